@@ -1,0 +1,229 @@
+"""The schema of a repetition and of a run: what every room meets at.
+
+One :class:`Repetition` is one line of ``reps.jsonl``. Units stand in the names, durations come from the
+board's CLOCK_MONOTONIC, UTC only orders things. What was not measured is ``None`` and has its reason in
+``missing``; it is never zero and never guessed. Readers ignore unknown fields, so that a newer minor
+version can still be read.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+REP_SCHEMA = "tunebench.rep/1"
+RUN_SCHEMA = "tunebench.run/1"
+PLAN_SCHEMA = "tunebench.plan/1"
+ENV_SCHEMA = "tunebench.env/1"
+
+#: Raised when a change of ours makes new numbers incomparable with old ones (opens a new segment).
+BENCH_VERSION = 1
+
+Role = Literal["timed", "instrumented", "check"]
+Outcome = Literal["ok", "failed", "deadline", "oom", "killed", "diverged", "lost", "skipped"]
+Verdict = Literal["valid", "degraded", "invalid"]
+
+
+class Record(BaseModel):
+    """Frozen, finite numbers only, tolerant of fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, populate_by_name=True)
+
+    def to_line(self) -> str:
+        """One JSON line, newline included; keys sorted so that equal records are equal bytes."""
+        value = self.model_dump(mode="json", by_alias=True)
+        return json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":")) + "\n"
+
+
+class Reason(Record):
+    """Why a verdict is not ``valid``: a machine-readable code and a sentence."""
+
+    code: str
+    message: str
+
+
+class Quality(Record):
+    """What fine-tuning did to the model, on held-out target data."""
+
+    metric: str = "accuracy"
+    before: float | None = None
+    after: float | None = None
+    n_items: int | None = None
+    loss_first: float | None = None
+    loss_final: float | None = None
+    losses: list[float] = Field(default_factory=list, description="mean training loss of each epoch")
+    curve: list[tuple[int, float, float]] = Field(
+        default_factory=list, description="(epoch, seconds of training so far, metric); instrumented only"
+    )
+
+
+class Energy(Record):
+    """Energy of the fine-tuning window; what it covers stands in ``scope`` and ``source``."""
+
+    gross_j: float
+    net_j: float | None = None
+    scope: Literal["wall_ac", "dc_input", "board_input", "module", "rails_sum", "soc_rail"]
+    source: str
+    mean_w: float
+    n_samples: int
+    rate_hz: float
+    max_gap_s: float
+    quantum_w: float | None = None
+
+
+class Conditions(Record):
+    """The state of the board around the window."""
+
+    temp_start_c: float | None = None
+    temp_end_c: float | None = None
+    temp_max_c: float | None = None
+    freq_min_hz: float | None = None
+    freq_max_hz: float | None = None
+    load_1m_start: float | None = None
+    swap_delta_b: int | None = None
+    mem_available_min_b: int | None = None
+
+
+class ClockOffset(Record):
+    """Host clock minus board clock by minimum-RTT exchange; the true offset is within +-bound_s."""
+
+    offset_s: float
+    bound_s: float
+
+
+class Sampler(Record):
+    """What the on-board sampler did and what it cost."""
+
+    period_s: float
+    n: int
+    max_gap_s: float | None = None
+    cpu_s: float | None = None
+
+
+class Provenance(Record):
+    """Hashes and versions: equal hashes mean equal bytes."""
+
+    tunebench: str
+    payload_sha256: str | None = None
+    data_sha256: str | None = None
+    weights_sha256: str | None = None
+    own_sha256: str | None = None
+    workload_sha256: str
+    engine_version: str | None = Field(default=None, description="e.g. torch 2.13.0+cpu")
+    python: str | None = None
+    kernel: str | None = None
+    env_sha256: str | None = None
+
+
+class Repetition(Record):
+    """One complete fine-tuning of one workload on one board with one seed."""
+
+    schema_: str = Field(default=REP_SCHEMA, alias="schema")
+    rep_id: str
+    run_id: str
+    block: int
+    slot: int
+    attempt: int = 1
+    role: Role
+    lab: str
+    board_id: str
+    board_kind: str
+    board_model: str | None = None
+    emulated: bool = False
+    power_mode: str | None = None
+
+    task: str = Field(description="what is compared with what: data set and model, e.g. 'digits/mlp'")
+    dataset: str
+    model: str
+    method: str
+    label: str = Field(description="the method's name in tables; the A/A control has one of its own")
+    aa_control: bool = False
+    own: bool = Field(default=False, description="a method brought by the user")
+    engine: str
+    device: str
+    threads: int
+    dtype: str
+    params: dict[str, Any] = Field(default_factory=dict, description="epochs, batch, lr, rank, ...")
+    seed: int
+    series_key: str
+    bench_version: int = BENCH_VERSION
+
+    t_start_utc: str | None = None
+    clock: str = "CLOCK_MONOTONIC"
+    wall_s: float | None = Field(default=None, description="the fine-tuning window")
+    phases_s: dict[str, float] = Field(default_factory=dict, description="whole process, by phase")
+    window_phases_s: dict[str, float] = Field(default_factory=dict, description="inside the window")
+    process_s: float | None = Field(default=None, description="life of the workload process")
+    host_s: float | None = Field(default=None, description="wall time of the repetition as the host saw it")
+    ssh_channels: int | None = None
+    steps: int | None = None
+
+    peak_rss_b: int | None = None
+    energy: Energy | None = None
+    params_total: int | None = None
+    params_trainable: int | None = None
+    update_b: int | None = None
+    cache_b: int | None = None
+    cache_hit_ratio: float | None = None
+    quality: Quality = Field(default_factory=Quality)
+    conditions: Conditions = Field(default_factory=Conditions)
+    clock_offset: ClockOffset | None = None
+    sampler: Sampler | None = None
+    check: dict[str, Any] | None = Field(default=None, description="figures of a correctness check")
+    missing: dict[str, str] = Field(default_factory=dict, description="field -> why it is null")
+
+    outcome: Outcome
+    outcome_reason: str | None = None
+    verdict: Verdict
+    reasons: list[Reason] = Field(default_factory=list)
+    prov: Provenance
+    trace: str | None = Field(default=None, description="path inside the run's directory")
+    log: str | None = None
+    preds: str | None = None
+
+
+class Skip(Record):
+    """What the plan left out, and why."""
+
+    board_id: str
+    label: str | None = Field(default=None, description="None: the whole board")
+    task: str | None = None
+    reason: str
+
+
+class BoardEnv(Record):
+    """What a probe found on a board: ``env/<board>.before.json`` and ``.after.json``."""
+
+    schema_: str = Field(default=ENV_SCHEMA, alias="schema")
+    board_id: str
+    t_utc: str
+    fingerprint: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="tiers: hardware, firmware, os, python"
+    )
+    channels: list[dict[str, Any]] = Field(default_factory=list)
+    missing: dict[str, str] = Field(default_factory=dict)
+    env_sha256: str | None = None
+
+
+class RunManifest(Record):
+    """``run.json``, written last: its presence says that the run is complete."""
+
+    schema_: str = Field(default=RUN_SCHEMA, alias="schema")
+    run_id: str
+    lab: str
+    suite: str
+    level: str | None = None
+    command: list[str] = Field(default_factory=list)
+    tunebench: str
+    started_utc: str
+    ended_utc: str
+    boards: list[str]
+    blocks: int
+    baselines: dict[str, str] = Field(default_factory=dict, description="task -> label of its baseline")
+    delta: dict[str, float] = Field(default_factory=dict)
+    counts: dict[str, int] = Field(default_factory=dict)
+    skipped: list[Skip] = Field(default_factory=list)
+    plan_sha256: str
+    files: dict[str, str] = Field(default_factory=dict, description="path -> SHA-256 of every other file")
