@@ -1,0 +1,1 @@
+"""Results: kept, compared, shown. This room knows results only, never a board."""
