@@ -1,0 +1,56 @@
+"""What the runner asks of whatever it measures: an engine's session or a user's own module."""
+
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
+
+#: opens a phase; in a timed run it does nothing
+Mark = Callable[[str], Any]
+
+
+def no_mark(phase: str) -> None:
+    """The mark of a timed run."""
+
+
+class Evaluation(NamedTuple):
+    """The model on the test set.
+
+    Attributes:
+        accuracy: share of right predictions, 0..1.
+        n_items: test items; None if a user's module does not say.
+        labels, predictions: of each item, or None.
+        metrics: further numbers.
+    """
+
+    accuracy: float
+    n_items: Optional[int] = None
+    labels: Optional[List[int]] = None
+    predictions: Optional[List[int]] = None
+    metrics: Dict[str, float] = {}
+
+
+class Session:
+    """One fine-tuning in progress. Base class: says what each part must do."""
+
+    #: waits for the device before a mark; None on a CPU
+    synchronise = None  # type: Optional[Callable[[], None]]
+    #: phases that an epoch marks for each batch: sizes the marks' buffer
+    marks_per_step = 5
+
+    def steps_per_epoch(self) -> Optional[int]:
+        """Batches in an epoch; None if not known beforehand."""
+        raise NotImplementedError
+
+    def warm_up(self, steps: int) -> None:
+        """Run ``steps`` steps on a throw-away copy: nothing of this session's state may change."""
+        raise NotImplementedError
+
+    def train_epoch(self, epoch: int, mark: Mark) -> float:
+        """Train one epoch; return the mean loss over its samples (NaN or infinite: diverged)."""
+        raise NotImplementedError
+
+    def evaluate(self) -> Evaluation:
+        """Predict the test set with the model as it is now."""
+        raise NotImplementedError
+
+    def facts(self) -> Dict[str, Any]:
+        """Fields of the result: steps, params_*, update_b, cache_*, engine_version, metrics."""
+        raise NotImplementedError

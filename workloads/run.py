@@ -1,0 +1,171 @@
+"""Entry point on the board: a job's spec in, marks and results out.
+
+``TUNEBENCH_JOB=<job folder> python -m workloads.run``; also from a zip on PYTHONPATH. Reads ``job.json``,
+writes ``out/marks.json``, ``out/result.json`` and ``out/preds.jsonl``. Phases: load, evaluate (before),
+warmup, the fine-tuning window, evaluate (after), save.
+
+Exit codes: 0 also for a diverged training (an outcome, not an error); 2 for a job that cannot be run as
+written, with one line on standard error and the same reason in ``result.json``.
+"""
+
+import gc
+import math
+import os
+import sys
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from workloads import artefact, marks
+from workloads.checks import check
+from workloads.engines import load_engine
+from workloads.engines.session import Evaluation, Session, no_mark
+from workloads.own import OwnSession
+from workloads.spec import Spec, SpecError, parse
+from workloads.task import Task, make_task
+
+
+class Training(NamedTuple):
+    """What happened inside the window.
+
+    Attributes:
+        losses: mean loss of each finished epoch, finite ones only.
+        curve: (epoch, seconds of training so far without evaluations, accuracy); instrumented runs only.
+        diverged: why it stopped early, or None.
+    """
+
+    losses: List[float]
+    curve: List[List[float]]
+    diverged: Optional[str]
+
+
+def main() -> int:
+    """Run the job named by TUNEBENCH_JOB; return the exit code."""
+    folder = marks.job_folder()
+    if folder is None:
+        print("error: %s is not set: this runs inside a job" % marks.JOB_VARIABLE, file=sys.stderr)
+        return 2
+    try:
+        run(folder)
+    except (SpecError, artefact.ArtefactError, ValueError) as error:
+        print("error: %s" % error, file=sys.stderr)
+        _save(folder, dict(marks.empty_result(), outcome="failed", reason=str(error)))
+        return 2
+    return 0
+
+
+def run(folder: str) -> None:
+    """Run the job in ``folder`` and write its results."""
+    recorder = marks.Recorder()
+    recorder.mark("load")
+    job = marks.load_job()
+    spec, paths = parse(job.get("workload", {})), dict(job.get("paths", {}))
+    rows = None  # type: Optional[List[Any]]
+    if spec.mode == "check":
+        result = _checked(spec, paths, recorder)
+    else:
+        result, rows = _measured(spec, paths, recorder)
+    recorder.mark("save")
+    if rows is not None:
+        marks.write_predictions(_out(folder, "preds.jsonl"), rows)
+    recorder.mark("end")
+    marks.write_json(_out(folder, "marks.json"), recorder.document())
+    _save(folder, result)
+
+
+def load_task(spec: Spec, paths: Dict[str, str]) -> Task:
+    """Read the job's artefacts and check them against the spec."""
+    for role in ("data", "weights"):
+        if role not in paths:
+            raise SpecError("job.paths has no %r: a built-in method needs that artefact" % role)
+    return make_task(spec, artefact.read(paths["data"]), artefact.read(paths["weights"]))
+
+
+def _checked(spec: Spec, paths: Dict[str, str], recorder: marks.Recorder) -> Dict[str, Any]:
+    """The correctness gate; its window is the check itself and is no measurement."""
+    if spec.module:
+        raise SpecError("workload.mode 'check' is for built-in methods; a module of your own is not checked")
+    task = load_task(spec, paths)
+    engine_version = load_engine(spec.engine).version()
+    recorder.window_start("check")
+    found = check(task)
+    recorder.window_end("save")
+    return dict(marks.empty_result(), check=found, steps=found["steps"], engine_version=engine_version)
+
+
+def _measured(spec: Spec, paths: Dict[str, str], recorder: marks.Recorder) -> Tuple[Dict[str, Any], Optional[List[Any]]]:
+    """Evaluate, warm up, fine-tune in the window, evaluate; return the result and the predictions' rows."""
+    session = OwnSession(spec, paths) if spec.module else load_engine(spec.engine).Session(load_task(spec, paths))
+    recorder.synchronise = session.synchronise
+    recorder.mark("evaluate")
+    before = session.evaluate()
+    recorder.mark("warmup")
+    session.warm_up(spec.warmup_steps)
+    gc.collect()
+    training = _fine_tune(spec, session, recorder)
+    after = None if training.diverged else session.evaluate()
+    facts = session.facts()
+    metrics = dict(facts.pop("metrics"), **(after.metrics if after else {}))
+    result = dict(marks.empty_result(), **facts)
+    result.update(
+        outcome="diverged" if training.diverged else "ok", reason=training.diverged, before=before.accuracy,
+        after=after.accuracy if after else None, n_items=before.n_items, losses=training.losses,
+        loss_first=training.losses[0] if training.losses else None,
+        loss_final=training.losses[-1] if after and training.losses else None,
+        curve=training.curve, metrics=metrics,
+    )
+    return result, _prediction_rows(before, after)
+
+
+def _fine_tune(spec: Spec, session: Session, recorder: marks.Recorder) -> Training:
+    """The measured window: all epochs, stopped early only by a loss that is not finite.
+
+    An instrumented run marks every phase and evaluates after each epoch; the curve's time leaves the
+    evaluations out. A timed run marks the window's edges only.
+    """
+    instrumented = spec.mode == "instrumented"
+    recorder.reserve(_marks_needed(spec, session) if instrumented else 16)
+    losses, curve = [], []  # type: List[float], List[List[float]]
+    diverged, training_ns = None, 0  # type: Optional[str], int
+    started_ns = recorder.window_start()
+    for epoch in range(spec.epochs):
+        loss = session.train_epoch(epoch, recorder.mark if instrumented else no_mark)
+        if not math.isfinite(loss):
+            diverged = "the loss became NaN or infinite in epoch %d of %d" % (epoch + 1, spec.epochs)
+            break
+        losses.append(loss)
+        if instrumented:
+            stopped_ns = recorder.mark("evaluate")
+            training_ns += stopped_ns - started_ns
+            curve.append([epoch + 1, training_ns / 1e9, session.evaluate().accuracy])
+            started_ns = recorder.mark("gather")
+    recorder.window_end("evaluate")
+    return Training(losses, curve, diverged)
+
+
+def _marks_needed(spec: Spec, session: Session) -> int:
+    steps = session.steps_per_epoch()
+    return 16 + spec.epochs * (2 + session.marks_per_step * (1000 if steps is None else steps))
+
+
+def _prediction_rows(before: Evaluation, after: Optional[Evaluation]) -> Optional[List[Any]]:
+    """Rows (label, before, after) of each test item; None if predictions are not told."""
+    if before.labels is None or before.predictions is None:
+        return None
+    later = after.predictions if after else None
+    if later is None:
+        later = [None] * len(before.labels)  # type: ignore[list-item]
+    return list(zip(before.labels, before.predictions, later))
+
+
+def _out(folder: str, name: str) -> str:
+    return os.path.join(folder, "out", name)
+
+
+def _save(folder: str, result: Dict[str, Any]) -> None:
+    """Write the result last, with the peak memory of the whole process."""
+    os.makedirs(os.path.join(folder, "out"), exist_ok=True)
+    result["peak_rss_b"] = marks.peak_rss_b()
+    marks.write_json(_out(folder, "result.json"), result)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

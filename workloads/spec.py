@@ -1,0 +1,94 @@
+"""The workload of a job, checked: section ``workload`` of ``job.json``."""
+
+from typing import Any, Dict, NamedTuple, Optional
+
+from workloads import protocol
+
+SCHEMA = "tunebench.workload/1"
+MODES = ("timed", "instrumented", "check")
+ENGINES = ("torch",)
+DEVICES = ("cpu", "cuda")
+DTYPES = ("float32",)
+
+
+class SpecError(ValueError):
+    """A workload that cannot be run as written; names the key, its value and what is allowed."""
+
+
+class Spec(NamedTuple):
+    """What to fine-tune, how, and with which numbers."""
+
+    mode: str
+    method: Optional[str]
+    model: str
+    dataset: str
+    engine: str
+    device: str
+    threads: int
+    dtype: str
+    epochs: int
+    batch: int
+    lr: float
+    rank: int
+    scale: float
+    seed: int
+    warmup_steps: int
+    module: Optional[str]
+    params: Dict[str, Any]
+
+
+def parse(workload: Dict[str, Any]) -> Spec:
+    """Check a workload; keys left out get the protocol's values.
+
+    Raises:
+        SpecError: the first key that is wrong.
+    """
+    schema = str(workload.get("schema", SCHEMA))
+    if schema != SCHEMA and not schema.startswith(SCHEMA + "."):
+        raise SpecError("workload: schema %r, expected %r" % (schema, SCHEMA))
+    get = workload.get
+    dataset = str(get("dataset", "digits"))
+    module = get("module")
+    return Spec(
+        mode=_one_of("mode", get("mode", "timed"), MODES),
+        method=None if module else _text("method", get("method")),
+        model=_text("model", get("model", "mlp")),
+        dataset=dataset,
+        engine=_text("engine", get("engine", "torch")) if module else _one_of("engine", get("engine", "torch"), ENGINES),
+        device=_one_of("device", get("device", "cpu"), DEVICES),
+        threads=_integer("threads", get("threads", 1), 1),
+        dtype=_one_of("dtype", get("dtype", "float32"), DTYPES),
+        epochs=_integer("epochs", get("epochs", protocol.EPOCHS.get(dataset, 10)), 1),
+        batch=_integer("batch", get("batch", protocol.BATCH), 1),
+        lr=_number("lr", get("lr", protocol.LEARNING_RATE)),
+        rank=_integer("rank", get("rank", protocol.RANK), 0),
+        scale=_number("scale", get("scale", protocol.SCALE)),
+        seed=_integer("seed", get("seed", 0), 0),
+        warmup_steps=_integer("warmup_steps", get("warmup_steps", protocol.WARMUP_STEPS), 0),
+        module=_text("module", module) if module else None,
+        params=dict(get("params") or {}),
+    )
+
+
+def _one_of(key: str, value: Any, allowed: Any) -> str:
+    if value not in allowed:
+        raise SpecError("workload.%s is %r, allowed: %s" % (key, value, ", ".join(allowed)))
+    return str(value)
+
+
+def _text(key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise SpecError("workload.%s is %r, expected a name" % (key, value))
+    return value
+
+
+def _integer(key: str, value: Any, least: int) -> int:
+    if type(value) is not int or value < least:
+        raise SpecError("workload.%s is %r, expected an integer of at least %d" % (key, value, least))
+    return value
+
+
+def _number(key: str, value: Any) -> float:
+    if type(value) not in (int, float) or not value > 0 or value == float("inf"):
+        raise SpecError("workload.%s is %r, expected a number above 0" % (key, value))
+    return float(value)
