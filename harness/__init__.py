@@ -1,0 +1,8 @@
+"""The host: what to run, when, and what to keep."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("tunebench")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"

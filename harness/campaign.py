@@ -1,0 +1,283 @@
+"""One queue (thread) a board, boards in parallel; every record is on disk before the next repetition starts."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from harness.deploy import Cargo
+from harness.inventory import BoardEntry
+from harness.job import Bench
+from harness.plan import Plan, Planned, estimate
+from harness.progress import Observer, Stopwatch
+from harness.recording import note_check
+from harness.repetition import Interrupted, Link, clean_up, run_repetition
+from harness.suite import Cell, canonical_json
+from reports.records import BoardEnv, Repetition, Skip
+from reports.results import RunWriter
+from targets.board import Board
+from targets.errors import BoardError, ConditionError, TargetError
+
+#: Called with every record once it is on disk (the pytest plugin replays them).
+OnRecord = Callable[[Repetition], None]
+
+
+@dataclass
+class Outcome:
+    """How a campaign ended; filled while it runs."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    skipped: list[Skip] = field(default_factory=list)
+    quarantined: dict[str, str] = field(default_factory=dict)
+    interrupted: bool = False
+
+
+class Campaign:
+    """Runs a plan. One instance, one run."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        cargo: Cargo,
+        writer: RunWriter,
+        observer: Observer,
+        *,
+        history: Mapping[tuple[str, str, str], float] | None = None,
+        on_record: OnRecord | None = None,
+    ) -> None:
+        self.plan = plan
+        self.outcome = Outcome(skipped=list(plan.skipped))
+        self._cargo = cargo
+        self._writer = writer
+        self._observer = observer
+        self._on_record = on_record
+        self._stopwatch = Stopwatch(dict(history or {}))
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._boards: dict[str, Board] = {}
+        self._skips: dict[str, dict[tuple[str, str], str]] = {}
+
+    def run(self) -> Outcome:
+        """Run all queues to their end.
+
+        Ctrl-C stops after freeing the boards; the run stays resumable and ``outcome.interrupted`` is set.
+        """
+        pool = ThreadPoolExecutor(max_workers=max(1, len(self.plan.boards)), thread_name_prefix="board")
+        futures = [pool.submit(self._run_board, board) for board in self.plan.boards]
+        try:
+            _wait_interruptibly(futures)
+        except KeyboardInterrupt:
+            self.stop()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+        for future in futures:
+            if not future.cancelled():
+                future.result()
+        return self.outcome
+
+    def stop(self) -> None:
+        """Ask every queue to end; blocked waits are cut by closing their connections."""
+        self.outcome.interrupted = True
+        self._stop.set()
+        with self._lock:
+            boards = list(self._boards.values())
+        for board in boards:
+            board.ssh.close()
+
+    def skip_reason(self, board_id: str, cell: Cell) -> str | None:
+        """Why a cell was not run on a board, once that is known."""
+        with self._lock:
+            if board_id in self.outcome.quarantined:
+                return self.outcome.quarantined[board_id]
+            return self._skips.get(board_id, {}).get(cell.key)
+
+    def _run_board(self, entry: BoardEntry) -> None:
+        todo = [one for one in self.plan.of_board(entry.id) if one.rep_id not in self._writer.done_rep_ids]
+        if not todo:
+            self._observer.ended(entry.id, "nothing left to do")
+            return
+        try:
+            with Board(entry.spec()) as board:
+                with self._lock:
+                    self._boards[entry.id] = board
+                self._run_queue(entry, board, todo)
+            self._observer.ended(entry.id, "done")
+        except Interrupted:
+            self._observer.ended(entry.id, "stopped")
+        except (BoardError, ConditionError) as error:
+            self._quarantine(entry, str(error))
+        except TargetError as error:
+            if self._stop.is_set():
+                self._observer.ended(entry.id, "stopped")
+            else:
+                self._quarantine(entry, str(error))
+        finally:
+            with self._lock:
+                self._boards.pop(entry.id, None)
+
+    def _run_queue(self, entry: BoardEntry, board: Board, todo: Sequence[Planned]) -> None:
+        link = Link(board, self._stop)
+        self._sync(link, entry, todo)
+        bench = self._probe(link, entry, todo)
+        queue = [one for one in todo if self.skip_reason(entry.id, one.cell) is None]
+        for position, planned in enumerate(queue):
+            if self._stop.is_set():
+                raise Interrupted
+            left_s = estimate(queue[position:], self._stopwatch.durations()).total_s
+            self._observer.started(planned, left_s)
+            self._run_one(link, planned, bench)
+        probe = link.persist(lambda: board.probe([], self.plan.run_id))
+        self._writer.write_env(board_env(entry.id, probe), "after")
+
+    def _sync(self, link: Link, entry: BoardEntry, todo: Sequence[Planned]) -> None:
+        """Push what the board lacks; the second time that is nothing, and the log says so."""
+        blobs = {blob.name: blob for one in todo for blob in self._cargo.of_cell(one.cell).values()}
+        report = link.persist(lambda: link.board.sync(list(blobs.values())))
+        self._observer.note(
+            entry.id,
+            f"uploaded {report.uploaded_b} bytes ({len(report.uploaded_names)} of {len(blobs)} files;"
+            f" {len(report.present_names)} were there and verified)",
+        )
+
+    def _probe(self, link: Link, entry: BoardEntry, todo: Sequence[Planned]) -> Bench:
+        """Ask the board what it is, record it, and skip the cells that it cannot run."""
+        interpreter = link.board.spec.interpreter
+        probe = link.persist(lambda: link.board.probe([list(interpreter)], self.plan.run_id))
+        env = board_env(entry.id, probe)
+        self._writer.write_env(env, "before")
+        found = next(iter(probe.get("interpreters") or [{}]), {})
+        for cell in {one.cell.key: one.cell for one in todo}.values():
+            reason = unable(cell, found, interpreter)
+            if reason:
+                self._skip(entry.id, cell, reason)
+        self._sweep(link, entry.id, probe)
+        hardware = env.fingerprint.get("hardware", {})
+        return Bench(
+            run_id=self.plan.run_id,
+            lab=self.plan.lab,
+            board_kind=entry.kind,
+            interpreter=interpreter,
+            cargo=self._cargo,
+            # The token is the run's: whoever resumes it owns its leases.
+            owner={
+                "user": _user(),
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "token": self.plan.run_id,
+            },
+            board_model=hardware.get("model"),
+            emulated=bool(hardware.get("emulated", False)),
+            power_mode=probe.get("power_mode"),
+            kernel=env.fingerprint.get("os", {}).get("kernel"),
+            env_sha256=env.env_sha256,
+        )
+
+    def _sweep(self, link: Link, board_id: str, probe: Mapping[str, Any]) -> None:
+        """Remove repetitions whose record is safe but which a dead host left on the board."""
+        done = self._writer.done_rep_ids
+        for job in probe.get("jobs") or []:
+            rep_id = job.get("rep_id") if isinstance(job, dict) else None
+            if rep_id in done:
+                clean_up(link, str(rep_id))
+                self._observer.note(board_id, f"removed {rep_id}, left behind by an earlier run")
+
+    def _run_one(self, link: Link, planned: Planned, bench: Bench) -> None:
+        predicted_s = self._stopwatch.durations().get((planned.board_id, *planned.cell.key))
+        try:
+            done = run_repetition(link, planned, bench, predicted_s=predicted_s)
+        except Interrupted:
+            self._free(link.board, planned.rep_id)
+            raise
+        note_check(done.record, planned, bench)
+        record = self._writer.append(done.record, trace=done.trace, log=done.log, preds=done.preds)
+        if record.host_s is not None:
+            self._stopwatch.learn(planned, record.host_s)
+        with self._lock:
+            self.outcome.counts[record.outcome] += 1
+            self.outcome.counts[f"verdict:{record.verdict}"] += 1
+        self._observer.finished(planned, record)
+        if self._on_record is not None:
+            self._on_record(record)
+        clean_up(link, planned.rep_id)
+
+    def _free(self, board: Board, rep_id: str) -> None:
+        """Best effort at Ctrl-C: kill the unfinished repetition, give the lease back; it is run anew on resume."""
+        try:
+            board.reconnect()
+            board.clean(rep_id)
+        except TargetError as error:
+            self._observer.note(board.spec.id, f"could not be freed, its lease will expire: {error}")
+
+    def _skip(self, board_id: str, cell: Cell, reason: str) -> None:
+        with self._lock:
+            self._skips.setdefault(board_id, {})[cell.key] = reason
+            self.outcome.skipped.append(Skip(board_id=board_id, label=cell.label, task=cell.task, reason=reason))
+        self._observer.note(board_id, f"skips {cell.task} {cell.label}: {reason}")
+
+    def _quarantine(self, entry: BoardEntry, reason: str) -> None:
+        with self._lock:
+            self.outcome.quarantined[entry.id] = reason
+            self.outcome.skipped.append(Skip(board_id=entry.id, reason=reason))
+        self._observer.ended(entry.id, f"quarantined: {reason}")
+
+
+def _wait_interruptibly(futures: Sequence[Future[None]]) -> None:
+    """Wait so that Ctrl-C is noticed at once."""
+    pending = set(futures)
+    while pending:
+        _, pending = wait(pending, timeout=0.2)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def unable(cell: Cell, interpreter: Mapping[str, Any], words: Sequence[str]) -> str | None:
+    """Why a probed interpreter cannot run a cell; ``None`` if it can."""
+    name = " ".join(words)
+    if not interpreter.get("ok"):
+        return f"interpreter {name!r}: {interpreter.get('reason') or 'it does not start'}"
+    if cell.needs_torch and not interpreter.get("torch"):
+        return f"interpreter {name!r} has no usable torch: {interpreter.get('reason') or 'not installed'}"
+    if cell.device == "cuda" and not interpreter.get("cuda"):
+        return f"interpreter {name!r}: its torch sees no CUDA device"
+    return None
+
+
+def board_env(board_id: str, probe: Mapping[str, Any]) -> BoardEnv:
+    """A probe as it is stored: the fingerprint with the interpreters in its python tier."""
+    fingerprint = {tier: dict(values) for tier, values in (probe.get("fingerprint") or {}).items()}
+    interpreters = probe.get("interpreters") or []
+    if interpreters:
+        first = interpreters[0]
+        fingerprint.setdefault("python", {}).update(
+            {key: first.get(key) for key in ("python", "torch", "cuda") if key in first}
+        )
+    for name in ("governor", "power_mode"):
+        if probe.get(name) is not None:
+            fingerprint.setdefault("os", {})[name] = probe[name]
+    return BoardEnv(
+        board_id=board_id,
+        t_utc=utc_now(),
+        fingerprint=fingerprint,
+        channels=list(probe.get("channels") or []),
+        missing=dict(probe.get("missing") or {}),
+        env_sha256=hashlib.sha256(canonical_json(fingerprint).encode()).hexdigest(),
+    )
+
+
+def utc_now() -> str:
+    """``2026-11-21T07:45:00Z``: to order things by, never to take durations from."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,220 @@
+"""The command ``tunebench``: parses, calls, prints. Exit codes stand in :mod:`harness.errors`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from harness import __version__, commands
+from harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError, UsageError
+from harness.inventory import Inventory, load_inventory, loopback_inventory
+from harness.session import Request, data_dir_from_env
+from harness.suite import Suite, built_in_suites, load_suite
+from reports.results import ResultsError
+
+app = typer.Typer(
+    name="tunebench",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Benchmark on-device fine-tuning on Raspberry Pi and Jetson boards over SSH.\n\n"
+    "Exit codes: 0 ok, 1 a measured failure, 2 usage, 3 some boards skipped or repetitions invalid, "
+    "4 infrastructure, 130 interrupted (the run is resumable).",
+)
+
+InventoryOption = Annotated[Path, typer.Option("--inventory", "-i", help="The lab's boards (TOML).", metavar="FILE")]
+SuiteOption = Annotated[
+    str, typer.Option("--suite", "-s", metavar="NAME|FILE", help="A built-in suite or a suite file (TOML).")
+]
+BoardsOption = Annotated[
+    str | None, typer.Option("--boards", "-b", metavar="GLOB", help="Only boards whose id or tag matches, e.g. 'pi5-*'.")
+]
+MethodsOption = Annotated[
+    str | None, typer.Option("--methods", "-m", metavar="LIST", help="Only these methods, e.g. 'ft-all,skip2-lora'.")
+]
+OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Root of the results directories.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+_OUT = Path("results")
+
+
+def _console() -> Console:
+    return Console(stderr=True)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"tunebench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """tunebench."""
+
+
+@app.command()
+def demo(
+    out: OutOption = _OUT,
+    suite: SuiteOption = "demo",
+) -> None:
+    """Run the main job on this machine as a board, over a real SSH server on 127.0.0.1, and write the report.
+
+    Five fine-tuning methods on real data; no board, no configuration. Prints the report's path.
+    """
+    inventory = loopback_inventory()
+    request = _request(inventory, load_suite(suite), None, out, False)
+    code, run_dir = commands.run(request, _console())
+    if run_dir is not None:
+        html, _ = commands.report(run_dir, None, None, None)
+        typer.echo(commands.text_table(run_dir))
+        typer.echo(f"Report: {html}")
+    raise typer.Exit(code)
+
+
+@app.command()
+def boards(
+    inventory: InventoryOption,
+    boards: BoardsOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show the boards of an inventory: reachable, model, interpreters, sensors found, what stays empty and why."""
+    chosen = load_inventory(inventory).select(boards)
+    code, rows = commands.boards(chosen, _console())
+    if as_json:
+        _print_json(rows)
+    else:
+        Console().print(commands.boards_table(rows))
+    raise typer.Exit(code)
+
+
+@app.command()
+def plan(
+    inventory: InventoryOption,
+    suite: SuiteOption = "quick",
+    boards: BoardsOption = None,
+    methods: MethodsOption = None,
+    out: OutOption = _OUT,
+    as_json: JsonFlag = False,
+) -> None:
+    """Dry run: what would run where, what would be skipped and why, and how long it will take.
+
+    No board is contacted. The ETA comes from earlier runs below --out; without any, none is claimed.
+    """
+    loaded = load_inventory(inventory)
+    request = _request(loaded, load_suite(suite).only_methods(methods), boards, out, False)
+    summary = commands.plan(request)
+    if as_json:
+        _print_json(summary)
+    else:
+        typer.echo(commands.plan_text(summary))
+
+
+@app.command()
+def run(
+    inventory: InventoryOption,
+    suite: SuiteOption = "quick",
+    boards: BoardsOption = None,
+    methods: MethodsOption = None,
+    out: OutOption = _OUT,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue this suite's newest unfinished run below --out.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run a suite on the boards of an inventory.
+
+    Boards run in parallel, methods in random order within blocks. Ctrl-C leaves a resumable run.
+    """
+    loaded = load_inventory(inventory)
+    request = _request(loaded, load_suite(suite).only_methods(methods), boards, out, resume)
+    code, run_dir = commands.run(request, _console())
+    if as_json:
+        _print_json(commands.run_json(run_dir, code))
+    elif run_dir is not None:
+        typer.echo(commands.text_table(run_dir))
+        typer.echo(f"Results: {run_dir}")
+    raise typer.Exit(code)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory, or a results root (newest run).")],
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the HTML report here.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", metavar="METHOD", help="Compare with this method.")
+    ] = None,
+) -> None:
+    """Render a run as one self-contained HTML file and/or JSON; by default RUN/report.html beside the run."""
+    written = commands.report(run, html, json_file, baseline)
+    for path in written:
+        if path is not None:
+            typer.echo(f"Report: {path}")
+
+
+@app.command()
+def prepare(
+    suite: SuiteOption = "quick",
+) -> None:
+    """Make the data and start-weight artefacts that a suite needs, on this host (needs torch for new ones).
+
+    Boards never pretrain, download or convert. Data sets are looked for below TUNEBENCH_DATA.
+    """
+    for line in commands.prepare(load_suite(suite), data_dir_from_env(), _console()):
+        typer.echo(line)
+
+
+@app.command()
+def suites() -> None:
+    """List the built-in suites."""
+    for name in built_in_suites():
+        suite = load_suite(name)
+        tasks = ", ".join(suite.baselines)
+        typer.echo(f"{name:10} {suite.header.blocks} block(s), {len(suite.cells)} rows: {tasks}")
+
+
+def _request(inventory: Inventory, suite: Suite, boards: str | None, out: Path, resume: bool) -> Request:
+    return Request(
+        suite=suite,
+        boards=inventory.select(boards),
+        lab=inventory.lab.name,
+        out=out,
+        resume=resume,
+        command=["tunebench", *sys.argv[1:]],
+        data_dir=data_dir_from_env(),
+    )
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, sort_keys=True, allow_nan=False))
+
+
+def main() -> None:
+    """Entry point: turns our errors into one message and the documented exit code."""
+    try:
+        app()
+    except HarnessError as error:
+        typer.echo(f"tunebench: {error}", err=True)
+        sys.exit(error.exit_code)
+    except ResultsError as error:
+        typer.echo(f"tunebench: {error}", err=True)
+        sys.exit(UsageError.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("tunebench: interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except OSError as error:
+        typer.echo(f"tunebench: {error}", err=True)
+        sys.exit(EXIT_INFRA)
+
+
+if __name__ == "__main__":
+    main()

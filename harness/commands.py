@@ -1,0 +1,223 @@
+"""What the CLI's commands do, without the parsing; the pytest plugin shares the campaign with it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.campaign import board_env
+from harness.deploy import build_payload, gather
+from harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL, UsageError
+from harness.inventory import BoardEntry
+from harness.plan import estimate
+from harness.progress import LiveProgress, PlainLines, clock
+from harness.session import Request, Session, dry_run, exit_code, open_session
+from harness.suite import Suite
+from reports.html import render
+from reports.results import RunReader, find_run
+from reports.summary import summarise
+from reports.text import table
+from targets.board import Board
+from targets.errors import TargetError
+
+
+def run(request: Request, console: Console) -> tuple[int, Path | None]:
+    """Run a suite; returns the exit code and the run's directory (None: nothing was recorded)."""
+    session = open_session(request, lambda line: console.print(line, markup=False, highlight=False))
+    plan = session.plan
+    console.print(
+        f"run {plan.run_id}: {len(plan.repetitions)} repetitions on {len(plan.boards)} board(s),"
+        f" results in {session.writer.path}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    for skip in plan.skipped:
+        console.print(f"{skip.board_id}: skips {skip.task} {skip.label}: {skip.reason}", markup=False, soft_wrap=True)
+    outcome = _campaign(session, console)
+    code = exit_code(outcome, session.writer, plan)
+    recorded = bool(session.writer.repetitions)
+    complete = session.close(outcome)
+    if not complete:
+        console.print(
+            "The run is not complete; the same command with --resume continues it.", markup=False, soft_wrap=True
+        )
+    return code, session.writer.path if recorded else None
+
+
+def _campaign(session: Session, console: Console) -> Any:
+    done = session.writer.done_rep_ids
+    if console.is_terminal:
+        live = LiveProgress(console, session.plan, done)
+        with live:
+            return session.campaign(live).run()
+    return session.campaign(PlainLines(console, session.plan, len(done))).run()
+
+
+def run_json(run_dir: Path | None, code: int) -> dict[str, Any]:
+    """What ``run --json`` prints."""
+    if run_dir is None:
+        return {"run": None, "exit_code": code}
+    return {"run": str(run_dir), "exit_code": code, "summary": summarise(RunReader(run_dir), None)}
+
+
+def text_table(run_dir: Path) -> str:
+    """The comparison as plain text."""
+    return table(summarise(RunReader(run_dir), None))
+
+
+def report(
+    run_path: Path, html: Path | None, json_file: Path | None, baseline: str | None
+) -> tuple[Path | None, Path | None]:
+    """Write the report of a run; without a file named, the HTML goes beside the run's directory."""
+    run_dir = find_run(run_path)
+    reader = RunReader(run_dir)
+    _check_baseline(reader, baseline)
+    if html is None and json_file is None:
+        # Beside, not inside: the run's directory is write-once and its manifest lists every file in it.
+        html = run_dir.with_name(f"{run_dir.name}.html")
+    if html is not None:
+        html.parent.mkdir(parents=True, exist_ok=True)
+        html.write_text(render(reader, baseline), encoding="utf-8")
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        summary = summarise(reader, baseline)
+        json_file.write_text(json.dumps(summary, indent=2, sort_keys=True, allow_nan=False), encoding="utf-8")
+    return html, json_file
+
+
+def _check_baseline(reader: RunReader, baseline: str | None) -> None:
+    labels = sorted({record.label for record in reader.repetitions})
+    if baseline is not None and baseline not in labels:
+        raise UsageError(f"--baseline {baseline!r}: not in this run; it has: {', '.join(labels)}")
+
+
+def plan(request: Request) -> dict[str, Any]:
+    """What ``plan --json`` prints."""
+    made, durations = dry_run(request)
+    boards = []
+    for board in made.boards:
+        queue = made.of_board(board.id)
+        guess = estimate(queue, durations)
+        boards.append(
+            {
+                "board_id": board.id,
+                "kind": board.kind,
+                "repetitions": len(queue),
+                "eta_s": guess.total_s,
+                "without_history": guess.n_unknown,
+            }
+        )
+    etas = [board["eta_s"] for board in boards]
+    return {
+        "suite": made.suite.name,
+        "blocks": made.suite.header.blocks,
+        "boards": boards,
+        # Boards run in parallel: the slowest one decides.
+        "eta_s": max(etas) if etas and all(eta is not None for eta in etas) else None,
+        "skipped": [skip.model_dump() for skip in made.skipped],
+        "repetitions": [one.as_dict() for one in made.repetitions],
+    }
+
+
+def plan_text(summary: Mapping[str, Any]) -> str:
+    """The dry run for a person."""
+    lines = [f"suite {summary['suite']}: {summary['blocks']} block(s)"]
+    for board in summary["boards"]:
+        eta = "ETA unknown: no earlier run of this board" if board["eta_s"] is None else f"ETA {clock(board['eta_s'])}"
+        partly = f" ({board['without_history']} repetitions without history)" if board["without_history"] else ""
+        known = partly if board["eta_s"] is not None else ""
+        lines.append(f"  {board['board_id']} ({board['kind']}): {board['repetitions']} repetitions, {eta}{known}")
+        rows: dict[tuple[str, str], dict[str, int]] = {}
+        for one in summary["repetitions"]:
+            if one["board_id"] == board["board_id"]:
+                counts = rows.setdefault((one["task"], one["label"]), {})
+                counts[one["role"]] = counts.get(one["role"], 0) + 1
+        for (task, label), counts in rows.items():
+            lines.append(f"    {task:24} {label:20} " + ", ".join(f"{n} {role}" for role, n in counts.items()))
+    for skip in summary["skipped"]:
+        lines.append(f"  skip {skip['board_id']}: {skip['task']} {skip['label']}: {skip['reason']}")
+    if summary["eta_s"] is not None and len(summary["boards"]) > 1:
+        lines.append(f"  all boards in parallel: {clock(summary['eta_s'])}")
+    return "\n".join(lines)
+
+
+def boards(chosen: Sequence[BoardEntry], console: Console) -> tuple[int, list[dict[str, Any]]]:
+    """Probe boards in parallel; 0 all usable, 3 some, 4 none."""
+    payload = build_payload()
+
+    def look(entry: BoardEntry) -> dict[str, Any]:
+        row: dict[str, Any] = {"board_id": entry.id, "kind": entry.kind, "tags": entry.tags, "reachable": False}
+        try:
+            with Board(entry.spec()) as board:
+                board.sync([payload])
+                probe = board.probe([list(board.spec.interpreter)], None)
+        except TargetError as error:
+            return {**row, "reason": str(error)}
+        env = board_env(entry.id, probe)
+        interpreters = probe.get("interpreters") or []
+        return {
+            **row,
+            "reachable": True,
+            "model": env.fingerprint.get("hardware", {}).get("model"),
+            "fingerprint": env.fingerprint,
+            "interpreters": interpreters,
+            "channels": env.channels,
+            "missing": env.missing,
+        }
+
+    with contextlib.ExitStack() as stack:
+        if console.is_terminal:
+            stack.enter_context(console.status(f"looking at {len(chosen)} board(s)"))
+        pool = stack.enter_context(ThreadPoolExecutor(max_workers=max(1, len(chosen))))
+        rows = list(pool.map(look, chosen))
+    usable = sum(bool(row["reachable"]) for row in rows)
+    if usable == len(rows):
+        return EXIT_OK, rows
+    return (EXIT_PARTIAL if usable else EXIT_INFRA), rows
+
+
+def boards_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The boards for a person."""
+    shown = Table(title="boards", title_justify="left")
+    for column in ("board", "reachable", "model", "interpreter", "sensors", "stays empty, and why"):
+        shown.add_column(column, overflow="fold")
+    for row in rows:
+        if not row["reachable"]:
+            shown.add_row(str(row["board_id"]), "no", "", "", "", str(row["reason"]))
+            continue
+        interpreters = [_interpreter_text(one) for one in row["interpreters"]]
+        sensors = ", ".join(str(channel.get("id")) for channel in row["channels"])
+        empty = "; ".join(f"{name}: {reason}" for name, reason in row["missing"].items())
+        shown.add_row(
+            str(row["board_id"]), "yes", str(row.get("model") or "unknown"), "\n".join(interpreters), sensors, empty
+        )
+    return shown
+
+
+def _interpreter_text(found: Mapping[str, Any]) -> str:
+    words = " ".join(str(word) for word in found.get("argv") or [])
+    if not found.get("ok"):
+        return f"{words}: {found.get('reason')}"
+    torch = found.get("torch")
+    return f"{words}: Python {found.get('python')}, " + (f"torch {torch}" if torch else f"no torch ({found.get('reason')})")
+
+
+def prepare(suite: Suite, data_dir: Path | None, console: Console) -> list[str]:
+    """Make a suite's artefacts; one line a task."""
+    cargo = gather(suite, data_dir=data_dir, progress=lambda line: console.print(line, markup=False))
+    lines = [f"{task}: data {blob.sha256[:12]}, start weights {cargo.weights[task].sha256[:12]}" for task, blob in cargo.data.items()]
+    if cargo.unavailable:
+        reasons = "\n".join(f"{task}: {reason}" for task, reason in cargo.unavailable.items())
+        raise UsageError("\n".join([*lines, reasons]))
+    return lines
+
+
+

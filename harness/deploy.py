@@ -1,0 +1,99 @@
+"""What travels to a board: the payload, the artefacts of a task, the files of a user's own method."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+import targets
+import workloads
+from harness.suite import Cell, Suite
+from targets.payload import Blob, deterministic_zip, package_files
+from workloads import prepare
+from workloads.datasets import DataUnavailable
+
+#: Host-only parts of the packages that travel.
+_HOST_ONLY = ("workloads/datasets", "workloads/shipped", "workloads/prepare.py", "workloads/pretrain.py")
+
+_MAIN = b"import sys\n\nfrom targets.agent.cli import main\n\nsys.exit(main())\n"
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Cargo:
+    """Blobs by role for every cell, and tasks that cannot be had with the reason."""
+
+    payload: Blob
+    data: Mapping[str, Blob] = field(default_factory=dict)
+    weights: Mapping[str, Blob] = field(default_factory=dict)
+    own: Mapping[tuple[str, str], Blob] = field(default_factory=dict)
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+
+    def of_cell(self, cell: Cell) -> dict[str, Blob]:
+        """Role -> blob of what one cell needs on the board."""
+        blobs = {"payload": self.payload}
+        if cell.task in self.data and cell.dataset:
+            blobs["data"] = self.data[cell.task]
+            blobs["weights"] = self.weights[cell.task]
+        if cell.key in self.own:
+            blobs["own"] = self.own[cell.key]
+        return blobs
+
+
+def default_cache() -> Path:
+    """Where the host keeps artefacts it has made."""
+    return Path.home() / ".cache" / "tunebench" / "artefacts"
+
+
+def build_payload() -> Blob:
+    """The deterministic zip of the agent and the workloads, named by its SHA-256."""
+    targets_root = _package_root(targets)
+    files = {"__main__.py": _MAIN, "targets/__init__.py": b""}
+    files.update(package_files(targets_root / "agent", "targets/agent", ()))
+    files.update(package_files(_package_root(workloads), "workloads", _HOST_ONLY))
+    data = deterministic_zip(files)
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Blob(name=f"{sha256}.zip", sha256=sha256, data=data)
+
+
+def _package_root(package: object) -> Path:
+    return Path(str(resources.files(package.__name__)))  # type: ignore[attr-defined]
+
+
+def own_blob(cell: Cell, root: Path) -> Blob:
+    """The listed files of a user's own method as one zip."""
+    data = deterministic_zip({name: (root / name).read_bytes() for name in cell.files})
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Blob(name=f"{sha256}.zip", sha256=sha256, data=data)
+
+
+def gather(
+    suite: Suite, *, cache_dir: Path | None = None, data_dir: Path | None = None, progress: Progress | None = None
+) -> Cargo:
+    """Build the payload and find or make the artefacts of every task.
+
+    A task whose data or start weights cannot be had is not an error: it is skipped with the reason.
+    """
+    data: dict[str, Blob] = {}
+    weights: dict[str, Blob] = {}
+    unavailable: dict[str, str] = {}
+    for task, (dataset, model) in _artefacts_of(suite).items():
+        try:
+            made = prepare.prepare(
+                dataset, model, cache_dir=cache_dir or default_cache(), data_dir=data_dir, progress=progress
+            )
+        except (DataUnavailable, prepare.PrepareError) as error:
+            unavailable[task] = str(error)
+            continue
+        data[task] = Blob(name=f"{made.data_sha256}.tbx", sha256=made.data_sha256, path=made.data)
+        weights[task] = Blob(name=f"{made.weights_sha256}.tbx", sha256=made.weights_sha256, path=made.weights)
+    own = {cell.key: own_blob(cell, suite.root) for cell in suite.cells if cell.files and suite.root is not None}
+    return Cargo(build_payload(), data, weights, own, unavailable)
+
+
+def _artefacts_of(suite: Suite) -> dict[str, tuple[str, str]]:
+    return {cell.task: (cell.dataset, cell.model) for cell in suite.cells if cell.dataset and cell.model}

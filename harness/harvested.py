@@ -1,0 +1,192 @@
+"""What came back from a board, read as untrusted input: schema, types and sizes are checked here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from targets.agent import protocol
+
+
+class _Untrusted(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, str_max_length=20_000)
+
+
+class SamplerReport(_Untrusted):
+    period_s: float = Field(gt=0)
+    n: int = Field(ge=0)
+    max_gap_s: float | None = None
+    cpu_s: float | None = None
+
+
+class ConditionsReport(_Untrusted):
+    temp_start_c: float | None = None
+    temp_end_c: float | None = None
+    temp_max_c: float | None = None
+    freq_min_hz: float | None = None
+    freq_max_hz: float | None = None
+    load_1m_start: float | None = None
+    swap_delta_b: int | None = None
+    mem_available_min_b: int | None = None
+
+
+class ExitRecord(_Untrusted):
+    """``exit.json``: how the repetition ended, as the agent saw it."""
+
+    rep_id: str
+    outcome: Literal["ok", "failed", "deadline", "oom", "killed", "diverged", "lost"]
+    reason: str | None = None
+    returncode: int | None = None
+    utc_start: str | None = Field(default=None, max_length=40)
+    process_s: float | None = Field(default=None, ge=0)
+    peak_rss_b: int | None = Field(default=None, ge=0)
+    sampler: SamplerReport | None = None
+    conditions: ConditionsReport = ConditionsReport()
+    missing: dict[str, str] = Field(default_factory=dict, max_length=64)
+    counters: dict[str, dict[str, int | None]] = Field(default_factory=dict, max_length=8)
+    warnings: list[dict[str, Any]] = Field(default_factory=list, max_length=64)
+
+
+class WorkloadResult(_Untrusted):
+    """``out/result.json``: what the workload says of itself."""
+
+    outcome: Literal["ok", "diverged"] = "ok"
+    reason: str | None = None
+    metric: str = Field(default="accuracy", max_length=64)
+    before: float | None = None
+    after: float | None = None
+    n_items: int | None = Field(default=None, ge=0)
+    loss_first: float | None = None
+    loss_final: float | None = None
+    losses: list[float] = Field(default_factory=list, max_length=100_000)
+    curve: list[tuple[int, float, float]] = Field(default_factory=list, max_length=10_000)
+    steps: int | None = Field(default=None, ge=0)
+    params_total: int | None = Field(default=None, ge=0)
+    params_trainable: int | None = Field(default=None, ge=0)
+    update_b: int | None = Field(default=None, ge=0)
+    cache_b: int | None = Field(default=None, ge=0)
+    cache_hit_ratio: float | None = Field(default=None, ge=0, le=1)
+    peak_rss_b: int | None = Field(default=None, ge=0)
+    engine_version: str | None = Field(default=None, max_length=200)
+    python: str | None = Field(default=None, max_length=64)
+    check: dict[str, Any] | None = Field(default=None, max_length=64)
+    metrics: dict[str, Any] = Field(default_factory=dict, max_length=256)
+
+
+@dataclass(frozen=True)
+class Harvested:
+    """The files of one repetition, parsed; what could not be parsed is named in ``faults``."""
+
+    exit_record: ExitRecord | None
+    result: WorkloadResult | None
+    marks: protocol.Marks | None
+    channels: list[dict[str, Any]]
+    rows: list[list[float | None]]
+    period_s: float | None
+    log: bytes | None
+    preds: bytes | None
+    faults: tuple[str, ...] = ()
+
+
+def read_harvest(files: Mapping[str, bytes]) -> Harvested:
+    """Parse everything that is there; never raises for what a board sent."""
+    faults: list[str] = []
+
+    def attempt(name: str, parse: Any) -> Any:
+        if name not in files:
+            return None
+        try:
+            return parse(files[name].decode("utf-8", errors="strict"))
+        except (protocol.ProtocolError, UnicodeDecodeError, ValidationError) as error:
+            faults.append(f"{name}: {_one_line(error)}")
+            return None
+
+    exit_record = attempt("exit.json", lambda text: _model(ExitRecord, text, protocol.EXIT_SCHEMA, "exit record"))
+    result = attempt("out/result.json", lambda text: _model(WorkloadResult, text, protocol.RESULT_SCHEMA, "result"))
+    marks = attempt("out/marks.json", protocol.read_marks)
+    samples = attempt("samples.jsonl", read_samples) or ([], [], None)
+    return Harvested(
+        exit_record=exit_record,
+        result=result,
+        marks=marks,
+        channels=samples[0],
+        rows=samples[1],
+        period_s=samples[2],
+        log=files.get("log.txt"),
+        preds=files.get("out/preds.jsonl"),
+        faults=tuple(faults),
+    )
+
+
+def _model(model: type[BaseModel], text: str, schema: str, what: str) -> BaseModel:
+    value = protocol.check_schema(protocol.parse_object(text, what), schema, what)
+    return model.model_validate(value)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return str(error).replace("\n", " ")[:300]
+
+
+def read_samples(text: str) -> tuple[list[dict[str, Any]], list[list[float | None]], float | None]:
+    """Channels, rows and period of ``samples.jsonl``; a torn last line is dropped."""
+    lines = text.split("\n")
+    header = protocol.check_schema(
+        protocol.parse_object(lines[0], "samples header"), protocol.SAMPLES_SCHEMA, "samples header"
+    )
+    channels = header.get("channels")
+    if not isinstance(channels, list) or not all(isinstance(one, dict) for one in channels):
+        raise protocol.ProtocolError("samples header: 'channels' must be a list of objects")
+    rows: list[list[float | None]] = []
+    body = [line for line in lines[1:] if line]
+    for number, line in enumerate(body):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            if number == len(body) - 1:
+                break
+            raise protocol.ProtocolError(f"samples: line {number + 2} is not JSON") from None
+        if not _is_row(row, len(channels) + 1):
+            raise protocol.ProtocolError(f"samples: line {number + 2} is not [t_ns, {len(channels)} values]")
+        rows.append(row)
+    period = header.get("period_s")
+    return channels, rows, float(period) if isinstance(period, int | float) else None
+
+
+def _is_row(row: Any, width: int) -> bool:
+    return (
+        isinstance(row, list)
+        and len(row) == width
+        and type(row[0]) is int
+        and all(value is None or type(value) in (int, float) for value in row)
+    )
+
+
+def trace_bytes(got: Harvested) -> bytes | None:
+    """The stored trace: samples with the marks they are cut by; ``None`` if there are no samples."""
+    if not got.rows:
+        return None
+    header = {
+        "schema": "tunebench.trace/1",
+        "period_s": got.period_s,
+        "channels": got.channels,
+        "window_ns": list(got.marks.window_ns) if got.marks else None,
+        "events": thin_events(got.marks) if got.marks else [],
+    }
+    lines = [json.dumps(header, sort_keys=True)] + [json.dumps(row) for row in got.rows]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def thin_events(marks: protocol.Marks, limit: int = 2000) -> list[list[Any]]:
+    """The marks for drawing: all of them, or only changes outside the window where steps are too many."""
+    if len(marks.events) <= limit:
+        return [[t_ns, phase] for t_ns, phase in marks.events]
+    start_ns, end_ns = marks.window_ns
+    outside = [[t, phase] for t, phase in marks.events if t < start_ns or t >= end_ns]
+    return sorted([*outside, [start_ns, "finetune"]])

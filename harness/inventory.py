@@ -1,0 +1,193 @@
+"""The inventory: ``lab.toml`` -> frozen board specs.
+
+A first lab, in ten lines::
+
+    [lab]
+    name = "my-lab"
+
+    [[board]]
+    id = "pi5-01"
+    host = "pi5-01"            # an alias of ~/.ssh/config, a name or an address
+    kind = "raspberry-pi"
+    tags = ["8gb"]
+    capabilities = { ram_gb = 8 }
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from harness.errors import UsageError
+from harness.tomlfile import read_toml, validate
+from targets.board import BoardSpec
+from targets.ssh import Timeouts
+
+Kind = Literal["raspberry-pi", "jetson", "linux", "loopback"]
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_DEFAULT_WORKDIR = "~/.cache/tunebench"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+
+
+class Capabilities(_Strict):
+    """What a board can do; a workload's ``needs`` are held against it."""
+
+    ram_gb: float | None = Field(default=None, gt=0, description="main memory, GiB")
+    gpu: bool = Field(default=False, description="a CUDA device that torch can use")
+
+
+class TimeoutKeys(_Strict):
+    """Bounds of the link, in seconds; each wait has its own."""
+
+    connect_s: float = Field(default=10.0, gt=0)
+    banner_s: float = Field(default=10.0, gt=0)
+    auth_s: float = Field(default=10.0, gt=0)
+    channel_s: float = Field(default=10.0, gt=0)
+    command_s: float = Field(default=60.0, gt=0)
+
+
+class BoardEntry(_Strict):
+    """One ``[[board]]`` of the inventory."""
+
+    id: str
+    kind: Kind
+    host: str | None = Field(default=None, description="alias of ~/.ssh/config, name or address")
+    user: str | None = None
+    port: int | None = Field(default=None, ge=1, le=65535)
+    key: str | None = Field(default=None, description="private key file; ~ is expanded")
+    proxy_jump: str | None = None
+    known_hosts: str | None = Field(default=None, description="default: ~/.ssh/known_hosts")
+    host_keys: Literal["verify", "accept-new"] = "verify"
+    interpreter: str | list[str] | None = Field(
+        default=None, description="runs the workload; a list is a whole command, e.g. docker exec ..."
+    )
+    python: str | None = Field(default=None, description="runs the agent: any Python >= 3.6")
+    workdir: str | None = None
+    tags: list[str] = Field(default_factory=list)
+    capabilities: Capabilities = Field(default_factory=Capabilities)
+    timeouts: TimeoutKeys = Field(default_factory=TimeoutKeys)
+
+    @field_validator("id")
+    @classmethod
+    def _id_is_a_file_name(cls, value: str) -> str:
+        if not _ID.match(value):
+            raise ValueError(f"{value!r}: use 1-64 letters, digits, '.', '_' or '-', a letter or digit first")
+        return value
+
+    @field_validator("interpreter")
+    @classmethod
+    def _interpreter_is_a_command(cls, value: str | list[str] | None) -> str | list[str] | None:
+        if value is not None and (not value or not all(value)):
+            raise ValueError("must be a command or a list of its words, none of them empty")
+        return value
+
+    @model_validator(mode="after")
+    def _remote_boards_have_a_host(self) -> BoardEntry:
+        if self.kind == "loopback" and self.host is not None:
+            raise ValueError("'host' does not go with kind 'loopback': it is this machine")
+        if self.kind != "loopback" and not self.host:
+            raise ValueError("'host' is missing: an alias of ~/.ssh/config, a name or an address")
+        return self
+
+    def spec(self) -> BoardSpec:
+        """The same board as the transport sees it."""
+        loopback = self.kind == "loopback"
+        default_python = sys.executable if loopback else "python3"
+        interpreter = self.interpreter or default_python
+        words = (interpreter,) if isinstance(interpreter, str) else tuple(interpreter)
+        workdir = self.workdir or (f"{_DEFAULT_WORKDIR}-{self.id}" if loopback else _DEFAULT_WORKDIR)
+        return BoardSpec(
+            id=self.id,
+            kind=self.kind,
+            host=self.host or "127.0.0.1",
+            user=self.user,
+            port=self.port,
+            key_file=self.key,
+            proxy_jump=self.proxy_jump,
+            known_hosts=self.known_hosts,
+            host_keys=self.host_keys,
+            python=self.python or default_python,
+            interpreter=words,
+            workdir=workdir,
+            timeouts=Timeouts(**self.timeouts.model_dump()),
+        )
+
+
+class Lab(_Strict):
+    """``[lab]``: whose results these are."""
+
+    name: str = "lab"
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_file_name(cls, value: str) -> str:
+        if not _ID.match(value):
+            raise ValueError(f"{value!r}: use 1-64 letters, digits, '.', '_' or '-', a letter or digit first")
+        return value
+
+
+class Inventory(_Strict):
+    """A lab and its boards, in the order of the file."""
+
+    lab: Lab = Field(default_factory=Lab)
+    boards: list[BoardEntry] = Field(alias="board", min_length=1)
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Inventory:
+        twice = [board_id for board_id, n in Counter(board.id for board in self.boards).items() if n > 1]
+        if twice:
+            raise ValueError(f"board id {twice[0]!r} is given twice; every board needs an id of its own")
+        return self
+
+    def select(self, patterns: str | None) -> list[BoardEntry]:
+        """The boards whose id or tag matches one of the comma-separated glob ``patterns``.
+
+        Raises:
+            UsageError: no board matches; the message names those there are.
+        """
+        if not patterns:
+            return list(self.boards)
+        wanted = [pattern.strip() for pattern in patterns.split(",") if pattern.strip()]
+        chosen = [
+            board
+            for board in self.boards
+            if any(fnmatch.fnmatchcase(name, one) for one in wanted for name in (board.id, *board.tags))
+        ]
+        if not chosen:
+            known = ", ".join(board.id for board in self.boards)
+            raise UsageError(f"--boards {patterns!r} matches no board id or tag; the inventory has: {known}")
+        return chosen
+
+
+def _place(location: tuple[int | str, ...], data: Mapping[str, Any]) -> str:
+    """``board 'pi5-01'`` for an error inside the third ``[[board]]``."""
+    if len(location) >= 2 and location[0] == "board" and isinstance(location[1], int):
+        entry = data["board"][location[1]]
+        name = entry.get("id") if isinstance(entry, dict) else None
+        return f"board {name!r}" if isinstance(name, str) else f"board number {location[1] + 1}"
+    return f"[{location[0]}]" if location else "inventory"
+
+
+def load_inventory(path: Path) -> Inventory:
+    """Read and validate an inventory.
+
+    Raises:
+        UsageError: with file, board, key and the allowed keys or values.
+    """
+    return validate(Inventory, read_toml(path, "inventory"), path, _place)
+
+
+def loopback_inventory() -> Inventory:
+    """The embedded default: this machine as one board."""
+    return Inventory(lab=Lab(name="loopback"), board=[BoardEntry(id="loopback", kind="loopback")])

@@ -1,0 +1,124 @@
+"""``job.json``: what one repetition is told, and what all repetitions on a board share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.deploy import Cargo
+from harness.plan import Planned
+from harness.suite import Cell, canonical_json
+from reports.records import BENCH_VERSION
+from targets.agent import protocol
+
+#: Between the end of a job's deadline and the end of its lease.
+LEASE_MARGIN_S = 60.0
+_SAMPLING_S = 0.2
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all repetitions on one board share."""
+
+    run_id: str
+    lab: str
+    board_kind: str
+    interpreter: tuple[str, ...]
+    cargo: Cargo
+    owner: Mapping[str, Any]
+    board_model: str | None = None
+    emulated: bool = False
+    power_mode: str | None = None
+    kernel: str | None = None
+    env_sha256: str | None = None
+    failed_checks: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
+def make_job(planned: Planned, bench: Bench) -> dict[str, Any]:
+    """``job.json``: everything the board needs to know."""
+    cell = planned.cell
+    blobs = bench.cargo.of_cell(cell)
+    threads = str(cell.threads)
+    return {
+        "schema": protocol.JOB_SCHEMA,
+        "rep_id": planned.rep_id,
+        "run_id": bench.run_id,
+        "owner": dict(bench.owner),
+        "argv": _argv(cell, bench.interpreter),
+        "env": {
+            "OMP_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            # Arenas a thread make peak memory depend on timing.
+            "MALLOC_ARENA_MAX": "2",
+            "PYTHONHASHSEED": "0",
+            "PYTHONUNBUFFERED": "1",
+        },
+        "blobs": {role: blob.name for role, blob in blobs.items()},
+        "unpack": {"own": "src"} if "own" in blobs else {},
+        "cwd": "src" if "own" in blobs else "out",
+        "deadline_s": cell.deadline_s,
+        "lease_s": cell.deadline_s + LEASE_MARGIN_S,
+        "sampling": {"period_s": _SAMPLING_S},
+        "gates": {
+            "policy": "warn" if bench.board_kind == "loopback" else "enforce",
+            "max_load_1m": None if bench.board_kind == "loopback" else 1.0,
+            "max_temp_c": 75.0,
+            "min_disk_b": 64 << 20,
+            "min_mem_b": 64 << 20,
+        },
+        "workload": workload_spec(planned),
+    }
+
+
+def _argv(cell: Cell, interpreter: tuple[str, ...]) -> list[str]:
+    if cell.command is None:
+        return [*interpreter, "-m", "workloads.run"]
+    # `python3` in a user's command means the board's interpreter, which the inventory may have put elsewhere.
+    first, *rest = cell.command
+    return [*(interpreter if first in ("python", "python3") else (first,)), *rest]
+
+
+def workload_spec(planned: Planned) -> dict[str, Any]:
+    """What the workload is told: method, task, hyper-parameters, seed and mode."""
+    cell = planned.cell
+    return {
+        "schema": "tunebench.workload/1",
+        "mode": planned.role,
+        "method": cell.method,
+        "label": cell.label,
+        "model": cell.model,
+        "dataset": cell.dataset,
+        "engine": "torch" if cell.engine == "own" else cell.engine,
+        "device": cell.device,
+        "threads": cell.threads,
+        "dtype": cell.dtype,
+        **cell.params,
+        "seed": planned.seed,
+        "module": cell.module,
+        "params": dict(cell.own_params),
+    }
+
+
+def series_key(planned: Planned, bench: Bench) -> str:
+    """What makes two numbers the same series over time; software versions are what is being tested."""
+    cell = planned.cell
+    blobs = bench.cargo.of_cell(cell)
+    parts = {
+        "lab": bench.lab,
+        "board": planned.board_id,
+        "power_mode": bench.power_mode,
+        "role": planned.role,
+        "task": cell.task,
+        "label": cell.label,
+        "engine": cell.engine,
+        "device": cell.device,
+        "threads": cell.threads,
+        "dtype": cell.dtype,
+        "params": {**cell.params, **cell.own_params},
+        "data": blobs["data"].sha256 if "data" in blobs else None,
+        "bench_version": BENCH_VERSION,
+    }
+    return hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:40]

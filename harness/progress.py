@@ -1,0 +1,164 @@
+"""What a campaign tells its user while it runs: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from harness.plan import Plan, Planned
+from reports.records import Repetition
+
+
+class Observer(Protocol):
+    """Whoever wants to know how a campaign goes; called from the boards' threads."""
+
+    def note(self, board_id: str, message: str) -> None:
+        """Something a user should see."""
+
+    def started(self, planned: Planned, left_s: float | None) -> None:
+        """A repetition starts; ``left_s`` predicts the rest of this board's queue (None: no history)."""
+
+    def finished(self, planned: Planned, record: Repetition) -> None:
+        """Its record is on disk."""
+
+    def ended(self, board_id: str, message: str) -> None:
+        """This board's queue is over."""
+
+
+class Silent:
+    """Tells nobody."""
+
+    def note(self, board_id: str, message: str) -> None: ...
+
+    def started(self, planned: Planned, left_s: float | None) -> None: ...
+
+    def finished(self, planned: Planned, record: Repetition) -> None: ...
+
+    def ended(self, board_id: str, message: str) -> None: ...
+
+
+class PlainLines:
+    """One line an event: for logs and CI."""
+
+    def __init__(self, console: Console, plan: Plan, done: int = 0) -> None:
+        self._console = console
+        self._total = len(plan.repetitions)
+        self._done = done
+        self._lock = threading.Lock()
+
+    def note(self, board_id: str, message: str) -> None:
+        self._print(f"{board_id}: {message}")
+
+    def started(self, planned: Planned, left_s: float | None) -> None:
+        """Silence here keeps logs to one line a repetition."""
+
+    def finished(self, planned: Planned, record: Repetition) -> None:
+        with self._lock:
+            self._done += 1
+            done = self._done
+        self._print(f"[{done}/{self._total}] {planned.board_id}: {describe(record)}")
+
+    def ended(self, board_id: str, message: str) -> None:
+        self._print(f"{board_id}: {message}")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class LiveProgress:
+    """A bar a board with what runs now and when it will end."""
+
+    def __init__(self, console: Console, plan: Plan, done_rep_ids: frozenset[str] = frozenset()) -> None:
+        self._progress = Progress(
+            TextColumn("[bold]{task.fields[board]}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[eta]}"),
+            TextColumn("{task.fields[now]}"),
+            console=console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        for board in plan.boards:
+            queue = plan.of_board(board.id)
+            done = sum(one.rep_id in done_rep_ids for one in queue)
+            self._tasks[board.id] = self._progress.add_task(
+                "", total=len(queue), completed=done, board=board.id, eta="", now="connecting"
+            )
+
+    def __enter__(self) -> LiveProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def note(self, board_id: str, message: str) -> None:
+        self._progress.console.print(f"{board_id}: {message}", markup=False, highlight=False)
+
+    def started(self, planned: Planned, left_s: float | None) -> None:
+        eta = f"ETA {clock(left_s)}" if left_s is not None else "ETA after the first"
+        now = f"{planned.cell.task} {planned.cell.label}" + ("" if planned.role == "timed" else f" ({planned.role})")
+        self._progress.update(self._tasks[planned.board_id], eta=eta, now=now)
+
+    def finished(self, planned: Planned, record: Repetition) -> None:
+        self._progress.advance(self._tasks[planned.board_id])
+        if record.outcome != "ok":
+            self.note(planned.board_id, describe(record))
+
+    def ended(self, board_id: str, message: str) -> None:
+        self._progress.update(self._tasks[board_id], now=message, eta="")
+
+
+def describe(record: Repetition) -> str:
+    """One repetition in one line."""
+    name = f"{record.task} {record.label} block {record.block}"
+    if record.role != "timed":
+        name += f" ({record.role})"
+    if record.outcome != "ok":
+        return f"{name}: {record.outcome}: {record.outcome_reason}"
+    parts = [f"{record.wall_s:.3f} s"] if record.wall_s is not None and record.role == "timed" else []
+    quality = record.quality
+    if quality.before is not None and quality.after is not None:
+        parts.append(f"{quality.metric} {quality.before:.3f} -> {quality.after:.3f}")
+    if record.role == "check" and record.check is not None:
+        parts.append("passed" if record.check.get("passed") is True else "FAILED")
+    return f"{name}: {', '.join(parts) or 'done'}"
+
+
+def clock(seconds: float) -> str:
+    """``1:05`` or ``2:03:04``."""
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    minutes, secs = divmod(rest, 60)
+    return f"{hours}:{minutes:02d}:{secs:02d}" if hours else f"{minutes}:{secs:02d}"
+
+
+class Stopwatch:
+    """Median host seconds by (board, task, label), learnt as repetitions finish."""
+
+    def __init__(self, history: dict[tuple[str, str, str], float] | None = None) -> None:
+        self._seen: dict[tuple[str, str, str], list[float]] = {}
+        self._history = dict(history or {})
+        self._lock = threading.Lock()
+
+    def learn(self, planned: Planned, host_s: float) -> None:
+        with self._lock:
+            self._seen.setdefault((planned.board_id, *planned.cell.key), []).append(host_s)
+
+    def durations(self) -> dict[tuple[str, str, str], float]:
+        with self._lock:
+            learnt = {key: sorted(values)[len(values) // 2] for key, values in self._seen.items()}
+        return {**self._history, **learnt}
+
+
+def now_s() -> float:
+    """The host's monotonic clock."""
+    return time.monotonic()

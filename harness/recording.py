@@ -1,0 +1,179 @@
+"""What came back from a board -> a repetition's record with its verdict."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal, cast
+
+from harness import __version__
+from harness.energy import energy_of_window
+from harness.harvested import ExitRecord, Harvested, WorkloadResult
+from harness.job import Bench, series_key, workload_spec
+from harness.judge import Evidence, judge
+from harness.plan import Planned
+from harness.suite import Cell, canonical_json
+from reports.records import ClockOffset, Conditions, Energy, Provenance, Quality, Repetition, Sampler
+
+Outcome = Literal["ok", "failed", "deadline", "oom", "killed", "diverged", "lost"]
+
+
+def make_record(
+    planned: Planned,
+    bench: Bench,
+    got: Harvested,
+    *,
+    offset: ClockOffset | None,
+    host_s: float | None,
+    ssh_channels: int | None,
+) -> Repetition:
+    """Map what came back to a repetition's record, with its verdict."""
+    cell = planned.cell
+    exit_record = got.exit_record
+    result = got.result or WorkloadResult()
+    outcome, reason = _outcome(got)
+    wall_s = (got.marks.window_ns[1] - got.marks.window_ns[0]) / 1e9 if got.marks and outcome == "ok" else None
+    energy, missing = _energy(got, outcome)
+    missing.update(exit_record.missing if exit_record else {})
+    if result.peak_rss_b is None and (exit_record is None or exit_record.peak_rss_b is None):
+        missing["peak_rss_b"] = "neither the workload nor the sampler reported VmHWM"
+    if result.after is None and planned.role != "check":
+        missing["quality"] = result.reason or reason or "the workload reported no accuracy"
+    verdict, reasons = judge(
+        Evidence(
+            board_kind=bench.board_kind,
+            emulated=bench.emulated,
+            outcome=outcome,
+            outcome_reason=reason,
+            wall_s=wall_s,
+            exit_record=exit_record.model_dump() if exit_record else {},
+            offset=offset,
+            check_failed=_check_failed(planned, result) or bench.failed_checks.get(_checked_key(cell)),
+            wall_missing=next((fault for fault in got.faults if fault.startswith("out/marks.json")), None),
+        )
+    )
+    blobs = bench.cargo.of_cell(cell)
+    spec = workload_spec(planned)
+    del spec["seed"]
+    return Repetition(
+        rep_id=planned.rep_id,
+        run_id=bench.run_id,
+        block=planned.block,
+        slot=planned.slot,
+        role=cast(Literal["timed", "instrumented", "check"], planned.role),
+        lab=bench.lab,
+        board_id=planned.board_id,
+        board_kind=bench.board_kind,
+        board_model=bench.board_model,
+        emulated=bench.emulated,
+        power_mode=bench.power_mode,
+        task=cell.task,
+        dataset=cell.dataset or "own",
+        model=cell.model or "own",
+        method=cell.method,
+        label=cell.label,
+        aa_control=cell.aa_control,
+        own=cell.own,
+        engine=cell.engine,
+        device=cell.device,
+        threads=cell.threads,
+        dtype=cell.dtype,
+        params={**cell.params, **({"own": dict(cell.own_params)} if cell.own_params else {})},
+        seed=planned.seed,
+        series_key=series_key(planned, bench),
+        t_start_utc=exit_record.utc_start if exit_record else None,
+        wall_s=wall_s,
+        phases_s=got.marks.phases_s() if got.marks else {},
+        window_phases_s=got.marks.window_phases_s() if got.marks else {},
+        process_s=exit_record.process_s if exit_record else None,
+        host_s=host_s,
+        ssh_channels=ssh_channels,
+        steps=result.steps,
+        peak_rss_b=result.peak_rss_b or (exit_record.peak_rss_b if exit_record else None),
+        energy=energy,
+        params_total=result.params_total,
+        params_trainable=result.params_trainable,
+        update_b=result.update_b,
+        cache_b=result.cache_b,
+        cache_hit_ratio=result.cache_hit_ratio,
+        quality=_quality(result),
+        conditions=Conditions(**exit_record.conditions.model_dump()) if exit_record else Conditions(),
+        clock_offset=offset,
+        sampler=Sampler(**exit_record.sampler.model_dump()) if exit_record and exit_record.sampler else None,
+        check=result.check,
+        missing=missing,
+        outcome=outcome,
+        outcome_reason=reason,
+        verdict=verdict,
+        reasons=reasons,
+        prov=Provenance(
+            tunebench=__version__,
+            payload_sha256=blobs["payload"].sha256,
+            data_sha256=blobs["data"].sha256 if "data" in blobs else None,
+            weights_sha256=blobs["weights"].sha256 if "weights" in blobs else None,
+            own_sha256=blobs["own"].sha256 if "own" in blobs else None,
+            workload_sha256=hashlib.sha256(canonical_json(spec).encode()).hexdigest(),
+            engine_version=result.engine_version,
+            python=result.python,
+            kernel=bench.kernel,
+            env_sha256=bench.env_sha256,
+        ),
+    )
+
+
+def _outcome(got: Harvested) -> tuple[Outcome, str | None]:
+    """How the repetition ended, and why if not well."""
+    exit_record: ExitRecord | None = got.exit_record
+    if exit_record is None:
+        fault = next((one for one in got.faults if one.startswith("exit.json")), None)
+        return "lost", fault or "the board has no exit record of it: the agent or the board died while it ran"
+    if exit_record.outcome != "ok":
+        return exit_record.outcome, exit_record.reason or f"return code {exit_record.returncode}"
+    fault = next((one for one in got.faults if one.startswith("out/")), None)
+    if fault:
+        return "failed", f"the workload wrote something unreadable: {fault}"
+    if got.result is not None and got.result.outcome == "diverged":
+        return "diverged", got.result.reason or "the loss is not finite"
+    return "ok", None
+
+
+def _checked_key(cell: Cell) -> tuple[str, str]:
+    return (cell.task, cell.method)
+
+
+def _check_failed(planned: Planned, result: WorkloadResult) -> str | None:
+    if planned.role != "check" or result.check is None or result.check.get("passed") is True:
+        return None
+    return f"correctness gate: cache on and off disagree on this board: {canonical_json(result.check)[:300]}"
+
+
+def note_check(record: Repetition, planned: Planned, bench: Bench) -> None:
+    """Remember a failed correctness check: no speed of that method is believed on this board."""
+    if planned.role != "check":
+        return
+    if record.outcome != "ok" or record.check is None or record.check.get("passed") is not True:
+        reason = record.outcome_reason or "cache on and off disagree"
+        bench.failed_checks[_checked_key(planned.cell)] = f"correctness gate failed on this board: {reason}"
+
+
+def _energy(got: Harvested, outcome: str) -> tuple[Energy | None, dict[str, str]]:
+    if outcome != "ok" or got.marks is None:
+        return None, {"energy": "no measured window"}
+    found = energy_of_window(got.channels, got.rows, got.marks.window_ns)
+    if isinstance(found, Energy):
+        return found, {}
+    told = got.exit_record.missing.get("power") if got.exit_record else None
+    return None, {"energy": told if told and found.startswith("no power sensor") else found}
+
+
+def _quality(result: WorkloadResult) -> Quality:
+    fields = {name: getattr(result, name) for name in Quality.model_fields if name in WorkloadResult.model_fields}
+    return Quality(**fields)
+
+
+def tighter(before: Any, after: Any) -> ClockOffset | None:
+    """The tighter of the exchanges before and after."""
+    found = [one for one in (before, after) if one is not None]
+    if not found:
+        return None
+    best = min(found, key=lambda one: one.bound_s)
+    return ClockOffset(offset_s=best.offset_s, bound_s=best.bound_s)

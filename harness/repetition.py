@@ -1,0 +1,147 @@
+"""One repetition: start -> wait -> harvest -> judge -> record -> clean. Nothing crosses SSH inside the window."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from harness.harvested import read_harvest, trace_bytes
+from harness.job import LEASE_MARGIN_S, Bench, make_job
+from harness.plan import Planned
+from harness.recording import make_record, tighter
+from reports.records import Repetition
+from targets.board import Board
+from targets.errors import ConditionError, LinkError, UnreachableError
+
+Value = TypeVar("Value")
+
+#: After the predicted end the host lets this much silence pass before it asks over a new channel.
+SILENCE_S = 10.0
+#: How long a vanished board may take to come back before the rest of its queue is skipped.
+LINK_PATIENCE_S = 180.0
+#: How long a board may stay hot, busy or leased before the repetition is given up.
+CONDITION_PATIENCE_S = 600.0
+
+
+class Interrupted(Exception):
+    """The user asked to stop; what is on the board stays resumable."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A record and the files that go beside it."""
+
+    record: Repetition
+    trace: bytes | None
+    log: bytes | None
+    preds: bytes | None
+
+
+class Link:
+    """Idempotent actions on a board, carried over broken links until patience ends or the user stops."""
+
+    def __init__(self, board: Board, stop: threading.Event, patience_s: float = LINK_PATIENCE_S) -> None:
+        self.board = board
+        self._stop = stop
+        self._patience_s = patience_s
+
+    def persist(self, action: Callable[[], Value]) -> Value:
+        """Do ``action``, over a new connection if the link breaks.
+
+        Raises:
+            UnreachableError: the board did not come back in time.
+            Interrupted: the user asked to stop.
+        """
+        give_up_s = time.monotonic() + self._patience_s
+        pause_s = 0.2
+        while True:
+            if self._stop.is_set():
+                raise Interrupted
+            try:
+                if not self.board.ssh.alive:
+                    self.board.reconnect()
+                return action()
+            except (LinkError, UnreachableError) as error:
+                if time.monotonic() + pause_s > give_up_s:
+                    raise UnreachableError(
+                        f"the link did not come back within {self._patience_s:g} s: {error}"
+                    ) from error
+                self.board.ssh.close()
+                self._pause(pause_s)
+                pause_s = min(2 * pause_s, 10.0)
+
+    def when_ready(self, action: Callable[[], Value]) -> Value:
+        """Repeat an action that the board refuses because it is hot, busy or leased.
+
+        Raises:
+            ConditionError: it refused for longer than we wait.
+        """
+        give_up_s = time.monotonic() + CONDITION_PATIENCE_S
+        pause_s = 1.0
+        while True:
+            try:
+                return self.persist(action)
+            except ConditionError:
+                if time.monotonic() + pause_s > give_up_s:
+                    raise
+                self._pause(pause_s)
+                pause_s = min(2 * pause_s, 15.0)
+
+    def _pause(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise Interrupted
+
+
+def run_repetition(
+    link: Link, planned: Planned, bench: Bench, *, predicted_s: float | None = None
+) -> Finished:
+    """Run one repetition on a connected board; re-attaches if it is already there.
+
+    The job's files stay on the board until :func:`clean_up`, which is called once the record is safe.
+
+    Raises:
+        BoardError: the board is gone for longer than we wait.
+        ConditionError: it stayed hot, busy or leased for longer than we wait.
+        Interrupted: the user asked to stop.
+    """
+    board = link.board
+    started_s = time.monotonic()
+    channels_before = board.ssh.channels_opened
+    job = make_job(planned, bench)
+    reply = link.when_ready(lambda: board.start(job))
+    _wait_for_end(link, planned, predicted_s)
+    harvest = link.persist(lambda: board.harvest(planned.rep_id))
+    got = read_harvest(harvest.files)
+    record = make_record(
+        planned,
+        bench,
+        got,
+        offset=tighter(reply.offset, harvest.offset),
+        host_s=time.monotonic() - started_s,
+        # One more channel closes the repetition: the clean-up after the record is safe.
+        ssh_channels=board.ssh.channels_opened - channels_before + 1,
+    )
+    return Finished(record, trace_bytes(got), got.log or None, got.preds or None)
+
+
+def clean_up(link: Link, rep_id: str) -> None:
+    """Remove a repetition from the board and give its lease back, once its record is safe on the host."""
+    link.persist(lambda: link.board.clean(rep_id))
+
+
+def _wait_for_end(link: Link, planned: Planned, predicted_s: float | None) -> None:
+    """Block without traffic until the job is over; ask again over a new channel after too long a silence."""
+    limit_s = planned.cell.deadline_s + LEASE_MARGIN_S / 2
+    end_s = time.monotonic() + limit_s
+    wait_s = min(limit_s, SILENCE_S + predicted_s) if predicted_s else min(limit_s, 60.0)
+
+    def ask() -> str:
+        return link.board.wait(planned.rep_id, max(1.0, min(wait_s, end_s - time.monotonic())))
+
+    while time.monotonic() < end_s:
+        if link.persist(ask) != "running":
+            return
+        wait_s = SILENCE_S

@@ -1,0 +1,212 @@
+"""A run from start to end, as the CLI and the pytest plugin both make it: plan, results directory, campaign, manifest."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness import __version__
+from harness.campaign import Campaign, OnRecord, Outcome, utc_now
+from harness.deploy import Cargo, Progress, gather
+from harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, EXIT_MEASURED, EXIT_OK, EXIT_PARTIAL, UsageError
+from harness.history import durations_below
+from harness.inventory import BoardEntry
+from harness.plan import Plan, differences, make_plan
+from harness.progress import Observer
+from harness.suite import Suite
+from reports.results import ResultsError, RunReader, RunWriter
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for."""
+
+    suite: Suite
+    boards: Sequence[BoardEntry]
+    lab: str
+    out: Path
+    resume: bool = False
+    command: Sequence[str] = ()
+    data_dir: Path | None = None
+
+
+@dataclass
+class Session:
+    """A run that is ready to start."""
+
+    request: Request
+    plan: Plan
+    cargo: Cargo
+    writer: RunWriter
+    history: Mapping[tuple[str, str, str], float]
+    started_utc: str
+
+    def campaign(self, observer: Observer, on_record: OnRecord | None = None) -> Campaign:
+        """The campaign that will run this plan."""
+        return Campaign(
+            self.plan, self.cargo, self.writer, observer, history=self.history, on_record=on_record
+        )
+
+    def close(self, outcome: Outcome) -> bool:
+        """Write ``run.json`` if every repetition is accounted for.
+
+        Returns:
+            Whether the run is complete; if not, it stays resumable.
+        """
+        done = self.writer.done_rep_ids
+        skipped = {(skip.board_id, skip.task, skip.label) for skip in outcome.skipped}
+        open_ones = [
+            one
+            for one in self.plan.repetitions
+            if one.rep_id not in done and (one.board_id, *one.cell.key) not in skipped
+        ]
+        if outcome.interrupted or open_ones:
+            self.writer.close()
+            return False
+        suite = self.plan.suite
+        self.writer.finish(
+            suite=suite.name,
+            level=suite.header.level,
+            command=list(self.request.command),
+            tunebench=__version__,
+            started_utc=self.started_utc,
+            ended_utc=utc_now(),
+            boards=[board.id for board in self.plan.boards],
+            blocks=suite.header.blocks,
+            baselines=dict(suite.baselines),
+            delta=suite.header.delta.model_dump(),
+            skipped=outcome.skipped,
+        )
+        return True
+
+
+def data_dir_from_env() -> Path | None:
+    """``TUNEBENCH_DATA``: where local copies of data sets lie."""
+    value = os.environ.get("TUNEBENCH_DATA")
+    return Path(value) if value else None
+
+
+def new_run_id() -> str:
+    """UTC time and a short random part: sorts by age, never collides."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def dry_run(request: Request, progress: Progress | None = None) -> tuple[Plan, Mapping[tuple[str, str, str], float]]:
+    """The plan and the known durations, without touching a board or the results."""
+    cargo = gather(request.suite, data_dir=request.data_dir, progress=progress)
+    plan = _plan(request, cargo, "dry-run")
+    return plan, durations_below(request.out, request.lab)
+
+
+def open_session(request: Request, progress: Progress | None = None) -> Session:
+    """Plan a run and make its results directory, or find the one to resume.
+
+    Raises:
+        UsageError: the directory cannot be written, or the run to resume differs from what is asked.
+    """
+    check_writable(request.out)
+    cargo = gather(request.suite, data_dir=request.data_dir, progress=progress)
+    history = durations_below(request.out, request.lab)
+    if request.resume:
+        found = _unfinished(request)
+        if found is not None:
+            return _resume(request, cargo, found, history)
+    plan = _plan(request, cargo, new_run_id())
+    try:
+        started_utc = utc_now()
+        content = {**plan.as_dict(), "started_utc": started_utc}
+        writer = RunWriter.create(request.out, request.lab, plan.run_id, content)
+    except ResultsError as error:
+        raise UsageError(str(error)) from None
+    return Session(request, plan, cargo, writer, history, started_utc)
+
+
+def _plan(request: Request, cargo: Cargo, run_id: str) -> Plan:
+    return make_plan(
+        request.suite,
+        request.boards,
+        run_id=run_id,
+        lab=request.lab,
+        command=request.command,
+        unavailable=cargo.unavailable,
+    )
+
+
+def check_writable(out: Path) -> None:
+    """Fail before a board is touched, not after hours of measuring.
+
+    Raises:
+        UsageError: names the directory and the reason.
+    """
+    probe = out / f".tunebench-{secrets.token_hex(4)}"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+
+
+def _unfinished(request: Request) -> RunReader | None:
+    """The newest incomplete run of this suite below the results root (or the run directory itself)."""
+    candidates = sorted(request.out.glob("**/plan.json"), key=lambda path: path.parent.name, reverse=True)
+    for path in candidates:
+        if (path.parent / "run.json").exists():
+            continue
+        try:
+            reader = RunReader(path.parent)
+        except ResultsError:
+            continue
+        if (reader.plan.get("suite") or {}).get("name") == request.suite.name:
+            return reader
+    return None
+
+
+def _resume(
+    request: Request, cargo: Cargo, found: RunReader, history: Mapping[tuple[str, str, str], float]
+) -> Session:
+    plan = _plan(request, cargo, str(found.plan["run_id"]))
+    if found.plan.get("sha256") != plan.sha256:
+        changed = differences(_comparable(found.plan), _comparable(plan.as_dict()))
+        raise UsageError(
+            f"{found.path}: cannot be resumed, because what is asked differs from what was started:\n  "
+            + "\n  ".join(changed or ["the boards' connection details"])
+            + "\nGive the same inventory, suite and options, or start a new run without --resume."
+        )
+    try:
+        writer = RunWriter.open(found.path)
+    except ResultsError as error:
+        raise UsageError(str(error)) from None
+    return Session(request, plan, cargo, writer, history, str(found.plan.get("started_utc")))
+
+
+def _comparable(plan: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: plan.get(key) for key in ("lab", "suite", "boards", "boards_sha256")}
+
+
+def exit_code(outcome: Outcome, writer: RunWriter, plan: Plan) -> int:
+    """The documented code of a finished campaign; precedence 1, 4, 3, 0."""
+    if outcome.interrupted:
+        return EXIT_INTERRUPTED
+    records = writer.repetitions
+    bad = [one for one in records if one.outcome not in ("ok", "lost")]
+    failed_checks = [one for one in records if one.role == "check" and (one.check or {}).get("passed") is not True]
+    if bad or failed_checks:
+        return EXIT_MEASURED
+    if not records and outcome.quarantined:
+        return EXIT_INFRA
+    planned_skips = len(plan.skipped)
+    nothing_to_do = not plan.repetitions
+    if (
+        outcome.quarantined
+        or len(outcome.skipped) > planned_skips
+        or nothing_to_do
+        or any(one.verdict == "invalid" for one in records)
+    ):
+        return EXIT_PARTIAL
+    return EXIT_OK

@@ -1,0 +1,415 @@
+"""Suites: TOML files that say what to measure.
+
+::
+
+    [suite]
+    name = "mine"
+    blocks = 3                  # every method once a block, in random order
+    epochs = 10
+    baseline = "ft-all"         # what the others are compared with; also the A/A control
+
+    [[workload]]
+    dataset = "digits"
+    model = "mlp"
+    methods = ["ft-all", "lora-all", "skip2-lora"]
+
+    [[workload]]                # a method of your own, compared with those above
+    dataset = "digits"
+    model = "mlp"
+    label = "my-method"
+    module = "my_ft.py"         # or: command = ["python3", "train.py"]
+    files = ["my_ft.py"]        # travel with the payload; relative to this file
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from harness.errors import UsageError
+from harness.tomlfile import read_toml, validate
+from workloads import methods
+from workloads.datasets import DATASETS
+from workloads.models import MODELS
+
+Level = Literal["smoke", "demo", "quick", "nightly", "paper"]
+LEVELS: tuple[Level, ...] = ("smoke", "demo", "quick", "nightly", "paper")
+
+_ENGINES = ("torch",)
+_DEVICES = ("cpu", "cuda")
+_DTYPES = ("float32",)
+AA_SUFFIX = " (A/A)"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Delta(_Strict):
+    """The smallest difference that matters, relative but for accuracy (points)."""
+
+    time: float = Field(default=0.02, gt=0)
+    energy: float = Field(default=0.03, gt=0)
+    memory: float = Field(default=0.01, gt=0)
+    accuracy: float = Field(default=0.5, gt=0, description="percentage points")
+
+
+class Header(_Strict):
+    """``[suite]``."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    level: Level | None = None
+    blocks: int = Field(default=3, ge=1, le=1000)
+    epochs: int = Field(default=10, ge=1)
+    baseline: str = "ft-all"
+    aa: bool = Field(default=True, description="measure every task's baseline twice a block, as a control")
+    instrumented: bool = Field(default=True, description="one repetition a cell with per-step phases")
+    deadline_s: float = Field(default=600.0, gt=0, description="a repetition's bound, enforced by the board")
+    delta: Delta = Field(default_factory=Delta)
+
+
+class Needs(_Strict):
+    """What a workload asks of a board."""
+
+    ram_gb: float | None = Field(default=None, gt=0)
+    gpu: bool = False
+
+
+class WorkloadEntry(_Strict):
+    """One ``[[workload]]``: built-in methods, or one method of the user's own."""
+
+    dataset: str | None = None
+    model: str | None = None
+    methods: list[str] = Field(default_factory=list)
+    label: str | None = Field(default=None, min_length=1, max_length=64)
+    module: str | None = None
+    command: list[str] | None = None
+    files: list[str] = Field(default_factory=list)
+    task: str | None = Field(default=None, min_length=1, max_length=64)
+    baseline: str | None = None
+    engine: str = "torch"
+    device: str = "cpu"
+    threads: int = Field(default=1, ge=1, le=1024)
+    dtype: str = "float32"
+    epochs: int | None = Field(default=None, ge=1)
+    batch: int = Field(default=20, ge=1)
+    lr: float = Field(default=0.02, gt=0)
+    rank: int = Field(default=4, ge=1)
+    scale: float = Field(default=1.0, gt=0)
+    warmup_steps: int = Field(default=3, ge=0)
+    deadline_s: float | None = Field(default=None, gt=0)
+    needs: Needs = Field(default_factory=Needs)
+    params: dict[str, Any] = Field(default_factory=dict, description="handed to your own method as it is")
+
+    @field_validator("dataset", "model", "engine", "device", "dtype")
+    @classmethod
+    def _is_known(cls, value: str | None, info: ValidationInfo) -> str | None:
+        known: dict[str, tuple[str, ...]] = {
+            "dataset": tuple(DATASETS),
+            "model": tuple(MODELS),
+            "engine": _ENGINES,
+            "device": _DEVICES,
+            "dtype": _DTYPES,
+        }
+        allowed = known[str(info.field_name)]
+        if value is not None and value not in allowed:
+            raise ValueError(f"unknown {info.field_name} {value!r}; allowed: {', '.join(allowed)}")
+        return value
+
+    @model_validator(mode="after")
+    def _one_form(self) -> WorkloadEntry:
+        if self.own:
+            self._check_own()
+        else:
+            self._check_built_in()
+        return self
+
+    @property
+    def own(self) -> bool:
+        """Is this a method of the user's own?"""
+        return self.module is not None or self.command is not None
+
+    def _check_own(self) -> None:
+        if self.module is not None and self.command is not None:
+            raise ValueError("'module' and 'command' exclude each other")
+        if self.methods:
+            raise ValueError("'methods' lists built-in methods; a method of your own has a 'label'")
+        if not self.label:
+            raise ValueError("'label' is missing: the name of your method in tables")
+        if (self.dataset is None) != (self.model is None):
+            raise ValueError("give both 'dataset' and 'model' (your method gets their artefacts) or neither")
+        if self.command is not None and not all(self.command):
+            raise ValueError("'command' must be a list of words, none of them empty")
+        if self.module is not None and self.module not in self.files:
+            raise ValueError(f"'files' must list {self.module!r} so that it travels to the board")
+
+    def _check_built_in(self) -> None:
+        if self.files or self.label or self.params:
+            raise ValueError("'label', 'files' and 'params' go with 'module' or 'command'")
+        if self.dataset is None or self.model is None or not self.methods:
+            raise ValueError("'dataset', 'model' and 'methods' are needed (or 'module' or 'command')")
+        for name in self.methods:
+            methods.method(name)
+            if not methods.supports(name, self.model):
+                fitting = ", ".join(one for one in methods.METHODS if methods.supports(one, self.model))
+                raise ValueError(f"method {name!r} does not apply to model {self.model!r}; those that do: {fitting}")
+
+    @property
+    def task_name(self) -> str:
+        """What is compared with what: values of other engines, devices, threads or dtypes never meet."""
+        if self.task:
+            return self.task
+        name = f"{self.dataset}/{self.model}" if self.dataset else "own"
+        usual = (self.engine, self.device, self.threads, self.dtype) == ("torch", "cpu", 1, "float32")
+        return name if usual else f"{name} [{self.engine} {self.device} x{self.threads} {self.dtype}]"
+
+
+class _SuiteFile(_Strict):
+    suite: Header
+    workload: list[WorkloadEntry] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the comparison: a method on a task with all that it is run with."""
+
+    task: str
+    label: str
+    method: str
+    dataset: str | None
+    model: str | None
+    engine: str
+    device: str
+    threads: int
+    dtype: str
+    params: Mapping[str, Any]
+    own_params: Mapping[str, Any]
+    deadline_s: float
+    needs_ram_gb: float | None = None
+    needs_gpu: bool = False
+    aa_control: bool = False
+    module: str | None = None
+    command: tuple[str, ...] | None = None
+    files: tuple[str, ...] = ()
+
+    @property
+    def own(self) -> bool:
+        return self.module is not None or self.command is not None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Unique in a suite."""
+        return (self.task, self.label)
+
+    @property
+    def needs_torch(self) -> bool:
+        return self.engine == "torch" and self.command is None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for the plan; equal cells give equal dicts."""
+        return {
+            "task": self.task,
+            "label": self.label,
+            "method": self.method,
+            "dataset": self.dataset,
+            "model": self.model,
+            "engine": self.engine,
+            "device": self.device,
+            "threads": self.threads,
+            "dtype": self.dtype,
+            "params": dict(self.params),
+            "own_params": dict(self.own_params),
+            "aa_control": self.aa_control,
+            "module": self.module,
+            "command": list(self.command) if self.command else None,
+            "files": list(self.files),
+            "deadline_s": self.deadline_s,
+        }
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A validated suite: its header, its cells and where its files are."""
+
+    header: Header
+    cells: tuple[Cell, ...]
+    baselines: Mapping[str, str] = field(default_factory=dict)
+    root: Path | None = None
+
+    @property
+    def name(self) -> str:
+        return self.header.name
+
+    def only_methods(self, names: str | None) -> Suite:
+        """Keep the cells of the comma-separated labels (A/A controls follow their baseline).
+
+        Raises:
+            UsageError: a name is not in the suite.
+        """
+        if not names:
+            return self
+        wanted = [name.strip() for name in names.split(",") if name.strip()]
+        known = {cell.label for cell in self.cells if not cell.aa_control}
+        for name in wanted:
+            if name not in known:
+                raise UsageError(
+                    f"--methods: unknown method {name!r}; suite {self.name!r} has: {', '.join(sorted(known))}"
+                )
+        cells = tuple(cell for cell in self.cells if cell.label.removesuffix(AA_SUFFIX) in wanted)
+        tasks = {cell.task for cell in cells}
+        labels = {cell.key for cell in cells}
+        baselines = {
+            task: base if (task, base) in labels else next(c.label for c in cells if c.task == task)
+            for task, base in self.baselines.items()
+            if task in tasks
+        }
+        return Suite(self.header, cells, baselines, self.root)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "level": self.header.level,
+            "blocks": self.header.blocks,
+            "instrumented": self.header.instrumented,
+            "delta": self.header.delta.model_dump(),
+            "baselines": dict(self.baselines),
+            "cells": [cell.as_dict() for cell in self.cells],
+        }
+
+
+def built_in_suites() -> list[str]:
+    """Names that ``--suite`` takes besides a file."""
+    folder = resources.files("harness.suites")
+    return sorted(
+        (entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")),
+        key=lambda name: (LEVELS.index(name) if name in LEVELS else len(LEVELS), name),
+    )
+
+
+def load_suite(name_or_file: str) -> Suite:
+    """A built-in suite by name, or a suite file.
+
+    Raises:
+        UsageError: neither exists, or the file is wrong (file, workload, key and what is allowed).
+    """
+    if name_or_file in built_in_suites():
+        with resources.as_file(resources.files("harness.suites").joinpath(f"{name_or_file}.toml")) as path:
+            return _load(path)
+    path = Path(name_or_file)
+    if path.suffix != ".toml" and not path.exists():
+        raise UsageError(
+            f"--suite {name_or_file!r}: no such file and no built-in suite; built in: {', '.join(built_in_suites())}"
+        )
+    return _load(path)
+
+
+def _load(path: Path) -> Suite:
+    parsed = validate(_SuiteFile, read_toml(path, "suite"), path, _place)
+    root = path.resolve().parent
+    cells: list[Cell] = []
+    for entry in parsed.workload:
+        cells.extend(_cells(entry, parsed.suite))
+    baselines = _baselines(parsed, cells, path)
+    if parsed.suite.aa:
+        cells.extend(_aa_controls(cells, baselines))
+    seen: set[tuple[str, str]] = set()
+    for cell in cells:
+        if cell.key in seen:
+            raise UsageError(f"{path}: task {cell.task!r}: {cell.label!r} is given twice; give one a 'task' or 'label'")
+        seen.add(cell.key)
+    _check_files(cells, root, path)
+    return Suite(parsed.suite, tuple(cells), baselines, root)
+
+
+def _cells(entry: WorkloadEntry, header: Header) -> list[Cell]:
+    params = {
+        "epochs": entry.epochs or header.epochs,
+        "batch": entry.batch,
+        "lr": entry.lr,
+        "rank": entry.rank,
+        "scale": entry.scale,
+        "warmup_steps": entry.warmup_steps,
+    }
+    names = [entry.label or ""] if entry.own else entry.methods
+    return [
+        Cell(
+            task=entry.task_name,
+            label=name,
+            method=name,
+            dataset=entry.dataset,
+            model=entry.model,
+            engine="own" if entry.command else entry.engine,
+            device=entry.device,
+            threads=entry.threads,
+            dtype=entry.dtype,
+            params=params,
+            own_params=entry.params,
+            deadline_s=entry.deadline_s or header.deadline_s,
+            needs_ram_gb=entry.needs.ram_gb,
+            needs_gpu=entry.needs.gpu or entry.device == "cuda",
+            module=entry.module,
+            command=tuple(entry.command) if entry.command else None,
+            files=tuple(entry.files),
+        )
+        for name in names
+    ]
+
+
+def _baselines(parsed: _SuiteFile, cells: list[Cell], path: Path) -> dict[str, str]:
+    """Task -> label of its baseline: the workload's, else the suite's, else the task's first method."""
+    labels: dict[str, list[str]] = {}
+    for cell in cells:
+        labels.setdefault(cell.task, []).append(cell.label)
+    chosen: dict[str, str] = {}
+    for entry in parsed.workload:
+        if entry.baseline is not None:
+            if entry.baseline not in labels[entry.task_name]:
+                raise UsageError(
+                    f"{path}: task {entry.task_name!r}: baseline {entry.baseline!r} is not one of its methods: "
+                    f"{', '.join(labels[entry.task_name])}"
+                )
+            chosen[entry.task_name] = entry.baseline
+    for task, names in labels.items():
+        chosen.setdefault(task, parsed.suite.baseline if parsed.suite.baseline in names else names[0])
+    return chosen
+
+
+def _aa_controls(cells: list[Cell], baselines: Mapping[str, str]) -> list[Cell]:
+    """The baseline of every task that compares something, once more under a second name."""
+    controls = []
+    for task, base in baselines.items():
+        of_task = [cell for cell in cells if cell.task == task]
+        if len(of_task) > 1:
+            cell = next(cell for cell in of_task if cell.label == base)
+            fields = {**cell.__dict__, "label": base + AA_SUFFIX, "aa_control": True}
+            controls.append(Cell(**fields))
+    return controls
+
+
+def _check_files(cells: list[Cell], root: Path, path: Path) -> None:
+    for cell in cells:
+        for name in cell.files:
+            file = root / name
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise UsageError(f"{path}: workload {cell.label!r}: file {name!r} must lie below {root}")
+            if not file.is_file():
+                raise UsageError(f"{path}: workload {cell.label!r}: no such file: {file}")
+
+
+def _place(location: tuple[int | str, ...], data: Mapping[str, Any]) -> str:
+    if len(location) >= 2 and location[0] == "workload" and isinstance(location[1], int):
+        entry = data["workload"][location[1]]
+        name = entry.get("label") or entry.get("task") if isinstance(entry, dict) else None
+        return f"workload {name!r}" if name else f"workload number {location[1] + 1}"
+    return f"[{location[0]}]" if location else "suite"
+
+
+def canonical_json(value: Any) -> str:
+    """The one spelling of a value that hashes are taken of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
