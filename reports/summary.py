@@ -1,0 +1,319 @@
+"""What a run says, as one plain dict: the source of the text table, of the HTML report and of ``--json``.
+
+Aggregates are computed here from the records, never stored as truth. Boards are never pooled; methods are
+compared only on one board with equal engine, device, threads, dtype and power mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from reports.cautions import cautions
+from reports.cells import Cell, cells, numbers, paired
+from reports.layout import ResultsError, count, rep_class
+from reports.reader import RunReader
+from reports.records import BoardEnv
+from reports.stats import Comparison
+
+SUMMARY_SCHEMA = "tunebench.summary/1"
+DEFAULT_DELTA = 0.02
+
+
+class UnknownBaseline(ResultsError):
+    """The chosen baseline is no label of this run."""
+
+
+def summarise(reader: RunReader, baseline: str | None = None) -> dict[str, Any]:
+    """Everything the report shows, as JSON-ready values.
+
+    Args:
+        reader: an open run, complete or not.
+        baseline: the label to compare with, in every task that has it; default: the plan's, else ``ft-all``.
+
+    Raises:
+        UnknownBaseline: no repetition carries this label.
+    """
+    groups = _in_plan_order(cells(reader.repetitions), reader)
+    labels = sorted({cell.first.label for cell in groups})
+    if baseline is not None and baseline not in labels:
+        raise UnknownBaseline(
+            f"baseline {baseline!r}: not in this run; it holds {', '.join(labels) or 'nothing'}"
+        )
+    delta = _delta(reader)
+    names = {task: _baseline(reader, task, groups, baseline) for task in {cell.first.task for cell in groups}}
+    summary: dict[str, Any] = {
+        "schema": SUMMARY_SCHEMA,
+        "run": _run(reader),
+        "delta": delta,
+        "counts": _counts(reader),
+        "baselines": dict(sorted(names.items())),
+        "aa": _aa(groups, delta["time"]),
+        "rows": [_row(cell, groups, names[cell.first.task], delta["time"]) for cell in groups],
+        "checks": _checks(reader),
+        "environment": _environment(reader),
+        "skipped": _skipped(reader),
+        "warnings": list(reader.warnings),
+        "repetitions": _repetitions(reader),
+    }
+    summary["cautions"] = cautions(summary)
+    return summary
+
+
+def _row(cell: Cell, groups: Sequence[Cell], name: str | None, delta: float) -> dict[str, Any]:
+    row = numbers(cell)
+    row["baseline"] = name
+    row["is_baseline"] = cell.first.label == name
+    row["speed_up"], row["speed_up_missing"] = None, None
+    if row["is_baseline"]:
+        row["speed_up_missing"] = "this is the baseline"
+    elif name is None:
+        row["speed_up_missing"] = "the task has no baseline"
+    else:
+        twin = _find(groups, cell, name)
+        if twin is None:
+            row["speed_up_missing"] = (
+                f"{name} was not measured on this board with the same engine, device, threads and dtype"
+            )
+        else:
+            found, why = paired(twin, cell, delta=delta)
+            row["speed_up"] = _speed_up(found) if found else None
+            row["speed_up_missing"] = why
+            row["unequal_params"] = _unequal(twin, cell)
+    return row
+
+
+def _speed_up(found: Comparison) -> dict[str, Any]:
+    """The comparison told as a speed-up: baseline / candidate, > 1 is faster."""
+    return {
+        "factor": 1 / found.ratio,
+        "low": 1 / found.high,
+        "high": 1 / found.low,
+        "ratio": found.ratio,
+        "interval": found.interval,
+        "confidence": found.confidence,
+        "verdict": found.verdict,
+        "n": found.n,
+        "blocks_needed": found.blocks_needed,
+        "delta": found.delta,
+    }
+
+
+def _unequal(baseline: Cell, cell: Cell) -> list[str]:
+    """Work that differs from the baseline's: a speed-up over it is then not only the method's."""
+    base, own = baseline.first.params, cell.first.params
+    return [
+        f"{name}: {own.get(name)} against {base.get(name)}"
+        for name in ("epochs", "batch")
+        if name in base and name in own and base[name] != own[name]
+    ]
+
+
+def _find(groups: Sequence[Cell], cell: Cell, label: str) -> Cell | None:
+    same = (one for one in groups if one.conditions() == cell.conditions())
+    return next((one for one in same if one.first.label == label), None)
+
+
+def _aa(groups: Sequence[Cell], delta: float) -> list[dict[str, Any]]:
+    """The A/A control of each board and task: one method twice under two names must not differ."""
+    results = []
+    for cell in groups:
+        if not cell.first.aa_control:
+            continue
+        twins = (one for one in groups if one.conditions() == cell.conditions() and not one.first.aa_control)
+        twin = next(
+            (one for one in twins if one.first.method == cell.first.method and not one.first.own), None
+        )
+        found, why = paired(twin, cell, delta=delta) if twin else (None, "its twin was not measured")
+        results.append(
+            {
+                "board_id": cell.first.board_id,
+                "task": cell.first.task,
+                "label": cell.first.label,
+                "twin": twin.first.label if twin else None,
+                "result": _aa_result(found),
+                "missing": why,
+                **(_speed_up(found) if found else {}),
+            }
+        )
+    return results
+
+
+def _aa_result(found: Comparison | None) -> str:
+    if found is None or found.verdict == "NO VERDICT":
+        return "no verdict"
+    return {"SAME": "passed", "UNCLEAR": "unclear"}.get(found.verdict, "failed")
+
+
+def _in_plan_order(groups: list[Cell], reader: RunReader) -> list[Cell]:
+    boards = _names(reader.plan.get("boards"))
+    tasks = reader.plan.get("tasks")
+    tasks = tasks if isinstance(tasks, dict) else {}
+
+    def key(cell: Cell) -> tuple[int, int, str, int]:
+        first = cell.first
+        task = tasks.get(first.task)
+        labels = task.get("labels") if isinstance(task, dict) else None
+        return (
+            _place(boards, first.board_id),
+            _place(list(tasks), first.task),
+            f"{first.engine} {first.device} {first.threads} {first.dtype} {first.power_mode or ''}",
+            _place(labels if isinstance(labels, list) else [], first.label),
+        )
+
+    return sorted(groups, key=key)
+
+
+def _place(names: list[Any], name: str) -> int:
+    return names.index(name) if name in names else len(names)
+
+
+def _names(boards: object) -> list[str]:
+    """Board ids of a plan, which lists ids or objects with one."""
+    if not isinstance(boards, list):
+        return []
+    return [
+        str(one.get("board_id") or one.get("id")) if isinstance(one, dict) else str(one) for one in boards
+    ]
+
+
+def _baseline(reader: RunReader, task: str, groups: Sequence[Cell], chosen: str | None) -> str | None:
+    labels = {cell.first.label for cell in groups if cell.first.task == task}
+    tasks = reader.plan.get("tasks")
+    planned = tasks.get(task) if isinstance(tasks, dict) else None
+    wanted = [
+        chosen,
+        reader.manifest.baselines.get(task) if reader.manifest else None,
+        planned.get("baseline") if isinstance(planned, dict) else None,
+        "ft-all",
+    ]
+    return next((name for name in wanted if name in labels), None)
+
+
+def _delta(reader: RunReader) -> dict[str, float]:
+    suite = reader.plan.get("suite")
+    planned = suite.get("delta") if isinstance(suite, dict) else None
+    found = reader.manifest.delta if reader.manifest and reader.manifest.delta else planned
+    known = {name: float(value) for name, value in found.items()} if isinstance(found, dict) else {}
+    return {"time": DEFAULT_DELTA, **{name: value for name, value in known.items() if value > 0}}
+
+
+def _run(reader: RunReader) -> dict[str, Any]:
+    manifest, suite = reader.manifest, reader.plan.get("suite")
+    suite = suite if isinstance(suite, dict) else {}
+    first = reader.repetitions[0] if reader.repetitions else None
+    return {
+        "run_id": str(reader.plan.get("run_id", reader.path.name)),
+        "lab": str(reader.plan.get("lab", "")),
+        "complete": reader.complete,
+        "suite": manifest.suite if manifest else str(suite.get("name", "")),
+        "level": manifest.level if manifest else suite.get("level"),
+        "blocks": manifest.blocks if manifest else suite.get("blocks"),
+        "command": list(manifest.command)
+        if manifest
+        else [str(arg) for arg in reader.plan.get("command") or []],
+        "tunebench": manifest.tunebench if manifest else first.prov.tunebench if first else None,
+        "started_utc": manifest.started_utc if manifest else first.t_start_utc if first else None,
+        "ended_utc": manifest.ended_utc if manifest else None,
+        "plan_sha256": manifest.plan_sha256 if manifest else reader.plan.get("sha256"),
+    }
+
+
+def _counts(reader: RunReader) -> dict[str, Any]:
+    planned = reader.plan.get("repetitions")
+    return {
+        "planned": len(planned) if isinstance(planned, list) else None,
+        "recorded": len(reader.repetitions),
+        **count(reader.repetitions),
+        "timed": count(rep for rep in reader.repetitions if rep.role == "timed"),
+    }
+
+
+def _checks(reader: RunReader) -> list[dict[str, Any]]:
+    """The correctness checks: cached and recomputed training must agree before a speed is believed."""
+    return [
+        {
+            "board_id": rep.board_id,
+            "task": rep.task,
+            "label": rep.label,
+            "outcome": rep.outcome,
+            "passed": None if rep.check is None else rep.check.get("passed") is True,
+            "figures": rep.check or {},
+            "reason": rep.outcome_reason,
+        }
+        for rep in reader.repetitions
+        if rep.role == "check"
+    ]
+
+
+def _skipped(reader: RunReader) -> list[dict[str, Any]]:
+    if reader.manifest:
+        return [skip.model_dump() for skip in reader.manifest.skipped]
+    planned = reader.plan.get("skipped")
+    return [dict(skip) for skip in planned if isinstance(skip, dict)] if isinstance(planned, list) else []
+
+
+def _environment(reader: RunReader) -> list[dict[str, Any]]:
+    boards = list(
+        dict.fromkeys([*_names(reader.plan.get("boards")), *(r.board_id for r in reader.repetitions)])
+    )
+    return [_board(reader, board_id) for board_id in boards]
+
+
+def _board(reader: RunReader, board_id: str) -> dict[str, Any]:
+    rep = next((one for one in reader.repetitions if one.board_id == board_id), None)
+    problem = None
+    before: BoardEnv | None = None
+    after: BoardEnv | None = None
+    try:
+        before, after = reader.env(board_id, "before"), reader.env(board_id, "after")
+    except ResultsError as error:
+        problem = str(error)
+    return {
+        "board_id": board_id,
+        "kind": rep.board_kind if rep else None,
+        "model": rep.board_model if rep else None,
+        "emulated": rep.emulated if rep else None,
+        "power_mode": rep.power_mode if rep else None,
+        "fingerprint": before.fingerprint if before else {},
+        "channels": before.channels if before else [],
+        "missing": before.missing if before else {},
+        "changed": _changes(before, after) if before and after else [],
+        "problem": problem or (None if before else "no probe of this board was stored"),
+    }
+
+
+def _changes(before: BoardEnv, after: BoardEnv) -> list[dict[str, Any]]:
+    changes = []
+    for tier in sorted(set(before.fingerprint) | set(after.fingerprint)):
+        old, new = before.fingerprint.get(tier, {}), after.fingerprint.get(tier, {})
+        for key in sorted(set(old) | set(new)):
+            if old.get(key) != new.get(key):
+                changes.append({"tier": tier, "key": key, "before": old.get(key), "after": new.get(key)})
+    return changes
+
+
+def _repetitions(reader: RunReader) -> list[dict[str, Any]]:
+    """One short line a repetition, in the order stored."""
+    return [
+        {
+            "rep_id": rep.rep_id,
+            "board_id": rep.board_id,
+            "task": rep.task,
+            "label": rep.label,
+            "aa_control": rep.aa_control,
+            "role": rep.role,
+            "block": rep.block,
+            "slot": rep.slot,
+            "attempt": rep.attempt,
+            "t_start_utc": rep.t_start_utc,
+            "wall_s": rep.wall_s,
+            "class": rep_class(rep),
+            "outcome": rep.outcome,
+            "reason": rep.outcome_reason or (rep.reasons[0].message if rep.reasons else None),
+            "host_s": rep.host_s,
+            "process_s": rep.process_s,
+            "ssh_channels": rep.ssh_channels,
+        }
+        for rep in reader.repetitions
+    ]

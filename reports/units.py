@@ -1,0 +1,123 @@
+"""Numbers and foreign text as people read them."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+
+#: Text from boards, logs and users is shown up to this length; the cut is visible.
+MAX_TEXT = 200
+
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
+_BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
+
+def seconds(value: float) -> str:
+    """Three significant digits with a fitting unit.
+
+    >>> seconds(12.345), seconds(0.0456), seconds(0.0000123), seconds(754.0)
+    ('12.3 s', '45.6 ms', '12.3 µs', '754 s')
+    """
+    size = abs(value)
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if size >= scale * 0.9995:
+            return f"{significant(value / scale)} {unit}"
+    return f"{significant(value / 1e-9)} ns" if size else "0 s"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number rounded to significant digits, never in scientific notation, whole digits all kept.
+
+    >>> significant(12.345), significant(1234.5), significant(0.98965), significant(2.0), significant(0.0012)
+    ('12.3', '1234', '0.990', '2.00', '0.00120')
+    """
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{digits}g}")
+    whole = len(str(int(abs(rounded)))) if abs(rounded) >= 1 else 0
+    if whole >= digits:
+        return f"{value:.0f}"
+    if whole:
+        return f"{value:.{digits - whole}f}"
+    return f"{value:.{digits - 1 - math.floor(math.log10(abs(rounded)))}f}"
+
+
+def size(value_b: float) -> str:
+    """Bytes in binary units.
+
+    >>> size(512), size(2048), size(123456789)
+    ('512 B', '2.00 KiB', '118 MiB')
+    """
+    for unit, scale in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if abs(value_b) >= scale:
+            return f"{significant(value_b / scale)} {unit}"
+    return f"{value_b:.0f} B"
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A share of one as percent.
+
+    >>> percent(0.91234)
+    '91.2%'
+    """
+    return f"{100 * value:.{digits}f}%"
+
+
+def signed_percent(value: float, digits: int = 1) -> str:
+    """A relative change, with its sign.
+
+    >>> signed_percent(0.0213), signed_percent(-0.5)
+    ('+2.1%', '−50.0%')
+    """
+    return f"{100 * value:+.{digits}f}%".replace("-", "−")
+
+
+def number(value: int) -> str:
+    """A count with thin groups.
+
+    >>> number(1234567)
+    '1\\u202f234\\u202f567'
+    """
+    return f"{value:,}".replace(",", "\u202f")
+
+
+def factor(value: float) -> str:
+    """A ratio.
+
+    >>> factor(1.996), factor(12.3)
+    ('2.00×', '12.3×')
+    """
+    return f"{significant(value)}×"
+
+
+def clean(text: str, limit: int = MAX_TEXT) -> str:
+    """Foreign text for one line: escapes and control characters made visible, length limited visibly.
+
+    >>> clean("red \\x1b[31malert\\x1b[0m\\x00")
+    'red alert\\ufffd'
+    >>> clean("x" * 300, 10)
+    'xxxxxxxxxx… (290 more characters)'
+    """
+    cut = len(text) - limit
+    # Only what can be shown is cleaned: a log line may be a megabyte long.
+    shown = _visible(text[: limit * 4]).replace("\n", " ").replace("\t", " ")
+    if len(shown) <= limit and cut <= 0:
+        return shown
+    hidden = max(len(shown), len(text)) - limit
+    return f"{shown[:limit]}… ({hidden} more characters)" if hidden > 0 else shown
+
+
+def clean_block(text: str, limit: int = 4000) -> str:
+    """Like :func:`clean` for text of several lines; the end of a long text is kept, where errors stand."""
+    shown = _visible(text[-limit * 2 :])
+    hidden = len(text) - len(shown) if len(shown) <= limit else len(text) - limit
+    return f"({hidden} characters left out) …{shown[-limit:]}" if len(text) > limit else shown
+
+
+def _visible(text: str) -> str:
+    plain = _BIDI.sub("\ufffd", _ESCAPE.sub("", text))
+    return "".join(
+        char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cs") else "\ufffd"
+        for char in plain
+    )
