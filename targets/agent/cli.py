@@ -1,0 +1,123 @@
+"""The agent's commands: ``python payload.zip probe|start|wait|harvest|clean``.
+
+Requests come on standard input, replies go to standard output, one protocol line each; see
+:mod:`targets.agent.protocol`. Nothing heavy is imported before it is needed: each command is a process.
+"""
+
+import json
+import os
+import signal
+import sys
+from typing import Any, BinaryIO, Dict, List, Optional
+
+from targets.agent import protocol
+from targets.agent.workdir import AgentError, Workdir
+
+#: A command whose host has fallen silent ends by itself after so many seconds.
+SILENCE_S = 300
+PROBE_S = 1800
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run one command; returns the exit status."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    place = Workdir(os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[0]))))
+    command = args.pop(0) if args else ""
+    if command not in _COMMANDS:
+        sys.stderr.write("usage: payload.zip %s\n" % "|".join(sorted(_COMMANDS)))
+        return 2
+    try:
+        _COMMANDS[command](place, _options(args))
+    except AgentError as error:
+        _reply({"error": {"kind": error.kind, "message": str(error)}})
+    except protocol.ProtocolError as error:
+        _reply({"error": {"kind": "job", "message": str(error)}})
+    except OSError as error:
+        _reply({"error": {"kind": "workdir", "message": str(error)}})
+    return 0
+
+
+def _options(args: List[str]) -> Dict[str, str]:
+    if len(args) % 2 or not all(name.startswith("--") for name in args[::2]):
+        raise AgentError("job", "options come in pairs of --name and value, got %r" % (args,))
+    return {name[2:]: value for name, value in zip(args[::2], args[1::2])}
+
+
+def _rep_id(options: Dict[str, str]) -> str:
+    return protocol.check_rep_id(options.get("rep"))
+
+
+def _reply(message: Dict[str, Any]) -> None:
+    out = sys.stdout.buffer  # type: BinaryIO
+    out.write(protocol.encode_line(message).encode())
+    out.flush()
+
+
+def _request(wanted: str) -> Any:
+    """The next request that holds ``wanted``; pings before it are answered."""
+    while True:
+        signal.alarm(SILENCE_S)
+        line = sys.stdin.buffer.readline(protocol.MAX_LINE_B)
+        now_ns = protocol.monotonic_ns()
+        signal.alarm(0)
+        if not line:
+            raise AgentError("job", "standard input ended before %r" % wanted)
+        text = line.decode("utf-8", "replace")
+        message = protocol.decode_line(text)
+        if message is None:
+            message = protocol.parse_object(text, "request")
+        if "ping" in message:
+            _reply({"pong": message["ping"], "t_ns": now_ns})
+        elif wanted in message:
+            return message[wanted]
+        else:
+            raise AgentError("job", "expected a ping or %r, got %.80r" % (wanted, sorted(message)))
+
+
+def _start(place: Workdir, _options: Dict[str, str]) -> None:
+    from targets.agent import jobs
+
+    _reply(jobs.start(place, _request("job")))
+
+
+def _wait(place: Workdir, options: Dict[str, str]) -> None:
+    from targets.agent import jobs
+
+    try:
+        timeout_s = float(options.get("timeout-s", "60"))
+    except ValueError:
+        raise AgentError("job", "--timeout-s: expected seconds") from None
+    _reply({"state": jobs.wait(place.job(_rep_id(options)), timeout_s)})
+
+
+def _harvest(place: Workdir, options: Dict[str, str]) -> None:
+    from targets.agent import harvest
+
+    rep_id = _rep_id(options)
+    _request("harvest")
+    with harvest.packed(place.job(rep_id)) as (head, content):
+        _reply(head)
+        signal.alarm(SILENCE_S)
+        harvest.copy(content, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+
+def _clean(place: Workdir, options: Dict[str, str]) -> None:
+    from targets.agent import jobs
+
+    signal.alarm(SILENCE_S)
+    jobs.clean(place, _rep_id(options))
+    _reply({"cleaned": True})
+
+
+def _probe(place: Workdir, _options: Dict[str, str]) -> None:
+    from targets.agent import probe
+
+    signal.alarm(SILENCE_S)
+    line = sys.stdin.buffer.readline(protocol.MAX_LINE_B).decode("utf-8", "replace")
+    request = protocol.decode_line(line) or protocol.parse_object(line, "request")
+    signal.alarm(PROBE_S)
+    _reply(json.loads(json.dumps(probe.probe(place, request), allow_nan=False)))
+
+
+_COMMANDS = {"probe": _probe, "start": _start, "wait": _wait, "harvest": _harvest, "clean": _clean}

@@ -1,0 +1,179 @@
+"""The exit record: how a repetition ended, under what conditions, and the hashes of its files."""
+
+import hashlib
+import os
+import signal
+import time
+from typing import Any, Dict, List, Optional
+
+from targets.agent import harvest, workdir
+from targets.agent.capture import last_line
+from targets.agent.protocol import EXIT_SCHEMA, monotonic_ns
+from targets.agent.sampler import Sampler, summary
+from targets.agent.sensors import memory, throttled
+
+#: Words by which an allocation that failed inside the process is known from its last line.
+_OOM_WORDS = ("MemoryError", "out of memory", "can't allocate memory", "Cannot allocate memory")
+
+
+class Record:
+    """Collects what the exit record says."""
+
+    def __init__(self, job: Dict[str, Any], job_dir: str) -> None:
+        self._job = job
+        self._dir = job_dir
+        self._start_ns = monotonic_ns()
+        self._end_ns = self._start_ns
+        self._cpu_s = 0.0
+        self._utc_start = _utc()
+        self._returncode = None  # type: Optional[int]
+        self._before = _counters()
+        self._after = self._before
+        self._peak_rss_b = None  # type: Optional[int]
+        self._sampler = None  # type: Optional[Dict[str, Any]]
+        self._conditions = dict.fromkeys(_CONDITIONS)  # type: Dict[str, Any]
+        self._warnings = []  # type: List[Dict[str, str]]
+        self.missing = {}  # type: Dict[str, str]
+        self.outcome = "lost"
+        self.reason = None  # type: Optional[str]
+
+    def started(self) -> None:
+        """Call right before the workload is started."""
+        self._utc_start = _utc()
+        self._cpu_s = time.process_time()
+        self._start_ns = self._end_ns = monotonic_ns()
+
+    def unstartable(self, program: str, error: OSError) -> None:
+        """The workload could not be started at all."""
+        self.outcome = "failed"
+        self.reason = "cannot start %s: %s" % (program, error)
+        with open(os.path.join(self._dir, "log.txt"), "a", encoding="utf-8") as file:
+            file.write(self.reason + "\n")
+
+    def ended(self, returncode: Optional[int], deadline_hit: bool, stop_reason: Optional[str]) -> None:
+        """Call when the workload has been reaped; decides the outcome."""
+        self._end_ns = monotonic_ns()
+        self._cpu_s = time.process_time() - self._cpu_s
+        self._after = _counters()
+        self._returncode = returncode
+        if deadline_hit:
+            self.outcome, self.reason = "deadline", stop_reason
+        elif stop_reason is not None:
+            self.outcome, self.reason = "killed", stop_reason
+        elif returncode == 0:
+            self.outcome = "ok"
+        elif returncode is not None and returncode < 0:
+            self.outcome, self.reason = self._killed(-returncode)
+        else:
+            self.outcome = "failed"
+
+    def _killed(self, number: int) -> "tuple[str, str]":
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = "signal %d" % number
+        kills = [self._before.get("oom_kill"), self._after.get("oom_kill")]
+        if number == signal.SIGKILL and None not in kills and kills[1] > kills[0]:  # type: ignore[operator]
+            return "oom", "killed by the kernel: out of memory (SIGKILL, and oom_kill in /proc/vmstat rose)"
+        if number == signal.SIGILL:
+            return "killed", "SIGILL: this build does not run on this CPU"
+        return "killed", "the workload was killed by %s" % name
+
+    def sampled(self, sampler: Sampler, peak_rss_b: Optional[int]) -> None:
+        """Take over what the sampler saw; call it after the sampler was closed."""
+        self._peak_rss_b = peak_rss_b
+        if peak_rss_b is None:
+            self.missing["peak_rss_b"] = "/proc/PID/status had no VmHWM while the workload was sampled"
+        self._sampler = summary(sampler, self._cpu_s)
+        temp, freq = sampler.range("cpu_temp_c"), sampler.range("cpu_freq_hz")
+        swap = sampler.range("swap_used_b").delta()
+        available = sampler.range("mem_available_b").low
+        self._conditions.update(
+            temp_start_c=temp.first,
+            temp_end_c=temp.last,
+            temp_max_c=temp.high,
+            freq_min_hz=freq.low,
+            freq_max_hz=freq.high,
+            load_1m_start=sampler.range("load_1m").first,
+            swap_delta_b=None if swap is None else int(swap),
+            mem_available_min_b=None if available is None else int(available),
+        )
+        bits = sampler.range("throttled").bits | (self._after.get("throttled") or 0)
+        for name in throttled.seen(self._before.get("throttled"), bits):
+            self.warn("throttled", "the board reported: " + name)
+        swapped = [self._after.get(key, 0) != self._before.get(key, 0) for key in ("pswpin", "pswpout")]
+        if any(swapped):
+            self.warn("swapped", "pages were swapped while the workload ran")
+
+    def warn(self, code: str, message: str) -> None:
+        """Add a warning."""
+        self._warnings.append({"code": code, "message": message})
+
+    def finish(self) -> Dict[str, Any]:
+        """The record; all files of the job must have been closed."""
+        if self.outcome == "failed" and self._returncode is not None:
+            self._explain_failure()
+        files, left_out = harvest.listed(self._dir)
+        for each in left_out:
+            self.warn("file-left-out", "%(name)s (%(size)d bytes): %(reason)s" % each)
+        code = self._returncode
+        return {
+            "schema": EXIT_SCHEMA,
+            "rep_id": self._job["rep_id"],
+            "run_id": self._job.get("run_id"),
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "returncode": code if code is None or code >= 0 else None,
+            "signal": -code if code is not None and code < 0 else None,
+            "t_start_ns": self._start_ns,
+            "t_end_ns": self._end_ns,
+            "utc_start": self._utc_start,
+            "boot_id": workdir.boot_id(),
+            "process_s": (self._end_ns - self._start_ns) / 1e9,
+            "peak_rss_b": self._peak_rss_b,
+            "sampler": self._sampler,
+            "conditions": self._conditions,
+            "missing": self.missing,
+            "counters": {"before": self._before, "after": self._after},
+            "warnings": self._warnings,
+            "files": {name: _digest(os.path.join(self._dir, name)) for name, _ in files},
+        }
+
+    def _explain_failure(self) -> None:
+        said = last_line(os.path.join(self._dir, "log.txt"))
+        self.reason = "exit status %s: %s" % (self._returncode, said or "it printed nothing")
+        if said and any(word in said for word in _OOM_WORDS):
+            self.outcome = "oom"
+
+
+_CONDITIONS = (
+    "temp_start_c",
+    "temp_end_c",
+    "temp_max_c",
+    "freq_min_hz",
+    "freq_max_hz",
+    "load_1m_start",
+    "swap_delta_b",
+    "mem_available_min_b",
+)
+
+
+def _utc() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _counters() -> Dict[str, Optional[int]]:
+    found = memory.counters()
+    flags = [sensor.read()[0] for sensor in throttled.discover().sensors]
+    found["throttled"] = int(flags[0]) if flags and flags[0] is not None else None
+    return found
+
+
+def _digest(path: str) -> Dict[str, Any]:
+    digest = hashlib.sha256()
+    size_b = 0
+    with open(path, "rb") as file:
+        for chunk in iter(lambda: file.read(1 << 18), b""):
+            digest.update(chunk)
+            size_b += len(chunk)
+    return {"sha256": digest.hexdigest(), "size": size_b}

@@ -1,0 +1,212 @@
+"""The life of a job on the board: created once, awaited, removed.
+
+Whether its supervisor lives is told by a lock on ``supervisor.lock`` that the supervisor holds and the
+kernel releases with it: no process id that could be reused, and waiting costs nothing.
+"""
+
+import fcntl
+import os
+import shutil
+import signal
+import time
+from typing import Any, Dict, List, Optional
+
+from targets.agent import lease, processes, workdir
+from targets.agent.protocol import JOB_SCHEMA, ProtocolError, check_rep_id, check_schema
+from targets.agent.workdir import AgentError, Workdir
+
+LOCK = "supervisor.lock"
+EXIT = "exit.json"
+
+
+def check(job: Any) -> Dict[str, Any]:
+    """Return ``job`` if it has the agreed form.
+
+    Raises:
+        AgentError: (kind ``job``) names the field and what was expected.
+    """
+    try:
+        if not isinstance(job, dict):
+            raise ProtocolError("job: expected an object")
+        check_schema(job, JOB_SCHEMA, "job")
+        check_rep_id(job.get("rep_id"))
+    except ProtocolError as error:
+        raise AgentError("job", str(error)) from None
+    argv = job.get("argv")
+    _expect(
+        isinstance(argv, list) and argv and all(isinstance(arg, str) for arg in argv), "argv", "list of str"
+    )
+    for field in ("deadline_s", "lease_s"):
+        value = job.get(field)
+        _expect(isinstance(value, (int, float)) and value > 0, field, "a positive number of seconds")
+    for field in ("owner", "blobs"):
+        _expect(isinstance(job.get(field), dict), field, "an object")
+    for field in ("env", "unpack", "sampling", "gates"):
+        _expect(isinstance(job.get(field, {}), dict), field, "an object")
+    for role, name in job["blobs"].items():
+        _expect(isinstance(name, str) and os.path.basename(name) == name, "blobs.%s" % role, "a file name")
+    for role, folder in job.get("unpack", {}).items():
+        _expect(role in job["blobs"] and folder == "src", "unpack.%s" % role, "a role of blobs, and 'src'")
+    _expect(job.get("cwd", "out") in ("out", "src"), "cwd", "'out' or 'src'")
+    period_s = job.get("sampling", {}).get("period_s", 0.2)
+    _expect(isinstance(period_s, (int, float)) and 0.01 <= period_s <= 60, "sampling.period_s", "0.01 to 60")
+    return job
+
+
+def _expect(ok: object, field: str, wanted: str) -> None:
+    if not ok:
+        raise AgentError("job", "job field %r: expected %s" % (field, wanted))
+
+
+def state(job_dir: str) -> str:
+    """``done``, ``running``, ``lost`` (no exit record and no supervisor) or ``unknown`` (no such job)."""
+    if not os.path.isdir(job_dir):
+        return "unknown"
+    if os.path.exists(os.path.join(job_dir, EXIT)):
+        return "done"
+    if _supervised(job_dir):
+        return "running"
+    # The record may have been written between the two looks.
+    return "done" if os.path.exists(os.path.join(job_dir, EXIT)) else "lost"
+
+
+def _supervised(job_dir: str) -> bool:
+    try:
+        descriptor = os.open(os.path.join(job_dir, LOCK), os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+class _OutOfTime(Exception):
+    pass
+
+
+def wait(job_dir: str, timeout_s: float) -> str:
+    """Block until the job's supervisor is gone or ``timeout_s`` is over; returns the state."""
+    now = state(job_dir)
+    if now != "running":
+        return now
+
+    def ring(_signal: int, _frame: Any) -> None:
+        raise _OutOfTime
+
+    before = signal.signal(signal.SIGALRM, ring)
+    descriptor = os.open(os.path.join(job_dir, LOCK), os.O_RDWR)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, max(0.001, timeout_s))
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except _OutOfTime:
+        pass
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        os.close(descriptor)
+    return state(job_dir)
+
+
+def running(place: Workdir) -> List[str]:
+    """Ids of all jobs whose supervisor is alive."""
+    names = sorted(os.listdir(place.jobs)) if os.path.isdir(place.jobs) else []
+    return [name for name in names if state(place.job(name)) == "running"]
+
+
+def start(place: Workdir, job: Dict[str, Any]) -> Dict[str, Any]:
+    """Start a job, or find it started: a repetition is never run twice.
+
+    Returns:
+        the reply: ``started``, ``state``, ``conditions``, ``warnings``.
+
+    Raises:
+        AgentError: it cannot be started, by kind.
+    """
+    from targets.agent import gates, supervise
+
+    rep_id = check(job)["rep_id"]
+    job_dir = place.job(rep_id)
+    with place.locked():
+        found = state(job_dir)
+        if found == "lost" and not os.path.exists(os.path.join(job_dir, supervise.SPAWNED)):
+            shutil.rmtree(job_dir)  # the start was cut off before anything ran
+            found = "unknown"
+        if found != "unknown":
+            return {"started": True, "state": found, "conditions": {}, "warnings": []}
+        others = running(place)
+        if others:
+            held = lease.holder(place)
+            raise AgentError("lease", lease.refusal(held) if held else "the board still runs " + others[0])
+        paths = _paths(place, job)
+        conditions, warnings = gates.look(place.root, job.get("gates", {}))
+        lease.take(place, job["owner"], rep_id, float(job["lease_s"]))
+        lock = _create(job_dir, job, paths)
+        supervise.detach(job_dir, lock)
+    return {"started": True, "state": "running", "conditions": conditions, "warnings": warnings}
+
+
+def _paths(place: Workdir, job: Dict[str, Any]) -> Dict[str, str]:
+    job_dir = place.job(job["rep_id"])
+    paths = {"job": job_dir, "out": os.path.join(job_dir, "out"), "src": os.path.join(job_dir, "src")}
+    for role, name in job["blobs"].items():
+        paths[role] = os.path.join(place.blobs, name)
+        if not os.path.isfile(paths[role]):
+            raise AgentError("blob", "blob %s (%s) is not on the board; sync it again" % (name, role))
+    if "payload" not in paths:
+        raise AgentError("job", "job field 'blobs': 'payload' is missing")
+    return paths
+
+
+def _create(job_dir: str, job: Dict[str, Any], paths: Dict[str, str]) -> int:
+    """Make the job's folder; returns the descriptor of its lock, already held."""
+    from targets.agent import unzip
+
+    try:
+        os.makedirs(paths["out"], mode=0o700)
+        lock = os.open(os.path.join(job_dir, LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if job.get("cwd") == "src" or job.get("unpack"):
+            os.makedirs(paths["src"], mode=0o700)
+        for role in job.get("unpack", {}):
+            unzip.extract(paths[role], paths["src"])
+        workdir.write_json(os.path.join(job_dir, "job.json"), dict(job, paths=paths))
+    except OSError as error:
+        shutil.rmtree(job_dir, ignore_errors=True)
+        raise AgentError("workdir", "cannot create the job's folder %s: %s" % (job_dir, error)) from None
+    except AgentError:
+        shutil.rmtree(job_dir, ignore_errors=True)
+        raise
+    return lock
+
+
+def clean(place: Workdir, rep_id: str, grace_s: float = 10.0) -> None:
+    """End what is left of a job, remove its folder, release its lease; does nothing if all is gone."""
+    job_dir = place.job(rep_id)
+    if os.path.isdir(job_dir):
+        _end_supervisor(job_dir, grace_s)
+        if processes.kill_all(job_dir):
+            raise AgentError("workdir", "processes of %s do not die" % rep_id)
+    with place.locked():
+        if os.path.isdir(job_dir):
+            shutil.rmtree(job_dir)
+        lease.release(place, rep_id)
+
+
+def _end_supervisor(job_dir: str, grace_s: float) -> None:
+    record = workdir.read_json(os.path.join(job_dir, "supervisor.json"))  # type: Optional[Dict[str, Any]]
+    deadline = time.monotonic() + grace_s
+    signals = [signal.SIGTERM, signal.SIGKILL]
+    while _supervised(job_dir):
+        if record is None:
+            record = workdir.read_json(os.path.join(job_dir, "supervisor.json"))
+        late = time.monotonic() > deadline
+        if record is not None and signals and (signals[0] == signal.SIGTERM or late):
+            os.kill(int(record["pid"]), signals.pop(0))  # it holds the lock, so the id is its own
+        elif late and not signals:
+            raise AgentError("workdir", "the supervisor of %s does not die" % os.path.basename(job_dir))
+        time.sleep(0.02)

@@ -1,0 +1,25 @@
+"""What happened, in order: JSON lines with a sequence number and the monotonic time."""
+
+import json
+from typing import Any
+
+from targets.agent.protocol import monotonic_ns
+
+
+class Journal:
+    """Appends to ``journal.jsonl``; each line is handed to the kernel at once, none is fsynced."""
+
+    def __init__(self, path: str) -> None:
+        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
+        self._seq = 0
+
+    def write(self, event: str, **details: Any) -> None:
+        """Append one event."""
+        line = dict(details, seq=self._seq, t_ns=monotonic_ns(), event=event)
+        self._seq += 1
+        self._file.write(json.dumps(line, sort_keys=True) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

@@ -1,0 +1,43 @@
+"""The processes of a job, found by what cannot be lost: the job's folder in their environment.
+
+A process that left its group or session is still found, and a reused process id is not mistaken.
+"""
+
+import os
+import signal
+import time
+from typing import List
+
+JOB_VARIABLE = "TUNEBENCH_JOB"
+
+
+def of_job(job_dir: str, proc: str = "/proc") -> List[int]:
+    """Ids of all live processes that were started for the job, but for this one."""
+    wanted = ("%s=%s" % (JOB_VARIABLE, job_dir)).encode()
+    found = []
+    for name in os.listdir(proc):
+        if not name.isdigit() or int(name) == os.getpid():
+            continue
+        try:
+            with open(os.path.join(proc, name, "environ"), "rb") as file:
+                environment = file.read()
+        except OSError:
+            continue  # another user's, or just gone
+        if wanted in environment.split(b"\0"):
+            found.append(int(name))
+    return found
+
+
+def kill_all(job_dir: str, timeout_s: float = 5.0) -> int:
+    """SIGKILL what is left of a job until nothing is; returns how many processes are still there."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        left = of_job(job_dir)
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
+        if not left or time.monotonic() > deadline:
+            return len(left)
+        time.sleep(0.01)

@@ -1,0 +1,123 @@
+"""Take blobs into the board's store. Sent whole as ``python -c <this> <workdir>``: it imports nothing of ours.
+
+Standard input: a JSON line, the manifest ``[{"name", "sha256", "size"}]``; then, if the answer names missing
+blobs, a tar stream of exactly those. Standard output: protocol lines.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import tarfile
+import time
+
+SENTINEL = "@tb1 "
+SILENCE_S = 300
+#: Left free on the board's file system beyond what is uploaded.
+SPARE_B = 32 * 1024 * 1024
+CHUNK_B = 1 << 18
+NAME = re.compile(r"[0-9a-f]{64}(\.[A-Za-z0-9]{1,16})?\Z")
+
+
+class Refused(Exception):
+    """A request that is not carried out; args: kind, message."""
+
+
+def reply(message):  # type: ignore[no-untyped-def]
+    """Send one protocol line."""
+    sys.stdout.write(SENTINEL + json.dumps(message, sort_keys=True) + "\n")
+    sys.stdout.flush()
+
+
+def copy_hashed(source, sink=None):  # type: ignore[no-untyped-def]
+    """Copy a stream (to nowhere by default); returns the SHA-256 of what passed."""
+    digest = hashlib.sha256()
+    for chunk in iter(lambda: source.read(CHUNK_B), b""):
+        signal.alarm(SILENCE_S)
+        digest.update(chunk)
+        if sink is not None:
+            sink.write(chunk)
+    return digest.hexdigest()
+
+
+def is_whole(path, sha256):  # type: ignore[no-untyped-def]
+    """Whether the file is there with the content its name promises."""
+    try:
+        with open(path, "rb") as file:
+            return copy_hashed(file) == sha256
+    except OSError:
+        return False
+
+
+def prepare(root):  # type: ignore[no-untyped-def]
+    """Make the working directory; remove what a broken upload left a day ago or longer."""
+    blobs = os.path.join(root, "blobs")
+    for folder in (root, blobs, os.path.join(root, "jobs")):
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    os.chmod(root, 0o700)
+    for name in os.listdir(blobs):
+        path = os.path.join(blobs, name)
+        if ".part." in name and os.stat(path).st_mtime < time.time() - 86400:
+            os.remove(path)
+    return blobs
+
+
+def check(manifest):  # type: ignore[no-untyped-def]
+    """Return the manifest if names, hashes and sizes are well-formed."""
+    for entry in manifest:
+        if not NAME.match(entry["name"]) or entry["name"][:64] != entry["sha256"] or int(entry["size"]) < 0:
+            raise Refused("job", "manifest: %.200r is not <sha256>[.suffix]" % (entry,))
+    return manifest
+
+
+def take(blobs, wanted):  # type: ignore[no-untyped-def]
+    """Read a tar of the wanted blobs from standard input; each is verified, then renamed into place."""
+    wanted = {entry["name"]: entry for entry in wanted}
+    with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as archive:
+        for member in archive:
+            entry = wanted.pop(member.name, None)
+            if entry is None or not member.isreg() or member.size != entry["size"]:
+                raise Refused("job", "upload: %.200r was not asked for in that form" % member.name)
+            part = os.path.join(blobs, "%s.part.%d" % (member.name, os.getpid()))
+            try:
+                with open(part, "wb") as file:
+                    sha256 = copy_hashed(archive.extractfile(member), file)
+                if sha256 != entry["sha256"]:
+                    raise Refused("blob", "upload: %s arrived with SHA-256 %s" % (member.name, sha256))
+                os.rename(part, os.path.join(blobs, member.name))
+            finally:
+                if os.path.exists(part):
+                    os.remove(part)
+    if wanted:
+        raise Refused("blob", "upload ended without %s" % sorted(wanted))
+
+
+def main(root):  # type: ignore[no-untyped-def]
+    """Answer with what is missing, take it, confirm."""
+    root = os.path.abspath(os.path.expanduser(root))
+    signal.alarm(SILENCE_S)
+    manifest = check(json.loads(sys.stdin.buffer.readline().decode("utf-8")))
+    blobs = prepare(root)
+    missing = [each for each in manifest if not is_whole(os.path.join(blobs, each["name"]), each["sha256"])]
+    needed_b = sum(each["size"] for each in missing)
+    free_b = shutil.disk_usage(blobs).free
+    if missing and free_b < needed_b + SPARE_B:
+        raise Refused("workdir", "%s: %d bytes free, %d needed" % (root, free_b, needed_b + SPARE_B))
+    reply({"workdir": root, "missing": [each["name"] for each in missing]})
+    if missing:
+        take(blobs, missing)
+        reply({"stored": len(missing), "stored_b": needed_b})
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1])
+    except Refused as refused:
+        reply({"error": {"kind": refused.args[0], "message": refused.args[1]}})
+    except (OSError, tarfile.TarError) as error:
+        reply({"error": {"kind": "workdir", "message": "%s: %s" % (sys.argv[1], error)}})
+    except (ValueError, KeyError, TypeError) as error:
+        reply({"error": {"kind": "job", "message": "manifest: %r" % error}})

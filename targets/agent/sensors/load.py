@@ -1,0 +1,22 @@
+"""Load average over one minute. Source: proc_loadavg(5)."""
+
+import os
+from typing import List, Optional
+
+from targets.agent.sensors.base import Channel, File, Found, Sensor
+
+
+def discover(root: str = "/") -> Found:
+    """``load_1m``."""
+    file = File(os.path.join(root, "proc/loadavg"))
+
+    def read() -> List[Optional[float]]:
+        text = file.text()
+        try:
+            return [None if text is None else float(text.split()[0])]
+        except (ValueError, IndexError):
+            return [None]
+
+    if read() == [None]:
+        return Found([], {"load_1m": "no readable load average: looked for proc/loadavg"})
+    return Found([Sensor([Channel("load_1m", "board", "load", "1", None, "/proc/loadavg", 0.01)], read)], {})

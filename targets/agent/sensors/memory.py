@@ -1,0 +1,64 @@
+"""Memory of the board and of one process, and the kernel's swap and OOM counters.
+
+Peak memory is ``VmHWM`` of the workload's own process: ``ru_maxrss`` inherits the launcher's peak over fork
+and exec. Sources: proc_pid_status(5), proc_meminfo(5), proc_vmstat(5).
+"""
+
+import os
+import re
+from typing import Dict, List, Optional
+
+from targets.agent.sensors.base import Channel, File, Found, Sensor, text_of
+
+_FIELD = re.compile(r"^(\w+):?\s+(\d+)", re.MULTILINE)
+_COUNTERS = ("pswpin", "pswpout", "oom_kill")
+
+
+def fields(text: Optional[str]) -> Dict[str, int]:
+    """``{"MemTotal": 123, ...}`` of a /proc table, in its own unit (kB or a count)."""
+    return {name: int(value) for name, value in _FIELD.findall(text or "")}
+
+
+def discover(root: str = "/") -> Found:
+    """``mem_available_b`` and ``swap_used_b``."""
+    file = File(os.path.join(root, "proc/meminfo"))
+
+    def read() -> List[Optional[float]]:
+        table = fields(file.text())
+        available, total, free = (table.get(name) for name in ("MemAvailable", "SwapTotal", "SwapFree"))
+        return [
+            None if available is None else available * 1024,
+            None if total is None or free is None else (total - free) * 1024,
+        ]
+
+    channels = [
+        Channel("mem_available_b", "board", "memory", "B", None, "/proc/meminfo MemAvailable", 1024.0),
+        Channel("swap_used_b", "board", "memory", "B", None, "/proc/meminfo SwapTotal - SwapFree", 1024.0),
+    ]
+    if read() == [None, None]:
+        return Found([], {"mem_available_b": "no memory figures: looked for proc/meminfo"})
+    return Found([Sensor(channels, read)], {})
+
+
+class Process:
+    """Resident memory of one process; the open file stays its own even if the id is reused."""
+
+    def __init__(self, pid: int, root: str = "/") -> None:
+        self._file = File(os.path.join(root, "proc", str(pid), "status"))
+        self.peak_b = None  # type: Optional[int]
+        self.sensor = Sensor(
+            [Channel("rss_b", "workload", "memory", "B", None, "/proc/PID/status VmRSS", 1024.0)], self._read
+        )
+
+    def _read(self) -> List[Optional[float]]:
+        table = fields(self._file.text())
+        peak = table.get("VmHWM")
+        if peak is not None:
+            self.peak_b = max(self.peak_b or 0, peak * 1024)
+        return [table["VmRSS"] * 1024 if "VmRSS" in table else None]
+
+
+def counters(root: str = "/") -> Dict[str, Optional[int]]:
+    """Pages swapped in and out and OOM kills since boot; ``None`` where this kernel does not count."""
+    table = fields(text_of(os.path.join(root, "proc/vmstat")))
+    return {name: table.get(name) for name in _COUNTERS}

@@ -1,0 +1,238 @@
+"""Runs one workload, detached from whoever started it; ends with ``exit.json``.
+
+One thread: the loop waits for output, for the child's end (SIGCHLD through a wake-up pipe), for the next
+sample and for the deadline, whichever comes first. The supervisor samples at low priority; the workload runs
+at the normal one, in a group of its own, and is the kernel's first choice when memory runs out.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import time
+import traceback
+from typing import Any, Callable, Dict, List, NoReturn, Optional
+
+from targets.agent import ending, processes, workdir
+from targets.agent.capture import Capture
+from targets.agent.journal import Journal
+from targets.agent.protocol import monotonic_ns
+from targets.agent.sampler import Sampler
+from targets.agent.sensors.base import Sensor
+from targets.agent.sensors.discover import discover
+from targets.agent.sensors.memory import Process
+
+#: Its presence says that the workload may have run, so that it is never run again.
+SPAWNED = "spawned.json"
+#: From SIGTERM to SIGKILL.
+GRACE_S = 2.0
+_NICE = 10
+_OOM_SCORE_ADJ = "500"
+_PR_SET_PDEATHSIG = 1
+
+
+def detach(job_dir: str, lock: int) -> None:
+    """Start the supervisor of a job, detached (new session, re-parented, stdio closed), and return.
+
+    Args:
+        job_dir: the job's folder, with ``job.json``.
+        lock: descriptor of the job's lock, held; the supervisor inherits it, and it ends with it.
+    """
+    child = os.fork()
+    if child:
+        os.close(lock)
+        os.waitpid(child, 0)
+        return
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    _supervise(job_dir, lock)
+
+
+def _supervise(job_dir: str, lock: int) -> NoReturn:
+    """The detached process; never returns into its parent's code."""
+    try:
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        os.closerange(3, lock)
+        os.closerange(lock + 1, 256)
+        signal.alarm(0)
+        Supervisor(job_dir).run()
+    except BaseException:  # noqa: BLE001 - nobody above could report it
+        with open(os.path.join(job_dir, "supervisor.txt"), "w", encoding="utf-8") as file:
+            file.write(traceback.format_exc())
+    finally:
+        os._exit(0)
+
+
+class Supervisor:
+    """One run of one job."""
+
+    def __init__(self, job_dir: str) -> None:
+        job = workdir.read_json(os.path.join(job_dir, "job.json"))
+        if job is None:
+            raise ValueError("job.json is not readable")
+        self._dir = job_dir
+        self._job = job
+        self._journal = Journal(os.path.join(job_dir, "journal.jsonl"))
+        self._stop_reason = None  # type: Optional[str]
+        self._deadline_hit = False
+        self._killed_ns = None  # type: Optional[int]
+
+    def run(self) -> None:
+        """Run the workload to its end and write the exit record."""
+        workdir.write_json(os.path.join(self._dir, "supervisor.json"), {"pid": os.getpid()})
+        wake = self._catch_signals()
+        record = ending.Record(self._job, self._dir)
+        self._journal.write("supervised", pid=os.getpid(), boot_id=workdir.boot_id())
+        reader, writer = os.pipe()
+        capture = Capture(os.path.join(self._dir, "log.txt"), reader)
+        workload = self._spawn(writer, record)
+        os.close(writer)
+        if workload is None:
+            capture.close()
+            self._finish(record, None)
+            return
+        os.nice(_NICE)  # after the fork: the workload keeps its own priority
+        process = Process(workload.pid)
+        sampler = self._sampler(process.sensor, record)
+        self._loop(workload, capture, sampler, wake)
+        record.ended(workload.returncode, self._deadline_hit, self._stop_reason)
+        self._journal.write("ended", returncode=workload.returncode)
+        if processes.kill_all(self._dir):
+            record.warn("leftover", "processes of the workload did not die")
+        capture.drain(1 << 26)
+        capture.close()
+        if capture.dropped_b:
+            record.warn("log-truncated", "%d bytes of output were left out of log.txt" % capture.dropped_b)
+        sampler.close()
+        record.sampled(sampler, process.peak_b)
+        self._finish(record, workload.returncode)
+
+    def _finish(self, record: "ending.Record", returncode: Optional[int]) -> None:
+        self._journal.write("done", outcome=record.outcome, returncode=returncode)
+        self._journal.close()
+        workdir.write_json(os.path.join(self._dir, "exit.json"), record.finish(), durable=True)
+
+    def _sampler(self, workload: Sensor, record: "ending.Record") -> Sampler:
+        found = discover()
+        record.missing.update(found.missing)
+        period_s = float(self._job.get("sampling", {}).get("period_s", 0.2))
+        return Sampler(os.path.join(self._dir, "samples.jsonl"), [workload] + found.sensors, period_s)
+
+    # -- the workload -----------------------------------------------------------------------------
+
+    def _spawn(self, output: int, record: "ending.Record") -> Optional["subprocess.Popen[bytes]"]:
+        job, paths = self._job, self._job["paths"]
+        env = dict(os.environ, PYTHONUNBUFFERED="1")
+        env.update(job.get("env", {}))
+        env[processes.JOB_VARIABLE] = self._dir
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [paths["payload"], env.get("PYTHONPATH")]))
+        argv = job["argv"]  # type: List[str]
+        prepare = _before_exec()
+        workdir.write_json(os.path.join(self._dir, SPAWNED), {"argv": argv})
+        record.started()
+        try:
+            workload = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=paths[job.get("cwd", "out")],
+                env=env,
+                start_new_session=True,
+                preexec_fn=prepare,  # noqa: PLW1509 - this process has one thread
+            )
+        except OSError as error:
+            record.unstartable(argv[0], error)
+            return None
+        self._journal.write("spawned", pid=workload.pid)
+        return workload
+
+    def _loop(
+        self, workload: "subprocess.Popen[bytes]", capture: Capture, sampler: Sampler, wake: int
+    ) -> None:
+        deadline_ns = monotonic_ns() + int(self._job["deadline_s"] * 1e9)
+        due_ns = sampler.sample()
+        poller = select.poll()
+        poller.register(capture.descriptor, select.POLLIN)
+        poller.register(wake, select.POLLIN)
+        while workload.poll() is None:
+            now_ns = monotonic_ns()
+            if now_ns >= deadline_ns and not self._deadline_hit:
+                self._deadline_hit = True
+                self._stop_reason = "the deadline of %g s passed" % self._job["deadline_s"]
+            if self._stop_reason is not None:
+                self._stop(workload)
+            if now_ns >= due_ns:
+                due_ns = sampler.sample()
+            until_ns = min(due_ns, deadline_ns if not self._deadline_hit else now_ns + 50000000)
+            # poll() counts in ms: rounding up keeps it from spinning through the last one
+            for descriptor, _ in poller.poll(max(0, (until_ns - monotonic_ns()) // 1000000 + 1)):
+                if descriptor == wake:
+                    _drain(wake)
+                elif not capture.drain():
+                    poller.unregister(capture.descriptor)
+
+    def _stop(self, workload: "subprocess.Popen[bytes]") -> None:
+        """SIGTERM once, SIGKILL after the grace."""
+        now_ns = monotonic_ns()
+        if self._killed_ns is None:
+            self._killed_ns = now_ns
+            self._journal.write("terminating", reason=self._stop_reason)
+            _signal_group(workload.pid, signal.SIGTERM)
+        elif now_ns - self._killed_ns > GRACE_S * 1e9:
+            _signal_group(workload.pid, signal.SIGKILL)
+
+    def _catch_signals(self) -> int:
+        """Let SIGCHLD end the poll at once, and SIGTERM stop the workload; returns the wake-up pipe."""
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(each, self._on_signal)
+        return reader
+
+    def _on_signal(self, number: int, _frame: Any) -> None:
+        self._stop_reason = "the supervisor was stopped by %s" % signal.Signals(number).name
+
+
+def _before_exec() -> Callable[[], None]:
+    """What the child does between fork and exec; all that could fail is loaded before."""
+    try:
+        prctl = ctypes.CDLL(None).prctl  # type: Any
+    except (OSError, AttributeError):
+        prctl = None
+
+    def prepare() -> None:
+        signal.set_wakeup_fd(-1)
+        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM):
+            signal.signal(each, signal.SIG_DFL)
+        if prctl is not None:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # no orphan that runs without a deadline
+        try:
+            with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+                file.write(_OOM_SCORE_ADJ)
+        except OSError:
+            pass
+
+    return prepare
+
+
+def _signal_group(pid: int, number: int) -> None:
+    try:
+        os.killpg(pid, number)
+    except OSError:
+        pass
+
+
+def _drain(descriptor: int) -> None:
+    try:
+        while os.read(descriptor, 512):
+            pass
+    except BlockingIOError:
+        pass

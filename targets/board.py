@@ -1,0 +1,333 @@
+"""One board: sync, probe, start, wait, harvest, clean. The only thing the harness needs of this package.
+
+Four SSH channels a repetition (start, wait, harvest, clean); nothing crosses the link while the workload
+runs. What the board says is not trusted: sizes, names, hashes and forms are checked.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import tarfile
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from targets import clock, harvest
+from targets.agent import protocol
+from targets.clock import Offset
+from targets.duplex import Duplex
+from targets.errors import (
+    BlobError,
+    ConditionError,
+    LinkError,
+    ReplyError,
+    TargetError,
+    WorkdirError,
+)
+from targets.loopback import LoopbackServer
+from targets.payload import Blob
+from targets.ssh import Endpoint, Ssh, Timeouts
+
+DEFAULT_WORKDIR = "~/.cache/tunebench"
+#: Beyond what the board was told to wait, until its silence counts as a lost link.
+_SILENCE_MARGIN_S = 10.0
+_PINGS = 8
+#: The interpreter's own options for agent commands: no site-packages, no user settings; starts faster.
+_ISOLATED = ("-I", "-S")
+
+
+@dataclass(frozen=True)
+class BoardSpec:
+    """A board as the inventory describes it; see :class:`targets.ssh.Endpoint` for the link's fields.
+
+    Attributes:
+        kind: ``loopback`` starts its own server in this process; the others are reached at ``host``.
+        python: command of the board's Python (3.6 or newer) that runs the agent.
+        interpreter: command of the Python that runs workloads; empty: to be found by probing.
+        workdir: on the board; a loopback board with the default one gets a folder of its own below it.
+    """
+
+    id: str
+    kind: str = "linux"
+    host: str = ""
+    user: str | None = None
+    port: int | None = None
+    key_file: str | None = None
+    proxy_jump: str | None = None
+    known_hosts: str | None = None
+    host_keys: Literal["verify", "accept-new"] = "verify"
+    ssh_config: str | None = None
+    python: str = "python3"
+    interpreter: tuple[str, ...] = ()
+    workdir: str = DEFAULT_WORKDIR
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """How to reach it (not for loopback, whose server knows)."""
+        return Endpoint(
+            host=self.host,
+            user=self.user,
+            port=self.port,
+            key_file=self.key_file,
+            proxy_jump=self.proxy_jump,
+            known_hosts=self.known_hosts,
+            host_keys=self.host_keys,
+            ssh_config=self.ssh_config,
+            timeouts=self.timeouts,
+        )
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What a sync did; ``uploaded_b`` counts the blobs' own bytes."""
+
+    uploaded_b: int
+    uploaded_names: tuple[str, ...]
+    present_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StartReply:
+    """A job that runs, or was found.
+
+    Attributes:
+        state: ``running`` or ``done``; ``lost`` if an earlier start's supervisor died (it is not run again).
+        conditions: what the gates read (``temp_c``, ``load_1m``, ...); empty when re-attached.
+        warnings: gates that were exceeded or could not be judged: ``{"code", "message"}``.
+        offset: host clock less board clock, before the job.
+    """
+
+    state: str
+    conditions: dict[str, Any]
+    warnings: list[dict[str, str]]
+    offset: Offset
+
+
+@dataclass(frozen=True)
+class Harvest:
+    """A job's files by name (``exit.json``, ``out/result.json``, ...), verified; offset after the job.
+
+    Attributes:
+        left_out: files that were too large or of no regular kind: ``{"name", "size", "reason"}``.
+    """
+
+    files: dict[str, bytes]
+    offset: Offset
+    left_out: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Board:
+    """A board in use, as a context manager; one per thread.
+
+    Raises (all methods): the classes of :mod:`targets.errors`, which say what to do about it.
+    """
+
+    def __init__(self, spec: BoardSpec) -> None:
+        self.spec = spec
+        self._server: LoopbackServer | None = None
+        self._ssh: Ssh | None = None
+        self._workdir: str | None = None
+        self._payload: str | None = None
+
+    def __enter__(self) -> Board:
+        self.connect()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def ssh(self) -> Ssh:
+        """The connection; its ``channels_opened`` counts on over reconnections."""
+        if self._ssh is None:
+            raise LinkError(f"{self.spec.id}: not connected")
+        return self._ssh
+
+    def connect(self) -> None:
+        """Connect; starts the server first if the board is a loopback."""
+        if self._ssh is None:
+            self._ssh = Ssh(self._endpoint())
+        self._ssh.connect()
+
+    def _endpoint(self) -> Endpoint:
+        if self.spec.kind != "loopback":
+            return self.spec.endpoint
+        if self._server is None:
+            self._server = LoopbackServer(self.spec.timeouts)
+        self._server.start()
+        return self._server.endpoint
+
+    def reconnect(self) -> None:
+        """Drop the connection, dead or alive, and connect anew."""
+        opened = 0
+        if self._ssh is not None:
+            opened = self._ssh.channels_opened
+            self._ssh.close()
+        self._ssh = Ssh(self._endpoint())
+        self._ssh.channels_opened = opened
+        self._ssh.connect()
+
+    def close(self) -> None:
+        """Disconnect; a job that runs on the board runs on."""
+        if self._ssh is not None:
+            self._ssh.close()
+        if self._server is not None:
+            self._server.close()
+        self._ssh = self._server = None
+
+    # -- the commands -----------------------------------------------------------------------------
+
+    def sync(self, blobs: Iterable[Blob]) -> SyncReport:
+        """Bring blobs to the board; those that are there with the right content are not sent.
+
+        A blob with ``role="payload"`` becomes the agent of all later commands.
+        """
+        wanted = {blob.name: blob for blob in blobs}
+        manifest = [{"name": b.name, "sha256": b.sha256, "size": b.size_b} for b in wanted.values()]
+        source = _receiver_source()
+        with self.ssh.open([*self._python(), "-c", source, self._wanted_workdir()]) as duplex:
+            duplex.send(json.dumps(manifest).encode() + b"\n")
+            answer = self._answer(duplex, self.spec.timeouts.command_s)
+            missing = answer.get("missing")
+            if not isinstance(missing, list) or not set(missing) <= set(wanted):
+                raise ReplyError(f"{self.spec.id}: sync: unknown blobs asked for: {str(missing)[:200]}")
+            uploaded_b = sum(wanted[name].size_b for name in missing)
+            if missing:
+                self._upload(duplex, [wanted[name] for name in missing], uploaded_b)
+        self._workdir = str(answer["workdir"])
+        self._payload = next((b.name for b in wanted.values() if b.role == "payload"), self._payload)
+        present = tuple(name for name in wanted if name not in missing)
+        return SyncReport(uploaded_b, tuple(missing), present)
+
+    def _upload(self, duplex: Duplex, blobs: Sequence[Blob], total_b: int) -> None:
+        # The slowest link we serve does about 0.2 MB/s.
+        bound_s = self.spec.timeouts.command_s + total_b / 100e3
+        with suppress(LinkError) if self.ssh.alive else suppress():
+            duplex.send(_tar(blobs), bound_s)
+        duplex.close_stdin()
+        if self._answer(duplex, bound_s).get("stored") != len(blobs):
+            raise ReplyError(f"{self.spec.id}: sync: not all blobs were confirmed")
+
+    def probe(self, interpreters: Sequence[Sequence[str]] = (), run_id: str | None = None) -> dict[str, Any]:
+        """What the board is and has: see the ``tunebench.probe/1`` record."""
+        commands = [list(each) for each in interpreters]
+        with self._agent("probe") as duplex:
+            duplex.send_message({"interpreters": commands, "run_id": run_id})
+            bound_s = self.spec.timeouts.command_s + 250.0 * len(commands)
+            return self._checked(self._answer(duplex, bound_s), protocol.PROBE_SCHEMA)
+
+    def start(self, job: dict[str, Any]) -> StartReply:
+        """Start a job, or re-attach to the one of the same ``rep_id``: it never runs twice."""
+        protocol.check_rep_id(job.get("rep_id"))
+        with self._agent("start") as duplex:
+            offset = self._exchange(duplex)
+            duplex.send_message({"job": job})
+            answer = self._answer(duplex, self.spec.timeouts.command_s)
+        if answer.get("started") is not True or answer.get("state") not in ("running", "done", "lost"):
+            raise ReplyError(f"{self.spec.id}: start: {str(answer)[:200]}")
+        return StartReply(
+            answer["state"], _mapping(answer.get("conditions")), list(answer.get("warnings") or []), offset
+        )
+
+    def wait(self, rep_id: str, timeout_s: float) -> str:
+        """Block until the job has ended or ``timeout_s`` is over, without traffic.
+
+        Returns:
+            ``done``, ``running``, ``lost`` (it will never end by itself) or ``unknown`` (no such job).
+        """
+        command = ("wait", "--rep", protocol.check_rep_id(rep_id), "--timeout-s", f"{timeout_s:.3f}")
+        with self._agent(*command) as duplex:
+            state = self._answer(duplex, timeout_s + _SILENCE_MARGIN_S).get("state")
+        if state not in ("done", "running", "lost", "unknown"):
+            raise ReplyError(f"{self.spec.id}: wait: unknown state {str(state)[:50]!r}")
+        return str(state)
+
+    def harvest(self, rep_id: str) -> Harvest:
+        """Fetch the files of a job that has ended (or was lost: then what there is of it)."""
+        with self._agent("harvest", "--rep", protocol.check_rep_id(rep_id)) as duplex:
+            offset = self._exchange(duplex)
+            duplex.send_message({"harvest": True})
+            answer = self._answer(duplex, self.spec.timeouts.command_s)
+            size_b = answer.get("tar_b")
+            if type(size_b) is not int or not 0 <= size_b <= protocol.MAX_HARVEST_B:
+                raise ReplyError(
+                    f"{self.spec.id}: harvest of {str(size_b)[:50]} bytes, at most {protocol.MAX_HARVEST_B}"
+                )
+            content = duplex.read_exact(size_b)
+        files = harvest.unpack(content, str(answer.get("sha256")))
+        harvest.verify(files, rep_id)
+        return Harvest(files, offset, list(answer.get("left_out") or []))
+
+    def clean(self, rep_id: str) -> None:
+        """End what is left of a job, remove its files, release the lease; a job that is gone is fine."""
+        with self._agent("clean", "--rep", protocol.check_rep_id(rep_id)) as duplex:
+            answer = self._answer(duplex, self.spec.timeouts.command_s)
+        if answer.get("cleaned") is not True:
+            raise ReplyError(f"{self.spec.id}: clean: {str(answer)[:200]}")
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _python(self) -> list[str]:
+        return [*shlex.split(self.spec.python), *_ISOLATED]
+
+    def _wanted_workdir(self) -> str:
+        if self.spec.kind == "loopback" and self.spec.workdir == DEFAULT_WORKDIR:
+            return f"{DEFAULT_WORKDIR}/loopback/{self.spec.id}"  # two boards of one machine are two
+        return self.spec.workdir
+
+    def _agent(self, *command: str) -> Duplex:
+        if self._workdir is None or self._payload is None:
+            raise TargetError(f"{self.spec.id}: sync() a blob with role 'payload' before {command[0]}")
+        return self.ssh.open([*self._python(), f"{self._workdir}/blobs/{self._payload}", *command])
+
+    def _exchange(self, duplex: Duplex) -> Offset:
+        return clock.exchange(duplex, _PINGS, self.spec.timeouts.command_s)
+
+    def _answer(self, duplex: Duplex, timeout_s: float) -> dict[str, Any]:
+        message = duplex.read_message(timeout_s)
+        if "error" in message:
+            _raise(self.spec.id, message["error"])
+        return message
+
+    def _checked(self, message: dict[str, Any], schema: str) -> dict[str, Any]:
+        try:
+            return protocol.check_schema(message, schema, "reply")
+        except protocol.ProtocolError as error:
+            raise ReplyError(f"{self.spec.id}: {error}") from error
+
+
+def _raise(board_id: str, error: Any) -> NoReturn:
+    """Translate an agent's refusal; the kinds are those of the agent's ``AgentError``."""
+    kind, said = _mapping(error).get("kind"), str(_mapping(error).get("message"))[:1000]
+    message = f"{board_id}: {said}"
+    if kind in ("condition", "lease"):
+        raise ConditionError(message, str(kind))
+    if kind == "workdir":
+        raise WorkdirError(message)
+    if kind == "blob":
+        raise BlobError(message)
+    raise TargetError(message)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _receiver_source() -> str:
+    return (Path(__file__).parent / "agent" / "receive.py").read_text(encoding="utf-8")
+
+
+def _tar(blobs: Sequence[Blob]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for blob in blobs:
+            info = tarfile.TarInfo(blob.name)
+            data = blob.read()
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()

@@ -1,0 +1,277 @@
+"""One exec channel to a board: bytes out, protocol messages and raw bytes in, every wait bounded."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import paramiko
+
+from targets.agent import protocol
+from targets.errors import InterpreterError, LinkError, ReplyError, TargetError
+
+_CHUNK_B = 64 * 1024
+_TAIL_B = 2000
+#: How much a shell or interpreter may chatter (banners, motd) before its first message.
+MAX_NOISE_B = 1024 * 1024
+
+
+class Watchdog:
+    """Calls ``expire`` when a guarded section lasts longer than it may.
+
+    paramiko's writes to the socket have no timeout of their own: against a frozen peer with full
+    buffers only closing the transport from another thread ends them. One idle thread a connection; a
+    section costs two assignments.
+    """
+
+    def __init__(self, expire: Callable[[], None]) -> None:
+        self._expire = expire
+        self._changed = threading.Condition()
+        self._deadline: float | None = None
+        self._wake_at: float | None = None
+        self._stopped = False
+        self._thread = threading.Thread(target=self._watch, name="tunebench-ssh-watchdog", daemon=True)
+        self._thread.start()
+
+    @contextlib.contextmanager
+    def guard(self, seconds: float) -> Iterator[None]:
+        """Bound the body to ``seconds``; sections do not nest."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            self._deadline = deadline
+            if self._wake_at is None or deadline < self._wake_at:
+                self._changed.notify()
+        try:
+            yield
+        finally:
+            self._deadline = None
+
+    def stop(self) -> None:
+        """End the thread; safe to call from it and more than once."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+        if self._thread is not threading.current_thread():
+            self._thread.join(5.0)
+
+    def _watch(self) -> None:
+        with self._changed:
+            while not self._stopped:
+                deadline, now = self._deadline, time.monotonic()
+                if deadline is not None and now >= deadline:
+                    self._deadline = None
+                    self._expire()
+                    continue
+                self._wake_at = deadline
+                self._changed.wait(None if deadline is None else deadline - now)
+
+
+class Duplex:
+    """A running remote command.
+
+    Args:
+        channel: an exec channel on which the command was already requested.
+        what: names the board and command in errors.
+        watchdog: bounds writes to the socket.
+        timeout_s: default bound of each wait.
+        max_stderr_b: what is kept of standard error (its tail).
+    """
+
+    def __init__(
+        self, channel: paramiko.Channel, what: str, watchdog: Watchdog, timeout_s: float = 60.0
+    ) -> None:
+        self._channel = channel
+        self._what = what
+        self._watchdog = watchdog
+        self._timeout_s = timeout_s
+        self._buffer = bytearray()
+        self._noise = bytearray()
+        self._stderr = bytearray()
+        self._eof = False
+
+    def __enter__(self) -> Duplex:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- out --------------------------------------------------------------------------------------
+
+    def send_message(self, message: dict[str, Any]) -> None:
+        """Send one protocol line."""
+        self.send(protocol.encode_line(message).encode())
+
+    def send(self, data: bytes, timeout_s: float | None = None) -> None:
+        """Send ``data``, taking in what arrives meanwhile (a peer that cannot write stops reading).
+
+        Raises:
+            LinkError: not all was accepted in time, or the peer closed its end.
+        """
+        bound_s = self._timeout_s if timeout_s is None else timeout_s
+        deadline = time.monotonic() + bound_s
+        view = memoryview(data)
+        while view:
+            self._take_ready()
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise LinkError(
+                    f"{self._what}: {len(view)} of {len(data)} bytes not accepted in {bound_s:.3g} s"
+                )
+            self._channel.settimeout(min(0.02, left_s))
+            try:
+                with self._watchdog.guard(left_s + 1.0):
+                    sent = self._channel.send(bytes(view[:_CHUNK_B]))
+            except TimeoutError:
+                continue
+            except (OSError, EOFError, paramiko.SSHException) as error:
+                raise self._gone(f"cannot send: {error}") from error
+            if sent == 0:
+                raise self._gone("it closed its standard input")
+            view = view[sent:]
+
+    def close_stdin(self) -> None:
+        """Tell the command that nothing more comes."""
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException), self._watchdog.guard(5.0):
+            self._channel.shutdown_write()
+
+    # -- in ---------------------------------------------------------------------------------------
+
+    def read_message(self, timeout_s: float | None = None) -> dict[str, Any]:
+        """The next protocol message; other lines are noise and are skipped.
+
+        Raises:
+            LinkError: none within ``timeout_s``, or the connection died.
+            InterpreterError: the command was not found.
+            ReplyError: the command ended without one, or it is malformed or oversized.
+        """
+        bound_s = self._timeout_s if timeout_s is None else timeout_s
+        deadline = time.monotonic() + bound_s
+        while True:
+            end = self._buffer.find(b"\n")
+            if end < 0:
+                if len(self._buffer) > protocol.MAX_LINE_B:
+                    raise ReplyError(f"{self._what}: a line of more than {protocol.MAX_LINE_B} bytes")
+                if not self._fill(deadline):
+                    raise self._ended()
+                self._check_time(deadline, bound_s)
+                continue
+            line = bytes(self._buffer[:end])
+            del self._buffer[: end + 1]
+            try:
+                message = protocol.decode_line(line.decode("utf-8", "replace"))
+            except protocol.ProtocolError as error:
+                raise ReplyError(f"{self._what}: {error}") from error
+            if message is not None:
+                return message
+            self._noise += line[-_TAIL_B:] + b"\n"
+            if len(self._noise) > MAX_NOISE_B:
+                raise ReplyError(f"{self._what}: more than {MAX_NOISE_B} bytes of noise and no message")
+
+    def read_exact(self, n: int, timeout_s: float | None = None) -> bytes:
+        """Exactly ``n`` raw bytes; ``timeout_s`` bounds the silence between two arrivals."""
+        bound_s = self._timeout_s if timeout_s is None else timeout_s
+        while len(self._buffer) < n:
+            before = len(self._buffer)
+            deadline = time.monotonic() + bound_s
+            if not self._fill(deadline):
+                raise LinkError(f"{self._what}: the stream ended after {before} of {n} bytes")
+            if len(self._buffer) == before:
+                self._check_time(deadline, bound_s)
+        data = bytes(self._buffer[:n])
+        del self._buffer[:n]
+        return data
+
+    def read_all(self, timeout_s: float, max_b: int) -> bytes:
+        """Everything until the end of the stream, at most ``max_b`` bytes, within ``timeout_s`` in all."""
+        deadline = time.monotonic() + timeout_s
+        while self._fill(deadline):
+            if len(self._buffer) > max_b:
+                raise ReplyError(f"{self._what}: more than {max_b} bytes of output")
+            self._check_time(deadline, timeout_s)
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        return data
+
+    def returncode(self, timeout_s: float = 10.0) -> int | None:
+        """The command's exit status once its output has ended; ``None`` if a signal ended it or it is not known.
+
+        Raises:
+            LinkError: the connection died, or no status came in time.
+        """
+        if not self._channel.status_event.wait(timeout_s):
+            raise LinkError(f"{self._what}: no exit status within {timeout_s:g} s")
+        status = int(self._channel.exit_status)
+        if status < 0 and not self._link_is_up():
+            raise LinkError(f"{self._what}: the connection broke before the command ended")
+        return status if status >= 0 else None
+
+    @property
+    def stderr(self) -> bytes:
+        """The tail of standard error so far."""
+        return bytes(self._stderr)
+
+    def close(self) -> None:
+        """Close the channel; never blocks for long."""
+        with self._watchdog.guard(5.0), contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            self._channel.close()
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _fill(self, deadline: float) -> bool:
+        """Wait for output until ``deadline``; False at the end of the stream."""
+        self._take_stderr()
+        if self._eof:
+            return False
+        # Short slices only matter to a command that floods stderr while stdout is silent.
+        self._channel.settimeout(max(0.001, min(1.0, deadline - time.monotonic())))
+        try:
+            data = self._channel.recv(_CHUNK_B)
+        except TimeoutError:
+            return True
+        if data:
+            self._buffer += data
+            return True
+        self._eof = True
+        self._take_stderr()
+        return False
+
+    def _take_ready(self) -> None:
+        while self._channel.recv_ready():
+            data = self._channel.recv(_CHUNK_B)
+            if len(self._buffer) + len(data) > protocol.MAX_HARVEST_B:
+                raise ReplyError(f"{self._what}: more than {protocol.MAX_HARVEST_B} bytes of output unasked")
+            self._buffer += data
+        self._take_stderr()
+
+    def _take_stderr(self) -> None:
+        while self._channel.recv_stderr_ready():
+            self._stderr += self._channel.recv_stderr(_CHUNK_B)
+            del self._stderr[:-_CHUNK_B]
+
+    def _check_time(self, deadline: float, bound_s: float) -> None:
+        if time.monotonic() >= deadline:
+            raise LinkError(f"{self._what}: no answer within {bound_s:.3g} s")
+
+    def _link_is_up(self) -> bool:
+        transport = self._channel.get_transport()
+        return bool(transport.is_active())
+
+    def _gone(self, why: str) -> TargetError:
+        return self._ended() if self._link_is_up() else LinkError(f"{self._what}: connection lost ({why})")
+
+    def _ended(self) -> TargetError:
+        """The error for a command whose output ended where a message was due."""
+        if not self._link_is_up():
+            return LinkError(f"{self._what}: connection lost")
+        status = self._channel.exit_status if self._channel.status_event.wait(5.0) else -1
+        self._take_stderr()
+        said = (bytes(self._stderr) or bytes(self._noise))[-_TAIL_B:].decode("utf-8", "replace").strip()
+        if status in (126, 127):
+            return InterpreterError(f"{self._what}: cannot run it (exit status {status}): {said}")
+        if not self._link_is_up():
+            return LinkError(f"{self._what}: connection lost")
+        how = f"exit status {status}" if status >= 0 else "no exit status"
+        return ReplyError(f"{self._what}: ended without an answer ({how}); it said: {said or 'nothing'}")

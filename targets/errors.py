@@ -1,0 +1,72 @@
+"""What can go wrong between the host and a board, and what to do about it.
+
+The retry is decided once, here, by the class an error is translated into::
+
+    TargetError                  our own fault unless it is one of these: stop
+    +-- LinkError                the link failed or fell silent: reconnect, ask again
+    |   +-- BlobError            a blob has gone from the board: sync again, ask again
+    +-- BoardError               this board is out: quarantine it, skip the rest of its queue
+    |   +-- UnreachableError     no TCP connection: refused, no route, timed out, unknown name
+    |   +-- AuthError            the board does not accept our key
+    |   +-- HostKeyError         unknown or changed host key
+    |   +-- InterpreterError     the board's Python is not there or does not start
+    |   +-- WorkdirError         the working directory cannot be made, written, or is full
+    |   +-- ReplyError           the board's answer is not what was agreed (or hostile)
+    +-- ConditionError           not now: too hot, too busy, leased to another; wait, ask again
+
+What goes wrong *inside* a workload (deadline, out of memory, divergence) is no error but an outcome.
+"""
+
+from __future__ import annotations
+
+
+class TargetError(Exception):
+    """Base of all errors of this package; raised itself only for what is our own fault."""
+
+
+class LinkError(TargetError):
+    """The link failed or the peer fell silent; the same request may be repeated."""
+
+
+class BlobError(LinkError):
+    """A blob that was synced is no longer on the board; sync, then repeat."""
+
+
+class BoardError(TargetError):
+    """This board cannot be used; nothing else that is asked of it will work either."""
+
+
+class UnreachableError(BoardError):
+    """No TCP connection to the board: refused, no route, timed out, or its name is unknown."""
+
+
+class AuthError(BoardError):
+    """The board did not accept any of our keys."""
+
+
+class HostKeyError(BoardError):
+    """The board's host key is unknown, or is not the one we know."""
+
+
+class InterpreterError(BoardError):
+    """The Python that should run the agent is not on the board, or does not start."""
+
+
+class WorkdirError(BoardError):
+    """The working directory on the board cannot be created or written, or is full."""
+
+
+class ReplyError(BoardError):
+    """The board answered something that is not of the agreed form, size or content."""
+
+
+class ConditionError(TargetError):
+    """The board is fine but not ready now (hot, busy, leased).
+
+    Attributes:
+        kind: ``condition`` (hot, busy, little disk or memory) or ``lease`` (another owner has it).
+    """
+
+    def __init__(self, message: str, kind: str = "condition") -> None:
+        super().__init__(message)
+        self.kind = kind

@@ -1,0 +1,85 @@
+"""Check what a board sent back: it is untrusted until its hashes, names and sizes are right."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from targets.agent import protocol
+from targets.errors import ReplyError
+
+MAX_FILES = 1000
+
+
+def unpack(content: bytes, sha256: str) -> dict[str, bytes]:
+    """The files of a harvest's tar, by name; nothing is written to disk.
+
+    Raises:
+        ReplyError: the hash does not match, or a member is no plain relative file of acceptable size.
+    """
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise ReplyError(f"harvest: SHA-256 is {found}, the board announced {sha256[:100]}")
+    files: dict[str, bytes] = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+            for member in archive:
+                files[_checked_name(member, files)] = _content(archive, member)
+    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
+        raise ReplyError(f"harvest: not a readable tar: {error}") from error
+    return files
+
+
+def _checked_name(member: tarfile.TarInfo, files: Mapping[str, bytes]) -> str:
+    name = member.name
+    path = PurePosixPath(name)
+    if not member.isreg() or member.issparse():
+        raise ReplyError(f"harvest: {name[:200]!r} is not a regular file")
+    if path.is_absolute() or ".." in path.parts or str(path) != name or "\0" in name or "\\" in name:
+        raise ReplyError(f"harvest: {name[:200]!r} is not a plain relative path")
+    if member.size > protocol.MAX_FILE_B:
+        raise ReplyError(f"harvest: {name[:200]!r} has {member.size} bytes, at most {protocol.MAX_FILE_B}")
+    if name in files:
+        raise ReplyError(f"harvest: {name[:200]!r} twice")
+    if len(files) >= MAX_FILES:
+        raise ReplyError(f"harvest: more than {MAX_FILES} files")
+    return name
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(member)
+    data = b"" if file is None else file.read()
+    if len(data) != member.size:
+        raise ReplyError(f"harvest: {member.name[:200]!r} is cut off")
+    return data
+
+
+def verify(files: Mapping[str, bytes], rep_id: str) -> None:
+    """Hold the files against the exit record, if there is one.
+
+    Raises:
+        ReplyError: the record is malformed or of another repetition, or a file's hash does not match.
+    """
+    if "exit.json" not in files:
+        return  # a lost job; what there is of it stands for itself
+    try:
+        text = files["exit.json"].decode("utf-8")
+        record = protocol.check_schema(
+            protocol.parse_object(text, "exit record"), protocol.EXIT_SCHEMA, "exit record"
+        )
+    except (UnicodeDecodeError, protocol.ProtocolError) as error:
+        raise ReplyError(f"harvest: {error}") from error
+    if record.get("rep_id") != rep_id or record.get("outcome") not in protocol.OUTCOMES:
+        raise ReplyError(f"harvest: the exit record is not one of {rep_id}")
+    listed = record.get("files")
+    if not isinstance(listed, dict):
+        raise ReplyError("harvest: the exit record lists no files")
+    for name, entry in listed.items():
+        wanted = entry.get("sha256") if isinstance(entry, dict) else None
+        if name not in files:
+            raise ReplyError(f"harvest: {name[:200]!r} of the exit record did not come")
+        if hashlib.sha256(files[name]).hexdigest() != wanted:
+            raise ReplyError(f"harvest: {name[:200]!r} does not have the hash of the exit record")
