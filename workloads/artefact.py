@@ -21,6 +21,8 @@ import sys
 from array import array
 from typing import Any, Dict, Iterable, NamedTuple, Tuple, Union
 
+from workloads.errors import WorkloadError
+
 SCHEMA = "tunebench.artefact/1"
 KINDS = ("data", "weights")
 ALIGN_B = 64
@@ -30,7 +32,7 @@ MAX_HEADER_B = 1024 * 1024
 TYPECODES = {"float32": "f", "int32": "i"}
 
 
-class ArtefactError(ValueError):
+class ArtefactError(WorkloadError):
     """A file that is not an artefact, or is damaged."""
 
 
@@ -53,7 +55,8 @@ class Tensor(NamedTuple):
         values.frombytes(self.data)
         return _little_endian(values)
 
-    def count(self) -> int:
+    @property
+    def size(self) -> int:
         """The number of values."""
         product = 1
         for size in self.shape:
@@ -85,7 +88,7 @@ def tensor(dtype: str, shape: Iterable[int], values: Iterable[Any]) -> Tensor:
     """A :class:`Tensor` from numbers."""
     raw = _little_endian(array(TYPECODES[dtype], values)).tobytes()
     made = Tensor(dtype, tuple(shape), raw)
-    if len(raw) != 4 * made.count():
+    if len(raw) != 4 * made.size:
         raise ArtefactError("%d values do not fill the shape %s" % (len(raw) // 4, list(made.shape)))
     return made
 
@@ -101,13 +104,19 @@ def encode(kind: str, meta: Dict[str, Any], tensors: Dict[str, Tensor]) -> bytes
     rows, parts, offset = [], [], 0
     for name, item in tensors.items():
         size_b = len(item.data)
-        rows.append({"name": name, "dtype": item.dtype, "shape": list(item.shape), "offset": offset,
-                     "size_b": size_b})
+        rows.append(
+            {"name": name, "dtype": item.dtype, "shape": list(item.shape), "offset": offset, "size_b": size_b}
+        )
         parts.append(bytes(item.data) + b"\0" * (_padded(size_b) - size_b))
         offset += _padded(size_b)
     body = b"".join(parts)
-    header = {"schema": SCHEMA, "kind": kind, "meta": meta, "tensors": rows,
-              "data_sha256": hashlib.sha256(body).hexdigest()}
+    header = {
+        "schema": SCHEMA,
+        "kind": kind,
+        "meta": meta,
+        "tensors": rows,
+        "data_sha256": hashlib.sha256(body).hexdigest(),
+    }
     line = json.dumps(header, sort_keys=True, allow_nan=False).encode("ascii")
     return line + b" " * (_padded(len(line) + 1) - len(line) - 1) + b"\n" + body
 
@@ -165,7 +174,8 @@ def _tensor_at(row: Dict[str, Any], body: memoryview) -> Tensor:
     offset, size_b = row["offset"], row["size_b"]
     item = Tensor(row["dtype"], tuple(row["shape"]), body[offset : offset + size_b])
     if item.dtype not in TYPECODES:
-        raise ArtefactError("tensor %r: dtype %r, allowed: %s" % (row["name"], item.dtype, ", ".join(TYPECODES)))
-    if offset < 0 or len(item.data) != size_b or size_b != 4 * item.count():
+        allowed = ", ".join(TYPECODES)
+        raise ArtefactError("tensor %r: dtype %r, allowed: %s" % (row["name"], item.dtype, allowed))
+    if offset < 0 or len(item.data) != size_b or size_b != 4 * item.size:
         raise ArtefactError("tensor %r: its shape, offset and size do not fit the file" % row["name"])
     return item

@@ -1,3 +1,4 @@
+# ruff: noqa: B905  zip(strict=) came with Python 3.10
 """The correctness gate: no speed is believed before it.
 
 A method that caches is trained twice from the same start, with and without the cache; the losses of the first
@@ -5,6 +6,7 @@ A method that caches is trained twice from the same start, with and without the 
 the two trainings are equal by construction, so it checks that a training can be repeated.
 """
 
+import math
 from typing import Any, Callable, Dict, Optional
 
 from workloads.engines import load_engine
@@ -39,12 +41,17 @@ def check(task: Task, after_epoch: Optional[Callable[[Any, int], None]] = None) 
         for ours, reference in zip(cached.step_losses, plain.step_losses):
             if done < steps:
                 a, b = float(ours), float(reference)
-                # written so that a NaN on either side fails
+                # a NaN on either side compares false, and fails
                 agree = agree and abs(a - b) <= LOSS_ABSOLUTE + LOSS_RELATIVE * abs(b)
-                worst = max(worst, abs(a - b)) if a == a and b == b else float("inf")
+                worst = max(worst, float("inf") if math.isnan(a - b) else abs(a - b))
                 done += 1
         if after_epoch is not None:
             after_epoch(cached, epoch)
     difference = cached.cache_error()
     exact = difference is None or difference <= ACTIVATION_ABSOLUTE
-    return {"passed": agree and exact, "max_loss_diff": worst, "max_activation_diff": difference, "steps": done}
+    return {
+        "passed": agree and exact,
+        "max_loss_diff": worst,
+        "max_activation_diff": difference,
+        "steps": done,
+    }

@@ -24,7 +24,7 @@ import os
 import sys
 import time
 from array import array
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 MARKS_SCHEMA = "tunebench.marks/1"
 RESULT_SCHEMA = "tunebench.result/1"
@@ -64,9 +64,9 @@ class Recorder:
         self._times = array("q", bytes(8 * capacity))
         self._phases = array("l", bytes(array("l").itemsize * capacity))
         self._used = 0
-        self._names = {}  # type: Dict[str, int]
+        self._names: Dict[str, int] = {}
         self.synchronise = synchronise
-        self.window = None  # type: Optional[Tuple[int, Optional[int]]]
+        self.window: Optional[Tuple[int, Optional[int]]] = None
 
     def reserve(self, count: int) -> None:
         """Take memory for ``count`` further marks now, so that none is taken inside the window."""
@@ -109,11 +109,16 @@ class Recorder:
     def document(self) -> Dict[str, Any]:
         """The content of ``marks.json``; the last mark must have been taken."""
         if self.window is None or self.window[1] is None:
-            raise MarksError("no measured window: call window_start() and window_end() around the fine-tuning")
+            raise MarksError("no window: call window_start() and window_end() around the fine-tuning")
         names = sorted(self._names, key=lambda name: self._names[name])
         events = [[self._times[i], self._phases[i]] for i in range(self._used)]
-        return {"schema": MARKS_SCHEMA, "clock": "CLOCK_MONOTONIC", "names": names, "events": events,
-                "window_ns": list(self.window)}
+        return {
+            "schema": MARKS_SCHEMA,
+            "clock": "CLOCK_MONOTONIC",
+            "names": names,
+            "events": events,
+            "window_ns": list(self.window),
+        }
 
     def window_s(self) -> float:
         """Length of the window in seconds."""
@@ -142,15 +147,25 @@ def write_json(path: str, value: Any) -> None:
     os.replace(part, path)
 
 
+#: fields of a result that stay null where nobody fills them
+RESULT_FIELDS = (
+    "reason before after n_items loss_first loss_final steps params_total params_trainable update_b "
+    "cache_b cache_hit_ratio peak_rss_b engine_version check"
+)
+
+
 def empty_result() -> Dict[str, Any]:
     """A result with every field of its schema; what nobody fills stays null."""
-    nothing = dict.fromkeys((
-        "reason", "before", "after", "n_items", "loss_first", "loss_final", "steps", "params_total",
-        "params_trainable", "update_b", "cache_b", "cache_hit_ratio", "peak_rss_b", "engine_version", "check",
-    ))  # type: Dict[str, Any]
-    nothing.update(schema=RESULT_SCHEMA, outcome="ok", metric="accuracy", losses=[], curve=[], metrics={})
-    nothing["python"] = "%d.%d.%d" % sys.version_info[:3]
-    return nothing
+    made: Dict[str, Any] = dict.fromkeys(RESULT_FIELDS.split())
+    made.update(schema=RESULT_SCHEMA, outcome="ok", metric="accuracy", losses=[], curve=[], metrics={})
+    made["python"] = "%d.%d.%d" % sys.version_info[:3]
+    return made
+
+
+def engine_version() -> str:
+    """What a user's own code runs on: torch if it imported it, else Python."""
+    torch = sys.modules.get("torch")
+    return "python %d.%d.%d" % sys.version_info[:3] if torch is None else "torch %s" % torch.__version__
 
 
 def job_folder() -> Optional[str]:
@@ -179,7 +194,7 @@ class _Command:
 
     def __init__(self) -> None:
         self.recorder = Recorder()
-        self.result = None  # type: Optional[Dict[str, Any]]
+        self.result: Optional[Dict[str, Any]] = None
         atexit.register(self.write)
 
     def write(self) -> None:
@@ -190,7 +205,8 @@ class _Command:
         write_json(os.path.join(folder, "out", "result.json"), self.result)
 
 
-_command = []  # type: List[_Command]
+#: the process's one command: a process is one repetition, and its marks must meet in one buffer
+_command: List[_Command] = []
 
 
 def _current() -> Optional[_Command]:
@@ -222,9 +238,17 @@ def window_end(phase: str = "evaluate") -> None:
         command.recorder.window_end(phase)
 
 
-def result(accuracy: float, before: Optional[float] = None, losses: Optional[List[float]] = None,
-           steps: Optional[int] = None, n_items: Optional[int] = None, params_trainable: Optional[int] = None,
-           predictions: Optional[List[Tuple[int, Optional[int], int]]] = None, **metrics: float) -> None:
+def result(
+    accuracy: float,
+    *,
+    before: Optional[float] = None,
+    losses: Optional[List[float]] = None,
+    steps: Optional[int] = None,
+    n_items: Optional[int] = None,
+    params_trainable: Optional[int] = None,
+    predictions: Optional[Sequence[Tuple[int, Optional[int], Optional[int]]]] = None,
+    **metrics: float,
+) -> None:
     """Say what the fine-tuning reached; call it once, after :func:`window_end`.
 
     Args:
@@ -252,12 +276,21 @@ def result(accuracy: float, before: Optional[float] = None, losses: Optional[Lis
     made = empty_result()
     kept = [float(loss) for loss in losses or []]
     diverged = not all(math.isfinite(loss) for loss in kept)
+    update_b = None if params_trainable is None else 4 * params_trainable
     made.update(
-        outcome="diverged" if diverged else "ok", reason="the loss became NaN or infinite" if diverged else None,
-        before=before, after=accuracy, n_items=n_items, losses=[loss for loss in kept if math.isfinite(loss)],
-        loss_first=kept[0] if kept else None, loss_final=kept[-1] if kept else None, steps=steps,
-        params_trainable=params_trainable, update_b=None if params_trainable is None else 4 * params_trainable,
-        engine_version="python " + made["python"], metrics=metrics,
+        outcome="diverged" if diverged else "ok",
+        reason="the loss became NaN or infinite" if diverged else None,
+        before=before,
+        after=None if diverged else accuracy,
+        n_items=n_items,
+        losses=[loss for loss in kept if math.isfinite(loss)],
+        loss_first=kept[0] if kept else None,
+        loss_final=kept[-1] if kept and not diverged else None,
+        steps=steps,
+        params_trainable=params_trainable,
+        update_b=update_b,
+        engine_version=engine_version(),
+        metrics=metrics,
     )
     if predictions is not None:
         write_predictions(os.path.join(out, "preds.jsonl"), predictions)
@@ -267,7 +300,7 @@ def result(accuracy: float, before: Optional[float] = None, losses: Optional[Lis
     command.write()
 
 
-def write_predictions(path: str, rows: List[Tuple[int, Optional[int], Optional[int]]]) -> None:
+def write_predictions(path: str, rows: Sequence[Tuple[int, Optional[int], Optional[int]]]) -> None:
     """Write ``[index, label, before, after]`` lines."""
     with open(path, "w") as file:
         for index, row in enumerate(rows):

@@ -5,8 +5,9 @@ Engines read a :class:`Plan` (a row applied to a model's layers); nothing else k
 method is one row.
 """
 
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from workloads.errors import WorkloadError
 from workloads.models import Layer
 
 NONE, LAST, ALL = "none", "last", "all"
@@ -44,7 +45,7 @@ _MLP, _BOTH, _CNN = ("mlp",), ("mlp", "cnn"), ("cnn",)
 _LORA = "Hu et al., LoRA, ICLR 2022"
 _SKIP2 = "Matsutani et al., Skip2-LoRA, ASP-DAC 2025"
 _BITFIT = "Ben Zaken et al., BitFit, ACL 2022"
-_LORAE = "LoRA extractor and mapper for convolutions (LoRAE)"
+_LORAE = "k x k extractor and 1x1 mapper beside each frozen convolution"
 
 # fmt: off
 METHODS = (
@@ -62,11 +63,11 @@ METHODS = (
 # fmt: on
 
 
-class UnknownMethod(ValueError):
+class UnknownMethod(WorkloadError):
     """A method name that is not in the table."""
 
 
-class UnsupportedMethod(ValueError):
+class UnsupportedMethod(WorkloadError):
     """A method that does not apply to the model."""
 
 
@@ -99,8 +100,8 @@ class Adapter(NamedTuple):
         start: index of the layer whose input it reads.
         end: index of the layer whose output (before BatchNorm) it adds to.
         rank: channels between A and B.
-        conv: None for a linear adapter; else (kernel, stride, padding) of the extractor A, whose mapper B is a
-            1x1 convolution.
+        conv: None for a linear adapter; else (kernel, stride, padding) of the extractor A, whose mapper B is
+            a 1x1 convolution.
         a_shape, b_shape: of the two weights.
         fan_in: inputs of one output of A.
     """
@@ -108,7 +109,7 @@ class Adapter(NamedTuple):
     start: int
     end: int
     rank: int
-    conv: Any
+    conv: Optional[Tuple[int, int, int]]
     a_shape: Tuple[int, ...]
     b_shape: Tuple[int, ...]
     fan_in: int
@@ -126,7 +127,7 @@ class Plan(NamedTuple):
         layers: of the model.
         weights, biases: for each layer, whether it trains.
         adapters: in order of their end, then start.
-        cached_inputs: layers whose input is cached (the first layer's input is the sample itself: not cached).
+        cached_inputs: layers whose input is cached (not the first: its input is the sample itself).
         cached_output: the last layer's output without adapters is cached.
     """
 
@@ -148,18 +149,21 @@ def plan(row: Method, model: str, layers: Sequence[Layer], rank: int) -> Plan:
 
     Raises:
         UnsupportedMethod: the pair does not fit; names the methods that do.
-        ValueError: rank below 1, or a row that caches what training changes.
+        WorkloadError: rank below 1
+        ValueError: a row that cannot be: it caches what training changes, or skips convolutions.
     """
     if model not in row.models:
         raise UnsupportedMethod(
-            "method %r does not apply to model %r; for it use one of: %s" % (row.name, model, ", ".join(methods_of(model)))
+            "method %r does not apply to model %r; for it use one of: %s"
+            % (row.name, model, ", ".join(methods_of(model)))
         )
     if row.adapters != NONE and rank < 1:
-        raise ValueError("rank is %d: adapters need a rank of at least 1" % rank)
+        raise WorkloadError("workload.rank is %d: adapters need a rank of at least 1" % rank)
     last = len(layers) - 1
     weights, biases = _chosen(row.weights, last), _chosen(row.biases, last)
     adapters = tuple(_adapter(layers, start, end, rank) for start, end in _places(row.adapters, layers))
-    inputs, output = (), False  # type: Tuple[int, ...], bool
+    inputs: Tuple[int, ...] = ()
+    output = False
     if row.cache:
         _check_cacheable(row, weights, biases, adapters)
         head_trains = weights[last] or biases[last]
@@ -174,13 +178,13 @@ def _chosen(which: str, last: int) -> Tuple[bool, ...]:
 
 def _places(where: str, layers: Sequence[Layer]) -> List[Tuple[int, int]]:
     last = len(layers) - 1
-    places = {
+    places: Dict[str, List[Tuple[int, int]]] = {
         NONE: [],
         OWN_LAST: [(last, last)],
         OWN_ALL: [(i, i) for i in range(last + 1)],
         SKIP: [(i, last) for i in range(last + 1)],
         CONVOLUTIONS: [(i, i) for i in range(last + 1) if layers[i].kind == "conv"],
-    }  # type: Dict[str, List[Tuple[int, int]]]
+    }
     return places[where]
 
 
@@ -197,10 +201,12 @@ def _adapter(layers: Sequence[Layer], start: int, end: int, rank: int) -> Adapte
     return Adapter(start, end, rank, (k, source.stride, source.padding), a_shape, b_shape, source.fan_in)
 
 
-def _check_cacheable(row: Method, weights: Sequence[bool], biases: Sequence[bool], adapters: Sequence[Adapter]) -> None:
+def _check_cacheable(
+    row: Method, weights: Sequence[bool], biases: Sequence[bool], adapters: Sequence[Adapter]
+) -> None:
     last = len(weights) - 1
     if any(weights[:last]) or any(biases[:last]) or any(adapter.end < last for adapter in adapters):
-        raise ValueError("method %r cannot cache: it trains before the last layer, so activations change" % row.name)
+        raise ValueError("method %r cannot cache: what it trains changes the activations" % row.name)
 
 
 class Counts(NamedTuple):

@@ -5,7 +5,7 @@
     def build(spec): ...            # -> state: model, data, whatever the others need
     def batches(spec): ...          # -> iterable of batches of one epoch; spec["epoch"] says which
     def step(state, batch): ...     # one update -> the batch's loss (a number)
-    def evaluate(state): ...        # -> accuracy 0..1, or {"accuracy": .., "labels": [..], "predictions": [..], ..}
+    def evaluate(state): ...        # -> accuracy 0..1, or a dict, see OwnSession.evaluate
 
     def facts(state): ...           # optional -> {"params_trainable": .., "params_total": .., "cache_b": ..}
 
@@ -20,6 +20,7 @@ import sys
 from typing import Any, Dict, List, Optional
 
 from workloads.engines.session import Evaluation, Mark, Session
+from workloads.marks import engine_version
 from workloads.spec import Spec, SpecError
 
 NEEDED = ("build", "batches", "step", "evaluate")
@@ -44,8 +45,10 @@ def load_module(path: str) -> Any:
     found.loader.exec_module(module)
     missing = [function for function in NEEDED if not callable(getattr(module, function, None))]
     if missing:
-        raise SpecError("workload.module: %s lacks %s; it needs %s"
-                        % (path, ", ".join(name + "()" for name in missing), ", ".join(NEEDED)))
+        raise SpecError(
+            "workload.module: %s lacks %s; it needs %s"
+            % (path, ", ".join(name + "()" for name in missing), ", ".join(NEEDED))
+        )
     return module
 
 
@@ -57,6 +60,7 @@ def as_dict(spec: Spec, paths: Dict[str, str]) -> Dict[str, Any]:
 class OwnSession(Session):
     """A user's module behind the runner's interface."""
 
+    first_phase = "batches"
     marks_per_step = 2
 
     def __init__(self, spec: Spec, paths: Dict[str, str]) -> None:
@@ -84,7 +88,7 @@ class OwnSession(Session):
             self.module.step(copy, batch)
 
     def train_epoch(self, epoch: int, mark: Mark) -> float:
-        losses = []  # type: List[Any]
+        losses: List[Any] = []
         mark("batches")
         for batch in self.module.batches(dict(self.spec, epoch=epoch)):
             mark("step")
@@ -98,26 +102,30 @@ class OwnSession(Session):
         return sum(float(loss) for loss in losses) / len(losses)
 
     def evaluate(self) -> Evaluation:
+        """Ask the module.
+
+        It gives an accuracy, or a dict of ``accuracy`` and, if told, ``labels`` and ``predictions`` (lists of
+        class numbers of equal length), ``n_items``, and further numbers of its own.
+        """
         value = self.module.evaluate(self.state)
         found = dict(value) if isinstance(value, dict) else {"accuracy": value}
         if "accuracy" not in found:
-            raise SpecError("workload.module: evaluate(state) must return an accuracy or a dict with 'accuracy'")
+            raise SpecError("workload.module: evaluate(state) must return an accuracy, or a dict with one")
         accuracy = float(found.pop("accuracy"))
         if not (math.isfinite(accuracy) and 0.0 <= accuracy <= 1.0):
             raise SpecError("workload.module: evaluate(state) gave accuracy %r, expected 0..1" % accuracy)
         labels, guesses = found.pop("labels", None), found.pop("predictions", None)
         if (labels is None) != (guesses is None) or (labels is not None and len(labels) != len(guesses)):
-            raise SpecError("workload.module: evaluate(state) must give labels and predictions of equal length")
+            raise SpecError("workload.module: evaluate(state) gave unequal numbers of labels and predictions")
         if labels is not None:
             labels, guesses = [int(item) for item in labels], [int(item) for item in guesses]
         n_items = found.pop("n_items", None if labels is None else len(labels))
-        return Evaluation(accuracy, n_items, labels, guesses, {key: float(item) for key, item in found.items()})
+        metrics = {key: float(item) for key, item in found.items()}
+        return Evaluation(accuracy, n_items, labels, guesses, metrics)
 
     def facts(self) -> Dict[str, Any]:
-        torch = sys.modules.get("torch")
-        engine = "python %d.%d.%d" % sys.version_info[:3] if torch is None else "torch %s" % torch.__version__
         told = dict(self.module.facts(self.state)) if hasattr(self.module, "facts") else {}
         made = {key: told.pop(key, None) for key in FACTS}
         if made["update_b"] is None and made["params_trainable"] is not None:
             made["update_b"] = 4 * made["params_trainable"]
-        return dict(made, steps=self.steps, engine_version=engine, metrics=told)
+        return dict(made, steps=self.steps, engine_version=engine_version(), metrics=told)

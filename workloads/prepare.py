@@ -75,7 +75,9 @@ def prepare(
     data = cache_dir / f"{dataset}-{_recipe_hash(dataset)}.tbx"
     weights = cache_dir / f"{dataset}-{model}-{_recipe_hash(dataset, model)}.tbx"
     if not (_intact(data) and _intact(weights)):
-        _build(dataset, model, data, weights, data_dir, progress)
+        if progress is not None:
+            progress(f"loading {dataset}", 0.0)
+        _build(load(dataset, data_dir), model, data, weights, progress)
     return _prepared(data, weights)
 
 
@@ -111,13 +113,8 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _build(
-    dataset: str, model: str, data: Path, weights: Path, data_dir: Path | None, progress: Progress | None
-) -> None:
-    if progress is not None:
-        progress(f"loading {dataset}", 0.0)
-    loaded = load(dataset, data_dir)
-    layers_of(model, loaded.meta["n_in"], loaded.meta["n_classes"])  # refuses a model that does not fit, early
+def _build(loaded: Dataset, model: str, data: Path, weights: Path, progress: Progress | None) -> None:
+    layers_of(model, loaded.meta["n_in"], loaded.meta["n_classes"])  # a pair that does not fit ends here
     if not _intact(data):
         write_data(loaded, data)
     if not _intact(weights):
@@ -130,7 +127,8 @@ def write_data(loaded: Dataset, path: Path) -> str:
     for name in ("finetune_x", "finetune_y", "test_x", "test_y"):
         values = getattr(loaded, name)
         dtype = "float32" if name.endswith("_x") else "int32"
-        parts[name] = artefact.Tensor(dtype, values.shape, values.astype("<f4" if dtype == "float32" else "<i4").tobytes())
+        little = values.astype("<f4" if dtype == "float32" else "<i4")
+        parts[name] = artefact.Tensor(dtype, values.shape, little.tobytes())
     return artefact.write(str(path), "data", {"dataset": loaded.name, **loaded.meta}, parts)
 
 
@@ -151,10 +149,15 @@ def write_weights(loaded: Dataset, model: str, path: Path, progress: Progress | 
         model, loaded.pretrain_x, loaded.pretrain_y, loaded.meta["n_classes"], seed=SEED, progress=progress
     )
     meta = {
-        "dataset": loaded.name, "model": model, "n_in": loaded.meta["n_in"], "n_classes": loaded.meta["n_classes"],
-        "seed": SEED, "recipe": RECIPE, "dataset_revision": loaded.meta["revision"],
+        "dataset": loaded.name,
+        "model": model,
+        "n_in": loaded.meta["n_in"],
+        "n_classes": loaded.meta["n_classes"],
+        "seed": SEED,
+        "recipe": RECIPE,
+        "dataset_revision": loaded.meta["revision"],
         "made_with": f"torch {torch.__version__}",
-    }  # fmt: skip
+    }
     return artefact.write(str(path), "weights", meta, tensors)
 
 

@@ -7,7 +7,7 @@ artefact's meta; one thread. Another torch build gives the same weights up to ro
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from workloads import artefact, protocol, seeds
 from workloads.models import Layer, layers_of
@@ -58,13 +58,19 @@ def pretrain(
         layers = layers_of(model, int(x.shape[1]), n_classes)
         tensors = _start(torch, layers, seed)
         inputs, labels = torch.from_numpy(x.copy()), torch.from_numpy(y.astype("int64"))
-        _train(torch, layers, tensors, inputs, labels, seed, progress)
+        _train(_Model(torch, layers, tensors), inputs, labels, seed, progress)
         return {
             name: artefact.tensor("float32", shape, tensors[name].detach().reshape(-1).tolist())
             for name, shape in weight_shapes(layers)
         }
     finally:
         torch.set_num_threads(threads)
+
+
+class _Model(NamedTuple):
+    torch: Any
+    layers: tuple[Layer, ...]
+    tensors: dict[str, Any]
 
 
 def _start(torch: Any, layers: tuple[Layer, ...], seed: int) -> dict[str, Any]:
@@ -82,15 +88,8 @@ def _start(torch: Any, layers: tuple[Layer, ...], seed: int) -> dict[str, Any]:
     return tensors
 
 
-def _train(
-    torch: Any,
-    layers: tuple[Layer, ...],
-    tensors: dict[str, Any],
-    inputs: Any,
-    labels: Any,
-    seed: int,
-    progress: Progress | None,
-) -> None:
+def _train(model: _Model, inputs: Any, labels: Any, seed: int, progress: Progress | None) -> None:
+    torch, tensors = model.torch, model.tensors
     epochs, batch = RECIPE["epochs"], RECIPE["batch"]
     optimiser = torch.optim.SGD(
         [item for item in tensors.values() if item.requires_grad],
@@ -101,7 +100,7 @@ def _train(
         for rows in seeds.batches(len(labels), batch, seed, epoch):
             if len(rows) < 2:
                 continue  # BatchNorm in training needs two rows
-            logits = _forward(torch, layers, tensors, inputs[rows])
+            logits = _forward(model, inputs[rows])
             loss = torch.nn.functional.cross_entropy(logits, labels[rows])
             optimiser.zero_grad()
             loss.backward()
@@ -111,16 +110,18 @@ def _train(
             progress("pretraining", (epoch + 1) / epochs)
 
 
-def _forward(torch: Any, layers: tuple[Layer, ...], tensors: dict[str, Any], x: Any) -> Any:
+def _forward(model: _Model, x: Any) -> Any:
     """Logits with BatchNorm in training mode: its statistics are updated."""
-    functional = torch.nn.functional
-    for index, layer in enumerate(layers):
+    functional, tensors = model.torch.nn.functional, model.tensors
+    for index, layer in enumerate(model.layers):
         part = f"layer{index}."
         x = x.reshape((len(x), *layer.in_shape))
         if layer.kind == "linear":
             x = functional.linear(x, tensors[part + "weight"], tensors[part + "bias"])
         else:
-            x = functional.conv2d(x, tensors[part + "weight"], tensors[part + "bias"], layer.stride, layer.padding)
+            x = functional.conv2d(
+                x, tensors[part + "weight"], tensors[part + "bias"], layer.stride, layer.padding
+            )
         if layer.norm:
             x = functional.batch_norm(
                 x, tensors[part + "mean"], tensors[part + "variance"], tensors[part + "gamma"],

@@ -1,3 +1,4 @@
+# ruff: noqa: B905  zip(strict=) came with Python 3.10
 """Entry point on the board: a job's spec in, marks and results out.
 
 ``TUNEBENCH_JOB=<job folder> python -m workloads.run``; also from a zip on PYTHONPATH. Reads ``job.json``,
@@ -12,12 +13,13 @@ import gc
 import math
 import os
 import sys
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, cast
 
 from workloads import artefact, marks
 from workloads.checks import check
 from workloads.engines import load_engine
 from workloads.engines.session import Evaluation, Session, no_mark
+from workloads.errors import WorkloadError
 from workloads.own import OwnSession
 from workloads.spec import Spec, SpecError, parse
 from workloads.task import Task, make_task
@@ -45,7 +47,7 @@ def main() -> int:
         return 2
     try:
         run(folder)
-    except (SpecError, artefact.ArtefactError, ValueError) as error:
+    except WorkloadError as error:
         print("error: %s" % error, file=sys.stderr)
         _save(folder, dict(marks.empty_result(), outcome="failed", reason=str(error)))
         return 2
@@ -58,7 +60,7 @@ def run(folder: str) -> None:
     recorder.mark("load")
     job = marks.load_job()
     spec, paths = parse(job.get("workload", {})), dict(job.get("paths", {}))
-    rows = None  # type: Optional[List[Any]]
+    rows: Optional[List[Any]] = None
     if spec.mode == "check":
         result = _checked(spec, paths, recorder)
     else:
@@ -91,9 +93,17 @@ def _checked(spec: Spec, paths: Dict[str, str], recorder: marks.Recorder) -> Dic
     return dict(marks.empty_result(), check=found, steps=found["steps"], engine_version=engine_version)
 
 
-def _measured(spec: Spec, paths: Dict[str, str], recorder: marks.Recorder) -> Tuple[Dict[str, Any], Optional[List[Any]]]:
+def _session(spec: Spec, paths: Dict[str, str]) -> Session:
+    if spec.module:
+        return OwnSession(spec, paths)
+    return cast(Session, load_engine(spec.engine).Session(load_task(spec, paths)))
+
+
+def _measured(
+    spec: Spec, paths: Dict[str, str], recorder: marks.Recorder
+) -> Tuple[Dict[str, Any], Optional[List[Any]]]:
     """Evaluate, warm up, fine-tune in the window, evaluate; return the result and the predictions' rows."""
-    session = OwnSession(spec, paths) if spec.module else load_engine(spec.engine).Session(load_task(spec, paths))
+    session = _session(spec, paths)
     recorder.synchronise = session.synchronise
     recorder.mark("evaluate")
     before = session.evaluate()
@@ -106,11 +116,16 @@ def _measured(spec: Spec, paths: Dict[str, str], recorder: marks.Recorder) -> Tu
     metrics = dict(facts.pop("metrics"), **(after.metrics if after else {}))
     result = dict(marks.empty_result(), **facts)
     result.update(
-        outcome="diverged" if training.diverged else "ok", reason=training.diverged, before=before.accuracy,
-        after=after.accuracy if after else None, n_items=before.n_items, losses=training.losses,
+        outcome="diverged" if training.diverged else "ok",
+        reason=training.diverged,
+        before=before.accuracy,
+        after=after.accuracy if after else None,
+        n_items=before.n_items,
+        losses=training.losses,
         loss_first=training.losses[0] if training.losses else None,
         loss_final=training.losses[-1] if after and training.losses else None,
-        curve=training.curve, metrics=metrics,
+        curve=training.curve,
+        metrics=metrics,
     )
     return result, _prediction_rows(before, after)
 
@@ -123,9 +138,11 @@ def _fine_tune(spec: Spec, session: Session, recorder: marks.Recorder) -> Traini
     """
     instrumented = spec.mode == "instrumented"
     recorder.reserve(_marks_needed(spec, session) if instrumented else 16)
-    losses, curve = [], []  # type: List[float], List[List[float]]
-    diverged, training_ns = None, 0  # type: Optional[str], int
-    started_ns = recorder.window_start()
+    losses: List[float] = []
+    curve: List[List[float]] = []
+    diverged: Optional[str] = None
+    training_ns = 0
+    started_ns = recorder.window_start(session.first_phase if instrumented else "finetune")
     for epoch in range(spec.epochs):
         loss = session.train_epoch(epoch, recorder.mark if instrumented else no_mark)
         if not math.isfinite(loss):
@@ -136,7 +153,7 @@ def _fine_tune(spec: Spec, session: Session, recorder: marks.Recorder) -> Traini
             stopped_ns = recorder.mark("evaluate")
             training_ns += stopped_ns - started_ns
             curve.append([epoch + 1, training_ns / 1e9, session.evaluate().accuracy])
-            started_ns = recorder.mark("gather")
+            started_ns = recorder.mark(session.first_phase)
     recorder.window_end("evaluate")
     return Training(losses, curve, diverged)
 
@@ -150,9 +167,8 @@ def _prediction_rows(before: Evaluation, after: Optional[Evaluation]) -> Optiona
     """Rows (label, before, after) of each test item; None if predictions are not told."""
     if before.labels is None or before.predictions is None:
         return None
-    later = after.predictions if after else None
-    if later is None:
-        later = [None] * len(before.labels)  # type: ignore[list-item]
+    nothing: List[Optional[int]] = [None] * len(before.labels)
+    later = after.predictions if after and after.predictions is not None else nothing
     return list(zip(before.labels, before.predictions, later))
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: S311  reproducible draws, no secrets
 """Data order and start values as pure functions of a seed.
 
 Python's Mersenne Twister is the same on every version and machine, so every engine, method and board sees

@@ -3,6 +3,7 @@
 from typing import Any, Dict, NamedTuple, Optional
 
 from workloads import protocol
+from workloads.errors import WorkloadError
 
 SCHEMA = "tunebench.workload/1"
 MODES = ("timed", "instrumented", "check")
@@ -11,7 +12,7 @@ DEVICES = ("cpu", "cuda")
 DTYPES = ("float32",)
 
 
-class SpecError(ValueError):
+class SpecError(WorkloadError):
     """A workload that cannot be run as written; names the key, its value and what is allowed."""
 
 
@@ -54,11 +55,11 @@ def parse(workload: Dict[str, Any]) -> Spec:
         method=None if module else _text("method", get("method")),
         model=_text("model", get("model", "mlp")),
         dataset=dataset,
-        engine=_text("engine", get("engine", "torch")) if module else _one_of("engine", get("engine", "torch"), ENGINES),
+        engine=_engine(get("engine", "torch"), module),
         device=_one_of("device", get("device", "cpu"), DEVICES),
         threads=_integer("threads", get("threads", 1), 1),
         dtype=_one_of("dtype", get("dtype", "float32"), DTYPES),
-        epochs=_integer("epochs", get("epochs", protocol.EPOCHS.get(dataset, 10)), 1),
+        epochs=_integer("epochs", get("epochs", protocol.epochs(dataset, str(get("model", "mlp")))), 1),
         batch=_integer("batch", get("batch", protocol.BATCH), 1),
         lr=_number("lr", get("lr", protocol.LEARNING_RATE)),
         rank=_integer("rank", get("rank", protocol.RANK), 0),
@@ -68,6 +69,11 @@ def parse(workload: Dict[str, Any]) -> Spec:
         module=_text("module", module) if module else None,
         params=dict(get("params") or {}),
     )
+
+
+def _engine(value: Any, module: Any) -> str:
+    """A user's module may name what it runs on; a built-in method needs an engine of ours."""
+    return _text("engine", value) if module else _one_of("engine", value, ENGINES)
 
 
 def _one_of(key: str, value: Any, allowed: Any) -> str:

@@ -52,7 +52,7 @@ def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
 
     Raises:
         SpecError: batch larger than the set, label out of range, NaN among the inputs.
-        UnknownMethod, UnsupportedMethod, UnknownModel, ValueError: see :mod:`workloads.methods`.
+        UnknownMethod, UnsupportedMethod, UnknownModel, WorkloadError: see :mod:`workloads.methods`.
         ArtefactError: a tensor is missing or has another shape than the model's.
     """
     n_in, n_classes = _number(data, "n_in"), _number(data, "n_classes")
@@ -62,13 +62,15 @@ def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
     for name, shape in weight_shapes(layers):
         found = weights.need(name).shape
         if found != shape:
-            raise ArtefactError("weights: %s has shape %s, model %r on this data set needs %s"
-                                % (name, list(found), spec.model, list(shape)))
+            raise ArtefactError(
+                "weights: %s has shape %s, model %r on this data set needs %s"
+                % (name, list(found), spec.model, list(shape))
+            )
     for part in ("finetune", "test"):
         _check_part(data, part, n_in, n_classes)
     task = Task(spec, plan, data, weights)
     if spec.batch > task.n_train:
-        raise SpecError("workload.batch is %d, the fine-tuning set has only %d rows" % (spec.batch, task.n_train))
+        raise SpecError("workload.batch is %d, the fine-tuning set has %d rows" % (spec.batch, task.n_train))
     return task
 
 
@@ -84,11 +86,13 @@ def _check_part(data: Artefact, part: str, n_in: int, n_classes: int) -> None:
     if inputs.dtype != "float32" or labels.dtype != "int32":
         raise ArtefactError("data: %s_x must be float32 and %s_y int32" % (part, part))
     if len(inputs.shape) != 2 or inputs.shape[1] != n_in or labels.shape != inputs.shape[:1]:
-        raise ArtefactError("data: %s_x has shape %s and %s_y %s, expected [n, %d] and [n]"
-                            % (part, list(inputs.shape), part, list(labels.shape), n_in))
+        raise ArtefactError(
+            "data: %s_x has shape %s and %s_y %s, expected [n, %d] and [n]"
+            % (part, list(inputs.shape), part, list(labels.shape), n_in)
+        )
     for index, label in enumerate(labels.array()):
         if not 0 <= label < n_classes:
-            raise SpecError("data: %s_y[%d] is %d, labels must be 0..%d" % (part, index, label, n_classes - 1))
+            raise SpecError("data: %s_y[%d] is %d, expected 0..%d" % (part, index, label, n_classes - 1))
     # a sum is non-finite exactly if a value is (float32 values cannot overflow a double), and is fast
     if not math.isfinite(sum(inputs.array())):
         raise SpecError("data: %s_x has NaN or infinite values" % part)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from workloads.datasets import digits, fan, har
-from workloads.datasets.base import DataUnavailable, Dataset
+from workloads.datasets.base import Dataset, DataUnavailable
 
 #: name -> loader (data_dir) -> Dataset
 DATASETS: dict[str, Callable[[Path | None], Dataset]] = {

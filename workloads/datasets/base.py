@@ -42,7 +42,7 @@ class Dataset:
 
 
 def build(name: str, parts: dict[str, tuple[Any, Any]], meta: dict[str, Any]) -> Dataset:
-    """A :class:`Dataset` from parts ``pretrain``, ``finetune``, ``test``; fills in ``n_in`` and row counts."""
+    """A :class:`Dataset` from parts ``pretrain``, ``finetune``, ``test``; adds sizes to the meta."""
     arrays: dict[str, Any] = {}
     for part, (x, y) in parts.items():
         arrays[part + "_x"] = np.ascontiguousarray(x, dtype=np.float32)
@@ -68,5 +68,7 @@ def local_file(name: str, data_dir: Path | None, sha256: str, home: str) -> Path
         raise DataUnavailable(f"no file {path}; {by_hand}")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != sha256:
-        raise DataUnavailable(f"{path} is damaged or another version: SHA-256 {found}, expected {sha256}; {by_hand}")
+        raise DataUnavailable(
+            f"{path} is damaged or another version: SHA-256 {found}, expected {sha256}; {by_hand}"
+        )
     return path

@@ -24,13 +24,14 @@ from workloads.datasets.base import Dataset, DataUnavailable, build
 
 REVISION = 1
 PRETRAIN_ROWS, FINETUNE_ROWS = 900, 450
-ROTATION_DEG, CONTRAST, FLOOR, NOISE, SEED = 30.0, 0.6, 0.2, 0.05, 20261121
+ROTATION_DEG, CONTRAST, FLOOR, NOISE, SEED = 20.0, 0.6, 0.2, 0.05, 20261121
 SIDE = 8
 
 META: dict[str, Any] = {
     "title": "digits",
     "classes": [str(digit) for digit in range(10)],
-    "source": "scikit-learn load_digits: test part of UCI Optical Recognition of Handwritten Digits (Alpaydin, Kaynak)",
+    "source": "scikit-learn load_digits: the test part of UCI Optical Recognition of Handwritten Digits "
+    "(Alpaydin, Kaynak)",
     "licence": "CC BY 4.0",
     "drift": f"rotated {ROTATION_DEG:g} degrees, contrast x {CONTRAST:g} on a floor of {FLOOR:g}, "
     f"Gaussian noise {NOISE:g}",

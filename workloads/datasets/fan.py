@@ -24,7 +24,8 @@ STOPPED = 3  # code of 0 rpm in the speed arrays
 META: dict[str, Any] = {
     "classes": ["stop", "normal", "damaged"],
     "source": HOME,
-    "licence": "no licence file; cite Sunaga, Kondo, Matsutani, IEEE Micro 43(6):66-73, 2023; not redistributed",
+    "licence": "no licence file, so not redistributed; "
+    "cite Sunaga, Kondo, Matsutani, IEEE Micro 43(6):66-73, 2023",
     "drift": "a silent room while pretraining, a noisy one while fine-tuning and testing",
     "splits": "by recording: pretrain silentA_1, fine-tune noisy_1, test noisy_2",
     "revision": REVISION,

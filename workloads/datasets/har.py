@@ -1,4 +1,4 @@
-"""Human activity: 561 features rebuilt from the raw signals of UCI HAPT v2.1 (not the official UCI HAR files).
+"""Human activity: 561 features rebuilt from UCI HAPT v2.1's raw signals (not the official UCI HAR files).
 
 Drift: five subjects (9, 14, 16, 19, 25) are held out of pretraining; fine-tune on each one's first experiment
 (885 rows), test on the second (877). Never a random split: neighbouring windows overlap by half.

@@ -31,7 +31,9 @@ class Session:
     """One fine-tuning in progress. Base class: says what each part must do."""
 
     #: waits for the device before a mark; None on a CPU
-    synchronise = None  # type: Optional[Callable[[], None]]
+    synchronise: Optional[Callable[[], None]] = None
+    #: what an epoch begins with
+    first_phase = "gather"
     #: phases that an epoch marks for each batch: sizes the marks' buffer
     marks_per_step = 5
 

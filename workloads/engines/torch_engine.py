@@ -1,13 +1,15 @@
+# ruff: noqa: B905  zip(strict=) came with Python 3.10
 """The torch engine: autograd, as practitioners run it; torch 1.10 and later, no numpy.
 
 Every method goes through the same code: frozen tensors do not require gradients, so autograd builds a graph
 only from the lowest trained tensor upwards. SGD is written out in place (``p -= lr * g``). BatchNorm uses its
 stored statistics and affine in every method.
 
-A plan that caches fills one buffer of ``cache_floats`` floats a sample during the first epoch; from the second
-epoch on a step is: gather the batch's rows, adapters, loss, backward through the adapters, update.
+A plan that caches fills one buffer of ``cache_floats`` floats a sample during the first epoch; from the
+second epoch on a step is: gather the batch's rows, adapters, loss, backward through the adapters, update.
 """
 
+import math
 from typing import Any, Dict, List, Optional, Tuple
 
 import torch
@@ -15,7 +17,8 @@ import torch.nn.functional as F
 
 from workloads import methods, protocol, seeds
 from workloads.artefact import Tensor
-from workloads.engines.session import Evaluation, Mark, Session as BaseSession, no_mark
+from workloads.engines.session import Evaluation, Mark, no_mark
+from workloads.engines.session import Session as BaseSession
 from workloads.spec import SpecError
 from workloads.task import Task, weight_shapes
 
@@ -30,9 +33,16 @@ def version() -> str:
 def to_torch(item: Tensor) -> Any:
     """An artefact's tensor as a torch tensor of its own memory."""
     dtype = {"float32": torch.float32, "int32": torch.int32}[item.dtype]
-    if item.count() == 0:
+    if item.size == 0:
         return torch.empty(item.shape, dtype=dtype)
     return torch.frombuffer(item.array(), dtype=dtype).reshape(item.shape)
+
+
+def _exact_float32() -> None:
+    """float32 means float32: no TF32 on a GPU, and the same convolution algorithm every time."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
 
 
 class Session(BaseSession):
@@ -46,8 +56,9 @@ class Session(BaseSession):
     def __init__(self, task: Task, cache: Optional[bool] = None) -> None:
         spec = task.spec
         if spec.device == "cuda" and not torch.cuda.is_available():
-            raise SpecError("workload.device is 'cuda', but torch %s finds no CUDA device" % torch.__version__)
+            raise SpecError("workload.device is 'cuda', but %s finds no CUDA device" % version())
         torch.set_num_threads(spec.threads)
+        _exact_float32()
         self.task, self.plan, self.lr, self.scale = task, task.plan, spec.lr, spec.scale
         self.device = torch.device(spec.device)
         self.synchronise = torch.cuda.synchronize if spec.device == "cuda" else None
@@ -63,8 +74,8 @@ class Session(BaseSession):
         for item in self.trained:
             item.requires_grad_(True)
         self.cache = self._empty_cache() if self.plan.caches and cache is not False else None
-        self.filled_epoch = None  # type: Optional[int]
-        self.step_losses = []  # type: List[Any]
+        self.filled_epoch: Optional[int] = None
+        self.step_losses: List[Any] = []
         self.steps = self.lookups = self.hits = 0
 
     def _part(self, part: str) -> Tuple[Any, Any]:
@@ -85,9 +96,10 @@ class Session(BaseSession):
         return first.to(self.device), torch.zeros(adapter.b_shape, device=self.device)
 
     def _trained(self) -> List[Any]:
-        chosen = []
+        chosen: List[Any] = []
         for index, (weight, bias) in enumerate(zip(self.plan.weights, self.plan.biases)):
-            chosen += [self.base["layer%d.weight" % index]] * weight + [self.base["layer%d.bias" % index]] * bias
+            chosen += [self.base["layer%d.weight" % index]] if weight else []
+            chosen += [self.base["layer%d.bias" % index]] if bias else []
         return chosen + [item for pair in self.adapters for item in pair]
 
     def _empty_cache(self) -> Any:
@@ -117,8 +129,16 @@ class Session(BaseSession):
     def _norm(self, index: int, y: Any) -> Any:
         part = "layer%d." % index
         base = self.base
-        y = F.batch_norm(y, base[part + "mean"], base[part + "variance"], base[part + "gamma"],
-                         base[part + "beta"], False, 0.0, protocol.BATCHNORM_EPSILON)
+        y = F.batch_norm(
+            y,
+            base[part + "mean"],
+            base[part + "variance"],
+            base[part + "gamma"],
+            base[part + "beta"],
+            False,
+            0.0,
+            protocol.BATCHNORM_EPSILON,
+        )
         return F.relu(y)
 
     def _body(self, x: Any) -> List[Any]:
@@ -178,7 +198,7 @@ class Session(BaseSession):
             kept = self.cache.index_select(0, rows)
             again = self.compute_cached(self.train_x.index_select(0, rows))
             difference = float((kept - again).abs().max())
-            if difference != difference:  # a row that was never filled
+            if math.isnan(difference):  # a row that was never filled
                 return float("inf")
             worst = max(worst, difference)
         return worst
@@ -189,7 +209,8 @@ class Session(BaseSession):
         return self.task.steps_per_epoch
 
     def warm_up(self, steps: int) -> None:
-        copy = Session(self.task, cache=None if self.cache is not None else False)
+        once = self.task._replace(spec=self.task.spec._replace(epochs=1))
+        copy = Session(once, cache=None if self.cache is not None else False)
         for _ in range(2 if self.cache is not None else 1):  # a cached plan has two kinds of step
             for rows in copy.batches[0][:steps]:
                 copy.step(rows, no_mark)
@@ -211,7 +232,7 @@ class Session(BaseSession):
             mark("forward")
             logits = self.forward(x)
         else:
-            logits = self._forward_cached(x, self._lookup(rows, x, mark))
+            logits = self._forward_cached(x, self._lookup(self.cache, rows, x, mark))
         loss = F.cross_entropy(logits, y)
         mark("backward")
         gradients = torch.autograd.grad(loss, self.trained)
@@ -222,21 +243,21 @@ class Session(BaseSession):
         self.steps += 1
         return loss.detach()
 
-    def _lookup(self, rows: Any, x: Any, mark: Mark) -> Any:
+    def _lookup(self, cache: Any, rows: Any, x: Any, mark: Mark) -> Any:
         """The cached rows of a batch; in the first epoch they are computed and stored."""
         self.lookups += len(rows)
         if self.filled_epoch is None:
             mark("cache_fill")
             kept = self.compute_cached(x)
-            self.cache.index_copy_(0, rows, kept)  # type: ignore[attr-defined]
+            cache.index_copy_(0, rows, kept)
         else:
             self.hits += len(rows)
-            kept = self.cache.index_select(0, rows)  # type: ignore[attr-defined]
+            kept = cache.index_select(0, rows)
         mark("forward")
         return kept
 
     def evaluate(self) -> Evaluation:
-        predicted = []  # type: List[int]
+        predicted: List[int] = []
         with torch.no_grad():
             for at in range(0, self.test_x.shape[0], _EVALUATE_ROWS):
                 logits = self.forward(self.test_x[at : at + _EVALUATE_ROWS])
@@ -247,13 +268,16 @@ class Session(BaseSession):
 
     def facts(self) -> Dict[str, Any]:
         counted = methods.counts(self.plan)
-        metrics = {}  # type: Dict[str, float]
+        metrics: Dict[str, float] = {}
         if self.device.type == "cuda":
             metrics["cuda_peak_b"] = torch.cuda.max_memory_allocated()
-        cached = self.cache is not None
         return {
-            "steps": self.steps, "params_total": counted.total, "params_trainable": counted.trainable,
-            "update_b": counted.update_b, "cache_b": 4 * self.cache.numel() if cached else None,  # type: ignore[attr-defined]
-            "cache_hit_ratio": self.hits / self.lookups if cached and self.lookups else None,
-            "engine_version": version(), "metrics": metrics,
+            "steps": self.steps,
+            "params_total": counted.total,
+            "params_trainable": counted.trainable,
+            "update_b": counted.update_b,
+            "cache_b": None if self.cache is None else 4 * self.cache.numel(),
+            "cache_hit_ratio": self.hits / self.lookups if self.cache is not None and self.lookups else None,
+            "engine_version": version(),
+            "metrics": metrics,
         }

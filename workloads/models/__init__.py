@@ -6,14 +6,15 @@ followed (if ``norm``) by BatchNorm and ReLU. Nothing here imports torch.
 
 from typing import Tuple
 
+from workloads.errors import WorkloadError
 from workloads.models import cnn, mlp
-from workloads.models.layer import Layer
+from workloads.models.layer import Layer, UnsupportedModel
 
 #: name -> function (n_in, n_out) -> layers
 MODELS = {"mlp": mlp.layers, "cnn": cnn.layers}
 
 
-class UnknownModel(ValueError):
+class UnknownModel(WorkloadError):
     """A model name that is not in :data:`MODELS`."""
 
 
@@ -22,11 +23,11 @@ def layers_of(model: str, n_in: int, n_out: int) -> Tuple[Layer, ...]:
 
     Raises:
         UnknownModel: names the allowed ones.
-        ValueError: the model does not take inputs of this size.
+        UnsupportedModel: the model does not take inputs of this size.
     """
     if model not in MODELS:
         raise UnknownModel("unknown model %r, use one of: %s" % (model, ", ".join(sorted(MODELS))))
     return MODELS[model](n_in, n_out)
 
 
-__all__ = ["MODELS", "Layer", "UnknownModel", "layers_of"]
+__all__ = ["MODELS", "Layer", "UnknownModel", "UnsupportedModel", "layers_of"]

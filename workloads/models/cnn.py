@@ -2,7 +2,7 @@
 
 from typing import Tuple
 
-from workloads.models.layer import Layer
+from workloads.models.layer import Layer, UnsupportedModel
 
 SIDE = 8
 CHANNELS = (16, 32)
@@ -12,10 +12,10 @@ def layers(n_in: int, n_out: int) -> Tuple[Layer, ...]:
     """1x8x8 -> 16x8x8 (3x3) -> 32x4x4 (3x3, stride 2) -> n_out.
 
     Raises:
-        ValueError: the data set's rows are not 8x8 images.
+        UnsupportedModel: the data set's rows are not 8x8 images.
     """
     if n_in != SIDE * SIDE:
-        raise ValueError("model 'cnn' takes 8x8 images (64 inputs), this data set has %d inputs" % n_in)
+        raise UnsupportedModel("model 'cnn' takes 8x8 images (64 inputs), this data set has %d inputs" % n_in)
     first, second = CHANNELS
     half = SIDE // 2
     return (

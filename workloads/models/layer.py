@@ -2,6 +2,12 @@
 
 from typing import NamedTuple, Tuple
 
+from workloads.errors import WorkloadError
+
+
+class UnsupportedModel(WorkloadError):
+    """A model that does not take the data set's inputs."""
+
 
 class Layer(NamedTuple):
     """A linear map or convolution, with or without BatchNorm and ReLU behind it.
