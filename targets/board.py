@@ -11,7 +11,6 @@ import json
 import shlex
 import tarfile
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -23,7 +22,9 @@ from targets.duplex import Duplex
 from targets.errors import (
     BlobError,
     ConditionError,
+    InterpreterError,
     LinkError,
+    NoAnswerError,
     ReplyError,
     TargetError,
     WorkdirError,
@@ -192,7 +193,10 @@ class Board:
         source = _receiver_source()
         with self.ssh.open([*self._python(), "-c", source, self._wanted_workdir()]) as duplex:
             duplex.send(json.dumps(manifest).encode() + b"\n")
-            answer = self._answer(duplex, self.spec.timeouts.command_s)
+            try:
+                answer = self._answer(duplex, self.spec.timeouts.command_s)
+            except NoAnswerError as error:
+                raise InterpreterError(f"{self.spec.id}: {self.spec.python} does not run: {error}") from error
             missing = answer.get("missing")
             if not isinstance(missing, list) or not set(missing) <= set(wanted):
                 raise ReplyError(f"{self.spec.id}: sync: unknown blobs asked for: {str(missing)[:200]}")
@@ -207,8 +211,11 @@ class Board:
     def _upload(self, duplex: Duplex, blobs: Sequence[Blob], total_b: int) -> None:
         # The slowest link we serve does about 0.2 MB/s.
         bound_s = self.spec.timeouts.command_s + total_b / 100e3
-        with suppress(LinkError) if self.ssh.alive else suppress():
+        try:
             duplex.send(_tar(blobs), bound_s)
+        except TargetError:
+            self._answer(duplex, 5.0)  # the board's own words, if it broke off with an error
+            raise
         duplex.close_stdin()
         if self._answer(duplex, bound_s).get("stored") != len(blobs):
             raise ReplyError(f"{self.spec.id}: sync: not all blobs were confirmed")
@@ -307,6 +314,8 @@ def _raise(board_id: str, error: Any) -> NoReturn:
     message = f"{board_id}: {said}"
     if kind in ("condition", "lease"):
         raise ConditionError(message, str(kind))
+    if kind == "interpreter":
+        raise InterpreterError(message)
     if kind == "workdir":
         raise WorkdirError(message)
     if kind == "blob":

@@ -11,7 +11,7 @@ from typing import Any
 import paramiko
 
 from targets.agent import protocol
-from targets.errors import InterpreterError, LinkError, ReplyError, TargetError
+from targets.errors import InterpreterError, LinkError, NoAnswerError, ReplyError, TargetError
 
 _CHUNK_B = 64 * 1024
 _TAIL_B = 2000
@@ -196,7 +196,7 @@ class Duplex:
         return data
 
     def returncode(self, timeout_s: float = 10.0) -> int | None:
-        """The command's exit status once its output has ended; ``None`` if a signal ended it or it is not known.
+        """The exit status once the output has ended; ``None`` if a signal ended the command.
 
         Raises:
             LinkError: the connection died, or no status came in time.
@@ -274,4 +274,4 @@ class Duplex:
         if not self._link_is_up():
             return LinkError(f"{self._what}: connection lost")
         how = f"exit status {status}" if status >= 0 else "no exit status"
-        return ReplyError(f"{self._what}: ended without an answer ({how}); it said: {said or 'nothing'}")
+        return NoAnswerError(f"{self._what}: ended without an answer ({how}); it said: {said or 'nothing'}")

@@ -12,6 +12,7 @@ The retry is decided once, here, by the class an error is translated into::
     |   +-- InterpreterError     the board's Python is not there or does not start
     |   +-- WorkdirError         the working directory cannot be made, written, or is full
     |   +-- ReplyError           the board's answer is not what was agreed (or hostile)
+    |       +-- NoAnswerError    a command ended without an answer
     +-- ConditionError           not now: too hot, too busy, leased to another; wait, ask again
 
 What goes wrong *inside* a workload (deadline, out of memory, divergence) is no error but an outcome.
@@ -58,6 +59,10 @@ class WorkdirError(BoardError):
 
 class ReplyError(BoardError):
     """The board answered something that is not of the agreed form, size or content."""
+
+
+class NoAnswerError(ReplyError):
+    """A command on the board ended without an answer; the message holds what it said instead."""
 
 
 class ConditionError(TargetError):

@@ -202,7 +202,7 @@ class Ssh:
 
 
 def _send_at_once(connection: Any) -> None:
-    """Switch off Nagle's algorithm, which paramiko leaves on: it costs 40 ms a round trip of small packets."""
+    """Switch off Nagle's algorithm, which paramiko leaves on: it costs 40 ms a round trip."""
     for each in [connection, *_gateways(connection)]:
         sock = each.client.get_transport().sock
         if isinstance(sock, socket.socket):
@@ -327,7 +327,7 @@ def _config_lines(file: Path, depth: int) -> Iterator[str]:
             continue
         for pattern in include.group(1).split():
             rooted = str(Path("~/.ssh") / Path(pattern)) if not pattern.startswith(("/", "~")) else pattern
-            for name in sorted(glob(str(Path(rooted).expanduser()))):
+            for name in sorted(glob(str(Path(rooted).expanduser()))):  # noqa: PTH207 - absolute patterns
                 if depth < 8 and Path(name).is_file():
                     yield from _config_lines(Path(name), depth + 1)
         yield block
@@ -347,9 +347,9 @@ def translated(where: str) -> Iterator[None]:
         raise
     except paramiko.BadHostKeyException as error:
         raise HostKeyError(
-            f"{where}: the host key has changed: got {error.key.get_name()} {fingerprint(error.key)}, known is "
-            f"{error.expected_key.get_name()} {fingerprint(error.expected_key)}. Another machine, or someone "
-            "in between? If the board was set up anew, remove its line from known_hosts"
+            f"{where}: the host key has changed: got {error.key.get_name()} {fingerprint(error.key)}, known "
+            f"is {error.expected_key.get_name()} {fingerprint(error.expected_key)}. Another machine, or "
+            "someone in between? If the board was set up anew, remove its line from known_hosts"
         ) from error
     except paramiko.AuthenticationException as error:
         if "timeout" in str(error).lower():

@@ -40,7 +40,7 @@ def main(argv: Optional[List[str]] = None) -> int:
 def _options(args: List[str]) -> Dict[str, str]:
     if len(args) % 2 or not all(name.startswith("--") for name in args[::2]):
         raise AgentError("job", "options come in pairs of --name and value, got %r" % (args,))
-    return {name[2:]: value for name, value in zip(args[::2], args[1::2])}
+    return {name[2:]: value for name, value in zip(args[::2], args[1::2])}  # noqa: B905 - Python 3.6
 
 
 def _rep_id(options: Dict[str, str]) -> str:
@@ -48,7 +48,7 @@ def _rep_id(options: Dict[str, str]) -> str:
 
 
 def _reply(message: Dict[str, Any]) -> None:
-    out = sys.stdout.buffer  # type: BinaryIO
+    out: BinaryIO = sys.stdout.buffer
     out.write(protocol.encode_line(message).encode())
     out.flush()
 

@@ -26,16 +26,16 @@ class Record:
         self._end_ns = self._start_ns
         self._cpu_s = 0.0
         self._utc_start = _utc()
-        self._returncode = None  # type: Optional[int]
+        self._returncode: Optional[int] = None
         self._before = _counters()
         self._after = self._before
-        self._peak_rss_b = None  # type: Optional[int]
-        self._sampler = None  # type: Optional[Dict[str, Any]]
-        self._conditions = dict.fromkeys(_CONDITIONS)  # type: Dict[str, Any]
-        self._warnings = []  # type: List[Dict[str, str]]
-        self.missing = {}  # type: Dict[str, str]
+        self._peak_rss_b: Optional[int] = None
+        self._sampler: Optional[Dict[str, Any]] = None
+        self._conditions: Dict[str, Any] = dict.fromkeys(_CONDITIONS)
+        self._warnings: List[Dict[str, str]] = []
+        self.missing: Dict[str, str] = {}
         self.outcome = "lost"
-        self.reason = None  # type: Optional[str]
+        self.reason: Optional[str] = None
 
     def started(self) -> None:
         """Call right before the workload is started."""

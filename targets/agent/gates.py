@@ -27,7 +27,7 @@ def look(folder: str, gates: Dict[str, Any], root: str = "/") -> Tuple[Condition
         "swap_used_b": _first(memory.discover(root), "swap_used_b"),
         "disk_free_b": float(shutil.disk_usage(folder).free),
     }  # type: Conditions
-    warnings = []  # type: Warnings
+    warnings: Warnings = []
     for gate, field, sign, code in (
         ("max_load_1m", "load_1m", 1, "busy"),
         ("max_temp_c", "temp_c", 1, "hot"),
@@ -49,7 +49,7 @@ def look(folder: str, gates: Dict[str, Any], root: str = "/") -> Tuple[Condition
 
 def _first(found: Found, wanted: str) -> Optional[float]:
     for sensor in found.sensors:
-        for channel, value in zip(sensor.channels, sensor.read()):
+        for channel, value in zip(sensor.channels, sensor.read()):  # noqa: B905 - Python 3.6
             if channel.id == wanted:
                 return value
     return None

@@ -8,6 +8,7 @@ import tempfile
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
 
+from targets.agent import jobs
 from targets.agent.protocol import MAX_FILE_B, MAX_HARVEST_B
 from targets.agent.workdir import AgentError
 
@@ -22,8 +23,8 @@ def listed(job_dir: str) -> Tuple[List[Tuple[str, int]], List[Dict[str, Any]]]:
 
     The user's own files (``src/``) came from the host and stay.
     """
-    found = []  # type: List[Tuple[str, int]]
-    left_out = []  # type: List[Dict[str, Any]]
+    found: List[Tuple[str, int]] = []
+    left_out: List[Dict[str, Any]] = []
     total_b = 0
     for folder, folders, names in os.walk(job_dir):
         if folder == job_dir:
@@ -57,8 +58,11 @@ def packed(job_dir: str) -> Iterator[Tuple[Dict[str, Any], BinaryIO]]:
     Raises:
         AgentError: (kind ``job``) there is no such job.
     """
-    if not os.path.isdir(job_dir):
+    now = jobs.state(job_dir)
+    if now == "unknown":
         raise AgentError("job", "no job %s on this board" % os.path.basename(job_dir))
+    if now == "running":
+        raise AgentError("condition", "job %s still runs; wait for its end" % os.path.basename(job_dir))
     files, left_out = listed(job_dir)
     with tempfile.TemporaryFile(dir=os.path.dirname(job_dir)) as content:
         with tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as archive:
@@ -73,7 +77,7 @@ def packed(job_dir: str) -> Iterator[Tuple[Dict[str, Any], BinaryIO]]:
         for chunk in iter(lambda: content.read(_CHUNK_B), b""):
             digest.update(chunk)
         content.seek(0)
-        yield {"tar_b": tar_b, "sha256": digest.hexdigest(), "left_out": left_out}, content  # type: ignore[misc]
+        yield {"tar_b": tar_b, "sha256": digest.hexdigest(), "left_out": left_out}, content
 
 
 def copy(source: BinaryIO, sink: BinaryIO) -> None:

@@ -43,6 +43,8 @@ def check(job: Any) -> Dict[str, Any]:
         _expect(isinstance(job.get(field), dict), field, "an object")
     for field in ("env", "unpack", "sampling", "gates"):
         _expect(isinstance(job.get(field, {}), dict), field, "an object")
+    for name, value in job.get("env", {}).items():
+        _expect(isinstance(value, str), "env.%s" % name, "a string")
     for role, name in job["blobs"].items():
         _expect(isinstance(name, str) and os.path.basename(name) == name, "blobs.%s" % role, "a file name")
     for role, folder in job.get("unpack", {}).items():
@@ -76,7 +78,7 @@ def _supervised(job_dir: str) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True
     finally:
@@ -153,6 +155,8 @@ def start(place: Workdir, job: Dict[str, Any]) -> Dict[str, Any]:
 def _paths(place: Workdir, job: Dict[str, Any]) -> Dict[str, str]:
     job_dir = place.job(job["rep_id"])
     paths = {"job": job_dir, "out": os.path.join(job_dir, "out"), "src": os.path.join(job_dir, "src")}
+    for name, value in job.get("env", {}).items():
+        _expect(isinstance(value, str), "env.%s" % name, "a string")
     for role, name in job["blobs"].items():
         paths[role] = os.path.join(place.blobs, name)
         if not os.path.isfile(paths[role]):
@@ -198,7 +202,7 @@ def clean(place: Workdir, rep_id: str, grace_s: float = 10.0) -> None:
 
 
 def _end_supervisor(job_dir: str, grace_s: float) -> None:
-    record = workdir.read_json(os.path.join(job_dir, "supervisor.json"))  # type: Optional[Dict[str, Any]]
+    record: Optional[Dict[str, Any]] = workdir.read_json(os.path.join(job_dir, "supervisor.json"))
     deadline = time.monotonic() + grace_s
     signals = [signal.SIGTERM, signal.SIGKILL]
     while _supervised(job_dir):

@@ -4,6 +4,7 @@ The expiry counts in CLOCK_BOOTTIME of one boot (a board may have no real-time c
 every lease. A lease is taken before a job and never renewed while it runs.
 """
 
+import os
 from typing import Any, Dict, Optional
 
 from targets.agent import workdir
@@ -42,8 +43,6 @@ def take(place: Workdir, owner: Dict[str, Any], rep_id: str, lease_s: float) -> 
 
 def release(place: Workdir, rep_id: str) -> None:
     """Give the lease up if it was taken for ``rep_id``; call it under the working directory's lock."""
-    import os
-
     lease = workdir.read_json(place.lease)
     if lease is not None and lease.get("rep_id") == rep_id:
         os.remove(place.lease)

@@ -88,15 +88,23 @@ def fingerprint(root: str, meminfo: Dict[str, int]) -> Dict[str, Dict[str, Any]]
         "os": {
             "kernel": text("proc/sys/kernel/osrelease"),
             "pretty_name": pretty[0] if pretty else None,
-            "libc": " ".join(platform.libc_ver()).strip() or None,
+            "libc": _libc(),
         },
         "python": {"agent": platform.python_version()},
     }
 
 
+def _libc() -> Optional[str]:
+    """The C library that runs, e.g. ``glibc 2.36`` (``platform.libc_ver`` tells what was linked)."""
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION")
+    except (ValueError, OSError):
+        return None
+
+
 def cpu_name(cpuinfo: str) -> Optional[str]:
     """The model's name on x86, implementer and part on ARM."""
-    table = {}  # type: Dict[str, str]
+    table: Dict[str, str] = {}
     for line in cpuinfo.splitlines():
         key, _, value = line.partition(":")
         table.setdefault(key.strip(), value.strip())

@@ -48,22 +48,19 @@ class ProtocolError(ValueError):
     """A message or file that does not have the agreed form."""
 
 
-def check_rep_id(rep_id):
-    # type: (Any) -> str
+def check_rep_id(rep_id: Any) -> str:
     """Return ``rep_id`` if it is safe as a file name, else raise :class:`ProtocolError`."""
     if not isinstance(rep_id, str) or not _REP_ID.match(rep_id):
         raise ProtocolError("repetition id %r: use 1-128 letters, digits, '.', '_', '-'" % (rep_id,))
     return rep_id
 
 
-def encode_line(message):
-    # type: (Dict[str, Any]) -> str
+def encode_line(message: Dict[str, Any]) -> str:
     """One protocol line, newline included. NaN and infinity are refused: they are not JSON."""
     return SENTINEL + json.dumps(message, sort_keys=True, allow_nan=False) + "\n"
 
 
-def decode_line(line):
-    # type: (str) -> Optional[Dict[str, Any]]
+def decode_line(line: str) -> Optional[Dict[str, Any]]:
     """The message in ``line``; ``None`` if the line is noise.
 
     Raises:
@@ -74,8 +71,7 @@ def decode_line(line):
     return parse_object(line[len(SENTINEL) :], "protocol line")
 
 
-def parse_object(text, what):
-    # type: (str, str) -> Dict[str, Any]
+def parse_object(text: str, what: str) -> Dict[str, Any]:
     """Parse a JSON object of bounded size; NaN and infinity are refused."""
     if len(text) > MAX_LINE_B:
         raise ProtocolError("%s: %d characters, at most %d are accepted" % (what, len(text), MAX_LINE_B))
@@ -90,13 +86,11 @@ def parse_object(text, what):
     return value
 
 
-def _refuse_constant(name):
-    # type: (str) -> Any
+def _refuse_constant(name: str) -> Any:
     raise ValueError("%s is not a JSON number" % name)
 
 
-def check_schema(value, schema, what):
-    # type: (Dict[str, Any], str, str) -> Dict[str, Any]
+def check_schema(value: Dict[str, Any], schema: str, what: str) -> Dict[str, Any]:
     """Accept ``name/major`` and any newer minor (``name/major.minor``)."""
     found = value.get("schema")
     if not isinstance(found, str) or (found != schema and not found.startswith(schema + ".")):
@@ -104,11 +98,10 @@ def check_schema(value, schema, what):
     return value
 
 
-def monotonic_ns():
-    # type: () -> int
+def monotonic_ns() -> int:
     """CLOCK_MONOTONIC in ns (``time.monotonic_ns`` came with Python 3.7)."""
     if hasattr(time, "monotonic_ns"):
-        return time.monotonic_ns()
+        return time.monotonic_ns()  # novm: guarded
     return int(time.clock_gettime(time.CLOCK_MONOTONIC) * 1e9)
 
 
@@ -123,28 +116,24 @@ class Marks(NamedTuple):
     window_ns: Tuple[int, int]
     events: List[Tuple[int, str]]
 
-    def phases_s(self):
-        # type: () -> Dict[str, float]
+    def phases_s(self) -> Dict[str, float]:
         """Seconds by phase over the whole process."""
         return _sum_phases(self.events)
 
-    def window_phases_s(self):
-        # type: () -> Dict[str, float]
+    def window_phases_s(self) -> Dict[str, float]:
         """Seconds by phase inside the fine-tuning window."""
         start, end = self.window_ns
         return _sum_phases([event for event in self.events if start <= event[0] <= end])
 
 
-def _sum_phases(events):
-    # type: (List[Tuple[int, str]]) -> Dict[str, float]
-    total = {}  # type: Dict[str, int]
-    for (t_ns, phase), (next_ns, _) in zip(events, events[1:]):
+def _sum_phases(events: List[Tuple[int, str]]) -> Dict[str, float]:
+    total: Dict[str, int] = {}
+    for (t_ns, phase), (next_ns, _) in zip(events, events[1:]):  # noqa: B905, RUF007 - Python 3.6
         total[phase] = total.get(phase, 0) + next_ns - t_ns
     return {phase: ns / 1e9 for phase, ns in total.items()}
 
 
-def read_marks(text):
-    # type: (str) -> Marks
+def read_marks(text: str) -> Marks:
     """Parse ``marks.json``.
 
     Form: ``{"schema", "clock": "CLOCK_MONOTONIC", "names": [str], "events": [[t_ns, name_index]],
@@ -156,7 +145,7 @@ def read_marks(text):
         raise ProtocolError("marks: 'names' must be a list of strings")
     if not isinstance(rows, list):
         raise ProtocolError("marks: 'events' must be a list")
-    events = []  # type: List[Tuple[int, str]]
+    events: List[Tuple[int, str]] = []
     last_ns = -1
     for row in rows:
         if not (isinstance(row, list) and len(row) == 2 and all(type(item) is int for item in row)):

@@ -1,4 +1,4 @@
-"""Take blobs into the board's store. Sent whole as ``python -c <this> <workdir>``: it imports nothing of ours.
+"""Take blobs into the board's store. Sent whole as ``python -c <this> <workdir>``: it needs nothing of ours.
 
 Standard input: a JSON line, the manifest ``[{"name", "sha256", "size"}]``; then, if the answer names missing
 blobs, a tar stream of exactly those. Standard output: protocol lines.
@@ -13,6 +13,7 @@ import signal
 import sys
 import tarfile
 import time
+from typing import Any
 
 SENTINEL = "@tb1 "
 SILENCE_S = 300
@@ -26,13 +27,13 @@ class Refused(Exception):
     """A request that is not carried out; args: kind, message."""
 
 
-def reply(message):  # type: ignore[no-untyped-def]
+def reply(message: Any) -> None:
     """Send one protocol line."""
     sys.stdout.write(SENTINEL + json.dumps(message, sort_keys=True) + "\n")
     sys.stdout.flush()
 
 
-def copy_hashed(source, sink=None):  # type: ignore[no-untyped-def]
+def copy_hashed(source: Any, sink: Any = None) -> str:
     """Copy a stream (to nowhere by default); returns the SHA-256 of what passed."""
     digest = hashlib.sha256()
     for chunk in iter(lambda: source.read(CHUNK_B), b""):
@@ -43,7 +44,7 @@ def copy_hashed(source, sink=None):  # type: ignore[no-untyped-def]
     return digest.hexdigest()
 
 
-def is_whole(path, sha256):  # type: ignore[no-untyped-def]
+def is_whole(path: str, sha256: str) -> bool:
     """Whether the file is there with the content its name promises."""
     try:
         with open(path, "rb") as file:
@@ -52,7 +53,7 @@ def is_whole(path, sha256):  # type: ignore[no-untyped-def]
         return False
 
 
-def prepare(root):  # type: ignore[no-untyped-def]
+def prepare(root: str) -> str:
     """Make the working directory; remove what a broken upload left a day ago or longer."""
     blobs = os.path.join(root, "blobs")
     for folder in (root, blobs, os.path.join(root, "jobs")):
@@ -65,7 +66,7 @@ def prepare(root):  # type: ignore[no-untyped-def]
     return blobs
 
 
-def check(manifest):  # type: ignore[no-untyped-def]
+def check(manifest: Any) -> Any:
     """Return the manifest if names, hashes and sizes are well-formed."""
     for entry in manifest:
         if not NAME.match(entry["name"]) or entry["name"][:64] != entry["sha256"] or int(entry["size"]) < 0:
@@ -73,7 +74,7 @@ def check(manifest):  # type: ignore[no-untyped-def]
     return manifest
 
 
-def take(blobs, wanted):  # type: ignore[no-untyped-def]
+def take(blobs: str, wanted: Any) -> None:
     """Read a tar of the wanted blobs from standard input; each is verified, then renamed into place."""
     wanted = {entry["name"]: entry for entry in wanted}
     with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as archive:
@@ -95,10 +96,14 @@ def take(blobs, wanted):  # type: ignore[no-untyped-def]
         raise Refused("blob", "upload ended without %s" % sorted(wanted))
 
 
-def main(root):  # type: ignore[no-untyped-def]
+def main(root: str) -> None:
     """Answer with what is missing, take it, confirm."""
     root = os.path.abspath(os.path.expanduser(root))
     signal.alarm(SILENCE_S)
+    if sys.version_info < (3, 6):
+        raise Refused(
+            "interpreter", "Python %s is too old: the agent needs 3.6 or newer" % sys.version.split()[0]
+        )
     manifest = check(json.loads(sys.stdin.buffer.readline().decode("utf-8")))
     blobs = prepare(root)
     missing = [each for each in manifest if not is_whole(os.path.join(blobs, each["name"]), each["sha256"])]

@@ -21,12 +21,12 @@ class Sampler:
 
     def __init__(self, path: str, sensors: Sequence[Sensor], period_s: float) -> None:
         self._sensors = list(sensors)
-        self.channels = [channel for sensor in sensors for channel in sensor.channels]  # type: List[Channel]
+        self.channels: List[Channel] = [channel for sensor in sensors for channel in sensor.channels]
         self.period_ns = int(period_s * 1e9)
         self.n = 0
         self.max_gap_ns = 0
-        self._last_ns = None  # type: Optional[int]
-        self._rows = []  # type: List[List[Optional[float]]]
+        self._last_ns: Optional[int] = None
+        self._rows: List[List[Optional[float]]] = []
         self._kept = {channel.id: _Range() for channel in self.channels}
         self._file = open(path, "w", encoding="ascii")  # noqa: SIM115 - closed by close()
         self._written_ns = monotonic_ns()
@@ -41,10 +41,10 @@ class Sampler:
     def sample(self) -> int:
         """Take one row; returns when the next is due (ns)."""
         now_ns = monotonic_ns()
-        row = [now_ns]  # type: List[Any]
+        row: List[Any] = [now_ns]
         for sensor in self._sensors:
             row += sensor.read()
-        for channel, value in zip(self.channels, row[1:]):
+        for channel, value in zip(self.channels, row[1:]):  # noqa: B905 - Python 3.6
             self._kept[channel.id].add(value)
         self._rows.append(row)
         if self._last_ns is not None:
@@ -80,10 +80,10 @@ class _Range:
     """First, last, smallest and largest of the values that were read, and the union of their bits."""
 
     def __init__(self) -> None:
-        self.first = None  # type: Optional[float]
-        self.last = None  # type: Optional[float]
-        self.low = None  # type: Optional[float]
-        self.high = None  # type: Optional[float]
+        self.first: Optional[float] = None
+        self.last: Optional[float] = None
+        self.low: Optional[float] = None
+        self.high: Optional[float] = None
         self.bits = 0
 
     def add(self, value: Optional[float]) -> None:

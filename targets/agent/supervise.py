@@ -10,9 +10,8 @@ import os
 import select
 import signal
 import subprocess
-import time
 import traceback
-from typing import Any, Callable, Dict, List, NoReturn, Optional
+from typing import Any, Callable, List, NoReturn, Optional
 
 from targets.agent import ending, processes, workdir
 from targets.agent.capture import Capture
@@ -77,9 +76,9 @@ class Supervisor:
         self._dir = job_dir
         self._job = job
         self._journal = Journal(os.path.join(job_dir, "journal.jsonl"))
-        self._stop_reason = None  # type: Optional[str]
+        self._stop_reason: Optional[str] = None
         self._deadline_hit = False
-        self._killed_ns = None  # type: Optional[int]
+        self._killed_ns: Optional[int] = None
 
     def run(self) -> None:
         """Run the workload to its end and write the exit record."""
@@ -99,6 +98,7 @@ class Supervisor:
         process = Process(workload.pid)
         sampler = self._sampler(process.sensor, record)
         self._loop(workload, capture, sampler, wake)
+        sampler.sample()  # so that the series covers the whole life of the workload
         record.ended(workload.returncode, self._deadline_hit, self._stop_reason)
         self._journal.write("ended", returncode=workload.returncode)
         if processes.kill_all(self._dir):
@@ -130,7 +130,7 @@ class Supervisor:
         env.update(job.get("env", {}))
         env[processes.JOB_VARIABLE] = self._dir
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [paths["payload"], env.get("PYTHONPATH")]))
-        argv = job["argv"]  # type: List[str]
+        argv: List[str] = job["argv"]
         prepare = _before_exec()
         workdir.write_json(os.path.join(self._dir, SPAWNED), {"argv": argv})
         record.started()
@@ -204,7 +204,7 @@ class Supervisor:
 def _before_exec() -> Callable[[], None]:
     """What the child does between fork and exec; all that could fail is loaded before."""
     try:
-        prctl = ctypes.CDLL(None).prctl  # type: Any
+        prctl: Any = ctypes.CDLL(None).prctl
     except (OSError, AttributeError):
         prctl = None
 

@@ -18,8 +18,7 @@ class AgentError(Exception):
         kind: ``condition``, ``lease``, ``workdir``, ``blob`` or ``job``.
     """
 
-    def __init__(self, kind, message):
-        # type: (str, str) -> None
+    def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
 

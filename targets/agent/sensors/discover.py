@@ -8,8 +8,8 @@ from targets.agent.sensors.base import Found, Sensor
 
 def discover(root: str = "/") -> Found:
     """Ask every module; power is missing only if no module has it, then with all that was looked for."""
-    sensors = []  # type: List[Sensor]
-    missing = {}  # type: Dict[str, str]
+    sensors: List[Sensor] = []
+    missing: Dict[str, str] = {}
     without_power = []
     for module in (thermal, cpufreq, load, memory, throttled, ina3221, rapl):
         found = module.discover(root)

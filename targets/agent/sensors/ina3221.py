@@ -7,7 +7,7 @@ JetPack 5 and newer (kernel drivers/hwmon/ina3221.c): volts and amperes per labe
 
 import os
 import re
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from targets.agent.sensors.base import Channel, File, Found, Sensor, find, text_of
 
@@ -93,14 +93,14 @@ def _iio_rails(root: str) -> List[Rail]:
             if not _is_rail(label) or power.number() is None:
                 continue
             source = "ina3221x iio in_power%d_input" % index
-            watts = lambda power=power: power.number(1e-3)  # type: ignore[misc] # noqa: E731
+            watts = lambda power=power: power.number(1e-3)  # noqa: E731
             rails.append(Rail(str(label), source, watts, None))
     return rails
 
 
 def _folders(root: str, patterns: Tuple[str, ...]) -> List[str]:
     """Each device once, though several paths lead to it."""
-    seen = {}
+    seen: Dict[str, str] = {}
     for pattern in patterns:
         for folder in find(root, pattern):
             seen.setdefault(os.path.realpath(folder), folder)

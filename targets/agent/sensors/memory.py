@@ -45,7 +45,7 @@ class Process:
 
     def __init__(self, pid: int, root: str = "/") -> None:
         self._file = File(os.path.join(root, "proc", str(pid), "status"))
-        self.peak_b = None  # type: Optional[int]
+        self.peak_b: Optional[int] = None
         self.sensor = Sensor(
             [Channel("rss_b", "workload", "memory", "B", None, "/proc/PID/status VmRSS", 1024.0)], self._read
         )

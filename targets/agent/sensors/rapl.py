@@ -34,7 +34,7 @@ def discover(root: str = "/") -> Found:
 
 
 def _sensor(name: str, file: File, span_uj: Optional[float]) -> Sensor:
-    last = []  # type: List[float]
+    last: List[float] = []
 
     def read() -> List[Optional[float]]:
         energy_uj, now_ns = file.number(), monotonic_ns()

@@ -20,11 +20,14 @@ def discover(root: str = "/") -> Found:
     """``throttled`` (bits)."""
     for pattern in _PATTERNS:
         for path in find(root, pattern):
-            file = File(path)
-            if file.number(base=16) is not None:
-                channel = Channel("throttled", "board", "throttle", "bits", None, "get_throttled", None)
-                return Found([Sensor([channel], lambda: [file.number(base=16)])], {})
+            if File(path).number(base=16) is not None:
+                return Found([_sensor(File(path))], {})
     return Found([], {"throttled": "no readable throttle flags: looked for " + " and ".join(_PATTERNS)})
+
+
+def _sensor(file: File) -> Sensor:
+    channel = Channel("throttled", "board", "throttle", "bits", None, "get_throttled", None)
+    return Sensor([channel], lambda: [file.number(base=16)])
 
 
 def seen(before: Optional[int], bits: int) -> List[str]:
