@@ -135,7 +135,8 @@ class Campaign:
             left_s = estimate(queue[position:], self._stopwatch.durations()).total_s
             self._observer.started(planned, left_s)
             self._run_one(link, planned, bench)
-        probe = link.persist(lambda: board.probe([], self.plan.run_id))
+        # With the interpreters again: a torch that was upgraded meanwhile is a changed environment.
+        probe = link.persist(lambda: board.probe([list(board.spec.interpreter)], self.plan.run_id))
         self._writer.write_env(board_env(entry.id, probe), "after")
 
     def _sync(self, link: Link, entry: BoardEntry, todo: Sequence[Planned]) -> None:

@@ -20,7 +20,6 @@ from harness.plan import estimate
 from harness.progress import LiveProgress, PlainLines, clock
 from harness.session import Request, Session, dry_run, exit_code, open_session
 from harness.suite import Suite
-from reports.html import render
 from reports.results import RunReader, find_run
 from reports.summary import summarise
 from reports.text import table
@@ -84,6 +83,8 @@ def report(
         # Beside, not inside: the run's directory is write-once and its manifest lists every file in it.
         html = run_dir.with_name(f"{run_dir.name}.html")
     if html is not None:
+        from reports.html import render  # jinja2 is loaded only where a page is made
+
         html.parent.mkdir(parents=True, exist_ok=True)
         html.write_text(render(reader, baseline), encoding="utf-8")
     if json_file is not None:

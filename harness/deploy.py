@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-import targets
 import workloads
 from harness.suite import Cell, Suite
-from targets.payload import Blob, deterministic_zip, package_files
+from targets.payload import Blob, deterministic_zip, make_payload, package_files
 from workloads import prepare
 from workloads.datasets import DataUnavailable
 
 #: Host-only parts of the packages that travel.
-_HOST_ONLY = ("workloads/datasets", "workloads/shipped", "workloads/prepare.py", "workloads/pretrain.py")
-
-_MAIN = b"import sys\n\nfrom targets.agent.cli import main\n\nsys.exit(main())\n"
+_HOST_ONLY = ("datasets/*", "prepare.py", "pretrain.py")
 
 Progress = Callable[[str], None]
 
@@ -49,15 +45,14 @@ def default_cache() -> Path:
     return Path.home() / ".cache" / "tunebench" / "artefacts"
 
 
+def travelling_workloads() -> dict[str, bytes]:
+    """Name -> content of what travels besides the agent."""
+    return package_files(_package_root(workloads), "workloads", _HOST_ONLY)
+
+
 def build_payload() -> Blob:
     """The deterministic zip of the agent and the workloads, named by its SHA-256."""
-    targets_root = _package_root(targets)
-    files = {"__main__.py": _MAIN, "targets/__init__.py": b""}
-    files.update(package_files(targets_root / "agent", "targets/agent", ()))
-    files.update(package_files(_package_root(workloads), "workloads", _HOST_ONLY))
-    data = deterministic_zip(files)
-    sha256 = hashlib.sha256(data).hexdigest()
-    return Blob(name=f"{sha256}.zip", sha256=sha256, data=data)
+    return make_payload(travelling_workloads())
 
 
 def _package_root(package: object) -> Path:
@@ -66,9 +61,8 @@ def _package_root(package: object) -> Path:
 
 def own_blob(cell: Cell, root: Path) -> Blob:
     """The listed files of a user's own method as one zip."""
-    data = deterministic_zip({name: (root / name).read_bytes() for name in cell.files})
-    sha256 = hashlib.sha256(data).hexdigest()
-    return Blob(name=f"{sha256}.zip", sha256=sha256, data=data)
+    files = {name: (root / name).read_bytes() for name in cell.files}
+    return Blob.of_bytes(deterministic_zip(files), ".zip", role="own")
 
 
 def gather(

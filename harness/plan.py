@@ -166,7 +166,7 @@ def _of_board(suite: Suite, board: BoardEntry, cells: Sequence[Cell], run_id: st
 
 
 def _is_cached(cell: Cell) -> bool:
-    return methods.method(cell.method).cacheable
+    return methods.method(cell.method).cache
 
 
 def _shuffled(cells: Sequence[Cell], suite: Suite, board_id: str, block: int) -> list[Cell]:

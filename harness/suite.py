@@ -157,7 +157,7 @@ class WorkloadEntry(_Strict):
         for name in self.methods:
             methods.method(name)
             if not methods.supports(name, self.model):
-                fitting = ", ".join(one for one in methods.METHODS if methods.supports(one, self.model))
+                fitting = ", ".join(methods.methods_of(self.model))
                 raise ValueError(f"method {name!r} does not apply to model {self.model!r}; those that do: {fitting}")
 
     @property

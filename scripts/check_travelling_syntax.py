@@ -1,0 +1,21 @@
+"""Everything that travels to a board keeps Python 3.6 syntax and its standard library's modules."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.deploy import travelling_workloads
+
+
+def main() -> int:
+    """Run vermin over the agent and exactly those files of workloads/ that the payload holds."""
+    root = Path(__file__).resolve().parent.parent
+    paths = [str(root / "targets" / "agent"), *(str(root / name) for name in sorted(travelling_workloads()))]
+    command = [sys.executable, "-m", "vermin", "--target=3.6-", "--no-tips", "--violations", "--eval-annotations", *paths]
+    return subprocess.call(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

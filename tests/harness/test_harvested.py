@@ -1,0 +1,98 @@
+"""What a board sends is untrusted: parsed, or named as a fault; never an exception."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from harness.harvested import read_harvest, thin_events, trace_bytes
+from targets.agent.protocol import Marks
+
+EXIT = {"schema": "tunebench.exit/1", "rep_id": "r.1", "outcome": "ok", "process_s": 1.5, "counters": {}}
+RESULT = {"schema": "tunebench.result/1", "outcome": "ok", "before": 0.5, "after": 0.75}
+MARKS = {
+    "schema": "tunebench.marks/1",
+    "clock": "CLOCK_MONOTONIC",
+    "names": ["load", "finetune", "evaluate"],
+    "events": [[10, 0], [20, 1], [50, 2]],
+    "window_ns": [20, 50],
+}
+SAMPLES = '{"schema":"tunebench.samples/1","period_s":0.2,"channels":[{"id":"load_1m"}]}\n[10,0.5]\n[20,null]\n'
+
+
+def _files(**changes: object) -> dict[str, bytes]:
+    files = {
+        "exit.json": json.dumps(EXIT).encode(),
+        "out/result.json": json.dumps(RESULT).encode(),
+        "out/marks.json": json.dumps(MARKS).encode(),
+        "samples.jsonl": SAMPLES.encode(),
+        "log.txt": b"hello\n",
+    }
+    files.update({name: value for name, value in changes.items() if isinstance(value, bytes)})
+    return files
+
+
+def test_a_whole_harvest_is_parsed():
+    got = read_harvest(_files())
+    assert got.faults == ()
+    assert got.exit_record is not None
+    assert got.exit_record.process_s == 1.5
+    assert got.result is not None
+    assert got.result.after == 0.75
+    assert got.marks is not None
+    assert got.marks.phases_s() == {"load": 1e-8, "finetune": 3e-8}
+    assert got.rows == [[10, 0.5], [20, None]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("exit.json", b"\xff\xfe", "exit.json"),
+        ("exit.json", b"{}", "schema None"),
+        ("exit.json", json.dumps({**EXIT, "outcome": "great"}).encode(), "outcome"),
+        ("out/result.json", b'{"schema":"tunebench.result/1","after":NaN}', "NaN is not a JSON number"),
+        ("out/result.json", json.dumps({**RESULT, "after": "<script>"}).encode(), "after"),
+        ("out/result.json", json.dumps({**RESULT, "steps": -4}).encode(), "steps"),
+        ("out/result.json", json.dumps({**RESULT, "engine_version": "x" * 500}).encode(), "engine_version"),
+        ("out/marks.json", json.dumps({**MARKS, "events": [[20, 0], [10, 0]]}).encode(), "backwards"),
+        ("out/marks.json", json.dumps({**MARKS, "window_ns": [50, 20]}).encode(), "before it starts"),
+        ("out/marks.json", ("[" * 100_000).encode(), "out/marks.json"),
+        ("samples.jsonl", b'{"schema":"tunebench.samples/1","channels":[{}]}\n[1,2,3]\n', "line 2"),
+    ],
+)
+def test_what_cannot_be_read_is_a_named_fault(name, content, told):
+    got = read_harvest({**_files(), name: content})
+    assert len(got.faults) == 1
+    assert told in got.faults[0]
+
+
+def test_a_torn_last_sample_is_dropped():
+    got = read_harvest({**_files(), "samples.jsonl": (SAMPLES + "[30,0.").encode()})
+    assert got.faults == ()
+    assert len(got.rows) == 2
+
+
+def test_newer_minor_versions_and_unknown_fields_are_read():
+    newer = {**EXIT, "schema": "tunebench.exit/1.4", "new_field": {"a": 1}}
+    got = read_harvest({**_files(), "exit.json": json.dumps(newer).encode()})
+    assert got.exit_record is not None
+
+
+def test_the_trace_holds_samples_and_marks():
+    data = trace_bytes(read_harvest(_files()))
+    assert data is not None
+    header, *rows = [json.loads(line) for line in data.decode().splitlines()]
+    assert header["schema"] == "tunebench.trace/1"
+    assert header["window_ns"] == [20, 50]
+    assert header["events"] == [[10, "load"], [20, "finetune"], [50, "evaluate"]]
+    assert rows == [[10, 0.5], [20, None]]
+    with pytest.raises(gzip.BadGzipFile):
+        gzip.decompress(data)
+
+
+def test_thousands_of_marks_are_thinned_to_the_phases_around_the_window():
+    events = [(0, "load"), (10, "finetune")] + [(10 + i, "forward") for i in range(5000)] + [(6000, "evaluate")]
+    thin = thin_events(Marks((10, 6000), events))
+    assert [phase for _, phase in thin] == ["load", "finetune", "evaluate"]

@@ -1,0 +1,123 @@
+"""The inventory: what is accepted, and what a mistake is told."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.inventory import load_inventory, loopback_inventory
+
+GOOD = """
+[lab]
+name = "my-lab"
+
+[[board]]
+id = "pi5-01"
+host = "pi5"
+kind = "raspberry-pi"
+tags = ["8gb", "desk"]
+capabilities = { ram_gb = 8 }
+
+[[board]]
+id = "here"
+kind = "loopback"
+"""
+
+
+def _load(tmp_path: Path, text: str):
+    path = tmp_path / "lab.toml"
+    path.write_text(text)
+    return load_inventory(path)
+
+
+def _refused(tmp_path: Path, text: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        _load(tmp_path, text)
+    assert caught.value.exit_code == 2
+    message = str(caught.value)
+    assert str(tmp_path / "lab.toml") in message
+    return message
+
+
+def test_boards_keep_the_order_of_the_file_and_become_specs(tmp_path):
+    inventory = _load(tmp_path, GOOD)
+    assert [board.id for board in inventory.boards] == ["pi5-01", "here"]
+    remote, here = (board.spec() for board in inventory.boards)
+    assert (remote.host, remote.python, remote.interpreter) == ("pi5", "python3", ("python3",))
+    assert (here.kind, here.interpreter) == ("loopback", (sys.executable,))
+    assert here.workdir != remote.workdir
+
+
+def test_an_interpreter_may_be_a_whole_command(tmp_path):
+    text = GOOD.replace('host = "pi5"', 'host = "pi5"\ninterpreter = ["docker", "exec", "-i", "l4t", "python3"]')
+    assert _load(tmp_path, text).boards[0].spec().interpreter == ("docker", "exec", "-i", "l4t", "python3")
+
+
+def test_an_unknown_key_names_file_board_key_and_the_allowed_ones(tmp_path):
+    message = _refused(tmp_path, GOOD.replace("tags =", "tag ="))
+    assert "board 'pi5-01'" in message
+    assert "unknown key 'tag' (did you mean 'tags'?)" in message
+    assert "allowed: capabilities, host, host_keys, id, interpreter" in message
+
+
+def test_an_unknown_capability_names_the_allowed_ones(tmp_path):
+    message = _refused(tmp_path, GOOD.replace("ram_gb", "ram"))
+    assert "unknown key 'ram'" in message
+    assert "allowed: gpu, ram_gb" in message
+
+
+def test_a_duplicate_id_is_named(tmp_path):
+    message = _refused(tmp_path, GOOD.replace('"here"', '"pi5-01"'))
+    assert "board id 'pi5-01' is given twice" in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('kind = "raspberry-pi"', 'kind = "toaster"', "'raspberry-pi', 'jetson', 'linux' or 'loopback'"),
+        ('host = "pi5"', 'host = "pi5"\nport = "22"', "valid integer (got '22')"),
+        ('host = "pi5"', 'host = "pi5"\nport = 70000', "less than or equal to 65535 (got 70000)"),
+        ('tags = ["8gb", "desk"]', 'tags = "8gb"', "valid list (got '8gb')"),
+        ('host = "pi5"\n', "", "'host' is missing"),
+        ('kind = "loopback"', 'kind = "loopback"\nhost = "x"', "does not go with kind 'loopback'"),
+        ('id = "pi5-01"', 'id = "../evil"', "use 1-64 letters, digits"),
+        ('host = "pi5"', 'host = "pi5"\nhost_keys = "ignore"', "'verify' or 'accept-new'"),
+        ('host = "pi5"', 'host = "pi5"\ninterpreter = []', "must be a command"),
+        ("ram_gb = 8", "ram_gb = -1", "greater than 0"),
+    ],
+)
+def test_a_wrong_value_is_told_what_would_be_right(tmp_path, old, new, told):
+    assert old in GOOD
+    message = _refused(tmp_path, GOOD.replace(old, new))
+    assert told in message
+    assert "board '" in message
+
+
+def test_an_inventory_without_boards_is_refused(tmp_path):
+    assert "key 'board' is missing" in _refused(tmp_path, "[lab]\nname = 'x'\n")
+
+
+def test_broken_toml_names_the_line(tmp_path):
+    assert "not valid TOML" in _refused(tmp_path, "[lab\n")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"nowhere\.toml: no such file"):
+        load_inventory(tmp_path / "nowhere.toml")
+
+
+def test_boards_are_selected_by_glob_over_ids_and_tags(tmp_path):
+    inventory = _load(tmp_path, GOOD)
+    assert [board.id for board in inventory.select("pi*")] == ["pi5-01"]
+    assert [board.id for board in inventory.select("desk,here")] == ["pi5-01", "here"]
+    assert len(inventory.select(None)) == 2
+    with pytest.raises(UsageError, match="the inventory has: pi5-01, here"):
+        inventory.select("jetson*")
+
+
+def test_the_embedded_default_is_this_machine():
+    (board,) = loopback_inventory().boards
+    assert board.kind == "loopback"
