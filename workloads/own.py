@@ -10,7 +10,8 @@
     def facts(state): ...           # optional -> {"params_trainable": .., "params_total": .., "cache_b": ..}
 
 ``spec`` is the workload as a dict (epochs, batch, lr, rank, seed, threads, device, params, ...) with
-``spec["paths"]``: data, weights, src, out.
+``spec["paths"]``: data, weights, src, out. It is the same dict in all calls, so ``build`` may add to it what
+``batches`` needs.
 """
 
 import importlib.util
@@ -72,7 +73,7 @@ class OwnSession(Session):
             torch.set_num_threads(spec.threads)
             if spec.device == "cuda":
                 self.synchronise = torch.cuda.synchronize
-        self.state = self.module.build(dict(self.spec))
+        self.state = self.module.build(self.spec)
         self.steps = 0
 
     def steps_per_epoch(self) -> Optional[int]:
@@ -81,8 +82,9 @@ class OwnSession(Session):
     def warm_up(self, steps: int) -> None:
         if steps < 1:
             return
-        copy = self.module.build(dict(self.spec))
-        for index, batch in enumerate(self.module.batches(dict(self.spec))):
+        spec = dict(self.spec, epoch=0)
+        copy = self.module.build(spec)
+        for index, batch in enumerate(self.module.batches(spec)):
             if index == steps:
                 break
             self.module.step(copy, batch)
@@ -90,7 +92,8 @@ class OwnSession(Session):
     def train_epoch(self, epoch: int, mark: Mark) -> float:
         losses: List[Any] = []
         mark("batches")
-        for batch in self.module.batches(dict(self.spec, epoch=epoch)):
+        self.spec["epoch"] = epoch
+        for batch in self.module.batches(self.spec):
             mark("step")
             losses.append(self.module.step(self.state, batch))
             mark("batches")
