@@ -31,15 +31,16 @@ RESULT_SCHEMA = "tunebench.result/1"
 JOB_VARIABLE = "TUNEBENCH_JOB"
 
 
+_clock: Optional[Callable[[], int]] = getattr(time, "monotonic_ns", None)
+
+
 class MarksError(RuntimeError):
     """Marks used in an order that cannot be measured."""
 
 
 def monotonic_ns() -> int:
     """CLOCK_MONOTONIC in ns (``time.monotonic_ns`` came with Python 3.7)."""
-    if hasattr(time, "monotonic_ns"):
-        return time.monotonic_ns()
-    return int(time.clock_gettime(time.CLOCK_MONOTONIC) * 1e9)
+    return _clock() if _clock is not None else int(time.clock_gettime(time.CLOCK_MONOTONIC) * 1e9)
 
 
 def peak_rss_b() -> Optional[int]:

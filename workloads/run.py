@@ -96,7 +96,8 @@ def _checked(spec: Spec, paths: Dict[str, str], recorder: marks.Recorder) -> Dic
 def _session(spec: Spec, paths: Dict[str, str]) -> Session:
     if spec.module:
         return OwnSession(spec, paths)
-    return cast(Session, load_engine(spec.engine).Session(load_task(spec, paths)))
+    task = load_task(spec, paths)  # before torch is imported: a job that cannot be run ends at once
+    return cast(Session, load_engine(spec.engine).Session(task))
 
 
 def _measured(

@@ -190,11 +190,15 @@ class Session(BaseSession):
         return self._head(inputs, kept[:, at:] if self.plan.cached_output else None)
 
     def cache_error(self) -> Optional[float]:
-        """Largest |cached - recomputed| over the fine-tuning set; None if nothing is cached."""
+        """Largest |cached - recomputed| over the fine-tuning set; None if nothing is cached.
+
+        Recomputed in the batches in which the cache was filled: matrix products of another number of rows
+        round differently, by more than 1e-6 where activations are large.
+        """
         if self.cache is None:
             return None
         worst = 0.0
-        for rows in self.batches[-1]:  # other neighbours in the batch than when the cache was filled
+        for rows in self.batches[self.filled_epoch or 0]:
             kept = self.cache.index_select(0, rows)
             again = self.compute_cached(self.train_x.index_select(0, rows))
             difference = float((kept - again).abs().max())

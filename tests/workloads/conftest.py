@@ -1,0 +1,116 @@
+"""Tasks on the shipped digits, and jobs run as a board runs them: a payload zip, a job folder, a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import workloads
+from workloads import artefact, spec, task
+from workloads.prepare import SHIPPED
+
+ROOT = Path(workloads.__file__).parent
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Function (method, model, **spec) -> Task on the shipped artefacts."""
+    data = artefact.read(str(SHIPPED / "digits.tbx"))
+    weights = {model: artefact.read(str(SHIPPED / f"digits-{model}.tbx")) for model in ("mlp", "cnn")}
+
+    def make(method: str, model: str = "mlp", **keys: Any) -> task.Task:
+        made = spec.parse({"method": method, "model": model, "dataset": "digits", **keys})
+        return task.make_task(made, data, weights[model])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def payload(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The board's part of the package as a zip."""
+    path = tmp_path_factory.mktemp("payload") / "payload.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for source in travelling_files():
+            file.write(source, Path("workloads") / source.relative_to(ROOT))
+    return path
+
+
+def travelling_files() -> list[Path]:
+    """Python files of the package that go to a board."""
+    files = sorted(ROOT.rglob("*.py"))
+    return [file for file in files if file.relative_to(ROOT).parts[0] not in workloads.HOST_ONLY]
+
+
+@dataclass
+class Ended:
+    """A job that ran."""
+
+    folder: Path
+    returncode: int
+    output: str
+
+    def read(self, name: str) -> Any:
+        """A JSON file of the job's ``out``; NaN and infinity are refused."""
+
+        def refuse(constant: str) -> None:
+            raise AssertionError(f"{name} holds {constant}")
+
+        return json.loads((self.folder / "out" / name).read_text(), parse_constant=refuse)
+
+    def predictions(self) -> list[list[int | None]]:
+        """Rows of ``preds.jsonl``."""
+        lines = (self.folder / "out" / "preds.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def run_job(tmp_path: Path, payload: Path):
+    """Function (workload, argv=None, files=(), data=None, python=...) -> Ended."""
+    made = iter(range(100))
+
+    def run(
+        workload: dict[str, Any],
+        *,
+        argv: list[str] | None = None,
+        files: tuple[Path, ...] = (),
+        data: Path | None = None,
+        python: str = sys.executable,
+    ) -> Ended:
+        folder = tmp_path / f"job{next(made)}"
+        for name in ("out", "src"):
+            (folder / name).mkdir(parents=True)
+        for file in files:
+            shutil.copy(file, folder / "src")
+        paths = {
+            "data": data or SHIPPED / "digits.tbx",
+            "weights": SHIPPED / f"digits-{workload.get('model', 'mlp')}.tbx",
+            "out": folder / "out",
+            "src": folder / "src",
+            "job": folder,
+        }
+        job = {"workload": workload, "paths": {role: str(path) for role, path in paths.items()}}
+        (folder / "job.json").write_text(json.dumps(job))
+        # the coverage run's variables are kept; the checkout is not importable, only the payload
+        env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        env.update(PYTHONPATH=str(payload), TUNEBENCH_JOB=str(folder), OMP_NUM_THREADS="1")
+        ended = subprocess.run(
+            [python, *(argv or ["-m", "workloads.run"])],
+            cwd=folder / "src",
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=100,
+            check=False,
+        )
+        return Ended(folder, ended.returncode, ended.stdout.decode())
+
+    return run

@@ -1,0 +1,86 @@
+"""What goes to a board: Python 3.6 syntax, the standard library and torch, and no heavy import but torch."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import workloads
+
+ROOT = Path(workloads.__file__).parent
+EXAMPLES = ROOT.parent / "examples" / "own"
+FILES = [
+    file for file in sorted(ROOT.rglob("*.py")) if file.relative_to(ROOT).parts[0] not in workloads.HOST_ONLY
+]
+
+
+def old_python() -> str:
+    """A Python 3.6, from the PATH or pyenv."""
+    found = [shutil.which("python3.6"), *sorted(Path.home().glob(".pyenv/versions/3.6.*/bin/python3.6"))]
+    for candidate in filter(None, found):
+        asked = subprocess.run([candidate, "--version"], capture_output=True, timeout=60, check=False)
+        if asked.returncode == 0:  # pyenv's shim is on the PATH also where no 3.6 is chosen
+            return str(candidate)
+    pytest.skip("no Python 3.6 on this machine")
+
+
+def test_what_travels_keeps_python_3_6():
+    vermin = pytest.importorskip("vermin", reason="vermin is not installed")
+    for file in [*FILES, EXAMPLES / "train.py"]:
+        detected = vermin.detect(file.read_text(), path=str(file))
+        assert detected[1] is None or detected[1] <= (3, 6), (file, detected)
+
+
+def test_it_really_imports_and_works_on_python_3_6(payload, tmp_path):
+    program = (
+        "import workloads.run, workloads.checks, workloads.own, doctest\n"
+        "from workloads import artefact, methods, seeds, models\n"
+        "assert doctest.testmod(artefact) == (0, 2)\n"
+        "assert seeds.order(5, 0, 0) == %r\n"
+        "made = methods.plan(methods.method('skip2-lora'), 'mlp', models.layers_of('mlp', 256, 3), 4)\n"
+        "assert methods.counts(made).trainable == 1828\n"
+    )
+    from workloads import seeds
+
+    env = {**os.environ, "PYTHONPATH": str(payload)}
+    ended = subprocess.run(
+        [old_python(), "-c", program % seeds.order(5, 0, 0)],
+        cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.slow
+def test_the_example_command_runs_on_python_3_6(run_job):
+    workload = {"epochs": 2, "seed": 0, "lr": 0.02}
+    ended = run_job(workload, argv=["train.py"], files=(EXAMPLES / "train.py",), python=old_python())
+    assert ended.returncode == 0, ended.output
+    assert ended.read("result.json")["python"].startswith("3.6.")
+
+
+def test_boards_import_the_standard_library_torch_and_ourselves_only():
+    allowed = set(sys.stdlib_module_names) | {"torch", "workloads"}
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module]
+            assert {name.split(".")[0] for name in names} <= allowed, file
+
+
+def test_torch_is_imported_by_its_engine_only():
+    importing = {file.name for file in FILES if "import torch" in file.read_text()}
+    assert importing == {"torch_engine.py"}
+
+
+def test_what_stays_on_the_host_is_there():
+    assert all((ROOT / name).exists() for name in workloads.HOST_ONLY)
+    assert {"run.py", "marks.py", "methods.py", "torch_engine.py"} <= {file.name for file in FILES}
