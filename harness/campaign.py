@@ -65,6 +65,9 @@ class Campaign:
         self._lock = threading.Lock()
         self._boards: dict[str, Board] = {}
         self._skips: dict[str, dict[tuple[str, str], str]] = {}
+        done = writer.done_rep_ids
+        #: Boards on which something of this run was started, now or before it was resumed.
+        self._begun = {one.board_id for one in plan.repetitions if one.rep_id in done}
 
     def run(self) -> Outcome:
         """Run all queues to their end.
@@ -192,6 +195,7 @@ class Campaign:
                 self._observer.note(board_id, f"removed {rep_id}, left behind by an earlier run")
 
     def _run_one(self, link: Link, planned: Planned, bench: Bench) -> None:
+        self._begun.add(planned.board_id)
         predicted_s = self._stopwatch.durations().get((planned.board_id, *planned.cell.key))
         try:
             done = run_repetition(link, planned, bench, predicted_s=predicted_s)
@@ -225,9 +229,15 @@ class Campaign:
         self._observer.note(board_id, f"skips {cell.task} {cell.label}: {reason}")
 
     def _quarantine(self, entry: BoardEntry, reason: str) -> None:
+        """Skip the rest of a board's queue.
+
+        A board that never began is skipped for good. One that was lost on the way may hold a finished repetition:
+        its queue stays open, so that the run can be resumed and nothing is lost.
+        """
         with self._lock:
             self.outcome.quarantined[entry.id] = reason
-            self.outcome.skipped.append(Skip(board_id=entry.id, reason=reason))
+            if entry.id not in self._begun:
+                self.outcome.skipped.append(Skip(board_id=entry.id, reason=reason))
         self._observer.ended(entry.id, f"quarantined: {reason}")
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import fnmatch
 import sys
+from argparse import ArgumentError
 from collections.abc import Callable, Generator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +68,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _add(group: Any, name: str, **attributes: Any) -> None:
-    """Add an option whose short name another plugin may have taken; ours then has its long name only."""
+    """Add an option whose short name another plugin may have taken; ours then has its long name only.
+
+    A plugin that is loaded after ours would fail on the conflict, so a known one is asked for first.
+    """
+    taken = name == "--inventory" and any(
+        entry.value.startswith("pytest_ansible") for entry in entry_points(group="pytest11")
+    )
     try:
-        group.addoption(name, **attributes)
-    except ValueError:
-        if name != "--inventory":
-            group.addoption(f"--tunebench-{name.removeprefix('--')}", **attributes)
+        if not taken:
+            group.addoption(name, **attributes)
+            return
+    except (ValueError, ArgumentError):
+        pass
+    if name != "--inventory":
+        group.addoption(f"--tunebench-{name.removeprefix('--')}", **attributes)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -268,8 +279,6 @@ def pytest_runtest_makereport(
         benchmark = getattr(item, "funcargs", {}).get("benchmark")
         if benchmark is not None:
             benchmark.has_error = True
-            if benchmark.stats is not None:
-                benchmark.stats.has_error = True
     return report
 
 

@@ -63,7 +63,8 @@ class Session:
         open_ones = [
             one
             for one in self.plan.repetitions
-            if one.rep_id not in done and (one.board_id, *one.cell.key) not in skipped
+            if one.rep_id not in done
+            and not skipped & {(one.board_id, None, None), (one.board_id, *one.cell.key)}
         ]
         if outcome.interrupted or open_ones:
             self.writer.close()

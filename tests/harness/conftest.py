@@ -1,0 +1,153 @@
+"""Boards and suites that are real and cheap: loopback boards, and a workload that sleeps under real marks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from harness.campaign import Campaign, Outcome
+from harness.inventory import Inventory, load_inventory
+from harness.progress import Silent
+from harness.session import Request, Session, open_session
+from harness.suite import Suite, load_suite
+from reports.results import RunReader
+
+SLEEPER = """
+import json, os, sys, time
+from workloads import marks
+
+with open(os.environ["TUNEBENCH_JOB"] + "/job.json") as file:
+    workload = json.load(file)["workload"]
+fail_in_block = workload["params"].get("fail_in_block")
+print("hello from", workload["label"], "seed", workload["seed"])
+if fail_in_block == workload["seed"]:
+    sys.exit("told to fail")
+marks.window_start()
+time.sleep(workload["params"]["sleep_s"])
+marks.window_end()
+marks.result(accuracy=0.75, before=0.5)
+"""
+
+_WORKLOAD = """
+[[workload]]
+label = "{label}"
+task = "sleep"
+command = ["python3", "sleep.py"]
+files = ["sleep.py"]
+params = {{ sleep_s = {sleep_s}{more} }}
+deadline_s = {deadline_s}
+"""
+
+
+@pytest.fixture
+def sleep_suite(tmp_path: Path) -> Callable[..., Path]:
+    """Write a suite of methods that sleep; returns its file."""
+
+    def write(
+        labels: Sequence[str] = ("a", "b"),
+        *,
+        blocks: int = 2,
+        sleep_s: float = 0.05,
+        aa: bool = False,
+        more: str = "",
+        deadline_s: float = 60.0,
+        name: str = "sleep",
+    ) -> Path:
+        (tmp_path / "sleep.py").write_text(SLEEPER)
+        head = (
+            f'[suite]\nname = "{name}"\nblocks = {blocks}\nbaseline = "{labels[0]}"\n'
+            f"aa = {str(aa).lower()}\ninstrumented = false\n"
+        )
+        rows = "".join(
+            _WORKLOAD.format(label=label, sleep_s=sleep_s, more=more, deadline_s=deadline_s) for label in labels
+        )
+        path = tmp_path / f"{name}.toml"
+        path.write_text(head + rows)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Callable[..., Path]:
+    """Write an inventory of loopback boards with workdirs of their own; returns its file."""
+
+    def write(*boards: str, extra: str = "") -> Path:
+        text = '[lab]\nname = "testlab"\n'
+        for board in boards:
+            text += f'\n[[board]]\nid = "{board}"\nkind = "loopback"\nworkdir = "{tmp_path}/work-{board}"\n{extra}\n'
+        path = tmp_path / "lab.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+class Notes(Silent):
+    """Keeps what a campaign tells."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, board_id: str, message: str) -> None:
+        self.lines.append(f"{board_id}: {message}")
+
+    def ended(self, board_id: str, message: str) -> None:
+        self.lines.append(f"{board_id}: {message}")
+
+
+class Ran:
+    """A finished campaign."""
+
+    def __init__(self, session: Session, outcome: Outcome, notes: list[str]) -> None:
+        self.session = session
+        self.outcome = outcome
+        self.notes = notes
+        self.path = session.writer.path
+
+    @property
+    def reader(self) -> RunReader:
+        return RunReader(self.path)
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Callable[..., Ran]:
+    """Run a suite on an inventory in this process."""
+
+    def run(inventory: Path, suite: Path | str, *, resume: bool = False, methods: str | None = None) -> Ran:
+        loaded: Inventory = load_inventory(inventory)
+        chosen: Suite = load_suite(str(suite)).only_methods(methods)
+        request = Request(chosen, loaded.boards, loaded.lab.name, tmp_path / "results", resume, ["tunebench", "run"])
+        session = open_session(request)
+        notes = Notes()
+        running: Campaign = session.campaign(notes)
+        outcome = running.run()
+        session.close(outcome)
+        return Ran(session, outcome, notes.lines)
+
+    return run
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the real command with a home of its own."""
+
+    def run(*arguments: str, timeout_s: float = 110.0, **env: str) -> subprocess.CompletedProcess[str]:
+        home = tmp_path / "home"
+        home.mkdir(exist_ok=True)
+        return subprocess.run(
+            [sys.executable, "-m", "harness.cli", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            cwd=tmp_path,
+            env={**os.environ, "HOME": str(home), "COLUMNS": "200", **env},
+            check=False,
+        )
+
+    return run
