@@ -118,7 +118,7 @@ class Duplex:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 raise LinkError(
-                    f"{self._what}: {len(view)} of {len(data)} bytes not accepted in {bound_s:.3g} s"
+                    f"{self._what}: {len(view)} of {len(data)} bytes not accepted in {bound_s:g} s"
                 )
             self._channel.settimeout(min(0.02, left_s))
             try:
@@ -184,13 +184,15 @@ class Duplex:
         del self._buffer[:n]
         return data
 
-    def read_all(self, timeout_s: float, max_b: int) -> bytes:
-        """Everything until the end of the stream, at most ``max_b`` bytes, within ``timeout_s`` in all."""
-        deadline = time.monotonic() + timeout_s
+    def read_all(self, deadline: float, max_b: int, bound_s: float) -> bytes:
+        """Everything until the end of the stream, at most ``max_b`` bytes, until ``deadline`` (monotonic).
+
+        ``bound_s`` is what the error calls the time that was given.
+        """
         while self._fill(deadline):
             if len(self._buffer) > max_b:
                 raise ReplyError(f"{self._what}: more than {max_b} bytes of output")
-            self._check_time(deadline, timeout_s)
+            self._check_time(deadline, bound_s)
         data = bytes(self._buffer)
         self._buffer.clear()
         return data
@@ -226,7 +228,7 @@ class Duplex:
         if self._eof:
             return False
         # Short slices only matter to a command that floods stderr while stdout is silent.
-        self._channel.settimeout(max(0.001, min(1.0, deadline - time.monotonic())))
+        self._channel.settimeout(max(0.001, min(0.25, deadline - time.monotonic())))
         try:
             data = self._channel.recv(_CHUNK_B)
         except TimeoutError:
@@ -253,7 +255,7 @@ class Duplex:
 
     def _check_time(self, deadline: float, bound_s: float) -> None:
         if time.monotonic() >= deadline:
-            raise LinkError(f"{self._what}: no answer within {bound_s:.3g} s")
+            raise LinkError(f"{self._what}: no answer within {bound_s:g} s")
 
     def _link_is_up(self) -> bool:
         transport = self._channel.get_transport()

@@ -32,11 +32,23 @@ _CHUNK_B = 256 * 1024
 
 
 class _OneKey(asyncssh.SSHServer):
-    """Accepts one user with one key."""
+    """Accepts one user with one key; keeps the server's set of connections up to date."""
 
-    def __init__(self, user: str, key: asyncssh.SSHKey) -> None:
+    def __init__(
+        self, user: str, key: asyncssh.SSHKey, connections: set[asyncssh.SSHServerConnection]
+    ) -> None:
         self._user = user
         self._key = key
+        self._connections = connections
+        self._connection: asyncssh.SSHServerConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        self._connections.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._connection is not None:
+            self._connections.discard(self._connection)
 
     def begin_auth(self, username: str) -> bool:
         return True
@@ -68,6 +80,7 @@ class LoopbackServer:
         self._user = getpass.getuser()
         self._children: set[int] = set()
         self._handlers: set[asyncio.Task[Any]] = set()
+        self._connections: set[asyncssh.SSHServerConnection] = set()
 
     def __enter__(self) -> LoopbackServer:
         self.start()
@@ -147,7 +160,7 @@ class LoopbackServer:
         server = await asyncssh.listen(
             "127.0.0.1",
             0,
-            server_factory=lambda: _OneKey(self._user, client_key),
+            server_factory=lambda: _OneKey(self._user, client_key, self._connections),
             server_host_keys=[host_key],
             process_factory=self._accept,
             encoding=None,
@@ -165,13 +178,25 @@ class LoopbackServer:
         self._ready.set()
         await self._stop.wait()
         server.close()
+        await self._wind_up([server, *self._connections])
+
+    async def _wind_up(self, closing: list[Any]) -> None:
+        """End connections and commands; what a command has detached lives on."""
+        for connection in list(self._connections):
+            connection.abort()
         for child in list(self._children):
             _kill_group(child)
-        for handler in list(self._handlers):
-            handler.cancel()
-        await asyncio.gather(*self._handlers, return_exceptions=True)
+        handlers = set(self._handlers)
+        if handlers:
+            # Not cancelled at once: a cancelled create_subprocess_exec never returns (CPython 3.11).
+            _, stuck = await asyncio.wait(handlers, timeout=0.5)
+            for handler in stuck:
+                handler.cancel()  # a detached process holds its pipes
+            await asyncio.gather(*stuck, return_exceptions=True)
+        ends = asyncio.gather(*(each.wait_closed() for each in closing), return_exceptions=True)
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(server.wait_closed(), _STOP_S / 2)
+            await asyncio.wait_for(ends, _STOP_S / 2)
+        await asyncio.sleep(0)  # one more turn of the loop, in which the sockets are closed
 
     def _accept(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         task = asyncio.get_running_loop().create_task(self._handle(process))
@@ -196,6 +221,8 @@ class LoopbackServer:
             start_new_session=True,
         )
         self._children.add(child.pid)
+        if self._stop is not None and self._stop.is_set():
+            _kill_group(child.pid)
         feeder = asyncio.get_running_loop().create_task(_feed(process, child))
         try:
             await asyncio.gather(
@@ -214,8 +241,13 @@ class LoopbackServer:
             feeder.cancel()
             self._children.discard(child.pid)
             if child.returncode is None:
-                _kill_group(child.pid)
-                await child.wait()
+                _kill_group(child.pid)  # still our own child: its id cannot have been reused
+            for _ in range(200):
+                if child.returncode is not None:
+                    break
+                await asyncio.sleep(0.01)
+            # wait() would also wait for the pipes, which unread output or a detached process keeps open.
+            child._transport.close()  # type: ignore[attr-defined]
 
 
 async def _copy(source: asyncio.StreamReader | None, sink: asyncssh.SSHWriter[bytes]) -> None:

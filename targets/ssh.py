@@ -196,8 +196,7 @@ class Ssh:
             with contextlib.suppress(TargetError) if stdin else contextlib.nullcontext():
                 duplex.send(stdin, bound_s)
             duplex.close_stdin()
-            left_s = max(0.001, deadline - time.monotonic())
-            stdout = duplex.read_all(left_s, max_output_b)
+            stdout = duplex.read_all(deadline, max_output_b, bound_s)
             return Completed(duplex.returncode(), stdout, duplex.stderr)
 
 

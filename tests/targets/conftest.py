@@ -1,0 +1,285 @@
+"""Real SSH servers on loopback ports, boards on them, and a link that can be frozen and cut."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import paramiko
+import pytest
+
+from targets.board import Board, BoardSpec
+from targets.loopback import LoopbackServer
+from targets.payload import make_payload
+from targets.ssh import Endpoint, Timeouts
+
+SHORT = Timeouts(connect_s=3.0, banner_s=3.0, auth_s=5.0, channel_s=3.0, command_s=10.0)
+
+
+class Sshd:
+    """OpenSSH's own server as the current user, with keys and configuration of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.sshd = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin")
+        if self.sshd is None:
+            pytest.skip("no sshd on this machine: install openssh-server")
+        if os.getuid() == 0:
+            # sshd as root insists on its privilege separation directory
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        for name in ("host", "client"):
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / name)]
+            subprocess.run(command, check=True)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        (directory / "config").write_text(
+            f"""
+            Port {self.port}
+            ListenAddress 127.0.0.1
+            HostKey {directory}/host
+            AuthorizedKeysFile {directory}/client.pub
+            PidFile none
+            UsePAM no
+            StrictModes no
+            UseDNS no
+            PasswordAuthentication no
+            PermitRootLogin prohibit-password
+            MaxSessions 50
+            """
+        )
+        public = (directory / "host.pub").read_text().rsplit(" ", 1)[0]
+        (directory / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {public}\n")
+        self.process = subprocess.Popen(
+            [self.sshd, "-D", "-e", "-f", str(directory / "config")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=(directory / "log").open("wb"),
+        )
+        deadline = time.monotonic() + 10
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as probe:
+                probe.recv(1)
+                return
+            assert self.process.poll() is None, (directory / "log").read_text()
+            assert time.monotonic() < deadline, "sshd does not listen"
+            time.sleep(0.02)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(
+            host="127.0.0.1",
+            user=getpass.getuser(),
+            port=self.port,
+            key_file=str(self.directory / "client"),
+            known_hosts=str(self.directory / "known_hosts"),
+            ssh_config="",
+            timeouts=SHORT,
+        )
+
+    def session_pids(self) -> list[int]:
+        """The processes that serve connections: the listener's descendants that are sshd."""
+        parents = {}
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                name, _, rest = path.read_text().partition(") ")
+                if "(sshd" in name:
+                    parents[int(path.parent.name)] = int(rest.split()[1])
+        found = [self.process.pid]
+        for pid in found:
+            found += [child for child, parent in parents.items() if parent == pid]
+        return found[1:]
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory):
+    server = Sshd(tmp_path_factory.mktemp("sshd"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def loopback():
+    with LoopbackServer(SHORT) as server:
+        yield server
+
+
+@pytest.fixture(params=["loopback", pytest.param("openssh", marks=pytest.mark.openssh)])
+def endpoint(request) -> Endpoint:
+    """Where a real SSH server listens: ours, and OpenSSH's."""
+    return request.getfixturevalue({"loopback": "loopback", "openssh": "sshd"}[request.param]).endpoint
+
+
+@pytest.fixture(scope="session")
+def payload():
+    return make_payload()
+
+
+@pytest.fixture
+def make_board(endpoint, tmp_path, payload):
+    """A board on the server, with a working directory of its own and the payload on it."""
+    with contextlib.ExitStack() as stack:
+
+        def make(**overrides) -> Board:
+            # -S like interpreters on a board: nothing of this environment
+            spec = BoardSpec(
+                id="bench",
+                host=endpoint.host,
+                user=endpoint.user,
+                port=endpoint.port,
+                key_file=endpoint.key_file,
+                known_hosts=endpoint.known_hosts,
+                ssh_config="",
+                python=sys.executable,
+                workdir=str(tmp_path / "work dir"),
+                timeouts=SHORT,
+            )
+            board = stack.enter_context(Board(dataclasses.replace(spec, **overrides)))
+            board.sync([payload])
+            return board
+
+        yield make
+
+
+@pytest.fixture
+def board(make_board) -> Board:
+    return make_board()
+
+
+@pytest.fixture
+def make_job(payload):
+    """A job that runs a Python program; all its fields can be overridden."""
+
+    def make(rep_id: str = "rep-1", program: str = "print('hi')", **overrides) -> dict:
+        job = {
+            "schema": "tunebench.job/1",
+            "rep_id": rep_id,
+            "run_id": "run-1",
+            "owner": {"user": "me", "host": "here", "pid": os.getpid(), "token": "mine"},
+            "argv": [sys.executable, "-S", "-c", program],
+            "env": {},
+            "blobs": {"payload": payload.name},
+            "unpack": {},
+            "cwd": "out",
+            "deadline_s": 20.0,
+            "lease_s": 40.0,
+            "sampling": {"period_s": 0.05},
+            "gates": {"policy": "warn"},
+            "workload": {"schema": "tunebench.workload/1"},
+        }
+        return {**job, **overrides}
+
+    return make
+
+
+class Proxy:
+    """A TCP relay to a server: the link of a lab, which can freeze (nothing moves) and be cut."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._flows = threading.Event()
+        self._flows.set()
+        self._sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+                self._sockets += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._relay, args=(source, sink), daemon=True).start()
+
+    def _relay(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self._flows.wait()
+                sink.sendall(data)
+        self._drop(source, sink)
+
+    @staticmethod
+    def _drop(*sockets: socket.socket) -> None:
+        for each in sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def freeze(self) -> None:
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        self._flows.set()
+
+    def cut(self) -> None:
+        self._drop(*self._sockets)
+        self._sockets.clear()
+
+    def close(self) -> None:
+        self._flows.set()
+        self._listener.close()
+        self.cut()
+
+
+@pytest.fixture
+def proxied(endpoint, tmp_path):
+    """(proxy, endpoint through it): a link to the server that can be frozen and cut."""
+    proxy = Proxy(endpoint.port)
+    known = Path(endpoint.known_hosts).read_text().replace(f":{endpoint.port} ", f":{proxy.port} ")
+    (tmp_path / "known_hosts").write_text(known)
+    known_hosts = str(tmp_path / "known_hosts")
+    yield proxy, dataclasses.replace(endpoint, port=proxy.port, known_hosts=known_hosts)
+    proxy.close()
+
+
+@pytest.fixture
+def other_host_key(endpoint, tmp_path) -> Path:
+    """A known_hosts file in which the server has another key than it has."""
+    key = paramiko.ECDSAKey.generate()
+    path = tmp_path / "other_known_hosts"
+    path.write_text(f"[127.0.0.1]:{endpoint.port} {key.get_name()} {key.get_base64()}\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def python36() -> str:
+    """A real Python 3.6, as on JetPack 4."""
+    home = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    found = [*sorted(map(str, home.glob("versions/3.6.*/bin/python3.6"))), shutil.which("python3.6")]
+    for candidate in filter(None, found):
+        if subprocess.run([candidate, "-c", "pass"], check=False, capture_output=True).returncode == 0:
+            return candidate
+    pytest.skip("no Python 3.6 that starts, on PATH or under pyenv")
+
+
+def gone(pid: int, within_s: float = 3.0) -> bool:
+    """Whether a process is gone (or a zombie nobody has reaped) within some time."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+        except OSError:
+            return True
+        if state in "ZX":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.fixture
+def is_gone():
+    return gone
