@@ -122,6 +122,7 @@ def numbers(cell: Cell) -> dict[str, Any]:
         "params": first.params,
         "steps": _one([rep.steps for rep in used]),
         "n": len(used),
+        "rep_ids": [rep.rep_id for rep in used],
         "counts": count(cell.timed),
         "wall_s": _spread([rep.wall_s for rep in used]),
         "wall_missing": None if used else _why_no_time(cell),

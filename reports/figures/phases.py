@@ -1,0 +1,117 @@
+"""Where a training step goes: stacked bars of the instrumented repetition, the unaccounted rest drawn too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from reports.figures.legend import swatches, swatches_height
+from reports.figures.model import NARROW, DataTable, Figure, figure
+from reports.figures.svg import Canvas, Scale, plain, ticks
+from reports.units import percent, seconds
+
+#: phase -> colour class; a phase of one's own takes the next free one.
+COLOURS = {
+    "forward": "p-forward",
+    "backward": "p-backward",
+    "update": "p-update",
+    "cache_fill": "p-cache",
+    "gather": "p-gather",
+    "evaluate": "p-evaluate",
+    "finetune": "p-window",
+    "load": "p-idle",
+    "save": "p-save",
+    "warm-up": "p-warm",
+    "warmup": "p-warm",
+}
+_OWN = ("p-own0", "p-own1", "p-own2")
+UNACCOUNTED = "unaccounted"
+_ROW = 34
+_SCALES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+
+
+def phase_class(phase: str, known: Sequence[str]) -> str:
+    """The colour class of a phase."""
+    if phase == UNACCOUNTED:
+        return "p-rest"
+    own = [name for name in known if name not in COLOURS]
+    return COLOURS.get(phase) or _OWN[own.index(phase) % len(_OWN)]
+
+
+def phases_figure(ident: str, rows: Sequence[Mapping[str, Any]], *, heading: str) -> Figure:
+    """One bar a method: mean seconds of one step by phase."""
+    known = [row for row in rows if row["phases"]]
+    names = list(dict.fromkeys(name for row in known for name in row["phases"]["by_phase_s"]))
+    names.append(UNACCOUNTED)
+    table = DataTable(
+        caption="Time of one training step by phase (instrumented repetition, evaluation excluded)",
+        columns=("method", "step", *names, "marks cost", "steps"),
+        rows=[_table_row(row, names) for row in known],
+    )
+    told = "; ".join(f"{row['label']} {seconds(row['phases']['step_s'])}" for row in known)
+    return figure(
+        ident,
+        "Time of one training step by phase",
+        f"Stacked bars, one a method. Whole step: {told}.",
+        lambda width: _draw(width, known, names),
+        table=table,
+        heading=heading,
+    )
+
+
+def parts(phases: Mapping[str, Any]) -> Iterable[tuple[str, float]]:
+    """(phase, seconds a step), the unaccounted rest last."""
+    yield from phases["by_phase_s"].items()
+    yield UNACCOUNTED, phases["unaccounted_s"]
+
+
+def _draw(width: int, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Canvas:
+    narrow = width <= NARROW
+    top = swatches_height(names, width) + 10
+    row_height = _ROW + (20 if narrow else 0)
+    left, right = (0, 14) if narrow else (150, 90)
+    canvas = Canvas(width, top + len(rows) * row_height + 44)
+    swatches(canvas, [(name, phase_class(name, names)) for name in names])
+    most = max(row["phases"]["step_s"] for row in rows)
+    unit_s, unit = next((pair for pair in _SCALES if most >= pair[0]), _SCALES[-1])
+    scale = Scale(0, most * 1.02, left, width - right)
+    bottom = top + len(rows) * row_height + 4
+    for tick in ticks(0, most / unit_s * 1.02, 4 if narrow else 6):
+        x = scale(tick * unit_s)
+        canvas.line(x, top, x, bottom, "grid")
+        canvas.text(x, bottom + 18, plain(tick), "tick", anchor="middle" if tick else "start")
+    canvas.text(width - right, bottom + 36, f"{unit} a step", "tick", anchor="end")
+    for index, row in enumerate(rows):
+        _bar(canvas, row, scale, top + index * row_height, names, narrow=narrow)
+    return canvas
+
+
+def _bar(
+    canvas: Canvas, row: Mapping[str, Any], scale: Scale, top: float, names: Sequence[str], *, narrow: bool
+) -> None:
+    phases = row["phases"]
+    y = top + (26 if narrow else 6)
+    canvas.text(0, top + 19, row["label"], "t strong", width=200 if narrow else 138)
+    done_s = 0.0
+    for phase, phase_s in parts(phases):
+        x = scale(done_s)
+        done_s += phase_s
+        hint = f"{row['label']}, {phase}: {seconds(phase_s)} ({percent(phase_s / phases['step_s'])})"
+        canvas.rect(x, y, scale(done_s) - x, 20, f"bar {phase_class(phase, names)}", hint=hint)
+    total = seconds(phases["step_s"])
+    if narrow:
+        canvas.text(canvas.width - 14, top + 19, total, "t num", anchor="end")
+    else:
+        canvas.text(scale(done_s) + 8, top + 20, total, "t num")
+
+
+def _table_row(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    phases = row["phases"]
+    values = dict(parts(phases))
+    cells = [
+        f"{seconds(values[name])} ({percent(values[name] / phases['step_s'])})" if name in values else "–"
+        for name in names
+    ]
+    overhead = row["instrumentation_overhead"]
+    cost = "–" if overhead is None else f"{100 * overhead:+.1f}%"
+    return [row["label"], seconds(phases["step_s"]), *cells, cost, str(phases["steps"])]

@@ -1,0 +1,127 @@
+"""Speed-up over the baseline with its interval: log axis, delta band, verdict by shape and word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reports.figures.model import NARROW, DataTable, Figure, figure
+from reports.figures.svg import Canvas, Scale, log_ticks, plain
+from reports.units import factor, significant
+
+#: verdict -> (marker shape, colour class)
+VERDICTS = {
+    "FASTER": ("right", "v-faster"),
+    "SLOWER": ("left", "v-slower"),
+    "SAME": ("square", "v-same"),
+    "UNCLEAR": ("ring", "v-unclear"),
+    "NO VERDICT": ("open-diamond", "v-none"),
+}
+_ROW = 34
+_AXIS = 46
+
+
+def speedup_figure(
+    ident: str, rows: Sequence[Mapping[str, Any]], domain: tuple[float, float], *, baseline: str, heading: str
+) -> Figure:
+    """One row a method; all figures of a report share ``domain``, so that boards can be read side by side."""
+    known = [row for row in rows if row["speed_up"]]
+    told = "; ".join(f"{row['label']}: {_told(row['speed_up'])}" for row in known)
+    table = DataTable(
+        caption=f"Speed-up over {baseline}, paired by block",
+        columns=(
+            "method",
+            "speed-up",
+            "low",
+            "high",
+            "interval",
+            "verdict",
+            "blocks",
+            "further blocks needed",
+        ),
+        rows=[_table_row(row) for row in known],
+    )
+    return figure(
+        ident,
+        f"Speed-up over {baseline}",
+        f"Times faster than {baseline}, logarithmic axis. {told}.",
+        lambda width: _draw(width, known, domain),
+        table=table,
+        heading=heading,
+    )
+
+
+def speedup_domain(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """The axis all speed-up figures share: holds every interval, 1 and the band, with air on both sides."""
+    speeds = [row["speed_up"] for row in rows if row["speed_up"]]
+    band = max((speed["delta"] for speed in speeds), default=0.02)
+    low = min([speed["low"] for speed in speeds] + [1 / (1 + band)])
+    high = max([speed["high"] for speed in speeds] + [1 + band])
+    air = max((high / low) ** 0.06, 1.02)
+    return low / air, high * air
+
+
+def _draw(width: int, rows: Sequence[Mapping[str, Any]], domain: tuple[float, float]) -> Canvas:
+    narrow = width <= NARROW
+    row_height = _ROW + (20 if narrow else 0)
+    left, right = (8, 8) if narrow else (150, 272)
+    canvas = Canvas(width, len(rows) * row_height + _AXIS)
+    bottom = len(rows) * row_height + 4
+    scale = Scale(*domain, left, width - right, log=True)
+    delta = max((row["speed_up"]["delta"] for row in rows), default=0.02)
+    band_low, band_high = scale(1 / (1 + delta)), scale(1 + delta)
+    canvas.rect(
+        band_low, 0, band_high - band_low, bottom, "band", hint=f"±{100 * delta:g}%: counts as the same"
+    )
+    for tick in log_ticks(*domain, most=5 if narrow else 8):
+        canvas.line(scale(tick), 0, scale(tick), bottom, "grid")
+        canvas.text(scale(tick), bottom + 18, f"{plain(tick)}×", "tick", anchor="middle")
+    canvas.line(scale(1), 0, scale(1), bottom, "rule")
+    canvas.text(left, bottom + 38, "← slower", "tick")
+    canvas.text(width - right, bottom + 38, "faster →", "tick", anchor="end")
+    for index, row in enumerate(rows):
+        top = index * row_height
+        y = top + (38 if narrow else 17)
+        _row(canvas, row, scale, y, top=top, narrow=narrow)
+    return canvas
+
+
+def _row(canvas: Canvas, row: Mapping[str, Any], scale: Scale, y: float, *, top: float, narrow: bool) -> None:
+    speed = row["speed_up"]
+    shape, css = VERDICTS[speed["verdict"]]
+    value = f"{factor(speed['factor'])}  [{significant(speed['low'])}, {significant(speed['high'])}]"
+    if narrow:
+        canvas.text(8, top + 20, row["label"], "t strong", width=canvas.width * 0.42)
+        canvas.text(canvas.width - 8, top + 20, f"{value} {speed['verdict'].lower()}", "tick", anchor="end")
+    else:
+        canvas.text(0, y + 4.5, row["label"], "t strong", width=138)
+        canvas.text(canvas.width - 258, y + 4.5, value, "t num")
+        canvas.text(canvas.width, y + 4.5, speed["verdict"].lower(), f"t {css} word", anchor="end")
+    dash = "4 3" if speed["interval"] == "range" else ""
+    canvas.line(scale(speed["low"]), y, scale(speed["high"]), y, f"interval {css}", dash=dash)
+    for end in (speed["low"], speed["high"]):
+        canvas.line(scale(end), y - 5, scale(end), y + 5, f"interval {css}")
+    hint = f"{row['label']}: {_told(speed)}"
+    canvas.marker(scale(speed["factor"]), y, shape, css, size=5.5, hint=hint)
+
+
+def _told(speed: Mapping[str, Any]) -> str:
+    kind = "range" if speed["interval"] == "range" else "95% interval"
+    return (
+        f"{factor(speed['factor'])}, {kind} {significant(speed['low'])} to {significant(speed['high'])}, "
+        f"{speed['verdict'].lower()}, {speed['n']} blocks"
+    )
+
+
+def _table_row(row: Mapping[str, Any]) -> list[str]:
+    speed = row["speed_up"]
+    return [
+        row["label"],
+        factor(speed["factor"]),
+        factor(speed["low"]),
+        factor(speed["high"]),
+        "range seen" if speed["interval"] == "range" else "95%, exact Wilcoxon",
+        speed["verdict"],
+        str(speed["n"]),
+        str(speed["blocks_needed"]),
+    ]

@@ -1,0 +1,167 @@
+"""Telemetry of one repetition with its phases: small charts on a shared time axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from reports.figures.legend import swatches, swatches_height
+from reports.figures.model import NARROW, DataTable, Figure, figure
+from reports.figures.phases import phase_class
+from reports.figures.svg import Canvas, Scale, plain, ticks
+from reports.traces import Channel, Trace
+from reports.units import seconds, significant
+
+#: Points a channel keeps at most: two a bucket, its least and its greatest.
+MAX_POINTS = 300
+#: Channels shown at most, the most telling kinds first.
+MAX_CHANNELS = 6
+_KINDS = ("power", "temperature", "frequency", "memory", "load")
+_CHART = 64
+_GAP = 30
+_LEFT, _RIGHT = 52, 12
+_BANDS = 14
+
+#: unit -> (factor, shown unit)
+_UNITS = {"Hz": (1e-6, "MHz"), "B": (1 / (1 << 20), "MiB"), "C": (1.0, "°C")}
+
+Point = tuple[float, float]
+
+
+def trace_figure(ident: str, trace: Trace, *, title: str, heading: str) -> Figure | None:
+    """All telling channels of a trace; None if nothing was sampled."""
+    shown = choose(trace)
+    if not shown:
+        return None
+    start_ns, end_ns = _span(trace)
+    bands = [(a, b, phase) for a, b, phase in _merge_steps(trace) if b > a]
+    table = DataTable(
+        caption=f"Telemetry: {title}",
+        columns=("channel", "where", "unit", "samples", "not read", "least", "median", "greatest"),
+        rows=[_table_row(channel, values) for channel, values in shown],
+    )
+    names = list(dict.fromkeys(phase for _, _, phase in bands))
+    return figure(
+        ident,
+        f"Telemetry: {title}",
+        f"{len(shown)} channels over {seconds((end_ns - start_ns) / 1e9)}; "
+        f"phases: {', '.join(names) or 'not marked'}.",
+        lambda width: _draw(width, trace, shown, bands, names),
+        table=table,
+        heading=heading,
+    )
+
+
+def choose(trace: Trace) -> list[tuple[Channel, list[float | None]]]:
+    """Channels with at least two samples, telling kinds first."""
+    pairs = zip(trace.channels, trace.values, strict=True)
+    known = [(channel, values) for channel, values in pairs if sum(v is not None for v in values) > 1]
+    rank = {kind: place for place, kind in enumerate(_KINDS)}
+    return sorted(known, key=lambda pair: rank.get(pair[0].kind, len(rank)))[:MAX_CHANNELS]
+
+
+def decimate(points: Sequence[Point], most: int = MAX_POINTS) -> list[Point]:
+    """At most ``most`` points: of each bucket the least and the greatest, in their order, so that peaks stay.
+
+    >>> decimate([(0.0, 1.0), (1.0, 9.0), (2.0, 1.0), (3.0, 1.0)], 2)
+    [(0.0, 1.0), (1.0, 9.0)]
+    """
+    if len(points) <= most:
+        return list(points)
+    buckets = max(1, most // 2)
+    kept: list[Point] = []
+    for index in range(buckets):
+        bucket = points[index * len(points) // buckets : (index + 1) * len(points) // buckets]
+        least, greatest = min(bucket, key=lambda p: p[1]), max(bucket, key=lambda p: p[1])
+        kept += sorted({least, greatest})
+    return kept
+
+
+def _merge_steps(trace: Trace) -> list[tuple[int, int, str]]:
+    """Phase bands as drawn: what happens inside the window is one band, unless there are few marks."""
+    bands = trace.phases()
+    if trace.window_ns is None or len(bands) <= 60:
+        return bands
+    start, end = trace.window_ns
+    outside = [band for band in bands if band[1] <= start or band[0] >= end]
+    return sorted([*outside, (start, end, "finetune")])
+
+
+def _span(trace: Trace) -> tuple[int, int]:
+    times = [*trace.t_ns, *(t for t, _ in trace.events)]
+    return min(times), max(times)
+
+
+def _draw(
+    width: int,
+    trace: Trace,
+    shown: Sequence[tuple[Channel, list[float | None]]],
+    bands: Sequence[tuple[int, int, str]],
+    names: Sequence[str],
+) -> Canvas:
+    top = (swatches_height(names, width) + 6 if names else 0.0) + _BANDS
+    canvas = Canvas(width, top + len(shown) * (_CHART + _GAP) + 40)
+    start_ns, end_ns = _span(trace)
+    across = Scale(0, max((end_ns - start_ns) / 1e9, 1e-6), _LEFT, width - _RIGHT)
+    bottom = top + len(shown) * (_CHART + _GAP)
+    if names:
+        swatches(canvas, [(name, phase_class(name, names)) for name in names])
+    for begin, end, phase in bands:
+        left, right = across((begin - start_ns) / 1e9), across((end - start_ns) / 1e9)
+        hint = f"{phase}: {seconds((end - begin) / 1e9)}"
+        canvas.rect(left, top - _BANDS, right - left, 8, f"bar {phase_class(phase, names)}", hint=hint)
+    if trace.window_ns is not None:
+        left, right = (across((t - start_ns) / 1e9) for t in trace.window_ns)
+        canvas.rect(left, top, right - left, bottom - top - 6, "window", hint="the measured window")
+    for index, (channel, values) in enumerate(shown):
+        points = [
+            None if value is None else ((t - start_ns) / 1e9, value)
+            for t, value in zip(trace.t_ns, values, strict=True)
+        ]
+        _chart(canvas, channel, points, across, top + index * (_CHART + _GAP))
+    for tick in ticks(0, (end_ns - start_ns) / 1e9, 4 if width <= NARROW else 8):
+        canvas.line(across(tick), bottom - 6, across(tick), bottom - 1, "rule")
+        canvas.text(across(tick), bottom + 13, plain(tick), "tick", anchor="middle")
+    canvas.text(width - _RIGHT, bottom + 31, "seconds since the first mark", "tick", anchor="end")
+    return canvas
+
+
+def _chart(
+    canvas: Canvas, channel: Channel, points: Sequence[Point | None], across: Scale, top: float
+) -> None:
+    factor, unit = _UNITS.get(channel.unit, (1.0, channel.unit))
+    known = [value * factor for point in points if point is not None for value in (point[1],)]
+    low, high = min(known), max(known)
+    if high - low < max(abs(high) * 0.02, 1e-9):
+        low, high = low - max(abs(low) * 0.05, 0.5), high + max(abs(high) * 0.05, 0.5)
+    up = Scale(low, high, top + 16 + _CHART, top + 20)
+    name = channel.id if not channel.scope else f"{channel.id} ({channel.scope})"
+    canvas.text(
+        _LEFT, top + 13, f"{name}, {unit}" if unit else name, "tick strong", width=canvas.width - _LEFT
+    )
+    for value in (low, high):
+        canvas.line(_LEFT, up(value), canvas.width - _RIGHT, up(value), "grid")
+        canvas.text(_LEFT - 8, up(value) + 4, _label(value), "tick", anchor="end")
+    for run in _runs(points):
+        kept = decimate(run, max(2, MAX_POINTS * len(run) // max(1, len(points))))
+        canvas.polyline([(across(t), up(value * factor)) for t, value in kept], "series")
+
+
+def _runs(points: Sequence[Point | None]) -> list[list[Point]]:
+    """Unbroken stretches: a sample that was not read is a gap, not a straight line."""
+    edges = [-1, *(i for i, point in enumerate(points) if point is None), len(points)]
+    stretches = ([p for p in points[a + 1 : b] if p is not None] for a, b in pairwise(edges))
+    return [stretch for stretch in stretches if len(stretch) > 1]
+
+
+def _label(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else significant(value)
+
+
+def _table_row(channel: Channel, values: Sequence[float | None]) -> list[str]:
+    factor, unit = _UNITS.get(channel.unit, (1.0, channel.unit))
+    known = sorted(value * factor for value in values if value is not None)
+    middle = known[len(known) // 2]
+    figures = [_label(value) for value in (known[0], middle, known[-1])]
+    where = ", ".join(part for part in (channel.site, channel.scope or "", channel.source or "") if part)
+    return [channel.id, where, unit, str(len(known)), str(len(values) - len(known)), *figures]
