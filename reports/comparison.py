@@ -193,9 +193,3 @@ def _runs_on(row: Mapping[str, Any]) -> CellText:
     threads = f"{row['threads']} thread{'s' if row['threads'] != 1 else ''}, {row['dtype']}"
     version = row["power_mode"] or row["engine_version"] or ""
     return CellText(clean(f"{row['engine']} {row['device']}", 30), clean(threads, 30), clean(version, 26))
-
-
-def _update(row: Mapping[str, Any]) -> CellText:
-    if row["update_b"] is None:
-        return CellText("–", "not reported", missing=True)
-    return CellText(size(row["update_b"]))

@@ -54,5 +54,5 @@ def _environment() -> jinja2.Environment:
 
 
 def _plain(value: object) -> object:
-    """Every text that is not markup is cleaned before it is escaped: no control characters, no endless names."""
+    """Text that is not markup is cleaned before it is escaped: no control characters, no endless names."""
     return clean(value, _MAX_TEXT) if isinstance(value, str) and not isinstance(value, Markup) else value

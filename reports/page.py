@@ -164,7 +164,7 @@ def _aa(one: Mapping[str, Any]) -> dict[str, str]:
     return {
         "where": where,
         "result": one["result"],
-        "words": f"{factor(one['factor'])}, {interval}, n = {one['n']}",
+        "words": f"{factor(one['factor'])}, {interval}, n\u00a0=\u00a0{one['n']}",
     }
 
 
@@ -212,7 +212,9 @@ def _finding(group: Group) -> str | None:
             f"(95% interval {span}, {speed['n']} blocks)"
         )
     else:
-        told = f"{where}: no method is shown to be faster than {base}; the nearest is {name} (95% interval {span})"
+        told = (
+            f"{where}: no method is shown to be faster than {base}; nearest is {name} (95% interval {span})"
+        )
     return f"{told}. {_accuracy_words(best, group)}".rstrip()
 
 

@@ -59,7 +59,7 @@ def _deviations(timed: Sequence[Mapping[str, Any]]) -> list[float | None]:
 def _draw(
     width: int, timed: Sequence[Mapping[str, Any]], deviations: Sequence[float | None], styles: Styles
 ) -> Canvas:
-    labels = list(dict.fromkeys(rep["label"] for rep in timed))
+    labels = styles.in_order(rep["label"] for rep in timed)
     top = methods_height(labels, width) + 14
     lowest = top + _PLOT + (_FLOOR if None in deviations else 0)
     canvas = Canvas(width, lowest + 44)
