@@ -107,7 +107,9 @@ def main() -> int:
     if options.json:
         print(json.dumps(found, indent=2))
         return 0
-    print(f"board {found['board']}: {found['n']} repetitions of a process of {found['process_median_s']:.2f} s")
+    print(
+        f"board {found['board']}: {found['n']} repetitions of a process of {found['process_median_s']:.2f} s"
+    )
     print(f"{'':28}{'median':>10}{'min':>10}{'max':>10}")
     print(
         f"{'added by the host, s':28}{found['added_median_s']:>10.3f}{found['added_min_s']:>10.3f}"

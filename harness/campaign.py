@@ -158,7 +158,7 @@ class Campaign:
         probe = link.persist(lambda: link.board.probe([list(interpreter)], self.plan.run_id))
         env = board_env(entry.id, probe)
         self._writer.write_env(env, "before")
-        found = next(iter(probe.get("interpreters") or [{}]), {})
+        found: Mapping[str, Any] = next(iter(probe.get("interpreters") or []), {})
         for cell in {one.cell.key: one.cell for one in todo}.values():
             reason = unable(cell, found, interpreter)
             if reason:
@@ -225,7 +225,9 @@ class Campaign:
     def _skip(self, board_id: str, cell: Cell, reason: str) -> None:
         with self._lock:
             self._skips.setdefault(board_id, {})[cell.key] = reason
-            self.outcome.skipped.append(Skip(board_id=board_id, label=cell.label, task=cell.task, reason=reason))
+            self.outcome.skipped.append(
+                Skip(board_id=board_id, label=cell.label, task=cell.task, reason=reason)
+            )
         self._observer.note(board_id, f"skips {cell.task} {cell.label}: {reason}")
 
     def _quarantine(self, entry: BoardEntry, reason: str) -> None:

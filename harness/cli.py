@@ -26,17 +26,23 @@ app = typer.Typer(
     "4 infrastructure, 130 interrupted (the run is resumable).",
 )
 
-InventoryOption = Annotated[Path, typer.Option("--inventory", "-i", help="The lab's boards (TOML).", metavar="FILE")]
+InventoryOption = Annotated[
+    Path, typer.Option("--inventory", "-i", help="The lab's boards (TOML).", metavar="FILE")
+]
 SuiteOption = Annotated[
     str, typer.Option("--suite", "-s", metavar="NAME|FILE", help="A built-in suite or a suite file (TOML).")
 ]
 BoardsOption = Annotated[
-    str | None, typer.Option("--boards", "-b", metavar="GLOB", help="Only boards whose id or tag matches, e.g. 'pi5-*'.")
+    str | None,
+    typer.Option("--boards", "-b", metavar="GLOB", help="Only boards whose id or tag matches, e.g. 'pi5-*'."),
 ]
 MethodsOption = Annotated[
-    str | None, typer.Option("--methods", "-m", metavar="LIST", help="Only these methods, e.g. 'ft-all,skip2-lora'.")
+    str | None,
+    typer.Option("--methods", "-m", metavar="LIST", help="Only these methods, e.g. 'ft-all,skip2-lora'."),
 ]
-OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Root of the results directories.")]
+OutOption = Annotated[
+    Path, typer.Option("--out", "-o", metavar="DIR", help="Root of the results directories.")
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 _OUT = Path("results")
@@ -147,9 +153,15 @@ def run(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory, or a results root (newest run).")],
-    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the HTML report here.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")] = None,
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run's directory, or a results root (newest run).")
+    ],
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write the HTML report here.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")
+    ] = None,
     baseline: Annotated[
         str | None, typer.Option("--baseline", metavar="METHOD", help="Compare with this method.")
     ] = None,

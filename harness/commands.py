@@ -17,7 +17,7 @@ from harness.deploy import build_payload, gather
 from harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL, UsageError
 from harness.inventory import BoardEntry
 from harness.plan import estimate
-from harness.progress import LiveProgress, PlainLines, clock
+from harness.progress import LiveProgress, PlainLines, StageLines, clock
 from harness.session import Request, Session, dry_run, exit_code, open_session
 from harness.suite import Suite
 from reports.results import RunReader, find_run
@@ -29,7 +29,7 @@ from targets.errors import TargetError
 
 def run(request: Request, console: Console) -> tuple[int, Path | None]:
     """Run a suite; returns the exit code and the run's directory (None: nothing was recorded)."""
-    session = open_session(request, lambda line: console.print(line, markup=False, highlight=False))
+    session = open_session(request, StageLines(console))
     plan = session.plan
     console.print(
         f"run {plan.run_id}: {len(plan.repetitions)} repetitions on {len(plan.boards)} board(s),"
@@ -39,14 +39,18 @@ def run(request: Request, console: Console) -> tuple[int, Path | None]:
         soft_wrap=True,
     )
     for skip in plan.skipped:
-        console.print(f"{skip.board_id}: skips {skip.task} {skip.label}: {skip.reason}", markup=False, soft_wrap=True)
+        console.print(
+            f"{skip.board_id}: skips {skip.task} {skip.label}: {skip.reason}", markup=False, soft_wrap=True
+        )
     outcome = _campaign(session, console)
     code = exit_code(outcome, session.writer, plan)
     recorded = bool(session.writer.repetitions)
     complete = session.close(outcome)
     if not complete:
         console.print(
-            "The run is not complete; the same command with --resume continues it.", markup=False, soft_wrap=True
+            "The run is not complete; the same command with --resume continues it.",
+            markup=False,
+            soft_wrap=True,
         )
     return code, session.writer.path if recorded else None
 
@@ -116,13 +120,14 @@ def plan(request: Request) -> dict[str, Any]:
                 "without_history": guess.n_unknown,
             }
         )
-    etas = [board["eta_s"] for board in boards]
+    etas: list[float | None] = [estimate(made.of_board(board.id), durations).total_s for board in made.boards]
+    known = [eta for eta in etas if eta is not None]
     return {
         "suite": made.suite.name,
         "blocks": made.suite.header.blocks,
         "boards": boards,
         # Boards run in parallel: the slowest one decides.
-        "eta_s": max(etas) if etas and all(eta is not None for eta in etas) else None,
+        "eta_s": max(known) if known and len(known) == len(etas) else None,
         "skipped": [skip.model_dump() for skip in made.skipped],
         "repetitions": [one.as_dict() for one in made.repetitions],
     }
@@ -132,17 +137,27 @@ def plan_text(summary: Mapping[str, Any]) -> str:
     """The dry run for a person."""
     lines = [f"suite {summary['suite']}: {summary['blocks']} block(s)"]
     for board in summary["boards"]:
-        eta = "ETA unknown: no earlier run of this board" if board["eta_s"] is None else f"ETA {clock(board['eta_s'])}"
-        partly = f" ({board['without_history']} repetitions without history)" if board["without_history"] else ""
+        eta = (
+            "ETA unknown: no earlier run of this board"
+            if board["eta_s"] is None
+            else f"ETA {clock(board['eta_s'])}"
+        )
+        partly = (
+            f" ({board['without_history']} repetitions without history)" if board["without_history"] else ""
+        )
         known = partly if board["eta_s"] is not None else ""
-        lines.append(f"  {board['board_id']} ({board['kind']}): {board['repetitions']} repetitions, {eta}{known}")
+        lines.append(
+            f"  {board['board_id']} ({board['kind']}): {board['repetitions']} repetitions, {eta}{known}"
+        )
         rows: dict[tuple[str, str], dict[str, int]] = {}
         for one in summary["repetitions"]:
             if one["board_id"] == board["board_id"]:
                 counts = rows.setdefault((one["task"], one["label"]), {})
                 counts[one["role"]] = counts.get(one["role"], 0) + 1
         for (task, label), counts in rows.items():
-            lines.append(f"    {task:24} {label:20} " + ", ".join(f"{n} {role}" for role, n in counts.items()))
+            lines.append(
+                f"    {task:24} {label:20} " + ", ".join(f"{n} {role}" for role, n in counts.items())
+            )
     for skip in summary["skipped"]:
         lines.append(f"  skip {skip['board_id']}: {skip['task']} {skip['label']}: {skip['reason']}")
     if summary["eta_s"] is not None and len(summary["boards"]) > 1:
@@ -155,7 +170,12 @@ def boards(chosen: Sequence[BoardEntry], console: Console) -> tuple[int, list[di
     payload = build_payload()
 
     def look(entry: BoardEntry) -> dict[str, Any]:
-        row: dict[str, Any] = {"board_id": entry.id, "kind": entry.kind, "tags": entry.tags, "reachable": False}
+        row: dict[str, Any] = {
+            "board_id": entry.id,
+            "kind": entry.kind,
+            "tags": entry.tags,
+            "reachable": False,
+        }
         try:
             with Board(entry.spec()) as board:
                 board.sync([payload])
@@ -198,7 +218,12 @@ def boards_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         sensors = ", ".join(str(channel.get("id")) for channel in row["channels"])
         empty = "; ".join(f"{name}: {reason}" for name, reason in row["missing"].items())
         shown.add_row(
-            str(row["board_id"]), "yes", str(row.get("model") or "unknown"), "\n".join(interpreters), sensors, empty
+            str(row["board_id"]),
+            "yes",
+            str(row.get("model") or "unknown"),
+            "\n".join(interpreters),
+            sensors,
+            empty,
         )
     return shown
 
@@ -208,17 +233,19 @@ def _interpreter_text(found: Mapping[str, Any]) -> str:
     if not found.get("ok"):
         return f"{words}: {found.get('reason')}"
     torch = found.get("torch")
-    return f"{words}: Python {found.get('python')}, " + (f"torch {torch}" if torch else f"no torch ({found.get('reason')})")
+    return f"{words}: Python {found.get('python')}, " + (
+        f"torch {torch}" if torch else f"no torch ({found.get('reason')})"
+    )
 
 
 def prepare(suite: Suite, data_dir: Path | None, console: Console) -> list[str]:
     """Make a suite's artefacts; one line a task."""
-    cargo = gather(suite, data_dir=data_dir, progress=lambda line: console.print(line, markup=False))
-    lines = [f"{task}: data {blob.sha256[:12]}, start weights {cargo.weights[task].sha256[:12]}" for task, blob in cargo.data.items()]
+    cargo = gather(suite, data_dir=data_dir, progress=StageLines(console))
+    lines = [
+        f"{task}: data {blob.sha256[:12]}, start weights {cargo.weights[task].sha256[:12]}"
+        for task, blob in cargo.data.items()
+    ]
     if cargo.unavailable:
         reasons = "\n".join(f"{task}: {reason}" for task, reason in cargo.unavailable.items())
         raise UsageError("\n".join([*lines, reasons]))
     return lines
-
-
-

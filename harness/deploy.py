@@ -16,7 +16,8 @@ from workloads.datasets import DataUnavailable
 #: Host-only parts of the packages that travel.
 _HOST_ONLY = ("datasets/*", "prepare.py", "pretrain.py")
 
-Progress = Callable[[str], None]
+#: What is being made, and how much of it is done (0..1).
+Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,11 @@ def own_blob(cell: Cell, root: Path) -> Blob:
 
 
 def gather(
-    suite: Suite, *, cache_dir: Path | None = None, data_dir: Path | None = None, progress: Progress | None = None
+    suite: Suite,
+    *,
+    cache_dir: Path | None = None,
+    data_dir: Path | None = None,
+    progress: Progress | None = None,
 ) -> Cargo:
     """Build the payload and find or make the artefacts of every task.
 
@@ -85,7 +90,9 @@ def gather(
             continue
         data[task] = Blob(name=f"{made.data_sha256}.tbx", sha256=made.data_sha256, path=made.data)
         weights[task] = Blob(name=f"{made.weights_sha256}.tbx", sha256=made.weights_sha256, path=made.weights)
-    own = {cell.key: own_blob(cell, suite.root) for cell in suite.cells if cell.files and suite.root is not None}
+    own = {
+        cell.key: own_blob(cell, suite.root) for cell in suite.cells if cell.files and suite.root is not None
+    }
     return Cargo(build_payload(), data, weights, own, unavailable)
 
 

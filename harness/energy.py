@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from reports.records import Energy
@@ -38,7 +39,9 @@ def energy_of_window(
         return "no power sensor on this board"
     column = min(power)[1]
     channel = channels[column]
-    points = [(int(row[0] or 0), float(row[column + 1] or 0.0)) for row in rows if row[column + 1] is not None]
+    points = [
+        (int(row[0] or 0), float(row[column + 1] or 0.0)) for row in rows if row[column + 1] is not None
+    ]
     start_ns, end_ns = window_ns
     window_s = (end_ns - start_ns) / 1e9
     if window_s < MIN_WINDOW_S:
@@ -50,8 +53,8 @@ def energy_of_window(
     if covered_s < MIN_COVERAGE * window_s:
         return f"power samples cover {100 * covered_s / window_s:.1f}% of the window; {100 * MIN_COVERAGE:g}% needed"
     clipped = _clip(points, start_ns, end_ns)
-    gross_j = sum((b[0] - a[0]) / 1e9 * (a[1] + b[1]) / 2 for a, b in zip(clipped, clipped[1:], strict=False))
-    gaps = [(b[0] - a[0]) / 1e9 for a, b in zip(clipped, clipped[1:], strict=False)]
+    gross_j = sum((b[0] - a[0]) / 1e9 * (a[1] + b[1]) / 2 for a, b in pairwise(clipped))
+    gaps = [(b[0] - a[0]) / 1e9 for a, b in pairwise(clipped)]
     return Energy(
         gross_j=gross_j,
         scope=channel["scope"],

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from targets.agent import protocol
 
+#: Channels, rows and the sampling period in seconds.
+Samples = tuple[list[dict[str, Any]], list[list[float | None]], float | None]
+
 
 class _Untrusted(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, str_max_length=20_000)
@@ -105,10 +108,14 @@ def read_harvest(files: Mapping[str, bytes]) -> Harvested:
             faults.append(f"{name}: {_one_line(error)}")
             return None
 
-    exit_record = attempt("exit.json", lambda text: _model(ExitRecord, text, protocol.EXIT_SCHEMA, "exit record"))
-    result = attempt("out/result.json", lambda text: _model(WorkloadResult, text, protocol.RESULT_SCHEMA, "result"))
+    exit_record = attempt(
+        "exit.json", lambda text: _model(ExitRecord, text, protocol.EXIT_SCHEMA, "exit record")
+    )
+    result = attempt(
+        "out/result.json", lambda text: _model(WorkloadResult, text, protocol.RESULT_SCHEMA, "result")
+    )
     marks = attempt("out/marks.json", protocol.read_marks)
-    samples = attempt("samples.jsonl", read_samples) or ([], [], None)
+    samples: Samples = attempt("samples.jsonl", read_samples) or ([], [], None)
     return Harvested(
         exit_record=exit_record,
         result=result,
@@ -134,7 +141,7 @@ def _one_line(error: Exception) -> str:
     return str(error).replace("\n", " ")[:300]
 
 
-def read_samples(text: str) -> tuple[list[dict[str, Any]], list[list[float | None]], float | None]:
+def read_samples(text: str) -> Samples:
     """Channels, rows and period of ``samples.jsonl``; a torn last line is dropped."""
     lines = text.split("\n")
     header = protocol.check_schema(

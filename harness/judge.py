@@ -115,7 +115,11 @@ def _agent_warnings(seen: Evidence) -> tuple[Level, str] | None:
     # On loopback the idle and thermal gates only warn, and the shared machine is the reason that stands.
     if seen.board_kind == "loopback":
         return None
-    messages = [str(one.get("message", ""))[:200] for one in seen.exit_record.get("warnings") or [] if isinstance(one, dict)]
+    messages = [
+        str(one.get("message", ""))[:200]
+        for one in seen.exit_record.get("warnings") or []
+        if isinstance(one, dict)
+    ]
     return ("degraded", "; ".join(messages[:3])) if messages else None
 
 

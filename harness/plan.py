@@ -80,7 +80,9 @@ class Plan:
         """``plan.json``. Connection details stay out: results are shared, inventories are not."""
         tasks: dict[str, dict[str, Any]] = {}
         for cell in self.suite.cells:
-            task = tasks.setdefault(cell.task, {"baseline": self.suite.baselines.get(cell.task), "labels": []})
+            task = tasks.setdefault(
+                cell.task, {"baseline": self.suite.baselines.get(cell.task), "labels": []}
+            )
             task["labels"].append(cell.label)
         return {
             "schema": PLAN_SCHEMA,

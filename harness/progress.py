@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from types import TracebackType
 from typing import Protocol
 
@@ -105,7 +104,9 @@ class LiveProgress:
 
     def started(self, planned: Planned, left_s: float | None) -> None:
         eta = f"ETA {clock(left_s)}" if left_s is not None else "ETA after the first"
-        now = f"{planned.cell.task} {planned.cell.label}" + ("" if planned.role == "timed" else f" ({planned.role})")
+        now = f"{planned.cell.task} {planned.cell.label}" + (
+            "" if planned.role == "timed" else f" ({planned.role})"
+        )
         self._progress.update(self._tasks[planned.board_id], eta=eta, now=now)
 
     def finished(self, planned: Planned, record: Repetition) -> None:
@@ -141,6 +142,20 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{secs:02d}" if hours else f"{minutes}:{secs:02d}"
 
 
+class StageLines:
+    """Progress of making artefacts: a line at each quarter of each stage."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last: tuple[str, int] | None = None
+
+    def __call__(self, stage: str, share: float) -> None:
+        step = (stage, int(4 * share))
+        if step != self._last:
+            self._last = step
+            self._console.print(f"{stage}: {25 * step[1]}%", markup=False, highlight=False)
+
+
 class Stopwatch:
     """Median host seconds by (board, task, label), learnt as repetitions finish."""
 
@@ -157,8 +172,3 @@ class Stopwatch:
         with self._lock:
             learnt = {key: sorted(values)[len(values) // 2] for key, values in self._seen.items()}
         return {**self._history, **learnt}
-
-
-def now_s() -> float:
-    """The host's monotonic clock."""
-    return time.monotonic()

@@ -26,10 +26,12 @@ from harness.session import data_dir_from_env
 from harness.suite import LEVELS, Cell, Suite, load_suite
 
 _RUN = pytest.StashKey[HilRun]()
-_SETUP = pytest.StashKey["tuple[Inventory, Suite] | None"]()
+_SETUP = pytest.StashKey[tuple[Inventory, Suite] | None]()
 _CLOCK = pytest.StashKey[ReplayClock]()
 
-NO_INVENTORY = "no inventory: give --inventory lab.toml (or --tunebench-inventory, or the ini key tunebench_inventory)"
+NO_INVENTORY = (
+    "no inventory: give --inventory lab.toml (or --tunebench-inventory, or the ini key tunebench_inventory)"
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,7 +43,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="The same; the only one where another plugin has taken --inventory.",
     )
-    _add(group, "--boards", dest="tunebench_boards", metavar="GLOB", help="Only boards whose id or tag matches.")
+    _add(
+        group,
+        "--boards",
+        dest="tunebench_boards",
+        metavar="GLOB",
+        help="Only boards whose id or tag matches.",
+    )
     _add(group, "--methods", dest="tunebench_methods", metavar="LIST", help="Only these methods.")
     _add(
         group,
@@ -61,7 +69,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=False,
         help="Continue the newest unfinished run of the same campaign.",
     )
-    group.addoption("--tunebench-report", dest="tunebench_report", metavar="FILE", help="Write the HTML report here.")
+    group.addoption(
+        "--tunebench-report", dest="tunebench_report", metavar="FILE", help="Write the HTML report here."
+    )
     parser.addini("tunebench_inventory", "The lab's boards (TOML).", default="")
     parser.addini("tunebench_campaign", "What to run.", default="smoke")
     parser.addini("tunebench_out", "Root of the results.", default="results")
@@ -104,7 +114,9 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     try:
         inventory = load_inventory(Path(path))
-        suite = load_suite(_option(config, "tunebench_campaign")).only_methods(config.option.tunebench_methods)
+        suite = load_suite(_option(config, "tunebench_campaign")).only_methods(
+            config.option.tunebench_methods
+        )
         inventory.select(config.option.tunebench_boards)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from None
@@ -126,7 +138,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     setup = metafunc.config.stash[_SETUP]
     if setup is None:
         skip = pytest.mark.skip(reason=NO_INVENTORY)
-        metafunc.parametrize("board,workload", [pytest.param("", "", marks=skip)], indirect=True, ids=["none"])
+        metafunc.parametrize(
+            "board,workload", [pytest.param("", "", marks=skip)], indirect=True, ids=["none"]
+        )
         return
     inventory, suite = setup
     boards = [board.id for board in inventory.select(metafunc.config.option.tunebench_boards)]

@@ -31,7 +31,9 @@ def make_record(
     exit_record = got.exit_record
     result = got.result or WorkloadResult()
     outcome, reason = _outcome(got)
-    wall_s = (got.marks.window_ns[1] - got.marks.window_ns[0]) / 1e9 if got.marks and outcome == "ok" else None
+    wall_s = (
+        (got.marks.window_ns[1] - got.marks.window_ns[0]) / 1e9 if got.marks and outcome == "ok" else None
+    )
     energy, missing = _energy(got, outcome)
     missing.update(exit_record.missing if exit_record else {})
     if result.peak_rss_b is None and (exit_record is None or exit_record.peak_rss_b is None):
@@ -166,7 +168,9 @@ def _energy(got: Harvested, outcome: str) -> tuple[Energy | None, dict[str, str]
 
 
 def _quality(result: WorkloadResult) -> Quality:
-    fields = {name: getattr(result, name) for name in Quality.model_fields if name in WorkloadResult.model_fields}
+    fields = {
+        name: getattr(result, name) for name in Quality.model_fields if name in WorkloadResult.model_fields
+    }
     return Quality(**fields)
 
 

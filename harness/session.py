@@ -97,7 +97,9 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
-def dry_run(request: Request, progress: Progress | None = None) -> tuple[Plan, Mapping[tuple[str, str, str], float]]:
+def dry_run(
+    request: Request, progress: Progress | None = None
+) -> tuple[Plan, Mapping[tuple[str, str, str], float]]:
     """The plan and the known durations, without touching a board or the results."""
     cargo = gather(request.suite, data_dir=request.data_dir, progress=progress)
     plan = _plan(request, cargo, "dry-run")
@@ -196,7 +198,9 @@ def exit_code(outcome: Outcome, writer: RunWriter, plan: Plan) -> int:
         return EXIT_INTERRUPTED
     records = writer.repetitions
     bad = [one for one in records if one.outcome not in ("ok", "lost")]
-    failed_checks = [one for one in records if one.role == "check" and (one.check or {}).get("passed") is not True]
+    failed_checks = [
+        one for one in records if one.role == "check" and (one.check or {}).get("passed") is not True
+    ]
     if bad or failed_checks:
         return EXIT_MEASURED
     if not records and outcome.quarantined:

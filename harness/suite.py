@@ -158,7 +158,9 @@ class WorkloadEntry(_Strict):
             methods.method(name)
             if not methods.supports(name, self.model):
                 fitting = ", ".join(methods.methods_of(self.model))
-                raise ValueError(f"method {name!r} does not apply to model {self.model!r}; those that do: {fitting}")
+                raise ValueError(
+                    f"method {name!r} does not apply to model {self.model!r}; those that do: {fitting}"
+                )
 
     @property
     def task_name(self) -> str:
@@ -321,7 +323,9 @@ def _load(path: Path) -> Suite:
     seen: set[tuple[str, str]] = set()
     for cell in cells:
         if cell.key in seen:
-            raise UsageError(f"{path}: task {cell.task!r}: {cell.label!r} is given twice; give one a 'task' or 'label'")
+            raise UsageError(
+                f"{path}: task {cell.task!r}: {cell.label!r} is given twice; give one a 'task' or 'label'"
+            )
         seen.add(cell.key)
     _check_files(cells, root, path)
     return Suite(parsed.suite, tuple(cells), baselines, root)

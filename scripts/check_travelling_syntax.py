@@ -13,8 +13,9 @@ def main() -> int:
     """Run vermin over the agent and exactly those files of workloads/ that the payload holds."""
     root = Path(__file__).resolve().parent.parent
     paths = [str(root / "targets" / "agent"), *(str(root / name) for name in sorted(travelling_workloads()))]
-    command = [sys.executable, "-m", "vermin", "--target=3.6-", "--no-tips", "--violations", "--eval-annotations", *paths]
-    return subprocess.call(command)
+    vermin = str(Path(sys.executable).with_name("vermin"))
+    options = ["--target=3.6-", "--no-tips", "--violations", "--eval-annotations"]
+    return subprocess.call([vermin, *options, *paths])
 
 
 if __name__ == "__main__":

@@ -64,7 +64,8 @@ def sleep_suite(tmp_path: Path) -> Callable[..., Path]:
             f"aa = {str(aa).lower()}\ninstrumented = false\n"
         )
         rows = "".join(
-            _WORKLOAD.format(label=label, sleep_s=sleep_s, more=more, deadline_s=deadline_s) for label in labels
+            _WORKLOAD.format(label=label, sleep_s=sleep_s, more=more, deadline_s=deadline_s)
+            for label in labels
         )
         path = tmp_path / f"{name}.toml"
         path.write_text(head + rows)
@@ -122,7 +123,9 @@ def campaign(tmp_path: Path) -> Callable[..., Ran]:
     def run(inventory: Path, suite: Path | str, *, resume: bool = False, methods: str | None = None) -> Ran:
         loaded: Inventory = load_inventory(inventory)
         chosen: Suite = load_suite(str(suite)).only_methods(methods)
-        request = Request(chosen, loaded.boards, loaded.lab.name, tmp_path / "results", resume, ["tunebench", "run"])
+        request = Request(
+            chosen, loaded.boards, loaded.lab.name, tmp_path / "results", resume, ["tunebench", "run"]
+        )
         session = open_session(request)
         notes = Notes()
         running: Campaign = session.campaign(notes)

@@ -41,7 +41,9 @@ def test_a_second_run_uploads_nothing_and_the_log_says_so(campaign, lab, sleep_s
     first = campaign(inventory, suite)
     second = campaign(inventory, suite)
     assert not any("uploaded 0 bytes" in line for line in first.notes)
-    assert any("here: uploaded 0 bytes (0 of 2 files; 2 were there and verified)" in line for line in second.notes)
+    assert any(
+        "here: uploaded 0 bytes (0 of 2 files; 2 were there and verified)" in line for line in second.notes
+    )
 
 
 @pytest.mark.slow
@@ -76,7 +78,9 @@ def test_the_board_ends_a_workload_at_its_deadline(campaign, lab, sleep_suite):
     assert record.process_s < 10
 
 
-def test_an_interrupted_run_is_resumed_at_the_first_unfinished_repetition(campaign, lab, sleep_suite, monkeypatch):
+def test_an_interrupted_run_is_resumed_at_the_first_unfinished_repetition(
+    campaign, lab, sleep_suite, monkeypatch
+):
     from harness import campaign as module
 
     inventory, suite = lab("here"), sleep_suite(["a", "b"], blocks=3)
@@ -117,7 +121,9 @@ def test_resume_refuses_a_changed_suite_and_names_the_difference(campaign, lab, 
         campaign(lab("here", extra='python = "python3"'), sleep_suite(["a"], blocks=3), resume=True)
 
 
-def test_what_a_dead_host_left_on_the_board_is_attached_and_not_run_twice(campaign, lab, sleep_suite, monkeypatch):
+def test_what_a_dead_host_left_on_the_board_is_attached_and_not_run_twice(
+    campaign, lab, sleep_suite, monkeypatch
+):
     """The host dies after the start: the job ends on the board, and the resumed run harvests that one."""
     from harness import campaign as module
     from harness import repetition
@@ -158,7 +164,9 @@ def test_an_unreachable_board_is_quarantined_and_the_others_run(campaign, lab, s
 
 def test_nothing_of_the_inventory_s_addresses_reaches_the_results(campaign, lab, sleep_suite):
     ran = campaign(lab("here"), sleep_suite(["a"], blocks=1))
-    text = "".join(path.read_text(errors="replace") for path in ran.path.rglob("*.json*") if path.suffix != ".gz")
+    text = "".join(
+        path.read_text(errors="replace") for path in ran.path.rglob("*.json*") if path.suffix != ".gz"
+    )
     assert "known_hosts" not in text
     assert "PRIVATE KEY" not in text
     assert os.environ.get("HOME", "/nowhere") + "/.ssh" not in text

@@ -19,7 +19,9 @@ MARKS = {
     "events": [[10, 0], [20, 1], [50, 2]],
     "window_ns": [20, 50],
 }
-SAMPLES = '{"schema":"tunebench.samples/1","period_s":0.2,"channels":[{"id":"load_1m"}]}\n[10,0.5]\n[20,null]\n'
+SAMPLES = (
+    '{"schema":"tunebench.samples/1","period_s":0.2,"channels":[{"id":"load_1m"}]}\n[10,0.5]\n[20,null]\n'
+)
 
 
 def _files(**changes: object) -> dict[str, bytes]:
@@ -93,6 +95,8 @@ def test_the_trace_holds_samples_and_marks():
 
 
 def test_thousands_of_marks_are_thinned_to_the_phases_around_the_window():
-    events = [(0, "load"), (10, "finetune")] + [(10 + i, "forward") for i in range(5000)] + [(6000, "evaluate")]
+    events = (
+        [(0, "load"), (10, "finetune")] + [(10 + i, "forward") for i in range(5000)] + [(6000, "evaluate")]
+    )
     thin = thin_events(Marks((10, 6000), events))
     assert [phase for _, phase in thin] == ["load", "finetune", "evaluate"]

@@ -52,7 +52,9 @@ def test_boards_keep_the_order_of_the_file_and_become_specs(tmp_path):
 
 
 def test_an_interpreter_may_be_a_whole_command(tmp_path):
-    text = GOOD.replace('host = "pi5"', 'host = "pi5"\ninterpreter = ["docker", "exec", "-i", "l4t", "python3"]')
+    text = GOOD.replace(
+        'host = "pi5"', 'host = "pi5"\ninterpreter = ["docker", "exec", "-i", "l4t", "python3"]'
+    )
     assert _load(tmp_path, text).boards[0].spec().interpreter == ("docker", "exec", "-i", "l4t", "python3")
 
 

@@ -14,7 +14,9 @@ def _board(name: str, **capabilities) -> BoardEntry:
 
 
 def _plan(run_id: str = "r1", suite: str = "demo", boards=("a", "b"), **options):
-    return make_plan(load_suite(suite), [_board(name) for name in boards], run_id=run_id, lab="lab", **options)
+    return make_plan(
+        load_suite(suite), [_board(name) for name in boards], run_id=run_id, lab="lab", **options
+    )
 
 
 def test_a_block_holds_every_cell_once_with_the_block_as_seed():
@@ -30,7 +32,9 @@ def test_a_block_holds_every_cell_once_with_the_block_as_seed():
 
 def test_order_within_blocks_is_random_and_repeatable():
     orders = {
-        (board, block): [one.cell.key for one in _plan().of_board(board) if one.role == "timed" and one.block == block]
+        (board, block): [
+            one.cell.key for one in _plan().of_board(board) if one.role == "timed" and one.block == block
+        ]
         for board in ("a", "b")
         for block in range(3)
     }

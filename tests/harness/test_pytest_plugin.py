@@ -96,7 +96,9 @@ def test_an_unreachable_board_is_quarantined_once_and_its_tests_skip_with_the_re
         inventory.read_text() + '\n[[board]]\nid = "gone"\nkind = "linux"\nhost = "127.0.0.1"\nport = 9\n'
     )
     (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
-    done = run_pytest("--inventory", str(inventory), "--campaign", str(sleep_suite(["a", "b"], blocks=1)), "-rs", "-v")
+    done = run_pytest(
+        "--inventory", str(inventory), "--campaign", str(sleep_suite(["a", "b"], blocks=1)), "-rs", "-v"
+    )
     assert done.returncode == 0, done.stdout
     assert "2 passed, 2 skipped" in done.stdout
     assert done.stdout.count("gone: quarantined:") >= 1
@@ -150,7 +152,13 @@ def test_collect_only_starts_nothing(run_pytest, lab, sleep_suite, tmp_path):
 def test_deselected_tests_are_not_run_on_the_board(run_pytest, lab, sleep_suite, tmp_path):
     (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
     done = run_pytest(
-        "--inventory", str(lab("one")), "--campaign", str(sleep_suite(["first", "second"], blocks=1)), "-k", "second", "-q"
+        "--inventory",
+        str(lab("one")),
+        "--campaign",
+        str(sleep_suite(["first", "second"], blocks=1)),
+        "-k",
+        "second",
+        "-q",
     )
     assert done.returncode == 0, done.stdout
     assert {record["label"] for record in _records(tmp_path).values()} == {"second"}

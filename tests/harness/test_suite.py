@@ -72,7 +72,9 @@ def test_an_own_method_stands_in_the_task_of_the_built_in_ones(tmp_path):
 
 
 def test_values_that_differ_in_threads_are_another_task(tmp_path):
-    text = OWN.replace('methods = ["ft-all", "skip2-lora"]', 'methods = ["ft-all", "skip2-lora"]\nthreads = 2')
+    text = OWN.replace(
+        'methods = ["ft-all", "skip2-lora"]', 'methods = ["ft-all", "skip2-lora"]\nthreads = 2'
+    )
     tasks = {cell.task for cell in load_suite(_write(tmp_path, text)).cells}
     assert tasks == {"digits/mlp [torch cpu x2 float32]", "digits/mlp"}
 
@@ -82,15 +84,27 @@ def test_values_that_differ_in_threads_are_another_task(tmp_path):
     [
         ('"skip2-lora"]', '"skip3-lora"]', "skip3-lora"),
         ('"skip2-lora"]', '"lorae"]', "does not apply to model 'mlp'"),
-        ('dataset = "digits"\nmodel = "mlp"\nmethods', 'dataset = "imagenet"\nmodel = "mlp"\nmethods', "allowed: "),
+        (
+            'dataset = "digits"\nmodel = "mlp"\nmethods',
+            'dataset = "imagenet"\nmodel = "mlp"\nmethods',
+            "allowed: ",
+        ),
         ("blocks = 2", "blocks = 0", "greater than or equal to 1"),
         ("blocks = 2", "block = 2", "unknown key 'block' (did you mean 'blocks'?)"),
         ('files = ["my_ft.py"]', 'files = ["other.py"]', "'files' must list 'my_ft.py'"),
         ('label = "my-method"\n', "", "'label' is missing"),
         ('label = "my-method"', 'label = "ft-all"', "'ft-all' is given twice"),
         ('module = "my_ft.py"', 'module = "my_ft.py"\ncommand = ["python3", "x"]', "exclude each other"),
-        ('methods = ["ft-all", "skip2-lora"]', 'methods = ["ft-all"]\nrank = 0', "greater than or equal to 1"),
-        ('methods = ["ft-all", "skip2-lora"]', 'methods = ["ft-all"]\nbaseline = "x"', "baseline 'x' is not one of"),
+        (
+            'methods = ["ft-all", "skip2-lora"]',
+            'methods = ["ft-all"]\nrank = 0',
+            "greater than or equal to 1",
+        ),
+        (
+            'methods = ["ft-all", "skip2-lora"]',
+            'methods = ["ft-all"]\nbaseline = "x"',
+            "baseline 'x' is not one of",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_what_would_be_right(tmp_path, old, new, told):
