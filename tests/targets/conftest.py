@@ -116,9 +116,21 @@ def loopback():
         yield server
 
 
-@pytest.fixture(params=["loopback", pytest.param("openssh", marks=pytest.mark.openssh)])
+def pytest_configure(config):
+    config.addinivalue_line("markers", "every_server: runs over our own SSH server and over OpenSSH's")
+
+
+def pytest_generate_tests(metafunc):
+    if "endpoint" in metafunc.fixturenames:
+        servers = ["loopback"]
+        if metafunc.definition.get_closest_marker("every_server"):
+            servers.append(pytest.param("openssh", marks=pytest.mark.openssh))
+        metafunc.parametrize("endpoint", servers, indirect=True)
+
+
+@pytest.fixture
 def endpoint(request) -> Endpoint:
-    """Where a real SSH server listens: ours, and OpenSSH's."""
+    """Where a real SSH server listens: ours, or OpenSSH's."""
     return request.getfixturevalue({"loopback": "loopback", "openssh": "sshd"}[request.param]).endpoint
 
 

@@ -23,6 +23,8 @@ from targets.errors import (
 )
 from targets.ssh import Endpoint, Ssh, Timeouts
 
+pytestmark = pytest.mark.every_server
+
 
 def within(seconds: float):
     class Clock:
@@ -212,17 +214,17 @@ def test_a_server_that_speaks_no_ssh_is_a_link_error():
 
 def test_a_frozen_peer_ends_every_wait_in_time(proxied):
     proxy, endpoint = proxied
-    quick = dataclasses.replace(endpoint, timeouts=Timeouts(channel_s=0.8, command_s=0.8))
+    quick = dataclasses.replace(endpoint, timeouts=Timeouts(channel_s=0.5, command_s=0.5))
     with Ssh(quick) as ssh:
         assert ssh.run(["true"]).returncode == 0
         with ssh.open(["cat"]) as duplex:
             proxy.freeze()
             duplex.send(b"hello\n")
             with within(3), pytest.raises(LinkError):
-                duplex.read_message(0.8)
+                duplex.read_message(0.3)
             # more than all buffers on the way take: the write itself blocks
             with within(5), pytest.raises(LinkError):
-                duplex.send(bytes(50_000_000), 0.8)
+                duplex.send(bytes(50_000_000), 0.3)
         with within(4), pytest.raises(LinkError):
             ssh.run(["true"])
 
