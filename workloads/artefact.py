@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import sys
+import threading
 from array import array
 from typing import Any, Dict, Iterable, NamedTuple, Tuple, Union
 
@@ -124,7 +125,7 @@ def encode(kind: str, meta: Dict[str, Any], tensors: Dict[str, Tensor]) -> bytes
 def write(path: str, kind: str, meta: Dict[str, Any], tensors: Dict[str, Tensor]) -> str:
     """Write an artefact so that it is there whole or not at all; return its SHA-256."""
     raw = encode(kind, meta, tensors)
-    part = "%s.%d.part" % (path, os.getpid())
+    part = "%s.%d-%d.part" % (path, os.getpid(), threading.get_ident())
     with open(part, "wb") as file:
         file.write(raw)
     os.replace(part, path)

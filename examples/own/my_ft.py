@@ -73,4 +73,5 @@ def facts(state):
     """Optional: numbers for the report."""
     return {"params_trainable": sum(state["weights"][name].numel() for name in TUNED)}
 
+
 # ruff: noqa: B905  zip(strict=) came with Python 3.10, boards may have an older one

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -15,7 +17,7 @@ from typing import Any
 import pytest
 
 import workloads
-from workloads import artefact, spec, task
+from workloads import artefact, run, spec, task
 from workloads.prepare import SHIPPED
 
 ROOT = Path(workloads.__file__).parent
@@ -73,17 +75,21 @@ class Ended:
 
 
 @pytest.fixture
-def run_job(tmp_path: Path, payload: Path):
-    """Function (workload, argv=None, files=(), data=None, python=...) -> Ended."""
+def run_job(tmp_path: Path, payload: Path, monkeypatch: pytest.MonkeyPatch):
+    """Function (workload, argv=None, files=(), data=None, python=..., here=False) -> Ended.
+
+    With ``here`` the job runs in this process: quicker, and enough where only messages matter.
+    """
     made = iter(range(100))
 
-    def run(
+    def start(
         workload: dict[str, Any],
         *,
         argv: list[str] | None = None,
         files: tuple[Path, ...] = (),
         data: Path | None = None,
         python: str = sys.executable,
+        here: bool = False,
     ) -> Ended:
         folder = tmp_path / f"job{next(made)}"
         for name in ("out", "src"):
@@ -99,6 +105,8 @@ def run_job(tmp_path: Path, payload: Path):
         }
         job = {"workload": workload, "paths": {role: str(path) for role, path in paths.items()}}
         (folder / "job.json").write_text(json.dumps(job))
+        if here:
+            return run_here(folder)
         # the coverage run's variables are kept; the checkout is not importable, only the payload
         env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         env.update(PYTHONPATH=str(payload), TUNEBENCH_JOB=str(folder), OMP_NUM_THREADS="1")
@@ -113,4 +121,12 @@ def run_job(tmp_path: Path, payload: Path):
         )
         return Ended(folder, ended.returncode, ended.stdout.decode())
 
-    return run
+    def run_here(folder: Path) -> Ended:
+        output = io.StringIO()
+        with monkeypatch.context() as patch, contextlib.redirect_stderr(output):
+            patch.setenv("TUNEBENCH_JOB", str(folder))
+            patch.setattr(sys, "path", list(sys.path))
+            code = run.main()
+        return Ended(folder, code, output.getvalue())
+
+    return start

@@ -95,14 +95,14 @@ def evaluate(state): return min(1.0, state["steps"] / 100)
 """
 
 
-def attempt(run_job, tmp_path, text, **workload):
+def attempt(run_job, tmp_path, text, here=True, **workload):
     file = tmp_path / "mine.py"
     file.write_text(text)
-    return run_job({"module": "mine.py", "epochs": 2, **workload}, files=(file,))
+    return run_job({"module": "mine.py", "epochs": 2, **workload}, files=(file,), here=here)
 
 
 def test_a_module_without_torch_runs_and_is_warmed_up_apart(run_job, tmp_path):
-    ended = attempt(run_job, tmp_path, GOOD, warmup_steps=3)
+    ended = attempt(run_job, tmp_path, GOOD, here=False, warmup_steps=3)
     result = ended.read("result.json")
     assert (result["before"], result["after"], result["steps"]) == (0.0, 0.08, 8)
     assert result["losses"] == [
@@ -134,7 +134,9 @@ def test_a_mistake_in_a_module_is_named(run_job, tmp_path, old, new, message):
 
 
 def test_an_exception_in_a_module_is_shown_with_its_traceback(run_job, tmp_path):
-    ended = attempt(run_job, tmp_path, GOOD.replace("return 1.0 / state", 'raise ValueError("mine") #'))
+    ended = attempt(
+        run_job, tmp_path, GOOD.replace("return 1.0 / state", 'raise ValueError("mine") #'), here=False
+    )
     assert ended.returncode == 1
     assert 'mine.py", line 4, in step' in ended.output
     assert "ValueError: mine" in ended.output

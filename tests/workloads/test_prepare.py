@@ -135,8 +135,11 @@ def test_a_model_that_does_not_fit_the_data_is_refused_before_training(unshipped
 
 @pytest.mark.data
 @pytest.mark.torch
-@pytest.mark.parametrize("dataset", ["har-hapt", "fan-damage1", "fan-damage2"])
-def test_the_real_data_sets_are_prepared_and_fine_tuned(dataset, tmp_path):
+# unseen people cost HAR a few points only; a noisy room costs the fan tens
+@pytest.mark.parametrize(
+    ("dataset", "gain"), [("har-hapt", 0.015), ("fan-damage1", 0.1), ("fan-damage2", 0.1)]
+)
+def test_the_real_data_sets_are_prepared_and_fine_tuned(dataset, gain, tmp_path):
     pytest.importorskip("torch", reason="pretraining needs torch")
     if not os.environ.get("TUNEBENCH_DATA"):
         pytest.skip("TUNEBENCH_DATA is not set")
@@ -147,10 +150,10 @@ def test_the_real_data_sets_are_prepared_and_fine_tuned(dataset, tmp_path):
     made = prepare.prepare(dataset, "mlp", cache_dir=tmp_path)
     data, weights = artefact.read(str(made.data)), artefact.read(str(made.weights))
     for method in ("ft-all", "lora-all", "skip2-lora"):
-        parsed = spec.parse({"method": method, "dataset": dataset, "epochs": 10})
+        parsed = spec.parse({"method": method, "dataset": dataset})
         session = Session(task.make_task(parsed, data, weights))
         before = session.evaluate().accuracy
-        for epoch in range(10):
+        for epoch in range(parsed.epochs):
             session.train_epoch(epoch, no_mark)
-        assert session.evaluate().accuracy > before + 0.02, method
+        assert session.evaluate().accuracy > before + gain, method
     assert checks.check(task.make_task(parsed, data, weights))["passed"]

@@ -69,7 +69,7 @@ def test_the_result_says_what_was_reached(run_job):
 
 
 def test_an_instrumented_job_marks_every_step_and_its_curve_leaves_evaluations_out(run_job):
-    ended = run_job({"method": "skip2-lora", "epochs": 3, "mode": "instrumented"})
+    ended = run_job({"method": "skip2-lora", "epochs": 3, "mode": "instrumented"}, here=True)
     marks = ended.read("marks.json")
     start, end = marks["window_ns"]
     inside = [event for event in check_marks(marks) if start <= event[0] <= end]
@@ -88,7 +88,7 @@ def test_an_instrumented_job_marks_every_step_and_its_curve_leaves_evaluations_o
 
 def test_instrumenting_does_not_change_the_training(run_job):
     timed, instrumented = (
-        run_job({"method": "lora-all", "epochs": 2, "mode": mode}).read("result.json")
+        run_job({"method": "lora-all", "epochs": 2, "mode": mode}, here=True).read("result.json")
         for mode in ("timed", "instrumented")
     )
     assert timed["losses"] == instrumented["losses"]
@@ -104,7 +104,7 @@ def test_a_check_job_reports_the_gate(run_job):
 
 
 def test_a_diverged_training_is_an_outcome_not_a_crash(run_job):
-    ended = run_job({"method": "ft-all", "epochs": 5, "lr": 1e6})
+    ended = run_job({"method": "ft-all", "epochs": 5, "lr": 1e6}, here=True)
     assert ended.returncode == 0, ended.output
     result = ended.read("result.json")
     assert result["outcome"] == "diverged"
@@ -128,7 +128,7 @@ def test_a_diverged_training_is_an_outcome_not_a_crash(run_job):
     ],
 )
 def test_a_job_that_cannot_be_run_ends_with_one_clear_line(run_job, workload, message):
-    ended = run_job(workload)
+    ended = run_job(workload, here=True)
     assert ended.returncode == 2
     assert message in ended.output
     assert len(ended.output.splitlines()) == 1
@@ -143,7 +143,7 @@ def test_a_label_out_of_range_is_named(run_job, tmp_path):
     labels[7] = 10
     bad = dict(data.tensors, finetune_y=artefact.tensor("int32", (450,), labels))
     artefact.write(str(tmp_path / "bad.tbx"), "data", data.meta, Artefact("data", {}, bad).tensors)
-    ended = run_job({"method": "ft-all"}, data=tmp_path / "bad.tbx")
+    ended = run_job({"method": "ft-all"}, data=tmp_path / "bad.tbx", here=True)
     assert ended.returncode == 2
     assert "finetune_y[7] is 10, expected 0..9" in ended.output
 
