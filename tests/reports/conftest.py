@@ -369,3 +369,13 @@ def lab_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lab(lab_run: Path) -> RunReader:
     """A reader of the lab campaign."""
     return RunReader(lab_run)
+
+
+@pytest.fixture
+def make_record():
+    """Builds one record; keyword arguments replace its fields."""
+
+    def build(**fields):
+        return make_rep().model_copy(update=fields)
+
+    return build

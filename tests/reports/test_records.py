@@ -1,0 +1,68 @@
+"""The schema: frozen, finite, tolerant; its JSON Schema files are current and true."""
+
+import json
+import subprocess
+import sys
+
+import jsonschema
+import pytest
+from pydantic import ValidationError
+
+from reports import schema_files
+from reports.records import Reason, Repetition
+
+
+def test_schema_files_are_current():
+    texts = schema_files.schema_texts()
+    assert set(texts) == {path.name for path in schema_files.FOLDER.iterdir()}
+    for name, text in texts.items():
+        assert (schema_files.FOLDER / name).read_text() == text, "run: python -m reports.schema_files"
+
+
+def test_schema_files_are_written_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(schema_files, "FOLDER", tmp_path / "schema")
+    schema_files.main()
+    assert len(list((tmp_path / "schema").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [("rep", "reps.jsonl"), ("run", "run.json"), ("env", "env/host.before.json")],
+)
+def test_what_the_writer_stores_follows_its_schema(demo_run, schema, files):
+    rules = json.loads((schema_files.FOLDER / f"{schema}.schema.json").read_text())
+    validator = jsonschema.Draft202012Validator(rules)
+    for line in (demo_run / files).read_text().splitlines():
+        validator.validate(json.loads(line))
+        validator.validate({**json.loads(line), "a_newer_field": 1})
+
+
+def test_the_schema_refuses_a_wrong_unit_type(demo_run):
+    rules = json.loads((schema_files.FOLDER / "rep.schema.json").read_text())
+    line = json.loads((demo_run / "reps.jsonl").read_text().splitlines()[0])
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**line, "wall_s": "fast"}, rules)
+
+
+def test_a_record_survives_its_line_bit_for_bit(make_record):
+    rep = make_record(wall_s=0.1 + 0.2)
+    again = Repetition.model_validate_json(rep.to_line())
+    assert again == rep
+    assert again.to_line() == rep.to_line()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_are_finite(make_record, value):
+    with pytest.raises(ValidationError):
+        Repetition.model_validate({**make_record().model_dump(by_alias=True), "wall_s": value})
+
+
+def test_records_are_frozen():
+    with pytest.raises(ValidationError):
+        Reason(code="a", message="b").code = "c"
+
+
+def test_importing_the_records_stays_light():
+    code = "import sys, reports.records; print(sorted({'pandas', 'scipy', 'numpy', 'jinja2'} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

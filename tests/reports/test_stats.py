@@ -1,0 +1,214 @@
+"""Statistics against values worked by hand, brute force over all signs, scipy, and simulation."""
+
+import doctest
+import importlib
+import itertools
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from reports.stats import (
+    MAX_BLOCKS_NEEDED,
+    compare,
+    hodges_lehmann,
+    iqr,
+    log_ratios,
+    mean_sd,
+    median_interval,
+    signed_rank_depth,
+    signed_rank_interval,
+    walsh_averages,
+)
+
+
+@pytest.mark.parametrize("name", ["stats", "units", "durable", "text", "figures.svg", "figures.traces"])
+def test_the_examples_in_the_docstrings_run(name):
+    result = doctest.testmod(importlib.import_module(f"reports.{name}"))
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def brute_force_interval(values, confidence=0.95):
+    """All shifts that the exact two-sided signed-rank test does not reject, by enumerating every sign."""
+    n = len(values)
+    sums = [sum(rank for rank, sign in zip(range(1, n + 1), signs, strict=True) if sign)
+            for signs in itertools.product((0, 1), repeat=n)]  # fmt: skip
+    averages = sorted((a + b) / 2 for a, b in itertools.combinations_with_replacement(values, 2))
+    depth = 0
+    while sum(s <= depth for s in sums) / 2**n <= (1 - confidence) / 2:
+        depth += 1
+    return (averages[depth - 1], averages[-depth]) if depth else None
+
+
+@pytest.mark.parametrize("n", range(1, 13))
+def test_the_interval_equals_brute_force(n):
+    values = np.random.default_rng(n).normal(size=n).tolist()
+    assert signed_rank_interval(values) == pytest.approx(brute_force_interval(values))
+
+
+@pytest.mark.parametrize(
+    ("n", "critical"), [(6, 0), (7, 2), (8, 3), (9, 5), (10, 8), (15, 25), (20, 52), (25, 89)]
+)
+def test_depths_are_those_of_the_published_table(n, critical):
+    """Two-sided 5% critical values of the signed-rank test (any statistics textbook)."""
+    assert signed_rank_depth(n) == critical + 1
+
+
+@pytest.mark.parametrize("n", [6, 9, 14])
+def test_interval_and_scipys_test_agree(n):
+    """Zero lies outside the interval exactly when scipy's exact test rejects it at 5%."""
+    rng = np.random.default_rng(n)
+    for _ in range(60):
+        values = rng.normal(0.6, 1.0, n)
+        low, high = signed_rank_interval(values)
+        rejected = scipy.stats.wilcoxon(values, method="exact").pvalue <= 0.05
+        assert rejected == (not low <= 0 <= high)
+
+
+def test_the_normal_approximation_joins_the_exact_distribution():
+    assert (
+        abs(signed_rank_depth(200) - (scipy.stats.norm.ppf(0.025) * math.sqrt(200 * 201 * 401 / 24) + 10050))
+        < 5
+    )
+    assert signed_rank_depth(201) > signed_rank_depth(200)
+    low, high = signed_rank_interval(np.random.default_rng(0).normal(size=300))
+    assert -0.2 < low < high < 0.2
+
+
+def test_hodges_lehmann_by_hand():
+    assert walsh_averages([1, 2, 6]).tolist() == [1, 1.5, 2, 3.5, 4, 6]
+    assert hodges_lehmann([1, 2, 6]) == 2.75
+
+
+def test_hodges_lehmann_shrugs_off_an_outlier():
+    assert hodges_lehmann([1.0, 1.1, 0.9, 1.0, 1.05, 100.0]) < 1.2
+
+
+def test_the_interval_covers_at_its_rate():
+    rng = np.random.default_rng(11)
+    covered = 0
+    for _ in range(1000):
+        low, high = signed_rank_interval(rng.standard_t(3, size=10) * 0.02 + 0.05)
+        covered += low <= 0.05 <= high
+    assert 0.93 <= covered / 1000 <= 0.975
+
+
+def pairs(ratio, n, noise=0.004, seed=3):
+    rng = np.random.default_rng(seed)
+    drift = 10 * (1 + 0.04 * np.arange(n) / n)
+    base = drift * np.exp(rng.normal(0, noise, n))
+    return base.tolist(), (drift * ratio * np.exp(rng.normal(0, noise, n))).tolist()
+
+
+@pytest.mark.parametrize(
+    ("ratio", "noise", "verdict"),
+    [(0.5, 0.004, "FASTER"), (1.3, 0.004, "SLOWER"), (1.0, 0.002, "SAME"), (1.02, 0.01, "UNCLEAR")],
+)
+def test_verdicts(ratio, noise, verdict):
+    result = compare(*pairs(ratio, 10, noise), delta=0.02)
+    assert result.verdict == verdict
+    assert result.low <= result.ratio <= result.high
+    assert result.interval == "wilcoxon"
+    assert (result.blocks_needed > 0) == (verdict == "UNCLEAR")
+
+
+def test_pairing_by_block_removes_drift():
+    base = [10 * 1.3**i for i in range(8)]
+    result = compare(base, [0.9 * value for value in base], delta=0.02)
+    assert result.ratio == pytest.approx(0.9)
+    assert result.high - result.low < 1e-9
+
+
+@pytest.mark.parametrize("n", [1, 3, 5])
+def test_below_six_blocks_there_is_no_verdict_only_a_range(n):
+    base, fast = pairs(0.5, n)
+    result = compare(base, fast, delta=0.02)
+    ratios = [f / b for b, f in zip(base, fast, strict=True)]
+    assert (result.verdict, result.interval, result.confidence) == ("NO VERDICT", "range", None)
+    assert (result.low, result.high) == pytest.approx((min(ratios), max(ratios)))
+    assert result.blocks_needed == 6 - n
+
+
+def test_swapping_the_two_inverts_the_ratio():
+    base, other = pairs(0.8, 9)
+    there, back = compare(base, other, delta=0.02), compare(other, base, delta=0.02)
+    assert there.ratio == pytest.approx(1 / back.ratio)
+    assert there.low == pytest.approx(1 / back.high)
+    assert {there.verdict, back.verdict} == {"FASTER", "SLOWER"}
+
+
+def test_the_band_is_the_same_in_both_directions():
+    base = [1.0] * 8
+    assert compare(base, [1.0199] * 8, delta=0.02).verdict == "SAME"
+    assert compare(base, [1 / 1.0199] * 8, delta=0.02).verdict == "SAME"
+    assert compare(base, [1.0201] * 8, delta=0.02).verdict == "SLOWER"
+    assert compare(base, [1 / 1.0201] * 8, delta=0.02).verdict == "FASTER"
+
+
+def test_the_further_blocks_asked_for_do_settle_it():
+    rng = np.random.default_rng(5)
+    settled, asked = 0, 0
+    for _ in range(60):
+        other = np.exp(rng.normal(0.06, 0.05, 8))
+        result = compare([1.0] * 8, other, delta=0.02)
+        if result.verdict != "UNCLEAR" or result.blocks_needed > 100:
+            continue
+        asked += 1
+        more = np.concatenate([other, np.exp(rng.normal(0.06, 0.05, result.blocks_needed + 8))])
+        settled += compare([1.0] * len(more), more, delta=0.02).verdict != "UNCLEAR"
+    assert asked > 20
+    assert settled / asked > 0.5
+
+
+def test_a_difference_on_the_edge_of_the_band_asks_for_no_absurd_number():
+    other = np.exp(math.log(1.02) + np.array([-0.03, -0.02, -0.01, 0.01, 0.02, 0.03]))
+    assert compare([1.0] * 6, other, delta=0.02).blocks_needed == MAX_BLOCKS_NEEDED
+
+
+@pytest.mark.parametrize(
+    ("base", "other", "told"),
+    [
+        ([], [], "no block"),
+        ([1.0], [1.0, 2.0], "paired"),
+        ([1.0, 0.0], [1.0, 1.0], "positive"),
+        ([1.0, math.nan], [1.0, 1.0], "positive and finite"),
+        ([1.0], [math.inf], "positive and finite"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(base, other, told):
+    with pytest.raises(ValueError, match=told):
+        log_ratios(base, other)
+
+
+def test_a_band_must_be_positive():
+    with pytest.raises(ValueError, match="delta"):
+        compare([1.0] * 6, [1.0] * 6, delta=0)
+
+
+@pytest.mark.parametrize("n", range(6, 40))
+def test_the_median_interval_covers_as_scipys_binomial_says(n):
+    found = median_interval(list(range(1, n + 1)))
+    depth = int(found.low)
+    assert found.high == n + 1 - depth
+    assert found.confidence == pytest.approx(1 - 2 * scipy.stats.binom.cdf(depth - 1, n, 0.5))
+    assert found.confidence >= 0.95 > 1 - 2 * scipy.stats.binom.cdf(depth, n, 0.5)
+
+
+def test_few_values_give_a_range_by_name():
+    found = median_interval([4.0, 1.0, 2.0, 3.0, 5.0])
+    assert (found.median, found.low, found.high, found.kind, found.confidence) == (3, 1, 5, "range", None)
+
+
+@pytest.mark.parametrize("values", [[], [1.0, math.nan]])
+def test_a_median_needs_finite_values(values):
+    with pytest.raises(ValueError, match=r"at least one|finite"):
+        median_interval(values)
+
+
+def test_spread_measures():
+    assert iqr([1, 2, 3, 4, 5]) == 2
+    assert mean_sd([2.0, 4.0]) == (3.0, pytest.approx(math.sqrt(2)))
+    with pytest.raises(ValueError, match="at least one"):
+        mean_sd([])
