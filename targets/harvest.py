@@ -27,7 +27,8 @@ def unpack(content: bytes, sha256: str) -> dict[str, bytes]:
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             for member in archive:
-                files[_checked_name(member, files)] = _content(archive, member)
+                name = _checked_name(member, files)
+                files[name] = _content(archive, member)
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         raise ReplyError(f"harvest: not a readable tar: {error}") from error
     return files

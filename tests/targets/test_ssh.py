@@ -88,9 +88,12 @@ def test_a_slow_command_is_given_up_in_time_and_the_connection_stays(endpoint):
 
 
 def test_a_missing_program_is_an_interpreter_error(endpoint):
-    with Ssh(endpoint) as ssh, ssh.open(["/no/such/python", "-c", "pass"]) as duplex:
-        with pytest.raises(InterpreterError, match="/no/such/python"):
-            duplex.read_message(5)
+    with (
+        Ssh(endpoint) as ssh,
+        ssh.open(["/no/such/python", "-c", "pass"]) as duplex,
+        pytest.raises(InterpreterError, match="/no/such/python"),
+    ):
+        duplex.read_message(5)
 
 
 def test_noise_around_messages_is_skipped(endpoint):
@@ -110,9 +113,13 @@ def test_a_malformed_message_is_a_reply_error(loopback, line):
 
 
 def test_endless_noise_is_not_read_for_ever(loopback):
-    with Ssh(loopback.endpoint) as ssh, ssh.open(["yes"]) as duplex:
-        with within(10), pytest.raises(ReplyError, match="noise"):
-            duplex.read_message(30)
+    with (
+        Ssh(loopback.endpoint) as ssh,
+        ssh.open(["yes"]) as duplex,
+        within(10),
+        pytest.raises(ReplyError, match="noise"),
+    ):
+        duplex.read_message(30)
 
 
 # -- host keys ------------------------------------------------------------------------------------
@@ -324,7 +331,9 @@ def test_an_ssh_config_that_is_not_there_is_named():
 @pytest.mark.parametrize("where", ["inventory", "ssh config"])
 def test_a_jump_host_is_gone_through(sshd, tmp_path, where):
     direct = sshd.endpoint
-    target = "\nHost target\n    HostName 127.0.0.1\n    Port %d\n    UserKnownHostsFile %s\n    IdentityFile %s\n"
+    target = (
+        "\nHost target\n    HostName 127.0.0.1\n    Port %d\n    UserKnownHostsFile %s\n    IdentityFile %s\n"
+    )
     target = target % (direct.port, direct.known_hosts, direct.key_file)
     if where == "ssh config":
         target += "    ProxyJump bench\n"
