@@ -13,9 +13,6 @@ from targets.payload import Blob, deterministic_zip, make_payload, package_files
 from workloads import prepare
 from workloads.datasets import DataUnavailable
 
-#: Host-only parts of the packages that travel.
-_HOST_ONLY = ("datasets/*", "prepare.py", "pretrain.py")
-
 #: What is being made, and how much of it is done (0..1).
 Progress = Callable[[str, float], None]
 
@@ -48,7 +45,8 @@ def default_cache() -> Path:
 
 def travelling_workloads() -> dict[str, bytes]:
     """Name -> content of what travels besides the agent."""
-    return package_files(_package_root(workloads), "workloads", _HOST_ONLY)
+    exclude = [pattern for name in workloads.HOST_ONLY for pattern in (name, f"{name}/*")]
+    return package_files(_package_root(workloads), "workloads", exclude)
 
 
 def build_payload() -> Blob:

@@ -57,7 +57,7 @@ class ExitRecord(_Untrusted):
 class WorkloadResult(_Untrusted):
     """``out/result.json``: what the workload says of itself."""
 
-    outcome: Literal["ok", "diverged"] = "ok"
+    outcome: Literal["ok", "diverged", "failed"] = "ok"
     reason: str | None = None
     metric: str = Field(default="accuracy", max_length=64)
     before: float | None = None

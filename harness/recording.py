@@ -129,7 +129,9 @@ def _outcome(got: Harvested) -> tuple[Outcome, str | None]:
         fault = next((one for one in got.faults if one.startswith("exit.json")), None)
         return "lost", fault or "the board has no exit record of it: the agent or the board died while it ran"
     if exit_record.outcome != "ok":
-        return exit_record.outcome, exit_record.reason or f"return code {exit_record.returncode}"
+        # What the workload itself says is wrong is worth more than its return code.
+        told = got.result.reason if got.result is not None and got.result.outcome == "failed" else None
+        return exit_record.outcome, told or exit_record.reason or f"return code {exit_record.returncode}"
     fault = next((one for one in got.faults if one.startswith("out/")), None)
     if fault:
         return "failed", f"the workload wrote something unreadable: {fault}"

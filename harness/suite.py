@@ -5,7 +5,7 @@
     [suite]
     name = "mine"
     blocks = 3                  # every method once a block, in random order
-    epochs = 10
+    epochs = 10                 # default: the protocol's for each data set
     baseline = "ft-all"         # what the others are compared with; also the A/A control
 
     [[workload]]
@@ -34,7 +34,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from harness.errors import UsageError
 from harness.tomlfile import read_toml, validate
-from workloads import methods
+from workloads import methods, protocol
 from workloads.datasets import DATASETS
 from workloads.models import MODELS
 
@@ -66,7 +66,7 @@ class Header(_Strict):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     level: Level | None = None
     blocks: int = Field(default=3, ge=1, le=1000)
-    epochs: int = Field(default=10, ge=1)
+    epochs: int | None = Field(default=None, ge=1, description="default: the protocol's for each data set")
     baseline: str = "ft-all"
     aa: bool = Field(default=True, description="measure every task's baseline twice a block, as a control")
     instrumented: bool = Field(default=True, description="one repetition a cell with per-step phases")
@@ -98,11 +98,11 @@ class WorkloadEntry(_Strict):
     threads: int = Field(default=1, ge=1, le=1024)
     dtype: str = "float32"
     epochs: int | None = Field(default=None, ge=1)
-    batch: int = Field(default=20, ge=1)
-    lr: float = Field(default=0.02, gt=0)
-    rank: int = Field(default=4, ge=1)
-    scale: float = Field(default=1.0, gt=0)
-    warmup_steps: int = Field(default=3, ge=0)
+    batch: int = Field(default=protocol.BATCH, ge=1)
+    lr: float = Field(default=protocol.LEARNING_RATE, gt=0)
+    rank: int = Field(default=protocol.RANK, ge=1)
+    scale: float = Field(default=protocol.SCALE, gt=0)
+    warmup_steps: int = Field(default=protocol.WARMUP_STEPS, ge=0)
     deadline_s: float | None = Field(default=None, gt=0)
     needs: Needs = Field(default_factory=Needs)
     params: dict[str, Any] = Field(default_factory=dict, description="handed to your own method as it is")
@@ -333,7 +333,7 @@ def _load(path: Path) -> Suite:
 
 def _cells(entry: WorkloadEntry, header: Header) -> list[Cell]:
     params = {
-        "epochs": entry.epochs or header.epochs,
+        "epochs": entry.epochs or header.epochs or protocol.epochs(entry.dataset or "own", entry.model or "own"),
         "batch": entry.batch,
         "lr": entry.lr,
         "rank": entry.rank,

@@ -45,7 +45,7 @@ _MLP, _BOTH, _CNN = ("mlp",), ("mlp", "cnn"), ("cnn",)
 _LORA = "Hu et al., LoRA, ICLR 2022"
 _SKIP2 = "Matsutani et al., Skip2-LoRA, ASP-DAC 2025"
 _BITFIT = "Ben Zaken et al., BitFit, ACL 2022"
-_LORAE = "k x k extractor and 1x1 mapper beside each frozen convolution"
+_LORAE = "Wang et al., LoRAE, Scientific Reports 15:33109, 2025"
 
 # fmt: off
 METHODS = (
