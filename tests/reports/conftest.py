@@ -379,3 +379,22 @@ def make_record():
         return make_rep().model_copy(update=fields)
 
     return build
+
+
+@pytest.fixture
+def fake_board():
+    """Makes boards of the generator: id, kind, model and more."""
+    return FakeBoard
+
+
+@pytest.fixture
+def store_reps(tmp_path):
+    """Writes records into a run of their own and opens it."""
+
+    def write(reps: list[Repetition]) -> RunReader:
+        with RunWriter.create(tmp_path / "results", "lab1", reps[0].run_id, {}) as writer:
+            for i, rep in enumerate(reps):
+                writer.append(rep.model_copy(update={"rep_id": f"r{i}"}))
+        return RunReader(writer.path)
+
+    return write

@@ -1,0 +1,132 @@
+"""The report in a real browser: silent, offline, without sideways scrolling, in both themes and on paper."""
+
+import shutil
+
+import pytest
+
+from reports.html import render
+from reports.results import RunReader
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no chromium in PATH")
+    flags = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--no-first-run",
+        "--disable-sync",
+    ]
+    with api.sync_playwright() as playwright:
+        instance = playwright.chromium.launch(executable_path=chromium, args=flags)
+        yield instance
+        instance.close()
+
+
+@pytest.fixture(scope="module")
+def report(lab_run, tmp_path_factory):
+    path = tmp_path_factory.mktemp("html") / "report.html"
+    path.write_text(render(RunReader(lab_run)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def open_page(browser, report):
+    """Opens the report; afterwards nothing may have been said on the console or asked of the network."""
+    contexts, said, asked = [], [], []
+
+    def open_with(**options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(report.as_uri())
+        return page
+
+    yield open_with
+    for context in contexts:
+        context.close()
+    assert said == []
+    assert all(url == report.as_uri() or url.startswith("data:") for url in asked)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 768, 1024, 1400])
+def test_no_sideways_scrolling(open_page, width, scheme):
+    page = open_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_comparison_fits_a_desktop(open_page):
+    page = open_page(viewport={"width": 1400, "height": 900})
+    assert page.evaluate(
+        "(e => e.scrollWidth <= e.clientWidth)(document.querySelector('.compare').parentElement)"
+    )
+
+
+@pytest.mark.parametrize(("width", "shown", "hidden"), [(1400, "wide", "narrow"), (400, "narrow", "wide")])
+def test_each_width_has_its_drawing(open_page, width, shown, hidden):
+    page = open_page(viewport={"width": width, "height": 900})
+    assert page.locator(f"#speed-up .draw.{shown}").first.is_visible()
+    assert not page.locator(f"#speed-up .draw.{hidden}").first.is_visible()
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_text_in_figures_is_large_enough_to_read(open_page, width):
+    page = open_page(viewport={"width": width, "height": 900})
+    least = page.evaluate(
+        """() => Math.min(...[...document.querySelectorAll('.draw svg')].filter(s => s.getBoundingClientRect().width)
+           .map(s => s.getBoundingClientRect().width / s.viewBox.baseVal.width * 12.5))"""
+    )
+    assert least >= 11
+
+
+def test_the_theme_follows_the_system(open_page):
+    ask = "getComputedStyle(document.body).backgroundColor"
+    assert open_page(color_scheme="light").evaluate(ask) == "rgb(255, 255, 255)"
+    assert open_page(color_scheme="dark").evaluate(ask) == "rgb(16, 19, 22)"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast(open_page, scheme):
+    """WCAG AA: 4.5 to 1 for the page's ink, muted text, links and warnings."""
+    page = open_page(color_scheme=scheme)
+    ratios = page.evaluate(
+        """() => {
+          const lum = c => { const [r, g, b] = c.match(/[\\d.]+/g).slice(0, 3).map(v => {
+            v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+          const back = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
+            if (!c.startsWith('rgba(0, 0, 0, 0')) return c; } return 'rgb(255, 255, 255)'; };
+          return ['h1', '.lead', '.meta', 'nav a', '.not h2', '.not li', '.compare .second', '.chip', 'summary', 'footer']
+            .flatMap(s => [...document.querySelectorAll(s)].slice(0, 40).map(e => {
+              const a = lum(getComputedStyle(e).color), b = lum(back(e));
+              return [s + ' ' + e.textContent.slice(0, 20), (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]; })); }"""
+    )
+    assert [pair for pair in ratios if pair[1] < 4.5] == []
+
+
+def test_the_numbers_under_a_figure_unfold_without_script(open_page):
+    page = open_page()
+    table = page.locator("#speed-up details table").first
+    assert not table.is_visible()
+    page.locator("#speed-up details summary").first.click()
+    assert table.is_visible()
+
+
+def test_it_prints(open_page, tmp_path):
+    page = open_page(color_scheme="dark")
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not page.locator("nav").is_visible()
+    page.pdf(path=str(tmp_path / "report.pdf"))
+    assert (tmp_path / "report.pdf").stat().st_size > 20_000
