@@ -121,7 +121,8 @@ class Ssh:
         if self.alive:
             return
         self.close()
-        self._connection = make_connection(self.endpoint)
+        with translated(self.endpoint.host):
+            self._connection = make_connection(self.endpoint)
         where = f"{self._connection.host}:{self._connection.port}"
         try:
             with translated(where):
@@ -252,9 +253,8 @@ def _prepare(connection: Any, endpoint: Endpoint, key_file: str | None) -> Any:
     timeouts = endpoint.timeouts
     connection.connect_timeout = None
     keys = [str(Path(key_file).expanduser())] if key_file else connection.ssh_config.get("identityfile", [])
-    for key in keys if key_file else []:
-        if not Path(key).is_file():
-            raise AuthError(f"{endpoint.host}: key_file {key} does not exist")
+    if key_file:
+        _check_key(endpoint.host, keys[0])
     keys = [key for key in keys if Path(key).is_file()]
     connection.connect_kwargs = {
         "timeout": timeouts.connect_s,
@@ -269,9 +269,25 @@ def _prepare(connection: Any, endpoint: Endpoint, key_file: str | None) -> Any:
     policy = AcceptNew if endpoint.host_keys == "accept-new" else RefuseUnknown
     client = connection.client
     client.set_missing_host_key_policy(policy(known_hosts))
-    if known_hosts.is_file():
-        client.load_system_host_keys(str(known_hosts))
+    shared = [] if endpoint.known_hosts else [Path("/etc/ssh/ssh_known_hosts")]
+    for file in [known_hosts, *shared]:
+        if file.is_file():
+            client.load_system_host_keys(str(file))
     return connection
+
+
+def _check_key(host: str, key: str) -> None:
+    """Say what is wrong with a key file here: paramiko's word comes late and looks like a broken link."""
+    if not Path(key).is_file():
+        raise AuthError(f"{host}: key_file {key} does not exist")
+    try:
+        paramiko.PKey.from_path(key)
+    except TypeError as error:
+        raise AuthError(
+            f"{host}: key_file {key} is encrypted; add it to ssh-agent and leave key_file out"
+        ) from error
+    except (ValueError, OSError, paramiko.SSHException, paramiko.pkey.UnknownKeyType) as error:
+        raise AuthError(f"{host}: key_file {key} is not a private key: {error}") from error
 
 
 def _known_hosts(connection: Any, endpoint: Endpoint) -> Path:
@@ -361,6 +377,8 @@ def translated(where: str) -> Iterator[None]:
     except TimeoutError as error:
         raise UnreachableError(f"{where}: no TCP connection in time") from error
     except (paramiko.SSHException, EOFError, ConnectionError) as error:
+        if "No authentication methods" in str(error):
+            raise AuthError(f"{where}: no key to offer: set key_file, or start ssh-agent") from error
         raise LinkError(
             f"{where}: the connection could not be set up: {error or 'closed by the peer'}"
         ) from error

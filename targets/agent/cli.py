@@ -77,7 +77,9 @@ def _request(wanted: str) -> Any:
 def _start(place: Workdir, _options: Dict[str, str]) -> None:
     from targets.agent import jobs
 
-    _reply(jobs.start(place, _request("job")))
+    job = _request("job")
+    signal.alarm(SILENCE_S)  # bounds the wait for another agent's lock too
+    _reply(jobs.start(place, job))
 
 
 def _wait(place: Workdir, options: Dict[str, str]) -> None:

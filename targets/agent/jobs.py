@@ -41,6 +41,7 @@ def check(job: Any) -> Dict[str, Any]:
         _expect(isinstance(value, (int, float)) and value > 0, field, "a positive number of seconds")
     for field in ("owner", "blobs"):
         _expect(isinstance(job.get(field), dict), field, "an object")
+    _expect(isinstance(job["owner"].get("token"), str), "owner.token", "a string")
     for field in ("env", "unpack", "sampling", "gates"):
         _expect(isinstance(job.get(field, {}), dict), field, "an object")
     for name, value in job.get("env", {}).items():

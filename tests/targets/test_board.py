@@ -204,6 +204,14 @@ def test_an_unwritable_working_directory_is_a_workdir_error(make_board, tmp_path
         make_board(workdir=str(tmp_path / "file"))
 
 
+def test_a_board_without_room_is_a_workdir_error(board):
+    class Huge(Blob):
+        size_b = 1 << 60
+
+    with pytest.raises(WorkdirError, match=r"bytes free, \d+ needed"):
+        board.sync([Huge("c" * 64 + ".tbx", "c" * 64, data=b"")])
+
+
 @pytest.mark.every_server
 @pytest.mark.parametrize(
     ("python", "said"), [("/no/such/python3", "no/such"), ("/bin/false", "does not run")]

@@ -178,6 +178,37 @@ def test_a_key_file_that_is_not_there_is_named(endpoint):
         Ssh(dataclasses.replace(endpoint, key_file="/no/such/key")).connect()
 
 
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_a_key_file_that_cannot_be_used_is_named(loopback, tmp_path, encrypted):
+    import asyncssh
+
+    path = tmp_path / "id"
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    path.write_bytes(key.export_private_key(passphrase="secret") if encrypted else b"no key at all")
+    with pytest.raises(AuthError, match="is encrypted" if encrypted else "not a private key"):
+        Ssh(dataclasses.replace(loopback.endpoint, key_file=str(path))).connect()
+
+
+def test_without_any_key_the_error_says_what_to_do(loopback, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    with pytest.raises(AuthError, match="no key to offer"):
+        Ssh(dataclasses.replace(loopback.endpoint, key_file=None)).connect()
+
+
+def test_a_hung_ssh_agent_is_left_out_in_time(tmp_path, monkeypatch):
+    from targets.ssh import _agent_answers
+
+    path = str(tmp_path / "agent")
+    monkeypatch.setenv("SSH_AUTH_SOCK", path)
+    assert not _agent_answers()
+    with socket.socket(socket.AF_UNIX) as hung:
+        hung.bind(path)
+        hung.listen()
+        with within(2):
+            assert not _agent_answers(timeout_s=0.2)
+
+
 # -- links that fail ------------------------------------------------------------------------------
 
 

@@ -1,0 +1,170 @@
+"""What the agent says of a board and of an ending, on simulated trees and counters."""
+
+from __future__ import annotations
+
+import json
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+
+from targets.agent import ending, harvest, probe
+from targets.agent.protocol import EXIT_SCHEMA
+from targets.agent.sampler import Sampler
+from targets.agent.sensors.base import Channel, Sensor
+from targets.agent.workdir import AgentError, Workdir
+
+
+def tree(root: Path, files: dict[str, str]) -> str:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return str(root)
+
+
+PI = {
+    "proc/device-tree/model": "Raspberry Pi 3 Model B Rev 1.2\0",
+    "proc/device-tree/compatible": "raspberrypi,3-model-b\0brcm,bcm2837\0",
+    "proc/cpuinfo": "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd03\n",
+    "etc/os-release": 'NAME="Debian"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n',
+}
+ORIN = {
+    "proc/device-tree/model": "NVIDIA Jetson Orin Nano Developer Kit\0",
+    "etc/nv_tegra_release": "# R36 (release), REVISION: 4.3, GCID: 38968081\nmore\n",
+}
+
+
+def test_a_raspberry_pi_is_known_by_its_device_tree(tmp_path):
+    found = probe.fingerprint(tree(tmp_path, PI), {"MemTotal": 936104})
+    assert found["hardware"]["model"] == "Raspberry Pi 3 Model B Rev 1.2"
+    assert found["hardware"]["compatible"] == "raspberrypi,3-model-b brcm,bcm2837"
+    assert found["hardware"]["cpu"] == "implementer 0x41 part 0xd03"
+    assert found["hardware"]["ram_b"] == 936104 * 1024
+    assert found["os"]["pretty_name"] == "Debian GNU/Linux 12 (bookworm)"
+    assert found["firmware"]["l4t"] is None
+
+
+def test_a_jetson_tells_its_release(tmp_path):
+    found = probe.fingerprint(tree(tmp_path, ORIN), {})
+    assert found["firmware"]["l4t"].startswith("R36 (release), REVISION: 4.3")
+    assert found["hardware"]["ram_b"] is None
+
+
+def test_the_power_mode_is_told_by_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert probe.power_mode() is None
+    script = tmp_path / "nvpmodel"
+    script.write_text("#!/bin/sh\necho 'NV Power Mode: MAXN_SUPER'\necho 2\n")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    assert probe.power_mode() == "MAXN_SUPER"
+
+
+def test_an_interpreter_that_hangs_is_given_up(tmp_path):
+    script = tmp_path / "python3"
+    script.write_text("#!/bin/sh\nexec sleep 30\n")
+    script.chmod(0o755)
+    answer = probe.interpreter([str(script)], timeout_s=0.2)
+    assert (answer["ok"], answer["reason"]) == (False, "no answer within 0.2 s")
+
+
+def test_an_interpreter_that_prints_other_json_is_not_taken_for_an_answer(tmp_path):
+    script = tmp_path / "python3"
+    script.write_text("#!/bin/sh\necho '[1]'\necho '{\"hello\": 1}'\n")
+    script.chmod(0o755)
+    assert probe.interpreter([str(script)])["ok"] is False
+
+
+# -- endings --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def counters(monkeypatch):
+    now = {"pswpin": 0, "pswpout": 0, "oom_kill": 0, "throttled": None}
+    monkeypatch.setattr(ending, "_counters", lambda: dict(now))
+    return now
+
+
+def record(tmp_path: Path) -> ending.Record:
+    (tmp_path / "log.txt").write_text("")
+    made = ending.Record({"rep_id": "rep-1", "run_id": "run-1"}, str(tmp_path))
+    made.started()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("returncode", "oom_kills", "outcome", "said"),
+    [
+        (0, 0, "ok", None),
+        (-signal.SIGKILL, 1, "oom", "out of memory"),
+        (-signal.SIGKILL, 0, "killed", "SIGKILL"),
+        (-signal.SIGKILL, None, "killed", "SIGKILL"),  # a kernel that does not count
+        (-signal.SIGILL, 0, "killed", "does not run on this CPU"),
+        (-63, 0, "killed", "63"),
+        (2, 0, "failed", "exit status 2"),
+    ],
+)
+def test_an_outcome_follows_from_status_and_counters(
+    tmp_path, counters, returncode, oom_kills, outcome, said
+):
+    if oom_kills is None:
+        counters["oom_kill"] = None
+    ended = record(tmp_path)
+    counters["oom_kill"] = oom_kills
+    ended.ended(returncode, deadline_hit=False, stop_reason=None)
+    found = ended.finish()
+    assert (found["schema"], found["outcome"]) == (EXIT_SCHEMA, outcome)
+    assert (found["reason"] is None) if said is None else (said in found["reason"])
+    assert (found["returncode"] is None) == (returncode < 0)
+    json.dumps(found, allow_nan=False)
+
+
+def test_stopping_explains_the_end_better_than_its_signal(tmp_path, counters):
+    for deadline_hit, outcome in ((True, "deadline"), (False, "killed")):
+        ended = record(tmp_path)
+        ended.ended(-signal.SIGTERM, deadline_hit, "because")
+        assert (ended.outcome, ended.reason) == (outcome, "because")
+
+
+def test_swapping_and_throttling_are_warned_of(tmp_path, counters):
+    ended = record(tmp_path)
+    counters.update(pswpout=7)
+    ended.ended(0, deadline_hit=False, stop_reason=None)
+    readings = [0.0, 5.0, 0.0]
+    channel = Channel("throttled", "board", "throttle", "bits", None, "test", None)
+    sampler = Sampler(str(tmp_path / "samples.jsonl"), [Sensor([channel], lambda: [readings.pop(0)])], 0.1)
+    for _ in range(3):
+        sampler.sample()
+    sampler.close()
+    ended.sampled(sampler, None)
+    found = ended.finish()
+    codes = [warning["code"] for warning in found["warnings"]]
+    assert codes == ["throttled", "throttled", "swapped"]
+    assert found["peak_rss_b"] is None
+    assert "VmHWM" in found["missing"]["peak_rss_b"]
+    assert set(found["files"]) == {"log.txt", "samples.jsonl"}
+
+
+# -- packing --------------------------------------------------------------------------------------
+
+
+def test_the_whole_of_a_harvest_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(harvest, "MAX_FILES", 3)
+    tree(tmp_path, {f"out/f{i}": "x" for i in range(5)})
+    files, left_out = harvest.listed(str(tmp_path))
+    assert [name for name, _ in files] == ["out/f0", "out/f1", "out/f2"]
+    assert [each["name"] for each in left_out] == ["out/f3", "out/f4"]
+    monkeypatch.setattr(harvest, "MAX_HARVEST_B", (1 << 20) + 2 * 2100)
+    files, left_out = harvest.listed(str(tmp_path))
+    assert [name for name, _ in files] == ["out/f0", "out/f1"]
+    assert "together" in left_out[0]["reason"]
+
+
+def test_a_job_that_is_not_there_cannot_be_packed(tmp_path):
+    with pytest.raises(AgentError, match="no job rep-9"), harvest.packed(str(tmp_path / "rep-9")):
+        pass
+
+
+def test_known_jobs_of_an_empty_board_are_none(tmp_path):
+    assert probe.known_jobs(Workdir(str(tmp_path)), None) == []
