@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reports.stats import MIN_BLOCKS
-from reports.units import clean, percent, seconds, signed_percent
+from reports.units import clean, percent, seconds, signed_percent, significant
 
 #: Below this many seeds a difference in accuracy is told but not claimed.
 MIN_SEEDS = 5
@@ -65,6 +65,18 @@ def _aa(summary: Mapping[str, Any]) -> Iterator[Caution]:
                 f"the same method under two names differs by {signed_percent(one['ratio'] - 1)}. "
                 "Believe no difference of that size on this board.",
             )
+        elif "factor" in one and one["result"] != "passed" and one["n"] > 1:
+            yield _aa_words(one)
+
+
+def _aa_words(one: Mapping[str, Any]) -> Caution:
+    """How far the same method differed from itself where that was not judged the same."""
+    return _caution(
+        "aa-open",
+        f"On {clean(one['board_id'], 60)} ({clean(one['task'], 60)}) the same method under two names came out "
+        f"{significant(one['low'])} to {significant(one['high'])} times as fast as itself: "
+        "a difference inside that range may be noise.",
+    )
 
 
 def _correctness(summary: Mapping[str, Any]) -> Iterator[Caution]:
@@ -115,10 +127,13 @@ def _blocks(summary: Mapping[str, Any]) -> Iterator[Caution]:
     few = [row["speed_up"]["n"] for row in summary["rows"] if _too_few(row)]
     if few:
         least = min(few)
+        seen = "the intervals shown are the range seen, not a claim about the next run"
+        if least == 1:
+            seen = "one block shows no spread at all"
         yield _caution(
             "few-blocks",
             f"{least} block{'s' if least != 1 else ''}: too few for a verdict. A 95% interval needs at "
-            f"least {MIN_BLOCKS}; the intervals shown are the range seen, not a claim about the next run.",
+            f"least {MIN_BLOCKS}; {seen}.",
         )
 
 
@@ -217,9 +232,8 @@ def _skipped(summary: Mapping[str, Any]) -> Iterator[Caution]:
     if skipped:
         told = [f"{one.get('label') or 'all methods'} on {one.get('board_id')}" for one in skipped]
         yield _caution("skipped", f"Not measured: {_names(told)} (reasons stand under Environment).")
-    slowest = [rep["host_s"] for rep in summary["repetitions"] if rep["host_s"]]
-    windows = [rep["wall_s"] for rep in summary["repetitions"] if rep["wall_s"]]
-    if slowest and windows and min(windows) < 0.05:
+    windows = [rep["wall_s"] for rep in summary["repetitions"] if rep["wall_s"] and rep["role"] == "timed"]
+    if windows and min(windows) < 0.05:
         yield _caution(
             "short-window",
             f"The shortest window lasts {seconds(min(windows))}: clock reads and scheduling weigh on it.",

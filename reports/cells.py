@@ -11,24 +11,10 @@ import pandas as pd
 
 from reports.frames import CELL, CONDITIONS, frame, pairs, usable
 from reports.layout import count
+from reports.phases import UNEXPLAINED, phase_order
 from reports.records import Repetition
 from reports.stats import Comparison, compare, iqr, mean_sd, median_interval
 
-#: Phases that only say "inside the window": time under these names is not explained by any phase.
-UNEXPLAINED = ("finetune", "window", "other")
-#: Order in which phases are told.
-PHASES = (
-    "load",
-    "warm-up",
-    "warmup",
-    "gather",
-    "cache_fill",
-    "forward",
-    "backward",
-    "update",
-    "evaluate",
-    "save",
-)
 _EVALUATE = "evaluate"
 _WORST_FIRST = ("invalid", "degraded", "valid")
 
@@ -275,11 +261,6 @@ def _phases(cell: Cell) -> dict[str, Any] | None:
         "unaccounted_s": max(0.0, wall_s - sum(explained.values())) / steps,
         "evaluate_s": evaluate_s / len(reps),
     }
-
-
-def phase_order(names: Iterable[str]) -> list[str]:
-    """Known phases in the order of a step, then the others by name."""
-    return sorted(names, key=lambda name: (PHASES.index(name) if name in PHASES else len(PHASES), name))
 
 
 def _overhead(cell: Cell) -> float | None:

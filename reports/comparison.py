@@ -136,6 +136,8 @@ def _speed_up(row: Mapping[str, Any]) -> CellText:
         return CellText("–", "not compared", missing=True)
     kind = "range" if speed["interval"] == "range" else "95%"
     second = f"{kind} {significant(speed['low'])} – {significant(speed['high'])}"
+    if speed["n"] == 1:
+        second = "one block"
     unequal = row.get("unequal_params")
     if unequal:
         return CellText(factor(speed["factor"]), second, f"unequal {', '.join(unequal)}")

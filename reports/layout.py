@@ -135,7 +135,8 @@ def other_files(path: Path) -> list[str]:
 
 
 def json_bytes(value: Mapping[str, Any]) -> bytes:
-    return (json.dumps(value, sort_keys=True, allow_nan=False, indent=1) + "\n").encode()
+    """Indented JSON; keys keep their order, which in a plan is the order of its tasks."""
+    return (json.dumps(value, allow_nan=False, indent=1) + "\n").encode()
 
 
 def plan_sha256(plan: Mapping[str, Any]) -> str:

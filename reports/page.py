@@ -188,7 +188,7 @@ def _headline(rows: Rows) -> dict[str, str] | None:
         "factor": factor(speed["factor"]),
         "label": clean(best["label"], 40),
         "baseline": clean(str(best["baseline"]), 40),
-        "board": clean(best["board_id"], 40),
+        "where": f"{clean(best['board_id'], 40)}, {clean(best['task'], 40)}",
         "verdict": speed["verdict"].lower(),
     }
 

@@ -150,15 +150,24 @@ def _in_plan_order(groups: list[Cell], reader: RunReader) -> list[Cell]:
     tasks = reader.plan.get("tasks")
     tasks = tasks if isinstance(tasks, dict) else {}
 
-    def key(cell: Cell) -> tuple[int, int, str, int]:
-        first = cell.first
-        task = tasks.get(first.task)
+    def place(cell: Cell) -> int:
+        task = tasks.get(cell.first.task)
         labels = task.get("labels") if isinstance(task, dict) else None
+        return _place(labels if isinstance(labels, list) else [], cell.first.label)
+
+    # Cells of equal conditions stand together, those of the plan's first label first.
+    first_place: dict[tuple[Any, ...], int] = {}
+    for cell in groups:
+        first_place[cell.conditions()] = min(place(cell), first_place.get(cell.conditions(), len(groups)))
+
+    def key(cell: Cell) -> tuple[int, int, int, str, int]:
+        first = cell.first
         return (
             _place(boards, first.board_id),
             _place(list(tasks), first.task),
-            f"{first.engine} {first.device} {first.threads} {first.dtype} {first.power_mode or ''}",
-            _place(labels if isinstance(labels, list) else [], first.label),
+            first_place[cell.conditions()],
+            str(cell.conditions()),
+            place(cell),
         )
 
     return sorted(groups, key=key)

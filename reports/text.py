@@ -26,7 +26,9 @@ def table(summary: Mapping[str, Any]) -> str:
     for key, rows in grouped(summary["rows"]).items():
         names = [*(clean(part, 60) for part in key), f"baseline {clean(str(rows[0]['baseline']), 40)}"]
         parts.append("  ·  ".join(names) + "\n" + _grid(HEADINGS, [_cells(row) for row in rows]))
-    if any(_is_range(row["wall_s"]) or _is_range(row["speed_up"]) for row in summary["rows"]):
+    if any(
+        _is_range(row[key]) and row[key]["n"] > 1 for row in summary["rows"] for key in ("wall_s", "speed_up")
+    ):
         parts.append("* range seen: too few values for a 95% interval")
     notes = _notes(summary["rows"])
     if notes:
@@ -88,7 +90,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         clean(row["label"], 32) + mark,
         str(row["n"]),
         seconds(wall["median"]) if wall else "-",
-        f"{seconds(wall['low'])} – {seconds(wall['high'])}{_star(wall)}" if wall else "-",
+        _interval(wall) if wall else "-",
         _factor(speed) if speed else "baseline" if row["is_baseline"] else "-",
         speed["verdict"] if speed else "",
         size(row["peak_rss_b"]["median"]) if row["peak_rss_b"] else "-",
@@ -108,7 +110,15 @@ def _star(interval: Mapping[str, Any]) -> str:
     return "*" if _is_range(interval) else ""
 
 
+def _interval(wall: Mapping[str, Any]) -> str:
+    if wall["n"] == 1:
+        return "one value"
+    return f"{seconds(wall['low'])} – {seconds(wall['high'])}{_star(wall)}"
+
+
 def _factor(speed: Mapping[str, Any]) -> str:
+    if speed["n"] == 1:
+        return f"{factor(speed['factor'])} one block"
     interval = f"[{significant(speed['low'])}, {significant(speed['high'])}]{_star(speed)}"
     return f"{factor(speed['factor'])} {interval}"
 

@@ -8,6 +8,7 @@ from typing import Any
 from reports.figures.legend import methods, methods_height
 from reports.figures.model import HALF, NARROW, WIDE, DataTable, Figure, Look, Styles, figure
 from reports.figures.svg import Canvas, Scale, plain, ticks
+from reports.figures.traces import decimate
 from reports.units import percent, seconds
 
 _PLOT = 270
@@ -58,7 +59,7 @@ def _draw(width: int, rows: Sequence[Mapping[str, Any]], styles: Styles) -> Canv
     for row in rows:
         look = styles.of(row["label"])
         points = [(across(t), up(value)) for _, t, value in row["curve"] if low <= value <= high]
-        canvas.polyline(points, f"curve {look.css}", look.dash)
+        canvas.polyline(decimate(points), f"curve {look.css}", look.dash)
     for row in rows:
         _point(canvas, row, styles.of(row["label"]), across, up)
     return canvas

@@ -8,6 +8,7 @@ from typing import Any
 from reports.figures.legend import swatches, swatches_height
 from reports.figures.model import NARROW, DataTable, Figure, figure
 from reports.figures.svg import Canvas, Scale, plain, ticks
+from reports.phases import phase_order
 from reports.units import percent, seconds
 
 #: phase -> colour class; a phase of one's own takes the next free one.
@@ -41,8 +42,7 @@ def phase_class(phase: str, known: Sequence[str]) -> str:
 def phases_figure(ident: str, rows: Sequence[Mapping[str, Any]], *, heading: str) -> Figure:
     """One bar a method: mean seconds of one step by phase."""
     known = [row for row in rows if row["phases"]]
-    names = list(dict.fromkeys(name for row in known for name in row["phases"]["by_phase_s"]))
-    names.append(UNACCOUNTED)
+    names = [*phase_order({name for row in known for name in row["phases"]["by_phase_s"]}), UNACCOUNTED]
     table = DataTable(
         caption="Time of one training step by phase (instrumented repetition, evaluation excluded)",
         columns=("method", "step", *names, "marks cost", "steps"),

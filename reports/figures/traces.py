@@ -23,7 +23,7 @@ _LEFT, _RIGHT = 52, 12
 _BANDS = 14
 
 #: unit -> (factor, shown unit)
-_UNITS = {"Hz": (1e-6, "MHz"), "B": (1 / (1 << 20), "MiB"), "C": (1.0, "°C")}
+_UNITS = {"1": (1.0, ""), "Hz": (1e-6, "MHz"), "B": (1 / (1 << 20), "MiB"), "C": (1.0, "°C")}
 
 Point = tuple[float, float]
 
@@ -133,7 +133,9 @@ def _chart(
     known = [value * factor for point in points if point is not None for value in (point[1],)]
     low, high = min(known), max(known)
     if high - low < max(abs(high) * 0.02, 1e-9):
+        positive = low >= 0
         low, high = low - max(abs(low) * 0.05, 0.5), high + max(abs(high) * 0.05, 0.5)
+        low = max(0.0, low) if positive else low
     up = Scale(low, high, top + 16 + _CHART, top + 20)
     name = channel.id if not channel.scope else f"{channel.id} ({channel.scope})"
     canvas.text(
@@ -155,7 +157,7 @@ def _runs(points: Sequence[Point | None]) -> list[list[Point]]:
 
 
 def _label(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 100 else significant(value)
+    return (f"{value:.0f}" if abs(value) >= 100 else significant(value)).replace("-", "−")
 
 
 def _table_row(channel: Channel, values: Sequence[float | None]) -> list[str]:

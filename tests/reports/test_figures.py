@@ -130,6 +130,16 @@ def test_samples_that_were_not_read_are_gaps():
     assert drawn.table.rows[0][3:5] == ["19", "1"]
 
 
+def test_a_flat_channel_of_zeros_has_no_negative_axis():
+    rows = [[i * 10**7, 0] for i in range(5)]
+    drawn = trace_figure(
+        "t", trace_of(rows, channels=[{"id": "swap", "unit": "1"}]), title="flat", heading=""
+    )
+    words = [element.text for element in parse(drawn.drawings[0][1]).iter(SVG + "text")]
+    assert "swap" in words
+    assert not any(word.startswith(("-", "−")) for word in words)
+
+
 def test_a_trace_without_samples_has_no_figure():
     assert trace_figure("t", trace_of([]), title="none", heading="") is None
     assert trace_figure("t", trace_of([[0, None], [1, None]]), title="none", heading="") is None

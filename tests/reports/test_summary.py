@@ -53,6 +53,18 @@ def test_counts_put_every_repetition_in_one_class(lab):
     assert sum(counts["timed"].values()) == 100
 
 
+def test_conditions_of_the_plans_first_label_stand_first(store, make_record):
+    reps = [make_record(label="mine", own=True, engine="own"), make_record(label="other"), make_record()]
+    plan = {"tasks": {"digits/mlp": {"baseline": "ft-all", "labels": ["ft-all", "mine", "other"]}}}
+    assert [r["label"] for r in store(reps, plan)["rows"]] == ["ft-all", "other", "mine"]
+
+
+def test_tasks_keep_the_order_of_the_plan(store, make_record):
+    tasks = {"z/mlp": {"labels": []}, "a/cnn": {"labels": []}}
+    reps = [make_record(task="a/cnn"), make_record(task="z/mlp")]
+    assert [r["task"] for r in store(reps, {"tasks": tasks})["rows"]] == ["z/mlp", "a/cnn"]
+
+
 def test_rows_stand_in_plan_order_one_a_board_and_label(lab):
     keys = [(r["board_id"], r["label"]) for r in summarise(lab)["rows"]]
     labels = ["ft-all", "ft-all A/A", "lora-all", "lora-last", "skip2-lora"]
@@ -105,6 +117,12 @@ def test_a_failed_aa_control_comes_first_among_the_cautions(store, make_record):
     summary = store(reps)
     assert summary["aa"][0]["result"] == "failed"
     assert "differs by +" in message(summary, "aa-failed")
+
+
+def test_an_open_aa_control_shows_how_far_a_method_differs_from_itself(demo):
+    one = summarise(demo)["aa"][0]
+    assert one["result"] == "no verdict"
+    assert "may be noise" in message(summarise(demo), "aa-open")
 
 
 def test_an_aa_control_without_its_twin_has_no_verdict(store, make_record):
@@ -300,7 +318,12 @@ def test_skips_are_kept_with_their_reasons(lab, store, make_record):
     assert store([make_record()], {"skipped": [skip]})["skipped"][0]["label"] == "lorae"
 
 
-def test_short_windows_are_told(store, make_record):
+def test_short_windows_of_other_roles_are_not_told(store, make_record):
+    marks = make_record(role="instrumented", wall_s=0.01)
+    assert "short-window" not in codes(store([make_record(wall_s=1.0), marks]))
+
+
+def test_timed_windows_that_are_short_are_told(store, make_record):
     assert "short-window" in codes(store([make_record(wall_s=0.01)]))
 
 

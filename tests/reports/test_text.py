@@ -55,6 +55,15 @@ def test_rows_without_numbers_print_dashes(campaign, tmp_path):
     assert "no verdict (no block in which both" in told
 
 
+def test_one_value_is_called_one_value(campaign, tmp_path):
+    campaign.blocks = 1
+    told = table(summarise(RunReader(campaign.write(tmp_path))))
+    assert "one value" in told
+    assert "one block" in told
+    assert "* range seen" not in told
+    assert "one block shows no spread" in told
+
+
 def test_control_and_direction_characters_become_visible():
     assert clean("a\x00b\u202ec\nd") == "a\ufffdb\ufffdc d"
     assert clean_block("a\x1b[2Jb\n\x07") == "ab\n\ufffd"
