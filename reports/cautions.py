@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reports.stats import MIN_BLOCKS
-from reports.units import clean, percent, seconds, signed_percent, significant
+from reports.units import clean, percent, seconds, signed_percent
 
 #: Below this many seeds a difference in accuracy is told but not claimed.
 MIN_SEEDS = 5
@@ -71,11 +71,11 @@ def _aa(summary: Mapping[str, Any]) -> Iterator[Caution]:
 
 def _aa_words(one: Mapping[str, Any]) -> Caution:
     """How far the same method differed from itself where that was not judged the same."""
+    most = max(abs(one["low"] - 1), abs(one["high"] - 1))
     return _caution(
         "aa-open",
-        f"On {clean(one['board_id'], 60)} ({clean(one['task'], 60)}) the same method under two names came out "
-        f"{significant(one['low'])} to {significant(one['high'])} times as fast as itself: "
-        "a difference inside that range may be noise.",
+        f"On {clean(one['board_id'], 60)} ({clean(one['task'], 60)}) the same method under two names differed "
+        f"from itself by up to {percent(most)}: a difference of that size may be noise.",
     )
 
 
