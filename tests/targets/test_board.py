@@ -370,7 +370,7 @@ def test_start_is_idempotent(board, make_job):
 
 def test_wait_tells_what_it_finds(board, make_job):
     assert board.wait("never-seen", 1) == "unknown"
-    board.start(make_job(program="import time; time.sleep(0.8)"))
+    board.start(make_job(program="import time; time.sleep(0.5)"))
     assert board.wait("rep-1", 0.1) == "running"
     begin = time.monotonic()
     assert board.wait("rep-1", 10) == "done"

@@ -184,7 +184,7 @@ def test_a_key_file_that_cannot_be_used_is_named(loopback, tmp_path, encrypted):
 
     path = tmp_path / "id"
     key = asyncssh.generate_private_key("ssh-ed25519")
-    path.write_bytes(key.export_private_key(passphrase="secret") if encrypted else b"no key at all")
+    path.write_bytes(key.export_private_key(passphrase="secret", rounds=1) if encrypted else b"no key at all")
     with pytest.raises(AuthError, match="is encrypted" if encrypted else "not a private key"):
         Ssh(dataclasses.replace(loopback.endpoint, key_file=str(path))).connect()
 
@@ -227,9 +227,9 @@ def test_an_unknown_name_is_unreachable(monkeypatch):
 
 def test_a_listener_that_never_answers_is_a_link_error_in_time():
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        quick = Timeouts(connect_s=1.0, banner_s=1.0)
+        quick = Timeouts(connect_s=1.0, banner_s=0.4)
         endpoint = Endpoint("127.0.0.1", port=silent.getsockname()[1], ssh_config="", timeouts=quick)
-        with within(3), pytest.raises(LinkError):
+        with within(2), pytest.raises(LinkError):
             Ssh(endpoint).connect()
 
 
