@@ -175,14 +175,19 @@ def _conditions(summary: Mapping[str, Any]) -> Iterator[Caution]:
             "boards",
             "Boards are never pooled: every number is of one board, and speed-ups are within a board.",
         )
-    keys = {
-        (row["engine"], row["device"], row["threads"], row["dtype"], row["power_mode"])
-        for row in summary["rows"]
-    }
+    keys = {(row["device"], row["threads"], row["dtype"], row["power_mode"]) for row in summary["rows"]}
     if len(keys) > 1:
         yield _caution(
-            "conditions", "Rows that differ in engine, device, threads, dtype or power mode are not compared."
+            "conditions", "Rows that differ in device, threads, dtype or power mode are not compared."
         )
+    for task in dict.fromkeys(row["task"] for row in summary["rows"]):
+        engines = list(dict.fromkeys(row["engine"] for row in summary["rows"] if row["task"] == task))
+        if len(engines) > 1:
+            yield _caution(
+                "engines",
+                f"{clean(task, 60)} holds rows of different engines ({_names(engines)}): "
+                "a difference between them is the method's and the engine's together.",
+            )
 
 
 def _energy(summary: Mapping[str, Any]) -> Iterator[Caution]:

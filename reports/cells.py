@@ -77,7 +77,7 @@ def cells(repetitions: Sequence[Repetition]) -> list[Cell]:
 def paired(baseline: Cell, candidate: Cell, *, delta: float) -> tuple[Comparison | None, str | None]:
     """Compare the window's seconds of two cells; or None and why not."""
     if baseline.conditions() != candidate.conditions():
-        return None, "engine, device, threads, dtype or power mode differ: never compared"
+        return None, "device, threads, dtype or power mode differ: never compared"
     values = pairs(baseline.kept, candidate.kept)
     if values.empty:
         return None, f"no block in which both this and {baseline.first.label} were measured"

@@ -51,7 +51,10 @@ COLUMNS = (
     ("Energy", "of the fine-tuning window, with where and by what it was measured"),
     ("Accuracy", "on held-out target data, before and after; mean and standard deviation over seeds"),
     ("Update", "bytes to store or send after fine-tuning; parameters that train"),
-    ("Runs on", "engine, device, threads, number format: rows that differ here are never compared"),
+    (
+        "Runs on",
+        "engine, device, threads, number format: rows that differ in the last three are never compared",
+    ),
 )
 
 

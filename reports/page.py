@@ -19,7 +19,7 @@ from reports.figures.strip import strip_figure
 from reports.figures.traces import trace_figure
 from reports.layout import ResultsError
 from reports.reader import RunReader
-from reports.text import grouped
+from reports.text import engines, grouped
 from reports.units import clean, factor, percent, significant
 
 Rows = Sequence[Mapping[str, Any]]
@@ -101,7 +101,7 @@ def _groups(rows: Rows) -> list[Group]:
             ident=f"g{index}",
             board_id=board_id,
             task=task,
-            conditions=conditions,
+            conditions=f"{engines(members)} on {conditions}",
             baseline=members[0]["baseline"],
             rows=members,
             table=[comparison_row(row) for row in members],

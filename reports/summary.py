@@ -1,7 +1,7 @@
 """What a run says, as one plain dict: the source of the text table, of the HTML report and of ``--json``.
 
 Aggregates are computed here from the records, never stored as truth. Boards are never pooled; methods are
-compared only on one board with equal engine, device, threads, dtype and power mode.
+compared only on one board with equal device, threads, dtype and power mode.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _row(cell: Cell, groups: Sequence[Cell], name: str | None, delta: float) -> 
         twin = _find(groups, cell, name)
         if twin is None:
             row["speed_up_missing"] = (
-                f"{name} was not measured on this board with the same engine, device, threads and dtype"
+                f"{name} was not measured on this board with the same device, threads and dtype"
             )
         else:
             found, why = paired(twin, cell, delta=delta)

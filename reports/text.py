@@ -24,7 +24,13 @@ def table(summary: Mapping[str, Any]) -> str:
     """
     parts = [_banner(summary)]
     for key, rows in grouped(summary["rows"]).items():
-        names = [*(clean(part, 60) for part in key), f"baseline {clean(str(rows[0]['baseline']), 40)}"]
+        board, task, shared = (clean(part, 60) for part in key)
+        names = [
+            board,
+            task,
+            f"{engines(rows)} on {shared}",
+            f"baseline {clean(str(rows[0]['baseline']), 40)}",
+        ]
         parts.append("  ·  ".join(names) + "\n" + _grid(HEADINGS, [_cells(row) for row in rows]))
     if any(
         _is_range(row[key]) and row[key]["n"] > 1 for row in summary["rows"] for key in ("wall_s", "speed_up")
@@ -48,10 +54,15 @@ def grouped(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], lis
     return groups
 
 
+def engines(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The engines of a table's rows, in their order."""
+    return " and ".join(dict.fromkeys(clean(row["engine"], 40) for row in rows))
+
+
 def conditions(row: Mapping[str, Any]) -> str:
-    """Engine, device, threads, dtype and power mode of a row: what must be equal before two are compared."""
+    """Device, threads, dtype and power mode of a row: what must be equal before two are compared."""
     threads = f"{row['threads']} thread{'s' if row['threads'] != 1 else ''}"
-    parts = [row["engine"], row["device"], threads, row["dtype"], row["power_mode"] or ""]
+    parts = [row["device"], threads, row["dtype"], row["power_mode"] or ""]
     return " ".join(part for part in parts if part)
 
 

@@ -36,7 +36,7 @@ def test_pairs_join_by_block_whatever_the_order(make_record):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("board_id", "b"), ("task", "t"), ("engine", "native"), ("device", "cuda"), ("threads", 4), ("dtype", "f16"),
+    [("board_id", "b"), ("task", "t"), ("device", "cuda"), ("threads", 4), ("dtype", "f16"),
      ("power_mode", "15W")],
 )  # fmt: skip
 def test_values_under_different_conditions_are_never_paired(make_record, field, value):

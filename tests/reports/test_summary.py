@@ -54,7 +54,7 @@ def test_counts_put_every_repetition_in_one_class(lab):
 
 
 def test_conditions_of_the_plans_first_label_stand_first(store, make_record):
-    reps = [make_record(label="mine", own=True, engine="own"), make_record(label="other"), make_record()]
+    reps = [make_record(label="mine", own=True, threads=4), make_record(label="other"), make_record()]
     plan = {"tasks": {"digits/mlp": {"baseline": "ft-all", "labels": ["ft-all", "mine", "other"]}}}
     assert [r["label"] for r in store(reps, plan)["rows"]] == ["ft-all", "other", "mine"]
 
@@ -131,16 +131,14 @@ def test_an_aa_control_without_its_twin_has_no_verdict(store, make_record):
     assert summary["aa"][0]["missing"] == "its twin was not measured"
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("threads", 4), ("device", "cuda"), ("dtype", "float16"), ("engine", "native")]
-)
+@pytest.mark.parametrize(("name", "value"), [("threads", 4), ("device", "cuda"), ("dtype", "float16")])
 def test_rows_under_different_conditions_are_never_compared(store, make_record, name, value):
     reps = blocks(make_record, 6) + blocks(make_record, 6, label="fast", wall_s=1.0, **{name: value})
     summary = store(reps)
     found = row(summary, "fast")
     assert found[name] == value
     assert found["speed_up"] is None
-    assert "same engine, device, threads and dtype" in found["speed_up_missing"]
+    assert "same device, threads and dtype" in found["speed_up_missing"]
     assert "conditions" in codes(summary)
 
 

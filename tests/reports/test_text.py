@@ -16,7 +16,7 @@ def told(demo):
 def test_it_names_every_method_with_its_conditions(told):
     for label in ("ft-all", "ft-all A/A", "lora-all", "lora-last", "skip2-lora"):
         assert f"\n{label} " in told
-    assert "host  ·  digits/mlp  ·  torch cpu 1 thread float32  ·  baseline ft-all" in told
+    assert "host  ·  digits/mlp  ·  torch on cpu 1 thread float32  ·  baseline ft-all" in told
 
 
 def test_it_says_what_was_not_measured_and_what_not_to_conclude(told):
