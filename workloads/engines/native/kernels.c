@@ -1,0 +1,588 @@
+/* The native engine: fine-tuning of an MLP with frozen BatchNorm, by SGD on softmax cross-entropy, float32.
+ *
+ * Which weights and biases train, where adapters start and end and what is cached comes as data (a plan of
+ * workloads/methods.py); no method's name is known here. One session holds everything; whole epochs run in
+ * one call. C11, no library but malloc and clock_gettime.
+ */
+#define _POSIX_C_SOURCE 200809L
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "model.h"
+#include "simd.h"
+#include "tiles.h"
+
+#define TB_API __attribute__((visibility("default")))
+
+/* memory ------------------------------------------------------------------------------------------------- */
+
+static int padded(int n) { return (n + VL - 1) / VL * VL; }
+
+/* Zeroed and aligned memory that lives as long as the session; it is touched here, not while training. */
+static void *take(tb_session *s, size_t count, size_t size) {
+    size_t size_b = (count * size + TB_ALIGN_B - 1) / TB_ALIGN_B * TB_ALIGN_B + TB_ALIGN_B;
+    if (s->n_blocks == s->room) {
+        size_t room = s->room ? 2 * s->room : 64;
+        void **more = realloc(s->blocks, room * sizeof *more);
+        if (!more) {
+            s->failed = 1;
+            return NULL;
+        }
+        s->blocks = more;
+        s->room = room;
+    }
+    void *block = aligned_alloc(TB_ALIGN_B, size_b);
+    if (!block) {
+        s->failed = 1;
+        return NULL;
+    }
+    memset(block, 0, size_b);
+    s->blocks[s->n_blocks++] = block;
+    return block;
+}
+
+static float *take_floats(tb_session *s, size_t count) { return take(s, count, sizeof(float)); }
+
+static float **rows_of(tb_session *s, float *at, int count, int width) {
+    float **rows = take(s, (size_t)count + 4, sizeof *rows);
+    if (!rows || !at) return rows;
+    for (int i = 0; i < count; i++) rows[i] = at + (size_t)i * width;
+    return rows;
+}
+
+static float *take_wide(tb_session *s, float *narrow, size_t count) {
+    return TB_UNIT == 1 ? narrow : take_floats(s, count * TB_UNIT);
+}
+
+static void make_layer(tb_session *s, tb_layer *l, const int32_t *row) {
+    l->n_in = row[0], l->n_out = row[1], l->norm = row[2], l->train_w = row[3], l->train_b = row[4];
+    l->k = padded(l->n_in), l->o = padded(l->n_out);
+    l->w = take_floats(s, (size_t)l->o * l->k);
+    l->w_rows = rows_of(s, l->w, l->o, l->k);
+    l->bias = take_floats(s, l->o);
+    l->slope = take_floats(s, l->o);
+    l->shift0 = take_floats(s, l->o);
+    l->shift = take_floats(s, l->o);
+    size_t size = (size_t)s->batch * l->o;
+    l->y = take_floats(s, size), l->y_rows = rows_of(s, l->y, s->batch, l->o);
+    l->gy = take_floats(s, size), l->gy_rows = rows_of(s, l->gy, s->batch, l->o);
+    l->gy_wide = take_wide(s, l->gy, size);
+}
+
+static void make_paths(tb_session *s, tb_layer *l) {
+    size_t size = (size_t)s->batch * l->rank;
+    l->b = take_floats(s, (size_t)l->rank * l->o), l->b_rows = rows_of(s, l->b, l->rank, l->o);
+    l->u = take_floats(s, size), l->u_rows = rows_of(s, l->u, s->batch, l->rank);
+    l->mid = take_floats(s, size), l->mid_rows = rows_of(s, l->mid, s->batch, l->rank);
+    l->u_wide = take_wide(s, l->u, size);
+    l->mid_wide = take_wide(s, l->mid, size);
+}
+
+static void make_adapter(tb_session *s, tb_adapter *a, const int32_t *row) {
+    a->start = row[0], a->end = row[1], a->rank = row[2];
+    tb_layer *end = &s->layers[a->end];
+    int width = s->layers[a->start].k, rank = (a->rank + 3) / 4 * 4;
+    a->at = end->rank;
+    end->rank += rank;
+    a->a = take_floats(s, (size_t)rank * width);
+    a->rows = rows_of(s, a->a, rank, width);
+}
+
+static void find_lowest(tb_session *s) {
+    s->lowest = s->n_layers;
+    for (int l = s->n_layers - 1; l >= 0; l--) {
+        if (s->layers[l].train_w || s->layers[l].train_b || s->layers[l].rank) s->lowest = l;
+    }
+}
+
+static void make_cache(tb_session *s, const int32_t *keep) {
+    s->planes = take(s, (size_t)s->n_layers + 1, sizeof *s->planes);
+    s->slot = take(s, (size_t)s->n_rows, sizeof *s->slot);
+    if (s->failed) return;
+    for (int i = 0; i < s->n_rows; i++) s->slot[i] = -1;
+    for (int l = 0; l <= s->n_layers; l++) {
+        tb_plane *p = &s->planes[l];
+        if (!keep[l] || !s->caching) continue;
+        p->used = 1;
+        p->n = l < s->n_layers ? s->layers[l].n_in : s->layers[l - 1].n_out;
+        p->direct = !s->half && p->n % VL == 0 && l < s->n_layers;
+        p->data = take(s, (size_t)s->slots * p->n, s->half ? sizeof(uint16_t) : sizeof(float));
+    }
+}
+
+static void make_batch(tb_session *s) {
+    int classes = s->layers[s->n_layers - 1].n_out, width = s->layers[0].k;
+    s->staged = take_floats(s, (size_t)s->batch * width);
+    s->rows = take(s, (size_t)s->n_layers + 1, sizeof *s->rows);
+    s->sub = take(s, (size_t)s->n_layers + 1, sizeof *s->sub);
+    s->missing = take(s, (size_t)s->batch, sizeof *s->missing);
+    s->batch_label = take(s, (size_t)padded(s->batch), sizeof *s->batch_label);
+    s->columns = take_floats(s, (size_t)(classes + 2) * padded(s->batch));
+    for (int l = 0; l <= s->n_layers && !s->failed; l++) {
+        float *from = l == 0 ? s->staged : s->layers[l - 1].y;
+        s->rows[l] = rows_of(s, from, s->batch, l == 0 ? width : s->layers[l - 1].o);
+        s->sub[l] = rows_of(s, NULL, s->batch, 0);
+    }
+}
+
+TB_API void tb_free(tb_session *s) {
+    if (!s) return;
+    for (size_t i = 0; i < s->n_blocks; i++) free(s->blocks[i]);
+    free(s->blocks);
+    free(s);
+}
+
+/* layers: n_layers rows (n_in, n_out, norm, train_w, train_b); adapters: rows (start, end, rank);
+ * keep: n_layers + 1 flags, see planes; sizes: n_rows, batch, caching, half, slots. NULL: out of memory. */
+TB_API tb_session *tb_new(const int32_t *layers, int n_layers, const int32_t *adapters, int n_adapters,
+                          const int32_t *keep, const int32_t *sizes, float scale) {
+    tb_session *s = calloc(1, sizeof *s);
+    if (!s) return NULL;
+    s->n_layers = n_layers, s->n_adapters = n_adapters, s->scale = scale;
+    s->n_rows = sizes[0], s->batch = sizes[1], s->caching = sizes[2], s->half = sizes[3], s->slots = sizes[4];
+    s->layers = take(s, (size_t)n_layers, sizeof *s->layers);
+    s->adapters = take(s, (size_t)n_adapters + 1, sizeof *s->adapters);
+    for (int l = 0; l < n_layers && !s->failed; l++) make_layer(s, &s->layers[l], layers + 5 * l);
+    for (int a = 0; a < n_adapters && !s->failed; a++) make_adapter(s, &s->adapters[a], adapters + 3 * a);
+    for (int l = 0; l < n_layers && !s->failed; l++) make_paths(s, &s->layers[l]);
+    if (!s->failed) {
+        s->x = take_floats(s, (size_t)s->n_rows * s->layers[0].k);
+        s->label = take(s, (size_t)s->n_rows, sizeof *s->label);
+        find_lowest(s);
+        make_cache(s, keep);
+        make_batch(s);
+    }
+    if (s->failed) {
+        tb_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+/* values in and out --------------------------------------------------------------------------------------- */
+
+static void copy_in(float *to, int width, const float *from, int rows, int n) {
+    for (int i = 0; i < rows; i++) memcpy(to + (size_t)i * width, from + (size_t)i * n, sizeof(float) * n);
+}
+
+static void fold(tb_layer *l) {
+    for (int o = 0; o < l->n_out; o++) l->shift[o] = l->slope[o] * l->bias[o] + l->shift0[o];
+}
+
+/* slope and shift0: of the frozen BatchNorm, 1 and 0 where there is none. */
+TB_API void tb_set_layer(tb_session *s, int index, const float *w, const float *bias, const float *slope,
+                         const float *shift0) {
+    tb_layer *l = &s->layers[index];
+    copy_in(l->w, l->k, w, l->n_out, l->n_in);
+    memcpy(l->bias, bias, sizeof(float) * l->n_out);
+    memcpy(l->slope, slope, sizeof(float) * l->n_out);
+    memcpy(l->shift0, shift0, sizeof(float) * l->n_out);
+    fold(l);
+}
+
+TB_API void tb_get_layer(tb_session *s, int index, float *w, float *bias) {
+    tb_layer *l = &s->layers[index];
+    for (int o = 0; o < l->n_out; o++) memcpy(w + (size_t)o * l->n_in, l->w_rows[o], sizeof(float) * l->n_in);
+    memcpy(bias, l->bias, sizeof(float) * l->n_out);
+}
+
+/* first: rank x n_in of the start layer; second: n_out of the end layer x rank. */
+TB_API void tb_set_adapter(tb_session *s, int index, const float *first, const float *second) {
+    tb_adapter *a = &s->adapters[index];
+    tb_layer *start = &s->layers[a->start], *end = &s->layers[a->end];
+    copy_in(a->a, start->k, first, a->rank, start->n_in);
+    for (int r = 0; r < a->rank; r++) {
+        for (int o = 0; o < end->n_out; o++) end->b_rows[a->at + r][o] = second[o * a->rank + r];
+    }
+}
+
+TB_API void tb_get_adapter(tb_session *s, int index, float *first, float *second) {
+    tb_adapter *a = &s->adapters[index];
+    tb_layer *start = &s->layers[a->start], *end = &s->layers[a->end];
+    for (int r = 0; r < a->rank; r++) {
+        memcpy(first + (size_t)r * start->n_in, a->rows[r], sizeof(float) * start->n_in);
+        for (int o = 0; o < end->n_out; o++) second[o * a->rank + r] = end->b_rows[a->at + r][o];
+    }
+}
+
+TB_API void tb_set_data(tb_session *s, const float *x, const int32_t *label) {
+    copy_in(s->x, s->layers[0].k, x, s->n_rows, s->layers[0].n_in);
+    memcpy(s->label, label, sizeof *label * s->n_rows);
+}
+
+/* float16, portable: rounds to nearest even; what is too large becomes infinite. */
+static uint16_t to_half(float value) {
+    uint32_t bits, sign, kept;
+    memcpy(&bits, &value, 4);
+    sign = bits >> 16 & 0x8000;
+    bits &= 0x7fffffff;
+    if (bits >= 0x47800000) return (uint16_t)(sign | (bits > 0x7f800000 ? 0x7e00 : 0x7c00));
+    if (bits < 0x38800000) { /* subnormal: let the float's own addition round at the right place */
+        float small;
+        memcpy(&small, &bits, 4);
+        small += 0.5f;
+        memcpy(&kept, &small, 4);
+        return (uint16_t)(sign | (kept - 0x3f000000));
+    }
+    kept = bits - 0x38000000;
+    kept += 0xfff + (kept >> 13 & 1);
+    return (uint16_t)(sign | kept >> 13);
+}
+
+static float from_half(uint16_t half) {
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, rest = half & 0x7fff, bits;
+    float value;
+    if (rest >= 0x7c00) {
+        bits = sign | 0x7f800000 | (rest & 0x3ff) << 13;
+    } else if (rest >= 0x400) {
+        bits = sign | ((rest << 13) + 0x38000000);
+    } else { /* subnormal or zero: rest * 2^-24 */
+        value = (float)rest * 5.9604644775390625e-8f;
+        memcpy(&bits, &value, 4);
+        bits |= sign;
+    }
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
+/* a batch ------------------------------------------------------------------------------------------------- */
+
+static void event(tb_session *s, int phase) {
+    if (!s->events) return;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    tb_event *e = &s->events[s->n_events++];
+    e->t_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    e->phase = phase;
+}
+
+/* Writes count values as factors for tb_outer. */
+static void spread(const float *from, float *to, int count) {
+#if TB_UNIT != 1
+    for (int i = 0; i < count; i += VL) {
+        vf four = load(from + i);
+        store(to, TB_SHUFFLE(four, four, 0, 0, 0, 0));
+        store(to + VL, TB_SHUFFLE(four, four, 1, 1, 1, 1));
+        store(to + 2 * VL, TB_SHUFFLE(four, four, 2, 2, 2, 2));
+        store(to + 3 * VL, TB_SHUFFLE(four, four, 3, 3, 3, 3));
+        to += 4 * VL;
+    }
+#else
+    (void)from, (void)to, (void)count;
+#endif
+}
+
+static void rescale(const tb_session *s, float *values, int count) {
+    if (s->scale == 1.0f) return;
+    for (int i = 0; i < count; i++) values[i] *= s->scale;
+}
+
+TB_INLINE const float *const *fixed(float *const *rows) { return (const float *const *)rows; }
+
+/* Y = BatchNorm and ReLU of Y, or Y + bias behind the last layer. */
+static void finish_layer(const tb_layer *l, int m, float *const *y) {
+    for (int i = 0; i < m; i++) {
+        float *row = y[i];
+        if (l->norm) {
+            for (int o = 0; o < l->o; o += VL) {
+                store(row + o, relu(load(row + o) * load(l->slope + o) + load(l->shift + o)));
+            }
+        } else {
+            for (int o = 0; o < l->o; o += VL) store(row + o, load(row + o) + load(l->shift + o));
+        }
+    }
+}
+
+static void base_layer(const tb_layer *l, int m, float *const *x, float *const *y) {
+    tb_dot(m, l->o, l->k, l->w, l->k, fixed(x), y, 0);
+}
+
+/* Adapters' middle values of those that end at a layer: u = scale * A x. */
+static void middle(tb_session *s, int end, int m) {
+    tb_layer *l = &s->layers[end];
+    for (int a = 0; a < s->n_adapters; a++) {
+        tb_adapter *p = &s->adapters[a];
+        if (p->end != end) continue;
+        int width = s->layers[p->start].k;
+        tb_dot(m, (p->rank + 3) / 4 * 4, width, p->a, width, fixed(s->rows[p->start]), l->u_rows, p->at);
+    }
+    rescale(s, l->u, m * l->rank);
+    spread(l->u, l->u_wide, m * l->rank);
+}
+
+static void add_paths(tb_session *s, int end, int m, float *const *y) {
+    tb_layer *l = &s->layers[end];
+    if (!l->rank) return;
+    middle(s, end, m);
+    tb_term low = {l->u_wide, l->rank, 1, fixed(l->b_rows), l->rank};
+    outer_add(m, l->o, low, y);
+}
+
+/* Everything that is not cached, from the batch's inputs to its logits. */
+static void forward(tb_session *s, int m) {
+    int last = s->n_layers - 1;
+    for (int l = s->caching ? last : 0; l <= last; l++) {
+        tb_layer *layer = &s->layers[l];
+        int known = s->caching && l == last && s->planes[s->n_layers].used;
+        if (!known) base_layer(layer, m, s->rows[l], s->rows[l + 1]);
+        add_paths(s, l, m, s->rows[l + 1]);
+        if (!known) finish_layer(layer, m, s->rows[l + 1]);
+    }
+}
+
+/* the cache ----------------------------------------------------------------------------------------------- */
+
+static void keep_row(const tb_session *s, const tb_plane *p, int slot, const float *from) {
+    size_t at = (size_t)slot * p->n;
+    if (s->half) {
+        uint16_t *to = (uint16_t *)p->data + at;
+        for (int i = 0; i < p->n; i++) to[i] = to_half(from[i]);
+    } else {
+        memcpy((float *)p->data + at, from, sizeof(float) * p->n);
+    }
+}
+
+static void read_row(const tb_session *s, const tb_plane *p, int slot, float *to) {
+    size_t at = (size_t)slot * p->n;
+    if (s->half) {
+        const uint16_t *from = (const uint16_t *)p->data + at;
+        for (int i = 0; i < p->n; i++) to[i] = from_half(from[i]);
+    } else {
+        memcpy(to, (const float *)p->data + at, sizeof(float) * p->n);
+    }
+}
+
+/* The frozen part of the model for count samples: what the cache keeps, adapters left out. */
+static void body(tb_session *s, int count, float ***rows) {
+    int end = s->planes[s->n_layers].used ? s->n_layers : s->n_layers - 1;
+    for (int l = 0; l < end; l++) {
+        base_layer(&s->layers[l], count, rows[l], rows[l + 1]);
+        finish_layer(&s->layers[l], count, rows[l + 1]);
+    }
+}
+
+/* Where sample i of the batch finds its cached values, or is to put them. */
+static void place(tb_session *s, int i, int slot) {
+    for (int l = 1; l <= s->n_layers; l++) {
+        tb_plane *p = &s->planes[l];
+        tb_layer *before = &s->layers[l - 1];
+        s->rows[l][i] = p->direct && slot >= 0 ? (float *)p->data + (size_t)slot * p->n : before->y_rows[i];
+    }
+}
+
+/* Cached values of the batch: read, or computed (and kept, while there is room). */
+static void lookup(tb_session *s, const int32_t *order, int m) {
+    int n_missing = 0;
+    for (int i = 0; i < m; i++) {
+        int slot = s->slot[order[i]];
+        place(s, i, slot >= 0 ? slot : s->used_slots + n_missing < s->slots ? s->used_slots + n_missing : -1);
+        if (slot < 0) {
+            s->missing[n_missing++] = i;
+            continue;
+        }
+        for (int l = 1; l <= s->n_layers; l++) {
+            tb_plane *p = &s->planes[l];
+            if (p->used && !p->direct) read_row(s, p, slot, s->rows[l][i]);
+        }
+    }
+    s->lookups += m;
+    s->hits += m - n_missing;
+    if (!n_missing) return;
+    event(s, TB_FILL);
+    for (int j = 0; j < n_missing; j++) {
+        for (int l = 0; l <= s->n_layers; l++) s->sub[l][j] = s->rows[l][s->missing[j]];
+    }
+    body(s, n_missing, s->sub);
+    for (int j = 0; j < n_missing && s->used_slots < s->slots; j++, s->used_slots++) {
+        s->slot[order[s->missing[j]]] = s->used_slots;
+        for (int l = 1; l <= s->n_layers; l++) {
+            tb_plane *p = &s->planes[l];
+            if (p->used && !p->direct) keep_row(s, p, s->used_slots, s->sub[l][j]);
+        }
+    }
+}
+
+/* loss, backward, update ---------------------------------------------------------------------------------- */
+
+/* Softmax cross-entropy: returns the batch's mean loss, leaves its gradient in the last layer's gy. VL samples
+ * at a time, classes transposed. */
+static float loss_of(tb_session *s, int m) {
+    tb_layer *l = &s->layers[s->n_layers - 1];
+    int n = l->n_out, width = padded(m);
+    float *own = s->columns + (size_t)n * width, *loss = own + width, total = 0.0f;
+    const float share = 1.0f / (float)m;
+    for (int i = 0; i < width; i++) {
+        const float *row = s->rows[s->n_layers][i < m ? i : 0];
+        int label = i < m ? s->batch_label[i] : 0;
+        for (int c = 0; c < n; c++) s->columns[c * width + i] = row[c];
+        own[i] = row[label];
+    }
+    for (int i = 0; i < width; i += VL) {
+        float *at = s->columns + i;
+        vf top = load(at), sum = all(0.0f);
+        for (int c = 1; c < n; c++) top = greater_of(load(at + c * width), top);
+        for (int c = 0; c < n; c++) {
+            vf e = exp_of(load(at + c * width) - top);
+            store(at + c * width, e);
+            sum += e;
+        }
+        store(loss + i, log_of(sum) - (load(own + i) - top));
+        vf by = share / sum;
+        for (int c = 0; c < n; c++) store(at + c * width, load(at + c * width) * by);
+    }
+    for (int i = 0; i < m; i++) {
+        float *to = l->gy_rows[i];
+        for (int c = 0; c < n; c++) to[c] = s->columns[c * width + i];
+        to[s->batch_label[i]] -= share;
+        total += loss[i];
+    }
+    return total * share;
+}
+
+/* Gradients of every needed layer's linear output and of the adapters' middle values; nothing changes yet. */
+static void backward(tb_session *s, int m) {
+    for (int l = s->n_layers - 1; l >= s->lowest; l--) {
+        tb_layer *layer = &s->layers[l];
+        if (l > s->lowest || layer->train_w) spread(layer->gy, layer->gy_wide, m * layer->o);
+        if (layer->rank) {
+            tb_dot(m, layer->rank, layer->o, layer->b, layer->o, fixed(layer->gy_rows), layer->mid_rows, 0);
+            rescale(s, layer->mid, m * layer->rank);
+            spread(layer->mid, layer->mid_wide, m * layer->rank);
+        }
+        if (l == s->lowest) break;
+        tb_term terms[TB_MAX_TERMS];
+        int n = 0;
+        terms[n++] = (tb_term){layer->gy_wide, layer->o, 1, fixed(layer->w_rows), layer->n_out};
+        for (int a = 0; a < s->n_adapters; a++) {
+            tb_adapter *p = &s->adapters[a];
+            tb_layer *end = &s->layers[p->end];
+            if (p->start != l) continue;
+            terms[n++] = (tb_term){end->mid_wide + p->at * TB_UNIT, end->rank, 1, fixed(p->rows), p->rank};
+        }
+        tb_layer *before = layer - 1;
+        outer_gate(m, before->o, terms, n, before->gy_rows, fixed(s->rows[l]), before->slope);
+    }
+}
+
+static void update_bias(tb_layer *l, int m, float lr) {
+    for (int o = 0; o < l->o; o += VL) {
+        vf sum = all(0.0f);
+        for (int i = 0; i < m; i++) sum += load(l->gy_rows[i] + o);
+        store(l->bias + o, load(l->bias + o) - lr * sum);
+    }
+    fold(l);
+}
+
+static void update(tb_session *s, int m, float lr) {
+    for (int l = s->lowest; l < s->n_layers; l++) {
+        tb_layer *layer = &s->layers[l];
+        if (layer->train_w) {
+            tb_term low = {layer->gy_wide, 1, layer->o, fixed(s->rows[l]), m};
+            outer_step(layer->n_out, layer->k, low, layer->w_rows, -lr);
+        }
+        if (layer->train_b) update_bias(layer, m, lr);
+        if (layer->rank) {
+            tb_term low = {layer->u_wide, 1, layer->rank, fixed(layer->gy_rows), m};
+            outer_step(layer->rank, layer->o, low, layer->b_rows, -lr);
+        }
+    }
+    for (int a = 0; a < s->n_adapters; a++) {
+        tb_adapter *p = &s->adapters[a];
+        tb_layer *end = &s->layers[p->end], *start = &s->layers[p->start];
+        tb_term low = {end->mid_wide + p->at * TB_UNIT, 1, end->rank, fixed(s->rows[p->start]), m};
+        outer_step(p->rank, start->k, low, p->rows, -lr);
+    }
+}
+
+static float step(tb_session *s, const int32_t *order, int m, float lr) {
+    int width = s->layers[0].k;
+    event(s, TB_GATHER);
+    for (int i = 0; i < m; i++) {
+        s->rows[0][i] = s->x + (size_t)order[i] * width;
+        s->batch_label[i] = s->label[order[i]];
+    }
+    if (s->caching) lookup(s, order, m);
+    event(s, TB_FORWARD);
+    forward(s, m);
+    float loss = loss_of(s, m);
+    event(s, TB_BACKWARD);
+    backward(s, m);
+    event(s, TB_UPDATE);
+    update(s, m, lr);
+    return loss;
+}
+
+/* Trains epochs; order: epochs x n_rows indices of samples. step_loss: epochs x steps, epoch_loss: epochs.
+ * events: NULL, or room for 5 a step. Ends early behind an epoch whose loss is not finite. Returns the number
+ * of epochs run. */
+TB_API int tb_train(tb_session *s, const int32_t *order, int epochs, float lr, float *step_loss,
+                    double *epoch_loss, tb_event *events, int64_t *n_events) {
+    s->events = events;
+    s->n_events = 0;
+    int done = 0;
+    while (done < epochs) {
+        double total = 0.0;
+        for (int at = 0; at < s->n_rows; at += s->batch) {
+            int m = s->n_rows - at < s->batch ? s->n_rows - at : s->batch;
+            *step_loss = step(s, order + at, m, lr);
+            total += (double)*step_loss++ * m;
+        }
+        order += s->n_rows;
+        epoch_loss[done++] = total / s->n_rows;
+        if (!(total - total == 0.0)) break; /* NaN or infinite */
+    }
+    if (n_events) *n_events = s->n_events;
+    return done;
+}
+
+/* Logits (n x n_out) of inputs (n x n_in), nothing cached. */
+TB_API void tb_logits(tb_session *s, const float *x, int n, float *logits) {
+    tb_layer *last = &s->layers[s->n_layers - 1];
+    int n_in = s->layers[0].n_in, caching = s->caching;
+    for (int l = 0; l <= s->n_layers; l++) {
+        for (int i = 0; i < s->batch; i++) {
+            s->rows[l][i] = l == 0 ? s->staged + (size_t)i * s->layers[0].k : s->layers[l - 1].y_rows[i];
+        }
+    }
+    s->caching = 0;
+    for (int at = 0; at < n; at += s->batch) {
+        int m = n - at < s->batch ? n - at : s->batch;
+        copy_in(s->staged, s->layers[0].k, x + (size_t)at * n_in, m, n_in);
+        forward(s, m);
+        for (int i = 0; i < m; i++) {
+            memcpy(logits + (size_t)(at + i) * last->n_out, last->y_rows[i], sizeof(float) * last->n_out);
+        }
+    }
+    s->caching = caching;
+}
+
+/* inspection ---------------------------------------------------------------------------------------------- */
+
+/* What the cache holds of a sample (planes in order), and what it ought to hold. Returns 0, or -1: not kept. */
+TB_API int tb_cached(tb_session *s, int sample, float *held, float *again) {
+    int slot = s->slot[sample];
+    if (slot < 0) return -1;
+    float *one[TB_MAX_TERMS];
+    float **rows[TB_MAX_TERMS];
+    for (int l = 0; l <= s->n_layers; l++) {
+        one[l] = l == 0 ? s->x + (size_t)sample * s->layers[0].k : s->layers[l - 1].y_rows[0];
+        rows[l] = &one[l];
+    }
+    body(s, 1, rows);
+    for (int l = 1; l <= s->n_layers; l++) {
+        tb_plane *p = &s->planes[l];
+        if (!p->used) continue;
+        read_row(s, p, slot, held);
+        for (int i = 0; i < p->n; i++) again[i] = s->half ? from_half(to_half(one[l][i])) : one[l][i];
+        held += p->n, again += p->n;
+    }
+    return 0;
+}
+
+/* lookups, hits, kept samples */
+TB_API void tb_counts(const tb_session *s, int64_t *counts) {
+    counts[0] = s->lookups, counts[1] = s->hits, counts[2] = s->used_slots;
+}
+
+#include "probe.h"

@@ -1,0 +1,296 @@
+# ruff: noqa: B905  zip(strict=) came with Python 3.10
+"""A plan on the native kernels; mirrors the torch engine's session, from the same start and in the same order."""
+
+import math
+from array import array
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from workloads import methods, protocol, seeds
+from workloads.artefact import Artefact
+from workloads.engines.native.loader import Library, NativeError, address, find_library
+from workloads.engines.session import Evaluation, Mark, no_mark
+from workloads.engines.session import Session as BaseSession
+from workloads.spec import SpecError
+from workloads.task import Task
+
+#: phases as the kernels number them
+PHASES = ("gather", "cache_fill", "forward", "backward", "update")
+CACHE_DTYPES = {"float32": 4, "float16": 2}
+MAX_LAYERS = 32
+
+
+def version(library: Optional[Library] = None) -> str:
+    """The engine's version, e.g. ``native 256-bit fma, clang 21.1.0``."""
+    found = library or find_library()
+    return "native %d-bit%s, %s" % (32 * found.vector_floats, " fma" if found.has_fma else "", found.compiler)
+
+
+class CacheOptions(NamedTuple):
+    """How a plan's cache is kept.
+
+    Attributes:
+        dtype: ``float32``, exact, or ``float16``, half the bytes.
+        budget_b: at most so many bytes; samples that find no room are recomputed each time. None: no limit.
+    """
+
+    dtype: str = "float32"
+    budget_b: Optional[int] = None
+
+
+def cache_options(params: Dict[str, Any]) -> CacheOptions:
+    """The options among a workload's ``params``: ``cache_dtype`` and ``cache_budget_b``.
+
+    Raises:
+        SpecError: a value that is not allowed.
+    """
+    dtype, budget = params.get("cache_dtype", "float32"), params.get("cache_budget_b")
+    if dtype not in CACHE_DTYPES:
+        raise SpecError(
+            "workload.params.cache_dtype is %r, allowed: %s" % (dtype, ", ".join(sorted(CACHE_DTYPES)))
+        )
+    if budget is not None and (type(budget) is not int or budget < 1):
+        raise SpecError("workload.params.cache_budget_b is %r, expected a number of bytes" % (budget,))
+    return CacheOptions(str(dtype), budget)
+
+
+def cache_slots(plan: methods.Plan, n_rows: int, options: CacheOptions) -> int:
+    """How many samples the cache has room for.
+
+    Raises:
+        SpecError: the budget is below one sample.
+    """
+    row_b = methods.counts(plan).cache_floats * CACHE_DTYPES[options.dtype]
+    if options.budget_b is None:
+        return n_rows
+    if options.budget_b < row_b:
+        raise SpecError(
+            "workload.params.cache_budget_b is %d, one cached sample takes %d bytes" % (options.budget_b, row_b)
+        )
+    return min(n_rows, options.budget_b // row_b)
+
+
+class Session(BaseSession):
+    """A fine-tuning on the native kernels.
+
+    Args:
+        task: what to train.
+        cache: None follows the plan; False recomputes what the plan would cache (the correctness check).
+        library: the kernels; None: see :func:`find_library`.
+
+    Raises:
+        SpecError: the task asks for what this engine does not have.
+        NativeError: no library.
+    """
+
+    def __init__(self, task: Task, cache: Optional[bool] = None, library: Optional[Library] = None) -> None:
+        _check(task)
+        self.task, self.plan, self.library = task, task.plan, library or find_library()
+        self.options = cache_options(task.spec.params)
+        self.caching = task.plan.caches and cache is not False
+        self.slots = cache_slots(self.plan, task.n_train, self.options) if self.caching else 0
+        self.step_losses = []  # type: List[float]
+        self.steps = 0
+        self.filled_ns = None  # type: Optional[int]
+        self._orders = self._draw_orders()
+        self._test = task.data.need("test_x").array()
+        self._handle = self._make()
+        self._set_start()
+
+    def __del__(self) -> None:
+        handle = getattr(self, "_handle", None)
+        if handle is not None:
+            self.library.c.tb_free(handle)
+            self._handle = None
+
+    # making ------------------------------------------------------------------------------------------------
+
+    def _draw_orders(self) -> "array[int]":
+        """All epochs' orders, one after another."""
+        spec, orders = self.task.spec, array("i")
+        for epoch in range(spec.epochs):
+            orders.extend(seeds.order(self.task.n_train, spec.seed, epoch))
+        return orders
+
+    def _make(self) -> int:
+        plan = self.plan
+        layers, adapters = array("i"), array("i")
+        for layer, weight, bias in zip(plan.layers, plan.weights, plan.biases):
+            layers.extend([layer.size_in, layer.size_out, layer.norm, weight, bias])
+        for adapter in plan.adapters:
+            adapters.extend([adapter.start, adapter.end, adapter.rank])
+        keep = array("i", [index in plan.cached_inputs for index in range(len(plan.layers))])
+        keep.append(plan.cached_output)
+        half = self.options.dtype == "float16"
+        sizes = array("i", [self.task.n_train, self.task.spec.batch, self.caching, half, self.slots])
+        handle = self.library.c.tb_new(
+            address(layers), len(plan.layers), address(adapters), len(plan.adapters), address(keep),
+            address(sizes), self.task.spec.scale,
+        )  # fmt: skip
+        if not handle:
+            raise NativeError("out of memory for a fine-tuning of %d samples" % self.task.n_train)
+        return int(handle)
+
+    def _set_start(self) -> None:
+        """Data, base weights and the adapters' start values."""
+        task, c = self.task, self.library.c
+        inputs, labels = task.data.need("finetune_x").array(), task.data.need("finetune_y").array()
+        c.tb_set_data(self._handle, address(inputs), address(labels))
+        for index in range(len(self.plan.layers)):
+            weight, bias = (task.weights.need("layer%d.%s" % (index, part)).array() for part in ("weight", "bias"))
+            slope, shift = _folded_norm(task.weights, index, self.plan.layers[index].norm, len(bias))
+            c.tb_set_layer(self._handle, index, *(address(part) for part in (weight, bias, slope, shift)))
+        for index, adapter in enumerate(self.plan.adapters):
+            first = seeds.kaiming_uniform(
+                adapter.a_shape[0] * adapter.a_shape[1], adapter.fan_in, task.spec.seed, adapter.name
+            )
+            second = array("f", bytes(4 * adapter.b_shape[0] * adapter.b_shape[1]))
+            c.tb_set_adapter(self._handle, index, address(first), address(second))
+
+    # training ----------------------------------------------------------------------------------------------
+
+    def steps_per_epoch(self) -> int:
+        return self.task.steps_per_epoch
+
+    def warm_up(self, steps: int) -> None:
+        rows = min(self.task.n_train, max(1, steps) * self.task.spec.batch)
+        epochs = 2 if self.caching else 1  # a cached plan has two kinds of step
+        few = _first_rows(self.task.data, rows)
+        params = {key: value for key, value in self.task.spec.params.items() if key != "cache_budget_b"}
+        spec = self.task.spec._replace(epochs=epochs, batch=min(rows, self.task.spec.batch), params=params)
+        if steps > 0:
+            Session(self.task._replace(data=few, spec=spec), self.caching, self.library).train_epochs(0, epochs)
+
+    def train_epoch(self, epoch: int, mark: Mark) -> float:
+        """One epoch; with a ``mark`` that takes (phase, t_ns) every step's phases are told behind it."""
+        if mark is no_mark:
+            return self.train_epochs(epoch, 1)[0]
+        events = array("q", bytes(16 * len(PHASES) * self.steps_per_epoch()))
+        loss = self.train_epochs(epoch, 1, events)[0]
+        for at in range(0, self._n_events, 2):
+            mark(PHASES[events[at + 1]], events[at])  # type: ignore[call-arg]
+        return loss
+
+    def train_epochs(self, first: int, count: int, events: "Optional[array[int]]" = None) -> List[float]:
+        """``count`` epochs in one call of the kernels; mean losses, the last one not finite if it diverged.
+
+        Args:
+            first: number of the first epoch.
+            count: epochs.
+            events: filled with (t_ns, phase number) pairs.
+        """
+        n, steps = self.task.n_train, self.steps_per_epoch()
+        losses, means = array("f", bytes(4 * steps * count)), array("d", bytes(8 * count))
+        told = array("q", [0])
+        done = self.library.c.tb_train(
+            self._handle, address(self._orders) + 4 * n * first, count, self.task.spec.lr, address(losses),
+            address(means), None if events is None else address(events), address(told),
+        )  # fmt: skip
+        self._n_events = 2 * told[0]
+        self.steps += done * steps
+        self.step_losses = losses[: done * steps].tolist()
+        return means[:done].tolist()
+
+    # results -----------------------------------------------------------------------------------------------
+
+    def logits(self, inputs: "array[float]", rows: int) -> "array[float]":
+        """Logits (rows x n_classes, flat) of inputs (rows x n_in, flat), nothing cached."""
+        found = array("f", bytes(4 * rows * self.plan.layers[-1].size_out))
+        self.library.c.tb_logits(self._handle, address(inputs), rows, address(found))
+        return found
+
+    def evaluate(self) -> Evaluation:
+        labels = self.task.data.need("test_y").array().tolist()
+        classes = self.plan.layers[-1].size_out
+        found = self.logits(self._test, len(labels))
+        rows = (found[at : at + classes] for at in range(0, len(found), classes))
+        predicted = [_largest(row) for row in rows]
+        right = sum(label == guess for label, guess in zip(labels, predicted))
+        return Evaluation(right / len(labels), len(labels), labels, predicted)
+
+    def layer(self, index: int) -> Tuple["array[float]", "array[float]"]:
+        """Weight (n_out x n_in, flat) and bias of a layer as they are now."""
+        layer = self.plan.layers[index]
+        weight, bias = array("f", bytes(4 * layer.size_in * layer.size_out)), array("f", bytes(4 * layer.size_out))
+        self.library.c.tb_get_layer(self._handle, index, address(weight), address(bias))
+        return weight, bias
+
+    def adapter(self, index: int) -> Tuple["array[float]", "array[float]"]:
+        """First (rank x n_in) and second (n_out x rank) weights of an adapter, flat, as they are now."""
+        a_shape, b_shape = self.plan.adapters[index].a_shape, self.plan.adapters[index].b_shape
+        first = array("f", bytes(4 * a_shape[0] * a_shape[1]))
+        second = array("f", bytes(4 * b_shape[0] * b_shape[1]))
+        self.library.c.tb_get_adapter(self._handle, index, address(first), address(second))
+        return first, second
+
+    def cache_error(self) -> Optional[float]:
+        """Largest |cached - recomputed| over what is kept, both rounded to the cache's dtype; None if nothing is."""
+        if not self.caching:
+            return None
+        width, worst = methods.counts(self.plan).cache_floats, 0.0
+        held, again = array("f", bytes(4 * width)), array("f", bytes(4 * width))
+        for row in range(self.task.n_train):
+            if self.library.c.tb_cached(self._handle, row, address(held), address(again)) == 0:
+                worst = max(worst, max(abs(a - b) for a, b in zip(held, again)))
+                if any(map(math.isnan, held)):
+                    return float("inf")
+        return worst
+
+    def facts(self) -> Dict[str, Any]:
+        counted = methods.counts(self.plan)
+        told = array("q", [0, 0, 0])
+        self.library.c.tb_counts(self._handle, address(told))
+        lookups, hits, _ = told
+        cache_b = self.slots * counted.cache_floats * CACHE_DTYPES[self.options.dtype]
+        return {
+            "steps": self.steps,
+            "params_total": counted.total,
+            "params_trainable": counted.trainable,
+            "update_b": counted.update_b,
+            "cache_b": cache_b if self.caching else None,
+            "cache_hit_ratio": hits / lookups if self.caching and lookups else None,
+            "engine_version": version(self.library),
+            "metrics": {},
+        }
+
+
+def _check(task: Task) -> None:
+    """Refuse what the kernels do not do."""
+    spec = task.spec
+    if any(layer.kind != "linear" for layer in task.plan.layers):
+        raise SpecError("workload.engine 'native' runs linear layers only, model %r has others" % spec.model)
+    if spec.device != "cpu" or spec.threads != 1:
+        raise SpecError(
+            "workload.engine 'native' runs on one thread of the CPU, not on %d of %r" % (spec.threads, spec.device)
+        )
+    if len(task.plan.layers) > MAX_LAYERS:
+        raise SpecError("workload.engine 'native' takes at most %d layers" % MAX_LAYERS)
+
+
+def _folded_norm(weights: Artefact, index: int, norm: bool, n: int) -> Tuple["array[float]", "array[float]"]:
+    """A frozen BatchNorm as y = slope * x + shift; 1 and 0 where there is none."""
+    if not norm:
+        return array("f", [1.0] * n), array("f", [0.0] * n)
+    gamma, beta, mean, variance = (
+        weights.need("layer%d.%s" % (index, part)).array() for part in ("gamma", "beta", "mean", "variance")
+    )
+    slope = [g / math.sqrt(v + protocol.BATCHNORM_EPSILON) for g, v in zip(gamma, variance)]
+    return array("f", slope), array("f", [b - m * s for b, m, s in zip(beta, mean, slope)])
+
+
+def _first_rows(data: Artefact, rows: int) -> Artefact:
+    """The data with the first fine-tuning rows only."""
+    tensors = dict(data.tensors)
+    for name in ("finetune_x", "finetune_y"):
+        item = tensors[name]
+        row_b = 4 * item.size // item.shape[0]
+        tensors[name] = item._replace(shape=(rows,) + item.shape[1:], data=item.data[: rows * row_b])
+    return data._replace(tensors=tensors)
+
+
+def _largest(row: "array[float]") -> int:
+    """Index of the first largest value, as torch's argmax."""
+    best = 0
+    for index in range(1, len(row)):
+        if row[index] > row[best]:
+            best = index
+    return best

@@ -1,0 +1,161 @@
+/* Vectors of VL floats through compiler extensions: SSE2 and NEON 4, AVX 8, AVX-512 16. No intrinsics.
+ *
+ * Every buffer is aligned to TB_ALIGN_B and every row padded with zeros to a multiple of VL floats, so the
+ * kernels need no tails; padding stays zero because a product with it is zero.
+ */
+#ifndef TB_SIMD_H
+#define TB_SIMD_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define VL 16
+#elif defined(__AVX__)
+#define VL 8
+#else
+#define VL 4
+#endif
+
+#define TB_ALIGN_B 64
+#define TB_INLINE static inline __attribute__((always_inline))
+
+typedef float vf __attribute__((vector_size(4 * VL), may_alias));
+typedef int32_t vi __attribute__((vector_size(4 * VL), may_alias));
+typedef float v4f __attribute__((vector_size(16), may_alias));
+
+/* With 32 vector registers a tile holds more rows; 16 registers leave 8 sums, since without FMA every product
+ * needs a register of its own. */
+#if defined(__AVX512F__) || defined(__aarch64__)
+#ifndef TB_ROWS
+#define TB_ROWS 5
+#endif
+#ifndef TB_COLS
+#define TB_COLS 4
+#endif
+#elif defined(__AVX__)
+#ifndef TB_ROWS
+#define TB_ROWS 3
+#endif
+#ifndef TB_COLS
+#define TB_COLS 3
+#endif
+#else
+#ifndef TB_ROWS
+#define TB_ROWS 2
+#endif
+#ifndef TB_COLS
+#define TB_COLS 2
+#endif
+#endif
+
+/* SSE2 has no broadcasting load: there, factors that are read many times are stored VL times each. */
+#if defined(__SSE2__) && !defined(__AVX__)
+#define TB_UNIT VL
+#else
+#define TB_UNIT 1
+#endif
+
+#if defined(__clang__)
+#define TB_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define TB_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+TB_INLINE vf load(const float *at) { return *(const vf *)at; }
+TB_INLINE void store(float *at, vf value) { *(vf *)at = value; }
+TB_INLINE vf all(float value) { return (vf){0} + value; }
+
+/* A factor written by tb_spread, VL times. */
+TB_INLINE vf factor(const float *at) {
+#if TB_UNIT == 1
+    return all(*at);
+#else
+    return load(at);
+#endif
+}
+
+TB_INLINE vf choose(vi mask, vf yes, vf no) { return (vf)((mask & (vi)yes) | (~mask & (vi)no)); }
+TB_INLINE vf greater_of(vf a, vf b) { return choose((vi)(a > b), a, b); }
+/* max(a, 0), as 0 where a is NaN is wrong: a NaN must reach the loss. */
+TB_INLINE vf relu(vf a) { return choose((vi)(a < all(0.0f)), all(0.0f), a); }
+
+/* Shuffles inside lanes of 4 floats; indices 4..7 mean the second operand. */
+#if VL == 4
+#define TB_LANES(i, j, k, l) i, j, k, l
+#elif VL == 8
+#define TB_IX8(i, n) ((i) < 4 ? (i) + (n) : (i) + 4 + (n))
+#define TB_LANE8(i, j, k, l, n) TB_IX8(i, n), TB_IX8(j, n), TB_IX8(k, n), TB_IX8(l, n)
+#define TB_LANES(i, j, k, l) TB_LANE8(i, j, k, l, 0), TB_LANE8(i, j, k, l, 4)
+#else
+#define TB_IX16(i, n) ((i) < 4 ? (i) + (n) : (i) + 12 + (n))
+#define TB_LANE16(i, j, k, l, n) TB_IX16(i, n), TB_IX16(j, n), TB_IX16(k, n), TB_IX16(l, n)
+#define TB_LANES(i, j, k, l) \
+    TB_LANE16(i, j, k, l, 0), TB_LANE16(i, j, k, l, 4), TB_LANE16(i, j, k, l, 8), TB_LANE16(i, j, k, l, 12)
+#endif
+#if defined(__clang__)
+#define TB_SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, TB_LANES(i, j, k, l))
+#else
+#define TB_SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, (vi){TB_LANES(i, j, k, l)})
+#endif
+
+/* The sums of the elements of four vectors, as one vector of four. */
+TB_INLINE v4f sums_of(vf a, vf b, vf c, vf d) {
+    vf ab = TB_SHUFFLE(a, b, 0, 4, 1, 5) + TB_SHUFFLE(a, b, 2, 6, 3, 7);
+    vf cd = TB_SHUFFLE(c, d, 0, 4, 1, 5) + TB_SHUFFLE(c, d, 2, 6, 3, 7);
+    vf lanes = TB_SHUFFLE(ab, cd, 0, 1, 4, 5) + TB_SHUFFLE(ab, cd, 2, 3, 6, 7);
+    v4f part[VL / 4];
+    memcpy(part, &lanes, sizeof part);
+#if VL == 16
+    return (part[0] + part[1]) + (part[2] + part[3]);
+#elif VL == 8
+    return part[0] + part[1];
+#else
+    return part[0];
+#endif
+}
+
+/* exp(x) for x <= 0, error about 1 ulp; below -87 it stays at exp(-87); NaN stays NaN.
+ * Cephes' expf: x = n ln 2 + r, polynomial of degree 5 in r, 2^n through the exponent's bits. */
+TB_INLINE vf exp_of(vf x) {
+    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
+    x = choose((vi)(x < all(-87.0f)), all(-87.0f), x);
+    vf shifted = x * 1.44269504088896341f + magic;
+    vf n = shifted - magic;
+    vf r = x - n * 0.693359375f;
+    r = r + n * 2.12194440e-4f;
+    vf p = all(1.9875691500e-4f);
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    vi bits = ((vi)shifted - 0x4b400000 + 127) << 23;
+    return p * (vf)bits;
+}
+
+/* log(x) for normal x >= 1, error about 1 ulp; NaN stays NaN. Cephes' logf. */
+TB_INLINE vf log_of(vf x) {
+    vi bits = (vi)x;
+    vi exponent = ((bits >> 23) & 0xff) - 126;
+    vf m = (vf)((bits & 0x007fffff) | 0x3f000000); /* 0.5 <= m < 1 */
+    vi low = (vi)(m < all(0.707106781186547524f));
+    exponent = exponent + low; /* true is -1 */
+    vf f = choose(low, m + m, m) - 1.0f;
+    vf e = (vf)(exponent + 0x4b400000) - 12582912.0f;
+    vf p = all(7.0376836292e-2f);
+    p = p * f - 1.1514610310e-1f;
+    p = p * f + 1.1676998740e-1f;
+    p = p * f - 1.2420140846e-1f;
+    p = p * f + 1.4249322787e-1f;
+    p = p * f - 1.6668057665e-1f;
+    p = p * f + 2.0000714765e-1f;
+    p = p * f - 2.4999993993e-1f;
+    p = p * f + 3.3333331174e-1f;
+    vf z = f * f;
+    vf y = p * f * z - e * 2.12194440e-4f - 0.5f * z;
+    return choose((vi)(x == x), f + y + e * 0.693359375f, x);
+}
+
+#endif
