@@ -128,8 +128,9 @@ class Campaign:
                 self._boards.pop(entry.id, None)
 
     def _run_queue(self, entry: BoardEntry, board: Board, todo: Sequence[Planned]) -> None:
-        link = Link(board, self._stop)
-        self._sync(link, entry, todo)
+        blobs = {blob.name: blob for one in todo for blob in self._cargo.of_cell(one.cell).values()}
+        link = Link(board, self._stop, list(blobs.values()))
+        self._sync(link, entry)
         bench = self._probe(link, entry, todo)
         queue = [one for one in todo if self.skip_reason(entry.id, one.cell) is None]
         for position, planned in enumerate(queue):
@@ -142,13 +143,13 @@ class Campaign:
         probe = link.persist(lambda: board.probe([list(board.spec.interpreter)], self.plan.run_id))
         self._writer.write_env(board_env(entry.id, probe), "after")
 
-    def _sync(self, link: Link, entry: BoardEntry, todo: Sequence[Planned]) -> None:
+    def _sync(self, link: Link, entry: BoardEntry) -> None:
         """Push what the board lacks; the second time that is nothing, and the log says so."""
-        blobs = {blob.name: blob for one in todo for blob in self._cargo.of_cell(one.cell).values()}
-        report = link.persist(lambda: link.board.sync(list(blobs.values())))
+        report = link.sync()
+        total = len(report.uploaded_names) + len(report.present_names)
         self._observer.note(
             entry.id,
-            f"uploaded {report.uploaded_b} bytes ({len(report.uploaded_names)} of {len(blobs)} files;"
+            f"uploaded {report.uploaded_b} bytes ({len(report.uploaded_names)} of {total} files;"
             f" {len(report.present_names)} were there and verified)",
         )
 

@@ -27,13 +27,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from harness.errors import UsageError
 from harness.tomlfile import read_toml, validate
-from targets.board import BoardSpec
+from targets.board import DEFAULT_WORKDIR, BoardSpec
 from targets.ssh import Timeouts
 
 Kind = Literal["raspberry-pi", "jetson", "linux", "loopback"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-_DEFAULT_WORKDIR = "~/.cache/tunebench"
 
 
 class _Strict(BaseModel):
@@ -106,7 +105,6 @@ class BoardEntry(_Strict):
         default_python = sys.executable if loopback else "python3"
         interpreter = self.interpreter or default_python
         words = (interpreter,) if isinstance(interpreter, str) else tuple(interpreter)
-        workdir = self.workdir or (f"{_DEFAULT_WORKDIR}-{self.id}" if loopback else _DEFAULT_WORKDIR)
         return BoardSpec(
             id=self.id,
             kind=self.kind,
@@ -119,7 +117,8 @@ class BoardEntry(_Strict):
             host_keys=self.host_keys,
             python=self.python or default_python,
             interpreter=words,
-            workdir=workdir,
+            # A loopback board with the default one gets a folder of its own below it.
+            workdir=self.workdir or DEFAULT_WORKDIR,
             timeouts=Timeouts(**self.timeouts.model_dump()),
         )
 

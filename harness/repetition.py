@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,8 +13,9 @@ from harness.job import LEASE_MARGIN_S, Bench, make_job
 from harness.plan import Planned
 from harness.recording import make_record, tighter
 from reports.records import Repetition
-from targets.board import Board
-from targets.errors import ConditionError, LinkError, UnreachableError
+from targets.board import Board, SyncReport
+from targets.errors import BlobError, ConditionError, LinkError, UnreachableError
+from targets.payload import Blob
 
 Value = TypeVar("Value")
 
@@ -43,8 +44,15 @@ class Finished:
 class Link:
     """Idempotent actions on a board, carried over broken links until patience ends or the user stops."""
 
-    def __init__(self, board: Board, stop: threading.Event, patience_s: float = LINK_PATIENCE_S) -> None:
+    def __init__(
+        self,
+        board: Board,
+        stop: threading.Event,
+        blobs: Sequence[Blob] = (),
+        patience_s: float = LINK_PATIENCE_S,
+    ) -> None:
         self.board = board
+        self._blobs = list(blobs)
         self._stop = stop
         self._patience_s = patience_s
 
@@ -69,9 +77,17 @@ class Link:
                     raise UnreachableError(
                         f"the link did not come back within {self._patience_s:g} s: {error}"
                     ) from error
-                self.board.ssh.close()
+                if isinstance(error, BlobError):
+                    # Someone has tidied the board: push what it lacks, then ask again.
+                    self.board.sync(self._blobs)
+                else:
+                    self.board.ssh.close()
                 self._pause(pause_s)
                 pause_s = min(2 * pause_s, 10.0)
+
+    def sync(self) -> SyncReport:
+        """Push the blobs that the board lacks."""
+        return self.persist(lambda: self.board.sync(self._blobs))
 
     def when_ready(self, action: Callable[[], Value]) -> Value:
         """Repeat an action that the board refuses because it is hot, busy or leased.

@@ -333,7 +333,9 @@ def _load(path: Path) -> Suite:
 
 def _cells(entry: WorkloadEntry, header: Header) -> list[Cell]:
     params = {
-        "epochs": entry.epochs or header.epochs or protocol.epochs(entry.dataset or "own", entry.model or "own"),
+        "epochs": entry.epochs
+        or header.epochs
+        or protocol.epochs(entry.dataset or "own", entry.model or "own"),
         "batch": entry.batch,
         "lr": entry.lr,
         "rank": entry.rank,

@@ -126,7 +126,7 @@ class Ssh:
             self._connection = make_connection(self.endpoint)
         where = f"{self._connection.host}:{self._connection.port}"
         try:
-            with translated(where):
+            with translated(where, _known_hosts(self._connection, self.endpoint)):
                 for each in [*_gateways(self._connection), self._connection]:
                     if not each.gateway:
                         self._socket = _tcp(each.host, each.port, self.endpoint.timeouts.connect_s)
@@ -357,7 +357,7 @@ def _short(argv: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
-def translated(where: str) -> Iterator[None]:
+def translated(where: str, known_hosts: Path | None = None) -> Iterator[None]:
     """Turn what paramiko and the socket raise while connecting into our errors; the retry is decided here."""
     try:
         yield
@@ -367,7 +367,7 @@ def translated(where: str) -> Iterator[None]:
         raise HostKeyError(
             f"{where}: the host key has changed: got {error.key.get_name()} {fingerprint(error.key)}, known "
             f"is {error.expected_key.get_name()} {fingerprint(error.expected_key)}. Another machine, or "
-            "someone in between? If the board was set up anew, remove its line from known_hosts"
+            f"someone in between? If the board was set up anew, remove its line from {known_hosts}"
         ) from error
     except paramiko.AuthenticationException as error:
         if "timeout" in str(error).lower():

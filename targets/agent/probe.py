@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from typing import Any, Dict, List, Optional, Sequence
 
-from targets.agent import jobs, workdir
+from targets.agent import jobs, processes, workdir
 from targets.agent.protocol import PROBE_SCHEMA
 from targets.agent.sensors import memory
 from targets.agent.sensors.base import text_of
@@ -140,7 +140,7 @@ def interpreter(argv: List[str], timeout_s: float = IMPORT_S) -> Dict[str, Any]:
     """Whether an interpreter starts, and which torch it has; never raises."""
     answer = {"argv": argv, "ok": False, "python": None, "torch": None, "cuda": False, "reason": None}
     try:
-        done = _run(list(argv) + ["-c", _ASK], timeout_s)
+        done = _run(processes.expanded(argv) + ["-c", _ASK], timeout_s)
     except subprocess.TimeoutExpired:
         answer["reason"] = "no answer within %g s" % timeout_s
         return answer

@@ -11,6 +11,11 @@ from typing import List
 JOB_VARIABLE = "TUNEBENCH_JOB"
 
 
+def expanded(argv: List[str]) -> List[str]:
+    """``argv`` with a leading ``~`` of the program expanded: nothing here goes through a shell."""
+    return [os.path.expanduser(argv[0])] + list(argv[1:])
+
+
 def of_job(job_dir: str, proc: str = "/proc") -> List[int]:
     """Ids of all live processes that were started for the job, but for this one."""
     wanted = ("%s=%s" % (JOB_VARIABLE, job_dir)).encode()

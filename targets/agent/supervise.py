@@ -130,7 +130,7 @@ class Supervisor:
         env.update(job.get("env", {}))
         env[processes.JOB_VARIABLE] = self._dir
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [paths["payload"], env.get("PYTHONPATH")]))
-        argv: List[str] = job["argv"]
+        argv: List[str] = processes.expanded(job["argv"])
         prepare = _before_exec()
         workdir.write_json(os.path.join(self._dir, SPAWNED), {"argv": argv})
         record.started()

@@ -48,7 +48,6 @@ def test_boards_keep_the_order_of_the_file_and_become_specs(tmp_path):
     remote, here = (board.spec() for board in inventory.boards)
     assert (remote.host, remote.python, remote.interpreter) == ("pi5", "python3", ("python3",))
     assert (here.kind, here.interpreter) == ("loopback", (sys.executable,))
-    assert here.workdir != remote.workdir
 
 
 def test_an_interpreter_may_be_a_whole_command(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import getpass
 import os
 import shutil
 import socket
@@ -19,95 +18,19 @@ import pytest
 
 from targets.board import Board, BoardSpec
 from targets.loopback import LoopbackServer
+from targets.openssh import OpenSshServer, find_sshd
 from targets.payload import make_payload
 from targets.ssh import Endpoint, Timeouts
 
 SHORT = Timeouts(connect_s=3.0, banner_s=3.0, auth_s=5.0, channel_s=3.0, command_s=10.0)
 
 
-class Sshd:
-    """OpenSSH's own server as the current user, with keys and configuration of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.sshd = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin")
-        if self.sshd is None:
-            pytest.skip("no sshd on this machine: install openssh-server")
-        if os.getuid() == 0:
-            # sshd as root insists on its privilege separation directory
-            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-        for name in ("host", "client"):
-            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / name)]
-            subprocess.run(command, check=True)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        (directory / "config").write_text(
-            f"""
-            Port {self.port}
-            ListenAddress 127.0.0.1
-            HostKey {directory}/host
-            AuthorizedKeysFile {directory}/client.pub
-            PidFile none
-            UsePAM no
-            StrictModes no
-            UseDNS no
-            PasswordAuthentication no
-            PermitRootLogin prohibit-password
-            MaxSessions 50
-            """
-        )
-        public = (directory / "host.pub").read_text().rsplit(" ", 1)[0]
-        (directory / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {public}\n")
-        self.process = subprocess.Popen(
-            [self.sshd, "-D", "-e", "-f", str(directory / "config")],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(directory / "log").open("wb"),
-        )
-        deadline = time.monotonic() + 10
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as probe:
-                probe.recv(1)
-                return
-            assert self.process.poll() is None, (directory / "log").read_text()
-            assert time.monotonic() < deadline, "sshd does not listen"
-            time.sleep(0.02)
-
-    @property
-    def endpoint(self) -> Endpoint:
-        return Endpoint(
-            host="127.0.0.1",
-            user=getpass.getuser(),
-            port=self.port,
-            key_file=str(self.directory / "client"),
-            known_hosts=str(self.directory / "known_hosts"),
-            ssh_config="",
-            timeouts=SHORT,
-        )
-
-    def session_pids(self) -> list[int]:
-        """The processes that serve connections: the listener's descendants that are sshd."""
-        parents = {}
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError):
-                name, _, rest = path.read_text().partition(") ")
-                if "(sshd" in name:
-                    parents[int(path.parent.name)] = int(rest.split()[1])
-        found = [self.process.pid]
-        for pid in found:
-            found += [child for child, parent in parents.items() if parent == pid]
-        return found[1:]
-
-    def close(self) -> None:
-        self.process.terminate()
-        self.process.wait(10)
-
-
 @pytest.fixture(scope="session")
 def sshd(tmp_path_factory):
-    server = Sshd(tmp_path_factory.mktemp("sshd"))
-    yield server
-    server.close()
+    if find_sshd() is None:
+        pytest.skip("no sshd on this machine: install openssh-server")
+    with OpenSshServer(tmp_path_factory.mktemp("sshd"), SHORT) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

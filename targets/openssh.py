@@ -1,0 +1,118 @@
+"""OpenSSH's own server on a loopback port, for tests and benchmarks: a second implementation to meet.
+
+It runs as the current user, on 127.0.0.1 only, with keys and configuration of its own in a given folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from targets.ssh import Endpoint, Timeouts
+
+
+def find_sshd() -> str | None:
+    """The server's path, or None where it is not installed (Debian: openssh-server)."""
+    return shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin")
+
+
+class OpenSshServer:
+    """A running sshd; a context manager.
+
+    Args:
+        directory: for its keys, configuration and log; must be the current user's alone.
+        timeouts: of the endpoint it offers.
+
+    Raises:
+        FileNotFoundError: no sshd on this machine.
+        RuntimeError: it does not listen; the message holds its log.
+    """
+
+    def __init__(self, directory: Path, timeouts: Timeouts | None = None) -> None:
+        self.directory = directory
+        self._timeouts = timeouts or Timeouts()
+        sshd = find_sshd()
+        if sshd is None:
+            raise FileNotFoundError("no sshd on this machine: install openssh-server")
+        if os.getuid() == 0:
+            # sshd as root insists on its privilege separation directory
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        for name in ("host", "client"):
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / name)]
+            subprocess.run(command, check=True)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        (directory / "config").write_text(
+            f"""
+            Port {self.port}
+            ListenAddress 127.0.0.1
+            HostKey {directory}/host
+            AuthorizedKeysFile {directory}/client.pub
+            PidFile none
+            UsePAM no
+            StrictModes no
+            UseDNS no
+            PasswordAuthentication no
+            PermitRootLogin prohibit-password
+            MaxSessions 50
+            """
+        )
+        public = (directory / "host.pub").read_text().rsplit(" ", 1)[0]
+        (directory / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {public}\n")
+        self.process = subprocess.Popen(
+            [sshd, "-D", "-e", "-f", str(directory / "config")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=(directory / "log").open("wb"),
+        )
+        deadline = time.monotonic() + 10
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as probe:
+                probe.recv(1)
+                return
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"sshd does not listen: {(directory / 'log').read_text()}")
+            time.sleep(0.02)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """How to reach it."""
+        return Endpoint(
+            host="127.0.0.1",
+            user=getpass.getuser(),
+            port=self.port,
+            key_file=str(self.directory / "client"),
+            known_hosts=str(self.directory / "known_hosts"),
+            ssh_config="",
+            timeouts=self._timeouts,
+        )
+
+    def session_pids(self) -> list[int]:
+        """The processes that serve connections: the listener's descendants that are sshd."""
+        parents = {}
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                name, _, rest = path.read_text().partition(") ")
+                if "(sshd" in name:
+                    parents[int(path.parent.name)] = int(rest.split()[1])
+        found = [self.process.pid]
+        for pid in found:
+            found += [child for child, parent in parents.items() if parent == pid]
+        return found[1:]
+
+    def __enter__(self) -> OpenSshServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the server; connections that are open live on."""
+        self.process.terminate()
+        self.process.wait(10)
