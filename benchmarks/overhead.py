@@ -7,6 +7,7 @@ wait, harvest, record on disk, clean-up) less the life of the workload's own pro
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import sys
@@ -22,6 +23,7 @@ from harness.progress import Silent
 from harness.suite import load_suite
 from reports.records import Repetition
 from reports.results import RunWriter
+from targets.openssh import OpenSshServer
 
 _SLEEPER = """
 import time
@@ -95,15 +97,31 @@ def measure(inventory: Path | None, board_id: str | None, blocks: int, sleep_s: 
     }
 
 
+def _openssh_inventory(stack: contextlib.ExitStack) -> Path:
+    """An inventory of this machine behind OpenSSH's server, which runs until the stack is left."""
+    root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    end = stack.enter_context(OpenSshServer(root)).endpoint
+    inventory = root / "lab.toml"
+    inventory.write_text(
+        f'[[board]]\nid = "openssh"\nkind = "linux"\nhost = "127.0.0.1"\nport = {end.port}\nuser = "{end.user}"\n'
+        f'key = "{end.key_file}"\nknown_hosts = "{end.known_hosts}"\npython = "{sys.executable}"\n'
+        f'interpreter = "{sys.executable}"\nworkdir = "{root}/work"\n'
+    )
+    return inventory
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inventory", type=Path, help="default: this machine over loopback")
     parser.add_argument("--board", help="its id in the inventory; default: the first")
+    parser.add_argument("--openssh", action="store_true", help="over OpenSSH's own server on a loopback port")
     parser.add_argument("--repetitions", type=int, default=12)
     parser.add_argument("--sleep-s", type=float, default=1.0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = measure(options.inventory, options.board, max(3, options.repetitions), options.sleep_s)
+    with contextlib.ExitStack() as stack:
+        inventory = _openssh_inventory(stack) if options.openssh else options.inventory
+        found = measure(inventory, options.board, max(3, options.repetitions), options.sleep_s)
     if options.json:
         print(json.dumps(found, indent=2))
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.session import exit_code
+from targets.openssh import OpenSshServer, find_sshd
 
 
 def test_every_repetition_is_recorded_once_with_its_trace_of_evidence(campaign, lab, sleep_suite, tmp_path):
@@ -170,6 +172,48 @@ def test_nothing_of_the_inventory_s_addresses_reaches_the_results(campaign, lab,
     assert "known_hosts" not in text
     assert "PRIVATE KEY" not in text
     assert os.environ.get("HOME", "/nowhere") + "/.ssh" not in text
+
+
+@pytest.mark.openssh
+def test_the_same_campaign_runs_over_opensshs_own_server(campaign, sleep_suite, tmp_path):
+    """A remote board's way: host key in known_hosts, key file, port, user; no server of ours in between."""
+    if find_sshd() is None:
+        pytest.skip("no sshd on this machine: install openssh-server")
+    keys = tmp_path / "keys"
+    keys.mkdir(mode=0o700)
+    with OpenSshServer(keys) as server:
+        end = server.endpoint
+        inventory = tmp_path / "lab.toml"
+        inventory.write_text(
+            f'[[board]]\nid = "real"\nkind = "linux"\nhost = "127.0.0.1"\nport = {end.port}\nuser = "{end.user}"\n'
+            f'key = "{end.key_file}"\nknown_hosts = "{end.known_hosts}"\npython = "{sys.executable}"\n'
+            f'interpreter = "{sys.executable}"\nworkdir = "{tmp_path}/work"\n'
+        )
+        ran = campaign(inventory, sleep_suite(["a"], blocks=2))
+    assert ran.outcome.quarantined == {}
+    records = ran.reader.repetitions
+    assert [record.outcome for record in records] == ["ok", "ok"]
+    assert all(record.ssh_channels <= 6 for record in records)
+    assert "shared-machine" not in {reason.code for record in records for reason in record.reasons}
+
+
+def test_a_blob_that_vanished_from_the_board_is_pushed_again(
+    campaign, lab, sleep_suite, tmp_path, monkeypatch
+):
+    from harness import campaign as module
+
+    real = module.run_repetition
+
+    def tidied(link, planned, bench, **options):
+        if planned.block == 1:
+            for blob in (tmp_path / "work-here" / "blobs").iterdir():
+                if blob.name == bench.cargo.of_cell(planned.cell)["own"].name:
+                    blob.unlink()
+        return real(link, planned, bench, **options)
+
+    monkeypatch.setattr(module, "run_repetition", tidied)
+    ran = campaign(lab("here"), sleep_suite(["a"], blocks=2))
+    assert [record.outcome for record in ran.reader.repetitions] == ["ok", "ok"]
 
 
 @pytest.mark.torch
