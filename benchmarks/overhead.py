@@ -105,7 +105,7 @@ def _openssh_inventory(stack: contextlib.ExitStack) -> Path:
     inventory.write_text(
         f'[[board]]\nid = "openssh"\nkind = "linux"\nhost = "127.0.0.1"\nport = {end.port}\nuser = "{end.user}"\n'
         f'key = "{end.key_file}"\nknown_hosts = "{end.known_hosts}"\npython = "{sys.executable}"\n'
-        f'interpreter = "{sys.executable}"\nworkdir = "{root}/work"\n'
+        f'interpreter = "{sys.executable}"\ngates = "warn"\nworkdir = "{root}/work"\n'
     )
     return inventory
 

@@ -179,6 +179,7 @@ class Campaign:
                 "pid": os.getpid(),
                 "token": self.plan.run_id,
             },
+            gates_policy=entry.gates_policy,
             board_model=hardware.get("model"),
             emulated=bool(hardware.get("emulated", False)),
             power_mode=probe.get("power_mode"),

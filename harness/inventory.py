@@ -73,6 +73,9 @@ class BoardEntry(_Strict):
     )
     python: str | None = Field(default=None, description="runs the agent: any Python >= 3.6")
     workdir: str | None = None
+    gates: Literal["enforce", "warn"] = Field(
+        default="enforce", description="wait until the board is cool and idle, or only note that it is not"
+    )
     tags: list[str] = Field(default_factory=list)
     capabilities: Capabilities = Field(default_factory=Capabilities)
     timeouts: TimeoutKeys = Field(default_factory=TimeoutKeys)
@@ -98,6 +101,11 @@ class BoardEntry(_Strict):
         if self.kind != "loopback" and not self.host:
             raise ValueError("'host' is missing: an alias of ~/.ssh/config, a name or an address")
         return self
+
+    @property
+    def gates_policy(self) -> Literal["enforce", "warn"]:
+        """A loopback board is busy with the host's own work: there gates only warn."""
+        return "warn" if self.kind == "loopback" else self.gates
 
     def spec(self) -> BoardSpec:
         """The same board as the transport sees it."""

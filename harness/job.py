@@ -16,6 +16,9 @@ from targets.agent import protocol
 #: Between the end of a job's deadline and the end of its lease.
 LEASE_MARGIN_S = 60.0
 _SAMPLING_S = 0.2
+#: A board whose load is higher is busy with something else.
+MAX_LOAD_1M = 1.0
+MAX_TEMP_C = 75.0
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Bench:
     interpreter: tuple[str, ...]
     cargo: Cargo
     owner: Mapping[str, Any]
+    gates_policy: str = "enforce"
     board_model: str | None = None
     emulated: bool = False
     power_mode: str | None = None
@@ -63,9 +67,9 @@ def make_job(planned: Planned, bench: Bench) -> dict[str, Any]:
         "lease_s": cell.deadline_s + LEASE_MARGIN_S,
         "sampling": {"period_s": _SAMPLING_S},
         "gates": {
-            "policy": "warn" if bench.board_kind == "loopback" else "enforce",
-            "max_load_1m": None if bench.board_kind == "loopback" else 1.0,
-            "max_temp_c": 75.0,
+            "policy": bench.gates_policy,
+            "max_load_1m": None if bench.board_kind == "loopback" else MAX_LOAD_1M,
+            "max_temp_c": MAX_TEMP_C,
             "min_disk_b": 64 << 20,
             "min_mem_b": 64 << 20,
         },

@@ -187,7 +187,7 @@ def test_the_same_campaign_runs_over_opensshs_own_server(campaign, sleep_suite, 
         inventory.write_text(
             f'[[board]]\nid = "real"\nkind = "linux"\nhost = "127.0.0.1"\nport = {end.port}\nuser = "{end.user}"\n'
             f'key = "{end.key_file}"\nknown_hosts = "{end.known_hosts}"\npython = "{sys.executable}"\n'
-            f'interpreter = "{sys.executable}"\nworkdir = "{tmp_path}/work"\n'
+            f'interpreter = "{sys.executable}"\ngates = "warn"\nworkdir = "{tmp_path}/work"\n'
         )
         ran = campaign(inventory, sleep_suite(["a"], blocks=2))
     assert ran.outcome.quarantined == {}
