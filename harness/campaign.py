@@ -129,7 +129,7 @@ class Campaign:
 
     def _run_queue(self, entry: BoardEntry, board: Board, todo: Sequence[Planned]) -> None:
         blobs = {blob.name: blob for one in todo for blob in self._cargo.of_cell(one.cell).values()}
-        link = Link(board, self._stop, list(blobs.values()))
+        link = Link(board, self._stop, list(blobs.values()), lambda told: self._observer.note(entry.id, told))
         self._sync(link, entry)
         bench = self._probe(link, entry, todo)
         queue = [one for one in todo if self.skip_reason(entry.id, one.cell) is None]

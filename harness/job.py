@@ -16,7 +16,7 @@ from targets.agent import protocol
 #: Between the end of a job's deadline and the end of its lease.
 LEASE_MARGIN_S = 60.0
 _SAMPLING_S = 0.2
-#: A board whose load is higher is busy with something else.
+#: A board whose load is higher is busy with something else; the repetition before this one left its threads' worth.
 MAX_LOAD_1M = 1.0
 MAX_TEMP_C = 75.0
 
@@ -68,7 +68,7 @@ def make_job(planned: Planned, bench: Bench) -> dict[str, Any]:
         "sampling": {"period_s": _SAMPLING_S},
         "gates": {
             "policy": bench.gates_policy,
-            "max_load_1m": None if bench.board_kind == "loopback" else MAX_LOAD_1M,
+            "max_load_1m": None if bench.board_kind == "loopback" else MAX_LOAD_1M + cell.threads,
             "max_temp_c": MAX_TEMP_C,
             "min_disk_b": 64 << 20,
             "min_mem_b": 64 << 20,

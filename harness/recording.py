@@ -47,6 +47,7 @@ def make_record(
             outcome=outcome,
             outcome_reason=reason,
             wall_s=wall_s,
+            threads=cell.threads,
             exit_record=exit_record.model_dump() if exit_record else {},
             offset=offset,
             check_failed=_check_failed(planned, result) or bench.failed_checks.get(_checked_key(cell)),

@@ -49,8 +49,10 @@ class Link:
         board: Board,
         stop: threading.Event,
         blobs: Sequence[Blob] = (),
+        note: Callable[[str], None] = lambda _: None,
         patience_s: float = LINK_PATIENCE_S,
     ) -> None:
+        self._note = note
         self.board = board
         self._blobs = list(blobs)
         self._stop = stop
@@ -77,6 +79,7 @@ class Link:
                     raise UnreachableError(
                         f"the link did not come back within {self._patience_s:g} s: {error}"
                     ) from error
+                self._note(f"asking again: {error}")
                 if isinstance(error, BlobError):
                     # Someone has tidied the board: push what it lacks, then ask again.
                     self.board.sync(self._blobs)
@@ -100,7 +103,8 @@ class Link:
         while True:
             try:
                 return self.persist(action)
-            except ConditionError:
+            except ConditionError as error:
+                self._note(f"waiting: {error}")
                 if time.monotonic() + pause_s > give_up_s:
                     raise
                 self._pause(pause_s)

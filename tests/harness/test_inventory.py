@@ -61,7 +61,7 @@ def test_an_unknown_key_names_file_board_key_and_the_allowed_ones(tmp_path):
     message = _refused(tmp_path, GOOD.replace("tags =", "tag ="))
     assert "board 'pi5-01'" in message
     assert "unknown key 'tag' (did you mean 'tags'?)" in message
-    assert "allowed: capabilities, host, host_keys, id, interpreter" in message
+    assert "allowed: capabilities, gates, host, host_keys, id, interpreter" in message
 
 
 def test_an_unknown_capability_names_the_allowed_ones(tmp_path):
