@@ -117,6 +117,7 @@ static void make_batch(tb_session *s) {
     s->rows = take(s, (size_t)s->n_layers + 1, sizeof *s->rows);
     s->sub = take(s, (size_t)s->n_layers + 1, sizeof *s->sub);
     s->missing = take(s, (size_t)s->batch, sizeof *s->missing);
+    s->batch_slot = take(s, (size_t)s->batch, sizeof *s->batch_slot);
     s->batch_label = take(s, (size_t)padded(s->batch), sizeof *s->batch_label);
     s->columns = take_floats(s, (size_t)(classes + 2) * padded(s->batch));
     for (int l = 0; l <= s->n_layers && !s->failed; l++) {
@@ -248,12 +249,16 @@ static float from_half(uint16_t half) {
 
 /* a batch ------------------------------------------------------------------------------------------------- */
 
-static void event(tb_session *s, int phase) {
-    if (!s->events) return;
+static int64_t now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void event(tb_session *s, int phase) {
+    if (!s->events) return;
     tb_event *e = &s->events[s->n_events++];
-    e->t_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    e->t_ns = now_ns();
     e->phase = phase;
 }
 
@@ -349,7 +354,8 @@ static void read_row(const tb_session *s, const tb_plane *p, int slot, float *to
         const uint16_t *from = (const uint16_t *)p->data + at;
         for (int i = 0; i < p->n; i++) to[i] = from_half(from[i]);
     } else {
-        memcpy(to, (const float *)p->data + at, sizeof(float) * p->n);
+        const float *from = (const float *)p->data + at;
+        for (int i = 0; i < p->n; i++) to[i] = from[i]; /* often a few logits only: no call */
     }
 }
 
@@ -362,12 +368,12 @@ static void body(tb_session *s, int count, float ***rows) {
     }
 }
 
-/* Where sample i of the batch finds its cached values, or is to put them. */
-static void place(tb_session *s, int i, int slot) {
-    for (int l = 1; l <= s->n_layers; l++) {
-        tb_plane *p = &s->planes[l];
-        tb_layer *before = &s->layers[l - 1];
-        s->rows[l][i] = p->direct && slot >= 0 ? (float *)p->data + (size_t)slot * p->n : before->y_rows[i];
+/* Where the batch's samples have their values of a plane: in the cache, or in the batch's own buffer. */
+static void place(tb_session *s, const tb_plane *p, int l, int m) {
+    float **to = s->rows[l], **own = s->layers[l - 1].y_rows;
+    for (int i = 0; i < m; i++) {
+        int slot = s->batch_slot[i];
+        to[i] = slot >= 0 ? (float *)p->data + (size_t)slot * p->n : own[i];
     }
 }
 
@@ -376,20 +382,29 @@ static void lookup(tb_session *s, const int32_t *order, int m) {
     int n_missing = 0;
     for (int i = 0; i < m; i++) {
         int slot = s->slot[order[i]];
-        place(s, i, slot >= 0 ? slot : s->used_slots + n_missing < s->slots ? s->used_slots + n_missing : -1);
         if (slot < 0) {
+            int next = s->used_slots + n_missing;
             s->missing[n_missing++] = i;
-            continue;
+            slot = next < s->slots ? next : -1;
         }
-        for (int l = 1; l <= s->n_layers; l++) {
-            tb_plane *p = &s->planes[l];
-            if (p->used && !p->direct) read_row(s, p, slot, s->rows[l][i]);
+        s->batch_slot[i] = slot;
+    }
+    for (int l = 1; l <= s->n_layers; l++) {
+        const tb_plane *p = &s->planes[l];
+        if (p->direct) {
+            place(s, p, l, m);
+        } else if (p->used) {
+            for (int i = 0; i < m; i++) {
+                if (s->slot[order[i]] >= 0) read_row(s, p, s->batch_slot[i], s->rows[l][i]);
+            }
         }
     }
     s->lookups += m;
     s->hits += m - n_missing;
     if (!n_missing) return;
     event(s, TB_FILL);
+    int64_t started_ns = now_ns();
+    int64_t *spent_ns = s->used_slots < s->slots ? &s->fill_ns : &s->recompute_ns;
     for (int j = 0; j < n_missing; j++) {
         for (int l = 0; l <= s->n_layers; l++) s->sub[l][j] = s->rows[l][s->missing[j]];
     }
@@ -401,6 +416,7 @@ static void lookup(tb_session *s, const int32_t *order, int m) {
             if (p->used && !p->direct) keep_row(s, p, s->used_slots, s->sub[l][j]);
         }
     }
+    *spent_ns += now_ns() - started_ns;
 }
 
 /* loss, backward, update ---------------------------------------------------------------------------------- */
@@ -427,10 +443,13 @@ static float loss_of(tb_session *s, int m) {
             store(at + c * width, e);
             sum += e;
         }
-        store(loss + i, log_of(sum) - (load(own + i) - top));
+        store(loss + i, sum);
+        store(own + i, load(own + i) - top);
         vf by = share / sum;
         for (int c = 0; c < n; c++) store(at + c * width, load(at + c * width) * by);
     }
+    /* apart from the loop above, so that the logarithms of several vectors overlap */
+    for (int i = 0; i < width; i += VL) store(loss + i, log_of(load(loss + i)) - load(own + i));
     for (int i = 0; i < m; i++) {
         float *to = l->gy_rows[i];
         for (int c = 0; c < n; c++) to[c] = s->columns[c * width + i];
@@ -580,9 +599,10 @@ TB_API int tb_cached(tb_session *s, int sample, float *held, float *again) {
     return 0;
 }
 
-/* lookups, hits, kept samples */
+/* lookups; hits; kept samples; time spent computing what was then kept, and what found no room, ns */
 TB_API void tb_counts(const tb_session *s, int64_t *counts) {
     counts[0] = s->lookups, counts[1] = s->hits, counts[2] = s->used_slots;
+    counts[3] = s->fill_ns, counts[4] = s->recompute_ns;
 }
 
 #include "probe.h"

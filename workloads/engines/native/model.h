@@ -56,12 +56,13 @@ typedef struct tb_session {
     float ***rows;         /* rows[l][i]: input of layer l of the batch's sample i; rows[n_layers]: logits */
     float ***sub;          /* the same for the samples that must be computed */
     int *missing;          /* their places in the batch */
+    int *batch_slot;       /* where the batch's samples are in the cache, or will be; -1: nowhere */
     int32_t *batch_label;
     float *columns;        /* (classes + 2) x batch, transposed, for the loss */
     int caching, half, slots, used_slots;
     tb_plane *planes;      /* planes[l]: input of layer l; planes[n_layers]: the last layer's output */
     int32_t *slot;         /* of a row; -1: not kept */
-    int64_t lookups, hits;
+    int64_t lookups, hits, fill_ns, recompute_ns;
     tb_event *events;
     int64_t n_events;
     void **blocks;         /* everything allocated */

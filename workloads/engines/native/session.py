@@ -90,7 +90,6 @@ class Session(BaseSession):
         self.slots = cache_slots(self.plan, task.n_train, self.options) if self.caching else 0
         self.step_losses = []  # type: List[float]
         self.steps = 0
-        self.filled_ns = None  # type: Optional[int]
         self._orders = self._draw_orders()
         self._test = task.data.need("test_x").array()
         self._handle = self._make()
@@ -237,9 +236,9 @@ class Session(BaseSession):
 
     def facts(self) -> Dict[str, Any]:
         counted = methods.counts(self.plan)
-        told = array("q", [0, 0, 0])
+        told = array("q", [0] * 5)
         self.library.c.tb_counts(self._handle, address(told))
-        lookups, hits, _ = told
+        lookups, hits, kept, fill_ns, recompute_ns = told
         cache_b = self.slots * counted.cache_floats * CACHE_DTYPES[self.options.dtype]
         return {
             "steps": self.steps,
@@ -249,7 +248,13 @@ class Session(BaseSession):
             "cache_b": cache_b if self.caching else None,
             "cache_hit_ratio": hits / lookups if self.caching and lookups else None,
             "engine_version": version(self.library),
-            "metrics": {},
+            "metrics": {
+                "cache_kept_samples": kept,
+                "cache_fill_s": fill_ns / 1e9,
+                "cache_recompute_s": recompute_ns / 1e9,
+            }
+            if self.caching
+            else {},
         }
 
 

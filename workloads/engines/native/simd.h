@@ -24,29 +24,24 @@ typedef float vf __attribute__((vector_size(4 * VL), may_alias));
 typedef int32_t vi __attribute__((vector_size(4 * VL), may_alias));
 typedef float v4f __attribute__((vector_size(16), may_alias));
 
-/* With 32 vector registers a tile holds more rows; 16 registers leave 8 sums, since without FMA every product
- * needs a register of its own. */
+/* Sizes of a tile: 4 x TB_ROWS and 4 x TB_COLS sums. 16 registers leave 8 sums where there is no FMA, since then
+ * every product needs a register of its own. Measured best on SSE2, AVX2 and AVX-512. At most 6. */
 #if defined(__AVX512F__) || defined(__aarch64__)
-#ifndef TB_ROWS
-#define TB_ROWS 5
-#endif
-#ifndef TB_COLS
-#define TB_COLS 4
-#endif
-#elif defined(__AVX__)
-#ifndef TB_ROWS
-#define TB_ROWS 3
-#endif
-#ifndef TB_COLS
-#define TB_COLS 3
-#endif
+#define TB_REGISTERS 32
 #else
+#define TB_REGISTERS 16
+#endif
 #ifndef TB_ROWS
+#if TB_REGISTERS == 32
+#define TB_ROWS 5
+#elif defined(__AVX__) || defined(__ARM_FEATURE_FMA)
+#define TB_ROWS 3
+#else
 #define TB_ROWS 2
 #endif
-#ifndef TB_COLS
-#define TB_COLS 2
 #endif
+#ifndef TB_COLS
+#define TB_COLS (TB_REGISTERS == 32 ? 4 : 2)
 #endif
 
 /* SSE2 has no broadcasting load: there, factors that are read many times are stored VL times each. */
@@ -56,10 +51,19 @@ typedef float v4f __attribute__((vector_size(16), may_alias));
 #define TB_UNIT 1
 #endif
 
+/* TB_UNROLL: a loop over a tile, so that its sums are registers. TB_UNROLL_FEW: a long loop; fewer turns are also
+ * fewer than a branch predictor's history, so that its end is foreseen. */
+#ifndef TB_FEW
+#define TB_FEW 2
+#endif
+#define TB_PRAGMA(text) _Pragma(#text)
+#define TB_PRAGMA2(text) TB_PRAGMA(text)
 #if defined(__clang__)
 #define TB_UNROLL _Pragma("clang loop unroll(full)")
+#define TB_UNROLL_FEW TB_PRAGMA2(clang loop unroll_count(TB_FEW))
 #else
-#define TB_UNROLL _Pragma("GCC unroll 16")
+#define TB_UNROLL _Pragma("GCC unroll 32")
+#define TB_UNROLL_FEW TB_PRAGMA2(GCC unroll TB_FEW)
 #endif
 
 TB_INLINE vf load(const float *at) { return *(const vf *)at; }

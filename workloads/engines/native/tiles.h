@@ -12,6 +12,9 @@
 
 #include "simd.h"
 
+/* A case of a remainder that cannot occur must still fit the tile. */
+#define AT_MOST(n, most) ((n) < (most) ? (n) : (most))
+
 TB_INLINE void dot_tile(const int rows, int k, const float *w, int ldw, const float *const *x,
                         float *const *y, int at) {
     vf sum[TB_ROWS][4];
@@ -21,7 +24,7 @@ TB_INLINE void dot_tile(const int rows, int k, const float *w, int ldw, const fl
         TB_UNROLL for (int o = 0; o < 4; o++) sum[i][o] = all(0.0f);
     }
     const float *w0 = w, *w1 = w + ldw, *w2 = w + 2 * (long)ldw, *w3 = w + 3 * (long)ldw;
-    for (int c = 0; c < k; c += VL) {
+    TB_UNROLL_FEW for (int c = 0; c < k; c += VL) {
         vf part[TB_ROWS];
         TB_UNROLL for (int i = 0; i < rows; i++) part[i] = load(row[i] + c);
         vf weight = load(w0 + c);
@@ -45,16 +48,11 @@ static void tb_dot(int m, int n_out, int k, const float *w, int ldw, const float
         const float *block = w + (long)o * ldw;
         int i = 0;
         for (; i + TB_ROWS <= m; i += TB_ROWS) dot_tile(TB_ROWS, k, block, ldw, x + i, y + i, at + o);
-        switch (m - i) {
-#if TB_ROWS > 4
-            case 4: dot_tile(4, k, block, ldw, x + i, y + i, at + o); break;
-#endif
-#if TB_ROWS > 3
-            case 3: dot_tile(3, k, block, ldw, x + i, y + i, at + o); break;
-#endif
-#if TB_ROWS > 2
-            case 2: dot_tile(2, k, block, ldw, x + i, y + i, at + o); break;
-#endif
+        switch (m - i < TB_ROWS ? m - i : 0) {
+            case 5: dot_tile(AT_MOST(5, TB_ROWS), k, block, ldw, x + i, y + i, at + o); break;
+            case 4: dot_tile(AT_MOST(4, TB_ROWS), k, block, ldw, x + i, y + i, at + o); break;
+            case 3: dot_tile(AT_MOST(3, TB_ROWS), k, block, ldw, x + i, y + i, at + o); break;
+            case 2: dot_tile(AT_MOST(2, TB_ROWS), k, block, ldw, x + i, y + i, at + o); break;
             case 1: dot_tile(1, k, block, ldw, x + i, y + i, at + o); break;
             default: break;
         }
@@ -92,7 +90,7 @@ TB_INLINE void outer_tile(const int rows, const int cols, const int what, const 
         const float *const *x = terms[t].x;
         const long g_p = (long)terms[t].g_p * TB_UNIT, g_i = (long)terms[t].g_i * TB_UNIT;
         const float *g = terms[t].g + i0 * g_i;
-        for (int n = terms[t].n; n > 0; n--) {
+        TB_UNROLL_FEW for (int n = terms[t].n; n > 0; n--) {
             const float *row = *x++ + at;
             vf part[TB_COLS];
             TB_UNROLL for (int v = 0; v < cols; v++) part[v] = load(row + v * VL);
@@ -138,12 +136,10 @@ TB_INLINE void outer(const int what, int m, int n, const tb_term *terms, int n_t
         outer_column(TB_COLS, what, m, terms, n_terms, at, c, finish);
     }
     switch ((n - at) / VL) {
-#if TB_COLS > 3
-        case 3: outer_column(3, what, m, terms, n_terms, at, c, finish); break;
-#endif
-#if TB_COLS > 2
-        case 2: outer_column(2, what, m, terms, n_terms, at, c, finish); break;
-#endif
+        case 5: outer_column(AT_MOST(5, TB_COLS), what, m, terms, n_terms, at, c, finish); break;
+        case 4: outer_column(AT_MOST(4, TB_COLS), what, m, terms, n_terms, at, c, finish); break;
+        case 3: outer_column(AT_MOST(3, TB_COLS), what, m, terms, n_terms, at, c, finish); break;
+        case 2: outer_column(AT_MOST(2, TB_COLS), what, m, terms, n_terms, at, c, finish); break;
         case 1: outer_column(1, what, m, terms, n_terms, at, c, finish); break;
         default: break;
     }
