@@ -52,6 +52,8 @@ def prepare(
     *,
     cache_dir: Path,
     data_dir: Path | None = None,
+    download: bool = False,
+    datasets_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
     """Artefacts of a data set and model: shipped, cached, or built now.
@@ -61,6 +63,8 @@ def prepare(
         model: one of :data:`workloads.models.MODELS`.
         cache_dir: where built artefacts are kept; made if missing.
         data_dir: local copies of data sets; None takes TUNEBENCH_DATA.
+        download: whether a data set that is missing may be downloaded from its home.
+        datasets_dir: downloads and converted files; None takes ``~/.cache/tunebench/datasets``.
         progress: told what is done and how far it is.
 
     Raises:
@@ -77,7 +81,8 @@ def prepare(
     if not (_intact(data) and _intact(weights)):
         if progress is not None:
             progress(f"loading {dataset}", 0.0)
-        _build(load(dataset, data_dir), model, data, weights, progress)
+        loaded = load(dataset, data_dir, download=download, cache_dir=datasets_dir, progress=progress)
+        _build(loaded, model, data, weights, progress)
     return _prepared(data, weights)
 
 

@@ -1,7 +1,8 @@
 """Data sets with a drift, on the host: arrays for pretraining, fine-tuning and testing.
 
-Each loader documents its splits and why they do not leak. Boards never see this package: they get artefacts
-(:mod:`workloads.prepare`).
+Each loader documents its splits and why they do not leak. Files are taken from a local folder, else from a
+cache, else - only when asked for - downloaded from their home (:mod:`workloads.datasets.store`). Boards never
+see this package: they get artefacts (:mod:`workloads.prepare`).
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from workloads.datasets import digits, fan, har
+from workloads.datasets import digits, fan, har, har_uci
 from workloads.datasets.base import Dataset, DataUnavailable
+from workloads.datasets.fetch import Progress
+from workloads.datasets.store import Store, default_cache, default_data_dir
 
-#: name -> loader (data_dir) -> Dataset
-DATASETS: dict[str, Callable[[Path | None], Dataset]] = {
+#: name -> loader (store) -> Dataset
+DATASETS: dict[str, Callable[[Store], Dataset]] = {
     "digits": digits.load,
     "fan-damage1": fan.load_damage1,
     "fan-damage2": fan.load_damage2,
     "har-hapt": har.load,
+    "har-uci": har_uci.load,
 }
 
 
@@ -36,18 +40,29 @@ def check_name(name: str) -> str:
     return name
 
 
-def load(name: str, data_dir: Path | None = None) -> Dataset:
+def load(
+    name: str,
+    data_dir: Path | None = None,
+    *,
+    download: bool = False,
+    cache_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
     """Load a data set.
 
     Args:
         name: one of :data:`DATASETS`.
         data_dir: folder of local copies; None takes ``TUNEBENCH_DATA``. Digits need none.
+        download: whether what is missing may be downloaded from its home.
+        cache_dir: downloads and converted files; None takes ``~/.cache/tunebench/datasets``.
+        progress: told about downloads and conversions: what, and the share done.
 
     Raises:
         UnknownDataset: names the allowed ones.
         DataUnavailable: which file is missing or damaged, where it comes from, how to place it by hand.
     """
-    return DATASETS[check_name(name)](data_dir)
+    store = Store(data_dir or default_data_dir(), cache_dir or default_cache(), download, progress)
+    return DATASETS[check_name(name)](store)
 
 
 __all__ = ["DATASETS", "DataUnavailable", "Dataset", "UnknownDataset", "check_name", "load"]

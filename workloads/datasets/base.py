@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,24 +48,3 @@ def build(name: str, parts: dict[str, tuple[Any, Any]], meta: dict[str, Any]) ->
     n_in = int(arrays["pretrain_x"].shape[1])
     n_classes = len(meta["classes"])
     return Dataset(name, **arrays, meta={**meta, "n_in": n_in, "n_classes": n_classes, "rows": rows})
-
-
-def local_file(name: str, data_dir: Path | None, sha256: str, home: str) -> Path:
-    """The verified local copy of a file.
-
-    Raises:
-        DataUnavailable: no folder given, file missing, or its SHA-256 differs.
-    """
-    by_hand = f"{name} comes from {home}; place it in a folder and name that in TUNEBENCH_DATA or data_dir"
-    chosen = data_dir or (Path(os.environ["TUNEBENCH_DATA"]) if os.environ.get("TUNEBENCH_DATA") else None)
-    if chosen is None:
-        raise DataUnavailable(f"no data folder: TUNEBENCH_DATA is not set; {by_hand}")
-    path = chosen / name
-    if not path.is_file():
-        raise DataUnavailable(f"no file {path}; {by_hand}")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != sha256:
-        raise DataUnavailable(
-            f"{path} is damaged or another version: SHA-256 {found}, expected {sha256}; {by_hand}"
-        )
-    return path

@@ -14,13 +14,13 @@ rounded to 1/1024, so that another numpy build gives the same bytes.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from workloads.datasets.base import Dataset, DataUnavailable, build
+from workloads.datasets.store import Store
 
 REVISION = 1
 PRETRAIN_ROWS, FINETUNE_ROWS = 900, 450
@@ -40,8 +40,8 @@ META: dict[str, Any] = {
 }
 
 
-def load(data_dir: Path | None = None) -> Dataset:
-    """Digits with drift; ``data_dir`` is not used.
+def load(store: Store | None = None) -> Dataset:
+    """Digits with drift; ``store`` is not used.
 
     Raises:
         DataUnavailable: scikit-learn is not installed.

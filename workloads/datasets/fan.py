@@ -3,23 +3,88 @@
 Classes stop / normal / damaged. A set is one normal and one damaged recording of 235 rows each: pretrain
 ``silentA_1``, fine-tune ``noisy_1``, test ``noisy_2`` - different recordings, so nothing leaks. Class stop is
 the 0 rpm rows of both. Inputs: bins 1..256 (1 Hz each). The splits are ours: the data's home defines none.
+
+Two ways to the arrays:
+
+- ``fan12_hmlo.npz`` in a local folder: all recordings, converted once, its hash pinned;
+- the home's zips, converted here (:mod:`workloads.datasets.fan_csv`). The zips' hashes are unknown and their CSV
+  layout was not seen when this was written: the conversion is **unverified against the original files**. It is
+  checked afterwards, though: the content of a converted recording is compared with that of the pinned copy
+  (:data:`KNOWN`). If equal, it is the same data, and the speeds are those of the copy. If not, the meta says
+  ``conversion: unverified against the original files``, and the 0 rpm rows come from the file names or not at all:
+  where the names do not tell them, loading is refused, because they would be guessed.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+import hashlib
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from workloads.datasets.base import Dataset, build, local_file
+from workloads.datasets import fan_csv
+from workloads.datasets.archive import ArchiveError
+from workloads.datasets.base import Dataset, build
+from workloads.datasets.fetch import Source
+from workloads.datasets.store import Arrays, Found, Store
 
 FILE = "fan12_hmlo.npz"
 SHA256 = "e8e62086f77403f0810d32254af51cba9e8a0eb066a97054102ed4e3654e1461"
 HOME = "https://github.com/matutani/cooling-fan (commit fcd19b7, 12cm_hmlo_*.zip, converted to one .npz)"
+#: the commit that holds the zips, in full; they have only this one version in the repository's history
+ZIP_COMMIT = "ebc35d096fd7365c66ea8c0cd74d00c22d8d1345"
+ZIP_HOME = f"https://raw.githubusercontent.com/matutani/cooling-fan/{ZIP_COMMIT}/DATA"
 REVISION = 1
+CONVERSION = 1  # revision of the conversion from the zips
 INPUTS = slice(1, 257)
 STOPPED = 3  # code of 0 rpm in the speed arrays
+UNVERIFIED = "unverified against the original files"
+
+
+class Known(NamedTuple):
+    """What the pinned copy tells about a recording.
+
+    Attributes:
+        sha256: of its 235 x 512 values, little-endian float32.
+        changes: first rows of 2000 rpm, 1500 rpm and 0 rpm.
+    """
+
+    sha256: str
+    changes: tuple[int, int, int]
+
+
+KNOWN = {
+    "12cm_hmlo_normal_silentA_1": Known(
+        "271544c7d31cd95a4baa07c7735970bdad6303e3b78273e0f9da8ff8578b504f", (61, 120, 177)
+    ),
+    "12cm_hmlo_normal_noisy_1": Known(
+        "d48b70154a38dfe4319576a5d542fce4b71feb2a6d77e902844640e6afedd3ce", (61, 118, 177)
+    ),
+    "12cm_hmlo_normal_noisy_2": Known(
+        "b5c85a96165b55fcee7ced55463ce2eb700ac3fe32a54ead72bb3583676a6aac", (62, 119, 178)
+    ),
+    "12cm_hmlo_damage1_silentA_1": Known(
+        "577f6d05b06b7e85ebad877a50f86c41e6f737d6643f44458a8858aace56c9ab", (59, 120, 177)
+    ),
+    "12cm_hmlo_damage1_noisy_1": Known(
+        "a69de58e12d045c745ee711d39f0d4cd1f354a948a01c7b37bad9714d9ced987", (60, 120, 178)
+    ),
+    "12cm_hmlo_damage1_noisy_2": Known(
+        "f16ae09da4eaa8c7946c395d209bab66154861a8dbfb1d462ba755e056306448", (60, 120, 178)
+    ),
+    "12cm_hmlo_damage2_silentA_1": Known(
+        "3d7e26545f1c661047e7cc0a0506305bbb1386d8699d77cd3c3870fff17b9708", (59, 118, 177)
+    ),
+    "12cm_hmlo_damage2_noisy_1": Known(
+        "7f4812a112d87b1eb4943f8dcd84b284cd2408fd5467ffa7db1f4802f5a412bf", (62, 121, 179)
+    ),
+    "12cm_hmlo_damage2_noisy_2": Known(
+        "9e0cd90e8dfc9cd67c78d8b39a18af73bb8f43cdcca439b838b92427587c5327", (63, 123, 180)
+    ),
+}
+
+NPZ = Source(FILE, HOME, sha256=SHA256)
 
 META: dict[str, Any] = {
     "classes": ["stop", "normal", "damaged"],
@@ -30,34 +95,94 @@ META: dict[str, Any] = {
     "splits": "by recording: pretrain silentA_1, fine-tune noisy_1, test noisy_2",
     "revision": REVISION,
 }
+PARTS = {"pretrain": "silentA_1", "finetune": "noisy_1", "test": "noisy_2"}
 
 
-def load_damage1(data_dir: Path | None = None) -> Dataset:
+def load_damage1(store: Store) -> Dataset:
     """The set with the recordings called ``damage1`` at their home (``fan-damage1``)."""
-    return _load("damage1", data_dir)
+    return _load("damage1", store)
 
 
-def load_damage2(data_dir: Path | None = None) -> Dataset:
+def load_damage2(store: Store) -> Dataset:
     """The set with the recordings called ``damage2`` at their home (``fan-damage2``)."""
-    return _load("damage2", data_dir)
+    return _load("damage2", store)
 
 
-def _load(damage: str, data_dir: Path | None) -> Dataset:
-    path = local_file(FILE, data_dir, SHA256, HOME)
-    with np.load(path, allow_pickle=False) as file:
-        parts = {
-            "pretrain": _recordings(file, damage, "silentA_1"),
-            "finetune": _recordings(file, damage, "noisy_1"),
-            "test": _recordings(file, damage, "noisy_2"),
-        }
-    return build(f"fan-{damage}", parts, {**META, "title": f"cooling fan, {damage}"})
+def zip_source(name: str) -> Source:
+    """The home's archive of one recording; the hash is unknown."""
+    url = f"{ZIP_HOME}/{name}.zip"
+    return Source(f"{name}.zip", url, url, max_b=50_000_000, max_unpacked_b=200_000_000)
 
 
-def _recordings(file: Any, damage: str, part: str) -> tuple[Any, Any]:
+def _load(damage: str, store: Store) -> Dataset:
+    names = [f"12cm_hmlo_{state}_{part}" for part in PARTS.values() for state in ("normal", damage)]
+    meta = {**META, "title": f"cooling fan, {damage}"}
+    whole = store.find(NPZ)
+    if whole is not None:
+        arrays = _of_npz(whole, names)
+    elif not store.download and all(store.find(zip_source(name)) is None for name in names):
+        raise store.missing(NPZ, fetchable=True)
+    else:
+        arrays, verified = _of_zips(store, names)
+        if not verified:
+            meta["conversion"] = UNVERIFIED
+    parts = {part: _recordings(arrays, damage, recording) for part, recording in PARTS.items()}
+    return build(f"fan-{damage}", parts, meta)
+
+
+def _of_npz(whole: Found, names: list[str]) -> Arrays:
+    with np.load(whole.path, allow_pickle=False) as file:
+        return {key: file[key] for name in names for key in (name, f"{name}__speed")}
+
+
+def _of_zips(store: Store, names: list[str]) -> tuple[Arrays, bool]:
+    """The recordings as in the .npz, and whether all of them equal the pinned copy's."""
+    arrays: Arrays = {}
+    verified = True
+    for name in names:
+        found = store.obtain(zip_source(name))
+        key = f"{name}-{found.sha256[:12]}-c{CONVERSION}"
+        made = store.converted(key, lambda name=name, found=found: _convert(name, found))  # type: ignore[misc]
+        arrays[name], arrays[f"{name}__speed"] = made["spectra"], made["speed"]
+        verified &= _is_known(name, made["spectra"])
+    return arrays, verified
+
+
+def _convert(name: str, found: Found) -> Arrays:
+    """One recording from its zip.
+
+    Raises:
+        DataUnavailable: the layout is not understood, or nothing tells the 0 rpm rows.
+    """
+    source = zip_source(name)
+    try:
+        spectra, speed = fan_csv.read_recording(found.path, source.max_unpacked_b)
+    except ArchiveError as error:
+        raise source.damaged(found.path, f"{error} (or place the converted {FILE})") from error
+    if _is_known(name, spectra):
+        first, second, third = KNOWN[name].changes
+        speed = np.repeat(
+            np.arange(4, dtype=np.uint8), [first, second - first, third - second, len(spectra) - third]
+        )
+    if speed is None:
+        raise source.damaged(
+            found.path,
+            "its spectra are not those of the copy this program knows, and its file names do not tell the speeds, so "
+            f"the rows at 0 rpm would be guessed. Place the converted {FILE} instead: an .npz of NAME (235, 512) "
+            f"float32 and NAME__speed (235,) uint8 by recording, SHA-256 {SHA256}",
+        )
+    return {"spectra": spectra, "speed": speed}
+
+
+def _is_known(name: str, spectra: npt.NDArray[Any]) -> bool:
+    return hashlib.sha256(spectra.astype("<f4").tobytes()).hexdigest() == KNOWN[name].sha256
+
+
+def _recordings(arrays: Arrays, damage: str, part: str) -> tuple[Any, Any]:
     """One normal and one damaged recording: 470 rows of 256 bins, labels 0 stop, 1 normal, 2 damaged."""
     inputs, labels = [], []
     for label, state in ((1, "normal"), (2, damage)):
         name = f"12cm_hmlo_{state}_{part}"
-        inputs.append(file[name][:, INPUTS])
-        labels.append(np.where(file[name + "__speed"] == STOPPED, 0, label))
+        inputs.append(arrays[name][:, INPUTS])
+        labels.append(np.where(arrays[name + "__speed"] == STOPPED, 0, label))
     return np.concatenate(inputs), np.concatenate(labels)

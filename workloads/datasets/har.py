@@ -2,26 +2,34 @@
 
 Drift: five subjects (9, 14, 16, 19, 25) are held out of pretraining; fine-tune on each one's first experiment
 (885 rows), test on the second (877). Never a random split: neighbouring windows overlap by half.
+
+There is no download: the features were rebuilt once outside of tunebench, which does not hold that program, so this
+set needs the .npz placed by hand. Without it use ``har-uci`` (:mod:`workloads.datasets.har_uci`), which can be
+downloaded.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from workloads.datasets.base import Dataset, build, local_file
+from workloads.datasets.base import Dataset, build
+from workloads.datasets.fetch import Source
+from workloads.datasets.store import Store
 
 FILE = "hapt_har561.npz"
 SHA256 = "d5330c811f5ab252f021a45b65164d6d56d65b2293c29a1b72b3616df37e7c11"
 HOME = "https://archive.ics.uci.edu/dataset/341 (HAPT v2.1 raw signals; the 561 features rebuilt, one .npz)"
 REVISION = 1
 TARGET_SUBJECTS = (9, 14, 16, 19, 25)
+CLASSES = ["walking", "walking upstairs", "walking downstairs", "sitting", "standing", "laying"]
+
+NPZ = Source(FILE, HOME, sha256=SHA256)
 
 META: dict[str, Any] = {
     "title": "activity (rebuilt from HAPT raw)",
-    "classes": ["walking", "walking upstairs", "walking downstairs", "sitting", "standing", "laying"],
+    "classes": CLASSES,
     "source": HOME,
     "licence": "CC BY 4.0 on its page, its README says no commercial use; cite Anguita et al. ESANN 2013, "
     "Reyes-Ortiz et al. Neurocomputing 2015",
@@ -31,9 +39,13 @@ META: dict[str, Any] = {
 }
 
 
-def load(data_dir: Path | None = None) -> Dataset:
-    """HAR features rebuilt from HAPT (``har-hapt``)."""
-    path = local_file(FILE, data_dir, SHA256, HOME)
+def load(store: Store) -> Dataset:
+    """HAR features rebuilt from HAPT (``har-hapt``).
+
+    Raises:
+        DataUnavailable: the .npz is not there (it cannot be downloaded) or damaged.
+    """
+    path = store.obtain(NPZ).path
     with np.load(path, allow_pickle=False) as file:
         inputs, labels = file["X"], file["y"].astype(np.int32) - 1
         subject, experiment = file["subject"], file["experiment"]

@@ -1,0 +1,105 @@
+"""Zip archives of strangers, read safely: nothing is ever unpacked to a path that the archive names.
+
+Refused: members that point outside (absolute, ``..``, drive letters, backslashes), links, more bytes or members
+than allowed, encryption, a wrong checksum, a file cut short.
+"""
+
+from __future__ import annotations
+
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+MAX_MEMBERS = 20_000
+COPY_B = 1 << 20
+
+#: what zipfile raises for a file that is cut short, altered or packed in a way it does not know
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError)
+
+
+class ArchiveError(ValueError):
+    """The archive cannot be used; the message says why."""
+
+
+@contextmanager
+def opened(file: Path | IO[bytes], max_unpacked_b: int) -> Iterator[zipfile.ZipFile]:
+    """Open an archive whose table of contents is harmless.
+
+    Raises:
+        ArchiveError: no zip, cut short, members that point outside, or too much in it; also while the body
+            reads members.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            _check_members(archive, max_unpacked_b)
+            yield archive
+    except BROKEN as error:
+        raise ArchiveError(f"not a sound zip archive: {error or type(error).__name__}") from error
+
+
+def check(path: Path, max_unpacked_b: int) -> None:
+    """Read every member once and compare its checksum.
+
+    Raises:
+        ArchiveError: says what is wrong.
+    """
+    with opened(path, max_unpacked_b) as archive:
+        broken = archive.testzip()
+        if broken is not None:
+            raise ArchiveError(f"member {broken!r} has a wrong checksum")
+
+
+def member(archive: zipfile.ZipFile, ending: str) -> zipfile.ZipInfo | None:
+    """The one member whose path is ``ending`` or ends with ``/ending``; None if there is none.
+
+    Raises:
+        ArchiveError: two fit.
+    """
+    found = [
+        item
+        for item in archive.infolist()
+        if not item.is_dir() and not is_mac_note(item.filename) and f"/{item.filename}".endswith(f"/{ending}")
+    ]
+    if len(found) > 1:
+        raise ArchiveError(f"two members could be {ending!r}: {found[0].filename!r}, {found[1].filename!r}")
+    return found[0] if found else None
+
+
+def is_mac_note(name: str) -> bool:
+    """Whether a member is one of the resource forks that macOS adds beside the files."""
+    path = PurePosixPath(name)
+    return "__MACOSX" in path.parts or path.name.startswith("._") or path.name == ".DS_Store"
+
+
+@contextmanager
+def nested(archive: zipfile.ZipFile, item: zipfile.ZipInfo, max_unpacked_b: int) -> Iterator[zipfile.ZipFile]:
+    """Open an archive inside an archive, by way of an unnamed temporary file."""
+    with tempfile.TemporaryFile() as copy:
+        with archive.open(item) as inner:
+            while chunk := inner.read(COPY_B):
+                copy.write(chunk)
+        copy.seek(0)
+        with opened(copy, max_unpacked_b) as found:
+            yield found
+
+
+def _check_members(archive: zipfile.ZipFile, max_unpacked_b: int) -> None:
+    items = archive.infolist()
+    if len(items) > MAX_MEMBERS:
+        raise ArchiveError(f"it holds {len(items)} members, at most {MAX_MEMBERS} are accepted")
+    # zipfile hands out at most the declared size of a member, so the sum bounds what can be read
+    total_b = sum(item.file_size for item in items)
+    if total_b > max_unpacked_b:
+        raise ArchiveError(f"it unpacks to {total_b} bytes, at most {max_unpacked_b} are accepted")
+    for item in items:
+        path = PurePosixPath(item.filename)
+        outside = path.is_absolute() or ".." in path.parts or "\\" in item.filename or ":" in item.filename
+        if outside or stat.S_ISLNK(item.external_attr >> 16):
+            raise ArchiveError(f"member {item.filename!r} points outside the archive")
+        if item.flag_bits & 1:
+            raise ArchiveError(f"member {item.filename!r} is encrypted")

@@ -1,0 +1,199 @@
+"""Where data files lie: a local copy first, then the cache, then (only when asked for) a download.
+
+Hashes are pinned where the bytes were really fetched once. An unknown hash is recorded in
+``<cache>/<file name>.json`` when the file is first used, and every later use is compared with it. Files are
+converted once; the converted arrays lie in the cache under the source's hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from workloads.datasets import archive
+from workloads.datasets.base import DataUnavailable
+from workloads.datasets.fetch import Limits, Progress, Source, fetch
+
+RECORD_SCHEMA = "tunebench.fetched/1"
+FETCH_HINT = "; or let it be fetched: tunebench prepare --download"
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class Found(NamedTuple):
+    """A file whose hash is the pinned or the recorded one."""
+
+    path: Path
+    sha256: str
+
+
+def default_cache() -> Path:
+    """``~/.cache/tunebench/datasets``."""
+    return Path.home() / ".cache" / "tunebench" / "datasets"
+
+
+def default_data_dir() -> Path | None:
+    """The folder that TUNEBENCH_DATA names, if it names one."""
+    named = os.environ.get("TUNEBENCH_DATA")
+    return Path(named) if named else None
+
+
+@dataclass(frozen=True)
+class Store:
+    """The places of data files.
+
+    Attributes:
+        data_dir: local copies, never written to; default TUNEBENCH_DATA.
+        cache_dir: downloads, records of hashes and converted files; made when first written to.
+        download: whether what is missing may be downloaded.
+        progress: told about downloads and conversions.
+        limits: bounds of a download.
+    """
+
+    data_dir: Path | None = field(default_factory=default_data_dir)
+    cache_dir: Path = field(default_factory=default_cache)
+    download: bool = False
+    progress: Progress | None = None
+    limits: Limits = field(default_factory=Limits)
+
+    def find(self, source: Source) -> Found | None:
+        """The local or cached copy, if there is one.
+
+        Raises:
+            DataUnavailable: it is there and damaged, or another version than pinned or recorded.
+        """
+        for folder in (self.data_dir, self.cache_dir):
+            for name in (source.name, *source.also):
+                if folder is not None and (folder / name).is_file():
+                    return Found(folder / name, self._verify(folder / name, name, source))
+        return None
+
+    def obtain(self, source: Source) -> Found:
+        """The local or cached copy, else a download if that is allowed.
+
+        Raises:
+            DataUnavailable: says which file, where it comes from and how to place it.
+        """
+        found = self.find(source)
+        if found is not None:
+            return found
+        if not self.download or source.url is None:
+            raise self.missing(source)
+        hashes: list[str] = []
+        path = fetch(
+            source,
+            self.cache_dir,
+            accept=lambda part: hashes.append(self._verify(part, source.name, source)),
+            progress=self.progress,
+            limits=self.limits,
+        )
+        # no hash: another process put the file there between our look and our download
+        return Found(path, hashes[0] if hashes else self._verify(path, source.name, source))
+
+    def missing(self, source: Source, *, fetchable: bool | None = None) -> DataUnavailable:
+        """The error for a file that is not there; ``fetchable`` overrides whether it has an address."""
+        where = "no data folder: TUNEBENCH_DATA is not set"
+        if self.data_dir is not None:
+            where = f"no file {self.data_dir / source.name}"
+        can = source.url is not None if fetchable is None else fetchable
+        return DataUnavailable(f"{where}; {source.by_hand()}{FETCH_HINT if can else ''}")
+
+    def converted(self, key: str, make: Callable[[], Mapping[str, npt.NDArray[Any]]]) -> Arrays:
+        """The arrays of a converted file: from the cache, else made now and kept there.
+
+        Args:
+            key: name of the file; must change with the source's hash and the conversion's revision.
+            make: converts.
+
+        Raises:
+            DataUnavailable: the cache cannot be written.
+        """
+        path = self.cache_dir / f"{key}.npz"
+        kept = _read_arrays(path)
+        if kept is not None:
+            return kept
+        arrays = dict(make())
+        self._write(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+        return arrays
+
+    def _verify(self, path: Path, name: str, source: Source) -> str:
+        """The file's SHA-256, equal to the pinned or recorded one; an unknown one is recorded if it is sound."""
+        found = _sha256(path)
+        if source.sha256 is not None:
+            if found != source.sha256:
+                raise source.damaged(path, f"SHA-256 {found}, expected {source.sha256}")
+            return found
+        record = self.cache_dir / f"{name}.json"
+        recorded = self._recorded(record)
+        if recorded is None:
+            try:
+                archive.check(path, source.max_unpacked_b)
+            except archive.ArchiveError as error:
+                raise source.damaged(path, error) from error
+            self._record(record, source, found, path.stat().st_size)
+        elif recorded != found:
+            raise source.damaged(
+                path,
+                f"SHA-256 {found}, but {recorded} was recorded at first use in {record} "
+                "(if the change is meant, remove that record)",
+            )
+        return found
+
+    def _recorded(self, record: Path) -> str | None:
+        if not record.is_file():
+            return None
+        try:
+            return str(json.loads(record.read_text(encoding="utf-8"))["sha256"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataUnavailable(
+                f"the record of a hash is damaged: {record} ({error!r}); remove it to record the file anew"
+            ) from error
+
+    def _record(self, record: Path, source: Source, sha256: str, size_b: int) -> None:
+        facts = {"schema": RECORD_SCHEMA, "url": source.url, "sha256": sha256, "size_b": size_b}
+        self._write(record, lambda file: file.write(json.dumps(facts, indent=1).encode()))
+
+    def _write(self, path: Path, fill: Callable[[Any], object]) -> None:
+        """Write a file of the cache at once or not at all."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+                made = Path(file.name)
+                try:
+                    fill(file)
+                    file.close()
+                    made.replace(path)
+                finally:
+                    made.unlink(missing_ok=True)
+        except OSError as error:
+            raise DataUnavailable(f"cannot write the cache of data sets: {path}: {error}") from error
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataUnavailable(f"cannot read {path}: {error}") from error
+
+
+def _read_arrays(path: Path) -> Arrays | None:
+    """A converted file; None if it is not there or damaged (it is then made again)."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+        return None
