@@ -91,7 +91,10 @@ def _busy(seen: Evidence) -> tuple[Level, str] | None:
     load = (seen.exit_record.get("conditions") or {}).get("load_1m_start")
     limit = MAX_LOAD_1M + seen.threads
     if seen.board_kind != "loopback" and isinstance(load, int | float) and load > limit:
-        return "degraded", f"load was {load:.2f} at the start; over {limit:g} the board is busy with something else"
+        return (
+            "degraded",
+            f"load was {load:.2f} at the start; over {limit:g} the board is busy with something else",
+        )
     return None
 
 
