@@ -176,12 +176,16 @@ def report(
 @app.command()
 def prepare(
     suite: SuiteOption = "quick",
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch published data sets that are not there (resumable).")
+    ] = False,
 ) -> None:
     """Make the data and start-weight artefacts that a suite needs, on this host (needs torch for new ones).
 
-    Boards never pretrain, download or convert. Data sets are looked for below TUNEBENCH_DATA.
+    Boards never pretrain, download or convert. Data sets are looked for below TUNEBENCH_DATA, then in
+    ~/.cache/tunebench/datasets; with --download they are fetched from where they are published.
     """
-    for line in commands.prepare(load_suite(suite), data_dir_from_env(), _console()):
+    for line in commands.prepare(load_suite(suite), data_dir_from_env(), download, _console()):
         typer.echo(line)
 
 

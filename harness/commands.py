@@ -238,9 +238,9 @@ def _interpreter_text(found: Mapping[str, Any]) -> str:
     )
 
 
-def prepare(suite: Suite, data_dir: Path | None, console: Console) -> list[str]:
+def prepare(suite: Suite, data_dir: Path | None, download: bool, console: Console) -> list[str]:
     """Make a suite's artefacts; one line a task."""
-    cargo = gather(suite, data_dir=data_dir, progress=StageLines(console))
+    cargo = gather(suite, data_dir=data_dir, download=download, progress=StageLines(console))
     lines = [
         f"{task}: data {blob.sha256[:12]}, start weights {cargo.weights[task].sha256[:12]}"
         for task, blob in cargo.data.items()

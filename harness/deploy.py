@@ -69,11 +69,13 @@ def gather(
     *,
     cache_dir: Path | None = None,
     data_dir: Path | None = None,
+    download: bool = False,
     progress: Progress | None = None,
 ) -> Cargo:
     """Build the payload and find or make the artefacts of every task.
 
-    A task whose data or start weights cannot be had is not an error: it is skipped with the reason.
+    A task whose data or start weights cannot be had is not an error: it is skipped with the reason. Published data
+    sets are fetched only if ``download`` says so.
     """
     data: dict[str, Blob] = {}
     weights: dict[str, Blob] = {}
@@ -81,7 +83,12 @@ def gather(
     for task, (dataset, model) in _artefacts_of(suite).items():
         try:
             made = prepare.prepare(
-                dataset, model, cache_dir=cache_dir or default_cache(), data_dir=data_dir, progress=progress
+                dataset,
+                model,
+                cache_dir=cache_dir or default_cache(),
+                data_dir=data_dir,
+                download=download,
+                progress=progress,
             )
         except (DataUnavailable, prepare.PrepareError) as error:
             unavailable[task] = str(error)

@@ -160,6 +160,7 @@ def test_boards_shows_what_is_found_and_what_stays_empty(cli, lab):
     assert "here" in cli("boards", "-i", str(lab("here"))).stdout
 
 
+@pytest.mark.slow
 def test_ctrl_c_frees_the_board_and_leaves_a_resumable_run(lab, sleep_suite, tmp_path, cli):
     inventory, suite = str(lab("here")), str(sleep_suite(["a"], blocks=3, sleep_s=3.0))
     process = subprocess.Popen(

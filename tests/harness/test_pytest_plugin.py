@@ -29,7 +29,10 @@ def run_pytest(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
             cwd=tmp_path,
-            env={**os.environ, "HOME": str(tmp_path)},
+            env={
+                **{k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")},
+                "HOME": str(tmp_path),
+            },
             capture_output=True,
             text=True,
             timeout=110,
@@ -64,6 +67,7 @@ def test_board_seconds_are_replayed_bit_for_bit(run_pytest, lab, sleep_suite, tm
     assert "benchmark 'board=one': 2 tests" in done.stdout
 
 
+@pytest.mark.slow
 def test_compare_and_compare_fail_work_on_board_seconds(run_pytest, lab, sleep_suite, tmp_path):
     (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
     common = ("--inventory", str(lab("one")), "-q", "--benchmark-storage", f"file://{tmp_path}/bench")
