@@ -50,7 +50,7 @@ def discover(root: str = "/") -> Found:
         sensors.append(Sensor([channel], lambda watts=rail.watts: [watts()]))  # type: ignore[misc]
     if sensors:
         return Found(sensors, {})
-    return Found([], {"power": "no power sensor: looked for " + " and ".join(_HWMON[:1] + _IIO[:1])})
+    return Found([], {"power": "no power sensor: looked for " + ", ".join(_HWMON[:1] + _IIO[:1])})
 
 
 def _identifier(label: str) -> str:
