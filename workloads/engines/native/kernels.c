@@ -118,8 +118,8 @@ static void make_batch(tb_session *s) {
     s->sub = take(s, (size_t)s->n_layers + 1, sizeof *s->sub);
     s->missing = take(s, (size_t)s->batch, sizeof *s->missing);
     s->batch_slot = take(s, (size_t)s->batch, sizeof *s->batch_slot);
-    s->batch_label = take(s, (size_t)padded(s->batch), sizeof *s->batch_label);
-    s->columns = take_floats(s, (size_t)(classes + 2) * padded(s->batch));
+    s->batch_label = take(s, (size_t)s->batch + 3, sizeof *s->batch_label);
+    s->columns = take_floats(s, (size_t)(classes + 3) * 4);
     for (int l = 0; l <= s->n_layers && !s->failed; l++) {
         float *from = l == 0 ? s->staged : s->layers[l - 1].y;
         s->rows[l] = rows_of(s, from, s->batch, l == 0 ? width : s->layers[l - 1].o);
@@ -320,8 +320,8 @@ static void add_paths(tb_session *s, int end, int m, float *const *y) {
     tb_layer *l = &s->layers[end];
     if (!l->rank) return;
     middle(s, end, m);
-    tb_term low = {l->u_wide, l->rank, 1, fixed(l->b_rows), l->rank};
-    outer_add(m, l->o, low, y);
+    tb_term by = term_of(l->u_wide, l->rank, 1, l->b_rows, l->rank);
+    outer_add(m, l->o, &by, y);
 }
 
 /* Everything that is not cached, from the batch's inputs to its logits. */
@@ -421,42 +421,47 @@ static void lookup(tb_session *s, const int32_t *order, int m) {
 
 /* loss, backward, update ---------------------------------------------------------------------------------- */
 
-/* Softmax cross-entropy: returns the batch's mean loss, leaves its gradient in the last layer's gy. VL samples
- * at a time, classes transposed. */
+/* Softmax cross-entropy of four samples: their logits by class in columns, replaced by the gradient. Returns the
+ * losses. No scalar is written that a vector then reads: the processor could not forward it. */
+TB_INLINE v4f loss_of_four(v4f *column, int n, v4i label, float share) {
+    v4f top = column[0], own = all4(0.0f), sum = own;
+    for (int c = 1; c < n; c++) top = greater_of(column[c], top);
+    for (int c = 0; c < n; c++) {
+        v4f below = column[c] - top;
+        own = choose4(label == c, below, own);
+        column[c] = exp_of(below);
+        sum += column[c];
+    }
+    v4f by = share / sum;
+    for (int c = 0; c < n; c++) column[c] = column[c] * by - choose4(label == c, all4(share), all4(0.0f));
+    return log_of(sum) - own;
+}
+
+/* The batch's mean loss; its gradient is left in the last layer's gy. */
 static float loss_of(tb_session *s, int m) {
     tb_layer *l = &s->layers[s->n_layers - 1];
-    int n = l->n_out, width = padded(m);
-    float *own = s->columns + (size_t)n * width, *loss = own + width, total = 0.0f;
+    float *const *rows = s->rows[s->n_layers];
+    v4f *column = (v4f *)s->columns, total = all4(0.0f);
     const float share = 1.0f / (float)m;
-    for (int i = 0; i < width; i++) {
-        const float *row = s->rows[s->n_layers][i < m ? i : 0];
-        int label = i < m ? s->batch_label[i] : 0;
-        for (int c = 0; c < n; c++) s->columns[c * width + i] = row[c];
-        own[i] = row[label];
-    }
-    for (int i = 0; i < width; i += VL) {
-        float *at = s->columns + i;
-        vf top = load(at), sum = all(0.0f);
-        for (int c = 1; c < n; c++) top = greater_of(load(at + c * width), top);
-        for (int c = 0; c < n; c++) {
-            vf e = exp_of(load(at + c * width) - top);
-            store(at + c * width, e);
-            sum += e;
+    for (int i = 0; i < m; i += 4) {
+        int at[4];
+        v4f counts;
+        for (int j = 0; j < 4; j++) at[j] = i + j < m ? i + j : m - 1; /* a sample twice does no harm */
+        for (int j = 0; j < 4; j++) counts[j] = i + j < m ? 1.0f : 0.0f;
+        for (int c = 0; c < l->n_out; c += 4) {
+            for (int j = 0; j < 4; j++) column[c + j] = *(const v4f *)(rows[at[j]] + c);
+            transpose(column + c);
         }
-        store(loss + i, sum);
-        store(own + i, load(own + i) - top);
-        vf by = share / sum;
-        for (int c = 0; c < n; c++) store(at + c * width, load(at + c * width) * by);
+        v4i label = *(const v4i *)(s->batch_label + i);
+        v4f loss = loss_of_four(column, l->n_out, label, share);
+        total += choose4(counts > all4(0.0f), loss, all4(0.0f));
+        for (int c = 0; c < l->n_out; c += 4) {
+            for (int j = l->n_out - c; j < 4; j++) column[c + j] = all4(0.0f);
+            transpose(column + c);
+            for (int j = 3; j >= 0; j--) *(v4f *)(l->gy_rows[at[j]] + c) = column[c + j];
+        }
     }
-    /* apart from the loop above, so that the logarithms of several vectors overlap */
-    for (int i = 0; i < width; i += VL) store(loss + i, log_of(load(loss + i)) - load(own + i));
-    for (int i = 0; i < m; i++) {
-        float *to = l->gy_rows[i];
-        for (int c = 0; c < n; c++) to[c] = s->columns[c * width + i];
-        to[s->batch_label[i]] -= share;
-        total += loss[i];
-    }
-    return total * share;
+    return ((total[0] + total[1]) + (total[2] + total[3])) * share;
 }
 
 /* Gradients of every needed layer's linear output and of the adapters' middle values; nothing changes yet. */
@@ -472,12 +477,12 @@ static void backward(tb_session *s, int m) {
         if (l == s->lowest) break;
         tb_term terms[TB_MAX_TERMS];
         int n = 0;
-        terms[n++] = (tb_term){layer->gy_wide, layer->o, 1, fixed(layer->w_rows), layer->n_out};
+        terms[n++] = term_of(layer->gy_wide, layer->o, 1, layer->w_rows, layer->n_out);
         for (int a = 0; a < s->n_adapters; a++) {
             tb_adapter *p = &s->adapters[a];
             tb_layer *end = &s->layers[p->end];
             if (p->start != l) continue;
-            terms[n++] = (tb_term){end->mid_wide + p->at * TB_UNIT, end->rank, 1, fixed(p->rows), p->rank};
+            terms[n++] = term_of(end->mid_wide + p->at * TB_UNIT, end->rank, 1, p->rows, p->rank);
         }
         tb_layer *before = layer - 1;
         outer_gate(m, before->o, terms, n, before->gy_rows, fixed(s->rows[l]), before->slope);
@@ -497,20 +502,20 @@ static void update(tb_session *s, int m, float lr) {
     for (int l = s->lowest; l < s->n_layers; l++) {
         tb_layer *layer = &s->layers[l];
         if (layer->train_w) {
-            tb_term low = {layer->gy_wide, 1, layer->o, fixed(s->rows[l]), m};
-            outer_step(layer->n_out, layer->k, low, layer->w_rows, -lr);
+            tb_term by = term_of(layer->gy_wide, 1, layer->o, s->rows[l], m);
+            outer_step(layer->n_out, layer->k, &by, layer->w_rows, -lr);
         }
         if (layer->train_b) update_bias(layer, m, lr);
         if (layer->rank) {
-            tb_term low = {layer->u_wide, 1, layer->rank, fixed(layer->gy_rows), m};
-            outer_step(layer->rank, layer->o, low, layer->b_rows, -lr);
+            tb_term by = term_of(layer->u_wide, 1, layer->rank, layer->gy_rows, m);
+            outer_step(layer->rank, layer->o, &by, layer->b_rows, -lr);
         }
     }
     for (int a = 0; a < s->n_adapters; a++) {
         tb_adapter *p = &s->adapters[a];
         tb_layer *end = &s->layers[p->end], *start = &s->layers[p->start];
-        tb_term low = {end->mid_wide + p->at * TB_UNIT, 1, end->rank, fixed(s->rows[p->start]), m};
-        outer_step(p->rank, start->k, low, p->rows, -lr);
+        tb_term by = term_of(end->mid_wide + p->at * TB_UNIT, 1, end->rank, s->rows[p->start], m);
+        outer_step(p->rank, start->k, &by, p->rows, -lr);
     }
 }
 

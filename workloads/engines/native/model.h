@@ -58,7 +58,7 @@ typedef struct tb_session {
     int *missing;          /* their places in the batch */
     int *batch_slot;       /* where the batch's samples are in the cache, or will be; -1: nowhere */
     int32_t *batch_label;
-    float *columns;        /* (classes + 2) x batch, transposed, for the loss */
+    float *columns;        /* logits of four samples, by class */
     int caching, half, slots, used_slots;
     tb_plane *planes;      /* planes[l]: input of layer l; planes[n_layers]: the last layer's output */
     int32_t *slot;         /* of a row; -1: not kept */

@@ -23,6 +23,7 @@
 typedef float vf __attribute__((vector_size(4 * VL), may_alias));
 typedef int32_t vi __attribute__((vector_size(4 * VL), may_alias));
 typedef float v4f __attribute__((vector_size(16), may_alias));
+typedef int32_t v4i __attribute__((vector_size(16), may_alias));
 
 /* Sizes of a tile: 4 x TB_ROWS and 4 x TB_COLS sums. 16 registers leave 8 sums where there is no FMA, since then
  * every product needs a register of its own. Measured best on SSE2, AVX2 and AVX-512. At most 6. */
@@ -52,18 +53,25 @@ typedef float v4f __attribute__((vector_size(16), may_alias));
 #endif
 
 /* TB_UNROLL: a loop over a tile, so that its sums are registers. TB_UNROLL_FEW: a long loop; fewer turns are also
- * fewer than a branch predictor's history, so that its end is foreseen. */
-#ifndef TB_FEW
-#define TB_FEW 2
-#endif
+ * fewer than a branch predictor's history, so that its end is foreseen. Clang spills a register of the outer
+ * kernel when unrolled, gcc does not. */
 #define TB_PRAGMA(text) _Pragma(#text)
 #define TB_PRAGMA2(text) TB_PRAGMA(text)
+#ifndef TB_FEW_DOT
+#define TB_FEW_DOT 2
+#endif
 #if defined(__clang__)
+#ifndef TB_FEW_OUTER
+#define TB_FEW_OUTER 1
+#endif
 #define TB_UNROLL _Pragma("clang loop unroll(full)")
-#define TB_UNROLL_FEW TB_PRAGMA2(clang loop unroll_count(TB_FEW))
+#define TB_UNROLL_FEW(n) TB_PRAGMA2(clang loop unroll_count(n))
 #else
+#ifndef TB_FEW_OUTER
+#define TB_FEW_OUTER 2
+#endif
 #define TB_UNROLL _Pragma("GCC unroll 32")
-#define TB_UNROLL_FEW TB_PRAGMA2(GCC unroll TB_FEW)
+#define TB_UNROLL_FEW(n) TB_PRAGMA2(GCC unroll n)
 #endif
 
 TB_INLINE vf load(const float *at) { return *(const vf *)at; }
@@ -80,7 +88,6 @@ TB_INLINE vf factor(const float *at) {
 }
 
 TB_INLINE vf choose(vi mask, vf yes, vf no) { return (vf)((mask & (vi)yes) | (~mask & (vi)no)); }
-TB_INLINE vf greater_of(vf a, vf b) { return choose((vi)(a > b), a, b); }
 /* max(a, 0), as 0 where a is NaN is wrong: a NaN must reach the loss. */
 TB_INLINE vf relu(vf a) { return choose((vi)(a < all(0.0f)), all(0.0f), a); }
 
@@ -99,8 +106,10 @@ TB_INLINE vf relu(vf a) { return choose((vi)(a < all(0.0f)), all(0.0f), a); }
 #endif
 #if defined(__clang__)
 #define TB_SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, TB_LANES(i, j, k, l))
+#define TB_SHUFFLE4(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
 #else
 #define TB_SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, (vi){TB_LANES(i, j, k, l)})
+#define TB_SHUFFLE4(a, b, i, j, k, l) __builtin_shuffle(a, b, (v4i){i, j, k, l})
 #endif
 
 /* The sums of the elements of four vectors, as one vector of four. */
@@ -119,36 +128,49 @@ TB_INLINE v4f sums_of(vf a, vf b, vf c, vf d) {
 #endif
 }
 
+/* Four rows of four become four columns. */
+TB_INLINE void transpose(v4f *m) {
+    v4f a = TB_SHUFFLE4(m[0], m[1], 0, 4, 1, 5), b = TB_SHUFFLE4(m[0], m[1], 2, 6, 3, 7);
+    v4f c = TB_SHUFFLE4(m[2], m[3], 0, 4, 1, 5), d = TB_SHUFFLE4(m[2], m[3], 2, 6, 3, 7);
+    m[0] = TB_SHUFFLE4(a, c, 0, 1, 4, 5), m[1] = TB_SHUFFLE4(a, c, 2, 3, 6, 7);
+    m[2] = TB_SHUFFLE4(b, d, 0, 1, 4, 5), m[3] = TB_SHUFFLE4(b, d, 2, 3, 6, 7);
+}
+
+/* The loss works on four samples at a time, whatever VL is: it has few classes. */
+TB_INLINE v4f all4(float value) { return (v4f){0} + value; }
+TB_INLINE v4f choose4(v4i mask, v4f yes, v4f no) { return (v4f)((mask & (v4i)yes) | (~mask & (v4i)no)); }
+TB_INLINE v4f greater_of(v4f a, v4f b) { return choose4(a > b, a, b); }
+
 /* exp(x) for x <= 0, error about 1 ulp; below -87 it stays at exp(-87); NaN stays NaN.
  * Cephes' expf: x = n ln 2 + r, polynomial of degree 5 in r, 2^n through the exponent's bits. */
-TB_INLINE vf exp_of(vf x) {
+TB_INLINE v4f exp_of(v4f x) {
     const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
-    x = choose((vi)(x < all(-87.0f)), all(-87.0f), x);
-    vf shifted = x * 1.44269504088896341f + magic;
-    vf n = shifted - magic;
-    vf r = x - n * 0.693359375f;
+    x = choose4((v4i)(x < all4(-87.0f)), all4(-87.0f), x);
+    v4f shifted = x * 1.44269504088896341f + magic;
+    v4f n = shifted - magic;
+    v4f r = x - n * 0.693359375f;
     r = r + n * 2.12194440e-4f;
-    vf p = all(1.9875691500e-4f);
+    v4f p = all4(1.9875691500e-4f);
     p = p * r + 1.3981999507e-3f;
     p = p * r + 8.3334519073e-3f;
     p = p * r + 4.1665795894e-2f;
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * r * r + r + 1.0f;
-    vi bits = ((vi)shifted - 0x4b400000 + 127) << 23;
-    return p * (vf)bits;
+    v4i bits = ((v4i)shifted - 0x4b400000 + 127) << 23;
+    return p * (v4f)bits;
 }
 
 /* log(x) for normal x >= 1, error about 1 ulp; NaN stays NaN. Cephes' logf. */
-TB_INLINE vf log_of(vf x) {
-    vi bits = (vi)x;
-    vi exponent = ((bits >> 23) & 0xff) - 126;
-    vf m = (vf)((bits & 0x007fffff) | 0x3f000000); /* 0.5 <= m < 1 */
-    vi low = (vi)(m < all(0.707106781186547524f));
+TB_INLINE v4f log_of(v4f x) {
+    v4i bits = (v4i)x;
+    v4i exponent = ((bits >> 23) & 0xff) - 126;
+    v4f m = (v4f)((bits & 0x007fffff) | 0x3f000000); /* 0.5 <= m < 1 */
+    v4i low = (v4i)(m < all4(0.707106781186547524f));
     exponent = exponent + low; /* true is -1 */
-    vf f = choose(low, m + m, m) - 1.0f;
-    vf e = (vf)(exponent + 0x4b400000) - 12582912.0f;
-    vf p = all(7.0376836292e-2f);
+    v4f f = choose4(low, m + m, m) - 1.0f;
+    v4f e = (v4f)(exponent + 0x4b400000) - 12582912.0f;
+    v4f p = all4(7.0376836292e-2f);
     p = p * f - 1.1514610310e-1f;
     p = p * f + 1.1676998740e-1f;
     p = p * f - 1.2420140846e-1f;
@@ -157,9 +179,9 @@ TB_INLINE vf log_of(vf x) {
     p = p * f + 2.0000714765e-1f;
     p = p * f - 2.4999993993e-1f;
     p = p * f + 3.3333331174e-1f;
-    vf z = f * f;
-    vf y = p * f * z - e * 2.12194440e-4f - 0.5f * z;
-    return choose((vi)(x == x), f + y + e * 0.693359375f, x);
+    v4f z = f * f;
+    v4f y = p * f * z - e * 2.12194440e-4f - 0.5f * z;
+    return choose4((v4i)(x == x), f + y + e * 0.693359375f, x);
 }
 
 #endif

@@ -24,7 +24,7 @@ TB_INLINE void dot_tile(const int rows, int k, const float *w, int ldw, const fl
         TB_UNROLL for (int o = 0; o < 4; o++) sum[i][o] = all(0.0f);
     }
     const float *w0 = w, *w1 = w + ldw, *w2 = w + 2 * (long)ldw, *w3 = w + 3 * (long)ldw;
-    TB_UNROLL_FEW for (int c = 0; c < k; c += VL) {
+    TB_UNROLL_FEW(TB_FEW_DOT) for (int c = 0; c < k; c += VL) {
         vf part[TB_ROWS];
         TB_UNROLL for (int i = 0; i < rows; i++) part[i] = load(row[i] + c);
         vf weight = load(w0 + c);
@@ -59,13 +59,19 @@ static void tb_dot(int m, int n_out, int k, const float *w, int ldw, const float
     }
 }
 
-/* One term of a sum of products: G[i][p] is at g + (i * g_i + p * g_p) * TB_UNIT. */
+/* One term of a sum of products: G[i][p] is at g + i * g_i + p * g_p, the strides in floats (see term_of). */
 typedef struct {
     const float *g;
-    int g_i, g_p;
+    long g_i, g_p;
     const float *const *x;
     int n;
 } tb_term;
+
+/* Factors from g on, with strides in factors, times n rows of x. */
+TB_INLINE tb_term term_of(const float *g, int g_i, int g_p, float *const *x, int n) {
+    tb_term made = {g, (long)g_i * TB_UNIT, (long)g_p * TB_UNIT, (const float *const *)x, n};
+    return made;
+}
 
 /* Terms of one sum: a layer has its weights and at most an adapter to each layer above. */
 #define TB_MAX_TERMS 34
@@ -88,9 +94,9 @@ TB_INLINE void outer_tile(const int rows, const int cols, const int what, const 
     }
     for (int t = 0; t < n_terms; t++) {
         const float *const *x = terms[t].x;
-        const long g_p = (long)terms[t].g_p * TB_UNIT, g_i = (long)terms[t].g_i * TB_UNIT;
+        const long g_i = terms[t].g_i, g_p = terms[t].g_p;
         const float *g = terms[t].g + i0 * g_i;
-        TB_UNROLL_FEW for (int n = terms[t].n; n > 0; n--) {
+        TB_UNROLL_FEW(TB_FEW_OUTER) for (int n = terms[t].n; n > 0; n--) {
             const float *row = *x++ + at;
             vf part[TB_COLS];
             TB_UNROLL for (int v = 0; v < cols; v++) part[v] = load(row + v * VL);
@@ -145,14 +151,14 @@ TB_INLINE void outer(const int what, int m, int n, const tb_term *terms, int n_t
     }
 }
 
-static void outer_step(int m, int n, tb_term term, float *const *c, float alpha) {
+static void outer_step(int m, int n, const tb_term *by, float *const *c, float alpha) {
     tb_finish finish = {alpha, NULL, NULL};
-    outer(TB_STEP, m, n, &term, 1, c, &finish);
+    outer(TB_STEP, m, n, by, 1, c, &finish);
 }
 
-static void outer_add(int m, int n, tb_term term, float *const *c) {
+static void outer_add(int m, int n, const tb_term *by, float *const *c) {
     tb_finish finish = {0.0f, NULL, NULL};
-    outer(TB_ADD, m, n, &term, 1, c, &finish);
+    outer(TB_ADD, m, n, by, 1, c, &finish);
 }
 
 static void outer_gate(int m, int n, const tb_term *terms, int n_terms, float *const *c,
