@@ -175,10 +175,11 @@ def _conditions(summary: Mapping[str, Any]) -> Iterator[Caution]:
             "boards",
             "Boards are never pooled: every number is of one board, and speed-ups are within a board.",
         )
-    keys = {(row["device"], row["threads"], row["dtype"], row["power_mode"]) for row in summary["rows"]}
-    if len(keys) > 1:
+    names = ("engine_build", "device", "threads", "dtype", "power_mode")
+    if len({tuple(row[name] for name in names) for row in summary["rows"]}) > 1:
         yield _caution(
-            "conditions", "Rows that differ in device, threads, dtype or power mode are not compared."
+            "conditions",
+            "Rows that differ in engine build, device, threads, dtype or power mode are not compared.",
         )
     for task in dict.fromkeys(row["task"] for row in summary["rows"]):
         engines = list(dict.fromkeys(row["engine"] for row in summary["rows"] if row["task"] == task))

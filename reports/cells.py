@@ -77,11 +77,21 @@ def cells(repetitions: Sequence[Repetition]) -> list[Cell]:
 def paired(baseline: Cell, candidate: Cell, *, delta: float) -> tuple[Comparison | None, str | None]:
     """Compare the window's seconds of two cells; or None and why not."""
     if baseline.conditions() != candidate.conditions():
-        return None, "device, threads, dtype or power mode differ: never compared"
+        return None, "engine build, device, threads, dtype or power mode differ: never compared"
     values = pairs(baseline.kept, candidate.kept)
     if values.empty:
         return None, f"no block in which both this and {baseline.first.label} were measured"
     return compare(values["baseline"].tolist(), values["candidate"].tolist(), delta=delta), None
+
+
+def unequal_work(baseline: Cell, cell: Cell) -> list[str]:
+    """Work that differs from the baseline's: a speed-up over it is then not only the method's."""
+    base, own = baseline.first.params, cell.first.params
+    return [
+        f"{name}: {own.get(name)} against {base.get(name)}"
+        for name in ("epochs", "batch")
+        if name in base and name in own and base[name] != own[name]
+    ]
 
 
 def numbers(cell: Cell) -> dict[str, Any]:
@@ -101,6 +111,7 @@ def numbers(cell: Cell) -> dict[str, Any]:
         "own": first.own,
         "aa_control": first.aa_control,
         "engine": first.engine,
+        "engine_build": first.engine_build,
         "engine_version": _one([rep.prov.engine_version for rep in cell.reps]),
         "device": first.device,
         "threads": first.threads,

@@ -53,7 +53,7 @@ COLUMNS = (
     ("Update", "bytes to store or send after fine-tuning; parameters that train"),
     (
         "Runs on",
-        "engine, device, threads, number format: rows that differ in the last three are never compared",
+        "engine and its build, device, threads, number format: rows that differ in any but the engine are never compared",
     ),
 )
 
@@ -197,4 +197,5 @@ def _update(row: Mapping[str, Any]) -> CellText:
 def _runs_on(row: Mapping[str, Any]) -> CellText:
     threads = f"{row['threads']} thread{'s' if row['threads'] != 1 else ''}, {row['dtype']}"
     version = row["power_mode"] or row["engine_version"] or ""
-    return CellText(clean(f"{row['engine']} {row['device']}", 30), clean(threads, 30), clean(version, 26))
+    engine = " ".join(part for part in (row["engine"], row["engine_build"], row["device"]) if part)
+    return CellText(clean(engine, 30), clean(threads, 30), clean(version, 26))

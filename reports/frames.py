@@ -11,7 +11,7 @@ from reports.layout import rep_class
 from reports.records import Repetition
 
 #: What a number belongs to. Values that differ in any of these are never pooled.
-CELL = ["board_id", "task", "label", "engine", "device", "threads", "dtype", "power_mode"]
+CELL = ["board_id", "task", "label", "engine", "engine_build", "device", "threads", "dtype", "power_mode"]
 #: Methods are compared only where all of these are equal. The engine is not among them: whoever plans a task
 #: decides which engines meet in it (a user's own command beside torch, say), and the report says that they do.
 CONDITIONS = [name for name in CELL if name not in ("label", "engine")]
@@ -35,7 +35,8 @@ def frame(repetitions: Iterable[Repetition]) -> pd.DataFrame:
     """
     rows = [_row(order, rep) for order, rep in enumerate(repetitions)]
     table = pd.DataFrame(rows, columns=COLUMNS)
-    table["power_mode"] = table["power_mode"].fillna("")
+    for name in ("power_mode", "engine_build"):
+        table[name] = table[name].fillna("")
     return table
 
 
@@ -49,7 +50,7 @@ def pairs(baseline: pd.DataFrame, candidate: pd.DataFrame, column: str = "wall_s
     """Values of two cells paired by block: columns ``block``, ``baseline``, ``candidate``; blocks in order.
 
     Raises:
-        ValueError: the two differ in board, task, device, threads, dtype or power mode.
+        ValueError: the two differ in board, task, engine build, device, threads, dtype or power mode.
     """
     for name in CONDITIONS:
         values = set(baseline[name]) | set(candidate[name])

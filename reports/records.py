@@ -142,6 +142,9 @@ class Repetition(Record):
     aa_control: bool = False
     own: bool = Field(default=False, description="a method brought by the user")
     engine: str
+    engine_build: str | None = Field(
+        default=None, description="which build of the native engine ran, e.g. x86-64, v3, cortex_a53"
+    )
     device: str
     threads: int
     dtype: str
@@ -167,6 +170,10 @@ class Repetition(Record):
     update_b: int | None = None
     cache_b: int | None = None
     cache_hit_ratio: float | None = None
+    madds: dict[str, int] | None = Field(
+        default=None,
+        description="multiply-adds of one fine-tuning by forward, backward, update, ...; computed, not measured",
+    )
     quality: Quality = Field(default_factory=Quality)
     conditions: Conditions = Field(default_factory=Conditions)
     clock_offset: ClockOffset | None = None

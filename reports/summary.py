@@ -1,7 +1,7 @@
 """What a run says, as one plain dict: the source of the text table, of the HTML report and of ``--json``.
 
 Aggregates are computed here from the records, never stored as truth. Boards are never pooled; methods are
-compared only on one board with equal device, threads, dtype and power mode.
+compared only on one board with equal engine build, device, threads, dtype and power mode.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from reports.cautions import cautions
-from reports.cells import Cell, cells, numbers, paired
+from reports.cells import Cell, cells, numbers, paired, unequal_work
 from reports.layout import ResultsError, count, rep_class
 from reports.reader import RunReader
 from reports.records import BoardEnv
@@ -73,13 +73,13 @@ def _row(cell: Cell, groups: Sequence[Cell], name: str | None, delta: float) -> 
         twin = _find(groups, cell, name)
         if twin is None:
             row["speed_up_missing"] = (
-                f"{name} was not measured on this board with the same device, threads and dtype"
+                f"{name} was not measured on this board with the same engine build, device, threads and dtype"
             )
         else:
             found, why = paired(twin, cell, delta=delta)
             row["speed_up"] = _speed_up(found) if found else None
             row["speed_up_missing"] = why
-            row["unequal_params"] = _unequal(twin, cell)
+            row["unequal_params"] = unequal_work(twin, cell)
     return row
 
 
@@ -97,16 +97,6 @@ def _speed_up(found: Comparison) -> dict[str, Any]:
         "blocks_needed": found.blocks_needed,
         "delta": found.delta,
     }
-
-
-def _unequal(baseline: Cell, cell: Cell) -> list[str]:
-    """Work that differs from the baseline's: a speed-up over it is then not only the method's."""
-    base, own = baseline.first.params, cell.first.params
-    return [
-        f"{name}: {own.get(name)} against {base.get(name)}"
-        for name in ("epochs", "batch")
-        if name in base and name in own and base[name] != own[name]
-    ]
 
 
 def _find(groups: Sequence[Cell], cell: Cell, label: str) -> Cell | None:

@@ -60,9 +60,10 @@ def engines(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def conditions(row: Mapping[str, Any]) -> str:
-    """Device, threads, dtype and power mode of a row: what must be equal before two are compared."""
+    """Engine build, device, threads, dtype and power mode of a row: equal before two are compared."""
     threads = f"{row['threads']} thread{'s' if row['threads'] != 1 else ''}"
-    parts = [row["device"], threads, row["dtype"], row["power_mode"] or ""]
+    build = f"build {row['engine_build']}" if row["engine_build"] else ""
+    parts = [row["device"], threads, row["dtype"], build, row["power_mode"] or ""]
     return " ".join(part for part in parts if part)
 
 

@@ -37,7 +37,7 @@ def test_pairs_join_by_block_whatever_the_order(make_record):
 @pytest.mark.parametrize(
     ("field", "value"),
     [("board_id", "b"), ("task", "t"), ("device", "cuda"), ("threads", 4), ("dtype", "f16"),
-     ("power_mode", "15W")],
+     ("power_mode", "15W"), ("engine_build", "v3")],
 )  # fmt: skip
 def test_values_under_different_conditions_are_never_paired(make_record, field, value):
     with pytest.raises(ValueError, match=f"never compared: {field}"):

@@ -51,6 +51,13 @@ def test_a_record_survives_its_line_bit_for_bit(make_record):
     assert again.to_line() == rep.to_line()
 
 
+def test_a_record_of_before_builds_and_multiply_adds_is_read(make_record):
+    old = make_record().model_dump(by_alias=True, exclude={"engine_build", "madds"})
+    assert (Repetition.model_validate(old).engine_build, Repetition.model_validate(old).madds) == (None, None)
+    rep = make_record(engine_build="cortex_a53", madds={"forward": 3, "backward": 2, "update": 1})
+    assert Repetition.model_validate_json(rep.to_line()) == rep
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_numbers_are_finite(make_record, value):
     with pytest.raises(ValidationError):

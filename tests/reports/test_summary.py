@@ -131,14 +131,16 @@ def test_an_aa_control_without_its_twin_has_no_verdict(store, make_record):
     assert summary["aa"][0]["missing"] == "its twin was not measured"
 
 
-@pytest.mark.parametrize(("name", "value"), [("threads", 4), ("device", "cuda"), ("dtype", "float16")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("threads", 4), ("device", "cuda"), ("dtype", "float16"), ("engine_build", "v3")]
+)
 def test_rows_under_different_conditions_are_never_compared(store, make_record, name, value):
     reps = blocks(make_record, 6) + blocks(make_record, 6, label="fast", wall_s=1.0, **{name: value})
     summary = store(reps)
     found = row(summary, "fast")
     assert found[name] == value
     assert found["speed_up"] is None
-    assert "same device, threads and dtype" in found["speed_up_missing"]
+    assert "same engine build, device, threads and dtype" in found["speed_up_missing"]
     assert "conditions" in codes(summary)
 
 
