@@ -7,6 +7,7 @@ Linux counts a child's peak from its own start.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -37,12 +38,8 @@ def session(engine: str, task: Any, library: str | None) -> Any:
 
 def preload(engine: str) -> None:
     """Import what the children share."""
-    if engine == "native":
-        import workloads.engines.native
-    elif engine == "peft":
-        import benchmarks.finetune_peft
-    else:
-        import workloads.engines.torch_engine  # noqa: F401
+    modules = {"native": "workloads.engines.native", "peft": "benchmarks.finetune_peft"}
+    importlib.import_module(modules.get(engine, "workloads.engines.torch_engine"))
 
 
 def measure(engine: str, case: dict[str, Any]) -> int:

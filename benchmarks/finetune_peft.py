@@ -21,7 +21,7 @@ class PeftSession:
 
     def __init__(self, task: Task) -> None:
         if task.spec.method != "lora-all":
-            raise ValueError("peft runs LoRA-All here, not %r" % task.spec.method)
+            raise ValueError(f"peft runs LoRA-All here, not {task.spec.method!r}")
         torch.set_num_threads(task.spec.threads)
         self.task = task
         self.x = to_torch(task.data.need("finetune_x"))

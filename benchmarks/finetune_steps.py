@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import gc
 import importlib.util
+import itertools
 import json
 import os
 import platform
@@ -46,10 +47,12 @@ BUILDS = ("x86-64", "v3", "v4")
 WIDE_METHODS = ("lora-all", "skip2-lora")
 BASELINE = "lora-all"
 PHASE_EPOCHS = 4
+# fmt: off
 COLUMNS = (
-    "dataset engine build method step_us forward_us backward_us update_us gflops peak_share finetune_s peak_rss_b "
-    "cache_b reduction_vs_lora_all"
-).split()
+    "dataset", "engine", "build", "method", "step_us", "forward_us", "backward_us", "update_us", "gflops",
+    "peak_share", "finetune_s", "peak_rss_b", "cache_b", "reduction_vs_lora_all",
+)
+# fmt: on
 
 
 @dataclass
@@ -274,7 +277,7 @@ def phases(cell: Cell, cases: Cases) -> dict[str, float]:
 def _add_steps(events: list[tuple[int, str]], spent: dict[str, list[float]]) -> None:
     """Sum an epoch's phases by step; the last step's end is not marked, so it is left out."""
     step: dict[str, float] = {}
-    for (t_ns, phase), (until_ns, after) in zip(events, events[1:], strict=False):
+    for (t_ns, phase), (until_ns, after) in itertools.pairwise(events):
         name = phase if phase in spent else "forward"
         step[name] = step.get(name, 0.0) + (until_ns - t_ns) / 1e3
         if after == "gather":

@@ -76,12 +76,13 @@ class Recorder:
             self._times.extend(array("q", bytes(8 * missing)))
             self._phases.extend(array("l", bytes(self._phases.itemsize * missing)))
 
-    def mark(self, phase: str) -> int:
-        """Open ``phase`` and close the one before it; return the time, ns."""
-        if self.synchronise is not None:
-            self.synchronise()
+    def mark(self, phase: str, t_ns: Optional[int] = None) -> int:
+        """Open ``phase`` and close the one before it, now or at ``t_ns`` (an engine's own clock); return the time, ns."""
         index = self._names.setdefault(phase, len(self._names))
-        t_ns = monotonic_ns()
+        if t_ns is None:
+            if self.synchronise is not None:
+                self.synchronise()
+            t_ns = monotonic_ns()
         if self._used < len(self._times):
             self._times[self._used] = t_ns
             self._phases[self._used] = index

@@ -45,6 +45,7 @@ _MLP, _BOTH, _CNN = ("mlp",), ("mlp", "cnn"), ("cnn",)
 _LORA = "Hu et al., LoRA, ICLR 2022"
 _SKIP2 = "Matsutani et al., Skip2-LoRA, ASP-DAC 2025"
 _BITFIT = "Ben Zaken et al., BitFit, ACL 2022"
+_CACHED = "ours: Skip2-LoRA's cache under a method that the study runs without one"
 _LORAE = "Wang et al., LoRAE, Scientific Reports 15:33109, 2025"
 
 # fmt: off
@@ -58,6 +59,8 @@ METHODS = (
     Method("lora-last",   "LoRA-Last",   _BOTH, NONE,   NONE,  OWN_LAST,     False, _LORA),
     Method("skip-lora",   "Skip-LoRA",   _MLP,  NONE,   NONE,  SKIP,         False, _SKIP2),
     Method("skip2-lora",  "Skip2-LoRA",  _MLP,  NONE,   NONE,  SKIP,         True,  _SKIP2),
+    Method("lora-last-cached", "LoRA-Last cached", _MLP, NONE, NONE, OWN_LAST, True, _CACHED),
+    Method("ft-last-cached", "FT-Last cached", _MLP, LAST, LAST, NONE,       True,  _CACHED),
     Method("lorae",       "LoRAE",       _CNN,  NONE,   NONE,  CONVOLUTIONS, False, _LORAE),
 )
 # fmt: on

@@ -18,7 +18,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple, cast
 from workloads import artefact, marks
 from workloads.checks import check
 from workloads.engines import load_engine
-from workloads.engines.session import Evaluation, Session, no_mark
+from workloads.engines.session import Evaluation, Session
 from workloads.errors import WorkloadError
 from workloads.own import OwnSession
 from workloads.spec import Spec, SpecError, parse
@@ -137,26 +137,39 @@ def _fine_tune(spec: Spec, session: Session, recorder: marks.Recorder) -> Traini
     An instrumented run marks every phase and evaluates after each epoch; the curve's time leaves the
     evaluations out. A timed run marks the window's edges only.
     """
-    instrumented = spec.mode == "instrumented"
-    recorder.reserve(_marks_needed(spec, session) if instrumented else 16)
+    if spec.mode != "instrumented":
+        recorder.reserve(16)
+        recorder.window_start("finetune")
+        losses = session.train_epochs(0, spec.epochs)
+        recorder.window_end("evaluate")
+        return _ended(spec, losses, [])
+    return _instrumented(spec, session, recorder)
+
+
+def _instrumented(spec: Spec, session: Session, recorder: marks.Recorder) -> Training:
+    recorder.reserve(_marks_needed(spec, session))
     losses: List[float] = []
     curve: List[List[float]] = []
-    diverged: Optional[str] = None
     training_ns = 0
-    started_ns = recorder.window_start(session.first_phase if instrumented else "finetune")
+    started_ns = recorder.window_start(session.first_phase)
     for epoch in range(spec.epochs):
-        loss = session.train_epoch(epoch, recorder.mark if instrumented else no_mark)
-        if not math.isfinite(loss):
-            diverged = "the loss became NaN or infinite in epoch %d of %d" % (epoch + 1, spec.epochs)
+        losses.append(session.train_epoch(epoch, recorder.mark))
+        if not math.isfinite(losses[-1]):
             break
-        losses.append(loss)
-        if instrumented:
-            stopped_ns = recorder.mark("evaluate")
-            training_ns += stopped_ns - started_ns
-            curve.append([epoch + 1, training_ns / 1e9, session.evaluate().accuracy])
-            started_ns = recorder.mark(session.first_phase)
+        stopped_ns = recorder.mark("evaluate")
+        training_ns += stopped_ns - started_ns
+        curve.append([epoch + 1, training_ns / 1e9, session.evaluate().accuracy])
+        started_ns = recorder.mark(session.first_phase)
     recorder.window_end("evaluate")
-    return Training(losses, curve, diverged)
+    return _ended(spec, losses, curve)
+
+
+def _ended(spec: Spec, losses: List[float], curve: List[List[float]]) -> Training:
+    """The training as it ended; losses that are not finite are told, not kept."""
+    if not losses or math.isfinite(losses[-1]):
+        return Training(losses, curve, None)
+    reason = "the loss became NaN or infinite in epoch %d of %d" % (len(losses), spec.epochs)
+    return Training(losses[:-1], curve, reason)
 
 
 def _marks_needed(spec: Spec, session: Session) -> int:

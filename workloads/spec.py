@@ -7,7 +7,7 @@ from workloads.errors import WorkloadError
 
 SCHEMA = "tunebench.workload/1"
 MODES = ("timed", "instrumented", "check")
-ENGINES = ("torch",)
+ENGINES = ("torch", "native")
 DEVICES = ("cpu", "cuda")
 DTYPES = ("float32",)
 

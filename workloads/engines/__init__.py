@@ -9,7 +9,7 @@ import importlib
 from typing import Any
 
 #: name -> module
-ENGINES = {"torch": "workloads.engines.torch_engine"}
+ENGINES = {"torch": "workloads.engines.torch_engine", "native": "workloads.engines.native"}
 
 
 def load_engine(name: str) -> Any:

@@ -1,5 +1,6 @@
 """What the runner asks of whatever it measures: an engine's session or a user's own module."""
 
+import math
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 #: opens a phase; in a timed run it does nothing
@@ -48,6 +49,18 @@ class Session:
     def train_epoch(self, epoch: int, mark: Mark) -> float:
         """Train one epoch; return the mean loss over its samples (NaN or infinite: diverged)."""
         raise NotImplementedError
+
+    def train_epochs(self, first: int, count: int) -> List[float]:
+        """Train epochs without marks; the mean loss of each, ending behind one that is not finite.
+
+        An engine that can runs them all in one call, so that nothing of Python stands between epochs.
+        """
+        losses = []
+        for epoch in range(first, first + count):
+            losses.append(self.train_epoch(epoch, no_mark))
+            if not math.isfinite(losses[-1]):
+                break
+        return losses
 
     def evaluate(self) -> Evaluation:
         """Predict the test set with the model as it is now."""

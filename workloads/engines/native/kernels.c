@@ -331,8 +331,10 @@ static void forward(tb_session *s, int m) {
         tb_layer *layer = &s->layers[l];
         int known = s->caching && l == last && s->planes[s->n_layers].used;
         if (!known) base_layer(layer, m, s->rows[l], s->rows[l + 1]);
+        /* a last layer adds its bias before its adapters, as what is cached has it: bit for bit the same */
+        if (!known && !layer->norm) finish_layer(layer, m, s->rows[l + 1]);
         add_paths(s, l, m, s->rows[l + 1]);
-        if (!known) finish_layer(layer, m, s->rows[l + 1]);
+        if (layer->norm) finish_layer(layer, m, s->rows[l + 1]);
     }
 }
 

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from array import array
-from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int32, c_int64, c_void_p
+from ctypes import c_char_p, c_float, c_int, c_int64, c_void_p
 from typing import Any, Dict, NamedTuple, Optional
 
 from workloads import marks
@@ -19,9 +19,7 @@ VARIABLE = "TUNEBENCH_NATIVE"
 #: a build's own account of itself lies beside the library under this suffix
 RECORD_SUFFIX = ".json"
 
-_FLOATS, _INTS = POINTER(c_float), POINTER(c_int32)
-
-#: function -> (result, arguments); pointers to float and int32 arrays are given as :func:`address`
+#: function -> (result, arguments); pointers to arrays are given as :func:`address`
 _FUNCTIONS = {
     "tb_abi": (c_int, []),
     "tb_vector_floats": (c_int, []),

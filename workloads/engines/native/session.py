@@ -92,7 +92,7 @@ class Session(BaseSession):
         self.steps = 0
         self._orders = self._draw_orders()
         self._test = task.data.need("test_x").array()
-        self._handle = self._make()
+        self._handle = self._make()  # type: Optional[int]
         self._set_start()
 
     def __del__(self) -> None:
@@ -136,8 +136,7 @@ class Session(BaseSession):
         c.tb_set_data(self._handle, address(inputs), address(labels))
         for index in range(len(self.plan.layers)):
             weight, bias = (task.weights.need("layer%d.%s" % (index, part)).array() for part in ("weight", "bias"))
-            slope, shift = _folded_norm(task.weights, index, self.plan.layers[index].norm, len(bias))
-            c.tb_set_layer(self._handle, index, *(address(part) for part in (weight, bias, slope, shift)))
+            self.set_layer(index, weight, bias)
         for index, adapter in enumerate(self.plan.adapters):
             first = seeds.kaiming_uniform(
                 adapter.a_shape[0] * adapter.a_shape[1], adapter.fan_in, task.spec.seed, adapter.name
@@ -213,6 +212,12 @@ class Session(BaseSession):
         self.library.c.tb_get_layer(self._handle, index, address(weight), address(bias))
         return weight, bias
 
+    def set_layer(self, index: int, weight: "array[float]", bias: "array[float]") -> None:
+        """Give a layer other weights, flat; its BatchNorm stays."""
+        slope, shift = _folded_norm(self.task.weights, index, self.plan.layers[index].norm, len(bias))
+        parts = (address(part) for part in (weight, bias, slope, shift))
+        self.library.c.tb_set_layer(self._handle, index, *parts)
+
     def adapter(self, index: int) -> Tuple["array[float]", "array[float]"]:
         """First (rank x n_in) and second (n_out x rank) weights of an adapter, flat, as they are now."""
         a_shape, b_shape = self.plan.adapters[index].a_shape, self.plan.adapters[index].b_shape
@@ -225,14 +230,25 @@ class Session(BaseSession):
         """Largest |cached - recomputed| over what is kept, both rounded to the cache's dtype; None if nothing is."""
         if not self.caching:
             return None
-        width, worst = methods.counts(self.plan).cache_floats, 0.0
-        held, again = array("f", bytes(4 * width)), array("f", bytes(4 * width))
+        worst = 0.0
         for row in range(self.task.n_train):
-            if self.library.c.tb_cached(self._handle, row, address(held), address(again)) == 0:
-                worst = max(worst, max(abs(a - b) for a, b in zip(held, again)))
-                if any(map(math.isnan, held)):
-                    return float("inf")
+            held, again = self._cached(row)
+            if math.isnan(sum(held)):
+                return float("inf")
+            worst = max([worst] + [abs(a - b) for a, b in zip(held, again)])
         return worst
+
+    def cached_row(self, row: int) -> "array[float]":
+        """What the cache holds of a sample; empty if nothing."""
+        return self._cached(row)[0]
+
+    def _cached(self, row: int) -> Tuple["array[float]", "array[float]"]:
+        """What the cache holds of a sample, and what it ought to hold."""
+        width = methods.counts(self.plan).cache_floats
+        held, again = array("f", bytes(4 * width)), array("f", bytes(4 * width))
+        if not self.caching or self.library.c.tb_cached(self._handle, row, address(held), address(again)) != 0:
+            return array("f"), array("f")
+        return held, again
 
     def facts(self) -> Dict[str, Any]:
         counted = methods.counts(self.plan)

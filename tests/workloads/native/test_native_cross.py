@@ -1,0 +1,78 @@
+"""Libraries built for Arm boards give the losses of this machine's: run under qemu-user (its times are no evidence)."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+import sys
+from array import array
+from pathlib import Path
+
+import pytest
+
+from workloads import seeds
+from workloads.engines.native import Session, build
+from workloads.engines.native.session import _folded_norm
+
+DRIVER = Path(__file__).parent / "driver.c"
+#: variant -> (emulator, folder of the C library)
+BOARDS = {
+    "cortex-a53": ("qemu-aarch64", "/usr/aarch64-linux-gnu"),
+    "cortex-a72": ("qemu-aarch64", "/usr/aarch64-linux-gnu"),
+    "cortex-a76": ("qemu-aarch64", "/usr/aarch64-linux-gnu"),
+    "armhf": ("qemu-arm", "/usr/arm-linux-gnueabihf"),
+}
+EPOCHS = 3
+
+
+def write_case(made, path):
+    """Everything that the kernels are given, in the driver's order."""
+    plan, spec, rows = made.plan, made.spec, []
+    steps = EPOCHS * made.steps_per_epoch
+    rows += [array("i", [len(plan.layers), len(plan.adapters), EPOCHS, steps]), array("f", [spec.scale, spec.lr])]
+    rows.append(array("i"))
+    for layer, weight, bias in zip(plan.layers, plan.weights, plan.biases, strict=True):
+        rows[-1].extend([layer.size_in, layer.size_out, layer.norm, weight, bias])
+    rows.append(array("i", [value for item in plan.adapters for value in (item.start, item.end, item.rank)]))
+    rows.append(array("i", [*(i in plan.cached_inputs for i in range(len(plan.layers))), plan.cached_output]))
+    rows.append(array("i", [made.n_train, spec.batch, plan.caches, 0, made.n_train]))
+    rows += [made.data.need("finetune_x").array(), made.data.need("finetune_y").array()]
+    for index, layer in enumerate(plan.layers):
+        weight, bias = (made.weights.need(f"layer{index}.{part}").array() for part in ("weight", "bias"))
+        rows += [weight, bias, *_folded_norm(made.weights, index, layer.norm, len(bias))]
+    for item in plan.adapters:
+        count = item.a_shape[0] * item.a_shape[1]
+        rows.append(seeds.kaiming_uniform(count, item.fan_in, spec.seed, item.name))
+        rows.append(array("f", [0.0] * (item.b_shape[0] * item.b_shape[1])))
+    rows.append(array("i", [i for epoch in range(EPOCHS) for i in seeds.order(made.n_train, spec.seed, epoch)]))
+    with path.open("wb") as file:
+        for row in rows:
+            file.write(struct.pack("<q", len(row) * row.itemsize) + row.tobytes())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", sorted(BOARDS))
+@pytest.mark.parametrize("method", ["skip2-lora", "ft-all-lora"])
+def test_a_boards_library_gives_the_losses_of_this_machine(variant, method, digits, library, tmp_path, losses_of):
+    emulator, root = BOARDS[variant]
+    if not build.has_zig():
+        pytest.skip("ziglang is not installed: pip install ziglang")
+    if shutil.which(emulator) is None or not Path(root).is_dir():
+        pytest.skip(f"no {emulator}, or no C library in {root}: apt install qemu-user libc6-arm64-cross libc6-armhf-cross")
+    row = build.VARIANTS[variant]
+    driver, case = tmp_path / "driver", tmp_path / "case"
+    line = [sys.executable, "-m", "ziglang", "cc", "-target", row.triple, "-O1", str(DRIVER), "-o", str(driver), "-ldl"]
+    subprocess.run(line, check=True, capture_output=True)
+    made = digits(method, epochs=EPOCHS)
+    write_case(made, case)
+    ended = subprocess.run(
+        [emulator, "-L", root, str(driver), build.build(variant).path, str(case)],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    theirs = [float(line) for line in ended.stdout.split()]
+    ours = losses_of(Session(made, library=library), EPOCHS)
+    assert len(theirs) == len(ours) >= 100
+    for step, (a, b) in enumerate(zip(theirs, ours, strict=True)):
+        assert abs(a - b) <= 1e-6 + 1e-4 * abs(b), (step, a, b)
