@@ -33,7 +33,11 @@ class PeftSession:
         ]
         linear = [f"{3 * index}" for index in range(len(task.plan.layers))]
         config = LoraConfig(
-            r=spec.rank, lora_alpha=spec.rank * spec.scale, target_modules=linear, lora_dropout=0.0, bias="none"
+            r=spec.rank,
+            lora_alpha=spec.rank * spec.scale,
+            target_modules=linear,
+            lora_dropout=0.0,
+            bias="none",
         )
         self.model: Any = get_peft_model(_base(task), config).eval()  # eval: BatchNorm stays frozen
         self._start()

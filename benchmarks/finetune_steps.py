@@ -89,7 +89,9 @@ class Bench:
         self.libraries: dict[str, Library] = {}
         self.peaks: dict[str, list[float]] = {}
         self.reads: dict[tuple[str, str], float] = {}
-        self.cells = [cell for name in self.cases for engine in engines for cell in self._cells(name, engine, builds)]
+        self.cells = [
+            cell for name in self.cases for engine in engines for cell in self._cells(name, engine, builds)
+        ]
         self.rounds = 0
 
     def _cells(self, dataset: str, engine: str, builds: Iterable[str]) -> list[Cell]:
@@ -133,7 +135,9 @@ class Bench:
                 cells = [c for c in self.cells if c.dataset == name and (number == 0 or not c.slow)]
                 shuffle(cells)
                 for cell in cells:
-                    progress(f"round {number + 1}/{rounds} {name} {cell.engine} {cell.build or ''} {cell.method}")
+                    progress(
+                        f"round {number + 1}/{rounds} {name} {cell.engine} {cell.build or ''} {cell.method}"
+                    )
                     finetune(cell, cases.task(cell.method), number)
         progress("phases")
         for cell in self.cells:
@@ -337,7 +341,9 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     for engine, name in engines:
         found = [by.get((d, engine, name, "skip2-lora")) for d in STUDY]
         values = [row["reduction_vs_lora_all"] for row in found if row]
-        shares = [by[d, engine, name, BASELINE]["peak_share"] for d in STUDY if (d, engine, name, BASELINE) in by]
+        shares = [
+            by[d, engine, name, BASELINE]["peak_share"] for d in STUDY if (d, engine, name, BASELINE) in by
+        ]
         if values:
             reductions.append(
                 {
@@ -356,7 +362,10 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "times_peft_lora_all_step": peft["step_us"] / row["step_us"],
         }
         for row in rows
-        if peft and row["dataset"] == "har-hapt" and row["engine"] == "native" and row["method"] in WIDE_METHODS
+        if peft
+        and row["dataset"] == "har-hapt"
+        and row["engine"] == "native"
+        and row["method"] in WIDE_METHODS
     ]
     return {"skip2": reductions, "speedup_har": speedups}
 
@@ -387,7 +396,9 @@ def table(document: dict[str, Any]) -> str:
     """The document as text."""
     lines = []
     for item in document["builds"]:
-        lines.append(f"build {item['build']}: peak {item['peak_gflops']:.1f} GFLOP/s, {item['record']['compiler']}")
+        lines.append(
+            f"build {item['build']}: peak {item['peak_gflops']:.1f} GFLOP/s, {item['record']['compiler']}"
+        )
     if document["torch_mm_gflops"]:
         lines.append(f"torch.mm 20 x 561 x 96: {document['torch_mm_gflops']:.1f} GFLOP/s")
     lines += ["", "  ".join(f"{name[:14]:>12}" for name in COLUMNS)]
@@ -434,7 +445,9 @@ def main() -> int:
     bench = Bench(found, args.engines, args.builds)
     bench.skipped += skipped
     quiet = not sys.stderr.isatty()
-    bench.run(max(1, args.rounds), lambda text: None if quiet else print(f"\r\x1b[K{text}", end="", file=sys.stderr))
+    bench.run(
+        max(1, args.rounds), lambda text: None if quiet else print(f"\r\x1b[K{text}", end="", file=sys.stderr)
+    )
     document = bench.document()
     print(json.dumps(document, indent=1) if args.json else table(document))
     return 0

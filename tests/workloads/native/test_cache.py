@@ -89,16 +89,41 @@ def test_float16_costs_two_tenths_of_a_point_at_most_on_the_studys_data(dataset,
 
 def test_float16_rounds_as_ieee_754_says(any_task, library):
     # a model whose first layer is the identity: the cache of the second layer's input holds the inputs
-    values = [0.0, 1.0, 1 / 3, 65504.0, 1e-5, 6e-8, 2.9e-8, 3.1e-8, 1e-9, 0.1, 2049.0, 2051.0, 1.00048828125, 7e4, 2e-5]
-    made = any_task(methods.method("skip2-lora"), (1, 1, 2), len(values), batch=1, params={"cache_dtype": "float16"})
-    identity = {"layer0.weight": 1.0, "layer0.bias": 0.0, "layer0.gamma": (1 + 1e-5) ** 0.5, "layer0.beta": 0.0}
+    values = [
+        0.0,
+        1.0,
+        1 / 3,
+        65504.0,
+        1e-5,
+        6e-8,
+        2.9e-8,
+        3.1e-8,
+        1e-9,
+        0.1,
+        2049.0,
+        2051.0,
+        1.00048828125,
+        7e4,
+        2e-5,
+    ]
+    made = any_task(
+        methods.method("skip2-lora"), (1, 1, 2), len(values), batch=1, params={"cache_dtype": "float16"}
+    )
+    identity = {
+        "layer0.weight": 1.0,
+        "layer0.bias": 0.0,
+        "layer0.gamma": (1 + 1e-5) ** 0.5,
+        "layer0.beta": 0.0,
+    }
     from workloads import artefact
 
     tensors = dict(made.weights.tensors)
     for name, value in {**identity, "layer0.mean": 0.0, "layer0.variance": 1.0}.items():
         tensors[name] = artefact.tensor("float32", tensors[name].shape, [value])
     data = dict(made.data.tensors, finetune_x=artefact.tensor("float32", (len(values), 1), values))
-    made = made._replace(data=made.data._replace(tensors=data), weights=made.weights._replace(tensors=tensors))
+    made = made._replace(
+        data=made.data._replace(tensors=data), weights=made.weights._replace(tensors=tensors)
+    )
     session = Session(made, library=library)
     session.train_epochs(0, 1)
     for row, value in enumerate(made.data.tensors["finetune_x"].array()):

@@ -108,7 +108,9 @@ def test_a_step_follows_the_losss_own_slope(any_task, library):
 
 
 def test_torch_and_native_agree_with_hugging_face_peft(digits, library, assert_equivalent, losses_of):
-    pytest.importorskip("peft", reason="peft is not installed: pip install --no-deps peft, pip install transformers")
+    pytest.importorskip(
+        "peft", reason="peft is not installed: pip install --no-deps peft, pip install transformers"
+    )
     from benchmarks.finetune_peft import PeftSession
     from workloads.engines import torch_engine
 

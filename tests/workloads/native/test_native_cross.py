@@ -23,14 +23,17 @@ BOARDS = {
     "cortex-a76": ("qemu-aarch64", "/usr/aarch64-linux-gnu"),
     "armhf": ("qemu-arm", "/usr/arm-linux-gnueabihf"),
 }
-EPOCHS = 3
+EPOCHS = 5
 
 
 def write_case(made, path):
     """Everything that the kernels are given, in the driver's order."""
     plan, spec, rows = made.plan, made.spec, []
     steps = EPOCHS * made.steps_per_epoch
-    rows += [array("i", [len(plan.layers), len(plan.adapters), EPOCHS, steps]), array("f", [spec.scale, spec.lr])]
+    rows += [
+        array("i", [len(plan.layers), len(plan.adapters), EPOCHS, steps]),
+        array("f", [spec.scale, spec.lr]),
+    ]
     rows.append(array("i"))
     for layer, weight, bias in zip(plan.layers, plan.weights, plan.biases, strict=True):
         rows[-1].extend([layer.size_in, layer.size_out, layer.norm, weight, bias])
@@ -45,7 +48,9 @@ def write_case(made, path):
         count = item.a_shape[0] * item.a_shape[1]
         rows.append(seeds.kaiming_uniform(count, item.fan_in, spec.seed, item.name))
         rows.append(array("f", [0.0] * (item.b_shape[0] * item.b_shape[1])))
-    rows.append(array("i", [i for epoch in range(EPOCHS) for i in seeds.order(made.n_train, spec.seed, epoch)]))
+    rows.append(
+        array("i", [i for epoch in range(EPOCHS) for i in seeds.order(made.n_train, spec.seed, epoch)])
+    )
     with path.open("wb") as file:
         for row in rows:
             file.write(struct.pack("<q", len(row) * row.itemsize) + row.tobytes())
@@ -54,15 +59,30 @@ def write_case(made, path):
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", sorted(BOARDS))
 @pytest.mark.parametrize("method", ["skip2-lora", "ft-all-lora"])
-def test_a_boards_library_gives_the_losses_of_this_machine(variant, method, digits, library, tmp_path, losses_of):
+def test_a_boards_library_gives_the_losses_of_this_machine(
+    variant, method, digits, library, tmp_path, losses_of
+):
     emulator, root = BOARDS[variant]
     if not build.has_zig():
         pytest.skip("ziglang is not installed: pip install ziglang")
     if shutil.which(emulator) is None or not Path(root).is_dir():
-        pytest.skip(f"no {emulator}, or no C library in {root}: apt install qemu-user libc6-arm64-cross libc6-armhf-cross")
+        packages = "qemu-user libc6-arm64-cross libc6-armhf-cross"
+        pytest.skip(f"no {emulator}, or no C library in {root}: apt install {packages}")
     row = build.VARIANTS[variant]
     driver, case = tmp_path / "driver", tmp_path / "case"
-    line = [sys.executable, "-m", "ziglang", "cc", "-target", row.triple, "-O1", str(DRIVER), "-o", str(driver), "-ldl"]
+    line = [
+        sys.executable,
+        "-m",
+        "ziglang",
+        "cc",
+        "-target",
+        row.triple,
+        "-O1",
+        str(DRIVER),
+        "-o",
+        str(driver),
+        "-ldl",
+    ]
     subprocess.run(line, check=True, capture_output=True)
     made = digits(method, epochs=EPOCHS)
     write_case(made, case)

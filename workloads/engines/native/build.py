@@ -222,7 +222,9 @@ def _compiler_version(compiler: str) -> str:
 
 def _output(line: Sequence[str]) -> str:
     """First line that a command prints."""
-    made = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT_S, check=False)
+    made = subprocess.run(
+        line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT_S, check=False
+    )
     text = made.stdout.decode("utf-8", "replace").strip()
     if made.returncode != 0 or not text:
         raise NativeError("%s failed: %s" % (" ".join(line), text or made.returncode))
@@ -248,7 +250,9 @@ def _compile(line: List[str], texts: Dict[str, bytes], path: str) -> None:
             raise NativeError("the native kernels could not be compiled: %s" % error) from None
         if made.returncode != 0:
             said = made.stdout.decode("utf-8", "replace").strip()
-            raise NativeError("the native kernels do not compile with %s:\n%s" % (" ".join(line), said[-2000:]))
+            raise NativeError(
+                "the native kernels do not compile with %s:\n%s" % (" ".join(line), said[-2000:])
+            )
         os.replace(os.path.join(folder, "out.so"), path)
 
 

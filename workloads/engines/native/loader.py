@@ -153,7 +153,9 @@ def find_library(path: Optional[str] = None) -> Library:
 
         chosen = build.build_here().path
     if not os.path.exists(chosen):
-        raise NativeError("native library %s does not exist; build one with workloads.engines.native.build" % chosen)
+        raise NativeError(
+            "native library %s does not exist; build one with workloads.engines.native.build" % chosen
+        )
     if sys.byteorder != "little":
         raise NativeError("the native engine needs a little-endian machine")
     return Library(chosen)

@@ -64,7 +64,8 @@ def cache_slots(plan: methods.Plan, n_rows: int, options: CacheOptions) -> int:
         return n_rows
     if options.budget_b < row_b:
         raise SpecError(
-            "workload.params.cache_budget_b is %d, one cached sample takes %d bytes" % (options.budget_b, row_b)
+            "workload.params.cache_budget_b is %d, one cached sample takes %d bytes"
+            % (options.budget_b, row_b)
         )
     return min(n_rows, options.budget_b // row_b)
 
@@ -135,7 +136,9 @@ class Session(BaseSession):
         inputs, labels = task.data.need("finetune_x").array(), task.data.need("finetune_y").array()
         c.tb_set_data(self._handle, address(inputs), address(labels))
         for index in range(len(self.plan.layers)):
-            weight, bias = (task.weights.need("layer%d.%s" % (index, part)).array() for part in ("weight", "bias"))
+            weight, bias = (
+                task.weights.need("layer%d.%s" % (index, part)).array() for part in ("weight", "bias")
+            )
             self.set_layer(index, weight, bias)
         for index, adapter in enumerate(self.plan.adapters):
             first = seeds.kaiming_uniform(
@@ -156,7 +159,9 @@ class Session(BaseSession):
         params = {key: value for key, value in self.task.spec.params.items() if key != "cache_budget_b"}
         spec = self.task.spec._replace(epochs=epochs, batch=min(rows, self.task.spec.batch), params=params)
         if steps > 0:
-            Session(self.task._replace(data=few, spec=spec), self.caching, self.library).train_epochs(0, epochs)
+            Session(self.task._replace(data=few, spec=spec), self.caching, self.library).train_epochs(
+                0, epochs
+            )
 
     def train_epoch(self, epoch: int, mark: Mark) -> float:
         """One epoch; with a ``mark`` that takes (phase, t_ns) every step's phases are told behind it."""
@@ -208,7 +213,10 @@ class Session(BaseSession):
     def layer(self, index: int) -> Tuple["array[float]", "array[float]"]:
         """Weight (n_out x n_in, flat) and bias of a layer as they are now."""
         layer = self.plan.layers[index]
-        weight, bias = array("f", bytes(4 * layer.size_in * layer.size_out)), array("f", bytes(4 * layer.size_out))
+        weight, bias = (
+            array("f", bytes(4 * layer.size_in * layer.size_out)),
+            array("f", bytes(4 * layer.size_out)),
+        )
         self.library.c.tb_get_layer(self._handle, index, address(weight), address(bias))
         return weight, bias
 
@@ -246,7 +254,10 @@ class Session(BaseSession):
         """What the cache holds of a sample, and what it ought to hold."""
         width = methods.counts(self.plan).cache_floats
         held, again = array("f", bytes(4 * width)), array("f", bytes(4 * width))
-        if not self.caching or self.library.c.tb_cached(self._handle, row, address(held), address(again)) != 0:
+        if (
+            not self.caching
+            or self.library.c.tb_cached(self._handle, row, address(held), address(again)) != 0
+        ):
             return array("f"), array("f")
         return held, again
 
@@ -281,7 +292,8 @@ def _check(task: Task) -> None:
         raise SpecError("workload.engine 'native' runs linear layers only, model %r has others" % spec.model)
     if spec.device != "cpu" or spec.threads != 1:
         raise SpecError(
-            "workload.engine 'native' runs on one thread of the CPU, not on %d of %r" % (spec.threads, spec.device)
+            "workload.engine 'native' runs on one thread of the CPU, not on %d of %r"
+            % (spec.threads, spec.device)
         )
     if len(task.plan.layers) > MAX_LAYERS:
         raise SpecError("workload.engine 'native' takes at most %d layers" % MAX_LAYERS)

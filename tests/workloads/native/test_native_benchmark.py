@@ -1,0 +1,52 @@
+"""``python -m benchmarks.finetune_steps --json``: its keys, and that its numbers hang together."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+KEYS = {
+    "dataset", "engine", "build", "method", "step_us", "forward_us", "backward_us", "update_us", "gflops",
+    "peak_share", "finetune_s", "peak_rss_b", "cache_b", "reduction_vs_lora_all",
+}  # fmt: skip
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_its_rows_have_the_promised_keys_and_agree_with_one_another(builds, tmp_path):
+    if not os.environ.get("TUNEBENCH_DATA"):
+        pytest.skip("TUNEBENCH_DATA is not set")
+    name = next(iter(builds))
+    options = ["--datasets", "fan-damage2", "--engines", "native", "--builds", name, "--rounds", "2"]
+    line = [
+        sys.executable,
+        "-m",
+        "benchmarks.finetune_steps",
+        "--json",
+        "--cache-dir",
+        str(tmp_path),
+        *options,
+    ]
+    document = json.loads(
+        subprocess.run(line, capture_output=True, text=True, check=True, timeout=300).stdout
+    )
+    assert document["threads"] == 1
+    rows = {row["method"]: row for row in document["rows"]}
+    assert all(set(row) == KEYS for row in rows.values())
+    for row in rows.values():
+        assert 0.05 < row["peak_share"] < 1
+        assert 10e6 < row["peak_rss_b"] <= 48e6
+        phases = row["forward_us"] + row["backward_us"] + row["update_us"]
+        assert phases == pytest.approx(row["step_us"], rel=0.5)
+        # 60 epochs of 24 steps; the fill makes a cached method's whole longer than its steps
+        assert row["finetune_s"] > 0.9 * 1440e-6 * row["step_us"]
+    cached, baseline = rows["skip2-lora"], rows["lora-all"]
+    assert cached["cache_b"] == 470 * 4 * 195
+    assert baseline["cache_b"] is None
+    assert baseline["reduction_vs_lora_all"] == 0.0
+    expected = 1 - cached["finetune_s"] / baseline["finetune_s"]
+    assert cached["reduction_vs_lora_all"] == pytest.approx(expected, abs=0.03)
