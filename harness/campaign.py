@@ -17,6 +17,7 @@ from typing import Any
 from harness.deploy import Cargo
 from harness.inventory import BoardEntry
 from harness.job import Bench
+from harness.native import NativeError, NativeLibrary, library_for
 from harness.plan import Plan, Planned, estimate
 from harness.progress import Observer, Stopwatch
 from harness.recording import note_check
@@ -165,6 +166,7 @@ class Campaign:
             if reason:
                 self._skip(entry.id, cell, reason)
         self._sweep(link, entry.id, probe)
+        libraries = self._native(link, entry, probe, todo)
         hardware = env.fingerprint.get("hardware", {})
         return Bench(
             run_id=self.plan.run_id,
@@ -183,9 +185,29 @@ class Campaign:
             board_model=hardware.get("model"),
             emulated=bool(hardware.get("emulated", False)),
             power_mode=probe.get("power_mode"),
+            libraries=libraries,
             kernel=env.fingerprint.get("os", {}).get("kernel"),
             env_sha256=env.env_sha256,
         )
+
+    def _native(
+        self, link: Link, entry: BoardEntry, probe: Mapping[str, Any], todo: Sequence[Planned]
+    ) -> dict[str | None, NativeLibrary]:
+        """Build the kernels for the board's CPU and push them; cells that need them are skipped if that fails."""
+        cells = {one.cell.key: one.cell for one in todo if one.cell.engine == "native"}
+        libraries: dict[str | None, NativeLibrary] = {}
+        for wanted in {cell.build for cell in cells.values()}:
+            try:
+                libraries[wanted] = library_for(probe, wanted)
+            except NativeError as error:
+                for cell in cells.values():
+                    if cell.build == wanted:
+                        self._skip(entry.id, cell, f"no native library for this board: {error}")
+        if libraries:
+            report = link.sync(*(library.blob for library in libraries.values()))
+            names = ", ".join(sorted(library.variant for library in libraries.values()))
+            self._observer.note(entry.id, f"native engine: {names}; uploaded {report.uploaded_b} bytes")
+        return libraries
 
     def _sweep(self, link: Link, board_id: str, probe: Mapping[str, Any]) -> None:
         """Remove repetitions whose record is safe but which a dead host left on the board."""

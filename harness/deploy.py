@@ -12,6 +12,7 @@ from harness.suite import Cell, Suite
 from targets.payload import Blob, deterministic_zip, make_payload, package_files
 from workloads import prepare
 from workloads.datasets import DataUnavailable
+from workloads.engines.native import build
 
 #: What is being made, and how much of it is done (0..1).
 Progress = Callable[[str, float], None]
@@ -46,7 +47,10 @@ def default_cache() -> Path:
 def travelling_workloads() -> dict[str, bytes]:
     """Name -> content of what travels besides the agent."""
     exclude = [pattern for name in workloads.HOST_ONLY for pattern in (name, f"{name}/*")]
-    return package_files(_package_root(workloads), "workloads", exclude)
+    files = package_files(_package_root(workloads), "workloads", exclude)
+    # A board with a compiler of its own can build the kernels where the host cannot.
+    files.update({f"workloads/engines/native/{name}": text for name, text in build.sources().items()})
+    return files
 
 
 def build_payload() -> Blob:

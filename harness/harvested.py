@@ -77,6 +77,7 @@ class WorkloadResult(_Untrusted):
     engine_version: str | None = Field(default=None, max_length=200)
     python: str | None = Field(default=None, max_length=64)
     check: dict[str, Any] | None = Field(default=None, max_length=64)
+    madds: dict[str, int] | None = Field(default=None, max_length=16)
     metrics: dict[str, Any] = Field(default_factory=dict, max_length=256)
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.deploy import Cargo
+from harness.native import NativeLibrary
 from harness.plan import Planned
 from harness.suite import Cell, canonical_json
 from reports.records import BENCH_VERSION
 from targets.agent import protocol
+from targets.payload import Blob
 
 #: Between the end of a job's deadline and the end of its lease.
 LEASE_MARGIN_S = 60.0
@@ -37,13 +39,23 @@ class Bench:
     power_mode: str | None = None
     kernel: str | None = None
     env_sha256: str | None = None
+    #: The native engine's libraries by the build that a suite asks for (None: the board's best).
+    libraries: Mapping[str | None, NativeLibrary] = field(default_factory=dict)
     failed_checks: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
+def blobs_of(cell: Cell, bench: Bench) -> dict[str, Blob]:
+    """Role -> blob of what one cell needs on this board."""
+    blobs = bench.cargo.of_cell(cell)
+    if cell.engine == "native" and cell.build in bench.libraries:
+        blobs["native"] = bench.libraries[cell.build].blob
+    return blobs
 
 
 def make_job(planned: Planned, bench: Bench) -> dict[str, Any]:
     """``job.json``: everything the board needs to know."""
     cell = planned.cell
-    blobs = bench.cargo.of_cell(cell)
+    blobs = blobs_of(cell, bench)
     threads = str(cell.threads)
     return {
         "schema": protocol.JOB_SCHEMA,

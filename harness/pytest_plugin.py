@@ -23,7 +23,8 @@ from harness.inventory import BoardEntry, Inventory, load_inventory
 from harness.plan import unmet_need
 from harness.replay import ReplayClock, Result, replay
 from harness.session import data_dir_from_env
-from harness.suite import LEVELS, Cell, Suite, load_suite
+from harness.suite import Cell, Suite, load_suite
+from harness.suite_file import LEVELS
 
 _RUN = pytest.StashKey[HilRun]()
 _SETUP = pytest.StashKey[tuple[Inventory, Suite] | None]()

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 from harness import __version__
 from harness.energy import energy_of_window
 from harness.harvested import ExitRecord, Harvested, WorkloadResult
-from harness.job import Bench, series_key, workload_spec
+from harness.job import Bench, blobs_of, series_key, workload_spec
 from harness.judge import Evidence, judge
 from harness.plan import Planned
 from harness.suite import Cell, canonical_json
@@ -54,7 +54,7 @@ def make_record(
             wall_missing=next((fault for fault in got.faults if fault.startswith("out/marks.json")), None),
         )
     )
-    blobs = bench.cargo.of_cell(cell)
+    blobs = blobs_of(cell, bench)
     spec = workload_spec(planned)
     del spec["seed"]
     return Repetition(
@@ -77,6 +77,7 @@ def make_record(
         aa_control=cell.aa_control,
         own=cell.own,
         engine=cell.engine,
+        engine_build=_build(cell, bench),
         device=cell.device,
         threads=cell.threads,
         dtype=cell.dtype,
@@ -98,6 +99,7 @@ def make_record(
         update_b=result.update_b,
         cache_b=result.cache_b,
         cache_hit_ratio=result.cache_hit_ratio,
+        madds=result.madds,
         quality=_quality(result),
         conditions=Conditions(**exit_record.conditions.model_dump()) if exit_record else Conditions(),
         clock_offset=offset,
@@ -121,6 +123,12 @@ def make_record(
             env_sha256=bench.env_sha256,
         ),
     )
+
+
+def _build(cell: Cell, bench: Bench) -> str | None:
+    """The native engine's CPU variant; None for other engines."""
+    library = bench.libraries.get(cell.build) if cell.engine == "native" else None
+    return library.variant if library else None
 
 
 def _outcome(got: Harvested) -> tuple[Outcome, str | None]:

@@ -88,8 +88,9 @@ class Link:
                 self._pause(pause_s)
                 pause_s = min(2 * pause_s, 10.0)
 
-    def sync(self) -> SyncReport:
-        """Push the blobs that the board lacks."""
+    def sync(self, *more: Blob) -> SyncReport:
+        """Push the blobs that the board lacks; ``more`` are needed from now on."""
+        self._blobs += more
         return self.persist(lambda: self.board.sync(self._blobs))
 
     def when_ready(self, action: Callable[[], Value]) -> Value:

@@ -28,153 +28,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from typing import Any
 
 from harness.errors import UsageError
+from harness.suite_file import LEVELS, Header, SuiteFile, WorkloadEntry
 from harness.tomlfile import read_toml, validate
-from workloads import methods, protocol
-from workloads.datasets import DATASETS
-from workloads.models import MODELS
+from workloads import protocol
 
-Level = Literal["smoke", "demo", "quick", "nightly", "paper"]
-LEVELS: tuple[Level, ...] = ("smoke", "demo", "quick", "nightly", "paper")
-
-_ENGINES = ("torch",)
-_DEVICES = ("cpu", "cuda")
-_DTYPES = ("float32",)
 AA_SUFFIX = " (A/A)"
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Delta(_Strict):
-    """The smallest difference that matters, relative but for accuracy (points)."""
-
-    time: float = Field(default=0.02, gt=0)
-    energy: float = Field(default=0.03, gt=0)
-    memory: float = Field(default=0.01, gt=0)
-    accuracy: float = Field(default=0.5, gt=0, description="percentage points")
-
-
-class Header(_Strict):
-    """``[suite]``."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    level: Level | None = None
-    blocks: int = Field(default=3, ge=1, le=1000)
-    epochs: int | None = Field(default=None, ge=1, description="default: the protocol's for each data set")
-    baseline: str = "ft-all"
-    aa: bool = Field(default=True, description="measure every task's baseline twice a block, as a control")
-    instrumented: bool = Field(default=True, description="one repetition a cell with per-step phases")
-    deadline_s: float = Field(default=600.0, gt=0, description="a repetition's bound, enforced by the board")
-    delta: Delta = Field(default_factory=Delta)
-
-
-class Needs(_Strict):
-    """What a workload asks of a board."""
-
-    ram_gb: float | None = Field(default=None, gt=0)
-    gpu: bool = False
-
-
-class WorkloadEntry(_Strict):
-    """One ``[[workload]]``: built-in methods, or one method of the user's own."""
-
-    dataset: str | None = None
-    model: str | None = None
-    methods: list[str] = Field(default_factory=list)
-    label: str | None = Field(default=None, min_length=1, max_length=64)
-    module: str | None = None
-    command: list[str] | None = None
-    files: list[str] = Field(default_factory=list)
-    task: str | None = Field(default=None, min_length=1, max_length=64)
-    baseline: str | None = None
-    engine: str = "torch"
-    device: str = "cpu"
-    threads: int = Field(default=1, ge=1, le=1024)
-    dtype: str = "float32"
-    epochs: int | None = Field(default=None, ge=1)
-    batch: int = Field(default=protocol.BATCH, ge=1)
-    lr: float = Field(default=protocol.LEARNING_RATE, gt=0)
-    rank: int = Field(default=protocol.RANK, ge=1)
-    scale: float = Field(default=protocol.SCALE, gt=0)
-    warmup_steps: int = Field(default=protocol.WARMUP_STEPS, ge=0)
-    deadline_s: float | None = Field(default=None, gt=0)
-    needs: Needs = Field(default_factory=Needs)
-    params: dict[str, Any] = Field(default_factory=dict, description="handed to your own method as it is")
-
-    @field_validator("dataset", "model", "engine", "device", "dtype")
-    @classmethod
-    def _is_known(cls, value: str | None, info: ValidationInfo) -> str | None:
-        known: dict[str, tuple[str, ...]] = {
-            "dataset": tuple(DATASETS),
-            "model": tuple(MODELS),
-            "engine": _ENGINES,
-            "device": _DEVICES,
-            "dtype": _DTYPES,
-        }
-        allowed = known[str(info.field_name)]
-        if value is not None and value not in allowed:
-            raise ValueError(f"unknown {info.field_name} {value!r}; allowed: {', '.join(allowed)}")
-        return value
-
-    @model_validator(mode="after")
-    def _one_form(self) -> WorkloadEntry:
-        if self.own:
-            self._check_own()
-        else:
-            self._check_built_in()
-        return self
-
-    @property
-    def own(self) -> bool:
-        """Is this a method of the user's own?"""
-        return self.module is not None or self.command is not None
-
-    def _check_own(self) -> None:
-        if self.module is not None and self.command is not None:
-            raise ValueError("'module' and 'command' exclude each other")
-        if self.methods:
-            raise ValueError("'methods' lists built-in methods; a method of your own has a 'label'")
-        if not self.label:
-            raise ValueError("'label' is missing: the name of your method in tables")
-        if (self.dataset is None) != (self.model is None):
-            raise ValueError("give both 'dataset' and 'model' (your method gets their artefacts) or neither")
-        if self.command is not None and not all(self.command):
-            raise ValueError("'command' must be a list of words, none of them empty")
-        if self.module is not None and self.module not in self.files:
-            raise ValueError(f"'files' must list {self.module!r} so that it travels to the board")
-
-    def _check_built_in(self) -> None:
-        if self.files or self.label or self.params:
-            raise ValueError("'label', 'files' and 'params' go with 'module' or 'command'")
-        if self.dataset is None or self.model is None or not self.methods:
-            raise ValueError("'dataset', 'model' and 'methods' are needed (or 'module' or 'command')")
-        for name in self.methods:
-            methods.method(name)
-            if not methods.supports(name, self.model):
-                fitting = ", ".join(methods.methods_of(self.model))
-                raise ValueError(
-                    f"method {name!r} does not apply to model {self.model!r}; those that do: {fitting}"
-                )
-
-    @property
-    def task_name(self) -> str:
-        """What is compared with what: values of other engines, devices, threads or dtypes never meet."""
-        if self.task:
-            return self.task
-        name = f"{self.dataset}/{self.model}" if self.dataset else "own"
-        usual = (self.engine, self.device, self.threads, self.dtype) == ("torch", "cpu", 1, "float32")
-        return name if usual else f"{name} [{self.engine} {self.device} x{self.threads} {self.dtype}]"
-
-
-class _SuiteFile(_Strict):
-    suite: Header
-    workload: list[WorkloadEntry] = Field(min_length=1)
 
 
 @dataclass(frozen=True)
@@ -199,6 +60,7 @@ class Cell:
     module: str | None = None
     command: tuple[str, ...] | None = None
     files: tuple[str, ...] = ()
+    build: str | None = None
 
     @property
     def own(self) -> bool:
@@ -231,6 +93,7 @@ class Cell:
             "module": self.module,
             "command": list(self.command) if self.command else None,
             "files": list(self.files),
+            "build": self.build,
             "deadline_s": self.deadline_s,
         }
 
@@ -280,6 +143,7 @@ class Suite:
             "blocks": self.header.blocks,
             "instrumented": self.header.instrumented,
             "delta": self.header.delta.model_dump(),
+            "study": self.header.study,
             "baselines": dict(self.baselines),
             "cells": [cell.as_dict() for cell in self.cells],
         }
@@ -312,7 +176,7 @@ def load_suite(name_or_file: str) -> Suite:
 
 
 def _load(path: Path) -> Suite:
-    parsed = validate(_SuiteFile, read_toml(path, "suite"), path, _place)
+    parsed = validate(SuiteFile, read_toml(path, "suite"), path, _place)
     root = path.resolve().parent
     cells: list[Cell] = []
     for entry in parsed.workload:
@@ -342,11 +206,13 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Cell]:
         "scale": entry.scale,
         "warmup_steps": entry.warmup_steps,
     }
+    cache = {"cache_dtype": entry.cache_dtype, "cache_budget_b": entry.cache_budget_b}
+    options = {**entry.params, **{key: value for key, value in cache.items() if value is not None}}
     names = [entry.label or ""] if entry.own else entry.methods
     return [
         Cell(
             task=entry.task_name,
-            label=name,
+            label=entry.label or name,
             method=name,
             dataset=entry.dataset,
             model=entry.model,
@@ -355,19 +221,20 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Cell]:
             threads=entry.threads,
             dtype=entry.dtype,
             params=params,
-            own_params=entry.params,
+            own_params=options,
             deadline_s=entry.deadline_s or header.deadline_s,
             needs_ram_gb=entry.needs.ram_gb,
             needs_gpu=entry.needs.gpu or entry.device == "cuda",
             module=entry.module,
             command=tuple(entry.command) if entry.command else None,
             files=tuple(entry.files),
+            build=entry.build,
         )
         for name in names
     ]
 
 
-def _baselines(parsed: _SuiteFile, cells: list[Cell], path: Path) -> dict[str, str]:
+def _baselines(parsed: SuiteFile, cells: list[Cell], path: Path) -> dict[str, str]:
     """Task -> label of its baseline: the workload's, else the suite's, else the task's first method."""
     labels: dict[str, list[str]] = {}
     for cell in cells:

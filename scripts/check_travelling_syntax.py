@@ -12,7 +12,10 @@ from harness.deploy import travelling_workloads
 def main() -> int:
     """Run vermin over the agent and exactly those files of workloads/ that the payload holds."""
     root = Path(__file__).resolve().parent.parent
-    paths = [str(root / "targets" / "agent"), *(str(root / name) for name in sorted(travelling_workloads()))]
+    paths = [
+        str(root / "targets" / "agent"),
+        *(str(root / name) for name in sorted(travelling_workloads()) if name.endswith(".py")),
+    ]
     vermin = str(Path(sys.executable).with_name("vermin"))
     options = ["--target=3.6-", "--no-tips", "--violations", "--eval-annotations"]
     return subprocess.call([vermin, *options, *paths])

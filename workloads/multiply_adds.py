@@ -4,7 +4,7 @@ Counted are the products of matrices: base weights, adapters, their gradients an
 those gradients. BatchNorm, ReLU, softmax and biases are left out: they are of the order of a layer's outputs.
 """
 
-from typing import NamedTuple
+from typing import Dict, NamedTuple
 
 from workloads.methods import Plan
 
@@ -28,6 +28,24 @@ class MultiplyAdds(NamedTuple):
     def step(self) -> int:
         """Of a step, its fill left out."""
         return self.forward + self.backward + self.update
+
+
+def of_training(plan: Plan, samples: int, epochs: int) -> Dict[str, int]:
+    """Multiply-adds of one fine-tuning whose cache, if any, holds every sample.
+
+    Args:
+        plan: the method applied to the model.
+        samples: fine-tuning samples.
+        epochs: passes over them.
+    """
+    one = multiply_adds(plan)
+    seen = samples * epochs
+    return {
+        "forward": one.forward * seen,
+        "backward": one.backward * seen,
+        "update": one.update * seen,
+        "cache_fill": one.fill * samples,
+    }
 
 
 def multiply_adds(plan: Plan) -> MultiplyAdds:

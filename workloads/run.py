@@ -20,6 +20,7 @@ from workloads.checks import check
 from workloads.engines import load_engine
 from workloads.engines.session import Evaluation, Session
 from workloads.errors import WorkloadError
+from workloads.multiply_adds import of_training
 from workloads.own import OwnSession
 from workloads.spec import Spec, SpecError, parse
 from workloads.task import Task, make_task
@@ -116,6 +117,7 @@ def _measured(
     facts = session.facts()
     metrics = dict(facts.pop("metrics"), **(after.metrics if after else {}))
     result = dict(marks.empty_result(), **facts)
+    result["madds"] = _madds(session)
     result.update(
         outcome="diverged" if training.diverged else "ok",
         reason=training.diverged,
@@ -129,6 +131,14 @@ def _measured(
         metrics=metrics,
     )
     return result, _prediction_rows(before, after)
+
+
+def _madds(session: Session) -> Optional[Dict[str, int]]:
+    """Multiply-adds of the fine-tuning by phase; None for a user's module and for convolutions."""
+    task: Optional[Task] = getattr(session, "task", None)
+    if task is None or any(layer.kind != "linear" for layer in task.plan.layers):
+        return None
+    return of_training(task.plan, task.n_train, task.spec.epochs)
 
 
 def _fine_tune(spec: Spec, session: Session, recorder: marks.Recorder) -> Training:

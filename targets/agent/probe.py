@@ -43,6 +43,7 @@ def probe(place: Workdir, request: Dict[str, Any], root: str = "/") -> Dict[str,
     return {
         "schema": PROBE_SCHEMA,
         "fingerprint": fingerprint(root, table),
+        "cpu_features": cpu_features(text_of(os.path.join(root, "proc/cpuinfo")) or ""),
         "channels": [dict(channel._asdict()) for sensor in found.sensors for channel in sensor.channels],
         "missing": found.missing,
         "interpreters": [interpreter(argv) for argv in request.get("interpreters", [])],
@@ -113,6 +114,13 @@ def cpu_name(cpuinfo: str) -> Optional[str]:
     if "CPU part" in table:
         return "implementer %s part %s" % (table.get("CPU implementer"), table["CPU part"])
     return None
+
+
+def cpu_features(cpuinfo: str) -> str:
+    """What decides which compiled code runs here: each distinct line of flags and of ARM core parts, once."""
+    wanted = ("flags", "Features", "CPU implementer", "CPU part")
+    lines = [line for line in cpuinfo.splitlines() if line.partition(":")[0].strip() in wanted]
+    return "\n".join(sorted(set(lines)))[:16384]
 
 
 def power_mode() -> Optional[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UsageError
-from harness.suite import AA_SUFFIX, LEVELS, built_in_suites, load_suite
+from harness.suite import AA_SUFFIX, built_in_suites, load_suite
+from harness.suite_file import LEVELS
 
 OWN = """
 [suite]

@@ -1,0 +1,49 @@
+"""The native engine's library for a board: built on the host for the probed CPU, pushed like any other blob."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from targets.payload import Blob
+from workloads.engines.native import build
+from workloads.engines.native.loader import NativeError
+
+__all__ = ["NativeError", "NativeLibrary", "library_for"]
+
+
+@dataclass(frozen=True)
+class NativeLibrary:
+    """A compiled library and the account of how it was built.
+
+    Attributes:
+        variant: the CPU level it was built for, e.g. ``cortex-a53``.
+        record: triple, compiler, flags, source hash.
+    """
+
+    blob: Blob
+    variant: str
+    record: Mapping[str, Any]
+
+
+def library_for(probe: Mapping[str, Any], wanted: str | None = None) -> NativeLibrary:
+    """Build (or find in the cache) the library for a probed board.
+
+    Args:
+        probe: what the board told of itself.
+        wanted: a variant by name; None: the best for the board's CPU.
+
+    Raises:
+        NativeError: no variant runs there, or no compiler on this host builds for it.
+    """
+    hardware = (probe.get("fingerprint") or {}).get("hardware") or {}
+    machine, features = str(hardware.get("machine")), str(probe.get("cpu_features") or "")
+    variant = wanted or build.variant_of(machine, features)
+    if variant in build.VARIANTS and build.VARIANTS[variant].machine != machine:
+        raise NativeError(
+            f"build {variant!r} is for {build.VARIANTS[variant].machine}; this board is {machine}"
+        )
+    built = build.build(variant)
+    return NativeLibrary(Blob.of_file(Path(built.path), ".so", role="native"), variant, built.record)

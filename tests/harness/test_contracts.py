@@ -1,0 +1,66 @@
+"""Rooms that may not import one another still agree on what travels between them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from io import BytesIO
+
+from harness.deploy import build_payload, travelling_workloads
+from harness.harvested import WorkloadResult
+from targets.agent import protocol
+from workloads import marks
+
+
+def test_workload_and_agent_name_the_same_schemas():
+    assert marks.MARKS_SCHEMA == protocol.MARKS_SCHEMA
+    assert marks.RESULT_SCHEMA == protocol.RESULT_SCHEMA
+
+
+def test_marks_written_by_a_workload_are_read_by_the_host():
+    recorder = marks.Recorder()
+    recorder.mark("load")
+    recorder.window_start()
+    recorder.mark("forward")
+    recorder.window_end()
+    recorder.mark("end")
+    read = protocol.read_marks(json.dumps(recorder.document()))
+    assert [phase for _, phase in read.events] == ["load", "finetune", "forward", "evaluate", "end"]
+    assert read.window_ns[0] == read.events[1][0]
+    assert abs(sum(read.window_phases_s().values()) - (read.window_ns[1] - read.window_ns[0]) / 1e9) < 1e-9
+
+
+def test_an_empty_result_of_a_workload_is_a_valid_result_for_the_host():
+    assert WorkloadResult.model_validate(marks.empty_result()).outcome == "ok"
+
+
+def test_the_payload_is_the_same_bytes_every_time_and_holds_no_host_only_file():
+    first, second = build_payload(), build_payload()
+    assert first.sha256 == second.sha256
+    names = zipfile.ZipFile(BytesIO(first.read())).namelist()
+    assert "targets/agent/cli.py" in names
+    assert "workloads/run.py" in names
+    host_only = [name for name in names if "datasets" in name or "shipped" in name or "prepare" in name]
+    assert host_only == []
+    assert not any(name.startswith(("harness", "reports")) or name == "targets/ssh.py" for name in names)
+
+
+def test_the_agent_imports_with_the_standard_library_alone(tmp_path):
+    path = tmp_path / "payload.zip"
+    path.write_bytes(build_payload().read())
+    modules = sorted(
+        name.removesuffix(".py").replace("/", ".")
+        for name in zipfile.ZipFile(path).namelist()
+        if name.startswith("targets/agent/") and not name.endswith(("__init__.py", "receive.py"))
+    )
+    script = f"import sys; sys.path.insert(0, {str(path)!r}); [__import__(m) for m in {modules!r}]"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_everything_that_travels_is_python_or_c_source():
+    assert all(name.endswith((".py", ".c", ".h")) for name in travelling_workloads())
