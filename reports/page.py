@@ -19,6 +19,7 @@ from reports.figures.strip import strip_figure
 from reports.figures.traces import trace_figure
 from reports.layout import ResultsError
 from reports.reader import RunReader
+from reports.study.view import study_view
 from reports.text import engines, grouped
 from reports.units import clean, factor, percent, significant
 
@@ -74,6 +75,7 @@ def page(summary: Mapping[str, Any], reader: RunReader) -> dict[str, Any]:
         "aa_state": _aa_state(summary["aa"]),
         "findings": [sentence for group in groups if (sentence := _finding(group)) is not None],
         "headline": _headline(rows),
+        "study": study_view(summary["study"], styles),
         "groups": groups,
         "columns": COLUMNS,
         "glossary": GLOSSARY,

@@ -78,6 +78,27 @@ class Interval:
     n: int
 
 
+@dataclass(frozen=True)
+class Difference:
+    """How much a candidate's values differ from its baseline's, in their own unit.
+
+    Attributes:
+        shift: candidate - baseline, Hodges-Lehmann.
+        low: lower end of the interval.
+        high: upper end.
+        n: pairs (blocks).
+        interval: ``wilcoxon`` (exact, at ``confidence``; conservative with ties) or ``range`` (below six blocks).
+        confidence: the coverage the interval guarantees; None for a range.
+    """
+
+    shift: float
+    low: float
+    high: float
+    n: int
+    interval: IntervalKind
+    confidence: float | None
+
+
 def compare(
     baseline_s: Sequence[float],
     candidate_s: Sequence[float],
@@ -136,6 +157,41 @@ def compare(
         delta=delta,
         interval="range" if found is None else "wilcoxon",
         confidence=None if found is None else confidence,
+    )
+
+
+def difference(
+    baseline: Sequence[float], candidate: Sequence[float], *, confidence: float = 0.95
+) -> Difference:
+    """Plain differences (of accuracies, say) paired by block, with the interval of :func:`compare`.
+
+    Raises:
+        ValueError: lengths differ, there is no pair, or a value is not finite.
+
+    Examples:
+        >>> found = difference([0.90] * 6, [0.91, 0.89, 0.92, 0.90, 0.91, 0.93])
+        >>> round(found.shift, 3), round(found.low, 3), round(found.high, 3), found.interval
+        (0.01, -0.01, 0.03, 'wilcoxon')
+        >>> difference([0.9, 0.9], [0.8, 0.9]).interval    # too few blocks
+        'range'
+    """
+    base, other = np.asarray(baseline, dtype=float), np.asarray(candidate, dtype=float)
+    if base.ndim != 1 or base.shape != other.shape:
+        raise ValueError(f"values must be paired by block: got {base.shape} and {other.shape}")
+    if base.size == 0:
+        raise ValueError("no block holds both methods: nothing to compare")
+    if not (np.isfinite(base).all() and np.isfinite(other).all()):
+        raise ValueError("values must be finite")
+    shifts = other - base
+    found = signed_rank_interval(shifts, confidence=confidence) if len(shifts) >= MIN_BLOCKS else None
+    low, high = found or (float(shifts.min()), float(shifts.max()))
+    return Difference(
+        shift=hodges_lehmann(shifts),
+        low=low,
+        high=high,
+        n=len(shifts),
+        interval="wilcoxon" if found else "range",
+        confidence=confidence if found else None,
     )
 
 

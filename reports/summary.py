@@ -15,6 +15,7 @@ from reports.layout import ResultsError, count, rep_class
 from reports.reader import RunReader
 from reports.records import BoardEnv
 from reports.stats import Comparison
+from reports.study import study_block
 
 SUMMARY_SCHEMA = "tunebench.summary/1"
 DEFAULT_DELTA = 0.02
@@ -56,6 +57,7 @@ def summarise(reader: RunReader, baseline: str | None = None) -> dict[str, Any]:
         "warnings": list(reader.warnings),
         "repetitions": _repetitions(reader),
     }
+    summary["study"] = study_block(reader, groups, delta["time"])
     summary["cautions"] = cautions(summary)
     return summary
 

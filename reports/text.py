@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reports.study.lines import study_lines
 from reports.units import clean, factor, number, percent, seconds, significant, size
 
 _WIDTH = 110
@@ -32,6 +33,8 @@ def table(summary: Mapping[str, Any]) -> str:
             f"baseline {clean(str(rows[0]['baseline']), 40)}",
         ]
         parts.append("  ·  ".join(names) + "\n" + _grid(HEADINGS, [_cells(row) for row in rows]))
+    if summary["study"] is not None:
+        parts.append(study_lines(summary["study"], _padded))
     if any(
         _is_range(row[key]) and row[key]["n"] > 1 for row in summary["rows"] for key in ("wall_s", "speed_up")
     ):
@@ -159,6 +162,11 @@ def _some(labels: Sequence[str]) -> str:
 
 def _bullets(sentences: Sequence[str]) -> str:
     return "\n".join(textwrap.fill(f"- {text}", _WIDTH, subsequent_indent="  ") for text in sentences)
+
+
+def _padded(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A grid of rows that may end early."""
+    return _grid(headings, [[*row, *[""] * (len(headings) - len(row))] for row in rows])
 
 
 def _grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

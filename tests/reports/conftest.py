@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import random
+import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -398,3 +400,35 @@ def store_reps(tmp_path):
         return RunReader(writer.path)
 
     return write
+
+
+def _load_study_runs():
+    """The generator of the study's runs: a file of its own, which importlib's mode does not make importable."""
+    spec = importlib.util.spec_from_file_location("study_runs", Path(__file__).with_name("study_runs.py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["study_runs"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def study(tmp_path, make_record):
+    """Writes a run of the study; keyword arguments replace fields of its generator."""
+
+    def write(**fields) -> RunReader:
+        boards = fields.pop("boards", [PI5])
+        return _load_study_runs().StudyRun(boards=boards, **fields).write(tmp_path / "study", make_record)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def study_run(tmp_path_factory) -> Path:
+    """Ten blocks of the study: a Pi and this machine, two engines, all data sets and methods."""
+
+    def build(**fields):
+        return make_rep().model_copy(update=fields)
+
+    runs = _load_study_runs()
+    made = runs.StudyRun(boards=[PI5, FakeBoard()])
+    return made.write(tmp_path_factory.mktemp("study") / "results", build).path

@@ -29,10 +29,11 @@ def browser():
         instance.close()
 
 
-@pytest.fixture(scope="module")
-def report(lab_run, tmp_path_factory):
+@pytest.fixture(scope="module", params=["lab_run", "study_run"])
+def report(request, tmp_path_factory):
+    """The page of a lab's campaign, and that of a study."""
     path = tmp_path_factory.mktemp("html") / "report.html"
-    path.write_text(render(RunReader(lab_run)), encoding="utf-8")
+    path.write_text(render(RunReader(request.getfixturevalue(request.param))), encoding="utf-8")
     return path
 
 

@@ -12,6 +12,7 @@ import scipy.stats
 from reports.stats import (
     MAX_BLOCKS_NEEDED,
     compare,
+    difference,
     hodges_lehmann,
     iqr,
     log_ratios,
@@ -212,3 +213,17 @@ def test_spread_measures():
     assert mean_sd([2.0, 4.0]) == (3.0, pytest.approx(math.sqrt(2)))
     with pytest.raises(ValueError, match="at least one"):
         mean_sd([])
+
+
+def test_plain_differences_have_the_signed_rank_interval():
+    rng = np.random.default_rng(4)
+    base, other = rng.normal(size=12), rng.normal(size=12)
+    found = difference(base.tolist(), other.tolist())
+    assert (found.low, found.high) == pytest.approx(brute_force_interval((other - base).tolist()))
+    assert found.shift == pytest.approx(hodges_lehmann(other - base))
+
+
+@pytest.mark.parametrize(("base", "other"), [([1.0], [1.0, 2.0]), ([], []), ([math.nan], [1.0])])
+def test_differences_refuse_what_is_not_paired_or_finite(base, other):
+    with pytest.raises(ValueError, match=r"paired|nothing to compare|finite"):
+        difference(base, other)

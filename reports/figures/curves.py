@@ -1,0 +1,117 @@
+"""Training curves: one line a method over the epochs, the mean of what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from reports.figures.legend import methods, methods_height
+from reports.figures.model import HALF, NARROW, DataTable, Figure, Styles, figure
+from reports.figures.svg import Canvas, Scale, log_ticks, plain, ticks
+from reports.units import number
+
+_PLOT = 220
+_LEFT, _RIGHT = 50, 10
+_MOST = 48
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method's mean over ``n`` repetitions at each epoch."""
+
+    label: str
+    points: Sequence[tuple[float, float]]
+    n: int
+
+
+def curves_figure(
+    ident: str,
+    title: str,
+    lines: Sequence[Line],
+    styles: Styles,
+    *,
+    told: Callable[[float], str],
+    tick: Callable[[float], str],
+    log: bool = False,
+) -> Figure:
+    """A half-width figure; ``told`` words a value, ``tick`` one of the axis.
+
+    ``log`` asks for a logarithmic axis, which is drawn where all values are positive.
+    """
+    known = [line for line in lines if line.points]
+    positive = all(value > 0 for line in known for _, value in line.points)
+    described = "; ".join(
+        f"{line.label} from {told(line.points[0][1])} to {told(line.points[-1][1])}" for line in known
+    )
+    epochs = _told_epochs(known)
+    table = DataTable(
+        caption=f"{title}: mean over repetitions, at some of the epochs",
+        columns=("method", *(f"epoch {number(int(epoch))}" for epoch in epochs), "repetitions"),
+        rows=[_table_row(line, epochs, told) for line in known],
+    )
+    return figure(
+        ident,
+        title,
+        f"Lines over epochs. {described}.",
+        lambda width: _draw(width, title, known, styles, tick=tick, log=log and positive),
+        table=table,
+        wide=HALF,
+    )
+
+
+def _draw(
+    width: int,
+    title: str,
+    lines: Sequence[Line],
+    styles: Styles,
+    *,
+    tick: Callable[[float], str],
+    log: bool,
+) -> Canvas:
+    labels = [line.label for line in lines]
+    top = 28 + methods_height(labels, width) + 12
+    canvas, legend = Canvas(width, top + _PLOT + 46), Canvas(width, top)
+    methods(legend, labels, styles)
+    canvas.text(0, 14, title, "t strong", width=width)
+    canvas.add(f'<g transform="translate(0 28)">{"".join(legend.parts)}</g>')
+    values = [value for line in lines for _, value in line.points]
+    last = max(epoch for line in lines for epoch, _ in line.points)
+    low, high = _range(min(values), max(values), log=log)
+    up, across = Scale(low, high, top + _PLOT, top, log=log), Scale(0, last * 1.02, _LEFT, width - _RIGHT)
+    for at in log_ticks(low, high, 5) if log else ticks(low, high, 5):
+        canvas.line(_LEFT, up(at), width - _RIGHT, up(at), "grid")
+        canvas.text(_LEFT - 8, up(at) + 4, tick(at), "tick", anchor="end")
+    for at in ticks(0, last, 4 if width <= NARROW else 5):
+        canvas.text(across(at), top + _PLOT + 20, plain(at), "tick", anchor="middle")
+    canvas.line(_LEFT, top + _PLOT, width - _RIGHT, top + _PLOT, "rule")
+    canvas.text(width - _RIGHT, top + _PLOT + 40, "epoch", "tick", anchor="end")
+    for line in lines:
+        look = styles.of(line.label)
+        points = [(across(epoch), up(value)) for epoch, value in _thinned(line.points)]
+        canvas.polyline(points, f"curve {look.css}", look.dash)
+        canvas.marker(*points[-1], look.shape, look.css, size=4, hint=line.label)
+    return canvas
+
+
+def _range(low: float, high: float, *, log: bool) -> tuple[float, float]:
+    if log:
+        return low / 1.1, high * 1.1
+    air = max(0.06 * (high - low), 1e-3)
+    return low - air, high + air
+
+
+def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most ``_MOST`` points, evenly over the epochs, the first and the last among them."""
+    if len(points) <= _MOST:
+        return list(points)
+    return [points[round(i * (len(points) - 1) / (_MOST - 1))] for i in range(_MOST)]
+
+
+def _told_epochs(lines: Sequence[Line]) -> list[float]:
+    known = sorted({epoch for line in lines for epoch, _ in line.points})
+    return sorted({known[round(i * (len(known) - 1) / 4)] for i in range(5)}) if known else []
+
+
+def _table_row(line: Line, epochs: Sequence[float], told: Callable[[float], str]) -> list[str]:
+    values = dict(line.points)
+    return [line.label, *(told(values[e]) if e in values else "–" for e in epochs), str(line.n)]
