@@ -236,11 +236,11 @@ class Bench:
 
 def finetune(cell: Cell, task: Any, number: int) -> None:
     """One whole fine-tuning: its wall time, and the mean of a step after the first epoch."""
+    gc.collect()  # before the session, not before the window: with torch loaded it would sweep the CPU's caches
     made = cell.session(task)
     epochs = task.spec.epochs
     if hasattr(made, "warm_up"):
         made.warm_up(task.spec.warmup_steps)  # on a throw-away copy, as before every measured window
-    gc.collect()
     started = time.perf_counter()
     _train(made, 0, 1)
     first = time.perf_counter()
