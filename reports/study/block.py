@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from reports.cells import Cell, numbers, paired, unequal_work
@@ -39,6 +39,9 @@ def study_block(reader: RunReader, groups: Sequence[Cell], delta: float) -> dict
     if not isinstance(suite, dict) or suite.get("study") != STUDY:
         return None
     units = [_unit(members, delta) for members in _by_unit(groups)]
+    _name([unit["tasks"] for unit in units])
+    for unit in units:
+        unit["headline"] = _headline(unit["tasks"])
     for unit in units:
         unit["explanation"] = explanation(unit, units)
     return {
@@ -72,26 +75,37 @@ def _unit(members: Sequence[Cell], delta: float) -> dict[str, Any]:
     by_task: dict[str, list[Cell]] = {}
     for cell in members:
         by_task.setdefault(cell.first.task, []).append(cell)
-    tasks = [_task(cells, delta) for cells in by_task.values()]
-    _name(tasks)
-    known = [(task["name"], task["reduction"]["value"]) for task in tasks if task["reduction"]]
     return {
         **{name: getattr(first, name) for name in (*_UNIT, *_FACTS)},
         "engine_version": next((v for c in members if (v := c.first.prov.engine_version)), None),
-        "headline": {
-            "reduction_mean": mean_sd([value for _, value in known])[0] if known else None,
-            "datasets": [name for name, _ in known],
-            "missing": {task["name"]: task["reduction_missing"] for task in tasks if not task["reduction"]},
-        },
-        "tasks": tasks,
+        "tasks": [_task(cells, delta) for cells in by_task.values()],
     }
 
 
-def _name(tasks: Sequence[dict[str, Any]]) -> None:
-    """A data set's name stands for its task where that is clear; else the task's own name does."""
-    names = [task["dataset"] for task in tasks]
-    for task in tasks:
-        task["name"] = task["dataset"] if names.count(task["dataset"]) == 1 else task["task"]
+def _headline(tasks: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The plain mean of the reductions, over the data sets that have one."""
+    known = [(task["name"], task["reduction"]["value"]) for task in tasks if task["reduction"]]
+    return {
+        "reduction_mean": mean_sd([value for _, value in known])[0] if known else None,
+        "datasets": [name for name, _ in known],
+        "missing": {task["name"]: task["reduction_missing"] for task in tasks if not task["reduction"]},
+    }
+
+
+def _name(units: Sequence[Sequence[dict[str, Any]]]) -> None:
+    """The shortest name that tells a unit's tasks apart, the same in all units: data set, with model, or task."""
+
+    def clear(told: Callable[[dict[str, Any]], str], task: dict[str, Any]) -> bool:
+        return all(sum(told(one) == told(task) for one in tasks) <= 1 for tasks in units)
+
+    def with_model(task: dict[str, Any]) -> str:
+        return f"{task['dataset']}/{task['model']}"
+
+    for task in (one for tasks in units for one in tasks):
+        if clear(lambda one: str(one["dataset"]), task):
+            task["name"] = task["dataset"]
+        else:
+            task["name"] = with_model(task) if clear(with_model, task) else task["task"]
 
 
 def _task(cells: Sequence[Cell], delta: float) -> dict[str, Any]:

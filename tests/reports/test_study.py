@@ -242,17 +242,23 @@ def test_own_methods_and_the_aa_control_stay_out(study):
     assert [one["method"] for one in task["methods"]] == ["lora-all", "skip2-lora"]
 
 
-def test_two_models_of_one_data_set_keep_their_own_names(study):
-    reader = study(methods=METHODS, engines=[("native", "v3")], sets=["har-hapt", "fan-damage1"], blocks=1,
-                   rename={"fan-damage1": "har-hapt"})  # fmt: skip
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [("mlp-1024", ["har-hapt/mlp", "har-hapt/mlp-1024"]), ("mlp", ["har-hapt/mlp", "other"])],
+)
+def test_tasks_of_one_data_set_are_told_apart_and_called_alike_on_every_engine(study, model, names):
+    reader = study(methods=METHODS, engines=[("torch", None), ("native", "v3")], sets=["har-hapt", "fan-damage1"],
+                   blocks=1, instrumented=False)  # fmt: skip
+    changed = {"dataset": "har-hapt", "model": model, "task": "other"}
     reader.repetitions[:] = [
-        rep.model_copy(update={"task": "har-hapt/mlp-1024", "model": "mlp-1024"})
-        if rep.params["epochs"] == 100
-        else rep
+        rep.model_copy(update=changed) if (rep.engine, rep.dataset) == ("torch", "fan-damage1") else rep
         for rep in reader.repetitions
     ]
-    names = [task["name"] for task in summarise(reader)["study"]["units"][0]["tasks"]]
-    assert sorted(names) == ["har-hapt/mlp [native cpu x1 float32 v3]", "har-hapt/mlp-1024"]
+    torch, native = summarise(reader)["study"]["units"]
+    assert sorted(task["name"] for task in torch["tasks"]) == names
+    assert {task["name"] for task in native["tasks"]} == {
+        "har-hapt/mlp" if model == "mlp-1024" else "har-hapt/mlp [native cpu x1 float32 v3]", "fan-damage1"
+    }  # fmt: skip
 
 
 def test_an_empty_study_is_no_crash(study):
