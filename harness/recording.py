@@ -10,6 +10,7 @@ from harness.energy import energy_of_window
 from harness.harvested import ExitRecord, Harvested, WorkloadResult
 from harness.job import Bench, blobs_of, series_key, workload_spec
 from harness.judge import Evidence, judge
+from harness.native import NativeLibrary
 from harness.plan import Planned
 from harness.suite import Cell, canonical_json
 from reports.records import ClockOffset, Conditions, Energy, Provenance, Quality, Repetition, Sampler
@@ -118,6 +119,7 @@ def make_record(
             own_sha256=blobs["own"].sha256 if "own" in blobs else None,
             workload_sha256=hashlib.sha256(canonical_json(spec).encode()).hexdigest(),
             engine_version=result.engine_version,
+            engine_build=_library_record(cell, bench),
             python=result.python,
             kernel=bench.kernel,
             env_sha256=bench.env_sha256,
@@ -125,10 +127,20 @@ def make_record(
     )
 
 
+def _library(cell: Cell, bench: Bench) -> NativeLibrary | None:
+    return bench.libraries.get(cell.build) if cell.engine == "native" else None
+
+
 def _build(cell: Cell, bench: Bench) -> str | None:
     """The native engine's CPU variant; None for other engines."""
-    library = bench.libraries.get(cell.build) if cell.engine == "native" else None
+    library = _library(cell, bench)
     return library.variant if library else None
+
+
+def _library_record(cell: Cell, bench: Bench) -> dict[str, Any] | None:
+    """How the native library was built, its flags included."""
+    library = _library(cell, bench)
+    return dict(library.record) if library else None
 
 
 def _outcome(got: Harvested) -> tuple[Outcome, str | None]:

@@ -248,7 +248,9 @@ def _verdict(cell: Cell) -> dict[str, Any]:
     for (code, message), times in tally.most_common():
         known = by_code.setdefault(code, {"code": code, "message": message, "n": 0})
         known["n"] += times
-    return {"verdict": verdict, "reasons": list(by_code.values())}
+    # How a repetition ended explains more than where it ran: it stands first.
+    ordered = sorted(by_code.values(), key=lambda one: one["code"] != "outcome")
+    return {"verdict": verdict, "reasons": ordered}
 
 
 def _phases(cell: Cell) -> dict[str, Any] | None:

@@ -112,6 +112,10 @@ class Provenance(Record):
     own_sha256: str | None = None
     workload_sha256: str
     engine_version: str | None = Field(default=None, description="e.g. torch 2.13.0+cpu")
+    engine_build: dict[str, Any] | None = Field(
+        default=None,
+        description="native engine: variant, triple, compiler, flags and source hash of its library",
+    )
     python: str | None = None
     kernel: str | None = None
     env_sha256: str | None = None
