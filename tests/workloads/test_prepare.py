@@ -136,6 +136,7 @@ def test_a_model_that_does_not_fit_the_data_is_refused_before_training(unshipped
 @pytest.mark.data
 @pytest.mark.torch
 # unseen people cost HAR a few points only; a noisy room costs the fan tens
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dataset", "gain"), [("har-hapt", 0.015), ("fan-damage1", 0.1), ("fan-damage2", 0.1)]
 )

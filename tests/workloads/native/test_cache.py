@@ -78,6 +78,7 @@ def test_float16_halves_it_at_two_tenths_of_a_point(digits, library):
     assert two.cache_error() == 0.0  # what is kept is the rounded value, exactly
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("dataset", ["fan-damage1", "har-hapt"])
 def test_float16_costs_two_tenths_of_a_point_at_most_on_the_studys_data(dataset, real_task, library):

@@ -64,6 +64,7 @@ def test_it_is_compiled_once_and_tells_how(cc, here, tmp_path):
     assert not list(tmp_path.glob("tmp*"))
 
 
+@pytest.mark.slow
 def test_other_flags_or_sources_are_another_build(cc, here, tmp_path, monkeypatch):
     first = build.build(here, str(tmp_path), cc)
     monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-DOTHER"))
@@ -87,6 +88,7 @@ def test_the_sources_compile_without_a_warning(cc, here, tmp_path):
     assert made.returncode == 0, made.stderr
 
 
+@pytest.mark.slow
 def test_a_payload_in_a_zip_builds_for_itself_where_a_compiler_is(cc, payload, tmp_path):
     names = [f"workloads/engines/native/{name}" for name in build.SOURCES]
     with zipfile.ZipFile(payload) as file:
