@@ -18,7 +18,14 @@ WARMUP_STEPS = 3
 
 #: Fine-tuning epochs by data set, or by data set and model. Fan and HAR: the study's. Digits: about a second
 #: on one x86 thread, and far enough that every method has recovered.
-EPOCHS = {"digits": 200, "digits/cnn": 60, "fan-damage1": 100, "fan-damage2": 60, "har-hapt": 200, "har-uci": 200}
+EPOCHS = {
+    "digits": 200,
+    "digits/cnn": 60,
+    "fan-damage1": 100,
+    "fan-damage2": 60,
+    "har-hapt": 200,
+    "har-uci": 200,
+}
 
 #: epsilon of BatchNorm, used in pretraining and fine-tuning alike
 BATCHNORM_EPSILON = 1e-5

@@ -184,7 +184,9 @@ def test_a_key_file_that_cannot_be_used_is_named(loopback, tmp_path, encrypted):
 
     path = tmp_path / "id"
     key = asyncssh.generate_private_key("ssh-ed25519")
-    path.write_bytes(key.export_private_key(passphrase="secret", rounds=50) if encrypted else b"no key at all")
+    path.write_bytes(
+        key.export_private_key(passphrase="secret", rounds=50) if encrypted else b"no key at all"
+    )
     with pytest.raises(AuthError, match="is encrypted" if encrypted else "not a private key"):
         Ssh(dataclasses.replace(loopback.endpoint, key_file=str(path))).connect()
 

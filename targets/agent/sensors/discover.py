@@ -5,7 +5,6 @@ from typing import Dict, List
 from targets.agent.sensors import cpufreq, ina3221, load, memory, rapl, thermal, throttled
 from targets.agent.sensors.base import Found, Sensor
 
-
 _LOOKED = "no power sensor: looked for "
 
 
