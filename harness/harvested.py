@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from reports.records import Conditions, Sampler
 from targets.agent import protocol
 
 #: Channels, rows and the sampling period in seconds.
@@ -17,24 +18,6 @@ Samples = tuple[list[dict[str, Any]], list[list[float | None]], float | None]
 
 class _Untrusted(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, str_max_length=20_000)
-
-
-class SamplerReport(_Untrusted):
-    period_s: float = Field(gt=0)
-    n: int = Field(ge=0)
-    max_gap_s: float | None = None
-    cpu_s: float | None = None
-
-
-class ConditionsReport(_Untrusted):
-    temp_start_c: float | None = None
-    temp_end_c: float | None = None
-    temp_max_c: float | None = None
-    freq_min_hz: float | None = None
-    freq_max_hz: float | None = None
-    load_1m_start: float | None = None
-    swap_delta_b: int | None = None
-    mem_available_min_b: int | None = None
 
 
 class ExitRecord(_Untrusted):
@@ -47,8 +30,8 @@ class ExitRecord(_Untrusted):
     utc_start: str | None = Field(default=None, max_length=40)
     process_s: float | None = Field(default=None, ge=0)
     peak_rss_b: int | None = Field(default=None, ge=0)
-    sampler: SamplerReport | None = None
-    conditions: ConditionsReport = ConditionsReport()
+    sampler: Sampler | None = None
+    conditions: Conditions = Conditions()
     missing: dict[str, str] = Field(default_factory=dict, max_length=64)
     counters: dict[str, dict[str, int | None]] = Field(default_factory=dict, max_length=8)
     warnings: list[dict[str, Any]] = Field(default_factory=list, max_length=64)

@@ -13,7 +13,7 @@ from harness.judge import Evidence, judge
 from harness.native import NativeLibrary
 from harness.plan import Planned
 from harness.suite import Cell, canonical_json
-from reports.records import ClockOffset, Conditions, Energy, Provenance, Quality, Repetition, Sampler
+from reports.records import ClockOffset, Conditions, Energy, Provenance, Quality, Repetition
 
 Outcome = Literal["ok", "failed", "deadline", "oom", "killed", "diverged", "lost"]
 
@@ -102,9 +102,9 @@ def make_record(
         cache_hit_ratio=result.cache_hit_ratio,
         madds=result.madds,
         quality=_quality(result),
-        conditions=Conditions(**exit_record.conditions.model_dump()) if exit_record else Conditions(),
+        conditions=exit_record.conditions if exit_record else Conditions(),
         clock_offset=offset,
-        sampler=Sampler(**exit_record.sampler.model_dump()) if exit_record and exit_record.sampler else None,
+        sampler=exit_record.sampler if exit_record else None,
         check=result.check,
         missing=missing,
         outcome=outcome,
