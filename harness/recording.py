@@ -101,6 +101,7 @@ def make_record(
         cache_b=result.cache_b,
         cache_hit_ratio=result.cache_hit_ratio,
         madds=result.madds,
+        metrics={name[:64]: float(value) for name, value in result.metrics.items() if _is_number(value)},
         quality=_quality(result),
         conditions=exit_record.conditions if exit_record else Conditions(),
         clock_offset=offset,
@@ -125,6 +126,10 @@ def make_record(
             env_sha256=bench.env_sha256,
         ),
     )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _library(cell: Cell, bench: Bench) -> NativeLibrary | None:

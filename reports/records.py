@@ -178,6 +178,9 @@ class Repetition(Record):
         default=None,
         description="multiply-adds of one fine-tuning by forward, backward, update, ...; computed, not measured",
     )
+    metrics: dict[str, float] = Field(
+        default_factory=dict, description="further numbers of the workload: cache fill seconds, a user's own"
+    )
     quality: Quality = Field(default_factory=Quality)
     conditions: Conditions = Field(default_factory=Conditions)
     clock_offset: ClockOffset | None = None

@@ -56,6 +56,8 @@ def test_a_board_without_torch_runs_native_methods_and_says_which_build(campaign
     assert timed["skip2-lora"].cache_b == 450 * 4 * (96 + 96 + 10)
     assert timed["lora-all"].peak_rss_b < 48 << 20
     assert all(record.quality.after > record.quality.before for record in timed.values())
+    assert 0 < timed["skip2-lora"].metrics["cache_fill_s"] < timed["skip2-lora"].wall_s
+    assert timed["skip2-lora"].cache_hit_ratio == pytest.approx(199 / 200)
     assert "-O3" in timed["lora-all"].prov.engine_build["flags"]
     assert exit_code(ran.outcome, ran.session.writer, ran.session.plan) == 0
 
