@@ -73,6 +73,7 @@ def test_a_failing_workload_is_an_outcome_with_its_log_and_the_rest_goes_on(camp
     assert exit_code(ran.outcome, ran.session.writer, ran.session.plan) == 1
 
 
+@pytest.mark.slow
 def test_the_board_ends_a_workload_at_its_deadline(campaign, lab, sleep_suite):
     ran = campaign(lab("here"), sleep_suite(["a"], blocks=1, sleep_s=50, deadline_s=1.5))
     (record,) = ran.reader.repetitions
@@ -216,6 +217,7 @@ def test_a_blob_that_vanished_from_the_board_is_pushed_again(
     assert [record.outcome for record in ran.reader.repetitions] == ["ok", "ok"]
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_all_methods_of_a_block_meet_the_same_bytes(campaign, lab):
     """Same data, start weights and seed; and the correctness gate was run and passed."""

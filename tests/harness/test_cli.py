@@ -96,6 +96,7 @@ def test_missing_torch_ends_with_3_and_names_the_interpreter(cli, lab, tmp_path)
     _fails(done, 3, f"{bare}/bin/python", "torch")
 
 
+@pytest.mark.slow
 def test_a_failing_workload_ends_with_1(cli, lab, sleep_suite):
     suite = sleep_suite(["a"], blocks=2, more=", fail_in_block = 0")
     _fails(cli("run", "-i", str(lab("here")), "-s", str(suite)), 1, "failed")
@@ -111,6 +112,7 @@ def test_a_report_of_nothing_ends_with_2(cli, tmp_path):
     _fails(cli("report", str(tmp_path)), 2, str(tmp_path))
 
 
+@pytest.mark.slow
 def test_every_command_has_a_help_that_suffices(cli):
     top = cli("--help").stdout
     for command in ("demo", "boards", "plan", "run", "report", "prepare", "suites"):

@@ -92,6 +92,7 @@ def test_a_failed_accuracy_assertion_is_not_a_good_measurement(run_pytest, lab, 
     assert len(_records(tmp_path)) == 1
 
 
+@pytest.mark.slow
 def test_an_unreachable_board_is_quarantined_once_and_its_tests_skip_with_the_reason(
     run_pytest, lab, sleep_suite, tmp_path
 ):
@@ -153,6 +154,7 @@ def test_collect_only_starts_nothing(run_pytest, lab, sleep_suite, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.slow
 def test_deselected_tests_are_not_run_on_the_board(run_pytest, lab, sleep_suite, tmp_path):
     (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
     done = run_pytest(
@@ -168,6 +170,7 @@ def test_deselected_tests_are_not_run_on_the_board(run_pytest, lab, sleep_suite,
     assert {record["label"] for record in _records(tmp_path).values()} == {"second"}
 
 
+@pytest.mark.slow
 def test_markers_select_workloads_and_need_capabilities(run_pytest, lab, sleep_suite, tmp_path):
     (tmp_path / "test_own.py").write_text(
         "import pytest\n"
