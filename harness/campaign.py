@@ -64,6 +64,8 @@ class Campaign:
         self._stopwatch = Stopwatch(dict(history or {}))
         self._stop = threading.Event()
         self._lock = threading.Lock()
+        #: Held while connections are cut, so that none is cut that was made to tidy up.
+        self._stopping = threading.Lock()
         self._boards: dict[str, Board] = {}
         self._skips: dict[str, dict[tuple[str, str], str]] = {}
         done = writer.done_rep_ids
@@ -91,11 +93,12 @@ class Campaign:
     def stop(self) -> None:
         """Ask every queue to end; blocked waits are cut by closing their connections."""
         self.outcome.interrupted = True
-        self._stop.set()
         with self._lock:
             boards = list(self._boards.values())
-        for board in boards:
-            board.ssh.close()
+        with self._stopping:
+            self._stop.set()
+            for board in boards:
+                board.ssh.close()
 
     def skip_reason(self, board_id: str, cell: Cell) -> str | None:
         """Why a cell was not run on a board, once that is known."""
@@ -222,10 +225,14 @@ class Campaign:
         self._begun.add(planned.board_id)
         predicted_s = self._stopwatch.durations().get((planned.board_id, *planned.cell.key))
         try:
-            done = run_repetition(link, planned, bench, predicted_s=predicted_s)
+            self._measure(link, planned, bench, predicted_s)
         except Interrupted:
+            # Wherever it was cut, also between the record and the clean-up: leave nothing behind.
             self._free(link.board, planned.rep_id)
             raise
+
+    def _measure(self, link: Link, planned: Planned, bench: Bench, predicted_s: float | None) -> None:
+        done = run_repetition(link, planned, bench, predicted_s=predicted_s)
         note_check(done.record, planned, bench)
         record = self._writer.append(done.record, trace=done.trace, log=done.log, preds=done.preds)
         if record.host_s is not None:
@@ -241,7 +248,8 @@ class Campaign:
     def _free(self, board: Board, rep_id: str) -> None:
         """Best effort at Ctrl-C: kill the unfinished repetition, give the lease back; it is run anew on resume."""
         try:
-            board.reconnect()
+            with self._stopping:
+                board.reconnect()
             board.clean(rep_id)
         except TargetError as error:
             self._observer.note(board.spec.id, f"could not be freed, its lease will expire: {error}")

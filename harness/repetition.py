@@ -73,6 +73,8 @@ class Link:
             try:
                 if not self.board.ssh.alive:
                     self.board.reconnect()
+                    if self._stop.is_set():
+                        raise Interrupted
                 return action()
             except (LinkError, UnreachableError) as error:
                 if time.monotonic() + pause_s > give_up_s:
