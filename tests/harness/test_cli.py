@@ -172,7 +172,7 @@ def test_ctrl_c_frees_the_board_and_leaves_a_resumable_run(lab, sleep_suite, tmp
         stdout=subprocess.DEVNULL,
         text=True,
         # A test run that was started in the background has SIGINT ignored, and hands that on.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     try:
         _wait_for(
