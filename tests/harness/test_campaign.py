@@ -81,6 +81,7 @@ def test_the_board_ends_a_workload_at_its_deadline(campaign, lab, sleep_suite):
     assert record.process_s < 10
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_resumed_at_the_first_unfinished_repetition(
     campaign, lab, sleep_suite, monkeypatch
 ):

@@ -135,6 +135,7 @@ def test_plan_is_a_dry_run_with_json_and_no_invented_eta(cli, lab, tmp_path):
     assert "skip2-lora" in text
 
 
+@pytest.mark.slow
 def test_run_then_report_then_an_eta_from_history(cli, lab, sleep_suite, tmp_path):
     inventory, suite = str(lab("here")), str(sleep_suite(["a", "b"], blocks=1))
     done = cli("run", "-i", inventory, "-s", suite, "--json")

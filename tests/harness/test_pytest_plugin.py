@@ -47,6 +47,7 @@ def _records(tmp_path: Path) -> dict[str, dict]:
     return {record["rep_id"]: record for record in map(json.loads, path.read_text().splitlines())}
 
 
+@pytest.mark.slow
 def test_board_seconds_are_replayed_bit_for_bit(run_pytest, lab, sleep_suite, tmp_path):
     (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
     done = run_pytest(
