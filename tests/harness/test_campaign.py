@@ -125,6 +125,7 @@ def test_resume_refuses_a_changed_suite_and_names_the_difference(campaign, lab, 
         campaign(lab("here", extra='python = "python3"'), sleep_suite(["a"], blocks=3), resume=True)
 
 
+@pytest.mark.slow
 def test_what_a_dead_host_left_on_the_board_is_attached_and_not_run_twice(
     campaign, lab, sleep_suite, monkeypatch
 ):
@@ -199,6 +200,7 @@ def test_the_same_campaign_runs_over_opensshs_own_server(campaign, sleep_suite, 
     assert "shared-machine" not in {reason.code for record in records for reason in record.reasons}
 
 
+@pytest.mark.slow
 def test_a_blob_that_vanished_from_the_board_is_pushed_again(
     campaign, lab, sleep_suite, tmp_path, monkeypatch
 ):

@@ -152,6 +152,7 @@ def test_run_then_report_then_an_eta_from_history(cli, lab, sleep_suite, tmp_pat
     _fails(refused, 2, "--baseline 'zzz': not in this run; it has: a, b")
 
 
+@pytest.mark.slow
 def test_boards_shows_what_is_found_and_what_stays_empty(cli, lab):
     done = cli("boards", "-i", str(lab("here")), "--json")
     assert done.returncode == 0, done.stderr

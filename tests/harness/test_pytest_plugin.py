@@ -119,6 +119,7 @@ def test_xdist_is_refused_with_a_sentence_saying_why(run_pytest, lab, tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.slow
 def test_another_plugin_may_have_taken_the_short_option(run_pytest, lab, sleep_suite, tmp_path):
     (tmp_path / "fakeansible.py").write_text(
         "def pytest_addoption(parser):\n    parser.addoption('--inventory', dest='ansible')\n"
