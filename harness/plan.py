@@ -155,7 +155,7 @@ def _of_board(suite: Suite, board: BoardEntry, cells: Sequence[Cell], run_id: st
         rep_id = f"{run_id}.{board.id}.{len(planned):04d}"
         planned.append(Planned(rep_id, board.id, block, slot, role, seed=block, cell=cell))
 
-    checked = [cell for cell in cells if not cell.own and not cell.aa_control and _is_cached(cell)]
+    checked = [cell for cell in cells if _is_checked(cell)]
     for slot, cell in enumerate(checked):
         add(cell, 0, slot, "check")
     for block in range(suite.header.blocks):
@@ -167,8 +167,11 @@ def _of_board(suite: Suite, board: BoardEntry, cells: Sequence[Cell], run_id: st
     return planned
 
 
-def _is_cached(cell: Cell) -> bool:
-    return methods.method(cell.method).cache
+def _is_checked(cell: Cell) -> bool:
+    """A cache must be exact before its speed is believed; one in float16 gives exactness up by choice."""
+    if cell.own or cell.aa_control or not methods.method(cell.method).cache:
+        return False
+    return cell.own_params.get("cache_dtype") != "float16"
 
 
 def _shuffled(cells: Sequence[Cell], suite: Suite, board_id: str, block: int) -> list[Cell]:

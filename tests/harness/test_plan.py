@@ -49,6 +49,21 @@ def test_checks_come_first_and_instrumented_repetitions_last():
     assert checked == ["skip2-lora"]
 
 
+def test_a_float16_cache_is_not_held_to_exactness(tmp_path):
+    path = tmp_path / "s.toml"
+    path.write_text(
+        '[suite]\nname = "s"\nblocks = 1\naa = false\ninstrumented = false\n'
+        '[[workload]]\ndataset = "digits"\nmodel = "mlp"\nengine = "native"\nmethods = ["skip2-lora"]\n'
+        '[[workload]]\ndataset = "digits"\nmodel = "mlp"\nengine = "native"\nmethods = ["skip2-lora"]\n'
+        'label = "skip2-lora f16"\ncache_dtype = "float16"\n'
+    )
+    plan = make_plan(load_suite(str(path)), [_board("a")], run_id="r", lab="lab")
+    assert [(one.role, one.cell.label) for one in plan.repetitions if one.role == "check"] == [
+        ("check", "skip2-lora")
+    ]
+    assert {one.cell.label for one in plan.repetitions} == {"skip2-lora", "skip2-lora f16"}
+
+
 def test_repetition_ids_are_unique_and_safe():
     from targets.agent.protocol import check_rep_id
 
