@@ -1,13 +1,12 @@
-"""The errors that end a command, each with its exit code.
+"""The errors that end a command, and the exit codes of all endings.
 
 ::
 
     HarnessError            one clear sentence for the user, no traceback
-    |-- UsageError     2    a mistake in what was asked: inventory, suite, option, path
-    |-- MeasuredError  1    the boards worked, and what they measured is a failure
-    |-- PartialError   3    some boards were skipped, or some repetitions are invalid
-    `-- InfraError     4    nothing could be measured: link, board, host key, disk
+    `-- UsageError     2    a mistake in what was asked: inventory, suite, option, path
 
+A campaign that ran to its end gives its code without an error (:func:`harness.session.exit_code`): 0 ok, 1 a measured
+failure, 3 some boards skipped or repetitions invalid, 4 nothing could be measured.
 Where several apply, the precedence is 2, 1, 4, 3, 0. Ctrl-C ends with 130 and leaves a resumable run.
 """
 
@@ -31,9 +30,3 @@ class UsageError(HarnessError):
     """The user can mend this: it names what was wrong, where, and what would be right."""
 
     exit_code = EXIT_USAGE
-
-
-class InfraError(HarnessError):
-    """Nothing could be measured."""
-
-    exit_code = EXIT_INFRA

@@ -33,7 +33,6 @@ class Evidence:
     exit_record: Mapping[str, Any] = field(default_factory=dict)
     offset: ClockOffset | None = None
     check_failed: str | None = None
-    hash_mismatch: str | None = None
     wall_missing: str | None = None
 
 
@@ -50,10 +49,6 @@ def _no_window(seen: Evidence) -> tuple[Level, str] | None:
     if seen.outcome == "ok" and seen.wall_s is None:
         return "invalid", seen.wall_missing or "the workload wrote no marks: there is no measured window"
     return None
-
-
-def _hashes(seen: Evidence) -> tuple[Level, str] | None:
-    return ("invalid", seen.hash_mismatch) if seen.hash_mismatch else None
 
 
 def _correctness(seen: Evidence) -> tuple[Level, str] | None:
@@ -133,7 +128,6 @@ def _agent_warnings(seen: Evidence) -> tuple[Level, str] | None:
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("outcome", _outcome),
     ("no-window", _no_window),
-    ("hash-mismatch", _hashes),
     ("correctness", _correctness),
     ("swapped", _swap),
     ("throttled", _throttled),

@@ -127,7 +127,7 @@ def test_resume_refuses_a_changed_suite_and_names_the_difference(campaign, lab, 
 
 @pytest.mark.slow
 def test_what_a_dead_host_left_on_the_board_is_attached_and_not_run_twice(
-    campaign, lab, sleep_suite, monkeypatch
+    campaign, lab, sleep_suite, monkeypatch, tmp_path
 ):
     """The host dies after the start: the job ends on the board, and the resumed run harvests that one."""
     from harness import campaign as module
@@ -139,13 +139,20 @@ def test_what_a_dead_host_left_on_the_board_is_attached_and_not_run_twice(
     monkeypatch.setattr(module.Campaign, "_free", lambda *_: None)
     first = campaign(inventory, suite)
     assert first.reader.repetitions == []
-    time.sleep(1.0)
+    _until(lambda: list(tmp_path.glob("work-here/jobs/*/exit.json")))
     monkeypatch.setattr(repetition, "_wait_for_end", real_wait)
     second = campaign(inventory, suite, resume=True)
     (record,) = second.reader.repetitions
     assert record.outcome == "ok"
     # It ran while nobody watched: the host saw less time than the workload took.
     assert record.host_s < record.process_s
+
+
+def _until(seen, limit_s: float = 20.0) -> None:
+    end_s = time.monotonic() + limit_s
+    while not seen():
+        assert time.monotonic() < end_s, "it did not come"
+        time.sleep(0.02)
 
 
 def _die(*_: object) -> None:

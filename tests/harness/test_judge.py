@@ -28,7 +28,6 @@ def test_loopback_is_degraded_as_a_shared_machine():
     [
         ({"outcome": "oom", "outcome_reason": "killed by the kernel"}, "outcome", "invalid"),
         ({"wall_s": None}, "no-window", "invalid"),
-        ({"hash_mismatch": "data differs"}, "hash-mismatch", "invalid"),
         ({"check_failed": "cache is wrong"}, "correctness", "invalid"),
         ({"emulated": True}, "emulated", "degraded"),
         (
