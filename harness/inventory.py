@@ -76,6 +76,10 @@ class BoardEntry(_Strict):
     gates: Literal["enforce", "warn"] = Field(
         default="enforce", description="wait until the board is cool and idle, or only note that it is not"
     )
+    emulated: bool = Field(default=False, description="an emulator: its times are not a board's")
+    simulated_root: str | None = Field(
+        default=None, description="loopback only: read the sensors below this folder instead of /"
+    )
     tags: list[str] = Field(default_factory=list)
     capabilities: Capabilities = Field(default_factory=Capabilities)
     timeouts: TimeoutKeys = Field(default_factory=TimeoutKeys)
@@ -98,6 +102,8 @@ class BoardEntry(_Strict):
     def _remote_boards_have_a_host(self) -> BoardEntry:
         if self.kind == "loopback" and self.host is not None:
             raise ValueError("'host' does not go with kind 'loopback': it is this machine")
+        if self.kind != "loopback" and self.simulated_root is not None:
+            raise ValueError("'simulated_root' goes with kind 'loopback' only")
         if self.kind != "loopback" and not self.host:
             raise ValueError("'host' is missing: an alias of ~/.ssh/config, a name or an address")
         return self
@@ -127,6 +133,7 @@ class BoardEntry(_Strict):
             interpreter=words,
             # A loopback board with the default one gets a folder of its own below it.
             workdir=self.workdir or DEFAULT_WORKDIR,
+            root=self.simulated_root or "/",
             timeouts=Timeouts(**self.timeouts.model_dump()),
         )
 
@@ -192,7 +199,17 @@ def load_inventory(path: Path) -> Inventory:
     Raises:
         UsageError: with file, board, key and the allowed keys or values.
     """
-    return validate(Inventory, read_toml(path, "inventory"), path, _place)
+    inventory = validate(Inventory, read_toml(path, "inventory"), path, _place)
+    return inventory.model_copy(
+        update={"boards": [_placed(board, path.parent) for board in inventory.boards]}
+    )
+
+
+def _placed(board: BoardEntry, folder: Path) -> BoardEntry:
+    """With the simulated tree's path absolute: it is given relative to the inventory."""
+    if board.simulated_root is None:
+        return board
+    return board.model_copy(update={"simulated_root": str((folder / board.simulated_root).resolve())})
 
 
 def loopback_inventory() -> Inventory:

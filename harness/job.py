@@ -36,6 +36,7 @@ class Bench:
     gates_policy: str = "enforce"
     board_model: str | None = None
     emulated: bool = False
+    root: str = "/"
     power_mode: str | None = None
     kernel: str | None = None
     env_sha256: str | None = None
@@ -60,6 +61,7 @@ def make_job(planned: Planned, bench: Bench) -> dict[str, Any]:
     return {
         "schema": protocol.JOB_SCHEMA,
         "rep_id": planned.rep_id,
+        "root": bench.root,
         "run_id": bench.run_id,
         "owner": dict(bench.owner),
         "argv": _argv(cell, bench.interpreter),

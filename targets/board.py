@@ -50,6 +50,7 @@ class BoardSpec:
         python: command of the board's Python (3.6 or newer) that runs the agent.
         interpreter: command of the Python that runs workloads; empty: to be found by probing.
         workdir: on the board; a loopback board with the default one gets a folder of its own below it.
+        root: where the board's sensors begin; another folder than ``/`` is a simulated board.
     """
 
     id: str
@@ -65,6 +66,7 @@ class BoardSpec:
     python: str = "python3"
     interpreter: tuple[str, ...] = ()
     workdir: str = DEFAULT_WORKDIR
+    root: str = "/"
     timeouts: Timeouts = field(default_factory=Timeouts)
 
     @property
@@ -224,7 +226,7 @@ class Board:
         """What the board is and has: see the ``tunebench.probe/1`` record."""
         commands = [list(each) for each in interpreters]
         with self._agent("probe") as duplex:
-            duplex.send_message({"interpreters": commands, "run_id": run_id})
+            duplex.send_message({"interpreters": commands, "run_id": run_id, "root": self.spec.root})
             bound_s = self.spec.timeouts.command_s + 250.0 * len(commands)
             return self._checked(self._answer(duplex, bound_s), protocol.PROBE_SCHEMA)
 

@@ -119,7 +119,8 @@ def _probe(place: Workdir, _options: Dict[str, str]) -> None:
     line = sys.stdin.buffer.readline(protocol.MAX_LINE_B).decode("utf-8", "replace")
     request = protocol.decode_line(line) or protocol.parse_object(line, "request")
     signal.alarm(PROBE_S)
-    _reply(json.loads(json.dumps(probe.probe(place, request), allow_nan=False)))
+    answer = probe.probe(place, request, str(request.get("root", "/")))
+    _reply(json.loads(json.dumps(answer, allow_nan=False)))
 
 
 _COMMANDS = {"probe": _probe, "start": _start, "wait": _wait, "harvest": _harvest, "clean": _clean}

@@ -27,7 +27,8 @@ class Record:
         self._cpu_s = 0.0
         self._utc_start = _utc()
         self._returncode: Optional[int] = None
-        self._before = _counters()
+        self._root = str(job.get("root", "/"))
+        self._before = _counters(self._root)
         self._after = self._before
         self._peak_rss_b: Optional[int] = None
         self._sampler: Optional[Dict[str, Any]] = None
@@ -54,7 +55,7 @@ class Record:
         """Call when the workload has been reaped; decides the outcome."""
         self._end_ns = monotonic_ns()
         self._cpu_s = time.process_time() - self._cpu_s
-        self._after = _counters()
+        self._after = _counters(self._root)
         self._returncode = returncode
         if deadline_hit:
             self.outcome, self.reason = "deadline", stop_reason
@@ -162,9 +163,9 @@ def _utc() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def _counters() -> Dict[str, Optional[int]]:
-    found = memory.counters()
-    flags = [sensor.read()[0] for sensor in throttled.discover().sensors]
+def _counters(root: str) -> Dict[str, Optional[int]]:
+    found = memory.counters(root)
+    flags = [sensor.read()[0] for sensor in throttled.discover(root).sensors]
     found["throttled"] = int(flags[0]) if flags and flags[0] is not None else None
     return found
 

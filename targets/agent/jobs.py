@@ -50,6 +50,7 @@ def check(job: Any) -> Dict[str, Any]:
         _expect(isinstance(name, str) and os.path.basename(name) == name, "blobs.%s" % role, "a file name")
     for role, folder in job.get("unpack", {}).items():
         _expect(role in job["blobs"] and folder == "src", "unpack.%s" % role, "a role of blobs, and 'src'")
+    _expect(os.path.isabs(str(job.get("root", "/"))), "root", "an absolute path")
     _expect(job.get("cwd", "out") in ("out", "src"), "cwd", "'out' or 'src'")
     period_s = job.get("sampling", {}).get("period_s", 0.2)
     _expect(isinstance(period_s, (int, float)) and 0.01 <= period_s <= 60, "sampling.period_s", "0.01 to 60")
@@ -146,7 +147,7 @@ def start(place: Workdir, job: Dict[str, Any]) -> Dict[str, Any]:
             held = lease.holder(place)
             raise AgentError("lease", lease.refusal(held) if held else "the board still runs " + others[0])
         paths = _paths(place, job)
-        conditions, warnings = gates.look(place.root, job.get("gates", {}))
+        conditions, warnings = gates.look(place.root, job.get("gates", {}), job.get("root", "/"))
         lease.take(place, job["owner"], rep_id, float(job["lease_s"]))
         lock = _create(job_dir, job, paths)
         supervise.detach(job_dir, lock)

@@ -117,7 +117,7 @@ class Supervisor:
         workdir.write_json(os.path.join(self._dir, "exit.json"), record.finish(), durable=True)
 
     def _sampler(self, workload: Sensor, record: "ending.Record") -> Sampler:
-        found = discover()
+        found = discover(self._job.get("root", "/"))
         record.missing.update(found.missing)
         period_s = float(self._job.get("sampling", {}).get("period_s", 0.2))
         return Sampler(os.path.join(self._dir, "samples.jsonl"), [workload] + found.sensors, period_s)

@@ -82,7 +82,7 @@ def test_an_interpreter_that_prints_other_json_is_not_taken_for_an_answer(tmp_pa
 @pytest.fixture
 def counters(monkeypatch):
     now = {"pswpin": 0, "pswpout": 0, "oom_kill": 0, "throttled": None}
-    monkeypatch.setattr(ending, "_counters", lambda: dict(now))
+    monkeypatch.setattr(ending, "_counters", lambda _root: dict(now))
     return now
 
 

@@ -278,6 +278,7 @@ def test_samples_stay_in_memory_until_they_are_flushed(tmp_path):
         "scope": "module",
         "source": "test",
         "quantum": None,
+        "rate_hz": None,
     }
     assert [row[1] for row in rows] == [1.0, None, 3.0]
     assert due[0] - rows[0][0] == 100_000_000

@@ -20,6 +20,7 @@ class Channel(NamedTuple):
         scope: of a power: ``board_input``, ``module``, ``rails_sum``, ``soc_rail``; else ``None``.
         source: driver and file that it is read from.
         quantum: smallest step of the sensor in the unit, where it is known.
+        rate_hz: how often the source can sensibly be read, where it is known.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Channel(NamedTuple):
     scope: Optional[str]
     source: str
     quantum: Optional[float]
+    rate_hz: Optional[float] = None
 
 
 class Sensor:
