@@ -13,7 +13,7 @@ from harness.judge import Evidence, judge
 from harness.native import NativeLibrary
 from harness.plan import Planned
 from harness.suite import Cell, canonical_json
-from reports.records import ClockOffset, Conditions, Energy, Provenance, Quality, Repetition
+from reports.records import ClockOffset, Conditions, Energy, Provenance, Quality, Repetition, Role
 
 Outcome = Literal["ok", "failed", "deadline", "oom", "killed", "diverged", "lost"]
 
@@ -63,7 +63,7 @@ def make_record(
         run_id=bench.run_id,
         block=planned.block,
         slot=planned.slot,
-        role=cast(Literal["timed", "instrumented", "check"], planned.role),
+        role=cast(Role, planned.role),
         lab=bench.lab,
         board_id=planned.board_id,
         board_kind=bench.board_kind,

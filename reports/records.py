@@ -13,7 +13,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+#: What readers accept: this major version and any of its minors.
 REP_SCHEMA = "tunebench.rep/1"
+#: What is written; minor versions only add fields. 1.1: energy repetitions, idle baselines, energy of several sources.
+REP_SCHEMA_WRITTEN = "tunebench.rep/1.1"
 RUN_SCHEMA = "tunebench.run/1"
 PLAN_SCHEMA = "tunebench.plan/1"
 ENV_SCHEMA = "tunebench.env/1"
@@ -21,9 +24,11 @@ ENV_SCHEMA = "tunebench.env/1"
 #: Raised when a change of ours makes new numbers incomparable with old ones (opens a new segment).
 BENCH_VERSION = 1
 
-Role = Literal["timed", "instrumented", "check"]
+Role = Literal["timed", "instrumented", "check", "energy", "idle"]
 Outcome = Literal["ok", "failed", "deadline", "oom", "killed", "diverged", "lost", "skipped"]
 Verdict = Literal["valid", "degraded", "invalid"]
+#: Where a power sensor sits: from the wall socket down to one rail. Values of different scopes never meet.
+Scope = Literal["wall_ac", "dc_input", "board_input", "module", "rails_sum", "soc_rail"]
 
 
 class Record(BaseModel):
@@ -60,17 +65,40 @@ class Quality(Record):
 
 
 class Energy(Record):
-    """Energy of the fine-tuning window; what it covers stands in ``scope`` and ``source``."""
+    """Energy of the measured window; what it covers stands in ``scope`` and ``source``.
+
+    ``net_j`` is gross less the idle power times the window. The baseline after a repetition is measured after its
+    record is safe, so in ``reps.jsonl`` net is null with ``net_reason``; :class:`reports.reader.RunReader` joins it.
+    """
 
     gross_j: float
     net_j: float | None = None
-    scope: Literal["wall_ac", "dc_input", "board_input", "module", "rails_sum", "soc_rail"]
-    source: str
+    net_reason: str | None = Field(default=None, description="why net_j is null")
+    scope: Scope
+    source: str = Field(description="the sensor or meter, e.g. ina3221")
+    rails: list[str] = Field(default_factory=list, description="what was added up, by the source's own names")
+    method: Literal["trapezoid", "counter"] = "trapezoid"
     mean_w: float
+    std_w: float | None = Field(default=None, description="of the power samples; null for a counter")
+    window_s: float | None = None
     n_samples: int
-    rate_hz: float
+    rate_hz: float = Field(description="as found in the window")
     max_gap_s: float
-    quantum_w: float | None = None
+    coverage: float | None = Field(default=None, description="share of the window between usable samples")
+    quantum_w: float | None = Field(default=None, description="the source's smallest step")
+    corrected: bool = Field(default=False, description="a model was applied to what the sensor said")
+    clock_bound_s: float | None = Field(
+        default=None,
+        description="an external meter's times lie within +-this of the board's; null: one clock",
+    )
+    repeats: int = Field(default=1, description="fine-tunings in the window (k); 0: an idle baseline")
+    j_per_finetuning: float | None = Field(default=None, description="gross_j / k")
+    net_j_per_finetuning: float | None = Field(default=None, description="net_j / k")
+    idle_before_w: float | None = None
+    idle_after_w: float | None = None
+    idle_source: str | None = Field(
+        default=None, description="rep_ids of the idle baselines, before and after"
+    )
 
 
 class Conditions(Record):
@@ -124,7 +152,7 @@ class Provenance(Record):
 class Repetition(Record):
     """One complete fine-tuning of one workload on one board with one seed."""
 
-    schema_: str = Field(default=REP_SCHEMA, alias="schema")
+    schema_: str = Field(default=REP_SCHEMA_WRITTEN, alias="schema")
     rep_id: str
     run_id: str
     block: int
@@ -168,7 +196,16 @@ class Repetition(Record):
     steps: int | None = None
 
     peak_rss_b: int | None = None
-    energy: Energy | None = None
+    energy: Energy | None = Field(
+        default=None, description="of the primary source: the meter if there is one"
+    )
+    energy_other: list[Energy] = Field(
+        default_factory=list, description="of further sources, e.g. the board's own sensor beside a meter"
+    )
+    repeats: int | None = Field(
+        default=None, description="complete fine-tunings in the window, where it repeats them; else null"
+    )
+    repeats_s: list[float] = Field(default_factory=list, description="seconds of each of them")
     params_total: int | None = None
     params_trainable: int | None = None
     update_b: int | None = None

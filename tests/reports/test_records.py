@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from reports import schema_files
-from reports.records import Reason, Repetition
+from reports.records import Energy, Reason, Repetition
 
 
 def test_schema_files_are_current():
@@ -56,6 +56,35 @@ def test_a_record_of_before_builds_and_multiply_adds_is_read(make_record):
     assert (Repetition.model_validate(old).engine_build, Repetition.model_validate(old).madds) == (None, None)
     rep = make_record(engine_build="cortex_a53", madds={"forward": 3, "backward": 2, "update": 1})
     assert Repetition.model_validate_json(rep.to_line()) == rep
+
+
+def test_a_record_of_before_energy_repetitions_is_read(make_record):
+    old = make_record().model_dump(by_alias=True, exclude={"energy_other", "repeats", "repeats_s"})
+    old |= {
+        "schema": "tunebench.rep/1",
+        "energy": {
+            "gross_j": 30.0, "net_j": None, "scope": "module", "source": "ina3221", "mean_w": 3.0,
+            "n_samples": 100, "rate_hz": 10.0, "max_gap_s": 0.1, "quantum_w": 0.04,
+        },
+    }  # fmt: skip
+    read = Repetition.model_validate(old)
+    assert read.schema_ == "tunebench.rep/1"
+    assert (read.energy_other, read.repeats, read.repeats_s) == ([], None, [])
+    assert read.energy is not None
+    assert (read.energy.gross_j, read.energy.repeats, read.energy.j_per_finetuning) == (30.0, 1, None)
+
+
+@pytest.mark.parametrize("role", ["timed", "instrumented", "check", "energy", "idle"])
+def test_every_role_survives_its_line(make_record, role):
+    energy = Energy(
+        gross_j=60.0, scope="dc_input", source="ina228", rails=["in"], mean_w=5.0, std_w=0.1, window_s=12.0,
+        n_samples=120, rate_hz=10.0, max_gap_s=0.1, coverage=1.0, quantum_w=0.01, repeats=4,
+        j_per_finetuning=15.0, idle_before_w=2.0, net_reason="no idle baseline after it", clock_bound_s=0.001,
+    )  # fmt: skip
+    other = energy.model_copy(update={"scope": "module", "source": "ina3221"})
+    rep = make_record(role=role, energy=energy, energy_other=[other], repeats=4, repeats_s=[3.0] * 4)
+    assert Repetition.model_validate_json(rep.to_line()) == rep
+    assert json.loads(rep.to_line())["schema"] == "tunebench.rep/1.1"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
