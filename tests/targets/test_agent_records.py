@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import stat
 from pathlib import Path
 
 import pytest
@@ -22,58 +21,6 @@ def tree(root: Path, files: dict[str, str]) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return str(root)
-
-
-PI = {
-    "proc/device-tree/model": "Raspberry Pi 3 Model B Rev 1.2\0",
-    "proc/device-tree/compatible": "raspberrypi,3-model-b\0brcm,bcm2837\0",
-    "proc/cpuinfo": "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd03\n",
-    "etc/os-release": 'NAME="Debian"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n',
-}
-ORIN = {
-    "proc/device-tree/model": "NVIDIA Jetson Orin Nano Developer Kit\0",
-    "etc/nv_tegra_release": "# R36 (release), REVISION: 4.3, GCID: 38968081\nmore\n",
-}
-
-
-def test_a_raspberry_pi_is_known_by_its_device_tree(tmp_path):
-    found = probe.fingerprint(tree(tmp_path, PI), {"MemTotal": 936104})
-    assert found["hardware"]["model"] == "Raspberry Pi 3 Model B Rev 1.2"
-    assert found["hardware"]["compatible"] == "raspberrypi,3-model-b brcm,bcm2837"
-    assert found["hardware"]["cpu"] == "implementer 0x41 part 0xd03"
-    assert found["hardware"]["ram_b"] == 936104 * 1024
-    assert found["os"]["pretty_name"] == "Debian GNU/Linux 12 (bookworm)"
-    assert found["firmware"]["l4t"] is None
-
-
-def test_a_jetson_tells_its_release(tmp_path):
-    found = probe.fingerprint(tree(tmp_path, ORIN), {})
-    assert found["firmware"]["l4t"].startswith("R36 (release), REVISION: 4.3")
-    assert found["hardware"]["ram_b"] is None
-
-
-def test_the_power_mode_is_told_by_name(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert probe.power_mode() is None
-    script = tmp_path / "nvpmodel"
-    script.write_text("#!/bin/sh\necho 'NV Power Mode: MAXN_SUPER'\necho 2\n")
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    assert probe.power_mode() == "MAXN_SUPER"
-
-
-def test_an_interpreter_that_hangs_is_given_up(tmp_path):
-    script = tmp_path / "python3"
-    script.write_text("#!/bin/sh\nexec sleep 30\n")
-    script.chmod(0o755)
-    answer = probe.interpreter([str(script)], timeout_s=0.2)
-    assert (answer["ok"], answer["reason"]) == (False, "no answer within 0.2 s")
-
-
-def test_an_interpreter_that_prints_other_json_is_not_taken_for_an_answer(tmp_path):
-    script = tmp_path / "python3"
-    script.write_text("#!/bin/sh\necho '[1]'\necho '{\"hello\": 1}'\n")
-    script.chmod(0o755)
-    assert probe.interpreter([str(script)])["ok"] is False
 
 
 # -- endings --------------------------------------------------------------------------------------

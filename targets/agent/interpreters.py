@@ -1,0 +1,81 @@
+"""Whether a Python on the board starts, and which torch it has."""
+
+import json
+import subprocess
+from typing import Any, Dict, List
+
+from targets.agent import processes
+
+#: Importing torch takes up to a minute from an SD card.
+IMPORT_S = 240
+_SIGILL = -4
+#: A shell or ``docker exec`` reports the same as 128 + the signal.
+_SIGILL_OF_A_SHELL = 132
+SIGILL = "SIGILL: this torch build does not run on this CPU"
+#: Runs in the interpreter in question, in a child: a torch built for another CPU dies by SIGILL.
+_ASK = """
+import json, sys
+found = {"python": "%d.%d.%d" % sys.version_info[:3], "executable": sys.executable, "torch": None,
+         "cuda": False, "cuda_version": None, "reason": None}
+print(json.dumps(found))
+sys.stdout.flush()
+try:
+    import torch
+    float((torch.ones(8, 8) @ torch.ones(8, 8)).sum())
+    found["torch"] = torch.__version__
+    found["cuda_version"] = torch.version.cuda
+    found["cuda"] = bool(torch.cuda.is_available())
+except ImportError as error:
+    found["reason"] = "torch cannot be imported: %s" % error
+except Exception as error:
+    found["reason"] = "torch does not work: %r" % error
+print(json.dumps(found))
+"""
+
+
+def interpreter(argv: List[str], timeout_s: float = IMPORT_S) -> Dict[str, Any]:
+    """Whether an interpreter starts, and which torch it has; never raises.
+
+    Returns:
+        ``argv``, ``ok`` (it starts), ``python``, ``executable``, ``torch``, ``cuda`` (a device is usable),
+        ``cuda_version`` (what torch was built for), ``sigill``, ``reason``.
+    """
+    answer = {
+        "argv": argv,
+        "ok": False,
+        "python": None,
+        "executable": None,
+        "torch": None,
+        "cuda": False,
+        "cuda_version": None,
+        "sigill": False,
+        "reason": None,
+    }  # type: Dict[str, Any]
+    try:
+        done = subprocess.run(
+            processes.expanded(argv) + ["-c", _ASK],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        answer["reason"] = "no answer within %g s" % timeout_s
+        return answer
+    except OSError as error:
+        answer["reason"] = "cannot start %s: %s" % (argv[0], error.strerror)
+        return answer
+    for line in done.stdout.decode("utf-8", "replace").splitlines():
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(said, dict) and "python" in said:
+            answer.update(said, ok=True)
+    if done.returncode in (_SIGILL, _SIGILL_OF_A_SHELL):
+        answer.update(reason=SIGILL, sigill=True)
+    elif done.returncode != 0:
+        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        answer["reason"] = "exit status %d: %s" % (done.returncode, "".join(last)[:300])
+    return answer
