@@ -10,7 +10,7 @@ import io
 import json
 import shlex
 import tarfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -235,7 +235,9 @@ class Board:
         protocol.check_rep_id(job.get("rep_id"))
         with self._agent("start") as duplex:
             offset = self._exchange(duplex)
-            duplex.send_message({"job": job})
+            # The board's gates judge the bound of the exchange too; only this side knows it.
+            gates = {**_mapping(job.get("gates")), "clock_bound_s": offset.bound_s}
+            duplex.send_message({"job": {**job, "gates": gates}})
             answer = self._answer(duplex, self.spec.timeouts.command_s)
         if answer.get("started") is not True or answer.get("state") not in ("running", "done", "lost"):
             raise ReplyError(f"{self.spec.id}: start: {str(answer)[:200]}")
@@ -272,12 +274,53 @@ class Board:
         harvest.verify(files, rep_id)
         return Harvest(files, offset, list(answer.get("left_out") or []))
 
-    def clean(self, rep_id: str) -> None:
-        """End what is left of a job, remove its files, release the lease; a job that is gone is fine."""
-        with self._agent("clean", "--rep", protocol.check_rep_id(rep_id)) as duplex:
+    def clean(self, rep_id: str, hold_s: float = 0.0) -> None:
+        """End what is left of a job and remove its files; a job that is gone is fine.
+
+        Args:
+            hold_s: for how long its owner keeps the board for the next one; 0 gives the lease up.
+        """
+        command = ("clean", "--rep", protocol.check_rep_id(rep_id), "--hold-s", f"{hold_s:.3f}")
+        with self._agent(*command) as duplex:
             answer = self._answer(duplex, self.spec.timeouts.command_s)
         if answer.get("cleaned") is not True:
             raise ReplyError(f"{self.spec.id}: clean: {str(answer)[:200]}")
+
+    def occupy(self, owner: Mapping[str, Any], hold_s: float, wait_s: float = 0.0) -> dict[str, Any]:
+        """Take the board's lease before a campaign's first repetition, or extend one's own between two.
+
+        Args:
+            owner: ``user``, ``host``, ``pid`` and ``token``; who shows the same token owns the lease.
+            hold_s: for how long, unless a repetition is started.
+            wait_s: how long the agent waits on the board, without traffic, for another's lease to end.
+
+        Returns:
+            the lease; ``taken_over_from`` in it if another's had run out.
+
+        Raises:
+            ConditionError: (kind ``lease``) another has it; the message says who, and until when.
+        """
+        request = {"do": "take", "owner": dict(owner), "hold_s": hold_s}
+        with self._agent("lease", "--wait-s", f"{wait_s:.3f}") as duplex:
+            duplex.send_message({"lease": request})
+            answer = self._answer(duplex, self.spec.timeouts.command_s + wait_s)
+        if not isinstance(answer.get("lease"), dict):
+            raise ReplyError(f"{self.spec.id}: lease: {str(answer)[:200]}")
+        return _mapping(answer["lease"])
+
+    def release(self, owner: Mapping[str, Any], force: bool = False) -> dict[str, Any] | None:
+        """Give one's own lease up, or end an expired one; with ``force`` anybody's (the next lease says so).
+
+        Returns:
+            the lease that was there.
+
+        Raises:
+            ConditionError: (kind ``lease``) another has it, and ``force`` is not set.
+        """
+        with self._agent("lease") as duplex:
+            duplex.send_message({"lease": {"do": "release", "owner": dict(owner), "force": force}})
+            found = self._answer(duplex, self.spec.timeouts.command_s).get("lease")
+        return found if isinstance(found, dict) else None
 
     # -- inside -----------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The agent's commands: ``python payload.zip probe|start|wait|harvest|clean``.
+"""The agent's commands: ``python payload.zip probe|lease|start|wait|harvest|clean``.
 
 Requests come on standard input, replies go to standard output, one protocol line each; see
 :mod:`targets.agent.protocol`. Nothing heavy is imported before it is needed: each command is a process.
@@ -47,6 +47,13 @@ def _rep_id(options: Dict[str, str]) -> str:
     return protocol.check_rep_id(options.get("rep"))
 
 
+def _seconds(options: Dict[str, str], name: str, default: str) -> float:
+    try:
+        return float(options.get(name, default))
+    except ValueError:
+        raise AgentError("job", "--%s: expected seconds" % name) from None
+
+
 def _reply(message: Dict[str, Any]) -> None:
     out: BinaryIO = sys.stdout.buffer
     out.write(protocol.encode_line(message).encode())
@@ -85,10 +92,7 @@ def _start(place: Workdir, _options: Dict[str, str]) -> None:
 def _wait(place: Workdir, options: Dict[str, str]) -> None:
     from targets.agent import jobs
 
-    try:
-        timeout_s = float(options.get("timeout-s", "60"))
-    except ValueError:
-        raise AgentError("job", "--timeout-s: expected seconds") from None
+    timeout_s = _seconds(options, "timeout-s", "60")
     _reply({"state": jobs.wait(place.job(_rep_id(options)), timeout_s)})
 
 
@@ -108,8 +112,31 @@ def _clean(place: Workdir, options: Dict[str, str]) -> None:
     from targets.agent import jobs
 
     signal.alarm(SILENCE_S)
-    jobs.clean(place, _rep_id(options))
+    jobs.clean(place, _rep_id(options), _seconds(options, "hold-s", "0"))
     _reply({"cleaned": True})
+
+
+def _lease(place: Workdir, options: Dict[str, str]) -> None:
+    """``{"lease": {"do": "take"|"release", "owner": {...}, "hold_s", "force"}}`` -> ``{"lease": {...}|null}``."""
+    from targets.agent import jobs, lease
+
+    asked = _request("lease")
+    owner = asked.get("owner") if isinstance(asked, dict) else None
+    if not isinstance(owner, dict) or not isinstance(owner.get("token"), str):
+        raise AgentError("job", "lease: expected an 'owner' with a 'token'")
+    wait_s = _seconds(options, "wait-s", "0")
+    signal.alarm(SILENCE_S + int(wait_s))
+    if asked.get("do") == "take":
+        hold_s = asked.get("hold_s")
+        if not isinstance(hold_s, (int, float)) or hold_s <= 0:
+            raise AgentError("job", "lease: 'hold_s' must be a positive number of seconds")
+        found: Optional[Dict[str, Any]] = jobs.occupy(place, owner, float(hold_s), wait_s)
+    elif asked.get("do") == "release":
+        with place.locked():
+            found = lease.release(place, owner, asked.get("force") is True)
+    else:
+        raise AgentError("job", "lease: 'do' must be 'take' or 'release', got %.40r" % (asked.get("do"),))
+    _reply({"lease": found})
 
 
 def _probe(place: Workdir, _options: Dict[str, str]) -> None:
@@ -123,4 +150,11 @@ def _probe(place: Workdir, _options: Dict[str, str]) -> None:
     _reply(json.loads(json.dumps(answer, allow_nan=False)))
 
 
-_COMMANDS = {"probe": _probe, "start": _start, "wait": _wait, "harvest": _harvest, "clean": _clean}
+_COMMANDS = {
+    "probe": _probe,
+    "start": _start,
+    "wait": _wait,
+    "harvest": _harvest,
+    "clean": _clean,
+    "lease": _lease,
+}

@@ -6,11 +6,11 @@ import signal
 import time
 from typing import Any, Dict, List, Optional
 
-from targets.agent import harvest, workdir
+from targets.agent import harvest, strain, workdir
 from targets.agent.capture import last_line
 from targets.agent.protocol import EXIT_SCHEMA, monotonic_ns
 from targets.agent.sampler import Sampler, summary
-from targets.agent.sensors import memory, throttled
+from targets.agent.sensors import throttled
 
 #: Words by which an allocation that failed inside the process is known from its last line.
 _OOM_WORDS = ("MemoryError", "out of memory", "can't allocate memory", "Cannot allocate memory")
@@ -28,12 +28,15 @@ class Record:
         self._utc_start = _utc()
         self._returncode: Optional[int] = None
         self._root = str(job.get("root", "/"))
-        self._before = _counters(self._root)
+        self._before = strain.read(self._root)
         self._after = self._before
+        self._during: strain.Strain = {}
         self._peak_rss_b: Optional[int] = None
         self._sampler: Optional[Dict[str, Any]] = None
         self._conditions: Dict[str, Any] = dict.fromkeys(_CONDITIONS)
-        self._warnings: List[Dict[str, str]] = []
+        self._found: Dict[str, Any] = job.get("found") or {}
+        self._warnings: List[Dict[str, str]] = list(self._found.get("warnings") or [])
+        self._watchdog: Optional[Dict[str, Any]] = None
         self.missing: Dict[str, str] = {}
         self.outcome = "lost"
         self.reason: Optional[str] = None
@@ -55,7 +58,7 @@ class Record:
         """Call when the workload has been reaped; decides the outcome."""
         self._end_ns = monotonic_ns()
         self._cpu_s = time.process_time() - self._cpu_s
-        self._after = _counters(self._root)
+        self._after = strain.read(self._root)
         self._returncode = returncode
         if deadline_hit:
             self.outcome, self.reason = "deadline", stop_reason
@@ -98,13 +101,19 @@ class Record:
             load_1m_start=sampler.range("load_1m").first,
             swap_delta_b=None if swap is None else int(swap),
             mem_available_min_b=None if available is None else int(available),
+            background_cores=(self._found.get("conditions") or {}).get("background_cores"),
         )
+        self._during = _highest(sampler)
         bits = sampler.range("throttled").bits | (self._after.get("throttled") or 0)
         for name in throttled.seen(self._before.get("throttled"), bits):
             self.warn("throttled", "the board reported: " + name)
         swapped = [self._after.get(key, 0) != self._before.get(key, 0) for key in ("pswpin", "pswpout")]
         if any(swapped):
             self.warn("swapped", "pages were swapped while the workload ran")
+
+    def watched(self, told: Dict[str, Any]) -> None:
+        """Take over what the thermal watchdog did."""
+        self._watchdog = told
 
     def warn(self, code: str, message: str) -> None:
         """Add a warning."""
@@ -135,7 +144,9 @@ class Record:
             "sampler": self._sampler,
             "conditions": self._conditions,
             "missing": self.missing,
-            "counters": {"before": self._before, "after": self._after},
+            "counters": {"before": self._before, "during": self._during, "after": self._after},
+            "watchdog": self._watchdog,
+            "lease_taken_over_from": self._found.get("lease_taken_over_from"),
             "warnings": self._warnings,
             "files": {name: _digest(os.path.join(self._dir, name)) for name, _ in files},
         }
@@ -156,6 +167,7 @@ _CONDITIONS = (
     "load_1m_start",
     "swap_delta_b",
     "mem_available_min_b",
+    "background_cores",
 )
 
 
@@ -163,10 +175,13 @@ def _utc() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def _counters(root: str) -> Dict[str, Optional[int]]:
-    found = memory.counters(root)
-    flags = [sensor.read()[0] for sensor in throttled.discover(root).sensors]
-    found["throttled"] = int(flags[0]) if flags and flags[0] is not None else None
+def _highest(sampler: Sampler) -> strain.Strain:
+    """The union of the throttle bits of all samples, and the highest value of every other sign of throttling."""
+    found: strain.Strain = {}
+    for channel in sampler.channels:
+        seen = sampler.range(channel.id)
+        if channel.kind == "throttle" and seen.high is not None:
+            found[channel.id] = seen.bits if channel.unit == "bits" else int(seen.high)
     return found
 
 

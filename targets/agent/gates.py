@@ -1,50 +1,137 @@
-"""Is the board fit to be measured now? Cool, idle, with room on disk and in memory."""
+"""Is the board fit to be measured now? One table of checks, each with its limit and where that comes from.
+
+A gate that fails makes the host wait where the inventory says ``gates = "enforce"`` (the default on boards);
+everywhere else, and for what waiting would not mend, it is a warning that the record carries. What cannot be
+read is said to be unjudged, never taken for good. ``docs/verdicts.md`` is held against this table by a test.
+"""
 
 import shutil
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
-from targets.agent.sensors import load, memory, thermal
+from targets.agent import quiet
+from targets.agent.sensors import load, memory, thermal, throttled
 from targets.agent.sensors.base import Found
 from targets.agent.workdir import AgentError
 
-Conditions = Dict[str, Optional[float]]
-Warnings = List[Dict[str, str]]
+Values = Dict[str, Optional[float]]
+
+#: A gate whose quantity cannot be read.
+UNJUDGED = "unjudged"
 
 
-def look(folder: str, gates: Dict[str, Any], root: str = "/") -> Tuple[Conditions, Warnings]:
+class Finding(NamedTuple):
+    """A gate that is not passed.
+
+    Attributes:
+        level: ``fail`` (the board is not fit now) or ``warn`` (to be noted).
+        message: a sentence with the value and the limit.
+    """
+
+    level: str
+    message: str
+
+
+class Facts(NamedTuple):
+    """What the gates look at.
+
+    Attributes:
+        values: numbers by name, null where unreadable; they become the record's conditions.
+        users: who is logged in at a terminal or a desktop.
+        disturbers: programs at work that are known to disturb, by gate level.
+        scaling: CPU clusters whose frequency is not fixed; ``None`` if the board scales none.
+        consumers: the busiest other processes, as ``name (pid) cores``.
+    """
+
+    values: Values
+    users: List[str]
+    disturbers: Dict[str, List[str]]
+    scaling: Optional[List[str]]
+    consumers: List[str]
+
+
+class Gate(NamedTuple):
+    """One check before a repetition.
+
+    Attributes:
+        code: the reason's code in records.
+        what: what is looked at.
+        level: the worst level that it can give.
+        threshold: the limit in words; the keys of ``gates`` in job.json that set it.
+        why: why this limit, and its source.
+        judge: (facts, gates of the job) -> a finding, or ``None``.
+    """
+
+    code: str
+    what: str
+    level: str
+    threshold: str
+    why: str
+    judge: Callable[[Facts, Dict[str, Any]], Optional[Finding]]
+
+
+class Looked(NamedTuple):
+    """What was read, and what is to be noted: ``{"code", "message"}`` each."""
+
+    conditions: Values
+    warnings: List[Dict[str, str]]
+
+
+def look(folder: str, gates: Dict[str, Any], root: str = "/") -> Looked:
     """Read the board's state and hold it against ``gates``.
 
-    Returns:
-        what was read, and a warning for each gate that is exceeded or cannot be judged.
+    Args:
+        folder: on the disk that the job will write to.
+        gates: limits by name; those that are null are not looked at. ``policy`` is ``enforce`` or ``warn``,
+            ``waived`` lists codes that only warn from now on.
+        root: where the board's files begin.
 
     Raises:
-        AgentError: (kind ``condition``) a gate is exceeded and ``policy`` is ``enforce``.
+        AgentError: (kind ``condition``) a gate fails and ``policy`` is ``enforce``; the message begins with
+            the code.
     """
-    conditions = {
+    facts = _facts(folder, gates, root)
+    enforced = gates.get("policy") == "enforce"
+    found = _judged(CHEAP, facts, gates, enforced)
+    if enforced and _limit(gates, "note_background_cores") is not None:
+        # Last, since it takes a while: not before the board is fit in all other respects.
+        facts = _with_background(facts, gates, root)
+        found += _judged(TIMED, facts, gates, enforced)
+    return Looked(facts.values, found)
+
+
+def _judged(
+    table: "tuple[Gate, ...]", facts: Facts, gates: Dict[str, Any], enforced: bool
+) -> List[Dict[str, str]]:
+    warnings = []
+    for gate in table:
+        finding = gate.judge(facts, gates)
+        if finding is None:
+            continue
+        if finding.level == "fail" and enforced and gate.code not in (gates.get("waived") or []):
+            raise AgentError("condition", "%s: %s" % (gate.code, finding.message))
+        code = UNJUDGED if finding.level == UNJUDGED else gate.code
+        warnings.append({"code": code, "message": finding.message})
+    return warnings
+
+
+def _facts(folder: str, gates: Dict[str, Any], root: str) -> Facts:
+    values = {
         "temp_c": _first(thermal.discover(root), "cpu_temp_c"),
         "load_1m": _first(load.discover(root), "load_1m"),
         "mem_available_b": _first(memory.discover(root), "mem_available_b"),
         "swap_used_b": _first(memory.discover(root), "swap_used_b"),
         "disk_free_b": float(shutil.disk_usage(folder).free),
-    }  # type: Conditions
-    warnings: Warnings = []
-    for gate, field, sign, code in (
-        ("max_load_1m", "load_1m", 1, "busy"),
-        ("max_temp_c", "temp_c", 1, "hot"),
-        ("min_disk_b", "disk_free_b", -1, "disk"),
-        ("min_mem_b", "mem_available_b", -1, "memory"),
-    ):
-        limit, value = gates.get(gate), conditions[field]
-        if limit is None:
-            continue
-        if value is None:
-            warnings.append({"code": "unjudged", "message": "gate %s: %s cannot be read" % (gate, field)})
-        elif sign * (value - limit) > 0:
-            message = "%s is %g, the gate %s is %g" % (field, value, gate, limit)
-            if gates.get("policy") == "enforce":
-                raise AgentError("condition", "%s: %s" % (code, message))
-            warnings.append({"code": code, "message": message})
-    return conditions, warnings
+        "throttled": _first(throttled.discover(root), "throttled"),
+        "clock_bound_s": _limit(gates, "clock_bound_s"),
+        "background_cores": None,
+    }  # type: Values
+    return Facts(values, quiet.users(root), quiet.disturbers(root), quiet.scaling(root), [])
+
+
+def _with_background(facts: Facts, gates: Dict[str, Any], root: str) -> Facts:
+    window_s = _limit(gates, "idle_window_s")
+    cores, consumers = quiet.background(root, 1.0 if window_s is None else window_s)
+    return facts._replace(values=dict(facts.values, background_cores=cores), consumers=consumers)
 
 
 def _first(found: Found, wanted: str) -> Optional[float]:
@@ -53,3 +140,201 @@ def _first(found: Found, wanted: str) -> Optional[float]:
             if channel.id == wanted:
                 return value
     return None
+
+
+def _limit(gates: Dict[str, Any], name: str) -> Optional[float]:
+    value = gates.get(name)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+# -- the checks -----------------------------------------------------------------------------------
+
+
+def _bounded(field: str, limit_name: str, sign: int) -> Callable[[Facts, Dict[str, Any]], Optional[Finding]]:
+    """A value that must not be above (sign 1) or below (sign -1) the limit of that name."""
+
+    def judge(facts: Facts, gates: Dict[str, Any]) -> Optional[Finding]:
+        limit, value = _limit(gates, limit_name), facts.values[field]
+        if limit is None:
+            return None
+        if value is None:
+            return Finding(UNJUDGED, "gate %s: %s cannot be read" % (limit_name, field))
+        if sign * (value - limit) <= 0:
+            return None
+        return Finding("fail", "%s is %g, the gate %s is %g" % (field, value, limit_name, limit))
+
+    return judge
+
+
+def _start_temp(sign: int, level: str) -> Callable[[Facts, Dict[str, Any]], Optional[Finding]]:
+    """Warmer (sign 1) or colder (sign -1) than where the campaign's first repetition began, by more than the window."""
+
+    def judge(facts: Facts, gates: Dict[str, Any]) -> Optional[Finding]:
+        begun_c, window_c = _limit(gates, "start_temp_c"), _limit(gates, "start_window_c")
+        temp_c = facts.values["temp_c"]
+        if begun_c is None or window_c is None or temp_c is None:
+            return None
+        if sign * (temp_c - begun_c) <= window_c:
+            return None
+        words = "temp_c is %g, this campaign's repetitions begin at %g +-%g"
+        return Finding(level, words % (temp_c, begun_c, window_c))
+
+    return judge
+
+
+def _throttled_now(facts: Facts, _gates: Dict[str, Any]) -> Optional[Finding]:
+    value = facts.values["throttled"]
+    names = [name for bit, name in sorted(throttled.NAMES.items()) if value and int(value) >> bit & 1]
+    return Finding("fail", "the firmware reports now: " + ", ".join(names)) if names else None
+
+
+def _disturber(facts: Facts, _gates: Dict[str, Any]) -> Optional[Finding]:
+    working, resident = facts.disturbers.get("fail") or [], facts.disturbers.get("warn") or []
+    if working:
+        return Finding("fail", "at work: " + ", ".join(working + resident))
+    return Finding("warn", "running: " + ", ".join(resident)) if resident else None
+
+
+def _users(facts: Facts, _gates: Dict[str, Any]) -> Optional[Finding]:
+    if not facts.users:
+        return None
+    return Finding("warn", "logged in: " + ", ".join(facts.users[:4]))
+
+
+def _governor(facts: Facts, _gates: Dict[str, Any]) -> Optional[Finding]:
+    if not facts.scaling:
+        return None
+    return Finding("warn", "the CPU frequency is not fixed: " + ", ".join(facts.scaling[:4]))
+
+
+def _clock_bound(facts: Facts, gates: Dict[str, Any]) -> Optional[Finding]:
+    bound_s, limit_s = facts.values["clock_bound_s"], _limit(gates, "max_clock_bound_s")
+    if bound_s is None or limit_s is None or bound_s <= limit_s:
+        return None
+    return Finding(
+        "warn", "host-board clock known to +-%.0f ms only, over %.0f ms" % (1e3 * bound_s, 1e3 * limit_s)
+    )
+
+
+def _busy(facts: Facts, gates: Dict[str, Any]) -> Optional[Finding]:
+    cores, note = facts.values["background_cores"], _limit(gates, "note_background_cores")
+    limit = _limit(gates, "max_background_cores")
+    if cores is None:
+        return Finding(UNJUDGED, "gate note_background_cores: no counters of CPU time in proc/stat that move")
+    if note is None or cores <= note:
+        return None
+    who = " (%s)" % ", ".join(facts.consumers) if facts.consumers else ""
+    level = "fail" if limit is not None and cores > limit else "warn"
+    return Finding(
+        level,
+        "others use %.2f cores%s, over %.2f" % (cores, who, limit if level == "fail" and limit else note),
+    )
+
+
+CHEAP = (
+    Gate(
+        "hot",
+        "CPU temperature",
+        "fail",
+        "above `max_temp_c` (75 C)",
+        "5 C under the 80 C at which a Raspberry Pi's firmware begins to throttle (raspberrypi.com documentation,"
+        " frequency management)",
+        _bounded("temp_c", "max_temp_c", 1),
+    ),
+    Gate(
+        "start-temp",
+        "CPU temperature against the one at which this campaign's first repetition began",
+        "fail",
+        "warmer by more than `start_window_c` (2 C); waited for at most `patience_s`, then a warning",
+        "repetitions that start alike are comparable: leakage and the distance to the throttling point depend on"
+        " the temperature; sensors have steps of 0.5 C and as much noise",
+        _start_temp(1, "fail"),
+    ),
+    Gate(
+        "start-cold",
+        "the same, the other way",
+        "warn",
+        "colder by more than `start_window_c` (2 C)",
+        "waiting does not warm a board",
+        _start_temp(-1, "warn"),
+    ),
+    Gate(
+        "throttled-before",
+        "the Raspberry Pi firmware's bits 0-3, now",
+        "fail",
+        "any set",
+        "under-voltage, frequency cap, throttling or soft temperature limit now (documentation of vcgencmd get_throttled)",
+        _throttled_now,
+    ),
+    Gate(
+        "load",
+        "load average of the last minute, where the CPU's idle time is not measured",
+        "fail",
+        "above `max_load_1m`",
+        "slow to fall: the repetition before this one is still in it",
+        _bounded("load_1m", "max_load_1m", 1),
+    ),
+    Gate(
+        "disturber",
+        "programs known to disturb: package managers at work, packagekitd, jtop",
+        "fail",
+        "apt, dpkg or unattended-upgrade at work: fail; packagekitd or jtop resident: warn",
+        "package managers keep CPU and SD card busy; jtop's service reads the same INA3221 and halves its rate",
+        _disturber,
+    ),
+    Gate(
+        "users",
+        "terminals in use (/dev/pts, typed or printed in within 15 minutes) and desktop or console sessions",
+        "warn",
+        "any",
+        "somebody may do something at any moment",
+        _users,
+    ),
+    Gate(
+        "governor",
+        "cpufreq governor, smallest and largest frequency",
+        "warn",
+        "neither `performance` nor smallest = largest, on any cluster",
+        "a governor that follows the load makes the first seconds slower (Documentation/admin-guide/pm/cpufreq.rst)",
+        _governor,
+    ),
+    Gate(
+        "disk",
+        "free space where the job writes",
+        "fail",
+        "below `min_disk_b` (64 MiB)",
+        "logs, samples and predictions of one repetition have room",
+        _bounded("disk_free_b", "min_disk_b", -1),
+    ),
+    Gate(
+        "memory",
+        "MemAvailable",
+        "fail",
+        "below `min_mem_b` (64 MiB)",
+        "less would swap or be killed",
+        _bounded("mem_available_b", "min_mem_b", -1),
+    ),
+    Gate(
+        "clock-bound-before",
+        "bound of the host-board clock exchange before the start",
+        "warn",
+        "above `max_clock_bound_s` (0.4 s)",
+        "MLPerf's power-dev refuses more than 400 ms (time_sync.py); durations are the board's own and not affected",
+        _clock_bound,
+    ),
+)  # type: tuple[Gate, ...]
+
+#: Looked at only where gates are enforced: measuring idle time takes the time that is measured.
+TIMED = (
+    Gate(
+        "busy",
+        "CPU time that others use, from /proc/stat over `idle_window_s` (1 s)",
+        "fail",
+        "above `note_background_cores` (0.03 of one core): warn; above `max_background_cores` (0.25): fail",
+        "3% of one core is what sbc-bench waits for (2.5%) at the resolution of a 10 ms tick; a quarter of a core"
+        " is work that will end",
+        _busy,
+    ),
+)  # type: tuple[Gate, ...]
+
+GATES = CHEAP + TIMED

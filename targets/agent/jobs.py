@@ -42,7 +42,9 @@ def check(job: Any) -> Dict[str, Any]:
     for field in ("owner", "blobs"):
         _expect(isinstance(job.get(field), dict), field, "an object")
     _expect(isinstance(job["owner"].get("token"), str), "owner.token", "a string")
-    for field in ("env", "unpack", "sampling", "gates"):
+    hold_s = job.get("hold_s", 0)
+    _expect(isinstance(hold_s, (int, float)) and hold_s >= 0, "hold_s", "seconds, 0 or more")
+    for field in ("env", "unpack", "sampling", "gates", "watchdog"):
         _expect(isinstance(job.get(field, {}), dict), field, "an object")
     for name, value in job.get("env", {}).items():
         _expect(isinstance(value, str), "env.%s" % name, "a string")
@@ -147,11 +149,51 @@ def start(place: Workdir, job: Dict[str, Any]) -> Dict[str, Any]:
             held = lease.holder(place)
             raise AgentError("lease", lease.refusal(held) if held else "the board still runs " + others[0])
         paths = _paths(place, job)
-        conditions, warnings = gates.look(place.root, job.get("gates", {}), job.get("root", "/"))
-        lease.take(place, job["owner"], rep_id, float(job["lease_s"]))
-        lock = _create(job_dir, job, paths)
+        hold_s = float(job.get("hold_s", 0))
+        if hold_s > 0:
+            lease.take(place, job["owner"], None, hold_s)  # kept also while a gate makes its owner wait
+        looked = gates.look(place.root, job.get("gates", {}), job.get("root", "/"))
+        held = lease.take(place, job["owner"], rep_id, float(job["lease_s"]))
+        origin = held.get("taken_over_from")
+        notes = [{"code": lease.TAKEN_OVER, "message": lease.told(origin)}] if origin else []
+        found = {
+            "conditions": looked.conditions,
+            "warnings": looked.warnings,
+            "lease_taken_over_from": origin,
+        }
+        lock = _create(job_dir, dict(job, found=found), paths)
         supervise.detach(job_dir, lock)
-    return {"started": True, "state": "running", "conditions": conditions, "warnings": warnings}
+    return {
+        "started": True,
+        "state": "running",
+        "conditions": looked.conditions,
+        "warnings": looked.warnings + notes,
+    }
+
+
+def occupy(place: Workdir, owner: Dict[str, Any], hold_s: float, wait_s: float = 0.0) -> Dict[str, Any]:
+    """Take the lease for a campaign before its first repetition; waits for another's to end.
+
+    Raises:
+        AgentError: (kind ``lease``) another still holds it, or its job still runs, after ``wait_s``.
+    """
+
+    def attempt() -> Dict[str, Any]:
+        with place.locked():
+            held = lease.holder(place)
+            others = [name for name in running(place) if _token(place, name) != owner.get("token")]
+            if others and held is None:
+                raise AgentError("lease", "the board still runs " + others[0])
+            return lease.take(place, owner, None, hold_s)
+
+    return lease.wait_for(place, attempt, wait_s)
+
+
+def _token(place: Workdir, rep_id: str) -> Optional[str]:
+    """Whose job it is."""
+    job = workdir.read_json(os.path.join(place.job(rep_id), "job.json")) or {}
+    token = (job.get("owner") or {}).get("token")
+    return token if isinstance(token, str) else None
 
 
 def _paths(place: Workdir, job: Dict[str, Any]) -> Dict[str, str]:
@@ -190,8 +232,13 @@ def _create(job_dir: str, job: Dict[str, Any], paths: Dict[str, str]) -> int:
     return lock
 
 
-def clean(place: Workdir, rep_id: str, grace_s: float = 10.0) -> None:
-    """End what is left of a job, remove its folder, release its lease; does nothing if all is gone."""
+def clean(place: Workdir, rep_id: str, hold_s: float = 0.0, grace_s: float = 10.0) -> None:
+    """End what is left of a job and remove its folder; does nothing if all is gone.
+
+    Args:
+        hold_s: for how long its owner keeps the board; 0 gives the lease up.
+        grace_s: from SIGTERM to SIGKILL.
+    """
     job_dir = place.job(rep_id)
     if os.path.isdir(job_dir):
         _end_supervisor(job_dir, grace_s)
@@ -200,7 +247,7 @@ def clean(place: Workdir, rep_id: str, grace_s: float = 10.0) -> None:
     with place.locked():
         if os.path.isdir(job_dir):
             shutil.rmtree(job_dir)
-        lease.release(place, rep_id)
+        lease.ended(place, rep_id, hold_s)
 
 
 def _end_supervisor(job_dir: str, grace_s: float) -> None:

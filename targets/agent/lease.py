@@ -1,60 +1,211 @@
 """Exclusive use of the board: who has it, and until when.
 
-The expiry counts in CLOCK_BOOTTIME of one boot (a board may have no real-time clock), so a reboot ends
-every lease. A lease is taken before a job and never renewed while it runs.
+A lease is a file with its owner and an expiry. The expiry counts in CLOCK_BOOTTIME of one boot (a board may
+have no real-time clock), so a reboot ends every lease. It is taken before a job and never renewed while one
+runs; between two repetitions its owner keeps the board for a short gap, so that two campaigns do not
+interleave. Only an expired lease can be taken over, and the new one says from whom.
+
+All functions that write are called under the working directory's lock.
 """
 
 import os
-from typing import Any, Dict, Optional
+import time
+from typing import Any, Callable, Dict, Optional
 
 from targets.agent import workdir
 from targets.agent.workdir import AgentError, Workdir
+
+SCHEMA = "tunebench.lease/1"
+#: Code of the warning that a lease was taken over.
+TAKEN_OVER = "lease-taken-over"
+#: How often a waiting agent looks at the lease's file: a stat, which costs the board's owner nothing.
+_LOOK_S = 0.5
 
 
 def holder(place: Workdir) -> Optional[Dict[str, Any]]:
     """The lease in force, or ``None``."""
     lease = workdir.read_json(place.lease)
-    if lease is None or lease.get("boot_id") != workdir.boot_id():
-        return None
-    expires_s = lease.get("expires_boottime_s")
-    if not isinstance(expires_s, (int, float)) or expires_s <= workdir.boottime_s():
-        return None
-    return lease
+    return lease if lease is not None and _left_s(lease) > 0 else None
 
 
-def take(place: Workdir, owner: Dict[str, Any], rep_id: str, lease_s: float) -> None:
-    """Take or replace the lease; call it under the working directory's lock.
+def described(place: Workdir) -> Optional[Dict[str, Any]]:
+    """Who holds the board now, as a probe tells it: without the token that proves it."""
+    held = holder(place)
+    if held is None:
+        return None
+    found = {
+        "owner": _without_token(_owner(held)),
+        "rep_id": held.get("rep_id"),
+        "expires_in_s": round(_left_s(held), 1),
+    }
+    origin = held.get("taken_over_from")
+    if origin:
+        found["taken_over_from"] = dict(origin, owner=_without_token(_owner(origin)))
+    return found
+
+
+def _without_token(owner: Dict[str, Any]) -> Dict[str, Any]:
+    return {key: owner.get(key) for key in ("user", "host", "pid")}
+
+
+def take(place: Workdir, owner: Dict[str, Any], rep_id: Optional[str], lease_s: float) -> Dict[str, Any]:
+    """Take the lease, or extend one's own.
+
+    Args:
+        owner: ``user``, ``host``, ``pid`` and ``token``; whoever shows the same token owns the lease.
+        rep_id: the repetition it is for; ``None`` holds the board between repetitions.
+        lease_s: from now.
+
+    Returns:
+        the lease; ``taken_over_from`` in it says whose expired lease was there before, with ``owner``,
+        ``rep_id``, ``expired_s`` ago (``None`` after a reboot), ``rebooted`` and ``released_by``.
 
     Raises:
         AgentError: (kind ``lease``) another owner holds it.
     """
-    held = holder(place)
-    if held is not None and held.get("owner", {}).get("token") != owner.get("token"):
-        raise AgentError("lease", refusal(held))
+    before = workdir.read_json(place.lease) or {}
+    left_s, own = _left_s(before), _owner(before).get("token") == owner.get("token")
+    if left_s > 0 and not own:
+        raise AgentError("lease", refusal(before))
+    if left_s > 0 and rep_id is None:
+        # Holding the board never cuts short what a repetition that still runs has been promised.
+        rep_id, lease_s = before.get("rep_id"), max(lease_s, left_s)
     lease = {
-        "schema": "tunebench.lease/1",
+        "schema": SCHEMA,
         "owner": owner,
         "rep_id": rep_id,
         "boot_id": workdir.boot_id(),
         "expires_boottime_s": workdir.boottime_s() + lease_s,
     }
+    origin = before.get("taken_over_from") if own else _left_behind(before)
+    if origin:
+        lease["taken_over_from"] = origin
     workdir.write_json(place.lease, lease)
+    return lease
 
 
-def release(place: Workdir, rep_id: str) -> None:
-    """Give the lease up if it was taken for ``rep_id``; call it under the working directory's lock."""
+def wait_for(place: Workdir, attempt: Callable[[], Dict[str, Any]], wait_s: float) -> Dict[str, Any]:
+    """Do ``attempt`` again whenever the lease has changed or run out, for ``wait_s`` at most.
+
+    The wait is on the board, without traffic and without work: nobody who measures there notices it.
+
+    Raises:
+        AgentError: what the last attempt raised.
+    """
+    give_up_s = time.monotonic() + wait_s
+    while True:
+        try:
+            return attempt()
+        except AgentError as error:
+            if error.kind != "lease" or time.monotonic() >= give_up_s:
+                raise
+        seen = _stamp(place)
+        while time.monotonic() < give_up_s and _stamp(place) == seen and holder(place) is not None:
+            time.sleep(min(_LOOK_S, max(0.0, give_up_s - time.monotonic())))
+        if holder(place) is None and _stamp(place) == seen:
+            time.sleep(_LOOK_S)  # refused though nobody holds it: a job still runs
+
+
+def ended(place: Workdir, rep_id: str, hold_s: float = 0.0) -> None:
+    """A repetition is over: give its lease up, or keep the board for ``hold_s`` more."""
     lease = workdir.read_json(place.lease)
-    if lease is not None and lease.get("rep_id") == rep_id:
+    if lease is None or lease.get("rep_id") != rep_id:
+        return
+    if hold_s > 0 and _left_s(lease) > 0:
+        expires_s = workdir.boottime_s() + hold_s
+        workdir.write_json(place.lease, dict(lease, rep_id=None, expires_boottime_s=expires_s))
+    else:
         os.remove(place.lease)
 
 
+def release(place: Workdir, owner: Dict[str, Any], force: bool = False) -> Optional[Dict[str, Any]]:
+    """Give one's own lease up, or end an expired one.
+
+    Args:
+        force: end it whoever holds it. The file stays, run out, so that the next lease says from whom it
+            was taken over and who ended it.
+
+    Returns:
+        what was there, or ``None``.
+
+    Raises:
+        AgentError: (kind ``lease``) it is another's, in force, and ``force`` is not set.
+    """
+    lease = workdir.read_json(place.lease)
+    if lease is None:
+        return None
+    if _left_s(lease) <= 0 or _owner(lease).get("token") == owner.get("token"):
+        os.remove(place.lease)
+    elif force:
+        ran_out = dict(lease, expires_boottime_s=workdir.boottime_s(), released_by=owner)
+        workdir.write_json(place.lease, ran_out)
+    else:
+        raise AgentError("lease", refusal(lease))
+    return lease
+
+
 def refusal(held: Dict[str, Any]) -> str:
-    """A sentence that says who holds the board."""
-    owner = held.get("owner", {})
-    return "the board is leased to %s@%s (process %s) for %.0f s more, repetition %s" % (
+    """A sentence that says who holds the board, and until when."""
+    owner, rep_id = _owner(held), held.get("rep_id")
+    return "the board is leased to %s@%s (process %s) for %.0f s more, %s" % (
         owner.get("user"),
         owner.get("host"),
         owner.get("pid"),
-        held["expires_boottime_s"] - workdir.boottime_s(),
-        held.get("rep_id"),
+        _left_s(held),
+        "repetition %s" % rep_id if rep_id else "between two repetitions",
     )
+
+
+def told(origin: Dict[str, Any]) -> str:
+    """A sentence on a lease that was taken over."""
+    owner = _owner(origin)
+    if origin.get("released_by"):
+        by = origin["released_by"]
+        why = "%s@%s ended it by force" % (by.get("user"), by.get("host"))
+    elif origin.get("rebooted"):
+        why = "the board was rebooted since"
+    else:
+        why = "it had expired %.0f s before" % (origin.get("expired_s") or 0.0)
+    return "the lease of %s@%s (process %s, repetition %s) was taken over: %s" % (
+        owner.get("user"),
+        owner.get("host"),
+        owner.get("pid"),
+        origin.get("rep_id"),
+        why,
+    )
+
+
+def _left_s(lease: Dict[str, Any]) -> float:
+    """Seconds that a lease is still in force; 0 or less if it is not."""
+    expires_s = lease.get("expires_boottime_s")
+    if not isinstance(expires_s, (int, float)) or lease.get("boot_id") != workdir.boot_id():
+        return 0.0
+    return expires_s - workdir.boottime_s()
+
+
+def _owner(lease: Dict[str, Any]) -> Dict[str, Any]:
+    owner = lease.get("owner")
+    return owner if isinstance(owner, dict) else {}
+
+
+def _left_behind(lease: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+    """What a new lease says of the one that ran out before it; ``None`` if that had no owner."""
+    if not _owner(lease):
+        return None
+    rebooted = lease.get("boot_id") != workdir.boot_id()
+    found = {
+        "owner": _owner(lease),
+        "rep_id": lease.get("rep_id"),
+        "rebooted": rebooted,
+        "expired_s": None if rebooted else -_left_s(lease),
+    }
+    if lease.get("released_by"):
+        found["released_by"] = lease["released_by"]
+    return found
+
+
+def _stamp(place: Workdir) -> Optional[int]:
+    try:
+        return os.stat(place.lease).st_mtime_ns
+    except OSError:
+        return None

@@ -44,7 +44,7 @@ def probe(place: Workdir, request: Dict[str, Any], root: str = "/") -> Dict[str,
         "power_mode": mode.name,
         "power_mode_id": mode.id,
         "power_mode_reason": mode.reason,
-        "lease": lease_holder(place),
+        "lease": lease.described(place),
         "undo_pending": os.path.exists(os.path.join(place.root, UNDO)),
         "simulated": os.path.realpath(root) != "/",
         "jobs": known_jobs(place, request.get("run_id")),
@@ -81,19 +81,6 @@ def swaps(root: str = "/") -> Optional[List[Dict[str, Any]]]:
                 }
             )
     return found
-
-
-def lease_holder(place: Workdir) -> Optional[Dict[str, Any]]:
-    """Who holds the board now, without the token that proves it."""
-    held = lease.holder(place)
-    if held is None:
-        return None
-    owner = held.get("owner") or {}
-    return {
-        "owner": {key: owner.get(key) for key in ("user", "host", "pid")},
-        "rep_id": held.get("rep_id"),
-        "expires_in_s": round(held["expires_boottime_s"] - workdir.boottime_s(), 1),
-    }
 
 
 def known_jobs(place: Workdir, run_id: Optional[str]) -> List[Dict[str, Any]]:

@@ -21,6 +21,7 @@ from targets.agent.sampler import Sampler
 from targets.agent.sensors.base import Sensor
 from targets.agent.sensors.discover import discover
 from targets.agent.sensors.memory import Process
+from targets.agent.watchdog import Watchdog
 
 #: Its presence says that the workload may have run, so that it is never run again.
 SPAWNED = "spawned.json"
@@ -86,6 +87,9 @@ class Supervisor:
         wake = self._catch_signals()
         record = ending.Record(self._job, self._dir)
         self._journal.write("supervised", pid=os.getpid(), boot_id=workdir.boot_id())
+        origin = self._job.get("found", {}).get("lease_taken_over_from")
+        if origin:
+            self._journal.write("lease-taken-over", taken_over_from=origin)
         reader, writer = os.pipe()
         capture = Capture(os.path.join(self._dir, "log.txt"), reader)
         workload = self._spawn(writer, record)
@@ -97,7 +101,8 @@ class Supervisor:
         os.nice(_NICE)  # after the fork: the workload keeps its own priority
         process = Process(workload.pid)
         sampler = self._sampler(process.sensor, record)
-        self._loop(workload, capture, sampler, wake)
+        watchdog = Watchdog(self._job.get("watchdog") or {}, sampler, self._job.get("root", "/"))
+        self._loop(workload, capture, sampler, wake, watchdog)
         sampler.sample()  # so that the series covers the whole life of the workload
         record.ended(workload.returncode, self._deadline_hit, self._stop_reason)
         self._journal.write("ended", returncode=workload.returncode)
@@ -109,6 +114,7 @@ class Supervisor:
             record.warn("log-truncated", "%d bytes of output were left out of log.txt" % capture.dropped_b)
         sampler.close()
         record.sampled(sampler, process.peak_b)
+        record.watched(watchdog.told())
         self._finish(record, workload.returncode)
 
     def _finish(self, record: "ending.Record", returncode: Optional[int]) -> None:
@@ -152,7 +158,12 @@ class Supervisor:
         return workload
 
     def _loop(
-        self, workload: "subprocess.Popen[bytes]", capture: Capture, sampler: Sampler, wake: int
+        self,
+        workload: "subprocess.Popen[bytes]",
+        capture: Capture,
+        sampler: Sampler,
+        wake: int,
+        watchdog: Watchdog,
     ) -> None:
         deadline_ns = monotonic_ns() + int(self._job["deadline_s"] * 1e9)
         due_ns = sampler.sample()
@@ -168,6 +179,7 @@ class Supervisor:
                 self._stop(workload)
             if now_ns >= due_ns:
                 due_ns = sampler.sample()
+                self._stop_reason = self._stop_reason or watchdog.look()
             until_ns = min(due_ns, deadline_ns if not self._deadline_hit else now_ns + 50000000)
             # poll() counts in ms: rounding up keeps it from spinning through the last one
             for descriptor, _ in poller.poll(max(0, (until_ns - monotonic_ns()) // 1000000 + 1)):

@@ -30,9 +30,9 @@ def test_a_lease_is_kept_renewed_by_its_owner_and_released(place):
     with pytest.raises(AgentError, match="eve@there"):
         lease.take(place, mine, "rep-2", 30)
     lease.take(place, hers, "rep-3", 60)
-    lease.release(place, "rep-1")  # not the lease of this repetition any more
+    lease.ended(place, "rep-1")  # not the lease of this repetition any more
     assert lease.holder(place)["rep_id"] == "rep-3"
-    lease.release(place, "rep-3")
+    lease.ended(place, "rep-3")
     assert lease.holder(place) is None
     lease.take(place, mine, "rep-2", 30)
 
@@ -137,7 +137,7 @@ def test_a_gate_on_what_cannot_be_read_is_a_warning(tmp_path):
     conditions, warnings = gates.look(str(tmp_path), limits, root=str(tmp_path))
     assert (conditions["load_1m"], conditions["temp_c"]) == (3.5, None)
     assert [warning["code"] for warning in warnings] == ["unjudged"]
-    with pytest.raises(AgentError, match=r"busy: load_1m is 3\.5"):
+    with pytest.raises(AgentError, match=r"load: load_1m is 3\.5"):
         gates.look(str(tmp_path), {**limits, "max_load_1m": 3.0}, root=str(tmp_path))
 
 

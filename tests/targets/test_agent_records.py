@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from targets.agent import ending, harvest, probe
+from targets.agent import ending, harvest, probe, strain
 from targets.agent.protocol import EXIT_SCHEMA
 from targets.agent.sampler import Sampler
 from targets.agent.sensors.base import Channel, Sensor
@@ -29,7 +29,7 @@ def tree(root: Path, files: dict[str, str]) -> str:
 @pytest.fixture
 def counters(monkeypatch):
     now = {"pswpin": 0, "pswpout": 0, "oom_kill": 0, "throttled": None}
-    monkeypatch.setattr(ending, "_counters", lambda _root: dict(now))
+    monkeypatch.setattr(strain, "read", lambda _root: dict(now))
     return now
 
 

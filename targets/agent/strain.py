@@ -1,0 +1,94 @@
+"""Signs that a board was under strain, read once before and once after a repetition.
+
+Plain numbers by name: kernel counters of swapping and OOM kills, the Raspberry Pi's throttle bits, the
+frequency cap, states of cooling devices, over-current alarms and counters, and the three clocks, whose
+differences tell a clock that was stepped and a board that slept. Unreadable is null.
+
+Sources: proc_vmstat(5); Documentation/driver-api/thermal/sysfs-api.rst; Documentation/admin-guide/pm/cpufreq.rst;
+Documentation/hwmon/ina3221.rst (``curr*_crit_alarm``, ``curr*_max_alarm``); NVIDIA's soctherm over-current
+counters (``oc*_throt_cnt``); clock_gettime(2).
+"""
+
+import os
+import re
+import time
+from typing import Dict, List, Optional
+
+from targets.agent.sensors import memory, throttled
+from targets.agent.sensors.base import find, text_of
+
+Strain = Dict[str, Optional[int]]
+
+COOLING = "cooling: "
+OVER_CURRENT = "over-current: "
+_CLOCKS = (("realtime_ns", 0), ("monotonic_ns", 1), ("boottime_ns", 7))  # clock_gettime(2)
+#: Cooling devices that take no speed away: fans, radios, displays, an offset of the sensor.
+_HARMLESS = re.compile(r"fan|tcc|powerclamp|wifi|iwl|phy\d|lcd|backlight|mwifiex|ath\d", re.IGNORECASE)
+_ALARMS = ("curr*_crit_alarm", "curr*_max_alarm", "oc*_throt_cnt")
+_MAX_ENTRIES = 48
+
+
+def read(root: str = "/") -> Strain:
+    """All of it, now."""
+    found: Strain = dict(memory.counters(root))
+    found["throttled"] = _throttled(root)
+    found["freq_cap_khz"] = _largest(root, "scaling_max_freq")
+    found["freq_hw_khz"] = _largest(root, "cpuinfo_max_freq")
+    for table in (_cooling(root), _over_current(root)):
+        found.update(sorted(table.items())[:_MAX_ENTRIES])
+    found.update(clocks())
+    return found
+
+
+def clocks() -> Strain:
+    """The clocks, read side by side: real time, CLOCK_MONOTONIC, CLOCK_BOOTTIME (which counts sleep too)."""
+    return {name: int(time.clock_gettime(number) * 1e9) for name, number in _CLOCKS}
+
+
+def _throttled(root: str) -> Optional[int]:
+    flags = [sensor.read()[0] for sensor in throttled.discover(root).sensors]
+    return int(flags[0]) if flags and flags[0] is not None else None
+
+
+def _largest(root: str, name: str) -> Optional[int]:
+    """Of all CPU clusters: a single thread is put on the fastest."""
+    values = _numbers(find(root, "sys/devices/system/cpu/cpufreq/policy*/" + name)).values()
+    return max(values) if values else None
+
+
+def _cooling(root: str) -> Strain:
+    """State by type of every cooling device that could slow the board; the highest where a type has several."""
+    found: Strain = {}
+    for path, state in _numbers(find(root, "sys/class/thermal/cooling_device*/cur_state")).items():
+        kind = text_of(os.path.join(os.path.dirname(path), "type")) or "unknown"
+        if not _HARMLESS.search(kind):
+            name = COOLING + kind[:40]
+            found[name] = max(state, found.get(name) or 0)
+    return found
+
+
+def _over_current(root: str) -> Strain:
+    """Alarms (0 or 1) and counts by ``<driver> <label or file>``."""
+    found: Strain = {}
+    for pattern in _ALARMS:
+        for path, value in _numbers(find(root, "sys/class/hwmon/hwmon*/" + pattern)).items():
+            folder, name = os.path.split(path)
+            driver = text_of(os.path.join(folder, "name")) or os.path.basename(folder)
+            rail = (
+                text_of(os.path.join(folder, "in%s_label" % name[4:].split("_")[0]))
+                if name[:4] == "curr"
+                else None
+            )
+            found["%s%s %s" % (OVER_CURRENT, driver, "%s %s" % (rail, name) if rail else name)] = value
+    return found
+
+
+def _numbers(paths: List[str]) -> Dict[str, int]:
+    found = {}
+    for path in paths:
+        text = text_of(path)
+        try:
+            found[path] = int(text or "")
+        except ValueError:
+            continue
+    return found

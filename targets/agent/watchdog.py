@@ -1,0 +1,98 @@
+"""Ends a workload before the board is harmed: looks at every temperature that is sampled.
+
+The limit is the job's ``watchdog.max_temp_c``; without one, 5 C under the lowest critical or hot trip point
+that the board declares (Documentation/driver-api/thermal/sysfs-api.rst); without any, 95 C, which is within
+what a Raspberry Pi's and a Jetson's chip is specified for. ``watchdog: {"off": reason}`` turns it off.
+"""
+
+import os
+from typing import Any, Dict, List, Optional
+
+from targets.agent.sampler import Sampler
+from targets.agent.sensors.base import find, text_of
+
+DEFAULT_C = 95.0
+MARGIN_C = 5.0
+#: A trip point outside says something else (a board's skin, a value that nobody set).
+_SANE_C = (60.0, 130.0)
+#: One reading can be wrong; so many in a row are not.
+_IN_A_ROW = 2
+
+
+class Watchdog:
+    """Watches the temperatures of one repetition.
+
+    Args:
+        wanted: the job's ``watchdog``: ``max_temp_c``, or ``off`` with the reason.
+        sampler: which temperatures there are, and their last values.
+        root: where the board's files begin.
+    """
+
+    def __init__(self, wanted: Dict[str, Any], sampler: Sampler, root: str = "/") -> None:
+        self._sampler = sampler
+        self._channels = [channel.id for channel in sampler.channels if channel.kind == "temperature"]
+        self._above: Dict[str, int] = {}
+        self._seen_n = 0
+        self.tripped_c: Optional[float] = None
+        self.reason: Optional[str] = None
+        self.limit_c, self.source = limit(wanted, root)
+        if wanted.get("off"):
+            self._channels, self.reason = [], "off: %s" % wanted["off"]
+        elif not self._channels:
+            self.reason = "no temperature is readable"
+
+    def look(self) -> Optional[str]:
+        """Why the workload must end now, or ``None``; call it after each sample."""
+        if self._sampler.n == self._seen_n:
+            return None
+        self._seen_n = self._sampler.n
+        for name in self._channels:
+            value = self._sampler.range(name).last
+            above = value is not None and value > self.limit_c
+            self._above[name] = self._above.get(name, 0) + 1 if above else 0
+            if self._above[name] >= _IN_A_ROW and self.tripped_c is None:
+                self.tripped_c = value
+                return "too hot: %s is %.1f C, the watchdog ends workloads above %.1f C (%s)" % (
+                    name,
+                    value,
+                    self.limit_c,
+                    self.source,
+                )
+        return None
+
+    def told(self) -> Dict[str, Any]:
+        """For the exit record; ``reason`` says why it watches nothing."""
+        return {
+            "limit_c": self.limit_c,
+            "source": self.source,
+            "channels": self._channels,
+            "tripped_c": self.tripped_c,
+            "reason": self.reason,
+        }
+
+
+def limit(wanted: Dict[str, Any], root: str = "/") -> "tuple[float, str]":
+    """The limit and where it comes from."""
+    asked = wanted.get("max_temp_c")
+    if isinstance(asked, (int, float)) and not isinstance(asked, bool):
+        return float(asked), "max_temp_c"
+    trips = trip_points(root, ("critical", "hot"))
+    if trips:
+        return min(trips) - MARGIN_C, "%g C under a trip point" % MARGIN_C
+    return DEFAULT_C, "default"
+
+
+def trip_points(root: str, kinds: "tuple[str, ...]") -> List[float]:
+    """Temperatures (C) of the trip points of some kinds, of all zones; those out of reason are left out."""
+    found = []
+    for path in find(root, "sys/class/thermal/thermal_zone*/trip_point_*_temp"):
+        if text_of(path[: -len("temp")] + "type") not in kinds:
+            continue
+        zone = text_of(os.path.join(os.path.dirname(path), "type")) or ""
+        try:
+            celsius = int(text_of(path) or "") / 1e3
+        except ValueError:
+            continue
+        if _SANE_C[0] <= celsius <= _SANE_C[1] and "pmic" not in zone.lower():
+            found.append(celsius)
+    return found
