@@ -47,6 +47,32 @@ class Reason(Record):
 
     code: str
     message: str
+    level: Literal["degraded", "invalid"] | None = Field(
+        default=None, description="what this reason alone makes of it"
+    )
+    values: dict[str, float | str | None] = Field(
+        default_factory=dict, description="the figures behind the sentence"
+    )
+
+
+class Sustained(Record):
+    """One fine-tuning repeated without a pause under the policy ``sustained``: what is left when the board is warm."""
+
+    duration_s: float = Field(description="of all fine-tunings together")
+    n: int
+    first_s: float = Field(description="the first fine-tuning, on a cool board")
+    steady_s: float = Field(description="median of the last third")
+    decline: float = Field(
+        description="steady_s / first_s - 1: how much longer the same work takes in the end"
+    )
+    settled: bool = Field(description="the last third no longer changes")
+    time_to_steady_s: float | None = Field(
+        default=None,
+        description="from the start until fine-tunings stay within 2% of steady_s; null: not settled",
+    )
+    slope_per_min: float | None = Field(default=None, description="of the last third, relative to steady_s")
+    repeats_s: list[float] = Field(default_factory=list)
+    temp_end_c: float | None = None
 
 
 class Quality(Record):
@@ -112,6 +138,9 @@ class Conditions(Record):
     load_1m_start: float | None = None
     swap_delta_b: int | None = None
     mem_available_min_b: int | None = None
+    background_cores: float | None = Field(
+        default=None, description="CPU time that others used right before the start, in cores"
+    )
 
 
 class ClockOffset(Record):
@@ -147,6 +176,9 @@ class Provenance(Record):
     python: str | None = None
     kernel: str | None = None
     env_sha256: str | None = None
+    lease_taken_over_from: dict[str, Any] | None = Field(
+        default=None, description="whose expired lease the board was taken over from"
+    )
 
 
 class Repetition(Record):
@@ -185,6 +217,10 @@ class Repetition(Record):
     series_key: str
     bench_version: int = BENCH_VERSION
 
+    policy: Literal["cold", "sustained"] = Field(
+        default="cold", description="cold: throttling is a fault; sustained: it is data"
+    )
+    sustained: Sustained | None = None
     t_start_utc: str | None = None
     clock: str = "CLOCK_MONOTONIC"
     wall_s: float | None = Field(default=None, description="the fine-tuning window")

@@ -358,7 +358,8 @@ def _raise(board_id: str, error: Any) -> NoReturn:
     kind, said = _mapping(error).get("kind"), str(_mapping(error).get("message"))[:1000]
     message = f"{board_id}: {said}"
     if kind in ("condition", "lease"):
-        raise ConditionError(message, str(kind))
+        code = _mapping(error).get("code")
+        raise ConditionError(message, str(kind), code if isinstance(code, str) else None)
     if kind == "interpreter":
         raise InterpreterError(message)
     if kind == "workdir":

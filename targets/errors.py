@@ -70,8 +70,10 @@ class ConditionError(TargetError):
 
     Attributes:
         kind: ``condition`` (hot, busy, little disk or memory) or ``lease`` (another owner has it).
+        code: of a condition: the gate's code (``hot``, ``busy``, ``start-temp``, ...).
     """
 
-    def __init__(self, message: str, kind: str = "condition") -> None:
+    def __init__(self, message: str, kind: str = "condition", code: str | None = None) -> None:
         super().__init__(message)
         self.kind = kind
+        self.code = code

@@ -29,7 +29,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     try:
         _COMMANDS[command](place, _options(args))
     except AgentError as error:
-        _reply({"error": {"kind": error.kind, "message": str(error)}})
+        _reply({"error": {"kind": error.kind, "message": str(error), "code": error.code}})
     except protocol.ProtocolError as error:
         _reply({"error": {"kind": "job", "message": str(error)}})
     except OSError as error:

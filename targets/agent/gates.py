@@ -108,7 +108,7 @@ def _judged(
         if finding is None:
             continue
         if finding.level == "fail" and enforced and gate.code not in (gates.get("waived") or []):
-            raise AgentError("condition", "%s: %s" % (gate.code, finding.message))
+            raise AgentError("condition", "%s: %s" % (gate.code, finding.message), gate.code)
         code = UNJUDGED if finding.level == UNJUDGED else gate.code
         warnings.append({"code": code, "message": finding.message})
     return warnings
@@ -125,7 +125,9 @@ def _facts(folder: str, gates: Dict[str, Any], root: str) -> Facts:
         "clock_bound_s": _limit(gates, "clock_bound_s"),
         "background_cores": None,
     }  # type: Values
-    return Facts(values, quiet.users(root), quiet.disturbers(root), quiet.scaling(root), [])
+    others = bool(gates.get("others"))
+    users, disturbers = (quiet.users(root), quiet.disturbers(root)) if others else ([], {})
+    return Facts(values, users, disturbers, quiet.scaling(root) if gates.get("fixed_clock") else None, [])
 
 
 def _with_background(facts: Facts, gates: Dict[str, Any], root: str) -> Facts:
@@ -188,21 +190,23 @@ def _throttled_now(facts: Facts, _gates: Dict[str, Any]) -> Optional[Finding]:
     return Finding("fail", "the firmware reports now: " + ", ".join(names)) if names else None
 
 
-def _disturber(facts: Facts, _gates: Dict[str, Any]) -> Optional[Finding]:
+def _disturber(facts: Facts, gates: Dict[str, Any]) -> Optional[Finding]:
+    if not gates.get("others"):
+        return None
     working, resident = facts.disturbers.get("fail") or [], facts.disturbers.get("warn") or []
     if working:
         return Finding("fail", "at work: " + ", ".join(working + resident))
     return Finding("warn", "running: " + ", ".join(resident)) if resident else None
 
 
-def _users(facts: Facts, _gates: Dict[str, Any]) -> Optional[Finding]:
-    if not facts.users:
+def _users(facts: Facts, gates: Dict[str, Any]) -> Optional[Finding]:
+    if not facts.users or not gates.get("others"):
         return None
     return Finding("warn", "logged in: " + ", ".join(facts.users[:4]))
 
 
-def _governor(facts: Facts, _gates: Dict[str, Any]) -> Optional[Finding]:
-    if not facts.scaling:
+def _governor(facts: Facts, gates: Dict[str, Any]) -> Optional[Finding]:
+    if not facts.scaling or not gates.get("fixed_clock"):
         return None
     return Finding("warn", "the CPU frequency is not fixed: " + ", ".join(facts.scaling[:4]))
 
@@ -245,7 +249,7 @@ CHEAP = (
         "start-temp",
         "CPU temperature against the one at which this campaign's first repetition began",
         "fail",
-        "warmer by more than `start_window_c` (2 C); waited for at most `patience_s`, then a warning",
+        "warmer by more than `start_window_c` (3 C): waits 2 minutes at most, then a warning, and the next begin there",
         "repetitions that start alike are comparable: leakage and the distance to the throttling point depend on"
         " the temperature; sensors have steps of 0.5 C and as much noise",
         _start_temp(1, "fail"),
@@ -254,7 +258,7 @@ CHEAP = (
         "start-cold",
         "the same, the other way",
         "warn",
-        "colder by more than `start_window_c` (2 C)",
+        "colder by more than `start_window_c` (3 C); the next begin there",
         "waiting does not warm a board",
         _start_temp(-1, "warn"),
     ),
@@ -263,7 +267,7 @@ CHEAP = (
         "the Raspberry Pi firmware's bits 0-3, now",
         "fail",
         "any set",
-        "under-voltage, frequency cap, throttling or soft temperature limit now (documentation of vcgencmd get_throttled)",
+        "under-voltage, frequency cap, throttling or soft limit now (documentation of vcgencmd get_throttled)",
         _throttled_now,
     ),
     Gate(

@@ -156,12 +156,12 @@ def start(place: Workdir, job: Dict[str, Any]) -> Dict[str, Any]:
         held = lease.take(place, job["owner"], rep_id, float(job["lease_s"]))
         origin = held.get("taken_over_from")
         notes = [{"code": lease.TAKEN_OVER, "message": lease.told(origin)}] if origin else []
-        found = {
+        looked_at = {
             "conditions": looked.conditions,
             "warnings": looked.warnings,
             "lease_taken_over_from": origin,
         }
-        lock = _create(job_dir, dict(job, found=found), paths)
+        lock = _create(job_dir, dict(job, found=looked_at), paths)
         supervise.detach(job_dir, lock)
     return {
         "started": True,

@@ -48,8 +48,10 @@ class Watchdog:
         self._seen_n = self._sampler.n
         for name in self._channels:
             value = self._sampler.range(name).last
-            above = value is not None and value > self.limit_c
-            self._above[name] = self._above.get(name, 0) + 1 if above else 0
+            if value is None or value <= self.limit_c:
+                self._above[name] = 0
+                continue
+            self._above[name] = self._above.get(name, 0) + 1
             if self._above[name] >= _IN_A_ROW and self.tripped_c is None:
                 self.tripped_c = value
                 return "too hot: %s is %.1f C, the watchdog ends workloads above %.1f C (%s)" % (

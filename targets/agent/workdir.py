@@ -16,11 +16,13 @@ class AgentError(Exception):
 
     Attributes:
         kind: ``condition``, ``lease``, ``workdir``, ``blob`` or ``job``.
+        code: of a condition: the gate's code.
     """
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: str, message: str, code: Optional[str] = None) -> None:
         super().__init__(message)
         self.kind = kind
+        self.code = code
 
 
 class Workdir:

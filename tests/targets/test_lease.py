@@ -143,21 +143,21 @@ ROUNDS = 100
 
 def _race(root: str, me: int, barrier, log: str) -> None:
     """One of N agents: at every round all go for the lease at once; the winner gives it back."""
-    place, owner = Workdir(root), {"user": "u%d" % me, "host": "h", "pid": os.getpid(), "token": str(me)}
+    place, owner = Workdir(root), {"user": f"u{me}", "host": "h", "pid": os.getpid(), "token": str(me)}
     with open(log, "w") as file:
         for round_no in range(ROUNDS):
             barrier.wait(30)
             won = True
             try:
                 with place.locked():
-                    lease.take(place, owner, "round-%d" % round_no, 30)
+                    lease.take(place, owner, f"round-{round_no}", 30)
             except AgentError as error:
                 won = False
                 assert "is leased to u" in str(error), error
             barrier.wait(30)
             if won:
                 with place.locked():
-                    lease.ended(place, "round-%d" % round_no)
+                    lease.ended(place, f"round-{round_no}")
             file.write(json.dumps([round_no, me, won]) + "\n")
 
 
