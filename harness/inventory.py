@@ -26,6 +26,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from harness.errors import UsageError
+from harness.meter_keys import MeterEntry, placed
 from harness.tomlfile import read_toml, validate
 from targets.board import DEFAULT_WORKDIR, BoardSpec
 from targets.ssh import Timeouts
@@ -83,6 +84,7 @@ class BoardEntry(_Strict):
     tags: list[str] = Field(default_factory=list)
     capabilities: Capabilities = Field(default_factory=Capabilities)
     timeouts: TimeoutKeys = Field(default_factory=TimeoutKeys)
+    meter: MeterEntry | None = Field(default=None, description="an external meter, read by the host")
 
     @field_validator("id")
     @classmethod
@@ -206,10 +208,13 @@ def load_inventory(path: Path) -> Inventory:
 
 
 def _placed(board: BoardEntry, folder: Path) -> BoardEntry:
-    """With the simulated tree's path absolute: it is given relative to the inventory."""
-    if board.simulated_root is None:
-        return board
-    return board.model_copy(update={"simulated_root": str((folder / board.simulated_root).resolve())})
+    """With the paths of the simulated tree and of the meter absolute: they are given relative to the inventory."""
+    update: dict[str, Any] = {}
+    if board.simulated_root is not None:
+        update["simulated_root"] = str((folder / board.simulated_root).resolve())
+    if board.meter is not None:
+        update["meter"] = placed(board.meter, folder)
+    return board.model_copy(update=update)
 
 
 def loopback_inventory() -> Inventory:

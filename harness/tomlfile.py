@@ -6,13 +6,14 @@ import difflib
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import UsageError
 
 Model = TypeVar("Model", bound=BaseModel)
+Table = type[BaseModel]
 
 #: The name of the entry that an error's location lies in, e.g. "board 'pi5-01'".
 Place = Callable[[tuple[int | str, ...], Mapping[str, Any]], str]
@@ -51,9 +52,12 @@ def validate(model: type[Model], data: Mapping[str, Any], path: Path, place: Pla
 def _explain(model: type[BaseModel], data: Mapping[str, Any], problem: Any, place: Place) -> str:
     location: tuple[int | str, ...] = problem["loc"]
     where = place(location, data)
-    key = ".".join(str(part) for part in location if isinstance(part, str)) or "(whole file)"
-    leaf = str(location[-1]) if location else key
     kind = problem["type"]
+    names, tables = _walk(model, location)
+    key = ".".join(names) or "(whole file)"
+    leaf = str(location[-1]) if location else key
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        return f"{where}: key '{key}.kind' {_which(problem)}; allowed: {', '.join(_tags(tables))}"
     if kind == "extra_forbidden":
         allowed = _allowed_keys(model, location[:-1])
         close = difflib.get_close_matches(leaf, allowed, 1)
@@ -67,25 +71,46 @@ def _explain(model: type[BaseModel], data: Mapping[str, Any], problem: Any, plac
     return f"{where}: key '{key}': {message}{shown}"
 
 
+def _which(problem: Any) -> str:
+    tag = (problem.get("ctx") or {}).get("tag")
+    return "is missing" if tag is None else f"is {tag!r}"
+
+
 def _allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """The keys of the sub-model that ``location`` leads to."""
-    current: type[BaseModel] = model
+    tables = _walk(model, location)[1]
+    return sorted(field.alias or name for name, field in tables[0].model_fields.items())
+
+
+def _walk(model: Table, location: tuple[int | str, ...]) -> tuple[list[str], list[Table]]:
+    """The keys of a location as the file has them, and the sub-models it leads to (several: one for each kind)."""
+    names: list[str] = []
+    current: list[Table] = [model]
     for part in location:
         if not isinstance(part, str):
             continue
-        for name, field in current.model_fields.items():
+        if len(current) > 1:  # the kind that chose among several tables; the file has no such key
+            current = [one for one in current if part in _tags([one])] or current
+            continue
+        names.append(part)
+        for name, field in current[0].model_fields.items():
             if part in (name, field.alias):
-                inner = _model_in(field.annotation)
-                if inner is not None:
-                    current = inner
-    return sorted(field.alias or name for name, field in current.model_fields.items())
+                current = _models_in(field.annotation) or current
+                break
+    return names, current
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _tags(models: list[Table]) -> list[str]:
+    """What the ``kind`` of each of these tables must be."""
+    tags: list[str] = []
+    for model in models:
+        kind = model.model_fields.get("kind")
+        if kind is not None and get_origin(kind.annotation) in (Literal,):
+            tags += map(str, get_args(kind.annotation))
+    return tags
+
+
+def _models_in(annotation: Any) -> list[Table]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        found = _model_in(argument)
-        if found is not None:
-            return found
-    return None
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]

@@ -1,0 +1,79 @@
+"""``[board.meter]``: what is accepted, and what a mistake is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.inventory import load_inventory
+from targets.meters import KINDS
+
+BOARD = '[[board]]\nid = "pi"\nhost = "pi"\nkind = "raspberry-pi"\n[board.meter]\n'
+GOOD = {
+    "hwmon": 'kind = "hwmon"\nscope = "dc_input"\nchip = "ina226"\nshunt_uohm = 10000\n',
+    "serial-csv": 'kind = "serial-csv"\nscope = "dc_input"\nport = "/dev/ttyACM0"\n',
+    "csv-replay": 'kind = "csv-replay"\nscope = "dc_input"\npath = "log.csv"\ntime_column = "t"\npower_column = 1\n',
+    "shelly": 'kind = "shelly"\nscope = "wall_ac"\nhost = "plug-1"\npassword_env = "PLUG_PASSWORD"\n',
+    "joulescope": 'kind = "joulescope"\nscope = "dc_input"\n',
+}
+
+
+def _load(tmp_path: Path, meter: str):
+    path = tmp_path / "lab.toml"
+    path.write_text(BOARD + meter)
+    return load_inventory(path).boards[0].meter
+
+
+def _refused(tmp_path: Path, meter: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        _load(tmp_path, meter)
+    assert caught.value.exit_code == 2
+    message = str(caught.value)
+    assert f"{tmp_path / 'lab.toml'}: board 'pi': " in message
+    return message
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_kind_of_meter_has_its_keys(tmp_path, kind):
+    meter = _load(tmp_path, GOOD[kind])
+    assert meter.kind == kind
+    assert meter.spec()["scope"] == meter.scope
+
+
+def test_paths_are_given_relative_to_the_inventory(tmp_path):
+    assert _load(tmp_path, GOOD["csv-replay"]).path == str(tmp_path / "log.csv")
+
+
+def test_a_misspelt_key_names_the_keys_of_that_kind_only(tmp_path):
+    message = _refused(tmp_path, GOOD["shelly"].replace("host", "hots"))
+    assert "unknown key 'hots' (did you mean 'host'?)" in message
+    assert "allowed: channel, generation, host, kind, password_env" in message
+    assert "shunt_uohm" not in message
+
+
+@pytest.mark.parametrize(
+    ("meter", "told"),
+    [
+        (
+            GOOD["shelly"].replace('"shelly"', '"shely"'),
+            "key 'board.meter.kind' is 'shely'; allowed: hwmon, ",
+        ),
+        ('scope = "wall_ac"\n', "key 'board.meter.kind' is missing; allowed: hwmon, "),
+        (
+            GOOD["shelly"].replace("wall_ac", "wall"),
+            "key 'board.meter.scope': Input should be 'wall_ac', 'dc_input'",
+        ),
+        (GOOD["joulescope"].replace('scope = "dc_input"', ""), "key 'scope' is missing"),
+        (GOOD["hwmon"].replace("10000", "0"), "key 'board.meter.shunt_uohm': Input should be greater than 0"),
+        (
+            GOOD["csv-replay"].replace("power_column = 1", "voltage_column = 1"),
+            "give either 'power_column', or",
+        ),
+        (GOOD["shelly"].replace("PLUG_PASSWORD", "hunter2!"), "key 'board.meter.password_env'"),
+        (GOOD["shelly"] + 'password = "hunter2"\n', "unknown key 'password'"),
+    ],
+)
+def test_a_wrong_value_is_told_what_would_be_right(tmp_path, meter, told):
+    assert told in _refused(tmp_path, meter)
