@@ -58,7 +58,7 @@ def hardware(root: str) -> Tier:
         "compatible": compatible.replace("\0", " ") if compatible else None,
         "soc": soc(compatible),
         "machine": platform.machine(),
-        "cores": count(_text(root, "sys/devices/system/cpu/possible")) or os.cpu_count(),
+        "cores": count(_text(root, "sys/devices/system/cpu/possible")) or _processors(cpuinfo),
         "cores_online": _text(root, "sys/devices/system/cpu/online"),
         "cpu": cpu_name(cpuinfo),
         "lse": has_lse(cpuinfo),
@@ -130,6 +130,11 @@ def count(ranges: Optional[str]) -> Optional[int]:
         return None
     ends = [part.split("-") for part in ranges.split(",")]
     return sum(int(each[-1]) - int(each[0]) + 1 for each in ends)
+
+
+def _processors(cpuinfo: str) -> Optional[int]:
+    """CPUs that are online, for kernels that do not list the possible ones."""
+    return sum(line.startswith("processor") for line in cpuinfo.splitlines()) or None
 
 
 def cpu_name(cpuinfo: str) -> Optional[str]:

@@ -119,9 +119,12 @@ def _linux(
     tree.write("proc/device-tree/serial-number", "1234567890abcdef\0")
     tree.write("proc/sys/kernel/osrelease", kernel + "\n")
     tree.write("etc/os-release", f'PRETTY_NAME="{pretty}"\n')
-    core = "processor\t: %d\nFeatures\t: fp asimd\nCPU implementer\t: 0x41\nCPU part\t: %s\n\n"
-    tree.write("proc/cpuinfo", "".join(core % (i, part) for i in range(cores)))
+    # ARMv8.0 cores (Cortex-A53, A57, A72) have no LSE atomics: some torch builds die on them.
+    features = "fp asimd" if part in ("0xd03", "0xd07", "0xd08") else "fp asimd atomics"
+    core = "processor\t: %d\nFeatures\t: %s\nCPU implementer\t: 0x41\nCPU part\t: %s\n\n"
+    tree.write("proc/cpuinfo", "".join(core % (i, features, part) for i in range(cores)))
     tree.write(CPU + "online", f"0-{cores - 1}\n")
+    tree.write(CPU + "possible", f"0-{cores - 1}\n")
     tree.write("proc/loadavg", "0.05 0.03 0.00 1/180 4242\n")
     tree.write("proc/uptime", "86400.00 340000.00\n")
     swap_kib = ram_kib // 2
