@@ -15,7 +15,7 @@ class AgentError(Exception):
     """Something the host must be told.
 
     Attributes:
-        kind: ``condition``, ``lease``, ``workdir``, ``blob`` or ``job``.
+        kind: ``condition``, ``lease``, ``workdir``, ``blob``, ``job`` or ``undo``.
         code: of a condition: the gate's code.
     """
 
@@ -79,11 +79,16 @@ def write_json(path: str, value: Dict[str, Any], durable: bool = False) -> None:
             os.fsync(file.fileno())
     os.rename(part, path)
     if durable:
-        directory = os.open(os.path.dirname(path), os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        sync_folder(path)
+
+
+def sync_folder(path: str) -> None:
+    """Make the coming or going of the file ``path`` survive a power cut."""
+    directory = os.open(os.path.dirname(path), os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def boot_id() -> str:
