@@ -27,6 +27,7 @@ from targets.errors import (
     NoAnswerError,
     ReplyError,
     TargetError,
+    UndoError,
     WorkdirError,
 )
 from targets.loopback import LoopbackServer
@@ -37,6 +38,8 @@ DEFAULT_WORKDIR = "~/.cache/tunebench"
 #: Beyond what the board was told to wait, until its silence counts as a lost link.
 _SILENCE_MARGIN_S = 10.0
 _PINGS = 8
+#: A change of power mode stops and starts CPUs, and may have to be taken back.
+TUNE_S = 300.0
 #: The interpreter's own options for agent commands: no site-packages, no user settings; starts faster.
 _ISOLATED = ("-I", "-S")
 
@@ -322,6 +325,34 @@ class Board:
             found = self._answer(duplex, self.spec.timeouts.command_s).get("lease")
         return found if isinstance(found, dict) else None
 
+    def tune(self, owner: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Set governor, clocks, power mode: see :func:`targets.agent.tuning.apply.tune`.
+
+        Raises:
+            ConditionError: (kind ``lease``) another has the board.
+        """
+        request = {"root": self.spec.root, "owner": dict(owner), "wanted": dict(wanted)}
+        return self._rows("tune", request, "tuned")
+
+    def untune(self, owner: Mapping[str, Any]) -> dict[str, Any]:
+        """Put back what the board's undo list says: see :func:`targets.agent.tuning.apply.untune`.
+
+        Raises:
+            ConditionError: (kind ``lease``) another has the board.
+            UndoError: the list cannot be understood.
+        """
+        return self._rows("untune", {"owner": dict(owner)}, "untuned")
+
+    def _rows(self, command: str, request: dict[str, Any], key: str) -> dict[str, Any]:
+        """Ask for a table; its rows come as mappings or not at all."""
+        with self._agent(command) as duplex:
+            duplex.send_message({command: request})
+            answer = self._answer(duplex, self.spec.timeouts.command_s + TUNE_S)
+        rows = answer.get(key)
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise ReplyError(f"{self.spec.id}: {command}: {str(answer)[:200]}")
+        return answer
+
     # -- inside -----------------------------------------------------------------------------------
 
     def _python(self) -> list[str]:
@@ -364,6 +395,8 @@ def _raise(board_id: str, error: Any) -> NoReturn:
         raise InterpreterError(message)
     if kind == "workdir":
         raise WorkdirError(message)
+    if kind == "undo":
+        raise UndoError(message)
     if kind == "blob":
         raise BlobError(message)
     raise TargetError(message)

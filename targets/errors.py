@@ -11,6 +11,7 @@ The retry is decided once, here, by the class an error is translated into::
     |   +-- HostKeyError         unknown or changed host key
     |   +-- InterpreterError     the board's Python is not there or does not start
     |   +-- WorkdirError         the working directory cannot be made, written, or is full
+    |   +-- UndoError            its list of what to put back cannot be understood
     |   +-- ReplyError           the board's answer is not what was agreed (or hostile)
     |       +-- NoAnswerError    a command ended without an answer
     +-- ConditionError           not now: too hot, too busy, leased to another; wait, ask again
@@ -55,6 +56,10 @@ class InterpreterError(BoardError):
 
 class WorkdirError(BoardError):
     """The working directory on the board cannot be created or written, or is full."""
+
+
+class UndoError(BoardError):
+    """The board's undo list is there but makes no sense; only a person can put its state right."""
 
 
 class ReplyError(BoardError):

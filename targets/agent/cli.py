@@ -1,4 +1,4 @@
-"""The agent's commands: ``python payload.zip probe|lease|start|wait|harvest|clean``.
+"""The agent's commands: ``python payload.zip probe|lease|start|wait|harvest|clean|tune|untune|examine|bundle``.
 
 Requests come on standard input, replies go to standard output, one protocol line each; see
 :mod:`targets.agent.protocol`. Nothing heavy is imported before it is needed: each command is a process.
@@ -16,6 +16,8 @@ from targets.agent.workdir import AgentError, Workdir
 #: A command whose host has fallen silent ends by itself after so many seconds.
 SILENCE_S = 300
 PROBE_S = 1800
+#: A mode switch takes up to a minute, and so does its way back.
+TUNE_S = 600
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -150,6 +152,29 @@ def _probe(place: Workdir, _options: Dict[str, str]) -> None:
     _reply(json.loads(json.dumps(answer, allow_nan=False)))
 
 
+def _tune(place: Workdir, _options: Dict[str, str]) -> None:
+    from targets.agent.tuning import apply
+
+    request = _object("tune")
+    signal.alarm(TUNE_S)
+    _reply(apply.tune(place, request))
+
+
+def _untune(place: Workdir, _options: Dict[str, str]) -> None:
+    from targets.agent.tuning import apply
+
+    request = _object("untune")
+    signal.alarm(TUNE_S)
+    _reply(apply.untune(place, request))
+
+
+def _object(name: str) -> Dict[str, Any]:
+    request = _request(name)
+    if not isinstance(request, dict):
+        raise AgentError("job", "%s: expected an object" % name)
+    return request
+
+
 _COMMANDS = {
     "probe": _probe,
     "start": _start,
@@ -157,4 +182,6 @@ _COMMANDS = {
     "harvest": _harvest,
     "clean": _clean,
     "lease": _lease,
+    "tune": _tune,
+    "untune": _untune,
 }

@@ -1,1 +1,1 @@
-"""Reversible changes of a board's state (governor, clocks, power mode), with an undo list that outlives whoever made them."""
+"""Reversible changes of a board: governor, clocks, power mode; their undo list outlives whoever made them."""

@@ -142,7 +142,10 @@ def untune(place: Workdir, request: Dict[str, Any], make: MakeSystem = System) -
         if mine:
             return {"untuned": [], "kept": "repetition %s still runs on it" % mine[0]}
         undo = UndoList(place)
-        return {"untuned": [_restore(entry, undo, make) for entry in reversed(list(undo.entries))], "kept": None}
+        return {
+            "untuned": [_restore(entry, undo, make) for entry in reversed(list(undo.entries))],
+            "kept": None,
+        }
 
 
 def _restore(entry: Dict[str, Any], undo: UndoList, make: MakeSystem) -> Dict[str, Any]:
@@ -192,10 +195,9 @@ def possible(system: System, wanted: Dict[str, Any]) -> List[Dict[str, Any]]:
 def _possible(operation: Operation, system: System, wanted: Dict[str, Any]) -> Dict[str, Any]:
     commands = operation.commands(system, wanted)
     files = operation.writes(system, wanted)
-    if files:
-        direct = all(system.may_write(name) for name in files)
-    else:
-        direct = os.geteuid() == 0 or not system.real
+    # What runs a program is only set with privileges; a simulated board's programs answer everybody.
+    as_root = os.geteuid() == 0 or not system.real
+    direct = all(system.may_write(name) for name in files) if files else as_root
     how = None  # type: Optional[str]
     if commands:
         how = "direct" if direct else "sudo" if all(system.may_sudo(one) for one in commands) else None

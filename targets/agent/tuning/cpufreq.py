@@ -30,7 +30,9 @@ class Governor(Operation):
             if now is None:
                 return Look(UNAVAILABLE, "%s cannot be read" % system.shown(name))
             if offered and value not in offered:
-                return Look(UNAVAILABLE, "governor %r is not offered; there are: %s" % (value, ", ".join(offered)))
+                return Look(
+                    UNAVAILABLE, "governor %r is not offered; there are: %s" % (value, ", ".join(offered))
+                )
             items.append(Item(name, now, value))
         if not items:
             return Look(UNAVAILABLE, self.absent)
@@ -76,20 +78,27 @@ class Frequency(Operation):
         low, high = number(system, low_name), number(system, high_name)
         if low is None or high is None:
             return Look(UNAVAILABLE, "%s: its frequency limits cannot be read" % system.shown(policy))
-        least, most = number(system, policy + "/cpuinfo_min_freq"), number(system, policy + "/cpuinfo_max_freq")
+        least, most = (
+            number(system, policy + "/cpuinfo_min_freq"),
+            number(system, policy + "/cpuinfo_max_freq"),
+        )
         new_low, new_high = _limits(wanted, low, high, most)
         offered = sorted(int(word) for word in _words(system, policy + "/scaling_available_frequencies"))
         for value in sorted({new_low, new_high} - {low, high}):
             if offered and value not in offered:
                 return Look(
                     UNAVAILABLE,
-                    "%s does not offer %d kHz; it has: %s" % (system.shown(policy), value, ", ".join(map(str, offered))),
+                    "%s does not offer %d kHz; it has: %s"
+                    % (system.shown(policy), value, ", ".join(map(str, offered))),
                 )
             if (least is not None and value < least) or (most is not None and value > most):
-                return Look(UNAVAILABLE, "%s: %d kHz is outside %s to %s" % (system.shown(policy), value, least, most))
+                return Look(
+                    UNAVAILABLE, "%s: %d kHz is outside %s to %s" % (system.shown(policy), value, least, most)
+                )
         if new_low > new_high:
             return Look(
-                UNAVAILABLE, "%s: minimum %d kHz above maximum %d kHz" % (system.shown(policy), new_low, new_high)
+                UNAVAILABLE,
+                "%s: minimum %d kHz above maximum %d kHz" % (system.shown(policy), new_low, new_high),
             )
         pair = [Item(low_name, str(low), str(new_low)), Item(high_name, str(high), str(new_high))]
         return Look(CHANGE, None, pair)

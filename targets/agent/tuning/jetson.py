@@ -7,13 +7,11 @@ A mode's number means another mode on another board: modes are chosen by their n
 import re
 from typing import Any, Dict, List, Optional, Sequence
 
+from targets.agent import jetpack
 from targets.agent.tuning.cpufreq import POLICIES, number
 from targets.agent.tuning.operation import ALREADY, CHANGE, UNAVAILABLE, Item, Look, Operation
 from targets.agent.tuning.system import Done, System
 
-CONF = "etc/nvpmodel.conf"
-_MODE = re.compile(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+?)\s*>")
-_CURRENT = re.compile(r"NV Power Mode:\s*(\S+)")
 #: Readable by root alone: whoever could write it could make `jetson_clocks --restore` write anywhere as root.
 STORE = "/root/.tunebench-clocks.conf"
 #: A GPU's devfreq device by its driver's name: gm20b, gp10b, gv11b, ga10b, or plain gpu.
@@ -23,13 +21,7 @@ _PAIRS = ((POLICIES, "scaling_min_freq", "scaling_max_freq"), (_GPU, "min_freq",
 
 def modes(system: System) -> Dict[str, str]:
     """Name -> number of each power mode of this board."""
-    return {name: number for number, name in _MODE.findall(system.read(CONF) or "")}
-
-
-def current_mode(system: System) -> Optional[str]:
-    """The power mode in force, by name."""
-    found = _CURRENT.search(system.ask(["nvpmodel", "-q"]).out)
-    return found.group(1) if found else None
+    return {name: str(number) for number, name in jetpack.modes(system.root).items()}
 
 
 class PowerMode(Operation):
@@ -38,7 +30,7 @@ class PowerMode(Operation):
     name = "power_mode"
     keys = ("power_mode",)
     persists = True
-    absent = "no power modes: /%s has no POWER_MODEL that can be read" % CONF
+    absent = "no power modes: /etc/nvpmodel.conf has no POWER_MODEL that can be read"
 
     def look(self, system: System, wanted: Dict[str, Any]) -> Look:
         value, offered = str(wanted["power_mode"]), modes(system)
@@ -46,11 +38,10 @@ class PowerMode(Operation):
             return Look(UNAVAILABLE, self.absent)
         if value not in offered:
             return Look(UNAVAILABLE, "no power mode %r; this board has: %s" % (value, ", ".join(offered)))
-        said = system.ask(["nvpmodel", "-q"])
-        now = _CURRENT.search(said.out)
-        if now is None:
-            return Look(UNAVAILABLE, said.reason or "nvpmodel -q does not name a mode: %.200s" % said.out.strip())
-        item = Item("power_mode", now.group(1), value)
+        now = jetpack.power_mode(system.root)
+        if now.name is None:
+            return Look(UNAVAILABLE, now.reason)
+        item = Item("power_mode", now.name, value)
         return Look(ALREADY if item.before == value else CHANGE, None, [item])
 
     def set(self, system: System, items: Sequence[Item]) -> Done:
@@ -63,11 +54,14 @@ class PowerMode(Operation):
     def _switch(self, system: System, name: str) -> Done:
         number_of_it = modes(system).get(name)
         if number_of_it is None:
-            return Done("direct", "no power mode %r in /%s" % (name, CONF))
+            return Done("direct", "no power mode %r in /etc/nvpmodel.conf" % name)
         # Its standard input is empty: a question whether to reboot now is answered by nothing, that is no.
         done = system.do(["nvpmodel", "-m", number_of_it])
         if _wants_reboot(done.out):
-            reason = "power mode %s needs a reboot, which is yours to do: sudo nvpmodel -m %s" % (name, number_of_it)
+            reason = "power mode %s needs a reboot, which is yours to do: sudo nvpmodel -m %s" % (
+                name,
+                number_of_it,
+            )
             return done._replace(reason=reason)
         errors = [line.strip() for line in done.out.splitlines() if "NVPM ERROR" in line]
         return done._replace(reason="; ".join(errors[:3])[:300]) if errors else done
@@ -76,7 +70,7 @@ class PowerMode(Operation):
         return _mode_is_not(system, items[0].after)
 
     def restore(self, system: System, items: Sequence[Item]) -> Done:
-        if current_mode(system) == items[0].before:
+        if jetpack.power_mode(system.root).name == items[0].before:
             return Done("direct", None)
         return self._switch(system, items[0].before)
 
@@ -84,7 +78,7 @@ class PowerMode(Operation):
         return _mode_is_not(system, items[0].before)
 
     def foreign(self, system: System, item: Item) -> Optional[str]:
-        now = current_mode(system)
+        now = jetpack.power_mode(system.root).name
         if now is None or now in (item.before, item.after):
             return None
         return "the power mode is %s now, which is not ours" % now
@@ -95,7 +89,9 @@ class PowerMode(Operation):
     def commands(self, system: System, wanted: Dict[str, Any]) -> List[List[str]]:
         """Of the mode that is wanted and of the one in force; of all modes if none is named."""
         offered = modes(system)
-        names = [wanted.get("power_mode"), current_mode(system)] if wanted.get("power_mode") else list(offered)
+        names = list(offered)  # type: List[Any]
+        if wanted.get("power_mode"):
+            names = [wanted["power_mode"], jetpack.power_mode(system.root).name]
         return [system.running(["nvpmodel", "-m", offered[name]]) for name in names if name in offered]
 
 
@@ -104,7 +100,7 @@ def _wants_reboot(out: str) -> bool:
 
 
 def _mode_is_not(system: System, name: str) -> Optional[str]:
-    now = current_mode(system)
+    now = jetpack.power_mode(system.root).name
     return None if now == name else "nvpmodel -q says %s, not %s" % (now or "nothing", name)
 
 
@@ -126,7 +122,10 @@ class JetsonClocks(Operation):
         items = []
         for pattern, low, high in _PAIRS:
             for folder in system.find(pattern):
-                least, most = number(system, "%s/%s" % (folder, low)), number(system, "%s/%s" % (folder, high))
+                least, most = (
+                    number(system, "%s/%s" % (folder, low)),
+                    number(system, "%s/%s" % (folder, high)),
+                )
                 if least is not None and most is not None:
                     items.append(Item("%s/%s" % (folder, low), str(least), str(most)))
         return items
@@ -154,4 +153,3 @@ class JetsonClocks(Operation):
             return []
         ways = (["--store", STORE], ["--restore", STORE], ['""'])
         return [system.running(["jetson_clocks"] + way) for way in ways]
-

@@ -71,14 +71,12 @@ class System:
         if reason is None:
             return Done("direct", None)
         if reason not in _DENIED:
-            return Done("direct", "%s: the kernel refuses %r: %s" % (self.shown(name), text, os.strerror(reason)))
+            return Done(
+                "direct", "%s: the kernel refuses %r: %s" % (self.shown(name), text, os.strerror(reason))
+            )
         if not self.real:
             return Done("direct", "%s: %s" % (self.shown(name), os.strerror(reason)), denied=True)
         return self._sudo(self.writing(name), (text + "\n").encode())
-
-    def ask(self, argv: Sequence[str], timeout_s: float = COMMAND_S) -> programs.Said:
-        """Run a program that needs no privileges."""
-        return programs.run(self.root, argv, timeout_s)
 
     def do(self, argv: Sequence[str], stdin: bytes = b"") -> Done:
         """Run a program as root."""
@@ -136,7 +134,9 @@ class System:
         words = ("password is required", "not allowed", "may not run", "not in the sudoers", "no tty present")
         if done.reason is not None and any(word in done.reason for word in words):
             wanted = "sudoers would have to say: " + sudoers_line(user_name(), command)
-            return Done("sudo", "needs root, and %s may not: %s" % (user_name(), wanted), done.out, denied=True)
+            return Done(
+                "sudo", "needs root, and %s may not: %s" % (user_name(), wanted), done.out, denied=True
+            )
         return done
 
     def _path(self, name: str) -> Optional[str]:
@@ -162,7 +162,7 @@ def sudoers_line(user: str, command: Sequence[str]) -> str:
     Only whole commands: with a wildcard, ``tee`` could be made to write to any file (sudoers(5), "Wildcards").
     """
     return "%s ALL=(root) NOPASSWD: %s" % (
-        _escaped(user, " ,:=\\!()\""),
+        _escaped(user, ' ,:=\\!()"'),
         " ".join(_escaped(word, " ,:=\\!*?[]") for word in command),
     )
 
@@ -206,7 +206,9 @@ def _run(argv: Sequence[str], stdin: bytes, how: str) -> Done:
         return Done(how, "%s: no answer within %g s" % (" ".join(argv), COMMAND_S))
     except OSError as error:
         return Done(how, "cannot start %s: %s" % (argv[0], error.strerror))
-    return _done(how, argv, done.returncode, done.stdout[: programs.MAX_OUT_B].decode("utf-8", "replace"), None)
+    return _done(
+        how, argv, done.returncode, done.stdout[: programs.MAX_OUT_B].decode("utf-8", "replace"), None
+    )
 
 
 def _done(how: str, argv: Sequence[str], rc: Optional[int], out: str, reason: Optional[str]) -> Done:

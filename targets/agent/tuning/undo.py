@@ -19,11 +19,6 @@ def path_of(place: Workdir) -> str:
     return os.path.join(place.root, "undo.json")
 
 
-def pending(place: Workdir) -> bool:
-    """Whether something is to be undone."""
-    return os.path.exists(path_of(place))
-
-
 class UndoList:
     """The list of one board, written through at every change; used under the working directory's lock.
 
@@ -37,10 +32,15 @@ class UndoList:
         if os.path.exists(self._path):
             found = workdir.read_json(self._path) or {}
             entries = found.get("entries")
-            if found.get("schema") != SCHEMA or not isinstance(entries, list) or not all(map(_valid, entries)):
+            if (
+                found.get("schema") != SCHEMA
+                or not isinstance(entries, list)
+                or not all(map(_valid, entries))
+            ):
                 raise AgentError(
                     "undo",
-                    "%s cannot be understood: put the board's state right by hand, then remove that file" % self._path,
+                    "%s cannot be understood: put the board's state right by hand, then remove that file"
+                    % self._path,
                 )
             self.entries = entries
 
@@ -49,7 +49,9 @@ class UndoList:
         key = (operation.name, os.path.realpath(root))
         return next((one for one in self.entries if (one["op"], os.path.realpath(one["root"])) == key), None)
 
-    def add(self, operation: Operation, root: str, items: List[Item], owner: Dict[str, Any]) -> Dict[str, Any]:
+    def add(
+        self, operation: Operation, root: str, items: List[Item], owner: Dict[str, Any]
+    ) -> Dict[str, Any]:
         """Note what is about to be changed; on disk when this returns.
 
         What an older entry, not yet undone, says of the state before stays: that is what is to be put back.
