@@ -1,83 +1,129 @@
-"""Power samples -> energy of the marked window, or the reason why there is none."""
+"""A board's power channels -> the energy of the marked window with what it stands on, or the reason why there is none.
+
+The integrators are pure: :func:`integrate` for power samples (:mod:`harness.integral`), :func:`integrate_counter` for
+cumulative counters (:mod:`harness.counter`). Net of the idle baselines: :mod:`reports.baseline`.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
-from reports.records import Energy
+from harness.counter import integrate_counter
+from harness.integral import Integral, Rules, integrate, rules_for
+from reports.records import Energy, Scope
 
-#: Below these a figure would be noise (EEMBC: >= 10 s; MLPerf power: >= 60 samples, here per window of 10 s+).
-MIN_WINDOW_S = 10.0
-MIN_SAMPLES = 60
-MIN_COVERAGE = 0.99
+__all__ = [
+    "SCOPES",
+    "Integral",
+    "Rules",
+    "as_energy",
+    "energy_of_window",
+    "integrate",
+    "integrate_counter",
+    "rules_for",
+    "widest",
+]
 
-#: Whole-board figures first: a rail never stands for the board.
-_SCOPES = ("wall_ac", "dc_input", "board_input", "module", "rails_sum", "soc_rail")
+#: Widest first: a rail never stands for the board.
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
 def energy_of_window(
-    channels: Sequence[Mapping[str, Any]], rows: Sequence[Sequence[float | None]], window_ns: tuple[int, int]
+    channels: Sequence[Mapping[str, Any]],
+    rows: Sequence[Sequence[float | None]],
+    window_ns: tuple[int, int],
+    *,
+    repeats: int = 1,
 ) -> Energy | str:
-    """Integrate the widest power channel over the window by trapezoid, edges interpolated.
+    """The energy of the widest power source among a board's channels.
 
     Args:
-        channels: descriptions in column order (``kind``, ``scope``, ``source``, ``quantum``).
+        channels: descriptions in column order (``kind``, ``scope``, ``source``, ``quantum``, ``rate_hz``).
         rows: ``[t_ns, value, ...]``; ``None`` where a channel was not read. Held values do not occur.
         window_ns: the fine-tuning, on the board's CLOCK_MONOTONIC.
+        repeats: fine-tunings in the window; 0: an idle baseline.
 
     Returns:
         The energy, or a sentence saying why it is not given.
     """
-    power = [
-        (_SCOPES.index(channel["scope"]), column)
-        for column, channel in enumerate(channels)
-        if channel.get("kind") == "power" and channel.get("scope") in _SCOPES
-    ]
-    if not power:
+    column = widest(channels)
+    if column is None:
         return "no power sensor on this board"
-    column = min(power)[1]
     channel = channels[column]
-    points = [
-        (int(row[0] or 0), float(row[column + 1] or 0.0)) for row in rows if row[column + 1] is not None
-    ]
-    start_ns, end_ns = window_ns
-    window_s = (end_ns - start_ns) / 1e9
-    if window_s < MIN_WINDOW_S:
-        return f"the window of {window_s:.2f} s is shorter than the {MIN_WINDOW_S:g} s a meter needs"
-    inside = [point for point in points if start_ns <= point[0] <= end_ns]
-    if len(inside) < MIN_SAMPLES:
-        return f"{len(inside)} power samples in the window; {MIN_SAMPLES} are needed"
-    covered_s = (min(points[-1][0], end_ns) - max(points[0][0], start_ns)) / 1e9
-    if covered_s < MIN_COVERAGE * window_s:
-        return f"power samples cover {100 * covered_s / window_s:.1f}% of the window; {100 * MIN_COVERAGE:g}% needed"
-    clipped = _clip(points, start_ns, end_ns)
-    gross_j = sum((b[0] - a[0]) / 1e9 * (a[1] + b[1]) / 2 for a, b in pairwise(clipped))
-    gaps = [(b[0] - a[0]) / 1e9 for a, b in pairwise(clipped)]
-    return Energy(
-        gross_j=gross_j,
+    source = str(channel.get("source") or channel.get("id"))
+    quantum = _positive(channel.get("quantum"))
+    rules = rules_for(channel["scope"], source, rate_hz=_positive(channel.get("rate_hz")), quantum=quantum)
+    # Times from the window's start: a double keeps nanoseconds of hours, not of months.
+    t_s = [(int(row[0] or 0) - window_ns[0]) / 1e9 for row in rows]
+    values = [row[column + 1] for row in rows]
+    window_s = (0.0, (window_ns[1] - window_ns[0]) / 1e9)
+    found: Integral | str
+    if channel.get("kind") == "energy":
+        found = integrate_counter(t_s, values, window_s, rules=rules, wrap_j=_positive(channel.get("wrap_j")))
+    else:
+        found = integrate(t_s, values, window_s, rules=rules)
+    if isinstance(found, str):
+        return found
+    return as_energy(
+        found,
         scope=channel["scope"],
-        source=str(channel.get("source") or channel.get("id")),
-        mean_w=gross_j / window_s,
-        n_samples=len(inside),
-        rate_hz=len(inside) / window_s,
-        max_gap_s=max(gaps),
-        quantum_w=channel.get("quantum"),
+        source=source,
+        rails=str(channel.get("site") or channel.get("id")).split("+"),
+        quantum_w=quantum,
+        corrected=channel.get("corrected") is True,
+        repeats=repeats,
     )
 
 
-def _clip(points: Sequence[tuple[int, float]], start_ns: int, end_ns: int) -> list[tuple[int, float]]:
-    """The points inside the window, with interpolated ones at both edges where neighbours exist."""
-    inside = [point for point in points if start_ns <= point[0] <= end_ns]
-    before = [point for point in points if point[0] < start_ns]
-    after = [point for point in points if point[0] > end_ns]
-    if before:
-        inside.insert(0, (start_ns, _between(before[-1], inside[0], start_ns)))
-    if after:
-        inside.append((end_ns, _between(inside[-1], after[0], end_ns)))
-    return inside
+def widest(channels: Sequence[Mapping[str, Any]]) -> int | None:
+    """Column of the power source that covers most of the board; ``None`` without any."""
+    kinds = ("power", "energy")
+    found = [
+        (SCOPES.index(channel["scope"]), column)
+        for column, channel in enumerate(channels)
+        if channel.get("kind") in kinds and channel.get("scope") in SCOPES
+    ]
+    return min(found)[1] if found else None
 
 
-def _between(a: tuple[int, float], b: tuple[int, float], t_ns: int) -> float:
-    return a[1] + (b[1] - a[1]) * (t_ns - a[0]) / (b[0] - a[0])
+def as_energy(
+    found: Integral,
+    *,
+    scope: Scope,
+    source: str,
+    rails: Sequence[str] = (),
+    quantum_w: float | None = None,
+    corrected: bool = False,
+    clock_bound_s: float | None = None,
+    repeats: int = 1,
+) -> Energy:
+    """A record's energy. Net follows when the idle baselines are known (:func:`reports.baseline.with_net`)."""
+    return Energy(
+        gross_j=found.energy_j,
+        net_reason=None if repeats == 0 else "the idle baselines around it are joined when results are read",
+        scope=scope,
+        source=source,
+        rails=[rail[:64] for rail in rails][:32],
+        method="counter" if found.counter else "trapezoid",
+        mean_w=found.mean_w,
+        std_w=found.std_w,
+        window_s=found.window_s,
+        n_samples=found.n_samples,
+        rate_hz=found.rate_hz,
+        max_gap_s=found.max_gap_s,
+        coverage=found.coverage,
+        error_j=found.error_j,
+        quantum_w=quantum_w,
+        corrected=corrected,
+        clock_bound_s=clock_bound_s,
+        repeats=repeats,
+        j_per_finetuning=found.energy_j / repeats if repeats else None,
+    )
+
+
+def _positive(value: Any) -> float | None:
+    """A number above 0 of what a board sent; ``None`` else."""
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if known and math.isfinite(value) and value > 0 else None

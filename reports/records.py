@@ -111,6 +111,9 @@ class Energy(Record):
     rate_hz: float = Field(description="as found in the window")
     max_gap_s: float
     coverage: float | None = Field(default=None, description="share of the window between usable samples")
+    error_j: float | None = Field(
+        default=None, description="what the time between samples, or a counter's step, leaves open of gross_j"
+    )
     quantum_w: float | None = Field(default=None, description="the source's smallest step")
     corrected: bool = Field(default=False, description="a model was applied to what the sensor said")
     clock_bound_s: float | None = Field(

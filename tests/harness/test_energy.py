@@ -36,8 +36,8 @@ def test_a_ramp_is_integrated_exactly_with_interpolated_edges():
     [
         (CHANNELS[:1], [[0, 50.0]], (0, 20), "no power sensor"),
         (CHANNELS, _rows(lambda t: 5.0), (1, 3), "shorter than the 10 s"),
-        (CHANNELS, _rows(lambda t: 5.0, period_s=1.0), (0, 20), "60 are needed"),
-        (CHANNELS, _rows(lambda t: 5.0, end_s=15.0), (0, 30), "cover 50.0% of the window"),
+        (CHANNELS, _rows(lambda t: 5.0, period_s=1.0), (0, 20), "100 are needed"),
+        (CHANNELS, _rows(lambda t: 5.0, end_s=15.0), (0, 30), "no power sample behind the window"),
         (CHANNELS, [[*row[:3], None] for row in _rows(lambda t: 5.0)], (0, 20), "0 power samples"),
     ],
 )
