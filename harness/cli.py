@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from harness import __version__, commands
+from harness import __version__, commands, emulate
 from harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError, UsageError
 from harness.inventory import Inventory, load_inventory, loopback_inventory
 from harness.session import Request, data_dir_from_env
@@ -25,6 +25,8 @@ app = typer.Typer(
     "Exit codes: 0 ok, 1 a measured failure, 2 usage, 3 some boards skipped or repetitions invalid, "
     "4 infrastructure, 130 interrupted (the run is resumable).",
 )
+
+app.add_typer(emulate.app, name="emulate")
 
 InventoryOption = Annotated[
     Path, typer.Option("--inventory", "-i", help="The lab's boards (TOML).", metavar="FILE")

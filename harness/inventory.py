@@ -36,6 +36,11 @@ Kind = Literal["raspberry-pi", "jetson", "linux", "loopback"]
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
+def is_name(value: str) -> bool:
+    """Whether this may be the id of a board or a lab: it becomes part of file names."""
+    return _ID.match(value) is not None
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
 

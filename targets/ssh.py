@@ -7,6 +7,7 @@ because fabric's own ``open_session()`` waits up to 3600 s on a frozen peer (fab
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import shlex
@@ -30,6 +31,9 @@ from targets.errors import (
     UnreachableError,
 )
 from targets.hostkeys import AcceptNew, RefuseUnknown, fingerprint
+
+#: paramiko logs the tracebacks of what it also raises; who wants them configures logging.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 _INCLUDE = re.compile(r"^\s*include\s*=?\s*(.+?)\s*$", re.IGNORECASE)
 

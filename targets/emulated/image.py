@@ -1,0 +1,363 @@
+"""Builds the image from Debian's packages, once a recipe: written aside and renamed, so that it is whole or not there.
+
+Root is needed (Debian's package scripts run in a chroot, by qemu-user), to start a board it is not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncssh
+
+from targets.emulated import recipe
+from targets.emulated.errors import EmulationError, MissingError
+from targets.emulated.initrd import make_initrd, read_package
+
+#: Called with one line a step.
+Tell = Callable[[str], None]
+
+#: Program -> Debian package that holds it.
+BUILD_TOOLS = {
+    "mmdebstrap": "mmdebstrap",
+    "arch-test": "arch-test",
+    "dpkg-deb": "dpkg",
+    "mke2fs": "e2fsprogs",
+    "qemu-aarch64-static": "qemu-user-static",
+    "update-binfmts": "binfmt-support",
+}
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_BINFMT = Path("/proc/sys/fs/binfmt_misc")
+_LOG_TAIL = 12
+
+
+@dataclass(frozen=True)
+class Image:
+    """A complete image and what it needs to be booted and reached."""
+
+    path: Path
+
+    @property
+    def disk(self) -> Path:
+        """The card, raw, sparse."""
+        return self.path / "disk.img"
+
+    @property
+    def kernel(self) -> Path:
+        return self.path / "vmlinuz"
+
+    @property
+    def initrd(self) -> Path:
+        return self.path / "initrd.img"
+
+    @property
+    def device_tree(self) -> Path:
+        return self.path / "board.dtb"
+
+    @property
+    def key(self) -> Path:
+        """The private key that ``bench`` accepts, mode 0600."""
+        return self.path / "id_ed25519"
+
+    @property
+    def host_key(self) -> str:
+        """The board's public host key, as in a line of ``known_hosts``."""
+        return (self.path / "host_key.pub").read_text(encoding="ascii").strip()
+
+
+def cache_folder() -> Path:
+    """Where images are kept: ``$XDG_CACHE_HOME/tunebench/emulated`` or below ``~/.cache``."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "tunebench" / "emulated"
+
+
+def find(cache: Path, mirror: str = recipe.MIRROR) -> Image | None:
+    """The complete image of this recipe, if there is one."""
+    path = cache / recipe.recipe_hash(mirror)
+    return Image(path) if (path / "image.json").is_file() else None
+
+
+def find_any(cache: Path) -> Image:
+    """The image to boot: this recipe's, from whichever mirror.
+
+    Raises:
+        MissingError: it has not been built.
+    """
+    found = find(cache)
+    if found is not None:
+        return found
+    for manifest in sorted(cache.glob("*/image.json")):
+        told = json.loads(manifest.read_text(encoding="utf-8"))
+        if manifest.parent.name == recipe.recipe_hash(str(told.get("mirror"))):
+            return Image(manifest.parent)
+    raise MissingError(
+        f"{cache}: no image of this version's recipe ({recipe.recipe_hash()}); make it once, as root:"
+        " tunebench emulate raspi3b build"
+    )
+
+
+def build(cache: Path, tell: Tell, *, mirror: str = recipe.MIRROR) -> Image:
+    """Find the image of this recipe, or build it (a minute or two; 0.1 GB is downloaded).
+
+    Raises:
+        MissingError: host packages, root or binfmt_misc are missing; the message says how to get them.
+        EmulationError: a step failed; the message ends with the last lines of its log.
+    """
+    found = find(cache, mirror)
+    if found is not None:
+        tell(f"image is there: {found.path}")
+        return found
+    check_requirements(tell)
+    name = recipe.recipe_hash(mirror)
+    cache.mkdir(parents=True, exist_ok=True)
+    with _locked(cache / f"{name}.lock", tell):
+        found = find(cache, mirror)
+        if found is not None:
+            tell(f"image is there: {found.path}")
+            return found
+        for stale in cache.glob(f"{name}.part.*"):
+            _remove(stale)
+        work = Path(tempfile.mkdtemp(prefix=f"{name}.part.", dir=cache))
+        try:
+            work.chmod(0o755)  # mmdebstrap's apt drops to a user of its own
+            made = _Builder(work, cache / f"{name}.log", mirror, tell).run()
+            _give_to_caller(made)
+            made.rename(cache / name)
+        finally:
+            _remove(work)
+    tell(f"image is built: {cache / name}")
+    return Image(cache / name)
+
+
+def check_requirements(tell: Tell) -> None:
+    """Raise a :class:`MissingError` that names everything that is missing at once."""
+    missing = sorted({package for tool, package in BUILD_TOOLS.items() if not _native_tool(tool)})
+    if not _KEYRING.is_file():
+        missing.append("debian-archive-keyring")
+    faults = []
+    if missing:
+        faults.append(f"install {', '.join(missing)}: {apt_line(missing)}")
+    if os.geteuid() != 0:
+        faults.append(
+            "run `build` as root (sudo --preserve-env=HOME tunebench emulate raspi3b build); up and down need no root"
+        )
+    if faults:
+        raise MissingError("the image cannot be built: " + "; ".join(faults))
+    if platform.machine() != "aarch64" and not _runs_arm64():
+        _register_arm64(tell)
+
+
+def _native_tool(tool: str) -> str | None:
+    if platform.machine() == "aarch64" and tool in ("qemu-aarch64-static", "update-binfmts"):
+        return tool
+    return shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+
+def apt_line(packages: list[str]) -> str:
+    """The command that installs packages."""
+    return f"apt-get install --no-install-recommends {' '.join(packages)}"
+
+
+def _runs_arm64() -> bool:
+    return subprocess.run(["arch-test", "arm64"], capture_output=True, check=False).returncode == 0
+
+
+def _register_arm64(tell: Tell) -> None:
+    """Let the kernel start arm64 programs with qemu-user (lost at reboot, as in containers)."""
+    tell("registering qemu-user for arm64 programs (binfmt_misc)")
+    if not (_BINFMT / "register").exists():
+        subprocess.run(["mount", "-t", "binfmt_misc", "none", str(_BINFMT)], capture_output=True, check=False)
+    for verb in ("--import", "--enable"):
+        subprocess.run(["update-binfmts", verb, "qemu-aarch64"], capture_output=True, check=False)
+    if not _runs_arm64():
+        raise MissingError(
+            "the image cannot be built: this kernel does not start arm64 programs, and binfmt_misc could not be set up"
+            " here (a container needs --privileged, or the host the packages qemu-user-static and binfmt-support)"
+        )
+
+
+class _Builder:
+    """One build in its own folder."""
+
+    def __init__(self, work: Path, log: Path, mirror: str, tell: Tell) -> None:
+        self._work = work
+        self._log = log
+        self._mirror = mirror
+        self._tell = tell
+        self._seconds: dict[str, float] = {}
+
+    def run(self) -> Path:
+        out = self._work / "image"
+        out.mkdir()
+        files = self._work / "files"
+        shutil.copytree(recipe.files_folder(), files)
+        for name in ("setup.sh", "kernel-hook.sh"):
+            (files / name).chmod(0o755)
+        with self._step("keys"):
+            _make_keys(files, out)
+        root = self._work / "root"
+        with self._step("root file system"):
+            self._debian(root, files)
+        with self._step("kernel and initrd"):
+            self._kernel(root, out)
+        with self._step("disk"):
+            self._disk(root, out / "disk.img")
+        manifest = {
+            "schema": "tunebench.emulated-image/1",
+            "recipe": recipe.recipe_hash(self._mirror),
+            "mirror": self._mirror,
+            "release": recipe.RELEASE,
+            "packages": _installed(root),
+            "kernel_package": next(self._work.glob("*.deb")).name,
+            "seconds": {name: round(seconds, 1) for name, seconds in self._seconds.items()},
+        }
+        (out / "image.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
+        return out
+
+    @contextlib.contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        self._tell(f"{name} ...")
+        began_s = time.monotonic()
+        yield
+        self._seconds[name] = time.monotonic() - began_s
+        self._tell(f"{name}: {self._seconds[name]:.1f} s")
+
+    def _debian(self, root: Path, files: Path) -> None:
+        release, mirror = recipe.RELEASE, self._mirror
+        sources = [f"deb {mirror} {release} main", f"deb {mirror} {release}-updates main"]
+        if mirror == recipe.MIRROR:
+            sources.append(f"deb {recipe.SECURITY_MIRROR} {release}-security main")
+        self._call(
+            [
+                "mmdebstrap",
+                "--mode=root",
+                f"--architectures={recipe.ARCHITECTURE}",
+                "--variant=essential",
+                "--format=directory",
+                "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+                f"--include={','.join(recipe.PACKAGES)}",
+                *(
+                    f"--dpkgopt=path-exclude=/usr/share/{name}/*"
+                    for name in ("doc", "man", "locale", "info", "lintian")
+                ),
+                f'--customize-hook={files}/kernel-hook.sh "$1" {self._work} {recipe.KERNEL}',
+                f'--customize-hook={files}/setup.sh "$1"',
+                release,
+                str(root),
+                *sources,
+            ]
+        )
+
+    def _kernel(self, root: Path, out: Path) -> None:
+        package = next(self._work.glob("*.deb"), None)
+        if package is None:
+            raise EmulationError(f"the kernel's package {recipe.KERNEL} was not downloaded; log: {self._log}")
+        found = read_package(package, recipe.DEVICE_TREE)
+        (out / "vmlinuz").write_bytes(found.kernel)
+        (out / "board.dtb").write_bytes(found.device_tree)
+        init = (recipe.files_folder() / "initrd-init").read_bytes()
+        busybox = (root / "usr/bin/busybox").read_bytes()
+        (out / "initrd.img").write_bytes(make_initrd(busybox, init, recipe.MODULES, found))
+
+    def _disk(self, root: Path, disk: Path) -> None:
+        with disk.open("wb") as file:
+            file.truncate(recipe.DISK_MB << 20)
+        self._call(["mke2fs", "-q", "-F", "-t", "ext4", "-L", "board", "-m", "1", "-d", str(root), str(disk)])
+
+    def _call(self, argv: list[str]) -> None:
+        """Run a program; its output goes to the log, and what it says of its steps to the user."""
+        env = {**os.environ, "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"}
+        tail: deque[str] = deque(maxlen=_LOG_TAIL)
+        with (
+            self._log.open("a", encoding="utf-8") as log,
+            subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=env,
+                text=True,
+                errors="replace",
+            ) as process,
+        ):
+            assert process.stdout is not None  # noqa: S101 - by stdout=PIPE
+            for line in process.stdout:
+                log.write(line)
+                tail.append(line)
+                if line.startswith("I: "):
+                    self._tell("  " + line[3:].strip())
+        if process.returncode != 0:
+            said = "".join(tail).rstrip()
+            raise EmulationError(
+                f"{argv[0]} failed with status {process.returncode}; log: {self._log}\n{said}"
+            )
+
+
+def _make_keys(files: Path, out: Path) -> None:
+    """A key for whoever logs in and one for the board; both belong to this image alone."""
+    client = asyncssh.generate_private_key("ssh-ed25519", comment="tunebench emulated board")
+    server = asyncssh.generate_private_key("ssh-ed25519", comment="board")
+    key = out / "id_ed25519"
+    key.touch(mode=0o600)
+    key.write_bytes(client.export_private_key())
+    (files / "authorized_keys").write_bytes(client.export_public_key())
+    secret = files / "ssh_host_ed25519_key"
+    secret.touch(mode=0o600)
+    secret.write_bytes(server.export_private_key())
+    for path in (files / "ssh_host_ed25519_key.pub", out / "host_key.pub"):
+        path.write_bytes(server.export_public_key())
+
+
+def _installed(root: Path) -> dict[str, str]:
+    """Package -> version, from dpkg's own status file."""
+    status = (root / "var/lib/dpkg/status").read_text(encoding="utf-8")
+    found: dict[str, str] = {}
+    name = ""
+    for line in status.splitlines():
+        key, _, value = line.partition(": ")
+        if key == "Package":
+            name = value
+        elif key == "Version":
+            found[name] = value
+    return found
+
+
+def _give_to_caller(path: Path) -> None:
+    """Under sudo, what was made belongs to whoever called it."""
+    uid, gid = os.environ.get("SUDO_UID"), os.environ.get("SUDO_GID")
+    if uid is None or gid is None:
+        return
+    for each in (path, *path.rglob("*"), *path.parents[1:3]):
+        os.chown(each, int(uid), int(gid))
+
+
+def _remove(path: Path) -> None:
+    """Remove a build's folder, unless something is still mounted in it."""
+    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    busy = [line.split()[4] for line in mounts if line.split()[4].startswith(f"{path}/")]
+    if busy:
+        raise EmulationError(f"{path} is left behind: {', '.join(busy)} still mounted; unmount and remove it")
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, tell: Tell) -> Iterator[None]:
+    """Two builds of one recipe: the second waits and then finds the image."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            tell("another build of this image runs; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
