@@ -23,6 +23,7 @@ from harness.progress import Observer, Stopwatch
 from harness.recording import note_check
 from harness.repetition import Interrupted, Link, clean_up, run_repetition
 from harness.suite import Cell, canonical_json
+from harness.tuning import Change, Tuner, as_records
 from reports.records import BoardEnv, Repetition, Skip
 from reports.results import RunWriter
 from targets.board import Board
@@ -135,7 +136,22 @@ class Campaign:
         blobs = {blob.name: blob for one in todo for blob in self._cargo.of_cell(one.cell).values()}
         link = Link(board, self._stop, list(blobs.values()), lambda told: self._observer.note(entry.id, told))
         self._sync(link, entry)
-        bench = self._probe(link, entry, todo)
+        tuner = Tuner(
+            link,
+            entry.tuning,
+            self._owner(),
+            lambda told: self._observer.note(entry.id, told),
+            self._stopping,
+        )
+        try:
+            self._run_tuned(link, entry, todo, tuner)
+        finally:
+            tuner.restore()
+
+    def _run_tuned(self, link: Link, entry: BoardEntry, todo: Sequence[Planned], tuner: Tuner) -> None:
+        """The queue, between the board's tuning and its undoing."""
+        board = link.board
+        bench = self._probe(link, entry, todo, tuner)
         queue = [one for one in todo if self.skip_reason(entry.id, one.cell) is None]
         for position, planned in enumerate(queue):
             if self._stop.is_set():
@@ -157,11 +173,21 @@ class Campaign:
             f" {len(report.present_names)} were there and verified)",
         )
 
-    def _probe(self, link: Link, entry: BoardEntry, todo: Sequence[Planned]) -> Bench:
+    def _owner(self) -> dict[str, Any]:
+        """Of leases and undo lists; the token is the run's: whoever resumes it owns its leases."""
+        return {
+            "user": _user(),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "token": self.plan.run_id,
+        }
+
+    def _probe(self, link: Link, entry: BoardEntry, todo: Sequence[Planned], tuner: Tuner) -> Bench:
         """Ask the board what it is, record it, and skip the cells that it cannot run."""
         interpreter = link.board.spec.interpreter
         probe = link.persist(lambda: link.board.probe([list(interpreter)], self.plan.run_id))
-        env = board_env(entry.id, probe)
+        probe = tuner.prepare(probe)
+        env = board_env(entry.id, probe, tuner.report)
         self._writer.write_env(env, "before")
         found: Mapping[str, Any] = next(iter(probe.get("interpreters") or []), {})
         for cell in {one.cell.key: one.cell for one in todo}.values():
@@ -177,18 +203,14 @@ class Campaign:
             board_kind=entry.kind,
             interpreter=interpreter,
             cargo=self._cargo,
-            # The token is the run's: whoever resumes it owns its leases.
-            owner={
-                "user": _user(),
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-                "token": self.plan.run_id,
-            },
+            owner=self._owner(),
             gates_policy=entry.gates_policy,
             board_model=hardware.get("model"),
             emulated=entry.emulated,
             root=link.board.spec.root,
             power_mode=probe.get("power_mode"),
+            tuning=tuner.settings,
+            tuning_faults=tuple(tuner.faults),
             libraries=libraries,
             kernel=env.fingerprint.get("os", {}).get("kernel"),
             env_sha256=env.env_sha256,
@@ -302,7 +324,7 @@ def unable(cell: Cell, interpreter: Mapping[str, Any], words: Sequence[str]) -> 
     return None
 
 
-def board_env(board_id: str, probe: Mapping[str, Any]) -> BoardEnv:
+def board_env(board_id: str, probe: Mapping[str, Any], tuned: Sequence[Change] = ()) -> BoardEnv:
     """A probe as it is stored: the fingerprint with the interpreters in its python tier."""
     fingerprint = {tier: dict(values) for tier, values in (probe.get("fingerprint") or {}).items()}
     interpreters = probe.get("interpreters") or []
@@ -321,6 +343,7 @@ def board_env(board_id: str, probe: Mapping[str, Any]) -> BoardEnv:
         channels=list(probe.get("channels") or []),
         missing=dict(probe.get("missing") or {}),
         env_sha256=hashlib.sha256(canonical_json(fingerprint).encode()).hexdigest(),
+        tuning=as_records(tuned),
     )
 
 

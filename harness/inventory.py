@@ -62,6 +62,49 @@ class TimeoutKeys(_Strict):
     command_s: float = Field(default=60.0, gt=0)
 
 
+class TuningKeys(_Strict):
+    """``[board.tuning]``: what is set before a run and put back after it; docs/tuning.md."""
+
+    governor: str | None = Field(default=None, description="of all CPU clusters, e.g. performance")
+    freq_khz: int | str | None = Field(default=None, description='CPU clock, fixed: kHz, or "max"')
+    min_freq_khz: int | None = Field(default=None, gt=0)
+    max_freq_khz: int | None = Field(default=None, gt=0)
+    power_mode: str | None = Field(default=None, description="Jetson: a name of /etc/nvpmodel.conf")
+    jetson_clocks: bool = Field(default=False, description="Jetson: all clocks at the power mode's maximum")
+    drop_caches: bool = False
+    required: bool = Field(default=False, description="skip the board where any of it fails")
+
+    @field_validator("governor", "power_mode")
+    @classmethod
+    def _name_is_a_word(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9_.+-]{1,64}", value):
+            raise ValueError(f"{value!r}: expected a name as the board itself uses it")
+        return value
+
+    @field_validator("freq_khz", mode="before")
+    @classmethod
+    def _frequency_is_a_number_or_max(cls, value: Any) -> Any:
+        if value is not None and value != "max" and (type(value) is not int or value <= 0):
+            raise ValueError(f'expected a number of kHz or "max", got {value!r}')
+        return value
+
+    @model_validator(mode="after")
+    def _one_hand_on_the_clock(self) -> TuningKeys:
+        limits = self.min_freq_khz is not None or self.max_freq_khz is not None
+        if self.freq_khz is not None and limits:
+            raise ValueError(
+                "'freq_khz' fixes both limits: it does not go with 'min_freq_khz' or 'max_freq_khz'"
+            )
+        if self.jetson_clocks and (self.freq_khz is not None or limits):
+            raise ValueError("'jetson_clocks' fixes the clocks itself: it does not go with '..._khz'")
+        return self
+
+    def wanted(self) -> dict[str, Any]:
+        """What the board is asked for."""
+        values = self.model_dump(exclude={"required"}, exclude_none=True)
+        return {key: value for key, value in values.items() if value is not False}
+
+
 class BoardEntry(_Strict):
     """One ``[[board]]`` of the inventory."""
 
@@ -89,6 +132,7 @@ class BoardEntry(_Strict):
     tags: list[str] = Field(default_factory=list)
     capabilities: Capabilities = Field(default_factory=Capabilities)
     timeouts: TimeoutKeys = Field(default_factory=TimeoutKeys)
+    tuning: TuningKeys = Field(default_factory=TuningKeys)
     meter: MeterEntry | None = Field(default=None, description="an external meter, read by the host")
 
     @field_validator("id")

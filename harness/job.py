@@ -38,6 +38,9 @@ class Bench:
     emulated: bool = False
     root: str = "/"
     power_mode: str | None = None
+    #: What [board.tuning] has set and read back, and what of it (or of an earlier run's) went wrong.
+    tuning: Mapping[str, str] = field(default_factory=dict)
+    tuning_faults: tuple[str, ...] = ()
     kernel: str | None = None
     env_sha256: str | None = None
     #: The native engine's libraries by the build that a suite asks for (None: the board's best).
@@ -138,5 +141,7 @@ def series_key(planned: Planned, bench: Bench) -> str:
         "params": {**cell.params, **cell.own_params},
         "data": blobs["data"].sha256 if "data" in blobs else None,
         "bench_version": BENCH_VERSION,
+        # Only where something is set: series of boards that nobody tunes keep their keys.
+        **({"tuning": dict(bench.tuning)} if bench.tuning else {}),
     }
     return hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:40]

@@ -124,6 +124,7 @@ def make_record(
             python=result.python,
             kernel=bench.kernel,
             env_sha256=bench.env_sha256,
+            tuning=dict(bench.tuning),
         ),
     )
 

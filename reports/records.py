@@ -179,6 +179,9 @@ class Provenance(Record):
     python: str | None = None
     kernel: str | None = None
     env_sha256: str | None = None
+    tuning: dict[str, str] = Field(
+        default_factory=dict, description="what was set for this run and read back: governor, power_mode, ..."
+    )
     lease_taken_over_from: dict[str, Any] | None = Field(
         default=None, description="whose expired lease the board was taken over from"
     )
@@ -295,6 +298,10 @@ class BoardEnv(Record):
     channels: list[dict[str, Any]] = Field(default_factory=list)
     missing: dict[str, str] = Field(default_factory=dict)
     env_sha256: str | None = None
+    tuning: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="what was set on the board for this run: op, state, before, after, how, reason",
+    )
 
 
 class RunManifest(Record):

@@ -155,7 +155,7 @@ def _restore(entry: Dict[str, Any], undo: UndoList, make: MakeSystem) -> Dict[st
         "state": "failed",
         "before": _told(item.before for item in items),
         "after": _told(item.after for item in items),
-        "owner": entry["owner"],
+        "owner": {key: entry["owner"].get(key) for key in ("user", "host", "pid")},
         "reason": None,
     }  # type: Dict[str, Any]
     operation = BY_NAME.get(entry["op"])
