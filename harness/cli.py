@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from harness import __version__, commands, emulate
+from harness import __version__, commands, emulate, setup_command
 from harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError, UsageError
 from harness.inventory import Inventory, load_inventory, loopback_inventory
 from harness.session import Request, data_dir_from_env
@@ -198,6 +198,9 @@ def suites() -> None:
         suite = load_suite(name)
         tasks = ", ".join(suite.baselines)
         typer.echo(f"{name:10} {suite.header.blocks} block(s), {len(suite.cells)} rows: {tasks}")
+
+
+app.command()(setup_command.setup)
 
 
 def _request(inventory: Inventory, suite: Suite, boards: str | None, out: Path, resume: bool) -> Request:

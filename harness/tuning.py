@@ -201,7 +201,9 @@ def told(one: Change) -> str:
 
 def _whose(one: Change) -> str:
     owner = one.owner or {}
-    return f"{str(owner.get('user'))[:40]}@{str(owner.get('host'))[:80]} (process {str(owner.get('pid'))[:20]})"
+    return (
+        f"{str(owner.get('user'))[:40]}@{str(owner.get('host'))[:80]} (process {str(owner.get('pid'))[:20]})"
+    )
 
 
 def as_records(found: Sequence[Change]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import io
 import json
 import shlex
 import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -232,6 +232,30 @@ class Board:
             duplex.send_message({"interpreters": commands, "run_id": run_id, "root": self.spec.root})
             bound_s = self.spec.timeouts.command_s + 250.0 * len(commands)
             return self._checked(self._answer(duplex, bound_s), protocol.PROBE_SCHEMA)
+
+    def environment(
+        self, request: dict[str, Any], progress: Callable[[dict[str, Any]], None] | None = None
+    ) -> dict[str, Any]:
+        """Ask for, put together or build a virtual environment: see :mod:`targets.agent.environments`.
+
+        Args:
+            request: ``action`` (``facts``, ``join`` or ``build``), ``name``, and what the action needs.
+            progress: called with each event of a build. A build goes on without us; asking again follows it.
+
+        Returns:
+            the facts, or a build's last event.
+        """
+        key = {"facts": "facts", "join": "joined", "build": "built"}[request["action"]]
+        with self._agent("environment") as duplex:
+            duplex.send_message({"environment": {**request, "root": self.spec.root}})
+            while True:
+                answer = self._answer(duplex, self.spec.timeouts.command_s + 60.0)
+                if isinstance(answer.get(key), dict):
+                    return dict(answer[key])
+                if not isinstance(answer.get("progress"), dict):
+                    raise ReplyError(f"{self.spec.id}: environment: {str(answer)[:200]}")
+                if progress is not None:
+                    progress(answer["progress"])
 
     def start(self, job: dict[str, Any]) -> StartReply:
         """Start a job, or re-attach to the one of the same ``rep_id``: it never runs twice."""

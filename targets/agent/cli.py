@@ -175,6 +175,26 @@ def _object(name: str) -> Dict[str, Any]:
     return request
 
 
+def _environment(place: Workdir, _options: Dict[str, str]) -> None:
+    """Facts for, parts of, or the building of a virtual environment for workloads."""
+    from targets.agent import building, environments
+
+    request = _object("environment")
+    action = request.get("action")
+    signal.alarm(SILENCE_S)
+    if action == "facts":
+        _reply({"facts": environments.facts(place, request, str(request.get("root", "/")))})
+    elif action == "join":
+        _reply({"joined": environments.join(place, request)})
+    elif action == "build":
+        here = environments.Place(place.root, request.get("name"))
+        building.start(here, request["recipe"])
+        signal.alarm(0)  # a build may last for hours; its heartbeat finds a broken link
+        _reply({"built": environments.follow(here, lambda event: _reply({"progress": event}))})
+    else:
+        raise AgentError("job", "environment: unknown action %.80r" % (action,))
+
+
 _COMMANDS = {
     "probe": _probe,
     "start": _start,
@@ -184,4 +204,5 @@ _COMMANDS = {
     "lease": _lease,
     "tune": _tune,
     "untune": _untune,
+    "environment": _environment,
 }

@@ -1,0 +1,247 @@
+"""Builds one virtual environment, detached from whoever asked: a broken link does not stop it.
+
+Steps: the environment itself, each download, the installation, a look whether the result works. Each is recorded
+when it is done and not repeated; a power cut costs the step it hit. No root, no compiler, nothing outside the
+working directory but what pip's own configuration says.
+"""
+
+import ctypes
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+import traceback
+from typing import Any, Callable, Dict, List, NoReturn, Optional
+
+from targets.agent import environments, interpreters, processes, workdir
+from targets.agent.environments import Place
+from targets.agent.workdir import AgentError
+
+SCHEMA = "tunebench.environment/1"
+#: One step may last so long: torch over a slow link onto an SD card.
+_STEP_S = 4 * 3600.0
+_PROGRESS_S = 5.0
+_NICE = 5
+_PR_SET_PDEATHSIG = 1
+
+
+class StepFailed(Exception):
+    """A step ended otherwise than it should; the message is for the user."""
+
+
+def start(here: Place, recipe: Dict[str, Any]) -> None:
+    """Start a build, or find the same one at work.
+
+    Args:
+        here: the environment.
+        recipe: ``python`` (argv), ``pip`` (bool), ``label``, ``downloads`` (list of ``{"what", "args"}``),
+            ``installs`` (requirements), ``expect`` (``"torch"`` or ``"python"``).
+
+    Raises:
+        AgentError: (kind ``lease``) another recipe is being built under this name.
+    """
+    here.make()
+    lock = os.open(here.lock, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        if (workdir.read_json(here.recipe) or {}) != recipe:
+            raise AgentError("lease", "another build of %s is at work on the board" % here.name) from None
+        return
+    workdir.write_json(here.recipe, recipe)
+    with open(here.events, "w", encoding="utf-8"):
+        pass
+    child = os.fork()
+    if child:
+        os.close(lock)
+        os.waitpid(child, 0)
+        return
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    _detached(here, recipe, lock)
+
+
+def _detached(here: Place, recipe: Dict[str, Any], lock: int) -> NoReturn:
+    """The process that builds; never returns into its parent's code."""
+    try:
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        os.closerange(3, lock)
+        os.closerange(lock + 1, 256)
+        signal.alarm(0)
+        os.nice(_NICE)
+        Build(here, recipe).run()
+    except BaseException:  # noqa: BLE001 - nobody above could report it
+        with open(here.log, "a", encoding="utf-8") as file:
+            file.write(traceback.format_exc())
+    finally:
+        os._exit(0)
+
+
+class Build:
+    """One build."""
+
+    def __init__(self, here: Place, recipe: Dict[str, Any]) -> None:
+        self._here = here
+        self._recipe = recipe
+        self._state = here.read_state() or {"schema": SCHEMA, "name": here.name}
+        self._state.setdefault("steps", {})
+        self._state.setdefault("failed", {})
+        self._n = 0
+        self._of = len(recipe["downloads"]) + 2 + bool(recipe["installs"])
+
+    def run(self) -> None:
+        """All steps; the last event says how it ended."""
+        with open(self._here.log, "w", encoding="utf-8"):
+            pass
+        try:
+            self._environment()
+            for download in self._recipe["downloads"]:
+                self._step("download %s" % download["what"], functools.partial(self._download, download))
+            if self._recipe["installs"]:
+                what = hashlib.sha256("\n".join(self._recipe["installs"]).encode()).hexdigest()[:12]
+                self._step("install torch %s" % self._recipe["label"], self._install, "install %s" % what)
+            self._check()
+        except StepFailed as failure:
+            self._say(event="end", ok=False, kind=failure.args[0], reason=failure.args[1])
+
+    # -- steps ------------------------------------------------------------------------------------
+
+    def _step(self, title: str, act: Callable[[], None], key: Optional[str] = None) -> None:
+        """Do a step unless it is recorded as done."""
+        self._n += 1
+        key = key or title
+        if key in self._state["steps"]:
+            self._say(event="step", title=title, n=self._n, of=self._of, done_before=True)
+            return
+        self._say(event="step", title=title, n=self._n, of=self._of, done_before=False)
+        began_s = time.monotonic()
+        act()
+        self._state["steps"][key] = {"seconds": round(time.monotonic() - began_s, 2)}
+        self._save()
+
+    def _environment(self) -> None:
+        works = self._run_quietly(
+            [self._here.python, "-c", "import sys; sys.exit(sys.prefix == sys.base_prefix)"]
+        )
+        same = self._state.get("python") == self._recipe["python"]
+        has_pip = not self._recipe["pip"] or os.path.exists(os.path.join(self._here.venv, "bin", "pip"))
+        if not (works and same and has_pip):
+            self._state.update(steps={}, python=self._recipe["python"], interpreter=None, complete=None)
+            self._save()
+        self._step("virtual environment", self._make_environment)
+
+    def _make_environment(self) -> None:
+        shutil.rmtree(self._here.venv, ignore_errors=True)
+        options = [] if self._recipe["pip"] else ["--without-pip"]
+        argv = processes.expanded(self._recipe["python"]) + ["-m", "venv"] + options + [self._here.venv]
+        self._run("environment", argv)
+
+    def _download(self, download: Dict[str, Any]) -> None:
+        os.makedirs(self._here.wheels, mode=0o700, exist_ok=True)
+        argv = [self._here.python, "-m", "pip", "download", "--dest", self._here.wheels, "--no-deps"]
+        self._run("download", argv + ["--only-binary=:all:"] + download["args"] + [download["what"]])
+
+    def _install(self) -> None:
+        argv = [self._here.python, "-m", "pip", "install", "--no-index", "--no-deps"]
+        self._run("install", argv + ["--find-links", self._here.wheels] + self._recipe["installs"])
+
+    def _check(self) -> None:
+        """Import torch in a child: a build for another CPU dies there, by SIGILL."""
+        self._n += 1
+        self._say(event="step", title="look whether it works", n=self._n, of=self._of, done_before=False)
+        found = interpreters.interpreter([self._here.python])
+        ok = bool(
+            found["ok"] and not found["sigill"] and (found["torch"] or self._recipe["expect"] == "python")
+        )
+        self._state.update(interpreter=found, complete=self._recipe["label"] if ok else None)
+        if found["sigill"]:
+            self._state["failed"][self._recipe["label"]] = found["reason"]
+        self._save()
+        if ok:
+            for folder in (self._here.wheels, self._here.tmp):
+                shutil.rmtree(folder, ignore_errors=True)
+            self._say(event="end", ok=True, interpreter=found)
+        else:
+            kind = "sigill" if found["sigill"] else "check"
+            self._say(event="end", ok=False, kind=kind, reason=found["reason"], interpreter=found)
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _run(self, kind: str, argv: List[str]) -> None:
+        """Run a command to its end, telling how much it has written so far.
+
+        Raises:
+            StepFailed: with what it said last.
+        """
+        # The system's /tmp may be a small file system in memory.
+        os.makedirs(self._here.tmp, mode=0o700, exist_ok=True)
+        env = dict(os.environ, TMPDIR=self._here.tmp, PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_INPUT="1")
+        env.pop("PYTHONPATH", None)
+        began_s = told_s = time.monotonic()
+        free_b = shutil.disk_usage(self._here.folder).free
+        with open(self._here.log, "ab") as log:
+            start_b = log.tell()
+            try:
+                child = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=env,
+                    preexec_fn=_die_with_parent(),  # noqa: PLW1509 - this process has one thread
+                )
+            except OSError as error:
+                raise StepFailed(kind, "cannot start %s: %s" % (argv[0], error.strerror)) from None
+            while child.poll() is None:
+                now_s = time.monotonic()
+                if now_s - began_s > _STEP_S:
+                    child.kill()
+                    child.wait()
+                    raise StepFailed(kind, "no end within %g s" % _STEP_S)
+                if now_s - told_s > _PROGRESS_S:
+                    told_s = now_s
+                    # Counting files would cost an SD card more than it tells; others write to the disk, too.
+                    written_b = max(0, free_b - shutil.disk_usage(self._here.folder).free)
+                    self._say(event="progress", written_b=written_b, seconds=round(now_s - began_s, 1))
+                time.sleep(0.05)
+        shutil.rmtree(self._here.tmp, ignore_errors=True)
+        if child.returncode:
+            size_b = os.path.getsize(self._here.log) - start_b
+            said = environments.tail(self._here.log, min(size_b, 1500)) or "nothing"
+            raise StepFailed(kind, said)
+
+    @staticmethod
+    def _run_quietly(argv: List[str]) -> bool:
+        try:
+            null = subprocess.DEVNULL
+            return (
+                subprocess.run(argv, stdin=null, stdout=null, stderr=null, timeout=60, check=False).returncode
+                == 0
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+
+    def _save(self) -> None:
+        workdir.write_json(self._here.state, self._state, durable=True)
+
+    def _say(self, **event: Any) -> None:
+        with open(self._here.events, "a", encoding="utf-8") as file:
+            file.write(json.dumps(event, sort_keys=True) + "\n")
+
+
+def _die_with_parent() -> Callable[[], None]:
+    """A pip whose build was killed must not go on beside the next one."""
+    try:
+        prctl = ctypes.CDLL(None).prctl  # type: Any
+    except (OSError, AttributeError):
+        return lambda: None
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
