@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from harness import conditions
 from harness.deploy import Cargo
 from harness.inventory import BoardEntry
 from harness.job import Bench
@@ -26,8 +27,10 @@ from harness.suite import Cell, canonical_json
 from harness.tuning import Change, Tuner, as_records
 from reports.records import BoardEnv, Repetition, Skip
 from reports.results import RunWriter
-from targets.board import Board
+from targets.agent import lease
+from targets.board import Board, SyncReport
 from targets.errors import BoardError, ConditionError, TargetError
+from targets.payload import Blob
 
 #: Called with every record once it is on disk (the pytest plugin replays them).
 OnRecord = Callable[[Repetition], None]
@@ -134,8 +137,25 @@ class Campaign:
 
     def _run_queue(self, entry: BoardEntry, board: Board, todo: Sequence[Planned]) -> None:
         blobs = {blob.name: blob for one in todo for blob in self._cargo.of_cell(one.cell).values()}
-        link = Link(board, self._stop, list(blobs.values()), lambda told: self._observer.note(entry.id, told))
-        self._sync(link, entry)
+        payload = [blob for blob in blobs.values() if blob.role == "payload"]
+        link = Link(
+            board,
+            self._stop,
+            payload,
+            lambda told: self._observer.note(entry.id, told),
+            condition_patience_s=entry.patience_s,
+        )
+        # The agent alone first: whoever measures on the board now is not to be disturbed by the rest.
+        agent = link.sync()
+        self._take(link, entry)
+        try:
+            self._sync(link, entry, list(blobs.values()), agent)
+            self._run_held(link, entry, todo)
+        finally:
+            self._give_back(board)
+
+    def _run_held(self, link: Link, entry: BoardEntry, todo: Sequence[Planned]) -> None:
+        """The queue of a board whose lease is ours, between the board's tuning and its undoing."""
         tuner = Tuner(
             link,
             entry.tuning,
@@ -149,7 +169,7 @@ class Campaign:
             tuner.restore()
 
     def _run_tuned(self, link: Link, entry: BoardEntry, todo: Sequence[Planned], tuner: Tuner) -> None:
-        """The queue, between the board's tuning and its undoing."""
+        """The queue itself."""
         board = link.board
         bench = self._probe(link, entry, todo, tuner)
         queue = [one for one in todo if self.skip_reason(entry.id, one.cell) is None]
@@ -158,19 +178,40 @@ class Campaign:
                 raise Interrupted
             left_s = estimate(queue[position:], self._stopwatch.durations()).total_s
             self._observer.started(planned, left_s)
-            self._run_one(link, planned, bench)
+            self._run_one(link, planned, bench, last=position == len(queue) - 1)
         # With the interpreters again: a torch that was upgraded meanwhile is a changed environment.
         probe = link.persist(lambda: board.probe([list(board.spec.interpreter)], self.plan.run_id))
         self._writer.write_env(board_env(entry.id, probe), "after")
 
-    def _sync(self, link: Link, entry: BoardEntry) -> None:
-        """Push what the board lacks; the second time that is nothing, and the log says so."""
-        report = link.sync()
-        total = len(report.uploaded_names) + len(report.present_names)
+    def _take(self, link: Link, entry: BoardEntry) -> None:
+        """Take the board's lease for the whole queue; says whose it was if that one had run out."""
+        origin = link.occupy(self._owner(), conditions.SETUP_S).get("taken_over_from")
+        if isinstance(origin, dict):
+            self._observer.note(entry.id, lease.told(origin))
+
+    def _give_back(self, board: Board) -> None:
+        """Best effort: what is not given back expires."""
+        try:
+            if not board.ssh.alive:
+                with self._stopping:
+                    board.reconnect()
+            board.release(self._owner())
+        except TargetError as error:
+            self._observer.note(board.spec.id, f"the lease was not given back, it will expire: {error}")
+
+    def _sync(self, link: Link, entry: BoardEntry, blobs: Sequence[Blob], agent: SyncReport) -> None:
+        """Push what the board lacks; the second time that is nothing, and the log says so.
+
+        Args:
+            agent: what was pushed before.
+        """
+        report = link.sync(*blobs)
+        uploaded = {*agent.uploaded_names, *report.uploaded_names}
+        total = len({*report.uploaded_names, *report.present_names})
         self._observer.note(
             entry.id,
-            f"uploaded {report.uploaded_b} bytes ({len(report.uploaded_names)} of {total} files;"
-            f" {len(report.present_names)} were there and verified)",
+            f"uploaded {agent.uploaded_b + report.uploaded_b} bytes ({len(uploaded)} of {total} files;"
+            f" {total - len(uploaded)} were there and verified)",
         )
 
     def _owner(self) -> dict[str, Any]:
@@ -205,6 +246,10 @@ class Campaign:
             cargo=self._cargo,
             owner=self._owner(),
             gates_policy=entry.gates_policy,
+            policy=self.plan.suite.header.policy,
+            start_window_c=self.plan.suite.header.start_window_c,
+            max_temp_c=entry.max_temp_c,
+            begun=conditions.begun_at(self._writer.repetitions, entry.id),
             board_model=hardware.get("model"),
             emulated=entry.emulated,
             root=link.board.spec.root,
@@ -244,11 +289,13 @@ class Campaign:
                 clean_up(link, str(rep_id))
                 self._observer.note(board_id, f"removed {rep_id}, left behind by an earlier run")
 
-    def _run_one(self, link: Link, planned: Planned, bench: Bench) -> None:
+    def _run_one(self, link: Link, planned: Planned, bench: Bench, *, last: bool) -> None:
         self._begun.add(planned.board_id)
         predicted_s = self._stopwatch.durations().get((planned.board_id, *planned.cell.key))
         try:
             self._measure(link, planned, bench, predicted_s)
+            # After the last one the board is looked at once more, and what was tuned is undone.
+            clean_up(link, planned.rep_id, conditions.SETUP_S if last else conditions.GAP_S)
         except Interrupted:
             # Wherever it was cut, also between the record and the clean-up: leave nothing behind.
             self._free(link.board, planned.rep_id)
@@ -266,16 +313,17 @@ class Campaign:
         self._observer.finished(planned, record)
         if self._on_record is not None:
             self._on_record(record)
-        clean_up(link, planned.rep_id)
 
     def _free(self, board: Board, rep_id: str) -> None:
-        """Best effort at Ctrl-C: kill the unfinished repetition, give the lease back; it is run anew on resume."""
+        """Best effort at Ctrl-C: kill the unfinished repetition; it is run anew on resume."""
         try:
             with self._stopping:
                 board.reconnect()
             board.clean(rep_id)
         except TargetError as error:
-            self._observer.note(board.spec.id, f"could not be freed, its lease will expire: {error}")
+            self._observer.note(
+                board.spec.id, f"could not be freed, its repetition runs to its deadline: {error}"
+            )
 
     def _skip(self, board_id: str, cell: Cell, reason: str) -> None:
         with self._lock:

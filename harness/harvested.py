@@ -35,6 +35,8 @@ class ExitRecord(_Untrusted):
     missing: dict[str, str] = Field(default_factory=dict, max_length=64)
     counters: dict[str, dict[str, int | None]] = Field(default_factory=dict, max_length=8)
     warnings: list[dict[str, Any]] = Field(default_factory=list, max_length=64)
+    watchdog: dict[str, Any] | None = Field(default=None, max_length=16)
+    lease_taken_over_from: dict[str, Any] | None = Field(default=None, max_length=16)
 
 
 class WorkloadResult(_Untrusted):

@@ -125,6 +125,12 @@ class BoardEntry(_Strict):
     gates: Literal["enforce", "warn"] = Field(
         default="enforce", description="wait until the board is cool and idle, or only note that it is not"
     )
+    patience_s: float = Field(
+        default=600.0, gt=0, description="how long to wait for a board that is hot, busy or leased to another"
+    )
+    max_temp_c: float | None = Field(
+        default=None, gt=0, le=150, description="the thermal watchdog ends workloads above it"
+    )
     emulated: bool = Field(default=False, description="an emulator: its times are not a board's")
     simulated_root: str | None = Field(
         default=None, description="loopback only: read the sensors below this folder instead of /"
@@ -161,8 +167,9 @@ class BoardEntry(_Strict):
 
     @property
     def gates_policy(self) -> Literal["enforce", "warn"]:
-        """A loopback board is busy with the host's own work: there gates only warn."""
-        return "warn" if self.kind == "loopback" else self.gates
+        """A loopback board is busy with the host's own work: there gates only warn, unless told otherwise."""
+        given = "gates" in self.model_fields_set
+        return "warn" if self.kind == "loopback" and not given else self.gates
 
     def spec(self) -> BoardSpec:
         """The same board as the transport sees it."""

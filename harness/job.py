@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+from harness import conditions
 from harness.deploy import Cargo
 from harness.native import NativeLibrary
 from harness.plan import Planned
@@ -18,9 +19,6 @@ from targets.payload import Blob
 #: Between the end of a job's deadline and the end of its lease.
 LEASE_MARGIN_S = 60.0
 _SAMPLING_S = 0.2
-#: A board whose load is higher is busy with something else; the repetition before this one left its threads' worth.
-MAX_LOAD_1M = 1.0
-MAX_TEMP_C = 75.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,12 @@ class Bench:
     cargo: Cargo
     owner: Mapping[str, Any]
     gates_policy: str = "enforce"
+    #: The suite's: ``cold`` or ``sustained``.
+    policy: Literal["cold", "sustained"] = "cold"
+    sustained_s: float | None = None
+    start_window_c: float | None = None
+    #: The inventory's limit of the thermal watchdog.
+    max_temp_c: float | None = None
     board_model: str | None = None
     emulated: bool = False
     root: str = "/"
@@ -46,6 +50,8 @@ class Bench:
     #: The native engine's libraries by the build that a suite asks for (None: the board's best).
     libraries: Mapping[str | None, NativeLibrary] = field(default_factory=dict)
     failed_checks: dict[tuple[str, str], str] = field(default_factory=dict)
+    #: Where the first repetition began (:func:`harness.conditions.settle`).
+    begun: dict[str, float] = field(default_factory=dict)
 
 
 def blobs_of(cell: Cell, bench: Bench) -> dict[str, Blob]:
@@ -83,13 +89,18 @@ def make_job(planned: Planned, bench: Bench) -> dict[str, Any]:
         "deadline_s": cell.deadline_s,
         "lease_s": cell.deadline_s + LEASE_MARGIN_S,
         "sampling": {"period_s": _SAMPLING_S},
-        "gates": {
-            "policy": bench.gates_policy,
-            "max_load_1m": None if bench.board_kind == "loopback" else MAX_LOAD_1M + cell.threads,
-            "max_temp_c": MAX_TEMP_C,
-            "min_disk_b": 64 << 20,
-            "min_mem_b": 64 << 20,
-        },
+        "hold_s": conditions.GAP_S,
+        "gates": conditions.gates(
+            policy=bench.gates_policy,
+            board_kind=bench.board_kind,
+            root=bench.root,
+            threads=cell.threads,
+            start_temp_c=bench.begun.get(conditions.START_TEMP_C),
+            start_window_c=bench.start_window_c,
+        ),
+        "watchdog": conditions.watchdog(
+            board_kind=bench.board_kind, root=bench.root, max_temp_c=bench.max_temp_c
+        ),
         "workload": workload_spec(planned),
     }
 
@@ -140,6 +151,7 @@ def series_key(planned: Planned, bench: Bench) -> str:
         "dtype": cell.dtype,
         "params": {**cell.params, **cell.own_params},
         "data": blobs["data"].sha256 if "data" in blobs else None,
+        **({"policy": bench.policy} if bench.policy != "cold" else {}),
         "bench_version": BENCH_VERSION,
         # Only where something is set: series of boards that nobody tunes keep their keys.
         **({"tuning": dict(bench.tuning)} if bench.tuning else {}),

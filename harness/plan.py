@@ -69,7 +69,7 @@ class Plan:
         return {
             "lab": self.lab,
             "suite": self.suite.as_dict(),
-            "boards": [board.model_dump(exclude={"timeouts"}) for board in self.boards],
+            "boards": [board.model_dump(exclude={"timeouts", "patience_s"}) for board in self.boards],
         }
 
     @property
@@ -100,7 +100,7 @@ class Plan:
 
 
 def _identity(board: BoardEntry) -> dict[str, Any]:
-    return board.model_dump(exclude={"timeouts", "tags"})
+    return board.model_dump(exclude={"timeouts", "patience_s", "tags"})
 
 
 def _sha256(value: Any) -> str:

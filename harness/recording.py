@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from statistics import median
 from typing import Any, Literal, cast
 
 from harness import __version__
@@ -14,6 +16,7 @@ from harness.native import NativeLibrary
 from harness.plan import Planned
 from harness.suite import Cell, canonical_json
 from reports.records import ClockOffset, Conditions, Energy, Provenance, Quality, Repetition, Role
+from targets.clock import Offset
 
 Outcome = Literal["ok", "failed", "deadline", "oom", "killed", "diverged", "lost"]
 
@@ -23,11 +26,17 @@ def make_record(
     bench: Bench,
     got: Harvested,
     *,
-    offset: ClockOffset | None,
+    exchanges: Sequence[tuple[float, Offset]],
     host_s: float | None,
     ssh_channels: int | None,
 ) -> Repetition:
-    """Map what came back to a repetition's record, with its verdict."""
+    """Map what came back to a repetition's record, with its verdict.
+
+    Args:
+        exchanges: (host's monotonic seconds, host clock less board clock), before and after.
+    """
+    known = [(at_s, ClockOffset(offset_s=one.offset_s, bound_s=one.bound_s)) for at_s, one in exchanges]
+    offset = min((one for _, one in known), key=lambda one: one.bound_s, default=None)
     cell = planned.cell
     exit_record = got.exit_record
     result = got.result or WorkloadResult()
@@ -49,8 +58,13 @@ def make_record(
             outcome_reason=reason,
             wall_s=wall_s,
             threads=cell.threads,
+            role=planned.role,
+            policy=bench.policy,
+            root=bench.root,
             exit_record=exit_record.model_dump() if exit_record else {},
             offset=offset,
+            exchanges=known,
+            freq_median_hz=median_in_window(got, "cpu_freq_hz"),
             check_failed=_check_failed(planned, result) or bench.failed_checks.get(_checked_key(cell)),
             wall_missing=next((fault for fault in got.faults if fault.startswith("out/marks.json")), None),
         )
@@ -85,6 +99,7 @@ def make_record(
         params={**cell.params, **({"own": dict(cell.own_params)} if cell.own_params else {})},
         seed=planned.seed,
         series_key=series_key(planned, bench),
+        policy=bench.policy,
         t_start_utc=exit_record.utc_start if exit_record else None,
         wall_s=wall_s,
         phases_s=got.marks.phases_s() if got.marks else {},
@@ -125,6 +140,7 @@ def make_record(
             kernel=bench.kernel,
             env_sha256=bench.env_sha256,
             tuning=dict(bench.tuning),
+            lease_taken_over_from=_origin(exit_record),
         ),
     )
 
@@ -203,10 +219,27 @@ def _quality(result: WorkloadResult) -> Quality:
     return Quality(**fields)
 
 
-def tighter(before: Any, after: Any) -> ClockOffset | None:
-    """The tighter of the exchanges before and after."""
-    found = [one for one in (before, after) if one is not None]
-    if not found:
+def median_in_window(got: Harvested, channel_id: str) -> float | None:
+    """Median of a channel's samples inside the measured window; ``None`` without any."""
+    ids = [channel.get("id") for channel in got.channels]
+    if got.marks is None or channel_id not in ids:
         return None
-    best = min(found, key=lambda one: one.bound_s)
-    return ClockOffset(offset_s=best.offset_s, bound_s=best.bound_s)
+    column, (start_ns, end_ns) = 1 + ids.index(channel_id), got.marks.window_ns
+    values = [row[column] for row in got.rows if row[0] is not None and start_ns <= row[0] <= end_ns]
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def _origin(exit_record: ExitRecord | None) -> dict[str, Any] | None:
+    """Whose expired lease was taken over; the token stays on the board."""
+    origin = exit_record.lease_taken_over_from if exit_record else None
+    if not origin:
+        return None
+    found: dict[str, Any] = {}
+    for name in ("owner", "rep_id", "expired_s", "rebooted", "released_by"):
+        value = origin.get(name)
+        if isinstance(value, dict):
+            value = {key: str(value.get(key))[:200] for key in ("user", "host", "pid")}
+        if value is None or isinstance(value, bool | int | float | str | dict):
+            found[name] = value[:200] if isinstance(value, str) else value
+    return found

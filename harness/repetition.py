@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from harness import conditions
 from harness.harvested import read_harvest, trace_bytes
 from harness.job import LEASE_MARGIN_S, Bench, make_job
 from harness.plan import Planned
-from harness.recording import make_record, tighter
+from harness.recording import make_record
 from reports.records import Repetition
-from targets.board import Board, SyncReport
+from targets.board import Board, StartReply, SyncReport
 from targets.errors import BlobError, ConditionError, LinkError, UnreachableError
 from targets.payload import Blob
 
@@ -23,8 +25,10 @@ Value = TypeVar("Value")
 SILENCE_S = 10.0
 #: How long a vanished board may take to come back before the rest of its queue is skipped.
 LINK_PATIENCE_S = 180.0
-#: How long a board may stay hot, busy or leased before the repetition is given up.
+#: How long a board may stay hot, busy or leased before the repetition is given up (the inventory's ``patience_s``).
 CONDITION_PATIENCE_S = 600.0
+#: How often somebody who waits for a board says so.
+LEASE_LOOK_S = 60.0
 
 
 class Interrupted(Exception):
@@ -50,13 +54,16 @@ class Link:
         stop: threading.Event,
         blobs: Sequence[Blob] = (),
         note: Callable[[str], None] = lambda _: None,
+        *,
         patience_s: float = LINK_PATIENCE_S,
+        condition_patience_s: float = CONDITION_PATIENCE_S,
     ) -> None:
         self._note = note
         self.board = board
         self._blobs = list(blobs)
         self._stop = stop
         self._patience_s = patience_s
+        self._condition_patience_s = condition_patience_s
 
     def persist(self, action: Callable[[], Value]) -> Value:
         """Do ``action``, over a new connection if the link breaks.
@@ -95,23 +102,55 @@ class Link:
         self._blobs += more
         return self.persist(lambda: self.board.sync(self._blobs))
 
-    def when_ready(self, action: Callable[[], Value]) -> Value:
+    def when_ready(
+        self, action: Callable[[Sequence[str]], Value], waivable: Mapping[str, float] | None = None
+    ) -> Value:
         """Repeat an action that the board refuses because it is hot, busy or leased.
+
+        Args:
+            action: is given the codes of the gates that it should only note from now on.
+            waivable: code of a gate -> seconds after which it is waived.
 
         Raises:
             ConditionError: it refused for longer than we wait.
         """
-        give_up_s = time.monotonic() + CONDITION_PATIENCE_S
+        begun_s = time.monotonic()
+        waived: list[str] = []
         pause_s = 1.0
         while True:
             try:
-                return self.persist(action)
+                return self.persist(functools.partial(action, tuple(waived)))
             except ConditionError as error:
+                waited_s = time.monotonic() - begun_s
+                bound_s = (waivable or {}).get(error.code or "")
+                if bound_s is not None and error.code not in waived and waited_s + pause_s > bound_s:
+                    self._note(f"waited {waited_s:.0f} s, goes on: {error}")
+                    waived.append(str(error.code))
+                    continue
                 self._note(f"waiting: {error}")
-                if time.monotonic() + pause_s > give_up_s:
+                if waited_s + pause_s > self._condition_patience_s:
                     raise
                 self._pause(pause_s)
                 pause_s = min(2 * pause_s, 15.0)
+
+    def occupy(self, owner: Mapping[str, Any], hold_s: float) -> dict[str, Any]:
+        """Take the board's lease, or wait for it: on the board and without traffic, so that nobody is disturbed.
+
+        Raises:
+            ConditionError: another has it for longer than we wait; the message says who.
+        """
+        give_up_s = time.monotonic() + self._condition_patience_s
+        wait_s = 0.0  # first a look, so that who waits is told for whom
+        while True:
+            asked_s = wait_s
+            try:
+                return self.persist(lambda: self.board.occupy(owner, hold_s, asked_s))  # noqa: B023 - called at once
+            except ConditionError as error:
+                left_s = give_up_s - time.monotonic()
+                self._note(f"waiting: {error}")
+                if left_s <= 0:
+                    raise
+                wait_s = min(LEASE_LOOK_S, max(0.1, left_s))
 
     def _pause(self, seconds: float) -> None:
         if self._stop.wait(seconds):
@@ -134,15 +173,22 @@ def run_repetition(
     started_s = time.monotonic()
     channels_before = board.ssh.channels_opened
     job = make_job(planned, bench)
-    reply = link.when_ready(lambda: board.start(job))
+
+    def start(waived: Sequence[str]) -> tuple[StartReply, float]:
+        reply = board.start({**job, "gates": {**job["gates"], "waived": list(waived)}})
+        return reply, time.monotonic()
+
+    reply, asked_s = link.when_ready(start, {"start-temp": conditions.START_PATIENCE_S})
+    conditions.settle(bench.begun, reply.conditions, reply.warnings)
     _wait_for_end(link, planned, predicted_s)
     harvest = link.persist(lambda: board.harvest(planned.rep_id))
+    exchanges = [(asked_s, reply.offset), (time.monotonic(), harvest.offset)]
     got = read_harvest(harvest.files)
     record = make_record(
         planned,
         bench,
         got,
-        offset=tighter(reply.offset, harvest.offset),
+        exchanges=exchanges,
         host_s=time.monotonic() - started_s,
         # One more channel closes the repetition: the clean-up after the record is safe.
         ssh_channels=board.ssh.channels_opened - channels_before + 1,
@@ -150,9 +196,9 @@ def run_repetition(
     return Finished(record, trace_bytes(got), got.log or None, got.preds or None)
 
 
-def clean_up(link: Link, rep_id: str) -> None:
-    """Remove a repetition from the board and give its lease back, once its record is safe on the host."""
-    link.persist(lambda: link.board.clean(rep_id))
+def clean_up(link: Link, rep_id: str, hold_s: float = conditions.GAP_S) -> None:
+    """Remove a repetition from the board once its record is safe on the host; the board is kept for the next."""
+    link.persist(lambda: link.board.clean(rep_id, hold_s))
 
 
 def _wait_for_end(link: Link, planned: Planned, predicted_s: float | None) -> None:

@@ -43,6 +43,16 @@ class Header(_Strict):
     aa: bool = Field(default=True, description="measure every task's baseline twice a block, as a control")
     instrumented: bool = Field(default=True, description="one repetition a cell with per-step phases")
     deadline_s: float = Field(default=600.0, gt=0, description="a repetition's bound, enforced by the board")
+    policy: Literal["cold", "sustained"] = Field(
+        default="cold",
+        description="cold: start cool, throttling is a fault; sustained: repeat until warm, throttling is data",
+    )
+    sustained_s: float = Field(
+        default=600.0, gt=0, description="policy sustained: how long each fine-tuning is repeated"
+    )
+    start_window_c: float = Field(
+        default=3.0, gt=0, description="repetitions begin within so many degrees of the first one"
+    )
     delta: Delta = Field(default_factory=Delta)
     study: Literal["skip2-lora"] | None = Field(
         default=None, description="a section of its own in the report"

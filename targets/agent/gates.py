@@ -132,7 +132,7 @@ def _facts(folder: str, gates: Dict[str, Any], root: str) -> Facts:
 
 def _with_background(facts: Facts, gates: Dict[str, Any], root: str) -> Facts:
     window_s = _limit(gates, "idle_window_s")
-    cores, consumers = quiet.background(root, 1.0 if window_s is None else window_s)
+    cores, consumers = quiet.background(root, quiet.WINDOW_S if window_s is None else window_s)
     return facts._replace(values=dict(facts.values, background_cores=cores), consumers=consumers)
 
 

@@ -36,6 +36,8 @@ class Watchdog:
         self.tripped_c: Optional[float] = None
         self.reason: Optional[str] = None
         self.limit_c, self.source = limit(wanted, root)
+        passive = trip_points(root, ("passive",))
+        self._passive_c = min(passive) if passive else None
         if wanted.get("off"):
             self._channels, self.reason = [], "off: %s" % wanted["off"]
         elif not self._channels:
@@ -63,12 +65,16 @@ class Watchdog:
         return None
 
     def told(self) -> Dict[str, Any]:
-        """For the exit record; ``reason`` says why it watches nothing."""
+        """For the exit record; ``reason`` says why it watches nothing.
+
+        ``passive_trip_c`` is where the kernel begins to throttle, if the board says so.
+        """
         return {
             "limit_c": self.limit_c,
             "source": self.source,
             "channels": self._channels,
             "tripped_c": self.tripped_c,
+            "passive_trip_c": self._passive_c,
             "reason": self.reason,
         }
 

@@ -1,4 +1,4 @@
-"""Verdicts: every reason has a code, the worst level wins."""
+"""Verdicts: every check fires on what it is for and on nothing else; every reason has a code and its figures."""
 
 from __future__ import annotations
 
@@ -8,61 +8,237 @@ import pytest
 
 from harness.judge import CHECKS, Evidence, judge
 from reports.records import ClockOffset
+from targets.agent.strain import COOLING, OVER_CURRENT
 
-GOOD = Evidence(board_kind="raspberry-pi", emulated=False, outcome="ok", outcome_reason=None, wall_s=2.0)
+S = 1_000_000_000
+GOOD = Evidence(
+    board_kind="raspberry-pi",
+    emulated=False,
+    outcome="ok",
+    outcome_reason=None,
+    wall_s=2.0,
+    exit_record={
+        "process_s": 3.0,
+        "counters": {
+            "before": {"pswpin": 5, "oom_kill": 1, "throttled": 0, "freq_cap_khz": 1500000},
+            "after": {"pswpin": 5, "oom_kill": 1, "throttled": 0, "freq_cap_khz": 1500000},
+        },
+        "conditions": {"temp_max_c": 60.0, "load_1m_start": 0.9},
+        "sampler": {"period_s": 0.2, "n": 16, "max_gap_s": 0.21},
+        "watchdog": {"limit_c": 95.0, "tripped_c": None, "passive_trip_c": 80.0},
+    },
+    offset=ClockOffset(offset_s=5.0, bound_s=0.001),
+    exchanges=[
+        (0.0, ClockOffset(offset_s=5.0, bound_s=0.001)),
+        (4.0, ClockOffset(offset_s=5.0005, bound_s=0.001)),
+    ],
+    freq_median_hz=1.5e9,
+)
+
+
+def with_counters(before: dict, after: dict, during: dict | None = None) -> Evidence:
+    tables = {"before": before, "after": after, **({"during": during} if during is not None else {})}
+    return replace(GOOD, exit_record={**GOOD.exit_record, "counters": tables})
+
+
+def with_part(part: str, **fields) -> Evidence:
+    return replace(GOOD, exit_record={**GOOD.exit_record, part: {**GOOD.exit_record[part], **fields}})
+
+
+def clocks(real_s: float, steady_s: float, boot_s: float) -> dict:
+    values = {"realtime_ns": real_s, "monotonic_ns": steady_s, "boottime_ns": boot_s}
+    return {name: int(value * S) for name, value in values.items()}
+
+
+def drifted(second_s: float, bound_s: float = 0.001) -> Evidence:
+    offsets = [ClockOffset(offset_s=value, bound_s=bound_s) for value in (5.0, second_s)]
+    return replace(GOOD, exchanges=[(0.0, offsets[0]), (100.0, offsets[1])])
 
 
 def test_a_quiet_board_is_valid_without_reasons():
     assert judge(GOOD) == ("valid", [])
 
 
-def test_loopback_is_degraded_as_a_shared_machine():
-    verdict, reasons = judge(replace(GOOD, board_kind="loopback"))
+def test_a_board_that_tells_next_to_nothing_is_not_accused():
+    assert judge(replace(GOOD, exit_record={}, exchanges=(), offset=None, freq_median_hz=None)) == (
+        "valid",
+        [],
+    )
+
+
+def test_loopback_is_degraded_as_a_shared_machine_and_for_nothing_that_follows_from_it():
+    noisy = {
+        **GOOD.exit_record,
+        "conditions": {"load_1m_start": 9.0, "temp_max_c": 99.0},
+        "warnings": [{"code": "hot", "message": "78 C"}],
+        "counters": {"before": {"freq_cap_khz": 3}, "after": {"freq_cap_khz": 2, COOLING + "Processor": 4}},
+    }
+    verdict, reasons = judge(replace(GOOD, board_kind="loopback", exit_record=noisy))
     assert verdict == "degraded"
     assert [reason.code for reason in reasons] == ["shared-machine"]
     assert "shared machine" in reasons[0].message
 
 
+FIRES = [
+    (replace(GOOD, outcome="oom", outcome_reason="killed by the kernel"), "outcome", "invalid"),
+    (replace(GOOD, wall_s=None), "no-window", "invalid"),
+    (replace(GOOD, check_failed="cache is wrong"), "correctness", "invalid"),
+    (replace(GOOD, emulated=True), "emulated", "degraded"),
+    (replace(GOOD, board_kind="loopback", root="/tmp/tree"), "simulated", "degraded"),
+    (with_counters({"pswpin": 5}, {"pswpin": 9}), "swapped", "invalid"),
+    (with_counters({"oom_kill": 1}, {"oom_kill": 2}), "oom-elsewhere", "degraded"),
+    (with_counters({"throttled": 0}, {"throttled": 0x50000}), "throttled", "invalid"),
+    (with_counters({"throttled": 0}, {"throttled": 0x4}), "throttled", "invalid"),
+    # Set in one sample, gone at the end.
+    (with_counters({"throttled": 0}, {"throttled": 0}, {"throttled": 0x2}), "throttled", "invalid"),
+    # Set since boot, and nobody looked in between: it proves nothing.
+    (with_counters({"throttled": 0x50000}, {"throttled": 0x50000}), "throttled", "degraded"),
+    (with_counters({"freq_cap_khz": 1500000}, {"freq_cap_khz": 1200000}), "frequency-capped", "invalid"),
+    (replace(GOOD, freq_median_hz=1.2e9), "clock-low", "degraded"),
+    (with_counters({COOLING + "cpufreq-cpu0": 0}, {COOLING + "cpufreq-cpu0": 2}), "cooling", "invalid"),
+    (with_counters({OVER_CURRENT + "x alarm": 0}, {OVER_CURRENT + "x alarm": 1}), "over-current", "invalid"),
+    (
+        with_counters({OVER_CURRENT + "oc1_throt_cnt": 3}, {OVER_CURRENT + "oc1_throt_cnt": 4}),
+        "over-current",
+        "invalid",
+    ),
+    (with_part("conditions", temp_max_c=75.5), "near-trip", "degraded"),
+    (with_counters(clocks(100, 50, 60), clocks(110, 58, 70)), "suspended", "invalid"),
+    (with_counters(clocks(100, 50, 60), clocks(3710, 60, 70)), "clock-step", "degraded"),
+    (with_counters(clocks(4000, 50, 60), clocks(410, 60, 70)), "clock-step", "degraded"),
+    (with_part("conditions", load_1m_start=2.5), "busy-load", "degraded"),
+    (with_part("sampler", max_gap_s=3.0), "sampler-gap", "degraded"),
+    (with_part("sampler", n=11), "sampler-rate", "degraded"),
+    (with_part("sampler", n=19), "sampler-rate", "degraded"),
+    (replace(GOOD, offset=ClockOffset(offset_s=0.0, bound_s=0.1)), "clock-bound", "degraded"),
+    (drifted(5.05), "clock-drift", "degraded"),
+    (with_part("watchdog", tripped_c=96.0), "too-hot", "invalid"),
+]
+
+
 @pytest.mark.parametrize(
-    ("change", "code", "verdict"),
+    ("seen", "code", "verdict"), FIRES, ids=[f"{row[1]}-{i}" for i, row in enumerate(FIRES)]
+)
+def test_each_check_fires_on_its_own_fault_and_names_itself(seen, code, verdict):
+    found, reasons = judge(seen)
+    assert found == verdict
+    expected = {"shared-machine", code} if seen.board_kind == "loopback" else {code}
+    assert {reason.code for reason in reasons} == expected
+    (reason,) = [one for one in reasons if one.code == code]
+    assert reason.message
+    assert reason.level == verdict
+
+
+@pytest.mark.parametrize(
+    "seen",
     [
-        ({"outcome": "oom", "outcome_reason": "killed by the kernel"}, "outcome", "invalid"),
-        ({"wall_s": None}, "no-window", "invalid"),
-        ({"check_failed": "cache is wrong"}, "correctness", "invalid"),
-        ({"emulated": True}, "emulated", "degraded"),
-        (
-            {"exit_record": {"counters": {"before": {"pswpin": 5}, "after": {"pswpin": 9}}}},
-            "swapped",
-            "invalid",
+        # Seen in every sample: old bits of the firmware's memory are then no evidence.
+        with_counters({"throttled": 0x50000}, {"throttled": 0x50000}, {"throttled": 0x50000}),
+        with_counters({"throttled": None}, {"throttled": None}),
+        with_counters({"freq_cap_khz": 1200000}, {"freq_cap_khz": 1500000}),  # a cap of the user's that went
+        with_counters(
+            {OVER_CURRENT + "x alarm": 1}, {OVER_CURRENT + "x alarm": 0}
+        ),  # cleared by the first read
+        with_counters({OVER_CURRENT + "oc1_throt_cnt": 3}, {OVER_CURRENT + "oc1_throt_cnt": 3}),
+        with_counters({COOLING + "cpufreq-cpu0": 0}, {COOLING + "cpufreq-cpu0": 0}),
+        with_counters(clocks(100, 50, 60), clocks(110.3, 60, 70)),  # NTP slews
+        with_counters({"pswpin": 9}, {"pswpin": 5}),  # a counter that was reset
+        with_part("conditions", temp_max_c=74.9),
+        with_part(
+            "conditions", load_1m_start=2.5, background_cores=0.01
+        ),  # measured idle: the average is stale
+        with_part("sampler", max_gap_s=None),
+        replace(
+            GOOD, exit_record={**GOOD.exit_record, "process_s": 1.0, "sampler": {"period_s": 0.2, "n": 3}}
         ),
-        (
-            {"exit_record": {"counters": {"before": {"throttled": 0}, "after": {"throttled": 0x50000}}}},
-            "throttled",
-            "invalid",
+        replace(GOOD, freq_median_hz=1.48e9),
+        replace(GOOD, board_kind="linux", freq_median_hz=1.2e9),  # a PC does not keep its turbo
+        drifted(5.02),  # 200 ppm of 100 s
+        drifted(5.05, bound_s=0.02),  # the exchanges leave it open
+        replace(
+            GOOD, exit_record={**GOOD.exit_record, "warnings": [{"code": "lease-taken-over", "message": "x"}]}
         ),
-        ({"exit_record": {"conditions": {"load_1m_start": 2.5}}}, "busy", "degraded"),
-        ({"exit_record": {"sampler": {"period_s": 0.2, "max_gap_s": 3.0}}}, "sampler-gap", "degraded"),
-        ({"offset": ClockOffset(offset_s=0.0, bound_s=0.1)}, "clock-bound", "degraded"),
-        ({"exit_record": {"warnings": [{"code": "hot", "message": "78 C"}]}}, "board-warning", "degraded"),
     ],
 )
-def test_each_check_can_fail_and_names_itself(change, code, verdict):
-    found, reasons = judge(replace(GOOD, **change))
-    assert found == verdict
-    assert code in [reason.code for reason in reasons]
+def test_what_is_within_bounds_or_unknown_is_not_held_against_the_run(seen):
+    assert judge(seen) == ("valid", [])
 
 
-def test_old_sticky_throttle_bits_are_not_held_against_the_run():
-    counters = {"before": {"throttled": 0x50000}, "after": {"throttled": 0x50000}}
-    assert judge(replace(GOOD, exit_record={"counters": counters}))[0] == "valid"
+def test_a_step_of_the_wall_clock_is_told_with_its_size_and_leaves_durations_alone():
+    verdict, (reason,) = judge(with_counters(clocks(100, 50, 60), clocks(3710, 60, 70)))
+    assert verdict == "degraded"
+    assert reason.values["step_s"] == pytest.approx(3600)
+    assert "+3600.0 s" in reason.message
+    assert "not affected" in reason.message
 
 
-def test_invalid_outweighs_degraded_and_both_reasons_stay():
+def test_sleep_is_not_taken_for_a_stepped_clock():
+    _, reasons = judge(with_counters(clocks(100, 50, 60), clocks(170, 60, 130)))
+    assert [reason.code for reason in reasons] == ["suspended"]
+    assert reasons[0].values["slept_s"] == pytest.approx(60)
+
+
+THROTTLED_IN_EVERY_WAY = replace(
+    GOOD,
+    policy="sustained",
+    freq_median_hz=1.0e9,
+    exit_record={
+        **GOOD.exit_record,
+        "conditions": {"temp_max_c": 84.0},
+        "counters": {
+            "before": {"throttled": 0, "freq_cap_khz": 1500000, COOLING + "cpufreq-cpu0": 0},
+            "during": {"throttled": 0x6},
+            "after": {"throttled": 0xE0008, "freq_cap_khz": 1000000, COOLING + "cpufreq-cpu0": 3},
+        },
+    },
+)
+
+
+def test_under_sustained_throttling_is_data():
+    assert judge(THROTTLED_IN_EVERY_WAY) == ("valid", [])
+
+
+def test_under_cold_the_same_throttling_is_a_fault_in_every_way():
+    verdict, reasons = judge(replace(THROTTLED_IN_EVERY_WAY, policy="cold"))
+    assert verdict == "invalid"
+    assert [one.code for one in reasons] == [
+        "throttled",
+        "frequency-capped",
+        "cooling",
+        "near-trip",
+    ]
+
+
+def test_under_voltage_is_a_fault_under_either_policy():
+    seen = replace(with_counters({"throttled": 0}, {"throttled": 0x10000}), policy="sustained")
+    verdict, reasons = judge(seen)
+    assert (verdict, reasons[0].code) == ("invalid", "throttled")
+    assert "under-voltage" in reasons[0].message
+
+
+def test_a_gate_that_only_warned_gives_its_own_code_and_unknown_ones_do_not():
+    warnings = [
+        {"code": "users", "message": "logged in: ann"},
+        {"code": "<b>", "message": "x"},
+        {"message": "y"},
+    ]
+    verdict, reasons = judge(replace(GOOD, exit_record={**GOOD.exit_record, "warnings": warnings}))
+    assert verdict == "degraded"
+    assert [reason.code for reason in reasons] == ["users", "board-warning"]
+
+
+def test_invalid_outweighs_degraded_and_all_reasons_stay():
     verdict, reasons = judge(replace(GOOD, board_kind="loopback", outcome="deadline", outcome_reason="60 s"))
     assert verdict == "invalid"
     assert [reason.code for reason in reasons] == ["outcome", "shared-machine"]
+    assert [reason.level for reason in reasons] == ["invalid", "degraded"]
 
 
 def test_codes_are_unique():
-    codes = [code for code, _ in CHECKS]
+    codes = [check.code for check in CHECKS]
     assert len(set(codes)) == len(codes)
+
+
+def test_every_check_is_shown_to_fire():
+    shown = {row[1] for row in FIRES} | {"shared-machine", "board-warning"}
+    assert shown == {check.code for check in CHECKS}
