@@ -109,9 +109,15 @@ def _reading_at(points: Sequence[Point], time_s: float) -> tuple[float, float]:
 
 
 def _step_j(points: Sequence[Point], rules: Rules) -> float:
-    """The counter's step; where it is not known, the smallest increase of one that often stands still."""
+    """The counter's step; where it is not known, what its few different increases have in common.
+
+    A counter that is fine beside what it counts increases by ever other amounts, or always by the same.
+    """
     if rules.quantum is not None:
         return rules.quantum
-    steps = [b[1] - a[1] for a, b in pairwise(points)]
-    still = sum(step == 0 for step in steps)
-    return min((step for step in steps if step > 0), default=0.0) if 10 * still > len(steps) else 0.0
+    # Twelve digits: what is left of a sum's rounding must not look like a step.
+    digits = 12 - len(str(int(points[-1][1])))
+    increases = sorted({round(b[1] - a[1], digits) for a, b in pairwise(points)})
+    if not 2 <= len(increases) <= max(3, len(points) // 10):
+        return 0.0
+    return min(b - a for a, b in pairwise([0.0, *increases]) if b > a)
