@@ -152,14 +152,16 @@ def write_json(path: str, value: Any) -> None:
 #: fields of a result that stay null where nobody fills them
 RESULT_FIELDS = (
     "reason before after n_items loss_first loss_final steps params_total params_trainable update_b "
-    "cache_b cache_hit_ratio peak_rss_b engine_version check"
+    "cache_b cache_hit_ratio peak_rss_b engine_version check repeats"
 )
 
 
 def empty_result() -> Dict[str, Any]:
     """A result with every field of its schema; what nobody fills stays null."""
     made: Dict[str, Any] = dict.fromkeys(RESULT_FIELDS.split())
-    made.update(schema=RESULT_SCHEMA, outcome="ok", metric="accuracy", losses=[], curve=[], metrics={})
+    made.update(
+        schema=RESULT_SCHEMA, outcome="ok", metric="accuracy", losses=[], curve=[], metrics={}, repeats_s=[]
+    )
     made["python"] = "%d.%d.%d" % sys.version_info[:3]
     return made
 

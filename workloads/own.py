@@ -67,6 +67,7 @@ class OwnSession(Session):
     def __init__(self, spec: Spec, paths: Dict[str, str]) -> None:
         path = os.path.join(paths.get("src", ""), spec.module or "")
         self.module = load_module(path)
+        self.told, self.paths = spec, paths
         self.spec = as_dict(spec, paths)
         torch = sys.modules.get("torch")
         if torch is not None:
@@ -88,6 +89,12 @@ class OwnSession(Session):
             if index == steps:
                 break
             self.module.step(copy, batch)
+
+    def restart(self) -> None:
+        """Build anew: only the module knows what its state is. What ``build`` costs is part of the window."""
+        self.spec = as_dict(self.told, self.paths)
+        self.state = self.module.build(self.spec)
+        self.steps = 0
 
     def train_epoch(self, epoch: int, mark: Mark) -> float:
         losses: List[Any] = []

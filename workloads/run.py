@@ -18,11 +18,11 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple, cast
 from workloads import artefact, marks
 from workloads.checks import check
 from workloads.engines import load_engine
-from workloads.engines.session import Evaluation, Session
+from workloads.engines.session import Evaluation, Session, no_mark
 from workloads.errors import WorkloadError
 from workloads.multiply_adds import of_training
 from workloads.own import OwnSession
-from workloads.spec import Spec, SpecError, parse
+from workloads.spec import Repeat, Spec, SpecError, parse
 from workloads.task import Task, make_task
 
 
@@ -33,11 +33,13 @@ class Training(NamedTuple):
         losses: mean loss of each finished epoch, finite ones only.
         curve: (epoch, seconds of training so far without evaluations, accuracy); instrumented runs only.
         diverged: why it stopped early, or None.
+        repeats_s: seconds of each fine-tuning, where the window repeats it.
     """
 
     losses: List[float]
     curve: List[List[float]]
     diverged: Optional[str]
+    repeats_s: List[float] = []
 
 
 def main() -> int:
@@ -130,6 +132,8 @@ def _measured(
         curve=training.curve,
         metrics=metrics,
     )
+    if spec.repeat is not None:
+        result.update(repeats=len(training.repeats_s), repeats_s=training.repeats_s)
     return result, _prediction_rows(before, after)
 
 
@@ -147,6 +151,8 @@ def _fine_tune(spec: Spec, session: Session, recorder: marks.Recorder) -> Traini
     An instrumented run marks every phase and evaluates after each epoch; the curve's time leaves the
     evaluations out. A timed run marks the window's edges only.
     """
+    if spec.repeat is not None:
+        return _repeated(spec, spec.repeat, session, recorder)
     if spec.mode != "instrumented":
         recorder.reserve(16)
         recorder.window_start("finetune")
@@ -154,6 +160,45 @@ def _fine_tune(spec: Spec, session: Session, recorder: marks.Recorder) -> Traini
         recorder.window_end("evaluate")
         return _ended(spec, losses, [])
     return _instrumented(spec, session, recorder)
+
+
+def _repeated(spec: Spec, repeat: Repeat, session: Session, recorder: marks.Recorder) -> Training:
+    """Whole fine-tunings in one window, each from the same start weights and with an empty cache.
+
+    A meter needs a window of seconds, and many a fine-tuning is shorter. The load begins before the window and
+    goes on behind it, so that the power does not step at its edges; the results are those of the last one.
+    """
+    session.hold_start()
+    _lead(spec, repeat.lead_s, session)
+    recorder.reserve(16)
+    repeats_ns: List[int] = []
+    started_ns = begun_ns = recorder.window_start("finetune")
+    while True:
+        losses = session.train_epochs(0, spec.epochs)
+        if session.synchronise is not None:
+            session.synchronise()
+        now_ns = marks.monotonic_ns()
+        repeats_ns.append(now_ns - begun_ns)
+        over = now_ns - started_ns >= repeat.min_s * 1e9 or len(repeats_ns) >= repeat.max_n
+        if over or not losses or not math.isfinite(losses[-1]):
+            break
+        session.restart()
+        begun_ns = marks.monotonic_ns()
+    ended_ns = recorder.window_end("evaluate")
+    while marks.monotonic_ns() - ended_ns < repeat.tail_s * 1e9:
+        session.evaluate()
+    return _ended(spec, losses, [])._replace(repeats_s=[each_ns / 1e9 for each_ns in repeats_ns])
+
+
+def _lead(spec: Spec, lead_s: float, session: Session) -> None:
+    """Train for ``lead_s`` seconds, to the end of an epoch, and go back to the start."""
+    epoch, until_ns = 0, marks.monotonic_ns() + lead_s * 1e9
+    while marks.monotonic_ns() < until_ns:
+        session.train_epoch(epoch, no_mark)
+        epoch = (epoch + 1) % spec.epochs
+        if epoch == 0:
+            session.restart()
+    session.restart()
 
 
 def _instrumented(spec: Spec, session: Session, recorder: marks.Recorder) -> Training:

@@ -6,14 +6,32 @@ from workloads import protocol
 from workloads.errors import WorkloadError
 
 SCHEMA = "tunebench.workload/1"
-MODES = ("timed", "instrumented", "check")
+MODES = ("timed", "instrumented", "check", "energy")
 ENGINES = ("torch", "native")
 DEVICES = ("cpu", "cuda")
 DTYPES = ("float32",)
+#: So many fine-tunings in one window, unless the job says otherwise: bounds the result's size.
+MAX_REPEATS = 100000
 
 
 class SpecError(WorkloadError):
     """A workload that cannot be run as written; names the key, its value and what is allowed."""
+
+
+class Repeat(NamedTuple):
+    """The fine-tuning is repeated from its start weights inside one window.
+
+    Attributes:
+        min_s: no further one is started once the window has lasted so long.
+        max_n: nor beyond so many.
+        lead_s: load before the window, so that it does not begin with a step of the power.
+        tail_s: load behind it.
+    """
+
+    min_s: float
+    max_n: int
+    lead_s: float
+    tail_s: float
 
 
 class Spec(NamedTuple):
@@ -36,6 +54,7 @@ class Spec(NamedTuple):
     warmup_steps: int
     module: Optional[str]
     params: Dict[str, Any]
+    repeat: Optional[Repeat] = None
 
 
 def parse(workload: Dict[str, Any]) -> Spec:
@@ -68,7 +87,31 @@ def parse(workload: Dict[str, Any]) -> Spec:
         warmup_steps=_integer("warmup_steps", get("warmup_steps", protocol.WARMUP_STEPS), 0),
         module=_text("module", module) if module else None,
         params=dict(get("params") or {}),
+        repeat=_repeat(get("repeat"), get("mode", "timed")),
     )
+
+
+def _repeat(value: Any, mode: str) -> Optional[Repeat]:
+    if value is None:
+        if mode == "energy":
+            raise SpecError("workload.repeat is missing: mode 'energy' repeats the fine-tuning")
+        return None
+    if mode not in ("energy", "timed") or not isinstance(value, dict):
+        raise SpecError(
+            "workload.repeat goes with modes 'energy' and 'timed', as {min_s, max_n, lead_s, tail_s}"
+        )
+    return Repeat(
+        min_s=_seconds("repeat.min_s", value.get("min_s")),
+        max_n=_integer("repeat.max_n", value.get("max_n", MAX_REPEATS), 1),
+        lead_s=_seconds("repeat.lead_s", value.get("lead_s", 0.0)),
+        tail_s=_seconds("repeat.tail_s", value.get("tail_s", 0.0)),
+    )
+
+
+def _seconds(key: str, value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value < 1e6:
+        raise SpecError("workload.%s is %r, expected seconds" % (key, value))
+    return float(value)
 
 
 def _engine(value: Any, module: Any) -> str:

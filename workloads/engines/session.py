@@ -66,6 +66,16 @@ class Session:
         """Predict the test set with the model as it is now."""
         raise NotImplementedError
 
+    def hold_start(self) -> None:
+        """Keep what :meth:`restart` needs; called before the window, by runs that repeat the fine-tuning only."""
+
+    def restart(self) -> None:
+        """Back to the start: the same start weights, an empty cache, counts at zero.
+
+        It costs far less than a fine-tuning: in an energy repetition it lies inside the window.
+        """
+        raise NotImplementedError
+
     def facts(self) -> Dict[str, Any]:
         """Fields of the result: steps, params_*, update_b, cache_*, engine_version, metrics."""
         raise NotImplementedError

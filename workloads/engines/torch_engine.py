@@ -77,6 +77,7 @@ class Session(BaseSession):
         self.filled_epoch: Optional[int] = None
         self.step_losses: List[Any] = []
         self.steps = self.lookups = self.hits = 0
+        self.start: List[Any] = []
 
     def _part(self, part: str) -> Tuple[Any, Any]:
         inputs, labels = (to_torch(self.task.data.need(part + suffix)) for suffix in ("_x", "_y"))
@@ -219,6 +220,16 @@ class Session(BaseSession):
             for rows in copy.batches[0][:steps]:
                 copy.step(rows, no_mark)
             copy.filled_epoch = 0
+
+    def hold_start(self) -> None:
+        self.start = [item.detach().clone() for item in self.trained]
+
+    def restart(self) -> None:
+        with torch.no_grad():
+            for item, first in zip(self.trained, self.start):
+                item.copy_(first)
+        self.filled_epoch = None  # the cache is computed anew and overwritten row by row
+        self.steps = self.lookups = self.hits = 0
 
     def train_epoch(self, epoch: int, mark: Mark) -> float:
         self.step_losses = [self.step(rows, mark) for rows in self.batches[epoch]]

@@ -212,6 +212,13 @@ TB_API void tb_set_data(tb_session *s, const float *x, const int32_t *label) {
     memcpy(s->label, label, sizeof *label * s->n_rows);
 }
 
+/* An empty cache and counts at zero: the next fine-tuning starts as the first one did. */
+TB_API void tb_forget(tb_session *s) {
+    for (int i = 0; i < s->n_rows; i++) s->slot[i] = -1;
+    s->used_slots = 0;
+    s->lookups = s->hits = s->fill_ns = s->recompute_ns = 0;
+}
+
 /* float16, portable: rounds to nearest even; what is too large becomes infinite. */
 static uint16_t to_half(float value) {
     uint32_t bits, sign, kept;

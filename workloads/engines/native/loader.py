@@ -12,7 +12,7 @@ from typing import Any, Dict, NamedTuple, Optional
 from workloads import marks
 from workloads.errors import WorkloadError
 
-ABI = 1
+ABI = 2
 
 #: names the library's file; without it the job's ``paths.native`` does, else one is built here
 VARIABLE = "TUNEBENCH_NATIVE"
@@ -32,6 +32,7 @@ _FUNCTIONS = {
     "tb_set_adapter": (None, [c_void_p, c_int, c_void_p, c_void_p]),
     "tb_get_adapter": (None, [c_void_p, c_int, c_void_p, c_void_p]),
     "tb_set_data": (None, [c_void_p, c_void_p, c_void_p]),
+    "tb_forget": (None, [c_void_p]),
     "tb_train": (c_int, [c_void_p, c_void_p, c_int, c_float] + [c_void_p] * 4),
     "tb_logits": (None, [c_void_p, c_void_p, c_int, c_void_p]),
     "tb_cached": (c_int, [c_void_p, c_int, c_void_p, c_void_p]),

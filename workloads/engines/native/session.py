@@ -94,6 +94,7 @@ class Session(BaseSession):
         self._orders = self._draw_orders()
         self._test = task.data.need("test_x").array()
         self._handle = self._make()  # type: Optional[int]
+        self._start = []  # type: List[Tuple[Any, int, List[array[float]]]]
         self._set_start()
 
     def __del__(self) -> None:
@@ -146,6 +147,22 @@ class Session(BaseSession):
             )
             second = array("f", bytes(4 * adapter.b_shape[0] * adapter.b_shape[1]))
             c.tb_set_adapter(self._handle, index, address(first), address(second))
+
+    def hold_start(self) -> None:
+        c, plan = self.library.c, self.plan
+        for index, layer in enumerate(plan.layers):
+            if plan.weights[index] or plan.biases[index]:
+                weight, bias = self.layer(index)
+                norm = _folded_norm(self.task.weights, index, layer.norm, len(bias))
+                self._start.append((c.tb_set_layer, index, [weight, bias, norm[0], norm[1]]))
+        for index in range(len(plan.adapters)):
+            self._start.append((c.tb_set_adapter, index, list(self.adapter(index))))
+
+    def restart(self) -> None:
+        for put, index, parts in self._start:
+            put(self._handle, index, *[address(part) for part in parts])
+        self.library.c.tb_forget(self._handle)
+        self.steps = 0
 
     # training ----------------------------------------------------------------------------------------------
 
