@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from harness import __version__, commands, emulate, setup_command
+from harness import __version__, commands, emulate, sensors_command, setup_command
 from harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError, UsageError
 from harness.inventory import Inventory, load_inventory, loopback_inventory
 from harness.session import Request, data_dir_from_env
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 
 app.add_typer(emulate.app, name="emulate")
+app.add_typer(sensors_command.app, name="sensors")
 
 InventoryOption = Annotated[
     Path, typer.Option("--inventory", "-i", help="The lab's boards (TOML).", metavar="FILE")

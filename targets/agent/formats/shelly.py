@@ -1,0 +1,132 @@
+"""Shelly plugs and meters, both protocols.
+
+Gen1 (``/status``, ``/meter/0``, ``/emeter/0``): ``power`` in W; ``total`` in watt-MINUTES for meters, in Wh for
+emeters. Gen2 and newer (``Switch.GetStatus``, ``Shelly.GetStatus``, PM1, EM, EM1, Cover, Light): ``apower`` or
+``act_power`` in W, ``aenergy.total`` in Wh, ``by_minute`` in mWh. Source: Shelly's API documentation.
+"""
+
+import re
+from typing import List, Optional
+
+from targets.agent.formats.plugs import Meter, reading, scaled
+from targets.agent.formats.reading import (
+    Json,
+    Reading,
+    channel,
+    last_json,
+    number,
+    objects,
+    unlike,
+    without_power,
+)
+
+_WATT_MINUTE_J = 60.0
+_WATT_HOUR_J = 3600.0
+_COMPONENT = re.compile(r"[a-z]+\d*:\d+$")
+_POWERS = ("apower", "act_power", "total_act_power")
+_FAULTS = re.compile(r"power_meter|out_of_range:(act_power|current|voltage)|ct_type|calibration")
+
+
+def parse(text: str) -> Reading:
+    """Power, voltage, current and energy of each outlet; the total is their sum."""
+    answer = last_json(text)
+    if answer is None:
+        return without_power([], unlike("a JSON answer of a Shelly", text))
+    for wrapper in ("result", "params"):
+        if isinstance(answer.get(wrapper), dict):
+            answer = answer[wrapper]
+    refused = _refusal(answer)
+    if refused:
+        return without_power([], refused)
+    if isinstance(answer.get("meters"), list) or isinstance(answer.get("emeters"), list):
+        return _gen1(answer)
+    components = {
+        key: value for key, value in answer.items() if _COMPONENT.match(key) and isinstance(value, dict)
+    }
+    if components:
+        meters = [_gen2(key, value, answer) for key, value in sorted(components.items()) if _is_meter(value)]
+        temperatures = [
+            made for key, value in sorted(components.items()) for made in _temperature(key, value)
+        ]
+    else:
+        meters, temperatures = _single(answer), _temperature("plug", answer)
+    if not meters:
+        return without_power(temperatures, "no power meter in this answer (no apower, act_power or meters)")
+    return reading(meters, temperatures, generation=2 if components or "power" not in answer else 1)
+
+
+def _refusal(answer: Json) -> Optional[str]:
+    error = answer.get("error") if isinstance(answer.get("error"), dict) else answer
+    if isinstance(error, dict) and "code" in error and "message" in error:
+        return "the device answered with error %s: %s" % (error["code"], str(error["message"])[:160])
+    return None
+
+
+def _gen1(answer: Json) -> Reading:
+    meters = []
+    for name, step_j in (("meter", _WATT_MINUTE_J), ("emeter", _WATT_HOUR_J)):
+        for index, each in enumerate(objects(answer.get(name + "s"))):
+            meters.append(_gen1_meter("%s %d" % (name, index), each, step_j))
+    celsius = number(answer.get("temperature"))
+    extra = [] if celsius is None else [channel("plug", "temperature", "C", celsius)]
+    if not meters:
+        return without_power(extra, "the device lists no meters")
+    return reading(meters, extra, generation=1)
+
+
+def _gen1_meter(site: str, each: Json, step_j: float) -> Meter:
+    watts = number(each.get("power"))
+    reason: Optional[str] = None
+    if each.get("is_valid") is False:
+        watts, reason = None, "the meter says that its value is not valid"
+    energy_j = scaled(number(each.get("total")), step_j)
+    return Meter(site, watts, number(each.get("voltage")), number(each.get("current")), energy_j, reason)
+
+
+def _is_meter(component: Json) -> bool:
+    return any(name in component for name in _POWERS)
+
+
+def _gen2(site: str, component: Json, answer: Json) -> Meter:
+    name = next(name for name in _POWERS if name in component)
+    watts = number(component[name])
+    reason: Optional[str] = None
+    errors = component.get("errors")
+    faults = [str(each) for each in errors if _FAULTS.search(str(each))] if isinstance(errors, list) else []
+    if faults:
+        watts, reason = None, "the meter reports: " + ", ".join(faults)
+    elif watts is None:
+        reason = "%s is null" % name
+    volts, amperes = number(component.get("voltage")), number(component.get("current"))
+    if amperes is None:
+        amperes = number(component.get("total_current"))
+    return Meter(
+        site, watts, volts, amperes, scaled(_energy_wh(site, component, answer), _WATT_HOUR_J), reason
+    )
+
+
+def _energy_wh(site: str, component: Json, answer: Json) -> Optional[float]:
+    counter = component.get("aenergy")
+    if isinstance(counter, dict):
+        return number(counter.get("total"))
+    data = answer.get(site.replace(":", "data:"))
+    if isinstance(data, dict):
+        return number(data.get("total_act_energy", data.get("total_act")))
+    return None
+
+
+def _single(answer: Json) -> List[Meter]:
+    """The answer of one component alone."""
+    if _is_meter(answer):
+        return [_gen2("plug", answer, answer)]
+    if "power" in answer:
+        # /emeter/0 tells reactive power or a voltage, /meter/0 does not
+        is_emeter = "voltage" in answer or "reactive" in answer
+        return [_gen1_meter("plug", answer, _WATT_HOUR_J if is_emeter else _WATT_MINUTE_J)]
+    return []
+
+
+def _temperature(site: str, component: Json) -> List[Json]:
+    inside = component.get("temperature")
+    celsius = number(inside.get("tC")) if isinstance(inside, dict) else None
+    return [] if celsius is None else [channel(site, "temperature", "C", celsius)]
