@@ -2,8 +2,9 @@
 
 The unit of replication is the repetition, the unit of pairing the block. Comparisons work on paired log
 ratios, one a block: Hodges-Lehmann shift (median of the Walsh averages) with the exact interval that inverts
-the Wilcoxon signed-rank test (Hollander, Wolfe, Chicken: Nonparametric Statistical Methods, section 3.3).
-No distribution-free 95% interval exists below six pairs: there the verdict is withheld.
+the Wilcoxon signed-rank test, its ranks capped at half of n so that one outlier does not decide (see
+:mod:`reports.ranks` and docs/statistics.md). No distribution-free 95% interval exists below six pairs: there the
+verdict is withheld.
 """
 
 from __future__ import annotations
@@ -11,20 +12,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+
+from reports.ranks import Floats, claim_p_values, half, hodges_lehmann, min_values, signed_rank_interval
 
 Verdict = Literal["FASTER", "SLOWER", "SAME", "UNCLEAR", "NO VERDICT"]
 IntervalKind = Literal["wilcoxon", "order-statistic", "range"]
-Floats = NDArray[np.float64]
 
 #: Fewest pairs (or values) for which a two-sided distribution-free 95% interval exists: 2 * 0.5**6 = 0.031.
 MIN_BLOCKS = 6
-#: Above this many pairs the signed-rank distribution is approximated by the normal one (error < 1e-4).
-_EXACT_UP_TO = 200
 #: `blocks_needed` never exceeds this: beyond it, a difference this small is not resolved.
 MAX_BLOCKS_NEEDED = 999
 
@@ -44,6 +42,8 @@ class Comparison:
         interval: ``wilcoxon`` (exact, at ``confidence``) or ``range`` (smallest and largest ratio seen; below
             six blocks there is no 95% interval).
         confidence: the coverage the interval guarantees; None for a range.
+        p_outside: p-value of the claim that the difference exceeds the band; what Holm's procedure works on.
+        p_inside: p-value of the claim that it does not.
     """
 
     ratio: float
@@ -55,6 +55,8 @@ class Comparison:
     delta: float
     interval: IntervalKind
     confidence: float | None
+    p_outside: float = 1.0
+    p_inside: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def compare(
         band of +-delta, SAME if wholly inside, UNCLEAR otherwise, NO VERDICT below six blocks.
 
     Raises:
-        ValueError: lengths differ, there is no pair, or a value is not positive and finite.
+        ValueError: lengths differ, there is no pair, a value is not positive and finite, or delta is not.
 
     Examples:
         >>> base = [10.0, 10.2, 9.9, 10.1, 10.3, 10.0]
@@ -133,20 +135,19 @@ def compare(
         'SAME'
     """
     ratios = log_ratios(baseline_s, candidate_s)
-    if not delta > 0:
-        raise ValueError(f"delta must be positive, got {delta}")
+    check_delta(delta)
     band = math.log1p(delta)
-    shift = hodges_lehmann(ratios)
-    n = len(ratios)
-    found = signed_rank_interval(ratios, confidence=confidence) if n >= MIN_BLOCKS else None
+    shift, n = hodges_lehmann(ratios), len(ratios)
+    found = centre_interval(ratios, confidence=confidence) if n >= MIN_BLOCKS else None
     if found is None:
         low, high = float(ratios.min()), float(ratios.max())
         verdict: Verdict = "NO VERDICT"
-        needed = max(1, MIN_BLOCKS - n)
+        needed = max(1, max(MIN_BLOCKS, min_values(confidence)) - n)
     else:
         low, high = found
-        verdict = _judge(low, high, band)
-        needed = _further_blocks(shift, (high - low) / 2, band, n) if verdict == "UNCLEAR" else 0
+        verdict = judge(low, high, band)
+        needed = further_blocks(shift, (high - low) / 2, band, n) if verdict == "UNCLEAR" else 0
+    p_outside, p_inside = claim_p_values(ratios, band, cap=half(n)) if n >= MIN_BLOCKS else (1.0, 1.0)
     return Comparison(
         ratio=math.exp(shift),
         low=math.exp(low),
@@ -157,6 +158,8 @@ def compare(
         delta=delta,
         interval="range" if found is None else "wilcoxon",
         confidence=None if found is None else confidence,
+        p_outside=p_outside,
+        p_inside=p_inside,
     )
 
 
@@ -183,7 +186,7 @@ def difference(
     if not (np.isfinite(base).all() and np.isfinite(other).all()):
         raise ValueError("values must be finite")
     shifts = other - base
-    found = signed_rank_interval(shifts, confidence=confidence) if len(shifts) >= MIN_BLOCKS else None
+    found = centre_interval(shifts, confidence=confidence) if len(shifts) >= MIN_BLOCKS else None
     low, high = found or (float(shifts.min()), float(shifts.max()))
     return Difference(
         shift=hodges_lehmann(shifts),
@@ -212,80 +215,38 @@ def log_ratios(baseline: Sequence[float], candidate: Sequence[float]) -> Floats:
     return ratios
 
 
-def walsh_averages(values: Sequence[float] | Floats) -> Floats:
-    """All means of two values (each with itself too), sorted: n (n + 1) / 2 of them.
-
-    >>> walsh_averages([1.0, 3.0]).tolist()
-    [1.0, 2.0, 3.0]
-    """
-    array = np.asarray(values, dtype=float)
-    first, second = np.triu_indices(len(array))
-    return np.sort((array[first] + array[second]) / 2)
-
-
-def hodges_lehmann(values: Sequence[float] | Floats) -> float:
-    """The Hodges-Lehmann estimate of the centre: the median of the Walsh averages.
-
-    >>> hodges_lehmann([1.0, 2.0, 6.0])
-    2.75
-    """
-    return float(np.median(walsh_averages(values)))
-
-
-def signed_rank_interval(
+def centre_interval(
     values: Sequence[float] | Floats, *, confidence: float = 0.95
 ) -> tuple[float, float] | None:
-    """The interval of the centre that inverts the two-sided Wilcoxon signed-rank test.
+    """The interval behind every verdict: exact signed-rank, ranks capped at half of n; holds the estimate.
 
-    Exact up to 200 values. None if no interval of this confidence exists (at 95%: below six values).
+    None if no interval of this confidence exists.
 
-    >>> signed_rank_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
-    (1.0, 6.0)
-    >>> signed_rank_interval([1.0, 2.0, 3.0, 4.0, 5.0]) is None
-    True
+    >>> centre_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
+    (2.0, 7.0)
     """
-    averages = walsh_averages(values)
-    depth = signed_rank_depth(len(np.asarray(values)), confidence)
-    if depth == 0:
+    found = signed_rank_interval(values, confidence=confidence, cap=half(len(values)))
+    if found is None:
         return None
-    return float(averages[depth - 1]), float(averages[len(averages) - depth])
+    shift = hodges_lehmann(values)
+    return min(found[0], shift), max(found[1], shift)
 
 
-def signed_rank_depth(n: int, confidence: float = 0.95) -> int:
-    """How many Walsh averages to count in from each end; 0 = no interval of this confidence exists.
+def check_delta(delta: float) -> None:
+    """Refuse a band that is no band.
 
-    The largest d with P(T+ <= d - 1) <= (1 - confidence) / 2 under the null distribution of T+.
-
-    >>> [signed_rank_depth(n) for n in (5, 6, 10, 20)]
-    [0, 1, 9, 53]
+    >>> check_delta(0.02)
     """
-    tail = (1 - confidence) / 2
-    if n > _EXACT_UP_TO:
-        mean, sd = n * (n + 1) / 4, math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
-        return max(0, math.floor(mean + _normal_quantile(tail) * sd))
-    # The tolerance keeps an exact tie (such as 0.03125 at 93.75%) on the right side of rounding.
-    return int(np.searchsorted(_signed_rank_cdf(n), tail * (1 + 1e-12), side="right"))
+    if not (delta > 0 and math.isfinite(delta)):
+        raise ValueError(f"delta must be positive and finite, got {delta}")
 
 
-@lru_cache(maxsize=256)
-def _signed_rank_cdf(n: int) -> Floats:
-    """P(T+ <= t) for t = 0 .. n (n + 1) / 2: each rank joins the sum with probability one half."""
-    mass = np.ones(1)
-    for rank in range(1, n + 1):
-        longer = np.zeros(len(mass) + rank)
-        longer[: len(mass)] += mass / 2
-        longer[rank:] += mass / 2
-        mass = longer
-    return np.cumsum(mass)
+def judge(low: float, high: float, band: float) -> Verdict:
+    """What an interval of log ratios of times says about a band around 0.
 
-
-def _normal_quantile(probability: float) -> float:
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf(probability)
-
-
-def _judge(low: float, high: float, band: float) -> Verdict:
+    >>> judge(-0.5, -0.4, 0.02), judge(-0.01, 0.01, 0.02), judge(0.01, 0.03, 0.02)
+    ('FASTER', 'SAME', 'UNCLEAR')
+    """
     if high < -band:
         return "FASTER"
     if low > band:
@@ -295,8 +256,12 @@ def _judge(low: float, high: float, band: float) -> Verdict:
     return "UNCLEAR"
 
 
-def _further_blocks(shift: float, half_width: float, band: float, n: int) -> int:
-    """Blocks until the interval, shrinking with the square root of n, clears the nearer edge of the band."""
+def further_blocks(shift: float, half_width: float, band: float, n: int) -> int:
+    """Blocks until the interval, shrinking with the square root of n, clears the nearer edge of the band.
+
+    >>> further_blocks(0.0, 0.04, 0.02, 8)    # the interval must shrink to a half: four times the blocks
+    24
+    """
     distance = abs(abs(shift) - band)
     if distance * math.sqrt(n + MAX_BLOCKS_NEEDED) <= half_width * math.sqrt(n):
         return MAX_BLOCKS_NEEDED

@@ -9,44 +9,112 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from reports.ranks import (
+    claim_p_values,
+    half,
+    hodges_lehmann,
+    min_values,
+    signed_rank_depth,
+    signed_rank_interval,
+    signed_rank_tail,
+    walsh_averages,
+)
 from reports.stats import (
     MAX_BLOCKS_NEEDED,
+    centre_interval,
     compare,
     difference,
-    hodges_lehmann,
     iqr,
     log_ratios,
     mean_sd,
     median_interval,
-    signed_rank_depth,
-    signed_rank_interval,
-    walsh_averages,
 )
 
+STATISTICS = ["stats", "ranks", "multiplicity", "simulate"]
 
-@pytest.mark.parametrize("name", ["stats", "units", "durable", "text", "figures.svg", "figures.traces"])
+
+@pytest.mark.parametrize("name", [*STATISTICS, "units", "durable", "text", "figures.svg", "figures.traces"])
 def test_the_examples_in_the_docstrings_run(name):
     result = doctest.testmod(importlib.import_module(f"reports.{name}"))
     assert result.attempted > 0
     assert result.failed == 0
 
 
-def brute_force_interval(values, confidence=0.95):
+def brute_force_interval(values, confidence=0.95, cap=None):
     """All shifts that the exact two-sided signed-rank test does not reject, by enumerating every sign."""
     n = len(values)
-    sums = [sum(rank for rank, sign in zip(range(1, n + 1), signs, strict=True) if sign)
-            for signs in itertools.product((0, 1), repeat=n)]  # fmt: skip
+    weights = [min(rank, cap or n) for rank in range(1, n + 1)]
+    sums = [sum(itertools.compress(weights, signs)) for signs in itertools.product((0, 1), repeat=n)]
     averages = sorted((a + b) / 2 for a, b in itertools.combinations_with_replacement(values, 2))
-    depth = 0
-    while sum(s <= depth for s in sums) / 2**n <= (1 - confidence) / 2:
-        depth += 1
-    return (averages[depth - 1], averages[-depth]) if depth else None
+
+    def rejected(centre):
+        away = sorted((value - centre for value in values), key=abs)
+        sides = [sum(itertools.compress(weights, [side * a > 0 for a in away])) for side in (1, -1)]
+        return sum(s <= min(sides) for s in sums) / 2**n <= (1 - confidence) / 2
+
+    middles = [(a + b) / 2 for a, b in itertools.pairwise(averages)]
+    kept = [index for index, centre in enumerate(middles) if not rejected(centre)]
+    if 2 * 0.5**n > 1 - confidence:
+        return None
+    return averages[kept[0]], averages[kept[-1] + 1]
 
 
-@pytest.mark.parametrize("n", range(1, 13))
-def test_the_interval_equals_brute_force(n):
+@pytest.mark.parametrize("cap", [None, 1, 3, 5])
+@pytest.mark.parametrize("n", range(1, 11))
+def test_the_interval_equals_brute_force(n, cap):
     values = np.random.default_rng(n).normal(size=n).tolist()
-    assert signed_rank_interval(values) == pytest.approx(brute_force_interval(values))
+    expected = brute_force_interval(values, cap=cap)
+    assert signed_rank_interval(values, cap=cap) == (expected and pytest.approx(expected))
+
+
+@pytest.mark.parametrize("cap", [None, 4])
+def test_interval_and_claims_never_disagree(cap):
+    """A claim's p-value is at most 5% exactly when the 95% interval supports it, for any band."""
+    rng = np.random.default_rng(1)
+    for _ in range(80):
+        n = int(rng.integers(6, 16))
+        values, band = rng.normal(0.4, 1.0, n), float(rng.uniform(0.05, 1.5))
+        low, high = signed_rank_interval(values, cap=cap)
+        outside, inside = claim_p_values(values, band, cap=cap)
+        assert (outside <= 0.05) == (low > band or high < -band)
+        assert (inside <= 0.05) == (-band <= low and high <= band)
+
+
+def test_swapping_sides_mirrors_the_capped_interval():
+    values = np.random.default_rng(2).normal(0.3, 1.0, 11)
+    low, high = signed_rank_interval(values, cap=6)
+    assert signed_rank_interval(-values, cap=6) == pytest.approx((-high, -low))
+
+
+def test_cap_one_is_the_sign_test_and_cap_n_is_wilcoxons():
+    values = np.random.default_rng(8).normal(size=10)
+    ordered = sorted(values)
+    assert signed_rank_interval(values, cap=1) == pytest.approx((ordered[1], ordered[8]))
+    assert signed_rank_interval(values, cap=10) == signed_rank_interval(values)
+
+
+def test_one_outlier_in_ten_blocks_decides_under_wilcoxon_but_not_under_capped_ranks():
+    blocks = [0.045, 0.046, 0.048, 0.049, 0.05, 0.05, 0.052, 0.053, 0.055, -0.3]
+    assert signed_rank_interval(blocks)[0] < -0.1
+    assert signed_rank_interval(blocks, cap=half(10))[0] > 0.04
+    assert centre_interval(blocks)[0] > 0.04
+
+
+def test_equal_values_give_an_interval_without_width():
+    assert centre_interval([0.25] * 9) == (0.25, 0.25)
+
+
+@pytest.mark.parametrize("cap", [None, 150])
+def test_the_normal_approximation_of_test_and_interval_agree(cap):
+    depth = signed_rank_depth(300, cap=cap)
+    assert signed_rank_tail(300, depth - 1, cap) <= 0.025 < signed_rank_tail(300, depth, cap)
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99, 1 - 0.05 / 7])
+def test_fewest_values_are_the_fewest_that_have_an_interval(confidence):
+    n = min_values(confidence)
+    assert signed_rank_depth(n, confidence) > 0
+    assert signed_rank_depth(n - 1, confidence) == 0
 
 
 @pytest.mark.parametrize(
@@ -219,7 +287,7 @@ def test_plain_differences_have_the_signed_rank_interval():
     rng = np.random.default_rng(4)
     base, other = rng.normal(size=12), rng.normal(size=12)
     found = difference(base.tolist(), other.tolist())
-    assert (found.low, found.high) == pytest.approx(brute_force_interval((other - base).tolist()))
+    assert (found.low, found.high) == pytest.approx(brute_force_interval((other - base).tolist(), cap=6))
     assert found.shift == pytest.approx(hodges_lehmann(other - base))
 
 

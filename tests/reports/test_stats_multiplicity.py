@@ -1,0 +1,104 @@
+"""Holm's procedure against values worked by hand, and the verdicts it leaves standing."""
+
+import math
+
+import numpy as np
+import pytest
+
+from reports.multiplicity import compare_all, holm
+from reports.simulate import DriftingBoard, simulate
+from reports.stats import compare
+
+
+def test_holm_by_hand():
+    adjusted = holm([0.01, 0.04, 0.03, 0.005])
+    assert [p for p, _ in adjusted] == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    # Two claims stand (0.005 <= 0.05/4, 0.01 <= 0.05/3); the procedure stops at 0.03 > 0.05/2.
+    assert [level for _, level in adjusted] == pytest.approx([0.05 / 3, 0.025, 0.025, 0.0125])
+
+
+def test_a_claim_stands_exactly_when_its_p_value_is_within_its_level():
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        p_values = rng.beta(0.3, 2.0, int(rng.integers(1, 9))).tolist()
+        for p, (adjusted, level) in zip(p_values, holm(p_values), strict=True):
+            assert (adjusted <= 0.05) == (p <= level)
+
+
+def test_one_method_is_not_adjusted():
+    assert holm([0.049]) == [(0.049, 0.05)]
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.1, math.nan])
+def test_what_is_no_p_value_is_refused(p):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        holm([p])
+
+
+def campaign(ratios, blocks=12, seed=1):
+    return simulate([1.0, *ratios], blocks=blocks, campaigns=1, seed=seed, board=DriftingBoard(jitter=0.006))[
+        0
+    ]
+
+
+def test_one_method_gets_the_verdict_it_has_alone():
+    base, other = campaign([1.05])
+    (one,) = compare_all([base], [other], delta=0.02)
+    alone = compare(base, other, delta=0.02)
+    assert one.alone == alone
+    assert (one.verdict, one.low, one.high) == (alone.verdict, alone.low, alone.high)
+
+
+def test_adjusted_interval_and_verdict_agree_whatever_the_methods():
+    rng = np.random.default_rng(9)
+    for seed in range(40):
+        ratios = np.exp(rng.normal(0, 0.03, 5)).tolist()
+        base, *others = campaign(ratios, blocks=int(rng.integers(8, 16)), seed=seed)
+        for one in compare_all([base] * 5, others, delta=0.02):
+            told = {
+                "FASTER": one.high < 1 / 1.02,
+                "SLOWER": one.low > 1.02,
+                "SAME": one.low >= 1 / 1.02 and one.high <= 1.02,
+            }
+            assert one.verdict == next((name for name, is_so in told.items() if is_so), "UNCLEAR")
+            assert one.low <= one.alone.ratio <= one.high
+            assert one.verdict in (one.alone.verdict, "UNCLEAR")
+            assert (one.blocks_needed > 0) == (one.verdict == "UNCLEAR")
+            assert one.level <= 0.05
+
+
+def test_many_methods_ask_for_more_blocks():
+    base = [1.0, 1.001, 0.999, 1.0, 1.002, 0.998]
+    fast = [0.5] * 6
+    found = compare_all([base] * 4, [fast] * 4, delta=0.02)
+    assert {one.alone.verdict for one in found} == {"FASTER"}
+    assert {one.verdict for one in found} == {"UNCLEAR"}
+    # At 5%/4 the exact test needs eight values: 2 * 0.5**8 <= 0.0125.
+    assert {one.blocks_needed for one in found} == {2}
+    assert found[0].low is None
+
+
+def test_methods_with_too_few_blocks_are_not_counted():
+    base, fast = [1.0 + 0.001 * i for i in range(6)], [0.5] * 6
+    found = compare_all([base, base[:3]], [fast, fast[:3]], delta=0.02)
+    assert [(one.verdict, one.methods) for one in found] == [("FASTER", 1), ("NO VERDICT", 1)]
+    assert found[1].p is None
+    assert found[1].blocks_needed == 3
+
+
+def test_lists_that_do_not_match_are_refused():
+    with pytest.raises(ValueError, match="2 baselines for 1"):
+        compare_all([[1.0], [1.0]], [[1.0]], delta=0.02)
+
+
+def test_holm_holds_the_rate_of_any_false_difference():
+    """Five methods on the very edge of the band: the worst case. Alone each errs in 2.5%, so any of five in ~10%."""
+    edge = 1.02
+    times = simulate([1.0, *[edge] * 5], blocks=12, campaigns=400, seed=11, board=DriftingBoard())
+    alone = adjusted = 0
+    for base, *others in times:
+        found = compare_all([base] * 5, others, delta=0.02)
+        alone += any(one.alone.verdict == "SLOWER" for one in found)
+        adjusted += any(one.verdict == "SLOWER" for one in found)
+    assert adjusted / 400 <= 0.04 < alone / 400
