@@ -1,0 +1,216 @@
+"""``tunebench index``: all runs below a results root -> one DuckDB file that can be deleted at any time.
+
+The records are read by DuckDB itself, whole runs at a time: a year of a lab (175,000 repetitions in 365 files)
+takes seconds. Damaged lines are counted and left out, as every reader of ours does. The file is written under
+another name and renamed, so that a reader never sees half of it; DuckDB lets one process write or many read,
+which is why this is an index and not the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from reports.layout import MANIFEST, PLAN, REPS, RunNotFound
+
+INDEX = "index.duckdb"
+#: Raised when the tables change; an index of another version is rebuilt, never migrated.
+INDEX_VERSION = 1
+
+_DEPTH = 5
+_MAX_LINE_B = 16 << 20
+#: JSON path in a record -> column. What is not here is read from the files when it is needed.
+_COLUMNS = {
+    "rep_id": "VARCHAR", "run_id": "VARCHAR", "block": "BIGINT", "attempt": "BIGINT", "role": "VARCHAR",
+    "lab": "VARCHAR", "board_id": "VARCHAR", "board_kind": "VARCHAR", "board_model": "VARCHAR",
+    "emulated": "BOOLEAN", "power_mode": "VARCHAR", "task": "VARCHAR", "method": "VARCHAR", "label": "VARCHAR",
+    "aa_control": "BOOLEAN", "engine": "VARCHAR", "engine_build": "VARCHAR", "device": "VARCHAR",
+    "threads": "BIGINT", "dtype": "VARCHAR", "seed": "BIGINT", "series_key": "VARCHAR", "bench_version": "BIGINT",
+    "t_start_utc": "VARCHAR", "wall_s": "DOUBLE", "peak_rss_b": "DOUBLE", "outcome": "VARCHAR", "verdict": "VARCHAR",
+    "energy": "STRUCT(j_per_finetuning DOUBLE, scope VARCHAR, source VARCHAR)",
+    "quality": 'STRUCT("after" DOUBLE)',
+    "prov": "STRUCT(payload_sha256 VARCHAR, env_sha256 VARCHAR, tunebench VARCHAR)",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What an index was made from.
+
+    Attributes:
+        path: the DuckDB file.
+        runs: run directories found.
+        repetitions: records indexed.
+        damaged: lines that are no record (torn or corrupt), left out.
+        warnings: a sentence for each run that could not be read.
+    """
+
+    path: Path
+    runs: int
+    repetitions: int
+    damaged: int
+    warnings: list[str] = field(default_factory=list)
+
+
+def run_folders(root: Path) -> list[Path]:
+    """Every run below a results root, oldest first (by date folders, then run id).
+
+    Raises:
+        RunNotFound: there is none.
+    """
+    root = Path(root)
+    found = [plan.parent for depth in range(1, _DEPTH + 1) for plan in root.glob("*/" * depth + PLAN)]
+    if (root / PLAN).is_file():
+        found.append(root)
+    if not found:
+        raise RunNotFound(f"{root}: holds no run (looked for {PLAN} at most {_DEPTH} folders down)")
+    return sorted(found, key=lambda run: (run.parts[-4:], run.name))
+
+
+def build(
+    root: Path, path: Path | None = None, *, progress: Callable[[str], None] = lambda _: None
+) -> IndexReport:
+    """Index every run below ``root``.
+
+    Args:
+        root: a results root.
+        path: the DuckDB file; default ``root/index.duckdb``. An older one is replaced.
+        progress: told what is being done.
+
+    Raises:
+        RunNotFound: no run below ``root``.
+    """
+    root = Path(root)
+    path = path or root / INDEX
+    runs = run_folders(root)
+    progress(f"indexing {len(runs)} runs below {root}")
+    rows, boards, warnings = _read_heads(root, runs)
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    with duckdb.connect(str(part)) as database:
+        database.execute("CREATE TABLE meta(version INTEGER)")
+        database.execute("INSERT INTO meta VALUES (?)", [INDEX_VERSION])
+        _fill(database, "runs", _RUNS, rows)
+        _fill(database, "boards", _BOARDS, boards)
+        repetitions, damaged = _load_repetitions(database, [run / REPS for run in runs])
+    part.replace(path)
+    progress(f"{repetitions} repetitions in {path}")
+    return IndexReport(path, len(runs), repetitions, damaged, warnings)
+
+
+_RUNS = (
+    "run_id VARCHAR, path VARCHAR, lab VARCHAR, suite VARCHAR, level VARCHAR, started_utc VARCHAR, "
+    "ended_utc VARCHAR, complete BOOLEAN"
+)
+_BOARDS = (
+    "run_id VARCHAR, board_id VARCHAR, hardware VARCHAR, firmware VARCHAR, os VARCHAR, python VARCHAR, "
+    "env VARCHAR"
+)
+
+
+def _fill(
+    database: duckdb.DuckDBPyConnection, table: str, columns: str, rows: Sequence[Sequence[Any]]
+) -> None:
+    database.execute(f"CREATE TABLE {table}({columns})")
+    if rows:
+        marks = ", ".join("?" * len(rows[0]))
+        database.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+
+
+def _load_repetitions(database: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> tuple[int, int]:
+    """Read all records; returns how many, and how many lines were none."""
+    names = [str(file) for file in files if file.is_file()]
+    columns = ", ".join(f"{name}: '{kind}'" for name, kind in _COLUMNS.items())
+    plain = ", ".join(
+        f'"{name}"' for name, kind in _COLUMNS.items() if not kind.startswith("STRUCT") and name != "run_id"
+    )
+    source = (
+        f"read_json(?, format='newline_delimited', columns={{{columns}}}, ignore_errors=true,"
+        f" maximum_object_size={_MAX_LINE_B})"
+    )
+    if not names:
+        # An index without records still has its table.
+        names, source = (
+            [],
+            f"(SELECT {', '.join(f'NULL::{kind} AS {name}' for name, kind in _COLUMNS.items())})",
+        )
+    database.execute(
+        f"CREATE TABLE raw AS SELECT run_id, {plain}, energy.j_per_finetuning AS energy_j,"
+        ' energy.scope AS energy_scope, energy.source AS energy_source, quality."after" AS accuracy,'
+        f" prov.payload_sha256 AS payload_sha256, prov.env_sha256 AS env_sha256 FROM {source}",
+        [names] if names else [],
+    )
+    whole = "rep_id IS NOT NULL AND run_id IS NOT NULL AND series_key IS NOT NULL AND outcome IS NOT NULL"
+    database.execute(f"CREATE TABLE repetitions AS SELECT * FROM raw WHERE {whole}")
+    damaged = _one(database, f"SELECT count(*) FROM raw WHERE NOT ({whole})") if names else 0
+    database.execute("DROP TABLE raw")
+    return _one(database, "SELECT count(*) FROM repetitions"), damaged
+
+
+def _one(database: duckdb.DuckDBPyConnection, query: str) -> int:
+    row = database.execute(query).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _read_heads(root: Path, runs: Sequence[Path]) -> tuple[list[list[Any]], list[list[Any]], list[str]]:
+    """Rows of ``runs`` and ``boards``, and a warning for each head that is not readable."""
+    rows, boards, warnings = [], [], []
+    for run in runs:
+        plan = _object(run / PLAN)
+        if plan is None or not isinstance(plan.get("run_id"), str):
+            warnings.append(f"{run / PLAN}: not readable; the run was left out of the index")
+            continue
+        manifest = _object(run / MANIFEST) or {}
+        suite = plan.get("suite") if isinstance(plan.get("suite"), dict) else {}
+        started = manifest.get("started_utc") or plan.get("started_utc")
+        rows.append(
+            [
+                plan["run_id"], str(run.relative_to(root)), plan.get("lab"), (suite or {}).get("name"),
+                (suite or {}).get("level"), started, manifest.get("ended_utc"), bool(manifest),
+            ]
+        )  # fmt: skip
+        for file in sorted((run / "env").glob("*.before.json")):
+            env = _object(file)
+            if env is None or not isinstance(env.get("board_id"), str):
+                warnings.append(f"{file}: not readable; the board's segment is not known")
+                continue
+            tiers = tier_hashes(env.get("fingerprint") if isinstance(env.get("fingerprint"), dict) else {})
+            boards.append([plan["run_id"], env["board_id"], *tiers.values(), env.get("env_sha256")])
+    return rows, boards, warnings
+
+
+def _object(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+#: What may differ between two boots of one board: the kernel reserves more or less memory, cores go offline.
+_VOLATILE = {"hardware": ("ram_b", "cores_online")}
+
+
+def tier_hashes(fingerprint: Mapping[str, Any] | None) -> dict[str, str | None]:
+    """A short hash a tier of a fingerprint; None for a tier that was not probed.
+
+    >>> a = tier_hashes({"hardware": {"model": "Pi 5", "ram_b": 1}})
+    >>> a == tier_hashes({"hardware": {"model": "Pi 5", "ram_b": 2}}), a["firmware"]
+    (True, None)
+    """
+    hashes: dict[str, str | None] = {}
+    for tier in ("hardware", "firmware", "os", "python"):
+        values = (fingerprint or {}).get(tier)
+        if not isinstance(values, Mapping):
+            hashes[tier] = None
+            continue
+        kept = {name: value for name, value in values.items() if name not in _VOLATILE.get(tier, ())}
+        text = json.dumps(kept, sort_keys=True, default=str)
+        hashes[tier] = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashes

@@ -1,0 +1,222 @@
+"""Series of nights and their segments, out of the index.
+
+A *night* is one run's valid repetitions of one series, reduced to their median. A new *segment* begins where
+the board's hardware or firmware, or the meaning of our own numbers (``bench_version``), changed, and where a
+person accepted a change; nights of different segments are never compared. A change of the operating system or of
+Python packages opens none: finding what it does to the numbers is what the history is for; it is marked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+
+from reports.history.decisions import Decision, quarantined
+from reports.history.index import INDEX_VERSION
+from reports.layout import ResultsError
+
+Metric = Literal["time", "energy", "memory", "accuracy"]
+#: Metric -> column of the index.
+METRICS: dict[Metric, str] = {
+    "time": "wall_s",
+    "energy": "energy_j",
+    "memory": "peak_rss_b",
+    "accuracy": "accuracy",
+}
+#: A night with fewer valid repetitions says nothing.
+MIN_VALID = 3
+
+
+@dataclass(frozen=True)
+class Series:
+    """What a series is, as its newest record says it."""
+
+    series_key: str
+    lab: str
+    board_id: str
+    task: str
+    label: str
+    method: str
+    engine: str
+    device: str
+    threads: int
+    role: str
+
+    @property
+    def name(self) -> str:
+        """``board / task / label``: what people call it; not always unique, the key is."""
+        return f"{self.board_id} / {self.task} / {self.label}"
+
+
+@dataclass(frozen=True)
+class Night:
+    """One run's value of one series.
+
+    Attributes:
+        value: median of the valid repetitions, in the metric's unit; None with fewer than ``MIN_VALID``.
+        low: smallest of them.
+        high: largest.
+        n: valid repetitions.
+        n_all: repetitions of any outcome and verdict.
+        segment: counts up from 0.
+        opened_by: why a new segment begins here, or None.
+        marks: changes that open no segment (operating system, Python packages), in words.
+        excluded: why the night counts for nothing (quarantine), or None.
+    """
+
+    run_id: str
+    t_utc: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    n_all: int
+    segment: int
+    opened_by: str | None
+    marks: tuple[str, ...]
+    excluded: str | None
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An index, read-only.
+
+    Raises:
+        ResultsError: there is none, it cannot be read, or it is of another version; the message says what to do.
+    """
+    if not path.is_file():
+        raise ResultsError(f"{path}: no index; build one with `tunebench index {path.parent}`")
+    try:
+        database = duckdb.connect(str(path), read_only=True)
+        row = database.execute("SELECT version FROM meta").fetchone()
+    except duckdb.Error as error:
+        raise ResultsError(
+            f"{path}: not readable as an index ({error}); delete it and build it anew"
+        ) from None
+    try:
+        if row is None or row[0] != INDEX_VERSION:
+            raise ResultsError(f"{path}: an index of another version; build it anew")
+        yield database
+    finally:
+        database.close()
+
+
+def all_series(database: duckdb.DuckDBPyConnection, *, role: str = "timed") -> list[Series]:
+    """Every series of one role, by board, task and label."""
+    rows = database.execute(
+        "SELECT series_key, arg_max(lab, t), arg_max(board_id, t), arg_max(task, t), arg_max(label, t),"
+        " arg_max(method, t), arg_max(engine, t), arg_max(device, t), arg_max(threads, t), arg_max(role, t)"
+        " FROM (SELECT *, coalesce(t_start_utc, '') AS t FROM repetitions WHERE role = ?)"
+        " GROUP BY series_key ORDER BY 3, 4, 5, 1",
+        [role],
+    ).fetchall()
+    return [Series(*row) for row in rows]
+
+
+def nights(
+    database: duckdb.DuckDBPyConnection,
+    series_key: str,
+    metric: Metric = "time",
+    decisions: Sequence[Decision] = (),
+) -> list[Night]:
+    """The nights of one series, oldest first; empty if there is none."""
+    return nights_of(database, [series_key], metric, decisions).get(series_key, [])
+
+
+def nights_of(
+    database: duckdb.DuckDBPyConnection,
+    series_keys: Sequence[str],
+    metric: Metric = "time",
+    decisions: Sequence[Decision] = (),
+) -> dict[str, list[Night]]:
+    """The nights of several series, each oldest first."""
+    column = METRICS[metric]
+    rows = database.execute(
+        f"""
+        SELECT r.series_key, r.run_id, coalesce(any_value(u.started_utc), min(r.t_start_utc), ''),
+               median({column}) FILTER (ok), min({column}) FILTER (ok), max({column}) FILTER (ok),
+               count({column}) FILTER (ok), count(*), any_value(r.board_id), max(r.bench_version),
+               any_value(b.hardware), any_value(b.firmware), any_value(b.os), any_value(b.python)
+        FROM (SELECT *, outcome = 'ok' AND verdict <> 'invalid' AS ok FROM repetitions
+              WHERE list_contains(?, series_key)) r
+        LEFT JOIN runs u USING (run_id)
+        LEFT JOIN boards b ON b.run_id = r.run_id AND b.board_id = r.board_id
+        GROUP BY r.series_key, r.run_id ORDER BY 1, 3, 2
+        """,
+        [list(series_keys)],
+    ).fetchall()
+    grouped: dict[str, list[tuple[Any, ...]]] = {}
+    for key, *row in rows:
+        grouped.setdefault(key, []).append(tuple(row))
+    return {key: _segmented(key, group, decisions) for key, group in grouped.items()}
+
+
+def _segmented(
+    series_key: str, rows: Sequence[tuple[Any, ...]], decisions: Sequence[Decision]
+) -> list[Night]:
+    """Rows of one series as nights, with their segments."""
+    accepted = sorted(one.t_utc for one in decisions if one.kind == "accept" and one.series_key == series_key)
+    found: list[Night] = []
+    segment, before = 0, None
+    for run_id, t_utc, value, low, high, n, n_all, board_id, *state in rows:
+        why, marks = _changes(before, state)
+        if found and any(found[-1].t_utc < t <= t_utc for t in accepted):
+            why = "the change was accepted"
+        segment += bool(why)
+        sick = quarantined(decisions, board_id, t_utc)
+        found.append(
+            Night(
+                run_id=run_id,
+                t_utc=t_utc,
+                value=value if n >= MIN_VALID else None,
+                low=low,
+                high=high,
+                n=n,
+                n_all=n_all,
+                segment=segment,
+                opened_by=why,
+                marks=tuple(marks),
+                excluded=f"board in quarantine: {sick.reason}" if sick else None,
+            )
+        )
+        before = [new if new is not None else old for old, new in zip(before or state, state, strict=True)]
+    return found
+
+
+_OPENING = ("bench version", "hardware", "firmware")
+
+
+def _changes(before: Sequence[object] | None, now: Sequence[object]) -> tuple[str | None, list[str]]:
+    """What opens a segment, and what is only marked; a tier that was not probed changes nothing."""
+    names = (*_OPENING, "operating system", "Python packages")
+    if before is None:
+        return None, []
+    changed = [
+        name
+        for name, old, new in zip(names, before, now, strict=True)
+        if old is not None and new is not None and old != new
+    ]
+    opening = [name for name in changed if name in _OPENING]
+    marks = [f"{name} changed" for name in changed if name not in _OPENING]
+    return (f"{' and '.join(opening)} changed" if opening else None), marks
+
+
+def usable(found: Sequence[Night], *, before_run: str | None = None, last: int = 30) -> list[Night]:
+    """The last nights of the newest segment that have a value and are not excluded.
+
+    Args:
+        found: as :func:`nights` gives them.
+        before_run: only nights before this run, in its segment.
+        last: at most so many.
+    """
+    index = next((i for i, one in enumerate(found) if one.run_id == before_run), len(found))
+    anchor = found[index].segment if index < len(found) else (found[-1].segment if found else 0)
+    kept = [
+        one for one in found[:index] if one.segment == anchor and one.value is not None and not one.excluded
+    ]
+    return kept[-last:]

@@ -1,0 +1,256 @@
+"""Every path of the gate, on stored results."""
+
+from __future__ import annotations
+
+import pytest
+
+from reports.history import gating, index
+from reports.history.confirm import PAIRS, confirm, rank_of_bound
+from reports.history.decisions import Decision
+from reports.history.screen import Rule, screen
+from reports.history.series import opened
+from reports.history.simulated import SimulatedLab
+
+NIGHTS = 14
+
+
+@pytest.fixture
+def lab():
+    """Two quiet boards, three cells each."""
+    made = SimulatedLab(boards=2, cells=3, repetitions=5, bad_nights=0.0, seed=3)
+    made.series = [type(one)(one.board_id, one.label, one.wall_s, 0.003, 0.004) for one in made.series]
+    return made
+
+
+@pytest.fixture
+def store(tmp_path, lab):
+    for night in range(NIGHTS):
+        lab.write_night(tmp_path, night)
+    return tmp_path
+
+
+def judged(store, folder, **kwargs):
+    report = index.build(store)
+    with opened(report.path) as database:
+        return gating.judge(database, folder.name, **kwargs)
+
+
+def verdicts(judgement):
+    return {(one.series_key or one.board_id): one.verdict for one in judgement.findings}
+
+
+def pairs_with(lab, tonight=1.0, baseline=1.0):
+    by_key = {one.key: one for one in lab.series}
+
+    def confirmer(series, _metric):
+        one = by_key[series.series_key]
+        return gating.Pairs(lab.values(one, baseline, PAIRS), lab.values(one, baseline * tonight, PAIRS))
+
+    return confirmer
+
+
+def test_the_first_night_learns_and_passes(tmp_path, lab):
+    folder = lab.write_night(tmp_path, 0)
+    judgement = judged(tmp_path, folder)
+    assert judgement.exit_code == 0
+    assert set(verdicts(judgement).values()) == {"NEW"}
+    assert judgement.learning == judgement.screened > 0
+
+
+def test_a_quiet_night_finds_nothing(store, lab):
+    folder = lab.write_night(store, NIGHTS, factors={one.key: 1.0 for one in lab.series})
+    judgement = judged(store, folder, confirmer=pairs_with(lab))
+    assert (judgement.exit_code, judgement.findings, judgement.confirmed) == (0, [], 0)
+
+
+def test_without_boards_a_slower_series_is_unclear(store, lab):
+    slow = lab.series[1].key
+    folder = lab.write_night(store, NIGHTS, slower={slow: 0.15})
+    judgement = judged(store, folder)
+    assert verdicts(judgement) == {slow: "UNCLEAR"}
+    assert judgement.exit_code == 3
+
+
+def test_a_slower_build_is_a_regression(store, lab):
+    slow = lab.series[1].key
+    folder = lab.write_night(store, NIGHTS, slower={slow: 0.15})
+    judgement = judged(store, folder, confirmer=pairs_with(lab, tonight=1.15))
+    assert verdicts(judgement) == {slow: "REGRESSION"}
+    assert judgement.exit_code == 1
+    finding = judgement.findings[0]
+    assert finding.confirmation.change == pytest.approx(0.15, abs=0.02)
+    assert finding.confirmation.confidence > 0.98
+
+
+def test_a_sick_board_is_the_boards_doing(store, lab):
+    sick = {one.key: 0.15 for one in lab.series if one.board_id == "board-01"}
+    folder = lab.write_night(store, NIGHTS, slower=sick)
+    judgement = judged(store, folder, confirmer=pairs_with(lab, baseline=1.15))
+    assert verdicts(judgement) == dict.fromkeys(sick, "BOARD")
+    assert judgement.exit_code == 0
+
+
+def test_what_is_not_seen_again_is_transient(store, lab):
+    slow = lab.series[1].key
+    folder = lab.write_night(store, NIGHTS, slower={slow: 0.15})
+    judgement = judged(store, folder, confirmer=pairs_with(lab))
+    assert verdicts(judgement) == {slow: "TRANSIENT"}
+    assert judgement.exit_code == 0
+
+
+def test_a_confirmation_that_was_not_possible_is_unclear_with_its_reason(store, lab):
+    slow = lab.series[1].key
+    folder = lab.write_night(store, NIGHTS, slower={slow: 0.15})
+    judgement = judged(store, folder, confirmer=lambda *_: gating.Pairs(reason="the pinned build is gone"))
+    assert judgement.findings[0].reason == "the pinned build is gone"
+    assert judgement.exit_code == 3
+
+
+def test_beyond_the_limit_series_share_their_sick_boards_fate(store, lab, monkeypatch):
+    monkeypatch.setattr(gating, "MAX_CONFIRMED", 1)
+    sick = {one.key: 0.15 for one in lab.series if one.board_id == "board-01"}
+    folder = lab.write_night(store, NIGHTS, slower=sick)
+    judgement = judged(store, folder, confirmer=pairs_with(lab, baseline=1.15))
+    assert judgement.confirmed == 1
+    assert set(verdicts(judgement).values()) == {"BOARD"}
+    judgement = judged(store, folder, confirmer=pairs_with(lab))
+    assert sorted(verdicts(judgement).values()) == ["TRANSIENT", "UNCLEAR", "UNCLEAR"]
+
+
+def test_a_better_night_is_told_and_passes(store, lab):
+    fast = lab.series[0].key
+    folder = lab.write_night(store, NIGHTS, slower={fast: -0.15})
+    judgement = judged(store, folder)
+    assert verdicts(judgement) == {fast: "IMPROVED"}
+    assert judgement.exit_code == 0
+
+
+def test_an_accepted_change_is_the_new_yardstick(store, lab):
+    slow = lab.series[1].key
+    folder = lab.write_night(store, NIGHTS, slower={slow: 0.15})
+    accept = Decision(t_utc="2026-01-14T12:00:00Z", who="ann", kind="accept", reason="x", series_key=slow)
+    judgement = judged(store, folder, decisions=[accept])
+    assert (judgement.exit_code, judgement.findings) == (0, [])
+    assert judgement.learning >= 1
+
+
+def test_a_missing_series_is_a_finding_until_it_is_accepted(store, lab):
+    gone = lab.series[1].key
+    folder = lab.write_night(store, NIGHTS, left_out=[gone])
+    judgement = judged(store, folder)
+    assert verdicts(judgement) == {gone: "MISSING"}
+    assert judgement.exit_code == 3
+    accept = Decision(t_utc="2026-01-14T12:00:00Z", who="ann", kind="accept", reason="x", series_key=gone)
+    assert judged(store, folder, decisions=[accept]).findings == []
+
+
+def test_an_offline_board_is_no_pass(store, lab):
+    gone = [one.key for one in lab.series if one.board_id == "board-00"]
+    folder = lab.write_night(store, NIGHTS, left_out=gone)
+    judgement = judged(store, folder)
+    assert verdicts(judgement) == {"board-00": "OFFLINE"}
+    assert judgement.exit_code == 4
+    sick = Decision(
+        t_utc="2026-01-10T00:00:00Z", who="ann", kind="quarantine", reason="x", board_id="board-00"
+    )
+    assert judged(store, folder, decisions=[sick]).exit_code == 0
+
+
+def test_a_board_in_quarantine_is_left_out_and_said(store, lab):
+    slow = lab.series[1].key
+    folder = lab.write_night(store, NIGHTS, slower={slow: 0.5})
+    sick = Decision(
+        t_utc="2026-01-10T00:00:00Z", who="ann", kind="quarantine", reason="fan", board_id="board-00"
+    )
+    judgement = judged(store, folder, decisions=[sick])
+    assert set(verdicts(judgement).values()) == {"QUARANTINED"}
+    assert judgement.exit_code == 0
+
+
+def test_a_renamed_series_is_recognised(store, lab):
+    old = lab.series[1].key
+    folder = lab.write_night(store, NIGHTS, rename={old: "another-key"})
+    found = verdicts(judged(store, folder))
+    assert found == {old: "RENAMED", "another-key": "NEW"}
+
+
+def test_a_new_board_is_new_and_passes(store, lab):
+    more = SimulatedLab(boards=3, cells=3, bad_nights=0.0)
+    more.series = lab.series + [one for one in more.series if one.board_id == "board-02"]
+    folder = more.write_night(store, NIGHTS, factors={one.key: 1.0 for one in more.series})
+    judgement = judged(store, folder)
+    assert set(verdicts(judgement).values()) == {"NEW"}
+    assert judgement.exit_code == 0
+
+
+def test_a_night_without_enough_valid_repetitions_is_infrastructure(store):
+    few = SimulatedLab(boards=2, cells=3, repetitions=2, bad_nights=0.0)
+    folder = few.write_night(store, NIGHTS)
+    judgement = judged(store, folder)
+    assert set(verdicts(judgement).values()) == {"INVALID"}
+    assert judgement.exit_code == 4
+
+
+def test_damaged_records_are_infrastructure(store, lab):
+    folder = lab.write_night(store, NIGHTS, factors={one.key: 1.0 for one in lab.series})
+    judgement = judged(store, folder, damaged=2)
+    assert judgement.exit_code == 4
+    assert "2 lines" in judgement.findings[0].reason
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        (["REGRESSION", "OFFLINE", "UNCLEAR"], 1),
+        (["OFFLINE", "UNCLEAR"], 4),
+        (["UNCLEAR", "BOARD"], 3),
+        (["BOARD", "TRANSIENT", "IMPROVED", "NEW", "RENAMED"], 0),
+    ],
+)
+def test_exit_codes_have_their_precedence(names, code):
+    findings = [gating.Finding(name, "b", "n") for name in names]
+    assert gating.Judgement("r", findings).exit_code == code
+
+
+# -- the arithmetic ---------------------------------------------------------------------------
+
+
+def test_a_bound_is_as_sure_as_it_says():
+    assert rank_of_bound(10) == (2, pytest.approx(1 - 11 / 1024))
+    assert rank_of_bound(5)[0] == 0
+
+
+def test_too_few_pairs_decide_nothing():
+    found = confirm([1.0] * 5, [2.0] * 5, past_centre=1.0)
+    assert found.verdict == "UNCLEAR"
+    assert "only 5 valid pairs" in found.reason
+
+
+def test_accuracy_is_worse_when_it_falls():
+    old, new = [0.95, 0.94, 0.95, 0.96, 0.95, 0.95, 0.94], [0.90, 0.89, 0.91, 0.90, 0.90, 0.91, 0.90]
+    kwargs = {"past_centre": 0.95, "delta": 0.005, "excess": 0.01, "worse": "down", "absolute": True}
+    assert confirm(old, new, **kwargs).verdict == "REGRESSION"
+    assert confirm(new, old, **kwargs).verdict == "BOARD"
+
+
+def test_pairs_that_spread_wide_are_unclear():
+    new = [0.7, 1.3, 0.8, 1.2, 0.9, 1.1, 1.0, 1.4]
+    assert confirm([1.0] * 8, new, past_centre=1.0).verdict == "UNCLEAR"
+
+
+@pytest.mark.parametrize(
+    ("past", "tonight", "rule", "state"),
+    [
+        ([1.0, 1.01, 0.99] * 5, 1.10, Rule(), "suspect"),
+        ([1.0, 1.01, 0.99] * 5, 0.90, Rule(), "better"),
+        ([1.0, 1.01, 0.99] * 5, 1.02, Rule(), "ok"),
+        ([1.0, 1.2, 0.8] * 5, 1.10, Rule(), "ok"),
+        ([1.0] * 5, 2.0, Rule(), "learning"),
+        ([0.0] * 15, 2.0, Rule(), "learning"),
+        ([1.0] * 15, None, Rule(), "no value"),
+        ([0.95] * 15, 0.90, Rule(worse="down", absolute=True, excess=0.01), "suspect"),
+        ([0.95] * 15, 0.945, Rule(worse="down", absolute=True, excess=0.01), "ok"),
+    ],
+)
+def test_the_screen_nominates_what_is_far_and_large(past, tonight, rule, state):
+    assert screen(past, tonight, rule).state == state
