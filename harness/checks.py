@@ -259,6 +259,10 @@ _TOLD = frozenset({"throttled", "swapped", lease.TAKEN_OVER})
 _GATE_CODES = frozenset({*(gate.code for gate in GATES), UNJUDGED})
 
 
+def _tuning(seen: Evidence) -> list[Finding]:
+    return [Finding("degraded", fault[:300]) for fault in seen.tuning_faults]
+
+
 def _warnings(seen: Evidence) -> list[Finding]:
     if seen.own_machine:
         return []
@@ -446,6 +450,14 @@ CHECKS: tuple[Check, ...] = (
         "moved by more than both bounds and 200 ppm of the time between",
         "crystals are within 100 ppm of each other, and NTP slews by 500 ppm at most",
         _clock_drift,
+    ),
+    Check(
+        "tuning",
+        "what `[board.tuning]` asks for, set and read back; what an earlier run left, put back",
+        "degraded",
+        "any of it failed",
+        "the board is not in the state that it is said to be in; `required = true` skips it instead (docs/tuning.md)",
+        _tuning,
     ),
     Check(
         "board-warning",

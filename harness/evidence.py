@@ -23,6 +23,7 @@ class Evidence:
         offset: the tighter of the clock exchanges.
         exchanges: (host's monotonic seconds, offset) before and after.
         freq_median_hz: CPU clock over the measured window.
+        tuning_faults: why the board is not as ``[board.tuning]`` asks for it, or as an earlier run found it.
     """
 
     board_kind: str
@@ -40,6 +41,7 @@ class Evidence:
     freq_median_hz: float | None = None
     check_failed: str | None = None
     wall_missing: str | None = None
+    tuning_faults: Sequence[str] = ()
 
     @property
     def own_machine(self) -> bool:

@@ -67,6 +67,7 @@ def make_record(
             freq_median_hz=median_in_window(got, "cpu_freq_hz"),
             check_failed=_check_failed(planned, result) or bench.failed_checks.get(_checked_key(cell)),
             wall_missing=next((fault for fault in got.faults if fault.startswith("out/marks.json")), None),
+            tuning_faults=bench.tuning_faults,
         )
     )
     blobs = blobs_of(cell, bench)

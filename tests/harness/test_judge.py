@@ -113,6 +113,7 @@ FIRES = [
     (replace(GOOD, offset=ClockOffset(offset_s=0.0, bound_s=0.1)), "clock-bound", "degraded"),
     (drifted(5.05), "clock-drift", "degraded"),
     (with_part("watchdog", tripped_c=96.0), "too-hot", "invalid"),
+    (replace(GOOD, tuning_faults=("governor: needs root",)), "tuning", "degraded"),
 ]
 
 
