@@ -157,6 +157,17 @@ def _near_trip(seen: Evidence) -> list[Finding]:
     return [Finding("degraded", message, {"temp_max_c": highest_c, "trip_c": trip_c})]
 
 
+def _not_settled(seen: Evidence) -> list[Finding]:
+    if seen.settled is not False:
+        return []
+    return [
+        Finding(
+            "degraded",
+            "no steady state: the last third still changes by over 2%; a longer sustained_s is needed",
+        )
+    ]
+
+
 def _slept(seen: Evidence) -> list[Finding]:
     awake_ns, all_ns = seen.grown("monotonic_ns"), seen.grown("boottime_ns")
     if awake_ns is None or all_ns is None or (all_ns - awake_ns) / 1e9 <= MIN_SLEEP_S:
@@ -370,6 +381,14 @@ CHECKS: tuple[Check, ...] = (
         "within 5 C of the lowest passive trip point. Policy `sustained`: not judged",
         "short throttling may lie between two samples",
         _near_trip,
+    ),
+    Check(
+        "not-settled",
+        "policy `sustained`: the fine-tunings of the last third",
+        "degraded",
+        "their trend (Theil-Sen) over the third is 2% or more of their median",
+        "without a steady state the last third is only a moment; 2% is the smallest difference that matters by default",
+        _not_settled,
     ),
     Check(
         "suspended",

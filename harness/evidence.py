@@ -23,6 +23,7 @@ class Evidence:
         offset: the tighter of the clock exchanges.
         exchanges: (host's monotonic seconds, offset) before and after.
         freq_median_hz: CPU clock over the measured window.
+        settled: policy ``sustained``: whether the last third no longer changes.
         tuning_faults: why the board is not as ``[board.tuning]`` asks for it, or as an earlier run found it.
     """
 
@@ -39,6 +40,7 @@ class Evidence:
     offset: ClockOffset | None = None
     exchanges: Sequence[tuple[float, ClockOffset]] = ()
     freq_median_hz: float | None = None
+    settled: bool | None = None
     check_failed: str | None = None
     wall_missing: str | None = None
     tuning_faults: Sequence[str] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -64,6 +64,7 @@ class WorkloadResult(_Untrusted):
     check: dict[str, Any] | None = Field(default=None, max_length=64)
     madds: dict[str, int] | None = Field(default=None, max_length=16)
     metrics: dict[str, Any] = Field(default_factory=dict, max_length=256)
+    repeats_s: list[Annotated[float, Field(ge=0)]] = Field(default_factory=list, max_length=100_000)
 
 
 @dataclass(frozen=True)

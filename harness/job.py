@@ -34,7 +34,6 @@ class Bench:
     gates_policy: str = "enforce"
     #: The suite's: ``cold`` or ``sustained``.
     policy: Literal["cold", "sustained"] = "cold"
-    sustained_s: float | None = None
     start_window_c: float | None = None
     #: The inventory's limit of the thermal watchdog.
     max_temp_c: float | None = None
@@ -131,7 +130,14 @@ def workload_spec(planned: Planned) -> dict[str, Any]:
         "seed": planned.seed,
         "module": cell.module,
         "params": dict(cell.own_params),
+        **_repeat(planned),
     }
+
+
+def _repeat(planned: Planned) -> dict[str, Any]:
+    """Policy ``sustained``: timed repetitions fine-tune again and again, each time from the same start."""
+    sustained_s = planned.cell.sustained_s
+    return {"repeat": {"min_s": sustained_s}} if sustained_s is not None and planned.role == "timed" else {}
 
 
 def series_key(planned: Planned, bench: Bench) -> str:

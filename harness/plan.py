@@ -126,7 +126,7 @@ def make_plan(
     for board in boards:
         cells = []
         for cell in suite.cells:
-            reason = (unavailable or {}).get(cell.task) or unmet_need(cell, board)
+            reason = (unavailable or {}).get(cell.task) or unmet_need(cell, board) or unrepeatable(cell)
             if reason:
                 skipped.append(Skip(board_id=board.id, label=cell.label, task=cell.task, reason=reason))
             else:
@@ -145,6 +145,13 @@ def unmet_need(cell: Cell, board: BoardEntry) -> str | None:
             return f"needs {cell.needs_ram_gb:g} GiB of memory; the inventory does not say how much it has"
         if has.ram_gb < cell.needs_ram_gb:
             return f"needs {cell.needs_ram_gb:g} GiB of memory; it has {has.ram_gb:g}"
+    return None
+
+
+def unrepeatable(cell: Cell) -> str | None:
+    """Why a cell cannot run under the suite's policy; ``None`` if it can."""
+    if cell.sustained_s is not None and cell.command is not None:
+        return "policy 'sustained' repeats the fine-tuning; a command of your own runs once (a 'module' is repeated)"
     return None
 
 

@@ -61,6 +61,8 @@ class Cell:
     command: tuple[str, ...] | None = None
     files: tuple[str, ...] = ()
     build: str | None = None
+    #: Policy ``sustained``: the fine-tuning is repeated for so long; ``None``: it runs once.
+    sustained_s: float | None = None
 
     @property
     def own(self) -> bool:
@@ -95,6 +97,7 @@ class Cell:
             "files": list(self.files),
             "build": self.build,
             "deadline_s": self.deadline_s,
+            "sustained_s": self.sustained_s,
         }
 
 
@@ -212,6 +215,7 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Cell]:
     cache = {"cache_dtype": entry.cache_dtype, "cache_budget_b": entry.cache_budget_b}
     options = {**entry.params, **{key: value for key, value in cache.items() if value is not None}}
     names = [entry.label or ""] if entry.own else entry.methods
+    sustained_s = header.sustained_s if header.policy == "sustained" else None
     return [
         Cell(
             task=entry.task_name,
@@ -225,13 +229,14 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Cell]:
             dtype=entry.dtype,
             params=params,
             own_params=options,
-            deadline_s=entry.deadline_s or header.deadline_s,
+            deadline_s=(entry.deadline_s or header.deadline_s) + (sustained_s or 0.0),
             needs_ram_gb=entry.needs.ram_gb,
             needs_gpu=entry.needs.gpu or entry.device == "cuda",
             module=entry.module,
             command=tuple(entry.command) if entry.command else None,
             files=tuple(entry.files),
             build=entry.build,
+            sustained_s=sustained_s,
         )
         for name in names
     ]

@@ -12,6 +12,8 @@ from statistics import median
 
 from reports.records import Sustained
 
+#: A record keeps so many values of the series at most: every k-th of a longer one.
+MAX_KEPT = 2000
 #: Fewer fine-tunings have no last third to speak of.
 MIN_N = 6
 #: The last third is settled if, over its length, it changes by less than this share.
@@ -30,13 +32,14 @@ def sustained(repeats_s: Sequence[float], *, temp_end_c: float | None = None) ->
         the figures, or why there are none.
     """
     if len(repeats_s) < MIN_N:
-        return f"{len(repeats_s)} fine-tunings fitted in: at least {MIN_N} are needed (a longer sustained_s, fewer epochs)"
+        return f"{len(repeats_s)} fine-tunings fitted in: {MIN_N} are needed: a longer sustained_s"
     if any(value <= 0 for value in repeats_s):
         return "a fine-tuning without duration"
     third = max(2, len(repeats_s) // 3)
     last = list(repeats_s[-third:])
     steady_s = median(last)
     ends_s = list(accumulate(repeats_s))
+    every = -(-len(repeats_s) // MAX_KEPT)
     slope = theil_sen(ends_s[-third:], last)
     change = abs(slope) * (ends_s[-1] - ends_s[-third]) / steady_s
     settled = change < SETTLED_SHARE
@@ -49,7 +52,8 @@ def sustained(repeats_s: Sequence[float], *, temp_end_c: float | None = None) ->
         settled=settled,
         time_to_steady_s=_time_to_steady(repeats_s, ends_s, steady_s) if settled else None,
         slope_per_min=60 * slope / steady_s,
-        repeats_s=list(repeats_s),
+        every=every,
+        repeats_s=list(repeats_s[::every]),
         temp_end_c=temp_end_c,
     )
 

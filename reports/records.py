@@ -71,6 +71,7 @@ class Sustained(Record):
         description="from the start until fine-tunings stay within 2% of steady_s; null: not settled",
     )
     slope_per_min: float | None = Field(default=None, description="of the last third, relative to steady_s")
+    every: int = Field(default=1, description="``repeats_s`` holds every so many-th fine-tuning")
     repeats_s: list[float] = Field(default_factory=list)
     temp_end_c: float | None = None
 

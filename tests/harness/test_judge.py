@@ -113,6 +113,7 @@ FIRES = [
     (replace(GOOD, offset=ClockOffset(offset_s=0.0, bound_s=0.1)), "clock-bound", "degraded"),
     (drifted(5.05), "clock-drift", "degraded"),
     (with_part("watchdog", tripped_c=96.0), "too-hot", "invalid"),
+    (replace(GOOD, policy="sustained", settled=False), "not-settled", "degraded"),
     (replace(GOOD, tuning_faults=("governor: needs root",)), "tuning", "degraded"),
 ]
 
@@ -153,6 +154,7 @@ def test_each_check_fires_on_its_own_fault_and_names_itself(seen, code, verdict)
             GOOD, exit_record={**GOOD.exit_record, "process_s": 1.0, "sampler": {"period_s": 0.2, "n": 3}}
         ),
         replace(GOOD, freq_median_hz=1.48e9),
+        replace(GOOD, policy="sustained", settled=True),
         replace(GOOD, board_kind="linux", freq_median_hz=1.2e9),  # a PC does not keep its turbo
         drifted(5.02),  # 200 ppm of 100 s
         drifted(5.05, bound_s=0.02),  # the exchanges leave it open
