@@ -7,7 +7,7 @@ where the first ended, and does nothing where nothing is left.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,7 +145,7 @@ class _Setup:
         return "no torch of the table fits this board:\n  " + "\n  ".join(choice.reasons)
 
     def _build(self, wheel: Wheel | None) -> dict[str, Any]:
-        recipe = make_recipe(wheel, self._facts["python"]["executable"], self._wish, facts_of(self._facts))
+        recipe = make_recipe(wheel, self._python, self._wish, facts_of(self._facts))
         if self._is_built(recipe):
             return {"ok": True, "interpreter": self._facts["state"]["interpreter"], "nothing_done": True}
         self._check(wheel)
@@ -247,11 +247,11 @@ def downloads_of(wheel: Wheel, python: str, index: str | None) -> list[Download]
     return [Download(torch, mirror or own), *(Download(other, mirror or ()) for other in others)]
 
 
-def make_recipe(wheel: Wheel | None, python: str, wish: Wish, facts: Facts) -> dict[str, Any]:
+def make_recipe(wheel: Wheel | None, python: Sequence[str], wish: Wish, facts: Facts) -> dict[str, Any]:
     """What the board is told to build: see :func:`targets.agent.building.start`."""
     if wheel is None:
         return {
-            "python": [python],
+            "python": list(python),
             "pip": False,
             "label": "python",
             "downloads": [],
@@ -260,7 +260,7 @@ def make_recipe(wheel: Wheel | None, python: str, wish: Wish, facts: Facts) -> d
         }
     downloads = downloads_of(wheel, facts.python, wish.index)
     return {
-        "python": [python],
+        "python": list(python),
         "pip": True,
         "label": wheel.torch,
         "downloads": [{"what": one.what, "args": list(one.args)} for one in downloads],

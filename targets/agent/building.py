@@ -102,6 +102,7 @@ class Build:
         """All steps; the last event says how it ended."""
         with open(self._here.log, "w", encoding="utf-8"):
             pass
+        self._say(event="begun", pid=os.getpid())
         try:
             self._environment()
             for download in self._recipe["downloads"]:

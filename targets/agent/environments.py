@@ -97,7 +97,7 @@ def facts(place: Workdir, request: Dict[str, Any], root: str = "/") -> Dict[str,
         "jetpack": jetpack.jetpack(l4t),
         "state": here.read_state(),
         "building": is_building(here),
-        "wheels": sorted(os.listdir(here.wheels)) if os.path.isdir(here.wheels) else [],
+        "wheels": _wheels(here),
     }
 
 
@@ -179,7 +179,12 @@ def join(place: Workdir, request: Dict[str, Any]) -> Dict[str, Any]:
         os.rename(part, os.path.join(here.wheels, name))
         for chunk in set(chunks):
             os.remove(os.path.join(place.blobs, chunk))
-    return {"wheels": sorted(os.listdir(here.wheels))}
+    return {"wheels": _wheels(here)}
+
+
+def _wheels(here: Place) -> List[str]:
+    names = os.listdir(here.wheels) if os.path.isdir(here.wheels) else []
+    return sorted(name for name in names if _WHEEL.match(name))
 
 
 def follow(here: Place, tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
