@@ -89,6 +89,7 @@ class Record:
         if peak_rss_b is None:
             self.missing["peak_rss_b"] = "/proc/PID/status had no VmHWM while the workload was sampled"
         self._sampler = summary(sampler, self._cpu_s)
+        self._explain_silence(sampler)
         temp, freq = sampler.range("cpu_temp_c"), sampler.range("cpu_freq_hz")
         swap = sampler.range("swap_used_b").delta()
         available = sampler.range("mem_available_b").low
@@ -110,6 +111,14 @@ class Record:
         swapped = [self._after.get(key, 0) != self._before.get(key, 0) for key in ("pswpin", "pswpout")]
         if any(swapped):
             self.warn("swapped", "pages were swapped while the workload ran")
+
+    def _explain_silence(self, sampler: Sampler) -> None:
+        """Name the channels that never gave a value; without any power, power as such is missing."""
+        silent = sampler.silent()
+        self.missing.update(silent)
+        powers = [channel.id for channel in sampler.channels if channel.kind == "power"]
+        if powers and all(name in silent for name in powers):
+            self.missing["power"] = "%s: %s" % (powers[0], silent[powers[0]])
 
     def watched(self, told: Dict[str, Any]) -> None:
         """Take over what the thermal watchdog did."""

@@ -1,13 +1,27 @@
-"""Reads all sensors at a steady pace, into memory; written after the window, or rarely."""
+"""Reads all sensors at a steady pace, into memory; written after the window, or rarely.
+
+The reading is done by another thread (:mod:`targets.agent.reader`): a source that hangs costs its own values and
+nothing else. What cannot be read is null and counted with its reason; no value is ever repeated.
+"""
 
 import json
 from typing import Any, Dict, List, Optional, Sequence
 
 from targets.agent.protocol import SAMPLES_SCHEMA, monotonic_ns
+from targets.agent.reader import NOT_DUE, Outcome, Reader, age_s
 from targets.agent.sensors.base import Channel, Sensor
 
 #: Rows are written (without fsync) when so much time has passed: a long run must not fill the memory.
 FLUSH_S = 30.0
+#: So long a sample is waited for (the slowest sane chip, an INA3221 with three rails, takes 40 ms); what takes
+#: longer is collected with the next sample.
+PATIENCE_S = 0.05
+#: A source that takes longer than so many periods (and than so many seconds) hangs.
+STUCK_PERIODS = 3.0
+MIN_STUCK_S = 0.3
+#: A source that hung so often is not asked again.
+MAX_HANGS = 3
+_MAX_REASONS = 8
 
 
 class Sampler:
@@ -25,9 +39,16 @@ class Sampler:
         self.period_ns = int(period_s * 1e9)
         self.n = 0
         self.max_gap_ns = 0
+        self._first_ns: Optional[int] = None
         self._last_ns: Optional[int] = None
         self._rows: List[List[Optional[float]]] = []
         self._kept = {channel.id: _Range() for channel in self.channels}
+        self.counts = {channel.id: Counts() for channel in self.channels}
+        self._stuck_s = max(STUCK_PERIODS * period_s, MIN_STUCK_S)
+        self._hangs: Dict[Sensor, int] = {}
+        self._reader = Reader(self._sensors)
+        self._alone: Dict[Sensor, Reader] = {}
+        self._pending_ns: Optional[int] = None
         self._file = open(path, "w", encoding="ascii")  # noqa: SIM115 - closed by close()
         self._written_ns = monotonic_ns()
         header = {
@@ -41,19 +62,77 @@ class Sampler:
     def sample(self) -> int:
         """Take one row; returns when the next is due (ns)."""
         now_ns = monotonic_ns()
+        self._collect(0.0)
+        if self._pending_ns is None:
+            self._pending_ns = now_ns
+            for sensor, reader in self._alone.items():
+                if reader.wait(0.0) and self._hangs[sensor] < MAX_HANGS:
+                    reader.ask(now_ns)
+            self._reader.ask(now_ns)
+            self._collect(PATIENCE_S)
+        if now_ns - self._written_ns > FLUSH_S * 1e9:
+            self.flush()
+        return now_ns + self.period_ns
+
+    def _collect(self, patience_s: float) -> None:
+        """Take the row over if it is finished, or if it never will be."""
+        if self._pending_ns is None:
+            return
+        if not self._reader.wait(patience_s):
+            if age_s(self._reader) < self._stuck_s:
+                return
+            self._part_with(self._reader.hangs_on)
+        self._keep(self._pending_ns)
+        self._pending_ns = None
+        for sensor, reader in self._alone.items():
+            if self._hangs[sensor] < MAX_HANGS and age_s(reader) > self._stuck_s:
+                self._hung(sensor)
+                reader.asked_ns = monotonic_ns()
+
+    def _part_with(self, sensor: Sensor) -> None:
+        """Leave a source that hangs to the thread that hangs in it; the others get a new one."""
+        self._hung(sensor)
+        self._reader.leave_with(sensor)
+        self._alone[sensor], old = self._reader, self._reader
+        self._reader = Reader([each for each in self._sensors if each not in self._alone])
+        self._reader.outcomes = [old.outcomes[old.sensors.index(each)] for each in self._reader.sensors]
+        old.asked_ns = monotonic_ns()
+
+    def _hung(self, sensor: Sensor) -> None:
+        self._hangs[sensor] = self._hangs.get(sensor, 0) + 1
+
+    def _keep(self, now_ns: int) -> None:
+        found = dict(zip(self._reader.sensors, self._reader.outcomes))  # noqa: B905 - Python 3.6
         row: List[Any] = [now_ns]
         for sensor in self._sensors:
-            row += sensor.read()
+            outcome = self._outcome_alone(sensor) if sensor in self._alone else found.get(sensor)
+            if outcome is None:
+                outcome = Outcome(
+                    [None] * len(sensor.channels), "the sample was given up before its turn", False
+                )
+            for channel, value in zip(sensor.channels, outcome.values):  # noqa: B905 - Python 3.6
+                self.counts[channel.id].add(value, outcome)
+                row.append(None if value is NOT_DUE else value)
         for channel, value in zip(self.channels, row[1:]):  # noqa: B905 - Python 3.6
             self._kept[channel.id].add(value)
         self._rows.append(row)
         if self._last_ns is not None:
             self.max_gap_ns = max(self.max_gap_ns, now_ns - self._last_ns)
+        self._first_ns = now_ns if self._first_ns is None else self._first_ns
         self._last_ns = now_ns
         self.n += 1
-        if now_ns - self._written_ns > FLUSH_S * 1e9:
-            self.flush()
-        return now_ns + self.period_ns
+
+    def _outcome_alone(self, sensor: Sensor) -> Outcome:
+        """What a source that hung before gave for this sample; an answer that comes later is not this sample's."""
+        reader = self._alone[sensor]
+        if reader.asked_ns == self._pending_ns and reader.wait(0.0):
+            outcome = reader.outcomes[reader.sensors.index(sensor)]
+            if outcome is not None:
+                return outcome
+        reason = "no answer within %.1f s" % self._stuck_s
+        if self._hangs[sensor] >= MAX_HANGS:
+            reason += ", %d times: given up" % MAX_HANGS
+        return Outcome([None] * len(sensor.channels), reason, False)
 
     def flush(self) -> None:
         """Write the rows held in memory."""
@@ -64,16 +143,71 @@ class Sampler:
         self._written_ns = monotonic_ns()
 
     def close(self) -> None:
-        """Write what is left and close the file."""
+        """Wait for the last row (not for what hangs), write what is left and close the file."""
+        self._collect(self._stuck_s)
+        for reader in [self._reader] + list(self._alone.values()):
+            reader.stop()
+        for sensor in self._sensors:
+            if sensor not in self._alone:
+                sensor.close()
         self.flush()
         self._file.close()
+
+    @property
+    def rate_hz(self) -> Optional[float]:
+        """Rows per second, from the first to the last."""
+        if self._first_ns is None or self._last_ns is None or self._last_ns == self._first_ns:
+            return None
+        return (self.n - 1) / ((self._last_ns - self._first_ns) / 1e9)
 
     def range(self, channel_id: str) -> "_Range":
         """First, last, smallest and largest value of a channel; all ``None`` if it was never read."""
         return self._kept.get(channel_id) or _Range()
 
+    def silent(self) -> Dict[str, str]:
+        """The channels that never gave a value although they were asked, and why."""
+        return {
+            name: counts.reason or "never read"
+            for name, counts in self.counts.items()
+            if counts.n == 0 and counts.errors + counts.refused > 0
+        }
+
     def _write(self, value: Any) -> None:
         self._file.write(json.dumps(value, allow_nan=False, separators=(",", ":")) + "\n")
+
+
+class Counts:
+    """How the reads of a channel ended.
+
+    Attributes:
+        n: values.
+        errors: reads that gave none.
+        refused: reads whose values contradicted one another.
+        reasons: how often each reason came, the first few kinds.
+    """
+
+    def __init__(self) -> None:
+        self.n = self.errors = self.refused = 0
+        self.reasons: Dict[str, int] = {}
+
+    def add(self, value: Any, outcome: Outcome) -> None:
+        if value is NOT_DUE:
+            return
+        if value is not None:
+            self.n += 1
+            return
+        if outcome.refused:
+            self.refused += 1
+        else:
+            self.errors += 1
+        reason = (outcome.reason or "no value")[:200]
+        if reason in self.reasons or len(self.reasons) < _MAX_REASONS:
+            self.reasons[reason] = self.reasons.get(reason, 0) + 1
+
+    @property
+    def reason(self) -> Optional[str]:
+        """The most frequent reason."""
+        return max(self.reasons, key=lambda reason: self.reasons[reason]) if self.reasons else None
 
 
 class _Range:
@@ -102,10 +236,20 @@ class _Range:
 
 
 def summary(sampler: Sampler, cpu_s: float) -> Dict[str, Any]:
-    """The exit record's word on the sampler: pace, count, largest gap, its own CPU time."""
+    """The exit record's word on the sampler: pace, count, largest gap, its own CPU time, how each channel fared."""
     return {
         "period_s": sampler.period_ns / 1e9,
+        "rate_hz": sampler.rate_hz,
         "n": sampler.n,
         "max_gap_s": sampler.max_gap_ns / 1e9 if sampler.n > 1 else None,
         "cpu_s": cpu_s,
+        "channels": {
+            name: {
+                "n": counts.n,
+                "errors": counts.errors,
+                "refused": counts.refused,
+                "reasons": counts.reasons,
+            }
+            for name, counts in sampler.counts.items()
+        },
     }

@@ -28,12 +28,14 @@ class Total(NamedTuple):
         scope: of the total; kept when only its value is missing.
         parts: the rails that it stands on.
         reason: why there is no value.
+        refused: the values are there, but contradict one another.
     """
 
     watts: Optional[float]
     scope: Optional[str]
     parts: Tuple[str, ...]
     reason: Optional[str]
+    refused: bool = False
 
 
 def is_rail(label: Optional[str]) -> bool:
@@ -74,12 +76,12 @@ def total(rails: Mapping[str, Optional[float]]) -> Total:
         return Total(None, scope, parts, "no value of " + ", ".join(lost))
     watts = sum(rails[name] or 0.0 for name in parts)
     if watts < 0:
-        return Total(None, scope, parts, "%s is negative (%.3f W)" % ("+".join(parts), watts))
+        return Total(None, scope, parts, "%s is negative (%.3f W)" % ("+".join(parts), watts), True)
     inside: Dict[str, float] = {
         name: value for name, value in rails.items() if value is not None and not _CARRIER.match(name)
     }
     for name, value in sorted(inside.items()):
         if value > watts + 1e-9:
             what = "%s (%.3f W) is above the total %s (%.3f W)" % (name, value, "+".join(parts), watts)
-            return Total(None, scope, parts, what + ": labels swapped, or not of one moment")
+            return Total(None, scope, parts, what + ": labels swapped, or not of one moment", True)
     return Total(watts, scope, parts, None)

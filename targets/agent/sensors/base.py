@@ -4,9 +4,25 @@ A sensor module has ``discover(root="/") -> Found``; ``root`` is where the file 
 simulated tree can stand in for a board. What is not there is said in ``missing``, with what was looked for.
 """
 
+import errno
 import glob
 import os
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+import threading
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+
+#: A first read that takes longer belongs to a driver that hangs.
+FIRST_READ_S = 1.0
+_WORDS = {
+    errno.EAGAIN: "no answer: the read would block",
+    errno.ESPIPE: "no answer: the read would block",
+    errno.ETIMEDOUT: "the driver timed out (ETIMEDOUT)",
+    errno.EIO: "the driver could not read its chip (EIO)",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.ENOENT: "no such file",
+}
+#: A descriptor that a rebound driver or an unplugged CPU has left dead.
+_DEAD = (errno.ENODEV, errno.ENXIO, errno.EBADF, errno.ENOENT, errno.ESTALE)
 
 
 class Channel(NamedTuple):
@@ -34,15 +50,32 @@ class Channel(NamedTuple):
 
 
 class Sensor:
-    """Some channels that are read together; a failed read is ``None``, never the value before it."""
+    """Some channels that are read together; a failed read is ``None``, never the value before it.
 
-    def __init__(self, channels: Sequence[Channel], read: Callable[[], List[Optional[float]]]) -> None:
+    Attributes:
+        every_s: it is read no more often than that (what changes slowly, or costs much); 0: every time.
+        reason: why the last read lacks a value.
+        refused: the last read gave values, but they contradict one another.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[Channel],
+        read: Callable[[], List[Optional[float]]],
+        every_s: float = 0.0,
+    ) -> None:
         self.channels = list(channels)
+        self.every_s = every_s
+        self.reason: Optional[str] = None
+        self.refused = False
         self._read = read
 
     def read(self) -> List[Optional[float]]:
         """One value a channel."""
         return self._read()
+
+    def close(self) -> None:
+        """Give back what it holds (a child process); it is not read again."""
 
 
 class Found(NamedTuple):
@@ -53,30 +86,46 @@ class Found(NamedTuple):
 
 
 class File:
-    """A small kernel file that is read again and again; its descriptor stays open where that works."""
+    """A small kernel file that is read again and again; its descriptor stays open where that works.
+
+    Attributes:
+        error: why the last read gave nothing.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.error: Optional[str] = None
         self._descriptor = -1
 
     def text(self) -> Optional[str]:
         """The content, or ``None`` if it cannot be read now."""
-        for _ in range(2):
+        was_open = self._descriptor >= 0
+        for again in (was_open, False):
             try:
                 if self._descriptor < 0:
-                    self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-                return os.pread(self._descriptor, 8192, 0).decode("ascii", "replace")
-            except OSError:
-                # A hot-unplugged CPU or a rebound driver leaves a dead descriptor: open once more.
+                    # Without O_NONBLOCK a FIFO in a simulated tree would wait for ever; sysfs ignores it.
+                    self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                text = os.pread(self._descriptor, 8192, 0).decode("ascii", "replace")
+            except OSError as error:
                 self.close()
+                self.error = _WORDS.get(error.errno or 0, os.strerror(error.errno or 0))
+                # A driver that gives up after its time would only be waited for twice.
+                if not (again and error.errno in _DEAD):
+                    return None
+            else:
+                self.error = None
+                return text
         return None
 
     def number(self, scale: float = 1.0, base: int = 10) -> Optional[float]:
         """The content as a number times ``scale``, or ``None``."""
         text = self.text()
+        if text is None:
+            return None
         try:
-            return None if text is None else int(text, base) * scale
+            return int(text, base) * scale
         except ValueError:
+            self.error = "not a number: %r" % text.strip()[:40] if text.strip() else "the file is empty"
             return None
 
     def close(self) -> None:
@@ -87,6 +136,18 @@ class File:
 
     def __del__(self) -> None:
         self.close()
+
+
+def bounded(call: Callable[[], Any], timeout_s: float, default: Any = None) -> Any:
+    """The result of ``call``, or ``default`` if it takes longer; then its thread is left behind.
+
+    For what may hang inside the kernel, where nothing can interrupt it.
+    """
+    got: List[Any] = []
+    thread = threading.Thread(target=lambda: got.append(call()), daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    return got[0] if got else default
 
 
 def find(root: str, pattern: str) -> List[str]:

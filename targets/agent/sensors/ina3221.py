@@ -2,100 +2,170 @@
 
 JetPack 5 and newer (kernel drivers/hwmon/ina3221.c): volts and amperes per labelled channel, no power file;
 ``in4..in7`` and ``curr4`` are shunt voltages and sums, not rails. JetPack 4 (NVIDIA's iio ina3221x driver):
-``in_power<N>_input`` in mW, name in ``rail_name_<N>``. Bus and device numbers move, labels do not.
+``in_power<N>_input`` in mW, name in ``rail_name_<N>``; its ``trigger`` files read 0 and are left alone. Bus and
+device numbers move, labels do not. All monitors are one sensor: a total below one of its rails refutes all.
 """
 
 import os
 import re
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
+from targets.agent.formats import rails
 from targets.agent.sensors.base import Channel, File, Found, Sensor, find, text_of
 
 _HWMON = ("sys/bus/i2c/drivers/ina3221/*-*/hwmon/hwmon*", "sys/class/hwmon/hwmon*")
 _IIO = ("sys/bus/i2c/drivers/ina3221x/*-*/iio*device*", "sys/bus/i2c/devices/*-*/iio:device*")
-#: Rails that carry everything else, and what they cover.
-_TOTALS = {"VDD_IN": "module", "POM_5V_IN": "board_input"}
-#: Boards without such a rail: these together are what the module draws.
-_SUMS = (
-    ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"),
-    ("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"),
-)
 _SHUNT_STEP_UV = 40.0
+#: One conversion of bus and shunt voltage of three channels, 1.1 ms each: the kernel driver's default.
+_CYCLE_S = 0.0066
+#: NVIDIA's driver averages 64 cycles in continuous mode.
+_AVERAGED_CYCLES = 64
+_MODES = {"0": "triggered", "1": "continuous"}
 
 
 class Rail(NamedTuple):
-    """One monitored supply."""
+    """One monitored supply.
+
+    Attributes:
+        watts: reads it.
+        files: where ``watts`` reads.
+        cycle_s: after so long the chip has a new value.
+        reads: conversions that a reading waits for.
+    """
 
     label: str
     source: str
     watts: Callable[[], Optional[float]]
+    files: List[File]
     quantum_w: Optional[float]
+    cycle_s: float
+    reads: int
+
+
+class Monitors(Sensor):
+    """All rails, read together; ``None`` for all of them where the total contradicts a rail."""
+
+    def __init__(self, found: List[Rail]) -> None:
+        self._rails = found
+        self._parts, scope = rails.parts_of({rail.label: None for rail in found})
+        channels = [_sum(self._parts, found)] if scope == "rails_sum" else []
+        self._has_sum = bool(channels)
+        waits_s = sum(rail.reads * rail.cycle_s for rail in found)
+        rate_hz = round(1.0 / waits_s, 3) if waits_s > 0 else None
+        channels += [
+            Channel(
+                _identifier(rail.label),
+                rail.label,
+                "power",
+                "W",
+                rails.scope_of(rail.label),
+                rail.source,
+                rail.quantum_w,
+            )
+            for rail in found
+        ]
+        super().__init__([channel._replace(rate_hz=rate_hz) for channel in channels], self._watts)
+
+    def _watts(self) -> List[Optional[float]]:
+        values = {rail.label: rail.watts() for rail in self._rails}
+        whole = rails.total(values)
+        self.refused = whole.refused
+        failed = [rail for rail in self._rails if values[rail.label] is None]
+        if whole.refused:
+            self.reason = whole.reason
+            return [None] * len(self.channels)
+        if failed:
+            errors = [file.error for file in failed[0].files if file.error]
+            self.reason = "%s: %s" % (failed[0].label, errors[0] if errors else "no value")
+        return ([whole.watts] if self._has_sum else []) + [values[rail.label] for rail in self._rails]
 
 
 def discover(root: str = "/") -> Found:
     """``<rail>_w`` for each rail, the total (or its parts' sum ``rails_sum_w``) first."""
-    rails = _hwmon_rails(root) + _iio_rails(root)
-    labels = {rail.label: rail for rail in rails}
-    sensors = []
-    total = next((label for label in _TOTALS if label in labels), None)
-    if total is None:
-        parts = next((names for names in _SUMS if all(name in labels for name in names)), None)
-        if parts is not None:
-            sensors.append(_sum([labels[name] for name in parts]))
-    for rail in sorted(labels.values(), key=lambda rail: rail.label != total):
-        scope = _TOTALS.get(rail.label, "soc_rail")
-        channel = Channel(
-            _identifier(rail.label), rail.label, "power", "W", scope, rail.source, rail.quantum_w
+    failed: Dict[str, str] = {}
+    found = _hwmon_rails(root, failed) + _iio_rails(root, failed)
+    table = {rail.label: rail for rail in found}
+    parts, _ = rails.parts_of(table)
+    chosen = sorted(
+        table.values(), key=lambda rail: (rail.label not in parts, rail.label not in rails.INPUTS)
+    )
+    missing = {_identifier(label): reason for label, reason in failed.items() if label not in table}
+    if not chosen:
+        looked = "no power sensor: looked for " + ", ".join(_HWMON[:1] + _IIO[:1])
+        why = "; ".join("rail %s: %s" % each for each in sorted(failed.items()))
+        return Found([], dict(missing, power="the INA3221 is there, but " + why if why else looked))
+    if not parts:
+        lost = "; ".join("%s: %s" % each for each in sorted(failed.items()))
+        missing["power_total"] = "no input rail and no complete set of parts among %s%s" % (
+            ", ".join(sorted(table)),
+            " (%s)" % lost if lost else "",
         )
-        sensors.append(Sensor([channel], lambda watts=rail.watts: [watts()]))  # type: ignore[misc]
-    if sensors:
-        return Found(sensors, {})
-    return Found([], {"power": "no power sensor: looked for " + ", ".join(_HWMON[:1] + _IIO[:1])})
+    return Found([Monitors(chosen)], missing)
 
 
 def _identifier(label: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_") + "_w"
 
 
-def _is_rail(label: Optional[str]) -> bool:
-    return bool(label) and label != "NC" and "sum of shunt" not in str(label)
-
-
-def _hwmon_rails(root: str) -> List[Rail]:
-    rails = []
+def _hwmon_rails(root: str, failed: Dict[str, str]) -> List[Rail]:
+    found = []
     for folder in _folders(root, _HWMON):
         if "ina3221" not in (text_of(os.path.join(folder, "name")) or ""):
             continue
+        cycle_s, settings = _settings(folder)
         for index in (1, 2, 3):
             label = text_of(os.path.join(folder, "in%d_label" % index))
+            if not rails.is_rail(label):
+                continue
             volts = File(os.path.join(folder, "in%d_input" % index))
             amperes = File(os.path.join(folder, "curr%d_input" % index))
-            if not _is_rail(label) or _product(volts, amperes) is None:
+            if _product(volts, amperes) is None:
+                failed[str(label)] = _why(volts, amperes)
                 continue
             shunt_uohm = File(os.path.join(folder, "shunt%d_resistor" % index)).number()
-            rails.append(
-                Rail(
-                    str(label),
-                    "ina3221 hwmon in%d x curr%d" % (index, index),
-                    lambda volts=volts, amperes=amperes: _product(volts, amperes),  # type: ignore[misc]
-                    _quantum(shunt_uohm, volts.number(1e-3)),
-                )
-            )
-    return rails
+            quantum_w = _quantum(shunt_uohm, volts.number(1e-3))
+            watts = lambda volts=volts, amperes=amperes: _product(volts, amperes)  # noqa: E731
+            source = "ina3221 hwmon in%d x curr%d%s" % (index, index, settings)
+            found.append(Rail(str(label), source, watts, [volts, amperes], quantum_w, cycle_s, 2))
+    return found
 
 
-def _iio_rails(root: str) -> List[Rail]:
-    rails = []
+def _settings(folder: str) -> "Tuple[float, str]":
+    """The chip's cycle and how it averages: ``samples`` and ``update_interval`` (ms) where the kernel has them."""
+    samples = File(os.path.join(folder, "samples")).number()
+    interval_ms = File(os.path.join(folder, "update_interval")).number()
+    told = [
+        "%s %d" % (name, value)
+        for name, value in (("samples", samples), ("update_interval", interval_ms))
+        if value is not None
+    ]
+    cycle_s = _CYCLE_S * (samples or 1.0)
+    return max(cycle_s, (interval_ms or 0.0) / 1e3), ", " + ", ".join(told) if told else ""
+
+
+def _iio_rails(root: str, failed: Dict[str, str]) -> List[Rail]:
+    found = []
     for folder in _folders(root, _IIO):
+        mode = text_of(os.path.join(folder, "running_mode")) or ""
+        told = ", running_mode %s (%s)" % (mode, _MODES[mode]) if mode in _MODES else ""
+        cycle_s = _CYCLE_S * (1 if mode == "0" else _AVERAGED_CYCLES)
         for index in (0, 1, 2):
             label = text_of(os.path.join(folder, "rail_name_%d" % index))
-            power = File(os.path.join(folder, "in_power%d_input" % index))
-            if not _is_rail(label) or power.number() is None:
+            if not rails.is_rail(label):
                 continue
-            source = "ina3221x iio in_power%d_input" % index
+            power = File(os.path.join(folder, "in_power%d_input" % index))
+            if power.number() is None:
+                failed[str(label)] = _why(power)
+                continue
+            source = "ina3221x iio in_power%d_input%s" % (index, told)
             watts = lambda power=power: power.number(1e-3)  # noqa: E731
-            rails.append(Rail(str(label), source, watts, None))
-    return rails
+            # In continuous mode one cycle renews all channels, whichever is read.
+            found.append(Rail(str(label), source, watts, [power], None, cycle_s / 3.0, 1))
+    return found
+
+
+def _why(*files: File) -> str:
+    return next((file.error for file in files if file.error), "no value")
 
 
 def _folders(root: str, patterns: Tuple[str, ...]) -> List[str]:
@@ -121,14 +191,11 @@ def _quantum(shunt_uohm: Optional[float], volts: Optional[float]) -> Optional[fl
     return _SHUNT_STEP_UV / shunt_uohm * volts
 
 
-def _sum(rails: List[Rail]) -> Sensor:
-    def read() -> List[Optional[float]]:
-        values = [rail.watts() for rail in rails]
-        known = [value for value in values if value is not None]
-        return [sum(known) if len(known) == len(values) else None]
-
-    names = "+".join(rail.label for rail in rails)
-    steps = [rail.quantum_w for rail in rails if rail.quantum_w is not None]
-    quantum = sum(steps) if len(steps) == len(rails) else None
-    channel = Channel("rails_sum_w", names, "power", "W", "rails_sum", "sum of " + names, quantum)
-    return Sensor([channel], read)
+def _sum(parts: Tuple[str, ...], found: List[Rail]) -> Channel:
+    names = "+".join(parts)
+    steps = [rail.quantum_w for rail in found if rail.label in parts and rail.quantum_w is not None]
+    quantum = sum(steps) if len(steps) == len(parts) else None
+    source = next(rail.source for rail in found if rail.label == parts[0]).split(" in")[0]
+    return Channel(
+        "rails_sum_w", names, "power", "W", "rails_sum", "%s: sum of %s" % (source, names), quantum
+    )
