@@ -153,7 +153,9 @@ class Build:
 
     def _install(self) -> None:
         argv = [self._here.python, "-m", "pip", "install", "--no-index", "--no-deps"]
-        self._run("install", argv + ["--find-links", self._here.wheels] + self._recipe["installs"])
+        argv += ["--find-links", self._here.wheels] + self._recipe["installs"]
+        # Only from the wheelhouse: the board's own pip configuration may name other places with other builds.
+        self._run("install", argv, PIP_CONFIG_FILE=os.devnull, PIP_FIND_LINKS="")
 
     def _check(self) -> None:
         """Import torch in a child: a build for another CPU dies there, by SIGILL."""
@@ -177,8 +179,8 @@ class Build:
 
     # -- inside -----------------------------------------------------------------------------------
 
-    def _run(self, kind: str, argv: List[str]) -> None:
-        """Run a command to its end, telling how much it has written so far.
+    def _run(self, kind: str, argv: List[str], **more: str) -> None:
+        """Run a command (with ``more`` in its environment) to its end, telling how much it has written so far.
 
         Raises:
             StepFailed: with what it said last.
@@ -186,6 +188,7 @@ class Build:
         # The system's /tmp may be a small file system in memory.
         os.makedirs(self._here.tmp, mode=0o700, exist_ok=True)
         env = dict(os.environ, TMPDIR=self._here.tmp, PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_INPUT="1")
+        env.update(more)
         env.pop("PYTHONPATH", None)
         began_s = told_s = time.monotonic()
         free_b = shutil.disk_usage(self._here.folder).free
