@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from targets import clock, harvest
-from targets.agent import protocol
+from targets.agent import bundle, protocol
+from targets.agent.examine import SCHEMA as EXAMINE_SCHEMA
 from targets.clock import Offset
 from targets.duplex import Duplex
 from targets.errors import (
@@ -366,6 +367,30 @@ class Board:
             UndoError: the list cannot be understood.
         """
         return self._rows("untune", {"owner": dict(owner)}, "untuned")
+
+    def examine(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """What the account may do on the board: see :func:`targets.agent.examine.examine`."""
+        with self._agent("examine") as duplex:
+            duplex.send_message({"examine": {"root": self.spec.root, "wanted": dict(wanted)}})
+            return self._checked(self._answer(duplex, self.spec.timeouts.command_s), EXAMINE_SCHEMA)
+
+    def bundle(self) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """A redacted capture of the board's sensor tree: the board's summary, and the files by path.
+
+        Raises:
+            ReplyError: the capture is not of the agreed form or size.
+        """
+        with self._agent("bundle") as duplex:
+            duplex.send_message({"bundle": {"root": self.spec.root}})
+            answer = self._answer(duplex, self.spec.timeouts.command_s + bundle.TOTAL_S + 60.0)
+            size_b = answer.get("tar_b")
+            # A tar pads each file to 512 bytes and heads it with as much.
+            limit_b = bundle.MAX_TOTAL_B + 1536 * bundle.MAX_FILES
+            if type(size_b) is not int or not 0 <= size_b <= limit_b:
+                raise ReplyError(f"{self.spec.id}: bundle of {str(size_b)[:50]} bytes, at most {limit_b}")
+            content = duplex.read_exact(size_b)
+        files = harvest.unpack(content, str(answer.get("sha256")), bundle.MAX_FILES + 100)
+        return _mapping(answer.get("summary")), files
 
     def _rows(self, command: str, request: dict[str, Any], key: str) -> dict[str, Any]:
         """Ask for a table; its rows come as mappings or not at all."""

@@ -14,7 +14,7 @@ from targets.errors import ReplyError
 MAX_FILES = 1000
 
 
-def unpack(content: bytes, sha256: str) -> dict[str, bytes]:
+def unpack(content: bytes, sha256: str, max_files: int = MAX_FILES) -> dict[str, bytes]:
     """The files of a harvest's tar, by name; nothing is written to disk.
 
     Raises:
@@ -27,14 +27,14 @@ def unpack(content: bytes, sha256: str) -> dict[str, bytes]:
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             for member in archive:
-                name = _checked_name(member, files)
+                name = _checked_name(member, files, max_files)
                 files[name] = _content(archive, member)
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         raise ReplyError(f"harvest: not a readable tar: {error}") from error
     return files
 
 
-def _checked_name(member: tarfile.TarInfo, files: Mapping[str, bytes]) -> str:
+def _checked_name(member: tarfile.TarInfo, files: Mapping[str, bytes], max_files: int) -> str:
     name = member.name
     path = PurePosixPath(name)
     if not member.isreg() or member.issparse():
@@ -45,8 +45,8 @@ def _checked_name(member: tarfile.TarInfo, files: Mapping[str, bytes]) -> str:
         raise ReplyError(f"harvest: {name[:200]!r} has {member.size} bytes, at most {protocol.MAX_FILE_B}")
     if name in files:
         raise ReplyError(f"harvest: {name[:200]!r} twice")
-    if len(files) >= MAX_FILES:
-        raise ReplyError(f"harvest: more than {MAX_FILES} files")
+    if len(files) >= max_files:
+        raise ReplyError(f"harvest: more than {max_files} files")
     return name
 
 

@@ -168,6 +168,25 @@ def _untune(place: Workdir, _options: Dict[str, str]) -> None:
     _reply(apply.untune(place, request))
 
 
+def _examine(place: Workdir, _options: Dict[str, str]) -> None:
+    from targets.agent import examine
+
+    request = _object("examine")
+    signal.alarm(SILENCE_S)
+    _reply(examine.examine(place, request))
+
+
+def _bundle(place: Workdir, _options: Dict[str, str]) -> None:
+    from targets.agent import bundle, harvest
+
+    request = _object("bundle")
+    signal.alarm(SILENCE_S)
+    head, content = bundle.packed(str(request.get("root", "/")))
+    _reply(head)
+    harvest.copy(content, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+
+
 def _object(name: str) -> Dict[str, Any]:
     request = _request(name)
     if not isinstance(request, dict):
@@ -204,5 +223,7 @@ _COMMANDS = {
     "lease": _lease,
     "tune": _tune,
     "untune": _untune,
+    "examine": _examine,
+    "bundle": _bundle,
     "environment": _environment,
 }

@@ -6,8 +6,8 @@ line that sudoers would need.
 """
 
 import errno
-import getpass
 import os
+import pwd
 import shutil
 import subprocess
 from typing import List, NamedTuple, Optional, Sequence
@@ -149,10 +149,10 @@ class System:
 
 
 def user_name() -> str:
-    """Whom sudoers must name."""
+    """Whom sudoers must name: the account that this runs as, whatever the environment says."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
         return "#%d" % os.getuid()
 
 
