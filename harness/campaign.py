@@ -286,7 +286,7 @@ class Campaign:
         for job in probe.get("jobs") or []:
             rep_id = job.get("rep_id") if isinstance(job, dict) else None
             if rep_id in done:
-                clean_up(link, str(rep_id))
+                clean_up(link, str(rep_id), conditions.SETUP_S)
                 self._observer.note(board_id, f"removed {rep_id}, left behind by an earlier run")
 
     def _run_one(self, link: Link, planned: Planned, bench: Bench, *, last: bool) -> None:

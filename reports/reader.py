@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from reports.drift import changed_boards, judged
 from reports.durable import sha256_file, unpack
 from reports.layout import (
     MANIFEST,
@@ -33,7 +34,8 @@ class RunReader:
         path: the run's directory.
         plan: the plan as written.
         manifest: None while the run is not complete.
-        repetitions: every readable record, in the order in which they were stored.
+        repetitions: every readable record, in the order in which they were stored; degraded where the board's
+            environment changed during the campaign (:mod:`reports.drift`).
         warnings: what could not be read (a torn or damaged line, a missing file), each naming its place.
     """
 
@@ -57,7 +59,7 @@ class RunReader:
         self.plan = load_object(self.path / PLAN, PLAN_SCHEMA)
         # The manifest is read before the records: if it is there, they are complete.
         self.manifest = self._read_manifest()
-        self.repetitions = self._read_repetitions()
+        self.repetitions = self._with_drift(self._read_repetitions())
 
     @property
     def complete(self) -> bool:
@@ -140,6 +142,15 @@ class RunReader:
         repetitions, warnings = parse_lines(data)
         self.warnings += warnings
         return repetitions
+
+    def _with_drift(self, repetitions: list[Repetition]) -> list[Repetition]:
+        """Records of boards that changed meanwhile are degraded: what a campaign's end reveals of its beginning."""
+        try:
+            changed = changed_boards((one.board_id for one in repetitions), self.env)
+        except ResultsError as error:
+            self.warnings.append(f"not compared: what was found before and after: {error}")
+            return repetitions
+        return judged(repetitions, changed)
 
     def _read_side(self, name: str | None) -> bytes | None:
         if name is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from reports.cautions import cautions
 from reports.cells import Cell, cells, numbers, paired, unequal_work
+from reports.drift import changes
 from reports.layout import ResultsError, count, rep_class
 from reports.reader import RunReader
 from reports.records import BoardEnv
@@ -279,19 +280,9 @@ def _board(reader: RunReader, board_id: str) -> dict[str, Any]:
         "fingerprint": before.fingerprint if before else {},
         "channels": before.channels if before else [],
         "missing": before.missing if before else {},
-        "changed": _changes(before, after) if before and after else [],
+        "changed": changes(before, after) if before and after else [],
         "problem": problem or (None if before else "no probe of this board was stored"),
     }
-
-
-def _changes(before: BoardEnv, after: BoardEnv) -> list[dict[str, Any]]:
-    changes = []
-    for tier in sorted(set(before.fingerprint) | set(after.fingerprint)):
-        old, new = before.fingerprint.get(tier, {}), after.fingerprint.get(tier, {})
-        for key in sorted(set(old) | set(new)):
-            if old.get(key) != new.get(key):
-                changes.append({"tier": tier, "key": key, "before": old.get(key), "after": new.get(key)})
-    return changes
 
 
 def _repetitions(reader: RunReader) -> list[dict[str, Any]]:

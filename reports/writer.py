@@ -152,10 +152,15 @@ class RunWriter:
         return stored
 
     def write_env(self, env: BoardEnv, when: When) -> Path:
-        """Store what a probe found on a board before or after the campaign."""
+        """Store what a probe found on a board before or after the campaign.
+
+        A resumed campaign began when it was begun first: what was found then is kept.
+        """
         path = self.path / env_name(env.board_id, when)
         with self._lock:
             self._refuse_if_complete()
+            if when == "before" and path.is_file():
+                return path
             write_durable(path, env.to_line().encode())
         return path
 
