@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from reports.frames import CELL, CONDITIONS, frame, pairs, usable
+from reports.lasting import lasting
 from reports.layout import count
 from reports.phases import UNEXPLAINED, phase_order
 from reports.records import Repetition
@@ -121,6 +122,8 @@ def numbers(cell: Cell) -> dict[str, Any]:
         "n": len(used),
         "rep_ids": [rep.rep_id for rep in used],
         "counts": count(cell.timed),
+        "policy": first.policy,
+        "sustained": lasting(used),
         "wall_s": _spread([rep.wall_s for rep in used]),
         "wall_missing": None if used else _why_no_time(cell),
         "peak_rss_b": _spread([rep.peak_rss_b for rep in used]),

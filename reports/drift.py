@@ -17,12 +17,7 @@ Env = Callable[[str, Literal["before", "after"]], BoardEnv | None]
 
 
 def changes(before: BoardEnv, after: BoardEnv) -> list[dict[str, Any]]:
-    """Every key of the fingerprint that differs: ``tier``, ``key``, ``before``, ``after``.
-
-    Equal hashes are equal fingerprints; without hashes the keys are compared all the same.
-    """
-    if before.env_sha256 is not None and before.env_sha256 == after.env_sha256:
-        return []
+    """Every key of the fingerprint that differs: ``tier``, ``key``, ``before``, ``after``."""
     found = []
     for tier in sorted(set(before.fingerprint) | set(after.fingerprint)):
         old, new = before.fingerprint.get(tier, {}), after.fingerprint.get(tier, {})

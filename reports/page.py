@@ -17,6 +17,7 @@ from reports.figures.sizes import memory_figure, update_figure
 from reports.figures.speedup import speedup_domain, speedup_figure
 from reports.figures.strip import strip_figure
 from reports.figures.traces import trace_figure
+from reports.lasting import lasting_table
 from reports.layout import ResultsError
 from reports.reader import RunReader
 from reports.study.view import study_view
@@ -79,6 +80,7 @@ def page(summary: Mapping[str, Any], reader: RunReader) -> dict[str, Any]:
         "groups": groups,
         "columns": COLUMNS,
         "glossary": GLOSSARY,
+        "sustained": lasting_table(rows),
         "speedups": _speedups(groups),
         "phases": [
             phases_figure(f"phases-{g.ident}", g.rows, heading=g.heading)

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reports.lasting import lasting_lines
 from reports.study.lines import study_lines
 from reports.units import clean, factor, number, percent, seconds, significant, size
 
@@ -33,6 +34,9 @@ def table(summary: Mapping[str, Any]) -> str:
             f"baseline {clean(str(rows[0]['baseline']), 40)}",
         ]
         parts.append("  ·  ".join(names) + "\n" + _grid(HEADINGS, [_cells(row) for row in rows]))
+    warm = lasting_lines(summary["rows"], _grid)
+    if warm is not None:
+        parts.append(warm)
     if summary["study"] is not None:
         parts.append(study_lines(summary["study"], _padded))
     if any(

@@ -1,0 +1,56 @@
+"""The sustained policy in the summary, the text table and the page."""
+
+from __future__ import annotations
+
+import pytest
+
+from reports.html import render
+from reports.records import Sustained
+from reports.summary import summarise
+from reports.text import table
+
+
+def warm(first_s: float, steady_s: float, **more) -> Sustained:
+    fields = {"duration_s": 600.0, "n": 400, "settled": True, "time_to_steady_s": 120.0, "temp_end_c": 81.0}
+    return Sustained(first_s=first_s, steady_s=steady_s, decline=steady_s / first_s - 1, **{**fields, **more})
+
+
+@pytest.fixture
+def reader(make_record, store_reps):
+    reps = [
+        make_record(policy="sustained", block=block, wall_s=one.steady_s, sustained=one)
+        for block, one in enumerate(
+            [
+                warm(1.0, 1.3),
+                warm(1.0, 1.32, temp_end_c=83.0),
+                warm(1.1, 1.5, settled=False, time_to_steady_s=None),
+            ]
+        )
+    ]
+    return store_reps(reps)
+
+
+def test_the_summary_tells_medians_and_how_many_settled(reader):
+    (row,) = summarise(reader)["rows"]
+    assert row["policy"] == "sustained"
+    told = row["sustained"]
+    assert (told["n"], told["n_settled"], told["temp_end_max_c"]) == (3, 2, 83.0)
+    assert (told["first_s"], told["steady_s"], told["time_to_steady_s"]) == (1.0, 1.32, 120.0)
+    assert told["decline"] == pytest.approx(0.32)
+    assert row["wall_s"]["median"] == 1.32, "what stands in comparisons is the steady state"
+
+
+def test_the_text_table_and_the_page_show_steady_state_and_decline(reader):
+    text = table(summarise(reader))
+    (line,) = [line for line in text.splitlines() if "2 of 3" in line]
+    assert "+32" in line and "83 °C" in line
+    page = render(reader)
+    assert 'id="sustained"' in page
+    assert "2 of 3" in page
+
+
+def test_a_cold_run_says_nothing_of_it(demo):
+    summary = summarise(demo)
+    assert all(row["sustained"] is None and row["policy"] == "cold" for row in summary["rows"])
+    assert "Sustained" not in table(summary)
+    assert 'id="sustained"' not in render(demo)
