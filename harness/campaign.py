@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from harness import conditions
+from harness import conditions, energy_plan
 from harness.deploy import Cargo
+from harness.energy import widest
 from harness.inventory import BoardEntry
 from harness.job import Bench
 from harness.native import NativeError, NativeLibrary, library_for
-from harness.plan import Plan, Planned, estimate
+from harness.plan import Durations, Plan, Planned, covers, estimate
 from harness.progress import Observer, Stopwatch
 from harness.recording import note_check
 from harness.repetition import Interrupted, Link, clean_up, run_repetition
@@ -56,7 +57,7 @@ class Campaign:
         writer: RunWriter,
         observer: Observer,
         *,
-        history: Mapping[tuple[str, str, str], float] | None = None,
+        history: Durations | None = None,
         on_record: OnRecord | None = None,
     ) -> None:
         self.plan = plan
@@ -172,7 +173,7 @@ class Campaign:
         """The queue itself."""
         board = link.board
         bench = self._probe(link, entry, todo, tuner)
-        queue = [one for one in todo if self.skip_reason(entry.id, one.cell) is None]
+        queue = [one for one in todo if not self._is_skipped(one)]
         for position, planned in enumerate(queue):
             if self._stop.is_set():
                 raise Interrupted
@@ -231,12 +232,13 @@ class Campaign:
         env = board_env(entry.id, probe, tuner.report)
         self._writer.write_env(env, "before")
         found: Mapping[str, Any] = next(iter(probe.get("interpreters") or []), {})
-        for cell in {one.cell.key: one.cell for one in todo}.values():
+        for cell in {one.cell.key: one.cell for one in todo if one.role != energy_plan.IDLE}.values():
             reason = unable(cell, found, interpreter)
             if reason:
                 self._skip(entry.id, cell, reason)
         self._sweep(link, entry.id, probe)
         libraries = self._native(link, entry, probe, todo)
+        self._check_energy(entry, probe)
         hardware = env.fingerprint.get("hardware", {})
         return Bench(
             run_id=self.plan.run_id,
@@ -260,6 +262,25 @@ class Campaign:
             kernel=env.fingerprint.get("os", {}).get("kernel"),
             env_sha256=env.env_sha256,
         )
+
+    def _check_energy(self, entry: BoardEntry, probe: Mapping[str, Any]) -> None:
+        """Leave energy repetitions and idle baselines out where nothing would tell their power."""
+        wanted = [one for one in self.plan.of_board(entry.id) if one.role == energy_plan.ENERGY]
+        if not wanted:
+            return
+        reason = no_power_source(entry, probe)
+        if reason is None and all(self._is_skipped(one) for one in wanted):
+            reason = "every method that would be repeated is skipped on this board"
+        if reason is None:
+            return
+        with self._lock:
+            skip = Skip(board_id=entry.id, role="energy", reason=f"no energy repetitions: {reason}")
+            self.outcome.skipped.append(skip)
+        self._observer.note(entry.id, skip.reason)
+
+    def _is_skipped(self, planned: Planned) -> bool:
+        with self._lock:
+            return any(covers(skip, planned) for skip in self.outcome.skipped)
 
     def _native(
         self, link: Link, entry: BoardEntry, probe: Mapping[str, Any], todo: Sequence[Planned]
@@ -291,7 +312,7 @@ class Campaign:
 
     def _run_one(self, link: Link, planned: Planned, bench: Bench, *, last: bool) -> None:
         self._begun.add(planned.board_id)
-        predicted_s = self._stopwatch.durations().get((planned.board_id, *planned.cell.key))
+        predicted_s = self._stopwatch.durations().get(planned.duration_key) or planned.least_s or None
         try:
             self._measure(link, planned, bench, predicted_s)
             # After the last one the board is looked at once more, and what was tuned is undone.
@@ -370,6 +391,16 @@ def unable(cell: Cell, interpreter: Mapping[str, Any], words: Sequence[str]) -> 
     if cell.device == "cuda" and not interpreter.get("cuda"):
         return f"interpreter {name!r}: its torch sees no CUDA device"
     return None
+
+
+def no_power_source(entry: BoardEntry, probe: Mapping[str, Any]) -> str | None:
+    """Why nothing tells this board's power; ``None`` if a sensor or a meter does."""
+    channels = probe.get("channels") or []
+    if entry.meter is not None or widest([one for one in channels if isinstance(one, dict)]) is not None:
+        return None
+    missing = probe.get("missing") or {}
+    told = missing.get("power") if isinstance(missing, dict) else None
+    return f"{str(told or 'no power sensor was found')[:300]}; the inventory names no meter"
 
 
 def board_env(board_id: str, probe: Mapping[str, Any], tuned: Sequence[Change] = ()) -> BoardEnv:

@@ -64,6 +64,7 @@ class WorkloadResult(_Untrusted):
     check: dict[str, Any] | None = Field(default=None, max_length=64)
     madds: dict[str, int] | None = Field(default=None, max_length=16)
     metrics: dict[str, Any] = Field(default_factory=dict, max_length=256)
+    repeats: int | None = Field(default=None, ge=0)
     repeats_s: list[Annotated[float, Field(ge=0)]] = Field(default_factory=list, max_length=100_000)
 
 

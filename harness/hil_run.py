@@ -94,7 +94,7 @@ class HilRun:
     def skip_reason(self, board_id: str, cell: Cell) -> str | None:
         """Why a workload was not measured on a board."""
         for skip in self._session.plan.skipped:
-            if (skip.board_id, skip.task, skip.label) == (board_id, *cell.key):
+            if skip.role is None and (skip.board_id, skip.task, skip.label) == (board_id, *cell.key):
                 return skip.reason
         return self._campaign.skip_reason(board_id, cell)
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import median
 
+from harness.plan import DurationKey, key_of
 from reports.results import ResultsError, RunReader
 
 #: Older runs say little about tonight.
 _RECENT_RUNS = 5
 
 
-def durations_below(root: Path, lab: str) -> dict[tuple[str, str, str], float]:
-    """Median host seconds by (board, task, label) over the newest runs of ``lab``; empty without any."""
+def durations_below(root: Path, lab: str) -> dict[DurationKey, float]:
+    """Median host seconds by board, task, label and kind of repetition over the newest runs of ``lab``."""
     plans = sorted((root / lab).glob("*/*/*/*/plan.json"), key=lambda path: path.parent.name, reverse=True)
-    seen: dict[tuple[str, str, str], list[float]] = {}
+    seen: dict[DurationKey, list[float]] = {}
     for path in plans[:_RECENT_RUNS]:
         try:
             reader = RunReader(path.parent, check=False)
@@ -22,5 +23,5 @@ def durations_below(root: Path, lab: str) -> dict[tuple[str, str, str], float]:
             continue
         for record in reader.repetitions:
             if record.host_s is not None and record.outcome == "ok":
-                seen.setdefault((record.board_id, record.task, record.label), []).append(record.host_s)
+                seen.setdefault(key_of(record), []).append(record.host_s)
     return {key: median(values) for key, values in seen.items()}

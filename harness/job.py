@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from harness import conditions
+from harness import conditions, energy_plan
 from harness.deploy import Cargo
 from harness.native import NativeLibrary
 from harness.plan import Planned
@@ -72,7 +72,7 @@ def make_job(planned: Planned, bench: Bench) -> dict[str, Any]:
         "root": bench.root,
         "run_id": bench.run_id,
         "owner": dict(bench.owner),
-        "argv": _argv(cell, bench.interpreter),
+        "argv": _argv(planned, bench.interpreter),
         "env": {
             "OMP_NUM_THREADS": threads,
             "OPENBLAS_NUM_THREADS": threads,
@@ -85,9 +85,9 @@ def make_job(planned: Planned, bench: Bench) -> dict[str, Any]:
         "blobs": {role: blob.name for role, blob in blobs.items()},
         "unpack": {"own": "src"} if "own" in blobs else {},
         "cwd": "src" if "own" in blobs else "out",
-        "deadline_s": cell.deadline_s,
-        "lease_s": cell.deadline_s + LEASE_MARGIN_S,
-        "sampling": {"period_s": _SAMPLING_S},
+        "deadline_s": planned.deadline_s,
+        "lease_s": planned.deadline_s + LEASE_MARGIN_S,
+        "sampling": {"period_s": _period_s(planned)},
         "hold_s": conditions.GAP_S,
         "gates": conditions.gates(
             policy=bench.gates_policy,
@@ -104,7 +104,15 @@ def make_job(planned: Planned, bench: Bench) -> dict[str, Any]:
     }
 
 
-def _argv(cell: Cell, interpreter: tuple[str, ...]) -> list[str]:
+def _period_s(planned: Planned) -> float:
+    """Every sample costs the workload something: only energy is worth ten a second."""
+    return energy_plan.SAMPLING_S if planned.role in energy_plan.ROLES else _SAMPLING_S
+
+
+def _argv(planned: Planned, interpreter: tuple[str, ...]) -> list[str]:
+    cell = planned.cell
+    if planned.role == energy_plan.IDLE:
+        return [*interpreter, "-m", "workloads.idle"]
     if cell.command is None:
         return [*interpreter, "-m", "workloads.run"]
     # `python3` in a user's command means the board's interpreter, which the inventory may have put elsewhere.
@@ -130,14 +138,24 @@ def workload_spec(planned: Planned) -> dict[str, Any]:
         "seed": planned.seed,
         "module": cell.module,
         "params": dict(cell.own_params),
-        **_repeat(planned),
+        **_window_spec(planned),
     }
 
 
-def _repeat(planned: Planned) -> dict[str, Any]:
-    """Policy ``sustained``: timed repetitions fine-tune again and again, each time from the same start."""
+def _window_spec(planned: Planned) -> dict[str, Any]:
+    """What repetitions are told that repeat their fine-tuning in one window, or idle.
+
+    Policy ``sustained``: timed repetitions fine-tune again and again, each time from the same start.
+    """
+    if planned.role == energy_plan.ENERGY:
+        lead_s, tail_s = energy_plan.LEAD_S, energy_plan.TAIL_S
+        return {"repeat": {"min_s": planned.window_s, "lead_s": lead_s, "tail_s": tail_s}}
+    if planned.role == energy_plan.IDLE:
+        return {"idle": {"settle_s": energy_plan.SETTLE_S, "idle_s": planned.window_s}}
     sustained_s = planned.cell.sustained_s
-    return {"repeat": {"min_s": sustained_s}} if sustained_s is not None and planned.role == "timed" else {}
+    if planned.role == "timed" and sustained_s is not None:
+        return {"repeat": {"min_s": sustained_s}}
+    return {}
 
 
 def series_key(planned: Planned, bench: Bench) -> str:

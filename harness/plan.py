@@ -1,8 +1,8 @@
 """Suite x boards -> ordered repetitions, skips with reasons, predicted time. Pure: no input, no output.
 
 A block holds every cell once on one board, in random order, all with the same seed: it is the unit of pairing.
-Correctness checks come first, timed blocks next, instrumented repetitions last, so that an interrupted campaign
-has spent its time on what counts.
+Correctness checks come first, timed blocks next, then energy repetitions, instrumented ones last, so that an
+interrupted campaign has spent its time on what counts.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness import energy_plan
 from harness.inventory import BoardEntry
 from harness.suite import Cell, Suite, canonical_json
-from reports.records import PLAN_SCHEMA, Skip
+from reports.records import PLAN_SCHEMA, Repetition, Skip
 from workloads import methods
 
 #: What one repetition costs on top of its fine-tuning is learnt from history; without any, nothing is claimed.
-Durations = Mapping[tuple[str, str, str], float]
+Durations = Mapping["DurationKey", float]
+#: Board, task, label, and the role where it decides how long a repetition takes.
+DurationKey = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,25 @@ class Planned:
     role: str
     seed: int
     cell: Cell
+    #: Roles ``energy`` and ``idle``: how long the window lasts at least.
+    window_s: float = 0.0
+
+    @property
+    def duration_key(self) -> DurationKey:
+        """Under which its duration is learnt."""
+        return duration_key(self.board_id, *self.cell.key, self.role)
+
+    @property
+    def deadline_s(self) -> float:
+        """The bound that the board enforces."""
+        if self.role in energy_plan.ROLES:
+            return energy_plan.deadline_s(self.role, self.window_s, self.cell.deadline_s)
+        return self.cell.deadline_s
+
+    @property
+    def least_s(self) -> float:
+        """Seconds that it takes whatever the board; 0: not known beforehand."""
+        return energy_plan.least_s(self.role, self.window_s)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -46,6 +68,26 @@ class Planned:
             "label": self.cell.label,
             "method": self.cell.method,
         }
+
+
+def duration_key(board_id: str, task: str, label: str, role: str) -> DurationKey:
+    """The key of a repetition's duration; timed, checked and instrumented ones are of a kind."""
+    return (board_id, task, label, role if role in energy_plan.ROLES else "")
+
+
+def key_of(record: Repetition) -> DurationKey:
+    """The same of a record."""
+    return duration_key(record.board_id, record.task, record.label, record.role)
+
+
+def covers(skip: Skip, planned: Planned) -> bool:
+    """Whether a skip leaves this repetition out; idle baselines go with a board's energy repetitions."""
+    if skip.board_id != planned.board_id:
+        return False
+    if skip.label is not None and (skip.task, skip.label) != planned.cell.key:
+        return False
+    with_energy = skip.role == energy_plan.ENERGY and skip.label is None and planned.role == energy_plan.IDLE
+    return skip.role is None or skip.role == planned.role or with_energy
 
 
 @dataclass(frozen=True)
@@ -131,8 +173,19 @@ def make_plan(
                 skipped.append(Skip(board_id=board.id, label=cell.label, task=cell.task, reason=reason))
             else:
                 cells.append(cell)
+        if suite.header.energy:
+            skipped.extend(_not_repeated(cells, board))
         repetitions.extend(_of_board(suite, board, cells, run_id))
     return Plan(run_id, lab, suite, tuple(boards), tuple(repetitions), tuple(skipped), tuple(command))
+
+
+def _not_repeated(cells: Iterable[Cell], board: BoardEntry) -> list[Skip]:
+    found = [(cell, energy_plan.not_repeated(cell)) for cell in cells]
+    return [
+        Skip(board_id=board.id, label=cell.label, task=cell.task, role="energy", reason=reason)
+        for cell, reason in found
+        if reason
+    ]
 
 
 def unmet_need(cell: Cell, board: BoardEntry) -> str | None:
@@ -158,9 +211,9 @@ def unrepeatable(cell: Cell) -> str | None:
 def _of_board(suite: Suite, board: BoardEntry, cells: Sequence[Cell], run_id: str) -> list[Planned]:
     planned: list[Planned] = []
 
-    def add(cell: Cell, block: int, slot: int, role: str) -> None:
+    def add(cell: Cell, block: int, slot: int, role: str, window_s: float = 0.0) -> None:
         rep_id = f"{run_id}.{board.id}.{len(planned):04d}"
-        planned.append(Planned(rep_id, board.id, block, slot, role, seed=block, cell=cell))
+        planned.append(Planned(rep_id, board.id, block, slot, role, seed=block, cell=cell, window_s=window_s))
 
     checked = [cell for cell in cells if _is_checked(cell)]
     for slot, cell in enumerate(checked):
@@ -168,6 +221,10 @@ def _of_board(suite: Suite, board: BoardEntry, cells: Sequence[Cell], run_id: st
     for block in range(suite.header.blocks):
         for slot, cell in enumerate(_shuffled(cells, suite, board.id, block)):
             add(cell, block, slot, "timed")
+    for row in energy_plan.rows(
+        suite, board, cells, lambda some, block: _shuffled(some, suite, board.id, block, energy_plan.ENERGY)
+    ):
+        add(*row)
     if suite.header.instrumented:
         for slot, cell in enumerate(cell for cell in cells if not cell.aa_control and cell.command is None):
             add(cell, 0, slot, "instrumented")
@@ -181,40 +238,53 @@ def _is_checked(cell: Cell) -> bool:
     return cell.own_params.get("cache_dtype") != "float16"
 
 
-def _shuffled(cells: Sequence[Cell], suite: Suite, board_id: str, block: int) -> list[Cell]:
+def _shuffled(
+    cells: Sequence[Cell], suite: Suite, board_id: str, block: int, what: str | None = None
+) -> list[Cell]:
     """Random, yet the same for the same suite, board and block, so that a resumed run keeps its order."""
     order = list(cells)
-    random.Random(f"{suite.name}/{board_id}/{block}").shuffle(order)  # noqa: S311 - order, not a secret
+    seed = f"{suite.name}/{board_id}/{block}" + (f"/{what}" if what else "")
+    random.Random(seed).shuffle(order)  # noqa: S311 - order, not a secret
     return order
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Predicted seconds of a board's queue; ``unknown`` repetitions have no history and are not guessed."""
+    """Predicted seconds of a board's queue.
+
+    Attributes:
+        known_s: of those with a history.
+        least_s: of energy and idle repetitions without one: their windows are known beforehand.
+        n_unknown: the others have no history and are not guessed one by one.
+    """
 
     known_s: float
     n_known: int
     n_unknown: int
+    least_s: float = 0.0
 
     @property
     def total_s(self) -> float | None:
         """All of it, unknown ones at the mean of the known; ``None`` without any history."""
         if not self.n_known:
-            return None
-        return self.known_s * (self.n_known + self.n_unknown) / self.n_known
+            return None if self.n_unknown or not self.least_s else self.least_s
+        return self.known_s * (self.n_known + self.n_unknown) / self.n_known + self.least_s
 
 
 def estimate(repetitions: Iterable[Planned], durations: Durations) -> Estimate:
-    """Sum predicted host seconds by (board, task, label)."""
-    known_s, n_known, n_unknown = 0.0, 0, 0
+    """Sum predicted host seconds."""
+    known_s, least_s, n_known, n_unknown = 0.0, 0.0, 0, 0
     for one in repetitions:
-        seconds = durations.get((one.board_id, *one.cell.key))
-        if seconds is None:
-            n_unknown += 1
-        else:
+        seconds = durations.get(one.duration_key)
+        if seconds is not None:
             known_s += seconds
             n_known += 1
-    return Estimate(known_s, n_known, n_unknown)
+        elif one.least_s:
+            # Before its window it loads what a timed one loads.
+            least_s += one.least_s + (durations.get((one.board_id, *one.cell.key, "")) or 0.0)
+        else:
+            n_unknown += 1
+    return Estimate(known_s, n_known, n_unknown, least_s)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:

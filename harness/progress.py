@@ -9,7 +9,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from harness.plan import Plan, Planned
+from harness.plan import DurationKey, Plan, Planned
 from reports.records import Repetition
 
 
@@ -126,12 +126,24 @@ def describe(record: Repetition) -> str:
     if record.outcome != "ok":
         return f"{name}: {record.outcome}: {record.outcome_reason}"
     parts = [f"{record.wall_s:.3f} s"] if record.wall_s is not None and record.role == "timed" else []
+    if record.role in ("energy", "idle"):
+        return f"{name}: {_energy_text(record)}"
     quality = record.quality
     if quality.before is not None and quality.after is not None:
         parts.append(f"{quality.metric} {quality.before:.3f} -> {quality.after:.3f}")
     if record.role == "check" and record.check is not None:
         parts.append("passed" if record.check.get("passed") is True else "FAILED")
     return f"{name}: {', '.join(parts) or 'done'}"
+
+
+def _energy_text(record: Repetition) -> str:
+    """What an energy repetition or an idle baseline came to."""
+    energy = record.energy
+    if energy is None:
+        return f"no energy: {record.missing.get('energy', 'no reason given')}"
+    if energy.j_per_finetuning is None:
+        return f"{energy.mean_w:.3g} W {energy.scope}"
+    return f"{energy.j_per_finetuning:.4g} J each, {energy.repeats} fine-tunings at {energy.mean_w:.3g} W {energy.scope}"
 
 
 def clock(seconds: float) -> str:
@@ -157,18 +169,18 @@ class StageLines:
 
 
 class Stopwatch:
-    """Median host seconds by (board, task, label), learnt as repetitions finish."""
+    """Median host seconds by board, task, label and kind, learnt as repetitions finish."""
 
-    def __init__(self, history: dict[tuple[str, str, str], float] | None = None) -> None:
-        self._seen: dict[tuple[str, str, str], list[float]] = {}
+    def __init__(self, history: dict[DurationKey, float] | None = None) -> None:
+        self._seen: dict[DurationKey, list[float]] = {}
         self._history = dict(history or {})
         self._lock = threading.Lock()
 
     def learn(self, planned: Planned, host_s: float) -> None:
         with self._lock:
-            self._seen.setdefault((planned.board_id, *planned.cell.key), []).append(host_s)
+            self._seen.setdefault(planned.duration_key, []).append(host_s)
 
-    def durations(self) -> dict[tuple[str, str, str], float]:
+    def durations(self) -> dict[DurationKey, float]:
         with self._lock:
             learnt = {key: sorted(values)[len(values) // 2] for key, values in self._seen.items()}
         return {**self._history, **learnt}

@@ -28,6 +28,9 @@ from reports.records import (
 )
 from targets.clock import Offset
 
+#: So many of a window's fine-tunings stand in its record one by one.
+MAX_REPEATS_KEPT = 1000
+
 Outcome = Literal["ok", "failed", "deadline", "oom", "killed", "diverged", "lost"]
 
 
@@ -54,7 +57,7 @@ def make_record(
     wall_s = (
         (got.marks.window_ns[1] - got.marks.window_ns[0]) / 1e9 if got.marks and outcome == "ok" else None
     )
-    energy, missing = _energy(got, outcome)
+    energy, missing = _energy(got, outcome, _in_window(planned, result))
     window_s, lasting = wall_s, None
     if planned.role == "timed" and cell.sustained_s is not None and wall_s is not None:
         found = sustained(
@@ -68,7 +71,7 @@ def make_record(
     missing.update(exit_record.missing if exit_record else {})
     if result.peak_rss_b is None and (exit_record is None or exit_record.peak_rss_b is None):
         missing["peak_rss_b"] = "neither the workload nor the sampler reported VmHWM"
-    if result.after is None and planned.role != "check":
+    if result.after is None and planned.role not in ("check", "idle"):
         missing["quality"] = result.reason or reason or "the workload reported no accuracy"
     verdict, reasons = judge(
         Evidence(
@@ -108,8 +111,8 @@ def make_record(
         emulated=bench.emulated,
         power_mode=bench.power_mode,
         task=cell.task,
-        dataset=cell.dataset or "own",
-        model=cell.model or "own",
+        dataset=cell.dataset or _no_artefact(planned),
+        model=cell.model or _no_artefact(planned),
         method=cell.method,
         label=cell.label,
         aa_control=cell.aa_control,
@@ -134,6 +137,8 @@ def make_record(
         steps=result.steps,
         peak_rss_b=result.peak_rss_b or (exit_record.peak_rss_b if exit_record else None),
         energy=energy,
+        repeats=result.repeats,
+        repeats_s=thin(result.repeats_s),
         params_total=result.params_total,
         params_trainable=result.params_trainable,
         update_b=result.update_b,
@@ -226,10 +231,27 @@ def note_check(record: Repetition, planned: Planned, bench: Bench) -> None:
         bench.failed_checks[_checked_key(planned.cell)] = f"correctness gate failed on this board: {reason}"
 
 
-def _energy(got: Harvested, outcome: str) -> tuple[Energy | None, dict[str, str]]:
+def _no_artefact(planned: Planned) -> str:
+    return "none" if planned.role == "idle" else "own"
+
+
+def _in_window(planned: Planned, result: WorkloadResult) -> int:
+    """Fine-tunings that the window holds; 0: an idle baseline."""
+    if planned.role == "idle":
+        return 0
+    return result.repeats if result.repeats is not None else 1
+
+
+def thin(values: Sequence[float]) -> list[float]:
+    """At most :data:`MAX_REPEATS_KEPT` of them, evenly picked, in microseconds: a record is one line."""
+    every = -(-len(values) // MAX_REPEATS_KEPT) or 1
+    return [round(value, 6) for value in values[::every]]
+
+
+def _energy(got: Harvested, outcome: str, repeats: int) -> tuple[Energy | None, dict[str, str]]:
     if outcome != "ok" or got.marks is None:
         return None, {"energy": "no measured window"}
-    found = energy_of_window(got.channels, got.rows, got.marks.window_ns)
+    found = energy_of_window(got.channels, got.rows, got.marks.window_ns, repeats=repeats)
     if isinstance(found, Energy):
         return found, {}
     told = got.exit_record.missing.get("power") if got.exit_record else None

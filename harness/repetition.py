@@ -203,7 +203,7 @@ def clean_up(link: Link, rep_id: str, hold_s: float = conditions.GAP_S) -> None:
 
 def _wait_for_end(link: Link, planned: Planned, predicted_s: float | None) -> None:
     """Block without traffic until the job is over; ask again over a new channel after too long a silence."""
-    limit_s = planned.cell.deadline_s + LEASE_MARGIN_S / 2
+    limit_s = planned.deadline_s + LEASE_MARGIN_S / 2
     end_s = time.monotonic() + limit_s
     wait_s = min(limit_s, SILENCE_S + predicted_s) if predicted_s else min(limit_s, 60.0)
 

@@ -16,7 +16,7 @@ from harness.deploy import Cargo, Progress, gather
 from harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, EXIT_MEASURED, EXIT_OK, EXIT_PARTIAL, UsageError
 from harness.history import durations_below
 from harness.inventory import BoardEntry
-from harness.plan import Plan, differences, make_plan
+from harness.plan import Durations, Plan, covers, differences, make_plan
 from harness.progress import Observer
 from harness.suite import Suite
 from reports.results import ResultsError, RunReader, RunWriter
@@ -43,7 +43,7 @@ class Session:
     plan: Plan
     cargo: Cargo
     writer: RunWriter
-    history: Mapping[tuple[str, str, str], float]
+    history: Durations
     started_utc: str
 
     def campaign(self, observer: Observer, on_record: OnRecord | None = None) -> Campaign:
@@ -59,12 +59,10 @@ class Session:
             Whether the run is complete; if not, it stays resumable.
         """
         done = self.writer.done_rep_ids
-        skipped = {(skip.board_id, skip.task, skip.label) for skip in outcome.skipped}
         open_ones = [
             one
             for one in self.plan.repetitions
-            if one.rep_id not in done
-            and not skipped & {(one.board_id, None, None), (one.board_id, *one.cell.key)}
+            if one.rep_id not in done and not any(covers(skip, one) for skip in outcome.skipped)
         ]
         if outcome.interrupted or open_ones:
             self.writer.close()
@@ -97,9 +95,7 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
-def dry_run(
-    request: Request, progress: Progress | None = None
-) -> tuple[Plan, Mapping[tuple[str, str, str], float]]:
+def dry_run(request: Request, progress: Progress | None = None) -> tuple[Plan, Durations]:
     """The plan and the known durations, without touching a board or the results."""
     cargo = gather(request.suite, data_dir=request.data_dir, progress=progress)
     plan = _plan(request, cargo, "dry-run")
@@ -170,9 +166,7 @@ def _unfinished(request: Request) -> RunReader | None:
     return None
 
 
-def _resume(
-    request: Request, cargo: Cargo, found: RunReader, history: Mapping[tuple[str, str, str], float]
-) -> Session:
+def _resume(request: Request, cargo: Cargo, found: RunReader, history: Durations) -> Session:
     plan = _plan(request, cargo, str(found.plan["run_id"]))
     if found.plan.get("sha256") != plan.sha256:
         changed = differences(_comparable(found.plan), _comparable(plan.as_dict()))
@@ -205,11 +199,13 @@ def exit_code(outcome: Outcome, writer: RunWriter, plan: Plan) -> int:
         return EXIT_MEASURED
     if not records and outcome.quarantined:
         return EXIT_INFRA
-    planned_skips = len(plan.skipped)
+    # A board that tells no power has measured all it can.
+    left_out = [skip for skip in outcome.skipped if skip.role is None]
+    planned_skips = sum(skip.role is None for skip in plan.skipped)
     nothing_to_do = not plan.repetitions
     if (
         outcome.quarantined
-        or len(outcome.skipped) > planned_skips
+        or len(left_out) > planned_skips
         or nothing_to_do
         or any(one.verdict == "invalid" for one in records)
     ):

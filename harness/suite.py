@@ -148,6 +148,12 @@ class Suite:
             "policy": self.header.policy,
             "sustained_s": self.header.sustained_s if self.header.policy == "sustained" else None,
             "start_window_c": self.header.start_window_c,
+            # Only where it is asked for: plans without keep their hashes.
+            **(
+                {"energy": True, "energy_s": self.header.energy_s, "idle_s": self.header.idle_s}
+                if self.header.energy
+                else {}
+            ),
             "delta": self.header.delta.model_dump(),
             "study": self.header.study,
             "baselines": dict(self.baselines),

@@ -53,6 +53,16 @@ class Header(_Strict):
     start_window_c: float = Field(
         default=3.0, gt=0, description="repetitions begin within so many degrees of the first one"
     )
+    energy: bool = Field(
+        default=False,
+        description="on boards with a power source: energy repetitions and idle baselines, a block each",
+    )
+    energy_s: float | None = Field(
+        default=None,
+        ge=10,
+        description="least window of an energy repetition; default 12, with a wall plug 65",
+    )
+    idle_s: float = Field(default=60.0, ge=10, description="window of an idle baseline")
     delta: Delta = Field(default_factory=Delta)
     study: Literal["skip2-lora"] | None = Field(
         default=None, description="a section of its own in the report"

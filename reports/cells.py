@@ -62,8 +62,8 @@ class Cell:
 
 
 def cells(repetitions: Sequence[Repetition]) -> list[Cell]:
-    """Group repetitions; checks (role ``check``) stand in no cell."""
-    reps = [rep for rep in repetitions if rep.role != "check"]
+    """Group repetitions; correctness checks and idle baselines are no method's and stand in no cell."""
+    reps = [rep for rep in repetitions if rep.role not in ("check", "idle")]
     table = frame(reps)
     kept = usable(table)
     kept_of = kept.groupby(CELL, dropna=False, sort=False).indices if len(kept) else {}

@@ -284,6 +284,9 @@ class Skip(Record):
     board_id: str
     label: str | None = Field(default=None, description="None: the whole board")
     task: str | None = None
+    role: Role | None = Field(
+        default=None, description="None: everything; energy: energy repetitions and their idle baselines only"
+    )
     reason: str
 
 

@@ -98,7 +98,7 @@ def test_needs_are_held_against_capabilities(tmp_path):
 def test_without_history_no_eta_is_claimed():
     plan = _plan(boards=("a",))
     assert estimate(plan.repetitions, {}).total_s is None
-    some = {("a", "digits/mlp", "ft-all"): 2.0}
+    some = {("a", "digits/mlp", "ft-all", ""): 2.0}
     guess = estimate(plan.repetitions, some)
     assert guess.n_known == 4  # three blocks and the instrumented one
     assert guess.total_s == 2.0 * len(plan.repetitions)
