@@ -138,7 +138,8 @@ def make_record(
         peak_rss_b=result.peak_rss_b or (exit_record.peak_rss_b if exit_record else None),
         energy=energy,
         repeats=result.repeats,
-        repeats_s=thin(result.repeats_s),
+        # Under policy `sustained` the series stands in `sustained`.
+        repeats_s=thin(result.repeats_s) if planned.role == "energy" else [],
         params_total=result.params_total,
         params_trainable=result.params_trainable,
         update_b=result.update_b,
