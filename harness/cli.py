@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from harness import __version__, commands, emulate, gate, sensors_command, setup_command, sharing
+from harness import __version__, calibrate, commands, emulate, gate, sensors_command, setup_command, sharing
 from harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError, UsageError
 from harness.inventory import Inventory, load_inventory, loopback_inventory
 from harness.session import Request, data_dir_from_env
@@ -202,6 +202,7 @@ def suites() -> None:
 
 
 app.command()(setup_command.setup)
+calibrate.register(app)
 gate.register(app)
 sharing.register(app)
 

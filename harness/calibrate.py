@@ -1,0 +1,170 @@
+"""``tunebench calibrate``: how noisy this lab is, and what its gate and its comparisons can see."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from harness.errors import UsageError
+from reports.history import decisions, index
+from reports.history.calibration import (
+    POWER,
+    PairedNoise,
+    SeriesNoise,
+    false_alarms_a_month,
+    paired_noise,
+    series_noise,
+)
+from reports.history.gating import RULES
+from reports.history.screen import screen
+from reports.history.series import nights_of, opened, usable
+
+#: A reviewer's number of blocks; the interval of ten is exact and its width is what limits a comparison.
+_BLOCKS = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the CLI."""
+    app.command("calibrate")(calibrate_command)
+
+
+def calibrate_command(
+    store: Annotated[
+        Path, typer.Option("--store", metavar="DIR", help="Root of the results directories.")
+    ] = Path("results"),
+    drill: Annotated[
+        float | None,
+        typer.Option(
+            "--drill", metavar="CHANGE", help="Slow every newest night down, e.g. 0.05, and see who notices."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """Estimate this lab's noise: false alarms a month, the smallest change its gate and comparisons can see.
+
+    With --drill the newest stored value of every series is made worse (in memory; no file changes) and held
+    against its past: how many the screen would have nominated.
+    """
+    if drill is not None and not 0 < drill < 10:
+        raise UsageError(f"--drill {drill:g}: a relative slow-down between 0 and 10, e.g. 0.05 for 5 %")
+    value = calibrate(store, drill)
+    if as_json:
+        typer.echo(json.dumps(value, indent=2))
+        return
+    console = Console()
+    console.print(_series_table(value["series"]))
+    for line in _lines(value):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def calibrate(store: Path, drill: float | None = None) -> dict[str, Any]:
+    """Everything the command prints, as plain values."""
+    report = index.build(store)
+    made, _ = decisions.read(store)
+    with opened(report.path) as database:
+        noise = series_noise(database, made)
+        pairs = paired_noise(database)
+        drilled = None
+        if drill is not None:
+            past = nights_of(database, [one.series.series_key for one in noise], "time", made)
+            drilled = _drill(noise, past, drill)
+    alarms = false_alarms_a_month(noise)
+    return {
+        "schema": "tunebench.calibration/1",
+        "series": [_row(one) for one in noise],
+        "aa": [_pair_row(one) for one in pairs],
+        "nominations_a_month": alarms[0] if alarms else None,
+        "false_alarms_a_month": alarms[1] if alarms else None,
+        "reason": None if alarms else "no series has more than 10 nights yet",
+        "drill": drilled,
+    }
+
+
+def _row(one: SeriesNoise) -> dict[str, Any]:
+    value = asdict(one)
+    del value["series"]
+    return {"series_key": one.series.series_key, "name": one.series.name, **value}
+
+
+def _pair_row(one: PairedNoise) -> dict[str, Any]:
+    """With the half-width of a ten-block interval (normal approximation): what a comparison can tell apart."""
+    return {**asdict(one), "half_width": 1.96 * one.spread / math.sqrt(_BLOCKS)}
+
+
+def _drill(noise: list[SeriesNoise], past: dict[str, Any], change: float) -> dict[str, Any]:
+    """Hold every newest night, made worse, against the nights before it."""
+    caught = learning = 0
+    missed: list[str] = []
+    for one in noise:
+        kept = [
+            night.value for night in usable(past[one.series.series_key], last=31) if night.value is not None
+        ]
+        state = screen(kept[:-1], kept[-1] * (1 + change), RULES["time"]).state
+        caught += state == "suspect"
+        learning += state == "learning"
+        if state not in ("suspect", "learning"):
+            missed.append(one.series.name)
+    return {"change": change, "caught": caught, "learning": learning, "missed": missed}
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _series_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(title="noise by series (time)", title_justify="left")
+    for column in (
+        "series",
+        "nights",
+        "within a night",
+        "night to night",
+        f"seen at {POWER:.0%}",
+        "nominated",
+    ):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        smallest = f"+{row['smallest']:.0%}" if row["smallest"] is not None else "> +50%"
+        nominated = f"{row['nominated']} of {row['judged']}" if row["judged"] else "learning"
+        table.add_row(
+            row["name"],
+            str(row["nights"]),
+            _percent(row["repetition"]),
+            _percent(row["night"]),
+            smallest,
+            nominated,
+        )
+    return table
+
+
+def _lines(value: dict[str, Any]) -> list[str]:
+    lines = []
+    if value["false_alarms_a_month"] is None:
+        lines.append(f"False alarms: not known: {value['reason']}")
+    else:
+        lines.append(
+            f"False alarms: the screen nominates {value['nominations_a_month']:.1f} values a month; confirmed by pairs,"
+            f" at most {value['false_alarms_a_month']:.2f} a month turn red by chance"
+        )
+    for row in value["aa"]:
+        lines.append(
+            f"A/A on {row['board_id']}, {row['task']}: one block varies by {row['spread']:.1%} (bias {row['bias']:+.2%},"
+            f" {row['n']} blocks); {_BLOCKS} blocks tell apart about {row['half_width']:.1%}"
+        )
+    if not value["aa"]:
+        lines.append("A/A: no control in these results; suites with `aa = true` measure one")
+    drill = value["drill"]
+    if drill is not None:
+        missed = f"; missed: {', '.join(drill['missed'][:10])}" if drill["missed"] else ""
+        judged = len(value["series"]) - drill["learning"]
+        lines.append(
+            f"Drill of {drill['change']:+.0%}: {drill['caught']} of {judged} nominated"
+            f" ({drill['learning']} learning){missed}"
+        )
+    return lines

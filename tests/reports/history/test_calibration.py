@@ -1,0 +1,99 @@
+"""What a lab learns of its own noise."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.calibrate import calibrate
+from harness.cli import app
+from harness.errors import UsageError
+from reports.history import index
+from reports.history.calibration import false_alarms_a_month, paired_noise, series_noise, smallest_seen
+from reports.history.series import opened
+from reports.history.simulated import SimulatedLab
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Forty nights of one board: a quiet cell and a noisy one."""
+    lab = SimulatedLab(boards=1, cells=2, bad_nights=0.0, seed=5)
+    quiet, noisy = lab.series
+    lab.series = [
+        type(quiet)(quiet.board_id, quiet.label, 2.0, 0.004, 0.004),
+        type(noisy)(noisy.board_id, noisy.label, 2.0, 0.004, 0.03),
+    ]
+    root = tmp_path_factory.mktemp("store")
+    for night in range(40):
+        lab.write_night(root, night)
+    return root
+
+
+def noise_of(store):
+    with opened(index.build(store).path) as database:
+        return series_noise(database)
+
+
+def test_the_two_noises_are_told_apart(store):
+    quiet, noisy = noise_of(store)
+    assert quiet.repetition == pytest.approx(0.004, rel=0.3)
+    assert quiet.night == pytest.approx(0.004, abs=0.002)
+    assert noisy.repetition == pytest.approx(0.004, rel=0.3)
+    assert noisy.night == pytest.approx(0.03, rel=0.4)
+
+
+def test_a_noisy_series_hides_larger_changes(store):
+    quiet, noisy = noise_of(store)
+    assert quiet.smallest <= 0.05
+    assert noisy.smallest >= 2 * quiet.smallest
+
+
+def test_more_noise_never_makes_smaller_changes_visible():
+    seen = [smallest_seen(0.005, night, 5) or 1.0 for night in (0.002, 0.01, 0.03, 0.2)]
+    assert seen == sorted(seen)
+    assert smallest_seen(0.005, 1.0, 5) is None
+
+
+def test_false_alarms_follow_from_the_replay(store):
+    noise = noise_of(store)
+    nominated, red = false_alarms_a_month(noise)
+    assert nominated == pytest.approx(30 * 2 * sum(one.nominated for one in noise) / 60)
+    assert red < 0.05 * nominated + 1e-9
+    assert false_alarms_a_month([]) is None
+
+
+def test_the_control_is_paired_by_block(lab_run):
+    with opened(index.build(lab_run.parents[4]).path) as database:
+        found = paired_noise(database)
+    assert {one.board_id for one in found} == {"pi5-01", "orin-02"}
+    assert all(one.n >= 9 and one.spread > 0 and abs(one.bias) < 0.05 for one in found)
+
+
+def test_a_drill_tells_who_would_have_noticed(store):
+    drill = calibrate(store, 0.20)["drill"]
+    assert (drill["caught"], drill["missed"]) == (2, [])
+    small = calibrate(store, 0.001)["drill"]
+    assert small["caught"] == 0
+    assert len(small["missed"]) == 2
+
+
+def test_the_command_prints_tables_and_json(store):
+    result = CliRunner().invoke(app, ["calibrate", "--store", str(store), "--drill", "0.05"])
+    assert result.exit_code == 0, result.output
+    assert "Drill of +5%" in result.stdout
+    assert "A/A: no control" in result.stdout
+    value = json.loads(CliRunner().invoke(app, ["calibrate", "--store", str(store), "--json"]).stdout)
+    assert len(value["series"]) == 2
+
+
+def test_a_lab_without_history_says_so(lab_run):
+    value = calibrate(lab_run.parents[4])
+    assert value["false_alarms_a_month"] is None
+    assert "10 nights" in value["reason"]
+
+
+def test_an_absurd_drill_is_refused(store):
+    result = CliRunner().invoke(app, ["calibrate", "--store", str(store), "--drill", "-1"])
+    assert isinstance(result.exception, UsageError)
