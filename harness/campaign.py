@@ -10,11 +10,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from harness import conditions, energy_plan
+from harness import conditions, energy_plan, losses
 from harness.deploy import Cargo
 from harness.energy import widest
 from harness.inventory import BoardEntry
@@ -113,7 +113,7 @@ class Campaign:
             return self._skips.get(board_id, {}).get(cell.key)
 
     def _run_board(self, entry: BoardEntry) -> None:
-        todo = [one for one in self.plan.of_board(entry.id) if one.rep_id not in self._writer.done_rep_ids]
+        todo = losses.still_open(self.plan.of_board(entry.id), self._writer.repetitions)
         if not todo:
             self._observer.ended(entry.id, "nothing left to do")
             return
@@ -144,6 +144,7 @@ class Campaign:
             self._stop,
             payload,
             lambda told: self._observer.note(entry.id, told),
+            patience_s=entry.timeouts.comeback_s,
             condition_patience_s=entry.patience_s,
         )
         # The agent alone first: whoever measures on the board now is not to be disturbed by the rest.
@@ -179,10 +180,23 @@ class Campaign:
                 raise Interrupted
             left_s = estimate(queue[position:], self._stopwatch.durations()).total_s
             self._observer.started(planned, left_s)
-            self._run_one(link, planned, bench, last=position == len(queue) - 1)
+            record = self._run_one(link, planned, bench, last=position == len(queue) - 1)
+            if losses.to_be_repeated(record):
+                bench = self._recover(link, entry, bench, tuner)
+                again = losses.next_attempt(planned)
+                self._observer.started(again, left_s)
+                self._run_one(link, again, bench, last=position == len(queue) - 1)
         # With the interpreters again: a torch that was upgraded meanwhile is a changed environment.
         probe = link.persist(lambda: board.probe([list(board.spec.interpreter)], self.plan.run_id))
         self._writer.write_env(board_env(entry.id, probe), "after")
+
+    def _recover(self, link: Link, entry: BoardEntry, bench: Bench, tuner: Tuner) -> Bench:
+        """Before a lost repetition is measured again: a board that went down may have torn files, and is untuned."""
+        self._observer.note(entry.id, "a repetition was lost and is measured once more")
+        link.sync()
+        self._take(link, entry)  # a reboot ends every lease
+        tuner.prepare(link.persist(lambda: link.board.probe([], self.plan.run_id)))
+        return replace(bench, tuning=tuner.settings, tuning_faults=tuple(tuner.faults))
 
     def _take(self, link: Link, entry: BoardEntry) -> None:
         """Take the board's lease for the whole queue; says whose it was if that one had run out."""
@@ -310,23 +324,24 @@ class Campaign:
                 clean_up(link, str(rep_id), conditions.SETUP_S)
                 self._observer.note(board_id, f"removed {rep_id}, left behind by an earlier run")
 
-    def _run_one(self, link: Link, planned: Planned, bench: Bench, *, last: bool) -> None:
+    def _run_one(self, link: Link, planned: Planned, bench: Bench, *, last: bool) -> Repetition:
         self._begun.add(planned.board_id)
         predicted_s = self._stopwatch.durations().get(planned.duration_key) or planned.least_s or None
         try:
-            self._measure(link, planned, bench, predicted_s)
+            record = self._measure(link, planned, bench, predicted_s)
             # After the last one the board is looked at once more, and what was tuned is undone.
             clean_up(link, planned.rep_id, conditions.SETUP_S if last else conditions.GAP_S)
         except Interrupted:
             # Wherever it was cut, also between the record and the clean-up: leave nothing behind.
             self._free(link.board, planned.rep_id)
             raise
+        return record
 
-    def _measure(self, link: Link, planned: Planned, bench: Bench, predicted_s: float | None) -> None:
+    def _measure(self, link: Link, planned: Planned, bench: Bench, predicted_s: float | None) -> Repetition:
         done = run_repetition(link, planned, bench, predicted_s=predicted_s)
         note_check(done.record, planned, bench)
         record = self._writer.append(done.record, trace=done.trace, log=done.log, preds=done.preds)
-        if record.host_s is not None:
+        if record.host_s is not None and record.outcome != "lost":
             self._stopwatch.learn(planned, record.host_s)
         with self._lock:
             self.outcome.counts[record.outcome] += 1
@@ -334,6 +349,7 @@ class Campaign:
         self._observer.finished(planned, record)
         if self._on_record is not None:
             self._on_record(record)
+        return record
 
     def _free(self, board: Board, rep_id: str) -> None:
         """Best effort at Ctrl-C: kill the unfinished repetition; it is run anew on resume."""

@@ -61,7 +61,8 @@ def _campaign(session: Session, console: Console) -> Any:
         live = LiveProgress(console, session.plan, done)
         with live:
             return session.campaign(live).run()
-    return session.campaign(PlainLines(console, session.plan, len(done))).run()
+    n_done = sum(one.rep_id in done for one in session.plan.repetitions)
+    return session.campaign(PlainLines(console, session.plan, n_done)).run()
 
 
 def run_json(run_dir: Path | None, code: int) -> dict[str, Any]:

@@ -82,6 +82,11 @@ class Harvested:
     preds: bytes | None
     faults: tuple[str, ...] = ()
 
+    @property
+    def lost(self) -> bool:
+        """Whether the board lost it: there is no exit record, or one of an agent that was ended from outside."""
+        return self.exit_record is None or self.exit_record.outcome == "lost"
+
 
 def read_harvest(files: Mapping[str, bytes]) -> Harvested:
     """Parse everything that is there; never raises for what a board sent."""

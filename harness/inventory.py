@@ -60,6 +60,9 @@ class TimeoutKeys(_Strict):
     auth_s: float = Field(default=10.0, gt=0)
     channel_s: float = Field(default=10.0, gt=0)
     command_s: float = Field(default=60.0, gt=0)
+    comeback_s: float = Field(
+        default=180.0, gt=0, description="for a board that has vanished, e.g. to reboot"
+    )
 
 
 class TuningKeys(_Strict):
@@ -192,7 +195,7 @@ class BoardEntry(_Strict):
             # A loopback board with the default one gets a folder of its own below it.
             workdir=self.workdir or DEFAULT_WORKDIR,
             root=self.simulated_root or "/",
-            timeouts=Timeouts(**self.timeouts.model_dump()),
+            timeouts=Timeouts(**self.timeouts.model_dump(exclude={"comeback_s"})),
         )
 
 

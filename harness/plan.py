@@ -38,6 +38,8 @@ class Planned:
     cell: Cell
     #: Roles ``energy`` and ``idle``: how long the window lasts at least.
     window_s: float = 0.0
+    #: Counts from 1; see :mod:`harness.losses`.
+    attempt: int = 1
 
     @property
     def duration_key(self) -> DurationKey:

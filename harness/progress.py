@@ -58,7 +58,7 @@ class PlainLines:
 
     def finished(self, planned: Planned, record: Repetition) -> None:
         with self._lock:
-            self._done += 1
+            self._done += record.attempt == 1
             done = self._done
         self._print(f"[{done}/{self._total}] {planned.board_id}: {describe(record)}")
 
@@ -110,7 +110,7 @@ class LiveProgress:
         self._progress.update(self._tasks[planned.board_id], eta=eta, now=now)
 
     def finished(self, planned: Planned, record: Repetition) -> None:
-        self._progress.advance(self._tasks[planned.board_id])
+        self._progress.advance(self._tasks[planned.board_id], 1 if record.attempt == 1 else 0)
         if record.outcome != "ok":
             self.note(planned.board_id, describe(record))
 
@@ -123,6 +123,8 @@ def describe(record: Repetition) -> str:
     name = f"{record.task} {record.label} block {record.block}"
     if record.role != "timed":
         name += f" ({record.role})"
+    if record.attempt > 1:
+        name += f" (attempt {record.attempt})"
     if record.outcome != "ok":
         return f"{name}: {record.outcome}: {record.outcome_reason}"
     parts = [f"{record.wall_s:.3f} s"] if record.wall_s is not None and record.role == "timed" else []

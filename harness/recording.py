@@ -40,6 +40,7 @@ def make_record(
     got: Harvested,
     *,
     exchanges: Sequence[tuple[float, Offset]],
+    lost_because: str | None = None,
     host_s: float | None,
     ssh_channels: int | None,
 ) -> Repetition:
@@ -47,6 +48,7 @@ def make_record(
 
     Args:
         exchanges: (host's monotonic seconds, host clock less board clock), before and after.
+        lost_because: why it was lost, where the host knows better than the board.
     """
     known = [(at_s, ClockOffset(offset_s=one.offset_s, bound_s=one.bound_s)) for at_s, one in exchanges]
     offset = min((one for _, one in known), key=lambda one: one.bound_s, default=None)
@@ -54,6 +56,8 @@ def make_record(
     exit_record = got.exit_record
     result = got.result or WorkloadResult()
     outcome, reason = _outcome(got)
+    if outcome == "lost":
+        reason = lost_because or reason
     wall_s = (
         (got.marks.window_ns[1] - got.marks.window_ns[0]) / 1e9 if got.marks and outcome == "ok" else None
     )
@@ -103,6 +107,7 @@ def make_record(
         run_id=bench.run_id,
         block=planned.block,
         slot=planned.slot,
+        attempt=planned.attempt,
         role=cast(Role, planned.role),
         lab=bench.lab,
         board_id=planned.board_id,
@@ -230,6 +235,8 @@ def note_check(record: Repetition, planned: Planned, bench: Bench) -> None:
     if record.outcome != "ok" or record.check is None or record.check.get("passed") is not True:
         reason = record.outcome_reason or "cache on and off disagree"
         bench.failed_checks[_checked_key(planned.cell)] = f"correctness gate failed on this board: {reason}"
+    else:  # the first attempt may have been lost
+        bench.failed_checks.pop(_checked_key(planned.cell), None)
 
 
 def _no_artefact(planned: Planned) -> str:

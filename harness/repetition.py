@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from harness import conditions
+from harness import conditions, losses
 from harness.harvested import read_harvest, trace_bytes
 from harness.job import LEASE_MARGIN_S, Bench, make_job
 from harness.plan import Planned
@@ -97,6 +97,10 @@ class Link:
                 self._pause(pause_s)
                 pause_s = min(2 * pause_s, 10.0)
 
+    def tell(self, message: str) -> None:
+        """Say something to the user."""
+        self._note(message)
+
     def sync(self, *more: Blob) -> SyncReport:
         """Push the blobs that the board lacks; ``more`` are needed from now on."""
         self._blobs += more
@@ -180,7 +184,11 @@ def run_repetition(
 
     reply, asked_s = link.when_ready(start, {"start-temp": conditions.START_PATIENCE_S})
     conditions.settle(bench.begun, reply.conditions, reply.warnings)
-    _wait_for_end(link, planned, predicted_s)
+    if _wait_for_end(link, planned, predicted_s) == "unknown":
+        # A power cut right after the start takes the job's folder with it: nothing ran that is worth recording.
+        link.tell("the board knows nothing of it any more; it is started again")
+        reply, asked_s = link.when_ready(start, {"start-temp": conditions.START_PATIENCE_S})
+        _wait_for_end(link, planned, predicted_s)
     harvest = link.persist(lambda: board.harvest(planned.rep_id))
     exchanges = [(asked_s, reply.offset), (time.monotonic(), harvest.offset)]
     got = read_harvest(harvest.files)
@@ -189,6 +197,7 @@ def run_repetition(
         bench,
         got,
         exchanges=exchanges,
+        lost_because=_rebooted(link, harvest.files) if got.lost else None,
         host_s=time.monotonic() - started_s,
         # One more channel closes the repetition: the clean-up after the record is safe.
         ssh_channels=board.ssh.channels_opened - channels_before + 1,
@@ -196,13 +205,26 @@ def run_repetition(
     return Finished(record, trace_bytes(got), got.log or None, got.preds or None)
 
 
+def _rebooted(link: Link, files: Mapping[str, bytes]) -> str | None:
+    """Whether a repetition was lost by a reboot: the board is in another boot than its journal."""
+    started_in = losses.boot_id_of(files)
+    if started_in is None:
+        return None
+    now_in = link.persist(link.board.probe).get("boot_id")
+    return losses.REBOOTED if isinstance(now_in, str) and now_in != started_in else None
+
+
 def clean_up(link: Link, rep_id: str, hold_s: float = conditions.GAP_S) -> None:
     """Remove a repetition from the board once its record is safe on the host; the board is kept for the next."""
     link.persist(lambda: link.board.clean(rep_id, hold_s))
 
 
-def _wait_for_end(link: Link, planned: Planned, predicted_s: float | None) -> None:
-    """Block without traffic until the job is over; ask again over a new channel after too long a silence."""
+def _wait_for_end(link: Link, planned: Planned, predicted_s: float | None) -> str:
+    """Block without traffic until the job is over; ask again over a new channel after too long a silence.
+
+    Returns:
+        the last state: ``done``, ``lost``, ``unknown``, or ``running`` if the board outlived its own deadline.
+    """
     limit_s = planned.deadline_s + LEASE_MARGIN_S / 2
     end_s = time.monotonic() + limit_s
     wait_s = min(limit_s, SILENCE_S + predicted_s) if predicted_s else min(limit_s, 60.0)
@@ -210,7 +232,8 @@ def _wait_for_end(link: Link, planned: Planned, predicted_s: float | None) -> No
     def ask() -> str:
         return link.board.wait(planned.rep_id, max(1.0, min(wait_s, end_s - time.monotonic())))
 
-    while time.monotonic() < end_s:
-        if link.persist(ask) != "running":
-            return
+    state = "running"
+    while state == "running" and time.monotonic() < end_s:
+        state = link.persist(ask)
         wait_s = SILENCE_S
+    return state

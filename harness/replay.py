@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from harness import losses
 from harness.plan import Planned
 from reports.records import Repetition
 
@@ -112,7 +113,8 @@ class Mailbox:
         with self._changed:
             while True:
                 records = self._records.get(key, [])
-                if len(records) >= self._expected.get(key, 0) or board_id in self._ended or skipped():
+                final = [one for one in records if not losses.to_be_repeated(one)]
+                if len(final) >= self._expected.get(key, 0) or board_id in self._ended or skipped():
                     return Result(tuple(sorted(records, key=lambda one: one.block)))
                 # A bound, so that Ctrl-C is noticed.
                 self._changed.wait(0.5)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import __version__
+from harness import __version__, losses
 from harness.campaign import Campaign, OnRecord, Outcome, utc_now
 from harness.deploy import Cargo, Progress, gather
 from harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, EXIT_MEASURED, EXIT_OK, EXIT_PARTIAL, UsageError
@@ -58,11 +58,10 @@ class Session:
         Returns:
             Whether the run is complete; if not, it stays resumable.
         """
-        done = self.writer.done_rep_ids
         open_ones = [
             one
-            for one in self.plan.repetitions
-            if one.rep_id not in done and not any(covers(skip, one) for skip in outcome.skipped)
+            for one in losses.still_open(self.plan.repetitions, self.writer.repetitions)
+            if not any(covers(skip, one) for skip in outcome.skipped)
         ]
         if outcome.interrupted or open_ones:
             self.writer.close()
@@ -190,7 +189,7 @@ def exit_code(outcome: Outcome, writer: RunWriter, plan: Plan) -> int:
     """The documented code of a finished campaign; precedence 1, 4, 3, 0."""
     if outcome.interrupted:
         return EXIT_INTERRUPTED
-    records = writer.repetitions
+    records = losses.last_attempts(writer.repetitions)
     bad = [one for one in records if one.outcome not in ("ok", "lost")]
     failed_checks = [
         one for one in records if one.role == "check" and (one.check or {}).get("passed") is not True

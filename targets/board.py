@@ -6,6 +6,7 @@ runs. What the board says is not trusted: sizes, names, hashes and forms are che
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import shlex
@@ -39,6 +40,8 @@ DEFAULT_WORKDIR = "~/.cache/tunebench"
 #: Beyond what the board was told to wait, until its silence counts as a lost link.
 _SILENCE_MARGIN_S = 10.0
 _PINGS = 8
+#: Larger uploads are wheels and the like; compressing them costs more than it saves.
+_MAX_PACKED_B = 32 * 1024 * 1024
 #: A change of power mode stops and starts CPUs, and may have to be taken back.
 TUNE_S = 300.0
 #: The interpreter's own options for agent commands: no site-packages, no user settings; starts faster.
@@ -218,7 +221,7 @@ class Board:
         # The slowest link we serve does about 0.2 MB/s.
         bound_s = self.spec.timeouts.command_s + total_b / 100e3
         try:
-            duplex.send(_tar(blobs), bound_s)
+            duplex.send(_packed(_tar(blobs)), bound_s)
         except TargetError:
             self._answer(duplex, 5.0)  # the board's own words, if it broke off with an error
             raise
@@ -457,6 +460,14 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 def _receiver_source() -> str:
     return (Path(__file__).parent / "agent" / "receive.py").read_text(encoding="utf-8")
+
+
+def _packed(tar: bytes) -> bytes:
+    """Gzipped where that pays: on a link of 0.2 MB/s a tenth less is seconds, wheels and zips do not shrink."""
+    if len(tar) > _MAX_PACKED_B:
+        return tar
+    packed = gzip.compress(tar, 6, mtime=0)
+    return packed if len(packed) < 0.95 * len(tar) else tar
 
 
 def _tar(blobs: Sequence[Blob]) -> bytes:

@@ -54,8 +54,18 @@ class Record:
         with open(os.path.join(self._dir, "log.txt"), "a", encoding="utf-8") as file:
             file.write(self.reason + "\n")
 
-    def ended(self, returncode: Optional[int], deadline_hit: bool, stop_reason: Optional[str]) -> None:
-        """Call when the workload has been reaped; decides the outcome."""
+    def ended(
+        self,
+        returncode: Optional[int],
+        deadline_hit: bool,
+        stop_reason: Optional[str],
+        shut_down: bool = False,
+    ) -> None:
+        """Call when the workload has been reaped; decides the outcome.
+
+        Args:
+            shut_down: the supervisor itself was told to end, as when the board shuts down.
+        """
         self._end_ns = monotonic_ns()
         self._cpu_s = time.process_time() - self._cpu_s
         self._after = strain.read(self._root)
@@ -63,7 +73,7 @@ class Record:
         if deadline_hit:
             self.outcome, self.reason = "deadline", stop_reason
         elif stop_reason is not None:
-            self.outcome, self.reason = "killed", stop_reason
+            self.outcome, self.reason = "lost" if shut_down else "killed", stop_reason
         elif returncode == 0:
             self.outcome = "ok"
         elif returncode is not None and returncode < 0:

@@ -1,7 +1,7 @@
 """Take blobs into the board's store. Sent whole as ``python -c <this> <workdir>``: it needs nothing of ours.
 
 Standard input: a JSON line, the manifest ``[{"name", "sha256", "size"}]``; then, if the answer names missing
-blobs, a tar stream of exactly those. Standard output: protocol lines.
+blobs, a tar stream of exactly those, gzipped or not. Standard output: protocol lines.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import signal
 import sys
 import tarfile
 import time
+import zlib
 from typing import Any
 
 SENTINEL = "@tb1 "
@@ -75,9 +76,9 @@ def check(manifest: Any) -> Any:
 
 
 def take(blobs: str, wanted: Any) -> None:
-    """Read a tar of the wanted blobs from standard input; each is verified, then renamed into place."""
+    """Read a tar (gzipped or not) of the wanted blobs from standard input; each is verified, then renamed into place."""
     wanted = {entry["name"]: entry for entry in wanted}
-    with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as archive:
+    with tarfile.open(fileobj=sys.stdin.buffer, mode="r|*") as archive:
         for member in archive:
             entry = wanted.pop(member.name, None)
             if entry is None or not member.isreg() or member.size != entry["size"]:
@@ -86,6 +87,9 @@ def take(blobs: str, wanted: Any) -> None:
             try:
                 with open(part, "wb") as file:
                     sha256 = copy_hashed(archive.extractfile(member), file)
+                    # A power cut must not leave a torn file under a name that promises its content.
+                    file.flush()
+                    os.fsync(file.fileno())
                 if sha256 != entry["sha256"]:
                     raise Refused("blob", "upload: %s arrived with SHA-256 %s" % (member.name, sha256))
                 os.rename(part, os.path.join(blobs, member.name))
@@ -122,7 +126,7 @@ if __name__ == "__main__":
         main(sys.argv[1])
     except Refused as refused:
         reply({"error": {"kind": refused.args[0], "message": refused.args[1]}})
-    except (OSError, tarfile.TarError) as error:
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         reply({"error": {"kind": "workdir", "message": "%s: %s" % (sys.argv[1], error)}})
     except (ValueError, KeyError, TypeError) as error:
         reply({"error": {"kind": "job", "message": "manifest: %r" % error}})

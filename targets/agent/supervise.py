@@ -78,6 +78,7 @@ class Supervisor:
         self._job = job
         self._journal = Journal(os.path.join(job_dir, "journal.jsonl"))
         self._stop_reason: Optional[str] = None
+        self._shut_down = False
         self._deadline_hit = False
         self._killed_ns: Optional[int] = None
 
@@ -104,7 +105,7 @@ class Supervisor:
         watchdog = Watchdog(self._job.get("watchdog") or {}, sampler, self._job.get("root", "/"))
         self._loop(workload, capture, sampler, wake, watchdog)
         sampler.sample()  # so that the series covers the whole life of the workload
-        record.ended(workload.returncode, self._deadline_hit, self._stop_reason)
+        record.ended(workload.returncode, self._deadline_hit, self._stop_reason, self._shut_down)
         self._journal.write("ended", returncode=workload.returncode)
         if processes.kill_all(self._dir):
             record.warn("leftover", "processes of the workload did not die")
@@ -210,6 +211,8 @@ class Supervisor:
         return reader
 
     def _on_signal(self, number: int, _frame: Any) -> None:
+        # A board that shuts down sends this to all processes: what ran was not at fault.
+        self._shut_down = True
         self._stop_reason = "the supervisor was stopped by %s" % signal.Signals(number).name
 
 

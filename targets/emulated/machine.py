@@ -299,7 +299,8 @@ class EmulatedBoard:
         """The board as a whole inventory file."""
         text = json.dumps  # a TOML basic string is written like a JSON one
         kind = "raspberry-pi" if state.machine == "raspi3b" else "linux"
-        timeouts = ", ".join(f"{name} = {value}" for name, value in asdict(TIMEOUTS).items())
+        waits = {**asdict(TIMEOUTS), "comeback_s": BOOT_S}
+        timeouts = ", ".join(f"{name} = {value}" for name, value in waits.items())
         return f"""\
 # An emulated board ({state.machine}): its times are not a board's. Written by `tunebench emulate raspi3b up`.
 [lab]

@@ -1,0 +1,157 @@
+"""A board that loses a repetition (reboot, power cut, killed agent): recorded with its reason, measured once more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness import losses, repetition
+from harness.session import exit_code
+from targets.board import Board
+
+#: Ends the board's own agent in block 1, as often as `kills` says; whoever is killed leaves nothing behind.
+KILLER = """
+import json, os, pathlib, signal, time
+from workloads import marks
+
+with open(os.environ["TUNEBENCH_JOB"] + "/job.json") as file:
+    job = json.load(file)
+params = job["workload"]["params"]
+count = pathlib.Path(params["folder"]) / "killed"
+killed = len(count.read_text()) if count.exists() else 0
+if job["workload"]["seed"] == 1 and killed < params["kills"]:
+    count.write_text("x" * (killed + 1))
+    with open(os.environ["TUNEBENCH_JOB"] + "/supervisor.json") as file:
+        os.kill(json.load(file)["pid"], getattr(signal, params["signal"]))
+    time.sleep(30)
+marks.window_start()
+time.sleep(0.05)
+marks.window_end()
+marks.result(accuracy=0.75, before=0.5)
+"""
+
+
+@pytest.fixture
+def losing_suite(tmp_path):
+    """A suite whose workload kills the agent of its second block."""
+
+    def write(kills: int = 1, signal: str = "SIGKILL"):
+        (tmp_path / "killer.py").write_text(KILLER)
+        path = tmp_path / "losing.toml"
+        path.write_text(
+            '[suite]\nname = "losing"\nblocks = 3\nbaseline = "a"\naa = false\ninstrumented = false\n'
+            '[[workload]]\nlabel = "a"\ntask = "sleep"\ncommand = ["python3", "killer.py"]\nfiles = ["killer.py"]\n'
+            f'params = {{ kills = {kills}, signal = "{signal}", folder = "{tmp_path}" }}\ndeadline_s = 60\n'
+        )
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM"])
+def test_a_lost_repetition_is_recorded_with_its_reason_and_its_slot_measured_once_more(
+    campaign, lab, losing_suite, signal
+):
+    ran = campaign(lab("here"), losing_suite(signal=signal))
+    reader = ran.reader
+    assert reader.manifest is not None
+    by_slot = [(one.block, one.attempt, one.outcome) for one in reader.repetitions]
+    assert by_slot == [(0, 1, "ok"), (1, 1, "lost"), (1, 2, "ok"), (2, 1, "ok")]
+    first, second = reader.repetitions[1:3]
+    assert second.rep_id == f"{first.rep_id}.try2"
+    assert (second.slot, second.seed, second.series_key) == (first.slot, first.seed, first.series_key)
+    assert first.wall_s is None
+    assert first.verdict == "invalid"
+    assert ("died while it ran" if signal == "SIGKILL" else "stopped by SIGTERM") in first.outcome_reason
+    assert second.wall_s >= 0.05
+    # Every slot of the plan is measured: nothing is missing from the run.
+    assert exit_code(ran.outcome, ran.session.writer, ran.session.plan) == 0
+
+
+@pytest.mark.slow
+def test_a_slot_lost_twice_is_not_asked_a_third_time_and_the_rest_goes_on(campaign, lab, losing_suite):
+    ran = campaign(lab("here"), losing_suite(kills=5))
+    assert ran.reader.manifest is not None
+    by_slot = [(one.block, one.attempt, one.outcome) for one in ran.reader.repetitions]
+    assert by_slot == [(0, 1, "ok"), (1, 1, "lost"), (1, 2, "lost"), (2, 1, "ok")]
+    assert exit_code(ran.outcome, ran.session.writer, ran.session.plan) == 3
+
+
+@pytest.mark.slow
+def test_a_host_that_dies_after_recording_a_loss_makes_up_for_it_when_resumed(
+    campaign, lab, losing_suite, monkeypatch
+):
+    from harness import campaign as module
+
+    inventory, suite = lab("here"), losing_suite()
+
+    def stop(*_args):
+        raise module.Interrupted
+
+    monkeypatch.setattr(module.Campaign, "_recover", stop)
+    first = campaign(inventory, suite)
+    assert first.reader.manifest is None
+    assert [one.outcome for one in first.reader.repetitions] == ["ok", "lost"]
+    monkeypatch.undo()
+    second = campaign(inventory, suite, resume=True)
+    assert second.path == first.path
+    assert second.reader.manifest is not None
+    assert [(one.block, one.attempt, one.outcome) for one in second.reader.repetitions] == [
+        (0, 1, "ok"),
+        (1, 1, "lost"),
+        (1, 2, "ok"),
+        (2, 1, "ok"),
+    ]
+
+
+def test_a_reboot_is_told_from_other_losses_by_the_boot_it_was_started_in(
+    campaign, lab, losing_suite, monkeypatch
+):
+    real = Board.probe
+
+    def after_a_reboot(self, *args):  # a fake: this machine cannot be rebooted for a test
+        return {**real(self, *args), "boot_id": "another-boot"}
+
+    monkeypatch.setattr(repetition.Board, "probe", after_a_reboot)
+    ran = campaign(lab("here"), losing_suite())
+    assert [one.outcome_reason for one in ran.reader.repetitions if one.outcome == "lost"] == [
+        losses.REBOOTED
+    ]
+
+
+@pytest.mark.slow
+def test_a_job_that_a_power_cut_took_with_it_is_started_again_under_its_own_id(
+    campaign, lab, sleep_suite, monkeypatch
+):
+    """Right after the start nothing of it is on the card yet: the board comes back and knows nothing."""
+    real, forgotten = repetition._wait_for_end, []
+
+    def forget_once(link, planned, predicted_s):
+        state = real(link, planned, predicted_s)
+        if not forgotten:
+            forgotten.append(planned.rep_id)
+            link.board.clean(planned.rep_id)
+            return link.board.wait(planned.rep_id, 1.0)
+        return state
+
+    monkeypatch.setattr(repetition, "_wait_for_end", forget_once)
+    ran = campaign(lab("here"), sleep_suite(["a"], blocks=2))
+    assert [one.rep_id for one in ran.reader.repetitions] == [
+        one.rep_id for one in ran.session.plan.repetitions
+    ]
+    assert {one.outcome for one in ran.reader.repetitions} == {"ok"}
+    assert any("knows nothing of it" in line for line in ran.notes)
+
+
+def test_what_is_still_open_follows_from_plan_and_records(campaign, lab, sleep_suite):
+    ran = campaign(lab("here"), sleep_suite(["a"], blocks=2))
+    plan, records = ran.session.plan.repetitions, ran.reader.repetitions
+    assert losses.still_open(plan, records) == []
+    assert losses.still_open(plan, records[:1]) == [plan[1]]
+    lost = records[0].model_copy(update={"outcome": "lost"})
+    (again,) = losses.still_open(plan, [lost, records[1]])
+    assert again == replace(plan[0], rep_id=f"{plan[0].rep_id}.try2", attempt=2)
+    lost_again = lost.model_copy(update={"rep_id": again.rep_id, "attempt": 2})
+    assert losses.still_open(plan, [lost, lost_again, records[1]]) == []
+    assert losses.last_attempts([lost, lost_again, records[1]]) == [lost_again, records[1]]
