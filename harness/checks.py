@@ -239,6 +239,22 @@ def _rate(seen: Evidence) -> list[Finding]:
     return [Finding("degraded", message, {"n": n, "expected": expected})]
 
 
+def _channel_errors(seen: Evidence) -> list[Finding]:
+    told, values = [], {}
+    for name, reads in ((seen.exit_record.get("sampler") or {}).get("channels") or {}).items():
+        lost = reads["errors"] + reads["refused"]
+        total = reads["n"] + lost
+        # The workload's own memory cannot be read once it has ended.
+        if name != "rss_b" and lost > 1 and lost > MAX_ERROR_SHARE * total:
+            why = max(reads["reasons"], key=reads["reasons"].get, default="no reason")
+            told.append(f"{name} {lost} of {total} ({why[:120]})")
+            values[name[:64]] = lost / total
+    if not told:
+        return []
+    more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+    return [Finding("degraded", f"reads without a value: {'; '.join(told[:3])}{more}", values)]
+
+
 def _shared_machine(seen: Evidence) -> list[Finding]:
     if seen.board_kind != "loopback":
         return []
@@ -453,6 +469,14 @@ CHECKS: tuple[Check, ...] = (
         "off by more than 20%, where at least 10 were due",
         "a sampler that cannot keep its pace is starved, or starves",
         _rate,
+    ),
+    Check(
+        "channel-errors",
+        "reads of each channel that failed, hung or contradicted others",
+        "degraded",
+        "over 1% of them, and more than one",
+        "what was not read is a gap, and gaps hide peaks; failures are counted on the board, never filled in",
+        _channel_errors,
     ),
     Check(
         "clock-bound",

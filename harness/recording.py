@@ -24,6 +24,7 @@ from reports.records import (
     Quality,
     Repetition,
     Role,
+    Sampler,
     Sustained,
 )
 from targets.clock import Offset
@@ -155,7 +156,7 @@ def make_record(
         quality=_quality(result),
         conditions=exit_record.conditions if exit_record else Conditions(),
         clock_offset=offset,
-        sampler=exit_record.sampler if exit_record else None,
+        sampler=_sampler(exit_record),
         check=result.check,
         missing=missing,
         outcome=outcome,
@@ -297,3 +298,12 @@ def _origin(exit_record: ExitRecord | None) -> dict[str, Any] | None:
         if value is None or isinstance(value, bool | int | float | str | dict):
             found[name] = value[:200] if isinstance(value, str) else value
     return found
+
+
+def _sampler(exit_record: ExitRecord | None) -> Sampler | None:
+    """The sampler's account; channels that were read every time they were asked are left out."""
+    told = exit_record.sampler if exit_record else None
+    if told is None:
+        return None
+    lossy = {name[:64]: one for name, one in told.channels.items() if one.errors or one.refused}
+    return told.model_copy(update={"channels": lossy})

@@ -154,6 +154,15 @@ class ClockOffset(Record):
     bound_s: float
 
 
+class ChannelReads(Record):
+    """How the reads of one channel ended: values, failures, and values refused since they contradicted others."""
+
+    n: int
+    errors: int = 0
+    refused: int = 0
+    reasons: dict[str, int] = Field(default_factory=dict, description="how often each reason came")
+
+
 class Sampler(Record):
     """What the on-board sampler did and what it cost."""
 
@@ -161,6 +170,10 @@ class Sampler(Record):
     n: int
     max_gap_s: float | None = None
     cpu_s: float | None = None
+    rate_hz: float | None = None
+    channels: dict[str, ChannelReads] = Field(
+        default_factory=dict, description="those that were not read every time they were asked"
+    )
 
 
 class Provenance(Record):

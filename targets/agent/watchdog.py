@@ -32,7 +32,7 @@ class Watchdog:
         self._sampler = sampler
         self._channels = [channel.id for channel in sampler.channels if channel.kind == "temperature"]
         self._above: Dict[str, int] = {}
-        self._seen_n = 0
+        self._reads = dict.fromkeys(self._channels, 0)
         self.tripped_c: Optional[float] = None
         self.reason: Optional[str] = None
         self.limit_c, self.source = limit(wanted, root)
@@ -45,10 +45,9 @@ class Watchdog:
 
     def look(self) -> Optional[str]:
         """Why the workload must end now, or ``None``; call it after each sample."""
-        if self._sampler.n == self._seen_n:
-            return None
-        self._seen_n = self._sampler.n
         for name in self._channels:
+            if not self._is_new(name):
+                continue  # a slow source was not due, or has not answered yet
             value = self._sampler.range(name).last
             if value is None or value <= self.limit_c:
                 self._above[name] = 0
@@ -63,6 +62,13 @@ class Watchdog:
                     self.source,
                 )
         return None
+
+    def _is_new(self, name: str) -> bool:
+        """Whether the channel was read since the last look; a read that failed leaves the value before it."""
+        counts = self._sampler.counts[name]
+        reads = counts.n + counts.errors + counts.refused
+        before, self._reads[name] = self._reads[name], reads
+        return reads > before
 
     def told(self) -> Dict[str, Any]:
         """For the exit record; ``reason`` says why it watches nothing.

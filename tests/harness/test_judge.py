@@ -50,6 +50,10 @@ def clocks(real_s: float, steady_s: float, boot_s: float) -> dict:
     return {name: int(value * S) for name, value in values.items()}
 
 
+def reads(n: int, errors: int = 0, refused: int = 0) -> dict:
+    return {"n": n, "errors": errors, "refused": refused, "reasons": {"no answer": errors, "held": refused}}
+
+
 def drifted(second_s: float, bound_s: float = 0.001) -> Evidence:
     offsets = [ClockOffset(offset_s=value, bound_s=bound_s) for value in (5.0, second_s)]
     return replace(GOOD, exchanges=[(0.0, offsets[0]), (100.0, offsets[1])])
@@ -109,6 +113,11 @@ FIRES = [
     (with_part("conditions", load_1m_start=2.5), "busy-load", "degraded"),
     (with_part("sampler", max_gap_s=3.0), "sampler-gap", "degraded"),
     (with_part("sampler", n=11), "sampler-rate", "degraded"),
+    (
+        with_part("sampler", channels={"vdd_in_w": reads(14, errors=1, refused=1)}),
+        "channel-errors",
+        "degraded",
+    ),
     (with_part("sampler", n=19), "sampler-rate", "degraded"),
     (replace(GOOD, offset=ClockOffset(offset_s=0.0, bound_s=0.1)), "clock-bound", "degraded"),
     (drifted(5.05), "clock-drift", "degraded"),
@@ -150,6 +159,9 @@ def test_each_check_fires_on_its_own_fault_and_names_itself(seen, code, verdict)
             "conditions", load_1m_start=2.5, background_cores=0.01
         ),  # measured idle: the average is stale
         with_part("sampler", max_gap_s=None),
+        with_part("sampler", channels={"vdd_in_w": reads(15, errors=1)}),
+        with_part("sampler", channels={"vdd_in_w": reads(1500, errors=15)}),
+        with_part("sampler", channels={"rss_b": reads(10, errors=2)}),
         replace(
             GOOD, exit_record={**GOOD.exit_record, "process_s": 1.0, "sampler": {"period_s": 0.2, "n": 3}}
         ),
