@@ -10,7 +10,17 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from harness import __version__, calibrate, commands, emulate, gate, sensors_command, setup_command, sharing
+from harness import (
+    __version__,
+    boards_table,
+    calibrate,
+    commands,
+    emulate,
+    gate,
+    sensors_command,
+    setup_command,
+    sharing,
+)
 from harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError, UsageError
 from harness.inventory import Inventory, load_inventory, loopback_inventory
 from harness.session import Request, data_dir_from_env
@@ -95,13 +105,15 @@ def boards(
     boards: BoardsOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Show the boards of an inventory: reachable, model, interpreters, sensors found, what stays empty and why."""
+    """Show the boards of an inventory: what each is and has, who holds it, what stays empty and why."""
     chosen = load_inventory(inventory).select(boards)
-    code, rows = commands.boards(chosen, _console())
+    code, rows = boards_table.look_at(chosen, _console())
     if as_json:
         _print_json(rows)
     else:
-        Console().print(commands.boards_table(rows))
+        Console().print(boards_table.table(rows))
+        for line in boards_table.lines(rows):
+            Console().print(line, markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)
 
 

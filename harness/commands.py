@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from harness.campaign import board_env
-from harness.deploy import build_payload, gather
-from harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL, UsageError
-from harness.inventory import BoardEntry
+from harness.deploy import gather
+from harness.errors import UsageError
 from harness.plan import estimate
 from harness.progress import LiveProgress, PlainLines, StageLines, clock
 from harness.session import Request, Session, dry_run, exit_code, open_session
@@ -23,8 +18,6 @@ from harness.suite import Suite
 from reports.results import RunReader, find_run
 from reports.summary import summarise
 from reports.text import table
-from targets.board import Board
-from targets.errors import TargetError
 
 
 def run(request: Request, console: Console) -> tuple[int, Path | None]:
@@ -164,79 +157,6 @@ def plan_text(summary: Mapping[str, Any]) -> str:
     if summary["eta_s"] is not None and len(summary["boards"]) > 1:
         lines.append(f"  all boards in parallel: {clock(summary['eta_s'])}")
     return "\n".join(lines)
-
-
-def boards(chosen: Sequence[BoardEntry], console: Console) -> tuple[int, list[dict[str, Any]]]:
-    """Probe boards in parallel; 0 all usable, 3 some, 4 none."""
-    payload = build_payload()
-
-    def look(entry: BoardEntry) -> dict[str, Any]:
-        row: dict[str, Any] = {
-            "board_id": entry.id,
-            "kind": entry.kind,
-            "tags": entry.tags,
-            "reachable": False,
-        }
-        try:
-            with Board(entry.spec()) as board:
-                board.sync([payload])
-                probe = board.probe([list(board.spec.interpreter)], None)
-        except TargetError as error:
-            return {**row, "reason": str(error)}
-        env = board_env(entry.id, probe)
-        interpreters = probe.get("interpreters") or []
-        return {
-            **row,
-            "reachable": True,
-            "model": env.fingerprint.get("hardware", {}).get("model"),
-            "fingerprint": env.fingerprint,
-            "interpreters": interpreters,
-            "channels": env.channels,
-            "missing": env.missing,
-        }
-
-    with contextlib.ExitStack() as stack:
-        if console.is_terminal:
-            stack.enter_context(console.status(f"looking at {len(chosen)} board(s)"))
-        pool = stack.enter_context(ThreadPoolExecutor(max_workers=max(1, len(chosen))))
-        rows = list(pool.map(look, chosen))
-    usable = sum(bool(row["reachable"]) for row in rows)
-    if usable == len(rows):
-        return EXIT_OK, rows
-    return (EXIT_PARTIAL if usable else EXIT_INFRA), rows
-
-
-def boards_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """The boards for a person."""
-    shown = Table(title="boards", title_justify="left")
-    for column in ("board", "reachable", "model", "interpreter", "sensors", "stays empty, and why"):
-        shown.add_column(column, overflow="fold")
-    for row in rows:
-        if not row["reachable"]:
-            shown.add_row(str(row["board_id"]), "no", "", "", "", str(row["reason"]))
-            continue
-        interpreters = [_interpreter_text(one) for one in row["interpreters"]]
-        sensors = ", ".join(str(channel.get("id")) for channel in row["channels"])
-        empty = "; ".join(f"{name}: {reason}" for name, reason in row["missing"].items())
-        shown.add_row(
-            str(row["board_id"]),
-            "yes",
-            str(row.get("model") or "unknown"),
-            "\n".join(interpreters),
-            sensors,
-            empty,
-        )
-    return shown
-
-
-def _interpreter_text(found: Mapping[str, Any]) -> str:
-    words = " ".join(str(word) for word in found.get("argv") or [])
-    if not found.get("ok"):
-        return f"{words}: {found.get('reason')}"
-    torch = found.get("torch")
-    return f"{words}: Python {found.get('python')}, " + (
-        f"torch {torch}" if torch else f"no torch ({found.get('reason')})"
-    )
 
 
 def prepare(suite: Suite, data_dir: Path | None, download: bool, console: Console) -> list[str]:

@@ -1,0 +1,121 @@
+"""``tunebench boards``: each board in a row, and below it what stays empty and why."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+
+import pytest
+from rich.console import Console
+
+from harness import boards_table
+from harness.inventory import load_inventory
+from targets.agent import probe
+from targets.agent.workdir import Workdir
+
+#: tree -> words that must stand in its row, then in its lines.
+SHOWN = {
+    "nano-jp4": (("JetPack 4.6.1", "POM_5V_IN (board_input"), ("wall power",)),
+    "tx2-jp4": (("quill", "tegra186", "VDD_IN (module", "MAXP_CORE_ARM"), ("misses the carrier board",)),
+    "xavier-nx-jp5": (("JetPack 5.1.2", "VDD_IN (module"), ("misses the carrier board",)),
+    "agx-xavier-jp4": (("Jetson-AGX", "(rails_sum)"), ("the sum of six does not see the carrier board",)),
+    "orin-nx-jp6": (
+        ("JetPack 6.2", "15W, schedutil", "VDD_IN (module"),
+        ("docs/boards/jetson-orin-nano-nx.md",),
+    ),
+    "agx-orin-jp6": (
+        ("12 cores", "VDD_GPU_SOC+VDD_CPU_CV+VIN_SYS_5V0 (rails_sum"),
+        ("rail of the module carries it",),
+    ),
+    "pi-4": (
+        ("bcm2711", "3.7 GiB", "ondemand"),
+        ("no power of its own", "there is no current sensor on the board"),
+    ),
+    "zero-2-w": (("Zero 2 W", "0.4 GiB"), ("a meter would add all power",)),
+}
+
+
+@pytest.fixture
+def row(simulated, tmp_path, lab):
+    """The row of a simulated board, from its real probe."""
+
+    def ask(name: str, extra: str = "", change=None) -> dict:
+        tree = simulated(name)
+        if change is not None:
+            change(tree)
+        entry = load_inventory(lab("here", extra=f'simulated_root = "{tree}"\n{extra}')).boards[0]
+        place = Workdir(str(tmp_path / "work"))
+        os.makedirs(place.root, exist_ok=True)
+        said = json.loads(json.dumps(probe.probe(place, {}, str(tree))))
+        base = {"board_id": entry.id, "kind": entry.kind, "tags": entry.tags}
+        return {**base, **boards_table.describe(entry, said)}
+
+    return ask
+
+
+def shown(rows) -> str:
+    console = Console(file=io.StringIO(), width=400)
+    console.print(boards_table.table(rows))
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_board_shows_what_it_is_and_below_what_stays_empty(row, name):
+    in_row, in_lines = SHOWN[name]
+    found = row(name)
+    text, below = shown([found]), "\n".join(boards_table.lines([found]))
+    for words in in_row:
+        assert words in text
+    for words in in_lines:
+        assert words in below
+
+
+def test_a_meter_of_the_inventory_is_shown_and_not_asked_for(row):
+    meter = '[board.meter]\nkind = "hwmon"\nscope = "dc_input"\nchip = "ina226"\n'
+    found = row("pi-4", meter)
+    assert found["meter"] == {"kind": "hwmon", "scope": "dc_input"}
+    assert "hwmon (dc_input)" in shown([found])
+    assert "a meter would add" not in "\n".join(boards_table.lines([found]))
+
+
+def test_a_held_board_shows_its_holder_and_a_dead_runs_tuning_is_told(row):
+    found = row("pi-4")
+    lease = {"owner": {"user": "ann", "host": "desk", "pid": 7}, "rep_id": "r", "expires_in_s": 12.5}
+    assert "ann@desk, 12.5 s more" in shown([{**found, "lease": lease}])
+    assert "free" in shown([found])
+
+
+def test_a_board_whose_total_is_not_labelled_has_only_parts_and_says_so(row):
+    def strange(tree):
+        for path in tree.root.rglob("in1_label"):
+            path.write_text("VDD_STRANGE\n")
+
+    found = row("orin-nano-jp6", change=strange)
+    assert found["power"]["scope"] == "soc_rail"
+    assert "power is that of VDD_STRANGE only (soc_rail), not the board's" in found["notes"]
+
+
+def test_what_a_board_says_is_shown_as_text_and_cannot_drive_the_terminal(row):
+    found = {**row("pi-4"), "model": "[bold]Pi[/bold] \x1b[31m"}
+    text = shown([found])
+    assert "[bold]Pi[/bold] ?[31m" in text
+    assert "\x1b[31m" not in text
+
+
+@pytest.mark.slow
+def test_the_command_asks_all_boards_and_one_that_is_gone_makes_it_partial(cli, tmp_path, simulated):
+    text = ""
+    for name in ("pi-5", "agx-orin-jp6"):
+        text += f'[[board]]\nid = "{name}"\nkind = "loopback"\nsimulated_root = "{simulated(name)}"\n'
+        text += f'workdir = "{tmp_path}/w-{name}"\n'
+    text += '[[board]]\nid = "gone"\nkind = "linux"\nhost = "127.0.0.1"\nport = 9\n'
+    (tmp_path / "lab.toml").write_text(text)
+    done = cli("boards", "-i", "lab.toml", "--json")
+    assert done.returncode == 3, done.stderr
+    rows = {one["board_id"]: one for one in json.loads(done.stdout)}
+    assert list(rows) == ["pi-5", "agx-orin-jp6", "gone"]
+    assert rows["agx-orin-jp6"]["power"]["scope"] == "rails_sum"
+    assert rows["pi-5"]["board"] == "Raspberry Pi 5"
+    assert "refused" in rows["gone"]["reason"]
+    assert "[3/3]" in done.stderr
