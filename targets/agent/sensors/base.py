@@ -138,6 +138,20 @@ class File:
         self.close()
 
 
+class FileSensor(Sensor):
+    """One channel that is one file."""
+
+    def __init__(
+        self, channel: Channel, file: File, scale: float = 1.0, *, base: int = 10, every_s: float = 0.0
+    ) -> None:
+        def read() -> List[Optional[float]]:
+            value = file.number(scale, base)
+            self.reason = file.error
+            return [value]
+
+        super().__init__([channel], read, every_s)
+
+
 def bounded(call: Callable[[], Any], timeout_s: float, default: Any = None) -> Any:
     """The result of ``call``, or ``default`` if it takes longer; then its thread is left behind.
 

@@ -1,27 +1,65 @@
-"""CPU frequency, as the kernel believes it; a Raspberry Pi's firmware may run slower than it says.
+"""CPU frequency: as the kernel believes it, its cap, and as a Raspberry Pi's firmware measures it.
 
-Source: Documentation/admin-guide/pm/cpufreq.rst (``scaling_cur_freq``, kHz).
+The firmware may run slower than the kernel says. Sources: Documentation/admin-guide/pm/cpufreq.rst
+(``scaling_cur_freq``, ``scaling_max_freq``, kHz); ``vcgencmd measure_clock arm`` (counts pulses for 1 ms: +-1 kHz).
 """
 
+import os
 from typing import List, Optional
 
-from targets.agent.sensors.base import Channel, File, Found, Sensor, find
+from targets.agent import formats
+from targets.agent.sensors.base import Channel, File, Found, Sensor, find, text_of
+from targets.agent.sensors.firmware import Firmware
 
-_PATTERN = "sys/devices/system/cpu/cpufreq/policy*/scaling_cur_freq"
+_FOLDER = "sys/devices/system/cpu/cpufreq/policy*/"
+_PATTERN = _FOLDER + "scaling_cur_freq"
 #: A policy covers a cluster on ARM but one CPU on x86; so many are read.
 _MAX_POLICIES = 8
+#: A measurement takes the firmware 11 ms and wakes a core.
+_MEASURE_EVERY_S = 1.0
 
 
 def discover(root: str = "/") -> Found:
-    """``cpu_freq_hz``: of the fastest cluster now (a single thread is put on the fast cores)."""
-    files = [File(path) for path in find(root, _PATTERN)]
-    files = [file for file in files if file.number() is not None][:_MAX_POLICIES]
+    """``cpu_freq_hz`` and its cap ``cpu_freq_cap_hz``: of the fastest cluster (a single thread is put there);
+    ``cpu_clock_hz`` where the firmware measures it."""
+    files = _readable(root, "scaling_cur_freq")
     if not files:
         return Found([], {"freq_hz": "no readable CPU frequency: looked for " + _PATTERN})
+    source = "cpufreq scaling_cur_freq, fastest of %d" % len(files)
+    sensors = [_fastest("cpu_freq_hz", source, files, 0.0)]
+    caps = _readable(root, "scaling_max_freq")
+    if caps:
+        sensors.append(_fastest("cpu_freq_cap_hz", "cpufreq scaling_max_freq", caps, _MEASURE_EVERY_S))
+    if "Raspberry Pi" in (text_of(os.path.join(root, "proc/device-tree/model")) or ""):
+        measured = _measured(Firmware(root))
+        if measured is not None:
+            sensors.append(measured)
+    return Found(sensors, {})
 
+
+def _readable(root: str, name: str) -> List[File]:
+    files = [File(path) for path in find(root, _FOLDER + name)]
+    return [file for file in files if file.number() is not None][:_MAX_POLICIES]
+
+
+def _fastest(identifier: str, source: str, files: List[File], every_s: float) -> Sensor:
     def read() -> List[Optional[float]]:
         values = [value for value in (file.number(1e3) for file in files) if value]
         return [max(values) if values else None]
 
-    source = "cpufreq scaling_cur_freq, fastest of %d" % len(files)
-    return Found([Sensor([Channel("cpu_freq_hz", "cpu", "frequency", "Hz", None, source, None)], read)], {})
+    return Sensor([Channel(identifier, "cpu", "frequency", "Hz", None, source, None)], read, every_s)
+
+
+def _measured(firmware: Firmware) -> Optional[Sensor]:
+    def clock(text: str) -> Optional[float]:
+        found = [
+            each["value"] for each in formats.read("vcgencmd", text).channels if each["kind"] == "frequency"
+        ]
+        return found[0] if found else None
+
+    ask = ["measure_clock", "arm"]
+    if clock(firmware.ask_once(ask).out) is None:
+        return None
+    source = "measure_clock arm (%s)" % firmware.route
+    channel = Channel("cpu_clock_hz", "cpu", "frequency", "Hz", None, source, 1e3)
+    return Sensor([channel], lambda: [clock(firmware.ask(ask).out)], _MEASURE_EVERY_S)

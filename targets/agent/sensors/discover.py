@@ -2,10 +2,26 @@
 
 from typing import Dict, List
 
-from targets.agent.sensors import cpufreq, ina3221, load, memory, rapl, thermal, throttled
-from targets.agent.sensors.base import Found, Sensor
+from targets.agent.sensors import (
+    cpufreq,
+    fan,
+    gpu,
+    ina3221,
+    load,
+    memory,
+    pmic,
+    rapl,
+    tegrastats,
+    thermal,
+    throttled,
+)
+from targets.agent.sensors.base import Found, Sensor, bounded
 
 _LOOKED = "no power sensor: looked for "
+#: Nothing on a healthy board takes so long to be found.
+_MODULE_S = 5.0
+_POWER = (ina3221, pmic, rapl)
+_MODULES = (thermal, cpufreq, gpu, load, memory, throttled, fan) + _POWER
 
 
 def _joined(reasons: List[str]) -> str:
@@ -16,18 +32,32 @@ def _joined(reasons: List[str]) -> str:
 
 
 def discover(root: str = "/") -> Found:
-    """Ask every module; power is missing only if no module has it, then with all that was looked for."""
+    """Ask every module; power is missing only if no module has it, then with all that was looked for.
+
+    A module that hangs (in a driver) is left behind after 5 s and named.
+    """
     sensors: List[Sensor] = []
     missing: Dict[str, str] = {}
     without_power = []
-    for module in (thermal, cpufreq, load, memory, throttled, ina3221, rapl):
-        found = module.discover(root)
+    for module in _MODULES:
+        name = module.__name__.split(".")[-1]
+        why = "%s: no answer within %g s: a driver hangs" % (name, _MODULE_S)
+        hung = Found([], {"power" if module in _POWER else name: why})
+        found: Found = bounded(lambda module=module: module.discover(root), _MODULE_S, hung)  # type: ignore[misc]
         sensors += found.sensors
         for quantity, reason in found.missing.items():
             if quantity == "power":
                 without_power.append(reason)
             else:
                 missing[quantity] = reason
-    if not any(channel.kind == "power" for sensor in sensors for channel in sensor.channels):
+    if not _has_power(sensors):
+        found = tegrastats.discover(root)
+        sensors += found.sensors
+        without_power += list(found.missing.values())
+    if not _has_power(sensors):
         missing["power"] = _joined(without_power)
     return Found(sensors, missing)
+
+
+def _has_power(sensors: List[Sensor]) -> bool:
+    return any(channel.kind == "power" for sensor in sensors for channel in sensor.channels)

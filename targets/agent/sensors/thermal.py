@@ -1,69 +1,119 @@
 """Temperatures: thermal zones, and hwmon where a PC has no zone.
 
-Zones are known by their type, never by number; Jetson's ``PMIC-Die`` is a constant and is left out.
-Source: Documentation/driver-api/thermal/sysfs-api.rst.
+Zones are known by their type, never by number. -256 C is Jetson's way of saying that a sensor is off, ``PMIC-Die``
+is a constant there: neither is a value. Source: Documentation/driver-api/thermal/sysfs-api.rst.
 """
 
 import os
 import re
-from typing import List, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Pattern
 
-from targets.agent.sensors.base import Channel, File, Found, Sensor, find, text_of
+from targets.agent.sensors.base import FIRST_READ_S, Channel, File, Found, Sensor, bounded, find, text_of
 
-_CPU = re.compile(r"(cpu[-_]?therm|cpu\b|[bm]cpu|x86_pkg_temp|soc[-_]?therm|bigcore|package)", re.IGNORECASE)
+#: What stands for the CPU, the best first.
+_CPU = tuple(
+    re.compile(words, re.IGNORECASE)
+    for words in (
+        r"cpu[-_]?therm|^cpu|[bm]cpu|x86_pkg_temp|bigcore",
+        r"^tj\b",
+        r"soc\d*[-_]?therm|package",
+    )
+)
 _GPU = re.compile(r"gpu", re.IGNORECASE)
+#: The highest of all, by the chip's own reckoning: what its fan and its throttling go by.
+_JUNCTION = re.compile(r"^tj\b", re.IGNORECASE)
 _IGNORED = re.compile(r"pmic|batt|wifi|iwlwifi|pch", re.IGNORECASE)
 _HWMON_CPU = ("coretemp", "k10temp", "cpu_thermal")
+_SENSOR_OFF_C = -256.0
+
+
+class Zone(NamedTuple):
+    """A place whose temperature can be read; ``reason`` if it has none now."""
+
+    kind: str
+    path: str
+    reason: Optional[str]
 
 
 def discover(root: str = "/") -> Found:
-    """``cpu_temp_c``, and ``gpu_temp_c`` where there is such a zone."""
-    zones = _zones(root) + _hwmon(root)
-    sensors = []
-    chosen = _first(zones, _CPU) or (zones[0] if zones else None)
-    if chosen is not None:
-        sensors.append(_sensor("cpu", chosen))
-    gpu = _first(zones, _GPU)
-    if gpu is not None and gpu != chosen:
-        sensors.append(_sensor("gpu", gpu))
+    """``cpu_temp_c``; ``gpu_temp_c`` and ``tj_temp_c`` (junction) where there are such zones."""
+    found = _zones(root) + _hwmon(root)
+    zones = [zone for zone in found if zone.reason is None]
+    missing = {}
+    chosen = next((zone for each in _CPU for zone in zones if each.search(zone.kind)), None)
+    chosen = chosen or (zones[0] if zones else None)
+    sensors = [] if chosen is None else [_sensor("cpu", chosen)]
+    for site, pattern in (("gpu", _GPU), ("tj", _JUNCTION)):
+        zone = _first(zones, pattern)
+        dead = _first(found, pattern)
+        if zone is not None and zone != chosen:
+            sensors.append(_sensor(site, zone))
+        elif zone is None and dead is not None:
+            missing[site + "_temp_c"] = "zone %s: %s" % (dead.kind, dead.reason)
     if sensors:
-        return Found(sensors, {})
-    where = "sys/class/thermal/thermal_zone*/temp and hwmon (%s)" % ", ".join(_HWMON_CPU)
-    return Found([], {"temp_c": "no readable temperature: looked for " + where})
+        return Found(sensors, missing)
+    missing["temp_c"] = "no readable temperature: " + (
+        "; ".join("zone %s: %s" % (zone.kind, zone.reason) for zone in found)
+        or "looked for sys/class/thermal/thermal_zone*/temp and hwmon (%s)" % ", ".join(_HWMON_CPU)
+    )
+    return Found([], missing)
 
 
-def _zones(root: str) -> List[Tuple[str, str]]:
-    """(type, file) of every zone that reads sane now: -256 C is Jetson's way of saying 'off'."""
+def _zones(root: str) -> List[Zone]:
     zones = []
     for path in find(root, "sys/class/thermal/thermal_zone*/temp"):
         kind = text_of(os.path.join(os.path.dirname(path), "type")) or ""
-        if not _IGNORED.search(kind) and _celsius(File(path)) is not None:
-            zones.append((kind, path))
+        if not _IGNORED.search(kind):
+            zones.append(Zone(kind, path, _why_not(path)))
     return zones
 
 
-def _hwmon(root: str) -> List[Tuple[str, str]]:
+def _hwmon(root: str) -> List[Zone]:
     found = []
     for path in find(root, "sys/class/hwmon/hwmon*/temp1_input"):
         name = text_of(os.path.join(os.path.dirname(path), "name")) or ""
-        if name in _HWMON_CPU and _celsius(File(path)) is not None:
-            found.append(("cpu " + name, path))
+        if name in _HWMON_CPU:
+            found.append(Zone("cpu " + name, path, _why_not(path)))
     return found
 
 
-def _first(zones: List[Tuple[str, str]], pattern: "re.Pattern[str]") -> Optional[Tuple[str, str]]:
-    return next((zone for zone in zones if pattern.search(zone[0])), None)
+def _first(zones: List[Zone], pattern: "Pattern[str]") -> Optional[Zone]:
+    return next((zone for zone in zones if pattern.search(zone.kind)), None)
 
 
-def _celsius(file: File) -> Optional[float]:
+def _why_not(path: str) -> Optional[str]:
+    """Why a file gives no temperature now; ``None`` if it does."""
+    reason: Optional[str] = bounded(lambda: _read(File(path))[1], FIRST_READ_S, "no answer: the read blocks")
+    return reason
+
+
+def _read(file: File) -> "tuple[Optional[float], Optional[str]]":
     value = file.number(1e-3)
-    return value if value is not None and -50.0 < value < 150.0 else None
+    if value is None:
+        return None, file.error
+    if value == _SENSOR_OFF_C:
+        return None, "the sensor is off (-256 C)"
+    if not -50.0 < value < 150.0:
+        return None, "%g C cannot be" % value
+    return value, None
 
 
-def _sensor(site: str, zone: Tuple[str, str]) -> Sensor:
-    kind, path = zone
-    file = File(path)
-    source = "thermal %s" % (kind or os.path.basename(os.path.dirname(path)))
-    return Sensor(
-        [Channel(site + "_temp_c", site, "temperature", "C", None, source, None)], lambda: [_celsius(file)]
-    )
+class _Temperature(Sensor):
+    def __init__(self, channel: Channel, file: File) -> None:
+        self._file = file
+        super().__init__([channel], self._celsius)
+
+    def _celsius(self) -> List[Optional[float]]:
+        value, self.reason = _read(self._file)
+        return [value]
+
+
+def _sensor(site: str, zone: Zone) -> Sensor:
+    source = "thermal %s" % (zone.kind or os.path.basename(os.path.dirname(zone.path)))
+    channel = Channel(site + "_temp_c", site, "temperature", "C", None, source, None)
+    return _Temperature(channel, File(zone.path))
+
+
+def kinds(root: str = "/") -> Dict[str, Optional[str]]:
+    """Every zone's type -> why it gives no value (``None`` if it does): for people who look at a board."""
+    return {zone.kind: zone.reason for zone in _zones(root)}

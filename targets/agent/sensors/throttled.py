@@ -1,33 +1,111 @@
-"""Raspberry Pi's under-voltage and throttling bits.
+"""Signs of throttling: Raspberry Pi's flags and supply alarm, cooling devices, over-current alarms.
 
-Bits 0-3: now (under-voltage, frequency capped, throttled, soft temperature limit); 16-19: since boot.
-Source: raspberrypi/linux drivers/firmware/raspberrypi.c (``get_throttled``, hexadecimal without 0x) and the
-``vcgencmd`` documentation. The Zero family has no under-voltage detector.
+Flags: bits 0-3 now (under-voltage, frequency capped, throttled, soft temperature limit), 16-19 since boot; the
+Zero family has no under-voltage detector. Sources: raspberrypi/linux drivers/firmware/raspberrypi.c
+(``get_throttled``, hexadecimal without 0x), drivers/hwmon/raspberrypi-hwmon.c (the alarm tells the last 2 s),
+Documentation/driver-api/thermal/sysfs-api.rst, Documentation/hwmon/ina3221.rst.
 """
 
+import os
+import re
 from typing import List, Optional
 
-from targets.agent.sensors.base import Channel, File, Found, Sensor, find
+from targets.agent.formats import throttled as flags
+from targets.agent.sensors.base import Channel, File, FileSensor, Found, Sensor, find, text_of
+from targets.agent.sensors.firmware import Firmware
 
 _PATTERNS = (
     "sys/devices/platform/soc*/*firmware*/get_throttled",
     "sys/devices/platform/*firmware*/get_throttled",
 )
-NAMES = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
+NAMES = flags.NAMES
+#: The flags remember; alarms hold for 2 s: reading them once a second misses nothing and costs little.
+EVERY_S = 1.0
+#: Cooling devices that take no speed away: fans, radios, displays, an offset of the sensor.
+_HARMLESS = re.compile(r"fan|tcc|powerclamp|wifi|iwl|phy\d|lcd|backlight|mwifiex|ath\d", re.IGNORECASE)
+_MAX_FILES = 24
 
 
 def discover(root: str = "/") -> Found:
-    """``throttled`` (bits)."""
+    """``throttled`` (bits) first, then ``undervoltage``, ``cooling_state`` and ``over_current`` where they are."""
+    sensors = []
+    missing = {}
+    bits = _flags(root)
+    if bits is not None:
+        sensors.append(bits)
+    else:
+        missing["throttled"] = "no readable throttle flags: looked for %s and vcgencmd get_throttled" % (
+            " and ".join(_PATTERNS)
+        )
+    for sensor in (_undervoltage(root), _cooling(root), _over_current(root)):
+        if sensor is not None:
+            sensors.append(sensor)
+    return Found(sensors, missing)
+
+
+def _flags(root: str) -> Optional[Sensor]:
     for pattern in _PATTERNS:
         for path in find(root, pattern):
             if File(path).number(base=16) is not None:
-                return Found([_sensor(File(path))], {})
-    return Found([], {"throttled": "no readable throttle flags: looked for " + " and ".join(_PATTERNS)})
+                return FileSensor(_channel("get_throttled", root), File(path), base=16, every_s=EVERY_S)
+    if "Raspberry Pi" not in (text_of(os.path.join(root, "proc/device-tree/model")) or ""):
+        return None
+    firmware = Firmware(root)
+    if flags.bits_of(firmware.ask_once(["get_throttled"]).out) is None:
+        return None
+    return Sensor(
+        [_channel("get_throttled (%s)" % firmware.route, root)],
+        lambda: [flags.bits_of(firmware.ask(["get_throttled"]).out)],
+        EVERY_S,
+    )
 
 
-def _sensor(file: File) -> Sensor:
-    channel = Channel("throttled", "board", "throttle", "bits", None, "get_throttled", None)
-    return Sensor([channel], lambda: [file.number(base=16)])
+def _channel(source: str, root: str) -> Channel:
+    if "Zero" in (text_of(os.path.join(root, "proc/device-tree/model")) or ""):
+        source += "; this board detects no under-voltage"
+    return Channel("throttled", "board", "throttle", "bits", None, source, None)
+
+
+def _undervoltage(root: str) -> Optional[Sensor]:
+    for path in find(root, "sys/class/hwmon/hwmon*/in0_lcrit_alarm"):
+        name = text_of(os.path.join(os.path.dirname(path), "name"))
+        if name == "rpi_volt" and File(path).number() is not None:
+            channel = Channel("undervoltage", "board", "throttle", "1", None, "rpi_volt in0_lcrit_alarm", 1.0)
+            return FileSensor(channel, File(path), every_s=EVERY_S)
+    return None
+
+
+def _cooling(root: str) -> Optional[Sensor]:
+    """The highest state of any device that cools by slowing down."""
+    files = []
+    for path in find(root, "sys/class/thermal/cooling_device*/cur_state"):
+        kind = text_of(os.path.join(os.path.dirname(path), "type")) or "unknown"
+        if not _HARMLESS.search(kind) and File(path).number() is not None:
+            files.append(File(path))
+    source = "cooling devices but fans, highest cur_state of %d" % len(files)
+    return _highest("cooling_state", source, files) if files else None
+
+
+def _over_current(root: str) -> Optional[Sensor]:
+    """1 while any monitored rail is above its limit; the counts of the chip's own protection stand in the exit record."""
+    files = []
+    for pattern in ("curr*_crit_alarm", "curr*_max_alarm"):
+        for path in find(root, "sys/class/hwmon/hwmon*/" + pattern):
+            if "ina3221" in (text_of(os.path.join(os.path.dirname(path), "name")) or ""):
+                files.append(File(path))
+    files = [file for file in files if file.number() is not None]
+    return _highest("over_current", "ina3221 curr*_crit_alarm, curr*_max_alarm", files) if files else None
+
+
+def _highest(identifier: str, source: str, files: List[File]) -> Sensor:
+    files = files[:_MAX_FILES]
+
+    def read() -> List[Optional[float]]:
+        values = [value for value in (file.number() for file in files) if value is not None]
+        return [max(values) if values else None]
+
+    channel = Channel(identifier, "board", "throttle", "1", None, source, 1.0)
+    return Sensor([channel], read, EVERY_S)
 
 
 def seen(before: Optional[int], bits: int) -> List[str]:

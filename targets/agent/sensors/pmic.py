@@ -1,0 +1,74 @@
+"""Power of a Raspberry Pi 5 from its power chip: the sum over twelve rails, a lower bound.
+
+What hangs on 5 V directly (USB, PCIe, fan, HATs) and all losses are not in it. One sweep takes the firmware 23 ms,
+so more than 10 Hz makes no sense. Source: ``vcgencmd pmic_read_adc``; see :mod:`targets.agent.formats.pmic`.
+"""
+
+import os
+from typing import Dict, List, Optional
+
+from targets.agent import formats
+from targets.agent.formats.reading import Reading
+from targets.agent.sensors.base import Channel, Found, Sensor, text_of
+from targets.agent.sensors.firmware import Firmware
+
+_ASK = ("pmic_read_adc",)
+RATE_HZ = 10.0
+
+
+class Pmic(Sensor):
+    """The sum, the core's rail and the supply's voltage, of one sweep."""
+
+    def __init__(self, firmware: Firmware, first: Reading) -> None:
+        self._firmware = firmware
+        names = [each["site"] for each in first.channels if each["kind"] == "power"]
+        source = "pmic_read_adc (%s): sum of %d rails, a lower bound" % (firmware.route, len(names))
+        core = "pmic_read_adc (%s): VDD_CORE" % firmware.route
+        channels = [
+            Channel("rails_sum_w", "+".join(names), "power", "W", "rails_sum", source, None, RATE_HZ),
+            Channel("vdd_core_w", "VDD_CORE", "power", "W", "soc_rail", core, None, RATE_HZ),
+            Channel("ext5v_v", "EXT5V", "voltage", "V", None, "pmic_read_adc: EXT5V", None, RATE_HZ),
+        ]
+        super().__init__(channels, self._sweep)
+
+    def _sweep(self) -> List[Optional[float]]:
+        said = self._firmware.ask(_ASK)
+        if said.reason is not None:
+            self.reason = said.reason
+            return [None] * len(self.channels)
+        reading = formats.read("pmic", said.out)
+        supply_v = _value(reading, "voltage", "EXT5V")
+        if reading.total_w is None:
+            self.reason = reading.reason
+            self.refused = bool(reading.channels)
+            return [None, None, supply_v]
+        return [reading.total_w, _value(reading, "power", "VDD_CORE"), supply_v]
+
+    def close(self) -> None:
+        self._firmware.close()
+
+
+def discover(root: str = "/") -> Found:
+    """``rails_sum_w``, ``vdd_core_w``, ``ext5v_v`` of a Raspberry Pi 5."""
+    model = text_of(os.path.join(root, "proc/device-tree/model")) or ""
+    if "Raspberry Pi" not in model:
+        return Found([], {"power": "no power sensor: looked for vcgencmd pmic_read_adc"})
+    firmware = Firmware(root)
+    said = firmware.ask_once(_ASK)
+    reading = formats.read("pmic", said.out)
+    if any(each["kind"] == "power" for each in reading.channels):
+        return Found([Pmic(firmware, reading)], {})
+    return Found([], {"power": "no power sensor: " + (_without(model) or said.reason or str(reading.reason))})
+
+
+def _without(model: str) -> Optional[str]:
+    """Boards that are known to have none; there the firmware's error would only puzzle."""
+    older: Dict[str, str] = {name: name for name in ("Pi Zero", "Pi 2", "Pi 3", "Pi 4", "Compute Module 4")}
+    if any(name in model for name in older):
+        return "%s measures no current on board; an external meter does" % model.partition(" Rev")[0]
+    return None
+
+
+def _value(reading: Reading, kind: str, site: str) -> Optional[float]:
+    found = [each["value"] for each in reading.channels if (each["kind"], each["site"]) == (kind, site)]
+    return found[0] if found else None

@@ -1,0 +1,96 @@
+"""NVIDIA's tegrastats, where a Jetson's rails cannot be read directly: our own child, our own timestamps.
+
+Its averages are since its start and its clock has a resolution of 1 s: neither is used. A line counts once; no new
+line is no value. See :mod:`targets.agent.formats.tegrastats`.
+"""
+
+import os
+import threading
+from typing import Any, Dict, List, Optional
+
+from targets.agent import formats
+from targets.agent.formats.reading import Reading
+from targets.agent.sensors import programs
+from targets.agent.sensors.base import Channel, Found, Sensor, bounded
+
+#: Twice as fast as the default sampling, so that there is a new line for each sample.
+INTERVAL_MS = 100
+_ARGV = ["tegrastats", "--interval", str(INTERVAL_MS)]
+#: The first line comes after one interval; a loaded board takes its time to start the program.
+_FIRST_LINE_S = 3.0
+
+
+def discover(root: str = "/") -> Found:
+    """``<rail>_w`` as tegrastats prints them; only for a Jetson (``/etc/nv_tegra_release``)."""
+    if not os.path.exists(os.path.join(root, "etc/nv_tegra_release")):
+        return Found([], {})
+    with programs.stream(root, _ARGV, INTERVAL_MS / 1e3) as stream:
+        if stream.reason is not None:
+            return Found([], {"power": "tegrastats: " + stream.reason})
+        line = bounded(lambda: next(stream.lines(), ""), _FIRST_LINE_S, "")
+    reading = formats.read("tegrastats", line)
+    if not _powers(reading):
+        return Found([], {"power": "tegrastats: " + str(reading.reason)})
+    return Found([Tegrastats(root, reading)], {})
+
+
+def _powers(reading: Reading) -> Dict[str, Any]:
+    return {each["site"]: each for each in reading.channels if each["kind"] == "power"}
+
+
+class Tegrastats(Sensor):
+    """Rails, the total first; the child is started by the first read and ended by ``close``."""
+
+    def __init__(self, root: str, first: Reading) -> None:
+        self._root = root
+        self._stream: Optional[programs.Stream] = None
+        self._line: Optional[str] = None
+        powers = _powers(first)
+        parts = first.details.get("total_of") or []
+        self._sites = sorted(powers, key=lambda site: site not in parts)
+        rate_hz = 1e3 / INTERVAL_MS
+        channels = [
+            Channel(
+                site.lower() + "_w",
+                site,
+                "power",
+                "W",
+                powers[site]["scope"],
+                "tegrastats %s" % site,
+                None,
+                rate_hz,
+            )
+            for site in self._sites
+        ]
+        self._has_sum = first.total_scope == "rails_sum"
+        if self._has_sum:
+            names = "+".join(parts)
+            source = "tegrastats: sum of " + names
+            channels.insert(
+                0, Channel("rails_sum_w", names, "power", "W", "rails_sum", source, None, rate_hz)
+            )
+        super().__init__(channels, self._newest)
+
+    def _newest(self) -> List[Optional[float]]:
+        if self._stream is None:
+            self._stream = programs.stream(self._root, _ARGV, INTERVAL_MS / 1e3)
+            threading.Thread(target=self._listen, args=(self._stream,), daemon=True).start()
+        line, self._line = self._line, None
+        if line is None:
+            self.reason = "no new line of tegrastats since the last sample"
+            return [None] * len(self.channels)
+        reading = formats.read("tegrastats", line)
+        if reading.total_w is None:
+            self.reason, self.refused = reading.reason, "above the total" in (reading.reason or "")
+            if self.refused:
+                return [None] * len(self.channels)
+        powers = {site: each["value"] for site, each in _powers(reading).items()}
+        return ([reading.total_w] if self._has_sum else []) + [powers.get(site) for site in self._sites]
+
+    def _listen(self, stream: programs.Stream) -> None:
+        for line in stream.lines():
+            self._line = line
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
