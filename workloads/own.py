@@ -138,4 +138,8 @@ class OwnSession(Session):
         made = {key: told.pop(key, None) for key in FACTS}
         if made["update_b"] is None and made["params_trainable"] is not None:
             made["update_b"] = 4 * made["params_trainable"]
+        torch = sys.modules.get("torch")
+        if torch is not None and self.told.device == "cuda":
+            told.setdefault("cuda_max_allocated_b", torch.cuda.max_memory_allocated())
+            told.setdefault("cuda_max_reserved_b", torch.cuda.max_memory_reserved())
         return dict(made, steps=self.steps, engine_version=engine_version(), metrics=told)

@@ -15,7 +15,7 @@ import time
 from typing import Dict, List, Optional
 
 from targets.agent.sensors import memory, throttled
-from targets.agent.sensors.base import find, text_of
+from targets.agent.sensors.base import bounded, find, text_of
 
 Strain = Dict[str, Optional[int]]
 
@@ -26,17 +26,24 @@ _CLOCKS = (("realtime_ns", 0), ("monotonic_ns", 1), ("boottime_ns", 7))  # clock
 _HARMLESS = re.compile(r"fan|tcc|powerclamp|wifi|iwl|phy\d|lcd|backlight|mwifiex|ath\d", re.IGNORECASE)
 _ALARMS = ("curr*_crit_alarm", "curr*_max_alarm", "oc*_throt_cnt")
 _MAX_ENTRIES = 48
+#: On a healthy board it takes milliseconds.
+_TIMEOUT_S = 5.0
 
 
 def read(root: str = "/") -> Strain:
-    """All of it, now."""
+    """All of it, now; of a board whose driver hangs, the clocks only."""
+    found: Strain = bounded(lambda: _files(root), _TIMEOUT_S, {})
+    found.update(clocks())
+    return found
+
+
+def _files(root: str) -> Strain:
     found: Strain = dict(memory.counters(root))
     found["throttled"] = _throttled(root)
     found["freq_cap_khz"] = _largest(root, "scaling_max_freq")
     found["freq_hw_khz"] = _largest(root, "cpuinfo_max_freq")
     for table in (_cooling(root), _over_current(root)):
         found.update(sorted(table.items())[:_MAX_ENTRIES])
-    found.update(clocks())
     return found
 
 

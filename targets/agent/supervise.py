@@ -150,7 +150,7 @@ class Supervisor:
                 cwd=paths[job.get("cwd", "out")],
                 env=env,
                 start_new_session=True,
-                preexec_fn=prepare,  # noqa: PLW1509 - this process has one thread
+                preexec_fn=prepare,  # noqa: PLW1509 - another thread could only hang in a driver
             )
         except OSError as error:
             record.unstartable(argv[0], error)

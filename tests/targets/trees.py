@@ -136,6 +136,7 @@ def _linux(
     tree.write(
         "proc/swaps", f"Filename\tType\tSize\tUsed\tPriority\n/dev/zram0\tpartition\t{swap_kib}\t0\t5\n"
     )
+    tree.write("sys/block/zram0/mm_stat", "4096 74 12288 0 12288 0 0 0 0\n")
     tree.write("proc/vmstat", "pswpin 0\npswpout 0\npgmajfault 12\noom_kill 0\n")
 
 

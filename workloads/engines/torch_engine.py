@@ -285,7 +285,9 @@ class Session(BaseSession):
         counted = methods.counts(self.plan)
         metrics: Dict[str, float] = {}
         if self.device.type == "cuda":
-            metrics["cuda_peak_b"] = torch.cuda.max_memory_allocated()
+            # Tensors, and what the caching allocator holds for them: on a Jetson neither is in VmHWM.
+            metrics["cuda_max_allocated_b"] = torch.cuda.max_memory_allocated()
+            metrics["cuda_max_reserved_b"] = torch.cuda.max_memory_reserved()
         return {
             "steps": self.steps,
             "params_total": counted.total,

@@ -8,9 +8,11 @@ import os
 import re
 from typing import Dict, List, Optional
 
-from targets.agent.sensors.base import Channel, File, Found, Sensor, text_of
+from targets.agent.sensors.base import Channel, File, Found, Sensor, find, text_of
 
 _FIELD = re.compile(r"^(\w+):?\s+(\d+)", re.MULTILINE)
+#: It changes slowly.
+_ZRAM_EVERY_S = 1.0
 _COUNTERS = ("pswpin", "pswpout", "oom_kill")
 
 
@@ -37,7 +39,23 @@ def discover(root: str = "/") -> Found:
     ]
     if read() == [None, None]:
         return Found([], {"mem_available_b": "no memory figures: looked for proc/meminfo"})
-    return Found([Sensor(channels, read)], {})
+    return Found([Sensor(channels, read)] + _compressed(root), {})
+
+
+def _compressed(root: str) -> List[Sensor]:
+    """``zram_used_b``: memory that compressed swap takes; it hides how much a job needs."""
+    files = [File(path) for path in find(root, "sys/block/zram*/mm_stat")]
+    if not files:
+        return []
+
+    def read() -> List[Optional[float]]:
+        # Documentation/admin-guide/blockdev/zram.rst: the third number is the memory used, all included
+        fields_of = [(file.text() or "").split() for file in files]
+        used = [int(words[2]) for words in fields_of if len(words) > 2 and words[2].isdigit()]
+        return [float(sum(used)) if used else None]
+
+    channel = Channel("zram_used_b", "board", "memory", "B", None, "zram mm_stat mem_used_total", 4096.0)
+    return [Sensor([channel], read, _ZRAM_EVERY_S)]
 
 
 class Process:
