@@ -73,6 +73,7 @@ def make_job(planned: Planned, bench: Bench) -> dict[str, Any]:
         "run_id": bench.run_id,
         "owner": dict(bench.owner),
         "argv": _argv(planned, bench.interpreter),
+        "interpreter_words": _interpreter_words(planned, bench.interpreter),
         "env": {
             "OMP_NUM_THREADS": threads,
             "OPENBLAS_NUM_THREADS": threads,
@@ -118,6 +119,13 @@ def _argv(planned: Planned, interpreter: tuple[str, ...]) -> list[str]:
     # `python3` in a user's command means the board's interpreter, which the inventory may have put elsewhere.
     first, *rest = cell.command
     return [*(interpreter if first in ("python", "python3") else (first,)), *rest]
+
+
+def _interpreter_words(planned: Planned, interpreter: tuple[str, ...]) -> int:
+    """How many words of the command line start Python: a whole command (docker exec ...) passes nothing on."""
+    command = planned.cell.command
+    own = planned.role != energy_plan.IDLE and command is not None and command[0] not in ("python", "python3")
+    return 1 if own else len(interpreter)
 
 
 def workload_spec(planned: Planned) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import subprocess
 import traceback
 from typing import Any, Callable, List, NoReturn, Optional
 
-from targets.agent import ending, processes, workdir
+from targets.agent import carrying, ending, processes, workdir
 from targets.agent.capture import Capture
 from targets.agent.journal import Journal
 from targets.agent.protocol import monotonic_ns
@@ -137,7 +137,8 @@ class Supervisor:
         env.update(job.get("env", {}))
         env[processes.JOB_VARIABLE] = self._dir
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [paths["payload"], env.get("PYTHONPATH")]))
-        argv: List[str] = processes.expanded(job["argv"])
+        cwd = paths[job.get("cwd", "out")]
+        argv: List[str] = carrying.carried(job, processes.expanded(job["argv"]), env, cwd)
         prepare = _before_exec()
         workdir.write_json(os.path.join(self._dir, SPAWNED), {"argv": argv})
         record.started()
@@ -147,7 +148,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                cwd=paths[job.get("cwd", "out")],
+                cwd=cwd,
                 env=env,
                 start_new_session=True,
                 preexec_fn=prepare,  # noqa: PLW1509 - another thread could only hang in a driver

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -246,3 +247,17 @@ def test_an_unwritable_results_root_is_found_before_a_board_is_touched(campaign,
     with pytest.raises(UsageError, match="cannot be written"):
         campaign(lab("here"), sleep_suite(["a"]))
     assert not (Path(tmp_path) / "work-here").exists()
+
+
+@pytest.mark.slow
+def test_a_whole_command_as_interpreter_runs_a_campaign(lab, sleep_suite, campaign, tmp_path):
+    # Behaves like docker exec: an environment and a folder of its own.
+    fake = tmp_path / "fake-docker"
+    fake.write_text(
+        f'#!/bin/sh\nshift 3\ncd /\nexec env -i HOME=/ PATH=/usr/bin:/bin {sys.executable} "$@"\n'
+    )
+    fake.chmod(0o755)
+    words = json.dumps([str(fake), "exec", "-i", "l4t"])
+    ran = campaign(lab("here", extra=f"interpreter = {words}"), sleep_suite(["a"], blocks=1))
+    assert [record.outcome for record in ran.reader.repetitions] == ["ok"]
+    assert all(record.wall_s >= 0.05 for record in ran.reader.repetitions if record.role == "timed")
