@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from reports.frames import CELL, CONDITIONS, frame, pairs, usable
+from reports.joules import joules
 from reports.lasting import lasting
 from reports.layout import count
 from reports.phases import UNEXPLAINED, phase_order
@@ -128,7 +129,8 @@ def numbers(cell: Cell) -> dict[str, Any]:
         "wall_missing": None if used else _why_no_time(cell),
         "peak_rss_b": _spread([rep.peak_rss_b for rep in used]),
         "peak_rss_missing": _missing(used, "peak_rss_b", lambda rep: rep.peak_rss_b),
-        **_energy(used),
+        **joules(cell.reps),
+        **_energy(cell),
         "accuracy": _accuracy(used),
         "accuracy_missing": _missing(used, "quality", lambda rep: rep.quality.after),
         "params_total": _one([rep.params_total for rep in used]),
@@ -192,32 +194,47 @@ def _first_reason(rep: Repetition) -> str | None:
     return rep.reasons[0].message if rep.reasons else rep.missing.get("wall_s")
 
 
-def _energy(used: Sequence[Repetition]) -> dict[str, Any]:
+def _energy(cell: Cell) -> dict[str, Any]:
+    """Energy of one fine-tuning in the widest scope: of energy repetitions, else of timed windows that last."""
+    repeated = joules(cell.reps)["joules"]
+    if repeated:
+        one = repeated[0]
+        same = ("scope", "source", "net_j", "mean_w", "quantum_w", "min_samples", "max_gap_s", "k")
+        told = {name: one[name] for name in same}
+        return {"energy": {"of": "energy repetitions", "gross_j": one["j"], **told}, "energy_missing": None}
+    used = cell.usable
     known = [rep.energy for rep in used if rep.energy is not None]
     if not known:
-        reason = _missing(used, "energy", lambda rep: rep.energy)
-        if reason and reason.startswith("not measured;"):
-            reason = _missing(used, "power", lambda rep: rep.energy)
-        return {"energy": None, "energy_missing": reason}
+        return {"energy": None, "energy_missing": _why_no_energy(cell)}
     sources = {(one.scope, one.source) for one in known}
     if len(sources) > 1:
         told = "; ".join(sorted(f"{scope} by {source}" for scope, source in sources))
         return {"energy": None, "energy_missing": f"repetitions differ in scope or source: {told}"}
-    net = [one.net_j for one in known]
     return {
         "energy": {
+            "of": "timed windows",
             "scope": known[0].scope,
             "source": known[0].source,
-            "gross_j": _spread([one.gross_j for one in known]),
-            "net_j": _spread(net) if None not in net else None,
+            "gross_j": _spread([one.gross_j / (one.repeats or 1) for one in known]),
+            # Idle baselines lie around energy repetitions only.
+            "net_j": None,
             "mean_w": mean_sd([one.mean_w for one in known])[0],
-            "rate_hz": min(one.rate_hz for one in known),
+            "quantum_w": known[0].quantum_w,
             "min_samples": min(one.n_samples for one in known),
             "max_gap_s": max(one.max_gap_s for one in known),
-            "quantum_w": known[0].quantum_w,
+            "k": min(one.repeats for one in known),
         },
         "energy_missing": None,
     }
+
+
+def _why_no_energy(cell: Cell) -> str | None:
+    if any(rep.role == "energy" for rep in cell.reps):
+        return joules(cell.reps)["joules_missing"]
+    reason = _missing(cell.usable, "energy", lambda rep: rep.energy)
+    if reason and reason.startswith("not measured;"):
+        reason = _missing(cell.usable, "power", lambda rep: rep.energy)
+    return reason
 
 
 def _accuracy(used: Sequence[Repetition]) -> dict[str, Any] | None:

@@ -7,16 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.figures.speedup import VERDICTS
+from reports.joules import SCOPE_NAMES
 from reports.units import clean, factor, number, percent, seconds, significant, size
-
-_SCOPES = {
-    "wall_ac": "at the wall",
-    "dc_input": "DC input",
-    "board_input": "board input",
-    "module": "module only",
-    "rails_sum": "sum of rails",
-    "soc_rail": "SoC rail only",
-}
 
 
 @dataclass(frozen=True)
@@ -48,7 +40,7 @@ COLUMNS = (
     ("Time", "the fine-tuning window: median over repetitions, and its interval"),
     ("n", "repetitions that stand in the numbers"),
     ("Peak memory", "largest resident set of the workload's process"),
-    ("Energy", "of the fine-tuning window, with where and by what it was measured"),
+    ("Energy", "gross, of one fine-tuning, with where and by what it was measured"),
     ("Accuracy", "on held-out target data, before and after; mean and standard deviation over seeds"),
     ("Update", "bytes to store or send after fine-tuning; parameters that train"),
     (
@@ -172,7 +164,7 @@ def _energy(row: Mapping[str, Any]) -> CellText:
     energy = row["energy"]
     if energy is None:
         return CellText("–", "not measured", missing=True)
-    where = _SCOPES.get(energy["scope"], energy["scope"])
+    where = SCOPE_NAMES[energy["scope"]]
     return CellText(f"{significant(energy['gross_j']['median'])} J", where, clean(energy["source"], 24))
 
 

@@ -17,9 +17,12 @@ from reports.figures.sizes import memory_figure, update_figure
 from reports.figures.speedup import speedup_domain, speedup_figure
 from reports.figures.strip import strip_figure
 from reports.figures.traces import trace_figure
+from reports.joules import joules_table
+from reports.joules import notes as joules_notes
 from reports.lasting import lasting_table
 from reports.layout import ResultsError
 from reports.reader import RunReader
+from reports.records import Repetition
 from reports.study.view import study_view
 from reports.text import engines, grouped
 from reports.units import clean, factor, percent, significant
@@ -80,6 +83,8 @@ def page(summary: Mapping[str, Any], reader: RunReader) -> dict[str, Any]:
         "groups": groups,
         "columns": COLUMNS,
         "glossary": GLOSSARY,
+        "joules": joules_table(rows),
+        "joules_notes": joules_notes(rows),
         "sustained": lasting_table(rows),
         "speedups": _speedups(groups),
         "phases": [
@@ -279,6 +284,8 @@ def _traces(groups: Sequence[Group], reader: RunReader) -> list[TraceView]:
         for place, row in enumerate(g.rows):
             if row["n"] and len(views) < MAX_TRACES:
                 views.append(_trace_view(f"trace-{g.ident}-{place}", g, row, reader))
+            if row["joules"] and len(views) < MAX_TRACES:
+                views.append(_energy_view(f"joules-{g.ident}-{place}", g, row, reader))
     return views
 
 
@@ -288,8 +295,26 @@ def _trace_view(ident: str, group: Group, row: Mapping[str, Any], reader: RunRea
     ids = set(row["rep_ids"])
     reps = [rep for rep in reader.repetitions if rep.rep_id in ids]
     rep = min(reps, key=lambda one: abs((one.wall_s or 0.0) - middle))
+    return _view(ident, group, rep, reader)
+
+
+def _energy_view(ident: str, group: Group, row: Mapping[str, Any], reader: RunReader) -> TraceView:
+    """The energy repetition in the middle of its cell: fine-tuning after fine-tuning, and what they draw."""
+    one = row["joules"][0]
+    ids = set(one["rep_ids"])
+    reps = [rep for rep in reader.repetitions if rep.rep_id in ids and rep.energy is not None]
+    middle = one["j"]["median"]
+    rep = min(
+        reps,
+        key=lambda rep: abs((rep.energy.gross_j / (rep.energy.repeats or 1) if rep.energy else 0.0) - middle),
+    )
+    return _view(ident, group, rep, reader)
+
+
+def _view(ident: str, group: Group, rep: Repetition, reader: RunReader) -> TraceView:
     where = f"{clean(group.board_id, 40)}, {clean(group.task, 40)}"
-    title = f"{clean(row['label'], 40)} on {where}, block {rep.block + 1}"
+    energy = ", energy repetition" if rep.role == "energy" else ""
+    title = f"{clean(rep.label, 40)} on {where}, block {rep.block + 1}{energy}"
     try:
         trace = reader.trace(rep)
     except ResultsError as error:

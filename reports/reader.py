@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from reports.baseline import with_net
 from reports.drift import changed_boards, judged
 from reports.durable import sha256_file, unpack
 from reports.layout import (
@@ -59,7 +60,7 @@ class RunReader:
         self.plan = load_object(self.path / PLAN, PLAN_SCHEMA)
         # The manifest is read before the records: if it is there, they are complete.
         self.manifest = self._read_manifest()
-        self.repetitions = self._with_drift(self._read_repetitions())
+        self.repetitions = with_net(self._with_drift(self._read_repetitions()))
 
     @property
     def complete(self) -> bool:

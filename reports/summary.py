@@ -6,12 +6,13 @@ compared only on one board with equal engine build, device, threads, dtype and p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.cautions import cautions
 from reports.cells import Cell, cells, numbers, paired, unequal_work
 from reports.drift import changes
+from reports.joules import against, one_scope_a_column
 from reports.layout import ResultsError, count, rep_class
 from reports.reader import RunReader
 from reports.records import BoardEnv
@@ -20,6 +21,7 @@ from reports.study import study_block
 
 SUMMARY_SCHEMA = "tunebench.summary/1"
 DEFAULT_DELTA = 0.02
+DEFAULT_ENERGY_DELTA = 0.03
 
 
 class UnknownBaseline(ResultsError):
@@ -51,23 +53,24 @@ def summarise(reader: RunReader, baseline: str | None = None) -> dict[str, Any]:
         "counts": _counts(reader),
         "baselines": dict(sorted(names.items())),
         "aa": _aa(groups, delta["time"]),
-        "rows": [_row(cell, groups, names[cell.first.task], delta["time"]) for cell in groups],
+        "rows": [_row(cell, groups, names[cell.first.task], delta) for cell in groups],
         "checks": _checks(reader),
         "environment": _environment(reader),
         "skipped": _skipped(reader),
         "warnings": list(reader.warnings),
         "repetitions": _repetitions(reader),
     }
+    one_scope_a_column(summary["rows"])
     summary["study"] = study_block(reader, groups, delta["time"])
     summary["cautions"] = cautions(summary)
     return summary
 
 
-def _row(cell: Cell, groups: Sequence[Cell], name: str | None, delta: float) -> dict[str, Any]:
+def _row(cell: Cell, groups: Sequence[Cell], name: str | None, delta: Mapping[str, float]) -> dict[str, Any]:
     row = numbers(cell)
     row["baseline"] = name
     row["is_baseline"] = cell.first.label == name
-    row["speed_up"], row["speed_up_missing"] = None, None
+    row["speed_up"], row["speed_up_missing"], row["energy_ratio"] = None, None, None
     if row["is_baseline"]:
         row["speed_up_missing"] = "this is the baseline"
     elif name is None:
@@ -79,10 +82,11 @@ def _row(cell: Cell, groups: Sequence[Cell], name: str | None, delta: float) -> 
                 f"{name} was not measured on this board with the same engine build, device, threads and dtype"
             )
         else:
-            found, why = paired(twin, cell, delta=delta)
+            found, why = paired(twin, cell, delta=delta["time"])
             row["speed_up"] = _speed_up(found) if found else None
             row["speed_up_missing"] = why
             row["unequal_params"] = unequal_work(twin, cell)
+            row["energy_ratio"] = against(twin.reps, cell.reps, delta["energy"])
     return row
 
 
@@ -197,7 +201,11 @@ def _delta(reader: RunReader) -> dict[str, float]:
     planned = suite.get("delta") if isinstance(suite, dict) else None
     found = reader.manifest.delta if reader.manifest and reader.manifest.delta else planned
     known = {name: float(value) for name, value in found.items()} if isinstance(found, dict) else {}
-    return {"time": DEFAULT_DELTA, **{name: value for name, value in known.items() if value > 0}}
+    return {
+        "time": DEFAULT_DELTA,
+        "energy": DEFAULT_ENERGY_DELTA,
+        **{name: value for name, value in known.items() if value > 0},
+    }
 
 
 def _run(reader: RunReader) -> dict[str, Any]:

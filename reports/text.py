@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reports.joules import joules_lines
+from reports.joules import notes as joules_notes
 from reports.lasting import lasting_lines
 from reports.study.lines import study_lines
 from reports.units import clean, factor, number, percent, seconds, significant, size
@@ -34,13 +36,18 @@ def table(summary: Mapping[str, Any]) -> str:
             f"baseline {clean(str(rows[0]['baseline']), 40)}",
         ]
         parts.append("  ·  ".join(names) + "\n" + _grid(HEADINGS, [_cells(row) for row in rows]))
+    spent = joules_lines(summary["rows"], _grid)
+    if spent is not None:
+        parts.append(spent + "\n" + _bullets(joules_notes(summary["rows"])))
     warm = lasting_lines(summary["rows"], _grid)
     if warm is not None:
         parts.append(warm)
     if summary["study"] is not None:
         parts.append(study_lines(summary["study"], _padded))
     if any(
-        _is_range(row[key]) and row[key]["n"] > 1 for row in summary["rows"] for key in ("wall_s", "speed_up")
+        _is_range(one) and one["n"] > 1
+        for row in summary["rows"]
+        for one in (row["wall_s"], row["speed_up"], *(each["j"] for each in row["joules"]))
     ):
         parts.append("* range seen: too few values for a 95% interval")
     notes = _notes(summary["rows"])
