@@ -36,13 +36,16 @@ def _joined(rep: Repetition, idle: Mapping[tuple[str, int], Repetition]) -> Repe
     if rep.role == "idle" or (rep.energy is None and not rep.energy_other):
         return rep
     if rep.role != "energy":
-        update: dict[str, Any] = {"net_reason": NOT_BRACKETED}
-        told = [one.model_copy(update=update) for one in _energies(rep)]
+        told = [_alone(one) for one in _energies(rep)]
     else:
         before, after = idle.get((rep.board_id, rep.block)), idle.get((rep.board_id, rep.block + 1))
         told = [net(one, before, after) for one in _energies(rep)]
     first = told.pop(0) if rep.energy is not None else None
     return rep.model_copy(update={"energy": first, "energy_other": told})
+
+
+def _alone(energy: Energy) -> Energy:
+    return energy if energy.net_j is not None else energy.model_copy(update={"net_reason": NOT_BRACKETED})
 
 
 def _energies(rep: Repetition) -> list[Energy]:

@@ -200,8 +200,8 @@ def _energy(cell: Cell) -> dict[str, Any]:
     if repeated:
         one = repeated[0]
         same = ("scope", "source", "net_j", "mean_w", "quantum_w", "min_samples", "max_gap_s", "k")
-        told = {name: one[name] for name in same}
-        return {"energy": {"of": "energy repetitions", "gross_j": one["j"], **told}, "energy_missing": None}
+        kept = {name: one[name] for name in same}
+        return {"energy": {"of": "energy repetitions", "gross_j": one["j"], **kept}, "energy_missing": None}
     used = cell.usable
     known = [rep.energy for rep in used if rep.energy is not None]
     if not known:
@@ -216,8 +216,7 @@ def _energy(cell: Cell) -> dict[str, Any]:
             "scope": known[0].scope,
             "source": known[0].source,
             "gross_j": _spread([one.gross_j / (one.repeats or 1) for one in known]),
-            # Idle baselines lie around energy repetitions only.
-            "net_j": None,
+            "net_j": _spread([one.net_j / (one.repeats or 1) for one in known if one.net_j is not None]),
             "mean_w": mean_sd([one.mean_w for one in known])[0],
             "quantum_w": known[0].quantum_w,
             "min_samples": min(one.n_samples for one in known),
@@ -230,7 +229,7 @@ def _energy(cell: Cell) -> dict[str, Any]:
 
 def _why_no_energy(cell: Cell) -> str | None:
     if any(rep.role == "energy" for rep in cell.reps):
-        return joules(cell.reps)["joules_missing"]
+        return str(joules(cell.reps)["joules_missing"])
     reason = _missing(cell.usable, "energy", lambda rep: rep.energy)
     if reason and reason.startswith("not measured;"):
         reason = _missing(cell.usable, "power", lambda rep: rep.energy)

@@ -22,7 +22,8 @@ _PLAIN = [
     "params_trainable", "update_b", "cache_b", "outcome", "verdict",
 ]  # fmt: skip
 COLUMNS = [
-    *_PLAIN, "class", "usable", "order", "energy_j", "energy_scope", "energy_source", "accuracy_before",
+    *_PLAIN, "class", "usable", "order", "energy_j", "energy_scope", "energy_source", "energy_repeats",
+    "net_j", "accuracy_before",
     "accuracy_after", "temp_max_c",
 ]  # fmt: skip
 
@@ -71,7 +72,8 @@ def _row(order: int, rep: Repetition) -> dict[str, Any]:
     row["order"] = order
     if rep.energy is not None:
         row |= {"energy_j": rep.energy.gross_j, "energy_scope": rep.energy.scope}
-        row["energy_source"] = rep.energy.source
+        row["energy_source"], row["energy_repeats"] = rep.energy.source, rep.energy.repeats
+        row["net_j"] = rep.energy.net_j
     row["accuracy_before"], row["accuracy_after"] = rep.quality.before, rep.quality.after
     row["temp_max_c"] = rep.conditions.temp_max_c
     return row

@@ -35,6 +35,8 @@ CAPTION = (
     "Energy of one fine-tuning: a window of k whole fine-tunings from the same start weights, its energy over k; "
     "median and interval over repetitions. Gross is all that the scope draws, net is less the idle board."
 )
+#: More time than this between fine-tunings of a window is told.
+MAX_RESTART_SHARE = 0.01
 
 Grid = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
@@ -240,16 +242,20 @@ def notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     for row in rows:
         for one in row["joules"]:
             scope = SCOPE_NAMES[one["scope"]]
-            found.setdefault(f"Energy of the scope '{scope}' {one['misses']}.", [])
+            found.setdefault(f"Energy of the scope '{scope}' {one['misses']}", [])
             if one["corrected"]:
-                found.setdefault(f"Energy of the scope '{scope}' was corrected by a model: an estimate.", [])
+                found.setdefault(f"Energy of the scope '{scope}' was corrected by a model: an estimate", [])
             if one["net_missing"]:
-                told = f"No net energy ({scope}): {clean(one['net_missing'], 300).rstrip('.')}."
+                told = f"No net energy ({scope}): {clean(one['net_missing'], 300).rstrip('.')}"
                 found.setdefault(told, []).append(row["label"])
-            if (one["restart_share"] or 0.0) > 0.01:
-                told = (
-                    f"Going back to the start weights took {percent(one['restart_share'], 1)} of the window"
-                )
-                found.setdefault(f"{told}: it is part of its energy.", []).append(row["label"])
-    return [text + (f" ({', '.join(clean(label, 32) for label in labels[:6])})" if labels else "")
-            for text, labels in found.items()]  # fmt: skip
+            if (one["restart_share"] or 0.0) > MAX_RESTART_SHARE:
+                share = percent(one["restart_share"], 1)
+                told = f"Going back to the start weights took {share} of the window and is part of its energy"
+                found.setdefault(told, []).append(row["label"])
+    return [f"{text}{_labels(names)}." for text, names in found.items()]
+
+
+def _labels(names: Sequence[str]) -> str:
+    shown = [clean(name, 32) for name in dict.fromkeys(names)]
+    more = f" and {len(shown) - 6} more" if len(shown) > 6 else ""
+    return f" ({', '.join(shown[:6])}{more})" if shown else ""

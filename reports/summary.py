@@ -86,7 +86,7 @@ def _row(cell: Cell, groups: Sequence[Cell], name: str | None, delta: Mapping[st
             row["speed_up"] = _speed_up(found) if found else None
             row["speed_up_missing"] = why
             row["unequal_params"] = unequal_work(twin, cell)
-            row["energy_ratio"] = against(twin.reps, cell.reps, delta["energy"])
+            row["energy_ratio"] = against(twin.reps, cell.reps, delta.get("energy", DEFAULT_ENERGY_DELTA))
     return row
 
 
@@ -203,7 +203,6 @@ def _delta(reader: RunReader) -> dict[str, float]:
     known = {name: float(value) for name, value in found.items()} if isinstance(found, dict) else {}
     return {
         "time": DEFAULT_DELTA,
-        "energy": DEFAULT_ENERGY_DELTA,
         **{name: value for name, value in known.items() if value > 0},
     }
 

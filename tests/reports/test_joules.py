@@ -1,0 +1,239 @@
+"""Net energy from the baselines around it, and the table of joules: a column a scope."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from reports.baseline import NOT_BRACKETED, net, with_net
+from reports.html import render
+from reports.joules import joules
+from reports.reader import RunReader
+from reports.records import Energy, Reason, Repetition
+from reports.summary import summarise
+from reports.text import table
+
+#: J of one fine-tuning by label: k x J = 6 W x 12 s
+K = {"ft-all": 4, "skip2-lora": 16}
+
+
+def energy(watts=6.0, window_s=12.0, repeats=4, **more):
+    told = {
+        "gross_j": watts * window_s, "mean_w": watts, "window_s": window_s, "repeats": repeats, "scope": "module",
+        "source": "ina3221", "std_w": 0.02, "n_samples": 120, "rate_hz": 10.0, "max_gap_s": 0.1, "error_j": 0.1,
+        "quantum_w": 0.04, "j_per_finetuning": watts * window_s / repeats if repeats else None,
+        "net_reason": "joined when read",
+    }  # fmt: skip
+    return Energy(**{**told, **more})
+
+
+@pytest.fixture
+def record(make_record):
+    """Function (role, block, label, **fields) -> a record of that role."""
+
+    def build(role, block=0, label="ft-all", **fields):
+        name = f"idle-{block}" if role == "idle" else f"{role}-{label}-{block}"
+        if role == "idle":
+            fields.setdefault("energy", energy(2.0, 60.0, 0))
+            idle = {"task": "idle", "label": "idle", "method": "idle", "engine": "none"}
+            return make_record(role=role, block=block, rep_id=name, **{**idle, **fields})
+        fields.setdefault("energy", energy(repeats=K[label]))
+        k = fields["energy"].repeats if fields["energy"] else 4
+        told = {"label": label, "method": label, "repeats": k, "repeats_s": [11.99 / k] * k, "wall_s": 12.0}
+        return make_record(role=role, block=block, rep_id=name, **{**told, **fields})
+
+    return build
+
+
+def joined(*reps: Repetition) -> dict[str, Repetition]:
+    return {rep.rep_id: rep for rep in with_net(list(reps))}
+
+
+def test_net_is_gross_less_the_mean_of_the_baselines_before_and_after(record):
+    after = record("idle", 1, energy=energy(2.04, 60.0, 0))
+    found = joined(record("idle", 0), record("energy", 0), after)["energy-ft-all-0"].energy
+    assert found.net_j == pytest.approx(72.0 - 2.02 * 12.0)
+    assert found.net_j_per_finetuning == pytest.approx(found.net_j / 4)
+    assert (found.idle_before_w, found.idle_after_w, found.net_reason) == (2.0, 2.04, None)
+    assert found.idle_source == "idle-0, idle-1"
+
+
+def test_each_block_has_its_own_baselines_and_each_board_too(record):
+    reps = [record("idle", b, energy=energy(2.0 + 0.05 * b, 60.0, 0)) for b in range(3)]
+    found = joined(*reps, record("energy", 0), record("energy", 1))
+    assert found["energy-ft-all-1"].energy.idle_before_w == pytest.approx(2.05)
+    elsewhere = [rep.model_copy(update={"board_id": "other"}) for rep in reps]
+    alone = joined(*elsewhere, record("energy", 0))["energy-ft-all-0"].energy
+    assert alone.net_j is None
+    assert "no idle baseline before it: it was not measured; no idle baseline after it" in alone.net_reason
+
+
+def test_of_two_attempts_at_a_baseline_the_last_stands(record):
+    old = record("idle", 0, energy=energy(5.0, 60.0, 0))
+    found = joined(old, record("energy", 0), record("idle", 0), record("idle", 1))["energy-ft-all-0"]
+    assert found.energy.idle_before_w == 2.0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "load", "told"),
+    [
+        (energy(2.0, 60, 0), energy(2.2, 60, 0), energy(), "drew 2 W before and 2.2 W after: 0.08 W"),
+        (energy(10.0, 60, 0), energy(10.4, 60, 0), energy(16), "0.31 W of difference is allowed"),
+        (energy(2.0, 60, 0), energy(2.0, 60, 0), energy(2.07), "less than 0.08 W"),
+        (energy(2.0, 60, 0, std_w=0.5), energy(2.0, 60, 0), energy(3.0), "less than 1.5 W"),
+        (energy(2.0, 60, 0), energy(2.0, 60, 0), energy(1.9), "the load adds -0.1 W"),
+        (energy(2.0, 60, 0, scope="dc_input"), energy(2.0, 60, 0), energy(), "another source than module"),
+        (energy(2.0, 60, 0, source="pmic"), energy(2.0, 60, 0), energy(), "by ina3221"),
+        (None, energy(2.0, 60, 0), energy(), "before it: no power sensor"),
+    ],
+)
+def test_net_that_would_mean_nothing_is_refused_with_the_reason(record, before, after, load, told):
+    idle = [
+        record("idle", b, energy=one, missing={} if one else {"energy": "no power sensor"})
+        for b, one in enumerate((before, after))
+    ]
+    found = net(load, *idle)
+    assert (found.net_j, found.net_j_per_finetuning) == (None, None)
+    assert told in found.net_reason
+    assert found.gross_j == load.gross_j
+
+
+def test_small_drift_within_two_quanta_is_allowed(record):
+    idle = [record("idle", b, energy=energy(w, 60, 0)) for b, w in enumerate((1.0, 1.07))]
+    assert net(energy(), *idle).net_j == pytest.approx(72 - 1.035 * 12)
+
+
+def test_an_invalid_baseline_is_none(record):
+    reasons = [Reason(code="throttled", message="throttled: 3 times")]
+    bad = record("idle", 0, verdict="invalid", reasons=reasons)
+    assert "before it: throttled: 3 times" in net(energy(), bad, record("idle", 1)).net_reason
+
+
+def test_a_timed_window_has_gross_only_and_says_why(record):
+    found = joined(record("timed", 0), record("idle", 0), record("idle", 1))["timed-ft-all-0"].energy
+    assert (found.net_j, found.net_reason) == (None, NOT_BRACKETED)
+
+
+def test_a_meter_beside_the_boards_own_sensor_has_baselines_of_its_own(record):
+    meter = energy(9.0, scope="dc_input", source="ina228")
+    idle = [
+        record("idle", b, energy=energy(4.0, 60, 0, scope="dc_input", source="ina228"),
+               energy_other=[energy(2.0, 60, 0)])
+        for b in (0, 1)
+    ]  # fmt: skip
+    rep = joined(*idle, record("energy", 0, energy=meter, energy_other=[energy()]))["energy-ft-all-0"]
+    assert rep.energy.net_j == pytest.approx(60.0)
+    assert rep.energy_other[0].net_j == pytest.approx(48.0)
+
+
+# the table -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(record, tmp_path):
+    """Function (reps) -> reader of a run of them."""
+    from reports.writer import RunWriter
+
+    def write(reps):
+        tasks = {"digits/mlp": {"baseline": "ft-all", "labels": ["ft-all", "skip2-lora"]}}
+        plan = {"suite": {"name": "s"}, "boards": ["host"], "tasks": tasks, "repetitions": []}
+        with RunWriter.create(tmp_path, "lab1", reps[0].run_id, plan) as writer:
+            for rep in reps:
+                writer.append(rep)
+        return RunReader(writer.path)
+
+    return write
+
+
+def blocks(record, n=6, **fields):
+    reps = [record("idle", n)]
+    for block in range(n):
+        for label in K:
+            reps += [record("timed", block, label, energy=None, wall_s=0.5)]
+            reps += [record("energy", block, label, **fields)]
+        reps.append(record("idle", block))
+    return reps
+
+
+def row_of(summary, label):
+    return next(row for row in summary["rows"] if row["label"] == label)
+
+
+def test_the_summary_tells_joules_of_one_fine_tuning_gross_and_net(run, record):
+    summary = summarise(run(blocks(record)))
+    (one,) = row_of(summary, "skip2-lora")["joules"]
+    assert (one["scope"], one["source"], one["n"], one["k"]) == ("module", "ina3221", 6, 16)
+    assert one["j"]["median"] == pytest.approx(72 / 16)
+    assert one["net_j"]["median"] == pytest.approx(48 / 16)
+    assert (one["idle_w"], one["mean_w"]) == (2.0, 6.0)
+    assert one["restart_share"] == pytest.approx(1 - 11.99 / 12)
+    ratio = row_of(summary, "skip2-lora")["energy_ratio"]
+    assert ratio["ratio"] == pytest.approx(0.25)
+    assert (ratio["verdict"], ratio["scope"], ratio["n"]) == ("LESS", "module", 6)
+    json.dumps(summary, allow_nan=False)
+
+
+def test_energy_and_idle_repetitions_stand_in_no_time_and_idle_in_no_row(run, record):
+    summary = summarise(run(blocks(record)))
+    assert [row["label"] for row in summary["rows"]] == ["ft-all", "skip2-lora"]
+    for row in summary["rows"]:
+        assert (row["n"], row["wall_s"]["median"], row["wall_s"]["max"]) == (6, 0.5, 0.5)
+    assert summary["counts"]["timed"]["skipped"] == 0
+
+
+def test_scopes_have_columns_of_their_own_and_never_meet(run, record):
+    reps = []
+    for rep in blocks(record, 1):
+        if rep.role == "energy" and rep.label == "ft-all":
+            meter = energy(9.0, repeats=4, scope="dc_input", source="ina228")
+            reps.append(rep.model_copy(update={"energy": meter, "energy_other": [rep.energy]}))
+        else:
+            reps.append(rep)
+    summary = summarise(run(reps))
+    columns = [one["scope"] for one in row_of(summary, "ft-all")["joules"]]
+    assert columns == ["dc_input", "module"]
+    text = table(summary)
+    assert "gross J (DC input)" in text
+    assert "gross J (module only)" in text
+    assert row_of(summary, "skip2-lora")["energy"] is None
+    assert "this column holds DC input" in row_of(summary, "skip2-lora")["energy_missing"]
+    assert row_of(summary, "skip2-lora")["energy_ratio"]["scope"] == "module"
+
+
+def test_what_a_scope_misses_and_why_net_is_missing_is_told(run, record):
+    reps = [rep for rep in blocks(record, 1) if rep.role != "idle" or rep.block == 0]
+    text = " ".join(table(summarise(run(reps))).split())
+    assert "'module only' leaves out the carrier board" in text
+    assert (
+        "No net energy (module only): no idle baseline after it: it was not measured (ft-all, skip2-lora)"
+        in text
+    )
+
+
+def test_energy_of_a_refused_window_is_missing_with_its_reason(run, record):
+    told = "the window of 9.00 s is shorter than the 10 s a meter needs"
+    summary = summarise(run(blocks(record, 1, energy=None, missing={"energy": told})))
+    assert row_of(summary, "ft-all")["joules"] == []
+    assert row_of(summary, "ft-all")["joules_missing"] == told
+    assert row_of(summary, "ft-all")["energy_missing"] == told
+    assert "Energy of one fine-tuning" not in table(summary)
+
+
+def test_the_page_has_a_section_of_energy_with_its_columns(run, record):
+    page = render(run(blocks(record)))
+    assert 'id="energy"' in page
+    assert "gross J (module only)" in page
+    assert "leaves out the carrier board" in page
+
+
+def test_a_page_without_energy_repetitions_has_no_such_section(run, record):
+    assert 'id="energy"' not in render(run([rep for rep in blocks(record, 1) if rep.role == "timed"]))
+
+
+def test_a_failed_energy_repetition_is_left_out(record):
+    reps = [record("energy", 0), record("energy", 1, outcome="deadline", verdict="invalid", energy=None)]
+    assert joules(reps)["joules"][0]["n"] == 1
+    only = joules([record("energy", 1, outcome="deadline", outcome_reason="too slow", verdict="invalid")])
+    assert (only["joules"], only["joules_missing"]) == ([], "too slow")
+    assert joules([record("timed", 0)])["joules_missing"] == "no energy repetition was run"
