@@ -1,0 +1,55 @@
+"""docs/verdicts.md tells every check as it is applied."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from harness import checks, conditions, repetition
+from harness.suite_file import Header
+from targets.agent import watchdog
+
+ROOT = Path(__file__).parents[2]
+
+
+def writer():
+    spec = importlib.util.spec_from_file_location("verdicts_page", ROOT / "scripts" / "verdicts_page.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_is_what_the_tables_say():
+    text = (ROOT / "docs" / "verdicts.md").read_text()
+    assert writer().page(text) == text, "run: python scripts/verdicts_page.py"
+
+
+def test_the_figures_in_words_are_the_figures_applied():
+    by_code = {one.code: one.threshold for one in (*checks.CHECKS, *writer().GATES)}
+    told = {
+        "hot": f"({conditions.MAX_TEMP_C:g} C)",
+        "start-temp": f"({Header(name='x').start_window_c:g} C)",
+        "disk": f"({conditions.MIN_FREE_B >> 20} MiB)",
+        "memory": f"({conditions.MIN_FREE_B >> 20} MiB)",
+        "clock-bound-before": f"({conditions.MAX_CLOCK_BOUND_S:g} s)",
+        "too-hot": f"{watchdog.MARGIN_C:g} C under",
+        "clock-low": f"{100 * checks.MIN_CLOCK_SHARE:g}%",
+        "near-trip": f"within {checks.TRIP_MARGIN_C:g} C",
+        "suspended": f"{1000 * checks.MIN_SLEEP_S:g} ms",
+        "clock-step": f"{checks.MAX_STEP_S:g} s",
+        "busy-load": f"+ {checks.MAX_LOAD_1M:g}",
+        "sampler-gap": f"{checks.MAX_GAP_PERIODS:g} periods",
+        "sampler-rate": f"{100 * checks.MAX_RATE_SHARE:g}%, where at least {checks.MIN_SAMPLES}",
+        "channel-errors": f"{100 * checks.MAX_ERROR_SHARE:g}%",
+        "clock-bound": f"{100 * checks.MAX_CLOCK_SHARE:g}%",
+        "clock-drift": f"{checks.MAX_DRIFT_PPM:g} ppm",
+    }
+    for code, figure in told.items():
+        assert figure in by_code[code], code
+    busy = by_code["busy"]
+    assert f"({conditions.NOTE_BACKGROUND_CORES:g} of one core)" in busy
+    assert f"({conditions.MAX_BACKGROUND_CORES:g})" in busy
+    text = (ROOT / "docs" / "verdicts.md").read_text()
+    assert f"({repetition.CONDITION_PATIENCE_S:g} s)" in text
+    assert f"for {conditions.GAP_S:g} s" in text
+    assert f"{watchdog.DEFAULT_C:g} C" in text
