@@ -17,6 +17,7 @@ from harness import (
     commands,
     emulate,
     gate,
+    release,
     sensors_command,
     setup_command,
     sharing,
@@ -214,6 +215,7 @@ def suites() -> None:
 
 
 app.command()(setup_command.setup)
+app.command()(release.release)
 calibrate.register(app)
 gate.register(app)
 sharing.register(app)

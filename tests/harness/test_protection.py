@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from harness.conditions import START_PATIENCE_S
+from harness.inventory import load_inventory
+from harness.release import end_lease
 from harness.session import exit_code
 from reports.summary import summarise
 from targets.agent import workdir
@@ -228,6 +231,26 @@ def test_a_lease_that_ran_out_is_taken_over_and_every_record_says_so(campaign, l
     assert origin["rep_id"] == "hers-1"
     assert codes(record) == ["shared-machine"], "a dead host's lease says nothing against the measurement"
     assert not lease.exists()
+
+
+def test_a_lease_in_force_is_only_ended_by_force_and_that_is_on_record(lab, tmp_path):
+    lease = leased(tmp_path, "here", 100)
+    spec = load_inventory(lab("here")).boards[0].spec()
+    said, code = end_lease(spec, force=False)
+    assert (code, "eve@there" in said, "--force" in said) == (4, True, True)
+    said, code = end_lease(spec, force=True)
+    assert (code, said) == (0, "the lease of eve@there is ended")
+    assert workdir.read_json(str(lease))["released_by"]["pid"] == os.getpid()
+    assert end_lease(spec, force=False)[1] == "the lease of eve@there is ended"
+    assert end_lease(spec, force=False) == ("no lease", 0)
+
+
+@pytest.mark.slow
+def test_release_is_a_command(lab, cli, tmp_path):
+    leased(tmp_path, "here", -100)
+    assert "here: the lease of eve@there is ended" in cli("release", "here", "-i", str(lab("here"))).stdout
+    unknown = cli("release", "there", "-i", str(lab("here")))
+    assert (unknown.returncode, "it has: here" in unknown.stderr) == (2, True)
 
 
 @pytest.mark.slow
