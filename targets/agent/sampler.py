@@ -16,6 +16,8 @@ FLUSH_S = 30.0
 #: So long a sample is waited for (the slowest sane chip, an INA3221 with three rails, takes 40 ms); what takes
 #: longer is collected with the next sample.
 PATIENCE_S = 0.05
+#: What hung before is waited for so long only.
+_ALONE_PATIENCE_S = 0.01
 #: A source that takes longer than so many periods (and than so many seconds) hangs.
 STUCK_PERIODS = 3.0
 MIN_STUCK_S = 0.3
@@ -125,7 +127,7 @@ class Sampler:
     def _outcome_alone(self, sensor: Sensor) -> Outcome:
         """What a source that hung before gave for this sample; an answer that comes later is not this sample's."""
         reader = self._alone[sensor]
-        if reader.asked_ns == self._pending_ns and reader.wait(0.0):
+        if reader.asked_ns == self._pending_ns and reader.wait(_ALONE_PATIENCE_S):
             outcome = reader.outcomes[reader.sensors.index(sensor)]
             if outcome is not None:
                 return outcome

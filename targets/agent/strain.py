@@ -53,7 +53,8 @@ def clocks() -> Strain:
 
 
 def _throttled(root: str) -> Optional[int]:
-    flags = [sensor.read()[0] for sensor in throttled.discover(root).sensors]
+    sensors = throttled.discover(root).sensors
+    flags = [sensor.read()[0] for sensor in sensors if sensor.channels[0].id == "throttled"]
     return int(flags[0]) if flags and flags[0] is not None else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import threading
@@ -29,9 +30,9 @@ class Hanging(Sensor):
 
     def __init__(self, after: int = 0) -> None:
         self.reads, self.answers, self.after = 0, threading.Event(), after
-        super().__init__([channel("hanging_w")], self._wait)
+        super().__init__([channel("hanging_w")])
 
-    def _wait(self) -> list[float | None]:
+    def read(self) -> list[float | None]:
         self.reads += 1
         if self.reads > self.after:
             self.answers.wait(30)
@@ -102,9 +103,9 @@ def test_a_source_that_hangs_again_and_again_is_given_up(tmp_path):
     class Lame(Sensor):
         def __init__(self) -> None:
             self.reads = 0
-            super().__init__([channel("lame_w")], self._late)
+            super().__init__([channel("lame_w")])
 
-        def _late(self) -> list[float | None]:
+        def read(self) -> list[float | None]:
             self.reads += 1
             time.sleep(0.45)
             return [1.0]
@@ -131,9 +132,9 @@ def test_errors_and_refusals_are_counted_apart_with_their_reasons(tmp_path):
     class Moody(Sensor):
         def __init__(self) -> None:
             self.turn = -1
-            super().__init__([channel("x_w")], self._next)
+            super().__init__([channel("x_w")])
 
-        def _next(self) -> list[float | None]:
+        def read(self) -> list[float | None]:
             self.turn += 1
             if self.turn == 1:
                 self.reason = "the driver timed out (ETIMEDOUT)"
@@ -207,3 +208,33 @@ def test_a_call_that_hangs_is_left_behind():
     assert time.monotonic() - start < 5
     release.set()
     assert bounded(lambda: 7, 5) == 7
+
+
+def test_a_descriptor_is_closed_by_the_process_that_opened_it_only(tmp_path):
+    """A job's supervisor is forked by a process that has looked at sensors; it reuses their numbers."""
+    path = tmp_path / "value"
+    path.write_text("1\n")
+    file = File(str(path))
+    assert file.number() == 1
+    child = os.fork()
+    if child == 0:
+        os.closerange(3, 64)
+        reused = [os.open(os.devnull, os.O_RDONLY) for _ in range(40)]
+        file.close()
+        alive = all(os.fstat(descriptor) for descriptor in reused)
+        os._exit(0 if alive else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert file.number() == 1
+
+
+def test_sensors_free_their_descriptors_without_the_garbage_collector(simulated):
+    tree = simulated("orin-nano-jp6")
+    gc.disable()
+    try:
+        before = len(os.listdir("/proc/self/fd"))
+        found = discover(str(tree))
+        assert len(os.listdir("/proc/self/fd")) > before
+        del found
+        assert len(os.listdir("/proc/self/fd")) == before
+    finally:
+        gc.enable()

@@ -52,6 +52,9 @@ class Channel(NamedTuple):
 class Sensor:
     """Some channels that are read together; a failed read is ``None``, never the value before it.
 
+    A subclass overrides :meth:`read`; a bound method handed to ``__init__`` would tie the object to itself, and
+    its descriptors would live until the garbage is collected.
+
     Attributes:
         every_s: it is read no more often than that (what changes slowly, or costs much); 0: every time.
         reason: why the last read lacks a value.
@@ -61,7 +64,7 @@ class Sensor:
     def __init__(
         self,
         channels: Sequence[Channel],
-        read: Callable[[], List[Optional[float]]],
+        read: Optional[Callable[[], List[Optional[float]]]] = None,
         every_s: float = 0.0,
     ) -> None:
         self.channels = list(channels)
@@ -72,7 +75,7 @@ class Sensor:
 
     def read(self) -> List[Optional[float]]:
         """One value a channel."""
-        return self._read()
+        return [None] * len(self.channels) if self._read is None else self._read()
 
     def close(self) -> None:
         """Give back what it holds (a child process); it is not read again."""
@@ -96,6 +99,7 @@ class File:
         self.path = path
         self.error: Optional[str] = None
         self._descriptor = -1
+        self._owner = 0
 
     def text(self) -> Optional[str]:
         """The content, or ``None`` if it cannot be read now."""
@@ -105,6 +109,7 @@ class File:
                 if self._descriptor < 0:
                     # Without O_NONBLOCK a FIFO in a simulated tree would wait for ever; sysfs ignores it.
                     self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                    self._owner = os.getpid()
                 text = os.pread(self._descriptor, 8192, 0).decode("ascii", "replace")
             except OSError as error:
                 self.close()
@@ -129,10 +134,13 @@ class File:
             return None
 
     def close(self) -> None:
-        """Close the descriptor; the next read opens it anew."""
-        if self._descriptor >= 0:
+        """Close the descriptor; the next read opens it anew.
+
+        A forked child that closed all descriptors must not close the number again: it may be another's by now.
+        """
+        if self._descriptor >= 0 and self._owner == os.getpid():
             os.close(self._descriptor)
-            self._descriptor = -1
+        self._descriptor = -1
 
     def __del__(self) -> None:
         self.close()
@@ -144,12 +152,13 @@ class FileSensor(Sensor):
     def __init__(
         self, channel: Channel, file: File, scale: float = 1.0, *, base: int = 10, every_s: float = 0.0
     ) -> None:
-        def read() -> List[Optional[float]]:
-            value = file.number(scale, base)
-            self.reason = file.error
-            return [value]
+        super().__init__([channel], every_s=every_s)
+        self._file, self._scale, self._base = file, scale, base
 
-        super().__init__([channel], read, every_s)
+    def read(self) -> List[Optional[float]]:
+        value = self._file.number(self._scale, self._base)
+        self.reason = self._file.error
+        return [value]
 
 
 def bounded(call: Callable[[], Any], timeout_s: float, default: Any = None) -> Any:

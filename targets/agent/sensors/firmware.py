@@ -48,6 +48,7 @@ class Firmware:
         self._root = root
         self._ioctl = ioctl or fcntl.ioctl
         self._descriptor = -1
+        self._owner = os.getpid()
         self.route = "vcgencmd"
         for device in _DEVICES if programs.is_real(root) or ioctl else ():
             path = os.path.join(root, device)
@@ -77,9 +78,9 @@ class Firmware:
 
     def close(self) -> None:
         """Give the device back."""
-        if self._descriptor >= 0:
+        if self._descriptor >= 0 and self._owner == os.getpid():
             os.close(self._descriptor)
-            self._descriptor = -1
+        self._descriptor = -1
 
     def __del__(self) -> None:
         self.close()

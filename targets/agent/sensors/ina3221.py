@@ -64,9 +64,9 @@ class Monitors(Sensor):
             )
             for rail in found
         ]
-        super().__init__([channel._replace(rate_hz=rate_hz) for channel in channels], self._watts)
+        super().__init__([channel._replace(rate_hz=rate_hz) for channel in channels])
 
-    def _watts(self) -> List[Optional[float]]:
+    def read(self) -> List[Optional[float]]:
         values = {rail.label: rail.watts() for rail in self._rails}
         whole = rails.total(values)
         self.refused = whole.refused

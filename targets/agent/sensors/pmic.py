@@ -29,9 +29,9 @@ class Pmic(Sensor):
             Channel("vdd_core_w", "VDD_CORE", "power", "W", "soc_rail", core, None, RATE_HZ),
             Channel("ext5v_v", "EXT5V", "voltage", "V", None, "pmic_read_adc: EXT5V", None, RATE_HZ),
         ]
-        super().__init__(channels, self._sweep)
+        super().__init__(channels)
 
-    def _sweep(self) -> List[Optional[float]]:
+    def read(self) -> List[Optional[float]]:
         said = self._firmware.ask(_ASK)
         if said.reason is not None:
             self.reason = said.reason

@@ -69,9 +69,9 @@ class Tegrastats(Sensor):
             channels.insert(
                 0, Channel("rails_sum_w", names, "power", "W", "rails_sum", source, None, rate_hz)
             )
-        super().__init__(channels, self._newest)
+        super().__init__(channels)
 
-    def _newest(self) -> List[Optional[float]]:
+    def read(self) -> List[Optional[float]]:
         if self._stream is None:
             self._stream = programs.stream(self._root, _ARGV, INTERVAL_MS / 1e3)
             threading.Thread(target=self._listen, args=(self._stream,), daemon=True).start()

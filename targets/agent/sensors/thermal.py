@@ -101,9 +101,9 @@ def _read(file: File) -> "tuple[Optional[float], Optional[str]]":
 class _Temperature(Sensor):
     def __init__(self, channel: Channel, file: File) -> None:
         self._file = file
-        super().__init__([channel], self._celsius)
+        super().__init__([channel])
 
-    def _celsius(self) -> List[Optional[float]]:
+    def read(self) -> List[Optional[float]]:
         value, self.reason = _read(self._file)
         return [value]
 
