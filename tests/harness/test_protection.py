@@ -241,7 +241,7 @@ def test_a_lease_in_force_is_only_ended_by_force_and_that_is_on_record(lab, tmp_
     said, code = end_lease(spec, force=True)
     assert (code, said) == (0, "the lease of eve@there is ended")
     assert workdir.read_json(str(lease))["released_by"]["pid"] == os.getpid()
-    assert end_lease(spec, force=False)[1] == "the lease of eve@there is ended"
+    assert end_lease(spec, force=False)[0] == "the lease of eve@there is ended"
     assert end_lease(spec, force=False) == ("no lease", 0)
 
 
