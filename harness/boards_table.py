@@ -23,6 +23,7 @@ from targets.payload import Blob
 #: Scopes that are a board's consumption; ``soc_rail`` is a part of it.
 TOTALS = ("wall_ac", "dc_input", "board_input", "module", "rails_sum")
 _GB = 1 << 30
+_SHOWN_RAILS = 3
 #: Of the table; what stays empty stands below it.
 COLUMNS = (
     "board",
@@ -250,7 +251,9 @@ def _power(power: Mapping[str, Any] | None) -> str:
     if power is None:
         return "none"
     quantum = f", steps of {power['quantum'] * 1000:.0f} mW" if power.get("quantum") else ""
-    return f"{power['site']} ({power['scope']}{quantum})"
+    rails = str(power["site"]).split("+")
+    site = power["site"] if len(rails) <= _SHOWN_RAILS else f"sum of {len(rails)} rails"
+    return f"{site} ({power['scope']}{quantum})"
 
 
 def _lease(lease: Mapping[str, Any] | None) -> str:

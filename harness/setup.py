@@ -7,6 +7,7 @@ where the first ended, and does nothing where nothing is left.
 from __future__ import annotations
 
 import shlex
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from harness import wheelhouse
 from harness.deploy import build_payload
 from harness.errors import EXIT_OK, EXIT_PARTIAL, HarnessError
 from harness.inventory import BoardEntry
+from harness.repetition import Link
 from harness.wheelhouse import Download
 from targets.board import Board
 from targets.boards.wheels import Choice, Facts, Flavour, Wheel, choose
@@ -93,20 +95,26 @@ def set_up(entry: BoardEntry, wish: Wish, say: Callable[[str], None]) -> Outcome
         Refusal: it cannot be done; nothing of the board outside its working directory was touched.
         TargetError: the board cannot be reached or used.
     """
+    payload = build_payload()
     with Board(entry.spec()) as board:
         say("connected")
-        board.sync([build_payload()])
-        return _Setup(board, wish, say).run()
+        link = Link(board, threading.Event(), [payload], say)
+        link.sync()
+        return _Setup(link, wish, say).run()
 
 
 class _Setup:
-    def __init__(self, board: Board, wish: Wish, say: Callable[[str], None]) -> None:
-        self._board = board
+    """Every question to the board may be asked again: a broken link costs a new connection, nothing else."""
+
+    def __init__(self, link: Link, wish: Wish, say: Callable[[str], None]) -> None:
+        self._link = link
+        self._board = board = link.board
         self._wish = wish
         self._say = say
         self._name = _NAMES[wish.flavour]
         self._python = shlex.split(wish.python or board.spec.python)
-        self._facts = board.environment({"action": "facts", "python": self._python, "name": self._name})
+        request = {"action": "facts", "python": self._python, "name": self._name}
+        self._facts = link.persist(lambda: board.environment(request))
 
     def run(self) -> Outcome:
         self._say(describe(self._facts))
@@ -133,7 +141,7 @@ class _Setup:
     def _already_there(self) -> Outcome | None:
         """NVIDIA's torch may be part of the system: then nothing is built."""
         self._say("looking for a torch with CUDA in the system's Python")
-        (found,) = self._board.probe([self._python])["interpreters"]
+        found = self._probe(self._python)
         if not (found.get("torch") and found.get("cuda")):
             self._say(f"none there: {found.get('reason') or 'its torch has no CUDA device'}")
             return None
@@ -153,7 +161,12 @@ class _Setup:
             self._bring(wheel)
             recipe = {**recipe, "downloads": []}
         request = {"action": "build", "name": self._name, "recipe": recipe}
-        return self._board.environment(request, Progress(self._say))
+        return self._link.persist(lambda: self._board.environment(request, Progress(self._say)))
+
+    def _probe(self, python: Sequence[str]) -> Mapping[str, Any]:
+        probe = self._link.persist(lambda: self._board.probe([python]))
+        found: Mapping[str, Any] = probe["interpreters"][0]
+        return found
 
     def _is_built(self, recipe: Mapping[str, Any]) -> bool:
         """The same was installed before, and still works."""
@@ -162,7 +175,7 @@ class _Setup:
         if not same or self._facts.get("building"):
             return False
         self._say("recorded as done; looking whether it still works")
-        (found,) = self._board.probe([[self._facts["venv"] + "/bin/python"]])["interpreters"]
+        found = self._probe([self._facts["venv"] + "/bin/python"])
         return bool(found["ok"] and not found["sigill"] and (found["torch"] or recipe["expect"] == "python"))
 
     def _check(self, wheel: Wheel | None) -> None:
@@ -186,7 +199,10 @@ class _Setup:
         facts = facts_of(self._facts)
         wanted = downloads_of(wheel, facts.python, self._wish.index)
         paths = wheelhouse.fetch(wanted, facts, self._wish.cache, self._say)
-        pushed_b = wheelhouse.push(self._board, self._name, paths, self._facts["wheels"], self._say)
+        present = self._facts["wheels"]
+        pushed_b = self._link.persist(
+            lambda: wheelhouse.push(self._board, self._name, paths, present, self._say)
+        )
         self._say(f"{len(paths)} wheels on the board, {pushed_b / _MB:.1f} MB pushed now")
 
     def _outcome(self, wheel: Wheel | None, ended: Mapping[str, Any]) -> Outcome:

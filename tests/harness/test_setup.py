@@ -90,6 +90,28 @@ def test_setup_makes_a_real_environment_and_a_second_run_does_nothing(entry, tmp
     assert any("virtual environment" in line for line in said)
 
 
+class CutOnce(Board):
+    """Its connection is cut when the build's first event has come."""
+
+    cut = False
+
+    def environment(self, request, progress=None):
+        def then_cut(event):
+            if not self.cut:
+                self.cut = True
+                self.ssh.close()
+            progress(event)
+
+        return super().environment(request, progress and then_cut)
+
+
+def test_a_link_that_breaks_during_the_build_is_made_anew(entry, tmp_path, said, monkeypatch):
+    monkeypatch.setattr(setup, "Board", CutOnce)
+    done = set_up(entry, wish(tmp_path), said.append)
+    assert done.changed
+    assert [line for line in said if line.startswith("asking again: ")]
+
+
 def test_a_board_without_room_is_told_so_before_anything_is_made(entry, tmp_path, said, monkeypatch):
     monkeypatch.setattr(setup, "NEED_B", {"none": 1 << 60})
     with pytest.raises(

@@ -29,19 +29,33 @@ EXPECTED = {
 
 
 @pytest.fixture
-def hardware(simulated, tmp_path):
+def answer(simulated, tmp_path):
     def ask(name: str) -> dict:
         place = Workdir(str(tmp_path / f"work-{name}"))
         os.makedirs(place.root)
-        return probe.probe(place, {}, str(simulated(name)))["fingerprint"]["hardware"]
+        return probe.probe(place, {}, str(simulated(name)))
 
     return ask
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_each_simulated_board_finds_its_row(hardware, name):
+def test_each_simulated_board_has_the_power_that_its_row_expects(answer, name):
+    found = answer(name)
+    model = match(found["fingerprint"]["hardware"])
+    totals = {
+        channel["scope"]: channel["site"]
+        for channel in found["channels"]
+        if channel["kind"] == "power" and channel["scope"] != "soc_rail"
+    }
+    assert list(totals) == ([model.power.scope] if model.power else [])
+    if model.power is not None:
+        assert totals[model.power.scope].split("+") == list(model.power.rails)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_each_simulated_board_finds_its_row(answer, name):
     row, soc, scope, cores = EXPECTED[name]
-    found = hardware(name)
+    found = answer(name)["fingerprint"]["hardware"]
     model = match(found)
     assert model.name == row
     assert (found["soc"], found["cores"]) == (soc, cores)
