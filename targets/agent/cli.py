@@ -6,6 +6,7 @@ Requests come on standard input, replies go to standard output, one protocol lin
 
 import json
 import os
+import select
 import signal
 import sys
 from typing import Any, BinaryIO, Dict, List, Optional
@@ -118,6 +119,12 @@ def _clean(place: Workdir, options: Dict[str, str]) -> None:
     _reply({"cleaned": True})
 
 
+def _pause(seconds: float) -> None:
+    """Wait, but not for a host that has gone: a lease must not be taken for nobody."""
+    if select.select([sys.stdin], [], [], seconds)[0]:
+        raise AgentError("lease", "the host has gone")
+
+
 def _lease(place: Workdir, options: Dict[str, str]) -> None:
     """``{"lease": {"do": "take"|"release", "owner": {...}, "hold_s", "force"}}`` -> ``{"lease": {...}|null}``."""
     from targets.agent import jobs, lease
@@ -132,7 +139,7 @@ def _lease(place: Workdir, options: Dict[str, str]) -> None:
         hold_s = asked.get("hold_s")
         if not isinstance(hold_s, (int, float)) or hold_s <= 0:
             raise AgentError("job", "lease: 'hold_s' must be a positive number of seconds")
-        found: Optional[Dict[str, Any]] = jobs.occupy(place, owner, float(hold_s), wait_s)
+        found: Optional[Dict[str, Any]] = jobs.occupy(place, owner, float(hold_s), wait_s, _pause)
     elif asked.get("do") == "release":
         with place.locked():
             found = lease.release(place, owner, asked.get("force") is True)

@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from targets.agent import lease, processes, workdir
 from targets.agent.protocol import JOB_SCHEMA, ProtocolError, check_rep_id, check_schema
@@ -171,8 +171,17 @@ def start(place: Workdir, job: Dict[str, Any]) -> Dict[str, Any]:
     }
 
 
-def occupy(place: Workdir, owner: Dict[str, Any], hold_s: float, wait_s: float = 0.0) -> Dict[str, Any]:
+def occupy(
+    place: Workdir,
+    owner: Dict[str, Any],
+    hold_s: float,
+    wait_s: float = 0.0,
+    pause: Callable[[float], None] = time.sleep,
+) -> Dict[str, Any]:
     """Take the lease for a campaign before its first repetition; waits for another's to end.
+
+    Args:
+        pause: see :func:`targets.agent.lease.wait_for`.
 
     Raises:
         AgentError: (kind ``lease``) another still holds it, or its job still runs, after ``wait_s``.
@@ -186,7 +195,7 @@ def occupy(place: Workdir, owner: Dict[str, Any], hold_s: float, wait_s: float =
                 raise AgentError("lease", "the board still runs " + others[0])
             return lease.take(place, owner, None, hold_s)
 
-    return lease.wait_for(place, attempt, wait_s)
+    return lease.wait_for(place, attempt, wait_s, pause)
 
 
 def _token(place: Workdir, rep_id: str) -> Optional[str]:

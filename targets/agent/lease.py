@@ -84,10 +84,18 @@ def take(place: Workdir, owner: Dict[str, Any], rep_id: Optional[str], lease_s: 
     return lease
 
 
-def wait_for(place: Workdir, attempt: Callable[[], Dict[str, Any]], wait_s: float) -> Dict[str, Any]:
+def wait_for(
+    place: Workdir,
+    attempt: Callable[[], Dict[str, Any]],
+    wait_s: float,
+    pause: Callable[[float], None] = time.sleep,
+) -> Dict[str, Any]:
     """Do ``attempt`` again whenever the lease has changed or run out, for ``wait_s`` at most.
 
     The wait is on the board, without traffic and without work: nobody who measures there notices it.
+
+    Args:
+        pause: waits some seconds; raises if nobody is there any more to give the lease to.
 
     Raises:
         AgentError: what the last attempt raised.
@@ -101,9 +109,9 @@ def wait_for(place: Workdir, attempt: Callable[[], Dict[str, Any]], wait_s: floa
                 raise
         seen = _stamp(place)
         while time.monotonic() < give_up_s and _stamp(place) == seen and holder(place) is not None:
-            time.sleep(min(_LOOK_S, max(0.0, give_up_s - time.monotonic())))
+            pause(min(_LOOK_S, max(0.0, give_up_s - time.monotonic())))
         if holder(place) is None and _stamp(place) == seen:
-            time.sleep(_LOOK_S)  # refused though nobody holds it: a job still runs
+            pause(_LOOK_S)  # refused though nobody holds it: a job still runs
 
 
 def ended(place: Workdir, rep_id: str, hold_s: float = 0.0) -> None:

@@ -14,7 +14,7 @@ import pytest
 from targets.agent import lease, workdir
 from targets.agent.workdir import AgentError, Workdir
 from targets.board import Board
-from targets.errors import ConditionError
+from targets.errors import ConditionError, LinkError
 
 MINE = {"user": "me", "host": "here", "pid": 1, "token": "mine"}
 HERS = {"user": "eve", "host": "there", "pid": 2, "token": "hers"}
@@ -147,18 +147,20 @@ def _race(root: str, me: int, barrier, log: str) -> None:
     with open(log, "w") as file:
         for round_no in range(ROUNDS):
             barrier.wait(30)
-            won = True
+            won, taken = True, {}
             try:
                 with place.locked():
-                    lease.take(place, owner, f"round-{round_no}", 30)
+                    taken = lease.take(place, owner, f"round-{round_no}", 30)
             except AgentError as error:
                 won = False
                 assert "is leased to u" in str(error), error
             barrier.wait(30)
-            if won:
+            if won and round_no % 2:
                 with place.locked():
                     lease.ended(place, f"round-{round_no}")
-            file.write(json.dumps([round_no, me, won]) + "\n")
+            elif won:  # its host dies, and time passes
+                change(place, expires_boottime_s=workdir.boottime_s() - 1)
+            file.write(json.dumps([round_no, me, won, taken.get("taken_over_from")]) + "\n")
 
 
 def test_of_eight_agents_that_race_a_hundred_times_one_wins_each_time(place, tmp_path):
@@ -173,8 +175,15 @@ def test_of_eight_agents_that_race_a_hundred_times_one_wins_each_time(place, tmp
         assert racer.exitcode == 0
     rows = [json.loads(line) for log in logs for line in Path(log).read_text().splitlines()]
     assert len(rows) == 8 * ROUNDS
+    winners = {}
     for round_no in range(ROUNDS):
-        assert sum(won for number, _, won in rows if number == round_no) == 1
+        (winners[round_no],) = [row for row in rows if row[0] == round_no and row[2]]
+    for round_no in range(1, ROUNDS):
+        before, (_, me, _, origin) = winners[round_no - 1][1], winners[round_no]
+        if round_no % 2 and me != before:  # the one before let it run out
+            assert (origin["owner"]["token"], origin["rep_id"]) == (str(before), f"round-{round_no - 1}")
+        else:
+            assert origin is None
 
 
 def _host(spec, payload, me: str, rounds: int, barrier, results) -> None:
@@ -285,6 +294,19 @@ def test_a_repetition_that_may_not_start_yet_keeps_the_board_for_its_owner(board
     assert refusal.value.kind == "lease"
     assert board.release(MINE)["owner"] == MINE
     assert board.occupy(HERS, 10)["owner"] == HERS
+
+
+@pytest.mark.slow
+def test_an_agent_whose_host_has_gone_does_not_take_the_board_for_nobody(make_board):
+    ours, theirs = make_board(), make_board()
+    theirs.occupy(HERS, 60)
+    threading.Timer(0.7, ours.ssh.close).start()
+    with pytest.raises(LinkError):
+        ours.occupy(MINE, 10, wait_s=20)
+    time.sleep(0.8)
+    theirs.release(HERS)
+    time.sleep(0.8)
+    assert theirs.probe()["lease"] is None
 
 
 def test_a_host_that_waits_on_the_board_opens_one_channel_and_gets_its_turn(make_board):
