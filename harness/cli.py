@@ -15,6 +15,7 @@ from harness import (
     boards_table,
     calibrate,
     commands,
+    doctor_command,
     emulate,
     gate,
     release,
@@ -216,6 +217,7 @@ def suites() -> None:
 
 app.command()(setup_command.setup)
 app.command()(release.release)
+app.command()(doctor_command.doctor)
 calibrate.register(app)
 gate.register(app)
 sharing.register(app)

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from targets.agent.sensors import programs
 from targets.agent.sensors.base import find
 from targets.agent.tuning import apply
-from targets.agent.tuning.system import System, sudoers_line, user_name
+from targets.agent.tuning.system import System, user_name
 from targets.agent.workdir import Workdir
 
 SCHEMA = "tunebench.examine/1"
@@ -42,24 +42,21 @@ def examine(place: Workdir, request: Dict[str, Any]) -> Dict[str, Any]:
     """Answer ``{"root", "wanted"}``.
 
     Returns:
-        ``user``, ``groups``, ``root_user`` (it may do anything), ``sudo`` (there is one), ``workdir``,
+        ``user``, ``groups``, ``root_user`` (it may do anything), ``sudo`` (the board has it), ``workdir``,
         ``devices`` (rows with ``path``, ``what``, ``access``, ``group``, ``member``, ``udev``) and ``tuning``
-        (see :func:`targets.agent.tuning.apply.possible`; each with its ``sudoers`` lines).
+        (see :func:`targets.agent.tuning.apply.possible`).
     """
     root, wanted = str(request.get("root", "/")), request.get("wanted")
-    user, groups = user_name(), _groups()
-    rows = apply.possible(System(root), wanted if isinstance(wanted, dict) else {})
-    for row in rows:
-        row["sudoers"] = [sudoers_line(user, command) for command in row.pop("commands")]
+    groups = _groups()
     return {
         "schema": SCHEMA,
-        "user": user,
+        "user": user_name(),
         "groups": groups,
         "root_user": os.geteuid() == 0,
         "sudo": programs.find_program("sudo") is not None,
         "workdir": place.root,
         "devices": [row for entry in _DEVICES for row in _device(root, entry, groups)],
-        "tuning": rows,
+        "tuning": apply.possible(System(root), wanted if isinstance(wanted, dict) else {}),
     }
 
 

@@ -7,9 +7,9 @@ import os
 import pwd
 import re
 from collections import Counter
-from typing import Any, Callable, Dict, FrozenSet, List, Pattern, Set, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Optional, Pattern, Set, Tuple
 
-from targets.agent.sensors.base import text_of
+from targets.agent.sensors.base import find, text_of
 
 GONE = "REDACTED"
 
@@ -81,14 +81,12 @@ class Redactor:
     def __init__(self, root: str = "/") -> None:
         self.counts: Dict[str, int] = Counter()
         names = _names(root) | _own_names()
-        found = sorted((name for name in names if len(name) > 1 and name.lower() not in _COMMON), key=len)
-        words = "|".join(re.escape(name) for name in reversed(found))
-        self._names = (
-            re.compile(r"(?<![A-Za-z0-9])(?:%s)(?![A-Za-z0-9])" % words, re.IGNORECASE) if words else None
-        )
+        self._names = _any_of(name for name in names if len(name) > 1 and name.lower() not in _COMMON)
+        self._known = _any_of(_values(root))
 
     def attribute(self, text: str) -> str:
         """A value of the kernel's own: sysfs files. Names of people and hosts cannot be in it."""
+        text = self._without(self._known, "known", text)
         if re.match(r"[-+0-9.\s]*\Z", text):
             return text
         return self._apply(self._keyed(text), _RULES)
@@ -101,10 +99,9 @@ class Redactor:
             kept.append(found.group(0))
             return "\0%d\0" % (len(kept) - 1)
 
-        text = self._apply(self._keyed(_FIRMWARE.sub(keep, text)), _RULES + _TEXT_RULES)
-        if self._names is not None:
-            text, n = self._names.subn(GONE, text)
-            self._count("name", n)
+        text = self._without(self._known, "known", _FIRMWARE.sub(keep, text))
+        text = self._apply(self._keyed(text), _RULES + _TEXT_RULES)
+        text = self._without(self._names, "name", text)
         return re.sub("\0(\\d+)\0", lambda found: kept[int(found.group(1))], text)
 
     def cmdline(self, text: str) -> str:
@@ -130,6 +127,13 @@ class Redactor:
         self._count("serial", len(text.splitlines()) - len(lines))
         return self.attribute("\n".join(lines) + "\n")
 
+    def _without(self, pattern: Optional[Pattern[str]], kind: str, text: str) -> str:
+        if pattern is None:
+            return text
+        text, n = pattern.subn(GONE, text)
+        self._count(kind, n)
+        return text
+
     def _keyed(self, text: str) -> str:
         text, n = _KEYED.subn(lambda found: found.group(1) + GONE, text)
         self._count("value", n)
@@ -137,13 +141,18 @@ class Redactor:
 
     def _apply(self, text: str, rules: List[Tuple[str, Pattern[str]]]) -> str:
         for kind, pattern in rules:
-            text, n = pattern.subn(GONE, text)
-            self._count(kind, n)
+            text = self._without(pattern, kind, text)
         return text
 
     def _count(self, kind: str, n: int) -> None:
         if n:
             self.counts[kind] += n
+
+
+def _any_of(words: Iterable[str]) -> Optional[Pattern[str]]:
+    """Whole words only, in whatever case; the longest first."""
+    found = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+    return re.compile(r"(?<![A-Za-z0-9])(?:%s)(?![A-Za-z0-9])" % found, re.IGNORECASE) if found else None
 
 
 def _names(root: str) -> Set[str]:
@@ -162,6 +171,20 @@ def _names(root: str) -> Set[str]:
             found.update([fields[0], os.path.basename(fields[5])] + fields[4].split(",")[0].split())
     found.update(name.partition(".")[0] for name in list(found))
     return {name.strip() for name in found if name.strip()}
+
+
+def _values(root: str) -> Set[str]:
+    """Numbers and secrets of this board that must not be anywhere, in whatever form a program prints them."""
+
+    def text(path: str) -> str:
+        return text_of(os.path.join(root, path)) or ""
+
+    found = {text("proc/device-tree/serial-number"), text("etc/machine-id")}
+    found.update(re.findall(r"(?im)^serial\s*:\s*(\S+)", text("proc/cpuinfo")))
+    found.update(value for _, value in _KEYED.findall(text("proc/cmdline")))
+    found.update(text_of(path) or "" for path in find(root, "sys/class/net/*/address"))
+    # Shorter ones are words that stand in many places, and name nothing.
+    return {value for value in found if len(value) >= 6 and value.strip("0:-")}
 
 
 def _own_names() -> Set[str]:

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from targets.agent import jetpack
 from targets.agent.tuning.cpufreq import POLICIES, number
 from targets.agent.tuning.operation import ALREADY, CHANGE, UNAVAILABLE, Item, Look, Operation
-from targets.agent.tuning.system import Done, System
+from targets.agent.tuning.system import NO_ARGUMENTS, Done, System
 
 #: Readable by root alone: whoever could write it could make `jetson_clocks --restore` write anywhere as root.
 STORE = "/root/.tunebench-clocks.conf"
@@ -148,8 +148,7 @@ class JetsonClocks(Operation):
         return bool(re.match(r"sys/(devices/system/cpu/cpufreq|class/devfreq)/[^/]+/[a-z_]+\Z", key))
 
     def commands(self, system: System, wanted: Dict[str, Any]) -> List[List[str]]:
-        """Without options sudoers would allow any options: the two quotes say that there are none."""
         if not system.find(_GPU):
             return []
-        ways = (["--store", STORE], ["--restore", STORE], ['""'])
+        ways = (["--store", STORE], ["--restore", STORE], [NO_ARGUMENTS])
         return [system.running(["jetson_clocks"] + way) for way in ways]

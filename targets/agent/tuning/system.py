@@ -18,6 +18,8 @@ from targets.agent.sensors.base import find, text_of
 #: Long enough for a mode switch that stops and starts CPUs.
 COMMAND_S = 60.0
 _PLACES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#: In sudoers a command without arguments may be run with any; this says that there are none.
+NO_ARGUMENTS = '""'
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -83,8 +85,8 @@ class System:
         if not self.real:
             said = programs.run(self.root, argv, COMMAND_S)
             return _done("recorded", argv, said.rc, said.out, said.reason)
-        if programs.find_program(argv[0]) is None:
-            return Done("direct", "no program %s on this board" % argv[0])
+        if shutil.which(argv[0], path=_PLACES) is None:
+            return Done("direct", "no program %s in %s" % (argv[0], _PLACES))
         if os.geteuid() == 0:
             return _run(self.running(argv), stdin, "direct")
         return self._sudo(self.running(argv), stdin)
@@ -98,8 +100,11 @@ class System:
         return [_absolute("tee"), self.shown(name)]
 
     def running(self, argv: Sequence[str]) -> List[str]:
-        """The command that runs a program as root: by its full path, as sudoers names it."""
-        return [programs.find_program(argv[0]) or "/usr/sbin/" + argv[0]] + list(argv[1:])
+        """The command that runs a program as root: by its full path, as sudoers names it.
+
+        Only from the system's folders: a program that its user can change must never run as root.
+        """
+        return [shutil.which(argv[0], path=_PLACES) or "/usr/sbin/" + argv[0]] + list(argv[1:])
 
     def may_write(self, name: str) -> bool:
         """Whether a file can be written without help."""
@@ -115,7 +120,7 @@ class System:
             return False
         try:
             done = subprocess.run(
-                [sudo, "-n", "-l"] + list(command),
+                [sudo, "-n", "-l"] + [word for word in command if word != NO_ARGUMENTS],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -1,0 +1,251 @@
+"""tunebench doctor: what a board can be measured with, what would fill the rest, and bundles."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.doctor import Check, Diagnosis, _how_far, _summary, examine_all, exit_code, make_bundle, text
+from harness.examination import fixes, read_examination
+from harness.inventory import load_inventory
+from targets.agent.examine import SCHEMA
+from targets.errors import HostKeyError, InterpreterError, ReplyError, UnreachableError
+
+GOVERNOR = "/sys/devices/system/cpu/cpufreq/policy0/scaling_governor"
+VCIO = {
+    "path": "/dev/vcio",
+    "what": "vcgencmd: the Pi 5's power",
+    "access": False,
+    "group": "video",
+    "member": False,
+    "udev": None,
+}
+
+
+def reply(**more: Any) -> dict[str, Any]:
+    """What an account that is no root answers."""
+    row = {
+        "op": "governor",
+        "keys": ["governor"],
+        "asked": True,
+        "available": True,
+        "reason": None,
+        "how": None,
+        "commands": [["/usr/bin/tee", GOVERNOR]],
+    }
+    return {
+        "schema": SCHEMA,
+        "user": "anna",
+        "groups": ["anna", "gpio"],
+        "root_user": False,
+        "sudo": True,
+        "workdir": "/home/anna/.cache/tunebench",
+        "devices": [VCIO],
+        "tuning": [row],
+        **more,
+    }
+
+
+@pytest.fixture
+def orin(simulated: Any, lab: Callable[..., Path]) -> Any:
+    """(tree, inventory) of a simulated Orin Nano."""
+    tree = simulated("orin-nano-jp6")
+    return tree, lab("orin", extra=f'simulated_root = "{tree}"')
+
+
+def test_a_board_that_can_be_measured_says_with_what_and_what_stays_empty(orin):
+    _, inventory = orin
+    (found,) = examine_all(load_inventory(inventory).boards)
+    assert exit_code([found]) == 0
+    assert found.measurable
+    assert found.model == "NVIDIA Jetson Orin Nano Developer Kit"
+    assert {"vdd_in_w", "cpu_temp_c"} <= set(found.channels)
+    assert "throttled" in found.empty
+    states = {check.name: check.state for check in found.checks}
+    assert list(states)[:6] == ["reachable", "host key", "login", "python", "workdir", "disk"]
+    assert set(states.values()) == {"ok"}
+
+
+def test_a_wish_that_cannot_be_had_is_a_warning_with_its_reason(simulated, lab):
+    tree = simulated("orin-nano-jp6")
+    inventory = lab("orin", extra=f'simulated_root = "{tree}"\n[board.tuning]\npower_mode = "TURBO"')
+    (found,) = examine_all(load_inventory(inventory).boards)
+    (wish,) = [check for check in found.checks if check.name == "tuning: power_mode"]
+    assert wish.state == "warn"
+    assert "no power mode 'TURBO'; this board has: 15W" in wish.told
+    assert found.measurable
+
+
+def test_a_board_left_tuned_is_told(orin, tmp_path):
+    _, inventory = orin
+    (tmp_path / "work-orin").mkdir()
+    (tmp_path / "work-orin" / "undo.json").write_text("{}")
+    (found,) = examine_all(load_inventory(inventory).boards)
+    assert "the next one puts it back" in next(one.told for one in found.checks if one.name == "undo list")
+
+
+def test_the_command_prints_json_and_exits_by_what_can_be_measured(cli, orin, tmp_path):
+    _, inventory = orin
+    text = inventory.read_text() + '\n[[board]]\nid = "gone"\nkind = "linux"\nhost = "127.0.0.1"\nport = 1\n'
+    inventory.write_text(text)
+    done = cli("doctor", "--inventory", str(inventory), "--json")
+    assert done.returncode == 3, done.stderr
+    rows = {row["board_id"]: row for row in json.loads(done.stdout)["boards"]}
+    assert (rows["orin"]["measurable"], rows["gone"]["measurable"]) == (True, False)
+    reached = {check["name"]: check["state"] for check in rows["gone"]["checks"]}
+    assert reached["reachable"] == "fail"
+    assert reached["python"] == "unknown"
+    assert any(line.endswith(f"tee {GOVERNOR}") for row in rows["orin"]["tuning"] for line in row["sudoers"])
+    assert cli("doctor", "gone", "--inventory", str(inventory)).returncode == 4
+    wrong = cli("doctor", "nobody", "--inventory", str(inventory))
+    assert wrong.returncode == 2
+    assert "no board 'nobody'; there are: orin, gone" in wrong.stderr
+
+
+def test_what_failed_says_what_was_fine_and_what_nobody_knows():
+    def states(error: Exception) -> list[str]:
+        return [check.state for check in _how_far(error)]  # type: ignore[arg-type]
+
+    assert states(UnreachableError("x"))[0] == "fail"
+    assert states(HostKeyError("changed")) == ["ok", "fail", "unknown", "unknown", "unknown"]
+    assert states(InterpreterError("no python3")) == ["ok", "ok", "ok", "fail", "unknown"]
+
+
+# -- rights ----------------------------------------------------------------------------------------
+
+
+def test_the_lines_are_those_that_fill_it():
+    found = read_examination(reply(), "pi")
+    assert fixes(found) == [
+        "# in `sudo visudo -f /etc/sudoers.d/tunebench`:",
+        f"anna ALL=(root) NOPASSWD: /usr/bin/tee {GOVERNOR}",
+        "# vcgencmd: the Pi 5's power (then log in again):",
+        "sudo usermod -aG video anna",
+    ]
+
+
+def test_what_is_there_already_needs_no_line():
+    rows = [{**reply()["tuning"][0], "how": "sudo"}]
+    devices = [{**VCIO, "access": True}]
+    assert fixes(read_examination(reply(tuning=rows, devices=devices), "pi")) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["/bin/sh", "-c", "id"],
+        ["/usr/bin/tee", "/etc/passwd"],
+        ["/usr/bin/tee", "/sys/devices/system/cpu/cpufreq/policy*/scaling_governor"],
+        ["/usr/bin/tee", GOVERNOR, "/etc/shadow"],
+        ["/home/anna/bin/nvpmodel", "-m", "0"],
+        ["/usr/sbin/nvpmodel", "-m", "0\nanna ALL=(ALL) NOPASSWD: ALL"],
+        ["/usr/bin/jetson_clocks", "--restore", "/home/anna/clocks"],
+        ["ALL"],
+    ],
+)
+def test_a_board_that_asks_for_more_than_tunebench_needs_is_not_believed(command):
+    rows = [{**reply()["tuning"][0], "commands": [command]}]
+    with pytest.raises(ReplyError, match="is nothing that needs root"):
+        read_examination(reply(tuning=rows), "pi")
+
+
+@pytest.mark.parametrize(
+    "change", [{"user": "anna ALL"}, {"user": "a\nb"}, {"groups": "all"}, {"tuning": [1]}]
+)
+def test_a_malformed_examination_is_refused(change):
+    with pytest.raises(ReplyError, match="pi: examine"):
+        read_examination(reply(**change), "pi")
+
+
+def test_a_rule_that_runs_something_else_is_refused():
+    devices = [{**VCIO, "udev": 'KERNEL=="vcio", RUN+="/bin/sh evil"'}]
+    with pytest.raises(ReplyError, match="no rule of ours"):
+        read_examination(reply(devices=devices), "pi")
+
+
+@pytest.mark.skipif(
+    shutil.which("visudo", path="/usr/sbin:/sbin:/usr/bin") is None, reason="no visudo: install sudo"
+)
+def test_visudo_accepts_every_line(simulated, lab, tmp_path):
+    tree = simulated("agx-orin-jp6")
+    tree.write("proc/sys/vm/drop_caches", "0\n")
+    inventory = lab("orin", extra=f'simulated_root = "{tree}"')
+    (found,) = examine_all(load_inventory(inventory).boards)
+    rights = found.examination
+    people = [rights.model_copy(update={"user": name}) for name in ("anna", "LAB\\anna", "anna.b", "#1000")]
+    lines = [line for one in people for row in one.tuning for line in one.sudoers(row)]
+    assert {row.op for row in rights.tuning if row.available} == {
+        "power_mode",
+        "governor",
+        "frequency",
+        "jetson_clocks",
+        "drop_caches",
+    }
+    path = tmp_path / "sudoers"
+    path.write_text("\n".join(lines) + "\n")
+    path.chmod(0o440)
+    visudo = shutil.which("visudo", path="/usr/sbin:/sbin:/usr/bin")
+    done = subprocess.run([visudo, "-cf", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_board_s_text_cannot_drive_the_terminal():
+    found = Diagnosis("pi", "linux", _how_far(UnreachableError("\x1b[2J\x07gone")))
+    assert "\x1b" not in text(found)
+    assert "\x07" not in text(found)
+    assert found.checks[0] == Check("reachable", "fail", "?[2J?gone")
+
+
+# -- bundles ---------------------------------------------------------------------------------------
+
+
+def test_a_bundle_unpacked_is_a_simulated_board_with_the_same_channels(orin, lab, tmp_path):
+    tree, inventory = orin
+    tree.write("etc/hostname", "secret-lab-7\n")
+    tree.write("proc/cmdline", "console=ttyTCU0,115200 root=PARTUUID=738a4d67-02 secret-lab-7\n")
+    (original,) = examine_all(load_inventory(inventory).boards)
+    summary = make_bundle(load_inventory(inventory).boards[0], tmp_path / "out.zip")
+    assert summary["programs"] == ["nvpmodel_-q.json"]
+    assert summary["areas"]["sys/class/hwmon"] > 10
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert not any(b"secret-lab-7" in archive.read(name) for name in archive.namelist())
+        archive.extractall(tmp_path / "unpacked")
+    again = lab("copy", extra='simulated_root = "unpacked"')
+    (copy,) = examine_all(load_inventory(again).boards)
+    assert copy.measurable
+    assert copy.model == original.model
+    assert {"vdd_in_w", "vdd_soc_w", "cpu_temp_c", "gpu_temp_c"} <= set(copy.channels)
+    assert copy.channels == original.channels
+    assert copy.empty == original.empty
+    assert json.loads((tmp_path / "unpacked" / "bundle.json").read_text()) == summary
+
+
+def test_the_command_writes_a_bundle_and_shows_what_is_in_it(cli, orin, tmp_path):
+    _, inventory = orin
+    done = cli("doctor", "orin", "--inventory", str(inventory), "--bundle", "out.zip")
+    assert done.returncode == 0, done.stderr
+    assert "out.zip: " in done.stdout
+    assert "answers of programs: nvpmodel_-q.json" in done.stdout
+    assert zipfile.is_zipfile(tmp_path / "out.zip")
+    missing = cli("doctor", "orin", "--inventory", str(inventory), "--bundle", "no/such/folder/out.zip")
+    assert missing.returncode == 2
+    assert "cannot be written" in missing.stderr
+
+
+def test_a_bundle_is_of_one_board(cli, lab):
+    done = cli("doctor", "--inventory", str(lab("one", "two")), "--bundle", "out.zip")
+    assert done.returncode == 2
+    assert "name it; there are: one, two" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["home/anna/.ssh/id_ed25519", "bundle.json", "sys/bundle.json"])
+def test_a_bundle_with_a_file_from_elsewhere_is_refused(name):
+    with pytest.raises(ReplyError, match="no place of ours"):
+        _summary({}, {name: b""}, "pi")
