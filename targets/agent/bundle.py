@@ -16,7 +16,7 @@ import time
 from typing import Any, BinaryIO, Dict, List, Optional, Tuple
 
 from targets.agent import redact
-from targets.agent.sensors import programs
+from targets.agent.sensors import programs, tegrastats
 from targets.agent.sensors.base import find
 
 SCHEMA = "tunebench.bundle/1"
@@ -75,6 +75,7 @@ PLACES = (
     "sys/devices/platform/*gpu/load",
     "sys/devices/platform/bus@*/*gpu/load",
     "sys/class/powercap/*/*",
+    "sys/block/zram*/mm_stat",
     "sys/devices/platform/soc*/*firmware*/get_throttled",
     "sys/devices/platform/*firmware*/get_throttled",
 )
@@ -93,7 +94,7 @@ COMMANDS = (
     ("nvpmodel", "-p", "--verbose"),
     ("jetson_clocks", "--show"),
 )
-STREAMS = (("tegrastats", "--interval", "200"),)
+STREAMS = (("tegrastats", "--interval", str(tegrastats.INTERVAL_MS)),)
 _SECRET_NAMES = ("serial", "uuid", "unique_id", "wwid", "address")
 
 

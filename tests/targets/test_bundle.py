@@ -206,7 +206,7 @@ def test_a_stream_is_a_few_lines_that_are_replayed(simulated, tmp_path):
     argv = list(bundle.STREAMS[0])
     tree.command(argv, "RAM 1/2MB POM_5V_IN 1000/1000\n" * 50)
     files, _ = bundle.collect(str(tree))
-    said = json.loads(files[".commands/tegrastats_--interval_200.json"])
+    said = json.loads(files[f".commands/{'_'.join(argv)}.json"])
     assert said["argv"] == argv
     assert said["out"].count("\n") == bundle.MAX_STREAM_LINES
 
