@@ -5,20 +5,26 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from harness.doctor import Check, Diagnosis, _how_far, _summary, examine_all, exit_code, make_bundle, text
+from harness.doctor_command import doctor
+from harness.errors import UsageError
 from harness.examination import fixes, read_examination
 from harness.inventory import load_inventory
 from targets.agent.examine import SCHEMA
 from targets.errors import HostKeyError, InterpreterError, ReplyError, UnreachableError
 
 GOVERNOR = "/sys/devices/system/cpu/cpufreq/policy0/scaling_governor"
+#: Without site-packages, and so without torch: importing it takes longer than all the rest.
+BARE = f'interpreter = ["{sys.executable}", "-S"]'
 VCIO = {
     "path": "/dev/vcio",
     "what": "vcgencmd: the Pi 5's power",
@@ -57,7 +63,7 @@ def reply(**more: Any) -> dict[str, Any]:
 def orin(simulated: Any, lab: Callable[..., Path]) -> Any:
     """(tree, inventory) of a simulated Orin Nano."""
     tree = simulated("orin-nano-jp6")
-    return tree, lab("orin", extra=f'simulated_root = "{tree}"')
+    return tree, lab("orin", extra=f'{BARE}\nsimulated_root = "{tree}"')
 
 
 def test_a_board_that_can_be_measured_says_with_what_and_what_stays_empty(orin):
@@ -70,12 +76,14 @@ def test_a_board_that_can_be_measured_says_with_what_and_what_stays_empty(orin):
     assert "throttled" in found.empty
     states = {check.name: check.state for check in found.checks}
     assert list(states)[:6] == ["reachable", "host key", "login", "python", "workdir", "disk"]
+    assert states.pop("interpreter") == "warn"
+    assert "no torch" in next(check.told for check in found.checks if check.name == "interpreter")
     assert set(states.values()) == {"ok"}
 
 
 def test_a_wish_that_cannot_be_had_is_a_warning_with_its_reason(simulated, lab):
     tree = simulated("orin-nano-jp6")
-    inventory = lab("orin", extra=f'simulated_root = "{tree}"\n[board.tuning]\npower_mode = "TURBO"')
+    inventory = lab("orin", extra=f'{BARE}\nsimulated_root = "{tree}"\n[board.tuning]\npower_mode = "TURBO"')
     (found,) = examine_all(load_inventory(inventory).boards)
     (wish,) = [check for check in found.checks if check.name == "tuning: power_mode"]
     assert wish.state == "warn"
@@ -91,22 +99,29 @@ def test_a_board_left_tuned_is_told(orin, tmp_path):
     assert "the next one puts it back" in next(one.told for one in found.checks if one.name == "undo list")
 
 
-def test_the_command_prints_json_and_exits_by_what_can_be_measured(cli, orin, tmp_path):
+def test_the_command_prints_json_and_exits_by_what_can_be_measured(capsys, orin):
     _, inventory = orin
     text = inventory.read_text() + '\n[[board]]\nid = "gone"\nkind = "linux"\nhost = "127.0.0.1"\nport = 1\n'
     inventory.write_text(text)
-    done = cli("doctor", "--inventory", str(inventory), "--json")
-    assert done.returncode == 3, done.stderr
-    rows = {row["board_id"]: row for row in json.loads(done.stdout)["boards"]}
+    with pytest.raises(typer.Exit) as ended:
+        doctor(inventory, as_json=True)
+    assert ended.value.exit_code == 3
+    rows = {row["board_id"]: row for row in json.loads(capsys.readouterr().out)["boards"]}
     assert (rows["orin"]["measurable"], rows["gone"]["measurable"]) == (True, False)
     reached = {check["name"]: check["state"] for check in rows["gone"]["checks"]}
     assert reached["reachable"] == "fail"
     assert reached["python"] == "unknown"
     assert any(line.endswith(f"tee {GOVERNOR}") for row in rows["orin"]["tuning"] for line in row["sudoers"])
-    assert cli("doctor", "gone", "--inventory", str(inventory)).returncode == 4
-    wrong = cli("doctor", "nobody", "--inventory", str(inventory))
-    assert wrong.returncode == 2
-    assert "no board 'nobody'; there are: orin, gone" in wrong.stderr
+    with pytest.raises(UsageError, match="no board 'nobody'; there are: orin, gone"):
+        doctor(inventory, board="nobody")
+
+
+def test_none_that_can_be_measured_is_exit_code_4(lab, tmp_path):
+    inventory = tmp_path / "gone.toml"
+    inventory.write_text('[[board]]\nid = "gone"\nkind = "linux"\nhost = "127.0.0.1"\nport = 1\n')
+    with pytest.raises(typer.Exit) as ended:
+        doctor(inventory)
+    assert ended.value.exit_code == 4
 
 
 def test_what_failed_says_what_was_fine_and_what_nobody_knows():
@@ -176,7 +191,7 @@ def test_a_rule_that_runs_something_else_is_refused():
 def test_visudo_accepts_every_line(simulated, lab, tmp_path):
     tree = simulated("agx-orin-jp6")
     tree.write("proc/sys/vm/drop_caches", "0\n")
-    inventory = lab("orin", extra=f'simulated_root = "{tree}"')
+    inventory = lab("orin", extra=f'{BARE}\nsimulated_root = "{tree}"')
     (found,) = examine_all(load_inventory(inventory).boards)
     rights = found.examination
     people = [rights.model_copy(update={"user": name}) for name in ("anna", "LAB\\anna", "anna.b", "#1000")]
@@ -217,7 +232,7 @@ def test_a_bundle_unpacked_is_a_simulated_board_with_the_same_channels(orin, lab
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
         assert not any(b"secret-lab-7" in archive.read(name) for name in archive.namelist())
         archive.extractall(tmp_path / "unpacked")
-    again = lab("copy", extra='simulated_root = "unpacked"')
+    again = lab("copy", extra=f'{BARE}\nsimulated_root = "unpacked"')
     (copy,) = examine_all(load_inventory(again).boards)
     assert copy.measurable
     assert copy.model == original.model
@@ -227,6 +242,7 @@ def test_a_bundle_unpacked_is_a_simulated_board_with_the_same_channels(orin, lab
     assert json.loads((tmp_path / "unpacked" / "bundle.json").read_text()) == summary
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_bundle_and_shows_what_is_in_it(cli, orin, tmp_path):
     _, inventory = orin
     done = cli("doctor", "orin", "--inventory", str(inventory), "--bundle", "out.zip")
@@ -239,10 +255,9 @@ def test_the_command_writes_a_bundle_and_shows_what_is_in_it(cli, orin, tmp_path
     assert "cannot be written" in missing.stderr
 
 
-def test_a_bundle_is_of_one_board(cli, lab):
-    done = cli("doctor", "--inventory", str(lab("one", "two")), "--bundle", "out.zip")
-    assert done.returncode == 2
-    assert "name it; there are: one, two" in done.stderr
+def test_a_bundle_is_of_one_board(lab, tmp_path):
+    with pytest.raises(UsageError, match="name it; there are: one, two"):
+        doctor(lab("one", "two"), bundle=tmp_path / "out.zip")
 
 
 @pytest.mark.parametrize("name", ["home/anna/.ssh/id_ed25519", "bundle.json", "sys/bundle.json"])

@@ -31,7 +31,8 @@ def tuned_lab(lab: Callable[..., Path], tree: Any) -> Callable[..., Path]:
     """An inventory with one board on a simulated tree; ``keys`` go to its [board.tuning]."""
 
     def write(keys: str = "") -> Path:
-        extra = f'simulated_root = "{tree}"'
+        # Without site-packages there is no torch: its import would take longer than all the rest.
+        extra = f'interpreter = ["{sys.executable}", "-S"]\nsimulated_root = "{tree}"'
         return lab("orin", extra=f"{extra}\n[board.tuning]\n{keys}" if keys else extra)
 
     return write
