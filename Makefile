@@ -2,7 +2,7 @@
 PYTHON ?= python3
 TOX := .venv/bin/tox
 
-.PHONY: demo test lint coverage bench clean
+.PHONY: demo test lint coverage emulated bench clean
 
 demo: $(TOX)
 	$(TOX) run -q -e demo -- $(ARGS)
@@ -15,6 +15,9 @@ lint: $(TOX)
 
 coverage: $(TOX)
 	$(TOX) run -e coverage -- $(ARGS)
+
+emulated: $(TOX)
+	$(TOX) run -q -e emulated -- $(ARGS)
 
 bench: $(TOX)
 	$(TOX) run -q -e bench -- $(ARGS)

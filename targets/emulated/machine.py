@@ -16,7 +16,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -160,20 +160,21 @@ class EmulatedBoard:
         self.known_hosts.write_text(f"[{HOST}]:{port} {image.host_key}\n", encoding="ascii")
         self._pid_file.unlink(missing_ok=True)
         self.serial_log.write_bytes(b"")
-        self._run(self._command(image, machine, port), "starting QEMU")
-        pid = int(self._pid_file.read_text(encoding="ascii"))
-        state = State(
-            self.board_id,
-            machine,
-            pid,
-            port,
-            str(image.path),
-            datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        )
+        started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        state = State(self.board_id, machine, 0, port, str(image.path), started)
+        # Before QEMU: whoever kills us after its start still finds what was started.
         part = self.folder / f"{_STATE}.part"
         part.write_text(json.dumps(asdict(state)), encoding="utf-8")
         part.rename(self.folder / _STATE)
-        return state
+        self._run(self._command(image, machine, port), "starting QEMU")
+        return replace(state, pid=self._pid())
+
+    def _pid(self) -> int:
+        """What QEMU wrote; 0 if it has not, or has ended."""
+        try:
+            return int(self._pid_file.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return 0
 
     def _command(self, image: Image, machine: Machine, port: int) -> list[str]:
         raspi = machine == "raspi3b"
@@ -251,7 +252,7 @@ class EmulatedBoard:
         """What runs, or ``None`` (also after the process has ended)."""
         try:
             told: dict[str, Any] = json.loads((self.folder / _STATE).read_text(encoding="utf-8"))
-            state = State(**told)
+            state = replace(State(**told), pid=self._pid())
         except (OSError, ValueError, TypeError):
             return None
         return state if self._is_ours(state.pid) else None

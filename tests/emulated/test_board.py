@@ -1,0 +1,255 @@
+"""The emulated Raspberry Pi, for real: built, booted, measured over SSH, rebooted and cut off in mid-campaign.
+
+Marked ``emulated``: minutes, two cores, 0.7 GB; .ci/run has a part for it (tox env ``emulated``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.losses import REBOOTED
+from harness.suite import load_suite
+from reports.results import RunReader
+from targets.emulated import image
+from targets.emulated.errors import EmulationError
+from targets.emulated.machine import EmulatedBoard
+from targets.errors import TargetError
+from targets.ssh import Ssh
+
+pytestmark = [pytest.mark.emulated, pytest.mark.timeout(900)]
+
+#: Waits on the board until a workload runs, for at most two minutes.
+WAIT_FOR_A_JOB = (
+    "for i in $(seq 240); do for job in ~/.cache/tunebench/jobs/*/; do"
+    ' if [ -e "$job/spawned.json" ] && [ ! -e "$job/exit.json" ]; then {then} exit 0; fi;'
+    " done; sleep 0.5; done; exit 1"
+)
+
+#: Long repetitions of data that ship with the package, so that a reboot surely meets one.
+LONG_SUITE = """
+[suite]
+name = "long"
+blocks = 1
+epochs = 300
+aa = false
+instrumented = false
+deadline_s = 600
+
+[[workload]]
+dataset = "digits"
+model = "mlp"
+engine = "native"
+methods = ["ft-all", "lora-all", "lora-last"]
+"""
+
+
+def tell(line: str) -> None:
+    """Progress, visible with ``-s`` and in a failure's output."""
+    print(f"[{time.strftime('%H:%M:%S')}] {line}", flush=True)
+
+
+class Pi:
+    """The board under test and the command line that a user would type."""
+
+    def __init__(self, folder: Path, board: EmulatedBoard) -> None:
+        self.folder = folder
+        self.board = board
+        self.lab = folder / "lab.toml"
+
+    def tunebench(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run ``tunebench WORDS``; what it says is shown."""
+        command = [sys.executable, "-m", "harness.cli", *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=800, check=False)
+        tell(f"tunebench {' '.join(map(str, words))}: exit {done.returncode}\n{done.stderr}{done.stdout}")
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    def up(self, *options: str) -> None:
+        self.tunebench(
+            *("emulate", "raspi3b", "up", "--name", "pi3-emulated", "--state", str(self.board.folder)),
+            *("--inventory-out", str(self.lab), *options),
+        )
+
+    def run(self, suite: str | Path, out: Path) -> subprocess.CompletedProcess[str]:
+        return self.tunebench("run", "-i", self.lab, "-s", str(suite), "-o", str(out), check=False)
+
+    def ask(self, script: str, timeout_s: float = 60.0) -> str:
+        """Run a shell script on the board."""
+        state = self.board.state()
+        assert state is not None
+        with Ssh(self.board.endpoint(state)) as ssh:
+            return ssh.run(["sh", "-c", script], timeout_s=timeout_s).stdout.decode()
+
+
+@pytest.fixture(scope="module")
+def pi(tmp_path_factory):
+    """An emulated Pi with a fresh card; the image is built if it is not there."""
+    try:
+        image.build(image.cache_folder(), tell)
+    except EmulationError as error:
+        pytest.fail(f"no image, and it cannot be built here: {error}", pytrace=False)
+    folder = tmp_path_factory.mktemp("pi")
+    made = Pi(folder, EmulatedBoard(folder / "state", "pi3-emulated"))
+    try:
+        made.up()
+        yield made
+    finally:
+        made.board.down(tell, hard=True)
+
+
+def only_run(out: Path) -> RunReader:
+    """The one run below a results root."""
+    (plan,) = out.glob("**/plan.json")
+    return RunReader(plan.parent)
+
+
+def test_the_board_is_a_raspberry_pi_3b_as_far_as_it_can_tell(pi):
+    status = json.loads(
+        pi.tunebench(
+            "emulate",
+            "raspi3b",
+            "status",
+            "--json",
+            "--name",
+            "pi3-emulated",
+            "--state",
+            str(pi.board.folder),
+        ).stdout
+    )
+    assert status["up"] is True
+    rows = json.loads(pi.tunebench("boards", "-i", pi.lab, "--json").stdout)
+    assert "Raspberry Pi 3 Model B" in json.dumps(rows)
+    assert pi.ask("uname -m; id -un").split() == ["aarch64", "bench"]
+    # Nothing of the harness needs root; what the account may do as root is to switch the board off and on.
+    assert pi.ask("sudo -n id 2>&1; echo $?").split()[-1] == "1"
+
+
+def test_five_methods_run_on_it_over_ssh_and_the_report_says_that_its_times_are_not_a_boards(pi, tmp_path):
+    suite = tmp_path / "emulated.toml"
+    text = (Path(load_suite.__code__.co_filename).parent / "suites" / "emulated.toml").read_text()
+    if not os.environ.get("TUNEBENCH_DATA"):
+        text = text.replace("har-hapt", "digits")
+        tell("TUNEBENCH_DATA is not set: digits, which ship with the package, instead of HAR")
+    suite.write_text(text)
+    out = tmp_path / "out"
+    done = pi.run(suite, out)
+    assert done.returncode == 0, done.stderr
+    reader = only_run(out)
+    assert reader.manifest is not None
+    assert reader.verify() == []
+    timed = [one for one in reader.repetitions if one.role == "timed"]
+    assert sorted(one.method for one in timed) == [
+        "ft-all",
+        "lora-all",
+        "lora-last",
+        "skip-lora",
+        "skip2-lora",
+    ]
+    for one in reader.repetitions:
+        assert one.outcome == "ok", one.outcome_reason
+        assert one.board_model == "Raspberry Pi 3 Model B"
+        assert one.emulated is True
+        assert one.engine_build == "cortex-a53"
+        assert one.ssh_channels <= 6
+        assert one.energy is None
+        assert "power" in one.missing["energy"] or "sensor" in one.missing["energy"]
+        assert "power" in one.missing
+        assert 0 < one.conditions.temp_start_c < 100
+        assert [(reason.code) for reason in one.reasons if reason.code == "emulated"]
+        assert one.verdict == "degraded"
+    for one in timed:
+        assert one.wall_s > 0
+        assert one.quality.after > 0.5
+        assert one.params["epochs"] == 5
+    channels = {channel["kind"] for channel in reader.env("pi3-emulated", "before").channels}
+    assert "temperature" in channels
+    assert "power" not in channels
+    html = tmp_path / "report.html"
+    pi.tunebench("report", str(reader.path), "--html", str(html))
+    page = html.read_text()
+    assert "Raspberry Pi 3 Model B" in page
+    assert "times are the emulator" in page
+
+
+def test_a_second_run_uploads_nothing(pi, tmp_path):
+    suite = tmp_path / "long.toml"
+    suite.write_text(
+        LONG_SUITE.replace("epochs = 300", "epochs = 1").replace(', "lora-all", "lora-last"', "")
+    )
+    pi.run(suite, tmp_path / "out")
+    again = pi.run(suite, tmp_path / "out")
+    assert "uploaded 0 bytes" in again.stderr
+
+
+def check_complete(reader: RunReader) -> None:
+    """Every slot of the plan is measured exactly once; what was lost is recorded with its reason."""
+    assert reader.manifest is not None
+    assert reader.verify() == []
+    ids = [one.rep_id for one in reader.repetitions]
+    assert len(ids) == len(set(ids))
+    planned = {one["rep_id"]: (one["block"], one["slot"], one["role"]) for one in reader.plan["repetitions"]}
+    measured = [one for one in reader.repetitions if one.outcome == "ok"]
+    assert sorted((one.block, one.slot, one.role) for one in measured) == sorted(planned.values())
+    lost = [one for one in reader.repetitions if one.outcome != "ok"]
+    assert [(one.outcome, one.attempt, one.wall_s) for one in lost] == [("lost", 1, None)]
+    assert lost[0].rep_id in planned
+    assert f"{lost[0].rep_id}.try2" in ids
+
+
+def test_a_reboot_in_mid_campaign_costs_one_attempt_and_the_campaign_ends_complete(pi, tmp_path):
+    suite = tmp_path / "long.toml"
+    suite.write_text(LONG_SUITE)
+    boot_id = pi.ask("cat /proc/sys/kernel/random/boot_id")
+
+    def reboot() -> None:
+        try:
+            pi.ask(WAIT_FOR_A_JOB.replace("{then}", "sudo -n /usr/sbin/reboot;"), timeout_s=150.0)
+        except TargetError as error:
+            tell(f"the link broke while it rebooted, as it should: {error}")
+
+    rebooter = threading.Thread(target=reboot)
+    rebooter.start()
+    done = pi.run(suite, tmp_path / "out")
+    rebooter.join()
+    assert pi.ask("cat /proc/sys/kernel/random/boot_id") != boot_id
+    assert done.returncode == 0, done.stderr
+    reader = only_run(tmp_path / "out")
+    check_complete(reader)
+    (lost,) = [one for one in reader.repetitions if one.outcome == "lost"]
+    assert lost.outcome_reason == REBOOTED
+    assert lost.verdict == "invalid"
+
+
+def test_a_power_cut_in_mid_campaign_costs_one_attempt_too(pi, tmp_path):
+    suite = tmp_path / "long.toml"
+    suite.write_text(LONG_SUITE)
+    port = str(pi.board.state().port)
+
+    def cut_power() -> None:
+        pi.ask(WAIT_FOR_A_JOB.replace("{then}", ""), timeout_s=150.0)
+        # Its journal is on the card by then (ext4 commits every 5 s); what is younger may be lost, which is no loss.
+        time.sleep(7.0)
+        pi.board.down(tell, hard=True)
+        pi.up("--keep-disk", "--port", port)
+
+    cutter = threading.Thread(target=cut_power)
+    cutter.start()
+    done = pi.run(suite, tmp_path / "out")
+    cutter.join()
+    assert done.returncode == 0, done.stderr
+    check_complete(only_run(tmp_path / "out"))
+
+
+def test_powering_off_ends_the_process(pi):
+    pid = pi.board.state().pid
+    pi.tunebench("emulate", "raspi3b", "down", "--name", "pi3-emulated", "--state", str(pi.board.folder))
+    assert pi.board.state() is None
+    assert not Path(f"/proc/{pid}").exists()
