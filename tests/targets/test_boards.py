@@ -221,10 +221,9 @@ def test_a_rail_whose_read_blocks_is_named_and_no_total_is_made_without_it(
     tree.block(tree.power[rail][0])
     with found_on(tree) as found:
         assert found.missing[quantity] == reason
-        assert rail in found.missing["power_total"]
-        assert {channel.scope for channel in channels(found).values() if channel.kind == "power"} == {
-            "soc_rail"
-        }
+        assert f"rail {rail}: {reason}" in found.missing["power"]
+        # What is left is shown, but it is not the board's power.
+        assert {channel.scope for channel in channels(found).values() if channel.kind == "power"} == {None}
 
 
 def test_a_zone_whose_read_blocks_leaves_the_others(simulated):
@@ -279,7 +278,7 @@ def test_a_rail_that_may_not_be_read_says_permission_denied(simulated, tmp_path,
     command = [sys.executable, "-S", "-c", _AS_NOBODY, str(tree), str(REPOSITORY)]
     missing = json.loads(subprocess.run(command, stdout=subprocess.PIPE, timeout=60, check=True).stdout)
     assert missing[quantity] == "permission denied"
-    assert "permission denied" in missing["power_total"]
+    assert "permission denied" in missing["power"]
 
 
 def test_a_board_whose_rails_are_all_unreadable_names_each(simulated):

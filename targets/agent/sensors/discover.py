@@ -15,7 +15,7 @@ from targets.agent.sensors import (
     thermal,
     throttled,
 )
-from targets.agent.sensors.base import Found, Sensor, bounded
+from targets.agent.sensors.base import Channel, Found, Sensor, bounded
 
 _LOOKED = "no power sensor: looked for "
 #: Nothing on a healthy board takes so long to be found.
@@ -50,14 +50,14 @@ def discover(root: str = "/") -> Found:
                 without_power.append(reason)
             else:
                 missing[quantity] = reason
-    if not _has_power(sensors):
+    if not _powers(sensors):
         found = tegrastats.discover(root)
         sensors += found.sensors
         without_power += list(found.missing.values())
-    if not _has_power(sensors):
+    if not any(channel.scope for channel in _powers(sensors)):
         missing["power"] = _joined(without_power)
     return Found(sensors, missing)
 
 
-def _has_power(sensors: List[Sensor]) -> bool:
-    return any(channel.kind == "power" for sensor in sensors for channel in sensor.channels)
+def _powers(sensors: List[Sensor]) -> List[Channel]:
+    return [channel for sensor in sensors for channel in sensor.channels if channel.kind == "power"]

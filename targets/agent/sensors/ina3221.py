@@ -43,7 +43,10 @@ class Rail(NamedTuple):
 
 
 class Monitors(Sensor):
-    """All rails, read together; ``None`` for all of them where the total contradicts a rail."""
+    """All rails, read together; ``None`` for all of them where the total contradicts a rail.
+
+    Where the rails make up no total, none has a scope: the energy of a single rail is not the board's.
+    """
 
     def __init__(self, found: List[Rail]) -> None:
         self._rails = found
@@ -58,7 +61,7 @@ class Monitors(Sensor):
                 rail.label,
                 "power",
                 "W",
-                rails.scope_of(rail.label),
+                rails.scope_of(rail.label) if self._parts else None,
                 rail.source,
                 rail.quantum_w,
             )
@@ -95,8 +98,8 @@ def discover(root: str = "/") -> Found:
         why = "; ".join("rail %s: %s" % each for each in sorted(failed.items()))
         return Found([], dict(missing, power="the INA3221 is there, but " + why if why else looked))
     if not parts:
-        lost = "; ".join("%s: %s" % each for each in sorted(failed.items()))
-        missing["power_total"] = "no input rail and no complete set of parts among %s%s" % (
+        lost = "; ".join("rail %s: %s" % each for each in sorted(failed.items()))
+        missing["power"] = "no total: no input rail and no complete set of parts among %s%s" % (
             ", ".join(sorted(table)),
             " (%s)" % lost if lost else "",
         )

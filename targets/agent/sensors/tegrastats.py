@@ -55,7 +55,7 @@ class Tegrastats(Sensor):
                 site,
                 "power",
                 "W",
-                powers[site]["scope"],
+                powers[site]["scope"] if parts else None,
                 "tegrastats %s" % site,
                 None,
                 rate_hz,
