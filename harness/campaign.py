@@ -19,6 +19,7 @@ from harness.deploy import Cargo
 from harness.energy import widest
 from harness.inventory import BoardEntry
 from harness.job import Bench
+from harness.kept import keep
 from harness.native import NativeError, NativeLibrary, library_for
 from harness.plan import Durations, Plan, Planned, covers, estimate
 from harness.progress import Observer, Stopwatch
@@ -310,6 +311,7 @@ class Campaign:
                     if cell.build == wanted:
                         self._skip(entry.id, cell, f"no native library for this board: {error}")
         if libraries:
+            keep(library.blob for library in libraries.values())
             report = link.sync(*(library.blob for library in libraries.values()))
             names = ", ".join(sorted(library.variant for library in libraries.values()))
             self._observer.note(entry.id, f"native engine: {names}; uploaded {report.uploaded_b} bytes")

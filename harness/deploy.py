@@ -27,6 +27,8 @@ class Cargo:
     weights: Mapping[str, Blob] = field(default_factory=dict)
     own: Mapping[tuple[str, str], Blob] = field(default_factory=dict)
     unavailable: Mapping[str, str] = field(default_factory=dict)
+    #: Cells that run other builds than today's: role -> blob, instead of what is built now.
+    built: Mapping[tuple[str, str], Mapping[str, Blob]] = field(default_factory=dict)
 
     def of_cell(self, cell: Cell) -> dict[str, Blob]:
         """Role -> blob of what one cell needs on the board."""
@@ -36,6 +38,7 @@ class Cargo:
             blobs["weights"] = self.weights[cell.task]
         if cell.key in self.own:
             blobs["own"] = self.own[cell.key]
+        blobs.update(self.built.get(cell.key, {}))
         return blobs
 
 

@@ -17,6 +17,8 @@ import typer
 from rich.console import Console
 
 from harness.errors import UsageError
+from harness.inventory import Inventory, load_inventory
+from harness.session import data_dir_from_env
 from reports.history import decisions, index
 from reports.history.gating import Confirmer, Finding, Judgement, judge
 from reports.history.series import Series, all_series, opened
@@ -61,6 +63,18 @@ def index_command(
 def gate_command(
     run: Annotated[Path, typer.Option("--run", metavar="RUN", help="The run to judge (or a results root).")],
     store: StoreOption = Path("results"),
+    inventory: Annotated[
+        Path | None,
+        typer.Option("--inventory", "-i", metavar="FILE", help="The lab's boards, to confirm on."),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline",
+            metavar="ARTIFACT",
+            help="The pinned build: a run's directory or a payload's SHA-256[+environment's SHA-256].",
+        ),
+    ] = None,
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
     markdown: Annotated[
         Path | None, typer.Option("--md", metavar="FILE", help="Write a Markdown summary.")
@@ -69,10 +83,17 @@ def gate_command(
 ) -> None:
     """Judge a night: screen every series against its last nights, list what is missing, decide.
 
-    Without boards the gate stops after the screen: what it nominates is UNCLEAR. Exit codes: 0 nothing found, 1 a
+    With --inventory and --baseline, what the screen nominates is measured again in pairs of the pinned build and
+    tonight's on the same board; without, it is UNCLEAR. Exit codes: 0 nothing found, 1 a
     confirmed regression, 3 unclear, 4 infrastructure (precedence 2, 1, 4, 3, 0).
     """
+    if (inventory is None) != (baseline is None):
+        raise UsageError(
+            "--inventory and --baseline go together: boards to confirm on, and the build to compare with"
+        )
     judgement = gate(run, store)
+    if inventory is not None and baseline is not None:
+        judgement = confirmed(judgement, run, store, load_inventory(inventory), baseline)
     if junit is not None:
         junit.write_text(junit_xml(judgement), encoding="utf-8")
     if markdown is not None:
@@ -128,6 +149,22 @@ def gate(run: Path, store: Path, confirmer: Confirmer | None = None) -> Judgemen
         if not database.execute("SELECT 1 FROM runs WHERE run_id = ?", [run_id]).fetchone():
             raise UsageError(f"--run {folder}: not below --store {store}; the gate needs its history there")
         return judge(database, run_id, decisions=made, confirmer=confirmer, damaged=damaged)
+
+
+def confirmed(judgement: Judgement, run: Path, store: Path, inventory: Inventory, baseline: str) -> Judgement:
+    """The judgement again, with what was nominated measured on the boards; unchanged if nothing was."""
+    from harness.confirming import (
+        Night,
+        confirmer,
+        find_baseline,
+    )  # what reaches boards is loaded only for them
+
+    find_baseline(store, baseline)  # a wrong one is told on quiet nights too
+    if not any(one.screening and one.screening.state == "suspect" for one in judgement.findings):
+        return judgement
+    night = Night(RunReader(find_run(run), check=False), store, inventory, data_dir_from_env())
+    answer = confirmer(judgement, night, baseline, Console(stderr=True))
+    return gate(run, store, answer)
 
 
 def find_series(store: Path, wanted: str) -> Series:

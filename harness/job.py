@@ -56,7 +56,7 @@ class Bench:
 def blobs_of(cell: Cell, bench: Bench) -> dict[str, Blob]:
     """Role -> blob of what one cell needs on this board."""
     blobs = bench.cargo.of_cell(cell)
-    if cell.engine == "native" and cell.build in bench.libraries:
+    if cell.engine == "native" and cell.build in bench.libraries and "native" not in blobs:
         blobs["native"] = bench.libraries[cell.build].blob
     return blobs
 

@@ -198,7 +198,10 @@ def _build(cell: Cell, bench: Bench) -> str | None:
 def _library_record(cell: Cell, bench: Bench) -> dict[str, Any] | None:
     """How the native library was built, its flags included."""
     library = _library(cell, bench)
-    return dict(library.record) if library else None
+    if library is None:
+        return None
+    # A cell may have brought another build of it than today's.
+    return {**library.record, "sha256": blobs_of(cell, bench)["native"].sha256}
 
 
 def _outcome(got: Harvested) -> tuple[Outcome, str | None]:

@@ -16,6 +16,7 @@ from harness.deploy import Cargo, Progress, gather
 from harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, EXIT_MEASURED, EXIT_OK, EXIT_PARTIAL, UsageError
 from harness.history import durations_below
 from harness.inventory import BoardEntry
+from harness.kept import keep
 from harness.plan import Durations, Plan, covers, differences, make_plan
 from harness.progress import Observer
 from harness.suite import Suite
@@ -114,6 +115,7 @@ def open_session(request: Request, progress: Progress | None = None) -> Session:
         found = _unfinished(request)
         if found is not None:
             return _resume(request, cargo, found, history)
+    keep([cargo.payload, *cargo.own.values()])
     plan = _plan(request, cargo, new_run_id())
     try:
         started_utc = utc_now()

@@ -1,0 +1,45 @@
+"""What was built for boards, kept on the host by its SHA-256, so that an old build can be run again beside a new one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from targets.payload import Blob
+
+#: Roles of blobs that are built here; data and start weights have a cache of their own.
+BUILT = ("payload", "own", "native")
+
+
+def default_folder() -> Path:
+    """``~/.cache/tunebench/built``; may be deleted: then old builds that no board has any more cannot be confirmed."""
+    return Path.home() / ".cache" / "tunebench" / "built"
+
+
+def keep(blobs: Iterable[Blob], folder: Path | None = None) -> None:
+    """Write built blobs that are not there yet; a name holds whole content or is not there."""
+    folder = folder or default_folder()
+    for blob in blobs:
+        path = folder / blob.name
+        if blob.role not in BUILT or path.exists():
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{blob.name}.{os.getpid()}.part")
+        part.write_bytes(blob.data if blob.data is not None else _content(blob))
+        part.replace(path)
+
+
+def _content(blob: Blob) -> bytes:
+    if blob.path is None:
+        raise ValueError(f"blob {blob.name}: neither data nor path")
+    return blob.path.read_bytes()
+
+
+def kept(sha256: str, suffix: str, role: str, folder: Path | None = None) -> Blob | None:
+    """A blob that was kept, verified; None if it is gone or damaged."""
+    path = (folder or default_folder()) / f"{sha256}{suffix}"
+    if not path.is_file():
+        return None
+    blob = Blob.of_file(path, suffix, role)
+    return blob if blob.sha256 == sha256 else None

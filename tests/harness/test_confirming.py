@@ -1,0 +1,168 @@
+"""The gate on a real board: a slower build of one's own method is caught the same night; a slow board is not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from rich.console import Console
+
+from harness import gate, kept
+from harness.commands import run as run_suite
+from harness.confirming import find_baseline
+from harness.errors import UsageError
+from harness.inventory import load_inventory
+from harness.session import Request
+from harness.suite import load_suite
+from reports.results import RunReader
+
+NIGHTS = 11
+_SUITE = """
+[suite]
+name = "nightly-own"
+blocks = 3
+aa = false
+instrumented = false
+
+[[workload]]
+label = "mine"
+command = ["python3", "train.py"]
+files = ["train.py"]
+"""
+_TRAIN = """
+import time
+from workloads import marks
+marks.window_start()
+time.sleep({seconds})
+marks.window_end()
+marks.result(accuracy=0.9)
+"""
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    """A results root with eleven nights of one method on a loopback board, and what is needed for one more."""
+    monkeypatch.setattr(kept, "default_folder", lambda: tmp_path / "built")
+    (tmp_path / "suite.toml").write_text(_SUITE)
+    inventory = tmp_path / "lab.toml"
+    inventory.write_text(
+        f'[lab]\nname = "lab1"\n[[board]]\nid = "here"\nkind = "loopback"\nworkdir = "{tmp_path / "work"}"\n'
+    )
+    lab = Lab(tmp_path)
+    first = lab.night(0.10)
+    for number in range(1, NIGHTS):
+        _copy_night(first, number)
+    return lab
+
+
+class Lab:
+    """Runs nights of the suite with a method that takes so many seconds."""
+
+    def __init__(self, path):
+        self.path = path
+        self.store = path / "results"
+        self.inventory = load_inventory(path / "lab.toml")
+
+    def night(self, seconds):
+        (self.path / "train.py").write_text(_TRAIN.format(seconds=seconds))
+        request = Request(
+            load_suite(str(self.path / "suite.toml")), self.inventory.boards, "lab1", self.store
+        )
+        code, folder = run_suite(request, Console(quiet=True))
+        assert code == 0
+        return folder
+
+    def judge(self, folder, baseline):
+        screened = gate.gate(folder, self.store)
+        return gate.confirmed(screened, folder, self.store, self.inventory, baseline)
+
+
+def _copy_night(folder, number):
+    """The same night again, some days before: history that a test cannot wait for."""
+    run_id = f"20260101T0000{number:02}Z-000000"
+    target = folder.parents[2] / "01" / f"{number:02}" / run_id
+    shutil.copytree(folder, target)
+    (target / "run.json").unlink()
+    for name in ("plan.json", "reps.jsonl"):
+        lines = []
+        for line in (
+            (target / name).read_text().splitlines()
+            if name == "reps.jsonl"
+            else [(target / name).read_text()]
+        ):
+            value = json.loads(line)
+            value["run_id"] = run_id
+            if name == "plan.json":
+                value["started_utc"] = f"2026-01-{number:02}T00:00:00Z"
+            lines.append(json.dumps(value))
+        (target / name).write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.slow
+def test_a_slower_build_is_a_regression_confirmed_on_the_board(lab):
+    pinned = RunReader(gate.find_run(lab.store)).path
+    payload = RunReader(pinned).repetitions[0].prov.payload_sha256
+    folder = lab.night(0.13)
+    judgement = lab.judge(folder, payload[:12])
+    finding = judgement.findings[0]
+    assert (judgement.exit_code, finding.verdict) == (1, "REGRESSION")
+    assert finding.confirmation.n == 10
+    assert finding.confirmation.change == pytest.approx(0.3, abs=0.05)
+    confirmations = list((lab.store / "confirmations").glob("*/*/*/*/*/run.json"))
+    assert len(confirmations) == 1
+    assert gate.gate(folder, lab.store).screened == judgement.screened, "pairs are no nights"
+
+
+@pytest.mark.slow
+def test_a_night_cannot_be_its_own_yardstick(lab):
+    folder = lab.night(0.13)
+    judgement = lab.judge(folder, str(folder))
+    assert judgement.exit_code == 3
+    assert "byte for byte" in judgement.findings[0].reason
+
+
+@pytest.mark.slow
+def test_a_build_that_is_gone_is_unclear_with_the_reason(lab):
+    pinned = gate.find_run(lab.store)
+    own = RunReader(pinned).repetitions[0].prov.own_sha256
+    folder = lab.night(0.13)
+    (lab.path / "built" / f"{own}.zip").unlink()
+    judgement = lab.judge(folder, str(pinned))
+    assert judgement.exit_code == 3
+    assert f"own {own[:12]} is not kept on this host" in judgement.findings[0].reason
+
+
+@pytest.mark.slow
+def test_a_wrong_baseline_is_told_on_quiet_nights_too(lab):
+    folder = lab.night(0.10)
+    assert lab.judge(folder, str(folder)).exit_code == 0
+    with pytest.raises(UsageError, match="used that payload"):
+        lab.judge(folder, "0123456789ab")
+
+
+@pytest.mark.parametrize("wrong", ["abc", "not-a-hash", "/nowhere/at/all"])
+def test_a_baseline_that_is_none_says_what_one_is(tmp_path, wrong):
+    with pytest.raises(UsageError, match="neither a run's directory nor 8 or more"):
+        find_baseline(tmp_path, wrong)
+
+
+def test_boards_and_baseline_go_together(tmp_path):
+    from typer.testing import CliRunner
+
+    from harness.cli import app
+
+    result = CliRunner().invoke(app, ["gate", "--run", str(tmp_path), "--baseline", "x"])
+    assert isinstance(result.exception, UsageError)
+    assert "go together" in str(result.exception)
+
+
+def test_a_kept_build_that_was_damaged_is_not_used(tmp_path):
+    from targets.payload import Blob
+
+    blob = Blob.of_bytes(b"content", ".zip", role="own")
+    kept.keep([blob, Blob.of_bytes(b"data", ".tbx", role="data")], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [blob.name]
+    assert kept.kept(blob.sha256, ".zip", "own", tmp_path).sha256 == blob.sha256
+    (tmp_path / blob.name).write_bytes(b"other")
+    assert kept.kept(blob.sha256, ".zip", "own", tmp_path) is None
