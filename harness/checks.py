@@ -110,7 +110,9 @@ def _clock_low(seen: Evidence) -> list[Finding]:
     caps = [seen.counter("before", "freq_cap_khz"), seen.counter("after", "freq_cap_khz")]
     known = [cap for cap in caps if cap]
     steady = seen.board_kind in _STEADY_CLOCK or (seen.root != "/" and not seen.own_machine)
-    if not steady or seen.policy == "sustained" or not known or seen.freq_median_hz is None:
+    if not steady or seen.role == "idle" or seen.policy == "sustained":
+        return []
+    if not known or seen.freq_median_hz is None:
         return []
     cap_hz = min(known) * 1e3
     if seen.freq_median_hz >= MIN_CLOCK_SHARE * cap_hz:

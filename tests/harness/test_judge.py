@@ -166,6 +166,7 @@ def test_each_check_fires_on_its_own_fault_and_names_itself(seen, code, verdict)
             GOOD, exit_record={**GOOD.exit_record, "process_s": 1.0, "sampler": {"period_s": 0.2, "n": 3}}
         ),
         replace(GOOD, freq_median_hz=1.48e9),
+        replace(GOOD, freq_median_hz=0.6e9, role="idle"),  # an idle board may slow down
         replace(GOOD, policy="sustained", settled=True),
         replace(GOOD, board_kind="linux", freq_median_hz=1.2e9),  # a PC does not keep its turbo
         drifted(5.02),  # 200 ppm of 100 s

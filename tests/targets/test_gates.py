@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 
 import pytest
@@ -165,36 +164,47 @@ def test_without_limits_nothing_is_asked_and_the_unreadable_is_unjudged(tmp_path
 IDLE = {"note_background_cores": 0.03, "max_background_cores": 0.25, "idle_window_s": 0.2}
 
 
+@pytest.fixture
+def working(board, monkeypatch):
+    """``working(0.1, 0.0)``: while idle time is measured first, others use a tenth of a core, then nothing."""
+
+    def use(*cores_in_turn: float) -> None:
+        turns, passed, used = list(cores_in_turn), [5000], [1000]
+        stat = "500 (miner (x)) S 1 1 1 0 -1 0 0 0 0 0 %d 50 0 0 20 0 1 0 1 1 1"
+        cpu_times(board, used[0], passed[0])
+        board.write("proc/500/stat", stat % used[0])
+        sleep = time.sleep
+
+        def work(seconds: float) -> None:
+            begun_s = time.monotonic()
+            sleep(seconds)
+            used[0] += round(100 * turns.pop(0) * (time.monotonic() - begun_s))
+            passed[0] += 80
+            board.write("proc/500/stat", stat % used[0])
+            cpu_times(board, used[0], passed[0])
+
+        monkeypatch.setattr(quiet.time, "sleep", work)
+
+    return use
+
+
 @pytest.mark.parametrize(
-    ("busy_ticks", "codes"),
-    [(0, []), (2, ["busy"]), (40, None)],
-    ids=["idle", "a tenth of a core", "two cores"],
+    ("cores", "codes"),
+    [([0.0], []), ([0.1, 0.1], ["busy"]), ([0.1, 0.0], []), ([2.0, 0.1], ["busy"])],
+    ids=["idle", "a tenth of a core", "done with the second look", "nearly done"],
 )
-def test_cpu_time_of_others_is_noted_or_refused_by_how_much_it_is(board, busy_ticks, codes):
-    cpu_times(board, 1000, 5000)
-    board.write("proc/500/stat", "500 (miner (x)) S 1 1 1 0 -1 0 0 0 0 0 100 50 0 0 20 0 1 0 1 1 1")
+def test_cpu_time_of_others_is_noted_by_how_much_stays(board, working, cores, codes):
+    working(*cores)
+    looked = look(board, **IDLE)
+    assert [one["code"] for one in looked.warnings] == codes
+    assert looked.conditions["background_cores"] == pytest.approx(min(cores), abs=0.05)
 
-    def work():
-        board.write(
-            "proc/500/stat",
-            f"500 (miner (x)) S 1 1 1 0 -1 0 0 0 0 0 {100 + busy_ticks} 50 0 0 20 0 1 0 1 1 1",
-        )
-        cpu_times(board, 1000 + busy_ticks, 5080)
 
-    timer = threading.Timer(0.1, work)
-    timer.start()
-    try:
-        if codes is None:
-            with pytest.raises(AgentError, match=r"busy: others use \d\.\d+ cores \(miner \(x\) \(500\)"):
-                look(board, **IDLE)
-        else:
-            looked = look(board, **IDLE)
-            assert [one["code"] for one in looked.warnings] == codes
-            cores = looked.conditions["background_cores"]
-            assert (cores > 0.03) if busy_ticks else (cores == 0)
-            assert cores <= busy_ticks / 100 / 0.2
-    finally:
-        timer.join()
+def test_a_board_at_work_is_refused_and_the_worker_named(board, working):
+    working(2.0, 2.0)
+    with pytest.raises(AgentError, match=r"busy: others use \d\.\d+ cores \(miner \(x\) \(500\)") as refusal:
+        look(board, **IDLE)
+    assert refusal.value.code == "busy"
 
 
 def test_counters_that_do_not_move_are_unjudged_not_idle(board):
