@@ -76,6 +76,8 @@ def _oom(seen: Evidence) -> list[Finding]:
 def _throttled(seen: Evidence) -> list[Finding]:
     before, after = seen.counter("before", "throttled"), seen.counter("after", "throttled")
     during = seen.counter("during", "throttled")
+    if seen.counter("during", "undervoltage") and not ((after or 0) | (during or 0)) & _UNDER_VOLTAGE:
+        return [Finding("invalid", "the supply's alarm (rpi_volt) reports: under-voltage", {"alarm": 1})]
     if after is None and during is None:
         return []
     bits = (after or 0) | (during or 0)
@@ -125,6 +127,8 @@ def _cooling(seen: Evidence) -> list[Finding]:
     if seen.own_machine or seen.policy == "sustained":
         return []
     active = {name: max(pair) for name, pair in _known(seen, strain.COOLING).items() if max(pair) > 0}
+    if not active and seen.counter("during", "cooling_state"):
+        active = {"one of them, while it ran,": seen.counter("during", "cooling_state") or 0}
     if not active:
         return []
     told = ", ".join(f"{name} at {state}" for name, state in active.items())
@@ -138,6 +142,8 @@ def _over_current(seen: Evidence) -> list[Finding]:
         for name, (before, after) in table.items()
         if (after > before if name.endswith("_cnt") else after > 0)
     }
+    if not raised and seen.counter("during", "over_current"):
+        raised = {"a rail's limit, while it ran": 1}
     if not raised:
         return []
     return [Finding("invalid", f"over-current alarms: {', '.join(sorted(raised))}", dict(raised))]
@@ -353,7 +359,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "throttled",
-        "the Raspberry Pi firmware's get_throttled: before, in every sample, after",
+        "the Raspberry Pi firmware's get_throttled: before, once a second, after; rpi_volt's alarm",
         "invalid",
         "a bit 0-3 in any reading, or a bit 16-19 that was not set before. Old bits 16-19 and no reading in between:"
         " degraded. Policy `sustained`: under-voltage only",
@@ -378,7 +384,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "cooling",
-        "thermal cooling devices but fans, before and after",
+        "thermal cooling devices but fans: before, once a second, after",
         "invalid",
         "a state above 0. Policy `sustained`: not judged",
         "cooling by slowing down (Documentation/driver-api/thermal/sysfs-api.rst)",
@@ -388,7 +394,7 @@ CHECKS: tuple[Check, ...] = (
         "over-current",
         "INA3221 alarms (curr*_crit_alarm, curr*_max_alarm) and Jetson's oc*_throt_cnt",
         "invalid",
-        "an alarm is set after, or a count rose",
+        "an alarm is set while it ran or after, or a count rose",
         "a Jetson lowers its clocks on over-current (Documentation/hwmon/ina3221.rst)",
         _over_current,
     ),

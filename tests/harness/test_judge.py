@@ -95,6 +95,9 @@ FIRES = [
     (with_counters({"throttled": 0}, {"throttled": 0x4}), "throttled", "invalid"),
     # Set in one sample, gone at the end.
     (with_counters({"throttled": 0}, {"throttled": 0}, {"throttled": 0x2}), "throttled", "invalid"),
+    (with_counters({"throttled": 0}, {"throttled": 0}, {"undervoltage": 1}), "throttled", "invalid"),
+    (with_counters({COOLING + "x": 0}, {COOLING + "x": 0}, {"cooling_state": 2}), "cooling", "invalid"),
+    (with_counters({}, {}, {"over_current": 1}), "over-current", "invalid"),
     # Set since boot, and nobody looked in between: it proves nothing.
     (with_counters({"throttled": 0x50000}, {"throttled": 0x50000}), "throttled", "degraded"),
     (with_counters({"freq_cap_khz": 1500000}, {"freq_cap_khz": 1200000}), "frequency-capped", "invalid"),
