@@ -64,6 +64,7 @@ def test_what_is_asked_for_holds_in_the_run_stands_in_its_records_and_is_put_bac
     assert "tuning" not in {reason.code for reason in record.reasons}
     before = ran.reader.env("orin", "before")
     assert before.fingerprint["os"]["governor"] == "performance"
+    assert ran.reader.env("orin", "after").env_sha256 == before.env_sha256
     assert [(row["op"], row["state"], row["before"]) for row in before.tuning] == [
         ("power_mode", "set", "MAXN_SUPER"),
         ("governor", "set", "schedutil"),
