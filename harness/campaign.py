@@ -20,6 +20,7 @@ from harness.energy import widest
 from harness.inventory import BoardEntry
 from harness.job import Bench
 from harness.kept import keep
+from harness.metering import BoardMeter
 from harness.native import NativeError, NativeLibrary, library_for
 from harness.plan import Durations, Plan, Planned, covers, estimate
 from harness.progress import Observer, Stopwatch
@@ -119,10 +120,10 @@ class Campaign:
             self._observer.ended(entry.id, "nothing left to do")
             return
         try:
-            with Board(entry.spec()) as board:
+            with Board(entry.spec()) as board, self._meter(entry) as meter:
                 with self._lock:
                     self._boards[entry.id] = board
-                self._run_queue(entry, board, todo)
+                self._run_queue(entry, board, meter, todo)
             self._observer.ended(entry.id, "done")
         except Interrupted:
             self._observer.ended(entry.id, "stopped")
@@ -137,7 +138,7 @@ class Campaign:
             with self._lock:
                 self._boards.pop(entry.id, None)
 
-    def _run_queue(self, entry: BoardEntry, board: Board, todo: Sequence[Planned]) -> None:
+    def _run_queue(self, entry: BoardEntry, board: Board, meter: BoardMeter, todo: Sequence[Planned]) -> None:
         blobs = {blob.name: blob for one in todo for blob in self._cargo.of_cell(one.cell).values()}
         payload = [blob for blob in blobs.values() if blob.role == "payload"]
         link = Link(
@@ -147,6 +148,7 @@ class Campaign:
             lambda told: self._observer.note(entry.id, told),
             patience_s=entry.timeouts.comeback_s,
             condition_patience_s=entry.patience_s,
+            meter=meter,
         )
         # The agent alone first: whoever measures on the board now is not to be disturbed by the rest.
         agent = link.sync()
@@ -230,6 +232,9 @@ class Campaign:
             f" {total - len(uploaded)} were there and verified)",
         )
 
+    def _meter(self, entry: BoardEntry) -> BoardMeter:
+        return BoardMeter(entry.meter, lambda told: self._observer.note(entry.id, told))
+
     def _owner(self) -> dict[str, Any]:
         """Of leases and undo lists; the token is the run's: whoever resumes it owns its leases."""
         return {
@@ -276,6 +281,7 @@ class Campaign:
             libraries=libraries,
             kernel=env.fingerprint.get("os", {}).get("kernel"),
             env_sha256=env.env_sha256,
+            pulse_chip_s=link.meter.pulse_chip_s,
         )
 
     def _check_energy(self, entry: BoardEntry, probe: Mapping[str, Any]) -> None:
@@ -342,7 +348,9 @@ class Campaign:
     def _measure(self, link: Link, planned: Planned, bench: Bench, predicted_s: float | None) -> Repetition:
         done = run_repetition(link, planned, bench, predicted_s=predicted_s)
         note_check(done.record, planned, bench)
-        record = self._writer.append(done.record, trace=done.trace, log=done.log, preds=done.preds)
+        record = self._writer.append(
+            done.record, trace=done.trace, log=done.log, preds=done.preds, meter=done.meter
+        )
         if record.host_s is not None and record.outcome != "lost":
             self._stopwatch.learn(planned, record.host_s)
         with self._lock:

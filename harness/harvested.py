@@ -36,6 +36,7 @@ class ExitRecord(_Untrusted):
     counters: dict[str, dict[str, int | None]] = Field(default_factory=dict, max_length=8)
     warnings: list[dict[str, Any]] = Field(default_factory=list, max_length=64)
     watchdog: dict[str, Any] | None = Field(default=None, max_length=16)
+    pulses: dict[str, Any] | None = Field(default=None, max_length=2)
     lease_taken_over_from: dict[str, Any] | None = Field(default=None, max_length=16)
 
 

@@ -13,7 +13,7 @@ from harness.native import NativeLibrary
 from harness.plan import Planned
 from harness.suite import Cell, canonical_json
 from reports.records import BENCH_VERSION
-from targets.agent import protocol
+from targets.agent import protocol, pulses
 from targets.payload import Blob
 
 #: Between the end of a job's deadline and the end of its lease.
@@ -48,6 +48,8 @@ class Bench:
     env_sha256: str | None = None
     #: The native engine's libraries by the build that a suite asks for (None: the board's best).
     libraries: Mapping[str | None, NativeLibrary] = field(default_factory=dict)
+    #: Length of a load pulse's chip, where an external meter is aligned by pulses; None: no pulses.
+    pulse_chip_s: float | None = None
     failed_checks: dict[tuple[str, str], str] = field(default_factory=dict)
     #: Where the first repetition began (:func:`harness.conditions.settle`).
     begun: dict[str, float] = field(default_factory=dict)
@@ -59,6 +61,16 @@ def blobs_of(cell: Cell, bench: Bench) -> dict[str, Blob]:
     if cell.engine == "native" and cell.build in bench.libraries and "native" not in blobs:
         blobs["native"] = bench.libraries[cell.build].blob
     return blobs
+
+
+def pulses_s(planned: Planned, bench: Bench) -> float:
+    """How long the load pulses around a repetition take: only around those whose energy is asked for."""
+    measured = planned.role in energy_plan.ROLES or (
+        planned.role == "timed" and energy_plan.not_repeated(planned.cell) is not None
+    )
+    if bench.pulse_chip_s is None or not measured:
+        return 0.0
+    return 2 * pulses.length_s(bench.pulse_chip_s)
 
 
 def make_job(planned: Planned, bench: Bench) -> dict[str, Any]:
@@ -87,7 +99,8 @@ def make_job(planned: Planned, bench: Bench) -> dict[str, Any]:
         "unpack": {"own": "src"} if "own" in blobs else {},
         "cwd": "src" if "own" in blobs else "out",
         "deadline_s": planned.deadline_s,
-        "lease_s": planned.deadline_s + LEASE_MARGIN_S,
+        "lease_s": planned.deadline_s + LEASE_MARGIN_S + pulses_s(planned, bench),
+        **({"pulses": {"chip_s": bench.pulse_chip_s}} if pulses_s(planned, bench) else {}),
         "sampling": {"period_s": _period_s(planned)},
         "hold_s": conditions.GAP_S,
         "gates": conditions.gates(

@@ -12,6 +12,7 @@ from harness.energy import energy_of_window
 from harness.harvested import ExitRecord, Harvested, WorkloadResult
 from harness.job import Bench, blobs_of, series_key, workload_spec
 from harness.judge import Evidence, judge
+from harness.metering import MeterEnergy
 from harness.native import NativeLibrary
 from harness.plan import Planned
 from harness.suite import Cell, canonical_json
@@ -42,6 +43,7 @@ def make_record(
     *,
     exchanges: Sequence[tuple[float, Offset]],
     lost_because: str | None = None,
+    by_meter: MeterEnergy | None = None,
     host_s: float | None,
     ssh_channels: int | None,
 ) -> Repetition:
@@ -50,6 +52,7 @@ def make_record(
     Args:
         exchanges: (host's monotonic seconds, host clock less board clock), before and after.
         lost_because: why it was lost, where the host knows better than the board.
+        by_meter: the energy by the board's external meter; None on a board without one.
     """
     known = [(at_s, ClockOffset(offset_s=one.offset_s, bound_s=one.bound_s)) for at_s, one in exchanges]
     offset = min((one for _, one in known), key=lambda one: one.bound_s, default=None)
@@ -62,7 +65,7 @@ def make_record(
     wall_s = (
         (got.marks.window_ns[1] - got.marks.window_ns[0]) / 1e9 if got.marks and outcome == "ok" else None
     )
-    energy, missing = _energy(got, outcome, _in_window(planned, result))
+    energy, missing = _energy(got, outcome, in_window(planned, result))
     window_s, lasting = wall_s, None
     if planned.role == "timed" and cell.sustained_s is not None and wall_s is not None:
         found = sustained(
@@ -74,6 +77,7 @@ def make_record(
         if isinstance(found, str):
             missing["wall_s"] = found
     missing.update(exit_record.missing if exit_record else {})
+    energy, energy_other = _primary(energy, missing, by_meter)
     if result.peak_rss_b is None and (exit_record is None or exit_record.peak_rss_b is None):
         missing["peak_rss_b"] = "neither the workload nor the sampler reported VmHWM"
     if result.after is None and planned.role not in ("check", "idle"):
@@ -143,6 +147,7 @@ def make_record(
         steps=result.steps,
         peak_rss_b=result.peak_rss_b or (exit_record.peak_rss_b if exit_record else None),
         energy=energy,
+        energy_other=energy_other,
         repeats=result.repeats,
         # Under policy `sustained` the series stands in `sustained`.
         repeats_s=thin(result.repeats_s) if planned.role == "energy" else [],
@@ -247,7 +252,7 @@ def _no_artefact(planned: Planned) -> str:
     return "none" if planned.role == "idle" else "own"
 
 
-def _in_window(planned: Planned, result: WorkloadResult) -> int:
+def in_window(planned: Planned, result: WorkloadResult) -> int:
     """Fine-tunings that the window holds; 0: an idle baseline."""
     if planned.role == "idle":
         return 0
@@ -268,6 +273,19 @@ def _energy(got: Harvested, outcome: str, repeats: int) -> tuple[Energy | None, 
         return found, {}
     told = got.exit_record.missing.get("power") if got.exit_record else None
     return None, {"energy": told if told and found.startswith("no power sensor") else found}
+
+
+def _primary(
+    on_board: Energy | None, missing: dict[str, str], by_meter: MeterEnergy | None
+) -> tuple[Energy | None, list[Energy]]:
+    """The record's energy and the others: an external meter comes first, and its failure is not papered over."""
+    if by_meter is None:
+        return on_board, []
+    if by_meter.energy is None:
+        missing["energy"] = by_meter.reason or "the meter gave none"
+    else:
+        missing.pop("energy", None)
+    return by_meter.energy, [] if on_board is None else [on_board]
 
 
 def _quality(result: WorkloadResult) -> Quality:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from harness import conditions, losses
-from harness.harvested import read_harvest, trace_bytes
-from harness.job import LEASE_MARGIN_S, Bench, make_job
+from harness import conditions, losses, metering
+from harness.harvested import WorkloadResult, read_harvest, trace_bytes
+from harness.job import LEASE_MARGIN_S, Bench, make_job, pulses_s
+from harness.metering import BoardMeter
 from harness.plan import Planned
-from harness.recording import make_record
+from harness.recording import in_window, make_record
 from reports.records import Repetition
 from targets.board import Board, StartReply, SyncReport
 from targets.errors import BlobError, ConditionError, LinkError, UnreachableError
@@ -43,6 +44,7 @@ class Finished:
     trace: bytes | None
     log: bytes | None
     preds: bytes | None
+    meter: bytes | None = None
 
 
 class Link:
@@ -57,7 +59,9 @@ class Link:
         *,
         patience_s: float = LINK_PATIENCE_S,
         condition_patience_s: float = CONDITION_PATIENCE_S,
+        meter: BoardMeter | None = None,
     ) -> None:
+        self.meter = meter or BoardMeter(None)
         self._note = note
         self.board = board
         self._blobs = list(blobs)
@@ -162,7 +166,11 @@ class Link:
 
 
 def run_repetition(
-    link: Link, planned: Planned, bench: Bench, *, predicted_s: float | None = None
+    link: Link,
+    planned: Planned,
+    bench: Bench,
+    *,
+    predicted_s: float | None = None,
 ) -> Finished:
     """Run one repetition on a connected board; re-attaches if it is already there.
 
@@ -182,27 +190,40 @@ def run_repetition(
         reply = board.start({**job, "gates": {**job["gates"], "waived": list(waived)}})
         return reply, time.monotonic()
 
-    reply, asked_s = link.when_ready(start, {"start-temp": conditions.START_PATIENCE_S})
-    conditions.settle(bench.begun, reply.conditions, reply.warnings)
-    if _wait_for_end(link, planned, predicted_s) == "unknown":
-        # A power cut right after the start takes the job's folder with it: nothing ran that is worth recording.
-        link.tell("the board knows nothing of it any more; it is started again")
+    link.meter.start()
+    try:
         reply, asked_s = link.when_ready(start, {"start-temp": conditions.START_PATIENCE_S})
-        _wait_for_end(link, planned, predicted_s)
-    harvest = link.persist(lambda: board.harvest(planned.rep_id))
+        conditions.settle(bench.begun, reply.conditions, reply.warnings)
+        if _wait_for_end(link, planned, bench, predicted_s) == "unknown":
+            # A power cut right after the start takes the job's folder with it: nothing ran that is worth recording.
+            link.tell("the board knows nothing of it any more; it is started again")
+            reply, asked_s = link.when_ready(start, {"start-temp": conditions.START_PATIENCE_S})
+            _wait_for_end(link, planned, bench, predicted_s)
+        harvest = link.persist(lambda: board.harvest(planned.rep_id))
+        metered = link.meter.stop()
+    finally:
+        link.meter.cancel()
     exchanges = [(asked_s, reply.offset), (time.monotonic(), harvest.offset)]
     got = read_harvest(harvest.files)
+    by_meter = metering.of_repetition(
+        metered,
+        got,
+        (reply.offset, harvest.offset),
+        repeats=in_window(planned, got.result or WorkloadResult()),
+    )
     record = make_record(
         planned,
         bench,
         got,
         exchanges=exchanges,
         lost_because=_rebooted(link, harvest.files) if got.lost else None,
+        by_meter=by_meter,
         host_s=time.monotonic() - started_s,
         # One more channel closes the repetition: the clean-up after the record is safe.
         ssh_channels=board.ssh.channels_opened - channels_before + 1,
     )
-    return Finished(record, trace_bytes(got), got.log or None, got.preds or None)
+    seen = metering.meter_bytes(metered, by_meter, got) if metered and by_meter else None
+    return Finished(record, trace_bytes(got), got.log or None, got.preds or None, seen)
 
 
 def _rebooted(link: Link, files: Mapping[str, bytes]) -> str | None:
@@ -219,13 +240,13 @@ def clean_up(link: Link, rep_id: str, hold_s: float = conditions.GAP_S) -> None:
     link.persist(lambda: link.board.clean(rep_id, hold_s))
 
 
-def _wait_for_end(link: Link, planned: Planned, predicted_s: float | None) -> str:
+def _wait_for_end(link: Link, planned: Planned, bench: Bench, predicted_s: float | None) -> str:
     """Block without traffic until the job is over; ask again over a new channel after too long a silence.
 
     Returns:
         the last state: ``done``, ``lost``, ``unknown``, or ``running`` if the board outlived its own deadline.
     """
-    limit_s = planned.deadline_s + LEASE_MARGIN_S / 2
+    limit_s = planned.deadline_s + pulses_s(planned, bench) + LEASE_MARGIN_S / 2
     end_s = time.monotonic() + limit_s
     wait_s = min(limit_s, SILENCE_S + predicted_s) if predicted_s else min(limit_s, 60.0)
 

@@ -24,6 +24,7 @@ from reports.layout import (
     other_files,
     parse_lines,
 )
+from reports.meters import MeterSeries, read_meter
 from reports.records import ENV_SCHEMA, PLAN_SCHEMA, RUN_SCHEMA, BoardEnv, Repetition, RunManifest
 from reports.traces import Trace, read_trace
 
@@ -90,6 +91,20 @@ class RunReader:
             return read_trace(data.decode("utf-8", "replace"))
         except ValueError as error:
             raise ResultsError(f"{self.path / str(rep.trace)}: {error}") from None
+
+    def meter(self, rep: Repetition) -> MeterSeries | None:
+        """What an external meter saw of a repetition, or None if there was none.
+
+        Raises:
+            ResultsError: the file is missing, damaged or was changed after the run was completed.
+        """
+        data = self._read_side(rep.meter)
+        if data is None:
+            return None
+        try:
+            return read_meter(data.decode("utf-8", "replace"))
+        except ValueError as error:
+            raise ResultsError(f"{self.path / str(rep.meter)}: {error}") from None
 
     def log(self, rep: Repetition) -> str | None:
         """Output of the workload, or None; bytes that are not UTF-8 are replaced visibly."""

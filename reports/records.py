@@ -289,6 +289,7 @@ class Repetition(Record):
     trace: str | None = Field(default=None, description="path inside the run's directory")
     log: str | None = None
     preds: str | None = None
+    meter: str | None = Field(default=None, description="the external meter's trace")
 
 
 class Skip(Record):

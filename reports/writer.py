@@ -119,14 +119,16 @@ class RunWriter:
         trace: bytes | None = None,
         log: bytes | None = None,
         preds: bytes | None = None,
+        meter: bytes | None = None,
     ) -> Repetition:
         """Store one repetition: side files first, then its line, fsynced.
 
         Args:
-            rep: the record; its ``trace``, ``log`` and ``preds`` are set here.
+            rep: the record; its ``trace``, ``log``, ``preds`` and ``meter`` are set here.
             trace: JSON lines as in :mod:`reports.traces`, not yet compressed.
             log: output of the workload, not yet compressed.
             preds: JSON lines ``[i, label, before, after]``, not yet compressed.
+            meter: JSON lines as in :mod:`reports.meters`, not yet compressed.
 
         Returns:
             The record as written, with the paths of its side files.
@@ -144,7 +146,7 @@ class RunWriter:
                 raise ResultsError(f"{self.path}: repetition {rep.rep_id} is stored already; never edited")
             paths = {
                 kind: self._write_side(kind, rep.rep_id, data)
-                for kind, data in (("trace", trace), ("log", log), ("preds", preds))
+                for kind, data in (("trace", trace), ("log", log), ("preds", preds), ("meter", meter))
             }
             stored = rep.model_copy(update=paths)
             self._append_line(stored.to_line().encode())

@@ -37,6 +37,7 @@ class Record:
         self._found: Dict[str, Any] = job.get("found") or {}
         self._warnings: List[Dict[str, str]] = list(self._found.get("warnings") or [])
         self._watchdog: Optional[Dict[str, Any]] = None
+        self._pulses: Dict[str, Any] = {}
         self.missing: Dict[str, str] = {}
         self.outcome = "lost"
         self.reason: Optional[str] = None
@@ -134,6 +135,10 @@ class Record:
         """Take over what the thermal watchdog did."""
         self._watchdog = told
 
+    def pulsed(self, when: str, told: Dict[str, Any]) -> None:
+        """Take over a load pattern that was emitted ``before`` or ``after`` the workload."""
+        self._pulses[when] = told
+
     def warn(self, code: str, message: str) -> None:
         """Add a warning."""
         self._warnings.append({"code": code, "message": message})
@@ -165,6 +170,7 @@ class Record:
             "missing": self.missing,
             "counters": {"before": self._before, "during": self._during, "after": self._after},
             "watchdog": self._watchdog,
+            "pulses": self._pulses or None,
             "lease_taken_over_from": self._found.get("lease_taken_over_from"),
             "warnings": self._warnings,
             "files": {name: _digest(os.path.join(self._dir, name)) for name, _ in files},

@@ -44,7 +44,7 @@ def check(job: Any) -> Dict[str, Any]:
     _expect(isinstance(job["owner"].get("token"), str), "owner.token", "a string")
     hold_s = job.get("hold_s", 0)
     _expect(isinstance(hold_s, (int, float)) and hold_s >= 0, "hold_s", "seconds, 0 or more")
-    for field in ("env", "unpack", "sampling", "gates", "watchdog"):
+    for field in ("env", "unpack", "sampling", "gates", "watchdog", "pulses"):
         _expect(isinstance(job.get(field, {}), dict), field, "an object")
     for name, value in job.get("env", {}).items():
         _expect(isinstance(value, str), "env.%s" % name, "a string")
@@ -52,6 +52,9 @@ def check(job: Any) -> Dict[str, Any]:
         _expect(isinstance(name, str) and os.path.basename(name) == name, "blobs.%s" % role, "a file name")
     for role, folder in job.get("unpack", {}).items():
         _expect(role in job["blobs"] and folder == "src", "unpack.%s" % role, "a role of blobs, and 'src'")
+    if "pulses" in job:
+        chip_s = job["pulses"].get("chip_s")
+        _expect(isinstance(chip_s, (int, float)) and 0.01 <= chip_s <= 10, "pulses.chip_s", "0.01 to 10")
     _expect(os.path.isabs(str(job.get("root", "/"))), "root", "an absolute path")
     _expect(job.get("cwd", "out") in ("out", "src"), "cwd", "'out' or 'src'")
     period_s = job.get("sampling", {}).get("period_s", 0.2)

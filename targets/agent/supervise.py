@@ -13,7 +13,7 @@ import subprocess
 import traceback
 from typing import Any, Callable, List, NoReturn, Optional
 
-from targets.agent import carrying, ending, processes, workdir
+from targets.agent import carrying, ending, processes, pulses, workdir
 from targets.agent.capture import Capture
 from targets.agent.journal import Journal
 from targets.agent.protocol import monotonic_ns
@@ -91,6 +91,7 @@ class Supervisor:
         origin = self._job.get("found", {}).get("lease_taken_over_from")
         if origin:
             self._journal.write("lease-taken-over", taken_over_from=origin)
+        self._pulse("before", record)
         reader, writer = os.pipe()
         capture = Capture(os.path.join(self._dir, "log.txt"), reader)
         workload = self._spawn(writer, record)
@@ -116,12 +117,23 @@ class Supervisor:
         sampler.close()
         record.sampled(sampler, process.peak_b)
         record.watched(watchdog.told())
+        self._pulse("after", record)
         self._finish(record, workload.returncode)
 
     def _finish(self, record: "ending.Record", returncode: Optional[int]) -> None:
         self._journal.write("done", outcome=record.outcome, returncode=returncode)
         self._journal.close()
         workdir.write_json(os.path.join(self._dir, "exit.json"), record.finish(), durable=True)
+
+    def _pulse(self, when: str, record: "ending.Record") -> None:
+        """Show a meter with a clock of its own when the run is, if the job asks for that."""
+        chip_s = self._job.get("pulses", {}).get("chip_s")
+        if chip_s is None or self._stop_reason is not None:
+            return
+        try:
+            record.pulsed(when, pulses.emit(chip_s, lambda: self._stop_reason is not None))
+        except OSError as error:
+            record.warn("pulses", "load pulses could not be emitted: %s" % error)
 
     def _sampler(self, workload: Sensor, record: "ending.Record") -> Sampler:
         found = discover(self._job.get("root", "/"))

@@ -123,8 +123,7 @@ class Meter(ABC):
     """One external meter. Used from one thread; reads in its own between ``start`` and ``stop``."""
 
     def __enter__(self) -> Self:
-        self.open()
-        return self
+        return self  # open_meter() has opened it
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,0 +1,309 @@
+"""The file that a vendor's logger writes, as a meter: a column mapping, units, and a clock.
+
+The logger runs beside the campaign and appends to its file; what it appended between ``start`` and ``stop`` is the
+trace. A file that does not grow is taken whole (a recording, replayed). With ``clock = "own"`` the trace is aligned by
+load pulses; with ``host-wall`` its times are epoch times of this host's own wall clock.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+from targets.meters.base import Errors, Meter, MeterError, MeterInfo, MeterTrace, scope_of, text_key
+
+MAX_FILE_B = 256 * 1024 * 1024
+#: A logger that buffers may write the end of the run so much later.
+SETTLE_S = 3.0
+#: The host's wall clock may be slewed by this much between start and stop.
+_MAX_WALL_STEP_S = 0.02
+#: Samples this long before start and after stop are kept, so that the window's edges have neighbours.
+_MARGIN_S = 5.0
+_TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_PREFIXES = {"": 1.0, "m": 1e-3, "u": 1e-6}
+
+Column = str | int
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """Which columns hold what, and in what unit (factor to s, W, V, A)."""
+
+    time: Column
+    time_factor: float
+    power: Column | None
+    power_factor: float
+    voltage: Column | None
+    voltage_factor: float
+    current: Column | None
+    current_factor: float
+
+    @property
+    def used(self) -> list[Column]:
+        """All columns that are read."""
+        return [one for one in (self.time, self.power, self.voltage, self.current) if one is not None]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a line is cut and a number is written."""
+
+    delimiter: str = ","
+    decimal: str = "."
+    header: bool = True
+
+    def cut(self, line: str) -> list[str]:
+        """The fields of a line; a space as delimiter stands for any white space."""
+        fields = line.split() if self.delimiter == " " else line.split(self.delimiter)
+        return [field.strip().strip('"') for field in fields]
+
+    def number(self, text: str) -> float | None:
+        """A finite number, or None."""
+        try:
+            value = float(text.replace(self.decimal, ".") if self.decimal != "." else text)
+        except ValueError:
+            return None
+        return value if math.isfinite(value) else None
+
+
+def make(spec: Mapping[str, Any]) -> CsvReplayMeter:
+    """A logger's file from its keys (see :class:`Mapped` and :class:`Format`)."""
+
+    def factor(name: str, symbol: str) -> float:
+        unit = str(spec.get(f"{name}_unit", symbol))
+        prefix = unit.removesuffix(symbol)
+        if not unit.endswith(symbol) or prefix not in _PREFIXES:
+            allowed = ", ".join(one + symbol for one in _PREFIXES)
+            raise MeterError(f"csv-replay meter: key '{name}_unit' is {unit!r}; allowed: {allowed}")
+        return _PREFIXES[prefix]
+
+    time_unit = str(spec.get("time_unit", "s"))
+    if time_unit not in _TIME_UNITS:
+        raise MeterError(
+            f"csv-replay meter: key 'time_unit' is {time_unit!r}; allowed: {', '.join(_TIME_UNITS)}"
+        )
+    if "time_column" not in spec:
+        raise MeterError("csv-replay meter: key 'time_column' is missing")
+    power, voltage, current = (spec.get(f"{name}_column") for name in ("power", "voltage", "current"))
+    if power is None and None in (voltage, current):
+        raise MeterError(
+            "csv-replay meter: give either 'power_column', or 'voltage_column' and 'current_column'"
+        )
+    return CsvReplayMeter(
+        Path(text_key(spec, "path")),
+        scope_of(spec),
+        Mapped(
+            spec["time_column"],
+            _TIME_UNITS[time_unit],
+            power,
+            factor("power", "W"),
+            voltage,
+            factor("voltage", "V"),
+            current,
+            factor("current", "A"),
+        ),
+        Format(
+            str(spec.get("delimiter", ",")), str(spec.get("decimal", ".")), bool(spec.get("header", True))
+        ),
+        clock="host" if spec.get("clock") == "host-wall" else "own",
+        rate_hz=spec.get("rate_hz"),
+        quantum_w=spec.get("quantum_w"),
+    )
+
+
+class CsvReplayMeter(Meter):
+    """See the module."""
+
+    def __init__(
+        self,
+        path: Path,
+        scope: str,
+        columns: Mapped,
+        form: Format,
+        *,
+        clock: Literal["host", "own"] = "own",
+        rate_hz: float | None = None,
+        quantum_w: float | None = None,
+    ) -> None:
+        self._path = path
+        self._scope = scope
+        self._columns = columns
+        self._form = form
+        self._clock = clock
+        self._rate_hz = rate_hz
+        self._quantum_w = quantum_w
+        self._names: list[str] | None = None
+        self._from_b = 0
+        self._started: tuple[float, float] | None = None
+
+    @property
+    def info(self) -> MeterInfo:
+        """The file's name stands for the meter's."""
+        return MeterInfo(
+            id=self._path.name,
+            kind="csv-replay",
+            scope=self._scope,
+            source=f"csv {self._path.name}",
+            quantum_w=self._quantum_w,
+            rate_hz=self._rate_hz,
+            clock=self._clock,
+        )
+
+    def open(self) -> None:
+        """Read the names of the columns.
+
+        Raises:
+            MeterError: no such file, too large a file, or a column that it does not have (those it has are named).
+        """
+        first = next((line for line in self._text(0, 64 * 1024).splitlines() if _says_something(line)), None)
+        if first is None:
+            raise MeterError(f"{self._named}: the file is empty: start the logger first")
+        fields = self._form.cut(first)
+        self._names = fields if self._form.header else None
+        for column in self._columns.used:
+            self._index(column, len(fields))
+
+    def start(self) -> None:
+        """Remember how far the file has got."""
+        self._from_b = self._size_b()
+        self._started = (time.monotonic(), time.time() - time.monotonic())
+
+    def stop(self) -> MeterTrace:
+        """What was appended since ``start``, or the whole of a file that did not grow."""
+        if self._started is None:
+            raise MeterError(f"{self._named}: stop() without start()")
+        (started_s, wall_s), self._started = self._started, None
+        errors = Errors()
+        stopped_s = time.monotonic()
+        grown = self._settled()
+        try:
+            rows = self._rows(self._from_b if grown else 0, errors)
+        except MeterError as error:
+            errors.add(str(error))
+            rows = []
+        t_s, power_w = [row[0] for row in rows], [row[1] for row in rows]
+        if self._rate_hz is not None and t_s:
+            t_s = [t_s[0] + index / self._rate_hz for index in range(len(t_s))]
+        elif any(b <= a for a, b in pairwise(t_s)):
+            errors.add(
+                "its times do not increase: give 'rate_hz', then times are rebuilt from the count of samples"
+            )
+        if self._clock == "own":
+            return MeterTrace(self.info, t_s, power_w, None, errors.list())
+        step_s = abs(time.time() - time.monotonic() - wall_s)
+        if step_s > _MAX_WALL_STEP_S:
+            errors.add(f"the host's wall clock moved by {step_s:.3f} s meanwhile: its times cannot be placed")
+            return MeterTrace(self.info, [], [], None, errors.list())
+        kept = [
+            (t - wall_s, power)
+            for t, power in zip(t_s, power_w, strict=True)
+            if started_s - _MARGIN_S <= t - wall_s <= stopped_s + _MARGIN_S
+        ]
+        return MeterTrace(
+            self.info, [one[0] for one in kept], [one[1] for one in kept], None, errors.list(), step_s + 1e-3
+        )
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    @property
+    def _named(self) -> str:
+        return f"csv-replay meter {self._path}"
+
+    def _size_b(self) -> int:
+        try:
+            return self._path.stat().st_size
+        except OSError as error:
+            raise MeterError(f"{self._named}: {error.strerror}") from None
+
+    def _settled(self) -> bool:
+        """Whether the file grew since ``start``; a growing one is given time to write its end."""
+        try:
+            size_b = self._size_b()
+            if size_b <= self._from_b:
+                return False
+            give_up_s = time.monotonic() + SETTLE_S
+            while time.monotonic() < give_up_s and self._size_b() == size_b:
+                time.sleep(0.05)
+        except MeterError:
+            return False
+        return True
+
+    def _text(self, from_b: int, limit_b: int) -> str:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(from_b)
+                data = file.read(limit_b + 1)
+        except OSError as error:
+            raise MeterError(f"{self._named}: {error.strerror}") from None
+        if len(data) > limit_b == MAX_FILE_B:
+            raise MeterError(f"{self._named}: more than {MAX_FILE_B} bytes")
+        return data.decode("utf-8", "replace").removeprefix("\ufeff")
+
+    def _rows(self, from_b: int, errors: Errors) -> list[tuple[float, float | None]]:
+        """Times and watts; a torn last line is left for the next time, others that cannot be read are errors."""
+        text = self._text(max(0, from_b - 1), MAX_FILE_B)
+        lines = text.split("\n")
+        torn = lines.pop()
+        if from_b == 0 and _says_something(torn):
+            lines.append(torn)  # a whole file may end without a newline
+        elif from_b:
+            lines = lines[1:]  # the line in which the part begins
+        lines = [line for line in lines if _says_something(line)]
+        if from_b == 0 and self._names is not None:
+            lines = lines[1:]
+        rows: list[tuple[float, float | None]] = []
+        for line in lines:
+            found = self._row(self._form.cut(line))
+            if isinstance(found, str):
+                errors.add(f"{found}: {line[:60]!r}")
+            else:
+                rows.append(found)
+        return rows
+
+    def _row(self, fields: Sequence[str]) -> tuple[float, float | None] | str:
+        def value(column: Column | None, factor: float) -> float | None:
+            index = None if column is None else self._index(column, len(fields), strict=False)
+            if index is None or index >= len(fields):
+                return None
+            number = self._form.number(fields[index])
+            return None if number is None else number * factor
+
+        columns = self._columns
+        t_s = value(columns.time, columns.time_factor)
+        if t_s is None:
+            return "no time in this row"
+        if columns.power is not None:
+            return t_s, value(columns.power, columns.power_factor)
+        volts = value(columns.voltage, columns.voltage_factor)
+        amperes = value(columns.current, columns.current_factor)
+        return t_s, None if volts is None or amperes is None else volts * amperes
+
+    def _index(self, column: Column, width: int, *, strict: bool = True) -> int:
+        """The place of a column.
+
+        Raises:
+            MeterError: the file does not have it.
+        """
+        if isinstance(column, int):
+            if strict and not 0 <= column < width:
+                raise MeterError(f"{self._named}: no column number {column}; it has 0 to {width - 1}")
+            return column
+        if self._names is None:
+            raise MeterError(
+                f"{self._named}: with header = false columns are given by number, not {column!r}"
+            )
+        if column not in self._names:
+            raise MeterError(f"{self._named}: no column {column!r}; it has: {', '.join(self._names)}")
+        return self._names.index(column)
+
+
+def _says_something(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#")
