@@ -1,0 +1,263 @@
+"""Clocks: the exchange bounds the true offset over any link; a stepped wall clock changes no duration."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.campaign import Campaign
+from harness.inventory import load_inventory
+from harness.progress import Silent
+from harness.session import Request, open_session
+from harness.suite import load_suite
+from reports.results import RunReader
+from targets.board import Board, BoardSpec
+from targets.clock import ClockLine, Offset, exchange
+from targets.errors import ReplyError
+from targets.loopback import LoopbackServer
+from targets.payload import make_payload
+from targets.ssh import Timeouts
+
+JITTER_S = 0.05
+
+
+class JitterProxy:
+    """A TCP link that holds every message back for 0 to 50 ms, each way for itself; order is kept."""
+
+    def __init__(self, port: int, seed: int) -> None:
+        self._target = port
+        self._random = random.Random(seed)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+                for a, b in ((near, far), (far, near)):
+                    a.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    threading.Thread(target=self._pump, args=(a, b), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                time.sleep(self._random.uniform(0, JITTER_S))
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+
+class ShiftedBoard:
+    """Answers pings as the agent does, on a clock that is shifted and runs at another rate."""
+
+    def __init__(self, shift_s: float, ppm: float = 0.0) -> None:
+        self.shift_s, self.rate = shift_s, 1 + ppm * 1e-6
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def clock_s(self, host_s: float) -> float:
+        """The board's time at a time of the host."""
+        return self.rate * host_s - self.shift_s
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = self._listener.accept()
+            with connection, connection.makefile("rb") as lines:
+                for line in lines:
+                    now_ns = int(self.clock_s(time.monotonic_ns() / 1e9) * 1e9)
+                    connection.sendall(
+                        json.dumps({"pong": json.loads(line)["ping"], "t_ns": now_ns}).encode() + b"\n"
+                    )
+            self._listener.close()
+
+
+class JsonTalk:
+    """The host's end of a line-wise JSON link."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._lines = self._socket.makefile("rb")
+
+    def send_message(self, message: dict[str, Any]) -> None:
+        self._socket.sendall(json.dumps(message).encode() + b"\n")
+
+    def read_message(self, timeout_s: float) -> dict[str, Any]:
+        self._socket.settimeout(timeout_s)
+        return json.loads(self._lines.readline())
+
+    def close(self) -> None:
+        self._lines.close()
+        self._socket.close()
+
+
+def _trial(seed: int) -> tuple[float, float]:
+    """One exchange over a jittery link with a board whose clock is known: (error, bound)."""
+    shift_s = random.Random(seed).uniform(-1e6, 1e6)
+    board = ShiftedBoard(shift_s)
+    proxy = JitterProxy(board.port, seed)
+    talk = JsonTalk(proxy.port)
+    try:
+        found = exchange(talk, n=4)
+    finally:
+        talk.close()
+        proxy.close()
+    return abs(found.offset_s - shift_s), found.bound_s
+
+
+def test_the_true_offset_lies_within_the_bound_in_each_of_200_exchanges_over_a_jittery_link():
+    with ThreadPoolExecutor(max_workers=20) as pool:
+        found = list(pool.map(_trial, range(200)))
+    wrong = [(error, bound) for error, bound in found if error > bound]
+    assert wrong == []
+    # A bound that is always far too wide would be worth nothing; one of half its width would be wrong.
+    assert max(error / bound for error, bound in found) > 0.5
+    assert sorted(bound for _, bound in found)[100] < JITTER_S
+
+
+def test_two_exchanges_bound_the_offset_in_between_and_the_drift():
+    board = ShiftedBoard(-4000.0, ppm=150.0)
+    proxy = JitterProxy(board.port, 5)
+    talk = JsonTalk(proxy.port)
+    before = exchange(talk, n=4)
+    time.sleep(0.3)
+    between_s = time.monotonic()
+    time.sleep(0.3)
+    after = exchange(talk, n=4)
+    talk.close()
+    proxy.close()
+    line = ClockLine(before, after)
+    board_s = board.clock_s(between_s)
+    assert abs(line.host_s(board_s) - between_s) <= line.bound_s(board_s)
+    assert line.bound_s(board_s) <= max(before.bound_s, after.bound_s)
+    assert abs(line.drift_ppm + 150.0) <= line.drift_bound_ppm
+    assert line.problem() is None
+
+
+def test_an_answer_to_another_ping_is_refused():
+    class Liar:
+        def send_message(self, message: dict[str, Any]) -> None:
+            pass
+
+        def read_message(self, timeout_s: float) -> dict[str, Any]:
+            return {"pong": 7, "t_ns": 1}
+
+    with pytest.raises(ReplyError, match="expected the pong to ping 0"):
+        exchange(Liar())
+
+
+def test_a_line_needs_the_time_of_its_exchanges():
+    with pytest.raises(ValueError, match="needs the time of each exchange"):
+        ClockLine(Offset(1.0, 0.1), Offset(1.0, 0.1)).host_s(5.0)
+
+
+@pytest.fixture
+def jittery_board(tmp_path: Path):
+    """A board behind a real SSH server of this machine, over a link that jitters; its true offset is zero."""
+    with LoopbackServer(Timeouts()) as server:
+        proxy = JitterProxy(server.endpoint.port, 3)
+        spec = BoardSpec(
+            id="far",
+            host="127.0.0.1",
+            user=server.endpoint.user,
+            port=proxy.port,
+            key_file=server.endpoint.key_file,
+            known_hosts=str(tmp_path / "known_hosts"),
+            host_keys="accept-new",
+            ssh_config="",
+            python=sys.executable,
+            workdir=str(tmp_path / "work"),
+        )
+        with Board(spec) as board:
+            board.sync([make_payload()])
+            yield board
+        proxy.close()
+
+
+def _exchanges(board: Board, count: int, pings: int) -> list[Offset]:
+    with board._agent("start") as duplex:
+        return [exchange(duplex, pings) for _ in range(count)]
+
+
+def test_over_real_ssh_with_jitter_the_agents_clock_is_bounded(jittery_board):
+    for found in _exchanges(jittery_board, 10, 2):
+        assert abs(found.offset_s) <= found.bound_s
+        assert found.bound_s < 0.2
+
+
+@pytest.mark.slow
+def test_over_real_ssh_with_jitter_the_agents_clock_is_bounded_200_times(jittery_board):
+    found = _exchanges(jittery_board, 200, 2)
+    assert [one for one in found if abs(one.offset_s) > one.bound_s] == []
+    assert max(abs(one.offset_s) / one.bound_s for one in found) > 0.4
+
+
+STEPPER = """
+import os, time
+from pathlib import Path
+from workloads import marks
+
+marks.window_start()
+wall_s, steady_s = time.time(), time.monotonic()
+time.sleep(0.4)
+Path(os.environ["TUNEBENCH_TEST_STEP_FILE"]).touch()
+time.sleep(0.4)
+stepped_s, lasted_s = time.time() - wall_s, time.monotonic() - steady_s
+marks.window_end()
+marks.result(accuracy=0.5, stepped_s=stepped_s, lasted_s=lasted_s)
+"""
+
+
+@pytest.mark.parametrize("step_s", [3600, pytest.param(-3600, marks=pytest.mark.slow)])
+def test_a_wall_clock_stepped_by_an_hour_mid_run_changes_no_duration_and_the_verdict_says_so(
+    tmp_path, step_s
+):
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler for the library that steps the clock")
+    library, flag = tmp_path / "stepped.so", tmp_path / "step-now"
+    source = Path(__file__).parent / "stepped_clock.c"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
+    (tmp_path / "work.py").write_text(STEPPER)
+    (tmp_path / "suite.toml").write_text(
+        '[suite]\nname = "s"\nblocks = 1\nbaseline = "a"\naa = false\ninstrumented = false\n'
+        '[[workload]]\nlabel = "a"\ntask = "t"\ncommand = ["python3", "work.py"]\nfiles = ["work.py"]\n'
+    )
+    env = f"env LD_PRELOAD={library} TUNEBENCH_TEST_STEP_FILE={flag} TUNEBENCH_TEST_STEP_S={step_s}"
+    (tmp_path / "lab.toml").write_text(
+        f'[[board]]\nid = "here"\nkind = "loopback"\nworkdir = "{tmp_path}/work"\npython = "{env} {sys.executable}"\n'
+        f'interpreter = "{sys.executable}"\n'
+    )
+    inventory = load_inventory(tmp_path / "lab.toml")
+    suite = load_suite(str(tmp_path / "suite.toml"))
+    session = open_session(Request(suite, inventory.boards, "lab", tmp_path / "results", False, ["run"]))
+    running: Campaign = session.campaign(Silent())
+    session.close(running.run())
+    (record,) = RunReader(session.writer.path).repetitions
+    assert record.outcome == "ok", record.outcome_reason
+    # The clock did jump, as every process of the board saw it ...
+    assert record.metrics["stepped_s"] == pytest.approx(step_s + record.metrics["lasted_s"], abs=0.05)
+    # ... and nothing that was measured did.
+    assert record.wall_s == pytest.approx(record.metrics["lasted_s"], abs=0.05)
+    assert 0.8 <= record.wall_s < 2.0
+    assert 0.8 <= record.process_s < 10.0
+    assert all(0 <= seconds < 10 for seconds in record.phases_s.values())
+    assert abs(record.clock_offset.offset_s) <= record.clock_offset.bound_s
+    (reason,) = [one for one in record.reasons if one.code == "clock-step"]
+    assert f"stepped by {step_s:+d}" in reason.message.replace(".0 s", " s").replace(".1 s", " s")
