@@ -7,6 +7,7 @@ MLPerf Power (clock error, uncertainty <= 1%); docs/measurement.md says them all
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,8 +15,10 @@ from statistics import median, pstdev
 
 #: (seconds, watts or joules)
 Point = tuple[float, float]
-#: An interval between two samples that is longer than so many periods has lost some.
+#: An interval between two samples in which a read failed has lost some if it is longer than so many periods (a source
+#: that is slower than the sampler has such rows between its own); without a failed read, a late sample loses none yet.
 _GAP_PERIODS = 1.75
+_LATE_PERIODS = 2.25
 #: A change between two samples that is larger than so many typical ones is a step, not noise.
 _STEP_FACTOR = 5.0
 
@@ -134,6 +137,7 @@ class _Piece:
     from_w: float
     to_w: float
     change_w: float
+    failed: bool
 
     @property
     def energy_j(self) -> float:
@@ -167,12 +171,15 @@ def integrate(
         ValueError: the two sequences differ in length.
     """
     try:
-        return _integrate(usable(t_s, power_w), window_s, rules)
+        failed = [float(t) for t, w in zip(t_s, power_w, strict=True) if w is None or not math.isfinite(w)]
+        return _integrate(usable(t_s, power_w), failed, window_s, rules)
     except Refused as reason:
         return str(reason)
 
 
-def _integrate(points: Sequence[Point], window_s: tuple[float, float], rules: Rules) -> Integral:
+def _integrate(
+    points: Sequence[Point], failed_s: Sequence[float], window_s: tuple[float, float], rules: Rules
+) -> Integral:
     start_s, end_s = window_s
     check_window(start_s, end_s, rules)
     check_order(points)
@@ -186,7 +193,7 @@ def _integrate(points: Sequence[Point], window_s: tuple[float, float], rules: Ru
         raise Refused(
             f"a power sample is negative ({min(values):.3g} W): the sensor's sign or wiring is wrong"
         )
-    pieces = _pieces(points, start_s, end_s)
+    pieces = _pieces(points, failed_s, start_s, end_s)
     length_s, period_s = end_s - start_s, median(piece.interval_s for piece in pieces)
     lost_s = _gaps(pieces, period_s, length_s, rules)
     energy_j, std_w = math.fsum(piece.energy_j for piece in pieces), pstdev(values)
@@ -268,15 +275,19 @@ def _gaps(pieces: Sequence[_Piece], period_s: float, length_s: float, rules: Rul
     return lost_s
 
 
-def _pieces(points: Sequence[Point], start_s: float, end_s: float) -> list[_Piece]:
+def _pieces(points: Sequence[Point], failed_s: Sequence[float], start_s: float, end_s: float) -> list[_Piece]:
     """The intervals between samples that touch the window, cut at its edges."""
     found = []
+    failed_s = sorted(failed_s)
     for (from_s, from_w), (to_s, to_w) in pairwise(points):
         left_s, right_s = max(from_s, start_s), min(to_s, end_s)
         if right_s > left_s:
             slope = (to_w - from_w) / (to_s - from_s)
             at_left, at_right = from_w + slope * (left_s - from_s), from_w + slope * (right_s - from_s)
-            found.append(_Piece(to_s - from_s, right_s - left_s, at_left, at_right, abs(to_w - from_w)))
+            failed = bisect(failed_s, from_s) < bisect(failed_s, to_s)
+            found.append(
+                _Piece(to_s - from_s, right_s - left_s, at_left, at_right, abs(to_w - from_w), failed)
+            )
     return found
 
 
@@ -291,9 +302,10 @@ def _range_w(points: Sequence[Point], edge_s: float, bound_s: float) -> float:
 
 def _lost_s(piece: _Piece, period_s: float) -> float:
     """Seconds of the window for which samples are missing in this interval."""
-    if piece.interval_s <= _GAP_PERIODS * period_s:
+    limit_s = (_GAP_PERIODS if piece.failed else _LATE_PERIODS) * period_s
+    if piece.interval_s <= limit_s:
         return 0.0
-    return min(piece.inside_s, piece.interval_s - period_s)
+    return min(piece.inside_s, piece.interval_s - (period_s if piece.failed else limit_s))
 
 
 def _errors(pieces: Sequence[_Piece], quantum: float | None) -> tuple[float, float]:

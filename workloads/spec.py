@@ -67,18 +67,19 @@ def parse(workload: Dict[str, Any]) -> Spec:
     if schema != SCHEMA and not schema.startswith(SCHEMA + "."):
         raise SpecError("workload: schema %r, expected %r" % (schema, SCHEMA))
     get = workload.get
-    dataset = str(get("dataset", "digits"))
+    # A module of the user's own may have neither.
+    dataset, model = str(get("dataset") or "digits"), get("model") or "mlp"
     module = get("module")
     return Spec(
         mode=_one_of("mode", get("mode", "timed"), MODES),
         method=None if module else _text("method", get("method")),
-        model=_text("model", get("model", "mlp")),
+        model=_text("model", model),
         dataset=dataset,
         engine=_engine(get("engine", "torch"), module),
         device=_one_of("device", get("device", "cpu"), DEVICES),
         threads=_integer("threads", get("threads", 1), 1),
         dtype=_one_of("dtype", get("dtype", "float32"), DTYPES),
-        epochs=_integer("epochs", get("epochs", protocol.epochs(dataset, str(get("model", "mlp")))), 1),
+        epochs=_integer("epochs", get("epochs", protocol.epochs(dataset, str(model))), 1),
         batch=_integer("batch", get("batch", protocol.BATCH), 1),
         lr=_number("lr", get("lr", protocol.LEARNING_RATE)),
         rank=_integer("rank", get("rank", protocol.RANK), 0),

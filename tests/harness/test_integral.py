@@ -142,6 +142,23 @@ def test_dropouts_are_within_the_bound_or_refused(slope, swing, lost, as_null):
     assert computed or lost, "nothing was lost and yet it was refused"
 
 
+def test_late_samples_lose_nothing_yet_and_failed_reads_do():
+    """A starved sampler comes up to a period late now and then: the trapezoid holds. A read that failed is a gap."""
+    kept = [i for i in range(421) if i % 40 != 7]
+    late = integrate([0.05 * i for i in kept], [5.0 for _ in kept], WINDOW, rules=RULES)
+    assert isinstance(late, Integral)
+    assert late.coverage == 1.0
+    failed = [None if i % 40 == 7 else 5.0 for i in range(421)]
+    assert "97.3% of the window" in integrate(times(0.05), failed, WINDOW, rules=RULES)
+
+
+def test_a_source_slower_than_the_sampler_has_rows_without_a_value_in_between():
+    values = [5.0 if i % 4 == 0 else None for i in range(421)]
+    found = integrate(times(0.05), values, WINDOW, rules=rules_for("rails_sum", "pmic"))
+    assert isinstance(found, Integral)
+    assert (found.n_samples, found.coverage) == (76, 1.0)
+
+
 def test_one_lost_sample_in_a_hundred_is_no_reason_to_refuse():
     values = [None if i == 250 else 5.0 + 0.1 * i / 20 for i in range(421)]
     assert isinstance(integrate(times(0.05), values, WINDOW, rules=RULES), Integral)
