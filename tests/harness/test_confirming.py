@@ -50,7 +50,7 @@ def lab(tmp_path, monkeypatch):
         f'[lab]\nname = "lab1"\n[[board]]\nid = "here"\nkind = "loopback"\nworkdir = "{tmp_path / "work"}"\n'
     )
     lab = Lab(tmp_path)
-    first = lab.night(0.10)
+    first = lab.night(0.40)
     for number in range(1, NIGHTS):
         _copy_night(first, number)
     return lab
@@ -103,7 +103,7 @@ def _copy_night(folder, number):
 def test_a_slower_build_is_a_regression_confirmed_on_the_board(lab):
     pinned = RunReader(gate.find_run(lab.store)).path
     payload = RunReader(pinned).repetitions[0].prov.payload_sha256
-    folder = lab.night(0.13)
+    folder = lab.night(0.52)
     judgement = lab.judge(folder, payload[:12])
     finding = judgement.findings[0]
     assert (judgement.exit_code, finding.verdict) == (1, "REGRESSION")
@@ -116,7 +116,7 @@ def test_a_slower_build_is_a_regression_confirmed_on_the_board(lab):
 
 @pytest.mark.slow
 def test_a_night_cannot_be_its_own_yardstick(lab):
-    folder = lab.night(0.13)
+    folder = lab.night(0.52)
     judgement = lab.judge(folder, str(folder))
     assert judgement.exit_code == 3
     assert "byte for byte" in judgement.findings[0].reason
@@ -126,7 +126,7 @@ def test_a_night_cannot_be_its_own_yardstick(lab):
 def test_a_build_that_is_gone_is_unclear_with_the_reason(lab):
     pinned = gate.find_run(lab.store)
     own = RunReader(pinned).repetitions[0].prov.own_sha256
-    folder = lab.night(0.13)
+    folder = lab.night(0.52)
     (lab.path / "built" / f"{own}.zip").unlink()
     judgement = lab.judge(folder, str(pinned))
     assert judgement.exit_code == 3
@@ -135,7 +135,7 @@ def test_a_build_that_is_gone_is_unclear_with_the_reason(lab):
 
 @pytest.mark.slow
 def test_a_wrong_baseline_is_told_on_quiet_nights_too(lab):
-    folder = lab.night(0.10)
+    folder = lab.night(0.40)
     assert lab.judge(folder, str(folder)).exit_code == 0
     with pytest.raises(UsageError, match="used that payload"):
         lab.judge(folder, "0123456789ab")
