@@ -7,11 +7,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from targets.agent.sensors import firmware, gpu, pmic, tegrastats, thermal, throttled
+from targets.agent.sensors import discover as discover_module
+from targets.agent.sensors import firmware, gpu, pmic, rapl, tegrastats, thermal, throttled
 from targets.agent.sensors.discover import discover
 
 REPOSITORY = Path(__file__).parents[2]
@@ -288,6 +290,18 @@ def test_a_board_whose_rails_are_all_unreadable_names_each(simulated):
     with found_on(tree) as found:
         assert "rail VDD_IN: the file is empty" in found.missing["power"]
         assert "tegrastats: no program tegrastats on this board" in found.missing["power"]
+
+
+@pytest.mark.parametrize(("module", "quantity"), [(rapl, "power"), (thermal, "thermal")])
+def test_a_driver_that_hangs_while_it_is_looked_for_is_named(simulated, monkeypatch, module, quantity):
+    release = threading.Event()
+    monkeypatch.setattr(module, "discover", lambda _root: release.wait(30))
+    monkeypatch.setattr(discover_module, "_MODULE_S", 0.2)
+    found = discover(str(simulated("pi-4")))
+    release.set()
+    name = module.__name__.split(".")[-1]
+    assert f"{name}: no answer within 0.2 s: a driver hangs" in found.missing[quantity]
+    assert "cpu_freq_hz" in channels(found)
 
 
 # -- other ways to the same values -----------------------------------------------------------------

@@ -74,6 +74,7 @@ def test_a_source_that_hangs_costs_its_own_values_and_nothing_else(tmp_path):
     hanging.answers.set()
 
 
+@pytest.mark.slow
 def test_what_never_answered_is_missing_by_name(tmp_path):
     hanging = Hanging()
     sampler, _, _ = run(tmp_path, [hanging, steady()], seconds=1.6)
@@ -99,6 +100,7 @@ def test_a_source_that_comes_back_is_read_again_and_its_late_answer_is_dropped(t
     assert known == sorted(set(known))  # nothing twice
 
 
+@pytest.mark.slow
 def test_a_source_that_hangs_again_and_again_is_given_up(tmp_path):
     class Lame(Sensor):
         def __init__(self) -> None:

@@ -5,6 +5,9 @@ from typing import List, Optional
 
 from targets.agent.sensors.base import Channel, File, Found, Sensor
 
+#: The kernel renews it every 5 s.
+_EVERY_S = 1.0
+
 
 def discover(root: str = "/") -> Found:
     """``load_1m``."""
@@ -19,4 +22,5 @@ def discover(root: str = "/") -> Found:
 
     if read() == [None]:
         return Found([], {"load_1m": "no readable load average: looked for proc/loadavg"})
-    return Found([Sensor([Channel("load_1m", "board", "load", "1", None, "/proc/loadavg", 0.01)], read)], {})
+    channel = Channel("load_1m", "board", "load", "1", None, "/proc/loadavg", 0.01)
+    return Found([Sensor([channel], read, _EVERY_S)], {})
