@@ -1,13 +1,14 @@
 """What happened, in order: JSON lines with a sequence number and the monotonic time."""
 
 import json
+import os
 from typing import Any
 
 from targets.agent.protocol import monotonic_ns
 
 
 class Journal:
-    """Appends to ``journal.jsonl``; each line is handed to the kernel at once, none is fsynced."""
+    """Appends to ``journal.jsonl``; each line is handed to the kernel at once; only :meth:`sync` waits for the card."""
 
     def __init__(self, path: str) -> None:
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by close()
@@ -19,6 +20,13 @@ class Journal:
         self._seq += 1
         self._file.write(json.dumps(line, sort_keys=True) + "\n")
         self._file.flush()
+
+    def sync(self) -> None:
+        """Bring it to the card: what must be known after a power cut. Not for the measured window."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError:
+            pass  # it is worth a reason, not a repetition
 
     def close(self) -> None:
         """Close the file."""

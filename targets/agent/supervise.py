@@ -88,6 +88,7 @@ class Supervisor:
         wake = self._catch_signals()
         record = ending.Record(self._job, self._dir)
         self._journal.write("supervised", pid=os.getpid(), boot_id=workdir.boot_id())
+        self._journal.sync()  # so that a board that lost its power can say so
         origin = self._job.get("found", {}).get("lease_taken_over_from")
         if origin:
             self._journal.write("lease-taken-over", taken_over_from=origin)
