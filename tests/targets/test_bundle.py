@@ -226,6 +226,21 @@ def test_a_bundle_comes_over_ssh_verified(make_board, simulated):
     assert not any(SECRETS["serial number"].encode() in content for content in files.values())
 
 
+def test_it_holds_on_python_3_6(make_board, simulated, python36):
+    tree = simulated("orin-nano-jp6")
+    plant(tree)
+    board = make_board(root=str(tree), python=python36)
+    _, files = board.bundle()
+    assert files["etc/nvpmodel.conf"].startswith(b"< POWER_MODEL ID=0 NAME=15W >")
+    assert not any(SECRETS["host name"].encode() in content for content in files.values())
+    assert [row["op"] for row in board.examine({})["tuning"] if row["available"]] == [
+        "power_mode",
+        "governor",
+        "frequency",
+        "jetson_clocks",
+    ]
+
+
 def test_a_bundle_that_announces_too_much_is_refused(make_board, monkeypatch, simulated):
     board = make_board(root=str(simulated("pi-4")))
     monkeypatch.setattr(bundle, "MAX_TOTAL_B", 1)
