@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reports.stats import MIN_BLOCKS
+from reports.stats import MAX_BLOCKS_NEEDED, MIN_BLOCKS
 from reports.units import clean, percent, seconds, signed_percent
+from reports.verdict_words import effect
 
 #: Below this many seeds a difference in accuracy is told but not claimed.
 MIN_SEEDS = 5
@@ -63,10 +64,18 @@ def _aa(summary: Mapping[str, Any]) -> Iterator[Caution]:
                 "aa-failed",
                 f"The A/A control failed on {clean(one['board_id'], 60)} ({clean(one['task'], 60)}): "
                 f"the same method under two names differs by {signed_percent(one['ratio'] - 1)}. "
-                "Believe no difference of that size on this board.",
+                "No verdict on times is given there.",
             )
         elif "factor" in one and one["result"] != "passed" and one["n"] > 1:
             yield _aa_words(one)
+        for name, told in one["quantities"].items():
+            if name != "time" and told["result"] == "failed":
+                yield _caution(
+                    "aa-failed",
+                    f"The A/A control failed in {name} on {clean(one['board_id'], 60)} "
+                    f"({clean(one['task'], 60)}): the same method under two names differs by {effect(told)}. "
+                    f"No verdict on {name} is given there.",
+                )
 
 
 def _aa_words(one: Mapping[str, Any]) -> Caution:
@@ -138,24 +147,21 @@ def _blocks(summary: Mapping[str, Any]) -> Iterator[Caution]:
 
 
 def _too_few(row: Mapping[str, Any]) -> bool:
-    return row["speed_up"] is not None and row["speed_up"]["verdict"] == "NO VERDICT"
+    speed = row["speed_up"]
+    return speed is not None and speed["verdict"] == "NO VERDICT" and not speed["withheld"]
 
 
 def _pairs(summary: Mapping[str, Any]) -> Iterator[Caution]:
     unclear = [row for row in summary["rows"] if row["speed_up"] and row["speed_up"]["verdict"] == "UNCLEAR"]
     if unclear:
         more = max(row["speed_up"]["blocks_needed"] for row in unclear)
+        told = f"About {more} more block{'s' if more != 1 else ''} would settle it."
+        if more >= MAX_BLOCKS_NEEDED:
+            told = "No reasonable number of blocks would settle it."
         yield _caution(
             "unclear",
-            f"{_names([row['label'] for row in unclear])}: the interval crosses the edge of the "
-            f"±{percent(summary['delta']['time'], 0)} band. About {more} more blocks would settle it.",
-        )
-    judged = [row for row in summary["rows"] if row["speed_up"] and not _too_few(row)]
-    if len(judged) > 1:
-        yield _caution(
-            "many-comparisons",
-            f"Each of the {len(judged)} intervals covers at 95% on its own; "
-            "that all of them hold at once is less likely.",
+            f"{_names([row['label'] for row in unclear])}: whether the times differ by more than "
+            f"±{percent(summary['delta']['time'], 0)} is open. {told}",
         )
 
 

@@ -148,9 +148,22 @@ def method_facts(summary: Mapping[str, Any], reader: RunReader) -> list[tuple[st
         ),
         (
             "Comparison",
-            "Log ratio of each block, Hodges-Lehmann estimate, exact Wilcoxon signed-rank interval at 95%. "
+            "Log ratio of each block, Hodges-Lehmann estimate, exact Wilcoxon signed-rank interval at 95% with ranks "
+            "capped at half of the blocks, so that one outlier does not decide. "
             f"Judged against a band of ±{percent(summary['delta']['time'], 1)}: wholly outside is faster "
-            "or slower, wholly inside the same, across its edge unclear. Below six blocks: no verdict.",
+            "or slower, wholly inside the same, across its edge unclear. Below six blocks: no verdict. "
+            "The A/A control is judged first; where it fails, verdicts are withheld.",
+        ),
+        (
+            "Several methods",
+            "Holm's procedure over the methods of one task and board, separately for each quantity: at most 5% for any "
+            "false difference among them, at most 2.5% for any false SAME. It does not reach over tasks, boards and "
+            "quantities: where a report holds many tables, some word in one of them may be wrong.",
+        ),
+        (
+            "Accuracy",
+            "Predictions paired by seed and test item; bootstrap over seeds and items at once, so that the interval "
+            "speaks of other seeds and other items. Without stored predictions: over seeds only.",
         ),
         (
             "Medians",

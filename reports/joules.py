@@ -9,7 +9,7 @@ from typing import Any, get_args
 from reports.figures import DataTable
 from reports.layout import rep_class
 from reports.records import Energy, Repetition, Scope
-from reports.stats import compare, median_interval
+from reports.stats import median_interval
 from reports.units import clean, percent, significant
 
 SCOPES: tuple[str, ...] = get_args(Scope)
@@ -63,7 +63,7 @@ def joules(reps: Sequence[Repetition]) -> dict[str, Any]:
         told = next((rep.outcome_reason for rep in wanted if rep.outcome_reason), None)
         told = told or next((one.message for rep in wanted for one in rep.reasons), None)
         return {"joules": [], "joules_missing": told or "no energy repetition that may be used"}
-    found = _by_source(kept)
+    found = by_source(kept)
     if not found:
         reasons = [rep.missing.get("energy") or rep.missing.get("power") for rep in kept]
         told = next((reason for reason in reasons if reason), "the records give no reason")
@@ -75,7 +75,7 @@ def joules(reps: Sequence[Repetition]) -> dict[str, Any]:
 Pair = tuple[Repetition, Energy]
 
 
-def _by_source(reps: Sequence[Repetition]) -> dict[tuple[str, str], list[Pair]]:
+def by_source(reps: Sequence[Repetition]) -> dict[tuple[str, str], list[Pair]]:
     """Energies by scope and source: never pooled over either."""
     found: dict[tuple[str, str], list[Pair]] = {}
     for rep in reps:
@@ -133,35 +133,6 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
         "high": found.high,
         "interval": found.kind,
         "confidence": found.confidence,
-    }
-
-
-def against(
-    baseline: Sequence[Repetition], reps: Sequence[Repetition], delta: float
-) -> dict[str, Any] | None:
-    """Joules of a fine-tuning against the baseline's, paired by block, in the widest scope that both have."""
-    ours, theirs = _by_source(energy_reps(reps)), _by_source(energy_reps(baseline))
-    shared = sorted(set(ours) & set(theirs), key=lambda key: SCOPES.index(key[0]))
-    if not shared:
-        return None
-    base = {rep.block: one.gross_j / one.repeats for rep, one in theirs[shared[0]]}
-    own = {rep.block: one.gross_j / one.repeats for rep, one in ours[shared[0]]}
-    blocks = sorted(set(base) & set(own))
-    if not blocks:
-        return None
-    found = compare([base[b] for b in blocks], [own[b] for b in blocks], delta=delta)
-    return {
-        "scope": shared[0][0],
-        "source": shared[0][1],
-        "ratio": found.ratio,
-        "low": found.low,
-        "high": found.high,
-        "interval": found.interval,
-        "confidence": found.confidence,
-        "verdict": {"FASTER": "LESS", "SLOWER": "MORE"}.get(found.verdict, found.verdict),
-        "n": found.n,
-        "blocks_needed": found.blocks_needed,
-        "delta": delta,
     }
 
 

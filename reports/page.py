@@ -21,11 +21,13 @@ from reports.joules import joules_table
 from reports.joules import notes as joules_notes
 from reports.lasting import lasting_table
 from reports.layout import ResultsError
+from reports.overall_words import overall_tables
 from reports.reader import RunReader
 from reports.records import Repetition
 from reports.study.view import study_view
 from reports.text import engines, grouped
 from reports.units import clean, factor, percent, significant
+from reports.verdict_words import control_words, reasons, verdict_table
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -86,6 +88,9 @@ def page(summary: Mapping[str, Any], reader: RunReader) -> dict[str, Any]:
         "joules": joules_table(rows),
         "joules_notes": joules_notes(rows),
         "sustained": lasting_table(rows),
+        "verdicts": verdict_table(rows),
+        "reasons": reasons(rows),
+        "overall": overall_tables(summary),
         "speedups": _speedups(groups),
         "phases": [
             phases_figure(f"phases-{g.ident}", g.rows, heading=g.heading)
@@ -173,13 +178,16 @@ def _aa(one: Mapping[str, Any]) -> dict[str, str]:
     return {
         "where": where,
         "result": one["result"],
-        "words": f"{factor(one['factor'])}, {interval}, n\u00a0=\u00a0{one['n']}",
+        "words": f"{factor(one['factor'])}, {interval}, n\u00a0=\u00a0{one['n']}"
+        + control_words(one["quantities"]),
     }
 
 
 def _aa_state(results: Sequence[Mapping[str, Any]]) -> str:
-    """The worst of all A/A controls."""
+    """The worst of all A/A controls: of their times, and of whatever else they failed in."""
     found = [one["result"] for one in results]
+    others = [told["result"] for one in results for told in one["quantities"].values()]
+    found += [result for result in others if result == "failed"]
     return next((state for state in ("failed", "unclear", "no verdict", "passed") if state in found), "none")
 
 
@@ -210,7 +218,9 @@ def _finding(group: Group) -> str | None:
     speed, name, where = best["speed_up"], clean(best["label"], 40), group.heading
     base = clean(str(group.baseline), 40)
     span = f"{significant(speed['low'])} to {significant(speed['high'])}"
-    if speed["verdict"] == "NO VERDICT":
+    if speed["withheld"]:
+        told = f"{where}: no verdict on times is given, since the A/A control failed"
+    elif speed["verdict"] == "NO VERDICT":
         told = (
             f"{where}: over {speed['n']} block{'s' if speed['n'] != 1 else ''}, {name} ran "
             f"{factor(speed['factor'])} as fast as {base} (range {span}; too few blocks for a verdict)"

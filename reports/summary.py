@@ -10,18 +10,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reports.cautions import cautions
-from reports.cells import Cell, cells, numbers, paired, unequal_work
+from reports.cells import Cell, cells, numbers, unequal_work
 from reports.drift import changes
-from reports.joules import against, one_scope_a_column
+from reports.joules import one_scope_a_column
 from reports.layout import ResultsError, count, rep_class
+from reports.overall import across, quality_target, reach
+from reports.quantities import DEFAULT_DELTA
 from reports.reader import RunReader
 from reports.records import BoardEnv
-from reports.stats import Comparison
 from reports.study import study_block
+from reports.verdicts import Told, Verdicts, aa_result, alone, twin, verdicts
 
 SUMMARY_SCHEMA = "tunebench.summary/1"
-DEFAULT_DELTA = 0.02
-DEFAULT_ENERGY_DELTA = 0.03
 
 
 class UnknownBaseline(ResultsError):
@@ -44,16 +44,22 @@ def summarise(reader: RunReader, baseline: str | None = None) -> dict[str, Any]:
         raise UnknownBaseline(
             f"baseline {baseline!r}: not in this run; it holds {', '.join(labels) or 'nothing'}"
         )
-    delta = _delta(reader)
     names = {task: _baseline(reader, task, groups, baseline) for task in {cell.first.task for cell in groups}}
+    told = verdicts(reader, groups, names, lambda task: _delta(reader, task))
+    delta = _delta(reader)
+    rows = [
+        _row(cell, groups, names[cell.first.task], told, _delta(reader, cell.first.task)) for cell in groups
+    ]
+    _reach(rows, groups, reader)
     summary: dict[str, Any] = {
         "schema": SUMMARY_SCHEMA,
         "run": _run(reader),
         "delta": delta,
         "counts": _counts(reader),
         "baselines": dict(sorted(names.items())),
-        "aa": _aa(groups, delta["time"]),
-        "rows": [_row(cell, groups, names[cell.first.task], delta) for cell in groups],
+        "aa": _aa(groups, told),
+        "rows": rows,
+        "across": across(rows),
         "checks": _checks(reader),
         "environment": _environment(reader),
         "skipped": _skipped(reader),
@@ -66,44 +72,82 @@ def summarise(reader: RunReader, baseline: str | None = None) -> dict[str, Any]:
     return summary
 
 
-def _row(cell: Cell, groups: Sequence[Cell], name: str | None, delta: Mapping[str, float]) -> dict[str, Any]:
+def _row(
+    cell: Cell, groups: Sequence[Cell], name: str | None, told: Verdicts, delta: Mapping[str, float]
+) -> dict[str, Any]:
     row = numbers(cell)
     row["baseline"] = name
     row["is_baseline"] = cell.first.label == name
-    row["speed_up"], row["speed_up_missing"], row["energy_ratio"] = None, None, None
+    row["verdicts"] = told.get(id(cell), {})
+    row["speed_up"], row["speed_up_missing"] = None, None
+    row["energy_ratio"] = _energy_ratio(row["verdicts"].get("energy"))
+    base = _find(groups, cell, name) if name is not None else None
     if row["is_baseline"]:
         row["speed_up_missing"] = "this is the baseline"
     elif name is None:
         row["speed_up_missing"] = "the task has no baseline"
+    elif base is None:
+        row["speed_up_missing"] = (
+            f"{name} was not measured on this board with the same engine build, device, threads and dtype"
+        )
     else:
-        twin = _find(groups, cell, name)
-        if twin is None:
-            row["speed_up_missing"] = (
-                f"{name} was not measured on this board with the same engine build, device, threads and dtype"
-            )
-        else:
-            found, why = paired(twin, cell, delta=delta["time"])
-            row["speed_up"] = _speed_up(found) if found else None
-            row["speed_up_missing"] = why
-            row["unequal_params"] = unequal_work(twin, cell)
-            row["energy_ratio"] = against(twin.reps, cell.reps, delta.get("energy", DEFAULT_ENERGY_DELTA))
+        against = row["verdicts"].get("time")
+        if cell.first.aa_control and twin(groups, cell) is not base:
+            # The control was judged against its twin; here stands how it compares with the baseline chosen.
+            against = alone("time", base, cell, delta["time"])
+        row["speed_up"] = _speed_up(against) if against and against["verdict"] else None
+        row["speed_up_missing"] = against["missing"] if against else None
+        row["unequal_params"] = unequal_work(base, cell)
     return row
 
 
-def _speed_up(found: Comparison) -> dict[str, Any]:
-    """The comparison told as a speed-up: baseline / candidate, > 1 is faster."""
+def _speed_up(told: Told) -> dict[str, Any]:
+    """The comparison of times told as a speed-up: baseline / candidate, > 1 is faster."""
     return {
-        "factor": 1 / found.ratio,
-        "low": 1 / found.high,
-        "high": 1 / found.low,
-        "ratio": found.ratio,
-        "interval": found.interval,
-        "confidence": found.confidence,
-        "verdict": found.verdict,
-        "n": found.n,
-        "blocks_needed": found.blocks_needed,
-        "delta": found.delta,
+        "factor": 1 / told["value"],
+        "low": 1 / told["high"],
+        "high": 1 / told["low"],
+        "ratio": told["value"],
+        "interval": told["interval"],
+        "confidence": told["confidence"],
+        "verdict": told["verdict"],
+        "verdict_alone": told["verdict_alone"],
+        "reason": told["reason"],
+        "withheld": told["withheld"],
+        "n": told["n"],
+        "blocks_needed": told["blocks_needed"],
+        "delta": told["delta"],
     }
+
+
+def _energy_ratio(told: Told | None) -> dict[str, Any] | None:
+    """Joules of a fine-tuning against the baseline's, where energy repetitions measured both."""
+    if told is None or not told["verdict"] or not told["repeated"]:
+        return None
+    kept = (
+        "scope",
+        "source",
+        "low",
+        "high",
+        "interval",
+        "confidence",
+        "verdict",
+        "n",
+        "blocks_needed",
+        "delta",
+    )
+    return {"ratio": told["value"], **{name: told[name] for name in kept}}
+
+
+def _reach(rows: Sequence[dict[str, Any]], groups: Sequence[Cell], reader: RunReader) -> None:
+    """Add to each row what it took to reach the baseline's quality."""
+    suite = reader.plan.get("suite")
+    wanted = suite.get("quality_target") if isinstance(suite, dict) else None
+    given = float(wanted) if isinstance(wanted, int | float) else None
+    for row, cell in zip(rows, groups, strict=True):
+        base = _find(groups, cell, row["baseline"]) if row["baseline"] else None
+        delta = _delta(reader, cell.first.task)
+        row["to_quality"] = reach(cell, base, quality_target(base, given, delta["accuracy"]), delta["time"])
 
 
 def _find(groups: Sequence[Cell], cell: Cell, label: str) -> Cell | None:
@@ -111,35 +155,27 @@ def _find(groups: Sequence[Cell], cell: Cell, label: str) -> Cell | None:
     return next((one for one in same if one.first.label == label), None)
 
 
-def _aa(groups: Sequence[Cell], delta: float) -> list[dict[str, Any]]:
-    """The A/A control of each board and task: one method twice under two names must not differ."""
+def _aa(groups: Sequence[Cell], told: Verdicts) -> list[dict[str, Any]]:
+    """The A/A control of each board and task: one method twice under two names must not differ in anything."""
     results = []
     for cell in groups:
         if not cell.first.aa_control:
             continue
-        twins = (one for one in groups if one.conditions() == cell.conditions() and not one.first.aa_control)
-        twin = next(
-            (one for one in twins if one.first.method == cell.first.method and not one.first.own), None
-        )
-        found, why = paired(twin, cell, delta=delta) if twin else (None, "its twin was not measured")
+        repeated, judged = twin(groups, cell), told[id(cell)]
+        time = judged["time"]
         results.append(
             {
                 "board_id": cell.first.board_id,
                 "task": cell.first.task,
                 "label": cell.first.label,
-                "twin": twin.first.label if twin else None,
-                "result": _aa_result(found),
-                "missing": why,
-                **(_speed_up(found) if found else {}),
+                "twin": repeated.first.label if repeated else None,
+                "result": aa_result(time),
+                "missing": time["missing"],
+                "quantities": {name: {**one, "result": aa_result(one)} for name, one in judged.items()},
+                **(_speed_up(time) if time["verdict"] else {}),
             }
         )
     return results
-
-
-def _aa_result(found: Comparison | None) -> str:
-    if found is None or found.verdict == "NO VERDICT":
-        return "no verdict"
-    return {"SAME": "passed", "UNCLEAR": "unclear"}.get(found.verdict, "failed")
 
 
 def _in_plan_order(groups: list[Cell], reader: RunReader) -> list[Cell]:
@@ -196,15 +232,17 @@ def _baseline(reader: RunReader, task: str, groups: Sequence[Cell], chosen: str 
     return next((name for name in wanted if name in labels), None)
 
 
-def _delta(reader: RunReader) -> dict[str, float]:
-    suite = reader.plan.get("suite")
+def _delta(reader: RunReader, task: str | None = None) -> dict[str, float]:
+    """What does not matter, by quantity: the suite's, and where a task has its own, that one."""
+    suite, tasks = reader.plan.get("suite"), reader.plan.get("tasks")
     planned = suite.get("delta") if isinstance(suite, dict) else None
-    found = reader.manifest.delta if reader.manifest and reader.manifest.delta else planned
-    known = {name: float(value) for name, value in found.items()} if isinstance(found, dict) else {}
-    return {
-        "time": DEFAULT_DELTA,
-        **{name: value for name, value in known.items() if value > 0},
-    }
+    own = tasks.get(task) if isinstance(tasks, dict) and task is not None else None
+    chosen = reader.manifest.delta if reader.manifest and reader.manifest.delta else planned
+    found: dict[str, float] = {**DEFAULT_DELTA}
+    for one in (chosen, own.get("delta") if isinstance(own, dict) else None):
+        known = one if isinstance(one, dict) else {}
+        found |= {n: float(v) for n, v in known.items() if isinstance(v, int | float) and v > 0}
+    return found
 
 
 def _run(reader: RunReader) -> dict[str, Any]:

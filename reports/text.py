@@ -9,8 +9,10 @@ from typing import Any
 from reports.joules import joules_lines
 from reports.joules import notes as joules_notes
 from reports.lasting import lasting_lines
+from reports.overall_words import overall_lines
 from reports.study.lines import study_lines
 from reports.units import clean, factor, number, percent, seconds, significant, size
+from reports.verdict_words import control_words, reasons, verdict_lines
 
 _WIDTH = 110
 _CLASSES = ("valid", "degraded", "invalid", "failed", "skipped")
@@ -36,6 +38,13 @@ def table(summary: Mapping[str, Any]) -> str:
             f"baseline {clean(str(rows[0]['baseline']), 40)}",
         ]
         parts.append("  ·  ".join(names) + "\n" + _grid(HEADINGS, [_cells(row) for row in rows]))
+    judged = verdict_lines(summary["rows"], _grid)
+    if judged is not None:
+        parts.append(judged)
+        why = [f"{which}: {sentence}" for which, sentence in reasons(summary["rows"])]
+        if why:
+            parts.append("Why verdicts are open\n" + _bullets(why))
+    parts += overall_lines(summary, _grid)
     spent = joules_lines(summary["rows"], _grid)
     if spent is not None:
         parts.append(spent + "\n" + _bullets(joules_notes(summary["rows"])))
@@ -106,7 +115,8 @@ def _aa(one: Mapping[str, Any]) -> str:
     if "factor" not in one:
         return f"{one['result']} ({one['missing']})"
     interval = f"[{significant(one['low'])}, {significant(one['high'])}]{_star(one)}"
-    return f"{one['result']}, {factor(one['factor'])} {interval}, n = {one['n']}"
+    told = f"{one['result']}, {factor(one['factor'])} {interval}, n = {one['n']}"
+    return told + control_words(one["quantities"])
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

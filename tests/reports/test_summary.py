@@ -277,7 +277,7 @@ def test_emulated_boards_times_are_not_a_boards(store, make_record):
 def test_few_blocks_are_told(demo, lab):
     assert "3 blocks: too few for a verdict" in message(summarise(demo), "few-blocks")
     assert "few-blocks" not in codes(summarise(lab))
-    assert "many-comparisons" in codes(summarise(lab))
+    assert "many-comparisons" not in codes(summarise(lab))  # Holm's procedure has seen to it
 
 
 def test_an_unclear_result_says_how_many_more_blocks(store, make_record):
@@ -352,4 +352,4 @@ def test_a_plan_of_odd_shape_does_not_stop_the_summary(store, make_record):
     plan = {"boards": [{"id": "host"}], "tasks": "none", "suite": "x", "repetitions": None, "skipped": "no"}
     summary = store([make_record()], plan)
     assert summary["counts"]["planned"] is None
-    assert summary["delta"] == {"time": 0.02}
+    assert summary["delta"] == {"time": 0.02, "energy": 0.03, "memory": 0.01, "accuracy": 0.5}
