@@ -187,6 +187,8 @@ class _Setup:
         python = self._facts["python"]
         if not python["venv"] or (wheel is not None and not python["ensurepip"]):
             raise Refusal(venv_missing(self._facts))
+        if wheel is not None and python.get("libstdcxx") is False:
+            raise Refusal("torch needs libstdc++.so.6. " + _once(self._facts, "libstdc++6"))
         need_b, free_b = NEED_B[self._wish.flavour], int(self._facts["disk_free_b"])
         if free_b < need_b:
             raise Refusal(
@@ -287,12 +289,20 @@ def make_recipe(wheel: Wheel | None, python: Sequence[str], wish: Wish, facts: F
 
 def venv_missing(said: Mapping[str, Any]) -> str:
     """The one line that brings ``venv`` and ``ensurepip``."""
-    python, distro = said["python"], said.get("distro") or {}
+    python = said["python"]
+    what = "ensurepip" if python["venv"] else "venv"
+    lacks = f"Python {python['version']} ({python['executable']}) has no {what}. "
+    return lacks + _once(said, f"python{python['short']}-venv", "set `python` to another Python of the board")
+
+
+def _once(said: Mapping[str, Any], package: str, otherwise: str = "") -> str:
+    """The apt line where there is apt, else what to look for."""
+    distro = said.get("distro") or {}
     family = {str(distro.get("id")), *str(distro.get("id_like") or "").split()}
-    lacks = f"Python {python['version']} ({python['executable']}) has no {'ensurepip' if python['venv'] else 'venv'}"
     if family & set(_DEBIANS):
-        return f"{lacks}. On the board, once: sudo apt install python{python['short']}-venv"
-    return f"{lacks}. Install the system's package that brings it, or set `python` to another Python of the board"
+        return f"On the board, once: sudo apt install {package}"
+    more = f", or {otherwise}" if otherwise else ""
+    return f"Install the system's package that brings it{more}"
 
 
 def explain(ended: Mapping[str, Any], said: Mapping[str, Any], wheel: Wheel | None, offline: bool) -> str:
@@ -306,7 +316,10 @@ def explain(ended: Mapping[str, Any], said: Mapping[str, Any], wheel: Wheel | No
             " add --offline: this machine then fetches the wheels and pushes them."
         )
     if kind == "check" and wheel is not None and wheel.apt:
-        return f"torch does not start: {reason}\nOn the board, once: sudo apt install {' '.join(wheel.apt)}"
+        return f"torch does not start: {reason}\n" + _once(said, " ".join(wheel.apt))
+    if kind == "check" and "cannot open shared object file" in reason:
+        what_helps = "Install the package that brings it; the same command goes on."
+        return f"torch is there, but lacks a library of the system: {reason}\n{what_helps}"
     return f"{kind}: {reason}\nThe same command goes on from there."
 
 

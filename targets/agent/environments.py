@@ -27,7 +27,13 @@ _HEARTBEAT_S = 5.0
 _PERIOD_S = 0.1
 #: Runs in the Python that the environment will be made with; stays readable by 3.6.
 _ASK = """
-import importlib.util, json, os, platform, struct, sys
+import ctypes, importlib.util, json, os, platform, struct, sys
+def loads(library):
+    try:
+        ctypes.CDLL(library)
+        return True
+    except OSError:
+        return False
 def there(name):
     try:
         return importlib.util.find_spec(name) is not None
@@ -42,7 +48,7 @@ print(json.dumps({
     "version": "%d.%d.%d" % sys.version_info[:3], "short": short, "implementation": sys.implementation.name,
     "tag": "cp" + short.replace(".", ""), "executable": sys.executable, "bits": struct.calcsize("P") * 8,
     "machine": platform.machine(), "glibc": libc.split()[-1] if libc and libc.startswith("glibc") else None,
-    "venv": there("venv"), "ensurepip": there("ensurepip"),
+    "venv": there("venv"), "ensurepip": there("ensurepip"), "libstdcxx": loads("libstdc++.so.6"),
 }))
 """
 

@@ -165,6 +165,24 @@ def test_the_apt_line_is_only_told_where_there_is_apt(distro, told):
     assert told in setup.venv_missing({"python": python, "distro": distro})
 
 
+def test_a_missing_c_library_of_torch_is_told_before_anything_is_fetched(entry, tmp_path, said, monkeypatch):
+    # Debian's smallest installations have no libstdc++: torch would say so after ten minutes.
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc" / "os-release").write_text("ID=debian\n")
+    fake = tmp_path / "fake-python-without-libstdcxx"
+    hide = "import ctypes\ndef CDLL(name, *_, **__):\n    raise OSError(name)\nctypes.CDLL = CDLL\n"
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(hide)
+    fake.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path}/site exec {sys.executable} "$@"\n')
+    fake.chmod(0o755)
+    simulated = entry.model_copy(update={"simulated_root": str(root)})
+    with pytest.raises(
+        Refusal, match=r"needs libstdc\+\+\.so\.6\. On the board, once: sudo apt install libstdc\+\+6"
+    ):
+        set_up(simulated, wish(tmp_path, "cpu", python=str(fake)), said.append)
+
+
 def test_a_jetson_without_a_jetpack_is_told_where_nvidia_lists_its_builds(entry, tmp_path, said):
     with pytest.raises(Refusal, match="tells no JetPack"):
         set_up(entry, wish(tmp_path, "jetson", python=f"{sys.executable} -S"), said.append)
