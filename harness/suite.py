@@ -7,6 +7,7 @@
     blocks = 3                  # every method once a block, in random order
     epochs = 10                 # default: the protocol's for each data set
     baseline = "ft-all"         # what the others are compared with; also the A/A control
+    energy = true               # energy repetitions and idle baselines on boards that tell their power
 
     [[workload]]
     dataset = "digits"

@@ -149,7 +149,7 @@ def test_late_samples_lose_nothing_yet_and_failed_reads_do():
     assert isinstance(late, Integral)
     assert late.coverage == 1.0
     failed = [None if i % 40 == 7 else 5.0 for i in range(421)]
-    assert "97.3% of the window" in integrate(times(0.05), failed, WINDOW, rules=RULES)
+    assert "97.7% of the window" in integrate(times(0.05), failed, WINDOW, rules=RULES)
 
 
 def test_a_source_slower_than_the_sampler_has_rows_without_a_value_in_between():
