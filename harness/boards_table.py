@@ -105,8 +105,8 @@ def describe(entry: BoardEntry, probe: Mapping[str, Any]) -> Row:
 
 
 def power_of(channels: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The board's own power: its total, or (x86) the part of it that can be read."""
-    found = [channel for channel in channels if channel.get("kind") == "power"]
+    """The board's own power: its total, or (x86) the part of it that can be read; rails without a scope are neither."""
+    found = [channel for channel in channels if channel.get("kind") == "power" and channel.get("scope")]
     found.sort(key=lambda one: one.get("scope") not in TOTALS)
     if not found:
         return None

@@ -86,14 +86,17 @@ def test_a_held_board_shows_its_holder_and_a_dead_runs_tuning_is_told(row):
     assert "free" in shown([found])
 
 
-def test_a_board_whose_total_is_not_labelled_has_only_parts_and_says_so(row):
+def test_a_board_whose_total_is_not_labelled_has_no_power_and_says_why(row):
     def strange(tree):
         for path in tree.root.rglob("in1_label"):
             path.write_text("VDD_STRANGE\n")
 
     found = row("orin-nano-jp6", change=strange)
-    assert found["power"]["scope"] == "soc_rail"
-    assert "power is that of VDD_STRANGE only (soc_rail), not the board's" in found["notes"]
+    assert found["power"] is None
+    below = "\n".join(found["notes"])
+    assert "no power of its own: " in below
+    assert "VDD_STRANGE" in below
+    assert "this board usually has VDD_IN (INA3221)" in below
 
 
 def test_what_a_board_says_is_shown_as_text_and_cannot_drive_the_terminal(row):
