@@ -59,10 +59,10 @@ class Header(_Strict):
     )
     energy_s: float | None = Field(
         default=None,
-        ge=10,
+        ge=12,
         description="least window of an energy repetition; default 12, with a wall plug 65",
     )
-    idle_s: float = Field(default=60.0, ge=10, description="window of an idle baseline")
+    idle_s: float = Field(default=60.0, ge=12, description="window of an idle baseline")
     delta: Delta = Field(default_factory=Delta)
     study: Literal["skip2-lora"] | None = Field(
         default=None, description="a section of its own in the report"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from reports.joules import MISSES, PARTIAL, SCOPE_NAMES
 from reports.stats import MAX_BLOCKS_NEEDED, MIN_BLOCKS
 from reports.units import clean, percent, seconds, signed_percent
 from reports.verdict_words import effect
@@ -212,6 +213,14 @@ def _energy(summary: Mapping[str, Any]) -> Iterator[Caution]:
             "energy-scopes",
             "Energy was measured at different points of the supply "
             f"({_names(sorted(scope for scope, _ in sources))}): joules of different scopes do not compare.",
+        )
+    for scope in sorted({scope for scope, _ in sources} & set(PARTIAL)):
+        where = {
+            row["board_id"] for row in summary["rows"] if row["energy"] and row["energy"]["scope"] == scope
+        }
+        yield _caution(
+            "energy-partial",
+            f"Energy on {_names(sorted(where))} is not the whole board's: {SCOPE_NAMES[scope]} {MISSES[scope]}.",
         )
 
 

@@ -233,6 +233,8 @@ def _why_no_energy(cell: Cell) -> str | None:
     reason = _missing(cell.usable, "energy", lambda rep: rep.energy)
     if reason and reason.startswith("not measured;"):
         reason = _missing(cell.usable, "power", lambda rep: rep.energy)
+    if reason and reason.startswith("the window of"):
+        return f"{reason}; a suite with energy = true repeats the fine-tuning until it is long enough"
     return reason
 
 

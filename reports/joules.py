@@ -31,6 +31,8 @@ MISSES = {
     "losses are missing",
     "soc_rail": "is one rail: the rest of the board is missing, memory as a rule too",
 }
+#: Scopes that do not hold all that the board draws.
+PARTIAL = ("module", "rails_sum", "soc_rail")
 CAPTION = (
     "Energy of one fine-tuning: a window of k whole fine-tunings from the same start weights, its energy over k; "
     "median and interval over repetitions. Gross is all that the scope draws, net is less the idle board."

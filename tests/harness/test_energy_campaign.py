@@ -23,7 +23,7 @@ aa = false
 instrumented = false
 energy = true
 energy_s = 12.0
-idle_s = 10.0
+idle_s = 12.0
 deadline_s = 120
 
 [[workload]]

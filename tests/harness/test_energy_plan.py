@@ -114,7 +114,7 @@ def test_the_window_follows_the_slowest_source(plan, more, board, window_s):
 
 
 def test_windows_under_the_rule_are_refused(plan):
-    for key in ("idle_s = 3", "energy_s = 9"):
+    for key in ("idle_s = 11", "energy_s = 11"):
         with pytest.raises(UsageError, match=key.split()[0]):
             plan(more=key)
 

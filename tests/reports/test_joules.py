@@ -237,3 +237,16 @@ def test_a_failed_energy_repetition_is_left_out(record):
     only = joules([record("energy", 1, outcome="deadline", outcome_reason="too slow", verdict="invalid")])
     assert (only["joules"], only["joules_missing"]) == ([], "too slow")
     assert joules([record("timed", 0)])["joules_missing"] == "no energy repetition was run"
+
+
+def test_a_scope_that_is_not_the_whole_board_is_a_caution(run, record):
+    cautions = {one["code"]: one["message"] for one in summarise(run(blocks(record, 1)))["cautions"]}
+    assert cautions["energy-partial"].startswith(
+        "Energy on host is not the whole board's: module only leaves"
+    )
+
+
+def test_a_window_too_short_points_to_energy_repetitions(run, record):
+    told = {"energy": "the window of 0.50 s is shorter than the 10 s a meter needs"}
+    summary = summarise(run([record("timed", 0, energy=None, missing=told)]))
+    assert "a suite with energy = true repeats" in row_of(summary, "ft-all")["energy_missing"]
