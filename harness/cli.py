@@ -18,6 +18,7 @@ from harness import (
     doctor_command,
     emulate,
     gate,
+    nightly,
     release,
     sensors_command,
     setup_command,
@@ -220,6 +221,7 @@ app.command()(release.release)
 app.command()(doctor_command.doctor)
 calibrate.register(app)
 gate.register(app)
+nightly.register(app)
 sharing.register(app)
 
 

@@ -1,0 +1,112 @@
+"""``tunebench nightly``: run, index, report and gate, with one exit code: what a lab's timer or CI job calls."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from harness import commands, gate
+from harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError
+from harness.inventory import Inventory, load_inventory
+from harness.session import Request, data_dir_from_env
+from harness.suite import load_suite
+from reports.history.gating import Judgement
+from reports.results import ResultsError
+
+#: Where several endings meet, the first of these that occurs is the night's.
+PRECEDENCE = (EXIT_INTERRUPTED, 2, 1, EXIT_INFRA, 3, 0)
+#: Where GitHub Actions takes a job page's summary from.
+_STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the CLI."""
+    app.command("nightly")(nightly_command)
+
+
+def nightly_command(
+    inventory: Annotated[Path, typer.Option("--inventory", "-i", metavar="FILE", help="The lab's boards.")],
+    suite: Annotated[
+        str, typer.Option("--suite", "-s", metavar="NAME|FILE", help="What to run.")
+    ] = "nightly",
+    boards: Annotated[
+        str | None, typer.Option("--boards", "-b", metavar="GLOB", help="Only these boards.")
+    ] = None,
+    store: Annotated[
+        Path, typer.Option("--store", metavar="DIR", help="Root of the results directories; keep it.")
+    ] = Path("results"),
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline",
+            metavar="ARTIFACT",
+            help="The pinned build to confirm against; see `tunebench gate`.",
+        ),
+    ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option("--summary", metavar="DIR", help="Write report.html, gate.md, gate.xml there."),
+    ] = None,
+) -> None:
+    """Run the suite, index the store, write the report, judge the night; an unfinished run of it is resumed.
+
+    Exit codes as of `run` and `gate` together: 0 ok, 1 a measured failure or confirmed regression, 2 usage,
+    3 unclear or partial, 4 infrastructure, 130 interrupted (precedence 130, 2, 1, 4, 3, 0). Report and summaries are
+    written whatever the code. In GitHub Actions the Markdown summary goes into the job's page.
+    """
+    raise typer.Exit(night(load_inventory(inventory), suite, boards, store, baseline, summary))
+
+
+def night(
+    inventory: Inventory,
+    suite: str,
+    boards: str | None,
+    store: Path,
+    baseline: str | None,
+    summary: Path | None,
+) -> int:
+    """One night; returns its exit code."""
+    console = Console(stderr=True)
+    request = Request(
+        suite=load_suite(suite),
+        boards=inventory.select(boards),
+        lab=inventory.lab.name,
+        out=store,
+        resume=True,
+        command=["tunebench", *sys.argv[1:]],
+        data_dir=data_dir_from_env(),
+    )
+    code, folder = commands.run(request, console)
+    if code == EXIT_INTERRUPTED or folder is None:
+        return code
+    try:
+        judgement = gate.gate(folder, store)
+        if baseline is not None:
+            judgement = gate.confirmed(judgement, folder, store, inventory, baseline)
+        _tell(judgement, summary)
+        codes = [code, judgement.exit_code]
+    except (HarnessError, ResultsError) as error:
+        # What was measured is still reported; that it could not be judged is the night's ending.
+        typer.echo(f"tunebench: the night could not be judged: {error}", err=True)
+        codes = [code, error.exit_code if isinstance(error, HarnessError) else EXIT_INFRA]
+    html, _ = commands.report(folder, summary / "report.html" if summary else None, None, None)
+    typer.echo(f"Report: {html}")
+    return next(one for one in PRECEDENCE if one in codes)
+
+
+def _tell(judgement: Judgement, summary: Path | None) -> None:
+    typer.echo(gate.plain_text(judgement))
+    markdown = gate.markdown_text(judgement)
+    if summary is not None:
+        summary.mkdir(parents=True, exist_ok=True)
+        (summary / "gate.md").write_text(markdown, encoding="utf-8")
+        (summary / "gate.xml").write_text(gate.junit_xml(judgement), encoding="utf-8")
+    page = os.environ.get(_STEP_SUMMARY)
+    if page:
+        with Path(page).open("a", encoding="utf-8") as file:
+            file.write(markdown)

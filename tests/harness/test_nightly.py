@@ -1,0 +1,107 @@
+"""One command for a lab's timer: what it writes, and its one exit code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from typer.testing import CliRunner
+
+from harness import gate, nightly
+from harness.cli import app
+from harness.errors import UsageError
+from reports.history.gating import Finding, Judgement
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "nightly"
+SUITE = """
+[suite]
+name = "own-night"
+blocks = 3
+aa = false
+instrumented = false
+
+[[workload]]
+label = "mine"
+command = ["python3", "train.py"]
+files = ["train.py"]
+"""
+TRAIN = """
+import time
+from workloads import marks
+marks.window_start()
+time.sleep(0.05)
+marks.window_end()
+marks.result(accuracy=0.9)
+"""
+
+
+@pytest.fixture
+def lab(tmp_path):
+    (tmp_path / "suite.toml").write_text(SUITE)
+    (tmp_path / "train.py").write_text(TRAIN)
+    (tmp_path / "lab.toml").write_text(
+        f'[[board]]\nid = "here"\nkind = "loopback"\nworkdir = "{tmp_path / "work"}"\n'
+    )
+    return tmp_path
+
+
+def night(lab, *more):
+    args = ["nightly", "-i", lab / "lab.toml", "-s", lab / "suite.toml", "--store", lab / "results", *more]
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+def test_a_night_leaves_report_and_summaries_and_tells_the_job_page(lab, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(lab / "page.md"))
+    result = night(lab, "--summary", lab / "summary")
+    assert result.exit_code == 0, result.output
+    assert (lab / "summary" / "report.html").stat().st_size > 1000
+    assert ElementTree.parse(lab / "summary" / "gate.xml").getroot().get("failures") == "0"
+    assert (lab / "page.md").read_text() == (lab / "summary" / "gate.md").read_text()
+    assert "1 NEW" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code"), [("REGRESSION", 1), ("OFFLINE", 4), ("UNCLEAR", 3), ("BOARD", 0)]
+)
+def test_the_gates_verdict_is_the_nights_exit_code(lab, monkeypatch, verdict, code):
+    monkeypatch.setattr(gate, "gate", lambda *_: Judgement("r", [Finding(verdict, "b", "n")]))
+    assert night(lab).exit_code == code
+
+
+def test_a_night_that_cannot_be_judged_is_still_reported(lab, monkeypatch):
+    def refuse(*_):
+        raise UsageError("no such thing")
+
+    monkeypatch.setattr(gate, "gate", refuse)
+    result = night(lab)
+    assert result.exit_code == 2
+    assert "could not be judged: no such thing" in result.output
+    assert "Report: " in result.output
+
+
+def test_precedence_of_the_endings():
+    assert nightly.PRECEDENCE == (130, 2, 1, 4, 3, 0)
+
+
+def test_the_workflow_is_safe_to_copy():
+    text = (EXAMPLES / "tunebench-nightly.yml").read_text()
+    triggers = text[text.index("\non:") : text.index("\npermissions:")]
+    assert "\n  pull_request" not in triggers
+    for needed in ("group: tunebench-my-lab", "cancel-in-progress: false", "if: always()", "contents: read"):
+        assert needed in text
+    assert "--summary summary" in text
+
+
+def test_the_commands_of_the_examples_exist():
+    for name in ("tunebench-nightly.yml", "tunebench-nightly.service"):
+        text = (EXAMPLES / name).read_text()
+        line = next(line for line in text.splitlines() if "tunebench nightly" in line)
+        options = [word for word in line.split() if word.startswith("--")]
+        help_text = subprocess.run(
+            [sys.executable, "-m", "harness.cli", "nightly", "--help"],
+            capture_output=True, text=True, check=True, env={"COLUMNS": "200", "PATH": "/usr/bin:/bin"},
+        ).stdout  # fmt: skip
+        assert [option for option in options if option not in help_text] == []
