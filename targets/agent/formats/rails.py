@@ -7,8 +7,9 @@ carrier board where ``VDD_IN`` is the module's input; boards without such a rail
 import re
 from typing import Dict, Mapping, NamedTuple, Optional, Tuple
 
-#: The board's input rail, and what it covers: the first that a board has is its total.
-INPUTS = {"VDD_IN": "module", "POM_5V_IN": "board_input", "VIN": "board_input"}
+#: The board's input rail, and what it covers: the first that a board has is its total. ``VIN`` is the AGX Thor kit's;
+#: ``5V_IN`` the Xavier NX module's name in early JetPacks (energymon-jetson's list of rails).
+INPUTS = {"VDD_IN": "module", "POM_5V_IN": "board_input", "VIN": "board_input", "5V_IN": "module"}
 #: Boards without an input rail: AGX Orin, AGX Thor, AGX Xavier.
 SUMS: Tuple[Tuple[str, ...], ...] = (
     ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"),
