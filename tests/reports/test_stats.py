@@ -30,7 +30,16 @@ from reports.stats import (
     median_interval,
 )
 
-STATISTICS = ["stats", "ranks", "multiplicity", "simulate"]
+STATISTICS = [
+    "stats",
+    "ranks",
+    "multiplicity",
+    "simulate",
+    "accuracy",
+    "across",
+    "to_quality",
+    "verdict_words",
+]
 
 
 @pytest.mark.parametrize("name", [*STATISTICS, "units", "durable", "text", "figures.svg", "figures.traces"])
