@@ -18,6 +18,7 @@ from harness import (
     doctor_command,
     emulate,
     gate,
+    meter_command,
     nightly,
     release,
     sensors_command,
@@ -41,6 +42,7 @@ app = typer.Typer(
 
 app.add_typer(emulate.app, name="emulate")
 app.add_typer(sensors_command.app, name="sensors")
+app.add_typer(meter_command.app, name="meter")
 
 InventoryOption = Annotated[
     Path, typer.Option("--inventory", "-i", help="The lab's boards (TOML).", metavar="FILE")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import conditions
+from harness import conditions, metering
 from harness.campaign import board_env
 from harness.deploy import build_payload
 from harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL, UsageError
@@ -113,13 +113,14 @@ def exit_code(found: Sequence[Diagnosis]) -> int:
 def diagnose(entry: BoardEntry, payload: Any) -> Diagnosis:
     """Go the way of a repetition up to its start, and say how far it goes; changes nothing on the board."""
     found = Diagnosis(entry.id, entry.kind)
+    meter = _meter(entry)
     try:
         with Board(entry.spec()) as board:
             board.sync([payload])
             probe = board.probe([list(board.spec.interpreter)], None)
             rights = read_examination(board.examine(entry.tuning.wanted()), entry.id)
     except TargetError as error:
-        found.checks = _how_far(error)
+        found.checks = [*_how_far(error), *meter]
         return found
     found.examination = rights
     env = board_env(entry.id, probe)
@@ -130,7 +131,7 @@ def diagnose(entry: BoardEntry, payload: Any) -> Diagnosis:
     known = match(hardware)
     if "power" in found.empty:
         found.empty["power"] += f" ({known.name}: {known.needs_meter})" if known.needs_meter else ""
-    found.checks = [*_way_is_free(entry, probe, rights), *_state(entry, probe), *_wishes(rights)]
+    found.checks = [*_way_is_free(entry, probe, rights), *_state(entry, probe), *_wishes(rights), *meter]
     return found
 
 
@@ -200,6 +201,12 @@ def _wishes(rights: Examination) -> list[Check]:
             told = row.reason or "needs root; see below for the lines that sudoers would need"
             checks.append(Check(f"tuning: {row.op}", "warn", _clean(told)))
     return checks
+
+
+def _meter(entry: BoardEntry) -> list[Check]:
+    """The board's external meter, read for a moment; without it the board can be measured, its energy cannot."""
+    told = metering.describe(entry.meter)
+    return [] if told is None else [Check("meter", "ok" if told.ok else "warn", _clean(told.text))]
 
 
 def _clean(value: Any) -> str:

@@ -103,7 +103,8 @@ class BoardMeter:
             return Metered(None, self._reason or "the meter was not started")
         self._running = False
         try:
-            return Metered(self._meter.stop())
+            trace = self._meter.stop()
+            return Metered(replace(trace, errors=[self._public(error) for error in trace.errors]))
         except MeterError as error:
             self._failed(error)
             return Metered(None, self._reason)
@@ -123,10 +124,19 @@ class BoardMeter:
             self._failed(error)
 
     def _failed(self, error: MeterError) -> None:
-        reason = f"the meter failed: {error}"
+        told = f"the meter failed: {error}"
+        reason = self._public(told)
         if reason != self._reason:
-            self._note(reason)
+            self._note(told)
         self._reason = reason
+
+    def _public(self, text: str) -> str:
+        """A sentence as it may stand in results: without what the inventory says of connections."""
+        for key in ("host", "port", "path", "serial"):
+            value = getattr(self._entry, key, None)
+            if value:
+                text = text.replace(str(value), f"<{key}>")
+        return text
 
 
 def told(info: MeterInfo) -> str:

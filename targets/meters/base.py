@@ -37,7 +37,7 @@ class MeterInfo:
     """What a meter is.
 
     Attributes:
-        id: the meter's own name where it has one (device id, address), for the record.
+        id: which device and channel it is, for the record: never a host, a port or a serial number.
         kind: as in the inventory.
         scope: what its power covers, one of :data:`SCOPES`.
         source: driver, chip and channel that are read.

@@ -143,12 +143,12 @@ class CsvReplayMeter(Meter):
 
     @property
     def info(self) -> MeterInfo:
-        """The file's name stands for the meter's."""
+        """Nothing is known of the meter but its file."""
         return MeterInfo(
-            id=self._path.name,
+            id="logger's file",
             kind="csv-replay",
             scope=self._scope,
-            source=f"csv {self._path.name}",
+            source="csv",
             quantum_w=self._quantum_w,
             rate_hz=self._rate_hz,
             clock=self._clock,

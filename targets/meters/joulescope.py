@@ -60,9 +60,9 @@ class JoulescopeMeter(Meter):
 
     @property
     def info(self) -> MeterInfo:
-        """Model and serial number."""
+        """The model."""
         return MeterInfo(
-            id=self._path.removeprefix("u/"),
+            id=self._path.split("/")[1] if self._path else "",
             kind="joulescope",
             scope=self._scope,
             source="joulescope statistics power",

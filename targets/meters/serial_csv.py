@@ -144,7 +144,7 @@ class SerialCsvMeter(Meter):
     def info(self) -> MeterInfo:
         """Its rate is what was found when it was opened."""
         return MeterInfo(
-            id=self._port,
+            id=f"{self._baud} baud",
             kind="serial-csv",
             scope=self._scope,
             source="serial t_us,mV,mA",

@@ -71,10 +71,10 @@ class ShellyMeter(PolledMeter):
 
     @property
     def info(self) -> MeterInfo:
-        """Host and switch; 0.1 W steps of Gen2."""
+        """The switch, not its address; 0.1 W steps of Gen2."""
         gen2 = self._generation >= 2
         return MeterInfo(
-            id=f"{self._host} switch {self._channel}",
+            id=f"switch {self._channel}",
             kind="shelly",
             scope=self._scope,
             source="shelly Switch.GetStatus apower" if gen2 else "shelly gen1 meter power",

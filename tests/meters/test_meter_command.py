@@ -1,0 +1,80 @@
+"""``tunebench meter``: a meter tried by itself, and the power of a board cut with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from harness.errors import HarnessError, UsageError
+from harness.meter_command import app
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Callable[[str], Path]:
+    """An inventory of two boards, the first of them with a meter."""
+
+    def write(meter: str) -> Path:
+        path = tmp_path / "lab.toml"
+        path.write_text(
+            f'[[board]]\nid = "pi"\nkind = "loopback"\n[board.meter]\n{meter}\n'
+            '[[board]]\nid = "bare"\nkind = "loopback"\n'
+        )
+        return path
+
+    return write
+
+
+def _run(*arguments: str, answer: str = "") -> Result:
+    return CliRunner().invoke(app, list(arguments), input=answer)
+
+
+def _shelly(plug) -> str:
+    return f'kind = "shelly"\nscope = "wall_ac"\nhost = "{plug.host}"\nrate_hz = 10.0\ntimeout_s = 0.5\n'
+
+
+def test_a_meter_is_read_and_says_how_well(plug, lab):
+    path = lab(_shelly(plug()))
+    told = _run("read", "pi", "-i", str(path), "--seconds", "0.3")
+    assert told.exit_code == 0
+    assert "scope wall_ac, 10 Hz" in told.stdout
+    assert "25.700 W on average (25.700 to 25.700)" in told.stdout
+    answer = json.loads(_run("read", "pi", "-i", str(path), "--seconds", "0.3", "--json").stdout)
+    assert answer["mean_w"] == pytest.approx(25.7)
+    assert answer["meter"]["kind"] == "shelly"
+    assert answer["failed"] == 0
+    assert answer["counted_j"] == 0.0
+    assert 5 < answer["rate_hz"] < 15
+
+
+def test_power_is_cycled_only_when_it_is_meant(plug, lab):
+    device = plug()
+    path = lab(_shelly(device))
+    device.asked.clear()
+    assert _run("power-cycle", "pi", "-i", str(path), answer="n\n").exit_code == 1
+    assert device.asked == []
+    told = _run("power-cycle", "pi", "-i", str(path), "--off-s", "0.5", "--yes")
+    assert told.exit_code == 0
+    assert "pi: off for 0.5 s, on again" in told.stdout
+    assert sum("Switch.Set" in uri for uri in device.asked) == 2
+
+
+def test_a_board_that_is_unknown_or_has_no_meter_is_told(plug, lab):
+    path = lab(_shelly(plug()))
+    unknown = _run("read", "pie", "-i", str(path)).exception
+    assert isinstance(unknown, UsageError)
+    assert "there are: pi, bare" in str(unknown)
+    bare = _run("read", "bare", "-i", str(path)).exception
+    assert isinstance(bare, UsageError)
+    assert "board 'bare' has no meter: give it a table [board.meter]" in str(bare)
+
+
+def test_a_meter_without_a_switch_says_so(lab, sysfs, tmp_path):
+    sysfs("ina226", "1-0040", in1_input=5000, curr1_input=1000, power1_input=5_000_000)
+    path = lab(f'kind = "hwmon"\nscope = "dc_input"\nchip = "ina226"\nroot = "{tmp_path}"\n')
+    error = _run("power-cycle", "pi", "-i", str(path), "--yes").exception
+    assert isinstance(error, HarnessError)
+    assert "a hwmon meter cannot switch power; a shelly can" in str(error)
