@@ -59,7 +59,7 @@ def test_the_bound_holds_for_any_offset_drift_noise_and_phase(hz, averaging, see
     tight = 0
     for seed in seeds:
         ppm = float(np.random.default_rng(seed + 1000).uniform(-15_000, 15_000))
-        sigma_w = (BUSY_W - IDLE_W) / (5.5 + 2 * (seed % 20))
+        sigma_w = (BUSY_W - IDLE_W) / (6.5 + 2 * (seed % 20))
         t, p, true = seen(seed, hz=hz, averaging=averaging, sigma_w=sigma_w, ppm=ppm, jitter=0.2)
         found = by_pulses(t, p, BEFORE, AFTER, WINDOW_NS)
         assert isinstance(found, Alignment), (seed, found)
