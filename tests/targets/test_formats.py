@@ -490,3 +490,24 @@ def test_damage_is_a_reading_with_a_reason(kind, text):
     assert found.reason
     assert all(each["value"] is not None or each["reason"] for each in found.channels)
     json.dumps(found._asdict(), allow_nan=False)
+
+
+def test_made_up_an_ina3221_in_a_shell_session_and_in_tables_with_units():
+    folder = "/sys/bus/i2c/devices/6-0040/iio:device0"
+    session = "".join(
+        f"$ cat {folder}/{name}\n{value}\n"
+        for name, value in (("rail_name_0", "POM_5V_IN"), ("in_power0_input", 2105), ("rail_name_1", "POM_5V_GPU"),
+                            ("in_power1_input", 40))
+    )  # fmt: skip
+    found = read("ina3221", session)
+    assert (found.total_w, found.total_scope) == (pytest.approx(2.105), "board_input")
+    found = read("ina3221", "VDD_IN: 920mA @ 5048mV = 4644mW\nVDD_SOC: 288mA @ 5040mV = 1451mW\n")
+    assert (found.total_w, found.total_scope) == (pytest.approx(4.644), "module")
+    rows = (
+        "VDD_GPU_SOC 19808 mV 120 mA\nVDD_CPU_CV 19808 mV 20 mA\nVIN_SYS_5V0 5016 mV 800 mA\nNC 0 mV 0 mA\n"
+    )
+    found = read("ina3221", rows + "VDDQ_VDD2_1V8AO 5000 mV 60 mA\n")
+    assert (found.total_w, found.total_scope) == (pytest.approx(2.37696 + 0.39616 + 4.0128), "rails_sum")
+    assert [one["site"] for one in found.channels if one["kind"] == "power"] == [
+        "VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0", "VDDQ_VDD2_1V8AO",
+    ]  # fmt: skip

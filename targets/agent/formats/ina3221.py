@@ -1,7 +1,8 @@
 """Dumps of an INA3221's files, of both driver generations, in the ways people print them.
 
-``grep . /sys/.../hwmon*/*`` (``path:value``), ``head *`` (``==> path <==``), ``name = value`` and ``name value`` lines,
-``sensors``, ``sensors -u`` and ``sensors -j``. Files are in mV, mA and mW (``sensors``: V, A); ``in4..in6`` are shunt
+``grep . /sys/.../hwmon*/*`` (``path:value``), ``head *`` (``==> path <==``), a shell's ``$ cat path`` with the value
+below, ``name = value`` and ``name value`` lines, tables with units (``VDD_IN: 920mA @ 5048mV = 4644mW``), ``sensors``,
+``sensors -u`` and ``sensors -j``. Files are in mV, mA and mW (``sensors``: V, A); ``in4..in6`` are shunt
 voltages in uV, ``in7`` and ``curr4`` sums: no rails. Source: drivers/hwmon/ina3221.c, NVIDIA's iio driver.
 """
 
@@ -17,7 +18,11 @@ _FILE = (
     r"rail_name_\d+|in_(?:power|current|voltage)\d+_input|running_mode|samples|update_interval|name)"
 )
 _LINE = re.compile(r"^(?P<folder>[^\s=]*/)?(?P<file>" + _FILE + r")\s*(?:[:=]\s*|\s+)(?P<value>\S.*?)?\s*$")
-_HEAD = re.compile(r"^==>\s*(?P<folder>\S*/)?(?P<file>[\w]+)\s*<==$")
+_HEAD = re.compile(
+    r"^(?:==>\s*(?P<folder>\S*/)?(?P<file>\w+)\s*<==|\S*[$#]\s*(?:sudo\s+)?cat\s+(?P<folder2>\S*/)?(?P<file2>\w+))$"
+)
+_TABLE = re.compile(r"^(?P<label>[A-Z][A-Z0-9_]*)\b[\s:=|,]+(?P<rest>.*\d\s*m?[VAW]\b.*)$")
+_QUANTITY = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(m?)([VAW])\b")
 _CHIP = re.compile(r"^ina3221\S*-i2c-\S+$")
 _SENSORS = re.compile(r"^(?P<label>[^:]+):\s+(?P<value>[+-]?\d+(?:\.\d+)?)\s*(?P<unit>[mu]?[VA])\b")
 _RAW = re.compile(r"^\s+((?:in|curr)\d+_\w+):\s*([+-]?\d+(?:\.\d+)?)\s*$")
@@ -63,7 +68,25 @@ def parse(text: str) -> Reading:
 
 def _devices(text: str) -> List[Files]:
     """The files of each chip, as texts, by name; several chips by their folders or by repetition."""
-    return _from_json(text) or _from_sensors(text) or _from_files(text)
+    return _from_json(text) or _from_sensors(text) or _from_files(text) or _from_table(text)
+
+
+def _from_table(text: str) -> List[Files]:
+    """Lines of a label and its quantities, in any order of volts, amperes and watts."""
+    files: Files = {}
+    index = 0
+    for line in text.splitlines():
+        match = _TABLE.match(line.strip())
+        if not match:
+            continue
+        for value, milli, unit in _QUANTITY.findall(match.group("rest")):
+            name = {"V": "in_voltage%d_input", "A": "in_current%d_input", "W": "in_power%d_input"}[
+                unit
+            ] % index
+            files.setdefault(name, str(float(value) * (1 if milli else 1e3)))
+        files["rail_name_%d" % index] = match.group("label")
+        index += 1
+    return [files] if files else []
 
 
 def _from_files(text: str) -> List[Files]:
@@ -73,7 +96,8 @@ def _from_files(text: str) -> List[Files]:
     for line in text.splitlines():
         head, match = _HEAD.match(line.strip()), _LINE.match(line.strip())
         if head:
-            header, folder = head.group("file"), head.group("folder") or ""
+            header = head.group("file") or head.group("file2")
+            folder = head.group("folder") or head.group("folder2") or ""
             continue
         if header is not None and line.strip():
             name, value, header = header, line.strip(), None
@@ -160,7 +184,9 @@ def _rails(files: Files) -> List[Rail]:
             amperes, why_a = _milli(files, "curr%d_input" % index)
             watts = None if volts is None or amperes is None else volts * amperes
             found.append(Rail(str(label), volts, amperes, watts, why_v or why_a))
-    for index in (0, 1, 2):
+    index = -1
+    while "rail_name_%d" % (index + 1) in files or index < 2:  # a table may list more than one chip's three
+        index += 1
         label = files.get("rail_name_%d" % index)
         if rails.is_rail(label):
             watts, why = _milli(files, "in_power%d_input" % index)
