@@ -128,6 +128,9 @@ class Plan:
                 cell.task, {"baseline": self.suite.baselines.get(cell.task), "labels": []}
             )
             task["labels"].append(cell.label)
+        for name, delta in self.suite.task_deltas.items():
+            if name in tasks:
+                tasks[name]["delta"] = dict(delta)
         return {
             "schema": PLAN_SCHEMA,
             "run_id": self.run_id,

@@ -11,20 +11,22 @@ import fnmatch
 import sys
 from argparse import ArgumentError
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, UsageError
 from harness.hil_run import HilRun
 from harness.inventory import BoardEntry, Inventory, load_inventory
 from harness.plan import unmet_need
 from harness.replay import ReplayClock, Result, replay
 from harness.session import data_dir_from_env
 from harness.suite import Cell, Suite, load_suite
-from harness.suite_file import LEVELS
+from harness.suite_file import LEVELS, Delta
 
 _RUN = pytest.StashKey[HilRun]()
 _SETUP = pytest.StashKey[tuple[Inventory, Suite] | None]()
@@ -100,6 +102,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in (
         "tunebench(methods=None, tasks=None, min_valid=1): which workloads of the campaign a test takes (globs)"
         " and how many usable repetitions it needs",
+        "delta(time=None, energy=None, memory=None, accuracy=None): differences that do not matter in this test's"
+        " tasks, shares but for accuracy (points); beats the suite's",
         "needs(ram_gb=None, gpu=False): skip boards whose capabilities do not suffice",
     ):
         config.addinivalue_line("markers", line)
@@ -189,7 +193,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     try:
         run = HilRun(
             inventory,
-            suite,
+            replace(suite, task_deltas=_task_deltas(session, suite)),
             wanted,
             out=Path(_option(config, "tunebench_out")),
             resume=config.option.tunebench_resume,
@@ -213,6 +217,34 @@ def _wanted_pairs(session: pytest.Session, suite: Suite) -> set[tuple[str, tuple
         if cell is not None and item.get_closest_marker("skip") is None:
             pairs.add((str(params["board"]), cell.key))
     return pairs
+
+
+def _task_deltas(session: pytest.Session, suite: Suite) -> dict[str, dict[str, float]]:
+    """What the marker ``delta`` says, by task: a verdict belongs to a task, so its tests must agree.
+
+    Raises:
+        UsageError: an unknown quantity, a value that is no positive number, or tests of a task that disagree.
+    """
+    cells = {_cell_id(cell): cell for cell in suite.cells}
+    found: dict[str, dict[str, float]] = {}
+    for item in session.items:
+        marker = item.get_closest_marker("delta")
+        cell = cells.get(getattr(getattr(item, "callspec", None), "params", {}).get("workload", ""))
+        if marker is None or cell is None:
+            continue
+        try:
+            Delta(**marker.kwargs)
+            if marker.args:
+                raise ValueError("give quantities by name, e.g. delta(time=0.05)")
+        except ValueError as error:
+            why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            known = ", ".join(Delta.model_fields)
+            raise UsageError(f"{item.nodeid}: marker delta: {why}; quantities: {known}") from None
+        if found.setdefault(cell.task, dict(marker.kwargs)) != marker.kwargs:
+            raise UsageError(
+                f"{item.nodeid}: marker delta: another test of task {cell.task!r} says otherwise"
+            )
+    return found
 
 
 def _log(config: pytest.Config, line: str) -> None:

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,8 @@ class Suite:
     cells: tuple[Cell, ...]
     baselines: Mapping[str, str] = field(default_factory=dict)
     root: Path | None = None
+    #: task -> quantity -> what does not matter there; beats the header's (pytest's marker ``delta``).
+    task_deltas: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -138,7 +140,7 @@ class Suite:
             for task, base in self.baselines.items()
             if task in tasks
         }
-        return Suite(self.header, cells, baselines, self.root)
+        return replace(self, cells=cells, baselines=baselines)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -156,6 +158,15 @@ class Suite:
                 else {}
             ),
             "delta": self.header.delta.model_dump(),
+            # Only where it is asked for: plans without keep their hashes.
+            **(
+                {"task_deltas": {k: dict(v) for k, v in self.task_deltas.items()}} if self.task_deltas else {}
+            ),
+            **(
+                {"quality_target": self.header.quality_target}
+                if self.header.quality_target is not None
+                else {}
+            ),
             "study": self.header.study,
             "baselines": dict(self.baselines),
             "cells": [cell.as_dict() for cell in self.cells],

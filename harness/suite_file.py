@@ -64,6 +64,12 @@ class Header(_Strict):
     )
     idle_s: float = Field(default=60.0, ge=12, description="window of an idle baseline")
     delta: Delta = Field(default_factory=Delta)
+    quality_target: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="of time and energy to quality; default: where the baseline ends",
+    )
     study: Literal["skip2-lora"] | None = Field(
         default=None, description="a section of its own in the report"
     )

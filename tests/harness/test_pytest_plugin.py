@@ -189,3 +189,42 @@ def test_markers_select_workloads_and_need_capabilities(run_pytest, lab, sleep_s
     assert "test_some[sleep:first-one]" in done.stdout
     assert "test_some[sleep:second-one]" not in done.stdout
     assert "needs 64 GiB of memory; the inventory gives 8" in done.stdout
+
+
+DELTA = """
+import pytest
+@pytest.mark.delta({first})
+def test_one(remote, board, workload):
+    remote()
+@pytest.mark.delta({second})
+def test_two(remote, board, workload):
+    remote()
+"""
+
+
+@pytest.mark.slow
+def test_the_marker_delta_sets_what_does_not_matter_in_its_tasks(run_pytest, lab, sleep_suite, tmp_path):
+    (tmp_path / "test_own.py").write_text(DELTA.format(first="time=0.25", second="time=0.25"))
+    done = run_pytest("--inventory", str(lab("one")), "--campaign", str(sleep_suite(["a"], blocks=1)), "-q")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (plan,) = tmp_path.glob("results/**/plan.json")
+    assert [task["delta"] for task in json.loads(plan.read_text())["tasks"].values()] == [{"time": 0.25}]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ("time=0.1", "time=0.2", "another test of task"),
+        ("speed=0.1", "speed=0.1", "quantities: time, energy, memory, accuracy"),
+        ("time=-1.0", "time=-1.0", "greater than 0"),
+        ("0.1", "0.1", "by name"),
+    ],
+)
+def test_a_wrong_marker_delta_is_a_usage_error(run_pytest, lab, sleep_suite, tmp_path, first, second, told):
+    (tmp_path / "test_own.py").write_text(DELTA.format(first=first, second=second))
+    done = run_pytest("--inventory", str(lab("one")), "--campaign", str(sleep_suite(["a"], blocks=1)), "-q")
+    assert done.returncode == 4
+    assert told in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not list(tmp_path.glob("results/**/reps.jsonl"))
