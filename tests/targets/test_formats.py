@@ -511,3 +511,9 @@ def test_made_up_an_ina3221_in_a_shell_session_and_in_tables_with_units():
     assert [one["site"] for one in found.channels if one["kind"] == "power"] == [
         "VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0", "VDDQ_VDD2_1V8AO",
     ]  # fmt: skip
+
+
+def test_made_up_a_plug_that_tripped_is_no_load_of_nothing():
+    found = read("shelly", '{"id":0,"output":false,"apower":0.0,"voltage":230.1,"errors":["overpower"]}')
+    assert found.total_w is None
+    assert "overpower" in found.reason

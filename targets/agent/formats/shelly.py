@@ -92,7 +92,9 @@ def _gen2(site: str, component: Json, answer: Json) -> Meter:
     watts = number(component[name])
     reason: Optional[str] = None
     errors = component.get("errors")
-    faults = [str(each) for each in errors if _FAULTS.search(str(each))] if isinstance(errors, list) else []
+    told = [str(each) for each in errors] if isinstance(errors, list) else []
+    # Any error beside 0 W: the relay has tripped, or the meter has; neither is a load of nothing.
+    faults = told if watts == 0 else [each for each in told if _FAULTS.search(each)]
     if faults:
         watts, reason = None, "the meter reports: " + ", ".join(faults)
     elif watts is None:
