@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from harness import checks, conditions, repetition
+from harness import checks, checks_strain, checks_time, conditions, repetition
 from harness.suite_file import Header
 from targets.agent import watchdog
 
@@ -33,16 +33,16 @@ def test_the_figures_in_words_are_the_figures_applied():
         "memory": f"({conditions.MIN_FREE_B >> 20} MiB)",
         "clock-bound-before": f"({conditions.MAX_CLOCK_BOUND_S:g} s)",
         "too-hot": f"{watchdog.MARGIN_C:g} C under",
-        "clock-low": f"{100 * checks.MIN_CLOCK_SHARE:g}%",
-        "near-trip": f"within {checks.TRIP_MARGIN_C:g} C",
-        "suspended": f"{1000 * checks.MIN_SLEEP_S:g} ms",
-        "clock-step": f"{checks.MAX_STEP_S:g} s",
+        "clock-low": f"{100 * checks_strain.MIN_CLOCK_SHARE:g}%",
+        "near-trip": f"within {checks_strain.TRIP_MARGIN_C:g} C",
+        "suspended": f"{1000 * checks_time.MIN_SLEEP_S:g} ms",
+        "clock-step": f"{checks_time.MAX_STEP_S:g} s",
         "busy-load": f"+ {checks.MAX_LOAD_1M:g}",
-        "sampler-gap": f"{checks.MAX_GAP_PERIODS:g} periods",
-        "sampler-rate": f"{100 * checks.MAX_RATE_SHARE:g}%, where at least {checks.MIN_SAMPLES}",
-        "channel-errors": f"{100 * checks.MAX_ERROR_SHARE:g}%",
-        "clock-bound": f"{100 * checks.MAX_CLOCK_SHARE:g}%",
-        "clock-drift": f"{checks.MAX_DRIFT_PPM:g} ppm",
+        "sampler-gap": f"{checks_time.MAX_GAP_PERIODS:g} periods",
+        "sampler-rate": f"{100 * checks_time.MAX_RATE_SHARE:g}%, where at least {checks_time.MIN_SAMPLES}",
+        "channel-errors": f"{100 * checks_time.MAX_ERROR_SHARE:g}%",
+        "clock-bound": f"{100 * checks_time.MAX_CLOCK_SHARE:g}%",
+        "clock-drift": f"{checks_time.MAX_DRIFT_PPM:g} ppm",
     }
     for code, figure in told.items():
         assert figure in by_code[code], code
