@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -24,6 +25,8 @@ from reports.stats import MAX_BLOCKS_NEEDED, MIN_BLOCKS, check_delta, difference
 AccuracyVerdict = Literal["HIGHER", "LOWER", "SAME", "UNCLEAR", "NO VERDICT"]
 #: Resamples; the Monte Carlo error of a 2.5% tail is then 0.35 points of probability.
 RESAMPLES = 2000
+#: Above so many items the draws of items are not kept for the next comparison (40 MB).
+_MANY_ITEMS = 5000
 
 
 @dataclass(frozen=True)
@@ -220,15 +223,29 @@ def accuracy_verdict(low: float, high: float, delta: float) -> AccuracyVerdict:
 
 def _resampled(gain: Floats, seed: int) -> Floats:
     """Means of resamples in which blocks and items are both drawn with replacement, sorted."""
-    rng = np.random.default_rng(seed)
     n, items = gain.shape
-    blocks = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) / n
-    # Items on which nobody ever differs only take draws away from the others: one bin holds them all.
     telling = np.flatnonzero(gain.any(axis=0))
-    shares = np.append(np.full(len(telling), 1 / items), (items - len(telling)) / items)
-    drawn = rng.multinomial(items, shares / shares.sum(), RESAMPLES)[:, :-1] / items
+    if items <= _MANY_ITEMS:
+        blocks, drawn = _draws(n, items, seed)
+        drawn = drawn[:, telling]
+    else:
+        # Items on which nobody ever differs only take draws away from the others: one bin holds them all.
+        rest = (items - len(telling)) / items
+        shares = np.append(np.full(len(telling), (1 - rest) / max(1, len(telling))), rest)
+        rng = np.random.default_rng(seed)
+        blocks = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) / n
+        drawn = rng.multinomial(items, shares, RESAMPLES)[:, :-1] / items
     means: Floats = np.sort(((blocks @ gain[:, telling]) * drawn).sum(axis=1))
     return means
+
+
+@lru_cache(maxsize=2)
+def _draws(n: int, items: int, seed: int) -> tuple[Floats, NDArray[np.float32]]:
+    """Weights of blocks and of items in each resample; methods compared on equal items share them."""
+    rng = np.random.default_rng(seed)
+    blocks = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) / n
+    drawn = rng.multinomial(items, np.full(items, 1 / items), RESAMPLES)
+    return blocks, (drawn / items).astype(np.float32)
 
 
 def _percentiles(draws: Floats, level: float, freedom: float) -> tuple[float, float]:

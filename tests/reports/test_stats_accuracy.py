@@ -87,6 +87,14 @@ def test_items_on_which_nobody_differs_do_not_change_the_interval():
     assert (shuffled.low, shuffled.high) == pytest.approx((first.low, first.high), abs=0.25)
 
 
+def test_large_test_sets_are_resampled_likewise():
+    """Above 5,000 items only those that tell the methods apart are drawn; the interval is of the same kind."""
+    small, large = (compare_accuracy(*predictions(8, items, 0.03, 0.05)) for items in (4800, 6000))
+    assert small.low <= 2.0 <= small.high
+    assert large.low <= 2.0 <= large.high
+    assert (large.high - large.low) / (small.high - small.low) == pytest.approx((4800 / 6000) ** 0.5, rel=0.2)
+
+
 def test_below_six_seeds_there_is_a_range_and_no_verdict():
     base, other = predictions(3, 500, 0.01, 0.2)
     found = compare_accuracy(base, other)
