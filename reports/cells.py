@@ -15,7 +15,7 @@ from reports.lasting import lasting
 from reports.layout import count
 from reports.phases import UNEXPLAINED, phase_order
 from reports.records import Repetition
-from reports.stats import Comparison, compare, iqr, mean_sd, median_interval
+from reports.stats import Comparison, compare, iqr, mean_sd, median_abs_deviation, median_interval
 
 _EVALUATE = "evaluate"
 _WORST_FIRST = ("invalid", "degraded", "valid")
@@ -159,6 +159,7 @@ def _spread(values: Iterable[float | None]) -> dict[str, Any] | None:
         "interval": found.kind,
         "confidence": found.confidence,
         "iqr": iqr(known),
+        "mad": median_abs_deviation(known),
         "min": min(known),
         "max": max(known),
     }

@@ -32,12 +32,16 @@ class Row:
     cells: list[CellText]
     validity: str
     reasons: list[str]
+    values: list[float | str | None]
 
 
 #: Headings of ``Row.cells``, each with what it means.
 COLUMNS = (
     ("Speed-up", "baseline's time over this one's, paired by block; above 1 is faster"),
-    ("Time", "the fine-tuning window: median over repetitions, and its interval"),
+    (
+        "Time",
+        "the fine-tuning window: median over repetitions, its interval, and its spread",
+    ),
     ("n", "repetitions that stand in the numbers"),
     ("Peak memory", "largest resident set of the workload's process"),
     ("Energy", "gross, of one fine-tuning, with where and by what it was measured"),
@@ -48,6 +52,26 @@ COLUMNS = (
         "engine and its build, device, threads, number format: rows that differ in any but the engine are never compared",
     ),
 )
+#: For each heading: its name in the page's address, what its values are, and which end interests first.
+SORTING = (
+    ("speedup", "number", "high"), ("time", "number", "low"), ("n", "number", "high"), ("memory", "number", "low"),
+    ("energy", "number", "low"), ("accuracy", "number", "high"), ("update", "number", "low"), ("runs", "text", "low"),
+)  # fmt: skip
+
+
+def sort_values(row: Mapping[str, Any]) -> list[float | str | None]:
+    """What each column sorts by; None sorts last, whichever way."""
+    wall, peak, energy, accuracy = row["wall_s"], row["peak_rss_b"], row["energy"], row["accuracy"]
+    return [
+        1.0 if row["is_baseline"] else row["speed_up"]["factor"] if row["speed_up"] else None,
+        wall["median"] if wall else None,
+        row["n"],
+        peak["median"] if peak else None,
+        energy["gross_j"]["median"] if energy else None,
+        accuracy["after_mean"] if accuracy else None,
+        row["update_b"],
+        None,
+    ]
 
 
 def comparison_row(row: Mapping[str, Any]) -> Row:
@@ -77,6 +101,7 @@ def comparison_row(row: Mapping[str, Any]) -> Row:
         ],
         validity=row["verdict"],
         reasons=[f"{clean(reason['code'], 40)} ({reason['n']}×)" for reason in row["reasons"][:3]],
+        values=sort_values(row),
     )
 
 
@@ -143,7 +168,17 @@ def _time(row: Mapping[str, Any]) -> CellText:
     wall = row["wall_s"]
     if wall is None:
         return CellText("–", "not measured", missing=True)
-    return CellText(seconds(wall["median"]), interval_words(wall), f"IQR {seconds(wall['iqr'])}")
+    spread = f"IQR {_short(wall['iqr'])}, MAD {_short(wall['mad'])}"
+    return CellText(seconds(wall["median"]), interval_words(wall), spread)
+
+
+def _short(value_s: float) -> str:
+    """A spread to two digits: more would say nothing.
+
+    >>> _short(0.03434), _short(0.0)
+    ('34 ms', '0 s')
+    """
+    return seconds(value_s, 2)
 
 
 def _count(row: Mapping[str, Any]) -> CellText:

@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 from reports.layout import ResultsError, rep_class
 from reports.reader import RunReader
 from reports.records import Repetition
+from reports.scrub import Scrub
 from reports.units import clean, clean_block, percent, seconds, signed_percent, size
 
 #: Failed repetitions whose log is shown.
@@ -111,13 +112,13 @@ def _some(names: Sequence[str], limit: int = 3) -> str:
     return ", ".join(names[:limit]) + more
 
 
-def failures(reader: RunReader) -> list[Failure]:
+def failures(reader: RunReader, scrub: Scrub = str) -> list[Failure]:
     """Repetitions that failed or were judged invalid, the first dozen with the end of their log."""
     lost = [rep for rep in reader.repetitions if rep_class(rep) in ("failed", "invalid")]
-    return [_failure(rep, reader, with_log=index < _MAX_LOGS) for index, rep in enumerate(lost)]
+    return [_failure(rep, reader, scrub, with_log=index < _MAX_LOGS) for index, rep in enumerate(lost)]
 
 
-def _failure(rep: Repetition, reader: RunReader, *, with_log: bool) -> Failure:
+def _failure(rep: Repetition, reader: RunReader, scrub: Scrub, *, with_log: bool) -> Failure:
     title = f"{clean(rep.label, 40)} on {clean(rep.board_id, 40)}, {rep.role}, block {rep.block + 1}"
     told = "; ".join(reason.message for reason in rep.reasons)
     reason = (
@@ -126,10 +127,10 @@ def _failure(rep: Repetition, reader: RunReader, *, with_log: bool) -> Failure:
     log: Markup | None = None
     try:
         text = reader.log(rep) if with_log else None
-        log = None if text is None else Markup(escape(clean_block(text, _LOG_CHARS)))  # noqa: S704 - escaped
+        log = None if text is None else Markup(escape(scrub(clean_block(text, _LOG_CHARS))))  # noqa: S704 - escaped
     except ResultsError as error:
         reason = f"{reason} (its log cannot be read: {error})"
-    return Failure(title, reason, log)
+    return Failure(title, scrub(reason), log)
 
 
 def method_facts(summary: Mapping[str, Any], reader: RunReader) -> list[tuple[str, str]]:

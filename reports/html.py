@@ -1,44 +1,72 @@
-"""One self-contained, offline HTML file: no script, no network, and a security policy that says so."""
+"""One self-contained, offline HTML file: no network, two scripts of ours, and a security policy that says so."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
+from reports.history.decisions import Decision
 from reports.page import page
 from reports.reader import RunReader
+from reports.scrub import scrubber
 from reports.summary import summarise
+from reports.trends import no_trend, trend_of
 from reports.units import clean
 
 _TEMPLATES = Path(__file__).parent / "templates"
+#: uPlot 1.6.32, MIT, unchanged; its licence lies beside it.
+_VENDOR = Path(__file__).parent / "vendor" / "uplot"
 #: Any single piece of foreign text on the page is cut, visibly, at this many characters.
 _MAX_TEXT = 1200
 
 
-def render(reader: RunReader, baseline: str | None = None) -> str:
+def render(
+    reader: RunReader,
+    baseline: str | None = None,
+    *,
+    words: Iterable[str] = (),
+    index: Path | None = None,
+    decisions: Sequence[Decision] = (),
+) -> str:
     """The report of a run as one HTML document.
 
     Args:
         reader: an open run, complete or not.
         baseline: the label to compare with; default as in :func:`reports.summary.summarise`.
+        words: names that must not stand on the page: this machine's, the user's.
+        index: a DuckDB index of the store that the run lies in, for the trend over its nights.
+        decisions: those of that store.
 
     Raises:
         UnknownBaseline: no repetition carries this label.
+        ResultsError: the index cannot be read.
     """
-    style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    styles = [_VENDOR / "uPlot.min.css", _TEMPLATES / "style.css"]
+    scripts = [_VENDOR / "uPlot.iife.min.js", _TEMPLATES / "report.js"]
+    style = "\n".join(path.read_text(encoding="utf-8") for path in styles)
+    code = [path.read_text(encoding="utf-8") for path in scripts]
     policy = (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {' '.join(map(_hash, code))}; style-src {_hash(style)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
     )
     template = _environment().get_template("report.html.j2")
-    parts = page(summarise(reader, baseline), reader)
-    # The style sheet is ours and goes in unescaped; its hash stands in the policy.
-    return template.render(policy=policy, style=Markup(style), **parts)  # noqa: S704
+    scrub = scrubber(words)
+    trend = trend_of(reader, index, decisions, scrub) if index is not None else no_trend()
+    parts = page(summarise(reader, baseline), reader, scrub, trend)
+    # Style and scripts are ours and go in unescaped; their hashes stand in the policy.
+    ours = {"style": Markup(style), "scripts": [Markup(text) for text in code]}  # noqa: S704
+    return template.render(policy=policy, **ours, **parts)
+
+
+def _hash(text: str) -> str:
+    """A source of the Content-Security-Policy that allows this very text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 @lru_cache(maxsize=1)

@@ -4,74 +4,48 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from reports.comparison import COLUMNS, Row, comparison_row, notes
+from reports.comparison import COLUMNS, SORTING
+from reports.embed import downloads
 from reports.evidence import GLOSSARY, board_facts, failures, method_facts, validity_rows
-from reports.figures import DataTable, Figure, Styles
-from reports.figures.accuracy import accuracy_figure
-from reports.figures.phases import phases_figure
-from reports.figures.sizes import memory_figure, update_figure
-from reports.figures.speedup import speedup_domain, speedup_figure
-from reports.figures.strip import strip_figure
-from reports.figures.traces import trace_figure
+from reports.figures import Styles
+from reports.groups import Group, groups_of
 from reports.joules import joules_table
 from reports.joules import notes as joules_notes
 from reports.lasting import lasting_table
-from reports.layout import ResultsError
 from reports.overall_words import overall_tables
+from reports.page_figures import (
+    board_multiples,
+    cost_panels,
+    effect_panels,
+    phase_panels,
+    repetition_figures,
+    size_figures,
+)
 from reports.reader import RunReader
-from reports.records import Repetition
+from reports.scrub import Scrub, scrubbed
 from reports.study.view import study_view
-from reports.text import engines, grouped
+from reports.trace_views import trace_views
+from reports.trends import Trend, board_differences
 from reports.units import clean, factor, percent, significant
 from reports.verdict_words import control_words, reasons, verdict_table
 
 Rows = Sequence[Mapping[str, Any]]
 
-#: Traces drawn at most; a page with all cells of a large lab would be too heavy to open.
-MAX_TRACES = 48
 
-
-@dataclass(frozen=True)
-class Group:
-    """Rows that may be compared with each other: one board, one task, one set of conditions."""
-
-    ident: str
-    board_id: str
-    task: str
-    conditions: str
-    baseline: str | None
-    rows: Rows
-    table: Sequence[Row]
-    notes: Sequence[tuple[str, str]]
-
-    @property
-    def heading(self) -> str:
-        """Board and task; the conditions stand in the table's caption and rows."""
-        return f"{clean(self.board_id, 60)} · {clean(self.task, 60)}"
-
-
-@dataclass(frozen=True)
-class TraceView:
-    """A trace to unfold, or the reason why there is none."""
-
-    title: str
-    figure: Figure | None
-    problem: str | None
-
-
-def page(summary: Mapping[str, Any], reader: RunReader) -> dict[str, Any]:
-    """Everything the template needs."""
+def page(summary: Mapping[str, Any], reader: RunReader, scrub: Scrub, trend: Trend) -> dict[str, Any]:
+    """Everything the template needs; text that names a person or a machine is taken out first."""
+    summary = scrubbed(summary, scrub)
     rows: Rows = summary["rows"]
-    groups = _groups(rows)
+    groups = groups_of(rows)
     styles = Styles(
         [row["label"] for row in rows] + [rep["label"] for rep in summary["repetitions"]],
         baselines=[name for name in summary["baselines"].values() if name],
         controls=[row["label"] for row in rows if row["aa_control"]],
     )
+    traces, traces_left = trace_views(groups, reader, scrub)
     return {
         "summary": summary,
         "title": _title(rows),
@@ -84,6 +58,7 @@ def page(summary: Mapping[str, Any], reader: RunReader) -> dict[str, Any]:
         "study": study_view(summary["study"], styles),
         "groups": groups,
         "columns": COLUMNS,
+        "sorting": SORTING,
         "glossary": GLOSSARY,
         "joules": joules_table(rows),
         "joules_notes": joules_notes(rows),
@@ -91,38 +66,23 @@ def page(summary: Mapping[str, Any], reader: RunReader) -> dict[str, Any]:
         "verdicts": verdict_table(rows),
         "reasons": reasons(rows),
         "overall": overall_tables(summary),
-        "speedups": _speedups(groups),
-        "phases": [
-            phases_figure(f"phases-{g.ident}", g.rows, heading=g.heading)
-            for g in groups
-            if any(row["phases"] for row in g.rows)
-        ],
-        "accuracies": _accuracies(groups, styles),
-        "sizes": _sizes(groups),
-        "strips": _strips(summary, styles),
-        "traces": _traces(groups, reader),
+        "effects": effect_panels(groups),
+        "phases": phase_panels(groups),
+        "costs": cost_panels(groups, styles),
+        "sizes": size_figures(groups, summary["environment"]),
+        "repetitions": repetition_figures(summary["repetitions"], styles),
+        "multiples": board_multiples(groups, styles),
+        "traces": traces,
+        "traces_left": traces_left,
+        "downloads": downloads(summary),
+        "trend": trend,
+        "differences": board_differences(summary["environment"]),
         "boards": [board_facts(one) for one in summary["environment"]],
         "validity_rows": validity_rows(rows),
-        "failures": failures(reader),
+        "failures": failures(reader, scrub),
         "method": method_facts(summary, reader),
         "command": shlex.join(summary["run"]["command"]) if summary["run"]["command"] else None,
     }
-
-
-def _groups(rows: Rows) -> list[Group]:
-    return [
-        Group(
-            ident=f"g{index}",
-            board_id=board_id,
-            task=task,
-            conditions=f"{engines(members)} on {conditions}",
-            baseline=members[0]["baseline"],
-            rows=members,
-            table=[comparison_row(row) for row in members],
-            notes=notes(members),
-        )
-        for index, ((board_id, task, conditions), members) in enumerate(grouped(rows).items())
-    ]
 
 
 def _title(rows: Rows) -> str:
@@ -142,7 +102,6 @@ def _meta(summary: Mapping[str, Any]) -> list[str]:
         f"suite {run['suite']}" if run["suite"] else "",
         f"{blocks} block{'s' if blocks != 1 else ''}" if blocks else "",
         _day(run["started_utc"]),
-        f"lab {run['lab']}" if run["lab"] else "",
         f"tunebench {run['tunebench']}" if run["tunebench"] else "",
     ]
     return [part for part in parts if part]
@@ -244,95 +203,3 @@ def _accuracy_words(best: Mapping[str, Any], group: Group) -> str:
     after, reference = best["accuracy"]["after_mean"], base["accuracy"]["after_mean"]
     metric, base_name = clean(best["accuracy"]["metric"], 30), clean(str(group.baseline), 40)
     return f"It ends at {metric} {percent(after)}, {base_name} at {percent(reference)}."
-
-
-def _speedups(groups: Sequence[Group]) -> list[Figure]:
-    domain = speedup_domain([row for group in groups for row in group.rows])
-    return [
-        speedup_figure(f"speed-{g.ident}", g.rows, domain, baseline=str(g.baseline), heading=g.heading)
-        for g in groups
-        if any(row["speed_up"] for row in g.rows)
-    ]
-
-
-def _accuracies(groups: Sequence[Group], styles: Styles) -> list[Figure]:
-    able = [g for g in groups if any(row["accuracy"] and row["wall_s"] for row in g.rows)]
-    half = len(able) > 1
-    return [accuracy_figure(f"acc-{g.ident}", g.rows, styles, heading=g.heading, half=half) for g in able]
-
-
-def _sizes(groups: Sequence[Group]) -> list[tuple[str, list[Figure]]]:
-    found = []
-    for g in groups:
-        figures = []
-        if any(row["peak_rss_b"] for row in g.rows):
-            figures.append(memory_figure(f"mem-{g.ident}", g.rows, heading=""))
-        if any(row["update_b"] for row in g.rows):
-            figures.append(update_figure(f"upd-{g.ident}", g.rows, heading=""))
-        if figures:
-            found.append((g.heading, figures))
-    return found
-
-
-def _strips(summary: Mapping[str, Any], styles: Styles) -> list[Figure]:
-    timed = [rep for rep in summary["repetitions"] if rep["role"] == "timed"]
-    boards = list(dict.fromkeys(rep["board_id"] for rep in timed))
-    return [
-        strip_figure(
-            f"strip-{index}",
-            [rep for rep in timed if rep["board_id"] == board_id],
-            styles,
-            heading=clean(board_id, 60),
-        )
-        for index, board_id in enumerate(boards)
-    ]
-
-
-def _traces(groups: Sequence[Group], reader: RunReader) -> list[TraceView]:
-    views: list[TraceView] = []
-    for g in groups:
-        for place, row in enumerate(g.rows):
-            if row["n"] and len(views) < MAX_TRACES:
-                views.append(_trace_view(f"trace-{g.ident}-{place}", g, row, reader))
-            if row["joules"] and len(views) < MAX_TRACES:
-                views.append(_energy_view(f"joules-{g.ident}-{place}", g, row, reader))
-    return views
-
-
-def _trace_view(ident: str, group: Group, row: Mapping[str, Any], reader: RunReader) -> TraceView:
-    """The repetition whose time is nearest to the median of its cell."""
-    middle = row["wall_s"]["median"]
-    ids = set(row["rep_ids"])
-    reps = [rep for rep in reader.repetitions if rep.rep_id in ids]
-    rep = min(reps, key=lambda one: abs((one.wall_s or 0.0) - middle))
-    return _view(ident, group, rep, reader)
-
-
-def _energy_view(ident: str, group: Group, row: Mapping[str, Any], reader: RunReader) -> TraceView:
-    """The energy repetition in the middle of its cell: fine-tuning after fine-tuning, and what they draw."""
-    one = row["joules"][0]
-    ids = set(one["rep_ids"])
-    reps = [rep for rep in reader.repetitions if rep.rep_id in ids and rep.energy is not None]
-    middle = one["j"]["median"]
-    rep = min(
-        reps,
-        key=lambda rep: abs((rep.energy.gross_j / (rep.energy.repeats or 1) if rep.energy else 0.0) - middle),
-    )
-    return _view(ident, group, rep, reader)
-
-
-def _view(ident: str, group: Group, rep: Repetition, reader: RunReader) -> TraceView:
-    where = f"{clean(group.board_id, 40)}, {clean(group.task, 40)}"
-    energy = ", energy repetition" if rep.role == "energy" else ""
-    title = f"{clean(rep.label, 40)} on {where}, block {rep.block + 1}{energy}"
-    try:
-        trace = reader.trace(rep)
-    except ResultsError as error:
-        return TraceView(title, None, str(error))
-    if trace is None:
-        return TraceView(title, None, "no trace was stored for this repetition")
-    figure = trace_figure(ident, trace, title=title, heading="")
-    return TraceView(title, figure, None if figure else "no channel was sampled more than once")
-
-
-__all__ = ["DataTable", "Group", "TraceView", "page"]

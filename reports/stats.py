@@ -322,6 +322,16 @@ def iqr(values: Sequence[float]) -> float:
     return float(high - low)
 
 
+def median_abs_deviation(values: Sequence[float]) -> float:
+    """Median distance from the median, not scaled.
+
+    >>> median_abs_deviation([1.0, 2.0, 4.0])
+    1.0
+    """
+    array = np.asarray(values, dtype=float)
+    return float(np.median(np.abs(array - np.median(array))))
+
+
 def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean and sample standard deviation; the latter is None for one value.
 

@@ -13,8 +13,8 @@ _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
-def seconds(value: float) -> str:
-    """Three significant digits with a fitting unit.
+def seconds(value: float, digits: int = 3) -> str:
+    """Three significant digits (or ``digits``) with a fitting unit.
 
     >>> seconds(12.345), seconds(0.0456), seconds(0.0000123), seconds(754.0)
     ('12.3 s', '45.6 ms', '12.3 µs', '754 s')
@@ -22,8 +22,8 @@ def seconds(value: float) -> str:
     size = abs(value)
     for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if size >= scale * 0.9995:
-            return f"{significant(value / scale)} {unit}"
-    return f"{significant(value / 1e-9)} ns" if size else "0 s"
+            return f"{significant(value / scale, digits)} {unit}"
+    return f"{significant(value / 1e-9, digits)} ns" if size else "0 s"
 
 
 def significant(value: float, digits: int = 3) -> str:

@@ -13,6 +13,7 @@ from reports.units import percent, seconds
 
 _PLOT = 270
 _LEFT, _RIGHT = 46, 14
+_CURVE_POINTS = 80
 
 
 def accuracy_figure(
@@ -59,7 +60,7 @@ def _draw(width: int, rows: Sequence[Mapping[str, Any]], styles: Styles) -> Canv
     for row in rows:
         look = styles.of(row["label"])
         points = [(across(t), up(value)) for _, t, value in row["curve"] if low <= value <= high]
-        canvas.polyline(decimate(points), f"curve {look.css}", look.dash)
+        canvas.polyline(decimate(points, _CURVE_POINTS), f"curve {look.css}", look.dash)
     for row in rows:
         _point(canvas, row, styles.of(row["label"]), across, up)
     return canvas

@@ -79,6 +79,7 @@ class Figure:
     drawings: Sequence[tuple[str, Markup]]
     table: DataTable | None = None
     heading: str = ""
+    board: str = ""
 
 
 def figure(

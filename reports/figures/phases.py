@@ -39,8 +39,10 @@ def phase_class(phase: str, known: Sequence[str]) -> str:
     return COLOURS.get(phase) or _OWN[own.index(phase) % len(_OWN)]
 
 
-def phases_figure(ident: str, rows: Sequence[Mapping[str, Any]], *, heading: str) -> Figure:
-    """One bar a method: mean seconds of one step by phase."""
+def phases_figure(
+    ident: str, rows: Sequence[Mapping[str, Any]], *, heading: str, share: bool = False
+) -> Figure:
+    """One bar a method: mean seconds of one step by phase, or ``share``: each bar the method's whole step."""
     known = [row for row in rows if row["phases"]]
     names = [*phase_order({name for row in known for name in row["phases"]["by_phase_s"]}), UNACCOUNTED]
     table = DataTable(
@@ -51,10 +53,10 @@ def phases_figure(ident: str, rows: Sequence[Mapping[str, Any]], *, heading: str
     told = "; ".join(f"{row['label']} {seconds(row['phases']['step_s'])}" for row in known)
     return figure(
         ident,
-        "Time of one training step by phase",
+        "Shares of one training step by phase" if share else "Time of one training step by phase",
         f"Stacked bars, one a method. Whole step: {told}.",
-        lambda width: _draw(width, known, names),
-        table=table,
+        lambda width: _draw(width, known, names, share=share),
+        table=None if share else table,
         heading=heading,
     )
 
@@ -65,7 +67,7 @@ def parts(phases: Mapping[str, Any]) -> Iterable[tuple[str, float]]:
     yield UNACCOUNTED, phases["unaccounted_s"]
 
 
-def _draw(width: int, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Canvas:
+def _draw(width: int, rows: Sequence[Mapping[str, Any]], names: Sequence[str], *, share: bool) -> Canvas:
     narrow = width <= NARROW
     top = swatches_height(names, width) + 10
     row_height = _ROW + (20 if narrow else 0)
@@ -74,28 +76,40 @@ def _draw(width: int, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -
     swatches(canvas, [(name, phase_class(name, names)) for name in names])
     most = max(row["phases"]["step_s"] for row in rows)
     unit_s, unit = next((pair for pair in _SCALES if most >= pair[0]), _SCALES[-1])
+    if share:
+        most, unit_s, unit = 1.0, 0.01, "percent"
     scale = Scale(0, most * 1.02, left, width - right)
     bottom = top + len(rows) * row_height + 4
     for tick in ticks(0, most / unit_s * 1.02, 4 if narrow else 6):
         x = scale(tick * unit_s)
         canvas.line(x, top, x, bottom, "grid")
         canvas.text(x, bottom + 18, plain(tick), "tick", anchor="middle" if tick else "start")
-    canvas.text(width - right, bottom + 36, f"{unit} a step", "tick", anchor="end")
+    canvas.text(
+        width - right, bottom + 36, f"{unit} of a step" if share else f"{unit} a step", "tick", anchor="end"
+    )
     for index, row in enumerate(rows):
-        _bar(canvas, row, scale, top + index * row_height, names, narrow=narrow)
+        _bar(canvas, row, scale, top + index * row_height, names, narrow=narrow, share=share)
     return canvas
 
 
 def _bar(
-    canvas: Canvas, row: Mapping[str, Any], scale: Scale, top: float, names: Sequence[str], *, narrow: bool
+    canvas: Canvas,
+    row: Mapping[str, Any],
+    scale: Scale,
+    top: float,
+    names: Sequence[str],
+    *,
+    narrow: bool,
+    share: bool,
 ) -> None:
     phases = row["phases"]
+    whole_s = phases["step_s"] if share and phases["step_s"] else 1.0
     y = top + (26 if narrow else 6)
     canvas.text(0, top + 19, row["label"], "t strong", width=200 if narrow else 138)
     done_s = 0.0
     for phase, phase_s in parts(phases):
         x = scale(done_s)
-        done_s += phase_s
+        done_s += phase_s / whole_s
         hint = f"{row['label']}, {phase}: {seconds(phase_s)} ({percent(phase_s / phases['step_s'])})"
         canvas.rect(x, y, scale(done_s) - x, 20, f"bar {phase_class(phase, names)}", hint=hint)
     total = seconds(phases["step_s"])

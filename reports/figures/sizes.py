@@ -13,8 +13,10 @@ _ROW = 44
 _MIB = float(1 << 20)
 
 
-def memory_figure(ident: str, rows: Sequence[Mapping[str, Any]], *, heading: str) -> Figure:
-    """Bars from zero: median peak resident memory, with its interval."""
+def memory_figure(
+    ident: str, rows: Sequence[Mapping[str, Any]], *, heading: str, capacity_b: int | None = None
+) -> Figure:
+    """Bars from zero: median peak resident memory, with its interval; the board's own memory said or drawn."""
     known = [row for row in rows if row["peak_rss_b"]]
     told = "; ".join(f"{row['label']} {size(row['peak_rss_b']['median'])}" for row in known)
     table = DataTable(
@@ -25,8 +27,8 @@ def memory_figure(ident: str, rows: Sequence[Mapping[str, Any]], *, heading: str
     return figure(
         ident,
         "Peak resident memory",
-        f"Bars from zero. {told}.",
-        lambda width: _draw_memory(width, known),
+        f"Bars from zero. {told}.{f' The board has {size(capacity_b)}.' if capacity_b else ''}",
+        lambda width: _draw_memory(width, known, capacity_b),
         table=table,
         heading=heading,
         wide=HALF,
@@ -53,14 +55,21 @@ def update_figure(ident: str, rows: Sequence[Mapping[str, Any]], *, heading: str
     )
 
 
-def _draw_memory(width: int, rows: Sequence[Mapping[str, Any]]) -> Canvas:
+def _draw_memory(width: int, rows: Sequence[Mapping[str, Any]], capacity_b: int | None) -> Canvas:
     canvas = Canvas(width, 30 + len(rows) * _ROW + 34)
-    canvas.text(0, 14, "Peak memory, MiB", "t strong")
     most = max(row["peak_rss_b"]["high"] for row in rows) / _MIB
+    own = capacity_b / _MIB if capacity_b else None
+    # A line far beyond the bars would flatten them: then words say how far it is.
+    near = own is not None and own < 4 * most
+    title = f"Peak memory, MiB; the board has {size(capacity_b)}" if capacity_b else "Peak memory, MiB"
+    canvas.text(0, 14, title, "t strong", width=width)
+    most = max(most, own) if own is not None and near else most
     scale, bottom = Scale(0, most * 1.03, 0, width - 76), 30 + len(rows) * _ROW + 2
     for tick in ticks(0, most, 4):
         canvas.line(scale(tick), 30, scale(tick), bottom, "grid")
         canvas.text(scale(tick), bottom + 18, f"{tick:g}", "tick", anchor="middle" if tick else "start")
+    if own is not None and near:
+        canvas.line(scale(own), 26, scale(own), bottom, "capacity")
     for index, row in enumerate(rows):
         y, peak = 30 + index * _ROW, row["peak_rss_b"]
         canvas.text(0, y + 14, row["label"], "t", width=width - 90)

@@ -17,16 +17,21 @@ _FLOOR = 34
 _LEFT, _RIGHT = 52, 12
 #: Beyond this deviation a repetition is drawn at the edge, its value in the tooltip and in the table.
 _MOST = 0.5
+#: With more repetitions than these the tooltips would weigh more than the figure; the table has the values.
+_MOST_HINTS = 200
+#: Rows of the table at most; the page's CSV holds every repetition.
+_MOST_ROWS = 240
 
 
 def strip_figure(ident: str, reps: Sequence[Mapping[str, Any]], styles: Styles, *, heading: str) -> Figure:
     """Deviation from the median of its own method, so that all methods of a board share one axis."""
     timed = [rep for rep in reps if rep["role"] == "timed"]
     deviations = _deviations(timed)
+    more = f": the first {_MOST_ROWS} of {len(timed)}" if len(timed) > _MOST_ROWS else ""
     table = DataTable(
-        caption="Timed repetitions in the order in which they ran",
+        caption="Timed repetitions in the order in which they ran" + more,
         columns=("#", "block", "task", "method", "time", "from its median", "class", "reason"),
-        rows=[_table_row(i, rep, deviations[i]) for i, rep in enumerate(timed)],
+        rows=[_table_row(i, rep, deviations[i]) for i, rep in enumerate(timed[:_MOST_ROWS])],
     )
     known = [value for value in deviations if value is not None]
     told = (
@@ -75,12 +80,18 @@ def _draw(
         canvas.text(_LEFT - 8, lowest - 8, "no time", "tick", anchor="end")
     crowded = (width - _LEFT - _RIGHT) / max(1, len(timed))
     dot = max(2.4, min(5.0, crowded * 0.42))
+    crowd: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for index, (rep, value) in enumerate(zip(timed, deviations, strict=True)):
         look = styles.of(rep["label"])
-        usable = rep["class"] in ("valid", "degraded")
+        shape = look.shape if rep["class"] in ("valid", "degraded") else "cross"
         y = lowest - 12 if value is None else up(max(-_MOST, min(_MOST, value)))
+        if len(timed) > _MOST_HINTS:
+            crowd[shape, look.css].append((across(index), y))
+            continue
         hint = f"#{index + 1} {rep['label']}, block {rep['block'] + 1}: {_value(rep, value)}, {rep['class']}"
-        canvas.marker(across(index), y, look.shape if usable else "cross", look.css, size=dot, hint=hint)
+        canvas.marker(across(index), y, shape, look.css, size=dot, hint=hint)
+    for (shape, css), places in crowd.items():
+        canvas.dots(places, shape, css, dot)
     canvas.text(width - _RIGHT, lowest + 36, "run order →", "tick", anchor="end")
     return canvas
 

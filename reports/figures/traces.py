@@ -9,11 +9,12 @@ from reports.figures.legend import swatches, swatches_height
 from reports.figures.model import NARROW, DataTable, Figure, figure
 from reports.figures.phases import phase_class
 from reports.figures.svg import Canvas, Scale, plain, ticks
+from reports.figures.throttle import throttle_marks
 from reports.traces import Channel, Trace
 from reports.units import seconds, significant
 
 #: Points a channel keeps at most: two a bucket, its least and its greatest.
-MAX_POINTS = 300
+MAX_POINTS = 160
 #: Channels shown at most, the most telling kinds first.
 MAX_CHANNELS = 6
 _KINDS = ("power", "temperature", "frequency", "memory", "load")
@@ -23,7 +24,7 @@ _LEFT, _RIGHT = 52, 12
 _BANDS = 14
 
 #: unit -> (factor, shown unit)
-_UNITS = {"1": (1.0, ""), "Hz": (1e-6, "MHz"), "B": (1 / (1 << 20), "MiB"), "C": (1.0, "°C")}
+UNITS = {"1": (1.0, ""), "Hz": (1e-6, "MHz"), "B": (1 / (1 << 20), "MiB"), "C": (1.0, "°C")}
 
 Point = tuple[float, float]
 
@@ -33,8 +34,8 @@ def trace_figure(ident: str, trace: Trace, *, title: str, heading: str) -> Figur
     shown = choose(trace)
     if not shown:
         return None
-    start_ns, end_ns = _span(trace)
-    bands = [(a, b, phase) for a, b, phase in _merge_steps(trace) if b > a]
+    start_ns, end_ns = span(trace)
+    bands = [(a, b, phase) for a, b, phase in merge_steps(trace) if b > a]
     table = DataTable(
         caption=f"Telemetry: {title}",
         columns=("channel", "where", "unit", "samples", "not read", "least", "median", "greatest"),
@@ -54,7 +55,7 @@ def trace_figure(ident: str, trace: Trace, *, title: str, heading: str) -> Figur
 
 def choose(trace: Trace) -> list[tuple[Channel, list[float | None]]]:
     """Channels with at least two samples, telling kinds first."""
-    pairs = zip(trace.channels, trace.values, strict=True)
+    pairs = ((c, v) for c, v in zip(trace.channels, trace.values, strict=True) if c.kind != "throttle")
     known = [(channel, values) for channel, values in pairs if sum(v is not None for v in values) > 1]
     rank = {kind: place for place, kind in enumerate(_KINDS)}
     return sorted(known, key=lambda pair: rank.get(pair[0].kind, len(rank)))[:MAX_CHANNELS]
@@ -77,8 +78,8 @@ def decimate(points: Sequence[Point], most: int = MAX_POINTS) -> list[Point]:
     return kept
 
 
-def _merge_steps(trace: Trace) -> list[tuple[int, int, str]]:
-    """Phase bands as drawn: what happens inside the window is one band, unless there are few marks."""
+def merge_steps(trace: Trace) -> list[tuple[int, int, str]]:
+    """Phase bands (start ns, end ns, name) as drawn: many marks inside the window become one band."""
     bands = trace.phases()
     if trace.window_ns is None or len(bands) <= 60:
         return bands
@@ -87,7 +88,8 @@ def _merge_steps(trace: Trace) -> list[tuple[int, int, str]]:
     return sorted([*outside, (start, end, "finetune")])
 
 
-def _span(trace: Trace) -> tuple[int, int]:
+def span(trace: Trace) -> tuple[int, int]:
+    """First and last time of samples and marks, ns."""
     times = [*trace.t_ns, *(t for t, _ in trace.events)]
     return min(times), max(times)
 
@@ -101,7 +103,7 @@ def _draw(
 ) -> Canvas:
     top = (swatches_height(names, width) + 6 if names else 0.0) + _BANDS
     canvas = Canvas(width, top + len(shown) * (_CHART + _GAP) + 40)
-    start_ns, end_ns = _span(trace)
+    start_ns, end_ns = span(trace)
     across = Scale(0, max((end_ns - start_ns) / 1e9, 1e-6), _LEFT, width - _RIGHT)
     bottom = top + len(shown) * (_CHART + _GAP)
     if names:
@@ -113,6 +115,10 @@ def _draw(
     if trace.window_ns is not None:
         left, right = (across((t - start_ns) / 1e9) for t in trace.window_ns)
         canvas.rect(left, top, right - left, bottom - top - 6, "window", hint="the measured window")
+    for begin_ns, until_ns, words in throttle_marks(trace, start_ns):
+        left, right = across(begin_ns / 1e9), across(until_ns / 1e9)
+        hint = f"{words}: {seconds((until_ns - begin_ns) / 1e9)}"
+        canvas.rect(left, top - 5, max(2.0, right - left), 5, "throttle", hint=hint)
     for index, (channel, values) in enumerate(shown):
         points = [
             None if value is None else ((t - start_ns) / 1e9, value)
@@ -129,7 +135,7 @@ def _draw(
 def _chart(
     canvas: Canvas, channel: Channel, points: Sequence[Point | None], across: Scale, top: float
 ) -> None:
-    factor, unit = _UNITS.get(channel.unit, (1.0, channel.unit))
+    factor, unit = UNITS.get(channel.unit, (1.0, channel.unit))
     known = [value * factor for point in points if point is not None for value in (point[1],)]
     low, high = min(known), max(known)
     if high - low < max(abs(high) * 0.02, 1e-9):
@@ -161,7 +167,7 @@ def _label(value: float) -> str:
 
 
 def _table_row(channel: Channel, values: Sequence[float | None]) -> list[str]:
-    factor, unit = _UNITS.get(channel.unit, (1.0, channel.unit))
+    factor, unit = UNITS.get(channel.unit, (1.0, channel.unit))
     known = sorted(value * factor for value in values if value is not None)
     middle = known[len(known) // 2]
     figures = [_label(value) for value in (known[0], middle, known[-1])]

@@ -1,0 +1,81 @@
+"""Small multiples: one panel a board, all on one scale, so that boards can be read side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reports.figures.model import NARROW, DataTable, Figure, Styles, figure
+from reports.figures.svg import Canvas, Scale, log_ticks, plain
+from reports.units import clean, seconds
+
+_ROW = 22
+_HEAD = 26
+_FOOT = 40
+
+Panel = tuple[str, Sequence[Mapping[str, Any]]]
+
+
+def boards_figure(ident: str, panels: Sequence[Panel], styles: Styles, *, heading: str) -> Figure:
+    """Median time of every method with its interval; equal methods on equal lines."""
+    shown = [(board, [row for row in rows if row["wall_s"]]) for board, rows in panels]
+    shown = [(board, rows) for board, rows in shown if rows]
+    labels = styles.in_order(row["label"] for _, rows in shown for row in rows)
+    table = DataTable(
+        caption="Time of a fine-tuning by board and method",
+        columns=("board", "method", "median", "low", "high", "n"),
+        rows=[
+            [clean(board, 60), row["label"], *_times(row["wall_s"]), str(row["n"])]
+            for board, rows in shown
+            for row in rows
+        ],
+    )  # fmt: skip
+    return figure(
+        ident,
+        "Time of a fine-tuning, board by board",
+        f"{len(shown)} panels on one logarithmic scale of seconds: {', '.join(clean(b, 40) for b, _ in shown)}.",
+        lambda width: _draw(width, shown, labels, styles),
+        table=table,
+        heading=heading,
+    )
+
+
+def _times(wall: Mapping[str, Any]) -> list[str]:
+    return [seconds(wall[name]) for name in ("median", "low", "high")]
+
+
+def _draw(width: int, panels: Sequence[Panel], labels: Sequence[str], styles: Styles) -> Canvas:
+    narrow = width <= NARROW
+    across = 1 if narrow else min(3, len(panels))
+    left = 104 if narrow else 120
+    gap = 18
+    wide = (width - left - 10 - gap * (across - 1)) / across
+    tall = _HEAD + _ROW * len(labels) + _FOOT
+    canvas = Canvas(width, tall * -(-len(panels) // across))
+    spans = [row["wall_s"] for _, rows in panels for row in rows]
+    low, high = min(one["low"] for one in spans), max(one["high"] for one in spans)
+    air = max((high / max(low, 1e-9)) ** 0.05, 1.05)
+    for index, (board, rows) in enumerate(panels):
+        column, line = index % across, index // across
+        x, y = left + column * (wide + gap), line * tall
+        scale = Scale(max(low, 1e-9) / air, high * air, x, x + wide, log=True)
+        canvas.text(x, y + 15, board, "t strong", width=wide)
+        bottom = y + _HEAD + _ROW * len(labels)
+        for tick in log_ticks(scale.low, scale.high, 4):
+            canvas.line(scale(tick), y + _HEAD - 2, scale(tick), bottom, "grid")
+            canvas.text(scale(tick), bottom + 16, plain(tick), "tick", anchor="middle")
+        if column == 0:
+            for place, label in enumerate(labels):
+                canvas.text(0, y + _HEAD + _ROW * place + 15, label, "t", width=left - 10)
+        for row in rows:
+            _dot(canvas, row, scale, y + _HEAD + _ROW * labels.index(row["label"]) + 11, styles)
+    canvas.text(width - 10, canvas.height - 4, "seconds, one log axis for all boards", "tick", anchor="end")
+    return canvas
+
+
+def _dot(canvas: Canvas, row: Mapping[str, Any], scale: Scale, y: float, styles: Styles) -> None:
+    look, wall = styles.of(row["label"]), row["wall_s"]
+    canvas.line(scale.start, y, scale.end, y, "grid")
+    canvas.line(scale(wall["low"]), y, scale(wall["high"]), y, f"error {look.css}")
+    hint = f"{row['label']} on {row['board_id']}: {seconds(wall['median'])}"
+    canvas.marker(scale(wall["median"]), y, look.shape, look.css, size=5, hint=hint)

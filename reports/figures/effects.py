@@ -1,0 +1,121 @@
+"""Differences from the baseline in energy, memory and accuracy, each with its interval and its verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reports.figures.model import NARROW, DataTable, Figure, figure
+from reports.figures.svg import Canvas, Scale, log_ticks, plain, ticks
+from reports.verdict_words import BETTER, effect, span
+
+#: Whether a verdict is good news -> (marker shape, colour class); shape tells it without colour too.
+_LOOKS = {True: ("right", "v-faster"), False: ("left", "v-slower")}
+_OTHERS = {"SAME": ("square", "v-same"), "UNCLEAR": ("ring", "v-unclear")}
+_ROW = 34
+_AXIS = 46
+#: quantity -> (what it is, words at the axis' left and right end)
+WORDS = {
+    "energy": ("Energy of a fine-tuning", "← less", "more →"),
+    "memory": ("Peak memory", "← less", "more →"),
+    "accuracy": ("Accuracy", "← lower", "higher →"),
+}
+
+
+def known(rows: Sequence[Mapping[str, Any]], quantity: str) -> list[Mapping[str, Any]]:
+    """Rows that were compared in this quantity."""
+    return [row for row in rows if (told := row["verdicts"].get(quantity)) and told["verdict"]]
+
+
+def effects_figure(
+    ident: str, rows: Sequence[Mapping[str, Any]], quantity: str, *, baseline: str, heading: str
+) -> Figure:
+    """One row a method: ratios on a logarithmic axis, accuracy in points on a linear one."""
+    told = [(str(row["label"]), row["verdicts"][quantity]) for row in known(rows, quantity)]
+    name, _, _ = WORDS[quantity]
+    words = "; ".join(f"{label}: {effect(one)} {span(one)}, {one['verdict'].lower()}" for label, one in told)
+    table = DataTable(
+        caption=f"{name} against {baseline}, paired by block",
+        columns=("method", "difference", "interval", "kind", "verdict", "blocks"),
+        rows=[
+            [label, effect(one), span(one), _kind(one), one["verdict"], str(one["n"])] for label, one in told
+        ],
+    )
+    return figure(
+        ident,
+        f"{name} against {baseline}",
+        f"Difference from {baseline}. {words}.",
+        lambda width: _draw(width, told, quantity),
+        table=table,
+        heading=heading,
+    )
+
+
+def _kind(one: Mapping[str, Any]) -> str:
+    return "range seen" if one["interval"] == "range" else f"95%, {one['interval']}"
+
+
+def _scale(told: Sequence[tuple[str, Mapping[str, Any]]], start: float, end: float) -> Scale:
+    """An axis that holds every interval, no difference, and the band that does not matter."""
+    points = told[0][1]["unit"] == "points"
+    delta = max(one["delta"] for _, one in told)
+    low, high = (-delta, delta) if points else (1 / (1 + delta), 1 + delta)
+    low = min([low] + [one["low"] for _, one in told])
+    high = max([high] + [one["high"] for _, one in told])
+    if points:
+        air = max(0.08 * (high - low), 0.1)
+        return Scale(low - air, high + air, start, end)
+    air = max((high / low) ** 0.06, 1.005)
+    return Scale(low / air, high * air, start, end, log=True)
+
+
+def _draw(width: int, told: Sequence[tuple[str, Mapping[str, Any]]], quantity: str) -> Canvas:
+    narrow = width <= NARROW
+    row_height = _ROW + (20 if narrow else 0)
+    left, right = (8, 8) if narrow else (150, 290)
+    canvas = Canvas(width, len(told) * row_height + _AXIS)
+    bottom = len(told) * row_height + 4
+    scale = _scale(told, left, width - right)
+    points = not scale.log
+    delta = max(one["delta"] for _, one in told)
+    band = (-delta, delta) if points else (1 / (1 + delta), 1 + delta)
+    canvas.rect(scale(band[0]), 0, scale(band[1]) - scale(band[0]), bottom, "band", hint="counts as the same")
+    most = 4 if narrow else 6
+    places = ticks(scale.low, scale.high, most) if points else log_ticks(scale.low, scale.high, most)
+    for tick in places:
+        canvas.line(scale(tick), 0, scale(tick), bottom, "grid")
+        text = f"{tick:+g}".replace("-", "−") if points and tick else plain(tick)
+        canvas.text(scale(tick), bottom + 18, text if points else f"{text}×", "tick", anchor="middle")
+    none = scale(0.0 if points else 1.0)
+    canvas.line(none, 0, none, bottom, "rule")
+    _, less, more = WORDS[quantity]
+    canvas.text(left, bottom + 38, less, "tick")
+    canvas.text(
+        width - right, bottom + 38, f"points, {more}" if points else f"× {more}", "tick", anchor="end"
+    )
+    for index, (label, one) in enumerate(told):
+        top = index * row_height
+        _row(canvas, label, one, scale, top=top, narrow=narrow)
+    return canvas
+
+
+def _row(
+    canvas: Canvas, label: str, one: Mapping[str, Any], scale: Scale, *, top: float, narrow: bool
+) -> None:
+    y, verdict = top + (38 if narrow else 17), one["verdict"]
+    shape, css = (
+        _LOOKS[BETTER[verdict]] if verdict in BETTER else _OTHERS.get(verdict, ("open-diamond", "v-none"))
+    )
+    value = f"{effect(one)}  {span(one)}"
+    if narrow:
+        canvas.text(8, top + 20, label, "t strong", width=canvas.width * 0.32)
+        canvas.text(canvas.width - 8, top + 20, f"{effect(one)} {verdict.lower()}", "tick", anchor="end")
+    else:
+        canvas.text(0, y + 4.5, label, "t strong", width=138)
+        canvas.text(canvas.width - 276, y + 4.5, value, "t num")
+        canvas.text(canvas.width, y + 4.5, verdict.lower(), f"t {css} word", anchor="end")
+    dash = "4 3" if one["interval"] == "range" else ""
+    canvas.line(scale(one["low"]), y, scale(one["high"]), y, f"interval {css}", dash=dash)
+    for end in (one["low"], one["high"]):
+        canvas.line(scale(end), y - 5, scale(end), y + 5, f"interval {css}")
+    canvas.marker(scale(one["value"]), y, shape, css, size=5.5, hint=f"{label}: {value}, {verdict.lower()}")

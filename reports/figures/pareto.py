@@ -1,0 +1,166 @@
+"""Accuracy against what it costs: intervals both ways, what nothing beats filled, the frontier as steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from reports.figures.legend import methods, methods_height
+from reports.figures.model import HALF, NARROW, WIDE, DataTable, Figure, Styles, figure
+from reports.figures.svg import Canvas, Scale, log_ticks, plain, ticks
+from reports.units import percent, seconds, significant
+
+_PLOT = 270
+_LEFT, _RIGHT = 50, 16
+#: Hollow twin of each filled shape is the same outline; these have no inside, so they say it by a ring.
+_NO_INSIDE = ("plus", "cross")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A method: its cost and its accuracy with their intervals.
+
+    Attributes:
+        cost: median seconds or joules, with ``low`` and ``high``.
+        good: mean accuracy, a share of one; ``sd`` over seeds, None for one seed.
+    """
+
+    label: str
+    cost: float
+    low: float
+    high: float
+    good: float
+    sd: float | None
+    n: int
+
+
+def points(rows: Sequence[Mapping[str, Any]], cost: str) -> list[Point]:
+    """The methods that have both an accuracy and a cost (``time`` or ``energy``)."""
+    found = []
+    for row in rows:
+        spread = row["wall_s"] if cost == "time" else (row["energy"] or {}).get("gross_j")
+        told = row["accuracy"]
+        if spread and told and spread["low"] > 0:
+            found.append(
+                Point(
+                    row["label"], spread["median"], spread["low"], spread["high"],
+                    told["after_mean"], told["after_sd"], told["n"],
+                )
+            )  # fmt: skip
+    return found
+
+
+def frontier(known: Sequence[Point]) -> list[Point]:
+    """Those that no other beats in one of cost and accuracy without losing in the other; cheapest first.
+
+    >>> a, b, c = (Point(n, x, x, x, y, None, 1) for n, x, y in (("a", 1, 0.8), ("b", 2, 0.9), ("c", 3, 0.85)))
+    >>> [one.label for one in frontier([c, b, a])]
+    ['a', 'b']
+    """
+    best: list[Point] = []
+    for one in sorted(known, key=lambda point: (point.cost, -point.good)):
+        if not best or one.good > best[-1].good:
+            best.append(one)
+    return best
+
+
+def pareto_figure(
+    ident: str,
+    rows: Sequence[Mapping[str, Any]],
+    cost: str,
+    styles: Styles,
+    *,
+    heading: str,
+    half: bool,
+    scope: str = "",
+) -> Figure:
+    """Cost to the right on a logarithmic axis, held-out accuracy upwards."""
+    known = points(rows, cost)
+    best = frontier(known)
+    words = _cost_words(cost)
+    names = ", ".join(one.label for one in best)
+    table = DataTable(
+        caption=f"Accuracy and {'time' if cost == 'time' else f'energy ({scope})'} of each method",
+        columns=("method", "cost, median", "low", "high", "accuracy, mean", "sd", "seeds", "on the frontier"),
+        rows=[
+            [
+                one.label, words(one.cost), words(one.low), words(one.high), percent(one.good, 2),
+                "–" if one.sd is None else f"{100 * one.sd:.2f} points", str(one.n), "yes" if one in best else "no",
+            ]
+            for one in known
+        ],
+    )  # fmt: skip
+    return figure(
+        ident,
+        f"Accuracy against {'seconds' if cost == 'time' else 'joules'} of fine-tuning",
+        f"Scatter with intervals. By their centres, no method beats these in both: {names}.",
+        lambda width: _draw(width, known, best, styles, cost=cost, scope=scope),
+        table=table,
+        heading=heading,
+        wide=HALF if half else WIDE,
+    )
+
+
+def _cost_words(cost: str) -> Callable[[float], str]:
+    return seconds if cost == "time" else lambda value: f"{significant(value)} J"
+
+
+def _draw(
+    width: int, known: Sequence[Point], best: Sequence[Point], styles: Styles, *, cost: str, scope: str
+) -> Canvas:
+    labels = [one.label for one in known]
+    top = methods_height(labels, width) + 14
+    canvas = Canvas(width, top + _PLOT + 46)
+    methods(canvas, labels, styles, lines=False)
+    air = max((max(p.high for p in known) / min(p.low for p in known)) ** 0.06, 1.03)
+    across = Scale(
+        min(p.low for p in known) / air, max(p.high for p in known) * air, _LEFT, width - _RIGHT, log=True
+    )
+    low = min(p.good - (p.sd or 0) for p in known)
+    high = max(p.good + (p.sd or 0) for p in known)
+    room = max(0.1 * (high - low), 0.004)
+    up = Scale(low - room, high + room, top + _PLOT, top)
+    for tick in ticks(up.low, up.high, 6):
+        canvas.line(_LEFT, up(tick), width - _RIGHT, up(tick), "grid")
+        canvas.text(_LEFT - 8, up(tick) + 4, f"{100 * tick:g}%", "tick", anchor="end")
+    for tick in log_ticks(across.low, across.high, 4 if width <= NARROW else 6):
+        canvas.line(across(tick), top, across(tick), top + _PLOT, "grid")
+        canvas.text(across(tick), top + _PLOT + 20, plain(tick), "tick", anchor="middle")
+    canvas.line(_LEFT, top + _PLOT, width - _RIGHT, top + _PLOT, "rule")
+    unit = "seconds, log axis" if cost == "time" else f"joules ({scope}), log axis"
+    canvas.text(width - _RIGHT, top + _PLOT + 40, unit, "tick", anchor="end")
+    _steps(canvas, best, across, up)
+    for one in known:
+        _point(canvas, one, styles, across, up, best=one in best, words=_cost_words(cost))
+    return canvas
+
+
+def _steps(canvas: Canvas, best: Sequence[Point], across: Scale, up: Scale) -> None:
+    """The frontier: from each point on its accuracy can be had, until the next one adds some."""
+    path = [(across(best[0].cost), up(best[0].good))]
+    for one, then in pairwise(best):
+        path += [(across(then.cost), up(one.good)), (across(then.cost), up(then.good))]
+    path.append((across.end, up(best[-1].good)))
+    canvas.polyline(path, "frontier", "5 4")
+
+
+def _point(
+    canvas: Canvas,
+    one: Point,
+    styles: Styles,
+    across: Scale,
+    up: Scale,
+    *,
+    best: bool,
+    words: Callable[[float], str],
+) -> None:
+    look, x, y = styles.of(one.label), across(one.cost), up(one.good)
+    canvas.line(across(one.low), y, across(one.high), y, f"error {look.css}")
+    if one.sd is not None:
+        canvas.line(x, up(one.good - one.sd), x, up(one.good + one.sd), f"error {look.css}")
+    state = "on the frontier" if best else "beaten"
+    hint = f"{one.label}: {percent(one.good)} for {words(one.cost)}, {state}"
+    shape = "ring" if best and look.shape in _NO_INSIDE else look.shape
+    canvas.marker(x, y, shape, look.css, size=6, hint=hint, hollow=not best)

@@ -1,0 +1,76 @@
+"""What the browser needs to draw a trace that can be zoomed: columns of numbers, phase bands, throttle marks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from reports.figures.phases import phase_class
+from reports.figures.throttle import throttle_marks
+from reports.figures.traces import UNITS, choose, merge_steps, span
+from reports.traces import Channel, Trace
+from reports.units import clean
+
+#: Rows kept at most: of each stretch the rows with every channel's least and greatest value.
+MAX_ROWS = 1200
+
+
+def plot_data(trace: Trace) -> dict[str, Any] | None:
+    """Columns for the plot, seconds since the first mark; None if nothing was sampled twice."""
+    shown = choose(trace)
+    if not shown:
+        return None
+    start_ns, end_ns = span(trace)
+    kept = kept_rows([values for _, values in shown], len(trace.t_ns))
+    bands = merge_steps(trace)
+    names = list(dict.fromkeys(phase for _, _, phase in bands))
+    window = trace.window_ns
+    return {
+        "end": _s(end_ns - start_ns),
+        "t": [_s(trace.t_ns[i] - start_ns) for i in kept],
+        "channels": [_column(channel, [values[i] for i in kept]) for channel, values in shown],
+        "bands": [
+            [_s(a - start_ns), _s(b - start_ns), clean(phase, 40), phase_class(phase, names)]
+            for a, b, phase in bands
+            if b > a
+        ],
+        "window": [_s(t - start_ns) for t in window] if window else None,
+        "marks": [[_s(int(a)), _s(int(b)), words] for a, b, words in throttle_marks(trace, start_ns)],
+    }
+
+
+def kept_rows(columns: Sequence[Sequence[float | None]], n: int, most: int = MAX_ROWS) -> list[int]:
+    """Indices of the rows to keep: all, or of each stretch every column's least and greatest, gaps included.
+
+    >>> kept_rows([[1, 9, 1, 1]], 4, most=2)
+    [0, 1]
+    """
+    if n <= most:
+        return list(range(n))
+    stretches = max(1, most // (2 * max(1, len(columns))))
+    edges = [n * i // stretches for i in range(stretches + 1)]
+    kept: set[int] = set()
+    for begin, end in pairwise(edges):
+        for column in columns:
+            known = [(value, i) for i in range(begin, end) if (value := column[i]) is not None]
+            if known:
+                kept |= {min(known)[1], max(known)[1]}
+            gap = next((i for i in range(begin, end) if column[i] is None), None)
+            if gap is not None:
+                kept.add(gap)
+    return sorted(kept)
+
+
+def _column(channel: Channel, values: Sequence[float | None]) -> dict[str, Any]:
+    factor, unit = UNITS.get(channel.unit, (1.0, channel.unit))
+    name = channel.id if not channel.scope else f"{channel.id} ({channel.scope})"
+    return {
+        "name": clean(name, 60),
+        "unit": clean(unit, 20),
+        "y": [None if value is None else float(f"{value * factor:.6g}") for value in values],
+    }
+
+
+def _s(ns: int) -> float:
+    return round(ns / 1e9, 4)

@@ -1,0 +1,143 @@
+"""Nights of one series: median with its range, the band of what was usual, and what changed around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports.figures.model import NARROW, DataTable, Figure, figure
+from reports.figures.svg import Canvas, Scale, num, plain, ticks
+from reports.units import clean, seconds, signed_percent
+
+_PLOT = 118
+_TOP = 34
+_LEFT, _RIGHT = 56, 12
+
+
+@dataclass(frozen=True)
+class Point:
+    """One night as it is drawn.
+
+    Attributes:
+        value: median, seconds; None if the night has none.
+        why_not: why the night counts for nothing.
+        notes: what changed or was decided before this night, in words, each with its kind of tick.
+    """
+
+    day: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    segment: int
+    why_not: str = ""
+    notes: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Band:
+    """What is usual in the newest segment: its median and 2.5 robust standard deviations to each side."""
+
+    middle: float
+    low: float
+    high: float
+    nights: int
+
+
+#: kind of a note -> class of its tick
+_TICKS = {"segment": "note-segment", "mark": "note-mark", "decision": "note-decision"}
+
+
+def trend_figure(ident: str, title: str, nights: Sequence[Point], band: Band | None) -> Figure:
+    """Nights from left to right in equal steps; the axis holds every median and the band."""
+    known = [one.value for one in nights if one.value is not None]
+    notes = sum(len(one.notes) for one in nights)
+    last = ""
+    if known and band and band.middle:
+        last = f" The newest lies {signed_percent(known[-1] / band.middle - 1)} from the usual {seconds(band.middle)}."
+    table = DataTable(
+        caption=f"Nights of {title}",
+        columns=("night", "median", "least", "greatest", "n", "segment", "changes, decisions, or why it does not count"),
+        rows=[_row(one) for one in nights],
+    )  # fmt: skip
+    return figure(
+        ident,
+        f"Nights of {title}",
+        f"{len(nights)} nights, {notes} changes and decisions.{last}",
+        lambda width: _draw(width, nights, band),
+        table=table,
+        heading=title,
+    )
+
+
+def _row(one: Point) -> list[str]:
+    told = "; ".join([*(words for _, words in one.notes), *([one.why_not] if one.why_not else [])])
+    spread = [seconds(value) if value is not None else "–" for value in (one.value, one.low, one.high)]
+    return [one.day, *spread, str(one.n), str(one.segment + 1), clean(told, 300) or "–"]
+
+
+def _draw(width: int, nights: Sequence[Point], band: Band | None) -> Canvas:
+    canvas = Canvas(width, _TOP + _PLOT + 30)
+    known = [value for one in nights for value in (one.value,) if value is not None]
+    edges = [*known, *((band.low, band.high) if band else ())]
+    low, high = (min(edges), max(edges)) if edges else (0.0, 1.0)
+    air = max(0.08 * (high - low), 0.005 * high, 1e-9)
+    up = Scale(low - air, high + air, _TOP + _PLOT, _TOP)
+    across = Scale(0, max(1, len(nights) - 1), _LEFT + 6, width - _RIGHT - 6)
+    for tick in ticks(up.low, up.high, 4):
+        canvas.line(_LEFT, up(tick), width - _RIGHT, up(tick), "grid")
+        canvas.text(_LEFT - 8, up(tick) + 4, plain(tick), "tick", anchor="end")
+    canvas.text(0, 12, "seconds", "tick")
+    _band(canvas, nights, band, across, up)
+    _notes(canvas, nights, across)
+    _values(canvas, nights, across, up)
+    most = 3 if width <= NARROW else 7
+    step = max(1, -(-len(nights) // most))
+    for place in range(0, len(nights), step):
+        canvas.text(across(place), _TOP + _PLOT + 20, nights[place].day[5:10], "tick", anchor="middle")
+    return canvas
+
+
+def _band(canvas: Canvas, nights: Sequence[Point], band: Band | None, across: Scale, up: Scale) -> None:
+    if band is None or not nights:
+        return
+    first = next(i for i, one in enumerate(nights) if one.segment == nights[-1].segment)
+    left, right = across(first) - 4, across(len(nights) - 1) + 4
+    hint = f"usual: {seconds(band.low)} to {seconds(band.high)}, from {band.nights} nights"
+    canvas.rect(left, up(band.high), right - left, up(band.low) - up(band.high), "window", hint=hint)
+    canvas.line(left, up(band.middle), right, up(band.middle), "usual")
+
+
+def _notes(canvas: Canvas, nights: Sequence[Point], across: Scale) -> None:
+    """A line across the plot where something changed, with a letter whose words stand in the table."""
+    for place, one in enumerate(nights):
+        for kind, words in one.notes[:1]:
+            x = across(place) - (across(1) - across(0)) / 2 if place else across(place)
+            dash = "" if kind == "segment" else "3 3"
+            canvas.line(x, _TOP - 6, x, _TOP + _PLOT, _TICKS[kind], dash=dash)
+            shape = {"segment": "square", "mark": "triangle", "decision": "diamond"}[kind]
+            told = "; ".join(text for _, text in one.notes)
+            canvas.marker(x, _TOP - 12, shape, _TICKS[kind], size=4.5, hint=f"{one.day}: {told or words}")
+
+
+def _values(canvas: Canvas, nights: Sequence[Point], across: Scale, up: Scale) -> None:
+    """Whiskers and medians each as one path: a year of nights stays light."""
+    whiskers, dots, lost = [], [], []
+    for place, one in enumerate(nights):
+        x = num(across(place))
+        if one.value is None or one.why_not:
+            lost.append((across(place), f"{one.day}: {one.why_not or 'too few valid repetitions'}"))
+        else:
+            if one.low is not None and one.high is not None:
+                whiskers.append(f"M{x} {num(_inside(up, one.low))}V{num(_inside(up, one.high))}")
+            dots.append(
+                f"M{num(across(place) - 2.2)} {num(up(one.value))}a2.2 2.2 0 1 0 4.4 0a2.2 2.2 0 1 0 -4.4 0"
+            )
+    canvas.add(f'<path d="{"".join(whiskers)}" class="stem"/>')
+    canvas.add(f'<path d="{"".join(dots)}" class="c-bar"/>')
+    for at, words in lost:
+        canvas.marker(at, _TOP + _PLOT - 8, "cross", "c-lost", size=3.5, hint=words)
+
+
+def _inside(up: Scale, value: float) -> float:
+    return max(min(up(value), up.start), up.end)

@@ -1,0 +1,61 @@
+"""A report names no person and no machine: paths, addresses and accounts are taken out of all its text.
+
+Boards and methods keep the names that the lab gave them: without those a report cannot be read. A copy whose
+boards are pseudonyms is made by ``tunebench export --anonymise``; its report is as readable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from reports.sharing.anonymous import Anonymiser
+
+#: Folders of every Linux machine: they tell what was read, not who read it.
+_PUBLIC = "sys|proc|dev|boot|etc|usr|lib|opt|var/lib|run"
+_PATH = re.compile(rf"(?<![\w./~:<-])/(?!(?:{_PUBLIC})/)(?:[^\s/\"':,;<>()]+/)+([^\s/\"':,;<>()]*)")
+#: Longer text is cut before it is shown; looking all through it would only cost time.
+_MOST = 20_000
+#: Fingerprint keys that name one machine.
+_IDENTITIES = frozenset(
+    ("serial", "hostname", "host", "user", "mac", "address", "machine_id", "boot_id", "uuid")
+)
+#: Text that is ours and is used as a key: never touched.
+_KEYS = frozenset(("rep_ids", "rep_id", "run_id", "plan_sha256"))
+
+Scrub = Callable[[str], str]
+
+
+def scrubber(words: Iterable[str] = ()) -> Scrub:
+    """A function that takes paths, addresses, accounts and ``words`` out of text.
+
+    >>> scrub = scrubber(["ann"])
+    >>> scrub("tunebench run --inventory /home/ann/lab/pi.toml --out /srv/ann/results")
+    'tunebench run --inventory …/pi.toml --out …/results'
+    >>> scrub("ann@10.0.0.7 said digits/mlp; /sys/class/thermal/temp is read")
+    '[user]@[host] said digits/mlp; /sys/class/thermal/temp is read'
+    """
+    anonymiser = Anonymiser(salt=b"report", words=[word for word in words if len(word) > 2])
+
+    def scrub(text: str) -> str:
+        if len(text) > _MOST:
+            return f"{scrub(text[:_MOST])}… ({len(text) - _MOST} more characters)"
+        return anonymiser.text(_PATH.sub(r"…/\1", text))
+
+    return scrub
+
+
+def scrubbed(value: Any, scrub: Scrub) -> Any:
+    """JSON-ready values with all text scrubbed; keys that name one machine are left out."""
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, Mapping):
+        return {
+            key: one if key in _KEYS else scrubbed(one, scrub)
+            for key, one in value.items()
+            if str(key).lower() not in _IDENTITIES
+        }
+    if isinstance(value, list | tuple):
+        return [scrubbed(one, scrub) for one in value]
+    return value
