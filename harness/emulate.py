@@ -16,7 +16,7 @@ import typer
 from harness.errors import EXIT_INFRA, HarnessError, UsageError
 from harness.inventory import is_name
 from targets.emulated import image, recipe
-from targets.emulated.errors import EmulationError, MissingError
+from targets.emulated.errors import EmulationError, InUseError, MissingError
 from targets.emulated.image import Tell
 from targets.emulated.machine import BOOT_S, EmulatedBoard, Status, state_folder
 
@@ -165,10 +165,10 @@ def _teller() -> Tell:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """What is missing is the user's to mend (2); what failed is infrastructure (4)."""
+    """What is missing or in use is the user's to mend (2); what failed is infrastructure (4)."""
     try:
         yield
-    except MissingError as error:
+    except (MissingError, InUseError) as error:
         raise UsageError(str(error)) from None
     except EmulationError as error:
         raise HarnessError(str(error)) from None

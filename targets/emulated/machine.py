@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from targets.emulated import recipe
-from targets.emulated.errors import EmulationError, MissingError
+from targets.emulated.errors import EmulationError, InUseError, MissingError
 from targets.emulated.image import Image, Tell, apt_line
 from targets.errors import TargetError
 from targets.ssh import Endpoint, Ssh, Timeouts
@@ -143,7 +143,7 @@ class EmulatedBoard:
 
     def _check_same(self, running: State, machine: Machine, port: int | None) -> None:
         if running.machine != machine or port not in (None, running.port):
-            raise EmulationError(
+            raise InUseError(
                 f"{self.board_id} is up as {running.machine} on port {running.port}; end it first (down), or give"
                 " another --name"
             )

@@ -17,7 +17,7 @@ from harness.cli import app
 from harness.errors import UsageError
 from harness.inventory import load_inventory
 from targets.emulated import machine
-from targets.emulated.errors import EmulationError, MissingError
+from targets.emulated.errors import EmulationError, InUseError, MissingError
 from targets.emulated.image import Image
 from targets.emulated.machine import EmulatedBoard, State
 
@@ -142,7 +142,7 @@ def test_a_board_that_is_up_is_left_as_it_is_and_another_machine_is_refused(boar
         board.up(fake_image, lambda _: None, boot_s=0.0)
     pid = board.state().pid
     assert board.up(fake_image, lambda _: None).pid == pid
-    with pytest.raises(EmulationError, match=r"is up as raspi3b .* another --name"):
+    with pytest.raises(InUseError, match=r"is up as raspi3b .* another --name"):
         board.up(fake_image, lambda _: None, machine="virt")
 
 
