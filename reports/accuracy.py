@@ -151,7 +151,9 @@ def compare_accuracy(
         n=n,
         items=items,
         discordant=float((base != other).mean()),
-        blocks_needed=_blocks_needed(verdict, abs(abs(points) - delta), n, item_sd, block_sd),
+        blocks_needed=_blocks_needed(
+            verdict, abs(abs(points) - delta) / _quantile(level), n, item_sd, block_sd
+        ),
         limited_by=None if not (item_sd or block_sd) else "items" if item_sd >= block_sd else "blocks",
         delta=delta,
         confidence=1 - level if judged else None,
@@ -276,6 +278,10 @@ def _claims(draws: Floats, delta: float, freedom: float) -> tuple[float, float]:
     return p(outside), p(inside)
 
 
+def _quantile(level: float) -> float:
+    return float(scipy_stats.norm.isf(level / 2))
+
+
 def _widening(freedom: float) -> float:
     """Resampling n values sees the variance of n - 1: this much too little."""
     return math.sqrt((freedom + 1) / freedom)
@@ -303,13 +309,14 @@ def _spreads(gain: Floats) -> tuple[float, float, float]:
     return math.sqrt(item), math.sqrt(block), math.sqrt(noise / (n * items))
 
 
-def _blocks_needed(verdict: AccuracyVerdict, distance: float, n: int, item_sd: float, block_sd: float) -> int:
+def _blocks_needed(verdict: AccuracyVerdict, error: float, n: int, item_sd: float, block_sd: float) -> int:
     """Blocks until the interval clears the nearer edge, if the items' part alone lets it; else the largest."""
     if verdict == "NO VERDICT":
         return MIN_BLOCKS - n
     if verdict != "UNCLEAR":
         return 0
-    room = (distance / 2) ** 2 - item_sd**2
+    # The standard error that would do, less the items' part of it.
+    room = error**2 - item_sd**2
     if room <= 0 or n * block_sd**2 / room > n + MAX_BLOCKS_NEEDED:
         return MAX_BLOCKS_NEEDED
     return max(1, math.ceil(n * block_sd**2 / room) - n)
