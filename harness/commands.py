@@ -16,8 +16,6 @@ from harness.progress import LiveProgress, PlainLines, StageLines, clock
 from harness.session import Request, Session, dry_run, exit_code, open_session
 from harness.suite import Suite
 from reports.results import RunReader, find_run
-from reports.summary import summarise
-from reports.text import table
 
 
 def run(request: Request, console: Console) -> tuple[int, Path | None]:
@@ -62,12 +60,21 @@ def run_json(run_dir: Path | None, code: int) -> dict[str, Any]:
     """What ``run --json`` prints."""
     if run_dir is None:
         return {"run": None, "exit_code": code}
-    return {"run": str(run_dir), "exit_code": code, "summary": summarise(RunReader(run_dir), None)}
+    return {"run": str(run_dir), "exit_code": code, "summary": _summary(RunReader(run_dir))}
 
 
 def text_table(run_dir: Path) -> str:
     """The comparison as plain text."""
-    return table(summarise(RunReader(run_dir), None))
+    from reports.text import table
+
+    return table(_summary(RunReader(run_dir)))
+
+
+def _summary(reader: RunReader, baseline: str | None = None) -> dict[str, Any]:
+    """The run's summary; scipy and pandas take a second to load and are loaded only where numbers are made."""
+    from reports.summary import summarise
+
+    return summarise(reader, baseline)
 
 
 def report(
@@ -87,7 +94,7 @@ def report(
         html.write_text(render(reader, baseline), encoding="utf-8")
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        summary = summarise(reader, baseline)
+        summary = _summary(reader, baseline)
         json_file.write_text(json.dumps(summary, indent=2, sort_keys=True, allow_nan=False), encoding="utf-8")
     return html, json_file
 
