@@ -31,7 +31,8 @@ from harness.tuning import Change, Tuner, as_records
 from reports.records import BoardEnv, Repetition, Skip
 from reports.results import RunWriter
 from targets.agent import lease
-from targets.board import Board, SyncReport
+from targets.board import Board
+from targets.connection import SyncReport
 from targets.errors import BoardError, ConditionError, TargetError
 from targets.payload import Blob
 

@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from harness.errors import UsageError
 from harness.meter_keys import MeterEntry, placed
 from harness.tomlfile import read_toml, validate
-from targets.board import DEFAULT_WORKDIR, BoardSpec
+from targets.connection import DEFAULT_WORKDIR, BoardSpec
 from targets.ssh import Timeouts
 
 Kind = Literal["raspberry-pi", "jetson", "linux", "loopback"]

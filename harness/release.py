@@ -13,7 +13,8 @@ import typer
 from harness.deploy import build_payload
 from harness.errors import EXIT_INFRA, EXIT_OK, UsageError
 from harness.inventory import load_inventory
-from targets.board import Board, BoardSpec
+from targets.board import Board
+from targets.connection import BoardSpec
 from targets.errors import ConditionError, TargetError
 
 

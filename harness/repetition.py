@@ -16,7 +16,8 @@ from harness.metering import BoardMeter
 from harness.plan import Planned
 from harness.recording import in_window, make_record
 from reports.records import Repetition
-from targets.board import Board, StartReply, SyncReport
+from targets.board import Board, StartReply
+from targets.connection import SyncReport
 from targets.errors import BlobError, ConditionError, LinkError, UnreachableError
 from targets.payload import Blob
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from targets.board import Board, BoardSpec
+from targets.board import Board
 from targets.clock import ClockLine, Offset, exchange
+from targets.connection import BoardSpec
 from targets.errors import ReplyError
 from targets.loopback import LoopbackServer
 from targets.payload import make_payload

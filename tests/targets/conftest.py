@@ -16,7 +16,8 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from targets.board import Board, BoardSpec
+from targets.board import Board
+from targets.connection import BoardSpec
 from targets.loopback import LoopbackServer
 from targets.openssh import OpenSshServer, find_sshd
 from targets.payload import make_payload

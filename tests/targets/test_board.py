@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from targets.agent import protocol
-from targets.board import Board, BoardSpec
+from targets.board import Board
+from targets.connection import BoardSpec
 from targets.errors import (
     BlobError,
     ConditionError,

@@ -38,7 +38,7 @@ def test_the_payload_holds_the_agent_and_what_is_added_but_nothing_of_the_host()
     with zipfile.ZipFile(io.BytesIO(payload.read())) as archive:
         names = set(archive.namelist())
     assert {"__main__.py", "targets/__init__.py", "targets/agent/cli.py", "workloads/__init__.py"} <= names
-    assert not {"targets/ssh.py", "targets/board.py"} & names
+    assert not {"targets/ssh.py", "targets/board.py", "targets/connection.py"} & names
 
 
 def test_the_payload_runs_by_itself(tmp_path):

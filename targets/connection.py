@@ -1,0 +1,268 @@
+"""A board that can be reached: its link, the blobs on it, the agent that answers there.
+
+What the board says is not trusted: what it may answer is checked where it is read.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import shlex
+import tarfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NoReturn, Self
+
+from targets import clock
+from targets.agent import protocol
+from targets.clock import Offset
+from targets.duplex import Duplex
+from targets.errors import (
+    BlobError,
+    ConditionError,
+    InterpreterError,
+    LinkError,
+    NoAnswerError,
+    ReplyError,
+    TargetError,
+    UndoError,
+    WorkdirError,
+)
+from targets.loopback import LoopbackServer
+from targets.payload import Blob
+from targets.ssh import Endpoint, Ssh, Timeouts
+
+DEFAULT_WORKDIR = "~/.cache/tunebench"
+_PINGS = 8
+#: Larger uploads are wheels and the like; compressing them costs more than it saves.
+_MAX_PACKED_B = 32 * 1024 * 1024
+#: The interpreter's own options for agent commands: no site-packages, no user settings; starts faster.
+_ISOLATED = ("-I", "-S")
+
+
+@dataclass(frozen=True)
+class BoardSpec:
+    """A board as the inventory describes it; see :class:`targets.ssh.Endpoint` for the link's fields.
+
+    Attributes:
+        kind: ``loopback`` starts its own server in this process; the others are reached at ``host``.
+        python: command of the board's Python (3.6 or newer) that runs the agent.
+        interpreter: command of the Python that runs workloads; empty: to be found by probing.
+        workdir: on the board; a loopback board with the default one gets a folder of its own below it.
+        root: where the board's sensors begin; another folder than ``/`` is a simulated board.
+    """
+
+    id: str
+    kind: str = "linux"
+    host: str = ""
+    user: str | None = None
+    port: int | None = None
+    key_file: str | None = None
+    proxy_jump: str | None = None
+    known_hosts: str | None = None
+    host_keys: Literal["verify", "accept-new"] = "verify"
+    ssh_config: str | None = None
+    python: str = "python3"
+    interpreter: tuple[str, ...] = ()
+    workdir: str = DEFAULT_WORKDIR
+    root: str = "/"
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """How to reach it (not for loopback, whose server knows)."""
+        return Endpoint(
+            host=self.host,
+            user=self.user,
+            port=self.port,
+            key_file=self.key_file,
+            proxy_jump=self.proxy_jump,
+            known_hosts=self.known_hosts,
+            host_keys=self.host_keys,
+            ssh_config=self.ssh_config,
+            timeouts=self.timeouts,
+        )
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What a sync did; ``uploaded_b`` counts the blobs' own bytes."""
+
+    uploaded_b: int
+    uploaded_names: tuple[str, ...]
+    present_names: tuple[str, ...]
+
+
+class Connection:
+    """The connection to a board, as a context manager; one per thread.
+
+    Raises (all methods): the classes of :mod:`targets.errors`, which say what to do about it.
+    """
+
+    def __init__(self, spec: BoardSpec) -> None:
+        self.spec = spec
+        self._server: LoopbackServer | None = None
+        self._ssh: Ssh | None = None
+        self._workdir: str | None = None
+        self._payload: str | None = None
+
+    def __enter__(self) -> Self:
+        self.connect()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def ssh(self) -> Ssh:
+        """The connection; its ``channels_opened`` counts on over reconnections."""
+        if self._ssh is None:
+            raise LinkError(f"{self.spec.id}: not connected")
+        return self._ssh
+
+    def connect(self) -> None:
+        """Connect; starts the server first if the board is a loopback."""
+        if self._ssh is None:
+            self._ssh = Ssh(self._endpoint())
+        self._ssh.connect()
+
+    def _endpoint(self) -> Endpoint:
+        if self.spec.kind != "loopback":
+            return self.spec.endpoint
+        if self._server is None:
+            self._server = LoopbackServer(self.spec.timeouts)
+        self._server.start()
+        return self._server.endpoint
+
+    def reconnect(self) -> None:
+        """Drop the connection, dead or alive, and connect anew."""
+        opened = 0
+        if self._ssh is not None:
+            opened = self._ssh.channels_opened
+            self._ssh.close()
+        self._ssh = Ssh(self._endpoint())
+        self._ssh.channels_opened = opened
+        self._ssh.connect()
+
+    def close(self) -> None:
+        """Disconnect; a job that runs on the board runs on."""
+        if self._ssh is not None:
+            self._ssh.close()
+        if self._server is not None:
+            self._server.close()
+        self._ssh = self._server = None
+
+    def sync(self, blobs: Iterable[Blob]) -> SyncReport:
+        """Bring blobs to the board; those that are there with the right content are not sent.
+
+        A blob with ``role="payload"`` becomes the agent of all later commands.
+        """
+        wanted = {blob.name: blob for blob in blobs}
+        manifest = [{"name": b.name, "sha256": b.sha256, "size": b.size_b} for b in wanted.values()]
+        source = _receiver_source()
+        with self.ssh.open([*self._python(), "-c", source, self._wanted_workdir()]) as duplex:
+            duplex.send(json.dumps(manifest).encode() + b"\n")
+            try:
+                answer = self._answer(duplex, self.spec.timeouts.command_s)
+            except NoAnswerError as error:
+                raise InterpreterError(f"{self.spec.id}: {self.spec.python} does not run: {error}") from error
+            missing = answer.get("missing")
+            if not isinstance(missing, list) or not set(missing) <= set(wanted):
+                raise ReplyError(f"{self.spec.id}: sync: unknown blobs asked for: {str(missing)[:200]}")
+            uploaded_b = sum(wanted[name].size_b for name in missing)
+            if missing:
+                self._upload(duplex, [wanted[name] for name in missing], uploaded_b)
+        self._workdir = str(answer["workdir"])
+        self._payload = next((b.name for b in wanted.values() if b.role == "payload"), self._payload)
+        present = tuple(name for name in wanted if name not in missing)
+        return SyncReport(uploaded_b, tuple(missing), present)
+
+    def _upload(self, duplex: Duplex, blobs: Sequence[Blob], total_b: int) -> None:
+        # The slowest link we serve does about 0.2 MB/s.
+        bound_s = self.spec.timeouts.command_s + total_b / 100e3
+        try:
+            duplex.send(_packed(_tar(blobs)), bound_s)
+        except TargetError:
+            self._answer(duplex, 5.0)  # the board's own words, if it broke off with an error
+            raise
+        duplex.close_stdin()
+        if self._answer(duplex, bound_s).get("stored") != len(blobs):
+            raise ReplyError(f"{self.spec.id}: sync: not all blobs were confirmed")
+
+    # -- for the commands ---------------------------------------------------------------------------
+
+    def _python(self) -> list[str]:
+        return [*shlex.split(self.spec.python), *_ISOLATED]
+
+    def _wanted_workdir(self) -> str:
+        if self.spec.kind == "loopback" and self.spec.workdir == DEFAULT_WORKDIR:
+            return f"{DEFAULT_WORKDIR}/loopback/{self.spec.id}"  # two boards of one machine are two
+        return self.spec.workdir
+
+    def _agent(self, *command: str) -> Duplex:
+        if self._workdir is None or self._payload is None:
+            raise TargetError(f"{self.spec.id}: sync() a blob with role 'payload' before {command[0]}")
+        return self.ssh.open([*self._python(), f"{self._workdir}/blobs/{self._payload}", *command])
+
+    def _exchange(self, duplex: Duplex) -> Offset:
+        return clock.exchange(duplex, _PINGS, self.spec.timeouts.command_s)
+
+    def _answer(self, duplex: Duplex, timeout_s: float) -> dict[str, Any]:
+        message = duplex.read_message(timeout_s)
+        if "error" in message:
+            _raise(self.spec.id, message["error"])
+        return message
+
+    def _checked(self, message: dict[str, Any], schema: str) -> dict[str, Any]:
+        try:
+            return protocol.check_schema(message, schema, "reply")
+        except protocol.ProtocolError as error:
+            raise ReplyError(f"{self.spec.id}: {error}") from error
+
+
+def _raise(board_id: str, error: Any) -> NoReturn:
+    """Translate an agent's refusal; the kinds are those of the agent's ``AgentError``."""
+    kind, said = mapping(error).get("kind"), str(mapping(error).get("message"))[:1000]
+    message = f"{board_id}: {said}"
+    if kind in ("condition", "lease"):
+        code = mapping(error).get("code")
+        raise ConditionError(message, str(kind), code if isinstance(code, str) else None)
+    if kind == "interpreter":
+        raise InterpreterError(message)
+    if kind == "workdir":
+        raise WorkdirError(message)
+    if kind == "undo":
+        raise UndoError(message)
+    if kind == "blob":
+        raise BlobError(message)
+    raise TargetError(message)
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """What should be a mapping; empty if the board sent something else."""
+    return value if isinstance(value, dict) else {}
+
+
+def _receiver_source() -> str:
+    return (Path(__file__).parent / "agent" / "receive.py").read_text(encoding="utf-8")
+
+
+def _packed(tar: bytes) -> bytes:
+    """Gzipped where that pays: on a link of 0.2 MB/s a tenth less is seconds, wheels and zips do not shrink."""
+    if len(tar) > _MAX_PACKED_B:
+        return tar
+    packed = gzip.compress(tar, 6, mtime=0)
+    return packed if len(packed) < 0.95 * len(tar) else tar
+
+
+def _tar(blobs: Sequence[Blob]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for blob in blobs:
+            info = tarfile.TarInfo(blob.name)
+            data = blob.read()
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
