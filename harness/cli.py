@@ -21,6 +21,7 @@ from harness import (
     meter_command,
     nightly,
     release,
+    reporting,
     sensors_command,
     setup_command,
     sharing,
@@ -98,7 +99,7 @@ def demo(
     request = _request(inventory, load_suite(suite), None, out, False)
     code, run_dir = commands.run(request, _console())
     if run_dir is not None:
-        html, _ = commands.report(run_dir, None, None, None)
+        html, _ = reporting.report(run_dir, None, None, None)
         typer.echo(commands.text_table(run_dir))
         typer.echo(f"Report: {html}")
     raise typer.Exit(code)
@@ -172,28 +173,6 @@ def run(
 
 
 @app.command()
-def report(
-    run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="A run's directory, or a results root (newest run).")
-    ],
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write the HTML report here.")
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")
-    ] = None,
-    baseline: Annotated[
-        str | None, typer.Option("--baseline", metavar="METHOD", help="Compare with this method.")
-    ] = None,
-) -> None:
-    """Render a run as one self-contained HTML file and/or JSON; by default RUN/report.html beside the run."""
-    written = commands.report(run, html, json_file, baseline)
-    for path in written:
-        if path is not None:
-            typer.echo(f"Report: {path}")
-
-
-@app.command()
 def prepare(
     suite: SuiteOption = "quick",
     download: Annotated[
@@ -222,6 +201,7 @@ app.command()(setup_command.setup)
 app.command()(release.release)
 app.command()(doctor_command.doctor)
 calibrate.register(app)
+reporting.register(app)
 gate.register(app)
 nightly.register(app)
 sharing.register(app)

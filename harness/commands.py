@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from harness.plan import estimate
 from harness.progress import LiveProgress, PlainLines, StageLines, clock
 from harness.session import Request, Session, dry_run, exit_code, open_session
 from harness.suite import Suite
-from reports.results import RunReader, find_run
+from reports.results import RunReader
 
 
 def run(request: Request, console: Console) -> tuple[int, Path | None]:
@@ -70,39 +69,11 @@ def text_table(run_dir: Path) -> str:
     return table(_summary(RunReader(run_dir)))
 
 
-def _summary(reader: RunReader, baseline: str | None = None) -> dict[str, Any]:
+def _summary(reader: RunReader) -> dict[str, Any]:
     """The run's summary; scipy and pandas take a second to load and are loaded only where numbers are made."""
     from reports.summary import summarise
 
-    return summarise(reader, baseline)
-
-
-def report(
-    run_path: Path, html: Path | None, json_file: Path | None, baseline: str | None
-) -> tuple[Path | None, Path | None]:
-    """Write the report of a run; without a file named, the HTML goes beside the run's directory."""
-    run_dir = find_run(run_path)
-    reader = RunReader(run_dir)
-    _check_baseline(reader, baseline)
-    if html is None and json_file is None:
-        # Beside, not inside: the run's directory is write-once and its manifest lists every file in it.
-        html = run_dir.with_name(f"{run_dir.name}.html")
-    if html is not None:
-        from reports.html import render  # jinja2 is loaded only where a page is made
-
-        html.parent.mkdir(parents=True, exist_ok=True)
-        html.write_text(render(reader, baseline), encoding="utf-8")
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        summary = _summary(reader, baseline)
-        json_file.write_text(json.dumps(summary, indent=2, sort_keys=True, allow_nan=False), encoding="utf-8")
-    return html, json_file
-
-
-def _check_baseline(reader: RunReader, baseline: str | None) -> None:
-    labels = sorted({record.label for record in reader.repetitions})
-    if baseline is not None and baseline not in labels:
-        raise UsageError(f"--baseline {baseline!r}: not in this run; it has: {', '.join(labels)}")
+    return summarise(reader)
 
 
 def plan(request: Request) -> dict[str, Any]:

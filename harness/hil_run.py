@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import commands
+from harness import reporting
 from harness.campaign import Outcome
 from harness.inventory import Inventory
 from harness.plan import Planned
@@ -137,7 +137,7 @@ class HilRun:
         if not self._complete:
             lines.append("the run is not complete; --tunebench-resume continues it")
         if report and self._session.writer.repetitions:
-            html, _ = commands.report(self.path, Path(report), None, None)
+            html, _ = reporting.report(self.path, Path(report), None, None)
             lines.append(f"report: {html}")
         return lines
 

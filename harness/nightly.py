@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from harness import commands, gate
+from harness import commands, gate, reporting
 from harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError
 from harness.inventory import Inventory, load_inventory
 from harness.session import Request, data_dir_from_env
@@ -94,7 +94,7 @@ def night(
         # What was measured is still reported; that it could not be judged is the night's ending.
         typer.echo(f"tunebench: the night could not be judged: {error}", err=True)
         codes = [code, error.exit_code if isinstance(error, HarnessError) else EXIT_INFRA]
-    html, _ = commands.report(folder, summary / "report.html" if summary else None, None, None)
+    html, _ = reporting.report(folder, summary / "report.html" if summary else None, None, None, store=store)
     typer.echo(f"Report: {html}")
     return next(one for one in PRECEDENCE if one in codes)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +9,7 @@ import typer
 from rich.console import Console
 
 from harness.errors import UsageError
+from harness.reporting import names_here
 from reports.results import find_run
 from reports.sharing.anonymous import Anonymiser
 from reports.sharing.export import export_run, merge, salt_of, write_table
@@ -76,9 +75,4 @@ def _root_of(folder: Path) -> Path:
 
 
 def _anonymiser(folder: Path) -> Anonymiser:
-    words = [socket.gethostname(), socket.gethostname().split(".")[0]]
-    try:
-        words.append(getpass.getuser())
-    except (KeyError, OSError):
-        pass  # a user without a name has none to hide
-    return Anonymiser(salt_of(_root_of(folder)), words)
+    return Anonymiser(salt_of(_root_of(folder)), names_here())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -14,7 +16,9 @@ from markupsafe import Markup
 from reports.history.decisions import Decision
 from reports.page import page
 from reports.reader import RunReader
+from reports.runs_words import heads, sections, shown
 from reports.scrub import scrubber
+from reports.since import since
 from reports.summary import summarise
 from reports.trends import no_trend, trend_of
 from reports.units import clean
@@ -33,6 +37,7 @@ def render(
     words: Iterable[str] = (),
     index: Path | None = None,
     decisions: Sequence[Decision] = (),
+    against: RunReader | None = None,
 ) -> str:
     """The report of a run as one HTML document.
 
@@ -42,6 +47,7 @@ def render(
         words: names that must not stand on the page: this machine's, the user's.
         index: a DuckDB index of the store that the run lies in, for the trend over its nights.
         decisions: those of that store.
+        against: the run whose environment this one's is held against; default: the run before in the store.
 
     Raises:
         UnknownBaseline: no repetition carries this label.
@@ -56,12 +62,31 @@ def render(
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
     template = _environment().get_template("report.html.j2")
-    scrub = scrubber(words)
+    scrub = scrubber(set(words) - _shown_names(reader))
     trend = trend_of(reader, index, decisions, scrub) if index is not None else no_trend()
+    if against is not None:
+        trend = replace(trend, since=since(reader, against, scrub))
     parts = page(summarise(reader, baseline), reader, scrub, trend)
     # Style and scripts are ours and go in unescaped; their hashes stand in the policy.
     ours = {"style": Markup(style), "scripts": [Markup(text) for text in code]}  # noqa: S704
     return template.render(policy=policy, **ours, **parts)
+
+
+def render_comparison(found: Mapping[str, Any], *, words: Iterable[str] = ()) -> str:
+    """Two runs side by side (:func:`reports.runs.compare_runs`) as one HTML document without a script."""
+    style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
+    policy = (
+        f"default-src 'none'; style-src {_hash(style)}; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    found = shown(found, scrubber(words))
+    told = {"heads": heads(found), "sections": sections(found), "cautions": found["cautions"]}
+    template = _environment().get_template("compare.html.j2")
+    return template.render(policy=policy, style=Markup(style), **told)  # noqa: S704
+
+
+def _shown_names(reader: RunReader) -> set[str]:
+    """Names of boards, methods and tasks stay as the lab gave them, even if a machine or a user has the same."""
+    return {name for rep in reader.repetitions for name in (rep.board_id, rep.label, rep.task, rep.method)}
 
 
 def _hash(text: str) -> str:

@@ -11,7 +11,8 @@ from reports.comparison import COLUMNS, SORTING
 from reports.embed import downloads
 from reports.evidence import GLOSSARY, board_facts, failures, method_facts, validity_rows
 from reports.figures import Styles
-from reports.groups import Group, groups_of
+from reports.findings import contenders, findings
+from reports.groups import groups_of
 from reports.joules import joules_table
 from reports.joules import notes as joules_notes
 from reports.lasting import lasting_table
@@ -26,10 +27,11 @@ from reports.page_figures import (
 )
 from reports.reader import RunReader
 from reports.scrub import Scrub, scrubbed
+from reports.since import board_differences
 from reports.study.view import study_view
 from reports.trace_views import trace_views
-from reports.trends import Trend, board_differences
-from reports.units import clean, factor, percent, significant
+from reports.trends import Trend
+from reports.units import clean, factor, significant
 from reports.verdict_words import control_words, reasons, verdict_table
 
 Rows = Sequence[Mapping[str, Any]]
@@ -53,7 +55,7 @@ def page(summary: Mapping[str, Any], reader: RunReader, scrub: Scrub, trend: Tre
         "validity": _validity(summary),
         "aa": [_aa(one) for one in summary["aa"]],
         "aa_state": _aa_state(summary["aa"]),
-        "findings": [sentence for group in groups if (sentence := _finding(group)) is not None],
+        "findings": findings(groups),
         "headline": _headline(rows),
         "study": study_view(summary["study"], styles),
         "groups": groups,
@@ -150,13 +152,8 @@ def _aa_state(results: Sequence[Mapping[str, Any]]) -> str:
     return next((state for state in ("failed", "unclear", "no verdict", "passed") if state in found), "none")
 
 
-def _contenders(rows: Rows) -> list[Mapping[str, Any]]:
-    known = [row for row in rows if row["speed_up"] and not row["aa_control"]]
-    return sorted(known, key=lambda row: -row["speed_up"]["factor"])
-
-
 def _headline(rows: Rows) -> dict[str, str] | None:
-    best = next(iter(_contenders(rows)), None)
+    best = next(iter(contenders(rows)), None)
     if best is None:
         return None
     speed = best["speed_up"]
@@ -167,39 +164,3 @@ def _headline(rows: Rows) -> dict[str, str] | None:
         "where": f"{clean(best['board_id'], 40)}, {clean(best['task'], 40)}",
         "verdict": speed["verdict"].lower(),
     }
-
-
-def _finding(group: Group) -> str | None:
-    """One sentence a group: who was fastest, how sure that is, and what it cost in accuracy."""
-    best = next(iter(_contenders(group.rows)), None)
-    if best is None:
-        return None
-    speed, name, where = best["speed_up"], clean(best["label"], 40), group.heading
-    base = clean(str(group.baseline), 40)
-    span = f"{significant(speed['low'])} to {significant(speed['high'])}"
-    if speed["withheld"]:
-        told = f"{where}: no verdict on times is given, since the A/A control failed"
-    elif speed["verdict"] == "NO VERDICT":
-        told = (
-            f"{where}: over {speed['n']} block{'s' if speed['n'] != 1 else ''}, {name} ran "
-            f"{factor(speed['factor'])} as fast as {base} (range {span}; too few blocks for a verdict)"
-        )
-    elif speed["verdict"] == "FASTER":
-        told = (
-            f"{where}: {name} is {factor(speed['factor'])} as fast as {base} "
-            f"(95% interval {span}, {speed['n']} blocks)"
-        )
-    else:
-        told = (
-            f"{where}: no method is shown to be faster than {base}; nearest is {name} (95% interval {span})"
-        )
-    return f"{told}. {_accuracy_words(best, group)}".rstrip()
-
-
-def _accuracy_words(best: Mapping[str, Any], group: Group) -> str:
-    base = next((row for row in group.rows if row["is_baseline"]), None)
-    if not base or not base["accuracy"] or not best["accuracy"]:
-        return ""
-    after, reference = best["accuracy"]["after_mean"], base["accuracy"]["after_mean"]
-    metric, base_name = clean(best["accuracy"]["metric"], 30), clean(str(group.baseline), 40)
-    return f"It ends at {metric} {percent(after)}, {base_name} at {percent(reference)}."

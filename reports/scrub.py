@@ -14,7 +14,7 @@ from reports.sharing.anonymous import Anonymiser
 
 #: Folders of every Linux machine: they tell what was read, not who read it.
 _PUBLIC = "sys|proc|dev|boot|etc|usr|lib|opt|var/lib|run"
-_PATH = re.compile(rf"(?<![\w./~:<-])/(?!(?:{_PUBLIC})/)(?:[^\s/\"':,;<>()]+/)+([^\s/\"':,;<>()]*)")
+_PATH = re.compile(rf"(?<![\w./~:<*)}}-])/(?!(?:{_PUBLIC})/)(?:[^\s/\"':,;<>()]+/)+([^\s/\"':,;<>()]*)")
 #: Longer text is cut before it is shown; looking all through it would only cost time.
 _MOST = 20_000
 #: Fingerprint keys that name one machine.
@@ -34,7 +34,7 @@ def scrubber(words: Iterable[str] = ()) -> Scrub:
     >>> scrub("tunebench run --inventory /home/ann/lab/pi.toml --out /srv/ann/results")
     'tunebench run --inventory …/pi.toml --out …/results'
     >>> scrub("ann@10.0.0.7 said digits/mlp; /sys/class/thermal/temp is read")
-    '[user]@[host] said digits/mlp; /sys/class/thermal/temp is read'
+    '[name]@[address] said digits/mlp; /sys/class/thermal/temp is read'
     """
     anonymiser = Anonymiser(salt=b"report", words=[word for word in words if len(word) > 2])
 
@@ -46,6 +46,15 @@ def scrubber(words: Iterable[str] = ()) -> Scrub:
     return scrub
 
 
+def names_one(key: str) -> bool:
+    """Whether a fingerprint's key tells one machine apart from all others.
+
+    >>> names_one("Serial"), names_one("model")
+    (True, False)
+    """
+    return key.lower() in _IDENTITIES
+
+
 def scrubbed(value: Any, scrub: Scrub) -> Any:
     """JSON-ready values with all text scrubbed; keys that name one machine are left out."""
     if isinstance(value, str):
@@ -54,7 +63,7 @@ def scrubbed(value: Any, scrub: Scrub) -> Any:
         return {
             key: one if key in _KEYS else scrubbed(one, scrub)
             for key, one in value.items()
-            if str(key).lower() not in _IDENTITIES
+            if not names_one(str(key))
         }
     if isinstance(value, list | tuple):
         return [scrubbed(one, scrub) for one in value]

@@ -37,18 +37,18 @@ def table(summary: Mapping[str, Any]) -> str:
             f"{engines(rows)} on {shared}",
             f"baseline {clean(str(rows[0]['baseline']), 40)}",
         ]
-        parts.append("  ·  ".join(names) + "\n" + _grid(HEADINGS, [_cells(row) for row in rows]))
-    judged = verdict_lines(summary["rows"], _grid)
+        parts.append("  ·  ".join(names) + "\n" + grid(HEADINGS, [_cells(row) for row in rows]))
+    judged = verdict_lines(summary["rows"], grid)
     if judged is not None:
         parts.append(judged)
         why = [f"{which}: {sentence}" for which, sentence in reasons(summary["rows"])]
         if why:
             parts.append("Why verdicts are open\n" + _bullets(why))
-    parts += overall_lines(summary, _grid)
-    spent = joules_lines(summary["rows"], _grid)
+    parts += overall_lines(summary, grid)
+    spent = joules_lines(summary["rows"], grid)
     if spent is not None:
         parts.append(spent + "\n" + _bullets(joules_notes(summary["rows"])))
-    warm = lasting_lines(summary["rows"], _grid)
+    warm = lasting_lines(summary["rows"], grid)
     if warm is not None:
         parts.append(warm)
     if summary["study"] is not None:
@@ -187,10 +187,11 @@ def _bullets(sentences: Sequence[str]) -> str:
 
 def _padded(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A grid of rows that may end early."""
-    return _grid(headings, [[*row, *[""] * (len(headings) - len(row))] for row in rows])
+    return grid(headings, [[*row, *[""] * (len(headings) - len(row))] for row in rows])
 
 
-def _grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest text, two spaces between them."""
     lines = [list(headings), *map(list, rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(headings))]
     lines.insert(1, ["-" * width for width in widths])

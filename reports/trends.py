@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from reports.drift import changes
 from reports.figures import DataTable, Figure
 from reports.figures.trend import Band, Point, trend_figure
 from reports.history.decisions import Decision
 from reports.history.series import Night, Series, all_series, nights_of, opened
 from reports.reader import RunReader
-from reports.records import BoardEnv
 from reports.scrub import Scrub
+from reports.since import Since, since_the_run_before
 from reports.units import clean, seconds, signed_percent
 
 #: Series drawn at most: those that moved most; all stand in the table.
@@ -28,9 +25,10 @@ MIN_USUAL = 5
 _ROBUST = 2.5 * 1.4826
 
 ONE_RUN = (
-    "No store was given: a single run has one night. `tunebench report RUN --store DIR` shows how its series "
+    "No store was given: a single run has one night. With --store DIR, tunebench report shows how these series "
     "went over the nights stored there."
 )
+NO_STORE = "No store was given, so the run before is not known."
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,7 @@ class Trend:
     table: DataTable | None = None
     left: int = 0
     told: str = ""
-    changed: DataTable | None = None
-    changed_why: str = "No store was given, so the run before is not known."
+    since: Since = field(default_factory=lambda: Since(why=NO_STORE))
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,9 @@ def trend_of(reader: RunReader, index: Path, decisions: Sequence[Decision], scru
         series = [one for one in all_series(database) if one.series_key in own]
         found = nights_of(database, [one.series_key for one in series], "time", decisions)
         paths = database.execute("SELECT run_id, path FROM runs ORDER BY started_utc, run_id").fetchall()
-    changed, changed_why = _since(reader, index.parent, paths, str(run_id))
+    since = since_the_run_before(reader, index.parent, paths, str(run_id), scrub)
+    if run_id not in {name for name, _ in paths}:
+        return Trend(why="This run does not lie in the store that was given.", since=since)
     lines = []
     for one in series:
         nights = found.get(one.series_key, [])
@@ -86,14 +85,12 @@ def trend_of(reader: RunReader, index: Path, decisions: Sequence[Decision], scru
     longest = max((len(line.nights) for line in lines), default=0)
     if longest < 2:
         why = "The store holds one night of these series: there is no trend yet."
-        return Trend(why=why, changed=changed, changed_why=changed_why)
+        return Trend(why=why, since=since)
     lines.sort(key=lambda line: -abs(line.change or 0.0))
     figures = [_figure(i, line) for i, line in enumerate(lines[:MAX_FIGURES])]
     left = max(0, len(lines) - MAX_FIGURES)
     told = f"Drawn are the {MAX_FIGURES} of {len(lines)} series that moved most; the table holds all."
-    return Trend(
-        figures=figures, table=_table(lines), left=left, told=told, changed=changed, changed_why=changed_why
-    )
+    return Trend(figures=figures, table=_table(lines), left=left, told=told, since=since)
 
 
 def _line(one: Series, nights: list[Night], decisions: Sequence[Decision], scrub: Scrub) -> _Line:
@@ -191,64 +188,3 @@ def _within(line: _Line) -> str:
     if band is None or last is None:
         return "not known"
     return "yes" if band.low <= last <= band.high else "above" if last > band.high else "below"
-
-
-def _since(
-    reader: RunReader, root: Path, paths: Sequence[tuple[str, str]], run_id: str
-) -> tuple[DataTable | None, str]:
-    """Keys of the boards' fingerprints that differ from the newest earlier run that had the board."""
-    earlier = [path for name, path in paths if name < run_id][::-1]
-    boards = list(dict.fromkeys(rep.board_id for rep in reader.repetitions))
-    rows: list[list[str]] = []
-    held = 0
-    for board_id in boards:
-        now = reader.env(board_id, "before")
-        then = next((env for path in earlier[:30] if (env := _env(root / path, board_id))), None)
-        if now is None or then is None:
-            continue
-        held += 1
-        for one in changes(then, now):
-            key = f"{one['tier']}.{one['key']}"
-            rows.append([clean(board_id, 60), key, _shown(one["before"]), _shown(one["after"])])
-    if rows:
-        return DataTable(
-            "Fingerprint: the run before, and this one", ("board", "key", "before", "now"), rows
-        ), ""
-    if not held:
-        return None, "No earlier run in the store had these boards."
-    return None, f"Nothing that the probe reads, on {held} board{'s' if held != 1 else ''}."
-
-
-def _env(run: Path, board_id: str) -> BoardEnv | None:
-    for file in (run / "env").glob("*.before.json"):
-        try:
-            value = json.loads(file.read_bytes())
-            if isinstance(value, dict) and value.get("board_id") == board_id:
-                return BoardEnv.model_validate(value)
-        except (OSError, ValueError, RecursionError):
-            continue
-    return None
-
-
-def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
-    return clean(text, 120) if value is not None else "not known"
-
-
-def board_differences(environment: Sequence[Mapping[str, Any]]) -> DataTable | None:
-    """Keys in which the boards of one run differ; None if there are none, or one board."""
-    known = [one for one in environment if one["fingerprint"]]
-    if len(known) < 2:
-        return None
-    keys = dict.fromkeys(
-        (tier, key) for one in known for tier, facts in one["fingerprint"].items() for key in facts
-    )
-    rows = []
-    for tier, key in keys:
-        values = [_shown(one["fingerprint"].get(tier, {}).get(key)) for one in known]
-        if len(set(values)) > 1:
-            rows.append([f"{tier}.{key}", *values])
-    if not rows:
-        return None
-    names = [clean(one["board_id"], 40) for one in known]
-    return DataTable("Keys in which the boards differ", ("key", *names), rows)

@@ -25,6 +25,7 @@ class Point:
     Attributes:
         cost: median seconds or joules, with ``low`` and ``high``.
         good: mean accuracy, a share of one; ``sd`` over seeds, None for one seed.
+        control: the A/A control, which is its twin once more: it beats nobody.
     """
 
     label: str
@@ -34,6 +35,7 @@ class Point:
     good: float
     sd: float | None
     n: int
+    control: bool = False
 
 
 def points(rows: Sequence[Mapping[str, Any]], cost: str) -> list[Point]:
@@ -46,7 +48,7 @@ def points(rows: Sequence[Mapping[str, Any]], cost: str) -> list[Point]:
             found.append(
                 Point(
                     row["label"], spread["median"], spread["low"], spread["high"],
-                    told["after_mean"], told["after_sd"], told["n"],
+                    told["after_mean"], told["after_sd"], told["n"], row["aa_control"],
                 )
             )  # fmt: skip
     return found
@@ -60,7 +62,9 @@ def frontier(known: Sequence[Point]) -> list[Point]:
     ['a', 'b']
     """
     best: list[Point] = []
-    for one in sorted(known, key=lambda point: (point.cost, -point.good)):
+    for one in sorted(
+        (point for point in known if not point.control), key=lambda point: (point.cost, -point.good)
+    ):
         if not best or one.good > best[-1].good:
             best.append(one)
     return best

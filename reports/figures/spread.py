@@ -28,7 +28,8 @@ def lines(reps: Sequence[Mapping[str, Any]]) -> list[Line]:
 
 def spread_figure(ident: str, reps: Sequence[Mapping[str, Any]], styles: Styles, *, heading: str) -> Figure:
     """The box holds the middle half, the line in it is the median, the whiskers end at the extremes."""
-    shown = lines(reps)
+    place = {label: i for i, label in enumerate(styles.in_order(rep["label"] for rep in reps))}
+    shown = sorted(lines(reps), key=lambda line: (line[0], place[line[1]]))
     several = len({task for task, _, _ in shown}) > 1
     table = DataTable(
         caption="Spread of the timed repetitions",

@@ -190,7 +190,7 @@ const draw = async box => {
       width, height: last ? 118 : 92, legend: { show: false }, padding: [6, 14, 0, 0],
       cursor: { sync: { key: ident, setSeries: false, scales: ["x", null] }, drag: { x: true, y: false }, points: { size: 6 } },
       scales: { x: { time: false, range: (u, low, high) => [low ?? 0, high ?? data.end] }, y: { range: (u, low, high) => { const air = Math.max((high - low) * 0.12, Math.abs(high) * 0.01, 1e-6); return [low - air, high + air * 2]; } } },
-      axes: [{ ...axis, show: last, size: 30 }, { ...axis, size: 56, values: (u, ticks) => ticks.map(v => String(+v.toPrecision(4))) }],
+      axes: [{ ...axis, show: last, size: 30, values: (u, ticks) => ticks.map(v => `${+v.toPrecision(6)} s`) }, { ...axis, size: 56, values: (u, ticks) => ticks.map(v => String(+v.toPrecision(4))) }],
       series, hooks: { drawAxes: [bands], setScale: [sync], setCursor: [u => { if (u.cursor.event || u.cursor.idx == null) tell(u); }] },
     }, columnsHere, place_));
   });

@@ -40,9 +40,13 @@ STATISTICS = [
     "to_quality",
     "verdict_words",
 ]
+OTHERS = [
+    "durable", "embed", "figures.pareto", "figures.svg", "figures.traces", "history.decisions", "history.index",
+    "markdown", "scrub", "sharing.anonymous", "text", "trends", "units", "unpaired",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*STATISTICS, "units", "durable", "text", "figures.svg", "figures.traces"])
+@pytest.mark.parametrize("name", [*STATISTICS, *OTHERS])
 def test_the_examples_in_the_docstrings_run(name):
     result = doctest.testmod(importlib.import_module(f"reports.{name}"))
     assert result.attempted > 0

@@ -1,0 +1,219 @@
+"""Two runs side by side: which series, how far apart, what else differs, and that they are not paired."""
+
+import itertools
+import random
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from reports.html import render_comparison
+from reports.results import RunReader
+from reports.runs import compare_runs
+from reports.runs_words import as_markdown, as_text
+from reports.scrub import scrubber
+from reports.unpaired import MIN_VALUES, shift
+
+
+@pytest.fixture
+def two(campaign, tmp_path):
+    """Writes two runs; ``second`` sets fields of the second campaign."""
+
+    def write(first=None, second=None):
+        readers = []
+        for number, fields in enumerate((first or {}, second or {})):
+            for name, value in fields.items():
+                setattr(campaign, name, value)
+            campaign.run_id = f"2026112{number}T074500Z-a1b{number}"
+            readers.append(RunReader(campaign.write(tmp_path / "results")))
+        return readers
+
+    return write
+
+
+@pytest.fixture
+def runs_of(tmp_path, make_record, store_reps):
+    """Two runs from records; equal record ids need two roots."""
+
+    def write(a, b):
+        found = []
+        for name, reps in (("20261120T000000Z-aaaa", a), ("20261121T000000Z-bbbb", b)):
+            found.append(store_reps([rep.model_copy(update={"run_id": name}) for rep in reps]))
+        return found
+
+    return write
+
+
+def row(found, quantity, label="ft-all"):
+    return next(one for one in found["rows"] if one["quantity"] == quantity and one["label"] == label)
+
+
+def test_equal_series_are_compared_in_each_quantity(two):
+    found = compare_runs(*two({"blocks": 6}))
+    assert {(one["label"], one["quantity"]) for one in found["rows"]} == set(
+        itertools.product(
+            ("ft-all", "ft-all A/A", "lora-all", "lora-last", "skip2-lora"), ("time", "memory", "accuracy")
+        )
+    )
+    time = row(found, "time")
+    assert time["n_a"] == time["n_b"] == 6
+    assert time["interval"] == "mann-whitney"
+    assert 0.9 < time["low"] <= time["ratio"] <= time["high"] < 1.1
+
+
+def test_a_slower_run_is_told_as_slower_and_more_memory_as_more(runs_of, make_record):
+    a = [make_record(block=b, seed=b, wall_s=4 + 0.01 * b, peak_rss_b=200_000_000 + b) for b in range(8)]
+    b = [make_record(block=b, seed=b, wall_s=4.4 + 0.01 * b, peak_rss_b=220_000_000 + b) for b in range(8)]
+    found = compare_runs(*runs_of(a, b))
+    assert row(found, "time")["verdict"] == "SLOWER"
+    assert row(found, "time")["ratio"] == pytest.approx(1.1, abs=0.01)
+    assert row(found, "memory")["verdict"] == "MORE"
+    assert row(found, "accuracy")["verdict"] == "SAME"
+
+
+def test_few_repetitions_give_a_range_and_no_verdict(two):
+    found = compare_runs(*two())
+    assert row(found, "time")["interval"] == "range"
+    assert row(found, "time")["verdict"] == "NO VERDICT"
+    assert "*" in as_text(found)
+
+
+def test_accuracy_is_paired_by_seed_and_item(two):
+    found = compare_runs(*two({"blocks": 8}))
+    told = row(found, "accuracy")
+    assert told["points"] == 0.0
+    assert told["verdict"] == "SAME"
+    assert told["paired"] == 8
+
+
+def test_accuracy_on_other_seeds_is_told_without_a_verdict(runs_of, make_record):
+    a = [make_record(block=b, seed=b) for b in range(6)]
+    b = [make_record(block=b, seed=b + 100) for b in range(6)]
+    told = row(compare_runs(*runs_of(a, b)), "accuracy")
+    assert told["verdict"] == "NO VERDICT"
+    assert told["low"] is None
+
+
+def test_joules_of_different_scopes_are_never_compared(two, fake_board):
+    board = [fake_board("pi", "raspberry-pi", "Pi 5", power_scope="rails_sum")]
+    other = [fake_board("pi", "raspberry-pi", "Pi 5", power_scope="wall_ac")]
+    assert not any(
+        one["quantity"] == "energy"
+        for one in compare_runs(*two({"boards": board}, {"boards": other}))["rows"]
+    )
+
+
+def test_joules_of_one_scope_are_compared_and_name_it(runs_of, make_record, fake_board):
+    energy = {"gross_j": 20.0, "scope": "rails_sum", "source": "ina3221", "mean_w": 5.0, "n_samples": 20,
+              "rate_hz": 5.0, "max_gap_s": 0.21, "repeats": 2}  # fmt: skip
+    from reports.records import Energy
+
+    def reps(factor):
+        return [
+            make_record(block=b, seed=b, energy=Energy(**(energy | {"gross_j": 20.0 * factor + 0.01 * b})))
+            for b in range(6)
+        ]
+
+    told = row(compare_runs(*runs_of(reps(1), reps(1.2))), "energy")
+    assert told["scope"] == "rails_sum"
+    assert told["a"] == pytest.approx(10.0, abs=0.05)
+    assert told["verdict"] == "MORE"
+
+
+def test_series_of_one_run_only_are_named(two):
+    found = compare_runs(*two({}, {"methods": ["ft-all"]}))
+    assert {one["label"] for one in found["only_a"]} == {"ft-all A/A", "lora-all", "lora-last", "skip2-lora"}
+    assert found["only_b"] == []
+    assert "Not compared" in as_text(found)
+
+
+def test_what_differs_around_the_numbers_is_listed(two, tmp_path):
+    a, b = two()
+    env = b.path / "env" / "host.before.json"
+    env.write_text(env.read_text().replace("6.12.40", "6.12.41"))
+    found = compare_runs(a, RunReader(b.path, check=False))
+    assert {"where": "host", "what": "os.kernel", "a": "6.12.40", "b": "6.12.41"} in found["environment"]
+
+
+def test_it_says_that_blocks_are_not_paired_in_every_form(two):
+    found = compare_runs(*two())
+    for form in (as_text(found), as_markdown(found), render_comparison(found)):
+        assert "Blocks of different runs are not paired" in " ".join(form.split())
+        assert "What you may not conclude" in form
+
+
+def test_names_of_people_and_machines_are_taken_out(two):
+    a, b = two()
+    found = compare_runs(a, b)
+    found["environment"] = [
+        {"where": "host", "what": "python.agent", "a": "/home/ann/venv/bin/python", "b": "thor-7"}
+    ]
+    for form in (as_text(found, scrubber(["thor-7"])), as_markdown(found, scrubber(["thor-7"])),
+                 render_comparison(found, words=["thor-7"])):  # fmt: skip
+        assert "/home/ann" not in form
+        assert "thor-7" not in form
+
+
+def test_the_page_runs_no_script_and_escapes(two, fake_board):
+    evil = "<script>alert(1)</script>\x1b[31m"
+    board = [fake_board(f"b{evil}", "linux", "x")]
+    html = render_comparison(compare_runs(*two({"boards": board})))
+    assert "<script" not in html
+    assert "\x1b" not in html
+    assert "&lt;script&gt;" in html
+    assert "default-src &#39;none&#39;" in html
+
+
+def test_many_series_still_fit_into_a_comment(runs_of, make_record):
+    reps = [
+        make_record(label=f"m{i}" + "#" * 100, series_key=f"k{i}", block=b)
+        for i in range(300)
+        for b in range(2)
+    ]
+    text = as_markdown(compare_runs(*runs_of(reps, reps)))
+    assert len(text) < 65_000
+    assert "the rest is left out" in text
+
+
+def test_runs_without_a_common_series(runs_of, make_record):
+    found = compare_runs(*runs_of([make_record(series_key="a")], [make_record(series_key="b")]))
+    assert found["rows"] == []
+    assert "The runs share no series." in as_text(found)
+
+
+def test_an_incomplete_run_is_marked(two):
+    found = compare_runs(*two({}, {"finish": False}))
+    assert "NOT COMPLETE" in as_text(found)
+
+
+@pytest.mark.parametrize(("n", "m"), [(5, 5), (5, 9), (8, 6), (12, 12)])
+def test_the_interval_is_the_exact_mann_whitney_one(n, m):
+    """Its confidence is the one that scipy's exact test gives at its ends."""
+    rng = random.Random(n * m)
+    a = [rng.lognormvariate(0, 0.1) for _ in range(n)]
+    b = [rng.lognormvariate(0.05, 0.1) for _ in range(m)]
+    found = shift(a, b, delta=0.02)
+    assert found.confidence >= 0.95
+    for edge, inside in ((found.low, 1 + 1e-9), (found.high, 1 - 1e-9)):
+        kept = scipy_stats.mannwhitneyu(np.array(b) / (edge * inside), a, method="exact").pvalue
+        lost = scipy_stats.mannwhitneyu(np.array(b) / (edge / inside), a, method="exact").pvalue
+        assert kept > 1 - found.confidence - 1e-9
+        assert lost <= 1 - found.confidence + 1e-9
+
+
+def test_the_interval_covers_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    hits = 0
+    for _ in range(400):
+        a, b = np.exp(rng.normal(0, 0.05, 8)), 1.07 * np.exp(rng.normal(0, 0.05, 10))
+        found = shift(a.tolist(), b.tolist(), delta=0.02)
+        hits += found.low <= 1.07 <= found.high
+    assert hits / 400 >= 0.93
+
+
+def test_samples_must_be_positive_and_there():
+    with pytest.raises(ValueError, match="positive"):
+        shift([1.0], [], delta=0.02)
+    with pytest.raises(ValueError, match="positive"):
+        shift([1.0, 0.0], [1.0], delta=0.02)
+    assert shift([1.0] * (MIN_VALUES - 1), [1.0] * 9, delta=0.02).verdict == "NO VERDICT"
