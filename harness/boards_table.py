@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.campaign import board_env
+from harness.board_facts import board_env
 from harness.deploy import build_payload
 from harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL
 from harness.inventory import BoardEntry

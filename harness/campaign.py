@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import getpass
-import hashlib
-import os
-import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from harness import conditions, energy_plan, losses
+from harness.board_facts import board_env, no_power_source, owner, unable
 from harness.deploy import Cargo
-from harness.energy import widest
 from harness.inventory import BoardEntry
 from harness.job import Bench
 from harness.kept import keep
@@ -26,9 +21,9 @@ from harness.plan import Durations, Plan, Planned, covers, estimate
 from harness.progress import Observer, Stopwatch
 from harness.recording import note_check
 from harness.repetition import Interrupted, Link, clean_up, run_repetition
-from harness.suite import Cell, canonical_json
-from harness.tuning import Change, Tuner, as_records
-from reports.records import BoardEnv, Repetition, Skip
+from harness.suite import Cell
+from harness.tuning import Tuner
+from reports.records import Repetition, Skip
 from reports.results import RunWriter
 from targets.agent import lease
 from targets.board import Board
@@ -67,6 +62,7 @@ class Campaign:
         self.outcome = Outcome(skipped=list(plan.skipped))
         self._cargo = cargo
         self._writer = writer
+        self._owner = owner(plan.run_id)
         self._observer = observer
         self._on_record = on_record
         self._stopwatch = Stopwatch(dict(history or {}))
@@ -165,7 +161,7 @@ class Campaign:
         tuner = Tuner(
             link,
             entry.tuning,
-            self._owner(),
+            self._owner,
             lambda told: self._observer.note(entry.id, told),
             self._stopping,
         )
@@ -204,7 +200,7 @@ class Campaign:
 
     def _take(self, link: Link, entry: BoardEntry) -> None:
         """Take the board's lease for the whole queue; says whose it was if that one had run out."""
-        origin = link.occupy(self._owner(), conditions.SETUP_S).get("taken_over_from")
+        origin = link.occupy(self._owner, conditions.SETUP_S).get("taken_over_from")
         if isinstance(origin, dict):
             self._observer.note(entry.id, lease.told(origin))
 
@@ -214,7 +210,7 @@ class Campaign:
             if not board.ssh.alive:
                 with self._stopping:
                     board.reconnect()
-            board.release(self._owner())
+            board.release(self._owner)
         except TargetError as error:
             self._observer.note(board.spec.id, f"the lease was not given back, it will expire: {error}")
 
@@ -235,15 +231,6 @@ class Campaign:
 
     def _meter(self, entry: BoardEntry) -> BoardMeter:
         return BoardMeter(entry.meter, lambda told: self._observer.note(entry.id, told))
-
-    def _owner(self) -> dict[str, Any]:
-        """Of leases and undo lists; the token is the run's: whoever resumes it owns its leases."""
-        return {
-            "user": _user(),
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "token": self.plan.run_id,
-        }
 
     def _probe(self, link: Link, entry: BoardEntry, todo: Sequence[Planned], tuner: Tuner) -> Bench:
         """Ask the board what it is, record it, and skip the cells that it cannot run."""
@@ -267,7 +254,7 @@ class Campaign:
             board_kind=entry.kind,
             interpreter=interpreter,
             cargo=self._cargo,
-            owner=self._owner(),
+            owner=self._owner,
             gates_policy=entry.gates_policy,
             policy=self.plan.suite.header.policy,
             start_window_c=self.plan.suite.header.start_window_c,
@@ -399,60 +386,3 @@ def _wait_interruptibly(futures: Sequence[Future[None]]) -> None:
     pending = set(futures)
     while pending:
         _, pending = wait(pending, timeout=0.2)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
-
-
-def unable(cell: Cell, interpreter: Mapping[str, Any], words: Sequence[str]) -> str | None:
-    """Why a probed interpreter cannot run a cell; ``None`` if it can."""
-    name = " ".join(words)
-    if not interpreter.get("ok"):
-        return f"interpreter {name!r}: {interpreter.get('reason') or 'it does not start'}"
-    if cell.needs_torch and not interpreter.get("torch"):
-        return f"interpreter {name!r} has no usable torch: {interpreter.get('reason') or 'not installed'}"
-    if cell.device == "cuda" and not interpreter.get("cuda"):
-        return f"interpreter {name!r}: its torch sees no CUDA device"
-    return None
-
-
-def no_power_source(entry: BoardEntry, probe: Mapping[str, Any]) -> str | None:
-    """Why nothing tells this board's power; ``None`` if a sensor or a meter does."""
-    channels = probe.get("channels") or []
-    if entry.meter is not None or widest([one for one in channels if isinstance(one, dict)]) is not None:
-        return None
-    missing = probe.get("missing") or {}
-    told = missing.get("power") if isinstance(missing, dict) else None
-    return f"{str(told or 'no power sensor was found')[:300]}; the inventory names no meter"
-
-
-def board_env(board_id: str, probe: Mapping[str, Any], tuned: Sequence[Change] = ()) -> BoardEnv:
-    """A probe as it is stored: the fingerprint with the interpreters in its python tier."""
-    fingerprint = {tier: dict(values) for tier, values in (probe.get("fingerprint") or {}).items()}
-    interpreters = probe.get("interpreters") or []
-    if interpreters:
-        first = interpreters[0]
-        fingerprint.setdefault("python", {}).update(
-            {key: first.get(key) for key in ("python", "torch", "cuda") if key in first}
-        )
-    for name in ("governor", "power_mode"):
-        if probe.get(name) is not None:
-            fingerprint.setdefault("os", {})[name] = probe[name]
-    return BoardEnv(
-        board_id=board_id,
-        t_utc=utc_now(),
-        fingerprint=fingerprint,
-        channels=list(probe.get("channels") or []),
-        missing=dict(probe.get("missing") or {}),
-        env_sha256=hashlib.sha256(canonical_json(fingerprint).encode()).hexdigest(),
-        tuning=as_records(tuned),
-    )
-
-
-def utc_now() -> str:
-    """``2026-11-21T07:45:00Z``: to order things by, never to take durations from."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

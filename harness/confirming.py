@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness import kept
-from harness.campaign import utc_now
+from harness.board_facts import utc_now
 from harness.deploy import Cargo, gather
 from harness.errors import UsageError
 from harness.inventory import Inventory

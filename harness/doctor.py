@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness import conditions, metering
-from harness.campaign import board_env
+from harness.board_facts import board_env
 from harness.deploy import build_payload
 from harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL, UsageError
 from harness.examination import Examination, fixes, read_examination

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__, losses
-from harness.campaign import Campaign, OnRecord, Outcome, utc_now
+from harness.board_facts import utc_now
+from harness.campaign import Campaign, OnRecord, Outcome
 from harness.deploy import Cargo, Progress, gather
 from harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, EXIT_MEASURED, EXIT_OK, EXIT_PARTIAL, UsageError
 from harness.history import durations_below

@@ -18,9 +18,10 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\b"), "[mac]"),
     (re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b(?!\.\d)"), "[address]"),
     (re.compile(r"(?<![\w:])(?:[0-9A-Fa-f]{1,4}:){3,7}[0-9A-Fa-f]{0,4}(?![\w:])"), "[address]"),
-    (re.compile(r"[\w.+-]+@[\w.-]+"), "[user]@[host]"),
+    # Begun only where a word begins: endless text without an @ is looked at once, not once a letter.
+    (re.compile(r"(?<![\w.+-])[\w.+-]+@[\w.-]+"), "[user]@[host]"),
     (re.compile(r"(?:/home|/Users)/[^\s/\"':,;]+|/root(?![\w-])"), "~"),
-    (re.compile(r"(?i)\b(serial\w*\s*[:=]\s*)\S+"), r"\1[serial]"),
+    (re.compile(r"(?i)\b(serial\w{0,24}\s*[:=]\s*)\S+"), r"\1[serial]"),
 )
 #: Keys whose values are left out wherever they stand: identities, and text that nobody has looked through.
 _DROPPED = (

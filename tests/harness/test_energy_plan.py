@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness import energy_plan
-from harness.campaign import no_power_source
+from harness.board_facts import no_power_source
 from harness.errors import UsageError
 from harness.inventory import BoardEntry
 from harness.job import Bench, make_job

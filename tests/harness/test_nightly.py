@@ -64,7 +64,13 @@ def test_a_night_leaves_report_and_summaries_and_tells_the_job_page(lab, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("verdict", "code"), [("REGRESSION", 1), ("OFFLINE", 4), ("UNCLEAR", 3), ("BOARD", 0)]
+    ("verdict", "code"),
+    [
+        ("REGRESSION", 1),
+        pytest.param("OFFLINE", 4, marks=pytest.mark.slow),
+        pytest.param("UNCLEAR", 3, marks=pytest.mark.slow),
+        pytest.param("BOARD", 0, marks=pytest.mark.slow),
+    ],
 )
 def test_the_gates_verdict_is_the_nights_exit_code(lab, monkeypatch, verdict, code):
     monkeypatch.setattr(gate, "gate", lambda *_: Judgement("r", [Finding(verdict, "b", "n")]))

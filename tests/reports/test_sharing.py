@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import duckdb
 import pandas as pd
@@ -13,6 +14,7 @@ from harness.cli import app
 from harness.errors import UsageError
 from reports.records import BoardEnv, Reason, Skip
 from reports.results import ResultsError, RunReader, RunWriter
+from reports.scrub import scrubber
 from reports.sharing.anonymous import Anonymiser
 from reports.sharing.export import SALT, export_run, merge, salt_of, write_table
 from reports.summary import summarise
@@ -206,3 +208,11 @@ def test_the_commands_do_the_same(secret_run, tmp_path):
 def test_an_export_of_nothing_says_what_to_give(secret_run, args):
     result = CliRunner().invoke(app, ["export", str(secret_run), *args])
     assert isinstance(result.exception, UsageError)
+
+
+@pytest.mark.parametrize("piece", ["x", "/a", "serial", "a.", "1.", "a:", "/", "-", "@", "/home", "serial="])
+def test_looking_through_hostile_text_takes_time_in_proportion_to_its_length(piece):
+    scrub = scrubber(["somebody"])
+    begun_s = time.process_time()
+    scrub((piece * 20_000)[:20_000])
+    assert time.process_time() - begun_s < 0.5  # a quadratic pattern takes 2 s and more

@@ -1,0 +1,79 @@
+"""What a campaign learns of a board and says of it: what it is, what it cannot run, who holds it."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from harness.energy import widest
+from harness.inventory import BoardEntry
+from harness.suite import Cell, canonical_json
+from harness.tuning import Change, as_records
+from reports.records import BoardEnv
+
+
+def owner(run_id: str) -> dict[str, Any]:
+    """Of leases and undo lists; the token is the run's: whoever resumes it owns its leases."""
+    return {"user": _user(), "host": socket.gethostname(), "pid": os.getpid(), "token": run_id}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def unable(cell: Cell, interpreter: Mapping[str, Any], words: Sequence[str]) -> str | None:
+    """Why a probed interpreter cannot run a cell; ``None`` if it can."""
+    name = " ".join(words)
+    if not interpreter.get("ok"):
+        return f"interpreter {name!r}: {interpreter.get('reason') or 'it does not start'}"
+    if cell.needs_torch and not interpreter.get("torch"):
+        return f"interpreter {name!r} has no usable torch: {interpreter.get('reason') or 'not installed'}"
+    if cell.device == "cuda" and not interpreter.get("cuda"):
+        return f"interpreter {name!r}: its torch sees no CUDA device"
+    return None
+
+
+def no_power_source(entry: BoardEntry, probe: Mapping[str, Any]) -> str | None:
+    """Why nothing tells this board's power; ``None`` if a sensor or a meter does."""
+    channels = probe.get("channels") or []
+    if entry.meter is not None or widest([one for one in channels if isinstance(one, dict)]) is not None:
+        return None
+    missing = probe.get("missing") or {}
+    told = missing.get("power") if isinstance(missing, dict) else None
+    return f"{str(told or 'no power sensor was found')[:300]}; the inventory names no meter"
+
+
+def board_env(board_id: str, probe: Mapping[str, Any], tuned: Sequence[Change] = ()) -> BoardEnv:
+    """A probe as it is stored: the fingerprint with the interpreters in its python tier."""
+    fingerprint = {tier: dict(values) for tier, values in (probe.get("fingerprint") or {}).items()}
+    interpreters = probe.get("interpreters") or []
+    if interpreters:
+        first = interpreters[0]
+        fingerprint.setdefault("python", {}).update(
+            {key: first.get(key) for key in ("python", "torch", "cuda") if key in first}
+        )
+    for name in ("governor", "power_mode"):
+        if probe.get(name) is not None:
+            fingerprint.setdefault("os", {})[name] = probe[name]
+    return BoardEnv(
+        board_id=board_id,
+        t_utc=utc_now(),
+        fingerprint=fingerprint,
+        channels=list(probe.get("channels") or []),
+        missing=dict(probe.get("missing") or {}),
+        env_sha256=hashlib.sha256(canonical_json(fingerprint).encode()).hexdigest(),
+        tuning=as_records(tuned),
+    )
+
+
+def utc_now() -> str:
+    """``2026-11-21T07:45:00Z``: to order things by, never to take durations from."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
