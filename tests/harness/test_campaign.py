@@ -39,6 +39,7 @@ def test_every_repetition_is_recorded_once_with_its_trace_of_evidence(campaign, 
     assert list((tmp_path / "work-here" / "jobs").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_second_run_uploads_nothing_and_the_log_says_so(campaign, lab, sleep_suite):
     inventory, suite = lab("here"), sleep_suite(["a"], blocks=1)
     first = campaign(inventory, suite)
@@ -162,6 +163,7 @@ def _die(*_: object) -> None:
     raise Interrupted
 
 
+@pytest.mark.slow
 def test_an_unreachable_board_is_quarantined_and_the_others_run(campaign, lab, sleep_suite):
     inventory = lab("here")
     inventory.write_text(
@@ -175,6 +177,7 @@ def test_an_unreachable_board_is_quarantined_and_the_others_run(campaign, lab, s
     assert exit_code(ran.outcome, ran.session.writer, ran.session.plan) == 3
 
 
+@pytest.mark.slow
 def test_nothing_of_the_inventory_s_addresses_reaches_the_results(campaign, lab, sleep_suite):
     ran = campaign(lab("here"), sleep_suite(["a"], blocks=1))
     text = "".join(

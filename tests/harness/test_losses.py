@@ -50,6 +50,7 @@ def losing_suite(tmp_path):
 
 
 @pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM"])
+@pytest.mark.slow
 def test_a_lost_repetition_is_recorded_with_its_reason_and_its_slot_measured_once_more(
     campaign, lab, losing_suite, signal
 ):
@@ -144,6 +145,7 @@ def test_a_job_that_a_power_cut_took_with_it_is_started_again_under_its_own_id(
     assert any("knows nothing of it" in line for line in ran.notes)
 
 
+@pytest.mark.slow
 def test_what_is_still_open_follows_from_plan_and_records(campaign, lab, sleep_suite):
     ran = campaign(lab("here"), sleep_suite(["a"], blocks=2))
     plan, records = ran.session.plan.repetitions, ran.reader.repetitions

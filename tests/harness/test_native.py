@@ -81,6 +81,7 @@ def test_a_build_for_another_machine_is_refused():
         library_for(_probe(platform.machine()), other)
 
 
+@pytest.mark.slow
 def test_a_board_that_no_build_is_for_skips_its_native_rows_with_the_reason(campaign, lab, tmp_path):
     other = "cortex-a53" if platform.machine() == "x86_64" else "v3"
     (tmp_path / "nat.toml").write_text(SUITE.replace("engine =", f'build = "{other}"\nengine ='))

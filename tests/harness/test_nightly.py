@@ -63,13 +63,14 @@ def test_a_night_leaves_report_and_summaries_and_tells_the_job_page(lab, monkeyp
     assert "1 NEW" in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verdict", "code"),
     [
         ("REGRESSION", 1),
-        pytest.param("OFFLINE", 4, marks=pytest.mark.slow),
-        pytest.param("UNCLEAR", 3, marks=pytest.mark.slow),
-        pytest.param("BOARD", 0, marks=pytest.mark.slow),
+        ("OFFLINE", 4),
+        ("UNCLEAR", 3),
+        ("BOARD", 0),
     ],
 )
 def test_the_gates_verdict_is_the_nights_exit_code(lab, monkeypatch, verdict, code):
@@ -77,6 +78,7 @@ def test_the_gates_verdict_is_the_nights_exit_code(lab, monkeypatch, verdict, co
     assert night(lab).exit_code == code
 
 
+@pytest.mark.slow
 def test_a_night_that_cannot_be_judged_is_still_reported(lab, monkeypatch):
     def refuse(*_):
         raise UsageError("no such thing")

@@ -82,6 +82,7 @@ def test_compare_and_compare_fail_work_on_board_seconds(run_pytest, lab, sleep_s
     assert "Performance has regressed" in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_failed_accuracy_assertion_is_not_a_good_measurement(run_pytest, lab, sleep_suite, tmp_path):
     (tmp_path / "test_own.py").write_text(TEST.format(limit=0.9))
     done = run_pytest(
