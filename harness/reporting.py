@@ -129,7 +129,7 @@ def printed(run_path: Path, baseline: str | None, form: str) -> str:
     from reports.summary import summarise
     from reports.text import table
 
-    summary, scrub = summarise(reader, baseline), scrubber(names_here())
+    summary, scrub = summarise(reader, baseline), scrubber(_words(reader))
     return markdown(summary, scrub) if form == "md" else table(scrubbed(summary, scrub))
 
 
@@ -143,7 +143,8 @@ def comparison(run_a: Path, run_b: Path, html: Path | None, json_file: Path | No
     from reports.runs_words import as_markdown, as_text
     from reports.scrub import scrubber
 
-    found, words = compare_runs(*map(RunReader, folders)), names_here()
+    first, second = map(RunReader, folders)
+    found, words = compare_runs(first, second), _words(first, second)
     if html is not None:
         from reports.html import render_comparison
 
@@ -161,6 +162,14 @@ def names_here() -> list[str]:
     except (KeyError, OSError):
         pass  # a user without a name has none to hide
     return names
+
+
+def _words(*readers: RunReader) -> set[str]:
+    """:func:`names_here`, less what the lab itself named its boards and methods."""
+    from reports.scrub import shown_names
+
+    shown = {name for reader in readers for name in shown_names(reader.repetitions)}
+    return set(names_here()) - shown
 
 
 def _opened(run_dir: Path, baseline: str | None) -> RunReader:

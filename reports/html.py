@@ -17,7 +17,7 @@ from reports.history.decisions import Decision
 from reports.page import page
 from reports.reader import RunReader
 from reports.runs_words import heads, sections, shown
-from reports.scrub import scrubber
+from reports.scrub import scrubber, shown_names
 from reports.since import since
 from reports.summary import summarise
 from reports.trends import no_trend, trend_of
@@ -62,7 +62,7 @@ def render(
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
     template = _environment().get_template("report.html.j2")
-    scrub = scrubber(set(words) - _shown_names(reader))
+    scrub = scrubber(set(words) - shown_names(reader.repetitions))
     trend = trend_of(reader, index, decisions, scrub) if index is not None else no_trend()
     if against is not None:
         trend = replace(trend, since=since(reader, against, scrub))
@@ -82,11 +82,6 @@ def render_comparison(found: Mapping[str, Any], *, words: Iterable[str] = ()) ->
     told = {"heads": heads(found), "sections": sections(found), "cautions": found["cautions"]}
     template = _environment().get_template("compare.html.j2")
     return template.render(policy=policy, style=Markup(style), **told)  # noqa: S704
-
-
-def _shown_names(reader: RunReader) -> set[str]:
-    """Names of boards, methods and tasks stay as the lab gave them, even if a machine or a user has the same."""
-    return {name for rep in reader.repetitions for name in (rep.board_id, rep.label, rep.task, rep.method)}
 
 
 def _hash(text: str) -> str:

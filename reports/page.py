@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from reports.comparison import COLUMNS, SORTING
 from reports.embed import downloads
 from reports.evidence import GLOSSARY, board_facts, failures, method_facts, validity_rows
-from reports.figures import Styles
+from reports.figures import Figure, Styles
 from reports.findings import contenders, findings
 from reports.groups import groups_of
 from reports.joules import joules_table
@@ -21,6 +22,8 @@ from reports.page_figures import (
     board_multiples,
     cost_panels,
     effect_panels,
+    is_heavy,
+    once,
     phase_panels,
     repetition_figures,
     size_figures,
@@ -47,7 +50,9 @@ def page(summary: Mapping[str, Any], reader: RunReader, scrub: Scrub, trend: Tre
         baselines=[name for name in summary["baselines"].values() if name],
         controls=[row["label"] for row in rows if row["aa_control"]],
     )
-    traces, traces_left = trace_views(groups, reader, scrub)
+    heavy = is_heavy(groups)
+    lighter: Callable[[Sequence[Figure]], Sequence[Figure]] = once if heavy else list
+    traces, traces_left = trace_views(groups, reader, scrub, heavy=heavy)
     return {
         "summary": summary,
         "title": _title(rows),
@@ -72,12 +77,12 @@ def page(summary: Mapping[str, Any], reader: RunReader, scrub: Scrub, trend: Tre
         "phases": phase_panels(groups),
         "costs": cost_panels(groups, styles),
         "sizes": size_figures(groups, summary["environment"]),
-        "repetitions": repetition_figures(summary["repetitions"], styles),
-        "multiples": board_multiples(groups, styles),
+        "repetitions": lighter(repetition_figures(summary["repetitions"], styles)),
+        "multiples": lighter(board_multiples(groups, styles)),
         "traces": traces,
         "traces_left": traces_left,
         "downloads": downloads(summary),
-        "trend": trend,
+        "trend": replace(trend, figures=lighter(trend.figures)),
         "differences": board_differences(summary["environment"]),
         "boards": [board_facts(one) for one in summary["environment"]],
         "validity_rows": validity_rows(rows),

@@ -20,8 +20,8 @@ from reports.groups import Group
 from reports.joules import SCOPE_NAMES
 from reports.units import clean
 
-#: With more groups than these a page would be too heavy if every figure were drawn for phones too.
-_MANY = 8
+#: With more groups or rows than these a page would be too heavy if every figure were drawn for phones too.
+_MANY, _MANY_ROWS = 8, 40
 #: (name in the page's address, words, figures)
 Panel = tuple[str, str, list[Figure]]
 
@@ -128,7 +128,7 @@ def size_figures(
         if any(row["update_b"] for row in g.rows):
             figures.append(update_figure(f"upd-{g.ident}", g.rows, heading=""))
         if figures:
-            found.append((g.heading, g.board, figures))
+            found.append((g.heading, g.board, once(figures) if is_heavy(groups) else figures))
     return found
 
 
@@ -172,17 +172,20 @@ def _of(group: Group, figure: Figure) -> Figure:
     return replace(figure, board=group.board)
 
 
-def _lighter(panels: list[Panel], groups: Sequence[Group]) -> list[Panel]:
-    """With many groups, what is shown second is drawn once, and scrolls on a phone."""
-    if len(groups) <= _MANY:
-        return panels
+def is_heavy(groups: Sequence[Group]) -> bool:
+    """Whether the page is drawn sparingly: one drawing a figure, which scrolls on a phone."""
+    return len(groups) > _MANY or sum(len(group.rows) for group in groups) > _MANY_ROWS
+
+
+def once(figures: Sequence[Figure]) -> list[Figure]:
+    """Figures in their wide drawing only."""
     return [
-        panel if place == 0 else (*panel[:2], [_once(figure) for figure in panel[2]])
-        for place, panel in enumerate(panels)
+        replace(figure, drawings=[("once", drawing) for kind, drawing in figure.drawings if kind == "wide"])
+        for figure in figures
     ]
 
 
-def _once(figure: Figure) -> Figure:
-    return replace(
-        figure, drawings=[("once", drawing) for kind, drawing in figure.drawings if kind == "wide"]
-    )
+def _lighter(panels: list[Panel], groups: Sequence[Group]) -> list[Panel]:
+    if not is_heavy(groups):
+        return panels
+    return [(name, words, once(figures)) for name, words, figures in panels]

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from reports.records import Repetition
 from reports.sharing.anonymous import Anonymiser
 
 #: Folders of every Linux machine: they tell what was read, not who read it.
@@ -68,3 +69,8 @@ def scrubbed(value: Any, scrub: Scrub) -> Any:
     if isinstance(value, list | tuple):
         return [scrubbed(one, scrub) for one in value]
     return value
+
+
+def shown_names(repetitions: Iterable[Repetition]) -> set[str]:
+    """Names of boards, methods and tasks: they stay, even if a machine or a user has the same."""
+    return {name for rep in repetitions for name in (rep.board_id, rep.label, rep.task, rep.method)}

@@ -20,8 +20,10 @@ from reports.units import clean
 
 #: Traces on the page at most; those of all cells of a large lab would be too heavy to open.
 MAX_TRACES = 48
+#: Nor more than this of them; a full-length trace of six noisy channels is 30 kB.
+MAX_PACKED_B = 400_000
 #: Of these so many are drawn for readers without a script; the others show their numbers.
-MAX_DRAWN = 12
+MAX_DRAWN, MAX_DRAWN_HEAVY = 12, 2
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,16 @@ class Comparable(Protocol):
     def rows(self) -> Sequence[Mapping[str, Any]]: ...
 
 
-def trace_views(groups: Sequence[Comparable], reader: RunReader, scrub: Scrub) -> tuple[list[TraceView], int]:
-    """The views, and how many more cells there are whose trace is left in the run's directory."""
+def trace_views(
+    groups: Sequence[Comparable], reader: RunReader, scrub: Scrub, *, heavy: bool = False
+) -> tuple[list[TraceView], int]:
+    """The views, and how many more cells there are whose trace is left in the run's directory.
+
+    Args:
+        heavy: the page holds much else: fewer are drawn for readers without a script.
+    """
+    most_drawn = MAX_DRAWN_HEAVY if heavy else MAX_DRAWN
+    packed_b = 0
     by_id = {rep.rep_id: rep for rep in reader.repetitions}
     views: list[TraceView] = []
     left = 0
@@ -65,11 +75,12 @@ def trace_views(groups: Sequence[Comparable], reader: RunReader, scrub: Scrub) -
         base = next((i for i, row in enumerate(group.rows) if row["is_baseline"]), None)
         for place, row in enumerate(group.rows):
             for kind, rep in _chosen(row, by_id):
-                if len(views) >= MAX_TRACES:
+                if len(views) >= MAX_TRACES or packed_b > MAX_PACKED_B:
                     left += 1
                     continue
-                ident, draw = f"{kind}-{group.ident}-{place}", len(views) < MAX_DRAWN
+                ident, draw = f"{kind}-{group.ident}-{place}", len(views) < most_drawn
                 view = _view(ident, group, row["label"], rep, (reader, scrub), draw=draw)
+                packed_b += len(view.packed or "")
                 under = f"{kind}-{group.ident}-{base}" if base not in (None, place) else ""
                 views.append(replace(view, baseline=under))
     known = {view.ident for view in views if view.packed}

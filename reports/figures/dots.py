@@ -152,10 +152,7 @@ def _row(
         y = at + (26 if narrow else 10)
         _words(canvas, dot, at + 15 if narrow else y + 4.5, narrow=narrow)
         css = styles.of(dot.series).css
-        dash = "4 3" if dot.is_range else ""
-        canvas.line(scale(dot.low), y, scale(dot.high), y, f"error {css}", dash=dash)
-        for end in (dot.low, dot.high):
-            canvas.line(scale(end), y - 4, scale(end), y + 4, f"error {css}")
+        canvas.interval(scale(dot.low), scale(dot.high), y, f"error {css}", cap=4, dashed=dot.is_range)
         hint = f"{row.name}, {dot.series}: {dot.told} {dot.word}".rstrip()
         canvas.marker(scale(dot.value), y, styles.of(dot.series).shape, css, size=5, hint=hint)
 

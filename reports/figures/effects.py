@@ -114,8 +114,6 @@ def _row(
         canvas.text(0, y + 4.5, label, "t strong", width=138)
         canvas.text(canvas.width - 276, y + 4.5, value, "t num")
         canvas.text(canvas.width, y + 4.5, verdict.lower(), f"t {css} word", anchor="end")
-    dash = "4 3" if one["interval"] == "range" else ""
-    canvas.line(scale(one["low"]), y, scale(one["high"]), y, f"interval {css}", dash=dash)
-    for end in (one["low"], one["high"]):
-        canvas.line(scale(end), y - 5, scale(end), y + 5, f"interval {css}")
+    ends, dashed = (scale(one["low"]), scale(one["high"])), one["interval"] == "range"
+    canvas.interval(*ends, y, f"interval {css}", cap=5, dashed=dashed)
     canvas.marker(scale(one["value"]), y, shape, css, size=5.5, hint=f"{label}: {value}, {verdict.lower()}")

@@ -97,10 +97,8 @@ def _row(canvas: Canvas, row: Mapping[str, Any], scale: Scale, y: float, *, top:
         canvas.text(0, y + 4.5, row["label"], "t strong", width=138)
         canvas.text(canvas.width - 258, y + 4.5, value, "t num")
         canvas.text(canvas.width, y + 4.5, speed["verdict"].lower(), f"t {css} word", anchor="end")
-    dash = "4 3" if speed["interval"] == "range" else ""
-    canvas.line(scale(speed["low"]), y, scale(speed["high"]), y, f"interval {css}", dash=dash)
-    for end in (speed["low"], speed["high"]):
-        canvas.line(scale(end), y - 5, scale(end), y + 5, f"interval {css}")
+    ends, dashed = (scale(speed["low"]), scale(speed["high"])), speed["interval"] == "range"
+    canvas.interval(*ends, y, f"interval {css}", cap=5, dashed=dashed)
     hint = f"{row['label']}: {_told(speed)}"
     canvas.marker(scale(speed["factor"]), y, shape, css, size=5.5, hint=hint)
 

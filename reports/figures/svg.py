@@ -65,6 +65,14 @@ class Canvas:
         path = " ".join(f"{num(x)},{num(y)}" for x, y in points)
         self.add(f'<polyline points="{path}" class="{css}"{at}/>')
 
+    def interval(self, low: float, high: float, y: float, css: str, *, cap: float, dashed: bool) -> None:
+        """A horizontal line with caps at its ends; dashed between them for a range that is no interval."""
+        ends = "".join(f"M{num(x)} {num(y - cap)}V{num(y + cap)}" for x in (low, high))
+        if dashed:
+            self.line(low, y, high, y, css, dash="4 3")
+        body = "" if dashed else f"M{num(low)} {num(y)}H{num(high)}"
+        self.add(f'<path d="{body}{ends}" class="{css}"/>')
+
     def marker(
         self,
         x: float,
