@@ -361,9 +361,12 @@ def test_a_link_in_the_output_is_not_followed(board, make_job):
 
 @pytest.mark.every_server
 def test_start_is_idempotent(board, make_job):
-    job = make_job(program="open('runs', 'a').write('x'); import time; time.sleep(0.4)")
+    job = make_job(
+        program="import os, time; open('runs', 'a').write('x')\nwhile not os.path.exists('go'): time.sleep(0.02)"
+    )
     assert board.start(job).state == "running"
     assert board.start(job).state == "running"
+    (workdir(board) / "jobs" / "rep-1" / "out" / "go").touch()
     assert board.wait("rep-1", 10) == "done"
     assert board.start(job).state == "done"
     assert board.harvest("rep-1").files["out/runs"] == b"x"
@@ -415,6 +418,7 @@ def test_a_job_whose_supervisor_died_is_lost_and_ends_too(board, make_job, is_go
     board.start(make_job(program=SLEEPER.format(60)))
     job_dir = workdir(board) / "jobs" / "rep-1"
     workload = int(eventually(lambda: (job_dir / "out/pid").exists() and (job_dir / "out/pid").read_text()))
+    eventually(lambda: (job_dir / "log.txt").exists() and (job_dir / "log.txt").read_bytes())
     supervisor = json.loads((job_dir / "supervisor.json").read_text())["pid"]
     os.kill(supervisor, signal.SIGKILL)
     assert board.wait("rep-1", 10) == "lost"

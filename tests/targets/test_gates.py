@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -161,29 +162,33 @@ def test_without_limits_nothing_is_asked_and_the_unreadable_is_unjudged(tmp_path
 
 # -- CPU time of others ---------------------------------------------------------------------------
 
-IDLE = {"note_background_cores": 0.03, "max_background_cores": 0.25, "idle_window_s": 0.2}
+#: Ticks are 10 ms, our own too: over two seconds one of them is 0.005 cores.
+IDLE = {"note_background_cores": 0.03, "max_background_cores": 0.25, "idle_window_s": 2.0}
 
 
 @pytest.fixture
 def working(board, monkeypatch):
-    """``working(0.1, 0.0)``: while idle time is measured first, others use a tenth of a core, then nothing."""
+    """``working(0.1, 0.0)``: while idle time is measured first, others use a tenth of a core, then nothing.
+
+    The clock of the measurement is simulated like the counters: what this machine is busy with has no part in it.
+    """
 
     def use(*cores_in_turn: float) -> None:
-        turns, passed, used = list(cores_in_turn), [5000], [1000]
+        turns, now_s, used = list(cores_in_turn), [50.0], [1000]
         stat = "500 (miner (x)) S 1 1 1 0 -1 0 0 0 0 0 %d 50 0 0 20 0 1 0 1 1 1"
-        cpu_times(board, used[0], passed[0])
-        board.write("proc/500/stat", stat % used[0])
-        sleep = time.sleep
+
+        def tell() -> None:
+            board.write("proc/500/stat", stat % used[0])
+            cpu_times(board, used[0], int(400 * now_s[0]) - used[0])  # four cores
 
         def work(seconds: float) -> None:
-            begun_s = time.monotonic()
-            sleep(seconds)
-            used[0] += round(100 * turns.pop(0) * (time.monotonic() - begun_s))
-            passed[0] += 80
-            board.write("proc/500/stat", stat % used[0])
-            cpu_times(board, used[0], passed[0])
+            now_s[0] += seconds
+            used[0] += round(100 * turns.pop(0) * seconds)
+            tell()
 
-        monkeypatch.setattr(quiet.time, "sleep", work)
+        tell()
+        clock = SimpleNamespace(sleep=work, monotonic=lambda: now_s[0], time=time.time)
+        monkeypatch.setattr(quiet, "time", clock)
 
     return use
 
@@ -197,7 +202,7 @@ def test_cpu_time_of_others_is_noted_by_how_much_stays(board, working, cores, co
     working(*cores)
     looked = look(board, **IDLE)
     assert [one["code"] for one in looked.warnings] == codes
-    assert looked.conditions["background_cores"] == pytest.approx(min(cores), abs=0.05)
+    assert looked.conditions["background_cores"] == pytest.approx(min(cores), abs=0.02)
 
 
 def test_a_board_at_work_is_refused_and_the_worker_named(board, working):

@@ -170,9 +170,18 @@ def test_what_changes_slowly_is_read_rarely_and_is_null_between(tmp_path):
 
 
 def test_the_rate_is_the_one_that_was_kept(tmp_path):
-    sampler, rows, _ = run(tmp_path, [steady()], seconds=1.0)
-    assert summary(sampler, 0.0)["rate_hz"] == pytest.approx(1 / PERIOD_S, rel=0.2)
-    assert sampler.n == len(rows)
+    # On a machine that is busy with other things nobody keeps a pace all the time: one second of five.
+    for _ in range(5):
+        sampler, rows, _ = run(tmp_path, [steady()], seconds=1.0)
+        rate_hz = summary(sampler, 0.0)["rate_hz"]
+        # What is told is what was kept, and never more than was asked for.
+        assert rate_hz == pytest.approx((len(rows) - 1) / ((rows[-1][0] - rows[0][0]) / 1e9))
+        assert sampler.n == len(rows)
+        assert rate_hz <= 1.01 / PERIOD_S
+        if rate_hz >= 0.8 / PERIOD_S:
+            break
+    else:
+        pytest.fail(f"{rate_hz:.1f} Hz, {1 / PERIOD_S:.0f} were asked for")
 
 
 def test_a_rail_that_dies_in_mid_run_leaves_the_rest_of_the_board(tmp_path, simulated):
