@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import socket
 import sys
+import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
 from types import ModuleType
@@ -51,3 +54,74 @@ def simulated(trees: ModuleType, tmp_path: Path) -> Callable[..., Any]:
         return trees.BOARDS[board](tmp_path / (name or board), **options)
 
     return make
+
+
+class Proxy:
+    """A TCP relay to a server: the link of a lab, which can freeze (nothing moves), be cut and be unplugged."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._flows = threading.Event()
+        self._flows.set()
+        self._plugged = True
+        self._sockets: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                if not self._plugged:
+                    near.close()
+                    continue
+                far = socket.create_connection(("127.0.0.1", self._target))
+                self._sockets += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._relay, args=(source, sink), daemon=True).start()
+
+    def _relay(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self._flows.wait()
+                sink.sendall(data)
+        self._drop(source, sink)
+
+    @staticmethod
+    def _drop(*sockets: socket.socket) -> None:
+        for each in sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def freeze(self) -> None:
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        self._flows.set()
+
+    def cut(self) -> None:
+        """End the connections there are; new ones are relayed."""
+        self._drop(*self._sockets)
+        self._sockets.clear()
+
+    def unplug(self) -> None:
+        """End the connections there are and refuse new ones until it is plugged in."""
+        self._plugged = False
+        self.cut()
+
+    def plug_in(self) -> None:
+        self._plugged = True
+
+    def close(self) -> None:
+        self._flows.set()
+        self._listener.close()
+        self.cut()
+
+
+@pytest.fixture
+def make_proxy() -> Generator[Callable[[int], Proxy]]:
+    """``make_proxy(port)``: a link to a server of this machine that can be frozen and cut."""
+    with contextlib.ExitStack() as stack:
+        yield lambda port: stack.enter_context(contextlib.closing(Proxy(port)))

@@ -26,7 +26,10 @@ from targets.ssh import Ssh
 
 pytestmark = [pytest.mark.emulated, pytest.mark.timeout(900)]
 
-#: Waits on the board until a workload runs, for at most two minutes.
+#: Waits on the board until a workload runs, for at most two minutes, and half of one for the connection.
+WAIT_FOR_A_JOB_S = 150.0
+#: Longer than the first pauses between two attempts to connect.
+LINK_DOWN_S = 8.0
 WAIT_FOR_A_JOB = (
     "for i in $(seq 240); do for job in ~/.cache/tunebench/jobs/*/; do"
     ' if [ -e "$job/spawned.json" ] && [ ! -e "$job/exit.json" ]; then {then} exit 0; fi;'
@@ -78,8 +81,18 @@ class Pi:
             *("--inventory-out", str(self.lab), *options),
         )
 
-    def run(self, suite: str | Path, out: Path) -> subprocess.CompletedProcess[str]:
-        return self.tunebench("run", "-i", self.lab, "-s", str(suite), "-o", str(out), check=False)
+    def run(self, suite: str | Path, out: Path, lab: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return self.tunebench("run", "-i", lab or self.lab, "-s", str(suite), "-o", str(out), check=False)
+
+    def lab_over(self, port: int, folder: Path) -> Path:
+        """The inventory of the same board behind another port, its host key pinned for that one."""
+        own = self.board.state().port
+        known = folder / "known_hosts"
+        known.write_text(self.board.known_hosts.read_text().replace(f"]:{own} ", f"]:{port} "))
+        text = self.lab.read_text().replace(f"port = {own}\n", f"port = {port}\n")
+        lab = folder / "lab.toml"
+        lab.write_text(text.replace(str(self.board.known_hosts), str(known)))
+        return lab
 
     def ask(self, script: str, timeout_s: float = 60.0) -> str:
         """Run a shell script on the board."""
@@ -189,8 +202,8 @@ def test_a_second_run_uploads_nothing(pi, tmp_path):
     assert "uploaded 0 bytes" in again.stderr
 
 
-def check_complete(reader: RunReader) -> None:
-    """Every slot of the plan is measured exactly once; what was lost is recorded with its reason."""
+def check_complete(reader: RunReader) -> list[str]:
+    """Every slot of the plan is measured exactly once; returns why each lost attempt was lost."""
     assert reader.manifest is not None
     assert reader.verify() == []
     ids = [one.rep_id for one in reader.repetitions]
@@ -199,9 +212,11 @@ def check_complete(reader: RunReader) -> None:
     measured = [one for one in reader.repetitions if one.outcome == "ok"]
     assert sorted((one.block, one.slot, one.role) for one in measured) == sorted(planned.values())
     lost = [one for one in reader.repetitions if one.outcome != "ok"]
-    assert [(one.outcome, one.attempt, one.wall_s) for one in lost] == [("lost", 1, None)]
-    assert lost[0].rep_id in planned
-    assert f"{lost[0].rep_id}.try2" in ids
+    for one in lost:
+        assert (one.outcome, one.attempt, one.wall_s, one.verdict) == ("lost", 1, None, "invalid")
+        assert one.rep_id in planned
+        assert f"{one.rep_id}.try2" in ids
+    return [one.outcome_reason for one in lost]
 
 
 def test_a_reboot_in_mid_campaign_costs_one_attempt_and_the_campaign_ends_complete(pi, tmp_path):
@@ -211,7 +226,7 @@ def test_a_reboot_in_mid_campaign_costs_one_attempt_and_the_campaign_ends_comple
 
     def reboot() -> None:
         try:
-            pi.ask(WAIT_FOR_A_JOB.replace("{then}", "sudo -n /usr/sbin/reboot;"), timeout_s=150.0)
+            pi.ask(WAIT_FOR_A_JOB.replace("{then}", "sudo -n /usr/sbin/reboot;"), timeout_s=WAIT_FOR_A_JOB_S)
         except TargetError as error:
             tell(f"the link broke while it rebooted, as it should: {error}")
 
@@ -222,10 +237,7 @@ def test_a_reboot_in_mid_campaign_costs_one_attempt_and_the_campaign_ends_comple
     assert pi.ask("cat /proc/sys/kernel/random/boot_id") != boot_id
     assert done.returncode == 0, done.stderr
     reader = only_run(tmp_path / "out")
-    check_complete(reader)
-    (lost,) = [one for one in reader.repetitions if one.outcome == "lost"]
-    assert lost.outcome_reason == REBOOTED
-    assert lost.verdict == "invalid"
+    assert check_complete(reader) == [REBOOTED]
 
 
 def test_a_power_cut_in_mid_campaign_costs_one_attempt_too(pi, tmp_path):
@@ -234,7 +246,7 @@ def test_a_power_cut_in_mid_campaign_costs_one_attempt_too(pi, tmp_path):
     port = str(pi.board.state().port)
 
     def cut_power() -> None:
-        pi.ask(WAIT_FOR_A_JOB.replace("{then}", ""), timeout_s=150.0)
+        pi.ask(WAIT_FOR_A_JOB.replace("{then}", ""), timeout_s=WAIT_FOR_A_JOB_S)
         time.sleep(1.0)
         pi.board.down(tell, hard=True)
         pi.up("--keep-disk", "--port", port)
@@ -245,9 +257,35 @@ def test_a_power_cut_in_mid_campaign_costs_one_attempt_too(pi, tmp_path):
     cutter.join()
     assert done.returncode == 0, done.stderr
     reader = only_run(tmp_path / "out")
-    check_complete(reader)
     # The journal's first line is on the card before the workload starts: it tells the boot it belonged to.
-    assert [one.outcome_reason for one in reader.repetitions if one.outcome == "lost"] == [REBOOTED]
+    assert check_complete(reader) == [REBOOTED]
+
+
+def test_a_link_that_is_cut_in_mid_campaign_costs_no_attempt(pi, tmp_path, make_proxy):
+    suite = tmp_path / "long.toml"
+    suite.write_text(LONG_SUITE.replace(', "lora-all", "lora-last"', ""))
+    boot_id = pi.ask("cat /proc/sys/kernel/random/boot_id")
+    link = make_proxy(pi.board.state().port)
+    lab = pi.lab_over(link.port, tmp_path)
+    found: list[str] = []
+
+    def cut() -> None:
+        pi.ask(WAIT_FOR_A_JOB.replace("{then}", ""), timeout_s=WAIT_FOR_A_JOB_S)
+        link.unplug()
+        tell(f"the link is cut for {LINK_DOWN_S:g} s")
+        found.append(pi.ask("ls ~/.cache/tunebench/jobs"))  # by another way: the board itself is well
+        time.sleep(LINK_DOWN_S)
+        link.plug_in()
+
+    cutter = threading.Thread(target=cut)
+    cutter.start()
+    done = pi.run(suite, tmp_path / "out", lab)
+    cutter.join()
+    assert len(found) == 1
+    assert done.returncode == 0, done.stderr
+    assert "asking again: " in done.stderr
+    assert check_complete(only_run(tmp_path / "out")) == []
+    assert pi.ask("cat /proc/sys/kernel/random/boot_id") == boot_id
 
 
 def test_powering_off_ends_the_process(pi):

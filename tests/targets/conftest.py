@@ -6,10 +6,8 @@ import contextlib
 import dataclasses
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -120,66 +118,14 @@ def make_job(payload):
     return make
 
 
-class Proxy:
-    """A TCP relay to a server: the link of a lab, which can freeze (nothing moves) and be cut."""
-
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._flows = threading.Event()
-        self._flows.set()
-        self._sockets: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._target))
-                self._sockets += [near, far]
-                for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=self._relay, args=(source, sink), daemon=True).start()
-
-    def _relay(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                self._flows.wait()
-                sink.sendall(data)
-        self._drop(source, sink)
-
-    @staticmethod
-    def _drop(*sockets: socket.socket) -> None:
-        for each in sockets:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-
-    def freeze(self) -> None:
-        self._flows.clear()
-
-    def thaw(self) -> None:
-        self._flows.set()
-
-    def cut(self) -> None:
-        self._drop(*self._sockets)
-        self._sockets.clear()
-
-    def close(self) -> None:
-        self._flows.set()
-        self._listener.close()
-        self.cut()
-
-
 @pytest.fixture
-def proxied(endpoint, tmp_path):
+def proxied(endpoint, tmp_path, make_proxy):
     """(proxy, endpoint through it): a link to the server that can be frozen and cut."""
-    proxy = Proxy(endpoint.port)
+    proxy = make_proxy(endpoint.port)
     known = Path(endpoint.known_hosts).read_text().replace(f":{endpoint.port} ", f":{proxy.port} ")
     (tmp_path / "known_hosts").write_text(known)
     known_hosts = str(tmp_path / "known_hosts")
-    yield proxy, dataclasses.replace(endpoint, port=proxy.port, known_hosts=known_hosts)
-    proxy.close()
+    return proxy, dataclasses.replace(endpoint, port=proxy.port, known_hosts=known_hosts)
 
 
 @pytest.fixture
