@@ -59,7 +59,7 @@ def build(
     cache: CacheOption = None,
     mirror: Annotated[str, typer.Option("--mirror", help="Debian mirror.", metavar="URL")] = recipe.MIRROR,
 ) -> None:
-    """Build the image from Debian's packages, or find it built; prints its folder. Needs root, two minutes, 0.5 GB."""
+    """Build the image from Debian's packages, or find it built; prints its folder. Needs root, half a minute, 0.5 GB."""
     tell = _teller()
     with _translated():
         made = image.build(cache or image.cache_folder(), tell, mirror=mirror)
