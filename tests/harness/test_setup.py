@@ -23,6 +23,7 @@ from harness.setup import Refusal, Wish, set_up
 from harness.wheelhouse import Download, FetchError
 from targets.board import Board
 from targets.boards.wheels import Facts, choose
+from targets.errors import LinkError
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 TAG = "cp" + PYTHON.replace(".", "")
@@ -91,18 +92,24 @@ def test_setup_makes_a_real_environment_and_a_second_run_does_nothing(entry, tmp
 
 
 class CutOnce(Board):
-    """Its connection is cut when the build's first event has come."""
+    """Its connection is cut when the build's first event has come; nothing that comes later is heard of it."""
 
     cut = False
 
     def environment(self, request, progress=None):
+        cut_now = False
+
         def then_cut(event):
+            nonlocal cut_now
             if not self.cut:
-                self.cut = True
+                self.cut = cut_now = True
                 self.ssh.close()
             progress(event)
 
-        return super().environment(request, progress and then_cut)
+        found = super().environment(request, progress and then_cut)
+        if cut_now:  # where we are slow, the end had come with the first event
+            raise LinkError("cut before the end")
+        return found
 
 
 def test_a_link_that_breaks_during_the_build_is_made_anew(entry, tmp_path, said, monkeypatch):
