@@ -17,7 +17,7 @@ from reports.since import Since, since_the_run_before
 from reports.units import clean, seconds, signed_percent
 
 #: Series drawn at most: those that moved most; all stand in the table.
-MAX_FIGURES = 12
+MAX_FIGURES = 8
 #: Nights shown, and nights that say what is usual.
 MAX_NIGHTS, USUAL = 60, 30
 #: Fewer nights of a segment say nothing about what is usual.

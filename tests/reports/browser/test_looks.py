@@ -1,62 +1,20 @@
 """The report in a real browser: silent, offline, without sideways scrolling, in both themes and on paper."""
 
-import shutil
-
 import pytest
-
-from reports.html import render
-from reports.results import RunReader
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no chromium in PATH")
-    flags = [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--no-first-run",
-        "--disable-sync",
-    ]
-    with api.sync_playwright() as playwright:
-        instance = playwright.chromium.launch(executable_path=chromium, args=flags)
-        yield instance
-        instance.close()
-
-
-@pytest.fixture(scope="module", params=["lab_run", "study_run"])
-def report(request, tmp_path_factory):
+@pytest.fixture(params=["lab_run", "study_run"])
+def report(request, pages):
     """The page of a lab's campaign, and that of a study."""
-    path = tmp_path_factory.mktemp("html") / "report.html"
-    path.write_text(render(RunReader(request.getfixturevalue(request.param))), encoding="utf-8")
-    return path
+    return pages[request.param]
 
 
 @pytest.fixture
-def open_page(browser, report):
-    """Opens the report; afterwards nothing may have been said on the console or asked of the network."""
-    contexts, said, asked = [], [], []
-
-    def open_with(**options):
-        context = browser.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(report.as_uri())
-        return page
-
-    yield open_with
-    for context in contexts:
-        context.close()
-    assert said == []
-    assert all(url == report.as_uri() or url.startswith("data:") for url in asked)
+def open_page(visit, report):
+    """Opens the report."""
+    return lambda **options: visit(report, **options)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
