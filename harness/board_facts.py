@@ -17,9 +17,13 @@ from harness.tuning import Change, as_records
 from reports.records import BoardEnv
 
 
-def owner(run_id: str) -> dict[str, Any]:
-    """Of leases and undo lists; the token is the run's: whoever resumes it owns its leases."""
-    return {"user": _user(), "host": socket.gethostname(), "pid": os.getpid(), "token": run_id}
+def owner(token: str) -> dict[str, Any]:
+    """Who takes leases and writes undo lists.
+
+    Args:
+        token: whoever shows it owns the lease: a run's id, so that whoever resumes the run owns its leases.
+    """
+    return {"user": _user(), "host": socket.gethostname(), "pid": os.getpid(), "token": token}
 
 
 def _user() -> str:

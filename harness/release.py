@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import socket
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from harness.board_facts import owner
 from harness.deploy import build_payload
 from harness.errors import EXIT_INFRA, EXIT_OK, UsageError
 from harness.inventory import load_inventory
@@ -43,11 +42,7 @@ def release(
 
 def end_lease(spec: BoardSpec, *, force: bool) -> tuple[str, int]:
     """What was done, in a sentence, and the exit code: 4 if it was refused or the board cannot be reached."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    me = {"user": user, "host": socket.gethostname(), "pid": os.getpid(), "token": f"release-{os.getpid()}"}
+    me = owner(f"release-{os.getpid()}")
     try:
         with Board(spec) as board:
             board.sync([build_payload()])
@@ -58,6 +53,6 @@ def end_lease(spec: BoardSpec, *, force: bool) -> tuple[str, int]:
         return str(error), EXIT_INFRA
     if ended is None:
         return "no lease", EXIT_OK
-    owner = ended.get("owner")
-    owner = owner if isinstance(owner, dict) else {}
-    return f"the lease of {str(owner.get('user'))[:40]}@{str(owner.get('host'))[:80]} is ended", EXIT_OK
+    holder = ended.get("owner")
+    holder = holder if isinstance(holder, dict) else {}
+    return f"the lease of {str(holder.get('user'))[:40]}@{str(holder.get('host'))[:80]} is ended", EXIT_OK

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import wheelhouse
+from harness.board_facts import owner
 from harness.deploy import build_payload
 from harness.errors import EXIT_OK, EXIT_PARTIAL, HarnessError
 from harness.inventory import BoardEntry
@@ -21,9 +22,12 @@ from harness.repetition import Link
 from harness.wheelhouse import Download
 from targets.board import Board
 from targets.boards.wheels import Choice, Facts, Flavour, Wheel, choose
+from targets.errors import ConditionError, TargetError
 
 #: Bytes that must be free: wheels, their unpacked form and pip's copy meet on the disk for a while.
 NEED_B: Mapping[str, int] = {"none": 64 << 20, "cpu": 1500 << 20, "jetson": 4000 << 20}
+#: A lease for as long as the slowest board unpacks the largest wheel.
+LEASE_S = 3600.0
 _NAMES = {"cpu": "torch-cpu", "jetson": "torch-jetson", "none": "no-torch"}
 _DEBIANS = ("debian", "ubuntu", "raspbian")
 _MB = 1e6
@@ -98,9 +102,30 @@ def set_up(entry: BoardEntry, wish: Wish, say: Callable[[str], None]) -> Outcome
     payload = build_payload()
     with Board(entry.spec()) as board:
         say("connected")
-        link = Link(board, threading.Event(), [payload], say)
+        link = Link(board, threading.Event(), [payload], say, condition_patience_s=0.0)
         link.sync()
-        return _Setup(link, wish, say).run()
+        # Unpacking torch would spoil what somebody measures. One token for this account: a set-up that was cut off
+        # is gone on with, not waited for.
+        me = owner("setup")
+        me["token"] = f"setup-{me['user']}@{me['host']}"
+        try:
+            link.occupy(me, LEASE_S)
+        except ConditionError as error:
+            raise Refusal(
+                f"{error}; `tunebench release {entry.id}` ends a lease that nobody needs"
+            ) from error
+        try:
+            return _Setup(link, wish, say).run()
+        finally:
+            _give_back(board, me, say)
+
+
+def _give_back(board: Board, me: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """Best effort: what is not given back expires."""
+    try:
+        board.release(me)
+    except TargetError as error:
+        say(f"the lease was not given back, it will expire: {error}")
 
 
 class _Setup:

@@ -51,6 +51,7 @@ def test_a_second_run_uploads_nothing_and_the_log_says_so(campaign, lab, sleep_s
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_two_boards_take_at_most_sixty_percent_of_one_after_the_other(campaign, lab, sleep_suite):
     suite = sleep_suite(["a"], blocks=3, sleep_s=1.5)
     alone_s = 0.0

@@ -128,8 +128,8 @@ def test_a_job_that_a_power_cut_took_with_it_is_started_again_under_its_own_id(
     """Right after the start nothing of it is on the card yet: the board comes back and knows nothing."""
     real, forgotten = repetition._wait_for_end, []
 
-    def forget_once(link, planned, predicted_s):
-        state = real(link, planned, predicted_s)
+    def forget_once(link, planned, *more):
+        state = real(link, planned, *more)
         if not forgotten:
             forgotten.append(planned.rep_id)
             link.board.clean(planned.rep_id)

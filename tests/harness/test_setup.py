@@ -119,6 +119,18 @@ def test_a_link_that_breaks_during_the_build_is_made_anew(entry, tmp_path, said,
     assert [line for line in said if line.startswith("asking again: ")]
 
 
+def test_a_board_that_is_being_measured_is_left_alone(entry, tmp_path, said):
+    holder = {"user": "eve", "host": "other", "pid": 1, "token": "a-run"}
+    with Board(entry.spec()) as board:
+        board.sync([build_payload()])
+        board.occupy(holder, 60.0)
+        with pytest.raises(Refusal, match="eve"):
+            set_up(entry, wish(tmp_path), said.append)
+        board.release(holder)
+        set_up(entry, wish(tmp_path), said.append)
+        assert board.release(holder) is None  # it gave its own lease back
+
+
 def test_a_board_without_room_is_told_so_before_anything_is_made(entry, tmp_path, said, monkeypatch):
     monkeypatch.setattr(setup, "NEED_B", {"none": 1 << 60})
     with pytest.raises(
