@@ -114,9 +114,10 @@ def report(
         page = render(reader, baseline, words=names_here(), **_nights(store), against=_other(against))
         _write(html, page)
     if json_file is not None:
+        from reports.scrub import scrubbed, scrubber
         from reports.summary import summarise
 
-        _write(json_file, _json(summarise(reader, baseline)))
+        _write(json_file, _json(scrubbed(summarise(reader, baseline), scrubber(_words(reader)))))
     return html, json_file
 
 
@@ -140,7 +141,7 @@ def comparison(run_a: Path, run_b: Path, html: Path | None, json_file: Path | No
     if folders[0].resolve() == folders[1].resolve():
         raise UsageError(f"{run_b}: is the same run as {run_a}; name two runs' directories")
     from reports.runs import compare_runs
-    from reports.runs_words import as_markdown, as_text
+    from reports.runs_words import as_markdown, as_text, shown
     from reports.scrub import scrubber
 
     first, second = map(RunReader, folders)
@@ -150,7 +151,7 @@ def comparison(run_a: Path, run_b: Path, html: Path | None, json_file: Path | No
 
         _write(html, render_comparison(found, words=words))
     if json_file is not None:
-        _write(json_file, _json(found))
+        _write(json_file, _json(shown(found, scrubber(words))))
     return (as_markdown if form == "md" else as_text)(found, scrubber(words))
 
 

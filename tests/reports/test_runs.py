@@ -8,11 +8,13 @@ import pytest
 from scipy import stats as scipy_stats
 
 from reports.html import render_comparison
+from reports.records import Quality
 from reports.results import RunReader
 from reports.runs import compare_runs
 from reports.runs_words import as_markdown, as_text
 from reports.scrub import scrubber
 from reports.unpaired import MIN_VALUES, shift
+from reports.writer import RunWriter
 
 
 @pytest.fixture
@@ -84,6 +86,37 @@ def test_accuracy_is_paired_by_seed_and_item(two):
     assert told["points"] == 0.0
     assert told["verdict"] == "SAME"
     assert told["paired"] == 8
+
+
+def test_stored_predictions_are_compared_item_by_item(tmp_path, make_record):
+    """Half of the items are right in A, the same half and two more in B."""
+    readers = []
+    for run_id, right in (("20261120T000000Z-aaaa", 6), ("20261121T000000Z-bbbb", 8)):
+        preds = "".join(f"[{i}, 1, 0, {int(i < right)}]\n" for i in range(12)).encode()
+        with RunWriter.create(tmp_path, "lab1", run_id, {}) as writer:
+            for block in range(6):
+                rep = make_record(run_id=run_id, rep_id=f"r{block}", block=block, seed=block)
+                rep = rep.model_copy(update={"quality": rep.quality.model_copy(update={"after": right / 12})})
+                writer.append(rep, preds=preds)
+        readers.append(RunReader(writer.path))
+    told = row(compare_runs(*readers), "accuracy")
+    assert told["points"] == pytest.approx(100 * 2 / 12)
+    assert told["paired"] == 6
+    assert told["low"] < told["points"] < told["high"]
+
+
+def test_accuracy_that_was_not_measured_is_left_out(runs_of, make_record):
+    bare = [make_record(quality=Quality()) for _ in range(1)]
+    assert not any(one["quantity"] == "accuracy" for one in compare_runs(*runs_of(bare, bare))["rows"])
+
+
+def test_builds_that_differ_and_unreadable_environments(two, make_record, runs_of):
+    prov = make_record().prov.model_copy(update={"engine_version": "torch 2.14.0"})
+    found = compare_runs(*runs_of([make_record()], [make_record(prov=prov)]))
+    assert [one["what"] for one in found["environment"]] == ["engine_version"]
+    a, b = two()
+    (b.path / "env" / "host.before.json").write_text("{")
+    assert compare_runs(a, RunReader(b.path, check=False))["environment"] == []
 
 
 def test_accuracy_on_other_seeds_is_told_without_a_verdict(runs_of, make_record):

@@ -1,0 +1,47 @@
+"""A large lab's night with everything in it: light enough to mail, and soon there."""
+
+from __future__ import annotations
+
+import pytest
+
+from reports.history import index
+from reports.history.simulated import SimulatedLab
+from reports.history.simulated_details import fill_up
+from reports.html import render
+from reports.results import RunReader
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """8 boards x 12 cells x 5 blocks with traces, energy, phases and curves, and 30 nights before it."""
+    root = tmp_path_factory.mktemp("large")
+    lab = SimulatedLab(boards=8, cells=12, repetitions=5)
+    for night in range(31):
+        folder = lab.write_night(root, night)
+    fill_up(folder)
+    path = root / "report.html"
+    path.write_text(render(RunReader(folder), index=index.build(root).path), encoding="utf-8")
+    return path
+
+
+def test_the_page_stays_below_two_megabytes(large):
+    assert large.stat().st_size < 2_000_000
+
+
+def test_it_opens_soon_and_decodes_no_trace_that_it_does_not_show(visit, large):
+    page = visit(large, viewport={"width": 1400, "height": 900})
+    loaded_ms = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    assert loaded_ms < 2000
+    assert page.locator("script[id^='data-trace']").count() > 20
+    assert page.locator("script[data-decoded]").count() == 0
+    page.locator("#traces details.trace").first.scroll_into_view_if_needed()
+    page.locator("#traces canvas").first.wait_for()
+    assert page.locator("script[data-decoded]").count() == 1
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_it_has_no_sideways_scrolling(visit, large, width):
+    page = visit(large, viewport={"width": width, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
