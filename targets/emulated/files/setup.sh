@@ -18,6 +18,7 @@ printf 'passwd: files\ngroup: files\nhosts: files dns\n' > "$root/etc/nsswitch.c
 for name in auth account password session session-noninteractive; do
     printf '%s required pam_unix.so\n' "${name%-noninteractive}" > "$root/etc/pam.d/common-$name"
 done
+ln -s mawk "$root/usr/bin/awk"
 chmod 440 "$root/etc/sudoers"
 rm -rf "$root/var/run" "$root/var/lock"
 ln -s /run "$root/var/run"
