@@ -175,6 +175,7 @@ class Campaign:
         board = link.board
         bench = self._probe(link, entry, todo, tuner)
         queue = [one for one in todo if not self._is_skipped(one)]
+        self._observer.left_out(entry.id, len(todo) - len(queue))
         for position, planned in enumerate(queue):
             if self._stop.is_set():
                 raise Interrupted

@@ -146,6 +146,9 @@ class HilRun:
     def note(self, board_id: str, message: str) -> None:
         self._log(f"{board_id}: {message}")
 
+    def left_out(self, board_id: str, count: int) -> None:
+        """Their tests skip and say why."""
+
     def started(self, planned: Planned, left_s: float | None) -> None:
         """Tests show what is running."""
 

@@ -19,6 +19,9 @@ class Observer(Protocol):
     def note(self, board_id: str, message: str) -> None:
         """Something a user should see."""
 
+    def left_out(self, board_id: str, count: int) -> None:
+        """So many planned repetitions will not run: the probed board cannot run them."""
+
     def started(self, planned: Planned, left_s: float | None) -> None:
         """A repetition starts; ``left_s`` predicts the rest of this board's queue (None: no history)."""
 
@@ -33,6 +36,8 @@ class Silent:
     """Tells nobody."""
 
     def note(self, board_id: str, message: str) -> None: ...
+
+    def left_out(self, board_id: str, count: int) -> None: ...
 
     def started(self, planned: Planned, left_s: float | None) -> None: ...
 
@@ -52,6 +57,10 @@ class PlainLines:
 
     def note(self, board_id: str, message: str) -> None:
         self._print(f"{board_id}: {message}")
+
+    def left_out(self, board_id: str, count: int) -> None:
+        with self._lock:
+            self._total -= count
 
     def started(self, planned: Planned, left_s: float | None) -> None:
         """Silence here keeps logs to one line a repetition."""
@@ -101,6 +110,11 @@ class LiveProgress:
 
     def note(self, board_id: str, message: str) -> None:
         self._progress.console.print(f"{board_id}: {message}", markup=False, highlight=False)
+
+    def left_out(self, board_id: str, count: int) -> None:
+        task = self._tasks[board_id]
+        planned = next(one.total for one in self._progress.tasks if one.id == task) or 0
+        self._progress.update(task, total=planned - count)
 
     def started(self, planned: Planned, left_s: float | None) -> None:
         eta = f"ETA {clock(left_s)}" if left_s is not None else "ETA after the first"

@@ -98,6 +98,9 @@ class Notes(Silent):
     def note(self, board_id: str, message: str) -> None:
         self.lines.append(f"{board_id}: {message}")
 
+    def left_out(self, board_id: str, count: int) -> None:
+        self.lines.append(f"{board_id}: {count} left out")
+
     def ended(self, board_id: str, message: str) -> None:
         self.lines.append(f"{board_id}: {message}")
 
