@@ -24,7 +24,10 @@ from targets.emulated.machine import EmulatedBoard
 from targets.errors import TargetError
 from targets.ssh import Ssh
 
-pytestmark = [pytest.mark.emulated, pytest.mark.timeout(900)]
+#: No command takes longer, the build in the first test's set-up included: what hangs fails here, and by its name.
+COMMAND_S = 800.0
+TEST_S = 900.0
+pytestmark = [pytest.mark.emulated, pytest.mark.timeout(TEST_S)]
 
 #: Waits on the board until a workload runs, for at most two minutes, and half of one for the connection.
 WAIT_FOR_A_JOB_S = 150.0
@@ -70,7 +73,7 @@ class Pi:
     def tunebench(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ``tunebench WORDS``; what it says is shown."""
         command = [sys.executable, "-m", "harness.cli", *map(str, words)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=800, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False)
         tell(f"tunebench {' '.join(map(str, words))}: exit {done.returncode}\n{done.stderr}{done.stdout}")
         assert not check or done.returncode == 0, done.stderr
         return done
@@ -173,8 +176,8 @@ def test_five_methods_run_on_it_over_ssh_and_the_report_says_that_its_times_are_
         assert one.engine_build == "cortex-a53"
         assert one.ssh_channels <= 6
         assert one.energy is None
-        assert "power" in one.missing["energy"] or "sensor" in one.missing["energy"]
-        assert "power" in one.missing
+        for what in ("power", "energy"):
+            assert one.missing[what].startswith("no power sensor: ")
         assert 0 < one.conditions.temp_start_c < 100
         assert [(reason.code) for reason in one.reasons if reason.code == "emulated"]
         assert one.verdict == "degraded"
