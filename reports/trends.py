@@ -178,7 +178,7 @@ def _table(lines: Sequence[_Line]) -> DataTable:
         )
     return DataTable(
         caption="Every series of this run, those that moved most first",
-        columns=("series", "nights shown", "segment", "usual", "this run", "change", "within what is usual"),
+        columns=("series", "nights", "segment", "usual", "this run", "change", "in the band"),
         rows=rows,
     )
 

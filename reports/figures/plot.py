@@ -8,7 +8,7 @@ from typing import Any
 
 from reports.figures.phases import phase_class
 from reports.figures.throttle import throttle_marks
-from reports.figures.traces import UNITS, choose, merge_steps, span
+from reports.figures.traces import UNITS, choose, merge_steps, reach, span
 from reports.traces import Channel, Trace
 from reports.units import clean
 
@@ -29,7 +29,7 @@ def plot_data(trace: Trace) -> dict[str, Any] | None:
     return {
         "end": _s(end_ns - start_ns),
         "t": [_s(trace.t_ns[i] - start_ns) for i in kept],
-        "channels": [_column(channel, [values[i] for i in kept]) for channel, values in shown],
+        "channels": [_column(channel, values, kept) for channel, values in shown],
         "bands": [
             [_s(a - start_ns), _s(b - start_ns), clean(phase, 40), phase_class(phase, names)]
             for a, b, phase in bands
@@ -62,14 +62,33 @@ def kept_rows(columns: Sequence[Sequence[float | None]], n: int, most: int = MAX
     return sorted(kept)
 
 
-def _column(channel: Channel, values: Sequence[float | None]) -> dict[str, Any]:
+#: Between two values of a slow channel: the line goes on, there is just no value.
+BETWEEN = ""
+
+
+def _column(channel: Channel, values: Sequence[float | None], kept: Sequence[int]) -> dict[str, Any]:
     factor, unit = UNITS.get(channel.unit, (1.0, channel.unit))
     name = channel.id if not channel.scope else f"{channel.id} ({channel.scope})"
+    inside = _between(values)
     return {
         "name": clean(name, 60),
         "unit": clean(unit, 20),
-        "y": [None if value is None else float(f"{value * factor:.6g}") for value in values],
+        "y": [
+            float(f"{value * factor:.6g}")
+            if (value := values[i]) is not None
+            else BETWEEN
+            if i in inside
+            else None
+            for i in kept
+        ],
     }
+
+
+def _between(values: Sequence[float | None]) -> set[int]:
+    """Samples at which a slow channel was not due: its neighbours lie as far apart as they always do."""
+    far = reach(values)
+    known = [i for i, value in enumerate(values) if value is not None]
+    return {i for a, b in pairwise(known) if 1 < b - a <= far for i in range(a + 1, b)}
 
 
 def _s(ns: int) -> float:

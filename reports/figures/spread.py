@@ -78,5 +78,5 @@ def _draw(width: int, shown: Sequence[Line], styles: Styles, *, several: bool) -
         canvas.rect(scale(low), y - 8, scale(high) - scale(low), 16, "box", hint=hint)
         canvas.line(scale(middle), y - 8, scale(middle), y + 8, "whisker")
         if len(walls) <= 60:
-            canvas.dots([(scale(value), y) for value in values], look.shape, look.css, 2.6)
+            canvas.dots([(scale(value), y) for value in values], look.shape, look.css, 3.4)
     return canvas

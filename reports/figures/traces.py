@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -155,10 +156,33 @@ def _chart(
         canvas.polyline([(across(t), up(value * factor)) for t, value in kept], "series")
 
 
+def reach(values: Sequence[object | None]) -> int:
+    """How many samples apart two values of a channel may lie and still be neighbours.
+
+    A channel that is read at every sample has a gap wherever one is missing; one that is read every fifth (what
+    changes slowly is read once a second) has one where half as many again are missing.
+
+    >>> reach([1, 2, None, 3, 4]), reach([1, None, None, 2, None, None, 3])
+    (1, 5)
+    """
+    known = [i for i, value in enumerate(values) if value is not None]
+    steps = sorted(b - a for a, b in pairwise(known))
+    usual = steps[(len(steps) - 1) // 2] if steps else 1
+    return usual if usual == 1 else math.ceil(1.5 * usual)
+
+
 def _runs(points: Sequence[Point | None]) -> list[list[Point]]:
     """Unbroken stretches: a sample that was not read is a gap, not a straight line."""
-    edges = [-1, *(i for i, point in enumerate(points) if point is None), len(points)]
-    stretches = ([p for p in points[a + 1 : b] if p is not None] for a, b in pairwise(edges))
+    far = reach(points)
+    stretches: list[list[Point]] = []
+    last = -far - 1
+    for i, point in enumerate(points):
+        if point is None:
+            continue
+        if i - last > far:
+            stretches.append([])
+        stretches[-1].append(point)
+        last = i
     return [stretch for stretch in stretches if len(stretch) > 1]
 
 

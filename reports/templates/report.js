@@ -132,7 +132,10 @@ const inflate = async node => {
 };
 const decoded = new Map();
 const columns = ident => {
-  if (!decoded.has(ident)) decoded.set(ident, inflate(document.getElementById("data-" + ident)).then(JSON.parse));
+  if (!decoded.has(ident)) decoded.set(ident, inflate(document.getElementById("data-" + ident)).then(text => { const data = JSON.parse(text);
+    /* null is a gap in the line; "" is none: a slow channel was not due, which uPlot calls undefined. */
+    data.channels.forEach(channel => { channel.y = channel.y.map(value => value === "" ? undefined : value); });
+    return data; }));
   return decoded.get(ident);
 };
 all("button[data-download]").forEach(button => button.addEventListener("click", async () => {
@@ -173,9 +176,19 @@ const draw = async box => {
     const index = u.cursor.idx;
     if (index == null) { said.textContent = said.dataset.words; return; }
     const t = u.data[0][index], phase = data.bands.find(([a, b]) => a <= t && t < b), mark = data.marks.find(([a, b]) => a <= t && t <= b);
-    const values = data.channels.map((channel, place) => { const plot = made[place], i = plot.data[0].findIndex(x => x >= t), v = plot.data[1][i]; return `${channel.name} ${v == null ? "not read" : v} ${v == null ? "" : channel.unit}`.trim(); });
+    const values = data.channels.map((channel, place) => { const plot = made[place], y = plot.data[1]; let i = plot.data[0].findIndex(x => x >= t); while (i > 0 && y[i] === undefined) i -= 1; const v = y[i]; return `${channel.name} ${v == null ? "not read" : v} ${v == null ? "" : channel.unit}`.trim(); });
     said.textContent = `${t.toFixed(2)} s${phase ? ", " + phase[2] : ""}${mark ? ", " + mark[2] : ""}: ${values.join("; ")}`;
   };
+  const key = make("div", "key"), seen = new Set();
+  data.bands.forEach(([, , phase, css]) => {
+    if (seen.has(phase)) return;
+    seen.add(phase);
+    const item = make("span"), swatch = document.createElementNS("http://www.w3.org/2000/svg", "svg"), field = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    swatch.setAttribute("viewBox", "0 0 10 10"); swatch.setAttribute("aria-hidden", "true");
+    field.setAttribute("width", "10"); field.setAttribute("height", "10"); field.setAttribute("class", css);
+    swatch.append(field); item.append(swatch, phase); key.append(item);
+  });
+  area.append(key);
   data.channels.forEach((channel, place) => {
     const last = place === data.channels.length - 1, ink = colour("--muted"), line = colour("--line");
     const other = under && under.channels.find(c => c.name === channel.name && c.unit === channel.unit);
@@ -189,7 +202,7 @@ const draw = async box => {
     made.push(new uPlot({
       width, height: last ? 118 : 92, legend: { show: false }, padding: [6, 14, 0, 0],
       cursor: { sync: { key: ident, setSeries: false, scales: ["x", null] }, drag: { x: true, y: false }, points: { size: 6 } },
-      scales: { x: { time: false, range: (u, low, high) => [low ?? 0, high ?? data.end] }, y: { range: (u, low, high) => { const air = Math.max((high - low) * 0.12, Math.abs(high) * 0.01, 1e-6); return [low - air, high + air * 2]; } } },
+      scales: { x: { time: false, range: (u, low, high) => [low ?? 0, high ?? data.end] }, y: { range: (u, low, high) => { const flat = high - low <= Math.abs(high) * 0.001, air = flat ? Math.max(Math.abs(high) * 0.02, 0.5) : (high - low) * 0.12; return [low >= 0 ? Math.max(0, low - air) : low - air, high + air * 2]; } } },
       axes: [{ ...axis, show: last, size: 30, values: (u, ticks) => ticks.map(v => `${+v.toPrecision(6)} s`) }, { ...axis, size: 56, values: (u, ticks) => ticks.map(v => String(+v.toPrecision(4))) }],
       series, hooks: { drawAxes: [bands], setScale: [sync], setCursor: [u => { if (u.cursor.event || u.cursor.idx == null) tell(u); }] },
     }, columnsHere, place_));

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from reports.figures.plot import MAX_ROWS, kept_rows, plot_data
+from reports.figures.traces import trace_figure
 from reports.traces import read_trace
 
 
@@ -55,3 +56,17 @@ def test_throttling_is_marked_where_the_board_said_so():
     alarm = {"id": "oc-alarm", "kind": "throttle", "unit": "count"}
     data = plot_data(trace_of([[1.0, value] for value in (0, 1, 3)], extra=[alarm]))
     assert [mark[2] for mark in data["marks"]] == ["oc-alarm", "oc-alarm 3.00"]
+
+
+def test_a_channel_that_is_read_once_a_second_is_a_line_and_its_missed_reading_a_gap():
+    slow = [1.0, None, None, None, None] * 8
+    slow[20] = None  # one reading was missed
+    data = plot_data(trace_of([[1.0, value] for value in slow], channels=("power", "load")))
+    y = data["channels"][1]["y"]
+    assert y[:6] == [1.0, "", "", "", "", 1.0]
+    assert y[16:25] == [None] * 9
+    title = "slow"
+    figure = trace_figure(
+        "x", trace_of([[value] for value in slow], channels=("load",)), title=title, heading=""
+    )
+    assert figure.drawings[0][1].count("<polyline") == 2
