@@ -190,6 +190,7 @@ const draw = async box => {
   });
   area.append(key);
   data.channels.forEach((channel, place) => {
+    const below = channel.y.some(value => value < 0);
     const last = place === data.channels.length - 1, ink = colour("--muted"), line = colour("--line");
     const other = under && under.channels.find(c => c.name === channel.name && c.unit === channel.unit);
     const axis = { stroke: ink, font: "12px system-ui, sans-serif", grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 } };
@@ -202,8 +203,8 @@ const draw = async box => {
     made.push(new uPlot({
       width, height: last ? 118 : 92, legend: { show: false }, padding: [6, 14, 0, 0],
       cursor: { sync: { key: ident, setSeries: false, scales: ["x", null] }, drag: { x: true, y: false }, points: { size: 6 } },
-      scales: { x: { time: false, range: (u, low, high) => [low ?? 0, high ?? data.end] }, y: { range: (u, low, high) => { const flat = high - low <= Math.abs(high) * 0.001, air = flat ? Math.max(Math.abs(high) * 0.02, 0.5) : (high - low) * 0.12; return [low >= 0 ? Math.max(0, low - air) : low - air, high + air * 2]; } } },
-      axes: [{ ...axis, show: last, size: 30, values: (u, ticks) => ticks.map(v => `${+v.toPrecision(6)} s`) }, { ...axis, size: 56, values: (u, ticks) => ticks.map(v => String(+v.toPrecision(4))) }],
+      scales: { x: { time: false, range: (u, low, high) => [low ?? 0, high ?? data.end] }, y: { range: (u, low, high) => { const flat = high - low <= Math.abs(high) * 0.001, air = flat ? Math.max(Math.abs(high) * 0.02, 0.5) : (high - low) * 0.12; return [low - air, high + air * 2]; } } },
+      axes: [{ ...axis, show: last, size: 30, values: (u, ticks) => ticks.map(v => `${+v.toPrecision(6)} s`) }, { ...axis, size: 56, values: (u, ticks) => ticks.map(v => v < 0 && !below ? "" : String(+v.toPrecision(4))) }],
       series, hooks: { drawAxes: [bands], setScale: [sync], setCursor: [u => { if (u.cursor.event || u.cursor.idx == null) tell(u); }] },
     }, columnsHere, place_));
   });

@@ -161,6 +161,14 @@ def test_on_paper_every_panel_and_table_stands_and_no_control(lab_page):
     assert page.locator("#speed-up .draw:visible").count() == 8
 
 
+def test_on_paper_a_trace_that_was_drawn_stands_once(lab_page):
+    page = lab_page("#t=trace-g0-0")
+    page.locator("#traces canvas").first.wait_for()
+    page.emulate_media(media="print")
+    assert not page.locator("#traces canvas").first.is_visible()
+    assert page.locator("#traces .draw:visible").count() >= 1
+
+
 def test_without_scripts_everything_stands_there(lab_page):
     page = lab_page(java_script_enabled=False)
     assert page.locator("#comparison tbody tr").count() == 10
