@@ -88,7 +88,9 @@ def test_a_board_that_no_build_is_for_skips_its_native_rows_with_the_reason(camp
     ran = campaign(lab("here"), tmp_path / "nat.toml")
     assert ran.reader.repetitions == []
     assert all("no native library for this board" in skip.reason for skip in ran.outcome.skipped)
-    assert f"here: {len(ran.session.plan.repetitions)} left out" in ran.notes, "progress waits for none of them"
+    assert f"here: {len(ran.session.plan.repetitions)} left out" in ran.notes, (
+        "progress waits for none of them"
+    )
     assert exit_code(ran.outcome, ran.session.writer, ran.session.plan) == 3
 
 
