@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from reports.figures.model import NARROW, DataTable, Figure, Styles, figure
-from reports.figures.svg import Canvas, Scale, ticks
+from reports.figures.svg import Canvas, Scale, at_the_edge, ticks
 from reports.units import seconds, signed_percent
 
 _ROW = 30
@@ -58,8 +58,10 @@ def _deviations(walls: Sequence[float]) -> list[float]:
 def _draw(width: int, shown: Sequence[Line], styles: Styles, *, several: bool) -> Canvas:
     narrow = width <= NARROW
     left = 116 if narrow else 250 if several else 150
-    canvas = Canvas(width, len(shown) * _ROW + 44)
-    reach = max((abs(v) for _, _, walls in shown for v in _deviations(walls)), default=0.0)
+    deviations = [value for _, _, walls in shown for value in _deviations(walls)]
+    beyond = at_the_edge(deviations, _MOST)
+    canvas = Canvas(width, len(shown) * _ROW + (62 if beyond else 44))
+    reach = max((abs(value) for value in deviations), default=0.0)
     reach = max(0.005, min(_MOST, reach)) * 1.08
     scale = Scale(-reach, reach, left, width - 14)
     bottom = len(shown) * _ROW + 2
@@ -68,6 +70,7 @@ def _draw(width: int, shown: Sequence[Line], styles: Styles, *, several: bool) -
         canvas.text(
             scale(tick), bottom + 18, signed_percent(tick) if tick else "median", "tick", anchor="middle"
         )
+    canvas.text(width - 14, bottom + 36, beyond, "tick", anchor="end")
     for index, (task, label, walls) in enumerate(shown):
         y, look = index * _ROW + 15, styles.of(label)
         canvas.text(0, y + 4.5, f"{label} · {task}" if several else label, "t", width=left - 12)

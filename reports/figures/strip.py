@@ -9,7 +9,7 @@ from typing import Any
 
 from reports.figures.legend import methods, methods_height
 from reports.figures.model import NARROW, DataTable, Figure, Styles, figure
-from reports.figures.svg import Canvas, Scale, ticks
+from reports.figures.svg import Canvas, Scale, at_the_edge, ticks
 from reports.units import seconds, signed_percent
 
 _PLOT = 190
@@ -93,6 +93,7 @@ def _draw(
     for (shape, css), places in crowd.items():
         canvas.dots(places, shape, css, dot)
     canvas.text(width - _RIGHT, lowest + 36, "run order →", "tick", anchor="end")
+    canvas.text(_LEFT, lowest + 36, at_the_edge(deviations, _MOST), "tick")
     return canvas
 
 

@@ -243,3 +243,15 @@ def plain(value: float) -> str:
     ('1.5', '20', '0.05')
     """
     return f"{value:.6g}"
+
+
+def at_the_edge(deviations: Iterable[float | None], most: float) -> str:
+    """Says how many values are drawn at a figure's edge because they lie beyond it; empty if none.
+
+    >>> at_the_edge([0.1, None, 0.7, -0.9], 0.5)
+    '2 beyond ±50% are drawn at the edge'
+    >>> at_the_edge([0.5], 0.5)
+    ''
+    """
+    beyond = sum(value is not None and abs(value) > most for value in deviations)
+    return f"{beyond} beyond ±{most:.0%} {'is' if beyond == 1 else 'are'} drawn at the edge" if beyond else ""

@@ -11,6 +11,8 @@ from reports.figures.model import NARROW, WIDE, Styles, figure
 from reports.figures.phases import phase_class
 from reports.figures.sizes import _short
 from reports.figures.speedup import speedup_domain
+from reports.figures.spread import spread_figure
+from reports.figures.strip import strip_figure
 from reports.figures.svg import Canvas, Scale, fit, log_ticks, ticks
 from reports.figures.traces import MAX_POINTS, _label, choose, decimate, trace_figure
 from reports.traces import read_trace
@@ -173,3 +175,14 @@ def test_byte_ticks_are_short(value, shown):
 
 def test_axis_labels():
     assert (_label(1500.2), _label(3.14159)) == ("1500", "3.14")
+
+
+@pytest.mark.parametrize("draw", [strip_figure, spread_figure])
+@pytest.mark.parametrize(("slowest", "told"), [(1.4, False), (2.0, True)])
+def test_a_figure_says_how_many_values_it_draws_at_its_edge(draw, slowest, told):
+    reps = [
+        {"task": "t", "label": "m", "role": "timed", "class": "valid", "block": block, "wall_s": wall_s, "reasons": []}
+        for block, wall_s in enumerate([1.0, 1.0, 1.01, 0.99, slowest])
+    ]  # fmt: skip
+    shown = draw("f", reps, Styles(["m"]), heading="h3")
+    assert ("1 beyond ±50% is drawn at the edge" in str(shown.drawings)) == told
