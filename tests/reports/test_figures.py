@@ -181,7 +181,8 @@ def test_axis_labels():
 @pytest.mark.parametrize(("slowest", "told"), [(1.4, False), (2.0, True)])
 def test_a_figure_says_how_many_values_it_draws_at_its_edge(draw, slowest, told):
     reps = [
-        {"task": "t", "label": "m", "role": "timed", "class": "valid", "block": block, "wall_s": wall_s, "reasons": []}
+        {"task": "t", "label": "m", "role": "timed", "class": "valid", "block": block, "wall_s": wall_s,
+         "reasons": [], "reason": ""}
         for block, wall_s in enumerate([1.0, 1.0, 1.01, 0.99, slowest])
     ]  # fmt: skip
     shown = draw("f", reps, Styles(["m"]), heading="h3")
