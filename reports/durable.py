@@ -19,7 +19,7 @@ MAX_UNPACKED_B = 256 * 1024 * 1024
 
 def write_durable(path: Path, data: bytes) -> None:
     """Write a file so that after a power cut it is either whole or not there under this name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     part = path.with_name(f".{path.name}.part")
     with part.open("wb") as file:
         file.write(data)
@@ -36,6 +36,23 @@ def sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, so that a power cut does not take it and what is put in it."""
+    missing = [one for one in (path, *path.parents) if not one.is_dir()]
+    path.mkdir(parents=True, exist_ok=True)
+    for one in missing:
+        sync_folder(one.parent)
+
+
+def sync_upwards(path: Path) -> None:
+    """Make a folder's own name durable, and those of all folders above it, whoever made them."""
+    for folder in path.resolve().parents:
+        try:
+            sync_folder(folder)
+        except PermissionError:
+            return  # not ours to read, so none of ours was made in it
 
 
 def sha256_file(path: Path) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from reports.durable import is_safe_name, pack, sha256_file, sync_folder, write_durable
+from reports.durable import is_safe_name, pack, sha256_file, sync_folder, sync_upwards, write_durable
 from reports.layout import (
     MANIFEST,
     PLAN,
@@ -67,6 +67,8 @@ class RunWriter:
         path = Path(root) / lab / (created or datetime.now(UTC)).strftime("%Y/%m/%d") / run_id
         try:
             path.mkdir(parents=True)
+            # Before the plan is there: a run that can be found can no longer vanish with a folder above it.
+            sync_upwards(path)
             (path / "env").mkdir()
             value = {"schema": PLAN_SCHEMA, **plan, "run_id": run_id, "lab": lab}
             write_durable(path / PLAN, json_bytes(value))
@@ -250,7 +252,7 @@ class RunWriter:
 
     def _drop_torn_tail(self) -> None:
         data = (self.path / REPS).read_bytes()
-        whole_b = data.rfind(b"\n") + 1
+        whole_b = _whole_b(data)
         if whole_b < len(data) and not self.complete:
             self._file.truncate(whole_b)
             os.fsync(self._file.fileno())
@@ -258,3 +260,13 @@ class RunWriter:
         repetitions, warnings = parse_lines(data[:whole_b])
         self._done = {rep.rep_id: rep for rep in repetitions}
         self.warnings += warnings
+
+
+def _whole_b(data: bytes) -> int:
+    """Where the last whole line ends.
+
+    A power cut may leave a line's length on disk without its bytes: they read as zeros, which JSON never holds.
+    """
+    end_b = data.rfind(b"\n") + 1
+    begin_b = data.rfind(b"\n", 0, max(0, end_b - 1)) + 1
+    return begin_b if b"\0" in data[begin_b:end_b] else end_b

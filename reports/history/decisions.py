@@ -50,7 +50,6 @@ def append(root: Path, decision: Decision) -> Path:
     swallow the new one.
     """
     path = Path(root) / DECISIONS
-    fresh = not path.exists()
     with path.open("ab+") as file:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         end = file.seek(0, os.SEEK_END)
@@ -62,8 +61,8 @@ def append(root: Path, decision: Decision) -> Path:
         file.write((b"\n" if torn else b"") + decision.to_line().encode())
         file.flush()
         os.fsync(file.fileno())
-    if fresh:
-        sync_folder(path.parent)
+    # Always: whoever made the file may have been killed before its name was safe.
+    sync_folder(path.parent)
     return path
 
 

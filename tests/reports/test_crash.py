@@ -78,3 +78,49 @@ def test_a_half_written_side_file_is_neither_read_nor_listed(tmp_path, make_reco
 def test_json_files_are_replaced_whole(demo_run, name):
     assert json.loads((demo_run / name).read_text())
     assert not list(demo_run.rglob("*.part"))
+
+
+MANY = """
+import sys
+from pathlib import Path
+from reports.records import Repetition
+from reports.results import RunWriter
+
+record = Repetition.model_validate_json(sys.stdin.readline())
+with RunWriter.open(Path(sys.argv[1])) as writer:
+    for i in range(100):
+        writer.append(record.model_copy(update={"rep_id": f"r{i}"}), log=b"l")
+    writer.finish(suite="s", tunebench="0", started_utc="a", ended_utc="b", boards=[], blocks=1)
+"""
+
+
+def test_readers_beside_a_writer_always_see_whole_records_and_never_fewer(tmp_path, make_record):
+    with RunWriter.create(tmp_path, "lab1", RUN_ID, {}) as writer:
+        path = writer.path
+    child = subprocess.Popen(
+        [sys.executable, "-c", MANY, str(path)], stdin=subprocess.PIPE, text=True, close_fds=True
+    )
+    child.stdin.write(make_record().to_line())
+    child.stdin.close()
+    seen = []
+    while not seen or not seen[-1].complete:
+        assert child.poll() in (None, 0)
+        seen.append(RunReader(path))
+        assert all(seen[-1].log(one) == "l" for one in seen[-1].repetitions[-3:])
+    child.wait(timeout=10)
+    sizes = [len(one.repetitions) for one in seen]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == 100
+    assert seen[-1].verify() == []
+
+
+def test_zeros_that_a_power_cut_left_for_a_line_are_cut_off_with_a_warning(tmp_path, make_record):
+    with RunWriter.create(tmp_path, "lab1", RUN_ID, {}) as writer:
+        writer.append(make_record(rep_id="r0"))
+    records = writer.path / "reps.jsonl"
+    whole = records.read_bytes()
+    records.write_bytes(whole + bytes(500) + b'"wall_s":1.0}\n')
+    with RunWriter.open(writer.path) as resumed:
+        assert "torn last line" in resumed.warnings[0]
+        assert resumed.done_rep_ids == {"r0"}
+    assert records.read_bytes() == whole
