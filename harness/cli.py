@@ -25,6 +25,7 @@ from harness import (
     sensors_command,
     setup_command,
     sharing,
+    verify_command,
 )
 from harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError, UsageError
 from harness.inventory import Inventory, load_inventory, loopback_inventory
@@ -200,6 +201,7 @@ def suites() -> None:
 app.command()(setup_command.setup)
 app.command()(release.release)
 app.command()(doctor_command.doctor)
+app.command()(verify_command.verify)
 calibrate.register(app)
 reporting.register(app)
 gate.register(app)

@@ -80,13 +80,13 @@ def parse_lines(data: bytes) -> tuple[list[Repetition], list[str]]:
         warnings.append(f"{REPS}: line {len(lines)} is torn ({len(lines[-1])} bytes) and was left out")
     for number, line in enumerate(lines[:-1], start=1):
         try:
-            repetitions.append(_parse_line(line))
+            repetitions.append(parse_line(line))
         except ResultsError as error:
             warnings.append(f"{REPS}: line {number} was left out: {error}")
     return repetitions, warnings
 
 
-def _parse_line(line: bytes) -> Repetition:
+def parse_line(line: bytes) -> Repetition:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):

@@ -244,7 +244,7 @@ def make_rep(
             load_1m_start=0.1, swap_delta_b=0, mem_available_min_b=2_000_000_000,
         ),
         clock_offset=ClockOffset(offset_s=0.5, bound_s=0.001),
-        sampler=Sampler(period_s=0.2, n=30, max_gap_s=0.21, cpu_s=0.02),
+        sampler=Sampler(period_s=0.2, n=round((wall_s + 2.1) / 0.2), max_gap_s=0.21, cpu_s=0.02),
         missing=missing,
         outcome="ok",
         verdict="degraded" if reasons else "valid",

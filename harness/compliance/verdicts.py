@@ -1,0 +1,89 @@
+"""The verdicts again, by today's rules, from what the records kept.
+
+The agent's counters (swap, throttling bits, cooling) are not in a record: what was judged from them stands as it was. All
+that follows from kept figures is judged anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.compliance.finding import Finding, Lined
+from harness.evidence import Evidence
+from harness.judge import judge
+from reports.drift import CODE as DRIFT
+from reports.records import Reason, Repetition
+
+_RANK = {"valid": 0, "degraded": 1, "invalid": 2}
+#: Judged from figures that every record keeps: a reason of these that is not found again has lost its ground.
+_KEPT = frozenset({"no-window", "shared-machine", "emulated", "clock-bound", "sampler-gap"})
+
+
+def verdicts(one: Lined) -> Iterator[Finding]:
+    """What today's rules make of a record, against what stands in it."""
+    rep = one.rep
+    yield from _verdict_of_reasons(one)
+    yield from _clock(one)
+    _, today = judge(evidence_of(rep))
+    stands = {reason.code for reason in rep.reasons}
+    for reason in today:
+        if reason.code not in stands and not (reason.code == "outcome" and "too-hot" in stands):
+            yield one.finding(
+                "verdict", f"today's rules say {reason.level}: {reason.message} ({reason.code})"
+            )
+    for code in sorted(stands & _KEPT - {reason.code for reason in today}):
+        yield one.finding("verdict", f"reason {code!r} does not follow from what the record holds")
+
+
+def evidence_of(rep: Repetition) -> Evidence:
+    """What a record still holds of what its judge saw."""
+    sampler = rep.sampler.model_dump() if rep.sampler else None
+    if sampler is not None:
+        sampler["channels"] = {
+            name: reads for name, reads in sampler["channels"].items() if reads["n"] or reads["errors"]
+        }
+    return Evidence(
+        board_kind=rep.board_kind,
+        emulated=rep.emulated,
+        outcome=rep.outcome,
+        outcome_reason=rep.outcome_reason,
+        wall_s=rep.sustained.duration_s if rep.sustained else rep.wall_s,
+        threads=rep.threads,
+        role=rep.role,
+        policy=rep.policy,
+        root="simulated" if any(reason.code == "simulated" for reason in rep.reasons) else "/",
+        exit_record={
+            "process_s": rep.process_s,
+            "sampler": sampler,
+            "conditions": rep.conditions.model_dump(),
+        },
+        offset=rep.clock_offset,
+        settled=rep.sustained.settled if rep.sustained else None,
+        check_failed=_check_failed(rep),
+    )
+
+
+def _check_failed(rep: Repetition) -> str | None:
+    if rep.role != "check" or rep.check is None or rep.check.get("passed") is True:
+        return None
+    return "the correctness check did not pass"
+
+
+def _verdict_of_reasons(one: Lined) -> Iterator[Finding]:
+    reasons: list[Reason] = [reason for reason in one.rep.reasons if reason.code != DRIFT]
+    if not reasons and one.rep.verdict != "valid":
+        yield one.finding("verdict", f"the verdict is {one.rep.verdict!r} and no reason stands for it")
+    levels = [reason.level for reason in reasons if reason.level is not None]
+    if len(levels) < len(reasons) or not levels:
+        return  # an older record does not say what each reason alone makes of it
+    worst = max(levels, key=lambda level: _RANK[level])
+    if worst != one.rep.verdict:
+        yield one.finding("verdict", f"the verdict is {one.rep.verdict!r}, its worst reason is {worst!r}")
+
+
+def _clock(one: Lined) -> Iterator[Finding]:
+    offset = one.rep.clock_offset
+    if offset is not None and offset.bound_s < 0:
+        yield one.finding("clock", f"the clock bound is {offset.bound_s} s: a bound is not negative")
+    if one.rep.clock != "CLOCK_MONOTONIC":
+        yield one.finding("clock", f"durations by {one.rep.clock}; only CLOCK_MONOTONIC is never set")

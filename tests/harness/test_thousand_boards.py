@@ -1,0 +1,63 @@
+"""A thousand boards in the planner and the store: time and memory grow with the repetitions, not with their square."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+MEASURED = """
+import resource, sys, tempfile, time
+from pathlib import Path
+from harness.inventory import BoardEntry
+from harness.plan import make_plan
+from harness.suite import load_suite
+from reports.records import Provenance, Repetition
+from reports.results import RunReader, RunWriter
+
+n = int(sys.argv[1])
+boards = [BoardEntry(id=f"b{i:04d}", kind="linux", host="h") for i in range(n)]
+begun = time.process_time()
+plan = make_plan(load_suite("demo"), boards, run_id="r", lab="lab")
+content = plan.as_dict()
+planned_s = time.process_time() - begun
+
+begun = time.process_time()
+with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as out:
+    with RunWriter.create(Path(out), "lab", "r", content) as writer:
+        for one in plan.repetitions:
+            writer.append(Repetition(
+                rep_id=one.rep_id, run_id="r", block=one.block, slot=one.slot, role=one.role, lab="lab",
+                board_id=one.board_id, board_kind="linux", task=one.cell.task, dataset="d", model="m",
+                method=one.cell.method, label=one.cell.label, engine="torch", device="cpu", threads=1,
+                dtype="float32", seed=one.seed, series_key="k", outcome="ok", verdict="valid",
+                prov=Provenance(tunebench="0", workload_sha256="0" * 64)))
+    stored_s = time.process_time() - begun
+    begun = time.process_time()
+    count = len(RunReader(writer.path).repetitions)
+    read_s = time.process_time() - begun
+assert count == len(plan.repetitions)
+print(count, planned_s, stored_s, read_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def measured(boards):
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(boards)], capture_output=True, text=True, check=True, timeout=300
+    )
+    return [float(one) for one in done.stdout.split()]
+
+
+def test_plan_store_and_reader_take_a_thousand_boards_at_the_price_of_a_hundred_for_each():
+    few, many = measured(100), measured(1000)
+    for name, row in (("100 boards", few), ("1,000 boards", many)):
+        count, planned_s, stored_s, read_s, peak_mib = row
+        print(
+            f"{name}: {count:.0f} repetitions, planned in {planned_s:.2f} s, stored in {stored_s:.2f} s, "
+            f"read in {read_s:.2f} s of CPU time, peak {peak_mib:.0f} MiB"
+        )
+    assert many[0] == 10 * few[0]
+    for before, after in zip(few[1:4], many[1:4], strict=True):
+        assert after < 30 * max(before, 0.02)
+    assert many[4] < 600
