@@ -10,10 +10,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reports.records import Conditions, Sampler
-from targets.agent import protocol
+from targets.agent import protocol, strictjson
+from targets.printable import cleaned, printable
 
 #: Channels, rows and the sampling period in seconds.
 Samples = tuple[list[dict[str, Any]], list[list[float | None]], float | None]
+
+#: A day and more at ten samples a second; ten times the phases of our engines.
+_MAX_ROWS = 1_000_000
+_MAX_PHASES = 200
+_MAX_NAME = 200
 
 
 class _Untrusted(BaseModel):
@@ -108,7 +114,7 @@ def read_harvest(files: Mapping[str, bytes]) -> Harvested:
     result = attempt(
         "out/result.json", lambda text: _model(WorkloadResult, text, protocol.RESULT_SCHEMA, "result")
     )
-    marks = attempt("out/marks.json", protocol.read_marks)
+    marks = attempt("out/marks.json", _marks)
     samples: Samples = attempt("samples.jsonl", read_samples) or ([], [], None)
     return Harvested(
         exit_record=exit_record,
@@ -125,14 +131,23 @@ def read_harvest(files: Mapping[str, bytes]) -> Harvested:
 
 def _model(model: type[BaseModel], text: str, schema: str, what: str) -> BaseModel:
     value = protocol.check_schema(protocol.parse_object(text, what), schema, what)
-    return model.model_validate(value)
+    return model.model_validate(cleaned(value))
+
+
+def _marks(text: str) -> protocol.Marks:
+    marks = protocol.read_marks(text)
+    shown = {phase: printable(phase)[:_MAX_NAME] for phase in {phase for _, phase in marks.events}}
+    if len(shown) > _MAX_PHASES:
+        raise protocol.ProtocolError(f"marks: {len(shown)} phases, at most {_MAX_PHASES} are accepted")
+    return protocol.Marks(marks.window_ns, [(t_ns, shown[phase]) for t_ns, phase in marks.events])
 
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-    return str(error).replace("\n", " ")[:300]
+        where = ".".join(str(part) for part in first["loc"])
+        return printable(f"{where[:200]}: {first['msg']}")
+    return printable(str(error).replace("\n", " ")[:300])
 
 
 def read_samples(text: str) -> Samples:
@@ -141,14 +156,16 @@ def read_samples(text: str) -> Samples:
     header = protocol.check_schema(
         protocol.parse_object(lines[0], "samples header"), protocol.SAMPLES_SCHEMA, "samples header"
     )
-    channels = header.get("channels")
+    channels = cleaned(header.get("channels"))
     if not isinstance(channels, list) or not all(isinstance(one, dict) for one in channels):
         raise protocol.ProtocolError("samples header: 'channels' must be a list of objects")
     rows: list[list[float | None]] = []
     body = [line for line in lines[1:] if line]
+    if len(body) > _MAX_ROWS:
+        raise protocol.ProtocolError(f"samples: {len(body)} rows, at most {_MAX_ROWS} are accepted")
     for number, line in enumerate(body):
         try:
-            row = json.loads(line)
+            row = strictjson.loads(line)
         except ValueError:
             if number == len(body) - 1:
                 break

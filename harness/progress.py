@@ -88,7 +88,7 @@ class LiveProgress:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[eta]}"),
-            TextColumn("{task.fields[now]}"),
+            TextColumn("{task.fields[now]}", markup=False),  # quotes boards
             console=console,
         )
         self._tasks: dict[str, TaskID] = {}

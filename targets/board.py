@@ -14,7 +14,7 @@ from targets import harvest
 from targets.agent import bundle, protocol
 from targets.agent.examine import SCHEMA as EXAMINE_SCHEMA
 from targets.clock import Offset
-from targets.connection import Connection, mapping
+from targets.connection import Connection, mapping, mappings
 from targets.errors import ReplyError
 
 #: Beyond what the board was told to wait, until its silence counts as a lost link.
@@ -103,7 +103,7 @@ class Board(Connection):
         if answer.get("started") is not True or answer.get("state") not in ("running", "done", "lost"):
             raise ReplyError(f"{self.spec.id}: start: {str(answer)[:200]}")
         return StartReply(
-            answer["state"], mapping(answer.get("conditions")), list(answer.get("warnings") or []), offset
+            answer["state"], mapping(answer.get("conditions")), mappings(answer.get("warnings")), offset
         )
 
     def wait(self, rep_id: str, timeout_s: float) -> str:
@@ -133,7 +133,7 @@ class Board(Connection):
             content = duplex.read_exact(size_b)
         files = harvest.unpack(content, str(answer.get("sha256")))
         harvest.verify(files, rep_id)
-        return Harvest(files, offset, list(answer.get("left_out") or []))
+        return Harvest(files, offset, mappings(answer.get("left_out")))
 
     def clean(self, rep_id: str, hold_s: float = 0.0) -> None:
         """End what is left of a job and remove its files; a job that is gone is fine.

@@ -5,12 +5,14 @@ What the board says is not trusted: what it may answer is checked where it is re
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import json
 import shlex
 import tarfile
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Self
@@ -36,6 +38,7 @@ from targets.ssh import Endpoint, Ssh, Timeouts
 
 DEFAULT_WORKDIR = "~/.cache/tunebench"
 _PINGS = 8
+_MAX_PATH = 4096
 #: Larger uploads are wheels and the like; compressing them costs more than it saves.
 _MAX_PACKED_B = 32 * 1024 * 1024
 #: The interpreter's own options for agent commands: no site-packages, no user settings; starts faster.
@@ -168,13 +171,17 @@ class Connection:
                 answer = self._answer(duplex, self.spec.timeouts.command_s)
             except NoAnswerError as error:
                 raise InterpreterError(f"{self.spec.id}: {self.spec.python} does not run: {error}") from error
-            missing = answer.get("missing")
-            if not isinstance(missing, list) or not set(missing) <= set(wanted):
+            missing, workdir = answer.get("missing"), answer.get("workdir")
+            if not isinstance(missing, list) or not _are_among(missing, wanted):
                 raise ReplyError(f"{self.spec.id}: sync: unknown blobs asked for: {str(missing)[:200]}")
+            if not isinstance(workdir, str) or not workdir.startswith("/") or len(workdir) > _MAX_PATH:
+                raise ReplyError(
+                    f"{self.spec.id}: sync: no path of a working directory: {str(workdir)[:200]}"
+                )
             uploaded_b = sum(wanted[name].size_b for name in missing)
             if missing:
                 self._upload(duplex, [wanted[name] for name in missing], uploaded_b)
-        self._workdir = str(answer["workdir"])
+        self._workdir = workdir
         self._payload = next((b.name for b in wanted.values() if b.role == "payload"), self._payload)
         present = tuple(name for name in wanted if name not in missing)
         return SyncReport(uploaded_b, tuple(missing), present)
@@ -245,8 +252,21 @@ def mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def mappings(value: Any, limit: int = 1000) -> list[dict[str, Any]]:
+    """What should be a list of mappings: those that are, at most ``limit``."""
+    return [each for each in value if isinstance(each, dict)][:limit] if isinstance(value, list) else []
+
+
+def _are_among(asked: list[Any], known: Mapping[str, Any]) -> bool:
+    """Whether names that a board asks for are ours, each asked for once."""
+    return all(isinstance(name, str) and name in known for name in asked) and len(set(asked)) == len(asked)
+
+
 def _receiver_source() -> str:
-    return (Path(__file__).parent / "agent" / "receive.py").read_text(encoding="utf-8")
+    """The receiver as one line of plain letters: csh takes no newline in quotes, fish unescapes within them."""
+    source = (Path(__file__).parent / "agent" / "receive.py").read_bytes()
+    packed = base64.b64encode(zlib.compress(source, 9)).decode("ascii")
+    return f'import base64,zlib;exec(zlib.decompress(base64.b64decode("{packed}")))'
 
 
 def _packed(tar: bytes) -> bytes:

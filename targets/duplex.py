@@ -12,11 +12,14 @@ import paramiko
 
 from targets.agent import protocol
 from targets.errors import InterpreterError, LinkError, NoAnswerError, ReplyError, TargetError
+from targets.printable import cleaned
 
 _CHUNK_B = 64 * 1024
 _TAIL_B = 2000
 #: How much a shell or interpreter may chatter (banners, motd) before its first message.
 MAX_NOISE_B = 1024 * 1024
+#: Raw bytes that trickle in more slowly are not waited for; the slowest link we serve does about 0.2 MB/s.
+SLOWEST_B_PER_S = 20e3
 
 
 class Watchdog:
@@ -89,6 +92,7 @@ class Duplex:
         self._timeout_s = timeout_s
         self._buffer = bytearray()
         self._noise = bytearray()
+        self._noise_b = 0
         self._stderr = bytearray()
         self._eof = False
 
@@ -165,16 +169,24 @@ class Duplex:
             except protocol.ProtocolError as error:
                 raise ReplyError(f"{self._what}: {error}") from error
             if message is not None:
-                return message
-            self._noise += line[-_TAIL_B:] + b"\n"
-            if len(self._noise) > MAX_NOISE_B:
+                return dict(cleaned(message))
+            self._noise = (self._noise + line + b"\n")[-_TAIL_B:]
+            self._noise_b += len(line) + 1
+            if self._noise_b > MAX_NOISE_B:
                 raise ReplyError(f"{self._what}: more than {MAX_NOISE_B} bytes of noise and no message")
 
     def read_exact(self, n: int, timeout_s: float | None = None) -> bytes:
-        """Exactly ``n`` raw bytes; ``timeout_s`` bounds the silence between two arrivals."""
+        """Exactly ``n`` raw bytes; ``timeout_s`` bounds the silence between two arrivals.
+
+        A peer that never falls silent and never gets done is given up as well: see ``SLOWEST_B_PER_S``.
+        """
         bound_s = self._timeout_s if timeout_s is None else timeout_s
+        total_s = bound_s + n / SLOWEST_B_PER_S
+        give_up = time.monotonic() + total_s
         while len(self._buffer) < n:
             before = len(self._buffer)
+            if time.monotonic() > give_up:
+                raise LinkError(f"{self._what}: {before} of {n} bytes within {total_s:.0f} s")
             deadline = time.monotonic() + bound_s
             if not self._fill(deadline):
                 raise LinkError(f"{self._what}: the stream ended after {before} of {n} bytes")

@@ -21,9 +21,17 @@ What goes wrong *inside* a workload (deadline, out of memory, divergence) is no 
 
 from __future__ import annotations
 
+from targets.printable import printable
+
 
 class TargetError(Exception):
-    """Base of all errors of this package; raised itself only for what is our own fault."""
+    """Base of all errors of this package; raised itself only for what is our own fault.
+
+    Messages quote boards, and are printed: what a terminal would obey is written out.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(str(message)))
 
 
 class LinkError(TargetError):

@@ -29,6 +29,8 @@ def unpack(content: bytes, sha256: str, max_files: int = MAX_FILES) -> dict[str,
             for member in archive:
                 name = _checked_name(member, files, max_files)
                 files[name] = _content(archive, member)
+    except RecursionError:  # a chain of extended headers
+        raise ReplyError("harvest: not a readable tar: headers within headers") from None
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         raise ReplyError(f"harvest: not a readable tar: {error}") from error
     return files
@@ -41,7 +43,9 @@ def _checked_name(member: tarfile.TarInfo, files: Mapping[str, bytes], max_files
         raise ReplyError(f"harvest: {name[:200]!r} is not a regular file")
     if path.is_absolute() or ".." in path.parts or str(path) != name or "\0" in name or "\\" in name:
         raise ReplyError(f"harvest: {name[:200]!r} is not a plain relative path")
-    if member.size > protocol.MAX_FILE_B:
+    if not name.isprintable():
+        raise ReplyError(f"harvest: {name[:200]!r} holds characters that cannot be shown")
+    if not 0 <= member.size <= protocol.MAX_FILE_B:
         raise ReplyError(f"harvest: {name[:200]!r} has {member.size} bytes, at most {protocol.MAX_FILE_B}")
     if name in files:
         raise ReplyError(f"harvest: {name[:200]!r} twice")

@@ -63,13 +63,18 @@ class _OneKey(asyncssh.SSHServer):
 class LoopbackServer:
     """An SSH server on an unprivileged port of 127.0.0.1, as a context manager.
 
+    Args:
+        timeouts: of the endpoint it offers.
+        shell: the account's login shell; it is given ``-c COMMAND``, as sshd does.
+
     >>> with LoopbackServer() as server:
     ...     server.endpoint.host
     '127.0.0.1'
     """
 
-    def __init__(self, timeouts: Timeouts | None = None) -> None:
+    def __init__(self, timeouts: Timeouts | None = None, shell: str = "/bin/sh") -> None:
         self._timeouts = timeouts or Timeouts()
+        self._shell = shell
         self._directory: Path | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -210,7 +215,7 @@ class LoopbackServer:
             process.exit(1)
             return
         child = await asyncio.create_subprocess_exec(
-            "/bin/sh",
+            self._shell,
             "-c",
             command,
             stdin=asyncio.subprocess.PIPE,

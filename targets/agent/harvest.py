@@ -35,7 +35,9 @@ def listed(job_dir: str) -> Tuple[List[Tuple[str, int]], List[Dict[str, Any]]]:
             relative = os.path.relpath(path, job_dir)
             info = os.lstat(path)
             reason = None
-            if not stat.S_ISREG(info.st_mode):
+            if not relative.isprintable() or "\\" in relative:
+                reason = "its name cannot be shown as it is"
+            elif not stat.S_ISREG(info.st_mode):
                 reason = "no regular file"
             elif info.st_size > MAX_FILE_B:
                 reason = "larger than %d bytes" % MAX_FILE_B
@@ -44,11 +46,16 @@ def listed(job_dir: str) -> Tuple[List[Tuple[str, int]], List[Dict[str, Any]]]:
             elif len(found) >= MAX_FILES:
                 reason = "more than %d files" % MAX_FILES
             if reason is not None:
-                left_out.append({"name": relative, "size": info.st_size, "reason": reason})
+                left_out.append({"name": _shown(relative), "size": info.st_size, "reason": reason})
             elif not relative.endswith(".lock"):
                 total_b += info.st_size + _OVERHEAD_B
                 found.append((relative, info.st_size))
     return found, left_out[:50]
+
+
+def _shown(name: str) -> str:
+    """A file's name as text that any reader takes: whatever is no plain letter is written out."""
+    return name if name.isprintable() else ascii(name)[1:-1]
 
 
 @contextmanager

@@ -21,6 +21,8 @@ import re
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from targets.agent import strictjson
+
 #: Every line an agent command prints for the host starts with this; all other lines (banners,
 #: motd, a chatty interpreter) are noise and are skipped.
 SENTINEL = "@tb1 "
@@ -72,22 +74,16 @@ def decode_line(line: str) -> Optional[Dict[str, Any]]:
 
 
 def parse_object(text: str, what: str) -> Dict[str, Any]:
-    """Parse a JSON object of bounded size; NaN and infinity are refused."""
+    """Parse a JSON object of bounded size, depth and numbers: see :mod:`targets.agent.strictjson`."""
     if len(text) > MAX_LINE_B:
         raise ProtocolError("%s: %d characters, at most %d are accepted" % (what, len(text), MAX_LINE_B))
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-    except RecursionError:
-        raise ProtocolError("%s: nested too deeply" % what) from None
+        value = strictjson.loads(text)
     except ValueError as error:
         raise ProtocolError("%s: not JSON: %s" % (what, error)) from None
     if not isinstance(value, dict):
         raise ProtocolError("%s: expected an object, got %s" % (what, type(value).__name__))
     return value
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError("%s is not a JSON number" % name)
 
 
 def check_schema(value: Dict[str, Any], schema: str, what: str) -> Dict[str, Any]:

@@ -1,0 +1,38 @@
+"""What a board says, made fit for a terminal: no escape sequence, no text that runs backwards."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+#: Control characters, text direction and the like, half surrogates; line and paragraph separators.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_KEPT = frozenset("\n\t")
+
+
+def printable(text: str) -> str:
+    r"""The text with what a terminal would obey instead of show written out.
+
+    >>> print(printable("\x1b[2Jall is well"))
+    \x1b[2Jall is well
+    """
+    if text.isprintable():
+        return text
+    return "".join(_shown(char) for char in text)
+
+
+def _shown(char: str) -> str:
+    if char in _KEPT or unicodedata.category(char) not in _HIDDEN:
+        return char
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def cleaned(value: Any) -> Any:
+    """A JSON value whose texts and keys are all printable."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [cleaned(each) for each in value]
+    if isinstance(value, dict):
+        return {printable(key): cleaned(each) for key, each in value.items()}
+    return value

@@ -1,0 +1,142 @@
+"""Boards that lie: a real SSH server, the real receiver, and a ``python3`` that answers for the agent."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import resource
+import stat
+import sys
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+
+from targets.board import Board
+from targets.connection import BoardSpec
+from targets.loopback import LoopbackServer
+from targets.payload import make_payload
+from targets.ssh import Timeouts
+
+SHORT = Timeouts(connect_s=3.0, banner_s=3.0, auth_s=5.0, channel_s=3.0, command_s=6.0)
+
+#: Answers pings like an agent, reads the request, then says what it was told to say.
+_LIAR = """
+import json, os, sys, time
+said, command = sys.argv[1], sys.argv[2:]
+if command[0] in ("start", "harvest", "probe", "lease", "bundle", "tune", "untune", "examine"):
+    while True:
+        line = sys.stdin.buffer.readline()
+        message = json.loads(line[len("@tb1 "):]) if line else {}
+        if "ping" not in message:
+            break
+        pong = {"pong": message["ping"], "t_ns": time.monotonic_ns()}
+        sys.stdout.write("@tb1 " + json.dumps(pong) + "\\n")
+        sys.stdout.flush()
+with open(said, "rb") as file:
+    sys.stdout.buffer.write(file.read())
+sys.stdout.flush()
+"""
+
+
+def message(value: object) -> bytes:
+    """One protocol line, not checked by anybody."""
+    return b"@tb1 " + (value if isinstance(value, bytes) else json.dumps(value).encode()) + b"\n"
+
+
+def program(path: Path, text: str) -> str:
+    """Write an executable; returns its path."""
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def server() -> Generator[LoopbackServer]:
+    with LoopbackServer(SHORT) as running:
+        yield running
+
+
+Connect = Callable[..., Board]
+
+
+@pytest.fixture
+def connect(server: LoopbackServer, tmp_path: Path) -> Generator[Connect]:
+    """``connect(python=...)``: a connected board; nothing is synced yet."""
+    with contextlib.ExitStack() as stack:
+
+        def make(at: LoopbackServer = server, **changes: object) -> Board:
+            end = at.endpoint
+            spec = BoardSpec(
+                id="hostile",
+                host=end.host,
+                user=end.user,
+                port=end.port,
+                key_file=end.key_file,
+                known_hosts=end.known_hosts,
+                ssh_config="",
+                python=sys.executable,
+                workdir=str(tmp_path / "work"),
+                timeouts=SHORT,
+            )
+            return stack.enter_context(Board(dataclasses.replace(spec, **changes)))  # type: ignore[arg-type]
+
+        yield make
+
+
+@pytest.fixture
+def liar(connect: Connect, tmp_path: Path) -> Callable[..., Board]:
+    """A board whose blobs are taken by the real receiver and whose agent says ``said``, or runs ``script``."""
+
+    def make(said: bytes = b"", script: str | None = None) -> Board:
+        (tmp_path / "said").write_bytes(said)
+        (tmp_path / "liar.py").write_text(_LIAR)
+        answer = script or f'shift 3; exec {sys.executable} -I -S {tmp_path}/liar.py {tmp_path}/said "$@"'
+        text = f'#!/bin/sh\n[ "$3" = -c ] && exec {sys.executable} "$@"\n{answer}\n'
+        board = connect(python=program(tmp_path / "python3", text))
+        board.sync([make_payload()])
+        return board
+
+    return make
+
+
+class Bounds:
+    """Time and memory of a section of this process."""
+
+    def __init__(self, seconds: float, mib: float) -> None:
+        self._seconds, self._mib = seconds, mib
+
+    def __enter__(self) -> Bounds:
+        self._begun_s = time.monotonic()
+        self._peak_b = _peak_b()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        took_s = time.monotonic() - self._begun_s
+        grown_mib = (_peak_b() - self._peak_b) / 2**20
+        assert took_s < self._seconds, f"took {took_s:.1f} s"
+        assert grown_mib < self._mib, f"took {grown_mib:.0f} MiB more than ever before"
+
+
+def _peak_b() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@pytest.fixture
+def bounded() -> type[Bounds]:
+    return Bounds
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Callable[[], set[str]]:
+    """The files outside the board's folder, to see that a hostile harvest wrote none."""
+
+    def files() -> set[str]:
+        roots = [tmp_path, Path.cwd(), Path(os.environ.get("TMPDIR", "/tmp"))]
+        found = {str(each) for each in tmp_path.rglob("*")}
+        return found | {str(each) for root in roots[1:] for each in root.iterdir() if "evil" in each.name}
+
+    return files
