@@ -16,6 +16,7 @@ from targets.agent.examine import SCHEMA as EXAMINE_SCHEMA
 from targets.clock import Offset
 from targets.connection import Connection, mapping, mappings
 from targets.errors import ReplyError
+from targets.replies import check_probe
 
 #: Beyond what the board was told to wait, until its silence counts as a lost link.
 _SILENCE_MARGIN_S = 10.0
@@ -65,7 +66,11 @@ class Board(Connection):
         with self._agent("probe") as duplex:
             duplex.send_message({"interpreters": commands, "run_id": run_id, "root": self.spec.root})
             bound_s = self.spec.timeouts.command_s + 250.0 * len(commands)
-            return self._checked(self._answer(duplex, bound_s), protocol.PROBE_SCHEMA)
+            answer = self._checked(self._answer(duplex, bound_s), protocol.PROBE_SCHEMA)
+        try:
+            return check_probe(answer, len(commands))
+        except ValueError as error:
+            raise ReplyError(f"{self.spec.id}: probe: {error}") from None
 
     def environment(
         self, request: dict[str, Any], progress: Callable[[dict[str, Any]], None] | None = None

@@ -85,6 +85,29 @@ def test_escape_sequences_in_a_reply_are_shown_and_not_obeyed(liar):
     assert key == value == "\\x1b[31mhot\\u202egnp.exe \\x9b2J"
 
 
+LIES = {
+    "fingerprint": [5, ["a"], {"os": 5}, {"os": ["x"]}],
+    "interpreters": [5, {"a": 1}, [5], [], [{"ok": "yes"}], [{"torch": {"a": 1}}]],
+    "channels": [{"a": 1}, ["x"], [[]]],
+    "missing": [["power"], {"power": 5}],
+    "jobs": ["x", [5]],
+    "power_mode": [{"a": 1}, 15],
+    "cpu_features": [["neon"], 5],
+    "undo_pending": ["no"],
+    "disk_free_b": ["much", 1.5],
+}
+
+
+@pytest.mark.parametrize("field", LIES)
+def test_a_probe_of_another_form_is_refused_by_field(liar, tmp_path, field):
+    honest = {"schema": "tunebench.probe/1", "fingerprint": {}, "interpreters": [{"ok": True}]}
+    board = liar()
+    for lie in LIES[field]:
+        (tmp_path / "said").write_bytes(b"@tb1 " + json.dumps({**honest, field: lie}).encode() + b"\n")
+        with pytest.raises(ReplyError, match=f"probe: .*{field}"):
+            board.probe([["python3"]])
+
+
 def test_an_agents_refusal_is_cut_to_size_and_printable(liar):
     error = {"error": {"kind": "workdir", "message": "\x1b[2J" + "x" * 100_000}}
     with pytest.raises(BoardError) as refusal:
@@ -110,7 +133,9 @@ def test_a_sync_that_names_no_path_is_refused(connect, tmp_path, workdir):
         connect(python=f"sh -c 'cat {said}' --").sync([PAYLOAD])
 
 
-@pytest.mark.parametrize("warnings", [5, "hot", {"code": "hot"}, ["hot", {"code": "hot", "message": "h"}, None]])
+@pytest.mark.parametrize(
+    "warnings", [5, "hot", {"code": "hot"}, ["hot", {"code": "hot", "message": "h"}, None]]
+)
 def test_warnings_of_a_wrong_form_are_left_out(liar, warnings):
     answer = {"started": True, "state": "done", "warnings": warnings, "conditions": [1]}
     reply = liar(b"@tb1 " + json.dumps(answer).encode() + b"\n").start({"rep_id": "rep-1"})

@@ -1,0 +1,43 @@
+"""docs/dependencies.md lists what a user gets, with licences that go with ours."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def _writer():
+    path = ROOT / "scripts" / "dependencies_page.py"
+    spec = importlib.util.spec_from_file_location("dependencies_page", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _packages(text: str) -> dict[str, str]:
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return {row[0]: row[1] for row in rows if row[0] != "package"}
+
+
+def _plain(licence: str) -> str:
+    """The licence without the words that come and go between releases (``MIT License``, ``MIT``)."""
+    return re.sub(r"[- ]?(license|software|clause|\(.*\)|[23]|2\.0)", "", licence.lower())
+
+
+def test_the_page_lists_what_is_installed():
+    writer = _writer()
+    told, found = _packages(writer.PAGE.read_text()), _packages(writer.page())
+    assert set(found) == set(told), "run: python scripts/dependencies_page.py"
+    changed = {name: (told[name], found[name]) for name in told if _plain(told[name]) != _plain(found[name])}
+    assert changed == {}, "read the new licence, then run: python scripts/dependencies_page.py"
+
+
+def test_every_dependency_states_a_licence_that_goes_with_ours():
+    packages = _packages((ROOT / "docs" / "dependencies.md").read_text())
+    assert len(packages) > 12
+    for name, licence in packages.items():
+        assert licence != "not stated", name
+        assert "AGPL" not in licence and "proprietary" not in licence.lower(), name

@@ -1,0 +1,123 @@
+"""The host's own side: who is let in, what is run, what is written where."""
+
+from __future__ import annotations
+
+import ast
+import ipaddress
+import stat
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.inventory import load_inventory
+from targets.payload import make_payload
+from targets.ssh import Endpoint
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("harness", "targets", "workloads", "reports")
+#: Modules and calls that turn data into code.
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "shelve", "marshal", "jsonpickle", "cloudpickle", "joblib"}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
+FORBIDDEN_SHELLS = {("os", "system"), ("os", "popen"), ("subprocess", "getoutput")}
+
+
+def _trees() -> list[tuple[Path, ast.Module]]:
+    files = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    return [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in files]
+
+
+def _faults(tree: ast.Module) -> list[str]:
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [each.name for each in node.names if each.name.split(".")[0] in FORBIDDEN_MODULES]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in FORBIDDEN_MODULES:
+            found.append(str(node.module))
+        elif isinstance(node, ast.Call):
+            found += _faults_of_call(node)
+    return found
+
+
+def _faults_of_call(node: ast.Call) -> list[str]:
+    if isinstance(node.func, ast.Name):
+        return [node.func.id] if node.func.id in FORBIDDEN_CALLS else []
+    if not isinstance(node.func, ast.Attribute) or not isinstance(node.func.value, ast.Name):
+        return []
+    module, name = node.func.value.id, node.func.attr
+    shells = [each.value for each in node.keywords if each.arg == "shell"] if module == "subprocess" else []
+    shell = any(not (isinstance(each, ast.Constant) and each.value is False) for each in shells)
+    return [f"{module}.{name}"] if shell or (module, name) in FORBIDDEN_SHELLS else []
+
+
+def test_no_package_turns_data_into_code():
+    found = {str(path.relative_to(ROOT)): faults for path, tree in _trees() if (faults := _faults(tree))}
+    assert found == {}
+
+
+def test_the_linters_security_rules_are_on_and_few_are_off():
+    ruff = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]
+    assert "S" in ruff["select"]
+    assert {rule for rule in ruff["ignore"] if rule.startswith("S") and rule[1:].isdigit()} == {
+        "S603",
+        "S607",
+    }
+    for pattern, rules in ruff["per-file-ignores"].items():
+        if pattern.split("/")[0] in PACKAGES:
+            assert not set(rules) & {"S", "S102", "S301", "S307", "S506", "S602", "S604", "S605"}, pattern
+
+
+def test_the_loopback_server_listens_on_this_machine_only(server):
+    port = server.endpoint.port
+    listening = [
+        line.split()[1]
+        for name in ("/proc/net/tcp", "/proc/net/tcp6")
+        for line in Path(name).read_text().splitlines()[1:]
+        if line.split()[3] == "0A"
+    ]
+    ours = [address for address in listening if int(address.rpartition(":")[2], 16) == port]
+    # /proc prints addresses in the machine's own byte order.
+    address = int.from_bytes(ipaddress.ip_address("127.0.0.1").packed, sys.byteorder)
+    assert ours == [f"{address:08X}:{port:04X}"]
+
+
+def test_keys_of_the_loopback_server_are_the_users_alone(server):
+    directory = Path(server.endpoint.key_file).parent
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o600}
+
+
+def test_the_boards_working_directory_is_the_users_alone_even_if_it_was_not(connect, tmp_path):
+    (tmp_path / "work").mkdir(mode=0o755)
+    (tmp_path / "work").chmod(0o755)
+    connect().sync([make_payload()])
+    folders = [tmp_path / "work", tmp_path / "work" / "blobs", tmp_path / "work" / "jobs"]
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
+
+
+def test_a_payload_that_was_changed_on_the_board_is_replaced_before_it_is_run(connect, tmp_path):
+    payload = make_payload()
+    connect().sync([payload])
+    stored = tmp_path / "work" / "blobs" / payload.name
+    stored.write_bytes(b"import os; open('/tmp/evil', 'w')")
+    board = connect()
+    assert board.sync([payload]).uploaded_names == (payload.name,)
+    assert stored.read_bytes() == payload.read()
+    assert board.wait("never-seen", 1) == "unknown"
+
+
+def test_there_is_no_key_for_an_ssh_password(tmp_path):
+    assert not [name for name in Endpoint.__dataclass_fields__ if "pass" in name]
+    path = tmp_path / "lab.toml"
+    path.write_text('[[board]]\nid = "a"\nhost = "h"\npassword = "hunter2"\n')
+    with pytest.raises(HarnessError, match="password") as refusal:
+        load_inventory(path)
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_no_python_of_the_account_takes_part_in_an_agent_command(connect, tmp_path):
+    """-I -S: neither PYTHONPATH, nor a sitecustomize, nor the folder it is started in."""
+    argv = connect()._python()
+    assert argv == [sys.executable, "-I", "-S"]
