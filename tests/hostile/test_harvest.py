@@ -52,17 +52,21 @@ HOSTILE = {
     "headers within headers": member("././@LongLink", b"L", size=0) * 5000 + member("evil"),
     "a header of a gigabyte": member("././@PaxHeader", b"x", size=1 << 30),
     "a negative header": member("././@PaxHeader", b"x", size=-512) + member("evil"),
-    "no tar": b"evil" * 1000,
 }
 
 
 @pytest.mark.parametrize("evil", HOSTILE)
 def test_a_hostile_tar_is_refused_and_nothing_is_written(liar, bounded, tree, evil):
-    board = liar(said(member("exit.json") + HOSTILE[evil] + END))
+    board = liar(said(member("log.txt") + HOSTILE[evil] + END))
     before = tree()
     with bounded(5, 64), pytest.raises(ReplyError, match="harvest"):
         board.harvest("rep-1")
     assert tree() == before
+
+
+def test_what_is_no_tar_is_refused(liar):
+    with pytest.raises(ReplyError, match="not a readable tar"):
+        liar(said(b"evil" * 1000)).harvest("rep-1")
 
 
 @pytest.mark.parametrize("size", [-1, protocol.MAX_HARVEST_B + 1, 1 << 80, 1.5, "12", True, None, [1]])
