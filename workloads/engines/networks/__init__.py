@@ -1,0 +1,1 @@
+"""Convolutional networks on torch: adapters, modules, losses and their session."""
