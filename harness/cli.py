@@ -20,6 +20,7 @@ from harness import (
     gate,
     meter_command,
     nightly,
+    params_command,
     release,
     reporting,
     sensors_command,
@@ -202,6 +203,7 @@ app.command()(setup_command.setup)
 app.command()(release.release)
 app.command()(doctor_command.doctor)
 app.command()(verify_command.verify)
+app.command()(params_command.params)
 calibrate.register(app)
 reporting.register(app)
 gate.register(app)

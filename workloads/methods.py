@@ -8,7 +8,7 @@ method is one row.
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from workloads.errors import WorkloadError
-from workloads.models import Layer
+from workloads.models import NETWORKS, Layer
 
 NONE, LAST, ALL = "none", "last", "all"
 
@@ -23,7 +23,7 @@ class Method(NamedTuple):
     Attributes:
         name: as written in suites.
         title: as printed in tables.
-        models: where the method applies.
+        models: where the method applies; :data:`NETWORKS` stands for all networks with branches.
         weights, biases: which of the base model train: ``none``, ``last`` or ``all`` layers.
         adapters: one of ``none``, ``own-last``, ``own-all``, ``skip``, ``convolutions``.
         cache: activations are kept in the first epoch and read back in later ones; allowed only where
@@ -40,8 +40,14 @@ class Method(NamedTuple):
     cache: bool
     source: str
 
+    @property
+    def networks(self) -> bool:
+        """Whether the method applies to networks with branches (:mod:`workloads.network_plan`)."""
+        return any(name in NETWORKS for name in self.models)
 
-_MLP, _BOTH, _CNN = ("mlp",), ("mlp", "cnn"), ("cnn",)
+
+_NETS = tuple(NETWORKS)
+_MLP, _ANY, _CNN, _NEW = ("mlp",), ("mlp", "cnn") + _NETS, ("cnn",) + _NETS, ("mlp",) + _NETS
 _LORA = "Hu et al., LoRA, ICLR 2022"
 _SKIP2 = "Matsutani et al., Skip2-LoRA, ASP-DAC 2025"
 _BITFIT = "Ben Zaken et al., BitFit, ACL 2022"
@@ -51,16 +57,16 @@ _LORAE = "Wang et al., LoRAE, Scientific Reports 15:33109, 2025"
 # fmt: off
 METHODS = (
     #      name           title          models weights biases adapters      cache  source
-    Method("ft-all",      "FT-All",      _BOTH, ALL,    ALL,   NONE,         False, "all weights and biases"),
-    Method("ft-last",     "FT-Last",     _BOTH, LAST,   LAST,  NONE,         False, "last layer only"),
-    Method("ft-bias",     "FT-Bias",     _MLP,  NONE,   ALL,   NONE,         False, _BITFIT),
+    Method("ft-all",      "FT-All",      _ANY,  ALL,    ALL,   NONE,         False, "all weights and biases"),
+    Method("ft-last",     "FT-Last",     _ANY,  LAST,   LAST,  NONE,         False, "last layer only"),
+    Method("ft-bias",     "FT-Bias",     _NEW,  NONE,   ALL,   NONE,         False, _BITFIT),
     Method("ft-all-lora", "FT-All-LoRA", _MLP,  ALL,    ALL,   OWN_ALL,      False, _SKIP2),
-    Method("lora-all",    "LoRA-All",    _MLP,  NONE,   NONE,  OWN_ALL,      False, _LORA),
-    Method("lora-last",   "LoRA-Last",   _BOTH, NONE,   NONE,  OWN_LAST,     False, _LORA),
+    Method("lora-all",    "LoRA-All",    _NEW,  NONE,   NONE,  OWN_ALL,      False, _LORA),
+    Method("lora-last",   "LoRA-Last",   _ANY,  NONE,   NONE,  OWN_LAST,     False, _LORA),
     Method("skip-lora",   "Skip-LoRA",   _MLP,  NONE,   NONE,  SKIP,         False, _SKIP2),
     Method("skip2-lora",  "Skip2-LoRA",  _MLP,  NONE,   NONE,  SKIP,         True,  _SKIP2),
-    Method("lora-last-cached", "LoRA-Last cached", _MLP, NONE, NONE, OWN_LAST, True, _CACHED),
-    Method("ft-last-cached", "FT-Last cached", _MLP, LAST, LAST, NONE,       True,  _CACHED),
+    Method("lora-last-cached", "LoRA-Last cached", _NEW, NONE, NONE, OWN_LAST, True, _CACHED),
+    Method("ft-last-cached", "FT-Last cached", _NEW, LAST, LAST, NONE,       True,  _CACHED),
     Method("lorae",       "LoRAE",       _CNN,  NONE,   NONE,  CONVOLUTIONS, False, _LORAE),
 )
 # fmt: on

@@ -1,7 +1,8 @@
 """Models as lists of layers: plain data that every engine reads.
 
 A model is a function ``layers(n_in, n_out) -> tuple of Layer``. A layer is a linear map or a convolution,
-followed (if ``norm``) by BatchNorm and ReLU. Nothing here imports torch.
+followed (if ``norm``) by BatchNorm and ReLU. Networks with branches are graphs
+(:mod:`workloads.models.networks`). Nothing here imports torch.
 """
 
 from typing import Tuple
@@ -9,6 +10,7 @@ from typing import Tuple
 from workloads.errors import WorkloadError
 from workloads.models import cnn, mlp
 from workloads.models.layer import Layer, UnsupportedModel
+from workloads.models.networks import NETWORKS
 
 #: name -> function (n_in, n_out) -> layers
 MODELS = {"mlp": mlp.layers, "cnn": cnn.layers}
@@ -22,7 +24,7 @@ def layers_of(model: str, n_in: int, n_out: int) -> Tuple[Layer, ...]:
     """The layers of a model for a data set's sizes.
 
     Raises:
-        UnknownModel: names the allowed ones.
+        UnknownModel: names the allowed ones; a network is not among them, it has no chain of layers.
         UnsupportedModel: the model does not take inputs of this size.
     """
     if model not in MODELS:
@@ -30,4 +32,4 @@ def layers_of(model: str, n_in: int, n_out: int) -> Tuple[Layer, ...]:
     return MODELS[model](n_in, n_out)
 
 
-__all__ = ["MODELS", "Layer", "UnknownModel", "UnsupportedModel", "layers_of"]
+__all__ = ["MODELS", "NETWORKS", "Layer", "UnknownModel", "UnsupportedModel", "layers_of"]

@@ -1,0 +1,114 @@
+"""``tunebench params``: what a method trains on a network, and what its update weighs. Needs no torch and no board."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from harness.errors import UsageError
+from workloads import methods, network_plan
+from workloads.errors import WorkloadError
+from workloads.models.networks import COUNTED, counted
+
+
+def params(
+    model: Annotated[
+        str, typer.Option("--model", metavar="NAME", help="One of: " + ", ".join(COUNTED) + ".")
+    ],
+    method: Annotated[str, typer.Option("--method", metavar="NAME", help="A method of the table.")] = "lorae",
+    task: Annotated[
+        str | None,
+        typer.Option("--task", metavar="TASK", help="YOLOv8: detect (default), segment or classify."),
+    ] = None,
+    rank: Annotated[int, typer.Option("--rank", min=1, help="Of every adapter.")] = 4,
+    classes: Annotated[
+        int | None, typer.Option("--classes", min=1, help="Default: those of the published size.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option("--size", min=1, metavar="PX", help="Side of a square input; for madds.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """Count what a method trains on a network: parameters, the update's bytes, multiply-adds.
+
+    Counted from layer shapes, nothing is built. Bytes are float32; multiply-adds are of one forward pass of one
+    sample, adapters as branches beside the network (merged ones cost nothing: madds_base).
+    """
+    found = count(model, method, rank, task=task, classes=classes, size=size)
+    typer.echo(json.dumps(found, indent=2, sort_keys=True) if as_json else table(found))
+
+
+def count(
+    model: str,
+    method: str,
+    rank: int,
+    *,
+    task: str | None = None,
+    classes: int | None = None,
+    size: int | None = None,
+) -> dict[str, Any]:
+    """What the command prints as JSON.
+
+    Returns:
+        ``model, task, method, rank, classes, input`` (c, h, w), ``params`` (BatchNorm's scale and shift
+        included, its statistics not), ``trainable``, ``reduction_pct`` (100 (1 - trainable / params)), ``update_b``
+        (bytes in float32), ``madds`` and ``madds_base`` (forward, one sample, with and without adapters), ``adapted`` (number of
+        layers), ``skipped`` (layer -> why it has no adapter).
+
+    Raises:
+        UsageError: unknown model, task or method, or an input size that the network does not take.
+    """
+    try:
+        row = methods.method(method)
+        made = network_plan.plan(row, counted(model, task, classes, size), rank)
+    except WorkloadError as error:
+        raise UsageError(str(error)) from error
+    total = made.graph.n_params
+    counts, forward = network_plan.counts(made), network_plan.forward_madds(made)
+    return {
+        "model": model,
+        "task": made.graph.task,
+        "method": method,
+        "rank": rank if made.adapters else None,
+        "classes": _classes(made.graph),
+        "input": list(made.graph.shape),
+        "params": total,
+        "trainable": counts.trainable,
+        "reduction_pct": round(100.0 * (1.0 - counts.trainable / total), 4),
+        "update_b": counts.update_b,
+        "madds": forward.base + forward.adapters,
+        "madds_base": forward.base,
+        "adapted": len(made.adapters),
+        "skipped": made.skipped,
+    }
+
+
+def _classes(graph: Any) -> int:
+    """Classes that the head tells: of the first classifying output."""
+    heads = [node for node in graph.layers if node.head and node.name.startswith("class")]
+    return int(heads[0].channels_out)
+
+
+def table(found: dict[str, Any]) -> str:
+    """The count for people: a line each."""
+    rank = "" if found["rank"] is None else f", rank {found['rank']}"
+    side = "x".join(str(value) for value in found["input"])
+    lines = [
+        f"{found['model']} ({found['task']}, {found['classes']} classes), {found['method']}{rank}",
+        f"  original      {found['params']:>14,} parameters",
+        f"  trainable     {found['trainable']:>14,} parameters",
+        f"  reduction     {found['reduction_pct']:>14.2f} %",
+        f"  update        {found['update_b']:>14,} bytes (float32)",
+        f"  multiply-adds {found['madds']:>14,} a sample, forward, input {side}",
+        f"    without adapters (or merged) {found['madds_base']:,}",
+    ]
+    if found["adapted"]:
+        lines.append(f"  adapters      {found['adapted']:>14,} layers")
+    if found["skipped"]:
+        reasons: dict[str, int] = {}
+        for reason in found["skipped"].values():
+            reasons[reason] = reasons.get(reason, 0) + 1
+        lines += [f"    none on {number}: {reason}" for reason, number in reasons.items()]
+    return "\n".join(lines)

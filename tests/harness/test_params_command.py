@@ -1,0 +1,56 @@
+"""``tunebench params``: the accounting, without torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli import app
+from harness.errors import UsageError
+from harness.params_command import count
+
+
+def test_json_tells_what_the_issue_asks_for():
+    said = CliRunner().invoke(
+        app,
+        ["params", "--model", "yolov8x", "--task", "detect", "--method", "lorae", "--rank", "4", "--json"],
+    )
+    assert said.exit_code == 0, said.output
+    found = json.loads(said.stdout)
+    assert (found["params"], found["trainable"]) == (68_229_648, 973_036)
+    assert found["reduction_pct"] == pytest.approx(98.5739, abs=1e-4)
+    assert found["update_b"] == 4 * found["trainable"]
+    assert found["madds"] > found["madds_base"] > 0
+    assert (found["classes"], found["input"]) == (80, [3, 640, 640])
+
+
+def test_the_table_names_what_was_counted():
+    said = CliRunner().invoke(app, ["params", "--model", "mobilenetv2"])
+    assert said.exit_code == 0
+    assert "mobilenetv2 (classify, 1000 classes), lorae, rank 4" in said.stdout
+    assert "3,504,872" in said.stdout and "depthwise" in said.stdout
+
+
+def test_full_fine_tuning_reduces_nothing_but_the_fixed_layer():
+    found = count("yolov8x", "ft-all", 4)
+    assert found["params"] - found["trainable"] == 16
+    assert found["rank"] is None
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "task"),
+    [("yolov9", "lorae", None), ("resnet18", "lorae", "pose"), ("resnet18", "x", None)],
+)
+def test_what_is_not_there_is_a_usage_error(model, method, task):
+    with pytest.raises(UsageError, match="use"):
+        count(model, method, 4, task=task)
+
+
+def test_it_imports_no_torch():
+    program = "import sys; sys.modules['torch'] = None\n"
+    program += "from harness.params_command import count; count('yolov8n', 'lorae', 4)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

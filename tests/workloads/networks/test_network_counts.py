@@ -1,0 +1,154 @@
+"""Networks as data, checked by published totals; what each method trains on them."""
+
+from __future__ import annotations
+
+import pytest
+
+from workloads import methods, network_plan
+from workloads.methods import Method, UnsupportedMethod
+from workloads.models import NETWORKS, UnsupportedModel
+from workloads.models.graph import Builder, madds, shapes_of
+from workloads.models.networks import COUNTED, UnknownNetwork, counted
+
+# Published totals: the totals the issue gives, and the parameter counts of the architectures' public summaries.
+PUBLISHED = [
+    ("yolov8n", "detect", 3_157_200), ("yolov8s", "detect", 11_166_560), ("yolov8m", "detect", 25_902_640),
+    ("yolov8l", "detect", 43_691_520), ("yolov8x", "detect", 68_229_648), ("yolov8x", "segment", 71_827_888),
+    ("yolov8x", "classify", 57_422_840), ("mobilenetv2", None, 3_504_872), ("squeezenet1.1", None, 1_235_496),
+    ("resnet18", None, 11_689_512),
+]  # fmt: skip
+# Published as rounded millions only.
+ROUNDED = [
+    ("yolov8n", "segment", 3.4), ("yolov8s", "segment", 11.8), ("yolov8m", "segment", 27.3),
+    ("yolov8l", "segment", 46.0), ("yolov8n", "classify", 2.7), ("yolov8s", "classify", 6.4),
+    ("yolov8m", "classify", 17.0), ("yolov8l", "classify", 37.5),
+]  # fmt: skip
+
+
+def plan(model, method="lorae", rank=4, task=None):
+    return network_plan.plan(methods.method(method), counted(model, task), rank)
+
+
+def reduction_pct(model, task, rank):
+    made = plan(model, rank=rank, task=task)
+    return 100 * (1 - network_plan.counts(made).trainable / made.graph.n_params)
+
+
+@pytest.mark.parametrize(("model", "task", "total"), PUBLISHED)
+def test_totals_are_the_published_ones(model, task, total):
+    assert counted(model, task).n_params == total
+
+
+@pytest.mark.parametrize(("model", "task", "millions"), ROUNDED)
+def test_totals_round_to_the_published_ones(model, task, millions):
+    assert counted(model, task).n_params / 1e6 == pytest.approx(millions, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("size", "gflops"), [("n", 8.7), ("s", 28.6), ("m", 78.9), ("l", 165.2), ("x", 257.8)]
+)
+def test_multiply_adds_are_half_the_published_operations(size, gflops):
+    graph = counted("yolov8" + size, "detect")
+    shapes = shapes_of(graph)
+    total = sum(madds(node, shapes) for node in graph.layers)
+    assert 2 * total / 1e9 == pytest.approx(gflops, abs=0.06)
+
+
+# The issue's figures: all convolutions but the fixed one; BatchNorm, biases, Linear and transposed ones frozen.
+@pytest.mark.parametrize(
+    ("task", "rank", "expected"), [("detect", 4, 98.57), ("segment", 16, 94.04), ("classify", 64, 85.37)]
+)
+def test_lorae_on_yolov8x_has_the_reductions_of_the_issue(task, rank, expected):
+    assert round(reduction_pct("yolov8x", task, rank), 2) == expected
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_small_networks_stay_under_two_million_parameters_and_160_pixels(name):
+    graph = counted(name)
+    assert graph.n_params < 2_000_000
+    assert max(graph.shape[1:]) <= 160
+
+
+def tiny():
+    """1x4x4 -> conv 3 (3x3, BatchNorm) -> depthwise -> deconv -> classes 2, by hand below."""
+    b = Builder("tiny", "segment", (1, 4, 4))
+    y = b.conv("stem", "input", 3, 3)
+    y = b.conv("depth", y, 3, 3, groups=3)
+    y = b.deconv("up", y, 3)
+    return b.graph(b.conv("classes", y, 2, 1, norm=False, act="", head=True))
+
+
+# By hand: stem 27 + BatchNorm 6; depth 27 + 6; up 3*3*2*2 = 36 + 3; classes 6 + 2. In all 113.
+#   ft-bias: shifts 3 + 3, biases 3 + 2. lorae, rank 2: stem 2 (9 + 3), classes 2 (3 + 2).
+@pytest.mark.parametrize(
+    ("method", "trainable"),
+    [("ft-all", 113), ("ft-last", 8), ("ft-bias", 11), ("lora-last", 10), ("lora-all", 34), ("lorae", 34),
+     ("ft-last-cached", 8), ("lora-last-cached", 10)],
+)  # fmt: skip
+def test_trainable_parameters_worked_by_hand(method, trainable):
+    made = network_plan.plan(methods.method(method), tiny(), 2)
+    assert made.graph.n_params == 113
+    assert network_plan.counts(made).trainable == trainable
+    assert network_plan.counts(made).update_b == 4 * trainable
+
+
+def test_multiply_adds_worked_by_hand():
+    made = network_plan.plan(methods.method("lorae"), tiny(), 2)
+    # stem 16 * 3 * 9, depth 16 * 3 * 9, up 16 places * 3 * 3 * 4, classes 64 * 2 * 3
+    assert network_plan.forward_madds(made).base == 432 + 432 + 576 + 384
+    # stem 16 * 2 * (9 + 3), classes 64 * 2 * (3 + 2)
+    assert network_plan.forward_madds(made).adapters == 384 + 640
+
+
+def test_layers_without_an_adapter_are_told_with_the_reason():
+    made = network_plan.plan(methods.method("lorae"), tiny(), 2)
+    assert made.adapters == ("stem", "classes")
+    assert "depthwise" in made.skipped["depth"]
+    assert "transposed" in made.skipped["up"]
+    assert "constants" in plan("yolov8n", task="detect").skipped["dfl"]
+    assert "Linear" in plan("resnet18").skipped["classifier"]
+
+
+def test_lora_all_adapts_linear_layers_too_and_lorae_convolutions_only():
+    assert set(plan("resnet18", "lora-all").adapters) - set(plan("resnet18").adapters) == {"classifier"}
+
+
+@pytest.mark.parametrize(
+    ("model", "nodes"), [("resnet-small", ("pool",)), ("detector-small", ("class_a", "box_a"))]
+)
+def test_a_cached_head_keeps_what_the_head_reads(model, nodes):
+    made = plan(model, "lora-last-cached")
+    shapes = shapes_of(made.graph)
+    floats = sum(network_plan.product(shapes[name]) for name in nodes)
+    assert (made.cached, network_plan.counts(made).cache_floats) == (nodes, floats)
+    assert not plan(model, "lora-last").caches
+
+
+def test_a_row_cannot_cache_a_trunk_that_it_trains():
+    row = Method("wrong", "Wrong", tuple(NETWORKS), "all", "all", "none", True, "no source")
+    with pytest.raises(ValueError, match="cannot cache"):
+        network_plan.plan(row, counted("resnet-small"), 4)
+
+
+def test_what_has_no_meaning_on_branches_is_refused_with_what_has():
+    with pytest.raises(UnsupportedMethod, match=r"'skip2-lora' does not apply to model 'unet-small'.*lorae"):
+        plan("unet-small", "skip2-lora")
+
+
+def test_a_model_task_or_input_that_cannot_be_is_refused():
+    with pytest.raises(UnknownNetwork, match="unknown model 'yolov9', use one of: yolov8n"):
+        counted("yolov9")
+    with pytest.raises(UnsupportedModel, match="'resnet18' has no task 'detect'"):
+        counted("resnet18", "detect")
+    with pytest.raises(UnsupportedModel, match="no task 'pose'"):
+        counted("yolov8x", "pose")
+    with pytest.raises(UnsupportedModel, match="multiple of 32"):
+        counted("yolov8x", side=100)
+    with pytest.raises(UnsupportedModel, match="multiples of 16"):
+        counted("detector-small", side=100)
+
+
+def test_every_network_counts_with_every_method_of_its_kind():
+    for name in COUNTED:
+        for method in network_plan.names():
+            assert network_plan.counts(plan(name, method)).trainable > 0

@@ -1,0 +1,138 @@
+"""Three families of image classifiers: MobileNetV2, SqueezeNet 1.1, ResNet with basic blocks.
+
+Each is one function over sizes; the published sizes are checked by their parameter totals (MobileNetV2 3,504,872,
+SqueezeNet 1.1 1,235,496, ResNet-18 11,689,512 at 1000 classes), the small ones are ours, for inputs of 28 to 64
+pixels on a board.
+
+Sources: Sandler et al., MobileNetV2, CVPR 2018; Iandola et al., SqueezeNet, arXiv 1602.07360 (1.1: its authors'
+release); He et al., Deep Residual Learning, CVPR 2016.
+"""
+
+from typing import Sequence, Tuple
+
+from workloads.models.graph import INPUT, Builder, Graph
+
+#: MobileNetV2's stages: expansion, channels, repeats, stride of the first
+_INVERTED = (
+    (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
+)  # fmt: skip
+#: SqueezeNet 1.1's Fire modules between poolings: squeezed and expanded channels
+_FIRES = (((16, 64), (16, 64)), ((32, 128), (32, 128)), ((48, 192), (48, 192), (64, 256), (64, 256)))
+
+
+def _of_eight(channels: float) -> int:
+    """The nearest multiple of 8, at least 8 and not more than a tenth below."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * channels else rounded + 8
+
+
+def mobilenetv2(
+    name: str,
+    shape: Tuple[int, ...],
+    n_classes: int,
+    *,
+    width: float = 1.0,
+    last: int = 1280,
+    stem_stride: int = 2,
+) -> Graph:
+    """Inverted residuals: expand 1x1, depthwise 3x3, project 1x1 without activation.
+
+    Args:
+        name: of the graph.
+        shape: of one input, (c, h, w).
+        n_classes: of the task.
+        width: factor of all channels but the last.
+        last: channels before the head.
+        stem_stride: 1 for inputs of few pixels.
+    """
+    b = Builder(name, "classify", shape)
+    y = b.conv("stem", INPUT, _of_eight(32 * width), 3, stem_stride, act="relu6")
+    for stage, (expansion, channels, repeats, stride) in enumerate(_INVERTED):
+        for index in range(repeats):
+            part = "stage%d_%d" % (stage, index)
+            step = stride if index == 0 else 1
+            y = _inverted(b, part, y, _of_eight(channels * width), expansion=expansion, stride=step)
+    y = b.conv("wide", y, last, 1, act="relu6")
+    return b.graph(b.linear("classifier", b.avgpool("pool", y), n_classes))
+
+
+def _inverted(b: Builder, part: str, source: str, channels: int, *, expansion: int, stride: int) -> str:
+    c_in = b.shapes[source][0]
+    y, hidden = source, c_in * expansion
+    if expansion != 1:
+        y = b.conv(part + "_expand", y, hidden, 1, act="relu6")
+    y = b.conv(part + "_depth", y, hidden, 3, stride, groups=hidden, act="relu6")
+    y = b.conv(part + "_project", y, channels, 1, act="")
+    return b.add(part + "_sum", source, y) if stride == 1 and c_in == channels else y
+
+
+def squeezenet(
+    name: str, shape: Tuple[int, ...], n_classes: int, *, width: float = 1.0, small_input: bool = False
+) -> Graph:
+    """Fire modules without BatchNorm: squeeze 1x1, expand 1x1 and 3x3 side by side.
+
+    Args:
+        name: of the graph.
+        shape: of one input, (c, h, w).
+        n_classes: of the task.
+        width: factor of all channels.
+        small_input: stem of stride 1 and no ReLU behind the head, for inputs of few pixels.
+    """
+    b = Builder(name, "classify", shape)
+
+    def wide(channels: int) -> int:
+        return max(4, int(channels * width))
+
+    stride, padding = (1, 1) if small_input else (2, 0)
+    y = b.conv("stem", INPUT, wide(64), 3, stride, padding=padding, norm=False)
+    for group, fires in enumerate(_FIRES):
+        y = b.maxpool("pool%d" % group, y, 3, 2, ceil=True)
+        for index, (squeezed, expanded) in enumerate(fires):
+            part = "fire%d_%d" % (group, index)
+            low = b.conv(part + "_squeeze", y, wide(squeezed), 1, norm=False)
+            one = b.conv(part + "_expand1", low, wide(expanded), 1, norm=False)
+            three = b.conv(part + "_expand3", low, wide(expanded), 3, norm=False)
+            y = b.concat(part, one, three)
+    act = "" if small_input else "relu"
+    y = b.conv("classifier", y, n_classes, 1, norm=False, act=act, head=True)
+    return b.graph(b.avgpool("pool", y))
+
+
+def resnet(
+    name: str,
+    shape: Tuple[int, ...],
+    n_classes: int,
+    *,
+    widths: Sequence[int] = (64, 128, 256, 512),
+    blocks: Sequence[int] = (2, 2, 2, 2),
+    small_input: bool = False,
+) -> Graph:
+    """Basic blocks of two 3x3 convolutions; the defaults are ResNet-18.
+
+    Args:
+        name: of the graph.
+        shape: of one input, (c, h, w).
+        n_classes: of the task.
+        widths, blocks: channels and blocks of each stage.
+        small_input: a 3x3 stem of stride 1 and no pooling, for inputs of few pixels.
+    """
+    b = Builder(name, "classify", shape)
+    if small_input:
+        y = b.conv("stem", INPUT, widths[0], 3)
+    else:
+        y = b.maxpool("pool0", b.conv("stem", INPUT, widths[0], 7, 2), 3, 2, padding=1)
+    for stage, (channels, count) in enumerate(zip(widths, blocks)):  # noqa: B905  Python 3.10
+        for index in range(count):
+            stride = 2 if stage and index == 0 else 1
+            y = basic_block(b, "stage%d_%d" % (stage, index), y, channels, stride)
+    return b.graph(b.linear("classifier", b.avgpool("pool", y), n_classes))
+
+
+def basic_block(b: Builder, part: str, source: str, channels: int, stride: int = 1) -> str:
+    """Two 3x3 convolutions beside the identity, or beside a 1x1 convolution where the shape changes."""
+    y = b.conv(part + "_a", source, channels, 3, stride)
+    y = b.conv(part + "_b", y, channels, 3, act="")
+    beside = source
+    if b.shapes[source] != b.shapes[y]:
+        beside = b.conv(part + "_short", source, channels, 1, stride, act="")
+    return b.add(part + "_sum", beside, y, act="relu")

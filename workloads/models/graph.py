@@ -1,0 +1,271 @@
+"""Networks with branches, as data: nodes in order of execution, each with its shapes.
+
+One description serves counting (no torch needed, also on the host) and building (:mod:`workloads.engines.networks`).
+A node is one layer with what belongs to it: convolution, BatchNorm, activation.
+"""
+
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from workloads.models.layer import UnsupportedModel
+
+#: nodes with weights
+WEIGHED = ("conv", "deconv", "linear")
+#: the others; ``rearrange`` stands for a view that is only counted and cannot be built
+PLAIN = ("add", "concat", "slice", "maxpool", "avgpool", "upsample", "rearrange")
+ACTIVATIONS = ("", "relu", "relu6", "silu")
+INPUT = "input"
+
+
+class Node(NamedTuple):
+    """One layer of a network.
+
+    Attributes:
+        name: unique in its graph, without dots.
+        op: one of :data:`WEIGHED` or :data:`PLAIN`.
+        inputs: names of the nodes it reads; ``input`` is the network's input.
+        shape: of its output for one sample: ``(c, h, w)`` or ``(n,)``.
+        channels_in: of its (first) input.
+        kernel, stride, padding, dilation, groups: of a convolution or pooling; square.
+        bias: it has a bias of its own.
+        norm: BatchNorm follows.
+        act: activation behind it, one of :data:`ACTIVATIONS`.
+        head: it belongs to the head, which last-layer methods train.
+        fixed: its weights are constants, which no method trains (YOLOv8's DFL).
+        first: first channel of a ``slice``.
+        ceil: a pooling rounds its output's size up.
+    """
+
+    name: str
+    op: str
+    inputs: Tuple[str, ...]
+    shape: Tuple[int, ...]
+    channels_in: int = 0
+    kernel: int = 1
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+    groups: int = 1
+    bias: bool = False
+    norm: bool = False
+    act: str = ""
+    head: bool = False
+    fixed: bool = False
+    first: int = 0
+    ceil: bool = False
+
+    @property
+    def channels_out(self) -> int:
+        """Channels or features of its output."""
+        return self.shape[0]
+
+    @property
+    def fan_in(self) -> int:
+        """Inputs of one output value of a layer with weights."""
+        if self.op == "deconv":  # kernel = stride: each output sees one place
+            return self.channels_in // self.groups
+        return self.channels_in // self.groups * self.kernel * self.kernel
+
+    @property
+    def weight_shape(self) -> Tuple[int, ...]:
+        """As torch keeps it; empty without weights."""
+        k = self.kernel
+        if self.op == "conv":
+            return (self.channels_out, self.channels_in // self.groups, k, k)
+        if self.op == "deconv":
+            return (self.channels_in, self.channels_out // self.groups, k, k)
+        return (self.channels_out, self.channels_in) if self.op == "linear" else ()
+
+    @property
+    def n_weights(self) -> int:
+        """Values of its weight."""
+        return product(self.weight_shape) if self.op in WEIGHED else 0
+
+    @property
+    def depthwise(self) -> bool:
+        """Each group of the convolution reads one channel."""
+        return self.op == "conv" and self.groups > 1 and self.groups == self.channels_in
+
+
+class Graph(NamedTuple):
+    """A network.
+
+    Attributes:
+        name: of the network.
+        task: ``classify``, ``detect`` or ``segment``.
+        shape: of one input, (c, h, w).
+        nodes: in order of execution.
+        outputs: names of the nodes whose values it gives.
+    """
+
+    name: str
+    task: str
+    shape: Tuple[int, ...]
+    nodes: Tuple[Node, ...]
+    outputs: Tuple[str, ...]
+
+    @property
+    def layers(self) -> Tuple[Node, ...]:
+        """The nodes with weights."""
+        return tuple(node for node in self.nodes if node.op in WEIGHED)
+
+    @property
+    def n_params(self) -> int:
+        """Parameters: weights, biases, BatchNorm's scale and shift; not its statistics."""
+        return sum(node.n_weights + node.channels_out * (node.bias + 2 * node.norm) for node in self.layers)
+
+
+def product(sizes: Sequence[int]) -> int:
+    """The product of sizes; 1 of none."""
+    result = 1
+    for size in sizes:
+        result *= size
+    return result
+
+
+def weight_shapes(graph: Graph) -> List[Tuple[str, Tuple[int, ...]]]:
+    """Names and shapes of a network's tensors in a weights artefact, in order."""
+    rows: List[Tuple[str, Tuple[int, ...]]] = []
+    for node in graph.layers:
+        rows.append((node.name + ".weight", node.weight_shape))
+        if node.bias:
+            rows.append((node.name + ".bias", (node.channels_out,)))
+        if node.norm:
+            for part in ("gamma", "beta", "mean", "variance"):
+                rows.append(("%s.%s" % (node.name, part), (node.channels_out,)))
+    return rows
+
+
+def madds(node: Node, shapes: Dict[str, Tuple[int, ...]]) -> int:
+    """Multiply-adds of a node's weights for one sample, forward."""
+    if node.op == "conv":
+        return product(node.shape) * node.fan_in
+    if node.op == "deconv":
+        return product(shapes[node.inputs[0]]) * node.channels_out // node.groups * node.kernel * node.kernel
+    return node.n_weights
+
+
+def shapes_of(graph: Graph) -> Dict[str, Tuple[int, ...]]:
+    """Node -> shape of its output, the input included."""
+    shapes = {node.name: node.shape for node in graph.nodes}
+    shapes[INPUT] = graph.shape
+    return shapes
+
+
+class Builder(object):
+    """Writes a graph node by node; each method returns the new node's name.
+
+    Args:
+        name, task: of the graph.
+        shape: of one input, (c, h, w).
+    """
+
+    def __init__(self, name: str, task: str, shape: Tuple[int, ...]) -> None:
+        self.name, self.task, self.shape = name, task, tuple(shape)
+        self.nodes: List[Node] = []
+        self.shapes: Dict[str, Tuple[int, ...]] = {INPUT: tuple(shape)}
+
+    def graph(self, *outputs: str) -> Graph:
+        """The finished graph."""
+        return Graph(self.name, self.task, self.shape, tuple(self.nodes), outputs)
+
+    def add_node(self, node: Node) -> str:
+        """Append a node.
+
+        Raises:
+            UnsupportedModel: its output has no size: the input is too small.
+            ValueError: its name is taken or has a dot, or it reads a node that is not there.
+        """
+        if (
+            node.name in self.shapes
+            or "." in node.name
+            or any(name not in self.shapes for name in node.inputs)
+        ):
+            raise ValueError("node %r: its name is taken or has a dot, or an input is missing" % node.name)
+        if any(size < 1 for size in node.shape):
+            raise UnsupportedModel(
+                "model %r: inputs of shape %s are too small" % (self.name, list(self.shape))
+            )
+        self.nodes.append(node)
+        self.shapes[node.name] = node.shape
+        return node.name
+
+    def conv(
+        self,
+        name: str,
+        source: str,
+        channels: int,
+        kernel: int = 3,
+        stride: int = 1,
+        *,
+        padding: Optional[int] = None,
+        groups: int = 1,
+        norm: bool = True,
+        act: str = "relu",
+        head: bool = False,
+        fixed: bool = False,
+        bias: Optional[bool] = None,
+    ) -> str:
+        """A convolution; ``padding`` None keeps the size at stride 1, ``bias`` None: where no BatchNorm follows."""
+        c, h, w = self.shapes[source]
+        pad = kernel // 2 if padding is None else padding
+        out = (channels,) + tuple((size + 2 * pad - kernel) // stride + 1 for size in (h, w))
+        own = not norm if bias is None else bias
+        made = Node(
+            name, "conv", (source,), out, c, kernel, stride, pad, 1, groups, own, norm, act, head, fixed
+        )
+        return self.add_node(made)
+
+    def deconv(self, name: str, source: str, channels: int, kernel: int = 2) -> str:
+        """A transposed convolution with bias whose stride is its kernel."""
+        c, h, w = self.shapes[source]
+        out = (channels, h * kernel, w * kernel)
+        return self.add_node(Node(name, "deconv", (source,), out, c, kernel, kernel, bias=True))
+
+    def linear(self, name: str, source: str, features: int) -> str:
+        """The Linear head of a classifier."""
+        (n_in,) = self.shapes[source]
+        return self.add_node(Node(name, "linear", (source,), (features,), n_in, bias=True, head=True))
+
+    def add(self, name: str, one: str, other: str, act: str = "") -> str:
+        """The sum of two nodes of equal shape."""
+        if self.shapes[one] != self.shapes[other]:
+            raise ValueError("node %r: shapes %s and %s" % (name, self.shapes[one], self.shapes[other]))
+        return self.add_node(Node(name, "add", (one, other), self.shapes[one], act=act))
+
+    def concat(self, name: str, *sources: str) -> str:
+        """Channels one behind another."""
+        shapes = [self.shapes[source] for source in sources]
+        if len({shape[1:] for shape in shapes}) != 1:
+            raise ValueError("node %r: shapes %s" % (name, shapes))
+        out = (sum(shape[0] for shape in shapes),) + shapes[0][1:]
+        return self.add_node(Node(name, "concat", sources, out))
+
+    def slice(self, name: str, source: str, first: int, channels: int) -> str:
+        """Some of the channels."""
+        c, h, w = self.shapes[source]
+        return self.add_node(Node(name, "slice", (source,), (channels, h, w), c, first=first))
+
+    def maxpool(
+        self, name: str, source: str, kernel: int, stride: int, *, padding: int = 0, ceil: bool = False
+    ) -> str:
+        """A maximum over windows."""
+        c, h, w = self.shapes[source]
+        up = stride - 1 if ceil else 0
+        out = (c,) + tuple((size + 2 * padding - kernel + up) // stride + 1 for size in (h, w))
+        made = Node(
+            name, "maxpool", (source,), out, c, kernel=kernel, stride=stride, padding=padding, ceil=ceil
+        )
+        return self.add_node(made)
+
+    def avgpool(self, name: str, source: str) -> str:
+        """The mean of each channel: (c, h, w) -> (c,)."""
+        return self.add_node(Node(name, "avgpool", (source,), self.shapes[source][:1]))
+
+    def upsample(self, name: str, source: str, factor: int = 2) -> str:
+        """Every value repeated."""
+        c, h, w = self.shapes[source]
+        return self.add_node(Node(name, "upsample", (source,), (c, h * factor, w * factor), c, stride=factor))
+
+    def rearrange(self, name: str, sources: Tuple[str, ...], shape: Tuple[int, ...]) -> str:
+        """A view of some nodes in another shape; counted only."""
+        return self.add_node(Node(name, "rearrange", sources, shape))
