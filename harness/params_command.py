@@ -54,8 +54,8 @@ def count(
     Returns:
         ``model, task, method, rank, classes, input`` (c, h, w), ``params`` (BatchNorm's scale and shift
         included, its statistics not), ``trainable``, ``reduction_pct`` (100 (1 - trainable / params)), ``update_b``
-        (bytes in float32), ``madds`` and ``madds_base`` (forward, one sample, with and without adapters), ``adapted`` (number of
-        layers), ``skipped`` (layer -> why it has no adapter).
+        (bytes in float32), ``madds`` and ``madds_base`` (forward, one sample, with and without
+        adapters), ``adapted`` (number of layers), ``skipped`` (layer -> why it has no adapter).
 
     Raises:
         UsageError: unknown model, task or method, or an input size that the network does not take.

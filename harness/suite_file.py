@@ -7,9 +7,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from workloads import methods, protocol
-from workloads.datasets import DATASETS
+from workloads.datasets import DATASETS, IMAGE_SETS
 from workloads.engines.native.build import VARIANTS
-from workloads.models import MODELS
+from workloads.models import MODELS, NETWORKS
+from workloads.models.networks import task_of
 
 Level = Literal["smoke", "demo", "quick", "nightly", "paper"]
 LEVELS: tuple[Level, ...] = ("smoke", "demo", "quick", "nightly", "paper")
@@ -118,7 +119,7 @@ class WorkloadEntry(_Strict):
     def _is_known(cls, value: str | None, info: ValidationInfo) -> str | None:
         known: dict[str, tuple[str, ...]] = {
             "dataset": tuple(DATASETS),
-            "model": tuple(MODELS),
+            "model": (*MODELS, *NETWORKS),
             "engine": _ENGINES,
             "device": _DEVICES,
             "dtype": _DTYPES,
@@ -162,6 +163,12 @@ class WorkloadEntry(_Strict):
             raise ValueError("'dataset', 'model' and 'methods' are needed (or 'module' or 'command')")
         if self.label and len(self.methods) != 1:
             raise ValueError("'label' renames one method; this workload has several")
+        wanted = task_of(self.model) if self.model in NETWORKS else None
+        if IMAGE_SETS.get(self.dataset) != wanted:
+            sets = [name for name in DATASETS if IMAGE_SETS.get(name) == wanted]
+            raise ValueError(
+                f"model {self.model!r} does not take data set {self.dataset!r}; those it takes: {', '.join(sets)}"
+            )
         self._check_native()
         for name in self.methods:
             methods.method(name)

@@ -5,7 +5,7 @@ Form: one JSON object, padded with spaces and closed by a newline so that the da
 file can be named by its SHA-256. Reading and writing need the standard library only::
 
     {"schema": "tunebench.artefact/1", "kind": "data" | "weights", "meta": {...}, "data_sha256": str,
-     "tensors": [{"name", "dtype": "float32" | "int32", "shape": [...], "offset", "size_b"}]}
+     "tensors": [{"name", "dtype": "float32" | "int32" | "uint8", "shape": [...], "offset", "size_b"}]}
 
 ``offset`` counts from the first data byte.
 
@@ -29,8 +29,9 @@ KINDS = ("data", "weights")
 ALIGN_B = 64
 MAX_HEADER_B = 1024 * 1024
 
-#: dtype name -> array type code; both are 4 bytes wide on every platform with CPython and Linux.
-TYPECODES = {"float32": "f", "int32": "i"}
+#: dtype name -> array type code; as wide as their names say on every platform with CPython and Linux.
+TYPECODES = {"float32": "f", "int32": "i", "uint8": "B"}
+ITEM_B = {"float32": 4, "int32": 4, "uint8": 1}
 
 
 class ArtefactError(WorkloadError):
@@ -41,7 +42,7 @@ class Tensor(NamedTuple):
     """A tensor as bytes.
 
     Attributes:
-        dtype: ``float32`` or ``int32``.
+        dtype: ``float32``, ``int32`` or ``uint8`` (pixels).
         shape: sizes, row-major.
         data: little-endian bytes; a writable view of the file's buffer when read from a file.
     """
@@ -89,8 +90,9 @@ def tensor(dtype: str, shape: Iterable[int], values: Iterable[Any]) -> Tensor:
     """A :class:`Tensor` from numbers."""
     raw = _little_endian(array(TYPECODES[dtype], values)).tobytes()
     made = Tensor(dtype, tuple(shape), raw)
-    if len(raw) != 4 * made.size:
-        raise ArtefactError("%d values do not fill the shape %s" % (len(raw) // 4, list(made.shape)))
+    if len(raw) != ITEM_B[dtype] * made.size:
+        values_given = len(raw) // ITEM_B[dtype]
+        raise ArtefactError("%d values do not fill the shape %s" % (values_given, list(made.shape)))
     return made
 
 
@@ -177,6 +179,6 @@ def _tensor_at(row: Dict[str, Any], body: memoryview) -> Tensor:
     if item.dtype not in TYPECODES:
         allowed = ", ".join(TYPECODES)
         raise ArtefactError("tensor %r: dtype %r, allowed: %s" % (row["name"], item.dtype, allowed))
-    if offset < 0 or len(item.data) != size_b or size_b != 4 * item.size:
+    if offset < 0 or len(item.data) != size_b or size_b != ITEM_B[item.dtype] * item.size:
         raise ArtefactError("tensor %r: its shape, offset and size do not fit the file" % row["name"])
     return item

@@ -7,10 +7,11 @@ the two trainings are equal by construction, so it checks that a training can be
 """
 
 import math
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Union
 
 from workloads.engines import load_engine
 from workloads.engines.session import no_mark
+from workloads.network_task import NetworkTask
 from workloads.task import Task
 
 STEPS = 100
@@ -18,7 +19,9 @@ LOSS_ABSOLUTE, LOSS_RELATIVE = 1e-6, 1e-4
 ACTIVATION_ABSOLUTE = 1e-6
 
 
-def check(task: Task, after_epoch: Optional[Callable[[Any, int], None]] = None) -> Dict[str, Any]:
+def check(
+    task: Union[Task, NetworkTask], after_epoch: Optional[Callable[[Any, int], None]] = None
+) -> Dict[str, Any]:
     """Compare cached and uncached training.
 
     Args:
@@ -28,7 +31,7 @@ def check(task: Task, after_epoch: Optional[Callable[[Any, int], None]] = None) 
     Returns:
         ``passed``, ``max_loss_diff``, ``max_activation_diff`` (None if nothing is cached), ``steps``.
     """
-    engine = load_engine(task.spec.engine)
+    engine = load_engine(task.spec.engine, task.spec.model)
     # at least two epochs, or the cache would only have been filled, never read
     steps = max(STEPS, 2 * task.steps_per_epoch)
     epochs = -(-steps // task.steps_per_epoch)

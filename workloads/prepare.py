@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workloads import artefact
-from workloads.datasets import Dataset, check_name, load
-from workloads.models import layers_of
+from workloads import artefact, pretrain_network
+from workloads.datasets import Dataset, ImageSet, check_name, load
+from workloads.models import NETWORKS, UnsupportedModel, layers_of
+from workloads.models.networks import task_of
 from workloads.pretrain import RECIPE, Progress, pretrain
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -60,7 +61,7 @@ def prepare(
 
     Args:
         dataset: one of :data:`workloads.datasets.DATASETS`.
-        model: one of :data:`workloads.models.MODELS`.
+        model: one of :data:`workloads.models.MODELS` or :data:`workloads.models.NETWORKS`.
         cache_dir: where built artefacts are kept; made if missing.
         data_dir: local copies of data sets; None takes TUNEBENCH_DATA.
         download: whether a data set that is missing may be downloaded from its home.
@@ -94,7 +95,7 @@ def _recipe_hash(dataset: str, model: str = "") -> str:
     revision = sys.modules[DATASETS[dataset].__module__].__dict__["REVISION"]
     parts: list[Any] = [dataset, revision, artefact.SCHEMA]
     if model:
-        parts += [model, SEED, RECIPE]
+        parts += [model, SEED, recipe_of(model)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -118,17 +119,39 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _build(loaded: Dataset, model: str, data: Path, weights: Path, progress: Progress | None) -> None:
-    layers_of(model, loaded.meta["n_in"], loaded.meta["n_classes"])  # a pair that does not fit ends here
+def recipe_of(model: str) -> dict[str, Any]:
+    """How a model's start weights are trained."""
+    return pretrain_network.RECIPE if model in NETWORKS else RECIPE
+
+
+def _build(
+    loaded: Dataset | ImageSet, model: str, data: Path, weights: Path, progress: Progress | None
+) -> None:
+    _check_pair(loaded, model)
     if not _intact(data):
         write_data(loaded, data)
     if not _intact(weights):
         write_weights(loaded, model, weights, progress)
 
 
-def write_data(loaded: Dataset, path: Path) -> str:
+def _check_pair(loaded: Dataset | ImageSet, model: str) -> None:
+    """A pair of data set and model that does not fit ends here, with an error of the model's."""
+    images = isinstance(loaded, ImageSet)
+    if images != (model in NETWORKS) or (images and loaded.meta["task"] != task_of(model)):
+        raise UnsupportedModel(f"model {model!r} does not take data set {loaded.name!r}")
+    if isinstance(loaded, ImageSet):
+        NETWORKS[model](tuple(loaded.meta["shape"]), loaded.meta["n_classes"])
+    else:
+        layers_of(model, loaded.meta["n_in"], loaded.meta["n_classes"])
+
+
+def write_data(loaded: Dataset | ImageSet, path: Path) -> str:
     """Write a data artefact (target domain only: boards never pretrain); return its SHA-256."""
-    parts = {}
+    parts: dict[str, artefact.Tensor] = {}
+    if isinstance(loaded, ImageSet):
+        for part in ("finetune", "test"):
+            parts.update(pretrain_network.data_tensors(loaded, part, part))
+        return artefact.write(str(path), "data", {"dataset": loaded.name, **loaded.meta}, parts)
     for name in ("finetune_x", "finetune_y", "test_x", "test_y"):
         values = getattr(loaded, name)
         dtype = "float32" if name.endswith("_x") else "int32"
@@ -137,7 +160,9 @@ def write_data(loaded: Dataset, path: Path) -> str:
     return artefact.write(str(path), "data", {"dataset": loaded.name, **loaded.meta}, parts)
 
 
-def write_weights(loaded: Dataset, model: str, path: Path, progress: Progress | None = None) -> str:
+def write_weights(
+    loaded: Dataset | ImageSet, model: str, path: Path, progress: Progress | None = None
+) -> str:
     """Pretrain and write a weights artefact with its recipe; return its SHA-256.
 
     Raises:
@@ -150,16 +175,20 @@ def write_weights(loaded: Dataset, model: str, path: Path, progress: Progress | 
             f"start weights of {loaded.name}/{model} must be trained here once, and torch is not installed: "
             "pip install 'tunebench[torch]'"
         ) from error
-    tensors = pretrain(
-        model, loaded.pretrain_x, loaded.pretrain_y, loaded.meta["n_classes"], seed=SEED, progress=progress
-    )
+    if isinstance(loaded, ImageSet):
+        tensors = pretrain_network.pretrain_network(model, loaded, seed=SEED, progress=progress)
+        sizes = {"shape": loaded.meta["shape"]}
+    else:
+        classes = loaded.meta["n_classes"]
+        tensors = pretrain(model, loaded.pretrain_x, loaded.pretrain_y, classes, seed=SEED, progress=progress)
+        sizes = {"n_in": loaded.meta["n_in"]}
     meta = {
         "dataset": loaded.name,
         "model": model,
-        "n_in": loaded.meta["n_in"],
+        **sizes,
         "n_classes": loaded.meta["n_classes"],
         "seed": SEED,
-        "recipe": RECIPE,
+        "recipe": recipe_of(model),
         "dataset_revision": loaded.meta["revision"],
         "made_with": f"torch {torch.__version__}",
     }

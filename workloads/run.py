@@ -13,14 +13,16 @@ import gc
 import math
 import os
 import sys
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, cast
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union, cast
 
 from workloads import artefact, marks
 from workloads.checks import check
 from workloads.engines import load_engine
 from workloads.engines.session import Evaluation, Session, no_mark
 from workloads.errors import WorkloadError
+from workloads.models import NETWORKS
 from workloads.multiply_adds import of_training
+from workloads.network_task import NetworkTask, make_network_task
 from workloads.own import OwnSession
 from workloads.spec import Repeat, Spec, SpecError, parse
 from workloads.task import Task, make_task
@@ -76,12 +78,13 @@ def run(folder: str) -> None:
     _save(folder, result)
 
 
-def load_task(spec: Spec, paths: Dict[str, str]) -> Task:
+def load_task(spec: Spec, paths: Dict[str, str]) -> Union[Task, NetworkTask]:
     """Read the job's artefacts and check them against the spec."""
     for role in ("data", "weights"):
         if role not in paths:
             raise SpecError("job.paths has no %r: a built-in method needs that artefact" % role)
-    return make_task(spec, artefact.read(paths["data"]), artefact.read(paths["weights"]))
+    make = make_network_task if spec.model in NETWORKS else make_task
+    return make(spec, artefact.read(paths["data"]), artefact.read(paths["weights"]))
 
 
 def _checked(spec: Spec, paths: Dict[str, str], recorder: marks.Recorder) -> Dict[str, Any]:
@@ -89,7 +92,7 @@ def _checked(spec: Spec, paths: Dict[str, str], recorder: marks.Recorder) -> Dic
     if spec.module:
         raise SpecError("workload.mode 'check' is for built-in methods; a module of your own is not checked")
     task = load_task(spec, paths)
-    engine_version = load_engine(spec.engine).version()
+    engine_version = load_engine(spec.engine, spec.model).version()
     recorder.window_start("check")
     found = check(task)
     recorder.window_end("save")
@@ -100,7 +103,7 @@ def _session(spec: Spec, paths: Dict[str, str]) -> Session:
     if spec.module:
         return OwnSession(spec, paths)
     task = load_task(spec, paths)  # before torch is imported: a job that cannot be run ends at once
-    return cast(Session, load_engine(spec.engine).Session(task))
+    return cast(Session, load_engine(spec.engine, spec.model).Session(task))
 
 
 def _measured(
@@ -123,6 +126,7 @@ def _measured(
     result.update(
         outcome="diverged" if training.diverged else "ok",
         reason=training.diverged,
+        metric=before.metric,
         before=before.accuracy,
         after=after.accuracy if after else None,
         n_items=before.n_items,
@@ -139,8 +143,8 @@ def _measured(
 
 def _madds(session: Session) -> Optional[Dict[str, int]]:
     """Multiply-adds of the fine-tuning by phase; None for a user's module and for convolutions."""
-    task: Optional[Task] = getattr(session, "task", None)
-    if task is None or any(layer.kind != "linear" for layer in task.plan.layers):
+    task = getattr(session, "task", None)
+    if not isinstance(task, Task) or any(layer.kind != "linear" for layer in task.plan.layers):
         return None
     return of_training(task.plan, task.n_train, task.spec.epochs)
 

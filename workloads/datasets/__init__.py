@@ -10,19 +10,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from workloads.datasets import digits, fan, har, har_uci
+from workloads.datasets import bccd, digits, fan, har, har_uci, mnist, pneumonia, shapes
 from workloads.datasets.base import Dataset, DataUnavailable
 from workloads.datasets.fetch import Progress
+from workloads.datasets.images import ImageSet
 from workloads.datasets.store import Store, default_cache, default_data_dir
 
-#: name -> loader (store) -> Dataset
-DATASETS: dict[str, Callable[[Store], Dataset]] = {
+#: name -> loader (store) -> Dataset, or ImageSet for networks with branches
+DATASETS: dict[str, Callable[[Store], Dataset | ImageSet]] = {
     "digits": digits.load,
     "fan-damage1": fan.load_damage1,
     "fan-damage2": fan.load_damage2,
     "har-hapt": har.load,
     "har-uci": har_uci.load,
+    "mnist": mnist.load,
+    "pneumonia": pneumonia.load,
+    "bccd": bccd.load,
+    "shapes": shapes.load,
 }
+#: image sets -> what is to be done with them
+IMAGE_SETS = {"mnist": "classify", "pneumonia": "classify", "bccd": "detect", "shapes": "segment"}
 
 
 class UnknownDataset(ValueError):
@@ -47,7 +54,7 @@ def load(
     download: bool = False,
     cache_dir: Path | None = None,
     progress: Progress | None = None,
-) -> Dataset:
+) -> Dataset | ImageSet:
     """Load a data set.
 
     Args:
@@ -65,4 +72,13 @@ def load(
     return DATASETS[check_name(name)](store)
 
 
-__all__ = ["DATASETS", "DataUnavailable", "Dataset", "UnknownDataset", "check_name", "load"]
+__all__ = [
+    "DATASETS",
+    "IMAGE_SETS",
+    "DataUnavailable",
+    "Dataset",
+    "ImageSet",
+    "UnknownDataset",
+    "check_name",
+    "load",
+]

@@ -8,10 +8,25 @@ An engine is a module with ``version() -> str`` and a class ``Session(task)`` th
 import importlib
 from typing import Any
 
-#: name -> module
+from workloads.models import NETWORKS
+from workloads.spec import SpecError
+
+#: name -> module, for models that are a chain of layers
 ENGINES = {"torch": "workloads.engines.torch_engine", "native": "workloads.engines.native"}
+#: name -> module, for networks with branches
+NETWORK_ENGINES = {"torch": "workloads.engines.networks"}
 
 
-def load_engine(name: str) -> Any:
-    """Import an engine's module."""
-    return importlib.import_module(ENGINES[name])
+def load_engine(name: str, model: str = "mlp") -> Any:
+    """Import the module of an engine that trains a model.
+
+    Raises:
+        SpecError: the engine does not train networks with branches.
+    """
+    if model not in NETWORKS:
+        return importlib.import_module(ENGINES[name])
+    if name not in NETWORK_ENGINES:
+        raise SpecError(
+            "workload.engine is %r, model %r runs on: %s" % (name, model, ", ".join(NETWORK_ENGINES))
+        )
+    return importlib.import_module(NETWORK_ENGINES[name])

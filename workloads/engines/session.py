@@ -19,6 +19,7 @@ class Evaluation(NamedTuple):
         n_items: test items; None if a user's module does not say.
         labels, predictions: of each item, or None.
         metrics: further numbers.
+        metric: what ``accuracy`` is, where it is another share: ``mAP@0.5``, ``mIoU``.
     """
 
     accuracy: float
@@ -26,6 +27,7 @@ class Evaluation(NamedTuple):
     labels: Optional[List[int]] = None
     predictions: Optional[List[int]] = None
     metrics: Dict[str, float] = {}
+    metric: str = "accuracy"
 
 
 class Session:

@@ -32,13 +32,13 @@ def version() -> str:
 
 def to_torch(item: Tensor) -> Any:
     """An artefact's tensor as a torch tensor of its own memory."""
-    dtype = {"float32": torch.float32, "int32": torch.int32}[item.dtype]
+    dtype = {"float32": torch.float32, "int32": torch.int32, "uint8": torch.uint8}[item.dtype]
     if item.size == 0:
         return torch.empty(item.shape, dtype=dtype)
     return torch.frombuffer(item.array(), dtype=dtype).reshape(item.shape)
 
 
-def _exact_float32() -> None:
+def exact_float32() -> None:
     """float32 means float32: no TF32 on a GPU, and the same convolution algorithm every time."""
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
@@ -58,7 +58,7 @@ class Session(BaseSession):
         if spec.device == "cuda" and not torch.cuda.is_available():
             raise SpecError("workload.device is 'cuda', but %s finds no CUDA device" % version())
         torch.set_num_threads(spec.threads)
-        _exact_float32()
+        exact_float32()
         self.task, self.plan, self.lr, self.scale = task, task.plan, spec.lr, spec.scale
         self.device = torch.device(spec.device)
         self.synchronise = torch.cuda.synchronize if spec.device == "cuda" else None

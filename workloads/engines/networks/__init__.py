@@ -1,1 +1,6 @@
-"""Convolutional networks on torch: adapters, modules, losses and their session."""
+"""The torch engine of networks with branches: adapters, modules, losses and the session."""
+
+from workloads.engines.networks.session import Session
+from workloads.engines.torch_engine import version
+
+__all__ = ["Session", "version"]

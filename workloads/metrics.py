@@ -1,0 +1,151 @@
+"""Quality of detection and segmentation as plain numbers: standard library only, so that a board can tell it.
+
+Average precision follows COCO's definition (101 recall levels, greedy matching by score, 100 boxes an image, all
+sizes) and is tested against pycocotools.
+"""
+
+from typing import Dict, List, NamedTuple, Sequence, Tuple
+
+#: (x1, y1, x2, y2) in pixels
+Box = Sequence[float]
+MAX_BOXES = 100
+#: IoU .50, .55, ... .95
+THRESHOLDS = tuple(0.5 + index * (0.95 - 0.5) / 9 for index in range(10))
+_RECALLS = tuple(index * 0.01 for index in range(100)) + (1.0,)
+
+
+class Found(NamedTuple):
+    """A predicted box: class number, score and corners in pixels."""
+
+    label: int
+    score: float
+    box: Box
+
+
+class Truth(NamedTuple):
+    """A box that is there: class number and corners in pixels."""
+
+    label: int
+    box: Box
+
+
+def box_iou(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes; 0 where both are empty."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    return shared / (_area(one) + _area(other) - shared)
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+class MeanAP(NamedTuple):
+    """Mean average precision over classes that occur, 0..1.
+
+    Attributes:
+        map_50: at IoU 0.5.
+        map_50_95: mean over IoU 0.50, 0.55 ... 0.95.
+    """
+
+    map_50: float
+    map_50_95: float
+
+
+def mean_ap(found: Sequence[Sequence[Found]], truth: Sequence[Sequence[Truth]]) -> MeanAP:
+    """Mean average precision of predicted boxes.
+
+    Args:
+        found: of each image, any order.
+        truth: of each image, as many images.
+
+    Raises:
+        ValueError: other numbers of images, or no true box at all.
+    """
+    if len(found) != len(truth):
+        raise ValueError("%d images with predictions, %d with truth" % (len(found), len(truth)))
+    labels = sorted({item.label for items in truth for item in items})
+    if not labels:
+        raise ValueError("no true box in any image: average precision has no value")
+    by_threshold = [[_class_ap(found, truth, label, at) for label in labels] for at in THRESHOLDS]
+    means = [sum(values) / len(values) for values in by_threshold]
+    return MeanAP(means[0], sum(means) / len(means))
+
+
+def _class_ap(
+    found: Sequence[Sequence[Found]], truth: Sequence[Sequence[Truth]], label: int, threshold: float
+) -> float:
+    """Average precision of one class at one IoU threshold."""
+    hits: List[Tuple[float, bool]] = []
+    n_true = 0
+    for image, items in enumerate(truth):
+        wanted = [item.box for item in items if item.label == label]
+        n_true += len(wanted)
+        ours = [item for item in found[image] if item.label == label]
+        ours = sorted(ours, key=lambda item: -item.score)[:MAX_BOXES]
+        hits += _matched(ours, wanted, threshold)
+    hits.sort(key=lambda hit: -hit[0])
+    return _area_under(hits, n_true)
+
+
+def _matched(ours: Sequence[Found], wanted: Sequence[Box], threshold: float) -> List[Tuple[float, bool]]:
+    """(score, hit) of each box of one image: the best free true box at or above the threshold is taken."""
+    free = set(range(len(wanted)))
+    rows = []
+    for item in ours:
+        best, taken = threshold, -1
+        for at in sorted(free):
+            overlap = box_iou(item.box, wanted[at])
+            if overlap >= best:
+                best, taken = overlap, at
+        free.discard(taken)
+        rows.append((item.score, taken >= 0))
+    return rows
+
+
+def _area_under(hits: Sequence[Tuple[float, bool]], n_true: int) -> float:
+    """Mean over 101 recall levels of the best precision at that recall or beyond."""
+    right, curve = 0, []
+    for count, (_, hit) in enumerate(hits, 1):
+        right += hit
+        curve.append((right / float(n_true), right / float(count)))
+    best, reached = 0.0, []
+    for recall, precision in reversed(curve):
+        best = max(best, precision)
+        reached.append((recall, best))
+    reached.reverse()
+    total, at = 0.0, 0
+    for level in _RECALLS:
+        while at < len(reached) and reached[at][0] < level:
+            at += 1
+        total += reached[at][1] if at < len(reached) else 0.0
+    return total / len(_RECALLS)
+
+
+def class_ious(confusion: Sequence[Sequence[int]]) -> Dict[int, float]:
+    """Class -> intersection over union, for classes that occur in truth or prediction.
+
+    Args:
+        confusion: pixels by true class (row) and predicted class (column).
+    """
+    found = {}
+    for label, row in enumerate(confusion):
+        union = sum(row) + sum(other[label] for other in confusion) - row[label]
+        if union:
+            found[label] = row[label] / float(union)
+    return found
+
+
+def mean_iou(confusion: Sequence[Sequence[int]]) -> float:
+    """Mean intersection over union over classes that occur, 0..1.
+
+    Raises:
+        ValueError: no pixel at all.
+    """
+    found = class_ious(confusion)
+    if not found:
+        raise ValueError("no pixel: the mean IoU has no value")
+    return sum(found.values()) / len(found)
