@@ -59,7 +59,7 @@ def test_an_unknown_data_set_is_told_the_known_ones():
     with pytest.raises(
         datasets.UnknownDataset, match="use one of: digits, fan-damage1, fan-damage2, har-hapt, har-uci"
     ):
-        datasets.load("mnist")
+        datasets.load("cifar")
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_shipped_data_hold_the_target_domain_only():
 
 def test_a_pair_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(datasets.UnknownDataset):
-        prepare.prepare("mnist", "mlp", cache_dir=tmp_path)
+        prepare.prepare("cifar", "mlp", cache_dir=tmp_path)
     with pytest.raises(ValueError, match="use one of: cnn, mlp"):
         prepare.prepare("digits", "vit", cache_dir=tmp_path)
 

@@ -45,6 +45,11 @@ def test_it_really_imports_and_works_on_python_3_6(payload, tmp_path):
         "assert seeds.order(5, 0, 0) == %r\n"
         "made = methods.plan(methods.method('skip2-lora'), 'mlp', models.layers_of('mlp', 256, 3), 4)\n"
         "assert methods.counts(made).trainable == 1828\n"
+        "from workloads import metrics, network_plan, network_task\n"
+        "from workloads.models.networks import counted\n"
+        "yolo = network_plan.plan(methods.method('lorae'), counted('yolov8n'), 4)\n"
+        "assert (yolo.graph.n_params, network_plan.counts(yolo).trainable) == (3157200, 149260)\n"
+        "assert metrics.mean_iou([[1, 0], [0, 1]]) == 1.0\n"
     )
     from workloads import seeds
 

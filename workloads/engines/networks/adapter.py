@@ -28,7 +28,7 @@ from workloads.errors import WorkloadError
 #: two convolutions beside the base; the weight of one, formed anew in every step
 BRANCH, COMPOSED = "branch", "composed"
 FORMS = (BRANCH, COMPOSED)
-#: The form that trains faster, measured on one x86 thread: ``benchmarks/lorae_forms.py``, docs/lorae.md.
+#: The form that trains faster on all five small networks, on one x86 thread: ``benchmarks.lorae_forms``, docs/lorae.md.
 DEFAULT_FORM = COMPOSED
 
 

@@ -1,0 +1,81 @@
+"""Networks end to end: suite file, artefacts made on the host, the torch engine on a loopback board, records."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.errors import UsageError
+from harness.suite import load_suite
+from workloads import pretrain_network
+from workloads.datasets import shapes
+
+pytest.importorskip("torch", reason="torch is not installed")
+
+SUITE = """
+[suite]
+name = "networks"
+blocks = 1
+epochs = 2
+aa = false
+instrumented = {instrumented}
+
+[[workload]]
+dataset = "{dataset}"
+model = "{model}"
+methods = {methods}
+batch = 6
+lr = 0.005
+rank = 2
+"""
+
+
+def write(folder, dataset="shapes", model="unet-small", methods=("ft-all", "lorae"), instrumented="false"):
+    path = folder / "networks.toml"
+    text = SUITE.format(dataset=dataset, model=model, methods=list(methods), instrumented=instrumented)
+    path.write_text(text.replace("'", '"'))
+    return path
+
+
+@pytest.fixture
+def few_shapes(monkeypatch, tmp_path):
+    """A dozen shapes a part, one epoch of pretraining, a cache of its own."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(shapes, "COUNTS", {"pretrain": 12, "finetune": 12, "test": 12})
+    monkeypatch.setitem(pretrain_network.RECIPE, "epochs", {"classify": 1, "segment": 1, "detect": 1})
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+def test_a_segmenter_is_fine_tuned_on_a_board_by_every_kind_of_method(campaign, lab, few_shapes, tmp_path):
+    suite = write(tmp_path, methods=("ft-all", "lorae", "lora-last-cached"), instrumented="true")
+    ran = campaign(lab("here"), suite)
+    records = {record.label: record for record in ran.reader.repetitions if record.role == "timed"}
+    assert set(records) == {"ft-all", "lorae", "lora-last-cached"}
+    for record in records.values():
+        assert record.outcome == "ok", record.missing
+        assert record.quality.metric == "mIoU"
+        assert 0.0 <= record.quality.before <= 1.0 and 0.0 <= record.quality.after <= 1.0
+    assert records["lorae"].params_trainable < 0.1 * records["ft-all"].params_trainable
+    checks = [record for record in ran.reader.repetitions if record.role == "check"]
+    assert [record.label for record in checks] == ["lora-last-cached"]
+    assert checks[0].check["passed"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        (
+            {"model": "detector-small"},
+            "'detector-small' does not take data set 'shapes'; those it takes: bccd",
+        ),
+        ({"dataset": "digits"}, "'unet-small' does not take data set 'digits'; those it takes: shapes"),
+        ({"model": "mlp"}, "'mlp' does not take data set 'shapes'; those it takes: digits, fan"),
+        (
+            {"methods": ("skip2-lora",)},
+            "'skip2-lora' does not apply to model 'unet-small'; those that do: ft-all",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_what_does(tmp_path, keys, told):
+    with pytest.raises(UsageError, match=told):
+        load_suite(str(write(tmp_path, **keys)))

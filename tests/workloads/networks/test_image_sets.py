@@ -1,0 +1,147 @@
+"""Image sets: splits that do not leak, a drift that turns labels with images, small artefacts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from workloads import artefact, datasets, network_task, prepare
+from workloads.datasets import DataUnavailable, bccd, images, mnist, shapes
+from workloads.datasets.store import Store
+from workloads.models import UnsupportedModel
+
+TURN = images.Drift(degrees=30.0, contrast=1.0, floor=0.0, noise=0.0, seed=0)
+
+needs_data = pytest.mark.skipif(
+    not (Path(os.environ.get("TUNEBENCH_DATA", "/nowhere")) / "bccd").is_dir(),
+    reason="needs TUNEBENCH_DATA with bccd, mnist_t10k and pneumoniamnist",
+)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(Path(os.environ["TUNEBENCH_DATA"]), tmp_path)
+
+
+def disc(x, y, radius, size=64):
+    rows, columns = np.mgrid[0:size, 0:size] + 0.5
+    return ((columns - x) ** 2 + (rows - y) ** 2 < radius**2).astype(np.uint8)
+
+
+def test_pixels_masks_and_boxes_turn_together():
+    mask = disc(44, 26, 8)
+    turned = TURN.masks(mask[None])[0]
+    pixels = TURN.images((mask * 255)[None, None])[0, 0]
+    boxes, kept = TURN.boxes(np.array([[36, 18, 52, 34]], dtype=np.float32), 64, 64)
+    rows, columns = np.nonzero(turned)
+    assert np.mean((pixels > 127) != (turned > 0)) < 0.01
+    seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    assert kept.all() and np.abs(boxes[0] - seen).max() <= 1.5
+    assert abs(columns.mean() - rows.mean()) > 1, "it moved"
+
+
+def test_a_box_whose_centre_leaves_the_image_is_dropped_and_the_others_are_cut_to_it():
+    corners = np.array([[0, 0, 8, 8], [20, 0, 44, 10]], dtype=np.float32)
+    boxes, kept = TURN.boxes(corners, 64, 64)
+    assert kept.tolist() == [False, True]
+    assert boxes.min() >= 0 and boxes.max() <= 64
+
+
+def test_no_turn_no_noise_and_full_contrast_change_nothing():
+    still = images.Drift(degrees=0.0, contrast=1.0, floor=0.0, noise=0.0, seed=0)
+    clean, masks = shapes.draw(3, 0)
+    assert np.array_equal(still.images(clean), clean)
+    assert np.array_equal(still.masks(masks), masks)
+
+
+def test_the_drift_is_the_same_every_time_and_told_in_words():
+    clean, _ = shapes.draw(3, 0)
+    assert np.array_equal(shapes.DRIFT.images(clean), shapes.DRIFT.images(clean))
+    assert not np.array_equal(shapes.DRIFT.images(clean), clean)
+    for word in ("rotated 20 degrees", "contrast x 0.6", "noise 0.08"):
+        assert word in datasets.load("shapes").meta["drift"]
+
+
+def test_shapes_are_generated_and_say_so():
+    loaded = datasets.load("shapes")
+    assert "generated" in loaded.meta["source"] and "generated" in loaded.meta["title"]
+    assert loaded.meta["rows"] == {"pretrain": 600, "finetune": 120, "test": 200}
+    assert set(np.unique(loaded.arrays["test_y"])) == {0, 1, 2, 3}
+    flat = {part: {image.tobytes() for image in loaded.arrays[f"{part}_x"]} for part in images.PARTS}
+    assert not flat["finetune"] & flat["test"]
+
+
+@needs_data
+def test_mnist_fine_tunes_and_tests_on_writers_it_was_not_pretrained_on(store):
+    loaded = mnist.load(store)
+    assert loaded.meta["rows"] == {"pretrain": 5000, "finetune": 600, "test": 1500}
+    spans = sorted((rows.start, rows.stop) for rows in mnist.SPLITS.values())
+    assert all(one[1] <= other[0] for one, other in zip(spans, spans[1:], strict=False))
+    assert np.bincount(loaded.arrays["test_y"], minlength=10).min() > 100
+
+
+@needs_data
+def test_pneumonia_keeps_its_own_splits(store):
+    loaded = datasets.DATASETS["pneumonia"](store)
+    assert loaded.meta["rows"] == {"pretrain": 3882, "finetune": 524, "test": 624}
+    assert loaded.meta["shape"] == [1, 28, 28]
+
+
+@needs_data
+def test_bccd_has_real_boxes_inside_its_images(store):
+    pytest.importorskip("PIL", reason="Pillow reads the images")
+    loaded = bccd.load(store)
+    assert loaded.meta["rows"] == {"pretrain": 205, "finetune": 87, "test": 72}
+    assert loaded.meta["shape"] == [3, 128, 160]
+    for part in images.PARTS:
+        x1, y1, x2, y2 = loaded.arrays[f"{part}_boxes"].T
+        assert (x1 < x2).all() and (y1 < y2).all()
+        assert x1.min() >= 0 and x2.max() <= 160 and y1.min() >= 0 and y2.max() <= 128
+        assert np.bincount(loaded.arrays[f"{part}_y"][:, 1]).argmax() == 0, "most are red cells"
+
+
+def test_what_is_missing_says_where_it_comes_from(tmp_path):
+    with pytest.raises(
+        DataUnavailable, match=r"no folder .*bccd/BCCD; it comes from https://github.com/Shenggan"
+    ):
+        bccd.load(Store(tmp_path, tmp_path))
+    with pytest.raises(DataUnavailable, match="mnist_t10k"):
+        mnist.load(Store(tmp_path, tmp_path))
+
+
+def test_another_copy_of_bccd_is_refused(tmp_path):
+    splits = tmp_path / "bccd" / "BCCD" / "ImageSets" / "Main"
+    splits.mkdir(parents=True)
+    for name in ("train", "val", "test"):
+        (splits / f"{name}.txt").write_text("")
+    with pytest.raises(DataUnavailable, match="is not the known copy"):
+        bccd.load(Store(tmp_path, tmp_path))
+
+
+def test_a_data_artefact_holds_the_target_domain_in_bytes(tmp_path):
+    prepare.write_data(datasets.load("shapes"), tmp_path / "shapes.tbx")
+    data = artefact.read(str(tmp_path / "shapes.tbx"))
+    assert set(data.tensors) == {"finetune_x", "finetune_y", "test_x", "test_y"}
+    assert data.need("finetune_x").dtype == "uint8"
+    assert (tmp_path / "shapes.tbx").stat().st_size < 3_000_000
+
+
+def test_boxes_come_back_from_the_artefact_as_they_went_in():
+    made = {
+        "finetune_x": artefact.Tensor("uint8", (2, 1, 1, 1), b"ab"),
+        "finetune_y": artefact.tensor("int32", (2, 2), [1, 2, 0, 1]),
+        "finetune_boxes": artefact.tensor("float32", (2, 4), [1, 2, 3, 4, 5, 6, 7, 8]),
+    }
+    data = artefact.decode(artefact.encode("data", {}, made))
+    (first,), (second,) = network_task.true_boxes(data, "finetune")
+    assert (first.label, first.box) == (1, (5, 6, 7, 8))
+    assert (second.label, second.box) == (2, (1, 2, 3, 4))
+
+
+@pytest.mark.parametrize(("name", "model"), [("shapes", "detector-small"), ("shapes", "mlp")])
+def test_a_set_and_a_model_that_do_not_fit_are_refused(name, model, tmp_path):
+    with pytest.raises(UnsupportedModel, match=f"{model!r} does not take data set 'shapes'"):
+        prepare.prepare(name, model, cache_dir=tmp_path)

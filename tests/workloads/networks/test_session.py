@@ -1,0 +1,177 @@
+"""Fine-tuning of networks: every method on every network, what trains and what stays, the cache."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from workloads import network_plan  # noqa: E402
+from workloads.artefact import Artefact, ArtefactError, tensor  # noqa: E402
+from workloads.checks import check  # noqa: E402
+from workloads.engines import load_engine  # noqa: E402
+from workloads.engines.networks import Session, wrapping  # noqa: E402
+from workloads.engines.networks.network import Network, places  # noqa: E402
+from workloads.engines.session import no_mark  # noqa: E402
+from workloads.engines.torch_engine import to_torch  # noqa: E402
+from workloads.methods import method as row_of  # noqa: E402
+from workloads.models import NETWORKS, UnsupportedModel  # noqa: E402
+from workloads.models.graph import INPUT  # noqa: E402
+from workloads.models.networks import COUNTED, counted  # noqa: E402
+from workloads.network_task import make_network_task  # noqa: E402
+from workloads.spec import SpecError  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+PAIRS = [(method, model) for method in network_plan.names() for model in NETWORKS]
+CACHED = [(method, model) for method, model in PAIRS if row_of(method).cache]
+
+
+def train(session, epochs=None):
+    """Train; return every step's loss."""
+    losses = []
+    for epoch in range(epochs or session.task.spec.epochs):
+        session.train_epoch(epoch, no_mark)
+        losses += [float(loss) for loss in session.step_losses]
+    return losses
+
+
+@pytest.mark.parametrize(("method", "model"), PAIRS)
+def test_a_method_trains_what_the_plan_says_and_leaves_the_rest_bit_identical(small, method, model):
+    session = Session(small(method, model, epochs=1))
+    assert sum(item.numel() for item in session.trained) == network_plan.counts(session.plan).trainable
+    before = session.evaluate()
+    losses = train(session)
+    assert all(math.isfinite(loss) for loss in losses) and len(losses) == 3
+    assert 0.0 <= before.accuracy <= 1.0 and before.n_items == 12
+    plan = session.plan
+    for layer in wrapping.adapters(session.model):
+        assert bool((layer.mapper != 0).any())
+        torch.nn.init.zeros_(layer.mapper)
+    wrapping.fold(session.model)
+    for name, item in places(session.model):
+        layer, part = name.split(".")
+        trains = layer in (plan.weights if part in ("weight", "gamma") else plan.biases)
+        same = torch.equal(item, to_torch(session.task.weights.need(name)))
+        if part in ("mean", "variance") or not trains:
+            assert same, name
+        elif layer not in (
+            "class_a",
+            "box_a",
+        ):  # a detector's branch without a hit in 12 images may stand still
+            assert not same, name
+
+
+@pytest.mark.parametrize(("model", "metric"), [
+    ("resnet-small", "accuracy"), ("detector-small", "mAP@0.5"), ("unet-small", "mIoU"),
+])  # fmt: skip
+def test_training_longer_learns_and_the_metric_is_named(small, model, metric):
+    session = Session(small("ft-all", model, epochs=12, lr=0.01))
+    losses = train(session)
+    assert sum(losses[-3:]) < sum(losses[:3])
+    assert session.evaluate().metric == metric
+
+
+@pytest.mark.parametrize("model", sorted(NETWORKS))
+def test_all_methods_start_with_the_same_loss_and_repeat_bit_for_bit(small, model):
+    firsts = []
+    for method in network_plan.names():
+        losses = train(Session(small(method, model, epochs=1)))
+        if method == "lorae":
+            assert losses == train(Session(small(method, model, epochs=1)))
+        firsts.append(losses[0])
+    assert firsts == pytest.approx([firsts[0]] * len(firsts), rel=1e-5)
+
+
+@pytest.mark.parametrize(("method", "model"), CACHED)
+def test_a_cached_head_trains_as_an_uncached_one(small, method, model):
+    a = train(Session(small(method, model, epochs=3)))
+    b = train(Session(small(method, model, epochs=3), cache=False))
+    assert a == pytest.approx(b, rel=1e-4, abs=1e-6)
+
+
+def test_the_trunk_runs_in_the_first_epoch_only(small, monkeypatch):
+    session = Session(small("lora-last-cached", "detector-small", epochs=3))
+    seen = []
+    whole = session.compute_cached
+    monkeypatch.setattr(session, "compute_cached", lambda x: seen.append(len(x)) or whole(x))
+    train(session)
+    assert sum(seen) == 12
+    facts = session.facts()
+    assert facts["cache_b"] == 4 * 12 * 2 * 64 * 4 * 4
+    assert facts["cache_hit_ratio"] == pytest.approx(2 / 3)
+
+
+def test_the_correctness_gate_sees_a_damaged_cache(small):
+    task = small("ft-last-cached", "unet-small", epochs=2)
+    assert check(task)["passed"]
+
+    def damage(session, epoch):
+        session.cache["up0_b"][0] += 0.01
+
+    assert not check(task, damage)["passed"]
+
+
+@pytest.mark.parametrize("method", ["ft-all", "lorae", "lora-last-cached"])
+def test_warming_up_changes_nothing(small, method):
+    warm, cold = (Session(small(method, "unet-small")) for _ in range(2))
+    warm.warm_up(2)
+    assert warm.steps == 0 and warm.filled_epoch is None
+    assert train(warm) == train(cold)
+
+
+def test_a_restart_repeats_the_training(small):
+    session = Session(small("lorae", "resnet-small"))
+    session.hold_start()
+    first = train(session)
+    session.restart()
+    assert train(session) == first
+
+
+@pytest.mark.parametrize("name", [name for name in COUNTED if not name.startswith("yolov8")])
+def test_a_built_network_has_the_counted_parameters_and_shapes(name):
+    graph = counted(name)
+    network = Network(graph)
+    assert sum(item.numel() for item in network.parameters()) == graph.n_params
+    shapes = {node.name: node.shape for node in graph.nodes}
+    if name in NETWORKS:
+        outputs = network.eval()(torch.zeros((1, *graph.shape)))
+        assert [tuple(item.shape[1:]) for item in outputs] == [shapes[output] for output in graph.outputs]
+
+
+def test_a_network_for_counting_only_is_not_built():
+    with pytest.raises(UnsupportedModel, match="'yolov8n' is for counting only"):
+        Network(counted("yolov8n"))
+
+
+def test_running_from_the_middle_gives_the_same_outputs():
+    network = Network(counted("detector-small", side=32)).eval()
+    x = torch.rand(2, 3, 32, 32)
+    middle = network.run({INPUT: x}, ("class_a", "box_a"))
+    given = dict(zip(("class_a", "box_a"), middle, strict=True))
+    for one, other in zip(network.run(given, network.graph.outputs), network(x), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_parts_that_do_not_fit_are_refused(small):
+    task = small("ft-all", "resnet-small")
+    data, weights, told = task.data, task.weights, task.spec
+    with pytest.raises(SpecError, match="for data sets to segment; this one is to classify"):
+        make_network_task(told._replace(model="unet-small"), data, weights)
+    with pytest.raises(SpecError, match="batch is 99, the fine-tuning set has 12 images"):
+        make_network_task(told._replace(batch=99), data, weights)
+    with pytest.raises(ArtefactError, match="these are no images"):
+        make_network_task(told, Artefact("data", {"n_in": 64, "n_classes": 4}, {}), weights)
+    cut = {**weights.tensors, "classifier.bias": tensor("float32", (1,), [0.0])}
+    with pytest.raises(ArtefactError, match=r"classifier.bias has shape \[1\].*needs \[4\]"):
+        make_network_task(told, data, weights._replace(tensors=cut))
+    wrong = {**data.tensors, "test_y": tensor("int32", (12,), [0] * 11 + [4])}
+    with pytest.raises(SpecError, match=r"test_y\[11\] is 4, expected 0..3"):
+        make_network_task(told, data._replace(tensors=wrong), weights)
+
+
+def test_the_native_engine_refuses_networks():
+    with pytest.raises(SpecError, match="'unet-small' runs on: torch"):
+        load_engine("native", "unet-small")
