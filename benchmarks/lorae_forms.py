@@ -1,7 +1,7 @@
 """LoRAE's two equal forms against full fine-tuning: seconds of a training step on the small networks.
 
-``python -m benchmarks.lorae_forms [--rank 4] [--batch 8] [--steps 12]``; one thread. Methods run interleaved, the table has
-medians, and ratios to ft-all as medians over rounds. Inputs are noise: only time is measured.
+``python -m benchmarks.lorae_forms [--rank 4] [--batch 8] [--steps 12]``; one thread. Methods run
+interleaved, the table has medians, and ratios to ft-all as medians over rounds. Inputs are noise: only time is measured.
 """
 
 from __future__ import annotations

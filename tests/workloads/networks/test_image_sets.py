@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def test_mnist_fine_tunes_and_tests_on_writers_it_was_not_pretrained_on(store):
     loaded = mnist.load(store)
     assert loaded.meta["rows"] == {"pretrain": 5000, "finetune": 600, "test": 1500}
     spans = sorted((rows.start, rows.stop) for rows in mnist.SPLITS.values())
-    assert all(one[1] <= other[0] for one, other in zip(spans, spans[1:], strict=False))
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(spans))
     assert np.bincount(loaded.arrays["test_y"], minlength=10).min() > 100
 
 
