@@ -50,7 +50,7 @@ def small(tmp_path_factory):
             prepare.write_data(loaded, folder / f"{model}.tbx")
             weights = artefact.encode("weights", {}, pretrain_network(model, loaded, epochs=1))
             made[model] = (artefact.read(str(folder / f"{model}.tbx")), artefact.decode(weights))
-        wanted = {"method": method, "model": model, "batch": 5, "epochs": 2, "lr": 0.005, "rank": 2, **keys}
+        wanted = {"method": method, "model": model, "batch": 6, "epochs": 2, "lr": 0.005, "rank": 2, **keys}
         return network_task.make_network_task(spec.parse(wanted), *made[model])
 
     return make

@@ -92,6 +92,7 @@ def test_pneumonia_keeps_its_own_splits(store):
 
 
 @needs_data
+@pytest.mark.slow
 def test_bccd_has_real_boxes_inside_its_images(store):
     pytest.importorskip("PIL", reason="Pillow reads the images")
     loaded = bccd.load(store)

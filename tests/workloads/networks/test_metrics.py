@@ -33,6 +33,10 @@ def test_average_precision_by_hand():
     assert mean_ap([[]], truth) == (0.0, 0.0)
 
 
+def test_a_box_turned_inside_out_overlaps_nothing():
+    assert box_iou(UNIT, (0.0, 6.0, 10.0, 4.0)) == 0.0
+
+
 def test_a_loose_box_counts_at_low_thresholds_only():
     # IoU 0.72: a hit at .50, .55, .60, .65, .70
     found = mean_ap([[Found(0, 1.0, (0, 0, 7.2, 10))]], [[Truth(0, UNIT)]])
@@ -55,9 +59,10 @@ def test_what_has_no_value_is_refused():
 
 
 coordinate = st.integers(0, 60)
-boxes = st.tuples(coordinate, coordinate, st.integers(4, 30), st.integers(4, 30)).map(
+boxes = st.tuples(coordinate, coordinate, st.integers(8, 30), st.integers(8, 30)).map(
     lambda b: (float(b[0]), float(b[1]), float(b[0] + b[2]), float(b[1] + b[3]))
 )
+# a box of 8 pixels that every side moves by 3 keeps an area
 moved = st.tuples(*[st.integers(-3, 3)] * 4)
 
 
@@ -80,7 +85,7 @@ def scenes(draw):
     ]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(scenes())
 def test_average_precision_is_that_of_pycocotools(scene):
     pytest.importorskip("pycocotools", reason="pycocotools is not installed")
