@@ -156,6 +156,12 @@ def test_a_network_for_counting_only_is_not_built():
         Network(counted("yolov8n"))
 
 
+def test_without_linear_layers_lora_all_is_lorae(small):
+    assert train(Session(small("lora-all", "detector-small"))) == train(
+        Session(small("lorae", "detector-small"))
+    )
+
+
 def test_running_from_the_middle_gives_the_same_outputs():
     network = Network(counted("detector-small", side=32)).eval()
     x = torch.rand(2, 3, 32, 32)
