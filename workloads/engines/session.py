@@ -19,7 +19,7 @@ class Evaluation(NamedTuple):
         n_items: test items; None if a user's module does not say.
         labels, predictions: of each item, or None.
         metrics: further numbers.
-        metric: what ``accuracy`` is, where it is another share: ``mAP@0.5``, ``mIoU``.
+        metric: what ``accuracy`` is, where it is another share: ``mAP50``, ``mIoU``.
     """
 
     accuracy: float

@@ -72,7 +72,7 @@ def test_a_method_trains_what_the_plan_says_and_leaves_the_rest_bit_identical(sm
 
 
 @pytest.mark.parametrize(("model", "metric"), [
-    ("resnet-small", "accuracy"), ("detector-small", "mAP@0.5"), ("unet-small", "mIoU"),
+    ("resnet-small", "accuracy"), ("detector-small", "mAP50"), ("unet-small", "mIoU"),
 ])  # fmt: skip
 def test_training_longer_learns_and_the_metric_is_named(small, model, metric):
     session = Session(small("ft-all", model, epochs=12, lr=0.01))

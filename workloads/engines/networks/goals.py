@@ -89,7 +89,10 @@ class Segment(Goal):
 
 
 class Detect(Goal):
-    """Focal and box loss, and mean average precision."""
+    """Focal and box loss, and mean average precision at IoU 0.5 (``mAP50``) and 0.5 to 0.95.
+
+    No "@" in the names: the report takes such words for addresses and hides them.
+    """
 
     def __init__(self, graph: Graph, data: Artefact, part: str, device: Any) -> None:
         self.truth = true_boxes(data, part)
@@ -107,8 +110,8 @@ class Detect(Goal):
     def evaluation(self) -> Evaluation:
         quality = mean_ap(self.found, self.truth)
         self.found = []
-        metrics = {"mAP@0.5:0.95": quality.map_50_95}
-        return Evaluation(quality.map_50, len(self.truth), metrics=metrics, metric="mAP@0.5")
+        metrics = {"mAP50-95": quality.map_50_95}
+        return Evaluation(quality.map_50, len(self.truth), metrics=metrics, metric="mAP50")
 
 
 _GOALS: Dict[str, Any] = {"classify": Classify, "segment": Segment, "detect": Detect}
