@@ -91,6 +91,7 @@ def test_a_board_nobody_can_log_in_to_is_told_and_can_be_ended(board, fake_image
     assert board.down(lambda _: None, hard=True) is False
 
 
+@pytest.mark.slow
 def test_a_qemu_that_ends_while_booting_is_told(board, fake_image, fake_qemu):
     fake_qemu(life_s=0.5)
     with pytest.raises(EmulationError, match="QEMU has ended"):

@@ -66,6 +66,7 @@ def test_two_boards_take_at_most_sixty_percent_of_one_after_the_other(campaign, 
     assert together_s <= 0.6 * alone_s, f"{together_s:.2f} s together, {alone_s:.2f} s one after the other"
 
 
+@pytest.mark.slow
 def test_a_failing_workload_is_an_outcome_with_its_log_and_the_rest_goes_on(campaign, lab, sleep_suite):
     ran = campaign(lab("here"), sleep_suite(["a"], blocks=3, more=", fail_in_block = 1"))
     outcomes = {record.block: record for record in ran.reader.repetitions}
@@ -113,6 +114,7 @@ def test_an_interrupted_run_is_resumed_at_the_first_unfinished_repetition(
     assert second.reader.verify() == []
 
 
+@pytest.mark.slow
 def test_resume_refuses_a_changed_suite_and_names_the_difference(campaign, lab, sleep_suite, monkeypatch):
     from harness import campaign as module
 

@@ -215,7 +215,7 @@ def test_a_board_s_text_cannot_drive_the_terminal():
     found = Diagnosis("pi", "linux", _how_far(UnreachableError("\x1b[2J\x07gone")))
     assert "\x1b" not in text(found)
     assert "\x07" not in text(found)
-    assert found.checks[0] == Check("reachable", "fail", "?[2J?gone")
+    assert found.checks[0] == Check("reachable", "fail", r"\x1b[2J\x07gone")
 
 
 # -- bundles ---------------------------------------------------------------------------------------

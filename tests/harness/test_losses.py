@@ -106,6 +106,7 @@ def test_a_host_that_dies_after_recording_a_loss_makes_up_for_it_when_resumed(
     ]
 
 
+@pytest.mark.slow
 def test_a_reboot_is_told_from_other_losses_by_the_boot_it_was_started_in(
     campaign, lab, losing_suite, monkeypatch
 ):

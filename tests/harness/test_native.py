@@ -39,6 +39,7 @@ def _probe(machine: str, features: str = "") -> dict:
     return {"fingerprint": {"hardware": {"machine": machine}}, "cpu_features": features}
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_a_board_without_torch_runs_native_methods_and_says_which_build(campaign, lab, tmp_path):
     bare = tmp_path / "bare"

@@ -53,6 +53,7 @@ def night(lab, *more):
     return CliRunner().invoke(app, [str(arg) for arg in args])
 
 
+@pytest.mark.slow
 def test_a_night_leaves_report_and_summaries_and_tells_the_job_page(lab, monkeypatch):
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(lab / "page.md"))
     result = night(lab, "--summary", lab / "summary")

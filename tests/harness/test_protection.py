@@ -73,6 +73,7 @@ def codes(record) -> list[str]:
     return [reason.code for reason in record.reasons]
 
 
+@pytest.mark.slow
 def test_a_board_that_gets_too_hot_is_stopped_and_its_repetition_is_not_tried_again(campaign, lab, suite, pi):
     hot = suite(20.0, files={str(pi.zones["cpu-thermal"]): "96000"})
     (pi.root / "never").mkdir()

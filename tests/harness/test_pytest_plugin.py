@@ -148,6 +148,7 @@ def test_a_wrong_inventory_is_a_usage_error_not_a_traceback(run_pytest, tmp_path
     assert "Traceback" not in done.stderr + done.stdout
 
 
+@pytest.mark.slow
 def test_collect_only_starts_nothing(run_pytest, lab, sleep_suite, tmp_path):
     (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
     done = run_pytest(

@@ -54,6 +54,7 @@ def until(condition: Callable[[], object], within_s: float = 60.0) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_what_is_asked_for_holds_in_the_run_stands_in_its_records_and_is_put_back(
     campaign, tuned_lab, sleep_suite, tree, undo
 ):

@@ -56,6 +56,7 @@ def test_a_flood_is_given_up_in_time_and_memory_and_the_board_stays_reachable(li
     assert board.ssh.run(["echo", "still"]).stdout == b"still\n"
 
 
+@pytest.mark.slow
 def test_a_peer_that_trickles_is_given_up(liar, monkeypatch):
     monkeypatch.setattr("targets.duplex.SLOWEST_B_PER_S", 2000.0)
     board = liar(script="while :; do printf x; sleep 0.05; done")

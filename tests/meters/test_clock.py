@@ -189,6 +189,7 @@ def _exchanges(board: Board, count: int, pings: int) -> list[Offset]:
         return [exchange(duplex, pings) for _ in range(count)]
 
 
+@pytest.mark.slow
 def test_over_real_ssh_with_jitter_the_agents_clock_is_bounded(jittery_board):
     for found in _exchanges(jittery_board, 10, 2):
         assert abs(found.offset_s) <= found.bound_s

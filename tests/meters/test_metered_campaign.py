@@ -84,6 +84,7 @@ def _shelly(plug, rate_hz: float = 10.0) -> str:
     return f'kind = "shelly"\nscope = "wall_ac"\nhost = "{plug.host}"\nrate_hz = {rate_hz}\ntimeout_s = 1.0\n'
 
 
+@pytest.mark.slow
 def test_a_window_too_short_for_a_plug_has_no_energy_and_keeps_its_readings(run, plug):
     device = plug(power_w=lambda _: 23.4)
     ran = run(_shelly(device), sleep_s=1.5)

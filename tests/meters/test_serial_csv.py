@@ -41,6 +41,7 @@ def test_lines_become_power_on_the_hosts_clock_within_the_bound(serial):
     assert trace.t_s[first_high - 1] - slack_s <= step_s <= trace.t_s[first_high] + slack_s
 
 
+@pytest.mark.slow
 def test_the_32_bit_microsecond_counter_may_wrap(serial):
     device = serial(hz=200.0, start_us=(1 << 32) - 1_000_000)
     with open_meter(_spec(device)) as meter:
@@ -50,6 +51,7 @@ def test_the_32_bit_microsecond_counter_may_wrap(serial):
     assert all(b > a for a, b in zip(trace.t_s, trace.t_s[1:], strict=False))
 
 
+@pytest.mark.slow
 def test_torn_lines_and_garbage_are_gaps_and_never_values(serial):
     device = serial(hz=100.0)
 
@@ -71,6 +73,7 @@ def test_torn_lines_and_garbage_are_gaps_and_never_values(serial):
     assert any("does not follow the line before" in error for error in trace.errors)
 
 
+@pytest.mark.slow
 def test_a_device_that_is_unplugged_leaves_a_gap_and_is_read_again_when_it_is_back(serial):
     device = serial(hz=100.0)
     with open_meter(_spec(device)) as meter:

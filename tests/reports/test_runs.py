@@ -197,6 +197,7 @@ def test_the_page_runs_no_script_and_escapes(two, fake_board):
     assert "default-src &#39;none&#39;" in html
 
 
+@pytest.mark.slow
 def test_many_series_still_fit_into_a_comment(runs_of, make_record):
     reps = [
         make_record(label=f"m{i}" + "#" * 100, series_key=f"k{i}", block=b)

@@ -389,6 +389,7 @@ def test_wait_notices_the_end_at_once(board, make_job):
     assert (returned_ns - ended_ns) / 1e9 < 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.every_server
 def test_a_job_outlives_its_link_and_is_harvested_over_a_new_one(proxied, make_board, make_job):
     proxy, endpoint = proxied
@@ -473,6 +474,7 @@ def test_a_board_leased_to_another_is_refused_with_the_owner(board, make_job):
     assert board.start(make_job("mine")).state == "running"
 
 
+@pytest.mark.slow
 def test_an_expired_lease_and_one_of_another_boot_do_not_count(board, make_job):
     lease = workdir(board) / "lease.json"
     for change in ({"expires_boottime_s": 1.0}, {"boot_id": "an earlier boot"}):

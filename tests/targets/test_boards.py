@@ -237,6 +237,7 @@ def test_a_zone_whose_read_blocks_leaves_the_others(simulated):
         assert values(found)["cpu_temp_c"] == 47.687
 
 
+@pytest.mark.slow
 def test_a_firmware_that_does_not_answer_is_named(simulated):
     tree = simulated("pi-5")
     tree.command(["vcgencmd", "pmic_read_adc"], "", delay_s=60)

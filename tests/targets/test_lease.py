@@ -227,6 +227,7 @@ def race_of_hosts(board, payload, rounds: int) -> None:
         assert f"{winners[0]}@host-{winners[0]}" in refusals[loser]
 
 
+@pytest.mark.slow
 def test_two_hosts_race_for_one_board_and_the_loser_is_told_who_has_it(board, payload):
     race_of_hosts(board, payload, 8)
 
@@ -247,6 +248,7 @@ def _start_one(spec, payload, job, barrier, results) -> None:
             results.put((job["rep_id"], error.kind))
 
 
+@pytest.mark.slow
 def test_of_two_hosts_that_start_a_repetition_at_once_one_runs(board, payload, make_job):
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(2), context.Queue()
@@ -309,6 +311,7 @@ def test_an_agent_whose_host_has_gone_does_not_take_the_board_for_nobody(make_bo
     assert theirs.probe()["lease"] is None
 
 
+@pytest.mark.slow
 def test_a_host_that_waits_on_the_board_opens_one_channel_and_gets_its_turn(make_board):
     ours, theirs = make_board(), make_board()
     theirs.occupy(HERS, 60)

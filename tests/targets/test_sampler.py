@@ -84,6 +84,7 @@ def test_what_never_answered_is_missing_by_name(tmp_path):
     hanging.answers.set()
 
 
+@pytest.mark.slow
 def test_a_source_that_comes_back_is_read_again_and_its_late_answer_is_dropped(tmp_path):
     hanging = Hanging(after=2)
 

@@ -14,6 +14,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "own"
 SUITES = sorted(EXAMPLES.glob("*.toml"))
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_the_example_module_runs_like_a_built_in_method(run_job):
     pytest.importorskip("torch", reason="the example module uses torch")
@@ -30,6 +31,7 @@ def test_the_example_module_runs_like_a_built_in_method(run_job):
     assert result["before"] == built_in["before"], "both start from the same weights"
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_the_example_module_has_a_curve_when_instrumented(run_job):
     pytest.importorskip("torch", reason="the example module uses torch")

@@ -46,6 +46,7 @@ def test_the_shipped_data_can_be_rebuilt_byte_for_byte(tmp_path):
     assert (tmp_path / "digits.tbx").read_bytes() == (prepare.SHIPPED / "digits.tbx").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
 def test_the_shipped_weights_can_be_rebuilt_from_the_recorded_recipe(model, tmp_path):

@@ -50,6 +50,7 @@ def test_a_timed_job_marks_its_phases_and_only_the_edges_of_the_window(run_job):
     assert events[3][0] == ended.read("marks.json")["window_ns"][0]
 
 
+@pytest.mark.slow
 def test_the_result_says_what_was_reached(run_job):
     ended = run_job({"method": "skip2-lora", "epochs": 20})
     result = ended.read("result.json")
@@ -86,6 +87,7 @@ def test_an_instrumented_job_marks_every_step_and_its_curve_leaves_evaluations_o
     assert curve[-1][1] < (end - start) / 1e9 - seconds["evaluate"] + 1e-3
 
 
+@pytest.mark.slow
 def test_instrumenting_does_not_change_the_training(run_job):
     timed, instrumented = (
         run_job({"method": "lora-all", "epochs": 2, "mode": mode}, here=True).read("result.json")
@@ -95,6 +97,7 @@ def test_instrumenting_does_not_change_the_training(run_job):
     assert timed["after"] == instrumented["after"]
 
 
+@pytest.mark.slow
 def test_a_check_job_reports_the_gate(run_job):
     ended = run_job({"method": "skip2-lora", "mode": "check"})
     assert ended.returncode == 0, ended.output

@@ -107,6 +107,7 @@ def test_a_step_follows_the_losss_own_slope(any_task, library):
     assert first - second == pytest.approx(moved / lr, rel=0.05)
 
 
+@pytest.mark.slow
 def test_torch_and_native_agree_with_hugging_face_peft(digits, library, assert_equivalent, losses_of):
     pytest.importorskip(
         "peft", reason="peft is not installed: pip install --no-deps peft, pip install transformers"

@@ -74,6 +74,7 @@ def test_other_flags_or_sources_are_another_build(cc, here, tmp_path, monkeypatc
     assert len({first.path, second.path, build.build(here, str(tmp_path), cc).path}) == 3
 
 
+@pytest.mark.slow
 def test_the_sources_compile_without_a_warning(cc, here, tmp_path):
     line = build.command(here, cc)
     for name, raw in build.sources().items():

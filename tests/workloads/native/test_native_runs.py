@@ -161,6 +161,7 @@ def test_the_jobs_own_library_is_found(tmp_path, library, shipped):
     assert found["peak_rss_b"] <= 48e6
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("method", ["skip2-lora", "ft-all"])
 def test_a_fine_tuning_on_har_takes_48_mb_at_most_interpreter_included(method, tmp_path, library, real_task):

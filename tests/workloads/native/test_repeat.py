@@ -31,6 +31,7 @@ def energy_job(run_job, engine="torch", method="skip2-lora", repeat=None, **keys
     return run_job({**told, **keys}, here=True)
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 @pytest.mark.parametrize("engine", ["torch", "native"])
 @pytest.mark.parametrize("method", ["ft-all", "skip2-lora"])

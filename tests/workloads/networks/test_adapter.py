@@ -198,6 +198,7 @@ def test_depthwise_is_told_from_grouped():
     assert not is_depthwise(nn.Conv2d(1, 8, 3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_it_works_under_torch_compile(form):
     adapted = filled(AdaptedConv2d(nn.Conv2d(3, 4, 3), 2, form=form))
