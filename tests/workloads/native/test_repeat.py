@@ -48,6 +48,8 @@ def test_every_fine_tuning_of_a_window_starts_anew_and_ends_alike(native, run_jo
     assert many.predictions() == once.predictions()
 
 
+@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.torch
 def test_the_window_holds_whole_fine_tunings_until_it_is_long_enough(native, run_job):
     ended = energy_job(run_job, "native")
