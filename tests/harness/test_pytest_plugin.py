@@ -112,6 +112,7 @@ def test_an_unreachable_board_is_quarantined_once_and_its_tests_skip_with_the_re
     assert "127.0.0.1" in next(line for line in done.stdout.splitlines() if line.startswith("SKIPPED"))
 
 
+@pytest.mark.slow
 def test_xdist_is_refused_with_a_sentence_saying_why(run_pytest, lab, tmp_path):
     (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
     done = run_pytest("--inventory", str(lab("one")), "-n", "2")

@@ -331,6 +331,7 @@ def shelf(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.slow
 def test_the_host_fetches_for_the_boards_machine_and_only_once(shelf, tmp_path, said):
     make_wheel(shelf, "tbtiny", "1.0", "", tag="cp311-cp311-manylinux_2_28_aarch64")
     make_wheel(shelf, "tbtiny", "2.0", "", tag="cp312-cp312-manylinux_2_28_aarch64")

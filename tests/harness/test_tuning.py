@@ -77,6 +77,7 @@ def test_what_is_asked_for_holds_in_the_run_stands_in_its_records_and_is_put_bac
     assert "orin: tuning: governor: restored, performance -> schedutil" in ran.notes
 
 
+@pytest.mark.slow
 def test_a_tuning_that_fails_degrades_what_is_measured(campaign, tuned_lab, sleep_suite, tree):
     ran = campaign(tuned_lab('governor = "warp"'), sleep_suite(["a"], blocks=1))
     (record,) = ran.reader.repetitions

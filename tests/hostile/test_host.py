@@ -52,6 +52,7 @@ def _faults_of_call(node: ast.Call) -> list[str]:
     return [f"{module}.{name}"] if shell or (module, name) in FORBIDDEN_SHELLS else []
 
 
+@pytest.mark.slow
 def test_no_package_turns_data_into_code():
     found = {str(path.relative_to(ROOT)): faults for path, tree in _trees() if (faults := _faults(tree))}
     assert found == {}

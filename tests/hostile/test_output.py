@@ -48,6 +48,7 @@ FLOODS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flood", FLOODS)
 def test_a_flood_is_given_up_in_time_and_memory_and_the_board_stays_reachable(liar, bounded, flood):
     board = liar(script=FLOODS[flood])

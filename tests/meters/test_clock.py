@@ -125,6 +125,7 @@ def test_the_true_offset_lies_within_the_bound_in_each_of_200_exchanges_over_a_j
     assert sorted(bound for _, bound in found)[100] < JITTER_S
 
 
+@pytest.mark.slow
 def test_two_exchanges_bound_the_offset_in_between_and_the_drift():
     board = ShiftedBoard(-4000.0, ppm=150.0)
     proxy = JitterProxy(board.port, 5)

@@ -72,6 +72,7 @@ def test_a_repetition_takes_four_channels(board, make_job):
     assert board.ssh.channels_opened - before == 4
 
 
+@pytest.mark.slow
 @pytest.mark.every_server
 def test_the_host_adds_less_than_a_second(board, make_job):
     run(board, make_job("warm-up"))
@@ -111,6 +112,7 @@ def test_own_files_are_unpacked_and_stay_on_the_board(board, make_job):
     assert not [name for name in files if name.startswith("src")]
 
 
+@pytest.mark.slow
 def test_the_samples_follow_the_header_and_the_clock(board, make_job):
     record, files = run(board, make_job(program="x = bytearray(30_000_000); import time; time.sleep(0.5)"))
     header, *rows = [json.loads(line) for line in files["samples.jsonl"].decode().splitlines()]

@@ -91,6 +91,7 @@ def test_a_folder_that_is_not_mounted_is_named(tmp_path):
     assert "ran" not in done.stdout
 
 
+@pytest.mark.slow
 def test_what_the_supervisor_cannot_reach_ends_by_itself(tmp_path):
     told = {"env": {"PYTHONPATH": "/"}, "cwd": "/", "paths": [], "deadline_s": 1}
     assert become(told, "-c", "import time; time.sleep(15)").returncode == -signal.SIGALRM

@@ -272,6 +272,7 @@ def test_of_two_hosts_that_start_a_repetition_at_once_one_runs(board, payload, m
 # -- over the link --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_taken_over_lease_is_in_the_reply_the_journal_and_the_probe(board, make_job, tmp_path):
     board.occupy(HERS, 0.05)
     time.sleep(0.1)

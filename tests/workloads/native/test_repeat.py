@@ -112,6 +112,7 @@ def test_a_wrong_repeat_is_named(workload, told):
     assert told in str(error.value)
 
 
+@pytest.mark.slow
 def test_idling_marks_a_window_and_needs_the_standard_library_only(run_job):
     ended = run_job({"idle": {"settle_s": 0.05, "idle_s": 0.2}}, argv=["-m", "workloads.idle"])
     assert (ended.returncode, ended.output) == (0, "")

@@ -114,6 +114,7 @@ def test_the_trunk_runs_in_the_first_epoch_only(small, monkeypatch):
     assert facts["cache_hit_ratio"] == pytest.approx(2 / 3)
 
 
+@pytest.mark.slow
 def test_the_correctness_gate_sees_a_damaged_cache(small):
     task = small("ft-last-cached", "resnet-small", epochs=2)
     assert check(task)["passed"]
