@@ -72,6 +72,7 @@ def test_a_repetition_takes_four_channels(board, make_job):
     assert board.ssh.channels_opened - before == 4
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.every_server
 def test_the_host_adds_less_than_a_second(board, make_job):
