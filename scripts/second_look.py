@@ -24,7 +24,10 @@ def main(args: list[str]) -> int:
     if args[:1] == ["--under-coverage"]:
         command, args = [*command, "coverage", "run", "-m"], args[1:]
     _LAST.unlink(missing_ok=True)
-    code = subprocess.run([*command, "pytest", *args], check=False).returncode
+    # Said outright: under tox pytest would put its cache elsewhere.
+    code = subprocess.run(
+        [*command, "pytest", "-o", f"cache_dir={_LAST.parts[0]}", *args], check=False
+    ).returncode
     failed = _failed() if code == _FAILED else []
     if not 0 < len(failed) <= MOST:
         return code

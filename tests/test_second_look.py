@@ -27,7 +27,11 @@ def look(folder, source):
 
 
 @pytest.mark.slow
-def test_a_test_that_passes_alone_is_named(tmp_path):
+@pytest.mark.parametrize("under_tox", [False, True])
+def test_a_test_that_passes_alone_is_named(tmp_path, monkeypatch, under_tox):
+    monkeypatch.delenv("TOX_ENV_DIR", raising=False)
+    if under_tox:
+        monkeypatch.setenv("TOX_ENV_DIR", str(tmp_path / "tox"))
     done = look(tmp_path, ONCE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "second look: passed alone: test_it.py::test_it" in done.stdout
