@@ -271,6 +271,8 @@ class Campaign:
             kernel=env.fingerprint.get("os", {}).get("kernel"),
             env_sha256=env.env_sha256,
             pulse_chip_s=link.meter.pulse_chip_s,
+            ship_links=tuple(self.plan.suite.header.ship_links),
+            ship_wait_s=self.plan.suite.header.ship_wait_s,
         )
 
     def _check_energy(self, entry: BoardEntry, probe: Mapping[str, Any]) -> None:

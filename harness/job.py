@@ -50,6 +50,9 @@ class Bench:
     libraries: Mapping[str | None, NativeLibrary] = field(default_factory=dict)
     #: Length of a load pulse's chip, where an external meter is aligned by pulses; None: no pulses.
     pulse_chip_s: float | None = None
+    #: Names of :data:`targets.shaped.PROFILES`, and how long a transfer over one may take.
+    ship_links: tuple[str, ...] = ()
+    ship_wait_s: float = 0.0
     failed_checks: dict[tuple[str, str], str] = field(default_factory=dict)
     #: Where the first repetition began (:func:`harness.conditions.settle`).
     begun: dict[str, float] = field(default_factory=dict)
@@ -159,8 +162,14 @@ def workload_spec(planned: Planned) -> dict[str, Any]:
         "seed": planned.seed,
         "module": cell.module,
         "params": dict(cell.own_params),
+        **({"ship": list(cell.ship)} if ships(planned) else {}),
         **_window_spec(planned),
     }
+
+
+def ships(planned: Planned) -> bool:
+    """Whether updates are shipped after a repetition: after timed ones, where the suite asks for it."""
+    return planned.role == "timed" and bool(planned.cell.ship)
 
 
 def _window_spec(planned: Planned) -> dict[str, Any]:

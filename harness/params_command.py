@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.errors import UsageError
-from workloads import methods, network_plan
+from workloads import methods, network_plan, updates
 from workloads.errors import WorkloadError
 from workloads.models.networks import COUNTED, counted
 
@@ -54,8 +54,9 @@ def count(
     Returns:
         ``model, task, method, rank, classes, input`` (c, h, w), ``params`` (BatchNorm's scale and shift
         included, its statistics not), ``trainable``, ``reduction_pct`` (100 (1 - trainable / params)), ``update_b``
-        (bytes in float32), ``madds`` and ``madds_base`` (forward, one sample, with and without
-        adapters), ``adapted`` (number of layers), ``skipped`` (layer -> why it has no adapter).
+        (bytes in float32), ``update_file_b`` (of the safetensors file that ships it: ``update_b`` and a header of
+        names and shapes), ``madds`` and ``madds_base`` (forward, one sample, with and without adapters), ``adapted``
+        (number of layers), ``skipped`` (layer -> why it has no adapter).
 
     Raises:
         UsageError: unknown model, task or method, or an input size that the network does not take.
@@ -78,11 +79,19 @@ def count(
         "trainable": counts.trainable,
         "reduction_pct": round(100.0 * (1.0 - counts.trainable / total), 4),
         "update_b": counts.update_b,
+        "update_file_b": file_b(made, method),
         "madds": forward.base + forward.adapters,
         "madds_base": forward.base,
         "adapted": len(made.adapters),
         "skipped": made.skipped,
     }
+
+
+def file_b(made: network_plan.NetworkPlan, method: str) -> int:
+    """Bytes of the float32 file that ships a method's update: its adapters, or the delta of what it trains."""
+    what = "adapter" if made.adapters else "delta"
+    form = updates.Form(what, "float32", False)
+    return sum(updates.foretold_b(network_plan.update_shapes(made, what), form, method))
 
 
 def _classes(graph: Any) -> int:
@@ -100,7 +109,7 @@ def table(found: dict[str, Any]) -> str:
         f"  original      {found['params']:>14,} parameters",
         f"  trainable     {found['trainable']:>14,} parameters",
         f"  reduction     {found['reduction_pct']:>14.2f} %",
-        f"  update        {found['update_b']:>14,} bytes (float32)",
+        f"  update        {found['update_b']:>14,} bytes (float32; {found['update_file_b']:,} as a safetensors file)",
         f"  multiply-adds {found['madds']:>14,} a sample, forward, input {side}",
         f"    without adapters (or merged) {found['madds_base']:,}",
     ]

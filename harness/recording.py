@@ -15,6 +15,7 @@ from harness.judge import Evidence, judge
 from harness.metering import MeterEnergy
 from harness.native import NativeLibrary
 from harness.plan import Planned
+from harness.shipping import Shipped
 from harness.suite import Cell, canonical_json
 from harness.sustained import sustained
 from reports.records import (
@@ -44,6 +45,7 @@ def make_record(
     exchanges: Sequence[tuple[float, Offset]],
     lost_because: str | None = None,
     by_meter: MeterEnergy | None = None,
+    shipped: Shipped | None = None,
     host_s: float | None,
     ssh_channels: int | None,
 ) -> Repetition:
@@ -53,6 +55,7 @@ def make_record(
         exchanges: (host's monotonic seconds, host clock less board clock), before and after.
         lost_because: why it was lost, where the host knows better than the board.
         by_meter: the energy by the board's external meter; None on a board without one.
+        shipped: the updates, where the suite asks for them.
     """
     known = [(at_s, ClockOffset(offset_s=one.offset_s, bound_s=one.bound_s)) for at_s, one in exchanges]
     offset = min((one for _, one in known), key=lambda one: one.bound_s, default=None)
@@ -82,6 +85,8 @@ def make_record(
         missing["peak_rss_b"] = "neither the workload nor the sampler reported VmHWM"
     if result.after is None and planned.role not in ("check", "idle"):
         missing["quality"] = result.reason or reason or "the workload reported no accuracy"
+    if shipped is not None and shipped.missing:
+        missing["updates"] = shipped.missing
     verdict, reasons = judge(
         Evidence(
             board_kind=bench.board_kind,
@@ -158,6 +163,7 @@ def make_record(
         cache_hit_ratio=result.cache_hit_ratio,
         madds=result.madds,
         metrics={name[:64]: float(value) for name, value in result.metrics.items() if _is_number(value)},
+        updates=shipped.updates if shipped is not None else [],
         quality=_quality(result),
         conditions=exit_record.conditions if exit_record else Conditions(),
         clock_offset=offset,

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from harness import conditions, losses, metering
-from harness.harvested import WorkloadResult, read_harvest, trace_bytes
-from harness.job import LEASE_MARGIN_S, Bench, make_job, pulses_s
+from harness.harvested import Harvested, WorkloadResult, read_harvest, trace_bytes
+from harness.job import LEASE_MARGIN_S, Bench, make_job, pulses_s, ships
 from harness.metering import BoardMeter
 from harness.plan import Planned
 from harness.recording import in_window, make_record
+from harness.shipping import Shipped, ship
 from reports.records import Repetition
 from targets.board import Board, StartReply
 from targets.connection import SyncReport
@@ -101,6 +102,15 @@ class Link:
                     self.board.ssh.close()
                 self._pause(pause_s)
                 pause_s = min(2 * pause_s, 10.0)
+
+    def check_stop(self) -> None:
+        """For work that is not :meth:`persist`'s.
+
+        Raises:
+            Interrupted: the user asked to stop.
+        """
+        if self._stop.is_set():
+            raise Interrupted
 
     def tell(self, message: str) -> None:
         """Say something to the user."""
@@ -212,10 +222,12 @@ def run_repetition(
         (reply.offset, harvest.offset),
         repeats=in_window(planned, got.result or WorkloadResult()),
     )
+    shipped = _shipped(link, planned, bench, got) if ships(planned) else None
     record = make_record(
         planned,
         bench,
         got,
+        shipped=shipped,
         exchanges=exchanges,
         lost_because=_rebooted(link, harvest.files) if got.lost else None,
         by_meter=by_meter,
@@ -225,6 +237,17 @@ def run_repetition(
     )
     seen = metering.meter_bytes(metered, by_meter, got) if metered and by_meter else None
     return Finished(record, trace_bytes(got), got.log or None, got.preds or None, seen)
+
+
+def _shipped(link: Link, planned: Planned, bench: Bench, got: Harvested) -> Shipped:
+    """The updates of a repetition that ended well; what was measured is kept whatever becomes of them."""
+    ended = got.exit_record is not None and got.exit_record.outcome == "ok"
+    if not ended or got.result is None or got.result.outcome != "ok":
+        return Shipped(missing="the fine-tuning did not end well: there is no update")
+    try:
+        return ship(link, planned, bench)
+    except Interrupted:
+        return Shipped(missing="the run was stopped while updates were shipped")
 
 
 def _rebooted(link: Link, files: Mapping[str, bytes]) -> str | None:

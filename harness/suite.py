@@ -64,6 +64,8 @@ class Cell:
     build: str | None = None
     #: Policy ``sustained``: the fine-tuning is repeated for so long; ``None``: it runs once.
     sustained_s: float | None = None
+    #: Updates to ship after each timed repetition: :func:`workloads.updates.parse_form`.
+    ship: tuple[str, ...] = ()
 
     @property
     def own(self) -> bool:
@@ -99,6 +101,8 @@ class Cell:
             "build": self.build,
             "deadline_s": self.deadline_s,
             "sustained_s": self.sustained_s,
+            # Only where it is asked for: plans without keep their hashes.
+            **({"ship": list(self.ship)} if self.ship else {}),
         }
 
 
@@ -155,6 +159,11 @@ class Suite:
             **(
                 {"energy": True, "energy_s": self.header.energy_s, "idle_s": self.header.idle_s}
                 if self.header.energy
+                else {}
+            ),
+            **(
+                {"ship_links": list(self.header.ship_links), "ship_wait_s": self.header.ship_wait_s}
+                if self.header.ship
                 else {}
             ),
             "delta": self.header.delta.model_dump(),
@@ -255,6 +264,7 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Cell]:
             files=tuple(entry.files),
             build=entry.build,
             sustained_s=sustained_s,
+            ship=() if entry.own else tuple(header.ship),
         )
         for name in names
     ]
@@ -286,7 +296,8 @@ def _aa_controls(cells: list[Cell], baselines: Mapping[str, str]) -> list[Cell]:
         of_task = [cell for cell in cells if cell.task == task]
         if len(of_task) > 1:
             cell = next(cell for cell in of_task if cell.label == base)
-            fields = {**cell.__dict__, "label": base + AA_SUFFIX, "aa_control": True}
+            # The control's update is the baseline's: shipping it again would tell nothing.
+            fields = {**cell.__dict__, "label": base + AA_SUFFIX, "aa_control": True, "ship": ()}
             controls.append(Cell(**fields))
     return controls
 

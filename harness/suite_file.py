@@ -6,11 +6,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from targets.shaped import PROFILES
 from workloads import methods, protocol
 from workloads.datasets import DATASETS, IMAGE_SETS
 from workloads.engines.native.build import VARIANTS
 from workloads.models import MODELS, NETWORKS
 from workloads.models.networks import task_of
+from workloads.updates import parse_form
 
 Level = Literal["smoke", "demo", "quick", "nightly", "paper"]
 LEVELS: tuple[Level, ...] = ("smoke", "demo", "quick", "nightly", "paper")
@@ -71,9 +73,37 @@ class Header(_Strict):
         le=1,
         description="of time and energy to quality; default: where the baseline ends",
     )
+    ship: list[str] = Field(
+        default_factory=list,
+        max_length=18,
+        description="updates to ship after each timed repetition: FORM[/TYPE][+zlib], e.g. 'adapter/int8+zlib'",
+    )
+    ship_links: list[str] = Field(
+        default_factory=lambda: list(PROFILES),
+        description="shaped links besides the board's own, in the first block",
+    )
+    ship_wait_s: float = Field(
+        default=5.0, ge=0, le=60, description="a shaped transfer that takes longer is computed"
+    )
     study: Literal["skip2-lora"] | None = Field(
         default=None, description="a section of its own in the report"
     )
+
+    @field_validator("ship")
+    @classmethod
+    def _are_updates(cls, value: list[str]) -> list[str]:
+        forms = [parse_form(text) for text in value]
+        if len(set(forms)) != len(forms):
+            raise ValueError("an update is given twice")
+        return [form.text for form in forms]
+
+    @field_validator("ship_links")
+    @classmethod
+    def _are_links(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if name not in PROFILES:
+                raise ValueError(f"unknown link {name!r}; allowed: {', '.join(PROFILES)}")
+        return value
 
 
 class Needs(_Strict):

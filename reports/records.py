@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 #: What readers accept: this major version and any of its minors.
 REP_SCHEMA = "tunebench.rep/1"
 #: What is written; minor versions only add fields. 1.1: energy repetitions, idle baselines, energy of several sources.
-REP_SCHEMA_WRITTEN = "tunebench.rep/1.1"
+#: 1.2: updates shipped after the fine-tuning.
+REP_SCHEMA_WRITTEN = "tunebench.rep/1.2"
 RUN_SCHEMA = "tunebench.run/1"
 PLAN_SCHEMA = "tunebench.plan/1"
 ENV_SCHEMA = "tunebench.env/1"
@@ -176,6 +177,45 @@ class Sampler(Record):
     )
 
 
+class Transfer(Record):
+    """One update over one link in one direction; see docs/results.md for what the seconds hold."""
+
+    direction: Literal["board-host", "host-board"]
+    link: str = Field(description="'own': the board's link as it is; else a profile's name")
+    how: Literal["measured", "shaped", "computed"] = Field(
+        description="shaped: through a rate-limiting, delaying proxy; computed: from bytes, nothing was sent"
+    )
+    size_b: int
+    seconds: float | None = Field(default=None, description="null: it failed, see ``reason``")
+    bit_s: float | None = Field(default=None, description="effective throughput: 8 size_b / seconds")
+    link_bit_s: float | None = Field(default=None, description="a profile's rate in this direction")
+    link_rtt_s: float | None = None
+    apply_s: float | None = Field(
+        default=None, description="host-board: checking and putting in force, on the board; not in seconds"
+    )
+    reason: str | None = None
+
+
+class Update(Record):
+    """What the fine-tuning changed, in one form, as a file that was shipped."""
+
+    form: Literal["weights", "delta", "adapter"]
+    dtype: Literal["float32", "float16", "int8"]
+    packed: bool = Field(description="compressed with zlib")
+    size_b: int = Field(description="of the file as it travels")
+    safetensors_b: int = Field(description="header_b + tensor_b; size_b unless packed")
+    header_b: int = Field(description="length, names, shapes and metadata")
+    tensor_b: int = Field(description="the values, int8 scales included")
+    n_tensors: int
+    n_values: int
+    max_error: float = Field(description="largest difference of a value from float32")
+    rms_error: float
+    sha256: str
+    base_sha256: str = Field(description="of the weights artefact that it applies to")
+    made_s: float = Field(description="converting, writing, compressing, on the board")
+    transfers: list[Transfer] = Field(default_factory=list)
+
+
 class Provenance(Record):
     """Hashes and versions: equal hashes mean equal bytes."""
 
@@ -273,6 +313,10 @@ class Repetition(Record):
     )
     metrics: dict[str, float] = Field(
         default_factory=dict, description="further numbers of the workload: cache fill seconds, a user's own"
+    )
+    updates: list[Update] = Field(
+        default_factory=list,
+        description="shipped after the fine-tuning, outside the window (suite key ``ship``)",
     )
     quality: Quality = Field(default_factory=Quality)
     conditions: Conditions = Field(default_factory=Conditions)

@@ -17,6 +17,7 @@ from targets.clock import Offset
 from targets.connection import Connection, mapping, mappings
 from targets.errors import ReplyError
 from targets.replies import check_probe
+from targets.updates import UpdateChannel
 
 #: Beyond what the board was told to wait, until its silence counts as a lost link.
 _SILENCE_MARGIN_S = 10.0
@@ -139,6 +140,11 @@ class Board(Connection):
         files = harvest.unpack(content, str(answer.get("sha256")))
         harvest.verify(files, rep_id)
         return Harvest(files, offset, mappings(answer.get("left_out")))
+
+    def updates(self, rep_id: str) -> UpdateChannel:
+        """The updates of a job that has ended, over a channel of their own: a context manager."""
+        duplex = self._agent("update", "--rep", protocol.check_rep_id(rep_id))
+        return UpdateChannel(duplex, self.spec.id, self._answer, self.spec.timeouts.command_s)
 
     def clean(self, rep_id: str, hold_s: float = 0.0) -> None:
         """End what is left of a job and remove its files; a job that is gone is fine.

@@ -34,7 +34,7 @@ from targets.errors import (
 )
 from targets.loopback import LoopbackServer
 from targets.payload import Blob
-from targets.ssh import Endpoint, Ssh, Timeouts
+from targets.ssh import Dial, Endpoint, Ssh, Timeouts
 
 DEFAULT_WORKDIR = "~/.cache/tunebench"
 _PINGS = 8
@@ -104,8 +104,9 @@ class Connection:
     Raises (all methods): the classes of :mod:`targets.errors`, which say what to do about it.
     """
 
-    def __init__(self, spec: BoardSpec) -> None:
+    def __init__(self, spec: BoardSpec, dial: Dial | None = None) -> None:
         self.spec = spec
+        self._dial = dial
         self._server: LoopbackServer | None = None
         self._ssh: Ssh | None = None
         self._workdir: str | None = None
@@ -128,8 +129,14 @@ class Connection:
     def connect(self) -> None:
         """Connect; starts the server first if the board is a loopback."""
         if self._ssh is None:
-            self._ssh = Ssh(self._endpoint())
+            self._ssh = Ssh(self._endpoint(), self._dial)
         self._ssh.connect()
+
+    def beside(self, dial: Dial) -> Self:
+        """The same board over another link, not yet connected: a context manager that knows what was synced."""
+        other = type(self)(self.spec, dial)
+        other._workdir, other._payload = self._workdir, self._payload
+        return other
 
     def _endpoint(self) -> Endpoint:
         if self.spec.kind != "loopback":
@@ -145,7 +152,7 @@ class Connection:
         if self._ssh is not None:
             opened = self._ssh.channels_opened
             self._ssh.close()
-        self._ssh = Ssh(self._endpoint())
+        self._ssh = Ssh(self._endpoint(), self._dial)
         self._ssh.channels_opened = opened
         self._ssh.connect()
 

@@ -13,7 +13,7 @@ import re
 import shlex
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
@@ -34,6 +34,9 @@ from targets.hostkeys import AcceptNew, RefuseUnknown, fingerprint
 
 #: paramiko logs the tracebacks of what it also raises; who wants them configures logging.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
+#: (host, port, timeout_s) -> a connected socket: how TCP connections are made (:mod:`targets.shaped` has another way).
+Dial = Callable[[str, int, float], socket.socket]
 
 _INCLUDE = re.compile(r"^\s*include\s*=?\s*(.+?)\s*$", re.IGNORECASE)
 
@@ -96,8 +99,9 @@ class Ssh:
         channels_opened: channels opened so far; on a loopback OpenSSH one costs about 0.1 s.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, dial: Dial | None = None) -> None:
         self.endpoint = endpoint
+        self._dial = dial or tcp
         self.channels_opened = 0
         self._connection: Any = None
         self._socket: socket.socket | None = None
@@ -133,7 +137,7 @@ class Ssh:
             with translated(where, _known_hosts(self._connection, self.endpoint)):
                 for each in [*_gateways(self._connection), self._connection]:
                     if not each.gateway:
-                        self._socket = _tcp(each.host, each.port, self.endpoint.timeouts.connect_s)
+                        self._socket = self._dial(each.host, each.port, self.endpoint.timeouts.connect_s)
                         each.connect_kwargs["sock"] = self._socket
                     each.open()
         except BaseException:
@@ -209,7 +213,7 @@ class Ssh:
             return Completed(duplex.returncode(), stdout, duplex.stderr)
 
 
-def _tcp(host: str, port: int, timeout_s: float) -> socket.socket:
+def tcp(host: str, port: int, timeout_s: float) -> socket.socket:
     """A TCP connection without Nagle's algorithm, which paramiko leaves on: 40 ms a round trip."""
     sock = socket.create_connection((host, port), timeout_s)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

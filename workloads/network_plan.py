@@ -23,7 +23,7 @@ from workloads.methods import (
     Method,
     UnsupportedMethod,
 )
-from workloads.models.graph import INPUT, Graph, Node, madds, product, shapes_of
+from workloads.models.graph import INPUT, Graph, Node, madds, product, shapes_of, weight_shapes
 
 
 class NetworkPlan(NamedTuple):
@@ -166,3 +166,34 @@ def forward_madds(made: NetworkPlan) -> ForwardMadds:
 def _adapted(made: NetworkPlan) -> List[Node]:
     chosen = set(made.adapters)
     return [node for node in made.graph.layers if node.name in chosen]
+
+
+def changed_names(made: NetworkPlan) -> Tuple[str, ...]:
+    """Tensors of the weights artefact that a plan can change; an adapter changes its layer's weight."""
+    found: List[str] = []
+    for node in made.graph.layers:
+        if node.name in made.weights or node.name in made.adapters:
+            found.append(node.name + ".weight")
+        if node.name in made.weights and node.norm:
+            found.append(node.name + ".gamma")
+        if node.name in made.biases:
+            found += [node.name + ".bias"] * node.bias + [node.name + ".beta"] * node.norm
+    return tuple(found)
+
+
+def adapter_shapes(made: NetworkPlan) -> Dict[str, Tuple[int, ...]]:
+    """``NAME.extractor`` and ``NAME.mapper`` -> shape, as the engine keeps them."""
+    found: Dict[str, Tuple[int, ...]] = {}
+    for node in _adapted(made):
+        tail = node.weight_shape[2:]
+        found[node.name + ".extractor"] = (node.groups * made.rank, node.weight_shape[1]) + tail
+        found[node.name + ".mapper"] = (node.channels_out, made.rank) + (1,) * len(tail)
+    return found
+
+
+def update_shapes(made: NetworkPlan, what: str) -> Dict[str, Tuple[int, ...]]:
+    """Tensors of an update's form (:data:`workloads.updates.FORMS`) -> shape; an adapter's are empty without adapters."""
+    if what == "adapter":
+        return adapter_shapes(made)
+    every = dict(weight_shapes(made.graph))
+    return every if what == "weights" else {name: every[name] for name in changed_names(made)}

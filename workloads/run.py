@@ -15,7 +15,7 @@ import os
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union, cast
 
-from workloads import artefact, marks
+from workloads import artefact, marks, updates
 from workloads.checks import check
 from workloads.engines import load_engine
 from workloads.engines.session import Evaluation, Session, no_mark
@@ -66,16 +66,30 @@ def run(folder: str) -> None:
     job = marks.load_job()
     spec, paths = parse(job.get("workload", {})), dict(job.get("paths", {}))
     rows: Optional[List[Any]] = None
+    session: Optional[Session] = None
     if spec.mode == "check":
         result = _checked(spec, paths, recorder)
     else:
-        result, rows = _measured(spec, paths, recorder)
+        result, rows, session = _measured(spec, paths, recorder)
     recorder.mark("save")
     if rows is not None:
         marks.write_predictions(_out(folder, "preds.jsonl"), rows)
     recorder.mark("end")
     marks.write_json(_out(folder, "marks.json"), recorder.document())
     _save(folder, result)
+    if spec.ship and session is not None and result["outcome"] == "ok":
+        # Behind the result: neither its peak memory nor any mark of it holds what follows.
+        _write_updates(folder, spec, paths, session)
+
+
+def _write_updates(folder: str, spec: Spec, paths: Dict[str, str], session: Session) -> None:
+    """The updates that the job asks for; one that cannot be made is told in their index and fails nothing."""
+    exported: Union[updates.Exported, str]
+    try:
+        exported = session.export() or "this engine and model tell no update"
+    except (RuntimeError, MemoryError) as error:  # torch's own out of memory is a RuntimeError
+        exported = "the network could not be exported: %s" % (str(error) or type(error).__name__)
+    updates.write(folder, spec.ship, exported, spec.method or "own", paths.get("weights", os.devnull))
 
 
 def load_task(spec: Spec, paths: Dict[str, str]) -> Union[Task, NetworkTask]:
@@ -108,8 +122,8 @@ def _session(spec: Spec, paths: Dict[str, str]) -> Session:
 
 def _measured(
     spec: Spec, paths: Dict[str, str], recorder: marks.Recorder
-) -> Tuple[Dict[str, Any], Optional[List[Any]]]:
-    """Evaluate, warm up, fine-tune in the window, evaluate; return the result and the predictions' rows."""
+) -> Tuple[Dict[str, Any], Optional[List[Any]], Session]:
+    """Evaluate, warm up, fine-tune in the window, evaluate; return the result, the predictions' rows, the session."""
     session = _session(spec, paths)
     recorder.synchronise = session.synchronise
     recorder.mark("evaluate")
@@ -138,7 +152,7 @@ def _measured(
     )
     if spec.repeat is not None:
         result.update(repeats=len(training.repeats_s), repeats_s=training.repeats_s)
-    return result, _prediction_rows(before, after)
+    return result, _prediction_rows(before, after), session
 
 
 def _madds(session: Session) -> Optional[Dict[str, int]]:

@@ -1,9 +1,10 @@
 """The workload of a job, checked: section ``workload`` of ``job.json``."""
 
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from workloads import protocol
 from workloads.errors import WorkloadError
+from workloads.updates import Form, UpdateError, parse_form
 
 SCHEMA = "tunebench.workload/1"
 MODES = ("timed", "instrumented", "check", "energy")
@@ -55,6 +56,8 @@ class Spec(NamedTuple):
     module: Optional[str]
     params: Dict[str, Any]
     repeat: Optional[Repeat] = None
+    #: updates to be written after the fine-tuning, outside the window
+    ship: Tuple[Form, ...] = ()
 
 
 def parse(workload: Dict[str, Any]) -> Spec:
@@ -89,6 +92,7 @@ def parse(workload: Dict[str, Any]) -> Spec:
         module=_text("module", module) if module else None,
         params=dict(get("params") or {}),
         repeat=_repeat(get("repeat"), get("mode", "timed")),
+        ship=_ship(get("ship")),
     )
 
 
@@ -107,6 +111,17 @@ def _repeat(value: Any, mode: str) -> Optional[Repeat]:
         lead_s=_seconds("repeat.lead_s", value.get("lead_s", 0.0)),
         tail_s=_seconds("repeat.tail_s", value.get("tail_s", 0.0)),
     )
+
+
+def _ship(value: Any) -> Tuple[Form, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise SpecError("workload.ship is %r, expected a list of updates" % (value,))
+    try:
+        return tuple(parse_form(text) for text in value)
+    except UpdateError as error:
+        raise SpecError("workload.ship: %s" % error) from None
 
 
 def _seconds(key: str, value: Any) -> float:

@@ -1,4 +1,4 @@
-"""The agent's commands: ``python payload.zip probe|lease|start|wait|harvest|clean|tune|untune|examine|bundle``.
+"""The agent's commands: ``python payload.zip probe|lease|start|wait|harvest|update|clean|tune|untune|examine|bundle``.
 
 Requests come on standard input, replies go to standard output, one protocol line each; see
 :mod:`targets.agent.protocol`. Nothing heavy is imported before it is needed: each command is a process.
@@ -109,6 +109,31 @@ def _harvest(place: Workdir, options: Dict[str, str]) -> None:
         signal.alarm(SILENCE_S)
         harvest.copy(content, sys.stdout.buffer)
         sys.stdout.buffer.flush()
+
+
+def _update(place: Workdir, options: Dict[str, str]) -> None:
+    """A job's updates over one channel: list, send, apply, as often as asked, until ``end``."""
+    from targets.agent import harvest, updates
+
+    job_dir = place.job(_rep_id(options))
+    while True:
+        asked = _object("update")
+        do, name = asked.get("do"), asked.get("name")
+        if do == "end":
+            return
+        if do == "list":
+            _reply({"updates": updates.index(job_dir)})
+        elif do == "send":
+            with updates.open_update(job_dir, name) as content:
+                _reply({"size_b": os.fstat(content.fileno()).st_size})
+                signal.alarm(SILENCE_S)
+                harvest.copy(content, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
+        elif do == "apply":
+            raw = updates.receive(sys.stdin.buffer, asked.get("size_b"), lambda: signal.alarm(SILENCE_S))
+            _reply(updates.apply(job_dir, raw, asked.get("sha256"), asked.get("packed")))
+        else:
+            raise AgentError("job", "update: 'do' must be list, send, apply or end, got %.40r" % (do,))
 
 
 def _clean(place: Workdir, options: Dict[str, str]) -> None:
@@ -226,6 +251,7 @@ _COMMANDS = {
     "start": _start,
     "wait": _wait,
     "harvest": _harvest,
+    "update": _update,
     "clean": _clean,
     "lease": _lease,
     "tune": _tune,

@@ -21,14 +21,14 @@ _OVERHEAD_B = 2048
 def listed(job_dir: str) -> Tuple[List[Tuple[str, int]], List[Dict[str, Any]]]:
     """The job's regular files that may travel as (name, bytes), and what is left out and why.
 
-    The user's own files (``src/``) came from the host and stay.
+    The user's own files (``src/``) came from the host and stay; updates travel by themselves.
     """
     found: List[Tuple[str, int]] = []
     left_out: List[Dict[str, Any]] = []
     total_b = 0
     for folder, folders, names in os.walk(job_dir):
         if folder == job_dir:
-            folders[:] = [name for name in folders if name != "src"]
+            folders[:] = [name for name in folders if name not in ("src", "updates")]
         folders.sort()
         for name in sorted(names):
             path = os.path.join(folder, name)

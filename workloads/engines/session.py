@@ -3,6 +3,8 @@
 import math
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
+from workloads.updates import Exported
+
 #: opens a phase; in a timed run it does nothing
 Mark = Callable[[str], Any]
 
@@ -81,3 +83,7 @@ class Session:
     def facts(self) -> Dict[str, Any]:
         """Fields of the result: steps, params_*, update_b, cache_*, engine_version, metrics."""
         raise NotImplementedError
+
+    def export(self) -> Optional[Exported]:
+        """The network as it is now, for shipping; None if this session tells none."""
+        return None

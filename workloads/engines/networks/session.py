@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional
 import torch
 
 from workloads import network_plan, seeds
+from workloads.engines.networks.export import exported
 from workloads.engines.networks.goals import make_goal
 from workloads.engines.networks.network import Network, load_weights, norm_of
 from workloads.engines.networks.wrapping import Rule, wrap
@@ -20,6 +21,7 @@ from workloads.models.graph import INPUT
 from workloads.network_plan import NetworkPlan
 from workloads.network_task import NetworkTask
 from workloads.spec import SpecError
+from workloads.updates import Exported
 
 _EVALUATE_IMAGES = 32  # bounds the memory of an evaluation
 
@@ -205,3 +207,6 @@ class Session(BaseSession):
             "engine_version": version(),
             "metrics": metrics,
         }
+
+    def export(self) -> Exported:
+        return exported(self.model, self.plan, self.task.weights, self.task.spec.scale)
