@@ -1,0 +1,195 @@
+"""Updates after a fine-tuning: what a suite may ask for, and a campaign that ships them over every kind of link."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness import params_command
+from harness.errors import UsageError
+from harness.inventory import BoardEntry
+from harness.job import ships, workload_spec
+from harness.plan import make_plan
+from harness.shipping import Index, computed
+from harness.suite import load_suite
+from reports.records import Repetition
+from targets.shaped import PROFILES
+from workloads import network_plan, pretrain_network
+from workloads.datasets import shapes
+from workloads.methods import method
+from workloads.models.networks import NETWORKS
+
+SUITE = """
+[suite]
+name = "shipping"
+blocks = {blocks}
+epochs = 1
+aa = {aa}
+instrumented = false
+{keys}
+
+[[workload]]
+dataset = "shapes"
+model = "unet-small"
+methods = {methods}
+batch = 6
+lr = 0.005
+rank = 2
+"""
+
+
+def write(folder, keys="", methods=("ft-all", "lorae"), blocks=1, aa="false"):
+    path = folder / "shipping.toml"
+    names = json.dumps(list(methods))
+    path.write_text(SUITE.format(keys=keys, methods=names, blocks=blocks, aa=aa))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ('ship = ["adaptor"]', "expected FORM"),
+        ('ship = ["adapter", "adapter/float32"]', "an update is given twice"),
+        (
+            'ship = ["adapter"]\nship_links = ["dsl"]',
+            "unknown link 'dsl'; allowed: lan, wifi, lte, 250k, 50k",
+        ),
+        ('ship = ["adapter"]\nship_wait_s = -1', "ship_wait_s"),
+    ],
+)
+def test_what_cannot_be_shipped_is_refused_with_what_can(tmp_path, keys, told):
+    with pytest.raises(UsageError, match=told):
+        load_suite(str(write(tmp_path, keys)))
+
+
+def test_only_timed_repetitions_ship_and_the_control_does_not(tmp_path):
+    suite = load_suite(str(write(tmp_path, 'ship = ["adapter"]', aa="true")))
+    board = BoardEntry(id="here", kind="loopback")
+    plan = make_plan(suite, [board], run_id="r", lab="l")
+    shipping = {(one.role, one.cell.label) for one in plan.repetitions if ships(one)}
+    assert shipping == {("timed", "ft-all"), ("timed", "lorae")}
+    specs = [workload_spec(one) for one in plan.repetitions if ships(one)]
+    assert all(spec["ship"] == ["adapter/float32"] for spec in specs)
+
+
+def test_a_suite_that_ships_nothing_keeps_its_plans_hash(tmp_path):
+    suite = load_suite(str(write(tmp_path)))
+    assert not any("ship" in key for key in suite.as_dict())
+    assert not any("ship" in cell for cell in suite.as_dict()["cells"])
+
+
+def test_the_built_in_suite_asks_for_every_form():
+    suite = load_suite("lorae-ship")
+    told = {text.partition("/")[0] for text in suite.header.ship}
+    assert told == {"weights", "delta", "adapter"} and suite.header.ship_links == list(PROFILES)
+
+
+def test_params_tells_the_files_size_beside_the_updates():
+    found = params_command.count("yolov8x", "lorae", 4)
+    header_b = found["update_file_b"] - found["update_b"]
+    assert header_b % 8 == 0 and 0 < header_b < 0.02 * found["update_b"]
+    full = params_command.count("unet-small", "ft-all", 4)
+    assert full["update_file_b"] > full["update_b"] == 4 * full["trainable"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": [{"name": "../../etc/passwd"}]},
+        {"base_sha256": "x"},
+        {"files": "many"},
+        {"files": [{}] * 33},
+    ],
+)
+def test_an_index_that_is_not_of_the_agreed_form_is_refused(change):
+    with pytest.raises(ValueError, match="validation error"):
+        Index.model_validate({"base_sha256": "a" * 64, "files": [], **change})
+
+
+def test_what_nobody_waits_for_is_computed_and_says_so():
+    transfer = computed(PROFILES["50k"], "board-host", 62_500)
+    assert (transfer.how, transfer.seconds) == ("computed", pytest.approx(10.4))
+    assert transfer.bit_s == pytest.approx(8 * 62_500 / 10.4)
+    assert (transfer.link_bit_s, transfer.link_rtt_s) == (50e3, 0.4)
+
+
+@pytest.fixture
+def few_shapes(monkeypatch, tmp_path):
+    """A dozen shapes a part, one epoch of pretraining, a cache of its own."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(shapes, "COUNTS", {"pretrain": 12, "finetune": 12, "test": 12})
+    monkeypatch.setitem(pretrain_network.RECIPE, "epochs", {"classify": 1, "segment": 1, "detect": 1})
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+def test_a_campaign_ships_updates_over_its_own_and_shaped_links(campaign, lab, few_shapes, tmp_path):
+    keys = (
+        'ship = ["weights", "delta", "adapter", "adapter/float16", "adapter/int8+zlib"]\n'
+        'ship_links = ["lan", "lte", "50k"]\nship_wait_s = 3'
+    )
+    ran = campaign(lab("here"), write(tmp_path, keys, blocks=2))
+    records = {(rep.label, rep.block): rep for rep in ran.reader.repetitions}
+    assert all(rep.outcome == "ok" for rep in records.values())
+    graph = NETWORKS["unet-small"]((1, 64, 64), 4)
+    for label, what in (("ft-all", "delta"), ("lorae", "adapter")):
+        rep = records[label, 0]
+        plan = network_plan.plan(method(label), graph, 2)
+        files = {(each.form, each.dtype, each.packed): each for each in rep.updates}
+        update = files[what, "float32", False]
+        # Measured bytes are the counted ones, to the byte.
+        assert update.tensor_b == rep.update_b == network_plan.counts(plan).update_b
+        assert update.size_b == update.safetensors_b == params_command.file_b(plan, label)
+        assert update.base_sha256 == rep.prov.weights_sha256
+        for each in rep.updates:
+            own = [one for one in each.transfers if one.link == "own"]
+            assert [(one.direction, one.how) for one in own] == [
+                ("board-host", "measured"),
+                ("host-board", "measured"),
+            ]
+            assert all(one.reason is None and one.seconds > 0 for one in each.transfers)
+            assert all(one.apply_s > 0 for one in own if one.direction == "host-board")
+            assert {one.size_b for one in each.transfers} == {each.size_b}
+            assert [one.link for one in each.transfers] == ["own"] * 2 + ["lan"] * 2 + ["lte"] * 2 + [
+                "50k"
+            ] * 2
+            for one in each.transfers[2:]:
+                least_s = PROFILES[one.link].least_s(each.size_b, up=one.direction == "board-host")
+                assert one.how == ("computed" if least_s > 3 else "shaped")
+                assert one.seconds >= 0.98 * least_s
+    assert len(records["ft-all", 0].updates) == 2 and len(records["lorae", 0].updates) == 5
+    assert "no adapters" in records["ft-all", 0].missing["updates"]
+    # Shaped links are measured in the first block only.
+    assert {one.link for each in records["lorae", 1].updates for one in each.transfers} == {"own"}
+    # The adapter is quicker than the weights in proportion, where the link is what takes the time.
+    weights, adapter = (records["lorae", 0].updates[at] for at in (0, 2))
+    for at in (4, 5):
+        gain = weights.transfers[at].seconds / adapter.transfers[at].seconds
+        assert 0.3 * weights.size_b / adapter.size_b < gain < 1.2 * weights.size_b / adapter.size_b
+    # What is shipped is no part of what is measured.
+    assert records["lorae", 0].wall_s < 30 and "save" not in records["lorae", 0].window_phases_s
+    assert ran.reader.verify() == []
+
+
+def test_records_of_before_updates_are_read(make_repetition):
+    old = make_repetition().model_dump(by_alias=True, exclude={"updates"}) | {"schema": "tunebench.rep/1.1"}
+    assert Repetition.model_validate(old).updates == []
+
+
+@pytest.fixture
+def make_repetition():
+    """A record with what a record must have."""
+
+    def make():
+        return Repetition.model_validate(
+            {
+                "rep_id": "r1", "run_id": "run", "block": 0, "slot": 0, "role": "timed", "lab": "lab",
+                "board_id": "b", "board_kind": "loopback", "task": "t", "dataset": "d", "model": "m",
+                "method": "lorae", "label": "lorae", "engine": "torch", "device": "cpu", "threads": 1,
+                "dtype": "float32", "seed": 0, "series_key": "k", "outcome": "ok", "verdict": "valid",
+                "prov": {"tunebench": "0", "workload_sha256": "0"},
+            }
+        )  # fmt: skip
+
+    return make
