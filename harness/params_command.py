@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.errors import UsageError
-from workloads import methods, network_plan, updates
+from workloads import methods, network_memory, network_plan, updates
 from workloads.errors import WorkloadError
 from workloads.models.networks import COUNTED, counted
 
@@ -29,6 +29,16 @@ def params(
     size: Annotated[
         int | None, typer.Option("--size", min=1, metavar="PX", help="Side of a square input; for madds.")
     ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option("--batch", min=1, help="Predict a training step's memory at this batch."),
+    ] = None,
+    free_mb: Annotated[
+        float | None,
+        typer.Option(
+            "--free-mb", min=0, help="With it, the largest batch that fits (beyond interpreter and torch)."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
     """Count what a method trains on a network: parameters, the update's bytes, multiply-adds.
@@ -36,7 +46,7 @@ def params(
     Counted from layer shapes, nothing is built. Bytes are float32; multiply-adds are of one forward pass of one
     sample, adapters as branches beside the network (merged ones cost nothing: madds_base).
     """
-    found = count(model, method, rank, task=task, classes=classes, size=size)
+    found = count(model, method, rank, task=task, classes=classes, size=size, batch=batch, free_mb=free_mb)
     typer.echo(json.dumps(found, indent=2, sort_keys=True) if as_json else table(found))
 
 
@@ -48,6 +58,8 @@ def count(
     task: str | None = None,
     classes: int | None = None,
     size: int | None = None,
+    batch: int | None = None,
+    free_mb: float | None = None,
 ) -> dict[str, Any]:
     """What the command prints as JSON.
 
@@ -56,7 +68,9 @@ def count(
         included, its statistics not), ``trainable``, ``reduction_pct`` (100 (1 - trainable / params)), ``update_b``
         (bytes in float32), ``update_file_b`` (of the safetensors file that ships it: ``update_b`` and a header of
         names and shapes), ``madds`` and ``madds_base`` (forward, one sample, with and without adapters), ``adapted``
-        (number of layers), ``skipped`` (layer -> why it has no adapter).
+        (number of layers), ``skipped`` (layer -> why it has no adapter); with ``batch`` or ``free_mb`` also
+        ``memory`` (:class:`workloads.network_memory.Memory`, ``total_b``, ``batch``, ``free_b``, ``fits``,
+        ``largest_batch``).
 
     Raises:
         UsageError: unknown model, task or method, or an input size that the network does not take.
@@ -66,6 +80,7 @@ def count(
         made = network_plan.plan(row, counted(model, task, classes, size), rank)
     except WorkloadError as error:
         raise UsageError(str(error)) from error
+    memory = None if batch is None and free_mb is None else predicted(made, batch or 1, free_mb)
     total = made.graph.n_params
     counts, forward = network_plan.counts(made), network_plan.forward_madds(made)
     return {
@@ -84,7 +99,19 @@ def count(
         "madds_base": forward.base,
         "adapted": len(made.adapters),
         "skipped": made.skipped,
+        **({} if memory is None else {"memory": memory}),
     }
+
+
+def predicted(made: network_plan.NetworkPlan, batch: int, free_mb: float | None) -> dict[str, Any]:
+    """A training step's memory, and against ``free_mb`` (10^6 bytes) whether it fits and which batch just does."""
+    found = network_memory.predict(made, batch)
+    told: dict[str, Any] = {**found._asdict(), "total_b": found.total_b, "batch": batch}
+    if free_mb is not None:
+        free_b = int(free_mb * 1e6)
+        largest = network_memory.largest_batch(made, free_b)
+        told |= {"free_b": free_b, "fits": found.total_b <= free_b, "largest_batch": largest}
+    return told
 
 
 def file_b(made: network_plan.NetworkPlan, method: str) -> int:
@@ -113,6 +140,8 @@ def table(found: dict[str, Any]) -> str:
         f"  multiply-adds {found['madds']:>14,} a sample, forward, input {side}",
         f"    without adapters (or merged) {found['madds_base']:,}",
     ]
+    if "memory" in found:
+        lines += _memory_lines(found["memory"])
     if found["adapted"]:
         lines.append(f"  adapters      {found['adapted']:>14,} layers")
     if found["skipped"]:
@@ -121,3 +150,16 @@ def table(found: dict[str, Any]) -> str:
             reasons[reason] = reasons.get(reason, 0) + 1
         lines += [f"    none on {number}: {reason}" for reason, number in reasons.items()]
     return "\n".join(lines)
+
+
+def _memory_lines(told: dict[str, Any]) -> list[str]:
+    mb = {name: f"{value / 1e6:.1f}" for name, value in told.items() if name.endswith("_b")}
+    lines = [
+        f"  memory        {mb['total_b']:>14} MB predicted at batch {told['batch']}, interpreter and torch not in it",
+        f"    weights {mb['weights_b']}, optimiser {mb['optimiser_b']}, a step at its peak {mb['step_b']} "
+        f"(kept activations {mb['saved_b']}, gradients {mb['gradients_b']})",
+    ]
+    if "largest_batch" in told:
+        word = "fits" if told["fits"] else "does not fit"
+        lines.append(f"    {word} into {mb['free_b']} MB; largest batch that does: {told['largest_batch']}")
+    return lines

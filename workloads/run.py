@@ -24,6 +24,7 @@ from workloads.models import NETWORKS
 from workloads.multiply_adds import of_training
 from workloads.network_task import NetworkTask, make_network_task
 from workloads.own import OwnSession
+from workloads.peak import Watch
 from workloads.spec import Repeat, Spec, SpecError, parse
 from workloads.task import Task, make_task
 
@@ -36,12 +37,16 @@ class Training(NamedTuple):
         curve: (epoch, seconds of training so far without evaluations, accuracy); instrumented runs only.
         diverged: why it stopped early, or None.
         repeats_s: seconds of each fine-tuning, where the window repeats it.
+        memory: resident memory before and at the peak of training; instrumented runs only.
+        hidden_b: peak of the process that measuring this has set back.
     """
 
     losses: List[float]
     curve: List[List[float]]
     diverged: Optional[str]
     repeats_s: List[float] = []
+    memory: Dict[str, float] = {}
+    hidden_b: int = 0
 
 
 def main() -> int:
@@ -135,6 +140,7 @@ def _measured(
     after = None if training.diverged else session.evaluate()
     facts = session.facts()
     metrics = dict(facts.pop("metrics"), **(after.metrics if after else {}))
+    metrics.update(training.memory)
     result = dict(marks.empty_result(), **facts)
     result["madds"] = _madds(session)
     result.update(
@@ -149,6 +155,7 @@ def _measured(
         loss_final=training.losses[-1] if after and training.losses else None,
         curve=training.curve,
         metrics=metrics,
+        peak_rss_b=training.hidden_b or None,
     )
     if spec.repeat is not None:
         result.update(repeats=len(training.repeats_s), repeats_s=training.repeats_s)
@@ -224,17 +231,21 @@ def _instrumented(spec: Spec, session: Session, recorder: marks.Recorder) -> Tra
     losses: List[float] = []
     curve: List[List[float]] = []
     training_ns = 0
+    watch = Watch()
+    watch.begin()
     started_ns = recorder.window_start(session.first_phase)
     for epoch in range(spec.epochs):
         losses.append(session.train_epoch(epoch, recorder.mark))
         if not math.isfinite(losses[-1]):
             break
         stopped_ns = recorder.mark("evaluate")
+        watch.end()
         training_ns += stopped_ns - started_ns
         curve.append([epoch + 1, training_ns / 1e9, session.evaluate().accuracy])
+        watch.begin()
         started_ns = recorder.mark(session.first_phase)
     recorder.window_end("evaluate")
-    return _ended(spec, losses, curve)
+    return _ended(spec, losses, curve)._replace(memory=watch.metrics(), hidden_b=watch.hidden_b)
 
 
 def _ended(spec: Spec, losses: List[float], curve: List[List[float]]) -> Training:
@@ -266,7 +277,8 @@ def _out(folder: str, name: str) -> str:
 def _save(folder: str, result: Dict[str, Any]) -> None:
     """Write the result last, with the peak memory of the whole process."""
     os.makedirs(os.path.join(folder, "out"), exist_ok=True)
-    result["peak_rss_b"] = marks.peak_rss_b()
+    peaks = [marks.peak_rss_b(), result.get("peak_rss_b")]
+    result["peak_rss_b"] = max((each for each in peaks if each is not None), default=None)
     marks.write_json(_out(folder, "result.json"), result)
 
 

@@ -6,7 +6,7 @@ import signal
 import time
 from typing import Any, Dict, List, Optional
 
-from targets.agent import harvest, strain, workdir
+from targets.agent import harvest, kernellog, strain, workdir
 from targets.agent.capture import last_line
 from targets.agent.protocol import EXIT_SCHEMA, monotonic_ns
 from targets.agent.sampler import Sampler, summary
@@ -61,11 +61,13 @@ class Record:
         deadline_hit: bool,
         stop_reason: Optional[str],
         shut_down: bool = False,
+        pid: int = 0,
     ) -> None:
         """Call when the workload has been reaped; decides the outcome.
 
         Args:
             shut_down: the supervisor itself was told to end, as when the board shuts down.
+            pid: of the workload, for the kernel's line on its end.
         """
         self._end_ns = monotonic_ns()
         self._cpu_s = time.process_time() - self._cpu_s
@@ -78,18 +80,23 @@ class Record:
         elif returncode == 0:
             self.outcome = "ok"
         elif returncode is not None and returncode < 0:
-            self.outcome, self.reason = self._killed(-returncode)
+            self.outcome, self.reason = self._killed(-returncode, pid)
         else:
             self.outcome = "failed"
 
-    def _killed(self, number: int) -> "tuple[str, str]":
+    def _killed(self, number: int, pid: int) -> "tuple[str, str]":
         try:
             name = signal.Signals(number).name
         except ValueError:
             name = "signal %d" % number
         kills = [self._before.get("oom_kill"), self._after.get("oom_kill")]
         if number == signal.SIGKILL and None not in kills and kills[1] > kills[0]:  # type: ignore[operator]
-            return "oom", "killed by the kernel: out of memory (SIGKILL, and oom_kill in /proc/vmstat rose)"
+            line, why_none = kernellog.oom_line(pid)
+            return (
+                "oom",
+                "killed by the kernel: out of memory (SIGKILL, and oom_kill in /proc/vmstat rose); %s"
+                % (line or why_none),
+            )
         if number == signal.SIGILL:
             return "killed", "SIGILL: this build does not run on this CPU"
         return "killed", "the workload was killed by %s" % name

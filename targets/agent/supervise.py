@@ -107,7 +107,9 @@ class Supervisor:
         watchdog = Watchdog(self._job.get("watchdog") or {}, sampler, self._job.get("root", "/"))
         self._loop(workload, capture, sampler, wake, watchdog)
         sampler.sample()  # so that the series covers the whole life of the workload
-        record.ended(workload.returncode, self._deadline_hit, self._stop_reason, self._shut_down)
+        record.ended(
+            workload.returncode, self._deadline_hit, self._stop_reason, self._shut_down, workload.pid
+        )
         self._journal.write("ended", returncode=workload.returncode)
         if processes.kill_all(self._dir):
             record.warn("leftover", "processes of the workload did not die")

@@ -54,3 +54,18 @@ def test_it_imports_no_torch():
     program = "import sys; sys.modules['torch'] = None\n"
     program += "from harness.params_command import count; count('yolov8n', 'lorae', 4)"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_memory_is_predicted_where_a_batch_is_named():
+    assert "memory" not in count("unet-small", "lorae", 4)
+    told = count("unet-small", "lorae", 4, batch=10, free_mb=200)["memory"]
+    assert told["total_b"] == told["weights_b"] + told["optimiser_b"] + told["step_b"]
+    assert told["saved_b"] <= told["step_b"] and told["optimiser_b"] == 0
+    assert told["fits"] is True and 10 < told["largest_batch"] < 100
+    assert count("unet-small", "lorae", 4, free_mb=0.001)["memory"]["largest_batch"] == 0
+
+
+def test_the_table_says_whether_a_batch_fits():
+    said = CliRunner().invoke(app, ["params", "--model", "yolov8x", "--batch", "8", "--free-mb", "4000"])
+    assert said.exit_code == 0, said.output
+    assert "does not fit into 4000.0 MB; largest batch that does: 2" in said.stdout

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional
 
 import torch
 
-from workloads import network_plan, seeds
+from workloads import network_memory, network_plan, seeds
 from workloads.engines.networks.export import exported
 from workloads.engines.networks.goals import make_goal
 from workloads.engines.networks.network import Network, load_weights, norm_of
@@ -192,7 +192,8 @@ class Session(BaseSession):
 
     def facts(self) -> Dict[str, Any]:
         counted = network_plan.counts(self.plan)
-        metrics: Dict[str, float] = {}
+        predicted = network_memory.predict(self.plan, self.task.spec.batch)
+        metrics: Dict[str, float] = {"predicted_step_b": predicted.step_b}
         if self.device.type == "cuda":
             metrics["cuda_max_allocated_b"] = torch.cuda.max_memory_allocated()
             metrics["cuda_max_reserved_b"] = torch.cuda.max_memory_reserved()

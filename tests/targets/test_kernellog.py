@@ -1,0 +1,47 @@
+"""The kernel's line on a process that it killed."""
+
+from __future__ import annotations
+
+import pytest
+
+from targets.agent import kernellog
+
+NEW = (
+    "Out of memory: Killed process 4321 (python3) total-vm:1893904kB, anon-rss:757512kB, file-rss:0kB, "
+    "shmem-rss:0kB, UID:1000 pgtables:2112kB oom_score_adj:500"
+)
+GROUP = NEW.replace("Out of memory", "Memory cgroup out of memory")
+OLD = "Kill process 4321 (python3) score 812 or sacrifice child"
+
+
+def log(tmp_path, *messages):
+    path = tmp_path / "kmsg"
+    lines = [f"6,{number},{number * 1000},-;{text}\n" for number, text in enumerate(messages)]
+    path.write_text("".join(lines) + " SUBSYSTEM=acpi\n")
+    return str(path)
+
+
+@pytest.mark.parametrize("message", [NEW, GROUP, OLD])
+def test_the_line_is_found_in_the_words_of_every_kernel(tmp_path, message):
+    path = log(tmp_path, "usb 1-1: new device", message, "eth0: link up")
+    assert kernellog.oom_line(4321, path) == (message, None)
+
+
+def test_the_last_line_on_that_process_counts_and_no_other(tmp_path):
+    path = log(tmp_path, NEW, OLD, NEW.replace("4321", "43210"))
+    assert kernellog.oom_line(4321, path) == (OLD, None)
+
+
+def test_a_log_without_a_line_says_so(tmp_path):
+    path = log(tmp_path, "usb 1-1: new device")
+    assert kernellog.oom_line(4321, path) == (None, f"{path} has no line on process 4321")
+
+
+def test_a_log_that_cannot_be_read_is_a_reason_and_no_error(tmp_path):
+    line, reason = kernellog.oom_line(1, str(tmp_path / "none"))
+    assert line is None and "cannot be read: No such file" in reason
+
+
+def test_the_real_log_is_no_obstacle():
+    line, reason = kernellog.oom_line(2**22 + 1)
+    assert line is None and reason

@@ -1,0 +1,73 @@
+"""Peak memory of a stretch of a process, by the kernel's own high-water mark of resident memory.
+
+Writing 5 to ``/proc/self/clear_refs`` sets VmHWM back to what is resident now (Linux 4.0 and later,
+Documentation/filesystems/proc.rst). What an earlier stretch has freed is given back to the kernel before, or its
+leftovers would hide what the next one takes. Both cost milliseconds: this is for instrumented runs, not for timed ones.
+"""
+
+import ctypes
+from typing import Dict, Optional
+
+
+class Watch:
+    """The peak over several stretches.
+
+    Attributes:
+        before_b: resident at the beginning of the first one, bytes; None where the kernel does not say.
+        peak_b: most that was resident in any of them.
+        hidden_b: the process's high-water mark that was set back, since nobody else will see it any more.
+    """
+
+    def __init__(self) -> None:
+        self.before_b: Optional[int] = None
+        self.peak_b: Optional[int] = None
+        self.hidden_b = 0
+        self._armed = False
+
+    def begin(self) -> None:
+        """A stretch begins."""
+        self.hidden_b = max(self.hidden_b, _status_b("VmHWM") or 0)
+        _give_back()
+        self._armed = _reset()
+        if self._armed and self.before_b is None:
+            self.before_b = _status_b("VmRSS")
+
+    def end(self) -> None:
+        """It ends; what follows does not count."""
+        found = _status_b("VmHWM") if self._armed else None
+        if found is not None:
+            self.peak_b = max(found, self.peak_b or 0)
+        self._armed = False
+
+    def metrics(self) -> Dict[str, float]:
+        """``train_rss_before_b`` and ``train_rss_peak_b``; empty where the kernel does not say."""
+        if self.before_b is None or self.peak_b is None:
+            return {}
+        return {"train_rss_before_b": float(self.before_b), "train_rss_peak_b": float(self.peak_b)}
+
+
+def _give_back() -> None:
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):  # another C library than GNU's
+        pass
+
+
+def _reset() -> bool:
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+        return True
+    except OSError:
+        return False
+
+
+def _status_b(name: str) -> Optional[int]:
+    try:
+        with open("/proc/self/status") as file:
+            for line in file:
+                if line.startswith(name + ":"):
+                    return 1024 * int(line.split()[1])
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
