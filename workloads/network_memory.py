@@ -23,6 +23,8 @@ from workloads.models.graph import INPUT, Node, product
 from workloads.network_plan import NetworkPlan
 
 _FLOAT_B, _INDEX_B = 4, 8
+#: Channels of a detector's distances; one of four classes is counted as if it were them, which is little less.
+_BOX_MAPS = 4
 
 
 class Memory(NamedTuple):
@@ -241,17 +243,16 @@ def _needs_grad(plan: NetworkPlan, nodes: List[Node]) -> Set[str]:
 
 
 def _loss_b(task: str, batch: int, shape: Tuple[int, ...]) -> int:
-    """What the loss keeps of one output: (log-)probabilities; labels as 8-byte integers; a detector's maps many times.
+    """What the loss keeps of one output.
 
-    Focal loss and generalised IoU are chains of elementwise operations: about 7 maps of scores, 60 of distances
-    (counted on torch 2.13).
+    Classes of samples or pixels: their log-probabilities, and labels as 8-byte integers. A detector's losses are chains
+    of elementwise operations: focal loss keeps 7 tensors of the scores' size; generalised IoU 25 maps, of which each of
+    the four distances is one (:mod:`workloads.engines.networks.detection`, read off its formulas).
     """
     values = batch * product(shape)
-    if task == "classify":
-        return _FLOAT_B * values
-    if task == "segment":
-        return _FLOAT_B * values + _INDEX_B * values // shape[0]
-    return _FLOAT_B * values * 7
+    if task == "detect":
+        return _FLOAT_B * (values // shape[0] * 25 if shape[0] == _BOX_MAPS else values * 7)
+    return _FLOAT_B * values + _INDEX_B * values // shape[0]
 
 
 def predict(plan: NetworkPlan, batch: int, n_train: Optional[int] = None) -> Memory:

@@ -50,6 +50,15 @@ def test_it_really_imports_and_works_on_python_3_6(payload, tmp_path):
         "yolo = network_plan.plan(methods.method('lorae'), counted('yolov8n'), 4)\n"
         "assert (yolo.graph.n_params, network_plan.counts(yolo).trainable) == (3157200, 149356)\n"
         "assert metrics.mean_iou([[1, 0], [0, 1]]) == 1.0\n"
+        "from array import array\n"
+        "from workloads import network_memory, tensorfile, updates\n"
+        "assert doctest.testmod(tensorfile) == (0, 2)\n"
+        "values = {'x': updates.Values((2, 2), array('f', [0.5, -1.0, 0.25, 0.0]))}\n"
+        "made = updates.Exported(values, ('x',), values, {}, 1.0)\n"
+        "raw, entry = updates.make(made, updates.parse_form('weights/int8'), 'ft-all', 'a' * 64)\n"
+        "again = updates.dequantised(tensorfile.decode(raw).tensors)['x'].data\n"
+        "assert max(abs(a - b) for a, b in zip(again, values['x'].data)) <= entry.max_error < 0.004\n"
+        "assert network_memory.predict(yolo, 2).step_b > network_memory.predict(yolo, 1).step_b\n"
     )
     from workloads import seeds
 
