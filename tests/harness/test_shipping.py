@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+from array import array
 
 import pytest
 
-from harness import params_command
+from harness import params_command, repetition
+from harness.deploy import Cargo
 from harness.errors import UsageError
+from harness.harvested import ExitRecord, Harvested, WorkloadResult
 from harness.inventory import BoardEntry
-from harness.job import ships, workload_spec
+from harness.job import Bench, ships, workload_spec
 from harness.plan import make_plan
-from harness.shipping import Index, computed
+from harness.shipping import Index, computed, ship
 from harness.suite import load_suite
 from reports.records import Repetition
+from targets.errors import UnreachableError
+from targets.payload import Blob
 from targets.shaped import PROFILES
-from workloads import network_plan, pretrain_network
+from targets.updates import Applied, Fetched
+from workloads import artefact, network_plan, pretrain_network, updates
 from workloads.datasets import shapes
 from workloads.methods import method
 from workloads.models.networks import NETWORKS
@@ -112,6 +118,138 @@ def test_what_nobody_waits_for_is_computed_and_says_so():
     assert (transfer.how, transfer.seconds) == ("computed", pytest.approx(10.4))
     assert transfer.bit_s == pytest.approx(8 * 62_500 / 10.4)
     assert (transfer.link_bit_s, transfer.link_rtt_s) == (50e3, 0.4)
+
+
+# -- boards and links that fail or lie: the fine-tuning has been measured and stays ---------------------
+
+
+class ChannelStub:
+    """Answers as a board would, with what the test says; ``contents`` by file name."""
+
+    def __init__(self, index, contents):
+        self.index, self.contents = index, contents
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def listed(self):
+        return self.index
+
+    def fetch(self, name):
+        return Fetched(self.contents[name], 0.1)
+
+    def apply(self, content, sha256, *, packed, bound_s=0.0):
+        return Applied(None, 0.1, 0.01, sha256)
+
+
+class BoardStub:
+    """A board that has one job with updates."""
+
+    def __init__(self, channel):
+        self.channel = channel
+
+    def occupy(self, owner, hold_s, wait_s=0.0):
+        return {}
+
+    def updates(self, rep_id):
+        return self.channel
+
+
+class LinkStub:
+    """A link on which every action happens at once, or fails with one error."""
+
+    def __init__(self, board, error=None):
+        self.board, self.error = board, error
+
+    def persist(self, action):
+        if self.error is not None:
+            raise self.error
+        return action()
+
+    def check_stop(self):
+        pass
+
+    def tell(self, message):
+        pass
+
+
+@pytest.fixture
+def shipping(tmp_path):
+    """(planned, bench, index, contents) of a fine-tuning of two tensors that has ended."""
+    weights = artefact.encode(
+        "weights", {}, {"x.weight": artefact.tensor("float32", (2, 2), [1.0, 2.0, 3.0, 4.0])}
+    )
+    base = tmp_path / "base.tbx"
+    base.write_bytes(weights)
+    after = {"x.weight": updates.Values((2, 2), array("f", [1.5, 2.0, 3.0, 4.5]))}
+    before = {"x.weight": updates.Values((2, 2), array("f", [1.0, 2.0, 3.0, 4.0]))}
+    made = updates.Exported(after, ("x.weight",), before, {}, 1.0)
+    index = updates.write(str(tmp_path), [updates.parse_form("delta")], made, "ft-all", str(base))
+    name = index["files"][0]["name"]
+    contents = {name: (tmp_path / "updates" / name).read_bytes()}
+    suite = load_suite(str(write(tmp_path, 'ship = ["delta"]\nship_links = []')))
+    planned = make_plan(suite, [BoardEntry(id="here", kind="loopback")], run_id="r", lab="l").repetitions[0]
+    task = planned.cell.task
+    blob = Blob.of_bytes(weights, ".tbx")
+    cargo = Cargo(Blob.of_bytes(b"", ".zip"), data={task: blob}, weights={task: blob})
+    bench = Bench("r", "l", "loopback", ("python3",), cargo, owner={"token": "t"})
+    return planned, bench, index, contents
+
+
+def test_what_a_board_ships_stands_in_the_record(shipping):
+    planned, bench, index, contents = shipping
+    done = ship(LinkStub(BoardStub(ChannelStub(index, contents))), planned, bench)
+    assert done.missing is None
+    (update,) = done.updates
+    assert (update.form, update.n_values, update.tensor_b) == ("delta", 4, 16)
+    assert [one.seconds for one in update.transfers] == [0.1, 0.1]
+    assert update.transfers[0].bit_s == pytest.approx(80 * update.size_b)
+
+
+@pytest.mark.parametrize(
+    ("lie", "told"),
+    [
+        (lambda index, raw: ({**index, "base_sha256": "b" * 64}, raw), "are of the base bbb"),
+        (lambda index, raw: (index, raw[:-1]), "SHA-256 is"),
+        (
+            lambda index, raw: ({**index, "files": [{**index["files"][0], "header_b": 1}]}, raw),
+            "were announced",
+        ),
+        (lambda index, raw: ({**index, "files": "all"}, raw), "index of updates: files"),
+        (lambda index, raw: ({}, raw), "index of updates: base_sha256"),
+    ],
+    ids=["base", "bytes", "sizes", "form", "empty"],
+)
+def test_a_board_that_lies_about_its_updates_ships_none_and_keeps_its_record(shipping, lie, told):
+    planned, bench, index, contents = shipping
+    (name,) = contents
+    index, raw = lie(index, contents[name])
+    done = ship(LinkStub(BoardStub(ChannelStub(index, {name: raw}))), planned, bench)
+    assert done.updates == [] and told in str(done.missing)
+
+
+def test_a_board_that_is_lost_meanwhile_leaves_a_reason(shipping):
+    planned, bench, _, _ = shipping
+    done = ship(LinkStub(None, UnreachableError("the link did not come back within 180 s")), planned, bench)
+    assert done.updates == [] and "did not come back" in str(done.missing)
+
+
+def test_a_stop_meanwhile_loses_no_measurement(shipping):
+    planned, bench, _, _ = shipping
+    ended = ExitRecord(rep_id=planned.rep_id, outcome="ok")
+    got = Harvested(ended, WorkloadResult(), None, [], [], None, None, None)
+    done = repetition._shipped(LinkStub(None, repetition.Interrupted()), planned, bench, got)
+    assert done.updates == [] and "stopped" in str(done.missing)
+
+
+def test_what_did_not_end_well_ships_nothing(shipping):
+    planned, bench, _, _ = shipping
+    ended = ExitRecord(rep_id=planned.rep_id, outcome="oom")
+    got = Harvested(ended, None, None, [], [], None, None, None)
+    assert "did not end well" in str(repetition._shipped(LinkStub(None), planned, bench, got).missing)
 
 
 @pytest.fixture
