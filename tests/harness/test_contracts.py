@@ -64,3 +64,16 @@ def test_the_agent_imports_with_the_standard_library_alone(tmp_path):
 
 def test_everything_that_travels_is_python_or_c_source():
     assert all(name.endswith((".py", ".c", ".h")) for name in travelling_workloads())
+
+
+def test_workloads_and_agent_agree_on_updates():
+    from targets.agent import tensorfile as read
+    from targets.agent import updatecheck
+    from targets.agent import updates as shipped
+    from workloads import tensorfile as written
+    from workloads import updates as made
+
+    assert (updatecheck.SCHEMA, updatecheck.SEAL, updatecheck.DTYPES) == (made.SCHEMA, made.SEAL, made.DTYPES)
+    assert updatecheck.FORMS == made.FORMS
+    assert shipped.FOLDER == made.FOLDER
+    assert (read.ITEM_B, read.METADATA) == (written.ITEM_B, written.METADATA)
