@@ -122,13 +122,24 @@ class _Step:
         if node.name in self.needs_grad:
             self.kept[node.name].append((part, self.tape.hold(tensor)))
 
+    def _layer_meets(self, node: Node) -> bool:
+        """Whether autograd meets a layer itself, not only the BatchNorm behind it (the first one under ft-bias)."""
+        plan = self.plan
+        own = (
+            node.name in plan.weights
+            or node.name in plan.adapters
+            or (node.name in plan.biases and node.bias)
+        )
+        return own or any(name in self.needs_grad for name in node.inputs)
+
     def _run(self, node: Node) -> str:
         name, size_b = node.name, self.bytes_of(node.shape)
         if node.op == "slice":  # a view
             return self.tape.hold(self.value[node.inputs[0]])
         made = self.tape.make("value " + name, size_b)
         if node.op in ("conv", "deconv", "linear"):
-            self._keep(node, "layer", self.value[node.inputs[0]])
+            if self._layer_meets(node):
+                self._keep(node, "layer", self.value[node.inputs[0]])
             self._keep_adapter(node)
             if node.norm:
                 self._keep(node, "norm", made)
