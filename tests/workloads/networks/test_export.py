@@ -43,6 +43,7 @@ def test_the_update_weighs_what_was_counted(small, method):
     assert shapes == network_plan.update_shapes(session.plan, what)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_form_gives_the_network_that_left(small, method):
     session = trained(small, method)
@@ -82,6 +83,7 @@ def test_an_export_changes_nothing(small):
     assert all(torch.equal(one, two) for one, two in zip(before, session.trained, strict=True))
 
 
+@pytest.mark.slow
 def test_depthwise_layers_and_a_linear_head_are_exported_too(small):
     session = trained(small, "lora-all", "mobilenetv2-small")
     made = session.export()
