@@ -7,7 +7,8 @@ what autograd keeps between forward and backward. That last part follows the rul
 - a convolution or linear map keeps its input, whether its weight trains or not; a composed adapter keeps the weight that
   it forms; a linear adapter its low-rank output;
 - BatchNorm keeps its input, also with frozen statistics and affine;
-- an activation in place keeps its result, which is the next layer's input: the same bytes;
+- relu in place keeps its result, which is the next layer's input: the same bytes; silu and relu6 keep their input, the
+  latter as a copy although it runs in place (seen with torch 2.13);
 - max pooling keeps its input and an 8-byte index for each output; sums, concatenations and upsampling keep nothing;
 - the loss keeps what stands in :func:`_loss_b`.
 
@@ -151,7 +152,7 @@ class _Step:
             index = self.tape.make("index " + name, self.bytes_of(node.shape, _INDEX_B))
             self._keep(node, "index", index)
             self.tape.drop(index)
-        if node.act == "silu":
+        if node.act == "silu" or (node.act == "relu6" and name in self.needs_grad):
             self._keep(node, "act", made)
             after = self.tape.make("act " + name, size_b)
             self.tape.drop(made)

@@ -79,3 +79,21 @@ def test_a_segmenter_is_fine_tuned_on_a_board_by_every_kind_of_method(campaign, 
 def test_what_does_not_fit_is_refused_with_what_does(tmp_path, keys, told):
     with pytest.raises(UsageError, match=told):
         load_suite(str(write(tmp_path, **keys)))
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+def test_the_same_suite_has_the_same_losses_on_cuda(campaign, lab, few_shapes, tmp_path):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip(f"torch {torch.__version__} finds no CUDA device")
+    losses = {}
+    for device in ("cpu", "cuda"):
+        folder = tmp_path / device
+        folder.mkdir()
+        suite = write(folder)
+        suite.write_text(suite.read_text() + f'device = "{device}"\n')
+        records = campaign(lab("here"), suite).reader.repetitions
+        assert {record.device for record in records} == {device}
+        losses[device] = {record.label: record.loss_final for record in records}
+    assert losses["cuda"] == pytest.approx(losses["cpu"], rel=1e-3)

@@ -25,8 +25,7 @@ def echo():
                 connection, _ = listener.accept()
             except OSError:
                 return
-            with connection:
-                stream = connection.makefile("rwb")
+            with connection, connection.makefile("rwb") as stream:
                 while line := stream.readline():
                     wanted, answer = (int(word) for word in line.split())
                     stream.read(wanted)
