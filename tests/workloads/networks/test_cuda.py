@@ -16,7 +16,9 @@ pytestmark = pytest.mark.torch
 #: The same float32 arithmetic in another order.
 SAME = 1e-3
 
-gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason=f"torch {torch.__version__} finds no CUDA device")
+gpu = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason=f"torch {torch.__version__} finds no CUDA device"
+)
 
 
 def trained(task):
