@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model
 
 from workloads import protocol, seeds
 from workloads.engines.session import Mark
-from workloads.engines.torch_engine import to_torch
+from workloads.engines.torch_session import to_torch
 from workloads.task import Task
 
 

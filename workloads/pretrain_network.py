@@ -111,7 +111,7 @@ def _train(network: Any, loaded: ImageSet, seed: int, epochs: int, progress: Pro
 def _images_and_goal(graph: Any, loaded: ImageSet) -> tuple[Any, Any]:
     """The source domain's images as the engine holds them, and what is to be learnt of them."""
     from workloads.engines.networks.goals import make_goal
-    from workloads.engines.torch_engine import to_torch
+    from workloads.engines.torch_session import to_torch
 
     data = artefact.decode(artefact.encode("data", loaded.meta, data_tensors(loaded, "pretrain", "pretrain")))
     return to_torch(data.need("pretrain_x")), make_goal(graph, data, "pretrain", "cpu")

@@ -2,8 +2,7 @@
 """The torch engine: autograd, as practitioners run it; torch 1.10 and later, no numpy.
 
 Every method goes through the same code: frozen tensors do not require gradients, so autograd builds a graph
-only from the lowest trained tensor upwards. SGD is written out in place (``p -= lr * g``). BatchNorm uses its
-stored statistics and affine in every method.
+only from the lowest trained tensor upwards. BatchNorm uses its stored statistics and affine in every method.
 
 A plan that caches fills one buffer of ``cache_floats`` floats a sample during the first epoch; from the
 second epoch on a step is: gather the batch's rows, adapters, loss, backward through the adapters, update.
@@ -16,36 +15,16 @@ import torch
 import torch.nn.functional as F
 
 from workloads import methods, protocol, seeds
-from workloads.artefact import Tensor
 from workloads.engines.session import Evaluation, Mark, no_mark
-from workloads.engines.session import Session as BaseSession
-from workloads.spec import SpecError
+from workloads.engines.torch_session import TorchSession, to_torch, version
 from workloads.task import Task, weight_shapes
+
+__all__ = ["Session", "version"]
 
 _EVALUATE_ROWS = 256  # bounds the memory of an evaluation
 
 
-def version() -> str:
-    """The engine's version, e.g. ``torch 2.13.0+cpu``."""
-    return "torch %s" % torch.__version__
-
-
-def to_torch(item: Tensor) -> Any:
-    """An artefact's tensor as a torch tensor of its own memory."""
-    dtype = {"float32": torch.float32, "int32": torch.int32, "uint8": torch.uint8}[item.dtype]
-    if item.size == 0:
-        return torch.empty(item.shape, dtype=dtype)
-    return torch.frombuffer(item.array(), dtype=dtype).reshape(item.shape)
-
-
-def exact_float32() -> None:
-    """float32 means float32: no TF32 on a GPU, and the same convolution algorithm every time."""
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.deterministic = True
-
-
-class Session(BaseSession):
+class Session(TorchSession):
     """A fine-tuning on torch.
 
     Args:
@@ -53,18 +32,14 @@ class Session(BaseSession):
         cache: None follows the plan; False recomputes what the plan would cache (the correctness check).
     """
 
+    task: Task
+    plan: methods.Plan
+
     def __init__(self, task: Task, cache: Optional[bool] = None) -> None:
-        spec = task.spec
-        if spec.device == "cuda" and not torch.cuda.is_available():
-            raise SpecError("workload.device is 'cuda', but %s finds no CUDA device" % version())
-        torch.set_num_threads(spec.threads)
-        exact_float32()
-        self.task, self.plan, self.lr, self.scale = task, task.plan, spec.lr, spec.scale
-        self.device = torch.device(spec.device)
-        self.synchronise = torch.cuda.synchronize if spec.device == "cuda" else None
+        super().__init__(task)
+        self.scale = task.spec.scale
         self.train_x, self.train_y = self._part("finetune")
         self.test_x, self.test_y = self._part("test")
-        self.batches = [self._epoch_batches(epoch) for epoch in range(spec.epochs)]
         self.base = {
             name: to_torch(task.weights.need(name)).clone().to(self.device)
             for name, _ in weight_shapes(self.plan.layers)
@@ -74,19 +49,10 @@ class Session(BaseSession):
         for item in self.trained:
             item.requires_grad_(True)
         self.cache = self._empty_cache() if self.plan.caches and cache is not False else None
-        self.filled_epoch: Optional[int] = None
-        self.step_losses: List[Any] = []
-        self.steps = self.lookups = self.hits = 0
-        self.start: List[Any] = []
 
     def _part(self, part: str) -> Tuple[Any, Any]:
         inputs, labels = (to_torch(self.task.data.need(part + suffix)) for suffix in ("_x", "_y"))
         return inputs.to(self.device), labels.to(torch.int64).to(self.device)
-
-    def _epoch_batches(self, epoch: int) -> List[Any]:
-        spec = self.task.spec
-        rows = seeds.batches(self.task.n_train, spec.batch, spec.seed, epoch)
-        return [torch.tensor(row, dtype=torch.int64, device=self.device) for row in rows]
 
     def _start_adapter(self, adapter: methods.Adapter) -> Tuple[Any, Any]:
         count = 1
@@ -210,9 +176,6 @@ class Session(BaseSession):
 
     # training ----------------------------------------------------------------------------------------------
 
-    def steps_per_epoch(self) -> int:
-        return self.task.steps_per_epoch
-
     def warm_up(self, steps: int) -> None:
         once = self.task._replace(spec=self.task.spec._replace(epochs=1))
         copy = Session(once, cache=None if self.cache is not None else False)
@@ -220,24 +183,6 @@ class Session(BaseSession):
             for rows in copy.batches[0][:steps]:
                 copy.step(rows, no_mark)
             copy.filled_epoch = 0
-
-    def hold_start(self) -> None:
-        self.start = [item.detach().clone() for item in self.trained]
-
-    def restart(self) -> None:
-        with torch.no_grad():
-            for item, first in zip(self.trained, self.start):
-                item.copy_(first)
-        self.filled_epoch = None  # the cache is computed anew and overwritten row by row
-        self.steps = self.lookups = self.hits = 0
-
-    def train_epoch(self, epoch: int, mark: Mark) -> float:
-        self.step_losses = [self.step(rows, mark) for rows in self.batches[epoch]]
-        if self.cache is not None and self.filled_epoch is None:
-            self.filled_epoch = epoch
-        sizes = [float(len(rows)) for rows in self.batches[epoch]]
-        weights = torch.tensor(sizes, device=self.device)
-        return float(torch.dot(torch.stack(self.step_losses), weights)) / self.task.n_train
 
     def step(self, rows: Any, mark: Mark) -> Any:
         """One update on the samples ``rows``; return the loss before it, detached, on the device."""
@@ -249,14 +194,7 @@ class Session(BaseSession):
         else:
             logits = self._forward_cached(x, self._lookup(self.cache, rows, x, mark))
         loss = F.cross_entropy(logits, y)
-        mark("backward")
-        gradients = torch.autograd.grad(loss, self.trained)
-        mark("update")
-        with torch.no_grad():
-            for item, gradient in zip(self.trained, gradients):
-                item.add_(gradient, alpha=-self.lr)
-        self.steps += 1
-        return loss.detach()
+        return self._descend(loss, mark)
 
     def _lookup(self, cache: Any, rows: Any, x: Any, mark: Mark) -> Any:
         """The cached rows of a batch; in the first epoch they are computed and stored."""
@@ -281,20 +219,5 @@ class Session(BaseSession):
         right = sum(label == guess for label, guess in zip(labels, predicted))
         return Evaluation(right / len(labels), len(labels), labels, predicted)
 
-    def facts(self) -> Dict[str, Any]:
-        counted = methods.counts(self.plan)
-        metrics: Dict[str, float] = {}
-        if self.device.type == "cuda":
-            # Tensors, and what the caching allocator holds for them: on a Jetson neither is in VmHWM.
-            metrics["cuda_max_allocated_b"] = torch.cuda.max_memory_allocated()
-            metrics["cuda_max_reserved_b"] = torch.cuda.max_memory_reserved()
-        return {
-            "steps": self.steps,
-            "params_total": counted.total,
-            "params_trainable": counted.trainable,
-            "update_b": counted.update_b,
-            "cache_b": None if self.cache is None else 4 * self.cache.numel(),
-            "cache_hit_ratio": self.hits / self.lookups if self.cache is not None and self.lookups else None,
-            "engine_version": version(),
-            "metrics": metrics,
-        }
+    def _counts(self) -> methods.Counts:
+        return methods.counts(self.plan)

@@ -15,7 +15,7 @@ from workloads.engines import load_engine  # noqa: E402
 from workloads.engines.networks import Session, wrapping  # noqa: E402
 from workloads.engines.networks.network import Network, places  # noqa: E402
 from workloads.engines.session import no_mark  # noqa: E402
-from workloads.engines.torch_engine import to_torch  # noqa: E402
+from workloads.engines.torch_session import to_torch  # noqa: E402
 from workloads.methods import method as row_of  # noqa: E402
 from workloads.models import NETWORKS, UnsupportedModel  # noqa: E402
 from workloads.models.graph import INPUT  # noqa: E402

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from workloads.artefact import Artefact
 from workloads.engines.networks import detection
 from workloads.engines.session import Evaluation
-from workloads.engines.torch_engine import to_torch
+from workloads.engines.torch_session import to_torch
 from workloads.metrics import Found, mean_ap, mean_iou
 from workloads.models.dense import CELL
 from workloads.models.graph import Graph

@@ -9,18 +9,17 @@ from typing import Any, Dict, List, Optional
 
 import torch
 
-from workloads import network_memory, network_plan, seeds
+from workloads import network_memory, network_plan
 from workloads.engines.networks.export import exported
 from workloads.engines.networks.goals import make_goal
 from workloads.engines.networks.network import Network, load_weights, norm_of
 from workloads.engines.networks.wrapping import Rule, wrap
 from workloads.engines.session import Evaluation, Mark, no_mark
-from workloads.engines.session import Session as BaseSession
-from workloads.engines.torch_engine import exact_float32, to_torch, version
+from workloads.engines.torch_session import TorchSession, to_torch
+from workloads.methods import Counts
 from workloads.models.graph import INPUT
 from workloads.network_plan import NetworkPlan
 from workloads.network_task import NetworkTask
-from workloads.spec import SpecError
 from workloads.updates import Exported
 
 _EVALUATE_IMAGES = 32  # bounds the memory of an evaluation
@@ -48,7 +47,7 @@ def apply_plan(model: Network, plan: NetworkPlan, scale: float, seed: int) -> Li
     return chosen
 
 
-class Session(BaseSession):
+class Session(TorchSession):
     """A fine-tuning of a network.
 
     Args:
@@ -59,36 +58,23 @@ class Session(BaseSession):
         SpecError: no CUDA device where one is asked for.
     """
 
+    task: NetworkTask
+    plan: NetworkPlan
+
     def __init__(self, task: NetworkTask, cache: Optional[bool] = None) -> None:
         spec = task.spec
-        if spec.device == "cuda" and not torch.cuda.is_available():
-            raise SpecError("workload.device is 'cuda', but %s finds no CUDA device" % version())
-        torch.set_num_threads(spec.threads)
-        exact_float32()
-        self.task, self.plan, self.lr = task, task.plan, spec.lr
-        self.device = torch.device(spec.device)
-        self.synchronise = torch.cuda.synchronize if spec.device == "cuda" else None
+        super().__init__(task)
         self.images = {
             part: to_torch(task.data.need(part + "_x")).to(self.device) for part in ("finetune", "test")
         }
         self.goal, self.test_goal = (
             make_goal(task.plan.graph, task.data, part, self.device) for part in ("finetune", "test")
         )
-        self.batches = [self._epoch_batches(epoch) for epoch in range(spec.epochs)]
         self.model = Network(task.plan.graph)
         load_weights(self.model, task.weights)
         self.trained = apply_plan(self.model, task.plan, spec.scale, spec.seed)
         self.model.to(self.device)
         self.cache = self._empty_cache() if self.plan.caches and cache is not False else None
-        self.filled_epoch: Optional[int] = None
-        self.step_losses: List[Any] = []
-        self.steps = self.lookups = self.hits = 0
-        self.start: List[Any] = []
-
-    def _epoch_batches(self, epoch: int) -> List[Any]:
-        spec = self.task.spec
-        rows = seeds.batches(self.task.n_train, spec.batch, spec.seed, epoch)
-        return [torch.tensor(row, dtype=torch.int64, device=self.device) for row in rows]
 
     def _empty_cache(self) -> Dict[str, Any]:
         shapes = {node.name: node.shape for node in self.plan.graph.nodes}
@@ -119,9 +105,6 @@ class Session(BaseSession):
                 worst = max(worst, difference)
         return worst
 
-    def steps_per_epoch(self) -> int:
-        return self.task.steps_per_epoch
-
     def warm_up(self, steps: int) -> None:
         """On this session itself, taken back afterwards: a copy would double the peak memory."""
         self.hold_start()
@@ -131,23 +114,6 @@ class Session(BaseSession):
             self.filled_epoch = 0
         self.restart()
         self.start = []
-
-    def hold_start(self) -> None:
-        self.start = [item.detach().clone() for item in self.trained]
-
-    def restart(self) -> None:
-        with torch.no_grad():
-            for item, first in zip(self.trained, self.start):  # noqa: B905  Python 3.10
-                item.copy_(first)
-        self.filled_epoch = None  # the cache is computed anew and overwritten row by row
-        self.steps = self.lookups = self.hits = 0
-
-    def train_epoch(self, epoch: int, mark: Mark) -> float:
-        self.step_losses = [self.step(rows, mark) for rows in self.batches[epoch]]
-        if self.cache is not None and self.filled_epoch is None:
-            self.filled_epoch = epoch
-        sizes = torch.tensor([float(len(rows)) for rows in self.batches[epoch]], device=self.device)
-        return float(torch.dot(torch.stack(self.step_losses), sizes)) / self.task.n_train
 
     def step(self, rows: Any, mark: Mark) -> Any:
         """One update on the images ``rows``; return the loss before it, detached, on the device."""
@@ -159,14 +125,7 @@ class Session(BaseSession):
         else:
             outputs = self.model.run(self._lookup(self.cache, rows, mark), self.plan.graph.outputs)
         loss = self.goal.loss(outputs, rows)
-        mark("backward")
-        gradients = torch.autograd.grad(loss, self.trained)
-        mark("update")
-        with torch.no_grad():
-            for item, gradient in zip(self.trained, gradients):  # noqa: B905  Python 3.10
-                item.add_(gradient, alpha=-self.lr)
-        self.steps += 1
-        return loss.detach()
+        return self._descend(loss, mark)
 
     def _lookup(self, cache: Dict[str, Any], rows: Any, mark: Mark) -> Dict[str, Any]:
         """The cached values of a batch; in the first epoch they are computed and stored."""
@@ -190,24 +149,12 @@ class Session(BaseSession):
                 self.test_goal.collect(self.model(x))
         return self.test_goal.evaluation()
 
-    def facts(self) -> Dict[str, Any]:
-        counted = network_plan.counts(self.plan)
+    def _counts(self) -> Counts:
+        return network_plan.counts(self.plan)
+
+    def _metrics(self) -> Dict[str, float]:
         predicted = network_memory.predict(self.plan, self.task.spec.batch)
-        metrics: Dict[str, float] = {"predicted_step_b": predicted.step_b}
-        if self.device.type == "cuda":
-            metrics["cuda_max_allocated_b"] = torch.cuda.max_memory_allocated()
-            metrics["cuda_max_reserved_b"] = torch.cuda.max_memory_reserved()
-        cached_floats = counted.cache_floats * self.task.n_train
-        return {
-            "steps": self.steps,
-            "params_total": counted.total,
-            "params_trainable": counted.trainable,
-            "update_b": counted.update_b,
-            "cache_b": None if self.cache is None else 4 * cached_floats,
-            "cache_hit_ratio": self.hits / self.lookups if self.cache is not None and self.lookups else None,
-            "engine_version": version(),
-            "metrics": metrics,
-        }
+        return {"predicted_step_b": predicted.step_b, **super()._metrics()}
 
     def export(self) -> Exported:
         return exported(self.model, self.plan, self.task.weights, self.task.spec.scale)
