@@ -14,9 +14,10 @@ A header line, then one row a reading::
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import Any
+
+from reports.series import header, number
 
 METER_SCHEMA = "tunebench.meter/1"
 
@@ -49,29 +50,18 @@ def read_meter(text: str) -> MeterSeries:
         ValueError: the header is missing or of another schema.
     """
     lines = text.split("\n")
-    header = _header(lines[0])
+    head = header(lines[0], METER_SCHEMA, "meter")
     rows = [row for line in lines[1:] if (row := _row(line)) is not None]
-    alignment = header.get("alignment")
-    errors = header.get("errors")
+    alignment = head.get("alignment")
+    errors = head.get("errors")
     return MeterSeries(
-        meter=dict(header.get("meter") or {}),
+        meter=dict(head.get("meter") or {}),
         alignment=dict(alignment) if isinstance(alignment, dict) else None,
         errors=[str(one) for one in errors] if isinstance(errors, list) else [],
         t_s=[row[0] for row in rows],
         power_w=[row[1] for row in rows],
         energy_j=[row[2] for row in rows],
     )
-
-
-def _header(line: str) -> dict[str, Any]:
-    try:
-        header = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"meter: the first line is not a JSON header: {error}") from None
-    schema = header.get("schema") if isinstance(header, dict) else None
-    if not isinstance(schema, str) or (schema != METER_SCHEMA and not schema.startswith(METER_SCHEMA + ".")):
-        raise ValueError(f"meter: schema {schema!r}, expected {METER_SCHEMA!r}")
-    return dict(header)
 
 
 def _row(line: str) -> tuple[float, float | None, float | None] | None:
@@ -81,10 +71,5 @@ def _row(line: str) -> tuple[float, float | None, float | None] | None:
         return None
     if not isinstance(row, list) or len(row) < 3:
         return None
-    t_s = _number(row[0])
-    return None if t_s is None else (t_s, _number(row[1]), _number(row[2]))
-
-
-def _number(value: object) -> float | None:
-    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if known else None  # type: ignore[arg-type]
+    t_s = number(row[0])
+    return None if t_s is None else (t_s, number(row[1]), number(row[2]))

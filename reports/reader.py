@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -27,6 +29,8 @@ from reports.layout import (
 from reports.meters import MeterSeries, read_meter
 from reports.records import ENV_SCHEMA, PLAN_SCHEMA, RUN_SCHEMA, BoardEnv, Repetition, RunManifest
 from reports.traces import Trace, read_trace
+
+T = TypeVar("T")
 
 
 class RunReader:
@@ -84,13 +88,7 @@ class RunReader:
         Raises:
             ResultsError: the file is missing, damaged or was changed after the run was completed.
         """
-        data = self._read_side(rep.trace)
-        if data is None:
-            return None
-        try:
-            return read_trace(data.decode("utf-8", "replace"))
-        except ValueError as error:
-            raise ResultsError(f"{self.path / str(rep.trace)}: {error}") from None
+        return self._read_series(rep.trace, read_trace)
 
     def meter(self, rep: Repetition) -> MeterSeries | None:
         """What an external meter saw of a repetition, or None if there was none.
@@ -98,13 +96,7 @@ class RunReader:
         Raises:
             ResultsError: the file is missing, damaged or was changed after the run was completed.
         """
-        data = self._read_side(rep.meter)
-        if data is None:
-            return None
-        try:
-            return read_meter(data.decode("utf-8", "replace"))
-        except ValueError as error:
-            raise ResultsError(f"{self.path / str(rep.meter)}: {error}") from None
+        return self._read_series(rep.meter, read_meter)
 
     def log(self, rep: Repetition) -> str | None:
         """Output of the workload, or None; bytes that are not UTF-8 are replaced visibly."""
@@ -167,6 +159,15 @@ class RunReader:
             self.warnings.append(f"not compared: what was found before and after: {error}")
             return repetitions
         return judged(repetitions, changed)
+
+    def _read_series(self, name: str | None, parse: Callable[[str], T]) -> T | None:
+        data = self._read_side(name)
+        if data is None:
+            return None
+        try:
+            return parse(data.decode("utf-8", "replace"))
+        except ValueError as error:
+            raise ResultsError(f"{self.path / str(name)}: {error}") from None
 
     def _read_side(self, name: str | None) -> bytes | None:
         if name is None:

@@ -12,9 +12,10 @@ All times are ns on the board's CLOCK_MONOTONIC. ``null``: the sensor was not re
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import Any
+
+from reports.series import header, number
 
 TRACE_SCHEMA = "tunebench.trace/1"
 
@@ -69,8 +70,8 @@ def read_trace(text: str) -> Trace:
         ValueError: the header is missing or of another schema.
     """
     lines = text.split("\n")
-    header = _header(lines[0])
-    channels = [_channel(item) for item in _list(header.get("channels"))]
+    head = header(lines[0], TRACE_SCHEMA, "trace")
+    channels = [_channel(item) for item in _list(head.get("channels"))]
     t_ns: list[int] = []
     values: list[list[float | None]] = [[] for _ in channels]
     for line in lines[1:]:
@@ -80,26 +81,15 @@ def read_trace(text: str) -> Trace:
         t_ns.append(row[0])
         for column, value in zip(values, row[1], strict=True):
             column.append(value)
-    period_s = header.get("period_s")
+    period_s = head.get("period_s")
     return Trace(
         period_s=float(period_s) if isinstance(period_s, int | float) else None,
         channels=channels,
-        window_ns=_window(header.get("window_ns")),
-        events=[event for item in _list(header.get("events")) if (event := _event(item)) is not None],
+        window_ns=_window(head.get("window_ns")),
+        events=[event for item in _list(head.get("events")) if (event := _event(item)) is not None],
         t_ns=t_ns,
         values=values,
     )
-
-
-def _header(line: str) -> dict[str, Any]:
-    try:
-        header = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"trace: the first line is not a JSON header: {error}") from None
-    schema = header.get("schema") if isinstance(header, dict) else None
-    if not isinstance(schema, str) or (schema != TRACE_SCHEMA and not schema.startswith(TRACE_SCHEMA + ".")):
-        raise ValueError(f"trace: schema {schema!r}, expected {TRACE_SCHEMA!r}")
-    return dict(header)
 
 
 def _list(value: object) -> list[Any]:
@@ -133,10 +123,4 @@ def _row(line: str, width: int) -> tuple[int, list[float | None]] | None:
         return None
     if not isinstance(row, list) or len(row) != width + 1 or type(row[0]) is not int:
         return None
-    return row[0], [_number(value) for value in row[1:]]
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    return None
+    return row[0], [number(value) for value in row[1:]]
