@@ -29,7 +29,11 @@ def header(line: str, schema: str, what: str) -> dict[str, Any]:
 
 
 def number(value: object) -> float | None:
-    """A finite number, or None for anything else."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    return None
+    """A finite number, or None for anything else, also for an integer beyond what a float holds."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None

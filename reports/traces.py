@@ -81,9 +81,8 @@ def read_trace(text: str) -> Trace:
         t_ns.append(row[0])
         for column, value in zip(values, row[1], strict=True):
             column.append(value)
-    period_s = head.get("period_s")
     return Trace(
-        period_s=float(period_s) if isinstance(period_s, int | float) else None,
+        period_s=number(head.get("period_s")),
         channels=channels,
         window_ns=_window(head.get("window_ns")),
         events=[event for item in _list(head.get("events")) if (event := _event(item)) is not None],

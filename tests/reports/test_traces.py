@@ -32,6 +32,12 @@ def test_odd_rows_are_left_out_and_odd_values_are_not_read():
     assert trace.values == [[2.5, None, None, None, 3.0]]
 
 
+def test_a_number_beyond_all_floats_is_none():
+    trace = read_trace(text({**HEADER, "period_s": 10**400}, [1, 10**400], [2, 1.5]))
+    assert trace.period_s is None
+    assert trace.values == [[None, 1.5]]
+
+
 def test_what_the_header_lacks_is_not_known():
     trace = read_trace(text({"schema": "tunebench.trace/1.3", "channels": ["?"], "events": [["x"]]}))
     assert (trace.period_s, trace.window_ns, trace.events) == (None, None, [])
