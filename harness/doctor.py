@@ -29,6 +29,7 @@ from targets.errors import (
     WorkdirError,
 )
 from targets.payload import deterministic_zip
+from targets.printable import one_line
 
 SCHEMA = "tunebench.doctor/1"
 MANIFEST = "bundle.json"
@@ -210,8 +211,8 @@ def _meter(entry: BoardEntry) -> list[Check]:
 
 
 def _clean(value: Any) -> str:
-    """A board's text for a terminal: bounded, printable."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(value)[:1000])
+    """A board's text for a terminal: bounded, printable, on one line."""
+    return one_line(str(value)[:1000])
 
 
 def text(found: Diagnosis) -> str:

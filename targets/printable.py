@@ -21,6 +21,15 @@ def printable(text: str) -> str:
     return "".join(_shown(char) for char in text)
 
 
+def one_line(text: str) -> str:
+    r"""The same, and no break or tab either: a board's text cannot pass for lines of ours.
+
+    >>> print(one_line("fine\n  ok  disk"))
+    fine\n  ok  disk
+    """
+    return printable(text).replace("\n", r"\n").replace("\t", r"\t")
+
+
 def _shown(char: str) -> str:
     if char in _KEPT or unicodedata.category(char) not in _HIDDEN:
         return char

@@ -218,6 +218,13 @@ def test_a_board_s_text_cannot_drive_the_terminal():
     assert found.checks[0] == Check("reachable", "fail", r"\x1b[2J\x07gone")
 
 
+def test_a_board_s_text_cannot_pass_for_lines_of_the_diagnosis():
+    found = Diagnosis("pi", "linux", _how_far(UnreachableError("gone\n  ok      disk  \u202e" + "x" * 2000)))
+    told = found.checks[0].told
+    assert told.startswith(r"gone\n  ok      disk  \u202exxx")
+    assert len(told) < 1100
+
+
 # -- bundles ---------------------------------------------------------------------------------------
 
 
