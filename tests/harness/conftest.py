@@ -43,6 +43,42 @@ params = {{ sleep_s = {sleep_s}{more} }}
 deadline_s = {deadline_s}
 """
 
+_OWN_SUITE = """
+[suite]
+name = "own-night"
+blocks = 3
+aa = false
+instrumented = false
+
+[[workload]]
+label = "mine"
+command = ["python3", "train.py"]
+files = ["train.py"]
+"""
+_OWN_TRAIN = """
+import time
+from workloads import marks
+marks.window_start()
+time.sleep({seconds})
+marks.window_end()
+marks.result(accuracy=0.9)
+"""
+
+
+@pytest.fixture
+def own_method(tmp_path: Path) -> Callable[[float], Path]:
+    """Function (seconds): ``suite.toml`` of one's own method that takes so long, and ``lab.toml`` of one board."""
+
+    def write(seconds: float) -> Path:
+        (tmp_path / "suite.toml").write_text(_OWN_SUITE)
+        (tmp_path / "train.py").write_text(_OWN_TRAIN.format(seconds=seconds))
+        (tmp_path / "lab.toml").write_text(
+            f'[lab]\nname = "lab1"\n[[board]]\nid = "here"\nkind = "loopback"\nworkdir = "{tmp_path}/work"\n'
+        )
+        return tmp_path
+
+    return write
+
 
 @pytest.fixture
 def sleep_suite(tmp_path: Path) -> Callable[..., Path]:

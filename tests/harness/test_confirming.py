@@ -18,38 +18,13 @@ from harness.suite import load_suite
 from reports.results import RunReader
 
 NIGHTS = 11
-_SUITE = """
-[suite]
-name = "nightly-own"
-blocks = 3
-aa = false
-instrumented = false
-
-[[workload]]
-label = "mine"
-command = ["python3", "train.py"]
-files = ["train.py"]
-"""
-_TRAIN = """
-import time
-from workloads import marks
-marks.window_start()
-time.sleep({seconds})
-marks.window_end()
-marks.result(accuracy=0.9)
-"""
 
 
 @pytest.fixture
-def lab(tmp_path, monkeypatch):
+def lab(own_method, tmp_path, monkeypatch):
     """A results root with eleven nights of one method on a loopback board, and what is needed for one more."""
     monkeypatch.setattr(kept, "default_folder", lambda: tmp_path / "built")
-    (tmp_path / "suite.toml").write_text(_SUITE)
-    inventory = tmp_path / "lab.toml"
-    inventory.write_text(
-        f'[lab]\nname = "lab1"\n[[board]]\nid = "here"\nkind = "loopback"\nworkdir = "{tmp_path / "work"}"\n'
-    )
-    lab = Lab(tmp_path)
+    lab = Lab(tmp_path, own_method)
     first = lab.night(0.40)
     for number in range(1, NIGHTS):
         _copy_night(first, number)
@@ -59,13 +34,14 @@ def lab(tmp_path, monkeypatch):
 class Lab:
     """Runs nights of the suite with a method that takes so many seconds."""
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, path, own_method):
+        own_method(0.0)
+        self.path, self.own_method = path, own_method
         self.store = path / "results"
         self.inventory = load_inventory(path / "lab.toml")
 
     def night(self, seconds):
-        (self.path / "train.py").write_text(_TRAIN.format(seconds=seconds))
+        self.own_method(seconds)
         request = Request(
             load_suite(str(self.path / "suite.toml")), self.inventory.boards, "lab1", self.store
         )

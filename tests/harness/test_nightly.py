@@ -16,36 +16,11 @@ from harness.errors import UsageError
 from reports.history.gating import Finding, Judgement
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "nightly"
-SUITE = """
-[suite]
-name = "own-night"
-blocks = 3
-aa = false
-instrumented = false
-
-[[workload]]
-label = "mine"
-command = ["python3", "train.py"]
-files = ["train.py"]
-"""
-TRAIN = """
-import time
-from workloads import marks
-marks.window_start()
-time.sleep(0.05)
-marks.window_end()
-marks.result(accuracy=0.9)
-"""
 
 
 @pytest.fixture
-def lab(tmp_path):
-    (tmp_path / "suite.toml").write_text(SUITE)
-    (tmp_path / "train.py").write_text(TRAIN)
-    (tmp_path / "lab.toml").write_text(
-        f'[[board]]\nid = "here"\nkind = "loopback"\nworkdir = "{tmp_path / "work"}"\n'
-    )
-    return tmp_path
+def lab(own_method):
+    return own_method(0.05)
 
 
 def night(lab, *more):

@@ -41,6 +41,21 @@ with open(said, "rb") as file:
 sys.stdout.flush()
 """
 
+_ONE_REPETITION = """
+[suite]
+name = "s"
+blocks = 1
+baseline = "a"
+aa = false
+instrumented = false
+[[workload]]
+label = "a"
+task = "sleep"
+command = ["python3", "work.py"]
+files = ["work.py"]
+deadline_s = 20
+"""
+
 
 def message(value: object) -> bytes:
     """One protocol line, not checked by anybody."""
@@ -101,6 +116,18 @@ def liar(connect: Connect, tmp_path: Path) -> Callable[..., Board]:
         return board
 
     return make
+
+
+@pytest.fixture
+def one_repetition(tmp_path: Path) -> Callable[[str], Path]:
+    """Function (source of the workload): writes a suite of one repetition, ``suite.toml``, and its ``work.py``."""
+
+    def write(work: str) -> Path:
+        (tmp_path / "work.py").write_text(work)
+        (tmp_path / "suite.toml").write_text(_ONE_REPETITION)
+        return tmp_path / "suite.toml"
+
+    return write
 
 
 class Bounds:

@@ -26,20 +26,6 @@ for line in iter(child.stdout.readline, b""):
     sys.stdout.buffer.write(line)
     sys.stdout.flush()
 """
-_SUITE = """
-[suite]
-name = "s"
-blocks = 1
-baseline = "a"
-aa = false
-instrumented = false
-[[workload]]
-label = "a"
-task = "sleep"
-command = ["python3", "work.py"]
-files = ["work.py"]
-deadline_s = 20
-"""
 _WORK = """
 import os, sys
 from workloads import marks
@@ -51,12 +37,13 @@ marks.result(accuracy=0.75, before=0.5)
 
 
 @pytest.fixture
-def tunebench(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def tunebench(
+    tmp_path: Path, one_repetition: Callable[[str], Path]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a one-repetition campaign by the real command."""
 
     def run(lie: tuple[str, str, object] | None = None, work: str = "") -> subprocess.CompletedProcess[str]:
-        (tmp_path / "suite.toml").write_text(_SUITE)
-        (tmp_path / "work.py").write_text(_WORK % work)
+        one_repetition(_WORK % work)
         python = sys.executable
         if lie is not None:
             (tmp_path / "editor.py").write_text(_EDITOR)

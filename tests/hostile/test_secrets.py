@@ -20,20 +20,6 @@ pytestmark = pytest.mark.slow
 
 SECRET = "planted-7f3a-hunter2"
 BASIC = base64.b64encode(f"admin:{SECRET}".encode()).decode()
-_SUITE = """
-[suite]
-name = "s"
-blocks = 1
-baseline = "a"
-aa = false
-instrumented = false
-[[workload]]
-label = "a"
-task = "sleep"
-command = ["python3", "work.py"]
-files = ["work.py"]
-deadline_s = 20
-"""
 #: Tells all that a workload can see of its surroundings.
 _WORK = """
 import os
@@ -89,9 +75,8 @@ def _content(path: Path) -> bytes:
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
-def test_a_planted_password_is_found_in_nothing_that_is_written_or_run(plug, tmp_path):
-    (tmp_path / "suite.toml").write_text(_SUITE)
-    (tmp_path / "work.py").write_text(_WORK)
+def test_a_planted_password_is_found_in_nothing_that_is_written_or_run(plug, one_repetition, tmp_path):
+    one_repetition(_WORK)
     (tmp_path / "lab.toml").write_text(
         f'[[board]]\nid = "here"\nkind = "loopback"\nworkdir = "{tmp_path}/work"\ninterpreter = "{sys.executable}"\n'
         f'[board.meter]\nkind = "shelly"\nscope = "wall_ac"\nhost = "127.0.0.1:{plug.server.server_address[1]}"\n'
