@@ -177,6 +177,7 @@ class Suite:
                 else {}
             ),
             "study": self.header.study,
+            **({"candidate": self.header.candidate} if self.header.candidate is not None else {}),
             "baselines": dict(self.baselines),
             "cells": [cell.as_dict() for cell in self.cells],
         }
@@ -224,6 +225,7 @@ def _load(path: Path) -> Suite:
                 f"{path}: task {cell.task!r}: {cell.label!r} is given twice; give one a 'task' or 'label'"
             )
         seen.add(cell.key)
+    _check_candidate(parsed.suite, cells, path)
     _check_files(cells, root, path)
     return Suite(parsed.suite, tuple(cells), baselines, root)
 
@@ -300,6 +302,14 @@ def _aa_controls(cells: list[Cell], baselines: Mapping[str, str]) -> list[Cell]:
             fields = {**cell.__dict__, "label": base + AA_SUFFIX, "aa_control": True, "ship": ()}
             controls.append(Cell(**fields))
     return controls
+
+
+def _check_candidate(header: Header, cells: list[Cell], path: Path) -> None:
+    labels = {cell.label for cell in cells if not cell.aa_control}
+    if header.candidate is not None and header.candidate not in labels:
+        raise UsageError(
+            f"{path}: [suite]: candidate {header.candidate!r} is not one of its methods: {', '.join(sorted(labels))}"
+        )
 
 
 def _check_files(cells: list[Cell], root: Path, path: Path) -> None:

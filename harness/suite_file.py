@@ -85,8 +85,12 @@ class Header(_Strict):
     ship_wait_s: float = Field(
         default=5.0, ge=0, le=60, description="a shaped transfer that takes longer is computed"
     )
-    study: Literal["skip2-lora"] | None = Field(
+    study: Literal["skip2-lora", "lorae"] | None = Field(
         default=None, description="a section of its own in the report"
+    )
+    candidate: str | None = Field(
+        default=None,
+        description='study "lorae": the label whose difference to the baseline was chosen to be judged beforehand',
     )
 
     @field_validator("ship")

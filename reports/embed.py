@@ -15,8 +15,8 @@ from markupsafe import Markup
 
 #: What a spreadsheet would take for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-#: Not in the JSON: the repetitions are the CSV, the study's tables stand on the page and follow from the rows.
-_NOT_AGAIN = ("repetitions", "study")
+#: Not in the JSON: the repetitions are the CSV, the studies' tables stand on the page and follow from the rows.
+_NOT_AGAIN = ("repetitions", "study", "lorae")
 CSV_COLUMNS = (
     "board_id", "task", "label", "aa_control", "role", "block", "slot", "attempt", "t_start_utc", "wall_s",
     "class", "outcome", "reason", "host_s", "process_s", "rep_id",

@@ -8,6 +8,8 @@ from typing import Any
 
 from reports.findings import findings
 from reports.groups import groups_of
+from reports.lorae.constants import TITLE as LORAE
+from reports.lorae.tables import headline as lorae_headline
 from reports.scrub import Scrub, scrubbed
 from reports.text import conditions, counted, engines, grouped
 from reports.units import clean, factor, percent, seconds, significant, size
@@ -22,6 +24,8 @@ _LINKING = re.compile(r"(@|#|:/|www)(?=[\w/.])", re.I)
 _NO_WIDTH = "\u200b"
 #: Findings and cautions at most, each.
 _MOST = 24
+#: Characters of a study's table at most.
+_MOST_STUDY = 8_000
 _HEADINGS = (
     "method",
     "speed-up",
@@ -41,7 +45,7 @@ def markdown(summary: Mapping[str, Any], scrub: Scrub = str) -> str:
     Foreign text is escaped: no markup, no mention, no link can come out of a name.
     """
     summary = scrubbed(summary, scrub)
-    head, groups, end = f"{_head(summary)}\n\n{_seen(summary)}", [], _cautions(summary)
+    head, groups, end = f"{_head(summary)}\n\n{_seen(summary)}{_lorae(summary)}", [], _cautions(summary)
     left = MAX_CHARS - len(head) - len(end) - 200
     members = list(grouped(summary["rows"]).values())
     for done, rows in enumerate(members):
@@ -90,6 +94,15 @@ def _head(summary: Mapping[str, Any]) -> str:
 def _seen(summary: Mapping[str, Any]) -> str:
     told = findings(groups_of(summary["rows"]))[:_MOST] or ["No method could be compared with a baseline."]
     return "### What was seen\n\n" + "\n".join(f"- {escaped(one, 400)}" for one in told)
+
+
+def _lorae(summary: Mapping[str, Any]) -> str:
+    """What the LoRAE study comes to; nothing for other runs."""
+    if summary["lorae"] is None:
+        return ""
+    found = lorae_headline(summary["lorae"])
+    text = f"\n\n### {LORAE}\n\n{escaped(found.caption)}\n\n{table(found.columns, found.rows)}"
+    return text if len(text) < _MOST_STUDY else f"\n\n### {LORAE}\n\nToo long for a comment: see the page."
 
 
 def _group(rows: Sequence[Mapping[str, Any]]) -> str:

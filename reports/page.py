@@ -17,6 +17,7 @@ from reports.groups import groups_of
 from reports.joules import joules_table
 from reports.joules import notes as joules_notes
 from reports.lasting import lasting_table
+from reports.lorae.view import lorae_view
 from reports.overall_words import overall_tables
 from reports.page_figures import (
     board_multiples,
@@ -63,6 +64,7 @@ def page(summary: Mapping[str, Any], reader: RunReader, scrub: Scrub, trend: Tre
         "findings": findings(groups),
         "headline": _headline(rows),
         "study": study_view(summary["study"], styles),
+        "lorae": lorae_view(summary["lorae"]),
         "groups": groups,
         "columns": COLUMNS,
         "sorting": SORTING,

@@ -14,6 +14,7 @@ from reports.cells import Cell, cells, numbers, unequal_work
 from reports.drift import changes
 from reports.joules import one_scope_a_column
 from reports.layout import ResultsError, count, rep_class
+from reports.lorae import lorae_block
 from reports.overall import across, quality_target, reach
 from reports.quantities import DEFAULT_DELTA
 from reports.reader import RunReader
@@ -68,6 +69,7 @@ def summarise(reader: RunReader, baseline: str | None = None) -> dict[str, Any]:
     }
     one_scope_a_column(summary["rows"])
     summary["study"] = study_block(reader, groups, delta["time"])
+    summary["lorae"] = lorae_block(reader, groups, rows)
     summary["cautions"] = cautions(summary)
     return summary
 

@@ -9,6 +9,7 @@ from typing import Any
 from reports.joules import joules_lines
 from reports.joules import notes as joules_notes
 from reports.lasting import lasting_lines
+from reports.lorae.lines import lorae_lines
 from reports.overall_words import overall_lines
 from reports.study.lines import study_lines
 from reports.units import clean, factor, number, percent, seconds, significant, size
@@ -53,6 +54,8 @@ def table(summary: Mapping[str, Any]) -> str:
         parts.append(warm)
     if summary["study"] is not None:
         parts.append(study_lines(summary["study"], _padded))
+    if summary["lorae"] is not None:
+        parts.append(lorae_lines(summary["lorae"], _padded))
     if any(
         _is_range(one) and one["n"] > 1
         for row in summary["rows"]

@@ -106,6 +106,11 @@ def test_values_that_differ_in_threads_are_another_task(tmp_path):
             'methods = ["ft-all"]\nbaseline = "x"',
             "baseline 'x' is not one of",
         ),
+        (
+            "blocks = 2",
+            'blocks = 2\ncandidate = "lorae-r4"',
+            "candidate 'lorae-r4' is not one of its methods",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_what_would_be_right(tmp_path, old, new, told):

@@ -402,11 +402,11 @@ def store_reps(tmp_path):
     return write
 
 
-def _load_study_runs():
-    """The generator of the study's runs: a file of its own, which importlib's mode does not make importable."""
-    spec = importlib.util.spec_from_file_location("study_runs", Path(__file__).with_name("study_runs.py"))
+def _load_runs(name: str):
+    """The generator of a study's runs: a file of its own, which importlib's mode does not make importable."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
-    sys.modules["study_runs"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
@@ -417,9 +417,35 @@ def study(tmp_path, make_record):
 
     def write(**fields) -> RunReader:
         boards = fields.pop("boards", [PI5])
-        return _load_study_runs().StudyRun(boards=boards, **fields).write(tmp_path / "study", make_record)
+        return (
+            _load_runs("study_runs").StudyRun(boards=boards, **fields).write(tmp_path / "study", make_record)
+        )
 
     return write
+
+
+@pytest.fixture
+def lorae(tmp_path, make_record):
+    """Writes a run of the LoRAE study; keyword arguments replace fields of its generator."""
+
+    def write(**fields) -> RunReader:
+        boards = fields.pop("boards", [PI5])
+        return (
+            _load_runs("lorae_runs").LoraeRun(boards=boards, **fields).write(tmp_path / "lorae", make_record)
+        )
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def lorae_run(tmp_path_factory) -> Path:
+    """Eight blocks of the LoRAE study: a Pi and this machine, three tasks, updates shipped."""
+
+    def build(**fields):
+        return make_rep().model_copy(update=fields)
+
+    made = _load_runs("lorae_runs").LoraeRun(boards=[PI5, FakeBoard()], shipped=True)
+    return made.write(tmp_path_factory.mktemp("lorae") / "results", build).path
 
 
 @pytest.fixture(scope="session")
@@ -429,6 +455,6 @@ def study_run(tmp_path_factory) -> Path:
     def build(**fields):
         return make_rep().model_copy(update=fields)
 
-    runs = _load_study_runs()
+    runs = _load_runs("study_runs")
     made = runs.StudyRun(boards=[PI5, FakeBoard()])
     return made.write(tmp_path_factory.mktemp("study") / "results", build).path

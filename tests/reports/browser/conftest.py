@@ -36,8 +36,8 @@ def browser():
 
 
 @pytest.fixture(scope="package")
-def pages(tmp_path_factory, lab_run, study_run):
-    """Files by name: the pages of a lab's campaign, a study, an empty run, and two runs compared."""
+def pages(tmp_path_factory, lab_run, study_run, lorae_run):
+    """Files by name: the pages of a lab's campaign, two studies, and two runs compared."""
     root = tmp_path_factory.mktemp("pages")
 
     def write(name: str, html: str) -> Path:
@@ -49,6 +49,7 @@ def pages(tmp_path_factory, lab_run, study_run):
     return {
         "lab_run": write("lab", render(lab)),
         "study_run": write("study", render(study)),
+        "lorae_run": write("lorae", render(RunReader(lorae_run))),
         "comparison": write("comparison", render_comparison(compare_runs(lab, lab))),
     }
 

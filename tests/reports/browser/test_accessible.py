@@ -42,6 +42,8 @@ def violations(page, axe):
         ("lab_run", "light"),
         ("lab_run", "dark"),
         ("study_run", "light"),
+        ("lorae_run", "light"),
+        ("lorae_run", "dark"),
         ("comparison", "light"),
         ("comparison", "dark"),
     ],
