@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
+from harness import board_memory
 from harness.errors import UsageError
 from workloads import methods, network_memory, network_plan, updates
 from workloads.errors import WorkloadError
@@ -39,6 +41,16 @@ def params(
             "--free-mb", min=0, help="With it, the largest batch that fits (beyond interpreter and torch)."
         ),
     ] = None,
+    board: Annotated[
+        str | None,
+        typer.Option("--board", metavar="NAME", help="What fits on a board, e.g. raspberry-pi-4, or 'all'."),
+    ] = None,
+    taken_mb: Annotated[
+        float,
+        typer.Option(
+            "--taken-mb", min=0, help="Of a board's memory: system, interpreter and torch (10^6 bytes)."
+        ),
+    ] = board_memory.TAKEN_MB,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
 ) -> None:
     """Count what a method trains on a network: parameters, the update's bytes, multiply-adds.
@@ -46,7 +58,10 @@ def params(
     Counted from layer shapes, nothing is built. Bytes are float32; multiply-adds are of one forward pass of one
     sample, adapters as branches beside the network (merged ones cost nothing: madds_base).
     """
-    found = count(model, method, rank, task=task, classes=classes, size=size, batch=batch, free_mb=free_mb)
+    found = count(
+        model, method, rank, task=task, classes=classes, size=size,
+        batch=batch, free_mb=free_mb, board=board, taken_mb=taken_mb,
+    )  # fmt: skip
     typer.echo(json.dumps(found, indent=2, sort_keys=True) if as_json else table(found))
 
 
@@ -60,6 +75,8 @@ def count(
     size: int | None = None,
     batch: int | None = None,
     free_mb: float | None = None,
+    board: str | None = None,
+    taken_mb: float = board_memory.TAKEN_MB,
 ) -> dict[str, Any]:
     """What the command prints as JSON.
 
@@ -68,19 +85,30 @@ def count(
         included, its statistics not), ``trainable``, ``reduction_pct`` (100 (1 - trainable / params)), ``update_b``
         (bytes in float32), ``update_file_b`` (of the safetensors file that ships it: ``update_b`` and a header of
         names and shapes), ``madds`` and ``madds_base`` (forward, one sample, with and without adapters), ``adapted``
-        (number of layers), ``skipped`` (layer -> why it has no adapter); with ``batch`` or ``free_mb`` also
-        ``memory`` (:class:`workloads.network_memory.Memory`, ``total_b``, ``batch``, ``free_b``, ``fits``,
-        ``largest_batch``).
+        (number of layers), ``skipped`` (layer -> why it has no adapter); with ``batch``, ``free_mb`` or ``board`` also
+        ``memory`` (:class:`workloads.network_memory.Memory`, ``total_b``, ``batch``; with ``free_mb`` what
+        :class:`harness.board_memory.Room` has, with ``board`` a row of it for every memory size in ``boards``).
 
     Raises:
-        UsageError: unknown model, task or method, or an input size that the network does not take.
+        UsageError: unknown model, task, method or board, or an input size that the network does not take.
     """
     try:
         row = methods.method(method)
         made = network_plan.plan(row, counted(model, task, classes, size), rank)
     except WorkloadError as error:
         raise UsageError(str(error)) from error
-    memory = None if batch is None and free_mb is None else predicted(made, batch or 1, free_mb)
+
+    def plan_at(side: int | None) -> network_plan.NetworkPlan:
+        return made if side is None else network_plan.plan(row, counted(model, task, classes, side), rank)
+
+    memory: dict[str, Any] | None = None
+    if (batch, free_mb, board) != (None, None, None):
+        memory = predicted(plan_at, batch or 1, free_mb)
+    if memory is not None and board is not None:
+        memory |= {
+            "taken_mb": taken_mb,
+            "boards": board_memory.rows(plan_at, batch or 1, board, taken_mb),
+        }
     total = made.graph.n_params
     counts, forward = network_plan.counts(made), network_plan.forward_madds(made)
     return {
@@ -103,14 +131,14 @@ def count(
     }
 
 
-def predicted(made: network_plan.NetworkPlan, batch: int, free_mb: float | None) -> dict[str, Any]:
-    """A training step's memory, and against ``free_mb`` (10^6 bytes) whether it fits and which batch just does."""
-    found = network_memory.predict(made, batch)
+def predicted(
+    plan_at: Callable[[int | None], network_plan.NetworkPlan], batch: int, free_mb: float | None
+) -> dict[str, Any]:
+    """A training step's memory, and what fits into ``free_mb`` (10^6 bytes)."""
+    found = network_memory.predict(plan_at(None), batch)
     told: dict[str, Any] = {**found._asdict(), "total_b": found.total_b, "batch": batch}
     if free_mb is not None:
-        free_b = int(free_mb * 1e6)
-        largest = network_memory.largest_batch(made, free_b)
-        told |= {"free_b": free_b, "fits": found.total_b <= free_b, "largest_batch": largest}
+        told |= vars(board_memory.room(plan_at, batch, int(free_mb * 1e6)))
     return told
 
 
@@ -159,7 +187,13 @@ def _memory_lines(told: dict[str, Any]) -> list[str]:
         f"    weights {mb['weights_b']}, optimiser {mb['optimiser_b']}, a step at its peak {mb['step_b']} "
         f"(kept activations {mb['saved_b']}, gradients {mb['gradients_b']})",
     ]
-    if "largest_batch" in told:
-        word = "fits" if told["fits"] else "does not fit"
-        lines.append(f"    {word} into {mb['free_b']} MB; largest batch that does: {told['largest_batch']}")
+    if "fits" in told:
+        word = {"yes": "fits", "perhaps": "may fit", "no": "does not fit"}[told["fits"]]
+        lines.append(
+            f"    {word} into {mb['free_b']} MB; largest batch safe: {told['batch_safe']}, at most "
+            f"{told['batch_at_most']}; largest square input safe: {told['side_safe_px']}, at most "
+            f"{told['side_at_most_px']} px"
+        )
+    if "boards" in told:
+        lines += board_memory.lines(told["boards"], told["batch"], told["taken_mb"])
     return lines

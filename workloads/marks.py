@@ -243,7 +243,7 @@ def window_end(phase: str = "evaluate") -> None:
 
 
 def result(
-    accuracy: float,
+    accuracy: Optional[float],
     *,
     before: Optional[float] = None,
     losses: Optional[List[float]] = None,
@@ -256,7 +256,7 @@ def result(
     """Say what the fine-tuning reached; call it once, after :func:`window_end`.
 
     Args:
-        accuracy: on held-out target data after fine-tuning, 0..1.
+        accuracy: on held-out target data after fine-tuning, 0..1; None where nothing is to be learnt.
         before: the same before it.
         losses: mean training loss of each epoch.
         steps: updates done.

@@ -23,6 +23,8 @@ from workloads import network_plan
 from workloads.models.graph import INPUT, Node, product
 from workloads.network_plan import NetworkPlan
 
+#: Where the search for the largest ends. Sides are multiples of what every network takes.
+MOST_BATCH, SIDE_STEP, MOST_SIDE = 1 << 12, 32, 1 << 12
 _FLOAT_B, _INDEX_B = 4, 8
 #: Channels of a detector's distances; one of four classes is counted as if it were them, which is little less.
 _BOX_MAPS = 4
@@ -321,4 +323,19 @@ def largest(fits: Callable[[int], bool], limit: int = 1 << 20) -> int:
 
 def largest_batch(plan: NetworkPlan, free_b: int, n_train: Optional[int] = None) -> int:
     """The largest batch whose predicted memory is at most ``free_b``; 0 if none is."""
-    return largest(lambda batch: predict(plan, batch, n_train).total_b <= free_b, 1 << 16)
+    return largest(lambda batch: predict(plan, batch, n_train).total_b <= free_b, MOST_BATCH)
+
+
+def largest_side(
+    plan_at: Callable[[int], NetworkPlan], batch: int, free_b: int, n_train: Optional[int] = None
+) -> int:
+    """The largest side of a square input, a multiple of :data:`SIDE_STEP` pixels, that fits with a batch; 0 if none does.
+
+    Args:
+        plan_at: the method on the network at a side.
+    """
+
+    def fits(count: int) -> bool:
+        return predict(plan_at(SIDE_STEP * count), batch, n_train).total_b <= free_b
+
+    return SIDE_STEP * largest(fits, MOST_SIDE // SIDE_STEP)

@@ -26,15 +26,15 @@ class Watch:
 
     def begin(self) -> None:
         """A stretch begins."""
-        self.hidden_b = max(self.hidden_b, _status_b("VmHWM") or 0)
+        self.hidden_b = max(self.hidden_b, status_b("VmHWM") or 0)
         _give_back()
         self._armed = _reset()
         if self._armed and self.before_b is None:
-            self.before_b = _status_b("VmRSS")
+            self.before_b = status_b("VmRSS")
 
     def end(self) -> None:
         """It ends; what follows does not count."""
-        found = _status_b("VmHWM") if self._armed else None
+        found = status_b("VmHWM") if self._armed else None
         if found is not None:
             self.peak_b = max(found, self.peak_b or 0)
         self._armed = False
@@ -44,6 +44,22 @@ class Watch:
         if self.before_b is None or self.peak_b is None:
             return {}
         return {"train_rss_before_b": float(self.before_b), "train_rss_peak_b": float(self.peak_b)}
+
+
+#: mallopt(3): from how many bytes on a block is mapped by itself, and given back as soon as it is freed.
+_M_MMAP_THRESHOLD, _MAPPED_FROM_B = -3, 65536
+
+
+def map_large_blocks() -> bool:
+    """Let the C library map every larger tensor by itself from now on; False if it cannot.
+
+    By default GNU's raises that bound with every block that is freed, up to 32 MiB, so that tensors come from one heap
+    with holes in it: quicker, and here it takes half as much memory again or more.
+    """
+    try:
+        return bool(ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM_B))
+    except (OSError, AttributeError):  # another C library than GNU's
+        return False
 
 
 def _give_back() -> None:
@@ -62,7 +78,8 @@ def _reset() -> bool:
         return False
 
 
-def _status_b(name: str) -> Optional[int]:
+def status_b(name: str) -> Optional[int]:
+    """A size of this process, as ``/proc/self/status`` names it (``VmRSS``), in bytes; None where it does not say."""
     try:
         with open("/proc/self/status") as file:
             for line in file:

@@ -61,11 +61,39 @@ def test_memory_is_predicted_where_a_batch_is_named():
     told = count("unet-small", "lorae", 4, batch=10, free_mb=200)["memory"]
     assert told["total_b"] == told["weights_b"] + told["optimiser_b"] + told["step_b"]
     assert told["saved_b"] <= told["step_b"] and told["optimiser_b"] == 0
-    assert told["fits"] is True and 10 < told["largest_batch"] < 100
-    assert count("unet-small", "lorae", 4, free_mb=0.001)["memory"]["largest_batch"] == 0
+    assert told["fits"] == "yes" and 10 < told["batch_safe"] < told["batch_at_most"] < 100
+    assert 64 <= told["side_safe_px"] < told["side_at_most_px"] and told["side_at_most_px"] % 32 == 0
+    nothing = count("unet-small", "lorae", 4, free_mb=0.001)["memory"]
+    assert (nothing["fits"], nothing["batch_at_most"], nothing["side_at_most_px"]) == ("no", 0, 0)
+    assert count("unet-small", "lorae", 4, batch=10, free_mb=100)["memory"]["fits"] == "perhaps"
 
 
 def test_the_table_says_whether_a_batch_fits():
     said = CliRunner().invoke(app, ["params", "--model", "yolov8x", "--batch", "8", "--free-mb", "4000"])
     assert said.exit_code == 0, said.output
-    assert "does not fit into 4000.0 MB; largest batch that does: 2" in said.stdout
+    assert "does not fit into 4000.0 MB; largest batch safe: 1, at most 2" in said.stdout
+
+
+def test_what_fits_on_a_board_is_told_for_every_memory_size_and_marked_as_predicted():
+    memory = count("resnet-small", "lorae", 4, batch=500, board="raspberry-pi-4")["memory"]
+    rows = memory["boards"]
+    assert [row["ram_gb"] for row in rows] == [1.0, 2.0, 4.0, 8.0]
+    assert {row["basis"] for row in rows} == {"predicted"}
+    assert [row["fits"] for row in rows] == sorted(
+        (row["fits"] for row in rows), key=["no", "perhaps", "yes"].index
+    )
+    assert [row["batch_at_most"] for row in rows] == sorted(row["batch_at_most"] for row in rows)
+    assert all(row["batch_safe"] <= row["batch_at_most"] for row in rows)
+    every = count("resnet-small", "ft-all", 4, board="all", taken_mb=1e6)["memory"]["boards"]
+    assert {row["board"] for row in every} >= {"raspberry-pi-5", "jetson-nano", "jetson-agx-orin"}
+    assert {row["fits"] for row in every} == {"no"}
+
+
+def test_boards_stand_in_the_table_and_an_unknown_one_is_refused():
+    told = CliRunner().invoke(
+        app, ["params", "--model", "unet-small", "--batch", "10", "--board", "jetson-nano"]
+    )
+    assert told.exit_code == 0, told.output
+    assert "predicted: 430 MB are not ours" in told.stdout and "Jetson Nano" in told.stdout
+    with pytest.raises(UsageError, match="unknown board 'raspi4', use one of: all, raspberry-pi-zero-2-w"):
+        count("unet-small", "lorae", 4, board="raspi4")

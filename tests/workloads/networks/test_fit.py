@@ -1,0 +1,166 @@
+"""The largest batch and input that train under a limit of memory: real steps, real refusals of the kernel."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+
+import pytest
+
+from workloads import methods, network_fit, network_memory, network_plan
+from workloads.models.networks import counted
+from workloads.network_fit import FitError, Try, attempt
+
+LIMIT_B = 60_000_000
+
+
+def plan_of(method="ft-all", model="resnet-small", side=None):
+    return network_plan.plan(methods.method(method), counted(model, side=side), 2)
+
+
+@pytest.fixture
+def tries(monkeypatch):
+    """Replaces a try by a question of the prediction; what was asked is kept."""
+    asked = []
+
+    def predicted(plan, batch, limit_b, allocator="default"):
+        asked.append((plan.graph.shape, batch, allocator))
+        fits = network_memory.predict(plan, batch).total_b <= limit_b
+        return Try(fits, None if fits else "too much")
+
+    monkeypatch.setattr(network_fit, "attempt", predicted)
+    return asked
+
+
+def test_the_search_finds_the_edge_and_tells_why_the_next_one_failed(tries):
+    plan = plan_of()
+    found = network_fit.largest_batch(plan, LIMIT_B)
+    assert found.number == network_memory.largest_batch(plan, LIMIT_B) > 1
+    assert (found.tries, found.reason) == (len(tries), "too much")
+
+
+def test_a_side_is_a_multiple_of_what_networks_take(tries):
+    found = network_fit.largest_side(lambda side: plan_of(side=side), 10, LIMIT_B, "mmap")
+    assert found.number % 32 == 0 and found.number > 0
+    assert {shape[1] % 32 for shape, _, _ in tries} == {0} and {batch for _, batch, _ in tries} == {10}
+    assert {allocator for _, _, allocator in tries} == {"mmap"}
+
+
+def test_nothing_that_fits_is_a_result_too(tries):
+    assert network_fit.largest_batch(plan_of(), 1000) == (0, 1, "too much")
+
+
+def test_a_job_measures_both_beside_their_prediction(tries):
+    told = network_fit.measure({"model": "resnet-small", "method": "ft-all", "limit_mb": 60, "batch": 4})
+    assert told["fit_limit_b"] == LIMIT_B and told["fit_side_batch"] == 4
+    # The stand-in's limit holds the weights; the real one comes on top of them.
+    assert 0 < told["fit_batch"] <= told["fit_batch_predicted"]
+    assert 0 < told["fit_side_px"] <= told["fit_side_predicted_px"]
+    assert told["fit_tries"] == len(tries)
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({}, "params.model is missing"),
+        ({"model": "unet-small", "limit": 3}, "params.limit is not known; known: model, method"),
+        ({"model": "unet-small", "batch": 0}, "params.batch is 0, expected a whole number from 1"),
+        ({"model": "unet-small", "limit_mb": "much"}, "params.limit_mb is 'much', expected a number above 0"),
+        (
+            {"model": "unet-small", "allocator": "arena"},
+            "params.allocator is 'arena', expected default or mmap",
+        ),
+    ],
+)
+def test_wrong_settings_are_refused_with_what_is_allowed(params, told):
+    with pytest.raises(FitError, match=told):
+        network_fit.measure(params)
+
+
+def test_what_is_available_is_the_kernels_word(tmp_path):
+    path = tmp_path / "meminfo"
+    path.write_text("MemTotal: 900 kB\nMemAvailable:    500 kB\n")
+    assert network_fit.available_b(str(path)) == 512_000
+    with pytest.raises(FitError, match=r"does not tell MemAvailable: give params.limit_mb"):
+        network_fit.available_b(str(tmp_path / "none"))
+
+
+@pytest.mark.torch
+def test_a_step_that_fits_trains_and_one_that_does_not_is_refused_by_the_kernel():
+    pytest.importorskip("torch", reason="torch is not installed")
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    assert attempt(plan_of(), 2, 500_000_000) == (True, None)
+    refused = attempt(plan_of(), 500, LIMIT_B)
+    assert refused.fits is False and "allocate memory" in str(refused.reason)
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before  # the limit was the try's own
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+def test_methods_that_keep_less_fit_larger_batches():
+    pytest.importorskip("torch", reason="torch is not installed")
+    head, every = (
+        network_fit.largest_batch(plan_of(method), LIMIT_B // 2, "mmap") for method in ("ft-last", "ft-all")
+    )
+    assert head.number > every.number > 0
+    assert every.number <= network_memory.largest_batch(plan_of(), LIMIT_B // 2 + 1_000_000)
+
+
+class FakeStep:
+    """In place of a training step: dies or fails as it is told."""
+
+    def __init__(self, act):
+        self.act = act
+
+    def stepper(self, plan):
+        return lambda batch: self.act() if batch > 1 else None
+
+
+def dies(number):
+    return lambda: os.kill(os.getpid(), number)
+
+
+def fails(error):
+    def act():
+        raise error
+
+    return act
+
+
+@pytest.fixture
+def stepping(monkeypatch):
+    """Function: the next tries run this instead of a step."""
+    probe_step = pytest.importorskip("workloads.engines.networks.probe_step")
+    return lambda act: monkeypatch.setattr(probe_step, "stepper", FakeStep(act).stepper)
+
+
+@pytest.mark.torch
+def test_a_try_that_the_kernel_kills_does_not_fit(stepping):
+    stepping(dies(signal.SIGKILL))
+    assert (
+        attempt(plan_of(), 4, LIMIT_B).reason == "killed by SIGKILL, as the kernel does when memory runs out"
+    )
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("std::bad_alloc")])
+def test_memory_that_is_refused_in_any_words_does_not_fit(stepping, error):
+    stepping(fails(error))
+    assert attempt(plan_of(), 4, LIMIT_B) == (False, str(error) or "MemoryError")
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("act", "told"),
+    [
+        (fails(RuntimeError("shapes do not match")), "a try with batch 4 failed: shapes do not match"),
+        (fails(KeyError("x")), "a try with batch 4 failed: KeyError: 'x'"),
+        (dies(signal.SIGTERM), "a try with batch 4 died of signal 15"),
+        (lambda: os._exit(0), "a try with batch 4 ended without a word"),
+    ],
+)
+def test_what_fails_for_another_reason_is_no_answer(stepping, act, told):
+    stepping(act)
+    with pytest.raises(FitError, match=told):
+        attempt(plan_of(), 4, LIMIT_B)
