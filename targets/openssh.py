@@ -9,6 +9,7 @@ import contextlib
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -40,6 +41,7 @@ class OpenSshServer:
         sshd = find_sshd()
         if sshd is None:
             raise FileNotFoundError("no sshd on this machine: install openssh-server")
+        self._sshd = sshd
         if os.getuid() == 0:
             # sshd as root insists on its privilege separation directory
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
@@ -65,19 +67,28 @@ class OpenSshServer:
         )
         public = (directory / "host.pub").read_text().rsplit(" ", 1)[0]
         (directory / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {public}\n")
-        self.process = subprocess.Popen(
-            [sshd, "-D", "-e", "-f", str(directory / "config")],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(directory / "log").open("wb"),
-        )
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, or start it again after :meth:`kill`: same port, same keys.
+
+        Raises:
+            RuntimeError: it does not listen; the message holds its log.
+        """
+        with (self.directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self._sshd, "-D", "-e", "-f", str(self.directory / "config")],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+            )
         deadline = time.monotonic() + 10
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as probe:
                 probe.recv(1)
                 return
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"sshd does not listen: {(directory / 'log').read_text()}")
+                raise RuntimeError(f"sshd does not listen: {(self.directory / 'log').read_text()}")
             time.sleep(0.02)
 
     @property
@@ -105,6 +116,14 @@ class OpenSshServer:
         for pid in found:
             found += [child for child, parent in parents.items() if parent == pid]
         return found[1:]
+
+    def kill(self) -> None:
+        """End the server and all its connections at once; commands that they ran are left to themselves."""
+        self.process.send_signal(signal.SIGSTOP)  # so that it forks no more while we look
+        for pid in [*self.session_pids(), self.process.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(10)
 
     def __enter__(self) -> OpenSshServer:
         return self

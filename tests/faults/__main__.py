@@ -1,0 +1,83 @@
+"""The fault matrix: ``python -m tests.faults``; minutes of random faults: ``python -m tests.faults soak``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import sys
+from collections.abc import Sequence
+
+from tests.faults import matrix, soak
+from tests.faults.kinds import ALL, NOT_PRODUCED
+from tests.faults.scene import Fault
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what is asked for; 1 if anything is not as it should be."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    return _soak(words[1:]) if words[:1] == ["soak"] else _matrix(words)
+
+
+def _matrix(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults",
+        description="Strikes campaigns with real faults at random moments and counts what is lost, doubled or left"
+        " behind. `soak --help` has the other form.",
+    )
+    parser.add_argument(
+        "--repeat", type=int, default=20, metavar="N", help="runs a fault; costly ones: 5 at most"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="NAME",
+        help="faults whose name contains this, or families of that name",
+    )
+    parser.add_argument("--short", action="store_true", help="without the link cut for 120 s (what CI runs)")
+    parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 1) + 1, help="scenes side by side")
+    parser.add_argument("--seed", type=int, default=None, help="of all moments [a random one, printed]")
+    parser.add_argument("--keep", action="store_true", help="leave every scene's folder behind")
+    parser.add_argument("--list", action="store_true", help="name the faults and end")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args(words)
+    faults = chosen(asked.only, short=asked.short)
+    if asked.list:
+        for fault in faults:
+            print(f"{fault.family:10} {fault.name:30} {fault.impossible() or ''}".rstrip())
+        return 0
+    if not faults:
+        parser.error(f"--only {asked.only}: no such fault; there are: {', '.join(one.name for one in ALL)}")
+    seed = random.SystemRandom().getrandbits(32) if asked.seed is None else asked.seed
+    print(f"seed {seed}", file=sys.stderr, flush=True)
+    made = matrix.run(faults, repeat=asked.repeat, jobs=asked.jobs, seed=seed, keep=asked.keep)
+    for what, why in NOT_PRODUCED.items() if not asked.only else ():
+        made.not_producible.setdefault(what, why)
+    print(json.dumps(made.as_json(), indent=1) if asked.json else matrix.text(made))
+    return 0 if made.clean else 1
+
+
+def chosen(only: Sequence[str] | None, *, short: bool = False) -> list[Fault]:
+    """The faults that are asked for; those that boot a machine must be named."""
+    if only:
+        return [one for one in ALL if any(word in one.name or word == one.family for word in only)]
+    return [one for one in ALL if one.family != "boots" and (one.short or not short)]
+
+
+def _soak(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults soak", description=soak.__doc__)
+    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--boards", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args(words)
+    seed = random.SystemRandom().getrandbits(32) if asked.seed is None else asked.seed
+    print(f"seed {seed}", file=sys.stderr, flush=True)
+    tally = soak.soak(asked.minutes, asked.boards, seed)
+    print(json.dumps(tally.as_json(), indent=1) if asked.json else soak.text(tally))
+    return 0 if tally.clean else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

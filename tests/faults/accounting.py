@@ -1,0 +1,200 @@
+"""What came of a campaign: is every planned repetition there exactly once, and is the board clean?
+
+Two witnesses are held against each other: the store, and a ledger into which the workloads themselves wrote, outside of
+everything that the harness keeps, when they began and when their window had ended.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from reports.records import Repetition, Skip
+from reports.results import ResultsError, RunReader
+from tests.faults.scene import Fault, Scene
+
+#: What every workload of ours prints first.
+GREETING = "hello from"
+
+
+@dataclass
+class Account:
+    """Of one run of a fault.
+
+    Attributes:
+        struck: the fault met the campaign.
+        completed: the campaign ended by itself, its run is complete and whole.
+        lost: planned repetitions that are missing, without a reason, or cost although the fault excuses no such cost.
+        doubled: repetitions that are recorded, or were measured, more often than once.
+        left_behind: processes and files of ours on the boards afterwards.
+        unlogged: repetitions that ran and whose log did not come.
+        spoilt: slots that ended otherwise than ``ok``, as this fault may make them.
+        repeated: slots that were lost with a reason, and measured once more.
+        skipped: repetitions left out with their reason.
+        starts: how often the command was given.
+        seconds: all of it; ``campaign_s``: from the first start of the command to its last end.
+        findings: a sentence on everything that is not as it should be.
+    """
+
+    struck: bool = False
+    completed: bool = False
+    lost: int = 0
+    doubled: int = 0
+    left_behind: int = 0
+    unlogged: int = 0
+    spoilt: int = 0
+    repeated: int = 0
+    skipped: int = 0
+    starts: int = 0
+    seconds: float = 0.0
+    campaign_s: float = 0.0
+    findings: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is amiss."""
+        return self.completed and not (self.lost or self.doubled or self.left_behind or self.unlogged)
+
+
+def settle(scene: Scene, fault: Fault) -> Account:
+    """Hold a campaign that has ended against its plan, the ledger and the boards."""
+    account = Account(starts=scene.host.starts)
+    _look_at_boards(scene, account)
+    runs = scene.host.runs
+    if len(runs) != 1:
+        account.findings.append(f"{len(runs)} runs below the results root, expected one")
+    whole = True
+    for run in runs:
+        try:
+            reader = RunReader(run)
+            whole = _is_whole(reader, account) and whole
+            audit(reader.plan, reader.repetitions, _skips(reader), fault, account)
+            _look_at_logs(reader, fault, account)
+        except ResultsError as error:
+            account.findings.append(f"the run cannot be read: {error}")
+            whole = False
+    if runs:
+        count_work(read_ledger(Path(scene.sites[0].ledger)), account)
+    account.completed = len(runs) == 1 and whole
+    return account
+
+
+def _skips(reader: RunReader) -> Sequence[Skip]:
+    return reader.manifest.skipped if reader.manifest else ()
+
+
+def _look_at_boards(scene: Scene, account: Account) -> None:
+    for site in scene.sites:
+        found = site.left_behind()
+        account.left_behind += len(found)
+        account.findings += [f"{site.board_id}: left behind: {one}" for one in found]
+
+
+def _is_whole(reader: RunReader, account: Account) -> bool:
+    """Whether the run is complete and every file of it as it was written."""
+    faults = [*reader.warnings, *reader.verify()]
+    account.findings += [f"store: {one}" for one in faults]
+    return reader.complete and not faults
+
+
+def _look_at_logs(reader: RunReader, fault: Fault, account: Account) -> None:
+    if not fault.logs:
+        return
+    for record in reader.repetitions:
+        text = reader.log(record)
+        if GREETING not in (text or "") and _ran(record):
+            account.unlogged += 1
+            account.findings.append(f"{record.rep_id} ({record.outcome}): its log did not come: {text!r:.80}")
+
+
+def _ran(record: Repetition) -> bool:
+    """Whether the workload surely came to its first line: a lost one may have been struck before it."""
+    return record.outcome in ("ok", "failed", "deadline", "oom")
+
+
+def audit(
+    plan: Mapping[str, Any],
+    records: Iterable[Repetition],
+    skips: Sequence[Skip],
+    fault: Fault,
+    account: Account,
+) -> None:
+    """Count what is missing, doubled, spoilt, repeated and skipped."""
+    attempts: dict[str, list[Repetition]] = {one["rep_id"]: [] for one in plan["repetitions"]}
+    for record in records:
+        first_id = record.rep_id.rsplit(".try", 1)[0]
+        if first_id not in attempts:
+            account.doubled += 1
+            account.findings.append(f"{record.rep_id}: nobody planned it")
+        else:
+            attempts[first_id].append(record)
+    for planned in plan["repetitions"]:
+        _audit_slot(planned, attempts[planned["rep_id"]], skips, fault, account)
+    if account.spoilt > fault.at_most:
+        account.lost += account.spoilt - fault.at_most
+        account.findings.append(f"{account.spoilt} slots were spoilt, the fault excuses {fault.at_most}")
+
+
+def _audit_slot(
+    planned: Mapping[str, Any],
+    attempts: Sequence[Repetition],
+    skips: Sequence[Skip],
+    fault: Fault,
+    account: Account,
+) -> None:
+    rep_id = planned["rep_id"]
+
+    def lost(why: str) -> None:
+        account.lost += 1
+        account.findings.append(f"{rep_id}: {why}")
+
+    ids = Counter(one.rep_id for one in attempts)
+    again = [one for one in attempts[:-1] if one.outcome != "lost"]
+    if again or max(ids.values(), default=0) > 1:
+        account.doubled += 1
+        account.findings.append(f"{rep_id}: recorded as {[(one.rep_id, one.outcome) for one in attempts]}")
+    if not attempts:
+        skip = next((one for one in skips if _covers(one, planned)), None)
+        if skip is None:
+            lost("no record and no skip")
+        else:
+            account.skipped += 1
+            if not fault.may_skip or not skip.reason:
+                lost(f"skipped: {skip.reason}")
+        return
+    account.repeated += len(attempts) > 1
+    if len(attempts) > 1 and not fault.destroys:
+        lost(f"its first attempt was lost: {attempts[0].outcome_reason}")
+    last = attempts[-1]
+    if any(one.outcome != "ok" and not one.outcome_reason for one in attempts):
+        lost("it ended badly and nobody says why")
+    elif last.outcome in fault.spoils:
+        account.spoilt += 1
+    elif last.outcome != "ok":
+        lost(f"{last.outcome}: {last.outcome_reason}")
+
+
+def _covers(skip: Skip, planned: Mapping[str, Any]) -> bool:
+    if skip.board_id != planned["board_id"]:
+        return False
+    return skip.label is None or (skip.task, skip.label) == (planned["task"], planned["label"])
+
+
+def read_ledger(path: Path) -> Counter[tuple[str, str]]:
+    """(``begin`` or ``end``, repetition) -> how often; empty where workloads could not write one."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return Counter()
+    return Counter((what, rep_id) for what, _, rep_id in (line.partition(" ") for line in lines))
+
+
+def count_work(ledger: Mapping[tuple[str, str], int], account: Account) -> None:
+    """No repetition is worked on twice; a second attempt has an id of its own."""
+    for (what, rep_id), times in ledger.items():
+        if times > 1:
+            account.doubled += 1
+            account.findings.append(f"{rep_id}: the workload wrote {what!r} {times} times")

@@ -1,0 +1,176 @@
+"""All faults, each so many times, scenes side by side; and the table of what came of them."""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults.accounting import Account
+from tests.faults.play import play
+from tests.faults.scene import Fault
+
+#: Of those that take longer than 20 s.
+COSTLY_RUNS = 5
+#: A moment may come too late to meet anything; then another is tried.
+TRIES = 4
+SHOWN = 4
+
+
+@dataclass
+class Tally:
+    """Of one fault; the columns are those of :class:`tests.faults.accounting.Account`, summed up."""
+
+    name: str
+    family: str
+    runs: int = 0
+    completed: int = 0
+    lost: int = 0
+    doubled: int = 0
+    left_behind: int = 0
+    unlogged: int = 0
+    spoilt: int = 0
+    repeated: int = 0
+    skipped: int = 0
+    restarted: int = 0
+    missed: int = 0
+    longest_s: float = 0.0
+    findings: list[str] = field(default_factory=list)
+
+    def add(self, account: Account) -> None:
+        """Count a run."""
+        self.runs += 1
+        self.completed += account.completed
+        for name in ("lost", "doubled", "left_behind", "unlogged", "spoilt", "repeated", "skipped"):
+            setattr(self, name, getattr(self, name) + getattr(account, name))
+        self.restarted += account.starts > 1
+        self.longest_s = max(self.longest_s, account.seconds)
+        if not account.clean and len(self.findings) < SHOWN:
+            self.findings.append("\n".join(account.findings))
+
+    @property
+    def clean(self) -> bool:
+        """Whether every run was complete, and nothing lost, doubled, left behind or without its log."""
+        bad = self.lost or self.doubled or self.left_behind or self.unlogged
+        return self.runs > 0 and self.completed == self.runs and not bad
+
+
+@dataclass
+class Matrix:
+    """What was asked for and what came of it."""
+
+    seed: int
+    calm: Tally
+    calm_s: float
+    tallies: list[Tally]
+    not_producible: dict[str, str]
+
+    @property
+    def clean(self) -> bool:
+        """Whether all of it is as it should be."""
+        return self.calm.clean and all(one.clean for one in self.tallies)
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "seed": self.seed,
+            "calm_s": round(self.calm_s, 2),
+            "clean": self.clean,
+            "faults": [_row(one) for one in [self.calm, *self.tallies]],
+            "not_producible": [{"name": name, "reason": why} for name, why in self.not_producible.items()],
+        }
+
+
+def _row(tally: Tally) -> dict[str, Any]:
+    return {**tally.__dict__, "longest_s": round(tally.longest_s, 1)}
+
+
+class Calm(Fault):
+    """Nothing happens: what an account says of a whole campaign, and how long one takes."""
+
+    name = "calm"
+    family = "none"
+
+
+def run(faults: Sequence[Fault], *, repeat: int, jobs: int, seed: int, keep: bool = False) -> Matrix:
+    """Run them all; progress goes to stderr."""
+    calm_tally = Tally(Calm.name, Calm.family)
+    calm = play(Calm(), seed, 0.0, keep)
+    calm_tally.add(calm)
+    _tell(f"calm: {calm.campaign_s:.1f} s, {'ok' if calm.clean else calm.findings}")
+    not_producible = {fault.name: reason for fault in faults if (reason := fault.impossible())}
+    for name, reason in not_producible.items():
+        _tell(f"{name}: cannot be produced here: {reason}")
+    chosen = [fault for fault in faults if fault.name not in not_producible]
+    tallies = {fault.name: Tally(fault.name, fault.family) for fault in chosen}
+    lock = threading.Lock()
+
+    def one(fault: Fault, number: int) -> None:
+        account, missed = _struck(fault, f"{seed}/{fault.name}/{number}", calm.campaign_s, keep)
+        with lock:
+            tally = tallies[fault.name]
+            tally.missed += missed
+            tally.add(account)
+            told = "ok" if account.clean else "NOT CLEAN: " + "; ".join(account.findings)
+            _tell(f"{fault.name} {tally.runs}/{runs_of(fault, repeat)}: {account.seconds:.1f} s, {told}")
+
+    # Long ones first, so that none is left to run alone at the end.
+    order = sorted(chosen, key=lambda fault: -fault.limit_s)
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        futures = [
+            pool.submit(one, fault, n) for fault in order for n in range(1, runs_of(fault, repeat) + 1)
+        ]
+        for future in futures:
+            future.result()
+    return Matrix(seed, calm_tally, calm.campaign_s, list(tallies.values()), not_producible)
+
+
+def runs_of(fault: Fault, repeat: int) -> int:
+    """How often a fault is tried."""
+    return min(repeat, COSTLY_RUNS) if fault.costly else repeat
+
+
+def _struck(fault: Fault, seed: str, calm_s: float, keep: bool) -> tuple[Account, int]:
+    """A run in which the fault met the campaign, and how many moments came too late before it."""
+    for missed in range(TRIES):
+        number = random.Random(f"{seed}/{missed}").getrandbits(32)
+        account = play(fault, number, calm_s, keep)
+        if account.struck or not account.clean:
+            return account, missed
+    account.completed = False
+    account.findings.append(f"none of {TRIES} moments met the campaign")
+    return account, TRIES
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def text(matrix: Matrix) -> str:
+    """The table."""
+    columns = (
+        "runs",
+        "completed",
+        "lost",
+        "doubled",
+        "left_behind",
+        "unlogged",
+        "repeated",
+        "spoilt",
+        "skipped",
+    )
+    head = f"{'fault':30}" + "".join(f"{name:>12}" for name in columns) + f"{'longest, s':>12}"
+    lines = [head]
+    for one in [matrix.calm, *matrix.tallies]:
+        values = "".join(f"{getattr(one, name):>12}" for name in columns)
+        lines.append(f"{one.name:30}{values}{one.longest_s:>12.1f}")
+        lines += [f"    {line}" for finding in one.findings for line in finding.splitlines()]
+    lines += [f"cannot be produced here: {name}: {why}" for name, why in matrix.not_producible.items()]
+    runs = sum(one.runs for one in matrix.tallies)
+    lines.append(f"{runs} runs of {len(matrix.tallies)} faults, seed {matrix.seed}: "
+                 + ("all clean" if matrix.clean else "NOT CLEAN"))  # fmt: skip
+    return "\n".join(lines)

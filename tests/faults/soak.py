@@ -1,0 +1,209 @@
+"""Minutes of campaigns on several boards, with a random fault every few seconds on one of them or on the host."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.faults.accounting import Account, settle
+from tests.faults.host import Host
+from tests.faults.kinds import agent, host, link, server, workload
+from tests.faults.scene import Fault, Over, Scene
+from tests.faults.site import Site
+
+#: From the end of a fault to the next one, on average.
+PAUSE_S = 5.0
+#: A fault waits so long for what it is to strike; then it is another one's turn.
+PATIENCE_S = 5.0
+BLOCKS = 8
+#: A campaign that is left alone for so long has to end.
+FINISH_S = 300.0
+
+STRIKES: tuple[Fault, ...] = (
+    link.Cut(1),
+    link.Cut(4),
+    link.Silent(3),
+    server.Killed(),
+    agent.SupervisorKilled(),
+    agent.CommandKilled(),
+    workload.Killed(),
+    workload.Garbage(),
+    host.Killed(),
+)
+
+
+@dataclass
+class Tally:
+    """What a soak came to; the counts of :class:`tests.faults.accounting.Account`, summed up over campaigns."""
+
+    seed: int
+    boards: int
+    minutes: float
+    seconds: float = 0.0
+    campaigns: int = 0
+    completed: int = 0
+    repetitions: int = 0
+    measured: int = 0
+    strikes: Counter[str] = field(default_factory=Counter)
+    starts: int = 0
+    lost: int = 0
+    doubled: int = 0
+    left_behind: int = 0
+    unlogged: int = 0
+    spoilt: int = 0
+    repeated: int = 0
+    skipped: int = 0
+    findings: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was lost, doubled or left behind, and every campaign ended."""
+        bad = self.lost or self.doubled or self.left_behind or self.unlogged
+        return self.campaigns > 0 and self.completed == self.campaigns and not bad
+
+    def add(self, account: Account) -> None:
+        """Count a campaign."""
+        self.campaigns += 1
+        self.completed += account.completed
+        for name in ("lost", "doubled", "left_behind", "unlogged", "spoilt", "repeated", "skipped", "starts"):
+            setattr(self, name, getattr(self, name) + getattr(account, name))
+        self.findings += account.findings
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {**self.__dict__, "strikes": dict(self.strikes), "clean": self.clean}
+
+
+class _Excused(Fault):
+    """What all strikes of one campaign together may have cost."""
+
+    name = "soak"
+    destroys = True
+    may_skip = True
+    spoils = frozenset({"killed", "failed"})
+
+    def __init__(self, struck: Counter[str]) -> None:
+        spoiling = {one.name for one in STRIKES if one.spoils}
+        self.at_most = sum(n for name, n in struck.items() if name in spoiling)
+
+
+def soak(minutes: float, boards: int, seed: int) -> Tally:
+    """Run campaign after campaign until the time is over; the last one is left to end in peace."""
+    tally = Tally(seed, boards, minutes)
+    rng = random.Random(seed)
+    began_s = time.monotonic()
+    until_s = began_s + 60.0 * minutes
+    while time.monotonic() < until_s:
+        _campaign(tally, rng, until_s)
+        _tell(
+            f"[{time.monotonic() - began_s:5.0f} s] {tally.campaigns} campaigns, {tally.repetitions} repetitions,"
+            f" {tally.strikes.total()} faults, {tally.starts} starts,"
+            f" lost {tally.lost}, doubled {tally.doubled}, left behind {tally.left_behind}"
+        )
+    tally.seconds = time.monotonic() - began_s
+    return tally
+
+
+def _campaign(tally: Tally, rng: random.Random, until_s: float) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="tunebench-soak-"))
+    struck: Counter[str] = Counter()
+    with contextlib.ExitStack() as stack:
+        scene = _scene(folder, tally.boards, rng, stack)
+        scene.host.start()
+        striker = threading.Thread(target=_strike, args=(scene, struck, until_s), daemon=True)
+        striker.start()
+        told = _to_the_end(scene, until_s)
+        scene.over.set()
+        striker.join(60.0)
+        account = settle(scene, _Excused(struck))
+        if told:
+            account.completed = False
+        if told or not account.clean:
+            account.findings += [*told, f"{folder}; it said last:\n{scene.host.said()}"]
+        _count(scene, tally)
+    tally.strikes += struck
+    tally.add(account)
+    if account.clean:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _count(scene: Scene, tally: Tally) -> None:
+    for run in scene.host.runs:
+        for line in (run / "reps.jsonl").read_bytes().splitlines():
+            tally.repetitions += 1
+            tally.measured += b'"outcome":"ok"' in line
+
+
+def _scene(folder: Path, boards: int, rng: random.Random, stack: contextlib.ExitStack) -> Scene:
+    sites = []
+    for number in range(1, boards + 1):
+        site = Site(f"board-{number}", folder / f"board-{number}")
+        stack.callback(site.close)
+        sites.append(site)
+    command = Host(folder, sites)
+    command.blocks = BLOCKS
+    stack.callback(command.close)
+    scene = Scene(folder, sites, sites[0], command, rng, stack, patience_s=PATIENCE_S)
+    stack.callback(scene.over.set)
+    command.write()
+    return scene
+
+
+def _strike(scene: Scene, struck: Counter[str], until_s: float) -> None:
+    """One fault after the other until the time is over; each is healed before the next."""
+    while time.monotonic() < until_s and not scene.over.is_set():
+        scene.last(min(12.0, scene.rng.expovariate(1 / PAUSE_S)))
+        fault = scene.rng.choice(STRIKES)
+        if fault.impossible() or scene.over.is_set() or time.monotonic() > until_s:
+            continue
+        victim = scene.at(scene.rng.choice(scene.sites))
+        try:
+            fault.strike(victim)
+            struck[fault.name] += 1
+        except Over:
+            pass
+        finally:
+            fault.heal(victim)
+
+
+def _to_the_end(scene: Scene, until_s: float) -> list[str]:
+    """Give the command again whenever it has ended too early; what went wrong."""
+    give_up_s = until_s + FINISH_S
+    while True:
+        if scene.host.wait(give_up_s - time.monotonic()) is None:
+            return [f"the campaign had not ended {FINISH_S:g} s after the last fault"]
+        if "Traceback (most recent call last)" in scene.host.said(400):
+            return [f"start {scene.host.starts} ended with a traceback"]
+        if scene.host.complete:
+            return []
+        time.sleep(0.2)
+        scene.host.start()
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def text(tally: Tally) -> str:
+    """The tally for a person."""
+    kinds = ", ".join(f"{n} x {name}" for name, n in tally.strikes.most_common())
+    lines = [
+        f"{tally.seconds / 60:.1f} minutes, {tally.boards} boards, seed {tally.seed}",
+        f"{tally.strikes.total()} faults: {kinds}",
+        f"{tally.campaigns} campaigns ({tally.completed} completed), the command given {tally.starts} times",
+        f"{tally.repetitions} repetitions recorded, {tally.measured} of them ok,"
+        f" {tally.repeated} slots measured once more, {tally.spoilt} spoilt by a struck workload,"
+        f" {tally.skipped} skipped with a reason",
+        f"lost {tally.lost}, doubled {tally.doubled}, left behind {tally.left_behind},"
+        f" without a log {tally.unlogged}: {'clean' if tally.clean else 'NOT CLEAN'}",
+    ]
+    return "\n".join([*lines, *(f"    {line}" for one in tally.findings for line in one.splitlines())])
