@@ -14,7 +14,11 @@ from harness.energy import widest
 from harness.inventory import BoardEntry
 from harness.suite import Cell, canonical_json
 from harness.tuning import Change, as_records
+from reports.drift import changes
 from reports.records import BoardEnv
+
+#: Keys of the hardware tier that differ from boot to boot of one machine.
+_NOT_THE_MACHINE = ("ram_b", "cores_online")
 
 
 def owner(token: str) -> dict[str, Any]:
@@ -76,6 +80,22 @@ def board_env(board_id: str, probe: Mapping[str, Any], tuned: Sequence[Change] =
         env_sha256=hashlib.sha256(canonical_json(fingerprint).encode()).hexdigest(),
         tuning=as_records(tuned),
     )
+
+
+def replaced(before: BoardEnv | None, now: BoardEnv) -> str | None:
+    """Why a run must not go on here: another machine answers under the board's name; None if it is the same.
+
+    What changes without another machine (firmware, kernel, interpreters, cores that are offline, memory that the
+    firmware takes) degrades the records instead: :mod:`reports.drift`.
+    """
+    if before is None:
+        return None
+    told = [
+        f"{one['key']}: {one['before']} -> {one['after']}"
+        for one in changes(before, now)
+        if one["tier"] == "hardware" and one["key"] not in _NOT_THE_MACHINE
+    ]
+    return f"it is not the board that the run was begun on: {'; '.join(told)}" if told else None
 
 
 def utc_now() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness import conditions, energy_plan, losses
-from harness.board_facts import board_env, no_power_source, owner, unable
+from harness.board_facts import board_env, no_power_source, owner, replaced, unable
 from harness.deploy import Cargo
 from harness.inventory import BoardEntry
 from harness.job import Bench
@@ -20,11 +21,11 @@ from harness.native import NativeError, NativeLibrary, library_for
 from harness.plan import Durations, Plan, Planned, covers, estimate
 from harness.progress import Observer, Stopwatch
 from harness.recording import note_check
-from harness.repetition import Interrupted, Link, clean_up, run_repetition
+from harness.repetition import Interrupted, Link, clean_up, connect, run_repetition
 from harness.suite import Cell
 from harness.tuning import Tuner
 from reports.records import Repetition, Skip
-from reports.results import RunWriter
+from reports.results import RunReader, RunWriter
 from targets.agent import lease
 from targets.board import Board
 from targets.connection import SyncReport
@@ -117,10 +118,12 @@ class Campaign:
             self._observer.ended(entry.id, "nothing left to do")
             return
         try:
-            with Board(entry.spec()) as board, self._meter(entry) as meter:
+            with contextlib.closing(Board(entry.spec())) as board:
+                connect(board, self._stop, lambda told: self._observer.note(entry.id, told))
                 with self._lock:
                     self._boards[entry.id] = board
-                self._run_queue(entry, board, meter, todo)
+                with self._meter(entry) as meter:
+                    self._run_queue(entry, board, meter, todo)
             self._observer.ended(entry.id, "done")
         except Interrupted:
             self._observer.ended(entry.id, "stopped")
@@ -237,6 +240,10 @@ class Campaign:
         """Ask the board what it is, record it, and skip the cells that it cannot run."""
         interpreter = link.board.spec.interpreter
         probe = link.persist(lambda: link.board.probe([list(interpreter)], self.plan.run_id))
+        if entry.id in self._begun:
+            known = RunReader(self._writer.path).env(entry.id)
+            if reason := replaced(known, board_env(entry.id, probe)):
+                raise BoardError(f"{entry.id}: {reason}")
         probe = tuner.prepare(probe)
         env = board_env(entry.id, probe, tuner.report)
         self._writer.write_env(env, "before")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import workloads
 from harness.suite import Cell, Suite
@@ -40,6 +41,15 @@ class Cargo:
             blobs["own"] = self.own[cell.key]
         blobs.update(self.built.get(cell.key, {}))
         return blobs
+
+    def hashes(self) -> dict[str, Any]:
+        """SHA-256 of everything that the boards are given: equal hashes, equal work."""
+        return {
+            "payload": self.payload.sha256,
+            "data": {task: blob.sha256 for task, blob in self.data.items()},
+            "weights": {task: blob.sha256 for task, blob in self.weights.items()},
+            "own": {f"{task} {label}": blob.sha256 for (task, label), blob in self.own.items()},
+        }
 
 
 def default_cache() -> Path:

@@ -17,9 +17,10 @@ from harness.plan import Planned
 from harness.recording import in_window, make_record
 from harness.shipping import Shipped, ship
 from reports.records import Repetition
-from targets.board import Board, StartReply
+from targets.board import Board, Harvest, StartReply
+from targets.clock import Offset
 from targets.connection import SyncReport
-from targets.errors import BlobError, ConditionError, LinkError, UnreachableError
+from targets.errors import BlobError, ConditionError, LinkError, TornError, UnreachableError
 from targets.payload import Blob
 
 Value = TypeVar("Value")
@@ -28,6 +29,8 @@ Value = TypeVar("Value")
 SILENCE_S = 10.0
 #: How long a vanished board may take to come back before the rest of its queue is skipped.
 LINK_PATIENCE_S = 180.0
+#: How long a board that cannot be reached may take when a campaign begins: a server that restarts, a link that flaps.
+CONNECT_PATIENCE_S = 6.0
 #: How long a board may stay hot, busy or leased before the repetition is given up (the inventory's ``patience_s``).
 CONDITION_PATIENCE_S = 600.0
 #: How often somebody who waits for a board says so.
@@ -47,6 +50,25 @@ class Finished:
     log: bytes | None
     preds: bytes | None
     meter: bytes | None = None
+
+
+def connect(board: Board, stop: threading.Event, note: Callable[[str], None]) -> None:
+    """Connect for the first time; a moment's patience, since who is not reached is left out.
+
+    Raises:
+        TargetError: it cannot be reached, or not be used.
+        Interrupted: the user asked to stop.
+    """
+    give_up_s = time.monotonic() + CONNECT_PATIENCE_S
+    while True:
+        try:
+            return board.connect()
+        except (LinkError, UnreachableError) as error:
+            if time.monotonic() + 1.0 > give_up_s:
+                raise
+            note(f"connecting again: {error}")
+        if stop.wait(1.0):
+            raise Interrupted
 
 
 class Link:
@@ -210,7 +232,7 @@ def run_repetition(
             link.tell("the board knows nothing of it any more; it is started again")
             reply, asked_s = link.when_ready(start, {"start-temp": conditions.START_PATIENCE_S})
             _wait_for_end(link, planned, bench, predicted_s)
-        harvest = link.persist(lambda: board.harvest(planned.rep_id))
+        harvest, torn = _harvest(link, planned.rep_id, reply.offset)
         metered = link.meter.stop()
     finally:
         link.meter.cancel()
@@ -229,7 +251,7 @@ def run_repetition(
         got,
         shipped=shipped,
         exchanges=exchanges,
-        lost_because=_rebooted(link, harvest.files) if got.lost else None,
+        lost_because=(_rebooted(link, harvest.files) or torn) if got.lost else None,
         by_meter=by_meter,
         host_s=time.monotonic() - started_s,
         # One more channel closes the repetition: the clean-up after the record is safe.
@@ -248,6 +270,19 @@ def _shipped(link: Link, planned: Planned, bench: Bench, got: Harvested) -> Ship
         return ship(link, planned, bench)
     except Interrupted:
         return Shipped(missing="the run was stopped while updates were shipped")
+
+
+def _harvest(link: Link, rep_id: str, offset: Offset) -> tuple[Harvest, str | None]:
+    """A repetition's files, and why they cannot be believed.
+
+    Torn files are no fault that asking again would mend: what came is kept without the exit record that does not
+    fit, so that the repetition counts as lost, and is measured once more.
+    """
+    try:
+        return link.persist(lambda: link.board.harvest(rep_id)), None
+    except TornError as error:
+        files = {name: data for name, data in error.files.items() if name != "exit.json"}
+        return Harvest(files, offset), f"the board's disk has not kept it whole: {error}"
 
 
 def _rebooted(link: Link, files: Mapping[str, bytes]) -> str | None:

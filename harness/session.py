@@ -120,7 +120,7 @@ def open_session(request: Request, progress: Progress | None = None) -> Session:
     plan = _plan(request, cargo, new_run_id())
     try:
         started_utc = utc_now()
-        content = {**plan.as_dict(), "started_utc": started_utc}
+        content = {**plan.as_dict(), "cargo": cargo.hashes(), "started_utc": started_utc}
         writer = RunWriter.create(request.out, request.lab, plan.run_id, content)
     except ResultsError as error:
         raise UsageError(str(error)) from None
@@ -177,11 +177,31 @@ def _resume(request: Request, cargo: Cargo, found: RunReader, history: Durations
             + "\n  ".join(changed or ["the boards' connection details"])
             + "\nGive the same inventory, suite and options, or start a new run without --resume."
         )
+    _refuse_other_cargo(found, cargo)
     try:
         writer = RunWriter.open(found.path)
     except ResultsError as error:
         raise UsageError(str(error)) from None
     return Session(request, plan, cargo, writer, history, str(found.plan.get("started_utc")))
+
+
+def _refuse_other_cargo(found: RunReader, cargo: Cargo) -> None:
+    """One run measures one thing: equal names with other contents are not the rest of it.
+
+    Raises:
+        UsageError: names what has changed. Runs of older versions did not write it down; they are believed.
+    """
+    before = found.plan.get("cargo")
+    changed = differences(before, cargo.hashes()) if isinstance(before, dict) else []
+    if not changed:
+        return
+    told = ["payload: tunebench's own code that runs on the boards" if one.startswith("payload: ") else one
+            for one in changed]  # fmt: skip
+    raise UsageError(
+        f"{found.path}: cannot be resumed, because files that the boards are given have changed since:\n  "
+        + "\n  ".join(told)
+        + "\nPut them back, or start a new run without --resume."
+    )
 
 
 def _comparable(plan: Mapping[str, Any]) -> dict[str, Any]:

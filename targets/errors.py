@@ -14,12 +14,15 @@ The retry is decided once, here, by the class an error is translated into::
     |   +-- UndoError            its list of what to put back cannot be understood
     |   +-- ReplyError           the board's answer is not what was agreed (or hostile)
     |       +-- NoAnswerError    a command ended without an answer
+    |       +-- TornError        a repetition's files are not what its exit record says: it counts as lost
     +-- ConditionError           not now: too hot, too busy, leased to another; wait, ask again
 
 What goes wrong *inside* a workload (deadline, out of memory, divergence) is no error but an outcome.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from targets.printable import printable
 
@@ -76,6 +79,18 @@ class ReplyError(BoardError):
 
 class NoAnswerError(ReplyError):
     """A command on the board ended without an answer; the message holds what it said instead."""
+
+
+class TornError(ReplyError):
+    """A repetition's files are not what its exit record vouches for: a power cut or a bad card has torn them.
+
+    Attributes:
+        files: what came, by name.
+    """
+
+    def __init__(self, message: str, files: Mapping[str, bytes]) -> None:
+        super().__init__(message)
+        self.files = dict(files)
 
 
 class ConditionError(TargetError):

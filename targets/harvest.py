@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from targets.agent import protocol
-from targets.errors import ReplyError
+from targets.errors import ReplyError, TornError
 
 MAX_FILES = 1000
 
@@ -66,7 +66,8 @@ def verify(files: Mapping[str, bytes], rep_id: str) -> None:
     """Hold the files against the exit record, if there is one.
 
     Raises:
-        ReplyError: the record is malformed or of another repetition, or a file's hash does not match.
+        TornError: the record is malformed, or a file is missing or does not have its hash.
+        ReplyError: the record is of another repetition, or of a form that was never agreed.
     """
     if "exit.json" not in files:
         return  # a lost job; what there is of it stands for itself
@@ -76,7 +77,7 @@ def verify(files: Mapping[str, bytes], rep_id: str) -> None:
             protocol.parse_object(text, "exit record"), protocol.EXIT_SCHEMA, "exit record"
         )
     except (UnicodeDecodeError, protocol.ProtocolError) as error:
-        raise ReplyError(f"harvest: {error}") from error
+        raise TornError(f"harvest: {error}", files) from error
     if record.get("rep_id") != rep_id or record.get("outcome") not in protocol.OUTCOMES:
         raise ReplyError(f"harvest: the exit record is not one of {rep_id}")
     listed = record.get("files")
@@ -85,6 +86,6 @@ def verify(files: Mapping[str, bytes], rep_id: str) -> None:
     for name, entry in listed.items():
         wanted = entry.get("sha256") if isinstance(entry, dict) else None
         if name not in files:
-            raise ReplyError(f"harvest: {name[:200]!r} of the exit record did not come")
+            raise TornError(f"harvest: {name[:200]!r} of the exit record did not come", files)
         if hashlib.sha256(files[name]).hexdigest() != wanted:
-            raise ReplyError(f"harvest: {name[:200]!r} does not have the hash of the exit record")
+            raise TornError(f"harvest: {name[:200]!r} does not have the hash of the exit record", files)

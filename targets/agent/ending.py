@@ -4,7 +4,7 @@ import hashlib
 import os
 import signal
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from targets.agent import harvest, kernellog, strain, workdir
 from targets.agent.capture import last_line
@@ -157,6 +157,7 @@ class Record:
         files, left_out = harvest.listed(self._dir)
         for each in left_out:
             self.warn("file-left-out", "%(name)s (%(size)d bytes): %(reason)s" % each)
+        digests = self._kept(files)
         code = self._returncode
         return {
             "schema": EXIT_SCHEMA,
@@ -180,8 +181,22 @@ class Record:
             "pulses": self._pulses or None,
             "lease_taken_over_from": self._found.get("lease_taken_over_from"),
             "warnings": self._warnings,
-            "files": {name: _digest(os.path.join(self._dir, name)) for name, _ in files},
+            "files": digests,
         }
+
+    def _kept(self, files: List[Tuple[str, int]]) -> Dict[str, Dict[str, Any]]:
+        """The files' hashes; what they are taken of survives a power cut, as the record that vouches for it does."""
+        paths = [os.path.join(self._dir, name) for name, _ in files]
+        digests = {name: _digest(path) for (name, _), path in zip(files, paths)}  # noqa: B905 - Python 3.6
+        try:
+            for path in paths:
+                workdir.sync_file(path)
+            # The job's own name, too, stands in a folder.
+            for folder in sorted({os.path.dirname(path) for path in paths} | {os.path.dirname(self._dir)}):
+                workdir.sync_folder(os.path.join(folder, ""))
+        except OSError as error:
+            self.warn("not-synced", "files may not survive a power cut: %s" % error)
+        return digests
 
     def _explain_failure(self) -> None:
         said = last_line(os.path.join(self._dir, "log.txt"))

@@ -87,7 +87,9 @@ def known_jobs(place: Workdir, run_id: Optional[str]) -> List[Dict[str, Any]]:
     """The jobs on the board, of one run or of all."""
     found = []
     for name in sorted(os.listdir(place.jobs)) if os.path.isdir(place.jobs) else []:
-        job = workdir.read_json(os.path.join(place.job(name), "job.json")) or {}
+        job = workdir.read_json(os.path.join(place.job(name), "job.json"))
+        if job is None:  # half removed, or half made; repetitions are named after their run
+            job = {"run_id": run_id} if run_id and name.startswith(run_id + ".") else {}
         if run_id is None or job.get("run_id") == run_id:
             found.append({"rep_id": name, "run_id": job.get("run_id"), "state": jobs.state(place.job(name))})
     return found

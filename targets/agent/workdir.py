@@ -71,15 +71,26 @@ def read_json(path: str) -> Optional[Dict[str, Any]]:
 def write_json(path: str, value: Dict[str, Any], durable: bool = False) -> None:
     """Write by rename, so that a reader sees all or nothing; ``durable`` also survives a power cut."""
     part = "%s.part.%d" % (path, os.getpid())
-    with open(part, "w", encoding="utf-8") as file:
-        json.dump(value, file, sort_keys=True, allow_nan=False)
-        file.write("\n")
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    os.rename(part, path)
+    try:
+        with open(part, "w", encoding="utf-8") as file:
+            json.dump(value, file, sort_keys=True, allow_nan=False)
+            file.write("\n")
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.rename(part, path)
+    except OSError:
+        if os.path.exists(part):
+            os.remove(part)  # a full disk is not to be littered, too
+        raise
     if durable:
         sync_folder(path)
+
+
+def sync_file(path: str) -> None:
+    """Make a file's content survive a power cut."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def sync_folder(path: str) -> None:

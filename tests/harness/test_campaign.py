@@ -131,6 +131,53 @@ def test_resume_refuses_a_changed_suite_and_names_the_difference(campaign, lab, 
 
 
 @pytest.mark.slow
+def test_resume_refuses_files_of_ones_own_method_that_have_changed(campaign, lab, sleep_suite, monkeypatch):
+    from harness import campaign as module
+
+    def interrupted(link, planned, bench, **options):
+        raise module.Interrupted
+
+    inventory, suite = lab("here"), sleep_suite(["a", "b"], blocks=3)
+    monkeypatch.setattr(module, "run_repetition", interrupted)
+    campaign(inventory, suite)
+    script = suite.parent / "sleep.py"
+    script.write_text(script.read_text().replace("0.75", "0.99"))
+    with pytest.raises(UsageError, match=r"(?s)cannot be resumed.*own\.sleep a: .* -> .*own\.sleep b: "):
+        campaign(inventory, suite, resume=True)
+
+
+@pytest.mark.slow
+def test_resume_refuses_another_machine_under_the_boards_name_and_says_what_differs(
+    campaign, lab, sleep_suite, monkeypatch
+):
+    from harness import campaign as module
+
+    inventory, suite = lab("here"), sleep_suite(["a"], blocks=2)
+    real_run, real_probe, calls = module.run_repetition, module.Board.probe, []
+
+    def interrupted(link, planned, bench, **options):
+        calls.append(planned)
+        if len(calls) == 2:
+            raise module.Interrupted
+        return real_run(link, planned, bench, **options)
+
+    def another(self, *args):  # a fake: there is no second machine to plug in
+        told = real_probe(self, *args)
+        hardware = {**told["fingerprint"]["hardware"], "serial_sha256": "other", "ram_b": 1}
+        return {**told, "fingerprint": {**told["fingerprint"], "hardware": hardware}}
+
+    monkeypatch.setattr(module, "run_repetition", interrupted)
+    campaign(inventory, suite)
+    monkeypatch.setattr(module.Board, "probe", another)
+    refused = campaign(inventory, suite, resume=True)
+    assert "serial_sha256: None -> other" in refused.outcome.quarantined["here"]
+    assert "ram_b" not in refused.outcome.quarantined["here"]
+    assert refused.reader.manifest is None, "nothing is skipped for good: the right board can still go on"
+    monkeypatch.undo()
+    assert campaign(inventory, suite, resume=True).reader.manifest is not None
+
+
+@pytest.mark.slow
 def test_what_a_dead_host_left_on_the_board_is_attached_and_not_run_twice(
     campaign, lab, sleep_suite, monkeypatch, tmp_path
 ):
