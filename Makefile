@@ -2,7 +2,7 @@
 PYTHON ?= python3
 TOX := .venv/bin/tox
 
-.PHONY: demo test lint coverage emulated bench clean
+.PHONY: demo test lint coverage emulated faults bench clean
 
 demo: $(TOX)
 	$(TOX) run -q -e demo -- $(ARGS)
@@ -18,6 +18,9 @@ coverage: $(TOX)
 
 emulated: $(TOX)
 	$(TOX) run -q -e emulated -- $(ARGS)
+
+faults: $(TOX)
+	$(TOX) run -q -e faults -- $(ARGS)
 
 bench: $(TOX)
 	$(TOX) run -q -e bench -- $(ARGS)

@@ -165,8 +165,9 @@ def _audit_slot(
             if not fault.may_skip or not skip.reason:
                 lost(f"skipped: {skip.reason}")
         return
-    account.repeated += len(attempts) > 1
-    if len(attempts) > 1 and not fault.destroys:
+    repeated = len(attempts) > 1 and attempts[0].outcome == "lost"
+    account.repeated += repeated
+    if repeated and not fault.destroys:
         lost(f"its first attempt was lost: {attempts[0].outcome_reason}")
     last = attempts[-1]
     if any(one.outcome != "ok" and not one.outcome_reason for one in attempts):
