@@ -156,8 +156,10 @@ class Campaign:
         try:
             self._sync(link, entry, list(blobs.values()), agent)
             self._run_held(link, entry, todo)
-        finally:
+            link.persist(lambda: board.release(self._owner))
+        except BaseException:
             self._give_back(board)
+            raise
 
     def _run_held(self, link: Link, entry: BoardEntry, todo: Sequence[Planned]) -> None:
         """The queue of a board whose lease is ours, between the board's tuning and its undoing."""

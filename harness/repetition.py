@@ -20,7 +20,7 @@ from reports.records import Repetition
 from targets.board import Board, Harvest, StartReply
 from targets.clock import Offset
 from targets.connection import SyncReport
-from targets.errors import BlobError, ConditionError, LinkError, TornError, UnreachableError
+from targets.errors import BlobError, ConditionError, LinkError, NoAnswerError, TornError, UnreachableError
 from targets.payload import Blob
 
 Value = TypeVar("Value")
@@ -33,6 +33,8 @@ LINK_PATIENCE_S = 180.0
 CONNECT_PATIENCE_S = 6.0
 #: How long a board may stay hot, busy or leased before the repetition is given up (the inventory's ``patience_s``).
 CONDITION_PATIENCE_S = 600.0
+#: A command that a board's kernel killed (memory ran out) is asked once more, and again; then it is the board's fault.
+MAX_UNANSWERED = 2
 #: How often somebody who waits for a board says so.
 LEASE_LOOK_S = 60.0
 
@@ -98,10 +100,12 @@ class Link:
 
         Raises:
             UnreachableError: the board did not come back in time.
+            NoAnswerError: its commands end without an answer, one after the other.
             Interrupted: the user asked to stop.
         """
         give_up_s = time.monotonic() + self._patience_s
         pause_s = 0.2
+        unanswered = 0
         while True:
             if self._stop.is_set():
                 raise Interrupted
@@ -111,7 +115,10 @@ class Link:
                     if self._stop.is_set():
                         raise Interrupted
                 return action()
-            except (LinkError, UnreachableError) as error:
+            except (LinkError, UnreachableError, NoAnswerError) as error:
+                unanswered += isinstance(error, NoAnswerError)
+                if unanswered > MAX_UNANSWERED:
+                    raise
                 if time.monotonic() + pause_s > give_up_s:
                     raise UnreachableError(
                         f"the link did not come back within {self._patience_s:g} s: {error}"
@@ -120,7 +127,7 @@ class Link:
                 if isinstance(error, BlobError):
                     # Someone has tidied the board: push what it lacks, then ask again.
                     self.board.sync(self._blobs)
-                else:
+                elif not isinstance(error, NoAnswerError):
                     self.board.ssh.close()
                 self._pause(pause_s)
                 pause_s = min(2 * pause_s, 10.0)

@@ -177,6 +177,8 @@ class Connection:
             try:
                 answer = self._answer(duplex, self.spec.timeouts.command_s)
             except NoAnswerError as error:
+                if error.killed:
+                    raise  # a kernel that needs memory does not ask what for
                 raise InterpreterError(f"{self.spec.id}: {self.spec.python} does not run: {error}") from error
             missing, workdir = answer.get("missing"), answer.get("workdir")
             if not isinstance(missing, list) or not _are_among(missing, wanted):

@@ -288,4 +288,6 @@ class Duplex:
         if not self._link_is_up():
             return LinkError(f"{self._what}: connection lost")
         how = f"exit status {status}" if status >= 0 else "no exit status"
-        return NoAnswerError(f"{self._what}: ended without an answer ({how}); it said: {said or 'nothing'}")
+        return NoAnswerError(
+            f"{self._what}: ended without an answer ({how}); it said: {said or 'nothing'}", killed=status < 0
+        )

@@ -78,7 +78,15 @@ class ReplyError(BoardError):
 
 
 class NoAnswerError(ReplyError):
-    """A command on the board ended without an answer; the message holds what it said instead."""
+    """A command on the board ended without an answer; the message holds what it said instead.
+
+    Attributes:
+        killed: it has no exit status: a signal ended it.
+    """
+
+    def __init__(self, message: object = "", *, killed: bool = False) -> None:
+        super().__init__(message)
+        self.killed = killed
 
 
 class TornError(ReplyError):

@@ -44,7 +44,7 @@ def _matrix(words: Sequence[str]) -> int:
     asked = parser.parse_args(words)
     faults = chosen(asked.only, short=asked.short)
     if asked.list:
-        for fault in faults:
+        for fault in faults if asked.only or asked.short else ALL:
             print(f"{fault.family:10} {fault.name:30} {fault.impossible() or ''}".rstrip())
         return 0
     if not faults:

@@ -48,9 +48,12 @@ def play(fault: Fault, seed: int, calm_s: float, keep: bool = False) -> Account:
     """
     folder = Path(tempfile.mkdtemp(prefix=f"tunebench-faults-{fault.name}-"))
     began_s = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        scene = make_scene(fault, folder, random.Random(seed), stack)
-        account = _play(fault, scene, calm_s)
+    try:
+        with contextlib.ExitStack() as stack:
+            scene = make_scene(fault, folder, random.Random(seed), stack)
+            account = _play(fault, scene, calm_s)
+    except Exception as error:  # noqa: BLE001 - one scene that breaks is a finding, not the end of the others
+        account = Account(findings=[f"the scene itself failed: {error!r}"])
     account.seconds = time.monotonic() - began_s
     if account.clean and not keep:
         shutil.rmtree(folder, ignore_errors=True)

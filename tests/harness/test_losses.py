@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from harness import losses, repetition
 from harness.session import exit_code
 from targets.board import Board
+from targets.errors import NoAnswerError
+from targets.loopback import LoopbackServer
 
 #: Ends the board's own agent in block 1, as often as `kills` says; whoever is killed leaves nothing behind.
 KILLER = """
@@ -158,3 +162,73 @@ def test_what_is_still_open_follows_from_plan_and_records(campaign, lab, sleep_s
     lost_again = lost.model_copy(update={"rep_id": again.rep_id, "attempt": 2})
     assert losses.still_open(plan, [lost, lost_again, records[1]]) == []
     assert losses.last_attempts([lost, lost_again, records[1]]) == [lost_again, records[1]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["journal.jsonl", "out/result.json", "exit.json"])
+def test_files_that_a_card_has_torn_cost_one_attempt_and_not_the_board(
+    campaign, lab, sleep_suite, monkeypatch, tmp_path, name
+):
+    real, torn = repetition._wait_for_end, []
+
+    def tear_once(link, planned, *more):
+        state = real(link, planned, *more)
+        if not torn:
+            path = tmp_path / "work-here" / "jobs" / planned.rep_id / name
+            torn.append(path.read_bytes())
+            path.write_bytes(torn[0][: len(torn[0]) // 2])
+        return state
+
+    monkeypatch.setattr(repetition, "_wait_for_end", tear_once)
+    ran = campaign(lab("here"), sleep_suite(["a"], blocks=2))
+    assert [(one.block, one.attempt, one.outcome) for one in ran.reader.repetitions] == [
+        (0, 1, "lost"),
+        (0, 2, "ok"),
+        (1, 1, "ok"),
+    ]
+    lost = ran.reader.repetitions[0]
+    assert "has not kept it whole" in lost.outcome_reason
+    assert lost.wall_s is None
+    assert "hello from" in ran.reader.log(lost), "what came is kept as evidence"
+    assert exit_code(ran.outcome, ran.session.writer, ran.session.plan) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("times", "outcome"), [(2, {}), (3, {"here"})])
+def test_a_command_that_is_killed_on_the_board_is_asked_again_but_not_for_ever(
+    campaign, lab, sleep_suite, monkeypatch, times, outcome
+):
+    real, left = Board.wait, [None] * times
+
+    def killed(self, *args):  # a fake of what the kernel does when memory runs out
+        if left:
+            left.pop()
+            raise NoAnswerError("killed", killed=True)
+        return real(self, *args)
+
+    monkeypatch.setattr(Board, "wait", killed)
+    ran = campaign(lab("here"), sleep_suite(["a"], blocks=1))
+    assert set(ran.outcome.quarantined) == set(outcome)
+    assert (ran.reader.manifest is None) == bool(outcome), "a board that had begun can be resumed"
+
+
+@pytest.mark.slow
+def test_a_server_that_just_restarts_when_a_campaign_begins_costs_no_board(
+    campaign, sleep_suite, tmp_path, make_proxy
+):
+    with LoopbackServer() as server:
+        end = server.endpoint
+        link = make_proxy(end.port)
+        known = tmp_path / "known_hosts"
+        known.write_text(Path(end.known_hosts).read_text().replace(f"]:{end.port} ", f"]:{link.port} "))
+        inventory = tmp_path / "lab.toml"
+        inventory.write_text(
+            f'[[board]]\nid = "here"\nkind = "linux"\nhost = "127.0.0.1"\nport = {link.port}\n'
+            f'user = "{end.user}"\nkey = "{end.key_file}"\nknown_hosts = "{known}"\ngates = "warn"\n'
+            f'workdir = "{tmp_path}/work-here"\n'
+        )
+        link.unplug()
+        threading.Timer(2.0, link.plug_in).start()
+        ran = campaign(inventory, sleep_suite(["a"], blocks=1))
+    assert [one.outcome for one in ran.reader.repetitions] == ["ok"]
+    assert any("connecting again" in line for line in ran.notes)

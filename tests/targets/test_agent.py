@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 import time
 import zipfile
 
 import pytest
 
-from targets.agent import capture, gates, lease, processes, unzip, workdir
+from targets.agent import capture, gates, lease, probe, processes, unzip, workdir
 from targets.agent.protocol import MAX_LOG_B
 from targets.agent.workdir import AgentError, Workdir
 from targets.clock import exchange
@@ -49,6 +50,34 @@ def test_json_is_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         workdir.write_json(path, {"a": float("nan")})
     assert workdir.read_json(path) == {"a": 1}
+
+
+def test_a_disk_without_room_is_not_littered_with_halves(tmp_path):
+    """The limit on a file's size stands for a full disk: a write fails in the middle of the file."""
+    code = (
+        "import resource, signal, sys; from targets.agent import workdir\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "workdir.write_json(sys.argv[1], {'long': 'x' * 10000})\n"
+    )
+    root = os.path.dirname(os.path.dirname(os.path.dirname(workdir.__file__)))
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "file.json")],
+        cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "OSError" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_half_removed_job_of_a_run_is_found_by_its_name(place, tmp_path):
+    """Whoever removed it was killed when its job.json was gone already."""
+    for name in ("run-1.here.0001", "run-10.here.0001", "other"):
+        (tmp_path / "jobs" / name / "out").mkdir(parents=True)
+    found = probe.known_jobs(place, "run-1")
+    assert [(one["rep_id"], one["run_id"], one["state"]) for one in found] == [
+        ("run-1.here.0001", "run-1", "lost")
+    ]
+    assert len(probe.known_jobs(place, None)) == 3
 
 
 @pytest.mark.parametrize("size", [0, 10, MAX_LOG_B - 1, MAX_LOG_B + 1, 3 * MAX_LOG_B])

@@ -38,7 +38,7 @@ class CommandKilled(Fault):
     may_skip = True
 
     def strike(self, scene: Scene) -> None:
-        pids = scene.until(scene.site.commands, every_s=0.005)
+        pids = scene.until(scene.site.commands)
         with contextlib.suppress(ProcessLookupError):
             os.kill(scene.rng.choice(pids), signal.SIGKILL)
             return

@@ -106,6 +106,7 @@ class ReadOnly(Fault):
     may_skip = True
     spoils = frozenset({"failed"})
     logs = False
+    at_most = 2
 
     def impossible(self) -> str | None:
         return no_read_only()
