@@ -119,10 +119,13 @@ class OpenSshServer:
 
     def kill(self) -> None:
         """End the server and all its connections at once; commands that they ran are left to themselves."""
+        if self.process.poll() is not None:
+            return
         self.process.send_signal(signal.SIGSTOP)  # so that it forks no more while we look
-        for pid in [*self.session_pids(), self.process.pid]:
+        for pid in self.session_pids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        self.process.kill()
         self.process.wait(10)
 
     def __enter__(self) -> OpenSshServer:

@@ -87,7 +87,7 @@ class Host:
     Attributes:
         out: root of the results; a fault may put it elsewhere before the start.
         sleep_s, tail_s: how long a workload measures, and goes on after its window.
-        labels, blocks: the suite; both labels run in every block.
+        labels, blocks: the suite; every label runs in every block.
     """
 
     def __init__(self, folder: Path, sites: Sequence[Site]) -> None:
@@ -97,8 +97,8 @@ class Host:
         self.sleep_s = 0.8
         self.tail_s = 0.05
         self.deadline_s = 30.0
-        self.labels: Sequence[str] = ("a", "b")
-        self.blocks = 2
+        self.labels: Sequence[str] = ("a",)
+        self.blocks = 3
         self.starts = 0
         self._sites = sites
         self._process: subprocess.Popen[bytes] | None = None

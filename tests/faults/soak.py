@@ -150,7 +150,7 @@ def _scene(folder: Path, boards: int, rng: random.Random, stack: contextlib.Exit
         stack.callback(site.close)
         sites.append(site)
     command = Host(folder, sites)
-    command.blocks = BLOCKS
+    command.labels, command.blocks = ("a", "b"), BLOCKS
     stack.callback(command.close)
     scene = Scene(folder, sites, sites[0], command, rng, stack, patience_s=PATIENCE_S)
     stack.callback(scene.over.set)

@@ -120,7 +120,7 @@ class _Boot(Fault):
     def strike(self, scene: Scene) -> None:
         site = scene.site
         assert isinstance(site, EmulatedSite)
-        scene.until(site.busy, every_s=0.5, limit_s=300.0)
+        scene.until(site.busy, every_s=2.0, limit_s=300.0)
         scene.pause(scene.rng.uniform(0.0, scene.host.sleep_s))
         self.take_down(site)
 

@@ -84,7 +84,7 @@ class FullAtTheEnd(_OnASmallDisk):
         return 0.0
 
     def strike(self, scene: Scene) -> None:
-        wanted = scene.rng.randint(1, 4)
+        wanted = scene.rng.randint(1, 3)
         scene.until(lambda: _ended(scene) >= wanted, every_s=0.01)
         self._full_for(scene, 0.5, 3.0)
 

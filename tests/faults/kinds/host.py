@@ -63,7 +63,7 @@ class TornStore(Fault):
                 line for run in scene.host.runs for line in (run / "reps.jsonl").read_bytes().splitlines(True)
             ]
 
-        wanted = scene.rng.randint(1, 3)
+        wanted = scene.rng.randint(1, 2)
         seen = scene.until(lambda: lines() if len(lines()) >= wanted else None)
         if not scene.host.kill():
             raise Over

@@ -41,7 +41,8 @@ class Killed(_AtWork):
     """SIGKILL."""
 
     name = "workload-killed"
-    spoils = frozenset({"killed"})
+    #: The kernel's count of out-of-memory kills is the machine's: that of a scene beside this one may stand by it.
+    spoils = frozenset({"killed", "oom"})
 
     def strike(self, scene: Scene) -> None:
         _signal(scene.workload(), signal.SIGKILL)
