@@ -129,8 +129,11 @@ class Fault:
         """Before the campaign: change the board or the host; ``scene.stack`` puts it back."""
 
     def moment_s(self, rng: random.Random, calm_s: float) -> float:
-        """When to strike, from the start of the command; ``calm_s`` is how long it takes when nothing happens."""
-        return rng.uniform(0.0, calm_s)
+        """When to strike, from the start of the command; ``calm_s`` is how long it takes when nothing happens.
+
+        Beside other scenes it takes longer: a moment may come after its end, which costs another try, but none is spared.
+        """
+        return rng.uniform(0.0, 1.2 * calm_s)
 
     def strike(self, scene: Scene) -> None:
         """Break it, for as long as it lasts.

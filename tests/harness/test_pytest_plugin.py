@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,6 +111,34 @@ def test_an_unreachable_board_is_quarantined_once_and_its_tests_skip_with_the_re
     assert "2 passed, 2 skipped" in done.stdout
     assert done.stdout.count("gone: quarantined:") >= 1
     assert "127.0.0.1" in next(line for line in done.stdout.splitlines() if line.startswith("SKIPPED"))
+
+
+@pytest.mark.slow
+def test_a_killed_session_is_continued_by_the_same_command(run_pytest, lab, sleep_suite, tmp_path):
+    (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
+    suite = sleep_suite(["a", "b"], blocks=3, sleep_s=0.3)
+    words = ("--inventory", str(lab("one")), "--campaign", str(suite), "--tunebench-resume", "-q")
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words],
+        cwd=tmp_path,
+        env={**{k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}, "HOME": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    end_s = time.monotonic() + 60
+    while not any(path.read_bytes().count(b"\n") >= 2 for path in tmp_path.glob("results/**/reps.jsonl")):
+        assert time.monotonic() < end_s, "nothing was measured"
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    done = run_pytest(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+    (path,) = tmp_path.glob("results/**/reps.jsonl")
+    outcomes = [json.loads(line)["outcome"] for line in path.read_text().splitlines()]
+    assert outcomes == ["ok"] * 6
+    assert len(_records(tmp_path)) == 6
+    assert list((tmp_path / "work-one" / "jobs").iterdir()) == []
 
 
 @pytest.mark.slow
