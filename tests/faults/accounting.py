@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import compliance
 from reports.records import Repetition, Skip
 from reports.results import ResultsError, RunReader
 from tests.faults.scene import Fault, Scene
@@ -94,8 +95,8 @@ def _look_at_boards(scene: Scene, account: Account) -> None:
 
 
 def _is_whole(reader: RunReader, account: Account) -> bool:
-    """Whether the run is complete and every file of it as it was written."""
-    faults = [*reader.warnings, *reader.verify()]
+    """Whether the run is complete, every file of it as it was written, and ``tunebench verify`` has no objection."""
+    faults = [*reader.warnings, *(str(one) for one in compliance.audit(reader.path))]
     account.findings += [f"store: {one}" for one in faults]
     return reader.complete and not faults
 
