@@ -114,32 +114,45 @@ class Campaign:
 
     def _run_board(self, entry: BoardEntry) -> None:
         todo = losses.still_open(self.plan.of_board(entry.id), self._writer.repetitions)
-        if not todo:
+        if not todo and entry.id not in self._begun:
             self._observer.ended(entry.id, "nothing left to do")
             return
         try:
-            with contextlib.closing(Board(entry.spec())) as board:
-                connect(board, self._stop, lambda told: self._observer.note(entry.id, told))
-                with self._lock:
-                    self._boards[entry.id] = board
-                with self._meter(entry) as meter:
-                    self._run_queue(entry, board, meter, todo)
-            self._observer.ended(entry.id, "done")
+            self._visit(entry, todo)
+            self._observer.ended(entry.id, "done" if todo else "nothing left to do")
         except Interrupted:
             self._observer.ended(entry.id, "stopped")
         except (BoardError, ConditionError) as error:
-            self._quarantine(entry, str(error))
+            self._give_up(entry, todo, str(error))
         except TargetError as error:
             if self._stop.is_set():
                 self._observer.ended(entry.id, "stopped")
             else:
-                self._quarantine(entry, str(error))
+                self._give_up(entry, todo, str(error))
         finally:
             with self._lock:
                 self._boards.pop(entry.id, None)
 
+    def _visit(self, entry: BoardEntry, todo: Sequence[Planned]) -> None:
+        """Connect to a board and work off its queue; an empty one tidies up after a host that died with it done."""
+        with contextlib.closing(Board(entry.spec())) as board:
+            connect(board, self._stop, lambda told: self._observer.note(entry.id, told))
+            with self._lock:
+                self._boards[entry.id] = board
+            with self._meter(entry) as meter:
+                self._run_queue(entry, board, meter, todo)
+
+    def _give_up(self, entry: BoardEntry, todo: Sequence[Planned], reason: str) -> None:
+        """A board that has nothing left to do is not missed."""
+        if todo:
+            self._quarantine(entry, reason)
+        else:
+            self._observer.ended(entry.id, f"nothing left to do; it was not tidied up: {reason}")
+
     def _run_queue(self, entry: BoardEntry, board: Board, meter: BoardMeter, todo: Sequence[Planned]) -> None:
         blobs = {blob.name: blob for one in todo for blob in self._cargo.of_cell(one.cell).values()}
+        if not todo:
+            blobs = {self._cargo.payload.name: self._cargo.payload}
         payload = [blob for blob in blobs.values() if blob.role == "payload"]
         link = Link(
             board,
@@ -156,7 +169,7 @@ class Campaign:
         try:
             self._sync(link, entry, list(blobs.values()), agent)
             self._run_held(link, entry, todo)
-            link.persist(lambda: board.release(self._owner))
+            self._hand_back(link)
         except BaseException:
             self._give_back(board)
             raise
@@ -210,8 +223,15 @@ class Campaign:
         if isinstance(origin, dict):
             self._observer.note(entry.id, lease.told(origin))
 
+    def _hand_back(self, link: Link) -> None:
+        """Give the lease back with all patience; a board that goes down after its last repetition has done its work."""
+        try:
+            link.persist(lambda: link.board.release(self._owner))
+        except TargetError as error:
+            self._observer.note(link.board.spec.id, f"the lease was not given back, it will expire: {error}")
+
     def _give_back(self, board: Board) -> None:
-        """Best effort: what is not given back expires."""
+        """Best effort, at once: what is not given back expires."""
         try:
             if not board.ssh.alive:
                 with self._stopping:
@@ -242,7 +262,7 @@ class Campaign:
         """Ask the board what it is, record it, and skip the cells that it cannot run."""
         interpreter = link.board.spec.interpreter
         probe = link.persist(lambda: link.board.probe([list(interpreter)], self.plan.run_id))
-        if entry.id in self._begun:
+        if todo and entry.id in self._begun:
             known = RunReader(self._writer.path).env(entry.id)
             if reason := replaced(known, board_env(entry.id, probe)):
                 raise BoardError(f"{entry.id}: {reason}")

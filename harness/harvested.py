@@ -115,6 +115,7 @@ def read_harvest(files: Mapping[str, bytes]) -> Harvested:
         "out/result.json", lambda text: _model(WorkloadResult, text, protocol.RESULT_SCHEMA, "result")
     )
     marks = attempt("out/marks.json", _marks)
+    preds = attempt("out/preds.jsonl", _preds)
     samples: Samples = attempt("samples.jsonl", read_samples) or ([], [], None)
     return Harvested(
         exit_record=exit_record,
@@ -124,7 +125,7 @@ def read_harvest(files: Mapping[str, bytes]) -> Harvested:
         rows=samples[1],
         period_s=samples[2],
         log=files.get("log.txt"),
-        preds=files.get("out/preds.jsonl"),
+        preds=preds,
         faults=tuple(faults),
     )
 
@@ -140,6 +141,28 @@ def _marks(text: str) -> protocol.Marks:
     if len(shown) > _MAX_PHASES:
         raise protocol.ProtocolError(f"marks: {len(shown)} phases, at most {_MAX_PHASES} are accepted")
     return protocol.Marks(marks.window_ns, [(t_ns, shown[phase]) for t_ns, phase in marks.events])
+
+
+def _preds(text: str) -> bytes:
+    """The predictions as they came, each line read once: what is stored can be read again."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            row = strictjson.loads(line)
+        except ValueError:
+            row = None
+        if not _is_prediction(row):
+            raise protocol.ProtocolError(f"line {number} is not [index, label, before, after]")
+    return text.encode()
+
+
+def _is_prediction(row: Any) -> bool:
+    """Before and after may be null: a workload of one's own need not have predicted both."""
+    return (
+        isinstance(row, list)
+        and len(row) == 4
+        and all(isinstance(one, int | float) for one in row[:2])
+        and all(one is None or isinstance(one, int | float) for one in row[2:])
+    )
 
 
 def _one_line(error: Exception) -> str:

@@ -106,6 +106,7 @@ class Link:
         give_up_s = time.monotonic() + self._patience_s
         pause_s = 0.2
         unanswered = 0
+        lacking = False
         while True:
             if self._stop.is_set():
                 raise Interrupted
@@ -114,6 +115,10 @@ class Link:
                     self.board.reconnect()
                     if self._stop.is_set():
                         raise Interrupted
+                if lacking:
+                    # Someone has tidied the board: push what it lacks, then ask again.
+                    self.board.sync(self._blobs)
+                    lacking = False
                 return action()
             except (LinkError, UnreachableError, NoAnswerError) as error:
                 unanswered += isinstance(error, NoAnswerError)
@@ -124,10 +129,8 @@ class Link:
                         f"the link did not come back within {self._patience_s:g} s: {error}"
                     ) from error
                 self._note(f"asking again: {error}")
-                if isinstance(error, BlobError):
-                    # Someone has tidied the board: push what it lacks, then ask again.
-                    self.board.sync(self._blobs)
-                elif not isinstance(error, NoAnswerError):
+                lacking = lacking or isinstance(error, BlobError)
+                if not isinstance(error, (BlobError, NoAnswerError)):
                     self.board.ssh.close()
                 self._pause(pause_s)
                 pause_s = min(2 * pause_s, 10.0)

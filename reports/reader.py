@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -31,6 +31,10 @@ from reports.records import ENV_SCHEMA, PLAN_SCHEMA, RUN_SCHEMA, BoardEnv, Repet
 from reports.traces import Trace, read_trace
 
 T = TypeVar("T")
+
+
+def _class(value: Any) -> int | None:
+    return None if value is None else int(value)
 
 
 class RunReader:
@@ -103,14 +107,17 @@ class RunReader:
         data = self._read_side(rep.log)
         return None if data is None else data.decode("utf-8", "replace")
 
-    def preds(self, rep: Repetition) -> list[tuple[int, int, int, int]] | None:
-        """(item, label, predicted before, predicted after) of each test item, or None."""
+    def preds(self, rep: Repetition) -> list[tuple[int, int, int | None, int | None]] | None:
+        """(item, label, predicted before, predicted after) of each test item, or None.
+
+        A workload of one's own may have predicted nothing before or after.
+        """
         data = self._read_side(rep.preds)
         if data is None:
             return None
         try:
             rows = [json.loads(line) for line in data.decode().splitlines()]
-            return [(int(i), int(label), int(before), int(after)) for i, label, before, after in rows]
+            return [(int(i), int(label), _class(before), _class(after)) for i, label, before, after in rows]
         except (ValueError, TypeError) as error:
             raise ResultsError(f"{self.path / str(rep.preds)}: {error}") from None
 

@@ -81,6 +81,8 @@ class OpenSshServer:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
+                # Ctrl-C is for whoever started us: connections are closed in order, not cut.
+                start_new_session=True,
             )
         deadline = time.monotonic() + 10
         while True:

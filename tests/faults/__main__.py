@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -17,6 +18,7 @@ from tests.faults.scene import Fault
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what is asked for; 1 if anything is not as it should be."""
     words = list(sys.argv[1:] if argv is None else argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     return _soak(words[1:]) if words[:1] == ["soak"] else _matrix(words)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,10 +24,15 @@ SHOWN = 4
 
 @dataclass
 class Tally:
-    """Of one fault; the columns are those of :class:`tests.faults.accounting.Account`, summed up."""
+    """Of one fault; the columns are those of :class:`tests.faults.accounting.Account`, summed up.
+
+    Attributes:
+        planned: how many runs were asked for; fewer are counted where the command was interrupted.
+    """
 
     name: str
     family: str
+    planned: int = 1
     runs: int = 0
     completed: int = 0
     lost: int = 0
@@ -68,17 +74,21 @@ class Matrix:
     calm_s: float
     tallies: list[Tally]
     not_producible: dict[str, str]
+    interrupted: bool = False
+    seconds: float = 0.0
 
     @property
     def clean(self) -> bool:
-        """Whether all of it is as it should be."""
-        return self.calm.clean and all(one.clean for one in self.tallies)
+        """Whether all of it was run and is as it should be."""
+        return not self.interrupted and self.calm.clean and all(one.clean for one in self.tallies)
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
         return {
             "seed": self.seed,
             "calm_s": round(self.calm_s, 2),
+            "seconds": round(self.seconds, 1),
+            "interrupted": self.interrupted,
             "clean": self.clean,
             "faults": [_row(one) for one in [self.calm, *self.tallies]],
             "not_producible": [{"name": name, "reason": why} for name, why in self.not_producible.items()],
@@ -97,36 +107,72 @@ class Calm(Fault):
 
 
 def run(faults: Sequence[Fault], *, repeat: int, jobs: int, seed: int, keep: bool = False) -> Matrix:
-    """Run them all; progress goes to stderr."""
-    calm_tally = Tally(Calm.name, Calm.family)
+    """Run them all; progress goes to stderr. Ctrl-C ends it early with what was counted until then."""
+    began_s = time.monotonic()
     calm = play(Calm(), seed, 0.0, keep)
+    calm_tally = Tally(Calm.name, Calm.family)
     calm_tally.add(calm)
     _tell(f"calm: {calm.campaign_s:.1f} s, {'ok' if calm.clean else calm.findings}")
     not_producible = {fault.name: reason for fault in faults if (reason := fault.impossible())}
     for name, reason in not_producible.items():
         _tell(f"{name}: cannot be produced here: {reason}")
     chosen = [fault for fault in faults if fault.name not in not_producible]
-    tallies = {fault.name: Tally(fault.name, fault.family) for fault in chosen}
-    lock = threading.Lock()
+    tallies = [Tally(fault.name, fault.family, runs_of(fault, repeat)) for fault in chosen]
+    matrix = Matrix(seed, calm_tally, calm.campaign_s, tallies, not_producible)
+    _Runs(matrix, chosen, repeat, keep).all_of_them(jobs)
+    matrix.seconds = time.monotonic() - began_s
+    return matrix
 
-    def one(fault: Fault, number: int) -> None:
-        account, missed = _struck(fault, f"{seed}/{fault.name}/{number}", calm.campaign_s, keep)
-        with lock:
-            tally = tallies[fault.name]
+
+class _Runs:
+    """The runs of a matrix, several at a time."""
+
+    def __init__(self, matrix: Matrix, faults: Sequence[Fault], repeat: int, keep: bool) -> None:
+        self._matrix, self._keep, self._repeat = matrix, keep, repeat
+        self._faults = {fault.name: fault for fault in faults}
+        self._tallies = {tally.name: tally for tally in matrix.tallies}
+        self._lock = threading.Lock()
+
+    def all_of_them(self, jobs: int) -> None:
+        """Until the last one, or Ctrl-C: then those that are under way end, and are not counted."""
+        with ThreadPoolExecutor(max_workers=jobs) as pool:
+            futures = [pool.submit(self._one, fault, n) for fault, n in self._in_order()]
+            try:
+                for future in futures:
+                    future.result()
+            except KeyboardInterrupt:
+                with self._lock:
+                    self._matrix.interrupted = True
+                _tell("interrupted: waiting for the runs under way to end")
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _in_order(self) -> Iterator[tuple[Fault, int]]:
+        """Round after round, in each the long ones first: they wait while the others work."""
+        faults = sorted(self._faults.values(), key=lambda fault: -fault.limit_s)
+        for number in range(1, self._repeat + 1):
+            for fault in faults:
+                if number <= runs_of(fault, self._repeat):
+                    yield fault, number
+
+    def _one(self, fault: Fault, number: int) -> None:
+        account, missed = _struck(
+            fault, f"{self._matrix.seed}/{fault.name}/{number}", self._matrix.calm_s, self._keep
+        )
+        with self._lock:
+            if self._matrix.interrupted:
+                return
+            tally = self._tallies[fault.name]
             tally.missed += missed
             tally.add(account)
             told = "ok" if account.clean else "NOT CLEAN: " + "; ".join(account.findings)
-            _tell(f"{fault.name} {tally.runs}/{runs_of(fault, repeat)}: {account.seconds:.1f} s, {told}")
+            _tell(f"{self._so_far()} {fault.name}: {account.seconds:.1f} s, {told}")
 
-    # Long ones first, so that none is left to run alone at the end.
-    order = sorted(chosen, key=lambda fault: -fault.limit_s)
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
-        futures = [
-            pool.submit(one, fault, n) for fault in order for n in range(1, runs_of(fault, repeat) + 1)
-        ]
-        for future in futures:
-            future.result()
-    return Matrix(seed, calm_tally, calm.campaign_s, list(tallies.values()), not_producible)
+    def _so_far(self) -> str:
+        tallies = self._matrix.tallies
+        runs, planned = sum(one.runs for one in tallies), sum(one.planned for one in tallies)
+        lost, doubled = sum(one.lost for one in tallies), sum(one.doubled for one in tallies)
+        left = sum(one.left_behind for one in tallies)
+        return f"[{runs}/{planned}, lost {lost}, doubled {doubled}, left {left}]"
 
 
 def runs_of(fault: Fault, repeat: int) -> int:
@@ -170,7 +216,8 @@ def text(matrix: Matrix) -> str:
         lines.append(f"{one.name:30}{values}{one.longest_s:>12.1f}")
         lines += [f"    {line}" for finding in one.findings for line in finding.splitlines()]
     lines += [f"cannot be produced here: {name}: {why}" for name, why in matrix.not_producible.items()]
-    runs = sum(one.runs for one in matrix.tallies)
-    lines.append(f"{runs} runs of {len(matrix.tallies)} faults, seed {matrix.seed}: "
-                 + ("all clean" if matrix.clean else "NOT CLEAN"))  # fmt: skip
+    runs, planned = sum(one.runs for one in matrix.tallies), sum(one.planned for one in matrix.tallies)
+    early = f" (interrupted, {planned} were asked for)" if matrix.interrupted else ""
+    lines.append(f"{runs} runs{early} of {len(matrix.tallies)} faults in {matrix.seconds / 60:.1f} minutes,"
+                 f" seed {matrix.seed}: " + ("all clean" if matrix.clean else "NOT CLEAN"))  # fmt: skip
     return "\n".join(lines)

@@ -100,6 +100,7 @@ class Fault:
         spoils: outcomes that a slot may end with instead of ``ok``; at most ``at_most`` slots.
         destroys: what was measured may be destroyed with the board's files or processes, and measured once more.
         may_skip: the board may be left out, with the reason (a board that could not be used at all).
+        from_the_start: things are broken before the command is given; the strike mends them, if it is not over then.
         logs: whether the log of every repetition that began must have come.
         costly: takes longer than 20 s: five runs are enough.
         short: part of the short form (``--repeat`` below 5, and CI).
@@ -112,6 +113,7 @@ class Fault:
     at_most = 1
     destroys = False
     may_skip = False
+    from_the_start = False
     logs = True
     costly = False
     short = True

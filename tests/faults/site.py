@@ -16,6 +16,8 @@ from targets.loopback import LoopbackServer
 from targets.openssh import OpenSshServer, find_sshd
 from tests.faults.relay import Relay
 
+#: What boards run: not this environment's Python, whose torch each probe of a board would import.
+PYTHON: str = getattr(sys, "_base_executable", sys.executable)
 #: What is left of a campaign's last commands may take so long to notice that nobody listens any more.
 SETTLE_S = 25.0
 TIMEOUTS = "{ connect_s = 5.0, banner_s = 5.0, auth_s = 10.0, channel_s = 5.0, command_s = 15.0, comeback_s = 180.0 }"
@@ -68,7 +70,7 @@ class Site:
         self.board_id = board_id
         self.folder = folder
         self.workdir = folder / "work"
-        self.python = sys.executable
+        self.python = PYTHON
         self.ledger = str(folder / "ledger")
         self._stack = contextlib.ExitStack()
         self.server = self._serve()

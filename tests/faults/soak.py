@@ -49,6 +49,7 @@ class Tally:
     boards: int
     minutes: float
     seconds: float = 0.0
+    interrupted: bool = False
     campaigns: int = 0
     completed: int = 0
     repetitions: int = 0
@@ -68,7 +69,7 @@ class Tally:
     def clean(self) -> bool:
         """Whether nothing was lost, doubled or left behind, and every campaign ended."""
         bad = self.lost or self.doubled or self.left_behind or self.unlogged
-        return self.campaigns > 0 and self.completed == self.campaigns and not bad
+        return not self.interrupted and self.campaigns > 0 and self.completed == self.campaigns and not bad
 
     def add(self, account: Account) -> None:
         """Count a campaign."""
@@ -97,18 +98,21 @@ class _Excused(Fault):
 
 
 def soak(minutes: float, boards: int, seed: int) -> Tally:
-    """Run campaign after campaign until the time is over; the last one is left to end in peace."""
+    """Run campaign after campaign until the time is over; the last one is left to end in peace, Ctrl-C drops it."""
     tally = Tally(seed, boards, minutes)
     rng = random.Random(seed)
     began_s = time.monotonic()
     until_s = began_s + 60.0 * minutes
-    while time.monotonic() < until_s:
-        _campaign(tally, rng, until_s)
-        _tell(
-            f"[{time.monotonic() - began_s:5.0f} s] {tally.campaigns} campaigns, {tally.repetitions} repetitions,"
-            f" {tally.strikes.total()} faults, {tally.starts} starts,"
-            f" lost {tally.lost}, doubled {tally.doubled}, left behind {tally.left_behind}"
-        )
+    try:
+        while time.monotonic() < until_s:
+            _campaign(tally, rng, until_s)
+            _tell(
+                f"[{time.monotonic() - began_s:5.0f} s] {tally.campaigns} campaigns, {tally.repetitions} repetitions,"
+                f" {tally.strikes.total()} faults, {tally.starts} starts,"
+                f" lost {tally.lost}, doubled {tally.doubled}, left behind {tally.left_behind}"
+            )
+    except KeyboardInterrupt:
+        tally.interrupted = True
     tally.seconds = time.monotonic() - began_s
     return tally
 
@@ -196,8 +200,9 @@ def _tell(line: str) -> None:
 def text(tally: Tally) -> str:
     """The tally for a person."""
     kinds = ", ".join(f"{n} x {name}" for name, n in tally.strikes.most_common())
+    early = " (interrupted: the campaign under way is not counted)" if tally.interrupted else ""
     lines = [
-        f"{tally.seconds / 60:.1f} minutes, {tally.boards} boards, seed {tally.seed}",
+        f"{tally.seconds / 60:.1f} minutes, {tally.boards} boards, seed {tally.seed}{early}",
         f"{tally.strikes.total()} faults: {kinds}",
         f"{tally.campaigns} campaigns ({tally.completed} completed), the command given {tally.starts} times",
         f"{tally.repetitions} repetitions recorded, {tally.measured} of them ok,"

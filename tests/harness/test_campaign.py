@@ -185,7 +185,7 @@ def test_what_a_dead_host_left_on_the_board_is_attached_and_not_run_twice(
     from harness import campaign as module
     from harness import repetition
 
-    inventory, suite = lab("here"), sleep_suite(["a"], blocks=1, sleep_s=0.3)
+    inventory, suite = lab("here"), sleep_suite(["a"], blocks=1, sleep_s=3.0)
     real_wait = repetition._wait_for_end
     monkeypatch.setattr(repetition, "_wait_for_end", _die)
     monkeypatch.setattr(module.Campaign, "_free", lambda *_: None)
@@ -198,6 +198,29 @@ def test_what_a_dead_host_left_on_the_board_is_attached_and_not_run_twice(
     assert record.outcome == "ok"
     # It ran while nobody watched: the host saw less time than the workload took.
     assert record.host_s < record.process_s
+
+
+@pytest.mark.slow
+def test_a_host_that_died_after_the_last_record_is_tidied_up_after_and_nothing_is_run_again(
+    campaign, lab, sleep_suite, monkeypatch, tmp_path
+):
+    from harness import campaign as module
+
+    inventory, suite = lab("here"), sleep_suite(["a"], blocks=1)
+    with monkeypatch.context() as dead:
+        dead.setattr(module, "clean_up", _die)
+        dead.setattr(module.Campaign, "_free", lambda *_: None)
+        dead.setattr(module.Campaign, "_give_back", lambda *_: None)
+        first = campaign(inventory, suite)
+    (first.reader.path / "run.json").unlink()
+    work = tmp_path / "work-here"
+    assert len(list(work.glob("jobs/*"))) == 1
+    assert (work / "lease.json").exists()
+    second = campaign(inventory, suite, resume=True)
+    assert len(second.reader.repetitions) == 1
+    assert second.reader.manifest is not None
+    assert list(work.glob("jobs/*")) == []
+    assert not (work / "lease.json").exists()
 
 
 def _until(seen, limit_s: float = 20.0) -> None:

@@ -100,3 +100,18 @@ def test_thousands_of_marks_are_thinned_to_the_phases_around_the_window():
     )
     thin = thin_events(Marks((10, 6000), events))
     assert [phase for _, phase in thin] == ["load", "finetune", "evaluate"]
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"schema": \xd3\x00', b"[0, 1]", b'[0, 1, "a", 1]', b"[null, 1, 1, 1]", b"[0, 1, [1], 1]"]
+)
+def test_predictions_that_nobody_can_read_are_a_fault_and_not_stored(line):
+    got = read_harvest({**_files(), "out/preds.jsonl": b"[0, 1, 1, 0]\n" + line + b"\n"})
+    assert got.preds is None
+    assert got.faults[0].startswith("out/preds.jsonl: ")
+
+
+def test_predictions_may_lack_what_was_not_predicted_before():
+    text = b"[0, 1, null, 0]\n[1, 2, 2, 2]\n"
+    got = read_harvest({**_files(), "out/preds.jsonl": text})
+    assert (got.preds, got.faults) == (text, ())

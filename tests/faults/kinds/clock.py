@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 
 from tests.faults.host import ROOT
 from tests.faults.scene import Fault, Scene
+from tests.faults.site import PYTHON
 
 #: A fake that steps CLOCK_REALTIME for whoever is started with it preloaded; the other clocks are the kernel's.
 _SOURCE = ROOT / "tests" / "harness" / "fake_clock.c"
@@ -28,7 +28,7 @@ class Stepped(Fault):
         library, python = folder / "fake_clock.so", folder / "python3"
         subprocess.run([_compiler() or "cc", "-shared", "-fPIC", "-o", library, _SOURCE], check=True)
         python.write_text(
-            f'#!/bin/sh\nFAKE_CLOCK_STEP={folder}/stepped LD_PRELOAD={library} exec {sys.executable} "$@"\n'
+            f'#!/bin/sh\nFAKE_CLOCK_STEP={folder}/stepped LD_PRELOAD={library} exec {PYTHON} "$@"\n'
         )
         python.chmod(0o755)
         scene.site.python = str(python)

@@ -47,6 +47,10 @@ class FullBefore(_OnASmallDisk):
 
     name = "board-disk-full-before"
     may_skip = True
+    from_the_start = True
+
+    def moment_s(self, rng: random.Random, calm_s: float) -> float:
+        return rng.uniform(0.0, 0.4 * calm_s)
 
     def prepare(self, scene: Scene) -> None:
         super().prepare(scene)
