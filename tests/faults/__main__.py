@@ -56,6 +56,7 @@ def _matrix(words: Sequence[str]) -> int:
     made = matrix.run(faults, repeat=asked.repeat, jobs=asked.jobs, seed=seed, keep=asked.keep)
     for what, why in NOT_PRODUCED.items() if not asked.only else ():
         made.not_producible.setdefault(what, why)
+    made.not_asked = [] if asked.only else [one.name for one in ALL if one not in faults]
     print(json.dumps(made.as_json(), indent=1) if asked.json else matrix.text(made))
     return 0 if made.clean else 1
 

@@ -74,6 +74,7 @@ class Matrix:
     calm_s: float
     tallies: list[Tally]
     not_producible: dict[str, str]
+    not_asked: list[str] = field(default_factory=list)
     interrupted: bool = False
     seconds: float = 0.0
 
@@ -92,6 +93,7 @@ class Matrix:
             "clean": self.clean,
             "faults": [_row(one) for one in [self.calm, *self.tallies]],
             "not_producible": [{"name": name, "reason": why} for name, why in self.not_producible.items()],
+            "not_asked": self.not_asked,
         }
 
 
@@ -216,6 +218,8 @@ def text(matrix: Matrix) -> str:
         lines.append(f"{one.name:30}{values}{one.longest_s:>12.1f}")
         lines += [f"    {line}" for finding in one.findings for line in finding.splitlines()]
     lines += [f"cannot be produced here: {name}: {why}" for name, why in matrix.not_producible.items()]
+    if matrix.not_asked:
+        lines.append(f"not asked for: {', '.join(matrix.not_asked)}")
     runs, planned = sum(one.runs for one in matrix.tallies), sum(one.planned for one in matrix.tallies)
     early = f" (interrupted, {planned} were asked for)" if matrix.interrupted else ""
     lines.append(f"{runs} runs{early} of {len(matrix.tallies)} faults in {matrix.seconds / 60:.1f} minutes,"

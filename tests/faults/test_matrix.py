@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-#: What CI allows for the short form.
-MATRIX_S = 720.0
-SOAK_S = 600.0
+#: Bounds for a hang, not aims: docs/reliability.md has what they take.
+MATRIX_S = 2400.0
+SOAK_S = 900.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 

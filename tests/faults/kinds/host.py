@@ -59,9 +59,9 @@ class TornStore(Fault):
 
     def strike(self, scene: Scene) -> None:
         def lines() -> list[bytes]:
-            return [
-                line for run in scene.host.runs for line in (run / "reps.jsonl").read_bytes().splitlines(True)
-            ]
+            stores = [run / "reps.jsonl" for run in scene.host.runs]
+            # The plan is there a moment before the store.
+            return [line for store in stores if store.exists() for line in store.read_bytes().splitlines(True)]
 
         wanted = scene.rng.randint(1, 2)
         seen = scene.until(lambda: lines() if len(lines()) >= wanted else None)
