@@ -61,7 +61,9 @@ class TornStore(Fault):
         def lines() -> list[bytes]:
             stores = [run / "reps.jsonl" for run in scene.host.runs]
             # The plan is there a moment before the store.
-            return [line for store in stores if store.exists() for line in store.read_bytes().splitlines(True)]
+            return [
+                line for store in stores if store.exists() for line in store.read_bytes().splitlines(True)
+            ]
 
         wanted = scene.rng.randint(1, 2)
         seen = scene.until(lambda: lines() if len(lines()) >= wanted else None)
