@@ -7,13 +7,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.campaign import Campaign, Outcome
-from harness.inventory import Inventory, load_inventory
+from harness.inventory import BoardEntry, Inventory, load_inventory
 from harness.progress import Silent
 from harness.session import Request, Session, open_session
+from harness.setup import Wish
 from harness.suite import Suite, load_suite
 from reports.results import RunReader
 
@@ -193,3 +195,43 @@ def cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture
+def entry(lab: Callable[..., Path]) -> BoardEntry:
+    """A loopback board of an inventory."""
+    return load_inventory(lab("here")).boards[0]
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """Takes what a set-up tells."""
+    return []
+
+
+@pytest.fixture
+def wish(tmp_path: Path) -> Callable[..., Wish]:
+    """Function (flavour="none", **more) -> what to set up, with a cache of its own."""
+
+    def make(flavour: str = "none", **more: Any) -> Wish:
+        return Wish(flavour, python=more.pop("python", sys.executable), cache=tmp_path / "cache", **more)
+
+    return make
+
+
+#: Stands in for torch: as much of it as the check asks for.
+_GOOD_TORCH = """
+__version__ = "{version}"
+class Tensor:
+    def __matmul__(self, other): return self
+    def sum(self): return 64.0
+def ones(*shape): return Tensor()
+class version: cuda = None
+class cuda: is_available = staticmethod(lambda: False)
+"""
+
+
+@pytest.fixture
+def good_torch() -> Callable[[str], str]:
+    """Function (version) -> source of a module that stands in for torch."""
+    return lambda version: _GOOD_TORCH.format(version=version)

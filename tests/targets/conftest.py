@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import shutil
 import subprocess
@@ -165,3 +166,31 @@ def gone(pid: int, within_s: float = 3.0) -> bool:
 @pytest.fixture
 def is_gone():
     return gone
+
+
+@pytest.fixture
+def run_job():
+    """Function (board, job, timeout_s=15.0): start, wait, harvest, clean; the exit record and the files."""
+
+    def run(board: Board, job: dict, timeout_s: float = 15.0) -> tuple[dict, dict[str, bytes]]:
+        board.start(job)
+        assert board.wait(job["rep_id"], timeout_s) == "done"
+        files = board.harvest(job["rep_id"]).files
+        board.clean(job["rep_id"])
+        return json.loads(files["exit.json"]), files
+
+    return run
+
+
+@pytest.fixture
+def eventually():
+    """Function (condition, within_s=5.0): waits until it holds; returns what it gave."""
+
+    def wait(condition, within_s: float = 5.0):
+        deadline = time.monotonic() + within_s
+        while not (value := condition()):
+            assert time.monotonic() < deadline, "it did not happen"
+            time.sleep(0.02)
+        return value
+
+    return wait

@@ -1,0 +1,55 @@
+"""The one line that ``setup --write`` changes in an inventory."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.errors import UsageError
+from harness.inventory import load_inventory
+from harness.inventory_edit import set_interpreter
+
+LAB = """# my lab
+[lab]
+name = "lab"
+
+[[board]]   # the first
+id = "a"    # stays
+kind = "loopback"
+timeouts = { connect_s = 3.0 }
+
+[[board]]
+kind = "linux"
+host = "b"
+interpreter = "python3"  # goes
+id = "b"
+"""
+
+
+def test_one_line_of_the_inventory_changes_and_all_others_stay(tmp_path):
+    path = tmp_path / "lab.toml"
+    path.write_text(LAB)
+    set_interpreter(path, "a", "/opt/a/bin/python")
+    set_interpreter(path, "b", "/opt/b/bin/python")
+    lines = path.read_text().splitlines()
+    assert 'interpreter = "/opt/a/bin/python"' in lines
+    assert [line for line in LAB.splitlines() if line not in lines] == ['interpreter = "python3"  # goes']
+    assert [board.interpreter for board in load_inventory(path).boards] == [
+        "/opt/a/bin/python",
+        "/opt/b/bin/python",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'board = [{ id = "a", kind = "loopback" }]\n',
+        '[[board]]\nid = "a"\nkind = "loopback"\ninterpreter = [\n  "env",\n  "python3",\n]\n',
+    ],
+)
+def test_what_cannot_be_changed_by_lines_is_left_alone(tmp_path, text):
+    path = tmp_path / "lab.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"write interpreter = .* into board 'a' yourself"):
+        set_interpreter(path, "a", "/opt/python")
+    assert path.read_text() == text
+    assert [one.name for one in tmp_path.iterdir()] == ["lab.toml"]

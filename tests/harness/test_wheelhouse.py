@@ -1,0 +1,162 @@
+"""Wheels that the host fetches for a board, pushes and installs there; they are real and tiny."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import os
+import platform
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from harness import setup, wheelhouse
+from harness.deploy import build_payload
+from harness.setup import set_up
+from harness.wheelhouse import Download, FetchError
+from targets.board import Board
+from targets.boards.wheels import Facts, choose
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+TAG = "cp" + PYTHON.replace(".", "")
+#: Dies as a torch does that was built for another CPU.
+SIGILL_TORCH = "import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n"
+
+
+def make_wheel(folder: Path, name: str, version: str, source: str, tag: str = "py3-none-any") -> Path:
+    """A real wheel of one module."""
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}/__init__.py": source,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {tag}\n",
+    }
+    record = ""
+    for path, text in files.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+        record += f"{path},sha256={digest},{len(text.encode())}\n"
+    wheel = folder / f"{name}-{version}-{tag}.whl"
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for path, text in {**files, f"{info}/RECORD": record + f"{info}/RECORD,,\n"}.items():
+            archive.writestr(path, text)
+    return wheel
+
+
+FACTS = Facts("3.11", "aarch64", 64, "2.36", lse=False)
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch):
+    """A local directory of wheels: all that pip may see here."""
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    return folder
+
+
+@pytest.mark.slow
+def test_the_host_fetches_for_the_boards_machine_and_only_once(shelf, tmp_path, said):
+    make_wheel(shelf, "tbtiny", "1.0", "", tag="cp311-cp311-manylinux_2_28_aarch64")
+    make_wheel(shelf, "tbtiny", "2.0", "", tag="cp312-cp312-manylinux_2_28_aarch64")
+    make_wheel(shelf, "tbtiny", "3.0", "", tag="cp311-cp311-manylinux_2_28_x86_64")
+    make_wheel(shelf, "tbtiny", "4.0", "", tag="cp311-cp311-manylinux_2_40_aarch64")
+    (found,) = wheelhouse.fetch([Download("tbtiny")], FACTS, tmp_path / "cache", said.append)
+    assert found.name == "tbtiny-1.0-cp311-cp311-manylinux_2_28_aarch64.whl"
+    said.clear()
+    for wheel in shelf.iterdir():
+        wheel.unlink()
+    assert wheelhouse.fetch([Download("tbtiny")], FACTS, tmp_path / "cache", said.append) == [found]
+    assert said == []
+
+
+def test_a_wheel_that_is_not_to_be_had_says_what_pip_said(shelf, tmp_path, said):
+    with pytest.raises(
+        FetchError, match=r"tbtiny for Python 3\.11 on aarch64 could not be fetched: .*tbtiny"
+    ):
+        wheelhouse.fetch([Download("tbtiny")], FACTS, tmp_path / "cache", said.append)
+
+
+class _Broken(Exception):
+    pass
+
+
+def test_a_broken_push_goes_on_where_it_was(entry, tmp_path, said, monkeypatch):
+    monkeypatch.setattr(wheelhouse, "CHUNK_B", 1000)
+    wheel = tmp_path / "tbbig-1.0-py3-none-any.whl"
+    wheel.write_bytes(os.urandom(10_000))
+    with Board(entry.spec()) as board:
+        board.sync([build_payload()])
+
+        def break_off(text):
+            if "30%" in text:
+                raise _Broken
+
+        with pytest.raises(_Broken):
+            wheelhouse.push(board, "x", [wheel], [], break_off)
+        assert wheelhouse.push(board, "x", [wheel], [], said.append) == 7000
+        facts = board.environment({"action": "facts", "python": [sys.executable], "name": "x"})
+        assert facts["wheels"] == [wheel.name]
+        assert wheelhouse.push(board, "x", [wheel], facts["wheels"], said.append) == 0
+
+
+@pytest.fixture
+def shelve(shelf, good_torch):
+    """Puts stand-ins for the torches that this machine would get, and for all they require, on the shelf."""
+
+    def make(bad: tuple[str, ...] = ()) -> list[str]:
+        glibc = platform.libc_ver()[1]
+        rows = choose("cpu", Facts(PYTHON, platform.machine(), 64, glibc)).wheels
+        tag = f"{TAG}-{TAG}-manylinux_2_17_{platform.machine()}"
+        for row in rows:
+            source = SIGILL_TORCH if row.torch in bad else good_torch(row.torch)
+            make_wheel(shelf, "torch", row.torch, source, tag=tag)
+            for requirement in row.requirements(PYTHON)[1:]:
+                name, _, version = requirement.partition("==")
+                name = name.partition(">")[0].partition("<")[0].replace("-", "_")
+                make_wheel(shelf, name, version or "99.0" if "<" not in requirement else "1.0", "")
+        return [row.torch for row in rows]
+
+    return make
+
+
+@pytest.mark.slow
+def test_offline_the_host_fetches_and_the_board_installs(entry, tmp_path, wish, said, shelve, monkeypatch):
+    versions = shelve()
+    monkeypatch.setattr(setup, "NEED_B", {"cpu": 0})
+    done = set_up(entry, wish("cpu", offline=True), said.append)
+    assert (done.torch, done.changed) == (versions[0], True)
+    assert any("push" in line for line in said)
+    venvs = tmp_path / "work-here" / "venvs"
+    assert not (venvs / "torch-cpu.wheels").exists()  # they were installed, and take no room any more
+    again = set_up(entry, wish("cpu", offline=True), said.append)
+    assert again.changed is False
+
+
+@pytest.mark.slow
+def test_a_torch_that_dies_by_sigill_is_replaced_by_the_next_older(entry, wish, said, shelve, monkeypatch):
+    versions = shelve()
+    if len(versions) < 2:
+        pytest.skip(f"the table has one torch only for Python {PYTHON} on {platform.machine()}")
+    shelve(bad=(versions[0],))
+    monkeypatch.setattr(setup, "NEED_B", {"cpu": 0})
+    done = set_up(entry, wish("cpu", offline=True), said.append)
+    assert done.torch == versions[1]
+    assert f"torch {versions[0]} dies on this board by SIGILL: trying the next older one" in said
+    said.clear()
+    assert set_up(entry, wish("cpu", offline=True), said.append).changed is False
+
+
+@pytest.mark.slow
+def test_a_real_torch_is_installed_where_a_wheel_can_be_reached(entry, wish, said):
+    links = os.environ.get("PIP_FIND_LINKS", "")
+    version = choose("cpu", Facts(PYTHON, platform.machine(), 64, platform.libc_ver()[1])).wheels[0].torch
+    if not links or not list(Path(links).glob(f"torch-{version}-{TAG}-*.whl")):
+        pytest.skip(f"no wheel of torch {version} for {TAG} in PIP_FIND_LINKS")
+    done = set_up(entry, dataclasses.replace(wish("cpu"), offline=True), said.append)
+    assert done.torch == version

@@ -1,0 +1,112 @@
+"""Blobs on a board: uploaded once, verified, refused when they are not what they are called."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from targets.board import Board
+from targets.connection import BoardSpec
+from targets.errors import (
+    BlobError,
+    InterpreterError,
+    LinkError,
+    TargetError,
+    WorkdirError,
+)
+from targets.payload import Blob
+
+
+def workdir(board: Board) -> Path:
+    return Path(board.spec.workdir)
+
+
+@pytest.mark.every_server
+def test_a_second_sync_uploads_nothing(board, payload):
+    data = Blob.of_bytes(os.urandom(2_000_000), ".tbx", "data")
+    first = board.sync([payload, data])
+    assert (first.uploaded_b, first.uploaded_names, first.present_names) == (
+        2_000_000,
+        (data.name,),
+        (payload.name,),
+    )
+    second = board.sync([payload, data])
+    assert (second.uploaded_b, second.uploaded_names) == (0, ())
+    assert (workdir(board) / "blobs" / data.name).read_bytes() == data.data
+
+
+@pytest.mark.every_server
+def test_a_corrupted_blob_is_uploaded_again(board):
+    data = Blob.of_bytes(b"precious" * 1000, ".tbx")
+    board.sync([data])
+    stored = workdir(board) / "blobs" / data.name
+    stored.write_bytes(b"precioux" * 1000)
+    assert board.sync([data]).uploaded_names == (data.name,)
+    assert stored.read_bytes() == data.data
+
+
+@pytest.mark.every_server
+def test_an_upload_that_does_not_match_its_hash_is_refused(board):
+    lie = Blob("a" * 64 + ".tbx", "a" * 64, data=b"something else")
+    with pytest.raises(BlobError, match="arrived with SHA-256"):
+        board.sync([lie])
+    assert not list((workdir(board) / "blobs").glob("aaaaaaaa*"))
+
+
+def test_a_blob_from_a_file_arrives(board, tmp_path):
+    path = tmp_path / "weights.tbx"
+    path.write_bytes(b"w" * 5000)
+    blob = Blob.of_file(path)
+    assert board.sync([blob]).uploaded_b == 5000
+    assert (workdir(board) / "blobs" / blob.name).read_bytes() == b"w" * 5000
+
+
+def test_the_working_directory_is_private(board):
+    assert workdir(board).stat().st_mode & 0o777 == 0o700
+
+
+def test_an_unwritable_working_directory_is_a_workdir_error(make_board, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(WorkdirError, match="file"):
+        make_board(workdir=str(tmp_path / "file"))
+
+
+def test_a_board_without_room_is_a_workdir_error(board):
+    class Huge(Blob):
+        size_b = 1 << 60
+
+    with pytest.raises(WorkdirError, match=r"bytes free, \d+ needed"):
+        board.sync([Huge("c" * 64 + ".tbx", "c" * 64, data=b"")])
+
+
+@pytest.mark.every_server
+@pytest.mark.parametrize(
+    ("python", "said"), [("/no/such/python3", "no/such"), ("/bin/false", "does not run")]
+)
+def test_a_missing_python_is_an_interpreter_error(make_board, python, said):
+    with pytest.raises(InterpreterError, match=said):
+        make_board(python=python)
+
+
+def test_an_agent_command_before_a_sync_is_our_own_fault(endpoint):
+    spec = BoardSpec(
+        id="b",
+        host=endpoint.host,
+        user=endpoint.user,
+        port=endpoint.port,
+        key_file=endpoint.key_file,
+        known_hosts=endpoint.known_hosts,
+        ssh_config="",
+    )
+    with Board(spec) as board, pytest.raises(TargetError, match="sync"):
+        board.wait("rep-1", 1)
+
+
+def test_a_job_without_its_blob_is_to_be_synced_again(board, make_job):
+    job = make_job()
+    job["blobs"]["data"] = "b" * 64 + ".tbx"
+    with pytest.raises(BlobError, match="not on the board"):
+        board.start(job)
+    assert issubclass(BlobError, LinkError)
