@@ -89,8 +89,8 @@ class _Step:
     def __init__(self, plan: NetworkPlan, batch: int) -> None:
         self.plan, self.batch = plan, batch
         self.tape = _Tape()
-        self.nodes = _run_nodes(plan)
-        self.needs_grad = _needs_grad(plan, self.nodes)
+        self.nodes = run_nodes(plan)
+        self.needs_grad = needs_grad(plan, self.nodes)
         #: node -> tensor that holds its value
         self.value: Dict[str, str] = {}
         #: node -> what autograd keeps for it, by the part of the node that does, last part first
@@ -232,7 +232,7 @@ class _Step:
         gradients[name] = made
 
 
-def _run_nodes(plan: NetworkPlan) -> List[Node]:
+def run_nodes(plan: NetworkPlan) -> List[Node]:
     """The nodes of a step: behind the cached ones, if the method caches."""
     by_name = {node.name: node for node in plan.graph.nodes}
     given = set(plan.cached) | {INPUT}
@@ -246,7 +246,7 @@ def _run_nodes(plan: NetworkPlan) -> List[Node]:
     return [node for node in plan.graph.nodes if node.name in needed]
 
 
-def _needs_grad(plan: NetworkPlan, nodes: List[Node]) -> Set[str]:
+def needs_grad(plan: NetworkPlan, nodes: List[Node]) -> Set[str]:
     """Nodes that autograd meets: their own parameters train, or those of one before them."""
     training = set(plan.weights) | set(plan.biases) | set(plan.adapters)
     found: Set[str] = set()

@@ -15,7 +15,7 @@ import os
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union, cast
 
-from workloads import artefact, marks, updates
+from workloads import artefact, marks, network_madds, updates
 from workloads.checks import check
 from workloads.engines import load_engine
 from workloads.engines.session import Evaluation, Session, no_mark
@@ -163,8 +163,10 @@ def _measured(
 
 
 def _madds(session: Session) -> Optional[Dict[str, int]]:
-    """Multiply-adds of the fine-tuning by phase; None for a user's module and for convolutions."""
+    """Multiply-adds of the fine-tuning by phase; None for a user's module and for chains with convolutions."""
     task = getattr(session, "task", None)
+    if isinstance(task, NetworkTask):
+        return network_madds.of_training(task.plan, task.n_train, task.spec.epochs, task.spec.batch)
     if not isinstance(task, Task) or any(layer.kind != "linear" for layer in task.plan.layers):
         return None
     return of_training(task.plan, task.n_train, task.spec.epochs)

@@ -1,0 +1,54 @@
+"""Multiply-adds of a fine-tuning: torch's own counter of floating-point operations is the reference."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+
+from workloads import network_madds, network_plan  # noqa: E402
+from workloads.engines.networks import Session  # noqa: E402
+from workloads.engines.session import no_mark  # noqa: E402
+from workloads.models.graph import madds, shapes_of  # noqa: E402
+from workloads.run import _madds  # noqa: E402
+
+pytestmark = pytest.mark.torch
+QUICK = ("resnet-small",)
+MODELS = ("resnet-small", "unet-small", "detector-small", "mobilenetv2-small", "squeezenet-small")
+PAIRS = [
+    pytest.param(method, model, marks=[] if model in QUICK else pytest.mark.slow)
+    for model in MODELS
+    for method in network_plan.names()
+]
+
+
+@pytest.mark.parametrize(("method", "model"), PAIRS)
+def test_counted_products_are_those_that_torch_counts(small, method, model):
+    counter_of = pytest.importorskip("torch.utils.flop_counter").FlopCounterMode
+    session = Session(small(method, model, epochs=2))
+    told = _madds(session)
+    assert told is not None
+    with counter_of(display=False) as counter:
+        for epoch in range(2):
+            session.train_epoch(epoch, no_mark)
+    assert counter.get_total_flops() == 2 * (sum(told.values()) + overcounted(session))
+
+
+def overcounted(session):
+    """torch's counter forgets the groups of a grouped convolution in its weight's gradient."""
+    shapes = shapes_of(session.plan.graph)
+    grouped = [
+        node for node in session.plan.graph.layers if node.groups > 1 and node.name in session.plan.weights
+    ]
+    seen = 2 * session.task.n_train
+    return seen * sum((node.groups - 1) * madds(node, shapes) for node in grouped)
+
+
+def test_a_cached_head_pays_for_the_trunk_once(small):
+    kept, again = (
+        network_madds.of_training(Session(small(method, "unet-small")).plan, 12, 10, 6)
+        for method in ("ft-last-cached", "ft-last")
+    )
+    assert kept["cache_fill"] + kept["forward"] < 0.2 * again["forward"]
+    assert (kept["backward"], kept["update"]) == (again["backward"], again["update"])
+    assert again["cache_fill"] == 0
