@@ -24,9 +24,9 @@ from tests.faults.site import Site
 PAUSE_S = 5.0
 #: A fault waits so long for what it is to strike; then it is another one's turn.
 PATIENCE_S = 5.0
-BLOCKS = 8
-#: A campaign that is left alone for so long has to end.
-FINISH_S = 300.0
+BLOCKS = 16
+#: A campaign that is left alone for so long has to end, on a busy machine too.
+FINISH_S = 900.0
 
 STRIKES: tuple[Fault, ...] = (
     link.Cut(1),
@@ -154,7 +154,7 @@ def _scene(folder: Path, boards: int, rng: random.Random, stack: contextlib.Exit
         stack.callback(site.close)
         sites.append(site)
     command = Host(folder, sites)
-    command.labels, command.blocks = ("a", "b"), BLOCKS
+    command.blocks = BLOCKS
     stack.callback(command.close)
     scene = Scene(folder, sites, sites[0], command, rng, stack, patience_s=PATIENCE_S)
     stack.callback(scene.over.set)
