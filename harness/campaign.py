@@ -369,7 +369,12 @@ class Campaign:
         done = run_repetition(link, planned, bench, predicted_s=predicted_s)
         note_check(done.record, planned, bench)
         record = self._writer.append(
-            done.record, trace=done.trace, log=done.log, preds=done.preds, meter=done.meter
+            done.record,
+            trace=done.trace,
+            log=done.log,
+            preds=done.preds,
+            meter=done.meter,
+            exit_record=done.exit_record,
         )
         if record.host_s is not None and record.outcome != "lost":
             self._stopwatch.learn(planned, record.host_s)

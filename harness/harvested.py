@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,6 +20,8 @@ Samples = tuple[list[dict[str, Any]], list[list[float | None]], float | None]
 _MAX_ROWS = 1_000_000
 _MAX_PHASES = 200
 _MAX_NAME = 200
+#: A thousand files by name and hash are a fifth of it.
+MAX_EXIT_B = 1 << 20
 
 
 class _Untrusted(BaseModel):
@@ -77,7 +79,11 @@ class WorkloadResult(_Untrusted):
 
 @dataclass(frozen=True)
 class Harvested:
-    """The files of one repetition, parsed; what could not be parsed is named in ``faults``."""
+    """The files of one repetition, parsed; what could not be parsed is named in ``faults``.
+
+    Attributes:
+        exit_kept: the exit record as it is stored; None without one, and where it is too large to be kept.
+    """
 
     exit_record: ExitRecord | None
     result: WorkloadResult | None
@@ -87,6 +93,7 @@ class Harvested:
     period_s: float | None
     log: bytes | None
     preds: bytes | None
+    exit_kept: bytes | None = None
     faults: tuple[str, ...] = ()
 
     @property
@@ -108,9 +115,7 @@ def read_harvest(files: Mapping[str, bytes]) -> Harvested:
             faults.append(f"{name}: {_one_line(error)}")
             return None
 
-    exit_record = attempt(
-        "exit.json", lambda text: _model(ExitRecord, text, protocol.EXIT_SCHEMA, "exit record")
-    )
+    exit_record = attempt("exit.json", read_exit)
     result = attempt(
         "out/result.json", lambda text: _model(WorkloadResult, text, protocol.RESULT_SCHEMA, "result")
     )
@@ -126,8 +131,31 @@ def read_harvest(files: Mapping[str, bytes]) -> Harvested:
         period_s=samples[2],
         log=files.get("log.txt"),
         preds=preds,
+        exit_kept=_kept(files["exit.json"]) if exit_record is not None else None,
         faults=tuple(faults),
     )
+
+
+def read_exit(text: str) -> ExitRecord:
+    """An exit record, held against its schema.
+
+    Raises:
+        ProtocolError, ValidationError: it is none.
+    """
+    return cast(ExitRecord, _model(ExitRecord, text, protocol.EXIT_SCHEMA, "exit record"))
+
+
+def _kept(exit_json: bytes) -> bytes | None:
+    """What is stored of an exit record: all of it, but for the token of a lease that was taken over."""
+    if len(exit_json) > MAX_EXIT_B:
+        return None
+    value = strictjson.loads(exit_json.decode())
+    lease = value.get("lease_taken_over_from")
+    owner = lease.get("owner") if isinstance(lease, dict) else None
+    if not isinstance(owner, dict) or "token" not in owner:
+        return exit_json
+    del owner["token"]
+    return json.dumps(value, sort_keys=True).encode()
 
 
 def _model(model: type[BaseModel], text: str, schema: str, what: str) -> BaseModel:

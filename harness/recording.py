@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from harness import __version__
 from harness.energy import energy_of_window
-from harness.harvested import ExitRecord, Harvested, WorkloadResult
+from harness.harvested import MAX_EXIT_B, ExitRecord, Harvested, WorkloadResult
 from harness.job import Bench, blobs_of, series_key, workload_spec
 from harness.judge import Evidence, judge
 from harness.metering import MeterEnergy
@@ -27,6 +27,7 @@ from reports.records import (
     Repetition,
     Role,
     Sampler,
+    Seen,
     Sustained,
 )
 from targets.clock import Offset
@@ -85,28 +86,38 @@ def make_record(
         missing["peak_rss_b"] = "neither the workload nor the sampler reported VmHWM"
     if result.after is None and planned.role not in ("check", "idle"):
         missing["quality"] = result.reason or reason or "the workload reported no accuracy"
+    if exit_record is not None and got.exit_kept is None:
+        missing["exit"] = f"the exit record is larger than {MAX_EXIT_B} bytes"
     if shipped is not None and shipped.missing:
         missing["updates"] = shipped.missing
+    seen = Seen(
+        window_s=window_s if lasting or wall_s is not None else None,
+        window_missing=missing.get("wall_s")
+        or next((fault for fault in got.faults if fault.startswith("out/marks.json")), None),
+        exchanges=known,
+        simulated=bench.root != "/",
+        check_failed=_check_failed(planned, result) or bench.failed_checks.get(_checked_key(cell)),
+        tuning_faults=list(bench.tuning_faults),
+    )
     verdict, reasons = judge(
         Evidence(
             board_kind=bench.board_kind,
             emulated=bench.emulated,
             outcome=outcome,
             outcome_reason=reason,
-            wall_s=window_s if lasting or wall_s is not None else None,
+            wall_s=seen.window_s,
             threads=cell.threads,
             role=planned.role,
             policy=bench.policy,
             root=bench.root,
             exit_record=exit_record.model_dump() if exit_record else {},
             offset=offset,
-            exchanges=known,
+            exchanges=seen.exchanges,
             settled=lasting.settled if lasting else None,
             freq_median_hz=median_in_window(got, "cpu_freq_hz"),
-            check_failed=_check_failed(planned, result) or bench.failed_checks.get(_checked_key(cell)),
-            wall_missing=missing.get("wall_s")
-            or next((fault for fault in got.faults if fault.startswith("out/marks.json")), None),
-            tuning_faults=bench.tuning_faults,
+            check_failed=seen.check_failed,
+            wall_missing=seen.window_missing,
+            tuning_faults=seen.tuning_faults,
         )
     )
     blobs = blobs_of(cell, bench)
@@ -174,6 +185,7 @@ def make_record(
         outcome_reason=reason,
         verdict=verdict,
         reasons=reasons,
+        seen=seen,
         prov=Provenance(
             tunebench=__version__,
             payload_sha256=blobs["payload"].sha256,

@@ -52,6 +52,7 @@ class Finished:
     log: bytes | None
     preds: bytes | None
     meter: bytes | None = None
+    exit_record: bytes | None = None
 
 
 def connect(board: Board, stop: threading.Event, note: Callable[[str], None]) -> None:
@@ -268,7 +269,7 @@ def run_repetition(
         ssh_channels=board.ssh.channels_opened - channels_before + 1,
     )
     seen = metering.meter_bytes(metered, by_meter, got) if metered and by_meter else None
-    return Finished(record, trace_bytes(got), got.log or None, got.preds or None, seen)
+    return Finished(record, trace_bytes(got), got.log or None, got.preds or None, seen, got.exit_kept)
 
 
 def _shipped(link: Link, planned: Planned, bench: Bench, got: Harvested) -> Shipped:

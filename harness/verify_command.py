@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from harness.compliance import audit
+from harness.compliance import look_through
 from harness.errors import EXIT_MEASURED, EXIT_OK
 from reports.results import find_run
 
@@ -25,12 +25,20 @@ def verify(
     Exit codes: 0 nothing is wrong, 1 something is (each with its file and line), 2 there is no run.
     """
     path = find_run(run)
-    found = audit(path)
+    looked = look_through(path)
+    found = looked.findings
     if as_json:
-        value = {"run": str(path), "ok": not found, "findings": [asdict(one) for one in found]}
+        value = {
+            "run": str(path),
+            "ok": not found,
+            "findings": [asdict(one) for one in found],
+            "notes": looked.notes,
+        }
         typer.echo(json.dumps(value, indent=2))
     else:
         for one in found:
             typer.echo(str(one))
+        for note in looked.notes:
+            typer.echo(f"not judged again: {note}")
         typer.echo(f"{path}: {f'{len(found)} finding(s)' if found else 'nothing is wrong'}")
     raise typer.Exit(EXIT_MEASURED if found else EXIT_OK)

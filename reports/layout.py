@@ -17,7 +17,13 @@ from reports.records import REP_SCHEMA, Repetition
 When = Literal["before", "after"]
 
 PLAN, REPS, MANIFEST = "plan.json", "reps.jsonl", "run.json"
-SIDE_FILES = {"trace": ".jsonl.gz", "log": ".txt.gz", "preds": ".jsonl.gz", "meter": ".jsonl.gz"}
+SIDE_FILES = {
+    "trace": ".jsonl.gz",
+    "log": ".txt.gz",
+    "preds": ".jsonl.gz",
+    "meter": ".jsonl.gz",
+    "exit": ".json.gz",
+}
 _ROOT_DEPTH = 5
 
 

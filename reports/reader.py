@@ -102,6 +102,11 @@ class RunReader:
         """
         return self._read_series(rep.meter, read_meter)
 
+    def exit_record(self, rep: Repetition) -> str | None:
+        """The board's exit record as it came, or None if it was not kept; what it holds is for its reader to check."""
+        data = self._read_side(rep.exit)
+        return None if data is None else data.decode("utf-8", "replace")
+
     def log(self, rep: Repetition) -> str | None:
         """Output of the workload, or None; bytes that are not UTF-8 are replaced visibly."""
         data = self._read_side(rep.log)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 #: What readers accept: this major version and any of its minors.
 REP_SCHEMA = "tunebench.rep/1"
 #: What is written; minor versions only add fields. 1.1: energy repetitions, idle baselines, energy of several sources.
-#: 1.2: updates shipped after the fine-tuning.
+#: 1.2: updates shipped after the fine-tuning; the board's exit record, and what the host alone saw.
 REP_SCHEMA_WRITTEN = "tunebench.rep/1.2"
 RUN_SCHEMA = "tunebench.run/1"
 PLAN_SCHEMA = "tunebench.plan/1"
@@ -241,6 +241,19 @@ class Provenance(Record):
     )
 
 
+class Seen(Record):
+    """What the host alone saw of a repetition: with the exit record and the trace, all that its verdict was made from."""
+
+    window_s: float | None = Field(default=None, description="the measured window that was judged")
+    window_missing: str | None = None
+    exchanges: list[tuple[float, ClockOffset]] = Field(
+        default_factory=list, description="host's monotonic seconds and clock offset, before and after"
+    )
+    simulated: bool = Field(default=False, description="the board's sensors were a simulated tree")
+    check_failed: str | None = Field(default=None, description="the method's correctness check on this board")
+    tuning_faults: list[str] = Field(default_factory=list)
+
+
 class Repetition(Record):
     """One complete fine-tuning of one workload on one board with one seed."""
 
@@ -334,6 +347,8 @@ class Repetition(Record):
     log: str | None = None
     preds: str | None = None
     meter: str | None = Field(default=None, description="the external meter's trace")
+    exit: str | None = Field(default=None, description="the board's exit record, as it came")
+    seen: Seen | None = Field(default=None, description="null in older records")
 
 
 class Skip(Record):

@@ -122,15 +122,17 @@ class RunWriter:
         log: bytes | None = None,
         preds: bytes | None = None,
         meter: bytes | None = None,
+        exit_record: bytes | None = None,
     ) -> Repetition:
         """Store one repetition: side files first, then its line, fsynced.
 
         Args:
-            rep: the record; its ``trace``, ``log``, ``preds`` and ``meter`` are set here.
+            rep: the record; its ``trace``, ``log``, ``preds``, ``meter`` and ``exit`` are set here.
             trace: JSON lines as in :mod:`reports.traces`, not yet compressed.
             log: output of the workload, not yet compressed.
             preds: JSON lines ``[i, label, before, after]``, not yet compressed.
             meter: JSON lines as in :mod:`reports.meters`, not yet compressed.
+            exit_record: the board's ``exit.json``, not yet compressed.
 
         Returns:
             The record as written, with the paths of its side files.
@@ -146,10 +148,8 @@ class RunWriter:
             self._refuse_if_complete()
             if rep.rep_id in self._done:
                 raise ResultsError(f"{self.path}: repetition {rep.rep_id} is stored already; never edited")
-            paths = {
-                kind: self._write_side(kind, rep.rep_id, data)
-                for kind, data in (("trace", trace), ("log", log), ("preds", preds), ("meter", meter))
-            }
+            sides = {"trace": trace, "log": log, "preds": preds, "meter": meter, "exit": exit_record}
+            paths = {kind: self._write_side(kind, rep.rep_id, data) for kind, data in sides.items()}
             stored = rep.model_copy(update=paths)
             self._append_line(stored.to_line().encode())
             self._done[stored.rep_id] = stored

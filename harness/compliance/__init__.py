@@ -1,6 +1,6 @@
 """A finished run looked through by somebody who trusts nobody: files, records, plan, protocol, verdicts."""
 
-from harness.compliance.audit import audit
+from harness.compliance.audit import Audited, audit, look_through
 from harness.compliance.finding import Finding
 
-__all__ = ["Finding", "audit"]
+__all__ = ["Audited", "Finding", "audit", "look_through"]

@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.compliance import files
 from harness.compliance.finding import Finding
+from harness.compliance.kept import kept
 from harness.compliance.planned import plan_against_records
 from harness.compliance.protocol import protocol
-from harness.compliance.verdicts import verdicts
+from harness.compliance.verdicts import not_judged_anew, verdicts
 from reports.layout import ResultsError, RunNotFound
 from reports.reader import RunReader
 
 
+@dataclass(frozen=True)
+class Audited:
+    """What came of looking.
+
+    Attributes:
+        findings: what is objected to.
+        notes: what could not be looked at, and why.
+    """
+
+    findings: list[Finding]
+    notes: list[str] = field(default_factory=list)
+
+
 def audit(path: Path) -> list[Finding]:
     """Everything that is objected to in a run's directory; empty: nothing.
+
+    Raises:
+        RunNotFound: there is no run.
+    """
+    return look_through(path).findings
+
+
+def look_through(path: Path) -> Audited:
+    """Everything that is objected to in a run's directory, and what nobody can look at any more.
 
     Raises:
         RunNotFound: there is no run.
@@ -24,7 +48,7 @@ def audit(path: Path) -> list[Finding]:
     except RunNotFound:
         raise
     except ResultsError as error:
-        return [Finding("unreadable", ".", None, str(error))]
+        return Audited([Finding("unreadable", ".", None, str(error))])
     lines, found = files.records(reader.path)
     found += files.checksums(reader)
     found += files.manifest(reader, lines)
@@ -34,5 +58,5 @@ def audit(path: Path) -> list[Finding]:
     found += plan_against_records(reader, lines)
     found += protocol(lines)
     for one in lines:
-        found += verdicts(one)
-    return found
+        found += verdicts(one, kept(reader, one))
+    return Audited(found, not_judged_anew(lines))

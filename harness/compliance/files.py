@@ -74,6 +74,7 @@ def side_files(reader: RunReader, lines: list[Lined]) -> Iterator[Finding]:
             (one.rep.log, lambda one=one: reader.log(one.rep)),  # type: ignore[misc]
             (one.rep.preds, lambda one=one: reader.preds(one.rep)),  # type: ignore[misc]
             (one.rep.meter, lambda one=one: reader.meter(one.rep)),  # type: ignore[misc]
+            (one.rep.exit, lambda one=one: reader.exit_record(one.rep)),  # type: ignore[misc]
         )
         for name, read in readers:
             try:

@@ -1,42 +1,81 @@
-"""The verdicts again, by today's rules, from what the records kept.
+"""The verdicts again, by today's rules, from what the run kept.
 
-The agent's counters (swap, throttling bits, cooling) are not in a record: what was judged from them stands as it was. All
-that follows from kept figures is judged anew.
+The record, the board's exit record, the trace and what the host saw are all that a verdict is made from: it must come out
+again. Older records were written without the exit record: what was judged from its counters (swap, throttling bits,
+cooling, gates, watchdog) stands as it was, and all that follows from kept figures is judged anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.compliance.finding import Finding, Lined
+from harness.compliance.kept import Kept, whole
 from harness.evidence import Evidence
 from harness.judge import judge
 from reports.drift import CODE as DRIFT
-from reports.records import Reason, Repetition
+from reports.records import Reason, Repetition, Seen
 
 _RANK = {"valid": 0, "degraded": 1, "invalid": 2}
-#: Judged from figures that every record keeps: a reason of these that is not found again has lost its ground.
-_KEPT = frozenset({"no-window", "shared-machine", "emulated", "clock-bound", "sampler-gap"})
+#: Judged from figures that also older records keep: a reason of these that is not found again has lost its ground.
+_ALWAYS = frozenset({"no-window", "shared-machine", "emulated", "clock-bound", "sampler-gap"})
 
 
-def verdicts(one: Lined) -> Iterator[Finding]:
-    """What today's rules make of a record, against what stands in it."""
+def not_judged_anew(lines: Sequence[Lined]) -> list[str]:
+    """Which reasons nobody can judge again, and why: one sentence, or none."""
+    older = [one.line for one in lines if not whole(one.rep)]
+    if not older:
+        return []
+    return [
+        f"{len(older)} of {len(lines)} records (the first on line {older[0]}) were written without the board's exit"
+        " record: swap, throttling, frequency cap, cooling, over-current, gates, watchdog and suspend stand in them"
+        " as they were judged"
+    ]
+
+
+def verdicts(one: Lined, kept: Kept) -> Iterator[Finding]:
+    """What today's rules make of a repetition, against what stands in its record."""
     rep = one.rep
+    yield from kept.faults
     yield from _verdict_of_reasons(one)
     yield from _clock(one)
-    _, today = judge(evidence_of(rep))
-    stands = {reason.code for reason in rep.reasons}
+    _, today = judge(evidence_of(rep, rep.seen, kept) if kept.whole and rep.seen else evidence_left_in(rep))
+    stands = {reason.code for reason in rep.reasons if reason.code != DRIFT}
     for reason in today:
         if reason.code not in stands and not (reason.code == "outcome" and "too-hot" in stands):
             yield one.finding(
                 "verdict", f"today's rules say {reason.level}: {reason.message} ({reason.code})"
             )
-    for code in sorted(stands & _KEPT - {reason.code for reason in today}):
-        yield one.finding("verdict", f"reason {code!r} does not follow from what the record holds")
+    grounds = stands if kept.whole else stands & _ALWAYS
+    for code in sorted(grounds - {reason.code for reason in today}):
+        yield one.finding("verdict", f"reason {code!r} does not follow from what the run kept")
 
 
-def evidence_of(rep: Repetition) -> Evidence:
-    """What a record still holds of what its judge saw."""
+def evidence_of(rep: Repetition, seen: Seen, kept: Kept) -> Evidence:
+    """All that the judge of a repetition saw."""
+    return Evidence(
+        board_kind=rep.board_kind,
+        emulated=rep.emulated,
+        outcome=rep.outcome,
+        outcome_reason=rep.outcome_reason,
+        wall_s=seen.window_s,
+        threads=rep.threads,
+        role=rep.role,
+        policy=rep.policy,
+        root="simulated" if seen.simulated else "/",
+        exit_record=kept.exit_record,
+        offset=rep.clock_offset,
+        exchanges=seen.exchanges,
+        freq_median_hz=kept.freq_median_hz,
+        settled=rep.sustained.settled if rep.sustained else None,
+        check_failed=seen.check_failed,
+        wall_missing=seen.window_missing,
+        tuning_faults=seen.tuning_faults,
+    )
+
+
+def evidence_left_in(rep: Repetition) -> Evidence:
+    """What an older record still holds of what its judge saw."""
     sampler = rep.sampler.model_dump() if rep.sampler else None
     if sampler is not None:
         sampler["channels"] = {

@@ -63,6 +63,10 @@ def export_run(run: Path, out: Path, anonymiser: Anonymiser | None = None) -> Pa
     return _Rewriting(reader, out, anonymiser).write()
 
 
+#: Of an exit record: they name people, or tell that two runs were of one boot of one machine.
+_NOT_GIVEN_AWAY = frozenset({"lease_taken_over_from", "boot_id"})
+
+
 class _Rewriting:
     """One anonymised copy, made through the real writer."""
 
@@ -105,7 +109,8 @@ class _Rewriting:
     def _copy(self, writer: RunWriter, rep: Repetition) -> None:
         hide = self._hide
         free = rep.model_dump(
-            mode="json", include={"reasons", "missing", "outcome_reason", "check", "params", "metrics"}
+            mode="json",
+            include={"reasons", "missing", "outcome_reason", "check", "params", "metrics", "seen"},
         )
         hidden = Repetition.model_validate({**rep.model_dump(mode="json", by_alias=True), **hide.value(free)})
         hidden = hidden.model_copy(
@@ -117,12 +122,15 @@ class _Rewriting:
                 "trace": None,
                 "log": None,
                 "preds": None,
+                "exit": None,
                 "energy": _idle_ids(hidden.energy, self._ids),
                 "energy_other": [_idle_ids(one, self._ids) for one in hidden.energy_other],
                 "prov": rep.prov.model_copy(update={"kernel": hide.text(rep.prov.kernel or "") or None}),
             }
         )
-        writer.append(hidden, trace=self._trace(rep), preds=_preds(self._reader, rep))
+        writer.append(
+            hidden, trace=self._trace(rep), preds=_preds(self._reader, rep), exit_record=self._exit(rep)
+        )
 
     def _trace(self, rep: Repetition) -> bytes | None:
         """The trace's lines with their header scrubbed; channels and numbers stay."""
@@ -132,6 +140,15 @@ class _Rewriting:
 
         head, _, rows = unpack((self._reader.path / rep.trace).read_bytes()).partition(b"\n")
         return json.dumps(self._hide.value(json.loads(head)), separators=(",", ":")).encode() + b"\n" + rows
+
+    def _exit(self, rep: Repetition) -> bytes | None:
+        """The exit record under the repetition's new name, without whose lease was taken over and which boot it was."""
+        text = self._reader.exit_record(rep)
+        if text is None:
+            return None
+        told = {name: one for name, one in json.loads(text).items() if name not in _NOT_GIVEN_AWAY}
+        hidden = {**self._hide.value(told), "rep_id": self._ids[rep.rep_id]}
+        return json.dumps(hidden, sort_keys=True, separators=(",", ":")).encode()
 
     def _env(self, env: BoardEnv) -> BoardEnv:
         hidden = self._hide.value(env.model_dump(mode="json", by_alias=True))

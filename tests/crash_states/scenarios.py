@@ -60,7 +60,7 @@ def side(kind: str, rep_id: str) -> bytes:
 
 
 def _append(writer: RunWriter, rep_id: str, tell: Tell) -> None:
-    kinds = ("trace", "log", "preds", "meter") if rep_id == "r0" else ("log",)
+    kinds = ("trace", "log", "preds", "meter", "exit_record") if rep_id == "r0" else ("log", "exit_record")
     writer.append(record(rep_id), **{kind: side(kind, rep_id) for kind in kinds})
     tell(rep_id)
 

@@ -51,7 +51,17 @@ def secret_run(tmp_path, make_record):
     )  # fmt: skip
     trace = json.dumps({"schema": "tunebench.trace/1", "period_s": 0.2, "channels": [], "window_ns": [0, 1],
                         "events": [], "host": s["host"], "note": told}) + "\n[0]\n[5]\n"  # fmt: skip
-    writer.append(rep, trace=trace.encode(), log=told.encode(), preds=b"[0,1,1,1]\n")
+    exit_record = {
+        "schema": "tunebench.exit/1", "rep_id": rep.rep_id, "outcome": "ok", "process_s": 1.5, "boot_id": s["serial"],
+        "warnings": [{"code": "busy", "message": told}], "lease_taken_over_from": {"owner": {"user": s["user"]}},
+    }  # fmt: skip
+    writer.append(
+        rep,
+        trace=trace.encode(),
+        log=told.encode(),
+        preds=b"[0,1,1,1]\n",
+        exit_record=json.dumps(exit_record).encode(),
+    )
     env = BoardEnv(
         board_id=s["board"], t_utc="2026-11-21T07:45:00Z", missing={"power": told},
         fingerprint={
@@ -83,10 +93,16 @@ def everything_in(folder):
 
 def test_an_anonymised_copy_names_nobody(secret_run, tmp_path):
     assert all(secret in everything_in(secret_run.parents[4]) for secret in SECRETS.values())
-    export_run(secret_run, tmp_path / "out", Anonymiser(b"salt", words=[SECRETS["host"], SECRETS["user"]]))
+    copy = RunReader(
+        export_run(
+            secret_run, tmp_path / "out", Anonymiser(b"salt", words=[SECRETS["host"], SECRETS["user"]])
+        )
+    )
     text = everything_in(tmp_path / "out")
     assert [name for name, secret in SECRETS.items() if secret in text] == []
     assert "offline-board" not in text
+    told = json.loads(copy.exit_record(copy.repetitions[0]))
+    assert (told["rep_id"], told["process_s"], told["outcome"]) == (copy.repetitions[0].rep_id, 1.5, "ok")
 
 
 def test_an_anonymised_copy_is_a_whole_run_with_the_same_numbers(lab_run, tmp_path):
