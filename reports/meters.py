@@ -52,10 +52,9 @@ def read_meter(text: str) -> MeterSeries:
     lines = text.split("\n")
     head = header(lines[0], METER_SCHEMA, "meter")
     rows = [row for line in lines[1:] if (row := _row(line)) is not None]
-    alignment = head.get("alignment")
-    errors = head.get("errors")
+    meter, alignment, errors = (head.get(key) for key in ("meter", "alignment", "errors"))
     return MeterSeries(
-        meter=dict(head.get("meter") or {}),
+        meter=dict(meter) if isinstance(meter, dict) else {},
         alignment=dict(alignment) if isinstance(alignment, dict) else None,
         errors=[str(one) for one in errors] if isinstance(errors, list) else [],
         t_s=[row[0] for row in rows],

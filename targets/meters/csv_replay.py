@@ -274,7 +274,7 @@ class CsvReplayMeter(Meter):
             if index is None or index >= len(fields):
                 return None
             number = self._form.number(fields[index])
-            return None if number is None else number * factor
+            return None if number is None else _finite(number * factor)
 
         columns = self._columns
         t_s = value(columns.time, columns.time_factor)
@@ -284,7 +284,7 @@ class CsvReplayMeter(Meter):
             return t_s, value(columns.power, columns.power_factor)
         volts = value(columns.voltage, columns.voltage_factor)
         amperes = value(columns.current, columns.current_factor)
-        return t_s, None if volts is None or amperes is None else volts * amperes
+        return t_s, None if volts is None or amperes is None else _finite(volts * amperes)
 
     def _index(self, column: Column, width: int, *, strict: bool = True) -> int:
         """The place of a column.
@@ -303,6 +303,10 @@ class CsvReplayMeter(Meter):
         if column not in self._names:
             raise MeterError(f"{self._named}: no column {column!r}; it has: {', '.join(self._names)}")
         return self._names.index(column)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _says_something(line: str) -> bool:

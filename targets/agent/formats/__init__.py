@@ -1,6 +1,6 @@
 """What the outputs of boards' tools and of mains plugs mean: one module a format, each with ``parse(text)``."""
 
-from typing import Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 from targets.agent.formats import (
     ina3221,
@@ -31,6 +31,9 @@ KINDS: Dict[str, Callable[[str], Reading]] = {
 #: What a value of these outputs may be at most (a clock in Hz, a memory in bytes): beyond is damage.
 _SANE = 1e15
 
+#: Longer outputs are refused: the tools print a few hundred bytes, their logs some thousand lines.
+MAX_CHARACTERS = 256 * 1024
+
 
 def read(kind: str, text: str) -> Reading:
     """Parse whatever came over a wire; never raises for what the text holds.
@@ -39,20 +42,31 @@ def read(kind: str, text: str) -> Reading:
         kind: a key of ``KINDS``.
         text: the output; its start may be comment lines.
     """
+    if len(text) > MAX_CHARACTERS:
+        return without_power([], "damaged: %d characters, at most %d are read" % (len(text), MAX_CHARACTERS))
     try:
         found = KINDS[kind](text)
     except (ValueError, OverflowError, RecursionError) as error:
         return without_power([], "damaged: a number or a nesting that cannot be (%s)" % type(error).__name__)
-    channels = [_sane(each) for each in found.channels]
+    channels, details = [_sane(each) for each in found.channels], _finite(found.details)
     if _beyond(found.total_w):
-        return Reading(channels, None, None, "damaged: a total of %r W" % found.total_w, found.details)
-    return found._replace(channels=channels)
+        return Reading(channels, None, None, "damaged: a total of %r W" % found.total_w, details)
+    return found._replace(channels=channels, details=details)
 
 
 def _sane(channel: Json) -> Json:
     if _beyond(channel["value"]):
         return dict(channel, value=None, reason="damaged: %r" % channel["value"])
     return channel
+
+
+def _finite(details: Any) -> Any:
+    """Details go into records as they are, so a number that JSON does not have is ``None`` there."""
+    if isinstance(details, dict):
+        return {name: _finite(each) for name, each in details.items()}
+    if isinstance(details, list):
+        return [_finite(each) for each in details]
+    return None if isinstance(details, float) and _beyond(details) else details
 
 
 def _beyond(value: Optional[float]) -> bool:

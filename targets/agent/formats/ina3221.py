@@ -21,8 +21,8 @@ _LINE = re.compile(r"^(?P<folder>[^\s=]*/)?(?P<file>" + _FILE + r")\s*(?:[:=]\s*
 _HEAD = re.compile(
     r"^(?:==>\s*(?P<folder>\S*/)?(?P<file>\w+)\s*<==|\S*[$#]\s*(?:sudo\s+)?cat\s+(?P<folder2>\S*/)?(?P<file2>\w+))$"
 )
-_TABLE = re.compile(r"^(?P<label>[A-Z][A-Z0-9_]*)\b[\s:=|,]+(?P<rest>.*\d\s*m?[VAW]\b.*)$")
-_QUANTITY = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*(m?)([VAW])\b")
+_TABLE = re.compile(r"^(?P<label>[A-Z][A-Z0-9_]*)\b[\s:=|,]+(?=[^\s:=|,])(?P<rest>.*\d\s*m?[VAW]\b.*)$")
+_QUANTITY = re.compile(r"((?<!\d)[+-]?\d+(?:\.\d+)?)\s*(m?)([VAW])\b")
 _CHIP = re.compile(r"^ina3221\S*-i2c-\S+$")
 _SENSORS = re.compile(r"^(?P<label>[^:]+):\s+(?P<value>[+-]?\d+(?:\.\d+)?)\s*(?P<unit>[mu]?[VA])\b")
 _RAW = re.compile(r"^\s+((?:in|curr)\d+_\w+):\s*([+-]?\d+(?:\.\d+)?)\s*$")

@@ -8,8 +8,8 @@ from typing import Dict, List, Optional
 
 from targets.agent.formats.reading import Reading, body, unlike, without_power
 
-_MODE = re.compile(r"NV Power Mode:[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
-_ID_BELOW = re.compile(r"NV Power Mode:[^\n]*\n\s*(\d+)\s*$", re.MULTILINE)
+_MODE = re.compile(r"^.*?NV Power Mode:[ \t]*(\S.*)$", re.MULTILINE)
+_NUMBER = re.compile(r"\d+$")
 _FAN = re.compile(r"NV Fan Mode:[ \t]*(\S+)")
 _LISTED = re.compile(r"POWER_MODEL:? ID=(\d+) NAME=([^\s>]+)")
 _DEFAULT = re.compile(r"PM_CONFIG DEFAULT=(\d+)")
@@ -19,7 +19,7 @@ _TROUBLE = re.compile(r"NVPM (?:WARN|ERROR)[^\n]*")
 def parse(text: str) -> Reading:
     """``details``: ``name`` and ``id`` of the current mode, ``modes`` that are listed; there is no power in it."""
     text = body(text)
-    names, listed = _MODE.findall(text), _LISTED.findall(text)
+    names, listed = [name.rstrip() for name in _MODE.findall(text)], _LISTED.findall(text)
     trouble = [line.strip() for line in _TROUBLE.findall(text)]
     if not names and not listed:
         return without_power(
@@ -40,8 +40,13 @@ def parse(text: str) -> Reading:
 
 
 def _number_of(text: str, name: Optional[str], modes: List[Dict[str, object]]) -> Optional[int]:
-    below = _ID_BELOW.findall(text)
-    if below:
-        return int(below[-1])
+    below: Optional[int] = None
+    is_next = False
+    for line in filter(None, map(str.strip, text.splitlines())):
+        if is_next and _NUMBER.match(line):
+            below = int(line)
+        is_next = "NV Power Mode:" in line
+    if below is not None:
+        return below
     known = [mode["id"] for mode in modes if mode["name"] == name]
     return known[0] if known else None  # type: ignore[return-value]

@@ -10,7 +10,7 @@ from typing import Dict, List, Tuple
 
 from targets.agent.formats.reading import Json, Reading, body, channel, unlike, with_total, without_power
 
-_VALUE = re.compile(r"(\w+)_([AV])\s+(?:current|volt)\(\d+\)=\s*(-?\d+(?:\.\d+)?)([AV])")
+_VALUE = re.compile(r"(?<!\w)(\w+)_([AV])\s+(?:current|volt)\(\d+\)=\s*(-?\d+(?:\.\d+)?)([AV])")
 _REFUSED = re.compile(
     r"can't open device file.*|VCHI initialization failed.*|.*permission denied.*|.*not found.*|error=\d+.*",
     re.IGNORECASE,

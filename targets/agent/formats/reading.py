@@ -9,6 +9,8 @@ import re
 from typing import Any, Dict, List, NamedTuple, Optional
 
 Json = Dict[str, Any]
+#: Braces around an answer that begin no object; each costs a look at all that follows.
+_MAX_STRAYS = 100
 NO_POWER = "this output tells no power"
 
 
@@ -80,16 +82,16 @@ def unlike(what: str, text: str) -> str:
 
 def last_json(text: str) -> Optional[Json]:
     """The last JSON object of an output; what stands around it (a header, a topic, a prompt) is skipped."""
-    decoder, found, at = json.JSONDecoder(), None, 0
+    decoder, found, at, strays = json.JSONDecoder(), None, 0, 0
     text = body(text)
     while True:
         at = text.find("{", at)
-        if at < 0:
+        if at < 0 or strays > _MAX_STRAYS:
             return found
         try:
             value, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
-            at += 1
+            at, strays = at + 1, strays + 1
             continue
         if isinstance(value, dict):
             found = value

@@ -15,10 +15,10 @@ _POWER = r"(-?\d+(?:\.\d+)?)(mW|W)?"
 _RAIL = re.compile(
     r"(?<![\w@])([A-Z][A-Z0-9_]*)\s+" + _POWER + r"(?:/" + _POWER + r")?(?:/" + _POWER + r")?(?=\s|$)"
 )
-_TEMPERATURE = re.compile(r"(?<![\w@])([A-Za-z][\w.-]*)@(-?\d+(?:\.\d+)?)C\b")
+_TEMPERATURE = re.compile(r"(?<![\w.@-])([A-Za-z][\w.-]*)@(-?\d+(?:\.\d+)?)C\b")
 _RAM = re.compile(r"(?<![\w])RAM +(\d+)/(\d+)([kMG]?)B")
 _SWAP = re.compile(r"(?<![\w])SWAP +(\d+)/(\d+)([kMG]?)B")
-_CPU = re.compile(r"(?<![\w])CPU +\[([^\]]*)\]")
+_CPU = re.compile(r"(?<![\w])CPU +\[([^\[\]]*)\]")
 _CORE = re.compile(r"(\d+)%(?:@(\d+))?$")
 _GPU = re.compile(r"(?<![\w])GR3D_FREQ +(\d+)%(?:@\[?([\d,]+)\]?)?")
 _TIME = re.compile(r"^(\d\d-\d\d-\d{4} \d\d:\d\d:\d\d)")

@@ -12,7 +12,7 @@ from targets.agent.formats.reading import Reading, body, channel, unlike, withou
 
 NAMES = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
 SINCE_BOOT = 16
-_FLAGS = re.compile(r"^\s*(?:throttled=)?(?:0x)?([0-9a-fA-F]{1,8})\s*$", re.MULTILINE)
+_FLAGS = re.compile(r"^[ \t]*(?:throttled=)?(?:0x)?([0-9a-fA-F]{1,8})[ \t\r]*$", re.MULTILINE)
 
 
 def bits_of(text: str) -> Optional[int]:

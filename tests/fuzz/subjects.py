@@ -1,0 +1,255 @@
+"""What is fuzzed: each subject reads bytes, may refuse them with the errors it documents, and must do nothing else.
+
+A subject is loaded late, so that the guided engine can instrument what it imports. Beside "no other error" each one
+holds what it made of its input against what later code relies on; that it does not hold is a crash like any other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Shape = Literal["json", "toml", "text", "tar"]
+Run = Callable[[bytes], None]
+
+CORPUS = Path(__file__).parent / "corpus"
+REP_ID = "rep-1"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One reader.
+
+    Attributes:
+        load: imports it; gives the function to call and the errors that it documents.
+        shape: how its input is built, for the mutator.
+    """
+
+    name: str
+    shape: Shape
+    load: Callable[[], tuple[Run, tuple[type[Exception], ...]]]
+
+    def seeds(self) -> list[bytes]:
+        """The inputs in the repository: invented ones, and those that once crashed it."""
+        return [path.read_bytes() for path in sorted((CORPUS / self.name).iterdir())]
+
+
+def _scratch(name: str) -> Path:
+    """A file in memory, where there is one, for readers that take a path."""
+    root = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    return Path(tempfile.mkdtemp(prefix="tunebench-fuzz-", dir=root)) / name
+
+
+def _storable(value: Any) -> None:
+    """What is read must be fit to be written: finite, and text that can be encoded."""
+    json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+
+
+def _inventory() -> tuple[Run, tuple[type[Exception], ...]]:
+    from harness.errors import UsageError
+    from harness.inventory import load_inventory
+
+    path = _scratch("lab.toml")
+
+    def run(data: bytes) -> None:
+        path.write_bytes(data)
+        found = load_inventory(path)
+        _storable(found.model_dump(mode="json"))
+        for board in found.boards:
+            board.spec()
+            board.tuning.wanted()
+
+    return run, (UsageError,)
+
+
+def _suite() -> tuple[Run, tuple[type[Exception], ...]]:
+    from harness.errors import UsageError
+    from harness.suite import canonical_json, load_suite
+
+    path = _scratch("suite.toml")
+    path.with_name("other.py").write_text("")  # the user's file that a seed names
+
+    def run(data: bytes) -> None:
+        path.write_bytes(data)
+        canonical_json(load_suite(str(path)).as_dict()).encode()
+
+    return run, (UsageError,)
+
+
+def _journal() -> tuple[Run, tuple[type[Exception], ...]]:
+    from harness.losses import boot_id_of
+
+    def run(data: bytes) -> None:
+        _storable(boot_id_of({"journal.jsonl": data}))
+
+    return run, ()
+
+
+def _exit_record() -> tuple[Run, tuple[type[Exception], ...]]:
+    from harness.harvested import read_harvest
+    from targets.errors import ReplyError
+    from targets.harvest import verify
+
+    def run(data: bytes) -> None:
+        found = read_harvest({"exit.json": data})
+        assert (found.exit_record is None) == bool(found.faults)
+        _storable(found.faults)
+        if found.exit_record is not None:
+            _storable(found.exit_record.model_dump(mode="json"))
+        verify({"exit.json": data, "log.txt": b"said\n"}, REP_ID)
+
+    return run, (ReplyError,)
+
+
+def _result() -> tuple[Run, tuple[type[Exception], ...]]:
+    from harness.harvested import read_harvest, trace_bytes
+    from reports.traces import read_trace
+
+    def run(data: bytes) -> None:
+        found = read_harvest(dict.fromkeys(("out/result.json", "out/marks.json", "samples.jsonl"), data))
+        _storable(found.faults)
+        if found.result is not None:
+            _storable(found.result.model_dump(mode="json"))
+        if found.marks is not None:
+            _storable([found.marks.phases_s(), found.marks.window_phases_s()])
+        stored = trace_bytes(found)
+        if stored is not None:
+            assert len(read_trace(stored.decode()).t_ns) == len(found.rows)
+
+    return run, ()
+
+
+def _formats(*kinds: str) -> Callable[[], tuple[Run, tuple[type[Exception], ...]]]:
+    def load() -> tuple[Run, tuple[type[Exception], ...]]:
+        from targets.agent.formats import read
+
+        def run(data: bytes) -> None:
+            text = data.decode("utf-8", "replace")
+            for kind in kinds:
+                found = read(kind, text)
+                _storable(found._asdict())
+                assert (found.total_w is None) == (found.reason is not None)
+                assert (found.total_w is None) == (found.total_scope is None)
+                assert all(each["value"] is not None or each["reason"] for each in found.channels)
+
+        return run, ()
+
+    return load
+
+
+def _harvest() -> tuple[Run, tuple[type[Exception], ...]]:
+    from pathlib import PurePosixPath
+
+    from targets.agent import protocol
+    from targets.errors import ReplyError
+    from targets.harvest import MAX_FILES, unpack, verify
+
+    def run(data: bytes) -> None:
+        files = unpack(data, hashlib.sha256(data).hexdigest())
+        assert len(files) <= MAX_FILES
+        for name, content in files.items():
+            path = PurePosixPath(name)
+            assert not path.is_absolute() and ".." not in path.parts and name.isprintable() and name
+            assert len(content) <= min(len(data), protocol.MAX_FILE_B)
+        verify(files, REP_ID)
+
+    return run, (ReplyError,)
+
+
+def _reply() -> tuple[Run, tuple[type[Exception], ...]]:
+    from targets.agent import protocol, strictjson
+    from targets.printable import cleaned
+    from targets.replies import check_probe
+
+    def run(data: bytes) -> None:
+        line = data.decode("utf-8", "replace")
+        try:
+            _storable(strictjson.loads(line))
+        except ValueError:
+            pass
+        message = protocol.decode_line(protocol.SENTINEL + line)
+        assert message is not None
+        _storable(cleaned(message))
+        try:
+            check_probe(message, 1)
+        except ValueError as error:
+            assert len(str(error)) < 5000
+
+    return run, (protocol.ProtocolError,)
+
+
+def _record() -> tuple[Run, tuple[type[Exception], ...]]:
+    from reports.layout import parse_lines
+    from reports.meters import read_meter
+    from reports.traces import read_trace
+
+    def run(data: bytes) -> None:
+        repetitions, warnings = parse_lines(data)
+        for one in repetitions:
+            one.to_line().encode()
+        _storable(warnings)
+        for read in (read_trace, read_meter):
+            try:
+                found = read(data.decode("utf-8", "replace"))
+            except ValueError:
+                continue
+            assert isinstance(found.t_ns if hasattr(found, "t_ns") else found.t_s, list)
+
+    return run, ()
+
+
+def _meter() -> tuple[Run, tuple[type[Exception], ...]]:
+    from targets.meters import csv_replay, serial_csv
+    from targets.meters.base import MeterError
+
+    path = _scratch("logger.csv")
+    keys = {
+        "scope": "board_input",
+        "path": str(path),
+        "time_column": 0,
+        "voltage_column": 1,
+        "current_column": 2,
+    }
+
+    def run(data: bytes) -> None:
+        unwrapper = serial_csv.Unwrapper()
+        for number, line in enumerate(data.split(b"\n")):
+            sample = serial_csv.parse_line(line, number / 100)
+            if not isinstance(sample, str):
+                unwrapper.add(sample)
+        path.write_bytes(data)
+        meter = csv_replay.make(keys)
+        meter.open()
+        meter.start()
+        trace = meter.stop()
+        assert len(trace.t_s) == len(trace.power_w)
+        _storable([trace.t_s, trace.power_w, trace.errors])
+
+    return run, (MeterError,)
+
+
+SUBJECTS = (
+    Subject("inventory", "toml", _inventory),
+    Subject("suite", "toml", _suite),
+    Subject("journal", "json", _journal),
+    Subject("exit-record", "json", _exit_record),
+    Subject("result", "json", _result),
+    Subject("tegrastats", "text", _formats("tegrastats")),
+    Subject("vcgencmd", "text", _formats("vcgencmd", "pmic", "throttled")),
+    Subject("formats", "text", _formats("ina3221", "kasa", "nvpmodel", "shelly", "tasmota")),
+    Subject("harvest", "tar", _harvest),
+    Subject("reply", "json", _reply),
+    Subject("record", "json", _record),
+    Subject("meter", "text", _meter),
+)
+
+
+def subject(name: str) -> Subject:
+    """The subject of that name."""
+    return next(each for each in SUBJECTS if each.name == name)

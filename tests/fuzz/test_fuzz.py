@@ -1,0 +1,97 @@
+"""The fuzzer's corpus as tests, a short run of each engine on each reader, and what the fuzzer found."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from pathlib import Path
+
+import pytest
+
+from targets.agent.formats import MAX_CHARACTERS, read
+from tests.fuzz.__main__ import fuzz
+from tests.fuzz.mutators import mutate
+from tests.fuzz.subjects import SUBJECTS, Subject
+from tests.fuzz.watch import Watch
+
+ENGINES = ["hypothesis", "atheris"]
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda each: each.name)
+def test_what_is_in_the_corpus_raises_documented_errors_only(subject):
+    run, allowed = subject.load()
+    for seed in subject.seeds():
+        try:
+            run(seed)
+        except allowed:
+            pass
+
+
+def test_the_corpus_is_small():
+    folder = Path(__file__).parent / "corpus"
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 200_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda each: each.name)
+def test_a_few_seconds_of_fuzzing_find_nothing(subject, engine, tmp_path):
+    if importlib.util.find_spec(engine) is None:
+        pytest.skip(f"{engine} is not installed (atheris has no wheel for every platform)")
+    tally = fuzz(subject, engine, 3.0, tmp_path / "run")
+    assert tally.executions > len(subject.seeds())
+    assert tally.crashes == {}
+
+
+def test_a_reader_that_raises_what_it_does_not_document_is_found(tmp_path):
+    def careless(data: bytes) -> None:
+        int(data.decode())
+
+    watch = Watch(
+        Subject("careless", "text", lambda: (careless, (UnicodeDecodeError,))), "none", 1.0, tmp_path
+    )
+    for data in (b"1", b"\xff", b"x", b"y"):
+        watch.feed(data)
+    (found,) = watch.tally.crashes.items()
+    assert found[0].startswith("ValueError in ")
+    assert (watch.tally.executions, watch.tally.accepted) == (4, 1)
+    kept = Path(found[1].partition(": ")[0])
+    assert kept.read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda each: each.name)
+def test_changed_inputs_differ_and_mostly_keep_their_shape(subject):
+    from random import Random
+
+    seeds, random = subject.seeds(), Random(7)
+    changed = [mutate(subject.shape, random.choice(seeds), random, seeds) for _ in range(200)]
+    assert len(set(changed)) > 100
+
+
+# -- found by the fuzzer ---------------------------------------------------------------------------------------
+
+LONG = MAX_CHARACTERS - 100
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("throttled", "arm=948M" + "\n" * LONG + "x"),
+        ("pmic", "a" * LONG + " current("),
+        ("tegrastats", "RAM 1/2MB " + "a-" * (LONG // 2)),
+        ("tegrastats", "RAM 1/2MB " + "CPU [" * (LONG // 5)),
+        ("ina3221", "VDD" + "=" * LONG + "x"),
+        ("ina3221", "VDD_IN: 1V " + "1" * LONG),
+        ("nvpmodel", "NV Power Mode:x" + " " * LONG + "x"),
+        ("nvpmodel", "NV Power Mode:" * (LONG // 14)),
+        ("kasa", '{"a":' * (LONG // 5)),
+    ],
+)
+def test_the_time_to_read_an_output_does_not_grow_with_its_square(kind, text):
+    begun_s = time.process_time()
+    read(kind, text)
+    assert time.process_time() - begun_s < 2.0  # with the square it took minutes
+
+
+def test_an_output_beyond_all_measure_is_refused():
+    assert "at most" in str(read("tegrastats", "x" * (MAX_CHARACTERS + 1)).reason)
