@@ -113,7 +113,7 @@ class Campaign:
             return self._skips.get(board_id, {}).get(cell.key)
 
     def _run_board(self, entry: BoardEntry) -> None:
-        todo = losses.still_open(self.plan.of_board(entry.id), self._writer.repetitions)
+        todo = losses.still_open(self.plan.of_board(entry.id), self._writer.stored)
         if not todo and entry.id not in self._begun:
             self._observer.ended(entry.id, "nothing left to do")
             return
@@ -289,7 +289,7 @@ class Campaign:
             policy=self.plan.suite.header.policy,
             start_window_c=self.plan.suite.header.start_window_c,
             max_temp_c=entry.max_temp_c,
-            begun=conditions.begun_at(self._writer.repetitions, entry.id),
+            begun=conditions.begun_at(self._writer.stored, entry.id),
             board_model=hardware.get("model"),
             emulated=entry.emulated,
             root=link.board.spec.root,

@@ -34,7 +34,7 @@ def run(request: Request, console: Console) -> tuple[int, Path | None]:
         )
     outcome = _campaign(session, console)
     code = exit_code(outcome, session.writer, plan)
-    recorded = bool(session.writer.repetitions)
+    recorded = bool(session.writer.stored)
     complete = session.close(outcome)
     if not complete:
         console.print(

@@ -6,9 +6,10 @@ says which limits a job carries, and what its waiting is worth.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from reports.records import Repetition
+from reports.stored import Stored
 from targets.agent import quiet
 
 #: 5 C under the 80 C at which a Raspberry Pi's firmware begins to throttle.
@@ -76,11 +77,11 @@ def watchdog(*, board_kind: str, root: str, max_temp_c: float | None) -> dict[st
     return {}
 
 
-def begun_at(records: list[Repetition], board_id: str) -> dict[str, float]:
+def begun_at(records: Iterable[Stored], board_id: str) -> dict[str, float]:
     """Where the first repetition of a run began, so that a resumed run goes on alike."""
     for one in records:
-        if one.board_id == board_id and one.conditions.temp_start_c is not None:
-            return {START_TEMP_C: one.conditions.temp_start_c}
+        if one.board_id == board_id and one.temp_start_c is not None:
+            return {START_TEMP_C: one.temp_start_c}
     return {}
 
 

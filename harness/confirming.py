@@ -245,7 +245,7 @@ def _campaign(rows: Sequence[_Row], night: Night, console: Console) -> list[Repe
         soft_wrap=True,
     )
     outcome = session.campaign(PlainLines(console, session.plan, 0)).run()
-    measured = session.writer.repetitions
+    measured = list(session.writer.repetitions())
     session.close(outcome)
     return measured
 

@@ -56,7 +56,7 @@ class HilRun:
         )
         self._log = log
         self._mailbox = Mailbox(self._session.plan.repetitions)
-        for record in self._session.writer.repetitions:
+        for record in self._session.writer.repetitions():
             self._mailbox.put(record)
         self._campaign = self._session.campaign(self, on_record=self._mailbox.put)
         self._outcome: Outcome = self._campaign.outcome
@@ -136,7 +136,7 @@ class HilRun:
         lines += [f"{board}: quarantined: {reason}" for board, reason in self._outcome.quarantined.items()]
         if not self._complete:
             lines.append("the run is not complete; --tunebench-resume continues it")
-        if report and self._session.writer.repetitions:
+        if report and self._session.writer.stored:
             html, _ = reporting.report(self.path, Path(report), None, None)
             lines.append(f"report: {html}")
         return lines

@@ -7,12 +7,13 @@ with ``.try2``. So no slot is measured twice, and none is left empty by a board 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol, TypeVar
 
 from harness.plan import Planned
-from reports.records import Repetition
+from reports.records import Outcome
+from targets.agent import strictjson
 
 #: A board that loses the same slot twice is not asked a third time: that is a finding.
 MAX_ATTEMPTS = 2
@@ -20,7 +21,23 @@ MAX_ATTEMPTS = 2
 REBOOTED = "the board rebooted while it ran; nothing of it was measured"
 
 
-def to_be_repeated(record: Repetition) -> bool:
+class Attempt(Protocol):
+    """Of a record: which attempt it was, and how it ended."""
+
+    @property
+    def rep_id(self) -> str: ...
+
+    @property
+    def attempt(self) -> int: ...
+
+    @property
+    def outcome(self) -> Outcome: ...
+
+
+Recorded = TypeVar("Recorded", bound=Attempt)
+
+
+def to_be_repeated(record: Attempt) -> bool:
     """Whether another attempt follows this record."""
     return record.outcome == "lost" and record.attempt < MAX_ATTEMPTS
 
@@ -32,7 +49,7 @@ def next_attempt(planned: Planned) -> Planned:
     return replace(planned, rep_id=f"{first_id}.try{attempt}", attempt=attempt)
 
 
-def still_open(planned: Sequence[Planned], records: Iterable[Repetition]) -> list[Planned]:
+def still_open(planned: Sequence[Planned], records: Iterable[Attempt]) -> list[Planned]:
     """What is left of a plan: repetitions without a record, and the next attempt of those that were lost."""
     by_id = {record.rep_id: record for record in records}
     left = []
@@ -45,12 +62,12 @@ def still_open(planned: Sequence[Planned], records: Iterable[Repetition]) -> lis
     return left
 
 
-def last_attempts(records: Iterable[Repetition]) -> list[Repetition]:
+def last_attempts(records: Iterable[Recorded]) -> list[Recorded]:
     """The records that count for a run's ending: lost ones that were repeated are left out."""
     found = list(records)
     ids = {one.rep_id for one in found}
 
-    def was_repeated(record: Repetition) -> bool:
+    def was_repeated(record: Attempt) -> bool:
         first_id = record.rep_id.rsplit(".try", 1)[0] if record.attempt > 1 else record.rep_id
         return to_be_repeated(record) and f"{first_id}.try{record.attempt + 1}" in ids
 
@@ -61,7 +78,7 @@ def boot_id_of(files: Mapping[str, bytes]) -> str | None:
     """In which boot of the board a job was started, from its journal; ``None`` where that was lost too."""
     first = files.get("journal.jsonl", b"").split(b"\n", 1)[0]
     try:
-        told = json.loads(first)
+        told = strictjson.loads(first.decode())
     except ValueError:
         return None
     value = told.get("boot_id") if isinstance(told, dict) else None

@@ -62,7 +62,7 @@ class Session:
         """
         open_ones = [
             one
-            for one in losses.still_open(self.plan.repetitions, self.writer.repetitions)
+            for one in losses.still_open(self.plan.repetitions, self.writer.stored)
             if not any(covers(skip, one) for skip in outcome.skipped)
         ]
         if outcome.interrupted or open_ones:
@@ -212,11 +212,9 @@ def exit_code(outcome: Outcome, writer: RunWriter, plan: Plan) -> int:
     """The documented code of a finished campaign; precedence 1, 4, 3, 0."""
     if outcome.interrupted:
         return EXIT_INTERRUPTED
-    records = losses.last_attempts(writer.repetitions)
+    records = losses.last_attempts(writer.stored)
     bad = [one for one in records if one.outcome not in ("ok", "lost")]
-    failed_checks = [
-        one for one in records if one.role == "check" and (one.check or {}).get("passed") is not True
-    ]
+    failed_checks = [one for one in records if one.role == "check" and one.check_passed is not True]
     if bad or failed_checks:
         return EXIT_MEASURED
     if not records and outcome.quarantined:

@@ -7,12 +7,12 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
 
 from reports.durable import file_name
-from reports.records import REP_SCHEMA, Repetition
+from reports.records import REP_SCHEMA, Outcome, Repetition, Verdict
 
 When = Literal["before", "after"]
 
@@ -61,7 +61,17 @@ def find_run(path: Path) -> Path:
     raise RunNotFound(f"{path}: holds no run (looked for {PLAN} at most {_ROOT_DEPTH} folders down)")
 
 
-def count(repetitions: Iterable[Repetition]) -> dict[str, int]:
+class Ended(Protocol):
+    """Of a record: how it ended."""
+
+    @property
+    def outcome(self) -> Outcome: ...
+
+    @property
+    def verdict(self) -> Verdict: ...
+
+
+def count(repetitions: Iterable[Ended]) -> dict[str, int]:
     """Repetitions by how they ended: each falls in exactly one class.
 
     ``failed`` is any outcome but ``ok`` (and ``skipped``); the others are classed by their verdict.
@@ -71,7 +81,7 @@ def count(repetitions: Iterable[Repetition]) -> dict[str, int]:
     return classes
 
 
-def rep_class(rep: Repetition) -> str:
+def rep_class(rep: Ended) -> str:
     """``valid``, ``degraded``, ``invalid``, ``failed`` or ``skipped``."""
     if rep.outcome == "ok":
         return rep.verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -25,24 +25,27 @@ from reports.layout import (
     json_bytes,
     load_object,
     other_files,
-    parse_lines,
 )
 from reports.records import PLAN_SCHEMA, BoardEnv, Repetition, RunManifest, Skip
+from reports.stored import Stored, records, scan
 
 
 class RunWriter:
     """Writes one run. Thread-safe; one process at a time (an flock on ``reps.jsonl``).
 
-    A repetition is durable when :meth:`append` returns. Use as a context manager, or call
-    :meth:`finish` or :meth:`close`; an unfinished run is resumed with :meth:`open`.
+    A repetition is durable when :meth:`append` returns; of what is durable only a few facts stay in memory
+    (:attr:`stored`), so that a long run of many boards needs little more of it than a short one. Use as a context
+    manager, or call :meth:`finish` or :meth:`close`; an unfinished run is resumed with :meth:`open`.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.warnings: list[str] = []
         self._lock = threading.Lock()
-        self._done: dict[str, Repetition] = {}
-        self._plan = load_object(path / PLAN, PLAN_SCHEMA)
+        self._done: dict[str, Stored] = {}
+        plan = load_object(path / PLAN, PLAN_SCHEMA)
+        self._run_id, self._lab, self._plan_sha256 = plan["run_id"], plan["lab"], plan.get("sha256")
+        del plan  # a thousand boards make it large
         self._file = (path / REPS).open("ab", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -94,8 +97,8 @@ class RunWriter:
 
     @property
     def plan(self) -> dict[str, Any]:
-        """The plan as written."""
-        return self._plan
+        """The plan as written, read back from disk."""
+        return load_object(self.path / PLAN, PLAN_SCHEMA)
 
     @property
     def done_rep_ids(self) -> frozenset[str]:
@@ -104,10 +107,14 @@ class RunWriter:
             return frozenset(self._done)
 
     @property
-    def repetitions(self) -> list[Repetition]:
-        """What was recorded so far, in order."""
+    def stored(self) -> list[Stored]:
+        """What a campaign goes by of what was recorded so far, in order."""
         with self._lock:
             return list(self._done.values())
+
+    def repetitions(self) -> Iterator[Repetition]:
+        """The records themselves, read back from disk one by one, in order."""
+        return records(self.path / REPS)
 
     @property
     def complete(self) -> bool:
@@ -142,7 +149,7 @@ class RunWriter:
         """
         if not is_safe_name(rep.rep_id):
             raise ResultsError(f"repetition id {rep.rep_id!r}: use 1-128 letters, digits, '.', '_', '-'")
-        if rep.run_id != self._plan["run_id"]:
+        if rep.run_id != self._run_id:
             raise ResultsError(f"{self.path}: repetition {rep.rep_id} belongs to run {rep.run_id!r}")
         with self._lock:
             self._refuse_if_complete()
@@ -152,7 +159,7 @@ class RunWriter:
             paths = {kind: self._write_side(kind, rep.rep_id, data) for kind, data in sides.items()}
             stored = rep.model_copy(update=paths)
             self._append_line(stored.to_line().encode())
-            self._done[stored.rep_id] = stored
+            self._done[stored.rep_id] = Stored.of(stored)
         return stored
 
     def write_env(self, env: BoardEnv, when: When) -> Path:
@@ -191,8 +198,8 @@ class RunWriter:
         with self._lock:
             self._refuse_if_complete()
             manifest = RunManifest(
-                run_id=self._plan["run_id"],
-                lab=self._plan["lab"],
+                run_id=self._run_id,
+                lab=self._lab,
                 suite=suite,
                 level=level,
                 command=list(command),
@@ -205,7 +212,7 @@ class RunWriter:
                 delta=dict(delta or {}),
                 counts=dict(count(self._done.values()) if counts is None else counts),
                 skipped=list(skipped),
-                plan_sha256=self._plan.get("sha256") or sha256_file(self.path / PLAN),
+                plan_sha256=self._plan_sha256 or sha256_file(self.path / PLAN),
                 files={name: sha256_file(self.path / name) for name in other_files(self.path)},
             )
             write_durable(self.path / MANIFEST, manifest.to_line().encode())
@@ -251,22 +258,12 @@ class RunWriter:
             raise ResultsError(f"{self.path / REPS}: cannot be written: {error.strerror}") from error
 
     def _drop_torn_tail(self) -> None:
-        data = (self.path / REPS).read_bytes()
-        whole_b = _whole_b(data)
-        if whole_b < len(data) and not self.complete:
-            self._file.truncate(whole_b)
+        found = scan(self.path / REPS)
+        if found.whole_b < found.size_b and not self.complete:
+            self._file.truncate(found.whole_b)
             os.fsync(self._file.fileno())
-            self.warnings.append(f"{REPS}: a torn last line of {len(data) - whole_b} bytes was cut off")
-        repetitions, warnings = parse_lines(data[:whole_b])
-        self._done = {rep.rep_id: rep for rep in repetitions}
-        self.warnings += warnings
-
-
-def _whole_b(data: bytes) -> int:
-    """Where the last whole line ends.
-
-    A power cut may leave a line's length on disk without its bytes: they read as zeros, which JSON never holds.
-    """
-    end_b = data.rfind(b"\n") + 1
-    begin_b = data.rfind(b"\n", 0, max(0, end_b - 1)) + 1
-    return begin_b if b"\0" in data[begin_b:end_b] else end_b
+            self.warnings.append(
+                f"{REPS}: a torn last line of {found.size_b - found.whole_b} bytes was cut off"
+            )
+        self._done = found.stored
+        self.warnings += found.warnings

@@ -123,7 +123,7 @@ def test_resume_knows_what_is_done_and_goes_on(writer, rep):
     with RunWriter.open(writer.path) as again:
         assert again.done_rep_ids == {"r1"}
         again.append(rep.model_copy(update={"rep_id": "r2"}))
-        assert [one.rep_id for one in again.repetitions] == ["r1", "r2"]
+        assert [one.rep_id for one in again.repetitions()] == ["r1", "r2"]
     assert [one.rep_id for one in RunReader(writer.path).repetitions] == ["r1", "r2"]
 
 
