@@ -18,7 +18,8 @@ def unpack(content: bytes, sha256: str, max_files: int = MAX_FILES) -> dict[str,
     """The files of a harvest's tar, by name; nothing is written to disk.
 
     Raises:
-        ReplyError: the hash does not match, or a member is no plain relative file of acceptable size.
+        ReplyError: the hash does not match, a member is no plain relative file of acceptable size, or the archive
+            does not end where and as an archive ends.
     """
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
@@ -29,11 +30,28 @@ def unpack(content: bytes, sha256: str, max_files: int = MAX_FILES) -> dict[str,
             for member in archive:
                 name = _checked_name(member, files, max_files)
                 files[name] = _content(archive, member)
+            _check_end(content, archive.offset)
     except RecursionError:  # a chain of extended headers
         raise ReplyError("harvest: not a readable tar: headers within headers") from None
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         raise ReplyError(f"harvest: not a readable tar: {error}") from error
     return files
+
+
+def _check_end(content: bytes, end_b: int) -> None:
+    """Two blocks of zeros end an archive, and zeros up to a whole record may follow: anything else was put there.
+
+    The reader itself stops without a word at a header that it cannot read, and where the archive is cut off.
+    """
+    rest_b = len(content) - end_b
+    if any(content[end_b : end_b + 2 * tarfile.BLOCKSIZE]):
+        raise ReplyError(f"harvest: not a readable tar: no member and no end at byte {end_b}")
+    if rest_b < 2 * tarfile.BLOCKSIZE:
+        raise ReplyError(
+            f"harvest: the tar is cut off: {rest_b} bytes after its last member, no end of archive"
+        )
+    if rest_b > 2 * tarfile.BLOCKSIZE + tarfile.RECORDSIZE or any(content[end_b:]):
+        raise ReplyError(f"harvest: {rest_b} bytes after the tar's last member are not the end of an archive")
 
 
 def _checked_name(member: tarfile.TarInfo, files: Mapping[str, bytes], max_files: int) -> str:

@@ -64,6 +64,35 @@ def test_a_hostile_tar_is_refused_and_nothing_is_written(liar, bounded, tree, ev
     assert tree() == before
 
 
+def unpacked(tar: bytes) -> dict[str, bytes]:
+    return harvest.unpack(tar, hashlib.sha256(tar).hexdigest())
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        (b"", "cut off: 0 bytes"),
+        (bytes(512), "cut off: 512 bytes"),
+        (bytes(1000), "cut off: 1000 bytes"),
+        (b"evil".ljust(512, b"\0") + END, "no member and no end at byte 1024"),
+        (bytes(512) + member("evil") + END, "no member and no end"),
+        (END + b"evil", "not the end of an archive"),
+        (END + member("evil") + END, "not the end of an archive"),
+        (bytes(1024 + 10240) + b"\0", "not the end of an archive"),
+        (member("evil")[:300], "no member and no end"),
+    ],
+)
+def test_an_archive_ends_as_an_archive_ends(end, why):
+    with pytest.raises(ReplyError, match=why):
+        unpacked(member("log.txt") + end)
+
+
+@pytest.mark.parametrize("end", [END, bytes(1024 + 10240)])
+def test_zeros_up_to_a_record_are_an_archives_end(end):
+    assert unpacked(member("log.txt") + end) == {"log.txt": b"evil"}
+    assert unpacked(end) == {}
+
+
 def test_what_is_no_tar_is_refused(liar):
     with pytest.raises(ReplyError, match="not a readable tar"):
         liar(said(b"evil" * 1000)).harvest("rep-1")
