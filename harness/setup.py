@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from harness.errors import EXIT_OK, EXIT_PARTIAL, HarnessError
 from harness.inventory import BoardEntry
 from harness.repetition import Link
 from harness.wheelhouse import Download
-from targets.board import Board
+from targets.board import LONGEST_BUILD_S, Board
 from targets.boards.wheels import Choice, Facts, Flavour, Wheel, choose
 from targets.errors import ConditionError, TargetError
 
@@ -28,6 +29,8 @@ from targets.errors import ConditionError, TargetError
 NEED_B: Mapping[str, int] = {"none": 64 << 20, "cpu": 1500 << 20, "jetson": 4000 << 20}
 #: A lease for as long as the slowest board unpacks the largest wheel.
 LEASE_S = 3600.0
+#: Over all links together.
+BUILD_LIMIT_S = LONGEST_BUILD_S
 _NAMES = {"cpu": "torch-cpu", "jetson": "torch-jetson", "none": "no-torch"}
 _DEBIANS = ("debian", "ubuntu", "raspbian")
 _MB = 1e6
@@ -186,7 +189,12 @@ class _Setup:
             self._bring(wheel)
             recipe = {**recipe, "downloads": []}
         request = {"action": "build", "name": self._name, "recipe": recipe}
-        return self._link.persist(lambda: self._board.environment(request, Progress(self._say)))
+        give_up_s = time.monotonic() + BUILD_LIMIT_S
+
+        def follow() -> dict[str, Any]:  # over a new link it goes on, and its time does not begin anew
+            return self._board.environment(request, Progress(self._say), give_up_s - time.monotonic())
+
+        return self._link.persist(follow)
 
     def _probe(self, python: Sequence[str]) -> Mapping[str, Any]:
         probe = self._link.persist(lambda: self._board.probe([python]))

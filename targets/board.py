@@ -6,6 +6,7 @@ runs. What the board says is not trusted: sizes, names, hashes and forms are che
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,8 @@ from targets.updates import UpdateChannel
 _SILENCE_MARGIN_S = 10.0
 #: A change of power mode stops and starts CPUs, and may have to be taken back.
 TUNE_S = 300.0
+#: What a set-up may take on the slowest board and link. Signs of life prove none: a board can send them for ever.
+LONGEST_BUILD_S = 4 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -74,17 +77,22 @@ class Board(Connection):
             raise ReplyError(f"{self.spec.id}: probe: {error}") from None
 
     def environment(
-        self, request: dict[str, Any], progress: Callable[[dict[str, Any]], None] | None = None
+        self,
+        request: dict[str, Any],
+        progress: Callable[[dict[str, Any]], None] | None = None,
+        within_s: float = LONGEST_BUILD_S,
     ) -> dict[str, Any]:
         """Ask for, put together or build a virtual environment: see :mod:`targets.agent.environments`.
 
         Args:
             request: ``action`` (``facts``, ``join`` or ``build``), ``name``, and what the action needs.
             progress: called with each event of a build. A build goes on without us; asking again follows it.
+            within_s: how long all of it may last, whatever signs of life the board gives.
 
         Returns:
             the facts, or a build's last event.
         """
+        give_up_s = time.monotonic() + within_s
         key = {"facts": "facts", "join": "joined", "build": "built"}[request["action"]]
         with self._agent("environment") as duplex:
             duplex.send_message({"environment": {**request, "root": self.spec.root}})
@@ -92,6 +100,12 @@ class Board(Connection):
                 answer = self._answer(duplex, self.spec.timeouts.command_s + 60.0)
                 if isinstance(answer.get(key), dict):
                     return dict(answer[key])
+                if time.monotonic() > give_up_s:
+                    raise ReplyError(
+                        f"{self.spec.id}: environment: no end in the time that it may take (a set-up:"
+                        f" {LONGEST_BUILD_S / 3600:g} h), though the board says that it is at work."
+                        " What it builds it goes on with; asking again follows it"
+                    )
                 if not isinstance(answer.get("progress"), dict):
                     raise ReplyError(f"{self.spec.id}: environment: {str(answer)[:200]}")
                 if progress is not None:

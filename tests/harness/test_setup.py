@@ -13,7 +13,7 @@ from harness.deploy import build_payload
 from harness.inventory import load_inventory
 from harness.setup import Refusal, set_up
 from targets.board import Board
-from targets.errors import LinkError
+from targets.errors import LinkError, ReplyError
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -39,7 +39,7 @@ class CutOnce(Board):
 
     cut = False
 
-    def environment(self, request, progress=None):
+    def environment(self, request, progress=None, *limit):
         cut_now = False
 
         def then_cut(event):
@@ -49,7 +49,7 @@ class CutOnce(Board):
                 self.ssh.close()
             progress(event)
 
-        found = super().environment(request, progress and then_cut)
+        found = super().environment(request, progress and then_cut, *limit)
         if cut_now:  # where we are slow, the end had come with the first event
             raise LinkError("cut before the end")
         return found
@@ -60,6 +60,14 @@ def test_a_link_that_breaks_during_the_build_is_made_anew(entry, wish, said, mon
     done = set_up(entry, wish(), said.append)
     assert done.changed
     assert [line for line in said if line.startswith("asking again: ")]
+
+
+def test_a_build_that_only_gives_signs_of_life_is_not_waited_for_for_ever(
+    entry, tmp_path, said, monkeypatch, wish
+):
+    monkeypatch.setattr(setup, "BUILD_LIMIT_S", 0.0)
+    with pytest.raises(ReplyError, match=r"no end in the time that it may take \(a set-up: 4 h\)"):
+        set_up(entry, wish(), said.append)
 
 
 def test_a_board_that_is_being_measured_is_left_alone(entry, wish, said):

@@ -148,3 +148,13 @@ def test_warnings_of_a_wrong_form_are_left_out(liar, warnings):
 def test_a_python_that_is_no_python_is_an_interpreter_error(connect):
     with pytest.raises(InterpreterError):
         connect(python="true").sync([PAYLOAD])
+
+
+@pytest.mark.parametrize("pause", ["", "sleep 0.1;"], ids=["as fast as it can", "now and then"])
+def test_a_board_that_is_at_work_for_ever_is_left_when_the_time_is_up(liar, bounded, pause):
+    alive = """printf '@tb1 {"progress": {"event": "alive"}}\\n'"""
+    board = liar(script=f"while {alive}; do :; {pause} done")
+    heard = []
+    with bounded(10, 64), pytest.raises(ReplyError, match="no end in the time that it may take"):
+        board.environment({"action": "facts"}, heard.append, within_s=1.0)
+    assert heard
