@@ -59,7 +59,7 @@ def tunebench(
             [sys.executable, "-m", "harness.cli", *argv],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             cwd=tmp_path,
             env={**os.environ, "COLUMNS": "200", "HOME": str(tmp_path)},
             check=False,
