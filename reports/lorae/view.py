@@ -124,7 +124,8 @@ def _dot(series: str, told: Mapping[str, Any], alone: bool) -> Dot:
         low=told["low"],
         high=told["high"],
         is_range=told["interval"] == "range",
-        told=words.points(told),
+        # The interval is drawn and stands in the tables: beside a long word there is no room for it.
+        told=words.signed(told["value"]),
         word=word,
         word_css=_CSS.get(word, "v-unclear"),
     )

@@ -70,7 +70,7 @@ def points(one: One | None) -> str:
     if one["missing"]:
         return f"– ({clean(one['missing'], 80)})"
     star = "*" if one["interval"] == "range" else ""
-    return f"{_signed(one['value'])} [{_signed(one['low'])}, {_signed(one['high'])}]{star}"
+    return f"{signed(one['value'])} [{signed(one['low'])}, {signed(one['high'])}]{star}"
 
 
 def verdict(one: One | None, *, alone: bool) -> str:
@@ -82,7 +82,8 @@ def verdict(one: One | None, *, alone: bool) -> str:
     return str(one["verdict"])
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """Points with their sign: ``−1.20``."""
     text = f"{value:+.2f}"
     return "0.00" if float(text) == 0 else text.replace("-", "−")
 
