@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import ipaddress
+import socket
 import stat
 import sys
 import tomllib
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from harness.errors import HarnessError
@@ -21,7 +23,17 @@ PACKAGES = ("harness", "targets", "workloads", "reports")
 #: Modules and calls that turn data into code.
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "shelve", "marshal", "jsonpickle", "cloudpickle", "joblib"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
-FORBIDDEN_SHELLS = {("os", "system"), ("os", "popen"), ("subprocess", "getoutput")}
+#: By their last name, however they were imported; torch's ``load`` unpickles unless told not to.
+FORBIDDEN_NAMES = {
+    "popen",
+    "getoutput",
+    "getstatusoutput",
+    "create_subprocess_shell",
+    "mktemp",
+    "read_pickle",
+}
+FORBIDDEN_ATTRIBUTES = {("os", "system"), ("yaml", "load"), ("torch", "load")}
+FORBIDDEN_OPTIONS = {"shell", "allow_pickle"}
 
 
 def _trees() -> list[tuple[Path, ast.Module]]:
@@ -42,14 +54,40 @@ def _faults(tree: ast.Module) -> list[str]:
 
 
 def _faults_of_call(node: ast.Call) -> list[str]:
+    for each in node.keywords:
+        off = isinstance(each.value, ast.Constant) and each.value.value is False
+        if each.arg in FORBIDDEN_OPTIONS and not off:
+            return [f"{ast.unparse(node.func)}({each.arg}=...)"]
     if isinstance(node.func, ast.Name):
-        return [node.func.id] if node.func.id in FORBIDDEN_CALLS else []
-    if not isinstance(node.func, ast.Attribute) or not isinstance(node.func.value, ast.Name):
+        return [node.func.id] if node.func.id in FORBIDDEN_CALLS | FORBIDDEN_NAMES else []
+    if not isinstance(node.func, ast.Attribute):
         return []
-    module, name = node.func.value.id, node.func.attr
-    shells = [each.value for each in node.keywords if each.arg == "shell"] if module == "subprocess" else []
-    shell = any(not (isinstance(each, ast.Constant) and each.value is False) for each in shells)
-    return [f"{module}.{name}"] if shell or (module, name) in FORBIDDEN_SHELLS else []
+    owner = node.func.value.id if isinstance(node.func.value, ast.Name) else ""
+    safe = any(each.arg == "weights_only" for each in node.keywords)
+    if node.func.attr in FORBIDDEN_NAMES or ((owner, node.func.attr) in FORBIDDEN_ATTRIBUTES and not safe):
+        return [ast.unparse(node.func)]
+    return []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pickle",
+        "from cloudpickle import loads",
+        "eval(text)",
+        "exec(compile(text, 'x', 'exec'))",
+        "subprocess.run(text, shell=True)",
+        "run(text, shell=wanted)",
+        "os.system(text)",
+        "asyncio.create_subprocess_shell(text)",
+        "torch.load(path)",
+        "np.load(path, allow_pickle=True)",
+        "yaml.load(text)",
+        "tempfile.mktemp()",
+    ],
+)
+def test_what_turns_data_into_code_would_be_found(line):
+    assert _faults(ast.parse(line)) != []
 
 
 @pytest.mark.slow
@@ -82,6 +120,22 @@ def test_the_loopback_server_listens_on_this_machine_only(server):
     # /proc prints addresses in the machine's own byte order.
     address = int.from_bytes(ipaddress.ip_address("127.0.0.1").packed, sys.byteorder)
     assert ours == [f"{address:08X}:{port:04X}"]
+
+
+def test_the_loopback_server_takes_nothing_but_its_key(server):
+    end = server.endpoint
+    with socket.create_connection((end.host, end.port), 5) as link:
+        transport = paramiko.Transport(link)
+        try:
+            transport.start_client(timeout=10)
+            with pytest.raises(paramiko.BadAuthenticationType) as refusal:
+                transport.auth_none(end.user)
+            assert refusal.value.allowed_types == ["publickey"]
+            with pytest.raises(paramiko.SSHException):
+                transport.auth_password(end.user, "", fallback=False)
+            assert not transport.is_authenticated()
+        finally:
+            transport.close()
 
 
 def test_keys_of_the_loopback_server_are_the_users_alone(server):

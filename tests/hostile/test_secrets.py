@@ -7,10 +7,13 @@ import contextlib
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
-from collections.abc import Generator
+import zipfile
+import zlib
+from collections.abc import Callable, Generator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -71,39 +74,79 @@ def _command_lines() -> str:
     return found
 
 
+def _inflated(page: bytes) -> bytes:
+    """What a page carries packed: deflated, in base64."""
+    found = b""
+    for block in re.findall(rb"[A-Za-z0-9+/=]{40,}", page):
+        with contextlib.suppress(ValueError, zlib.error):
+            found += zlib.decompress(base64.b64decode(block))
+    return found
+
+
 def _content(path: Path) -> bytes:
-    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    """All that a reader of a file can come to read."""
+    if path.suffix == ".gz":
+        return gzip.decompress(path.read_bytes())
+    if path.suffix == ".html":
+        return path.read_bytes() + _inflated(path.read_bytes())
+    if not zipfile.is_zipfile(path):
+        return path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        return b"".join(name.encode() + archive.read(name) for name in archive.namelist())
 
 
-def test_a_planted_password_is_found_in_nothing_that_is_written_or_run(plug, one_repetition, tmp_path):
+@pytest.fixture
+def watched(tmp_path) -> Callable[..., tuple[str, str]]:
+    """Function (arguments): run the command with the password planted; what it said, and all command lines meanwhile."""
+
+    def run(*arguments: str) -> tuple[str, str]:
+        with (tmp_path / "said").open("w+") as said:
+            running = subprocess.Popen(
+                [sys.executable, "-m", "harness.cli", *arguments],
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                cwd=tmp_path,
+                env={**os.environ, "HOME": str(tmp_path), "PLUG_PASSWORD": SECRET},
+            )
+            seen = ""
+            while running.poll() is None:
+                seen += _command_lines()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    running.wait(0.1)
+            said.seek(0)
+            told = said.read()
+        assert running.returncode == 0, told
+        assert "harness.cli" in seen
+        return told, seen
+
+    return run
+
+
+def test_a_planted_password_is_found_in_nothing_that_is_written_shown_or_run(
+    plug, one_repetition, watched, tmp_path
+):
     one_repetition(_WORK)
     (tmp_path / "lab.toml").write_text(
         f'[[board]]\nid = "here"\nkind = "loopback"\nworkdir = "{tmp_path}/work"\ninterpreter = "{sys.executable}"\n'
         f'[board.meter]\nkind = "shelly"\nscope = "wall_ac"\nhost = "127.0.0.1:{plug.server.server_address[1]}"\n'
         'generation = 1\nuser = "admin"\npassword_env = "PLUG_PASSWORD"\n'
     )
-    argv = ["run", "--inventory", "lab.toml", "--suite", "suite.toml", "--out", "out"]
-    running = subprocess.Popen(
-        [sys.executable, "-m", "harness.cli", *argv],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "HOME": str(tmp_path), "PLUG_PASSWORD": SECRET},
+    commands = (
+        ("run", "--inventory", "lab.toml", "--suite", "suite.toml", "--out", "out"),
+        ("report", "out", "--html", "page.html", "--json", "page.json", "--format", "md"),
+        ("doctor", "here", "--inventory", "lab.toml", "--json"),
+        ("doctor", "here", "--inventory", "lab.toml", "--bundle", "bundle.zip"),
+        ("meter", "read", "here", "--inventory", "lab.toml", "--seconds", "1"),
     )
-    seen = ""
-    while running.poll() is None:
-        seen += _command_lines()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            running.wait(0.1)
-    assert running.stdout is not None
-    said = running.stdout.read()
-    assert running.returncode == 0, said
+    shown = [watched(*command) for command in commands]
     assert plug.let_in > 0
-    assert "harness.cli" in seen
-    written = b"".join(_content(path) for path in tmp_path.rglob("*") if path.is_file())
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"page.html", "page.json", "bundle.zip", "run.json"} <= {path.name for path in files}
+    assert b'"channels"' in _inflated((tmp_path / "page.html").read_bytes())
+    written = b"".join(map(_content, files))
     assert b"PLUG_PASSWORD" in written  # its name, in the inventory
     for secret in (SECRET, BASIC):
-        assert secret not in said
-        assert secret not in seen
         assert secret.encode() not in written
+        for command, (said, seen) in zip(commands, shown, strict=True):
+            assert secret not in said, command
+            assert secret not in seen, command
