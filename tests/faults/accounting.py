@@ -68,17 +68,18 @@ def settle(scene: Scene, fault: Fault) -> Account:
     if len(runs) != 1:
         account.findings.append(f"{len(runs)} runs below the results root, expected one")
     whole = True
+    ledger = read_ledger(Path(scene.sites[0].ledger))
     for run in runs:
         try:
             reader = RunReader(run)
             whole = _is_whole(reader, account) and whole
             audit(reader.plan, reader.repetitions, _skips(reader), fault, account)
-            _look_at_logs(reader, fault, account)
+            look_at_logs(reader, ledger if scene.sites[0].ledger else None, fault, account)
         except ResultsError as error:
             account.findings.append(f"the run cannot be read: {error}")
             whole = False
     if runs:
-        count_work(read_ledger(Path(scene.sites[0].ledger)), account)
+        count_work(ledger, account)
     account.completed = len(runs) == 1 and whole
     return account
 
@@ -101,18 +102,24 @@ def _is_whole(reader: RunReader, account: Account) -> bool:
     return reader.complete and not faults
 
 
-def _look_at_logs(reader: RunReader, fault: Fault, account: Account) -> None:
+def look_at_logs(
+    reader: RunReader, ledger: Mapping[tuple[str, str], int] | None, fault: Fault, account: Account
+) -> None:
+    """Whoever greeted, then wrote into the ledger, has a log with the greeting, however it ended."""
     if not fault.logs:
         return
     for record in reader.repetitions:
+        if record.outcome == "lost" and not fault.logs_of_lost:
+            continue
+        greeted = _ran(record) if ledger is None else ledger.get(("begin", record.rep_id), 0) > 0
         text = reader.log(record)
-        if GREETING not in (text or "") and _ran(record):
+        if greeted and GREETING not in (text or ""):
             account.unlogged += 1
             account.findings.append(f"{record.rep_id} ({record.outcome}): its log did not come: {text!r:.80}")
 
 
 def _ran(record: Repetition) -> bool:
-    """Whether the workload surely came to its first line: a lost one may have been struck before it."""
+    """Whether a workload without a ledger surely came to its first line: a lost one may have been struck before it."""
     return record.outcome in ("ok", "failed", "deadline", "oom")
 
 

@@ -186,7 +186,8 @@ def _struck(fault: Fault, seed: str, calm_s: float, keep: bool) -> tuple[Account
     """A run in which the fault met the campaign, and how many moments came too late before it."""
     for missed in range(TRIES):
         number = random.Random(f"{seed}/{missed}").getrandbits(32)
-        account = play(fault, number, calm_s, keep)
+        # The machine may have been busier when nothing happened: look earlier each time.
+        account = play(fault, number, calm_s * 0.6**missed, keep)
         if account.struck or not account.clean:
             return account, missed
     account.completed = False

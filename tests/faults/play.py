@@ -79,7 +79,7 @@ def make_scene(fault: Fault, folder: Path, rng: random.Random, stack: contextlib
 
 def _play(fault: Fault, scene: Scene, calm_s: float) -> Account:
     striker = Striker(fault, scene, fault.moment_s(scene.rng, calm_s))
-    limit_s = fault.limit_s * max(1.0, calm_s / USUAL_S)
+    limit_s = fault.limit_s * min(4.0, max(1.0, calm_s / USUAL_S))
     began_s = time.monotonic()
     scene.host.start()
     striker.start()

@@ -102,9 +102,10 @@ class Fault:
         may_skip: the board may be left out, with the reason (a board that could not be used at all).
         from_the_start: things are broken before the command is given; the strike mends them, if it is not over then.
         logs: whether the log of every repetition that began must have come.
+        logs_of_lost: also of one that was lost; not where the agent dies with what it had not yet read of the pipe.
         costly: takes longer than 20 s: five runs are enough.
         short: part of the short form (``--repeat`` below 5, and CI).
-        limit_s: the campaign must have ended by itself by then, reruns included.
+        limit_s: the campaign must have ended by itself by then, reruns included: a bound for a hang.
     """
 
     name = ""
@@ -115,9 +116,10 @@ class Fault:
     may_skip = False
     from_the_start = False
     logs = True
+    logs_of_lost = True
     costly = False
     short = True
-    limit_s = 120.0
+    limit_s = 300.0
 
     def impossible(self) -> str | None:
         """Why it cannot be produced on this machine."""

@@ -89,6 +89,7 @@ class _Excused(Fault):
 
     name = "soak"
     destroys = True
+    logs_of_lost = False
     may_skip = True
     spoils = frozenset({"killed", "failed"})
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.faults.accounting import Account, audit, count_work, read_ledger
+from tests.faults.accounting import Account, audit, count_work, look_at_logs, read_ledger
 from tests.faults.kinds import ALL
 from tests.faults.relay import Relay
 from tests.faults.scene import Fault
@@ -98,6 +98,22 @@ def test_faults_have_names_of_their_own():
     names = [one.name for one in ALL]
     assert len(set(names)) == len(names)
     assert all(one.name and one.family for one in ALL)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "log", "greeted", "unlogged"),
+    [
+        ("ok", "hello from x", True, 0),
+        ("killed", None, True, 1),
+        ("lost", "", True, 1),
+        ("deadline", None, False, 0),  # struck before its first line
+    ],
+)
+def test_who_greeted_has_a_log_however_it_ended(outcome, log, greeted, unlogged):
+    account, one = Account(), record(0, outcome, "why")
+    reader = SimpleNamespace(repetitions=[one], log=lambda _: log)  # a fake: of a store with one record
+    look_at_logs(reader, Counter({("begin", one.rep_id): int(greeted)}), Fault(), account)
+    assert account.unlogged == unlogged
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ class SupervisorKilled(Fault):
     name = "agent-killed"
     family = "agent"
     destroys = True
+    logs_of_lost = False
 
     def moment_s(self, rng: random.Random, calm_s: float) -> float:
         return rng.uniform(0.0, 0.6 * calm_s)

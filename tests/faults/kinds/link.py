@@ -20,7 +20,7 @@ class Cut(Fault):
         self.seconds = seconds
         self.costly = seconds > 10
         self.short = seconds < 100
-        self.limit_s = 120.0 + 2 * seconds
+        self.limit_s = 300.0 + 2 * seconds
         # Whoever cannot be reached when a campaign begins is left out with that reason; a second is waited out.
         self.may_skip = seconds > 5
 
@@ -39,7 +39,7 @@ class Silent(Fault):
     family = "link"
     costly = True
     may_skip = True
-    limit_s = 180.0
+    limit_s = 360.0
 
     def __init__(self, seconds: float) -> None:
         self.name = f"link-silent-{seconds:g}s"
@@ -60,7 +60,7 @@ class Slow(Fault):
     name = "link-slow"
     family = "link"
     costly = True
-    limit_s = 240.0
+    limit_s = 420.0
 
     def strike(self, scene: Scene) -> None:
         scene.site.relay.slow_down(0.05, 0.2)

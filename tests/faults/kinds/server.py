@@ -44,7 +44,7 @@ class Frozen(Fault):
     family = "server"
     costly = True
     may_skip = True
-    limit_s = 180.0
+    limit_s = 360.0
 
     def impossible(self) -> str | None:
         return None if find_sshd() else NO_SSHD

@@ -31,7 +31,7 @@ class Hung(_AtWork):
     spoils = frozenset({"deadline"})
 
     def prepare(self, scene: Scene) -> None:
-        scene.host.deadline_s = 5.0
+        scene.host.deadline_s = 8.0
 
     def strike(self, scene: Scene) -> None:
         _signal(scene.workload(), signal.SIGSTOP)
