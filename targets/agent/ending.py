@@ -91,7 +91,7 @@ class Record:
             name = "signal %d" % number
         kills = [self._before.get("oom_kill"), self._after.get("oom_kill")]
         if number == signal.SIGKILL and None not in kills and kills[1] > kills[0]:  # type: ignore[operator]
-            line, why_none = kernellog.oom_line(pid)
+            line, why_none = kernellog.oom_line(pid, root=self._root)
             return (
                 "oom",
                 "killed by the kernel: out of memory (SIGKILL, and oom_kill in /proc/vmstat rose); %s"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from targets.agent import kernellog
+from targets.agent.sensors import programs
 
 NEW = (
     "Out of memory: Killed process 4321 (python3) total-vm:1893904kB, anon-rss:757512kB, file-rss:0kB, "
@@ -38,8 +41,22 @@ def test_a_log_without_a_line_says_so(tmp_path):
 
 
 def test_a_log_that_cannot_be_read_is_a_reason_and_no_error(tmp_path):
-    line, reason = kernellog.oom_line(1, str(tmp_path / "none"))
+    line, reason = kernellog.oom_line(1, str(tmp_path / "none"), str(tmp_path))
     assert line is None and "cannot be read: No such file" in reason
+    assert reason.endswith("journal: no program journalctl on this board")
+
+
+@pytest.mark.parametrize(
+    ("pid", "told"),
+    [(4321, (GROUP, None)), (1, (None, "journal: it has no line on process 1"))],
+)
+def test_where_the_log_is_for_root_only_the_journal_is_asked(tmp_path, pid, told):
+    commands = tmp_path / ".commands"
+    commands.mkdir()
+    said = {"argv": list(kernellog.JOURNAL), "rc": 0, "out": f"usb 1-1: new device\n{NEW}\n{GROUP}\n"}
+    (commands / programs.recording_name(kernellog.JOURNAL)).write_text(json.dumps(said))
+    line, reason = kernellog.oom_line(pid, str(tmp_path / "none"), str(tmp_path))
+    assert line == told[0] and str(reason).endswith(str(told[1]))
 
 
 def test_the_real_log_is_no_obstacle():
