@@ -29,13 +29,7 @@ from workloads.peak import map_large_blocks, status_b
 #: Of the memory that is available, where no limit is given.
 SHARE = 0.8
 #: Words of torch, C++ and oneDNN (whose scratch memory is part of a "primitive") for memory that was refused.
-_NO_MEMORY = (
-    "allocate memory",
-    "out of memory",
-    "bad_alloc",
-    "could not create a primitive",
-    "could not create a memory",
-)
+_NO_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "could not create a primitive")
 _SETTINGS = ("model", "method", "rank", "batch", "limit_mb", "allocator")
 DEFAULT, MMAP = "default", "mmap"
 #: A try that takes longer is ended: three steps, one of them with one sample.
@@ -72,12 +66,32 @@ class Found(NamedTuple):
     reason: Optional[str]
 
 
+class _Crash(Exception):
+    """A try that failed in words, or by a signal, that say nothing of memory."""
+
+
 def attempt(plan: NetworkPlan, batch: int, limit_b: int, allocator: str = DEFAULT) -> Try:
     """Whether two steps with a batch run within ``limit_b`` more than a step with one sample has left.
 
+    Libraries may crash where memory is refused, instead of saying so. So what fails in other words is tried once more
+    without a limit: if it runs then, it was the memory.
+
     Raises:
-        FitError: the step failed for another reason than memory.
+        FitError: the step fails without a limit, too.
     """
+    try:
+        return _tried(plan, batch, limit_b, allocator)
+    except _Crash as error:
+        why = str(error)
+    try:
+        free = _tried(plan, batch, None, allocator)
+    except _Crash as error:
+        raise FitError("a try with batch %d %s, and without a limit it %s" % (batch, why, error)) from None
+    return Try(False, "%s; without a limit it %s" % (why, "runs" if free.fits else "does not fit either"))
+
+
+def _tried(plan: NetworkPlan, batch: int, limit_b: Optional[int], allocator: str) -> Try:
+    """One try in a process of its own."""
     from workloads.engines.networks import probe_step  # torch is loaded here, once, before the fork
 
     reader, writer = os.pipe()
@@ -97,17 +111,13 @@ def attempt(plan: NetworkPlan, batch: int, limit_b: int, allocator: str = DEFAUL
         number = os.WTERMSIG(status)
         if number == signal.SIGKILL:
             return Try(False, "killed by SIGKILL, as the kernel does when memory runs out")
-        raise FitError("a try with batch %d died of signal %d" % (batch, number))
-    return _read(told, batch)
-
-
-def _read(told: bytes, batch: int) -> Try:
+        raise _Crash("died of signal %d" % number)
     try:
         answer = json.loads(told.decode("utf-8"))
     except ValueError:
-        raise FitError("a try with batch %d ended without a word" % batch) from None
+        raise _Crash("ended without a word") from None
     if answer["error"] is not None:
-        raise FitError("a try with batch %d failed: %s" % (batch, answer["error"]))
+        raise _Crash("failed: %s" % answer["error"])
     return Try(answer["fits"], answer["reason"])
 
 
@@ -115,7 +125,7 @@ def _child(
     stepper: Callable[[NetworkPlan], Callable[[int], None]],
     plan: NetworkPlan,
     batch: int,
-    limit_b: int,
+    limit_b: Optional[int],
     writer: int,
 ) -> None:
     """The try itself; never returns."""
@@ -126,7 +136,8 @@ def _child(
         step = stepper(plan)
         step(1)
         swapped_b = status_b("VmSwap") or 0
-        resource.setrlimit(resource.RLIMIT_DATA, ((status_b("VmData") or 0) + limit_b, hard))
+        if limit_b is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, ((status_b("VmData") or 0) + limit_b, hard))
         step(batch)
         step(batch)
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))

@@ -86,12 +86,13 @@ def test_what_is_available_is_the_kernels_word(tmp_path):
         network_fit.available_b(str(tmp_path / "none"))
 
 
+@pytest.mark.slow
 @pytest.mark.torch
 def test_a_step_that_fits_trains_and_one_that_does_not_is_refused_by_the_kernel():
     pytest.importorskip("torch", reason="torch is not installed")
     before = resource.getrlimit(resource.RLIMIT_DATA)
     assert attempt(plan_of(), 2, 500_000_000) == (True, None)
-    refused = attempt(plan_of(), 500, LIMIT_B)
+    refused = attempt(plan_of(), 200, LIMIT_B)
     assert refused.fits is False and "allocate memory" in str(refused.reason)
     assert resource.getrlimit(resource.RLIMIT_DATA) == before  # the limit was the try's own
 
@@ -107,14 +108,8 @@ def test_methods_that_keep_less_fit_larger_batches():
     assert every.number <= network_memory.largest_batch(plan_of(), LIMIT_B // 2 + 1_000_000)
 
 
-class FakeStep:
-    """In place of a training step: dies or fails as it is told."""
-
-    def __init__(self, act):
-        self.act = act
-
-    def stepper(self, plan):
-        return lambda batch: self.act() if batch > 1 else None
+def limited():
+    return resource.getrlimit(resource.RLIMIT_DATA)[0] != resource.RLIM_INFINITY
 
 
 def dies(number):
@@ -128,11 +123,20 @@ def fails(error):
     return act
 
 
+def under_the_limit(act):
+    """As a library that crashes where memory is refused."""
+    return lambda: act() if limited() else None
+
+
 @pytest.fixture
 def stepping(monkeypatch):
-    """Function: the next tries run this instead of a step."""
+    """Function: the next tries do this with more than one sample, in place of a step."""
     probe_step = pytest.importorskip("workloads.engines.networks.probe_step")
-    return lambda act: monkeypatch.setattr(probe_step, "stepper", FakeStep(act).stepper)
+
+    def instead(act):
+        monkeypatch.setattr(probe_step, "stepper", lambda plan: lambda batch: act() if batch > 1 else None)
+
+    return instead
 
 
 @pytest.mark.torch
@@ -150,17 +154,24 @@ def test_memory_that_is_refused_in_any_words_does_not_fit(stepping, error):
     assert attempt(plan_of(), 4, LIMIT_B) == (False, str(error) or "MemoryError")
 
 
+CRASHES = [
+    (fails(RuntimeError("a kernel has no plan")), "failed: a kernel has no plan"),
+    (fails(KeyError("x")), "failed: KeyError: 'x'"),
+    (dies(signal.SIGTERM), "died of signal 15"),
+    (lambda: os._exit(0), "ended without a word"),
+]
+
+
 @pytest.mark.torch
-@pytest.mark.parametrize(
-    ("act", "told"),
-    [
-        (fails(RuntimeError("shapes do not match")), "a try with batch 4 failed: shapes do not match"),
-        (fails(KeyError("x")), "a try with batch 4 failed: KeyError: 'x'"),
-        (dies(signal.SIGTERM), "a try with batch 4 died of signal 15"),
-        (lambda: os._exit(0), "a try with batch 4 ended without a word"),
-    ],
-)
-def test_what_fails_for_another_reason_is_no_answer(stepping, act, told):
+@pytest.mark.parametrize(("act", "told"), CRASHES)
+def test_what_crashes_under_the_limit_only_does_not_fit(stepping, act, told):
+    stepping(under_the_limit(act))
+    assert attempt(plan_of(), 4, LIMIT_B) == (False, f"{told}; without a limit it runs")
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(("act", "told"), CRASHES)
+def test_what_crashes_without_a_limit_too_is_no_answer(stepping, act, told):
     stepping(act)
-    with pytest.raises(FitError, match=told):
+    with pytest.raises(FitError, match=f"a try with batch 4 {told}, and without a limit it {told}"):
         attempt(plan_of(), 4, LIMIT_B)
