@@ -66,11 +66,11 @@ def plug() -> Generator[Plug]:
     made.server.server_close()
 
 
-def _command_lines() -> str:
-    found = ""
+def _command_lines() -> set[str]:
+    found = set()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            found += path.read_bytes().decode("utf-8", "replace") + "\n"
+            found.add(path.read_bytes().decode("utf-8", "replace"))
     return found
 
 
@@ -108,16 +108,17 @@ def watched(tmp_path) -> Callable[..., tuple[str, str]]:
                 cwd=tmp_path,
                 env={**os.environ, "HOME": str(tmp_path), "PLUG_PASSWORD": SECRET},
             )
-            seen = ""
+            seen: set[str] = set()
             while running.poll() is None:
-                seen += _command_lines()
+                seen |= _command_lines()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     running.wait(0.1)
             said.seek(0)
             told = said.read()
         assert running.returncode == 0, told
-        assert "harness.cli" in seen
-        return told, seen
+        lines = "\n".join(seen)
+        assert "harness.cli" in lines
+        return told, lines
 
     return run
 
