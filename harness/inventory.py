@@ -26,12 +26,15 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from harness.errors import UsageError
-from harness.meter_keys import MeterEntry, placed
+from harness.meter_keys import HostPath, MeterEntry, placed
 from harness.tomlfile import read_toml, validate
 from targets.connection import DEFAULT_WORKDIR, BoardSpec
 from targets.ssh import Timeouts
 
 Kind = Literal["raspberry-pi", "jetson", "linux", "loopback"]
+
+#: A week; sockets take no number of seconds beyond some years.
+_MAX_WAIT_S = 7 * 86400.0
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
@@ -42,7 +45,9 @@ def is_name(value: str) -> bool:
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, populate_by_name=True, allow_inf_nan=False
+    )
 
 
 class Capabilities(_Strict):
@@ -55,13 +60,13 @@ class Capabilities(_Strict):
 class TimeoutKeys(_Strict):
     """Bounds of the link, in seconds; each wait has its own."""
 
-    connect_s: float = Field(default=10.0, gt=0)
-    banner_s: float = Field(default=10.0, gt=0)
-    auth_s: float = Field(default=10.0, gt=0)
-    channel_s: float = Field(default=10.0, gt=0)
-    command_s: float = Field(default=60.0, gt=0)
+    connect_s: float = Field(default=10.0, gt=0, le=_MAX_WAIT_S)
+    banner_s: float = Field(default=10.0, gt=0, le=_MAX_WAIT_S)
+    auth_s: float = Field(default=10.0, gt=0, le=_MAX_WAIT_S)
+    channel_s: float = Field(default=10.0, gt=0, le=_MAX_WAIT_S)
+    command_s: float = Field(default=60.0, gt=0, le=_MAX_WAIT_S)
     comeback_s: float = Field(
-        default=180.0, gt=0, description="for a board that has vanished, e.g. to reboot"
+        default=180.0, gt=0, le=_MAX_WAIT_S, description="for a board that has vanished, e.g. to reboot"
     )
 
 
@@ -135,7 +140,7 @@ class BoardEntry(_Strict):
         default=None, gt=0, le=150, description="the thermal watchdog ends workloads above it"
     )
     emulated: bool = Field(default=False, description="an emulator: its times are not a board's")
-    simulated_root: str | None = Field(
+    simulated_root: HostPath | None = Field(
         default=None, description="loopback only: read the sensors below this folder instead of /"
     )
     tags: list[str] = Field(default_factory=list)

@@ -5,15 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Scope = Literal["wall_ac", "dc_input", "board_input", "module", "rails_sum", "soc_rail"]
 Column = str | int
+
+
+def host_path(value: str) -> str:
+    """A path on this machine, ``~`` expanded.
+
+    Raises:
+        ValueError: no file can have that name.
+    """
+    if "\0" in value:
+        raise ValueError("a path holds no NUL character")
+    try:
+        return str(Path(value).expanduser())
+    except RuntimeError:
+        raise ValueError(f"{value.split('/', 1)[0]!r}: no such user on this machine") from None
+
+
+HostPath = Annotated[str, AfterValidator(host_path)]
 _ENV_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
 class _Meter(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     scope: Scope = Field(description="what the meter's power covers: scopes never meet in one column")
 
@@ -37,7 +54,7 @@ class HwmonMeter(_Meter):
         default=None, gt=0, description="the shunt that is soldered in: must be the driver's"
     )
     rate_hz: float | None = Field(default=None, gt=0, le=500)
-    root: str = Field(default="/", description="where /sys begins (another folder: a simulated tree)")
+    root: HostPath = Field(default="/", description="where /sys begins (another folder: a simulated tree)")
 
 
 class SerialCsvMeter(_Meter):
@@ -59,7 +76,7 @@ class CsvReplayMeter(_Meter):
     """The file of a vendor's logger."""
 
     kind: Literal["csv-replay"]
-    path: str = Field(min_length=1)
+    path: HostPath = Field(min_length=1)
     time_column: Column
     time_unit: Literal["s", "ms", "us", "ns"] = "s"
     clock: Literal["own", "host-wall"] = Field(
@@ -122,7 +139,7 @@ MeterEntry = Annotated[
 def placed(meter: MeterEntry, folder: Path) -> MeterEntry:
     """With paths that are given relative to the inventory made absolute."""
     if isinstance(meter, CsvReplayMeter):
-        return meter.model_copy(update={"path": str((folder / Path(meter.path).expanduser()).resolve())})
+        return meter.model_copy(update={"path": str((folder / meter.path).resolve())})
     if isinstance(meter, HwmonMeter) and meter.root != "/":
         return meter.model_copy(update={"root": str((folder / meter.root).resolve())})
     return meter

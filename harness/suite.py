@@ -318,8 +318,15 @@ def _check_files(cells: list[Cell], root: Path, path: Path) -> None:
             file = root / name
             if Path(name).is_absolute() or ".." in Path(name).parts:
                 raise UsageError(f"{path}: workload {cell.label!r}: file {name!r} must lie below {root}")
-            if not file.is_file():
+            if not _is_file(file):
                 raise UsageError(f"{path}: workload {cell.label!r}: no such file: {file}")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long for one
+        return False
 
 
 def _place(location: tuple[int | str, ...], data: Mapping[str, Any]) -> str:

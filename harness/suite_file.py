@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -23,7 +24,7 @@ _DTYPES = ("float32",)
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Delta(_Strict):
@@ -147,6 +148,17 @@ class WorkloadEntry(_Strict):
     deadline_s: float | None = Field(default=None, gt=0)
     needs: Needs = Field(default_factory=Needs)
     params: dict[str, Any] = Field(default_factory=dict, description="handed to your own method as it is")
+
+    @field_validator("params")
+    @classmethod
+    def _travel_as_json(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise ValueError(
+                "only text, finite numbers, true, false, lists and tables of them travel"
+            ) from None
+        return value
 
     @field_validator("dataset", "model", "engine", "device", "dtype")
     @classmethod

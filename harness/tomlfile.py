@@ -15,6 +15,8 @@ from harness.errors import UsageError
 Model = TypeVar("Model", bound=BaseModel)
 Table = type[BaseModel]
 
+_MAX_SHOWN = 500
+
 #: The name of the entry that an error's location lies in, e.g. "board 'pi5-01'".
 Place = Callable[[tuple[int | str, ...], Mapping[str, Any]], str]
 
@@ -27,13 +29,27 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     """
     try:
         with path.open("rb") as file:
-            return tomllib.load(file)
+            found = tomllib.load(file)
     except FileNotFoundError:
         raise UsageError(f"{what} {path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{what} {path}: cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise UsageError(f"{what} {path}: not valid TOML: nested too deeply") from None
+    except ValueError as error:  # a TOMLDecodeError is one; a number of thousands of digits is another
         raise UsageError(f"{what} {path}: not valid TOML: {error}") from None
+    if not _in_64_bits(found):
+        raise UsageError(f"{what} {path}: not valid TOML: an integer of more than 64 bits")
+    return found
+
+
+def _in_64_bits(value: Any) -> bool:
+    """TOML's own bound, which tomllib does not keep; hexadecimal digits make integers that Python cannot print."""
+    if isinstance(value, dict):
+        return all(map(_in_64_bits, value.values()))
+    if isinstance(value, list):
+        return all(map(_in_64_bits, value))
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
 def validate(model: type[Model], data: Mapping[str, Any], path: Path, place: Place) -> Model:
@@ -67,8 +83,14 @@ def _explain(model: type[BaseModel], data: Mapping[str, Any], problem: Any, plac
         return f"{where}: key '{leaf}' is missing"
     message = problem["msg"].removeprefix("Value error, ")
     given = problem.get("input")
-    shown = "" if kind == "value_error" or isinstance(given, dict | list) else f" (got {given!r})"
+    shown = "" if kind == "value_error" or isinstance(given, dict | list) else f" (got {_shown(given)})"
     return f"{where}: key '{key}': {message}{shown}"
+
+
+def _shown(given: Any) -> str:
+    """What was given, shortened."""
+    text = repr(given)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def _which(problem: Any) -> str:

@@ -20,8 +20,8 @@ to them. "brought by" names who requires it: `tunebench` directly, or another pa
 board but `targets/agent` and `workloads`, which use the standard library (and, for the torch engine, the board's own
 torch).
 
-| package | licence | brought by |
-|---|---|---|
+| package | licence | range | brought by |
+|---|---|---|---|
 """
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -61,8 +61,8 @@ def _applies(marker: str) -> bool:
     return not marker.strip() or Marker(marker).evaluate({"extra": ""})
 
 
-def closure(direct: list[str]) -> dict[str, set[str]]:
-    """Each package that is brought along -> by whom."""
+def closure(direct: list[str], among: set[str] | None = None) -> dict[str, set[str]]:
+    """Each package that is brought along -> by whom; only those ``among`` some, if given."""
     brought: dict[str, set[str]] = {}
     todo = [(name, "tunebench") for name in direct]
     while todo:
@@ -70,17 +70,23 @@ def closure(direct: list[str]) -> dict[str, set[str]]:
         new = name not in brought
         brought.setdefault(name, set()).add(by)
         if new:
-            todo += [(each, name) for each in required(name)]
+            todo += [(each, name) for each in required(name) if among is None or each in among]
     return brought
+
+
+def _name_and_range(line: str) -> tuple[str, str]:
+    """``numpy`` and `` `>=1.26` `` of a line of pyproject.toml."""
+    name = _NAME.match(line).group()  # type: ignore[union-attr]
+    return normal(name), f"`{line[len(name) :].strip()}`"
 
 
 def page() -> str:
     """The whole page."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    direct = [normal(_NAME.match(line).group()) for line in project["dependencies"]]  # type: ignore[union-attr]
+    ranges = dict(_name_and_range(line) for line in project["dependencies"])
     rows = [
-        f"| {name} | {licence(name).replace('|', '/')} | {', '.join(sorted(by))} |"
-        for name, by in sorted(closure(direct).items())
+        f"| {name} | {licence(name).replace('|', '/')} | {ranges.get(name, '')} | {', '.join(sorted(by))} |"
+        for name, by in sorted(closure(list(ranges)).items())
     ]
     return _HEAD + "\n".join(rows) + "\n"
 

@@ -5,6 +5,7 @@ All randomness comes from the generator that is given: the guided engine seeds i
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import re
@@ -41,6 +42,19 @@ _ODD_LITERALS = (
     b"[" * 200,
     b'{"a":1,"a":2}',
     b"\xff",
+)
+#: Marked, so that they stand in the file without quotes.
+_ODD_TOML = tuple(
+    f"\ufdd0{text}\ufdd0"
+    for text in (
+        "2030-01-02",
+        "03:04:05",
+        "2030-01-02T03:04:05Z",
+        "0x" + "f" * 5000,
+        "[" * 2000,
+        "1" * 5000,
+        "-inf",
+    )
 )
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?")
 
@@ -90,8 +104,16 @@ def _toml(data: bytes, random: Random, seeds: list[bytes]) -> bytes:
     value = _parsed(_load_toml, data)
     if not isinstance(value, dict):
         return _bytes(data, random)
+    if random.random() < 0.05:  # what JSON has no word for
+        holder, key = random.choice(_places(value) or [(value, "x")])
+        holder[key] = random.choice(_ODD_TOML)
+        return _put_in(dump_toml(value)).encode("utf-8", "replace")
     changed = _tree(value, random, _trees("toml", tuple(seeds)))
     return dump_toml(changed).encode("utf-8", "replace") if isinstance(changed, dict) else data
+
+
+def _put_in(text: str) -> str:
+    return text.replace('"\ufdd0', "").replace('\ufdd0"', "")
 
 
 def _load_toml(data: bytes) -> Any:
@@ -144,11 +166,27 @@ def _tree(value: Any, random: Random, others: list[Any]) -> Any:
         other, name = random.choice(elsewhere)
         if isinstance(holder, dict) and isinstance(name, str):
             key = name
-        holder[key] = json.loads(json.dumps(other[name], default=str))
+        holder[key] = copy.deepcopy(other[name])
     elif action == 4:
         holder[key] = {random.choice(_ODD_TEXTS): holder[key]}
     else:
-        holder[key] = _scalar(random)
+        holder[key] = _like(holder[key], random) if random.random() < 0.6 else _scalar(random)
+    return value
+
+
+def _like(value: Any, random: Random) -> Any:
+    """Another value of the same type: what passes the check of types."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return random.choice((value + random.randint(-3, 3), random.randint(0, 200), 2**63 - 1))
+    if isinstance(value, float):
+        return random.choice(
+            (value * random.random(), 1e308, 5e-324, random.random(), float("inf"), float("nan"))
+        )
+    if isinstance(value, str):
+        at = random.randint(0, len(value))
+        return random.choice((random.choice(_ODD_TEXTS), value[:at] + random.choice(_ODD_TEXTS) + value[at:]))
     return value
 
 
@@ -184,6 +222,8 @@ def _toml_value(value: Any) -> str:
         return str(value).lower()
     if value is None:
         return "nan"
+    if isinstance(value, int) and abs(value) > 2**63 and value > 0:
+        return hex(value)
     return repr(value) if isinstance(value, int | float) else _toml_text(str(value))
 
 

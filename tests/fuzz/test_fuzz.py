@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import UsageError
+from harness.suite import load_suite
 from targets.agent.formats import MAX_CHARACTERS, read
 from tests.fuzz.__main__ import fuzz
 from tests.fuzz.mutators import mutate
@@ -95,3 +97,11 @@ def test_the_time_to_read_an_output_does_not_grow_with_its_square(kind, text):
 
 def test_an_output_beyond_all_measure_is_refused():
     assert "at most" in str(read("tegrastats", "x" * (MAX_CHARACTERS + 1)).reason)
+
+
+@pytest.mark.parametrize("params", ["{ a = nan }", "{ a = 2030-01-01 }", "{ a = [1, { b = -inf }] }"])
+def test_what_cannot_travel_to_a_board_is_refused_in_the_suite(params, tmp_path):
+    path = tmp_path / "suite.toml"
+    path.write_text(f'[suite]\nname = "a"\n\n[[workload]]\nlabel = "m"\ncommand = ["x"]\nparams = {params}\n')
+    with pytest.raises(UsageError, match="params"):
+        load_suite(str(path))

@@ -122,3 +122,22 @@ def test_boards_are_selected_by_glob_over_ids_and_tags(tmp_path):
 def test_the_embedded_default_is_this_machine():
     (board,) = loopback_inventory().boards
     assert board.kind == "loopback"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("patience_s = inf", "finite"),
+        ("timeouts = { connect_s = 1e308 }", "less than or equal to"),
+        ('simulated_root = "~nobodyhere/x"', "no such user"),
+        ('simulated_root = "a\\u0000b"', "NUL"),
+        ("port = 0x" + "f" * 5000, "64 bits"),
+        ("x = " + "[" * 3000, "nested too deeply"),
+    ],
+)
+def test_values_that_no_board_can_have_are_refused_in_one_sentence(tmp_path, line, told):
+    path = tmp_path / "lab.toml"
+    path.write_text(f'[[board]]\nid = "a"\nkind = "loopback"\n{line}\n')
+    with pytest.raises(UsageError, match=told) as refusal:
+        load_inventory(path)
+    assert len(str(refusal.value)) < 1000

@@ -6,12 +6,18 @@ import importlib.util
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
 def _writer():
-    path = ROOT / "scripts" / "dependencies_page.py"
-    spec = importlib.util.spec_from_file_location("dependencies_page", path)
+    return _script("dependencies_page")
+
+
+def _script(name):
+    path = ROOT / "scripts" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -41,3 +47,22 @@ def test_every_dependency_states_a_licence_that_goes_with_ours():
     for name, licence in packages.items():
         assert licence != "not stated", name
         assert "AGPL" not in licence and "proprietary" not in licence.lower(), name
+
+
+@pytest.mark.parametrize(
+    ("licence", "refused"),
+    [
+        ("MIT", False),
+        ("LGPL-2.1", False),
+        ("GNU Lesser General Public License v3 (LGPLv3)", False),
+        ("EPL-2.0 OR GPL-2.0-or-later", False),
+        ("GPL-3.0-only", True),
+        ("AGPL-3.0-or-later", True),
+        ("GNU General Public License v3 (GPLv3)", True),
+        ("MIT AND GPL-3.0-only", True),
+        ("GPL-2.0-only OR AGPL-3.0-only", True),
+    ],
+)
+def test_the_audit_refuses_what_leaves_no_choice_but_the_gpl(licence, refused, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    assert _script("audit").refused(licence) is refused
