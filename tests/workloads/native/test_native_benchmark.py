@@ -17,6 +17,7 @@ KEYS = {
 
 @pytest.mark.data
 @pytest.mark.slow
+@pytest.mark.alone
 def test_its_rows_have_the_promised_keys_and_agree_with_one_another(builds, tmp_path):
     if not os.environ.get("TUNEBENCH_DATA"):
         pytest.skip("TUNEBENCH_DATA is not set")
