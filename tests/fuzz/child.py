@@ -44,7 +44,7 @@ def guided(chosen: Subject, seconds: float, folder: Path) -> None:
             return bytes(atheris.Mutate(data, limit_b))
         return mutate(chosen.shape, data, random, seeds)[:limit_b]
 
-    options = [f"-max_len={MAX_INPUT_B}", "-timeout=30", "-rss_limit_mb=2048", "-print_final_stats=0"]
+    options = [f"-max_len={MAX_INPUT_B}", "-timeout=300", "-rss_limit_mb=2048", "-print_final_stats=0"]
     atheris.Setup(
         ["fuzz", *options, f"-artifact_prefix={folder}/killed-", str(corpus)], once, custom_mutator=change
     )
