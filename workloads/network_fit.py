@@ -211,11 +211,10 @@ def settings(params: Dict[str, Any]) -> Dict[str, Any]:
     unknown = sorted(set(params) - set(_SETTINGS))
     if unknown:
         raise FitError("params.%s is not known; known: %s" % (unknown[0], ", ".join(_SETTINGS)))
-    told = dict(
-        {"method": "ft-all", "rank": 4, "batch": 10, "limit_mb": None, "allocator": DEFAULT}, **params
-    )
-    if not isinstance(told.get("model"), str):
-        raise FitError("params.model is missing: the name of a network")
+    told = dict({"rank": 4, "batch": 10, "limit_mb": None, "allocator": DEFAULT}, **params)
+    for key, what in (("model", "a network"), ("method", "a method")):
+        if not isinstance(told.get(key), str):
+            raise FitError("params.%s is missing: the name of %s" % (key, what))
     for key in ("rank", "batch"):
         if type(told[key]) is not int or told[key] < 1:
             raise FitError("params.%s is %r, expected a whole number from 1" % (key, told[key]))

@@ -64,11 +64,18 @@ def test_a_job_measures_both_beside_their_prediction(tries):
     ("params", "told"),
     [
         ({}, "params.model is missing"),
+        ({"model": "unet-small"}, "params.method is missing"),
         ({"model": "unet-small", "limit": 3}, "params.limit is not known; known: model, method"),
-        ({"model": "unet-small", "batch": 0}, "params.batch is 0, expected a whole number from 1"),
-        ({"model": "unet-small", "limit_mb": "much"}, "params.limit_mb is 'much', expected a number above 0"),
         (
-            {"model": "unet-small", "allocator": "arena"},
+            {"model": "unet-small", "method": "lorae", "batch": 0},
+            "params.batch is 0, expected a whole number from 1",
+        ),
+        (
+            {"model": "unet-small", "method": "lorae", "limit_mb": "much"},
+            "params.limit_mb is 'much', expected a number above 0",
+        ),
+        (
+            {"model": "unet-small", "method": "lorae", "allocator": "arena"},
             "params.allocator is 'arena', expected default or mmap",
         ),
     ],
