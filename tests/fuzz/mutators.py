@@ -17,6 +17,8 @@ from typing import Any
 from tests.fuzz.subjects import Shape
 
 _BLOCK = 512
+#: After each change: pieces repeated again and again would otherwise fill the memory before a reader sees them.
+MAX_B = 64 * 1024
 _ODD_NUMBERS = (0, -1, 1, 2**31, 2**63, 2**64, -(2**63) - 1, 1e308, 5e-324, -0.0, 0.1, 10**30)
 _ODD_TEXTS = (
     "",
@@ -64,6 +66,7 @@ def mutate(shape: Shape, data: bytes, random: Random, seeds: list[bytes]) -> byt
     change = _CHANGES[shape]
     for _ in range(random.choice((1, 1, 1, 2, 4))):
         data = change(data, random, seeds) if random.random() < 0.9 else _bytes(data, random)
+        data = data[:MAX_B]
     return data
 
 

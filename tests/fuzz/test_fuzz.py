@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -12,7 +13,7 @@ from harness.errors import UsageError
 from harness.suite import load_suite
 from targets.agent.formats import MAX_CHARACTERS, read
 from tests.fuzz.__main__ import fuzz
-from tests.fuzz.mutators import mutate
+from tests.fuzz.mutators import MAX_B, mutate
 from tests.fuzz.subjects import SUBJECTS, Subject
 from tests.fuzz.watch import Watch
 
@@ -63,11 +64,18 @@ def test_a_reader_that_raises_what_it_does_not_document_is_found(tmp_path):
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda each: each.name)
 def test_changed_inputs_differ_and_mostly_keep_their_shape(subject):
-    from random import Random
-
     seeds, random = subject.seeds(), Random(7)
     changed = [mutate(subject.shape, random.choice(seeds), random, seeds) for _ in range(200)]
     assert len(set(changed)) > 100
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda each: each.name)
+def test_changes_on_changes_stay_small(subject):
+    random, seeds = Random(7), subject.seeds()
+    data = max(seeds, key=len)
+    for _ in range(300):
+        data = mutate(subject.shape, data, random, seeds)
+        assert len(data) <= MAX_B
 
 
 # -- found by the fuzzer ---------------------------------------------------------------------------------------
