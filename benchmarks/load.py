@@ -109,6 +109,12 @@ def resident_mib() -> float:
     return pages * resource.getpagesize() / 2**20
 
 
+def peak_mib() -> float:
+    """The most memory that this process held; ``ru_maxrss`` would be the parent's, if that was larger when it forked."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+
+
 class _Watch(LiveProgress):
     """The progress display of a terminal, drawn into memory, that also takes the figures."""
 
@@ -151,7 +157,7 @@ def run_campaign(lab: Inventory, folder: Path, blocks: int, sleep_s: float) -> F
     with RunWriter.create(folder / "results", "bench", plan.run_id, plan.as_dict()) as writer, watch:
         Campaign(plan, gather(suite), writer, watch).run()
     wall_s, whole_cpu_s = time.monotonic() - begun_s, time.process_time() - begun_cpu_s
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    highest_mib = peak_mib()
     gc.collect()
     time.sleep(1.0)  # threads of closed connections end by themselves
     records = RunReader(writer.path).repetitions
@@ -167,7 +173,7 @@ def run_campaign(lab: Inventory, folder: Path, blocks: int, sleep_s: float) -> F
         wall_s=wall_s,
         cpu_s=cpu_s,
         board_cpu_s=(whole_cpu_s - cpu_s * len(records)) / len(lab.boards),
-        peak_mib=peak_mib,
+        peak_mib=highest_mib,
         threads=(before[0], watch.most[0], threads()),
         descriptors=(before[1], watch.most[1], descriptors()),
         samples=watch.samples,

@@ -106,6 +106,7 @@ def test_a_step_that_fits_trains_and_one_that_does_not_is_refused_by_the_kernel(
 
 @pytest.mark.slow
 @pytest.mark.torch
+@pytest.mark.alone  # what earlier tests freed in a process is room beyond the limit
 def test_methods_that_keep_less_fit_larger_batches():
     pytest.importorskip("torch", reason="torch is not installed")
     head, every = (
