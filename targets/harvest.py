@@ -33,7 +33,8 @@ def unpack(content: bytes, sha256: str, max_files: int = MAX_FILES) -> dict[str,
             _check_end(content, archive.offset)
     except RecursionError:  # a chain of extended headers
         raise ReplyError("harvest: not a readable tar: headers within headers") from None
-    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
+    # LookupError: the library's own, on a sparse file's map that is cut off.
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, LookupError) as error:
         raise ReplyError(f"harvest: not a readable tar: {error}") from error
     return files
 

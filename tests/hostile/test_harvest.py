@@ -87,6 +87,26 @@ def test_an_archive_ends_as_an_archive_ends(end, why):
         unpacked(member("log.txt") + end)
 
 
+def sparse(old: bool) -> bytes:
+    """A sparse file's header, by GNU's old way (its map goes on in the next block) or in an extended header."""
+    if old:
+        block = bytearray(member("evil", tarfile.GNUTYPE_SPARSE))
+        block[482] = 1
+        block[148:156] = b" " * 8
+        block[148:156] = b"%06o\0 " % sum(block)
+        return bytes(block)
+    return (
+        member("x", tarfile.XHDTYPE, size=22) + b"22 GNU.sparse.map=0,9\n".ljust(512, b"\0") + member("evil")
+    )
+
+
+@pytest.mark.parametrize("rest", [b"", bytes(30), bytes(500), b"\xff" * 512])
+@pytest.mark.parametrize("old", [True, False])
+def test_a_sparse_map_that_is_cut_off_is_refused(old, rest):
+    with pytest.raises(ReplyError, match="harvest"):
+        unpacked(sparse(old) + rest)
+
+
 @pytest.mark.parametrize("end", [END, bytes(1024 + 10240)])
 def test_zeros_up_to_a_record_are_an_archives_end(end):
     assert unpacked(member("log.txt") + end) == {"log.txt": b"evil"}
