@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,11 @@ from tests.faults.scene import Fault, Scene
 GREETING = "hello from"
 
 
-@dataclass
-class Account:
-    """Of one run of a fault.
+@dataclass(kw_only=True)
+class Counts:
+    """What a fault has cost, of one run or of many.
 
     Attributes:
-        struck: the fault met the campaign.
-        completed: the campaign ended by itself, its run is complete and whole.
         lost: planned repetitions that are missing, without a reason, or cost although the fault excuses no such cost.
         doubled: repetitions that are recorded, or were measured, more often than once.
         left_behind: processes and files of ours on the boards afterwards.
@@ -35,13 +33,8 @@ class Account:
         spoilt: slots that ended otherwise than ``ok``, as this fault may make them.
         repeated: slots that were lost with a reason, and measured once more.
         skipped: repetitions left out with their reason.
-        starts: how often the command was given.
-        seconds: all of it; ``campaign_s``: from the first start of the command to its last end.
-        findings: a sentence on everything that is not as it should be.
     """
 
-    struck: bool = False
-    completed: bool = False
     lost: int = 0
     doubled: int = 0
     left_behind: int = 0
@@ -49,6 +42,32 @@ class Account:
     spoilt: int = 0
     repeated: int = 0
     skipped: int = 0
+
+    @property
+    def nothing_amiss(self) -> bool:
+        """Whether nothing was lost, doubled, left behind or without its log; the rest is what a fault may cost."""
+        return not (self.lost or self.doubled or self.left_behind or self.unlogged)
+
+    def count(self, other: Counts) -> None:
+        """Sum up."""
+        for one in fields(Counts):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+
+
+@dataclass
+class Account(Counts):
+    """Of one run of a fault.
+
+    Attributes:
+        struck: the fault met the campaign.
+        completed: the campaign ended by itself, its run is complete and whole.
+        starts: how often the command was given.
+        seconds: all of it; ``campaign_s``: from the first start of the command to its last end.
+        findings: a sentence on everything that is not as it should be.
+    """
+
+    struck: bool = False
+    completed: bool = False
     starts: int = 0
     seconds: float = 0.0
     campaign_s: float = 0.0
@@ -57,7 +76,7 @@ class Account:
     @property
     def clean(self) -> bool:
         """Whether nothing is amiss."""
-        return self.completed and not (self.lost or self.doubled or self.left_behind or self.unlogged)
+        return self.completed and self.nothing_amiss
 
 
 def settle(scene: Scene, fault: Fault) -> Account:

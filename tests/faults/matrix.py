@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.accounting import Account
+from tests.faults.accounting import Account, Counts
 from tests.faults.play import play
 from tests.faults.scene import Fault
 
@@ -23,8 +23,8 @@ SHOWN = 4
 
 
 @dataclass
-class Tally:
-    """Of one fault; the columns are those of :class:`tests.faults.accounting.Account`, summed up.
+class Tally(Counts):
+    """Of one fault; summed up.
 
     Attributes:
         planned: how many runs were asked for; fewer are counted where the command was interrupted.
@@ -35,13 +35,6 @@ class Tally:
     planned: int = 1
     runs: int = 0
     completed: int = 0
-    lost: int = 0
-    doubled: int = 0
-    left_behind: int = 0
-    unlogged: int = 0
-    spoilt: int = 0
-    repeated: int = 0
-    skipped: int = 0
     restarted: int = 0
     missed: int = 0
     longest_s: float = 0.0
@@ -51,8 +44,7 @@ class Tally:
         """Count a run."""
         self.runs += 1
         self.completed += account.completed
-        for name in ("lost", "doubled", "left_behind", "unlogged", "spoilt", "repeated", "skipped"):
-            setattr(self, name, getattr(self, name) + getattr(account, name))
+        self.count(account)
         self.restarted += account.starts > 1
         self.longest_s = max(self.longest_s, account.seconds)
         if not account.clean and len(self.findings) < SHOWN:
@@ -61,8 +53,7 @@ class Tally:
     @property
     def clean(self) -> bool:
         """Whether every run was complete, and nothing lost, doubled, left behind or without its log."""
-        bad = self.lost or self.doubled or self.left_behind or self.unlogged
-        return self.runs > 0 and self.completed == self.runs and not bad
+        return self.runs > 0 and self.completed == self.runs and self.nothing_amiss
 
 
 @dataclass

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.faults.accounting import Account, settle
+from tests.faults.accounting import Account, Counts, settle
 from tests.faults.host import Host
 from tests.faults.kinds import agent, host, link, server, workload
 from tests.faults.scene import Fault, Over, Scene
@@ -42,8 +42,8 @@ STRIKES: tuple[Fault, ...] = (
 
 
 @dataclass
-class Tally:
-    """What a soak came to; the counts of :class:`tests.faults.accounting.Account`, summed up over campaigns."""
+class Tally(Counts):
+    """What a soak came to; summed up over campaigns."""
 
     seed: int
     boards: int
@@ -56,27 +56,20 @@ class Tally:
     measured: int = 0
     strikes: Counter[str] = field(default_factory=Counter)
     starts: int = 0
-    lost: int = 0
-    doubled: int = 0
-    left_behind: int = 0
-    unlogged: int = 0
-    spoilt: int = 0
-    repeated: int = 0
-    skipped: int = 0
     findings: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
         """Whether nothing was lost, doubled or left behind, and every campaign ended."""
-        bad = self.lost or self.doubled or self.left_behind or self.unlogged
-        return not self.interrupted and self.campaigns > 0 and self.completed == self.campaigns and not bad
+        ended = self.campaigns > 0 and self.completed == self.campaigns
+        return not self.interrupted and ended and self.nothing_amiss
 
     def add(self, account: Account) -> None:
         """Count a campaign."""
         self.campaigns += 1
         self.completed += account.completed
-        for name in ("lost", "doubled", "left_behind", "unlogged", "spoilt", "repeated", "skipped", "starts"):
-            setattr(self, name, getattr(self, name) + getattr(account, name))
+        self.starts += account.starts
+        self.count(account)
         self.findings += account.findings
 
     def as_json(self) -> dict[str, Any]:
