@@ -235,3 +235,14 @@ class cuda: is_available = staticmethod(lambda: False)
 def good_torch() -> Callable[[str], str]:
     """Function (version) -> source of a module that stands in for torch."""
     return lambda version: _GOOD_TORCH.format(version=version)
+
+
+@pytest.fixture
+def few_shapes(monkeypatch, tmp_path):
+    """A dozen shapes a part, one epoch of pretraining, a cache of its own."""
+    from workloads import pretrain_network
+    from workloads.datasets import shapes
+
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(shapes, "COUNTS", {"pretrain": 12, "finetune": 12, "test": 12})
+    monkeypatch.setitem(pretrain_network.RECIPE, "epochs", {"classify": 1, "segment": 1, "detect": 1})

@@ -6,8 +6,6 @@ import pytest
 
 from harness.errors import UsageError
 from harness.suite import load_suite
-from workloads import pretrain_network
-from workloads.datasets import shapes
 
 pytest.importorskip("torch", reason="torch is not installed")
 
@@ -34,14 +32,6 @@ def write(folder, dataset="shapes", model="unet-small", methods=("ft-all", "lora
     text = SUITE.format(dataset=dataset, model=model, methods=list(methods), instrumented=instrumented)
     path.write_text(text.replace("'", '"'))
     return path
-
-
-@pytest.fixture
-def few_shapes(monkeypatch, tmp_path):
-    """A dozen shapes a part, one epoch of pretraining, a cache of its own."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(shapes, "COUNTS", {"pretrain": 12, "finetune": 12, "test": 12})
-    monkeypatch.setitem(pretrain_network.RECIPE, "epochs", {"classify": 1, "segment": 1, "detect": 1})
 
 
 @pytest.mark.slow

@@ -21,8 +21,7 @@ from targets.errors import UnreachableError
 from targets.payload import Blob
 from targets.shaped import PROFILES
 from targets.updates import Applied, Fetched
-from workloads import artefact, network_plan, pretrain_network, updates
-from workloads.datasets import shapes
+from workloads import artefact, network_plan, updates
 from workloads.methods import method
 from workloads.models.networks import NETWORKS
 
@@ -250,14 +249,6 @@ def test_what_did_not_end_well_ships_nothing(shipping):
     ended = ExitRecord(rep_id=planned.rep_id, outcome="oom")
     got = Harvested(ended, None, None, [], [], None, None, None)
     assert "did not end well" in str(repetition._shipped(LinkStub(None), planned, bench, got).missing)
-
-
-@pytest.fixture
-def few_shapes(monkeypatch, tmp_path):
-    """A dozen shapes a part, one epoch of pretraining, a cache of its own."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(shapes, "COUNTS", {"pretrain": 12, "finetune": 12, "test": 12})
-    monkeypatch.setitem(pretrain_network.RECIPE, "epochs", {"classify": 1, "segment": 1, "detect": 1})
 
 
 @pytest.mark.slow
