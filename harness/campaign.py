@@ -21,12 +21,12 @@ from harness.native import NativeError, NativeLibrary, library_for
 from harness.plan import Durations, Plan, Planned, covers, estimate
 from harness.progress import Observer, Stopwatch
 from harness.recording import note_check
-from harness.repetition import Interrupted, Link, clean_up, connect, run_repetition
+from harness.repetition import Interrupted, Link, connect, run_repetition
 from harness.suite import Cell
+from harness.tenancy import Tenancy
 from harness.tuning import Tuner
 from reports.records import Repetition, Skip
 from reports.results import RunReader, RunWriter
-from targets.agent import lease
 from targets.board import Board
 from targets.connection import SyncReport
 from targets.errors import BoardError, ConditionError, TargetError
@@ -163,18 +163,19 @@ class Campaign:
             condition_patience_s=entry.patience_s,
             meter=meter,
         )
-        # The agent alone first: whoever measures on the board now is not to be disturbed by the rest.
-        agent = link.sync()
-        self._take(link, entry)
+        tenancy = Tenancy(link, self._owner, self._stopping, self._stop)
         try:
+            # The agent alone first: whoever measures on the board now is not to be disturbed by the rest.
+            agent = link.sync()
+            tenancy.take()
             self._sync(link, entry, list(blobs.values()), agent)
-            self._run_held(link, entry, todo)
-            self._hand_back(link)
-        except BaseException:
-            self._give_back(board)
+            self._run_held(link, entry, todo, tenancy)
+            tenancy.hand_back()
+        except BaseException as error:
+            tenancy.leave(error)
             raise
 
-    def _run_held(self, link: Link, entry: BoardEntry, todo: Sequence[Planned]) -> None:
+    def _run_held(self, link: Link, entry: BoardEntry, todo: Sequence[Planned], tenancy: Tenancy) -> None:
         """The queue of a board whose lease is ours, between the board's tuning and its undoing."""
         tuner = Tuner(
             link,
@@ -184,14 +185,16 @@ class Campaign:
             self._stopping,
         )
         try:
-            self._run_tuned(link, entry, todo, tuner)
+            self._run_tuned(link, entry, todo, tuner, tenancy)
         finally:
             tuner.restore()
 
-    def _run_tuned(self, link: Link, entry: BoardEntry, todo: Sequence[Planned], tuner: Tuner) -> None:
+    def _run_tuned(
+        self, link: Link, entry: BoardEntry, todo: Sequence[Planned], tuner: Tuner, tenancy: Tenancy
+    ) -> None:
         """The queue itself."""
         board = link.board
-        bench = self._probe(link, entry, todo, tuner)
+        bench = self._probe(link, entry, todo, tuner, tenancy)
         queue = [one for one in todo if not self._is_skipped(one)]
         self._observer.left_out(entry.id, len(todo) - len(queue))
         for position, planned in enumerate(queue):
@@ -199,46 +202,24 @@ class Campaign:
                 raise Interrupted
             left_s = estimate(queue[position:], self._stopwatch.durations()).total_s
             self._observer.started(planned, left_s)
-            record = self._run_one(link, planned, bench, last=position == len(queue) - 1)
+            last = position == len(queue) - 1
+            record = self._run_one(link, tenancy, planned, bench, last=last)
             if losses.to_be_repeated(record):
-                bench = self._recover(link, entry, bench, tuner)
+                bench = self._recover(link, entry, bench, tuner, tenancy)
                 again = losses.next_attempt(planned)
                 self._observer.started(again, left_s)
-                self._run_one(link, again, bench, last=position == len(queue) - 1)
+                self._run_one(link, tenancy, again, bench, last=last)
         # With the interpreters again: a torch that was upgraded meanwhile is a changed environment.
         probe = link.persist(lambda: board.probe([list(board.spec.interpreter)], self.plan.run_id))
         self._writer.write_env(board_env(entry.id, probe), "after")
 
-    def _recover(self, link: Link, entry: BoardEntry, bench: Bench, tuner: Tuner) -> Bench:
+    def _recover(self, link: Link, entry: BoardEntry, bench: Bench, tuner: Tuner, tenancy: Tenancy) -> Bench:
         """Before a lost repetition is measured again: a board that went down may have torn files, and is untuned."""
         self._observer.note(entry.id, "a repetition was lost and is measured once more")
         link.sync()
-        self._take(link, entry)  # a reboot ends every lease
+        tenancy.take()  # a reboot ends every lease
         tuner.prepare(link.persist(lambda: link.board.probe([], self.plan.run_id)))
         return replace(bench, tuning=tuner.settings, tuning_faults=tuple(tuner.faults))
-
-    def _take(self, link: Link, entry: BoardEntry) -> None:
-        """Take the board's lease for the whole queue; says whose it was if that one had run out."""
-        origin = link.occupy(self._owner, conditions.SETUP_S).get("taken_over_from")
-        if isinstance(origin, dict):
-            self._observer.note(entry.id, lease.told(origin))
-
-    def _hand_back(self, link: Link) -> None:
-        """Give the lease back with all patience; a board that goes down after its last repetition has done its work."""
-        try:
-            link.persist(lambda: link.board.release(self._owner))
-        except TargetError as error:
-            self._observer.note(link.board.spec.id, f"the lease was not given back, it will expire: {error}")
-
-    def _give_back(self, board: Board) -> None:
-        """Best effort, at once: what is not given back expires."""
-        try:
-            if not board.ssh.alive:
-                with self._stopping:
-                    board.reconnect()
-            board.release(self._owner)
-        except TargetError as error:
-            self._observer.note(board.spec.id, f"the lease was not given back, it will expire: {error}")
 
     def _sync(self, link: Link, entry: BoardEntry, blobs: Sequence[Blob], agent: SyncReport) -> None:
         """Push what the board lacks; the second time that is nothing, and the log says so.
@@ -258,7 +239,9 @@ class Campaign:
     def _meter(self, entry: BoardEntry) -> BoardMeter:
         return BoardMeter(entry.meter, lambda told: self._observer.note(entry.id, told))
 
-    def _probe(self, link: Link, entry: BoardEntry, todo: Sequence[Planned], tuner: Tuner) -> Bench:
+    def _probe(
+        self, link: Link, entry: BoardEntry, todo: Sequence[Planned], tuner: Tuner, tenancy: Tenancy
+    ) -> Bench:
         """Ask the board what it is, record it, and skip the cells that it cannot run."""
         interpreter = link.board.spec.interpreter
         probe = link.persist(lambda: link.board.probe([list(interpreter)], self.plan.run_id))
@@ -274,7 +257,7 @@ class Campaign:
             reason = unable(cell, found, interpreter)
             if reason:
                 self._skip(entry.id, cell, reason)
-        self._sweep(link, entry.id, probe)
+        self._sweep(tenancy, entry.id, probe)
         libraries = self._native(link, entry, probe, todo)
         self._check_energy(entry, probe)
         hardware = env.fingerprint.get("hardware", {})
@@ -343,25 +326,27 @@ class Campaign:
             self._observer.note(entry.id, f"native engine: {names}; uploaded {report.uploaded_b} bytes")
         return libraries
 
-    def _sweep(self, link: Link, board_id: str, probe: Mapping[str, Any]) -> None:
+    def _sweep(self, tenancy: Tenancy, board_id: str, probe: Mapping[str, Any]) -> None:
         """Remove repetitions whose record is safe but which a dead host left on the board."""
         done = self._writer.done_rep_ids
         for job in probe.get("jobs") or []:
             rep_id = job.get("rep_id") if isinstance(job, dict) else None
             if rep_id in done:
-                clean_up(link, str(rep_id), conditions.SETUP_S)
+                tenancy.clean(str(rep_id), conditions.SETUP_S)
                 self._observer.note(board_id, f"removed {rep_id}, left behind by an earlier run")
 
-    def _run_one(self, link: Link, planned: Planned, bench: Bench, *, last: bool) -> Repetition:
+    def _run_one(
+        self, link: Link, tenancy: Tenancy, planned: Planned, bench: Bench, *, last: bool
+    ) -> Repetition:
         self._begun.add(planned.board_id)
         predicted_s = self._stopwatch.durations().get(planned.duration_key) or planned.least_s or None
         try:
             record = self._measure(link, planned, bench, predicted_s)
             # After the last one the board is looked at once more, and what was tuned is undone.
-            clean_up(link, planned.rep_id, conditions.SETUP_S if last else conditions.GAP_S)
+            tenancy.clean(planned.rep_id, conditions.SETUP_S if last else conditions.GAP_S)
         except Interrupted:
             # Wherever it was cut, also between the record and the clean-up: leave nothing behind.
-            self._free(link.board, planned.rep_id)
+            tenancy.free(planned.rep_id)
             raise
         return record
 
@@ -385,17 +370,6 @@ class Campaign:
         if self._on_record is not None:
             self._on_record(record)
         return record
-
-    def _free(self, board: Board, rep_id: str) -> None:
-        """Best effort at Ctrl-C: kill the unfinished repetition; it is run anew on resume."""
-        try:
-            with self._stopping:
-                board.reconnect()
-            board.clean(rep_id)
-        except TargetError as error:
-            self._observer.note(
-                board.spec.id, f"could not be freed, its repetition runs to its deadline: {error}"
-            )
 
     def _skip(self, board_id: str, cell: Cell, reason: str) -> None:
         with self._lock:

@@ -258,7 +258,10 @@ def clean(place: Workdir, rep_id: str, hold_s: float = 0.0, grace_s: float = 10.
             raise AgentError("workdir", "processes of %s do not die" % rep_id)
     with place.locked():
         if os.path.isdir(job_dir):
-            shutil.rmtree(job_dir)
+            try:
+                shutil.rmtree(job_dir)
+            except OSError as error:  # which names a file without its folder
+                raise AgentError("workdir", "%s cannot be removed: %s" % (job_dir, error))
         lease.ended(place, rep_id, hold_s)
 
 

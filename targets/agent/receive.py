@@ -22,6 +22,7 @@ SILENCE_S = 300
 SPARE_B = 32 * 1024 * 1024
 CHUNK_B = 1 << 18
 NAME = re.compile(r"[0-9a-f]{64}(\.[A-Za-z0-9]{1,16})?\Z")
+PART = re.compile(r"\.part\.([1-9][0-9]{0,8})\Z")
 
 
 class Refused(Exception):
@@ -55,16 +56,38 @@ def is_whole(path: str, sha256: str) -> bool:
 
 
 def prepare(root: str) -> str:
-    """Make the working directory; remove what a broken upload left a day ago or longer."""
+    """Make the working directory; remove parts of files whose writer has died, or that are a day old."""
     blobs = os.path.join(root, "blobs")
     for folder in (root, blobs, os.path.join(root, "jobs")):
         os.makedirs(folder, mode=0o700, exist_ok=True)
     os.chmod(root, 0o700)
-    for name in os.listdir(blobs):
-        path = os.path.join(blobs, name)
-        if ".part." in name and os.stat(path).st_mtime < time.time() - 86400:
-            os.remove(path)
+    for folder in (root, blobs):
+        for name in os.listdir(folder):
+            part = PART.search(name)
+            if part:
+                remove_if_stale(os.path.join(folder, name), int(part.group(1)))
     return blobs
+
+
+def remove_if_stale(path: str, writer: int) -> None:
+    """Remove a part of a file unless its writer, a process ID, lives: nobody would finish it."""
+    try:
+        # A day later the number may be another process's.
+        if not lives(writer) or os.stat(path).st_mtime < time.time() - 86400:
+            os.remove(path)
+    except FileNotFoundError:
+        pass  # finished, or removed by another receiver
+
+
+def lives(pid: int) -> bool:
+    """Whether there is such a process, of whatever user."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def check(manifest: Any) -> Any:

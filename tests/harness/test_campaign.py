@@ -182,13 +182,12 @@ def test_what_a_dead_host_left_on_the_board_is_attached_and_not_run_twice(
     campaign, lab, sleep_suite, monkeypatch, tmp_path
 ):
     """The host dies after the start: the job ends on the board, and the resumed run harvests that one."""
-    from harness import campaign as module
-    from harness import repetition
+    from harness import repetition, tenancy
 
     inventory, suite = lab("here"), sleep_suite(["a"], blocks=1, sleep_s=0.3)
     real_wait = repetition._wait_for_end
     monkeypatch.setattr(repetition, "_wait_for_end", _die)
-    monkeypatch.setattr(module.Campaign, "_free", lambda *_: None)
+    monkeypatch.setattr(tenancy.Tenancy, "free", lambda *_: None)
     first = campaign(inventory, suite)
     assert first.reader.repetitions == []
     _until(lambda: list(tmp_path.glob("work-here/jobs/*/exit.json")))
@@ -206,13 +205,13 @@ def test_what_a_dead_host_left_on_the_board_is_attached_and_not_run_twice(
 def test_a_host_that_died_after_the_last_record_is_tidied_up_after_and_nothing_is_run_again(
     campaign, lab, sleep_suite, monkeypatch, tmp_path
 ):
-    from harness import campaign as module
+    from harness import tenancy
 
     inventory, suite = lab("here"), sleep_suite(["a"], blocks=1)
     with monkeypatch.context() as dead:
-        dead.setattr(module, "clean_up", _die)
-        dead.setattr(module.Campaign, "_free", lambda *_: None)
-        dead.setattr(module.Campaign, "_give_back", lambda *_: None)
+        dead.setattr(tenancy, "clean_up", _die)
+        dead.setattr(tenancy.Tenancy, "free", lambda *_: None)
+        dead.setattr(tenancy.Tenancy, "leave", lambda *_: None)
         first = campaign(inventory, suite)
     (first.reader.path / "run.json").unlink()
     work = tmp_path / "work-here"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,27 @@ def test_an_upload_that_does_not_match_its_hash_is_refused(board):
     with pytest.raises(BlobError, match="arrived with SHA-256"):
         board.sync([lie])
     assert not list((workdir(board) / "blobs").glob("aaaaaaaa*"))
+
+
+def test_parts_of_files_whose_writer_has_died_are_removed_and_no_others(board):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    dead = [
+        workdir(board) / name
+        for name in (f"blobs/{'a' * 64}.zip.part.{ended.pid}", f"lease.json.part.{ended.pid}")
+    ]
+    kept = [
+        workdir(board) / name
+        for name in (f"blobs/{'a' * 64}.zip.part.{os.getpid()}", "notes.part.1x", "a.part.0")
+    ]
+    for path in (*dead, *kept):
+        path.write_text("half")
+    board.sync([])
+    assert [path for path in dead if path.exists()] == []
+    assert all(path.exists() for path in kept)
+    os.utime(kept[0], (0, 0))
+    board.sync([])
+    assert not kept[0].exists(), "a day later the number is another process's"
 
 
 def test_a_blob_from_a_file_arrives(board, tmp_path):

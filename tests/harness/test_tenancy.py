@@ -1,0 +1,92 @@
+"""How a campaign leaves a board whose card takes no change just then."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from harness import tenancy
+from tests.faults.kinds.storage import no_read_only, set_read_only
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def freeze(tmp_path):
+    """Makes the board's folder read-only for some seconds from when it is called."""
+    reason = no_read_only()
+    if reason is not None:
+        pytest.skip(reason)
+    work, thawing = tmp_path / "work-here", []
+
+    def for_s(seconds: float) -> None:
+        set_read_only(work, True)
+        thawing.append(threading.Timer(seconds, set_read_only, (work, False)))
+        thawing[-1].start()
+
+    yield for_s
+    for timer in thawing:
+        timer.cancel()
+        timer.join()
+    set_read_only(work, False)
+
+
+def left_on(work: Path) -> list[str]:
+    parts = [path.name for path in work.rglob("*.part*")]
+    return [
+        *parts,
+        *(path.name for path in work.glob("lease.json")),
+        *(path.name for path in work.glob("jobs/*")),
+    ]
+
+
+def test_the_lease_is_given_back_once_a_card_can_be_written_again(
+    campaign, lab, sleep_suite, monkeypatch, tmp_path, freeze
+):
+    hand_back = tenancy.Tenancy.hand_back
+
+    def on_a_frozen_card(self):
+        freeze(2.0)
+        hand_back(self)
+
+    monkeypatch.setattr(tenancy.Tenancy, "hand_back", on_a_frozen_card)
+    ran = campaign(lab("here"), sleep_suite(["a"], blocks=1))
+    assert [record.outcome for record in ran.reader.repetitions] == ["ok"]
+    assert not ran.outcome.quarantined
+    assert left_on(tmp_path / "work-here") == []
+
+
+def test_a_repetition_that_could_not_be_removed_is_removed_a_moment_later(
+    campaign, lab, sleep_suite, monkeypatch, tmp_path, freeze
+):
+    clean_up = tenancy.clean_up
+
+    def on_a_frozen_card(link, rep_id, hold_s):
+        freeze(2.0)
+        clean_up(link, rep_id, hold_s)
+
+    monkeypatch.setattr(tenancy, "clean_up", on_a_frozen_card)
+    ran = campaign(lab("here"), sleep_suite(["a"], blocks=1))
+    assert [record.outcome for record in ran.reader.repetitions] == ["ok"]
+    assert "work-here/jobs/" in ran.outcome.quarantined["here"], "the board is out, with what it said"
+    assert "cannot be removed" in ran.outcome.quarantined["here"]
+    assert left_on(tmp_path / "work-here") == []
+
+
+def test_a_card_that_stays_read_only_is_told_with_what_remains(
+    campaign, lab, sleep_suite, monkeypatch, tmp_path, freeze
+):
+    hand_back = tenancy.Tenancy.hand_back
+
+    def on_a_dead_card(self):
+        freeze(600.0)
+        hand_back(self)
+
+    monkeypatch.setattr(tenancy, "TIDY_PATIENCE_S", 1.5)
+    monkeypatch.setattr(tenancy.Tenancy, "hand_back", on_a_dead_card)
+    ran = campaign(lab("here"), sleep_suite(["a"], blocks=1))
+    assert [record.outcome for record in ran.reader.repetitions] == ["ok"], "nothing measured is lost"
+    assert any("the lease was not given back, it will expire" in note for note in ran.notes)
+    assert left_on(tmp_path / "work-here") == ["lease.json"]
