@@ -1,4 +1,4 @@
-"""What many boards cost the host: ``python -m benchmarks.load [--boards 1 4 16 64] [--leak 2000] [--json]``.
+"""What many boards cost the host: ``python -m benchmarks.load [--boards 1 4 16 64] [--display lines] [--leak 2000]``.
 
 Each number of boards is one campaign in a process of its own, over real SSH to a loopback server that runs in another
 process, a working directory for each board. The workload sleeps, so what the host spends is the harness's own. CPU
@@ -30,7 +30,7 @@ from harness.campaign import Campaign
 from harness.deploy import gather
 from harness.inventory import Inventory, load_inventory
 from harness.plan import Plan, Planned, make_plan
-from harness.progress import LiveProgress
+from harness.progress import LiveProgress, Observer, PlainLines
 from harness.suite import load_suite
 from reports.reader import RunReader
 from reports.records import Repetition
@@ -75,11 +75,13 @@ class Found:
     Attributes:
         cpu_s: of a repetition, while all boards are at work: from the moment when each has finished its first one
             until the first board is through.
+        display: ``lines``, as in logs and CI, or ``live``, the table of a terminal, redrawn each second.
         board_cpu_s: of a board beyond that: connecting, pushing, probing, and a share of what is paid once.
         threads, descriptors: (before, at most, after) the campaign.
     """
 
     boards: int
+    display: str
     repetitions: int
     ok: int
     sleep_s: float
@@ -115,11 +117,13 @@ def peak_mib() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
-class _Watch(LiveProgress):
-    """The progress display of a terminal, drawn into memory, that also takes the figures."""
+class _Watch:
+    """Passes on what a display is told, and takes the figures."""
 
-    def __init__(self, plan: Plan, every: int) -> None:
-        super().__init__(Console(file=io.StringIO(), force_terminal=True, width=120), plan)
+    def __init__(self, plan: Plan, every: int, display: Observer) -> None:
+        self._display = display
+        self.note, self.left_out = display.note, display.left_out
+        self.started, self.ended = display.started, display.ended
         self.samples: list[tuple[int, int, int, float]] = []
         self.most = (0, 0)
         #: (repetitions done, CPU seconds) when all boards had finished one, and when the first was through
@@ -130,7 +134,7 @@ class _Watch(LiveProgress):
         self._every, self._n, self._count = every, 0, threading.Lock()
 
     def finished(self, planned: Planned, record: Repetition) -> None:
-        super().finished(planned, record)
+        self._display.finished(planned, record)
         with self._count:
             self._n += 1
             self._waiting.discard(planned.board_id)
@@ -145,16 +149,29 @@ class _Watch(LiveProgress):
                 self.samples.append((self._n, threads(), descriptors(), resident_mib()))
 
 
-def run_campaign(lab: Inventory, folder: Path, blocks: int, sleep_s: float) -> Found:
+@contextlib.contextmanager
+def shown(display: str, plan: Plan) -> Iterator[Observer]:
+    """What a user would see, drawn into memory."""
+    if display == "lines":
+        yield PlainLines(Console(file=io.StringIO(), width=120), plan)
+        return
+    with LiveProgress(Console(file=io.StringIO(), force_terminal=True, width=120), plan) as live:
+        yield live
+
+
+def run_campaign(lab: Inventory, folder: Path, blocks: int, sleep_s: float, display: str) -> Found:
     """One campaign in this process, which must have done nothing before: its peak is the campaign's."""
     (folder / "sleep.py").write_text(_WORKLOAD.format(sleep_s=sleep_s))
     (folder / "suite.toml").write_text(_SUITE.format(blocks=blocks))
     suite = load_suite(str(folder / "suite.toml"))
     plan = make_plan(suite, lab.boards, run_id="load", lab="bench")
-    watch = _Watch(plan, max(1, len(plan.repetitions) // 20))
     before = (threads(), descriptors())
     begun_s, begun_cpu_s = time.monotonic(), time.process_time()
-    with RunWriter.create(folder / "results", "bench", plan.run_id, plan.as_dict()) as writer, watch:
+    with (
+        RunWriter.create(folder / "results", "bench", plan.run_id, plan.as_dict()) as writer,
+        shown(display, plan) as observer,
+    ):
+        watch = _Watch(plan, max(1, len(plan.repetitions) // 20), observer)
         Campaign(plan, gather(suite), writer, watch).run()
     wall_s, whole_cpu_s = time.monotonic() - begun_s, time.process_time() - begun_cpu_s
     highest_mib = peak_mib()
@@ -167,6 +184,7 @@ def run_campaign(lab: Inventory, folder: Path, blocks: int, sleep_s: float) -> F
     cpu_s = (cpu1_s - cpu0_s) / (n1 - n0)
     return Found(
         boards=len(lab.boards),
+        display=display,
         repetitions=len(records),
         ok=sum(record.outcome == "ok" for record in records),
         sleep_s=sleep_s,
@@ -214,12 +232,21 @@ def inventory(end: Endpoint, folder: Path, boards: int) -> str:
     return "\n".join(entries)
 
 
-def measure(boards: int, blocks: int, sleep_s: float) -> Found:
+def measure(boards: int, blocks: int, sleep_s: float, display: str = "lines") -> Found:
     """A campaign in a fresh process."""
     with server() as end, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "lab.toml").write_text(inventory(end, folder, boards))
-        command = [sys.executable, "-m", "benchmarks.load", "--one", str(folder), str(blocks), str(sleep_s)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.load",
+            "--one",
+            str(folder),
+            str(blocks),
+            str(sleep_s),
+            display,
+        ]
         told = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
     return Found(**json.loads(told))
 
@@ -228,15 +255,15 @@ def row(found: Found) -> str:
     """One line of the table."""
     (t0, t1, t2), (d0, d1, d2) = found.threads, found.descriptors
     return (
-        f"| {found.boards} | {found.ok} of {found.repetitions} | {found.wall_s:.0f} s | "
+        f"| {found.boards} | {found.display} | {found.ok} of {found.repetitions} | {found.wall_s:.0f} s | "
         f"{found.cpu_s:.3f} s | {found.board_cpu_s:.3f} s | {found.peak_mib:.0f} MiB | "
         f"{t0} / {t1} / {t2} | {d0} / {d1} / {d2} |"
     )
 
 
 HEAD = (
-    "| boards | repetitions ok | wall | host CPU a repetition | host CPU a board beside | peak memory of the host | "
-    "threads before / most / after | descriptors before / most / after |\n|---|---|---|---|---|---|---|---|"
+    "| boards | display | repetitions ok | wall | host CPU a repetition | host CPU a board beside "
+    "| peak memory of the host | threads before / most / after | descriptors before / most / after |\n|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -246,13 +273,17 @@ def main() -> int:
     parser.add_argument("--boards", type=int, nargs="+", default=list(BOARDS))
     parser.add_argument("--blocks", type=int, default=8, help="repetitions a board; default 8")
     parser.add_argument("--sleep-s", type=float, default=SLEEP_S)
+    parser.add_argument("--display", choices=["lines", "live"], nargs="+", default=["lines"])
     parser.add_argument("--leak", type=int, metavar="N", help="only: N repetitions, sampled on the way")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--one", nargs=3, metavar=("FOLDER", "BLOCKS", "SLEEP_S"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--one", nargs=4, metavar=("FOLDER", "BLOCKS", "SLEEP_S", "DISPLAY"), help=argparse.SUPPRESS
+    )
     options = parser.parse_args()
     if options.one:
         folder, blocks, sleep_s = Path(options.one[0]), int(options.one[1]), float(options.one[2])
-        print(json.dumps(asdict(run_campaign(load_inventory(folder / "lab.toml"), folder, blocks, sleep_s))))
+        lab = load_inventory(folder / "lab.toml")
+        print(json.dumps(asdict(run_campaign(lab, folder, blocks, sleep_s, options.one[3]))))
         return 0
     said = sys.stderr if options.json else sys.stdout
     print(HEAD, file=said, flush=True)
@@ -266,12 +297,16 @@ def main() -> int:
                 file=said,
             )
     else:
-        for boards in options.boards:
-            found.append(measure(boards, options.blocks, options.sleep_s))
-            print(row(found[-1]), file=said, flush=True)
-        costs = [one.cpu_s for one in found]
-        spread = max(costs) / min(costs) - 1
-        print(f"host CPU a repetition differs by {spread:.0%} (target < {FLAT:.0%})", file=said)
+        for display in options.display:
+            costs = []
+            for boards in options.boards:
+                found.append(measure(boards, options.blocks, options.sleep_s, display))
+                costs.append(found[-1].cpu_s)
+                print(row(found[-1]), file=said, flush=True)
+            spread = max(costs) / min(costs) - 1
+            print(
+                f"{display}: host CPU a repetition differs by {spread:.0%} (target < {FLAT:.0%})", file=said
+            )
     print(
         f"peak memory {max(one.peak_mib for one in found):.0f} MiB (target < {MAX_PEAK_MIB:.0f})", file=said
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -393,7 +394,7 @@ class Campaign:
 
 
 def _wait_interruptibly(futures: Sequence[Future[None]]) -> None:
-    """Wait so that Ctrl-C is noticed at once."""
+    """Wait so that Ctrl-C is noticed at once: a signal ends the wait, but not on Windows, where one has to look."""
     pending = set(futures)
     while pending:
-        _, pending = wait(pending, timeout=0.2)
+        _, pending = wait(pending, timeout=0.2 if sys.platform == "win32" else None)
