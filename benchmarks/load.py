@@ -263,7 +263,8 @@ def row(found: Found) -> str:
 
 HEAD = (
     "| boards | display | repetitions ok | wall | host CPU a repetition | host CPU a board beside "
-    "| peak memory of the host | threads before / most / after | descriptors before / most / after |\n|---|---|---|---|---|---|---|---|---|"
+    "| peak memory of the host | threads before / most / after | descriptors before / most / after |\n"
+    "|---|---|---|---|---|---|---|---|---|"
 )
 
 
