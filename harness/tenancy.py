@@ -86,15 +86,16 @@ class Tenancy:
             self._link.tell(f"could not be freed, its repetition runs to its deadline: {error}")
 
     def _tidy(self, swept: bool) -> None:
+        if not (swept or self._taken):
+            return
         board = self._reconnected()
         if swept:
             board.sync(())  # asks for nothing: the board removes parts of uploads whose receiver has died
-        if not self._taken:
-            return
         for rep_id in sorted(self._to_clean) if swept else ():
             board.clean(rep_id)
             self._to_clean.discard(rep_id)
-        board.release(self._owner)
+        if self._taken:
+            board.release(self._owner)
 
     def _reconnected(self, *, always: bool = False) -> Board:
         board = self._link.board

@@ -20,6 +20,8 @@ _TAIL_B = 2000
 MAX_NOISE_B = 1024 * 1024
 #: Raw bytes that trickle in more slowly are not waited for; the slowest link we serve does about 0.2 MB/s.
 SLOWEST_B_PER_S = 20e3
+#: How often a wait for output looks at standard error: at first, and at least.
+_SLICE_S, _LONGEST_SLICE_S = 0.25, 2.0
 
 
 class Watchdog:
@@ -95,6 +97,7 @@ class Duplex:
         self._noise_b = 0
         self._stderr = bytearray()
         self._eof = False
+        self._slice_s = _SLICE_S
 
     def __enter__(self) -> Duplex:
         return self
@@ -239,11 +242,15 @@ class Duplex:
         self._take_stderr()
         if self._eof:
             return False
-        # Short slices only matter to a command that floods stderr while stdout is silent.
-        self._channel.settimeout(max(0.001, min(0.25, deadline - time.monotonic())))
+        # Short slices only matter to a command that floods stderr while stdout is silent; a wait costs the host least
+        # where it looks seldom.
+        self._channel.settimeout(max(0.001, min(self._slice_s, deadline - time.monotonic())))
         try:
             data = self._channel.recv(_CHUNK_B)
         except TimeoutError:
+            self._slice_s = (
+                _SLICE_S if self._channel.recv_stderr_ready() else min(2 * self._slice_s, _LONGEST_SLICE_S)
+            )
             return True
         if data:
             self._buffer += data

@@ -38,6 +38,9 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 #: (host, port, timeout_s) -> a connected socket: how TCP connections are made (:mod:`targets.shaped` has another way).
 Dial = Callable[[str, int, float], socket.socket]
 
+#: How often an idle connection's thread wakes up to look after itself; ten times a second, paramiko's way, is half of
+#: what waiting for a board costs the host.
+_LOOK_S = 1.0
 _INCLUDE = re.compile(r"^\s*include\s*=?\s*(.+?)\s*$", re.IGNORECASE)
 
 
@@ -144,6 +147,8 @@ class Ssh:
             self.close()
             raise
         self._transport = self._connection.client.get_transport()
+        if self._socket is not None:
+            self._socket.settimeout(_LOOK_S)
         self._watchdog = Watchdog(self._abort)
 
     def close(self) -> None:
@@ -155,6 +160,9 @@ class Ssh:
 
     def _abort(self) -> None:
         connection = self._connection
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)  # wakes the transport, which looks only now and then
         if connection is not None:
             for each in [connection, *_gateways(connection)]:
                 # The client's own close; fabric's does nothing when connecting had failed half-way.

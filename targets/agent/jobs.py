@@ -261,7 +261,7 @@ def clean(place: Workdir, rep_id: str, hold_s: float = 0.0, grace_s: float = 10.
             try:
                 shutil.rmtree(job_dir)
             except OSError as error:  # which names a file without its folder
-                raise AgentError("workdir", "%s cannot be removed: %s" % (job_dir, error))
+                raise AgentError("workdir", "%s cannot be removed: %s" % (job_dir, error)) from None
         lease.ended(place, rep_id, hold_s)
 
 

@@ -87,6 +87,24 @@ def test_a_slow_command_is_given_up_in_time_and_the_connection_stays(endpoint):
         assert ssh.channels_opened == 2
 
 
+def test_an_idle_connection_seldom_wakes_and_is_closed_at_once(loopback):
+    """Its thread looks after itself once a second; closing does not wait for that."""
+    with Ssh(loopback.endpoint) as ssh:
+        thread = Path(f"/proc/self/task/{ssh._transport.native_id}/status")
+        before = wakes(thread)
+        time.sleep(3.0)
+        assert wakes(thread) - before < 15
+        began_s = time.monotonic()
+        ssh.close()
+        assert time.monotonic() - began_s < 0.5
+
+
+def wakes(status: Path) -> int:
+    """How often a thread has given its core up to wait."""
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return int(lines["voluntary_ctxt_switches"])
+
+
 def test_a_missing_program_is_an_interpreter_error(endpoint):
     with (
         Ssh(endpoint) as ssh,
