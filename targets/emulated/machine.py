@@ -367,7 +367,7 @@ tags = ["emulated"]
             self._gone(pid, 10.0)
 
     def _gone(self, pid: int, timeout_s: float) -> bool:
-        return _until(lambda: not self._is_ours(pid), timeout_s)
+        return _until(lambda: not self._is_ours(pid) and not _is_dying(pid), timeout_s)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -377,6 +377,15 @@ tags = ["emulated"]
             except OSError:
                 raise EmulationError(f"{self.board_id}: another `up` or `down` of it is running") from None
             yield
+
+
+def _is_dying(pid: int) -> bool:
+    """Whether a killed process has given up its memory, and so its name, but not yet its files and ports."""
+    try:
+        nameless = not Path(f"/proc/{pid}/cmdline").read_bytes()
+        return nameless and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def _until(done: Callable[[], bool], timeout_s: float) -> bool:
