@@ -14,21 +14,29 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def freeze(tmp_path):
-    """Makes the board's folder read-only for some seconds from when it is called."""
+def freeze(tmp_path, monkeypatch):
+    """Makes the board's folder read-only; it thaws a moment after the campaign has begun to leave the board."""
     reason = no_read_only()
     if reason is not None:
         pytest.skip(reason)
     work, thawing = tmp_path / "work-here", []
+    leave = tenancy.Tenancy.leave
 
-    def for_s(seconds: float) -> None:
+    def while_it_thaws(self, cause):
+        if thaws[0]:
+            thawing.append(threading.Timer(1.5, set_read_only, (work, False)))
+            thawing[-1].start()
+        leave(self, cause)
+
+    thaws = [True]
+    monkeypatch.setattr(tenancy.Tenancy, "leave", while_it_thaws)
+
+    def now(*, for_good: bool = False) -> None:
+        thaws[0] = not for_good
         set_read_only(work, True)
-        thawing.append(threading.Timer(seconds, set_read_only, (work, False)))
-        thawing[-1].start()
 
-    yield for_s
+    yield now
     for timer in thawing:
-        timer.cancel()
         timer.join()
     set_read_only(work, False)
 
@@ -48,7 +56,7 @@ def test_the_lease_is_given_back_once_a_card_can_be_written_again(
     hand_back = tenancy.Tenancy.hand_back
 
     def on_a_frozen_card(self):
-        freeze(2.0)
+        freeze()
         hand_back(self)
 
     monkeypatch.setattr(tenancy.Tenancy, "hand_back", on_a_frozen_card)
@@ -64,7 +72,7 @@ def test_a_repetition_that_could_not_be_removed_is_removed_a_moment_later(
     clean_up = tenancy.clean_up
 
     def on_a_frozen_card(link, rep_id, hold_s):
-        freeze(2.0)
+        freeze()
         clean_up(link, rep_id, hold_s)
 
     monkeypatch.setattr(tenancy, "clean_up", on_a_frozen_card)
@@ -81,7 +89,7 @@ def test_a_card_that_stays_read_only_is_told_with_what_remains(
     hand_back = tenancy.Tenancy.hand_back
 
     def on_a_dead_card(self):
-        freeze(600.0)
+        freeze(for_good=True)
         hand_back(self)
 
     monkeypatch.setattr(tenancy, "TIDY_PATIENCE_S", 1.5)
