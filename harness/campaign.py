@@ -170,32 +170,30 @@ class Campaign:
             agent = link.sync()
             tenancy.take()
             self._sync(link, entry, list(blobs.values()), agent)
-            self._run_held(link, entry, todo, tenancy)
+            self._run_held(tenancy, entry, todo)
             tenancy.hand_back()
         except BaseException as error:
             tenancy.leave(error)
             raise
 
-    def _run_held(self, link: Link, entry: BoardEntry, todo: Sequence[Planned], tenancy: Tenancy) -> None:
+    def _run_held(self, tenancy: Tenancy, entry: BoardEntry, todo: Sequence[Planned]) -> None:
         """The queue of a board whose lease is ours, between the board's tuning and its undoing."""
         tuner = Tuner(
-            link,
+            tenancy.link,
             entry.tuning,
             self._owner,
             lambda told: self._observer.note(entry.id, told),
             self._stopping,
         )
         try:
-            self._run_tuned(link, entry, todo, tuner, tenancy)
+            self._run_tuned(tenancy, entry, todo, tuner)
         finally:
             tuner.restore()
 
-    def _run_tuned(
-        self, link: Link, entry: BoardEntry, todo: Sequence[Planned], tuner: Tuner, tenancy: Tenancy
-    ) -> None:
+    def _run_tuned(self, tenancy: Tenancy, entry: BoardEntry, todo: Sequence[Planned], tuner: Tuner) -> None:
         """The queue itself."""
-        board = link.board
-        bench = self._probe(link, entry, todo, tuner, tenancy)
+        link, board = tenancy.link, tenancy.link.board
+        bench = self._probe(tenancy, entry, todo, tuner)
         queue = [one for one in todo if not self._is_skipped(one)]
         self._observer.left_out(entry.id, len(todo) - len(queue))
         for position, planned in enumerate(queue):
@@ -204,18 +202,19 @@ class Campaign:
             left_s = estimate(queue[position:], self._stopwatch.durations()).total_s
             self._observer.started(planned, left_s)
             last = position == len(queue) - 1
-            record = self._run_one(link, tenancy, planned, bench, last=last)
+            record = self._run_one(tenancy, planned, bench, last=last)
             if losses.to_be_repeated(record):
-                bench = self._recover(link, entry, bench, tuner, tenancy)
+                bench = self._recover(tenancy, entry, bench, tuner)
                 again = losses.next_attempt(planned)
                 self._observer.started(again, left_s)
-                self._run_one(link, tenancy, again, bench, last=last)
+                self._run_one(tenancy, again, bench, last=last)
         # With the interpreters again: a torch that was upgraded meanwhile is a changed environment.
         probe = link.persist(lambda: board.probe([list(board.spec.interpreter)], self.plan.run_id))
         self._writer.write_env(board_env(entry.id, probe), "after")
 
-    def _recover(self, link: Link, entry: BoardEntry, bench: Bench, tuner: Tuner, tenancy: Tenancy) -> Bench:
+    def _recover(self, tenancy: Tenancy, entry: BoardEntry, bench: Bench, tuner: Tuner) -> Bench:
         """Before a lost repetition is measured again: a board that went down may have torn files, and is untuned."""
+        link = tenancy.link
         self._observer.note(entry.id, "a repetition was lost and is measured once more")
         link.sync()
         tenancy.take()  # a reboot ends every lease
@@ -240,10 +239,9 @@ class Campaign:
     def _meter(self, entry: BoardEntry) -> BoardMeter:
         return BoardMeter(entry.meter, lambda told: self._observer.note(entry.id, told))
 
-    def _probe(
-        self, link: Link, entry: BoardEntry, todo: Sequence[Planned], tuner: Tuner, tenancy: Tenancy
-    ) -> Bench:
+    def _probe(self, tenancy: Tenancy, entry: BoardEntry, todo: Sequence[Planned], tuner: Tuner) -> Bench:
         """Ask the board what it is, record it, and skip the cells that it cannot run."""
+        link = tenancy.link
         interpreter = link.board.spec.interpreter
         probe = link.persist(lambda: link.board.probe([list(interpreter)], self.plan.run_id))
         if todo and entry.id in self._begun:
@@ -336,13 +334,11 @@ class Campaign:
                 tenancy.clean(str(rep_id), conditions.SETUP_S)
                 self._observer.note(board_id, f"removed {rep_id}, left behind by an earlier run")
 
-    def _run_one(
-        self, link: Link, tenancy: Tenancy, planned: Planned, bench: Bench, *, last: bool
-    ) -> Repetition:
+    def _run_one(self, tenancy: Tenancy, planned: Planned, bench: Bench, *, last: bool) -> Repetition:
         self._begun.add(planned.board_id)
         predicted_s = self._stopwatch.durations().get(planned.duration_key) or planned.least_s or None
         try:
-            record = self._measure(link, planned, bench, predicted_s)
+            record = self._measure(tenancy.link, planned, bench, predicted_s)
             # After the last one the board is looked at once more, and what was tuned is undone.
             tenancy.clean(planned.rep_id, conditions.SETUP_S if last else conditions.GAP_S)
         except Interrupted:

@@ -13,7 +13,7 @@ from targets.agent import lease
 from targets.board import Board
 from targets.errors import TargetError, WorkdirError
 
-#: For how long a board is asked to tidy up whose card takes no change just now (read-only, full): on most it passes.
+#: For how long a board is asked to tidy up whose card takes no change just now (read-only, full): that may pass.
 TIDY_PATIENCE_S = 20.0
 _PAUSE_S = 1.0
 
@@ -24,12 +24,15 @@ class Tenancy:
     Args:
         stopping: held while connections are cut, so that none is cut that was made to tidy up.
         stop: set when the user asked to stop; then nothing waits any more.
+
+    Attributes:
+        link: to the board.
     """
 
     def __init__(
         self, link: Link, owner: Mapping[str, Any], stopping: threading.Lock, stop: threading.Event
     ) -> None:
-        self._link = link
+        self.link = link
         self._owner = owner
         self._stopping = stopping
         self._stop = stop
@@ -40,20 +43,20 @@ class Tenancy:
     def take(self) -> None:
         """Take the board's lease for the whole queue; says whose it was if that one had run out."""
         self._taken = True  # also if the answer does not come: the board may have granted it
-        origin = self._link.occupy(self._owner, conditions.SETUP_S).get("taken_over_from")
+        origin = self.link.occupy(self._owner, conditions.SETUP_S).get("taken_over_from")
         if isinstance(origin, dict):
-            self._link.tell(lease.told(origin))
+            self.link.tell(lease.told(origin))
 
     def clean(self, rep_id: str, hold_s: float) -> None:
         """Remove a repetition whose record is safe; the board stays ours for ``hold_s``."""
         self._to_clean.add(rep_id)
-        clean_up(self._link, rep_id, hold_s)
+        clean_up(self.link, rep_id, hold_s)
         self._to_clean.discard(rep_id)
 
     def hand_back(self) -> None:
         """Give the lease back with all patience; a board that goes down after its last repetition has done its work."""
         try:
-            self._link.persist(lambda: self._link.board.release(self._owner))
+            self.link.persist(lambda: self.link.board.release(self._owner))
         except WorkdirError as error:
             self.leave(error)
         except TargetError as error:
@@ -83,7 +86,7 @@ class Tenancy:
         try:
             self._reconnected(always=True).clean(rep_id)
         except TargetError as error:
-            self._link.tell(f"could not be freed, its repetition runs to its deadline: {error}")
+            self.link.tell(f"could not be freed, its repetition runs to its deadline: {error}")
 
     def _tidy(self, swept: bool) -> None:
         if not (swept or self._taken):
@@ -98,7 +101,7 @@ class Tenancy:
             board.release(self._owner)
 
     def _reconnected(self, *, always: bool = False) -> Board:
-        board = self._link.board
+        board = self.link.board
         if always or not board.ssh.alive:
             with self._stopping:
                 board.reconnect()
@@ -106,4 +109,4 @@ class Tenancy:
 
     def _tell_kept(self, error: TargetError) -> None:
         kept = "the lease was not given back, it will expire" if self._taken else "it was not tidied up"
-        self._link.tell(f"{kept}: {error}")
+        self.link.tell(f"{kept}: {error}")

@@ -17,6 +17,7 @@ import pytest
 from harness.errors import UsageError
 from harness.inventory import TuningKeys, load_inventory
 from harness.session import exit_code
+from tests import ctrl_c
 
 GOVERNOR = "sys/devices/system/cpu/cpufreq/policy0/scaling_governor"
 
@@ -113,8 +114,7 @@ def host(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
             env={**os.environ, "HOME": str(tmp_path)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            # A test run that was started in the background has SIGINT ignored, and hands that on.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+            preexec_fn=ctrl_c.heed,  # noqa: PLW1509
         )
         started.append(process)
         return process
