@@ -9,8 +9,8 @@ from array import array
 from dataclasses import dataclass
 from typing import Any
 
-from workloads import artefact, methods, seeds, spec, task
-from workloads.models import Layer
+from tunebench.workloads import artefact, methods, seeds, spec, task
+from tunebench.workloads.models import Layer
 
 #: the study's data sets at its batch and epochs, and the one that is bound by arithmetic (HAR's data)
 STUDY = ("fan-damage1", "fan-damage2", "har-hapt")

@@ -14,8 +14,8 @@ import sys
 from typing import Any
 
 from benchmarks.finetune_cases import Cases, Source
-from workloads import marks
-from workloads.engines.session import no_mark
+from tunebench.workloads import marks
+from tunebench.workloads.engines.session import no_mark
 
 #: a cached method has reached its peak after its second epoch
 EPOCHS = 2
@@ -24,22 +24,22 @@ EPOCHS = 2
 def session(engine: str, task: Any, library: str | None) -> Any:
     """An engine's session on a task."""
     if engine == "native":
-        from workloads.engines.native import Library, Session
+        from tunebench.workloads.engines.native import Library, Session
 
         return Session(task, library=Library(str(library)))
     if engine == "peft":
         from benchmarks.finetune_peft import PeftSession
 
         return PeftSession(task)
-    from workloads.engines import torch_engine
+    from tunebench.workloads.engines import torch_engine
 
     return torch_engine.Session(task)
 
 
 def preload(engine: str) -> None:
     """Import what the children share."""
-    modules = {"native": "workloads.engines.native", "peft": "benchmarks.finetune_peft"}
-    importlib.import_module(modules.get(engine, "workloads.engines.torch_engine"))
+    modules = {"native": "tunebench.workloads.engines.native", "peft": "benchmarks.finetune_peft"}
+    importlib.import_module(modules.get(engine, "tunebench.workloads.engines.torch_engine"))
 
 
 def measure(engine: str, case: dict[str, Any]) -> int:

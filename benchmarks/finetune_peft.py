@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 
-from workloads import protocol, seeds
-from workloads.engines.session import Mark
-from workloads.engines.torch_session import to_torch
-from workloads.task import Task
+from tunebench.workloads import protocol, seeds
+from tunebench.workloads.engines.session import Mark
+from tunebench.workloads.engines.torch_session import to_torch
+from tunebench.workloads.task import Task
 
 
 class PeftSession:

@@ -37,10 +37,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 from benchmarks.finetune_cases import STUDY, WIDE, Cases, Source
 from benchmarks.finetune_memory import session
 from benchmarks.finetune_table import BASELINE, COLUMNS, WIDE_METHODS, summary, table
-from workloads import methods
-from workloads.engines.native import Library, NativeError, build
-from workloads.engines.session import no_mark
-from workloads.multiply_adds import multiply_adds
+from tunebench.workloads import methods
+from tunebench.workloads.engines.native import Library, NativeError, build
+from tunebench.workloads.engines.session import no_mark
+from tunebench.workloads.multiply_adds import multiply_adds
 
 SCHEMA = "tunebench.finetune_steps/1"
 ENGINES = ("torch", "native", "peft")
@@ -335,8 +335,8 @@ def _cpu() -> str | None:
 
 def sources(names: Iterable[str], cache_dir: Path) -> tuple[list[Source], list[str]]:
     """Artefacts of the data sets that can be had, and why others cannot."""
-    from workloads.datasets import DataUnavailable
-    from workloads.prepare import PrepareError, prepare
+    from tunebench.workloads.datasets import DataUnavailable
+    from tunebench.workloads.prepare import PrepareError, prepare
 
     found, skipped = [], []
     for name in names:

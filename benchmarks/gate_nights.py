@@ -1,7 +1,7 @@
 """Rehearses the nightly gate on a simulated lab: false alarms a month, and what it catches the first night.
 
 Run: ``python -m benchmarks.gate_nights [--nights 60] [--boards 8] [--cells 24] [--json FILE]``. The lab is simulated
-(:mod:`reports.history.simulated`); everything else is the gate's own code on real result files: the index is
+(:mod:`tunebench.reports.history.simulated`); everything else is the gate's own code on real result files: the index is
 built anew every night, the screen reads it, nominated series are confirmed with pairs drawn from the same night.
 """
 
@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from reports.history import gating, index
-from reports.history.confirm import PAIRS
-from reports.history.series import opened
-from reports.history.simulated import SimulatedLab
+from tunebench.reports.history import gating, index
+from tunebench.reports.history.confirm import PAIRS
+from tunebench.reports.history.series import opened
+from tunebench.reports.history.simulated import SimulatedLab
 
 LEARNING = 30
 _METRICS = ("time",)

@@ -26,17 +26,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.campaign import Campaign
-from harness.deploy import gather
-from harness.inventory import Inventory, load_inventory
-from harness.plan import Plan, Planned, make_plan
-from harness.progress import LiveProgress, Observer, PlainLines
-from harness.suite import load_suite
-from reports.reader import RunReader
-from reports.records import Repetition
-from reports.results import RunWriter
-from targets.loopback import LoopbackServer
-from targets.ssh import Endpoint
+from tunebench.harness.campaign import Campaign
+from tunebench.harness.deploy import gather
+from tunebench.harness.inventory import Inventory, load_inventory
+from tunebench.harness.plan import Plan, Planned, make_plan
+from tunebench.harness.progress import LiveProgress, Observer, PlainLines
+from tunebench.harness.suite import load_suite
+from tunebench.reports.reader import RunReader
+from tunebench.reports.records import Repetition
+from tunebench.reports.results import RunWriter
+from tunebench.targets.loopback import LoopbackServer
+from tunebench.targets.ssh import Endpoint
 
 BOARDS = (1, 4, 16, 64)
 SLEEP_S = 20.0
@@ -47,7 +47,7 @@ LEAK_BOARDS = 16
 
 _WORKLOAD = """
 import time
-from workloads import marks
+from tunebench import marks
 
 marks.window_start()
 time.sleep({sleep_s!r})

@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 
-from workloads import methods, network_plan
-from workloads.engines.networks import wrapping
-from workloads.engines.networks.adapter import BRANCH, COMPOSED, AdaptedConv2d
-from workloads.engines.networks.network import Network, start
-from workloads.engines.networks.session import apply_plan
-from workloads.models import NETWORKS
-from workloads.models.networks import counted
+from tunebench.workloads import methods, network_plan
+from tunebench.workloads.engines.networks import wrapping
+from tunebench.workloads.engines.networks.adapter import BRANCH, COMPOSED, AdaptedConv2d
+from tunebench.workloads.engines.networks.network import Network, start
+from tunebench.workloads.engines.networks.session import apply_plan
+from tunebench.workloads.models import NETWORKS
+from tunebench.workloads.models.networks import counted
 
 
 def stepper(name: str, method: str, form: str, rank: int, batch: int) -> Callable[[], None]:

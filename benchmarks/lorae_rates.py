@@ -32,10 +32,10 @@ from typing import Any
 
 import numpy as np
 
-from workloads import artefact, methods, network_plan, spec
-from workloads.models import NETWORKS
-from workloads.network_task import make_network_task
-from workloads.prepare import prepare
+from tunebench.workloads import artefact, methods, network_plan, spec
+from tunebench.workloads.models import NETWORKS
+from tunebench.workloads.network_task import make_network_task
+from tunebench.workloads.prepare import prepare
 
 LADDER = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 FIRST = LADDER.index(0.03)
@@ -172,7 +172,7 @@ class Trainer:
 
     def score(self, method: str, rank: int, rate: float, part: int) -> float:
         """Quality on the held-out part after training on the others."""
-        from workloads.engines.networks import Session
+        from tunebench.workloads.engines.networks import Session
 
         chosen = self.chosen
         told = {

@@ -5,7 +5,7 @@ Every case runs in a process of its own. Measured: resident memory at the peak o
 before the first (weights, torch and its code are in both), with the C library's allocator as it is (``default``) and
 with every larger tensor mapped by itself (``mmap``). With ``--limit-mb`` a second table: the largest batch, and the
 largest square input at batch 10, that train when a process may take so much more, found by bisection
-(:mod:`workloads.network_fit`), beside those that the prediction allows. Inputs and labels are noise.
+(:mod:`tunebench.workloads.network_fit`), beside those that the prediction allows. Inputs and labels are noise.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import subprocess
 import sys
 from typing import Any
 
-from workloads import methods, network_fit, network_memory, network_plan
-from workloads.models import NETWORKS
-from workloads.models.networks import counted
-from workloads.network_plan import NetworkPlan
-from workloads.peak import Watch, map_large_blocks
+from tunebench.workloads import methods, network_fit, network_memory, network_plan
+from tunebench.workloads.models import NETWORKS
+from tunebench.workloads.models.networks import counted
+from tunebench.workloads.network_plan import NetworkPlan
+from tunebench.workloads.peak import Watch, map_large_blocks
 
 METHODS = ("ft-all", "ft-last", "ft-bias", "lora-last", "lorae")
 FEW_METHODS = ("ft-all", "ft-last", "lorae")
@@ -37,7 +37,7 @@ def plan_of(model: str, method: str, rank: int, side: int | None = None) -> Netw
 
 def measure(plan: NetworkPlan, batch: int) -> int | None:
     """Bytes that two steps take beyond what is resident; None where the kernel does not say."""
-    from workloads.engines.networks.probe_step import stepper
+    from tunebench.workloads.engines.networks.probe_step import stepper
 
     step = stepper(plan)
     step(1)  # code and thread pools are loaded once

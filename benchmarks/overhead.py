@@ -15,19 +15,19 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness.campaign import Campaign
-from harness.deploy import gather
-from harness.inventory import load_inventory, loopback_inventory
-from harness.plan import Planned, make_plan
-from harness.progress import Silent
-from harness.suite import load_suite
-from reports.records import Repetition
-from reports.results import RunWriter
-from targets.openssh import OpenSshServer
+from tunebench.harness.campaign import Campaign
+from tunebench.harness.deploy import gather
+from tunebench.harness.inventory import load_inventory, loopback_inventory
+from tunebench.harness.plan import Planned, make_plan
+from tunebench.harness.progress import Silent
+from tunebench.harness.suite import load_suite
+from tunebench.reports.records import Repetition
+from tunebench.reports.results import RunWriter
+from tunebench.targets.openssh import OpenSshServer
 
 _SLEEPER = """
 import time
-from workloads import marks
+from tunebench import marks
 
 marks.window_start()
 time.sleep(SLEEP_S)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.report_scale [--store DIR] [--nights 365] [--boards 8] [--cells 12]
 
-The store is simulated (:mod:`reports.history.simulated`): 365 nights x 8 boards x 12 cells x 5 repetitions are 175,200
+The store is simulated (:mod:`tunebench.reports.history.simulated`): 365 nights x 8 boards x 12 cells x 5 repetitions are 175,200
 repetitions in 365 files; its last night has traces, phases, energy and learning curves (96 repetitions more). With
 ``--store DIR`` it is written there once and used again. The report is made by the command, as a user starts it; without
 playwright and a Chromium in PATH the browser's part is left out.
@@ -18,10 +18,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from reports.history import index
-from reports.history.series import all_series, nights_of, opened
-from reports.history.simulated import SimulatedLab
-from reports.history.simulated_details import fill_up
+from tunebench.reports.history import index
+from tunebench.reports.history.series import all_series, nights_of, opened
+from tunebench.reports.history.simulated import SimulatedLab
+from tunebench.reports.history.simulated_details import fill_up
 
 #: What the browser tells of a page: milliseconds since the navigation began.
 _TIMES = """() => { const [n] = performance.getEntriesByType('navigation');
@@ -72,7 +72,7 @@ def measured(store: Path, scratch: Path) -> list[tuple[str, str]]:
     command = [
         sys.executable,
         "-m",
-        "harness.cli",
+        "tunebench.harness.cli",
         "report",
         str(last),
         "--store",

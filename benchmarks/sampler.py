@@ -23,10 +23,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from reports.stats import compare
-from targets.agent import jobs
-from targets.agent.workdir import Workdir
-from targets.payload import make_payload
+from tunebench.reports.stats import compare
+from tunebench.targets.agent import jobs
+from tunebench.targets.agent.workdir import Workdir
+from tunebench.targets.payload import make_payload
 
 #: No sample falls into a run with this period, but one at its start and one at its end.
 OFF_S = 60.0

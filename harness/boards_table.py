@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.board_facts import board_env
-from harness.deploy import build_payload
-from harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL
-from harness.inventory import BoardEntry
-from targets.board import Board
-from targets.boards import BoardModel, match
-from targets.errors import TargetError
-from targets.payload import Blob
+from tunebench.harness.board_facts import board_env
+from tunebench.harness.deploy import build_payload
+from tunebench.harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL
+from tunebench.harness.inventory import BoardEntry
+from tunebench.targets.board import Board
+from tunebench.targets.boards import BoardModel, match
+from tunebench.targets.errors import TargetError
+from tunebench.targets.payload import Blob
 
 #: Scopes that are a board's consumption; ``soc_rail`` is a part of it.
 TOTALS = ("wall_ac", "dc_input", "board_input", "module", "rails_sum")

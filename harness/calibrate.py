@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from harness.errors import UsageError
-from reports.history import decisions, index
-from reports.history.calibration import (
+from tunebench.harness.errors import UsageError
+from tunebench.reports.history import decisions, index
+from tunebench.reports.history.calibration import (
     POWER,
     PairedNoise,
     SeriesNoise,
@@ -22,9 +22,9 @@ from reports.history.calibration import (
     paired_noise,
     series_noise,
 )
-from reports.history.gating import RULES
-from reports.history.screen import screen
-from reports.history.series import nights_of, opened, usable
+from tunebench.reports.history.gating import RULES
+from tunebench.reports.history.screen import screen
+from tunebench.reports.history.series import nights_of, opened, usable
 
 #: A reviewer's number of blocks; the interval of ten is exact and its width is what limits a comparison.
 _BLOCKS = 10

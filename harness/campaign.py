@@ -11,27 +11,27 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness import conditions, energy_plan, losses
-from harness.board_facts import board_env, no_power_source, owner, replaced, unable
-from harness.deploy import Cargo
-from harness.inventory import BoardEntry
-from harness.job import Bench
-from harness.kept import keep
-from harness.metering import BoardMeter
-from harness.native import NativeError, NativeLibrary, library_for
-from harness.plan import Durations, Plan, Planned, covers, estimate
-from harness.progress import Observer, Stopwatch
-from harness.recording import note_check
-from harness.repetition import Interrupted, Link, connect, run_repetition
-from harness.suite import Cell
-from harness.tenancy import Tenancy
-from harness.tuning import Tuner
-from reports.records import Repetition, Skip
-from reports.results import RunReader, RunWriter
-from targets.board import Board
-from targets.connection import SyncReport
-from targets.errors import BoardError, ConditionError, TargetError
-from targets.payload import Blob
+from tunebench.harness import conditions, energy_plan, losses
+from tunebench.harness.board_facts import board_env, no_power_source, owner, replaced, unable
+from tunebench.harness.deploy import Cargo
+from tunebench.harness.inventory import BoardEntry
+from tunebench.harness.job import Bench
+from tunebench.harness.kept import keep
+from tunebench.harness.metering import BoardMeter
+from tunebench.harness.native import NativeError, NativeLibrary, library_for
+from tunebench.harness.plan import Durations, Plan, Planned, covers, estimate
+from tunebench.harness.progress import Observer, Stopwatch
+from tunebench.harness.recording import note_check
+from tunebench.harness.repetition import Interrupted, Link, connect, run_repetition
+from tunebench.harness.suite import Cell
+from tunebench.harness.tenancy import Tenancy
+from tunebench.harness.tuning import Tuner
+from tunebench.reports.records import Repetition, Skip
+from tunebench.reports.results import RunReader, RunWriter
+from tunebench.targets.board import Board
+from tunebench.targets.connection import SyncReport
+from tunebench.targets.errors import BoardError, ConditionError, TargetError
+from tunebench.targets.payload import Blob
 
 #: Called with every record once it is on disk (the pytest plugin replays them).
 OnRecord = Callable[[Repetition], None]

@@ -1,10 +1,10 @@
-"""Checks for how a board protects itself: throttling, caps, cooling, heat. Part of :data:`harness.checks.CHECKS`."""
+"""Checks for how a board protects itself: throttling, caps, cooling, heat. Part of :data:`tunebench.harness.checks.CHECKS`."""
 
 from __future__ import annotations
 
-from harness.evidence import Evidence, Finding
-from targets.agent import strain
-from targets.agent.sensors.throttled import NAMES
+from tunebench.harness.evidence import Evidence, Finding
+from tunebench.targets.agent import strain
+from tunebench.targets.agent.sensors.throttled import NAMES
 
 MIN_CLOCK_SHARE = 0.98
 TRIP_MARGIN_C = 5.0

@@ -1,8 +1,8 @@
-"""Checks for clocks and samples: sleep, steps, bounds, drift, gaps, rates. Part of :data:`harness.checks.CHECKS`."""
+"""Checks for clocks and samples: sleep, steps, bounds, drift, gaps, rates. Part of :data:`tunebench.harness.checks.CHECKS`."""
 
 from __future__ import annotations
 
-from harness.evidence import Evidence, Finding
+from tunebench.harness.evidence import Evidence, Finding
 
 #: A clock bound wider than this share of the window says nothing about a trace's alignment.
 MAX_CLOCK_SHARE = 0.01

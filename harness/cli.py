@@ -1,4 +1,4 @@
-"""The command ``tunebench``: parses, calls, prints. Exit codes stand in :mod:`harness.errors`."""
+"""The command ``tunebench``: parses, calls, prints. Exit codes stand in :mod:`tunebench.harness.errors`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from harness import (
+from tunebench.harness import (
     __version__,
     boards_table,
     calibrate,
@@ -28,11 +28,11 @@ from harness import (
     sharing,
     verify_command,
 )
-from harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError, UsageError
-from harness.inventory import Inventory, load_inventory, loopback_inventory
-from harness.session import Request, data_dir_from_env
-from harness.suite import Suite, built_in_suites, load_suite
-from reports.results import ResultsError
+from tunebench.harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError, UsageError
+from tunebench.harness.inventory import Inventory, load_inventory, loopback_inventory
+from tunebench.harness.session import Request, data_dir_from_env
+from tunebench.harness.suite import Suite, built_in_suites, load_suite
+from tunebench.reports.results import ResultsError
 
 app = typer.Typer(
     name="tunebench",

@@ -8,13 +8,13 @@ from typing import Any
 
 from rich.console import Console
 
-from harness.deploy import gather
-from harness.errors import UsageError
-from harness.plan import estimate
-from harness.progress import LiveProgress, PlainLines, StageLines, clock
-from harness.session import Request, Session, dry_run, exit_code, open_session
-from harness.suite import Suite
-from reports.results import RunReader
+from tunebench.harness.deploy import gather
+from tunebench.harness.errors import UsageError
+from tunebench.harness.plan import estimate
+from tunebench.harness.progress import LiveProgress, PlainLines, StageLines, clock
+from tunebench.harness.session import Request, Session, dry_run, exit_code, open_session
+from tunebench.harness.suite import Suite
+from tunebench.reports.results import RunReader
 
 
 def run(request: Request, console: Console) -> tuple[int, Path | None]:
@@ -64,14 +64,14 @@ def run_json(run_dir: Path | None, code: int) -> dict[str, Any]:
 
 def text_table(run_dir: Path) -> str:
     """The comparison as plain text."""
-    from reports.text import table
+    from tunebench.reports.text import table
 
     return table(_summary(RunReader(run_dir)))
 
 
 def _summary(reader: RunReader) -> dict[str, Any]:
     """The run's summary; scipy and pandas take a second to load and are loaded only where numbers are made."""
-    from reports.summary import summarise
+    from tunebench.reports.summary import summarise
 
     return summarise(reader)
 

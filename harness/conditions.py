@@ -1,6 +1,6 @@
 """What a board is held to before and while it runs a repetition: limits of its gates and of its watchdog.
 
-The checks themselves run on the board (:mod:`targets.agent.gates`, :mod:`targets.agent.watchdog`); this module
+The checks themselves run on the board (:mod:`tunebench.targets.agent.gates`, :mod:`tunebench.targets.agent.watchdog`); this module
 says which limits a job carries, and what its waiting is worth.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from reports.stored import Stored
-from targets.agent import quiet
+from tunebench.reports.stored import Stored
+from tunebench.targets.agent import quiet
 
 #: 5 C under the 80 C at which a Raspberry Pi's firmware begins to throttle.
 MAX_TEMP_C = 75.0

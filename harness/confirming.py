@@ -14,22 +14,22 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness import kept
-from harness.board_facts import utc_now
-from harness.deploy import Cargo, gather
-from harness.errors import UsageError
-from harness.inventory import Inventory
-from harness.plan import Plan, make_plan
-from harness.progress import PlainLines, StageLines
-from harness.session import Request, Session, new_run_id
-from harness.suite import Cell, Suite
-from harness.suite_file import Header
-from reports.history.confirm import PAIRS
-from reports.history.gating import MAX_CONFIRMED, Confirmer, Finding, Judgement, Pairs
-from reports.history.series import Metric, Series
-from reports.records import Repetition
-from reports.results import ResultsError, RunReader, RunWriter
-from targets.payload import Blob
+from tunebench.harness import kept
+from tunebench.harness.board_facts import utc_now
+from tunebench.harness.deploy import Cargo, gather
+from tunebench.harness.errors import UsageError
+from tunebench.harness.inventory import Inventory
+from tunebench.harness.plan import Plan, make_plan
+from tunebench.harness.progress import PlainLines, StageLines
+from tunebench.harness.session import Request, Session, new_run_id
+from tunebench.harness.suite import Cell, Suite
+from tunebench.harness.suite_file import Header
+from tunebench.reports.history.confirm import PAIRS
+from tunebench.reports.history.gating import MAX_CONFIRMED, Confirmer, Finding, Judgement, Pairs
+from tunebench.reports.history.series import Metric, Series
+from tunebench.reports.records import Repetition
+from tunebench.reports.results import ResultsError, RunReader, RunWriter
+from tunebench.targets.payload import Blob
 
 CONFIRMATIONS = "confirmations"
 SUITE = "gate-confirmation"

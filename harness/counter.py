@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from harness.integral import (
+from tunebench.harness.integral import (
     Integral,
     Point,
     Refused,

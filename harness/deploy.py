@@ -8,12 +8,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import workloads
-from harness.suite import Cell, Suite
-from targets.payload import Blob, deterministic_zip, make_payload, package_files
-from workloads import prepare
-from workloads.datasets import DataUnavailable
-from workloads.engines.native import build
+from tunebench import workloads
+from tunebench.harness.suite import Cell, Suite
+from tunebench.targets.payload import Blob, deterministic_zip, make_payload, package_files
+from tunebench.workloads import prepare
+from tunebench.workloads.datasets import DataUnavailable
+from tunebench.workloads.engines.native import build
 
 #: What is being made, and how much of it is done (0..1).
 Progress = Callable[[str, float], None]
@@ -60,9 +60,14 @@ def default_cache() -> Path:
 def travelling_workloads() -> dict[str, bytes]:
     """Name -> content of what travels besides the agent."""
     exclude = [pattern for name in workloads.HOST_ONLY for pattern in (name, f"{name}/*")]
-    files = package_files(_package_root(workloads), "workloads", exclude)
+    root = _package_root(workloads)
+    files = package_files(root, "tunebench/workloads", exclude)
+    # What users' own methods import, under the same name as on the host.
+    files["tunebench/marks.py"] = (root.parent / "marks.py").read_bytes()
     # A board with a compiler of its own can build the kernels where the host cannot.
-    files.update({f"workloads/engines/native/{name}": text for name, text in build.sources().items()})
+    files.update(
+        {f"tunebench/workloads/engines/native/{name}": text for name, text in build.sources().items()}
+    )
     return files
 
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import conditions, metering
-from harness.board_facts import board_env
-from harness.deploy import build_payload
-from harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL, UsageError
-from harness.examination import Examination, fixes, read_examination
-from harness.inventory import BoardEntry
-from targets.board import Board
-from targets.boards import match
-from targets.errors import (
+from tunebench.harness import conditions, metering
+from tunebench.harness.board_facts import board_env
+from tunebench.harness.deploy import build_payload
+from tunebench.harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL, UsageError
+from tunebench.harness.examination import Examination, fixes, read_examination
+from tunebench.harness.inventory import BoardEntry
+from tunebench.targets.board import Board
+from tunebench.targets.boards import match
+from tunebench.targets.errors import (
     AuthError,
     HostKeyError,
     InterpreterError,
@@ -28,8 +28,8 @@ from targets.errors import (
     UnreachableError,
     WorkdirError,
 )
-from targets.payload import deterministic_zip
-from targets.printable import one_line
+from tunebench.targets.payload import deterministic_zip
+from tunebench.targets.printable import one_line
 
 SCHEMA = "tunebench.doctor/1"
 MANIFEST = "bundle.json"

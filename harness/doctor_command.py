@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from harness import doctor as work
-from harness.errors import EXIT_INFRA, UsageError
-from harness.inventory import BoardEntry, Inventory, load_inventory
-from targets.errors import TargetError
+from tunebench.harness import doctor as work
+from tunebench.harness.errors import EXIT_INFRA, UsageError
+from tunebench.harness.inventory import BoardEntry, Inventory, load_inventory
+from tunebench.targets.errors import TargetError
 
 
 def doctor(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from harness.inventory import BoardEntry
-from harness.suite import Cell, Suite
-from harness.suite_file import Header
+from tunebench.harness.inventory import BoardEntry
+from tunebench.harness.suite import Cell, Suite
+from tunebench.harness.suite_file import Header
 
 #: The window rule of on-board sensors and direct-current meters (10 s) and a margin.
 WINDOW_S = 12.0

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from harness import conditions
-from reports.records import ClockOffset
+from tunebench.harness import conditions
+from tunebench.reports.records import ClockOffset
 
 Level = Literal["degraded", "invalid"]
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from targets.agent.tuning.system import sudoers_line
-from targets.errors import ReplyError
+from tunebench.targets.agent.tuning.system import sudoers_line
+from tunebench.targets.errors import ReplyError
 
 Text = Annotated[str, StringConstraints(max_length=500)]
 
@@ -56,7 +56,7 @@ class Possible(_Reply):
 
 
 class Examination(_Reply):
-    """See :func:`targets.agent.examine.examine`."""
+    """See :func:`tunebench.targets.agent.examine.examine`."""
 
     user: Text
     groups: list[Text] = Field(max_length=256)

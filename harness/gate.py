@@ -1,6 +1,6 @@
 """``tunebench index``, ``gate``, ``accept``, ``quarantine``: a lab's history, and the verdict on its newest night.
 
-The judgement itself is :mod:`reports.history.gating`; here stand the commands and what they print.
+The judgement itself is :mod:`tunebench.reports.history.gating`; here stand the commands and what they print.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from xml.etree import ElementTree
 import typer
 from rich.console import Console
 
-from harness.errors import UsageError
-from harness.inventory import Inventory, load_inventory
-from harness.session import data_dir_from_env
-from reports.history import decisions, index
-from reports.history.gating import Confirmer, Finding, Judgement, judge
-from reports.history.series import Series, all_series, opened
-from reports.results import RunReader, find_run
+from tunebench.harness.errors import UsageError
+from tunebench.harness.inventory import Inventory, load_inventory
+from tunebench.harness.session import data_dir_from_env
+from tunebench.reports.history import decisions, index
+from tunebench.reports.history.gating import Confirmer, Finding, Judgement, judge
+from tunebench.reports.history.series import Series, all_series, opened
+from tunebench.reports.results import RunReader, find_run
 
 #: Verdicts that a reader must act on or know of, in the order in which they are shown.
 _ORDER = (
@@ -153,11 +153,11 @@ def gate(run: Path, store: Path, confirmer: Confirmer | None = None) -> Judgemen
 
 def confirmed(judgement: Judgement, run: Path, store: Path, inventory: Inventory, baseline: str) -> Judgement:
     """The judgement again, with what was nominated measured on the boards; unchanged if nothing was."""
-    from harness.confirming import (
+    from tunebench.harness.confirming import (  # what reaches boards is loaded only for them
         Night,
         confirmer,
         find_baseline,
-    )  # what reaches boards is loaded only for them
+    )
 
     find_baseline(store, baseline)  # a wrong one is told on quiet nights too
     if not any(one.screening and one.screening.state == "suspect" for one in judgement.findings):

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from reports.records import Conditions, Sampler
-from targets.agent import protocol, strictjson
-from targets.printable import cleaned, printable
+from tunebench.reports.records import Conditions, Sampler
+from tunebench.targets.agent import protocol, strictjson
+from tunebench.targets.printable import cleaned, printable
 
 #: Channels, rows and the sampling period in seconds.
 Samples = tuple[list[dict[str, Any]], list[list[float | None]], float | None]

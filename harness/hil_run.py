@@ -8,15 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness import reporting
-from harness.campaign import Outcome
-from harness.inventory import Inventory
-from harness.plan import Planned
-from harness.progress import describe
-from harness.replay import Mailbox, Result
-from harness.session import Request, Session, open_session
-from harness.suite import Cell, Suite
-from reports.records import Repetition
+from tunebench.harness import reporting
+from tunebench.harness.campaign import Outcome
+from tunebench.harness.inventory import Inventory
+from tunebench.harness.plan import Planned
+from tunebench.harness.progress import describe
+from tunebench.harness.replay import Mailbox, Result
+from tunebench.harness.session import Request, Session, open_session
+from tunebench.harness.suite import Cell, Suite
+from tunebench.reports.records import Repetition
 
 Log = Callable[[str], None]
 
@@ -141,7 +141,7 @@ class HilRun:
             lines.append(f"report: {html}")
         return lines
 
-    # What the campaign tells (harness.progress.Observer).
+    # What the campaign tells (tunebench.harness.progress.Observer).
 
     def note(self, board_id: str, message: str) -> None:
         self._log(f"{board_id}: {message}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import median
 
-from harness.plan import DurationKey, key_of
-from reports.results import ResultsError, RunReader
+from tunebench.harness.plan import DurationKey, key_of
+from tunebench.reports.results import ResultsError, RunReader
 
 #: Older runs say little about tonight.
 _RECENT_RUNS = 5

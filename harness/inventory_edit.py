@@ -8,8 +8,8 @@ import re
 import tempfile
 from pathlib import Path
 
-from harness.errors import UsageError
-from harness.inventory import load_inventory
+from tunebench.harness.errors import UsageError
+from tunebench.harness.inventory import load_inventory
 
 _TABLE = re.compile(r"^\s*\[")
 _BOARD = re.compile(r"^\s*\[\[\s*board\s*\]\]")

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from harness import conditions, energy_plan
-from harness.deploy import Cargo
-from harness.native import NativeLibrary
-from harness.plan import Planned
-from harness.suite import Cell, canonical_json
-from reports.records import BENCH_VERSION
-from targets.agent import protocol, pulses
-from targets.payload import Blob
+from tunebench.harness import conditions, energy_plan
+from tunebench.harness.deploy import Cargo
+from tunebench.harness.native import NativeLibrary
+from tunebench.harness.plan import Planned
+from tunebench.harness.suite import Cell, canonical_json
+from tunebench.reports.records import BENCH_VERSION
+from tunebench.targets.agent import protocol, pulses
+from tunebench.targets.payload import Blob
 
 #: Between the end of a job's deadline and the end of its lease.
 LEASE_MARGIN_S = 60.0
@@ -50,11 +50,11 @@ class Bench:
     libraries: Mapping[str | None, NativeLibrary] = field(default_factory=dict)
     #: Length of a load pulse's chip, where an external meter is aligned by pulses; None: no pulses.
     pulse_chip_s: float | None = None
-    #: Names of :data:`targets.shaped.PROFILES`, and how long a transfer over one may take.
+    #: Names of :data:`tunebench.targets.shaped.PROFILES`, and how long a transfer over one may take.
     ship_links: tuple[str, ...] = ()
     ship_wait_s: float = 0.0
     failed_checks: dict[tuple[str, str], str] = field(default_factory=dict)
-    #: Where the first repetition began (:func:`harness.conditions.settle`).
+    #: Where the first repetition began (:func:`tunebench.harness.conditions.settle`).
     begun: dict[str, float] = field(default_factory=dict)
 
 
@@ -129,9 +129,9 @@ def _period_s(planned: Planned) -> float:
 def _argv(planned: Planned, interpreter: tuple[str, ...]) -> list[str]:
     cell = planned.cell
     if planned.role == energy_plan.IDLE:
-        return [*interpreter, "-m", "workloads.idle"]
+        return [*interpreter, "-m", "tunebench.workloads.idle"]
     if cell.command is None:
-        return [*interpreter, "-m", "workloads.run"]
+        return [*interpreter, "-m", "tunebench.workloads.run"]
     # `python3` in a user's command means the board's interpreter, which the inventory may have put elsewhere.
     first, *rest = cell.command
     return [*(interpreter if first in ("python", "python3") else (first,)), *rest]

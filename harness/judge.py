@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.checks import CHECKS
-from harness.evidence import Check, Evidence
-from reports.records import Reason, Verdict
+from tunebench.harness.checks import CHECKS
+from tunebench.harness.evidence import Check, Evidence
+from tunebench.reports.records import Reason, Verdict
 
 __all__ = ["CHECKS", "Evidence", "judge"]
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from targets.payload import Blob
+from tunebench.targets.payload import Blob
 
 #: Roles of blobs that are built here; data and start weights have a cache of their own.
 BUILT = ("payload", "own", "native")

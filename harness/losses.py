@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from harness.plan import Planned
-from reports.records import Outcome
-from targets.agent import strictjson
+from tunebench.harness.plan import Planned
+from tunebench.reports.records import Outcome
+from tunebench.targets.agent import strictjson
 
 #: A board that loses the same slot twice is not asked a third time: that is a finding.
 MAX_ATTEMPTS = 2

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.errors import HarnessError, UsageError
-from harness.inventory import BoardEntry, load_inventory
-from harness.metering import told
-from targets.meters import MeterError, MeterTrace, open_meter
+from tunebench.harness.errors import HarnessError, UsageError
+from tunebench.harness.inventory import BoardEntry, load_inventory
+from tunebench.harness.metering import told
+from tunebench.targets.meters import MeterError, MeterTrace, open_meter
 
 app = typer.Typer(
     no_args_is_help=True, help="A board's external meter: try it, or cut the board's power with it."

@@ -35,7 +35,7 @@ class _Meter(BaseModel):
     scope: Scope = Field(description="what the meter's power covers: scopes never meet in one column")
 
     def spec(self) -> dict[str, Any]:
-        """As :func:`targets.meters.open_meter` takes it; keys that are not given are left out."""
+        """As :func:`tunebench.targets.meters.open_meter` takes it; keys that are not given are left out."""
         return self.model_dump(exclude_none=True)
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from targets.payload import Blob
-from workloads.engines.native import build
-from workloads.engines.native.loader import NativeError
+from tunebench.targets.payload import Blob
+from tunebench.workloads.engines.native import build
+from tunebench.workloads.engines.native.loader import NativeError
 
 __all__ = ["NativeError", "NativeLibrary", "library_for"]
 

@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from harness import commands, gate, reporting
-from harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError
-from harness.inventory import Inventory, load_inventory
-from harness.session import Request, data_dir_from_env
-from harness.suite import load_suite
-from reports.history.gating import Judgement
-from reports.results import ResultsError
+from tunebench.harness import commands, gate, reporting
+from tunebench.harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError
+from tunebench.harness.inventory import Inventory, load_inventory
+from tunebench.harness.session import Request, data_dir_from_env
+from tunebench.harness.suite import load_suite
+from tunebench.reports.history.gating import Judgement
+from tunebench.reports.results import ResultsError
 
 #: Where several endings meet, the first of these that occurs is the night's.
 PRECEDENCE = (EXIT_INTERRUPTED, 2, 1, EXIT_INFRA, 3, 0)

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from harness import board_memory
-from harness.errors import UsageError
-from workloads import methods, network_memory, network_plan, updates
-from workloads.errors import WorkloadError
-from workloads.models.networks import COUNTED, counted
+from tunebench.harness import board_memory
+from tunebench.harness.errors import UsageError
+from tunebench.workloads import methods, network_memory, network_plan, updates
+from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.models.networks import COUNTED, counted
 
 
 def params(
@@ -86,8 +86,8 @@ def count(
         (bytes in float32), ``update_file_b`` (of the safetensors file that ships it: ``update_b`` and a header of
         names and shapes), ``madds`` and ``madds_base`` (forward, one sample, with and without adapters), ``adapted``
         (number of layers), ``skipped`` (layer -> why it has no adapter); with ``batch``, ``free_mb`` or ``board`` also
-        ``memory`` (:class:`workloads.network_memory.Memory`, ``total_b``, ``batch``; with ``free_mb`` what
-        :class:`harness.board_memory.Room` has, with ``board`` a row of it for every memory size in ``boards``).
+        ``memory`` (:class:`tunebench.workloads.network_memory.Memory`, ``total_b``, ``batch``; with ``free_mb`` what
+        :class:`tunebench.harness.board_memory.Room` has, with ``board`` a row of it for every memory size in ``boards``).
 
     Raises:
         UsageError: unknown model, task, method or board, or an input size that the network does not take.

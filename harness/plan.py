@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness import energy_plan
-from harness.inventory import BoardEntry
-from harness.suite import Cell, Suite, canonical_json
-from reports.records import PLAN_SCHEMA, Repetition, Skip
-from workloads import methods
+from tunebench.harness import energy_plan
+from tunebench.harness.inventory import BoardEntry
+from tunebench.harness.suite import Cell, Suite, canonical_json
+from tunebench.reports.records import PLAN_SCHEMA, Repetition, Skip
+from tunebench.workloads import methods
 
 #: What one repetition costs on top of its fine-tuning is learnt from history; without any, nothing is claimed.
 Durations = Mapping["DurationKey", float]
@@ -38,7 +38,7 @@ class Planned:
     cell: Cell
     #: Roles ``energy`` and ``idle``: how long the window lasts at least.
     window_s: float = 0.0
-    #: Counts from 1; see :mod:`harness.losses`.
+    #: Counts from 1; see :mod:`tunebench.harness.losses`.
     attempt: int = 1
 
     @property

@@ -9,8 +9,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from harness.plan import DurationKey, Plan, Planned
-from reports.records import Repetition
+from tunebench.harness.plan import DurationKey, Plan, Planned
+from tunebench.reports.records import Repetition
 
 
 class Observer(Protocol):

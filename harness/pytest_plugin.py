@@ -1,4 +1,4 @@
-"""The pytest plugin: ``pytest --inventory lab.toml --campaign quick --pyargs harness.hil``.
+"""The pytest plugin: ``pytest --inventory lab.toml --campaign quick --pyargs tunebench.harness.hil``.
 
 Options, markers and fixtures; the work is done by the same calls that the CLI makes. Jobs start when collection
 is final: one queue (thread) a board, boards in parallel. A test waits for its repetitions and replays the board's
@@ -19,14 +19,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness.errors import HarnessError, UsageError
-from harness.hil_run import HilRun
-from harness.inventory import BoardEntry, Inventory, load_inventory
-from harness.plan import unmet_need
-from harness.replay import ReplayClock, Result, replay
-from harness.session import data_dir_from_env
-from harness.suite import Cell, Suite, load_suite
-from harness.suite_file import LEVELS, Delta
+from tunebench.harness.errors import HarnessError, UsageError
+from tunebench.harness.hil_run import HilRun
+from tunebench.harness.inventory import BoardEntry, Inventory, load_inventory
+from tunebench.harness.plan import unmet_need
+from tunebench.harness.replay import ReplayClock, Result, replay
+from tunebench.harness.session import data_dir_from_env
+from tunebench.harness.suite import Cell, Suite, load_suite
+from tunebench.harness.suite_file import LEVELS, Delta
 
 _RUN = pytest.StashKey[HilRun]()
 _SETUP = pytest.StashKey[tuple[Inventory, Suite] | None]()

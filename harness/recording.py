@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any, Literal, cast
 
-from harness import __version__
-from harness.energy import energy_of_window
-from harness.harvested import MAX_EXIT_B, ExitRecord, Harvested, WorkloadResult
-from harness.job import Bench, blobs_of, series_key, workload_spec
-from harness.judge import Evidence, judge
-from harness.metering import MeterEnergy
-from harness.native import NativeLibrary
-from harness.plan import Planned
-from harness.shipping import Shipped
-from harness.suite import Cell, canonical_json
-from harness.sustained import sustained
-from reports.records import (
+from tunebench.harness import __version__
+from tunebench.harness.energy import energy_of_window
+from tunebench.harness.harvested import MAX_EXIT_B, ExitRecord, Harvested, WorkloadResult
+from tunebench.harness.job import Bench, blobs_of, series_key, workload_spec
+from tunebench.harness.judge import Evidence, judge
+from tunebench.harness.metering import MeterEnergy
+from tunebench.harness.native import NativeLibrary
+from tunebench.harness.plan import Planned
+from tunebench.harness.shipping import Shipped
+from tunebench.harness.suite import Cell, canonical_json
+from tunebench.harness.sustained import sustained
+from tunebench.reports.records import (
     ClockOffset,
     Conditions,
     Energy,
@@ -30,7 +30,7 @@ from reports.records import (
     Seen,
     Sustained,
 )
-from targets.clock import Offset
+from tunebench.targets.clock import Offset
 
 #: So many of a window's fine-tunings stand in its record one by one.
 MAX_REPEATS_KEPT = 1000

@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from harness.board_facts import owner
-from harness.deploy import build_payload
-from harness.errors import EXIT_INFRA, EXIT_OK, UsageError
-from harness.inventory import load_inventory
-from targets.board import Board
-from targets.connection import BoardSpec
-from targets.errors import ConditionError, TargetError
+from tunebench.harness.board_facts import owner
+from tunebench.harness.deploy import build_payload
+from tunebench.harness.errors import EXIT_INFRA, EXIT_OK, UsageError
+from tunebench.harness.inventory import load_inventory
+from tunebench.targets.board import Board
+from tunebench.targets.connection import BoardSpec
+from tunebench.targets.errors import ConditionError, TargetError
 
 
 def release(

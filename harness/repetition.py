@@ -9,19 +9,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from harness import conditions, losses, metering
-from harness.harvested import Harvested, WorkloadResult, read_harvest, trace_bytes
-from harness.job import LEASE_MARGIN_S, Bench, make_job, pulses_s, ships
-from harness.metering import BoardMeter
-from harness.plan import Planned
-from harness.recording import in_window, make_record
-from harness.shipping import Shipped, ship
-from reports.records import Repetition
-from targets.board import Board, Harvest, StartReply
-from targets.clock import Offset
-from targets.connection import SyncReport
-from targets.errors import BlobError, ConditionError, LinkError, NoAnswerError, TornError, UnreachableError
-from targets.payload import Blob
+from tunebench.harness import conditions, losses, metering
+from tunebench.harness.harvested import Harvested, WorkloadResult, read_harvest, trace_bytes
+from tunebench.harness.job import LEASE_MARGIN_S, Bench, make_job, pulses_s, ships
+from tunebench.harness.metering import BoardMeter
+from tunebench.harness.plan import Planned
+from tunebench.harness.recording import in_window, make_record
+from tunebench.harness.shipping import Shipped, ship
+from tunebench.reports.records import Repetition
+from tunebench.targets.board import Board, Harvest, StartReply
+from tunebench.targets.clock import Offset
+from tunebench.targets.connection import SyncReport
+from tunebench.targets.errors import (
+    BlobError,
+    ConditionError,
+    LinkError,
+    NoAnswerError,
+    TornError,
+    UnreachableError,
+)
+from tunebench.targets.payload import Blob
 
 Value = TypeVar("Value")
 

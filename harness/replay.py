@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from harness import losses
-from harness.plan import Planned
-from reports.records import Repetition
+from tunebench.harness import losses
+from tunebench.harness.plan import Planned
+from tunebench.reports.records import Repetition
 
 
 class ReplayClock:

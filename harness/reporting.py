@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from harness.errors import UsageError
-from reports.results import RunReader, find_run
+from tunebench.harness.errors import UsageError
+from tunebench.reports.results import RunReader, find_run
 
 # What makes numbers and pages (scipy, pandas, jinja2, duckdb) takes a second to load: only where it is needed.
 
@@ -109,13 +109,13 @@ def report(
         # Beside, not inside: the run's directory is write-once and its manifest lists every file in it.
         html = run_dir.with_name(f"{run_dir.name}.html")
     if html is not None:
-        from reports.html import render
+        from tunebench.reports.html import render
 
         page = render(reader, baseline, words=names_here(), **_nights(store), against=_other(against))
         _write(html, page)
     if json_file is not None:
-        from reports.scrub import scrubbed, scrubber
-        from reports.summary import summarise
+        from tunebench.reports.scrub import scrubbed, scrubber
+        from tunebench.reports.summary import summarise
 
         _write(json_file, _json(scrubbed(summarise(reader, baseline), scrubber(_words(reader)))))
     return html, json_file
@@ -125,10 +125,10 @@ def printed(run_path: Path, baseline: str | None, form: str) -> str:
     """The report as Markdown (below 65,000 characters) or plain text, without names of people and machines."""
     _check_format(form)
     reader = _opened(find_run(run_path), baseline)
-    from reports.markdown import markdown
-    from reports.scrub import scrubbed, scrubber
-    from reports.summary import summarise
-    from reports.text import table
+    from tunebench.reports.markdown import markdown
+    from tunebench.reports.scrub import scrubbed, scrubber
+    from tunebench.reports.summary import summarise
+    from tunebench.reports.text import table
 
     summary, scrub = summarise(reader, baseline), scrubber(_words(reader))
     return markdown(summary, scrub) if form == "md" else table(scrubbed(summary, scrub))
@@ -140,14 +140,14 @@ def comparison(run_a: Path, run_b: Path, html: Path | None, json_file: Path | No
     folders = find_run(run_a), find_run(run_b)
     if folders[0].resolve() == folders[1].resolve():
         raise UsageError(f"{run_b}: is the same run as {run_a}; name two runs' directories")
-    from reports.runs import compare_runs
-    from reports.runs_words import as_markdown, as_text, shown
-    from reports.scrub import scrubber
+    from tunebench.reports.runs import compare_runs
+    from tunebench.reports.runs_words import as_markdown, as_text, shown
+    from tunebench.reports.scrub import scrubber
 
     first, second = map(RunReader, folders)
     found, words = compare_runs(first, second), _words(first, second)
     if html is not None:
-        from reports.html import render_comparison
+        from tunebench.reports.html import render_comparison
 
         _write(html, render_comparison(found, words=words))
     if json_file is not None:
@@ -167,7 +167,7 @@ def names_here() -> list[str]:
 
 def _words(*readers: RunReader) -> set[str]:
     """:func:`names_here`, less what the lab itself named its boards and methods."""
-    from reports.scrub import shown_names
+    from tunebench.reports.scrub import shown_names
 
     shown = {name for reader in readers for name in shown_names(reader.repetitions)}
     return set(names_here()) - shown
@@ -185,7 +185,7 @@ def _nights(store: Path | None) -> dict[str, Any]:
     """Index and decisions of a store; the index is a cache and always made anew."""
     if store is None:
         return {}
-    from reports.history import decisions, index
+    from tunebench.reports.history import decisions, index
 
     console = Console(stderr=True)
     made = index.build(store)

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.errors import UsageError
-from targets.agent.formats import KINDS, read
-from targets.agent.formats.reading import Reading, without_power
+from tunebench.harness.errors import UsageError
+from tunebench.targets.agent.formats import KINDS, read
+from tunebench.targets.agent.formats.reading import Reading, without_power
 
 #: Far above any of these outputs, far below what would hurt; a log of hours is to be cut by its owner.
 MAX_B = 16 << 20

@@ -10,18 +10,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import __version__, losses
-from harness.board_facts import utc_now
-from harness.campaign import Campaign, OnRecord, Outcome
-from harness.deploy import Cargo, Progress, gather
-from harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, EXIT_MEASURED, EXIT_OK, EXIT_PARTIAL, UsageError
-from harness.history import durations_below
-from harness.inventory import BoardEntry
-from harness.kept import keep
-from harness.plan import Durations, Plan, covers, differences, make_plan
-from harness.progress import Observer
-from harness.suite import Suite
-from reports.results import ResultsError, RunReader, RunWriter
+from tunebench.harness import __version__, losses
+from tunebench.harness.board_facts import utc_now
+from tunebench.harness.campaign import Campaign, OnRecord, Outcome
+from tunebench.harness.deploy import Cargo, Progress, gather
+from tunebench.harness.errors import (
+    EXIT_INFRA,
+    EXIT_INTERRUPTED,
+    EXIT_MEASURED,
+    EXIT_OK,
+    EXIT_PARTIAL,
+    UsageError,
+)
+from tunebench.harness.history import durations_below
+from tunebench.harness.inventory import BoardEntry
+from tunebench.harness.kept import keep
+from tunebench.harness.plan import Durations, Plan, covers, differences, make_plan
+from tunebench.harness.progress import Observer
+from tunebench.harness.suite import Suite
+from tunebench.reports.results import ResultsError, RunReader, RunWriter
 
 
 @dataclass(frozen=True)

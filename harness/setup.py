@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import wheelhouse
-from harness.board_facts import owner
-from harness.deploy import build_payload
-from harness.errors import EXIT_OK, EXIT_PARTIAL, HarnessError
-from harness.inventory import BoardEntry
-from harness.repetition import Link
-from harness.wheelhouse import Download
-from targets.board import LONGEST_BUILD_S, Board
-from targets.boards.wheels import Choice, Facts, Flavour, Wheel, choose
-from targets.errors import ConditionError, TargetError
+from tunebench.harness import wheelhouse
+from tunebench.harness.board_facts import owner
+from tunebench.harness.deploy import build_payload
+from tunebench.harness.errors import EXIT_OK, EXIT_PARTIAL, HarnessError
+from tunebench.harness.inventory import BoardEntry
+from tunebench.harness.repetition import Link
+from tunebench.harness.wheelhouse import Download
+from tunebench.targets.board import LONGEST_BUILD_S, Board
+from tunebench.targets.boards.wheels import Choice, Facts, Flavour, Wheel, choose
+from tunebench.targets.errors import ConditionError, TargetError
 
 #: Bytes that must be free: wheels, their unpacked form and pip's copy meet on the disk for a while.
 NEED_B: Mapping[str, int] = {"none": 64 << 20, "cpu": 1500 << 20, "jetson": 4000 << 20}
@@ -299,7 +299,7 @@ def downloads_of(wheel: Wheel, python: str, index: str | None) -> list[Download]
 
 
 def make_recipe(wheel: Wheel | None, python: Sequence[str], wish: Wish, facts: Facts) -> dict[str, Any]:
-    """What the board is told to build: see :func:`targets.agent.building.start`."""
+    """What the board is told to build: see :func:`tunebench.targets.agent.building.start`."""
     if wheel is None:
         return {
             "python": list(python),

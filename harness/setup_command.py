@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL, UsageError
-from harness.inventory import BoardEntry, load_inventory
-from harness.inventory_edit import set_interpreter
-from harness.setup import Outcome, Refusal, Wish, default_flavour, set_up
-from harness.wheelhouse import FetchError
-from targets.errors import TargetError
+from tunebench.harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL, UsageError
+from tunebench.harness.inventory import BoardEntry, load_inventory
+from tunebench.harness.inventory_edit import set_interpreter
+from tunebench.harness.setup import Outcome, Refusal, Wish, default_flavour, set_up
+from tunebench.harness.wheelhouse import FetchError
+from tunebench.targets.errors import TargetError
 
 
 def setup(

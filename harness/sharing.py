@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from harness.errors import UsageError
-from harness.reporting import names_here
-from reports.results import find_run
-from reports.sharing.anonymous import Anonymiser
-from reports.sharing.export import export_run, merge, salt_of, write_table
+from tunebench.harness.errors import UsageError
+from tunebench.harness.reporting import names_here
+from tunebench.reports.results import find_run
+from tunebench.reports.sharing.anonymous import Anonymiser
+from tunebench.reports.sharing.export import export_run, merge, salt_of, write_table
 
 _ROOT_DEPTH = 5
 

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.job import LEASE_MARGIN_S, Bench
-from harness.plan import Planned
-from reports.records import Transfer, Update
-from targets.agent import updatecheck
-from targets.agent.tensorfile import Refused
-from targets.agent.updatecheck import Base
-from targets.errors import ReplyError, TargetError
-from targets.printable import cleaned
-from targets.shaped import PROFILES, Profile, ShapedLink
-from targets.updates import UpdateChannel
+from tunebench.harness.job import LEASE_MARGIN_S, Bench
+from tunebench.harness.plan import Planned
+from tunebench.reports.records import Transfer, Update
+from tunebench.targets.agent import updatecheck
+from tunebench.targets.agent.tensorfile import Refused
+from tunebench.targets.agent.updatecheck import Base
+from tunebench.targets.errors import ReplyError, TargetError
+from tunebench.targets.printable import cleaned
+from tunebench.targets.shaped import PROFILES, Profile, ShapedLink
+from tunebench.targets.updates import UpdateChannel
 
 if TYPE_CHECKING:
-    from harness.repetition import Link
+    from tunebench.harness.repetition import Link
 
 Direction = Literal["board-host", "host-board"]
 _DIRECTIONS: tuple[Direction, Direction] = ("board-host", "host-board")

@@ -31,10 +31,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UsageError
-from harness.suite_file import LEVELS, Header, SuiteFile, WorkloadEntry
-from harness.tomlfile import read_toml, validate
-from workloads import protocol
+from tunebench.harness.errors import UsageError
+from tunebench.harness.suite_file import LEVELS, Header, SuiteFile, WorkloadEntry
+from tunebench.harness.tomlfile import read_toml, validate
+from tunebench.workloads import protocol
 
 AA_SUFFIX = " (A/A)"
 
@@ -64,7 +64,7 @@ class Cell:
     build: str | None = None
     #: Policy ``sustained``: the fine-tuning is repeated for so long; ``None``: it runs once.
     sustained_s: float | None = None
-    #: Updates to ship after each timed repetition: :func:`workloads.updates.parse_form`.
+    #: Updates to ship after each timed repetition: :func:`tunebench.workloads.updates.parse_form`.
     ship: tuple[str, ...] = ()
 
     @property
@@ -185,7 +185,7 @@ class Suite:
 
 def built_in_suites() -> list[str]:
     """Names that ``--suite`` takes besides a file."""
-    folder = resources.files("harness.suites")
+    folder = resources.files("tunebench.harness.suites")
     return sorted(
         (entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")),
         key=lambda name: (LEVELS.index(name) if name in LEVELS else len(LEVELS), name),
@@ -199,7 +199,9 @@ def load_suite(name_or_file: str) -> Suite:
         UsageError: neither exists, or the file is wrong (file, workload, key and what is allowed).
     """
     if name_or_file in built_in_suites():
-        with resources.as_file(resources.files("harness.suites").joinpath(f"{name_or_file}.toml")) as path:
+        with resources.as_file(
+            resources.files("tunebench.harness.suites").joinpath(f"{name_or_file}.toml")
+        ) as path:
             return _load(path)
     path = Path(name_or_file)
     if path.suffix != ".toml" and not path.exists():

@@ -1,4 +1,4 @@
-"""The form of a suite file: its keys, their types and what goes together. See :mod:`harness.suite` for an example."""
+"""The form of a suite file: its keys, their types and what goes together. See :mod:`tunebench.harness.suite` for an example."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from targets.shaped import PROFILES
-from workloads import methods, protocol
-from workloads.datasets import DATASETS, IMAGE_SETS
-from workloads.engines.native.build import VARIANTS
-from workloads.models import MODELS, NETWORKS
-from workloads.models.networks import task_of
-from workloads.updates import parse_form
+from tunebench.targets.shaped import PROFILES
+from tunebench.workloads import methods, protocol
+from tunebench.workloads.datasets import DATASETS, IMAGE_SETS
+from tunebench.workloads.engines.native.build import VARIANTS
+from tunebench.workloads.models import MODELS, NETWORKS
+from tunebench.workloads.models.networks import task_of
+from tunebench.workloads.updates import parse_form
 
 Level = Literal["smoke", "demo", "quick", "nightly", "paper"]
 LEVELS: tuple[Level, ...] = ("smoke", "demo", "quick", "nightly", "paper")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from statistics import median
 
-from reports.records import Sustained
+from tunebench.reports.records import Sustained
 
 #: A record keeps so many values of the series at most: every k-th of a longer one.
 MAX_KEPT = 2000

@@ -7,11 +7,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from harness import conditions
-from harness.repetition import Link, clean_up
-from targets.agent import lease
-from targets.board import Board
-from targets.errors import TargetError, WorkdirError
+from tunebench.harness import conditions
+from tunebench.harness.repetition import Link, clean_up
+from tunebench.targets.agent import lease
+from tunebench.targets.board import Board
+from tunebench.targets.errors import TargetError, WorkdirError
 
 #: For how long a board is asked to tidy up whose card takes no change just now (read-only, full): that may pass.
 TIDY_PATIENCE_S = 20.0

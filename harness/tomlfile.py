@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from harness.errors import UsageError
+from tunebench.harness.errors import UsageError
 
 Model = TypeVar("Model", bound=BaseModel)
 Table = type[BaseModel]

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from harness.inventory import TuningKeys
-from harness.repetition import Link
-from targets.board import Board
-from targets.errors import BoardError, ReplyError, TargetError
+from tunebench.harness.inventory import TuningKeys
+from tunebench.harness.repetition import Link
+from tunebench.targets.board import Board
+from tunebench.targets.errors import BoardError, ReplyError, TargetError
 
 Note = Callable[[str], None]
 
@@ -25,7 +25,7 @@ class TuningError(BoardError):
 
 
 class Change(BaseModel):
-    """One row of what a board says it did; see :mod:`targets.agent.tuning.apply`."""
+    """One row of what a board says it did; see :mod:`tunebench.targets.agent.tuning.apply`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from harness.compliance import look_through
-from harness.errors import EXIT_MEASURED, EXIT_OK
-from reports.results import find_run
+from tunebench.harness.compliance import look_through
+from tunebench.harness.errors import EXIT_MEASURED, EXIT_OK
+from tunebench.reports.results import find_run
 
 
 def verify(

@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import HarnessError
-from targets.board import Board
-from targets.boards.wheels import Facts
-from targets.payload import Blob
+from tunebench.harness.errors import HarnessError
+from tunebench.targets.board import Board
+from tunebench.targets.boards.wheels import Facts
+from tunebench.targets.payload import Blob
 
 #: What is lost when a push breaks, at most.
 CHUNK_B = 2 << 20

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
-from reports.ranks import Floats, claim_p_values, half
-from reports.stats import MAX_BLOCKS_NEEDED, MIN_BLOCKS, check_delta, difference, further_blocks
+from tunebench.reports.ranks import Floats, claim_p_values, half
+from tunebench.reports.stats import MAX_BLOCKS_NEEDED, MIN_BLOCKS, check_delta, difference, further_blocks
 
 AccuracyVerdict = Literal["HIGHER", "LOWER", "SAME", "UNCLEAR", "NO VERDICT"]
 #: Resamples; the Monte Carlo error of a 2.5% tail is then 0.35 points of probability.

@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 from scipy import stats as scipy_stats
 
-from reports.ranks import hodges_lehmann
-from reports.stats import log_ratios
+from tunebench.reports.ranks import hodges_lehmann
+from tunebench.reports.stats import log_ratios
 
 #: Fewest boards for an interval: below, a bootstrap has too few different resamples to be one.
 MIN_BOARDS = 6

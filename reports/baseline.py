@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from reports.records import Energy, Repetition
+from tunebench.reports.records import Energy, Repetition
 
 MAX_DRIFT = 0.03
 MAX_DRIFT_QUANTA = 2.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reports.joules import MISSES, PARTIAL, SCOPE_NAMES
-from reports.stats import MAX_BLOCKS_NEEDED, MIN_BLOCKS
-from reports.units import clean, percent, seconds, signed_percent
-from reports.verdict_words import effect
+from tunebench.reports.joules import MISSES, PARTIAL, SCOPE_NAMES
+from tunebench.reports.stats import MAX_BLOCKS_NEEDED, MIN_BLOCKS
+from tunebench.reports.units import clean, percent, seconds, signed_percent
+from tunebench.reports.verdict_words import effect
 
 #: Below this many seeds a difference in accuracy is told but not claimed.
 MIN_SEEDS = 5

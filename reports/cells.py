@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from reports.frames import CELL, CONDITIONS, frame, pairs, usable
-from reports.joules import joules
-from reports.lasting import lasting
-from reports.layout import count
-from reports.phases import UNEXPLAINED, phase_order
-from reports.records import Repetition
-from reports.stats import Comparison, compare, iqr, mean_sd, median_abs_deviation, median_interval
+from tunebench.reports.frames import CELL, CONDITIONS, frame, pairs, usable
+from tunebench.reports.joules import joules
+from tunebench.reports.lasting import lasting
+from tunebench.reports.layout import count
+from tunebench.reports.phases import UNEXPLAINED, phase_order
+from tunebench.reports.records import Repetition
+from tunebench.reports.stats import Comparison, compare, iqr, mean_sd, median_abs_deviation, median_interval
 
 _EVALUATE = "evaluate"
 _WORST_FIRST = ("invalid", "degraded", "valid")

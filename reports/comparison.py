@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.figures.speedup import VERDICTS
-from reports.joules import SCOPE_NAMES
-from reports.units import clean, factor, number, percent, seconds, significant, size
+from tunebench.reports.figures.speedup import VERDICTS
+from tunebench.reports.joules import SCOPE_NAMES
+from tunebench.reports.units import clean, factor, number, percent, seconds, significant, size
 
 
 @dataclass(frozen=True)

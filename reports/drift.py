@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from reports.records import BoardEnv, Reason, Repetition
+from tunebench.reports.records import BoardEnv, Reason, Repetition
 
 CODE = "environment-changed"
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from reports.layout import ResultsError, rep_class
-from reports.reader import RunReader
-from reports.records import Repetition
-from reports.scrub import Scrub
-from reports.units import clean, clean_block, percent, seconds, signed_percent, size
+from tunebench.reports.layout import ResultsError, rep_class
+from tunebench.reports.reader import RunReader
+from tunebench.reports.records import Repetition
+from tunebench.reports.scrub import Scrub
+from tunebench.reports.units import clean, clean_block, percent, seconds, signed_percent, size
 
 #: Failed repetitions whose log is shown.
 _MAX_LOGS = 12

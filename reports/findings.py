@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.groups import Group
-from reports.units import clean, factor, percent, significant
+from tunebench.reports.groups import Group
+from tunebench.reports.units import clean, factor, percent, significant
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from reports.layout import rep_class
-from reports.records import Repetition
+from tunebench.reports.layout import rep_class
+from tunebench.reports.records import Repetition
 
 #: What a number belongs to. Values that differ in any of these are never pooled.
 CELL = ["board_id", "task", "label", "engine", "engine_build", "device", "threads", "dtype", "power_mode"]
@@ -31,7 +31,7 @@ COLUMNS = [
 def frame(repetitions: Iterable[Repetition]) -> pd.DataFrame:
     """One row a repetition, in the order stored (column ``order``); always has all of ``COLUMNS``.
 
-    ``class`` is as in :func:`reports.results.count`; ``usable`` marks timed repetitions that ended well and
+    ``class`` is as in :func:`tunebench.reports.results.count`; ``usable`` marks timed repetitions that ended well and
     were not judged invalid: the only ones that stand in a median.
     """
     rows = [_row(order, rep) for order, rep in enumerate(repetitions)]

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.comparison import Row, comparison_row, notes
-from reports.text import engines, grouped
-from reports.units import clean
+from tunebench.reports.comparison import Row, comparison_row, notes
+from tunebench.reports.text import engines, grouped
+from tunebench.reports.units import clean
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -13,15 +13,15 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from reports.history.decisions import Decision
-from reports.page import page
-from reports.reader import RunReader
-from reports.runs_words import heads, sections, shown
-from reports.scrub import scrubber, shown_names
-from reports.since import since
-from reports.summary import summarise
-from reports.trends import no_trend, trend_of
-from reports.units import clean
+from tunebench.reports.history.decisions import Decision
+from tunebench.reports.page import page
+from tunebench.reports.reader import RunReader
+from tunebench.reports.runs_words import heads, sections, shown
+from tunebench.reports.scrub import scrubber, shown_names
+from tunebench.reports.since import since
+from tunebench.reports.summary import summarise
+from tunebench.reports.trends import no_trend, trend_of
+from tunebench.reports.units import clean
 
 _TEMPLATES = Path(__file__).parent / "templates"
 #: uPlot 1.6.32, MIT, unchanged; its licence lies beside it.
@@ -43,7 +43,7 @@ def render(
 
     Args:
         reader: an open run, complete or not.
-        baseline: the label to compare with; default as in :func:`reports.summary.summarise`.
+        baseline: the label to compare with; default as in :func:`tunebench.reports.summary.summarise`.
         words: names that must not stand on the page: this machine's, the user's.
         index: a DuckDB index of the store that the run lies in, for the trend over its nights.
         decisions: those of that store.
@@ -73,7 +73,7 @@ def render(
 
 
 def render_comparison(found: Mapping[str, Any], *, words: Iterable[str] = ()) -> str:
-    """Two runs side by side (:func:`reports.runs.compare_runs`) as one HTML document without a script."""
+    """Two runs side by side (:func:`tunebench.reports.runs.compare_runs`) as one HTML document without a script."""
     style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
     policy = (
         f"default-src 'none'; style-src {_hash(style)}; img-src data:; base-uri 'none'; form-action 'none'"

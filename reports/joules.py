@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any, get_args
 
-from reports.figures import DataTable
-from reports.layout import rep_class
-from reports.records import Energy, Repetition, Scope
-from reports.stats import median_interval
-from reports.units import clean, percent, significant
+from tunebench.reports.figures import DataTable
+from tunebench.reports.layout import rep_class
+from tunebench.reports.records import Energy, Repetition, Scope
+from tunebench.reports.stats import median_interval
+from tunebench.reports.units import clean, percent, significant
 
 SCOPES: tuple[str, ...] = get_args(Scope)
 SCOPE_NAMES = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from reports.figures import DataTable
-from reports.records import Repetition
-from reports.stats import median_interval
-from reports.units import clean, seconds, signed_percent
+from tunebench.reports.figures import DataTable
+from tunebench.reports.records import Repetition
+from tunebench.reports.stats import median_interval
+from tunebench.reports.units import clean, seconds, signed_percent
 
 CAPTION = (
     "Sustained: the same fine-tuning again and again on one board; times are of one fine-tuning, medians over "

@@ -11,8 +11,8 @@ from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
 
-from reports.durable import file_name
-from reports.records import REP_SCHEMA, Outcome, Repetition, Verdict
+from tunebench.reports.durable import file_name
+from tunebench.reports.records import REP_SCHEMA, Outcome, Repetition, Verdict
 
 When = Literal["before", "after"]
 

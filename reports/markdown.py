@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.findings import findings
-from reports.groups import groups_of
-from reports.lorae.constants import TITLE as LORAE
-from reports.lorae.tables import headline as lorae_headline
-from reports.scrub import Scrub, scrubbed
-from reports.text import conditions, counted, engines, grouped
-from reports.units import clean, factor, percent, seconds, significant, size
+from tunebench.reports.findings import findings
+from tunebench.reports.groups import groups_of
+from tunebench.reports.lorae.constants import TITLE as LORAE
+from tunebench.reports.lorae.tables import headline as lorae_headline
+from tunebench.reports.scrub import Scrub, scrubbed
+from tunebench.reports.text import conditions, counted, engines, grouped
+from tunebench.reports.units import clean, factor, percent, seconds, significant, size
 
 #: GitHub takes 65,536 characters in a comment.
 MAX_CHARS = 64_000

@@ -17,7 +17,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from reports.series import header, number
+from tunebench.reports.series import header, number
 
 METER_SCHEMA = "tunebench.meter/1"
 

@@ -1,7 +1,7 @@
 """Several methods against one baseline: Holm's procedure, and how it meets verdicts that are read off intervals.
 
 Each method can earn one of two claims: "differs by more than the band" (FASTER, SLOWER) or "does not" (SAME). For
-each the exact p-value is that of :func:`reports.ranks.claim_p_values`. Holm (Scand. J. Statist. 6 (1979) 65) runs
+each the exact p-value is that of :func:`tunebench.reports.ranks.claim_p_values`. Holm (Scand. J. Statist. 6 (1979) 65) runs
 once over the m methods' p-values of the first claim and once over those of the second. Within either run the null
 hypotheses are fixed by the truth, so Holm's guarantee holds under any dependence (methods share their baseline):
 the probability that any difference is claimed where there is none is at most 5%, that any SAME is wrong at most
@@ -17,8 +17,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.ranks import hodges_lehmann, min_values
-from reports.stats import (
+from tunebench.reports.ranks import hodges_lehmann, min_values
+from tunebench.reports.stats import (
     MIN_BLOCKS,
     Comparison,
     Verdict,
@@ -98,7 +98,7 @@ def compare_all(
         One result a candidate. Candidates with fewer than six blocks get no verdict and are not counted.
 
     Raises:
-        ValueError: as :func:`reports.stats.compare`, or the two lists differ in length.
+        ValueError: as :func:`tunebench.reports.stats.compare`, or the two lists differ in length.
 
     Examples:
         >>> base = [10.0, 10.2, 9.9, 10.1, 10.3, 10.0]

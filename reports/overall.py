@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.across import across_boards
-from reports.cells import Cell
-from reports.quantities import values
-from reports.stats import median_interval
-from reports.to_quality import ToQuality, compare_to_quality, to_quality, value_at_quality
+from tunebench.reports.across import across_boards
+from tunebench.reports.cells import Cell
+from tunebench.reports.quantities import values
+from tunebench.reports.stats import median_interval
+from tunebench.reports.to_quality import ToQuality, compare_to_quality, to_quality, value_at_quality
 
 _BY_BOARD = ("time", "energy")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from reports.figures import DataTable
-from reports.units import clean, percent, seconds, signed_percent, significant
+from tunebench.reports.figures import DataTable
+from tunebench.reports.units import clean, percent, seconds, signed_percent, significant
 
 Grid = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 

@@ -8,18 +8,18 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from reports.comparison import COLUMNS, SORTING
-from reports.embed import downloads
-from reports.evidence import GLOSSARY, board_facts, failures, method_facts, validity_rows
-from reports.figures import Figure, Styles
-from reports.findings import contenders, findings
-from reports.groups import groups_of
-from reports.joules import joules_table
-from reports.joules import notes as joules_notes
-from reports.lasting import lasting_table
-from reports.lorae.view import lorae_view
-from reports.overall_words import overall_tables
-from reports.page_figures import (
+from tunebench.reports.comparison import COLUMNS, SORTING
+from tunebench.reports.embed import downloads
+from tunebench.reports.evidence import GLOSSARY, board_facts, failures, method_facts, validity_rows
+from tunebench.reports.figures import Figure, Styles
+from tunebench.reports.findings import contenders, findings
+from tunebench.reports.groups import groups_of
+from tunebench.reports.joules import joules_table
+from tunebench.reports.joules import notes as joules_notes
+from tunebench.reports.lasting import lasting_table
+from tunebench.reports.lorae.view import lorae_view
+from tunebench.reports.overall_words import overall_tables
+from tunebench.reports.page_figures import (
     board_multiples,
     cost_panels,
     effect_panels,
@@ -29,14 +29,14 @@ from reports.page_figures import (
     repetition_figures,
     size_figures,
 )
-from reports.reader import RunReader
-from reports.scrub import Scrub, scrubbed
-from reports.since import board_differences
-from reports.study.view import study_view
-from reports.trace_views import trace_views
-from reports.trends import Trend
-from reports.units import clean, factor, significant
-from reports.verdict_words import control_words, reasons, verdict_table
+from tunebench.reports.reader import RunReader
+from tunebench.reports.scrub import Scrub, scrubbed
+from tunebench.reports.since import board_differences
+from tunebench.reports.study.view import study_view
+from tunebench.reports.trace_views import trace_views
+from tunebench.reports.trends import Trend
+from tunebench.reports.units import clean, factor, significant
+from tunebench.reports.verdict_words import control_words, reasons, verdict_table
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from reports.figures import Figure, Styles
-from reports.figures.accuracy import accuracy_figure
-from reports.figures.boards import boards_figure
-from reports.figures.effects import effects_figure, known
-from reports.figures.pareto import pareto_figure, points
-from reports.figures.phases import phases_figure
-from reports.figures.sizes import memory_figure, update_figure
-from reports.figures.speedup import speedup_domain, speedup_figure
-from reports.figures.spread import lines, spread_figure
-from reports.figures.strip import strip_figure
-from reports.groups import Group
-from reports.joules import SCOPE_NAMES
-from reports.units import clean
+from tunebench.reports.figures import Figure, Styles
+from tunebench.reports.figures.accuracy import accuracy_figure
+from tunebench.reports.figures.boards import boards_figure
+from tunebench.reports.figures.effects import effects_figure, known
+from tunebench.reports.figures.pareto import pareto_figure, points
+from tunebench.reports.figures.phases import phases_figure
+from tunebench.reports.figures.sizes import memory_figure, update_figure
+from tunebench.reports.figures.speedup import speedup_domain, speedup_figure
+from tunebench.reports.figures.spread import lines, spread_figure
+from tunebench.reports.figures.strip import strip_figure
+from tunebench.reports.groups import Group
+from tunebench.reports.joules import SCOPE_NAMES
+from tunebench.reports.units import clean
 
 #: With more groups or rows than these a page would be too heavy if every figure were drawn for phones too.
 _MANY, _MANY_ROWS = 8, 40

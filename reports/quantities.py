@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.cells import Cell
-from reports.joules import SCOPES, by_source, energy_reps
-from reports.layout import ResultsError
-from reports.reader import RunReader
-from reports.records import Repetition
+from tunebench.reports.cells import Cell
+from tunebench.reports.joules import SCOPES, by_source, energy_reps
+from tunebench.reports.layout import ResultsError
+from tunebench.reports.reader import RunReader
+from tunebench.reports.records import Repetition
 
 Quantity = Literal["time", "energy", "memory", "accuracy"]
 QUANTITIES: tuple[Quantity, ...] = ("time", "energy", "memory", "accuracy")

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from reports.baseline import with_net
-from reports.drift import changed_boards, judged
-from reports.durable import sha256_file, unpack
-from reports.layout import (
+from tunebench.reports.baseline import with_net
+from tunebench.reports.drift import changed_boards, judged
+from tunebench.reports.durable import sha256_file, unpack
+from tunebench.reports.layout import (
     MANIFEST,
     PLAN,
     REPS,
@@ -26,9 +26,9 @@ from reports.layout import (
     other_files,
     parse_lines,
 )
-from reports.meters import MeterSeries, read_meter
-from reports.records import ENV_SCHEMA, PLAN_SCHEMA, RUN_SCHEMA, BoardEnv, Repetition, RunManifest
-from reports.traces import Trace, read_trace
+from tunebench.reports.meters import MeterSeries, read_meter
+from tunebench.reports.records import ENV_SCHEMA, PLAN_SCHEMA, RUN_SCHEMA, BoardEnv, Repetition, RunManifest
+from tunebench.reports.traces import Trace, read_trace
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class RunReader:
         plan: the plan as written.
         manifest: None while the run is not complete.
         repetitions: every readable record, in the order in which they were stored; degraded where the board's
-            environment changed during the campaign (:mod:`reports.drift`).
+            environment changed during the campaign (:mod:`tunebench.reports.drift`).
         warnings: what could not be read (a torn or damaged line, a missing file), each naming its place.
     """
 

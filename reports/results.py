@@ -18,7 +18,7 @@ Errors::
 
 from __future__ import annotations
 
-from reports.layout import (
+from tunebench.reports.layout import (
     ChecksumError,
     ResultsError,
     RunNotFound,
@@ -27,8 +27,8 @@ from reports.layout import (
     plan_sha256,
     rep_class,
 )
-from reports.reader import RunReader
-from reports.writer import RunWriter
+from tunebench.reports.reader import RunReader
+from tunebench.reports.writer import RunWriter
 
 __all__ = [
     "ChecksumError",

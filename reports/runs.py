@@ -8,14 +8,22 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from reports.accuracy import AccuracyComparison, compare_accuracies, compare_accuracy
-from reports.cells import Cell, cells
-from reports.drift import changes
-from reports.layout import ResultsError
-from reports.quantities import DEFAULT_DELTA, Quantity, Right, Source, accuracies, right_items, values
-from reports.reader import RunReader
-from reports.scrub import names_one
-from reports.unpaired import Shift, shift
+from tunebench.reports.accuracy import AccuracyComparison, compare_accuracies, compare_accuracy
+from tunebench.reports.cells import Cell, cells
+from tunebench.reports.drift import changes
+from tunebench.reports.layout import ResultsError
+from tunebench.reports.quantities import (
+    DEFAULT_DELTA,
+    Quantity,
+    Right,
+    Source,
+    accuracies,
+    right_items,
+    values,
+)
+from tunebench.reports.reader import RunReader
+from tunebench.reports.scrub import names_one
+from tunebench.reports.unpaired import Shift, shift
 
 COMPARE_SCHEMA = "tunebench.compare/1"
 #: What holds for every comparison of two runs, whatever stands in them.

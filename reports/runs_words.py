@@ -6,11 +6,11 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from reports.figures import DataTable
-from reports.markdown import MAX_CHARS, escaped, table
-from reports.scrub import Scrub, scrubbed
-from reports.text import grid
-from reports.units import clean, percent, seconds, signed_percent, significant, size
+from tunebench.reports.figures import DataTable
+from tunebench.reports.markdown import MAX_CHARS, escaped, table
+from tunebench.reports.scrub import Scrub, scrubbed
+from tunebench.reports.text import grid
+from tunebench.reports.units import clean, percent, seconds, signed_percent, significant, size
 
 COLUMNS = ("board", "task", "method", "quantity", "A", "B", "B against A", "interval", "in these runs", "n")
 _ROWS = (

@@ -1,11 +1,19 @@
-"""JSON Schema files of the records, for readers in other languages: ``python -m reports.schema_files``."""
+"""JSON Schema files of the records, for readers in other languages: ``python -m tunebench.reports.schema_files``."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from reports.records import ENV_SCHEMA, REP_SCHEMA, RUN_SCHEMA, BoardEnv, Record, Repetition, RunManifest
+from tunebench.reports.records import (
+    ENV_SCHEMA,
+    REP_SCHEMA,
+    RUN_SCHEMA,
+    BoardEnv,
+    Record,
+    Repetition,
+    RunManifest,
+)
 
 FOLDER = Path(__file__).parent / "schema"
 
@@ -17,7 +25,7 @@ _MODELS: dict[str, tuple[str, type[Record]]] = {
 
 
 def schema_texts() -> dict[str, str]:
-    """File name -> content, generated from :mod:`reports.records`; unknown fields are allowed."""
+    """File name -> content, generated from :mod:`tunebench.reports.records`; unknown fields are allowed."""
     texts = {}
     for name, (schema, model) in _MODELS.items():
         value = {

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from reports.records import Repetition
-from reports.sharing.anonymous import Anonymiser
+from tunebench.reports.records import Repetition
+from tunebench.reports.sharing.anonymous import Anonymiser
 
 #: Folders of every Linux machine: they tell what was read, not who read it.
 _PUBLIC = "sys|proc|dev|boot|etc|usr|lib|opt|var/lib|run"

@@ -22,8 +22,8 @@ from typing import Literal
 
 import numpy as np
 
-from reports.ranks import Floats
-from reports.stats import Comparison, Verdict, compare
+from tunebench.reports.ranks import Floats
+from tunebench.reports.stats import Comparison, Verdict, compare
 
 Order = Literal["blocks", "sequential"]
 
@@ -134,7 +134,7 @@ def rates(
     order: Order = "blocks",
     judge: Callable[..., Comparison] = compare,
 ) -> Rates:
-    """Verdicts of :func:`reports.stats.compare` over simulated campaigns of a baseline and a candidate.
+    """Verdicts of :func:`tunebench.reports.stats.compare` over simulated campaigns of a baseline and a candidate.
 
     Args:
         ratio: the candidate's true time over the baseline's; 1 = A/A.

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reports.drift import changes
-from reports.figures import DataTable
-from reports.layout import ResultsError
-from reports.reader import RunReader
-from reports.records import BoardEnv
-from reports.scrub import Scrub, names_one
-from reports.units import clean
+from tunebench.reports.drift import changes
+from tunebench.reports.figures import DataTable
+from tunebench.reports.layout import ResultsError
+from tunebench.reports.reader import RunReader
+from tunebench.reports.records import BoardEnv
+from tunebench.reports.scrub import Scrub, names_one
+from tunebench.reports.units import clean
 
 #: So many earlier runs are looked through for one that had a board.
 _EARLIER = 30

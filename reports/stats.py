@@ -3,7 +3,7 @@
 The unit of replication is the repetition, the unit of pairing the block. Comparisons work on paired log
 ratios, one a block: Hodges-Lehmann shift (median of the Walsh averages) with the exact interval that inverts
 the Wilcoxon signed-rank test, its ranks capped at half of n so that one outlier does not decide (see
-:mod:`reports.ranks` and docs/statistics.md). No distribution-free 95% interval exists below six pairs: there the
+:mod:`tunebench.reports.ranks` and docs/statistics.md). No distribution-free 95% interval exists below six pairs: there the
 verdict is withheld.
 """
 
@@ -16,7 +16,14 @@ from typing import Literal
 
 import numpy as np
 
-from reports.ranks import Floats, claim_p_values, half, hodges_lehmann, min_values, signed_rank_interval
+from tunebench.reports.ranks import (
+    Floats,
+    claim_p_values,
+    half,
+    hodges_lehmann,
+    min_values,
+    signed_rank_interval,
+)
 
 Verdict = Literal["FASTER", "SLOWER", "SAME", "UNCLEAR", "NO VERDICT"]
 IntervalKind = Literal["wilcoxon", "order-statistic", "range"]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reports.layout import REPS, ResultsError, parse_line
-from reports.records import Outcome, Repetition, Role, Verdict
+from tunebench.reports.layout import REPS, ResultsError, parse_line
+from tunebench.reports.records import Outcome, Repetition, Role, Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.joules import joules_lines
-from reports.joules import notes as joules_notes
-from reports.lasting import lasting_lines
-from reports.lorae.lines import lorae_lines
-from reports.overall_words import overall_lines
-from reports.study.lines import study_lines
-from reports.units import clean, factor, number, percent, seconds, significant, size
-from reports.verdict_words import control_words, reasons, verdict_lines
+from tunebench.reports.joules import joules_lines
+from tunebench.reports.joules import notes as joules_notes
+from tunebench.reports.lasting import lasting_lines
+from tunebench.reports.lorae.lines import lorae_lines
+from tunebench.reports.overall_words import overall_lines
+from tunebench.reports.study.lines import study_lines
+from tunebench.reports.units import clean, factor, number, percent, seconds, significant, size
+from tunebench.reports.verdict_words import control_words, reasons, verdict_lines
 
 _WIDTH = 110
 _CLASSES = ("valid", "degraded", "invalid", "failed", "skipped")

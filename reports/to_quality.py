@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.stats import Interval, Verdict, check_delta, judge, median_interval
+from tunebench.reports.stats import Interval, Verdict, check_delta, judge, median_interval
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ToQualityComparison:
         ratio: candidate / baseline, median over blocks; None if it is not finite.
         low: lower end of the order-statistic interval; None if not bounded.
         high: its upper end; None if not bounded.
-        verdict: as in :func:`reports.stats.compare`.
+        verdict: as in :func:`tunebench.reports.stats.compare`.
         n: blocks in which at least one of the two reached the target.
         neither: blocks in which neither did: they say nothing about which is faster.
     """

@@ -8,15 +8,15 @@ from typing import Any, Protocol
 
 from markupsafe import Markup
 
-from reports.embed import packed
-from reports.figures import Figure
-from reports.figures.plot import plot_data
-from reports.figures.traces import trace_figure
-from reports.layout import ResultsError
-from reports.reader import RunReader
-from reports.records import Repetition
-from reports.scrub import Scrub
-from reports.units import clean
+from tunebench.reports.embed import packed
+from tunebench.reports.figures import Figure
+from tunebench.reports.figures.plot import plot_data
+from tunebench.reports.figures.traces import trace_figure
+from tunebench.reports.layout import ResultsError
+from tunebench.reports.reader import RunReader
+from tunebench.reports.records import Repetition
+from tunebench.reports.scrub import Scrub
+from tunebench.reports.units import clean
 
 #: Traces on the page at most; those of all cells of a large lab would be too heavy to open.
 MAX_TRACES = 48

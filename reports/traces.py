@@ -15,7 +15,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from reports.series import header, number
+from tunebench.reports.series import header, number
 
 TRACE_SCHEMA = "tunebench.trace/1"
 

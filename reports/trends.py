@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reports.figures import DataTable, Figure
-from reports.figures.trend import Band, Point, trend_figure
-from reports.history.decisions import Decision
-from reports.history.series import Night, Series, all_series, nights_of, opened
-from reports.reader import RunReader
-from reports.scrub import Scrub
-from reports.since import Since, since_the_run_before
-from reports.units import clean, seconds, signed_percent
+from tunebench.reports.figures import DataTable, Figure
+from tunebench.reports.figures.trend import Band, Point, trend_figure
+from tunebench.reports.history.decisions import Decision
+from tunebench.reports.history.series import Night, Series, all_series, nights_of, opened
+from tunebench.reports.reader import RunReader
+from tunebench.reports.scrub import Scrub
+from tunebench.reports.since import Since, since_the_run_before
+from tunebench.reports.units import clean, seconds, signed_percent
 
 #: Series drawn at most: those that moved most; all stand in the table.
 MAX_FIGURES = 8

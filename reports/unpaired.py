@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reports.stats import Verdict, check_delta, judge
+from tunebench.reports.stats import Verdict, check_delta, judge
 
 #: With fewer values on either side no 95% interval exists that is worth a word.
 MIN_VALUES = 5
@@ -26,7 +26,7 @@ class Shift:
     Attributes:
         low: of the interval at ``confidence``, or of the range of all ratios where there are too few values.
         interval: ``mann-whitney`` or ``range``.
-        verdict: as in :func:`reports.stats.compare`: SLOWER says that the second is larger.
+        verdict: as in :func:`tunebench.reports.stats.compare`: SLOWER says that the second is larger.
     """
 
     ratio: float

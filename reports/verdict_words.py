@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from reports.figures import DataTable
-from reports.ranks import min_values
-from reports.stats import MAX_BLOCKS_NEEDED, MIN_BLOCKS
-from reports.units import clean, signed_percent
+from tunebench.reports.figures import DataTable
+from tunebench.reports.ranks import min_values
+from tunebench.reports.stats import MAX_BLOCKS_NEEDED, MIN_BLOCKS
+from tunebench.reports.units import clean, signed_percent
 
 #: verdict -> whether it is good news; the others are neither.
 BETTER = {"FASTER": True, "SLOWER": False, "LESS": True, "MORE": False, "HIGHER": True, "LOWER": False}

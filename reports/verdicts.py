@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from reports.accuracy import AccuracyComparison, compare_accuracies, compare_accuracy
-from reports.cells import Cell
-from reports.multiplicity import ALPHA, Adjusted, compare_all, holm
-from reports.quantities import (
+from tunebench.reports.accuracy import AccuracyComparison, compare_accuracies, compare_accuracy
+from tunebench.reports.cells import Cell
+from tunebench.reports.multiplicity import ALPHA, Adjusted, compare_all, holm
+from tunebench.reports.quantities import (
     DEFAULT_DELTA,
     QUANTITIES,
     Quantity,
@@ -26,8 +26,8 @@ from reports.quantities import (
     right_items,
     values,
 )
-from reports.reader import RunReader
-from reports.verdict_words import BETTER, reason, withheld_reason
+from tunebench.reports.reader import RunReader
+from tunebench.reports.verdict_words import BETTER, reason, withheld_reason
 
 #: A verdict as JSON-ready values.
 Told = dict[str, Any]

@@ -11,8 +11,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from reports.durable import is_safe_name, pack, sha256_file, sync_folder, sync_upwards, write_durable
-from reports.layout import (
+from tunebench.reports.durable import (
+    is_safe_name,
+    pack,
+    sha256_file,
+    sync_folder,
+    sync_upwards,
+    write_durable,
+)
+from tunebench.reports.layout import (
     MANIFEST,
     PLAN,
     REPS,
@@ -26,8 +33,8 @@ from reports.layout import (
     load_object,
     other_files,
 )
-from reports.records import PLAN_SCHEMA, BoardEnv, Repetition, RunManifest, Skip
-from reports.stored import Stored, records, scan
+from tunebench.reports.records import PLAN_SCHEMA, BoardEnv, Repetition, RunManifest, Skip
+from tunebench.reports.stored import Stored, records, scan
 
 
 class RunWriter:
@@ -135,10 +142,10 @@ class RunWriter:
 
         Args:
             rep: the record; its ``trace``, ``log``, ``preds``, ``meter`` and ``exit`` are set here.
-            trace: JSON lines as in :mod:`reports.traces`, not yet compressed.
+            trace: JSON lines as in :mod:`tunebench.reports.traces`, not yet compressed.
             log: output of the workload, not yet compressed.
             preds: JSON lines ``[i, label, before, after]``, not yet compressed.
-            meter: JSON lines as in :mod:`reports.meters`, not yet compressed.
+            meter: JSON lines as in :mod:`tunebench.reports.meters`, not yet compressed.
             exit_record: the board's ``exit.json``, not yet compressed.
 
         Returns:

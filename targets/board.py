@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from targets import harvest
-from targets.agent import bundle, protocol
-from targets.agent.examine import SCHEMA as EXAMINE_SCHEMA
-from targets.clock import Offset
-from targets.connection import Connection, mapping, mappings
-from targets.errors import ReplyError
-from targets.replies import check_probe
-from targets.updates import UpdateChannel
+from tunebench.targets import harvest
+from tunebench.targets.agent import bundle, protocol
+from tunebench.targets.agent.examine import SCHEMA as EXAMINE_SCHEMA
+from tunebench.targets.clock import Offset
+from tunebench.targets.connection import Connection, mapping, mappings
+from tunebench.targets.errors import ReplyError
+from tunebench.targets.replies import check_probe
+from tunebench.targets.updates import UpdateChannel
 
 #: Beyond what the board was told to wait, until its silence counts as a lost link.
 _SILENCE_MARGIN_S = 10.0
@@ -61,7 +61,7 @@ class Harvest:
 class Board(Connection):
     """A board in use, as a context manager; one per thread. One method each command of the agent.
 
-    Raises (all methods): the classes of :mod:`targets.errors`, which say what to do about it.
+    Raises (all methods): the classes of :mod:`tunebench.targets.errors`, which say what to do about it.
     """
 
     def probe(self, interpreters: Sequence[Sequence[str]] = (), run_id: str | None = None) -> dict[str, Any]:
@@ -82,7 +82,7 @@ class Board(Connection):
         progress: Callable[[dict[str, Any]], None] | None = None,
         within_s: float = LONGEST_BUILD_S,
     ) -> dict[str, Any]:
-        """Ask for, put together or build a virtual environment: see :mod:`targets.agent.environments`.
+        """Ask for, put together or build a virtual environment: see :mod:`tunebench.targets.agent.environments`.
 
         Args:
             request: ``action`` (``facts``, ``join`` or ``build``), ``name``, and what the action needs.
@@ -209,7 +209,7 @@ class Board(Connection):
         return found if isinstance(found, dict) else None
 
     def tune(self, owner: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """Set governor, clocks, power mode: see :func:`targets.agent.tuning.apply.tune`.
+        """Set governor, clocks, power mode: see :func:`tunebench.targets.agent.tuning.apply.tune`.
 
         Raises:
             ConditionError: (kind ``lease``) another has the board.
@@ -218,7 +218,7 @@ class Board(Connection):
         return self._rows("tune", request, "tuned")
 
     def untune(self, owner: Mapping[str, Any]) -> dict[str, Any]:
-        """Put back what the board's undo list says: see :func:`targets.agent.tuning.apply.untune`.
+        """Put back what the board's undo list says: see :func:`tunebench.targets.agent.tuning.apply.untune`.
 
         Raises:
             ConditionError: (kind ``lease``) another has the board.
@@ -227,7 +227,7 @@ class Board(Connection):
         return self._rows("untune", {"owner": dict(owner)}, "untuned")
 
     def examine(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """What the account may do on the board: see :func:`targets.agent.examine.examine`."""
+        """What the account may do on the board: see :func:`tunebench.targets.agent.examine.examine`."""
         with self._agent("examine") as duplex:
             duplex.send_message({"examine": {"root": self.spec.root, "wanted": dict(wanted)}})
             return self._checked(self._answer(duplex, self.spec.timeouts.command_s), EXAMINE_SCHEMA)

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from targets.errors import ReplyError
+from tunebench.targets.errors import ReplyError
 
 #: Two sound crystals differ by less; more means that a clock was stepped or slewed on the way.
 MAX_DRIFT_PPM = 200.0

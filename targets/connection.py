@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Self
 
-from targets import clock
-from targets.agent import protocol
-from targets.clock import Offset
-from targets.duplex import Duplex
-from targets.errors import (
+from tunebench.targets import clock
+from tunebench.targets.agent import protocol
+from tunebench.targets.clock import Offset
+from tunebench.targets.duplex import Duplex
+from tunebench.targets.errors import (
     BlobError,
     ConditionError,
     InterpreterError,
@@ -32,9 +32,9 @@ from targets.errors import (
     UndoError,
     WorkdirError,
 )
-from targets.loopback import LoopbackServer
-from targets.payload import Blob
-from targets.ssh import Dial, Endpoint, Ssh, Timeouts
+from tunebench.targets.loopback import LoopbackServer
+from tunebench.targets.payload import Blob
+from tunebench.targets.ssh import Dial, Endpoint, Ssh, Timeouts
 
 DEFAULT_WORKDIR = "~/.cache/tunebench"
 _PINGS = 8
@@ -47,7 +47,7 @@ _ISOLATED = ("-I", "-S")
 
 @dataclass(frozen=True)
 class BoardSpec:
-    """A board as the inventory describes it; see :class:`targets.ssh.Endpoint` for the link's fields.
+    """A board as the inventory describes it; see :class:`tunebench.targets.ssh.Endpoint` for the link's fields.
 
     Attributes:
         kind: ``loopback`` starts its own server in this process; the others are reached at ``host``.
@@ -101,7 +101,7 @@ class SyncReport:
 class Connection:
     """The connection to a board, as a context manager; one per thread.
 
-    Raises (all methods): the classes of :mod:`targets.errors`, which say what to do about it.
+    Raises (all methods): the classes of :mod:`tunebench.targets.errors`, which say what to do about it.
     """
 
     def __init__(self, spec: BoardSpec, dial: Dial | None = None) -> None:

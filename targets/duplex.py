@@ -10,9 +10,9 @@ from typing import Any
 
 import paramiko
 
-from targets.agent import protocol
-from targets.errors import InterpreterError, LinkError, NoAnswerError, ReplyError, TargetError
-from targets.printable import cleaned
+from tunebench.targets.agent import protocol
+from tunebench.targets.errors import InterpreterError, LinkError, NoAnswerError, ReplyError, TargetError
+from tunebench.targets.printable import cleaned
 
 _CHUNK_B = 64 * 1024
 _TAIL_B = 2000

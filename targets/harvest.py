@@ -8,8 +8,8 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from targets.agent import protocol
-from targets.errors import ReplyError, TornError
+from tunebench.targets.agent import protocol
+from tunebench.targets.errors import ReplyError, TornError
 
 MAX_FILES = 1000
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import paramiko
 
-from targets.errors import HostKeyError
+from tunebench.targets.errors import HostKeyError
 
 
 def fingerprint(key: paramiko.PKey) -> str:

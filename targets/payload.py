@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MODE = 0o100644 << 16
 _CHUNK_B = 1 << 20
-_MAIN = b"import sys\n\nfrom targets.agent.cli import main\n\nsys.exit(main())\n"
+_MAIN = b"import sys\n\nfrom tunebench.targets.agent.cli import main\n\nsys.exit(main())\n"
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,8 @@ def make_payload(extra: Mapping[str, bytes] | None = None) -> Blob:
     """
     here = Path(__file__).parent
     files = dict(extra or {})
-    files.update(package_files(here / "agent", "targets/agent"))
-    files["targets/__init__.py"] = b""
+    files.update(package_files(here / "agent", "tunebench/targets/agent"))
+    files["tunebench/__init__.py"] = b""
+    files["tunebench/targets/__init__.py"] = b""
     files["__main__.py"] = _MAIN
     return Blob.of_bytes(deterministic_zip(files), ".zip", role="payload")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from targets.errors import TargetError
+from tunebench.targets.errors import TargetError
 
 #: So much of a direction's time goes on at once: small enough to pace, large enough for Python.
 _SLICE_S = 0.01

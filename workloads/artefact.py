@@ -22,7 +22,7 @@ import threading
 from array import array
 from typing import Any, Dict, Iterable, NamedTuple, Tuple, Union
 
-from workloads.errors import WorkloadError
+from tunebench.workloads.errors import WorkloadError
 
 SCHEMA = "tunebench.artefact/1"
 KINDS = ("data", "weights")

@@ -9,10 +9,10 @@ the two trainings are equal by construction, so it checks that a training can be
 import math
 from typing import Any, Callable, Dict, Optional, Union
 
-from workloads.engines import load_engine
-from workloads.engines.session import no_mark
-from workloads.network_task import NetworkTask
-from workloads.task import Task
+from tunebench.workloads.engines import load_engine
+from tunebench.workloads.engines.session import no_mark
+from tunebench.workloads.network_task import NetworkTask
+from tunebench.workloads.task import Task
 
 STEPS = 100
 LOSS_ABSOLUTE, LOSS_RELATIVE = 1e-6, 1e-4

@@ -1,4 +1,4 @@
-"""An idle board as a repetition: ``TUNEBENCH_JOB=<job folder> python -m workloads.idle``.
+"""An idle board as a repetition: ``TUNEBENCH_JOB=<job folder> python -m tunebench.workloads.idle``.
 
 Waits until what was started has settled, marks a window in which this process sleeps, and ends. The board's
 sensors (or an external meter) say what it drew: the baseline that is taken off to get net energy. Standard
@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any, Dict
 
-from workloads import marks
+from tunebench.workloads import marks
 
 #: Sensors need a sample on both sides of the window.
 _TAIL_S = 1.0

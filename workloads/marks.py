@@ -2,7 +2,7 @@
 
 In a command of your own (standard library only; outside tunebench all of it does nothing)::
 
-    from workloads import marks
+    from tunebench import marks
 
     spec = marks.spec()                 # the workload, with spec["paths"]; {} outside tunebench
     before = evaluate()

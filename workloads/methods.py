@@ -7,8 +7,8 @@ method is one row.
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from workloads.errors import WorkloadError
-from workloads.models import NETWORKS, Layer
+from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.models import NETWORKS, Layer
 
 NONE, LAST, ALL = "none", "last", "all"
 
@@ -42,7 +42,7 @@ class Method(NamedTuple):
 
     @property
     def networks(self) -> bool:
-        """Whether the method applies to networks with branches (:mod:`workloads.network_plan`)."""
+        """Whether the method applies to networks with branches (:mod:`tunebench.workloads.network_plan`)."""
         return any(name in NETWORKS for name in self.models)
 
 

@@ -6,7 +6,7 @@ those gradients. BatchNorm, ReLU, softmax and biases are left out: they are of t
 
 from typing import Dict, NamedTuple
 
-from workloads.methods import Plan
+from tunebench.workloads.methods import Plan
 
 
 class MultiplyAdds(NamedTuple):

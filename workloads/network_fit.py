@@ -1,6 +1,6 @@
 """The largest batch and the largest input that train within a limit of memory: tried, not calculated.
 
-``python -m workloads.network_fit`` as the command of a suite (``tunebench run --suite lorae-fit``). ``params``:
+``python -m tunebench.workloads.network_fit`` as the command of a suite (``tunebench run --suite lorae-fit``). ``params``:
 ``model``; ``method``, ``rank``; ``batch`` (of the largest input); ``limit_mb`` (10^6 bytes beyond interpreter, torch and
 weights; without it, 80% of what the board says is available); ``allocator`` (``default``, or ``mmap``: every larger
 tensor is mapped by itself). A job without torch fails as any other does.
@@ -19,12 +19,12 @@ import sys
 import traceback
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, cast
 
-from workloads import marks, methods, network_memory, network_plan
-from workloads.errors import WorkloadError
-from workloads.models.networks import counted
-from workloads.network_memory import MOST_BATCH, MOST_SIDE, SIDE_STEP
-from workloads.network_plan import NetworkPlan
-from workloads.peak import map_large_blocks, status_b
+from tunebench.workloads import marks, methods, network_memory, network_plan
+from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.models.networks import counted
+from tunebench.workloads.network_memory import MOST_BATCH, MOST_SIDE, SIDE_STEP
+from tunebench.workloads.network_plan import NetworkPlan
+from tunebench.workloads.peak import map_large_blocks, status_b
 
 #: Of the memory that is available, where no limit is given.
 SHARE = 0.8
@@ -92,7 +92,7 @@ def attempt(plan: NetworkPlan, batch: int, limit_b: int, allocator: str = DEFAUL
 
 def _tried(plan: NetworkPlan, batch: int, limit_b: Optional[int], allocator: str) -> Try:
     """One try in a process of its own."""
-    from workloads.engines.networks import probe_step  # torch is loaded here, once, before the fork
+    from tunebench.workloads.engines.networks import probe_step  # torch is loaded here, once, before the fork
 
     reader, writer = os.pipe()
     sys.stdout.flush()

@@ -7,9 +7,9 @@ formed in every step, once for the whole batch, and its gradient is as large as 
 
 from typing import Dict, List, NamedTuple, Set
 
-from workloads.models.graph import Node, madds, shapes_of
-from workloads.network_memory import needs_grad, run_nodes
-from workloads.network_plan import NetworkPlan
+from tunebench.workloads.models.graph import Node, madds, shapes_of
+from tunebench.workloads.network_memory import needs_grad, run_nodes
+from tunebench.workloads.network_plan import NetworkPlan
 
 
 class _Counts(NamedTuple):

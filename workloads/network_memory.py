@@ -19,9 +19,9 @@ of what a process takes, and tells methods and batches apart.
 
 from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
-from workloads import network_plan
-from workloads.models.graph import INPUT, Node, product
-from workloads.network_plan import NetworkPlan
+from tunebench.workloads import network_plan
+from tunebench.workloads.models.graph import INPUT, Node, product
+from tunebench.workloads.network_plan import NetworkPlan
 
 #: Where the search for the largest ends. Sides are multiples of what every network takes.
 MOST_BATCH, SIDE_STEP, MOST_SIDE = 1 << 12, 32, 1 << 12
@@ -261,7 +261,7 @@ def _loss_b(task: str, batch: int, shape: Tuple[int, ...]) -> int:
 
     Classes of samples or pixels: their log-probabilities, and labels as 8-byte integers. A detector's losses are chains
     of elementwise operations: focal loss keeps 7 tensors of the scores' size; generalised IoU 25 maps, of which each of
-    the four distances is one (:mod:`workloads.engines.networks.detection`, read off its formulas).
+    the four distances is one (:mod:`tunebench.workloads.engines.networks.detection`, read off its formulas).
     """
     values = batch * product(shape)
     if task == "detect":

@@ -1,6 +1,6 @@
 """A method of the table applied to a network with branches: what trains, where adapters sit, what is cached.
 
-The counterpart of :func:`workloads.methods.plan` for :class:`workloads.models.graph.Graph`. A network's convolutions
+The counterpart of :func:`tunebench.workloads.methods.plan` for :class:`tunebench.workloads.models.graph.Graph`. A network's convolutions
 have no bias of their own where BatchNorm follows: BatchNorm's shift is their bias, its scale belongs to their
 weight; its statistics are frozen in every method. "Last" is the head: the layers the outputs come from.
 
@@ -11,9 +11,9 @@ on the weight flattened to c_out x (c_in kh kw), so on one convolution the two a
 
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-from workloads import methods
-from workloads.errors import WorkloadError
-from workloads.methods import (
+from tunebench.workloads import methods
+from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.methods import (
     ALL,
     CONVOLUTIONS,
     LAST,
@@ -23,7 +23,7 @@ from workloads.methods import (
     Method,
     UnsupportedMethod,
 )
-from workloads.models.graph import INPUT, Graph, Node, madds, product, shapes_of, weight_shapes
+from tunebench.workloads.models.graph import INPUT, Graph, Node, madds, product, shapes_of, weight_shapes
 
 
 class NetworkPlan(NamedTuple):
@@ -192,7 +192,7 @@ def adapter_shapes(made: NetworkPlan) -> Dict[str, Tuple[int, ...]]:
 
 
 def update_shapes(made: NetworkPlan, what: str) -> Dict[str, Tuple[int, ...]]:
-    """Tensors of an update's form (:data:`workloads.updates.FORMS`) -> shape; an adapter's are empty without adapters."""
+    """Tensors of an update's form (:data:`tunebench.workloads.updates.FORMS`) -> shape; an adapter's are empty without adapters."""
     if what == "adapter":
         return adapter_shapes(made)
     every = dict(weight_shapes(made.graph))

@@ -11,14 +11,14 @@ Images are bytes, scaled to 0..1 by the engine. Tensors of a part (``finetune``,
 
 from typing import Iterable, List, NamedTuple, Tuple
 
-from workloads import methods, network_plan
-from workloads.artefact import Artefact, ArtefactError
-from workloads.metrics import Truth
-from workloads.models import NETWORKS
-from workloads.models.graph import weight_shapes
-from workloads.models.networks import task_of
-from workloads.network_plan import NetworkPlan
-from workloads.spec import Spec, SpecError
+from tunebench.workloads import methods, network_plan
+from tunebench.workloads.artefact import Artefact, ArtefactError
+from tunebench.workloads.metrics import Truth
+from tunebench.workloads.models import NETWORKS
+from tunebench.workloads.models.graph import weight_shapes
+from tunebench.workloads.models.networks import task_of
+from tunebench.workloads.network_plan import NetworkPlan
+from tunebench.workloads.spec import Spec, SpecError
 
 
 class NetworkTask(NamedTuple):
@@ -28,7 +28,7 @@ class NetworkTask(NamedTuple):
         spec: hyper-parameters, device, threads.
         plan: the method applied to the network.
         data: tensors as the module says.
-        weights: base weights by :func:`workloads.models.graph.weight_shapes`' names.
+        weights: base weights by :func:`tunebench.workloads.models.graph.weight_shapes`' names.
     """
 
     spec: Spec
@@ -57,7 +57,7 @@ def make_network_task(spec: Spec, data: Artefact, weights: Artefact) -> NetworkT
 
     Raises:
         SpecError: the model's task is not the data set's, a batch larger than the set, a label out of range.
-        UnknownMethod, UnsupportedMethod, UnsupportedModel, WorkloadError: see :mod:`workloads.network_plan`.
+        UnknownMethod, UnsupportedMethod, UnsupportedModel, WorkloadError: see :mod:`tunebench.workloads.network_plan`.
         ArtefactError: a tensor is missing or has another shape or type.
     """
     shape, n_classes = _meta(data)

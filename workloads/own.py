@@ -20,9 +20,9 @@ import os
 import sys
 from typing import Any, Dict, List, Optional
 
-from workloads.engines.session import Evaluation, Mark, Session
-from workloads.marks import engine_version
-from workloads.spec import Spec, SpecError
+from tunebench.workloads.engines.session import Evaluation, Mark, Session
+from tunebench.workloads.marks import engine_version
+from tunebench.workloads.spec import Spec, SpecError
 
 NEEDED = ("build", "batches", "step", "evaluate")
 FACTS = ("params_total", "params_trainable", "update_b", "cache_b", "cache_hit_ratio")

@@ -2,7 +2,7 @@
 
 Digits for both models ship in the package (no torch, no scikit-learn needed); others are built once into a
 cache folder. File names carry a hash of the recipe, so that a changed recipe never meets an old file.
-``python -m workloads.prepare --ship`` rebuilds the shipped ones.
+``python -m tunebench.workloads.prepare --ship`` rebuilds the shipped ones.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workloads import artefact, pretrain_network
-from workloads.datasets import Dataset, ImageSet, check_name, load
-from workloads.models import NETWORKS, UnsupportedModel, layers_of
-from workloads.models.networks import task_of
-from workloads.pretrain import RECIPE, Progress, pretrain
+from tunebench.workloads import artefact, pretrain_network
+from tunebench.workloads.datasets import Dataset, ImageSet, check_name, load
+from tunebench.workloads.models import NETWORKS, UnsupportedModel, layers_of
+from tunebench.workloads.models.networks import task_of
+from tunebench.workloads.pretrain import RECIPE, Progress, pretrain
 
 SHIPPED = Path(__file__).parent / "shipped"
 SHIPPED_TASKS = (("digits", "mlp"), ("digits", "cnn"))
@@ -60,8 +60,8 @@ def prepare(
     """Artefacts of a data set and model: shipped, cached, or built now.
 
     Args:
-        dataset: one of :data:`workloads.datasets.DATASETS`.
-        model: one of :data:`workloads.models.MODELS` or :data:`workloads.models.NETWORKS`.
+        dataset: one of :data:`tunebench.workloads.datasets.DATASETS`.
+        model: one of :data:`tunebench.workloads.models.MODELS` or :data:`tunebench.workloads.models.NETWORKS`.
         cache_dir: where built artefacts are kept; made if missing.
         data_dir: local copies of data sets; None takes TUNEBENCH_DATA.
         download: whether a data set that is missing may be downloaded from its home.
@@ -90,7 +90,7 @@ def prepare(
 def _recipe_hash(dataset: str, model: str = "") -> str:
     """Short hash of everything that decides an artefact's content, the data set's revision included."""
     # the data set's module holds its own revision; a loader is a function of that module
-    from workloads.datasets import DATASETS
+    from tunebench.workloads.datasets import DATASETS
 
     revision = sys.modules[DATASETS[dataset].__module__].__dict__["REVISION"]
     parts: list[Any] = [dataset, revision, artefact.SCHEMA]

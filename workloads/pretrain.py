@@ -1,6 +1,6 @@
 """Start weights, made on the host: train the base model on the source domain. Needs torch.
 
-Batches, start values and order come from :mod:`workloads.seeds`, the recipe is a dict that stands in the
+Batches, start values and order come from :mod:`tunebench.workloads.seeds`, the recipe is a dict that stands in the
 artefact's meta; one thread. Another torch build gives the same weights up to rounding.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from workloads import artefact, protocol, seeds
-from workloads.models import Layer, layers_of
-from workloads.task import weight_shapes
+from tunebench.workloads import artefact, protocol, seeds
+from tunebench.workloads.models import Layer, layers_of
+from tunebench.workloads.task import weight_shapes
 
 #: called with (what is being done, share done 0..1)
 Progress = Callable[[str, float], None]
@@ -36,7 +36,7 @@ def pretrain(
     """Train ``model`` on the source domain.
 
     Args:
-        model: one of :data:`workloads.models.MODELS`.
+        model: one of :data:`tunebench.workloads.models.MODELS`.
         x: inputs (n, n_in) float32, numpy.
         y: labels (n,) int32, numpy.
         n_classes: of the data set.
@@ -44,7 +44,7 @@ def pretrain(
         progress: told after each epoch.
 
     Returns:
-        Tensors by :func:`workloads.task.weight_shapes`' names.
+        Tensors by :func:`tunebench.workloads.task.weight_shapes`' names.
 
     Raises:
         ImportError: no torch.

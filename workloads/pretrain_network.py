@@ -1,6 +1,6 @@
 """Start weights of networks, made on the host: train the base model on the source domain. Needs torch.
 
-As :mod:`workloads.pretrain` for chains of layers: order and start values come from :mod:`workloads.seeds`, the recipe
+As :mod:`tunebench.workloads.pretrain` for chains of layers: order and start values come from :mod:`tunebench.workloads.seeds`, the recipe
 stands in the artefact's meta, one thread.
 """
 
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from workloads import artefact, seeds
-from workloads.datasets.images import ImageSet
-from workloads.models import NETWORKS
-from workloads.models.graph import INPUT, weight_shapes
-from workloads.models.networks import task_of
-from workloads.pretrain import Progress
+from tunebench.workloads import artefact, seeds
+from tunebench.workloads.datasets.images import ImageSet
+from tunebench.workloads.models import NETWORKS
+from tunebench.workloads.models.graph import INPUT, weight_shapes
+from tunebench.workloads.models.networks import task_of
+from tunebench.workloads.pretrain import Progress
 
 RECIPE: dict[str, Any] = {
     "revision": 1,
@@ -51,14 +51,14 @@ def pretrain_network(
     """Train a network on the source domain.
 
     Args:
-        model: one of :data:`workloads.models.NETWORKS`.
+        model: one of :data:`tunebench.workloads.models.NETWORKS`.
         loaded: the data set; its part ``pretrain`` is used.
         seed: of start values and order.
         epochs: None takes the recipe's (tests take fewer).
         progress: told after each epoch.
 
     Returns:
-        Tensors by :func:`workloads.models.graph.weight_shapes`' names.
+        Tensors by :func:`tunebench.workloads.models.graph.weight_shapes`' names.
 
     Raises:
         ImportError: no torch.
@@ -66,7 +66,7 @@ def pretrain_network(
     """
     import torch
 
-    from workloads.engines.networks.network import Network, places, start
+    from tunebench.workloads.engines.networks.network import Network, places, start
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -110,8 +110,8 @@ def _train(network: Any, loaded: ImageSet, seed: int, epochs: int, progress: Pro
 
 def _images_and_goal(graph: Any, loaded: ImageSet) -> tuple[Any, Any]:
     """The source domain's images as the engine holds them, and what is to be learnt of them."""
-    from workloads.engines.networks.goals import make_goal
-    from workloads.engines.torch_session import to_torch
+    from tunebench.workloads.engines.networks.goals import make_goal
+    from tunebench.workloads.engines.torch_session import to_torch
 
     data = artefact.decode(artefact.encode("data", loaded.meta, data_tensors(loaded, "pretrain", "pretrain")))
     return to_torch(data.need("pretrain_x")), make_goal(graph, data, "pretrain", "cpu")

@@ -1,7 +1,7 @@
 # ruff: noqa: B905  zip(strict=) came with Python 3.10
 """Entry point on the board: a job's spec in, marks and results out.
 
-``TUNEBENCH_JOB=<job folder> python -m workloads.run``; also from a zip on PYTHONPATH. Reads ``job.json``,
+``TUNEBENCH_JOB=<job folder> python -m tunebench.workloads.run``; also from a zip on PYTHONPATH. Reads ``job.json``,
 writes ``out/marks.json``, ``out/result.json`` and ``out/preds.jsonl``. Phases: load, evaluate (before),
 warmup, the fine-tuning window, evaluate (after), save.
 
@@ -15,18 +15,18 @@ import os
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union, cast
 
-from workloads import artefact, marks, network_madds, updates
-from workloads.checks import check
-from workloads.engines import load_engine
-from workloads.engines.session import Evaluation, Session, no_mark
-from workloads.errors import WorkloadError
-from workloads.models import NETWORKS
-from workloads.multiply_adds import of_training
-from workloads.network_task import NetworkTask, make_network_task
-from workloads.own import OwnSession
-from workloads.peak import Watch
-from workloads.spec import Repeat, Spec, SpecError, parse
-from workloads.task import Task, make_task
+from tunebench.workloads import artefact, marks, network_madds, updates
+from tunebench.workloads.checks import check
+from tunebench.workloads.engines import load_engine
+from tunebench.workloads.engines.session import Evaluation, Session, no_mark
+from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.models import NETWORKS
+from tunebench.workloads.multiply_adds import of_training
+from tunebench.workloads.network_task import NetworkTask, make_network_task
+from tunebench.workloads.own import OwnSession
+from tunebench.workloads.peak import Watch
+from tunebench.workloads.spec import Repeat, Spec, SpecError, parse
+from tunebench.workloads.task import Task, make_task
 
 
 class Training(NamedTuple):

@@ -2,9 +2,9 @@
 
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-from workloads import protocol
-from workloads.errors import WorkloadError
-from workloads.updates import Form, UpdateError, parse_form
+from tunebench.workloads import protocol
+from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.updates import Form, UpdateError, parse_form
 
 SCHEMA = "tunebench.workload/1"
 MODES = ("timed", "instrumented", "check", "energy")

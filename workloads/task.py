@@ -3,10 +3,10 @@
 import math
 from typing import NamedTuple, Tuple
 
-from workloads import methods
-from workloads.artefact import Artefact, ArtefactError
-from workloads.models import Layer, layers_of
-from workloads.spec import Spec, SpecError
+from tunebench.workloads import methods
+from tunebench.workloads.artefact import Artefact, ArtefactError
+from tunebench.workloads.models import Layer, layers_of
+from tunebench.workloads.spec import Spec, SpecError
 
 
 class Task(NamedTuple):
@@ -52,7 +52,7 @@ def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
 
     Raises:
         SpecError: batch larger than the set, label out of range, NaN among the inputs.
-        UnknownMethod, UnsupportedMethod, UnknownModel, WorkloadError: see :mod:`workloads.methods`.
+        UnknownMethod, UnsupportedMethod, UnknownModel, WorkloadError: see :mod:`tunebench.workloads.methods`.
         ArtefactError: a tensor is missing or has another shape than the model's.
     """
     n_in, n_classes = _number(data, "n_in"), _number(data, "n_classes")

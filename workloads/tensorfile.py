@@ -20,7 +20,7 @@ import sys
 from array import array
 from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
-from workloads.errors import WorkloadError
+from tunebench.workloads.errors import WorkloadError
 
 #: dtype -> bytes of one value
 ITEM_B = {"F32": 4, "F16": 2, "I8": 1}

@@ -9,7 +9,7 @@ Forms, as a suite writes them (``adapter/int8+zlib``; without a type ``float32``
 Types: ``float32``; ``float16``; ``int8``: one scale a tensor, symmetric (x = scale q, |q| <= 127), the scale beside it as
 ``NAME.scale``; tensors of one dimension (biases, BatchNorm) stay float32, since they weigh nothing and a variance that
 rounds to zero breaks the network. The largest and the rms error of the values stand in the file. The files are
-safetensors (:mod:`workloads.tensorfile`); ``+zlib`` compresses the whole file.
+safetensors (:mod:`tunebench.workloads.tensorfile`); ``+zlib`` compresses the whole file.
 """
 
 import hashlib
@@ -21,9 +21,9 @@ import zlib
 from array import array
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple, Union
 
-from workloads import tensorfile
-from workloads.errors import WorkloadError
-from workloads.tensorfile import Tensor, TensorFile
+from tunebench.workloads import tensorfile
+from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.tensorfile import Tensor, TensorFile
 
 SCHEMA = "tunebench.update/1"
 INDEX_SCHEMA = "tunebench.updates/1"

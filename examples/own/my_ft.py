@@ -9,7 +9,7 @@ import random
 import torch
 import torch.nn.functional as F
 
-from workloads.artefact import read
+from tunebench.workloads.artefact import read
 
 TUNED = ("layer0.gamma", "layer0.beta", "layer1.gamma", "layer1.beta", "layer2.bias")
 

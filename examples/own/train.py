@@ -8,8 +8,8 @@ import math
 import random
 from operator import mul
 
-from workloads import marks
-from workloads.artefact import read
+from tunebench import marks
+from tunebench.workloads.artefact import read
 
 EPSILON = 1e-5  # of BatchNorm, as in pretraining
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.compliance import files
-from harness.compliance.finding import Finding
-from harness.compliance.kept import kept
-from harness.compliance.planned import plan_against_records
-from harness.compliance.protocol import protocol
-from harness.compliance.verdicts import not_judged_anew, verdicts
-from reports.layout import ResultsError, RunNotFound
-from reports.reader import RunReader
+from tunebench.harness.compliance import files
+from tunebench.harness.compliance.finding import Finding
+from tunebench.harness.compliance.kept import kept
+from tunebench.harness.compliance.planned import plan_against_records
+from tunebench.harness.compliance.protocol import protocol
+from tunebench.harness.compliance.verdicts import not_judged_anew, verdicts
+from tunebench.reports.layout import ResultsError, RunNotFound
+from tunebench.reports.reader import RunReader
 
 
 @dataclass(frozen=True)

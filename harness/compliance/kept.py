@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.compliance.finding import Finding, Lined
-from harness.harvested import ExitRecord, read_exit
-from reports.layout import ResultsError
-from reports.reader import RunReader
-from reports.records import Repetition
-from targets.agent.protocol import ProtocolError
+from tunebench.harness.compliance.finding import Finding, Lined
+from tunebench.harness.harvested import ExitRecord, read_exit
+from tunebench.reports.layout import ResultsError
+from tunebench.reports.reader import RunReader
+from tunebench.reports.records import Repetition
+from tunebench.targets.agent.protocol import ProtocolError
 
 _FREQUENCY = "cpu_freq_hz"
 

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness import energy_plan
-from harness.compliance.finding import Finding, Lined
-from harness.losses import MAX_ATTEMPTS, to_be_repeated
-from reports.layout import PLAN
-from reports.reader import RunReader
-from reports.records import Skip
+from tunebench.harness import energy_plan
+from tunebench.harness.compliance.finding import Finding, Lined
+from tunebench.harness.losses import MAX_ATTEMPTS, to_be_repeated
+from tunebench.reports.layout import PLAN
+from tunebench.reports.reader import RunReader
+from tunebench.reports.records import Skip
 
 _AS_PLANNED = ("board_id", "block", "slot", "role", "seed", "task", "label", "method")
 
@@ -58,7 +58,7 @@ def _differs(one: Lined, planned: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _covers(skip: Skip, planned: Mapping[str, Any]) -> bool:
-    """As :func:`harness.plan.covers`, of a plan as it was written."""
+    """As :func:`tunebench.harness.plan.covers`, of a plan as it was written."""
     if skip.board_id != planned.get("board_id"):
         return False
     if skip.label is not None and (skip.task, skip.label) != (planned.get("task"), planned.get("label")):

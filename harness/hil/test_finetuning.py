@@ -1,12 +1,12 @@
-"""The suite that runs against an inventory: ``pytest --pyargs harness.hil --inventory lab.toml``."""
+"""The suite that runs against an inventory: ``pytest --pyargs tunebench.harness.hil --inventory lab.toml``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.inventory import BoardEntry
-from harness.replay import Result
-from harness.suite import Cell
+from tunebench.harness.inventory import BoardEntry
+from tunebench.harness.replay import Result
+from tunebench.harness.suite import Cell
 
 
 def test_fine_tuning_adapts_the_model_to_the_drift(

@@ -5,6 +5,6 @@ Each figure is drawn twice, for a wide and for a narrow page: text in a scaled-d
 
 from __future__ import annotations
 
-from reports.figures.model import DataTable, Figure, Styles
+from tunebench.reports.figures.model import DataTable, Figure, Styles
 
 __all__ = ["DataTable", "Figure", "Styles"]

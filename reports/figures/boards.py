@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.figures.model import NARROW, DataTable, Figure, Styles, figure
-from reports.figures.svg import Canvas, Scale, log_ticks, plain
-from reports.units import clean, seconds
+from tunebench.reports.figures.model import NARROW, DataTable, Figure, Styles, figure
+from tunebench.reports.figures.svg import Canvas, Scale, log_ticks, plain
+from tunebench.reports.units import clean, seconds
 
 _ROW = 22
 _HEAD = 26

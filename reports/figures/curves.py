@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from reports.figures.legend import methods, methods_height
-from reports.figures.model import HALF, NARROW, DataTable, Figure, Styles, figure
-from reports.figures.svg import Canvas, Scale, log_ticks, plain, ticks
-from reports.units import number
+from tunebench.reports.figures.legend import methods, methods_height
+from tunebench.reports.figures.model import HALF, NARROW, DataTable, Figure, Styles, figure
+from tunebench.reports.figures.svg import Canvas, Scale, log_ticks, plain, ticks
+from tunebench.reports.units import number
 
 _PLOT = 220
 _LEFT, _RIGHT = 50, 10

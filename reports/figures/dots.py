@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from reports.figures.legend import methods, methods_height
-from reports.figures.model import NARROW, DataTable, Figure, Styles, figure
-from reports.figures.svg import Canvas, Scale, ticks
+from tunebench.reports.figures.legend import methods, methods_height
+from tunebench.reports.figures.model import NARROW, DataTable, Figure, Styles, figure
+from tunebench.reports.figures.svg import Canvas, Scale, ticks
 
 _LINE = 21
 _NARROW_LINE = 36

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.figures.model import Styles
-from reports.figures.svg import Canvas, num, text_width
+from tunebench.reports.figures.model import Styles
+from tunebench.reports.figures.svg import Canvas, num, text_width
 
 _LINE = 22.0
 _MOST = 160.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from reports.figures.svg import Canvas
+from tunebench.reports.figures.svg import Canvas
 
 #: Widths of the two drawings, in CSS pixels.
 WIDE, NARROW = 860, 344

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from reports.figures.phases import phase_class
-from reports.figures.throttle import throttle_marks
-from reports.figures.traces import UNITS, choose, merge_steps, reach, span
-from reports.traces import Channel, Trace
-from reports.units import clean
+from tunebench.reports.figures.phases import phase_class
+from tunebench.reports.figures.throttle import throttle_marks
+from tunebench.reports.figures.traces import UNITS, choose, merge_steps, reach, span
+from tunebench.reports.traces import Channel, Trace
+from tunebench.reports.units import clean
 
 #: Rows kept at most: of each stretch the rows with every channel's least and greatest value.
 MAX_ROWS = 1200

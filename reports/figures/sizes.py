@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.figures.model import HALF, DataTable, Figure, figure
-from reports.figures.svg import Canvas, Scale, log_ticks, ticks
-from reports.units import number, size
+from tunebench.reports.figures.model import HALF, DataTable, Figure, figure
+from tunebench.reports.figures.svg import Canvas, Scale, log_ticks, ticks
+from tunebench.reports.units import number, size
 
 _ROW = 44
 _MIB = float(1 << 20)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from reports.figures.model import NARROW, DataTable, Figure, Styles, figure
-from reports.figures.svg import Canvas, Scale, at_the_edge, ticks
-from reports.units import seconds, signed_percent
+from tunebench.reports.figures.model import NARROW, DataTable, Figure, Styles, figure
+from tunebench.reports.figures.svg import Canvas, Scale, at_the_edge, ticks
+from tunebench.reports.units import seconds, signed_percent
 
 _ROW = 30
 _MOST = 0.5

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from reports.figures.legend import methods, methods_height
-from reports.figures.model import NARROW, DataTable, Figure, Styles, figure
-from reports.figures.svg import Canvas, Scale, at_the_edge, ticks
-from reports.units import seconds, signed_percent
+from tunebench.reports.figures.legend import methods, methods_height
+from tunebench.reports.figures.model import NARROW, DataTable, Figure, Styles, figure
+from tunebench.reports.figures.svg import Canvas, Scale, at_the_edge, ticks
+from tunebench.reports.units import seconds, signed_percent
 
 _PLOT = 190
 _FLOOR = 34

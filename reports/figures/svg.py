@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup, escape
 
-from reports.units import clean
+from tunebench.reports.units import clean
 
 #: Mean width of a character in our system fonts, in units of the font size.
 _CHAR_EM = 0.56

@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from reports.figures.legend import swatches, swatches_height
-from reports.figures.model import NARROW, DataTable, Figure, figure
-from reports.figures.phases import phase_class
-from reports.figures.svg import Canvas, Scale, plain, ticks
-from reports.figures.throttle import throttle_marks
-from reports.traces import Channel, Trace
-from reports.units import seconds, significant
+from tunebench.reports.figures.legend import swatches, swatches_height
+from tunebench.reports.figures.model import NARROW, DataTable, Figure, figure
+from tunebench.reports.figures.phases import phase_class
+from tunebench.reports.figures.svg import Canvas, Scale, plain, ticks
+from tunebench.reports.figures.throttle import throttle_marks
+from tunebench.reports.traces import Channel, Trace
+from tunebench.reports.units import seconds, significant
 
 #: Points a channel keeps at most: two a bucket, its least and its greatest.
 MAX_POINTS = 160

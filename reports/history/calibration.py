@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import duckdb
 import numpy as np
 
-from reports.history.confirm import PAIRS, confirm
-from reports.history.decisions import Decision
-from reports.history.gating import DELTAS, RULES
-from reports.history.screen import screen
-from reports.history.series import Series, all_series, nights_of, usable
+from tunebench.reports.history.confirm import PAIRS, confirm
+from tunebench.reports.history.decisions import Decision
+from tunebench.reports.history.gating import DELTAS, RULES
+from tunebench.reports.history.screen import screen
+from tunebench.reports.history.series import Series, all_series, nights_of, usable
 
 _MAD_SCALE = 1.4826
 #: Nights before the first one that the replay judges.

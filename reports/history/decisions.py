@@ -16,9 +16,9 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from reports.durable import sync_folder
-from reports.layout import first_fault
-from reports.records import Record
+from tunebench.reports.durable import sync_folder
+from tunebench.reports.layout import first_fault
+from tunebench.reports.records import Record
 
 DECISIONS = "decisions.jsonl"
 DECISION_SCHEMA = "tunebench.decision/1"

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 import duckdb
 
-from reports.history.confirm import Confirmation, confirm
-from reports.history.decisions import Decision, quarantined
-from reports.history.screen import Rule, Screening, screen
-from reports.history.series import Metric, Night, Series, all_series, nights_of, usable
+from tunebench.reports.history.confirm import Confirmation, confirm
+from tunebench.reports.history.decisions import Decision, quarantined
+from tunebench.reports.history.screen import Rule, Screening, screen
+from tunebench.reports.history.series import Metric, Night, Series, all_series, nights_of, usable
 
 Verdict = Literal[
     "REGRESSION", "BOARD", "TRANSIENT", "UNCLEAR", "IMPROVED", "OK", "LEARNING",
@@ -113,7 +113,7 @@ def judge(
     """Judge one indexed run.
 
     Args:
-        database: an open index (:func:`reports.history.series.opened`) that holds the run.
+        database: an open index (:func:`tunebench.reports.history.series.opened`) that holds the run.
         run_id: the run to judge.
         decisions: of people: accepted changes, boards in quarantine.
         confirmer: measures pairs on the boards; None: nominated series stay UNCLEAR.

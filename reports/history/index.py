@@ -17,7 +17,7 @@ from typing import Any
 
 import duckdb
 
-from reports.layout import MANIFEST, PLAN, REPS, RunNotFound
+from tunebench.reports.layout import MANIFEST, PLAN, REPS, RunNotFound
 
 INDEX = "index.duckdb"
 #: Raised when the tables change; an index of another version is rebuilt, never migrated.

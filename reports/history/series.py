@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 import duckdb
 
-from reports.history.decisions import Decision, quarantined
-from reports.history.index import INDEX_VERSION
-from reports.layout import ResultsError
+from tunebench.reports.history.decisions import Decision, quarantined
+from tunebench.reports.history.index import INDEX_VERSION
+from tunebench.reports.layout import ResultsError
 
 Metric = Literal["time", "energy", "memory", "accuracy"]
 #: Metric -> column of the index.

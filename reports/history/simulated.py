@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from reports.records import Provenance, Quality, Repetition
+from tunebench.reports.records import Provenance, Quality, Repetition
 
 _START = datetime(2026, 1, 1, 2, 0, tzinfo=UTC)
 _BASELINE = "ft-all"

@@ -1,6 +1,6 @@
 """The last night of a simulated lab with all that a real run has: traces, phases, energy, learning curves.
 
-:class:`reports.history.simulated.SimulatedLab` writes what a gate needs. This fills one of its nights up, for trying out
+:class:`tunebench.reports.history.simulated.SimulatedLab` writes what a gate needs. This fills one of its nights up, for trying out
 how heavy a report becomes. Its numbers are made up.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reports.durable import pack
+from tunebench.reports.durable import pack
 
 PERIOD_S = 0.1
 _PHASES = {"forward": 0.3, "backward": 0.45, "update": 0.15}

@@ -1,12 +1,12 @@
 """The LoRAE study: quality, updated parameters and cost by method and rank, beside the paper's three figures.
 
-Shown for runs whose plan says ``suite.study == "lorae"``. Numbers are made in :mod:`reports.lorae.block` (JSON-ready),
-sentences in :mod:`reports.lorae.words`, the page's parts in :mod:`reports.lorae.view`, the lines of the text table in
-:mod:`reports.lorae.lines`.
+Shown for runs whose plan says ``suite.study == "lorae"``. Numbers are made in :mod:`tunebench.reports.lorae.block` (JSON-ready),
+sentences in :mod:`tunebench.reports.lorae.words`, the page's parts in :mod:`tunebench.reports.lorae.view`, the lines of the text table in
+:mod:`tunebench.reports.lorae.lines`.
 """
 
 from __future__ import annotations
 
-from reports.lorae.block import lorae_block
+from tunebench.reports.lorae.block import lorae_block
 
 __all__ = ["lorae_block"]

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from reports.accuracy import compare_accuracies
-from reports.cells import Cell
-from reports.lorae.constants import (
+from tunebench.reports.accuracy import compare_accuracies
+from tunebench.reports.cells import Cell
+from tunebench.reports.lorae.constants import (
     AIM_POINTS,
     FURTHER,
     METHOD,
@@ -21,9 +21,9 @@ from reports.lorae.constants import (
     REFERENCE,
     STUDY,
 )
-from reports.reader import RunReader
-from reports.records import Repetition, Update
-from reports.stats import mean_sd
+from tunebench.reports.reader import RunReader
+from tunebench.reports.records import Repetition, Update
+from tunebench.reports.stats import mean_sd
 
 Row = Mapping[str, Any]
 _CONDITIONS = ("board_id", "task", "engine", "engine_build", "device", "threads", "dtype", "power_mode")

@@ -6,10 +6,10 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from reports.figures import DataTable
-from reports.lorae import words
-from reports.lorae.constants import TITLE
-from reports.lorae.tables import cost_table, headline, quality_table
+from tunebench.reports.figures import DataTable
+from tunebench.reports.lorae import words
+from tunebench.reports.lorae.constants import TITLE
+from tunebench.reports.lorae.tables import cost_table, headline, quality_table
 
 _WIDTH = 110
 Grid = Callable[[Sequence[str], Sequence[Sequence[str]]], str]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.figures import DataTable
-from reports.lorae import words
-from reports.units import clean, percent
+from tunebench.reports.figures import DataTable
+from tunebench.reports.lorae import words
+from tunebench.reports.units import clean, percent
 
 Unit = Mapping[str, Any]
 

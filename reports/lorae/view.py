@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.figures import DataTable, Figure, Styles
-from reports.figures.dots import Axis, Dot, DotRow, dots_figure
-from reports.lorae import words
-from reports.lorae.tables import cost_table, headline, quality_table
-from reports.units import clean
+from tunebench.reports.figures import DataTable, Figure, Styles
+from tunebench.reports.figures.dots import Axis, Dot, DotRow, dots_figure
+from tunebench.reports.lorae import words
+from tunebench.reports.lorae.tables import cost_table, headline, quality_table
+from tunebench.reports.units import clean
 
 Unit = Mapping[str, Any]
 _CSS = {"SAME": "v-same", "HIGHER": "v-faster", "LOWER": "v-slower"}

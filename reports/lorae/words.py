@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reports.study.words import conditions, reservation, unit_name
-from reports.units import clean, factor, number, percent, seconds, size
+from tunebench.reports.study.words import conditions, reservation, unit_name
+from tunebench.reports.units import clean, factor, number, percent, seconds, size
 
 Unit = Mapping[str, Any]
 One = Mapping[str, Any]

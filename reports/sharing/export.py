@@ -13,13 +13,13 @@ from typing import Any
 
 import duckdb
 
-from reports.durable import write_durable
-from reports.history.index import run_folders
-from reports.layout import MANIFEST, ResultsError
-from reports.reader import RunReader
-from reports.records import BoardEnv, Repetition, Skip
-from reports.sharing.anonymous import Anonymiser
-from reports.writer import RunWriter
+from tunebench.reports.durable import write_durable
+from tunebench.reports.history.index import run_folders
+from tunebench.reports.layout import MANIFEST, ResultsError
+from tunebench.reports.reader import RunReader
+from tunebench.reports.records import BoardEnv, Repetition, Skip
+from tunebench.reports.sharing.anonymous import Anonymiser
+from tunebench.reports.writer import RunWriter
 
 SALT = ".anonymise-salt"
 _SALT_B = 32
@@ -136,7 +136,7 @@ class _Rewriting:
         """The trace's lines with their header scrubbed; channels and numbers stay."""
         if rep.trace is None:
             return None
-        from reports.durable import unpack
+        from tunebench.reports.durable import unpack
 
         head, _, rows = unpack((self._reader.path / rep.trace).read_bytes()).partition(b"\n")
         return json.dumps(self._hide.value(json.loads(head)), separators=(",", ":")).encode() + b"\n" + rows
@@ -243,7 +243,7 @@ def write_table(runs: Iterable[Path], path: Path) -> int:
         raise ResultsError(f"{path}: ends in neither .csv nor .parquet; those are what can be written")
     import pandas as pd
 
-    from reports.frames import frame
+    from tunebench.reports.frames import frame
 
     table = pd.concat([frame(RunReader(run).repetitions).assign(run_id=run.name) for run in runs])
     path.parent.mkdir(parents=True, exist_ok=True)

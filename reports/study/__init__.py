@@ -1,12 +1,12 @@
 """The Skip2-LoRA study: a published headline beside our own figures, told apart in every place.
 
-Shown for runs whose plan says ``suite.study == "skip2-lora"``. Numbers are made in :mod:`reports.study.block`
-(JSON-ready), sentences in :mod:`reports.study.words`, the page's parts in :mod:`reports.study.view`, the lines
-of the text table in :mod:`reports.study.lines`.
+Shown for runs whose plan says ``suite.study == "skip2-lora"``. Numbers are made in :mod:`tunebench.reports.study.block`
+(JSON-ready), sentences in :mod:`tunebench.reports.study.words`, the page's parts in :mod:`tunebench.reports.study.view`, the lines
+of the text table in :mod:`tunebench.reports.study.lines`.
 """
 
 from __future__ import annotations
 
-from reports.study.block import study_block
+from tunebench.reports.study.block import study_block
 
 __all__ = ["study_block"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from reports.cells import Cell, numbers, paired, unequal_work
-from reports.reader import RunReader
-from reports.stats import difference, mean_sd
-from reports.study.constants import (
+from tunebench.reports.cells import Cell, numbers, paired, unequal_work
+from tunebench.reports.reader import RunReader
+from tunebench.reports.stats import difference, mean_sd
+from tunebench.reports.study.constants import (
     AGAINST,
     AIM_POINTS,
     CANDIDATE,
@@ -21,7 +21,7 @@ from reports.study.constants import (
     STUDY,
     TITLES,
 )
-from reports.study.words import dependence, explanation
+from tunebench.reports.study.words import dependence, explanation
 
 _UNIT = ("board_id", "engine", "engine_build", "device", "threads", "dtype", "power_mode")
 _FACTS = ("board_kind", "board_model", "emulated")

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.figures import DataTable, Figure, Styles
-from reports.figures.dots import Axis, Dot, DotRow, dots_figure
-from reports.study.constants import AGAINST, CANDIDATE, REFERENCE, TITLES
-from reports.units import percent
+from tunebench.reports.figures import DataTable, Figure, Styles
+from tunebench.reports.figures.dots import Axis, Dot, DotRow, dots_figure
+from tunebench.reports.study.constants import AGAINST, CANDIDATE, REFERENCE, TITLES
+from tunebench.reports.units import percent
 
 Tasks = Sequence[Mapping[str, Any]]
 #: Percent saved; the axis is logarithmic in the time that remains, where intervals are even and 90 is not near 100.

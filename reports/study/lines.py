@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from reports.study.constants import AGAINST, CANDIDATE, REFERENCE, TITLES
-from reports.study.words import reservation, unit_name
-from reports.units import clean, percent
+from tunebench.reports.study.constants import AGAINST, CANDIDATE, REFERENCE, TITLES
+from tunebench.reports.study.words import reservation, unit_name
+from tunebench.reports.units import clean, percent
 
 _WIDTH = 110
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.figures import DataTable
-from reports.figures.phases import parts
-from reports.phases import phase_order
-from reports.study.constants import TITLES
-from reports.study.words import rate
-from reports.units import clean, percent, seconds, significant
+from tunebench.reports.figures import DataTable
+from tunebench.reports.figures.phases import parts
+from tunebench.reports.phases import phase_order
+from tunebench.reports.study.constants import TITLES
+from tunebench.reports.study.words import rate
+from tunebench.reports.units import clean, percent, seconds, significant
 
 Tasks = Sequence[Mapping[str, Any]]
 _USUAL = ("gather", "cache_fill", "forward", "backward", "update")

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reports.comparison import CellText
-from reports.figures import DataTable, Figure, Styles
-from reports.figures.curves import Line, curves_figure
-from reports.figures.svg import plain
-from reports.study.constants import CANDIDATE, REFERENCE, TITLES
-from reports.study.dots import difference_dots, reduction_dots
-from reports.study.tables import accuracy_table, madds_table, phases_table
-from reports.study.words import conditions, reservation, unit_name
-from reports.units import clean, percent, significant
+from tunebench.reports.comparison import CellText
+from tunebench.reports.figures import DataTable, Figure, Styles
+from tunebench.reports.figures.curves import Line, curves_figure
+from tunebench.reports.figures.svg import plain
+from tunebench.reports.study.constants import CANDIDATE, REFERENCE, TITLES
+from tunebench.reports.study.dots import difference_dots, reduction_dots
+from tunebench.reports.study.tables import accuracy_table, madds_table, phases_table
+from tunebench.reports.study.words import conditions, reservation, unit_name
+from tunebench.reports.units import clean, percent, significant
 
 Unit = Mapping[str, Any]
 

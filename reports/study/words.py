@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import mean, median
 from typing import Any
 
-from reports.study.constants import CANDIDATE, REFERENCE, TITLES
-from reports.units import clean, percent, significant
+from tunebench.reports.study.constants import CANDIDATE, REFERENCE, TITLES
+from tunebench.reports.units import clean, percent, significant
 
 Unit = Mapping[str, Any]
 #: Rates of two methods that differ by less are told as equal.

@@ -18,9 +18,9 @@ import time
 import traceback
 from typing import Any, Callable, Dict, List, NoReturn, Optional
 
-from targets.agent import environments, interpreters, processes, workdir
-from targets.agent.environments import Place
-from targets.agent.workdir import AgentError
+from tunebench.targets.agent import environments, interpreters, processes, workdir
+from tunebench.targets.agent.environments import Place
+from tunebench.targets.agent.workdir import AgentError
 
 SCHEMA = "tunebench.environment/1"
 #: One step may last so long: torch over a slow link onto an SD card.

@@ -3,7 +3,7 @@
 import os
 from typing import Optional
 
-from targets.agent.protocol import MAX_LOG_B
+from tunebench.targets.agent.protocol import MAX_LOG_B
 
 #: Most crashes explain themselves in the last lines.
 TAIL_B = 256 * 1024

@@ -1,7 +1,7 @@
 """The agent's commands: ``python payload.zip probe|lease|start|wait|harvest|update|clean|tune|untune|examine|bundle``.
 
 Requests come on standard input, replies go to standard output, one protocol line each; see
-:mod:`targets.agent.protocol`. Nothing heavy is imported before it is needed: each command is a process.
+:mod:`tunebench.targets.agent.protocol`. Nothing heavy is imported before it is needed: each command is a process.
 """
 
 import json
@@ -11,8 +11,8 @@ import signal
 import sys
 from typing import Any, BinaryIO, Dict, List, Optional
 
-from targets.agent import protocol
-from targets.agent.workdir import AgentError, Workdir
+from tunebench.targets.agent import protocol
+from tunebench.targets.agent.workdir import AgentError, Workdir
 
 #: A command whose host has fallen silent ends by itself after so many seconds.
 SILENCE_S = 300
@@ -85,7 +85,7 @@ def _request(wanted: str) -> Any:
 
 
 def _start(place: Workdir, _options: Dict[str, str]) -> None:
-    from targets.agent import jobs
+    from tunebench.targets.agent import jobs
 
     job = _request("job")
     signal.alarm(SILENCE_S)  # bounds the wait for another agent's lock too
@@ -93,14 +93,14 @@ def _start(place: Workdir, _options: Dict[str, str]) -> None:
 
 
 def _wait(place: Workdir, options: Dict[str, str]) -> None:
-    from targets.agent import jobs
+    from tunebench.targets.agent import jobs
 
     timeout_s = _seconds(options, "timeout-s", "60")
     _reply({"state": jobs.wait(place.job(_rep_id(options)), timeout_s)})
 
 
 def _harvest(place: Workdir, options: Dict[str, str]) -> None:
-    from targets.agent import harvest
+    from tunebench.targets.agent import harvest
 
     rep_id = _rep_id(options)
     _request("harvest")
@@ -113,7 +113,7 @@ def _harvest(place: Workdir, options: Dict[str, str]) -> None:
 
 def _update(place: Workdir, options: Dict[str, str]) -> None:
     """A job's updates over one channel: list, send, apply, as often as asked, until ``end``."""
-    from targets.agent import harvest, updates
+    from tunebench.targets.agent import harvest, updates
 
     job_dir = place.job(_rep_id(options))
     while True:
@@ -137,7 +137,7 @@ def _update(place: Workdir, options: Dict[str, str]) -> None:
 
 
 def _clean(place: Workdir, options: Dict[str, str]) -> None:
-    from targets.agent import jobs
+    from tunebench.targets.agent import jobs
 
     signal.alarm(SILENCE_S)
     jobs.clean(place, _rep_id(options), _seconds(options, "hold-s", "0"))
@@ -152,7 +152,7 @@ def _pause(seconds: float) -> None:
 
 def _lease(place: Workdir, options: Dict[str, str]) -> None:
     """``{"lease": {"do": "take"|"release", "owner": {...}, "hold_s", "force"}}`` -> ``{"lease": {...}|null}``."""
-    from targets.agent import jobs, lease
+    from tunebench.targets.agent import jobs, lease
 
     asked = _request("lease")
     owner = asked.get("owner") if isinstance(asked, dict) else None
@@ -174,7 +174,7 @@ def _lease(place: Workdir, options: Dict[str, str]) -> None:
 
 
 def _probe(place: Workdir, _options: Dict[str, str]) -> None:
-    from targets.agent import probe
+    from tunebench.targets.agent import probe
 
     signal.alarm(SILENCE_S)
     line = sys.stdin.buffer.readline(protocol.MAX_LINE_B).decode("utf-8", "replace")
@@ -185,7 +185,7 @@ def _probe(place: Workdir, _options: Dict[str, str]) -> None:
 
 
 def _tune(place: Workdir, _options: Dict[str, str]) -> None:
-    from targets.agent.tuning import apply
+    from tunebench.targets.agent.tuning import apply
 
     request = _object("tune")
     signal.alarm(TUNE_S)
@@ -193,7 +193,7 @@ def _tune(place: Workdir, _options: Dict[str, str]) -> None:
 
 
 def _untune(place: Workdir, _options: Dict[str, str]) -> None:
-    from targets.agent.tuning import apply
+    from tunebench.targets.agent.tuning import apply
 
     request = _object("untune")
     signal.alarm(TUNE_S)
@@ -201,7 +201,7 @@ def _untune(place: Workdir, _options: Dict[str, str]) -> None:
 
 
 def _examine(place: Workdir, _options: Dict[str, str]) -> None:
-    from targets.agent import examine
+    from tunebench.targets.agent import examine
 
     request = _object("examine")
     signal.alarm(SILENCE_S)
@@ -209,7 +209,7 @@ def _examine(place: Workdir, _options: Dict[str, str]) -> None:
 
 
 def _bundle(place: Workdir, _options: Dict[str, str]) -> None:
-    from targets.agent import bundle, harvest
+    from tunebench.targets.agent import bundle, harvest
 
     request = _object("bundle")
     signal.alarm(SILENCE_S)
@@ -228,7 +228,7 @@ def _object(name: str) -> Dict[str, Any]:
 
 def _environment(place: Workdir, _options: Dict[str, str]) -> None:
     """Facts for, parts of, or the building of a virtual environment for workloads."""
-    from targets.agent import building, environments
+    from tunebench.targets.agent import building, environments
 
     request = _object("environment")
     action = request.get("action")

@@ -6,11 +6,11 @@ import signal
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-from targets.agent import harvest, kernellog, strain, workdir
-from targets.agent.capture import last_line
-from targets.agent.protocol import EXIT_SCHEMA, monotonic_ns
-from targets.agent.sampler import Sampler, summary
-from targets.agent.sensors import throttled
+from tunebench.targets.agent import harvest, kernellog, strain, workdir
+from tunebench.targets.agent.capture import last_line
+from tunebench.targets.agent.protocol import EXIT_SCHEMA, monotonic_ns
+from tunebench.targets.agent.sampler import Sampler, summary
+from tunebench.targets.agent.sensors import throttled
 
 #: Words by which an allocation that failed inside the process is known from its last line.
 _OOM_WORDS = ("MemoryError", "out of memory", "can't allocate memory", "Cannot allocate memory")

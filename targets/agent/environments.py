@@ -1,6 +1,6 @@
 """Virtual environments for workloads, below ``<workdir>/venvs``: what a board offers, and what is there already.
 
-A build (:mod:`targets.agent.building`) is described by a recipe and leaves a state file; both are JSON beside the
+A build (:mod:`tunebench.targets.agent.building`) is described by a recipe and leaves a state file; both are JSON beside the
 environment, so that a build that was cut off goes on, and one that is complete is seen to be.
 """
 
@@ -14,9 +14,9 @@ import subprocess
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from targets.agent import identity, jetpack, processes, workdir
-from targets.agent.sensors.base import text_of
-from targets.agent.workdir import AgentError, Workdir
+from tunebench.targets.agent import identity, jetpack, processes, workdir
+from tunebench.targets.agent.sensors.base import text_of
+from tunebench.targets.agent.workdir import AgentError, Workdir
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,39}\Z")
 _WHEEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+!-]{0,200}\.whl\Z")

@@ -5,11 +5,11 @@ import os
 import stat
 from typing import Any, Dict, List, Optional, Tuple
 
-from targets.agent.sensors import programs
-from targets.agent.sensors.base import find
-from targets.agent.tuning import apply
-from targets.agent.tuning.system import System, user_name
-from targets.agent.workdir import Workdir
+from tunebench.targets.agent.sensors import programs
+from tunebench.targets.agent.sensors.base import find
+from tunebench.targets.agent.tuning import apply
+from tunebench.targets.agent.tuning.system import System, user_name
+from tunebench.targets.agent.workdir import Workdir
 
 SCHEMA = "tunebench.examine/1"
 #: (pattern, what it gives, group that it belongs to by custom, udev rule that gives it to that group, write too).
@@ -44,7 +44,7 @@ def examine(place: Workdir, request: Dict[str, Any]) -> Dict[str, Any]:
     Returns:
         ``user``, ``groups``, ``root_user`` (it may do anything), ``sudo`` (the board has it), ``workdir``,
         ``devices`` (rows with ``path``, ``what``, ``access``, ``group``, ``member``, ``udev``) and ``tuning``
-        (see :func:`targets.agent.tuning.apply.possible`).
+        (see :func:`tunebench.targets.agent.tuning.apply.possible`).
     """
     root, wanted = str(request.get("root", "/")), request.get("wanted")
     groups = _groups()

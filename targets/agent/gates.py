@@ -8,10 +8,10 @@ read is said to be unjudged, never taken for good. ``docs/verdicts.md`` is held 
 import shutil
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
-from targets.agent import quiet
-from targets.agent.sensors import load, memory, thermal, throttled
-from targets.agent.sensors.base import Found
-from targets.agent.workdir import AgentError
+from tunebench.targets.agent import quiet
+from tunebench.targets.agent.sensors import load, memory, thermal, throttled
+from tunebench.targets.agent.sensors.base import Found
+from tunebench.targets.agent.workdir import AgentError
 
 Values = Dict[str, Optional[float]]
 

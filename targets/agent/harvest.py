@@ -8,9 +8,9 @@ import tempfile
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
 
-from targets.agent import jobs
-from targets.agent.protocol import MAX_FILE_B, MAX_HARVEST_B
-from targets.agent.workdir import AgentError
+from tunebench.targets.agent import jobs
+from tunebench.targets.agent.protocol import MAX_FILE_B, MAX_HARVEST_B
+from tunebench.targets.agent.workdir import AgentError
 
 MAX_FILES = 500
 _CHUNK_B = 1 << 18

@@ -11,9 +11,9 @@ import platform
 import re
 from typing import Any, Dict, List, Optional
 
-from targets.agent import jetpack
-from targets.agent.sensors import memory, programs
-from targets.agent.sensors.base import text_of
+from tunebench.targets.agent import jetpack
+from tunebench.targets.agent.sensors import memory, programs
+from tunebench.targets.agent.sensors.base import text_of
 
 Tier = Dict[str, Any]
 #: A Pi's serial has 32 bits and could be found by trying: the hash is made slow (40 ms on a Zero 2 W's kind of core).

@@ -11,9 +11,9 @@ import signal
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from targets.agent import lease, processes, workdir
-from targets.agent.protocol import JOB_SCHEMA, ProtocolError, check_rep_id, check_schema
-from targets.agent.workdir import AgentError, Workdir
+from tunebench.targets.agent import lease, processes, workdir
+from tunebench.targets.agent.protocol import JOB_SCHEMA, ProtocolError, check_rep_id, check_schema
+from tunebench.targets.agent.workdir import AgentError, Workdir
 
 LOCK = "supervisor.lock"
 EXIT = "exit.json"
@@ -136,7 +136,7 @@ def start(place: Workdir, job: Dict[str, Any]) -> Dict[str, Any]:
     Raises:
         AgentError: it cannot be started, by kind.
     """
-    from targets.agent import gates, supervise
+    from tunebench.targets.agent import gates, supervise
 
     rep_id = check(job)["rep_id"]
     job_dir = place.job(rep_id)
@@ -184,7 +184,7 @@ def occupy(
     """Take the lease for a campaign before its first repetition; waits for another's to end.
 
     Args:
-        pause: see :func:`targets.agent.lease.wait_for`.
+        pause: see :func:`tunebench.targets.agent.lease.wait_for`.
 
     Raises:
         AgentError: (kind ``lease``) another still holds it, or its job still runs, after ``wait_s``.
@@ -224,7 +224,7 @@ def _paths(place: Workdir, job: Dict[str, Any]) -> Dict[str, str]:
 
 def _create(job_dir: str, job: Dict[str, Any], paths: Dict[str, str]) -> int:
     """Make the job's folder; returns the descriptor of its lock, already held."""
-    from targets.agent import unzip
+    from tunebench.targets.agent import unzip
 
     try:
         os.makedirs(paths["out"], mode=0o700)

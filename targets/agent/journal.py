@@ -4,7 +4,7 @@ import json
 import os
 from typing import Any
 
-from targets.agent.protocol import monotonic_ns
+from tunebench.targets.agent.protocol import monotonic_ns
 
 
 class Journal:

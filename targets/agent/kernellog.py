@@ -9,7 +9,7 @@ import os
 import re
 from typing import Iterator, Optional, Tuple
 
-from targets.agent.sensors import programs
+from tunebench.targets.agent.sensors import programs
 
 PATH = "/dev/kmsg"
 JOURNAL = ("journalctl", "-k", "-q", "--no-pager", "-o", "cat", "-n", "1000")

@@ -12,8 +12,8 @@ import os
 import time
 from typing import Any, Callable, Dict, Optional
 
-from targets.agent import workdir
-from targets.agent.workdir import AgentError, Workdir
+from tunebench.targets.agent import workdir
+from tunebench.targets.agent.workdir import AgentError, Workdir
 
 SCHEMA = "tunebench.lease/1"
 #: Code of the warning that a lease was taken over.

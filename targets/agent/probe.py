@@ -4,13 +4,13 @@ import os
 import shutil
 from typing import Any, Dict, List, Optional
 
-from targets.agent import identity, jetpack, jobs, lease, workdir
-from targets.agent.interpreters import interpreter
-from targets.agent.protocol import PROBE_SCHEMA
-from targets.agent.sensors import memory
-from targets.agent.sensors.base import find, text_of
-from targets.agent.sensors.discover import discover
-from targets.agent.workdir import Workdir
+from tunebench.targets.agent import identity, jetpack, jobs, lease, workdir
+from tunebench.targets.agent.interpreters import interpreter
+from tunebench.targets.agent.protocol import PROBE_SCHEMA
+from tunebench.targets.agent.sensors import memory
+from tunebench.targets.agent.sensors.base import find, text_of
+from tunebench.targets.agent.sensors.discover import discover
+from tunebench.targets.agent.workdir import Workdir
 
 #: Changes that a run made to the board and has not taken back yet.
 UNDO = "undo.json"

@@ -21,7 +21,7 @@ import re
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from targets.agent import strictjson
+from tunebench.targets.agent import strictjson
 
 #: Every line an agent command prints for the host starts with this; all other lines (banners,
 #: motd, a chatty interpreter) are noise and are skipped.
@@ -74,7 +74,7 @@ def decode_line(line: str) -> Optional[Dict[str, Any]]:
 
 
 def parse_object(text: str, what: str) -> Dict[str, Any]:
-    """Parse a JSON object of bounded size, depth and numbers: see :mod:`targets.agent.strictjson`."""
+    """Parse a JSON object of bounded size, depth and numbers: see :mod:`tunebench.targets.agent.strictjson`."""
     if len(text) > MAX_LINE_B:
         raise ProtocolError("%s: %d characters, at most %d are accepted" % (what, len(text), MAX_LINE_B))
     try:

@@ -11,7 +11,7 @@ import struct
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from targets.agent.protocol import monotonic_ns
+from tunebench.targets.agent.protocol import monotonic_ns
 
 BARKER_13 = "1111100110101"
 #: Sleep before and after, so that the pattern stands out from what comes next to it.

@@ -7,8 +7,8 @@ else is read by another. Threads wait on plain locks: a sample costs two wake-up
 import threading
 from typing import Any, List, Optional, Sequence
 
-from targets.agent.protocol import monotonic_ns
-from targets.agent.sensors.base import Sensor
+from tunebench.targets.agent.protocol import monotonic_ns
+from tunebench.targets.agent.sensors.base import Sensor
 
 
 class NotDue:

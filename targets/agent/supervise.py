@@ -13,15 +13,15 @@ import subprocess
 import traceback
 from typing import Any, Callable, List, NoReturn, Optional
 
-from targets.agent import carrying, ending, processes, pulses, workdir
-from targets.agent.capture import Capture
-from targets.agent.journal import Journal
-from targets.agent.protocol import monotonic_ns
-from targets.agent.sampler import Sampler
-from targets.agent.sensors.base import Sensor
-from targets.agent.sensors.discover import discover
-from targets.agent.sensors.memory import Process
-from targets.agent.watchdog import Watchdog
+from tunebench.targets.agent import carrying, ending, processes, pulses, workdir
+from tunebench.targets.agent.capture import Capture
+from tunebench.targets.agent.journal import Journal
+from tunebench.targets.agent.protocol import monotonic_ns
+from tunebench.targets.agent.sampler import Sampler
+from tunebench.targets.agent.sensors.base import Sensor
+from tunebench.targets.agent.sensors.discover import discover
+from tunebench.targets.agent.sensors.memory import Process
+from tunebench.targets.agent.watchdog import Watchdog
 
 #: Its presence says that the workload may have run, so that it is never run again.
 SPAWNED = "spawned.json"

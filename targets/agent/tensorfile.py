@@ -11,7 +11,7 @@ import sys
 from array import array
 from typing import Any, Dict, List, NamedTuple, Tuple
 
-from targets.agent import strictjson
+from tunebench.targets.agent import strictjson
 
 ITEM_B = {"F32": 4, "F16": 2, "I8": 1}
 METADATA = "__metadata__"

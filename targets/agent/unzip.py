@@ -4,7 +4,7 @@ import os
 import shutil
 import zipfile
 
-from targets.agent.workdir import AgentError
+from tunebench.targets.agent.workdir import AgentError
 
 MAX_FILES = 2000
 MAX_TOTAL_B = 256 * 1024 * 1024

@@ -7,8 +7,8 @@ import hashlib
 import zlib
 from typing import Any, BinaryIO, Dict, NamedTuple, Tuple
 
-from targets.agent import strictjson, tensorfile
-from targets.agent.tensorfile import Entry, Head, Refused
+from tunebench.targets.agent import strictjson, tensorfile
+from tunebench.targets.agent.tensorfile import Entry, Head, Refused
 
 SCHEMA = "tunebench.update/1"
 FORMS = ("weights", "delta", "adapter")

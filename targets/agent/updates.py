@@ -8,10 +8,10 @@ import hashlib
 import os
 from typing import Any, BinaryIO, Callable, Dict, List, Optional
 
-from targets.agent import updatecheck, workdir
-from targets.agent.protocol import monotonic_ns
-from targets.agent.tensorfile import Refused
-from targets.agent.workdir import AgentError
+from tunebench.targets.agent import updatecheck, workdir
+from tunebench.targets.agent.protocol import monotonic_ns
+from tunebench.targets.agent.tensorfile import Refused
+from tunebench.targets.agent.workdir import AgentError
 
 FOLDER = "updates"
 INDEX = "index.json"

@@ -1,7 +1,7 @@
 """Which boards are known, and what is known of them before they are asked.
 
-A table, not code: what a board's sensors really are is found by asking it (:mod:`targets.agent`); the table
-says what to expect, what will stay empty and why, and which torch fits (:mod:`targets.boards.wheels`).
+A table, not code: what a board's sensors really are is found by asking it (:mod:`tunebench.targets.agent`); the table
+says what to expect, what will stay empty and why, and which torch fits (:mod:`tunebench.targets.boards.wheels`).
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from targets.boards import jetson, raspberry_pi
-from targets.boards.generic_linux import GENERIC_LINUX
-from targets.boards.model import BoardModel, Power, System, first_match
+from tunebench.targets.boards import jetson, raspberry_pi
+from tunebench.targets.boards.generic_linux import GENERIC_LINUX
+from tunebench.targets.boards.model import BoardModel, Power, System, first_match
 
 BOARDS: tuple[BoardModel, ...] = (*raspberry_pi.BOARDS, *jetson.BOARDS, GENERIC_LINUX)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from targets.boards.model import BoardModel, System
+from tunebench.targets.boards.model import BoardModel, System
 
 GENERIC_LINUX = BoardModel(
     name="generic Linux",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from targets.boards.model import BoardModel, Power, System
+from tunebench.targets.boards.model import BoardModel, Power, System
 
 _JP4 = System("JetPack 4.6 (Ubuntu 18.04)", "3.6", "2.27", "4.6")
 _JP5 = System("JetPack 5.1 (Ubuntu 20.04)", "3.8", "2.31", "5.1")

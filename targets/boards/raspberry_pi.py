@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from targets.boards.model import BoardModel, Power, System
+from tunebench.targets.boards.model import BoardModel, Power, System
 
 _BOOKWORM = System("Raspberry Pi OS 64-bit (bookworm)", "3.11", "2.36")
 _TRIXIE = System("Raspberry Pi OS 64-bit (trixie)", "3.13", "2.41")

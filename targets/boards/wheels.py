@@ -100,7 +100,7 @@ def _at_least(have: str, wanted: str) -> bool:
 
 @cache
 def _table() -> dict[str, Any]:
-    text = resources.files("targets.boards").joinpath("wheels.toml").read_text(encoding="utf-8")
+    text = resources.files("tunebench.targets.boards").joinpath("wheels.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from targets.errors import TargetError
+from tunebench.targets.errors import TargetError
 
 
 class EmulationError(TargetError):

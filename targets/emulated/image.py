@@ -22,9 +22,9 @@ from pathlib import Path
 
 import asyncssh
 
-from targets.emulated import recipe
-from targets.emulated.errors import EmulationError, MissingError
-from targets.emulated.initrd import make_initrd, read_package
+from tunebench.targets.emulated import recipe
+from tunebench.targets.emulated.errors import EmulationError, MissingError
+from tunebench.targets.emulated.initrd import make_initrd, read_package
 
 #: Called with one line a step.
 Tell = Callable[[str], None]

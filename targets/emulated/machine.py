@@ -21,11 +21,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from targets.emulated import recipe
-from targets.emulated.errors import EmulationError, InUseError, MissingError
-from targets.emulated.image import Image, Tell, apt_line
-from targets.errors import TargetError
-from targets.ssh import Endpoint, Ssh, Timeouts
+from tunebench.targets.emulated import recipe
+from tunebench.targets.emulated.errors import EmulationError, InUseError, MissingError
+from tunebench.targets.emulated.image import Image, Tell, apt_line
+from tunebench.targets.errors import TargetError
+from tunebench.targets.ssh import Endpoint, Ssh, Timeouts
 
 Machine = Literal["raspi3b", "virt"]
 MACHINES: tuple[Machine, ...] = ("raspi3b", "virt")

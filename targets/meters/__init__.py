@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-from targets.meters.base import SCOPES, Meter, MeterError, MeterInfo, MeterTrace
+from tunebench.targets.meters.base import SCOPES, Meter, MeterError, MeterInfo, MeterTrace
 
 __all__ = ["KINDS", "SCOPES", "Meter", "MeterError", "MeterInfo", "MeterTrace", "make_meter", "open_meter"]
 
@@ -32,7 +32,7 @@ def make_meter(spec: Mapping[str, Any]) -> Meter:
     kind = spec.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         raise MeterError(f"meter kind {kind!r} is unknown; known: {', '.join(KINDS)}")
-    make: Callable[[Mapping[str, Any]], Meter] = import_module(f"targets.meters.{KINDS[kind]}").make
+    make: Callable[[Mapping[str, Any]], Meter] = import_module(f"tunebench.targets.meters.{KINDS[kind]}").make
     return make(spec)
 
 

@@ -8,7 +8,7 @@ A meter is opened once, started before a repetition and stopped after it::
         trace = meter.stop()     # never raises for what the meter did meanwhile: that stands in trace.errors
 
 A failed reading is a gap (``None``), never the value before it. Times are host ``time.monotonic()`` seconds
-where ``info.clock`` is ``host``; else the meter's own, to be aligned (:mod:`targets.meters.alignment`).
+where ``info.clock`` is ``host``; else the meter's own, to be aligned (:mod:`tunebench.targets.meters.alignment`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from itertools import pairwise
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from targets.errors import TargetError
+from tunebench.targets.errors import TargetError
 
 #: From the wall socket down to one rail.
 SCOPES = ("wall_ac", "dc_input", "board_input", "module", "rails_sum", "soc_rail")

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from targets.meters.base import Errors, Meter, MeterError, MeterInfo, MeterTrace, scope_of, text_key
+from tunebench.targets.meters.base import Errors, Meter, MeterError, MeterInfo, MeterTrace, scope_of, text_key
 
 MAX_FILE_B = 256 * 1024 * 1024
 #: A logger that buffers may write the end of the run so much later.

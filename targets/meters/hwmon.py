@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from targets.meters.base import MeterError, MeterInfo, scope_of, text_key
-from targets.meters.polled import PolledMeter, ReadError, Reading
+from tunebench.targets.meters.base import MeterError, MeterInfo, scope_of, text_key
+from tunebench.targets.meters.polled import PolledMeter, ReadError, Reading
 
 DEFAULT_RATE_HZ = 10.0
 _MAX_DEFAULT_RATE_HZ = 50.0

@@ -1,7 +1,7 @@
 """A Joulescope JS220 or JS110 through Jetperch's ``pyjoulescope_driver`` (extra ``joulescope``).
 
 The instrument averages blocks of samples and sends their mean power and its energy accumulator; block times are of its
-own clock and laid over the host's by when they arrive (:mod:`targets.meters.arrival`). Written against the driver's
+own clock and laid over the host's by when they arrive (:mod:`tunebench.targets.meters.arrival`). Written against the driver's
 documentation and its own examples; never run on an instrument.
 """
 
@@ -14,8 +14,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from targets.meters.arrival import to_host
-from targets.meters.base import Errors, Meter, MeterError, MeterInfo, MeterTrace, scope_of
+from tunebench.targets.meters.arrival import to_host
+from tunebench.targets.meters.base import Errors, Meter, MeterError, MeterInfo, MeterTrace, scope_of
 
 #: Native samples a second, of which ``scnt`` make a block.
 _NATIVE_HZ = {"js220": 1_000_000, "js110": 2_000_000}

@@ -7,7 +7,7 @@ import time
 from abc import abstractmethod
 from dataclasses import dataclass, field
 
-from targets.meters.base import Errors, Meter, MeterError, MeterTrace
+from tunebench.targets.meters.base import Errors, Meter, MeterError, MeterTrace
 
 #: How long ``stop`` waits for a read under way, and once more after it was aborted.
 STOP_S = 3.0

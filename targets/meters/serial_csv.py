@@ -2,7 +2,7 @@
 
 Any board with a current sensor can do that (INA226 + RP2040 or ESP32). ``t_us`` is the device's own microsecond
 counter; 32-bit ones wrap after 71.6 minutes. Its times are laid over the host's by when the lines arrive
-(:mod:`targets.meters.arrival`). Lines carry no checksum, so what does not fit its neighbours is dropped.
+(:mod:`tunebench.targets.meters.arrival`). Lines carry no checksum, so what does not fit its neighbours is dropped.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from targets.meters.arrival import to_host
-from targets.meters.base import Errors, Meter, MeterError, MeterInfo, MeterTrace, scope_of, text_key
+from tunebench.targets.meters.arrival import to_host
+from tunebench.targets.meters.base import Errors, Meter, MeterError, MeterInfo, MeterTrace, scope_of, text_key
 
 _LINE = re.compile(
     rb"\s*(\d{1,19})\s*,\s*(-?\d{1,6}(?:\.\d{1,6})?)\s*,\s*(-?\d{1,6}(?:\.\d{1,6})?)\s*(?:,\s*(\d))?\s*\Z"

@@ -15,11 +15,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from targets.agent.formats import read as parse
-from targets.agent.protocol import ProtocolError, parse_object
-from targets.meters.base import MeterError, MeterInfo, scope_of, text_key
-from targets.meters.digest import ChallengeError, Digest
-from targets.meters.polled import PolledMeter, ReadError, Reading
+from tunebench.targets.agent.formats import read as parse
+from tunebench.targets.agent.protocol import ProtocolError, parse_object
+from tunebench.targets.meters.base import MeterError, MeterInfo, scope_of, text_key
+from tunebench.targets.meters.digest import ChallengeError, Digest
+from tunebench.targets.meters.polled import PolledMeter, ReadError, Reading
 
 _MAX_ANSWER_B = 64 * 1024
 #: Resolution of ``apower``.

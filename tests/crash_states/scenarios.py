@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from reports.history import decisions
-from reports.layout import ResultsError
-from reports.records import BoardEnv, Provenance, Repetition
-from reports.results import RunReader, RunWriter
+from tunebench.reports.history import decisions
+from tunebench.reports.layout import ResultsError
+from tunebench.reports.records import BoardEnv, Provenance, Repetition
+from tunebench.reports.results import RunReader, RunWriter
 
 RUN_ID = "20261121T074500Z-a1b2"
 RUN = f"results/lab1/2026/11/21/{RUN_ID}"

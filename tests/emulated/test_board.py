@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.losses import REBOOTED
-from harness.suite import load_suite
-from reports.results import RunReader
-from targets.emulated import image
-from targets.emulated.errors import EmulationError
-from targets.emulated.machine import EmulatedBoard
-from targets.errors import TargetError
-from targets.ssh import Ssh
+from tunebench.harness.losses import REBOOTED
+from tunebench.harness.suite import load_suite
+from tunebench.reports.results import RunReader
+from tunebench.targets.emulated import image
+from tunebench.targets.emulated.errors import EmulationError
+from tunebench.targets.emulated.machine import EmulatedBoard
+from tunebench.targets.errors import TargetError
+from tunebench.targets.ssh import Ssh
 
 #: No command takes longer, the build in the first test's set-up included: what hangs fails here, and by its name.
 COMMAND_S = 800.0
@@ -72,7 +72,7 @@ class Pi:
 
     def tunebench(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ``tunebench WORDS``; what it says is shown."""
-        command = [sys.executable, "-m", "harness.cli", *map(str, words)]
+        command = [sys.executable, "-m", "tunebench.harness.cli", *map(str, words)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False)
         tell(f"tunebench {' '.join(map(str, words))}: exit {done.returncode}\n{done.stderr}{done.stdout}")
         assert not check or done.returncode == 0, done.stderr

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from harness import compliance
-from reports.records import Repetition, Skip
-from reports.results import ResultsError, RunReader
 from tests.faults.scene import Fault, Scene
+from tunebench.harness import compliance
+from tunebench.reports.records import Repetition, Skip
+from tunebench.reports.results import ResultsError, RunReader
 
 #: What every workload of ours prints first.
 GREETING = "hello from"

@@ -10,15 +10,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports.results import RunReader
 from tests.faults.site import Site
+from tunebench.reports.results import RunReader
 
 ROOT = Path(__file__).parents[2]
 
 #: Works for a while, writes down when it begins and ends, and does on a signal what workloads sometimes do by themselves.
 WORK = '''
 import json, os, signal, sys, time
-from workloads import marks
+from tunebench import marks
 
 with open(os.environ["TUNEBENCH_JOB"] + "/job.json") as file:
     job = json.load(file)
@@ -135,7 +135,7 @@ class Host:
             log.write(f"--- start {self.starts}\n".encode())
             log.flush()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "harness.cli", *words],
+                [sys.executable, "-m", "tunebench.harness.cli", *words],
                 cwd=self.folder,
                 env=env,
                 stdin=subprocess.DEVNULL,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from targets.loopback import LoopbackServer
-from targets.openssh import OpenSshServer, find_sshd
 from tests.faults.relay import Relay
+from tunebench.targets.loopback import LoopbackServer
+from tunebench.targets.openssh import OpenSshServer, find_sshd
 
 #: What boards run: not this environment's Python, whose torch each probe of a board would import.
 PYTHON: str = getattr(sys, "_base_executable", sys.executable)

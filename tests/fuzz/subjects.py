@@ -52,8 +52,8 @@ def _storable(value: Any) -> None:
 
 
 def _inventory() -> tuple[Run, tuple[type[Exception], ...]]:
-    from harness.errors import UsageError
-    from harness.inventory import load_inventory
+    from tunebench.harness.errors import UsageError
+    from tunebench.harness.inventory import load_inventory
 
     path = _scratch("lab.toml")
 
@@ -69,8 +69,8 @@ def _inventory() -> tuple[Run, tuple[type[Exception], ...]]:
 
 
 def _suite() -> tuple[Run, tuple[type[Exception], ...]]:
-    from harness.errors import UsageError
-    from harness.suite import canonical_json, load_suite
+    from tunebench.harness.errors import UsageError
+    from tunebench.harness.suite import canonical_json, load_suite
 
     path = _scratch("suite.toml")
     path.with_name("other.py").write_text("")  # the user's file that a seed names
@@ -83,7 +83,7 @@ def _suite() -> tuple[Run, tuple[type[Exception], ...]]:
 
 
 def _journal() -> tuple[Run, tuple[type[Exception], ...]]:
-    from harness.losses import boot_id_of
+    from tunebench.harness.losses import boot_id_of
 
     def run(data: bytes) -> None:
         _storable(boot_id_of({"journal.jsonl": data}))
@@ -92,9 +92,9 @@ def _journal() -> tuple[Run, tuple[type[Exception], ...]]:
 
 
 def _exit_record() -> tuple[Run, tuple[type[Exception], ...]]:
-    from harness.harvested import read_harvest
-    from targets.errors import ReplyError
-    from targets.harvest import verify
+    from tunebench.harness.harvested import read_harvest
+    from tunebench.targets.errors import ReplyError
+    from tunebench.targets.harvest import verify
 
     def run(data: bytes) -> None:
         found = read_harvest({"exit.json": data})
@@ -108,8 +108,8 @@ def _exit_record() -> tuple[Run, tuple[type[Exception], ...]]:
 
 
 def _result() -> tuple[Run, tuple[type[Exception], ...]]:
-    from harness.harvested import read_harvest, trace_bytes
-    from reports.traces import read_trace
+    from tunebench.harness.harvested import read_harvest, trace_bytes
+    from tunebench.reports.traces import read_trace
 
     def run(data: bytes) -> None:
         found = read_harvest(dict.fromkeys(("out/result.json", "out/marks.json", "samples.jsonl"), data))
@@ -127,7 +127,7 @@ def _result() -> tuple[Run, tuple[type[Exception], ...]]:
 
 def _formats(*kinds: str) -> Callable[[], tuple[Run, tuple[type[Exception], ...]]]:
     def load() -> tuple[Run, tuple[type[Exception], ...]]:
-        from targets.agent.formats import read
+        from tunebench.targets.agent.formats import read
 
         def run(data: bytes) -> None:
             text = data.decode("utf-8", "replace")
@@ -146,9 +146,9 @@ def _formats(*kinds: str) -> Callable[[], tuple[Run, tuple[type[Exception], ...]
 def _harvest() -> tuple[Run, tuple[type[Exception], ...]]:
     from pathlib import PurePosixPath
 
-    from targets.agent import protocol
-    from targets.errors import ReplyError
-    from targets.harvest import MAX_FILES, unpack, verify
+    from tunebench.targets.agent import protocol
+    from tunebench.targets.errors import ReplyError
+    from tunebench.targets.harvest import MAX_FILES, unpack, verify
 
     def run(data: bytes) -> None:
         files = unpack(data, hashlib.sha256(data).hexdigest())
@@ -163,9 +163,9 @@ def _harvest() -> tuple[Run, tuple[type[Exception], ...]]:
 
 
 def _reply() -> tuple[Run, tuple[type[Exception], ...]]:
-    from targets.agent import protocol, strictjson
-    from targets.printable import cleaned
-    from targets.replies import check_probe
+    from tunebench.targets.agent import protocol, strictjson
+    from tunebench.targets.printable import cleaned
+    from tunebench.targets.replies import check_probe
 
     def run(data: bytes) -> None:
         line = data.decode("utf-8", "replace")
@@ -185,9 +185,9 @@ def _reply() -> tuple[Run, tuple[type[Exception], ...]]:
 
 
 def _record() -> tuple[Run, tuple[type[Exception], ...]]:
-    from reports.layout import parse_lines
-    from reports.meters import read_meter
-    from reports.traces import read_trace
+    from tunebench.reports.layout import parse_lines
+    from tunebench.reports.meters import read_meter
+    from tunebench.reports.traces import read_trace
 
     def run(data: bytes) -> None:
         repetitions, warnings = parse_lines(data)
@@ -205,8 +205,8 @@ def _record() -> tuple[Run, tuple[type[Exception], ...]]:
 
 
 def _meter() -> tuple[Run, tuple[type[Exception], ...]]:
-    from targets.meters import csv_replay, serial_csv
-    from targets.meters.base import MeterError
+    from tunebench.targets.meters import csv_replay, serial_csv
+    from tunebench.targets.meters.base import MeterError
 
     path = _scratch("logger.csv")
     keys = {

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from harness.campaign import Campaign, Outcome
-from harness.inventory import BoardEntry, Inventory, load_inventory
-from harness.progress import Silent
-from harness.session import Request, Session, open_session
-from harness.setup import Wish
-from harness.suite import Suite, load_suite
-from reports.results import RunReader
+from tunebench.harness.campaign import Campaign, Outcome
+from tunebench.harness.inventory import BoardEntry, Inventory, load_inventory
+from tunebench.harness.progress import Silent
+from tunebench.harness.session import Request, Session, open_session
+from tunebench.harness.setup import Wish
+from tunebench.harness.suite import Suite, load_suite
+from tunebench.reports.results import RunReader
 
 SLEEPER = """
 import json, os, sys, time
-from workloads import marks
+from tunebench import marks
 
 with open(os.environ["TUNEBENCH_JOB"] + "/job.json") as file:
     workload = json.load(file)["workload"]
@@ -59,7 +59,7 @@ files = ["train.py"]
 """
 _OWN_TRAIN = """
 import time
-from workloads import marks
+from tunebench import marks
 marks.window_start()
 time.sleep({seconds})
 marks.window_end()
@@ -185,7 +185,7 @@ def cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         home = tmp_path / "home"
         home.mkdir(exist_ok=True)
         return subprocess.run(
-            [sys.executable, "-m", "harness.cli", *arguments],
+            [sys.executable, "-m", "tunebench.harness.cli", *arguments],
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -240,8 +240,8 @@ def good_torch() -> Callable[[str], str]:
 @pytest.fixture
 def few_shapes(monkeypatch, tmp_path):
     """A dozen shapes a part, one epoch of pretraining, a cache of its own."""
-    from workloads import pretrain_network
-    from workloads.datasets import shapes
+    from tunebench.workloads import pretrain_network
+    from tunebench.workloads.datasets import shapes
 
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(shapes, "COUNTS", {"pretrain": 12, "finetune": 12, "test": 12})

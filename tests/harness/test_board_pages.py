@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from targets.boards import BOARDS
-from targets.boards.wheels import Facts, choose, crashes
+from tunebench.targets.boards import BOARDS
+from tunebench.targets.boards.wheels import Facts, choose, crashes
 
 PAGES = Path(__file__).parents[2] / "docs" / "boards"
 VERIFIED = re.compile(r"^\*\*Verified on hardware: (never|\d{4}-\d{2}-\d{2})\.\*\*", re.MULTILINE)

@@ -9,10 +9,10 @@ import os
 import pytest
 from rich.console import Console
 
-from harness import boards_table
-from harness.inventory import load_inventory
-from targets.agent import probe
-from targets.agent.workdir import Workdir
+from tunebench.harness import boards_table
+from tunebench.harness.inventory import load_inventory
+from tunebench.targets.agent import probe
+from tunebench.targets.agent.workdir import Workdir
 
 #: tree -> words that must stand in its row, then in its lines.
 SHOWN = {

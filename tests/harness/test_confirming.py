@@ -8,14 +8,14 @@ import shutil
 import pytest
 from rich.console import Console
 
-from harness import gate, kept
-from harness.commands import run as run_suite
-from harness.confirming import find_baseline
-from harness.errors import UsageError
-from harness.inventory import load_inventory
-from harness.session import Request
-from harness.suite import load_suite
-from reports.results import RunReader
+from tunebench.harness import gate, kept
+from tunebench.harness.commands import run as run_suite
+from tunebench.harness.confirming import find_baseline
+from tunebench.harness.errors import UsageError
+from tunebench.harness.inventory import load_inventory
+from tunebench.harness.session import Request
+from tunebench.harness.suite import load_suite
+from tunebench.reports.results import RunReader
 
 NIGHTS = 11
 
@@ -126,7 +126,7 @@ def test_a_baseline_that_is_none_says_what_one_is(tmp_path, wrong):
 def test_boards_and_baseline_go_together(tmp_path):
     from typer.testing import CliRunner
 
-    from harness.cli import app
+    from tunebench.harness.cli import app
 
     result = CliRunner().invoke(app, ["gate", "--run", str(tmp_path), "--baseline", "x"])
     assert isinstance(result.exception, UsageError)
@@ -134,7 +134,7 @@ def test_boards_and_baseline_go_together(tmp_path):
 
 
 def test_a_kept_build_that_was_damaged_is_not_used(tmp_path):
-    from targets.payload import Blob
+    from tunebench.targets.payload import Blob
 
     blob = Blob.of_bytes(b"content", ".zip", role="own")
     kept.keep([blob, Blob.of_bytes(b"data", ".tbx", role="data")], tmp_path)

@@ -8,10 +8,10 @@ import sys
 import zipfile
 from io import BytesIO
 
-from harness.deploy import build_payload, travelling_workloads
-from harness.harvested import WorkloadResult
-from targets.agent import protocol
-from workloads import marks
+from tunebench.harness.deploy import build_payload, travelling_workloads
+from tunebench.harness.harvested import WorkloadResult
+from tunebench.targets.agent import protocol
+from tunebench.workloads import marks
 
 
 def test_workload_and_agent_name_the_same_schemas():
@@ -40,11 +40,14 @@ def test_the_payload_is_the_same_bytes_every_time_and_holds_no_host_only_file():
     first, second = build_payload(), build_payload()
     assert first.sha256 == second.sha256
     names = zipfile.ZipFile(BytesIO(first.read())).namelist()
-    assert "targets/agent/cli.py" in names
-    assert "workloads/run.py" in names
+    assert "tunebench/targets/agent/cli.py" in names
+    assert "tunebench/workloads/run.py" in names
     host_only = [name for name in names if "datasets" in name or "shipped" in name or "prepare" in name]
     assert host_only == []
-    assert not any(name.startswith(("harness", "reports")) or name == "targets/ssh.py" for name in names)
+    assert not any(
+        name.startswith(("tunebench/harness", "tunebench/reports")) or name == "tunebench/targets/ssh.py"
+        for name in names
+    )
 
 
 def test_the_agent_imports_with_the_standard_library_alone(tmp_path):
@@ -53,7 +56,7 @@ def test_the_agent_imports_with_the_standard_library_alone(tmp_path):
     modules = sorted(
         name.removesuffix(".py").replace("/", ".")
         for name in zipfile.ZipFile(path).namelist()
-        if name.startswith("targets/agent/") and not name.endswith(("__init__.py", "receive.py"))
+        if name.startswith("tunebench/targets/agent/") and not name.endswith(("__init__.py", "receive.py"))
     )
     script = f"import sys; sys.path.insert(0, {str(path)!r}); [__import__(m) for m in {modules!r}]"
     done = subprocess.run(
@@ -67,11 +70,11 @@ def test_everything_that_travels_is_python_or_c_source():
 
 
 def test_workloads_and_agent_agree_on_updates():
-    from targets.agent import tensorfile as read
-    from targets.agent import updatecheck
-    from targets.agent import updates as shipped
-    from workloads import tensorfile as written
-    from workloads import updates as made
+    from tunebench.targets.agent import tensorfile as read
+    from tunebench.targets.agent import updatecheck
+    from tunebench.targets.agent import updates as shipped
+    from tunebench.workloads import tensorfile as written
+    from tunebench.workloads import updates as made
 
     assert (updatecheck.SCHEMA, updatecheck.SEAL, updatecheck.DTYPES) == (made.SCHEMA, made.SEAL, made.DTYPES)
     assert updatecheck.FORMS == made.FORMS

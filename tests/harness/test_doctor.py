@@ -14,13 +14,22 @@ from typing import Any
 import pytest
 import typer
 
-from harness.doctor import Check, Diagnosis, _how_far, _summary, examine_all, exit_code, make_bundle, text
-from harness.doctor_command import doctor
-from harness.errors import UsageError
-from harness.examination import fixes, read_examination
-from harness.inventory import load_inventory
-from targets.agent.examine import SCHEMA
-from targets.errors import HostKeyError, InterpreterError, ReplyError, UnreachableError
+from tunebench.harness.doctor import (
+    Check,
+    Diagnosis,
+    _how_far,
+    _summary,
+    examine_all,
+    exit_code,
+    make_bundle,
+    text,
+)
+from tunebench.harness.doctor_command import doctor
+from tunebench.harness.errors import UsageError
+from tunebench.harness.examination import fixes, read_examination
+from tunebench.harness.inventory import load_inventory
+from tunebench.targets.agent.examine import SCHEMA
+from tunebench.targets.errors import HostKeyError, InterpreterError, ReplyError, UnreachableError
 
 GOVERNOR = "/sys/devices/system/cpu/cpufreq/policy0/scaling_governor"
 #: Without site-packages, and so without torch: importing it takes longer than all the rest.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.energy import energy_of_window
-from reports.records import Energy
+from tunebench.harness.energy import energy_of_window
+from tunebench.reports.records import Energy
 
 CHANNELS = [
     {"id": "cpu_temp_c", "kind": "temperature", "unit": "C"},

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.session import exit_code
-from reports.html import render
-from reports.summary import summarise
+from tunebench.harness.session import exit_code
+from tunebench.reports.html import render
+from tunebench.reports.summary import summarise
 
 IDLE_W, LOAD_W = 2.0, 5.0
 SUITE = """
@@ -68,7 +68,10 @@ class LoadFollower(threading.Thread):
                 continue
             try:
                 command = Path(entry.path, "cmdline").read_bytes()
-                if b"workloads.run" in command and self._marker in Path(entry.path, "environ").read_text():
+                if (
+                    b"tunebench.workloads.run" in command
+                    and self._marker in Path(entry.path, "environ").read_text()
+                ):
                     return True
             except OSError:
                 continue

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from harness import energy_plan
-from harness.board_facts import no_power_source
-from harness.errors import UsageError
-from harness.inventory import BoardEntry
-from harness.job import Bench, make_job
-from harness.plan import covers, estimate, make_plan
-from harness.suite import load_suite
-from reports.records import Skip
+from tunebench.harness import energy_plan
+from tunebench.harness.board_facts import no_power_source
+from tunebench.harness.errors import UsageError
+from tunebench.harness.inventory import BoardEntry
+from tunebench.harness.job import Bench, make_job
+from tunebench.harness.plan import covers, estimate, make_plan
+from tunebench.harness.suite import load_suite
+from tunebench.reports.records import Skip
 
 SUITE = """
 [suite]
@@ -125,12 +125,12 @@ def test_a_job_is_told_how_long_and_has_the_time_for_it(plan):
     energy = make_job(rows(made, "energy")[0], bench)
     assert energy["workload"]["repeat"] == {"min_s": 12.0, "lead_s": 3.0, "tail_s": 1.0}
     assert energy["workload"]["mode"] == "energy"
-    assert energy["argv"] == ["python3", "-m", "workloads.run"]
+    assert energy["argv"] == ["python3", "-m", "tunebench.workloads.run"]
     assert energy["deadline_s"] == 2 * 100 + 16
     assert energy["lease_s"] > energy["deadline_s"]
     idle = make_job(rows(made, "idle")[0], bench)
     assert idle["workload"]["idle"] == {"settle_s": 5.0, "idle_s": 20.0}
-    assert idle["argv"] == ["python3", "-m", "workloads.idle"]
+    assert idle["argv"] == ["python3", "-m", "tunebench.workloads.idle"]
     assert idle["deadline_s"] == 60 + 26
     assert energy["sampling"] == idle["sampling"] == {"period_s": 0.1}
     timed = make_job(rows(made, "timed")[0], bench)

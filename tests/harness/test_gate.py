@@ -8,11 +8,11 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
-from harness import gate
-from harness.cli import app
-from harness.errors import UsageError
-from reports.history.gating import Finding, Judgement
-from reports.history.simulated import SimulatedLab
+from tunebench.harness import gate
+from tunebench.harness.cli import app
+from tunebench.harness.errors import UsageError
+from tunebench.reports.history.gating import Finding, Judgement
+from tunebench.reports.history.simulated import SimulatedLab
 
 NIGHTS = 12
 

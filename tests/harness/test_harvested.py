@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from harness.harvested import read_harvest, thin_events, trace_bytes
-from targets.agent.protocol import Marks
+from tunebench.harness.harvested import read_harvest, thin_events, trace_bytes
+from tunebench.targets.agent.protocol import Marks
 
 EXIT = {"schema": "tunebench.exit/1", "rep_id": "r.1", "outcome": "ok", "process_s": 1.5, "counters": {}}
 RESULT = {"schema": "tunebench.result/1", "outcome": "ok", "before": 0.5, "after": 0.75}

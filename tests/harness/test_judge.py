@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from harness.judge import CHECKS, Evidence, judge
-from reports.records import ClockOffset
-from targets.agent.strain import COOLING, OVER_CURRENT
+from tunebench.harness.judge import CHECKS, Evidence, judge
+from tunebench.reports.records import ClockOffset
+from tunebench.targets.agent.strain import COOLING, OVER_CURRENT
 
 S = 1_000_000_000
 GOOD = Evidence(

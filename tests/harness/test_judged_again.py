@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.compliance import look_through
-from harness.harvested import MAX_EXIT_B, read_harvest
-from reports.durable import pack, sha256_file, unpack
+from tunebench.harness.compliance import look_through
+from tunebench.harness.harvested import MAX_EXIT_B, read_harvest
+from tunebench.reports.durable import pack, sha256_file, unpack
 
 Edit = Callable[[dict, dict], object]
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from harness import losses, repetition
-from harness.session import exit_code
-from targets.board import Board
-from targets.errors import NoAnswerError
-from targets.loopback import LoopbackServer
+from tunebench.harness import losses, repetition
+from tunebench.harness.session import exit_code
+from tunebench.targets.board import Board
+from tunebench.targets.errors import NoAnswerError
+from tunebench.targets.loopback import LoopbackServer
 
 #: Ends the board's own agent in block 1, as often as `kills` says; whoever is killed leaves nothing behind.
 KILLER = """
 import json, os, pathlib, signal, time
-from workloads import marks
+from tunebench import marks
 
 with open(os.environ["TUNEBENCH_JOB"] + "/job.json") as file:
     job = json.load(file)
@@ -87,7 +87,7 @@ def test_a_slot_lost_twice_is_not_asked_a_third_time_and_the_rest_goes_on(campai
 def test_a_host_that_dies_after_recording_a_loss_makes_up_for_it_when_resumed(
     campaign, lab, losing_suite, monkeypatch
 ):
-    from harness import campaign as module
+    from tunebench.harness import campaign as module
 
     inventory, suite = lab("here"), losing_suite()
 

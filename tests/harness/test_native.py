@@ -9,11 +9,11 @@ import sys
 
 import pytest
 
-from harness.errors import UsageError
-from harness.native import NativeError, library_for
-from harness.session import exit_code
-from harness.suite import load_suite
-from workloads.engines.native import build
+from tunebench.harness.errors import UsageError
+from tunebench.harness.native import NativeError, library_for
+from tunebench.harness.session import exit_code
+from tunebench.harness.suite import load_suite
+from tunebench.workloads.engines.native import build
 
 SUITE = """
 [suite]

@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
-from harness import gate, nightly
-from harness.cli import app
-from harness.errors import UsageError
-from reports.history.gating import Finding, Judgement
+from tunebench.harness import gate, nightly
+from tunebench.harness.cli import app
+from tunebench.harness.errors import UsageError
+from tunebench.reports.history.gating import Finding, Judgement
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "nightly"
 
@@ -85,7 +85,7 @@ def test_the_commands_of_the_examples_exist():
         line = next(line for line in text.splitlines() if "tunebench nightly" in line)
         options = [word for word in line.split() if word.startswith("--")]
         help_text = subprocess.run(
-            [sys.executable, "-m", "harness.cli", "nightly", "--help"],
+            [sys.executable, "-m", "tunebench.harness.cli", "nightly", "--help"],
             capture_output=True, text=True, check=True, env={"COLUMNS": "200", "PATH": "/usr/bin:/bin"},
         ).stdout  # fmt: skip
         assert [option for option in options if option not in help_text] == []

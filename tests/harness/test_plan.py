@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from harness.inventory import BoardEntry, Capabilities
-from harness.plan import differences, estimate, make_plan
-from harness.suite import load_suite
+from tunebench.harness.inventory import BoardEntry, Capabilities
+from tunebench.harness.plan import differences, estimate, make_plan
+from tunebench.harness.suite import load_suite
 
 
 def _board(name: str, **capabilities) -> BoardEntry:
@@ -65,7 +65,7 @@ def test_a_float16_cache_is_not_held_to_exactness(tmp_path):
 
 
 def test_repetition_ids_are_unique_and_safe():
-    from targets.agent.protocol import check_rep_id
+    from tunebench.targets.agent.protocol import check_rep_id
 
     ids = [one.rep_id for one in _plan().repetitions]
     assert len(set(ids)) == len(ids)

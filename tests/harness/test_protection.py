@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from harness.conditions import START_PATIENCE_S
-from harness.inventory import load_inventory
-from harness.release import end_lease
-from harness.session import exit_code
-from reports.summary import summarise
-from targets.agent import workdir
-from targets.agent.lease import SCHEMA
+from tunebench.harness.conditions import START_PATIENCE_S
+from tunebench.harness.inventory import load_inventory
+from tunebench.harness.release import end_lease
+from tunebench.harness.session import exit_code
+from tunebench.reports.summary import summarise
+from tunebench.targets.agent import workdir
+from tunebench.targets.agent.lease import SCHEMA
 
 PROGRAM = """
 import json, os, time
-from workloads import marks
+from tunebench import marks
 
 with open(os.environ["TUNEBENCH_JOB"] + "/job.json") as file:
     params = json.load(file)["workload"]["params"]
@@ -270,7 +270,7 @@ def test_two_campaigns_on_one_board_do_not_interleave(lab, sleep_suite, tmp_path
         thread.join()
     assert [results[name][0] for name in ("one", "two")] == [0, 0], results
     journals = []
-    from reports.results import RunReader, find_run
+    from tunebench.reports.results import RunReader, find_run
 
     for name in ("one", "two"):
         reader = RunReader(find_run(tmp_path / name))

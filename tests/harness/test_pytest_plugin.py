@@ -165,14 +165,14 @@ def test_another_plugin_may_have_taken_the_short_option(run_pytest, lab, sleep_s
 
 
 def test_without_an_inventory_the_tests_skip_and_say_what_to_give(run_pytest):
-    done = run_pytest("--pyargs", "harness.hil", "-rs")
+    done = run_pytest("--pyargs", "tunebench.harness.hil", "-rs")
     assert done.returncode == 0, done.stdout
     assert "no inventory: give --inventory lab.toml" in done.stdout
 
 
 def test_a_wrong_inventory_is_a_usage_error_not_a_traceback(run_pytest, tmp_path):
     (tmp_path / "lab.toml").write_text('[[board]]\nid = "x"\nkind = "loopback"\nhots = 1\n')
-    done = run_pytest("--inventory", "lab.toml", "--pyargs", "harness.hil")
+    done = run_pytest("--inventory", "lab.toml", "--pyargs", "tunebench.harness.hil")
     assert done.returncode == 4
     assert "unknown key 'hots'" in done.stderr + done.stdout
     assert "Traceback" not in done.stderr + done.stdout

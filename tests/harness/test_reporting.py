@@ -8,11 +8,11 @@ import socket
 import pytest
 from typer.testing import CliRunner
 
-from harness import reporting
-from harness.cli import app
-from harness.errors import UsageError
-from reports.history import decisions, index
-from reports.history.simulated import SimulatedLab
+from tunebench.harness import reporting
+from tunebench.harness.cli import app
+from tunebench.harness.errors import UsageError
+from tunebench.reports.history import decisions, index
+from tunebench.reports.history.simulated import SimulatedLab
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import setup
-from harness.deploy import build_payload
-from harness.inventory import load_inventory
-from harness.setup import Refusal, set_up
-from targets.board import Board
-from targets.errors import LinkError, ReplyError
+from tunebench.harness import setup
+from tunebench.harness.deploy import build_payload
+from tunebench.harness.inventory import load_inventory
+from tunebench.harness.setup import Refusal, set_up
+from tunebench.targets.board import Board
+from tunebench.targets.errors import LinkError, ReplyError
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 

@@ -7,23 +7,23 @@ from array import array
 
 import pytest
 
-from harness import params_command, repetition
-from harness.deploy import Cargo
-from harness.errors import UsageError
-from harness.harvested import ExitRecord, Harvested, WorkloadResult
-from harness.inventory import BoardEntry
-from harness.job import Bench, ships, workload_spec
-from harness.plan import make_plan
-from harness.shipping import Index, computed, ship
-from harness.suite import load_suite
-from reports.records import Repetition
-from targets.errors import UnreachableError
-from targets.payload import Blob
-from targets.shaped import PROFILES
-from targets.updates import Applied, Fetched
-from workloads import artefact, network_plan, updates
-from workloads.methods import method
-from workloads.models.networks import NETWORKS
+from tunebench.harness import params_command, repetition
+from tunebench.harness.deploy import Cargo
+from tunebench.harness.errors import UsageError
+from tunebench.harness.harvested import ExitRecord, Harvested, WorkloadResult
+from tunebench.harness.inventory import BoardEntry
+from tunebench.harness.job import Bench, ships, workload_spec
+from tunebench.harness.plan import make_plan
+from tunebench.harness.shipping import Index, computed, ship
+from tunebench.harness.suite import load_suite
+from tunebench.reports.records import Repetition
+from tunebench.targets.errors import UnreachableError
+from tunebench.targets.payload import Blob
+from tunebench.targets.shaped import PROFILES
+from tunebench.targets.updates import Applied, Fetched
+from tunebench.workloads import artefact, network_plan, updates
+from tunebench.workloads.methods import method
+from tunebench.workloads.models.networks import NETWORKS
 
 SUITE = """
 [suite]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from harness.inventory import load_inventory
-from harness.progress import Silent
-from harness.session import Request, open_session
-from harness.suite import load_suite
-from reports.results import RunReader
+from tunebench.harness.inventory import load_inventory
+from tunebench.harness.progress import Silent
+from tunebench.harness.session import Request, open_session
+from tunebench.harness.suite import load_suite
+from tunebench.reports.results import RunReader
 
 pytestmark = pytest.mark.slow
 #: 100 samples at the 5 Hz of a timed repetition, and some.
 WINDOW_S = 21.5
 _SLEEPER = f"""
 import time
-from workloads import marks
+from tunebench import marks
 
 marks.window_start()
 time.sleep({WINDOW_S})

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from harness.sustained import MIN_N, sustained, theil_sen
-from reports.records import Sustained
+from tunebench.harness.sustained import MIN_N, sustained, theil_sen
+from tunebench.reports.records import Sustained
 
 
 def heating(n: int, first_s: float, steady_s: float, tau: float) -> list[float]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import tenancy
 from tests.faults.kinds.storage import no_read_only, set_read_only
+from tunebench.harness import tenancy
 
 pytestmark = pytest.mark.slow
 

@@ -10,11 +10,11 @@ pytestmark = pytest.mark.slow
 MEASURED = """
 import sys, tempfile, time
 from pathlib import Path
-from harness.inventory import BoardEntry
-from harness.plan import make_plan
-from harness.suite import load_suite
-from reports.records import Provenance, Repetition
-from reports.results import RunReader, RunWriter
+from tunebench.harness.inventory import BoardEntry
+from tunebench.harness.plan import make_plan
+from tunebench.harness.suite import load_suite
+from tunebench.reports.records import Provenance, Repetition
+from tunebench.reports.results import RunReader, RunWriter
 
 def peak_mib():  # ru_maxrss would be the parent's, if that was larger when it forked
     lines = Path("/proc/self/status").read_text().splitlines()

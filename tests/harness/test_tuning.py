@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from harness.errors import UsageError
-from harness.inventory import TuningKeys, load_inventory
-from harness.session import exit_code
 from tests import ctrl_c
+from tunebench.harness.errors import UsageError
+from tunebench.harness.inventory import TuningKeys, load_inventory
+from tunebench.harness.session import exit_code
 
 GOVERNOR = "sys/devices/system/cpu/cpufreq/policy0/scaling_governor"
 
@@ -107,7 +107,16 @@ def host(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     started: list[subprocess.Popen[bytes]] = []
 
     def run(inventory: Path, suite: Path, *more: str) -> subprocess.Popen[bytes]:
-        words = [sys.executable, "-m", "harness.cli", "run", "--inventory", inventory, "--suite", suite]
+        words = [
+            sys.executable,
+            "-m",
+            "tunebench.harness.cli",
+            "run",
+            "--inventory",
+            inventory,
+            "--suite",
+            suite,
+        ]
         process = subprocess.Popen(
             [str(word) for word in (*words, "--out", tmp_path / "results", *more)],
             cwd=tmp_path,

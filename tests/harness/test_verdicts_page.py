@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from harness import checks, checks_strain, checks_time, conditions, repetition
-from harness.suite_file import Header
-from targets.agent import watchdog
+from tunebench.harness import checks, checks_strain, checks_time, conditions, repetition
+from tunebench.harness.suite_file import Header
+from tunebench.targets.agent import watchdog
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import setup, wheelhouse
-from harness.deploy import build_payload
-from harness.setup import set_up
-from harness.wheelhouse import Download, FetchError
-from targets.board import Board
-from targets.boards.wheels import Facts, choose
+from tunebench.harness import setup, wheelhouse
+from tunebench.harness.deploy import build_payload
+from tunebench.harness.setup import set_up
+from tunebench.harness.wheelhouse import Download, FetchError
+from tunebench.targets.board import Board
+from tunebench.targets.boards.wheels import Facts, choose
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 TAG = "cp" + PYTHON.replace(".", "")

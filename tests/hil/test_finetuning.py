@@ -1,5 +1,5 @@
-"""The suite of harness.hil, where a checkout expects it."""
+"""The suite of tunebench.harness.hil, where a checkout expects it."""
 
-from harness.hil.test_finetuning import test_fine_tuning_adapts_the_model_to_the_drift
+from tunebench.harness.hil.test_finetuning import test_fine_tuning_adapts_the_model_to_the_drift
 
 __all__ = ["test_fine_tuning_adapts_the_model_to_the_drift"]

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from targets.board import Board
-from targets.connection import BoardSpec
-from targets.loopback import LoopbackServer
-from targets.payload import make_payload
-from targets.ssh import Timeouts
+from tunebench.targets.board import Board
+from tunebench.targets.connection import BoardSpec
+from tunebench.targets.loopback import LoopbackServer
+from tunebench.targets.payload import make_payload
+from tunebench.targets.ssh import Timeouts
 
 SHORT = Timeouts(connect_s=3.0, banner_s=3.0, auth_s=5.0, channel_s=3.0, command_s=6.0)
 

@@ -28,7 +28,7 @@ for line in iter(child.stdout.readline, b""):
 """
 _WORK = """
 import os, sys
-from workloads import marks
+from tunebench import marks
 marks.window_start()
 marks.window_end()
 marks.result(accuracy=0.75, before=0.5)
@@ -56,7 +56,7 @@ def tunebench(
         )
         argv = ["run", "--inventory", "lab.toml", "--suite", "suite.toml", "--out", "out"]
         return subprocess.run(
-            [sys.executable, "-m", "harness.cli", *argv],
+            [sys.executable, "-m", "tunebench.harness.cli", *argv],
             capture_output=True,
             text=True,
             timeout=180,

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from harness.harvested import read_harvest, trace_bytes
-from targets.agent import protocol, strictjson
+from tunebench.harness.harvested import read_harvest, trace_bytes
+from tunebench.targets.agent import protocol, strictjson
 
 HEAD = b'{"schema":"tunebench.samples/1","period_s":0.2,"channels":[{"id":"x"}]}\n'
 

@@ -9,9 +9,9 @@ import tarfile
 
 import pytest
 
-from targets import harvest
-from targets.agent import protocol
-from targets.errors import LinkError, ReplyError
+from tunebench.targets import harvest
+from tunebench.targets.agent import protocol
+from tunebench.targets.errors import LinkError, ReplyError
 
 
 def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int | None = None) -> bytes:

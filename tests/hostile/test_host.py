@@ -13,10 +13,10 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from harness.errors import HarnessError
-from harness.inventory import load_inventory
-from targets.payload import make_payload
-from targets.ssh import Endpoint
+from tunebench.harness.errors import HarnessError
+from tunebench.harness.inventory import load_inventory
+from tunebench.targets.payload import make_payload
+from tunebench.targets.ssh import Endpoint
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("harness", "targets", "workloads", "reports")

@@ -26,7 +26,7 @@ BASIC = base64.b64encode(f"admin:{SECRET}".encode()).decode()
 #: Tells all that a workload can see of its surroundings.
 _WORK = """
 import os
-from workloads import marks
+from tunebench import marks
 print(dict(os.environ))
 marks.window_start()
 marks.window_end()
@@ -102,7 +102,7 @@ def watched(tmp_path) -> Callable[..., tuple[str, str]]:
     def run(*arguments: str) -> tuple[str, str]:
         with (tmp_path / "said").open("w+") as said:
             running = subprocess.Popen(
-                [sys.executable, "-m", "harness.cli", *arguments],
+                [sys.executable, "-m", "tunebench.harness.cli", *arguments],
                 stdout=said,
                 stderr=subprocess.STDOUT,
                 cwd=tmp_path,
@@ -117,7 +117,7 @@ def watched(tmp_path) -> Callable[..., tuple[str, str]]:
             told = said.read()
         assert running.returncode == 0, told
         lines = "\n".join(seen)
-        assert "harness.cli" in lines
+        assert "tunebench.harness.cli" in lines
         return told, lines
 
     return run

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from targets.loopback import LoopbackServer
-from targets.payload import make_payload
+from tunebench.targets.loopback import LoopbackServer
+from tunebench.targets.payload import make_payload
 
 from .conftest import SHORT, program
 
@@ -55,7 +55,7 @@ def test_a_python_that_prints_a_banner_does_no_harm(connect, tmp_path: Path):
 
 
 def test_a_shell_that_never_starts_the_command_is_told_in_its_own_words(connect, tmp_path):
-    from targets.errors import BoardError
+    from tunebench.targets.errors import BoardError
 
     shell = program(tmp_path / "shell", "#!/bin/sh\necho This account is currently not available.; exit 1\n")
     with LoopbackServer(SHORT, shell=shell) as server, pytest.raises(BoardError, match="not available"):

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from targets.agent import pulses
-from targets.clock import Offset
-from targets.meters.alignment import Alignment, Pattern, by_clock, by_pulses
+from tunebench.targets.agent import pulses
+from tunebench.targets.clock import Offset
+from tunebench.targets.meters.alignment import Alignment, Pattern, by_clock, by_pulses
 
 CHIP_S = 0.5
 BOARD_S = 5_000.0

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from targets.board import Board
-from targets.clock import ClockLine, Offset, exchange
-from targets.connection import BoardSpec
-from targets.errors import ReplyError
-from targets.loopback import LoopbackServer
-from targets.payload import make_payload
-from targets.ssh import Timeouts
+from tunebench.targets.board import Board
+from tunebench.targets.clock import ClockLine, Offset, exchange
+from tunebench.targets.connection import BoardSpec
+from tunebench.targets.errors import ReplyError
+from tunebench.targets.loopback import LoopbackServer
+from tunebench.targets.payload import make_payload
+from tunebench.targets.ssh import Timeouts
 
 JITTER_S = 0.05
 

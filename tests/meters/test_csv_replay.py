@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from targets.meters import MeterError, open_meter
+from tunebench.targets.meters import MeterError, open_meter
 
 
 def _spec(path: Path, **more) -> dict:
@@ -60,7 +60,7 @@ def test_a_captured_log_whose_times_jump_back_is_rebuilt_from_its_count(tmp_path
 
 
 def test_only_what_a_growing_file_got_since_the_start_is_the_trace(tmp_path, monkeypatch):
-    monkeypatch.setattr("targets.meters.csv_replay.SETTLE_S", 0.1)
+    monkeypatch.setattr("tunebench.targets.meters.csv_replay.SETTLE_S", 0.1)
     path = tmp_path / "log.csv"
     path.write_text("t,W\n1,9\n2,9\n")
     with open_meter(_spec(path, power_column="W")) as meter:
@@ -76,7 +76,7 @@ def test_only_what_a_growing_file_got_since_the_start_is_the_trace(tmp_path, mon
 
 
 def test_epoch_times_of_this_hosts_wall_clock_become_monotonic_ones(tmp_path, monkeypatch):
-    monkeypatch.setattr("targets.meters.csv_replay.SETTLE_S", 0.1)
+    monkeypatch.setattr("tunebench.targets.meters.csv_replay.SETTLE_S", 0.1)
     path = tmp_path / "log.csv"
     path.write_text("t,W\n")
     with open_meter(_spec(path, power_column="W", clock="host-wall")) as meter:
@@ -98,7 +98,7 @@ def test_a_wall_clock_that_was_stepped_places_nothing(tmp_path, monkeypatch):
     with open_meter(_spec(path, power_column="W", clock="host-wall")) as meter:
         meter.start()
         real = time.time
-        monkeypatch.setattr("targets.meters.csv_replay.time.time", lambda: real() + 3600)
+        monkeypatch.setattr("tunebench.targets.meters.csv_replay.time.time", lambda: real() + 3600)
         trace = meter.stop()
     assert trace.n == 0
     assert "wall clock moved by 3600" in trace.errors[-1]

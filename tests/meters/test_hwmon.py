@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from targets.meters import MeterError, open_meter
-from targets.meters import polled as polled_module
+from tunebench.targets.meters import MeterError, open_meter
+from tunebench.targets.meters import polled as polled_module
 
 
 def _spec(root: Path, chip: str, **more) -> dict:

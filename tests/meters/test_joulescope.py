@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from targets.meters import MeterError, open_meter
-from targets.meters.joulescope import JoulescopeMeter
+from tunebench.targets.meters import MeterError, open_meter
+from tunebench.targets.meters.joulescope import JoulescopeMeter
 
 
 class FakeDriver:

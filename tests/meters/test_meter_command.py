@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from harness.errors import HarnessError, UsageError
-from harness.meter_command import app
+from tunebench.harness.errors import HarnessError, UsageError
+from tunebench.harness.meter_command import app
 
 
 @pytest.fixture

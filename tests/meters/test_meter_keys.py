@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
-from harness.inventory import load_inventory
-from targets.meters import KINDS
+from tunebench.harness.errors import UsageError
+from tunebench.harness.inventory import load_inventory
+from tunebench.targets.meters import KINDS
 
 BOARD = '[[board]]\nid = "pi"\nhost = "pi"\nkind = "raspberry-pi"\n[board.meter]\n'
 GOOD = {

@@ -13,23 +13,23 @@ from pathlib import Path
 
 import pytest
 
-from harness.campaign import Campaign
-from harness.deploy import build_payload
-from harness.doctor import diagnose
-from harness.integral import rules_for
-from harness.inventory import load_inventory
-from harness.meter_keys import ShellyMeter
-from harness.metering import BoardMeter, Metered, describe, measure
-from harness.progress import Silent
-from harness.session import Request, open_session
-from harness.suite import load_suite
-from reports.results import RunReader
-from targets.clock import Offset
-from targets.meters import MeterInfo, MeterTrace
+from tunebench.harness.campaign import Campaign
+from tunebench.harness.deploy import build_payload
+from tunebench.harness.doctor import diagnose
+from tunebench.harness.integral import rules_for
+from tunebench.harness.inventory import load_inventory
+from tunebench.harness.meter_keys import ShellyMeter
+from tunebench.harness.metering import BoardMeter, Metered, describe, measure
+from tunebench.harness.progress import Silent
+from tunebench.harness.session import Request, open_session
+from tunebench.harness.suite import load_suite
+from tunebench.reports.results import RunReader
+from tunebench.targets.clock import Offset
+from tunebench.targets.meters import MeterInfo, MeterTrace
 
 WORK = """
 import time
-from workloads import marks
+from tunebench import marks
 
 params = marks.spec()["params"]
 time.sleep(params["lead_s"])

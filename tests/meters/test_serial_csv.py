@@ -8,9 +8,9 @@ import time
 import numpy as np
 import pytest
 
-from targets.meters import MeterError, open_meter
-from targets.meters.arrival import to_host
-from targets.meters.serial_csv import Sample, Unwrapper, parse_line
+from tunebench.targets.meters import MeterError, open_meter
+from tunebench.targets.meters.arrival import to_host
+from tunebench.targets.meters.serial_csv import Sample, Unwrapper, parse_line
 
 
 def _spec(device, **more) -> dict:
@@ -94,7 +94,7 @@ def test_a_device_that_is_unplugged_leaves_a_gap_and_is_read_again_when_it_is_ba
 
 
 def test_a_port_that_says_nothing_or_something_else_is_told(serial, tmp_path, monkeypatch):
-    monkeypatch.setattr("targets.meters.serial_csv.FIRST_LINE_S", 0.4)
+    monkeypatch.setattr("tunebench.targets.meters.serial_csv.FIRST_LINE_S", 0.4)
     device = serial(hz=50.0)
     device.mangle = lambda _, line: b"hello\n"
     with pytest.raises(

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from targets.meters import MeterError, open_meter
+from tunebench.targets.meters import MeterError, open_meter
 
 
 def _spec(plug, **more) -> dict:
@@ -123,7 +123,7 @@ def test_power_is_cut_and_given_back_and_both_are_verified(plug, name, generatio
 
 
 def test_a_relay_that_does_not_obey_is_an_error(plug, monkeypatch):
-    monkeypatch.setattr("targets.meters.shelly._SWITCH_S", 0.3)
+    monkeypatch.setattr("tunebench.targets.meters.shelly._SWITCH_S", 0.3)
     device = plug()
     with open_meter(_spec(device)) as meter:
         device.sticky = True

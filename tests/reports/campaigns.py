@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from reports.records import (
+from tunebench.reports.records import (
     BoardEnv,
     ClockOffset,
     Conditions,
@@ -20,7 +20,7 @@ from reports.records import (
     Sampler,
     Skip,
 )
-from reports.results import RunWriter, plan_sha256
+from tunebench.reports.results import RunWriter, plan_sha256
 
 START = datetime(2026, 11, 21, 7, 45, tzinfo=UTC)
 STEPS = 200

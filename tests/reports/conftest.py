@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from reports.records import Repetition, Skip
-from reports.results import RunReader, RunWriter
+from tunebench.reports.records import Repetition, Skip
+from tunebench.reports.results import RunReader, RunWriter
 
 
 def _load(name: str):

@@ -3,8 +3,8 @@
 import random
 from dataclasses import dataclass, field
 
-from reports.records import Quality, Transfer, Update
-from reports.results import RunReader, RunWriter, plan_sha256
+from tunebench.reports.records import Quality, Transfer, Update
+from tunebench.reports.results import RunReader, RunWriter, plan_sha256
 
 RUN_ID = "20261121T100000Z-e5f6"
 #: data set -> (model, metric, test items, quality before)

@@ -3,8 +3,8 @@
 import random
 from dataclasses import dataclass, field
 
-from reports.records import Quality
-from reports.results import RunReader, RunWriter, plan_sha256
+from tunebench.reports.records import Quality
+from tunebench.reports.results import RunReader, RunWriter, plan_sha256
 
 RUN_ID = "20261121T090000Z-c3d4"
 EIGHT = ["ft-all", "ft-last", "ft-bias", "ft-all-lora", "lora-all", "lora-last", "skip-lora", "skip2-lora"]

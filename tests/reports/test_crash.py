@@ -8,15 +8,15 @@ import sys
 
 import pytest
 
-from reports.results import RunReader, RunWriter
+from tunebench.reports.results import RunReader, RunWriter
 
 RUN_ID = "20261121T074500Z-a1b2"
 
 CHILD = """
 import sys
 from pathlib import Path
-from reports.records import Repetition
-from reports.results import RunWriter
+from tunebench.reports.records import Repetition
+from tunebench.reports.results import RunWriter
 
 record = Repetition.model_validate_json(sys.stdin.readline())
 writer = RunWriter.open(Path(sys.argv[1]))
@@ -83,8 +83,8 @@ def test_json_files_are_replaced_whole(demo_run, name):
 MANY = """
 import sys
 from pathlib import Path
-from reports.records import Repetition
-from reports.results import RunWriter
+from tunebench.reports.records import Repetition
+from tunebench.reports.results import RunWriter
 
 record = Repetition.model_validate_json(sys.stdin.readline())
 with RunWriter.open(Path(sys.argv[1])) as writer:

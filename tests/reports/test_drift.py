@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from reports.drift import CODE
-from reports.reader import RunReader
-from reports.records import BoardEnv
-from reports.summary import summarise
-from reports.writer import RunWriter
+from tunebench.reports.drift import CODE
+from tunebench.reports.reader import RunReader
+from tunebench.reports.records import BoardEnv
+from tunebench.reports.summary import summarise
+from tunebench.reports.writer import RunWriter
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from reports.html import render
-from reports.records import Reason
-from reports.results import RunReader
-from reports.summary import UnknownBaseline
+from tunebench.reports.html import render
+from tunebench.reports.records import Reason
+from tunebench.reports.results import RunReader
+from tunebench.reports.summary import UnknownBaseline
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 SELF_CLOSED_SVG = {"rect", "line", "path", "polyline"}

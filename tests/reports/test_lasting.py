@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from reports.html import render
-from reports.records import Sustained
-from reports.summary import summarise
-from reports.text import table
+from tunebench.reports.html import render
+from tunebench.reports.records import Sustained
+from tunebench.reports.summary import summarise
+from tunebench.reports.text import table
 
 
 def warm(first_s: float, steady_s: float, **more) -> Sustained:

@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from reports.html import render
-from reports.markdown import markdown
-from reports.summary import summarise
-from reports.text import table
+from tunebench.reports.html import render
+from tunebench.reports.markdown import markdown
+from tunebench.reports.summary import summarise
+from tunebench.reports.text import table
 
 TWO = ["ft-all", "lorae-r4"]
 

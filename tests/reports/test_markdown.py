@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from reports.markdown import MAX_CHARS, escaped, markdown
-from reports.scrub import scrubber
-from reports.summary import summarise
+from tunebench.reports.markdown import MAX_CHARS, escaped, markdown
+from tunebench.reports.scrub import scrubber
+from tunebench.reports.summary import summarise
 
 EVIL = "<script>alert(1)</script> @everyone #1 [x](http://evil.example) ![i](//e) | `c` \x1b[31m www.evil.example"
 
@@ -82,7 +82,7 @@ def test_a_line_break_cannot_leave_its_cell():
 
 
 def test_an_empty_run_says_so(campaign, tmp_path):
-    from reports.results import RunReader
+    from tunebench.reports.results import RunReader
 
     campaign.methods, campaign.finish = [], False
     text = markdown(summarise(RunReader(campaign.write(tmp_path))))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from reports.figures.plot import MAX_ROWS, kept_rows, plot_data
-from reports.figures.traces import trace_figure
-from reports.traces import read_trace
+from tunebench.reports.figures.plot import MAX_ROWS, kept_rows, plot_data
+from tunebench.reports.figures.traces import trace_figure
+from tunebench.reports.traces import read_trace
 
 
 def trace_of(rows, *, channels=("power",), extra=()):

@@ -6,15 +6,8 @@ import time
 
 import pytest
 
-from reports.durable import pack, unpack
-from reports.results import (
-    ChecksumError,
-    ResultsError,
-    RunNotFound,
-    RunReader,
-    RunWriter,
-    find_run,
-)
+from tunebench.reports.durable import pack, unpack
+from tunebench.reports.results import ChecksumError, ResultsError, RunNotFound, RunReader, RunWriter, find_run
 
 
 def damage(path):

@@ -8,15 +8,17 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
-from reports import schema_files
-from reports.records import Energy, Reason, Repetition
+from tunebench.reports import schema_files
+from tunebench.reports.records import Energy, Reason, Repetition
 
 
 def test_schema_files_are_current():
     texts = schema_files.schema_texts()
     assert set(texts) == {path.name for path in schema_files.FOLDER.iterdir()}
     for name, text in texts.items():
-        assert (schema_files.FOLDER / name).read_text() == text, "run: python -m reports.schema_files"
+        assert (schema_files.FOLDER / name).read_text() == text, (
+            "run: python -m tunebench.reports.schema_files"
+        )
 
 
 def test_schema_files_are_written_anew(tmp_path, monkeypatch):
@@ -99,6 +101,6 @@ def test_records_are_frozen():
 
 
 def test_importing_the_records_stays_light():
-    code = "import sys, reports.records; print(sorted({'pandas', 'scipy', 'numpy', 'jinja2'} & set(sys.modules)))"
+    code = "import sys, tunebench.reports.records; print(sorted({'pandas', 'scipy', 'numpy', 'jinja2'} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from reports.html import render_comparison
-from reports.records import Quality
-from reports.results import RunReader
-from reports.runs import compare_runs
-from reports.runs_words import as_markdown, as_text
-from reports.scrub import scrubber
-from reports.unpaired import MIN_VALUES, shift
-from reports.writer import RunWriter
+from tunebench.reports.html import render_comparison
+from tunebench.reports.records import Quality
+from tunebench.reports.results import RunReader
+from tunebench.reports.runs import compare_runs
+from tunebench.reports.runs_words import as_markdown, as_text
+from tunebench.reports.scrub import scrubber
+from tunebench.reports.unpaired import MIN_VALUES, shift
+from tunebench.reports.writer import RunWriter
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_joules_of_different_scopes_are_never_compared(two, fake_board):
 def test_joules_of_one_scope_are_compared_and_name_it(runs_of, make_record, fake_board):
     energy = {"gross_j": 20.0, "scope": "rails_sum", "source": "ina3221", "mean_w": 5.0, "n_samples": 20,
               "rate_hz": 5.0, "max_gap_s": 0.21, "repeats": 2}  # fmt: skip
-    from reports.records import Energy
+    from tunebench.reports.records import Energy
 
     def reps(factor):
         return [

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from harness.cli import app
-from harness.errors import UsageError
-from reports.records import BoardEnv, Reason, Skip
-from reports.results import ResultsError, RunReader, RunWriter
-from reports.scrub import scrubber
-from reports.sharing.anonymous import Anonymiser
-from reports.sharing.export import SALT, export_run, merge, salt_of, write_table
-from reports.summary import summarise
+from tunebench.harness.cli import app
+from tunebench.harness.errors import UsageError
+from tunebench.reports.records import BoardEnv, Reason, Skip
+from tunebench.reports.results import ResultsError, RunReader, RunWriter
+from tunebench.reports.scrub import scrubber
+from tunebench.reports.sharing.anonymous import Anonymiser
+from tunebench.reports.sharing.export import SALT, export_run, merge, salt_of, write_table
+from tunebench.reports.summary import summarise
 
 SECRETS = {
     "host": "zeus-lab-7",
@@ -80,7 +80,7 @@ def secret_run(tmp_path, make_record):
 
 def everything_in(folder):
     """All text of a run, side files unpacked, names of files too."""
-    from reports.durable import unpack
+    from tunebench.reports.durable import unpack
 
     parts = []
     for path in sorted(folder.rglob("*")):

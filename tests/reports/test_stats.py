@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from reports.ranks import (
+from tunebench.reports.ranks import (
     claim_p_values,
     half,
     hodges_lehmann,
@@ -19,7 +19,7 @@ from reports.ranks import (
     signed_rank_tail,
     walsh_averages,
 )
-from reports.stats import (
+from tunebench.reports.stats import (
     MAX_BLOCKS_NEEDED,
     centre_interval,
     compare,

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from reports.multiplicity import compare_all, holm
-from reports.simulate import DriftingBoard, simulate
-from reports.stats import compare
+from tunebench.reports.multiplicity import compare_all, holm
+from tunebench.reports.simulate import DriftingBoard, simulate
+from tunebench.reports.stats import compare
 
 
 def test_holm_by_hand():

@@ -6,9 +6,9 @@ The fast tests simulate a few hundred campaigns; the slow one the 2,000 of the a
 import numpy as np
 import pytest
 
-from reports.ranks import signed_rank_interval
-from reports.simulate import TYPICAL, DriftingBoard, rates, simulate, variants
-from reports.stats import compare
+from tunebench.reports.ranks import signed_rank_interval
+from tunebench.reports.simulate import TYPICAL, DriftingBoard, rates, simulate, variants
+from tunebench.reports.stats import compare
 
 
 def test_equal_seeds_give_equal_campaigns():

@@ -5,8 +5,8 @@ import statistics
 
 import pytest
 
-from reports.study.words import dependence
-from reports.summary import summarise
+from tunebench.reports.study.words import dependence
+from tunebench.reports.summary import summarise
 
 METHODS = ["ft-all", "lora-all", "skip2-lora"]
 

@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from reports.figures.dots import Axis
-from reports.html import render
-from reports.results import RunReader
-from reports.study.words import rate
-from reports.summary import summarise
-from reports.text import table
+from tunebench.reports.figures.dots import Axis
+from tunebench.reports.html import render
+from tunebench.reports.results import RunReader
+from tunebench.reports.study.words import rate
+from tunebench.reports.summary import summarise
+from tunebench.reports.text import table
 
 METHODS = ["ft-all", "lora-all", "skip2-lora"]
 PUBLISHED = (

@@ -5,9 +5,9 @@ import statistics
 
 import pytest
 
-from reports.records import Skip
-from reports.results import RunReader, RunWriter
-from reports.summary import UnknownBaseline, summarise
+from tunebench.reports.records import Skip
+from tunebench.reports.results import RunReader, RunWriter
+from tunebench.reports.summary import UnknownBaseline, summarise
 
 
 def row(summary, label, board=None):

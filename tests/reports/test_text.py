@@ -2,10 +2,10 @@
 
 import pytest
 
-from reports.results import RunReader
-from reports.summary import summarise
-from reports.text import table
-from reports.units import clean, clean_block, seconds, significant
+from tunebench.reports.results import RunReader
+from tunebench.reports.summary import summarise
+from tunebench.reports.text import table
+from tunebench.reports.units import clean, clean_block, seconds, significant
 
 
 @pytest.fixture

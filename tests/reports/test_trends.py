@@ -7,15 +7,15 @@ import re
 
 import pytest
 
-from reports.history import index
-from reports.history.decisions import Decision
-from reports.history.simulated import SimulatedLab
-from reports.history.simulated_details import fill_up
-from reports.html import render
-from reports.results import ResultsError, RunReader
-from reports.scrub import scrubber
-from reports.since import since
-from reports.trends import MAX_FIGURES, trend_of
+from tunebench.reports.history import index
+from tunebench.reports.history.decisions import Decision
+from tunebench.reports.history.simulated import SimulatedLab
+from tunebench.reports.history.simulated_details import fill_up
+from tunebench.reports.html import render
+from tunebench.reports.results import ResultsError, RunReader
+from tunebench.reports.scrub import scrubber
+from tunebench.reports.since import since
+from tunebench.reports.trends import MAX_FIGURES, trend_of
 
 NIGHTS = 9
 

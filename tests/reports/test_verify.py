@@ -5,9 +5,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from harness.cli import app
-from harness.compliance import audit
-from reports.durable import sha256_file
+from tunebench.harness.cli import app
+from tunebench.harness.compliance import audit
+from tunebench.reports.durable import sha256_file
 
 
 @pytest.fixture

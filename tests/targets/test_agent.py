@@ -11,11 +11,11 @@ import zipfile
 
 import pytest
 
-from targets.agent import capture, gates, lease, probe, processes, unzip, workdir
-from targets.agent.protocol import MAX_LOG_B
-from targets.agent.workdir import AgentError, Workdir
-from targets.clock import exchange
-from targets.errors import ReplyError
+from tunebench.targets.agent import capture, gates, lease, probe, processes, unzip, workdir
+from tunebench.targets.agent.protocol import MAX_LOG_B
+from tunebench.targets.agent.workdir import AgentError, Workdir
+from tunebench.targets.clock import exchange
+from tunebench.targets.errors import ReplyError
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_json_is_written_whole_or_not_at_all(tmp_path):
 def test_a_disk_without_room_is_not_littered_with_halves(tmp_path):
     """The limit on a file's size stands for a full disk: a write fails in the middle of the file."""
     code = (
-        "import resource, signal, sys; from targets.agent import workdir\n"
+        "import resource, signal, sys; from tunebench.targets.agent import workdir\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
         "workdir.write_json(sys.argv[1], {'long': 'x' * 10000})\n"
@@ -205,7 +205,7 @@ def test_a_pong_to_another_ping_is_refused():
 
 
 def test_requests_are_answered_line_by_line(monkeypatch):
-    from targets.agent import cli
+    from tunebench.targets.agent import cli
 
     class Stream:
         def __init__(self, data: bytes = b"") -> None:

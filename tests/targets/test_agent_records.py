@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from targets.agent import ending, harvest, probe, strain
-from targets.agent.protocol import EXIT_SCHEMA
-from targets.agent.sampler import Sampler
-from targets.agent.sensors.base import Channel, Sensor
-from targets.agent.workdir import AgentError, Workdir
+from tunebench.targets.agent import ending, harvest, probe, strain
+from tunebench.targets.agent.protocol import EXIT_SCHEMA
+from tunebench.targets.agent.sampler import Sampler
+from tunebench.targets.agent.sensors.base import Channel, Sensor
+from tunebench.targets.agent.workdir import AgentError, Workdir
 
 
 def tree(root: Path, files: dict[str, str]) -> str:

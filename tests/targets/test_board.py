@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from targets.agent import protocol
-from targets.board import Board
-from targets.connection import BoardSpec
-from targets.payload import Blob
+from tunebench.targets.agent import protocol
+from tunebench.targets.board import Board
+from tunebench.targets.connection import BoardSpec
+from tunebench.targets.payload import Blob
 
 
 def workdir(board: Board) -> Path:
@@ -67,13 +67,13 @@ def test_the_job_finds_its_payload_its_folder_and_its_environment(board, make_jo
 
 def test_the_payload_can_be_imported_from_by_a_job(board, make_job, run_job):
     _, files = run_job(
-        board, make_job(program="from targets.agent import protocol; print(protocol.SENTINEL)")
+        board, make_job(program="from tunebench.targets.agent import protocol; print(protocol.SENTINEL)")
     )
     assert files["log.txt"].decode() == protocol.SENTINEL + "\n"
 
 
 def test_own_files_are_unpacked_and_stay_on_the_board(board, make_job, run_job):
-    from targets.payload import deterministic_zip
+    from tunebench.targets.payload import deterministic_zip
 
     own = Blob.of_bytes(
         deterministic_zip({"mine.py": b"print('my own')", "sub/data.txt": b"x"}), ".zip", "own"
@@ -166,7 +166,7 @@ def test_an_interpreter_killed_by_sigill_says_so(board, tmp_path):
 def test_the_agent_runs_under_python_3_6(make_board, make_job, python36, run_job):
     board = make_board(python=python36)
     assert board.probe([[python36]])["interpreters"][0]["python"].startswith("3.6.")
-    program = "from targets.agent import protocol; import sys; print(sys.version_info[:2])"
+    program = "from tunebench.targets.agent import protocol; import sys; print(sys.version_info[:2])"
     record, files = run_job(board, make_job(argv=[python36, "-c", program]))
     assert (record["outcome"], files["log.txt"]) == ("ok", b"(3, 6)\n")
     board.start(make_job("late", argv=[python36, "-c", "import time; time.sleep(9)"], deadline_s=0.3))

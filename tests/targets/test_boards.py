@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from targets.agent.sensors import discover as discover_module
-from targets.agent.sensors import firmware, gpu, pmic, rapl, tegrastats, thermal, throttled
-from targets.agent.sensors.discover import discover
+from tunebench.targets.agent.sensors import discover as discover_module
+from tunebench.targets.agent.sensors import firmware, gpu, pmic, rapl, tegrastats, thermal, throttled
+from tunebench.targets.agent.sensors.discover import discover
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -261,7 +261,7 @@ def test_a_user_outside_group_video_learns_what_is_missing(simulated):
 _AS_NOBODY = """
 import json, os, sys
 sys.path.insert(0, sys.argv[2])
-from targets.agent.sensors.discover import discover
+from tunebench.targets.agent.sensors.discover import discover
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 print(json.dumps(discover(sys.argv[1]).missing))
 """

@@ -6,10 +6,10 @@ import os
 
 import pytest
 
-from targets.agent import probe
-from targets.agent.workdir import Workdir
-from targets.boards import BOARDS, GENERIC_LINUX, match
-from targets.boards.wheels import Facts, choose, crash_of, wheels
+from tunebench.targets.agent import probe
+from tunebench.targets.agent.workdir import Workdir
+from tunebench.targets.boards import BOARDS, GENERIC_LINUX, match
+from tunebench.targets.boards.wheels import Facts, choose, crash_of, wheels
 
 #: tree -> row, chip, scope and watts-bearing rails of the total.
 EXPECTED = {

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from targets.agent import bundle, strain
-from targets.agent.redact import Redactor
-from targets.agent.sensors.discover import discover
-from targets.errors import ReplyError
+from tunebench.targets.agent import bundle, strain
+from tunebench.targets.agent.redact import Redactor
+from tunebench.targets.agent.sensors.discover import discover
+from tunebench.targets.errors import ReplyError
 
 BOARDS = [
     *("tx2-jp4", "xavier-nx-jp4", "xavier-nx-jp5", "agx-xavier-jp4"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from targets.agent.formats import KINDS, read
+from tunebench.targets.agent.formats import KINDS, read
 
 pytestmark = pytest.mark.data
 FOLDER = os.environ.get("TUNEBENCH_CAPTURES")

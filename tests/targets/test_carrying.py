@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
-from targets.agent import carrying
+from tunebench.targets.agent import carrying
 
 PROGRAM = (
-    "import json, os, sys; from workloads import marks; "
+    "import json, os, sys; from tunebench import marks; "
     "print(json.dumps({'cwd': os.getcwd(), 'path0': os.environ['PYTHONPATH'].split(os.pathsep)[0],"
     "'threads': os.environ.get('OMP_NUM_THREADS'), 'job': os.environ['TUNEBENCH_JOB'], 'home': os.environ.get('HOME'),"
     "'secret': os.environ.get('BOARD_ONLY'), 'argv': sys.argv}))"
@@ -34,7 +34,7 @@ def fake_docker(tmp_path):
 @pytest.fixture
 def full_board(make_board):
     """With the whole payload, so that ``workloads`` can be imported."""
-    from harness.deploy import build_payload
+    from tunebench.harness.deploy import build_payload
 
     board = make_board()
     payload = build_payload()
@@ -72,7 +72,7 @@ def test_the_probe_asks_through_the_whole_command(make_board, fake_docker):
 
 
 def test_a_plain_interpreter_carries_nothing():
-    argv = ["python3", "-m", "workloads.run"]
+    argv = ["python3", "-m", "tunebench.workloads.run"]
     job = {"paths": {"payload": "/p"}, "deadline_s": 5}
     assert carrying.carried(job, argv, {}, "/") == argv
     assert carrying.carried({**job, "interpreter_words": 1}, argv, {}, "/") == argv

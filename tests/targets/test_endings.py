@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from targets.agent import protocol
-from targets.board import Board
-from targets.errors import (
-    ReplyError,
-)
+from tunebench.targets.agent import protocol
+from tunebench.targets.board import Board
+from tunebench.targets.errors import ReplyError
 
 
 def workdir(board: Board) -> Path:

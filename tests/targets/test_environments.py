@@ -12,9 +12,9 @@ import zipfile
 
 import pytest
 
-from targets.errors import BlobError, ConditionError, InterpreterError, TargetError
-from targets.payload import Blob
-from targets.ssh import Timeouts
+from tunebench.targets.errors import BlobError, ConditionError, InterpreterError, TargetError
+from tunebench.targets.payload import Blob
+from tunebench.targets.ssh import Timeouts
 
 NONE = {
     "python": [sys.executable],

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from targets.agent.formats import KINDS, rails, read
+from tunebench.targets.agent.formats import KINDS, rails, read
 
 
 def table(found, kind="power"):

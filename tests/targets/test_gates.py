@@ -8,12 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from targets.agent import gates, quiet, strain
-from targets.agent.gates import GATES
-from targets.agent.sampler import Sampler
-from targets.agent.sensors.base import Channel, Sensor
-from targets.agent.watchdog import Watchdog, limit, trip_points
-from targets.agent.workdir import AgentError
+from tunebench.targets.agent import gates, quiet, strain
+from tunebench.targets.agent.gates import GATES
+from tunebench.targets.agent.sampler import Sampler
+from tunebench.targets.agent.sensors.base import Channel, Sensor
+from tunebench.targets.agent.watchdog import Watchdog, limit, trip_points
+from tunebench.targets.agent.workdir import AgentError
 
 LIMITS = {
     "policy": "enforce",

@@ -9,9 +9,9 @@ import tarfile
 
 import pytest
 
-from targets import harvest
-from targets.agent import protocol
-from targets.errors import ReplyError
+from tunebench.targets import harvest
+from tunebench.targets.agent import protocol
+from tunebench.targets.errors import ReplyError
 
 
 def packed(*members: tarfile.TarInfo, content: bytes = b"x") -> tuple[bytes, str]:

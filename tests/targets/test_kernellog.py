@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from targets.agent import kernellog
-from targets.agent.sensors import programs
+from tunebench.targets.agent import kernellog
+from tunebench.targets.agent.sensors import programs
 
 NEW = (
     "Out of memory: Killed process 4321 (python3) total-vm:1893904kB, anon-rss:757512kB, file-rss:0kB, "

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from targets.agent import lease, workdir
-from targets.agent.workdir import AgentError, Workdir
-from targets.board import Board
-from targets.errors import ConditionError, LinkError
+from tunebench.targets.agent import lease, workdir
+from tunebench.targets.agent.workdir import AgentError, Workdir
+from tunebench.targets.board import Board
+from tunebench.targets.errors import ConditionError, LinkError
 
 MINE = {"user": "me", "host": "here", "pid": 1, "token": "mine"}
 HERS = {"user": "eve", "host": "there", "pid": 2, "token": "hers"}

@@ -10,11 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from targets.board import Board
-from targets.errors import (
-    ConditionError,
-    LinkError,
-)
+from tunebench.targets.board import Board
+from tunebench.targets.errors import ConditionError, LinkError
 
 SLEEPER = "import os, time; open('pid', 'w').write(str(os.getpid())); print('up'); time.sleep({})"
 
@@ -187,8 +184,8 @@ def test_gates_warn_or_refuse_by_policy(board, make_job):
     ],
 )
 def test_a_malformed_job_is_refused_by_name(make_job, field, value):
-    from targets.agent import jobs
-    from targets.agent.workdir import AgentError
+    from tunebench.targets.agent import jobs
+    from tunebench.targets.agent.workdir import AgentError
 
     with pytest.raises(AgentError, match=r"job|repetition") as refusal:
         jobs.check({**make_job(), field: value})

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from targets.agent import receive
-from targets.agent.protocol import SENTINEL
-from targets.payload import Blob, deterministic_zip, make_payload, package_files
+from tunebench.targets.agent import receive
+from tunebench.targets.agent.protocol import SENTINEL
+from tunebench.targets.payload import Blob, deterministic_zip, make_payload, package_files
 
 
 def test_equal_files_give_equal_bytes_whatever_their_order():
@@ -32,13 +32,21 @@ def test_names_that_leave_the_archive_are_refused(name):
 
 
 def test_the_payload_holds_the_agent_and_what_is_added_but_nothing_of_the_host():
-    payload = make_payload({"workloads/__init__.py": b""})
+    payload = make_payload({"tunebench/workloads/__init__.py": b""})
     assert payload.role == "payload"
     assert payload.name == payload.sha256 + ".zip"
     with zipfile.ZipFile(io.BytesIO(payload.read())) as archive:
         names = set(archive.namelist())
-    assert {"__main__.py", "targets/__init__.py", "targets/agent/cli.py", "workloads/__init__.py"} <= names
-    assert not {"targets/ssh.py", "targets/board.py", "targets/connection.py"} & names
+    assert {
+        "__main__.py",
+        "tunebench/targets/__init__.py",
+        "tunebench/targets/agent/cli.py",
+        "tunebench/workloads/__init__.py",
+    } <= names
+    assert (
+        not {"tunebench/targets/ssh.py", "tunebench/targets/board.py", "tunebench/targets/connection.py"}
+        & names
+    )
 
 
 def test_the_payload_runs_by_itself(tmp_path):

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from targets.agent.sampler import MAX_HANGS, Sampler, summary
-from targets.agent.sensors.base import Channel, File, FileSensor, Sensor, bounded
-from targets.agent.sensors.discover import discover
+from tunebench.targets.agent.sampler import MAX_HANGS, Sampler, summary
+from tunebench.targets.agent.sensors.base import Channel, File, FileSensor, Sensor, bounded
+from tunebench.targets.agent.sensors.discover import discover
 
 PERIOD_S = 0.02
 

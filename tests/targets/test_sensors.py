@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from targets.agent.sampler import Sampler
-from targets.agent.sensors import cpufreq, ina3221, load, memory, rapl, thermal, throttled
-from targets.agent.sensors.base import Channel, Found, Sensor
-from targets.agent.sensors.discover import discover
+from tunebench.targets.agent.sampler import Sampler
+from tunebench.targets.agent.sensors import cpufreq, ina3221, load, memory, rapl, thermal, throttled
+from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
+from tunebench.targets.agent.sensors.discover import discover
 
 
 def tree(root: Path, files: dict[str, str]) -> str:

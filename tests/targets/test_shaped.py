@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from targets.errors import TargetError
-from targets.shaped import PROFILES, Profile, ShapedLink
+from tunebench.targets.errors import TargetError
+from tunebench.targets.shaped import PROFILES, Profile, ShapedLink
 
 FAST = Profile("test", up_bit_s=8e6, down_bit_s=16e6, rtt_s=0.02)
 

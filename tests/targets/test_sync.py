@@ -8,16 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from targets.board import Board
-from targets.connection import BoardSpec
-from targets.errors import (
-    BlobError,
-    InterpreterError,
-    LinkError,
-    TargetError,
-    WorkdirError,
-)
-from targets.payload import Blob
+from tunebench.targets.board import Board
+from tunebench.targets.connection import BoardSpec
+from tunebench.targets.errors import BlobError, InterpreterError, LinkError, TargetError, WorkdirError
+from tunebench.targets.payload import Blob
 
 
 def workdir(board: Board) -> Path:

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from targets.agent.tuning import apply
-from targets.agent.tuning.cpufreq import Frequency
-from targets.agent.tuning.system import Done, System, sudoers_line
-from targets.agent.workdir import AgentError, Workdir
+from tunebench.targets.agent.tuning import apply
+from tunebench.targets.agent.tuning.cpufreq import Frequency
+from tunebench.targets.agent.tuning.system import Done, System, sudoers_line
+from tunebench.targets.agent.workdir import AgentError, Workdir
 
 ME = {"user": "me", "host": "here", "pid": 1, "token": "run-1"}
 CPU = "sys/devices/system/cpu/cpufreq/"
@@ -353,7 +353,7 @@ def test_a_write_goes_through_sudo_tee_where_it_is_allowed(shared, as_nobody, mo
 def test_a_board_without_sudo_says_so(shared, as_nobody, monkeypatch):
     path = protected(shared)
     monkeypatch.setenv("PATH", str(shared))
-    monkeypatch.setattr("targets.agent.sensors.programs._PLACES", ())
+    monkeypatch.setattr("tunebench.targets.agent.sensors.programs._PLACES", ())
     done = as_nobody(lambda: System("/").write(str(path), "performance")._asdict())
     assert done["reason"] == "needs root, and there is no sudo on this board"
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from targets.agent import lease, workdir
-from targets.agent.tuning import apply
-from targets.agent.workdir import AgentError, Workdir
+from tunebench.targets.agent import lease, workdir
+from tunebench.targets.agent.tuning import apply
+from tunebench.targets.agent.workdir import AgentError, Workdir
 
 ME = {"user": "me", "host": "here", "pid": 1, "token": "run-1"}
 OTHER = {"user": "anna", "host": "there", "pid": 7, "token": "run-2"}
@@ -25,9 +25,9 @@ REPOSITORY = Path(__file__).parents[2]
 #: An agent that is killed at its n-th privileged act, before or after it takes effect.
 KILLED = """
 import json, os, signal, sys
-from targets.agent.tuning import apply
-from targets.agent.tuning.system import System
-from targets.agent.workdir import Workdir
+from tunebench.targets.agent.tuning import apply
+from tunebench.targets.agent.tuning.system import System
+from tunebench.targets.agent.workdir import Workdir
 
 moment, left = sys.argv[3], int(sys.argv[4])
 

@@ -11,13 +11,13 @@ from array import array
 
 import pytest
 
-from targets.agent import tensorfile, updatecheck, updates
-from targets.agent.tensorfile import Refused
-from targets.errors import TargetError
-from workloads import artefact
-from workloads import tensorfile as writer
-from workloads import updates as made_by
-from workloads.updates import Exported, Form, Values
+from tunebench.targets.agent import tensorfile, updatecheck, updates
+from tunebench.targets.agent.tensorfile import Refused
+from tunebench.targets.errors import TargetError
+from tunebench.workloads import artefact
+from tunebench.workloads import tensorfile as writer
+from tunebench.workloads import updates as made_by
+from tunebench.workloads.updates import Exported, Form, Values
 
 SHAPES = {
     "conv.weight": (4, 3, 3, 3),
@@ -336,7 +336,7 @@ def test_a_job_without_updates_says_so(board):
 
 
 def test_updates_are_no_part_of_the_harvest(on_board):
-    from targets.agent import harvest
+    from tunebench.targets.agent import harvest
 
     names = [name for name, _ in harvest.listed(str(on_board.folder))[0]]
     assert "job.json" in names and not any("updates" in name for name in names)

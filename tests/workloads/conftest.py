@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-import workloads
-from workloads import artefact, run, spec, task
-from workloads.prepare import SHIPPED
+from tunebench import workloads
+from tunebench.workloads import artefact, run, spec, task
+from tunebench.workloads.prepare import SHIPPED
 
 ROOT = Path(workloads.__file__).parent
 
@@ -42,7 +42,9 @@ def payload(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("payload") / "payload.zip"
     with zipfile.ZipFile(path, "w") as file:
         for source in travelling_files():
-            file.write(source, Path("workloads") / source.relative_to(ROOT))
+            file.write(source, Path("tunebench/workloads") / source.relative_to(ROOT))
+        file.writestr("tunebench/__init__.py", "")
+        file.write(ROOT.parent / "marks.py", "tunebench/marks.py")
     return path
 
 
@@ -111,7 +113,7 @@ def run_job(tmp_path: Path, payload: Path, monkeypatch: pytest.MonkeyPatch):
         env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         env.update(PYTHONPATH=str(payload), TUNEBENCH_JOB=str(folder), OMP_NUM_THREADS="1")
         ended = subprocess.run(
-            [python, *(argv or ["-m", "workloads.run"])],
+            [python, *(argv or ["-m", "tunebench.workloads.run"])],
             cwd=folder / "src",
             env=env,
             stdout=subprocess.PIPE,

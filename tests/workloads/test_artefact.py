@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from workloads import artefact
-from workloads.artefact import ArtefactError, tensor
+from tunebench.workloads import artefact
+from tunebench.workloads.artefact import ArtefactError, tensor
 
 
 def example() -> bytes:

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("torch", reason="the torch engine needs torch")
 
-from workloads import checks
+from tunebench.workloads import checks
 
 pytestmark = pytest.mark.torch
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workloads import artefact, datasets, prepare, protocol
-from workloads.datasets import DataUnavailable, digits, fan, fan_csv, har, har_uci
+from tunebench.workloads import artefact, datasets, prepare, protocol
+from tunebench.workloads.datasets import DataUnavailable, digits, fan, fan_csv, har, har_uci
 
 
 @pytest.fixture(autouse=True)

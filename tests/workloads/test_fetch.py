@@ -15,10 +15,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from workloads.datasets import archive, fetch
-from workloads.datasets.base import DataUnavailable
-from workloads.datasets.fetch import Limits, Source
-from workloads.datasets.store import Store
+from tunebench.workloads.datasets import archive, fetch
+from tunebench.workloads.datasets.base import DataUnavailable
+from tunebench.workloads.datasets.fetch import Limits, Source
+from tunebench.workloads.datasets.store import Store
 
 FAST = Limits(idle_s=0.5, total_s=10, attempts=3, pause_s=0.001)
 

@@ -7,13 +7,13 @@ from itertools import pairwise
 
 import pytest
 
-from workloads import marks
-from workloads.marks import Recorder
+from tunebench.workloads import marks
+from tunebench.workloads.marks import Recorder
 
 
 def run_script(run_job, tmp_path, text):
     file = tmp_path / "mine.py"
-    file.write_text("from workloads import marks\n" + text)
+    file.write_text("from tunebench import marks\n" + text)
     return run_job({"epochs": 2, "params": {"a": 1}}, argv=["mine.py"], files=(file,))
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-import workloads
-from workloads import methods
-from workloads.errors import WorkloadError
-from workloads.methods import Method
-from workloads.models import UnknownModel, UnsupportedModel, layers_of
+from tunebench import workloads
+from tunebench.workloads import methods
+from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.methods import Method
+from tunebench.workloads.models import UnknownModel, UnsupportedModel, layers_of
 
 FAN, HAR, DIGITS = (256, 3), (561, 6), (64, 10)
 

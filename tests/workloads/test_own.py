@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from workloads import methods
+from tunebench.workloads import methods
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "own"
 SUITES = sorted(EXAMPLES.glob("*.toml"))

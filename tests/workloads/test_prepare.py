@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from workloads import artefact, datasets, prepare
-from workloads.pretrain import RECIPE
+from tunebench.workloads import artefact, datasets, prepare
+from tunebench.workloads.pretrain import RECIPE
 
 
 def test_shipped_artefacts_need_neither_torch_nor_scikit_learn(tmp_path):
     program = (
         "import sys; sys.modules['torch'] = sys.modules['sklearn'] = None\n"
-        "from pathlib import Path; from workloads.prepare import prepare\n"
+        "from pathlib import Path; from tunebench.workloads.prepare import prepare\n"
         "for model in ('mlp', 'cnn'):\n"
         "    made = prepare('digits', model, cache_dir=Path('cache'))\n"
         "    print(made.data_sha256, made.weights_sha256, made.meta['weights']['model'])\n"
@@ -145,9 +145,9 @@ def test_the_real_data_sets_are_prepared_and_fine_tuned(dataset, gain, tmp_path)
     pytest.importorskip("torch", reason="pretraining needs torch")
     if not os.environ.get("TUNEBENCH_DATA"):
         pytest.skip("TUNEBENCH_DATA is not set")
-    from workloads import checks, spec, task
-    from workloads.engines.session import no_mark
-    from workloads.engines.torch_engine import Session
+    from tunebench.workloads import checks, spec, task
+    from tunebench.workloads.engines.session import no_mark
+    from tunebench.workloads.engines.torch_engine import Session
 
     made = prepare.prepare(dataset, "mlp", cache_dir=tmp_path)
     data, weights = artefact.read(str(made.data)), artefact.read(str(made.weights))

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from workloads import artefact
-from workloads.artefact import Artefact
-from workloads.prepare import SHIPPED
+from tunebench.workloads import artefact
+from tunebench.workloads.artefact import Artefact
+from tunebench.workloads.prepare import SHIPPED
 
 pytest.importorskip("torch", reason="these jobs run on torch")
 pytestmark = pytest.mark.torch
@@ -164,7 +164,7 @@ def test_outside_a_job_it_says_so(payload):
     env = {**os.environ, "PYTHONPATH": str(payload)}
     env.pop("TUNEBENCH_JOB", None)
     ended = subprocess.run(
-        [sys.executable, "-m", "workloads.run"],
+        [sys.executable, "-m", "tunebench.workloads.run"],
         env=env,
         capture_output=True,
         text=True,

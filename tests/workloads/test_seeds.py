@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from workloads import seeds
+from tunebench.workloads import seeds
 
 
 def test_orders_are_these_on_every_machine():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from workloads import spec, task
-from workloads.artefact import Artefact, ArtefactError, tensor
-from workloads.spec import SpecError
-from workloads.task import make_task, weight_shapes
+from tunebench.workloads import spec, task
+from tunebench.workloads.artefact import Artefact, ArtefactError, tensor
+from tunebench.workloads.spec import SpecError
+from tunebench.workloads.task import make_task, weight_shapes
 
 
 def parts(finetune_y=(0, 1, 1), x=0.5, weights_n_in=2):

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from targets.agent import tensorfile as strict
-from workloads import tensorfile
+from tunebench.targets.agent import tensorfile as strict
+from tunebench.workloads import tensorfile
 
 reference = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")
 DTYPES = {"F32": "float32", "F16": "float16", "I8": "int8"}

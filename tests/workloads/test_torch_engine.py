@@ -6,11 +6,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the torch engine needs torch")
 
-from workloads import methods, seeds  # noqa: E402
-from workloads.artefact import tensor  # noqa: E402
-from workloads.engines.session import no_mark  # noqa: E402
-from workloads.engines.torch_engine import Session  # noqa: E402
-from workloads.engines.torch_session import to_torch  # noqa: E402
+from tunebench.workloads import methods, seeds  # noqa: E402
+from tunebench.workloads.artefact import tensor  # noqa: E402
+from tunebench.workloads.engines.session import no_mark  # noqa: E402
+from tunebench.workloads.engines.torch_engine import Session  # noqa: E402
+from tunebench.workloads.engines.torch_session import to_torch  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import workloads
+from tunebench import workloads
 
 ROOT = Path(workloads.__file__).parent
 EXAMPLES = ROOT.parent / "examples" / "own"
@@ -39,19 +39,19 @@ def test_what_travels_keeps_python_3_6():
 
 def test_it_really_imports_and_works_on_python_3_6(payload, tmp_path):
     program = (
-        "import workloads.run, workloads.checks, workloads.own, doctest\n"
-        "from workloads import artefact, methods, seeds, models\n"
+        "import tunebench.workloads.run, tunebench.workloads.checks, tunebench.workloads.own, doctest\n"
+        "from tunebench.workloads import artefact, methods, seeds, models\n"
         "assert doctest.testmod(artefact) == (0, 2)\n"
         "assert seeds.order(5, 0, 0) == %r\n"
         "made = methods.plan(methods.method('skip2-lora'), 'mlp', models.layers_of('mlp', 256, 3), 4)\n"
         "assert methods.counts(made).trainable == 1828\n"
-        "from workloads import metrics, network_plan, network_task\n"
-        "from workloads.models.networks import counted\n"
+        "from tunebench.workloads import metrics, network_plan, network_task\n"
+        "from tunebench.workloads.models.networks import counted\n"
         "yolo = network_plan.plan(methods.method('lorae'), counted('yolov8n'), 4)\n"
         "assert (yolo.graph.n_params, network_plan.counts(yolo).trainable) == (3157200, 149356)\n"
         "assert metrics.mean_iou([[1, 0], [0, 1]]) == 1.0\n"
         "from array import array\n"
-        "from workloads import network_memory, tensorfile, updates\n"
+        "from tunebench.workloads import network_memory, tensorfile, updates\n"
         "assert doctest.testmod(tensorfile) == (0, 2)\n"
         "values = {'x': updates.Values((2, 2), array('f', [0.5, -1.0, 0.25, 0.0]))}\n"
         "made = updates.Exported(values, ('x',), values, {}, 1.0)\n"
@@ -60,7 +60,7 @@ def test_it_really_imports_and_works_on_python_3_6(payload, tmp_path):
         "assert max(abs(a - b) for a, b in zip(again, values['x'].data)) <= entry.max_error < 0.004\n"
         "assert network_memory.predict(yolo, 2).step_b > network_memory.predict(yolo, 1).step_b\n"
     )
-    from workloads import seeds
+    from tunebench.workloads import seeds
 
     env = {**os.environ, "PYTHONPATH": str(payload)}
     ended = subprocess.run(
@@ -79,7 +79,7 @@ def test_the_example_command_runs_on_python_3_6(run_job):
 
 
 def test_boards_import_the_standard_library_torch_and_ourselves_only():
-    allowed = set(sys.stdlib_module_names) | {"torch", "workloads"}
+    allowed = set(sys.stdlib_module_names) | {"torch", "tunebench"}
     for file in FILES:
         for node in ast.walk(ast.parse(file.read_text())):
             names = []

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workloads import artefact, tensorfile, updates
-from workloads.updates import Exported, Form, UpdateError, Values, parse_form
+from tunebench.workloads import artefact, tensorfile, updates
+from tunebench.workloads.updates import Exported, Form, UpdateError, Values, parse_form
 
 
 def values(rng, *shape, scale=1.0):

@@ -1,8 +1,8 @@
 """Data sets with a drift, on the host: arrays for pretraining, fine-tuning and testing.
 
 Each loader documents its splits and why they do not leak. Files are taken from a local folder, else from a
-cache, else - only when asked for - downloaded from their home (:mod:`workloads.datasets.store`). Boards never
-see this package: they get artefacts (:mod:`workloads.prepare`).
+cache, else - only when asked for - downloaded from their home (:mod:`tunebench.workloads.datasets.store`). Boards never
+see this package: they get artefacts (:mod:`tunebench.workloads.prepare`).
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from workloads.datasets import bccd, digits, fan, har, har_uci, mnist, pneumonia, shapes
-from workloads.datasets.base import Dataset, DataUnavailable
-from workloads.datasets.fetch import Progress
-from workloads.datasets.images import ImageSet
-from workloads.datasets.store import Store, default_cache, default_data_dir
+from tunebench.workloads.datasets import bccd, digits, fan, har, har_uci, mnist, pneumonia, shapes
+from tunebench.workloads.datasets.base import Dataset, DataUnavailable
+from tunebench.workloads.datasets.fetch import Progress
+from tunebench.workloads.datasets.images import ImageSet
+from tunebench.workloads.datasets.store import Store, default_cache, default_data_dir
 
 #: name -> loader (store) -> Dataset, or ImageSet for networks with branches
 DATASETS: dict[str, Callable[[Store], Dataset | ImageSet]] = {

@@ -17,9 +17,9 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 
-from workloads.datasets.base import DataUnavailable
-from workloads.datasets.images import PARTS, Drift, ImageSet, build
-from workloads.datasets.store import Store
+from tunebench.workloads.datasets.base import DataUnavailable
+from tunebench.workloads.datasets.images import PARTS, Drift, ImageSet, build
+from tunebench.workloads.datasets.store import Store
 
 REVISION = 1
 FOLDER = "bccd/BCCD"

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from workloads.datasets.base import Dataset, DataUnavailable, build
-from workloads.datasets.store import Store
+from tunebench.workloads.datasets.base import Dataset, DataUnavailable, build
+from tunebench.workloads.datasets.store import Store
 
 REVISION = 1
 PRETRAIN_ROWS, FINETUNE_ROWS = 900, 450

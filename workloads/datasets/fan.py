@@ -7,7 +7,7 @@ the 0 rpm rows of both. Inputs: bins 1..256 (1 Hz each). The splits are ours: th
 Two ways to the arrays:
 
 - ``fan12_hmlo.npz`` in a local folder: all recordings, converted once, its hash pinned;
-- the home's zips, converted here (:mod:`workloads.datasets.fan_csv`). The zips' hashes are unknown and their CSV
+- the home's zips, converted here (:mod:`tunebench.workloads.datasets.fan_csv`). The zips' hashes are unknown and their CSV
   layout was not seen when this was written: the conversion is **unverified against the original files**. It is
   checked afterwards, though: the content of a converted recording is compared with that of the pinned copy
   (:data:`KNOWN`). If equal, it is the same data, and the speeds are those of the copy. If not, the meta says
@@ -23,11 +23,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from workloads.datasets import fan_csv
-from workloads.datasets.archive import ArchiveError
-from workloads.datasets.base import Dataset, build
-from workloads.datasets.fetch import Source
-from workloads.datasets.store import Arrays, Found, Store
+from tunebench.workloads.datasets import fan_csv
+from tunebench.workloads.datasets.archive import ArchiveError
+from tunebench.workloads.datasets.base import Dataset, build
+from tunebench.workloads.datasets.fetch import Source
+from tunebench.workloads.datasets.store import Arrays, Found, Store
 
 FILE = "fan12_hmlo.npz"
 SHA256 = "e8e62086f77403f0810d32254af51cba9e8a0eb066a97054102ed4e3654e1461"

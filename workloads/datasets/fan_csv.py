@@ -6,7 +6,7 @@ show a file. The reader therefore takes every layout that leaves no doubt (one r
 and value; a heading line) and refuses everything else with what it found.
 
 The order in time is that of the numbers in the file names. Whether that, the layout and the speeds are right is not
-assumed: :mod:`workloads.datasets.fan` compares the result with the hash of the copy that was converted and looked
+assumed: :mod:`tunebench.workloads.datasets.fan` compares the result with the hash of the copy that was converted and looked
 at once, and calls anything else unverified.
 """
 
@@ -20,8 +20,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from workloads.datasets import archive
-from workloads.datasets.archive import ArchiveError
+from tunebench.workloads.datasets import archive
+from tunebench.workloads.datasets.archive import ArchiveError
 
 ROWS, BINS = 235, 512
 MAX_CSV_B = 1_000_000

@@ -23,7 +23,7 @@ from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO, Any
 
-from workloads.datasets.base import DataUnavailable
+from tunebench.workloads.datasets.base import DataUnavailable
 
 #: called with (what is being done, share done 0..1)
 Progress = Callable[[str, float], None]

@@ -4,7 +4,7 @@ Drift: five subjects (9, 14, 16, 19, 25) are held out of pretraining; fine-tune 
 (885 rows), test on the second (877). Never a random split: neighbouring windows overlap by half.
 
 There is no download: the features were rebuilt once outside of tunebench, which does not hold that program, so this
-set needs the .npz placed by hand. Without it use ``har-uci`` (:mod:`workloads.datasets.har_uci`), which can be
+set needs the .npz placed by hand. Without it use ``har-uci`` (:mod:`tunebench.workloads.datasets.har_uci`), which can be
 downloaded.
 """
 
@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from workloads.datasets.base import Dataset, build
-from workloads.datasets.fetch import Source
-from workloads.datasets.store import Store
+from tunebench.workloads.datasets.base import Dataset, build
+from tunebench.workloads.datasets.fetch import Source
+from tunebench.workloads.datasets.store import Store
 
 FILE = "hapt_har561.npz"
 SHA256 = "d5330c811f5ab252f021a45b65164d6d56d65b2293c29a1b72b3616df37e7c11"

@@ -28,12 +28,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from workloads.datasets import archive
-from workloads.datasets.archive import ArchiveError
-from workloads.datasets.base import Dataset, build
-from workloads.datasets.fetch import Source
-from workloads.datasets.har import CLASSES, TARGET_SUBJECTS
-from workloads.datasets.store import Arrays, Store
+from tunebench.workloads.datasets import archive
+from tunebench.workloads.datasets.archive import ArchiveError
+from tunebench.workloads.datasets.base import Dataset, build
+from tunebench.workloads.datasets.fetch import Source
+from tunebench.workloads.datasets.har import CLASSES, TARGET_SUBJECTS
+from tunebench.workloads.datasets.store import Arrays, Store
 
 URL = "https://archive.ics.uci.edu/static/public/240/human+activity+recognition+using+smartphones.zip"
 INNER = "UCI HAR Dataset.zip"

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from workloads.datasets.fetch import Source
-from workloads.datasets.images import Drift, ImageSet, build
-from workloads.datasets.store import Store
+from tunebench.workloads.datasets.fetch import Source
+from tunebench.workloads.datasets.images import Drift, ImageSet, build
+from tunebench.workloads.datasets.store import Store
 
 REVISION = 1
 HOME = "https://github.com/unixpickle/mnistlite at 7e77ce1 (MNIST's t10k files, idx.gz)"

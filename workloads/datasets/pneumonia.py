@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from workloads.datasets.fetch import Source
-from workloads.datasets.images import Drift, ImageSet, build
-from workloads.datasets.store import Store
+from tunebench.workloads.datasets.fetch import Source
+from tunebench.workloads.datasets.images import Drift, ImageSet, build
+from tunebench.workloads.datasets.store import Store
 
 REVISION = 1
 HOME = "https://medmnist.com (PneumoniaMNIST, pneumoniamnist.npz)"

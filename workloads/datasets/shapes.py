@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from workloads.datasets.images import Drift, ImageSet, build
-from workloads.datasets.store import Store
+from tunebench.workloads.datasets.images import Drift, ImageSet, build
+from tunebench.workloads.datasets.store import Store
 
 REVISION = 1
 SIDE = 64

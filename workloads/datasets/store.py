@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from workloads.datasets import archive
-from workloads.datasets.base import DataUnavailable
-from workloads.datasets.fetch import Limits, Progress, Source, fetch
+from tunebench.workloads.datasets import archive
+from tunebench.workloads.datasets.base import DataUnavailable
+from tunebench.workloads.datasets.fetch import Limits, Progress, Source, fetch
 
 RECORD_SCHEMA = "tunebench.fetched/1"
 FETCH_HINT = "; or let it be fetched: tunebench prepare --download"

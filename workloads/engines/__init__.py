@@ -2,19 +2,22 @@
 
 An engine is a module with ``version() -> str`` and a class ``Session(task)`` that has ``warm_up(steps)``,
 ``train_epoch(epoch, mark) -> mean loss``, ``evaluate() -> Evaluation`` and ``facts() -> dict``; see
-:class:`workloads.engines.session.Session` for what each must do.
+:class:`tunebench.workloads.engines.session.Session` for what each must do.
 """
 
 import importlib
 from typing import Any
 
-from workloads.models import NETWORKS
-from workloads.spec import SpecError
+from tunebench.workloads.models import NETWORKS
+from tunebench.workloads.spec import SpecError
 
 #: name -> module, for models that are a chain of layers
-ENGINES = {"torch": "workloads.engines.torch_engine", "native": "workloads.engines.native"}
+ENGINES = {
+    "torch": "tunebench.workloads.engines.torch_engine",
+    "native": "tunebench.workloads.engines.native",
+}
 #: name -> module, for networks with branches
-NETWORK_ENGINES = {"torch": "workloads.engines.networks"}
+NETWORK_ENGINES = {"torch": "tunebench.workloads.engines.networks"}
 
 
 def load_engine(name: str, model: str = "mlp") -> Any:

@@ -3,7 +3,7 @@
 import math
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
-from workloads.updates import Exported
+from tunebench.workloads.updates import Exported
 
 #: opens a phase; in a timed run it does nothing
 Mark = Callable[[str], Any]

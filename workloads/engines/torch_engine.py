@@ -14,10 +14,10 @@ from typing import Any, Dict, List, Optional, Tuple
 import torch
 import torch.nn.functional as F
 
-from workloads import methods, protocol, seeds
-from workloads.engines.session import Evaluation, Mark, no_mark
-from workloads.engines.torch_session import TorchSession, to_torch, version
-from workloads.task import Task, weight_shapes
+from tunebench.workloads import methods, protocol, seeds
+from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
+from tunebench.workloads.engines.torch_session import TorchSession, to_torch, version
+from tunebench.workloads.task import Task, weight_shapes
 
 __all__ = ["Session", "version"]
 

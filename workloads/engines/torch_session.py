@@ -8,11 +8,11 @@ from typing import Any, Dict, List, Optional
 
 import torch
 
-from workloads import seeds
-from workloads.artefact import Tensor
-from workloads.engines.session import Mark
-from workloads.engines.session import Session as BaseSession
-from workloads.spec import SpecError
+from tunebench.workloads import seeds
+from tunebench.workloads.artefact import Tensor
+from tunebench.workloads.engines.session import Mark
+from tunebench.workloads.engines.session import Session as BaseSession
+from tunebench.workloads.spec import SpecError
 
 
 def version() -> str:

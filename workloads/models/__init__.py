@@ -2,15 +2,15 @@
 
 A model is a function ``layers(n_in, n_out) -> tuple of Layer``. A layer is a linear map or a convolution,
 followed (if ``norm``) by BatchNorm and ReLU. Networks with branches are graphs
-(:mod:`workloads.models.networks`). Nothing here imports torch.
+(:mod:`tunebench.workloads.models.networks`). Nothing here imports torch.
 """
 
 from typing import Tuple
 
-from workloads.errors import WorkloadError
-from workloads.models import cnn, mlp
-from workloads.models.layer import Layer, UnsupportedModel
-from workloads.models.networks import NETWORKS
+from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.models import cnn, mlp
+from tunebench.workloads.models.layer import Layer, UnsupportedModel
+from tunebench.workloads.models.networks import NETWORKS
 
 #: name -> function (n_in, n_out) -> layers
 MODELS = {"mlp": mlp.layers, "cnn": cnn.layers}

@@ -10,7 +10,7 @@ release); He et al., Deep Residual Learning, CVPR 2016.
 
 from typing import Sequence, Tuple
 
-from workloads.models.graph import INPUT, Builder, Graph
+from tunebench.workloads.models.graph import INPUT, Builder, Graph
 
 #: MobileNetV2's stages: expansion, channels, repeats, stride of the first
 _INVERTED = (

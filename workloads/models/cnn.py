@@ -2,7 +2,7 @@
 
 from typing import Tuple
 
-from workloads.models.layer import Layer, UnsupportedModel
+from tunebench.workloads.models.layer import Layer, UnsupportedModel
 
 SIDE = 8
 CHANNELS = (16, 32)

@@ -7,9 +7,9 @@ et al., U-Net, MICCAI 2015).
 
 from typing import Sequence, Tuple
 
-from workloads.models.classifiers import basic_block
-from workloads.models.graph import INPUT, Builder, Graph
-from workloads.models.layer import UnsupportedModel
+from tunebench.workloads.models.classifiers import basic_block
+from tunebench.workloads.models.graph import INPUT, Builder, Graph
+from tunebench.workloads.models.layer import UnsupportedModel
 
 #: pixels of the input that one cell of the detector's map stands for
 CELL = 8

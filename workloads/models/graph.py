@@ -1,12 +1,12 @@
 """Networks with branches, as data: nodes in order of execution, each with its shapes.
 
-One description serves counting (no torch needed, also on the host) and building (:mod:`workloads.engines.networks`).
+One description serves counting (no torch needed, also on the host) and building (:mod:`tunebench.workloads.engines.networks`).
 A node is one layer with what belongs to it: convolution, BatchNorm, activation.
 """
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from workloads.models.layer import UnsupportedModel
+from tunebench.workloads.models.layer import UnsupportedModel
 
 #: nodes with weights
 WEIGHED = ("conv", "deconv", "linear")

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, Tuple
 
-from workloads.errors import WorkloadError
+from tunebench.workloads.errors import WorkloadError
 
 
 class UnsupportedModel(WorkloadError):

@@ -2,7 +2,7 @@
 
 from typing import Tuple
 
-from workloads.models.layer import Layer
+from tunebench.workloads.models.layer import Layer
 
 HIDDEN = 96
 

@@ -2,10 +2,10 @@
 
 from typing import Callable, Dict, Optional, Tuple
 
-from workloads.errors import WorkloadError
-from workloads.models import classifiers, dense, yolov8
-from workloads.models.graph import Graph
-from workloads.models.layer import UnsupportedModel
+from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.models import classifiers, dense, yolov8
+from tunebench.workloads.models.graph import Graph
+from tunebench.workloads.models.layer import UnsupportedModel
 
 Shape = Tuple[int, ...]
 

@@ -7,8 +7,8 @@ checked by the published parameter totals and multiply-adds and is not built or 
 
 from typing import Tuple
 
-from workloads.models.graph import Builder, Graph
-from workloads.models.layer import UnsupportedModel
+from tunebench.workloads.models.graph import Builder, Graph
+from tunebench.workloads.models.layer import UnsupportedModel
 
 #: size -> (depth, width, most channels before width)
 SIZES = {

@@ -2,7 +2,7 @@
 
 from typing import Any, Callable, Dict, Optional
 
-from targets.agent.formats import (
+from tunebench.targets.agent.formats import (
     ina3221,
     kasa,
     nvpmodel,
@@ -13,7 +13,7 @@ from targets.agent.formats import (
     throttled,
     vcgencmd,
 )
-from targets.agent.formats.reading import Json, Reading, without_power
+from tunebench.targets.agent.formats.reading import Json, Reading, without_power
 
 #: Name of the format -> its parser; what a parser cannot read is a reading with a reason.
 KINDS: Dict[str, Callable[[str], Reading]] = {

@@ -10,8 +10,8 @@ import json
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from targets.agent.formats import rails
-from targets.agent.formats.reading import Json, Reading, body, channel, unlike, without_power
+from tunebench.targets.agent.formats import rails
+from tunebench.targets.agent.formats.reading import Json, Reading, body, channel, unlike, without_power
 
 _FILE = (
     r"(?:in\d+_(?:label|input|enable)|curr\d+_(?:input|label|crit_alarm|max_alarm)|shunt\d+_resistor|power\d+_input|"

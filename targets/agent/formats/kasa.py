@@ -7,8 +7,16 @@ Old Kasa (HS110 v1): ``power`` W, ``voltage`` V, ``current`` A, ``total`` kWh. N
 
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from targets.agent.formats.plugs import Meter, reading, scaled
-from targets.agent.formats.reading import Json, Reading, last_json, number, objects, unlike, without_power
+from tunebench.targets.agent.formats.plugs import Meter, reading, scaled
+from tunebench.targets.agent.formats.reading import (
+    Json,
+    Reading,
+    last_json,
+    number,
+    objects,
+    unlike,
+    without_power,
+)
 
 _KWH_J = 3.6e6
 _WH_J = 3600.0

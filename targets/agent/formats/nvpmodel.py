@@ -6,7 +6,7 @@ The number of a mode means another mode on another board or release, so the name
 import re
 from typing import Dict, List, Optional
 
-from targets.agent.formats.reading import Reading, body, unlike, without_power
+from tunebench.targets.agent.formats.reading import Reading, body, unlike, without_power
 
 _MODE = re.compile(r"^.*?NV Power Mode:[ \t]*(\S.*)$", re.MULTILINE)
 _NUMBER = re.compile(r"\d+$")

@@ -2,7 +2,7 @@
 
 from typing import List, NamedTuple, Optional
 
-from targets.agent.formats.reading import Json, Reading, channel, with_total, without_power
+from tunebench.targets.agent.formats.reading import Json, Reading, channel, with_total, without_power
 
 SCOPE = "wall_ac"
 

@@ -8,7 +8,15 @@ of the products is a lower bound: what hangs on 5 V directly (USB, PCIe, fan, HA
 import re
 from typing import Dict, List, Tuple
 
-from targets.agent.formats.reading import Json, Reading, body, channel, unlike, with_total, without_power
+from tunebench.targets.agent.formats.reading import (
+    Json,
+    Reading,
+    body,
+    channel,
+    unlike,
+    with_total,
+    without_power,
+)
 
 _VALUE = re.compile(r"(?<!\w)(\w+)_([AV])\s+(?:current|volt)\(\d+\)=\s*(-?\d+(?:\.\d+)?)([AV])")
 _REFUSED = re.compile(

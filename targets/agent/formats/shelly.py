@@ -8,8 +8,8 @@ emeters. Gen2 and newer (``Switch.GetStatus``, ``Shelly.GetStatus``, PM1, EM, EM
 import re
 from typing import List, Optional
 
-from targets.agent.formats.plugs import Meter, reading, scaled
-from targets.agent.formats.reading import (
+from tunebench.targets.agent.formats.plugs import Meter, reading, scaled
+from tunebench.targets.agent.formats.reading import (
     Json,
     Reading,
     channel,

@@ -6,8 +6,8 @@ Source: Tasmota's documentation of commands and power monitoring.
 
 from typing import Any, List, Optional
 
-from targets.agent.formats.plugs import Meter, reading, scaled
-from targets.agent.formats.reading import Json, Reading, last_json, number, unlike, without_power
+from tunebench.targets.agent.formats.plugs import Meter, reading, scaled
+from tunebench.targets.agent.formats.reading import Json, Reading, last_json, number, unlike, without_power
 
 _KWH_J = 3.6e6
 

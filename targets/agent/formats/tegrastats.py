@@ -8,8 +8,8 @@ average is since tegrastats began, so only the first number is a sample. ``-256C
 import re
 from typing import Dict, List, Optional, Tuple
 
-from targets.agent.formats import rails
-from targets.agent.formats.reading import Json, Reading, body, channel, first_line, without_power
+from tunebench.targets.agent.formats import rails
+from tunebench.targets.agent.formats.reading import Json, Reading, body, channel, first_line, without_power
 
 _POWER = r"(-?\d+(?:\.\d+)?)(mW|W)?"
 _RAIL = re.compile(

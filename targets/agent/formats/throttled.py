@@ -7,8 +7,8 @@ has no under-voltage detector: its bits 0 and 16 prove nothing.
 import re
 from typing import List, Optional
 
-from targets.agent.formats.pmic import refusal
-from targets.agent.formats.reading import Reading, body, channel, unlike, without_power
+from tunebench.targets.agent.formats.pmic import refusal
+from tunebench.targets.agent.formats.reading import Reading, body, channel, unlike, without_power
 
 NAMES = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
 SINCE_BOOT = 16

@@ -7,8 +7,8 @@ off (v3d when idle, from Linux 6.18 on), not an error. ``measure_volts`` tells t
 import re
 from typing import Dict, NamedTuple, Optional, Pattern, Tuple
 
-from targets.agent.formats import pmic, throttled
-from targets.agent.formats.reading import Json, Reading, body, channel, unlike, without_power
+from tunebench.targets.agent.formats import pmic, throttled
+from tunebench.targets.agent.formats.reading import Json, Reading, body, channel, unlike, without_power
 
 
 class _Line(NamedTuple):

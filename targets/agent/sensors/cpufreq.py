@@ -7,9 +7,9 @@ The firmware may run slower than the kernel says. Sources: Documentation/admin-g
 import os
 from typing import List, Optional
 
-from targets.agent import formats
-from targets.agent.sensors.base import Channel, File, Found, Sensor, find, text_of
-from targets.agent.sensors.firmware import Firmware
+from tunebench.targets.agent import formats
+from tunebench.targets.agent.sensors.base import Channel, File, Found, Sensor, find, text_of
+from tunebench.targets.agent.sensors.firmware import Firmware
 
 _FOLDER = "sys/devices/system/cpu/cpufreq/policy*/"
 _PATTERN = _FOLDER + "scaling_cur_freq"

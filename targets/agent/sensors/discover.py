@@ -2,7 +2,7 @@
 
 from typing import Dict, List
 
-from targets.agent.sensors import (
+from tunebench.targets.agent.sensors import (
     cpufreq,
     fan,
     gpu,
@@ -15,7 +15,7 @@ from targets.agent.sensors import (
     thermal,
     throttled,
 )
-from targets.agent.sensors.base import Channel, Found, Sensor, bounded
+from tunebench.targets.agent.sensors.base import Channel, Found, Sensor, bounded
 
 _LOOKED = "no power sensor: looked for "
 #: Nothing on a healthy board takes so long to be found.

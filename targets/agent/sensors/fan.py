@@ -6,7 +6,7 @@ Source: Documentation/hwmon/sysfs-interface.rst.
 import os
 from typing import Optional
 
-from targets.agent.sensors.base import Channel, File, FileSensor, Found, Sensor, find, text_of
+from tunebench.targets.agent.sensors.base import Channel, File, FileSensor, Found, Sensor, find, text_of
 
 _NAMES = ("pwmfan", "pwm_tach", "pwm-fan")
 _EVERY_S = 1.0

@@ -10,8 +10,8 @@ import os
 import re
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from targets.agent.formats import rails
-from targets.agent.sensors.base import Channel, File, Found, Sensor, find, text_of
+from tunebench.targets.agent.formats import rails
+from tunebench.targets.agent.sensors.base import Channel, File, Found, Sensor, find, text_of
 
 _HWMON = ("sys/bus/i2c/drivers/ina3221/*-*/hwmon/hwmon*", "sys/class/hwmon/hwmon*")
 _IIO = ("sys/bus/i2c/drivers/ina3221x/*-*/iio*device*", "sys/bus/i2c/devices/*-*/iio:device*")

@@ -3,7 +3,7 @@
 import os
 from typing import List, Optional
 
-from targets.agent.sensors.base import Channel, File, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, File, Found, Sensor
 
 #: The kernel renews it every 5 s.
 _EVERY_S = 1.0

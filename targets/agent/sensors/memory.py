@@ -8,7 +8,7 @@ import os
 import re
 from typing import Dict, List, Optional
 
-from targets.agent.sensors.base import Channel, File, Found, Sensor, find, text_of
+from tunebench.targets.agent.sensors.base import Channel, File, Found, Sensor, find, text_of
 
 _FIELD = re.compile(r"^(\w+):?\s+(\d+)", re.MULTILINE)
 #: It changes slowly.

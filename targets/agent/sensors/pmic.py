@@ -1,16 +1,16 @@
 """Power of a Raspberry Pi 5 from its power chip: the sum over twelve rails, a lower bound.
 
 What hangs on 5 V directly (USB, PCIe, fan, HATs) and all losses are not in it. One sweep takes the firmware 23 ms,
-so more than 10 Hz makes no sense. Source: ``vcgencmd pmic_read_adc``; see :mod:`targets.agent.formats.pmic`.
+so more than 10 Hz makes no sense. Source: ``vcgencmd pmic_read_adc``; see :mod:`tunebench.targets.agent.formats.pmic`.
 """
 
 import os
 from typing import Dict, List, Optional
 
-from targets.agent import formats
-from targets.agent.formats.reading import Reading
-from targets.agent.sensors.base import Channel, Found, Sensor, text_of
-from targets.agent.sensors.firmware import Firmware
+from tunebench.targets.agent import formats
+from tunebench.targets.agent.formats.reading import Reading
+from tunebench.targets.agent.sensors.base import Channel, Found, Sensor, text_of
+from tunebench.targets.agent.sensors.firmware import Firmware
 
 _ASK = ("pmic_read_adc",)
 RATE_HZ = 10.0

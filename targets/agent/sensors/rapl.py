@@ -7,8 +7,8 @@ packages are read. Source: Documentation/power/powercap/powercap.rst; root-only 
 import os
 from typing import List, Optional
 
-from targets.agent.protocol import monotonic_ns
-from targets.agent.sensors.base import Channel, File, Found, Sensor, find, text_of
+from tunebench.targets.agent.protocol import monotonic_ns
+from tunebench.targets.agent.sensors.base import Channel, File, Found, Sensor, find, text_of
 
 _PATTERN = "sys/class/powercap/intel-rapl:*/energy_uj"
 

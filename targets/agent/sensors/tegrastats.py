@@ -1,17 +1,17 @@
 """NVIDIA's tegrastats, where a Jetson's rails cannot be read directly: our own child, our own timestamps.
 
 Its averages are since its start and its clock has a resolution of 1 s: neither is used. A line counts once; no new
-line is no value. See :mod:`targets.agent.formats.tegrastats`.
+line is no value. See :mod:`tunebench.targets.agent.formats.tegrastats`.
 """
 
 import os
 import threading
 from typing import Any, Dict, List, Optional
 
-from targets.agent import formats
-from targets.agent.formats.reading import Reading
-from targets.agent.sensors import programs
-from targets.agent.sensors.base import Channel, Found, Sensor, bounded
+from tunebench.targets.agent import formats
+from tunebench.targets.agent.formats.reading import Reading
+from tunebench.targets.agent.sensors import programs
+from tunebench.targets.agent.sensors.base import Channel, Found, Sensor, bounded
 
 #: Twice as fast as the default sampling, so that there is a new line for each sample.
 INTERVAL_MS = 100

@@ -8,7 +8,16 @@ import os
 import re
 from typing import Dict, List, NamedTuple, Optional, Pattern
 
-from targets.agent.sensors.base import FIRST_READ_S, Channel, File, Found, Sensor, bounded, find, text_of
+from tunebench.targets.agent.sensors.base import (
+    FIRST_READ_S,
+    Channel,
+    File,
+    Found,
+    Sensor,
+    bounded,
+    find,
+    text_of,
+)
 
 #: What stands for the CPU, the best first.
 _CPU = tuple(

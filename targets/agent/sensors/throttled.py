@@ -10,9 +10,9 @@ import os
 import re
 from typing import List, Optional
 
-from targets.agent.formats import throttled as flags
-from targets.agent.sensors.base import Channel, File, FileSensor, Found, Sensor, find, text_of
-from targets.agent.sensors.firmware import Firmware
+from tunebench.targets.agent.formats import throttled as flags
+from tunebench.targets.agent.sensors.base import Channel, File, FileSensor, Found, Sensor, find, text_of
+from tunebench.targets.agent.sensors.firmware import Firmware
 
 _PATTERNS = (
     "sys/devices/platform/soc*/*firmware*/get_throttled",

@@ -3,13 +3,13 @@
 import os
 from typing import Any, Callable, Dict, List, Optional
 
-from targets.agent import lease, workdir
-from targets.agent.jobs import running
-from targets.agent.tuning.operation import ALREADY, UNAVAILABLE, Item, Look, Operation
-from targets.agent.tuning.system import System
-from targets.agent.tuning.table import BY_NAME, KEYS, OPERATIONS
-from targets.agent.tuning.undo import UndoList, items_of
-from targets.agent.workdir import AgentError, Workdir
+from tunebench.targets.agent import lease, workdir
+from tunebench.targets.agent.jobs import running
+from tunebench.targets.agent.tuning.operation import ALREADY, UNAVAILABLE, Item, Look, Operation
+from tunebench.targets.agent.tuning.system import System
+from tunebench.targets.agent.tuning.table import BY_NAME, KEYS, OPERATIONS
+from tunebench.targets.agent.tuning.undo import UndoList, items_of
+from tunebench.targets.agent.workdir import AgentError, Workdir
 
 #: Makes the board's view of a root; a test replaces it by one that dies in the middle.
 MakeSystem = Callable[[str], System]

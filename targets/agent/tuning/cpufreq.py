@@ -6,8 +6,8 @@ Source: Documentation/admin-guide/pm/cpufreq.rst. All of it is gone after a rebo
 import re
 from typing import Any, Dict, List, Optional, Sequence
 
-from targets.agent.tuning.operation import ALREADY, CHANGE, UNAVAILABLE, Item, Look, Operation
-from targets.agent.tuning.system import Done, System
+from tunebench.targets.agent.tuning.operation import ALREADY, CHANGE, UNAVAILABLE, Item, Look, Operation
+from tunebench.targets.agent.tuning.system import Done, System
 
 POLICIES = "sys/devices/system/cpu/cpufreq/policy*"
 _OURS = re.compile(r"sys/devices/system/cpu/cpufreq/policy\d{1,4}/scaling_(governor|min_freq|max_freq)\Z")

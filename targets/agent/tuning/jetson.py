@@ -7,10 +7,10 @@ A mode's number means another mode on another board: modes are chosen by their n
 import re
 from typing import Any, Dict, List, Optional, Sequence
 
-from targets.agent import jetpack
-from targets.agent.tuning.cpufreq import POLICIES, number
-from targets.agent.tuning.operation import ALREADY, CHANGE, UNAVAILABLE, Item, Look, Operation
-from targets.agent.tuning.system import NO_ARGUMENTS, Done, System
+from tunebench.targets.agent import jetpack
+from tunebench.targets.agent.tuning.cpufreq import POLICIES, number
+from tunebench.targets.agent.tuning.operation import ALREADY, CHANGE, UNAVAILABLE, Item, Look, Operation
+from tunebench.targets.agent.tuning.system import NO_ARGUMENTS, Done, System
 
 #: Readable by root alone: whoever could write it could make `jetson_clocks --restore` write anywhere as root.
 STORE = "/root/.tunebench-clocks.conf"

@@ -3,8 +3,8 @@
 import os
 from typing import Any, Dict, List, Optional, Sequence
 
-from targets.agent.tuning.operation import CHANGE, UNAVAILABLE, Item, Look, Operation
-from targets.agent.tuning.system import Done, System
+from tunebench.targets.agent.tuning.operation import CHANGE, UNAVAILABLE, Item, Look, Operation
+from tunebench.targets.agent.tuning.system import Done, System
 
 _FILE = "proc/sys/vm/drop_caches"
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from targets.agent.tuning.system import Done, System
+from tunebench.targets.agent.tuning.system import Done, System
 
 #: What a look can find: nothing to do, something to do, the board lacks it, or it makes no sense here.
 ALREADY, CHANGE, UNAVAILABLE = "already", "change", "unavailable"
@@ -31,7 +31,7 @@ class Look(NamedTuple):
 
 
 class Operation:
-    """One reversible change; subclasses are the rows of :data:`targets.agent.tuning.table.OPERATIONS`.
+    """One reversible change; subclasses are the rows of :data:`tunebench.targets.agent.tuning.table.OPERATIONS`.
 
     Attributes:
         name: in reports and undo lists.

@@ -12,8 +12,8 @@ import shutil
 import subprocess
 from typing import List, NamedTuple, Optional, Sequence
 
-from targets.agent.sensors import programs
-from targets.agent.sensors.base import find, text_of
+from tunebench.targets.agent.sensors import programs
+from tunebench.targets.agent.sensors.base import find, text_of
 
 #: Long enough for a mode switch that stops and starts CPUs.
 COMMAND_S = 60.0

@@ -2,10 +2,10 @@
 
 from typing import Dict, List
 
-from targets.agent.tuning.cpufreq import Frequency, Governor
-from targets.agent.tuning.jetson import JetsonClocks, PowerMode
-from targets.agent.tuning.memory import DropCaches
-from targets.agent.tuning.operation import Operation
+from tunebench.targets.agent.tuning.cpufreq import Frequency, Governor
+from tunebench.targets.agent.tuning.jetson import JetsonClocks, PowerMode
+from tunebench.targets.agent.tuning.memory import DropCaches
+from tunebench.targets.agent.tuning.operation import Operation
 
 #: A power mode resets limits and takes cores off line, so it comes first; jetson_clocks pins what then holds.
 OPERATIONS: List[Operation] = [PowerMode(), Governor(), Frequency(), JetsonClocks(), DropCaches()]

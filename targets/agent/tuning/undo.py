@@ -7,9 +7,9 @@ item ``[where, before, after]``. Whoever finds it, the run that wrote it or a la
 import os
 from typing import Any, Dict, List, Optional
 
-from targets.agent import workdir
-from targets.agent.tuning.operation import Item, Operation
-from targets.agent.workdir import AgentError, Workdir
+from tunebench.targets.agent import workdir
+from tunebench.targets.agent.tuning.operation import Item, Operation
+from tunebench.targets.agent.workdir import AgentError, Workdir
 
 SCHEMA = "tunebench.undo/1"
 

@@ -11,13 +11,13 @@ import shutil
 import time
 from pathlib import Path
 
-from targets.emulated import image
-from targets.emulated.errors import EmulationError
-from targets.emulated.machine import EmulatedBoard, State
-from targets.errors import TargetError
-from targets.ssh import Ssh
 from tests.faults.scene import Fault, Scene
 from tests.faults.site import SETTLE_S, Site
+from tunebench.targets.emulated import image
+from tunebench.targets.emulated.errors import EmulationError
+from tunebench.targets.emulated.machine import EmulatedBoard, State
+from tunebench.targets.errors import TargetError
+from tunebench.targets.ssh import Ssh
 
 _BUSY = (
     "for job in ~/.cache/tunebench/jobs/*/; do"

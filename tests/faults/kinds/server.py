@@ -6,8 +6,8 @@ import contextlib
 import os
 import signal
 
-from targets.openssh import OpenSshServer, find_sshd
 from tests.faults.scene import Fault, Scene
+from tunebench.targets.openssh import OpenSshServer, find_sshd
 
 NO_SSHD = "needs OpenSSH's server (Debian: openssh-server); the embedded one has new keys at each start"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from reports.history import index
-from reports.history.simulated import SimulatedLab
-from reports.history.simulated_details import fill_up
-from reports.html import render
-from reports.results import RunReader
+from tunebench.reports.history import index
+from tunebench.reports.history.simulated import SimulatedLab
+from tunebench.reports.history.simulated_details import fill_up
+from tunebench.reports.html import render
+from tunebench.reports.results import RunReader
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

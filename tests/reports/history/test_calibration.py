@@ -7,13 +7,18 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from harness.calibrate import calibrate
-from harness.cli import app
-from harness.errors import UsageError
-from reports.history import index
-from reports.history.calibration import false_alarms_a_month, paired_noise, series_noise, smallest_seen
-from reports.history.series import opened
-from reports.history.simulated import SimulatedLab
+from tunebench.harness.calibrate import calibrate
+from tunebench.harness.cli import app
+from tunebench.harness.errors import UsageError
+from tunebench.reports.history import index
+from tunebench.reports.history.calibration import (
+    false_alarms_a_month,
+    paired_noise,
+    series_noise,
+    smallest_seen,
+)
+from tunebench.reports.history.series import opened
+from tunebench.reports.history.simulated import SimulatedLab
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from reports.history import gating, index
-from reports.history.confirm import PAIRS, confirm, rank_of_bound
-from reports.history.decisions import Decision
-from reports.history.screen import Rule, screen
-from reports.history.series import opened
-from reports.history.simulated import SimulatedLab
+from tunebench.reports.history import gating, index
+from tunebench.reports.history.confirm import PAIRS, confirm, rank_of_bound
+from tunebench.reports.history.decisions import Decision
+from tunebench.reports.history.screen import Rule, screen
+from tunebench.reports.history.series import opened
+from tunebench.reports.history.simulated import SimulatedLab
 
 NIGHTS = 14
 

@@ -7,11 +7,11 @@ import json
 import duckdb
 import pytest
 
-from reports.history import decisions, index
-from reports.history.decisions import Decision
-from reports.history.series import all_series, nights, opened, usable
-from reports.history.simulated import SimulatedLab
-from reports.results import ResultsError, RunNotFound, RunReader
+from tunebench.reports.history import decisions, index
+from tunebench.reports.history.decisions import Decision
+from tunebench.reports.history.series import all_series, nights, opened, usable
+from tunebench.reports.history.simulated import SimulatedLab
+from tunebench.reports.results import ResultsError, RunNotFound, RunReader
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from workloads import artefact, methods, spec, task
-from workloads.engines.native import Library, NativeError, Session, build
-from workloads.engines.session import no_mark
-from workloads.models import Layer
-from workloads.prepare import prepare
+from tunebench.workloads import artefact, methods, spec, task
+from tunebench.workloads.engines.native import Library, NativeError, Session, build
+from tunebench.workloads.engines.session import no_mark
+from tunebench.workloads.models import Layer
+from tunebench.workloads.prepare import prepare
 
 #: the equivalence that issue and documentation promise
 STEPS, ABSOLUTE, RELATIVE = 100, 1e-6, 1e-4
@@ -117,7 +117,7 @@ def first_apart(found: list[float], expected: list[float]) -> int | None:
 
 def torch_losses_in_double(made: task.Task) -> list[float]:
     """Losses of all steps on torch, in float64."""
-    from workloads.engines import torch_engine
+    from tunebench.workloads.engines import torch_engine
 
     session = torch_engine.Session(made)
     session.train_x = session.train_x.double()
@@ -139,7 +139,7 @@ def assert_equivalent(losses_of):
 
     def check(made: task.Task, library: Library, other: Any = None) -> None:
         if other is None:
-            from workloads.engines import torch_engine
+            from tunebench.workloads.engines import torch_engine
 
             other = torch_engine.Session
         epochs = max(2, -(-STEPS // made.steps_per_epoch))
@@ -164,6 +164,6 @@ def assert_equivalent(losses_of):
 @pytest.fixture
 def shipped() -> Path:
     """Folder of the shipped artefacts."""
-    from workloads.prepare import SHIPPED
+    from tunebench.workloads.prepare import SHIPPED
 
     return SHIPPED

@@ -6,9 +6,9 @@ import struct
 
 import pytest
 
-from workloads import methods
-from workloads.engines.native import Session
-from workloads.spec import SpecError
+from tunebench.workloads import methods
+from tunebench.workloads.engines.native import Session
+from tunebench.workloads.spec import SpecError
 
 
 def accuracy(session, epochs):
@@ -116,7 +116,7 @@ def test_float16_rounds_as_ieee_754_says(any_task, library):
         "layer0.gamma": (1 + 1e-5) ** 0.5,
         "layer0.beta": 0.0,
     }
-    from workloads import artefact
+    from tunebench.workloads import artefact
 
     tensors = dict(made.weights.tensors)
     for name, value in {**identity, "layer0.mean": 0.0, "layer0.variance": 1.0}.items():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from workloads import methods
-from workloads.engines.native import Session
-from workloads.methods import ALL, LAST, NONE, OWN_ALL, OWN_LAST, SKIP, Method
+from tunebench.workloads import methods
+from tunebench.workloads.engines.native import Session
+from tunebench.workloads.methods import ALL, LAST, NONE, OWN_ALL, OWN_LAST, SKIP, Method
 
 pytest.importorskip("torch")
 
@@ -51,7 +51,7 @@ def test_each_method_does_on_the_studys_data(dataset, method, real_task, builds,
     ],
 )
 def test_any_shape_rank_and_batch_does(row, sizes, rank, batch, rows, any_task, builds, losses_of):
-    from workloads.engines import torch_engine
+    from tunebench.workloads.engines import torch_engine
 
     made = any_task(row, sizes, rows, rank=rank, batch=batch, epochs=4, scale=0.5, lr=0.05)
     for library in builds.values():
@@ -77,7 +77,7 @@ def close_to(tensor):
 
 
 def test_start_values_and_frozen_weights_are_torchs_exactly(digits, library):
-    from workloads.engines import torch_engine
+    from tunebench.workloads.engines import torch_engine
 
     made = digits("skip2-lora", epochs=1, seed=4)
     ours, reference = Session(made, library=library), torch_engine.Session(made)
@@ -113,7 +113,7 @@ def test_torch_and_native_agree_with_hugging_face_peft(digits, library, assert_e
         "peft", reason="peft is not installed: pip install --no-deps peft, pip install transformers"
     )
     from benchmarks.finetune_peft import PeftSession
-    from workloads.engines import torch_engine
+    from tunebench.workloads.engines import torch_engine
 
     made = digits("lora-all")
     assert_equivalent(made, library, PeftSession)

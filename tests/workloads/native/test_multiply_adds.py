@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from workloads import methods
-from workloads.models import layers_of
-from workloads.multiply_adds import MultiplyAdds, multiply_adds
+from tunebench.workloads import methods
+from tunebench.workloads.models import layers_of
+from tunebench.workloads.multiply_adds import MultiplyAdds, multiply_adds
 
 
 def counted(method, n_in=256, n_out=3, model="mlp"):

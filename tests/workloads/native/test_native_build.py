@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from workloads.engines.native import Library, NativeError, build, find_library, version
+from tunebench.workloads.engines.native import Library, NativeError, build, find_library, version
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_the_sources_compile_without_a_warning(cc, here, tmp_path):
 
 @pytest.mark.slow
 def test_a_payload_in_a_zip_builds_for_itself_where_a_compiler_is(cc, payload, tmp_path):
-    names = [f"workloads/engines/native/{name}" for name in build.SOURCES]
+    names = [f"tunebench/workloads/engines/native/{name}" for name in build.SOURCES]
     with zipfile.ZipFile(payload) as file:
         missing = [name for name in names if name not in file.namelist()]
     travelling = tmp_path / "payload.zip"
@@ -99,7 +99,7 @@ def test_a_payload_in_a_zip_builds_for_itself_where_a_compiler_is(cc, payload, t
     with zipfile.ZipFile(travelling, "a") as file:
         for name in missing:
             file.write(Path(build.__file__).parent / Path(name).name, name)
-    program = "from workloads.engines.native import version; print(version())"
+    program = "from tunebench.workloads.engines.native import version; print(version())"
     env = {"PYTHONPATH": str(travelling), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     line = [sys.executable, "-c", program]
     made = subprocess.run(line, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -136,7 +136,7 @@ def test_a_file_that_is_no_library_or_an_older_one_is_refused(tmp_path, library,
         find_library(str(tmp_path / "absent.so"))
     with pytest.raises(NativeError, match="is not a library of this engine"):
         Library(ctypes.CDLL(None)._name or "libc.so.6")
-    monkeypatch.setattr("workloads.engines.native.loader.ABI", 99)
+    monkeypatch.setattr("tunebench.workloads.engines.native.loader.ABI", 99)
     with pytest.raises(NativeError, match="has interface 2, this engine needs 99"):
         Library(library.path)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from workloads import seeds
-from workloads.engines.native import Session, build
-from workloads.engines.native.session import _folded_norm
+from tunebench.workloads import seeds
+from tunebench.workloads.engines.native import Session, build
+from tunebench.workloads.engines.native.session import _folded_norm
 
 DRIVER = Path(__file__).parent / "driver.c"
 #: variant -> (emulator, folder of the C library)

@@ -10,11 +10,11 @@ import sys
 
 import pytest
 
-from workloads import artefact, checks, methods
-from workloads.engines.native import Session
-from workloads.methods import UnsupportedMethod
-from workloads.spec import SpecError
-from workloads.task import make_task
+from tunebench.workloads import artefact, checks, methods
+from tunebench.workloads.engines.native import Session
+from tunebench.workloads.methods import UnsupportedMethod
+from tunebench.workloads.spec import SpecError
+from tunebench.workloads.task import make_task
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def job(folder, library, data, weights, **keys):
     (folder / "job.json").write_text(json.dumps(document))
     env = {key: value for key, value in os.environ.items() if key != "TUNEBENCH_NATIVE"}
     env["TUNEBENCH_JOB"] = str(folder)
-    line = [sys.executable, "-m", "workloads.run"]
+    line = [sys.executable, "-m", "tunebench.workloads.run"]
     ended = subprocess.run(line, env=env, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     return json.loads((folder / "out" / "result.json").read_text())

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from workloads import artefact, network_task, prepare, spec
-from workloads.datasets import images, shapes
-from workloads.models.networks import task_of
-from workloads.pretrain_network import pretrain_network
+from tunebench.workloads import artefact, network_task, prepare, spec
+from tunebench.workloads.datasets import images, shapes
+from tunebench.workloads.models.networks import task_of
+from tunebench.workloads.pretrain_network import pretrain_network
 
 SIDE, COUNT = 32, 12
 DRIFT = images.Drift(degrees=10.0, contrast=0.7, floor=0.1, noise=0.03, seed=1)

@@ -6,12 +6,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from harness import params_command  # noqa: E402
-from workloads import network_plan, tensorfile, updates  # noqa: E402
-from workloads.engines.networks import Session  # noqa: E402
-from workloads.engines.networks.network import Network, load_weights, places  # noqa: E402
-from workloads.models.graph import INPUT  # noqa: E402
-from workloads.updates import Form, Values  # noqa: E402
+from tunebench.harness import params_command  # noqa: E402
+from tunebench.workloads import network_plan, tensorfile, updates  # noqa: E402
+from tunebench.workloads.engines.networks import Session  # noqa: E402
+from tunebench.workloads.engines.networks.network import Network, load_weights, places  # noqa: E402
+from tunebench.workloads.models.graph import INPUT  # noqa: E402
+from tunebench.workloads.updates import Form, Values  # noqa: E402
 
 pytestmark = pytest.mark.torch
 METHODS = ("ft-all", "ft-last", "ft-bias", "lora-last", "lora-all", "lorae", "lora-last-cached")

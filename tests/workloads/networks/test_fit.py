@@ -8,9 +8,9 @@ import signal
 
 import pytest
 
-from workloads import methods, network_fit, network_memory, network_plan
-from workloads.models.networks import counted
-from workloads.network_fit import FitError, Try, attempt
+from tunebench.workloads import methods, network_fit, network_memory, network_plan
+from tunebench.workloads.models.networks import counted
+from tunebench.workloads.network_fit import FitError, Try, attempt
 
 LIMIT_B = 60_000_000
 
@@ -139,7 +139,7 @@ def under_the_limit(act):
 @pytest.fixture
 def stepping(monkeypatch):
     """Function: the next tries do this with more than one sample, in place of a step."""
-    probe_step = pytest.importorskip("workloads.engines.networks.probe_step")
+    probe_step = pytest.importorskip("tunebench.workloads.engines.networks.probe_step")
 
     def instead(act):
         monkeypatch.setattr(probe_step, "stepper", lambda plan: lambda batch: act() if batch > 1 else None)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workloads import artefact, datasets, network_task, prepare
-from workloads.datasets import DataUnavailable, bccd, images, mnist, shapes
-from workloads.datasets.store import Store
-from workloads.models import UnsupportedModel
+from tunebench.workloads import artefact, datasets, network_task, prepare
+from tunebench.workloads.datasets import DataUnavailable, bccd, images, mnist, shapes
+from tunebench.workloads.datasets.store import Store
+from tunebench.workloads.models import UnsupportedModel
 
 TURN = images.Drift(degrees=30.0, contrast=1.0, floor=0.0, noise=0.0, seed=0)
 

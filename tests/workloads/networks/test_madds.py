@@ -6,11 +6,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from workloads import network_madds, network_plan  # noqa: E402
-from workloads.engines.networks import Session  # noqa: E402
-from workloads.engines.session import no_mark  # noqa: E402
-from workloads.models.graph import madds, shapes_of  # noqa: E402
-from workloads.run import _madds  # noqa: E402
+from tunebench.workloads import network_madds, network_plan  # noqa: E402
+from tunebench.workloads.engines.networks import Session  # noqa: E402
+from tunebench.workloads.engines.session import no_mark  # noqa: E402
+from tunebench.workloads.models.graph import madds, shapes_of  # noqa: E402
+from tunebench.workloads.run import _madds  # noqa: E402
 
 pytestmark = pytest.mark.torch
 QUICK = ("resnet-small",)

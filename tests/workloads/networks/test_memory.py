@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workloads import methods, network_memory, network_plan
-from workloads.models.networks import counted
-from workloads.peak import Watch
+from tunebench.workloads import methods, network_memory, network_plan
+from tunebench.workloads.models.networks import counted
+from tunebench.workloads.peak import Watch
 
 MODELS = ("unet-small", "resnet-small", "squeezenet-small", "mobilenetv2-small", "detector-small")
 
@@ -42,7 +42,7 @@ def kept_b(session, rows):
 @pytest.mark.parametrize("method", ["ft-all", "ft-last", "ft-bias", "lora-last", "lora-all", "lorae"])
 @pytest.mark.parametrize("model", ["unet-small", "resnet-small", "detector-small"])
 def test_autograd_keeps_what_was_predicted(small, model, method):
-    session_of = pytest.importorskip("workloads.engines.networks").Session
+    session_of = pytest.importorskip("tunebench.workloads.engines.networks").Session
     session = session_of(small(method, model))
     rows = session.batches[0][0]
     told = network_memory.predict(session.plan, len(rows)).saved_b
@@ -52,7 +52,7 @@ def test_autograd_keeps_what_was_predicted(small, model, method):
 @pytest.mark.torch
 @pytest.mark.parametrize("model", ["squeezenet-small", "mobilenetv2-small"])
 def test_so_it_does_on_networks_without_norms_and_with_depthwise_layers(small, model):
-    session_of = pytest.importorskip("workloads.engines.networks").Session
+    session_of = pytest.importorskip("tunebench.workloads.engines.networks").Session
     session = session_of(small("lorae", model))
     rows = session.batches[0][0]
     told = network_memory.predict(session.plan, len(rows)).saved_b

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from workloads import methods, network_plan
-from workloads.methods import Method, UnsupportedMethod
-from workloads.models import NETWORKS, UnsupportedModel
-from workloads.models.graph import Builder, madds, shapes_of
-from workloads.models.networks import COUNTED, UnknownNetwork, counted
+from tunebench.workloads import methods, network_plan
+from tunebench.workloads.methods import Method, UnsupportedMethod
+from tunebench.workloads.models import NETWORKS, UnsupportedModel
+from tunebench.workloads.models.graph import Builder, madds, shapes_of
+from tunebench.workloads.models.networks import COUNTED, UnknownNetwork, counted
 
 # Published totals: the totals the issue gives, and the parameter counts of the architectures' public summaries.
 PUBLISHED = [

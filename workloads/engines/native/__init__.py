@@ -1,10 +1,10 @@
 """The native engine: C kernels behind ctypes, standard library only; what a product would ship.
 
 ``kernels.c`` (with its headers) holds the arithmetic, ``build.py`` compiles it for a board, ``loader.py`` loads
-it there, ``session.py`` runs a plan on it. The engine's interface is that of :mod:`workloads.engines`.
+it there, ``session.py`` runs a plan on it. The engine's interface is that of :mod:`tunebench.workloads.engines`.
 """
 
-from workloads.engines.native.loader import Library, NativeError, find_library
-from workloads.engines.native.session import Session, version
+from tunebench.workloads.engines.native.loader import Library, NativeError, find_library
+from tunebench.workloads.engines.native.session import Session, version
 
 __all__ = ["Library", "NativeError", "Session", "find_library", "version"]

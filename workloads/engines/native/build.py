@@ -4,7 +4,7 @@ A build is named by the hash of its sources, compiler, flags and triple, and kep
 nothing. The record beside the library (``<library>.json``) says how it was built. The standard library is
 enough, so that a board with a compiler can build for itself.
 
-``python -m workloads.engines.native.build [VARIANT ...]`` builds and prints paths.
+``python -m tunebench.workloads.engines.native.build [VARIANT ...]`` builds and prints paths.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ import sys
 import tempfile
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from workloads.engines.native.loader import RECORD_SUFFIX, NativeError
+from tunebench.workloads.engines.native.loader import RECORD_SUFFIX, NativeError
 
 SOURCES = ("kernels.c", "model.h", "probe.h", "simd.h", "tiles.h")
 FLAGS = (
@@ -131,7 +131,7 @@ def sources() -> Dict[str, bytes]:
     """The C files, also when this package lies in a zip."""
     found = {}
     for name in SOURCES:
-        raw = pkgutil.get_data("workloads.engines.native", name)
+        raw = pkgutil.get_data("tunebench.workloads.engines.native", name)
         if raw is None:
             raise NativeError("the source %s is missing from this package" % name)
         found[name] = raw

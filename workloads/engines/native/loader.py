@@ -9,8 +9,8 @@ from array import array
 from ctypes import c_char_p, c_float, c_int, c_int64, c_void_p
 from typing import Any, Dict, NamedTuple, Optional
 
-from workloads import marks
-from workloads.errors import WorkloadError
+from tunebench.workloads import marks
+from tunebench.workloads.errors import WorkloadError
 
 ABI = 2
 
@@ -150,12 +150,13 @@ def find_library(path: Optional[str] = None) -> Library:
     """
     chosen = path or os.environ.get(VARIABLE) or dict(marks.load_job().get("paths", {})).get("native")
     if chosen is None:
-        from workloads.engines.native import build  # a board with a library needs no builder
+        from tunebench.workloads.engines.native import build  # a board with a library needs no builder
 
         chosen = build.build_here().path
     if not os.path.exists(chosen):
         raise NativeError(
-            "native library %s does not exist; build one with workloads.engines.native.build" % chosen
+            "native library %s does not exist; build one with tunebench.workloads.engines.native.build"
+            % chosen
         )
     if sys.byteorder != "little":
         raise NativeError("the native engine needs a little-endian machine")

@@ -5,13 +5,13 @@ import math
 from array import array
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from workloads import methods, protocol, seeds
-from workloads.artefact import Artefact
-from workloads.engines.native.loader import Library, NativeError, address, find_library
-from workloads.engines.session import Evaluation, Mark, no_mark
-from workloads.engines.session import Session as BaseSession
-from workloads.spec import SpecError
-from workloads.task import Task
+from tunebench.workloads import methods, protocol, seeds
+from tunebench.workloads.artefact import Artefact
+from tunebench.workloads.engines.native.loader import Library, NativeError, address, find_library
+from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
+from tunebench.workloads.engines.session import Session as BaseSession
+from tunebench.workloads.spec import SpecError
+from tunebench.workloads.task import Task
 
 #: phases as the kernels number them
 PHASES = ("gather", "cache_fill", "forward", "backward", "update")

@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from workloads import seeds
-from workloads.errors import WorkloadError
+from tunebench.workloads import seeds
+from tunebench.workloads.errors import WorkloadError
 
 #: two convolutions beside the base; the weight of one, formed anew in every step
 BRANCH, COMPOSED = "branch", "composed"

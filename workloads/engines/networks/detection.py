@@ -10,8 +10,8 @@ from typing import Any, List, NamedTuple, Sequence, Tuple
 import torch
 import torch.nn.functional as F
 
-from workloads.metrics import MAX_BOXES, Found, Truth
-from workloads.models.dense import CELL
+from tunebench.workloads.metrics import MAX_BOXES, Found, Truth
+from tunebench.workloads.models.dense import CELL
 
 _RADIUS = 1.5 * CELL  # of the middle of a box, in pixels
 _ALPHA, _GAMMA = 0.25, 2.0  # focal loss

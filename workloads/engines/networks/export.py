@@ -5,12 +5,12 @@ from typing import Any, Dict, List, Tuple
 
 import torch
 
-from workloads.artefact import Artefact
-from workloads.engines.networks.adapter import Adapted
-from workloads.engines.networks.network import Network
-from workloads.engines.networks.wrapping import FrozenNorm
-from workloads.network_plan import NetworkPlan, changed_names
-from workloads.updates import Exported, Values
+from tunebench.workloads.artefact import Artefact
+from tunebench.workloads.engines.networks.adapter import Adapted
+from tunebench.workloads.engines.networks.network import Network
+from tunebench.workloads.engines.networks.wrapping import FrozenNorm
+from tunebench.workloads.network_plan import NetworkPlan, changed_names
+from tunebench.workloads.updates import Exported, Values
 
 _NORM_PARTS = (("gamma", "weight"), ("beta", "bias"), ("mean", "running_mean"), ("variance", "running_var"))
 

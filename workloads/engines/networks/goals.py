@@ -5,14 +5,14 @@ from typing import Any, Dict, List, Tuple
 import torch
 import torch.nn.functional as F
 
-from workloads.artefact import Artefact
-from workloads.engines.networks import detection
-from workloads.engines.session import Evaluation
-from workloads.engines.torch_session import to_torch
-from workloads.metrics import Found, mean_ap, mean_iou
-from workloads.models.dense import CELL
-from workloads.models.graph import Graph
-from workloads.network_task import true_boxes
+from tunebench.workloads.artefact import Artefact
+from tunebench.workloads.engines.networks import detection
+from tunebench.workloads.engines.session import Evaluation
+from tunebench.workloads.engines.torch_session import to_torch
+from tunebench.workloads.metrics import Found, mean_ap, mean_iou
+from tunebench.workloads.models.dense import CELL
+from tunebench.workloads.models.graph import Graph
+from tunebench.workloads.network_task import true_boxes
 
 Outputs = Tuple[Any, ...]
 

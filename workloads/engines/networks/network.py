@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from workloads import protocol, seeds
-from workloads.artefact import Artefact
-from workloads.models.graph import INPUT, Graph, Node
-from workloads.models.layer import UnsupportedModel
+from tunebench.workloads import protocol, seeds
+from tunebench.workloads.artefact import Artefact
+from tunebench.workloads.models.graph import INPUT, Graph, Node
+from tunebench.workloads.models.layer import UnsupportedModel
 
 _NORM = "_norm"
 #: tensor of a weights artefact -> attribute of the BatchNorm behind a layer
@@ -138,7 +138,7 @@ def start(model: Network, seed: int, prior: float = 0.01) -> None:
 
 
 def load_weights(model: Network, weights: Artefact) -> None:
-    """Put a weights artefact into a network; names as :func:`workloads.models.graph.weight_shapes` gives them."""
+    """Put a weights artefact into a network; names as :func:`tunebench.workloads.models.graph.weight_shapes` gives them."""
     with torch.no_grad():
         for name, place in places(model):
             item = weights.need(name)

@@ -5,10 +5,10 @@ from typing import Any, Callable, Tuple
 import torch
 import torch.nn.functional as F
 
-from workloads.engines.networks import detection
-from workloads.engines.networks.network import Network, start
-from workloads.engines.networks.session import apply_plan
-from workloads.network_plan import NetworkPlan
+from tunebench.workloads.engines.networks import detection
+from tunebench.workloads.engines.networks.network import Network, start
+from tunebench.workloads.engines.networks.session import apply_plan
+from tunebench.workloads.network_plan import NetworkPlan
 
 _LEARNING_RATE = 1e-6
 

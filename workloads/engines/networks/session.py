@@ -9,18 +9,18 @@ from typing import Any, Dict, List, Optional
 
 import torch
 
-from workloads import network_memory, network_plan
-from workloads.engines.networks.export import exported
-from workloads.engines.networks.goals import make_goal
-from workloads.engines.networks.network import Network, load_weights, norm_of
-from workloads.engines.networks.wrapping import Rule, wrap
-from workloads.engines.session import Evaluation, Mark, no_mark
-from workloads.engines.torch_session import TorchSession, to_torch
-from workloads.methods import Counts
-from workloads.models.graph import INPUT
-from workloads.network_plan import NetworkPlan
-from workloads.network_task import NetworkTask
-from workloads.updates import Exported
+from tunebench.workloads import network_memory, network_plan
+from tunebench.workloads.engines.networks.export import exported
+from tunebench.workloads.engines.networks.goals import make_goal
+from tunebench.workloads.engines.networks.network import Network, load_weights, norm_of
+from tunebench.workloads.engines.networks.wrapping import Rule, wrap
+from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
+from tunebench.workloads.engines.torch_session import TorchSession, to_torch
+from tunebench.workloads.methods import Counts
+from tunebench.workloads.models.graph import INPUT
+from tunebench.workloads.network_plan import NetworkPlan
+from tunebench.workloads.network_task import NetworkTask
+from tunebench.workloads.updates import Exported
 
 _EVALUATE_IMAGES = 32  # bounds the memory of an evaluation
 

@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 import torch
 from torch import nn
 
-from workloads.engines.networks.adapter import (
+from tunebench.workloads.engines.networks.adapter import (
     DEFAULT_FORM,
     Adapted,
     AdaptedConv2d,

@@ -1,0 +1,1 @@
+"""tunebench: a hardware-in-the-loop benchmark harness for on-device fine-tuning."""
