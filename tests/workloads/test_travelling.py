@@ -14,7 +14,7 @@ import pytest
 from tunebench import workloads
 
 ROOT = Path(workloads.__file__).parent
-EXAMPLES = ROOT.parent / "examples" / "own"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "own"
 FILES = [
     file for file in sorted(ROOT.rglob("*.py")) if file.relative_to(ROOT).parts[0] not in workloads.HOST_ONLY
 ]
