@@ -9,8 +9,10 @@ from array import array
 from dataclasses import dataclass
 from typing import Any
 
-from tunebench.workloads import artefact, methods, seeds, spec, task
+from tunebench.workloads import artefact, seeds
+from tunebench.workloads.methods import chain_plan, table
 from tunebench.workloads.models import Layer
+from tunebench.workloads.tasks import chain, spec
 
 #: the study's data sets at its batch and epochs, and the one that is bound by arithmetic (HAR's data)
 STUDY = ("fan-damage1", "fan-damage2", "har-hapt")
@@ -43,15 +45,15 @@ class Cases:
         self.layers = wide_layers(n_in, n_out) if self.wide else ()
         self.weights = wide_weights(self.layers) if self.wide else artefact.read(source.weights)
 
-    def task(self, method: str, **keys: Any) -> task.Task:
+    def task(self, method: str, **keys: Any) -> chain.Task:
         """The task of a method, at the protocol's numbers unless told otherwise."""
         if not self.wide:
             parsed = spec.parse({"method": method, "dataset": self.source.name, **keys})
-            return task.make_task(parsed, self.data, self.weights)
+            return chain.make_task(parsed, self.data, self.weights)
         fixed = {"batch": WIDE_BATCH, "epochs": WIDE_EPOCHS, "model": "mlp", **keys}
         parsed = spec.parse({"method": method, "dataset": self.source.name, **fixed})
-        plan = methods.plan(methods.method(method), "mlp", self.layers, parsed.rank)
-        return task.Task(parsed, plan, self.data, self.weights)
+        plan = chain_plan.plan(table.method(method), "mlp", self.layers, parsed.rank)
+        return chain.Task(parsed, plan, self.data, self.weights)
 
 
 def wide_layers(n_in: int, n_out: int) -> tuple[Layer, ...]:
@@ -68,7 +70,7 @@ def wide_weights(layers: tuple[Layer, ...]) -> artefact.Artefact:
     """Drawn base weights: its accuracy means nothing, its time does."""
     values = {"bias": 0.0, "gamma": 1.0, "beta": 0.0, "mean": 0.0, "variance": 1.0}
     tensors = {}
-    for name, shape in task.weight_shapes(layers):
+    for name, shape in chain.weight_shapes(layers):
         layer, part = layers[int(name[len("layer")])], name.rpartition(".")[2]
         count = shape[0] * (shape[1] if len(shape) > 1 else 1)
         if part == "weight":

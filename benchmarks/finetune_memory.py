@@ -31,15 +31,15 @@ def session(engine: str, task: Any, library: str | None) -> Any:
         from benchmarks.finetune_peft import PeftSession
 
         return PeftSession(task)
-    from tunebench.workloads.engines import torch_engine
+    from tunebench.workloads.engines.pytorch import chain
 
-    return torch_engine.Session(task)
+    return chain.Session(task)
 
 
 def preload(engine: str) -> None:
     """Import what the children share."""
     modules = {"native": "tunebench.workloads.engines.native", "peft": "benchmarks.finetune_peft"}
-    importlib.import_module(modules.get(engine, "tunebench.workloads.engines.torch_engine"))
+    importlib.import_module(modules.get(engine, "tunebench.workloads.engines.pytorch.chain"))
 
 
 def measure(engine: str, case: dict[str, Any]) -> int:

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model
 
-from tunebench.workloads import protocol, seeds
+from tunebench.workloads import defaults, seeds
+from tunebench.workloads.engines.pytorch.session import to_torch
 from tunebench.workloads.engines.session import Mark
-from tunebench.workloads.engines.torch_session import to_torch
-from tunebench.workloads.task import Task
+from tunebench.workloads.tasks.chain import Task
 
 
 class PeftSession:
@@ -81,7 +81,7 @@ def _base(task: Task) -> Any:
         _load(task, index, {"weight": linear.weight, "bias": linear.bias})
         modules.append(linear)
         if layer.norm:
-            norm = torch.nn.BatchNorm1d(layer.size_out, eps=protocol.BATCHNORM_EPSILON)
+            norm = torch.nn.BatchNorm1d(layer.size_out, eps=defaults.BATCHNORM_EPSILON)
             parts = {"gamma": norm.weight, "beta": norm.bias, "mean": norm.running_mean}
             _load(task, index, {**parts, "variance": norm.running_var})
             modules += [norm, torch.nn.ReLU()]

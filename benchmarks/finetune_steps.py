@@ -37,10 +37,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 from benchmarks.finetune_cases import STUDY, WIDE, Cases, Source
 from benchmarks.finetune_memory import session
 from benchmarks.finetune_table import BASELINE, COLUMNS, WIDE_METHODS, summary, table
-from tunebench.workloads import methods
 from tunebench.workloads.engines.native import Library, NativeError, build
 from tunebench.workloads.engines.session import no_mark
-from tunebench.workloads.multiply_adds import multiply_adds
+from tunebench.workloads.methods import table as methods_table
+from tunebench.workloads.methods.chain_macs import multiply_adds
 
 SCHEMA = "tunebench.finetune_steps/1"
 ENGINES = ("torch", "native", "peft")
@@ -88,7 +88,7 @@ class Bench:
         self.rounds = 0
 
     def _cells(self, dataset: str, engine: str, builds: Iterable[str]) -> list[Cell]:
-        names = list(WIDE_METHODS) if dataset == WIDE else methods.methods_of("mlp")
+        names = list(WIDE_METHODS) if dataset == WIDE else methods_table.methods_of("mlp")
         if engine == "native":
             libraries = [(name, self._library(name)) for name in builds]
             return [Cell(dataset, engine, name, m, lib) for name, lib in libraries if lib for m in names]
@@ -336,7 +336,7 @@ def _cpu() -> str | None:
 def sources(names: Iterable[str], cache_dir: Path) -> tuple[list[Source], list[str]]:
     """Artefacts of the data sets that can be had, and why others cannot."""
     from tunebench.workloads.datasets import DataUnavailable
-    from tunebench.workloads.prepare import PrepareError, prepare
+    from tunebench.workloads.prepare.artefacts import PrepareError, prepare
 
     found, skipped = [], []
     for name in names:

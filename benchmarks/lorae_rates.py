@@ -32,10 +32,13 @@ from typing import Any
 
 import numpy as np
 
-from tunebench.workloads import artefact, methods, network_plan, spec
+from tunebench.workloads import artefact
+from tunebench.workloads.methods import network_plan
+from tunebench.workloads.methods import table as methods_table
 from tunebench.workloads.models import NETWORKS
-from tunebench.workloads.network_task import make_network_task
-from tunebench.workloads.prepare import prepare
+from tunebench.workloads.prepare.artefacts import prepare
+from tunebench.workloads.tasks import spec
+from tunebench.workloads.tasks.network import make_network_task
 
 LADDER = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 FIRST = LADDER.index(0.03)
@@ -172,7 +175,7 @@ class Trainer:
 
     def score(self, method: str, rank: int, rate: float, part: int) -> float:
         """Quality on the held-out part after training on the others."""
-        from tunebench.workloads.engines.networks import Session
+        from tunebench.workloads.engines.pytorch.networks import Session
 
         chosen = self.chosen
         told = {
@@ -214,7 +217,7 @@ def reduction(task: str, method: str, rank: int) -> float:
     graph = NETWORKS[TASKS[task].model](shape, classes)
 
     def trains(name: str) -> int:
-        return network_plan.counts(network_plan.plan(methods.method(name), graph, rank)).trainable
+        return network_plan.counts(network_plan.plan(methods_table.method(name), graph, rank)).trainable
 
     return 1 - trains(method) / trains("ft-all")
 
@@ -248,7 +251,9 @@ def table(task: str, runs: Runs) -> Iterator[str]:
             told = runs.mean(task, method, rank, rate)
             text = "" if told is None else f"{100 * told:.2f}"
             cells.append(f"**{text}**" if chosen and rate == chosen[0] else text)
-        name = f"{method}, r = {rank}" if methods.method(method).adapters != methods.NONE else method
+        name = (
+            f"{method}, r = {rank}" if methods_table.method(method).adapters != methods_table.NONE else method
+        )
         yield f"| {name} | {100 * reduction(task, method, rank):.1f}% | " + " | ".join(cells) + " |"
     yield ""
     yield f"best rank with at least {100 * TASKS[task].target:g}% fewer updated parameters: {best_rank(task, runs)}"

@@ -5,7 +5,7 @@ Every case runs in a process of its own. Measured: resident memory at the peak o
 before the first (weights, torch and its code are in both), with the C library's allocator as it is (``default``) and
 with every larger tensor mapped by itself (``mmap``). With ``--limit-mb`` a second table: the largest batch, and the
 largest square input at batch 10, that train when a process may take so much more, found by bisection
-(:mod:`tunebench.workloads.network_fit`), beside those that the prediction allows. Inputs and labels are noise.
+(:mod:`tunebench.workloads.run.max_batch`), beside those that the prediction allows. Inputs and labels are noise.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import subprocess
 import sys
 from typing import Any
 
-from tunebench.workloads import methods, network_fit, network_memory, network_plan
+from tunebench.workloads.methods import network_memory, network_plan, table
+from tunebench.workloads.methods.network_plan import NetworkPlan
 from tunebench.workloads.models import NETWORKS
 from tunebench.workloads.models.networks import counted
-from tunebench.workloads.network_plan import NetworkPlan
-from tunebench.workloads.peak import Watch, map_large_blocks
+from tunebench.workloads.run import max_batch
+from tunebench.workloads.run.peak_memory import Watch, map_large_blocks
 
 METHODS = ("ft-all", "ft-last", "ft-bias", "lora-last", "lorae")
 FEW_METHODS = ("ft-all", "ft-last", "lorae")
@@ -29,7 +30,7 @@ BATCH = 10
 
 def plan_of(model: str, method: str, rank: int, side: int | None = None) -> NetworkPlan:
     """A method on a network, at its usual size or another."""
-    return network_plan.plan(methods.method(method), counted(model, side=side), rank)
+    return network_plan.plan(table.method(method), counted(model, side=side), rank)
 
 
 # -- in the child -------------------------------------------------------------------------------------
@@ -37,7 +38,7 @@ def plan_of(model: str, method: str, rank: int, side: int | None = None) -> Netw
 
 def measure(plan: NetworkPlan, batch: int) -> int | None:
     """Bytes that two steps take beyond what is resident; None where the kernel does not say."""
-    from tunebench.workloads.engines.networks.probe_step import stepper
+    from tunebench.workloads.engines.pytorch.networks.probe_step import stepper
 
     step = stepper(plan)
     step(1)  # code and thread pools are loaded once
@@ -53,15 +54,15 @@ def measure(plan: NetworkPlan, batch: int) -> int | None:
 def answer(case: list[str]) -> None:
     """The child's part: one measurement, printed as JSON."""
     model, method, rank, what, allocator, number = case
-    if allocator == network_fit.MMAP:
+    if allocator == max_batch.MMAP:
         map_large_blocks()
     plan = plan_of(model, method, int(rank))
     if what == "step":
         print(json.dumps(measure(plan, int(number))))
     elif what == "batch":
-        print(json.dumps(network_fit.largest_batch(plan, int(number))))
+        print(json.dumps(max_batch.largest_batch(plan, int(number))))
     else:
-        found = network_fit.largest_side(
+        found = max_batch.largest_side(
             lambda side: plan_of(model, method, int(rank), side), BATCH, int(number)
         )
         print(json.dumps(found))
@@ -116,7 +117,7 @@ def steps_table(models: list[str], rank: int, batch: int) -> None:
         for method in METHODS:
             told = network_memory.predict(plan_of(model, method, rank), batch)
             cells: list[str] = []
-            for allocator in (network_fit.DEFAULT, network_fit.MMAP):
+            for allocator in (max_batch.DEFAULT, max_batch.MMAP):
                 found = ask(model, method, rank, "step", allocator, batch)
                 whole = first.setdefault(allocator, found)
                 shown = "-" if found is None else f"{found / 1e6:.1f}"
@@ -140,8 +141,8 @@ def largest_table(models: list[str], rank: int, limit_mb: int) -> None:
             }
             for what, number in told.items():
                 mapped, usual = (
-                    network_fit.Found(*ask(model, method, rank, what, allocator, limit_mb * 10**6))
-                    for allocator in (network_fit.MMAP, network_fit.DEFAULT)
+                    max_batch.Found(*ask(model, method, rank, what, allocator, limit_mb * 10**6))
+                    for allocator in (max_batch.MMAP, max_batch.DEFAULT)
                 )
                 name = "batch" if what == "batch" else f"px at batch {BATCH}"
                 why = (usual.reason or "not tried").split(". Error")[0].split("Allocator: ")[-1]

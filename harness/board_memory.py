@@ -1,6 +1,6 @@
 """Whether a training step fits on the boards that are known, by prediction: nothing is measured here.
 
-A step's memory is predicted as a lower bound (:mod:`tunebench.workloads.network_memory`). What a process takes is more: the C
+A step's memory is predicted as a lower bound (:mod:`tunebench.workloads.methods.network_memory`). What a process takes is more: the C
 library's heap has holes, convolutions have workspaces. In ``python -m benchmarks.network_memory`` and in campaigns it
 was up to 2.2 times as much and 40 MB that every process pays. So there are three answers: it fits even then (``yes``),
 it does not even by the bound (``no``), or nobody knows before it is tried (``perhaps``; suite ``lorae-fit``).
@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from tunebench.harness.errors import UsageError
 from tunebench.targets.boards import BOARDS, BoardModel
-from tunebench.workloads import network_memory
-from tunebench.workloads.network_plan import NetworkPlan
+from tunebench.workloads.methods import network_memory
+from tunebench.workloads.methods.network_plan import NetworkPlan
 
 Fits = Literal["yes", "perhaps", "no"]
 #: See above: of a step, and once a process.

@@ -11,9 +11,9 @@ from typing import Any
 from tunebench import workloads
 from tunebench.harness.suite import Cell, Suite
 from tunebench.targets.payload import Blob, deterministic_zip, make_payload, package_files
-from tunebench.workloads import prepare
 from tunebench.workloads.datasets import DataUnavailable
 from tunebench.workloads.engines.native import build
+from tunebench.workloads.prepare import artefacts
 
 #: What is being made, and how much of it is done (0..1).
 Progress = Callable[[str, float], None]
@@ -104,7 +104,7 @@ def gather(
     unavailable: dict[str, str] = {}
     for task, (dataset, model) in _artefacts_of(suite).items():
         try:
-            made = prepare.prepare(
+            made = artefacts.prepare(
                 dataset,
                 model,
                 cache_dir=cache_dir or default_cache(),
@@ -112,7 +112,7 @@ def gather(
                 download=download,
                 progress=progress,
             )
-        except (DataUnavailable, prepare.PrepareError) as error:
+        except (DataUnavailable, artefacts.PrepareError) as error:
             unavailable[task] = str(error)
             continue
         data[task] = Blob(name=f"{made.data_sha256}.tbx", sha256=made.data_sha256, path=made.data)

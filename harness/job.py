@@ -129,7 +129,7 @@ def _period_s(planned: Planned) -> float:
 def _argv(planned: Planned, interpreter: tuple[str, ...]) -> list[str]:
     cell = planned.cell
     if planned.role == energy_plan.IDLE:
-        return [*interpreter, "-m", "tunebench.workloads.idle"]
+        return [*interpreter, "-m", "tunebench.workloads.run.idle"]
     if cell.command is None:
         return [*interpreter, "-m", "tunebench.workloads.run"]
     # `python3` in a user's command means the board's interpreter, which the inventory may have put elsewhere.

@@ -9,7 +9,7 @@ from typing import Any
 
 from tunebench.targets.payload import Blob
 from tunebench.workloads.engines.native import build
-from tunebench.workloads.engines.native.loader import NativeError
+from tunebench.workloads.engines.native.errors import NativeError
 
 __all__ = ["NativeError", "NativeLibrary", "library_for"]
 

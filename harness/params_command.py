@@ -10,8 +10,10 @@ import typer
 
 from tunebench.harness import board_memory
 from tunebench.harness.errors import UsageError
-from tunebench.workloads import methods, network_memory, network_plan, updates
+from tunebench.workloads import updates
 from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.methods import network_memory, network_plan
+from tunebench.workloads.methods import table as methods_table
 from tunebench.workloads.models.networks import COUNTED, counted
 
 
@@ -86,14 +88,14 @@ def count(
         (bytes in float32), ``update_file_b`` (of the safetensors file that ships it: ``update_b`` and a header of
         names and shapes), ``madds`` and ``madds_base`` (forward, one sample, with and without adapters), ``adapted``
         (number of layers), ``skipped`` (layer -> why it has no adapter); with ``batch``, ``free_mb`` or ``board`` also
-        ``memory`` (:class:`tunebench.workloads.network_memory.Memory`, ``total_b``, ``batch``; with ``free_mb`` what
+        ``memory`` (:class:`tunebench.workloads.methods.network_memory.Memory`, ``total_b``, ``batch``; with ``free_mb`` what
         :class:`tunebench.harness.board_memory.Room` has, with ``board`` a row of it for every memory size in ``boards``).
 
     Raises:
         UsageError: unknown model, task, method or board, or an input size that the network does not take.
     """
     try:
-        row = methods.method(method)
+        row = methods_table.method(method)
         made = network_plan.plan(row, counted(model, task, classes, size), rank)
     except WorkloadError as error:
         raise UsageError(str(error)) from error

@@ -17,7 +17,7 @@ from tunebench.harness import energy_plan
 from tunebench.harness.inventory import BoardEntry
 from tunebench.harness.suite import Cell, Suite, canonical_json
 from tunebench.reports.records import PLAN_SCHEMA, Repetition, Skip
-from tunebench.workloads import methods
+from tunebench.workloads.methods import table
 
 #: What one repetition costs on top of its fine-tuning is learnt from history; without any, nothing is claimed.
 Durations = Mapping["DurationKey", float]
@@ -238,7 +238,7 @@ def _of_board(suite: Suite, board: BoardEntry, cells: Sequence[Cell], run_id: st
 
 def _is_checked(cell: Cell) -> bool:
     """A cache must be exact before its speed is believed; one in float16 gives exactness up by choice."""
-    if cell.own or cell.aa_control or not methods.method(cell.method).cache:
+    if cell.own or cell.aa_control or not table.method(cell.method).cache:
         return False
     return cell.own_params.get("cache_dtype") != "float16"
 

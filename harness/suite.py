@@ -34,7 +34,7 @@ from typing import Any
 from tunebench.harness.errors import UsageError
 from tunebench.harness.suite_file import LEVELS, Header, SuiteFile, WorkloadEntry
 from tunebench.harness.tomlfile import read_toml, validate
-from tunebench.workloads import protocol
+from tunebench.workloads import defaults
 
 AA_SUFFIX = " (A/A)"
 
@@ -236,7 +236,7 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Cell]:
     params = {
         "epochs": entry.epochs
         or header.epochs
-        or protocol.epochs(entry.dataset or "own", entry.model or "own"),
+        or defaults.epochs(entry.dataset or "own", entry.model or "own"),
         "batch": entry.batch,
         "lr": entry.lr,
         "rank": entry.rank,

@@ -8,9 +8,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from tunebench.targets.shaped import PROFILES
-from tunebench.workloads import methods, protocol
+from tunebench.workloads import defaults
 from tunebench.workloads.datasets import DATASETS, IMAGE_SETS
 from tunebench.workloads.engines.native.build import VARIANTS
+from tunebench.workloads.methods import table
 from tunebench.workloads.models import MODELS, NETWORKS
 from tunebench.workloads.models.networks import task_of
 from tunebench.workloads.updates import parse_form
@@ -135,11 +136,11 @@ class WorkloadEntry(_Strict):
     threads: int = Field(default=1, ge=1, le=1024)
     dtype: str = "float32"
     epochs: int | None = Field(default=None, ge=1)
-    batch: int = Field(default=protocol.BATCH, ge=1)
-    lr: float = Field(default=protocol.LEARNING_RATE, gt=0)
-    rank: int = Field(default=protocol.RANK, ge=1)
-    scale: float = Field(default=protocol.SCALE, gt=0)
-    warmup_steps: int = Field(default=protocol.WARMUP_STEPS, ge=0)
+    batch: int = Field(default=defaults.BATCH, ge=1)
+    lr: float = Field(default=defaults.LEARNING_RATE, gt=0)
+    rank: int = Field(default=defaults.RANK, ge=1)
+    scale: float = Field(default=defaults.SCALE, gt=0)
+    warmup_steps: int = Field(default=defaults.WARMUP_STEPS, ge=0)
     build: str | None = Field(
         default=None, description="native engine: CPU variant; default: the board's best"
     )
@@ -217,9 +218,9 @@ class WorkloadEntry(_Strict):
             )
         self._check_native()
         for name in self.methods:
-            methods.method(name)
-            if not methods.supports(name, self.model):
-                fitting = ", ".join(methods.methods_of(self.model))
+            table.method(name)
+            if not table.supports(name, self.model):
+                fitting = ", ".join(table.methods_of(self.model))
                 raise ValueError(
                     f"method {name!r} does not apply to model {self.model!r}; those that do: {fitting}"
                 )

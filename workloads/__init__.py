@@ -4,4 +4,4 @@ Board-side files keep Python 3.6 syntax and need the standard library plus torch
 """
 
 #: Paths below this package that stay on the host: they prepare what boards receive as artefacts.
-HOST_ONLY = ("datasets", "shipped", "prepare.py", "pretrain.py", "pretrain_network.py")
+HOST_ONLY = ("datasets", "prepare")

@@ -41,7 +41,7 @@ def test_the_payload_is_the_same_bytes_every_time_and_holds_no_host_only_file():
     assert first.sha256 == second.sha256
     names = zipfile.ZipFile(BytesIO(first.read())).namelist()
     assert "tunebench/targets/agent/cli.py" in names
-    assert "tunebench/workloads/run.py" in names
+    assert "tunebench/workloads/run/job.py" in names
     host_only = [name for name in names if "datasets" in name or "shipped" in name or "prepare" in name]
     assert host_only == []
     assert not any(
@@ -73,8 +73,8 @@ def test_workloads_and_agent_agree_on_updates():
     from tunebench.targets.agent import tensorfile as read
     from tunebench.targets.agent import updatecheck
     from tunebench.targets.agent import updates as shipped
-    from tunebench.workloads import tensorfile as written
     from tunebench.workloads import updates as made
+    from tunebench.workloads.updates import safetensors as written
 
     assert (updatecheck.SCHEMA, updatecheck.SEAL, updatecheck.DTYPES) == (made.SCHEMA, made.SEAL, made.DTYPES)
     assert updatecheck.FORMS == made.FORMS

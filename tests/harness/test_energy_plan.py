@@ -130,7 +130,7 @@ def test_a_job_is_told_how_long_and_has_the_time_for_it(plan):
     assert energy["lease_s"] > energy["deadline_s"]
     idle = make_job(rows(made, "idle")[0], bench)
     assert idle["workload"]["idle"] == {"settle_s": 5.0, "idle_s": 20.0}
-    assert idle["argv"] == ["python3", "-m", "tunebench.workloads.idle"]
+    assert idle["argv"] == ["python3", "-m", "tunebench.workloads.run.idle"]
     assert idle["deadline_s"] == 60 + 26
     assert energy["sampling"] == idle["sampling"] == {"period_s": 0.1}
     timed = make_job(rows(made, "timed")[0], bench)

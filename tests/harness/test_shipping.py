@@ -21,8 +21,9 @@ from tunebench.targets.errors import UnreachableError
 from tunebench.targets.payload import Blob
 from tunebench.targets.shaped import PROFILES
 from tunebench.targets.updates import Applied, Fetched
-from tunebench.workloads import artefact, network_plan, updates
-from tunebench.workloads.methods import method
+from tunebench.workloads import artefact, updates
+from tunebench.workloads.methods import network_plan
+from tunebench.workloads.methods.table import method
 from tunebench.workloads.models.networks import NETWORKS
 
 SUITE = """

@@ -15,9 +15,9 @@ from tunebench.targets.agent import tensorfile, updatecheck, updates
 from tunebench.targets.agent.tensorfile import Refused
 from tunebench.targets.errors import TargetError
 from tunebench.workloads import artefact
-from tunebench.workloads import tensorfile as writer
 from tunebench.workloads import updates as made_by
 from tunebench.workloads.updates import Exported, Form, Values
+from tunebench.workloads.updates import safetensors as writer
 
 SHAPES = {
     "conv.weight": (4, 3, 3, 3),

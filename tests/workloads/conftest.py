@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 from tunebench import workloads
-from tunebench.workloads import artefact, run, spec, task
-from tunebench.workloads.prepare import SHIPPED
+from tunebench.workloads import artefact
+from tunebench.workloads.prepare.artefacts import SHIPPED
+from tunebench.workloads.run import job as running
+from tunebench.workloads.tasks import chain, spec
 
 ROOT = Path(workloads.__file__).parent
 
@@ -29,9 +31,9 @@ def digits():
     data = artefact.read(str(SHIPPED / "digits.tbx"))
     weights = {model: artefact.read(str(SHIPPED / f"digits-{model}.tbx")) for model in ("mlp", "cnn")}
 
-    def make(method: str, model: str = "mlp", **keys: Any) -> task.Task:
+    def make(method: str, model: str = "mlp", **keys: Any) -> chain.Task:
         made = spec.parse({"method": method, "model": model, "dataset": "digits", **keys})
-        return task.make_task(made, data, weights[model])
+        return chain.make_task(made, data, weights[model])
 
     return make
 
@@ -128,7 +130,7 @@ def run_job(tmp_path: Path, payload: Path, monkeypatch: pytest.MonkeyPatch):
         with monkeypatch.context() as patch, contextlib.redirect_stderr(output):
             patch.setenv("TUNEBENCH_JOB", str(folder))
             patch.setattr(sys, "path", list(sys.path))
-            code = run.main()
+            code = running.main()
         return Ended(folder, code, output.getvalue())
 
     return start

@@ -6,13 +6,13 @@ import pytest
 
 pytest.importorskip("torch", reason="the torch engine needs torch")
 
-from tunebench.workloads import checks
+from tunebench.workloads.run import correctness
 
 pytestmark = pytest.mark.torch
 
 
 def test_a_true_cache_passes(digits):
-    found = checks.check(digits("skip2-lora"))
+    found = correctness.check(digits("skip2-lora"))
     assert found["passed"]
     assert found["steps"] == 100
     assert found["max_activation_diff"] <= 1e-6
@@ -24,7 +24,7 @@ def test_a_damaged_activation_fails(digits):
         if epoch == 0:
             session.cache[17, 3] += 2e-6
 
-    found = checks.check(digits("skip2-lora"), damage)
+    found = correctness.check(digits("skip2-lora"), damage)
     assert not found["passed"]
     assert found["max_activation_diff"] > 1e-6
 
@@ -39,7 +39,7 @@ def test_a_damage_that_is_mended_before_the_end_fails_by_its_losses(digits):
         elif epoch == 2:
             session.cache.copy_(kept[0])
 
-    found = checks.check(digits("skip2-lora"), damage)
+    found = correctness.check(digits("skip2-lora"), damage)
     assert found["max_activation_diff"] <= 1e-6
     assert not found["passed"]
 
@@ -48,7 +48,7 @@ def test_a_row_that_was_never_filled_fails(digits):
     def damage(session, epoch):
         session.cache[5] = float("nan")
 
-    found = checks.check(digits("skip2-lora"), damage)
+    found = correctness.check(digits("skip2-lora"), damage)
     assert not found["passed"]
     assert found["max_activation_diff"] == float("inf")
 
@@ -58,15 +58,15 @@ def test_swapped_rows_fail(digits):
         if epoch == 0:
             session.cache[[0, 1]] = session.cache[[1, 0]]
 
-    assert not checks.check(digits("skip2-lora"), damage)["passed"]
+    assert not correctness.check(digits("skip2-lora"), damage)["passed"]
 
 
 def test_a_cache_is_read_back_even_where_an_epoch_is_longer_than_100_steps(digits):
-    found = checks.check(digits("skip2-lora", batch=4))
+    found = correctness.check(digits("skip2-lora", batch=4))
     assert found["passed"]
     assert found["steps"] == 2 * 113
 
 
 def test_a_method_without_a_cache_is_checked_for_repeatability(digits):
-    found = checks.check(digits("lora-all"))
+    found = correctness.check(digits("lora-all"))
     assert found == {"passed": True, "max_loss_diff": 0.0, "max_activation_diff": None, "steps": 100}

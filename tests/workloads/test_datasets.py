@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tunebench.workloads import artefact, datasets, prepare, protocol
+from tunebench.workloads import artefact, datasets, defaults
 from tunebench.workloads.datasets import DataUnavailable, digits, fan, fan_csv, har, har_uci
+from tunebench.workloads.prepare import artefacts
 
 
 @pytest.fixture(autouse=True)
@@ -166,7 +167,7 @@ def test_uci_har_is_read_from_the_official_archive_and_from_the_one_inside(uci, 
     assert found.meta["classes"] == har.META["classes"]
     assert found.meta["cuts"] == {str(who): "at the second pass" for who in TARGETS}
     assert found.meta["source_sha256_pinned"] is False
-    assert protocol.epochs("har-uci", "mlp") == protocol.epochs("har-hapt", "mlp")
+    assert defaults.epochs("har-uci", "mlp") == defaults.epochs("har-hapt", "mlp")
     assert who[:45] == [1] * 45
 
 
@@ -314,14 +315,14 @@ def test_prepare_downloads_only_when_asked_to(served, tmp_path, monkeypatch):
     (home / "uci.zip").write_bytes(body)
     monkeypatch.setattr(har_uci, "ROWS", rows)
     monkeypatch.setattr(har_uci, "SOURCE", replace(har_uci.SOURCE, url=f"{url}/uci.zip"))
-    monkeypatch.setitem(prepare.RECIPE, "epochs", 1)
+    monkeypatch.setitem(artefacts.RECIPE, "epochs", 1)
     places = {"cache_dir": tmp_path / "made", "datasets_dir": tmp_path / "cache"}
     with pytest.raises(DataUnavailable, match="prepare --download"):
-        prepare.prepare("har-uci", "mlp", **places)
+        artefacts.prepare("har-uci", "mlp", **places)
     assert asked == []
-    made = prepare.prepare("har-uci", "mlp", download=True, **places)
+    made = artefacts.prepare("har-uci", "mlp", download=True, **places)
     assert artefact.read(str(made.data)).meta["cuts"]["9"] == "at the second pass"
-    assert prepare.prepare("har-uci", "mlp", **places) == made
+    assert artefacts.prepare("har-uci", "mlp", **places) == made
     assert len(asked) == 1
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from tunebench import workloads
-from tunebench.workloads import methods
 from tunebench.workloads.errors import WorkloadError
-from tunebench.workloads.methods import Method
+from tunebench.workloads.methods import chain_plan, table
+from tunebench.workloads.methods.table import Method
 from tunebench.workloads.models import UnknownModel, UnsupportedModel, layers_of
 
 FAN, HAR, DIGITS = (256, 3), (561, 6), (64, 10)
 
 
 def plan(name, sizes=FAN, model="mlp", rank=4):
-    return methods.plan(methods.method(name), model, layers_of(model, *sizes), rank)
+    return chain_plan.plan(table.method(name), model, layers_of(model, *sizes), rank)
 
 
 # Worked by hand for 256-96-96-3, rank 4 (and 561-96-96-6):
@@ -39,7 +39,7 @@ def plan(name, sizes=FAN, model="mlp", rank=4):
 )
 def test_trainable_parameters_of_the_mlp(name, fan, har):
     for sizes, expected in ((FAN, fan), (HAR, har)):
-        found = methods.counts(plan(name, sizes))
+        found = chain_plan.counts(plan(name, sizes))
         assert found.trainable == expected
         assert found.update_b == 4 * expected
 
@@ -50,19 +50,19 @@ def test_trainable_parameters_of_the_mlp(name, fan, har):
     ("name", "expected"), [("ft-all", 9_930), ("ft-last", 5_130), ("lora-last", 2_088), ("lorae", 804)]
 )
 def test_trainable_parameters_of_the_cnn(name, expected):
-    assert methods.counts(plan(name, DIGITS, "cnn")).trainable == expected
+    assert chain_plan.counts(plan(name, DIGITS, "cnn")).trainable == expected
 
 
 def test_total_parameters_count_batchnorm_and_adapters():
-    assert methods.counts(plan("ft-all")).total == 34_275 + 2 * 192
-    assert methods.counts(plan("skip-lora")).total == 34_275 + 2 * 192 + 1_828
+    assert chain_plan.counts(plan("ft-all")).total == 34_275 + 2 * 192
+    assert chain_plan.counts(plan("skip-lora")).total == 34_275 + 2 * 192 + 1_828
 
 
 def test_skip2_caches_every_hidden_input_and_the_frozen_output():
     made = plan("skip2-lora")
     assert (made.cached_inputs, made.cached_output) == ((1, 2), True)
-    assert methods.counts(made).cache_floats == 96 + 96 + 3
-    assert methods.counts(plan("skip2-lora", HAR)).cache_floats == 198
+    assert chain_plan.counts(made).cache_floats == 96 + 96 + 3
+    assert chain_plan.counts(plan("skip2-lora", HAR)).cache_floats == 198
     assert not plan("skip-lora").caches
 
 
@@ -87,10 +87,14 @@ def row(name, weights, biases, adapters):
 
 def test_a_ninth_method_is_one_row():
     layers = layers_of("mlp", *FAN)
-    lora = methods.plan(row("lora-last-cached", "none", "none", "own-last"), "mlp", layers, 4)
-    assert (lora.cached_inputs, lora.cached_output, methods.counts(lora).cache_floats) == ((2,), True, 99)
-    tuned = methods.plan(row("ft-last-cached", "last", "last", "none"), "mlp", layers, 4)
-    assert (tuned.cached_inputs, tuned.cached_output, methods.counts(tuned).cache_floats) == ((2,), False, 96)
+    lora = chain_plan.plan(row("lora-last-cached", "none", "none", "own-last"), "mlp", layers, 4)
+    assert (lora.cached_inputs, lora.cached_output, chain_plan.counts(lora).cache_floats) == ((2,), True, 99)
+    tuned = chain_plan.plan(row("ft-last-cached", "last", "last", "none"), "mlp", layers, 4)
+    assert (tuned.cached_inputs, tuned.cached_output, chain_plan.counts(tuned).cache_floats) == (
+        (2,),
+        False,
+        96,
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,19 +103,19 @@ def test_a_ninth_method_is_one_row():
 )
 def test_a_row_cannot_cache_what_its_training_changes(weights, biases, adapters):
     with pytest.raises(ValueError, match="cannot cache"):
-        methods.plan(row("wrong", weights, biases, adapters), "mlp", layers_of("mlp", *FAN), 4)
+        chain_plan.plan(row("wrong", weights, biases, adapters), "mlp", layers_of("mlp", *FAN), 4)
 
 
 def test_an_unknown_method_is_told_the_known_ones():
-    with pytest.raises(methods.UnknownMethod, match=r"unknown method 'lora-al', use one of: ft-all, .*lorae"):
-        methods.method("lora-al")
+    with pytest.raises(table.UnknownMethod, match=r"unknown method 'lora-al', use one of: ft-all, .*lorae"):
+        table.method("lora-al")
 
 
 def test_a_method_that_does_not_fit_the_model_is_told_those_that_do():
-    with pytest.raises(methods.UnsupportedMethod, match=r"'lorae' does not apply to model 'mlp'.*skip2-lora"):
+    with pytest.raises(table.UnsupportedMethod, match=r"'lorae' does not apply to model 'mlp'.*skip2-lora"):
         plan("lorae")
-    assert not methods.supports("lorae", "mlp")
-    assert methods.supports("lora-last", "cnn")
+    assert not table.supports("lorae", "mlp")
+    assert table.supports("lora-last", "cnn")
 
 
 def test_rank_0_is_refused_where_there_are_adapters():
@@ -128,7 +132,7 @@ def test_a_model_that_does_not_exist_or_fit_is_refused():
 
 
 def test_nothing_else_knows_a_methods_name():
-    names = {row.name for row in methods.METHODS}
+    names = {row.name for row in table.METHODS}
     root = Path(workloads.__file__).parent
     for file in root.rglob("*.py"):
         if file.name == "methods.py":

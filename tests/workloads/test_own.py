@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.workloads import methods
+from tunebench.workloads.methods import table
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "own"
 SUITES = sorted(EXAMPLES.glob("*.toml"))
@@ -79,7 +79,7 @@ def test_the_suites_stand_beside_built_in_methods_and_list_their_files(path):
     assert len(own) == 1
     assert [(row["dataset"], row["model"]) for row in built_in] == [(own[0]["dataset"], own[0]["model"])]
     assert suite["suite"]["baseline"] in built_in[0]["methods"]
-    assert all(methods.supports(name, built_in[0]["model"]) for name in built_in[0]["methods"])
+    assert all(table.supports(name, built_in[0]["model"]) for name in built_in[0]["methods"])
     started = own[0].get("module") or own[0]["command"][-1]
     assert started in own[0]["files"]
     assert all((EXAMPLES / name).is_file() for name in own[0]["files"])

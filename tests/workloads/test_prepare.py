@@ -10,19 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.workloads import artefact, datasets, prepare
-from tunebench.workloads.pretrain import RECIPE
+from tunebench.workloads import artefact, datasets
+from tunebench.workloads.prepare import artefacts
+from tunebench.workloads.prepare.chain import RECIPE
 
 
 def test_shipped_artefacts_need_neither_torch_nor_scikit_learn(tmp_path):
     program = (
         "import sys; sys.modules['torch'] = sys.modules['sklearn'] = None\n"
-        "from pathlib import Path; from tunebench.workloads.prepare import prepare\n"
+        "from pathlib import Path; from tunebench.workloads.prepare.artefacts import prepare\n"
         "for model in ('mlp', 'cnn'):\n"
         "    made = prepare('digits', model, cache_dir=Path('cache'))\n"
         "    print(made.data_sha256, made.weights_sha256, made.meta['weights']['model'])\n"
     )
-    env = {**os.environ, "PYTHONPATH": str(Path(prepare.__file__).parents[1])}
+    env = {**os.environ, "PYTHONPATH": str(Path(artefacts.__file__).parents[1])}
     ended = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,
@@ -35,15 +36,15 @@ def test_shipped_artefacts_need_neither_torch_nor_scikit_learn(tmp_path):
     assert ended.returncode == 0, ended.stderr
     data, weights, model = ended.stdout.splitlines()[0].split()
     assert model == "mlp"
-    assert data == hashlib.sha256((prepare.SHIPPED / "digits.tbx").read_bytes()).hexdigest()
-    assert weights == hashlib.sha256((prepare.SHIPPED / "digits-mlp.tbx").read_bytes()).hexdigest()
+    assert data == hashlib.sha256((artefacts.SHIPPED / "digits.tbx").read_bytes()).hexdigest()
+    assert weights == hashlib.sha256((artefacts.SHIPPED / "digits-mlp.tbx").read_bytes()).hexdigest()
     assert not (tmp_path / "cache").exists()
 
 
 def test_the_shipped_data_can_be_rebuilt_byte_for_byte(tmp_path):
     pytest.importorskip("sklearn", reason="digits are built from scikit-learn")
-    prepare.write_data(datasets.load("digits"), tmp_path / "digits.tbx")
-    assert (tmp_path / "digits.tbx").read_bytes() == (prepare.SHIPPED / "digits.tbx").read_bytes()
+    artefacts.write_data(datasets.load("digits"), tmp_path / "digits.tbx")
+    assert (tmp_path / "digits.tbx").read_bytes() == (artefacts.SHIPPED / "digits.tbx").read_bytes()
 
 
 @pytest.mark.slow
@@ -52,12 +53,12 @@ def test_the_shipped_data_can_be_rebuilt_byte_for_byte(tmp_path):
 def test_the_shipped_weights_can_be_rebuilt_from_the_recorded_recipe(model, tmp_path):
     pytest.importorskip("torch", reason="pretraining needs torch")
     pytest.importorskip("sklearn", reason="digits are built from scikit-learn")
-    shipped = artefact.read(str(prepare.SHIPPED / f"digits-{model}.tbx"))
+    shipped = artefact.read(str(artefacts.SHIPPED / f"digits-{model}.tbx"))
     assert shipped.meta["recipe"] == RECIPE
     assert (shipped.meta["seed"], shipped.meta["dataset"], shipped.meta["model"]) == (0, "digits", model)
     told = []
     path = tmp_path / "again.tbx"
-    prepare.write_weights(datasets.load("digits"), model, path, lambda *news: told.append(news))
+    artefacts.write_weights(datasets.load("digits"), model, path, lambda *news: told.append(news))
     again = artefact.read(str(path))
     for name, item in shipped.tensors.items():
         # another build of torch rounds differently; 1e-3 of weights around 0.1 is far below what trains away
@@ -66,7 +67,7 @@ def test_the_shipped_weights_can_be_rebuilt_from_the_recorded_recipe(model, tmp_
 
 
 def test_shipped_data_hold_the_target_domain_only():
-    found = artefact.read(str(prepare.SHIPPED / "digits.tbx"))
+    found = artefact.read(str(artefacts.SHIPPED / "digits.tbx"))
     assert set(found.tensors) == {"finetune_x", "finetune_y", "test_x", "test_y"}
     assert "rotated" in found.meta["drift"]
     assert found.meta["licence"]
@@ -74,21 +75,21 @@ def test_shipped_data_hold_the_target_domain_only():
 
 def test_a_pair_that_does_not_exist_is_refused(tmp_path):
     with pytest.raises(datasets.UnknownDataset):
-        prepare.prepare("cifar", "mlp", cache_dir=tmp_path)
+        artefacts.prepare("cifar", "mlp", cache_dir=tmp_path)
     with pytest.raises(ValueError, match="use one of: cnn, mlp"):
-        prepare.prepare("digits", "vit", cache_dir=tmp_path)
+        artefacts.prepare("digits", "vit", cache_dir=tmp_path)
 
 
 def test_a_missing_data_set_is_not_hidden(tmp_path):
     with pytest.raises(datasets.DataUnavailable, match="no file"):
-        prepare.prepare("har-hapt", "mlp", cache_dir=tmp_path / "cache", data_dir=tmp_path)
+        artefacts.prepare("har-hapt", "mlp", cache_dir=tmp_path / "cache", data_dir=tmp_path)
 
 
 def test_without_torch_weights_cannot_be_made_and_the_message_says_what_to_install(tmp_path, monkeypatch):
     pytest.importorskip("sklearn", reason="digits are built from scikit-learn")
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(prepare.PrepareError, match=r"digits/mlp .* pip install 'tunebench\[torch\]'"):
-        prepare.write_weights(datasets.load("digits"), "mlp", tmp_path / "w.tbx")
+    with pytest.raises(artefacts.PrepareError, match=r"digits/mlp .* pip install 'tunebench\[torch\]'"):
+        artefacts.write_weights(datasets.load("digits"), "mlp", tmp_path / "w.tbx")
 
 
 @pytest.fixture
@@ -101,37 +102,37 @@ def unshipped(monkeypatch, small_recipe):
     """Digits as if they did not ship, so that the cache is used."""
     pytest.importorskip("torch", reason="pretraining needs torch")
     pytest.importorskip("sklearn", reason="digits are built from scikit-learn")
-    monkeypatch.setattr(prepare, "SHIPPED_TASKS", ())
+    monkeypatch.setattr(artefacts, "SHIPPED_TASKS", ())
 
 
 @pytest.mark.torch
 def test_what_was_built_is_read_from_the_cache(unshipped, tmp_path, monkeypatch):
-    first = prepare.prepare("digits", "mlp", cache_dir=tmp_path)
-    monkeypatch.setattr(prepare, "load", None)
-    assert prepare.prepare("digits", "mlp", cache_dir=tmp_path) == first
+    first = artefacts.prepare("digits", "mlp", cache_dir=tmp_path)
+    monkeypatch.setattr(artefacts, "load", None)
+    assert artefacts.prepare("digits", "mlp", cache_dir=tmp_path) == first
 
 
 @pytest.mark.torch
 def test_a_damaged_cache_is_built_again(unshipped, tmp_path):
-    first = prepare.prepare("digits", "mlp", cache_dir=tmp_path)
+    first = artefacts.prepare("digits", "mlp", cache_dir=tmp_path)
     first.data.write_bytes(first.data.read_bytes()[:-7])
-    assert prepare.prepare("digits", "mlp", cache_dir=tmp_path) == first
+    assert artefacts.prepare("digits", "mlp", cache_dir=tmp_path) == first
 
 
 @pytest.mark.torch
 def test_another_recipe_is_another_file(unshipped, tmp_path, monkeypatch):
-    first = prepare.prepare("digits", "mlp", cache_dir=tmp_path)
+    first = artefacts.prepare("digits", "mlp", cache_dir=tmp_path)
     monkeypatch.setitem(RECIPE, "lr", 0.01)
-    second = prepare.prepare("digits", "mlp", cache_dir=tmp_path)
+    second = artefacts.prepare("digits", "mlp", cache_dir=tmp_path)
     assert first.weights != second.weights
     assert first.data == second.data
 
 
 @pytest.mark.torch
 def test_a_model_that_does_not_fit_the_data_is_refused_before_training(unshipped, tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare, "write_weights", None)
+    monkeypatch.setattr(artefacts, "write_weights", None)
     with pytest.raises(ValueError, match="use one of: cnn, mlp"):
-        prepare.prepare("digits", "vit", cache_dir=tmp_path)
+        artefacts.prepare("digits", "vit", cache_dir=tmp_path)
 
 
 @pytest.mark.data
@@ -145,17 +146,18 @@ def test_the_real_data_sets_are_prepared_and_fine_tuned(dataset, gain, tmp_path)
     pytest.importorskip("torch", reason="pretraining needs torch")
     if not os.environ.get("TUNEBENCH_DATA"):
         pytest.skip("TUNEBENCH_DATA is not set")
-    from tunebench.workloads import checks, spec, task
+    from tunebench.workloads.engines.pytorch.chain import Session
     from tunebench.workloads.engines.session import no_mark
-    from tunebench.workloads.engines.torch_engine import Session
+    from tunebench.workloads.run import correctness
+    from tunebench.workloads.tasks import chain, spec
 
-    made = prepare.prepare(dataset, "mlp", cache_dir=tmp_path)
+    made = artefacts.prepare(dataset, "mlp", cache_dir=tmp_path)
     data, weights = artefact.read(str(made.data)), artefact.read(str(made.weights))
     for method in ("ft-all", "lora-all", "skip2-lora"):
         parsed = spec.parse({"method": method, "dataset": dataset})
-        session = Session(task.make_task(parsed, data, weights))
+        session = Session(chain.make_task(parsed, data, weights))
         before = session.evaluate().accuracy
         for epoch in range(parsed.epochs):
             session.train_epoch(epoch, no_mark)
         assert session.evaluate().accuracy > before + gain, method
-    assert checks.check(task.make_task(parsed, data, weights))["passed"]
+    assert correctness.check(chain.make_task(parsed, data, weights))["passed"]

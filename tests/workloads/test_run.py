@@ -13,7 +13,7 @@ import pytest
 
 from tunebench.workloads import artefact
 from tunebench.workloads.artefact import Artefact
-from tunebench.workloads.prepare import SHIPPED
+from tunebench.workloads.prepare.artefacts import SHIPPED
 
 pytest.importorskip("torch", reason="these jobs run on torch")
 pytestmark = pytest.mark.torch

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tunebench.workloads import spec, task
 from tunebench.workloads.artefact import Artefact, ArtefactError, tensor
-from tunebench.workloads.spec import SpecError
-from tunebench.workloads.task import make_task, weight_shapes
+from tunebench.workloads.tasks import chain, spec
+from tunebench.workloads.tasks.chain import make_task, weight_shapes
+from tunebench.workloads.tasks.spec import SpecError
 
 
 def parts(finetune_y=(0, 1, 1), x=0.5, weights_n_in=2):
@@ -21,7 +21,7 @@ def parts(finetune_y=(0, 1, 1), x=0.5, weights_n_in=2):
             "test_y": tensor("int32", (1,), [0]),
         },
     )
-    shapes = weight_shapes(task.layers_of("mlp", weights_n_in, 2))
+    shapes = weight_shapes(chain.layers_of("mlp", weights_n_in, 2))
     weights = Artefact(
         "weights",
         {},

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunebench.targets.agent import tensorfile as strict
-from tunebench.workloads import tensorfile
+from tunebench.workloads.updates import safetensors
 
 reference = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")
 DTYPES = {"F32": "float32", "F16": "float16", "I8": "int8"}
@@ -25,7 +25,7 @@ def random_tensors(seed, count=5):
         dtype = ("F32", "F16", "I8")[rng.integers(3)]
         shape = tuple(int(size) for size in rng.integers(1, 6, size=rng.integers(1, 5)))
         values = rng.integers(-100, 100, size=shape).astype(DTYPES[dtype])
-        found[f"layer{index}.weight"] = (tensorfile.Tensor(dtype, shape, values.tobytes()), values)
+        found[f"layer{index}.weight"] = (safetensors.Tensor(dtype, shape, values.tobytes()), values)
     return found
 
 
@@ -33,7 +33,7 @@ def random_tensors(seed, count=5):
 @given(st.integers(0, 10_000))
 def test_the_reference_package_reads_what_we_write(seed):
     made = random_tensors(seed)
-    raw = tensorfile.encode({name: item for name, (item, _) in made.items()}, {"made": "here"})
+    raw = safetensors.encode({name: item for name, (item, _) in made.items()}, {"made": "here"})
     for name, values in reference.load(raw).items():
         np.testing.assert_array_equal(values, made[name][1])
         assert values.dtype == made[name][1].dtype
@@ -46,7 +46,7 @@ def test_the_reference_package_reads_what_we_write(seed):
 def test_we_read_what_the_reference_package_writes(seed):
     arrays = {name: values for name, (_, values) in random_tensors(seed).items()}
     raw = reference.save(arrays, {"made": "there"})
-    found = tensorfile.decode(raw)
+    found = safetensors.decode(raw)
     assert found.metadata == {"made": "there"} and set(found.tensors) == set(arrays)
     for name, item in found.tensors.items():
         assert item.shape == arrays[name].shape
@@ -59,17 +59,17 @@ def test_we_read_what_the_reference_package_writes(seed):
 
 def test_equal_content_gives_equal_bytes_and_every_tensor_is_aligned():
     tensors = {name: item for name, (item, _) in random_tensors(7).items()}
-    raw = tensorfile.encode(tensors, {"a": "1"})
-    assert raw == tensorfile.encode(dict(tensors), {"a": "1"})
+    raw = safetensors.encode(tensors, {"a": "1"})
+    assert raw == safetensors.encode(dict(tensors), {"a": "1"})
     for entry in strict.read_head(raw).tensors.values():
-        assert entry.begin % tensorfile.ITEM_B[entry.dtype] == 0
+        assert entry.begin % safetensors.ITEM_B[entry.dtype] == 0
 
 
 def test_a_files_size_is_known_from_its_shapes_alone():
     tensors = {name: item for name, (item, _) in random_tensors(3).items()}
     rows = [(name, item.dtype, item.shape) for name, item in tensors.items()]
-    head = tensorfile.header(rows, {"a": "1"})
-    assert len(tensorfile.encode(tensors, {"a": "1"})) == len(head) + sum(
+    head = safetensors.header(rows, {"a": "1"})
+    assert len(safetensors.encode(tensors, {"a": "1"})) == len(head) + sum(
         len(item.data) for item in tensors.values()
     )
     assert len(head) % 8 == 0
@@ -88,8 +88,8 @@ def test_a_files_size_is_known_from_its_shapes_alone():
     ],
 )
 def test_what_is_no_file_is_refused_by_both_readers(raw):
-    with pytest.raises(tensorfile.TensorFileError):
-        tensorfile.decode(raw)
+    with pytest.raises(safetensors.TensorFileError):
+        safetensors.decode(raw)
     with pytest.raises(strict.Refused):
         strict.read_head(raw)
 
@@ -129,13 +129,13 @@ def test_the_boards_reader_accounts_for_every_byte(raw, told):
 
 
 def test_values_that_do_not_fit_are_refused():
-    with pytest.raises(tensorfile.TensorFileError, match="do not fill"):
-        tensorfile.tensor("F32", (3,), [1.0])
-    with pytest.raises(tensorfile.TensorFileError, match="F16"):
-        tensorfile.tensor("F16", (1,), [1e6])
-    with pytest.raises(tensorfile.TensorFileError, match="I8"):
-        tensorfile.tensor("I8", (1,), [128])
+    with pytest.raises(safetensors.TensorFileError, match="do not fill"):
+        safetensors.tensor("F32", (3,), [1.0])
+    with pytest.raises(safetensors.TensorFileError, match="F16"):
+        safetensors.tensor("F16", (1,), [1e6])
+    with pytest.raises(safetensors.TensorFileError, match="I8"):
+        safetensors.tensor("I8", (1,), [128])
 
 
 def test_the_example_runs():
-    assert doctest.testmod(tensorfile).failed == 0
+    assert doctest.testmod(safetensors).failed == 0

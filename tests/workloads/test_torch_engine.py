@@ -6,17 +6,18 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the torch engine needs torch")
 
-from tunebench.workloads import methods, seeds  # noqa: E402
+from tunebench.workloads import seeds  # noqa: E402
 from tunebench.workloads.artefact import tensor  # noqa: E402
+from tunebench.workloads.engines.pytorch.chain import Session  # noqa: E402
+from tunebench.workloads.engines.pytorch.session import to_torch  # noqa: E402
 from tunebench.workloads.engines.session import no_mark  # noqa: E402
-from tunebench.workloads.engines.torch_engine import Session  # noqa: E402
-from tunebench.workloads.engines.torch_session import to_torch  # noqa: E402
+from tunebench.workloads.methods import table  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
 CHAINS = ("mlp", "cnn")
-PAIRS = [(row.name, model) for row in methods.METHODS for model in row.models if model in CHAINS]
-ADAPTERS_ONLY = [(row.name, model) for row in methods.METHODS if row.weights == row.biases == "none"
+PAIRS = [(row.name, model) for row in table.METHODS for model in row.models if model in CHAINS]
+ADAPTERS_ONLY = [(row.name, model) for row in table.METHODS if row.weights == row.biases == "none"
                  for model in row.models if model in CHAINS]  # fmt: skip
 
 
@@ -59,7 +60,7 @@ def test_another_seed_gives_another_order_and_other_adapters(digits):
 
 
 def test_all_methods_share_order_start_weights_and_the_loss_before_training(digits):
-    sessions = [Session(digits(method, seed=5, epochs=1)) for method in methods.methods_of("mlp")]
+    sessions = [Session(digits(method, seed=5, epochs=1)) for method in table.methods_of("mlp")]
     for session in sessions[1:]:
         assert all(torch.equal(a, b) for a, b in zip(session.batches[0], sessions[0].batches[0], strict=True))
         assert all(torch.equal(session.base[name], sessions[0].base[name]) for name in session.base)

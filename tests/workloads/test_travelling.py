@@ -39,24 +39,27 @@ def test_what_travels_keeps_python_3_6():
 
 def test_it_really_imports_and_works_on_python_3_6(payload, tmp_path):
     program = (
-        "import tunebench.workloads.run, tunebench.workloads.checks, tunebench.workloads.own, doctest\n"
-        "from tunebench.workloads import artefact, methods, seeds, models\n"
+        "import tunebench.workloads.run.job, tunebench.workloads.run.correctness, tunebench.workloads.run.own_module, doctest\n"
+        "from tunebench.workloads import artefact, seeds, models\n"
+        "from tunebench.workloads.methods import chain_plan, table\n"
         "assert doctest.testmod(artefact) == (0, 2)\n"
         "assert seeds.order(5, 0, 0) == %r\n"
-        "made = methods.plan(methods.method('skip2-lora'), 'mlp', models.layers_of('mlp', 256, 3), 4)\n"
-        "assert methods.counts(made).trainable == 1828\n"
-        "from tunebench.workloads import metrics, network_plan, network_task\n"
+        "made = chain_plan.plan(table.method('skip2-lora'), 'mlp', models.layers_of('mlp', 256, 3), 4)\n"
+        "assert chain_plan.counts(made).trainable == 1828\n"
+        "from tunebench.workloads.methods import network_memory, network_plan\n"
+        "from tunebench.workloads.tasks import metrics, network\n"
         "from tunebench.workloads.models.networks import counted\n"
-        "yolo = network_plan.plan(methods.method('lorae'), counted('yolov8n'), 4)\n"
+        "yolo = network_plan.plan(table.method('lorae'), counted('yolov8n'), 4)\n"
         "assert (yolo.graph.n_params, network_plan.counts(yolo).trainable) == (3157200, 149356)\n"
         "assert metrics.mean_iou([[1, 0], [0, 1]]) == 1.0\n"
         "from array import array\n"
-        "from tunebench.workloads import network_memory, tensorfile, updates\n"
-        "assert doctest.testmod(tensorfile) == (0, 2)\n"
+        "from tunebench.workloads import updates\n"
+        "from tunebench.workloads.updates import safetensors\n"
+        "assert doctest.testmod(safetensors) == (0, 2)\n"
         "values = {'x': updates.Values((2, 2), array('f', [0.5, -1.0, 0.25, 0.0]))}\n"
         "made = updates.Exported(values, ('x',), values, {}, 1.0)\n"
         "raw, entry = updates.make(made, updates.parse_form('weights/int8'), 'ft-all', 'a' * 64)\n"
-        "again = updates.dequantised(tensorfile.decode(raw).tensors)['x'].data\n"
+        "again = updates.dequantised(safetensors.decode(raw).tensors)['x'].data\n"
         "assert max(abs(a - b) for a, b in zip(again, values['x'].data)) <= entry.max_error < 0.004\n"
         "assert network_memory.predict(yolo, 2).step_b > network_memory.predict(yolo, 1).step_b\n"
     )
@@ -92,10 +95,10 @@ def test_boards_import_the_standard_library_torch_and_ourselves_only():
 
 def test_torch_is_imported_by_its_engines_only():
     importing = {file.relative_to(ROOT) for file in FILES if "import torch" in file.read_text()}
-    beside = {Path("engines/torch_engine.py"), Path("engines/torch_session.py")}
-    assert {file for file in importing if file.parts[:2] != ("engines", "networks")} == beside
+    beside = {Path("engines/pytorch/chain.py"), Path("engines/pytorch/session.py")}
+    assert {file for file in importing if file.parts[:3] != ("engines", "pytorch", "networks")} == beside
 
 
 def test_what_stays_on_the_host_is_there():
     assert all((ROOT / name).exists() for name in workloads.HOST_ONLY)
-    assert {"run.py", "marks.py", "methods.py", "torch_engine.py"} <= {file.name for file in FILES}
+    assert {"job.py", "marks.py", "table.py", "chain.py"} <= {file.name for file in FILES}

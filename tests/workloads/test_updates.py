@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tunebench.workloads import artefact, tensorfile, updates
-from tunebench.workloads.updates import Exported, Form, UpdateError, Values, parse_form
+from tunebench.workloads import artefact, updates
+from tunebench.workloads.updates import Exported, Form, UpdateError, Values, parse_form, safetensors
 
 
 def values(rng, *shape, scale=1.0):
@@ -83,7 +83,7 @@ def test_a_files_size_is_foretold_to_the_byte(exported, what, dtype):
 def test_a_network_is_put_together_again_from_its_base_and_any_form(exported, what):
     made, base = exported
     raw, _ = updates.make(made, Form(what, "float32", False), "lorae", "a" * 64)
-    found = updates.rebuild(base, tensorfile.decode(raw))
+    found = updates.rebuild(base, safetensors.decode(raw))
     for name, item in made.weights.items():
         np.testing.assert_allclose(as_numpy(found[name]), as_numpy(item), atol=2e-6, err_msg=name)
 
@@ -92,7 +92,7 @@ def test_a_network_is_put_together_again_from_its_base_and_any_form(exported, wh
 def test_the_error_that_a_file_states_is_the_one_that_it_has(exported, dtype):
     made, _ = exported
     raw, entry = updates.make(made, Form("adapter", dtype, False), "lorae", "a" * 64)
-    file = tensorfile.decode(raw)
+    file = safetensors.decode(raw)
     again = updates.dequantised(file.tensors)
     worst = max(
         float(np.abs(as_numpy(again[name]) - as_numpy(item)).max()) for name, item in made.adapter.items()
@@ -108,7 +108,7 @@ def test_the_error_that_a_file_states_is_the_one_that_it_has(exported, dtype):
 def test_tensors_of_one_dimension_stay_float32_in_int8(exported):
     made, _ = exported
     raw, _ = updates.make(made, Form("weights", "int8", False), "lorae", "a" * 64)
-    kinds = {name: item.dtype for name, item in tensorfile.decode(raw).tensors.items()}
+    kinds = {name: item.dtype for name, item in safetensors.decode(raw).tensors.items()}
     assert (kinds["conv.gamma"], kinds["head.bias"], kinds["conv.weight"]) == ("F32", "F32", "I8")
 
 

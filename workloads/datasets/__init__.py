@@ -2,7 +2,7 @@
 
 Each loader documents its splits and why they do not leak. Files are taken from a local folder, else from a
 cache, else - only when asked for - downloaded from their home (:mod:`tunebench.workloads.datasets.store`). Boards never
-see this package: they get artefacts (:mod:`tunebench.workloads.prepare`).
+see this package: they get artefacts (:mod:`tunebench.workloads.prepare.artefacts`).
 """
 
 from __future__ import annotations

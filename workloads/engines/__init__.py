@@ -9,15 +9,15 @@ import importlib
 from typing import Any
 
 from tunebench.workloads.models import NETWORKS
-from tunebench.workloads.spec import SpecError
+from tunebench.workloads.tasks.spec import SpecError
 
 #: name -> module, for models that are a chain of layers
 ENGINES = {
-    "torch": "tunebench.workloads.engines.torch_engine",
+    "torch": "tunebench.workloads.engines.pytorch.chain",
     "native": "tunebench.workloads.engines.native",
 }
 #: name -> module, for networks with branches
-NETWORK_ENGINES = {"torch": "tunebench.workloads.engines.networks"}
+NETWORK_ENGINES = {"torch": "tunebench.workloads.engines.pytorch.networks"}
 
 
 def load_engine(name: str, model: str = "mlp") -> Any:

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from tunebench.workloads import artefact, methods, spec, task
+from tunebench.workloads import artefact
 from tunebench.workloads.engines.native import Library, NativeError, Session, build
 from tunebench.workloads.engines.session import no_mark
+from tunebench.workloads.methods import chain_plan, table
 from tunebench.workloads.models import Layer
-from tunebench.workloads.prepare import prepare
+from tunebench.workloads.prepare.artefacts import prepare
+from tunebench.workloads.tasks import chain, spec
 
 #: the equivalence that issue and documentation promise
 STEPS, ABSOLUTE, RELATIVE = 100, 1e-6, 1e-4
@@ -52,12 +54,12 @@ def real_task(tmp_path_factory: pytest.TempPathFactory):
     cache: dict[str, Any] = {}
     folder = tmp_path_factory.mktemp("artefacts")
 
-    def make(dataset: str, method: str, **keys: Any) -> task.Task:
+    def make(dataset: str, method: str, **keys: Any) -> chain.Task:
         if dataset not in cache:
             made = prepare(dataset, "mlp", cache_dir=folder)
             cache[dataset] = made, artefact.read(str(made.data)), artefact.read(str(made.weights))
         _, data, weights = cache[dataset]
-        return task.make_task(spec.parse({"method": method, "dataset": dataset, **keys}), data, weights)
+        return chain.make_task(spec.parse({"method": method, "dataset": dataset, **keys}), data, weights)
 
     make.files = lambda dataset: cache[dataset][0]
     return make
@@ -67,7 +69,7 @@ def real_task(tmp_path_factory: pytest.TempPathFactory):
 def any_task():
     """Function (row, sizes, rows, **spec) -> Task of a method's row on an MLP of those sizes and drawn data."""
 
-    def make(row: methods.Method, sizes: tuple[int, ...], rows: int, **keys: Any) -> task.Task:
+    def make(row: table.Method, sizes: tuple[int, ...], rows: int, **keys: Any) -> chain.Task:
         draw = random.Random(str(sizes))
         last = len(sizes) - 2
         layers = tuple(
@@ -75,7 +77,7 @@ def any_task():
         )
         ranges = {"variance": (0.5, 2.0), "gamma": (0.5, 1.5)}
         tensors = {}
-        for name, shape in task.weight_shapes(layers):
+        for name, shape in chain.weight_shapes(layers):
             low, high = ranges.get(name.rpartition(".")[2], (-0.5, 0.5))
             count = shape[0] * (shape[1] if len(shape) > 1 else 1)
             tensors[name] = artefact.tensor("float32", shape, [draw.uniform(low, high) for _ in range(count)])
@@ -86,9 +88,9 @@ def any_task():
             labels = [draw.randrange(sizes[-1]) for _ in range(rows)]
             parts[part + "_y"] = artefact.tensor("int32", (rows,), labels)
         parsed = spec.parse({"method": row.name, **keys})
-        plan = methods.plan(row, "mlp", layers, parsed.rank)
+        plan = chain_plan.plan(row, "mlp", layers, parsed.rank)
         data = artefact.Artefact("data", {"n_in": sizes[0], "n_classes": sizes[-1]}, parts)
-        return task.Task(parsed, plan, data, artefact.Artefact("weights", {}, tensors))
+        return chain.Task(parsed, plan, data, artefact.Artefact("weights", {}, tensors))
 
     return make
 
@@ -115,11 +117,11 @@ def first_apart(found: list[float], expected: list[float]) -> int | None:
     return None
 
 
-def torch_losses_in_double(made: task.Task) -> list[float]:
+def torch_losses_in_double(made: chain.Task) -> list[float]:
     """Losses of all steps on torch, in float64."""
-    from tunebench.workloads.engines import torch_engine
+    from tunebench.workloads.engines.pytorch import chain
 
-    session = torch_engine.Session(made)
+    session = chain.Session(made)
     session.train_x = session.train_x.double()
     session.base = {name: item.detach().double() for name, item in session.base.items()}
     session.adapters = [(a.detach().double(), b.detach().double()) for a, b in session.adapters]
@@ -137,11 +139,11 @@ def assert_equivalent(losses_of):
     ``other`` makes the reference's session; None: the torch engine.
     """
 
-    def check(made: task.Task, library: Library, other: Any = None) -> None:
+    def check(made: chain.Task, library: Library, other: Any = None) -> None:
         if other is None:
-            from tunebench.workloads.engines import torch_engine
+            from tunebench.workloads.engines.pytorch import chain
 
-            other = torch_engine.Session
+            other = chain.Session
         epochs = max(2, -(-STEPS // made.steps_per_epoch))
         made = made._replace(spec=made.spec._replace(epochs=epochs))
         ours, reference = Session(made, library=library), other(made)
@@ -164,6 +166,6 @@ def assert_equivalent(losses_of):
 @pytest.fixture
 def shipped() -> Path:
     """Folder of the shipped artefacts."""
-    from tunebench.workloads.prepare import SHIPPED
+    from tunebench.workloads.prepare.artefacts import SHIPPED
 
     return SHIPPED

@@ -6,9 +6,9 @@ import struct
 
 import pytest
 
-from tunebench.workloads import methods
 from tunebench.workloads.engines.native import Session
-from tunebench.workloads.spec import SpecError
+from tunebench.workloads.methods import table
+from tunebench.workloads.tasks.spec import SpecError
 
 
 def accuracy(session, epochs):
@@ -30,9 +30,9 @@ def test_its_bytes_are_the_formulas(digits, library, any_task):
     made = digits("skip2-lora", epochs=2)
     facts = Session(made, library=library).facts()
     assert facts["cache_b"] == made.n_train * 4 * (96 + 96 + 10)
-    fan = any_task(methods.method("skip2-lora"), (256, 96, 96, 3), 470)
+    fan = any_task(table.method("skip2-lora"), (256, 96, 96, 3), 470)
     assert Session(fan, library=library).facts()["cache_b"] == 470 * 4 * 195
-    har = any_task(methods.method("skip2-lora"), (561, 96, 96, 6), 40)
+    har = any_task(table.method("skip2-lora"), (561, 96, 96, 6), 40)
     assert Session(har, library=library).facts()["cache_b"] == 40 * 4 * 198
     half = har._replace(spec=har.spec._replace(params={"cache_dtype": "float16"}))
     assert Session(half, library=library).facts()["cache_b"] == 40 * 2 * 198
@@ -108,7 +108,7 @@ def test_float16_rounds_as_ieee_754_says(any_task, library):
         2e-5,
     ]
     made = any_task(
-        methods.method("skip2-lora"), (1, 1, 2), len(values), batch=1, params={"cache_dtype": "float16"}
+        table.method("skip2-lora"), (1, 1, 2), len(values), batch=1, params={"cache_dtype": "float16"}
     )
     identity = {
         "layer0.weight": 1.0,

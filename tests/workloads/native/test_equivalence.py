@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tunebench.workloads import methods
 from tunebench.workloads.engines.native import Session
-from tunebench.workloads.methods import ALL, LAST, NONE, OWN_ALL, OWN_LAST, SKIP, Method
+from tunebench.workloads.methods import table
+from tunebench.workloads.methods.table import ALL, LAST, NONE, OWN_ALL, OWN_LAST, SKIP, Method
 
 pytest.importorskip("torch")
 
-MLP = methods.methods_of("mlp")
+MLP = table.methods_of("mlp")
 #: rows that the table does not hold, but could: gradients through several adapters, biases and caches of all kinds
 OTHERS = [
     Method("all-skip", "", ("mlp",), ALL, ALL, SKIP, False, ""),
@@ -40,7 +40,7 @@ def test_each_method_does_on_the_studys_data(dataset, method, real_task, builds,
         assert_equivalent(real_task(dataset, method), made)
 
 
-@pytest.mark.parametrize("row", [methods.method(name) for name in MLP] + OTHERS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", [table.method(name) for name in MLP] + OTHERS, ids=lambda row: row.name)
 @pytest.mark.parametrize(
     ("sizes", "rank", "batch", "rows"),
     [
@@ -51,11 +51,11 @@ def test_each_method_does_on_the_studys_data(dataset, method, real_task, builds,
     ],
 )
 def test_any_shape_rank_and_batch_does(row, sizes, rank, batch, rows, any_task, builds, losses_of):
-    from tunebench.workloads.engines import torch_engine
+    from tunebench.workloads.engines.pytorch import chain
 
     made = any_task(row, sizes, rows, rank=rank, batch=batch, epochs=4, scale=0.5, lr=0.05)
     for library in builds.values():
-        ours, reference = Session(made, library=library), torch_engine.Session(made)
+        ours, reference = Session(made, library=library), chain.Session(made)
         assert losses_of(ours, 4) == pytest.approx(losses_of(reference, 4), rel=2e-4, abs=2e-6)
         assert_same_weights(ours, reference)
 
@@ -77,10 +77,10 @@ def close_to(tensor):
 
 
 def test_start_values_and_frozen_weights_are_torchs_exactly(digits, library):
-    from tunebench.workloads.engines import torch_engine
+    from tunebench.workloads.engines.pytorch import chain
 
     made = digits("skip2-lora", epochs=1, seed=4)
-    ours, reference = Session(made, library=library), torch_engine.Session(made)
+    ours, reference = Session(made, library=library), chain.Session(made)
     for index, (first, second) in enumerate(reference.adapters):
         a, b = ours.adapter(index)
         assert a.tolist() == first.reshape(-1).tolist()
@@ -93,7 +93,7 @@ def test_start_values_and_frozen_weights_are_torchs_exactly(digits, library):
 def test_a_step_follows_the_losss_own_slope(any_task, library):
     # against the loss itself, not against another engine's gradient: for a small step the loss falls by
     # lr * |gradient|^2, and |step|^2 = lr^2 * |gradient|^2
-    row, lr = methods.method("ft-all-lora"), 1e-3
+    row, lr = table.method("ft-all-lora"), 1e-3
     made = any_task(row, (12, 8, 8, 3), 6, rank=2, batch=6, epochs=2, lr=lr)
     session = Session(made, library=library)
     parts = [session.layer(i) for i in range(3)] + [session.adapter(i) for i in range(3)]
@@ -113,11 +113,11 @@ def test_torch_and_native_agree_with_hugging_face_peft(digits, library, assert_e
         "peft", reason="peft is not installed: pip install --no-deps peft, pip install transformers"
     )
     from benchmarks.finetune_peft import PeftSession
-    from tunebench.workloads.engines import torch_engine
+    from tunebench.workloads.engines.pytorch import chain
 
     made = digits("lora-all")
     assert_equivalent(made, library, PeftSession)
     epochs = -(-100 // made.steps_per_epoch)
     made = made._replace(spec=made.spec._replace(epochs=epochs))
-    ours, theirs = losses_of(torch_engine.Session(made), epochs), losses_of(PeftSession(made), epochs)
+    ours, theirs = losses_of(chain.Session(made), epochs), losses_of(PeftSession(made), epochs)
     assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-6)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tunebench.workloads import methods
+from tunebench.workloads.methods import chain_plan, table
+from tunebench.workloads.methods.chain_macs import MultiplyAdds, multiply_adds
 from tunebench.workloads.models import layers_of
-from tunebench.workloads.multiply_adds import MultiplyAdds, multiply_adds
 
 
 def counted(method, n_in=256, n_out=3, model="mlp"):
-    return multiply_adds(methods.plan(methods.method(method), model, layers_of(model, n_in, n_out), 4))
+    return multiply_adds(chain_plan.plan(table.method(method), model, layers_of(model, n_in, n_out), 4))
 
 
 BASE = 256 * 96 + 96 * 96 + 96 * 3

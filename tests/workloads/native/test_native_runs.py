@@ -10,11 +10,13 @@ import sys
 
 import pytest
 
-from tunebench.workloads import artefact, checks, methods
+from tunebench.workloads import artefact
 from tunebench.workloads.engines.native import Session
-from tunebench.workloads.methods import UnsupportedMethod
-from tunebench.workloads.spec import SpecError
-from tunebench.workloads.task import make_task
+from tunebench.workloads.methods import table
+from tunebench.workloads.methods.table import UnsupportedMethod
+from tunebench.workloads.run import correctness
+from tunebench.workloads.tasks.chain import make_task
+from tunebench.workloads.tasks.spec import SpecError
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def test_an_instrumented_job_tells_the_phases_of_every_step(native, run_job):
 def test_the_correctness_gate_passes(digits, monkeypatch, library):
     monkeypatch.setenv("TUNEBENCH_NATIVE", library.path)
     for method in ("skip2-lora", "lora-all"):
-        found = checks.check(digits(method, engine="native"))
+        found = correctness.check(digits(method, engine="native"))
         assert found["passed"]
         assert found["max_loss_diff"] == 0.0
 
@@ -174,7 +176,7 @@ def test_a_fine_tuning_on_har_takes_48_mb_at_most_interpreter_included(method, t
 
 def test_the_plan_is_all_that_the_engine_reads(any_task, library):
     # a row under another name is the same training
-    row = methods.method("skip2-lora")
+    row = table.method("skip2-lora")
     one = Session(any_task(row, (9, 8, 4), 12, batch=4, epochs=2), library=library)
     two = Session(any_task(row._replace(name="other"), (9, 8, 4), 12, batch=4, epochs=2), library=library)
     assert one.train_epochs(0, 2) == two.train_epochs(0, 2)

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from tunebench.workloads.engines.native import Session
-from tunebench.workloads.methods import methods_of
-from tunebench.workloads.spec import SpecError, parse
+from tunebench.workloads.methods.table import methods_of
+from tunebench.workloads.tasks.spec import SpecError, parse
 
 REPEAT = {"min_s": 0.3, "max_n": 1000}
 MODULE = """
@@ -114,7 +114,7 @@ def test_a_wrong_repeat_is_named(workload, told):
 
 @pytest.mark.slow
 def test_idling_marks_a_window_and_needs_the_standard_library_only(run_job):
-    ended = run_job({"idle": {"settle_s": 0.05, "idle_s": 0.2}}, argv=["-m", "tunebench.workloads.idle"])
+    ended = run_job({"idle": {"settle_s": 0.05, "idle_s": 0.2}}, argv=["-m", "tunebench.workloads.run.idle"])
     assert (ended.returncode, ended.output) == (0, "")
     marks, result = ended.read("marks.json"), ended.read("result.json")
     assert marks["names"] == ["settle", "idle", "tail", "end"]
@@ -124,7 +124,7 @@ def test_idling_marks_a_window_and_needs_the_standard_library_only(run_job):
 
 @pytest.mark.parametrize("idle", [None, {"idle_s": 1}, {"idle_s": "1", "settle_s": 1}])
 def test_an_idle_job_that_cannot_be_run_says_so(run_job, idle):
-    ended = run_job({"idle": idle}, argv=["-m", "tunebench.workloads.idle"])
+    ended = run_job({"idle": idle}, argv=["-m", "tunebench.workloads.run.idle"])
     assert ended.returncode == 2
     assert "workload.idle is" in ended.output
 

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tunebench.workloads import artefact, network_task, prepare, spec
+from tunebench.workloads import artefact
 from tunebench.workloads.datasets import images, shapes
 from tunebench.workloads.models.networks import task_of
-from tunebench.workloads.pretrain_network import pretrain_network
+from tunebench.workloads.prepare import artefacts
+from tunebench.workloads.prepare.network import pretrain_network
+from tunebench.workloads.tasks import network, spec
 
 SIDE, COUNT = 32, 12
 DRIFT = images.Drift(degrees=10.0, contrast=0.7, floor=0.1, noise=0.03, seed=1)
@@ -44,13 +46,13 @@ def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small")
     made: dict[str, Any] = {}
 
-    def make(method: str, model: str, **keys: Any) -> network_task.NetworkTask:
+    def make(method: str, model: str, **keys: Any) -> network.NetworkTask:
         if model not in made:
             loaded = small_set(task_of(model))
-            prepare.write_data(loaded, folder / f"{model}.tbx")
+            artefacts.write_data(loaded, folder / f"{model}.tbx")
             weights = artefact.encode("weights", {}, pretrain_network(model, loaded, epochs=1))
             made[model] = (artefact.read(str(folder / f"{model}.tbx")), artefact.decode(weights))
         wanted = {"method": method, "model": model, "batch": 6, "epochs": 2, "lr": 0.005, "rank": 2, **keys}
-        return network_task.make_network_task(spec.parse(wanted), *made[model])
+        return network.make_network_task(spec.parse(wanted), *made[model])
 
     return make

@@ -6,11 +6,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from tunebench.workloads import network_plan, updates  # noqa: E402
-from tunebench.workloads.engines.networks import Session  # noqa: E402
+from tunebench.workloads import updates  # noqa: E402
+from tunebench.workloads.engines.pytorch.networks import Session  # noqa: E402
 from tunebench.workloads.engines.session import no_mark  # noqa: E402
+from tunebench.workloads.methods import network_plan  # noqa: E402
 from tunebench.workloads.models import NETWORKS  # noqa: E402
-from tunebench.workloads.spec import SpecError  # noqa: E402
+from tunebench.workloads.tasks.spec import SpecError  # noqa: E402
 
 pytestmark = pytest.mark.torch
 #: The same float32 arithmetic in another order.

@@ -6,8 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from tunebench.workloads.engines.networks import detection  # noqa: E402
-from tunebench.workloads.metrics import Truth, mean_ap  # noqa: E402
+from tunebench.workloads.engines.pytorch.networks import detection  # noqa: E402
+from tunebench.workloads.tasks.metrics import Truth, mean_ap  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

@@ -7,11 +7,16 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from tunebench.harness import params_command  # noqa: E402
-from tunebench.workloads import network_plan, tensorfile, updates  # noqa: E402
-from tunebench.workloads.engines.networks import Session  # noqa: E402
-from tunebench.workloads.engines.networks.network import Network, load_weights, places  # noqa: E402
+from tunebench.workloads import updates  # noqa: E402
+from tunebench.workloads.engines.pytorch.networks import Session  # noqa: E402
+from tunebench.workloads.engines.pytorch.networks.network import Network, load_weights, places  # noqa: E402
+from tunebench.workloads.methods import network_plan  # noqa: E402
 from tunebench.workloads.models.graph import INPUT  # noqa: E402
-from tunebench.workloads.updates import Form, Values  # noqa: E402
+from tunebench.workloads.updates import (  # noqa: E402
+    Form,
+    Values,
+    safetensors,  # noqa: E402
+)
 
 pytestmark = pytest.mark.torch
 METHODS = ("ft-all", "ft-last", "ft-bias", "lora-last", "lora-all", "lorae", "lora-last-cached")
@@ -55,7 +60,7 @@ def test_every_form_gives_the_network_that_left(small, method):
         if what == "adapter" and not session.plan.adapters:
             continue
         raw, _ = updates.make(made, Form(what, "float32", False), method, "a" * 64)
-        rebuilt = updates.rebuild(base, tensorfile.decode(raw))
+        rebuilt = updates.rebuild(base, safetensors.decode(raw))
         other = Network(session.plan.graph)
         load_weights(other, session.task.weights)
         other.eval()
@@ -90,6 +95,6 @@ def test_depthwise_layers_and_a_linear_head_are_exported_too(small):
     assert set(made.weights) == set(base_of(session))
     raw, entry = updates.make(made, Form("adapter", "float32", False), "lora-all", "a" * 64)
     assert entry.tensor_b == network_plan.counts(session.plan).update_b
-    rebuilt = updates.rebuild(base_of(session), tensorfile.decode(raw))
+    rebuilt = updates.rebuild(base_of(session), safetensors.decode(raw))
     for name in made.changed:
         assert rebuilt[name].data.tolist() == pytest.approx(made.weights[name].data.tolist(), abs=1e-5)

@@ -8,15 +8,16 @@ import signal
 
 import pytest
 
-from tunebench.workloads import methods, network_fit, network_memory, network_plan
+from tunebench.workloads.methods import network_memory, network_plan, table
 from tunebench.workloads.models.networks import counted
-from tunebench.workloads.network_fit import FitError, Try, attempt
+from tunebench.workloads.run import max_batch
+from tunebench.workloads.run.max_batch import FitError, Try, attempt
 
 LIMIT_B = 60_000_000
 
 
 def plan_of(method="ft-all", model="resnet-small", side=None):
-    return network_plan.plan(methods.method(method), counted(model, side=side), 2)
+    return network_plan.plan(table.method(method), counted(model, side=side), 2)
 
 
 @pytest.fixture
@@ -29,30 +30,30 @@ def tries(monkeypatch):
         fits = network_memory.predict(plan, batch).total_b <= limit_b
         return Try(fits, None if fits else "too much")
 
-    monkeypatch.setattr(network_fit, "attempt", predicted)
+    monkeypatch.setattr(max_batch, "attempt", predicted)
     return asked
 
 
 def test_the_search_finds_the_edge_and_tells_why_the_next_one_failed(tries):
     plan = plan_of()
-    found = network_fit.largest_batch(plan, LIMIT_B)
+    found = max_batch.largest_batch(plan, LIMIT_B)
     assert found.number == network_memory.largest_batch(plan, LIMIT_B) > 1
     assert (found.tries, found.reason) == (len(tries), "too much")
 
 
 def test_a_side_is_a_multiple_of_what_networks_take(tries):
-    found = network_fit.largest_side(lambda side: plan_of(side=side), 10, LIMIT_B, "mmap")
+    found = max_batch.largest_side(lambda side: plan_of(side=side), 10, LIMIT_B, "mmap")
     assert found.number % 32 == 0 and found.number > 0
     assert {shape[1] % 32 for shape, _, _ in tries} == {0} and {batch for _, batch, _ in tries} == {10}
     assert {allocator for _, _, allocator in tries} == {"mmap"}
 
 
 def test_nothing_that_fits_is_a_result_too(tries):
-    assert network_fit.largest_batch(plan_of(), 1000) == (0, 1, "too much")
+    assert max_batch.largest_batch(plan_of(), 1000) == (0, 1, "too much")
 
 
 def test_a_job_measures_both_beside_their_prediction(tries):
-    told = network_fit.measure({"model": "resnet-small", "method": "ft-all", "limit_mb": 60, "batch": 4})
+    told = max_batch.measure({"model": "resnet-small", "method": "ft-all", "limit_mb": 60, "batch": 4})
     assert told["fit_limit_b"] == LIMIT_B and told["fit_side_batch"] == 4
     # The stand-in's limit holds the weights; the real one comes on top of them.
     assert 0 < told["fit_batch"] <= told["fit_batch_predicted"]
@@ -82,15 +83,15 @@ def test_a_job_measures_both_beside_their_prediction(tries):
 )
 def test_wrong_settings_are_refused_with_what_is_allowed(params, told):
     with pytest.raises(FitError, match=told):
-        network_fit.measure(params)
+        max_batch.measure(params)
 
 
 def test_what_is_available_is_the_kernels_word(tmp_path):
     path = tmp_path / "meminfo"
     path.write_text("MemTotal: 900 kB\nMemAvailable:    500 kB\n")
-    assert network_fit.available_b(str(path)) == 512_000
+    assert max_batch.available_b(str(path)) == 512_000
     with pytest.raises(FitError, match=r"does not tell MemAvailable: give params.limit_mb"):
-        network_fit.available_b(str(tmp_path / "none"))
+        max_batch.available_b(str(tmp_path / "none"))
 
 
 @pytest.mark.slow
@@ -110,7 +111,7 @@ def test_a_step_that_fits_trains_and_one_that_does_not_is_refused_by_the_kernel(
 def test_methods_that_keep_less_fit_larger_batches():
     pytest.importorskip("torch", reason="torch is not installed")
     head, every = (
-        network_fit.largest_batch(plan_of(method), LIMIT_B // 2, "mmap") for method in ("ft-last", "ft-all")
+        max_batch.largest_batch(plan_of(method), LIMIT_B // 2, "mmap") for method in ("ft-last", "ft-all")
     )
     assert head.number > every.number > 0
     assert every.number <= network_memory.largest_batch(plan_of(), LIMIT_B // 2 + 1_000_000)
@@ -139,7 +140,7 @@ def under_the_limit(act):
 @pytest.fixture
 def stepping(monkeypatch):
     """Function: the next tries do this with more than one sample, in place of a step."""
-    probe_step = pytest.importorskip("tunebench.workloads.engines.networks.probe_step")
+    probe_step = pytest.importorskip("tunebench.workloads.engines.pytorch.networks.probe_step")
 
     def instead(act):
         monkeypatch.setattr(probe_step, "stepper", lambda plan: lambda batch: act() if batch > 1 else None)

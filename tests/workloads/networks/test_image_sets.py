@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tunebench.workloads import artefact, datasets, network_task, prepare
+from tunebench.workloads import artefact, datasets
 from tunebench.workloads.datasets import DataUnavailable, bccd, images, mnist, shapes
 from tunebench.workloads.datasets.store import Store
 from tunebench.workloads.models import UnsupportedModel
+from tunebench.workloads.prepare import artefacts
+from tunebench.workloads.tasks import network
 
 TURN = images.Drift(degrees=30.0, contrast=1.0, floor=0.0, noise=0.0, seed=0)
 
@@ -124,7 +126,7 @@ def test_another_copy_of_bccd_is_refused(tmp_path):
 
 
 def test_a_data_artefact_holds_the_target_domain_in_bytes(tmp_path):
-    prepare.write_data(datasets.load("shapes"), tmp_path / "shapes.tbx")
+    artefacts.write_data(datasets.load("shapes"), tmp_path / "shapes.tbx")
     data = artefact.read(str(tmp_path / "shapes.tbx"))
     assert set(data.tensors) == {"finetune_x", "finetune_y", "test_x", "test_y"}
     assert data.need("finetune_x").dtype == "uint8"
@@ -138,7 +140,7 @@ def test_boxes_come_back_from_the_artefact_as_they_went_in():
         "finetune_boxes": artefact.tensor("float32", (2, 4), [1, 2, 3, 4, 5, 6, 7, 8]),
     }
     data = artefact.decode(artefact.encode("data", {}, made))
-    (first,), (second,) = network_task.true_boxes(data, "finetune")
+    (first,), (second,) = network.true_boxes(data, "finetune")
     assert (first.label, first.box) == (1, (5, 6, 7, 8))
     assert (second.label, second.box) == (2, (1, 2, 3, 4))
 
@@ -146,4 +148,4 @@ def test_boxes_come_back_from_the_artefact_as_they_went_in():
 @pytest.mark.parametrize(("name", "model"), [("shapes", "detector-small"), ("shapes", "mlp")])
 def test_a_set_and_a_model_that_do_not_fit_are_refused(name, model, tmp_path):
     with pytest.raises(UnsupportedModel, match=f"{model!r} does not take data set 'shapes'"):
-        prepare.prepare(name, model, cache_dir=tmp_path)
+        artefacts.prepare(name, model, cache_dir=tmp_path)

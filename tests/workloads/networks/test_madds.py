@@ -6,11 +6,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from tunebench.workloads import network_madds, network_plan  # noqa: E402
-from tunebench.workloads.engines.networks import Session  # noqa: E402
+from tunebench.workloads.engines.pytorch.networks import Session  # noqa: E402
 from tunebench.workloads.engines.session import no_mark  # noqa: E402
+from tunebench.workloads.methods import network_macs, network_plan  # noqa: E402
 from tunebench.workloads.models.graph import madds, shapes_of  # noqa: E402
-from tunebench.workloads.run import _madds  # noqa: E402
+from tunebench.workloads.run.job import _madds  # noqa: E402
 
 pytestmark = pytest.mark.torch
 QUICK = ("resnet-small",)
@@ -46,7 +46,7 @@ def overcounted(session):
 
 def test_a_cached_head_pays_for_the_trunk_once(small):
     kept, again = (
-        network_madds.of_training(Session(small(method, "unet-small")).plan, 12, 10, 6)
+        network_macs.of_training(Session(small(method, "unet-small")).plan, 12, 10, 6)
         for method in ("ft-last-cached", "ft-last")
     )
     assert kept["cache_fill"] + kept["forward"] < 0.2 * again["forward"]

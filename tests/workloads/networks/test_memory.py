@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunebench.workloads import methods, network_memory, network_plan
+from tunebench.workloads.methods import network_memory, network_plan, table
 from tunebench.workloads.models.networks import counted
-from tunebench.workloads.peak import Watch
+from tunebench.workloads.run.peak_memory import Watch
 
 MODELS = ("unet-small", "resnet-small", "squeezenet-small", "mobilenetv2-small", "detector-small")
 
 
 def plan_of(model, method, rank=4):
-    return network_plan.plan(methods.method(method), counted(model), rank)
+    return network_plan.plan(table.method(method), counted(model), rank)
 
 
 def kept_b(session, rows):
@@ -42,7 +42,7 @@ def kept_b(session, rows):
 @pytest.mark.parametrize("method", ["ft-all", "ft-last", "ft-bias", "lora-last", "lora-all", "lorae"])
 @pytest.mark.parametrize("model", ["unet-small", "resnet-small", "detector-small"])
 def test_autograd_keeps_what_was_predicted(small, model, method):
-    session_of = pytest.importorskip("tunebench.workloads.engines.networks").Session
+    session_of = pytest.importorskip("tunebench.workloads.engines.pytorch.networks").Session
     session = session_of(small(method, model))
     rows = session.batches[0][0]
     told = network_memory.predict(session.plan, len(rows)).saved_b
@@ -52,7 +52,7 @@ def test_autograd_keeps_what_was_predicted(small, model, method):
 @pytest.mark.torch
 @pytest.mark.parametrize("model", ["squeezenet-small", "mobilenetv2-small"])
 def test_so_it_does_on_networks_without_norms_and_with_depthwise_layers(small, model):
-    session_of = pytest.importorskip("tunebench.workloads.engines.networks").Session
+    session_of = pytest.importorskip("tunebench.workloads.engines.pytorch.networks").Session
     session = session_of(small("lorae", model))
     rows = session.batches[0][0]
     told = network_memory.predict(session.plan, len(rows)).saved_b
@@ -62,7 +62,7 @@ def test_so_it_does_on_networks_without_norms_and_with_depthwise_layers(small, m
 @pytest.mark.parametrize("model", MODELS)
 def test_methods_that_train_the_head_only_need_least(model):
     step_b = {
-        name: network_memory.predict(plan_of(model, name), 10).step_b for name in methods.methods_of(model)
+        name: network_memory.predict(plan_of(model, name), 10).step_b for name in table.methods_of(model)
     }
     assert step_b["ft-last"] < 0.5 * step_b["ft-all"]
     assert step_b["lora-last-cached"] <= step_b["lora-last"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunebench.workloads.metrics import Found, Truth, box_iou, class_ious, mean_ap, mean_iou
+from tunebench.workloads.tasks.metrics import Found, Truth, box_iou, class_ious, mean_ap, mean_iou
 
 UNIT = (0.0, 0.0, 10.0, 10.0)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tunebench.workloads import methods, network_plan
-from tunebench.workloads.methods import Method, UnsupportedMethod
+from tunebench.workloads.methods import network_plan, table
+from tunebench.workloads.methods.table import Method, UnsupportedMethod
 from tunebench.workloads.models import NETWORKS, UnsupportedModel
 from tunebench.workloads.models.graph import Builder, madds, shapes_of
 from tunebench.workloads.models.networks import COUNTED, UnknownNetwork, counted
@@ -26,7 +26,7 @@ ROUNDED = [
 
 
 def plan(model, method="lorae", rank=4, task=None):
-    return network_plan.plan(methods.method(method), counted(model, task), rank)
+    return network_plan.plan(table.method(method), counted(model, task), rank)
 
 
 def reduction_pct(model, task, rank):
@@ -86,14 +86,14 @@ def tiny():
      ("ft-last-cached", 8), ("lora-last-cached", 10)],
 )  # fmt: skip
 def test_trainable_parameters_worked_by_hand(method, trainable):
-    made = network_plan.plan(methods.method(method), tiny(), 2)
+    made = network_plan.plan(table.method(method), tiny(), 2)
     assert made.graph.n_params == 113
     assert network_plan.counts(made).trainable == trainable
     assert network_plan.counts(made).update_b == 4 * trainable
 
 
 def test_multiply_adds_worked_by_hand():
-    made = network_plan.plan(methods.method("lorae"), tiny(), 2)
+    made = network_plan.plan(table.method("lorae"), tiny(), 2)
     # stem 16 * 3 * 9, depth 16 * 3 * 9, up 16 places * 3 * 3 * 4, classes 64 * 2 * 3
     assert network_plan.forward_madds(made).base == 432 + 432 + 576 + 384
     # stem 16 * 2 * (9 + 3), classes 64 * 2 * (3 + 2)
@@ -101,7 +101,7 @@ def test_multiply_adds_worked_by_hand():
 
 
 def test_layers_without_an_adapter_are_told_with_the_reason():
-    made = network_plan.plan(methods.method("lorae"), tiny(), 2)
+    made = network_plan.plan(table.method("lorae"), tiny(), 2)
     assert made.adapters == ("stem", "classes")
     assert "depthwise" in made.skipped["depth"]
     assert "transposed" in made.skipped["up"]

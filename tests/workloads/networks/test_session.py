@@ -8,20 +8,20 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from tunebench.workloads import network_plan  # noqa: E402
 from tunebench.workloads.artefact import Artefact, ArtefactError, tensor  # noqa: E402
-from tunebench.workloads.checks import check  # noqa: E402
 from tunebench.workloads.engines import load_engine  # noqa: E402
-from tunebench.workloads.engines.networks import Session, wrapping  # noqa: E402
-from tunebench.workloads.engines.networks.network import Network, places  # noqa: E402
+from tunebench.workloads.engines.pytorch.networks import Session, wrapping  # noqa: E402
+from tunebench.workloads.engines.pytorch.networks.network import Network, places  # noqa: E402
+from tunebench.workloads.engines.pytorch.session import to_torch  # noqa: E402
 from tunebench.workloads.engines.session import no_mark  # noqa: E402
-from tunebench.workloads.engines.torch_session import to_torch  # noqa: E402
-from tunebench.workloads.methods import method as row_of  # noqa: E402
+from tunebench.workloads.methods import network_plan  # noqa: E402
+from tunebench.workloads.methods.table import method as row_of  # noqa: E402
 from tunebench.workloads.models import NETWORKS, UnsupportedModel  # noqa: E402
 from tunebench.workloads.models.graph import INPUT  # noqa: E402
 from tunebench.workloads.models.networks import COUNTED, counted  # noqa: E402
-from tunebench.workloads.network_task import make_network_task  # noqa: E402
-from tunebench.workloads.spec import SpecError  # noqa: E402
+from tunebench.workloads.run.correctness import check  # noqa: E402
+from tunebench.workloads.tasks.network import make_network_task  # noqa: E402
+from tunebench.workloads.tasks.spec import SpecError  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

@@ -10,9 +10,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 from torch import nn  # noqa: E402
 
-from tunebench.workloads.engines.networks import wrapping  # noqa: E402
-from tunebench.workloads.engines.networks.adapter import AdaptedConv2d, AdaptedLinear, AdapterError  # noqa: E402
-from tunebench.workloads.engines.networks.wrapping import Rule, wrap  # noqa: E402
+from tunebench.workloads.engines.pytorch.networks import wrapping  # noqa: E402
+from tunebench.workloads.engines.pytorch.networks.adapter import AdaptedConv2d, AdaptedLinear, AdapterError  # noqa: E402
+from tunebench.workloads.engines.pytorch.networks.wrapping import Rule, wrap  # noqa: E402
 
 pytestmark = pytest.mark.torch
 

@@ -4,7 +4,8 @@
 it there, ``session.py`` runs a plan on it. The engine's interface is that of :mod:`tunebench.workloads.engines`.
 """
 
-from tunebench.workloads.engines.native.loader import Library, NativeError, find_library
+from tunebench.workloads.engines.native.errors import NativeError
+from tunebench.workloads.engines.native.loader import Library, find_library
 from tunebench.workloads.engines.native.session import Session, version
 
 __all__ = ["Library", "NativeError", "Session", "find_library", "version"]

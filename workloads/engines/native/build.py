@@ -19,7 +19,7 @@ import sys
 import tempfile
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from tunebench.workloads.engines.native.loader import RECORD_SUFFIX, NativeError
+from tunebench.workloads.engines.native.errors import RECORD_SUFFIX, NativeError
 
 SOURCES = ("kernels.c", "model.h", "probe.h", "simd.h", "tiles.h")
 FLAGS = (

@@ -10,14 +10,12 @@ from ctypes import c_char_p, c_float, c_int, c_int64, c_void_p
 from typing import Any, Dict, NamedTuple, Optional
 
 from tunebench.workloads import marks
-from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.engines.native.errors import RECORD_SUFFIX, NativeError
 
 ABI = 2
 
 #: names the library's file; without it the job's ``paths.native`` does, else one is built here
 VARIABLE = "TUNEBENCH_NATIVE"
-#: a build's own account of itself lies beside the library under this suffix
-RECORD_SUFFIX = ".json"
 
 #: function -> (result, arguments); pointers to arrays are given as :func:`address`
 _FUNCTIONS = {
@@ -40,10 +38,6 @@ _FUNCTIONS = {
     "tb_peak": (c_int64, [c_int64, c_void_p]),
     "tb_read": (None, [c_void_p, c_int64, c_int64, c_void_p]),
 }  # type: Dict[str, Any]
-
-
-class NativeError(WorkloadError):
-    """The kernels cannot be loaded or built here; the message says which file and what would be right."""
 
 
 def address(values: Any) -> int:

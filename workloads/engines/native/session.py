@@ -5,13 +5,15 @@ import math
 from array import array
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from tunebench.workloads import methods, protocol, seeds
+from tunebench.workloads import defaults, seeds
 from tunebench.workloads.artefact import Artefact
-from tunebench.workloads.engines.native.loader import Library, NativeError, address, find_library
+from tunebench.workloads.engines.native.errors import NativeError
+from tunebench.workloads.engines.native.loader import Library, address, find_library
 from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
 from tunebench.workloads.engines.session import Session as BaseSession
-from tunebench.workloads.spec import SpecError
-from tunebench.workloads.task import Task
+from tunebench.workloads.methods import chain_plan
+from tunebench.workloads.tasks.chain import Task
+from tunebench.workloads.tasks.spec import SpecError
 
 #: phases as the kernels number them
 PHASES = ("gather", "cache_fill", "forward", "backward", "update")
@@ -53,13 +55,13 @@ def cache_options(params: Dict[str, Any]) -> CacheOptions:
     return CacheOptions(str(dtype), budget)
 
 
-def cache_slots(plan: methods.Plan, n_rows: int, options: CacheOptions) -> int:
+def cache_slots(plan: chain_plan.Plan, n_rows: int, options: CacheOptions) -> int:
     """How many samples the cache has room for.
 
     Raises:
         SpecError: the budget is below one sample.
     """
-    row_b = methods.counts(plan).cache_floats * CACHE_DTYPES[options.dtype]
+    row_b = chain_plan.counts(plan).cache_floats * CACHE_DTYPES[options.dtype]
     if options.budget_b is None:
         return n_rows
     if options.budget_b < row_b:
@@ -269,7 +271,7 @@ class Session(BaseSession):
 
     def _cached(self, row: int) -> Tuple["array[float]", "array[float]"]:
         """What the cache holds of a sample, and what it ought to hold."""
-        width = methods.counts(self.plan).cache_floats
+        width = chain_plan.counts(self.plan).cache_floats
         held, again = array("f", bytes(4 * width)), array("f", bytes(4 * width))
         if (
             not self.caching
@@ -279,7 +281,7 @@ class Session(BaseSession):
         return held, again
 
     def facts(self) -> Dict[str, Any]:
-        counted = methods.counts(self.plan)
+        counted = chain_plan.counts(self.plan)
         told = array("q", [0] * 5)
         self.library.c.tb_counts(self._handle, address(told))
         lookups, hits, kept, fill_ns, recompute_ns = told
@@ -323,7 +325,7 @@ def _folded_norm(weights: Artefact, index: int, norm: bool, n: int) -> Tuple["ar
     gamma, beta, mean, variance = (
         weights.need("layer%d.%s" % (index, part)).array() for part in ("gamma", "beta", "mean", "variance")
     )
-    slope = [g / math.sqrt(v + protocol.BATCHNORM_EPSILON) for g, v in zip(gamma, variance)]
+    slope = [g / math.sqrt(v + defaults.BATCHNORM_EPSILON) for g, v in zip(gamma, variance)]
     return array("f", slope), array("f", [b - m * s for b, m, s in zip(beta, mean, slope)])
 
 

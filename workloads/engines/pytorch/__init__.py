@@ -1,0 +1,1 @@
+"""The engine `torch`: what practitioners run."""

@@ -1,0 +1,224 @@
+# ruff: noqa: B905  zip(strict=) came with Python 3.10
+"""The torch engine: autograd, as practitioners run it; torch 1.10 and later, no numpy.
+
+Every method goes through the same code: frozen tensors do not require gradients, so autograd builds a graph
+only from the lowest trained tensor upwards. BatchNorm uses its stored statistics and affine in every method.
+
+A plan that caches fills one buffer of ``cache_floats`` floats a sample during the first epoch; from the
+second epoch on a step is: gather the batch's rows, adapters, loss, backward through the adapters, update.
+"""
+
+import math
+from typing import Any, Dict, List, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+
+from tunebench.workloads import defaults, seeds
+from tunebench.workloads.engines.pytorch.session import TorchSession, to_torch, version
+from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
+from tunebench.workloads.methods import chain_plan
+from tunebench.workloads.tasks.chain import Task, weight_shapes
+
+__all__ = ["Session", "version"]
+
+_EVALUATE_ROWS = 256  # bounds the memory of an evaluation
+
+
+class Session(TorchSession):
+    """A fine-tuning on torch.
+
+    Args:
+        task: what to train.
+        cache: None follows the plan; False recomputes what the plan would cache (the correctness check).
+    """
+
+    task: Task
+    plan: chain_plan.Plan
+
+    def __init__(self, task: Task, cache: Optional[bool] = None) -> None:
+        super().__init__(task)
+        self.scale = task.spec.scale
+        self.train_x, self.train_y = self._part("finetune")
+        self.test_x, self.test_y = self._part("test")
+        self.base = {
+            name: to_torch(task.weights.need(name)).clone().to(self.device)
+            for name, _ in weight_shapes(self.plan.layers)
+        }
+        self.adapters = [self._start_adapter(adapter) for adapter in self.plan.adapters]
+        self.trained = self._trained()
+        for item in self.trained:
+            item.requires_grad_(True)
+        self.cache = self._empty_cache() if self.plan.caches and cache is not False else None
+
+    def _part(self, part: str) -> Tuple[Any, Any]:
+        inputs, labels = (to_torch(self.task.data.need(part + suffix)) for suffix in ("_x", "_y"))
+        return inputs.to(self.device), labels.to(torch.int64).to(self.device)
+
+    def _start_adapter(self, adapter: chain_plan.Adapter) -> Tuple[Any, Any]:
+        count = 1
+        for size in adapter.a_shape:
+            count *= size
+        values = seeds.kaiming_uniform(count, adapter.fan_in, self.task.spec.seed, adapter.name)
+        first = torch.frombuffer(values, dtype=torch.float32).reshape(adapter.a_shape).clone()
+        return first.to(self.device), torch.zeros(adapter.b_shape, device=self.device)
+
+    def _trained(self) -> List[Any]:
+        chosen: List[Any] = []
+        for index, (weight, bias) in enumerate(zip(self.plan.weights, self.plan.biases)):
+            chosen += [self.base["layer%d.weight" % index]] if weight else []
+            chosen += [self.base["layer%d.bias" % index]] if bias else []
+        return chosen + [item for pair in self.adapters for item in pair]
+
+    def _empty_cache(self) -> Any:
+        width = chain_plan.counts(self.plan).cache_floats
+        return torch.full((self.task.n_train, width), float("nan"), device=self.device)
+
+    # forward -----------------------------------------------------------------------------------------------
+
+    def _layer(self, index: int, x: Any) -> Any:
+        """A layer's linear part: weight and bias, no adapter, no BatchNorm."""
+        layer = self.plan.layers[index]
+        weight, bias = self.base["layer%d.weight" % index], self.base["layer%d.bias" % index]
+        if layer.kind == "linear":
+            return F.linear(x, weight, bias)
+        return F.conv2d(x, weight, bias, layer.stride, layer.padding)
+
+    def _adapt(self, y: Any, which: int, x: Any) -> Any:
+        """``y + scale * B(A(x))`` of adapter number ``which``."""
+        adapter, (first, second) = self.plan.adapters[which], self.adapters[which]
+        if adapter.conv is None:
+            low = F.linear(F.linear(x, first), second)
+        else:
+            _, stride, padding = adapter.conv
+            low = F.conv2d(F.conv2d(x, first, None, stride, padding), second)
+        return y + low if self.scale == 1.0 else torch.add(y, low, alpha=self.scale)
+
+    def _norm(self, index: int, y: Any) -> Any:
+        part = "layer%d." % index
+        base = self.base
+        y = F.batch_norm(
+            y,
+            base[part + "mean"],
+            base[part + "variance"],
+            base[part + "gamma"],
+            base[part + "beta"],
+            False,
+            0.0,
+            defaults.BATCHNORM_EPSILON,
+        )
+        return F.relu(y)
+
+    def _body(self, x: Any) -> List[Any]:
+        """The inputs of all layers: everything before the last layer."""
+        inputs, last = [], len(self.plan.layers) - 1
+        for index, layer in enumerate(self.plan.layers):
+            x = x.reshape((x.shape[0],) + layer.in_shape)
+            inputs.append(x)
+            if index < last:
+                y = self._layer(index, x)
+                for which, adapter in enumerate(self.plan.adapters):
+                    if adapter.end == index:
+                        y = self._adapt(y, which, inputs[adapter.start])
+                x = self._norm(index, y)
+        return inputs
+
+    def _head(self, inputs: Dict[int, Any], output: Optional[Any]) -> Any:
+        """The logits, from the layers' inputs and (if frozen and at hand) the last layer's output."""
+        last = len(self.plan.layers) - 1
+        logits = self._layer(last, inputs[last]) if output is None else output
+        for which, adapter in enumerate(self.plan.adapters):
+            if adapter.end == last:
+                logits = self._adapt(logits, which, inputs[adapter.start])
+        return logits
+
+    def forward(self, x: Any) -> Any:
+        """Logits (n, n_classes) of inputs (n, n_in), nothing cached."""
+        return self._head(dict(enumerate(self._body(x))), None)
+
+    # the cache ---------------------------------------------------------------------------------------------
+
+    def compute_cached(self, x: Any) -> Any:
+        """What the cache must hold for inputs ``x``: (n, cache_floats)."""
+        with torch.no_grad():
+            inputs = self._body(x)
+            kept = [inputs[index].reshape(x.shape[0], -1) for index in self.plan.cached_inputs]
+            if self.plan.cached_output:
+                last = len(self.plan.layers) - 1
+                kept.append(self._layer(last, inputs[last]))
+            return torch.cat(kept, 1)
+
+    def _forward_cached(self, x: Any, kept: Any) -> Any:
+        """Logits from the inputs ``x`` and their cached rows."""
+        inputs, at = {0: x}, 0
+        for index in self.plan.cached_inputs:
+            layer = self.plan.layers[index]
+            inputs[index] = kept[:, at : at + layer.size_in]
+            at += layer.size_in
+        return self._head(inputs, kept[:, at:] if self.plan.cached_output else None)
+
+    def cache_error(self) -> Optional[float]:
+        """Largest |cached - recomputed| over the fine-tuning set; None if nothing is cached.
+
+        Recomputed in the batches in which the cache was filled: matrix products of another number of rows
+        round differently, by more than 1e-6 where activations are large.
+        """
+        if self.cache is None:
+            return None
+        worst = 0.0
+        for rows in self.batches[self.filled_epoch or 0]:
+            kept = self.cache.index_select(0, rows)
+            again = self.compute_cached(self.train_x.index_select(0, rows))
+            difference = float((kept - again).abs().max())
+            if math.isnan(difference):  # a row that was never filled
+                return float("inf")
+            worst = max(worst, difference)
+        return worst
+
+    # training ----------------------------------------------------------------------------------------------
+
+    def warm_up(self, steps: int) -> None:
+        once = self.task._replace(spec=self.task.spec._replace(epochs=1))
+        copy = Session(once, cache=None if self.cache is not None else False)
+        for _ in range(2 if self.cache is not None else 1):  # a cached plan has two kinds of step
+            for rows in copy.batches[0][:steps]:
+                copy.step(rows, no_mark)
+            copy.filled_epoch = 0
+
+    def step(self, rows: Any, mark: Mark) -> Any:
+        """One update on the samples ``rows``; return the loss before it, detached, on the device."""
+        mark("gather")
+        x, y = self.train_x.index_select(0, rows), self.train_y.index_select(0, rows)
+        if self.cache is None:
+            mark("forward")
+            logits = self.forward(x)
+        else:
+            logits = self._forward_cached(x, self._lookup(self.cache, rows, x, mark))
+        loss = F.cross_entropy(logits, y)
+        return self._descend(loss, mark)
+
+    def _lookup(self, cache: Any, rows: Any, x: Any, mark: Mark) -> Any:
+        """The cached rows of a batch; in the first epoch they are computed and stored."""
+        self.lookups += len(rows)
+        if self.filled_epoch is None:
+            mark("cache_fill")
+            kept = self.compute_cached(x)
+            cache.index_copy_(0, rows, kept)
+        else:
+            self.hits += len(rows)
+            kept = cache.index_select(0, rows)
+        mark("forward")
+        return kept
+
+    def evaluate(self) -> Evaluation:
+        predicted: List[int] = []
+        with torch.no_grad():
+            for at in range(0, self.test_x.shape[0], _EVALUATE_ROWS):
+                logits = self.forward(self.test_x[at : at + _EVALUATE_ROWS])
+                predicted += logits.argmax(1).tolist()
+        labels = self.test_y.tolist()
+        right = sum(label == guess for label, guess in zip(labels, predicted))
+        return Evaluation(right / len(labels), len(labels), labels, predicted)
+
+    def _counts(self) -> chain_plan.Counts:
+        return chain_plan.counts(self.plan)

@@ -1,0 +1,55 @@
+"""A fine-tuned network as plain arrays: what an update is made of."""
+
+from array import array
+from typing import Any, Dict, List, Tuple
+
+import torch
+
+from tunebench.workloads.artefact import Artefact
+from tunebench.workloads.engines.pytorch.networks.adapter import Adapted
+from tunebench.workloads.engines.pytorch.networks.network import Network
+from tunebench.workloads.engines.pytorch.networks.wrapping import FrozenNorm
+from tunebench.workloads.methods.network_plan import NetworkPlan, changed_names
+from tunebench.workloads.updates import Exported, Values
+
+_NORM_PARTS = (("gamma", "weight"), ("beta", "bias"), ("mean", "running_mean"), ("variance", "running_var"))
+
+
+def exported(model: Network, plan: NetworkPlan, base: Artefact, scale: float) -> Exported:
+    """The network as it is now, by the names of its weights artefact; adapters are merged in a copy.
+
+    Args:
+        base: the weights that it started from.
+        scale: factor of the adapters' part.
+    """
+    weights: Dict[str, Values] = {}
+    adapter: Dict[str, Values] = {}
+    with torch.no_grad():
+        for node in plan.graph.layers:
+            layer = getattr(model, node.name)
+            if isinstance(layer, Adapted):
+                weights[node.name + ".weight"] = _values(layer.composed_weight())
+                adapter[node.name + ".extractor"] = _values(layer.extractor)
+                adapter[node.name + ".mapper"] = _values(layer.mapper)
+                layer = layer.base
+            else:
+                weights[node.name + ".weight"] = _values(layer.weight)
+            if node.bias:
+                weights[node.name + ".bias"] = _values(layer.bias)
+            if node.norm:
+                weights.update(_norm(model, node.name))
+    changed = changed_names(plan)
+    before = {name: Values(weights[name].shape, base.need(name).array()) for name in changed}
+    return Exported(weights, changed, before, adapter, scale)
+
+
+def _norm(model: Network, name: str) -> List[Tuple[str, Values]]:
+    norm = getattr(model, name + "_norm")
+    plain = norm.norm if isinstance(norm, FrozenNorm) else norm
+    return [("%s.%s" % (name, part), _values(getattr(plain, to))) for part, to in _NORM_PARTS]
+
+
+def _values(item: Any) -> Values:
+    """Through a list: boards' torch may come without numpy."""
+    flat = item.detach().to("cpu", torch.float32).reshape(-1)
+    return Values(tuple(item.shape), array("f", flat.tolist()))

@@ -1,0 +1,164 @@
+"""A graph as a torch module: builds the layers, runs the nodes that are needed, frees what is not."""
+
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from tunebench.workloads import defaults, seeds
+from tunebench.workloads.artefact import Artefact
+from tunebench.workloads.models.graph import INPUT, Graph, Node
+from tunebench.workloads.models.layer import UnsupportedModel
+
+_NORM = "_norm"
+#: tensor of a weights artefact -> attribute of the BatchNorm behind a layer
+_NORM_PARTS = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "variance": "running_var"}
+
+
+class _Step(NamedTuple):
+    """A node to run and the values that nothing needs afterwards."""
+
+    node: Node
+    free: Tuple[str, ...]
+
+
+class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
+    """A network with branches: (n, c, h, w) float32 -> a tuple of its graph's outputs.
+
+    A layer is the attribute of its node's name, its BatchNorm ``NAME_norm``.
+
+    Raises:
+        UnsupportedModel: the graph is for counting only.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        super(Network, self).__init__()
+        self.graph = graph
+        self._programs: Dict[Tuple[Tuple[str, ...], Tuple[str, ...]], List[_Step]] = {}
+        for node in graph.nodes:
+            if node.op == "rearrange":
+                raise UnsupportedModel("model %r is for counting only and cannot be built" % graph.name)
+        for node in graph.layers:
+            self.add_module(node.name, _layer(node))
+            if node.norm:
+                norm = nn.BatchNorm2d(node.channels_out, eps=defaults.BATCHNORM_EPSILON)
+                self.add_module(node.name + _NORM, norm)
+
+    def forward(self, x: Any) -> Tuple[Any, ...]:
+        return self.run({INPUT: x}, self.graph.outputs)
+
+    def run(self, given: Dict[str, Any], wanted: Sequence[str]) -> Tuple[Any, ...]:
+        """The values of some nodes, from those of others: only what lies between is run.
+
+        Args:
+            given: node (or ``input``) -> its value.
+            wanted: names of nodes.
+        """
+        key = (tuple(sorted(given)), tuple(wanted))
+        if key not in self._programs:
+            self._programs[key] = _program(self.graph, *key)
+        values = dict(given)
+        for node, free in self._programs[key]:
+            values[node.name] = self._value(node, [values[name] for name in node.inputs])
+            for name in free:
+                del values[name]
+        return tuple(values[name] for name in wanted)
+
+    def _value(self, node: Node, inputs: List[Any]) -> Any:
+        x = inputs[0]
+        if node.op in ("conv", "deconv", "linear"):
+            x = getattr(self, node.name)(x)
+            x = getattr(self, node.name + _NORM)(x) if node.norm else x
+        elif node.op == "add":
+            x = x + inputs[1]
+        elif node.op == "concat":
+            x = torch.cat(inputs, 1)
+        elif node.op == "slice":
+            x = x[:, node.first : node.first + node.channels_out]
+        elif node.op == "maxpool":
+            x = F.max_pool2d(x, node.kernel, node.stride, node.padding, ceil_mode=node.ceil)
+        elif node.op == "avgpool":
+            x = x.mean((2, 3))
+        else:
+            x = F.interpolate(x, scale_factor=float(node.stride), mode="nearest")
+        return _activated(x, node.act)
+
+
+def _layer(node: Node) -> Any:
+    if node.op == "linear":
+        return nn.Linear(node.channels_in, node.channels_out, node.bias)
+    if node.op == "deconv":
+        return nn.ConvTranspose2d(
+            node.channels_in, node.channels_out, node.kernel, node.stride, bias=node.bias
+        )
+    return nn.Conv2d(
+        node.channels_in, node.channels_out, node.kernel, node.stride, node.padding, node.dilation, node.groups, node.bias
+    )  # fmt: skip
+
+
+def _activated(x: Any, act: str) -> Any:
+    """In place: what comes before (BatchNorm, convolution, sum) does not need its output again."""
+    if act == "relu":
+        return F.relu(x, inplace=True)
+    if act == "relu6":
+        return F.relu6(x, inplace=True)
+    return F.silu(x) if act == "silu" else x
+
+
+def _program(graph: Graph, given: Tuple[str, ...], wanted: Tuple[str, ...]) -> List[_Step]:
+    """The nodes between ``given`` and ``wanted``, in order, and when each value is done with."""
+    by_name = {node.name: node for node in graph.nodes}
+    needed, open_names = set(), list(wanted)
+    while open_names:
+        name = open_names.pop()
+        if name not in given and name not in needed:
+            needed.add(name)
+            open_names += by_name[name].inputs
+    nodes = [node for node in graph.nodes if node.name in needed]
+    last_use = {name: at for at, node in enumerate(nodes) for name in node.inputs}
+    return [
+        _Step(node, tuple(name for name in set(node.inputs) if last_use[name] == at and name not in wanted))
+        for at, node in enumerate(nodes)
+    ]
+
+
+def start(model: Network, seed: int, prior: float = 0.01) -> None:
+    """Start values for pretraining: He-uniform weights, zero biases; a detector's classes start at ``prior``."""
+    graph = model.graph
+    with torch.no_grad():
+        for node in graph.layers:
+            layer = getattr(model, node.name)
+            values = seeds.kaiming_uniform(node.n_weights, node.fan_in, seed, "pretrain/" + node.name)
+            layer.weight.copy_(torch.frombuffer(values, dtype=torch.float32).reshape(layer.weight.shape))
+            layer.weight.mul_(1.0 if node.head else 6.0**0.5)
+            if layer.bias is not None:
+                rare = graph.task == "detect" and node.name == graph.outputs[0]
+                layer.bias.fill_(float(torch.tensor(prior).logit()) if rare else 0.0)
+
+
+def load_weights(model: Network, weights: Artefact) -> None:
+    """Put a weights artefact into a network; names as :func:`tunebench.workloads.models.graph.weight_shapes` gives them."""
+    with torch.no_grad():
+        for name, place in places(model):
+            item = weights.need(name)
+            place.copy_(torch.frombuffer(item.array(), dtype=torch.float32).reshape(item.shape))
+
+
+def places(model: Network) -> List[Tuple[str, Any]]:
+    """Name in a weights artefact -> the tensor it stands for, in the artefact's order."""
+    found: List[Tuple[str, Any]] = []
+    for node in model.graph.layers:
+        layer = getattr(model, node.name)
+        found.append((node.name + ".weight", layer.weight))
+        if node.bias:
+            found.append((node.name + ".bias", layer.bias))
+        if node.norm:
+            norm = getattr(model, node.name + _NORM)
+            found += [(node.name + "." + part, getattr(norm, to)) for part, to in _NORM_PARTS.items()]
+    return found
+
+
+def norm_of(model: Network, name: str) -> Any:
+    """The BatchNorm behind a layer; None if there is none."""
+    return getattr(model, name + _NORM, None)

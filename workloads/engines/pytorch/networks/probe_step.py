@@ -1,0 +1,40 @@
+"""A training step of a network on noise: for memory and time, where what is learnt does not matter."""
+
+from typing import Any, Callable, Tuple
+
+import torch
+import torch.nn.functional as F
+
+from tunebench.workloads.engines.pytorch.networks import detection
+from tunebench.workloads.engines.pytorch.networks.network import Network, start
+from tunebench.workloads.engines.pytorch.networks.session import apply_plan
+from tunebench.workloads.methods.network_plan import NetworkPlan
+
+_LEARNING_RATE = 1e-6
+
+
+def stepper(plan: NetworkPlan) -> Callable[[int], None]:
+    """A function that runs one step, as a session does, with a batch of so many inputs; one thread."""
+    torch.set_num_threads(1)
+    network = Network(plan.graph)
+    start(network, 0)
+    trained = apply_plan(network, plan, 1.0, 0)
+
+    def step(batch: int) -> None:
+        loss = loss_of(plan, network(torch.rand((batch,) + tuple(plan.graph.shape))))
+        gradients = torch.autograd.grad(loss, trained)
+        with torch.no_grad():
+            for item, gradient in zip(trained, gradients):  # noqa: B905  Python 3.10
+                item.add_(gradient, alpha=-_LEARNING_RATE)
+
+    return step
+
+
+def loss_of(plan: NetworkPlan, outputs: Tuple[Any, ...]) -> Any:
+    """The task's own loss, on labels that are noise."""
+    first = outputs[0]
+    if plan.graph.task == "detect":
+        boxes = torch.rand_like(outputs[1]).cumsum(1) * 20
+        inside = torch.ones(first.shape[0], *first.shape[2:])
+        return detection.loss(outputs, detection.Targets(torch.zeros_like(first), boxes, inside))
+    return F.cross_entropy(first, torch.zeros((first.shape[0],) + tuple(first.shape[2:]), dtype=torch.int64))

@@ -1,0 +1,160 @@
+"""Fine-tuning of a network on torch: the same protocol as the chain models' engine, for every method.
+
+Plain SGD written out in place; BatchNorm with its stored statistics. A plan that caches keeps what the head reads in
+the first epoch; from the second on a step is: gather the batch's rows, run the head, loss, backward, update.
+"""
+
+import math
+from typing import Any, Dict, List, Optional
+
+import torch
+
+from tunebench.workloads.engines.pytorch.networks.export import exported
+from tunebench.workloads.engines.pytorch.networks.goals import make_goal
+from tunebench.workloads.engines.pytorch.networks.network import Network, load_weights, norm_of
+from tunebench.workloads.engines.pytorch.networks.wrapping import Rule, wrap
+from tunebench.workloads.engines.pytorch.session import TorchSession, to_torch
+from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
+from tunebench.workloads.methods import network_memory, network_plan
+from tunebench.workloads.methods.chain_plan import Counts
+from tunebench.workloads.methods.network_plan import NetworkPlan
+from tunebench.workloads.models.graph import INPUT
+from tunebench.workloads.tasks.network import NetworkTask
+from tunebench.workloads.updates import Exported
+
+_EVALUATE_IMAGES = 32  # bounds the memory of an evaluation
+
+
+def apply_plan(model: Network, plan: NetworkPlan, scale: float, seed: int) -> List[Any]:
+    """Freeze a network but for what the plan trains; put its adapters in; return the trained parameters."""
+    model.eval()
+    for item in model.parameters():
+        item.requires_grad_(False)
+    chosen: List[Any] = []
+    for node in plan.graph.layers:
+        layer, norm = getattr(model, node.name), norm_of(model, node.name)
+        if node.name in plan.weights:
+            chosen += [layer.weight] + ([norm.weight] if node.norm else [])
+        if node.name in plan.biases:
+            chosen += ([layer.bias] if node.bias else []) + ([norm.bias] if node.norm else [])
+    if plan.adapters:
+        rule = Rule(rank=plan.rank, include=plan.adapters, linear=True, scale=scale, seed=seed)
+        for name in wrap(model, rule).adapted:
+            layer = getattr(model, name)
+            chosen += [layer.extractor, layer.mapper]
+    for item in chosen:
+        item.requires_grad_(True)
+    return chosen
+
+
+class Session(TorchSession):
+    """A fine-tuning of a network.
+
+    Args:
+        task: what to train.
+        cache: None follows the plan; False recomputes what the plan would cache (the correctness check).
+
+    Raises:
+        SpecError: no CUDA device where one is asked for.
+    """
+
+    task: NetworkTask
+    plan: NetworkPlan
+
+    def __init__(self, task: NetworkTask, cache: Optional[bool] = None) -> None:
+        spec = task.spec
+        super().__init__(task)
+        self.images = {
+            part: to_torch(task.data.need(part + "_x")).to(self.device) for part in ("finetune", "test")
+        }
+        self.goal, self.test_goal = (
+            make_goal(task.plan.graph, task.data, part, self.device) for part in ("finetune", "test")
+        )
+        self.model = Network(task.plan.graph)
+        load_weights(self.model, task.weights)
+        self.trained = apply_plan(self.model, task.plan, spec.scale, spec.seed)
+        self.model.to(self.device)
+        self.cache = self._empty_cache() if self.plan.caches and cache is not False else None
+
+    def _empty_cache(self) -> Dict[str, Any]:
+        shapes = {node.name: node.shape for node in self.plan.graph.nodes}
+        count = self.task.n_train
+        return {
+            name: torch.full((count,) + shapes[name], float("nan"), device=self.device)
+            for name in self.plan.cached
+        }
+
+    def _batch(self, rows: Any) -> Any:
+        return self.images["finetune"].index_select(0, rows).to(torch.float32).div_(255.0)
+
+    def compute_cached(self, x: Any) -> List[Any]:
+        """What the cache must hold for images ``x``: one tensor a cached node."""
+        with torch.no_grad():
+            return list(self.model.run({INPUT: x}, self.plan.cached))
+
+    def cache_error(self) -> Optional[float]:
+        """Largest |cached - recomputed| over the fine-tuning set; None if nothing is cached."""
+        if self.cache is None:
+            return None
+        worst = 0.0
+        for rows in self.batches[self.filled_epoch or 0]:
+            for name, again in zip(self.plan.cached, self.compute_cached(self._batch(rows))):  # noqa: B905
+                difference = float((self.cache[name].index_select(0, rows) - again).abs().max())
+                if math.isnan(difference):  # a row that was never filled
+                    return float("inf")
+                worst = max(worst, difference)
+        return worst
+
+    def warm_up(self, steps: int) -> None:
+        """On this session itself, taken back afterwards: a copy would double the peak memory."""
+        self.hold_start()
+        for _ in range(2 if self.cache is not None else 1):  # a cached plan has two kinds of step
+            for rows in self.batches[0][:steps]:
+                self.step(rows, no_mark)
+            self.filled_epoch = 0
+        self.restart()
+        self.start = []
+
+    def step(self, rows: Any, mark: Mark) -> Any:
+        """One update on the images ``rows``; return the loss before it, detached, on the device."""
+        mark("gather")
+        if self.cache is None:
+            x = self._batch(rows)
+            mark("forward")
+            outputs = self.model(x)
+        else:
+            outputs = self.model.run(self._lookup(self.cache, rows, mark), self.plan.graph.outputs)
+        loss = self.goal.loss(outputs, rows)
+        return self._descend(loss, mark)
+
+    def _lookup(self, cache: Dict[str, Any], rows: Any, mark: Mark) -> Dict[str, Any]:
+        """The cached values of a batch; in the first epoch they are computed and stored."""
+        self.lookups += len(rows)
+        if self.filled_epoch is None:
+            mark("cache_fill")
+            kept = dict(zip(self.plan.cached, self.compute_cached(self._batch(rows))))  # noqa: B905
+            for name, values in kept.items():
+                cache[name].index_copy_(0, rows, values)
+        else:
+            self.hits += len(rows)
+            kept = {name: values.index_select(0, rows) for name, values in cache.items()}
+        mark("forward")
+        return kept
+
+    def evaluate(self) -> Evaluation:
+        images = self.images["test"]
+        with torch.no_grad():
+            for at in range(0, images.shape[0], _EVALUATE_IMAGES):
+                x = images[at : at + _EVALUATE_IMAGES].to(torch.float32).div_(255.0)
+                self.test_goal.collect(self.model(x))
+        return self.test_goal.evaluation()
+
+    def _counts(self) -> Counts:
+        return network_plan.counts(self.plan)
+
+    def _metrics(self) -> Dict[str, float]:
+        predicted = network_memory.predict(self.plan, self.task.spec.batch)
+        return {"predicted_step_b": predicted.step_b, **super()._metrics()}
+
+    def export(self) -> Exported:
+        return exported(self.model, self.plan, self.task.weights, self.task.spec.scale)

@@ -1,0 +1,140 @@
+# ruff: noqa: B905  zip(strict=) came with Python 3.10
+"""What the sessions on torch share: order of the data, start and restart, an epoch, the update, the facts.
+
+Plain SGD, written out in place (``p -= lr * g``). Nothing here knows what the model is.
+"""
+
+from typing import Any, Dict, List, Optional
+
+import torch
+
+from tunebench.workloads import seeds
+from tunebench.workloads.artefact import Tensor
+from tunebench.workloads.engines.session import Mark
+from tunebench.workloads.engines.session import Session as BaseSession
+from tunebench.workloads.tasks.spec import SpecError
+
+
+def version() -> str:
+    """The engine's version, e.g. ``torch 2.13.0+cpu``."""
+    return "torch %s" % torch.__version__
+
+
+def to_torch(item: Tensor) -> Any:
+    """An artefact's tensor as a torch tensor of its own memory."""
+    dtype = {"float32": torch.float32, "int32": torch.int32, "uint8": torch.uint8}[item.dtype]
+    if item.size == 0:
+        return torch.empty(item.shape, dtype=dtype)
+    return torch.frombuffer(item.array(), dtype=dtype).reshape(item.shape)
+
+
+def exact_float32() -> None:
+    """float32 means float32: no TF32 on a GPU, and the same convolution algorithm every time."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+
+
+class TorchSession(BaseSession):
+    """A fine-tuning on torch. Base class: says what each model's session must do.
+
+    Args:
+        task: what to train: ``spec``, ``plan``, ``n_train``, ``steps_per_epoch``.
+
+    Attributes:
+        batches: rows of each epoch's batches, on the device.
+        trained: the trained tensors; set by the model's session.
+        cache: what a plan that caches keeps, None without; set by the model's session.
+        filled_epoch: the epoch in which the cache was filled; None: not yet.
+        step_losses: losses of the last epoch's steps, on the device.
+
+    Raises:
+        SpecError: no CUDA device where one is asked for.
+    """
+
+    trained: List[Any]
+    cache: Optional[Any]
+
+    def __init__(self, task: Any) -> None:
+        spec = task.spec
+        if spec.device == "cuda" and not torch.cuda.is_available():
+            raise SpecError("workload.device is 'cuda', but %s finds no CUDA device" % version())
+        torch.set_num_threads(spec.threads)
+        exact_float32()
+        self.task, self.plan, self.lr = task, task.plan, spec.lr
+        self.device = torch.device(spec.device)
+        self.synchronise = torch.cuda.synchronize if spec.device == "cuda" else None
+        self.batches = [self._epoch_batches(epoch) for epoch in range(spec.epochs)]
+        self.filled_epoch: Optional[int] = None
+        self.step_losses: List[Any] = []
+        self.steps = self.lookups = self.hits = 0
+        self.start: List[Any] = []
+
+    def step(self, rows: Any, mark: Mark) -> Any:
+        """One update on the samples ``rows``; return the loss before it, detached, on the device."""
+        raise NotImplementedError
+
+    def _counts(self) -> Any:
+        """The plan's counts: ``total``, ``trainable``, ``update_b``, ``cache_floats`` a sample."""
+        raise NotImplementedError
+
+    def _epoch_batches(self, epoch: int) -> List[Any]:
+        spec = self.task.spec
+        rows = seeds.batches(self.task.n_train, spec.batch, spec.seed, epoch)
+        return [torch.tensor(row, dtype=torch.int64, device=self.device) for row in rows]
+
+    def steps_per_epoch(self) -> Optional[int]:
+        count: int = self.task.steps_per_epoch
+        return count
+
+    def hold_start(self) -> None:
+        self.start = [item.detach().clone() for item in self.trained]
+
+    def restart(self) -> None:
+        with torch.no_grad():
+            for item, first in zip(self.trained, self.start):
+                item.copy_(first)
+        self.filled_epoch = None  # the cache is computed anew and overwritten row by row
+        self.steps = self.lookups = self.hits = 0
+
+    def train_epoch(self, epoch: int, mark: Mark) -> float:
+        self.step_losses = [self.step(rows, mark) for rows in self.batches[epoch]]
+        if self.cache is not None and self.filled_epoch is None:
+            self.filled_epoch = epoch
+        sizes = torch.tensor([float(len(rows)) for rows in self.batches[epoch]], device=self.device)
+        mean: float = float(torch.dot(torch.stack(self.step_losses), sizes)) / self.task.n_train
+        return mean
+
+    def _descend(self, loss: Any, mark: Mark) -> Any:
+        """The end of a step: backward and update; return the loss, detached."""
+        mark("backward")
+        gradients = torch.autograd.grad(loss, self.trained)
+        mark("update")
+        with torch.no_grad():
+            for item, gradient in zip(self.trained, gradients):
+                item.add_(gradient, alpha=-self.lr)
+        self.steps += 1
+        return loss.detach()
+
+    def _metrics(self) -> Dict[str, float]:
+        """Further numbers of the result."""
+        if self.device.type != "cuda":
+            return {}
+        # Tensors, and what the caching allocator holds for them: on a Jetson neither is in VmHWM.
+        return {
+            "cuda_max_allocated_b": torch.cuda.max_memory_allocated(),
+            "cuda_max_reserved_b": torch.cuda.max_memory_reserved(),
+        }
+
+    def facts(self) -> Dict[str, Any]:
+        counted = self._counts()
+        return {
+            "steps": self.steps,
+            "params_total": counted.total,
+            "params_trainable": counted.trainable,
+            "update_b": counted.update_b,
+            "cache_b": None if self.cache is None else 4 * counted.cache_floats * self.task.n_train,
+            "cache_hit_ratio": self.hits / self.lookups if self.cache is not None and self.lookups else None,
+            "engine_version": version(),
+            "metrics": self._metrics(),
+        }

@@ -1,0 +1,341 @@
+"""Memory that one training step of a network needs, predicted from its graph; needs no torch.
+
+What is counted: the network's tensors, the gradients of what trains, the optimiser's state (none: plain SGD), and
+what autograd keeps between forward and backward. That last part follows the rules of torch's own formulas
+(``tools/autograd/derivatives.yaml``), for the layers that autograd meets, i.e. those above the lowest that trains:
+
+- a convolution or linear map keeps its input, whether its weight trains or not; a composed adapter keeps the weight that
+  it forms; a linear adapter its low-rank output;
+- BatchNorm keeps its input, also with frozen statistics and affine;
+- relu in place keeps its result, which is the next layer's input: the same bytes; silu and relu6 keep their input, the
+  latter as a copy although it runs in place (seen with torch 2.13);
+- max pooling keeps its input and an 8-byte index for each output; sums, concatenations and upsampling keep nothing;
+- the loss keeps what stands in :func:`_loss_b`.
+
+Then a step is walked through forward and backward, tensor by tensor. Not counted: what a convolution's algorithm needs
+besides (reordered copies, columns), the allocator's slack, the interpreter and torch themselves. So it is a lower bound
+of what a process takes, and tells methods and batches apart.
+"""
+
+from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
+
+from tunebench.workloads.methods import network_plan
+from tunebench.workloads.methods.network_plan import NetworkPlan
+from tunebench.workloads.models.graph import INPUT, Node, product
+
+#: Where the search for the largest ends. Sides are multiples of what every network takes.
+MOST_BATCH, SIDE_STEP, MOST_SIDE = 1 << 12, 32, 1 << 12
+_FLOAT_B, _INDEX_B = 4, 8
+#: Channels of a detector's distances; one of four classes is counted as if it were them, which is little less.
+_BOX_MAPS = 4
+
+
+class Memory(NamedTuple):
+    """Bytes of one training step.
+
+    Attributes:
+        weights_b: of the network: parameters, BatchNorm's statistics, adapters.
+        gradients_b: of what trains.
+        optimiser_b: state that an optimiser keeps; plain SGD has none.
+        saved_b: kept by autograd at the end of the forward pass: the activations.
+        step_b: most that lives at once during a step besides the weights: inputs, activations, their gradients and the
+            weights' gradients.
+        cache_b: activations that the method keeps of the whole fine-tuning set; 0 without a cache or its size.
+    """
+
+    weights_b: int
+    gradients_b: int
+    optimiser_b: int
+    saved_b: int
+    step_b: int
+    cache_b: int
+
+    @property
+    def total_b(self) -> int:
+        """Everything."""
+        return self.weights_b + self.optimiser_b + self.step_b + self.cache_b
+
+
+class _Tape:
+    """Tensors by name, freed when nobody holds them any more; the most bytes that lived at once."""
+
+    def __init__(self) -> None:
+        self.size_b: Dict[str, int] = {}
+        self.holders: Dict[str, int] = {}
+        self.live_b = self.peak_b = 0
+
+    def make(self, name: str, size_b: int) -> str:
+        """A new tensor, held once."""
+        self.size_b[name], self.holders[name] = size_b, 1
+        self.live_b += size_b
+        self.peak_b = max(self.peak_b, self.live_b)
+        return name
+
+    def hold(self, name: str) -> str:
+        """One more holder."""
+        self.holders[name] += 1
+        return name
+
+    def drop(self, name: str) -> None:
+        """One holder less."""
+        self.holders[name] -= 1
+        if self.holders[name] == 0:
+            self.live_b -= self.size_b[name]
+
+
+class _Step:
+    """One training step of a plan with a batch, walked through."""
+
+    def __init__(self, plan: NetworkPlan, batch: int) -> None:
+        self.plan, self.batch = plan, batch
+        self.tape = _Tape()
+        self.nodes = run_nodes(plan)
+        self.needs_grad = needs_grad(plan, self.nodes)
+        #: node -> tensor that holds its value
+        self.value: Dict[str, str] = {}
+        #: node -> what autograd keeps for it, by the part of the node that does, last part first
+        self.kept: Dict[str, List[Tuple[str, str]]] = {}
+
+    def bytes_of(self, shape: Tuple[int, ...], item_b: int = _FLOAT_B) -> int:
+        """A batch of a shape."""
+        return self.batch * product(shape) * item_b
+
+    # -- forward ------------------------------------------------------------------------------------
+
+    def forward(self) -> None:
+        """Run the nodes; what is not kept is freed after its last use."""
+        shapes = {node.name: node.shape for node in self.plan.graph.nodes}
+        shapes[INPUT] = self.plan.graph.shape
+        for name in self.plan.cached or (INPUT,):
+            self.value[name] = self.tape.make("value " + name, self.bytes_of(shapes[name]))
+        last = {name: node.name for node in self.nodes for name in node.inputs}
+        outputs = set(self.plan.graph.outputs)
+        for node in self.nodes:
+            self.kept[node.name] = []
+            self.value[node.name] = self._run(node)
+            for name in set(node.inputs):
+                if last[name] == node.name and name not in outputs and name in self.value:
+                    self.tape.drop(self.value[name])
+        for name in sorted(outputs):
+            if name in self.needs_grad:
+                size_b = _loss_b(self.plan.graph.task, self.batch, shapes[name])
+                self.kept[name].append(("loss", self.tape.make("loss " + name, size_b)))
+
+    def _keep(self, node: Node, part: str, tensor: str) -> None:
+        if node.name in self.needs_grad:
+            self.kept[node.name].append((part, self.tape.hold(tensor)))
+
+    def _layer_meets(self, node: Node) -> bool:
+        """Whether autograd meets a layer itself, not only the BatchNorm behind it (the first one under ft-bias)."""
+        plan = self.plan
+        own = (
+            node.name in plan.weights
+            or node.name in plan.adapters
+            or (node.name in plan.biases and node.bias)
+        )
+        return own or any(name in self.needs_grad for name in node.inputs)
+
+    def _run(self, node: Node) -> str:
+        name, size_b = node.name, self.bytes_of(node.shape)
+        if node.op == "slice":  # a view
+            return self.tape.hold(self.value[node.inputs[0]])
+        made = self.tape.make("value " + name, size_b)
+        if node.op in ("conv", "deconv", "linear"):
+            if self._layer_meets(node):
+                self._keep(node, "layer", self.value[node.inputs[0]])
+            self._keep_adapter(node)
+            if node.norm:
+                self._keep(node, "norm", made)
+                normed = self.tape.make("normed " + name, size_b)
+                self.tape.drop(made)
+                made = normed
+        elif node.op == "maxpool":
+            self._keep(node, "layer", self.value[node.inputs[0]])
+            index = self.tape.make("index " + name, self.bytes_of(node.shape, _INDEX_B))
+            self._keep(node, "index", index)
+            self.tape.drop(index)
+        if node.act == "silu" or (node.act == "relu6" and name in self.needs_grad):
+            self._keep(node, "act", made)
+            after = self.tape.make("act " + name, size_b)
+            self.tape.drop(made)
+            made = after
+        elif node.act:
+            self._keep(node, "act", made)
+        return made
+
+    def _keep_adapter(self, node: Node) -> None:
+        """A convolution's composed weight, a linear adapter's low-rank output; freed if nothing keeps it."""
+        if node.name not in self.plan.adapters:
+            return
+        size_b = self.bytes_of((self.plan.rank,)) if node.op == "linear" else _FLOAT_B * node.n_weights
+        formed = self.tape.make("adapter " + node.name, size_b)
+        self._keep(node, "adapter", formed)
+        self.tape.drop(formed)
+
+    # -- backward -----------------------------------------------------------------------------------
+
+    def backward(self) -> None:
+        """Gradients come and go from the outputs down; each part frees what was kept for it."""
+        gradients: Dict[str, str] = {}
+        for node in reversed(self.nodes):
+            if node.name not in self.needs_grad:
+                continue
+            if node.name in self.plan.graph.outputs:
+                gradients[node.name] = self.tape.make("grad " + node.name, self.bytes_of(node.shape))
+            kept = dict(self.kept[node.name])
+            self._release(kept, "loss")
+            gradient = gradients.pop(node.name)
+            for part in ("act", "norm"):
+                if part in kept:
+                    gradient = self._replaced(gradient, "%s of %s" % (part, node.name), node)
+                    self._release(kept, part)
+            self._to_parameters(node)
+            for index, name in enumerate(node.inputs):
+                if name in self.needs_grad:
+                    self._to_input(gradients, node, index)
+            for part in list(kept):
+                self._release(kept, part)
+            self.tape.drop(gradient)
+
+    def _replaced(self, gradient: str, name: str, node: Node) -> str:
+        made = self.tape.make("grad " + name, self.bytes_of(node.shape))
+        self.tape.drop(gradient)
+        return made
+
+    def _release(self, kept: Dict[str, str], part: str) -> None:
+        if part in kept:
+            self.tape.drop(kept.pop(part))
+
+    def _to_parameters(self, node: Node) -> None:
+        """Gradients of a node's parameters, which live to the end of the step; a composed weight's while it is used."""
+        plan, own = self.plan, 0
+        if node.name in plan.weights:
+            own += node.n_weights + node.channels_out * node.norm
+        if node.name in plan.biases:
+            own += node.channels_out * (node.bias + node.norm)
+        if node.name in plan.adapters:
+            own += network_plan.adapter_params(node, plan.rank)
+            if node.op == "conv":
+                self.tape.drop(self.tape.make("grad of weight " + node.name, _FLOAT_B * node.n_weights))
+        if own:
+            self.tape.make("grad of parameters " + node.name, _FLOAT_B * own)
+
+    def _to_input(self, gradients: Dict[str, str], node: Node, index: int) -> None:
+        name = node.inputs[index]
+        source = next(each for each in self.nodes if each.name == name)
+        made = self.tape.make("grad %s by %s %d" % (name, node.name, index), self.bytes_of(source.shape))
+        if name in gradients:  # two paths meet: a sum, then the parts go
+            total = self.tape.make("grad %s at %s %d" % (name, node.name, index), self.bytes_of(source.shape))
+            self.tape.drop(gradients[name])
+            self.tape.drop(made)
+            made = total
+        gradients[name] = made
+
+
+def run_nodes(plan: NetworkPlan) -> List[Node]:
+    """The nodes of a step: behind the cached ones, if the method caches."""
+    by_name = {node.name: node for node in plan.graph.nodes}
+    given = set(plan.cached) | {INPUT}
+    needed: Set[str] = set()
+    todo = list(plan.graph.outputs)
+    while todo:
+        name = todo.pop()
+        if name not in given and name not in needed:
+            needed.add(name)
+            todo += by_name[name].inputs
+    return [node for node in plan.graph.nodes if node.name in needed]
+
+
+def needs_grad(plan: NetworkPlan, nodes: List[Node]) -> Set[str]:
+    """Nodes that autograd meets: their own parameters train, or those of one before them."""
+    training = set(plan.weights) | set(plan.biases) | set(plan.adapters)
+    found: Set[str] = set()
+    for node in nodes:
+        if node.name in training or any(name in found for name in node.inputs):
+            found.add(node.name)
+    return found
+
+
+def _loss_b(task: str, batch: int, shape: Tuple[int, ...]) -> int:
+    """What the loss keeps of one output.
+
+    Classes of samples or pixels: their log-probabilities, and labels as 8-byte integers. A detector's losses are chains
+    of elementwise operations: focal loss keeps 7 tensors of the scores' size; generalised IoU 25 maps, of which each of
+    the four distances is one (:mod:`tunebench.workloads.engines.pytorch.networks.detection`, read off its formulas).
+    """
+    values = batch * product(shape)
+    if task == "detect":
+        return _FLOAT_B * (values // shape[0] * 25 if shape[0] == _BOX_MAPS else values * 7)
+    return _FLOAT_B * values + _INDEX_B * values // shape[0]
+
+
+def predict(plan: NetworkPlan, batch: int, n_train: Optional[int] = None) -> Memory:
+    """Predict a training step's memory.
+
+    Args:
+        plan: method and network.
+        batch: samples of a step.
+        n_train: samples of the fine-tuning set, for the size of a cache.
+    """
+    counts = network_plan.counts(plan)
+    statistics = sum(2 * node.channels_out for node in plan.graph.layers if node.norm)
+    step = _Step(plan, batch)
+    step.forward()
+    saved = {tensor for kept in step.kept.values() for _, tensor in kept}
+    saved_b = sum(step.tape.size_b[name] for name in saved)
+    step.backward()
+    peak_b = step.tape.peak_b
+    if plan.caches:  # the first epoch runs the trunk, too, and keeps nothing of it
+        fill = _Step(plan._replace(cached=()), batch)
+        fill.needs_grad = set()
+        fill.forward()
+        peak_b = max(peak_b, fill.tape.peak_b)
+    return Memory(
+        weights_b=_FLOAT_B * (counts.total + statistics),
+        gradients_b=counts.update_b,
+        optimiser_b=0,
+        saved_b=saved_b,
+        step_b=peak_b,
+        cache_b=_FLOAT_B * counts.cache_floats * (n_train or 0),
+    )
+
+
+def largest(fits: Callable[[int], bool], limit: int = 1 << 20) -> int:
+    """The largest number from 1 to ``limit`` that fits, by doubling and bisection; 0 if not even 1 does.
+
+    Args:
+        fits: whether a number does; if one does, so does every smaller one. Asked about 2 log2(answer) times.
+    """
+    if not fits(1):
+        return 0
+    low = 1
+    while low < limit and fits(min(2 * low, limit)):
+        low = min(2 * low, limit)
+    high = min(2 * low, limit + 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if fits(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def largest_batch(plan: NetworkPlan, free_b: int, n_train: Optional[int] = None) -> int:
+    """The largest batch whose predicted memory is at most ``free_b``; 0 if none is."""
+    return largest(lambda batch: predict(plan, batch, n_train).total_b <= free_b, MOST_BATCH)
+
+
+def largest_side(
+    plan_at: Callable[[int], NetworkPlan], batch: int, free_b: int, n_train: Optional[int] = None
+) -> int:
+    """The largest side of a square input, a multiple of :data:`SIDE_STEP` pixels, that fits with a batch; 0 if none does.
+
+    Args:
+        plan_at: the method on the network at a side.
+    """
+
+    def fits(count: int) -> bool:
+        return predict(plan_at(SIDE_STEP * count), batch, n_train).total_b <= free_b
+
+    return SIDE_STEP * largest(fits, MOST_SIDE // SIDE_STEP)

@@ -1,0 +1,1 @@
+"""Make on the host what boards start from: data and start weights as artefacts."""

@@ -1,0 +1,217 @@
+"""The host's ``prepare`` step: data and start weights as artefacts that boards receive.
+
+Digits for both models ship in the package (no torch, no scikit-learn needed); others are built once into a
+cache folder. File names carry a hash of the recipe, so that a changed recipe never meets an old file.
+``python -m tunebench.workloads.prepare.artefacts --ship`` rebuilds the shipped ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunebench.workloads import artefact
+from tunebench.workloads.datasets import Dataset, ImageSet, check_name, load
+from tunebench.workloads.models import NETWORKS, UnsupportedModel, layers_of
+from tunebench.workloads.models.networks import task_of
+from tunebench.workloads.prepare import network
+from tunebench.workloads.prepare.chain import RECIPE, Progress, pretrain
+
+SHIPPED = Path(__file__).parent / "shipped"
+SHIPPED_TASKS = (("digits", "mlp"), ("digits", "cnn"))
+SEED = 0
+
+
+class PrepareError(RuntimeError):
+    """Artefacts that cannot be made here; the message says what is missing and how to get it."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Artefacts of one data set and model.
+
+    Attributes:
+        data, weights: files.
+        data_sha256, weights_sha256: of the whole files.
+        meta: ``data`` and ``weights``: the metas of the two artefacts (classes, drift, source, recipe, ...).
+    """
+
+    data: Path
+    data_sha256: str
+    weights: Path
+    weights_sha256: str
+    meta: dict[str, Any]
+
+
+def prepare(
+    dataset: str,
+    model: str,
+    *,
+    cache_dir: Path,
+    data_dir: Path | None = None,
+    download: bool = False,
+    datasets_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> Prepared:
+    """Artefacts of a data set and model: shipped, cached, or built now.
+
+    Args:
+        dataset: one of :data:`tunebench.workloads.datasets.DATASETS`.
+        model: one of :data:`tunebench.workloads.models.MODELS` or :data:`tunebench.workloads.models.NETWORKS`.
+        cache_dir: where built artefacts are kept; made if missing.
+        data_dir: local copies of data sets; None takes TUNEBENCH_DATA.
+        download: whether a data set that is missing may be downloaded from its home.
+        datasets_dir: downloads and converted files; None takes ``~/.cache/tunebench/datasets``.
+        progress: told what is done and how far it is.
+
+    Raises:
+        UnknownDataset, UnknownModel, ValueError: the pair does not exist.
+        DataUnavailable: the data set's file is missing or damaged.
+        PrepareError: torch is needed and not installed.
+    """
+    check_name(dataset)
+    if (dataset, model) in SHIPPED_TASKS:
+        return _prepared(SHIPPED / f"{dataset}.tbx", SHIPPED / f"{dataset}-{model}.tbx")
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    data = cache_dir / f"{dataset}-{_recipe_hash(dataset)}.tbx"
+    weights = cache_dir / f"{dataset}-{model}-{_recipe_hash(dataset, model)}.tbx"
+    if not (_intact(data) and _intact(weights)):
+        if progress is not None:
+            progress(f"loading {dataset}", 0.0)
+        loaded = load(dataset, data_dir, download=download, cache_dir=datasets_dir, progress=progress)
+        _build(loaded, model, data, weights, progress)
+    return _prepared(data, weights)
+
+
+def _recipe_hash(dataset: str, model: str = "") -> str:
+    """Short hash of everything that decides an artefact's content, the data set's revision included."""
+    # the data set's module holds its own revision; a loader is a function of that module
+    from tunebench.workloads.datasets import DATASETS
+
+    revision = sys.modules[DATASETS[dataset].__module__].__dict__["REVISION"]
+    parts: list[Any] = [dataset, revision, artefact.SCHEMA]
+    if model:
+        parts += [model, SEED, recipe_of(model)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _intact(path: Path) -> bool:
+    """Whether a cached artefact is there and undamaged."""
+    if not path.is_file():
+        return False
+    try:
+        artefact.read(str(path))
+    except artefact.ArtefactError:
+        return False
+    return True
+
+
+def _prepared(data: Path, weights: Path) -> Prepared:
+    metas = {"data": artefact.read(str(data)).meta, "weights": artefact.read(str(weights)).meta}
+    return Prepared(data, _sha256(data), weights, _sha256(weights), metas)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def recipe_of(model: str) -> dict[str, Any]:
+    """How a model's start weights are trained."""
+    return network.RECIPE if model in NETWORKS else RECIPE
+
+
+def _build(
+    loaded: Dataset | ImageSet, model: str, data: Path, weights: Path, progress: Progress | None
+) -> None:
+    _check_pair(loaded, model)
+    if not _intact(data):
+        write_data(loaded, data)
+    if not _intact(weights):
+        write_weights(loaded, model, weights, progress)
+
+
+def _check_pair(loaded: Dataset | ImageSet, model: str) -> None:
+    """A pair of data set and model that does not fit ends here, with an error of the model's."""
+    images = isinstance(loaded, ImageSet)
+    if images != (model in NETWORKS) or (images and loaded.meta["task"] != task_of(model)):
+        raise UnsupportedModel(f"model {model!r} does not take data set {loaded.name!r}")
+    if isinstance(loaded, ImageSet):
+        NETWORKS[model](tuple(loaded.meta["shape"]), loaded.meta["n_classes"])
+    else:
+        layers_of(model, loaded.meta["n_in"], loaded.meta["n_classes"])
+
+
+def write_data(loaded: Dataset | ImageSet, path: Path) -> str:
+    """Write a data artefact (target domain only: boards never pretrain); return its SHA-256."""
+    parts: dict[str, artefact.Tensor] = {}
+    if isinstance(loaded, ImageSet):
+        for part in ("finetune", "test"):
+            parts.update(network.data_tensors(loaded, part, part))
+        return artefact.write(str(path), "data", {"dataset": loaded.name, **loaded.meta}, parts)
+    for name in ("finetune_x", "finetune_y", "test_x", "test_y"):
+        values = getattr(loaded, name)
+        dtype = "float32" if name.endswith("_x") else "int32"
+        little = values.astype("<f4" if dtype == "float32" else "<i4")
+        parts[name] = artefact.Tensor(dtype, values.shape, little.tobytes())
+    return artefact.write(str(path), "data", {"dataset": loaded.name, **loaded.meta}, parts)
+
+
+def write_weights(
+    loaded: Dataset | ImageSet, model: str, path: Path, progress: Progress | None = None
+) -> str:
+    """Pretrain and write a weights artefact with its recipe; return its SHA-256.
+
+    Raises:
+        PrepareError: no torch.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise PrepareError(
+            f"start weights of {loaded.name}/{model} must be trained here once, and torch is not installed: "
+            "pip install 'tunebench[torch]'"
+        ) from error
+    if isinstance(loaded, ImageSet):
+        tensors = network.pretrain_network(model, loaded, seed=SEED, progress=progress)
+        sizes = {"shape": loaded.meta["shape"]}
+    else:
+        classes = loaded.meta["n_classes"]
+        tensors = pretrain(model, loaded.pretrain_x, loaded.pretrain_y, classes, seed=SEED, progress=progress)
+        sizes = {"n_in": loaded.meta["n_in"]}
+    meta = {
+        "dataset": loaded.name,
+        "model": model,
+        **sizes,
+        "n_classes": loaded.meta["n_classes"],
+        "seed": SEED,
+        "recipe": recipe_of(model),
+        "dataset_revision": loaded.meta["revision"],
+        "made_with": f"torch {torch.__version__}",
+    }
+    return artefact.write(str(path), "weights", meta, tensors)
+
+
+def ship(folder: Path = SHIPPED) -> list[Path]:
+    """Rebuild the shipped artefacts into ``folder``; return what was written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for dataset, model in SHIPPED_TASKS:
+        loaded = load(dataset)
+        data, weights = folder / f"{dataset}.tbx", folder / f"{dataset}-{model}.tbx"
+        write_data(loaded, data)
+        write_weights(loaded, model, weights)
+        written += [data, weights]
+    return written
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Rebuild the artefacts that ship with tunebench.")
+    parser.add_argument("--ship", action="store_true", required=True)
+    parser.parse_args()
+    for made in ship():
+        print(f"{_sha256(made)}  {made}")

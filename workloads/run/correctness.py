@@ -1,0 +1,60 @@
+# ruff: noqa: B905  zip(strict=) came with Python 3.10
+"""The correctness gate: no speed is believed before it.
+
+A method that caches is trained twice from the same start, with and without the cache; the losses of the first
+100 steps must agree, and the cached activations must equal recomputed ones. For a method that caches nothing
+the two trainings are equal by construction, so it checks that a training can be repeated.
+"""
+
+import math
+from typing import Any, Callable, Dict, Optional, Union
+
+from tunebench.workloads.engines import load_engine
+from tunebench.workloads.engines.session import no_mark
+from tunebench.workloads.tasks.chain import Task
+from tunebench.workloads.tasks.network import NetworkTask
+
+STEPS = 100
+LOSS_ABSOLUTE, LOSS_RELATIVE = 1e-6, 1e-4
+ACTIVATION_ABSOLUTE = 1e-6
+
+
+def check(
+    task: Union[Task, NetworkTask], after_epoch: Optional[Callable[[Any, int], None]] = None
+) -> Dict[str, Any]:
+    """Compare cached and uncached training.
+
+    Args:
+        task: what to check.
+        after_epoch: called with (cached session, epoch) after each epoch: tests damage the cache here.
+
+    Returns:
+        ``passed``, ``max_loss_diff``, ``max_activation_diff`` (None if nothing is cached), ``steps``.
+    """
+    engine = load_engine(task.spec.engine, task.spec.model)
+    # at least two epochs, or the cache would only have been filled, never read
+    steps = max(STEPS, 2 * task.steps_per_epoch)
+    epochs = -(-steps // task.steps_per_epoch)
+    longer = task._replace(spec=task.spec._replace(epochs=epochs))
+    cached, plain = engine.Session(longer), engine.Session(longer, cache=False)
+    worst, agree, done = 0.0, True, 0
+    for epoch in range(epochs):
+        cached.train_epoch(epoch, no_mark)
+        plain.train_epoch(epoch, no_mark)
+        for ours, reference in zip(cached.step_losses, plain.step_losses):
+            if done < steps:
+                a, b = float(ours), float(reference)
+                # a NaN on either side compares false, and fails
+                agree = agree and abs(a - b) <= LOSS_ABSOLUTE + LOSS_RELATIVE * abs(b)
+                worst = max(worst, float("inf") if math.isnan(a - b) else abs(a - b))
+                done += 1
+        if after_epoch is not None:
+            after_epoch(cached, epoch)
+    difference = cached.cache_error()
+    exact = difference is None or difference <= ACTIVATION_ABSOLUTE
+    return {
+        "passed": agree and exact,
+        "max_loss_diff": worst,
+        "max_activation_diff": difference,
+        "steps": done,
+    }

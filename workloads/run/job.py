@@ -1,0 +1,173 @@
+# ruff: noqa: B905  zip(strict=) came with Python 3.10
+"""Entry point on the board: a job's spec in, marks and results out.
+
+``TUNEBENCH_JOB=<job folder> python -m tunebench.workloads.run``; also from a zip on PYTHONPATH. Reads ``job.json``,
+writes ``out/marks.json``, ``out/result.json`` and ``out/preds.jsonl``. Phases: load, evaluate (before),
+warmup, the fine-tuning window, evaluate (after), save.
+
+Exit codes: 0 also for a diverged training (an outcome, not an error); 2 for a job that cannot be run as
+written, with one line on standard error and the same reason in ``result.json``.
+"""
+
+import gc
+import os
+import sys
+from typing import Any, Dict, List, Optional, Tuple, Union, cast
+
+from tunebench.workloads import artefact, marks, updates
+from tunebench.workloads.engines import load_engine
+from tunebench.workloads.engines.session import Evaluation, Session
+from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.methods import network_macs
+from tunebench.workloads.methods.chain_macs import of_training
+from tunebench.workloads.models import NETWORKS
+from tunebench.workloads.run.correctness import check
+from tunebench.workloads.run.own_module import OwnSession
+from tunebench.workloads.run.window import _fine_tune
+from tunebench.workloads.tasks.chain import Task, make_task
+from tunebench.workloads.tasks.network import NetworkTask, make_network_task
+from tunebench.workloads.tasks.spec import Spec, SpecError, parse
+
+
+def main() -> int:
+    """Run the job named by TUNEBENCH_JOB; return the exit code."""
+    folder = marks.job_folder()
+    if folder is None:
+        print("error: %s is not set: this runs inside a job" % marks.JOB_VARIABLE, file=sys.stderr)
+        return 2
+    try:
+        run(folder)
+    except WorkloadError as error:
+        print("error: %s" % error, file=sys.stderr)
+        _save(folder, dict(marks.empty_result(), outcome="failed", reason=str(error)))
+        return 2
+    return 0
+
+
+def run(folder: str) -> None:
+    """Run the job in ``folder`` and write its results."""
+    recorder = marks.Recorder()
+    recorder.mark("load")
+    job = marks.load_job()
+    spec, paths = parse(job.get("workload", {})), dict(job.get("paths", {}))
+    rows: Optional[List[Any]] = None
+    session: Optional[Session] = None
+    if spec.mode == "check":
+        result = _checked(spec, paths, recorder)
+    else:
+        result, rows, session = _measured(spec, paths, recorder)
+    recorder.mark("save")
+    if rows is not None:
+        marks.write_predictions(_out(folder, "preds.jsonl"), rows)
+    recorder.mark("end")
+    marks.write_json(_out(folder, "marks.json"), recorder.document())
+    _save(folder, result)
+    if spec.ship and session is not None and result["outcome"] == "ok":
+        # Behind the result: neither its peak memory nor any mark of it holds what follows.
+        _write_updates(folder, spec, paths, session)
+
+
+def _write_updates(folder: str, spec: Spec, paths: Dict[str, str], session: Session) -> None:
+    """The updates that the job asks for; one that cannot be made is told in their index and fails nothing."""
+    exported: Union[updates.Exported, str]
+    try:
+        exported = session.export() or "this engine and model tell no update"
+    except (RuntimeError, MemoryError) as error:  # torch's own out of memory is a RuntimeError
+        exported = "the network could not be exported: %s" % (str(error) or type(error).__name__)
+    updates.write(folder, spec.ship, exported, spec.method or "own", paths.get("weights", os.devnull))
+
+
+def load_task(spec: Spec, paths: Dict[str, str]) -> Union[Task, NetworkTask]:
+    """Read the job's artefacts and check them against the spec."""
+    for role in ("data", "weights"):
+        if role not in paths:
+            raise SpecError("job.paths has no %r: a built-in method needs that artefact" % role)
+    make = make_network_task if spec.model in NETWORKS else make_task
+    return make(spec, artefact.read(paths["data"]), artefact.read(paths["weights"]))
+
+
+def _checked(spec: Spec, paths: Dict[str, str], recorder: marks.Recorder) -> Dict[str, Any]:
+    """The correctness gate; its window is the check itself and is no measurement."""
+    if spec.module:
+        raise SpecError("workload.mode 'check' is for built-in methods; a module of your own is not checked")
+    task = load_task(spec, paths)
+    engine_version = load_engine(spec.engine, spec.model).version()
+    recorder.window_start("check")
+    found = check(task)
+    recorder.window_end("save")
+    return dict(marks.empty_result(), check=found, steps=found["steps"], engine_version=engine_version)
+
+
+def _session(spec: Spec, paths: Dict[str, str]) -> Session:
+    if spec.module:
+        return OwnSession(spec, paths)
+    task = load_task(spec, paths)  # before torch is imported: a job that cannot be run ends at once
+    return cast(Session, load_engine(spec.engine, spec.model).Session(task))
+
+
+def _measured(
+    spec: Spec, paths: Dict[str, str], recorder: marks.Recorder
+) -> Tuple[Dict[str, Any], Optional[List[Any]], Session]:
+    """Evaluate, warm up, fine-tune in the window, evaluate; return the result, the predictions' rows, the session."""
+    session = _session(spec, paths)
+    recorder.synchronise = session.synchronise
+    recorder.mark("evaluate")
+    before = session.evaluate()
+    recorder.mark("warmup")
+    session.warm_up(spec.warmup_steps)
+    gc.collect()
+    training = _fine_tune(spec, session, recorder)
+    after = None if training.diverged else session.evaluate()
+    facts = session.facts()
+    metrics = dict(facts.pop("metrics"), **(after.metrics if after else {}))
+    metrics.update(training.memory)
+    result = dict(marks.empty_result(), **facts)
+    result["madds"] = _madds(session)
+    result.update(
+        outcome="diverged" if training.diverged else "ok",
+        reason=training.diverged,
+        metric=before.metric,
+        before=before.accuracy,
+        after=after.accuracy if after else None,
+        n_items=before.n_items,
+        losses=training.losses,
+        loss_first=training.losses[0] if training.losses else None,
+        loss_final=training.losses[-1] if after and training.losses else None,
+        curve=training.curve,
+        metrics=metrics,
+        peak_rss_b=training.hidden_b or None,
+    )
+    if spec.repeat is not None:
+        result.update(repeats=len(training.repeats_s), repeats_s=training.repeats_s)
+    return result, _prediction_rows(before, after), session
+
+
+def _madds(session: Session) -> Optional[Dict[str, int]]:
+    """Multiply-adds of the fine-tuning by phase; None for a user's module and for chains with convolutions."""
+    task = getattr(session, "task", None)
+    if isinstance(task, NetworkTask):
+        return network_macs.of_training(task.plan, task.n_train, task.spec.epochs, task.spec.batch)
+    if not isinstance(task, Task) or any(layer.kind != "linear" for layer in task.plan.layers):
+        return None
+    return of_training(task.plan, task.n_train, task.spec.epochs)
+
+
+def _prediction_rows(before: Evaluation, after: Optional[Evaluation]) -> Optional[List[Any]]:
+    """Rows (label, before, after) of each test item; None if predictions are not told."""
+    if before.labels is None or before.predictions is None:
+        return None
+    nothing: List[Optional[int]] = [None] * len(before.labels)
+    later = after.predictions if after and after.predictions is not None else nothing
+    return list(zip(before.labels, before.predictions, later))
+
+
+def _out(folder: str, name: str) -> str:
+    return os.path.join(folder, "out", name)
+
+
+def _save(folder: str, result: Dict[str, Any]) -> None:
+    """Write the result last, with the peak memory of the whole process."""
+    os.makedirs(os.path.join(folder, "out"), exist_ok=True)
+    peaks = [marks.peak_rss_b(), result.get("peak_rss_b")]
+    result["peak_rss_b"] = max((each for each in peaks if each is not None), default=None)
+    marks.write_json(_out(folder, "result.json"), result)

@@ -1,0 +1,278 @@
+"""The largest batch and the largest input that train within a limit of memory: tried, not calculated.
+
+``python -m tunebench.workloads.run.max_batch`` as the command of a suite (``tunebench run --suite lorae-fit``). ``params``:
+``model``; ``method``, ``rank``; ``batch`` (of the largest input); ``limit_mb`` (10^6 bytes beyond interpreter, torch and
+weights; without it, 80% of what the board says is available); ``allocator`` (``default``, or ``mmap``: every larger
+tensor is mapped by itself). A job without torch fails as any other does.
+
+Every try is a process of its own, forked when torch is loaded and nothing has run: it takes a step with one sample, sets
+``RLIMIT_DATA`` (private writable memory, Linux 4.7 and later) to what it has plus the limit, and takes two steps. So the
+kernel refuses memory inside the try, before it has to kill or to swap. A try that swaps all the same, or that the kernel
+kills, does not fit either. Nothing else of the board is asked to suffer for it.
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+import traceback
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, cast
+
+from tunebench.workloads import marks
+from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.methods import network_memory, network_plan, table
+from tunebench.workloads.methods.network_memory import MOST_BATCH, MOST_SIDE, SIDE_STEP
+from tunebench.workloads.methods.network_plan import NetworkPlan
+from tunebench.workloads.models.networks import counted
+from tunebench.workloads.run.peak_memory import map_large_blocks, status_b
+
+#: Of the memory that is available, where no limit is given.
+SHARE = 0.8
+#: Words of torch, C++ and oneDNN (whose scratch memory is part of a "primitive") for memory that was refused.
+_NO_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "could not create a primitive")
+_SETTINGS = ("model", "method", "rank", "batch", "limit_mb", "allocator")
+DEFAULT, MMAP = "default", "mmap"
+#: A try that takes longer is ended: three steps, one of them with one sample.
+TRY_S = 900
+
+
+class FitError(WorkloadError):
+    """Settings that cannot be tried, or a try that failed for another reason than memory."""
+
+
+class Try(NamedTuple):
+    """What became of one try.
+
+    Attributes:
+        fits: both steps ran, and nothing was swapped.
+        reason: why not.
+    """
+
+    fits: bool
+    reason: Optional[str]
+
+
+class Found(NamedTuple):
+    """The largest number that fits.
+
+    Attributes:
+        number: 0: not even the smallest.
+        tries: processes that it took.
+        reason: why the next larger one did not fit; None where none was tried.
+    """
+
+    number: int
+    tries: int
+    reason: Optional[str]
+
+
+class _Crash(Exception):
+    """A try that failed in words, or by a signal, that say nothing of memory."""
+
+
+def attempt(plan: NetworkPlan, batch: int, limit_b: int, allocator: str = DEFAULT) -> Try:
+    """Whether two steps with a batch run within ``limit_b`` more than a step with one sample has left.
+
+    Libraries may crash where memory is refused, instead of saying so. So what fails in other words is tried once more
+    without a limit: if it runs then, it was the memory.
+
+    Raises:
+        FitError: the step fails without a limit, too.
+    """
+    try:
+        return _tried(plan, batch, limit_b, allocator)
+    except _Crash as error:
+        why = str(error)
+    try:
+        free = _tried(plan, batch, None, allocator)
+    except _Crash as error:
+        raise FitError("a try with batch %d %s, and without a limit it %s" % (batch, why, error)) from None
+    return Try(False, "%s; without a limit it %s" % (why, "runs" if free.fits else "does not fit either"))
+
+
+def _tried(plan: NetworkPlan, batch: int, limit_b: Optional[int], allocator: str) -> Try:
+    """One try in a process of its own."""
+    from tunebench.workloads.engines.pytorch.networks import (
+        probe_step,  # torch is loaded here, once, before the fork
+    )
+
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reader)
+        if allocator == MMAP:
+            map_large_blocks()
+        _child(probe_step.stepper, plan, batch, limit_b, writer)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        told = pipe.read()
+    status = os.waitpid(pid, 0)[1]
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number == signal.SIGKILL:
+            return Try(False, "killed by SIGKILL, as the kernel does when memory runs out")
+        raise _Crash("died of signal %d" % number)
+    try:
+        answer = json.loads(told.decode("utf-8"))
+    except ValueError:
+        raise _Crash("ended without a word") from None
+    if answer["error"] is not None:
+        raise _Crash("failed: %s" % answer["error"])
+    return Try(answer["fits"], answer["reason"])
+
+
+def _child(
+    stepper: Callable[[NetworkPlan], Callable[[int], None]],
+    plan: NetworkPlan,
+    batch: int,
+    limit_b: Optional[int],
+    writer: int,
+) -> None:
+    """The try itself; never returns."""
+    answer: Dict[str, Any] = {"fits": False, "reason": None, "error": None}
+    signal.alarm(TRY_S)
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    try:
+        step = stepper(plan)
+        step(1)
+        swapped_b = status_b("VmSwap") or 0
+        if limit_b is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, ((status_b("VmData") or 0) + limit_b, hard))
+        step(batch)
+        step(batch)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+        more_b = (status_b("VmSwap") or 0) - swapped_b
+        answer["fits"] = more_b <= 0
+        answer["reason"] = None if more_b <= 0 else "%d bytes were swapped out" % more_b
+    except (MemoryError, RuntimeError) as error:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+        first = str(error).strip().split("\n")[0][:300] or type(error).__name__
+        memory = isinstance(error, MemoryError) or any(word in str(error) for word in _NO_MEMORY)
+        answer["reason" if memory else "error"] = first
+    except BaseException as error:  # noqa: BLE001  a fork must not go on as if it were its parent
+        answer["error"] = "".join(traceback.format_exception_only(type(error), error)).strip()[:300]
+    os.write(writer, json.dumps(answer).encode("utf-8"))
+    os._exit(0)
+
+
+def _bisected(fits: Callable[[int], Try], limit: int) -> Found:
+    asked: List[int] = []
+    reasons: Dict[int, Optional[str]] = {}
+
+    def asks(number: int) -> bool:
+        asked.append(number)
+        done = fits(number)
+        reasons[number] = done.reason
+        return done.fits
+
+    number = network_memory.largest(asks, limit)
+    return Found(number, len(asked), reasons.get(number + 1))
+
+
+def largest_batch(plan: NetworkPlan, limit_b: int, allocator: str = DEFAULT) -> Found:
+    """The largest batch that trains."""
+    return _bisected(lambda batch: attempt(plan, batch, limit_b, allocator), MOST_BATCH)
+
+
+def largest_side(
+    plan_at: Callable[[int], NetworkPlan], batch: int, limit_b: int, allocator: str = DEFAULT
+) -> Found:
+    """The largest side of a square input, in pixels, that trains with a batch; a multiple of 32."""
+
+    def fits(count: int) -> Try:
+        return attempt(plan_at(SIDE_STEP * count), batch, limit_b, allocator)
+
+    found = _bisected(fits, MOST_SIDE // SIDE_STEP)
+    return found._replace(number=SIDE_STEP * found.number)
+
+
+def available_b(path: str = "/proc/meminfo") -> int:
+    """What the kernel says is available without swapping.
+
+    Raises:
+        FitError: it does not say.
+    """
+    try:
+        with open(path) as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return 1024 * int(line.split()[1])
+    except (OSError, ValueError, IndexError):
+        pass
+    raise FitError("%s does not tell MemAvailable: give params.limit_mb" % path)
+
+
+def settings(params: Dict[str, Any]) -> Dict[str, Any]:
+    """A suite's ``params``, checked, with what is left out filled in.
+
+    Raises:
+        FitError: names the key and what is allowed.
+    """
+    unknown = sorted(set(params) - set(_SETTINGS))
+    if unknown:
+        raise FitError("params.%s is not known; known: %s" % (unknown[0], ", ".join(_SETTINGS)))
+    told = dict({"rank": 4, "batch": 10, "limit_mb": None, "allocator": DEFAULT}, **params)
+    for key, what in (("model", "a network"), ("method", "a method")):
+        if not isinstance(told.get(key), str):
+            raise FitError("params.%s is missing: the name of %s" % (key, what))
+    for key in ("rank", "batch"):
+        if type(told[key]) is not int or told[key] < 1:
+            raise FitError("params.%s is %r, expected a whole number from 1" % (key, told[key]))
+    if told["allocator"] not in (DEFAULT, MMAP):
+        raise FitError("params.allocator is %r, expected %s or %s" % (told["allocator"], DEFAULT, MMAP))
+    limit = told["limit_mb"]
+    if limit is not None and (type(limit) not in (int, float) or not 0 < limit < 1e6):
+        raise FitError("params.limit_mb is %r, expected a number above 0" % (limit,))
+    return told
+
+
+def measure(params: Dict[str, Any]) -> Dict[str, float]:
+    """The numbers of a record's ``metrics``; the prediction stands beside what was found."""
+    told = settings(params)
+    row = table.method(told["method"])
+
+    def plan_at(side: Optional[int]) -> NetworkPlan:
+        return network_plan.plan(row, counted(told["model"], side=side), told["rank"])
+
+    plan, batch = plan_at(None), told["batch"]
+    limit_b = int(told["limit_mb"] * 1e6) if told["limit_mb"] else int(SHARE * available_b())
+    by_batch = largest_batch(plan, limit_b, told["allocator"])
+    by_side = largest_side(plan_at, batch, limit_b, told["allocator"])
+    predicted_b = limit_b + _resident_b(plan)
+    for what, found in (("batch", by_batch), ("side", by_side)):
+        print("largest %s %d; the next: %s" % (what, found.number, found.reason or "not tried"))
+    return {
+        "fit_limit_b": limit_b,
+        "fit_batch": by_batch.number,
+        "fit_batch_predicted": network_memory.largest_batch(plan, predicted_b),
+        "fit_side_px": by_side.number,
+        "fit_side_predicted_px": network_memory.largest_side(plan_at, batch, predicted_b),
+        "fit_side_batch": batch,
+        "fit_tries": by_batch.tries + by_side.tries,
+    }
+
+
+def _resident_b(plan: NetworkPlan) -> int:
+    """What is there before the limit is set, and not part of it: the weights."""
+    return network_memory.predict(plan, 1).weights_b
+
+
+def main() -> int:
+    """Run the job; return the exit code."""
+    try:
+        params = dict(marks.spec().get("params") or {})
+        marks.window_start("fit")
+        found = measure(params)
+        marks.window_end("save")
+    except WorkloadError as error:
+        print("error: %s" % error, file=sys.stderr)
+        return 2
+    marks.result(None, **cast(Dict[str, Any], found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

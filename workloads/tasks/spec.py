@@ -1,0 +1,159 @@
+"""The workload of a job, checked: section ``workload`` of ``job.json``."""
+
+from typing import Any, Dict, NamedTuple, Optional, Tuple
+
+from tunebench.workloads import defaults
+from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.updates import Form, UpdateError, parse_form
+
+SCHEMA = "tunebench.workload/1"
+MODES = ("timed", "instrumented", "check", "energy")
+ENGINES = ("torch", "native")
+DEVICES = ("cpu", "cuda")
+DTYPES = ("float32",)
+#: So many fine-tunings in one window, unless the job says otherwise: bounds the result's size.
+MAX_REPEATS = 100000
+
+
+class SpecError(WorkloadError):
+    """A workload that cannot be run as written; names the key, its value and what is allowed."""
+
+
+class Repeat(NamedTuple):
+    """The fine-tuning is repeated from its start weights inside one window.
+
+    Attributes:
+        min_s: no further one is started once the window has lasted so long.
+        max_n: nor beyond so many.
+        lead_s: load before the window, so that it does not begin with a step of the power.
+        tail_s: load behind it.
+    """
+
+    min_s: float
+    max_n: int
+    lead_s: float
+    tail_s: float
+
+
+class Spec(NamedTuple):
+    """What to fine-tune, how, and with which numbers."""
+
+    mode: str
+    method: Optional[str]
+    model: str
+    dataset: str
+    engine: str
+    device: str
+    threads: int
+    dtype: str
+    epochs: int
+    batch: int
+    lr: float
+    rank: int
+    scale: float
+    seed: int
+    warmup_steps: int
+    module: Optional[str]
+    params: Dict[str, Any]
+    repeat: Optional[Repeat] = None
+    #: updates to be written after the fine-tuning, outside the window
+    ship: Tuple[Form, ...] = ()
+
+
+def parse(workload: Dict[str, Any]) -> Spec:
+    """Check a workload; keys left out get the protocol's values.
+
+    Raises:
+        SpecError: the first key that is wrong.
+    """
+    schema = str(workload.get("schema", SCHEMA))
+    if schema != SCHEMA and not schema.startswith(SCHEMA + "."):
+        raise SpecError("workload: schema %r, expected %r" % (schema, SCHEMA))
+    get = workload.get
+    # A module of the user's own may have neither.
+    dataset, model = str(get("dataset") or "digits"), get("model") or "mlp"
+    module = get("module")
+    return Spec(
+        mode=_one_of("mode", get("mode", "timed"), MODES),
+        method=None if module else _text("method", get("method")),
+        model=_text("model", model),
+        dataset=dataset,
+        engine=_engine(get("engine", "torch"), module),
+        device=_one_of("device", get("device", "cpu"), DEVICES),
+        threads=_integer("threads", get("threads", 1), 1),
+        dtype=_one_of("dtype", get("dtype", "float32"), DTYPES),
+        epochs=_integer("epochs", get("epochs", defaults.epochs(dataset, str(model))), 1),
+        batch=_integer("batch", get("batch", defaults.BATCH), 1),
+        lr=_number("lr", get("lr", defaults.LEARNING_RATE)),
+        rank=_integer("rank", get("rank", defaults.RANK), 0),
+        scale=_number("scale", get("scale", defaults.SCALE)),
+        seed=_integer("seed", get("seed", 0), 0),
+        warmup_steps=_integer("warmup_steps", get("warmup_steps", defaults.WARMUP_STEPS), 0),
+        module=_text("module", module) if module else None,
+        params=dict(get("params") or {}),
+        repeat=_repeat(get("repeat"), get("mode", "timed")),
+        ship=_ship(get("ship")),
+    )
+
+
+def _repeat(value: Any, mode: str) -> Optional[Repeat]:
+    if value is None:
+        if mode == "energy":
+            raise SpecError("workload.repeat is missing: mode 'energy' repeats the fine-tuning")
+        return None
+    if mode not in ("energy", "timed") or not isinstance(value, dict):
+        raise SpecError(
+            "workload.repeat goes with modes 'energy' and 'timed', as {min_s, max_n, lead_s, tail_s}"
+        )
+    return Repeat(
+        min_s=_seconds("repeat.min_s", value.get("min_s")),
+        max_n=_integer("repeat.max_n", value.get("max_n", MAX_REPEATS), 1),
+        lead_s=_seconds("repeat.lead_s", value.get("lead_s", 0.0)),
+        tail_s=_seconds("repeat.tail_s", value.get("tail_s", 0.0)),
+    )
+
+
+def _ship(value: Any) -> Tuple[Form, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise SpecError("workload.ship is %r, expected a list of updates" % (value,))
+    try:
+        return tuple(parse_form(text) for text in value)
+    except UpdateError as error:
+        raise SpecError("workload.ship: %s" % error) from None
+
+
+def _seconds(key: str, value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value < 1e6:
+        raise SpecError("workload.%s is %r, expected seconds" % (key, value))
+    return float(value)
+
+
+def _engine(value: Any, module: Any) -> str:
+    """A user's module may name what it runs on; a built-in method needs an engine of ours."""
+    return _text("engine", value) if module else _one_of("engine", value, ENGINES)
+
+
+def _one_of(key: str, value: Any, allowed: Any) -> str:
+    if value not in allowed:
+        raise SpecError("workload.%s is %r, allowed: %s" % (key, value, ", ".join(allowed)))
+    return str(value)
+
+
+def _text(key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise SpecError("workload.%s is %r, expected a name" % (key, value))
+    return value
+
+
+def _integer(key: str, value: Any, least: int) -> int:
+    if type(value) is not int or value < least:
+        raise SpecError("workload.%s is %r, expected an integer of at least %d" % (key, value, least))
+    return value
+
+
+def _number(key: str, value: Any) -> float:
+    if type(value) not in (int, float) or not value > 0 or value == float("inf"):
+        raise SpecError("workload.%s is %r, expected a number above 0" % (key, value))
+    return float(value)
