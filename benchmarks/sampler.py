@@ -24,7 +24,7 @@ from types import ModuleType
 from typing import Any
 
 from tunebench.reports.stats import compare
-from tunebench.targets.agent import jobs
+from tunebench.targets.agent.job import lifecycle, state
 from tunebench.targets.agent.workdir import Workdir
 from tunebench.targets.payload import make_payload
 
@@ -90,15 +90,15 @@ def run_once(
     }
     core = max(os.sched_getaffinity(0))
     with _on_core(core):
-        jobs.start(place, job)
-    if jobs.wait(place.job(rep_id), 300.0) != "done":
+        lifecycle.start(place, job)
+    if state.wait(place.job(rep_id), 300.0) != "done":
         raise SystemExit(f"{rep_id} did not end")
     folder = Path(place.job(rep_id))
     ended = json.loads((folder / "exit.json").read_text())
     if ended["outcome"] != "ok":
         raise SystemExit(f"{rep_id}: {ended['reason']}")
     told = json.loads((folder / "log.txt").read_text().splitlines()[-1])
-    jobs.clean(place, rep_id)
+    lifecycle.clean(place, rep_id)
     return {
         "wall_s": told["wall_s"],
         "both_cpu_s": told["cpu_s"] + ended["sampler"]["cpu_s"],

@@ -1,4 +1,4 @@
-"""The checks after a repetition, as one table. What is measured before it is :data:`tunebench.targets.agent.gates.GATES`.
+"""The checks after a repetition, as one table. What is measured before it is :data:`tunebench.targets.agent.health.gates.GATES`.
 
 ``docs/verdicts.md`` is held against both tables by a test.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from tunebench.harness import checks_strain, checks_time
 from tunebench.harness.evidence import Check, Evidence, Finding
 from tunebench.targets.agent import lease
-from tunebench.targets.agent.gates import GATES, UNJUDGED
+from tunebench.targets.agent.health.gates import GATES, UNJUDGED
 
 #: Load beyond the threads that the repetition before this one has left in the average.
 MAX_LOAD_1M = 0.5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tunebench.harness.evidence import Evidence, Finding
-from tunebench.targets.agent import strain
+from tunebench.targets.agent.health import counters
 from tunebench.targets.agent.sensors.throttled import NAMES
 
 MIN_CLOCK_SHARE = 0.98
@@ -66,7 +66,7 @@ def clock_low(seen: Evidence) -> list[Finding]:
 def cooling(seen: Evidence) -> list[Finding]:
     if seen.own_machine or seen.policy == "sustained":
         return []
-    active = {name: max(pair) for name, pair in _known(seen, strain.COOLING).items() if max(pair) > 0}
+    active = {name: max(pair) for name, pair in _known(seen, counters.COOLING).items() if max(pair) > 0}
     if not active and seen.counter("during", "cooling_state"):
         active = {"one of them, while it ran,": seen.counter("during", "cooling_state") or 0}
     if not active:
@@ -76,7 +76,7 @@ def cooling(seen: Evidence) -> list[Finding]:
 
 
 def over_current(seen: Evidence) -> list[Finding]:
-    table = _known(seen, strain.OVER_CURRENT)
+    table = _known(seen, counters.OVER_CURRENT)
     raised = {
         name: after - before if name.endswith("_cnt") else after
         for name, (before, after) in table.items()

@@ -1,6 +1,6 @@
 """What a board is held to before and while it runs a repetition: limits of its gates and of its watchdog.
 
-The checks themselves run on the board (:mod:`tunebench.targets.agent.gates`, :mod:`tunebench.targets.agent.watchdog`); this module
+The checks themselves run on the board (:mod:`tunebench.targets.agent.health.gates`, :mod:`tunebench.targets.agent.job.watchdog`); this module
 says which limits a job carries, and what its waiting is worth.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tunebench.reports.stored import Stored
-from tunebench.targets.agent import quiet
+from tunebench.targets.agent.health import background_load
 
 #: 5 C under the 80 C at which a Raspberry Pi's firmware begins to throttle.
 MAX_TEMP_C = 75.0
@@ -60,7 +60,7 @@ def gates(
         "max_load_1m": MAX_LOAD_1M + threads if policy != "enforce" else None,
         "note_background_cores": NOTE_BACKGROUND_CORES,
         "max_background_cores": MAX_BACKGROUND_CORES,
-        "idle_window_s": quiet.WINDOW_S,
+        "idle_window_s": background_load.WINDOW_S,
         "others": True,
         "fixed_clock": True,
         "start_temp_c": start_temp_c,

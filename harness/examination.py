@@ -56,7 +56,7 @@ class Possible(_Reply):
 
 
 class Examination(_Reply):
-    """See :func:`tunebench.targets.agent.examine.examine`."""
+    """See :func:`tunebench.targets.agent.doctor.permissions.examine`."""
 
     user: Text
     groups: list[Text] = Field(max_length=256)

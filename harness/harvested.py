@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tunebench.reports.records import Conditions, Sampler
-from tunebench.targets.agent import protocol, strictjson
+from tunebench.targets.agent import protocol
+from tunebench.targets.agent import protocol as agent_protocol
 from tunebench.targets.printable import cleaned, printable
 
 #: Channels, rows and the sampling period in seconds.
@@ -149,7 +150,7 @@ def _kept(exit_json: bytes) -> bytes | None:
     """What is stored of an exit record: all of it, but for the token of a lease that was taken over."""
     if len(exit_json) > MAX_EXIT_B:
         return None
-    value = strictjson.loads(exit_json.decode())
+    value = agent_protocol.loads(exit_json.decode())
     lease = value.get("lease_taken_over_from")
     owner = lease.get("owner") if isinstance(lease, dict) else None
     if not isinstance(owner, dict) or "token" not in owner:
@@ -175,7 +176,7 @@ def _preds(text: str) -> bytes:
     """The predictions as they came, each line read once: what is stored can be read again."""
     for number, line in enumerate(text.splitlines(), start=1):
         try:
-            row = strictjson.loads(line)
+            row = agent_protocol.loads(line)
         except ValueError:
             row = None
         if not _is_prediction(row):
@@ -216,7 +217,7 @@ def read_samples(text: str) -> Samples:
         raise protocol.ProtocolError(f"samples: {len(body)} rows, at most {_MAX_ROWS} are accepted")
     for number, line in enumerate(body):
         try:
-            row = strictjson.loads(line)
+            row = agent_protocol.loads(line)
         except ValueError:
             if number == len(body) - 1:
                 break

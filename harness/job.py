@@ -13,7 +13,8 @@ from tunebench.harness.native import NativeLibrary
 from tunebench.harness.plan import Planned
 from tunebench.harness.suite import Cell, canonical_json
 from tunebench.reports.records import BENCH_VERSION
-from tunebench.targets.agent import protocol, pulses
+from tunebench.targets.agent import protocol
+from tunebench.targets.agent.job import pulses
 from tunebench.targets.payload import Blob
 
 #: Between the end of a job's deadline and the end of its lease.

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from tunebench.harness.plan import Planned
 from tunebench.reports.records import Outcome
-from tunebench.targets.agent import strictjson
+from tunebench.targets.agent import protocol
 
 #: A board that loses the same slot twice is not asked a third time: that is a finding.
 MAX_ATTEMPTS = 2
@@ -78,7 +78,7 @@ def boot_id_of(files: Mapping[str, bytes]) -> str | None:
     """In which boot of the board a job was started, from its journal; ``None`` where that was lost too."""
     first = files.get("journal.jsonl", b"").split(b"\n", 1)[0]
     try:
-        told = strictjson.loads(first.decode())
+        told = protocol.loads(first.decode())
     except ValueError:
         return None
     value = told.get("boot_id") if isinstance(told, dict) else None

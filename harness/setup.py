@@ -299,7 +299,7 @@ def downloads_of(wheel: Wheel, python: str, index: str | None) -> list[Download]
 
 
 def make_recipe(wheel: Wheel | None, python: Sequence[str], wish: Wish, facts: Facts) -> dict[str, Any]:
-    """What the board is told to build: see :func:`tunebench.targets.agent.building.start`."""
+    """What the board is told to build: see :func:`tunebench.targets.agent.environment.venv_build.start`."""
     if wheel is None:
         return {
             "python": list(python),

@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tunebench.harness.job import LEASE_MARGIN_S, Bench
 from tunebench.harness.plan import Planned
 from tunebench.reports.records import Transfer, Update
-from tunebench.targets.agent import updatecheck
-from tunebench.targets.agent.tensorfile import Refused
-from tunebench.targets.agent.updatecheck import Base
+from tunebench.targets.agent.transfer import update_check
+from tunebench.targets.agent.transfer.safetensors import Refused
+from tunebench.targets.agent.transfer.update_check import Base
 from tunebench.targets.errors import ReplyError, TargetError
 from tunebench.targets.printable import cleaned
 from tunebench.targets.shaped import PROFILES, Profile, ShapedLink
@@ -35,7 +35,7 @@ OWN = "own"
 #: Beyond the transfers themselves: connections, the board's checks.
 _SETUP_S = 60.0
 _Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-_Size = Annotated[int, Field(ge=0, le=updatecheck.MAX_UPDATE_B)]
+_Size = Annotated[int, Field(ge=0, le=update_check.MAX_UPDATE_B)]
 _Error = Annotated[float, Field(ge=0)]
 
 
@@ -96,7 +96,7 @@ def ship(link: Link, planned: Planned, bench: Bench) -> Shipped:
     if weights is None:
         return Shipped(missing="a workload without start weights has no update")
     try:
-        base = updatecheck.base_of(io.BytesIO(weights.read()))
+        base = update_check.base_of(io.BytesIO(weights.read()))
         # The repetition's lease may run out while a slow link is measured.
         link.persist(lambda: link.board.occupy(bench.owner, _longest_s(planned, bench)))
         files, own = link.persist(lambda: _over_own(link, planned.rep_id, base))
@@ -159,7 +159,7 @@ def _index(told: Mapping[str, Any], base_sha256: str) -> Index:
 def _check(content: bytes, each: File, base: Base) -> None:
     """What came is what was announced, and an update of this base: the board is not trusted, nor is the link."""
     try:
-        plain = updatecheck.check(content, each.sha256, each.packed, base)
+        plain = update_check.check(content, each.sha256, each.packed, base)
         told_b, found_b = (each.size_b, each.safetensors_b), (len(content), len(plain))
         if told_b != found_b or each.header_b + each.tensor_b != each.safetensors_b:
             raise Refused(f"{found_b} bytes came, {told_b} were announced")

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tunebench.targets import harvest
-from tunebench.targets.agent import bundle, protocol
-from tunebench.targets.agent.examine import SCHEMA as EXAMINE_SCHEMA
+from tunebench.targets.agent import protocol
+from tunebench.targets.agent.doctor import bundle
+from tunebench.targets.agent.doctor.permissions import SCHEMA as EXAMINE_SCHEMA
 from tunebench.targets.clock import Offset
 from tunebench.targets.connection import Connection, mapping, mappings
 from tunebench.targets.errors import ReplyError
@@ -82,7 +83,7 @@ class Board(Connection):
         progress: Callable[[dict[str, Any]], None] | None = None,
         within_s: float = LONGEST_BUILD_S,
     ) -> dict[str, Any]:
-        """Ask for, put together or build a virtual environment: see :mod:`tunebench.targets.agent.environments`.
+        """Ask for, put together or build a virtual environment: see :mod:`tunebench.targets.agent.environment.venvs`.
 
         Args:
             request: ``action`` (``facts``, ``join`` or ``build``), ``name``, and what the action needs.
@@ -227,7 +228,7 @@ class Board(Connection):
         return self._rows("untune", {"owner": dict(owner)}, "untuned")
 
     def examine(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """What the account may do on the board: see :func:`tunebench.targets.agent.examine.examine`."""
+        """What the account may do on the board: see :func:`tunebench.targets.agent.doctor.permissions.examine`."""
         with self._agent("examine") as duplex:
             duplex.send_message({"examine": {"root": self.spec.root, "wanted": dict(wanted)}})
             return self._checked(self._answer(duplex, self.spec.timeouts.command_s), EXAMINE_SCHEMA)

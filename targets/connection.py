@@ -273,7 +273,7 @@ def _are_among(asked: list[Any], known: Mapping[str, Any]) -> bool:
 
 def _receiver_source() -> str:
     """The receiver as one line of plain letters: csh takes no newline in quotes, fish unescapes within them."""
-    source = (Path(__file__).parent / "agent" / "receive.py").read_bytes()
+    source = (Path(__file__).parent / "agent" / "transfer" / "receive.py").read_bytes()
     packed = base64.b64encode(zlib.compress(source, 9)).decode("ascii")
     return f'import base64,zlib;exec(zlib.decompress(base64.b64decode("{packed}")))'
 

@@ -1,7 +1,7 @@
 """A job's updates over one channel: what there is, fetched and applied, each with the seconds that it took.
 
 Seconds are the host's CLOCK_MONOTONIC and do not hold the opening of the channel and the agent's start. What the board
-says is not trusted: sizes are bounded here, contents are checked by :mod:`tunebench.targets.agent.updatecheck`.
+says is not trusted: sizes are bounded here, contents are checked by :mod:`tunebench.targets.agent.transfer.update_check`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from tunebench.targets.agent.updates import MAX_UPDATE_B
+from tunebench.targets.agent.transfer.updates import MAX_UPDATE_B
 from tunebench.targets.connection import mapping
 from tunebench.targets.duplex import Duplex
 from tunebench.targets.errors import ReplyError, TargetError

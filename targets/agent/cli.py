@@ -85,22 +85,22 @@ def _request(wanted: str) -> Any:
 
 
 def _start(place: Workdir, _options: Dict[str, str]) -> None:
-    from tunebench.targets.agent import jobs
+    from tunebench.targets.agent.job import lifecycle
 
     job = _request("job")
     signal.alarm(SILENCE_S)  # bounds the wait for another agent's lock too
-    _reply(jobs.start(place, job))
+    _reply(lifecycle.start(place, job))
 
 
 def _wait(place: Workdir, options: Dict[str, str]) -> None:
-    from tunebench.targets.agent import jobs
+    from tunebench.targets.agent.job import state
 
     timeout_s = _seconds(options, "timeout-s", "60")
-    _reply({"state": jobs.wait(place.job(_rep_id(options)), timeout_s)})
+    _reply({"state": state.wait(place.job(_rep_id(options)), timeout_s)})
 
 
 def _harvest(place: Workdir, options: Dict[str, str]) -> None:
-    from tunebench.targets.agent import harvest
+    from tunebench.targets.agent.job import harvest
 
     rep_id = _rep_id(options)
     _request("harvest")
@@ -113,7 +113,8 @@ def _harvest(place: Workdir, options: Dict[str, str]) -> None:
 
 def _update(place: Workdir, options: Dict[str, str]) -> None:
     """A job's updates over one channel: list, send, apply, as often as asked, until ``end``."""
-    from tunebench.targets.agent import harvest, updates
+    from tunebench.targets.agent.job import harvest
+    from tunebench.targets.agent.transfer import updates
 
     job_dir = place.job(_rep_id(options))
     while True:
@@ -137,10 +138,10 @@ def _update(place: Workdir, options: Dict[str, str]) -> None:
 
 
 def _clean(place: Workdir, options: Dict[str, str]) -> None:
-    from tunebench.targets.agent import jobs
+    from tunebench.targets.agent.job import lifecycle
 
     signal.alarm(SILENCE_S)
-    jobs.clean(place, _rep_id(options), _seconds(options, "hold-s", "0"))
+    lifecycle.clean(place, _rep_id(options), _seconds(options, "hold-s", "0"))
     _reply({"cleaned": True})
 
 
@@ -152,7 +153,8 @@ def _pause(seconds: float) -> None:
 
 def _lease(place: Workdir, options: Dict[str, str]) -> None:
     """``{"lease": {"do": "take"|"release", "owner": {...}, "hold_s", "force"}}`` -> ``{"lease": {...}|null}``."""
-    from tunebench.targets.agent import jobs, lease
+    from tunebench.targets.agent import lease
+    from tunebench.targets.agent.job import lifecycle
 
     asked = _request("lease")
     owner = asked.get("owner") if isinstance(asked, dict) else None
@@ -164,7 +166,7 @@ def _lease(place: Workdir, options: Dict[str, str]) -> None:
         hold_s = asked.get("hold_s")
         if not isinstance(hold_s, (int, float)) or hold_s <= 0:
             raise AgentError("job", "lease: 'hold_s' must be a positive number of seconds")
-        found: Optional[Dict[str, Any]] = jobs.occupy(place, owner, float(hold_s), wait_s, _pause)
+        found: Optional[Dict[str, Any]] = lifecycle.occupy(place, owner, float(hold_s), wait_s, _pause)
     elif asked.get("do") == "release":
         with place.locked():
             found = lease.release(place, owner, asked.get("force") is True)
@@ -174,7 +176,7 @@ def _lease(place: Workdir, options: Dict[str, str]) -> None:
 
 
 def _probe(place: Workdir, _options: Dict[str, str]) -> None:
-    from tunebench.targets.agent import probe
+    from tunebench.targets.agent.environment import probe
 
     signal.alarm(SILENCE_S)
     line = sys.stdin.buffer.readline(protocol.MAX_LINE_B).decode("utf-8", "replace")
@@ -201,15 +203,16 @@ def _untune(place: Workdir, _options: Dict[str, str]) -> None:
 
 
 def _examine(place: Workdir, _options: Dict[str, str]) -> None:
-    from tunebench.targets.agent import examine
+    from tunebench.targets.agent.doctor import permissions
 
     request = _object("examine")
     signal.alarm(SILENCE_S)
-    _reply(examine.examine(place, request))
+    _reply(permissions.examine(place, request))
 
 
 def _bundle(place: Workdir, _options: Dict[str, str]) -> None:
-    from tunebench.targets.agent import bundle, harvest
+    from tunebench.targets.agent.doctor import bundle
+    from tunebench.targets.agent.job import harvest
 
     request = _object("bundle")
     signal.alarm(SILENCE_S)
@@ -228,20 +231,20 @@ def _object(name: str) -> Dict[str, Any]:
 
 def _environment(place: Workdir, _options: Dict[str, str]) -> None:
     """Facts for, parts of, or the building of a virtual environment for workloads."""
-    from tunebench.targets.agent import building, environments
+    from tunebench.targets.agent.environment import venv_build, venvs
 
     request = _object("environment")
     action = request.get("action")
     signal.alarm(SILENCE_S)
     if action == "facts":
-        _reply({"facts": environments.facts(place, request, str(request.get("root", "/")))})
+        _reply({"facts": venvs.facts(place, request, str(request.get("root", "/")))})
     elif action == "join":
-        _reply({"joined": environments.join(place, request)})
+        _reply({"joined": venvs.join(place, request)})
     elif action == "build":
-        here = environments.Place(place.root, request.get("name"))
-        building.start(here, request["recipe"])
+        here = venvs.Place(place.root, request.get("name"))
+        venv_build.start(here, request["recipe"])
         signal.alarm(0)  # a build may last for hours; its heartbeat finds a broken link
-        _reply({"built": environments.follow(here, lambda event: _reply({"progress": event}))})
+        _reply({"built": venvs.follow(here, lambda event: _reply({"progress": event}))})
     else:
         raise AgentError("job", "environment: unknown action %.80r" % (action,))
 

@@ -2,7 +2,7 @@
 
 Two ways: the clock exchange, for meters whose readings carry the host's time; and load pulses, for meters with a
 clock of their own: the board emits a Barker pattern of all-core load before and after the run
-(:mod:`tunebench.targets.agent.pulses`), which is found in the trace by normalised cross-correlation. Two patterns give
+(:mod:`tunebench.targets.agent.job.pulses`), which is found in the trace by normalised cross-correlation. Two patterns give
 offset and rate of the meter's clock. What cannot be bounded is refused with the reason.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tunebench.targets.agent.pulses import BARKER_13, QUIET_CHIPS
+from tunebench.targets.agent.job.pulses import BARKER_13, QUIET_CHIPS
 from tunebench.targets.clock import ClockLine, Offset
 
 Array = npt.NDArray[np.float64]
@@ -104,7 +104,7 @@ class Pattern:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Pattern:
-        """From what :func:`tunebench.targets.agent.pulses.emit` returned.
+        """From what :func:`tunebench.targets.agent.job.pulses.emit` returned.
 
         Raises:
             ValueError: it is not of that form, or a core did not report how late it was.

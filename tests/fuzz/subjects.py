@@ -163,14 +163,15 @@ def _harvest() -> tuple[Run, tuple[type[Exception], ...]]:
 
 
 def _reply() -> tuple[Run, tuple[type[Exception], ...]]:
-    from tunebench.targets.agent import protocol, strictjson
+    from tunebench.targets.agent import protocol
+    from tunebench.targets.agent import protocol as agent_protocol
     from tunebench.targets.printable import cleaned
     from tunebench.targets.replies import check_probe
 
     def run(data: bytes) -> None:
         line = data.decode("utf-8", "replace")
         try:
-            _storable(strictjson.loads(line))
+            _storable(agent_protocol.loads(line))
         except ValueError:
             pass
         message = protocol.decode_line(protocol.SENTINEL + line)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tunebench.harness import boards_table
 from tunebench.harness.inventory import load_inventory
-from tunebench.targets.agent import probe
+from tunebench.targets.agent.environment import probe
 from tunebench.targets.agent.workdir import Workdir
 
 #: tree -> words that must stand in its row, then in its lines.

@@ -70,13 +70,17 @@ def test_everything_that_travels_is_python_or_c_source():
 
 
 def test_workloads_and_agent_agree_on_updates():
-    from tunebench.targets.agent import tensorfile as read
-    from tunebench.targets.agent import updatecheck
-    from tunebench.targets.agent import updates as shipped
+    from tunebench.targets.agent.transfer import safetensors as read
+    from tunebench.targets.agent.transfer import update_check
+    from tunebench.targets.agent.transfer import updates as shipped
     from tunebench.workloads import updates as made
     from tunebench.workloads.updates import safetensors as written
 
-    assert (updatecheck.SCHEMA, updatecheck.SEAL, updatecheck.DTYPES) == (made.SCHEMA, made.SEAL, made.DTYPES)
-    assert updatecheck.FORMS == made.FORMS
+    assert (update_check.SCHEMA, update_check.SEAL, update_check.DTYPES) == (
+        made.SCHEMA,
+        made.SEAL,
+        made.DTYPES,
+    )
+    assert update_check.FORMS == made.FORMS
     assert shipped.FOLDER == made.FOLDER
     assert (read.ITEM_B, read.METADATA) == (written.ITEM_B, written.METADATA)

@@ -28,7 +28,7 @@ from tunebench.harness.doctor_command import doctor
 from tunebench.harness.errors import UsageError
 from tunebench.harness.examination import fixes, read_examination
 from tunebench.harness.inventory import load_inventory
-from tunebench.targets.agent.examine import SCHEMA
+from tunebench.targets.agent.doctor.permissions import SCHEMA
 from tunebench.targets.errors import HostKeyError, InterpreterError, ReplyError, UnreachableError
 
 GOVERNOR = "/sys/devices/system/cpu/cpufreq/policy0/scaling_governor"

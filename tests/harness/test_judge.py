@@ -8,7 +8,7 @@ import pytest
 
 from tunebench.harness.judge import CHECKS, Evidence, judge
 from tunebench.reports.records import ClockOffset
-from tunebench.targets.agent.strain import COOLING, OVER_CURRENT
+from tunebench.targets.agent.health.counters import COOLING, OVER_CURRENT
 
 S = 1_000_000_000
 GOOD = Evidence(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tunebench.harness import checks, checks_strain, checks_time, conditions, repetition
 from tunebench.harness.suite_file import Header
-from tunebench.targets.agent import watchdog
+from tunebench.targets.agent.job import watchdog
 
 ROOT = Path(__file__).parents[2]
 

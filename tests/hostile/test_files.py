@@ -7,7 +7,8 @@ import json
 import pytest
 
 from tunebench.harness.harvested import read_harvest, trace_bytes
-from tunebench.targets.agent import protocol, strictjson
+from tunebench.targets.agent import protocol
+from tunebench.targets.agent import protocol as agent_protocol
 
 HEAD = b'{"schema":"tunebench.samples/1","period_s":0.2,"channels":[{"id":"x"}]}\n'
 
@@ -88,4 +89,4 @@ def test_texts_of_a_record_are_made_printable():
 
 def test_what_honest_boards_send_is_read():
     text = json.dumps({"a": [1.5, -(2**63), 2**64 - 1, None, True, "\U0001f600", {"b": [[]]}]})
-    assert strictjson.loads(text) == json.loads(text)
+    assert agent_protocol.loads(text) == json.loads(text)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tunebench.targets.agent import pulses
+from tunebench.targets.agent.job import pulses
 from tunebench.targets.clock import Offset
 from tunebench.targets.meters.alignment import Alignment, Pattern, by_clock, by_pulses
 

@@ -11,8 +11,13 @@ import zipfile
 
 import pytest
 
-from tunebench.targets.agent import capture, gates, lease, probe, processes, unzip, workdir
+from tunebench.targets.agent import lease, workdir
+from tunebench.targets.agent.environment import probe
+from tunebench.targets.agent.health import gates
+from tunebench.targets.agent.job import log as job_log
+from tunebench.targets.agent.linux import processes
 from tunebench.targets.agent.protocol import MAX_LOG_B
+from tunebench.targets.agent.transfer import unzip
 from tunebench.targets.agent.workdir import AgentError, Workdir
 from tunebench.targets.clock import exchange
 from tunebench.targets.errors import ReplyError
@@ -84,7 +89,7 @@ def test_a_half_removed_job_of_a_run_is_found_by_its_name(place, tmp_path):
 def test_captured_output_keeps_its_head_and_tail(tmp_path, size):
     reader, writer = os.pipe()
     path = tmp_path / "log.txt"
-    log = capture.Capture(str(path), reader)
+    log = job_log.Capture(str(path), reader)
     data = os.urandom(size)
     for start in range(0, size, 4096):
         os.write(writer, data[start : start + 4096])
@@ -98,7 +103,7 @@ def test_captured_output_keeps_its_head_and_tail(tmp_path, size):
         assert kept == data
     else:
         assert kept[:1000] == data[:1000]
-        assert kept[-capture.TAIL_B :] == data[-capture.TAIL_B :]
+        assert kept[-job_log.TAIL_B :] == data[-job_log.TAIL_B :]
         assert f"{log.dropped_b} bytes left out".encode() in kept
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.targets.agent import ending, harvest, probe, strain
+from tunebench.targets.agent.environment import probe
+from tunebench.targets.agent.health import counters as health_counters
+from tunebench.targets.agent.job import exit_record, harvest
+from tunebench.targets.agent.job.sampler import Sampler
 from tunebench.targets.agent.protocol import EXIT_SCHEMA
-from tunebench.targets.agent.sampler import Sampler
 from tunebench.targets.agent.sensors.base import Channel, Sensor
 from tunebench.targets.agent.workdir import AgentError, Workdir
 
@@ -29,13 +31,13 @@ def tree(root: Path, files: dict[str, str]) -> str:
 @pytest.fixture
 def counters(monkeypatch):
     now = {"pswpin": 0, "pswpout": 0, "oom_kill": 0, "throttled": None}
-    monkeypatch.setattr(strain, "read", lambda _root: dict(now))
+    monkeypatch.setattr(health_counters, "read", lambda _root: dict(now))
     return now
 
 
-def record(tmp_path: Path) -> ending.Record:
+def record(tmp_path: Path) -> exit_record.Record:
     (tmp_path / "log.txt").write_text("")
-    made = ending.Record({"rep_id": "rep-1", "run_id": "run-1"}, str(tmp_path))
+    made = exit_record.Record({"rep_id": "rep-1", "run_id": "run-1"}, str(tmp_path))
     made.started()
     return made
 

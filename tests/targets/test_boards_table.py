@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tunebench.targets.agent import probe
+from tunebench.targets.agent.environment import probe
 from tunebench.targets.agent.workdir import Workdir
 from tunebench.targets.boards import BOARDS, GENERIC_LINUX, match
 from tunebench.targets.boards.wheels import Facts, choose, crash_of, wheels

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tunebench.targets.agent import bundle, strain
-from tunebench.targets.agent.redact import Redactor
+from tunebench.targets.agent.doctor import bundle
+from tunebench.targets.agent.doctor.redact import Redactor
+from tunebench.targets.agent.health import counters
 from tunebench.targets.agent.sensors.discover import discover
 from tunebench.targets.errors import ReplyError
 
@@ -137,7 +138,7 @@ def probed(root: Any) -> Any:
     found = discover(str(root))
     channels = [channel._asdict() for sensor in found.sensors for channel in sensor.channels]
     values = [sensor.read() for sensor in found.sensors]
-    signs = {name: value for name, value in strain.read(str(root)).items() if not name.endswith("_ns")}
+    signs = {name: value for name, value in counters.read(str(root)).items() if not name.endswith("_ns")}
     return channels, values, found.missing, signs
 
 

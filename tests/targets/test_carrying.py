@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tunebench.targets.agent import carrying
+from tunebench.targets.agent.job import env_wrapper
 
 PROGRAM = (
     "import json, os, sys; from tunebench import marks; "
@@ -74,12 +74,12 @@ def test_the_probe_asks_through_the_whole_command(make_board, fake_docker):
 def test_a_plain_interpreter_carries_nothing():
     argv = ["python3", "-m", "tunebench.workloads.run"]
     job = {"paths": {"payload": "/p"}, "deadline_s": 5}
-    assert carrying.carried(job, argv, {}, "/") == argv
-    assert carrying.carried({**job, "interpreter_words": 1}, argv, {}, "/") == argv
+    assert env_wrapper.carried(job, argv, {}, "/") == argv
+    assert env_wrapper.carried({**job, "interpreter_words": 1}, argv, {}, "/") == argv
 
 
 def become(told, *argv):
-    command = [sys.executable, "-c", carrying.BECOME, json.dumps(told), *argv]
+    command = [sys.executable, "-c", env_wrapper.BECOME, json.dumps(told), *argv]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
 
 

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from tunebench.targets.agent import gates, quiet, strain
-from tunebench.targets.agent.gates import GATES
-from tunebench.targets.agent.sampler import Sampler
+from tunebench.targets.agent.health import background_load, counters, gates
+from tunebench.targets.agent.health.gates import GATES
+from tunebench.targets.agent.job.sampler import Sampler
+from tunebench.targets.agent.job.watchdog import Watchdog, limit, trip_points
 from tunebench.targets.agent.sensors.base import Channel, Sensor
-from tunebench.targets.agent.watchdog import Watchdog, limit, trip_points
 from tunebench.targets.agent.workdir import AgentError
 
 LIMITS = {
@@ -139,18 +139,18 @@ def test_terminals_are_in_use_if_something_was_typed_lately(board):
     path = board.write("dev/pts/0", "")
     board.write("dev/pts/ptmx", "")
     board.write("etc/passwd", f"root:x:0:0::/:/bin/sh\nann:x:{path.stat().st_uid}:1::/:/bin/sh\n")
-    (user,) = quiet.users(str(board.root))
+    (user,) = background_load.users(str(board.root))
     assert user.endswith(" on pts/0")
-    old_s = time.time() - quiet.IDLE_TERMINAL_S - 60
+    old_s = time.time() - background_load.IDLE_TERMINAL_S - 60
     os.utime(path, (old_s, old_s))
-    assert quiet.users(str(board.root)) == []
+    assert background_load.users(str(board.root)) == []
 
 
 def test_a_greeter_and_a_session_without_a_seat_are_nobody(board):
     board.write("run/systemd/sessions/1", "USER=pi\nACTIVE=1\nCLASS=user\nREMOTE=1\n")
     board.write("run/systemd/sessions/2", "USER=gdm\nACTIVE=1\nSEAT=seat0\nCLASS=greeter\n")
     board.write("run/systemd/sessions/3", "USER=ann\nACTIVE=0\nSEAT=seat0\nCLASS=user\n")
-    assert quiet.users(str(board.root)) == []
+    assert background_load.users(str(board.root)) == []
 
 
 def test_without_limits_nothing_is_asked_and_the_unreadable_is_unjudged(tmp_path):
@@ -188,7 +188,7 @@ def working(board, monkeypatch):
 
         tell()
         clock = SimpleNamespace(sleep=work, monotonic=lambda: now_s[0], time=time.time)
-        monkeypatch.setattr(quiet, "time", clock)
+        monkeypatch.setattr(background_load, "time", clock)
 
     return use
 
@@ -223,7 +223,7 @@ def test_idle_time_is_measured_on_this_machine_without_counting_ourselves():
     deadline_s = time.monotonic() + 0.3
     while time.monotonic() < deadline_s:
         pass  # our own work before the window does not count
-    cores, busiest = quiet.background("/", 0.3)
+    cores, busiest = background_load.background("/", 0.3)
     assert cores is not None
     assert 0.0 <= cores <= (os.cpu_count() or 1) + 0.5
     assert not any(f"({os.getpid()})" in one for one in busiest)
@@ -244,25 +244,27 @@ def test_every_gate_is_shown_to_fire():
 
 def test_strain_of_a_cool_board_is_all_zeros_and_of_a_throttled_one_is_not(simulated):
     tree = simulated("orin-nano-jp6")
-    before = strain.read(str(tree.root))
-    cooling = {name for name in before if name.startswith(strain.COOLING)}
-    assert strain.COOLING + "cpu-throttle-alert" in cooling
-    assert strain.COOLING + "pwm-fan" not in cooling
-    assert not any(before[name] for name in before if name.startswith((strain.COOLING, strain.OVER_CURRENT)))
+    before = counters.read(str(tree.root))
+    cooling = {name for name in before if name.startswith(counters.COOLING)}
+    assert counters.COOLING + "cpu-throttle-alert" in cooling
+    assert counters.COOLING + "pwm-fan" not in cooling
+    assert not any(
+        before[name] for name in before if name.startswith((counters.COOLING, counters.OVER_CURRENT))
+    )
     for device in (tree.root / "sys/class/thermal").glob("cooling_device*"):
         (device / "cur_state").write_text("2\n")
     for alarm in tree.root.rglob("curr1_crit_alarm"):
         alarm.write_text("1\n")
     for cap in tree.root.rglob("scaling_max_freq"):
         cap.write_text("729600\n")
-    after = strain.read(str(tree.root))
+    after = counters.read(str(tree.root))
     assert all(after[name] == 2 for name in cooling)
-    assert after[strain.OVER_CURRENT + "ina3221 VDD_IN curr1_crit_alarm"] == 1
+    assert after[counters.OVER_CURRENT + "ina3221 VDD_IN curr1_crit_alarm"] == 1
     assert after["freq_cap_khz"] == 729600 < before["freq_cap_khz"]
 
 
 def test_strain_that_cannot_be_read_is_null(tmp_path):
-    found = strain.read(str(tmp_path))
+    found = counters.read(str(tmp_path))
     assert (found["throttled"], found["freq_cap_khz"], found["pswpin"]) == (None, None, None)
     assert found["monotonic_ns"] <= found["boottime_ns"] + 1_000_000
 

@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from tunebench.targets.agent import kernellog
-from tunebench.targets.agent.sensors import programs
+from tunebench.targets.agent.linux import kernel_log, programs
 
 NEW = (
     "Out of memory: Killed process 4321 (python3) total-vm:1893904kB, anon-rss:757512kB, file-rss:0kB, "
@@ -27,21 +26,21 @@ def log(tmp_path, *messages):
 @pytest.mark.parametrize("message", [NEW, GROUP, OLD])
 def test_the_line_is_found_in_the_words_of_every_kernel(tmp_path, message):
     path = log(tmp_path, "usb 1-1: new device", message, "eth0: link up")
-    assert kernellog.oom_line(4321, path) == (message, None)
+    assert kernel_log.oom_line(4321, path) == (message, None)
 
 
 def test_the_last_line_on_that_process_counts_and_no_other(tmp_path):
     path = log(tmp_path, NEW, OLD, NEW.replace("4321", "43210"))
-    assert kernellog.oom_line(4321, path) == (OLD, None)
+    assert kernel_log.oom_line(4321, path) == (OLD, None)
 
 
 def test_a_log_without_a_line_says_so(tmp_path):
     path = log(tmp_path, "usb 1-1: new device")
-    assert kernellog.oom_line(4321, path) == (None, f"{path} has no line on process 4321")
+    assert kernel_log.oom_line(4321, path) == (None, f"{path} has no line on process 4321")
 
 
 def test_a_log_that_cannot_be_read_is_a_reason_and_no_error(tmp_path):
-    line, reason = kernellog.oom_line(1, str(tmp_path / "none"), str(tmp_path))
+    line, reason = kernel_log.oom_line(1, str(tmp_path / "none"), str(tmp_path))
     assert line is None and "cannot be read: No such file" in reason
     assert reason.endswith("journal: no program journalctl on this board")
 
@@ -53,12 +52,12 @@ def test_a_log_that_cannot_be_read_is_a_reason_and_no_error(tmp_path):
 def test_where_the_log_is_for_root_only_the_journal_is_asked(tmp_path, pid, told):
     commands = tmp_path / ".commands"
     commands.mkdir()
-    said = {"argv": list(kernellog.JOURNAL), "rc": 0, "out": f"usb 1-1: new device\n{NEW}\n{GROUP}\n"}
-    (commands / programs.recording_name(kernellog.JOURNAL)).write_text(json.dumps(said))
-    line, reason = kernellog.oom_line(pid, str(tmp_path / "none"), str(tmp_path))
+    said = {"argv": list(kernel_log.JOURNAL), "rc": 0, "out": f"usb 1-1: new device\n{NEW}\n{GROUP}\n"}
+    (commands / programs.recording_name(kernel_log.JOURNAL)).write_text(json.dumps(said))
+    line, reason = kernel_log.oom_line(pid, str(tmp_path / "none"), str(tmp_path))
     assert line == told[0] and str(reason).endswith(str(told[1]))
 
 
 def test_the_real_log_is_no_obstacle():
-    line, reason = kernellog.oom_line(2**22 + 1)
+    line, reason = kernel_log.oom_line(2**22 + 1)
     assert line is None and reason

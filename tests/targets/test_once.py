@@ -184,9 +184,9 @@ def test_gates_warn_or_refuse_by_policy(board, make_job):
     ],
 )
 def test_a_malformed_job_is_refused_by_name(make_job, field, value):
-    from tunebench.targets.agent import jobs
+    from tunebench.targets.agent.job import lifecycle
     from tunebench.targets.agent.workdir import AgentError
 
     with pytest.raises(AgentError, match=r"job|repetition") as refusal:
-        jobs.check({**make_job(), field: value})
+        lifecycle.check({**make_job(), field: value})
     assert refusal.value.kind == "job"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.targets.agent import receive
 from tunebench.targets.agent.protocol import SENTINEL
+from tunebench.targets.agent.transfer import receive
 from tunebench.targets.payload import Blob, deterministic_zip, make_payload, package_files
 
 

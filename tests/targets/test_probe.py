@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.targets.agent import identity, interpreters, jetpack, lease, probe
+from tunebench.targets.agent import lease
+from tunebench.targets.agent.environment import identity, interpreters, jetpack, probe
 from tunebench.targets.agent.workdir import Workdir
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.targets.agent.sensors import programs
+from tunebench.targets.agent.linux import programs
 
 
 def record(root: Path, argv: list[str], out: str, **more: object) -> None:

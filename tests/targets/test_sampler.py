@@ -10,8 +10,9 @@ import time
 
 import pytest
 
-from tunebench.targets.agent.sampler import MAX_HANGS, Sampler, summary
-from tunebench.targets.agent.sensors.base import Channel, File, FileSensor, Sensor, bounded
+from tunebench.targets.agent.job.sampler import MAX_HANGS, Sampler, summary
+from tunebench.targets.agent.linux.sysfs import File, bounded
+from tunebench.targets.agent.sensors.base import Channel, FileSensor, Sensor
 from tunebench.targets.agent.sensors.discover import discover
 
 PERIOD_S = 0.02

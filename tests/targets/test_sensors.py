@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.targets.agent.sampler import Sampler
+from tunebench.targets.agent.job.sampler import Sampler
 from tunebench.targets.agent.sensors import cpufreq, ina3221, load, memory, rapl, thermal, throttled
 from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
 from tunebench.targets.agent.sensors.discover import discover

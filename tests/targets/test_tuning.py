@@ -353,7 +353,7 @@ def test_a_write_goes_through_sudo_tee_where_it_is_allowed(shared, as_nobody, mo
 def test_a_board_without_sudo_says_so(shared, as_nobody, monkeypatch):
     path = protected(shared)
     monkeypatch.setenv("PATH", str(shared))
-    monkeypatch.setattr("tunebench.targets.agent.sensors.programs._PLACES", ())
+    monkeypatch.setattr("tunebench.targets.agent.linux.programs._PLACES", ())
     done = as_nobody(lambda: System("/").write(str(path), "performance")._asdict())
     assert done["reason"] == "needs root, and there is no sudo on this board"
 

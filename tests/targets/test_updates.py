@@ -11,8 +11,8 @@ from array import array
 
 import pytest
 
-from tunebench.targets.agent import tensorfile, updatecheck, updates
-from tunebench.targets.agent.tensorfile import Refused
+from tunebench.targets.agent.transfer import safetensors, update_check, updates
+from tunebench.targets.agent.transfer.safetensors import Refused
 from tunebench.targets.errors import TargetError
 from tunebench.workloads import artefact
 from tunebench.workloads import updates as made_by
@@ -220,15 +220,15 @@ def test_a_hundred_corrupted_updates_are_all_refused_and_the_old_one_stays(job):
 def test_a_liar_whose_checksums_are_right_is_refused_by_what_is_wrong(job, seed):
     raw = job.raw("adapter.float32.safetensors")
     wrong = CORRUPTIONS[seed](raw, random.Random(seed))
-    base = updatecheck.read_base(str(job.base))
+    base = update_check.read_base(str(job.base))
     with pytest.raises(Refused):
-        updatecheck.check(wrong, sha256(wrong), False, base)
+        update_check.check(wrong, sha256(wrong), False, base)
 
 
 @pytest.mark.parametrize(
     ("packed", "reason"),
     [
-        (zlib.compress(b"\0" * (updatecheck.MAX_UPDATE_B + 1)), "does not unpack to one whole stream"),
+        (zlib.compress(b"\0" * (update_check.MAX_UPDATE_B + 1)), "does not unpack to one whole stream"),
         (zlib.compress(b"x" * 1000)[:-5], "does not unpack to one whole stream"),
         (zlib.compress(b"x" * 1000) + b"more", "does not unpack to one whole stream"),
         (b"not zlib", "does not unpack"),
@@ -257,7 +257,7 @@ def test_a_scale_that_is_missing_is_refused(job):
     assert header["conv.mapper.scale"]["dtype"] == "F32"
     header["conv.mapper.other"] = header.pop("conv.mapper.scale")
     ordered = dict(sorted(header.items(), key=lambda row: row[1].get("data_offsets", [-1])[0]))
-    header["__metadata__"]["base_sha256"] = updatecheck.read_base(str(job.base)).sha256
+    header["__metadata__"]["base_sha256"] = update_check.read_base(str(job.base)).sha256
     wrong = rewritten(ordered, body)
     answer = updates.apply(str(job.folder), wrong, sha256(wrong), False)
     assert "has no scale" in answer["reason"]
@@ -336,16 +336,16 @@ def test_a_job_without_updates_says_so(board):
 
 
 def test_updates_are_no_part_of_the_harvest(on_board):
-    from tunebench.targets.agent import harvest
+    from tunebench.targets.agent.job import harvest
 
     names = [name for name, _ in harvest.listed(str(on_board.folder))[0]]
     assert "job.json" in names and not any("updates" in name for name in names)
 
 
 def test_values_are_checked_chunk_by_chunk(monkeypatch):
-    monkeypatch.setattr(tensorfile, "_CHUNK", 3)
+    monkeypatch.setattr(safetensors, "_CHUNK", 3)
     values = [1.0] * 10
-    entry = tensorfile.Entry("F32", (10,), 0, 40)
-    tensorfile.check_finite(array("f", values).tobytes(), "x", entry)
+    entry = safetensors.Entry("F32", (10,), 0, 40)
+    safetensors.check_finite(array("f", values).tobytes(), "x", entry)
     with pytest.raises(Refused, match="'x' holds a value that is not finite"):
-        tensorfile.check_finite(array("f", [*values[:9], float("nan")]).tobytes(), "x", entry)
+        safetensors.check_finite(array("f", [*values[:9], float("nan")]).tobytes(), "x", entry)

@@ -69,7 +69,7 @@ class Tree:
         path.symlink_to(os.path.relpath(self.root / target, path.parent))
 
     def command(self, argv: Sequence[str], out: str, rc: int = 0, **more: object) -> Path:
-        """Record what a program answers (see targets/agent/sensors/programs.py)."""
+        """Record what a program answers (see targets/agent/linux/programs.py)."""
         said = {"argv": list(argv), "rc": rc, "out": out, **more}
         return self.write(f".commands/{_recording_name(argv)}", json.dumps(said))
 

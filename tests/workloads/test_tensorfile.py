@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunebench.targets.agent import tensorfile as strict
+from tunebench.targets.agent.transfer import safetensors as strict
 from tunebench.workloads.updates import safetensors
 
 reference = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")

@@ -8,7 +8,8 @@ import os
 from typing import List, Optional
 
 from tunebench.targets.agent import formats
-from tunebench.targets.agent.sensors.base import Channel, File, Found, Sensor, find, text_of
+from tunebench.targets.agent.linux.sysfs import File, find, text_of
+from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
 from tunebench.targets.agent.sensors.firmware import Firmware
 
 _FOLDER = "sys/devices/system/cpu/cpufreq/policy*/"

@@ -2,6 +2,7 @@
 
 from typing import Dict, List
 
+from tunebench.targets.agent.linux.sysfs import bounded
 from tunebench.targets.agent.sensors import (
     cpufreq,
     fan,
@@ -15,7 +16,7 @@ from tunebench.targets.agent.sensors import (
     thermal,
     throttled,
 )
-from tunebench.targets.agent.sensors.base import Channel, Found, Sensor, bounded
+from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
 
 _LOOKED = "no power sensor: looked for "
 #: Nothing on a healthy board takes so long to be found.

@@ -6,7 +6,8 @@ Source: Documentation/hwmon/sysfs-interface.rst.
 import os
 from typing import Optional
 
-from tunebench.targets.agent.sensors.base import Channel, File, FileSensor, Found, Sensor, find, text_of
+from tunebench.targets.agent.linux.sysfs import File, find, text_of
+from tunebench.targets.agent.sensors.base import Channel, FileSensor, Found, Sensor
 
 _NAMES = ("pwmfan", "pwm_tach", "pwm-fan")
 _EVERY_S = 1.0

@@ -9,8 +9,8 @@ import os
 import struct
 from typing import Callable, Optional, Sequence
 
-from tunebench.targets.agent.sensors import programs
-from tunebench.targets.agent.sensors.base import bounded
+from tunebench.targets.agent.linux import programs
+from tunebench.targets.agent.linux.sysfs import bounded
 
 _DEVICES = ("dev/vcio_gencmd", "dev/vcio")
 _GET_GENCMD_RESULT = 0x00030080

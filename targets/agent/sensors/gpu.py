@@ -6,7 +6,8 @@ Sources: Documentation/ABI/testing/sysfs-class-devfreq (``cur_freq``, Hz); NVIDI
 import os
 import re
 
-from tunebench.targets.agent.sensors.base import Channel, File, FileSensor, Found, find
+from tunebench.targets.agent.linux.sysfs import File, find
+from tunebench.targets.agent.sensors.base import Channel, FileSensor, Found
 
 _DEVFREQ = "sys/class/devfreq/*/cur_freq"
 _NODE = re.compile(r"gpu|gv11b|gp10b|ga10b|gb10b|gm20b", re.IGNORECASE)

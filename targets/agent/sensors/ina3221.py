@@ -11,7 +11,8 @@ import re
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from tunebench.targets.agent.formats import rails
-from tunebench.targets.agent.sensors.base import Channel, File, Found, Sensor, find, text_of
+from tunebench.targets.agent.linux.sysfs import File, find, text_of
+from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
 
 _HWMON = ("sys/bus/i2c/drivers/ina3221/*-*/hwmon/hwmon*", "sys/class/hwmon/hwmon*")
 _IIO = ("sys/bus/i2c/drivers/ina3221x/*-*/iio*device*", "sys/bus/i2c/devices/*-*/iio:device*")

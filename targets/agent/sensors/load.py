@@ -3,7 +3,8 @@
 import os
 from typing import List, Optional
 
-from tunebench.targets.agent.sensors.base import Channel, File, Found, Sensor
+from tunebench.targets.agent.linux.sysfs import File
+from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
 
 #: The kernel renews it every 5 s.
 _EVERY_S = 1.0

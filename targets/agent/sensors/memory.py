@@ -8,7 +8,8 @@ import os
 import re
 from typing import Dict, List, Optional
 
-from tunebench.targets.agent.sensors.base import Channel, File, Found, Sensor, find, text_of
+from tunebench.targets.agent.linux.sysfs import File, find, text_of
+from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
 
 _FIELD = re.compile(r"^(\w+):?\s+(\d+)", re.MULTILINE)
 #: It changes slowly.

@@ -9,7 +9,8 @@ from typing import Dict, List, Optional
 
 from tunebench.targets.agent import formats
 from tunebench.targets.agent.formats.reading import Reading
-from tunebench.targets.agent.sensors.base import Channel, Found, Sensor, text_of
+from tunebench.targets.agent.linux.sysfs import text_of
+from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
 from tunebench.targets.agent.sensors.firmware import Firmware
 
 _ASK = ("pmic_read_adc",)

@@ -7,8 +7,9 @@ packages are read. Source: Documentation/power/powercap/powercap.rst; root-only 
 import os
 from typing import List, Optional
 
+from tunebench.targets.agent.linux.sysfs import File, find, text_of
 from tunebench.targets.agent.protocol import monotonic_ns
-from tunebench.targets.agent.sensors.base import Channel, File, Found, Sensor, find, text_of
+from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
 
 _PATTERN = "sys/class/powercap/intel-rapl:*/energy_uj"
 

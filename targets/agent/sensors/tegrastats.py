@@ -10,8 +10,9 @@ from typing import Any, Dict, List, Optional
 
 from tunebench.targets.agent import formats
 from tunebench.targets.agent.formats.reading import Reading
-from tunebench.targets.agent.sensors import programs
-from tunebench.targets.agent.sensors.base import Channel, Found, Sensor, bounded
+from tunebench.targets.agent.linux import programs
+from tunebench.targets.agent.linux.sysfs import bounded
+from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
 
 #: Twice as fast as the default sampling, so that there is a new line for each sample.
 INTERVAL_MS = 100

@@ -8,16 +8,8 @@ import os
 import re
 from typing import Dict, List, NamedTuple, Optional, Pattern
 
-from tunebench.targets.agent.sensors.base import (
-    FIRST_READ_S,
-    Channel,
-    File,
-    Found,
-    Sensor,
-    bounded,
-    find,
-    text_of,
-)
+from tunebench.targets.agent.linux.sysfs import File, bounded, find, text_of
+from tunebench.targets.agent.sensors.base import FIRST_READ_S, Channel, Found, Sensor
 
 #: What stands for the CPU, the best first.
 _CPU = tuple(

@@ -11,7 +11,8 @@ import re
 from typing import List, Optional
 
 from tunebench.targets.agent.formats import throttled as flags
-from tunebench.targets.agent.sensors.base import Channel, File, FileSensor, Found, Sensor, find, text_of
+from tunebench.targets.agent.linux.sysfs import File, find, text_of
+from tunebench.targets.agent.sensors.base import Channel, FileSensor, Found, Sensor
 from tunebench.targets.agent.sensors.firmware import Firmware
 
 _PATTERNS = (

@@ -4,7 +4,7 @@ import os
 from typing import Any, Callable, Dict, List, Optional
 
 from tunebench.targets.agent import lease, workdir
-from tunebench.targets.agent.jobs import running
+from tunebench.targets.agent.job.state import running
 from tunebench.targets.agent.tuning.operation import ALREADY, UNAVAILABLE, Item, Look, Operation
 from tunebench.targets.agent.tuning.system import System
 from tunebench.targets.agent.tuning.table import BY_NAME, KEYS, OPERATIONS

@@ -7,7 +7,7 @@ A mode's number means another mode on another board: modes are chosen by their n
 import re
 from typing import Any, Dict, List, Optional, Sequence
 
-from tunebench.targets.agent import jetpack
+from tunebench.targets.agent.environment import jetpack
 from tunebench.targets.agent.tuning.cpufreq import POLICIES, number
 from tunebench.targets.agent.tuning.operation import ALREADY, CHANGE, UNAVAILABLE, Item, Look, Operation
 from tunebench.targets.agent.tuning.system import NO_ARGUMENTS, Done, System

@@ -12,8 +12,8 @@ import shutil
 import subprocess
 from typing import List, NamedTuple, Optional, Sequence
 
-from tunebench.targets.agent.sensors import programs
-from tunebench.targets.agent.sensors.base import find, text_of
+from tunebench.targets.agent.linux import programs
+from tunebench.targets.agent.linux.sysfs import find, text_of
 
 #: Long enough for a mode switch that stops and starts CPUs.
 COMMAND_S = 60.0

@@ -13,15 +13,17 @@ import subprocess
 import traceback
 from typing import Any, Callable, List, NoReturn, Optional
 
-from tunebench.targets.agent import carrying, ending, processes, pulses, workdir
-from tunebench.targets.agent.capture import Capture
-from tunebench.targets.agent.journal import Journal
+from tunebench.targets.agent import workdir
+from tunebench.targets.agent.job import env_wrapper, exit_record, pulses
+from tunebench.targets.agent.job.journal import Journal
+from tunebench.targets.agent.job.log import Capture
+from tunebench.targets.agent.job.sampler import Sampler
+from tunebench.targets.agent.job.watchdog import Watchdog
+from tunebench.targets.agent.linux import processes
 from tunebench.targets.agent.protocol import monotonic_ns
-from tunebench.targets.agent.sampler import Sampler
 from tunebench.targets.agent.sensors.base import Sensor
 from tunebench.targets.agent.sensors.discover import discover
 from tunebench.targets.agent.sensors.memory import Process
-from tunebench.targets.agent.watchdog import Watchdog
 
 #: Its presence says that the workload may have run, so that it is never run again.
 SPAWNED = "spawned.json"
@@ -86,7 +88,7 @@ class Supervisor:
         """Run the workload to its end and write the exit record."""
         workdir.write_json(os.path.join(self._dir, "supervisor.json"), {"pid": os.getpid()})
         wake = self._catch_signals()
-        record = ending.Record(self._job, self._dir)
+        record = exit_record.Record(self._job, self._dir)
         self._journal.write("supervised", pid=os.getpid(), boot_id=workdir.boot_id())
         self._journal.sync()  # so that a board that lost its power can say so
         origin = self._job.get("found", {}).get("lease_taken_over_from")
@@ -123,12 +125,12 @@ class Supervisor:
         self._pulse("after", record)
         self._finish(record, workload.returncode)
 
-    def _finish(self, record: "ending.Record", returncode: Optional[int]) -> None:
+    def _finish(self, record: "exit_record.Record", returncode: Optional[int]) -> None:
         self._journal.write("done", outcome=record.outcome, returncode=returncode)
         self._journal.close()
         workdir.write_json(os.path.join(self._dir, "exit.json"), record.finish(), durable=True)
 
-    def _pulse(self, when: str, record: "ending.Record") -> None:
+    def _pulse(self, when: str, record: "exit_record.Record") -> None:
         """Show a meter with a clock of its own when the run is, if the job asks for that."""
         chip_s = self._job.get("pulses", {}).get("chip_s")
         if chip_s is None or self._stop_reason is not None:
@@ -138,7 +140,7 @@ class Supervisor:
         except OSError as error:
             record.warn("pulses", "load pulses could not be emitted: %s" % error)
 
-    def _sampler(self, workload: Sensor, record: "ending.Record") -> Sampler:
+    def _sampler(self, workload: Sensor, record: "exit_record.Record") -> Sampler:
         found = discover(self._job.get("root", "/"))
         record.missing.update(found.missing)
         period_s = float(self._job.get("sampling", {}).get("period_s", 0.2))
@@ -146,14 +148,14 @@ class Supervisor:
 
     # -- the workload -----------------------------------------------------------------------------
 
-    def _spawn(self, output: int, record: "ending.Record") -> Optional["subprocess.Popen[bytes]"]:
+    def _spawn(self, output: int, record: "exit_record.Record") -> Optional["subprocess.Popen[bytes]"]:
         job, paths = self._job, self._job["paths"]
         env = dict(os.environ, PYTHONUNBUFFERED="1")
         env.update(job.get("env", {}))
         env[processes.JOB_VARIABLE] = self._dir
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [paths["payload"], env.get("PYTHONPATH")]))
         cwd = paths[job.get("cwd", "out")]
-        argv: List[str] = carrying.carried(job, processes.expanded(job["argv"]), env, cwd)
+        argv: List[str] = env_wrapper.carried(job, processes.expanded(job["argv"]), env, cwd)
         prepare = _before_exec()
         workdir.write_json(os.path.join(self._dir, SPAWNED), {"argv": argv})
         record.started()

@@ -1,6 +1,6 @@
 """Virtual environments for workloads, below ``<workdir>/venvs``: what a board offers, and what is there already.
 
-A build (:mod:`tunebench.targets.agent.building`) is described by a recipe and leaves a state file; both are JSON beside the
+A build (:mod:`tunebench.targets.agent.environment.venv_build`) is described by a recipe and leaves a state file; both are JSON beside the
 environment, so that a build that was cut off goes on, and one that is complete is seen to be.
 """
 
@@ -14,8 +14,10 @@ import subprocess
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from tunebench.targets.agent import identity, jetpack, processes, workdir
-from tunebench.targets.agent.sensors.base import text_of
+from tunebench.targets.agent import workdir
+from tunebench.targets.agent.environment import identity, jetpack
+from tunebench.targets.agent.linux import processes
+from tunebench.targets.agent.linux.sysfs import text_of
 from tunebench.targets.agent.workdir import AgentError, Workdir
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,39}\Z")

@@ -9,14 +9,13 @@ import os
 import shutil
 import signal
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, Optional
 
-from tunebench.targets.agent import lease, processes, workdir
+from tunebench.targets.agent import lease, workdir
+from tunebench.targets.agent.job.state import LOCK, _supervised, running, state
+from tunebench.targets.agent.linux import processes
 from tunebench.targets.agent.protocol import JOB_SCHEMA, ProtocolError, check_rep_id, check_schema
 from tunebench.targets.agent.workdir import AgentError, Workdir
-
-LOCK = "supervisor.lock"
-EXIT = "exit.json"
 
 
 def check(job: Any) -> Dict[str, Any]:
@@ -67,66 +66,6 @@ def _expect(ok: object, field: str, wanted: str) -> None:
         raise AgentError("job", "job field %r: expected %s" % (field, wanted))
 
 
-def state(job_dir: str) -> str:
-    """``done``, ``running``, ``lost`` (no exit record and no supervisor) or ``unknown`` (no such job)."""
-    if not os.path.isdir(job_dir):
-        return "unknown"
-    if os.path.exists(os.path.join(job_dir, EXIT)):
-        return "done"
-    if _supervised(job_dir):
-        return "running"
-    # The record may have been written between the two looks.
-    return "done" if os.path.exists(os.path.join(job_dir, EXIT)) else "lost"
-
-
-def _supervised(job_dir: str) -> bool:
-    try:
-        descriptor = os.open(os.path.join(job_dir, LOCK), os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-class _OutOfTime(Exception):
-    pass
-
-
-def wait(job_dir: str, timeout_s: float) -> str:
-    """Block until the job's supervisor is gone or ``timeout_s`` is over; returns the state."""
-    now = state(job_dir)
-    if now != "running":
-        return now
-
-    def ring(_signal: int, _frame: Any) -> None:
-        raise _OutOfTime
-
-    before = signal.signal(signal.SIGALRM, ring)
-    descriptor = os.open(os.path.join(job_dir, LOCK), os.O_RDWR)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, max(0.001, timeout_s))
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    except _OutOfTime:
-        pass
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        os.close(descriptor)
-    return state(job_dir)
-
-
-def running(place: Workdir) -> List[str]:
-    """Ids of all jobs whose supervisor is alive."""
-    names = sorted(os.listdir(place.jobs)) if os.path.isdir(place.jobs) else []
-    return [name for name in names if state(place.job(name)) == "running"]
-
-
 def start(place: Workdir, job: Dict[str, Any]) -> Dict[str, Any]:
     """Start a job, or find it started: a repetition is never run twice.
 
@@ -136,13 +75,14 @@ def start(place: Workdir, job: Dict[str, Any]) -> Dict[str, Any]:
     Raises:
         AgentError: it cannot be started, by kind.
     """
-    from tunebench.targets.agent import gates, supervise
+    from tunebench.targets.agent.health import gates
+    from tunebench.targets.agent.job import supervisor
 
     rep_id = check(job)["rep_id"]
     job_dir = place.job(rep_id)
     with place.locked():
         found = state(job_dir)
-        if found == "lost" and not os.path.exists(os.path.join(job_dir, supervise.SPAWNED)):
+        if found == "lost" and not os.path.exists(os.path.join(job_dir, supervisor.SPAWNED)):
             shutil.rmtree(job_dir)  # the start was cut off before anything ran
             found = "unknown"
         if found != "unknown":
@@ -165,7 +105,7 @@ def start(place: Workdir, job: Dict[str, Any]) -> Dict[str, Any]:
             "lease_taken_over_from": origin,
         }
         lock = _create(job_dir, dict(job, found=looked_at), paths)
-        supervise.detach(job_dir, lock)
+        supervisor.detach(job_dir, lock)
     return {
         "started": True,
         "state": "running",
@@ -224,7 +164,7 @@ def _paths(place: Workdir, job: Dict[str, Any]) -> Dict[str, str]:
 
 def _create(job_dir: str, job: Dict[str, Any], paths: Dict[str, str]) -> int:
     """Make the job's folder; returns the descriptor of its lock, already held."""
-    from tunebench.targets.agent import unzip
+    from tunebench.targets.agent.transfer import unzip
 
     try:
         os.makedirs(paths["out"], mode=0o700)

@@ -11,9 +11,10 @@ import platform
 import re
 from typing import Any, Dict, List, Optional
 
-from tunebench.targets.agent import jetpack
-from tunebench.targets.agent.sensors import memory, programs
-from tunebench.targets.agent.sensors.base import text_of
+from tunebench.targets.agent.environment import jetpack
+from tunebench.targets.agent.linux import programs
+from tunebench.targets.agent.linux.sysfs import text_of
+from tunebench.targets.agent.sensors import memory
 
 Tier = Dict[str, Any]
 #: A Pi's serial has 32 bits and could be found by trying: the hash is made slow (40 ms on a Zero 2 W's kind of core).

@@ -8,7 +8,7 @@ read is said to be unjudged, never taken for good. ``docs/verdicts.md`` is held 
 import shutil
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
-from tunebench.targets.agent import quiet
+from tunebench.targets.agent.health import background_load
 from tunebench.targets.agent.sensors import load, memory, thermal, throttled
 from tunebench.targets.agent.sensors.base import Found
 from tunebench.targets.agent.workdir import AgentError
@@ -126,17 +126,21 @@ def _facts(folder: str, gates: Dict[str, Any], root: str) -> Facts:
         "background_cores": None,
     }  # type: Values
     others = bool(gates.get("others"))
-    users, disturbers = (quiet.users(root), quiet.disturbers(root)) if others else ([], {})
-    return Facts(values, users, disturbers, quiet.scaling(root) if gates.get("fixed_clock") else None, [])
+    users, disturbers = (
+        (background_load.users(root), background_load.disturbers(root)) if others else ([], {})
+    )
+    return Facts(
+        values, users, disturbers, background_load.scaling(root) if gates.get("fixed_clock") else None, []
+    )
 
 
 def _with_background(facts: Facts, gates: Dict[str, Any], root: str) -> Facts:
     window_s = _limit(gates, "idle_window_s")
-    window_s = quiet.WINDOW_S if window_s is None else window_s
-    cores, consumers = quiet.background(root, window_s)
+    window_s = background_load.WINDOW_S if window_s is None else window_s
+    cores, consumers = background_load.background(root, window_s)
     if cores is not None and cores > (_limit(gates, "note_background_cores") or 0.0):
         # What the repetition before left to do (writing back, tidying up) is over by now.
-        again, others = quiet.background(root, window_s)
+        again, others = background_load.background(root, window_s)
         if again is not None and again < cores:
             cores, consumers = again, others
     return facts._replace(values=dict(facts.values, background_cores=cores), consumers=consumers)

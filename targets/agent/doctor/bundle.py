@@ -2,7 +2,7 @@
 
 It has the layout of a simulated board (files by their path, answers in ``.commands/``), so that a board nobody
 here has can be a tree in a test. What is collected is a list of places, never a search; each file is bounded in
-size and in the time that it may take; see :mod:`tunebench.targets.agent.redact` for what is taken out.
+size and in the time that it may take; see :mod:`tunebench.targets.agent.doctor.redact` for what is taken out.
 """
 
 import hashlib
@@ -15,9 +15,10 @@ import threading
 import time
 from typing import Any, BinaryIO, Dict, List, Optional, Tuple
 
-from tunebench.targets.agent import redact
-from tunebench.targets.agent.sensors import programs, tegrastats
-from tunebench.targets.agent.sensors.base import find
+from tunebench.targets.agent.doctor import redact
+from tunebench.targets.agent.linux import programs
+from tunebench.targets.agent.linux.sysfs import find
+from tunebench.targets.agent.sensors import tegrastats
 
 SCHEMA = "tunebench.bundle/1"
 MAX_FILE_B = 64 * 1024

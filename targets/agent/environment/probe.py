@@ -4,11 +4,13 @@ import os
 import shutil
 from typing import Any, Dict, List, Optional
 
-from tunebench.targets.agent import identity, jetpack, jobs, lease, workdir
-from tunebench.targets.agent.interpreters import interpreter
+from tunebench.targets.agent import lease, workdir
+from tunebench.targets.agent.environment import identity, jetpack
+from tunebench.targets.agent.environment.interpreters import interpreter
+from tunebench.targets.agent.job import state
+from tunebench.targets.agent.linux.sysfs import find, text_of
 from tunebench.targets.agent.protocol import PROBE_SCHEMA
 from tunebench.targets.agent.sensors import memory
-from tunebench.targets.agent.sensors.base import find, text_of
 from tunebench.targets.agent.sensors.discover import discover
 from tunebench.targets.agent.workdir import Workdir
 
@@ -91,5 +93,5 @@ def known_jobs(place: Workdir, run_id: Optional[str]) -> List[Dict[str, Any]]:
         if job is None:  # half removed, or half made; repetitions are named after their run
             job = {"run_id": run_id} if run_id and name.startswith(run_id + ".") else {}
         if run_id is None or job.get("run_id") == run_id:
-            found.append({"rep_id": name, "run_id": job.get("run_id"), "state": jobs.state(place.job(name))})
+            found.append({"rep_id": name, "run_id": job.get("run_id"), "state": state.state(place.job(name))})
     return found

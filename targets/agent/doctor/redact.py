@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from typing import Any, Callable, Dict, FrozenSet, Iterable, List, Optional, Pattern, Set, Tuple
 
-from tunebench.targets.agent.sensors.base import find, text_of
+from tunebench.targets.agent.linux.sysfs import find, text_of
 
 GONE = "REDACTED"
 

@@ -1,14 +1,14 @@
 """Reads all sensors at a steady pace, into memory; written after the window, or rarely.
 
-The reading is done by another thread (:mod:`tunebench.targets.agent.reader`): a source that hangs costs its own values and
+The reading is done by another thread (:mod:`tunebench.targets.agent.job.reader`): a source that hangs costs its own values and
 nothing else. What cannot be read is null and counted with its reason; no value is ever repeated.
 """
 
 import json
 from typing import Any, Dict, List, Optional, Sequence
 
+from tunebench.targets.agent.job.reader import NOT_DUE, Outcome, Reader, age_s
 from tunebench.targets.agent.protocol import SAMPLES_SCHEMA, monotonic_ns
-from tunebench.targets.agent.reader import NOT_DUE, Outcome, Reader, age_s
 from tunebench.targets.agent.sensors.base import Channel, Sensor
 
 #: Rows are written (without fsync) when so much time has passed: a long run must not fill the memory.

@@ -4,7 +4,7 @@ import json
 import subprocess
 from typing import Any, Dict, List
 
-from tunebench.targets.agent import processes
+from tunebench.targets.agent.linux import processes
 
 #: Importing torch takes up to a minute from an SD card.
 IMPORT_S = 240

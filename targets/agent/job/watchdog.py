@@ -8,8 +8,8 @@ what a Raspberry Pi's and a Jetson's chip is specified for. ``watchdog: {"off": 
 import os
 from typing import Any, Dict, List, Optional
 
-from tunebench.targets.agent.sampler import Sampler
-from tunebench.targets.agent.sensors.base import find, text_of
+from tunebench.targets.agent.job.sampler import Sampler
+from tunebench.targets.agent.linux.sysfs import find, text_of
 
 DEFAULT_C = 95.0
 MARGIN_C = 5.0

@@ -14,8 +14,8 @@ import re
 import time
 from typing import Dict, List, Optional
 
+from tunebench.targets.agent.linux.sysfs import bounded, find, text_of
 from tunebench.targets.agent.sensors import memory, throttled
-from tunebench.targets.agent.sensors.base import bounded, find, text_of
 
 Strain = Dict[str, Optional[int]]
 

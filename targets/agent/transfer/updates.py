@@ -8,16 +8,17 @@ import hashlib
 import os
 from typing import Any, BinaryIO, Callable, Dict, List, Optional
 
-from tunebench.targets.agent import updatecheck, workdir
+from tunebench.targets.agent import workdir
 from tunebench.targets.agent.protocol import monotonic_ns
-from tunebench.targets.agent.tensorfile import Refused
+from tunebench.targets.agent.transfer import update_check
+from tunebench.targets.agent.transfer.safetensors import Refused
 from tunebench.targets.agent.workdir import AgentError
 
 FOLDER = "updates"
 INDEX = "index.json"
 SERVING = "serving.safetensors"
 #: Of an update as it travels; larger ones are not taken.
-MAX_UPDATE_B = updatecheck.MAX_UPDATE_B
+MAX_UPDATE_B = update_check.MAX_UPDATE_B
 _CHUNK_B = 1 << 18
 
 
@@ -87,8 +88,8 @@ def apply(job_dir: str, raw: bytes, sha256: Any, packed: Any) -> Dict[str, Any]:
     job = workdir.read_json(os.path.join(job_dir, "job.json")) or {}
     answer: Dict[str, Any] = {}
     try:
-        base = updatecheck.read_base(str((job.get("paths") or {}).get("weights", "")))
-        plain = updatecheck.check(raw, str(sha256), packed is True, base)
+        base = update_check.read_base(str((job.get("paths") or {}).get("weights", "")))
+        plain = update_check.check(raw, str(sha256), packed is True, base)
         _put_in_force(os.path.join(job_dir, FOLDER, SERVING), plain)
         answer = {"applied": True}
     except Refused as error:

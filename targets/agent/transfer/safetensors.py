@@ -11,7 +11,7 @@ import sys
 from array import array
 from typing import Any, Dict, List, NamedTuple, Tuple
 
-from tunebench.targets.agent import strictjson
+from tunebench.targets.agent import protocol
 
 ITEM_B = {"F32": 4, "F16": 2, "I8": 1}
 METADATA = "__metadata__"
@@ -61,7 +61,7 @@ def read_head(raw: bytes) -> Head:
         raise Refused("the header would have %d bytes, the file has %d" % (length, len(raw)))
     begin = LENGTH_B + length
     try:
-        told = strictjson.loads(raw[LENGTH_B:begin].decode("utf-8"))
+        told = protocol.loads(raw[LENGTH_B:begin].decode("utf-8"))
     except ValueError as error:
         raise Refused("the header is not JSON: %s" % error) from None
     if not isinstance(told, dict) or len(told) > MAX_TENSORS:

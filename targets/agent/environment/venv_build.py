@@ -18,8 +18,10 @@ import time
 import traceback
 from typing import Any, Callable, Dict, List, NoReturn, Optional
 
-from tunebench.targets.agent import environments, interpreters, processes, workdir
-from tunebench.targets.agent.environments import Place
+from tunebench.targets.agent import workdir
+from tunebench.targets.agent.environment import interpreters, venvs
+from tunebench.targets.agent.environment.venvs import Place
+from tunebench.targets.agent.linux import processes
 from tunebench.targets.agent.workdir import AgentError
 
 SCHEMA = "tunebench.environment/1"
@@ -220,7 +222,7 @@ class Build:
         shutil.rmtree(self._here.tmp, ignore_errors=True)
         if child.returncode:
             size_b = os.path.getsize(self._here.log) - start_b
-            said = environments.tail(self._here.log, min(size_b, 1500)) or "nothing"
+            said = venvs.tail(self._here.log, min(size_b, 1500)) or "nothing"
             raise StepFailed(kind, said)
 
     @staticmethod

@@ -7,8 +7,9 @@ import hashlib
 import zlib
 from typing import Any, BinaryIO, Dict, NamedTuple, Tuple
 
-from tunebench.targets.agent import strictjson, tensorfile
-from tunebench.targets.agent.tensorfile import Entry, Head, Refused
+from tunebench.targets.agent import protocol
+from tunebench.targets.agent.transfer import safetensors
+from tunebench.targets.agent.transfer.safetensors import Entry, Head, Refused
 
 SCHEMA = "tunebench.update/1"
 FORMS = ("weights", "delta", "adapter")
@@ -60,7 +61,7 @@ def base_of(file: BinaryIO) -> Base:
     for chunk in iter(lambda: file.read(1 << 18), b""):
         digest.update(chunk)
     try:
-        rows = strictjson.loads(line.decode("utf-8"))["tensors"]
+        rows = protocol.loads(line.decode("utf-8"))["tensors"]
         shapes = {str(row["name"]): tuple(int(size) for size in row["shape"]) for row in rows}
     except (ValueError, KeyError, TypeError) as error:
         raise Refused("the base weights are no artefact: %r" % error) from None
@@ -104,14 +105,14 @@ def check(raw: bytes, sha256: str, packed: bool, base: Base) -> bytes:
     if found != sha256:
         raise Refused("SHA-256 is %s, announced was %.80s" % (found, sha256))
     plain = unpacked(raw, packed)
-    head = tensorfile.read_head(plain)
+    head = safetensors.read_head(plain)
     form, dtype = _check_metadata(head, base)
     _check_seal(plain, head)
     values = _without_scales(head)
     _check_types(head, values, dtype)
     _check_shapes(values, form, base)
     for name, entry in head.tensors.items():
-        tensorfile.check_finite(plain, name, entry)
+        safetensors.check_finite(plain, name, entry)
     return plain
 
 

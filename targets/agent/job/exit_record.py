@@ -6,10 +6,13 @@ import signal
 import time
 from typing import Any, Dict, List, Optional, Tuple
 
-from tunebench.targets.agent import harvest, kernellog, strain, workdir
-from tunebench.targets.agent.capture import last_line
+from tunebench.targets.agent import workdir
+from tunebench.targets.agent.health import counters
+from tunebench.targets.agent.job import harvest
+from tunebench.targets.agent.job.log import last_line
+from tunebench.targets.agent.job.sampler import Sampler, summary
+from tunebench.targets.agent.linux import kernel_log
 from tunebench.targets.agent.protocol import EXIT_SCHEMA, monotonic_ns
-from tunebench.targets.agent.sampler import Sampler, summary
 from tunebench.targets.agent.sensors import throttled
 
 #: Words by which an allocation that failed inside the process is known from its last line.
@@ -28,9 +31,9 @@ class Record:
         self._utc_start = _utc()
         self._returncode: Optional[int] = None
         self._root = str(job.get("root", "/"))
-        self._before = strain.read(self._root)
+        self._before = counters.read(self._root)
         self._after = self._before
-        self._during: strain.Strain = {}
+        self._during: counters.Strain = {}
         self._peak_rss_b: Optional[int] = None
         self._sampler: Optional[Dict[str, Any]] = None
         self._conditions: Dict[str, Any] = dict.fromkeys(_CONDITIONS)
@@ -71,7 +74,7 @@ class Record:
         """
         self._end_ns = monotonic_ns()
         self._cpu_s = time.process_time() - self._cpu_s
-        self._after = strain.read(self._root)
+        self._after = counters.read(self._root)
         self._returncode = returncode
         if deadline_hit:
             self.outcome, self.reason = "deadline", stop_reason
@@ -91,7 +94,7 @@ class Record:
             name = "signal %d" % number
         kills = [self._before.get("oom_kill"), self._after.get("oom_kill")]
         if number == signal.SIGKILL and None not in kills and kills[1] > kills[0]:  # type: ignore[operator]
-            line, why_none = kernellog.oom_line(pid, root=self._root)
+            line, why_none = kernel_log.oom_line(pid, root=self._root)
             return (
                 "oom",
                 "killed by the kernel: out of memory (SIGKILL, and oom_kill in /proc/vmstat rose); %s"
@@ -222,9 +225,9 @@ def _utc() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def _highest(sampler: Sampler) -> strain.Strain:
+def _highest(sampler: Sampler) -> counters.Strain:
     """The union of the throttle bits of all samples, and the highest value of every other sign of throttling."""
-    found: strain.Strain = {}
+    found: counters.Strain = {}
     for channel in sampler.channels:
         seen = sampler.range(channel.id)
         if channel.kind == "throttle" and seen.high is not None:

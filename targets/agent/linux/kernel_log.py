@@ -9,7 +9,7 @@ import os
 import re
 from typing import Iterator, Optional, Tuple
 
-from tunebench.targets.agent.sensors import programs
+from tunebench.targets.agent.linux import programs
 
 PATH = "/dev/kmsg"
 JOURNAL = ("journalctl", "-k", "-q", "--no-pager", "-o", "cat", "-n", "1000")

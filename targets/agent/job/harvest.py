@@ -8,7 +8,7 @@ import tempfile
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Dict, Iterator, List, Tuple
 
-from tunebench.targets.agent import jobs
+from tunebench.targets.agent.job import state
 from tunebench.targets.agent.protocol import MAX_FILE_B, MAX_HARVEST_B
 from tunebench.targets.agent.workdir import AgentError
 
@@ -65,7 +65,7 @@ def packed(job_dir: str) -> Iterator[Tuple[Dict[str, Any], BinaryIO]]:
     Raises:
         AgentError: (kind ``job``) there is no such job.
     """
-    now = jobs.state(job_dir)
+    now = state.state(job_dir)
     if now == "unknown":
         raise AgentError("job", "no job %s on this board" % os.path.basename(job_dir))
     if now == "running":

@@ -5,8 +5,8 @@ import os
 import stat
 from typing import Any, Dict, List, Optional, Tuple
 
-from tunebench.targets.agent.sensors import programs
-from tunebench.targets.agent.sensors.base import find
+from tunebench.targets.agent.linux import programs
+from tunebench.targets.agent.linux.sysfs import find
 from tunebench.targets.agent.tuning import apply
 from tunebench.targets.agent.tuning.system import System, user_name
 from tunebench.targets.agent.workdir import Workdir

@@ -8,7 +8,7 @@ import os
 import time
 from typing import Dict, List, Optional, Tuple
 
-from tunebench.targets.agent.sensors.base import find, text_of
+from tunebench.targets.agent.linux.sysfs import find, text_of
 
 #: How long idle time is measured for: at ticks of 10 ms a hundredth of a core can be told.
 WINDOW_S = 1.0

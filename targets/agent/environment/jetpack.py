@@ -4,8 +4,8 @@ import os
 import re
 from typing import Dict, NamedTuple, Optional
 
-from tunebench.targets.agent.sensors import programs
-from tunebench.targets.agent.sensors.base import text_of
+from tunebench.targets.agent.linux import programs
+from tunebench.targets.agent.linux.sysfs import text_of
 
 #: JetPack by L4T release, as NVIDIA publishes them together. A release that is not listed has no JetPack here:
 #: a neighbour's would be a guess.

@@ -1,0 +1,1 @@
+"""Run one job: start it detached, supervise and sample it, keep its journal and exit record."""

@@ -1,0 +1,1 @@
+"""Read Linux: kernel files, processes, programs, the kernel's log."""

@@ -1,0 +1,1 @@
+"""Take and give files: the payload, data, and updates of weights."""
