@@ -35,8 +35,8 @@ from tunebench.harness.suite import load_suite
 from tunebench.reports.reader import RunReader
 from tunebench.reports.records import Repetition
 from tunebench.reports.results import RunWriter
-from tunebench.targets.loopback import LoopbackServer
-from tunebench.targets.ssh import Endpoint
+from tunebench.targets.transport.ssh import Endpoint
+from tunebench.targets.virtual.loopback import LoopbackServer
 
 BOARDS = (1, 4, 16, 64)
 SLEEP_S = 20.0

@@ -23,7 +23,7 @@ from tunebench.harness.progress import Silent
 from tunebench.harness.suite import load_suite
 from tunebench.reports.records import Repetition
 from tunebench.reports.results import RunWriter
-from tunebench.targets.openssh import OpenSshServer
+from tunebench.targets.virtual.openssh import OpenSshServer
 
 _SLEEPER = """
 import time

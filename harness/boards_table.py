@@ -15,8 +15,8 @@ from tunebench.harness.board_facts import board_env
 from tunebench.harness.deploy import build_payload
 from tunebench.harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL
 from tunebench.harness.inventory import BoardEntry
-from tunebench.targets.board import Board
 from tunebench.targets.boards import BoardModel, match
+from tunebench.targets.client.board import Board
 from tunebench.targets.errors import TargetError
 from tunebench.targets.payload import Blob
 

@@ -28,8 +28,8 @@ from tunebench.harness.tenancy import Tenancy
 from tunebench.harness.tuning import Tuner
 from tunebench.reports.records import Repetition, Skip
 from tunebench.reports.results import RunReader, RunWriter
-from tunebench.targets.board import Board
-from tunebench.targets.connection import SyncReport
+from tunebench.targets.client.board import Board
+from tunebench.targets.client.connection import SyncReport
 from tunebench.targets.errors import BoardError, ConditionError, TargetError
 from tunebench.targets.payload import Blob
 

@@ -17,8 +17,8 @@ from tunebench.harness.deploy import build_payload
 from tunebench.harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL, UsageError
 from tunebench.harness.examination import Examination, fixes, read_examination
 from tunebench.harness.inventory import BoardEntry
-from tunebench.targets.board import Board
 from tunebench.targets.boards import match
+from tunebench.targets.client.board import Board
 from tunebench.targets.errors import (
     AuthError,
     HostKeyError,
@@ -29,7 +29,7 @@ from tunebench.targets.errors import (
     WorkdirError,
 )
 from tunebench.targets.payload import deterministic_zip
-from tunebench.targets.printable import one_line
+from tunebench.targets.sanitize import one_line
 
 SCHEMA = "tunebench.doctor/1"
 MANIFEST = "bundle.json"

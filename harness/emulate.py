@@ -15,10 +15,10 @@ import typer
 
 from tunebench.harness.errors import EXIT_INFRA, HarnessError, UsageError
 from tunebench.harness.inventory import is_name
-from tunebench.targets.emulated import image, recipe
-from tunebench.targets.emulated.errors import EmulationError, InUseError, MissingError
-from tunebench.targets.emulated.image import Tell
-from tunebench.targets.emulated.machine import BOOT_S, EmulatedBoard, Status, state_folder
+from tunebench.targets.virtual.qemu import image, recipe
+from tunebench.targets.virtual.qemu.errors import EmulationError, InUseError, MissingError
+from tunebench.targets.virtual.qemu.image import Tell
+from tunebench.targets.virtual.qemu.machine import BOOT_S, EmulatedBoard, Status, state_folder
 
 app = typer.Typer(
     no_args_is_help=True, help="Emulated boards: real ARM Linux in QEMU; their times are not a board's."

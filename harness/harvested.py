@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tunebench.reports.records import Conditions, Sampler
 from tunebench.targets.agent import protocol
 from tunebench.targets.agent import protocol as agent_protocol
-from tunebench.targets.printable import cleaned, printable
+from tunebench.targets.sanitize import cleaned, printable
 
 #: Channels, rows and the sampling period in seconds.
 Samples = tuple[list[dict[str, Any]], list[list[float | None]], float | None]

@@ -26,10 +26,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tunebench.harness.errors import UsageError
-from tunebench.harness.meter_keys import HostPath, MeterEntry, placed
 from tunebench.harness.tomlfile import read_toml, validate
-from tunebench.targets.connection import DEFAULT_WORKDIR, BoardSpec
-from tunebench.targets.ssh import Timeouts
+from tunebench.targets.client.connection import DEFAULT_WORKDIR, BoardSpec
+from tunebench.targets.meters.keys import HostPath, MeterEntry, placed
+from tunebench.targets.transport.ssh import Timeouts
 
 Kind = Literal["raspberry-pi", "jetson", "linux", "loopback"]
 

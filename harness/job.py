@@ -51,7 +51,7 @@ class Bench:
     libraries: Mapping[str | None, NativeLibrary] = field(default_factory=dict)
     #: Length of a load pulse's chip, where an external meter is aligned by pulses; None: no pulses.
     pulse_chip_s: float | None = None
-    #: Names of :data:`tunebench.targets.shaped.PROFILES`, and how long a transfer over one may take.
+    #: Names of :data:`tunebench.targets.transport.traffic_shaping.PROFILES`, and how long a transfer over one may take.
     ship_links: tuple[str, ...] = ()
     ship_wait_s: float = 0.0
     failed_checks: dict[tuple[str, str], str] = field(default_factory=dict)

@@ -15,11 +15,11 @@ from typing import Any, cast
 from tunebench.harness.energy import as_energy
 from tunebench.harness.harvested import Harvested
 from tunebench.harness.integral import Integral, Refused, Rules, check_window, integrate, rules_for
-from tunebench.harness.meter_keys import CsvReplayMeter, MeterEntry
 from tunebench.reports.records import Energy, Scope
-from tunebench.targets.clock import Offset
 from tunebench.targets.meters import Meter, MeterError, MeterInfo, MeterTrace, open_meter
 from tunebench.targets.meters.alignment import Alignment, Pattern, by_clock, by_pulses
+from tunebench.targets.meters.keys import CsvReplayMeter, MeterEntry
+from tunebench.targets.transport.clock_offset import Offset
 
 METER_SCHEMA = "tunebench.meter/1"
 #: Makes the rules that an energy must keep; see :func:`tunebench.harness.integral.rules_for`.

@@ -30,7 +30,7 @@ from tunebench.reports.records import (
     Seen,
     Sustained,
 )
-from tunebench.targets.clock import Offset
+from tunebench.targets.transport.clock_offset import Offset
 
 #: So many of a window's fine-tunings stand in its record one by one.
 MAX_REPEATS_KEPT = 1000

@@ -12,8 +12,8 @@ from tunebench.harness.board_facts import owner
 from tunebench.harness.deploy import build_payload
 from tunebench.harness.errors import EXIT_INFRA, EXIT_OK, UsageError
 from tunebench.harness.inventory import load_inventory
-from tunebench.targets.board import Board
-from tunebench.targets.connection import BoardSpec
+from tunebench.targets.client.board import Board
+from tunebench.targets.client.connection import BoardSpec
 from tunebench.targets.errors import ConditionError, TargetError
 
 

@@ -17,9 +17,8 @@ from tunebench.harness.plan import Planned
 from tunebench.harness.recording import in_window, make_record
 from tunebench.harness.shipping import Shipped, ship
 from tunebench.reports.records import Repetition
-from tunebench.targets.board import Board, Harvest, StartReply
-from tunebench.targets.clock import Offset
-from tunebench.targets.connection import SyncReport
+from tunebench.targets.client.board import Board, Harvest, StartReply
+from tunebench.targets.client.connection import SyncReport
 from tunebench.targets.errors import (
     BlobError,
     ConditionError,
@@ -29,6 +28,7 @@ from tunebench.targets.errors import (
     UnreachableError,
 )
 from tunebench.targets.payload import Blob
+from tunebench.targets.transport.clock_offset import Offset
 
 Value = TypeVar("Value")
 

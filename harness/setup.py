@@ -21,8 +21,8 @@ from tunebench.harness.errors import EXIT_OK, EXIT_PARTIAL, HarnessError
 from tunebench.harness.inventory import BoardEntry
 from tunebench.harness.repetition import Link
 from tunebench.harness.wheelhouse import Download
-from tunebench.targets.board import LONGEST_BUILD_S, Board
 from tunebench.targets.boards.wheels import Choice, Facts, Flavour, Wheel, choose
+from tunebench.targets.client.board import LONGEST_BUILD_S, Board
 from tunebench.targets.errors import ConditionError, TargetError
 
 #: Bytes that must be free: wheels, their unpacked form and pip's copy meet on the disk for a while.

@@ -21,10 +21,10 @@ from tunebench.reports.records import Transfer, Update
 from tunebench.targets.agent.transfer import update_check
 from tunebench.targets.agent.transfer.safetensors import Refused
 from tunebench.targets.agent.transfer.update_check import Base
+from tunebench.targets.client.updates import UpdateChannel
 from tunebench.targets.errors import ReplyError, TargetError
-from tunebench.targets.printable import cleaned
-from tunebench.targets.shaped import PROFILES, Profile, ShapedLink
-from tunebench.targets.updates import UpdateChannel
+from tunebench.targets.sanitize import cleaned
+from tunebench.targets.transport.traffic_shaping import PROFILES, Profile, ShapedLink
 
 if TYPE_CHECKING:
     from tunebench.harness.repetition import Link

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from tunebench.targets.shaped import PROFILES
+from tunebench.targets.transport.traffic_shaping import PROFILES
 from tunebench.workloads import defaults
 from tunebench.workloads.datasets import DATASETS, IMAGE_SETS
 from tunebench.workloads.engines.native.build import VARIANTS

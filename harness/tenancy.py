@@ -10,7 +10,7 @@ from typing import Any
 from tunebench.harness import conditions
 from tunebench.harness.repetition import Link, clean_up
 from tunebench.targets.agent import lease
-from tunebench.targets.board import Board
+from tunebench.targets.client.board import Board
 from tunebench.targets.errors import TargetError, WorkdirError
 
 #: For how long a board is asked to tidy up whose card takes no change just now (read-only, full): that may pass.

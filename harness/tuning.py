@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tunebench.harness.inventory import TuningKeys
 from tunebench.harness.repetition import Link
-from tunebench.targets.board import Board
+from tunebench.targets.client.board import Board
 from tunebench.targets.errors import BoardError, ReplyError, TargetError
 
 Note = Callable[[str], None]

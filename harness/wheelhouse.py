@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunebench.harness.errors import HarnessError
-from tunebench.targets.board import Board
 from tunebench.targets.boards.wheels import Facts
+from tunebench.targets.client.board import Board
 from tunebench.targets.payload import Blob
 
 #: What is lost when a push breaks, at most.

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tunebench.targets.printable import printable
+from tunebench.targets.sanitize import printable
 
 
 class TargetError(Exception):

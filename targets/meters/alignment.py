@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunebench.targets.agent.job.pulses import BARKER_13, QUIET_CHIPS
-from tunebench.targets.clock import ClockLine, Offset
+from tunebench.targets.transport.clock_offset import ClockLine, Offset
 
 Array = npt.NDArray[np.float64]
 

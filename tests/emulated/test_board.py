@@ -18,11 +18,11 @@ import pytest
 from tunebench.harness.losses import REBOOTED
 from tunebench.harness.suite import load_suite
 from tunebench.reports.results import RunReader
-from tunebench.targets.emulated import image
-from tunebench.targets.emulated.errors import EmulationError
-from tunebench.targets.emulated.machine import EmulatedBoard
 from tunebench.targets.errors import TargetError
-from tunebench.targets.ssh import Ssh
+from tunebench.targets.transport.ssh import Ssh
+from tunebench.targets.virtual.qemu import image
+from tunebench.targets.virtual.qemu.errors import EmulationError
+from tunebench.targets.virtual.qemu.machine import EmulatedBoard
 
 #: No command takes longer, the build in the first test's set-up included: what hangs fails here, and by its name.
 COMMAND_S = 800.0

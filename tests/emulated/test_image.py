@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.targets.emulated import image, initrd, recipe
-from tunebench.targets.emulated.errors import EmulationError, MissingError
+from tunebench.targets.virtual.qemu import image, initrd, recipe
+from tunebench.targets.virtual.qemu.errors import EmulationError, MissingError
 
 
 def kernel(**depends: str) -> initrd.KernelFiles:
@@ -137,7 +137,7 @@ def test_a_killed_build_never_looks_complete_and_the_next_one_sweeps_it(fake_too
     fake_tools("sleep 60\n")
     cache = tmp_path / "cache"
     code = (
-        "from pathlib import Path; from tunebench.targets.emulated import image;"
+        "from pathlib import Path; from tunebench.targets.virtual.qemu import image;"
         f" image.build(Path({str(cache)!r}), lambda _: None)"
     )
     build = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)

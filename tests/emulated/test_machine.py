@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from tunebench.harness.cli import app
 from tunebench.harness.errors import UsageError
 from tunebench.harness.inventory import load_inventory
-from tunebench.targets.emulated import machine
-from tunebench.targets.emulated.errors import EmulationError, InUseError, MissingError
-from tunebench.targets.emulated.image import Image
-from tunebench.targets.emulated.machine import EmulatedBoard, State
+from tunebench.targets.virtual.qemu import machine
+from tunebench.targets.virtual.qemu.errors import EmulationError, InUseError, MissingError
+from tunebench.targets.virtual.qemu.image import Image
+from tunebench.targets.virtual.qemu.machine import EmulatedBoard, State
 
 #: Stands in for QEMU: goes to the background under its own command line, writes its pid, and never answers.
 FAKE_QEMU = """#!{python}
@@ -195,8 +195,8 @@ def test_the_commands_end_with_the_documented_codes(tmp_path, monkeypatch):
 def test_a_killed_up_leaves_a_board_that_down_finds(board, fake_image, fake_qemu, tmp_path):
     fake_qemu()
     code = (
-        "from pathlib import Path; from tunebench.targets.emulated.image import Image;"
-        " from tunebench.targets.emulated.machine import EmulatedBoard;"
+        "from pathlib import Path; from tunebench.targets.virtual.qemu.image import Image;"
+        " from tunebench.targets.virtual.qemu.machine import EmulatedBoard;"
         f" EmulatedBoard(Path({str(board.folder)!r}), 'emu-1').up(Image(Path({str(fake_image.path)!r})), lambda _: None)"
     )
     up = subprocess.Popen([sys.executable, "-c", code])

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.relay import Relay
-from tunebench.targets.loopback import LoopbackServer
-from tunebench.targets.openssh import OpenSshServer, find_sshd
+from tunebench.targets.virtual.loopback import LoopbackServer
+from tunebench.targets.virtual.openssh import OpenSshServer, find_sshd
 
 #: What boards run: not this environment's Python, whose torch each probe of a board would import.
 PYTHON: str = getattr(sys, "_base_executable", sys.executable)

@@ -93,8 +93,8 @@ def _journal() -> tuple[Run, tuple[type[Exception], ...]]:
 
 def _exit_record() -> tuple[Run, tuple[type[Exception], ...]]:
     from tunebench.harness.harvested import read_harvest
+    from tunebench.targets.client.harvest import verify
     from tunebench.targets.errors import ReplyError
-    from tunebench.targets.harvest import verify
 
     def run(data: bytes) -> None:
         found = read_harvest({"exit.json": data})
@@ -147,8 +147,8 @@ def _harvest() -> tuple[Run, tuple[type[Exception], ...]]:
     from pathlib import PurePosixPath
 
     from tunebench.targets.agent import protocol
+    from tunebench.targets.client.harvest import MAX_FILES, unpack, verify
     from tunebench.targets.errors import ReplyError
-    from tunebench.targets.harvest import MAX_FILES, unpack, verify
 
     def run(data: bytes) -> None:
         files = unpack(data, hashlib.sha256(data).hexdigest())
@@ -165,8 +165,8 @@ def _harvest() -> tuple[Run, tuple[type[Exception], ...]]:
 def _reply() -> tuple[Run, tuple[type[Exception], ...]]:
     from tunebench.targets.agent import protocol
     from tunebench.targets.agent import protocol as agent_protocol
-    from tunebench.targets.printable import cleaned
-    from tunebench.targets.replies import check_probe
+    from tunebench.targets.client.replies import check_probe
+    from tunebench.targets.sanitize import cleaned
 
     def run(data: bytes) -> None:
         line = data.decode("utf-8", "replace")

@@ -13,7 +13,7 @@ import pytest
 
 from tunebench.harness.errors import UsageError
 from tunebench.harness.session import exit_code
-from tunebench.targets.openssh import OpenSshServer, find_sshd
+from tunebench.targets.virtual.openssh import OpenSshServer, find_sshd
 
 
 def test_every_repetition_is_recorded_once_with_its_trace_of_evidence(campaign, lab, sleep_suite, tmp_path):

@@ -64,7 +64,7 @@ def test_an_unreachable_host_ends_with_4(cli, tmp_path, sleep_suite):
 
 
 def test_a_changed_host_key_ends_with_4_and_says_what_to_do(cli, tmp_path, sleep_suite):
-    from tunebench.targets.loopback import LoopbackServer
+    from tunebench.targets.virtual.loopback import LoopbackServer
 
     with LoopbackServer() as server:
         endpoint = server.endpoint

@@ -45,7 +45,8 @@ def test_the_payload_is_the_same_bytes_every_time_and_holds_no_host_only_file():
     host_only = [name for name in names if "datasets" in name or "shipped" in name or "prepare" in name]
     assert host_only == []
     assert not any(
-        name.startswith(("tunebench/harness", "tunebench/reports")) or name == "tunebench/targets/ssh.py"
+        name.startswith(("tunebench/harness", "tunebench/reports"))
+        or name == "tunebench/targets/transport/ssh.py"
         for name in names
     )
 

@@ -10,9 +10,9 @@ import pytest
 
 from tunebench.harness import losses, repetition
 from tunebench.harness.session import exit_code
-from tunebench.targets.board import Board
+from tunebench.targets.client.board import Board
 from tunebench.targets.errors import NoAnswerError
-from tunebench.targets.loopback import LoopbackServer
+from tunebench.targets.virtual.loopback import LoopbackServer
 
 #: Ends the board's own agent in block 1, as often as `kills` says; whoever is killed leaves nothing behind.
 KILLER = """

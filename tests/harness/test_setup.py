@@ -12,7 +12,7 @@ from tunebench.harness import setup
 from tunebench.harness.deploy import build_payload
 from tunebench.harness.inventory import load_inventory
 from tunebench.harness.setup import Refusal, set_up
-from tunebench.targets.board import Board
+from tunebench.targets.client.board import Board
 from tunebench.targets.errors import LinkError, ReplyError
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

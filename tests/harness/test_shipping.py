@@ -17,10 +17,10 @@ from tunebench.harness.plan import make_plan
 from tunebench.harness.shipping import Index, computed, ship
 from tunebench.harness.suite import load_suite
 from tunebench.reports.records import Repetition
+from tunebench.targets.client.updates import Applied, Fetched
 from tunebench.targets.errors import UnreachableError
 from tunebench.targets.payload import Blob
-from tunebench.targets.shaped import PROFILES
-from tunebench.targets.updates import Applied, Fetched
+from tunebench.targets.transport.traffic_shaping import PROFILES
 from tunebench.workloads import artefact, updates
 from tunebench.workloads.methods import network_plan
 from tunebench.workloads.methods.table import method

@@ -17,8 +17,8 @@ from tunebench.harness import setup, wheelhouse
 from tunebench.harness.deploy import build_payload
 from tunebench.harness.setup import set_up
 from tunebench.harness.wheelhouse import Download, FetchError
-from tunebench.targets.board import Board
 from tunebench.targets.boards.wheels import Facts, choose
+from tunebench.targets.client.board import Board
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 TAG = "cp" + PYTHON.replace(".", "")

@@ -9,8 +9,8 @@ import tarfile
 
 import pytest
 
-from tunebench.targets import harvest
 from tunebench.targets.agent import protocol
+from tunebench.targets.client import harvest
 from tunebench.targets.errors import LinkError, ReplyError
 
 

@@ -16,7 +16,7 @@ import pytest
 from tunebench.harness.errors import HarnessError
 from tunebench.harness.inventory import load_inventory
 from tunebench.targets.payload import make_payload
-from tunebench.targets.ssh import Endpoint
+from tunebench.targets.transport.ssh import Endpoint
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("harness", "targets", "workloads", "reports")

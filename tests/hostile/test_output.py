@@ -59,7 +59,7 @@ def test_a_flood_is_given_up_in_time_and_memory_and_the_board_stays_reachable(li
 
 @pytest.mark.slow
 def test_a_peer_that_trickles_is_given_up(liar, monkeypatch):
-    monkeypatch.setattr("tunebench.targets.duplex.SLOWEST_B_PER_S", 2000.0)
+    monkeypatch.setattr("tunebench.targets.transport.channel.SLOWEST_B_PER_S", 2000.0)
     board = liar(script="while :; do printf x; sleep 0.05; done")
     with board._agent("harvest") as duplex, pytest.raises(LinkError, match="of 1000 bytes within 1 s"):
         duplex.read_exact(1000, 0.5)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.targets.loopback import LoopbackServer
 from tunebench.targets.payload import make_payload
+from tunebench.targets.virtual.loopback import LoopbackServer
 
 from .conftest import SHORT, program
 

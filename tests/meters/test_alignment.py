@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tunebench.targets.agent.job import pulses
-from tunebench.targets.clock import Offset
 from tunebench.targets.meters.alignment import Alignment, Pattern, by_clock, by_pulses
+from tunebench.targets.transport.clock_offset import Offset
 
 CHIP_S = 0.5
 BOARD_S = 5_000.0

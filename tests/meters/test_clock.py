@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from tunebench.targets.board import Board
-from tunebench.targets.clock import ClockLine, Offset, exchange
-from tunebench.targets.connection import BoardSpec
+from tunebench.targets.client.board import Board
+from tunebench.targets.client.connection import BoardSpec
 from tunebench.targets.errors import ReplyError
-from tunebench.targets.loopback import LoopbackServer
 from tunebench.targets.payload import make_payload
-from tunebench.targets.ssh import Timeouts
+from tunebench.targets.transport.clock_offset import ClockLine, Offset, exchange
+from tunebench.targets.transport.ssh import Timeouts
+from tunebench.targets.virtual.loopback import LoopbackServer
 
 JITTER_S = 0.05
 

@@ -18,14 +18,14 @@ from tunebench.harness.deploy import build_payload
 from tunebench.harness.doctor import diagnose
 from tunebench.harness.integral import rules_for
 from tunebench.harness.inventory import load_inventory
-from tunebench.harness.meter_keys import ShellyMeter
 from tunebench.harness.metering import BoardMeter, Metered, describe, measure
 from tunebench.harness.progress import Silent
 from tunebench.harness.session import Request, open_session
 from tunebench.harness.suite import load_suite
 from tunebench.reports.results import RunReader
-from tunebench.targets.clock import Offset
 from tunebench.targets.meters import MeterInfo, MeterTrace
+from tunebench.targets.meters.keys import ShellyMeter
+from tunebench.targets.transport.clock_offset import Offset
 
 WORK = """
 import time

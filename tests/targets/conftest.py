@@ -15,12 +15,12 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from tunebench.targets.board import Board
-from tunebench.targets.connection import BoardSpec
-from tunebench.targets.loopback import LoopbackServer
-from tunebench.targets.openssh import OpenSshServer, find_sshd
+from tunebench.targets.client.board import Board
+from tunebench.targets.client.connection import BoardSpec
 from tunebench.targets.payload import make_payload
-from tunebench.targets.ssh import Endpoint, Timeouts
+from tunebench.targets.transport.ssh import Endpoint, Timeouts
+from tunebench.targets.virtual.loopback import LoopbackServer
+from tunebench.targets.virtual.openssh import OpenSshServer, find_sshd
 
 SHORT = Timeouts(connect_s=3.0, banner_s=3.0, auth_s=5.0, channel_s=3.0, command_s=10.0)
 

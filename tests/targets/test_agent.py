@@ -19,8 +19,8 @@ from tunebench.targets.agent.linux import processes
 from tunebench.targets.agent.protocol import MAX_LOG_B
 from tunebench.targets.agent.transfer import unzip
 from tunebench.targets.agent.workdir import AgentError, Workdir
-from tunebench.targets.clock import exchange
 from tunebench.targets.errors import ReplyError
+from tunebench.targets.transport.clock_offset import exchange
 
 
 @pytest.fixture

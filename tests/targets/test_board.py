@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tunebench.targets.agent import protocol
-from tunebench.targets.board import Board
-from tunebench.targets.connection import BoardSpec
+from tunebench.targets.client.board import Board
+from tunebench.targets.client.connection import BoardSpec
 from tunebench.targets.payload import Blob
 
 

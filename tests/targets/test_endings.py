@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tunebench.targets.agent import protocol
-from tunebench.targets.board import Board
+from tunebench.targets.client.board import Board
 from tunebench.targets.errors import ReplyError
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tunebench.targets.errors import BlobError, ConditionError, InterpreterError, TargetError
 from tunebench.targets.payload import Blob
-from tunebench.targets.ssh import Timeouts
+from tunebench.targets.transport.ssh import Timeouts
 
 NONE = {
     "python": [sys.executable],

@@ -13,7 +13,7 @@ import pytest
 
 from tunebench.targets.agent import lease, workdir
 from tunebench.targets.agent.workdir import AgentError, Workdir
-from tunebench.targets.board import Board
+from tunebench.targets.client.board import Board
 from tunebench.targets.errors import ConditionError, LinkError
 
 MINE = {"user": "me", "host": "here", "pid": 1, "token": "mine"}

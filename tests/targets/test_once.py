@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.targets.board import Board
+from tunebench.targets.client.board import Board
 from tunebench.targets.errors import ConditionError, LinkError
 
 SLEEPER = "import os, time; open('pid', 'w').write(str(os.getpid())); print('up'); time.sleep({})"

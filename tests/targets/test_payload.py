@@ -44,7 +44,11 @@ def test_the_payload_holds_the_agent_and_what_is_added_but_nothing_of_the_host()
         "tunebench/workloads/__init__.py",
     } <= names
     assert (
-        not {"tunebench/targets/ssh.py", "tunebench/targets/board.py", "tunebench/targets/connection.py"}
+        not {
+            "tunebench/targets/transport/ssh.py",
+            "tunebench/targets/client/board.py",
+            "tunebench/targets/client/connection.py",
+        }
         & names
     )
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tunebench.targets.errors import TargetError
-from tunebench.targets.shaped import PROFILES, Profile, ShapedLink
+from tunebench.targets.transport.traffic_shaping import PROFILES, Profile, ShapedLink
 
 FAST = Profile("test", up_bit_s=8e6, down_bit_s=16e6, rtt_s=0.02)
 

@@ -21,7 +21,7 @@ from tunebench.targets.errors import (
     TargetError,
     UnreachableError,
 )
-from tunebench.targets.ssh import Endpoint, Ssh, Timeouts
+from tunebench.targets.transport.ssh import Endpoint, Ssh, Timeouts
 
 pytestmark = pytest.mark.every_server
 
@@ -217,7 +217,7 @@ def test_without_any_key_the_error_says_what_to_do(loopback, tmp_path, monkeypat
 
 
 def test_a_hung_ssh_agent_is_left_out_in_time(tmp_path, monkeypatch):
-    from tunebench.targets.ssh import _agent_answers
+    from tunebench.targets.transport.ssh import _agent_answers
 
     path = str(tmp_path / "agent")
     monkeypatch.setenv("SSH_AUTH_SOCK", path)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.targets.board import Board
-from tunebench.targets.connection import BoardSpec
+from tunebench.targets.client.board import Board
+from tunebench.targets.client.connection import BoardSpec
 from tunebench.targets.errors import BlobError, InterpreterError, LinkError, TargetError, WorkdirError
 from tunebench.targets.payload import Blob
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from tests.faults.scene import Fault, Scene
 from tests.faults.site import SETTLE_S, Site
-from tunebench.targets.emulated import image
-from tunebench.targets.emulated.errors import EmulationError
-from tunebench.targets.emulated.machine import EmulatedBoard, State
 from tunebench.targets.errors import TargetError
-from tunebench.targets.ssh import Ssh
+from tunebench.targets.transport.ssh import Ssh
+from tunebench.targets.virtual.qemu import image
+from tunebench.targets.virtual.qemu.errors import EmulationError
+from tunebench.targets.virtual.qemu.machine import EmulatedBoard, State
 
 _BUSY = (
     "for job in ~/.cache/tunebench/jobs/*/; do"

@@ -7,7 +7,7 @@ import os
 import signal
 
 from tests.faults.scene import Fault, Scene
-from tunebench.targets.openssh import OpenSshServer, find_sshd
+from tunebench.targets.virtual.openssh import OpenSshServer, find_sshd
 
 NO_SSHD = "needs OpenSSH's server (Debian: openssh-server); the embedded one has new keys at each start"
 

@@ -12,7 +12,7 @@ import paramiko
 
 from tunebench.targets.agent import protocol
 from tunebench.targets.errors import InterpreterError, LinkError, NoAnswerError, ReplyError, TargetError
-from tunebench.targets.printable import cleaned
+from tunebench.targets.sanitize import cleaned
 
 _CHUNK_B = 64 * 1024
 _TAIL_B = 2000

@@ -21,11 +21,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from tunebench.targets.emulated import recipe
-from tunebench.targets.emulated.errors import EmulationError, InUseError, MissingError
-from tunebench.targets.emulated.image import Image, Tell, apt_line
 from tunebench.targets.errors import TargetError
-from tunebench.targets.ssh import Endpoint, Ssh, Timeouts
+from tunebench.targets.transport.ssh import Endpoint, Ssh, Timeouts
+from tunebench.targets.virtual.qemu import recipe
+from tunebench.targets.virtual.qemu.errors import EmulationError, InUseError, MissingError
+from tunebench.targets.virtual.qemu.image import Image, Tell, apt_line
 
 Machine = Literal["raspi3b", "virt"]
 MACHINES: tuple[Machine, ...] = ("raspi3b", "virt")

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import asyncssh
 
-from tunebench.targets.emulated import recipe
-from tunebench.targets.emulated.errors import EmulationError, MissingError
-from tunebench.targets.emulated.initrd import make_initrd, read_package
+from tunebench.targets.virtual.qemu import recipe
+from tunebench.targets.virtual.qemu.errors import EmulationError, MissingError
+from tunebench.targets.virtual.qemu.initrd import make_initrd, read_package
 
 #: Called with one line a step.
 Tell = Callable[[str], None]

@@ -17,10 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Self
 
-from tunebench.targets import clock
 from tunebench.targets.agent import protocol
-from tunebench.targets.clock import Offset
-from tunebench.targets.duplex import Duplex
 from tunebench.targets.errors import (
     BlobError,
     ConditionError,
@@ -32,9 +29,12 @@ from tunebench.targets.errors import (
     UndoError,
     WorkdirError,
 )
-from tunebench.targets.loopback import LoopbackServer
 from tunebench.targets.payload import Blob
-from tunebench.targets.ssh import Dial, Endpoint, Ssh, Timeouts
+from tunebench.targets.transport import clock_offset
+from tunebench.targets.transport.channel import Duplex
+from tunebench.targets.transport.clock_offset import Offset
+from tunebench.targets.transport.ssh import Dial, Endpoint, Ssh, Timeouts
+from tunebench.targets.virtual.loopback import LoopbackServer
 
 DEFAULT_WORKDIR = "~/.cache/tunebench"
 _PINGS = 8
@@ -47,7 +47,7 @@ _ISOLATED = ("-I", "-S")
 
 @dataclass(frozen=True)
 class BoardSpec:
-    """A board as the inventory describes it; see :class:`tunebench.targets.ssh.Endpoint` for the link's fields.
+    """A board as the inventory describes it; see :class:`tunebench.targets.transport.ssh.Endpoint` for the link's fields.
 
     Attributes:
         kind: ``loopback`` starts its own server in this process; the others are reached at ``host``.
@@ -223,7 +223,7 @@ class Connection:
         return self.ssh.open([*self._python(), f"{self._workdir}/blobs/{self._payload}", *command])
 
     def _exchange(self, duplex: Duplex) -> Offset:
-        return clock.exchange(duplex, _PINGS, self.spec.timeouts.command_s)
+        return clock_offset.exchange(duplex, _PINGS, self.spec.timeouts.command_s)
 
     def _answer(self, duplex: Duplex, timeout_s: float) -> dict[str, Any]:
         message = duplex.read_message(timeout_s)
@@ -273,7 +273,7 @@ def _are_among(asked: list[Any], known: Mapping[str, Any]) -> bool:
 
 def _receiver_source() -> str:
     """The receiver as one line of plain letters: csh takes no newline in quotes, fish unescapes within them."""
-    source = (Path(__file__).parent / "agent" / "transfer" / "receive.py").read_bytes()
+    source = (Path(__file__).parent.parent / "agent" / "transfer" / "receive.py").read_bytes()
     packed = base64.b64encode(zlib.compress(source, 9)).decode("ascii")
     return f'import base64,zlib;exec(zlib.decompress(base64.b64decode("{packed}")))'
 

@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from tunebench.targets.agent.transfer.updates import MAX_UPDATE_B
-from tunebench.targets.connection import mapping
-from tunebench.targets.duplex import Duplex
+from tunebench.targets.client.connection import mapping
 from tunebench.targets.errors import ReplyError, TargetError
+from tunebench.targets.transport.channel import Duplex
 
 
 @dataclass(frozen=True)

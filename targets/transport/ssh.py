@@ -22,14 +22,14 @@ from typing import Any, Literal
 import fabric
 import paramiko
 
-from tunebench.targets.duplex import Duplex, Watchdog
 from tunebench.targets.errors import AuthError, HostKeyError, LinkError, TargetError, UnreachableError
-from tunebench.targets.hostkeys import AcceptNew, RefuseUnknown, fingerprint
+from tunebench.targets.transport.channel import Duplex, Watchdog
+from tunebench.targets.transport.host_keys import AcceptNew, RefuseUnknown, fingerprint
 
 #: paramiko logs the tracebacks of what it also raises; who wants them configures logging.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
-#: (host, port, timeout_s) -> a connected socket: how TCP connections are made (:mod:`tunebench.targets.shaped` has another way).
+#: (host, port, timeout_s) -> a connected socket: how TCP connections are made (:mod:`tunebench.targets.transport.traffic_shaping` has another way).
 Dial = Callable[[str, int, float], socket.socket]
 
 #: How often an idle connection's thread wakes up to look after itself; ten times a second, paramiko's way, is half of

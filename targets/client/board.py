@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tunebench.targets import harvest
 from tunebench.targets.agent import protocol
 from tunebench.targets.agent.doctor import bundle
 from tunebench.targets.agent.doctor.permissions import SCHEMA as EXAMINE_SCHEMA
-from tunebench.targets.clock import Offset
-from tunebench.targets.connection import Connection, mapping, mappings
+from tunebench.targets.client import harvest
+from tunebench.targets.client.connection import Connection, mapping, mappings
+from tunebench.targets.client.replies import check_probe
+from tunebench.targets.client.updates import UpdateChannel
 from tunebench.targets.errors import ReplyError
-from tunebench.targets.replies import check_probe
-from tunebench.targets.updates import UpdateChannel
+from tunebench.targets.transport.clock_offset import Offset
 
 #: Beyond what the board was told to wait, until its silence counts as a lost link.
 _SILENCE_MARGIN_S = 10.0

@@ -54,7 +54,7 @@ _SOURCES = ("recipe.py", "initrd.py", "image.py")
 
 def files_folder() -> Path:
     """The recipe's files as they are installed."""
-    return Path(str(resources.files("tunebench.targets.emulated"))) / "files"
+    return Path(str(resources.files("tunebench.targets.virtual.qemu"))) / "files"
 
 
 def recipe_hash(mirror: str = MIRROR) -> str:

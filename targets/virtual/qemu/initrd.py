@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from tunebench.targets.emulated.errors import EmulationError
+from tunebench.targets.virtual.qemu.errors import EmulationError
 
 _FILE, _FOLDER, _LINK = 0o100755, 0o040755, 0o120777
 _MODULE = re.compile(r"^\./lib/modules/[^/]+/kernel/.*\.ko$")

@@ -15,7 +15,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tunebench.targets.ssh import Endpoint, Timeouts
+from tunebench.targets.transport.ssh import Endpoint, Timeouts
 
 
 def find_sshd() -> str | None:

@@ -1,0 +1,1 @@
+"""Talk to the agent on a board: push, start, wait, harvest."""

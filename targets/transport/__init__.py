@@ -1,0 +1,1 @@
+"""Carry bytes to a board and back over SSH, every wait bounded."""
