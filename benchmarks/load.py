@@ -32,9 +32,9 @@ from tunebench.harness.inventory import Inventory, load_inventory
 from tunebench.harness.plan import Plan, Planned, make_plan
 from tunebench.harness.progress import LiveProgress, Observer, PlainLines
 from tunebench.harness.suite import load_suite
-from tunebench.reports.reader import RunReader
 from tunebench.reports.records import Repetition
 from tunebench.reports.results import RunWriter
+from tunebench.reports.results.reader import RunReader
 from tunebench.targets.transport.ssh import Endpoint
 from tunebench.targets.virtual.loopback import LoopbackServer
 

@@ -22,6 +22,7 @@ from tunebench.reports.history import index
 from tunebench.reports.history.series import all_series, nights_of, opened
 from tunebench.reports.history.simulated import SimulatedLab
 from tunebench.reports.history.simulated_details import fill_up
+from tunebench.reports.results import layout
 
 #: What the browser tells of a page: milliseconds since the navigation began.
 _TIMES = """() => { const [n] = performance.getEntriesByType('navigation');
@@ -68,7 +69,7 @@ def measured(store: Path, scratch: Path) -> list[tuple[str, str]]:
         nights = sum(map(len, nights_of(database, keys).values()))
     rows.append(("trend query", f"{time.monotonic() - begun:.2f} s: {nights:,} nights of {len(keys)} series"))
     page = scratch / "report.html"
-    last = index.run_folders(store)[-1]
+    last = layout.run_folders(store)[-1]
     command = [
         sys.executable,
         "-m",

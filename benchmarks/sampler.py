@@ -23,7 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tunebench.reports.stats import compare
+from tunebench.reports.stats.paired import compare
 from tunebench.targets.agent.job import lifecycle, state
 from tunebench.targets.agent.workdir import Workdir
 from tunebench.targets.payload import make_payload

@@ -17,10 +17,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from tunebench.reports.multiplicity import compare_all
-from tunebench.reports.ranks import signed_rank_interval
-from tunebench.reports.simulate import TYPICAL, rates, simulate, variants
-from tunebench.reports.stats import Comparison, compare, judge
+from tunebench.reports.stats.holm import compare_all
+from tunebench.reports.stats.paired import Comparison, compare, judge
+from tunebench.reports.stats.signed_rank import signed_rank_interval
+from tunebench.reports.stats.simulate import TYPICAL, rates, simulate, variants
 
 BLOCKS = (6, 8, 10, 12, 15, 20)
 DELTA = 0.02
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def wilcoxon(baseline_s: Sequence[float], candidate_s: Sequence[float], *, delta: float) -> Comparison:
-    """:func:`tunebench.reports.stats.compare` with Wilcoxon's own ranks: the textbook's interval."""
+    """:func:`tunebench.reports.stats.paired.compare` with Wilcoxon's own ranks: the textbook's interval."""
     found = compare(baseline_s, candidate_s, delta=delta)
     interval = signed_rank_interval(np.log(np.asarray(candidate_s) / np.asarray(baseline_s)))
     if interval is None:

@@ -1,5 +1,8 @@
 """The host: what to run, when, and what to keep."""
 
+if __name__ != "tunebench.harness":
+    raise ImportError("import tunebench.harness: the folder harness/ is no package of its own")
+
 from importlib.metadata import PackageNotFoundError, version
 
 try:

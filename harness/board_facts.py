@@ -14,8 +14,8 @@ from tunebench.harness.energy import widest
 from tunebench.harness.inventory import BoardEntry
 from tunebench.harness.suite import Cell, canonical_json
 from tunebench.harness.tuning import Change, as_records
-from tunebench.reports.drift import changes
 from tunebench.reports.records import BoardEnv
+from tunebench.reports.results.drift import changes
 
 #: Keys of the hardware tier that differ from boot to boot of one machine.
 _NOT_THE_MACHINE = ("ram_b", "cores_online")
@@ -86,7 +86,7 @@ def replaced(before: BoardEnv | None, now: BoardEnv) -> str | None:
     """Why a run must not go on here: another machine answers under the board's name; None if it is the same.
 
     What changes without another machine (firmware, kernel, interpreters, cores that are offline, memory that the
-    firmware takes) degrades the records instead: :mod:`tunebench.reports.drift`.
+    firmware takes) degrades the records instead: :mod:`tunebench.reports.results.drift`.
     """
     if before is None:
         return None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,21 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from tunebench.harness.errors import UsageError
-from tunebench.reports.history import decisions, index
 from tunebench.reports.history.calibration import (
+    _BLOCKS,
     POWER,
-    PairedNoise,
-    SeriesNoise,
-    false_alarms_a_month,
-    paired_noise,
-    series_noise,
+    calibrate,
 )
-from tunebench.reports.history.gating import RULES
-from tunebench.reports.history.screen import screen
-from tunebench.reports.history.series import nights_of, opened, usable
-
-#: A reviewer's number of blocks; the interval of ten is exact and its width is what limits a comparison.
-_BLOCKS = 10
 
 
 def register(app: typer.Typer) -> None:
@@ -62,56 +50,6 @@ def calibrate_command(
     console.print(_series_table(value["series"]))
     for line in _lines(value):
         console.print(line, markup=False, soft_wrap=True)
-
-
-def calibrate(store: Path, drill: float | None = None) -> dict[str, Any]:
-    """Everything the command prints, as plain values."""
-    report = index.build(store)
-    made, _ = decisions.read(store)
-    with opened(report.path) as database:
-        noise = series_noise(database, made)
-        pairs = paired_noise(database)
-        drilled = None
-        if drill is not None:
-            past = nights_of(database, [one.series.series_key for one in noise], "time", made)
-            drilled = _drill(noise, past, drill)
-    alarms = false_alarms_a_month(noise)
-    return {
-        "schema": "tunebench.calibration/1",
-        "series": [_row(one) for one in noise],
-        "aa": [_pair_row(one) for one in pairs],
-        "nominations_a_month": alarms[0] if alarms else None,
-        "false_alarms_a_month": alarms[1] if alarms else None,
-        "reason": None if alarms else "no series has more than 10 nights yet",
-        "drill": drilled,
-    }
-
-
-def _row(one: SeriesNoise) -> dict[str, Any]:
-    value = asdict(one)
-    del value["series"]
-    return {"series_key": one.series.series_key, "name": one.series.name, **value}
-
-
-def _pair_row(one: PairedNoise) -> dict[str, Any]:
-    """With the half-width of a ten-block interval (normal approximation): what a comparison can tell apart."""
-    return {**asdict(one), "half_width": 1.96 * one.spread / math.sqrt(_BLOCKS)}
-
-
-def _drill(noise: list[SeriesNoise], past: dict[str, Any], change: float) -> dict[str, Any]:
-    """Hold every newest night, made worse, against the nights before it."""
-    caught = learning = 0
-    missed: list[str] = []
-    for one in noise:
-        kept = [
-            night.value for night in usable(past[one.series.series_key], last=31) if night.value is not None
-        ]
-        state = screen(kept[:-1], kept[-1] * (1 + change), RULES["time"]).state
-        caught += state == "suspect"
-        learning += state == "learning"
-        if state not in ("suspect", "learning"):
-            missed.append(one.series.name)
-    return {"change": change, "caught": caught, "learning": learning, "missed": missed}
 
 
 def _percent(value: float | None) -> str:

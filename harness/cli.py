@@ -32,6 +32,7 @@ from tunebench.harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError,
 from tunebench.harness.inventory import Inventory, load_inventory, loopback_inventory
 from tunebench.harness.session import Request, data_dir_from_env
 from tunebench.harness.suite import Suite, built_in_suites, load_suite
+from tunebench.reports.render import files
 from tunebench.reports.results import ResultsError
 
 app = typer.Typer(
@@ -101,7 +102,7 @@ def demo(
     request = _request(inventory, load_suite(suite), None, out, False)
     code, run_dir = commands.run(request, _console())
     if run_dir is not None:
-        html, _ = reporting.report(run_dir, None, None, None)
+        html, _ = files.report(run_dir, None, None, None)
         typer.echo(commands.text_table(run_dir))
         typer.echo(f"Report: {html}")
     raise typer.Exit(code)

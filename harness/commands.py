@@ -64,7 +64,7 @@ def run_json(run_dir: Path | None, code: int) -> dict[str, Any]:
 
 def text_table(run_dir: Path) -> str:
     """The comparison as plain text."""
-    from tunebench.reports.text import table
+    from tunebench.reports.render.text import table
 
     return table(_summary(RunReader(run_dir)))
 

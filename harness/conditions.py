@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tunebench.reports.stored import Stored
+from tunebench.reports.results.state import Stored
 from tunebench.targets.agent.health import background_load
 
 #: 5 C under the 80 C at which a Raspberry Pi's firmware begins to throttle.

@@ -1,7 +1,7 @@
 """A board's power channels -> the energy of the marked window with what it stands on, or the reason why there is none.
 
 The integrators are pure: :func:`integrate` for power samples (:mod:`tunebench.harness.integral`), :func:`integrate_counter` for
-cumulative counters (:mod:`tunebench.harness.counter`). Net of the idle baselines: :mod:`tunebench.reports.baseline`.
+cumulative counters (:mod:`tunebench.harness.counter`). Net of the idle baselines: :mod:`tunebench.reports.results.net_energy`.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def as_energy(
     clock_bound_s: float | None = None,
     repeats: int = 1,
 ) -> Energy:
-    """A record's energy. Net follows when the idle baselines are known (:func:`tunebench.reports.baseline.with_net`)."""
+    """A record's energy. Net follows when the idle baselines are known (:func:`tunebench.reports.results.net_energy.with_net`)."""
     return Energy(
         gross_j=found.energy_j,
         net_reason=None if repeats == 0 else "the idle baselines around it are joined when results are read",

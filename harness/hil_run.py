@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tunebench.harness import reporting
 from tunebench.harness.campaign import Outcome
 from tunebench.harness.inventory import Inventory
 from tunebench.harness.plan import Planned
@@ -17,6 +16,7 @@ from tunebench.harness.replay import Mailbox, Result
 from tunebench.harness.session import Request, Session, open_session
 from tunebench.harness.suite import Cell, Suite
 from tunebench.reports.records import Repetition
+from tunebench.reports.render import files
 
 Log = Callable[[str], None]
 
@@ -137,7 +137,7 @@ class HilRun:
         if not self._complete:
             lines.append("the run is not complete; --tunebench-resume continues it")
         if report and self._session.writer.stored:
-            html, _ = reporting.report(self.path, Path(report), None, None)
+            html, _ = files.report(self.path, Path(report), None, None)
             lines.append(f"report: {html}")
         return lines
 

@@ -10,12 +10,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tunebench.harness import commands, gate, reporting
+from tunebench.harness import commands, gate
 from tunebench.harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError
 from tunebench.harness.inventory import Inventory, load_inventory
 from tunebench.harness.session import Request, data_dir_from_env
 from tunebench.harness.suite import load_suite
+from tunebench.reports.history import gate_text
 from tunebench.reports.history.gating import Judgement
+from tunebench.reports.render import files
 from tunebench.reports.results import ResultsError
 
 #: Where several endings meet, the first of these that occurs is the night's.
@@ -94,18 +96,18 @@ def night(
         # What was measured is still reported; that it could not be judged is the night's ending.
         typer.echo(f"tunebench: the night could not be judged: {error}", err=True)
         codes = [code, error.exit_code if isinstance(error, HarnessError) else EXIT_INFRA]
-    html, _ = reporting.report(folder, summary / "report.html" if summary else None, None, None, store=store)
+    html, _ = files.report(folder, summary / "report.html" if summary else None, None, None, store=store)
     typer.echo(f"Report: {html}")
     return next(one for one in PRECEDENCE if one in codes)
 
 
 def _tell(judgement: Judgement, summary: Path | None) -> None:
-    typer.echo(gate.plain_text(judgement))
-    markdown = gate.markdown_text(judgement)
+    typer.echo(gate_text.plain_text(judgement))
+    markdown = gate_text.markdown_text(judgement)
     if summary is not None:
         summary.mkdir(parents=True, exist_ok=True)
         (summary / "gate.md").write_text(markdown, encoding="utf-8")
-        (summary / "gate.xml").write_text(gate.junit_xml(judgement), encoding="utf-8")
+        (summary / "gate.xml").write_text(gate_text.junit_xml(judgement), encoding="utf-8")
     page = os.environ.get(_STEP_SUMMARY)
     if page:
         with Path(page).open("a", encoding="utf-8") as file:

@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 
 from tunebench.harness.errors import UsageError
-from tunebench.harness.reporting import names_here
+from tunebench.reports.formatting.privacy import Anonymiser
+from tunebench.reports.render.files import names_here
 from tunebench.reports.results import find_run
-from tunebench.reports.sharing.anonymous import Anonymiser
-from tunebench.reports.sharing.export import export_run, merge, salt_of, write_table
+from tunebench.reports.results.export import export_run, merge, salt_of, write_table
 
 _ROOT_DEPTH = 5
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunebench.reports.cautions import cautions
-from tunebench.reports.cells import Cell, cells, numbers, unequal_work
-from tunebench.reports.drift import changes
-from tunebench.reports.joules import one_scope_a_column
-from tunebench.reports.layout import ResultsError, count, rep_class
-from tunebench.reports.lorae import lorae_block
-from tunebench.reports.overall import across, quality_target, reach
-from tunebench.reports.quantities import DEFAULT_DELTA
-from tunebench.reports.reader import RunReader
+from tunebench.reports.analysis.cautions import cautions
+from tunebench.reports.analysis.cells import Cell, cells, numbers, unequal_work
+from tunebench.reports.analysis.energy import one_scope_a_column
+from tunebench.reports.analysis.overall import across, quality_target, reach
+from tunebench.reports.analysis.quantities import DEFAULT_DELTA
+from tunebench.reports.analysis.verdicts import Told, Verdicts, aa_result, alone, twin, verdicts
 from tunebench.reports.records import BoardEnv
-from tunebench.reports.study import study_block
-from tunebench.reports.verdicts import Told, Verdicts, aa_result, alone, twin, verdicts
+from tunebench.reports.results.drift import changes
+from tunebench.reports.results.layout import ResultsError, count, rep_class
+from tunebench.reports.results.reader import RunReader
+from tunebench.reports.studies.lorae import lorae_block
+from tunebench.reports.studies.skip2_lora import study_block
 
 SUMMARY_SCHEMA = "tunebench.summary/1"
 

@@ -3,5 +3,8 @@
 Board-side files keep Python 3.6 syntax and need the standard library plus torch >= 1.10, no numpy.
 """
 
+if __name__ != "tunebench.workloads":
+    raise ImportError("import tunebench.workloads: the folder workloads/ is no package of its own")
+
 #: Paths below this package that stay on the host: they prepare what boards receive as artefacts.
 HOST_ONLY = ("datasets", "prepare")

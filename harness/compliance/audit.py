@@ -11,8 +11,8 @@ from tunebench.harness.compliance.kept import kept
 from tunebench.harness.compliance.planned import plan_against_records
 from tunebench.harness.compliance.protocol import protocol
 from tunebench.harness.compliance.verdicts import not_judged_anew, verdicts
-from tunebench.reports.layout import ResultsError, RunNotFound
-from tunebench.reports.reader import RunReader
+from tunebench.reports.results.layout import ResultsError, RunNotFound
+from tunebench.reports.results.reader import RunReader
 
 
 @dataclass(frozen=True)

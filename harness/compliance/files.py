@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tunebench.harness.compliance.finding import Finding, Lined
-from tunebench.reports.durable import sha256_file
-from tunebench.reports.layout import MANIFEST, REPS, ResultsError, count, other_files, parse_line
-from tunebench.reports.reader import RunReader
+from tunebench.reports.results.files import sha256_file
+from tunebench.reports.results.layout import MANIFEST, REPS, ResultsError, count, other_files, parse_line
+from tunebench.reports.results.reader import RunReader
 
 #: A trace's window and the record's are of the same marks.
 _SAME_S = 1e-6

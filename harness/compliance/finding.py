@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tunebench.reports.layout import REPS
 from tunebench.reports.records import Repetition
+from tunebench.reports.results.layout import REPS
 
 
 @dataclass(frozen=True)

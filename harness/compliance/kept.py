@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from tunebench.harness.compliance.finding import Finding, Lined
 from tunebench.harness.harvested import ExitRecord, read_exit
-from tunebench.reports.layout import ResultsError
-from tunebench.reports.reader import RunReader
 from tunebench.reports.records import Repetition
+from tunebench.reports.results.layout import ResultsError
+from tunebench.reports.results.reader import RunReader
 from tunebench.targets.agent.protocol import ProtocolError
 
 _FREQUENCY = "cpu_freq_hz"

@@ -9,9 +9,9 @@ from typing import Any
 from tunebench.harness import energy_plan
 from tunebench.harness.compliance.finding import Finding, Lined
 from tunebench.harness.losses import MAX_ATTEMPTS, to_be_repeated
-from tunebench.reports.layout import PLAN
-from tunebench.reports.reader import RunReader
 from tunebench.reports.records import Skip
+from tunebench.reports.results.layout import PLAN
+from tunebench.reports.results.reader import RunReader
 
 _AS_PLANNED = ("board_id", "block", "slot", "role", "seed", "task", "label", "method")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from tunebench.harness.compliance.finding import Finding, Lined
-from tunebench.reports.layout import REPS
+from tunebench.reports.results.layout import REPS
 
 #: The same order in every block is believed to be chance above this.
 _MIN_CHANCE = 0.001

@@ -13,8 +13,8 @@ from tunebench.harness.compliance.finding import Finding, Lined
 from tunebench.harness.compliance.kept import Kept, whole
 from tunebench.harness.evidence import Evidence
 from tunebench.harness.judge import judge
-from tunebench.reports.drift import CODE as DRIFT
 from tunebench.reports.records import Reason, Repetition, Seen
+from tunebench.reports.results.drift import CODE as DRIFT
 
 _RANK = {"valid": 0, "degraded": 1, "invalid": 2}
 #: Judged from figures that also older records keep: a reason of these that is not found again has lost its ground.

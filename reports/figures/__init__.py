@@ -5,6 +5,7 @@ Each figure is drawn twice, for a wide and for a narrow page: text in a scaled-d
 
 from __future__ import annotations
 
-from tunebench.reports.figures.model import DataTable, Figure, Styles
+from tunebench.reports.figures.base.model import Figure, Styles
+from tunebench.reports.formatting.table import DataTable
 
 __all__ = ["DataTable", "Figure", "Styles"]

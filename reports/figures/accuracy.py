@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunebench.reports.figures.legend import methods, methods_height
-from tunebench.reports.figures.model import HALF, NARROW, WIDE, DataTable, Figure, Look, Styles, figure
-from tunebench.reports.figures.svg import Canvas, Scale, plain, ticks
+from tunebench.reports.figures.base.legend import methods, methods_height
+from tunebench.reports.figures.base.model import HALF, NARROW, WIDE, Figure, Look, Styles, figure
+from tunebench.reports.figures.base.svg import Canvas, Scale, plain, ticks
 from tunebench.reports.figures.traces import decimate
-from tunebench.reports.units import percent, seconds
+from tunebench.reports.formatting.table import DataTable
+from tunebench.reports.formatting.units import percent, seconds
 
 _PLOT = 270
 _LEFT, _RIGHT = 46, 14

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunebench.reports.figures.model import NARROW, DataTable, Figure, Styles, figure
-from tunebench.reports.figures.svg import Canvas, Scale, log_ticks, plain
-from tunebench.reports.units import clean, seconds
+from tunebench.reports.figures.base.model import NARROW, Figure, Styles, figure
+from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain
+from tunebench.reports.formatting.table import DataTable
+from tunebench.reports.formatting.units import clean, seconds
 
 _ROW = 22
 _HEAD = 26

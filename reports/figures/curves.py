@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tunebench.reports.figures.legend import methods, methods_height
-from tunebench.reports.figures.model import HALF, NARROW, DataTable, Figure, Styles, figure
-from tunebench.reports.figures.svg import Canvas, Scale, log_ticks, plain, ticks
-from tunebench.reports.units import number
+from tunebench.reports.figures.base.legend import methods, methods_height
+from tunebench.reports.figures.base.model import HALF, NARROW, Figure, Styles, figure
+from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain, ticks
+from tunebench.reports.formatting.table import DataTable
+from tunebench.reports.formatting.units import number
 
 _PLOT = 220
 _LEFT, _RIGHT = 50, 10

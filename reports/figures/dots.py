@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tunebench.reports.figures.legend import methods, methods_height
-from tunebench.reports.figures.model import NARROW, DataTable, Figure, Styles, figure
-from tunebench.reports.figures.svg import Canvas, Scale, ticks
+from tunebench.reports.figures.base.legend import methods, methods_height
+from tunebench.reports.figures.base.model import NARROW, Figure, Styles, figure
+from tunebench.reports.figures.base.svg import Canvas, Scale, ticks
+from tunebench.reports.formatting.table import DataTable
 
 _LINE = 21
 _NARROW_LINE = 36

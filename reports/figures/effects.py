@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunebench.reports.figures.model import NARROW, DataTable, Figure, figure
-from tunebench.reports.figures.svg import Canvas, Scale, log_ticks, plain, ticks
-from tunebench.reports.verdict_words import BETTER, effect, span
+from tunebench.reports.analysis.verdict_words import BETTER, effect, span
+from tunebench.reports.figures.base.model import NARROW, Figure, figure
+from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain, ticks
+from tunebench.reports.formatting.table import DataTable
 
 #: Whether a verdict is good news -> (marker shape, colour class); shape tells it without colour too.
 _LOOKS = {True: ("right", "v-faster"), False: ("left", "v-slower")}

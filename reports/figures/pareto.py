@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from tunebench.reports.figures.legend import methods, methods_height
-from tunebench.reports.figures.model import HALF, NARROW, WIDE, DataTable, Figure, Styles, figure
-from tunebench.reports.figures.svg import Canvas, Scale, log_ticks, plain, ticks
-from tunebench.reports.units import percent, seconds, significant
+from tunebench.reports.figures.base.legend import methods, methods_height
+from tunebench.reports.figures.base.model import HALF, NARROW, WIDE, Figure, Styles, figure
+from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain, ticks
+from tunebench.reports.formatting.table import DataTable
+from tunebench.reports.formatting.units import percent, seconds, significant
 
 _PLOT = 270
 _LEFT, _RIGHT = 50, 16

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tunebench.reports.figures.legend import swatches, swatches_height
-from tunebench.reports.figures.model import NARROW, DataTable, Figure, figure
-from tunebench.reports.figures.svg import Canvas, Scale, plain, ticks
-from tunebench.reports.phases import phase_order
-from tunebench.reports.units import percent, seconds
+from tunebench.reports.analysis.phases import phase_order
+from tunebench.reports.figures.base.legend import swatches, swatches_height
+from tunebench.reports.figures.base.model import NARROW, Figure, figure
+from tunebench.reports.figures.base.svg import Canvas, Scale, plain, ticks
+from tunebench.reports.formatting.table import DataTable
+from tunebench.reports.formatting.units import percent, seconds
 
 #: phase -> colour class; a phase of one's own takes the next free one.
 COLOURS = {

@@ -9,8 +9,8 @@ from typing import Any
 from tunebench.reports.figures.phases import phase_class
 from tunebench.reports.figures.throttle import throttle_marks
 from tunebench.reports.figures.traces import UNITS, choose, merge_steps, reach, span
-from tunebench.reports.traces import Channel, Trace
-from tunebench.reports.units import clean
+from tunebench.reports.formatting.units import clean
+from tunebench.reports.results.timeseries import Channel, Trace
 
 #: Rows kept at most: of each stretch the rows with every channel's least and greatest value.
 MAX_ROWS = 1200

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunebench.reports.figures.model import HALF, DataTable, Figure, figure
-from tunebench.reports.figures.svg import Canvas, Scale, log_ticks, ticks
-from tunebench.reports.units import number, size
+from tunebench.reports.figures.base.model import HALF, Figure, figure
+from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, ticks
+from tunebench.reports.formatting.table import DataTable
+from tunebench.reports.formatting.units import number, size
 
 _ROW = 44
 _MIB = float(1 << 20)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tunebench.reports.figures.model import NARROW, DataTable, Figure, Styles, figure
-from tunebench.reports.figures.svg import Canvas, Scale, at_the_edge, ticks
-from tunebench.reports.units import seconds, signed_percent
+from tunebench.reports.figures.base.model import NARROW, Figure, Styles, figure
+from tunebench.reports.figures.base.svg import Canvas, Scale, at_the_edge, ticks
+from tunebench.reports.formatting.table import DataTable
+from tunebench.reports.formatting.units import seconds, signed_percent
 
 _ROW = 30
 _MOST = 0.5

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tunebench.reports.traces import Channel, Trace
-from tunebench.reports.units import clean, significant
+from tunebench.reports.formatting.units import clean, significant
+from tunebench.reports.results.timeseries import Channel, Trace
 
 #: Bits 0-3 of the firmware's flags tell what is so now (raspberrypi documentation, get_throttled).
 _NOW = ((0, "under-voltage"), (1, "frequency capped"), (2, "throttled"), (3, "soft temperature limit"))

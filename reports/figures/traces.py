@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from tunebench.reports.figures.legend import swatches, swatches_height
-from tunebench.reports.figures.model import NARROW, DataTable, Figure, figure
+from tunebench.reports.figures.base.legend import swatches, swatches_height
+from tunebench.reports.figures.base.model import NARROW, Figure, figure
+from tunebench.reports.figures.base.svg import Canvas, Scale, plain, ticks
 from tunebench.reports.figures.phases import phase_class
-from tunebench.reports.figures.svg import Canvas, Scale, plain, ticks
 from tunebench.reports.figures.throttle import throttle_marks
-from tunebench.reports.traces import Channel, Trace
-from tunebench.reports.units import seconds, significant
+from tunebench.reports.formatting.table import DataTable
+from tunebench.reports.formatting.units import seconds, significant
+from tunebench.reports.results.timeseries import Channel, Trace
 
 #: Points a channel keeps at most: two a bucket, its least and its greatest.
 MAX_POINTS = 160

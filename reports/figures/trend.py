@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tunebench.reports.figures.model import NARROW, DataTable, Figure, figure
-from tunebench.reports.figures.svg import Canvas, Scale, num, plain, ticks
-from tunebench.reports.units import clean, seconds, signed_percent
+from tunebench.reports.figures.base.model import NARROW, Figure, figure
+from tunebench.reports.figures.base.svg import Canvas, Scale, num, plain, ticks
+from tunebench.reports.formatting.table import DataTable
+from tunebench.reports.formatting.units import clean, seconds, signed_percent
 
 _PLOT = 118
 _TOP = 34

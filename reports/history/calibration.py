@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
 
+from tunebench.reports.history import decisions, index
 from tunebench.reports.history.confirm import PAIRS, confirm
 from tunebench.reports.history.decisions import Decision
 from tunebench.reports.history.gating import DELTAS, RULES
 from tunebench.reports.history.screen import screen
-from tunebench.reports.history.series import Series, all_series, nights_of, usable
+from tunebench.reports.history.series import Series, all_series, nights_of, opened, usable
 
 _MAD_SCALE = 1.4826
 #: Nights before the first one that the replay judges.
@@ -174,3 +177,57 @@ def false_alarms_a_month(noise: Sequence[SeriesNoise]) -> tuple[float, float] | 
         return None
     nominated = 30 * len(noise) * sum(one.nominated for one in noise) / judged
     return nominated, nominated * (1 - 0.9892578125)
+
+
+#: A reviewer's number of blocks; the interval of ten is exact and its width is what limits a comparison.
+_BLOCKS = 10
+
+
+def calibrate(store: Path, drill: float | None = None) -> dict[str, Any]:
+    """Everything the command prints, as plain values."""
+    report = index.build(store)
+    made, _ = decisions.read(store)
+    with opened(report.path) as database:
+        noise = series_noise(database, made)
+        pairs = paired_noise(database)
+        drilled = None
+        if drill is not None:
+            past = nights_of(database, [one.series.series_key for one in noise], "time", made)
+            drilled = _drill(noise, past, drill)
+    alarms = false_alarms_a_month(noise)
+    return {
+        "schema": "tunebench.calibration/1",
+        "series": [_row(one) for one in noise],
+        "aa": [_pair_row(one) for one in pairs],
+        "nominations_a_month": alarms[0] if alarms else None,
+        "false_alarms_a_month": alarms[1] if alarms else None,
+        "reason": None if alarms else "no series has more than 10 nights yet",
+        "drill": drilled,
+    }
+
+
+def _row(one: SeriesNoise) -> dict[str, Any]:
+    value = asdict(one)
+    del value["series"]
+    return {"series_key": one.series.series_key, "name": one.series.name, **value}
+
+
+def _pair_row(one: PairedNoise) -> dict[str, Any]:
+    """With the half-width of a ten-block interval (normal approximation): what a comparison can tell apart."""
+    return {**asdict(one), "half_width": 1.96 * one.spread / math.sqrt(_BLOCKS)}
+
+
+def _drill(noise: list[SeriesNoise], past: dict[str, Any], change: float) -> dict[str, Any]:
+    """Hold every newest night, made worse, against the nights before it."""
+    caught = learning = 0
+    missed: list[str] = []
+    for one in noise:
+        kept = [
+            night.value for night in usable(past[one.series.series_key], last=31) if night.value is not None
+        ]
+        state = screen(kept[:-1], kept[-1] * (1 + change), RULES["time"]).state
+        caught += state == "suspect"
+        learning += state == "learning"
+        if state not in ("suspect", "learning"):
+            missed.append(one.series.name)
+    return {"change": change, "caught": caught, "learning": learning, "missed": missed}

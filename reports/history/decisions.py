@@ -16,9 +16,9 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from tunebench.reports.durable import sync_folder
-from tunebench.reports.layout import first_fault
 from tunebench.reports.records import Record
+from tunebench.reports.results.files import sync_folder
+from tunebench.reports.results.layout import first_fault
 
 DECISIONS = "decisions.jsonl"
 DECISION_SCHEMA = "tunebench.decision/1"

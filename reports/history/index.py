@@ -17,13 +17,12 @@ from typing import Any
 
 import duckdb
 
-from tunebench.reports.layout import MANIFEST, PLAN, REPS, RunNotFound
+from tunebench.reports.results.layout import MANIFEST, PLAN, REPS, run_folders
 
 INDEX = "index.duckdb"
 #: Raised when the tables change; an index of another version is rebuilt, never migrated.
 INDEX_VERSION = 1
 
-_DEPTH = 5
 _MAX_LINE_B = 16 << 20
 #: JSON path in a record -> column. What is not here is read from the files when it is needed.
 _COLUMNS = {
@@ -56,21 +55,6 @@ class IndexReport:
     repetitions: int
     damaged: int
     warnings: list[str] = field(default_factory=list)
-
-
-def run_folders(root: Path) -> list[Path]:
-    """Every run below a results root, oldest first (by date folders, then run id).
-
-    Raises:
-        RunNotFound: there is none.
-    """
-    root = Path(root)
-    found = [plan.parent for depth in range(1, _DEPTH + 1) for plan in root.glob("*/" * depth + PLAN)]
-    if (root / PLAN).is_file():
-        found.append(root)
-    if not found:
-        raise RunNotFound(f"{root}: holds no run (looked for {PLAN} at most {_DEPTH} folders down)")
-    return sorted(found, key=lambda run: (run.parts[-4:], run.name))
 
 
 def build(

@@ -18,7 +18,7 @@ import duckdb
 
 from tunebench.reports.history.decisions import Decision, quarantined
 from tunebench.reports.history.index import INDEX_VERSION
-from tunebench.reports.layout import ResultsError
+from tunebench.reports.results.layout import ResultsError
 
 Metric = Literal["time", "energy", "memory", "accuracy"]
 #: Metric -> column of the index.

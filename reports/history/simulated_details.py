@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tunebench.reports.durable import pack
+from tunebench.reports.results.files import pack
 
 PERIOD_S = 0.1
 _PHASES = {"forward": 0.3, "backward": 0.45, "update": 0.15}

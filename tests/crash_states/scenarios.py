@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tunebench.reports.history import decisions
-from tunebench.reports.layout import ResultsError
 from tunebench.reports.records import BoardEnv, Provenance, Repetition
 from tunebench.reports.results import RunReader, RunWriter
+from tunebench.reports.results.layout import ResultsError
 
 RUN_ID = "20261121T074500Z-a1b2"
 RUN = f"results/lab1/2026/11/21/{RUN_ID}"

@@ -109,7 +109,7 @@ def _exit_record() -> tuple[Run, tuple[type[Exception], ...]]:
 
 def _result() -> tuple[Run, tuple[type[Exception], ...]]:
     from tunebench.harness.harvested import read_harvest, trace_bytes
-    from tunebench.reports.traces import read_trace
+    from tunebench.reports.results.timeseries import read_trace
 
     def run(data: bytes) -> None:
         found = read_harvest(dict.fromkeys(("out/result.json", "out/marks.json", "samples.jsonl"), data))
@@ -186,9 +186,8 @@ def _reply() -> tuple[Run, tuple[type[Exception], ...]]:
 
 
 def _record() -> tuple[Run, tuple[type[Exception], ...]]:
-    from tunebench.reports.layout import parse_lines
-    from tunebench.reports.meters import read_meter
-    from tunebench.reports.traces import read_trace
+    from tunebench.reports.results.layout import parse_lines
+    from tunebench.reports.results.timeseries import read_meter, read_trace
 
     def run(data: bytes) -> None:
         repetitions, warnings = parse_lines(data)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tunebench.harness.session import exit_code
-from tunebench.reports.html import render
+from tunebench.reports.render.html import render
 from tunebench.reports.summary import summarise
 
 IDLE_W, LOAD_W = 2.0, 5.0

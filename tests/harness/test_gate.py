@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from tunebench.harness import gate
 from tunebench.harness.cli import app
 from tunebench.harness.errors import UsageError
+from tunebench.reports.history import gate_text
 from tunebench.reports.history.gating import Finding, Judgement
 from tunebench.reports.history.simulated import SimulatedLab
 
@@ -114,20 +115,20 @@ def test_an_empty_reason_is_refused(store):
 def test_hostile_names_stay_text_in_every_summary():
     name = "</testcase><script>alert(1)</script>|`x`\x1b[31m\n\0" + "y" * 10_000
     judgement = Judgement("run|<b>", [Finding("UNCLEAR", name, name, "k", "time", reason=name)])
-    markdown = gate.markdown_text(judgement)
+    markdown = gate_text.markdown_text(judgement)
     assert "<script>" not in markdown
-    assert "\x1b" not in markdown + gate.plain_text(judgement)
+    assert "\x1b" not in markdown + gate_text.plain_text(judgement)
     assert all(line.count("|") in {0, 5} for line in markdown.splitlines())
-    ElementTree.fromstring(gate.junit_xml(judgement))
+    ElementTree.fromstring(gate_text.junit_xml(judgement))
     assert len(markdown) < 5_000
 
 
 def test_a_night_without_findings_is_one_passing_case():
-    suite = ElementTree.fromstring(gate.junit_xml(Judgement("r")))
+    suite = ElementTree.fromstring(gate_text.junit_xml(Judgement("r")))
     assert (suite.get("tests"), suite.get("failures")) == ("1", "0")
 
 
 def test_many_findings_are_cut_and_counted():
     judgement = Judgement("r", [Finding("NEW", "b", f"s{i}") for i in range(100)])
-    assert "and 60 more" in gate.plain_text(judgement)
-    assert "and 60 more" in gate.markdown_text(judgement)
+    assert "and 60 more" in gate_text.plain_text(judgement)
+    assert "and 60 more" in gate_text.markdown_text(judgement)

@@ -11,7 +11,7 @@ import pytest
 
 from tunebench.harness.compliance import look_through
 from tunebench.harness.harvested import MAX_EXIT_B, read_harvest
-from tunebench.reports.durable import pack, sha256_file, unpack
+from tunebench.reports.results.files import pack, sha256_file, unpack
 
 Edit = Callable[[dict, dict], object]
 

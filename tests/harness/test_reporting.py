@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 from tunebench.harness import reporting
 from tunebench.harness.cli import app
 from tunebench.harness.errors import UsageError
-from tunebench.reports.history import decisions, index
+from tunebench.reports.history import decisions
 from tunebench.reports.history.simulated import SimulatedLab
+from tunebench.reports.render import files
+from tunebench.reports.results import layout
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture
 def runs(store):
-    return index.run_folders(store)
+    return layout.run_folders(store)
 
 
 def tunebench(*args):
@@ -58,11 +60,11 @@ def test_with_a_store_it_shows_the_nights_and_their_decisions(store, runs, tmp_p
 
 def test_a_store_without_runs_is_a_mistake(runs, tmp_path):
     with pytest.raises(Exception, match="holds no run"):
-        reporting.report(runs[0], tmp_path / "r.html", None, None, store=tmp_path)
+        files.report(runs[0], tmp_path / "r.html", None, None, store=tmp_path)
 
 
 def test_the_environment_can_be_held_against_another_run(runs, tmp_path):
-    reporting.report(runs[2], tmp_path / "r.html", None, None, against=runs[0])
+    files.report(runs[2], tmp_path / "r.html", None, None, against=runs[0])
     assert f"What differs from the baseline run {runs[0].name}" in (tmp_path / "r.html").read_text()
 
 
@@ -84,11 +86,11 @@ def test_printing_and_writing_go_together(runs, tmp_path):
 
 def test_an_unknown_format_or_baseline_is_refused_with_what_is_known(runs):
     with pytest.raises(UsageError, match=r"--format 'pdf': one of md, text"):
-        reporting.printed(runs[0], None, "pdf")
+        files.printed(runs[0], None, "pdf")
     with pytest.raises(UsageError, match=r"--format 'pdf'"):
-        reporting.comparison(runs[0], runs[1], None, None, "pdf")
+        files.comparison(runs[0], runs[1], None, None, "pdf")
     with pytest.raises(UsageError, match=r"not in this run; it has: ft-all, method-01"):
-        reporting.printed(runs[0], "zzz", "md")
+        files.printed(runs[0], "zzz", "md")
 
 
 def test_two_runs_are_compared_in_every_form(runs, tmp_path):
@@ -107,7 +109,7 @@ def test_two_runs_are_compared_in_every_form(runs, tmp_path):
 
 def test_a_run_is_not_compared_with_itself(runs):
     with pytest.raises(UsageError, match="is the same run"):
-        reporting.comparison(runs[0], runs[0], None, None, "text")
+        files.comparison(runs[0], runs[0], None, None, "text")
 
 
 def test_this_machines_and_its_users_names_are_known_as_names(monkeypatch):
@@ -116,12 +118,12 @@ def test_this_machines_and_its_users_names_are_known_as_names(monkeypatch):
 
     monkeypatch.setattr(socket, "gethostname", lambda: "thor-7.lab")
     monkeypatch.setattr(reporting.getpass, "getuser", nameless)
-    assert reporting.names_here() == ["thor-7.lab", "thor-7"]
+    assert files.names_here() == ["thor-7.lab", "thor-7"]
 
 
 def test_boards_keep_their_names_even_if_a_machine_has_the_same(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(socket, "gethostname", lambda: "board-00")
-    reporting.report(runs[0], tmp_path / "r.html", None, None)
+    files.report(runs[0], tmp_path / "r.html", None, None)
     assert "board-00" in (tmp_path / "r.html").read_text()
-    assert "board-00" in reporting.printed(runs[0], None, "md")
-    assert "board-00" in reporting.comparison(runs[0], runs[1], None, None, "text")
+    assert "board-00" in files.printed(runs[0], None, "md")
+    assert "board-00" in files.comparison(runs[0], runs[1], None, None, "text")

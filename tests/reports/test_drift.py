@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from tunebench.reports.drift import CODE
-from tunebench.reports.reader import RunReader
 from tunebench.reports.records import BoardEnv
+from tunebench.reports.results.drift import CODE
+from tunebench.reports.results.reader import RunReader
+from tunebench.reports.results.writer import RunWriter
 from tunebench.reports.summary import summarise
-from tunebench.reports.writer import RunWriter
 
 
 @pytest.fixture

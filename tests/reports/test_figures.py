@@ -6,16 +6,16 @@ from itertools import pairwise
 
 import pytest
 
-from tunebench.reports.figures.legend import methods_height, swatches_height
-from tunebench.reports.figures.model import NARROW, WIDE, Styles, figure
+from tunebench.reports.figures.base.legend import methods_height, swatches_height
+from tunebench.reports.figures.base.model import NARROW, WIDE, Styles, figure
+from tunebench.reports.figures.base.svg import Canvas, Scale, fit, log_ticks, ticks
 from tunebench.reports.figures.phases import phase_class
+from tunebench.reports.figures.repetitions import strip_figure
 from tunebench.reports.figures.sizes import _short
 from tunebench.reports.figures.speedup import speedup_domain
 from tunebench.reports.figures.spread import spread_figure
-from tunebench.reports.figures.strip import strip_figure
-from tunebench.reports.figures.svg import Canvas, Scale, fit, log_ticks, ticks
 from tunebench.reports.figures.traces import MAX_POINTS, _label, choose, decimate, trace_figure
-from tunebench.reports.traces import read_trace
+from tunebench.reports.results.timeseries import read_trace
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunebench.reports.frames import COLUMNS, frame, pairs, usable
+from tunebench.reports.results.frames import COLUMNS, frame, pairs, usable
 
 
 def test_an_empty_frame_has_all_columns():

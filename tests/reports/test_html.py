@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tunebench.reports.html import render
 from tunebench.reports.records import Reason
+from tunebench.reports.render.html import render
 from tunebench.reports.results import RunReader
 from tunebench.reports.summary import UnknownBaseline
 

@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from tunebench.reports.baseline import NOT_BRACKETED, net, with_net
-from tunebench.reports.html import render
-from tunebench.reports.joules import joules
-from tunebench.reports.reader import RunReader
+from tunebench.reports.analysis.energy import joules
 from tunebench.reports.records import Energy, Reason, Repetition
+from tunebench.reports.render.html import render
+from tunebench.reports.render.text import table
+from tunebench.reports.results.net_energy import NOT_BRACKETED, net, with_net
+from tunebench.reports.results.reader import RunReader
 from tunebench.reports.summary import summarise
-from tunebench.reports.text import table
 
 #: J of one fine-tuning by label: k x J = 6 W x 12 s
 K = {"ft-all": 4, "skip2-lora": 16}
@@ -133,7 +133,7 @@ def test_a_meter_beside_the_boards_own_sensor_has_baselines_of_its_own(record):
 @pytest.fixture
 def run(record, tmp_path):
     """Function (reps) -> reader of a run of them."""
-    from tunebench.reports.writer import RunWriter
+    from tunebench.reports.results.writer import RunWriter
 
     def write(reps):
         tasks = {"digits/mlp": {"baseline": "ft-all", "labels": ["ft-all", "skip2-lora"]}}

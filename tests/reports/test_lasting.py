@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tunebench.reports.html import render
 from tunebench.reports.records import Sustained
+from tunebench.reports.render.html import render
+from tunebench.reports.render.text import table
 from tunebench.reports.summary import summarise
-from tunebench.reports.text import table
 
 
 def warm(first_s: float, steady_s: float, **more) -> Sustained:

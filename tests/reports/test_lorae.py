@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from tunebench.reports.html import render
-from tunebench.reports.markdown import markdown
+from tunebench.reports.render.html import render
+from tunebench.reports.render.markdown import markdown
+from tunebench.reports.render.text import table
 from tunebench.reports.summary import summarise
-from tunebench.reports.text import table
 
 TWO = ["ft-all", "lorae-r4"]
 

@@ -6,7 +6,7 @@ import json
 
 from tunebench.reports.figures.plot import MAX_ROWS, kept_rows, plot_data
 from tunebench.reports.figures.traces import trace_figure
-from tunebench.reports.traces import read_trace
+from tunebench.reports.results.timeseries import read_trace
 
 
 def trace_of(rows, *, channels=("power",), extra=()):

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tunebench.reports.durable import pack, unpack
 from tunebench.reports.results import ChecksumError, ResultsError, RunNotFound, RunReader, RunWriter, find_run
+from tunebench.reports.results.files import pack, unpack
 
 
 def damage(path):

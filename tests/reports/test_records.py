@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
-from tunebench.reports import schema_files
 from tunebench.reports.records import Energy, Reason, Repetition
+from tunebench.reports.results import schema_files
 
 
 def test_schema_files_are_current():
@@ -17,7 +17,7 @@ def test_schema_files_are_current():
     assert set(texts) == {path.name for path in schema_files.FOLDER.iterdir()}
     for name, text in texts.items():
         assert (schema_files.FOLDER / name).read_text() == text, (
-            "run: python -m tunebench.reports.schema_files"
+            "run: python -m tunebench.reports.results.schema_files"
         )
 
 

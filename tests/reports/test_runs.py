@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from tunebench.reports.html import render_comparison
+from tunebench.reports.analysis.run_comparison import compare_runs
+from tunebench.reports.formatting.privacy import scrubber
 from tunebench.reports.records import Quality
+from tunebench.reports.render.compare import as_markdown, as_text
+from tunebench.reports.render.html import render_comparison
 from tunebench.reports.results import RunReader
-from tunebench.reports.runs import compare_runs
-from tunebench.reports.runs_words import as_markdown, as_text
-from tunebench.reports.scrub import scrubber
-from tunebench.reports.unpaired import MIN_VALUES, shift
-from tunebench.reports.writer import RunWriter
+from tunebench.reports.results.writer import RunWriter
+from tunebench.reports.stats.unpaired import MIN_VALUES, shift
 
 
 @pytest.fixture

@@ -12,11 +12,10 @@ from typer.testing import CliRunner
 
 from tunebench.harness.cli import app
 from tunebench.harness.errors import UsageError
+from tunebench.reports.formatting.privacy import Anonymiser, scrubber
 from tunebench.reports.records import BoardEnv, Reason, Skip
 from tunebench.reports.results import ResultsError, RunReader, RunWriter
-from tunebench.reports.scrub import scrubber
-from tunebench.reports.sharing.anonymous import Anonymiser
-from tunebench.reports.sharing.export import SALT, export_run, merge, salt_of, write_table
+from tunebench.reports.results.export import SALT, export_run, merge, salt_of, write_table
 from tunebench.reports.summary import summarise
 
 SECRETS = {
@@ -80,7 +79,7 @@ def secret_run(tmp_path, make_record):
 
 def everything_in(folder):
     """All text of a run, side files unpacked, names of files too."""
-    from tunebench.reports.durable import unpack
+    from tunebench.reports.results.files import unpack
 
     parts = []
     for path in sorted(folder.rglob("*")):

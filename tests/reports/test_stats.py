@@ -9,17 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tunebench.reports.ranks import (
-    claim_p_values,
-    half,
-    hodges_lehmann,
-    min_values,
-    signed_rank_depth,
-    signed_rank_interval,
-    signed_rank_tail,
-    walsh_averages,
-)
-from tunebench.reports.stats import (
+from tunebench.reports.stats.paired import (
     MAX_BLOCKS_NEEDED,
     centre_interval,
     compare,
@@ -28,6 +18,16 @@ from tunebench.reports.stats import (
     log_ratios,
     mean_sd,
     median_interval,
+)
+from tunebench.reports.stats.signed_rank import (
+    claim_p_values,
+    half,
+    hodges_lehmann,
+    min_values,
+    signed_rank_depth,
+    signed_rank_interval,
+    signed_rank_tail,
+    walsh_averages,
 )
 
 STATISTICS = [

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from tunebench.reports.accuracy import compare_accuracies, compare_accuracy, mcnemar
-from tunebench.reports.stats import MAX_BLOCKS_NEEDED, difference
+from tunebench.reports.stats.accuracy import compare_accuracies, compare_accuracy, mcnemar
+from tunebench.reports.stats.paired import MAX_BLOCKS_NEEDED, difference
 
 
 def predictions(n, items, lost, won, *, same_items=0.5, seed_sd=0.0, seed=1):

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from tunebench.reports.multiplicity import compare_all, holm
-from tunebench.reports.simulate import DriftingBoard, simulate
-from tunebench.reports.stats import compare
+from tunebench.reports.stats.holm import compare_all, holm
+from tunebench.reports.stats.paired import compare
+from tunebench.reports.stats.simulate import DriftingBoard, simulate
 
 
 def test_holm_by_hand():

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tunebench.reports.across import across_boards, board_ratio
-from tunebench.reports.to_quality import compare_to_quality, to_quality, value_at_quality
+from tunebench.reports.stats.across_boards import across_boards, board_ratio
+from tunebench.reports.stats.time_to_accuracy import compare_to_quality, to_quality, value_at_quality
 
 
 def test_a_board_counts_once_however_many_blocks_it_ran():

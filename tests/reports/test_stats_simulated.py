@@ -6,9 +6,9 @@ The fast tests simulate a few hundred campaigns; the slow one the 2,000 of the a
 import numpy as np
 import pytest
 
-from tunebench.reports.ranks import signed_rank_interval
-from tunebench.reports.simulate import TYPICAL, DriftingBoard, rates, simulate, variants
-from tunebench.reports.stats import compare
+from tunebench.reports.stats.paired import compare
+from tunebench.reports.stats.signed_rank import signed_rank_interval
+from tunebench.reports.stats.simulate import TYPICAL, DriftingBoard, rates, simulate, variants
 
 
 def test_equal_seeds_give_equal_campaigns():

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from tunebench.reports.html import render
 from tunebench.reports.records import Energy, Quality
+from tunebench.reports.render.html import render
+from tunebench.reports.render.text import table
 from tunebench.reports.results import RunReader, RunWriter
 from tunebench.reports.summary import summarise
-from tunebench.reports.text import table
 
 TASK = "digits/mlp"
 

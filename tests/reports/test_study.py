@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from tunebench.reports.study.words import dependence
+from tunebench.reports.studies.skip2_lora.sentences import dependence
 from tunebench.reports.summary import summarise
 
 METHODS = ["ft-all", "lora-all", "skip2-lora"]

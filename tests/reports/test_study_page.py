@@ -5,11 +5,11 @@ import re
 import pytest
 
 from tunebench.reports.figures.dots import Axis
-from tunebench.reports.html import render
+from tunebench.reports.render.html import render
+from tunebench.reports.render.text import table
 from tunebench.reports.results import RunReader
-from tunebench.reports.study.words import rate
+from tunebench.reports.studies.skip2_lora.sentences import rate
 from tunebench.reports.summary import summarise
-from tunebench.reports.text import table
 
 METHODS = ["ft-all", "lora-all", "skip2-lora"]
 PUBLISHED = (

@@ -2,10 +2,10 @@
 
 import pytest
 
+from tunebench.reports.formatting.units import clean, clean_block, seconds, significant
+from tunebench.reports.render.text import table
 from tunebench.reports.results import RunReader
 from tunebench.reports.summary import summarise
-from tunebench.reports.text import table
-from tunebench.reports.units import clean, clean_block, seconds, significant
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tunebench.reports.traces import read_trace
+from tunebench.reports.results.timeseries import read_trace
 
 
 def text(header, *rows):

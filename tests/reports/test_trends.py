@@ -7,15 +7,15 @@ import re
 
 import pytest
 
+from tunebench.reports.formatting.privacy import scrubber
 from tunebench.reports.history import index
 from tunebench.reports.history.decisions import Decision
 from tunebench.reports.history.simulated import SimulatedLab
 from tunebench.reports.history.simulated_details import fill_up
-from tunebench.reports.html import render
-from tunebench.reports.results import ResultsError, RunReader
-from tunebench.reports.scrub import scrubber
-from tunebench.reports.since import since
-from tunebench.reports.trends import MAX_FIGURES, trend_of
+from tunebench.reports.render.html import render
+from tunebench.reports.results import ResultsError, RunReader, layout
+from tunebench.reports.sections.changes import since
+from tunebench.reports.sections.trends import MAX_FIGURES, trend_of
 
 NIGHTS = 9
 
@@ -46,7 +46,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def newest(store):
-    return RunReader(index.run_folders(store)[-1])
+    return RunReader(layout.run_folders(store)[-1])
 
 
 def decision(lab_night: int, **fields):
@@ -100,12 +100,12 @@ def test_a_night_in_quarantine_is_shown_and_does_not_count(store, newest):
 
 
 def test_later_nights_are_not_shown_on_an_earlier_runs_page(store):
-    early = RunReader(index.run_folders(store)[4])
+    early = RunReader(layout.run_folders(store)[4])
     assert {row[1] for row in trend(store, early).table.rows} == {"5"}
 
 
 def test_the_first_night_has_no_trend_and_says_so(store):
-    first = RunReader(index.run_folders(store)[0])
+    first = RunReader(layout.run_folders(store)[0])
     found = trend(store, first)
     assert found.why == "The store holds one night of these series: there is no trend yet."
     assert found.since.why == "No earlier run in the store had these boards."
@@ -125,16 +125,16 @@ def test_a_missing_index_is_told(newest, tmp_path):
 
 
 def test_what_changed_since_the_run_before(store):
-    after_firmware = RunReader(index.run_folders(store)[2])
+    after_firmware = RunReader(layout.run_folders(store)[2])
     found = trend(store, after_firmware).since
     assert found.table.rows == [["board-00", "firmware.version", "1", "2"]]
-    assert trend(store, RunReader(index.run_folders(store)[5])).since.why.startswith(
+    assert trend(store, RunReader(layout.run_folders(store)[5])).since.why.startswith(
         "Nothing that the probe reads"
     )
 
 
 def test_another_run_can_be_the_baseline_of_the_environment(store, newest):
-    folders = index.run_folders(store)
+    folders = layout.run_folders(store)
     found = since(newest, RunReader(folders[0]), scrubber())
     assert [row[1:] for row in found.table.rows] == [
         ["firmware.version", "1", "2"],

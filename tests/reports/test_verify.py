@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from tunebench.harness.cli import app
 from tunebench.harness.compliance import audit
-from tunebench.reports.durable import sha256_file
+from tunebench.reports.results.files import sha256_file
 
 
 @pytest.fixture

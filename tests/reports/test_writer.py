@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tunebench.reports import writer as writer_module
-from tunebench.reports.durable import file_name, pack, unpack
 from tunebench.reports.records import BoardEnv
 from tunebench.reports.results import ResultsError, RunNotFound, RunReader, RunWriter, count, plan_sha256
+from tunebench.reports.results import writer as writer_module
+from tunebench.reports.results.files import file_name, pack, unpack
 
 RUN_ID = "20261121T074500Z-a1b2"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.reports.html import render, render_comparison
+from tunebench.reports.analysis.run_comparison import compare_runs
+from tunebench.reports.render.html import render, render_comparison
 from tunebench.reports.results import RunReader
-from tunebench.reports.runs import compare_runs
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\x1b[31mred\x1b]0;t\x07\u202e{{7*7}}"
 LONG = "x" * 1_000_000

@@ -7,7 +7,7 @@ import pytest
 from tunebench.reports.history import index
 from tunebench.reports.history.simulated import SimulatedLab
 from tunebench.reports.history.simulated_details import fill_up
-from tunebench.reports.html import render
+from tunebench.reports.render.html import render
 from tunebench.reports.results import RunReader
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

@@ -7,11 +7,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from tunebench.harness.calibrate import calibrate
 from tunebench.harness.cli import app
 from tunebench.harness.errors import UsageError
 from tunebench.reports.history import index
 from tunebench.reports.history.calibration import (
+    calibrate,
     false_alarms_a_month,
     paired_noise,
     series_noise,

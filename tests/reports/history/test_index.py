@@ -11,7 +11,7 @@ from tunebench.reports.history import decisions, index
 from tunebench.reports.history.decisions import Decision
 from tunebench.reports.history.series import all_series, nights, opened, usable
 from tunebench.reports.history.simulated import SimulatedLab
-from tunebench.reports.results import ResultsError, RunNotFound, RunReader
+from tunebench.reports.results import ResultsError, RunNotFound, RunReader, layout
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def nights_of_first(store, lab, **kwargs):
 
 
 def test_the_simulated_runs_are_read_by_the_same_reader_as_real_ones(store):
-    folder = index.run_folders(store)[0]
+    folder = layout.run_folders(store)[0]
     reader = RunReader(folder)
     assert reader.warnings == []
     assert len(reader.repetitions) == 20
@@ -46,7 +46,7 @@ def test_the_index_holds_every_repetition_of_every_run(store):
 
 def test_a_night_is_the_median_of_its_valid_repetitions(store, lab):
     found = nights_of_first(store, lab)
-    reader = RunReader(index.run_folders(store)[0])
+    reader = RunReader(layout.run_folders(store)[0])
     values = sorted(rep.wall_s for rep in reader.repetitions if rep.series_key == lab.series[0].key)
     assert found[0].value == pytest.approx(values[2])
     assert (found[0].low, found[0].high, found[0].n, found[0].segment) == (values[0], values[4], 5, 0)
@@ -60,7 +60,7 @@ def test_deleting_the_index_loses_nothing(store):
 
 
 def test_torn_and_foreign_lines_are_counted_and_left_out(store):
-    file = index.run_folders(store)[0] / "reps.jsonl"
+    file = layout.run_folders(store)[0] / "reps.jsonl"
     text = file.read_text()
     file.write_text("rubbish\n" + text + '{"rep_id": "torn", "run_')
     report = index.build(store)
@@ -68,20 +68,20 @@ def test_torn_and_foreign_lines_are_counted_and_left_out(store):
 
 
 def test_an_unreadable_plan_leaves_out_its_run_and_says_so(store):
-    folder = index.run_folders(store)[1]
+    folder = layout.run_folders(store)[1]
     (folder / "plan.json").write_text("{")
     report = index.build(store)
     assert "plan.json: not readable" in report.warnings[0]
 
 
 def test_an_unreadable_environment_is_named(store):
-    file = next((index.run_folders(store)[0] / "env").glob("*.json"))
+    file = next((layout.run_folders(store)[0] / "env").glob("*.json"))
     file.write_text("[]")
     assert file.name in index.build(store).warnings[0]
 
 
 def test_invalid_repetitions_do_not_count(store, lab):
-    folder = index.run_folders(store)[0]
+    folder = layout.run_folders(store)[0]
     lines = [json.loads(line) for line in (folder / "reps.jsonl").read_text().splitlines()]
     for line in lines[:3]:
         line["verdict"] = "invalid"

@@ -1,0 +1,119 @@
+"""What a cell measured in each block: seconds, joules, bytes, and which test items it got right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunebench.reports.analysis.cells import Cell
+from tunebench.reports.analysis.energy import SCOPES, by_source, energy_reps
+from tunebench.reports.records import Repetition
+from tunebench.reports.results.layout import ResultsError
+from tunebench.reports.results.reader import RunReader
+
+Quantity = Literal["time", "energy", "memory", "accuracy"]
+QUANTITIES: tuple[Quantity, ...] = ("time", "energy", "memory", "accuracy")
+#: What differs by less does not matter: shares, but for accuracy percentage points.
+DEFAULT_DELTA: dict[str, float] = {"time": 0.02, "energy": 0.03, "memory": 0.01, "accuracy": 0.5}
+#: Predictions belong to a record if their accuracy is the record's, to this much.
+_AGREES = 1e-4
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where values come from; only values of one source are compared. Empty but for joules.
+
+    Attributes:
+        scope: what the power sensor covers.
+        source: which sensor or meter.
+        repeated: from windows of many whole fine-tunings (role ``energy``), not from the timed ones.
+    """
+
+    scope: str = ""
+    source: str = ""
+    repeated: bool = False
+
+
+@dataclass(frozen=True)
+class Values:
+    """Positive values of a cell by source and block, or why there are none; the widest scope first."""
+
+    by_source: dict[Source, dict[int, float]]
+    missing: str | None = None
+
+
+@dataclass(frozen=True)
+class Right:
+    """Which test items a method got right after training with one seed.
+
+    Attributes:
+        items: (item, true label) in order: equal items are what makes two predictions a pair.
+        right: for each of them whether the prediction was right.
+    """
+
+    items: tuple[tuple[int, int], ...]
+    right: NDArray[np.bool_]
+
+
+def values(cell: Cell, quantity: Quantity) -> Values:
+    """Seconds, joules or bytes of a cell by block."""
+    if quantity == "energy":
+        return _energy(cell)
+    get: Callable[[Repetition], float | None]
+    get = (lambda rep: rep.wall_s) if quantity == "time" else (lambda rep: rep.peak_rss_b)
+    found = {rep.block: float(value) for rep in cell.usable if (value := get(rep)) is not None and value > 0}
+    if not found:
+        # Why a cell has no times stands with its row.
+        return Values(
+            {}, "no repetition that may be used" if quantity == "time" else _why_none(cell, quantity)
+        )
+    return Values({Source(): found})
+
+
+def accuracies(cell: Cell) -> dict[int, float]:
+    """Accuracy after training by block, as a share."""
+    return {rep.block: rep.quality.after for rep in cell.usable if rep.quality.after is not None}
+
+
+def right_items(cell: Cell, reader: RunReader) -> dict[int, Right]:
+    """Block -> which items the cell got right.
+
+    Only where predictions were stored, can be read, and give the accuracy that the record tells.
+    """
+    found = {}
+    for rep in cell.usable:
+        if rep.quality.metric != "accuracy" or rep.quality.after is None:
+            continue
+        try:
+            rows = reader.preds(rep)
+        except ResultsError:
+            continue
+        if not rows:
+            continue
+        right = np.array([label == after for _, label, _, after in rows])
+        if abs(right.mean() - rep.quality.after) < _AGREES:
+            found[rep.block] = Right(tuple((item, label) for item, label, _, _ in rows), right)
+    return found
+
+
+def _energy(cell: Cell) -> Values:
+    """Joules of one fine-tuning: from repetitions of the role ``energy``, and from the timed windows."""
+    found: dict[Source, dict[int, float]] = {}
+    for repeated, reps in ((True, energy_reps(cell.reps)), (False, cell.usable)):
+        sources = by_source(reps)
+        for scope, name in sorted(sources, key=lambda key: SCOPES.index(key[0])):
+            per_block = {rep.block: one.gross_j / one.repeats for rep, one in sources[scope, name]}
+            if all(joules > 0 for joules in per_block.values()):
+                found[Source(scope, name, repeated)] = per_block
+    return Values(found, None if found else _why_none(cell, "energy"))
+
+
+def _why_none(cell: Cell, quantity: str) -> str:
+    keys = ("peak_rss_b",) if quantity == "memory" else ("energy", "power")
+    reps: Sequence[Repetition] = [rep for rep in cell.reps if rep.role in ("timed", "energy")]
+    told = [rep.missing[key] for rep in reps for key in keys if key in rep.missing]
+    return told[0] if told else "no repetition that may be used tells it"

@@ -1,0 +1,1 @@
+"""What all figures are made of: SVG elements, the figure's model, legends."""

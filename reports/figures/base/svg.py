@@ -1,0 +1,257 @@
+"""A few SVG elements, scales and ticks. Everything foreign is escaped here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup, escape
+
+from tunebench.reports.formatting.units import clean
+
+#: Mean width of a character in our system fonts, in units of the font size.
+_CHAR_EM = 0.56
+#: Drawings of this width and less are for phones.
+_PHONE = 360
+
+
+@dataclass
+class Canvas:
+    """An SVG drawing in the making. Colours come from CSS classes: the page's theme decides."""
+
+    width: float
+    height: float
+    parts: list[str] = field(default_factory=list)
+
+    @property
+    def hints(self) -> bool:
+        """Whether tooltips are drawn: a page as narrow as a phone has no pointer to show them."""
+        return self.width > _PHONE
+
+    def add(self, markup: str) -> None:
+        """Append markup that is safe already."""
+        self.parts.append(markup)
+
+    def text(
+        self, x: float, y: float, content: str, css: str = "t", *, anchor: str = "start", width: float = 0.0
+    ) -> None:
+        """Text at its baseline; cut to ``width`` pixels if given."""
+        shown = fit(content, width) if width else clean(content)
+        at = f' text-anchor="{anchor}"' if anchor != "start" else ""
+        self.add(f'<text x="{num(x)}" y="{num(y)}" class="{css}"{at}>{escape(shown)}</text>')
+
+    def line(self, x1: float, y1: float, x2: float, y2: float, css: str = "grid", *, dash: str = "") -> None:
+        """A straight line."""
+        at = f' stroke-dasharray="{dash}"' if dash else ""
+        self.add(f'<line x1="{num(x1)}" y1="{num(y1)}" x2="{num(x2)}" y2="{num(y2)}" class="{css}"{at}/>')
+
+    def rect(
+        self, x: float, y: float, width: float, height: float, css: str, *, hint: str = "", r: float = 0
+    ) -> None:
+        """A rectangle, with an optional tooltip."""
+        inner = f"><title>{escape(clean(hint))}</title></rect>" if hint and self.hints else "/>"
+        corner = f' rx="{num(r)}"' if r else ""
+        self.add(
+            f'<rect x="{num(x)}" y="{num(y)}" width="{num(max(0.0, width))}" height="{num(height)}"{corner} '
+            f'class="{css}"{inner}'
+        )
+
+    def polyline(self, points: Sequence[tuple[float, float]], css: str, dash: str = "") -> None:
+        """A line through points; nothing for fewer than two."""
+        if len(points) < 2:
+            return
+        at = f' stroke-dasharray="{dash}"' if dash else ""
+        path = " ".join(f"{num(x)},{num(y)}" for x, y in points)
+        self.add(f'<polyline points="{path}" class="{css}"{at}/>')
+
+    def interval(self, low: float, high: float, y: float, css: str, *, cap: float, dashed: bool) -> None:
+        """A horizontal line with caps at its ends; dashed between them for a range that is no interval."""
+        ends = "".join(f"M{num(x)} {num(y - cap)}V{num(y + cap)}" for x in (low, high))
+        if dashed:
+            self.line(low, y, high, y, css, dash="4 3")
+        body = "" if dashed else f"M{num(low)} {num(y)}H{num(high)}"
+        self.add(f'<path d="{body}{ends}" class="{css}"/>')
+
+    def marker(
+        self,
+        x: float,
+        y: float,
+        shape: str,
+        css: str,
+        *,
+        size: float = 5.0,
+        hint: str = "",
+        hollow: bool = False,
+    ) -> None:
+        """A marker by shape name; the class gives its colour."""
+        kind = "hollow" if hollow or shape in _HOLLOW else "solid"
+        inner = f"><title>{escape(clean(hint))}</title></path>" if hint and self.hints else "/>"
+        path = _SHAPES[shape](size)
+        self.add(f'<path d="{path}" transform="translate({num(x)} {num(y)})" class="{css} {kind}"{inner}')
+
+    def dots(self, places: Sequence[tuple[float, float]], shape: str, css: str, size: float) -> None:
+        """Many equal markers as one path: a tenth of the weight, without tooltips."""
+        kind = "hollow" if shape in _HOLLOW else "solid"
+        path = "".join(_DOTS.get(shape, _DOTS["circle"])(x, y, size) for x, y in places)
+        self.add(f'<path d="{path}" class="{css} {kind}"/>')
+
+    def render(self, ident: str, title: str, description: str) -> Markup:
+        """The finished element: role img, with title and description."""
+        head = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {num(self.width)} {num(self.height)}" '
+            f'width="{num(self.width)}" height="{num(self.height)}" role="img" '
+            f'aria-labelledby="{ident}-t {ident}-d">'
+            f'<title id="{ident}-t">{escape(clean(title))}</title>'
+            f'<desc id="{ident}-d">{escape(clean(description, 400))}</desc>'
+        )
+        return Markup(head + "".join(self.parts) + "</svg>")  # noqa: S704 - every part was escaped above
+
+
+def num(value: float) -> str:
+    """A coordinate to a tenth of a pixel.
+
+    >>> num(3.0), num(2.25), num(-0.01)
+    ('3', '2.2', '0')
+    """
+    text = f"{value:.1f}"
+    text = text.removesuffix(".0")
+    return "0" if text == "-0" else text
+
+
+def fit(content: str, width: float, font: float = 13.0) -> str:
+    """Text shortened to about ``width`` pixels; the cut is shown by an ellipsis."""
+    most = max(3, int(width / (font * _CHAR_EM)))
+    shown = clean(content)
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def text_width(content: str, font: float = 13.0) -> float:
+    """About how wide a text is, in pixels."""
+    return len(content) * font * _CHAR_EM
+
+
+def _polygon(points: Iterable[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{num(x)} {num(y)}" for x, y in points) + "Z"
+
+
+def _circle(r: float) -> str:
+    return f"M{num(-r)} 0a{num(r)} {num(r)} 0 1 0 {num(2 * r)} 0a{num(r)} {num(r)} 0 1 0 {num(-2 * r)} 0Z"
+
+
+_SHAPES: dict[str, Callable[[float], str]] = {
+    "circle": _circle,
+    "ring": _circle,
+    "square": lambda r: _polygon([(-r, -r), (r, -r), (r, r), (-r, r)]),
+    "diamond": lambda r: _polygon([(0, -r * 1.3), (r * 1.3, 0), (0, r * 1.3), (-r * 1.3, 0)]),
+    "open-diamond": lambda r: _polygon([(0, -r * 1.3), (r * 1.3, 0), (0, r * 1.3), (-r * 1.3, 0)]),
+    "triangle": lambda r: _polygon([(0, -r * 1.2), (r * 1.15, r * 0.9), (-r * 1.15, r * 0.9)]),
+    "down": lambda r: _polygon([(0, r * 1.2), (r * 1.15, -r * 0.9), (-r * 1.15, -r * 0.9)]),
+    "right": lambda r: _polygon([(r * 1.3, 0), (-r * 0.9, r * 1.15), (-r * 0.9, -r * 1.15)]),
+    "left": lambda r: _polygon([(-r * 1.3, 0), (r * 0.9, r * 1.15), (r * 0.9, -r * 1.15)]),
+    "plus": lambda r: f"M{num(-r)} 0H{num(r)}M0 {num(-r)}V{num(r)}",
+    "cross": lambda r: f"M{num(-r)} {num(-r)}L{num(r)} {num(r)}M{num(-r)} {num(r)}L{num(r)} {num(-r)}",
+}
+_HOLLOW = {"ring", "open-diamond", "plus", "cross"}
+
+
+def _relative(x: float, y: float, steps: str) -> str:
+    return f"M{num(x)} {num(y)}{steps}"
+
+
+#: Shapes as steps from where they begin, so that many make one path.
+_DOTS: dict[str, Callable[[float, float, float], str]] = {
+    "circle": lambda x, y, r: _relative(
+        x - r, y, f"a{num(r)} {num(r)} 0 1 0 {num(2 * r)} 0a{num(r)} {num(r)} 0 1 0 {num(-2 * r)} 0"
+    ),
+    "square": lambda x, y, r: _relative(x - r, y - r, f"h{num(2 * r)}v{num(2 * r)}h{num(-2 * r)}z"),
+    "diamond": lambda x, y, r: _relative(x, y - r, f"l{num(r)} {num(r)}l{num(-r)} {num(r)}l{num(-r)} {num(-r)}z"),
+    "triangle": lambda x, y, r: _relative(x, y - r, f"l{num(r)} {num(2 * r)}h{num(-2 * r)}z"),
+    "down": lambda x, y, r: _relative(x, y + r, f"l{num(r)} {num(-2 * r)}h{num(-2 * r)}z"),
+    "plus": lambda x, y, r: _relative(x - r, y, f"h{num(2 * r)}m{num(-r)} {num(-r)}v{num(2 * r)}"),
+    "cross": lambda x, y, r: _relative(
+        x - r, y - r, f"l{num(2 * r)} {num(2 * r)}m{num(-2 * r)} 0l{num(2 * r)} {num(-2 * r)}"
+    ),
+}  # fmt: skip
+_DOTS["ring"] = _DOTS["circle"]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A value to a pixel; linear, or logarithmic if ``log``."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        low, high, at = (self.low, self.high, value)
+        if self.log:
+            low, high, at = math.log(low), math.log(high), math.log(max(value, 1e-300))
+        share = (at - low) / (high - low) if high > low else 0.5
+        return self.start + share * (self.end - self.start)
+
+
+def ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Round values inside [low, high]: steps of 1, 2 or 5 times a power of ten.
+
+    >>> ticks(0, 4.4, 6)
+    [0.0, 1.0, 2.0, 3.0, 4.0]
+    """
+    if not high > low:
+        return [low]
+    rough = (high - low) / max(1, most)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * (1 - 1e-9))
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+_LOG_STEPS = (
+    (1, 1.5, 2, 3, 4, 5, 6, 8),
+    (1, 1.5, 2, 3, 5, 7),
+    (1, 2, 5),
+    (1, 3),
+    (1,),
+)
+
+
+def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
+    """Round values for a logarithmic axis; for less than a factor of two, linear steps.
+
+    >>> log_ticks(0.9, 4.0)
+    [1.0, 1.5, 2.0, 3.0, 4.0]
+    """
+    if high / low < 2:
+        return ticks(low, high, most)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for steps in _LOG_STEPS:
+        values = [round(step * 10.0**power, 12) for power in powers for step in steps]
+        found = [value for value in values if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
+        if len(found) <= most:
+            return found
+    return found[:: math.ceil(len(found) / most)]
+
+
+def plain(value: float) -> str:
+    """A tick's label: no trailing zeros.
+
+    >>> plain(1.50), plain(20.0), plain(0.05)
+    ('1.5', '20', '0.05')
+    """
+    return f"{value:.6g}"
+
+
+def at_the_edge(deviations: Iterable[float | None], most: float) -> str:
+    """Says how many values are drawn at a figure's edge because they lie beyond it; empty if none.
+
+    >>> at_the_edge([0.1, None, 0.7, -0.9], 0.5)
+    '2 beyond ±50% are drawn at the edge'
+    >>> at_the_edge([0.5], 0.5)
+    ''
+    """
+    beyond = sum(value is not None and abs(value) > most for value in deviations)
+    return f"{beyond} beyond ±{most:.0%} {'is' if beyond == 1 else 'are'} drawn at the edge" if beyond else ""

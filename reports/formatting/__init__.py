@@ -1,0 +1,1 @@
+"""Show values: units, tables, and what is kept private."""

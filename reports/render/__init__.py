@@ -1,0 +1,1 @@
+"""Make pages and files of sections: HTML, Markdown, plain text."""

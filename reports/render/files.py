@@ -1,0 +1,146 @@
+"""Write the files of a report: HTML, JSON, Markdown and plain text."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tunebench.harness.errors import UsageError
+from tunebench.reports.results import RunReader, find_run
+
+FORMATS = ("md", "text")
+
+
+def report(
+    run_path: Path,
+    html: Path | None,
+    json_file: Path | None,
+    baseline: str | None,
+    *,
+    store: Path | None = None,
+    against: Path | None = None,
+) -> tuple[Path | None, Path | None]:
+    """Write the report of a run; without a file named, the HTML goes beside the run's directory.
+
+    Args:
+        run_path: a run's directory, or a results root.
+        html: where the page goes.
+        json_file: where the summary goes.
+        baseline: the label to compare with.
+        store: a results root whose nights the trend shows; its index is made anew.
+        against: the run whose environment this one's is held against.
+    """
+    run_dir = find_run(run_path)
+    reader = _opened(run_dir, baseline)
+    if html is None and json_file is None:
+        # Beside, not inside: the run's directory is write-once and its manifest lists every file in it.
+        html = run_dir.with_name(f"{run_dir.name}.html")
+    if html is not None:
+        from tunebench.reports.render.html import render
+
+        page = render(reader, baseline, words=names_here(), **_nights(store), against=_other(against))
+        _write(html, page)
+    if json_file is not None:
+        from tunebench.reports.formatting.privacy import scrubbed, scrubber
+        from tunebench.reports.summary import summarise
+
+        _write(json_file, _json(scrubbed(summarise(reader, baseline), scrubber(_words(reader)))))
+    return html, json_file
+
+
+def printed(run_path: Path, baseline: str | None, form: str) -> str:
+    """The report as Markdown (below 65,000 characters) or plain text, without names of people and machines."""
+    _check_format(form)
+    reader = _opened(find_run(run_path), baseline)
+    from tunebench.reports.formatting.privacy import scrubbed, scrubber
+    from tunebench.reports.render.markdown import markdown
+    from tunebench.reports.render.text import table
+    from tunebench.reports.summary import summarise
+
+    summary, scrub = summarise(reader, baseline), scrubber(_words(reader))
+    return markdown(summary, scrub) if form == "md" else table(scrubbed(summary, scrub))
+
+
+def comparison(run_a: Path, run_b: Path, html: Path | None, json_file: Path | None, form: str) -> str:
+    """Compare two runs; writes the files named and returns what is to be printed."""
+    _check_format(form)
+    folders = find_run(run_a), find_run(run_b)
+    if folders[0].resolve() == folders[1].resolve():
+        raise UsageError(f"{run_b}: is the same run as {run_a}; name two runs' directories")
+    from tunebench.reports.analysis.run_comparison import compare_runs
+    from tunebench.reports.formatting.privacy import scrubber
+    from tunebench.reports.render.compare import as_markdown, as_text, shown
+
+    first, second = map(RunReader, folders)
+    found, words = compare_runs(first, second), _words(first, second)
+    if html is not None:
+        from tunebench.reports.render.html import render_comparison
+
+        _write(html, render_comparison(found, words=words))
+    if json_file is not None:
+        _write(json_file, _json(shown(found, scrubber(words))))
+    return (as_markdown if form == "md" else as_text)(found, scrubber(words))
+
+
+def names_here() -> list[str]:
+    """Names that no report and no export may show: this machine's and its user's."""
+    names = [socket.gethostname(), socket.gethostname().split(".")[0]]
+    try:
+        names.append(getpass.getuser())
+    except (KeyError, OSError):
+        pass  # a user without a name has none to hide
+    return names
+
+
+def _words(*readers: RunReader) -> set[str]:
+    """:func:`names_here`, less what the lab itself named its boards and methods."""
+    from tunebench.reports.formatting.privacy import shown_names
+
+    shown = {name for reader in readers for name in shown_names(reader.repetitions)}
+    return set(names_here()) - shown
+
+
+def _opened(run_dir: Path, baseline: str | None) -> RunReader:
+    reader = RunReader(run_dir)
+    labels = sorted({record.label for record in reader.repetitions})
+    if baseline is not None and baseline not in labels:
+        raise UsageError(f"--baseline {baseline!r}: not in this run; it has: {', '.join(labels)}")
+    return reader
+
+
+def _nights(store: Path | None) -> dict[str, Any]:
+    """Index and decisions of a store; the index is a cache and always made anew."""
+    if store is None:
+        return {}
+    from tunebench.reports.history import decisions, index
+
+    console = Console(stderr=True)
+    made = index.build(store)
+    found, warnings = decisions.read(store)
+    for warning in [*made.warnings, *warnings]:
+        console.print(warning, markup=False, soft_wrap=True)
+    return {"index": made.path, "decisions": found}
+
+
+def _other(run: Path | None) -> RunReader | None:
+    return None if run is None else RunReader(find_run(run))
+
+
+def _check_format(form: str) -> None:
+    if form not in FORMATS:
+        raise UsageError(f"--format {form!r}: one of {', '.join(FORMATS)}")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A lone surrogate of a hostile name has no UTF-8.
+    path.write_text(text, encoding="utf-8", errors="replace")

@@ -1,0 +1,106 @@
+"""One self-contained, offline HTML file: no network, two scripts of ours, and a security policy that says so."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from tunebench.reports.formatting.privacy import scrubber, shown_names
+from tunebench.reports.formatting.units import clean
+from tunebench.reports.history.decisions import Decision
+from tunebench.reports.render.compare import heads, sections, shown
+from tunebench.reports.render.page import page
+from tunebench.reports.results.reader import RunReader
+from tunebench.reports.sections.changes import since
+from tunebench.reports.sections.trends import no_trend, trend_of
+from tunebench.reports.summary import summarise
+
+_TEMPLATES = Path(__file__).parent / "templates"
+#: uPlot 1.6.32, MIT, unchanged; its licence lies beside it.
+_VENDOR = Path(__file__).parent / "vendor" / "uplot"
+#: Any single piece of foreign text on the page is cut, visibly, at this many characters.
+_MAX_TEXT = 1200
+
+
+def render(
+    reader: RunReader,
+    baseline: str | None = None,
+    *,
+    words: Iterable[str] = (),
+    index: Path | None = None,
+    decisions: Sequence[Decision] = (),
+    against: RunReader | None = None,
+) -> str:
+    """The report of a run as one HTML document.
+
+    Args:
+        reader: an open run, complete or not.
+        baseline: the label to compare with; default as in :func:`tunebench.reports.summary.summarise`.
+        words: names that must not stand on the page: this machine's, the user's.
+        index: a DuckDB index of the store that the run lies in, for the trend over its nights.
+        decisions: those of that store.
+        against: the run whose environment this one's is held against; default: the run before in the store.
+
+    Raises:
+        UnknownBaseline: no repetition carries this label.
+        ResultsError: the index cannot be read.
+    """
+    styles = [_VENDOR / "uPlot.min.css", _TEMPLATES / "style.css"]
+    scripts = [_VENDOR / "uPlot.iife.min.js", _TEMPLATES / "report.js"]
+    style = "\n".join(path.read_text(encoding="utf-8") for path in styles)
+    code = [path.read_text(encoding="utf-8") for path in scripts]
+    policy = (
+        f"default-src 'none'; script-src {' '.join(map(_hash, code))}; style-src {_hash(style)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    template = _environment().get_template("report.html.j2")
+    scrub = scrubber(set(words) - shown_names(reader.repetitions))
+    trend = trend_of(reader, index, decisions, scrub) if index is not None else no_trend()
+    if against is not None:
+        trend = replace(trend, since=since(reader, against, scrub))
+    parts = page(summarise(reader, baseline), reader, scrub, trend)
+    # Style and scripts are ours and go in unescaped; their hashes stand in the policy.
+    ours = {"style": Markup(style), "scripts": [Markup(text) for text in code]}  # noqa: S704
+    return template.render(policy=policy, **ours, **parts)
+
+
+def render_comparison(found: Mapping[str, Any], *, words: Iterable[str] = ()) -> str:
+    """Two runs side by side (:func:`tunebench.reports.analysis.run_comparison.compare_runs`) as one HTML document without a script."""
+    style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
+    policy = (
+        f"default-src 'none'; style-src {_hash(style)}; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    found = shown(found, scrubber(words))
+    told = {"heads": heads(found), "sections": sections(found), "cautions": found["cautions"]}
+    template = _environment().get_template("compare.html.j2")
+    return template.render(policy=policy, style=Markup(style), **told)  # noqa: S704
+
+
+def _hash(text: str) -> str:
+    """A source of the Content-Security-Policy that allows this very text."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        finalize=_plain,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _plain(value: object) -> object:
+    """Text that is not markup is cleaned before it is escaped: no control characters, no endless names."""
+    return clean(value, _MAX_TEXT) if isinstance(value, str) and not isinstance(value, Markup) else value

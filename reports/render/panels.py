@@ -1,0 +1,191 @@
+"""The figures of a report, by section; where a section holds several, the page shows one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tunebench.reports.analysis.energy import SCOPE_NAMES
+from tunebench.reports.figures import Figure, Styles
+from tunebench.reports.figures.accuracy import accuracy_figure
+from tunebench.reports.figures.boards import boards_figure
+from tunebench.reports.figures.effects import effects_figure, known
+from tunebench.reports.figures.pareto import pareto_figure, points
+from tunebench.reports.figures.phases import phases_figure
+from tunebench.reports.figures.repetitions import strip_figure
+from tunebench.reports.figures.sizes import memory_figure, update_figure
+from tunebench.reports.figures.speedup import speedup_domain, speedup_figure
+from tunebench.reports.figures.spread import lines, spread_figure
+from tunebench.reports.formatting.units import clean
+from tunebench.reports.sections.groups import Group
+
+#: With more groups or rows than these a page would be too heavy if every figure were drawn for phones too.
+_MANY, _MANY_ROWS = 8, 40
+#: (name in the page's address, words, figures)
+Panel = tuple[str, str, list[Figure]]
+
+
+def effect_panels(groups: Sequence[Group]) -> list[Panel]:
+    """Each method against its baseline: in time as a speed-up, and in energy, memory and accuracy."""
+    domain = speedup_domain([row for group in groups for row in group.rows])
+    panels: list[Panel] = [
+        (
+            "time",
+            "Time",
+            [
+                _of(
+                    g,
+                    speedup_figure(
+                        f"speed-{g.ident}", g.rows, domain, baseline=str(g.baseline), heading=g.heading
+                    ),
+                )
+                for g in groups
+                if any(row["speed_up"] for row in g.rows)
+            ],
+        )
+    ]
+    for name in ("energy", "memory", "accuracy"):
+        figures = [
+            _of(
+                g,
+                effects_figure(
+                    f"{name}-{g.ident}", g.rows, name, baseline=str(g.baseline), heading=g.heading
+                ),
+            )
+            for g in groups
+            if known(g.rows, name)
+        ]
+        panels.append((name, name.capitalize(), figures))
+    return _lighter(panels, groups)
+
+
+def phase_panels(groups: Sequence[Group]) -> list[Panel]:
+    """Where a step goes: in seconds, and as shares of the method's own step."""
+    able = [g for g in groups if any(row["phases"] for row in g.rows)]
+    panels: list[Panel] = [
+        (
+            name,
+            words,
+            [
+                _of(g, phases_figure(f"{name}-{g.ident}", g.rows, heading=g.heading, share=share))
+                for g in able
+            ],
+        )
+        for name, words, share in (("phases", "Seconds", False), ("shares", "Shares", True))
+    ]
+    return _lighter(panels, groups)
+
+
+def cost_panels(groups: Sequence[Group], styles: Styles) -> list[Panel]:
+    """Accuracy against what it costs, and on the way there."""
+    panels: list[Panel] = []
+    for cost, words in (("time", "Against time"), ("energy", "Against energy")):
+        able = [g for g in groups if len(points(g.rows, cost)) > 1 and (cost == "time" or _scope(g))]
+        half = len(able) > 1
+        figures = [
+            _of(
+                g,
+                pareto_figure(
+                    f"front-{cost}-{g.ident}",
+                    g.rows,
+                    cost,
+                    styles,
+                    heading=g.heading,
+                    half=half,
+                    scope=_scope(g) if cost == "energy" else "",
+                ),
+            )
+            for g in able
+        ]
+        panels.append((f"front-{cost}", words, figures))
+    able = [g for g in groups if any(row["accuracy"] and row["wall_s"] for row in g.rows)]
+    half = len(able) > 1
+    curves = [
+        _of(g, accuracy_figure(f"acc-{g.ident}", g.rows, styles, heading=g.heading, half=half)) for g in able
+    ]
+    return _lighter([*panels, ("curve", "While training", curves)], groups)
+
+
+def _scope(group: Group) -> str:
+    """What the joules of a group cover; empty if not all cover the same."""
+    scopes = {row["energy"]["scope"] for row in group.rows if row["energy"]}
+    return SCOPE_NAMES[next(iter(scopes))] if len(scopes) == 1 else ""
+
+
+def size_figures(
+    groups: Sequence[Group], environment: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, str, list[Figure]]]:
+    """(heading, board, figures): memory with the board's own, and bytes of the update."""
+    ram_b = {one["board_id"]: one["fingerprint"].get("hardware", {}).get("ram_b") for one in environment}
+    found = []
+    for g in groups:
+        figures = []
+        if any(row["peak_rss_b"] for row in g.rows):
+            capacity_b = ram_b.get(g.board_id)
+            capacity_b = capacity_b if isinstance(capacity_b, int) and capacity_b > 0 else None
+            figures.append(memory_figure(f"mem-{g.ident}", g.rows, heading="", capacity_b=capacity_b))
+        if any(row["update_b"] for row in g.rows):
+            figures.append(update_figure(f"upd-{g.ident}", g.rows, heading=""))
+        if figures:
+            found.append((g.heading, g.board, once(figures) if is_heavy(groups) else figures))
+    return found
+
+
+def repetition_figures(repetitions: Sequence[Mapping[str, Any]], styles: Styles) -> list[Figure]:
+    """A board's timed repetitions in run order, and how far they lie apart."""
+    timed = [rep for rep in repetitions if rep["role"] == "timed"]
+    figures = []
+    for index, board_id in enumerate(dict.fromkeys(rep["board_id"] for rep in timed)):
+        own, name = [rep for rep in timed if rep["board_id"] == board_id], clean(board_id, 60)
+        figures.append(replace(strip_figure(f"strip-{index}", own, styles, heading=name), board=name))
+        if lines(own):
+            figures.append(
+                replace(spread_figure(f"spread-{index}", own, styles, heading=f"{name}: spread"), board=name)
+            )
+    return figures
+
+
+def board_multiples(groups: Sequence[Group], styles: Styles) -> list[Figure]:
+    """One figure a task that ran on several boards, or under several conditions."""
+    tasks: dict[str, list[Group]] = {}
+    for group in groups:
+        tasks.setdefault(group.task, []).append(group)
+    return [
+        boards_figure(
+            f"boards-{index}",
+            [(_panel_name(g, members), g.rows) for g in members],
+            styles,
+            heading=clean(task, 60),
+        )
+        for index, (task, members) in enumerate(tasks.items())
+        if len({g.board_id for g in members if any(row["wall_s"] for row in g.rows)}) > 1
+    ]
+
+
+def _panel_name(group: Group, members: Sequence[Group]) -> str:
+    alone = sum(one.board_id == group.board_id for one in members) == 1
+    return group.board_id if alone else f"{group.board_id}, {group.conditions}"
+
+
+def _of(group: Group, figure: Figure) -> Figure:
+    return replace(figure, board=group.board)
+
+
+def is_heavy(groups: Sequence[Group]) -> bool:
+    """Whether the page is drawn sparingly: one drawing a figure, which scrolls on a phone; but for speed-ups."""
+    return len(groups) > _MANY or sum(len(group.rows) for group in groups) > _MANY_ROWS
+
+
+def once(figures: Sequence[Figure]) -> list[Figure]:
+    """Figures in their wide drawing only."""
+    return [
+        replace(figure, drawings=[("once", drawing) for kind, drawing in figure.drawings if kind == "wide"])
+        for figure in figures
+    ]
+
+
+def _lighter(panels: list[Panel], groups: Sequence[Group]) -> list[Panel]:
+    if not is_heavy(groups):
+        return panels
+    return [(name, words, figures if name == "time" else once(figures)) for name, words, figures in panels]

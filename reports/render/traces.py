@@ -1,0 +1,128 @@
+"""Traces as they stand on the page: one repetition a cell, drawn, and as data that the browser can zoom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from markupsafe import Markup
+
+from tunebench.reports.figures import Figure
+from tunebench.reports.figures.plot import plot_data
+from tunebench.reports.figures.traces import trace_figure
+from tunebench.reports.formatting.privacy import Scrub
+from tunebench.reports.formatting.units import clean
+from tunebench.reports.records import Repetition
+from tunebench.reports.render.downloads import packed
+from tunebench.reports.results.layout import ResultsError
+from tunebench.reports.results.reader import RunReader
+
+#: Traces on the page at most; those of all cells of a large lab would be too heavy to open.
+MAX_TRACES = 48
+#: Nor more than this of them; a full-length trace of six noisy channels is 30 kB.
+MAX_PACKED_B = 400_000
+#: Of these so many are drawn for readers without a script; the others show their numbers.
+MAX_DRAWN, MAX_DRAWN_HEAVY = 12, 2
+
+
+@dataclass(frozen=True)
+class TraceView:
+    """A trace to unfold, or the reason why there is none.
+
+    Attributes:
+        ident: its place in the page's address.
+        packed: the columns, decoded only when they are shown; None if there is nothing to draw.
+        baseline: ident of the baseline's trace under the same conditions, to lay under this one.
+    """
+
+    ident: str
+    board: str
+    title: str
+    figure: Figure | None
+    problem: str | None
+    packed: Markup | None = None
+    baseline: str = ""
+
+
+class Comparable(Protocol):
+    """What this needs of a group of rows."""
+
+    @property
+    def ident(self) -> str: ...
+    @property
+    def board_id(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def rows(self) -> Sequence[Mapping[str, Any]]: ...
+
+
+def trace_views(
+    groups: Sequence[Comparable], reader: RunReader, scrub: Scrub, *, heavy: bool = False
+) -> tuple[list[TraceView], int]:
+    """The views, and how many more cells there are whose trace is left in the run's directory.
+
+    Args:
+        heavy: the page holds much else: fewer are drawn for readers without a script.
+    """
+    most_drawn = MAX_DRAWN_HEAVY if heavy else MAX_DRAWN
+    packed_b = 0
+    by_id = {rep.rep_id: rep for rep in reader.repetitions}
+    views: list[TraceView] = []
+    left = 0
+    for group in groups:
+        base = next((i for i, row in enumerate(group.rows) if row["is_baseline"]), None)
+        for place, row in enumerate(group.rows):
+            for kind, rep in _chosen(row, by_id):
+                if len(views) >= MAX_TRACES or packed_b > MAX_PACKED_B:
+                    left += 1
+                    continue
+                ident, draw = f"{kind}-{group.ident}-{place}", len(views) < most_drawn
+                view = _view(ident, group, row["label"], rep, (reader, scrub), draw=draw)
+                packed_b += len(view.packed or "")
+                under = f"{kind}-{group.ident}-{base}" if base not in (None, place) else ""
+                views.append(replace(view, baseline=under))
+    known = {view.ident for view in views if view.packed}
+    return [replace(view, baseline=view.baseline if view.baseline in known else "") for view in views], left
+
+
+def _chosen(row: Mapping[str, Any], by_id: Mapping[str, Repetition]) -> list[tuple[str, Repetition]]:
+    """The timed repetition whose time is nearest to the median of its cell, and the middle energy repetition."""
+    found = []
+    if row["n"]:
+        middle = row["wall_s"]["median"]
+        reps = [by_id[one] for one in row["rep_ids"]]
+        found.append(("trace", min(reps, key=lambda rep: abs((rep.wall_s or 0.0) - middle))))
+    if row["joules"]:
+        one = row["joules"][0]
+        reps = [by_id[name] for name in one["rep_ids"] if by_id[name].energy is not None]
+        if reps:
+            found.append(("joules", min(reps, key=lambda rep: abs(_each_j(rep) - one["j"]["median"]))))
+    return found
+
+
+def _each_j(rep: Repetition) -> float:
+    return rep.energy.gross_j / (rep.energy.repeats or 1) if rep.energy else 0.0
+
+
+def _view(
+    ident: str, group: Comparable, label: str, rep: Repetition, source: tuple[RunReader, Scrub], *, draw: bool
+) -> TraceView:
+    (reader, scrub), board = source, clean(group.board_id, 60)
+    where = f"{clean(group.board_id, 40)}, {clean(group.task, 40)}"
+    energy = ", energy repetition" if rep.role == "energy" else ""
+    title = f"{clean(label, 40)} on {where}, block {rep.block + 1}{energy}"
+    try:
+        trace = reader.trace(rep)
+    except ResultsError as error:
+        return TraceView(ident, board, title, None, scrub(str(error)))
+    if trace is None:
+        return TraceView(ident, board, title, None, "no trace was stored for this repetition")
+    data = plot_data(trace)
+    if data is None:
+        return TraceView(ident, board, title, None, "no channel was sampled more than once")
+    figure = trace_figure(ident, trace, title=title, heading="")
+    if figure is not None and not draw:
+        figure = replace(figure, drawings=[])
+    return TraceView(ident, board, title, figure, None, packed(data))

@@ -1,0 +1,256 @@
+"""``tunebench export`` and ``merge``: runs as they are given away."""
+
+from __future__ import annotations
+
+import filecmp
+import json
+import secrets
+import shutil
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from tunebench.reports.results.files import write_durable
+from tunebench.reports.results.layout import run_folders
+from tunebench.reports.results.layout import MANIFEST, ResultsError
+from tunebench.reports.results.reader import RunReader
+from tunebench.reports.records import BoardEnv, Repetition, Skip
+from tunebench.reports.formatting.privacy import Anonymiser
+from tunebench.reports.results.writer import RunWriter
+
+SALT = ".anonymise-salt"
+_SALT_B = 32
+
+
+def salt_of(store: Path) -> bytes:
+    """The lab's salt, made at the first export; it lies beside the results and never leaves them."""
+    path = store / SALT
+    try:
+        return bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except FileNotFoundError:
+        made = secrets.token_bytes(_SALT_B)
+        write_durable(path, made.hex().encode() + b"\n")
+        path.chmod(0o600)
+        return made
+    except ValueError:
+        raise ResultsError(f"{path}: not a salt (hexadecimal digits); delete it to make a new one") from None
+
+
+def export_run(run: Path, out: Path, anonymiser: Anonymiser | None = None) -> Path:
+    """Copy a complete run below another results root; anonymised, its records are written anew.
+
+    Anonymised exports hold no logs: free output of a workload may say anything.
+
+    Returns:
+        The copy's directory.
+
+    Raises:
+        ResultsError: the run is not complete, its files are damaged, or the copy is there already.
+    """
+    reader = RunReader(run)
+    problems = reader.verify()
+    if problems:
+        raise ResultsError(f"{run}: not exported: {problems[0]}")
+    if anonymiser is None:
+        target = out.joinpath(*run.parts[-5:])
+        if target.exists():
+            raise ResultsError(f"{target}: exists already")
+        shutil.copytree(run, target)
+        return target
+    return _Rewriting(reader, out, anonymiser).write()
+
+
+#: Of an exit record: they name people, or tell that two runs were of one boot of one machine.
+_NOT_GIVEN_AWAY = frozenset({"lease_taken_over_from", "boot_id"})
+
+
+class _Rewriting:
+    """One anonymised copy, made through the real writer."""
+
+    def __init__(self, reader: RunReader, out: Path, anonymiser: Anonymiser) -> None:
+        self._reader, self._out, self._hide = reader, out, anonymiser
+        if reader.manifest is None:
+            raise ResultsError(f"{reader.path}: the run is not complete")
+        self._manifest = reader.manifest
+        self._lab = anonymiser.pseudonym("lab", self._manifest.lab)
+        boards = {rep.board_id for rep in reader.repetitions} | set(self._manifest.boards)
+        self._boards = {name: anonymiser.pseudonym("board", name) for name in sorted(boards)}
+        self._ids = {rep.rep_id: f"r{number:05}" for number, rep in enumerate(reader.repetitions)}
+
+    def write(self) -> Path:
+        """The copy; nothing is left behind if it cannot be finished."""
+        created = datetime.fromisoformat(self._manifest.started_utc).astimezone(UTC)
+        plan = self._plan()
+        writer = RunWriter.create(self._out, self._lab, self._manifest.run_id, plan, created=created)
+        try:
+            with writer:
+                for rep in self._reader.repetitions:
+                    self._copy(writer, rep)
+                for board in self._boards:
+                    for when in ("before", "after"):
+                        env = self._reader.env(board, when)
+                        if env is not None:
+                            writer.write_env(self._env(env), when)
+                self._finish(writer)
+        except BaseException:
+            shutil.rmtree(writer.path)
+            raise
+        return writer.path
+
+    def _plan(self) -> dict[str, Any]:
+        """The suite and the tasks, without the queue: its ids name boards, and the records hold what ran."""
+        plan = self._reader.plan
+        kept = {name: plan[name] for name in ("suite", "tasks", "started_utc") if name in plan}
+        return {**self._hide.value(kept), "boards": sorted(self._boards.values()), "anonymised": True}
+
+    def _copy(self, writer: RunWriter, rep: Repetition) -> None:
+        hide = self._hide
+        free = rep.model_dump(
+            mode="json",
+            include={"reasons", "missing", "outcome_reason", "check", "params", "metrics", "seen"},
+        )
+        hidden = Repetition.model_validate({**rep.model_dump(mode="json", by_alias=True), **hide.value(free)})
+        hidden = hidden.model_copy(
+            update={
+                "rep_id": self._ids[rep.rep_id],
+                "lab": self._lab,
+                "board_id": self._boards[rep.board_id],
+                "series_key": hide.hashed(rep.series_key),
+                "trace": None,
+                "log": None,
+                "preds": None,
+                "exit": None,
+                "energy": _idle_ids(hidden.energy, self._ids),
+                "energy_other": [_idle_ids(one, self._ids) for one in hidden.energy_other],
+                "prov": rep.prov.model_copy(update={"kernel": hide.text(rep.prov.kernel or "") or None}),
+            }
+        )
+        writer.append(
+            hidden, trace=self._trace(rep), preds=_preds(self._reader, rep), exit_record=self._exit(rep)
+        )
+
+    def _trace(self, rep: Repetition) -> bytes | None:
+        """The trace's lines with their header scrubbed; channels and numbers stay."""
+        if rep.trace is None:
+            return None
+        from tunebench.reports.results.files import unpack
+
+        head, _, rows = unpack((self._reader.path / rep.trace).read_bytes()).partition(b"\n")
+        return json.dumps(self._hide.value(json.loads(head)), separators=(",", ":")).encode() + b"\n" + rows
+
+    def _exit(self, rep: Repetition) -> bytes | None:
+        """The exit record under the repetition's new name, without whose lease was taken over and which boot it was."""
+        text = self._reader.exit_record(rep)
+        if text is None:
+            return None
+        told = {name: one for name, one in json.loads(text).items() if name not in _NOT_GIVEN_AWAY}
+        hidden = {**self._hide.value(told), "rep_id": self._ids[rep.rep_id]}
+        return json.dumps(hidden, sort_keys=True, separators=(",", ":")).encode()
+
+    def _env(self, env: BoardEnv) -> BoardEnv:
+        hidden = self._hide.value(env.model_dump(mode="json", by_alias=True))
+        hidden |= {
+            "board_id": self._boards[env.board_id],
+            "env_sha256": env.env_sha256,
+            "schema": env.schema_,
+        }
+        return BoardEnv.model_validate(hidden)
+
+    def _finish(self, writer: RunWriter) -> None:
+        manifest = self._manifest
+        writer.finish(
+            suite=manifest.suite,
+            level=manifest.level,
+            command=[],
+            tunebench=manifest.tunebench,
+            started_utc=manifest.started_utc,
+            ended_utc=manifest.ended_utc,
+            boards=[self._boards[name] for name in manifest.boards],
+            blocks=manifest.blocks,
+            baselines=dict(manifest.baselines),
+            delta=dict(manifest.delta),
+            counts=dict(manifest.counts),
+            skipped=[
+                Skip(
+                    board_id=self._boards.get(skip.board_id) or self._hide.pseudonym("board", skip.board_id),
+                    label=skip.label,
+                    task=skip.task,
+                    reason=self._hide.text(skip.reason),
+                )
+                for skip in manifest.skipped
+            ],
+        )
+
+
+def _idle_ids(energy: Any, ids: dict[str, str]) -> Any:
+    """Idle baselines are named by repetition ids, which name boards."""
+    if energy is None or not getattr(energy, "idle_source", None):
+        return energy
+    told = energy.idle_source
+    for old, new in ids.items():
+        told = told.replace(old, new)
+    return energy.model_copy(update={"idle_source": told})
+
+
+def _preds(reader: RunReader, rep: Repetition) -> bytes | None:
+    rows = reader.preds(rep)
+    if rows is None:
+        return None
+    return "".join(json.dumps(list(row), separators=(",", ":")) + "\n" for row in rows).encode()
+
+
+def merge(
+    sources: Iterable[Path], out: Path, *, progress: Callable[[str], None] = lambda _: None
+) -> list[Path]:
+    """Bring the complete runs of several results roots into one; what is there already and equal is left.
+
+    Returns:
+        The runs that were added.
+
+    Raises:
+        ResultsError: a run of the same name with other content is there, or a run is damaged.
+    """
+    added: list[Path] = []
+    for source in sources:
+        for run in run_folders(source):
+            target = out.joinpath(*run.parts[-5:])
+            if not (run / MANIFEST).is_file():
+                progress(f"{run}: not complete, left out")
+                continue
+            if target.exists():
+                if not filecmp.cmp(run / MANIFEST, target / MANIFEST, shallow=False):
+                    raise ResultsError(f"{run}: another run of this name is in {out}; neither was changed")
+                continue
+            added.append(export_run(run, out))
+            progress(f"{added[-1]}: added")
+    return added
+
+
+def write_table(runs: Iterable[Path], path: Path) -> int:
+    """Every repetition of some runs as one flat table: CSV or Parquet, by the file's ending.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ResultsError: the ending is neither ``.csv`` nor ``.parquet``.
+    """
+    kind = {".csv": "csv", ".parquet": "parquet"}.get(path.suffix.lower())
+    if kind is None:
+        raise ResultsError(f"{path}: ends in neither .csv nor .parquet; those are what can be written")
+    import pandas as pd
+
+    from tunebench.reports.results.frames import frame
+
+    table = pd.concat([frame(RunReader(run).repetitions).assign(run_id=run.name) for run in runs])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "csv":
+        table.to_csv(path, index=False)
+        return len(table)
+    with duckdb.connect() as database:
+        database.register("shared", table)
+        database.table("shared").write_parquet(str(path), compression="zstd")
+    return len(table)

@@ -1,0 +1,195 @@
+"""The reader of a results directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from tunebench.reports.results.net_energy import with_net
+from tunebench.reports.results.drift import changed_boards, judged
+from tunebench.reports.results.files import sha256_file, unpack
+from tunebench.reports.results.layout import MANIFEST, PLAN, REPS, ChecksumError, ResultsError, RunNotFound, When, env_name, first_fault, load_object, other_files, parse_lines
+from tunebench.reports.results.timeseries import MeterSeries, read_meter
+from tunebench.reports.records import ENV_SCHEMA, PLAN_SCHEMA, RUN_SCHEMA, BoardEnv, Repetition, RunManifest
+from tunebench.reports.results.timeseries import Trace, read_trace
+
+T = TypeVar("T")
+
+
+def _class(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+class RunReader:
+    """Reads a run, complete or not, also while it is being written.
+
+    Attributes:
+        path: the run's directory.
+        plan: the plan as written.
+        manifest: None while the run is not complete.
+        repetitions: every readable record, in the order in which they were stored; degraded where the board's
+            environment changed during the campaign (:mod:`tunebench.reports.results.drift`).
+        warnings: what could not be read (a torn or damaged line, a missing file), each naming its place.
+    """
+
+    def __init__(self, path: Path, *, check: bool = True) -> None:
+        """Read a run's directory.
+
+        Args:
+            path: the directory that holds ``plan.json``.
+            check: refuse a plan or records that differ from the checksums of a complete run.
+
+        Raises:
+            RunNotFound: no run here.
+            ChecksumError: a file was changed after the run was completed.
+            ResultsError: plan or manifest are unreadable or of a newer major version.
+        """
+        self.path = Path(path)
+        self.warnings: list[str] = []
+        self._check = check
+        if not (self.path / PLAN).is_file():
+            raise RunNotFound(f"{self.path}: not a run's directory: it has no {PLAN}")
+        self.plan = load_object(self.path / PLAN, PLAN_SCHEMA)
+        # The manifest is read before the records: if it is there, they are complete.
+        self.manifest = self._read_manifest()
+        self.repetitions = with_net(self._with_drift(self._read_repetitions()))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run was finished."""
+        return self.manifest is not None
+
+    def env(self, board_id: str, when: When = "before") -> BoardEnv | None:
+        """What the probe found, or None if it was not stored."""
+        path = self.path / env_name(board_id, when)
+        if not path.is_file():
+            return None
+        try:
+            return BoardEnv.model_validate(load_object(path, ENV_SCHEMA))
+        except ValidationError as error:
+            raise ResultsError(f"{path}: {first_fault(error)}") from None
+
+    def trace(self, rep: Repetition) -> Trace | None:
+        """Telemetry of a repetition, or None if there is none.
+
+        Raises:
+            ResultsError: the file is missing, damaged or was changed after the run was completed.
+        """
+        return self._read_series(rep.trace, read_trace)
+
+    def meter(self, rep: Repetition) -> MeterSeries | None:
+        """What an external meter saw of a repetition, or None if there was none.
+
+        Raises:
+            ResultsError: the file is missing, damaged or was changed after the run was completed.
+        """
+        return self._read_series(rep.meter, read_meter)
+
+    def exit_record(self, rep: Repetition) -> str | None:
+        """The board's exit record as it came, or None if it was not kept; what it holds is for its reader to check."""
+        data = self._read_side(rep.exit)
+        return None if data is None else data.decode("utf-8", "replace")
+
+    def log(self, rep: Repetition) -> str | None:
+        """Output of the workload, or None; bytes that are not UTF-8 are replaced visibly."""
+        data = self._read_side(rep.log)
+        return None if data is None else data.decode("utf-8", "replace")
+
+    def preds(self, rep: Repetition) -> list[tuple[int, int, int | None, int | None]] | None:
+        """(item, label, predicted before, predicted after) of each test item, or None.
+
+        A workload of one's own may have predicted nothing before or after.
+        """
+        data = self._read_side(rep.preds)
+        if data is None:
+            return None
+        try:
+            rows = [json.loads(line) for line in data.decode().splitlines()]
+            return [(int(i), int(label), _class(before), _class(after)) for i, label, before, after in rows]
+        except (ValueError, TypeError) as error:
+            raise ResultsError(f"{self.path / str(rep.preds)}: {error}") from None
+
+    def verify(self) -> list[str]:
+        """Compare every file with its checksum in ``run.json``: one sentence a difference, empty = equal."""
+        if self.manifest is None:
+            return [f"{MANIFEST}: missing: the run is not complete and has no checksums"]
+        problems = []
+        for name, expected in sorted(self.manifest.files.items()):
+            try:
+                self._compare(name, expected)
+            except ResultsError as error:
+                problems.append(str(error))
+        extra = sorted(set(other_files(self.path)) - set(self.manifest.files))
+        return problems + [f"{name}: not listed in {MANIFEST}" for name in extra]
+
+    def _read_manifest(self) -> RunManifest | None:
+        path = self.path / MANIFEST
+        if not path.exists():
+            return None
+        try:
+            manifest = RunManifest.model_validate(load_object(path, RUN_SCHEMA))
+        except ValidationError as error:
+            raise ResultsError(f"{path}: {first_fault(error)}") from None
+        if self._check:
+            for name in (PLAN, REPS):
+                if name in manifest.files:
+                    self._compare(name, manifest.files[name])
+        return manifest
+
+    def _read_repetitions(self) -> list[Repetition]:
+        try:
+            data = (self.path / REPS).read_bytes()
+        except FileNotFoundError:
+            self.warnings.append(f"{REPS}: missing; no repetition was stored")
+            return []
+        repetitions, warnings = parse_lines(data)
+        self.warnings += warnings
+        return repetitions
+
+    def _with_drift(self, repetitions: list[Repetition]) -> list[Repetition]:
+        """Records of boards that changed meanwhile are degraded: what a campaign's end reveals of its beginning."""
+        try:
+            changed = changed_boards((one.board_id for one in repetitions), self.env)
+        except ResultsError as error:
+            self.warnings.append(f"not compared: what was found before and after: {error}")
+            return repetitions
+        return judged(repetitions, changed)
+
+    def _read_series(self, name: str | None, parse: Callable[[str], T]) -> T | None:
+        data = self._read_side(name)
+        if data is None:
+            return None
+        try:
+            return parse(data.decode("utf-8", "replace"))
+        except ValueError as error:
+            raise ResultsError(f"{self.path / str(name)}: {error}") from None
+
+    def _read_side(self, name: str | None) -> bytes | None:
+        if name is None:
+            return None
+        path = self.path / name
+        if not path.resolve().is_relative_to(self.path.resolve()):
+            raise ResultsError(f"{name}: lies outside the run's directory {self.path}")
+        if self._check and self.manifest is not None and name in self.manifest.files:
+            self._compare(name, self.manifest.files[name])
+        try:
+            return unpack(path.read_bytes())
+        except FileNotFoundError:
+            raise ResultsError(f"{path}: missing, though the record names it") from None
+        except ValueError as error:
+            raise ResultsError(f"{path}: {error}") from None
+
+    def _compare(self, name: str, expected: str) -> None:
+        path = self.path / name
+        if not path.is_file():
+            raise ChecksumError(f"{path}: missing, though {MANIFEST} lists it")
+        found = sha256_file(path)
+        if found != expected:
+            raise ChecksumError(
+                f"{path}: SHA-256 {found[:12]}... differs from {expected[:12]}... in {MANIFEST}: "
+                "the file was changed or damaged after the run"
+            )

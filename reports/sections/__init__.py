@@ -1,0 +1,1 @@
+"""The report's sections: each gives numbers, words and figures."""

@@ -1,0 +1,86 @@
+"""Rows that may be compared with each other, as they stand together on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tunebench.reports.formatting.units import clean
+from tunebench.reports.sections.comparison import Row, comparison_row, notes
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that may be compared with each other: one board, one task, one set of conditions."""
+
+    ident: str
+    board_id: str
+    task: str
+    conditions: str
+    baseline: str | None
+    rows: Rows
+    table: Sequence[Row]
+    notes: Sequence[tuple[str, str]]
+
+    @property
+    def board(self) -> str:
+        """The board as the page's filter names it."""
+        return clean(self.board_id, 60)
+
+    @property
+    def heading(self) -> str:
+        """Board and task; the conditions stand in the table's caption and rows."""
+        return f"{clean(self.board_id, 60)} · {clean(self.task, 60)}"
+
+
+def groups_of(rows: Rows) -> list[Group]:
+    """The groups of a run, in its order."""
+    return [
+        Group(
+            ident=f"g{index}",
+            board_id=board_id,
+            task=task,
+            conditions=f"{engines(members)} on {conditions}",
+            baseline=members[0]["baseline"],
+            rows=members,
+            table=[comparison_row(row) for row in members],
+            notes=notes(members),
+        )
+        for index, ((board_id, task, conditions), members) in enumerate(grouped(rows).items())
+    ]
+
+
+_CLASSES = ("valid", "degraded", "invalid", "failed", "skipped")
+
+
+def grouped(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], list[Mapping[str, Any]]]:
+    """Rows by what may be compared: (board, task, conditions)."""
+    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["board_id"], row["task"], conditions(row)), []).append(row)
+    return groups
+
+
+def engines(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The engines of a table's rows, in their order."""
+    return " and ".join(dict.fromkeys(clean(row["engine"], 40) for row in rows))
+
+
+def conditions(row: Mapping[str, Any]) -> str:
+    """Engine build, device, threads, dtype and power mode of a row: equal before two are compared."""
+    threads = f"{row['threads']} thread{'s' if row['threads'] != 1 else ''}"
+    build = f"build {row['engine_build']}" if row["engine_build"] else ""
+    parts = [row["device"], threads, row["dtype"], build, row["power_mode"] or ""]
+    return " ".join(part for part in parts if part)
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Repetitions by class, in words; classes without any are left out.
+
+    >>> counted({"valid": 3, "degraded": 0, "invalid": 1, "failed": 0, "skipped": 0})
+    '3 valid, 1 invalid'
+    """
+    return ", ".join(f"{counts[name]} {name}" for name in _CLASSES if counts[name]) or "none"

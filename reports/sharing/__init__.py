@@ -1,1 +1,0 @@
-"""Giving results away: copies of runs, anonymised on request, and several labs' results in one root."""

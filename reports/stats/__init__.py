@@ -1,0 +1,5 @@
+"""Statistics on plain arrays: intervals, paired comparisons, corrections for many."""
+
+from tunebench.reports.stats.paired import Comparison, compare
+
+__all__ = ["Comparison", "compare"]

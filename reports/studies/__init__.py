@@ -1,0 +1,1 @@
+"""Reports on studies that published papers can be held against."""

@@ -1,0 +1,176 @@
+"""Sentences of the study, generated from its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import mean, median
+from typing import Any
+
+from tunebench.reports.formatting.units import clean, percent, significant
+from tunebench.reports.studies.skip2_lora.constants import CANDIDATE, REFERENCE, TITLES
+
+Unit = Mapping[str, Any]
+#: Rates of two methods that differ by less are told as equal.
+_SAME_RATE = 0.1
+#: Below this share of the best rate seen on the board, the reference itself is not bound by arithmetic.
+_FAR_BELOW = 0.5
+_NEAR = 0.01
+_OURS, _THEIRS = TITLES[CANDIDATE], TITLES[REFERENCE]
+
+
+def unit_name(unit: Unit) -> str:
+    """Board, engine and build: ``pi-01, native cortex_a53``."""
+    engine = " ".join(clean(part, 40) for part in (unit["engine"], unit["engine_build"]) if part)
+    return f"{clean(unit['board_id'], 60)}, {engine}"
+
+
+def conditions(unit: Unit) -> str:
+    """What else stands fixed: ``cpu, 1 thread, float32``."""
+    threads = f"{unit['threads']} thread{'s' if unit['threads'] != 1 else ''}"
+    parts = (unit["device"], threads, unit["dtype"], unit["power_mode"], unit["engine_version"])
+    return ", ".join(clean(part, 40) for part in parts if part)
+
+
+def reservation(unit: Unit) -> str | None:
+    """What keeps this board's times from being evidence."""
+    if unit["emulated"]:
+        return "emulated: its times are the emulator's and no evidence; accuracy holds"
+    if unit["board_kind"] == "loopback":
+        return "loopback: this machine, shared with the host; its times say nothing about a Pi or a Jetson"
+    return None
+
+
+def rate(per_s: float) -> str:
+    """Multiply-adds a second: ``4.10 G/s``."""
+    for unit, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if per_s >= scale:
+            return f"{significant(per_s / scale)} {unit}/s"
+    return f"{significant(per_s)}/s"
+
+
+def dependence(units: Sequence[Unit]) -> str:
+    """That the saving depends on machine, engine and build, with the figures seen; or that there is one only."""
+    known = [unit for unit in units if unit["headline"]["datasets"] and not unit["emulated"]]
+    if not known:
+        return "No reduction is known from a machine that is not emulated: nothing is said about the saving."
+    if len(known) == 1:
+        return (
+            f"This is one machine's figure, with one engine and build ({unit_name(known[0])}): the saving depends "
+            "on all three, so it says nothing about others."
+        )
+    shared = set.intersection(*(set(unit["headline"]["datasets"]) for unit in known))
+    if not shared:
+        return (
+            "The saving depends on the machine, the engine and its build; those measured here have no data "
+            "set in common and are not compared."
+        )
+    found = sorted((_mean_over(unit, shared), unit_name(unit)) for unit in known)
+    (least, least_name), (most, most_name) = found[0], found[-1]
+    over = f"the plain mean of {', '.join(clean(name, 40) for name in sorted(shared))}"
+    span = f"{percent(least)} ({least_name}) to {percent(most)} ({most_name})"
+    if most - least < _NEAR:
+        return f"The saving was about the same on all {len(found)}: {span}, over {over}. Others may differ."
+    return f"The saving depends on the machine, the engine and its build: from {span}, over {over}."
+
+
+def _mean_over(unit: Unit, names: set[str]) -> float:
+    values = [float(t["reduction"]["value"]) for t in unit["tasks"] if t["reduction"] and t["name"] in names]
+    return mean(values)
+
+
+def explanation(unit: Unit, units: Sequence[Unit]) -> str | None:
+    """Why the measured reduction is not the one by multiply-adds; None without multiply-adds or times.
+
+    With rates r = multiply-adds / time, 1 - measured = (1 - bound) * r(reference) / r(candidate): all of the
+    difference lies in the two rates.
+    """
+    tasks = [task for task in unit["tasks"] if task["bound"] is not None and task["reduction"]]
+    pairs = [(_rate(task, CANDIDATE), _rate(task, REFERENCE)) for task in tasks]
+    rates = [(ours, theirs) for ours, theirs in pairs if ours and theirs]
+    if not rates:
+        return None
+    bounds = _span([task["bound"] for task in tasks], percent)
+    measured = _span([task["reduction"]["value"] for task in tasks], percent)
+    shares = [ours / theirs for ours, theirs in rates]
+    told = (
+        f"By multiply-adds alone {_OURS} would save {bounds} of {_THEIRS}'s time; measured: {measured}. "
+        f"{_THEIRS} does {_span([theirs for _, theirs in rates], rate)} of them, {_OURS} "
+        f"{_span([ours for ours, _ in rates], rate)}: {_span(shares, _whole)} of {_THEIRS}'s rate. "
+    )
+    return told + _meaning(median(shares), _share_of_best(unit, tasks, units)) + _gathering(tasks)
+
+
+def _meaning(share: float, best: tuple[float, str] | None) -> str:
+    if share > 1 + _SAME_RATE:
+        told = (
+            f"{_OURS} gets more out of the machine than {_THEIRS}, which loses time besides its arithmetic; "
+            "so the measured saving exceeds the bound."
+        )
+    elif share >= 1 - _SAME_RATE:
+        told = (
+            "Both run at about the same rate: time follows the arithmetic, and the saving is near the bound."
+        )
+    else:
+        told = (
+            f"{_OURS} has so little arithmetic left that reading its rows and the fixed cost of each step weigh: "
+            "this points to memory and overhead, not arithmetic, as its limit, and the saving falls short of the bound."
+        )
+    if best is not None and best[0] < _FAR_BELOW:
+        return told + (
+            f" {_THEIRS} itself reaches {_whole(best[0])} of the rate that it has with {best[1]} on this board: here "
+            "overhead, not arithmetic, takes most of its time, and skipping arithmetic cannot save it."
+        )
+    if share < 1 - _SAME_RATE:
+        told += f" Faster arithmetic shortens {_THEIRS} more than {_OURS}, and the saving with it."
+    return told
+
+
+def _share_of_best(
+    unit: Unit, tasks: Sequence[Mapping[str, Any]], units: Sequence[Unit]
+) -> tuple[float, str] | None:
+    """The reference's rate over the best on the same board and data set, and who has that; None if it is ours."""
+    found: list[tuple[float, str]] = []
+    for other in units:
+        if other is unit or other["board_id"] != unit["board_id"]:
+            continue
+        theirs = {task["name"]: _rate(task, REFERENCE) for task in other["tasks"]}
+        shares = [
+            ours / best for t in tasks if (ours := _rate(t, REFERENCE)) and (best := theirs.get(t["name"]))
+        ]
+        if shares:
+            name = " ".join(clean(part, 40) for part in (other["engine"], other["engine_build"]) if part)
+            found.append((median(shares), name))
+    return min(found, default=None)
+
+
+def _gathering(tasks: Sequence[Mapping[str, Any]]) -> str:
+    shares = {
+        name: [share for task in tasks if (share := _phase_share(task, name, "gather")) is not None]
+        for name in (CANDIDATE, REFERENCE)
+    }
+    if not (shares[CANDIDATE] and shares[REFERENCE]):
+        return ""
+    return (
+        f" Gathering rows takes {_span(shares[CANDIDATE], _whole)} of {_OURS}'s step and "
+        f"{_span(shares[REFERENCE], _whole)} of {_THEIRS}'s (instrumented)."
+    )
+
+
+def _phase_share(task: Mapping[str, Any], method: str, phase: str) -> float | None:
+    phases = next((one["phases"] for one in task["methods"] if one["method"] == method), None)
+    if not phases or not phases["step_s"] or phase not in phases["by_phase_s"]:
+        return None
+    return float(phases["by_phase_s"][phase] / phases["step_s"])
+
+
+def _rate(task: Mapping[str, Any], method: str) -> float | None:
+    return next((one["madds_per_s"] for one in task["methods"] if one["method"] == method), None)
+
+
+def _whole(share: float) -> str:
+    return percent(share, 0)
+
+
+def _span(values: Sequence[float], told: Callable[[float], str]) -> str:
+    low, high = told(min(values)), told(max(values))
+    return low if low == high else f"{low} to {high}"
