@@ -26,12 +26,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tunebench.harness.campaign import Campaign
-from tunebench.harness.deploy import gather
-from tunebench.harness.inventory import Inventory, load_inventory
-from tunebench.harness.plan import Plan, Planned, make_plan
-from tunebench.harness.progress import LiveProgress, Observer, PlainLines
-from tunebench.harness.suite import load_suite
+from tunebench.harness.artifacts.gather import gather
+from tunebench.harness.campaign.campaign import Campaign
+from tunebench.harness.campaign.progress import LiveProgress, Observer, PlainLines
+from tunebench.harness.config.inventory import Inventory, load_inventory
+from tunebench.harness.config.suite import load_suite
+from tunebench.harness.planning.plan import Plan, make_plan
+from tunebench.harness.planning.repetition import Planned
 from tunebench.reports.records import Repetition
 from tunebench.reports.results import RunWriter
 from tunebench.reports.results.reader import RunReader

@@ -15,12 +15,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from tunebench.harness.campaign import Campaign
-from tunebench.harness.deploy import gather
-from tunebench.harness.inventory import load_inventory, loopback_inventory
-from tunebench.harness.plan import Planned, make_plan
-from tunebench.harness.progress import Silent
-from tunebench.harness.suite import load_suite
+from tunebench.harness.artifacts.gather import gather
+from tunebench.harness.campaign.campaign import Campaign
+from tunebench.harness.campaign.progress import Silent
+from tunebench.harness.config.inventory import load_inventory, loopback_inventory
+from tunebench.harness.config.suite import load_suite
+from tunebench.harness.planning.plan import make_plan
+from tunebench.harness.planning.repetition import Planned
 from tunebench.reports.records import Repetition
 from tunebench.reports.results import RunWriter
 from tunebench.targets.virtual.openssh import OpenSshServer

@@ -2,10 +2,10 @@
 
     python -m benchmarks.report_scale [--store DIR] [--nights 365] [--boards 8] [--cells 12]
 
-The store is simulated (:mod:`tunebench.reports.history.simulated`): 365 nights x 8 boards x 12 cells x 5 repetitions are 175,200
-repetitions in 365 files; its last night has traces, phases, energy and learning curves (96 repetitions more). With
-``--store DIR`` it is written there once and used again. The report is made by the command, as a user starts it; without
-playwright and a Chromium in PATH the browser's part is left out.
+The store is simulated (:mod:`tunebench.reports.history.simulated`): 365 nights x 8 boards x 12 cells x 5 repetitions
+are 175,200 repetitions in 365 files; its last night has traces, phases, energy and learning curves (96 repetitions
+more). With ``--store DIR`` it is written there once and used again. The report is made by the command, as a user
+starts it; without playwright and a Chromium in PATH the browser's part is left out.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def measured(store: Path, scratch: Path) -> list[tuple[str, str]]:
     command = [
         sys.executable,
         "-m",
-        "tunebench.harness.cli",
+        "tunebench.harness.cli.app",
         "report",
         str(last),
         "--store",

@@ -5,9 +5,9 @@
     HarnessError            one clear sentence for the user, no traceback
     `-- UsageError     2    a mistake in what was asked: inventory, suite, option, path
 
-A campaign that ran to its end gives its code without an error (:func:`tunebench.harness.session.exit_code`): 0 ok, 1 a measured
-failure, 3 some boards skipped or repetitions invalid, 4 nothing could be measured.
-Where several apply, the precedence is 2, 1, 4, 3, 0. Ctrl-C ends with 130 and leaves a resumable run.
+A campaign that ran to its end gives its code without an error (:func:`tunebench.harness.campaign.session.exit_code`):
+0 ok, 1 a measured failure, 3 some boards skipped or repetitions invalid, 4 nothing could be measured. Where several
+apply, the precedence is 2, 1, 4, 3, 0. Ctrl-C ends with 130 and leaves a resumable run.
 """
 
 from __future__ import annotations

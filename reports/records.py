@@ -96,7 +96,8 @@ class Energy(Record):
     """Energy of the measured window; what it covers stands in ``scope`` and ``source``.
 
     ``net_j`` is gross less the idle power times the window. The baseline after a repetition is measured after its
-    record is safe, so in ``reps.jsonl`` net is null with ``net_reason``; :class:`tunebench.reports.results.reader.RunReader` joins it.
+    record is safe, so in ``reps.jsonl`` net is null with ``net_reason``;
+    :class:`tunebench.reports.results.reader.RunReader` joins it.
     """
 
     gross_j: float

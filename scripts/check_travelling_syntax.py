@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tunebench.harness.deploy import travelling_workloads
+from tunebench.harness.artifacts.gather import travelling_workloads
 
 
 def main() -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tunebench.harness.inventory import BoardEntry
-from tunebench.harness.replay import Result
-from tunebench.harness.suite import Cell
+from tunebench.harness.config.inventory import BoardEntry
+from tunebench.harness.config.suite import Cell
+from tunebench.harness.hil.timer import Result
 
 
 def test_fine_tuning_adapts_the_model_to_the_drift(

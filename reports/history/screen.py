@@ -1,8 +1,8 @@
 """The nightly screen: is tonight's value of a series unlike its last nights?
 
-A screen only nominates: single-night rules of any kind fire several times a night on a healthy lab, since bad
-nights are real. What it nominates is confirmed the same night on the board (:mod:`tunebench.harness.gate`), which removes
-false alarms; so the screen is set low, and what it costs is confirmations, not trust.
+A screen only nominates: single-night rules of any kind fire several times a night on a healthy lab, since bad nights
+are real. What it nominates is confirmed the same night on the board (:mod:`tunebench.harness.nightly.gate`), which
+removes false alarms; so the screen is set low, and what it costs is confirmations, not trust.
 
 Robust z: distance from the median of the past nights in units of 1.4826 x median absolute deviation (consistent
 with the standard deviation under normality; Rousseeuw & Croux 1993).

@@ -1,7 +1,7 @@
 """The last night of a simulated lab with all that a real run has: traces, phases, energy, learning curves.
 
-:class:`tunebench.reports.history.simulated.SimulatedLab` writes what a gate needs. This fills one of its nights up, for trying out
-how heavy a report becomes. Its numbers are made up.
+:class:`tunebench.reports.history.simulated.SimulatedLab` writes what a gate needs. This fills one of its nights up,
+for trying out how heavy a report becomes. Its numbers are made up.
 """
 
 from __future__ import annotations

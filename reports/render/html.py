@@ -73,7 +73,11 @@ def render(
 
 
 def render_comparison(found: Mapping[str, Any], *, words: Iterable[str] = ()) -> str:
-    """Two runs side by side (:func:`tunebench.reports.analysis.run_comparison.compare_runs`) as one HTML document without a script."""
+    """Show two runs side by side as one HTML document without a script.
+
+    Args:
+        found: what :func:`tunebench.reports.analysis.run_comparison.compare_runs` made.
+    """
     style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
     policy = (
         f"default-src 'none'; style-src {_hash(style)}; img-src data:; base-uri 'none'; form-action 'none'"

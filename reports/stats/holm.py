@@ -1,12 +1,12 @@
 """Several methods against one baseline: Holm's procedure, and how it meets verdicts that are read off intervals.
 
 Each method can earn one of two claims: "differs by more than the band" (FASTER, SLOWER) or "does not" (SAME). For
-each the exact p-value is that of :func:`tunebench.reports.stats.signed_rank.claim_p_values`. Holm (Scand. J. Statist. 6 (1979) 65) runs
-once over the m methods' p-values of the first claim and once over those of the second. Within either run the null
-hypotheses are fixed by the truth, so Holm's guarantee holds under any dependence (methods share their baseline):
-the probability that any difference is claimed where there is none is at most 5%, that any SAME is wrong at most
-2.5% (its two one-sided tests run at the level of the 95% interval). A verdict says FASTER only if its claim
-survives Holm; the direction is that of the estimate.
+each the exact p-value is that of :func:`tunebench.reports.stats.signed_rank.claim_p_values`. Holm (Scand. J. Statist.
+6 (1979) 65) runs once over the m methods' p-values of the first claim and once over those of the second. Within
+either run the null hypotheses are fixed by the truth, so Holm's guarantee holds under any dependence (methods share
+their baseline): the probability that any difference is claimed where there is none is at most 5%, that any SAME is
+wrong at most 2.5% (its two one-sided tests run at the level of the 95% interval). A verdict says FASTER only if its
+claim survives Holm; the direction is that of the estimate.
 
 The interval of confidence 1 - level, at the level at which Holm tested the method, always agrees with the verdict.
 """

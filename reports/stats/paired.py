@@ -1,10 +1,10 @@
 """Intervals, paired comparisons, verdicts. Pure functions on plain arrays.
 
-The unit of replication is the repetition, the unit of pairing the block. Comparisons work on paired log
-ratios, one a block: Hodges-Lehmann shift (median of the Walsh averages) with the exact interval that inverts
-the Wilcoxon signed-rank test, its ranks capped at half of n so that one outlier does not decide (see
-:mod:`tunebench.reports.stats.signed_rank` and docs/statistics.md). No distribution-free 95% interval exists below six pairs: there the
-verdict is withheld.
+The unit of replication is the repetition, the unit of pairing the block. Comparisons work on paired log ratios, one a
+block: Hodges-Lehmann shift (median of the Walsh averages) with the exact interval that inverts the Wilcoxon
+signed-rank test, its ranks capped at half of n so that one outlier does not decide (see
+:mod:`tunebench.reports.stats.signed_rank` and docs/statistics.md). No distribution-free 95% interval exists below six
+pairs: there the verdict is withheld.
 """
 
 from __future__ import annotations

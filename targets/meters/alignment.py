@@ -2,8 +2,8 @@
 
 Two ways: the clock exchange, for meters whose readings carry the host's time; and load pulses, for meters with a
 clock of their own: the board emits a Barker pattern of all-core load before and after the run
-(:mod:`tunebench.targets.agent.job.pulses`), which is found in the trace by normalised cross-correlation. Two patterns give
-offset and rate of the meter's clock. What cannot be bounded is refused with the reason.
+(:mod:`tunebench.targets.agent.job.pulses`), which is found in the trace by normalised cross-correlation. Two patterns
+give offset and rate of the meter's clock. What cannot be bounded is refused with the reason.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A Joulescope JS220 or JS110 through Jetperch's ``pyjoulescope_driver`` (extra ``joulescope``).
 
-The instrument averages blocks of samples and sends their mean power and its energy accumulator; block times are of its
-own clock and laid over the host's by when they arrive (:mod:`tunebench.targets.meters.arrival`). Written against the driver's
-documentation and its own examples; never run on an instrument.
+The instrument averages blocks of samples and sends their mean power and its energy accumulator; block times are of
+its own clock and laid over the host's by when they arrive (:mod:`tunebench.targets.meters.arrival`). Written against
+the driver's documentation and its own examples; never run on an instrument.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ from tunebench.targets.transport.host_keys import AcceptNew, RefuseUnknown, fing
 #: paramiko logs the tracebacks of what it also raises; who wants them configures logging.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
-#: (host, port, timeout_s) -> a connected socket: how TCP connections are made (:mod:`tunebench.targets.transport.traffic_shaping` has another way).
+#: (host, port, timeout_s) -> a connected socket: how TCP connections are made
+#: (:mod:`tunebench.targets.transport.traffic_shaping` has another way).
 Dial = Callable[[str, int, float], socket.socket]
 
 #: How often an idle connection's thread wakes up to look after itself; ten times a second, paramiko's way, is half of

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.harness.losses import REBOOTED
-from tunebench.harness.suite import load_suite
+from tunebench.harness.config.suite import load_suite
+from tunebench.harness.planning.attempts import REBOOTED
 from tunebench.reports.results import RunReader
 from tunebench.targets.errors import TargetError
 from tunebench.targets.transport.ssh import Ssh
@@ -72,7 +72,7 @@ class Pi:
 
     def tunebench(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ``tunebench WORDS``; what it says is shown."""
-        command = [sys.executable, "-m", "tunebench.harness.cli", *map(str, words)]
+        command = [sys.executable, "-m", "tunebench", *map(str, words)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_S, check=False)
         tell(f"tunebench {' '.join(map(str, words))}: exit {done.returncode}\n{done.stderr}{done.stdout}")
         assert not check or done.returncode == 0, done.stderr

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tunebench.harness.cli import app
+from tunebench.harness.cli.app import app
+from tunebench.harness.config.inventory import load_inventory
 from tunebench.harness.errors import UsageError
-from tunebench.harness.inventory import load_inventory
 from tunebench.targets.virtual.qemu import machine
 from tunebench.targets.virtual.qemu.errors import EmulationError, InUseError, MissingError
 from tunebench.targets.virtual.qemu.image import Image

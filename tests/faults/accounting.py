@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.scene import Fault, Scene
-from tunebench.harness import compliance
+from tunebench.harness import verify
 from tunebench.reports.records import Repetition, Skip
 from tunebench.reports.results import ResultsError, RunReader
 
@@ -116,7 +116,7 @@ def _look_at_boards(scene: Scene, account: Account) -> None:
 
 def _is_whole(reader: RunReader, account: Account) -> bool:
     """Whether the run is complete, every file of it as it was written, and ``tunebench verify`` has no objection."""
-    faults = [*reader.warnings, *(str(one) for one in compliance.audit(reader.path))]
+    faults = [*reader.warnings, *(str(one) for one in verify.audit(reader.path))]
     account.findings += [f"store: {one}" for one in faults]
     return reader.complete and not faults
 

@@ -135,7 +135,7 @@ class Host:
             log.write(f"--- start {self.starts}\n".encode())
             log.flush()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tunebench.harness.cli", *words],
+                [sys.executable, "-m", "tunebench", *words],
                 cwd=self.folder,
                 env=env,
                 stdin=subprocess.DEVNULL,

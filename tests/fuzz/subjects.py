@@ -52,8 +52,8 @@ def _storable(value: Any) -> None:
 
 
 def _inventory() -> tuple[Run, tuple[type[Exception], ...]]:
+    from tunebench.harness.config.inventory import load_inventory
     from tunebench.harness.errors import UsageError
-    from tunebench.harness.inventory import load_inventory
 
     path = _scratch("lab.toml")
 
@@ -69,8 +69,8 @@ def _inventory() -> tuple[Run, tuple[type[Exception], ...]]:
 
 
 def _suite() -> tuple[Run, tuple[type[Exception], ...]]:
+    from tunebench.harness.config.suite import canonical_json, load_suite
     from tunebench.harness.errors import UsageError
-    from tunebench.harness.suite import canonical_json, load_suite
 
     path = _scratch("suite.toml")
     path.with_name("other.py").write_text("")  # the user's file that a seed names
@@ -83,7 +83,7 @@ def _suite() -> tuple[Run, tuple[type[Exception], ...]]:
 
 
 def _journal() -> tuple[Run, tuple[type[Exception], ...]]:
-    from tunebench.harness.losses import boot_id_of
+    from tunebench.harness.planning.attempts import boot_id_of
 
     def run(data: bytes) -> None:
         _storable(boot_id_of({"journal.jsonl": data}))
@@ -92,7 +92,7 @@ def _journal() -> tuple[Run, tuple[type[Exception], ...]]:
 
 
 def _exit_record() -> tuple[Run, tuple[type[Exception], ...]]:
-    from tunebench.harness.harvested import read_harvest
+    from tunebench.harness.record.harvest import read_harvest
     from tunebench.targets.client.harvest import verify
     from tunebench.targets.errors import ReplyError
 
@@ -108,7 +108,7 @@ def _exit_record() -> tuple[Run, tuple[type[Exception], ...]]:
 
 
 def _result() -> tuple[Run, tuple[type[Exception], ...]]:
-    from tunebench.harness.harvested import read_harvest, trace_bytes
+    from tunebench.harness.record.harvest import read_harvest, trace_bytes
     from tunebench.reports.results.timeseries import read_trace
 
     def run(data: bytes) -> None:

@@ -13,8 +13,8 @@ from tests.fuzz.__main__ import fuzz
 from tests.fuzz.mutators import MAX_B, mutate
 from tests.fuzz.subjects import SUBJECTS, Subject
 from tests.fuzz.watch import Watch
+from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
-from tunebench.harness.suite import load_suite
 from tunebench.targets.agent.formats import MAX_CHARACTERS, read
 
 ENGINES = ["hypothesis", "atheris"]

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from tunebench.harness.campaign import Campaign, Outcome
-from tunebench.harness.inventory import BoardEntry, Inventory, load_inventory
-from tunebench.harness.progress import Silent
-from tunebench.harness.session import Request, Session, open_session
-from tunebench.harness.setup import Wish
-from tunebench.harness.suite import Suite, load_suite
+from tunebench.harness.campaign.campaign import Campaign
+from tunebench.harness.campaign.outcome import Outcome
+from tunebench.harness.campaign.progress import Silent
+from tunebench.harness.campaign.session import Request, Session, open_session
+from tunebench.harness.config.inventory import BoardEntry, Inventory, load_inventory
+from tunebench.harness.config.suite import Suite, load_suite
+from tunebench.harness.lab.setup import Wish
 from tunebench.reports.results import RunReader
 
 SLEEPER = """
@@ -185,7 +186,7 @@ def cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         home = tmp_path / "home"
         home.mkdir(exist_ok=True)
         return subprocess.run(
-            [sys.executable, "-m", "tunebench.harness.cli", *arguments],
+            [sys.executable, "-m", "tunebench", *arguments],
             capture_output=True,
             text=True,
             timeout=timeout_s,

@@ -9,8 +9,9 @@ import os
 import pytest
 from rich.console import Console
 
-from tunebench.harness import boards_table
-from tunebench.harness.inventory import load_inventory
+from tunebench.harness.cli import boards
+from tunebench.harness.config.inventory import load_inventory
+from tunebench.harness.lab import survey
 from tunebench.targets.agent.environment import probe
 from tunebench.targets.agent.workdir import Workdir
 
@@ -49,14 +50,14 @@ def row(simulated, tmp_path, lab):
         os.makedirs(place.root, exist_ok=True)
         said = json.loads(json.dumps(probe.probe(place, {}, str(tree))))
         base = {"board_id": entry.id, "kind": entry.kind, "tags": entry.tags}
-        return {**base, **boards_table.describe(entry, said)}
+        return {**base, **survey.describe(entry, said)}
 
     return ask
 
 
 def shown(rows) -> str:
     console = Console(file=io.StringIO(), width=400)
-    console.print(boards_table.table(rows))
+    console.print(boards.table(rows))
     return console.file.getvalue()
 
 
@@ -64,7 +65,7 @@ def shown(rows) -> str:
 def test_a_board_shows_what_it_is_and_below_what_stays_empty(row, name):
     in_row, in_lines = SHOWN[name]
     found = row(name)
-    text, below = shown([found]), "\n".join(boards_table.lines([found]))
+    text, below = shown([found]), "\n".join(boards.lines([found]))
     for words in in_row:
         assert words in text
     for words in in_lines:
@@ -76,7 +77,7 @@ def test_a_meter_of_the_inventory_is_shown_and_not_asked_for(row):
     found = row("pi-4", meter)
     assert found["meter"] == {"kind": "hwmon", "scope": "dc_input"}
     assert "hwmon (dc_input)" in shown([found])
-    assert "a meter would add" not in "\n".join(boards_table.lines([found]))
+    assert "a meter would add" not in "\n".join(boards.lines([found]))
 
 
 def test_a_held_board_shows_its_holder_and_a_dead_runs_tuning_is_told(row):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tunebench.harness.campaign.session import exit_code
 from tunebench.harness.errors import UsageError
-from tunebench.harness.session import exit_code
 from tunebench.targets.virtual.openssh import OpenSshServer, find_sshd
 
 
@@ -89,7 +89,7 @@ def test_the_board_ends_a_workload_at_its_deadline(campaign, lab, sleep_suite):
 def test_an_interrupted_run_is_resumed_at_the_first_unfinished_repetition(
     campaign, lab, sleep_suite, monkeypatch
 ):
-    from tunebench.harness import campaign as module
+    from tunebench.harness.campaign import campaign as module
 
     inventory, suite = lab("here"), sleep_suite(["a", "b"], blocks=3)
     real = module.run_repetition
@@ -116,7 +116,7 @@ def test_an_interrupted_run_is_resumed_at_the_first_unfinished_repetition(
 
 @pytest.mark.slow
 def test_resume_refuses_a_changed_suite_and_names_the_difference(campaign, lab, sleep_suite, monkeypatch):
-    from tunebench.harness import campaign as module
+    from tunebench.harness.campaign import campaign as module
 
     def interrupted(link, planned, bench, **options):
         raise module.Interrupted
@@ -132,7 +132,7 @@ def test_resume_refuses_a_changed_suite_and_names_the_difference(campaign, lab, 
 
 @pytest.mark.slow
 def test_resume_refuses_files_of_ones_own_method_that_have_changed(campaign, lab, sleep_suite, monkeypatch):
-    from tunebench.harness import campaign as module
+    from tunebench.harness.campaign import campaign as module
 
     def interrupted(link, planned, bench, **options):
         raise module.Interrupted
@@ -150,7 +150,7 @@ def test_resume_refuses_files_of_ones_own_method_that_have_changed(campaign, lab
 def test_resume_refuses_another_machine_under_the_boards_name_and_says_what_differs(
     campaign, lab, sleep_suite, monkeypatch
 ):
-    from tunebench.harness import campaign as module
+    from tunebench.harness.campaign import campaign as module
 
     inventory, suite = lab("here"), sleep_suite(["a"], blocks=2)
     real_run, real_probe, calls = module.run_repetition, module.Board.probe, []
@@ -182,12 +182,13 @@ def test_what_a_dead_host_left_on_the_board_is_attached_and_not_run_twice(
     campaign, lab, sleep_suite, monkeypatch, tmp_path
 ):
     """The host dies after the start: the job ends on the board, and the resumed run harvests that one."""
-    from tunebench.harness import repetition, tenancy
+    from tunebench.harness.board import lease
+    from tunebench.harness.campaign import repetition
 
     inventory, suite = lab("here"), sleep_suite(["a"], blocks=1, sleep_s=0.3)
     real_wait = repetition._wait_for_end
     monkeypatch.setattr(repetition, "_wait_for_end", _die)
-    monkeypatch.setattr(tenancy.Tenancy, "free", lambda *_: None)
+    monkeypatch.setattr(lease.Tenancy, "free", lambda *_: None)
     first = campaign(inventory, suite)
     assert first.reader.repetitions == []
     _until(lambda: list(tmp_path.glob("work-here/jobs/*/exit.json")))
@@ -205,13 +206,13 @@ def test_what_a_dead_host_left_on_the_board_is_attached_and_not_run_twice(
 def test_a_host_that_died_after_the_last_record_is_tidied_up_after_and_nothing_is_run_again(
     campaign, lab, sleep_suite, monkeypatch, tmp_path
 ):
-    from tunebench.harness import tenancy
+    from tunebench.harness.board import lease
 
     inventory, suite = lab("here"), sleep_suite(["a"], blocks=1)
     with monkeypatch.context() as dead:
-        dead.setattr(tenancy, "clean_up", _die)
-        dead.setattr(tenancy.Tenancy, "free", lambda *_: None)
-        dead.setattr(tenancy.Tenancy, "leave", lambda *_: None)
+        dead.setattr(lease, "clean_up", _die)
+        dead.setattr(lease.Tenancy, "free", lambda *_: None)
+        dead.setattr(lease.Tenancy, "leave", lambda *_: None)
         first = campaign(inventory, suite)
     (first.reader.path / "run.json").unlink()
     work = tmp_path / "work-here"
@@ -232,7 +233,7 @@ def _until(seen, limit_s: float = 20.0) -> None:
 
 
 def _die(*_: object) -> None:
-    from tunebench.harness.repetition import Interrupted
+    from tunebench.harness.board.link import Interrupted
 
     raise Interrupted
 
@@ -289,7 +290,7 @@ def test_the_same_campaign_runs_over_opensshs_own_server(campaign, sleep_suite, 
 def test_a_blob_that_vanished_from_the_board_is_pushed_again(
     campaign, lab, sleep_suite, tmp_path, monkeypatch
 ):
-    from tunebench.harness import campaign as module
+    from tunebench.harness.campaign import campaign as module
 
     real = module.run_repetition
 

@@ -168,7 +168,7 @@ def test_boards_shows_what_is_found_and_what_stays_empty(cli, lab):
 def test_ctrl_c_frees_the_board_and_leaves_a_resumable_run(lab, sleep_suite, tmp_path, cli):
     inventory, suite = str(lab("here")), str(sleep_suite(["a"], blocks=3, sleep_s=3.0))
     process = subprocess.Popen(
-        [sys.executable, "-m", "tunebench.harness.cli", "run", "-i", inventory, "-s", suite],
+        [sys.executable, "-m", "tunebench", "run", "-i", inventory, "-s", suite],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

@@ -8,13 +8,14 @@ import shutil
 import pytest
 from rich.console import Console
 
-from tunebench.harness import gate, kept
-from tunebench.harness.commands import run as run_suite
-from tunebench.harness.confirming import find_baseline
+from tunebench.harness.artifacts import build_cache
+from tunebench.harness.campaign.run import run as run_suite
+from tunebench.harness.campaign.session import Request
+from tunebench.harness.config.inventory import load_inventory
+from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
-from tunebench.harness.inventory import load_inventory
-from tunebench.harness.session import Request
-from tunebench.harness.suite import load_suite
+from tunebench.harness.nightly import gate
+from tunebench.harness.nightly.confirm import find_baseline
 from tunebench.reports.results import RunReader
 
 NIGHTS = 11
@@ -23,7 +24,7 @@ NIGHTS = 11
 @pytest.fixture
 def lab(own_method, tmp_path, monkeypatch):
     """A results root with eleven nights of one method on a loopback board, and what is needed for one more."""
-    monkeypatch.setattr(kept, "default_folder", lambda: tmp_path / "built")
+    monkeypatch.setattr(build_cache, "default_folder", lambda: tmp_path / "built")
     lab = Lab(tmp_path, own_method)
     first = lab.night(0.40)
     for number in range(1, NIGHTS):
@@ -126,7 +127,7 @@ def test_a_baseline_that_is_none_says_what_one_is(tmp_path, wrong):
 def test_boards_and_baseline_go_together(tmp_path):
     from typer.testing import CliRunner
 
-    from tunebench.harness.cli import app
+    from tunebench.harness.cli.app import app
 
     result = CliRunner().invoke(app, ["gate", "--run", str(tmp_path), "--baseline", "x"])
     assert isinstance(result.exception, UsageError)
@@ -137,8 +138,8 @@ def test_a_kept_build_that_was_damaged_is_not_used(tmp_path):
     from tunebench.targets.payload import Blob
 
     blob = Blob.of_bytes(b"content", ".zip", role="own")
-    kept.keep([blob, Blob.of_bytes(b"data", ".tbx", role="data")], tmp_path)
+    build_cache.keep([blob, Blob.of_bytes(b"data", ".tbx", role="data")], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [blob.name]
-    assert kept.kept(blob.sha256, ".zip", "own", tmp_path).sha256 == blob.sha256
+    assert build_cache.kept(blob.sha256, ".zip", "own", tmp_path).sha256 == blob.sha256
     (tmp_path / blob.name).write_bytes(b"other")
-    assert kept.kept(blob.sha256, ".zip", "own", tmp_path) is None
+    assert build_cache.kept(blob.sha256, ".zip", "own", tmp_path) is None

@@ -8,8 +8,8 @@ import sys
 import zipfile
 from io import BytesIO
 
-from tunebench.harness.deploy import build_payload, travelling_workloads
-from tunebench.harness.harvested import WorkloadResult
+from tunebench.harness.artifacts.gather import build_payload, travelling_workloads
+from tunebench.harness.record.harvest import WorkloadResult
 from tunebench.targets.agent import protocol
 from tunebench.workloads import marks
 

@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 import typer
 
-from tunebench.harness.doctor import (
+from tunebench.harness.cli.doctor import doctor
+from tunebench.harness.config.inventory import load_inventory
+from tunebench.harness.errors import UsageError
+from tunebench.harness.lab.doctor import (
     Check,
     Diagnosis,
     _how_far,
@@ -24,10 +27,7 @@ from tunebench.harness.doctor import (
     make_bundle,
     text,
 )
-from tunebench.harness.doctor_command import doctor
-from tunebench.harness.errors import UsageError
-from tunebench.harness.examination import fixes, read_examination
-from tunebench.harness.inventory import load_inventory
+from tunebench.harness.lab.permissions import fixes, read_examination
 from tunebench.targets.agent.doctor.permissions import SCHEMA
 from tunebench.targets.errors import HostKeyError, InterpreterError, ReplyError, UnreachableError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunebench.harness.energy import energy_of_window
+from tunebench.harness.record.energy.board import energy_of_window
 from tunebench.reports.records import Energy
 
 CHANNELS = [

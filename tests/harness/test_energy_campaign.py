@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.harness.session import exit_code
+from tunebench.harness.campaign.session import exit_code
 from tunebench.reports.render.html import render
 from tunebench.reports.summary import summarise
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tunebench.harness import energy_plan
-from tunebench.harness.board_facts import no_power_source
+from tunebench.harness.board.environment import no_power_source
+from tunebench.harness.config.inventory import BoardEntry
+from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
-from tunebench.harness.inventory import BoardEntry
-from tunebench.harness.job import Bench, make_job
-from tunebench.harness.plan import covers, estimate, make_plan
-from tunebench.harness.suite import load_suite
+from tunebench.harness.planning import energy_windows
+from tunebench.harness.planning.durations import estimate
+from tunebench.harness.planning.job import Bench, make_job
+from tunebench.harness.planning.plan import make_plan
+from tunebench.harness.planning.repetition import covers
 from tunebench.reports.records import Skip
 
 SUITE = """
@@ -65,7 +67,7 @@ def test_a_plan_without_energy_keeps_its_substance(plan):
 
 
 def test_each_block_has_one_energy_repetition_a_method_between_idle_baselines(plan):
-    made = [one for one in plan().repetitions if one.role in energy_plan.ROLES]
+    made = [one for one in plan().repetitions if one.role in energy_windows.ROLES]
     assert [(one.role, one.block) for one in made] == [
         ("idle", 0), *[("energy", 0)] * 3,
         ("idle", 1), *[("energy", 1)] * 3,
@@ -150,7 +152,7 @@ def test_the_eta_counts_their_windows_even_without_history(plan):
     assert estimate(made.repetitions, {}).total_s is None
     timed = {(one.board_id, *one.cell.key, ""): 2.0 for one in made.repetitions}
     guess = estimate(made.repetitions, timed)
-    n_plain = sum(one.role not in energy_plan.ROLES for one in made.repetitions)
+    n_plain = sum(one.role not in energy_windows.ROLES for one in made.repetitions)
     assert guess.total_s == pytest.approx(2.0 * n_plain + 6 * (16 + 2) + 3 * (26 + 2))
     learnt = {one.duration_key: 40.0 for one in rows(made, "energy")}
     assert estimate(made.repetitions, {**timed, **learnt}).total_s > guess.total_s

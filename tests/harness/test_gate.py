@@ -8,9 +8,10 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
-from tunebench.harness import gate
-from tunebench.harness.cli import app
+from tunebench.harness.cli import gate as cli_gate
+from tunebench.harness.cli.app import app
 from tunebench.harness.errors import UsageError
+from tunebench.harness.nightly import gate
 from tunebench.reports.history import gate_text
 from tunebench.reports.history.gating import Finding, Judgement
 from tunebench.reports.history.simulated import SimulatedLab
@@ -88,7 +89,7 @@ def test_accept_makes_tonight_the_yardstick(store, lab):
 @pytest.mark.parametrize(("wanted", "told"), [("board-0", "is ambiguous"), ("nowhere", "is not known")])
 def test_a_series_that_is_not_one_is_refused_with_the_candidates(store, wanted, told):
     with pytest.raises(UsageError, match=told) as caught:
-        gate.find_series(store, wanted)
+        cli_gate.find_series(store, wanted)
     assert "board-00 / simulated/mlp / ft-all" in str(caught.value)
 
 

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tunebench.harness.harvested import read_harvest, thin_events, trace_bytes
+from tunebench.harness.record.harvest import read_harvest, thin_events, trace_bytes
 from tunebench.targets.agent.protocol import Marks
 
 EXIT = {"schema": "tunebench.exit/1", "rep_id": "r.1", "outcome": "ok", "process_s": 1.5, "counters": {}}

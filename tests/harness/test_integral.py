@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunebench.harness.energy import Integral, Rules, integrate, integrate_counter, rules_for
+from tunebench.harness.record.energy.board import Integral, Rules, integrate, integrate_counter, rules_for
 
 RULES = Rules()
 WINDOW = (3.0, 18.0)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tunebench.harness.config.inventory import BoardEntry, load_inventory, loopback_inventory
 from tunebench.harness.errors import UsageError
-from tunebench.harness.inventory import BoardEntry, load_inventory, loopback_inventory
 
 GOOD = """
 [lab]

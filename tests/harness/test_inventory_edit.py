@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tunebench.harness.config.inventory import load_inventory
+from tunebench.harness.config.inventory_edit import set_interpreter
 from tunebench.harness.errors import UsageError
-from tunebench.harness.inventory import load_inventory
-from tunebench.harness.inventory_edit import set_interpreter
 
 LAB = """# my lab
 [lab]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tunebench.harness.judge import CHECKS, Evidence, judge
+from tunebench.harness.record.validity.judge import CHECKS, Evidence, judge
 from tunebench.reports.records import ClockOffset
 from tunebench.targets.agent.health.counters import COOLING, OVER_CURRENT
 

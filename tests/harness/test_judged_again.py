@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.harness.compliance import look_through
-from tunebench.harness.harvested import MAX_EXIT_B, read_harvest
+from tunebench.harness.record.harvest import MAX_EXIT_B, read_harvest
+from tunebench.harness.verify import look_through
 from tunebench.reports.results.files import pack, sha256_file, unpack
 
 Edit = Callable[[dict, dict], object]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.harness import losses, repetition
-from tunebench.harness.session import exit_code
+from tunebench.harness.campaign import repetition
+from tunebench.harness.campaign.session import exit_code
+from tunebench.harness.planning import attempts
 from tunebench.targets.client.board import Board
 from tunebench.targets.errors import NoAnswerError
 from tunebench.targets.virtual.loopback import LoopbackServer
@@ -87,7 +88,7 @@ def test_a_slot_lost_twice_is_not_asked_a_third_time_and_the_rest_goes_on(campai
 def test_a_host_that_dies_after_recording_a_loss_makes_up_for_it_when_resumed(
     campaign, lab, losing_suite, monkeypatch
 ):
-    from tunebench.harness import campaign as module
+    from tunebench.harness.campaign import campaign as module
 
     inventory, suite = lab("here"), losing_suite()
 
@@ -122,7 +123,7 @@ def test_a_reboot_is_told_from_other_losses_by_the_boot_it_was_started_in(
     monkeypatch.setattr(repetition.Board, "probe", after_a_reboot)
     ran = campaign(lab("here"), losing_suite())
     assert [one.outcome_reason for one in ran.reader.repetitions if one.outcome == "lost"] == [
-        losses.REBOOTED
+        attempts.REBOOTED
     ]
 
 
@@ -154,14 +155,14 @@ def test_a_job_that_a_power_cut_took_with_it_is_started_again_under_its_own_id(
 def test_what_is_still_open_follows_from_plan_and_records(campaign, lab, sleep_suite):
     ran = campaign(lab("here"), sleep_suite(["a"], blocks=2))
     plan, records = ran.session.plan.repetitions, ran.reader.repetitions
-    assert losses.still_open(plan, records) == []
-    assert losses.still_open(plan, records[:1]) == [plan[1]]
+    assert attempts.still_open(plan, records) == []
+    assert attempts.still_open(plan, records[:1]) == [plan[1]]
     lost = records[0].model_copy(update={"outcome": "lost"})
-    (again,) = losses.still_open(plan, [lost, records[1]])
+    (again,) = attempts.still_open(plan, [lost, records[1]])
     assert again == replace(plan[0], rep_id=f"{plan[0].rep_id}.try2", attempt=2)
     lost_again = lost.model_copy(update={"rep_id": again.rep_id, "attempt": 2})
-    assert losses.still_open(plan, [lost, lost_again, records[1]]) == []
-    assert losses.last_attempts([lost, lost_again, records[1]]) == [lost_again, records[1]]
+    assert attempts.still_open(plan, [lost, lost_again, records[1]]) == []
+    assert attempts.last_attempts([lost, lost_again, records[1]]) == [lost_again, records[1]]
 
 
 @pytest.mark.slow

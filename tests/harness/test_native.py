@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
+from tunebench.harness.artifacts.native import NativeError, library_for
+from tunebench.harness.campaign.session import exit_code
+from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
-from tunebench.harness.native import NativeError, library_for
-from tunebench.harness.session import exit_code
-from tunebench.harness.suite import load_suite
 from tunebench.workloads.engines.native import build
 
 SUITE = """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
-from tunebench.harness.suite import load_suite
 
 pytest.importorskip("torch", reason="torch is not installed")
 

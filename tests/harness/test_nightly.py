@@ -10,9 +10,10 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
-from tunebench.harness import gate, nightly
-from tunebench.harness.cli import app
+from tunebench.harness.cli.app import app
 from tunebench.harness.errors import UsageError
+from tunebench.harness.nightly import gate
+from tunebench.harness.nightly import night as nightly_night
 from tunebench.reports.history.gating import Finding, Judgement
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "nightly"
@@ -67,7 +68,7 @@ def test_a_night_that_cannot_be_judged_is_still_reported(lab, monkeypatch):
 
 
 def test_precedence_of_the_endings():
-    assert nightly.PRECEDENCE == (130, 2, 1, 4, 3, 0)
+    assert nightly_night.PRECEDENCE == (130, 2, 1, 4, 3, 0)
 
 
 def test_the_workflow_is_safe_to_copy():
@@ -85,7 +86,7 @@ def test_the_commands_of_the_examples_exist():
         line = next(line for line in text.splitlines() if "tunebench nightly" in line)
         options = [word for word in line.split() if word.startswith("--")]
         help_text = subprocess.run(
-            [sys.executable, "-m", "tunebench.harness.cli", "nightly", "--help"],
+            [sys.executable, "-m", "tunebench", "nightly", "--help"],
             capture_output=True, text=True, check=True, env={"COLUMNS": "200", "PATH": "/usr/bin:/bin"},
         ).stdout  # fmt: skip
         assert [option for option in options if option not in help_text] == []

@@ -9,9 +9,9 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from tunebench.harness.cli import app
+from tunebench.harness.cli.app import app
+from tunebench.harness.cli.params import count
 from tunebench.harness.errors import UsageError
-from tunebench.harness.params_command import count
 
 
 def test_json_tells_what_the_issue_asks_for():
@@ -52,7 +52,7 @@ def test_what_is_not_there_is_a_usage_error(model, method, task):
 
 def test_it_imports_no_torch():
     program = "import sys; sys.modules['torch'] = None\n"
-    program += "from tunebench.harness.params_command import count; count('yolov8n', 'lorae', 4)"
+    program += "from tunebench.harness.cli.params import count; count('yolov8n', 'lorae', 4)"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from tunebench.harness.inventory import BoardEntry, Capabilities
-from tunebench.harness.plan import differences, estimate, make_plan
-from tunebench.harness.suite import load_suite
+from tunebench.harness.config.inventory import BoardEntry, Capabilities
+from tunebench.harness.config.suite import load_suite
+from tunebench.harness.planning.durations import estimate
+from tunebench.harness.planning.plan import differences, make_plan
 
 
 def _board(name: str, **capabilities) -> BoardEntry:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.harness.conditions import START_PATIENCE_S
-from tunebench.harness.inventory import load_inventory
-from tunebench.harness.release import end_lease
-from tunebench.harness.session import exit_code
+from tunebench.harness.campaign.session import exit_code
+from tunebench.harness.cli.release import end_lease
+from tunebench.harness.config.inventory import load_inventory
+from tunebench.harness.planning.limits import START_PATIENCE_S
 from tunebench.reports.summary import summarise
 from tunebench.targets.agent import workdir
 from tunebench.targets.agent.lease import SCHEMA

@@ -8,8 +8,8 @@ import socket
 import pytest
 from typer.testing import CliRunner
 
-from tunebench.harness import reporting
-from tunebench.harness.cli import app
+from tunebench.harness.cli import report
+from tunebench.harness.cli.app import app
 from tunebench.harness.errors import UsageError
 from tunebench.reports.history import decisions
 from tunebench.reports.history.simulated import SimulatedLab
@@ -117,7 +117,7 @@ def test_this_machines_and_its_users_names_are_known_as_names(monkeypatch):
         raise OSError("no name for this uid")
 
     monkeypatch.setattr(socket, "gethostname", lambda: "thor-7.lab")
-    monkeypatch.setattr(reporting.getpass, "getuser", nameless)
+    monkeypatch.setattr(report.getpass, "getuser", nameless)
     assert files.names_here() == ["thor-7.lab", "thor-7"]
 
 

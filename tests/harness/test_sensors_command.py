@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tunebench.harness.cli import main
+from tunebench.harness.cli.app import main
 
 LINE = "RAM 1/2MB CPU [0%@729] cpu@47.5C VDD_IN 4556mW/4556mW VDD_SOC 1451mW/1451mW\n"
 
@@ -31,7 +31,7 @@ def parse(monkeypatch, capfdbinary):
 
 
 def test_the_command_as_a_process():
-    command = [sys.executable, "-m", "tunebench.harness.cli", "sensors", "parse", "tegrastats", "-"]
+    command = [sys.executable, "-m", "tunebench", "sensors", "parse", "tegrastats", "-"]
     done = subprocess.run(command, input=LINE.encode(), capture_output=True, timeout=60, check=False)
     assert done.returncode == 0
     assert b"total: 4.556 W, scope module" in done.stdout

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.harness import setup
-from tunebench.harness.deploy import build_payload
-from tunebench.harness.inventory import load_inventory
-from tunebench.harness.setup import Refusal, set_up
+from tunebench.harness.artifacts.gather import build_payload
+from tunebench.harness.config.inventory import load_inventory
+from tunebench.harness.lab import setup
+from tunebench.harness.lab.setup import Refusal, set_up
 from tunebench.targets.client.board import Board
 from tunebench.targets.errors import LinkError, ReplyError
 

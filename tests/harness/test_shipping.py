@@ -7,15 +7,17 @@ from array import array
 
 import pytest
 
-from tunebench.harness import params_command, repetition
-from tunebench.harness.deploy import Cargo
+from tunebench.harness.artifacts.gather import Cargo
+from tunebench.harness.board import link
+from tunebench.harness.campaign import repetition
+from tunebench.harness.campaign.update_transfer import Index, computed, ship
+from tunebench.harness.cli import params
+from tunebench.harness.config.inventory import BoardEntry
+from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
-from tunebench.harness.harvested import ExitRecord, Harvested, WorkloadResult
-from tunebench.harness.inventory import BoardEntry
-from tunebench.harness.job import Bench, ships, workload_spec
-from tunebench.harness.plan import make_plan
-from tunebench.harness.shipping import Index, computed, ship
-from tunebench.harness.suite import load_suite
+from tunebench.harness.planning.job import Bench, ships, workload_spec
+from tunebench.harness.planning.plan import make_plan
+from tunebench.harness.record.harvest import ExitRecord, Harvested, WorkloadResult
 from tunebench.reports.records import Repetition
 from tunebench.targets.client.updates import Applied, Fetched
 from tunebench.targets.errors import UnreachableError
@@ -92,10 +94,10 @@ def test_the_built_in_suite_asks_for_every_form():
 
 
 def test_params_tells_the_files_size_beside_the_updates():
-    found = params_command.count("yolov8x", "lorae", 4)
+    found = params.count("yolov8x", "lorae", 4)
     header_b = found["update_file_b"] - found["update_b"]
     assert header_b % 8 == 0 and 0 < header_b < 0.02 * found["update_b"]
-    full = params_command.count("unet-small", "ft-all", 4)
+    full = params.count("unet-small", "ft-all", 4)
     assert full["update_file_b"] > full["update_b"] == 4 * full["trainable"]
 
 
@@ -241,7 +243,7 @@ def test_a_stop_meanwhile_loses_no_measurement(shipping):
     planned, bench, _, _ = shipping
     ended = ExitRecord(rep_id=planned.rep_id, outcome="ok")
     got = Harvested(ended, WorkloadResult(), None, [], [], None, None, None)
-    done = repetition._shipped(LinkStub(None, repetition.Interrupted()), planned, bench, got)
+    done = repetition._shipped(LinkStub(None, link.Interrupted()), planned, bench, got)
     assert done.updates == [] and "stopped" in str(done.missing)
 
 
@@ -270,7 +272,7 @@ def test_a_campaign_ships_updates_over_its_own_and_shaped_links(campaign, lab, f
         update = files[what, "float32", False]
         # Measured bytes are the counted ones, to the byte.
         assert update.tensor_b == rep.update_b == network_plan.counts(plan).update_b
-        assert update.size_b == update.safetensors_b == params_command.file_b(plan, label)
+        assert update.size_b == update.safetensors_b == params.file_b(plan, label)
         assert update.base_sha256 == rep.prov.weights_sha256
         for each in rep.updates:
             own = [one for one in each.transfers if one.link == "own"]

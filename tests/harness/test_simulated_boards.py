@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tunebench.harness.inventory import load_inventory
-from tunebench.harness.progress import Silent
-from tunebench.harness.session import Request, open_session
-from tunebench.harness.suite import load_suite
+from tunebench.harness.campaign.progress import Silent
+from tunebench.harness.campaign.session import Request, open_session
+from tunebench.harness.config.inventory import load_inventory
+from tunebench.harness.config.suite import load_suite
 from tunebench.reports.results import RunReader
 
 pytestmark = pytest.mark.slow

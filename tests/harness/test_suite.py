@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tunebench.harness.config.suite import AA_SUFFIX, built_in_suites, load_suite
+from tunebench.harness.config.suite_schema import LEVELS
 from tunebench.harness.errors import UsageError
-from tunebench.harness.suite import AA_SUFFIX, built_in_suites, load_suite
-from tunebench.harness.suite_file import LEVELS
 
 OWN = """
 [suite]

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from tunebench.harness.sustained import MIN_N, sustained, theil_sen
+from tunebench.harness.record.sustained import MIN_N, sustained, theil_sen
 from tunebench.reports.records import Sustained
 
 

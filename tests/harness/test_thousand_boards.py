@@ -10,9 +10,9 @@ pytestmark = pytest.mark.slow
 MEASURED = """
 import sys, tempfile, time
 from pathlib import Path
-from tunebench.harness.inventory import BoardEntry
-from tunebench.harness.plan import make_plan
-from tunebench.harness.suite import load_suite
+from tunebench.harness.config.inventory import BoardEntry
+from tunebench.harness.planning.plan import make_plan
+from tunebench.harness.config.suite import load_suite
 from tunebench.reports.records import Provenance, Repetition
 from tunebench.reports.results import RunReader, RunWriter
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from tests import ctrl_c
+from tunebench.harness.campaign.session import exit_code
+from tunebench.harness.config.inventory import TuningKeys, load_inventory
 from tunebench.harness.errors import UsageError
-from tunebench.harness.inventory import TuningKeys, load_inventory
-from tunebench.harness.session import exit_code
 
 GOVERNOR = "sys/devices/system/cpu/cpufreq/policy0/scaling_governor"
 
@@ -110,7 +110,7 @@ def host(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         words = [
             sys.executable,
             "-m",
-            "tunebench.harness.cli",
+            "tunebench.harness.cli.app",
             "run",
             "--inventory",
             inventory,

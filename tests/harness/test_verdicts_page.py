@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from tunebench.harness import checks, checks_strain, checks_time, conditions, repetition
-from tunebench.harness.suite_file import Header
+from tunebench.harness.board import link
+from tunebench.harness.config.suite_schema import Header
+from tunebench.harness.planning import limits
+from tunebench.harness.record.validity import checks, throttling, timing
 from tunebench.targets.agent.job import watchdog
 
 ROOT = Path(__file__).parents[2]
@@ -27,29 +29,29 @@ def test_the_page_is_what_the_tables_say():
 def test_the_figures_in_words_are_the_figures_applied():
     by_code = {one.code: one.threshold for one in (*checks.CHECKS, *writer().GATES)}
     told = {
-        "hot": f"({conditions.MAX_TEMP_C:g} C)",
+        "hot": f"({limits.MAX_TEMP_C:g} C)",
         "start-temp": f"({Header(name='x').start_window_c:g} C)",
-        "disk": f"({conditions.MIN_FREE_B >> 20} MiB)",
-        "memory": f"({conditions.MIN_FREE_B >> 20} MiB)",
-        "clock-bound-before": f"({conditions.MAX_CLOCK_BOUND_S:g} s)",
+        "disk": f"({limits.MIN_FREE_B >> 20} MiB)",
+        "memory": f"({limits.MIN_FREE_B >> 20} MiB)",
+        "clock-bound-before": f"({limits.MAX_CLOCK_BOUND_S:g} s)",
         "too-hot": f"{watchdog.MARGIN_C:g} C under",
-        "clock-low": f"{100 * checks_strain.MIN_CLOCK_SHARE:g}%",
-        "near-trip": f"within {checks_strain.TRIP_MARGIN_C:g} C",
-        "suspended": f"{1000 * checks_time.MIN_SLEEP_S:g} ms",
-        "clock-step": f"{checks_time.MAX_STEP_S:g} s",
+        "clock-low": f"{100 * throttling.MIN_CLOCK_SHARE:g}%",
+        "near-trip": f"within {throttling.TRIP_MARGIN_C:g} C",
+        "suspended": f"{1000 * timing.MIN_SLEEP_S:g} ms",
+        "clock-step": f"{timing.MAX_STEP_S:g} s",
         "busy-load": f"+ {checks.MAX_LOAD_1M:g}",
-        "sampler-gap": f"{checks_time.MAX_GAP_PERIODS:g} periods",
-        "sampler-rate": f"{100 * checks_time.MAX_RATE_SHARE:g}%, where at least {checks_time.MIN_SAMPLES}",
-        "channel-errors": f"{100 * checks_time.MAX_ERROR_SHARE:g}%",
-        "clock-bound": f"{100 * checks_time.MAX_CLOCK_SHARE:g}%",
-        "clock-drift": f"{checks_time.MAX_DRIFT_PPM:g} ppm",
+        "sampler-gap": f"{timing.MAX_GAP_PERIODS:g} periods",
+        "sampler-rate": f"{100 * timing.MAX_RATE_SHARE:g}%, where at least {timing.MIN_SAMPLES}",
+        "channel-errors": f"{100 * timing.MAX_ERROR_SHARE:g}%",
+        "clock-bound": f"{100 * timing.MAX_CLOCK_SHARE:g}%",
+        "clock-drift": f"{timing.MAX_DRIFT_PPM:g} ppm",
     }
     for code, figure in told.items():
         assert figure in by_code[code], code
     busy = by_code["busy"]
-    assert f"({conditions.NOTE_BACKGROUND_CORES:g} of one core)" in busy
-    assert f"({conditions.MAX_BACKGROUND_CORES:g})" in busy
+    assert f"({limits.NOTE_BACKGROUND_CORES:g} of one core)" in busy
+    assert f"({limits.MAX_BACKGROUND_CORES:g})" in busy
     text = (ROOT / "docs" / "verdicts.md").read_text()
-    assert f"({repetition.CONDITION_PATIENCE_S:g} s)" in text
-    assert f"for {conditions.GAP_S:g} s" in text
+    assert f"({link.CONDITION_PATIENCE_S:g} s)" in text
+    assert f"for {limits.GAP_S:g} s" in text
     assert f"{watchdog.DEFAULT_C:g} C" in text

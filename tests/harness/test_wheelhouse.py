@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.harness import setup, wheelhouse
-from tunebench.harness.deploy import build_payload
-from tunebench.harness.setup import set_up
-from tunebench.harness.wheelhouse import Download, FetchError
+from tunebench.harness.artifacts.gather import build_payload
+from tunebench.harness.lab import setup, wheelhouse
+from tunebench.harness.lab.setup import set_up
+from tunebench.harness.lab.wheelhouse import Download, FetchError
 from tunebench.targets.boards.wheels import Facts, choose
 from tunebench.targets.client.board import Board
 

@@ -56,7 +56,7 @@ def tunebench(
         )
         argv = ["run", "--inventory", "lab.toml", "--suite", "suite.toml", "--out", "out"]
         return subprocess.run(
-            [sys.executable, "-m", "tunebench.harness.cli", *argv],
+            [sys.executable, "-m", "tunebench", *argv],
             capture_output=True,
             text=True,
             timeout=180,

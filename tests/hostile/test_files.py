@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tunebench.harness.harvested import read_harvest, trace_bytes
+from tunebench.harness.record.harvest import read_harvest, trace_bytes
 from tunebench.targets.agent import protocol
 from tunebench.targets.agent import protocol as agent_protocol
 

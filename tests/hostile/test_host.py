@@ -13,8 +13,8 @@ from pathlib import Path
 import paramiko
 import pytest
 
+from tunebench.harness.config.inventory import load_inventory
 from tunebench.harness.errors import HarnessError
-from tunebench.harness.inventory import load_inventory
 from tunebench.targets.payload import make_payload
 from tunebench.targets.transport.ssh import Endpoint
 

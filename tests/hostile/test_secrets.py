@@ -102,7 +102,7 @@ def watched(tmp_path) -> Callable[..., tuple[str, str]]:
     def run(*arguments: str) -> tuple[str, str]:
         with (tmp_path / "said").open("w+") as said:
             running = subprocess.Popen(
-                [sys.executable, "-m", "tunebench.harness.cli", *arguments],
+                [sys.executable, "-m", "tunebench", *arguments],
                 stdout=said,
                 stderr=subprocess.STDOUT,
                 cwd=tmp_path,
@@ -117,7 +117,7 @@ def watched(tmp_path) -> Callable[..., tuple[str, str]]:
             told = said.read()
         assert running.returncode == 0, told
         lines = "\n".join(seen)
-        assert "tunebench.harness.cli" in lines
+        assert "tunebench.harness.cli.app" in lines
         return told, lines
 
     return run

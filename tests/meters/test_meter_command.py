@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tunebench.harness.cli.meter import app
 from tunebench.harness.errors import HarnessError, UsageError
-from tunebench.harness.meter_command import app
 
 
 @pytest.fixture

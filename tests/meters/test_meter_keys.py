@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tunebench.harness.config.inventory import load_inventory
 from tunebench.harness.errors import UsageError
-from tunebench.harness.inventory import load_inventory
 from tunebench.targets.meters import KINDS
 
 BOARD = '[[board]]\nid = "pi"\nhost = "pi"\nkind = "raspberry-pi"\n[board.meter]\n'

@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.harness.campaign import Campaign
-from tunebench.harness.deploy import build_payload
-from tunebench.harness.doctor import diagnose
-from tunebench.harness.integral import rules_for
-from tunebench.harness.inventory import load_inventory
-from tunebench.harness.metering import BoardMeter, Metered, describe, measure
-from tunebench.harness.progress import Silent
-from tunebench.harness.session import Request, open_session
-from tunebench.harness.suite import load_suite
+from tunebench.harness.artifacts.gather import build_payload
+from tunebench.harness.board.meter import BoardMeter, describe
+from tunebench.harness.campaign.campaign import Campaign
+from tunebench.harness.campaign.progress import Silent
+from tunebench.harness.campaign.session import Request, open_session
+from tunebench.harness.config.inventory import load_inventory
+from tunebench.harness.config.suite import load_suite
+from tunebench.harness.lab.doctor import diagnose
+from tunebench.harness.record.energy.meter import Metered, measure
+from tunebench.harness.record.energy.rules import rules_for
 from tunebench.reports.results import RunReader
 from tunebench.targets.meters import MeterInfo, MeterTrace
 from tunebench.targets.meters.keys import ShellyMeter

@@ -101,6 +101,9 @@ def test_records_are_frozen():
 
 
 def test_importing_the_records_stays_light():
-    code = "import sys, tunebench.reports.records; print(sorted({'pandas', 'scipy', 'numpy', 'jinja2'} & set(sys.modules)))"
+    code = (
+        "import sys, tunebench.reports.records; "
+        "print(sorted({'pandas', 'scipy', 'numpy', 'jinja2'} & set(sys.modules)))"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from tunebench.harness.cli import app
+from tunebench.harness.cli.app import app
 from tunebench.harness.errors import UsageError
 from tunebench.reports.formatting.privacy import Anonymiser, scrubber
 from tunebench.reports.records import BoardEnv, Reason, Skip

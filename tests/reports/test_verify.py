@@ -5,8 +5,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from tunebench.harness.cli import app
-from tunebench.harness.compliance import audit
+from tunebench.harness.cli.app import app
+from tunebench.harness.verify import audit
 from tunebench.reports.results.files import sha256_file
 
 

@@ -34,7 +34,7 @@ def fake_docker(tmp_path):
 @pytest.fixture
 def full_board(make_board):
     """With the whole payload, so that ``workloads`` can be imported."""
-    from tunebench.harness.deploy import build_payload
+    from tunebench.harness.artifacts.gather import build_payload
 
     board = make_board()
     payload = build_payload()

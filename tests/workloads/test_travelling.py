@@ -39,7 +39,8 @@ def test_what_travels_keeps_python_3_6():
 
 def test_it_really_imports_and_works_on_python_3_6(payload, tmp_path):
     program = (
-        "import tunebench.workloads.run.job, tunebench.workloads.run.correctness, tunebench.workloads.run.own_module, doctest\n"
+        "import doctest, tunebench.workloads.run.job\n"
+        "import tunebench.workloads.run.correctness, tunebench.workloads.run.own_module\n"
         "from tunebench.workloads import artefact, seeds, models\n"
         "from tunebench.workloads.methods import chain_plan, table\n"
         "assert doctest.testmod(artefact) == (0, 2)\n"

@@ -7,8 +7,8 @@ the 0 rpm rows of both. Inputs: bins 1..256 (1 Hz each). The splits are ours: th
 Two ways to the arrays:
 
 - ``fan12_hmlo.npz`` in a local folder: all recordings, converted once, its hash pinned;
-- the home's zips, converted here (:mod:`tunebench.workloads.datasets.fan_csv`). The zips' hashes are unknown and their CSV
-  layout was not seen when this was written: the conversion is **unverified against the original files**. It is
+- the home's zips, converted here (:mod:`~tunebench.workloads.datasets.fan_csv`). The zips' hashes are unknown and their
+  CSV layout was not seen when this was written: the conversion is **unverified against the original files**. It is
   checked afterwards, though: the content of a converted recording is compared with that of the pinned copy
   (:data:`KNOWN`). If equal, it is the same data, and the speeds are those of the copy. If not, the meta says
   ``conversion: unverified against the original files``, and the 0 rpm rows come from the file names or not at all:

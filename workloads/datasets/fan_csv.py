@@ -6,8 +6,8 @@ show a file. The reader therefore takes every layout that leaves no doubt (one r
 and value; a heading line) and refuses everything else with what it found.
 
 The order in time is that of the numbers in the file names. Whether that, the layout and the speeds are right is not
-assumed: :mod:`tunebench.workloads.datasets.fan` compares the result with the hash of the copy that was converted and looked
-at once, and calls anything else unverified.
+assumed: :mod:`tunebench.workloads.datasets.fan` compares the result with the hash of the copy that was converted and
+looked at once, and calls anything else unverified.
 """
 
 from __future__ import annotations

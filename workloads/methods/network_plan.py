@@ -1,8 +1,9 @@
 """A method of the table applied to a network with branches: what trains, where adapters sit, what is cached.
 
-The counterpart of :func:`tunebench.workloads.methods.chain_plan.plan` for :class:`tunebench.workloads.models.graph.Graph`. A network's convolutions
-have no bias of their own where BatchNorm follows: BatchNorm's shift is their bias, its scale belongs to their
-weight; its statistics are frozen in every method. "Last" is the head: the layers the outputs come from.
+The counterpart of :func:`tunebench.workloads.methods.chain_plan.plan` for
+:class:`tunebench.workloads.models.graph.Graph`. A network's convolutions have no bias of their own where BatchNorm
+follows: BatchNorm's shift is their bias, its scale belongs to their weight; its statistics are frozen in every
+method. "Last" is the head: the layers the outputs come from.
 
 An adapter on a convolution is an extractor of the convolution's kernel to ``rank`` channels and a 1x1 mapper:
 ``rank (c_in kh kw + c_out)`` parameters (Wang et al., LoRAE, Scientific Reports 15:33109, 2025). That is also LoRA
@@ -192,7 +193,12 @@ def adapter_shapes(made: NetworkPlan) -> Dict[str, Tuple[int, ...]]:
 
 
 def update_shapes(made: NetworkPlan, what: str) -> Dict[str, Tuple[int, ...]]:
-    """Tensors of an update's form (:data:`tunebench.workloads.updates.FORMS`) -> shape; an adapter's are empty without adapters."""
+    """Tensors of an update's form -> shape; an adapter's are empty without adapters.
+
+    Args:
+        made: the plan of a network.
+        what: one of :data:`tunebench.workloads.updates.FORMS`.
+    """
     if what == "adapter":
         return adapter_shapes(made)
     every = dict(weight_shapes(made.graph))

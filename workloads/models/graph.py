@@ -1,7 +1,8 @@
 """Networks with branches, as data: nodes in order of execution, each with its shapes.
 
-One description serves counting (no torch needed, also on the host) and building (:mod:`tunebench.workloads.engines.pytorch.networks`).
-A node is one layer with what belongs to it: convolution, BatchNorm, activation.
+One description serves counting (no torch needed, also on the host) and building
+(:mod:`tunebench.workloads.engines.pytorch.networks`). A node is one layer with what belongs to it: convolution,
+BatchNorm, activation.
 """
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple

@@ -1,7 +1,7 @@
 """Start weights of networks, made on the host: train the base model on the source domain. Needs torch.
 
-As :mod:`tunebench.workloads.prepare.chain` for chains of layers: order and start values come from :mod:`tunebench.workloads.seeds`, the recipe
-stands in the artefact's meta, one thread.
+As :mod:`tunebench.workloads.prepare.chain` for chains of layers: order and start values come from
+:mod:`tunebench.workloads.seeds`, the recipe stands in the artefact's meta, one thread.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The largest batch and the largest input that train within a limit of memory: tried, not calculated.
 
-``python -m tunebench.workloads.run.max_batch`` as the command of a suite (``tunebench run --suite lorae-fit``). ``params``:
-``model``; ``method``, ``rank``; ``batch`` (of the largest input); ``limit_mb`` (10^6 bytes beyond interpreter, torch and
-weights; without it, 80% of what the board says is available); ``allocator`` (``default``, or ``mmap``: every larger
-tensor is mapped by itself). A job without torch fails as any other does.
+``python -m tunebench.workloads.run.max_batch`` as the command of a suite (``tunebench run --suite lorae-fit``).
+``params``: ``model``; ``method``, ``rank``; ``batch`` (of the largest input); ``limit_mb`` (10^6 bytes beyond
+interpreter, torch and weights; without it, 80% of what the board says is available); ``allocator`` (``default``, or
+``mmap``: every larger tensor is mapped by itself). A job without torch fails as any other does.
 
 Every try is a process of its own, forked when torch is loaded and nothing has run: it takes a step with one sample, sets
 ``RLIMIT_DATA`` (private writable memory, Linux 4.7 and later) to what it has plus the limit, and takes two steps. So the

@@ -57,8 +57,9 @@ def make_network_task(spec: Spec, data: Artefact, weights: Artefact) -> NetworkT
 
     Raises:
         SpecError: the model's task is not the data set's, a batch larger than the set, a label out of range.
-        UnknownMethod, UnsupportedMethod, UnsupportedModel, WorkloadError: see :mod:`tunebench.workloads.methods.network_plan`.
-        ArtefactError: a tensor is missing or has another shape or type.
+        UnknownMethod, UnsupportedMethod, UnsupportedModel, WorkloadError: see
+        :mod:`tunebench.workloads.methods.network_plan`. ArtefactError: a tensor is missing or has another shape or
+        type.
     """
     shape, n_classes = _meta(data)
     wanted = task_of(spec.model)

@@ -1,8 +1,9 @@
 """The LoRAE study: quality, updated parameters and cost by method and rank, beside the paper's three figures.
 
-Shown for runs whose plan says ``suite.study == "lorae"``. Numbers are made in :mod:`tunebench.reports.studies.lorae.numbers` (JSON-ready),
-sentences in :mod:`tunebench.reports.studies.lorae.sentences`, the page's parts in :mod:`tunebench.reports.studies.lorae.view`, the lines of the text table in
-:mod:`tunebench.reports.studies.lorae.text`.
+Shown for runs whose plan says ``suite.study == "lorae"``. Numbers are made in
+:mod:`tunebench.reports.studies.lorae.numbers` (JSON-ready), sentences in
+:mod:`tunebench.reports.studies.lorae.sentences`, the page's parts in :mod:`tunebench.reports.studies.lorae.view`, the
+lines of the text table in :mod:`tunebench.reports.studies.lorae.text`.
 """
 
 from __future__ import annotations

@@ -96,7 +96,8 @@ def _quality(unit: Unit, one: Mapping[str, Any], metrics: Sequence[str]) -> list
 def cost_table(unit: Unit) -> DataTable:
     """A row a method and rank: bytes and seconds of its update, memory, time of a step."""
     return DataTable(
-        f"{sentences.task_name(unit)}: cost. A dash says that it was not measured or not told; seconds are board to host.",
+        f"{sentences.task_name(unit)}: cost. A dash says that it was not measured or not told; "
+        "seconds are board to host.",
         (
             "method",
             "update by count",

@@ -1,7 +1,7 @@
 """Virtual environments for workloads, below ``<workdir>/venvs``: what a board offers, and what is there already.
 
-A build (:mod:`tunebench.targets.agent.environment.venv_build`) is described by a recipe and leaves a state file; both are JSON beside the
-environment, so that a build that was cut off goes on, and one that is complete is seen to be.
+A build (:mod:`tunebench.targets.agent.environment.venv_build`) is described by a recipe and leaves a state file; both
+are JSON beside the environment, so that a build that was cut off goes on, and one that is complete is seen to be.
 """
 
 import fcntl

@@ -1,7 +1,7 @@
 """Reads all sensors at a steady pace, into memory; written after the window, or rarely.
 
-The reading is done by another thread (:mod:`tunebench.targets.agent.job.reader`): a source that hangs costs its own values and
-nothing else. What cannot be read is null and counted with its reason; no value is ever repeated.
+The reading is done by another thread (:mod:`tunebench.targets.agent.job.reader`): a source that hangs costs its own
+values and nothing else. What cannot be read is null and counted with its reason; no value is ever repeated.
 """
 
 import json

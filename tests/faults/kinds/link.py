@@ -107,7 +107,7 @@ class DamagedBlob(Fault):
 
 def payload_size_b() -> int:
     """Bytes of what every board gets first."""
-    from tunebench.harness.deploy import build_payload
+    from tunebench.harness.artifacts.gather import build_payload
 
     return len(build_payload().read())
 

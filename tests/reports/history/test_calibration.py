@@ -7,7 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from tunebench.harness.cli import app
+from tunebench.harness.cli.app import app
 from tunebench.harness.errors import UsageError
 from tunebench.reports.history import index
 from tunebench.reports.history.calibration import (

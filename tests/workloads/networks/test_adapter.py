@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="torch is not installed")
 from torch import nn  # noqa: E402
 
-from tunebench.workloads.engines.pytorch.networks.adapter import (
+from tunebench.workloads.engines.pytorch.networks.adapter import (  # noqa: E402
     BRANCH,
     COMPOSED,
     FORMS,

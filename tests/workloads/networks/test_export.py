@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from tunebench.harness import params_command  # noqa: E402
+from tunebench.harness.cli import params  # noqa: E402
 from tunebench.workloads import updates  # noqa: E402
 from tunebench.workloads.engines.pytorch.networks import Session  # noqa: E402
 from tunebench.workloads.engines.pytorch.networks.network import Network, load_weights, places  # noqa: E402
@@ -15,7 +15,7 @@ from tunebench.workloads.models.graph import INPUT  # noqa: E402
 from tunebench.workloads.updates import (  # noqa: E402
     Form,
     Values,
-    safetensors,  # noqa: E402
+    safetensors,
 )
 
 pytestmark = pytest.mark.torch
@@ -43,7 +43,7 @@ def test_the_update_weighs_what_was_counted(small, method):
     counted = network_plan.counts(session.plan)
     assert entry.tensor_b == counted.update_b == session.facts()["update_b"]
     assert entry.n_values == counted.trainable
-    assert len(raw) == params_command.file_b(session.plan, method)
+    assert len(raw) == params.file_b(session.plan, method)
     shapes = {name: item.shape for name, item in updates.chosen(made, what).items()}
     assert shapes == network_plan.update_shapes(session.plan, what)
 

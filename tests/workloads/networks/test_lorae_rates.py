@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import lorae_rates
 from benchmarks.lorae_rates import LADDER, LARGER, RANK, RANKS, TASKS, Runs, climb, part_of, rate_of
-from tunebench.harness.suite import built_in_suites, load_suite
+from tunebench.harness.config.suite import built_in_suites, load_suite
 from tunebench.workloads.artefact import Artefact, Tensor
 
 KEPT = lorae_rates.KEEP

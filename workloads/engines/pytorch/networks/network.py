@@ -138,7 +138,7 @@ def start(model: Network, seed: int, prior: float = 0.01) -> None:
 
 
 def load_weights(model: Network, weights: Artefact) -> None:
-    """Put a weights artefact into a network; names as :func:`tunebench.workloads.models.graph.weight_shapes` gives them."""
+    """Put a weights artefact into a network; its names are :func:`~tunebench.workloads.models.graph.weight_shapes`'."""
     with torch.no_grad():
         for name, place in places(model):
             item = weights.need(name)

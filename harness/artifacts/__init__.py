@@ -1,0 +1,1 @@
+"""Gather what travels to a board: payload, data, start weights, native libraries."""

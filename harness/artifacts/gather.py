@@ -1,0 +1,134 @@
+"""What travels to a board: the payload, the artefacts of a task, the files of a user's own method."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tunebench import workloads
+from tunebench.harness.config.suite import Cell, Suite
+from tunebench.targets.payload import Blob, deterministic_zip, make_payload, package_files
+from tunebench.workloads.datasets import DataUnavailable
+from tunebench.workloads.engines.native import build
+from tunebench.workloads.prepare import artefacts
+
+#: What is being made, and how much of it is done (0..1).
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Cargo:
+    """Blobs by role for every cell, and tasks that cannot be had with the reason."""
+
+    payload: Blob
+    data: Mapping[str, Blob] = field(default_factory=dict)
+    weights: Mapping[str, Blob] = field(default_factory=dict)
+    own: Mapping[tuple[str, str], Blob] = field(default_factory=dict)
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    #: Cells that run other builds than today's: role -> blob, instead of what is built now.
+    built: Mapping[tuple[str, str], Mapping[str, Blob]] = field(default_factory=dict)
+
+    def of_cell(self, cell: Cell) -> dict[str, Blob]:
+        """Role -> blob of what one cell needs on the board."""
+        blobs = {"payload": self.payload}
+        if cell.task in self.data and cell.dataset:
+            blobs["data"] = self.data[cell.task]
+            blobs["weights"] = self.weights[cell.task]
+        if cell.key in self.own:
+            blobs["own"] = self.own[cell.key]
+        blobs.update(self.built.get(cell.key, {}))
+        return blobs
+
+    def hashes(self) -> dict[str, Any]:
+        """SHA-256 of everything that the boards are given: equal hashes, equal work."""
+        return {
+            "payload": self.payload.sha256,
+            "data": {task: blob.sha256 for task, blob in self.data.items()},
+            "weights": {task: blob.sha256 for task, blob in self.weights.items()},
+            "own": {f"{task} {label}": blob.sha256 for (task, label), blob in self.own.items()},
+        }
+
+
+def default_cache() -> Path:
+    """Where the host keeps artefacts it has made."""
+    return Path.home() / ".cache" / "tunebench" / "artefacts"
+
+
+def travelling_workloads() -> dict[str, bytes]:
+    """Name -> content of what travels besides the agent."""
+    exclude = [pattern for name in workloads.HOST_ONLY for pattern in (name, f"{name}/*")]
+    root = _package_root(workloads)
+    files = package_files(root, "tunebench/workloads", exclude)
+    # What users' own methods import, under the same name as on the host.
+    files["tunebench/marks.py"] = (root.parent / "marks.py").read_bytes()
+    # A board with a compiler of its own can build the kernels where the host cannot.
+    files.update(
+        {f"tunebench/workloads/engines/native/{name}": text for name, text in build.sources().items()}
+    )
+    return files
+
+
+def build_payload() -> Blob:
+    """The deterministic zip of the agent and the workloads, named by its SHA-256."""
+    return make_payload(travelling_workloads())
+
+
+def _package_root(package: object) -> Path:
+    return Path(str(resources.files(package.__name__)))  # type: ignore[attr-defined]
+
+
+def own_blob(cell: Cell, root: Path) -> Blob:
+    """The listed files of a user's own method as one zip."""
+    files = {name: (root / name).read_bytes() for name in cell.files}
+    return Blob.of_bytes(deterministic_zip(files), ".zip", role="own")
+
+
+def gather(
+    suite: Suite,
+    *,
+    cache_dir: Path | None = None,
+    data_dir: Path | None = None,
+    download: bool = False,
+    progress: Progress | None = None,
+) -> Cargo:
+    """Build the payload and find or make the artefacts of every task.
+
+    A task whose data or start weights cannot be had is not an error: it is skipped with the reason. Published data
+    sets are fetched only if ``download`` says so.
+    """
+    data: dict[str, Blob] = {}
+    weights: dict[str, Blob] = {}
+    unavailable: dict[str, str] = {}
+    for task, (dataset, model) in _artefacts_of(suite).items():
+        try:
+            made = artefacts.prepare(
+                dataset,
+                model,
+                cache_dir=cache_dir or default_cache(),
+                data_dir=data_dir,
+                download=download,
+                progress=progress,
+            )
+        except (DataUnavailable, artefacts.PrepareError) as error:
+            unavailable[task] = str(error)
+            continue
+        data[task] = Blob(name=f"{made.data_sha256}.tbx", sha256=made.data_sha256, path=made.data)
+        weights[task] = Blob(name=f"{made.weights_sha256}.tbx", sha256=made.weights_sha256, path=made.weights)
+    own = {
+        cell.key: own_blob(cell, suite.root) for cell in suite.cells if cell.files and suite.root is not None
+    }
+    return Cargo(build_payload(), data, weights, own, unavailable)
+
+
+def _artefacts_of(suite: Suite) -> dict[str, tuple[str, str]]:
+    return {cell.task: (cell.dataset, cell.model) for cell in suite.cells if cell.dataset and cell.model}
+
+
+def data_dir_from_env() -> Path | None:
+    """``TUNEBENCH_DATA``: where local copies of data sets lie."""
+    value = os.environ.get("TUNEBENCH_DATA")
+    return Path(value) if value else None

@@ -1,0 +1,1 @@
+"""Hold one board: its link, lease, tuning, environment and meter."""

@@ -1,0 +1,193 @@
+"""Keep in touch with a board whose link may break: ask again until it answers or patience ends."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from tunebench.harness.board.meter import BoardMeter
+from tunebench.harness.planning import limits
+from tunebench.targets.client.board import Board
+from tunebench.targets.client.connection import SyncReport
+from tunebench.targets.errors import BlobError, ConditionError, LinkError, NoAnswerError, UnreachableError
+from tunebench.targets.payload import Blob
+
+Value = TypeVar("Value")
+
+
+#: How long a vanished board may take to come back before the rest of its queue is skipped.
+LINK_PATIENCE_S = 180.0
+#: How long a board that cannot be reached may take when a campaign begins: a server that restarts, a link that flaps.
+CONNECT_PATIENCE_S = 6.0
+#: How long a board may stay hot, busy or leased before the repetition is given up (the inventory's ``patience_s``).
+CONDITION_PATIENCE_S = 600.0
+#: A command that a board's kernel killed (memory ran out) is asked once more, and again; then it is the board's fault.
+MAX_UNANSWERED = 2
+#: How often somebody who waits for a board says so.
+LEASE_LOOK_S = 60.0
+
+
+class Interrupted(Exception):
+    """The user asked to stop; what is on the board stays resumable."""
+
+
+def connect(board: Board, stop: threading.Event, note: Callable[[str], None]) -> None:
+    """Connect for the first time; a moment's patience, since who is not reached is left out.
+
+    Raises:
+        TargetError: it cannot be reached, or not be used.
+        Interrupted: the user asked to stop.
+    """
+    give_up_s = time.monotonic() + CONNECT_PATIENCE_S
+    while True:
+        try:
+            return board.connect()
+        except (LinkError, UnreachableError) as error:
+            if time.monotonic() + 1.0 > give_up_s:
+                raise
+            note(f"connecting again: {error}")
+        if stop.wait(1.0):
+            raise Interrupted
+
+
+class Link:
+    """Idempotent actions on a board, carried over broken links until patience ends or the user stops."""
+
+    def __init__(
+        self,
+        board: Board,
+        stop: threading.Event,
+        blobs: Sequence[Blob] = (),
+        note: Callable[[str], None] = lambda _: None,
+        *,
+        patience_s: float = LINK_PATIENCE_S,
+        condition_patience_s: float = CONDITION_PATIENCE_S,
+        meter: BoardMeter | None = None,
+    ) -> None:
+        self.meter = meter or BoardMeter(None)
+        self._note = note
+        self.board = board
+        self._blobs = list(blobs)
+        self._stop = stop
+        self._patience_s = patience_s
+        self._condition_patience_s = condition_patience_s
+
+    def persist(self, action: Callable[[], Value]) -> Value:
+        """Do ``action``, over a new connection if the link breaks.
+
+        Raises:
+            UnreachableError: the board did not come back in time.
+            NoAnswerError: its commands end without an answer, one after the other.
+            Interrupted: the user asked to stop.
+        """
+        give_up_s = time.monotonic() + self._patience_s
+        pause_s = 0.2
+        unanswered = 0
+        lacking = False
+        while True:
+            if self._stop.is_set():
+                raise Interrupted
+            try:
+                if not self.board.ssh.alive:
+                    self.board.reconnect()
+                    if self._stop.is_set():
+                        raise Interrupted
+                if lacking:
+                    # Someone has tidied the board: push what it lacks, then ask again.
+                    self.board.sync(self._blobs)
+                    lacking = False
+                return action()
+            except (LinkError, UnreachableError, NoAnswerError) as error:
+                unanswered += isinstance(error, NoAnswerError)
+                if unanswered > MAX_UNANSWERED:
+                    raise
+                if time.monotonic() + pause_s > give_up_s:
+                    raise UnreachableError(
+                        f"the link did not come back within {self._patience_s:g} s: {error}"
+                    ) from error
+                self._note(f"asking again: {error}")
+                lacking = lacking or isinstance(error, BlobError)
+                if not isinstance(error, (BlobError, NoAnswerError)):
+                    self.board.ssh.close()
+                self._pause(pause_s)
+                pause_s = min(2 * pause_s, 10.0)
+
+    def check_stop(self) -> None:
+        """For work that is not :meth:`persist`'s.
+
+        Raises:
+            Interrupted: the user asked to stop.
+        """
+        if self._stop.is_set():
+            raise Interrupted
+
+    def tell(self, message: str) -> None:
+        """Say something to the user."""
+        self._note(message)
+
+    def sync(self, *more: Blob) -> SyncReport:
+        """Push the blobs that the board lacks; ``more`` are needed from now on."""
+        self._blobs += more
+        return self.persist(lambda: self.board.sync(self._blobs))
+
+    def when_ready(
+        self, action: Callable[[Sequence[str]], Value], waivable: Mapping[str, float] | None = None
+    ) -> Value:
+        """Repeat an action that the board refuses because it is hot, busy or leased.
+
+        Args:
+            action: is given the codes of the gates that it should only note from now on.
+            waivable: code of a gate -> seconds after which it is waived.
+
+        Raises:
+            ConditionError: it refused for longer than we wait.
+        """
+        begun_s = time.monotonic()
+        waived: list[str] = []
+        pause_s = 1.0
+        while True:
+            try:
+                return self.persist(functools.partial(action, tuple(waived)))
+            except ConditionError as error:
+                waited_s = time.monotonic() - begun_s
+                bound_s = (waivable or {}).get(error.code or "")
+                if bound_s is not None and error.code not in waived and waited_s + pause_s > bound_s:
+                    self._note(f"waited {waited_s:.0f} s, goes on: {error}")
+                    waived.append(str(error.code))
+                    continue
+                self._note(f"waiting: {error}")
+                if waited_s + pause_s > self._condition_patience_s:
+                    raise
+                self._pause(pause_s)
+                pause_s = min(2 * pause_s, 15.0)
+
+    def occupy(self, owner: Mapping[str, Any], hold_s: float) -> dict[str, Any]:
+        """Take the board's lease, or wait for it: on the board and without traffic, so that nobody is disturbed.
+
+        Raises:
+            ConditionError: another has it for longer than we wait; the message says who.
+        """
+        give_up_s = time.monotonic() + self._condition_patience_s
+        wait_s = 0.0  # first a look, so that who waits is told for whom
+        while True:
+            asked_s = wait_s
+            try:
+                return self.persist(lambda: self.board.occupy(owner, hold_s, asked_s))  # noqa: B023 - called at once
+            except ConditionError as error:
+                left_s = give_up_s - time.monotonic()
+                self._note(f"waiting: {error}")
+                if left_s <= 0:
+                    raise
+                wait_s = min(LEASE_LOOK_S, max(0.1, left_s))
+
+    def _pause(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise Interrupted
+
+
+def clean_up(link: Link, rep_id: str, hold_s: float = limits.GAP_S) -> None:
+    """Remove a repetition from the board once its record is safe on the host; the board is kept for the next."""
+    link.persist(lambda: link.board.clean(rep_id, hold_s))

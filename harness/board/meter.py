@@ -1,0 +1,158 @@
+"""External meters in a campaign: opened once a board, started around each repetition, laid over the board's clock.
+
+A meter never stops a campaign: what it could not do becomes the reason why a record has no energy. Where a board has
+a meter, the record's primary energy is the meter's; the board's own sensor stands beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from tunebench.harness.record.energy.meter import Metered
+from tunebench.targets.meters import Meter, MeterError, MeterInfo, open_meter
+from tunebench.targets.meters.keys import CsvReplayMeter, MeterEntry
+
+
+class BoardMeter:
+    """The meter of one board during a campaign; without an entry it does nothing.
+
+    Args:
+        entry: ``[board.meter]``, or None.
+        note: told what goes wrong.
+    """
+
+    def __init__(self, entry: MeterEntry | None, note: Callable[[str], None] = lambda _: None) -> None:
+        self._entry = entry
+        self._note = note
+        self._meter: Meter | None = None
+        self._reason: str | None = None
+        self._running = False
+
+    def __enter__(self) -> BoardMeter:
+        self._open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
+        if self._meter is not None:
+            self._meter.close()
+            self._meter = None
+
+    @property
+    def present(self) -> bool:
+        """Whether the inventory gives this board a meter."""
+        return self._entry is not None
+
+    @property
+    def pulse_chip_s(self) -> float | None:
+        """Length of a load pulse's chip, where the meter needs pulses to be aligned by."""
+        if self._meter is None or self._meter.info.clock != "own":
+            return None
+        return self._entry.chip_s if isinstance(self._entry, CsvReplayMeter) else 0.5
+
+    def start(self) -> None:
+        """Begin to read; a meter that was not there is looked for again."""
+        if self._entry is None or self._running:
+            return
+        if self._meter is None:
+            self._open()
+        if self._meter is None:
+            return
+        try:
+            self._meter.start()
+            self._running = True
+            self._reason = None
+        except MeterError as error:
+            self._failed(error)
+
+    def stop(self) -> Metered | None:
+        """What was read since ``start``; None on a board without a meter."""
+        if self._entry is None:
+            return None
+        if self._meter is None or not self._running:
+            return Metered(None, self._reason or "the meter was not started")
+        self._running = False
+        try:
+            trace = self._meter.stop()
+            return Metered(replace(trace, errors=[self._public(error) for error in trace.errors]))
+        except MeterError as error:
+            self._failed(error)
+            return Metered(None, self._reason)
+
+    def cancel(self) -> None:
+        """Throw away what is being read."""
+        if self._running:
+            self.stop()
+
+    def _open(self) -> None:
+        if self._entry is None:
+            return
+        try:
+            self._meter = open_meter(self._entry.spec())
+            self._note(f"meter: {told(self._meter.info)}")
+        except MeterError as error:
+            self._failed(error)
+
+    def _failed(self, error: MeterError) -> None:
+        told = f"the meter failed: {error}"
+        reason = self._public(told)
+        if reason != self._reason:
+            self._note(told)
+        self._reason = reason
+
+    def _public(self, text: str) -> str:
+        """A sentence as it may stand in results: without what the inventory says of connections."""
+        for key in ("host", "port", "path", "serial"):
+            value = getattr(self._entry, key, None)
+            if value:
+                text = text.replace(str(value), f"<{key}>")
+        return text
+
+
+def told(info: MeterInfo) -> str:
+    """A meter in words, for notes and tables."""
+    rate = f", {info.rate_hz:g} Hz" if info.rate_hz else ""
+    quantum = f", steps of {info.quantum_w:.2g} W" if info.quantum_w else ""
+    return f"{info.kind} {info.id}, scope {info.scope}{rate}{quantum}"
+
+
+@dataclass(frozen=True)
+class Description:
+    """A meter as ``doctor`` and ``boards`` show it: what it is, or what is wrong with it."""
+
+    ok: bool
+    text: str
+    info: MeterInfo | None = None
+    power_w: float | None = None
+
+
+def describe(entry: MeterEntry | None, *, read: bool = True) -> Description | None:
+    """Open a board's meter, read it for a moment, close it; None for a board without one.
+
+    Args:
+        read: also take a reading, so that the power now is known (about a second).
+    """
+    if entry is None:
+        return None
+    try:
+        with open_meter(entry.spec()) as meter:
+            info = meter.info
+            if not read or info.clock == "own":
+                return Description(True, told(info), info)
+            meter.start()
+            _moment(info)
+            trace = meter.stop()
+    except MeterError as error:
+        return Description(False, str(error))
+    values = [value for value in trace.power_w if value is not None]
+    if not values:
+        return Description(
+            False, f"{told(info)}: no reading: {'; '.join(trace.errors[:2]) or 'nothing came'}", info
+        )
+    return Description(True, f"{told(info)}; now {values[-1]:.2f} W", info, values[-1])
+
+
+def _moment(info: MeterInfo) -> None:
+    time.sleep(max(0.2, min(2.0, 2 / info.rate_hz if info.rate_hz else 1.0)))

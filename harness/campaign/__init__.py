@@ -1,0 +1,1 @@
+"""Run a plan: one queue a board, every record on disk before the next repetition starts."""

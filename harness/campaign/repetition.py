@@ -1,0 +1,154 @@
+"""One repetition: start -> wait -> harvest -> judge -> record -> clean. Nothing crosses SSH inside the window."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tunebench.harness.board.link import Interrupted, Link
+from tunebench.harness.campaign import start_temperature
+from tunebench.harness.campaign.update_transfer import ship
+from tunebench.harness.planning import attempts, limits
+from tunebench.harness.planning.job import LEASE_MARGIN_S, Bench, make_job, pulses_s, ships
+from tunebench.harness.planning.repetition import Planned
+from tunebench.harness.record.energy import meter as energy_meter
+from tunebench.harness.record.harvest import Harvested, WorkloadResult, read_harvest, trace_bytes
+from tunebench.harness.record.record import Shipped, in_window, make_record
+from tunebench.reports.records import Repetition
+from tunebench.targets.client.board import Harvest, StartReply
+from tunebench.targets.errors import (
+    TornError,
+)
+from tunebench.targets.transport.clock_offset import Offset
+
+#: After the predicted end the host lets this much silence pass before it asks over a new channel.
+SILENCE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A record and the files that go beside it."""
+
+    record: Repetition
+    trace: bytes | None
+    log: bytes | None
+    preds: bytes | None
+    meter: bytes | None = None
+    exit_record: bytes | None = None
+
+
+def run_repetition(
+    link: Link,
+    planned: Planned,
+    bench: Bench,
+    *,
+    predicted_s: float | None = None,
+) -> Finished:
+    """Run one repetition on a connected board; re-attaches if it is already there.
+
+    The job's files stay on the board until :func:`clean_up`, which is called once the record is safe.
+
+    Raises:
+        BoardError: the board is gone for longer than we wait.
+        ConditionError: it stayed hot, busy or leased for longer than we wait.
+        Interrupted: the user asked to stop.
+    """
+    board = link.board
+    started_s = time.monotonic()
+    channels_before = board.ssh.channels_opened
+    job = make_job(planned, bench)
+
+    def start(waived: Sequence[str]) -> tuple[StartReply, float]:
+        reply = board.start({**job, "gates": {**job["gates"], "waived": list(waived)}})
+        return reply, time.monotonic()
+
+    link.meter.start()
+    try:
+        reply, asked_s = link.when_ready(start, {"start-temp": limits.START_PATIENCE_S})
+        start_temperature.settle(bench.begun, reply.conditions, reply.warnings)
+        if _wait_for_end(link, planned, bench, predicted_s) == "unknown":
+            # A power cut right after the start takes the job's folder with it: nothing ran that is worth recording.
+            link.tell("the board knows nothing of it any more; it is started again")
+            reply, asked_s = link.when_ready(start, {"start-temp": limits.START_PATIENCE_S})
+            _wait_for_end(link, planned, bench, predicted_s)
+        harvest, torn = _harvest(link, planned.rep_id, reply.offset)
+        metered = link.meter.stop()
+    finally:
+        link.meter.cancel()
+    exchanges = [(asked_s, reply.offset), (time.monotonic(), harvest.offset)]
+    got = read_harvest(harvest.files)
+    by_meter = energy_meter.of_repetition(
+        metered,
+        got,
+        (reply.offset, harvest.offset),
+        repeats=in_window(planned, got.result or WorkloadResult()),
+    )
+    shipped = _shipped(link, planned, bench, got) if ships(planned) else None
+    record = make_record(
+        planned,
+        bench,
+        got,
+        shipped=shipped,
+        exchanges=exchanges,
+        lost_because=(_rebooted(link, harvest.files) or torn) if got.lost else None,
+        by_meter=by_meter,
+        host_s=time.monotonic() - started_s,
+        # One more channel closes the repetition: the clean-up after the record is safe.
+        ssh_channels=board.ssh.channels_opened - channels_before + 1,
+    )
+    seen = energy_meter.meter_bytes(metered, by_meter, got) if metered and by_meter else None
+    return Finished(record, trace_bytes(got), got.log or None, got.preds or None, seen, got.exit_kept)
+
+
+def _shipped(link: Link, planned: Planned, bench: Bench, got: Harvested) -> Shipped:
+    """The updates of a repetition that ended well; what was measured is kept whatever becomes of them."""
+    ended = got.exit_record is not None and got.exit_record.outcome == "ok"
+    if not ended or got.result is None or got.result.outcome != "ok":
+        return Shipped(missing="the fine-tuning did not end well: there is no update")
+    try:
+        return ship(link, planned, bench)
+    except Interrupted:
+        return Shipped(missing="the run was stopped while updates were shipped")
+
+
+def _harvest(link: Link, rep_id: str, offset: Offset) -> tuple[Harvest, str | None]:
+    """A repetition's files, and why they cannot be believed.
+
+    Torn files are no fault that asking again would mend: what came is kept without the exit record that does not
+    fit, so that the repetition counts as lost, and is measured once more.
+    """
+    try:
+        return link.persist(lambda: link.board.harvest(rep_id)), None
+    except TornError as error:
+        files = {name: data for name, data in error.files.items() if name != "exit.json"}
+        return Harvest(files, offset), f"the board's disk has not kept it whole: {error}"
+
+
+def _rebooted(link: Link, files: Mapping[str, bytes]) -> str | None:
+    """Whether a repetition was lost by a reboot: the board is in another boot than its journal."""
+    started_in = attempts.boot_id_of(files)
+    if started_in is None:
+        return None
+    now_in = link.persist(link.board.probe).get("boot_id")
+    return attempts.REBOOTED if isinstance(now_in, str) and now_in != started_in else None
+
+
+def _wait_for_end(link: Link, planned: Planned, bench: Bench, predicted_s: float | None) -> str:
+    """Block without traffic until the job is over; ask again over a new channel after too long a silence.
+
+    Returns:
+        the last state: ``done``, ``lost``, ``unknown``, or ``running`` if the board outlived its own deadline.
+    """
+    limit_s = planned.deadline_s + pulses_s(planned, bench) + LEASE_MARGIN_S / 2
+    end_s = time.monotonic() + limit_s
+    wait_s = min(limit_s, SILENCE_S + predicted_s) if predicted_s else min(limit_s, 60.0)
+
+    def ask() -> str:
+        return link.board.wait(planned.rep_id, max(1.0, min(wait_s, end_s - time.monotonic())))
+
+    state = "running"
+    while state == "running" and time.monotonic() < end_s:
+        state = link.persist(ask)
+        wait_s = SILENCE_S
+    return state

@@ -1,0 +1,49 @@
+"""Run a suite on boards and tell how it goes: what the commands and the nightly job share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tunebench.harness.campaign.progress import LiveProgress, PlainLines, StageLines
+from tunebench.harness.campaign.session import Request, Session, exit_code, open_session
+
+
+def run(request: Request, console: Console) -> tuple[int, Path | None]:
+    """Run a suite; returns the exit code and the run's directory (None: nothing was recorded)."""
+    session = open_session(request, StageLines(console))
+    plan = session.plan
+    console.print(
+        f"run {plan.run_id}: {len(plan.repetitions)} repetitions on {len(plan.boards)} board(s),"
+        f" results in {session.writer.path}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    for skip in plan.skipped:
+        console.print(
+            f"{skip.board_id}: skips {skip.task} {skip.label}: {skip.reason}", markup=False, soft_wrap=True
+        )
+    outcome = _campaign(session, console)
+    code = exit_code(outcome, session.writer, plan)
+    recorded = bool(session.writer.stored)
+    complete = session.close(outcome)
+    if not complete:
+        console.print(
+            "The run is not complete; the same command with --resume continues it.",
+            markup=False,
+            soft_wrap=True,
+        )
+    return code, session.writer.path if recorded else None
+
+
+def _campaign(session: Session, console: Console) -> Any:
+    done = session.writer.done_rep_ids
+    if console.is_terminal:
+        live = LiveProgress(console, session.plan, done)
+        with live:
+            return session.campaign(live).run()
+    n_done = sum(one.rep_id in done for one in session.plan.repetitions)
+    return session.campaign(PlainLines(console, session.plan, n_done)).run()

@@ -1,0 +1,236 @@
+"""A run from start to end, as the CLI and the pytest plugin both make it: plan, results directory, campaign, manifest."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tunebench.harness import __version__
+from tunebench.harness.artifacts.build_cache import keep
+from tunebench.harness.artifacts.gather import Cargo, Progress, gather
+from tunebench.harness.board.environment import utc_now
+from tunebench.harness.campaign.campaign import Campaign, OnRecord
+from tunebench.harness.campaign.outcome import Outcome
+from tunebench.harness.campaign.progress import Observer
+from tunebench.harness.config.inventory import BoardEntry
+from tunebench.harness.config.suite import Suite
+from tunebench.harness.errors import (
+    EXIT_INFRA,
+    EXIT_INTERRUPTED,
+    EXIT_MEASURED,
+    EXIT_OK,
+    EXIT_PARTIAL,
+    UsageError,
+)
+from tunebench.harness.planning import attempts
+from tunebench.harness.planning.durations import Durations, durations_below
+from tunebench.harness.planning.plan import Plan, differences, make_plan
+from tunebench.harness.planning.repetition import covers
+from tunebench.reports.results import ResultsError, RunReader, RunWriter
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for."""
+
+    suite: Suite
+    boards: Sequence[BoardEntry]
+    lab: str
+    out: Path
+    resume: bool = False
+    command: Sequence[str] = ()
+    data_dir: Path | None = None
+
+
+@dataclass
+class Session:
+    """A run that is ready to start."""
+
+    request: Request
+    plan: Plan
+    cargo: Cargo
+    writer: RunWriter
+    history: Durations
+    started_utc: str
+
+    def campaign(self, observer: Observer, on_record: OnRecord | None = None) -> Campaign:
+        """The campaign that will run this plan."""
+        return Campaign(
+            self.plan, self.cargo, self.writer, observer, history=self.history, on_record=on_record
+        )
+
+    def close(self, outcome: Outcome) -> bool:
+        """Write ``run.json`` if every repetition is accounted for.
+
+        Returns:
+            Whether the run is complete; if not, it stays resumable.
+        """
+        open_ones = [
+            one
+            for one in attempts.still_open(self.plan.repetitions, self.writer.stored)
+            if not any(covers(skip, one) for skip in outcome.skipped)
+        ]
+        if outcome.interrupted or open_ones:
+            self.writer.close()
+            return False
+        suite = self.plan.suite
+        self.writer.finish(
+            suite=suite.name,
+            level=suite.header.level,
+            command=list(self.request.command),
+            tunebench=__version__,
+            started_utc=self.started_utc,
+            ended_utc=utc_now(),
+            boards=[board.id for board in self.plan.boards],
+            blocks=suite.header.blocks,
+            baselines=dict(suite.baselines),
+            delta=suite.header.delta.model_dump(),
+            skipped=outcome.skipped,
+        )
+        return True
+
+
+def new_run_id() -> str:
+    """UTC time and a short random part: sorts by age, never collides."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def dry_run(request: Request, progress: Progress | None = None) -> tuple[Plan, Durations]:
+    """The plan and the known durations, without touching a board or the results."""
+    cargo = gather(request.suite, data_dir=request.data_dir, progress=progress)
+    plan = _plan(request, cargo, "dry-run")
+    return plan, durations_below(request.out, request.lab)
+
+
+def open_session(request: Request, progress: Progress | None = None) -> Session:
+    """Plan a run and make its results directory, or find the one to resume.
+
+    Raises:
+        UsageError: the directory cannot be written, or the run to resume differs from what is asked.
+    """
+    check_writable(request.out)
+    cargo = gather(request.suite, data_dir=request.data_dir, progress=progress)
+    history = durations_below(request.out, request.lab)
+    if request.resume:
+        found = _unfinished(request)
+        if found is not None:
+            return _resume(request, cargo, found, history)
+    keep([cargo.payload, *cargo.own.values()])
+    plan = _plan(request, cargo, new_run_id())
+    try:
+        started_utc = utc_now()
+        content = {**plan.as_dict(), "cargo": cargo.hashes(), "started_utc": started_utc}
+        writer = RunWriter.create(request.out, request.lab, plan.run_id, content)
+    except ResultsError as error:
+        raise UsageError(str(error)) from None
+    return Session(request, plan, cargo, writer, history, started_utc)
+
+
+def _plan(request: Request, cargo: Cargo, run_id: str) -> Plan:
+    return make_plan(
+        request.suite,
+        request.boards,
+        run_id=run_id,
+        lab=request.lab,
+        command=request.command,
+        unavailable=cargo.unavailable,
+    )
+
+
+def check_writable(out: Path) -> None:
+    """Fail before a board is touched, not after hours of measuring.
+
+    Raises:
+        UsageError: names the directory and the reason.
+    """
+    probe = out / f".tunebench-{secrets.token_hex(4)}"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(f"--out {out}: cannot be written: {error.strerror or error}") from None
+
+
+def _unfinished(request: Request) -> RunReader | None:
+    """The newest incomplete run of this suite below the results root (or the run directory itself)."""
+    candidates = sorted(request.out.glob("**/plan.json"), key=lambda path: path.parent.name, reverse=True)
+    for path in candidates:
+        if (path.parent / "run.json").exists():
+            continue
+        try:
+            reader = RunReader(path.parent)
+        except ResultsError:
+            continue
+        if (reader.plan.get("suite") or {}).get("name") == request.suite.name:
+            return reader
+    return None
+
+
+def _resume(request: Request, cargo: Cargo, found: RunReader, history: Durations) -> Session:
+    plan = _plan(request, cargo, str(found.plan["run_id"]))
+    if found.plan.get("sha256") != plan.sha256:
+        changed = differences(_comparable(found.plan), _comparable(plan.as_dict()))
+        raise UsageError(
+            f"{found.path}: cannot be resumed, because what is asked differs from what was started:\n  "
+            + "\n  ".join(changed or ["the boards' connection details"])
+            + "\nGive the same inventory, suite and options, or start a new run without --resume."
+        )
+    _refuse_other_cargo(found, cargo)
+    try:
+        writer = RunWriter.open(found.path)
+    except ResultsError as error:
+        raise UsageError(str(error)) from None
+    return Session(request, plan, cargo, writer, history, str(found.plan.get("started_utc")))
+
+
+def _refuse_other_cargo(found: RunReader, cargo: Cargo) -> None:
+    """One run measures one thing: equal names with other contents are not the rest of it.
+
+    Raises:
+        UsageError: names what has changed. Runs of older versions did not write it down; they are believed.
+    """
+    before = found.plan.get("cargo")
+    changed = differences(before, cargo.hashes()) if isinstance(before, dict) else []
+    if not changed:
+        return
+    told = ["payload: tunebench's own code that runs on the boards" if one.startswith("payload: ") else one
+            for one in changed]  # fmt: skip
+    raise UsageError(
+        f"{found.path}: cannot be resumed, because files that the boards are given have changed since:\n  "
+        + "\n  ".join(told)
+        + "\nPut them back, or start a new run without --resume."
+    )
+
+
+def _comparable(plan: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: plan.get(key) for key in ("lab", "suite", "boards", "boards_sha256")}
+
+
+def exit_code(outcome: Outcome, writer: RunWriter, plan: Plan) -> int:
+    """The documented code of a finished campaign; precedence 1, 4, 3, 0."""
+    if outcome.interrupted:
+        return EXIT_INTERRUPTED
+    records = attempts.last_attempts(writer.stored)
+    bad = [one for one in records if one.outcome not in ("ok", "lost")]
+    failed_checks = [one for one in records if one.role == "check" and one.check_passed is not True]
+    if bad or failed_checks:
+        return EXIT_MEASURED
+    if not records and outcome.quarantined:
+        return EXIT_INFRA
+    # A board that tells no power has measured all it can.
+    left_out = [skip for skip in outcome.skipped if skip.role is None]
+    planned_skips = sum(skip.role is None for skip in plan.skipped)
+    nothing_to_do = not plan.repetitions
+    if (
+        outcome.quarantined
+        or len(left_out) > planned_skips
+        or nothing_to_do
+        or any(one.verdict == "invalid" for one in records)
+    ):
+        return EXIT_PARTIAL
+    return EXIT_OK

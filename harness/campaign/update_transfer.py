@@ -1,0 +1,252 @@
+"""Shipping the update: after the fine-tuning, outside its window, over the board's own link and over shaped ones.
+
+Every file goes board -> host and, checked, host -> board, where it is applied. The own link is measured in every
+timed repetition. Shaped links are measured in the first block only, since the same bytes take the same time; what
+would take longer than the suite waits for is computed from the bytes and marked so. Nothing here can fail a
+repetition: a transfer that fails is a transfer with a reason.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tunebench.harness.planning.job import LEASE_MARGIN_S, Bench
+from tunebench.harness.planning.repetition import Planned
+from tunebench.harness.record.record import Shipped
+from tunebench.reports.records import Transfer, Update
+from tunebench.targets.agent.transfer import update_check
+from tunebench.targets.agent.transfer.safetensors import Refused
+from tunebench.targets.agent.transfer.update_check import Base
+from tunebench.targets.client.updates import UpdateChannel
+from tunebench.targets.errors import ReplyError, TargetError
+from tunebench.targets.sanitize import cleaned
+from tunebench.targets.transport.traffic_shaping import PROFILES, Profile, ShapedLink
+
+if TYPE_CHECKING:
+    from tunebench.harness.board.link import Link
+
+Direction = Literal["board-host", "host-board"]
+_DIRECTIONS: tuple[Direction, Direction] = ("board-host", "host-board")
+OWN = "own"
+#: Beyond the transfers themselves: connections, the board's checks.
+_SETUP_S = 60.0
+_Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Size = Annotated[int, Field(ge=0, le=update_check.MAX_UPDATE_B)]
+_Error = Annotated[float, Field(ge=0)]
+
+
+class _Untrusted(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, str_max_length=1000)
+
+
+class File(_Untrusted):
+    """A line of the board's index."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    form: Literal["weights", "delta", "adapter"]
+    dtype: Literal["float32", "float16", "int8"]
+    packed: bool
+    size_b: _Size
+    sha256: _Hash
+    safetensors_b: _Size
+    header_b: _Size
+    tensor_b: _Size
+    n_tensors: int = Field(ge=0)
+    n_values: int = Field(ge=0)
+    max_error: _Error
+    rms_error: _Error
+    made_s: float = Field(ge=0)
+
+
+class Index(_Untrusted):
+    """What the board says of a job's updates."""
+
+    base_sha256: _Hash
+    files: list[File] = Field(default_factory=list, max_length=32)
+    left_out: dict[str, str] = Field(default_factory=dict, max_length=32)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What the board told and sent over its own link: content by file name."""
+
+    index: Index
+    contents: Mapping[str, bytes]
+
+
+def ship(link: Link, planned: Planned, bench: Bench) -> Shipped:
+    """Ship a finished repetition's updates; what was measured is at hand already, so no error ends here.
+
+    Raises:
+        Interrupted: the user asked to stop.
+    """
+    weights = bench.cargo.of_cell(planned.cell).get("weights")
+    if weights is None:
+        return Shipped(missing="a workload without start weights has no update")
+    try:
+        base = update_check.base_of(io.BytesIO(weights.read()))
+        # The repetition's lease may run out while a slow link is measured.
+        link.persist(lambda: link.board.occupy(bench.owner, _longest_s(planned, bench)))
+        files, own = link.persist(lambda: _over_own(link, planned.rep_id, base))
+    except (TargetError, Refused) as error:
+        return Shipped(missing=f"the updates could not be shipped: {error}")
+    index = files.index
+    transfers = {each.name: list(own[each.name]) for each in index.files}
+    profiles = [PROFILES[name] for name in bench.ship_links] if planned.block == 0 else []
+    for profile in profiles:
+        link.check_stop()
+        found = _over_profile(link, planned.rep_id, profile, files, bench.ship_wait_s)
+        for name, some in found.items():
+            transfers[name] += some
+    told = "; ".join(f"{form}: {reason}" for form, reason in index.left_out.items())
+    updates = [_update(each, index.base_sha256, transfers[each.name]) for each in index.files]
+    return Shipped(updates, told[:2000] or None)
+
+
+def _longest_s(planned: Planned, bench: Bench) -> float:
+    """A bound of how long the shaped transfers of one repetition may take."""
+    return (
+        LEASE_MARGIN_S
+        + _SETUP_S
+        + len(bench.ship_links) * (_SETUP_S + 2 * len(planned.cell.ship) * bench.ship_wait_s)
+    )
+
+
+def _update(each: File, base_sha256: str, transfers: list[Transfer]) -> Update:
+    return Update(**each.model_dump(exclude={"name"}), base_sha256=base_sha256, transfers=transfers)
+
+
+def _over_own(link: Link, rep_id: str, base: Base) -> tuple[_Files, dict[str, list[Transfer]]]:
+    """The files, and their transfers over the link that the board has."""
+    contents: dict[str, bytes] = {}
+    found: dict[str, list[Transfer]] = {}
+    with link.board.updates(rep_id) as channel:
+        index = _index(channel.listed(), base.sha256)
+        for each in index.files:
+            fetched = channel.fetch(each.name)
+            _check(fetched.content, each, base)
+            contents[each.name] = fetched.content
+            up = _measured("board-host", len(fetched.content), fetched.seconds)
+            found[each.name] = [up, _apply(channel, fetched.content, each)]
+    return _Files(index, contents), found
+
+
+def _index(told: Mapping[str, Any], base_sha256: str) -> Index:
+    try:
+        index = Index.model_validate(cleaned(dict(told)))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ReplyError(f"index of updates: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    if index.base_sha256 != base_sha256:
+        raise ReplyError(
+            f"the updates are of the base {index.base_sha256}, it was started from {base_sha256}"
+        )
+    return index
+
+
+def _check(content: bytes, each: File, base: Base) -> None:
+    """What came is what was announced, and an update of this base: the board is not trusted, nor is the link."""
+    try:
+        plain = update_check.check(content, each.sha256, each.packed, base)
+        told_b, found_b = (each.size_b, each.safetensors_b), (len(content), len(plain))
+        if told_b != found_b or each.header_b + each.tensor_b != each.safetensors_b:
+            raise Refused(f"{found_b} bytes came, {told_b} were announced")
+    except Refused as error:
+        raise ReplyError(f"update {each.name}: {error}") from None
+
+
+def _apply(channel: UpdateChannel, content: bytes, each: File, profile: Profile | None = None) -> Transfer:
+    bound_s = profile.least_s(len(content), up=False) if profile else 0.0
+    done = channel.apply(content, each.sha256, packed=each.packed, bound_s=bound_s)
+    made = _measured("host-board", len(content), done.seconds, profile)
+    told = {"apply_s": done.apply_s, "reason": f"refused: {done.refused}" if done.refused else None}
+    return made.model_copy(update=told)
+
+
+def _measured(
+    direction: Direction,
+    size_b: int,
+    seconds: float | None,
+    profile: Profile | None = None,
+    reason: str | None = None,
+) -> Transfer:
+    up = direction == "board-host"
+    return Transfer(
+        direction=direction,
+        link=profile.name if profile else OWN,
+        how="shaped" if profile else "measured",
+        size_b=size_b,
+        seconds=seconds,
+        bit_s=8.0 * size_b / seconds if seconds else None,
+        link_bit_s=(profile.up_bit_s if up else profile.down_bit_s) if profile else None,
+        link_rtt_s=profile.rtt_s if profile else None,
+        reason=reason,
+    )
+
+
+def _over_profile(
+    link: Link, rep_id: str, profile: Profile, files: _Files, wait_s: float
+) -> dict[str, list[Transfer]]:
+    """The transfers over a shaped link: those that are short enough; the others are computed."""
+    found: dict[str, list[Transfer]] = {each.name: [] for each in files.index.files}
+    open_ones: list[tuple[File, Direction]] = []
+    for each in files.index.files:
+        for direction in _DIRECTIONS:
+            if profile.least_s(each.size_b, up=direction == "board-host") > wait_s:
+                found[each.name].append(computed(profile, direction, each.size_b))
+            else:
+                open_ones.append((each, direction))
+    if not open_ones:
+        return found
+    try:
+        with ShapedLink(profile) as shaped, link.board.beside(shaped.dial) as board:
+            if not shaped.dialled:
+                raise TargetError("a board behind a ProxyCommand has no TCP connection of ours to shape")
+            with board.updates(rep_id) as channel:
+                channel.listed()  # the agent is up before the first clock starts
+                while open_ones:
+                    each, direction = open_ones[0]
+                    one = _shaped_one(channel, profile, each, direction, files.contents[each.name])
+                    found[each.name].append(one)
+                    open_ones.pop(0)
+    except (TargetError, OSError) as error:
+        link.tell(f"link {profile.name}: {error}")
+        for each, direction in open_ones:
+            found[each.name].append(_measured(direction, each.size_b, None, profile, str(error)[:500]))
+    return found
+
+
+def _shaped_one(
+    channel: UpdateChannel,
+    profile: Profile,
+    each: File,
+    direction: Direction,
+    content: bytes,
+) -> Transfer:
+    if direction == "host-board":
+        return _apply(channel, content, each, profile)
+    fetched = channel.fetch(each.name)
+    if fetched.content != content:
+        raise ReplyError(f"update {each.name} came differently over another link")
+    return _measured(direction, len(content), fetched.seconds, profile)
+
+
+def computed(profile: Profile, direction: Direction, size_b: int) -> Transfer:
+    """A transfer that nobody waited for: one round trip, then the bytes at the link's rate, without SSH's own."""
+    up = direction == "board-host"
+    seconds = profile.least_s(size_b, up=up)
+    return Transfer(
+        direction=direction,
+        link=profile.name,
+        how="computed",
+        size_b=size_b,
+        seconds=seconds,
+        bit_s=8.0 * size_b / seconds,
+        link_bit_s=profile.up_bit_s if up else profile.down_bit_s,
+        link_rtt_s=profile.rtt_s,
+    )

@@ -1,0 +1,1 @@
+"""The command ``tunebench``: one module a command; each parses, calls and prints."""

@@ -1,0 +1,174 @@
+"""``tunebench emulate``: an emulated Raspberry Pi 3B as a board, for CI and for those who have none."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tunebench.harness.config.inventory import is_name
+from tunebench.harness.errors import EXIT_INFRA, HarnessError, UsageError
+from tunebench.targets.virtual.qemu import image, recipe
+from tunebench.targets.virtual.qemu.errors import EmulationError, InUseError, MissingError
+from tunebench.targets.virtual.qemu.image import Tell
+from tunebench.targets.virtual.qemu.machine import BOOT_S, EmulatedBoard, Status, state_folder
+
+app = typer.Typer(
+    no_args_is_help=True, help="Emulated boards: real ARM Linux in QEMU; their times are not a board's."
+)
+raspi3b = typer.Typer(
+    no_args_is_help=True,
+    help="A Raspberry Pi 3B in QEMU, reached over SSH on 127.0.0.1.\n\n"
+    "Exit codes: 0 ok; 2 something is missing (packages, root, the image) or wrongly asked; 4 the build or the boot "
+    "failed, or (status) the board is not up.",
+)
+app.add_typer(raspi3b, name="raspi3b")
+
+
+class MachineName(StrEnum):
+    """What QEMU emulates around the same card."""
+
+    RASPI3B = "raspi3b"
+    VIRT = "virt"
+
+
+NameOption = Annotated[
+    str, typer.Option("--name", help="The board's id; boards of other names are other boards.", metavar="ID")
+]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option("--cache", help="Where images are kept [~/.cache/tunebench/emulated].", metavar="DIR"),
+]
+StateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state", help="This board's folder [~/.local/state/tunebench/emulated/ID].", metavar="DIR"
+    ),
+]
+
+
+@raspi3b.command()
+def build(
+    cache: CacheOption = None,
+    mirror: Annotated[str, typer.Option("--mirror", help="Debian mirror.", metavar="URL")] = recipe.MIRROR,
+) -> None:
+    """Build the image from Debian's packages, or find it built; prints its folder. Needs root, half a minute, 0.5 GB."""
+    tell = _teller()
+    with _translated():
+        made = image.build(cache or image.cache_folder(), tell, mirror=mirror)
+    typer.echo(made.path)
+
+
+@raspi3b.command()
+def up(
+    name: NameOption = "raspi3b",
+    machine: Annotated[
+        MachineName,
+        typer.Option("--machine", help="raspi3b: a Pi's identity and sensors; virt: faster, neither."),
+    ] = MachineName.RASPI3B,
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="On 127.0.0.1 [a free one].")
+    ] = None,
+    keep_disk: Annotated[
+        bool, typer.Option("--keep-disk", help="Go on with the card of the last run, as after a power cut.")
+    ] = False,
+    inventory_out: Annotated[
+        Path | None, typer.Option("--inventory-out", help="Write the inventory here.", metavar="FILE")
+    ] = None,
+    boot_s: Annotated[
+        float, typer.Option("--boot-s", min=1.0, help="How long to wait for a login, s.")
+    ] = BOOT_S,
+    cache: CacheOption = None,
+    state: StateOption = None,
+) -> None:
+    """Start the board with a fresh copy of the card, wait for a login, write its inventory; prints that file."""
+    tell = _teller()
+    board = _board(name, state)
+    with _translated():
+        found = image.find_any(cache or image.cache_folder())
+        started = board.up(found, tell, machine=machine.value, port=port, keep_disk=keep_disk, boot_s=boot_s)
+    path = (inventory_out or board.inventory).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(board.inventory_text(started), encoding="utf-8")
+    typer.echo(path)
+
+
+@raspi3b.command()
+def down(
+    name: NameOption = "raspi3b",
+    hard: Annotated[bool, typer.Option("--hard", help="Cut the power instead of powering off.")] = False,
+    state: StateOption = None,
+) -> None:
+    """Power the board off; one that is not up is fine."""
+    board = _board(name, state)
+    with _translated():
+        ended = board.down(_teller(), hard=hard)
+    typer.echo(f"{name}: {'ended' if ended else 'was not up'}")
+
+
+@raspi3b.command()
+def status(
+    name: NameOption = "raspi3b",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    state: StateOption = None,
+) -> None:
+    """Say whether the board is up, its process, its port and since when."""
+    board = _board(name, state)
+    seen = board.status()
+    typer.echo(json.dumps(_status_json(board, seen), indent=2) if as_json else _status_line(board, seen))
+    if not seen.login:
+        raise typer.Exit(EXIT_INFRA)
+
+
+def _status_json(board: EmulatedBoard, seen: Status) -> dict[str, Any]:
+    return {
+        "board_id": board.board_id,
+        "up": bool(seen.login),
+        "running": seen.running,
+        "reason": seen.reason,
+        "folder": str(board.folder),
+        **(asdict(seen.state) if seen.state else {}),
+    }
+
+
+def _status_line(board: EmulatedBoard, seen: Status) -> str:
+    if seen.state is None:
+        return f"{board.board_id}: not up ({seen.reason})"
+    told = "up" if seen.login else f"running, but nobody can log in ({seen.reason})"
+    state = seen.state
+    return (
+        f"{board.board_id}: {told}; {state.machine}, pid {state.pid}, 127.0.0.1:{state.port},"
+        f" since {state.started_utc}; folder {board.folder}"
+    )
+
+
+def _board(name: str, folder: Path | None) -> EmulatedBoard:
+    if not is_name(name):
+        raise UsageError(
+            f"--name {name!r}: use 1-64 letters, digits, '.', '_' or '-', a letter or digit first"
+        )
+    return EmulatedBoard((folder or state_folder(name)).absolute(), name)
+
+
+def _teller() -> Tell:
+    """Lines with the time since the start, on stderr: stdout is for the result."""
+    began_s = time.monotonic()
+    return lambda line: typer.echo(f"[{time.monotonic() - began_s:6.1f} s] {line}", err=True)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """What is missing or in use is the user's to mend (2); what failed is infrastructure (4)."""
+    try:
+        yield
+    except (MissingError, InUseError) as error:
+        raise UsageError(str(error)) from None
+    except EmulationError as error:
+        raise HarnessError(str(error)) from None

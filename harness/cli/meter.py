@@ -1,0 +1,114 @@
+"""``tunebench meter read|power-cycle BOARD``: a board's external meter, by itself."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated, Any
+
+import typer
+
+from tunebench.harness.board.meter import told
+from tunebench.harness.config.inventory import BoardEntry, load_inventory
+from tunebench.harness.errors import HarnessError, UsageError
+from tunebench.targets.meters import MeterError, MeterTrace, open_meter
+
+app = typer.Typer(
+    no_args_is_help=True, help="A board's external meter: try it, or cut the board's power with it."
+)
+
+BoardArgument = Annotated[str, typer.Argument(metavar="BOARD", help="A board's id in the inventory.")]
+InventoryOption = Annotated[
+    Path, typer.Option("--inventory", "-i", help="The lab's boards (TOML).", metavar="FILE")
+]
+
+
+@app.command()
+def read(
+    board: BoardArgument,
+    inventory: InventoryOption,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, max=3600, help="How long to read.")] = 5.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """Read a board's meter for some seconds: what it is, its power, its rate and gaps, what went wrong."""
+    entry = _entry(inventory, board)
+    try:
+        with open_meter(_meter(entry).spec()) as meter:
+            meter.start()
+            time.sleep(seconds)
+            trace = meter.stop()
+    except MeterError as error:
+        raise HarnessError(f"board {board!r}: {error}") from None
+    answer = answer_of(trace)
+    typer.echo(json.dumps(answer, indent=2, allow_nan=False) if as_json else _text(trace, answer))
+
+
+@app.command(name="power-cycle")
+def power_cycle(
+    board: BoardArgument,
+    inventory: InventoryOption,
+    off_s: Annotated[float, typer.Option("--off-s", min=0.5, max=600, help="How long it stays off.")] = 5.0,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Cut a board's power and give it back, both verified. What runs on it is lost; its card may suffer."""
+    entry = _entry(inventory, board)
+    if not yes:
+        typer.confirm(f"Cut the power of {board}?", abort=True)
+    try:
+        with open_meter(_meter(entry).spec()) as meter:
+            meter.power_cycle(off_s)
+    except MeterError as error:
+        raise HarnessError(f"board {board!r}: {error}") from None
+    typer.echo(f"{board}: off for {off_s:g} s, on again")
+
+
+def answer_of(trace: MeterTrace) -> dict[str, Any]:
+    """What was read, for scripts; null where nothing was."""
+    good = [value for value in trace.power_w if value is not None]
+    counter = [value for value in trace.energy_j or [] if value is not None]
+    return {
+        "schema": "tunebench.meter-read/1",
+        "meter": vars(trace.info),
+        "n": trace.n,
+        "failed": len(trace.power_w) - trace.n,
+        "rate_hz": trace.rate_hz,
+        "max_gap_s": trace.max_gap_s,
+        "t_bound_s": trace.t_bound_s,
+        "mean_w": fmean(good) if good else None,
+        "min_w": min(good, default=None),
+        "max_w": max(good, default=None),
+        "counted_j": counter[-1] - counter[0] if len(counter) > 1 else None,
+        "errors": trace.errors,
+    }
+
+
+def _text(trace: MeterTrace, answer: dict[str, Any]) -> str:
+    lines = [told(trace.info)]
+    if answer["mean_w"] is None:
+        lines.append("no reading")
+    else:
+        span = f"{answer['min_w']:.3f} to {answer['max_w']:.3f}"
+        lines.append(f"{answer['mean_w']:.3f} W on average ({span}) in {answer['n']} readings")
+    if answer["max_gap_s"] is not None:
+        lines.append(f"{answer['rate_hz']:.2f} readings a second, largest gap {answer['max_gap_s']:.3f} s")
+    if answer["counted_j"] is not None:
+        lines.append(f"its own counter went up by {answer['counted_j']:.1f} J")
+    return "\n".join(lines + [f"failed: {error}" for error in trace.errors[:10]])
+
+
+def _entry(inventory: Path, board: str) -> BoardEntry:
+    boards = load_inventory(inventory).boards
+    found = next((entry for entry in boards if entry.id == board), None)
+    if found is None:
+        raise UsageError(
+            f"no board {board!r} in {inventory}; there are: {', '.join(one.id for one in boards)}"
+        )
+    return found
+
+
+def _meter(entry: BoardEntry) -> Any:
+    if entry.meter is None:
+        raise UsageError(f"board {entry.id!r} has no meter: give it a table [board.meter] (docs/meters.md)")
+    return entry.meter

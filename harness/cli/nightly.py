@@ -1,0 +1,49 @@
+"""``tunebench nightly``: one night with one exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tunebench.harness.config.inventory import load_inventory
+from tunebench.harness.nightly.night import night
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the CLI."""
+    app.command("nightly")(nightly_command)
+
+
+def nightly_command(
+    inventory: Annotated[Path, typer.Option("--inventory", "-i", metavar="FILE", help="The lab's boards.")],
+    suite: Annotated[
+        str, typer.Option("--suite", "-s", metavar="NAME|FILE", help="What to run.")
+    ] = "nightly",
+    boards: Annotated[
+        str | None, typer.Option("--boards", "-b", metavar="GLOB", help="Only these boards.")
+    ] = None,
+    store: Annotated[
+        Path, typer.Option("--store", metavar="DIR", help="Root of the results directories; keep it.")
+    ] = Path("results"),
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline",
+            metavar="ARTIFACT",
+            help="The pinned build to confirm against; see `tunebench gate`.",
+        ),
+    ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option("--summary", metavar="DIR", help="Write report.html, gate.md, gate.xml there."),
+    ] = None,
+) -> None:
+    """Run the suite, index the store, write the report, judge the night; an unfinished run of it is resumed.
+
+    Exit codes as of `run` and `gate` together: 0 ok, 1 a measured failure or confirmed regression, 2 usage,
+    3 unclear or partial, 4 infrastructure, 130 interrupted (precedence 130, 2, 1, 4, 3, 0). Report and summaries are
+    written whatever the code. In GitHub Actions the Markdown summary goes into the job's page.
+    """
+    raise typer.Exit(night(load_inventory(inventory), suite, boards, store, baseline, summary))

@@ -1,0 +1,202 @@
+"""``tunebench params``: what a method trains on a network, and what its update weighs. Needs no torch and no board."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from tunebench.harness.errors import UsageError
+from tunebench.harness.lab import memory as lab_memory
+from tunebench.workloads import updates
+from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.methods import network_memory, network_plan
+from tunebench.workloads.methods import table as methods_table
+from tunebench.workloads.models.networks import COUNTED, counted
+
+
+def params(
+    model: Annotated[
+        str, typer.Option("--model", metavar="NAME", help="One of: " + ", ".join(COUNTED) + ".")
+    ],
+    method: Annotated[str, typer.Option("--method", metavar="NAME", help="A method of the table.")] = "lorae",
+    task: Annotated[
+        str | None,
+        typer.Option("--task", metavar="TASK", help="YOLOv8: detect (default), segment or classify."),
+    ] = None,
+    rank: Annotated[int, typer.Option("--rank", min=1, help="Of every adapter.")] = 4,
+    classes: Annotated[
+        int | None, typer.Option("--classes", min=1, help="Default: those of the published size.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option("--size", min=1, metavar="PX", help="Side of a square input; for madds.")
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option("--batch", min=1, help="Predict a training step's memory at this batch."),
+    ] = None,
+    free_mb: Annotated[
+        float | None,
+        typer.Option(
+            "--free-mb", min=0, help="With it, the largest batch that fits (beyond interpreter and torch)."
+        ),
+    ] = None,
+    board: Annotated[
+        str | None,
+        typer.Option("--board", metavar="NAME", help="What fits on a board, e.g. raspberry-pi-4, or 'all'."),
+    ] = None,
+    taken_mb: Annotated[
+        float,
+        typer.Option(
+            "--taken-mb", min=0, help="Of a board's memory: system, interpreter and torch (10^6 bytes)."
+        ),
+    ] = lab_memory.TAKEN_MB,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """Count what a method trains on a network: parameters, the update's bytes, multiply-adds.
+
+    Counted from layer shapes, nothing is built. Bytes are float32; multiply-adds are of one forward pass of one
+    sample, adapters as branches beside the network (merged ones cost nothing: madds_base).
+    """
+    found = count(
+        model, method, rank, task=task, classes=classes, size=size,
+        batch=batch, free_mb=free_mb, board=board, taken_mb=taken_mb,
+    )  # fmt: skip
+    typer.echo(json.dumps(found, indent=2, sort_keys=True) if as_json else table(found))
+
+
+def count(
+    model: str,
+    method: str,
+    rank: int,
+    *,
+    task: str | None = None,
+    classes: int | None = None,
+    size: int | None = None,
+    batch: int | None = None,
+    free_mb: float | None = None,
+    board: str | None = None,
+    taken_mb: float = lab_memory.TAKEN_MB,
+) -> dict[str, Any]:
+    """What the command prints as JSON.
+
+    Returns:
+        ``model, task, method, rank, classes, input`` (c, h, w), ``params`` (BatchNorm's scale and shift included, its
+        statistics not), ``trainable``, ``reduction_pct`` (100 (1 - trainable / params)), ``update_b`` (bytes in
+        float32), ``update_file_b`` (of the safetensors file that ships it: ``update_b`` and a header of names and
+        shapes), ``madds`` and ``madds_base`` (forward, one sample, with and without adapters), ``adapted`` (number of
+        layers), ``skipped`` (layer -> why it has no adapter); with ``batch``, ``free_mb`` or ``board`` also
+        ``memory`` (:class:`tunebench.workloads.methods.network_memory.Memory`, ``total_b``, ``batch``; with
+        ``free_mb`` what :class:`tunebench.harness.lab.memory.Room` has, with ``board`` a row of it for every memory
+        size in ``boards``).
+
+    Raises:
+        UsageError: unknown model, task, method or board, or an input size that the network does not take.
+    """
+    try:
+        row = methods_table.method(method)
+        made = network_plan.plan(row, counted(model, task, classes, size), rank)
+    except WorkloadError as error:
+        raise UsageError(str(error)) from error
+
+    def plan_at(side: int | None) -> network_plan.NetworkPlan:
+        return made if side is None else network_plan.plan(row, counted(model, task, classes, side), rank)
+
+    memory: dict[str, Any] | None = None
+    if (batch, free_mb, board) != (None, None, None):
+        memory = predicted(plan_at, batch or 1, free_mb)
+    if memory is not None and board is not None:
+        memory |= {
+            "taken_mb": taken_mb,
+            "boards": lab_memory.rows(plan_at, batch or 1, board, taken_mb),
+        }
+    total = made.graph.n_params
+    counts, forward = network_plan.counts(made), network_plan.forward_madds(made)
+    return {
+        "model": model,
+        "task": made.graph.task,
+        "method": method,
+        "rank": rank if made.adapters else None,
+        "classes": _classes(made.graph),
+        "input": list(made.graph.shape),
+        "params": total,
+        "trainable": counts.trainable,
+        "reduction_pct": round(100.0 * (1.0 - counts.trainable / total), 4),
+        "update_b": counts.update_b,
+        "update_file_b": file_b(made, method),
+        "madds": forward.base + forward.adapters,
+        "madds_base": forward.base,
+        "adapted": len(made.adapters),
+        "skipped": made.skipped,
+        **({} if memory is None else {"memory": memory}),
+    }
+
+
+def predicted(
+    plan_at: Callable[[int | None], network_plan.NetworkPlan], batch: int, free_mb: float | None
+) -> dict[str, Any]:
+    """A training step's memory, and what fits into ``free_mb`` (10^6 bytes)."""
+    found = network_memory.predict(plan_at(None), batch)
+    told: dict[str, Any] = {**found._asdict(), "total_b": found.total_b, "batch": batch}
+    if free_mb is not None:
+        told |= vars(lab_memory.room(plan_at, batch, int(free_mb * 1e6)))
+    return told
+
+
+def file_b(made: network_plan.NetworkPlan, method: str) -> int:
+    """Bytes of the float32 file that ships a method's update: its adapters, or the delta of what it trains."""
+    what = "adapter" if made.adapters else "delta"
+    form = updates.Form(what, "float32", False)
+    return sum(updates.foretold_b(network_plan.update_shapes(made, what), form, method))
+
+
+def _classes(graph: Any) -> int:
+    """Classes that the head tells: of the first classifying output."""
+    heads = [node for node in graph.layers if node.head and node.name.startswith("class")]
+    return int(heads[0].channels_out)
+
+
+def table(found: dict[str, Any]) -> str:
+    """The count for people: a line each."""
+    rank = "" if found["rank"] is None else f", rank {found['rank']}"
+    side = "x".join(str(value) for value in found["input"])
+    lines = [
+        f"{found['model']} ({found['task']}, {found['classes']} classes), {found['method']}{rank}",
+        f"  original      {found['params']:>14,} parameters",
+        f"  trainable     {found['trainable']:>14,} parameters",
+        f"  reduction     {found['reduction_pct']:>14.2f} %",
+        f"  update        {found['update_b']:>14,} bytes (float32; {found['update_file_b']:,} as a safetensors file)",
+        f"  multiply-adds {found['madds']:>14,} a sample, forward, input {side}",
+        f"    without adapters (or merged) {found['madds_base']:,}",
+    ]
+    if "memory" in found:
+        lines += _memory_lines(found["memory"])
+    if found["adapted"]:
+        lines.append(f"  adapters      {found['adapted']:>14,} layers")
+    if found["skipped"]:
+        reasons: dict[str, int] = {}
+        for reason in found["skipped"].values():
+            reasons[reason] = reasons.get(reason, 0) + 1
+        lines += [f"    none on {number}: {reason}" for reason, number in reasons.items()]
+    return "\n".join(lines)
+
+
+def _memory_lines(told: dict[str, Any]) -> list[str]:
+    mb = {name: f"{value / 1e6:.1f}" for name, value in told.items() if name.endswith("_b")}
+    lines = [
+        f"  memory        {mb['total_b']:>14} MB predicted at batch {told['batch']}, interpreter and torch not in it",
+        f"    weights {mb['weights_b']}, optimiser {mb['optimiser_b']}, a step at its peak {mb['step_b']} "
+        f"(kept activations {mb['saved_b']}, gradients {mb['gradients_b']})",
+    ]
+    if "fits" in told:
+        word = {"yes": "fits", "perhaps": "may fit", "no": "does not fit"}[told["fits"]]
+        lines.append(
+            f"    {word} into {mb['free_b']} MB; largest batch safe: {told['batch_safe']}, at most "
+            f"{told['batch_at_most']}; largest square input safe: {told['side_safe_px']}, at most "
+            f"{told['side_at_most_px']} px"
+        )
+    if "boards" in told:
+        lines += lab_memory.lines(told["boards"], told["batch"], told["taken_mb"])
+    return lines

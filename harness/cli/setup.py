@@ -1,0 +1,105 @@
+"""``tunebench setup``: parses, calls, prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from tunebench.harness.config.inventory import BoardEntry, load_inventory
+from tunebench.harness.config.inventory_edit import set_interpreter
+from tunebench.harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL, UsageError
+from tunebench.harness.lab.setup import Outcome, Refusal, Wish, default_flavour, set_up
+from tunebench.harness.lab.wheelhouse import FetchError
+from tunebench.targets.errors import TargetError
+
+
+def setup(
+    board: Annotated[str, typer.Argument(metavar="BOARD", help="A board's id in the inventory.")],
+    inventory: Annotated[
+        Path, typer.Option("--inventory", "-i", help="The lab's boards (TOML).", metavar="FILE")
+    ],
+    torch: Annotated[
+        Literal["cpu", "jetson", "none"] | None,
+        typer.Option("--torch", help="Which torch; by default jetson for a Jetson, cpu for the others."),
+    ] = None,
+    offline: Annotated[
+        bool,
+        typer.Option("--offline", help="The board has no internet: fetch the wheels here and push them."),
+    ] = False,
+    python: Annotated[
+        str | None,
+        typer.Option(
+            "--python",
+            metavar="CMD",
+            help="The board's Python to build on; default: the inventory's `python`.",
+        ),
+    ] = None,
+    index: Annotated[
+        str | None, typer.Option("--index-url", metavar="URL", help="A mirror to take all wheels from.")
+    ] = None,
+    write: Annotated[
+        bool,
+        typer.Option("--write", help="Write the interpreter into the inventory instead of only printing it."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+) -> None:
+    """Prepare a board: check it, make a virtual environment in its working directory, install the torch that fits.
+
+    No root is needed. A run that was cut off goes on where it was; a second one does nothing. Prints the line for
+    the inventory.
+    """
+    entry = _board(inventory, board)
+    wish = Wish(torch or default_flavour(entry), offline, python, index)
+    console = Console(stderr=True)
+
+    def say(text: str) -> None:
+        console.print(f"{entry.id}: {text}", markup=False, highlight=False, soft_wrap=True)
+
+    try:
+        outcome = set_up(entry, wish, say)
+    except (Refusal, FetchError) as error:
+        _fail(entry, str(error), EXIT_PARTIAL, as_json, say)
+    except TargetError as error:
+        _fail(entry, str(error), EXIT_INFRA, as_json, say)
+    except KeyboardInterrupt:
+        say("what the board has begun it ends; the same command follows it")
+        raise
+    if write:
+        set_interpreter(inventory, entry.id, outcome.python)
+    _print(outcome, inventory, write, as_json, say)
+    raise typer.Exit(EXIT_OK)
+
+
+def _board(inventory: Path, board_id: str) -> BoardEntry:
+    boards = {one.id: one for one in load_inventory(inventory).boards}
+    if board_id not in boards:
+        raise UsageError(f"{inventory}: no board {board_id!r}; the inventory has: {', '.join(boards)}")
+    return boards[board_id]
+
+
+def _fail(entry: BoardEntry, reason: str, code: int, as_json: bool, say: Any) -> None:
+    say(reason)
+    if as_json:
+        typer.echo(
+            json.dumps({"board_id": entry.id, "interpreter": None, "reason": reason, "exit_code": code})
+        )
+    raise typer.Exit(code)
+
+
+def _print(outcome: Outcome, inventory: Path, written: bool, as_json: bool, say: Any) -> None:
+    for note in outcome.notes:
+        say(note)
+    with_torch = (
+        f"torch {outcome.torch}" + (" with CUDA" if outcome.cuda else "") if outcome.torch else "no torch"
+    )
+    say(f"ready: {outcome.python}, {with_torch}")
+    if as_json:
+        typer.echo(json.dumps({**outcome.as_dict(), "written": written}, indent=2, sort_keys=True))
+    elif written:
+        typer.echo(f"{inventory}: board {outcome.board_id!r} has {outcome.line}")
+    else:
+        typer.echo(outcome.line)

@@ -1,6 +1,0 @@
-"""A finished run looked through by somebody who trusts nobody: files, records, plan, protocol, verdicts."""
-
-from tunebench.harness.compliance.audit import Audited, audit, look_through
-from tunebench.harness.compliance.finding import Finding
-
-__all__ = ["Audited", "Finding", "audit", "look_through"]

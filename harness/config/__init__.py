@@ -1,0 +1,1 @@
+"""Read what users write: the inventory and suites."""

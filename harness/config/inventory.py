@@ -1,0 +1,286 @@
+"""The inventory: ``lab.toml`` -> frozen board specs.
+
+A first lab, in ten lines::
+
+    [lab]
+    name = "my-lab"
+
+    [[board]]
+    id = "pi5-01"
+    host = "pi5-01"            # an alias of ~/.ssh/config, a name or an address
+    kind = "raspberry-pi"
+    tags = ["8gb"]
+    capabilities = { ram_gb = 8 }
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from tunebench.harness.config.toml import read_toml, validate
+from tunebench.harness.errors import UsageError
+from tunebench.targets.client.connection import DEFAULT_WORKDIR, BoardSpec
+from tunebench.targets.meters.keys import HostPath, MeterEntry, placed
+from tunebench.targets.transport.ssh import Timeouts
+
+Kind = Literal["raspberry-pi", "jetson", "linux", "loopback"]
+
+#: A week; sockets take no number of seconds beyond some years.
+_MAX_WAIT_S = 7 * 86400.0
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+
+
+def is_name(value: str) -> bool:
+    """Whether this may be the id of a board or a lab: it becomes part of file names."""
+    return _ID.match(value) is not None
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, populate_by_name=True, allow_inf_nan=False
+    )
+
+
+class Capabilities(_Strict):
+    """What a board can do; a workload's ``needs`` are held against it."""
+
+    ram_gb: float | None = Field(default=None, gt=0, description="main memory, GiB")
+    gpu: bool = Field(default=False, description="a CUDA device that torch can use")
+
+
+class TimeoutKeys(_Strict):
+    """Bounds of the link, in seconds; each wait has its own."""
+
+    connect_s: float = Field(default=10.0, gt=0, le=_MAX_WAIT_S)
+    banner_s: float = Field(default=10.0, gt=0, le=_MAX_WAIT_S)
+    auth_s: float = Field(default=10.0, gt=0, le=_MAX_WAIT_S)
+    channel_s: float = Field(default=10.0, gt=0, le=_MAX_WAIT_S)
+    command_s: float = Field(default=60.0, gt=0, le=_MAX_WAIT_S)
+    comeback_s: float = Field(
+        default=180.0, gt=0, le=_MAX_WAIT_S, description="for a board that has vanished, e.g. to reboot"
+    )
+
+
+class TuningKeys(_Strict):
+    """``[board.tuning]``: what is set before a run and put back after it; docs/tuning.md."""
+
+    governor: str | None = Field(default=None, description="of all CPU clusters, e.g. performance")
+    freq_khz: int | str | None = Field(default=None, description='CPU clock, fixed: kHz, or "max"')
+    min_freq_khz: int | None = Field(default=None, gt=0)
+    max_freq_khz: int | None = Field(default=None, gt=0)
+    power_mode: str | None = Field(default=None, description="Jetson: a name of /etc/nvpmodel.conf")
+    jetson_clocks: bool = Field(default=False, description="Jetson: all clocks at the power mode's maximum")
+    drop_caches: bool = False
+    required: bool = Field(default=False, description="skip the board where any of it fails")
+
+    @field_validator("governor", "power_mode")
+    @classmethod
+    def _name_is_a_word(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9_.+-]{1,64}", value):
+            raise ValueError(f"{value!r}: expected a name as the board itself uses it")
+        return value
+
+    @field_validator("freq_khz", mode="before")
+    @classmethod
+    def _frequency_is_a_number_or_max(cls, value: Any) -> Any:
+        if value is not None and value != "max" and (type(value) is not int or value <= 0):
+            raise ValueError(f'expected a number of kHz or "max", got {value!r}')
+        return value
+
+    @model_validator(mode="after")
+    def _one_hand_on_the_clock(self) -> TuningKeys:
+        limits = self.min_freq_khz is not None or self.max_freq_khz is not None
+        if self.freq_khz is not None and limits:
+            raise ValueError(
+                "'freq_khz' fixes both limits: it does not go with 'min_freq_khz' or 'max_freq_khz'"
+            )
+        if self.jetson_clocks and (self.freq_khz is not None or limits):
+            raise ValueError("'jetson_clocks' fixes the clocks itself: it does not go with '..._khz'")
+        return self
+
+    def wanted(self) -> dict[str, Any]:
+        """What the board is asked for."""
+        values = self.model_dump(exclude={"required"}, exclude_none=True)
+        return {key: value for key, value in values.items() if value is not False}
+
+
+class BoardEntry(_Strict):
+    """One ``[[board]]`` of the inventory."""
+
+    id: str
+    kind: Kind
+    host: str | None = Field(default=None, description="alias of ~/.ssh/config, name or address")
+    user: str | None = None
+    port: int | None = Field(default=None, ge=1, le=65535)
+    key: str | None = Field(default=None, description="private key file; ~ is expanded")
+    proxy_jump: str | None = None
+    known_hosts: str | None = Field(default=None, description="default: ~/.ssh/known_hosts")
+    host_keys: Literal["verify", "accept-new"] = "verify"
+    interpreter: str | list[str] | None = Field(
+        default=None, description="runs the workload; a list is a whole command, e.g. docker exec ..."
+    )
+    python: str | None = Field(default=None, description="runs the agent: any Python >= 3.6")
+    workdir: str | None = None
+    gates: Literal["enforce", "warn"] = Field(
+        default="enforce", description="wait until the board is cool and idle, or only note that it is not"
+    )
+    patience_s: float = Field(
+        default=600.0, gt=0, description="how long to wait for a board that is hot, busy or leased to another"
+    )
+    max_temp_c: float | None = Field(
+        default=None, gt=0, le=150, description="the thermal watchdog ends workloads above it"
+    )
+    emulated: bool = Field(default=False, description="an emulator: its times are not a board's")
+    simulated_root: HostPath | None = Field(
+        default=None, description="loopback only: read the sensors below this folder instead of /"
+    )
+    tags: list[str] = Field(default_factory=list)
+    capabilities: Capabilities = Field(default_factory=Capabilities)
+    timeouts: TimeoutKeys = Field(default_factory=TimeoutKeys)
+    tuning: TuningKeys = Field(default_factory=TuningKeys)
+    meter: MeterEntry | None = Field(default=None, description="an external meter, read by the host")
+
+    @field_validator("id")
+    @classmethod
+    def _id_is_a_file_name(cls, value: str) -> str:
+        if not _ID.match(value):
+            raise ValueError(f"{value!r}: use 1-64 letters, digits, '.', '_' or '-', a letter or digit first")
+        return value
+
+    @field_validator("interpreter")
+    @classmethod
+    def _interpreter_is_a_command(cls, value: str | list[str] | None) -> str | list[str] | None:
+        if value is not None and (not value or not all(value)):
+            raise ValueError("must be a command or a list of its words, none of them empty")
+        return value
+
+    @model_validator(mode="after")
+    def _remote_boards_have_a_host(self) -> BoardEntry:
+        if self.kind == "loopback" and self.host is not None:
+            raise ValueError("'host' does not go with kind 'loopback': it is this machine")
+        if self.kind != "loopback" and self.simulated_root is not None:
+            raise ValueError("'simulated_root' goes with kind 'loopback' only")
+        if self.kind != "loopback" and not self.host:
+            raise ValueError("'host' is missing: an alias of ~/.ssh/config, a name or an address")
+        return self
+
+    @property
+    def gates_policy(self) -> Literal["enforce", "warn"]:
+        """A loopback board is busy with the host's own work: there gates only warn, unless told otherwise."""
+        given = "gates" in self.model_fields_set
+        return "warn" if self.kind == "loopback" and not given else self.gates
+
+    def spec(self) -> BoardSpec:
+        """The same board as the transport sees it."""
+        loopback = self.kind == "loopback"
+        default_python = sys.executable if loopback else "python3"
+        interpreter = self.interpreter or default_python
+        words = (interpreter,) if isinstance(interpreter, str) else tuple(interpreter)
+        return BoardSpec(
+            id=self.id,
+            kind=self.kind,
+            host=self.host or "127.0.0.1",
+            user=self.user,
+            port=self.port,
+            key_file=self.key,
+            proxy_jump=self.proxy_jump,
+            known_hosts=self.known_hosts,
+            host_keys=self.host_keys,
+            python=self.python or default_python,
+            interpreter=words,
+            # A loopback board with the default one gets a folder of its own below it.
+            workdir=self.workdir or DEFAULT_WORKDIR,
+            root=self.simulated_root or "/",
+            timeouts=Timeouts(**self.timeouts.model_dump(exclude={"comeback_s"})),
+        )
+
+
+class Lab(_Strict):
+    """``[lab]``: whose results these are."""
+
+    name: str = "lab"
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_file_name(cls, value: str) -> str:
+        if not _ID.match(value):
+            raise ValueError(f"{value!r}: use 1-64 letters, digits, '.', '_' or '-', a letter or digit first")
+        return value
+
+
+class Inventory(_Strict):
+    """A lab and its boards, in the order of the file."""
+
+    lab: Lab = Field(default_factory=Lab)
+    boards: list[BoardEntry] = Field(alias="board", min_length=1)
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Inventory:
+        twice = [board_id for board_id, n in Counter(board.id for board in self.boards).items() if n > 1]
+        if twice:
+            raise ValueError(f"board id {twice[0]!r} is given twice; every board needs an id of its own")
+        return self
+
+    def select(self, patterns: str | None) -> list[BoardEntry]:
+        """The boards whose id or tag matches one of the comma-separated glob ``patterns``.
+
+        Raises:
+            UsageError: no board matches; the message names those there are.
+        """
+        if not patterns:
+            return list(self.boards)
+        wanted = [pattern.strip() for pattern in patterns.split(",") if pattern.strip()]
+        chosen = [
+            board
+            for board in self.boards
+            if any(fnmatch.fnmatchcase(name, one) for one in wanted for name in (board.id, *board.tags))
+        ]
+        if not chosen:
+            known = ", ".join(board.id for board in self.boards)
+            raise UsageError(f"--boards {patterns!r} matches no board id or tag; the inventory has: {known}")
+        return chosen
+
+
+def _place(location: tuple[int | str, ...], data: Mapping[str, Any]) -> str:
+    """``board 'pi5-01'`` for an error inside the third ``[[board]]``."""
+    if len(location) >= 2 and location[0] == "board" and isinstance(location[1], int):
+        entry = data["board"][location[1]]
+        name = entry.get("id") if isinstance(entry, dict) else None
+        return f"board {name!r}" if isinstance(name, str) else f"board number {location[1] + 1}"
+    return f"[{location[0]}]" if location else "inventory"
+
+
+def load_inventory(path: Path) -> Inventory:
+    """Read and validate an inventory.
+
+    Raises:
+        UsageError: with file, board, key and the allowed keys or values.
+    """
+    inventory = validate(Inventory, read_toml(path, "inventory"), path, _place)
+    return inventory.model_copy(
+        update={"boards": [_placed(board, path.parent) for board in inventory.boards]}
+    )
+
+
+def _placed(board: BoardEntry, folder: Path) -> BoardEntry:
+    """With the paths of the simulated tree and of the meter absolute: they are given relative to the inventory."""
+    update: dict[str, Any] = {}
+    if board.simulated_root is not None:
+        update["simulated_root"] = str((folder / board.simulated_root).resolve())
+    if board.meter is not None:
+        update["meter"] = placed(board.meter, folder)
+    return board.model_copy(update=update)
+
+
+def loopback_inventory() -> Inventory:
+    """The embedded default: this machine as one board."""
+    return Inventory(lab=Lab(name="loopback"), board=[BoardEntry(id="loopback", kind="loopback")])

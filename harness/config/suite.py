@@ -1,0 +1,344 @@
+"""Suites: TOML files that say what to measure.
+
+::
+
+    [suite]
+    name = "mine"
+    blocks = 3                  # every method once a block, in random order
+    epochs = 10                 # default: the protocol's for each data set
+    baseline = "ft-all"         # what the others are compared with; also the A/A control
+    energy = true               # energy repetitions and idle baselines on boards that tell their power
+
+    [[workload]]
+    dataset = "digits"
+    model = "mlp"
+    methods = ["ft-all", "lora-all", "skip2-lora"]
+
+    [[workload]]                # a method of your own, compared with those above
+    dataset = "digits"
+    model = "mlp"
+    label = "my-method"
+    module = "my_ft.py"         # or: command = ["python3", "train.py"]
+    files = ["my_ft.py"]        # travel with the payload; relative to this file
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tunebench.harness.config.suite_schema import LEVELS, Header, SuiteFile, WorkloadEntry
+from tunebench.harness.config.toml import read_toml, validate
+from tunebench.harness.errors import UsageError
+from tunebench.workloads import defaults
+
+AA_SUFFIX = " (A/A)"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the comparison: a method on a task with all that it is run with."""
+
+    task: str
+    label: str
+    method: str
+    dataset: str | None
+    model: str | None
+    engine: str
+    device: str
+    threads: int
+    dtype: str
+    params: Mapping[str, Any]
+    own_params: Mapping[str, Any]
+    deadline_s: float
+    needs_ram_gb: float | None = None
+    needs_gpu: bool = False
+    aa_control: bool = False
+    module: str | None = None
+    command: tuple[str, ...] | None = None
+    files: tuple[str, ...] = ()
+    build: str | None = None
+    #: Policy ``sustained``: the fine-tuning is repeated for so long; ``None``: it runs once.
+    sustained_s: float | None = None
+    #: Updates to ship after each timed repetition: :func:`tunebench.workloads.updates.parse_form`.
+    ship: tuple[str, ...] = ()
+
+    @property
+    def own(self) -> bool:
+        return self.module is not None or self.command is not None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Unique in a suite."""
+        return (self.task, self.label)
+
+    @property
+    def needs_torch(self) -> bool:
+        return self.engine == "torch" and self.command is None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for the plan; equal cells give equal dicts."""
+        return {
+            "task": self.task,
+            "label": self.label,
+            "method": self.method,
+            "dataset": self.dataset,
+            "model": self.model,
+            "engine": self.engine,
+            "device": self.device,
+            "threads": self.threads,
+            "dtype": self.dtype,
+            "params": dict(self.params),
+            "own_params": dict(self.own_params),
+            "aa_control": self.aa_control,
+            "module": self.module,
+            "command": list(self.command) if self.command else None,
+            "files": list(self.files),
+            "build": self.build,
+            "deadline_s": self.deadline_s,
+            "sustained_s": self.sustained_s,
+            # Only where it is asked for: plans without keep their hashes.
+            **({"ship": list(self.ship)} if self.ship else {}),
+        }
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A validated suite: its header, its cells and where its files are."""
+
+    header: Header
+    cells: tuple[Cell, ...]
+    baselines: Mapping[str, str] = field(default_factory=dict)
+    root: Path | None = None
+    #: task -> quantity -> what does not matter there; beats the header's (pytest's marker ``delta``).
+    task_deltas: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.header.name
+
+    def only_methods(self, names: str | None) -> Suite:
+        """Keep the cells of the comma-separated labels (A/A controls follow their baseline).
+
+        Raises:
+            UsageError: a name is not in the suite.
+        """
+        if not names:
+            return self
+        wanted = [name.strip() for name in names.split(",") if name.strip()]
+        known = {cell.label for cell in self.cells if not cell.aa_control}
+        for name in wanted:
+            if name not in known:
+                raise UsageError(
+                    f"--methods: unknown method {name!r}; suite {self.name!r} has: {', '.join(sorted(known))}"
+                )
+        cells = tuple(cell for cell in self.cells if cell.label.removesuffix(AA_SUFFIX) in wanted)
+        tasks = {cell.task for cell in cells}
+        labels = {cell.key for cell in cells}
+        baselines = {
+            task: base if (task, base) in labels else next(c.label for c in cells if c.task == task)
+            for task, base in self.baselines.items()
+            if task in tasks
+        }
+        return replace(self, cells=cells, baselines=baselines)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "level": self.header.level,
+            "blocks": self.header.blocks,
+            "instrumented": self.header.instrumented,
+            "policy": self.header.policy,
+            "sustained_s": self.header.sustained_s if self.header.policy == "sustained" else None,
+            "start_window_c": self.header.start_window_c,
+            # Only where it is asked for: plans without keep their hashes.
+            **(
+                {"energy": True, "energy_s": self.header.energy_s, "idle_s": self.header.idle_s}
+                if self.header.energy
+                else {}
+            ),
+            **(
+                {"ship_links": list(self.header.ship_links), "ship_wait_s": self.header.ship_wait_s}
+                if self.header.ship
+                else {}
+            ),
+            "delta": self.header.delta.model_dump(),
+            # Only where it is asked for: plans without keep their hashes.
+            **(
+                {"task_deltas": {k: dict(v) for k, v in self.task_deltas.items()}} if self.task_deltas else {}
+            ),
+            **(
+                {"quality_target": self.header.quality_target}
+                if self.header.quality_target is not None
+                else {}
+            ),
+            "study": self.header.study,
+            **({"candidate": self.header.candidate} if self.header.candidate is not None else {}),
+            "baselines": dict(self.baselines),
+            "cells": [cell.as_dict() for cell in self.cells],
+        }
+
+
+def built_in_suites() -> list[str]:
+    """Names that ``--suite`` takes besides a file."""
+    folder = resources.files("tunebench.harness.config.suites")
+    return sorted(
+        (entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")),
+        key=lambda name: (LEVELS.index(name) if name in LEVELS else len(LEVELS), name),
+    )
+
+
+def load_suite(name_or_file: str) -> Suite:
+    """A built-in suite by name, or a suite file.
+
+    Raises:
+        UsageError: neither exists, or the file is wrong (file, workload, key and what is allowed).
+    """
+    if name_or_file in built_in_suites():
+        with resources.as_file(
+            resources.files("tunebench.harness.config.suites").joinpath(f"{name_or_file}.toml")
+        ) as path:
+            return _load(path)
+    path = Path(name_or_file)
+    if path.suffix != ".toml" and not path.exists():
+        raise UsageError(
+            f"--suite {name_or_file!r}: no such file and no built-in suite; built in: {', '.join(built_in_suites())}"
+        )
+    return _load(path)
+
+
+def _load(path: Path) -> Suite:
+    parsed = validate(SuiteFile, read_toml(path, "suite"), path, _place)
+    root = path.resolve().parent
+    cells: list[Cell] = []
+    for entry in parsed.workload:
+        cells.extend(_cells(entry, parsed.suite))
+    baselines = _baselines(parsed, cells, path)
+    if parsed.suite.aa:
+        cells.extend(_aa_controls(cells, baselines))
+    seen: set[tuple[str, str]] = set()
+    for cell in cells:
+        if cell.key in seen:
+            raise UsageError(
+                f"{path}: task {cell.task!r}: {cell.label!r} is given twice; give one a 'task' or 'label'"
+            )
+        seen.add(cell.key)
+    _check_candidate(parsed.suite, cells, path)
+    _check_files(cells, root, path)
+    return Suite(parsed.suite, tuple(cells), baselines, root)
+
+
+def _cells(entry: WorkloadEntry, header: Header) -> list[Cell]:
+    params = {
+        "epochs": entry.epochs
+        or header.epochs
+        or defaults.epochs(entry.dataset or "own", entry.model or "own"),
+        "batch": entry.batch,
+        "lr": entry.lr,
+        "rank": entry.rank,
+        "scale": entry.scale,
+        "warmup_steps": entry.warmup_steps,
+    }
+    cache = {"cache_dtype": entry.cache_dtype, "cache_budget_b": entry.cache_budget_b}
+    options = {**entry.params, **{key: value for key, value in cache.items() if value is not None}}
+    names = [entry.label or ""] if entry.own else entry.methods
+    sustained_s = header.sustained_s if header.policy == "sustained" else None
+    return [
+        Cell(
+            task=entry.task_name,
+            label=entry.label or name,
+            method=name,
+            dataset=entry.dataset,
+            model=entry.model,
+            engine="own" if entry.command else entry.engine,
+            device=entry.device,
+            threads=entry.threads,
+            dtype=entry.dtype,
+            params=params,
+            own_params=options,
+            deadline_s=(entry.deadline_s or header.deadline_s) + (sustained_s or 0.0),
+            needs_ram_gb=entry.needs.ram_gb,
+            needs_gpu=entry.needs.gpu or entry.device == "cuda",
+            module=entry.module,
+            command=tuple(entry.command) if entry.command else None,
+            files=tuple(entry.files),
+            build=entry.build,
+            sustained_s=sustained_s,
+            ship=() if entry.own else tuple(header.ship),
+        )
+        for name in names
+    ]
+
+
+def _baselines(parsed: SuiteFile, cells: list[Cell], path: Path) -> dict[str, str]:
+    """Task -> label of its baseline: the workload's, else the suite's, else the task's first method."""
+    labels: dict[str, list[str]] = {}
+    for cell in cells:
+        labels.setdefault(cell.task, []).append(cell.label)
+    chosen: dict[str, str] = {}
+    for entry in parsed.workload:
+        if entry.baseline is not None:
+            if entry.baseline not in labels[entry.task_name]:
+                raise UsageError(
+                    f"{path}: task {entry.task_name!r}: baseline {entry.baseline!r} is not one of its methods: "
+                    f"{', '.join(labels[entry.task_name])}"
+                )
+            chosen[entry.task_name] = entry.baseline
+    for task, names in labels.items():
+        chosen.setdefault(task, parsed.suite.baseline if parsed.suite.baseline in names else names[0])
+    return chosen
+
+
+def _aa_controls(cells: list[Cell], baselines: Mapping[str, str]) -> list[Cell]:
+    """The baseline of every task that compares something, once more under a second name."""
+    controls = []
+    for task, base in baselines.items():
+        of_task = [cell for cell in cells if cell.task == task]
+        if len(of_task) > 1:
+            cell = next(cell for cell in of_task if cell.label == base)
+            # The control's update is the baseline's: shipping it again would tell nothing.
+            fields = {**cell.__dict__, "label": base + AA_SUFFIX, "aa_control": True, "ship": ()}
+            controls.append(Cell(**fields))
+    return controls
+
+
+def _check_candidate(header: Header, cells: list[Cell], path: Path) -> None:
+    labels = {cell.label for cell in cells if not cell.aa_control}
+    if header.candidate is not None and header.candidate not in labels:
+        raise UsageError(
+            f"{path}: [suite]: candidate {header.candidate!r} is not one of its methods: {', '.join(sorted(labels))}"
+        )
+
+
+def _check_files(cells: list[Cell], root: Path, path: Path) -> None:
+    for cell in cells:
+        for name in cell.files:
+            file = root / name
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise UsageError(f"{path}: workload {cell.label!r}: file {name!r} must lie below {root}")
+            if not _is_file(file):
+                raise UsageError(f"{path}: workload {cell.label!r}: no such file: {file}")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long for one
+        return False
+
+
+def _place(location: tuple[int | str, ...], data: Mapping[str, Any]) -> str:
+    if len(location) >= 2 and location[0] == "workload" and isinstance(location[1], int):
+        entry = data["workload"][location[1]]
+        name = entry.get("label") or entry.get("task") if isinstance(entry, dict) else None
+        return f"workload {name!r}" if name else f"workload number {location[1] + 1}"
+    return f"[{location[0]}]" if location else "suite"
+
+
+def canonical_json(value: Any) -> str:
+    """The one spelling of a value that hashes are taken of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

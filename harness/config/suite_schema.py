@@ -1,0 +1,255 @@
+"""The form of a suite file: its keys, their types and what goes together.
+
+An example stands in :mod:`tunebench.harness.config.suite`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from tunebench.targets.transport.traffic_shaping import PROFILES
+from tunebench.workloads import defaults
+from tunebench.workloads.datasets import DATASETS, IMAGE_SETS
+from tunebench.workloads.engines.native.build import VARIANTS
+from tunebench.workloads.methods import table
+from tunebench.workloads.models import MODELS, NETWORKS
+from tunebench.workloads.models.networks import task_of
+from tunebench.workloads.updates import parse_form
+
+Level = Literal["smoke", "demo", "quick", "nightly", "paper"]
+LEVELS: tuple[Level, ...] = ("smoke", "demo", "quick", "nightly", "paper")
+
+_ENGINES = ("torch", "native")
+_DEVICES = ("cpu", "cuda")
+_DTYPES = ("float32",)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Delta(_Strict):
+    """The smallest difference that matters, relative but for accuracy (points)."""
+
+    time: float = Field(default=0.02, gt=0)
+    energy: float = Field(default=0.03, gt=0)
+    memory: float = Field(default=0.01, gt=0)
+    accuracy: float = Field(default=0.5, gt=0, description="percentage points")
+
+
+class Header(_Strict):
+    """``[suite]``."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    level: Level | None = None
+    blocks: int = Field(default=3, ge=1, le=1000)
+    epochs: int | None = Field(default=None, ge=1, description="default: the protocol's for each data set")
+    baseline: str = "ft-all"
+    aa: bool = Field(default=True, description="measure every task's baseline twice a block, as a control")
+    instrumented: bool = Field(default=True, description="one repetition a cell with per-step phases")
+    deadline_s: float = Field(default=600.0, gt=0, description="a repetition's bound, enforced by the board")
+    policy: Literal["cold", "sustained"] = Field(
+        default="cold",
+        description="cold: start cool, throttling is a fault; sustained: repeat until warm, throttling is data",
+    )
+    sustained_s: float = Field(
+        default=600.0, gt=0, description="policy sustained: how long each fine-tuning is repeated"
+    )
+    start_window_c: float = Field(
+        default=3.0, gt=0, description="repetitions begin within so many degrees of the first one"
+    )
+    energy: bool = Field(
+        default=False,
+        description="on boards with a power source: energy repetitions and idle baselines, a block each",
+    )
+    energy_s: float | None = Field(
+        default=None,
+        ge=12,
+        description="least window of an energy repetition; default 12, with a wall plug 65",
+    )
+    idle_s: float = Field(default=60.0, ge=12, description="window of an idle baseline")
+    delta: Delta = Field(default_factory=Delta)
+    quality_target: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="of time and energy to quality; default: where the baseline ends",
+    )
+    ship: list[str] = Field(
+        default_factory=list,
+        max_length=18,
+        description="updates to ship after each timed repetition: FORM[/TYPE][+zlib], e.g. 'adapter/int8+zlib'",
+    )
+    ship_links: list[str] = Field(
+        default_factory=lambda: list(PROFILES),
+        description="shaped links besides the board's own, in the first block",
+    )
+    ship_wait_s: float = Field(
+        default=5.0, ge=0, le=60, description="a shaped transfer that takes longer is computed"
+    )
+    study: Literal["skip2-lora", "lorae"] | None = Field(
+        default=None, description="a section of its own in the report"
+    )
+    candidate: str | None = Field(
+        default=None,
+        description='study "lorae": the label whose difference to the baseline was chosen to be judged beforehand',
+    )
+
+    @field_validator("ship")
+    @classmethod
+    def _are_updates(cls, value: list[str]) -> list[str]:
+        forms = [parse_form(text) for text in value]
+        if len(set(forms)) != len(forms):
+            raise ValueError("an update is given twice")
+        return [form.text for form in forms]
+
+    @field_validator("ship_links")
+    @classmethod
+    def _are_links(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if name not in PROFILES:
+                raise ValueError(f"unknown link {name!r}; allowed: {', '.join(PROFILES)}")
+        return value
+
+
+class Needs(_Strict):
+    """What a workload asks of a board."""
+
+    ram_gb: float | None = Field(default=None, gt=0)
+    gpu: bool = False
+
+
+class WorkloadEntry(_Strict):
+    """One ``[[workload]]``: built-in methods, or one method of the user's own."""
+
+    dataset: str | None = None
+    model: str | None = None
+    methods: list[str] = Field(default_factory=list)
+    label: str | None = Field(default=None, min_length=1, max_length=64)
+    module: str | None = None
+    command: list[str] | None = None
+    files: list[str] = Field(default_factory=list)
+    task: str | None = Field(default=None, min_length=1, max_length=64)
+    baseline: str | None = None
+    engine: str = "torch"
+    device: str = "cpu"
+    threads: int = Field(default=1, ge=1, le=1024)
+    dtype: str = "float32"
+    epochs: int | None = Field(default=None, ge=1)
+    batch: int = Field(default=defaults.BATCH, ge=1)
+    lr: float = Field(default=defaults.LEARNING_RATE, gt=0)
+    rank: int = Field(default=defaults.RANK, ge=1)
+    scale: float = Field(default=defaults.SCALE, gt=0)
+    warmup_steps: int = Field(default=defaults.WARMUP_STEPS, ge=0)
+    build: str | None = Field(
+        default=None, description="native engine: CPU variant; default: the board's best"
+    )
+    cache_dtype: Literal["float32", "float16"] | None = Field(default=None, description="native engine only")
+    cache_budget_b: int | None = Field(default=None, ge=1, description="native engine only, bytes")
+    deadline_s: float | None = Field(default=None, gt=0)
+    needs: Needs = Field(default_factory=Needs)
+    params: dict[str, Any] = Field(default_factory=dict, description="handed to your own method as it is")
+
+    @field_validator("params")
+    @classmethod
+    def _travel_as_json(cls, value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            raise ValueError(
+                "only text, finite numbers, true, false, lists and tables of them travel"
+            ) from None
+        return value
+
+    @field_validator("dataset", "model", "engine", "device", "dtype")
+    @classmethod
+    def _is_known(cls, value: str | None, info: ValidationInfo) -> str | None:
+        known: dict[str, tuple[str, ...]] = {
+            "dataset": tuple(DATASETS),
+            "model": (*MODELS, *NETWORKS),
+            "engine": _ENGINES,
+            "device": _DEVICES,
+            "dtype": _DTYPES,
+        }
+        allowed = known[str(info.field_name)]
+        if value is not None and value not in allowed:
+            raise ValueError(f"unknown {info.field_name} {value!r}; allowed: {', '.join(allowed)}")
+        return value
+
+    @model_validator(mode="after")
+    def _one_form(self) -> WorkloadEntry:
+        if self.own:
+            self._check_own()
+        else:
+            self._check_built_in()
+        return self
+
+    @property
+    def own(self) -> bool:
+        """Is this a method of the user's own?"""
+        return self.module is not None or self.command is not None
+
+    def _check_own(self) -> None:
+        if self.module is not None and self.command is not None:
+            raise ValueError("'module' and 'command' exclude each other")
+        if self.methods:
+            raise ValueError("'methods' lists built-in methods; a method of your own has a 'label'")
+        if not self.label:
+            raise ValueError("'label' is missing: the name of your method in tables")
+        if (self.dataset is None) != (self.model is None):
+            raise ValueError("give both 'dataset' and 'model' (your method gets their artefacts) or neither")
+        if self.command is not None and not all(self.command):
+            raise ValueError("'command' must be a list of words, none of them empty")
+        if self.module is not None and self.module not in self.files:
+            raise ValueError(f"'files' must list {self.module!r} so that it travels to the board")
+
+    def _check_built_in(self) -> None:
+        if self.files or self.params:
+            raise ValueError("'files' and 'params' go with 'module' or 'command'")
+        if self.dataset is None or self.model is None or not self.methods:
+            raise ValueError("'dataset', 'model' and 'methods' are needed (or 'module' or 'command')")
+        if self.label and len(self.methods) != 1:
+            raise ValueError("'label' renames one method; this workload has several")
+        wanted = task_of(self.model) if self.model in NETWORKS else None
+        if IMAGE_SETS.get(self.dataset) != wanted:
+            sets = [name for name in DATASETS if IMAGE_SETS.get(name) == wanted]
+            raise ValueError(
+                f"model {self.model!r} does not take data set {self.dataset!r}; those it takes: {', '.join(sets)}"
+            )
+        self._check_native()
+        for name in self.methods:
+            table.method(name)
+            if not table.supports(name, self.model):
+                fitting = ", ".join(table.methods_of(self.model))
+                raise ValueError(
+                    f"method {name!r} does not apply to model {self.model!r}; those that do: {fitting}"
+                )
+
+    def _check_native(self) -> None:
+        if self.engine == "native":
+            if self.model != "mlp" or self.device != "cpu" or self.threads != 1:
+                raise ValueError("engine 'native' runs model 'mlp' on one thread of the CPU")
+            if self.build is not None and self.build not in VARIANTS:
+                raise ValueError(f"unknown build {self.build!r}; allowed: {', '.join(VARIANTS)}")
+        elif self.build or self.cache_dtype or self.cache_budget_b:
+            raise ValueError("'build', 'cache_dtype' and 'cache_budget_b' go with engine = \"native\"")
+
+    @property
+    def task_name(self) -> str:
+        """What is compared with what: values of other engines, devices, threads or dtypes never meet."""
+        if self.task:
+            return self.task
+        name = f"{self.dataset}/{self.model}" if self.dataset else "own"
+        usual = (self.engine, self.device, self.threads, self.dtype) == ("torch", "cpu", 1, "float32")
+        build = f" {self.build}" if self.build else ""
+        return name if usual else f"{name} [{self.engine}{build} {self.device} x{self.threads} {self.dtype}]"
+
+
+class SuiteFile(_Strict):
+    """The whole file."""
+
+    suite: Header
+    workload: list[WorkloadEntry] = Field(min_length=1)

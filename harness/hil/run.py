@@ -1,0 +1,160 @@
+"""One campaign inside a pytest session: starts with it, hands records to tests, ends with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tunebench.harness.campaign.outcome import Outcome
+from tunebench.harness.campaign.progress import describe
+from tunebench.harness.campaign.session import Request, Session, open_session
+from tunebench.harness.config.inventory import Inventory
+from tunebench.harness.config.suite import Cell, Suite
+from tunebench.harness.hil.timer import Mailbox, Result
+from tunebench.harness.planning.repetition import Planned
+from tunebench.reports.records import Repetition
+from tunebench.reports.render import files
+
+Log = Callable[[str], None]
+
+
+class HilRun:
+    """A campaign over the selected tests' boards and workloads.
+
+    Raises:
+        UsageError: the results directory cannot be written or a resumed run differs.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        suite: Suite,
+        wanted: set[tuple[str, tuple[str, str]]],
+        *,
+        out: Path,
+        resume: bool,
+        command: Sequence[str],
+        data_dir: Path | None,
+        log: Log,
+    ) -> None:
+        board_ids = {board_id for board_id, _ in wanted}
+        keys = {key for _, key in wanted}
+        chosen = replace(suite, cells=tuple(cell for cell in suite.cells if cell.key in keys))
+        self._session: Session = open_session(
+            Request(
+                suite=chosen,
+                boards=[board for board in inventory.boards if board.id in board_ids],
+                lab=inventory.lab.name,
+                out=out,
+                resume=resume,
+                command=command,
+                data_dir=data_dir,
+            )
+        )
+        self._log = log
+        self._mailbox = Mailbox(self._session.plan.repetitions)
+        for record in self._session.writer.repetitions():
+            self._mailbox.put(record)
+        self._campaign = self._session.campaign(self, on_record=self._mailbox.put)
+        self._outcome: Outcome = self._campaign.outcome
+        self._failure: BaseException | None = None
+        self._complete = False
+        self._thread = threading.Thread(target=self._work, name="campaign", daemon=True)
+
+    @property
+    def path(self) -> Path:
+        """The run's results directory."""
+        return self._session.writer.path
+
+    def start(self) -> None:
+        """Start all boards' queues."""
+        self._thread.start()
+
+    def _work(self) -> None:
+        try:
+            self._campaign.run()
+        except BaseException as error:  # noqa: BLE001 - handed to the session's thread, where it is raised
+            self._failure = error
+        finally:
+            for board in self._session.plan.boards:
+                self._mailbox.close(board.id)
+
+    def wait(self, board_id: str, cell: Cell) -> Result:
+        """Block until a workload's repetitions are there or will not come."""
+        result = self._mailbox.wait(
+            board_id, cell.task, cell.label, lambda: self._campaign.skip_reason(board_id, cell)
+        )
+        if self._failure is not None:
+            raise self._failure
+        return result
+
+    def skip_reason(self, board_id: str, cell: Cell) -> str | None:
+        """Why a workload was not measured on a board."""
+        for skip in self._session.plan.skipped:
+            if skip.role is None and (skip.board_id, skip.task, skip.label) == (board_id, *cell.key):
+                return skip.reason
+        return self._campaign.skip_reason(board_id, cell)
+
+    def extra_info(self, result: Result) -> dict[str, Any]:
+        """Pointers from a benchmark to its records; JSON types only."""
+        usable = result.usable
+        return {
+            "run_id": self._session.plan.run_id,
+            "results": str(self.path),
+            "rep_ids": [one.rep_id for one in usable],
+            "verdicts": [one.verdict for one in usable],
+            "accuracy_before": result.quality_before,
+            "accuracy_after": result.quality_after,
+            "peak_rss_b": result.peak_rss_b,
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """The ``tunebench`` block of the benchmark JSON."""
+        return {
+            "schema": "tunebench.pytest/1",
+            "run_id": self._session.plan.run_id,
+            "results": str(self.path),
+            "plan_sha256": self._session.plan.sha256,
+            "boards": [board.id for board in self._session.plan.boards],
+        }
+
+    def finish(self, *, interrupted: bool) -> None:
+        """Let the queues end, or stop them if the session was interrupted; then complete the run."""
+        if interrupted:
+            self._campaign.stop()
+        while self._thread.is_alive():
+            self._thread.join(timeout=0.5)
+        self._complete = self._session.close(self._outcome)
+
+    def closing_lines(self, report: str | None) -> list[str]:
+        """What the terminal summary says."""
+        counts = ", ".join(f"{n} {name}" for name, n in sorted(self._outcome.counts.items()))
+        lines = [f"results: {self.path} ({counts or 'nothing recorded'})"]
+        lines += [f"{board}: quarantined: {reason}" for board, reason in self._outcome.quarantined.items()]
+        if not self._complete:
+            lines.append("the run is not complete; --tunebench-resume continues it")
+        if report and self._session.writer.stored:
+            html, _ = files.report(self.path, Path(report), None, None)
+            lines.append(f"report: {html}")
+        return lines
+
+    # What the campaign tells (tunebench.harness.campaign.progress.Observer).
+
+    def note(self, board_id: str, message: str) -> None:
+        self._log(f"{board_id}: {message}")
+
+    def left_out(self, board_id: str, count: int) -> None:
+        """Their tests skip and say why."""
+
+    def started(self, planned: Planned, left_s: float | None) -> None:
+        """Tests show what is running."""
+
+    def finished(self, planned: Planned, record: Repetition) -> None:
+        self._log(f"{planned.board_id}: {describe(record)}")
+
+    def ended(self, board_id: str, message: str) -> None:
+        self._log(f"{board_id}: {message}")
+        self._mailbox.close(board_id)

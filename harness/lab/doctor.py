@@ -1,0 +1,311 @@
+"""``tunebench doctor``: whether a board can be measured, what stays empty and why, and what would fill it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from tunebench.harness.artifacts.gather import build_payload
+from tunebench.harness.board import meter as board_meter
+from tunebench.harness.board.environment import board_env
+from tunebench.harness.config.inventory import BoardEntry
+from tunebench.harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL, UsageError
+from tunebench.harness.lab.permissions import Examination, fixes, read_examination
+from tunebench.harness.planning import limits
+from tunebench.targets.boards import match
+from tunebench.targets.client.board import Board
+from tunebench.targets.errors import (
+    AuthError,
+    HostKeyError,
+    InterpreterError,
+    ReplyError,
+    TargetError,
+    UnreachableError,
+    WorkdirError,
+)
+from tunebench.targets.payload import deterministic_zip
+from tunebench.targets.sanitize import one_line
+
+SCHEMA = "tunebench.doctor/1"
+MANIFEST = "bundle.json"
+_TOPS = ("sys", "proc", "etc", "var", "usr", ".commands")
+#: The order in which a board is reached; a failure of one says that those before it are fine.
+_WAY: tuple[tuple[str, type[TargetError]], ...] = (
+    ("reachable", UnreachableError),
+    ("host key", HostKeyError),
+    ("login", AuthError),
+    ("python", InterpreterError),
+    ("workdir", WorkdirError),
+)
+
+State = Literal["ok", "warn", "fail", "unknown"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the diagnosis."""
+
+    name: str
+    state: State
+    told: str
+
+
+@dataclass
+class Diagnosis:
+    """One board's."""
+
+    board_id: str
+    kind: str
+    checks: list[Check] = field(default_factory=list)
+    model: str | None = None
+    channels: list[str] = field(default_factory=list)
+    empty: dict[str, str] = field(default_factory=dict)
+    examination: Examination | None = None
+
+    @property
+    def measurable(self) -> bool:
+        """Nothing failed, and everything was looked at."""
+        return all(check.state in ("ok", "warn") for check in self.checks)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        found = self.examination
+        return {
+            "board_id": self.board_id,
+            "kind": self.kind,
+            "measurable": self.measurable,
+            "checks": [vars(check) for check in self.checks],
+            "model": self.model,
+            "channels": self.channels,
+            "empty": self.empty,
+            "user": found.user if found else None,
+            "groups": found.groups if found else [],
+            "devices": [device.model_dump() for device in found.devices] if found else [],
+            "tuning": [
+                {**row.model_dump(exclude={"commands"}), "sudoers": found.sudoers(row)}
+                for row in found.tuning
+            ]
+            if found
+            else [],
+            "fixes": fixes(found) if found else [],
+        }
+
+
+def examine_all(chosen: Sequence[BoardEntry]) -> list[Diagnosis]:
+    """All boards, in parallel."""
+    payload = build_payload()
+    with ThreadPoolExecutor(max_workers=max(1, len(chosen))) as pool:
+        return list(pool.map(lambda entry: diagnose(entry, payload), chosen))
+
+
+def exit_code(found: Sequence[Diagnosis]) -> int:
+    """0 if all boards can be measured, 4 if none can, 3 in between."""
+    usable = sum(one.measurable for one in found)
+    if usable == len(found):
+        return EXIT_OK
+    return EXIT_PARTIAL if usable else EXIT_INFRA
+
+
+def diagnose(entry: BoardEntry, payload: Any) -> Diagnosis:
+    """Go the way of a repetition up to its start, and say how far it goes; changes nothing on the board."""
+    found = Diagnosis(entry.id, entry.kind)
+    meter = _meter(entry)
+    try:
+        with Board(entry.spec()) as board:
+            board.sync([payload])
+            probe = board.probe([list(board.spec.interpreter)], None)
+            rights = read_examination(board.examine(entry.tuning.wanted()), entry.id)
+    except TargetError as error:
+        found.checks = [*_how_far(error), *meter]
+        return found
+    found.examination = rights
+    env = board_env(entry.id, probe)
+    hardware = env.fingerprint.get("hardware", {})
+    found.model = _clean(hardware.get("model")) if hardware.get("model") else None
+    found.channels = [_clean(channel.get("id")) for channel in env.channels]
+    found.empty = {_clean(name): _clean(reason) for name, reason in env.missing.items()}
+    known = match(hardware)
+    if "power" in found.empty:
+        found.empty["power"] += f" ({known.name}: {known.needs_meter})" if known.needs_meter else ""
+    found.checks = [*_way_is_free(entry, probe, rights), *_state(entry, probe), *_wishes(rights), *meter]
+    return found
+
+
+def _how_far(error: TargetError) -> list[Check]:
+    """What is fine, what failed, and what nobody knows therefore."""
+    checks: list[Check] = []
+    failed = next((name for name, kind in _WAY if isinstance(error, kind)), None)
+    for name, _ in _WAY:
+        if name == failed:
+            checks.append(Check(name, "fail", _clean(error)))
+        elif failed is None or any(check.state == "fail" for check in checks):
+            checks.append(Check(name, "unknown", "not looked at"))
+        else:
+            checks.append(Check(name, "ok", ""))
+    if failed is None:
+        checks.append(Check("agent", "fail", _clean(error)))
+    return checks
+
+
+def _way_is_free(entry: BoardEntry, probe: Mapping[str, Any], rights: Examination) -> list[Check]:
+    python = ((probe.get("fingerprint") or {}).get("python") or {}).get("agent")
+    free_b = probe.get("disk_free_b")
+    enough = isinstance(free_b, int) and free_b >= limits.MIN_FREE_B
+    shown = f"{free_b / 1e9:.1f} GB free" if isinstance(free_b, int) else "unknown"
+    return [
+        Check("reachable", "ok", entry.host or "this machine"),
+        Check("host key", "ok", "its own" if entry.kind == "loopback" else "the one that is known"),
+        Check("login", "ok", f"as {_clean(rights.user)}"),
+        Check("python", "ok", f"{_clean(python)} runs the agent"),
+        Check("workdir", "ok", _clean(rights.workdir)),
+        Check("disk", "ok" if enough else "fail", f"{shown}; at least {limits.MIN_FREE_B >> 20} MiB"),
+        *(_interpreter(one) for one in (probe.get("interpreters") or [])[:4] if isinstance(one, dict)),
+    ]
+
+
+def _interpreter(found: Mapping[str, Any]) -> Check:
+    words = _clean(" ".join(str(word) for word in found.get("argv") or []))
+    if not found.get("ok"):
+        return Check("interpreter", "fail", f"{words}: {_clean(found.get('reason'))}")
+    if not found.get("torch"):
+        reason = _clean(found.get("reason") or "not installed")
+        return Check(
+            "interpreter", "warn", f"{words}: Python {_clean(found.get('python'))}, no torch: {reason}"
+        )
+    return Check(
+        "interpreter", "ok", f"{words}: Python {_clean(found.get('python'))}, torch {_clean(found['torch'])}"
+    )
+
+
+def _state(entry: BoardEntry, probe: Mapping[str, Any]) -> list[Check]:
+    checks = []
+    held = probe.get("lease")
+    if isinstance(held, dict):
+        owner = held.get("owner") or {}
+        whose = f"{owner.get('user')}@{owner.get('host')} for {held.get('expires_in_s')} s more"
+        checks.append(Check("lease", "warn", f"held by {_clean(whose)}"))
+    if probe.get("undo_pending") is True:
+        checks.append(Check("undo list", "warn", "a run left the board tuned; the next one puts it back"))
+    return checks
+
+
+def _wishes(rights: Examination) -> list[Check]:
+    """What ``[board.tuning]`` asks for and cannot have."""
+    checks = []
+    for row in rights.tuning:
+        if row.asked and (row.reason or row.how is None):
+            told = row.reason or "needs root; see below for the lines that sudoers would need"
+            checks.append(Check(f"tuning: {row.op}", "warn", _clean(told)))
+    return checks
+
+
+def _meter(entry: BoardEntry) -> list[Check]:
+    """The board's external meter, read for a moment; without it the board can be measured, its energy cannot."""
+    told = board_meter.describe(entry.meter)
+    return [] if told is None else [Check("meter", "ok" if told.ok else "warn", _clean(told.text))]
+
+
+def _clean(value: Any) -> str:
+    """A board's text for a terminal: bounded, printable, on one line."""
+    return one_line(str(value)[:1000])
+
+
+def text(found: Diagnosis) -> str:
+    """The diagnosis for a person."""
+    head = "can be measured" if found.measurable else "CANNOT be measured"
+    lines = [f"{found.board_id}: {head}" + (f" ({found.model})" if found.model else "")]
+    width = max(len(check.name) for check in found.checks)
+    lines += [f"  {check.state:<7} {check.name:<{width}}  {check.told}".rstrip() for check in found.checks]
+    if found.channels:
+        lines.append("  sensors: " + ", ".join(found.channels))
+    if found.empty:
+        lines.append("  stays empty, and why:")
+        lines += [f"    {name}: {reason}" for name, reason in found.empty.items()]
+    rights = found.examination
+    if rights is not None:
+        lines.append("  tuning:")
+        ways = {"direct": "possible without root", "sudo": "possible through sudo"}
+        for row in rights.tuning:
+            way = ways.get(row.how or "", "needs root") if row.available else _clean(row.reason)
+            lines.append(f"    {row.op:<14} {way}")
+        todo = fixes(rights)
+        if todo:
+            lines.append("  what would fill it (on the board, by someone who is root there):")
+            lines += [f"    {line}" for line in todo]
+    return "\n".join(lines)
+
+
+# -- bundles ---------------------------------------------------------------------------------------
+
+
+def make_bundle(entry: BoardEntry, path: Path) -> dict[str, Any]:
+    """Write a redacted capture of a board's sensor tree as a zip; unpacked, it is a ``simulated_root``.
+
+    Returns:
+        what is in it: ``files``, ``bytes``, ``areas``, ``programs``, ``redacted``, ``left_out``.
+
+    Raises:
+        UsageError: the file cannot be written.
+        TargetError: the board cannot be reached, or its answer is not of the agreed form.
+    """
+    with Board(entry.spec()) as board:
+        board.sync([build_payload()])
+        told, files = board.bundle()
+    summary = _summary(told, files, entry.id)
+    manifest = json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n"
+    try:
+        path.write_bytes(deterministic_zip({**files, MANIFEST: manifest}))
+        with zipfile.ZipFile(path) as archive:
+            archive.testzip()
+    except OSError as error:
+        raise UsageError(f"--bundle {path}: cannot be written: {error.strerror or error}") from None
+    return summary
+
+
+def _summary(told: Mapping[str, Any], files: Mapping[str, bytes], board_id: str) -> dict[str, Any]:
+    """What is in a bundle: counted here, but for what only the board knows (what it took out, what it left out)."""
+    areas: Counter[str] = Counter()
+    for name in files:
+        parts = name.split("/")
+        if parts[0] not in _TOPS or MANIFEST in parts:
+            raise ReplyError(f"{board_id}: bundle: {name[:200]!r} is no place of ours")
+        areas["/".join(parts[: 3 if parts[0] == "sys" else 1])] += 1
+    redacted = told.get("redacted")
+    left_out = told.get("left_out")
+    return {
+        "schema": "tunebench.bundle/1",
+        "files": len(files),
+        "bytes": sum(map(len, files.values())),
+        "areas": dict(sorted(areas.items())),
+        "programs": sorted(
+            name.removeprefix(".commands/") for name in files if name.startswith(".commands/")
+        ),
+        "redacted": {
+            _clean(kind): n
+            for kind, n in (redacted if isinstance(redacted, dict) else {}).items()
+            if type(n) is int
+        },
+        "left_out": [
+            {"name": _clean(one.get("name")), "reason": _clean(one.get("reason"))}
+            for one in (left_out if isinstance(left_out, list) else [])[:200]
+            if isinstance(one, dict)
+        ],
+    }
+
+
+def bundle_text(summary: Mapping[str, Any], path: Path) -> str:
+    """What is in a bundle, for the person who will send it."""
+    lines = [f"{path}: {summary['files']} files, {summary['bytes']} bytes"]
+    lines += [f"  {area}: {n}" for area, n in summary["areas"].items() if area != ".commands"]
+    lines += ["  answers of programs: " + (", ".join(summary["programs"]) or "none")]
+    taken = ", ".join(f"{n} {kind}" for kind, n in summary["redacted"].items())
+    lines += ["  taken out: " + (taken or "nothing had to be")]
+    lines += [f"  left out: {one['name']}: {one['reason']}" for one in summary["left_out"][:20]]
+    lines += ["  Look through it before you send it: unzip it and read; it is text."]
+    return "\n".join(lines)

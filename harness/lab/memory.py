@@ -1,0 +1,131 @@
+"""Whether a training step fits on the boards that are known, by prediction: nothing is measured here.
+
+A step's memory is predicted as a lower bound (:mod:`tunebench.workloads.methods.network_memory`). What a process
+takes is more: the C library's heap has holes, convolutions have workspaces. In ``python -m
+benchmarks.network_memory`` and in campaigns it was up to 2.2 times as much and 40 MB that every process pays. So
+there are three answers: it fits even then (``yes``), it does not even by the bound (``no``), or nobody knows before
+it is tried (``perhaps``; suite ``lorae-fit``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tunebench.harness.errors import UsageError
+from tunebench.targets.boards import BOARDS, BoardModel
+from tunebench.workloads.methods import network_memory
+from tunebench.workloads.methods.network_plan import NetworkPlan
+
+Fits = Literal["yes", "perhaps", "no"]
+#: See above: of a step, and once a process.
+STEP_FACTOR, PROCESS_MORE_B = 2.2, 40_000_000
+#: What is not ours, 10^6 bytes: firmware, kernel and a system without desktop (assumed), interpreter with torch for
+#: CPUs (229 measured on x86-64, torch 2.13). CUDA's context comes on top.
+TAKEN_MB = 430.0
+ALL = "all"
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Room:
+    """What fits into so many bytes.
+
+    Attributes:
+        fits: the batch that was asked for.
+        batch_safe: the largest batch that fits even if a process takes the most that was measured.
+        batch_at_most: the largest that the bound allows.
+        side_safe_px: at the batch that was asked for, the largest square input, a multiple of 32 px.
+        side_at_most_px: likewise.
+    """
+
+    free_b: int
+    fits: Fits
+    batch_safe: int
+    batch_at_most: int
+    side_safe_px: int
+    side_at_most_px: int
+
+
+def safe_b(memory: network_memory.Memory) -> int:
+    """What a process takes at most beyond interpreter and torch, as far as was ever measured."""
+    rest_b = memory.weights_b + memory.optimiser_b + memory.cache_b
+    return rest_b + int(STEP_FACTOR * memory.step_b) + PROCESS_MORE_B
+
+
+def room(plan_at: Callable[[int | None], NetworkPlan], batch: int, free_b: int) -> Room:
+    """What of a method on a network fits.
+
+    Args:
+        plan_at: the method at a side of the input; ``None``: the network's own.
+        free_b: beyond interpreter and torch.
+    """
+
+    def at_most(plan: NetworkPlan, number: int) -> bool:
+        return network_memory.predict(plan, number).total_b <= free_b
+
+    def safe(plan: NetworkPlan, number: int) -> bool:
+        return safe_b(network_memory.predict(plan, number)) <= free_b
+
+    plan = plan_at(None)
+    fits: Fits = "yes" if safe(plan, batch) else "perhaps" if at_most(plan, batch) else "no"
+    least, most = (_largest(plan_at, batch, test) for test in (safe, at_most))
+    return Room(free_b, fits, least[0], most[0], least[1], most[1])
+
+
+def _largest(
+    plan_at: Callable[[int | None], NetworkPlan], batch: int, test: Callable[[NetworkPlan, int], bool]
+) -> tuple[int, int]:
+    """The largest batch, and the largest side at a batch, that pass."""
+    plan, step = plan_at(None), network_memory.SIDE_STEP
+    count = network_memory.largest(
+        lambda number: test(plan_at(step * number), batch), network_memory.MOST_SIDE // step
+    )
+    return network_memory.largest(lambda number: test(plan, number), network_memory.MOST_BATCH), step * count
+
+
+def boards_of(name: str) -> Sequence[BoardModel]:
+    """The known boards of a name, as their page is called; all of them for ``all``.
+
+    Raises:
+        UsageError: names those that there are.
+    """
+    known = [board for board in BOARDS if board.ram_gb]
+    found = [board for board in known if name in (ALL, board.page)]
+    if not found:
+        names = ", ".join(board.page for board in known)
+        raise UsageError(f"unknown board {name!r}, use one of: {ALL}, {names}")
+    return found
+
+
+def rows(
+    plan_at: Callable[[int | None], NetworkPlan], batch: int, name: str, taken_mb: float
+) -> list[dict[str, Any]]:
+    """One row a board and memory size, as JSON has them; ``basis`` says that they are predicted."""
+    found = []
+    for board in boards_of(name):
+        for ram_gb in board.ram_gb:
+            free_b = max(0, int(ram_gb * _GIB - taken_mb * 1e6))
+            one = room(plan_at, batch, free_b)
+            found.append(
+                {"board": board.page, "name": board.name, "ram_gb": ram_gb, "basis": "predicted", **vars(one)}
+            )
+    return found
+
+
+def lines(found: Sequence[dict[str, Any]], batch: int, taken_mb: float) -> list[str]:
+    """The rows as a table."""
+    told = [
+        f"  boards        predicted: {taken_mb:g} MB are not ours (--taken-mb); safe .. at most",
+        f"    {'board':<24} {'RAM GB':>6} {'free MB':>9}  batch {batch:<4} {'largest batch':>14}  "
+        f"{'largest px at batch ' + str(batch):>22}",
+    ]
+    for one in found:
+        batches = f"{one['batch_safe']} .. {one['batch_at_most']}"
+        sides = f"{one['side_safe_px']} .. {one['side_at_most_px']}"
+        told.append(
+            f"    {one['name']:<24} {one['ram_gb']:>6g} {one['free_b'] / 1e6:>9.0f}  {one['fits']:<10} {batches:>14}  "
+            f"{sides:>22}"
+        )
+    return told

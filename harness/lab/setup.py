@@ -1,0 +1,372 @@
+"""First contact: check a board, make a virtual environment on it, put the torch there that fits.
+
+No root, nothing outside the board's working directory. Each step is recorded on the board: a second run goes on
+where the first ended, and does nothing where nothing is left.
+"""
+
+from __future__ import annotations
+
+import shlex
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunebench.harness.artifacts.gather import build_payload
+from tunebench.harness.board.environment import owner
+from tunebench.harness.board.link import Link
+from tunebench.harness.config.inventory import BoardEntry
+from tunebench.harness.errors import EXIT_OK, EXIT_PARTIAL, HarnessError
+from tunebench.harness.lab import wheelhouse
+from tunebench.harness.lab.wheelhouse import Download
+from tunebench.targets.boards.wheels import Choice, Facts, Flavour, Wheel, choose
+from tunebench.targets.client.board import LONGEST_BUILD_S, Board
+from tunebench.targets.errors import ConditionError, TargetError
+
+#: Bytes that must be free: wheels, their unpacked form and pip's copy meet on the disk for a while.
+NEED_B: Mapping[str, int] = {"none": 64 << 20, "cpu": 1500 << 20, "jetson": 4000 << 20}
+#: A lease for as long as the slowest board unpacks the largest wheel.
+LEASE_S = 3600.0
+#: Over all links together.
+BUILD_LIMIT_S = LONGEST_BUILD_S
+_NAMES = {"cpu": "torch-cpu", "jetson": "torch-jetson", "none": "no-torch"}
+_DEBIANS = ("debian", "ubuntu", "raspbian")
+_MB = 1e6
+
+
+class Refusal(HarnessError):
+    """The board was reached, and cannot be set up as asked; the message says what would help."""
+
+    exit_code = EXIT_PARTIAL
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a user asked for."""
+
+    flavour: Flavour
+    offline: bool = False
+    python: str | None = None
+    index: str | None = None
+    cache: Path = field(default_factory=wheelhouse.default_cache)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A set-up board.
+
+    Attributes:
+        python: the interpreter's path on the board.
+        torch: its version; ``None`` without one.
+        changed: whether anything was done.
+        notes: what else a user should know.
+    """
+
+    board_id: str
+    python: str
+    torch: str | None
+    cuda: bool
+    changed: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """What belongs into the inventory."""
+        return f'interpreter = "{self.python}"'
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``--json``."""
+        return {
+            "board_id": self.board_id,
+            "interpreter": self.python,
+            "torch": self.torch,
+            "cuda": self.cuda,
+            "changed": self.changed,
+            "notes": list(self.notes),
+            "inventory_line": self.line,
+            "exit_code": EXIT_OK,
+        }
+
+
+def default_flavour(entry: BoardEntry) -> Flavour:
+    """A Jetson's torch is NVIDIA's; everything else starts with the CPU's."""
+    return "jetson" if entry.kind == "jetson" else "cpu"
+
+
+def set_up(entry: BoardEntry, wish: Wish, say: Callable[[str], None]) -> Outcome:
+    """Set a board up.
+
+    Raises:
+        Refusal: it cannot be done; nothing of the board outside its working directory was touched.
+        TargetError: the board cannot be reached or used.
+    """
+    payload = build_payload()
+    with Board(entry.spec()) as board:
+        say("connected")
+        link = Link(board, threading.Event(), [payload], say, condition_patience_s=0.0)
+        link.sync()
+        # Unpacking torch would spoil what somebody measures. One token for this account: a set-up that was cut off
+        # is gone on with, not waited for.
+        me = owner("setup")
+        me["token"] = f"setup-{me['user']}@{me['host']}"
+        try:
+            link.occupy(me, LEASE_S)
+        except ConditionError as error:
+            raise Refusal(
+                f"{error}; `tunebench release {entry.id}` ends a lease that nobody needs"
+            ) from error
+        try:
+            return _Setup(link, wish, say).run()
+        finally:
+            _give_back(board, me, say)
+
+
+def _give_back(board: Board, me: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """Best effort: what is not given back expires."""
+    try:
+        board.release(me)
+    except TargetError as error:
+        say(f"the lease was not given back, it will expire: {error}")
+
+
+class _Setup:
+    """Every question to the board may be asked again: a broken link costs a new connection, nothing else."""
+
+    def __init__(self, link: Link, wish: Wish, say: Callable[[str], None]) -> None:
+        self._link = link
+        self._board = board = link.board
+        self._wish = wish
+        self._say = say
+        self._name = _NAMES[wish.flavour]
+        self._python = shlex.split(wish.python or board.spec.python)
+        request = {"action": "facts", "python": self._python, "name": self._name}
+        self._facts = link.persist(lambda: board.environment(request))
+
+    def run(self) -> Outcome:
+        self._say(describe(self._facts))
+        if self._wish.flavour == "jetson":
+            found = self._already_there()
+            if found is not None:
+                return found
+        failed = set(self._facts["state"].get("failed") or {})
+        while True:
+            choice = choose(self._wish.flavour, facts_of(self._facts), failed)
+            wheel = choice.wheels[0] if choice.wheels else None
+            if wheel is None and self._wish.flavour != "none":
+                raise Refusal(self._why_not(choice))
+            ended = self._build(wheel)
+            if ended.get("ok"):
+                return self._outcome(wheel, ended)
+            if ended.get("kind") != "sigill" or wheel is None:
+                raise Refusal(explain(ended, self._facts, wheel, self._wish.offline))
+            failed.add(wheel.torch)
+            self._say(f"torch {wheel.torch} dies on this board by SIGILL: trying the next older one")
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _already_there(self) -> Outcome | None:
+        """NVIDIA's torch may be part of the system: then nothing is built."""
+        self._say("looking for a torch with CUDA in the system's Python")
+        found = self._probe(self._python)
+        if not (found.get("torch") and found.get("cuda")):
+            self._say(f"none there: {found.get('reason') or 'its torch has no CUDA device'}")
+            return None
+        python = str(found.get("executable"))
+        note = f"torch {found['torch']} with CUDA is part of the system: nothing was installed"
+        return Outcome(self._board.spec.id, python, str(found["torch"]), True, False, (note,))
+
+    def _why_not(self, choice: Choice) -> str:
+        return "no torch of the table fits this board:\n  " + "\n  ".join(choice.reasons)
+
+    def _build(self, wheel: Wheel | None) -> dict[str, Any]:
+        recipe = make_recipe(wheel, self._python, self._wish, facts_of(self._facts))
+        if self._is_built(recipe):
+            return {"ok": True, "interpreter": self._facts["state"]["interpreter"], "nothing_done": True}
+        self._check(wheel)
+        if self._wish.offline and wheel is not None:
+            self._bring(wheel)
+            recipe = {**recipe, "downloads": []}
+        request = {"action": "build", "name": self._name, "recipe": recipe}
+        give_up_s = time.monotonic() + BUILD_LIMIT_S
+
+        def follow() -> dict[str, Any]:  # over a new link it goes on, and its time does not begin anew
+            return self._board.environment(request, Progress(self._say), give_up_s - time.monotonic())
+
+        return self._link.persist(follow)
+
+    def _probe(self, python: Sequence[str]) -> Mapping[str, Any]:
+        probe = self._link.persist(lambda: self._board.probe([python]))
+        found: Mapping[str, Any] = probe["interpreters"][0]
+        return found
+
+    def _is_built(self, recipe: Mapping[str, Any]) -> bool:
+        """The same was installed before, and still works."""
+        state = self._facts["state"]
+        same = state.get("python") == recipe["python"] and state.get("complete") == recipe["label"]
+        if not same or self._facts.get("building"):
+            return False
+        self._say("recorded as done; looking whether it still works")
+        found = self._probe([self._facts["venv"] + "/bin/python"])
+        return bool(found["ok"] and not found["sigill"] and (found["torch"] or recipe["expect"] == "python"))
+
+    def _check(self, wheel: Wheel | None) -> None:
+        """What would fail later, before anything is fetched.
+
+        Raises:
+            Refusal: names the one thing to do.
+        """
+        python = self._facts["python"]
+        if not python["venv"] or (wheel is not None and not python["ensurepip"]):
+            raise Refusal(venv_missing(self._facts))
+        if wheel is not None and python.get("libstdcxx") is False:
+            raise Refusal("torch needs libstdc++.so.6. " + _once(self._facts, "libstdc++6"))
+        need_b, free_b = NEED_B[self._wish.flavour], int(self._facts["disk_free_b"])
+        if free_b < need_b:
+            raise Refusal(
+                f"{free_b / _MB:.0f} MB are free below the board's working directory, {need_b / _MB:.0f} MB are"
+                " needed: free some, or set the inventory's `workdir` to a larger disk"
+            )
+
+    def _bring(self, wheel: Wheel) -> None:
+        """Fetch the wheels here and push them."""
+        facts = facts_of(self._facts)
+        wanted = downloads_of(wheel, facts.python, self._wish.index)
+        paths = wheelhouse.fetch(wanted, facts, self._wish.cache, self._say)
+        present = self._facts["wheels"]
+        pushed_b = self._link.persist(
+            lambda: wheelhouse.push(self._board, self._name, paths, present, self._say)
+        )
+        self._say(f"{len(paths)} wheels on the board, {pushed_b / _MB:.1f} MB pushed now")
+
+    def _outcome(self, wheel: Wheel | None, ended: Mapping[str, Any]) -> Outcome:
+        found = ended["interpreter"]
+        notes = []
+        if ended.get("nothing_done"):
+            notes.append("nothing to do: it was set up before, and works")
+        if self._wish.flavour == "jetson" and not found.get("cuda"):
+            apt = f"; it needs: sudo apt install {' '.join(wheel.apt)}" if wheel and wheel.apt else ""
+            notes.append(f"torch is there, but finds no CUDA device{apt}")
+        if wheel is None:
+            notes.append("no torch: the native engine and own commands run with this Python")
+        return Outcome(
+            self._board.spec.id,
+            str(self._facts["venv"]) + "/bin/python",
+            found.get("torch"),
+            bool(found.get("cuda")),
+            not ended.get("nothing_done"),
+            tuple(notes),
+        )
+
+
+def facts_of(said: Mapping[str, Any]) -> Facts:
+    """What decides on a wheel, from what the board said."""
+    python = said["python"]
+    machine = str(python["machine"])
+    return Facts(
+        python=str(python["short"]),
+        machine=machine,
+        bits=int(python["bits"]),
+        glibc=python.get("glibc"),
+        lse=said.get("lse") if machine == "aarch64" else None,
+        jetpack=said.get("jetpack"),
+    )
+
+
+def describe(said: Mapping[str, Any]) -> str:
+    """The facts in one line."""
+    python = said["python"]
+    libc = f"glibc {python['glibc']}" if python.get("glibc") else "no glibc"
+    parts = [
+        f"Python {python['version']} ({python['tag']}, {python['bits']} bits)",
+        f"{python['machine']}, {libc}",
+    ]
+    if facts_of(said).lse is False:
+        parts.append("cores without LSE atomics")
+    if said.get("jetpack"):
+        parts.append(f"JetPack {said['jetpack']}")
+    parts.append(f"{said['disk_free_b'] / _MB:.0f} MB free")
+    return ", ".join(parts)
+
+
+def downloads_of(wheel: Wheel, python: str, index: str | None) -> list[Download]:
+    """What to fetch; only torch itself comes from the table's own index."""
+    torch, *others = wheel.requirements(python)
+    own = ("--index-url", wheel.index) if wheel.index else ()
+    mirror = ("--index-url", index) if index else None
+    return [Download(torch, mirror or own), *(Download(other, mirror or ()) for other in others)]
+
+
+def make_recipe(wheel: Wheel | None, python: Sequence[str], wish: Wish, facts: Facts) -> dict[str, Any]:
+    """What the board is told to build: see :func:`tunebench.targets.agent.environment.venv_build.start`."""
+    if wheel is None:
+        return {
+            "python": list(python),
+            "pip": False,
+            "label": "python",
+            "downloads": [],
+            "installs": [],
+            "expect": "python",
+        }
+    downloads = downloads_of(wheel, facts.python, wish.index)
+    return {
+        "python": list(python),
+        "pip": True,
+        "label": wheel.torch,
+        "downloads": [{"what": one.what, "args": list(one.args)} for one in downloads],
+        "installs": [f"torch=={wheel.torch}", *wheel.requirements(facts.python)[1:]],
+        "expect": "torch",
+    }
+
+
+def venv_missing(said: Mapping[str, Any]) -> str:
+    """The one line that brings ``venv`` and ``ensurepip``."""
+    python = said["python"]
+    what = "ensurepip" if python["venv"] else "venv"
+    lacks = f"Python {python['version']} ({python['executable']}) has no {what}. "
+    return lacks + _once(said, f"python{python['short']}-venv", "set `python` to another Python of the board")
+
+
+def _once(said: Mapping[str, Any], package: str, otherwise: str = "") -> str:
+    """The apt line where there is apt, else what to look for."""
+    distro = said.get("distro") or {}
+    family = {str(distro.get("id")), *str(distro.get("id_like") or "").split()}
+    if family & set(_DEBIANS):
+        return f"On the board, once: sudo apt install {package}"
+    more = f", or {otherwise}" if otherwise else ""
+    return f"Install the system's package that brings it{more}"
+
+
+def explain(ended: Mapping[str, Any], said: Mapping[str, Any], wheel: Wheel | None, offline: bool) -> str:
+    """Why a build ended, and what would help."""
+    kind, reason = str(ended.get("kind")), str(ended.get("reason"))
+    if kind == "environment" and "ensurepip" in reason:
+        return venv_missing(said)
+    if kind == "download" and not offline:
+        return (
+            f"the board could not download: {reason}\nThe same command goes on from there; if the board has no internet,"
+            " add --offline: this machine then fetches the wheels and pushes them."
+        )
+    if kind == "check" and wheel is not None and wheel.apt:
+        return f"torch does not start: {reason}\n" + _once(said, " ".join(wheel.apt))
+    if kind == "check" and "cannot open shared object file" in reason:
+        what_helps = "Install the package that brings it; the same command goes on."
+        return f"torch is there, but lacks a library of the system: {reason}\n{what_helps}"
+    return f"{kind}: {reason}\nThe same command goes on from there."
+
+
+class Progress:
+    """Turns a build's events into lines for the user."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        if event.get("event") == "step":
+            done = ": done before" if event.get("done_before") else ""
+            self._say(f"{event.get('n')}/{event.get('of')} {event.get('title')}{done}")
+        elif event.get("event") == "progress":
+            written_b, seconds = event.get("written_b"), event.get("seconds")
+            if isinstance(written_b, int) and isinstance(seconds, (int, float)):
+                self._say(f"  {written_b / _MB:.0f} MB after {seconds:.0f} s")

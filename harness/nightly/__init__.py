@@ -1,0 +1,1 @@
+"""Judge a night: run, gate, confirm on the boards the same night."""

@@ -1,0 +1,293 @@
+"""The gate's confirmation on the boards: the pinned build against tonight's, in pairs, the same night.
+
+It is a campaign like any other: two rows for each nominated series, which differ in nothing but the bytes that ran
+(payload, own files, native library, all known by their SHA-256 from the records), in blocks of random order. Its
+results lie below ``STORE/confirmations``, apart from the nights that it judges.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from tunebench.harness.artifacts import build_cache
+from tunebench.harness.artifacts.gather import Cargo, gather
+from tunebench.harness.board.environment import utc_now
+from tunebench.harness.campaign.progress import PlainLines, StageLines
+from tunebench.harness.campaign.session import Request, Session, new_run_id
+from tunebench.harness.config.inventory import Inventory
+from tunebench.harness.config.suite import Cell, Suite
+from tunebench.harness.config.suite_schema import Header
+from tunebench.harness.errors import UsageError
+from tunebench.harness.planning.plan import Plan, make_plan
+from tunebench.reports.history.confirm import PAIRS
+from tunebench.reports.history.gating import MAX_CONFIRMED, Confirmer, Finding, Judgement, Pairs
+from tunebench.reports.history.series import Metric, Series
+from tunebench.reports.records import Repetition
+from tunebench.reports.results import ResultsError, RunReader, RunWriter
+from tunebench.targets.payload import Blob
+
+CONFIRMATIONS = "confirmations"
+SUITE = "gate-confirmation"
+PINNED, TONIGHT = " @pinned", " @tonight"
+#: A payload's hash may be given by so many of its first digits.
+_SHORTEST = 8
+
+_VALUES: dict[Metric, Callable[[Repetition], float | None]] = {
+    "time": lambda rep: rep.wall_s,
+    "memory": lambda rep: rep.peak_rss_b,
+    "accuracy": lambda rep: rep.quality.after,
+    "energy": lambda rep: rep.energy.j_per_finetuning if rep.energy else None,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Night:
+    """What a confirmation needs to know.
+
+    Attributes:
+        run: the night's run.
+        store: root of the results.
+        inventory: where the boards are.
+        data_dir: local copies of data sets.
+    """
+
+    run: RunReader
+    store: Path
+    inventory: Inventory
+    data_dir: Path | None = None
+
+
+class _Impossible(Exception):
+    """Why a series cannot be measured again."""
+
+
+def confirmer(judgement: Judgement, night: Night, baseline: str, console: Console) -> Confirmer:
+    """Measure pairs of every nominated series on its board; the answer looks them up.
+
+    Args:
+        judgement: the screen's, without boards.
+        night: what is judged.
+        baseline: what is pinned: a run's directory, or (the beginning of) the SHA-256 of a payload that a run below
+            the store used, with ``+`` and an environment's hash behind it if that is to hold too.
+        console: where progress goes.
+
+    Raises:
+        UsageError: no run used that payload.
+    """
+    pinned = _records(find_baseline(night.store, baseline, str(night.run.plan.get("run_id"))))
+    tonight = _records(night.run)
+    environment = baseline.partition("+")[2]
+    reasons: dict[str, str] = {}
+    rows: dict[str, _Row] = {}
+    for finding in _chosen(judgement):
+        key = str(finding.series_key)
+        try:
+            rows[key] = _row(finding, night, (pinned.get(key), tonight.get(key)), environment)
+        except _Impossible as why:
+            reasons[key] = str(why)
+    measured = _campaign(list(rows.values()), night, console) if rows else []
+
+    def answer(series: Series, metric: Metric) -> Pairs:
+        row = rows.get(series.series_key)
+        if row is None:
+            return Pairs(reason=reasons.get(series.series_key, "it was not measured again"))
+        return _pairs(measured, row, metric)
+
+    return answer
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+    """One series to confirm: its cell and the built blobs of both sides by role."""
+
+    board_id: str
+    cell: Cell
+    pinned: Mapping[str, Blob]
+    tonight: Mapping[str, Blob]
+    energy: bool
+
+
+def _chosen(judgement: Judgement) -> list[Finding]:
+    """What the screen nominated, the worst first, at most so many a board; one series once."""
+    nominated = [one for one in judgement.findings if one.screening and one.screening.state == "suspect"]
+    nominated.sort(key=lambda one: -((one.screening and one.screening.z) or 0.0))
+    counts: Counter[str] = Counter()
+    chosen: dict[str, Finding] = {}
+    for one in nominated:
+        counts[one.board_id] += 1
+        if counts[one.board_id] <= MAX_CONFIRMED:
+            chosen.setdefault(str(one.series_key), one)
+    return list(chosen.values())
+
+
+def find_baseline(store: Path, baseline: str, judged: str | None = None) -> RunReader:
+    """The run that stands for a pinned build: a directory, or the newest below the store with that payload.
+
+    Args:
+        judged: id of the run that is judged; it cannot stand for the pinned build too.
+
+    Raises:
+        UsageError: there is none; says what was looked for.
+    """
+    path = Path(baseline)
+    if (path / "plan.json").is_file():
+        return RunReader(path, check=False)
+    wanted = baseline.partition("+")[0].lower()
+    if len(wanted) < _SHORTEST or any(char not in "0123456789abcdef" for char in wanted):
+        raise UsageError(
+            f"--baseline {baseline!r}: neither a run's directory nor {_SHORTEST} or more hexadecimal digits of a"
+            " payload's SHA-256 (records name it as prov.payload_sha256)"
+        )
+    plans = sorted(store.glob("*/*/*/*/*/plan.json"), key=lambda plan: plan.parent.name, reverse=True)
+    for plan in plans:
+        try:
+            reader = RunReader(plan.parent, check=False)
+        except ResultsError:
+            continue
+        used = any((rep.prov.payload_sha256 or "").startswith(wanted) for rep in reader.repetitions[:1])
+        if used and reader.plan.get("run_id") != judged:
+            return reader
+    raise UsageError(
+        f"--baseline {baseline!r}: no other run of the {len(plans)} below {store} used that payload"
+    )
+
+
+def _records(run: RunReader) -> dict[str, Repetition]:
+    """Series key -> its last good record: the bytes that ran are the same in all of a run."""
+    return {rep.series_key: rep for rep in run.repetitions if rep.outcome == "ok"}
+
+
+def _row(
+    finding: Finding, night: Night, sides: tuple[Repetition | None, Repetition | None], environment: str
+) -> _Row:
+    """What to measure.
+
+    Raises:
+        _Impossible: why that cannot be done.
+    """
+    pinned, tonight = sides
+    if pinned is None:
+        raise _Impossible("the pinned run has not measured this series")
+    if tonight is None:
+        raise _Impossible("no repetition of tonight ended well")
+    if finding.board_id not in {board.id for board in night.inventory.boards}:
+        raise _Impossible(f"board {finding.board_id} is not in the inventory")
+    if environment and not (tonight.prov.env_sha256 or "").startswith(environment):
+        raise _Impossible("the pinned environment is not on the board any more (its hash differs)")
+    old, new = _blobs(pinned), _blobs(tonight)
+    if {role: blob.sha256 for role, blob in old.items()} == {role: blob.sha256 for role, blob in new.items()}:
+        raise _Impossible("tonight's build is the pinned one, byte for byte: there is nothing to compare")
+    return _Row(finding.board_id, _cell_of(night.run, tonight), old, new, finding.metric == "energy")
+
+
+def _blobs(rep: Repetition) -> dict[str, Blob]:
+    """The built blobs that a record names, from what the host keeps."""
+    wanted = {
+        "payload": (rep.prov.payload_sha256, ".zip"),
+        "own": (rep.prov.own_sha256, ".zip"),
+        "native": ((rep.prov.engine_build or {}).get("sha256"), ".so"),
+    }
+    found = {}
+    for role, (sha256, suffix) in wanted.items():
+        if sha256 is None:
+            continue
+        blob = build_cache.kept(str(sha256), suffix, role)
+        if blob is None:
+            raise _Impossible(
+                f"{role} {str(sha256)[:12]} is not kept on this host ({build_cache.default_folder()})"
+            )
+        found[role] = blob
+    return found
+
+
+def _cell_of(run: RunReader, rep: Repetition) -> Cell:
+    """The cell as the night's plan holds it."""
+    for value in (run.plan.get("suite") or {}).get("cells") or []:
+        if (value.get("task"), value.get("label")) == (rep.task, rep.label):
+            known = {field.name for field in dataclasses.fields(Cell)}
+            kwargs = {name: one for name, one in value.items() if name in known}
+            command = kwargs.get("command")
+            kwargs |= {
+                "command": tuple(command) if command else None,
+                "files": tuple(kwargs.get("files") or ()),
+            }
+            return Cell(**kwargs)
+    raise _Impossible("the night's plan does not tell how it was run")
+
+
+def _campaign(rows: Sequence[_Row], night: Night, console: Console) -> list[Repetition]:
+    """Run the pairs; returns the records."""
+    owners: dict[tuple[str, str], str] = {}
+    built: dict[tuple[str, str], Mapping[str, Blob]] = {}
+    cells: list[Cell] = []
+    for row in rows:
+        for mark, blobs in ((PINNED, row.pinned), (TONIGHT, row.tonight)):
+            cell = dataclasses.replace(row.cell, label=_label(row.cell, mark, row.board_id), aa_control=False)
+            owners[cell.key], built[cell.key] = row.board_id, blobs
+            cells.append(cell)
+    header = Header(
+        name=SUITE, blocks=PAIRS, aa=False, instrumented=False, energy=any(row.energy for row in rows)
+    )
+    suite = Suite(header, tuple(cells), {cell.task: cell.label for cell in reversed(cells)})
+    boards = [board for board in night.inventory.boards if board.id in set(owners.values())]
+    request = Request(
+        suite, boards, str(night.run.plan.get("lab")), night.store / CONFIRMATIONS, data_dir=night.data_dir
+    )
+    cargo = gather(suite, data_dir=night.data_dir, progress=StageLines(console))
+    plan = make_plan(suite, boards, run_id=new_run_id(), lab=request.lab, unavailable=cargo.unavailable)
+    session = _session(request, _only_owned(plan, owners), dataclasses.replace(cargo, built=built))
+    console.print(
+        f"confirming {len(rows)} series in {PAIRS} pairs each; results in {session.writer.path}",
+        markup=False,
+        soft_wrap=True,
+    )
+    outcome = session.campaign(PlainLines(console, session.plan, 0)).run()
+    measured = list(session.writer.repetitions())
+    session.close(outcome)
+    return measured
+
+
+def _session(request: Request, plan: Plan, cargo: Cargo) -> Session:
+    started_utc = utc_now()
+    content = {**plan.as_dict(), "started_utc": started_utc}
+    writer = RunWriter.create(request.out, request.lab, plan.run_id, content)
+    return Session(request, plan, cargo, writer, {}, started_utc)
+
+
+def _only_owned(plan: Plan, owners: Mapping[tuple[str, str], str]) -> Plan:
+    """A row is for one board; correctness checks were made by the night's run."""
+    return dataclasses.replace(
+        plan,
+        repetitions=tuple(
+            one for one in plan.repetitions
+            if one.role == "idle" or (one.role != "check" and owners[one.cell.key] == one.board_id)
+        ),
+        skipped=tuple(
+            skip for skip in plan.skipped if owners.get((str(skip.task), str(skip.label)), skip.board_id) == skip.board_id
+        ),
+    )  # fmt: skip
+
+
+def _label(cell: Cell, mark: str, board_id: str) -> str:
+    """Unique over boards, which may have native libraries of their own."""
+    return f"{cell.label}{mark} {board_id}"
+
+
+def _pairs(measured: Sequence[Repetition], row: _Row, metric: Metric) -> Pairs:
+    """Values of both sides by block; a block with an invalid half is no pair."""
+    role = "energy" if metric == "energy" else "timed"
+    sides: dict[str, dict[int, float]] = {PINNED: {}, TONIGHT: {}}
+    for rep in measured:
+        value = _VALUES[metric](rep)
+        side = next((mark for mark in sides if rep.label == _label(row.cell, mark, row.board_id)), None)
+        if side is None or (rep.board_id, rep.task, rep.role) != (row.board_id, row.cell.task, role):
+            continue
+        if rep.outcome == "ok" and rep.verdict != "invalid" and value is not None:
+            sides[side][rep.block] = value
+    blocks = sorted(set(sides[PINNED]) & set(sides[TONIGHT]))
+    return Pairs([sides[PINNED][one] for one in blocks], [sides[TONIGHT][one] for one in blocks])

@@ -1,0 +1,77 @@
+"""``tunebench nightly``: run, index, report and gate, with one exit code: what a lab's timer or CI job calls."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from tunebench.harness.artifacts.gather import data_dir_from_env
+from tunebench.harness.campaign import run
+from tunebench.harness.campaign.session import Request
+from tunebench.harness.config.inventory import Inventory
+from tunebench.harness.config.suite import load_suite
+from tunebench.harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError
+from tunebench.harness.nightly import gate
+from tunebench.reports.history import gate_text
+from tunebench.reports.history.gating import Judgement
+from tunebench.reports.render import files
+from tunebench.reports.results import ResultsError
+
+#: Where several endings meet, the first of these that occurs is the night's.
+PRECEDENCE = (EXIT_INTERRUPTED, 2, 1, EXIT_INFRA, 3, 0)
+#: Where GitHub Actions takes a job page's summary from.
+_STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+
+
+def night(
+    inventory: Inventory,
+    suite: str,
+    boards: str | None,
+    store: Path,
+    baseline: str | None,
+    summary: Path | None,
+) -> int:
+    """One night; returns its exit code."""
+    console = Console(stderr=True)
+    request = Request(
+        suite=load_suite(suite),
+        boards=inventory.select(boards),
+        lab=inventory.lab.name,
+        out=store,
+        resume=True,
+        command=["tunebench", *sys.argv[1:]],
+        data_dir=data_dir_from_env(),
+    )
+    code, folder = run.run(request, console)
+    if code == EXIT_INTERRUPTED or folder is None:
+        return code
+    try:
+        judgement = gate.gate(folder, store)
+        if baseline is not None:
+            judgement = gate.confirmed(judgement, folder, store, inventory, baseline)
+        _tell(judgement, summary)
+        codes = [code, judgement.exit_code]
+    except (HarnessError, ResultsError) as error:
+        # What was measured is still reported; that it could not be judged is the night's ending.
+        typer.echo(f"tunebench: the night could not be judged: {error}", err=True)
+        codes = [code, error.exit_code if isinstance(error, HarnessError) else EXIT_INFRA]
+    html, _ = files.report(folder, summary / "report.html" if summary else None, None, None, store=store)
+    typer.echo(f"Report: {html}")
+    return next(one for one in PRECEDENCE if one in codes)
+
+
+def _tell(judgement: Judgement, summary: Path | None) -> None:
+    typer.echo(gate_text.plain_text(judgement))
+    markdown = gate_text.markdown_text(judgement)
+    if summary is not None:
+        summary.mkdir(parents=True, exist_ok=True)
+        (summary / "gate.md").write_text(markdown, encoding="utf-8")
+        (summary / "gate.xml").write_text(gate_text.junit_xml(judgement), encoding="utf-8")
+    page = os.environ.get(_STEP_SUMMARY)
+    if page:
+        with Path(page).open("a", encoding="utf-8") as file:
+            file.write(markdown)

@@ -1,0 +1,1 @@
+"""Plan repetitions: which, where, in which order, within which limits."""

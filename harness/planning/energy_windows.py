@@ -1,0 +1,93 @@
+"""Which energy repetitions and idle baselines a suite asks for on a board, and how long they take at least. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from tunebench.harness.config.inventory import BoardEntry
+from tunebench.harness.config.suite import Cell, Suite
+from tunebench.harness.config.suite_schema import Header
+
+#: The window rule of on-board sensors and direct-current meters (10 s) and a margin.
+WINDOW_S = 12.0
+#: The same of a wall plug (60 s).
+WALL_WINDOW_S = 65.0
+#: Load before the window (telemetry rule V2: >= 3 s of warm-up) and behind it, so that its edges see no step.
+LEAD_S = 3.0
+TAIL_S = 1.0
+#: From the start of an idle repetition until its window: what ran before has ended, its memory is freed.
+SETTLE_S = 5.0
+#: Sampling of energy and idle repetitions: 100 samples in 10 s need 10 Hz. Timed ones are sampled less often.
+SAMPLING_S = 0.1
+#: An interpreter's start on a slow board; bounds an idle repetition.
+_START_S = 60.0
+
+ENERGY, IDLE = "energy", "idle"
+ROLES = (ENERGY, IDLE)
+
+#: What an idle repetition has in place of a method.
+IDLE_CELL = Cell(
+    task="idle",
+    label="idle",
+    method="idle",
+    dataset=None,
+    model=None,
+    engine="none",
+    device="cpu",
+    threads=1,
+    dtype="none",
+    params={},
+    own_params={},
+    deadline_s=_START_S,
+)
+
+#: (cell, block, slot, role, seconds of the window)
+Row = tuple[Cell, int, int, str, float]
+Shuffle = Callable[[Sequence[Cell], int], Sequence[Cell]]
+
+
+def window_s(header: Header, board: BoardEntry) -> float:
+    """How long an energy repetition repeats at least: the slowest source of the board decides."""
+    if header.energy_s is not None:
+        return header.energy_s
+    wall = board.meter is not None and board.meter.scope == "wall_ac"
+    return WALL_WINDOW_S if wall else WINDOW_S
+
+
+def not_repeated(cell: Cell) -> str | None:
+    """Why a cell has no energy repetition; ``None`` if it has."""
+    if cell.command is not None:
+        return (
+            "no energy repetition: a command of your own runs once and is not repeated inside one window "
+            "(a module is); it has energy if its own window lasts long enough"
+        )
+    return None
+
+
+def rows(suite: Suite, board: BoardEntry, cells: Sequence[Cell], shuffle: Shuffle) -> Iterator[Row]:
+    """An idle baseline, the block's energy repetitions in random order, and so on; a last idle baseline.
+
+    They stand together, after the timed blocks: so the baselines lie directly before and behind them, and the
+    long loads warm nothing that is timed.
+    """
+    repeated = [cell for cell in cells if not_repeated(cell) is None]
+    if not suite.header.energy or not repeated:
+        return
+    lasts_s, rests_s = window_s(suite.header, board), suite.header.idle_s
+    for block in range(suite.header.blocks):
+        yield IDLE_CELL, block, 0, IDLE, rests_s
+        for slot, cell in enumerate(shuffle(repeated, block)):
+            yield cell, block, 1 + slot, ENERGY, lasts_s
+    yield IDLE_CELL, suite.header.blocks, 0, IDLE, rests_s
+
+
+def least_s(role: str, window_s: float) -> float:
+    """Seconds that such a repetition takes at least; 0 for other roles."""
+    return {ENERGY: LEAD_S + window_s + TAIL_S, IDLE: SETTLE_S + window_s + TAIL_S}.get(role, 0.0)
+
+
+def deadline_s(role: str, window_s: float, one_s: float) -> float:
+    """The board's bound: loading and one fine-tuning before the window, one more that ends behind it."""
+    if role == ENERGY:
+        return 2 * one_s + least_s(role, window_s)
+    return one_s + least_s(role, window_s)

@@ -1,0 +1,207 @@
+"""Suite x boards -> ordered repetitions, skips with reasons, predicted time. Pure: no input, no output.
+
+A block holds every cell once on one board, in random order, all with the same seed: it is the unit of pairing.
+Correctness checks come first, timed blocks next, then energy repetitions, instrumented ones last, so that an
+interrupted campaign has spent its time on what counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunebench.harness.config.inventory import BoardEntry
+from tunebench.harness.config.suite import Cell, Suite, canonical_json
+from tunebench.harness.planning import energy_windows
+from tunebench.harness.planning.repetition import Planned
+from tunebench.reports.records import PLAN_SCHEMA, Skip
+from tunebench.workloads.methods import table
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will run, in order, and what will not, with the reason."""
+
+    run_id: str
+    lab: str
+    suite: Suite
+    boards: tuple[BoardEntry, ...]
+    repetitions: tuple[Planned, ...]
+    skipped: tuple[Skip, ...] = ()
+    command: tuple[str, ...] = field(default=(), compare=False)
+
+    def of_board(self, board_id: str) -> list[Planned]:
+        return [one for one in self.repetitions if one.board_id == board_id]
+
+    @property
+    def substance(self) -> dict[str, Any]:
+        """What must be equal for a run to be continued: suite and boards, not the run's name."""
+        return {
+            "lab": self.lab,
+            "suite": self.suite.as_dict(),
+            "boards": [board.model_dump(exclude={"timeouts", "patience_s"}) for board in self.boards],
+        }
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(canonical_json(self.substance).encode()).hexdigest()
+
+    def as_dict(self) -> dict[str, Any]:
+        """``plan.json``. Connection details stay out: results are shared, inventories are not."""
+        tasks: dict[str, dict[str, Any]] = {}
+        for cell in self.suite.cells:
+            task = tasks.setdefault(
+                cell.task, {"baseline": self.suite.baselines.get(cell.task), "labels": []}
+            )
+            task["labels"].append(cell.label)
+        for name, delta in self.suite.task_deltas.items():
+            if name in tasks:
+                tasks[name]["delta"] = dict(delta)
+        return {
+            "schema": PLAN_SCHEMA,
+            "run_id": self.run_id,
+            "lab": self.lab,
+            "suite": self.suite.as_dict(),
+            "boards": [{"id": board.id, "kind": board.kind, "tags": board.tags} for board in self.boards],
+            "boards_sha256": _sha256([_identity(board) for board in self.boards]),
+            "tasks": tasks,
+            "repetitions": [one.as_dict() for one in self.repetitions],
+            "skipped": [skip.model_dump() for skip in self.skipped],
+            "command": list(self.command),
+            "sha256": self.sha256,
+        }
+
+
+def _identity(board: BoardEntry) -> dict[str, Any]:
+    return board.model_dump(exclude={"timeouts", "patience_s", "tags"})
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def make_plan(
+    suite: Suite,
+    boards: Sequence[BoardEntry],
+    *,
+    run_id: str,
+    lab: str,
+    command: Iterable[str] = (),
+    unavailable: Mapping[str, str] | None = None,
+) -> Plan:
+    """Expand a suite over boards.
+
+    Args:
+        unavailable: task -> why its data or weights cannot be had; its cells are skipped with that reason.
+    """
+    repetitions: list[Planned] = []
+    skipped: list[Skip] = []
+    for board in boards:
+        cells = []
+        for cell in suite.cells:
+            reason = (unavailable or {}).get(cell.task) or unmet_need(cell, board) or unrepeatable(cell)
+            if reason:
+                skipped.append(Skip(board_id=board.id, label=cell.label, task=cell.task, reason=reason))
+            else:
+                cells.append(cell)
+        if suite.header.energy:
+            skipped.extend(_not_repeated(cells, board))
+        repetitions.extend(_of_board(suite, board, cells, run_id))
+    return Plan(run_id, lab, suite, tuple(boards), tuple(repetitions), tuple(skipped), tuple(command))
+
+
+def _not_repeated(cells: Iterable[Cell], board: BoardEntry) -> list[Skip]:
+    found = [(cell, energy_windows.not_repeated(cell)) for cell in cells]
+    return [
+        Skip(board_id=board.id, label=cell.label, task=cell.task, role="energy", reason=reason)
+        for cell, reason in found
+        if reason
+    ]
+
+
+def unmet_need(cell: Cell, board: BoardEntry) -> str | None:
+    """Why the inventory says that this cell cannot run on this board; ``None`` if it can."""
+    has = board.capabilities
+    if cell.needs_gpu and not has.gpu:
+        return "needs a GPU; the inventory gives this board none (capabilities = { gpu = true })"
+    if cell.needs_ram_gb is not None:
+        if has.ram_gb is None:
+            return f"needs {cell.needs_ram_gb:g} GiB of memory; the inventory does not say how much it has"
+        if has.ram_gb < cell.needs_ram_gb:
+            return f"needs {cell.needs_ram_gb:g} GiB of memory; it has {has.ram_gb:g}"
+    return None
+
+
+def unrepeatable(cell: Cell) -> str | None:
+    """Why a cell cannot run under the suite's policy; ``None`` if it can."""
+    if cell.sustained_s is not None and cell.command is not None:
+        return "policy 'sustained' repeats the fine-tuning; a command of your own runs once (a 'module' is repeated)"
+    return None
+
+
+def _of_board(suite: Suite, board: BoardEntry, cells: Sequence[Cell], run_id: str) -> list[Planned]:
+    planned: list[Planned] = []
+
+    def add(cell: Cell, block: int, slot: int, role: str, window_s: float = 0.0) -> None:
+        rep_id = f"{run_id}.{board.id}.{len(planned):04d}"
+        planned.append(Planned(rep_id, board.id, block, slot, role, seed=block, cell=cell, window_s=window_s))
+
+    checked = [cell for cell in cells if _is_checked(cell)]
+    for slot, cell in enumerate(checked):
+        add(cell, 0, slot, "check")
+    for block in range(suite.header.blocks):
+        for slot, cell in enumerate(_shuffled(cells, suite, board.id, block)):
+            add(cell, block, slot, "timed")
+    for row in energy_windows.rows(
+        suite,
+        board,
+        cells,
+        lambda some, block: _shuffled(some, suite, board.id, block, energy_windows.ENERGY),
+    ):
+        add(*row)
+    if suite.header.instrumented:
+        for slot, cell in enumerate(cell for cell in cells if not cell.aa_control and cell.command is None):
+            add(cell, 0, slot, "instrumented")
+    return planned
+
+
+def _is_checked(cell: Cell) -> bool:
+    """A cache must be exact before its speed is believed; one in float16 gives exactness up by choice."""
+    if cell.own or cell.aa_control or not table.method(cell.method).cache:
+        return False
+    return cell.own_params.get("cache_dtype") != "float16"
+
+
+def _shuffled(
+    cells: Sequence[Cell], suite: Suite, board_id: str, block: int, what: str | None = None
+) -> list[Cell]:
+    """Random, yet the same for the same suite, board and block, so that a resumed run keeps its order."""
+    order = list(cells)
+    seed = f"{suite.name}/{board_id}/{block}" + (f"/{what}" if what else "")
+    random.Random(seed).shuffle(order)  # noqa: S311 - order, not a secret
+    return order
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:
+    """Where two plans differ, as ``suite.blocks: 3 -> 5``; at most ten lines."""
+    found: list[str] = []
+    for key in sorted(set(old) | set(new)):
+        before, after = old.get(key), new.get(key)
+        name = f"{path}.{key}" if path else key
+        if before == after:
+            continue
+        if isinstance(before, dict) and isinstance(after, dict):
+            found.extend(differences(before, after, name))
+        elif key.endswith("_sha256"):
+            found.append(f"{name.removesuffix('_sha256')}: changed in the inventory")
+        else:
+            found.append(f"{name}: {_short(before)} -> {_short(after)}")
+    return found[:10]
+
+
+def _short(value: Any) -> str:
+    text = canonical_json(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,1 @@
+"""Turn what a board sent into a record."""

@@ -1,0 +1,1 @@
+"""Integrate power over a repetition's window."""

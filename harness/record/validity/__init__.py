@@ -1,0 +1,1 @@
+"""Judge whether a repetition's numbers may be used."""

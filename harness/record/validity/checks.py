@@ -1,0 +1,316 @@
+"""The checks after a repetition, as one table.
+
+What is measured before it is :data:`tunebench.targets.agent.health.gates.GATES`.
+
+``docs/verdicts.md`` is held against both tables by a test.
+"""
+
+from __future__ import annotations
+
+from tunebench.harness.record.validity import throttling, timing
+from tunebench.harness.record.validity.evidence import Check, Evidence, Finding
+from tunebench.targets.agent import lease
+from tunebench.targets.agent.health.gates import GATES, UNJUDGED
+
+#: Load beyond the threads that the repetition before this one has left in the average.
+MAX_LOAD_1M = 0.5
+
+
+def _outcome(seen: Evidence) -> list[Finding]:
+    if seen.outcome == "ok" or _too_hot(seen):
+        return []
+    return [Finding("invalid", seen.outcome_reason or f"the repetition ended as {seen.outcome!r}")]
+
+
+def _too_hot(seen: Evidence) -> list[Finding]:
+    tripped_c, limit_c = seen.number("watchdog", "tripped_c"), seen.number("watchdog", "limit_c")
+    if tripped_c is None:
+        return []
+    message = seen.outcome_reason or f"too hot: {tripped_c:g} C"
+    return [Finding("invalid", message, {"temp_c": tripped_c, "limit_c": limit_c})]
+
+
+def _no_window(seen: Evidence) -> list[Finding]:
+    if seen.outcome != "ok" or seen.wall_s is not None:
+        return []
+    return [
+        Finding("invalid", seen.wall_missing or "the workload wrote no marks: there is no measured window")
+    ]
+
+
+def _correctness(seen: Evidence) -> list[Finding]:
+    return [Finding("invalid", seen.check_failed)] if seen.check_failed else []
+
+
+def _swap(seen: Evidence) -> list[Finding]:
+    pages = sum(max(0, seen.grown(name) or 0) for name in ("pswpin", "pswpout"))
+    return [Finding("invalid", f"{pages} pages were swapped while it ran", {"pages": pages})] if pages else []
+
+
+def _oom(seen: Evidence) -> list[Finding]:
+    kills = seen.grown("oom_kill") or 0
+    if kills <= 0 or seen.outcome != "ok":
+        return []  # a workload that was killed itself ended as 'oom'
+    return [
+        Finding(
+            "degraded", f"the kernel killed {kills} other process(es) for want of memory", {"kills": kills}
+        )
+    ]
+
+
+def _shared_machine(seen: Evidence) -> list[Finding]:
+    if seen.board_kind != "loopback":
+        return []
+    return [Finding("degraded", "shared machine: host and board are one, so nothing keeps the board quiet")]
+
+
+def _emulated(seen: Evidence) -> list[Finding]:
+    return [Finding("degraded", "emulated board: its times are not a board's")] if seen.emulated else []
+
+
+def _simulated(seen: Evidence) -> list[Finding]:
+    if seen.root == "/":
+        return []
+    return [Finding("degraded", "simulated: sensor values come from a simulated tree")]
+
+
+def _busy(seen: Evidence) -> list[Finding]:
+    """Where the CPU time of others was measured right before, the gate has said it; the load average is slower."""
+    load, limit = seen.number("conditions", "load_1m_start"), MAX_LOAD_1M + seen.threads
+    measured = seen.number("conditions", "background_cores") is not None
+    if seen.own_machine or measured or load is None or load <= limit:
+        return []
+    message = f"load was {load:.2f} at the start; over {limit:g} the board is busy with something else"
+    return [Finding("degraded", message, {"load_1m": load, "limit": limit})]
+
+
+#: Warnings of the agent that have a check of their own here, or that are told elsewhere.
+_TOLD = frozenset({"throttled", "swapped", lease.TAKEN_OVER})
+_GATE_CODES = frozenset({*(gate.code for gate in GATES), UNJUDGED})
+
+
+def _tuning(seen: Evidence) -> list[Finding]:
+    return [Finding("degraded", fault[:300]) for fault in seen.tuning_faults]
+
+
+def _warnings(seen: Evidence) -> list[Finding]:
+    if seen.own_machine:
+        return []
+    found = []
+    for one in seen.exit_record.get("warnings") or []:
+        code = one.get("code") if isinstance(one, dict) else None
+        if not isinstance(code, str) or code in _TOLD:
+            continue
+        message = str(one.get("message", ""))[:200]
+        found.append(Finding("degraded", message, {}, code if code in _GATE_CODES else None))
+    return found[:8]
+
+
+#: The order is the order of the reasons in a record.
+CHECKS: tuple[Check, ...] = (
+    Check(
+        "too-hot",
+        "the thermal watchdog",
+        "invalid",
+        "a temperature above the inventory's `max_temp_c`, else 5 C under the lowest critical or hot trip point, else"
+        " 95 C, twice in a row: the workload is ended",
+        "safety of the board; trip points: Documentation/driver-api/thermal/sysfs-api.rst",
+        _too_hot,
+    ),
+    Check(
+        "outcome", "how the workload ended", "invalid", "not `ok`", "an unfinished job has no time", _outcome
+    ),
+    Check(
+        "no-window",
+        "the marks of the measured window",
+        "invalid",
+        "missing or unreadable",
+        "a duration is never guessed",
+        _no_window,
+    ),
+    Check(
+        "correctness",
+        "the correctness gate of a cached method on this board",
+        "invalid",
+        "failed",
+        "the speed of wrong results means nothing (docs/measurement.md)",
+        _correctness,
+    ),
+    Check(
+        "swapped",
+        "pswpin, pswpout of /proc/vmstat",
+        "invalid",
+        "any page between start and end",
+        "SD cards are thousands of times slower than memory (proc_vmstat(5))",
+        _swap,
+    ),
+    Check(
+        "oom-elsewhere",
+        "oom_kill of /proc/vmstat",
+        "degraded",
+        "rose, while the workload itself survived",
+        "memory was short; kills in other control groups count too (proc_vmstat(5))",
+        _oom,
+    ),
+    Check(
+        "throttled",
+        "the Raspberry Pi firmware's get_throttled: before, once a second, after; rpi_volt's alarm",
+        "invalid",
+        "a bit 0-3 in any reading, or a bit 16-19 that was not set before. Old bits 16-19 and no reading in between:"
+        " degraded. Policy `sustained`: under-voltage only",
+        "documentation of vcgencmd get_throttled; the Zero family has no under-voltage detector",
+        throttling.throttled,
+    ),
+    Check(
+        "frequency-capped",
+        "largest scaling_max_freq, before and after",
+        "invalid",
+        "lower after than before. Policy `sustained`: not judged",
+        "the kernel lowers it when a zone passes its passive trip point (Documentation/admin-guide/pm/cpufreq.rst)",
+        throttling.frequency_cap,
+    ),
+    Check(
+        "clock-low",
+        "CPU frequency, median of the window; boards without turbo only",
+        "degraded",
+        "under 98% of scaling_max_freq. Policy `sustained`: not judged",
+        "a governor that did not follow, or firmware that runs slower than asked",
+        throttling.clock_low,
+    ),
+    Check(
+        "cooling",
+        "thermal cooling devices but fans: before, once a second, after",
+        "invalid",
+        "a state above 0. Policy `sustained`: not judged",
+        "cooling by slowing down (Documentation/driver-api/thermal/sysfs-api.rst)",
+        throttling.cooling,
+    ),
+    Check(
+        "over-current",
+        "INA3221 alarms (curr*_crit_alarm, curr*_max_alarm) and Jetson's oc*_throt_cnt",
+        "invalid",
+        "an alarm is set while it ran or after, or a count rose",
+        "a Jetson lowers its clocks on over-current (Documentation/hwmon/ina3221.rst)",
+        throttling.over_current,
+    ),
+    Check(
+        "near-trip",
+        "highest temperature of the repetition",
+        "degraded",
+        "within 5 C of the lowest passive trip point. Policy `sustained`: not judged",
+        "short throttling may lie between two samples",
+        throttling.near_trip,
+    ),
+    Check(
+        "not-settled",
+        "policy `sustained`: the fine-tunings of the last third",
+        "degraded",
+        "their trend (Theil-Sen) over the third is 2% or more of their median",
+        "without a steady state the last third is only a moment; 2% is the smallest difference that matters by default",
+        throttling.not_settled,
+    ),
+    Check(
+        "suspended",
+        "CLOCK_BOOTTIME less CLOCK_MONOTONIC, before and after",
+        "invalid",
+        "grew by more than 10 ms",
+        "CLOCK_BOOTTIME counts sleep, CLOCK_MONOTONIC does not (clock_gettime(2))",
+        timing.slept,
+    ),
+    Check(
+        "clock-step",
+        "CLOCK_REALTIME less CLOCK_MONOTONIC, before and after",
+        "degraded",
+        "changed by more than 0.5 s",
+        "a Raspberry Pi has no clock that survives a power cut; its time jumps when NTP answers. No duration uses it",
+        timing.clock_step,
+    ),
+    Check(
+        "shared-machine",
+        "the board's kind",
+        "degraded",
+        "loopback",
+        "host and board share one machine",
+        _shared_machine,
+    ),
+    Check(
+        "emulated",
+        "the inventory's `emulated`",
+        "degraded",
+        "true",
+        "an emulator's times are its own",
+        _emulated,
+    ),
+    Check(
+        "simulated",
+        "the inventory's `simulated_root`",
+        "degraded",
+        "set",
+        "values of a simulated tree are no measurement",
+        _simulated,
+    ),
+    Check(
+        "busy-load",
+        "load average at the start, where the CPU time of others was not measured",
+        "degraded",
+        "above the workload's threads + 0.5",
+        "the repetition before this one is still in it",
+        _busy,
+    ),
+    Check(
+        "sampler-gap",
+        "largest gap between samples",
+        "degraded",
+        "over 5 periods",
+        "what happened in between is not known",
+        timing.gaps,
+    ),
+    Check(
+        "sampler-rate",
+        "samples taken against those due",
+        "degraded",
+        "off by more than 20%, where at least 10 were due",
+        "a sampler that cannot keep its pace is starved, or starves",
+        timing.rate,
+    ),
+    Check(
+        "channel-errors",
+        "reads of each channel that failed, hung or contradicted others",
+        "degraded",
+        "over 1% of them, and more than one",
+        "what was not read is a gap, and gaps hide peaks; failures are counted on the board, never filled in",
+        timing.channel_errors,
+    ),
+    Check(
+        "clock-bound",
+        "bound of the tighter clock exchange",
+        "degraded",
+        "over 1% of the window",
+        "host-side traces cannot be aligned better than that; durations are the board's own",
+        timing.clock_bound,
+    ),
+    Check(
+        "clock-drift",
+        "clock exchange before against after",
+        "degraded",
+        "moved by more than both bounds and 200 ppm of the time between",
+        "crystals are within 100 ppm of each other, and NTP slews by 500 ppm at most",
+        timing.clock_drift,
+    ),
+    Check(
+        "tuning",
+        "what `[board.tuning]` asks for, set and read back; what an earlier run left, put back",
+        "degraded",
+        "any of it failed",
+        "the board is not in the state that it is said to be in; `required = true` skips it instead (docs/tuning.md)",
+        _tuning,
+    ),
+    Check(
+        "board-warning",
+        "what the agent noted: gates under their own codes (below), and what it could not finish cleanly",
+        "degraded",
+        "any; not on the host's own machine, where `shared-machine` stands for it",
+        "docs/inventory.md, `gates`",
+        _warnings,
+    ),
+)

@@ -1,0 +1,96 @@
+"""What a run kept of a repetition beside its record, as its judge saw it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from pydantic import ValidationError
+
+from tunebench.harness.record.harvest import ExitRecord, read_exit
+from tunebench.harness.verify.finding import Finding, Lined
+from tunebench.reports.records import Repetition
+from tunebench.reports.results.layout import ResultsError
+from tunebench.reports.results.reader import RunReader
+from tunebench.targets.agent.protocol import ProtocolError
+
+_FREQUENCY = "cpu_freq_hz"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Of one repetition.
+
+    Attributes:
+        exit_record: the board's, as its judge saw it; empty where the board had none.
+        freq_median_hz: CPU clock over the measured window, from the trace.
+        whole: everything that the verdict was made from is there.
+        faults: what is there and cannot be believed.
+    """
+
+    exit_record: Mapping[str, Any] = field(default_factory=dict)
+    freq_median_hz: float | None = None
+    whole: bool = False
+    faults: tuple[Finding, ...] = ()
+
+
+def whole(rep: Repetition) -> bool:
+    """Whether a record was written with everything that its verdict was made from."""
+    return rep.seen is not None and "exit" not in rep.missing
+
+
+def kept(reader: RunReader, one: Lined) -> Kept:
+    """Read what a run kept of a repetition; what is damaged is told, and judged without."""
+    if not whole(one.rep):
+        return Kept()
+    try:
+        text = reader.exit_record(one.rep)
+        freq_hz = _median_hz(reader, one.rep)
+    except (ResultsError, OSError):
+        return Kept()  # told with the side files
+    if text is None:
+        if one.rep.process_s is None:
+            return Kept(whole=True)
+        told = "it ran to an end, and the board's exit record is not named"
+        return Kept(faults=(one.finding("exit-record", told),))
+    try:
+        record = read_exit(text)
+    except (ProtocolError, ValidationError) as error:
+        told = f"{one.rep.exit}: {str(error).splitlines()[0][:200]}"
+        return Kept(faults=(one.finding("exit-record", told),))
+    return Kept(record.model_dump(), freq_hz, True, tuple(_differences(one, record)))
+
+
+def _median_hz(reader: RunReader, rep: Repetition) -> float | None:
+    trace = reader.trace(rep)
+    names = [channel.id for channel in trace.channels] if trace else []
+    if trace is None or trace.window_ns is None or _FREQUENCY not in names:
+        return None
+    start_ns, end_ns = trace.window_ns
+    column = zip(trace.t_ns, trace.values[names.index(_FREQUENCY)], strict=True)
+    values = [value for t_ns, value in column if start_ns <= t_ns <= end_ns and value is not None]
+    return median(values) if values else None
+
+
+def _differences(one: Lined, record: ExitRecord) -> Iterator[Finding]:
+    """Where a record says something else than the exit record that it was made from."""
+    rep = one.rep
+    pairs = (
+        ("rep_id", rep.rep_id, record.rep_id),
+        ("process_s", rep.process_s, record.process_s),
+        ("t_start_utc", rep.t_start_utc, record.utc_start),
+        ("conditions", rep.conditions, record.conditions),
+        ("sampler.n", rep.sampler and rep.sampler.n, record.sampler and record.sampler.n),
+        (
+            "sampler.max_gap_s",
+            rep.sampler and rep.sampler.max_gap_s,
+            record.sampler and record.sampler.max_gap_s,
+        ),
+    )
+    for name, here, there in pairs:
+        if here != there:
+            yield one.finding("exit-record", f"{name} differs from the one in {rep.exit}")
+    if record.outcome not in ("ok", rep.outcome):
+        yield one.finding("exit-record", f"outcome is {rep.outcome!r}, {rep.exit} says {record.outcome!r}")
