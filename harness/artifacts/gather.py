@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunebench import workloads
-from tunebench.harness.config.suite import Cell, Suite
+from tunebench.harness.config.suite import Suite, Workload
 from tunebench.targets.payload import Blob, deterministic_zip, make_payload, package_files
 from tunebench.workloads.datasets import DataUnavailable
 from tunebench.workloads.engines.native import build
@@ -21,7 +21,7 @@ Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
-class Cargo:
+class Artifacts:
     """Blobs by role for every cell, and tasks that cannot be had with the reason."""
 
     payload: Blob
@@ -32,7 +32,7 @@ class Cargo:
     #: Cells that run other builds than today's: role -> blob, instead of what is built now.
     built: Mapping[tuple[str, str], Mapping[str, Blob]] = field(default_factory=dict)
 
-    def of_cell(self, cell: Cell) -> dict[str, Blob]:
+    def of_cell(self, cell: Workload) -> dict[str, Blob]:
         """Role -> blob of what one cell needs on the board."""
         blobs = {"payload": self.payload}
         if cell.task in self.data and cell.dataset:
@@ -81,7 +81,7 @@ def _package_root(package: object) -> Path:
     return Path(str(resources.files(package.__name__)))  # type: ignore[attr-defined]
 
 
-def own_blob(cell: Cell, root: Path) -> Blob:
+def own_blob(cell: Workload, root: Path) -> Blob:
     """The listed files of a user's own method as one zip."""
     files = {name: (root / name).read_bytes() for name in cell.files}
     return Blob.of_bytes(deterministic_zip(files), ".zip", role="own")
@@ -94,7 +94,7 @@ def gather(
     data_dir: Path | None = None,
     download: bool = False,
     progress: Progress | None = None,
-) -> Cargo:
+) -> Artifacts:
     """Build the payload and find or make the artefacts of every task.
 
     A task whose data or start weights cannot be had is not an error: it is skipped with the reason. Published data
@@ -121,7 +121,7 @@ def gather(
     own = {
         cell.key: own_blob(cell, suite.root) for cell in suite.cells if cell.files and suite.root is not None
     }
-    return Cargo(build_payload(), data, weights, own, unavailable)
+    return Artifacts(build_payload(), data, weights, own, unavailable)
 
 
 def _artefacts_of(suite: Suite) -> dict[str, tuple[str, str]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tunebench.harness.board.tuning import Change, as_records
 from tunebench.harness.config.inventory import BoardEntry
-from tunebench.harness.config.suite import Cell, canonical_json
+from tunebench.harness.config.suite import Workload, canonical_json
 from tunebench.harness.record.energy.board import widest
 from tunebench.reports.records import BoardEnv
 from tunebench.reports.results.drift import changes
@@ -37,7 +37,7 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def unable(cell: Cell, interpreter: Mapping[str, Any], words: Sequence[str]) -> str | None:
+def unable(cell: Workload, interpreter: Mapping[str, Any], words: Sequence[str]) -> str | None:
     """Why a probed interpreter cannot run a cell; ``None`` if it can."""
     name = " ".join(words)
     if not interpreter.get("ok"):

@@ -18,7 +18,7 @@ TIDY_PATIENCE_S = 20.0
 _PAUSE_S = 1.0
 
 
-class Tenancy:
+class BoardLease:
     """One campaign's stay on one board.
 
     Args:

@@ -11,22 +11,22 @@ from dataclasses import replace
 from typing import Any
 
 from tunebench.harness.artifacts.build_cache import keep
-from tunebench.harness.artifacts.gather import Cargo
+from tunebench.harness.artifacts.gather import Artifacts
 from tunebench.harness.artifacts.native import NativeError, NativeLibrary, library_for
 from tunebench.harness.board.environment import board_env, no_power_source, owner, replaced, unable
-from tunebench.harness.board.lease import Tenancy
+from tunebench.harness.board.lease import BoardLease
 from tunebench.harness.board.link import Interrupted, Link, connect
 from tunebench.harness.board.meter import BoardMeter
 from tunebench.harness.board.tuning import Tuner
 from tunebench.harness.campaign import start_temperature
-from tunebench.harness.campaign.outcome import Outcome
+from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import Observer
 from tunebench.harness.campaign.repetition import run_repetition
 from tunebench.harness.config.inventory import BoardEntry
-from tunebench.harness.config.suite import Cell
+from tunebench.harness.config.suite import Workload
 from tunebench.harness.planning import attempts, energy_windows, limits
 from tunebench.harness.planning.durations import Durations, Stopwatch, estimate
-from tunebench.harness.planning.job import Bench
+from tunebench.harness.planning.job import BoardContext
 from tunebench.harness.planning.plan import Plan
 from tunebench.harness.planning.repetition import Planned, covers
 from tunebench.harness.record.outcome import note_check
@@ -47,7 +47,7 @@ class Campaign:
     def __init__(
         self,
         plan: Plan,
-        cargo: Cargo,
+        cargo: Artifacts,
         writer: RunWriter,
         observer: Observer,
         *,
@@ -55,7 +55,7 @@ class Campaign:
         on_record: OnRecord | None = None,
     ) -> None:
         self.plan = plan
-        self.outcome = Outcome(skipped=list(plan.skipped))
+        self.outcome = CampaignOutcome(skipped=list(plan.skipped))
         self._cargo = cargo
         self._writer = writer
         self._owner = owner(plan.run_id)
@@ -72,7 +72,7 @@ class Campaign:
         #: Boards on which something of this run was started, now or before it was resumed.
         self._begun = {one.board_id for one in plan.repetitions if one.rep_id in done}
 
-    def run(self) -> Outcome:
+    def run(self) -> CampaignOutcome:
         """Run all queues to their end.
 
         Ctrl-C stops after freeing the boards; the run stays resumable and ``outcome.interrupted`` is set.
@@ -100,7 +100,7 @@ class Campaign:
             for board in boards:
                 board.ssh.close()
 
-    def skip_reason(self, board_id: str, cell: Cell) -> str | None:
+    def skip_reason(self, board_id: str, cell: Workload) -> str | None:
         """Why a cell was not run on a board, once that is known."""
         with self._lock:
             if board_id in self.outcome.quarantined:
@@ -158,7 +158,7 @@ class Campaign:
             condition_patience_s=entry.patience_s,
             meter=meter,
         )
-        tenancy = Tenancy(link, self._owner, self._stopping, self._stop)
+        tenancy = BoardLease(link, self._owner, self._stopping, self._stop)
         try:
             # The agent alone first: whoever measures on the board now is not to be disturbed by the rest.
             agent = link.sync()
@@ -170,7 +170,7 @@ class Campaign:
             tenancy.leave(error)
             raise
 
-    def _run_held(self, tenancy: Tenancy, entry: BoardEntry, todo: Sequence[Planned]) -> None:
+    def _run_held(self, tenancy: BoardLease, entry: BoardEntry, todo: Sequence[Planned]) -> None:
         """The queue of a board whose lease is ours, between the board's tuning and its undoing."""
         tuner = Tuner(
             tenancy.link,
@@ -184,7 +184,9 @@ class Campaign:
         finally:
             tuner.restore()
 
-    def _run_tuned(self, tenancy: Tenancy, entry: BoardEntry, todo: Sequence[Planned], tuner: Tuner) -> None:
+    def _run_tuned(
+        self, tenancy: BoardLease, entry: BoardEntry, todo: Sequence[Planned], tuner: Tuner
+    ) -> None:
         """The queue itself."""
         link, board = tenancy.link, tenancy.link.board
         bench = self._probe(tenancy, entry, todo, tuner)
@@ -206,7 +208,9 @@ class Campaign:
         probe = link.persist(lambda: board.probe([list(board.spec.interpreter)], self.plan.run_id))
         self._writer.write_env(board_env(entry.id, probe), "after")
 
-    def _recover(self, tenancy: Tenancy, entry: BoardEntry, bench: Bench, tuner: Tuner) -> Bench:
+    def _recover(
+        self, tenancy: BoardLease, entry: BoardEntry, bench: BoardContext, tuner: Tuner
+    ) -> BoardContext:
         """Before a lost repetition is measured again: a board that went down may have torn files, and is untuned."""
         link = tenancy.link
         self._observer.note(entry.id, "a repetition was lost and is measured once more")
@@ -233,7 +237,9 @@ class Campaign:
     def _meter(self, entry: BoardEntry) -> BoardMeter:
         return BoardMeter(entry.meter, lambda told: self._observer.note(entry.id, told))
 
-    def _probe(self, tenancy: Tenancy, entry: BoardEntry, todo: Sequence[Planned], tuner: Tuner) -> Bench:
+    def _probe(
+        self, tenancy: BoardLease, entry: BoardEntry, todo: Sequence[Planned], tuner: Tuner
+    ) -> BoardContext:
         """Ask the board what it is, record it, and skip the cells that it cannot run."""
         link = tenancy.link
         interpreter = link.board.spec.interpreter
@@ -254,7 +260,7 @@ class Campaign:
         libraries = self._native(link, entry, probe, todo)
         self._check_energy(entry, probe)
         hardware = env.fingerprint.get("hardware", {})
-        return Bench(
+        return BoardContext(
             run_id=self.plan.run_id,
             lab=self.plan.lab,
             board_kind=entry.kind,
@@ -319,7 +325,7 @@ class Campaign:
             self._observer.note(entry.id, f"native engine: {names}; uploaded {report.uploaded_b} bytes")
         return libraries
 
-    def _sweep(self, tenancy: Tenancy, board_id: str, probe: Mapping[str, Any]) -> None:
+    def _sweep(self, tenancy: BoardLease, board_id: str, probe: Mapping[str, Any]) -> None:
         """Remove repetitions whose record is safe but which a dead host left on the board."""
         done = self._writer.done_rep_ids
         for job in probe.get("jobs") or []:
@@ -328,7 +334,9 @@ class Campaign:
                 tenancy.clean(str(rep_id), limits.SETUP_S)
                 self._observer.note(board_id, f"removed {rep_id}, left behind by an earlier run")
 
-    def _run_one(self, tenancy: Tenancy, planned: Planned, bench: Bench, *, last: bool) -> Repetition:
+    def _run_one(
+        self, tenancy: BoardLease, planned: Planned, bench: BoardContext, *, last: bool
+    ) -> Repetition:
         self._begun.add(planned.board_id)
         predicted_s = self._stopwatch.durations().get(planned.duration_key) or planned.least_s or None
         try:
@@ -341,7 +349,9 @@ class Campaign:
             raise
         return record
 
-    def _measure(self, link: Link, planned: Planned, bench: Bench, predicted_s: float | None) -> Repetition:
+    def _measure(
+        self, link: Link, planned: Planned, bench: BoardContext, predicted_s: float | None
+    ) -> Repetition:
         done = run_repetition(link, planned, bench, predicted_s=predicted_s)
         note_check(done.record, planned, bench)
         record = self._writer.append(
@@ -362,7 +372,7 @@ class Campaign:
             self._on_record(record)
         return record
 
-    def _skip(self, board_id: str, cell: Cell, reason: str) -> None:
+    def _skip(self, board_id: str, cell: Workload, reason: str) -> None:
         with self._lock:
             self._skips.setdefault(board_id, {})[cell.key] = reason
             self.outcome.skipped.append(

@@ -9,7 +9,7 @@ from tunebench.reports.records import Skip
 
 
 @dataclass
-class Outcome:
+class CampaignOutcome:
     """How a campaign ended; filled while it runs."""
 
     counts: Counter[str] = field(default_factory=Counter)

@@ -10,7 +10,7 @@ from tunebench.harness.board.link import Interrupted, Link
 from tunebench.harness.campaign import start_temperature
 from tunebench.harness.campaign.update_transfer import ship
 from tunebench.harness.planning import attempts, limits
-from tunebench.harness.planning.job import LEASE_MARGIN_S, Bench, make_job, pulses_s, ships
+from tunebench.harness.planning.job import LEASE_MARGIN_S, BoardContext, make_job, pulses_s, ships
 from tunebench.harness.planning.repetition import Planned
 from tunebench.harness.record.energy import meter as energy_meter
 from tunebench.harness.record.harvest import Harvested, WorkloadResult, read_harvest, trace_bytes
@@ -41,7 +41,7 @@ class Finished:
 def run_repetition(
     link: Link,
     planned: Planned,
-    bench: Bench,
+    bench: BoardContext,
     *,
     predicted_s: float | None = None,
 ) -> Finished:
@@ -101,7 +101,7 @@ def run_repetition(
     return Finished(record, trace_bytes(got), got.log or None, got.preds or None, seen, got.exit_kept)
 
 
-def _shipped(link: Link, planned: Planned, bench: Bench, got: Harvested) -> Shipped:
+def _shipped(link: Link, planned: Planned, bench: BoardContext, got: Harvested) -> Shipped:
     """The updates of a repetition that ended well; what was measured is kept whatever becomes of them."""
     ended = got.exit_record is not None and got.exit_record.outcome == "ok"
     if not ended or got.result is None or got.result.outcome != "ok":
@@ -134,7 +134,7 @@ def _rebooted(link: Link, files: Mapping[str, bytes]) -> str | None:
     return attempts.REBOOTED if isinstance(now_in, str) and now_in != started_in else None
 
 
-def _wait_for_end(link: Link, planned: Planned, bench: Bench, predicted_s: float | None) -> str:
+def _wait_for_end(link: Link, planned: Planned, bench: BoardContext, predicted_s: float | None) -> str:
     """Block without traffic until the job is over; ask again over a new channel after too long a silence.
 
     Returns:

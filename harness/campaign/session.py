@@ -11,10 +11,10 @@ from typing import Any
 
 from tunebench.harness import __version__
 from tunebench.harness.artifacts.build_cache import keep
-from tunebench.harness.artifacts.gather import Cargo, Progress, gather
+from tunebench.harness.artifacts.gather import Artifacts, Progress, gather
 from tunebench.harness.board.environment import utc_now
 from tunebench.harness.campaign.campaign import Campaign, OnRecord
-from tunebench.harness.campaign.outcome import Outcome
+from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import Observer
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import Suite
@@ -52,7 +52,7 @@ class Session:
 
     request: Request
     plan: Plan
-    cargo: Cargo
+    cargo: Artifacts
     writer: RunWriter
     history: Durations
     started_utc: str
@@ -63,7 +63,7 @@ class Session:
             self.plan, self.cargo, self.writer, observer, history=self.history, on_record=on_record
         )
 
-    def close(self, outcome: Outcome) -> bool:
+    def close(self, outcome: CampaignOutcome) -> bool:
         """Write ``run.json`` if every repetition is accounted for.
 
         Returns:
@@ -130,7 +130,7 @@ def open_session(request: Request, progress: Progress | None = None) -> Session:
     return Session(request, plan, cargo, writer, history, started_utc)
 
 
-def _plan(request: Request, cargo: Cargo, run_id: str) -> Plan:
+def _plan(request: Request, cargo: Artifacts, run_id: str) -> Plan:
     return make_plan(
         request.suite,
         request.boards,
@@ -171,7 +171,7 @@ def _unfinished(request: Request) -> RunReader | None:
     return None
 
 
-def _resume(request: Request, cargo: Cargo, found: RunReader, history: Durations) -> Session:
+def _resume(request: Request, cargo: Artifacts, found: RunReader, history: Durations) -> Session:
     plan = _plan(request, cargo, str(found.plan["run_id"]))
     if found.plan.get("sha256") != plan.sha256:
         changed = differences(_comparable(found.plan), _comparable(plan.as_dict()))
@@ -188,7 +188,7 @@ def _resume(request: Request, cargo: Cargo, found: RunReader, history: Durations
     return Session(request, plan, cargo, writer, history, str(found.plan.get("started_utc")))
 
 
-def _refuse_other_cargo(found: RunReader, cargo: Cargo) -> None:
+def _refuse_other_cargo(found: RunReader, cargo: Artifacts) -> None:
     """One run measures one thing: equal names with other contents are not the rest of it.
 
     Raises:
@@ -211,7 +211,7 @@ def _comparable(plan: Mapping[str, Any]) -> dict[str, Any]:
     return {key: plan.get(key) for key in ("lab", "suite", "boards", "boards_sha256")}
 
 
-def exit_code(outcome: Outcome, writer: RunWriter, plan: Plan) -> int:
+def exit_code(outcome: CampaignOutcome, writer: RunWriter, plan: Plan) -> int:
     """The documented code of a finished campaign; precedence 1, 4, 3, 0."""
     if outcome.interrupted:
         return EXIT_INTERRUPTED

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tunebench.harness.planning.job import LEASE_MARGIN_S, Bench
+from tunebench.harness.planning.job import LEASE_MARGIN_S, BoardContext
 from tunebench.harness.planning.repetition import Planned
 from tunebench.harness.record.record import Shipped
 from tunebench.reports.records import Transfer, Update
@@ -79,7 +79,7 @@ class _Files:
     contents: Mapping[str, bytes]
 
 
-def ship(link: Link, planned: Planned, bench: Bench) -> Shipped:
+def ship(link: Link, planned: Planned, bench: BoardContext) -> Shipped:
     """Ship a finished repetition's updates; what was measured is at hand already, so no error ends here.
 
     Raises:
@@ -108,7 +108,7 @@ def ship(link: Link, planned: Planned, bench: Bench) -> Shipped:
     return Shipped(updates, told[:2000] or None)
 
 
-def _longest_s(planned: Planned, bench: Bench) -> float:
+def _longest_s(planned: Planned, bench: BoardContext) -> float:
     """A bound of how long the shaped transfers of one repetition may take."""
     return (
         LEASE_MARGIN_S

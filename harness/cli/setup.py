@@ -12,7 +12,7 @@ from rich.console import Console
 from tunebench.harness.config.inventory import BoardEntry, load_inventory
 from tunebench.harness.config.inventory_edit import set_interpreter
 from tunebench.harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL, UsageError
-from tunebench.harness.lab.setup import Outcome, Refusal, Wish, default_flavour, set_up
+from tunebench.harness.lab.setup import Refusal, SetupResult, Wish, default_flavour, set_up
 from tunebench.harness.lab.wheelhouse import FetchError
 from tunebench.targets.errors import TargetError
 
@@ -90,7 +90,7 @@ def _fail(entry: BoardEntry, reason: str, code: int, as_json: bool, say: Any) ->
     raise typer.Exit(code)
 
 
-def _print(outcome: Outcome, inventory: Path, written: bool, as_json: bool, say: Any) -> None:
+def _print(outcome: SetupResult, inventory: Path, written: bool, as_json: bool, say: Any) -> None:
     for note in outcome.notes:
         say(note)
     with_torch = (

@@ -40,7 +40,7 @@ AA_SUFFIX = " (A/A)"
 
 
 @dataclass(frozen=True)
-class Cell:
+class Workload:
     """One row of the comparison: a method on a task with all that it is run with."""
 
     task: str
@@ -111,7 +111,7 @@ class Suite:
     """A validated suite: its header, its cells and where its files are."""
 
     header: Header
-    cells: tuple[Cell, ...]
+    cells: tuple[Workload, ...]
     baselines: Mapping[str, str] = field(default_factory=dict)
     root: Path | None = None
     #: task -> quantity -> what does not matter there; beats the header's (pytest's marker ``delta``).
@@ -214,7 +214,7 @@ def load_suite(name_or_file: str) -> Suite:
 def _load(path: Path) -> Suite:
     parsed = validate(SuiteFile, read_toml(path, "suite"), path, _place)
     root = path.resolve().parent
-    cells: list[Cell] = []
+    cells: list[Workload] = []
     for entry in parsed.workload:
         cells.extend(_cells(entry, parsed.suite))
     baselines = _baselines(parsed, cells, path)
@@ -232,7 +232,7 @@ def _load(path: Path) -> Suite:
     return Suite(parsed.suite, tuple(cells), baselines, root)
 
 
-def _cells(entry: WorkloadEntry, header: Header) -> list[Cell]:
+def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
     params = {
         "epochs": entry.epochs
         or header.epochs
@@ -248,7 +248,7 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Cell]:
     names = [entry.label or ""] if entry.own else entry.methods
     sustained_s = header.sustained_s if header.policy == "sustained" else None
     return [
-        Cell(
+        Workload(
             task=entry.task_name,
             label=entry.label or name,
             method=name,
@@ -274,7 +274,7 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Cell]:
     ]
 
 
-def _baselines(parsed: SuiteFile, cells: list[Cell], path: Path) -> dict[str, str]:
+def _baselines(parsed: SuiteFile, cells: list[Workload], path: Path) -> dict[str, str]:
     """Task -> label of its baseline: the workload's, else the suite's, else the task's first method."""
     labels: dict[str, list[str]] = {}
     for cell in cells:
@@ -293,7 +293,7 @@ def _baselines(parsed: SuiteFile, cells: list[Cell], path: Path) -> dict[str, st
     return chosen
 
 
-def _aa_controls(cells: list[Cell], baselines: Mapping[str, str]) -> list[Cell]:
+def _aa_controls(cells: list[Workload], baselines: Mapping[str, str]) -> list[Workload]:
     """The baseline of every task that compares something, once more under a second name."""
     controls = []
     for task, base in baselines.items():
@@ -302,11 +302,11 @@ def _aa_controls(cells: list[Cell], baselines: Mapping[str, str]) -> list[Cell]:
             cell = next(cell for cell in of_task if cell.label == base)
             # The control's update is the baseline's: shipping it again would tell nothing.
             fields = {**cell.__dict__, "label": base + AA_SUFFIX, "aa_control": True, "ship": ()}
-            controls.append(Cell(**fields))
+            controls.append(Workload(**fields))
     return controls
 
 
-def _check_candidate(header: Header, cells: list[Cell], path: Path) -> None:
+def _check_candidate(header: Header, cells: list[Workload], path: Path) -> None:
     labels = {cell.label for cell in cells if not cell.aa_control}
     if header.candidate is not None and header.candidate not in labels:
         raise UsageError(
@@ -314,7 +314,7 @@ def _check_candidate(header: Header, cells: list[Cell], path: Path) -> None:
         )
 
 
-def _check_files(cells: list[Cell], root: Path, path: Path) -> None:
+def _check_files(cells: list[Workload], root: Path, path: Path) -> None:
     for cell in cells:
         for name in cell.files:
             file = root / name

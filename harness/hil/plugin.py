@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from tunebench.harness.artifacts.gather import data_dir_from_env
 from tunebench.harness.config.inventory import BoardEntry, Inventory, load_inventory
-from tunebench.harness.config.suite import Cell, Suite, load_suite
+from tunebench.harness.config.suite import Suite, Workload, load_suite
 from tunebench.harness.config.suite_schema import LEVELS, Delta
 from tunebench.harness.errors import HarnessError, UsageError
 from tunebench.harness.hil.run import HilRun
@@ -155,11 +155,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("board", sorted(boards), indirect=True)
 
 
-def _cell_id(cell: Cell) -> str:
+def _cell_id(cell: Workload) -> str:
     return f"{cell.task}:{cell.label}"
 
 
-def _is_wanted(cell: Cell, item: Any) -> bool:
+def _is_wanted(cell: Workload, item: Any) -> bool:
     marker = item.get_closest_marker("tunebench")
     wanted = dict(marker.kwargs) if marker else {}
     for name, value in (("methods", cell.label), ("tasks", cell.task)):
@@ -264,7 +264,7 @@ def board(request: pytest.FixtureRequest) -> BoardEntry:
 
 
 @pytest.fixture
-def workload(request: pytest.FixtureRequest) -> Cell:
+def workload(request: pytest.FixtureRequest) -> Workload:
     """The workload of this test: a row of the campaign's suite."""
     setup = request.config.stash[_SETUP]
     if setup is None:
@@ -274,7 +274,7 @@ def workload(request: pytest.FixtureRequest) -> Cell:
 
 @pytest.fixture
 def remote(
-    request: pytest.FixtureRequest, benchmark: Any, board: BoardEntry, workload: Cell
+    request: pytest.FixtureRequest, benchmark: Any, board: BoardEntry, workload: Workload
 ) -> Callable[[], Result]:
     """Call it to wait for this test's repetitions and to account the board's seconds in pytest-benchmark."""
     node = request.node
@@ -304,7 +304,7 @@ def remote(
     return measure
 
 
-def _skip_if_unmet(node: Any, board: BoardEntry, workload: Cell) -> None:
+def _skip_if_unmet(node: Any, board: BoardEntry, workload: Workload) -> None:
     reason = unmet_need(workload, board)
     for marker in node.iter_markers("needs"):
         ram_gb = marker.kwargs.get("ram_gb")

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tunebench.harness.campaign.outcome import Outcome
+from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import describe
 from tunebench.harness.campaign.session import Request, Session, open_session
 from tunebench.harness.config.inventory import Inventory
-from tunebench.harness.config.suite import Cell, Suite
+from tunebench.harness.config.suite import Suite, Workload
 from tunebench.harness.hil.timer import Mailbox, Result
 from tunebench.harness.planning.repetition import Planned
 from tunebench.reports.records import Repetition
@@ -59,7 +59,7 @@ class HilRun:
         for record in self._session.writer.repetitions():
             self._mailbox.put(record)
         self._campaign = self._session.campaign(self, on_record=self._mailbox.put)
-        self._outcome: Outcome = self._campaign.outcome
+        self._outcome: CampaignOutcome = self._campaign.outcome
         self._failure: BaseException | None = None
         self._complete = False
         self._thread = threading.Thread(target=self._work, name="campaign", daemon=True)
@@ -82,7 +82,7 @@ class HilRun:
             for board in self._session.plan.boards:
                 self._mailbox.close(board.id)
 
-    def wait(self, board_id: str, cell: Cell) -> Result:
+    def wait(self, board_id: str, cell: Workload) -> Result:
         """Block until a workload's repetitions are there or will not come."""
         result = self._mailbox.wait(
             board_id, cell.task, cell.label, lambda: self._campaign.skip_reason(board_id, cell)
@@ -91,7 +91,7 @@ class HilRun:
             raise self._failure
         return result
 
-    def skip_reason(self, board_id: str, cell: Cell) -> str | None:
+    def skip_reason(self, board_id: str, cell: Workload) -> str | None:
         """Why a workload was not measured on a board."""
         for skip in self._session.plan.skipped:
             if skip.role is None and (skip.board_id, skip.task, skip.label) == (board_id, *cell.key):

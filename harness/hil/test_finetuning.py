@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tunebench.harness.config.inventory import BoardEntry
-from tunebench.harness.config.suite import Cell
+from tunebench.harness.config.suite import Workload
 from tunebench.harness.hil.timer import Result
 
 
 def test_fine_tuning_adapts_the_model_to_the_drift(
-    remote: Callable[[], Result], board: BoardEntry, workload: Cell
+    remote: Callable[[], Result], board: BoardEntry, workload: Workload
 ) -> None:
     """Held-out accuracy on the drifted domain is higher after fine-tuning than before it."""
     result = remote()

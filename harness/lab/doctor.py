@@ -48,7 +48,7 @@ State = Literal["ok", "warn", "fail", "unknown"]
 
 
 @dataclass(frozen=True)
-class Check:
+class DoctorCheck:
     """One line of the diagnosis."""
 
     name: str
@@ -62,7 +62,7 @@ class Diagnosis:
 
     board_id: str
     kind: str
-    checks: list[Check] = field(default_factory=list)
+    checks: list[DoctorCheck] = field(default_factory=list)
     model: str | None = None
     channels: list[str] = field(default_factory=list)
     empty: dict[str, str] = field(default_factory=dict)
@@ -137,78 +137,80 @@ def diagnose(entry: BoardEntry, payload: Any) -> Diagnosis:
     return found
 
 
-def _how_far(error: TargetError) -> list[Check]:
+def _how_far(error: TargetError) -> list[DoctorCheck]:
     """What is fine, what failed, and what nobody knows therefore."""
-    checks: list[Check] = []
+    checks: list[DoctorCheck] = []
     failed = next((name for name, kind in _WAY if isinstance(error, kind)), None)
     for name, _ in _WAY:
         if name == failed:
-            checks.append(Check(name, "fail", _clean(error)))
+            checks.append(DoctorCheck(name, "fail", _clean(error)))
         elif failed is None or any(check.state == "fail" for check in checks):
-            checks.append(Check(name, "unknown", "not looked at"))
+            checks.append(DoctorCheck(name, "unknown", "not looked at"))
         else:
-            checks.append(Check(name, "ok", ""))
+            checks.append(DoctorCheck(name, "ok", ""))
     if failed is None:
-        checks.append(Check("agent", "fail", _clean(error)))
+        checks.append(DoctorCheck("agent", "fail", _clean(error)))
     return checks
 
 
-def _way_is_free(entry: BoardEntry, probe: Mapping[str, Any], rights: Examination) -> list[Check]:
+def _way_is_free(entry: BoardEntry, probe: Mapping[str, Any], rights: Examination) -> list[DoctorCheck]:
     python = ((probe.get("fingerprint") or {}).get("python") or {}).get("agent")
     free_b = probe.get("disk_free_b")
     enough = isinstance(free_b, int) and free_b >= limits.MIN_FREE_B
     shown = f"{free_b / 1e9:.1f} GB free" if isinstance(free_b, int) else "unknown"
     return [
-        Check("reachable", "ok", entry.host or "this machine"),
-        Check("host key", "ok", "its own" if entry.kind == "loopback" else "the one that is known"),
-        Check("login", "ok", f"as {_clean(rights.user)}"),
-        Check("python", "ok", f"{_clean(python)} runs the agent"),
-        Check("workdir", "ok", _clean(rights.workdir)),
-        Check("disk", "ok" if enough else "fail", f"{shown}; at least {limits.MIN_FREE_B >> 20} MiB"),
+        DoctorCheck("reachable", "ok", entry.host or "this machine"),
+        DoctorCheck("host key", "ok", "its own" if entry.kind == "loopback" else "the one that is known"),
+        DoctorCheck("login", "ok", f"as {_clean(rights.user)}"),
+        DoctorCheck("python", "ok", f"{_clean(python)} runs the agent"),
+        DoctorCheck("workdir", "ok", _clean(rights.workdir)),
+        DoctorCheck("disk", "ok" if enough else "fail", f"{shown}; at least {limits.MIN_FREE_B >> 20} MiB"),
         *(_interpreter(one) for one in (probe.get("interpreters") or [])[:4] if isinstance(one, dict)),
     ]
 
 
-def _interpreter(found: Mapping[str, Any]) -> Check:
+def _interpreter(found: Mapping[str, Any]) -> DoctorCheck:
     words = _clean(" ".join(str(word) for word in found.get("argv") or []))
     if not found.get("ok"):
-        return Check("interpreter", "fail", f"{words}: {_clean(found.get('reason'))}")
+        return DoctorCheck("interpreter", "fail", f"{words}: {_clean(found.get('reason'))}")
     if not found.get("torch"):
         reason = _clean(found.get("reason") or "not installed")
-        return Check(
+        return DoctorCheck(
             "interpreter", "warn", f"{words}: Python {_clean(found.get('python'))}, no torch: {reason}"
         )
-    return Check(
+    return DoctorCheck(
         "interpreter", "ok", f"{words}: Python {_clean(found.get('python'))}, torch {_clean(found['torch'])}"
     )
 
 
-def _state(entry: BoardEntry, probe: Mapping[str, Any]) -> list[Check]:
+def _state(entry: BoardEntry, probe: Mapping[str, Any]) -> list[DoctorCheck]:
     checks = []
     held = probe.get("lease")
     if isinstance(held, dict):
         owner = held.get("owner") or {}
         whose = f"{owner.get('user')}@{owner.get('host')} for {held.get('expires_in_s')} s more"
-        checks.append(Check("lease", "warn", f"held by {_clean(whose)}"))
+        checks.append(DoctorCheck("lease", "warn", f"held by {_clean(whose)}"))
     if probe.get("undo_pending") is True:
-        checks.append(Check("undo list", "warn", "a run left the board tuned; the next one puts it back"))
+        checks.append(
+            DoctorCheck("undo list", "warn", "a run left the board tuned; the next one puts it back")
+        )
     return checks
 
 
-def _wishes(rights: Examination) -> list[Check]:
+def _wishes(rights: Examination) -> list[DoctorCheck]:
     """What ``[board.tuning]`` asks for and cannot have."""
     checks = []
     for row in rights.tuning:
         if row.asked and (row.reason or row.how is None):
             told = row.reason or "needs root; see below for the lines that sudoers would need"
-            checks.append(Check(f"tuning: {row.op}", "warn", _clean(told)))
+            checks.append(DoctorCheck(f"tuning: {row.op}", "warn", _clean(told)))
     return checks
 
 
-def _meter(entry: BoardEntry) -> list[Check]:
+def _meter(entry: BoardEntry) -> list[DoctorCheck]:
     """The board's external meter, read for a moment; without it the board can be measured, its energy cannot."""
     told = board_meter.describe(entry.meter)
-    return [] if told is None else [Check("meter", "ok" if told.ok else "warn", _clean(told.text))]
+    return [] if told is None else [DoctorCheck("meter", "ok" if told.ok else "warn", _clean(told.text))]
 
 
 def _clean(value: Any) -> str:

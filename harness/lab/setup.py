@@ -54,7 +54,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SetupResult:
     """A set-up board.
 
     Attributes:
@@ -95,7 +95,7 @@ def default_flavour(entry: BoardEntry) -> Flavour:
     return "jetson" if entry.kind == "jetson" else "cpu"
 
 
-def set_up(entry: BoardEntry, wish: Wish, say: Callable[[str], None]) -> Outcome:
+def set_up(entry: BoardEntry, wish: Wish, say: Callable[[str], None]) -> SetupResult:
     """Set a board up.
 
     Raises:
@@ -144,7 +144,7 @@ class _Setup:
         request = {"action": "facts", "python": self._python, "name": self._name}
         self._facts = link.persist(lambda: board.environment(request))
 
-    def run(self) -> Outcome:
+    def run(self) -> SetupResult:
         self._say(describe(self._facts))
         if self._wish.flavour == "jetson":
             found = self._already_there()
@@ -166,7 +166,7 @@ class _Setup:
 
     # -- inside -----------------------------------------------------------------------------------
 
-    def _already_there(self) -> Outcome | None:
+    def _already_there(self) -> SetupResult | None:
         """NVIDIA's torch may be part of the system: then nothing is built."""
         self._say("looking for a torch with CUDA in the system's Python")
         found = self._probe(self._python)
@@ -175,7 +175,7 @@ class _Setup:
             return None
         python = str(found.get("executable"))
         note = f"torch {found['torch']} with CUDA is part of the system: nothing was installed"
-        return Outcome(self._board.spec.id, python, str(found["torch"]), True, False, (note,))
+        return SetupResult(self._board.spec.id, python, str(found["torch"]), True, False, (note,))
 
     def _why_not(self, choice: Choice) -> str:
         return "no torch of the table fits this board:\n  " + "\n  ".join(choice.reasons)
@@ -240,7 +240,7 @@ class _Setup:
         )
         self._say(f"{len(paths)} wheels on the board, {pushed_b / _MB:.1f} MB pushed now")
 
-    def _outcome(self, wheel: Wheel | None, ended: Mapping[str, Any]) -> Outcome:
+    def _outcome(self, wheel: Wheel | None, ended: Mapping[str, Any]) -> SetupResult:
         found = ended["interpreter"]
         notes = []
         if ended.get("nothing_done"):
@@ -250,7 +250,7 @@ class _Setup:
             notes.append(f"torch is there, but finds no CUDA device{apt}")
         if wheel is None:
             notes.append("no torch: the native engine and own commands run with this Python")
-        return Outcome(
+        return SetupResult(
             self._board.spec.id,
             str(self._facts["venv"]) + "/bin/python",
             found.get("torch"),

@@ -15,17 +15,17 @@ from pathlib import Path
 from rich.console import Console
 
 from tunebench.harness.artifacts import build_cache
-from tunebench.harness.artifacts.gather import Cargo, gather
+from tunebench.harness.artifacts.gather import Artifacts, gather
 from tunebench.harness.board.environment import utc_now
 from tunebench.harness.campaign.progress import PlainLines, StageLines
 from tunebench.harness.campaign.session import Request, Session, new_run_id
 from tunebench.harness.config.inventory import Inventory
-from tunebench.harness.config.suite import Cell, Suite
+from tunebench.harness.config.suite import Suite, Workload
 from tunebench.harness.config.suite_schema import Header
 from tunebench.harness.errors import UsageError
 from tunebench.harness.planning.plan import Plan, make_plan
 from tunebench.reports.history.confirm import PAIRS
-from tunebench.reports.history.gating import MAX_CONFIRMED, Confirmer, Finding, Judgement, Pairs
+from tunebench.reports.history.gating import MAX_CONFIRMED, Confirmer, Judgement, NightFinding, Pairs
 from tunebench.reports.history.series import Metric, Series
 from tunebench.reports.records import Repetition
 from tunebench.reports.results import ResultsError, RunReader, RunWriter
@@ -106,18 +106,18 @@ class _Row:
     """One series to confirm: its cell and the built blobs of both sides by role."""
 
     board_id: str
-    cell: Cell
+    cell: Workload
     pinned: Mapping[str, Blob]
     tonight: Mapping[str, Blob]
     energy: bool
 
 
-def _chosen(judgement: Judgement) -> list[Finding]:
+def _chosen(judgement: Judgement) -> list[NightFinding]:
     """What the screen nominated, the worst first, at most so many a board; one series once."""
     nominated = [one for one in judgement.findings if one.screening and one.screening.state == "suspect"]
     nominated.sort(key=lambda one: -((one.screening and one.screening.z) or 0.0))
     counts: Counter[str] = Counter()
-    chosen: dict[str, Finding] = {}
+    chosen: dict[str, NightFinding] = {}
     for one in nominated:
         counts[one.board_id] += 1
         if counts[one.board_id] <= MAX_CONFIRMED:
@@ -163,7 +163,7 @@ def _records(run: RunReader) -> dict[str, Repetition]:
 
 
 def _row(
-    finding: Finding, night: Night, sides: tuple[Repetition | None, Repetition | None], environment: str
+    finding: NightFinding, night: Night, sides: tuple[Repetition | None, Repetition | None], environment: str
 ) -> _Row:
     """What to measure.
 
@@ -205,18 +205,18 @@ def _blobs(rep: Repetition) -> dict[str, Blob]:
     return found
 
 
-def _cell_of(run: RunReader, rep: Repetition) -> Cell:
+def _cell_of(run: RunReader, rep: Repetition) -> Workload:
     """The cell as the night's plan holds it."""
     for value in (run.plan.get("suite") or {}).get("cells") or []:
         if (value.get("task"), value.get("label")) == (rep.task, rep.label):
-            known = {field.name for field in dataclasses.fields(Cell)}
+            known = {field.name for field in dataclasses.fields(Workload)}
             kwargs = {name: one for name, one in value.items() if name in known}
             command = kwargs.get("command")
             kwargs |= {
                 "command": tuple(command) if command else None,
                 "files": tuple(kwargs.get("files") or ()),
             }
-            return Cell(**kwargs)
+            return Workload(**kwargs)
     raise _Impossible("the night's plan does not tell how it was run")
 
 
@@ -224,7 +224,7 @@ def _campaign(rows: Sequence[_Row], night: Night, console: Console) -> list[Repe
     """Run the pairs; returns the records."""
     owners: dict[tuple[str, str], str] = {}
     built: dict[tuple[str, str], Mapping[str, Blob]] = {}
-    cells: list[Cell] = []
+    cells: list[Workload] = []
     for row in rows:
         for mark, blobs in ((PINNED, row.pinned), (TONIGHT, row.tonight)):
             cell = dataclasses.replace(row.cell, label=_label(row.cell, mark, row.board_id), aa_control=False)
@@ -252,7 +252,7 @@ def _campaign(rows: Sequence[_Row], night: Night, console: Console) -> list[Repe
     return measured
 
 
-def _session(request: Request, plan: Plan, cargo: Cargo) -> Session:
+def _session(request: Request, plan: Plan, cargo: Artifacts) -> Session:
     started_utc = utc_now()
     content = {**plan.as_dict(), "started_utc": started_utc}
     writer = RunWriter.create(request.out, request.lab, plan.run_id, content)
@@ -273,7 +273,7 @@ def _only_owned(plan: Plan, owners: Mapping[tuple[str, str], str]) -> Plan:
     )  # fmt: skip
 
 
-def _label(cell: Cell, mark: str, board_id: str) -> str:
+def _label(cell: Workload, mark: str, board_id: str) -> str:
     """Unique over boards, which may have native libraries of their own."""
     return f"{cell.label}{mark} {board_id}"
 

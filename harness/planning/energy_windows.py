@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from tunebench.harness.config.inventory import BoardEntry
-from tunebench.harness.config.suite import Cell, Suite
+from tunebench.harness.config.suite import Suite, Workload
 from tunebench.harness.config.suite_schema import Header
 
 #: The window rule of on-board sensors and direct-current meters (10 s) and a margin.
@@ -26,7 +26,7 @@ ENERGY, IDLE = "energy", "idle"
 ROLES = (ENERGY, IDLE)
 
 #: What an idle repetition has in place of a method.
-IDLE_CELL = Cell(
+IDLE_CELL = Workload(
     task="idle",
     label="idle",
     method="idle",
@@ -42,8 +42,8 @@ IDLE_CELL = Cell(
 )
 
 #: (cell, block, slot, role, seconds of the window)
-Row = tuple[Cell, int, int, str, float]
-Shuffle = Callable[[Sequence[Cell], int], Sequence[Cell]]
+Row = tuple[Workload, int, int, str, float]
+Shuffle = Callable[[Sequence[Workload], int], Sequence[Workload]]
 
 
 def window_s(header: Header, board: BoardEntry) -> float:
@@ -54,7 +54,7 @@ def window_s(header: Header, board: BoardEntry) -> float:
     return WALL_WINDOW_S if wall else WINDOW_S
 
 
-def not_repeated(cell: Cell) -> str | None:
+def not_repeated(cell: Workload) -> str | None:
     """Why a cell has no energy repetition; ``None`` if it has."""
     if cell.command is not None:
         return (
@@ -64,7 +64,7 @@ def not_repeated(cell: Cell) -> str | None:
     return None
 
 
-def rows(suite: Suite, board: BoardEntry, cells: Sequence[Cell], shuffle: Shuffle) -> Iterator[Row]:
+def rows(suite: Suite, board: BoardEntry, cells: Sequence[Workload], shuffle: Shuffle) -> Iterator[Row]:
     """An idle baseline, the block's energy repetitions in random order, and so on; a last idle baseline.
 
     They stand together, after the timed blocks: so the baselines lie directly before and behind them, and the

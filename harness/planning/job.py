@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tunebench.harness.artifacts.gather import Cargo
+from tunebench.harness.artifacts.gather import Artifacts
 from tunebench.harness.artifacts.native import NativeLibrary
-from tunebench.harness.config.suite import Cell, canonical_json
+from tunebench.harness.config.suite import Workload, canonical_json
 from tunebench.harness.planning import energy_windows, limits
 from tunebench.harness.planning.repetition import Planned
 from tunebench.reports.records import BENCH_VERSION
@@ -23,14 +23,14 @@ _SAMPLING_S = 0.2
 
 
 @dataclass(frozen=True)
-class Bench:
+class BoardContext:
     """What all repetitions on one board share."""
 
     run_id: str
     lab: str
     board_kind: str
     interpreter: tuple[str, ...]
-    cargo: Cargo
+    cargo: Artifacts
     owner: Mapping[str, Any]
     gates_policy: str = "enforce"
     #: The suite's: ``cold`` or ``sustained``.
@@ -59,7 +59,7 @@ class Bench:
     begun: dict[str, float] = field(default_factory=dict)
 
 
-def blobs_of(cell: Cell, bench: Bench) -> dict[str, Blob]:
+def blobs_of(cell: Workload, bench: BoardContext) -> dict[str, Blob]:
     """Role -> blob of what one cell needs on this board."""
     blobs = bench.cargo.of_cell(cell)
     if cell.engine == "native" and cell.build in bench.libraries and "native" not in blobs:
@@ -67,7 +67,7 @@ def blobs_of(cell: Cell, bench: Bench) -> dict[str, Blob]:
     return blobs
 
 
-def pulses_s(planned: Planned, bench: Bench) -> float:
+def pulses_s(planned: Planned, bench: BoardContext) -> float:
     """How long the load pulses around a repetition take: only around those whose energy is asked for."""
     measured = planned.role in energy_windows.ROLES or (
         planned.role == "timed" and energy_windows.not_repeated(planned.cell) is not None
@@ -77,7 +77,7 @@ def pulses_s(planned: Planned, bench: Bench) -> float:
     return 2 * pulses.length_s(bench.pulse_chip_s)
 
 
-def make_job(planned: Planned, bench: Bench) -> dict[str, Any]:
+def make_job(planned: Planned, bench: BoardContext) -> dict[str, Any]:
     """``job.json``: everything the board needs to know."""
     cell = planned.cell
     blobs = blobs_of(cell, bench)
@@ -193,7 +193,7 @@ def _window_spec(planned: Planned) -> dict[str, Any]:
     return {}
 
 
-def series_key(planned: Planned, bench: Bench) -> str:
+def series_key(planned: Planned, bench: BoardContext) -> str:
     """What makes two numbers the same series over time; software versions are what is being tested."""
     cell = planned.cell
     blobs = bench.cargo.of_cell(cell)

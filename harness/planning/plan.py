@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tunebench.harness.config.inventory import BoardEntry
-from tunebench.harness.config.suite import Cell, Suite, canonical_json
+from tunebench.harness.config.suite import Suite, Workload, canonical_json
 from tunebench.harness.planning import energy_windows
 from tunebench.harness.planning.repetition import Planned
 from tunebench.reports.records import PLAN_SCHEMA, Skip
@@ -113,7 +113,7 @@ def make_plan(
     return Plan(run_id, lab, suite, tuple(boards), tuple(repetitions), tuple(skipped), tuple(command))
 
 
-def _not_repeated(cells: Iterable[Cell], board: BoardEntry) -> list[Skip]:
+def _not_repeated(cells: Iterable[Workload], board: BoardEntry) -> list[Skip]:
     found = [(cell, energy_windows.not_repeated(cell)) for cell in cells]
     return [
         Skip(board_id=board.id, label=cell.label, task=cell.task, role="energy", reason=reason)
@@ -122,7 +122,7 @@ def _not_repeated(cells: Iterable[Cell], board: BoardEntry) -> list[Skip]:
     ]
 
 
-def unmet_need(cell: Cell, board: BoardEntry) -> str | None:
+def unmet_need(cell: Workload, board: BoardEntry) -> str | None:
     """Why the inventory says that this cell cannot run on this board; ``None`` if it can."""
     has = board.capabilities
     if cell.needs_gpu and not has.gpu:
@@ -135,17 +135,17 @@ def unmet_need(cell: Cell, board: BoardEntry) -> str | None:
     return None
 
 
-def unrepeatable(cell: Cell) -> str | None:
+def unrepeatable(cell: Workload) -> str | None:
     """Why a cell cannot run under the suite's policy; ``None`` if it can."""
     if cell.sustained_s is not None and cell.command is not None:
         return "policy 'sustained' repeats the fine-tuning; a command of your own runs once (a 'module' is repeated)"
     return None
 
 
-def _of_board(suite: Suite, board: BoardEntry, cells: Sequence[Cell], run_id: str) -> list[Planned]:
+def _of_board(suite: Suite, board: BoardEntry, cells: Sequence[Workload], run_id: str) -> list[Planned]:
     planned: list[Planned] = []
 
-    def add(cell: Cell, block: int, slot: int, role: str, window_s: float = 0.0) -> None:
+    def add(cell: Workload, block: int, slot: int, role: str, window_s: float = 0.0) -> None:
         rep_id = f"{run_id}.{board.id}.{len(planned):04d}"
         planned.append(Planned(rep_id, board.id, block, slot, role, seed=block, cell=cell, window_s=window_s))
 
@@ -168,7 +168,7 @@ def _of_board(suite: Suite, board: BoardEntry, cells: Sequence[Cell], run_id: st
     return planned
 
 
-def _is_checked(cell: Cell) -> bool:
+def _is_checked(cell: Workload) -> bool:
     """A cache must be exact before its speed is believed; one in float16 gives exactness up by choice."""
     if cell.own or cell.aa_control or not table.method(cell.method).cache:
         return False
@@ -176,8 +176,8 @@ def _is_checked(cell: Cell) -> bool:
 
 
 def _shuffled(
-    cells: Sequence[Cell], suite: Suite, board_id: str, block: int, what: str | None = None
-) -> list[Cell]:
+    cells: Sequence[Workload], suite: Suite, board_id: str, block: int, what: str | None = None
+) -> list[Workload]:
     """Random, yet the same for the same suite, board and block, so that a resumed run keeps its order."""
     order = list(cells)
     seed = f"{suite.name}/{board_id}/{block}" + (f"/{what}" if what else "")

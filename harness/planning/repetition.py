@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tunebench.harness.config.suite import Cell
+from tunebench.harness.config.suite import Workload
 from tunebench.harness.planning import energy_windows
 from tunebench.reports.records import Repetition, Skip
 
@@ -23,7 +23,7 @@ class Planned:
     slot: int
     role: str
     seed: int
-    cell: Cell
+    cell: Workload
     #: Roles ``energy`` and ``idle``: how long the window lasts at least.
     window_s: float = 0.0
     #: Counts from 1; see :mod:`tunebench.harness.planning.attempts`.

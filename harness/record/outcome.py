@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tunebench.harness.config.suite import Cell, canonical_json
-from tunebench.harness.planning.job import Bench
+from tunebench.harness.config.suite import Workload, canonical_json
+from tunebench.harness.planning.job import BoardContext
 from tunebench.harness.planning.repetition import Planned
 from tunebench.harness.record.harvest import ExitRecord, Harvested, WorkloadResult
 from tunebench.reports.records import Repetition
 
-Outcome = Literal["ok", "failed", "deadline", "oom", "killed", "diverged", "lost"]
+MeasuredOutcome = Literal["ok", "failed", "deadline", "oom", "killed", "diverged", "lost"]
 
 
-def _outcome(got: Harvested) -> tuple[Outcome, str | None]:
+def _outcome(got: Harvested) -> tuple[MeasuredOutcome, str | None]:
     """How the repetition ended, and why if not well."""
     exit_record: ExitRecord | None = got.exit_record
     if exit_record is None:
@@ -31,7 +31,7 @@ def _outcome(got: Harvested) -> tuple[Outcome, str | None]:
     return "ok", None
 
 
-def _checked_key(cell: Cell) -> tuple[str, str]:
+def _checked_key(cell: Workload) -> tuple[str, str]:
     return (cell.task, cell.method)
 
 
@@ -41,7 +41,7 @@ def _check_failed(planned: Planned, result: WorkloadResult) -> str | None:
     return f"correctness gate: cache on and off disagree on this board: {canonical_json(result.check)[:300]}"
 
 
-def note_check(record: Repetition, planned: Planned, bench: Bench) -> None:
+def note_check(record: Repetition, planned: Planned, bench: BoardContext) -> None:
     """Remember a failed correctness check: no speed of that method is believed on this board."""
     if planned.role != "check":
         return

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 from tunebench.harness import __version__
 from tunebench.harness.artifacts.native import NativeLibrary
-from tunebench.harness.config.suite import Cell, canonical_json
-from tunebench.harness.planning.job import Bench, blobs_of, series_key, workload_spec
+from tunebench.harness.config.suite import Workload, canonical_json
+from tunebench.harness.planning.job import BoardContext, blobs_of, series_key, workload_spec
 from tunebench.harness.planning.repetition import Planned
 from tunebench.harness.record.energy.board import energy_of_window
 from tunebench.harness.record.energy.meter import MeterEnergy
@@ -40,7 +40,7 @@ MAX_REPEATS_KEPT = 1000
 
 def make_record(
     planned: Planned,
-    bench: Bench,
+    bench: BoardContext,
     got: Harvested,
     *,
     exchanges: Sequence[tuple[float, Offset]],
@@ -208,17 +208,17 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _library(cell: Cell, bench: Bench) -> NativeLibrary | None:
+def _library(cell: Workload, bench: BoardContext) -> NativeLibrary | None:
     return bench.libraries.get(cell.build) if cell.engine == "native" else None
 
 
-def _build(cell: Cell, bench: Bench) -> str | None:
+def _build(cell: Workload, bench: BoardContext) -> str | None:
     """The native engine's CPU variant; None for other engines."""
     library = _library(cell, bench)
     return library.variant if library else None
 
 
-def _library_record(cell: Cell, bench: Bench) -> dict[str, Any] | None:
+def _library_record(cell: Workload, bench: BoardContext) -> dict[str, Any] | None:
     """How the native library was built, its flags included."""
     library = _library(cell, bench)
     if library is None:

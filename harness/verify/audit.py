@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tunebench.harness.verify import files
+from tunebench.harness.verify.discrepancy import Discrepancy
 from tunebench.harness.verify.exit_records import kept
-from tunebench.harness.verify.finding import Finding
 from tunebench.harness.verify.order import protocol
 from tunebench.harness.verify.plan import plan_against_records
 from tunebench.harness.verify.verdicts import not_judged_anew, verdicts
@@ -24,11 +24,11 @@ class Audited:
         notes: what could not be looked at, and why.
     """
 
-    findings: list[Finding]
+    findings: list[Discrepancy]
     notes: list[str] = field(default_factory=list)
 
 
-def audit(path: Path) -> list[Finding]:
+def audit(path: Path) -> list[Discrepancy]:
     """Everything that is objected to in a run's directory; empty: nothing.
 
     Raises:
@@ -48,7 +48,7 @@ def look_through(path: Path) -> Audited:
     except RunNotFound:
         raise
     except ResultsError as error:
-        return Audited([Finding("unreadable", ".", None, str(error))])
+        return Audited([Discrepancy("unreadable", ".", None, str(error))])
     lines, found = files.records(reader.path)
     found += files.checksums(reader)
     found += files.manifest(reader, lines)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tunebench.harness.record.harvest import ExitRecord, read_exit
-from tunebench.harness.verify.finding import Finding, Lined
+from tunebench.harness.verify.discrepancy import Discrepancy, Lined
 from tunebench.reports.records import Repetition
 from tunebench.reports.results.layout import ResultsError
 from tunebench.reports.results.reader import RunReader
@@ -33,7 +33,7 @@ class Kept:
     exit_record: Mapping[str, Any] = field(default_factory=dict)
     freq_median_hz: float | None = None
     whole: bool = False
-    faults: tuple[Finding, ...] = ()
+    faults: tuple[Discrepancy, ...] = ()
 
 
 def whole(rep: Repetition) -> bool:
@@ -74,7 +74,7 @@ def _median_hz(reader: RunReader, rep: Repetition) -> float | None:
     return median(values) if values else None
 
 
-def _differences(one: Lined, record: ExitRecord) -> Iterator[Finding]:
+def _differences(one: Lined, record: ExitRecord) -> Iterator[Discrepancy]:
     """Where a record says something else than the exit record that it was made from."""
     rep = one.rep
     pairs = (

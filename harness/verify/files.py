@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tunebench.harness.verify.finding import Finding, Lined
+from tunebench.harness.verify.discrepancy import Discrepancy, Lined
 from tunebench.reports.results.files import sha256_file
 from tunebench.reports.results.layout import MANIFEST, REPS, ResultsError, count, other_files, parse_line
 from tunebench.reports.results.reader import RunReader
@@ -14,30 +14,32 @@ from tunebench.reports.results.reader import RunReader
 _SAME_S = 1e-6
 
 
-def checksums(reader: RunReader) -> Iterator[Finding]:
+def checksums(reader: RunReader) -> Iterator[Discrepancy]:
     """Each file against ``run.json``, and files that it does not list."""
     if reader.manifest is None:
-        yield Finding("incomplete", MANIFEST, None, "missing: the run is not complete and has no checksums")
+        yield Discrepancy(
+            "incomplete", MANIFEST, None, "missing: the run is not complete and has no checksums"
+        )
         return
     listed = reader.manifest.files
     for name, expected in sorted(listed.items()):
         path = reader.path / name
         if not path.resolve().is_relative_to(reader.path.resolve()):
-            yield Finding("outside", name, None, f"{MANIFEST} lists a file outside the run's directory")
+            yield Discrepancy("outside", name, None, f"{MANIFEST} lists a file outside the run's directory")
         elif not path.is_file():
-            yield Finding("missing-file", name, None, f"missing, though {MANIFEST} lists it")
+            yield Discrepancy("missing-file", name, None, f"missing, though {MANIFEST} lists it")
         elif (found := sha256_file(path)) != expected:
-            yield Finding("checksum", name, None, f"SHA-256 is {found}, {MANIFEST} says {expected}")
+            yield Discrepancy("checksum", name, None, f"SHA-256 is {found}, {MANIFEST} says {expected}")
     for name in sorted(set(other_files(reader.path)) - set(listed)):
-        yield Finding("unlisted-file", name, None, f"not listed in {MANIFEST}: it was added later")
+        yield Discrepancy("unlisted-file", name, None, f"not listed in {MANIFEST}: it was added later")
 
 
-def records(path: Path) -> tuple[list[Lined], list[Finding]]:
+def records(path: Path) -> tuple[list[Lined], list[Discrepancy]]:
     """Every line of ``reps.jsonl``: those that are records, and what is wrong with the others."""
     try:
         data = (path / REPS).read_bytes()
     except OSError as error:
-        return [], [Finding("missing-file", REPS, None, f"cannot be read: {error.strerror}")]
+        return [], [Discrepancy("missing-file", REPS, None, f"cannot be read: {error.strerror}")]
     found, wrong = [], []
     for number, line in enumerate(data.split(b"\n"), start=1):
         if not line and number > data.count(b"\n"):
@@ -47,26 +49,26 @@ def records(path: Path) -> tuple[list[Lined], list[Finding]]:
                 raise ResultsError("torn: the line has no end")
             found.append(Lined(number, parse_line(line)))
         except ResultsError as error:
-            wrong.append(Finding("schema", REPS, number, str(error)))
+            wrong.append(Discrepancy("schema", REPS, number, str(error)))
     return found, wrong
 
 
-def manifest(reader: RunReader, lines: list[Lined]) -> Iterator[Finding]:
+def manifest(reader: RunReader, lines: list[Lined]) -> Iterator[Discrepancy]:
     """What ``run.json`` says of the records and of the plan."""
     told = reader.manifest
     if told is None:
         return
     counts = count(one.rep for one in lines)
     if {name: n for name, n in told.counts.items() if n} != {name: n for name, n in counts.items() if n}:
-        yield Finding("counts", MANIFEST, None, f"counts {told.counts}, the records make {counts}")
+        yield Discrepancy("counts", MANIFEST, None, f"counts {told.counts}, the records make {counts}")
     for name, mine in (("run_id", told.run_id), ("lab", told.lab), ("sha256", told.plan_sha256)):
         if name in reader.plan and reader.plan[name] != mine:
-            yield Finding(
+            yield Discrepancy(
                 "plan-mismatch", MANIFEST, None, f"{name} is {mine!r}, plan.json says {reader.plan[name]!r}"
             )
 
 
-def side_files(reader: RunReader, lines: list[Lined]) -> Iterator[Finding]:
+def side_files(reader: RunReader, lines: list[Lined]) -> Iterator[Discrepancy]:
     """Whether what a record names can be read, and a trace holds the window that the record has."""
     for one in lines:
         readers: tuple[tuple[str | None, Callable[[], object]], ...] = (
@@ -83,17 +85,17 @@ def side_files(reader: RunReader, lines: list[Lined]) -> Iterator[Finding]:
                 yield one.finding("side-file", f"{name}: {error}")
 
 
-def environments(reader: RunReader, lines: list[Lined]) -> Iterator[Finding]:
+def environments(reader: RunReader, lines: list[Lined]) -> Iterator[Discrepancy]:
     """What was found on each board before it was measured."""
     for board_id in dict.fromkeys(one.rep.board_id for one in lines):
         for when in ("before", "after"):
             try:
                 env = reader.env(board_id, "before" if when == "before" else "after")
             except ResultsError as error:
-                yield Finding("schema", f"env/{board_id}.{when}.json", None, str(error))
+                yield Discrepancy("schema", f"env/{board_id}.{when}.json", None, str(error))
                 continue
             if env is None and when == "before":
-                yield Finding(
+                yield Discrepancy(
                     "no-environment",
                     f"env/{board_id}.before.json",
                     None,
@@ -101,7 +103,7 @@ def environments(reader: RunReader, lines: list[Lined]) -> Iterator[Finding]:
                 )
 
 
-def windows(reader: RunReader, lines: list[Lined]) -> Iterator[Finding]:
+def windows(reader: RunReader, lines: list[Lined]) -> Iterator[Discrepancy]:
     """A duration is that of the marks in its trace."""
     for one in lines:
         if one.rep.trace is None or one.rep.wall_s is None or one.rep.sustained is not None:

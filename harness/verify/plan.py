@@ -8,7 +8,7 @@ from typing import Any
 
 from tunebench.harness.planning import energy_windows
 from tunebench.harness.planning.attempts import MAX_ATTEMPTS, to_be_repeated
-from tunebench.harness.verify.finding import Finding, Lined
+from tunebench.harness.verify.discrepancy import Discrepancy, Lined
 from tunebench.reports.records import Skip
 from tunebench.reports.results.layout import PLAN
 from tunebench.reports.results.reader import RunReader
@@ -16,7 +16,7 @@ from tunebench.reports.results.reader import RunReader
 _AS_PLANNED = ("board_id", "block", "slot", "role", "seed", "task", "label", "method")
 
 
-def plan_against_records(reader: RunReader, lines: Sequence[Lined]) -> Iterator[Finding]:
+def plan_against_records(reader: RunReader, lines: Sequence[Lined]) -> Iterator[Discrepancy]:
     """Every planned repetition has exactly one ending, every record was planned."""
     plan = {
         str(one.get("rep_id")): one for one in reader.plan.get("repetitions") or [] if isinstance(one, dict)
@@ -30,7 +30,7 @@ def plan_against_records(reader: RunReader, lines: Sequence[Lined]) -> Iterator[
             if last is not None and to_be_repeated(last.rep):
                 last = by_id.get(f"{rep_id}.try{attempt}")
         if last is None and not any(_covers(skip, planned) for skip in skipped):
-            yield Finding(
+            yield Discrepancy(
                 "not-measured", PLAN, None, f"{rep_id} was planned and has no record, and no skip says why"
             )
     for one in lines:
@@ -41,7 +41,7 @@ def plan_against_records(reader: RunReader, lines: Sequence[Lined]) -> Iterator[
             yield from _differs(one, plan[first])
 
 
-def _doubled(lines: Sequence[Lined]) -> Iterator[Finding]:
+def _doubled(lines: Sequence[Lined]) -> Iterator[Discrepancy]:
     seen = Counter[str]()
     for one in lines:
         seen[one.rep.rep_id] += 1
@@ -49,7 +49,7 @@ def _doubled(lines: Sequence[Lined]) -> Iterator[Finding]:
             yield one.finding("doubled", "is recorded more than once")
 
 
-def _differs(one: Lined, planned: Mapping[str, Any]) -> Iterator[Finding]:
+def _differs(one: Lined, planned: Mapping[str, Any]) -> Iterator[Discrepancy]:
     for name in _AS_PLANNED:
         if name in planned and getattr(one.rep, name) != planned[name]:
             yield one.finding(

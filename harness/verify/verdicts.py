@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 from tunebench.harness.record.validity.evidence import Evidence
 from tunebench.harness.record.validity.judge import judge
+from tunebench.harness.verify.discrepancy import Discrepancy, Lined
 from tunebench.harness.verify.exit_records import Kept, whole
-from tunebench.harness.verify.finding import Finding, Lined
 from tunebench.reports.records import Reason, Repetition, Seen
 from tunebench.reports.results.drift import CODE as DRIFT
 
@@ -33,7 +33,7 @@ def not_judged_anew(lines: Sequence[Lined]) -> list[str]:
     ]
 
 
-def verdicts(one: Lined, kept: Kept) -> Iterator[Finding]:
+def verdicts(one: Lined, kept: Kept) -> Iterator[Discrepancy]:
     """What today's rules make of a repetition, against what stands in its record."""
     rep = one.rep
     yield from kept.faults
@@ -108,7 +108,7 @@ def _check_failed(rep: Repetition) -> str | None:
     return "the correctness check did not pass"
 
 
-def _verdict_of_reasons(one: Lined) -> Iterator[Finding]:
+def _verdict_of_reasons(one: Lined) -> Iterator[Discrepancy]:
     reasons: list[Reason] = [reason for reason in one.rep.reasons if reason.code != DRIFT]
     if not reasons and one.rep.verdict != "valid":
         yield one.finding("verdict", f"the verdict is {one.rep.verdict!r} and no reason stands for it")
@@ -120,7 +120,7 @@ def _verdict_of_reasons(one: Lined) -> Iterator[Finding]:
         yield one.finding("verdict", f"the verdict is {one.rep.verdict!r}, its worst reason is {worst!r}")
 
 
-def _clock(one: Lined) -> Iterator[Finding]:
+def _clock(one: Lined) -> Iterator[Discrepancy]:
     offset = one.rep.clock_offset
     if offset is not None and offset.bound_s < 0:
         yield one.finding("clock", f"the clock bound is {offset.bound_s} s: a bound is not negative")

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 from xml.etree import ElementTree
 
-from tunebench.reports.history.gating import Finding, Judgement
+from tunebench.reports.history.gating import Judgement, NightFinding
 
 #: Verdicts that a reader must act on or know of, in the order in which they are shown.
 _ORDER = (
@@ -18,7 +18,7 @@ _FAILURES = {"REGRESSION", "OFFLINE", "DAMAGED", "INVALID", "MISSING"}
 _SHOWN = 40
 
 
-def _ordered(judgement: Judgement) -> list[Finding]:
+def _ordered(judgement: Judgement) -> list[NightFinding]:
     return sorted(judgement.findings, key=lambda one: (_ORDER.index(one.verdict), one.name))
 
 
@@ -35,7 +35,7 @@ def as_json_value(judgement: Judgement) -> dict[str, Any]:
     }
 
 
-def _figures(one: Finding) -> str:
+def _figures(one: NightFinding) -> str:
     """``time +7.1% (z 5.2, 30 nights); pairs +6.8%, bound +5.9%`` or nothing."""
     parts = []
     held, pairs = one.screening, one.confirmation

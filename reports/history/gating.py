@@ -18,7 +18,7 @@ from tunebench.reports.history.decisions import Decision, quarantined
 from tunebench.reports.history.screen import Rule, Screening, screen
 from tunebench.reports.history.series import Metric, Night, Series, all_series, nights_of, usable
 
-Verdict = Literal[
+NightVerdict = Literal[
     "REGRESSION", "BOARD", "TRANSIENT", "UNCLEAR", "IMPROVED", "OK", "LEARNING",
     "MISSING", "NEW", "RENAMED", "INVALID", "OFFLINE", "DAMAGED", "QUARANTINED",
 ]  # fmt: skip
@@ -53,10 +53,10 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Finding:
+class NightFinding:
     """One line of the gate's verdict."""
 
-    verdict: Verdict
+    verdict: NightVerdict
     board_id: str
     name: str
     series_key: str | None = None
@@ -76,7 +76,7 @@ class Judgement:
     """The gate's verdict on a run."""
 
     run_id: str
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[NightFinding] = field(default_factory=list)
     screened: int = 0
     learning: int = 0
     confirmed: int = 0
@@ -123,7 +123,7 @@ def judge(
     judgement = Judgement(run_id)
     if damaged:
         reason = f"{damaged} lines of reps.jsonl are no record; see `tunebench report`"
-        judgement.findings.append(Finding("DAMAGED", "", run_id, reason=reason))
+        judgement.findings.append(NightFinding("DAMAGED", "", run_id, reason=reason))
     present = _series_of(database, run_id)
     nominees: list[_Nominee] = []
     for metric in metrics:
@@ -155,9 +155,9 @@ def _screen_series(
     if tonight is None or (tonight.n == 0 and metric != "time"):
         return None  # not a quantity of this series: energy on a board without a sensor
 
-    def note(verdict: Verdict, reason: str, held: Screening | None = None) -> None:
+    def note(verdict: NightVerdict, reason: str, held: Screening | None = None) -> None:
         judgement.findings.append(
-            Finding(
+            NightFinding(
                 verdict, one.board_id, one.name, one.series_key, metric, tonight.value, held, reason=reason
             )
         )
@@ -186,7 +186,7 @@ def _screen_series(
 def _confirm_all(nominees: Sequence[_Nominee], confirmer: Confirmer | None, judgement: Judgement) -> None:
     """Confirm the nominated series, the worst first; what is over the limit shares its board's fate if it has one."""
     ranked = sorted(nominees, key=lambda one: -(one.screening.z or 0.0))
-    told: dict[str, list[Verdict]] = {}
+    told: dict[str, list[NightVerdict]] = {}
     left: list[_Nominee] = []
     for one in ranked:
         board = told.setdefault(one.series.board_id, [])
@@ -211,7 +211,7 @@ def _confirm_all(nominees: Sequence[_Nominee], confirmer: Confirmer | None, judg
         judgement.findings.append(_nominated(one, "BOARD" if sick else "UNCLEAR", reason))
 
 
-def _confirmed(one: _Nominee, pairs: Pairs) -> Finding:
+def _confirmed(one: _Nominee, pairs: Pairs) -> NightFinding:
     if pairs.reason is not None:
         return _nominated(one, "UNCLEAR", pairs.reason)
     rule = RULES[one.metric]
@@ -228,9 +228,9 @@ def _confirmed(one: _Nominee, pairs: Pairs) -> Finding:
 
 
 def _nominated(
-    one: _Nominee, verdict: Verdict, reason: str, confirmation: Confirmation | None = None
-) -> Finding:
-    return Finding(
+    one: _Nominee, verdict: NightVerdict, reason: str, confirmation: Confirmation | None = None
+) -> NightFinding:
+    return NightFinding(
         verdict,
         one.series.board_id,
         one.series.name,
@@ -248,7 +248,7 @@ def _absent(
     run_id: str,
     present: dict[str, Series],
     decisions: Sequence[Decision],
-) -> list[Finding]:
+) -> list[NightFinding]:
     """Boards and series that recent runs of the same suite had and this one has not."""
     before = _recent_runs(database, run_id)
     if not before:
@@ -266,12 +266,14 @@ def _absent(
     accepted = {one.series_key for one in decisions if one.kind == "accept" and one.t_utc > since}
     missing = [every[key] for key in sorted(keys - set(present)) if key in every and key not in accepted]
     boards_here = {one.board_id for one in present.values()}
-    findings: list[Finding] = []
+    findings: list[NightFinding] = []
     now = _started(database, run_id)
     for board in sorted({one.board_id for one in missing} - boards_here):
         if quarantined(decisions, board, now):
             continue
-        findings.append(Finding("OFFLINE", board, board, reason="measured in recent runs, not in this one"))
+        findings.append(
+            NightFinding("OFFLINE", board, board, reason="measured in recent runs, not in this one")
+        )
     old_keys = {row[0] for row in database.execute(
         f"SELECT DISTINCT series_key FROM repetitions WHERE run_id IN ({marks})", before).fetchall()}  # fmt: skip
     fresh = [one for one in present.values() if one.series_key not in old_keys and one.role == "timed"]
@@ -283,12 +285,12 @@ def _absent(
             reason = (
                 f"its identity changed (now {twin.name}, {twin.series_key[:12]}); its history does not go on"
             )
-            findings.append(Finding("RENAMED", one.board_id, one.name, one.series_key, reason=reason))
+            findings.append(NightFinding("RENAMED", one.board_id, one.name, one.series_key, reason=reason))
         else:
             reason = (
                 "measured in recent runs, not in this one; `tunebench accept` it if it was removed on purpose"
             )
-            findings.append(Finding("MISSING", one.board_id, one.name, one.series_key, reason=reason))
+            findings.append(NightFinding("MISSING", one.board_id, one.name, one.series_key, reason=reason))
     return findings
 
 

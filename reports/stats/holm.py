@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from tunebench.reports.stats.paired import (
     MIN_BLOCKS,
     Comparison,
-    Verdict,
+    ComparisonVerdict,
     centre_interval,
     compare,
     further_blocks,
@@ -47,7 +47,7 @@ class Adjusted:
     """
 
     alone: Comparison
-    verdict: Verdict
+    verdict: ComparisonVerdict
     methods: int
     p: float | None
     level: float | None
@@ -133,7 +133,7 @@ def _adjust(
 ) -> Adjusted:
     band, shift, n = math.log1p(alone.delta), hodges_lehmann(ratios), len(ratios)
     p, level = outside if abs(shift) > band else inside
-    verdict: Verdict = alone.verdict if p <= ALPHA else "UNCLEAR"
+    verdict: ComparisonVerdict = alone.verdict if p <= ALPHA else "UNCLEAR"
     interval = centre_interval(ratios, confidence=1 - level)
     needed = 0
     if verdict == "UNCLEAR":

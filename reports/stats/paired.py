@@ -25,7 +25,7 @@ from tunebench.reports.stats.signed_rank import (
     signed_rank_interval,
 )
 
-Verdict = Literal["FASTER", "SLOWER", "SAME", "UNCLEAR", "NO VERDICT"]
+ComparisonVerdict = Literal["FASTER", "SLOWER", "SAME", "UNCLEAR", "NO VERDICT"]
 IntervalKind = Literal["wilcoxon", "order-statistic", "range"]
 
 #: Fewest pairs (or values) for which a two-sided distribution-free 95% interval exists: 2 * 0.5**6 = 0.031.
@@ -56,7 +56,7 @@ class Comparison:
     ratio: float
     low: float
     high: float
-    verdict: Verdict
+    verdict: ComparisonVerdict
     n: int
     blocks_needed: int
     delta: float
@@ -148,7 +148,7 @@ def compare(
     found = centre_interval(ratios, confidence=confidence) if n >= MIN_BLOCKS else None
     if found is None:
         low, high = float(ratios.min()), float(ratios.max())
-        verdict: Verdict = "NO VERDICT"
+        verdict: ComparisonVerdict = "NO VERDICT"
         needed = max(1, max(MIN_BLOCKS, min_values(confidence)) - n)
     else:
         low, high = found
@@ -248,7 +248,7 @@ def check_delta(delta: float) -> None:
         raise ValueError(f"delta must be positive and finite, got {delta}")
 
 
-def judge(low: float, high: float, band: float) -> Verdict:
+def judge(low: float, high: float, band: float) -> ComparisonVerdict:
     """What an interval of log ratios of times says about a band around 0.
 
     >>> judge(-0.5, -0.4, 0.02), judge(-0.01, 0.01, 0.02), judge(0.01, 0.03, 0.02)

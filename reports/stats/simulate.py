@@ -22,7 +22,7 @@ from typing import Literal
 
 import numpy as np
 
-from tunebench.reports.stats.paired import Comparison, Verdict, compare
+from tunebench.reports.stats.paired import Comparison, ComparisonVerdict, compare
 from tunebench.reports.stats.signed_rank import Floats
 
 Order = Literal["blocks", "sequential"]
@@ -69,11 +69,11 @@ class Rates:
 
     campaigns: int
     blocks: int
-    verdicts: dict[Verdict, float]
+    verdicts: dict[ComparisonVerdict, float]
     coverage: float
     width: float
 
-    def rate(self, *names: Verdict) -> float:
+    def rate(self, *names: ComparisonVerdict) -> float:
         """Share of campaigns with one of these verdicts."""
         return sum(self.verdicts.get(name, 0.0) for name in names)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tunebench.reports.stats.paired import Interval, Verdict, check_delta, judge, median_interval
+from tunebench.reports.stats.paired import ComparisonVerdict, Interval, check_delta, judge, median_interval
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class ToQualityComparison:
     ratio: float | None
     low: float | None
     high: float | None
-    verdict: Verdict
+    verdict: ComparisonVerdict
     n: int
     neither: int
 
@@ -141,7 +141,7 @@ def compare_to_quality(
     if not logs:
         return ToQualityComparison(None, None, None, "NO VERDICT", 0, neither)
     low, high, kind = _ranks(len(logs))
-    verdict: Verdict = "NO VERDICT"
+    verdict: ComparisonVerdict = "NO VERDICT"
     if kind != "range":
         verdict = judge(logs[low], logs[high], math.log1p(delta))
     return ToQualityComparison(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tunebench.reports.stats.paired import Verdict, check_delta, judge
+from tunebench.reports.stats.paired import ComparisonVerdict, check_delta, judge
 
 #: With fewer values on either side no 95% interval exists that is worth a word.
 MIN_VALUES = 5
@@ -34,7 +34,7 @@ class Shift:
     high: float
     interval: str
     confidence: float | None
-    verdict: Verdict
+    verdict: ComparisonVerdict
     n: tuple[int, int]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tunebench.harness.campaign.campaign import Campaign
-from tunebench.harness.campaign.outcome import Outcome
+from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import Silent
 from tunebench.harness.campaign.session import Request, Session, open_session
 from tunebench.harness.config.inventory import BoardEntry, Inventory, load_inventory
@@ -147,7 +147,7 @@ class Notes(Silent):
 class Ran:
     """A finished campaign."""
 
-    def __init__(self, session: Session, outcome: Outcome, notes: list[str]) -> None:
+    def __init__(self, session: Session, outcome: CampaignOutcome, notes: list[str]) -> None:
         self.session = session
         self.outcome = outcome
         self.notes = notes

@@ -188,7 +188,7 @@ def test_what_a_dead_host_left_on_the_board_is_attached_and_not_run_twice(
     inventory, suite = lab("here"), sleep_suite(["a"], blocks=1, sleep_s=0.3)
     real_wait = repetition._wait_for_end
     monkeypatch.setattr(repetition, "_wait_for_end", _die)
-    monkeypatch.setattr(lease.Tenancy, "free", lambda *_: None)
+    monkeypatch.setattr(lease.BoardLease, "free", lambda *_: None)
     first = campaign(inventory, suite)
     assert first.reader.repetitions == []
     _until(lambda: list(tmp_path.glob("work-here/jobs/*/exit.json")))
@@ -211,8 +211,8 @@ def test_a_host_that_died_after_the_last_record_is_tidied_up_after_and_nothing_i
     inventory, suite = lab("here"), sleep_suite(["a"], blocks=1)
     with monkeypatch.context() as dead:
         dead.setattr(lease, "clean_up", _die)
-        dead.setattr(lease.Tenancy, "free", lambda *_: None)
-        dead.setattr(lease.Tenancy, "leave", lambda *_: None)
+        dead.setattr(lease.BoardLease, "free", lambda *_: None)
+        dead.setattr(lease.BoardLease, "leave", lambda *_: None)
         first = campaign(inventory, suite)
     (first.reader.path / "run.json").unlink()
     work = tmp_path / "work-here"

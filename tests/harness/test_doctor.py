@@ -18,8 +18,8 @@ from tunebench.harness.cli.doctor import doctor
 from tunebench.harness.config.inventory import load_inventory
 from tunebench.harness.errors import UsageError
 from tunebench.harness.lab.doctor import (
-    Check,
     Diagnosis,
+    DoctorCheck,
     _how_far,
     _summary,
     examine_all,
@@ -224,7 +224,7 @@ def test_a_board_s_text_cannot_drive_the_terminal():
     found = Diagnosis("pi", "linux", _how_far(UnreachableError("\x1b[2J\x07gone")))
     assert "\x1b" not in text(found)
     assert "\x07" not in text(found)
-    assert found.checks[0] == Check("reachable", "fail", r"\x1b[2J\x07gone")
+    assert found.checks[0] == DoctorCheck("reachable", "fail", r"\x1b[2J\x07gone")
 
 
 def test_a_board_s_text_cannot_pass_for_lines_of_the_diagnosis():

@@ -10,7 +10,7 @@ from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
 from tunebench.harness.planning import energy_windows
 from tunebench.harness.planning.durations import estimate
-from tunebench.harness.planning.job import Bench, make_job
+from tunebench.harness.planning.job import BoardContext, make_job
 from tunebench.harness.planning.plan import make_plan
 from tunebench.harness.planning.repetition import covers
 from tunebench.reports.records import Skip
@@ -123,7 +123,7 @@ def test_windows_under_the_rule_are_refused(plan):
 
 def test_a_job_is_told_how_long_and_has_the_time_for_it(plan):
     made = plan(more="idle_s = 20")
-    bench = Bench("r", "lab", "linux", ("python3",), cargo=_Cargo(), owner={})
+    bench = BoardContext("r", "lab", "linux", ("python3",), cargo=_Cargo(), owner={})
     energy = make_job(rows(made, "energy")[0], bench)
     assert energy["workload"]["repeat"] == {"min_s": 12.0, "lead_s": 3.0, "tail_s": 1.0}
     assert energy["workload"]["mode"] == "energy"

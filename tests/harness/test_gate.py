@@ -13,7 +13,7 @@ from tunebench.harness.cli.app import app
 from tunebench.harness.errors import UsageError
 from tunebench.harness.nightly import gate
 from tunebench.reports.history import gate_text
-from tunebench.reports.history.gating import Finding, Judgement
+from tunebench.reports.history.gating import Judgement, NightFinding
 from tunebench.reports.history.simulated import SimulatedLab
 
 NIGHTS = 12
@@ -115,7 +115,7 @@ def test_an_empty_reason_is_refused(store):
 
 def test_hostile_names_stay_text_in_every_summary():
     name = "</testcase><script>alert(1)</script>|`x`\x1b[31m\n\0" + "y" * 10_000
-    judgement = Judgement("run|<b>", [Finding("UNCLEAR", name, name, "k", "time", reason=name)])
+    judgement = Judgement("run|<b>", [NightFinding("UNCLEAR", name, name, "k", "time", reason=name)])
     markdown = gate_text.markdown_text(judgement)
     assert "<script>" not in markdown
     assert "\x1b" not in markdown + gate_text.plain_text(judgement)
@@ -130,6 +130,6 @@ def test_a_night_without_findings_is_one_passing_case():
 
 
 def test_many_findings_are_cut_and_counted():
-    judgement = Judgement("r", [Finding("NEW", "b", f"s{i}") for i in range(100)])
+    judgement = Judgement("r", [NightFinding("NEW", "b", f"s{i}") for i in range(100)])
     assert "and 60 more" in gate_text.plain_text(judgement)
     assert "and 60 more" in gate_text.markdown_text(judgement)

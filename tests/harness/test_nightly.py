@@ -14,7 +14,7 @@ from tunebench.harness.cli.app import app
 from tunebench.harness.errors import UsageError
 from tunebench.harness.nightly import gate
 from tunebench.harness.nightly import night as nightly_night
-from tunebench.reports.history.gating import Finding, Judgement
+from tunebench.reports.history.gating import Judgement, NightFinding
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "nightly"
 
@@ -51,7 +51,7 @@ def test_a_night_leaves_report_and_summaries_and_tells_the_job_page(lab, monkeyp
     ],
 )
 def test_the_gates_verdict_is_the_nights_exit_code(lab, monkeypatch, verdict, code):
-    monkeypatch.setattr(gate, "gate", lambda *_: Judgement("r", [Finding(verdict, "b", "n")]))
+    monkeypatch.setattr(gate, "gate", lambda *_: Judgement("r", [NightFinding(verdict, "b", "n")]))
     assert night(lab).exit_code == code
 
 

@@ -7,7 +7,7 @@ from array import array
 
 import pytest
 
-from tunebench.harness.artifacts.gather import Cargo
+from tunebench.harness.artifacts.gather import Artifacts
 from tunebench.harness.board import link
 from tunebench.harness.campaign import repetition
 from tunebench.harness.campaign.update_transfer import Index, computed, ship
@@ -15,7 +15,7 @@ from tunebench.harness.cli import params
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
-from tunebench.harness.planning.job import Bench, ships, workload_spec
+from tunebench.harness.planning.job import BoardContext, ships, workload_spec
 from tunebench.harness.planning.plan import make_plan
 from tunebench.harness.record.harvest import ExitRecord, Harvested, WorkloadResult
 from tunebench.reports.records import Repetition
@@ -196,8 +196,8 @@ def shipping(tmp_path):
     planned = make_plan(suite, [BoardEntry(id="here", kind="loopback")], run_id="r", lab="l").repetitions[0]
     task = planned.cell.task
     blob = Blob.of_bytes(weights, ".tbx")
-    cargo = Cargo(Blob.of_bytes(b"", ".zip"), data={task: blob}, weights={task: blob})
-    bench = Bench("r", "l", "loopback", ("python3",), cargo, owner={"token": "t"})
+    cargo = Artifacts(Blob.of_bytes(b"", ".zip"), data={task: blob}, weights={task: blob})
+    bench = BoardContext("r", "l", "loopback", ("python3",), cargo, owner={"token": "t"})
     return planned, bench, index, contents
 
 

@@ -20,7 +20,7 @@ def freeze(tmp_path, monkeypatch):
     if reason is not None:
         pytest.skip(reason)
     work, thawing = tmp_path / "work-here", []
-    leave = lease.Tenancy.leave
+    leave = lease.BoardLease.leave
 
     def while_it_thaws(self, cause):
         if thaws[0]:
@@ -29,7 +29,7 @@ def freeze(tmp_path, monkeypatch):
         leave(self, cause)
 
     thaws = [True]
-    monkeypatch.setattr(lease.Tenancy, "leave", while_it_thaws)
+    monkeypatch.setattr(lease.BoardLease, "leave", while_it_thaws)
 
     def now(*, for_good: bool = False) -> None:
         thaws[0] = not for_good
@@ -53,13 +53,13 @@ def left_on(work: Path) -> list[str]:
 def test_the_lease_is_given_back_once_a_card_can_be_written_again(
     campaign, lab, sleep_suite, monkeypatch, tmp_path, freeze
 ):
-    hand_back = lease.Tenancy.hand_back
+    hand_back = lease.BoardLease.hand_back
 
     def on_a_frozen_card(self):
         freeze()
         hand_back(self)
 
-    monkeypatch.setattr(lease.Tenancy, "hand_back", on_a_frozen_card)
+    monkeypatch.setattr(lease.BoardLease, "hand_back", on_a_frozen_card)
     ran = campaign(lab("here"), sleep_suite(["a"], blocks=1))
     assert [record.outcome for record in ran.reader.repetitions] == ["ok"]
     assert not ran.outcome.quarantined
@@ -86,14 +86,14 @@ def test_a_repetition_that_could_not_be_removed_is_removed_a_moment_later(
 def test_a_card_that_stays_read_only_is_told_with_what_remains(
     campaign, lab, sleep_suite, monkeypatch, tmp_path, freeze
 ):
-    hand_back = lease.Tenancy.hand_back
+    hand_back = lease.BoardLease.hand_back
 
     def on_a_dead_card(self):
         freeze(for_good=True)
         hand_back(self)
 
     monkeypatch.setattr(lease, "TIDY_PATIENCE_S", 1.5)
-    monkeypatch.setattr(lease.Tenancy, "hand_back", on_a_dead_card)
+    monkeypatch.setattr(lease.BoardLease, "hand_back", on_a_dead_card)
     ran = campaign(lab("here"), sleep_suite(["a"], blocks=1))
     assert [record.outcome for record in ran.reader.repetitions] == ["ok"], "nothing measured is lost"
     assert any("the lease was not given back, it will expire" in note for note in ran.notes)

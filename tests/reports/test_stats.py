@@ -4,11 +4,13 @@ import doctest
 import importlib
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.stats
 
+from tunebench import reports
 from tunebench.reports.stats.paired import (
     MAX_BLOCKS_NEEDED,
     centre_interval,
@@ -30,25 +32,17 @@ from tunebench.reports.stats.signed_rank import (
     walsh_averages,
 )
 
-STATISTICS = [
-    "stats",
-    "ranks",
-    "multiplicity",
-    "simulate",
-    "accuracy",
-    "across",
-    "to_quality",
-    "verdict_words",
-]
-OTHERS = [
-    "durable", "embed", "figures.pareto", "figures.svg", "figures.traces", "history.decisions", "history.index",
-    "markdown", "scrub", "sharing.anonymous", "text", "trends", "units", "unpaired",
-]  # fmt: skip
+PACKAGE = Path(reports.__file__).parent
+WITH_EXAMPLES = sorted(
+    ".".join(file.relative_to(PACKAGE).with_suffix("").parts)
+    for file in PACKAGE.rglob("*.py")
+    if ">>> " in file.read_text(encoding="utf-8")
+)
 
 
-@pytest.mark.parametrize("name", [*STATISTICS, *OTHERS])
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_the_examples_in_the_docstrings_run(name):
-    result = doctest.testmod(importlib.import_module(f"reports.{name}"))
+    result = doctest.testmod(importlib.import_module(f"tunebench.reports.{name}"))
     assert result.attempted > 0
     assert result.failed == 0
 

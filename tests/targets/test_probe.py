@@ -224,7 +224,8 @@ def test_a_torch_that_dies_by_sigill_is_told_so(tmp_path, how):
 def test_the_probe_runs_on_python_3_6(python36, tmp_path, payload):
     (tmp_path / "payload.zip").write_bytes(payload.read())
     code = (
-        "import sys, json; sys.path.insert(0, sys.argv[1]); from tunebench.targets.agent import probe, workdir; "
+        "import sys, json; sys.path.insert(0, sys.argv[1]); from tunebench.targets.agent import workdir; "
+        "from tunebench.targets.agent.environment import probe; "
         "print(json.dumps(probe.probe(workdir.Workdir(sys.argv[2]), {'interpreters': [[sys.executable]]})))"
     )
     done = subprocess.run(

@@ -8,7 +8,7 @@ What is measured before it is :data:`tunebench.targets.agent.health.gates.GATES`
 from __future__ import annotations
 
 from tunebench.harness.record.validity import throttling, timing
-from tunebench.harness.record.validity.evidence import Check, Evidence, Finding
+from tunebench.harness.record.validity.evidence import Check, Evidence, Objection
 from tunebench.targets.agent import lease
 from tunebench.targets.agent.health.gates import GATES, UNJUDGED
 
@@ -16,72 +16,74 @@ from tunebench.targets.agent.health.gates import GATES, UNJUDGED
 MAX_LOAD_1M = 0.5
 
 
-def _outcome(seen: Evidence) -> list[Finding]:
+def _outcome(seen: Evidence) -> list[Objection]:
     if seen.outcome == "ok" or _too_hot(seen):
         return []
-    return [Finding("invalid", seen.outcome_reason or f"the repetition ended as {seen.outcome!r}")]
+    return [Objection("invalid", seen.outcome_reason or f"the repetition ended as {seen.outcome!r}")]
 
 
-def _too_hot(seen: Evidence) -> list[Finding]:
+def _too_hot(seen: Evidence) -> list[Objection]:
     tripped_c, limit_c = seen.number("watchdog", "tripped_c"), seen.number("watchdog", "limit_c")
     if tripped_c is None:
         return []
     message = seen.outcome_reason or f"too hot: {tripped_c:g} C"
-    return [Finding("invalid", message, {"temp_c": tripped_c, "limit_c": limit_c})]
+    return [Objection("invalid", message, {"temp_c": tripped_c, "limit_c": limit_c})]
 
 
-def _no_window(seen: Evidence) -> list[Finding]:
+def _no_window(seen: Evidence) -> list[Objection]:
     if seen.outcome != "ok" or seen.wall_s is not None:
         return []
     return [
-        Finding("invalid", seen.wall_missing or "the workload wrote no marks: there is no measured window")
+        Objection("invalid", seen.wall_missing or "the workload wrote no marks: there is no measured window")
     ]
 
 
-def _correctness(seen: Evidence) -> list[Finding]:
-    return [Finding("invalid", seen.check_failed)] if seen.check_failed else []
+def _correctness(seen: Evidence) -> list[Objection]:
+    return [Objection("invalid", seen.check_failed)] if seen.check_failed else []
 
 
-def _swap(seen: Evidence) -> list[Finding]:
+def _swap(seen: Evidence) -> list[Objection]:
     pages = sum(max(0, seen.grown(name) or 0) for name in ("pswpin", "pswpout"))
-    return [Finding("invalid", f"{pages} pages were swapped while it ran", {"pages": pages})] if pages else []
+    return (
+        [Objection("invalid", f"{pages} pages were swapped while it ran", {"pages": pages})] if pages else []
+    )
 
 
-def _oom(seen: Evidence) -> list[Finding]:
+def _oom(seen: Evidence) -> list[Objection]:
     kills = seen.grown("oom_kill") or 0
     if kills <= 0 or seen.outcome != "ok":
         return []  # a workload that was killed itself ended as 'oom'
     return [
-        Finding(
+        Objection(
             "degraded", f"the kernel killed {kills} other process(es) for want of memory", {"kills": kills}
         )
     ]
 
 
-def _shared_machine(seen: Evidence) -> list[Finding]:
+def _shared_machine(seen: Evidence) -> list[Objection]:
     if seen.board_kind != "loopback":
         return []
-    return [Finding("degraded", "shared machine: host and board are one, so nothing keeps the board quiet")]
+    return [Objection("degraded", "shared machine: host and board are one, so nothing keeps the board quiet")]
 
 
-def _emulated(seen: Evidence) -> list[Finding]:
-    return [Finding("degraded", "emulated board: its times are not a board's")] if seen.emulated else []
+def _emulated(seen: Evidence) -> list[Objection]:
+    return [Objection("degraded", "emulated board: its times are not a board's")] if seen.emulated else []
 
 
-def _simulated(seen: Evidence) -> list[Finding]:
+def _simulated(seen: Evidence) -> list[Objection]:
     if seen.root == "/":
         return []
-    return [Finding("degraded", "simulated: sensor values come from a simulated tree")]
+    return [Objection("degraded", "simulated: sensor values come from a simulated tree")]
 
 
-def _busy(seen: Evidence) -> list[Finding]:
+def _busy(seen: Evidence) -> list[Objection]:
     """Where the CPU time of others was measured right before, the gate has said it; the load average is slower."""
     load, limit = seen.number("conditions", "load_1m_start"), MAX_LOAD_1M + seen.threads
     measured = seen.number("conditions", "background_cores") is not None
     if seen.own_machine or measured or load is None or load <= limit:
         return []
     message = f"load was {load:.2f} at the start; over {limit:g} the board is busy with something else"
-    return [Finding("degraded", message, {"load_1m": load, "limit": limit})]
+    return [Objection("degraded", message, {"load_1m": load, "limit": limit})]
 
 
 #: Warnings of the agent that have a check of their own here, or that are told elsewhere.
@@ -89,11 +91,11 @@ _TOLD = frozenset({"throttled", "swapped", lease.TAKEN_OVER})
 _GATE_CODES = frozenset({*(gate.code for gate in GATES), UNJUDGED})
 
 
-def _tuning(seen: Evidence) -> list[Finding]:
-    return [Finding("degraded", fault[:300]) for fault in seen.tuning_faults]
+def _tuning(seen: Evidence) -> list[Objection]:
+    return [Objection("degraded", fault[:300]) for fault in seen.tuning_faults]
 
 
-def _warnings(seen: Evidence) -> list[Finding]:
+def _warnings(seen: Evidence) -> list[Objection]:
     if seen.own_machine:
         return []
     found = []
@@ -102,7 +104,7 @@ def _warnings(seen: Evidence) -> list[Finding]:
         if not isinstance(code, str) or code in _TOLD:
             continue
         message = str(one.get("message", ""))[:200]
-        found.append(Finding("degraded", message, {}, code if code in _GATE_CODES else None))
+        found.append(Objection("degraded", message, {}, code if code in _GATE_CODES else None))
     return found[:8]
 
 

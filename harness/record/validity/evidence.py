@@ -78,7 +78,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Objection:
     """What a check objects to.
 
     Attributes:
@@ -109,4 +109,4 @@ class Check:
     level: Level
     threshold: str
     why: str
-    judge: Callable[[Evidence], list[Finding]]
+    judge: Callable[[Evidence], list[Objection]]

@@ -5,7 +5,7 @@ Part of :data:`tunebench.harness.record.validity.checks.CHECKS`.
 
 from __future__ import annotations
 
-from tunebench.harness.record.validity.evidence import Evidence, Finding
+from tunebench.harness.record.validity.evidence import Evidence, Objection
 from tunebench.targets.agent.health import counters
 from tunebench.targets.agent.sensors.throttled import NAMES
 
@@ -16,11 +16,11 @@ _STEADY_CLOCK = ("raspberry-pi", "jetson")
 _UNDER_VOLTAGE = 1
 
 
-def throttled(seen: Evidence) -> list[Finding]:
+def throttled(seen: Evidence) -> list[Objection]:
     before, after = seen.counter("before", "throttled"), seen.counter("after", "throttled")
     during = seen.counter("during", "throttled")
     if seen.counter("during", "undervoltage") and not ((after or 0) | (during or 0)) & _UNDER_VOLTAGE:
-        return [Finding("invalid", "the supply's alarm (rpi_volt) reports: under-voltage", {"alarm": 1})]
+        return [Objection("invalid", "the supply's alarm (rpi_volt) reports: under-voltage", {"alarm": 1})]
     if after is None and during is None:
         return []
     bits = (after or 0) | (during or 0)
@@ -28,12 +28,12 @@ def throttled(seen: Evidence) -> list[Finding]:
     faults = fresh & _UNDER_VOLTAGE if seen.policy == "sustained" else fresh
     if faults:
         names = ", ".join(name for bit, name in NAMES.items() if faults & (1 << bit))
-        return [Finding("invalid", f"the firmware reports: {names}", {"bits": f"{bits:#x}"})]
+        return [Objection("invalid", f"the firmware reports: {names}", {"bits": f"{bits:#x}"})]
     old = ((before or 0) >> 16) & 0xF & (_UNDER_VOLTAGE if seen.policy == "sustained" else 0xF)
     if old and during is None:
         names = ", ".join(name for bit, name in NAMES.items() if old & (1 << bit))
         return [
-            Finding(
+            Objection(
                 "degraded",
                 f"the firmware's memory was set since boot ({names}) and nothing was read while it ran: "
                 "it proves nothing either way until the board is rebooted",
@@ -43,15 +43,15 @@ def throttled(seen: Evidence) -> list[Finding]:
     return []
 
 
-def frequency_cap(seen: Evidence) -> list[Finding]:
+def frequency_cap(seen: Evidence) -> list[Objection]:
     before, after = seen.counter("before", "freq_cap_khz"), seen.counter("after", "freq_cap_khz")
     if seen.own_machine or seen.policy == "sustained" or before is None or after is None or after >= before:
         return []
     message = f"the kernel lowered the highest CPU frequency from {before / 1e3:.0f} to {after / 1e3:.0f} MHz"
-    return [Finding("invalid", message, {"before_hz": before * 1e3, "after_hz": after * 1e3})]
+    return [Objection("invalid", message, {"before_hz": before * 1e3, "after_hz": after * 1e3})]
 
 
-def clock_low(seen: Evidence) -> list[Finding]:
+def clock_low(seen: Evidence) -> list[Objection]:
     caps = [seen.counter("before", "freq_cap_khz"), seen.counter("after", "freq_cap_khz")]
     known = [cap for cap in caps if cap]
     steady = seen.board_kind in _STEADY_CLOCK or (seen.root != "/" and not seen.own_machine)
@@ -63,10 +63,10 @@ def clock_low(seen: Evidence) -> list[Finding]:
     if seen.freq_median_hz >= MIN_CLOCK_SHARE * cap_hz:
         return []
     message = f"the CPU ran at {seen.freq_median_hz / 1e6:.0f} MHz (median of the window), its cap is {cap_hz / 1e6:.0f}"
-    return [Finding("degraded", message, {"median_hz": seen.freq_median_hz, "cap_hz": cap_hz})]
+    return [Objection("degraded", message, {"median_hz": seen.freq_median_hz, "cap_hz": cap_hz})]
 
 
-def cooling(seen: Evidence) -> list[Finding]:
+def cooling(seen: Evidence) -> list[Objection]:
     if seen.own_machine or seen.policy == "sustained":
         return []
     active = {name: max(pair) for name, pair in _known(seen, counters.COOLING).items() if max(pair) > 0}
@@ -75,10 +75,10 @@ def cooling(seen: Evidence) -> list[Finding]:
     if not active:
         return []
     told = ", ".join(f"{name} at {state}" for name, state in active.items())
-    return [Finding("invalid", f"cooling devices slow the board: {told}", dict(active))]
+    return [Objection("invalid", f"cooling devices slow the board: {told}", dict(active))]
 
 
-def over_current(seen: Evidence) -> list[Finding]:
+def over_current(seen: Evidence) -> list[Objection]:
     table = _known(seen, counters.OVER_CURRENT)
     raised = {
         name: after - before if name.endswith("_cnt") else after
@@ -89,7 +89,7 @@ def over_current(seen: Evidence) -> list[Finding]:
         raised = {"a rail's limit, while it ran": 1}
     if not raised:
         return []
-    return [Finding("invalid", f"over-current alarms: {', '.join(sorted(raised))}", dict(raised))]
+    return [Objection("invalid", f"over-current alarms: {', '.join(sorted(raised))}", dict(raised))]
 
 
 def _known(seen: Evidence, prefix: str) -> dict[str, tuple[int, int]]:
@@ -98,21 +98,21 @@ def _known(seen: Evidence, prefix: str) -> dict[str, tuple[int, int]]:
     return {name: (a, b) for name, (a, b) in pairs if a is not None and b is not None}
 
 
-def near_trip(seen: Evidence) -> list[Finding]:
+def near_trip(seen: Evidence) -> list[Objection]:
     highest_c, trip_c = seen.number("conditions", "temp_max_c"), seen.number("watchdog", "passive_trip_c")
     if seen.own_machine or seen.policy == "sustained" or highest_c is None or trip_c is None:
         return []
     if highest_c < trip_c - TRIP_MARGIN_C:
         return []
     message = f"it reached {highest_c:g} C; the board begins to throttle at {trip_c:g} C"
-    return [Finding("degraded", message, {"temp_max_c": highest_c, "trip_c": trip_c})]
+    return [Objection("degraded", message, {"temp_max_c": highest_c, "trip_c": trip_c})]
 
 
-def not_settled(seen: Evidence) -> list[Finding]:
+def not_settled(seen: Evidence) -> list[Objection]:
     if seen.settled is not False:
         return []
     return [
-        Finding(
+        Objection(
             "degraded",
             "no steady state: the last third still changes by over 2%; a longer sustained_s is needed",
         )

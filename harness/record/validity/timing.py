@@ -5,7 +5,7 @@ Part of :data:`tunebench.harness.record.validity.checks.CHECKS`.
 
 from __future__ import annotations
 
-from tunebench.harness.record.validity.evidence import Evidence, Finding
+from tunebench.harness.record.validity.evidence import Evidence, Objection
 
 #: A clock bound wider than this share of the window says nothing about a trace's alignment.
 MAX_CLOCK_SHARE = 0.01
@@ -21,17 +21,19 @@ MIN_SAMPLES = 10
 MAX_ERROR_SHARE = 0.01
 
 
-def slept(seen: Evidence) -> list[Finding]:
+def slept(seen: Evidence) -> list[Objection]:
     awake_ns, all_ns = seen.grown("monotonic_ns"), seen.grown("boottime_ns")
     if awake_ns is None or all_ns is None or (all_ns - awake_ns) / 1e9 <= MIN_SLEEP_S:
         return []
     slept_s = (all_ns - awake_ns) / 1e9
     return [
-        Finding("invalid", f"the board was suspended for {slept_s:.2f} s while it ran", {"slept_s": slept_s})
+        Objection(
+            "invalid", f"the board was suspended for {slept_s:.2f} s while it ran", {"slept_s": slept_s}
+        )
     ]
 
 
-def clock_step(seen: Evidence) -> list[Finding]:
+def clock_step(seen: Evidence) -> list[Objection]:
     real_ns, steady_ns = seen.grown("realtime_ns"), seen.grown("monotonic_ns")
     asleep_ns = max(0, (seen.grown("boottime_ns") or steady_ns or 0) - (steady_ns or 0))
     if real_ns is None or steady_ns is None:
@@ -43,20 +45,20 @@ def clock_step(seen: Evidence) -> list[Finding]:
         f"the board's wall clock was stepped by {step_s:+.1f} s while it ran; durations are taken from "
         "CLOCK_MONOTONIC and are not affected, its UTC times are"
     )
-    return [Finding("degraded", message, {"step_s": step_s})]
+    return [Objection("degraded", message, {"step_s": step_s})]
 
 
-def clock_bound(seen: Evidence) -> list[Finding]:
+def clock_bound(seen: Evidence) -> list[Objection]:
     if seen.offset is None or not seen.wall_s or seen.offset.bound_s <= MAX_CLOCK_SHARE * seen.wall_s:
         return []
     message = (
         f"host-board clock known to +-{1000 * seen.offset.bound_s:.1f} ms, over 1% of the window "
         f"({seen.wall_s:.2f} s); durations are the board's own and not affected"
     )
-    return [Finding("degraded", message, {"bound_s": seen.offset.bound_s, "wall_s": seen.wall_s})]
+    return [Objection("degraded", message, {"bound_s": seen.offset.bound_s, "wall_s": seen.wall_s})]
 
 
-def clock_drift(seen: Evidence) -> list[Finding]:
+def clock_drift(seen: Evidence) -> list[Objection]:
     if len(seen.exchanges) < 2:
         return []
     (begun_s, first), (ended_s, second) = seen.exchanges[0], seen.exchanges[-1]
@@ -69,18 +71,18 @@ def clock_drift(seen: Evidence) -> list[Finding]:
         f"host and board clock moved apart by {1000 * drift_s:+.1f} ms in {elapsed_s:.0f} s, beyond what the "
         f"exchanges leave open and {MAX_DRIFT_PPM:g} ppm: one of the monotonic clocks is wrong or was slewed"
     )
-    return [Finding("degraded", message, {"drift_s": drift_s, "elapsed_s": elapsed_s})]
+    return [Objection("degraded", message, {"drift_s": drift_s, "elapsed_s": elapsed_s})]
 
 
-def gaps(seen: Evidence) -> list[Finding]:
+def gaps(seen: Evidence) -> list[Objection]:
     gap_s, period_s = seen.number("sampler", "max_gap_s"), seen.number("sampler", "period_s")
     if gap_s is None or period_s is None or gap_s <= MAX_GAP_PERIODS * period_s:
         return []
     message = f"the sampler paused for {gap_s:.2f} s (period {period_s:g} s)"
-    return [Finding("degraded", message, {"max_gap_s": gap_s, "period_s": period_s})]
+    return [Objection("degraded", message, {"max_gap_s": gap_s, "period_s": period_s})]
 
 
-def rate(seen: Evidence) -> list[Finding]:
+def rate(seen: Evidence) -> list[Objection]:
     n, period_s = seen.number("sampler", "n"), seen.number("sampler", "period_s")
     process_s = seen.exit_record.get("process_s")
     if n is None or not period_s or not isinstance(process_s, int | float):
@@ -89,10 +91,10 @@ def rate(seen: Evidence) -> list[Finding]:
     if expected < MIN_SAMPLES or abs(n / expected - 1) <= MAX_RATE_SHARE:
         return []
     message = f"{n:.0f} samples in {process_s:.1f} s where {expected:.0f} were due: the rate is off by more than 20%"
-    return [Finding("degraded", message, {"n": n, "expected": expected})]
+    return [Objection("degraded", message, {"n": n, "expected": expected})]
 
 
-def channel_errors(seen: Evidence) -> list[Finding]:
+def channel_errors(seen: Evidence) -> list[Objection]:
     told, values = [], {}
     for name, reads in ((seen.exit_record.get("sampler") or {}).get("channels") or {}).items():
         lost = reads["errors"] + reads["refused"]
@@ -105,4 +107,4 @@ def channel_errors(seen: Evidence) -> list[Finding]:
     if not told:
         return []
     more = f" and {len(told) - 3} more" if len(told) > 3 else ""
-    return [Finding("degraded", f"reads without a value: {'; '.join(told[:3])}{more}", values)]
+    return [Objection("degraded", f"reads without a value: {'; '.join(told[:3])}{more}", values)]

@@ -19,7 +19,7 @@ Values = Dict[str, Optional[float]]
 UNJUDGED = "unjudged"
 
 
-class Finding(NamedTuple):
+class GateResult(NamedTuple):
     """A gate that is not passed.
 
     Attributes:
@@ -66,7 +66,7 @@ class Gate(NamedTuple):
     level: str
     threshold: str
     why: str
-    judge: Callable[[Facts, Dict[str, Any]], Optional[Finding]]
+    judge: Callable[[Facts, Dict[str, Any]], Optional[GateResult]]
 
 
 class Looked(NamedTuple):
@@ -162,26 +162,28 @@ def _limit(gates: Dict[str, Any], name: str) -> Optional[float]:
 # -- the checks -----------------------------------------------------------------------------------
 
 
-def _bounded(field: str, limit_name: str, sign: int) -> Callable[[Facts, Dict[str, Any]], Optional[Finding]]:
+def _bounded(
+    field: str, limit_name: str, sign: int
+) -> Callable[[Facts, Dict[str, Any]], Optional[GateResult]]:
     """A value that must not be above (sign 1) or below (sign -1) the limit of that name."""
 
-    def judge(facts: Facts, gates: Dict[str, Any]) -> Optional[Finding]:
+    def judge(facts: Facts, gates: Dict[str, Any]) -> Optional[GateResult]:
         limit, value = _limit(gates, limit_name), facts.values[field]
         if limit is None:
             return None
         if value is None:
-            return Finding(UNJUDGED, "gate %s: %s cannot be read" % (limit_name, field))
+            return GateResult(UNJUDGED, "gate %s: %s cannot be read" % (limit_name, field))
         if sign * (value - limit) <= 0:
             return None
-        return Finding("fail", "%s is %g, the gate %s is %g" % (field, value, limit_name, limit))
+        return GateResult("fail", "%s is %g, the gate %s is %g" % (field, value, limit_name, limit))
 
     return judge
 
 
-def _start_temp(sign: int, level: str) -> Callable[[Facts, Dict[str, Any]], Optional[Finding]]:
+def _start_temp(sign: int, level: str) -> Callable[[Facts, Dict[str, Any]], Optional[GateResult]]:
     """Warmer (sign 1) or colder (sign -1) than where the campaign's first repetition began, by more than the window."""
 
-    def judge(facts: Facts, gates: Dict[str, Any]) -> Optional[Finding]:
+    def judge(facts: Facts, gates: Dict[str, Any]) -> Optional[GateResult]:
         begun_c, window_c = _limit(gates, "start_temp_c"), _limit(gates, "start_window_c")
         temp_c = facts.values["temp_c"]
         if begun_c is None or window_c is None or temp_c is None:
@@ -189,57 +191,59 @@ def _start_temp(sign: int, level: str) -> Callable[[Facts, Dict[str, Any]], Opti
         if sign * (temp_c - begun_c) <= window_c:
             return None
         words = "temp_c is %g, this campaign's repetitions begin at %g +-%g"
-        return Finding(level, words % (temp_c, begun_c, window_c))
+        return GateResult(level, words % (temp_c, begun_c, window_c))
 
     return judge
 
 
-def _throttled_now(facts: Facts, _gates: Dict[str, Any]) -> Optional[Finding]:
+def _throttled_now(facts: Facts, _gates: Dict[str, Any]) -> Optional[GateResult]:
     value = facts.values["throttled"]
     names = [name for bit, name in sorted(throttled.NAMES.items()) if value and int(value) >> bit & 1]
-    return Finding("fail", "the firmware reports now: " + ", ".join(names)) if names else None
+    return GateResult("fail", "the firmware reports now: " + ", ".join(names)) if names else None
 
 
-def _disturber(facts: Facts, gates: Dict[str, Any]) -> Optional[Finding]:
+def _disturber(facts: Facts, gates: Dict[str, Any]) -> Optional[GateResult]:
     if not gates.get("others"):
         return None
     working, resident = facts.disturbers.get("fail") or [], facts.disturbers.get("warn") or []
     if working:
-        return Finding("fail", "at work: " + ", ".join(working + resident))
-    return Finding("warn", "running: " + ", ".join(resident)) if resident else None
+        return GateResult("fail", "at work: " + ", ".join(working + resident))
+    return GateResult("warn", "running: " + ", ".join(resident)) if resident else None
 
 
-def _users(facts: Facts, gates: Dict[str, Any]) -> Optional[Finding]:
+def _users(facts: Facts, gates: Dict[str, Any]) -> Optional[GateResult]:
     if not facts.users or not gates.get("others"):
         return None
-    return Finding("warn", "logged in: " + ", ".join(facts.users[:4]))
+    return GateResult("warn", "logged in: " + ", ".join(facts.users[:4]))
 
 
-def _governor(facts: Facts, gates: Dict[str, Any]) -> Optional[Finding]:
+def _governor(facts: Facts, gates: Dict[str, Any]) -> Optional[GateResult]:
     if not facts.scaling or not gates.get("fixed_clock"):
         return None
-    return Finding("warn", "the CPU frequency is not fixed: " + ", ".join(facts.scaling[:4]))
+    return GateResult("warn", "the CPU frequency is not fixed: " + ", ".join(facts.scaling[:4]))
 
 
-def _clock_bound(facts: Facts, gates: Dict[str, Any]) -> Optional[Finding]:
+def _clock_bound(facts: Facts, gates: Dict[str, Any]) -> Optional[GateResult]:
     bound_s, limit_s = facts.values["clock_bound_s"], _limit(gates, "max_clock_bound_s")
     if bound_s is None or limit_s is None or bound_s <= limit_s:
         return None
-    return Finding(
+    return GateResult(
         "warn", "host-board clock known to +-%.0f ms only, over %.0f ms" % (1e3 * bound_s, 1e3 * limit_s)
     )
 
 
-def _busy(facts: Facts, gates: Dict[str, Any]) -> Optional[Finding]:
+def _busy(facts: Facts, gates: Dict[str, Any]) -> Optional[GateResult]:
     cores, note = facts.values["background_cores"], _limit(gates, "note_background_cores")
     limit = _limit(gates, "max_background_cores")
     if cores is None:
-        return Finding(UNJUDGED, "gate note_background_cores: no counters of CPU time in proc/stat that move")
+        return GateResult(
+            UNJUDGED, "gate note_background_cores: no counters of CPU time in proc/stat that move"
+        )
     if note is None or cores <= note:
         return None
     who = " (%s)" % ", ".join(facts.consumers) if facts.consumers else ""
     level = "fail" if limit is not None and cores > limit else "warn"
-    return Finding(
+    return GateResult(
         level,
         "others use %.2f cores%s, over %.2f" % (cores, who, limit if level == "fail" and limit else note),
     )

@@ -18,7 +18,7 @@ class NotDue:
 NOT_DUE = NotDue()
 
 
-class Outcome:
+class ReadEnd:
     """What one read of one sensor gave."""
 
     def __init__(self, values: List[Any], reason: Optional[str], refused: bool) -> None:
@@ -27,14 +27,14 @@ class Outcome:
         self.refused = refused
 
 
-def read(sensor: Sensor) -> Outcome:
+def read(sensor: Sensor) -> ReadEnd:
     """Read a sensor; an exception is a reason."""
     sensor.reason, sensor.refused = None, False
     try:
         values = sensor.read()
     except Exception as error:  # noqa: BLE001 - one odd driver must not end the sampling
-        return Outcome([None] * len(sensor.channels), "%s: %s" % (type(error).__name__, error), False)
-    return Outcome(values, sensor.reason, sensor.refused)
+        return ReadEnd([None] * len(sensor.channels), "%s: %s" % (type(error).__name__, error), False)
+    return ReadEnd(values, sensor.reason, sensor.refused)
 
 
 class Reader:
@@ -46,7 +46,7 @@ class Reader:
 
     def __init__(self, sensors: Sequence[Sensor]) -> None:
         self.sensors = list(sensors)
-        self.outcomes: List[Optional[Outcome]] = [None] * len(self.sensors)
+        self.outcomes: List[Optional[ReadEnd]] = [None] * len(self.sensors)
         self.busy = False
         self.asked_ns = 0
         self._due_ns = [0] * len(self.sensors)
@@ -96,7 +96,7 @@ class Reader:
                 if self._only is not None and index != self._only:
                     continue
                 if now_ns < self._due_ns[index]:
-                    outcomes[index] = Outcome([NOT_DUE] * len(sensor.channels), None, False)
+                    outcomes[index] = ReadEnd([NOT_DUE] * len(sensor.channels), None, False)
                     continue
                 self._at = index
                 self._due_ns[index] = now_ns + int(sensor.every_s * 1e9)

@@ -7,7 +7,7 @@ values and nothing else. What cannot be read is null and counted with its reason
 import json
 from typing import Any, Dict, List, Optional, Sequence
 
-from tunebench.targets.agent.job.reader import NOT_DUE, Outcome, Reader, age_s
+from tunebench.targets.agent.job.reader import NOT_DUE, ReadEnd, Reader, age_s
 from tunebench.targets.agent.protocol import SAMPLES_SCHEMA, monotonic_ns
 from tunebench.targets.agent.sensors.base import Channel, Sensor
 
@@ -109,7 +109,7 @@ class Sampler:
         for sensor in self._sensors:
             outcome = self._outcome_alone(sensor) if sensor in self._alone else found.get(sensor)
             if outcome is None:
-                outcome = Outcome(
+                outcome = ReadEnd(
                     [None] * len(sensor.channels), "the sample was given up before its turn", False
                 )
             for channel, value in zip(sensor.channels, outcome.values):  # noqa: B905 - Python 3.6
@@ -124,7 +124,7 @@ class Sampler:
         self._last_ns = now_ns
         self.n += 1
 
-    def _outcome_alone(self, sensor: Sensor) -> Outcome:
+    def _outcome_alone(self, sensor: Sensor) -> ReadEnd:
         """What a source that hung before gave for this sample; an answer that comes later is not this sample's."""
         reader = self._alone[sensor]
         if reader.asked_ns == self._pending_ns and reader.wait(_ALONE_PATIENCE_S):
@@ -134,7 +134,7 @@ class Sampler:
         reason = "no answer within %.1f s" % self._stuck_s
         if self._hangs[sensor] >= MAX_HANGS:
             reason += ", %d times: given up" % MAX_HANGS
-        return Outcome([None] * len(sensor.channels), reason, False)
+        return ReadEnd([None] * len(sensor.channels), reason, False)
 
     def flush(self) -> None:
         """Write the rows held in memory."""
@@ -192,7 +192,7 @@ class Counts:
         self.n = self.errors = self.refused = 0
         self.reasons: Dict[str, int] = {}
 
-    def add(self, value: Any, outcome: Outcome) -> None:
+    def add(self, value: Any, outcome: ReadEnd) -> None:
         if value is NOT_DUE:
             return
         if value is not None:

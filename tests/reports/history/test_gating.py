@@ -208,7 +208,7 @@ def test_damaged_records_are_infrastructure(store, lab):
     ],
 )
 def test_exit_codes_have_their_precedence(names, code):
-    findings = [gating.Finding(name, "b", "n") for name in names]
+    findings = [gating.NightFinding(name, "b", "n") for name in names]
     assert gating.Judgement("r", findings).exit_code == code
 
 

@@ -9,7 +9,7 @@ from tunebench.reports.results.layout import REPS
 
 
 @dataclass(frozen=True)
-class Finding:
+class Discrepancy:
     """One objection.
 
     Attributes:
@@ -36,6 +36,6 @@ class Lined:
     line: int
     rep: Repetition
 
-    def finding(self, code: str, message: str) -> Finding:
+    def finding(self, code: str, message: str) -> Discrepancy:
         """An objection to this record."""
-        return Finding(code, REPS, self.line, f"{self.rep.rep_id}: {message}")
+        return Discrepancy(code, REPS, self.line, f"{self.rep.rep_id}: {message}")
