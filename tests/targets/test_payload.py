@@ -69,7 +69,7 @@ def test_package_files_leave_out_what_is_excluded(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     files = package_files(tmp_path, "workloads", ["datasets/*", "prepare.py"])
-    assert files == {"workloads/run/job.py": b"run.py"}
+    assert files == {"workloads/run.py": b"run.py"}
 
 
 def test_a_blob_has_either_data_or_a_path(tmp_path):
