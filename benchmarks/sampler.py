@@ -9,7 +9,6 @@ with its interval), the same of the CPU time of both together, and the sampler's
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import random
@@ -20,9 +19,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from tests.boards import trees
 from tunebench.reports.stats.paired import compare
 from tunebench.targets.agent.job import lifecycle, state
 from tunebench.targets.agent.workdir import Workdir
@@ -49,16 +48,6 @@ work(rounds)
 print(json.dumps({"wall_s": time.monotonic() - start, "cpu_s": time.process_time() - cpu}))
 """
 _OWNER = {"user": "bench", "host": "here", "pid": 0, "token": "bench"}
-
-
-def _trees() -> ModuleType:
-    path = Path(__file__).parents[1] / "tests" / "targets" / "trees.py"
-    spec = importlib.util.spec_from_file_location("trees", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["trees"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @contextmanager
@@ -123,7 +112,7 @@ def _rounds(seconds: float) -> int:
 def measure(blocks: int, seconds: float, board: str) -> list[dict[str, Any]]:
     """All arms, interleaved; a row an arm."""
     with tempfile.TemporaryDirectory() as folder:
-        tree = str(_trees().BOARDS[board](Path(folder) / "tree"))
+        tree = str(trees.BOARDS[board](Path(folder) / "tree"))
         place = Workdir(str(Path(folder) / "work"))
         for part in (place.root, place.blobs, place.jobs):
             Path(part).mkdir(mode=0o700)
@@ -206,7 +195,7 @@ def main() -> int:
     parser.add_argument("--blocks", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=1.5, help="length of the work")
     parser.add_argument(
-        "--board", default="orin-nano-jp6", help="the simulated board (tests/targets/trees.py)"
+        "--board", default="orin-nano-jp6", help="the simulated board (tests/boards/trees.py)"
     )
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()

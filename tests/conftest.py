@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import socket
-import sys
 import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+
+from tests.boards import trees
+
+#: Fixtures that tests of several rooms use.
+pytest_plugins = ["tests.fixtures.meters"]
 
 _DATA = ("TUNEBENCH_DATA", "TUNEBENCH_CAPTURES")
 
@@ -33,22 +35,9 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.fixture(scope="session")
-def trees() -> ModuleType:
-    """tests/targets/trees.py: boards we do not have, as trees of files."""
-    if "trees" not in sys.modules:
-        path = Path(__file__).parent / "targets" / "trees.py"
-        spec = importlib.util.spec_from_file_location("trees", path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["trees"] = module  # dataclasses look their module up by name
-        spec.loader.exec_module(module)
-    return sys.modules["trees"]
-
-
 @pytest.fixture
-def simulated(trees: ModuleType, tmp_path: Path) -> Callable[..., Any]:
-    """``simulated("pi-5")`` writes that board's tree and returns it; options as in tests/targets/trees.py."""
+def simulated(tmp_path: Path) -> Callable[..., Any]:
+    """``simulated("pi-5")`` writes that board's tree and returns it; options as in tests/boards/trees.py."""
 
     def make(board: str, name: str = "", **options: Any) -> Any:
         return trees.BOARDS[board](tmp_path / (name or board), **options)

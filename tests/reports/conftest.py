@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.reports.campaigns import ORIN, PI5, Campaign, FakeBoard, make_rep
+from tests.reports.lorae_runs import LoraeRun
+from tests.reports.study_runs import StudyRun
 from tunebench.reports.records import Repetition, Skip
 from tunebench.reports.results import RunReader, RunWriter
-
-
-def _load(name: str):
-    """A generator beside this file, which importlib's mode does not make importable."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-_CAMPAIGNS = _load("campaigns")
-Campaign, FakeBoard, make_rep = _CAMPAIGNS.Campaign, _CAMPAIGNS.FakeBoard, _CAMPAIGNS.make_rep
-PI5, ORIN = _CAMPAIGNS.PI5, _CAMPAIGNS.ORIN
 
 
 @pytest.fixture
@@ -98,7 +85,7 @@ def study(tmp_path, make_record):
 
     def write(**fields) -> RunReader:
         boards = fields.pop("boards", [PI5])
-        return _load("study_runs").StudyRun(boards=boards, **fields).write(tmp_path / "study", make_record)
+        return StudyRun(boards=boards, **fields).write(tmp_path / "study", make_record)
 
     return write
 
@@ -109,7 +96,7 @@ def lorae(tmp_path, make_record):
 
     def write(**fields) -> RunReader:
         boards = fields.pop("boards", [PI5])
-        return _load("lorae_runs").LoraeRun(boards=boards, **fields).write(tmp_path / "lorae", make_record)
+        return LoraeRun(boards=boards, **fields).write(tmp_path / "lorae", make_record)
 
     return write
 
@@ -121,7 +108,7 @@ def lorae_run(tmp_path_factory) -> Path:
     def build(**fields):
         return make_rep().model_copy(update=fields)
 
-    made = _load("lorae_runs").LoraeRun(boards=[PI5, FakeBoard()], shipped=True)
+    made = LoraeRun(boards=[PI5, FakeBoard()], shipped=True)
     return made.write(tmp_path_factory.mktemp("lorae") / "results", build).path
 
 
@@ -132,6 +119,5 @@ def study_run(tmp_path_factory) -> Path:
     def build(**fields):
         return make_rep().model_copy(update=fields)
 
-    runs = _load("study_runs")
-    made = runs.StudyRun(boards=[PI5, FakeBoard()])
+    made = StudyRun(boards=[PI5, FakeBoard()])
     return made.write(tmp_path_factory.mktemp("study") / "results", build).path

@@ -1,4 +1,4 @@
-"""Runs of the Skip2-LoRA study, made up: plausible numbers, input of tests and no claims. Loaded by conftest."""
+"""Runs of the Skip2-LoRA study, made up: plausible numbers, input of tests and no claims."""
 
 import random
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Tasks on the shipped digits, and jobs run as a board runs them: a payload zip, a job folder, a process."""
+"""Tasks on digits and small image sets, the native library, and jobs run as a board runs them: zip, folder, process."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ from typing import Any
 
 import pytest
 
+from tests.workloads.small_sets import small_set
 from tunebench import workloads
 from tunebench.workloads import artefact
+from tunebench.workloads.engines.native import Library, NativeError, build
+from tunebench.workloads.models.networks import task_of
+from tunebench.workloads.prepare import artefacts
 from tunebench.workloads.prepare.artefacts import SHIPPED
+from tunebench.workloads.prepare.network import pretrain_network
 from tunebench.workloads.run import job as running
-from tunebench.workloads.tasks import chain, spec
+from tunebench.workloads.tasks import chain, network, spec
 
 ROOT = Path(workloads.__file__).parent
 
@@ -134,3 +139,39 @@ def run_job(tmp_path: Path, payload: Path, monkeypatch: pytest.MonkeyPatch):
         return Ended(folder, code, output.getvalue())
 
     return start
+
+
+@pytest.fixture(scope="session")
+def builds() -> dict[str, Library]:
+    """Every build that this machine can run, by name."""
+    machine, cpuinfo = build.this_machine()
+    best = build.variant_of(machine, cpuinfo)
+    names = {"x86-64": ["x86-64"], "v3": ["x86-64", "v3"], "v4": ["x86-64", "v3", "v4"]}.get(best, [best])
+    try:
+        return {name: Library(build.build(name).path) for name in names}
+    except NativeError as error:
+        pytest.skip(f"no C compiler: {error}")
+
+
+@pytest.fixture(scope="session")
+def library(builds: dict[str, Library]) -> Library:
+    """The narrowest build."""
+    return next(iter(builds.values()))
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """Function (method, model, **spec) -> NetworkTask on a small set."""
+    folder = tmp_path_factory.mktemp("small")
+    made: dict[str, Any] = {}
+
+    def make(method: str, model: str, **keys: Any) -> network.NetworkTask:
+        if model not in made:
+            loaded = small_set(task_of(model))
+            artefacts.write_data(loaded, folder / f"{model}.tbx")
+            weights = artefact.encode("weights", {}, pretrain_network(model, loaded, epochs=1))
+            made[model] = (artefact.read(str(folder / f"{model}.tbx")), artefact.decode(weights))
+        wanted = {"method": method, "model": model, "batch": 6, "epochs": 2, "lr": 0.005, "rank": 2, **keys}
+        return network.make_network_task(spec.parse(wanted), *made[model])
+
+    return make

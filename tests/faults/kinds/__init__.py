@@ -19,6 +19,6 @@ NOT_PRODUCED = {
     "a card that lies about fsync": "QEMU's card drops nothing that reached it; tests/crash_states drops what was not"
     " synced for the host's store",
     "a board that throttles or overheats": "no sensor here can be heated; simulated trees are"
-    " (tests/harness/test_protection.py)",
+    " (tests/harness/campaign/test_protection.py)",
     "a reboot of the host": "would end the test; SIGKILL of the host process and power cuts of its store stand for it",
 }

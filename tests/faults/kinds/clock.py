@@ -10,7 +10,7 @@ from tests.faults.scene import Fault, Scene
 from tests.faults.site import PYTHON
 
 #: A fake that steps CLOCK_REALTIME for whoever is started with it preloaded; the other clocks are the kernel's.
-_SOURCE = ROOT / "tests" / "harness" / "fake_clock.c"
+_SOURCE = ROOT / "tests" / "harness" / "campaign" / "fake_clock.c"
 
 
 class Stepped(Fault):

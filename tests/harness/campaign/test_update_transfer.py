@@ -1,0 +1,327 @@
+"""Updates after a fine-tuning: what a suite may ask for, and a campaign that ships them over every kind of link."""
+
+from __future__ import annotations
+
+import json
+from array import array
+
+import pytest
+
+from tunebench.harness.artifacts.gather import Artifacts
+from tunebench.harness.board import link
+from tunebench.harness.campaign import repetition
+from tunebench.harness.campaign.update_transfer import Index, computed, ship
+from tunebench.harness.cli import params
+from tunebench.harness.config.inventory import BoardEntry
+from tunebench.harness.config.suite import load_suite
+from tunebench.harness.errors import UsageError
+from tunebench.harness.planning.job import BoardContext, ships, workload_spec
+from tunebench.harness.planning.plan import make_plan
+from tunebench.harness.record.harvest import ExitRecord, Harvested, WorkloadResult
+from tunebench.reports.records import Repetition
+from tunebench.targets.client.updates import Applied, Fetched
+from tunebench.targets.errors import UnreachableError
+from tunebench.targets.payload import Blob
+from tunebench.targets.transport.traffic_shaping import PROFILES
+from tunebench.workloads import artefact, updates
+from tunebench.workloads.methods import network_plan
+from tunebench.workloads.methods.table import method
+from tunebench.workloads.models.networks import NETWORKS
+
+SUITE = """
+[suite]
+name = "shipping"
+blocks = {blocks}
+epochs = 1
+aa = {aa}
+instrumented = false
+{keys}
+
+[[workload]]
+dataset = "shapes"
+model = "unet-small"
+methods = {methods}
+batch = 6
+lr = 0.005
+rank = 2
+"""
+
+
+def write(folder, keys="", methods=("ft-all", "lorae"), blocks=1, aa="false"):
+    path = folder / "shipping.toml"
+    names = json.dumps(list(methods))
+    path.write_text(SUITE.format(keys=keys, methods=names, blocks=blocks, aa=aa))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ('ship = ["adaptor"]', "expected FORM"),
+        ('ship = ["adapter", "adapter/float32"]', "an update is given twice"),
+        (
+            'ship = ["adapter"]\nship_links = ["dsl"]',
+            "unknown link 'dsl'; allowed: lan, wifi, lte, 250k, 50k",
+        ),
+        ('ship = ["adapter"]\nship_wait_s = -1', "ship_wait_s"),
+    ],
+)
+def test_what_cannot_be_shipped_is_refused_with_what_can(tmp_path, keys, told):
+    with pytest.raises(UsageError, match=told):
+        load_suite(str(write(tmp_path, keys)))
+
+
+def test_only_timed_repetitions_ship_and_the_control_does_not(tmp_path):
+    suite = load_suite(str(write(tmp_path, 'ship = ["adapter"]', aa="true")))
+    board = BoardEntry(id="here", kind="loopback")
+    plan = make_plan(suite, [board], run_id="r", lab="l")
+    shipping = {(one.role, one.workload.label) for one in plan.repetitions if ships(one)}
+    assert shipping == {("timed", "ft-all"), ("timed", "lorae")}
+    specs = [workload_spec(one) for one in plan.repetitions if ships(one)]
+    assert all(spec["ship"] == ["adapter/float32"] for spec in specs)
+
+
+def test_a_suite_that_ships_nothing_keeps_its_plans_hash(tmp_path):
+    suite = load_suite(str(write(tmp_path)))
+    assert not any("ship" in key for key in suite.as_dict())
+    assert not any("ship" in workload for workload in suite.as_dict()["cells"])
+
+
+def test_the_built_in_suite_asks_for_every_form():
+    suite = load_suite("lorae-ship")
+    told = {text.partition("/")[0] for text in suite.header.ship}
+    assert told == {"weights", "delta", "adapter"} and suite.header.ship_links == list(PROFILES)
+
+
+def test_params_tells_the_files_size_beside_the_updates():
+    found = params.count("yolov8x", "lorae", 4)
+    header_b = found["update_file_b"] - found["update_b"]
+    assert header_b % 8 == 0 and 0 < header_b < 0.02 * found["update_b"]
+    full = params.count("unet-small", "ft-all", 4)
+    assert full["update_file_b"] > full["update_b"] == 4 * full["trainable"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": [{"name": "../../etc/passwd"}]},
+        {"base_sha256": "x"},
+        {"files": "many"},
+        {"files": [{}] * 33},
+    ],
+)
+def test_an_index_that_is_not_of_the_agreed_form_is_refused(change):
+    with pytest.raises(ValueError, match="validation error"):
+        Index.model_validate({"base_sha256": "a" * 64, "files": [], **change})
+
+
+def test_what_nobody_waits_for_is_computed_and_says_so():
+    transfer = computed(PROFILES["50k"], "board-host", 62_500)
+    assert (transfer.how, transfer.seconds) == ("computed", pytest.approx(10.4))
+    assert transfer.bit_s == pytest.approx(8 * 62_500 / 10.4)
+    assert (transfer.link_bit_s, transfer.link_rtt_s) == (50e3, 0.4)
+
+
+# -- boards and links that fail or lie: the fine-tuning has been measured and stays ---------------------
+
+
+class ChannelStub:
+    """Answers as a board would, with what the test says; ``contents`` by file name."""
+
+    def __init__(self, index, contents):
+        self.index, self.contents = index, contents
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def listed(self):
+        return self.index
+
+    def fetch(self, name):
+        return Fetched(self.contents[name], 0.1)
+
+    def apply(self, content, sha256, *, packed, bound_s=0.0):
+        return Applied(None, 0.1, 0.01, sha256)
+
+
+class BoardStub:
+    """A board that has one job with updates."""
+
+    def __init__(self, channel):
+        self.channel = channel
+
+    def occupy(self, owner, hold_s, wait_s=0.0):
+        return {}
+
+    def updates(self, rep_id):
+        return self.channel
+
+
+class LinkStub:
+    """A link on which every action happens at once, or fails with one error."""
+
+    def __init__(self, board, error=None):
+        self.board, self.error = board, error
+
+    def persist(self, action):
+        if self.error is not None:
+            raise self.error
+        return action()
+
+    def check_stop(self):
+        pass
+
+    def tell(self, message):
+        pass
+
+
+@pytest.fixture
+def shipping(tmp_path):
+    """(planned, bench, index, contents) of a fine-tuning of two tensors that has ended."""
+    weights = artefact.encode(
+        "weights", {}, {"x.weight": artefact.tensor("float32", (2, 2), [1.0, 2.0, 3.0, 4.0])}
+    )
+    base = tmp_path / "base.tbx"
+    base.write_bytes(weights)
+    after = {"x.weight": updates.Values((2, 2), array("f", [1.5, 2.0, 3.0, 4.5]))}
+    before = {"x.weight": updates.Values((2, 2), array("f", [1.0, 2.0, 3.0, 4.0]))}
+    made = updates.Exported(after, ("x.weight",), before, {}, 1.0)
+    index = updates.write(str(tmp_path), [updates.parse_form("delta")], made, "ft-all", str(base))
+    name = index["files"][0]["name"]
+    contents = {name: (tmp_path / "updates" / name).read_bytes()}
+    suite = load_suite(str(write(tmp_path, 'ship = ["delta"]\nship_links = []')))
+    planned = make_plan(suite, [BoardEntry(id="here", kind="loopback")], run_id="r", lab="l").repetitions[0]
+    task = planned.workload.task
+    blob = Blob.of_bytes(weights, ".tbx")
+    cargo = Artifacts(Blob.of_bytes(b"", ".zip"), data={task: blob}, weights={task: blob})
+    bench = BoardContext("r", "l", "loopback", ("python3",), cargo, owner={"token": "t"})
+    return planned, bench, index, contents
+
+
+def test_what_a_board_ships_stands_in_the_record(shipping):
+    planned, bench, index, contents = shipping
+    done = ship(LinkStub(BoardStub(ChannelStub(index, contents))), planned, bench)
+    assert done.missing is None
+    (update,) = done.updates
+    assert (update.form, update.n_values, update.tensor_b) == ("delta", 4, 16)
+    assert [one.seconds for one in update.transfers] == [0.1, 0.1]
+    assert update.transfers[0].bit_s == pytest.approx(80 * update.size_b)
+
+
+@pytest.mark.parametrize(
+    ("lie", "told"),
+    [
+        (lambda index, raw: ({**index, "base_sha256": "b" * 64}, raw), "are of the base bbb"),
+        (lambda index, raw: (index, raw[:-1]), "SHA-256 is"),
+        (
+            lambda index, raw: ({**index, "files": [{**index["files"][0], "header_b": 1}]}, raw),
+            "were announced",
+        ),
+        (lambda index, raw: ({**index, "files": "all"}, raw), "index of updates: files"),
+        (lambda index, raw: ({}, raw), "index of updates: base_sha256"),
+    ],
+    ids=["base", "bytes", "sizes", "form", "empty"],
+)
+def test_a_board_that_lies_about_its_updates_ships_none_and_keeps_its_record(shipping, lie, told):
+    planned, bench, index, contents = shipping
+    (name,) = contents
+    index, raw = lie(index, contents[name])
+    done = ship(LinkStub(BoardStub(ChannelStub(index, {name: raw}))), planned, bench)
+    assert done.updates == [] and told in str(done.missing)
+
+
+def test_a_board_that_is_lost_meanwhile_leaves_a_reason(shipping):
+    planned, bench, _, _ = shipping
+    done = ship(LinkStub(None, UnreachableError("the link did not come back within 180 s")), planned, bench)
+    assert done.updates == [] and "did not come back" in str(done.missing)
+
+
+def test_a_stop_meanwhile_loses_no_measurement(shipping):
+    planned, bench, _, _ = shipping
+    ended = ExitRecord(rep_id=planned.rep_id, outcome="ok")
+    got = Harvested(ended, WorkloadResult(), None, [], [], None, None, None)
+    done = repetition._shipped(LinkStub(None, link.Interrupted()), planned, bench, got)
+    assert done.updates == [] and "stopped" in str(done.missing)
+
+
+def test_what_did_not_end_well_ships_nothing(shipping):
+    planned, bench, _, _ = shipping
+    ended = ExitRecord(rep_id=planned.rep_id, outcome="oom")
+    got = Harvested(ended, None, None, [], [], None, None, None)
+    assert "did not end well" in str(repetition._shipped(LinkStub(None), planned, bench, got).missing)
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+def test_a_campaign_ships_updates_over_its_own_and_shaped_links(campaign, lab, few_shapes, tmp_path):
+    keys = (
+        'ship = ["weights", "delta", "adapter", "adapter/float16", "adapter/int8+zlib"]\n'
+        'ship_links = ["lan", "lte", "50k"]\nship_wait_s = 3'
+    )
+    ran = campaign(lab("here"), write(tmp_path, keys, blocks=2))
+    records = {(rep.label, rep.block): rep for rep in ran.reader.repetitions}
+    assert all(rep.outcome == "ok" for rep in records.values())
+    graph = NETWORKS["unet-small"]((1, 64, 64), 4)
+    for label, what in (("ft-all", "delta"), ("lorae", "adapter")):
+        rep = records[label, 0]
+        plan = network_plan.plan(method(label), graph, 2)
+        files = {(each.form, each.dtype, each.packed): each for each in rep.updates}
+        update = files[what, "float32", False]
+        # Measured bytes are the counted ones, to the byte.
+        assert update.tensor_b == rep.update_b == network_plan.counts(plan).update_b
+        assert update.size_b == update.safetensors_b == params.file_b(plan, label)
+        assert update.base_sha256 == rep.prov.weights_sha256
+        for each in rep.updates:
+            own = [one for one in each.transfers if one.link == "own"]
+            assert [(one.direction, one.how) for one in own] == [
+                ("board-host", "measured"),
+                ("host-board", "measured"),
+            ]
+            assert all(one.reason is None and one.seconds > 0 for one in each.transfers)
+            assert all(one.apply_s > 0 for one in own if one.direction == "host-board")
+            assert {one.size_b for one in each.transfers} == {each.size_b}
+            assert [one.link for one in each.transfers] == ["own"] * 2 + ["lan"] * 2 + ["lte"] * 2 + [
+                "50k"
+            ] * 2
+            for one in each.transfers[2:]:
+                least_s = PROFILES[one.link].least_s(each.size_b, up=one.direction == "board-host")
+                assert one.how == ("computed" if least_s > 3 else "shaped")
+                assert one.seconds >= 0.98 * least_s
+    assert len(records["ft-all", 0].updates) == 2 and len(records["lorae", 0].updates) == 5
+    assert "no adapters" in records["ft-all", 0].missing["updates"]
+    # Shaped links are measured in the first block only.
+    assert {one.link for each in records["lorae", 1].updates for one in each.transfers} == {"own"}
+    # The adapter is quicker than the weights in proportion, where the link is what takes the time.
+    weights, adapter = (records["lorae", 0].updates[at] for at in (0, 2))
+    for at in (4, 5):
+        slow, quick = (each.transfers[at].seconds - PROFILES["lte"].rtt_s for each in (weights, adapter))
+        assert 0.3 * weights.size_b / adapter.size_b < slow / quick < 1.3 * weights.size_b / adapter.size_b
+    # What is shipped is no part of what is measured.
+    assert records["lorae", 0].wall_s < 30 and "save" not in records["lorae", 0].window_phases_s
+    assert ran.reader.verify() == []
+
+
+def test_records_of_before_updates_are_read(make_repetition):
+    old = make_repetition().model_dump(by_alias=True, exclude={"updates"}) | {"schema": "tunebench.rep/1.1"}
+    assert Repetition.model_validate(old).updates == []
+
+
+@pytest.fixture
+def make_repetition():
+    """A record with what a record must have."""
+
+    def make():
+        return Repetition.model_validate(
+            {
+                "rep_id": "r1", "run_id": "run", "block": 0, "slot": 0, "role": "timed", "lab": "lab",
+                "board_id": "b", "board_kind": "loopback", "task": "t", "dataset": "d", "model": "m",
+                "method": "lorae", "label": "lorae", "engine": "torch", "device": "cpu", "threads": 1,
+                "dtype": "float32", "seed": 0, "series_key": "k", "outcome": "ok", "verdict": "valid",
+                "prov": {"tunebench": "0", "workload_sha256": "0"},
+            }
+        )  # fmt: skip
+
+    return make

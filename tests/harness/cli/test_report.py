@@ -1,0 +1,129 @@
+"""``tunebench report`` and ``compare``: what they print and write, and how they refuse."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+from typer.testing import CliRunner
+
+from tunebench.harness.cli import report
+from tunebench.harness.cli.app import app
+from tunebench.harness.errors import UsageError
+from tunebench.reports.history import decisions
+from tunebench.reports.history.simulated import SimulatedLab
+from tunebench.reports.render import files
+from tunebench.reports.results import layout
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    root = tmp_path_factory.mktemp("store")
+    lab = SimulatedLab(boards=1, workloads=2, repetitions=3, bad_nights=0.0)
+    for night in range(3):
+        lab.write_night(root, night)
+    return root
+
+
+@pytest.fixture
+def runs(store):
+    return layout.run_folders(store)
+
+
+def tunebench(*args):
+    return CliRunner().invoke(app, [str(one) for one in args])
+
+
+def test_the_report_goes_beside_the_run(runs):
+    done = tunebench("report", runs[0])
+    assert done.exit_code == 0, done.output
+    page = runs[0].with_name(f"{runs[0].name}.html")
+    assert str(page) in done.stdout
+    assert "No store was given" in page.read_text()
+    page.unlink()
+
+
+def test_with_a_store_it_shows_the_nights_and_their_decisions(store, runs, tmp_path):
+    decisions.append(
+        store,
+        decisions.Decision(
+            t_utc="2026-01-02T12:00:00Z", who="ann", kind="note", reason="moved the rack", board_id="board-00"
+        ),
+    )
+    done = tunebench("report", runs[-1], "--store", store, "--html", tmp_path / "deep" / "r.html")
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "deep" / "r.html").read_text()
+    assert "moved the rack" in page
+    assert "Every series of this run" in page
+
+
+def test_a_store_without_runs_is_a_mistake(runs, tmp_path):
+    with pytest.raises(Exception, match="holds no run"):
+        files.report(runs[0], tmp_path / "r.html", None, None, store=tmp_path)
+
+
+def test_the_environment_can_be_held_against_another_run(runs, tmp_path):
+    files.report(runs[2], tmp_path / "r.html", None, None, against=runs[0])
+    assert f"What differs from the baseline run {runs[0].name}" in (tmp_path / "r.html").read_text()
+
+
+def test_markdown_and_text_are_printed_and_nothing_is_written(runs):
+    printed = tunebench("report", runs[0], "--format", "md")
+    assert printed.exit_code == 0, printed.output
+    assert printed.stdout.startswith("## tunebench: nightly")
+    assert "| method |" in printed.stdout
+    assert not runs[0].with_name(f"{runs[0].name}.html").exists()
+    assert "What you may not conclude" in tunebench("report", runs[0], "--format", "text").stdout
+
+
+def test_printing_and_writing_go_together(runs, tmp_path):
+    done = tunebench("report", runs[0], "--format", "md", "--json", tmp_path / "r.json")
+    assert done.stdout.startswith("## tunebench")
+    assert "Report:" not in done.stdout
+    assert json.loads((tmp_path / "r.json").read_text())["schema"]
+
+
+def test_an_unknown_format_or_baseline_is_refused_with_what_is_known(runs):
+    with pytest.raises(UsageError, match=r"--format 'pdf': one of md, text"):
+        files.printed(runs[0], None, "pdf")
+    with pytest.raises(UsageError, match=r"--format 'pdf'"):
+        files.comparison(runs[0], runs[1], None, None, "pdf")
+    with pytest.raises(UsageError, match=r"not in this run; it has: ft-all, method-01"):
+        files.printed(runs[0], "zzz", "md")
+
+
+def test_two_runs_are_compared_in_every_form(runs, tmp_path):
+    done = tunebench(
+        "compare", runs[0], runs[1], "--html", tmp_path / "c.html", "--json", tmp_path / "c.json"
+    )
+    assert done.exit_code == 0, done.output
+    assert f"A: {runs[0].name}" in done.stdout
+    assert "are not paired" in " ".join(done.stdout.split())
+    assert json.loads((tmp_path / "c.json").read_text())["schema"] == "tunebench.compare/1"
+    assert "not paired" in (tmp_path / "c.html").read_text()
+    assert tunebench("compare", runs[0], runs[1], "--format", "md").stdout.startswith(
+        "## tunebench: two runs"
+    )
+
+
+def test_a_run_is_not_compared_with_itself(runs):
+    with pytest.raises(UsageError, match="is the same run"):
+        files.comparison(runs[0], runs[0], None, None, "text")
+
+
+def test_this_machines_and_its_users_names_are_known_as_names(monkeypatch):
+    def nameless() -> str:
+        raise OSError("no name for this uid")
+
+    monkeypatch.setattr(socket, "gethostname", lambda: "thor-7.lab")
+    monkeypatch.setattr(report.getpass, "getuser", nameless)
+    assert files.names_here() == ["thor-7.lab", "thor-7"]
+
+
+def test_boards_keep_their_names_even_if_a_machine_has_the_same(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "board-00")
+    files.report(runs[0], tmp_path / "r.html", None, None)
+    assert "board-00" in (tmp_path / "r.html").read_text()
+    assert "board-00" in files.printed(runs[0], None, "md")
+    assert "board-00" in files.comparison(runs[0], runs[1], None, None, "text")

@@ -1,0 +1,146 @@
+"""Suites: built-in levels, own methods, and what a mistake is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tunebench.harness.config.suite import AA_SUFFIX, built_in_suites, load_suite
+from tunebench.harness.config.suite_schema import LEVELS
+from tunebench.harness.errors import UsageError
+
+OWN = """
+[suite]
+name = "mine"
+blocks = 2
+epochs = 4
+baseline = "ft-all"
+
+[[workload]]
+dataset = "digits"
+model = "mlp"
+methods = ["ft-all", "skip2-lora"]
+
+[[workload]]
+dataset = "digits"
+model = "mlp"
+label = "my-method"
+module = "my_ft.py"
+files = ["my_ft.py"]
+params = { depth = 2 }
+"""
+
+
+def _write(tmp_path: Path, text: str, files: tuple[str, ...] = ("my_ft.py",)) -> str:
+    for name in files:
+        (tmp_path / name).write_text("pass\n")
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def _refused(tmp_path: Path, text: str, files: tuple[str, ...] = ("my_ft.py",)) -> str:
+    with pytest.raises(UsageError) as caught:
+        load_suite(_write(tmp_path, text, files))
+    return str(caught.value)
+
+
+def test_every_level_is_a_built_in_suite_with_its_number_of_blocks():
+    blocks = {name: load_suite(name).header.blocks for name in LEVELS}
+    assert blocks == {"smoke": 1, "demo": 3, "quick": 3, "nightly": 5, "paper": 10}
+    assert set(LEVELS) <= set(built_in_suites())
+
+
+def test_the_demo_has_the_five_methods_and_a_control_a_task():
+    suite = load_suite("demo")
+    labels = {workload.label for workload in suite.workloads}
+    assert {"ft-all", "lora-all", "lora-last", "skip2-lora", "lorae"} <= labels
+    controls = [workload for workload in suite.workloads if workload.aa_control]
+    assert [(workload.task, workload.label) for workload in controls] == [
+        ("digits/mlp", "ft-all" + AA_SUFFIX),
+        ("digits/cnn", "ft-all" + AA_SUFFIX),
+    ]
+    assert all(workload.method == "ft-all" for workload in controls)
+
+
+def test_an_own_method_stands_in_the_task_of_the_built_in_ones(tmp_path):
+    suite = load_suite(_write(tmp_path, OWN))
+    own = next(workload for workload in suite.workloads if workload.own)
+    assert (own.task, own.label, own.params["epochs"]) == ("digits/mlp", "my-method", 4)
+    assert own.own_params == {"depth": 2}
+    assert suite.baselines == {"digits/mlp": "ft-all"}
+
+
+def test_values_that_differ_in_threads_are_another_task(tmp_path):
+    text = OWN.replace(
+        'methods = ["ft-all", "skip2-lora"]', 'methods = ["ft-all", "skip2-lora"]\nthreads = 2'
+    )
+    tasks = {workload.task for workload in load_suite(_write(tmp_path, text)).workloads}
+    assert tasks == {"digits/mlp [torch cpu x2 float32]", "digits/mlp"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"skip2-lora"]', '"skip3-lora"]', "skip3-lora"),
+        ('"skip2-lora"]', '"lorae"]', "does not apply to model 'mlp'"),
+        (
+            'dataset = "digits"\nmodel = "mlp"\nmethods',
+            'dataset = "imagenet"\nmodel = "mlp"\nmethods',
+            "allowed: ",
+        ),
+        ("blocks = 2", "blocks = 0", "greater than or equal to 1"),
+        ("blocks = 2", "block = 2", "unknown key 'block' (did you mean 'blocks'?)"),
+        ('files = ["my_ft.py"]', 'files = ["other.py"]', "'files' must list 'my_ft.py'"),
+        ('label = "my-method"\n', "", "'label' is missing"),
+        ('label = "my-method"', 'label = "ft-all"', "'ft-all' is given twice"),
+        ('module = "my_ft.py"', 'module = "my_ft.py"\ncommand = ["python3", "x"]', "exclude each other"),
+        (
+            'methods = ["ft-all", "skip2-lora"]',
+            'methods = ["ft-all"]\nrank = 0',
+            "greater than or equal to 1",
+        ),
+        (
+            'methods = ["ft-all", "skip2-lora"]',
+            'methods = ["ft-all"]\nbaseline = "x"',
+            "baseline 'x' is not one of",
+        ),
+        (
+            "blocks = 2",
+            'blocks = 2\ncandidate = "lorae-r4"',
+            "candidate 'lorae-r4' is not one of its methods",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_what_would_be_right(tmp_path, old, new, told):
+    assert old in OWN
+    message = _refused(tmp_path, OWN.replace(old, new))
+    assert told in message
+    assert "mine.toml" in message
+
+
+def test_an_unknown_method_names_the_known_ones(tmp_path):
+    message = _refused(tmp_path, OWN.replace('"skip2-lora"]', '"skip3-lora"]'))
+    assert "skip2-lora" in message
+
+
+def test_a_listed_file_that_is_not_there_is_named(tmp_path):
+    assert "no such file" in _refused(tmp_path, OWN, files=())
+
+
+def test_a_listed_file_must_lie_below_the_suite(tmp_path):
+    text = OWN.replace('files = ["my_ft.py"]', 'files = ["my_ft.py", "../secret"]')
+    assert "must lie below" in _refused(tmp_path, text)
+
+
+def test_an_unknown_suite_names_the_built_in_ones():
+    with pytest.raises(UsageError, match=r"built in: smoke, demo, quick, nightly, paper"):
+        load_suite("tomorrow")
+
+
+def test_methods_select_rows_and_their_controls():
+    suite = load_suite("demo").only_methods("ft-all,skip2-lora")
+    assert {workload.label for workload in suite.workloads} == {"ft-all", "ft-all" + AA_SUFFIX, "skip2-lora"}
+    with pytest.raises(UsageError, match=r"unknown method 'magic'; suite 'demo' has: ft-all"):
+        load_suite("demo").only_methods("magic")

@@ -1,0 +1,262 @@
+"""The pytest plugin, through the real pytest command line on real loopback boards."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+TEST = """
+def test_it(remote, board, workload):
+    result = remote()
+    assert result.quality_after > {limit}
+"""
+
+
+@pytest.fixture
+def run_pytest(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run pytest in a process of its own, in a folder of its own."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "pytest.ini").write_text("[pytest]\n")
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+            cwd=tmp_path,
+            env={
+                **{k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")},
+                "HOME": str(tmp_path),
+            },
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+
+    return run
+
+
+def _records(tmp_path: Path) -> dict[str, dict]:
+    (path,) = tmp_path.glob("results/**/reps.jsonl")
+    return {record["rep_id"]: record for record in map(json.loads, path.read_text().splitlines())}
+
+
+@pytest.mark.slow
+def test_board_seconds_are_replayed_bit_for_bit(run_pytest, lab, sleep_suite, tmp_path):
+    (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
+    done = run_pytest(
+        "--inventory", str(lab("one", "two")), "--campaign", str(sleep_suite(["a", "b"], blocks=2)),
+        "--benchmark-json", "out.json", "--benchmark-group-by=param:board", "-q",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    out = json.loads((tmp_path / "out.json").read_text())
+    records = _records(tmp_path)
+    assert len(out["benchmarks"]) == 4
+    for bench in out["benchmarks"]:
+        assert bench["options"]["timer"] == "board_monotonic"
+        seconds = [records[rep_id]["wall_s"] for rep_id in bench["extra_info"]["rep_ids"]]
+        assert bench["stats"]["data"] == seconds
+        assert bench["stats"]["rounds"] == 2
+    assert {bench["params"]["board"] for bench in out["benchmarks"]} == {"one", "two"}
+    assert out["tunebench"]["boards"] == ["one", "two"]
+    assert "benchmark 'board=one': 2 tests" in done.stdout
+
+
+@pytest.mark.slow
+def test_compare_and_compare_fail_work_on_board_seconds(run_pytest, lab, sleep_suite, tmp_path):
+    (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
+    common = ("--inventory", str(lab("one")), "-q", "--benchmark-storage", f"file://{tmp_path}/bench")
+    slow = sleep_suite(["a"], blocks=2, sleep_s=0.05)
+    assert run_pytest(*common, "--campaign", str(slow), "--benchmark-autosave").returncode == 0
+    slow = sleep_suite(["a"], blocks=2, sleep_s=0.5)
+    done = run_pytest(
+        *common, "--campaign", str(slow), "--benchmark-compare", "--benchmark-compare-fail=median:50%"
+    )
+    assert done.returncode != 0
+    assert "Performance has regressed" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_failed_accuracy_assertion_is_not_a_good_measurement(run_pytest, lab, sleep_suite, tmp_path):
+    (tmp_path / "test_own.py").write_text(TEST.format(limit=0.9))
+    done = run_pytest(
+        "--inventory", str(lab("one")), "--campaign", str(sleep_suite(["a"], blocks=1)),
+        "--benchmark-json", "out.json", "-q",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert json.loads((tmp_path / "out.json").read_text() or "{}").get("benchmarks", []) == []
+    assert len(_records(tmp_path)) == 1
+
+
+@pytest.mark.slow
+def test_an_unreachable_board_is_quarantined_once_and_its_tests_skip_with_the_reason(
+    run_pytest, lab, sleep_suite, tmp_path
+):
+    inventory = lab("one")
+    inventory.write_text(
+        inventory.read_text() + '\n[[board]]\nid = "gone"\nkind = "linux"\nhost = "127.0.0.1"\nport = 9\n'
+    )
+    (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
+    done = run_pytest(
+        "--inventory", str(inventory), "--campaign", str(sleep_suite(["a", "b"], blocks=1)), "-rs", "-v"
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 passed, 2 skipped" in done.stdout
+    assert done.stdout.count("gone: quarantined:") >= 1
+    assert "127.0.0.1" in next(line for line in done.stdout.splitlines() if line.startswith("SKIPPED"))
+
+
+@pytest.mark.slow
+def test_a_killed_session_is_continued_by_the_same_command(run_pytest, lab, sleep_suite, tmp_path):
+    (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
+    suite = sleep_suite(["a", "b"], blocks=3, sleep_s=0.3)
+    words = ("--inventory", str(lab("one")), "--campaign", str(suite), "--tunebench-resume", "-q")
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words],
+        cwd=tmp_path,
+        env={**{k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}, "HOME": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    end_s = time.monotonic() + 60
+    while not any(path.read_bytes().count(b"\n") >= 2 for path in tmp_path.glob("results/**/reps.jsonl")):
+        assert time.monotonic() < end_s, "nothing was measured"
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    done = run_pytest(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+    (path,) = tmp_path.glob("results/**/reps.jsonl")
+    outcomes = [json.loads(line)["outcome"] for line in path.read_text().splitlines()]
+    assert outcomes == ["ok"] * 6
+    assert len(_records(tmp_path)) == 6
+    assert list((tmp_path / "work-one" / "jobs").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_xdist_is_refused_with_a_sentence_saying_why(run_pytest, lab, tmp_path):
+    (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
+    done = run_pytest("--inventory", str(lab("one")), "-n", "2")
+    assert done.returncode == 4
+    assert "boards already run in parallel" in done.stdout + done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.slow
+def test_another_plugin_may_have_taken_the_short_option(run_pytest, lab, sleep_suite, tmp_path):
+    (tmp_path / "fakeansible.py").write_text(
+        "def pytest_addoption(parser):\n    parser.addoption('--inventory', dest='ansible')\n"
+    )
+    (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
+    done = run_pytest(
+        "-p", "fakeansible", "--tunebench-inventory", str(lab("one")),
+        "--campaign", str(sleep_suite(["a"], blocks=1)), "-q",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(_records(tmp_path)) == 1
+
+
+def test_without_an_inventory_the_tests_skip_and_say_what_to_give(run_pytest):
+    done = run_pytest("--pyargs", "tunebench.harness.hil", "-rs")
+    assert done.returncode == 0, done.stdout
+    assert "no inventory: give --inventory lab.toml" in done.stdout
+
+
+def test_a_wrong_inventory_is_a_usage_error_not_a_traceback(run_pytest, tmp_path):
+    (tmp_path / "lab.toml").write_text('[[board]]\nid = "x"\nkind = "loopback"\nhots = 1\n')
+    done = run_pytest("--inventory", "lab.toml", "--pyargs", "tunebench.harness.hil")
+    assert done.returncode == 4
+    assert "unknown key 'hots'" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.slow
+def test_collect_only_starts_nothing(run_pytest, lab, sleep_suite, tmp_path):
+    (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
+    done = run_pytest(
+        "--inventory", str(lab("one")), "--campaign", str(sleep_suite(["a"])), "--collect-only", "-q"
+    )
+    assert "test_it[sleep:a-one]" in done.stdout
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.slow
+def test_deselected_tests_are_not_run_on_the_board(run_pytest, lab, sleep_suite, tmp_path):
+    (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
+    done = run_pytest(
+        "--inventory",
+        str(lab("one")),
+        "--campaign",
+        str(sleep_suite(["first", "second"], blocks=1)),
+        "-k",
+        "second",
+        "-q",
+    )
+    assert done.returncode == 0, done.stdout
+    assert {record["label"] for record in _records(tmp_path).values()} == {"second"}
+
+
+@pytest.mark.slow
+def test_markers_select_workloads_and_need_capabilities(run_pytest, lab, sleep_suite, tmp_path):
+    (tmp_path / "test_own.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.tunebench(methods=['f*'], min_valid=1)\n"
+        "def test_some(remote, board, workload):\n    assert remote().seconds\n"
+        "@pytest.mark.needs(ram_gb=64)\n"
+        "def test_big(remote, board, workload):\n    remote()\n"
+    )
+    done = run_pytest(
+        "--inventory", str(lab("one", extra="capabilities = { ram_gb = 8 }")),
+        "--campaign", str(sleep_suite(["first", "second"], blocks=1)), "-rs", "-v",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "test_some[sleep:first-one]" in done.stdout
+    assert "test_some[sleep:second-one]" not in done.stdout
+    assert "needs 64 GiB of memory; the inventory gives 8" in done.stdout
+
+
+DELTA = """
+import pytest
+@pytest.mark.delta({first})
+def test_one(remote, board, workload):
+    remote()
+@pytest.mark.delta({second})
+def test_two(remote, board, workload):
+    remote()
+"""
+
+
+@pytest.mark.slow
+def test_the_marker_delta_sets_what_does_not_matter_in_its_tasks(run_pytest, lab, sleep_suite, tmp_path):
+    (tmp_path / "test_own.py").write_text(DELTA.format(first="time=0.25", second="time=0.25"))
+    done = run_pytest("--inventory", str(lab("one")), "--campaign", str(sleep_suite(["a"], blocks=1)), "-q")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (plan,) = tmp_path.glob("results/**/plan.json")
+    assert [task["delta"] for task in json.loads(plan.read_text())["tasks"].values()] == [{"time": 0.25}]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ("time=0.1", "time=0.2", "another test of task"),
+        ("speed=0.1", "speed=0.1", "quantities: time, energy, memory, accuracy"),
+        ("time=-1.0", "time=-1.0", "greater than 0"),
+        ("0.1", "0.1", "by name"),
+    ],
+)
+def test_a_wrong_marker_delta_is_a_usage_error(run_pytest, lab, sleep_suite, tmp_path, first, second, told):
+    (tmp_path / "test_own.py").write_text(DELTA.format(first=first, second=second))
+    done = run_pytest("--inventory", str(lab("one")), "--campaign", str(sleep_suite(["a"], blocks=1)), "-q")
+    assert done.returncode == 4
+    assert told in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not list(tmp_path.glob("results/**/reps.jsonl"))

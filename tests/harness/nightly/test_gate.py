@@ -1,0 +1,135 @@
+"""The gate's commands: what they print, write and return."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree
+
+import pytest
+from typer.testing import CliRunner
+
+from tunebench.harness.cli import gate as cli_gate
+from tunebench.harness.cli.app import app
+from tunebench.harness.errors import UsageError
+from tunebench.harness.nightly import gate
+from tunebench.reports.history import gate_text
+from tunebench.reports.history.gating import Judgement, NightFinding
+from tunebench.reports.history.simulated import SimulatedLab
+
+NIGHTS = 12
+
+
+@pytest.fixture
+def lab():
+    made = SimulatedLab(boards=2, workloads=2, bad_nights=0.0, seed=3)
+    made.series = [type(one)(one.board_id, one.label, one.wall_s, 0.003, 0.004) for one in made.series]
+    return made
+
+
+@pytest.fixture
+def store(tmp_path, lab):
+    for night in range(NIGHTS):
+        lab.write_night(tmp_path / "results", night)
+    return tmp_path / "results"
+
+
+def called(*args):
+    return CliRunner().invoke(app, [str(arg) for arg in args])
+
+
+def test_index_says_what_it_holds(store):
+    result = called("index", store)
+    assert result.exit_code == 0
+    assert f"({NIGHTS} runs, {NIGHTS * 20} repetitions)" in result.stdout
+
+
+def test_gate_writes_json_junit_and_markdown_and_returns_its_code(store, lab, tmp_path):
+    slow = lab.series[1]
+    folder = lab.write_night(store, NIGHTS, slower={slow.key: 0.2})
+    junit, markdown = tmp_path / "gate.xml", tmp_path / "gate.md"
+    result = called("gate", "--run", folder, "--store", store, "--json", "--junit", junit, "--md", markdown)
+    assert result.exit_code == 3
+    value = json.loads(result.stdout)
+    assert (value["exit_code"], value["findings"][0]["verdict"]) == (3, "UNCLEAR")
+    suite = ElementTree.parse(junit).getroot()
+    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("1", "0", "1")
+    assert "| UNCLEAR | board-00 / simulated/mlp / method-01 |" in markdown.read_text()
+
+
+def test_the_newest_run_of_a_root_is_judged(store):
+    result = called("gate", "--run", store, "--store", store)
+    assert result.exit_code == 0
+    assert "values screened" in result.stdout
+
+
+def test_a_run_outside_the_store_is_a_usage_error(store, lab, tmp_path):
+    folder = lab.write_night(tmp_path / "elsewhere", NIGHTS + 1)
+    with pytest.raises(UsageError, match="not below --store"):
+        gate.gate(folder, store)
+
+
+def test_corrupted_records_of_the_night_are_found(store, lab):
+    folder = lab.write_night(store, NIGHTS)
+    with (folder / "reps.jsonl").open("a") as file:
+        file.write("\0\0\0\0\n")
+    judgement = gate.gate(folder, store)
+    assert judgement.exit_code == 4
+    assert judgement.findings[-1].verdict == "DAMAGED"
+
+
+def test_accept_makes_tonight_the_yardstick(store, lab):
+    slow = lab.series[1]
+    name = f"{slow.board_id} / simulated/mlp / {slow.label}"
+    result = called("accept", name, "--reason", "larger rank", "--store", store)
+    assert result.exit_code == 0, result.output
+    line = json.loads((store / "decisions.jsonl").read_text())
+    assert (line["kind"], line["series_key"], line["reason"]) == ("accept", slow.key, "larger rank")
+
+
+@pytest.mark.parametrize(("wanted", "told"), [("board-0", "is ambiguous"), ("nowhere", "is not known")])
+def test_a_series_that_is_not_one_is_refused_with_the_candidates(store, wanted, told):
+    with pytest.raises(UsageError, match=told) as caught:
+        cli_gate.find_series(store, wanted)
+    assert "board-00 / simulated/mlp / ft-all" in str(caught.value)
+
+
+def test_quarantine_and_release_are_decisions(store):
+    assert called("quarantine", "board-00", "--reason", "fan", "--store", store).exit_code == 0
+    assert (
+        called("quarantine", "board-00", "--reason", "mended", "--release", "--store", store).exit_code == 0
+    )
+    kinds = [json.loads(line)["kind"] for line in (store / "decisions.jsonl").read_text().splitlines()]
+    assert kinds == ["quarantine", "release"]
+
+
+def test_an_unknown_board_is_named_with_the_known_ones(store):
+    result = called("quarantine", "board-9", "--reason", "fan", "--store", store)
+    assert isinstance(result.exception, UsageError)
+    assert "the results have: board-00, board-01" in str(result.exception)
+
+
+def test_an_empty_reason_is_refused(store):
+    with pytest.raises(UsageError, match="say why"):
+        gate._decide(store, "note", "  ")
+
+
+def test_hostile_names_stay_text_in_every_summary():
+    name = "</testcase><script>alert(1)</script>|`x`\x1b[31m\n\0" + "y" * 10_000
+    judgement = Judgement("run|<b>", [NightFinding("UNCLEAR", name, name, "k", "time", reason=name)])
+    markdown = gate_text.markdown_text(judgement)
+    assert "<script>" not in markdown
+    assert "\x1b" not in markdown + gate_text.plain_text(judgement)
+    assert all(line.count("|") in {0, 5} for line in markdown.splitlines())
+    ElementTree.fromstring(gate_text.junit_xml(judgement))
+    assert len(markdown) < 5_000
+
+
+def test_a_night_without_findings_is_one_passing_case():
+    suite = ElementTree.fromstring(gate_text.junit_xml(Judgement("r")))
+    assert (suite.get("tests"), suite.get("failures")) == ("1", "0")
+
+
+def test_many_findings_are_cut_and_counted():
+    judgement = Judgement("r", [NightFinding("NEW", "b", f"s{i}") for i in range(100)])
+    assert "and 60 more" in gate_text.plain_text(judgement)
+    assert "and 60 more" in gate_text.markdown_text(judgement)

@@ -1,0 +1,520 @@
+"""Outputs that nobody captured for us: odd forms, damage, refusals. Those marked so are made up."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.boards import trees
+from tunebench.targets.agent.formats import KINDS, rails, read
+
+
+def table(found, kind="power"):
+    return {each["site"]: each["value"] for each in found.channels if each["kind"] == kind}
+
+
+# -- tegrastats ------------------------------------------------------------------------------------
+
+SWAPPED = (  # a Jetson Nano, JetPack 4.6, under load: the labels are rotated
+    "RAM 2927/3963MB (lfb 14x4MB) SWAP 1006/1981MB (cached 36MB) CPU [92%@1479,96%@1479,95%@1479,96%@1479] EMC_FREQ 0% "
+    "GR3D_FREQ 99% PLL@54.5C CPU@59.5C PMIC@50C POM_5V_GPU 8949/8949 POM_5V_IN 3227/3227 POM_5V_CPU 3148/3148"
+)
+
+
+def test_swapped_labels_give_no_total():
+    found = read("tegrastats", SWAPPED)
+    assert (found.total_w, found.total_scope) == (None, None)
+    assert "POM_5V_GPU (8.949 W) is above the total POM_5V_IN (3.227 W)" in found.reason
+    assert table(found)["POM_5V_GPU"] == 8.949  # shown, so that a user can see it
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        # Orin NX, JetPack 6, as people print it
+        (
+            "RAM 1224/15368MB (lfb 8x4MB) CPU [1%@729,off] GR3D_FREQ 0%@[305] cpu@43.5C "
+            "VDD_IN 4319mW/4319mW VDD_CPU_GPU_CV 499mW/499mW VDD_SOC 1200mW/1200mW",
+            (4.319, "module"),
+        ),
+        # runs of blanks, as JetPack 6 prints on AGX Orin
+        (
+            "RAM 1/2MB (lfb 1x2MB)   CPU [0%@2201]  VDD_GPU_SOC   4940mW/4940mW   VDD_CPU_CV 988mW/988mW "
+            "VIN_SYS_5V0 4442mW/4442mW",
+            (10.37, "rails_sum"),
+        ),
+        # AGX Thor: its own input rail
+        (
+            "RAM 1/2MB (lfb 1x2MB) CPU [0%@2201] VDD_GPU 2400mW/2400mW VDD_CPU_SOC_MSS 6510mW/6510mW "
+            "VIN_SYS_5V0 6520mW/6520mW VIN 23000mW/23000mW",
+            (23.0, "board_input"),
+        ),
+        # AGX Thor at rest: the GPU's rail has a calibration offset, and the input rail is not printed
+        (
+            "RAM 1/2MB (lfb 1x2MB) CPU [0%@2201] VDD_GPU -392mW/-392mW VDD_CPU_SOC_MSS 3924mW/3924mW "
+            "VIN_SYS_5V0 6520mW/6520mW",
+            (10.052, "rails_sum"),
+        ),
+        # TX2 developer kit: the carrier's own supply stands beside the module's
+        ("RAM 1/2MB (lfb 1x2MB) CPU [0%@345] VDD_IN 3056/3056 VDD_MUX 5000/5000", (3.056, "module")),
+        # made up: watts instead of milliwatts, one value instead of two
+        ("RAM 1/2MB CPU [0%@345] VDD_IN 4.5W/3.2W VDD_SOC 1100mW", (4.5, "module")),
+    ],
+)
+def test_totals_of_boards_that_no_capture_shows(line, expected):
+    found = read("tegrastats", line)
+    assert (found.total_w, found.total_scope) == (pytest.approx(expected[0]), expected[1])
+
+
+@pytest.mark.parametrize("missing", ["VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"])
+def test_a_sum_that_lacks_a_part_is_none(missing):
+    parts = {"VDD_GPU_SOC": 1.0, "VDD_CPU_CV": 2.0, "VIN_SYS_5V0": 3.0}
+    assert rails.total(parts).watts == 6.0
+    del parts[missing]
+    assert rails.total(parts).watts is None
+    assert "no complete set" in rails.total(parts).reason
+
+
+def test_unconnected_channels_are_no_rails_but_letters_within_a_name_do_no_harm():
+    assert not any(
+        rails.is_rail(label) for label in ("NC", "NC1", "VDD_NC", "", None, "sum of shunt voltages")
+    )
+    assert rails.is_rail("VDD_SYNC_IN")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "the output is empty"),
+        ("# only a comment\n", "the output is empty"),
+        ("bash: tegrastats: command not found", "no line of tegrastats: it begins with 'bash: tegrastats"),
+        ("RAM 1/2MB CPU [0%@729] cpu@40C", "no power rails in this output"),
+        ("RAM 1/2MB CPU [0%@729] VDD_SOC 100mW/100mW", "no input rail and no complete set of parts"),
+        ("RAM 1/2MB CPU [0%] VDD_IN " + "9" * 400 + "mW/1mW", "damaged"),
+        ("RAM 1/2MB CPU [0%] VDD_IN -5mW/1mW", "is negative"),
+    ],
+)
+def test_a_total_that_is_not_there_has_a_reason(text, reason):
+    found = read("tegrastats", text)
+    assert found.total_w is None
+    assert reason in found.reason
+
+
+# -- the Pi's tools --------------------------------------------------------------------------------
+
+
+def test_pairs_are_made_by_name_not_by_number_or_order():
+    lines = trees.pmic_text().splitlines()
+    shuffled = "\n".join(sorted(lines))
+    assert read("pmic", shuffled).total_w == pytest.approx(2.5)
+    assert read("pmic", "\n".join(lines)).total_w == pytest.approx(2.5)
+
+
+def test_an_answer_that_lost_a_line_has_no_total():
+    for lost in ("VDD_CORE_A", "VDD_CORE_V"):
+        text = "\n".join(line for line in trees.pmic_text().splitlines() if lost not in line)
+        found = read("pmic", text)
+        assert (found.total_w, found.reason) == (None, "current or voltage missing of: VDD_CORE")
+
+
+def test_more_power_than_a_supply_gives_is_refused():
+    text = trees.pmic_text({"VDD_CORE": (30.0, 0.9)}, supply_v=5.0)
+    found = read("pmic", text)
+    assert found.total_w is None
+    assert "more than 5 A at 5.00 V" in found.reason
+
+
+def test_of_two_answers_of_the_power_chip_the_last_counts():
+    text = trees.pmic_text() + trees.pmic_text({"VDD_CORE": (1.0, 0.9)})
+    assert read("pmic", text).total_w == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("kind", ["pmic", "throttled", "vcgencmd"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "VCHI initialization failed",
+        'error=1 error_msg="Command not registered"',
+        "vcgencmd: command not found",
+    ],
+)
+def test_what_vcgencmd_says_instead_of_an_answer_is_the_reason(kind, text):
+    found = read(kind, text)
+    assert (found.channels, found.total_w) == ([], None)
+    assert text in found.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "bits", "now", "since_boot"),
+    [
+        ("throttled=0x0\n", 0, [], []),
+        ("throttled=0x50005", 0x50005, ["under-voltage", "throttled"], ["under-voltage", "throttled"]),
+        (
+            "e0008\n",
+            0xE0008,
+            ["soft temperature limit"],
+            ["frequency capped", "throttled", "soft temperature limit"],
+        ),
+        ("# from a file\nthrottled=0x80000", 0x80000, [], ["soft temperature limit"]),
+    ],
+)
+def test_throttle_flags_have_names(text, bits, now, since_boot):
+    found = read("throttled", text)
+    assert table(found, "throttle") == {"board": bits}
+    assert (found.details["now"], found.details["since_boot"]) == (now, since_boot)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "expected"),
+    [
+        ("frequency(48)=1800457088", "frequency", {"clock 48": 1800457088}),
+        ("temp=48.3'C", "temperature", {"soc": 48.3}),
+        ("arm=948M\ngpu=76M", "memory", {"arm": 948 << 20, "gpu": 76 << 20}),
+        ("throttled=0x20000", "throttle", {"board": 0x20000}),
+    ],
+)
+def test_lines_of_vcgencmd(text, kind, expected):
+    assert table(read("vcgencmd", text), kind) == expected
+
+
+# -- power modes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "number"),
+    [
+        ("NV Fan Mode:quiet\nNV Power Mode: MAXN\n0\n", "MAXN", 0),
+        ("NVPM WARN: fan mode is not set!\nNV Power Mode: 10W\n1\n", "10W", 1),
+        (
+            "SOC family:tegra234\nFAN Dynamic Speed control=active hwmon2_pwm1=55\nNV Power Mode: MAXN\n",
+            "MAXN",
+            None,
+        ),
+        ("NVPM VERB: POWER_MODEL: ID=3 NAME=7W\nNVPM VERB: Current mode: NV Power Mode: 7W\n3\n", "7W", 3),
+    ],
+)
+def test_the_mode_is_found_among_what_else_nvpmodel_says(text, name, number):
+    details = read("nvpmodel", text).details
+    assert (details["name"], details["id"]) == (name, number)
+
+
+def test_nvpmodel_that_knows_no_mode_says_why():
+    found = read("nvpmodel", "NVPM WARN: power mode is not set!\n")
+    assert (found.details["name"], found.reason) == (None, "NVPM WARN: power mode is not set!")
+    assert "begins with 'sh: 1: nvpmodel: not found'" in read("nvpmodel", "sh: 1: nvpmodel: not found").reason
+
+
+def test_the_table_of_modes_can_be_read_from_its_file():
+    text = "< POWER_MODEL ID=0 NAME=15W >\nCPU_ONLINE CORE_0 1\n< POWER_MODEL ID=2 NAME=MAXN_SUPER >\n"
+    text += "< PM_CONFIG DEFAULT=2 >\n"
+    details = read("nvpmodel", text).details
+    assert details["modes"] == [{"id": 0, "name": "15W"}, {"id": 2, "name": "MAXN_SUPER"}]
+    assert (details["default_id"], details["name"]) == (2, None)
+
+
+# -- dumps of an INA3221 ---------------------------------------------------------------------------
+
+HWMON = {
+    "name": "ina3221",
+    "in1_label": "VDD_IN",
+    "in1_input": "5048",
+    "curr1_input": "920",
+    "curr1_crit_alarm": "0",
+    "in2_label": "VDD_CPU_GPU_CV",
+    "in2_input": "5040",
+    "curr2_input": "160",
+    "curr2_max_alarm": "1",
+    "in3_label": "NC",
+    "in3_input": "0",
+    "curr3_input": "0",
+    "in4_input": "4600",
+    "in7_label": "sum of shunt voltages",
+    "in7_input": "5400",
+    "curr4_input": "1080",
+    "samples": "512",
+    "update_interval": "1000",
+}
+FOLDER = "/sys/class/hwmon/hwmon3/"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join(f"{FOLDER}{name}:{value}" for name, value in HWMON.items()),  # grep . folder/*
+        "\n".join(f"{name}:{value}" for name, value in HWMON.items()),  # cd folder; grep . *
+        "\n".join(f"{name} = {value}" for name, value in HWMON.items()),
+        "\n".join(f"{name} {value}" for name, value in HWMON.items()),
+        "\n".join(f"==> {FOLDER}{name} <==\n{value}\n" for name, value in HWMON.items()),  # head folder/*
+    ],
+)
+def test_a_dump_of_the_kernels_driver_in_every_way_people_print_it(text):
+    found = read("ina3221", "# source: somebody\n" + text)
+    assert table(found) == pytest.approx({"VDD_IN": 5.048 * 0.92, "VDD_CPU_GPU_CV": 5.04 * 0.16})
+    assert (found.total_w, found.total_scope) == (pytest.approx(5.048 * 0.92), "module")
+    assert found.details["samples"] == "512"
+    assert found.details["alarms"] == ["VDD_CPU_GPU_CV max"]
+
+
+def test_lm_sensors_prints_the_same_rails():
+    plain = (
+        "ina3221-i2c-1-40\nAdapter: c240000.i2c\nVDD_IN:                 5.05 V\nVDD_CPU_GPU_CV:         5.04 V\n"
+        "VDD_SOC:                5.04 V\nsum of shunt voltages:   6.00 mV\n"
+        "curr1:                 920.00 mA (crit max = +32.76 A, max = +32.76 A)\n"
+        "curr2:                 160.00 mA\ncurr3:                   0.32 A\n\n"
+        "cpu_thermal-virtual-0\nAdapter: Virtual device\ntemp1:        +47.7 C\n"
+    )
+    expected = pytest.approx({"VDD_IN": 5.05 * 0.92, "VDD_CPU_GPU_CV": 5.04 * 0.16, "VDD_SOC": 5.04 * 0.32})
+    assert table(read("ina3221", plain)) == expected
+    raw = "ina3221-i2c-1-40\nAdapter: x\n"
+    for index, (label, volts, amperes) in enumerate(
+        (("VDD_IN", 5.05, 0.92), ("VDD_CPU_GPU_CV", 5.04, 0.16), ("VDD_SOC", 5.04, 0.32)), start=1
+    ):
+        raw += f"{label}:\n  in{index}_input: {volts:.3f}\n"
+        raw += f"curr{index}:\n  curr{index}_input: {amperes:.3f}\n  curr{index}_max: 32.7\n"
+    assert table(read("ina3221", raw)) == expected
+    chip = {"Adapter": "x", "VDD_IN": {"in1_input": 5.05}, "curr1": {"curr1_input": 0.92, "curr1_max": 32.7}}
+    assert table(read("ina3221", json.dumps({"ina3221-i2c-1-40": chip}))) == pytest.approx(
+        {"VDD_IN": 5.05 * 0.92}
+    )
+
+
+def test_a_dump_of_jetpack_4_and_of_two_chips():
+    text = "\n".join(
+        f"/sys/bus/i2c/drivers/ina3221x/1-004{chip}/iio:device{chip}/{name}:{value}"
+        for chip, labels in enumerate((("GPU", "CPU", "SOC"), ("CV", "VDDRQ", "SYS5V")))
+        for index, label in enumerate(labels)
+        for name, value in (
+            (f"rail_name_{index}", label),
+            (f"in_power{index}_input", 100 * (index + 1) + chip),
+            (f"in_power{index}_trigger_input", 0),
+            ("running_mode", 1),
+        )
+    )
+    found = read("ina3221", text)
+    assert table(found) == pytest.approx(
+        {"GPU": 0.1, "CPU": 0.2, "SOC": 0.3, "CV": 0.101, "VDDRQ": 0.201, "SYS5V": 0.301}
+    )
+    assert (found.total_w, found.total_scope) == (pytest.approx(1.203), "rails_sum")
+    assert found.details["running_mode"] == "1"
+
+
+def test_a_file_that_could_not_be_read_is_the_rails_reason():
+    text = "in1_label:VDD_IN\nin1_input:5000\ncurr1_input:cat: curr1_input: Connection timed out\n"
+    found = read("ina3221", text)
+    (power,) = [each for each in found.channels if each["kind"] == "power"]
+    assert power["value"] is None
+    assert "Connection timed out" in power["reason"]
+    assert (found.total_w, found.total_scope) == (None, None)
+
+
+# -- plugs -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "total", "joules"),
+    [
+        # Shelly.GetStatus of a plug of generation 3
+        (
+            {
+                "ble": {},
+                "switch:0": {"id": 0, "output": True, "apower": 4.3, "aenergy": {"total": 2.0}},
+                "sys": {},
+            },
+            4.3,
+            [7200],
+        ),
+        # two outlets: the device's whole is their sum
+        ({"switch:0": {"apower": 4.0}, "switch:1": {"apower": 5.5}}, 9.5, []),
+        # PM1.GetStatus, alone and in an RPC frame
+        (
+            {"id": 0, "voltage": 240.2, "current": 0.1, "apower": 12.5, "aenergy": {"total": 1.0}},
+            12.5,
+            [3600],
+        ),
+        ({"id": 1, "src": "shelly", "result": {"id": 0, "apower": 7.0}}, 7.0, []),
+        # a meter of three phases, with its counter in another component
+        (
+            {"em:0": {"a_act_power": 400.0, "total_act_power": 1200.0}, "emdata:0": {"total_act": 10.0}},
+            1200.0,
+            [36000],
+        ),
+        ({"em1:0": {"act_power": 30.0}, "em1data:0": {"total_act_energy": 10.0}}, 30.0, [36000]),
+        # generation 1: a meter counts watt-minutes, an emeter watt-hours
+        ({"power": 10.0, "is_valid": True, "total": 600}, 10.0, [36000]),
+        ({"emeters": [{"power": 100.0, "voltage": 230.0, "is_valid": True, "total": 10.0}]}, 100.0, [36000]),
+    ],
+)
+def test_every_generation_of_shelly(answer, total, joules):
+    found = read("shelly", json.dumps(answer))
+    assert (found.total_w, found.total_scope) == (pytest.approx(total), "wall_ac")
+    assert list(table(found, "energy").values()) == pytest.approx(joules)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (
+            {"id": 0, "output": True, "temperature": {"tC": 40.0}},
+            "no power meter in this answer",
+        ),  # no PM in it
+        ({"code": 404, "message": "No handler for Switch.GetStatus"}, "error 404: No handler"),
+        ({"id": 1, "error": {"code": 401, "message": "auth"}}, "error 401"),
+        ({"id": 0, "apower": None}, "apower is null"),
+        ({"meters": [{"power": 0.0, "is_valid": False}]}, "not valid"),
+        ({"em:0": {"total_act_power": 0.0, "errors": ["power_meter_failure"]}}, "power_meter_failure"),
+        ({"switch:0": {"apower": 1.0}, "switch:1": {"apower": None}}, "switch:1: apower is null"),
+        ({"id": 0, "apower": -3.0}, "negative power"),
+    ],
+)
+def test_a_shelly_without_power_has_a_reason(answer, reason):
+    found = read("shelly", json.dumps(answer))
+    assert found.total_w is None
+    assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("answer", "total"),
+    [
+        ({"power_mw": 2345, "voltage_mv": 230000, "current_ma": 20, "total_wh": 5, "err_code": 0}, 2.345),
+        ({"slot_id": 2, "power_mw": 1500, "voltage_mv": 121000, "current_ma": 12, "total_wh": 0}, 1.5),
+        # Tapo P110, KP125M: several questions answered at once
+        (
+            {
+                "get_energy_usage": {"current_power": 7400, "today_energy": 10},
+                "get_current_power": {"current_power": 7},
+                "get_emeter_data": {"power_mw": 7412, "voltage_mv": 230100, "current_ma": 45, "energy_wh": 3},
+            },
+            7.412,
+        ),
+        (
+            {"result": {"current_power": 2529, "month_energy": 5203, "today_energy": 12}, "error_code": 0},
+            2.529,
+        ),
+        ({"get_current_power": {"current_power": 63}}, 63.0),
+        (
+            {
+                "result": {
+                    "responses": [
+                        {
+                            "method": "get_energy_usage",
+                            "result": {"current_power": 5500, "today_energy": 1},
+                            "error_code": 0,
+                        }
+                    ]
+                },
+                "error_code": 0,
+            },
+            5.5,
+        ),
+    ],
+)
+def test_every_generation_of_kasa_and_tapo(answer, total):
+    found = read("kasa", json.dumps(answer))
+    assert (found.total_w, found.total_scope) == (pytest.approx(total), "wall_ac")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"emeter": {"err_code": -1, "err_msg": "module not support"}}, "error -1: module not support"),
+        ({"error_code": -1010}, "error -1010"),
+        ({"system": {"get_sysinfo": {"alias": "plug", "err_code": 0}}}, "no power in this answer"),
+    ],
+)
+def test_a_kasa_without_power_has_a_reason(answer, reason):
+    found = read("kasa", json.dumps(answer))
+    assert found.total_w is None
+    assert reason in found.reason
+
+
+def test_tasmota_with_two_relays_gives_lists():
+    text = (
+        '{"Time":"2026-09-18T11:19:21","ENERGY":{"TotalStartTime":"2026-09-16T00:00:00","Total":[2.813,0.254],'
+        '"Yesterday":[1.530,0.125],"Today":[0.772,0.059],"Power":[52,5],"ApparentPower":[66,10],"Factor":[0.79,0.50],'
+        '"Voltage":235,"Current":[0.278,0.044],"BL09XX":{"Temperature":46.5}}}'
+    )
+    found = read("tasmota", "tele/plug/SENSOR = " + text)
+    assert table(found) == {"relay 1": 52, "relay 2": 5}
+    assert table(found, "voltage") == {"relay 1": 235, "relay 2": 235}
+    assert (found.total_w, found.details["resolution_w"]) == (57, 1.0)
+
+
+@pytest.mark.parametrize(("power", "step_w"), [("12", 1.0), ("12.3", 0.1), ("12.345", 0.001)])
+def test_tasmotas_resolution_shows_in_its_digits(power, step_w):
+    text = '{"StatusSNS":{"ENERGY":{"Power":POWER,"Total":1.0}}}'.replace("POWER", power)
+    assert read("tasmota", text).details["resolution_w"] == pytest.approx(step_w)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"WARNING":"Need user=<username>&password=<password>"}', "WARNING: Need user"),
+        ('{"Command":"Unknown"}', "Command: Unknown"),
+        ('{"StatusSNS":{"Time":"2023-10-09T09:21:49"}}', "no ENERGY"),
+        ('{"StatusSNS":{"ENERGY":{"Total":1.0}}}', "no Power"),
+    ],
+)
+def test_a_tasmota_without_power_has_a_reason(text, reason):
+    found = read("tasmota", text)
+    assert found.total_w is None
+    assert reason in found.reason
+
+
+# -- all of them -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "\n\n# nothing\n",
+        "{" * 5000,
+        "[" * 5000,
+        '{"a":' * 3000,
+        "null",
+        "[1, 2]",
+        '{"ENERGY": 3, "meters": 4, "switch:0": 5, "emeter": []}',
+        '{"switch:0": {"apower": "12"}, "ENERGY": {"Power": "x"}, "power": [], "current_power": true}',
+        '{"apower": 1e999, "power_mw": 1e999, "power": 1e999, "ENERGY": {"Power": NaN}}',
+        "in1_label:\nin1_input:\ncurr1_input\n",
+        "throttled=0xfffffffffffffffffff",
+        "frequency(0)=" + "9" * 5000,
+        "\x1b[31mRAM\x1b[0m 1/2MB \ufffd\ufffd",
+        "A_A current(0)=A\nB_V volt(1)=V",
+    ],
+)
+def test_damage_is_a_reading_with_a_reason(kind, text):
+    found = read(kind, text)
+    assert found.total_w is None
+    assert found.reason
+    assert all(each["value"] is not None or each["reason"] for each in found.channels)
+    json.dumps(found._asdict(), allow_nan=False)
+
+
+def test_made_up_an_ina3221_in_a_shell_session_and_in_tables_with_units():
+    folder = "/sys/bus/i2c/devices/6-0040/iio:device0"
+    session = "".join(
+        f"$ cat {folder}/{name}\n{value}\n"
+        for name, value in (("rail_name_0", "POM_5V_IN"), ("in_power0_input", 2105), ("rail_name_1", "POM_5V_GPU"),
+                            ("in_power1_input", 40))
+    )  # fmt: skip
+    found = read("ina3221", session)
+    assert (found.total_w, found.total_scope) == (pytest.approx(2.105), "board_input")
+    found = read("ina3221", "VDD_IN: 920mA @ 5048mV = 4644mW\nVDD_SOC: 288mA @ 5040mV = 1451mW\n")
+    assert (found.total_w, found.total_scope) == (pytest.approx(4.644), "module")
+    rows = (
+        "VDD_GPU_SOC 19808 mV 120 mA\nVDD_CPU_CV 19808 mV 20 mA\nVIN_SYS_5V0 5016 mV 800 mA\nNC 0 mV 0 mA\n"
+    )
+    found = read("ina3221", rows + "VDDQ_VDD2_1V8AO 5000 mV 60 mA\n")
+    assert (found.total_w, found.total_scope) == (pytest.approx(2.37696 + 0.39616 + 4.0128), "rails_sum")
+    assert [one["site"] for one in found.channels if one["kind"] == "power"] == [
+        "VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0", "VDDQ_VDD2_1V8AO",
+    ]  # fmt: skip
+
+
+def test_made_up_a_plug_that_tripped_is_no_load_of_nothing():
+    found = read("shelly", '{"id":0,"output":false,"apower":0.0,"voltage":230.1,"errors":["overpower"]}')
+    assert found.total_w is None
+    assert "overpower" in found.reason
