@@ -18,7 +18,15 @@ Errors::
 
 from __future__ import annotations
 
-from tunebench.reports.results.layout import ChecksumError, ResultsError, RunNotFound, count, find_run, plan_sha256, rep_class
+from tunebench.reports.results.layout import (
+    ChecksumError,
+    ResultsError,
+    RunNotFound,
+    count,
+    find_run,
+    plan_sha256,
+    rep_class,
+)
 from tunebench.reports.results.reader import RunReader
 from tunebench.reports.results.writer import RunWriter
 

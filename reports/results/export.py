@@ -13,12 +13,11 @@ from typing import Any
 
 import duckdb
 
-from tunebench.reports.results.files import write_durable
-from tunebench.reports.results.layout import run_folders
-from tunebench.reports.results.layout import MANIFEST, ResultsError
-from tunebench.reports.results.reader import RunReader
-from tunebench.reports.records import BoardEnv, Repetition, Skip
 from tunebench.reports.formatting.privacy import Anonymiser
+from tunebench.reports.records import BoardEnv, Repetition, Skip
+from tunebench.reports.results.files import write_durable
+from tunebench.reports.results.layout import MANIFEST, ResultsError, run_folders
+from tunebench.reports.results.reader import RunReader
 from tunebench.reports.results.writer import RunWriter
 
 SALT = ".anonymise-salt"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from tunebench.reports.results.layout import rep_class
 from tunebench.reports.records import Repetition
+from tunebench.reports.results.layout import rep_class
 
 #: What a number belongs to. Values that differ in any of these are never pooled.
 CELL = ["board_id", "task", "label", "engine", "engine_build", "device", "threads", "dtype", "power_mode"]

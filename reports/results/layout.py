@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 import hashlib
 import json
 from collections import Counter
@@ -12,8 +11,8 @@ from typing import Any, Literal, Protocol
 
 from pydantic import ValidationError
 
-from tunebench.reports.results.files import file_name
 from tunebench.reports.records import REP_SCHEMA, Outcome, Repetition, Verdict
+from tunebench.reports.results.files import file_name
 
 When = Literal["before", "after"]
 

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from tunebench.reports.results.net_energy import with_net
+from tunebench.reports.records import ENV_SCHEMA, PLAN_SCHEMA, RUN_SCHEMA, BoardEnv, Repetition, RunManifest
 from tunebench.reports.results.drift import changed_boards, judged
 from tunebench.reports.results.files import sha256_file, unpack
-from tunebench.reports.results.layout import MANIFEST, PLAN, REPS, ChecksumError, ResultsError, RunNotFound, When, env_name, first_fault, load_object, other_files, parse_lines
-from tunebench.reports.results.timeseries import MeterSeries, read_meter
-from tunebench.reports.records import ENV_SCHEMA, PLAN_SCHEMA, RUN_SCHEMA, BoardEnv, Repetition, RunManifest
-from tunebench.reports.results.timeseries import Trace, read_trace
+from tunebench.reports.results.layout import (
+    MANIFEST,
+    PLAN,
+    REPS,
+    ChecksumError,
+    ResultsError,
+    RunNotFound,
+    When,
+    env_name,
+    first_fault,
+    load_object,
+    other_files,
+    parse_lines,
+)
+from tunebench.reports.results.net_energy import with_net
+from tunebench.reports.results.plan_view import PlanView
+from tunebench.reports.results.timeseries import MeterSeries, Trace, read_meter, read_trace
 
 T = TypeVar("T")
 
@@ -57,6 +71,11 @@ class RunReader:
         # The manifest is read before the records: if it is there, they are complete.
         self.manifest = self._read_manifest()
         self.repetitions = with_net(self._with_drift(self._read_repetitions()))
+
+    @cached_property
+    def plan_view(self) -> PlanView:
+        """The plan as typed values."""
+        return PlanView.of(self.plan)
 
     @property
     def complete(self) -> bool:

@@ -1,4 +1,7 @@
-"""JSON Schema files of the records, for readers in other languages: ``python -m tunebench.reports.results.schema_files``."""
+"""Write the JSON Schema files of the records, for readers in other languages.
+
+``python -m tunebench.reports.results.schema_files``
+"""
 
 from __future__ import annotations
 

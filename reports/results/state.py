@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tunebench.reports.results.layout import REPS, ResultsError, parse_line
 from tunebench.reports.records import Outcome, Repetition, Role, Verdict
+from tunebench.reports.results.layout import REPS, ResultsError, parse_line
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,10 @@ All times are ns on the board's CLOCK_MONOTONIC. ``null``: the sensor was not re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
 import json
 import math
-import json
 from dataclasses import dataclass
 from typing import Any
-
 
 TRACE_SCHEMA = "tunebench.trace/1"
 

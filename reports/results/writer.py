@@ -11,9 +11,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tunebench.reports.results.files import is_safe_name, pack, sha256_file, sync_folder, sync_upwards, write_durable
-from tunebench.reports.results.layout import MANIFEST, PLAN, REPS, SIDE_FILES, ResultsError, RunNotFound, When, count, env_name, json_bytes, load_object, other_files
 from tunebench.reports.records import PLAN_SCHEMA, BoardEnv, Repetition, RunManifest, Skip
+from tunebench.reports.results.files import (
+    is_safe_name,
+    pack,
+    sha256_file,
+    sync_folder,
+    sync_upwards,
+    write_durable,
+)
+from tunebench.reports.results.layout import (
+    MANIFEST,
+    PLAN,
+    REPS,
+    SIDE_FILES,
+    ResultsError,
+    RunNotFound,
+    When,
+    count,
+    env_name,
+    json_bytes,
+    load_object,
+    other_files,
+)
 from tunebench.reports.results.state import Stored, records, scan
 
 

@@ -1,0 +1,157 @@
+"""A stored plan (``plan.json``) as typed values.
+
+The plan of a run may have been written by an older version, by hand or by a simulator: the view reads what is there, and
+what is missing or of another type is None or empty. It never raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteView:
+    """The suite as the plan holds it.
+
+    Attributes:
+        quality_target: share of the metric that a run is timed to; None: the baseline's own quality.
+        delta: quantity -> difference that does not matter; positive numbers only.
+        workloads: what was to run, each as it was written (key ``cells``).
+    """
+
+    name: str | None = None
+    level: str | None = None
+    blocks: int | None = None
+    study: str | None = None
+    candidate: str | None = None
+    quality_target: float | None = None
+    delta: Mapping[str, float] = field(default_factory=dict)
+    workloads: tuple[Mapping[str, object], ...] = ()
+
+    @classmethod
+    def of(cls, value: object) -> SuiteView:
+        """Return the view of a plan's ``suite``."""
+        suite = _object(value)
+        blocks, target = suite.get("blocks"), suite.get("quality_target")
+        return cls(
+            name=_text(suite.get("name")),
+            level=_text(suite.get("level")),
+            blocks=blocks if isinstance(blocks, int) else None,
+            study=_text(suite.get("study")),
+            candidate=_text(suite.get("candidate")),
+            quality_target=float(target) if isinstance(target, int | float) else None,
+            delta=_delta(suite.get("delta")),
+            workloads=tuple(_objects(suite.get("cells"))),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """One task of a plan.
+
+    Attributes:
+        baseline: label that the others are compared with.
+        labels: of its methods, in the order of the plan.
+        delta: quantity -> difference that does not matter here, where the task has its own.
+    """
+
+    baseline: str | None = None
+    labels: tuple[str, ...] = ()
+    delta: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, value: object) -> TaskView:
+        """Return the view of one entry of a plan's ``tasks``."""
+        task = _object(value)
+        return cls(
+            _text(task.get("baseline")), tuple(map(str, _list(task.get("labels")))), _delta(task.get("delta"))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """A plan as it was written.
+
+    Attributes:
+        run_id: None where the plan does not say it; the folder's name is then what the run is called.
+        sha256: of the suite and the boards: what must be equal for a run to be continued.
+        tasks: in the order of the plan.
+        boards: ids, in the order of the plan.
+        repetitions: the planned repetitions, each as it was written.
+        planned: how many repetitions were planned; None where the plan lists none at all.
+        skipped: what was left out, each as it was written.
+        artifacts: SHA-256 of what the boards were given (key ``cargo``); None in runs of older versions.
+    """
+
+    run_id: str | None = None
+    lab: str | None = None
+    started_utc: str | None = None
+    sha256: str | None = None
+    suite: SuiteView = field(default_factory=SuiteView)
+    tasks: Mapping[str, TaskView] = field(default_factory=dict)
+    boards: tuple[str, ...] = ()
+    repetitions: tuple[Mapping[str, object], ...] = ()
+    planned: int | None = None
+    skipped: tuple[Mapping[str, object], ...] = ()
+    command: tuple[str, ...] = ()
+    artifacts: Mapping[str, object] | None = None
+
+    @classmethod
+    def of(cls, plan: Mapping[str, object]) -> PlanView:
+        """Return the view of a plan.
+
+        >>> suite = {"name": "smoke", "delta": {"time": 0.02, "memory": 0}}
+        >>> view = PlanView.of({"run_id": "r", "suite": suite, "boards": [{"id": "a"}]})
+        >>> view.run_id, view.suite.name, view.suite.delta, view.boards, view.planned
+        ('r', 'smoke', {'time': 0.02}, ('a',), None)
+        >>> PlanView.of({"suite": 3, "tasks": None}) == PlanView()
+        True
+        """
+        repetitions, artifacts = plan.get("repetitions"), plan.get("cargo")
+        return cls(
+            run_id=_text(plan.get("run_id")),
+            lab=_text(plan.get("lab")),
+            started_utc=_text(plan.get("started_utc")),
+            sha256=_text(plan.get("sha256")),
+            suite=SuiteView.of(plan.get("suite")),
+            tasks={name: TaskView.of(task) for name, task in _object(plan.get("tasks")).items()},
+            boards=tuple(_board_id(board) for board in _list(plan.get("boards"))),
+            repetitions=tuple(_objects(repetitions)),
+            planned=len(repetitions) if isinstance(repetitions, list) else None,
+            skipped=tuple(_objects(plan.get("skipped"))),
+            command=tuple(map(str, _list(plan.get("command")))),
+            artifacts=artifacts if isinstance(artifacts, dict) else None,
+        )
+
+
+def _text(value: object) -> str | None:
+    """Return a text or number as text, and None for all else."""
+    return str(value) if isinstance(value, str | int | float) else None
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> Iterable[object]:
+    return value if isinstance(value, list) else []
+
+
+def _objects(value: object) -> Iterable[Mapping[str, object]]:
+    return (item for item in _list(value) if isinstance(item, dict))
+
+
+def _delta(value: object) -> Mapping[str, float]:
+    return {
+        name: float(limit)
+        for name, limit in _object(value).items()
+        if isinstance(limit, int | float) and limit > 0
+    }
+
+
+def _board_id(board: object) -> str:
+    """Return a board's id; a plan lists ids, or objects that have one."""
+    if isinstance(board, dict):
+        return str(board.get("board_id") or board.get("id"))
+    return str(board)
