@@ -11,8 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tunebench.harness.record.energy.meter import Metered
-from tunebench.targets.meters import Meter, MeterError, MeterInfo, open_meter
-from tunebench.targets.meters.keys import CsvReplayMeter, MeterEntry
+from tunebench.targets.meters import Meter, MeterError, MeterInfo, MeterKeys, open_meter
 
 
 class BoardMeter:
@@ -23,7 +22,7 @@ class BoardMeter:
         note: told what goes wrong.
     """
 
-    def __init__(self, entry: MeterEntry | None, note: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, entry: MeterKeys | None, note: Callable[[str], None] = lambda _: None) -> None:
         self._entry = entry
         self._note = note
         self._meter: Meter | None = None
@@ -48,9 +47,9 @@ class BoardMeter:
     @property
     def pulse_chip_s(self) -> float | None:
         """Length of a load pulse's chip, where the meter needs pulses to be aligned by."""
-        if self._meter is None or self._meter.info.clock != "own":
+        if self._entry is None or self._meter is None or self._meter.info.clock != "own":
             return None
-        return self._entry.chip_s if isinstance(self._entry, CsvReplayMeter) else 0.5
+        return self._entry.pulse_chip_s
 
     def start(self) -> None:
         """Begin to read; a meter that was not there is looked for again."""
@@ -90,7 +89,7 @@ class BoardMeter:
         if self._entry is None:
             return
         try:
-            self._meter = open_meter(self._entry.spec())
+            self._meter = open_meter(self._entry)
             self._note(f"meter: {told(self._meter.info)}")
         except MeterError as error:
             self._failed(error)
@@ -104,7 +103,7 @@ class BoardMeter:
 
     def _public(self, text: str) -> str:
         """A sentence as it may stand in results: without what the inventory says of connections."""
-        for key in ("host", "port", "path", "serial"):
+        for key in self._entry.private if self._entry is not None else ():
             value = getattr(self._entry, key, None)
             if value:
                 text = text.replace(str(value), f"<{key}>")
@@ -128,7 +127,7 @@ class Description:
     power_w: float | None = None
 
 
-def describe(entry: MeterEntry | None, *, read: bool = True) -> Description | None:
+def describe(entry: MeterKeys | None, *, read: bool = True) -> Description | None:
     """Open a board's meter, read it for a moment, close it; None for a board without one.
 
     Args:
@@ -137,7 +136,7 @@ def describe(entry: MeterEntry | None, *, read: bool = True) -> Description | No
     if entry is None:
         return None
     try:
-        with open_meter(entry.spec()) as meter:
+        with open_meter(entry) as meter:
             info = meter.info
             if not read or info.clock == "own":
                 return Description(True, told(info), info)

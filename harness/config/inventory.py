@@ -28,7 +28,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
 from tunebench.targets.client.connection import DEFAULT_WORKDIR, BoardSpec
-from tunebench.targets.meters.keys import HostPath, MeterEntry, placed
+from tunebench.targets.meters.keys import HostPath
+from tunebench.targets.meters.registry import MeterEntry
 from tunebench.targets.transport.ssh import Timeouts
 
 Kind = Literal["raspberry-pi", "jetson", "linux", "loopback"]
@@ -277,7 +278,7 @@ def _placed(board: BoardEntry, folder: Path) -> BoardEntry:
     if board.simulated_root is not None:
         update["simulated_root"] = str((folder / board.simulated_root).resolve())
     if board.meter is not None:
-        update["meter"] = placed(board.meter, folder)
+        update["meter"] = board.meter.placed(folder)
     return board.model_copy(update=update)
 
 

@@ -1,43 +1,45 @@
-"""External meters, read on the host: ``open_meter(spec)`` and what every meter looks like.
+"""External meters, read on the host: ``open_meter(keys)`` and what every meter looks like.
 
-Modules are imported when their kind is asked for, so that an optional driver is needed only by who uses it.
+Which kinds there are, and how to add one: :mod:`tunebench.targets.meters.registry`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from importlib import import_module
+from collections.abc import Mapping
 from typing import Any
 
 from tunebench.targets.meters.base import SCOPES, Meter, MeterError, MeterInfo, MeterTrace
+from tunebench.targets.meters.keys import MeterKeys
 
-__all__ = ["KINDS", "SCOPES", "Meter", "MeterError", "MeterInfo", "MeterTrace", "make_meter", "open_meter"]
+__all__ = [
+    "SCOPES",
+    "Meter",
+    "MeterError",
+    "MeterInfo",
+    "MeterKeys",
+    "MeterTrace",
+    "make_meter",
+    "open_meter",
+]
 
-#: Kind in the inventory -> the module that has ``make(spec) -> Meter``.
-KINDS: Mapping[str, str] = {
-    "hwmon": "hwmon",
-    "serial-csv": "serial_csv",
-    "csv-replay": "csv_replay",
-    "shelly": "shelly",
-    "joulescope": "joulescope",
-}
 
-
-def make_meter(spec: Mapping[str, Any]) -> Meter:
-    """The meter that ``spec`` (``[board.meter]`` of the inventory) describes, not yet open.
+def make_meter(spec: Mapping[str, Any] | MeterKeys) -> Meter:
+    """Return the meter that ``spec`` (``[board.meter]`` of the inventory) describes, not yet open.
 
     Raises:
         MeterError: its kind is unknown (the message names the known ones), or a key is missing or wrong.
     """
-    kind = spec.get("kind")
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise MeterError(f"meter kind {kind!r} is unknown; known: {', '.join(KINDS)}")
-    make: Callable[[Mapping[str, Any]], Meter] = import_module(f"tunebench.targets.meters.{KINDS[kind]}").make
-    return make(spec)
+    from tunebench.targets.meters.registry import (
+        meter_kind,
+        read_keys,
+    )  # imports the kinds; they import this package
+
+    keys = read_keys(spec)
+    return meter_kind(keys.kind).make(keys)
 
 
-def open_meter(spec: Mapping[str, Any]) -> Meter:
-    """The same, open; use as a context manager or call ``close``.
+def open_meter(spec: Mapping[str, Any] | MeterKeys) -> Meter:
+    """Return the same, open; use it as a context manager or call ``close``.
 
     Raises:
         MeterError: as :func:`make_meter`, or it is not there, or not as described.

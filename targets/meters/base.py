@@ -14,16 +14,16 @@ where ``info.clock`` is ``host``; else the meter's own, to be aligned (:mod:`tun
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self, get_args
 
 from tunebench.targets.errors import TargetError
+from tunebench.targets.meters.keys import Scope
 
 #: From the wall socket down to one rail.
-SCOPES = ("wall_ac", "dc_input", "board_input", "module", "rails_sum", "soc_rail")
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 #: More errors than this are counted, not kept.
 MAX_ERRORS = 50
 
@@ -162,29 +162,3 @@ class Meter(ABC):
             MeterError: this kind of meter has no switch, or the switch did not obey.
         """
         raise MeterError(f"a {self.info.kind} meter cannot switch power; a shelly can")
-
-
-def text_key(spec: Mapping[str, Any], key: str) -> str:
-    """A text that the inventory must give.
-
-    Raises:
-        MeterError: it is missing or empty.
-    """
-    value = spec.get(key)
-    if not isinstance(value, str) or not value:
-        raise MeterError(f"{spec.get('kind', 'meter')} meter: key '{key}' is missing")
-    return value
-
-
-def scope_of(spec: Mapping[str, Any]) -> str:
-    """The scope that the inventory gives.
-
-    Raises:
-        MeterError: it is none of :data:`SCOPES`.
-    """
-    scope = spec.get("scope")
-    if scope not in SCOPES:
-        raise MeterError(
-            f"{spec.get('kind', 'meter')} meter: key 'scope' is {scope!r}; allowed: {', '.join(SCOPES)}"
-        )
-    return str(scope)

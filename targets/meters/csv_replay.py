@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Self
 
-from tunebench.targets.meters.base import Errors, Meter, MeterError, MeterInfo, MeterTrace, scope_of, text_key
+from pydantic import Field, model_validator
+
+from tunebench.targets.meters.base import Errors, Meter, MeterError, MeterInfo, MeterTrace
+from tunebench.targets.meters.keys import HostPath, MeterKeys
 
 MAX_FILE_B = 256 * 1024 * 1024
 #: A logger that buffers may write the end of the run so much later.
@@ -71,72 +74,79 @@ class Format:
         return value if math.isfinite(value) else None
 
 
-def make(spec: Mapping[str, Any]) -> CsvReplayMeter:
-    """A logger's file from its keys (see :class:`Mapped` and :class:`Format`)."""
+class Keys(MeterKeys):
+    """The file of a vendor's logger."""
 
-    def factor(name: str, symbol: str) -> float:
-        unit = str(spec.get(f"{name}_unit", symbol))
-        prefix = unit.removesuffix(symbol)
-        if not unit.endswith(symbol) or prefix not in _PREFIXES:
-            allowed = ", ".join(one + symbol for one in _PREFIXES)
-            raise MeterError(f"csv-replay meter: key '{name}_unit' is {unit!r}; allowed: {allowed}")
-        return _PREFIXES[prefix]
-
-    time_unit = str(spec.get("time_unit", "s"))
-    if time_unit not in _TIME_UNITS:
-        raise MeterError(
-            f"csv-replay meter: key 'time_unit' is {time_unit!r}; allowed: {', '.join(_TIME_UNITS)}"
-        )
-    if "time_column" not in spec:
-        raise MeterError("csv-replay meter: key 'time_column' is missing")
-    power, voltage, current = (spec.get(f"{name}_column") for name in ("power", "voltage", "current"))
-    if power is None and None in (voltage, current):
-        raise MeterError(
-            "csv-replay meter: give either 'power_column', or 'voltage_column' and 'current_column'"
-        )
-    return CsvReplayMeter(
-        Path(text_key(spec, "path")),
-        scope_of(spec),
-        Mapped(
-            spec["time_column"],
-            _TIME_UNITS[time_unit],
-            power,
-            factor("power", "W"),
-            voltage,
-            factor("voltage", "V"),
-            current,
-            factor("current", "A"),
-        ),
-        Format(
-            str(spec.get("delimiter", ",")), str(spec.get("decimal", ".")), bool(spec.get("header", True))
-        ),
-        clock="host" if spec.get("clock") == "host-wall" else "own",
-        rate_hz=spec.get("rate_hz"),
-        quantum_w=spec.get("quantum_w"),
+    kind: Literal["csv-replay"]
+    path: HostPath = Field(min_length=1)
+    time_column: Column
+    time_unit: Literal["s", "ms", "us", "ns"] = "s"
+    clock: Literal["own", "host-wall"] = Field(
+        default="own",
+        description="own: aligned by load pulses; host-wall: epoch times of this host's own clock",
     )
+    power_column: Column | None = None
+    power_unit: Literal["W", "mW", "uW"] = "W"
+    voltage_column: Column | None = None
+    voltage_unit: Literal["V", "mV", "uV"] = "V"
+    current_column: Column | None = None
+    current_unit: Literal["A", "mA", "uA"] = "A"
+    delimiter: str = Field(
+        default=",", min_length=1, max_length=1, description="a space stands for any white space"
+    )
+    decimal: Literal[".", ","] = "."
+    header: bool = Field(default=True, description="the first row that is no comment names the columns")
+    rate_hz: float | None = Field(default=None, gt=0, description="rebuild times from the count of samples")
+    quantum_w: float | None = Field(default=None, gt=0)
+    chip_s: float = Field(default=0.5, ge=0.1, le=10, description="length of a load pulse's chip, seconds")
+
+    @model_validator(mode="after")
+    def _power_or_its_factors(self) -> Keys:
+        factors = (self.voltage_column, self.current_column)
+        if (self.power_column is None) == (None in factors) or (None in factors and factors != (None, None)):
+            raise ValueError("give either 'power_column', or 'voltage_column' and 'current_column'")
+        return self
+
+    def placed(self, folder: Path) -> Self:
+        """Return the keys with the file's path made absolute."""
+        return self.model_copy(update={"path": str((folder / self.path).resolve())})
+
+    @property
+    def pulse_chip_s(self) -> float:
+        """Seconds of a load pulse's chip."""
+        return self.chip_s
+
+    @property
+    def columns(self) -> Mapped:
+        """Which columns are read, with the factors of their units."""
+        return Mapped(
+            self.time_column,
+            _TIME_UNITS[self.time_unit],
+            self.power_column,
+            _PREFIXES[self.power_unit.removesuffix("W")],
+            self.voltage_column,
+            _PREFIXES[self.voltage_unit.removesuffix("V")],
+            self.current_column,
+            _PREFIXES[self.current_unit.removesuffix("A")],
+        )
+
+
+def make(keys: Keys) -> CsvReplayMeter:
+    """Return the meter that the keys describe."""
+    return CsvReplayMeter(keys)
 
 
 class CsvReplayMeter(Meter):
     """See the module."""
 
-    def __init__(
-        self,
-        path: Path,
-        scope: str,
-        columns: Mapped,
-        form: Format,
-        *,
-        clock: Literal["host", "own"] = "own",
-        rate_hz: float | None = None,
-        quantum_w: float | None = None,
-    ) -> None:
-        self._path = path
-        self._scope = scope
-        self._columns = columns
-        self._form = form
-        self._clock = clock
-        self._rate_hz = rate_hz
-        self._quantum_w = quantum_w
+    def __init__(self, keys: Keys) -> None:
+        self._path = Path(keys.path)
+        self._scope = keys.scope
+        self._columns = keys.columns
+        self._form = Format(keys.delimiter, keys.decimal, keys.header)
+        self._clock: Literal["host", "own"] = "host" if keys.clock == "host-wall" else "own"
+        self._rate_hz = keys.rate_hz
+        self._quantum_w = keys.quantum_w
         self._names: list[str] | None = None
         self._from_b = 0
         self._started: tuple[float, float] | None = None

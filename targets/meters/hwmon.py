@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal, Self
 
-from tunebench.targets.meters.base import MeterError, MeterInfo, scope_of, text_key
+from pydantic import Field
+
+from tunebench.targets.meters.base import MeterError, MeterInfo
+from tunebench.targets.meters.keys import HostPath, MeterKeys
 from tunebench.targets.meters.polled import PolledMeter, ReadError, Reading
 
 DEFAULT_RATE_HZ = 10.0
@@ -44,41 +46,47 @@ class _Files:
     shunt: str | None
 
 
-def make(spec: Mapping[str, Any]) -> HwmonMeter:
-    """A hwmon meter from its keys (``chip``, ``label``, ``address``, ``shunt_uohm``, ``rate_hz``, ``root``)."""
-    return HwmonMeter(
-        text_key(spec, "chip"),
-        scope_of(spec),
-        label=spec.get("label"),
-        address=spec.get("address"),
-        shunt_uohm=spec.get("shunt_uohm"),
-        rate_hz=spec.get("rate_hz"),
-        root=Path(spec.get("root", "/")),
+class Keys(MeterKeys):
+    """A sensor of the host's kernel: INA219/226/228/3221, KM003C."""
+
+    kind: Literal["hwmon"]
+    chip: str = Field(
+        min_length=1, description="content of the device's 'name' file, e.g. ina226, ina3221, powerz"
     )
+    label: str | None = Field(default=None, description="channel, where the chip labels its channels")
+    address: str | None = Field(
+        default=None, description="i2c address where several are alike: '0x40' or '1-0040'"
+    )
+    shunt_uohm: int | None = Field(
+        default=None, gt=0, description="the shunt that is soldered in: must be the driver's"
+    )
+    rate_hz: float | None = Field(default=None, gt=0, le=500)
+    root: HostPath = Field(default="/", description="where /sys begins (another folder: a simulated tree)")
+
+    def placed(self, folder: Path) -> Self:
+        """Return the keys with the simulated tree's path made absolute."""
+        if self.root == "/":
+            return self
+        return self.model_copy(update={"root": str((folder / self.root).resolve())})
+
+
+def make(keys: Keys) -> HwmonMeter:
+    """Return the meter that the keys describe."""
+    return HwmonMeter(keys)
 
 
 class HwmonMeter(PolledMeter):
     """One channel of one hwmon device."""
 
-    def __init__(
-        self,
-        chip: str,
-        scope: str,
-        *,
-        label: str | None = None,
-        address: str | None = None,
-        shunt_uohm: int | None = None,
-        rate_hz: float | None = None,
-        root: Path = Path("/"),
-    ) -> None:
-        super().__init__(1 / (rate_hz or DEFAULT_RATE_HZ))
-        self._chip = chip
-        self._scope = scope
-        self._label = label
-        self._address = address
-        self._shunt_uohm = shunt_uohm
-        self._rate_hz = rate_hz
-        self._root = root
+    def __init__(self, keys: Keys) -> None:
+        super().__init__(1 / (keys.rate_hz or DEFAULT_RATE_HZ))
+        self._chip = keys.chip
+        self._scope = keys.scope
+        self._label = keys.label
+        self._address = keys.address
+        self._shunt_uohm = keys.shunt_uohm
+        self._rate_hz = keys.rate_hz
+        self._root = Path(keys.root)
         self._folder = Path()
         self._files = _Files(None, None, None, None, None)
         self._open: dict[str, int] = {}

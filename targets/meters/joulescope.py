@@ -11,11 +11,13 @@ import importlib
 import math
 import threading
 import time
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import Field
 
 from tunebench.targets.meters.arrival import to_host
-from tunebench.targets.meters.base import Errors, Meter, MeterError, MeterInfo, MeterTrace, scope_of
+from tunebench.targets.meters.base import Errors, Meter, MeterError, MeterInfo, MeterTrace
+from tunebench.targets.meters.keys import MeterKeys
 
 #: Native samples a second, of which ``scnt`` make a block.
 _NATIVE_HZ = {"js220": 1_000_000, "js110": 2_000_000}
@@ -23,8 +25,16 @@ _NATIVE_HZ = {"js220": 1_000_000, "js110": 2_000_000}
 _DELAY_S = 0.02
 
 
-def make(spec: Mapping[str, Any]) -> JoulescopeMeter:
-    """A Joulescope from its keys (``serial``, ``rate_hz``).
+class Keys(MeterKeys):
+    """A Joulescope JS220 or JS110 (extra 'joulescope')."""
+
+    kind: Literal["joulescope"]
+    serial: str | None = Field(default=None, description="where several are plugged in, e.g. '001234'")
+    rate_hz: float = Field(default=50.0, gt=0, le=1000)
+
+
+def make(keys: Keys) -> JoulescopeMeter:
+    """Return the meter that the keys describe.
 
     Raises:
         MeterError: the driver is not installed; says how to get it.
@@ -35,9 +45,7 @@ def make(spec: Mapping[str, Any]) -> JoulescopeMeter:
         raise MeterError(
             f"joulescope meter: its driver cannot be imported ({error}); install it: pip install 'tunebench[joulescope]'"
         ) from None
-    return JoulescopeMeter(
-        driver.Driver, scope_of(spec), serial=spec.get("serial"), rate_hz=float(spec.get("rate_hz", 50.0))
-    )
+    return JoulescopeMeter(driver.Driver, keys)
 
 
 class JoulescopeMeter(Meter):
@@ -47,11 +55,11 @@ class JoulescopeMeter(Meter):
         driver: ``pyjoulescope_driver.Driver``, or what behaves like it.
     """
 
-    def __init__(self, driver: Any, scope: str, *, serial: str | None = None, rate_hz: float = 50.0) -> None:
+    def __init__(self, driver: Any, keys: Keys) -> None:
         self._make_driver = driver
-        self._scope = scope
-        self._serial = serial
-        self._rate_hz = rate_hz
+        self._scope = keys.scope
+        self._serial = keys.serial
+        self._rate_hz = keys.rate_hz
         self._driver: Any = None
         self._path = ""
         self._lock = threading.Lock()

@@ -14,13 +14,16 @@ import select
 import termios
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Literal
+
+from pydantic import Field
 
 from tunebench.targets.meters.arrival import to_host
-from tunebench.targets.meters.base import Errors, Meter, MeterError, MeterInfo, MeterTrace, scope_of, text_key
+from tunebench.targets.meters.base import Errors, Meter, MeterError, MeterInfo, MeterTrace
+from tunebench.targets.meters.keys import MeterKeys
 
 _LINE = re.compile(
     rb"\s*(\d{1,19})\s*,\s*(-?\d{1,6}(?:\.\d{1,6})?)\s*,\s*(-?\d{1,6}(?:\.\d{1,6})?)\s*(?:,\s*(\d))?\s*\Z"
@@ -97,15 +100,24 @@ def _plausible(own_s: float, host_s: float) -> bool:
     return own_s > 0 and abs(own_s - host_s) <= _HELD_BACK_S + _CLOCK_SHARE * host_s
 
 
-def make(spec: Mapping[str, Any]) -> SerialCsvMeter:
-    """A serial meter from its keys (``port``, ``baud``, ``latency_s``, ``quantum_w``)."""
-    return SerialCsvMeter(
-        text_key(spec, "port"),
-        scope_of(spec),
-        baud=int(spec.get("baud", 115200)),
-        latency_s=float(spec.get("latency_s", 0.02)),
-        quantum_w=spec.get("quantum_w"),
+class Keys(MeterKeys):
+    """A microcontroller that prints ``t_us,mV,mA[,gpio]``."""
+
+    kind: Literal["serial-csv"]
+    port: str = Field(min_length=1, description="e.g. /dev/serial/by-id/usb-...")
+    baud: int = Field(default=115200, gt=0)
+    quantum_w: float | None = Field(default=None, gt=0)
+    latency_s: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="at most so long from a sample to the host, beyond the wire's time",
     )
+
+
+def make(keys: Keys) -> SerialCsvMeter:
+    """Return the meter that the keys describe."""
+    return SerialCsvMeter(keys)
 
 
 @dataclass
@@ -121,20 +133,12 @@ class _Run:
 class SerialCsvMeter(Meter):
     """See the module."""
 
-    def __init__(
-        self,
-        port: str,
-        scope: str,
-        *,
-        baud: int = 115200,
-        latency_s: float = 0.02,
-        quantum_w: float | None = None,
-    ) -> None:
-        self._port = port
-        self._scope = scope
-        self._baud = baud
-        self._latency_s = latency_s
-        self._quantum_w = quantum_w
+    def __init__(self, keys: Keys) -> None:
+        self._port = keys.port
+        self._scope = keys.scope
+        self._baud = keys.baud
+        self._latency_s = keys.latency_s
+        self._quantum_w = keys.quantum_w
         self._rate_hz: float | None = None
         self._descriptor = -1
         self._run: _Run | None = None
@@ -259,7 +263,7 @@ class SerialCsvMeter(Meter):
                 self._disconnect()
                 run.stop.wait(_REOPEN_S)
 
-    def _lines(self, go_on: Any) -> Iterator[tuple[bytes, float]]:
+    def _lines(self, go_on: Callable[[], bool]) -> Iterator[tuple[bytes, float]]:
         """Whole lines and when they came; the first is dropped, since it may be torn.
 
         Raises:

@@ -12,13 +12,15 @@ import base64
 import http.client
 import os
 import time
-from collections.abc import Mapping
-from typing import Any
+from typing import Literal
+
+from pydantic import Field
 
 from tunebench.targets.agent.formats import read as parse
 from tunebench.targets.agent.protocol import ProtocolError, parse_object
-from tunebench.targets.meters.base import MeterError, MeterInfo, scope_of, text_key
+from tunebench.targets.meters.base import MeterError, MeterInfo
 from tunebench.targets.meters.digest import ChallengeError, Digest
+from tunebench.targets.meters.keys import MeterKeys
 from tunebench.targets.meters.polled import PolledMeter, ReadError, Reading
 
 _MAX_ANSWER_B = 64 * 1024
@@ -28,43 +30,40 @@ _QUANTUM_W = 0.1
 _SWITCH_S = 5.0
 
 
-def make(spec: Mapping[str, Any]) -> ShellyMeter:
-    """A Shelly from its keys (those of ``[board.meter]``)."""
-    return ShellyMeter(
-        text_key(spec, "host"),
-        scope_of(spec),
-        channel=int(spec.get("channel", 0)),
-        generation=int(spec.get("generation", 2)),
-        user=str(spec.get("user", "admin")),
-        password_env=spec.get("password_env"),
-        rate_hz=float(spec.get("rate_hz", 1.0)),
-        timeout_s=float(spec.get("timeout_s", 3.0)),
+class Keys(MeterKeys):
+    """A Shelly plug or relay in the local network."""
+
+    kind: Literal["shelly"]
+    host: str = Field(min_length=1, description="name or address, optionally with :port")
+    channel: int = Field(default=0, ge=0, le=15, description="the switch's id")
+    generation: Literal[1, 2] = Field(default=2, description="2 stands for Gen2 and newer")
+    user: str = Field(default="admin", min_length=1)
+    password_env: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="name of the environment variable that holds the password",
     )
+    rate_hz: float = Field(default=1.0, gt=0, le=10)
+    timeout_s: float = Field(default=3.0, gt=0, le=30)
+
+
+def make(keys: Keys) -> ShellyMeter:
+    """Return the meter that the keys describe."""
+    return ShellyMeter(keys)
 
 
 class ShellyMeter(PolledMeter):
     """One switch of a Shelly. One connection, kept open; opened anew after an error."""
 
-    def __init__(
-        self,
-        host: str,
-        scope: str,
-        *,
-        channel: int = 0,
-        generation: int = 2,
-        user: str = "admin",
-        password_env: str | None = None,
-        rate_hz: float = 1.0,
-        timeout_s: float = 3.0,
-    ) -> None:
-        super().__init__(1 / rate_hz)
-        self._host = host
-        self._scope = scope
-        self._channel = channel
-        self._generation = generation
-        self._user = user
-        self._password_env = password_env
-        self._timeout_s = timeout_s
+    def __init__(self, keys: Keys) -> None:
+        super().__init__(1 / keys.rate_hz)
+        self._host = keys.host
+        self._scope = keys.scope
+        self._channel = keys.channel
+        self._generation = keys.generation
+        self._user = keys.user
+        self._password_env = keys.password_env
+        self._timeout_s = keys.timeout_s
         self._connection: http.client.HTTPConnection | None = None
         self._digest: Digest | None = None
         self._basic: str | None = None

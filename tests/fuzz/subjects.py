@@ -209,7 +209,8 @@ def _meter() -> tuple[Run, tuple[type[Exception], ...]]:
     from tunebench.targets.meters.base import MeterError
 
     path = _scratch("logger.csv")
-    keys = {
+    spec = {
+        "kind": "csv-replay",
         "scope": "board_input",
         "path": str(path),
         "time_column": 0,
@@ -224,7 +225,7 @@ def _meter() -> tuple[Run, tuple[type[Exception], ...]]:
             if not isinstance(sample, str):
                 unwrapper.add(sample)
         path.write_bytes(data)
-        meter = csv_replay.make(keys)
+        meter = csv_replay.make(csv_replay.Keys.model_validate(spec))
         meter.open()
         meter.start()
         trace = meter.stop()

@@ -25,7 +25,7 @@ from tunebench.harness.record.energy.meter import Metered, measure
 from tunebench.harness.record.energy.rules import rules_for
 from tunebench.reports.results import RunReader
 from tunebench.targets.meters import MeterInfo, MeterTrace
-from tunebench.targets.meters.keys import ShellyMeter
+from tunebench.targets.meters.shelly import Keys as ShellyKeys
 from tunebench.targets.transport.clock_offset import Offset
 
 WORK = """
@@ -172,7 +172,7 @@ def test_a_meter_that_fails_stops_no_campaign_and_is_the_reason(run, plug):
 def test_a_meter_that_comes_back_is_used_again(plug):
     device = plug(power_w=lambda _: 5.0)
     told: list[str] = []
-    entry = ShellyMeter(kind="shelly", scope="wall_ac", host=device.host, rate_hz=10.0, timeout_s=0.3)
+    entry = ShellyKeys(kind="shelly", scope="wall_ac", host=device.host, rate_hz=10.0, timeout_s=0.3)
     device.faults = [503]
     with BoardMeter(entry, told.append) as meter:
         assert meter.stop().reason.startswith("the meter failed: ")
@@ -184,7 +184,7 @@ def test_a_meter_that_comes_back_is_used_again(plug):
 
 def test_a_meter_describes_itself_with_what_it_reads_now(plug):
     device = plug()
-    entry = ShellyMeter(kind="shelly", scope="wall_ac", host=device.host, rate_hz=10.0, timeout_s=0.3)
+    entry = ShellyKeys(kind="shelly", scope="wall_ac", host=device.host, rate_hz=10.0, timeout_s=0.3)
     found = describe(entry)
     assert found.ok
     assert "scope wall_ac, 10 Hz, steps of 0.1 W; now 25.70 W" in found.text

@@ -9,7 +9,9 @@ import time
 import pytest
 
 from tunebench.targets.meters import MeterError, open_meter
-from tunebench.targets.meters.joulescope import JoulescopeMeter
+from tunebench.targets.meters.joulescope import JoulescopeMeter, Keys
+
+KEYS = Keys(kind="joulescope", scope="dc_input")
 
 
 class FakeDriver:
@@ -62,7 +64,7 @@ class FakeDriver:
 
 
 def test_blocks_become_power_at_their_middle_and_the_accumulator_goes_along():
-    meter = JoulescopeMeter(FakeDriver, "dc_input", rate_hz=100.0)
+    meter = JoulescopeMeter(FakeDriver, KEYS.model_copy(update={"rate_hz": 100.0}))
     meter.open()
     assert meter.info.id == "js220"
     meter.start()
@@ -91,13 +93,13 @@ def test_several_instruments_need_a_serial_number_and_none_is_told():
     with pytest.raises(
         MeterError, match=r"several with serial \(any\); plugged in: u/js220/001234, u/js220/005678"
     ):
-        JoulescopeMeter(Two, "dc_input").open()
+        JoulescopeMeter(Two, KEYS).open()
     with pytest.raises(MeterError, match=r"none with serial \(any\); plugged in: none"):
-        JoulescopeMeter(Nothing, "dc_input").open()
+        JoulescopeMeter(Nothing, KEYS).open()
 
 
 def test_a_block_of_an_unknown_form_is_an_error_and_no_value():
-    meter = JoulescopeMeter(FakeDriver, "dc_input")
+    meter = JoulescopeMeter(FakeDriver, KEYS)
     meter.start()
     meter._on_statistics("x", {"time": {}})
     trace = meter.stop()

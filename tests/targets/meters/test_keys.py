@@ -8,7 +8,7 @@ import pytest
 
 from tunebench.harness.config.inventory import load_inventory
 from tunebench.harness.errors import UsageError
-from tunebench.targets.meters import KINDS
+from tunebench.targets.meters.registry import KINDS
 
 BOARD = '[[board]]\nid = "pi"\nhost = "pi"\nkind = "raspberry-pi"\n[board.meter]\n'
 GOOD = {
