@@ -135,7 +135,7 @@ def test_nothing_else_knows_a_methods_name():
     names = {row.name for row in table.METHODS}
     root = Path(workloads.__file__).parent
     for file in root.rglob("*.py"):
-        if file.name == "methods.py":
+        if file == root / "methods" / "table.py":
             continue
         strings = [
             node.value for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant)
