@@ -10,8 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tunebench.harness.errors import UsageError
-from tunebench.reports.results import RunReader, find_run
+from tunebench.reports.results import ResultsError, RunReader, find_run
 
 FORMATS = ("md", "text")
 
@@ -71,7 +70,7 @@ def comparison(run_a: Path, run_b: Path, html: Path | None, json_file: Path | No
     _check_format(form)
     folders = find_run(run_a), find_run(run_b)
     if folders[0].resolve() == folders[1].resolve():
-        raise UsageError(f"{run_b}: is the same run as {run_a}; name two runs' directories")
+        raise ResultsError(f"{run_b}: is the same run as {run_a}; name two runs' directories")
     from tunebench.reports.analysis.run_comparison import compare_runs
     from tunebench.reports.formatting.privacy import scrubber
     from tunebench.reports.render.compare import as_markdown, as_text, shown
@@ -109,7 +108,7 @@ def _opened(run_dir: Path, baseline: str | None) -> RunReader:
     reader = RunReader(run_dir)
     labels = sorted({record.label for record in reader.repetitions})
     if baseline is not None and baseline not in labels:
-        raise UsageError(f"--baseline {baseline!r}: not in this run; it has: {', '.join(labels)}")
+        raise ResultsError(f"--baseline {baseline!r}: not in this run; it has: {', '.join(labels)}")
     return reader
 
 
@@ -133,7 +132,7 @@ def _other(run: Path | None) -> RunReader | None:
 
 def _check_format(form: str) -> None:
     if form not in FORMATS:
-        raise UsageError(f"--format {form!r}: one of {', '.join(FORMATS)}")
+        raise ResultsError(f"--format {form!r}: one of {', '.join(FORMATS)}")
 
 
 def _json(value: object) -> str:

@@ -10,11 +10,10 @@ from typer.testing import CliRunner
 
 from tunebench.harness.cli import report
 from tunebench.harness.cli.app import app
-from tunebench.harness.errors import UsageError
 from tunebench.reports.history import decisions
 from tunebench.reports.history.simulated import SimulatedLab
 from tunebench.reports.render import files
-from tunebench.reports.results import layout
+from tunebench.reports.results import ResultsError, layout
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +84,11 @@ def test_printing_and_writing_go_together(runs, tmp_path):
 
 
 def test_an_unknown_format_or_baseline_is_refused_with_what_is_known(runs):
-    with pytest.raises(UsageError, match=r"--format 'pdf': one of md, text"):
+    with pytest.raises(ResultsError, match=r"--format 'pdf': one of md, text"):
         files.printed(runs[0], None, "pdf")
-    with pytest.raises(UsageError, match=r"--format 'pdf'"):
+    with pytest.raises(ResultsError, match=r"--format 'pdf'"):
         files.comparison(runs[0], runs[1], None, None, "pdf")
-    with pytest.raises(UsageError, match=r"not in this run; it has: ft-all, method-01"):
+    with pytest.raises(ResultsError, match=r"not in this run; it has: ft-all, method-01"):
         files.printed(runs[0], "zzz", "md")
 
 
@@ -108,7 +107,7 @@ def test_two_runs_are_compared_in_every_form(runs, tmp_path):
 
 
 def test_a_run_is_not_compared_with_itself(runs):
-    with pytest.raises(UsageError, match="is the same run"):
+    with pytest.raises(ResultsError, match="is the same run"):
         files.comparison(runs[0], runs[0], None, None, "text")
 
 
