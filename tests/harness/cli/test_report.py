@@ -8,7 +8,6 @@ import socket
 import pytest
 from typer.testing import CliRunner
 
-from tunebench.harness.cli import report
 from tunebench.harness.cli.app import app
 from tunebench.reports.history import decisions
 from tunebench.reports.history.simulated import SimulatedLab
@@ -116,7 +115,7 @@ def test_this_machines_and_its_users_names_are_known_as_names(monkeypatch):
         raise OSError("no name for this uid")
 
     monkeypatch.setattr(socket, "gethostname", lambda: "thor-7.lab")
-    monkeypatch.setattr(report.getpass, "getuser", nameless)
+    monkeypatch.setattr(files.getpass, "getuser", nameless)
     assert files.names_here() == ["thor-7.lab", "thor-7"]
 
 
