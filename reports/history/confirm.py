@@ -1,4 +1,4 @@
-"""The arithmetic of a confirmation: is tonight's build slower than the pinned one, on the same board, now?
+"""Judge a confirmation: is tonight's build slower than the pinned one, on the same board, now?
 
 What is compared are pairs measured back to back in random order on one board, so that whatever the night is like
 is in both halves. The bound on the median of the log ratios is exact for any distribution: with n pairs, the
@@ -48,7 +48,7 @@ class Confirmation:
 
 
 def rank_of_bound(n: int, confidence: float = CONFIDENCE) -> tuple[int, float]:
-    """Which order statistic (1 = smallest) bounds the median from below, and how surely.
+    """Return which order statistic (1 = smallest) bounds the median from below, and with what confidence.
 
     >>> rank_of_bound(10)
     (2, 0.9892578125)
@@ -57,10 +57,10 @@ def rank_of_bound(n: int, confidence: float = CONFIDENCE) -> tuple[int, float]:
     """
     best = (0, 0.0)
     for rank in range(1, n + 1):
-        sure = sum(math.comb(n, k) for k in range(rank, n + 1)) / 2**n
-        if sure < confidence:
+        coverage = sum(math.comb(n, k) for k in range(rank, n + 1)) / 2**n
+        if coverage < confidence:
             break
-        best = (rank, sure)
+        best = (rank, coverage)
     return best
 
 
@@ -103,10 +103,10 @@ def confirm(
     else:
         gains = np.sort(np.expm1(sign * np.log(new / old)))
         board = float(np.expm1(sign * np.log(float(np.median(old)) / past_centre)))
-    rank, sure = rank_of_bound(n)
+    rank, coverage = rank_of_bound(n)
     change, bound, upper = float(np.median(gains)), float(gains[rank - 1]), float(gains[n - rank])
     verdict, reason = _decide(bound, upper, board, delta, excess)
-    return Confirmation(verdict, change, bound, upper, sure, n, board, reason)
+    return Confirmation(verdict, change, bound, upper, coverage, n, board, reason)
 
 
 def _decide(bound: float, upper: float, board: float, delta: float, excess: float) -> tuple[Confirmed, str]:

@@ -1,4 +1,4 @@
-"""What people decided about results: ``decisions.jsonl`` at the root of the results, append-only.
+"""Store and read what people decided about results: ``decisions.jsonl`` at the root of the results, append-only.
 
 A decision is never edited or removed; a later one supersedes it. Every line is fsynced before the command that
 wrote it returns.
@@ -67,13 +67,13 @@ def append(root: Path, decision: Decision) -> Path:
 
 
 def read(root: Path) -> tuple[list[Decision], list[str]]:
-    """All decisions in the order in which they were made, and a warning for each line that is none."""
+    """Return all decisions in the order in which they were made, and a warning for each line that is none."""
     path = Path(root) / DECISIONS
     try:
         lines = path.read_bytes().splitlines()
     except FileNotFoundError:
         return [], []
-    found: list[Decision] = []
+    made: list[Decision] = []
     warnings: list[str] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -82,16 +82,16 @@ def read(root: Path) -> tuple[list[Decision], list[str]]:
             value = json.loads(line)
             if not isinstance(value, dict) or not str(value.get("schema", "")).startswith(DECISION_SCHEMA):
                 raise ValueError(f"not of schema {DECISION_SCHEMA}")
-            found.append(Decision.model_validate(value))
+            made.append(Decision.model_validate(value))
         except ValidationError as error:
             warnings.append(f"{path}: line {number} was left out: {first_fault(error)}")
         except (ValueError, RecursionError) as error:
             warnings.append(f"{path}: line {number} was left out: {error}")
-    return found, warnings
+    return made, warnings
 
 
 def quarantined(decisions: Sequence[Decision], board_id: str, t_utc: str) -> Decision | None:
-    """The quarantine that a board stood under at a time, or None.
+    """Return the quarantine that a board stood under at a time, or None.
 
     >>> when = "2026-11-01T00:00:00Z"
     >>> sick = Decision(t_utc=when, who="ann", kind="quarantine", reason="fan", board_id="pi5-01")
@@ -101,12 +101,13 @@ def quarantined(decisions: Sequence[Decision], board_id: str, t_utc: str) -> Dec
     True
     """
     last = None
-    for one in decisions:
-        if one.board_id == board_id and one.kind in ("quarantine", "release") and one.t_utc <= t_utc:
-            last = one
+    for decision in decisions:
+        of_board = decision.board_id == board_id and decision.kind in ("quarantine", "release")
+        if of_board and decision.t_utc <= t_utc:
+            last = decision
     return last if last is not None and last.kind == "quarantine" else None
 
 
 def now_utc() -> str:
-    """``2026-11-21T07:45:00Z``: only to order things by."""
+    """Return the time as ``2026-11-21T07:45:00Z``: only to order things by."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from dataclasses import asdict
+from typing import TypedDict
 from xml.etree import ElementTree
 
 from tunebench.reports.history.gating import Judgement, NightFinding
@@ -16,67 +17,80 @@ _ORDER = (
 #: Verdicts that fail a JUnit test case; the others pass or are skipped.
 _FAILURES = {"REGRESSION", "OFFLINE", "DAMAGED", "INVALID", "MISSING"}
 _SHOWN = 40
+SCHEMA = "tunebench.gate/1"
+
+
+class GateJson(TypedDict):
+    """What ``tunebench gate --json`` prints; ``findings`` are :class:`NightFinding`, field by field."""
+
+    schema: str
+    run_id: str
+    exit_code: int
+    screened: int
+    learning: int
+    confirmed: int
+    findings: list[dict[str, object]]
 
 
 def _ordered(judgement: Judgement) -> list[NightFinding]:
-    return sorted(judgement.findings, key=lambda one: (_ORDER.index(one.verdict), one.name))
+    return sorted(judgement.findings, key=lambda finding: (_ORDER.index(finding.verdict), finding.name))
 
 
-def as_json_value(judgement: Judgement) -> dict[str, Any]:
-    """The judgement for scripts."""
+def as_json_value(judgement: Judgement) -> GateJson:
+    """Return the judgement for scripts."""
     return {
-        "schema": "tunebench.gate/1",
+        "schema": SCHEMA,
         "run_id": judgement.run_id,
         "exit_code": judgement.exit_code,
         "screened": judgement.screened,
         "learning": judgement.learning,
         "confirmed": judgement.confirmed,
-        "findings": [one.as_dict() for one in _ordered(judgement)],
+        "findings": [asdict(finding) for finding in _ordered(judgement)],
     }
 
 
-def _figures(one: NightFinding) -> str:
-    """``time +7.1% (z 5.2, 30 nights); pairs +6.8%, bound +5.9%`` or nothing."""
+def _figures(finding: NightFinding) -> str:
+    """Return ``time +7.1% (z 5.2, 30 nights); pairs +6.8%, bound +5.9%``, or nothing."""
     parts = []
-    held, pairs = one.screening, one.confirmation
-    if held is not None and held.change is not None:
-        change = f"{held.change:+.3f}" if one.metric == "accuracy" else f"{held.change:+.1%}"
-        parts.append(f"{one.metric} {change} (z {held.z:.1f}, {held.n} nights)")
+    unit = "+.3f" if finding.metric == "accuracy" else "+.1%"
+    screening, pairs = finding.screening, finding.confirmation
+    if screening is not None and screening.change is not None:
+        change = format(screening.change, unit)
+        parts.append(f"{finding.metric} {change} (z {screening.z:.1f}, {screening.n} nights)")
     if pairs is not None and pairs.change is not None and pairs.bound is not None:
-        unit = "+.3f" if one.metric == "accuracy" else "+.1%"
         parts.append(f"pairs {format(pairs.change, unit)}, bound {format(pairs.bound, unit)}")
     return "; ".join(parts)
 
 
 def headline(judgement: Judgement) -> str:
-    """One line: what the night was."""
-    counts = Counter(str(one.verdict) for one in judgement.findings)
-    told = ", ".join(f"{counts[name]} {name}" for name in _ORDER if counts[name]) or "nothing found"
+    """Return the night in one line."""
+    counts = Counter(str(finding.verdict) for finding in judgement.findings)
+    verdicts = ", ".join(f"{counts[name]} {name}" for name in _ORDER if counts[name]) or "nothing found"
     return (
-        f"gate: exit {judgement.exit_code}: {told}; {judgement.screened} values screened"
+        f"gate: exit {judgement.exit_code}: {verdicts}; {judgement.screened} values screened"
         f" ({judgement.learning} still learning), {judgement.confirmed} confirmed on boards"
     )
 
 
 def plain_text(judgement: Judgement) -> str:
-    """For a terminal."""
+    """Return the judgement for a terminal."""
     lines = [headline(judgement)]
-    for one in _ordered(judgement)[:_SHOWN]:
-        told = "; ".join(filter(None, [_figures(one), one.reason]))
-        lines.append(_printable(f"  {one.verdict:11} {one.name}: {told}"))
+    for finding in _ordered(judgement)[:_SHOWN]:
+        details = "; ".join(filter(None, [_figures(finding), finding.reason]))
+        lines.append(_printable(f"  {finding.verdict:11} {finding.name}: {details}"))
     if len(judgement.findings) > _SHOWN:
         lines.append(f"  and {len(judgement.findings) - _SHOWN} more (--json has all)")
     return "\n".join(lines)
 
 
 def markdown_text(judgement: Judgement) -> str:
-    """For a job's page or a pull request."""
+    """Return the judgement for a job's page or a pull request."""
     lines = [f"### tunebench gate, run `{_cell(judgement.run_id)}`", "", _cell(headline(judgement)), ""]
     if judgement.findings:
         lines += ["| verdict | series | figures | reason |", "|---|---|---|---|"]
         lines += [
-            f"| {one.verdict} | {_cell(one.name)} | {_cell(_figures(one))} | {_cell(one.reason)} |"
-            for one in _ordered(judgement)[:_SHOWN]
+            f"| {finding.verdict} | {_cell(finding.name)} | {_cell(_figures(finding))} | {_cell(finding.reason)} |"
+            for finding in _ordered(judgement)[:_SHOWN]
         ]
         if len(judgement.findings) > _SHOWN:
             lines += ["", f"and {len(judgement.findings) - _SHOWN} more"]
@@ -84,7 +98,7 @@ def markdown_text(judgement: Judgement) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text from results is shown as text: no markup, no new cell, no new line."""
+    """Return text from results as text: no markup, no new cell, no new line."""
     plain = "".join(char if char.isprintable() else " " for char in text)[:300]
     for char in "\\`*_[]<>|#&":
         plain = plain.replace(char, f"&#{ord(char)};")
@@ -92,10 +106,10 @@ def _cell(text: str) -> str:
 
 
 def junit_xml(judgement: Judgement) -> str:
-    """One test case a finding: what CI systems show of a job."""
+    """Return the judgement as JUnit XML, one test case a finding: what CI systems show of a job."""
     cases = _ordered(judgement)
-    failed = sum(one.verdict in _FAILURES for one in cases)
-    skipped = sum(one.verdict == "UNCLEAR" for one in cases)
+    failed = sum(finding.verdict in _FAILURES for finding in cases)
+    skipped = sum(finding.verdict == "UNCLEAR" for finding in cases)
     suite = ElementTree.Element(
         "testsuite",
         name="tunebench gate",
@@ -105,13 +119,13 @@ def junit_xml(judgement: Judgement) -> str:
     )
     if not cases:
         ElementTree.SubElement(suite, "testcase", classname="gate", name="nothing found")
-    for one in cases:
-        name = f"{_printable(one.name)} [{one.metric or one.verdict}]"
-        case = ElementTree.SubElement(suite, "testcase", classname=_printable(one.board_id), name=name)
-        message = _printable("; ".join(filter(None, [one.verdict, _figures(one), one.reason])))
-        if one.verdict in _FAILURES:
+    for finding in cases:
+        name = f"{_printable(finding.name)} [{finding.metric or finding.verdict}]"
+        case = ElementTree.SubElement(suite, "testcase", classname=_printable(finding.board_id), name=name)
+        message = _printable("; ".join(filter(None, [finding.verdict, _figures(finding), finding.reason])))
+        if finding.verdict in _FAILURES:
             ElementTree.SubElement(case, "failure", message=message)
-        elif one.verdict == "UNCLEAR":
+        elif finding.verdict == "UNCLEAR":
             ElementTree.SubElement(case, "skipped", message=message)
         else:
             ElementTree.SubElement(case, "system-out").text = message
@@ -119,5 +133,5 @@ def junit_xml(judgement: Judgement) -> str:
 
 
 def _printable(text: str) -> str:
-    """XML has no place for control characters."""
+    """Return text without control characters, which XML has no place for; at most 500 characters."""
     return "".join(char if char.isprintable() else "?" for char in text)[:500]

@@ -1,15 +1,16 @@
-"""The nightly gate's judgement of one run: screen every series, confirm what is nominated, list what is missing.
+"""Judge one run of a lab: screen every series, confirm what is nominated, list what is missing.
 
-Pure but for the index that it reads; who measures the pairs is handed in. Exit codes, in order of precedence:
-1 a confirmed regression, 4 infrastructure (a board or a record is missing or damaged), 3 unclear, 0 nothing.
+Reads nothing but the index; the pairs of a confirmation are measured by a function that is handed in. Exit codes, in
+order of precedence: 1 a confirmed regression, 4 infrastructure (a board or a record is missing or damaged), 3 unclear,
+0 nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from statistics import median
-from typing import Any, Literal
+from typing import Literal
 
 import duckdb
 
@@ -23,7 +24,7 @@ NightVerdict = Literal[
     "MISSING", "NEW", "RENAMED", "INVALID", "OFFLINE", "DAMAGED", "QUARANTINED",
 ]  # fmt: skip
 
-#: Direction and tolerance a metric.
+#: Direction and tolerance of each metric.
 RULES: dict[Metric, Rule] = {
     "time": Rule(),
     "energy": Rule(excess=0.035),
@@ -32,7 +33,7 @@ RULES: dict[Metric, Rule] = {
 }
 #: A change within this does not matter (accuracy: absolute, 0-1).
 DELTAS: dict[Metric, float] = {"time": 0.02, "energy": 0.03, "memory": 0.01, "accuracy": 0.005}
-#: A series that was there in one of so many runs before is missed.
+#: A series that one of so many runs before has measured is missed.
 LOOK_BACK = 7
 #: Most series that are confirmed on one board in a night; the worst go first, the rest stay unclear.
 MAX_CONFIRMED = 12
@@ -54,7 +55,13 @@ class Pairs:
 
 @dataclass(frozen=True)
 class NightFinding:
-    """One line of the gate's verdict."""
+    """One line of the gate's judgement.
+
+    Attributes:
+        tonight: the night's value in the metric's unit.
+        screening: what the screen said; None where it was not asked.
+        confirmation: what the pairs said; None where none were measured.
+    """
 
     verdict: NightVerdict
     board_id: str
@@ -66,14 +73,16 @@ class NightFinding:
     confirmation: Confirmation | None = None
     reason: str = ""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
-
 
 @dataclass
 class Judgement:
-    """The gate's verdict on a run."""
+    """The gate's verdict on a run.
+
+    Attributes:
+        screened: values that were held against past nights.
+        learning: of these, how many had too few nights before them.
+        confirmed: series that were measured again on their boards.
+    """
 
     run_id: str
     findings: list[NightFinding] = field(default_factory=list)
@@ -83,7 +92,7 @@ class Judgement:
 
     @property
     def exit_code(self) -> int:
-        """By precedence: 1 regression, 4 infrastructure, 3 unclear, 0."""
+        """Return the exit code, by precedence: 1 regression, 4 infrastructure, 3 unclear, 0."""
         seen = {finding.verdict for finding in self.findings}
         if "REGRESSION" in seen:
             return 1
@@ -128,8 +137,8 @@ def judge(
     nominees: list[_Nominee] = []
     for metric in metrics:
         past = nights_of(database, list(present), metric, decisions)
-        for key, one in present.items():
-            nominee = _screen_series(one, metric, past.get(key, []), judgement)
+        for key, series in present.items():
+            nominee = _screen_series(series, metric, past.get(key, []), judgement)
             if nominee is not None:
                 nominees.append(nominee)
     judgement.findings += _absent(database, run_id, present, decisions)
@@ -143,22 +152,29 @@ def _series_of(database: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, Se
         [run_id],
     ).fetchall()
     wanted = {row[0] for row in keys}
-    every = all_series(database, role="timed") + all_series(database, role="energy")
-    return {one.series_key: one for one in every if one.series_key in wanted}
+    known = all_series(database, role="timed") + all_series(database, role="energy")
+    return {series.series_key: series for series in known if series.series_key in wanted}
 
 
 def _screen_series(
-    one: Series, metric: Metric, found: Sequence[Night], judgement: Judgement
+    series: Series, metric: Metric, nights: Sequence[Night], judgement: Judgement
 ) -> _Nominee | None:
     """Screen one metric of one series; what needs no confirmation is noted at once."""
-    tonight = next((night for night in found if night.run_id == judgement.run_id), None)
+    tonight = next((night for night in nights if night.run_id == judgement.run_id), None)
     if tonight is None or (tonight.n == 0 and metric != "time"):
         return None  # not a quantity of this series: energy on a board without a sensor
 
-    def note(verdict: NightVerdict, reason: str, held: Screening | None = None) -> None:
+    def note(verdict: NightVerdict, reason: str, screening: Screening | None = None) -> None:
         judgement.findings.append(
             NightFinding(
-                verdict, one.board_id, one.name, one.series_key, metric, tonight.value, held, reason=reason
+                verdict,
+                series.board_id,
+                series.name,
+                series.series_key,
+                metric,
+                tonight.value,
+                screening,
+                reason=reason,
             )
         )
 
@@ -169,75 +185,79 @@ def _screen_series(
     if tonight.value is None:
         note("INVALID", f"only {tonight.n} of {tonight.n_all} repetitions are valid")
         return None
-    past = [night.value for night in usable(found, before_run=judgement.run_id) if night.value is not None]
-    held = screen(past, tonight.value, RULES[metric])
+    past = [night.value for night in usable(nights, before_run=judgement.run_id) if night.value is not None]
+    screening = screen(past, tonight.value, RULES[metric])
     judgement.screened += 1
-    if held.state == "suspect":
-        return _Nominee(one, metric, held, tonight.value, median(past))
-    if held.state == "learning":
+    if screening.state == "suspect":
+        return _Nominee(series, metric, screening, tonight.value, median(past))
+    if screening.state == "learning":
         judgement.learning += 1
-        if len(found) == 1 and metric == "time":
-            note("NEW", "seen for the first time", held)
-    elif held.state == "better":
-        note("IMPROVED", "better than its last nights; accept it to make it the yardstick", held)
+        if len(nights) == 1 and metric == "time":
+            note("NEW", "seen for the first time", screening)
+    elif screening.state == "better":
+        note("IMPROVED", "better than its last nights; accept it to make it the yardstick", screening)
     return None
 
 
 def _confirm_all(nominees: Sequence[_Nominee], confirmer: Confirmer | None, judgement: Judgement) -> None:
-    """Confirm the nominated series, the worst first; what is over the limit shares its board's fate if it has one."""
-    ranked = sorted(nominees, key=lambda one: -(one.screening.z or 0.0))
-    told: dict[str, list[NightVerdict]] = {}
-    left: list[_Nominee] = []
-    for one in ranked:
-        board = told.setdefault(one.series.board_id, [])
+    """Confirm the nominated series, the worst first.
+
+    What is over a board's limit is judged by its board's other confirmations, if most of these say BOARD.
+    """
+    ranked = sorted(nominees, key=lambda nominee: -(nominee.screening.z or 0.0))
+    verdicts: dict[str, list[NightVerdict]] = {}
+    over_limit: list[_Nominee] = []
+    for nominee in ranked:
+        of_board = verdicts.setdefault(nominee.series.board_id, [])
         if confirmer is None:
             reason = "nominated by the screen; no boards were given to confirm it on"
-            judgement.findings.append(_nominated(one, "UNCLEAR", reason))
-        elif len(board) >= MAX_CONFIRMED:
-            left.append(one)
+            judgement.findings.append(_nominated(nominee, "UNCLEAR", reason))
+        elif len(of_board) >= MAX_CONFIRMED:
+            over_limit.append(nominee)
         else:
-            finding = _confirmed(one, confirmer(one.series, one.metric))
+            finding = _confirmed(nominee, confirmer(nominee.series, nominee.metric))
             judgement.confirmed += 1
             judgement.findings.append(finding)
-            board.append(finding.verdict)
-    for one in left:
-        board = told[one.series.board_id]
-        sick = board.count("BOARD") >= _MOST * len(board)
-        reason = f"one of many on this board; {len(board)} were measured again" + (
-            f" and {board.count('BOARD')} of them are the board's doing"
-            if sick
+            of_board.append(finding.verdict)
+    for nominee in over_limit:
+        of_board = verdicts[nominee.series.board_id]
+        board_to_blame = of_board.count("BOARD") >= _MOST * len(of_board)
+        reason = f"one of many on this board; {len(of_board)} were measured again" + (
+            f" and {of_board.count('BOARD')} of them are the board's doing"
+            if board_to_blame
             else f", no more than {MAX_CONFIRMED} are"
         )
-        judgement.findings.append(_nominated(one, "BOARD" if sick else "UNCLEAR", reason))
+        judgement.findings.append(_nominated(nominee, "BOARD" if board_to_blame else "UNCLEAR", reason))
 
 
-def _confirmed(one: _Nominee, pairs: Pairs) -> NightFinding:
+def _confirmed(nominee: _Nominee, pairs: Pairs) -> NightFinding:
     if pairs.reason is not None:
-        return _nominated(one, "UNCLEAR", pairs.reason)
-    rule = RULES[one.metric]
+        return _nominated(nominee, "UNCLEAR", pairs.reason)
+    rule = RULES[nominee.metric]
     result = confirm(
         pairs.baseline,
         pairs.tonight,
-        past_centre=one.centre,
-        delta=DELTAS[one.metric],
+        past_centre=nominee.centre,
+        delta=DELTAS[nominee.metric],
         excess=rule.excess,
         worse=rule.worse,
         absolute=rule.absolute,
     )
-    return _nominated(one, result.verdict, result.reason, result)
+    return _nominated(nominee, result.verdict, result.reason, result)
 
 
 def _nominated(
-    one: _Nominee, verdict: NightVerdict, reason: str, confirmation: Confirmation | None = None
+    nominee: _Nominee, verdict: NightVerdict, reason: str, confirmation: Confirmation | None = None
 ) -> NightFinding:
+    series = nominee.series
     return NightFinding(
         verdict,
-        one.series.board_id,
-        one.series.name,
-        one.series.series_key,
-        one.metric,
-        one.tonight,
-        one.screening,
+        series.board_id,
+        series.name,
+        series.series_key,
+        nominee.metric,
+        nominee.tonight,
+        nominee.screening,
         confirmation,
         reason,
     )
@@ -249,58 +269,63 @@ def _absent(
     present: dict[str, Series],
     decisions: Sequence[Decision],
 ) -> list[NightFinding]:
-    """Boards and series that recent runs of the same suite had and this one has not."""
+    """Return a finding for each board and series that recent runs of the same suite have and this one has not."""
     before = _recent_runs(database, run_id)
     if not before:
         return []
-    marks = ", ".join("?" * len(before))
-    keys = {
-        row[0]
-        for row in database.execute(
-            f"SELECT DISTINCT series_key FROM repetitions WHERE role = 'timed' AND run_id IN ({marks})",
-            before,
-        ).fetchall()
-    }
-    every = {one.series_key: one for one in all_series(database)}
+    measured, timed = _series_keys(database, before), _series_keys(database, before, role="timed")
+    known = {series.series_key: series for series in all_series(database)}
     since = _started(database, before[-1])
-    accepted = {one.series_key for one in decisions if one.kind == "accept" and one.t_utc > since}
-    missing = [every[key] for key in sorted(keys - set(present)) if key in every and key not in accepted]
-    boards_here = {one.board_id for one in present.values()}
-    findings: list[NightFinding] = []
+    accepted = {
+        decision.series_key for decision in decisions if decision.kind == "accept" and decision.t_utc > since
+    }
+    missing = [known[key] for key in sorted(timed - set(present)) if key in known and key not in accepted]
+    boards_here = {series.board_id for series in present.values()}
     now = _started(database, run_id)
-    for board in sorted({one.board_id for one in missing} - boards_here):
-        if quarantined(decisions, board, now):
-            continue
-        findings.append(
-            NightFinding("OFFLINE", board, board, reason="measured in recent runs, not in this one")
-        )
-    old_keys = {row[0] for row in database.execute(
-        f"SELECT DISTINCT series_key FROM repetitions WHERE run_id IN ({marks})", before).fetchall()}  # fmt: skip
-    fresh = [one for one in present.values() if one.series_key not in old_keys and one.role == "timed"]
-    for one in missing:
-        if one.board_id not in boards_here:
-            continue
-        twin = _twin(one, fresh)
-        if twin is not None:
-            reason = (
-                f"its identity changed (now {twin.name}, {twin.series_key[:12]}); its history does not go on"
-            )
-            findings.append(NightFinding("RENAMED", one.board_id, one.name, one.series_key, reason=reason))
-        else:
-            reason = (
-                "measured in recent runs, not in this one; `tunebench accept` it if it was removed on purpose"
-            )
-            findings.append(NightFinding("MISSING", one.board_id, one.name, one.series_key, reason=reason))
+    findings = [
+        NightFinding("OFFLINE", board, board, reason="measured in recent runs, not in this one")
+        for board in sorted({series.board_id for series in missing} - boards_here)
+        if not quarantined(decisions, board, now)
+    ]
+    fresh = [
+        series for series in present.values() if series.series_key not in measured and series.role == "timed"
+    ]
+    findings += [_missing(series, fresh) for series in missing if series.board_id in boards_here]
     return findings
 
 
-def _twin(one: Series, fresh: Sequence[Series]) -> Series | None:
-    """The new series that looks like a missing one: the same row, or the same method under another label."""
-    same = [new for new in fresh if (new.board_id, new.task) == (one.board_id, one.task)]
-    for alike in ("label", "method"):
-        found = [new for new in same if getattr(new, alike) == getattr(one, alike)]
-        if len(found) == 1:
-            return found[0]
+def _missing(series: Series, fresh: Sequence[Series]) -> NightFinding:
+    """Return the finding for a series that is not measured any more; ``fresh``: series seen for the first time."""
+    twin = _twin(series, fresh)
+    verdict: NightVerdict = "MISSING"
+    reason = "measured in recent runs, not in this one; `tunebench accept` it if it was removed on purpose"
+    if twin is not None:
+        verdict = "RENAMED"
+        reason = f"its identity changed (now {twin.name}, {twin.series_key[:12]}); its history does not go on"
+    return NightFinding(verdict, series.board_id, series.name, series.series_key, reason=reason)
+
+
+def _series_keys(
+    database: duckdb.DuckDBPyConnection, run_ids: Sequence[str], *, role: str | None = None
+) -> set[str]:
+    """Return the keys of all series that some runs measured; ``role``: only with repetitions of that role."""
+    marks = ", ".join("?" * len(run_ids))
+    query = f"SELECT DISTINCT series_key FROM repetitions WHERE run_id IN ({marks})"
+    if role is not None:
+        query += " AND role = ?"
+    rows = database.execute(query, [*run_ids, *([role] if role else [])]).fetchall()
+    return {row[0] for row in rows}
+
+
+def _twin(missing: Series, fresh: Sequence[Series]) -> Series | None:
+    """Return the new series that looks like a missing one: the same label, or else the same method."""
+    nearby = [
+        series for series in fresh if (series.board_id, series.task) == (missing.board_id, missing.task)
+    ]
+    for name in ("label", "method"):
+        alike = [series for series in nearby if getattr(series, name) == getattr(missing, name)]
+        if len(alike) == 1:
+            return alike[0]
     return None
 
 

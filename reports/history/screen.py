@@ -1,11 +1,11 @@
-"""The nightly screen: is tonight's value of a series unlike its last nights?
+"""Screen a night: is tonight's value of a series unlike its last nights?
 
 A screen only nominates: single-night rules of any kind fire several times a night on a healthy lab, since bad nights
 are real. What it nominates is confirmed the same night on the board (:mod:`tunebench.harness.nightly.gate`), which
 removes false alarms; so the screen is set low, and what it costs is confirmations, not trust.
 
-Robust z: distance from the median of the past nights in units of 1.4826 x median absolute deviation (consistent
-with the standard deviation under normality; Rousseeuw & Croux 1993).
+Robust z: distance from the median of the past nights in units of their robust standard deviation
+(:func:`tunebench.reports.stats.sample.robust_sd`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-#: Consistency factor of the median absolute deviation.
-_MAD_SCALE = 1.4826
+from tunebench.reports.stats.sample import robust_sd
 
 Screened = Literal["ok", "suspect", "better", "learning", "no value"]
 
@@ -45,12 +44,12 @@ class Rule:
 
 @dataclass(frozen=True)
 class Screening:
-    """What the screen found.
+    """The screen's answer on one value.
 
     Attributes:
         change: tonight against the median of the past, relative (absolute where the rule says so); > 0 is larger.
         z: robust distance, signed so that > 0 is worse.
-        n: past nights that it was held against.
+        n: past nights that it was compared with.
     """
 
     state: Screened
@@ -60,7 +59,7 @@ class Screening:
 
 
 def screen(past: Sequence[float], tonight: float | None, rule: Rule) -> Screening:
-    """Hold tonight's value against the past nights.
+    """Compare tonight's value with the past nights.
 
     >>> screen([1.00, 1.01, 0.99, 1.0, 1.02, 0.98, 1.0, 1.01, 0.99, 1.0], 1.10, Rule()).state
     'suspect'
@@ -78,7 +77,7 @@ def screen(past: Sequence[float], tonight: float | None, rule: Rule) -> Screenin
     scale = 1.0 if rule.absolute else abs(centre)
     if scale == 0:
         return Screening("learning", None, None, len(values))
-    spread = max(_MAD_SCALE * float(np.median(np.abs(values - centre))) / scale, rule.floor)
+    spread = max(robust_sd(values) / scale, rule.floor)
     change = (tonight - centre) / scale
     worse = change if rule.worse == "up" else -change
     z = worse / spread

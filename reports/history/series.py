@@ -1,4 +1,4 @@
-"""Series of nights and their segments, out of the index.
+"""Read series of nights and their segments from the index.
 
 A *night* is one run's valid repetitions of one series, reduced to their median. A new *segment* begins where
 the board's hardware or firmware, or the meaning of our own numbers (``bench_version``), changed, and where a
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 import duckdb
 
@@ -34,7 +34,7 @@ MIN_VALID = 3
 
 @dataclass(frozen=True)
 class Series:
-    """What a series is, as its newest record says it."""
+    """What a series measures, as its newest record says it."""
 
     series_key: str
     lab: str
@@ -84,7 +84,7 @@ class Night:
 
 @contextmanager
 def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An index, read-only.
+    """Open an index, read-only.
 
     Raises:
         ResultsError: there is none, it cannot be read, or it is of another version; the message says what to do.
@@ -107,7 +107,7 @@ def opened(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def all_series(database: duckdb.DuckDBPyConnection, *, role: str = "timed") -> list[Series]:
-    """Every series of one role, by board, task and label."""
+    """Return every series of one role, by board, task and label."""
     rows = database.execute(
         "SELECT series_key, arg_max(lab, t), arg_max(board_id, t), arg_max(task, t), arg_max(label, t),"
         " arg_max(method, t), arg_max(engine, t), arg_max(device, t), arg_max(threads, t), arg_max(role, t)"
@@ -124,7 +124,7 @@ def nights(
     metric: Metric = "time",
     decisions: Sequence[Decision] = (),
 ) -> list[Night]:
-    """The nights of one series, oldest first; empty if there is none."""
+    """Return the nights of one series, oldest first; empty if there is none."""
     return nights_of(database, [series_key], metric, decisions).get(series_key, [])
 
 
@@ -134,7 +134,7 @@ def nights_of(
     metric: Metric = "time",
     decisions: Sequence[Decision] = (),
 ) -> dict[str, list[Night]]:
-    """The nights of several series, each oldest first."""
+    """Return the nights of several series, each oldest first."""
     column = METRICS[metric]
     rows = database.execute(
         f"""
@@ -150,73 +150,99 @@ def nights_of(
         """,
         [list(series_keys)],
     ).fetchall()
-    grouped: dict[str, list[tuple[Any, ...]]] = {}
+    grouped: dict[str, list[_Row]] = {}
     for key, *row in rows:
-        grouped.setdefault(key, []).append(tuple(row))
+        values, tiers = row[: -len(_TIERS)], row[-len(_TIERS) :]
+        grouped.setdefault(key, []).append(_Row(*values, tiers))
     return {key: _segmented(key, group, decisions) for key, group in grouped.items()}
 
 
-def _segmented(
-    series_key: str, rows: Sequence[tuple[Any, ...]], decisions: Sequence[Decision]
-) -> list[Night]:
-    """Rows of one series as nights, with their segments."""
-    accepted = sorted(one.t_utc for one in decisions if one.kind == "accept" and one.series_key == series_key)
-    found: list[Night] = []
-    segment, before = 0, None
-    for run_id, t_utc, value, low, high, n, n_all, board_id, *state in rows:
-        why, marks = _changes(before, state)
-        if found and any(found[-1].t_utc < t <= t_utc for t in accepted):
-            why = "the change was accepted"
-        segment += bool(why)
-        sick = quarantined(decisions, board_id, t_utc)
-        found.append(
+#: What a night was measured with; the index holds a number or a hash of each, None where it was not probed.
+_TIERS = ("bench version", "hardware", "firmware", "operating system", "Python packages")
+#: A change of one of these opens a segment; a change of the others is only marked.
+_OPENING = _TIERS[:3]
+
+_TierValues = Sequence[int | str | None]
+
+
+class _Row(NamedTuple):
+    """One run's row of one series in the index."""
+
+    run_id: str
+    t_utc: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    n_all: int
+    board_id: str
+    tiers: _TierValues
+
+
+def _segmented(series_key: str, rows: Sequence[_Row], decisions: Sequence[Decision]) -> list[Night]:
+    """Return rows of one series as nights, with their segments."""
+    accepted = sorted(
+        decision.t_utc
+        for decision in decisions
+        if decision.kind == "accept" and decision.series_key == series_key
+    )
+    history: list[Night] = []
+    segment = 0
+    known: _TierValues | None = None
+    for row in rows:
+        opened_by, marks = _changes(known, row.tiers)
+        if history and any(history[-1].t_utc < t_utc <= row.t_utc for t_utc in accepted):
+            opened_by = "the change was accepted"
+        segment += bool(opened_by)
+        quarantine = quarantined(decisions, row.board_id, row.t_utc)
+        history.append(
             Night(
-                run_id=run_id,
-                t_utc=t_utc,
-                value=value if n >= MIN_VALID else None,
-                low=low,
-                high=high,
-                n=n,
-                n_all=n_all,
+                run_id=row.run_id,
+                t_utc=row.t_utc,
+                value=row.value if row.n >= MIN_VALID else None,
+                low=row.low,
+                high=row.high,
+                n=row.n,
+                n_all=row.n_all,
                 segment=segment,
-                opened_by=why,
-                marks=tuple(marks),
-                excluded=f"board in quarantine: {sick.reason}" if sick else None,
+                opened_by=opened_by,
+                marks=marks,
+                excluded=f"board in quarantine: {quarantine.reason}" if quarantine else None,
             )
         )
-        before = [new if new is not None else old for old, new in zip(before or state, state, strict=True)]
-    return found
+        known = [
+            new if new is not None else old for old, new in zip(known or row.tiers, row.tiers, strict=True)
+        ]
+    return history
 
 
-_OPENING = ("bench version", "hardware", "firmware")
-
-
-def _changes(before: Sequence[object] | None, now: Sequence[object]) -> tuple[str | None, list[str]]:
-    """What opens a segment, and what is only marked; a tier that was not probed changes nothing."""
-    names = (*_OPENING, "operating system", "Python packages")
+def _changes(before: _TierValues | None, now: _TierValues) -> tuple[str | None, tuple[str, ...]]:
+    """Return what opens a segment, and what is only marked; a tier that was not probed changes nothing."""
     if before is None:
-        return None, []
+        return None, ()
     changed = [
         name
-        for name, old, new in zip(names, before, now, strict=True)
+        for name, old, new in zip(_TIERS, before, now, strict=True)
         if old is not None and new is not None and old != new
     ]
     opening = [name for name in changed if name in _OPENING]
-    marks = [f"{name} changed" for name in changed if name not in _OPENING]
+    marks = tuple(f"{name} changed" for name in changed if name not in _OPENING)
     return (f"{' and '.join(opening)} changed" if opening else None), marks
 
 
-def usable(found: Sequence[Night], *, before_run: str | None = None, last: int = 30) -> list[Night]:
-    """The last nights of the newest segment that have a value and are not excluded.
+def usable(history: Sequence[Night], *, before_run: str | None = None, last: int = 30) -> list[Night]:
+    """Return the last nights of the newest segment that have a value and are not excluded.
 
     Args:
-        found: as :func:`nights` gives them.
+        history: the nights of one series, as :func:`nights` gives them.
         before_run: only nights before this run, in its segment.
         last: at most so many.
     """
-    index = next((i for i, one in enumerate(found) if one.run_id == before_run), len(found))
-    anchor = found[index].segment if index < len(found) else (found[-1].segment if found else 0)
+    end = next((i for i, night in enumerate(history) if night.run_id == before_run), len(history))
+    newest = history[min(end, len(history) - 1)].segment if history else 0
     kept = [
-        one for one in found[:index] if one.segment == anchor and one.value is not None and not one.excluded
+        night
+        for night in history[:end]
+        if night.segment == newest and night.value is not None and not night.excluded
     ]
     return kept[-last:]

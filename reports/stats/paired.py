@@ -26,7 +26,7 @@ from tunebench.reports.stats.signed_rank import (
 )
 
 ComparisonVerdict = Literal["FASTER", "SLOWER", "SAME", "UNCLEAR", "NO VERDICT"]
-IntervalKind = Literal["wilcoxon", "order-statistic", "range"]
+IntervalKind = Literal["wilcoxon", "range"]
 
 #: Fewest pairs (or values) for which a two-sided distribution-free 95% interval exists: 2 * 0.5**6 = 0.031.
 MIN_BLOCKS = 6
@@ -64,27 +64,6 @@ class Comparison:
     confidence: float | None
     p_outside: float = 1.0
     p_inside: float = 1.0
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A median and how well it is known.
-
-    Attributes:
-        median: of the values.
-        low: lower end.
-        high: upper end.
-        kind: ``order-statistic`` (distribution-free interval of the median) or ``range`` (min and max).
-        confidence: the coverage guaranteed; None for a range.
-        n: number of values.
-    """
-
-    median: float
-    low: float
-    high: float
-    kind: IntervalKind
-    confidence: float | None
-    n: int
 
 
 @dataclass(frozen=True)
@@ -273,79 +252,3 @@ def further_blocks(shift: float, half_width: float, band: float, n: int) -> int:
     if distance * math.sqrt(n + MAX_BLOCKS_NEEDED) <= half_width * math.sqrt(n):
         return MAX_BLOCKS_NEEDED
     return max(1, math.ceil(n * (half_width / distance) ** 2) - n)
-
-
-def median_interval(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
-    """The median with its order-statistic interval; below six values with the range, labelled as such.
-
-    The interval from the k-th smallest to the k-th largest covers the median with probability
-    1 - 2 P(Bin(n, 1/2) <= k - 1), whatever the distribution (David & Nagaraja: Order Statistics, 7.1).
-
-    Raises:
-        ValueError: no value, or one that is not finite.
-
-    Examples:
-        >>> median_interval([3.0, 1.0, 2.0])
-        Interval(median=2.0, low=1.0, high=3.0, kind='range', confidence=None, n=3)
-        >>> found = median_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0])
-        >>> found.low, found.high, found.kind, round(found.confidence, 3)
-        (2.0, 8.0, 'order-statistic', 0.961)
-    """
-    array = np.sort(np.asarray(values, dtype=float))
-    if array.ndim != 1 or array.size == 0:
-        raise ValueError("median_interval needs at least one value")
-    if not np.isfinite(array).all():
-        raise ValueError("values must be finite")
-    n = len(array)
-    depth, coverage = _order_statistic_depth(n, confidence)
-    return Interval(
-        median=float(np.median(array)),
-        low=float(array[max(depth, 1) - 1]),
-        high=float(array[n - max(depth, 1)]),
-        kind="order-statistic" if depth else "range",
-        confidence=coverage if depth else None,
-        n=n,
-    )
-
-
-def _order_statistic_depth(n: int, confidence: float) -> tuple[int, float]:
-    """The largest k whose interval still covers with ``confidence``, and its coverage; (0, 0.0) if none."""
-    below, depth, coverage = 0.0, 0, 0.0
-    for k in range(1, n // 2 + 1):
-        below += math.comb(n, k - 1) / 2**n
-        if 1 - 2 * below < confidence:
-            break
-        depth, coverage = k, 1 - 2 * below
-    return depth, coverage
-
-
-def iqr(values: Sequence[float]) -> float:
-    """Interquartile range (linear interpolation, numpy's default).
-
-    >>> iqr([1.0, 2.0, 3.0, 4.0])
-    1.5
-    """
-    low, high = np.percentile(np.asarray(values, dtype=float), [25, 75])
-    return float(high - low)
-
-
-def median_abs_deviation(values: Sequence[float]) -> float:
-    """Median distance from the median, not scaled.
-
-    >>> median_abs_deviation([1.0, 2.0, 4.0])
-    1.0
-    """
-    array = np.asarray(values, dtype=float)
-    return float(np.median(np.abs(array - np.median(array))))
-
-
-def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and sample standard deviation; the latter is None for one value.
-
-    >>> mean_sd([1.0, 3.0]), mean_sd([1.0])
-    ((2.0, 1.4142135623730951), (1.0, None))
-    """
-    array = np.asarray(values, dtype=float)
-    if array.size == 0:
-        raise ValueError("mean_sd needs at least one value")
-    return float(array.mean()), float(array.std(ddof=1)) if array.size > 1 else None

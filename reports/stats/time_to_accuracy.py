@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tunebench.reports.stats.paired import ComparisonVerdict, Interval, check_delta, judge, median_interval
+from tunebench.reports.stats.paired import ComparisonVerdict, check_delta, judge
+from tunebench.reports.stats.sample import Interval, median_interval
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,8 @@ from typer.testing import CliRunner
 from tunebench.harness.cli.app import app
 from tunebench.harness.errors import UsageError
 from tunebench.reports.history import index
-from tunebench.reports.history.calibration import (
-    calibrate,
-    false_alarms_a_month,
-    paired_noise,
-    series_noise,
-    smallest_seen,
-)
+from tunebench.reports.history.calibration import calibrate, false_alarms_a_month
+from tunebench.reports.history.noise import paired_noise, series_noise, smallest_seen
 from tunebench.reports.history.series import opened
 from tunebench.reports.history.simulated import SimulatedLab
 
@@ -64,24 +59,24 @@ def test_more_noise_never_makes_smaller_changes_visible():
 def test_false_alarms_follow_from_the_replay(store):
     noise = noise_of(store)
     nominated, red = false_alarms_a_month(noise)
-    assert nominated == pytest.approx(30 * 2 * sum(one.nominated for one in noise) / 60)
+    assert nominated == pytest.approx(30 * 2 * sum(series.nominated for series in noise) / 60)
     assert red < 0.05 * nominated + 1e-9
     assert false_alarms_a_month([]) is None
 
 
 def test_the_control_is_paired_by_block(lab_run):
     with opened(index.build(lab_run.parents[4]).path) as database:
-        found = paired_noise(database)
-    assert {one.board_id for one in found} == {"pi5-01", "orin-02"}
-    assert all(one.n >= 9 and one.spread > 0 and abs(one.bias) < 0.05 for one in found)
+        controls = paired_noise(database)
+    assert {noise.board_id for noise in controls} == {"pi5-01", "orin-02"}
+    assert all(noise.n >= 9 and noise.spread > 0 and abs(noise.bias) < 0.05 for noise in controls)
 
 
 def test_a_drill_tells_who_would_have_noticed(store):
-    drill = calibrate(store, 0.20)["drill"]
-    assert (drill["caught"], drill["missed"]) == (2, [])
-    small = calibrate(store, 0.001)["drill"]
-    assert small["caught"] == 0
-    assert len(small["missed"]) == 2
+    drill = calibrate(store, 0.20).drill
+    assert (drill.caught, drill.missed) == (2, ())
+    small = calibrate(store, 0.001).drill
+    assert small.caught == 0
+    assert len(small.missed) == 2
 
 
 def test_the_command_prints_tables_and_json(store):
@@ -94,9 +89,9 @@ def test_the_command_prints_tables_and_json(store):
 
 
 def test_a_lab_without_history_says_so(lab_run):
-    value = calibrate(lab_run.parents[4])
-    assert value["false_alarms_a_month"] is None
-    assert "10 nights" in value["reason"]
+    calibration = calibrate(lab_run.parents[4])
+    assert calibration.alarms is None
+    assert "10 nights" in calibration.reason
 
 
 def test_an_absurd_drill_is_refused(store):

@@ -16,10 +16,7 @@ from tunebench.reports.stats.paired import (
     centre_interval,
     compare,
     difference,
-    iqr,
     log_ratios,
-    mean_sd,
-    median_interval,
 )
 from tunebench.reports.stats.signed_rank import (
     claim_p_values,
@@ -261,33 +258,6 @@ def test_what_cannot_be_compared_is_refused(base, other, told):
 def test_a_band_must_be_positive():
     with pytest.raises(ValueError, match="delta"):
         compare([1.0] * 6, [1.0] * 6, delta=0)
-
-
-@pytest.mark.parametrize("n", range(6, 40))
-def test_the_median_interval_covers_as_scipys_binomial_says(n):
-    found = median_interval(list(range(1, n + 1)))
-    depth = int(found.low)
-    assert found.high == n + 1 - depth
-    assert found.confidence == pytest.approx(1 - 2 * scipy.stats.binom.cdf(depth - 1, n, 0.5))
-    assert found.confidence >= 0.95 > 1 - 2 * scipy.stats.binom.cdf(depth, n, 0.5)
-
-
-def test_few_values_give_a_range_by_name():
-    found = median_interval([4.0, 1.0, 2.0, 3.0, 5.0])
-    assert (found.median, found.low, found.high, found.kind, found.confidence) == (3, 1, 5, "range", None)
-
-
-@pytest.mark.parametrize("values", [[], [1.0, math.nan]])
-def test_a_median_needs_finite_values(values):
-    with pytest.raises(ValueError, match=r"at least one|finite"):
-        median_interval(values)
-
-
-def test_spread_measures():
-    assert iqr([1, 2, 3, 4, 5]) == 2
-    assert mean_sd([2.0, 4.0]) == (3.0, pytest.approx(math.sqrt(2)))
-    with pytest.raises(ValueError, match="at least one"):
-        mean_sd([])
 
 
 def test_plain_differences_have_the_signed_rank_interval():
