@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from tunebench.harness.cli.options import RESULTS, JsonFlag, StoreOption
 from tunebench.harness.errors import UsageError
-from tunebench.reports.history.calibration import (
-    _BLOCKS,
-    POWER,
-    calibrate,
-)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tunebench.reports.history.calibration import CalibrationJson, SeriesJson
+
+app = typer.Typer(add_completion=False)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the CLI."""
-    app.command("calibrate")(calibrate_command)
-
-
-def calibrate_command(
-    store: Annotated[
-        Path, typer.Option("--store", metavar="DIR", help="Root of the results directories.")
-    ] = Path("results"),
+@app.command()
+def calibrate(
+    store: StoreOption = RESULTS,
     drill: Annotated[
         float | None,
         typer.Option(
             "--drill", metavar="CHANGE", help="Slow every newest night down, e.g. 0.05, and see who notices."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Estimate this lab's noise: false alarms a month, the smallest change its gate and comparisons can see.
 
@@ -42,10 +36,14 @@ def calibrate_command(
     """
     if drill is not None and not 0 < drill < 10:
         raise UsageError(f"--drill {drill:g}: a relative slow-down between 0 and 10, e.g. 0.05 for 5 %")
-    value = calibrate(store, drill)
+    from tunebench.reports.history import calibration
+
+    value = calibration.as_json_value(calibration.calibrate(store, drill))
     if as_json:
         typer.echo(json.dumps(value, indent=2))
         return
+    from rich.console import Console
+
     console = Console()
     console.print(_series_table(value["series"]))
     for line in _lines(value):
@@ -56,7 +54,11 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
-def _series_table(rows: list[dict[str, Any]]) -> Table:
+def _series_table(rows: list[SeriesJson]) -> Table:
+    from rich.table import Table
+
+    from tunebench.reports.history.noise import POWER
+
     table = Table(title="noise by series (time)", title_justify="left")
     for column in (
         "series",
@@ -81,7 +83,9 @@ def _series_table(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _lines(value: dict[str, Any]) -> list[str]:
+def _lines(value: CalibrationJson) -> list[str]:
+    from tunebench.reports.history.noise import COMPARED_BLOCKS
+
     lines = []
     if value["false_alarms_a_month"] is None:
         lines.append(f"False alarms: not known: {value['reason']}")
@@ -93,7 +97,7 @@ def _lines(value: dict[str, Any]) -> list[str]:
     for row in value["aa"]:
         lines.append(
             f"A/A on {row['board_id']}, {row['task']}: one block varies by {row['spread']:.1%} (bias {row['bias']:+.2%},"
-            f" {row['n']} blocks); {_BLOCKS} blocks tell apart about {row['half_width']:.1%}"
+            f" {row['n']} blocks); {COMPARED_BLOCKS} blocks tell apart about {row['half_width']:.1%}"
         )
     if not value["aa"]:
         lines.append("A/A: no control in these results; suites with `aa = true` measure one")

@@ -9,19 +9,21 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunebench.harness.config.inventory import is_name
 from tunebench.harness.errors import EXIT_INFRA, HarnessError, UsageError
-from tunebench.targets.virtual.qemu import image, recipe
-from tunebench.targets.virtual.qemu.errors import EmulationError, InUseError, MissingError
-from tunebench.targets.virtual.qemu.image import Tell
-from tunebench.targets.virtual.qemu.machine import BOOT_S, EmulatedBoard, Status, state_folder
+from tunebench.targets.virtual.qemu import BOOT_S, recipe
+
+if TYPE_CHECKING:
+    from tunebench.targets.virtual.qemu.image import Tell
+    from tunebench.targets.virtual.qemu.machine import EmulatedBoard, Status
 
 app = typer.Typer(
-    no_args_is_help=True, help="Emulated boards: real ARM Linux in QEMU; their times are not a board's."
+    add_completion=False,
+    no_args_is_help=True,
+    help="Emulated boards: real ARM Linux in QEMU; their times are not a board's.",
 )
 raspi3b = typer.Typer(
     no_args_is_help=True,
@@ -60,6 +62,8 @@ def build(
     mirror: Annotated[str, typer.Option("--mirror", help="Debian mirror.", metavar="URL")] = recipe.MIRROR,
 ) -> None:
     """Build the image from Debian's packages, or find it built; prints its folder. Needs root, half a minute, 0.5 GB."""
+    from tunebench.targets.virtual.qemu import image
+
     tell = _teller()
     with _translated():
         made = image.build(cache or image.cache_folder(), tell, mirror=mirror)
@@ -89,11 +93,13 @@ def up(
     state: StateOption = None,
 ) -> None:
     """Start the board with a fresh copy of the card, wait for a login, write its inventory; prints that file."""
+    from tunebench.targets.virtual.qemu import image
+
     tell = _teller()
     board = _board(name, state)
     with _translated():
-        found = image.find_any(cache or image.cache_folder())
-        started = board.up(found, tell, machine=machine.value, port=port, keep_disk=keep_disk, boot_s=boot_s)
+        built = image.find_any(cache or image.cache_folder())
+        started = board.up(built, tell, machine=machine.value, port=port, keep_disk=keep_disk, boot_s=boot_s)
     path = (inventory_out or board.inventory).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(board.inventory_text(started), encoding="utf-8")
@@ -121,35 +127,42 @@ def status(
 ) -> None:
     """Say whether the board is up, its process, its port and since when."""
     board = _board(name, state)
-    seen = board.status()
-    typer.echo(json.dumps(_status_json(board, seen), indent=2) if as_json else _status_line(board, seen))
-    if not seen.login:
+    board_status = board.status()
+    typer.echo(
+        json.dumps(_status_json(board, board_status), indent=2)
+        if as_json
+        else _status_line(board, board_status)
+    )
+    if not board_status.login:
         raise typer.Exit(EXIT_INFRA)
 
 
-def _status_json(board: EmulatedBoard, seen: Status) -> dict[str, Any]:
+def _status_json(board: EmulatedBoard, status: Status) -> dict[str, Any]:
     return {
         "board_id": board.board_id,
-        "up": bool(seen.login),
-        "running": seen.running,
-        "reason": seen.reason,
+        "up": bool(status.login),
+        "running": status.running,
+        "reason": status.reason,
         "folder": str(board.folder),
-        **(asdict(seen.state) if seen.state else {}),
+        **(asdict(status.state) if status.state else {}),
     }
 
 
-def _status_line(board: EmulatedBoard, seen: Status) -> str:
-    if seen.state is None:
-        return f"{board.board_id}: not up ({seen.reason})"
-    told = "up" if seen.login else f"running, but nobody can log in ({seen.reason})"
-    state = seen.state
+def _status_line(board: EmulatedBoard, status: Status) -> str:
+    if status.state is None:
+        return f"{board.board_id}: not up ({status.reason})"
+    login = "up" if status.login else f"running, but nobody can log in ({status.reason})"
+    state = status.state
     return (
-        f"{board.board_id}: {told}; {state.machine}, pid {state.pid}, 127.0.0.1:{state.port},"
+        f"{board.board_id}: {login}; {state.machine}, pid {state.pid}, 127.0.0.1:{state.port},"
         f" since {state.started_utc}; folder {board.folder}"
     )
 
 
 def _board(name: str, folder: Path | None) -> EmulatedBoard:
+    from tunebench.harness.config.inventory import is_name
+    from tunebench.targets.virtual.qemu.machine import EmulatedBoard, state_folder
+
     if not is_name(name):
         raise UsageError(
             f"--name {name!r}: use 1-64 letters, digits, '.', '_' or '-', a letter or digit first"
@@ -166,6 +179,8 @@ def _teller() -> Tell:
 @contextmanager
 def _translated() -> Iterator[None]:
     """What is missing or in use is the user's to mend (2); what failed is infrastructure (4)."""
+    from tunebench.targets.virtual.qemu.errors import EmulationError, InUseError, MissingError
+
     try:
         yield
     except (MissingError, InUseError) as error:

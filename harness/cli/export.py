@@ -1,32 +1,27 @@
-"""``tunebench export`` and ``merge``: results as they are given away."""
+"""``tunebench export``: results as they are given away."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from tunebench.harness.cli.options import RunArgument
 from tunebench.harness.errors import UsageError
-from tunebench.reports.formatting.privacy import Anonymiser
-from tunebench.reports.render.files import names_here
-from tunebench.reports.results import find_run
-from tunebench.reports.results.export import export_run, merge, salt_of, write_table
 
+if TYPE_CHECKING:
+    from tunebench.reports.formatting.privacy import Anonymiser
+
+#: A run lies this many folders below its root: lab, year, month, day, run.
 _ROOT_DEPTH = 5
 
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the CLI."""
-    app.command("export")(export_command)
-    app.command("merge")(merge_command)
+app = typer.Typer(add_completion=False)
 
 
-def export_command(
-    run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="A run's directory, or a results root (newest run).")
-    ],
+@app.command()
+def export(
+    run: RunArgument,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Copy the run below DIR.")
     ] = None,
@@ -40,6 +35,9 @@ def export_command(
     ] = None,
 ) -> None:
     """Copy a run to give away, and/or write its repetitions as one flat table."""
+    from tunebench.reports.results import find_run
+    from tunebench.reports.results.export import export_run, write_table
+
     if out is None and table is None:
         raise UsageError("say what to write: --out DIR (a copy of the run) and/or --table FILE.csv|.parquet")
     folder = find_run(run)
@@ -58,21 +56,13 @@ def export_command(
         typer.echo(f"Table: {table} ({rows} repetitions)")
 
 
-def merge_command(
-    sources: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Results roots, of other labs too.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The root to add their runs to.")],
-) -> None:
-    """Bring several labs' complete runs into one results root; equal ones are left, unequal ones refused."""
-    console = Console(stderr=True)
-    added = merge(sources, out, progress=lambda told: console.print(told, markup=False, soft_wrap=True))
-    typer.echo(f"{len(added)} run(s) added to {out}")
-
-
 def _root_of(folder: Path) -> Path:
     return folder.parents[_ROOT_DEPTH - 1] if len(folder.parents) >= _ROOT_DEPTH else folder.parent
 
 
 def _anonymiser(folder: Path) -> Anonymiser:
+    from tunebench.reports.formatting.privacy import Anonymiser
+    from tunebench.reports.render.files import names_here
+    from tunebench.reports.results.export import salt_of
+
     return Anonymiser(salt_of(_root_of(folder)), names_here())

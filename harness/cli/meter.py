@@ -6,23 +6,22 @@ import json
 import time
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunebench.harness.board.meter import told
-from tunebench.harness.config.inventory import BoardEntry, load_inventory
+from tunebench.harness.cli.options import BoardArgument, InventoryOption, JsonFlag
 from tunebench.harness.errors import HarnessError, UsageError
-from tunebench.targets.meters import MeterError, MeterTrace, open_meter
+
+if TYPE_CHECKING:
+    from tunebench.harness.config.inventory import BoardEntry
+    from tunebench.targets.meters import MeterTrace
 
 app = typer.Typer(
-    no_args_is_help=True, help="A board's external meter: try it, or cut the board's power with it."
+    add_completion=False,
+    no_args_is_help=True,
+    help="A board's external meter: try it, or cut the board's power with it.",
 )
-
-BoardArgument = Annotated[str, typer.Argument(metavar="BOARD", help="A board's id in the inventory.")]
-InventoryOption = Annotated[
-    Path, typer.Option("--inventory", "-i", help="The lab's boards (TOML).", metavar="FILE")
-]
 
 
 @app.command()
@@ -30,9 +29,11 @@ def read(
     board: BoardArgument,
     inventory: InventoryOption,
     seconds: Annotated[float, typer.Option("--seconds", min=0.1, max=3600, help="How long to read.")] = 5.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Read a board's meter for some seconds: what it is, its power, its rate and gaps, what went wrong."""
+    from tunebench.targets.meters import MeterError, open_meter
+
     entry = _entry(inventory, board)
     try:
         with open_meter(_meter(entry).spec()) as meter:
@@ -53,6 +54,8 @@ def power_cycle(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Cut a board's power and give it back, both verified. What runs on it is lost; its card may suffer."""
+    from tunebench.targets.meters import MeterError, open_meter
+
     entry = _entry(inventory, board)
     if not yes:
         typer.confirm(f"Cut the power of {board}?", abort=True)
@@ -65,9 +68,9 @@ def power_cycle(
 
 
 def answer_of(trace: MeterTrace) -> dict[str, Any]:
-    """What was read, for scripts; null where nothing was."""
-    good = [value for value in trace.power_w if value is not None]
-    counter = [value for value in trace.energy_j or [] if value is not None]
+    """Return what a meter read, for scripts; null where it read nothing."""
+    powers_w = [value for value in trace.power_w if value is not None]
+    counts_j = [value for value in trace.energy_j or [] if value is not None]
     return {
         "schema": "tunebench.meter-read/1",
         "meter": vars(trace.info),
@@ -76,15 +79,17 @@ def answer_of(trace: MeterTrace) -> dict[str, Any]:
         "rate_hz": trace.rate_hz,
         "max_gap_s": trace.max_gap_s,
         "t_bound_s": trace.t_bound_s,
-        "mean_w": fmean(good) if good else None,
-        "min_w": min(good, default=None),
-        "max_w": max(good, default=None),
-        "counted_j": counter[-1] - counter[0] if len(counter) > 1 else None,
+        "mean_w": fmean(powers_w) if powers_w else None,
+        "min_w": min(powers_w, default=None),
+        "max_w": max(powers_w, default=None),
+        "counted_j": counts_j[-1] - counts_j[0] if len(counts_j) > 1 else None,
         "errors": trace.errors,
     }
 
 
 def _text(trace: MeterTrace, answer: dict[str, Any]) -> str:
+    from tunebench.harness.board.meter import told
+
     lines = [told(trace.info)]
     if answer["mean_w"] is None:
         lines.append("no reading")
@@ -99,13 +104,15 @@ def _text(trace: MeterTrace, answer: dict[str, Any]) -> str:
 
 
 def _entry(inventory: Path, board: str) -> BoardEntry:
-    boards = load_inventory(inventory).boards
-    found = next((entry for entry in boards if entry.id == board), None)
-    if found is None:
+    from tunebench.harness.config.inventory import load_inventory
+
+    entries = load_inventory(inventory).boards
+    entry = next((entry for entry in entries if entry.id == board), None)
+    if entry is None:
         raise UsageError(
-            f"no board {board!r} in {inventory}; there are: {', '.join(one.id for one in boards)}"
+            f"no board {board!r} in {inventory}; there are: {', '.join(entry.id for entry in entries)}"
         )
-    return found
+    return entry
 
 
 def _meter(entry: BoardEntry) -> Any:

@@ -7,16 +7,13 @@ from typing import Annotated
 
 import typer
 
-from tunebench.harness.config.inventory import load_inventory
-from tunebench.harness.nightly.night import night
+from tunebench.harness.cli.options import RESULTS
+
+app = typer.Typer(add_completion=False)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the CLI."""
-    app.command("nightly")(nightly_command)
-
-
-def nightly_command(
+@app.command()
+def nightly(
     inventory: Annotated[Path, typer.Option("--inventory", "-i", metavar="FILE", help="The lab's boards.")],
     suite: Annotated[
         str, typer.Option("--suite", "-s", metavar="NAME|FILE", help="What to run.")
@@ -26,7 +23,7 @@ def nightly_command(
     ] = None,
     store: Annotated[
         Path, typer.Option("--store", metavar="DIR", help="Root of the results directories; keep it.")
-    ] = Path("results"),
+    ] = RESULTS,
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -46,4 +43,7 @@ def nightly_command(
     3 unclear or partial, 4 infrastructure, 130 interrupted (precedence 130, 2, 1, 4, 3, 0). Report and summaries are
     written whatever the code. In GitHub Actions the Markdown summary goes into the job's page.
     """
+    from tunebench.harness.config.inventory import load_inventory
+    from tunebench.harness.nightly.night import night
+
     raise typer.Exit(night(load_inventory(inventory), suite, boards, store, baseline, summary))

@@ -1,13 +1,20 @@
-"""Options that several commands have, and how they print."""
+"""Options that several commands share, what a campaign is asked for by them, and how commands print."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tunebench.harness.campaign.session import Request
+    from tunebench.harness.config.inventory import Inventory
+    from tunebench.harness.config.suite import Suite
 
 InventoryOption = Annotated[
     Path, typer.Option("--inventory", "-i", help="The lab's boards (TOML).", metavar="FILE")
@@ -26,14 +33,52 @@ MethodsOption = Annotated[
 OutOption = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="Root of the results directories.")
 ]
+BoardArgument = Annotated[str, typer.Argument(metavar="BOARD", help="A board's id in the inventory.")]
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run's directory, or a results root (newest run).")
+]
+HtmlOption = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the HTML page here.")]
+JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers here.")]
+StoreOption = Annotated[Path, typer.Option("--store", metavar="DIR", help="Root of the results directories.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept and shown in reports.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
-_OUT = Path("results")
+#: Default of ``--out`` and ``--store``.
+RESULTS = Path("results")
 
 
-def _console() -> Console:
+def request_of(inventory: Inventory, suite: Suite, boards: str | None, out: Path, resume: bool) -> Request:
+    """Return what a campaign is asked for on this command line."""
+    from tunebench.harness.artifacts.gather import data_dir_from_env
+    from tunebench.harness.campaign.session import Request
+
+    return Request(
+        suite=suite,
+        boards=inventory.select(boards),
+        lab=inventory.lab.name,
+        out=out,
+        resume=resume,
+        command=["tunebench", *sys.argv[1:]],
+        data_dir=data_dir_from_env(),
+    )
+
+
+def stderr_console() -> Console:
+    """Return where progress goes: standard output is for results."""
+    from rich.console import Console
+
     return Console(stderr=True)
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
+    """Print a value as JSON, keys sorted, infinities refused."""
     typer.echo(json.dumps(value, indent=2, sort_keys=True, allow_nan=False))
+
+
+def comparison_text(run_dir: Path) -> str:
+    """Return a run's comparison table as plain text."""
+    from tunebench.reports.render.text import table
+    from tunebench.reports.results import RunReader
+    from tunebench.reports.summary import summarise
+
+    return table(summarise(RunReader(run_dir)))

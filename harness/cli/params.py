@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tunebench.harness.cli.options import JsonFlag
 from tunebench.harness.errors import UsageError
 from tunebench.harness.lab import memory as lab_memory
 from tunebench.workloads import updates
@@ -16,7 +17,10 @@ from tunebench.workloads.methods import network_memory, network_plan
 from tunebench.workloads.methods import table as methods_table
 from tunebench.workloads.models.networks import COUNTED, counted
 
+app = typer.Typer(add_completion=False)
 
+
+@app.command()
 def params(
     model: Annotated[
         str, typer.Option("--model", metavar="NAME", help="One of: " + ", ".join(COUNTED) + ".")
@@ -53,18 +57,18 @@ def params(
             "--taken-mb", min=0, help="Of a board's memory: system, interpreter and torch (10^6 bytes)."
         ),
     ] = lab_memory.TAKEN_MB,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Count what a method trains on a network: parameters, the update's bytes, multiply-adds.
 
     Counted from layer shapes, nothing is built. Bytes are float32; multiply-adds are of one forward pass of one
     sample, adapters as branches beside the network (merged ones cost nothing: madds_base).
     """
-    found = count(
+    counted_json = count(
         model, method, rank, task=task, classes=classes, size=size,
         batch=batch, free_mb=free_mb, board=board, taken_mb=taken_mb,
     )  # fmt: skip
-    typer.echo(json.dumps(found, indent=2, sort_keys=True) if as_json else table(found))
+    typer.echo(json.dumps(counted_json, indent=2, sort_keys=True) if as_json else table(counted_json))
 
 
 def count(

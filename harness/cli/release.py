@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunebench.harness.artifacts.gather import build_payload
-from tunebench.harness.board.environment import owner
-from tunebench.harness.config.inventory import load_inventory
+from tunebench.harness.cli.options import BoardArgument, InventoryOption
 from tunebench.harness.errors import EXIT_INFRA, EXIT_OK, UsageError
-from tunebench.targets.client.board import Board
-from tunebench.targets.client.connection import BoardSpec
-from tunebench.targets.errors import ConditionError, TargetError
+
+if TYPE_CHECKING:
+    from tunebench.targets.client.connection import BoardSpec
+
+app = typer.Typer(add_completion=False)
 
 
+@app.command()
 def release(
-    board: Annotated[str, typer.Argument(metavar="BOARD", help="A board's id in the inventory.")],
-    inventory: Annotated[
-        Path, typer.Option("--inventory", "-i", help="The lab's boards (TOML).", metavar="FILE")
-    ],
+    board: BoardArgument,
+    inventory: InventoryOption,
     force: Annotated[
         bool,
         typer.Option("--force", help="Also a lease in force; the next owner's records say who ended it."),
@@ -31,17 +29,28 @@ def release(
 
     A repetition that runs is not stopped, and the board is not given to others before it has ended.
     """
-    entry = next((one for one in load_inventory(inventory).boards if one.id == board), None)
+    from tunebench.harness.config.inventory import load_inventory
+
+    entries = load_inventory(inventory).boards
+    entry = next((entry for entry in entries if entry.id == board), None)
     if entry is None:
-        known = ", ".join(one.id for one in load_inventory(inventory).boards)
+        known = ", ".join(entry.id for entry in entries)
         raise UsageError(f"{inventory}: no board {board!r}; it has: {known}")
-    said, code = end_lease(entry.spec(), force=force)
-    typer.echo(f"{board}: {said}", err=code != EXIT_OK)
+    message, code = end_lease(entry.spec(), force=force)
+    typer.echo(f"{board}: {message}", err=code != EXIT_OK)
     raise typer.Exit(code)
 
 
 def end_lease(spec: BoardSpec, *, force: bool) -> tuple[str, int]:
-    """What was done, in a sentence, and the exit code: 4 if it was refused or the board cannot be reached."""
+    """End the lease of a board; return what was done, in a sentence, and the exit code.
+
+    The code is 4 if the board refuses or cannot be reached.
+    """
+    from tunebench.harness.artifacts.gather import build_payload
+    from tunebench.harness.board.environment import owner
+    from tunebench.targets.client.board import Board
+    from tunebench.targets.errors import ConditionError, TargetError
+
     me = owner(f"release-{os.getpid()}")
     try:
         with Board(spec) as board:
@@ -53,6 +62,4 @@ def end_lease(spec: BoardSpec, *, force: bool) -> tuple[str, int]:
         return str(error), EXIT_INFRA
     if ended is None:
         return "no lease", EXIT_OK
-    holder = ended.get("owner")
-    holder = holder if isinstance(holder, dict) else {}
-    return f"the lease of {str(holder.get('user'))[:40]}@{str(holder.get('host'))[:80]} is ended", EXIT_OK
+    return f"the lease of {str(ended.owner.user)[:40]}@{str(ended.owner.host)[:80]} is ended", EXIT_OK

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tunebench.harness.cli.options import JsonFlag
 from tunebench.harness.errors import UsageError
 from tunebench.targets.agent.formats import KINDS, read
 from tunebench.targets.agent.formats.reading import Reading, without_power
@@ -16,7 +17,9 @@ from tunebench.targets.agent.formats.reading import Reading, without_power
 #: Far above any of these outputs, far below what would hurt; a log of hours is to be cut by its owner.
 MAX_B = 16 << 20
 
-app = typer.Typer(no_args_is_help=True, help="Sensors of boards and plugs: what their outputs mean.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Sensors of boards and plugs: what their outputs mean."
+)
 
 
 @app.callback()
@@ -28,7 +31,7 @@ def _group() -> None:
 def parse(
     kind: Annotated[str, typer.Argument(metavar="KIND", help="One of: " + ", ".join(sorted(KINDS)) + ".")],
     file: Annotated[str, typer.Argument(metavar="FILE", help="The captured output; - reads standard input.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Show what tunebench makes of a captured output, e.g. of a board it has not met.
 
@@ -39,7 +42,7 @@ def parse(
 
 
 def answer_of(kind: str, file: str) -> dict[str, Any]:
-    """Read and parse a capture.
+    """Read and parse a capture; return what it tells.
 
     Args:
         kind: name of the format, a key of ``KINDS``.
@@ -77,12 +80,12 @@ def _parse(kind: str, data: bytes) -> Reading:
 
 
 def table(answer: dict[str, Any]) -> str:
-    """The reading for people: a line a channel, then the total or why there is none."""
+    """Return a reading for people: a line for each channel, then the total or why there is none."""
     rows = [("site", "kind", "value", "scope")]
     for channel in answer["channels"]:
         value = channel["value"]
-        said = f"- ({channel.get('reason', '')})" if value is None else f"{value:.6g} {channel['unit']}"
-        rows.append((_printable(channel["site"]), channel["kind"], _printable(said), channel["scope"] or ""))
+        text = f"- ({channel.get('reason', '')})" if value is None else f"{value:.6g} {channel['unit']}"
+        rows.append((_printable(channel["site"]), channel["kind"], _printable(text), channel["scope"] or ""))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -92,13 +95,15 @@ def table(answer: dict[str, Any]) -> str:
     else:
         lines.append(f"total: {answer['total_w']:.6g} W, scope {answer['total_scope']}")
     lines += [
-        f"{name}: {_said(value)}" for name, value in answer["details"].items() if value not in (None, [], {})
+        f"{name}: {_detail(value)}"
+        for name, value in answer["details"].items()
+        if value not in (None, [], {})
     ]
     return "\n".join(lines)
 
 
-def _said(value: Any) -> str:
-    """A detail, printable: captures are strangers' text, and terminals obey escape sequences."""
+def _detail(value: Any) -> str:
+    """Return a detail, printable: captures are strangers' text, and terminals obey escape sequences."""
     return _printable(value) if isinstance(value, str) else json.dumps(value)
 
 

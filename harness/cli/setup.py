@@ -1,27 +1,31 @@
-"""``tunebench setup``: parses, calls, prints."""
+"""``tunebench setup``: a board made ready."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
-from rich.console import Console
 
-from tunebench.harness.config.inventory import BoardEntry, load_inventory
-from tunebench.harness.config.inventory_edit import set_interpreter
+from tunebench.harness.cli.options import BoardArgument, InventoryOption, JsonFlag, stderr_console
 from tunebench.harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL, UsageError
-from tunebench.harness.lab.setup import Refusal, SetupResult, Wish, default_flavour, set_up
-from tunebench.harness.lab.wheelhouse import FetchError
-from tunebench.targets.errors import TargetError
+
+if TYPE_CHECKING:
+    from tunebench.harness.config.inventory import BoardEntry
+    from tunebench.harness.lab.setup import SetupResult
+
+#: Shows a line of progress to the user.
+Say = Callable[[str], None]
+
+app = typer.Typer(add_completion=False)
 
 
+@app.command()
 def setup(
-    board: Annotated[str, typer.Argument(metavar="BOARD", help="A board's id in the inventory.")],
-    inventory: Annotated[
-        Path, typer.Option("--inventory", "-i", help="The lab's boards (TOML).", metavar="FILE")
-    ],
+    board: BoardArgument,
+    inventory: InventoryOption,
     torch: Annotated[
         Literal["cpu", "jetson", "none"] | None,
         typer.Option("--torch", help="Which torch; by default jetson for a Jetson, cpu for the others."),
@@ -45,16 +49,21 @@ def setup(
         bool,
         typer.Option("--write", help="Write the interpreter into the inventory instead of only printing it."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Prepare a board: check it, make a virtual environment in its working directory, install the torch that fits.
 
     No root is needed. A run that was cut off goes on where it was; a second one does nothing. Prints the line for
     the inventory.
     """
+    from tunebench.harness.config.inventory_edit import set_interpreter
+    from tunebench.harness.lab.setup import Refusal, Wish, default_flavour, set_up
+    from tunebench.harness.lab.wheelhouse import FetchError
+    from tunebench.targets.errors import TargetError
+
     entry = _board(inventory, board)
     wish = Wish(torch or default_flavour(entry), offline, python, index)
-    console = Console(stderr=True)
+    console = stderr_console()
 
     def say(text: str) -> None:
         console.print(f"{entry.id}: {text}", markup=False, highlight=False, soft_wrap=True)
@@ -75,13 +84,15 @@ def setup(
 
 
 def _board(inventory: Path, board_id: str) -> BoardEntry:
-    boards = {one.id: one for one in load_inventory(inventory).boards}
+    from tunebench.harness.config.inventory import load_inventory
+
+    boards = {entry.id: entry for entry in load_inventory(inventory).boards}
     if board_id not in boards:
         raise UsageError(f"{inventory}: no board {board_id!r}; the inventory has: {', '.join(boards)}")
     return boards[board_id]
 
 
-def _fail(entry: BoardEntry, reason: str, code: int, as_json: bool, say: Any) -> None:
+def _fail(entry: BoardEntry, reason: str, code: int, as_json: bool, say: Say) -> NoReturn:
     say(reason)
     if as_json:
         typer.echo(
@@ -90,7 +101,7 @@ def _fail(entry: BoardEntry, reason: str, code: int, as_json: bool, say: Any) ->
     raise typer.Exit(code)
 
 
-def _print(outcome: SetupResult, inventory: Path, written: bool, as_json: bool, say: Any) -> None:
+def _print(outcome: SetupResult, inventory: Path, written: bool, as_json: bool, say: Say) -> None:
     for note in outcome.notes:
         say(note)
     with_torch = (

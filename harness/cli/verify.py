@@ -4,41 +4,42 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from tunebench.harness.cli.options import JsonFlag, RunArgument
 from tunebench.harness.errors import EXIT_MEASURED, EXIT_OK
-from tunebench.harness.verify import look_through
-from tunebench.reports.results import find_run
+
+app = typer.Typer(add_completion=False)
 
 
+@app.command()
 def verify(
-    run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="A run's directory, or a results root (newest run).")
-    ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")] = False,
+    run: RunArgument,
+    as_json: JsonFlag = False,
 ) -> None:
     """Check a finished run: checksums, schema, plan against records, protocol, clocks; judge it once more.
 
     Exit codes: 0 nothing is wrong, 1 something is (each with its file and line), 2 there is no run.
     """
+    from tunebench.harness.verify import look_through
+    from tunebench.reports.results import find_run
+
     path = find_run(run)
-    looked = look_through(path)
-    found = looked.findings
+    audit = look_through(path)
+    findings = audit.findings
     if as_json:
         value = {
             "run": str(path),
-            "ok": not found,
-            "findings": [asdict(one) for one in found],
-            "notes": looked.notes,
+            "ok": not findings,
+            "findings": [asdict(finding) for finding in findings],
+            "notes": audit.notes,
         }
         typer.echo(json.dumps(value, indent=2))
     else:
-        for one in found:
-            typer.echo(str(one))
-        for note in looked.notes:
+        for finding in findings:
+            typer.echo(str(finding))
+        for note in audit.notes:
             typer.echo(f"not judged again: {note}")
-        typer.echo(f"{path}: {f'{len(found)} finding(s)' if found else 'nothing is wrong'}")
-    raise typer.Exit(EXIT_MEASURED if found else EXIT_OK)
+        typer.echo(f"{path}: {f'{len(findings)} finding(s)' if findings else 'nothing is wrong'}")
+    raise typer.Exit(EXIT_MEASURED if findings else EXIT_OK)

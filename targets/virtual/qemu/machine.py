@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from tunebench.targets.errors import TargetError
 from tunebench.targets.transport.ssh import Endpoint, Ssh, Timeouts
-from tunebench.targets.virtual.qemu import recipe
+from tunebench.targets.virtual.qemu import BOOT_S, recipe
 from tunebench.targets.virtual.qemu.errors import EmulationError, InUseError, MissingError
 from tunebench.targets.virtual.qemu.image import Image, Tell, apt_line
 
@@ -31,8 +31,6 @@ Machine = Literal["raspi3b", "virt"]
 MACHINES: tuple[Machine, ...] = ("raspi3b", "virt")
 
 HOST = "127.0.0.1"
-#: A boot takes 40 to 100 s on an idle host with two cores.
-BOOT_S = 600.0
 SOFT_S = 90.0
 #: Everything on an emulated board is slow, the more so while the host is busy.
 TIMEOUTS = Timeouts(connect_s=20.0, banner_s=60.0, auth_s=60.0, channel_s=60.0, command_s=240.0)

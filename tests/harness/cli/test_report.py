@@ -18,7 +18,7 @@ from tunebench.reports.results import ResultsError, layout
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     root = tmp_path_factory.mktemp("store")
-    lab = SimulatedLab(boards=1, workloads=2, repetitions=3, bad_nights=0.0)
+    lab = SimulatedLab(boards=1, cells=2, repetitions=3, bad_nights=0.0)
     for night in range(3):
         lab.write_night(root, night)
     return root

@@ -9,11 +9,12 @@ import os
 import pytest
 from rich.console import Console
 
-from tunebench.harness.cli import boards
+from tunebench.harness.cli import boards_table
 from tunebench.harness.config.inventory import load_inventory
 from tunebench.harness.lab import survey
 from tunebench.targets.agent.environment import probe
 from tunebench.targets.agent.workdir import Workdir
+from tunebench.targets.client.replies import read_probe
 
 #: tree -> words that must stand in its row, then in its lines.
 SHOWN = {
@@ -50,14 +51,14 @@ def row(simulated, tmp_path, lab):
         os.makedirs(place.root, exist_ok=True)
         said = json.loads(json.dumps(probe.probe(place, {}, str(tree))))
         base = {"board_id": entry.id, "kind": entry.kind, "tags": entry.tags}
-        return {**base, **survey.describe(entry, said)}
+        return {**base, **survey.describe(entry, read_probe(said))}
 
     return ask
 
 
 def shown(rows) -> str:
     console = Console(file=io.StringIO(), width=400)
-    console.print(boards.table(rows))
+    console.print(boards_table.table(rows))
     return console.file.getvalue()
 
 
@@ -65,7 +66,7 @@ def shown(rows) -> str:
 def test_a_board_shows_what_it_is_and_below_what_stays_empty(row, name):
     in_row, in_lines = SHOWN[name]
     found = row(name)
-    text, below = shown([found]), "\n".join(boards.lines([found]))
+    text, below = shown([found]), "\n".join(boards_table.lines([found]))
     for words in in_row:
         assert words in text
     for words in in_lines:
@@ -77,7 +78,7 @@ def test_a_meter_of_the_inventory_is_shown_and_not_asked_for(row):
     found = row("pi-4", meter)
     assert found["meter"] == {"kind": "hwmon", "scope": "dc_input"}
     assert "hwmon (dc_input)" in shown([found])
-    assert "a meter would add" not in "\n".join(boards.lines([found]))
+    assert "a meter would add" not in "\n".join(boards_table.lines([found]))
 
 
 def test_a_held_board_shows_its_holder_and_a_dead_runs_tuning_is_told(row):

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
-from tunebench.harness.cli import gate as cli_gate
+from tunebench.harness.cli.accept import find_series
 from tunebench.harness.cli.app import app
 from tunebench.harness.errors import UsageError
 from tunebench.harness.nightly import gate
@@ -21,7 +21,7 @@ NIGHTS = 12
 
 @pytest.fixture
 def lab():
-    made = SimulatedLab(boards=2, workloads=2, bad_nights=0.0, seed=3)
+    made = SimulatedLab(boards=2, cells=2, bad_nights=0.0, seed=3)
     made.series = [type(one)(one.board_id, one.label, one.wall_s, 0.003, 0.004) for one in made.series]
     return made
 
@@ -89,7 +89,7 @@ def test_accept_makes_tonight_the_yardstick(store, lab):
 @pytest.mark.parametrize(("wanted", "told"), [("board-0", "is ambiguous"), ("nowhere", "is not known")])
 def test_a_series_that_is_not_one_is_refused_with_the_candidates(store, wanted, told):
     with pytest.raises(UsageError, match=told) as caught:
-        cli_gate.find_series(store, wanted)
+        find_series(store, wanted)
     assert "board-00 / simulated/mlp / ft-all" in str(caught.value)
 
 

@@ -1,0 +1,34 @@
+"""``tunebench compare``: two runs side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tunebench.harness.cli.options import HtmlOption, JsonOption
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def compare(
+    run_a: Annotated[
+        Path, typer.Argument(metavar="RUN_A", help="The reference: a run's directory, or a results root.")
+    ],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The run to hold against it.")],
+    html: HtmlOption = None,
+    json_file: JsonOption = None,
+    form: Annotated[str, typer.Option("--format", metavar="md|text", help="How to print it.")] = "text",
+) -> None:
+    """Hold two runs side by side: every series that both have, and what else differs between them.
+
+    Blocks of different runs are not paired, so this is no substitute for a comparison within one run, nor for the gate.
+    """
+    from tunebench.reports.render.files import comparison
+
+    typer.echo(comparison(run_a, run_b, html, json_file, form), nl=False)
+    for path in (html, json_file):
+        if path is not None:
+            typer.echo(f"Comparison: {path}", err=True)

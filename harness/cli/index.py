@@ -1,0 +1,28 @@
+"""``tunebench index``: the index of a store of runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tunebench.harness.cli.options import RESULTS, stderr_console
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def index(
+    store: Annotated[Path, typer.Argument(metavar="DIR", help="Root of the results directories.")] = RESULTS,
+) -> None:
+    """Build the index of all runs below DIR: a cache (DIR/index.duckdb) that can be deleted at any time."""
+    from tunebench.reports.history.index import build
+
+    console = stderr_console()
+    report = build(store, progress=lambda message: console.print(message, markup=False, soft_wrap=True))
+    for warning in report.warnings:
+        console.print(warning, markup=False, soft_wrap=True)
+    if report.damaged:
+        console.print(f"{report.damaged} damaged lines were left out", markup=False)
+    typer.echo(f"Index: {report.path} ({report.runs} runs, {report.repetitions} repetitions)")

@@ -1,0 +1,116 @@
+"""``tunebench plan``: a dry run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from tunebench.harness.cli.options import (
+    RESULTS,
+    BoardsOption,
+    InventoryOption,
+    JsonFlag,
+    MethodsOption,
+    OutOption,
+    SuiteOption,
+    print_json,
+    request_of,
+)
+
+if TYPE_CHECKING:
+    from tunebench.harness.campaign.session import Request
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def plan(
+    inventory: InventoryOption,
+    suite: SuiteOption = "quick",
+    boards: BoardsOption = None,
+    methods: MethodsOption = None,
+    out: OutOption = RESULTS,
+    as_json: JsonFlag = False,
+) -> None:
+    """Dry run: what would run where, what would be skipped and why, and how long it will take.
+
+    No board is contacted. The ETA comes from earlier runs below --out; without any, none is claimed.
+    """
+    from tunebench.harness.config.inventory import load_inventory
+    from tunebench.harness.config.suite import load_suite
+
+    loaded = load_inventory(inventory)
+    request = request_of(loaded, load_suite(suite).only_methods(methods), boards, out, False)
+    summary = plan_json(request)
+    if as_json:
+        print_json(summary)
+    else:
+        typer.echo(plan_text(summary))
+
+
+def plan_json(request: Request) -> dict[str, Any]:
+    """Return what ``plan --json`` prints."""
+    from tunebench.harness.campaign.session import dry_run
+    from tunebench.harness.planning.durations import estimate
+
+    made, durations = dry_run(request)
+    boards = []
+    for board in made.boards:
+        queue = made.of_board(board.id)
+        guess = estimate(queue, durations)
+        boards.append(
+            {
+                "board_id": board.id,
+                "kind": board.kind,
+                "repetitions": len(queue),
+                "eta_s": guess.total_s,
+                "without_history": guess.n_unknown,
+            }
+        )
+    etas: list[float | None] = [estimate(made.of_board(board.id), durations).total_s for board in made.boards]
+    known = [eta for eta in etas if eta is not None]
+    return {
+        "suite": made.suite.name,
+        "blocks": made.suite.header.blocks,
+        "boards": boards,
+        # Boards run in parallel: the slowest one decides.
+        "eta_s": max(known) if known and len(known) == len(etas) else None,
+        "skipped": [skip.model_dump() for skip in made.skipped],
+        "repetitions": [one.as_dict() for one in made.repetitions],
+    }
+
+
+def plan_text(summary: Mapping[str, Any]) -> str:
+    """Return the dry run as text for a person."""
+    from tunebench.harness.campaign.progress import clock
+
+    lines = [f"suite {summary['suite']}: {summary['blocks']} block(s)"]
+    for board in summary["boards"]:
+        eta = (
+            "ETA unknown: no earlier run of this board"
+            if board["eta_s"] is None
+            else f"ETA {clock(board['eta_s'])}"
+        )
+        partly = (
+            f" ({board['without_history']} repetitions without history)" if board["without_history"] else ""
+        )
+        known = partly if board["eta_s"] is not None else ""
+        lines.append(
+            f"  {board['board_id']} ({board['kind']}): {board['repetitions']} repetitions, {eta}{known}"
+        )
+        rows: dict[tuple[str, str], dict[str, int]] = {}
+        for one in summary["repetitions"]:
+            if one["board_id"] == board["board_id"]:
+                counts = rows.setdefault((one["task"], one["label"]), {})
+                counts[one["role"]] = counts.get(one["role"], 0) + 1
+        for (task, label), counts in rows.items():
+            lines.append(
+                f"    {task:24} {label:20} " + ", ".join(f"{n} {role}" for role, n in counts.items())
+            )
+    for skip in summary["skipped"]:
+        lines.append(f"  skip {skip['board_id']}: {skip['task']} {skip['label']}: {skip['reason']}")
+    if summary["eta_s"] is not None and len(summary["boards"]) > 1:
+        lines.append(f"  all boards in parallel: {clock(summary['eta_s'])}")
+    return "\n".join(lines)
