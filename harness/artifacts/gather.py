@@ -22,7 +22,7 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Blobs by role for every cell, and tasks that cannot be had with the reason."""
+    """Blobs by role for every workload, and tasks that cannot be had with the reason."""
 
     payload: Blob
     data: Mapping[str, Blob] = field(default_factory=dict)
@@ -32,15 +32,15 @@ class Artifacts:
     #: Cells that run other builds than today's: role -> blob, instead of what is built now.
     built: Mapping[tuple[str, str], Mapping[str, Blob]] = field(default_factory=dict)
 
-    def of_cell(self, cell: Workload) -> dict[str, Blob]:
-        """Role -> blob of what one cell needs on the board."""
+    def of_workload(self, workload: Workload) -> dict[str, Blob]:
+        """Role -> blob of what one workload needs on the board."""
         blobs = {"payload": self.payload}
-        if cell.task in self.data and cell.dataset:
-            blobs["data"] = self.data[cell.task]
-            blobs["weights"] = self.weights[cell.task]
-        if cell.key in self.own:
-            blobs["own"] = self.own[cell.key]
-        blobs.update(self.built.get(cell.key, {}))
+        if workload.task in self.data and workload.dataset:
+            blobs["data"] = self.data[workload.task]
+            blobs["weights"] = self.weights[workload.task]
+        if workload.key in self.own:
+            blobs["own"] = self.own[workload.key]
+        blobs.update(self.built.get(workload.key, {}))
         return blobs
 
     def hashes(self) -> dict[str, Any]:
@@ -81,9 +81,9 @@ def _package_root(package: object) -> Path:
     return Path(str(resources.files(package.__name__)))  # type: ignore[attr-defined]
 
 
-def own_blob(cell: Workload, root: Path) -> Blob:
+def own_blob(workload: Workload, root: Path) -> Blob:
     """The listed files of a user's own method as one zip."""
-    files = {name: (root / name).read_bytes() for name in cell.files}
+    files = {name: (root / name).read_bytes() for name in workload.files}
     return Blob.of_bytes(deterministic_zip(files), ".zip", role="own")
 
 
@@ -119,13 +119,19 @@ def gather(
         data[task] = Blob(name=f"{made.data_sha256}.tbx", sha256=made.data_sha256, path=made.data)
         weights[task] = Blob(name=f"{made.weights_sha256}.tbx", sha256=made.weights_sha256, path=made.weights)
     own = {
-        cell.key: own_blob(cell, suite.root) for cell in suite.cells if cell.files and suite.root is not None
+        workload.key: own_blob(workload, suite.root)
+        for workload in suite.workloads
+        if workload.files and suite.root is not None
     }
     return Artifacts(build_payload(), data, weights, own, unavailable)
 
 
 def _artefacts_of(suite: Suite) -> dict[str, tuple[str, str]]:
-    return {cell.task: (cell.dataset, cell.model) for cell in suite.cells if cell.dataset and cell.model}
+    return {
+        workload.task: (workload.dataset, workload.model)
+        for workload in suite.workloads
+        if workload.dataset and workload.model
+    }
 
 
 def data_dir_from_env() -> Path | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunebench.targets.client.replies import Probe
 from tunebench.targets.payload import Blob
 from tunebench.workloads.engines.native import build
 from tunebench.workloads.engines.native.errors import NativeError
@@ -28,8 +29,8 @@ class NativeLibrary:
     record: Mapping[str, Any]
 
 
-def library_for(probe: Mapping[str, Any], wanted: str | None = None) -> NativeLibrary:
-    """Build (or find in the cache) the library for a probed board.
+def library_for(probe: Probe, wanted: str | None = None) -> NativeLibrary:
+    """Build the library for a probed board, or find it in the cache.
 
     Args:
         probe: what the board told of itself.
@@ -38,9 +39,8 @@ def library_for(probe: Mapping[str, Any], wanted: str | None = None) -> NativeLi
     Raises:
         NativeError: no variant runs there, or no compiler on this host builds for it.
     """
-    hardware = (probe.get("fingerprint") or {}).get("hardware") or {}
-    machine, features = str(hardware.get("machine")), str(probe.get("cpu_features") or "")
-    variant = wanted or build.variant_of(machine, features)
+    machine = probe.machine
+    variant = wanted or build.variant_of(machine, probe.cpu_features or "")
     if variant in build.VARIANTS and build.VARIANTS[variant].machine != machine:
         raise NativeError(
             f"build {variant!r} is for {build.VARIANTS[variant].machine}; this board is {machine}"

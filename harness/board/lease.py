@@ -1,4 +1,4 @@
-"""A board in a campaign's hands: its lease is taken, kept, and given back, and nothing of ours stays behind."""
+"""Hold a board for a campaign: take its lease, keep it, give it back, and leave nothing of ours behind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PAUSE_S = 1.0
 
 
 class BoardLease:
-    """One campaign's stay on one board.
+    """One campaign's stay on one board; a context: leaving it gives the lease back.
 
     Args:
         stopping: held while connections are cut, so that none is cut that was made to tidy up.
@@ -40,12 +40,25 @@ class BoardLease:
         #: Repetitions whose record is safe while their files are still on the board.
         self._to_clean: set[str] = set()
 
+    def __enter__(self) -> BoardLease:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is not None:
+            self.leave(error)
+            return
+        try:
+            self.hand_back()
+        except BaseException as late:
+            self.leave(late)
+            raise
+
     def take(self) -> None:
         """Take the board's lease for the whole queue; says whose it was if that one had run out."""
         self._taken = True  # also if the answer does not come: the board may have granted it
-        origin = self.link.occupy(self._owner, limits.SETUP_S).get("taken_over_from")
-        if isinstance(origin, dict):
-            self.link.tell(lease.told(origin))
+        former = self.link.occupy(self._owner, limits.SETUP_S).taken_over_from
+        if former is not None:
+            self.link.tell(lease.told(former.stored()))
 
     def clean(self, rep_id: str, hold_s: float) -> None:
         """Remove a repetition whose record is safe; the board stays ours for ``hold_s``."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Any
 
 from tunebench.harness.board.link import Link
 from tunebench.harness.config.inventory import TuningKeys
 from tunebench.targets.client.board import Board
-from tunebench.targets.errors import BoardError, ReplyError, TargetError
+from tunebench.targets.client.replies import Change, Owner, Probe
+from tunebench.targets.errors import BoardError, TargetError
 
 Note = Callable[[str], None]
 
@@ -24,45 +23,8 @@ class TuningError(BoardError):
     """What ``[board.tuning]`` requires cannot be had: nothing is measured on this board."""
 
 
-class Change(BaseModel):
-    """One row of what a board says it did; see :mod:`tunebench.targets.agent.tuning.apply`."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
-
-    op: str
-    state: Literal["set", "already", "unavailable", "refused", "failed", "restored", "rebooted", "left"]
-    before: str | None = None
-    after: str | None = None
-    how: str | None = None
-    reason: str | None = None
-    owner: dict[str, Any] | None = None
-
-    @property
-    def holds(self) -> bool:
-        """The board is as it was asked to be, read back by itself."""
-        return self.state in ("set", "already")
-
-
-def changes(rows: Any, board_id: str) -> list[Change]:
-    """Check a board's rows.
-
-    Raises:
-        ReplyError: they are not of the agreed form.
-    """
-    try:
-        found = [Change.model_validate(row) for row in rows[:32]]
-    except (ValidationError, TypeError) as error:
-        raise ReplyError(f"{board_id}: tuning: {str(error)[:300]}") from error
-    texts = ("op", "before", "after", "reason")
-    return [one.model_copy(update={name: _cut(getattr(one, name)) for name in texts}) for one in found]
-
-
-def _cut(text: str | None) -> str | None:
-    return None if text is None else text[:500]
-
-
 class Tuner:
-    """Tunes one board for one run.
+    """Tunes one board for one run; a context: leaving it puts everything back.
 
     Args:
         link: to the board, whose payload is there and whose lease is ours.
@@ -93,12 +55,18 @@ class Tuner:
         self.report: list[Change] = []
         self.faults: list[str] = []
 
+    def __enter__(self) -> Tuner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.restore()
+
     @property
     def settings(self) -> dict[str, str]:
         """What holds now because it was asked for: operation -> value."""
         return {one.op: one.after or "done" for one in self.report if one.holds}
 
-    def prepare(self, probe: Mapping[str, Any]) -> dict[str, Any]:
+    def prepare(self, probe: Probe) -> Probe:
         """Put back what an earlier run left, then set what is wanted.
 
         Returns:
@@ -107,7 +75,7 @@ class Tuner:
         Raises:
             TuningError: it failed and is required.
         """
-        changed = self._recover() if probe.get("undo_pending") is True else False
+        changed = self._recover() if probe.undo_pending else False
         wanted = self._keys.wanted()
         if wanted:
             self._tune(wanted)
@@ -115,9 +83,9 @@ class Tuner:
         if self.faults and self._keys.required:
             raise TuningError("[board.tuning] is required: " + "; ".join(self.faults))
         if not changed:
-            return dict(probe)
+            return probe
         again = self._link.persist(lambda: self._link.board.probe([], self._run_id))
-        return _with_interpreters(again, probe)
+        return again.with_python_of(probe)
 
     @property
     def _run_id(self) -> str:
@@ -127,10 +95,10 @@ class Tuner:
         """Put back what is on the undo list; whether anything was tried."""
         board = self._link.board
         reply = self._link.persist(lambda: board.untune(self._owner))
-        if reply.get("kept"):
-            self._note(f"left tuned: {str(reply['kept'])[:200]}")
+        if reply.kept:
+            self._note(f"left tuned: {reply.kept}")
             return False
-        for one in changes(reply["untuned"], board.spec.id):
+        for one in reply.changes:
             self._note(f"{_whose(one)} left the board tuned; " + told(one))
             if one.state == "failed":
                 self.faults.append(f"left over from {_whose(one)}: {one.op} is {one.after}: {one.reason}")
@@ -140,7 +108,7 @@ class Tuner:
         board = self._link.board
         self._tuned = True  # also if the answer is lost: the board may be tuned
         reply = self._link.persist(lambda: board.tune(self._owner, wanted))
-        self.report = changes(reply["tuned"], board.spec.id)
+        self.report = reply.changes
         for one in self.report:
             self._note("tuning: " + told(one))
             if not one.holds:
@@ -165,20 +133,10 @@ class Tuner:
                 board.reconnect()
         reply = board.untune(self._owner)
         self._tuned = False
-        if reply.get("kept"):
-            self._note(f"stays tuned until the next run: {str(reply['kept'])[:200]}")
-        for one in changes(reply["untuned"], board.spec.id):
+        if reply.kept:
+            self._note(f"stays tuned until the next run: {reply.kept}")
+        for one in reply.changes:
             self._note("tuning: " + told(one))
-
-
-def _with_interpreters(again: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """A second probe with the first one's interpreters: importing torch anew takes up to a minute."""
-    merged = {**again, "interpreters": before.get("interpreters")}
-    tiers = dict(again.get("fingerprint") or {})
-    tiers["python"] = (before.get("fingerprint") or {}).get("python", {})
-    hashes = dict(again.get("fingerprint_sha256") or {})
-    hashes["python"] = (before.get("fingerprint_sha256") or {}).get("python")
-    return {**merged, "fingerprint": tiers, "fingerprint_sha256": hashes}
 
 
 def told(one: Change) -> str:
@@ -200,10 +158,8 @@ def told(one: Change) -> str:
 
 
 def _whose(one: Change) -> str:
-    owner = one.owner or {}
-    return (
-        f"{str(owner.get('user'))[:40]}@{str(owner.get('host'))[:80]} (process {str(owner.get('pid'))[:20]})"
-    )
+    owner = one.owner or Owner()
+    return f"{str(owner.user)[:40]}@{str(owner.host)[:80]} (process {str(owner.pid)[:20]})"
 
 
 def as_records(found: Sequence[Change]) -> list[dict[str, Any]]:

@@ -1,18 +1,75 @@
-"""How a campaign ended."""
+"""How a campaign ends: what was counted, what was left out and why, filled by the boards' threads while it runs."""
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from dataclasses import dataclass, field
 
-from tunebench.reports.records import Skip
+from tunebench.harness.config.suite import Workload
+from tunebench.harness.planning.repetition import Planned, covers
+from tunebench.reports.records import Repetition, Skip
 
 
-@dataclass
 class CampaignOutcome:
-    """How a campaign ended; filled while it runs."""
+    """Counts and skips of a campaign; safe to use from several threads.
 
-    counts: Counter[str] = field(default_factory=Counter)
-    skipped: list[Skip] = field(default_factory=list)
-    quarantined: dict[str, str] = field(default_factory=dict)
-    interrupted: bool = False
+    Attributes:
+        counts: records by outcome, and by ``verdict:NAME``.
+        skipped: what is left out, of the plan and found out since.
+        quarantined: board id -> why the rest of its queue is left out.
+        interrupted: whether the user asked to stop.
+    """
+
+    def __init__(self, skipped: tuple[Skip, ...] = ()) -> None:
+        self.counts: Counter[str] = Counter()
+        self.skipped: list[Skip] = list(skipped)
+        self.quarantined: dict[str, str] = {}
+        self.interrupted = False
+        self._skips: dict[str, dict[tuple[str, str], str]] = {}
+        self._lock = threading.Lock()
+
+    def count(self, record: Repetition) -> None:
+        """Count a record that is on disk."""
+        with self._lock:
+            self.counts[record.outcome] += 1
+            self.counts[f"verdict:{record.verdict}"] += 1
+
+    def skip(self, board_id: str, workload: Workload, reason: str) -> None:
+        """Leave a workload out on a board."""
+        with self._lock:
+            self._skips.setdefault(board_id, {})[workload.key] = reason
+            self.skipped.append(
+                Skip(board_id=board_id, label=workload.label, task=workload.task, reason=reason)
+            )
+
+    def skip_role(self, skip: Skip) -> None:
+        """Leave a board's repetitions of one role out."""
+        with self._lock:
+            self.skipped.append(skip)
+
+    def quarantine(self, board_id: str, reason: str, *, begun: bool) -> None:
+        """Leave the rest of a board's queue out.
+
+        Args:
+            board_id: the board.
+            reason: why.
+            begun: whether something was started on it. A board that never began is skipped for good. One that was
+                lost on the way may hold a finished repetition: its queue stays open, so that the run can be resumed
+                and nothing is lost.
+        """
+        with self._lock:
+            self.quarantined[board_id] = reason
+            if not begun:
+                self.skipped.append(Skip(board_id=board_id, reason=reason))
+
+    def is_skipped(self, planned: Planned) -> bool:
+        """Tell whether a repetition is left out."""
+        with self._lock:
+            return any(covers(skip, planned) for skip in self.skipped)
+
+    def skip_reason(self, board_id: str, workload: Workload) -> str | None:
+        """Return why a workload was not run on a board, once that is known."""
+        with self._lock:
+            if board_id in self.quarantined:
+                return self.quarantined[board_id]
+            return self._skips.get(board_id, {}).get(workload.key)

@@ -121,7 +121,7 @@ class LiveProgress:
 
     def started(self, planned: Planned, left_s: float | None) -> None:
         eta = f"ETA {clock(left_s)}" if left_s is not None else "ETA after the first"
-        now = f"{planned.cell.task} {planned.cell.label}" + (
+        now = f"{planned.workload.task} {planned.workload.label}" + (
             "" if planned.role == "timed" else f" ({planned.role})"
         )
         self._progress.update(self._tasks[planned.board_id], eta=eta, now=now)

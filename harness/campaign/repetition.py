@@ -1,4 +1,4 @@
-"""One repetition: start -> wait -> harvest -> judge -> record -> clean. Nothing crosses SSH inside the window."""
+"""Run one repetition: start, wait, harvest, judge, record. Nothing crosses SSH inside the measured window."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tunebench.harness.board.link import Interrupted, Link
-from tunebench.harness.campaign import start_temperature
+from tunebench.harness.campaign.board_state import BoardState
 from tunebench.harness.campaign.update_transfer import ship
 from tunebench.harness.planning import attempts, limits
-from tunebench.harness.planning.job import LEASE_MARGIN_S, BoardContext, make_job, pulses_s, ships
-from tunebench.harness.planning.repetition import Planned
+from tunebench.harness.planning.job import BoardContext, Job
 from tunebench.harness.record.energy import meter as energy_meter
 from tunebench.harness.record.harvest import Harvested, WorkloadResult, read_harvest, trace_bytes
 from tunebench.harness.record.record import Shipped, in_window, make_record
@@ -40,14 +39,23 @@ class Finished:
 
 def run_repetition(
     link: Link,
-    planned: Planned,
-    bench: BoardContext,
+    job: Job,
+    context: BoardContext,
+    state: BoardState,
     *,
     predicted_s: float | None = None,
 ) -> Finished:
-    """Run one repetition on a connected board; re-attaches if it is already there.
+    """Run one repetition on a connected board; re-attach if it is already there.
 
-    The job's files stay on the board until :func:`clean_up`, which is called once the record is safe.
+    The job's files stay on the board until :func:`tunebench.harness.board.link.clean_up`, which is called once the
+    record is safe.
+
+    Args:
+        link: to the board.
+        job: what is measured.
+        context: the board's facts.
+        state: the board's changing part: where it starts from is noted there.
+        predicted_s: how long it probably takes; None if nothing is known.
 
     Raises:
         BoardError: the board is gone for longer than we wait.
@@ -57,63 +65,68 @@ def run_repetition(
     board = link.board
     started_s = time.monotonic()
     channels_before = board.ssh.channels_opened
-    job = make_job(planned, bench)
 
     def start(waived: Sequence[str]) -> tuple[StartReply, float]:
-        reply = board.start({**job, "gates": {**job["gates"], "waived": list(waived)}})
-        return reply, time.monotonic()
+        return board.start(dict(job.waiving(tuple(waived)))), time.monotonic()
 
     link.meter.start()
     try:
         reply, asked_s = link.when_ready(start, {"start-temp": limits.START_PATIENCE_S})
-        start_temperature.settle(bench.begun, reply.conditions, reply.warnings)
-        if _wait_for_end(link, planned, bench, predicted_s) == "unknown":
+        state.note_start(reply.temp_c, reply.warnings)
+        if _wait_for_end(link, job, predicted_s) == "unknown":
             # A power cut right after the start takes the job's folder with it: nothing ran that is worth recording.
             link.tell("the board knows nothing of it any more; it is started again")
             reply, asked_s = link.when_ready(start, {"start-temp": limits.START_PATIENCE_S})
-            _wait_for_end(link, planned, bench, predicted_s)
-        harvest, torn = _harvest(link, planned.rep_id, reply.offset)
+            _wait_for_end(link, job, predicted_s)
+        harvest, torn = _harvest(link, job.planned.rep_id, reply.offset)
         metered = link.meter.stop()
     finally:
         link.meter.cancel()
     exchanges = [(asked_s, reply.offset), (time.monotonic(), harvest.offset)]
-    got = read_harvest(harvest.files)
+    harvested = read_harvest(harvest.files)
     by_meter = energy_meter.of_repetition(
         metered,
-        got,
+        harvested,
         (reply.offset, harvest.offset),
-        repeats=in_window(planned, got.result or WorkloadResult()),
+        repeats=in_window(job.planned, harvested.result or WorkloadResult()),
     )
-    shipped = _shipped(link, planned, bench, got) if ships(planned) else None
+    shipped = _shipped(link, job, context, harvested) if job.ships else None
     record = make_record(
-        planned,
-        bench,
-        got,
+        job,
+        context,
+        harvested,
         shipped=shipped,
         exchanges=exchanges,
-        lost_because=(_rebooted(link, harvest.files) or torn) if got.lost else None,
+        check_failed=state.check_failed(job.planned.workload),
+        lost_because=(_rebooted(link, harvest.files) or torn) if harvested.lost else None,
         by_meter=by_meter,
         host_s=time.monotonic() - started_s,
         # One more channel closes the repetition: the clean-up after the record is safe.
         ssh_channels=board.ssh.channels_opened - channels_before + 1,
     )
-    seen = energy_meter.meter_bytes(metered, by_meter, got) if metered and by_meter else None
-    return Finished(record, trace_bytes(got), got.log or None, got.preds or None, seen, got.exit_kept)
+    return Finished(
+        record,
+        trace=trace_bytes(harvested),
+        log=harvested.log or None,
+        preds=harvested.preds or None,
+        meter=energy_meter.meter_bytes(metered, by_meter, harvested) if metered and by_meter else None,
+        exit_record=harvested.exit_kept,
+    )
 
 
-def _shipped(link: Link, planned: Planned, bench: BoardContext, got: Harvested) -> Shipped:
-    """The updates of a repetition that ended well; what was measured is kept whatever becomes of them."""
-    ended = got.exit_record is not None and got.exit_record.outcome == "ok"
-    if not ended or got.result is None or got.result.outcome != "ok":
+def _shipped(link: Link, job: Job, context: BoardContext, harvested: Harvested) -> Shipped:
+    """Ship the updates of a repetition that ended well; what was measured is kept whatever becomes of them."""
+    ended = harvested.exit_record is not None and harvested.exit_record.outcome == "ok"
+    if not ended or harvested.result is None or harvested.result.outcome != "ok":
         return Shipped(missing="the fine-tuning did not end well: there is no update")
     try:
-        return ship(link, planned, bench)
+        return ship(link, job, context)
     except Interrupted:
         return Shipped(missing="the run was stopped while updates were shipped")
 
 
 def _harvest(link: Link, rep_id: str, offset: Offset) -> tuple[Harvest, str | None]:
-    """A repetition's files, and why they cannot be believed.
+    """Fetch a repetition's files, and tell why they cannot be believed.
 
     Torn files are no fault that asking again would mend: what came is kept without the exit record that does not
     fit, so that the repetition counts as lost, and is measured once more.
@@ -126,26 +139,25 @@ def _harvest(link: Link, rep_id: str, offset: Offset) -> tuple[Harvest, str | No
 
 
 def _rebooted(link: Link, files: Mapping[str, bytes]) -> str | None:
-    """Whether a repetition was lost by a reboot: the board is in another boot than its journal."""
+    """Tell whether a repetition was lost by a reboot: the board is in another boot than its journal."""
     started_in = attempts.boot_id_of(files)
     if started_in is None:
         return None
-    now_in = link.persist(link.board.probe).get("boot_id")
+    now_in = link.persist(link.board.probe).boot_id
     return attempts.REBOOTED if isinstance(now_in, str) and now_in != started_in else None
 
 
-def _wait_for_end(link: Link, planned: Planned, bench: BoardContext, predicted_s: float | None) -> str:
+def _wait_for_end(link: Link, job: Job, predicted_s: float | None) -> str:
     """Block without traffic until the job is over; ask again over a new channel after too long a silence.
 
     Returns:
         the last state: ``done``, ``lost``, ``unknown``, or ``running`` if the board outlived its own deadline.
     """
-    limit_s = planned.deadline_s + pulses_s(planned, bench) + LEASE_MARGIN_S / 2
-    end_s = time.monotonic() + limit_s
-    wait_s = min(limit_s, SILENCE_S + predicted_s) if predicted_s else min(limit_s, 60.0)
+    end_s = time.monotonic() + job.longest_s
+    wait_s = min(job.longest_s, SILENCE_S + predicted_s) if predicted_s else min(job.longest_s, 60.0)
 
     def ask() -> str:
-        return link.board.wait(planned.rep_id, max(1.0, min(wait_s, end_s - time.monotonic())))
+        return link.board.wait(job.planned.rep_id, max(1.0, min(wait_s, end_s - time.monotonic())))
 
     state = "running"
     while state == "running" and time.monotonic() < end_s:

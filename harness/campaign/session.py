@@ -13,7 +13,8 @@ from tunebench.harness import __version__
 from tunebench.harness.artifacts.build_cache import keep
 from tunebench.harness.artifacts.gather import Artifacts, Progress, gather
 from tunebench.harness.board.environment import utc_now
-from tunebench.harness.campaign.campaign import Campaign, OnRecord
+from tunebench.harness.campaign.board_run import OnRecord
+from tunebench.harness.campaign.campaign import Campaign
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import Observer
 from tunebench.harness.config.inventory import BoardEntry
@@ -52,7 +53,7 @@ class Session:
 
     request: Request
     plan: Plan
-    cargo: Artifacts
+    artifacts: Artifacts
     writer: RunWriter
     history: Durations
     started_utc: str
@@ -60,7 +61,7 @@ class Session:
     def campaign(self, observer: Observer, on_record: OnRecord | None = None) -> Campaign:
         """The campaign that will run this plan."""
         return Campaign(
-            self.plan, self.cargo, self.writer, observer, history=self.history, on_record=on_record
+            self.plan, self.artifacts, self.writer, observer, history=self.history, on_record=on_record
         )
 
     def close(self, outcome: CampaignOutcome) -> bool:
@@ -101,8 +102,8 @@ def new_run_id() -> str:
 
 def dry_run(request: Request, progress: Progress | None = None) -> tuple[Plan, Durations]:
     """The plan and the known durations, without touching a board or the results."""
-    cargo = gather(request.suite, data_dir=request.data_dir, progress=progress)
-    plan = _plan(request, cargo, "dry-run")
+    artifacts = gather(request.suite, data_dir=request.data_dir, progress=progress)
+    plan = _plan(request, artifacts, "dry-run")
     return plan, durations_below(request.out, request.lab)
 
 
@@ -113,31 +114,31 @@ def open_session(request: Request, progress: Progress | None = None) -> Session:
         UsageError: the directory cannot be written, or the run to resume differs from what is asked.
     """
     check_writable(request.out)
-    cargo = gather(request.suite, data_dir=request.data_dir, progress=progress)
+    artifacts = gather(request.suite, data_dir=request.data_dir, progress=progress)
     history = durations_below(request.out, request.lab)
     if request.resume:
         found = _unfinished(request)
         if found is not None:
-            return _resume(request, cargo, found, history)
-    keep([cargo.payload, *cargo.own.values()])
-    plan = _plan(request, cargo, new_run_id())
+            return _resume(request, artifacts, found, history)
+    keep([artifacts.payload, *artifacts.own.values()])
+    plan = _plan(request, artifacts, new_run_id())
     try:
         started_utc = utc_now()
-        content = {**plan.as_dict(), "cargo": cargo.hashes(), "started_utc": started_utc}
+        content = {**plan.as_dict(), "cargo": artifacts.hashes(), "started_utc": started_utc}
         writer = RunWriter.create(request.out, request.lab, plan.run_id, content)
     except ResultsError as error:
         raise UsageError(str(error)) from None
-    return Session(request, plan, cargo, writer, history, started_utc)
+    return Session(request, plan, artifacts, writer, history, started_utc)
 
 
-def _plan(request: Request, cargo: Artifacts, run_id: str) -> Plan:
+def _plan(request: Request, artifacts: Artifacts, run_id: str) -> Plan:
     return make_plan(
         request.suite,
         request.boards,
         run_id=run_id,
         lab=request.lab,
         command=request.command,
-        unavailable=cargo.unavailable,
+        unavailable=artifacts.unavailable,
     )
 
 
@@ -171,8 +172,8 @@ def _unfinished(request: Request) -> RunReader | None:
     return None
 
 
-def _resume(request: Request, cargo: Artifacts, found: RunReader, history: Durations) -> Session:
-    plan = _plan(request, cargo, str(found.plan["run_id"]))
+def _resume(request: Request, artifacts: Artifacts, found: RunReader, history: Durations) -> Session:
+    plan = _plan(request, artifacts, str(found.plan["run_id"]))
     if found.plan.get("sha256") != plan.sha256:
         changed = differences(_comparable(found.plan), _comparable(plan.as_dict()))
         raise UsageError(
@@ -180,22 +181,22 @@ def _resume(request: Request, cargo: Artifacts, found: RunReader, history: Durat
             + "\n  ".join(changed or ["the boards' connection details"])
             + "\nGive the same inventory, suite and options, or start a new run without --resume."
         )
-    _refuse_other_cargo(found, cargo)
+    _refuse_other_artifacts(found, artifacts)
     try:
         writer = RunWriter.open(found.path)
     except ResultsError as error:
         raise UsageError(str(error)) from None
-    return Session(request, plan, cargo, writer, history, str(found.plan.get("started_utc")))
+    return Session(request, plan, artifacts, writer, history, str(found.plan.get("started_utc")))
 
 
-def _refuse_other_cargo(found: RunReader, cargo: Artifacts) -> None:
+def _refuse_other_artifacts(found: RunReader, artifacts: Artifacts) -> None:
     """One run measures one thing: equal names with other contents are not the rest of it.
 
     Raises:
         UsageError: names what has changed. Runs of older versions did not write it down; they are believed.
     """
     before = found.plan.get("cargo")
-    changed = differences(before, cargo.hashes()) if isinstance(before, dict) else []
+    changed = differences(before, artifacts.hashes()) if isinstance(before, dict) else []
     if not changed:
         return
     told = ["payload: tunebench's own code that runs on the boards" if one.startswith("payload: ") else one

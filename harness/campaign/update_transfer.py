@@ -11,11 +11,12 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tunebench.harness.planning.job import LEASE_MARGIN_S, BoardContext
+from tunebench.harness.board.link import Link
+from tunebench.harness.planning.job import LEASE_MARGIN_S, BoardContext, Job
 from tunebench.harness.planning.repetition import Planned
 from tunebench.harness.record.record import Shipped
 from tunebench.reports.records import Transfer, Update
@@ -26,9 +27,6 @@ from tunebench.targets.client.updates import UpdateChannel
 from tunebench.targets.errors import ReplyError, TargetError
 from tunebench.targets.sanitize import cleaned
 from tunebench.targets.transport.traffic_shaping import PROFILES, Profile, ShapedLink
-
-if TYPE_CHECKING:
-    from tunebench.harness.board.link import Link
 
 Direction = Literal["board-host", "host-board"]
 _DIRECTIONS: tuple[Direction, Direction] = ("board-host", "host-board")
@@ -79,28 +77,28 @@ class _Files:
     contents: Mapping[str, bytes]
 
 
-def ship(link: Link, planned: Planned, bench: BoardContext) -> Shipped:
+def ship(link: Link, job: Job, context: BoardContext) -> Shipped:
     """Ship a finished repetition's updates; what was measured is at hand already, so no error ends here.
 
     Raises:
         Interrupted: the user asked to stop.
     """
-    weights = bench.cargo.of_cell(planned.cell).get("weights")
+    planned, weights = job.planned, job.blobs.get("weights")
     if weights is None:
         return Shipped(missing="a workload without start weights has no update")
     try:
         base = update_check.base_of(io.BytesIO(weights.read()))
         # The repetition's lease may run out while a slow link is measured.
-        link.persist(lambda: link.board.occupy(bench.owner, _longest_s(planned, bench)))
+        link.persist(lambda: link.board.occupy(context.owner, _longest_s(planned, context)))
         files, own = link.persist(lambda: _over_own(link, planned.rep_id, base))
     except (TargetError, Refused) as error:
         return Shipped(missing=f"the updates could not be shipped: {error}")
     index = files.index
     transfers = {each.name: list(own[each.name]) for each in index.files}
-    profiles = [PROFILES[name] for name in bench.ship_links] if planned.block == 0 else []
+    profiles = [PROFILES[name] for name in context.ship_links] if planned.block == 0 else []
     for profile in profiles:
         link.check_stop()
-        found = _over_profile(link, planned.rep_id, profile, files, bench.ship_wait_s)
+        found = _over_profile(link, planned.rep_id, profile, files, context.ship_wait_s)
         for name, some in found.items():
             transfers[name] += some
     told = "; ".join(f"{form}: {reason}" for form, reason in index.left_out.items())
@@ -108,12 +106,12 @@ def ship(link: Link, planned: Planned, bench: BoardContext) -> Shipped:
     return Shipped(updates, told[:2000] or None)
 
 
-def _longest_s(planned: Planned, bench: BoardContext) -> float:
+def _longest_s(planned: Planned, context: BoardContext) -> float:
     """A bound of how long the shaped transfers of one repetition may take."""
     return (
         LEASE_MARGIN_S
         + _SETUP_S
-        + len(bench.ship_links) * (_SETUP_S + 2 * len(planned.cell.ship) * bench.ship_wait_s)
+        + len(context.ship_links) * (_SETUP_S + 2 * len(planned.workload.ship) * context.ship_wait_s)
     )
 
 

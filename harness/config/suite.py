@@ -81,7 +81,7 @@ class Workload:
         return self.engine == "torch" and self.command is None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for the plan; equal cells give equal dicts."""
+        """Plain data for the plan; equal workloads give equal dicts."""
         return {
             "task": self.task,
             "label": self.label,
@@ -108,10 +108,10 @@ class Workload:
 
 @dataclass(frozen=True)
 class Suite:
-    """A validated suite: its header, its cells and where its files are."""
+    """A validated suite: its header, its workloads and where its files are."""
 
     header: Header
-    cells: tuple[Workload, ...]
+    workloads: tuple[Workload, ...]
     baselines: Mapping[str, str] = field(default_factory=dict)
     root: Path | None = None
     #: task -> quantity -> what does not matter there; beats the header's (pytest's marker ``delta``).
@@ -122,7 +122,7 @@ class Suite:
         return self.header.name
 
     def only_methods(self, names: str | None) -> Suite:
-        """Keep the cells of the comma-separated labels (A/A controls follow their baseline).
+        """Keep the workloads of the comma-separated labels (A/A controls follow their baseline).
 
         Raises:
             UsageError: a name is not in the suite.
@@ -130,21 +130,21 @@ class Suite:
         if not names:
             return self
         wanted = [name.strip() for name in names.split(",") if name.strip()]
-        known = {cell.label for cell in self.cells if not cell.aa_control}
+        known = {workload.label for workload in self.workloads if not workload.aa_control}
         for name in wanted:
             if name not in known:
                 raise UsageError(
                     f"--methods: unknown method {name!r}; suite {self.name!r} has: {', '.join(sorted(known))}"
                 )
-        cells = tuple(cell for cell in self.cells if cell.label.removesuffix(AA_SUFFIX) in wanted)
-        tasks = {cell.task for cell in cells}
-        labels = {cell.key for cell in cells}
+        workloads = tuple(workload for workload in self.workloads if workload.label.removesuffix(AA_SUFFIX) in wanted)
+        tasks = {workload.task for workload in workloads}
+        labels = {workload.key for workload in workloads}
         baselines = {
-            task: base if (task, base) in labels else next(c.label for c in cells if c.task == task)
+            task: base if (task, base) in labels else next(c.label for c in workloads if c.task == task)
             for task, base in self.baselines.items()
             if task in tasks
         }
-        return replace(self, cells=cells, baselines=baselines)
+        return replace(self, workloads=workloads, baselines=baselines)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -179,7 +179,7 @@ class Suite:
             "study": self.header.study,
             **({"candidate": self.header.candidate} if self.header.candidate is not None else {}),
             "baselines": dict(self.baselines),
-            "cells": [cell.as_dict() for cell in self.cells],
+            "cells": [workload.as_dict() for workload in self.workloads],
         }
 
 
@@ -214,22 +214,22 @@ def load_suite(name_or_file: str) -> Suite:
 def _load(path: Path) -> Suite:
     parsed = validate(SuiteFile, read_toml(path, "suite"), path, _place)
     root = path.resolve().parent
-    cells: list[Workload] = []
+    workloads: list[Workload] = []
     for entry in parsed.workload:
-        cells.extend(_cells(entry, parsed.suite))
-    baselines = _baselines(parsed, cells, path)
+        workloads.extend(_cells(entry, parsed.suite))
+    baselines = _baselines(parsed, workloads, path)
     if parsed.suite.aa:
-        cells.extend(_aa_controls(cells, baselines))
+        workloads.extend(_aa_controls(workloads, baselines))
     seen: set[tuple[str, str]] = set()
-    for cell in cells:
-        if cell.key in seen:
+    for workload in workloads:
+        if workload.key in seen:
             raise UsageError(
-                f"{path}: task {cell.task!r}: {cell.label!r} is given twice; give one a 'task' or 'label'"
+                f"{path}: task {workload.task!r}: {workload.label!r} is given twice; give one a 'task' or 'label'"
             )
-        seen.add(cell.key)
-    _check_candidate(parsed.suite, cells, path)
-    _check_files(cells, root, path)
-    return Suite(parsed.suite, tuple(cells), baselines, root)
+        seen.add(workload.key)
+    _check_candidate(parsed.suite, workloads, path)
+    _check_files(workloads, root, path)
+    return Suite(parsed.suite, tuple(workloads), baselines, root)
 
 
 def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
@@ -274,11 +274,11 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
     ]
 
 
-def _baselines(parsed: SuiteFile, cells: list[Workload], path: Path) -> dict[str, str]:
+def _baselines(parsed: SuiteFile, workloads: list[Workload], path: Path) -> dict[str, str]:
     """Task -> label of its baseline: the workload's, else the suite's, else the task's first method."""
     labels: dict[str, list[str]] = {}
-    for cell in cells:
-        labels.setdefault(cell.task, []).append(cell.label)
+    for workload in workloads:
+        labels.setdefault(workload.task, []).append(workload.label)
     chosen: dict[str, str] = {}
     for entry in parsed.workload:
         if entry.baseline is not None:
@@ -293,35 +293,35 @@ def _baselines(parsed: SuiteFile, cells: list[Workload], path: Path) -> dict[str
     return chosen
 
 
-def _aa_controls(cells: list[Workload], baselines: Mapping[str, str]) -> list[Workload]:
+def _aa_controls(workloads: list[Workload], baselines: Mapping[str, str]) -> list[Workload]:
     """The baseline of every task that compares something, once more under a second name."""
     controls = []
     for task, base in baselines.items():
-        of_task = [cell for cell in cells if cell.task == task]
+        of_task = [workload for workload in workloads if workload.task == task]
         if len(of_task) > 1:
-            cell = next(cell for cell in of_task if cell.label == base)
+            workload = next(workload for workload in of_task if workload.label == base)
             # The control's update is the baseline's: shipping it again would tell nothing.
-            fields = {**cell.__dict__, "label": base + AA_SUFFIX, "aa_control": True, "ship": ()}
+            fields = {**workload.__dict__, "label": base + AA_SUFFIX, "aa_control": True, "ship": ()}
             controls.append(Workload(**fields))
     return controls
 
 
-def _check_candidate(header: Header, cells: list[Workload], path: Path) -> None:
-    labels = {cell.label for cell in cells if not cell.aa_control}
+def _check_candidate(header: Header, workloads: list[Workload], path: Path) -> None:
+    labels = {workload.label for workload in workloads if not workload.aa_control}
     if header.candidate is not None and header.candidate not in labels:
         raise UsageError(
             f"{path}: [suite]: candidate {header.candidate!r} is not one of its methods: {', '.join(sorted(labels))}"
         )
 
 
-def _check_files(cells: list[Workload], root: Path, path: Path) -> None:
-    for cell in cells:
-        for name in cell.files:
+def _check_files(workloads: list[Workload], root: Path, path: Path) -> None:
+    for workload in workloads:
+        for name in workload.files:
             file = root / name
             if Path(name).is_absolute() or ".." in Path(name).parts:
-                raise UsageError(f"{path}: workload {cell.label!r}: file {name!r} must lie below {root}")
+                raise UsageError(f"{path}: workload {workload.label!r}: file {name!r} must lie below {root}")
             if not _is_file(file):
-                raise UsageError(f"{path}: workload {cell.label!r}: no such file: {file}")
+                raise UsageError(f"{path}: workload {workload.label!r}: no such file: {file}")
 
 
 def _is_file(path: Path) -> bool:

@@ -42,7 +42,7 @@ class HilRun:
     ) -> None:
         board_ids = {board_id for board_id, _ in wanted}
         keys = {key for _, key in wanted}
-        chosen = replace(suite, cells=tuple(cell for cell in suite.cells if cell.key in keys))
+        chosen = replace(suite, workloads=tuple(workload for workload in suite.workloads if workload.key in keys))
         self._session: Session = open_session(
             Request(
                 suite=chosen,
@@ -82,21 +82,21 @@ class HilRun:
             for board in self._session.plan.boards:
                 self._mailbox.close(board.id)
 
-    def wait(self, board_id: str, cell: Workload) -> Result:
+    def wait(self, board_id: str, workload: Workload) -> Result:
         """Block until a workload's repetitions are there or will not come."""
         result = self._mailbox.wait(
-            board_id, cell.task, cell.label, lambda: self._campaign.skip_reason(board_id, cell)
+            board_id, workload.task, workload.label, lambda: self._campaign.skip_reason(board_id, workload)
         )
         if self._failure is not None:
             raise self._failure
         return result
 
-    def skip_reason(self, board_id: str, cell: Workload) -> str | None:
+    def skip_reason(self, board_id: str, workload: Workload) -> str | None:
         """Why a workload was not measured on a board."""
         for skip in self._session.plan.skipped:
-            if skip.role is None and (skip.board_id, skip.task, skip.label) == (board_id, *cell.key):
+            if skip.role is None and (skip.board_id, skip.task, skip.label) == (board_id, *workload.key):
                 return skip.reason
-        return self._campaign.skip_reason(board_id, cell)
+        return self._campaign.skip_reason(board_id, workload)
 
     def extra_info(self, result: Result) -> dict[str, Any]:
         """Pointers from a benchmark to its records; JSON types only."""

@@ -88,7 +88,7 @@ class Mailbox:
         self._expected: dict[tuple[str, str, str], int] = {}
         for one in planned:
             if one.role == "timed":
-                key = (one.board_id, *one.cell.key)
+                key = (one.board_id, *one.workload.key)
                 self._expected[key] = self._expected.get(key, 0) + 1
         self._records: dict[tuple[str, str, str], list[Repetition]] = {}
         self._ended: set[str] = set()

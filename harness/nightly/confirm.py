@@ -103,10 +103,10 @@ def confirmer(judgement: Judgement, night: Night, baseline: str, console: Consol
 
 @dataclasses.dataclass(frozen=True)
 class _Row:
-    """One series to confirm: its cell and the built blobs of both sides by role."""
+    """One series to confirm: its workload and the built blobs of both sides by role."""
 
     board_id: str
-    cell: Workload
+    workload: Workload
     pinned: Mapping[str, Blob]
     tonight: Mapping[str, Blob]
     energy: bool
@@ -206,7 +206,7 @@ def _blobs(rep: Repetition) -> dict[str, Blob]:
 
 
 def _cell_of(run: RunReader, rep: Repetition) -> Workload:
-    """The cell as the night's plan holds it."""
+    """The workload as the night's plan holds it."""
     for value in (run.plan.get("suite") or {}).get("cells") or []:
         if (value.get("task"), value.get("label")) == (rep.task, rep.label):
             known = {field.name for field in dataclasses.fields(Workload)}
@@ -224,16 +224,16 @@ def _campaign(rows: Sequence[_Row], night: Night, console: Console) -> list[Repe
     """Run the pairs; returns the records."""
     owners: dict[tuple[str, str], str] = {}
     built: dict[tuple[str, str], Mapping[str, Blob]] = {}
-    cells: list[Workload] = []
+    workloads: list[Workload] = []
     for row in rows:
         for mark, blobs in ((PINNED, row.pinned), (TONIGHT, row.tonight)):
-            cell = dataclasses.replace(row.cell, label=_label(row.cell, mark, row.board_id), aa_control=False)
-            owners[cell.key], built[cell.key] = row.board_id, blobs
-            cells.append(cell)
+            workload = dataclasses.replace(row.workload, label=_label(row.workload, mark, row.board_id), aa_control=False)
+            owners[workload.key], built[workload.key] = row.board_id, blobs
+            workloads.append(workload)
     header = Header(
         name=SUITE, blocks=PAIRS, aa=False, instrumented=False, energy=any(row.energy for row in rows)
     )
-    suite = Suite(header, tuple(cells), {cell.task: cell.label for cell in reversed(cells)})
+    suite = Suite(header, tuple(workloads), {workload.task: workload.label for workload in reversed(workloads)})
     boards = [board for board in night.inventory.boards if board.id in set(owners.values())]
     request = Request(
         suite, boards, str(night.run.plan.get("lab")), night.store / CONFIRMATIONS, data_dir=night.data_dir
@@ -265,7 +265,7 @@ def _only_owned(plan: Plan, owners: Mapping[tuple[str, str], str]) -> Plan:
         plan,
         repetitions=tuple(
             one for one in plan.repetitions
-            if one.role == "idle" or (one.role != "check" and owners[one.cell.key] == one.board_id)
+            if one.role == "idle" or (one.role != "check" and owners[one.workload.key] == one.board_id)
         ),
         skipped=tuple(
             skip for skip in plan.skipped if owners.get((str(skip.task), str(skip.label)), skip.board_id) == skip.board_id
@@ -273,9 +273,9 @@ def _only_owned(plan: Plan, owners: Mapping[tuple[str, str], str]) -> Plan:
     )  # fmt: skip
 
 
-def _label(cell: Workload, mark: str, board_id: str) -> str:
+def _label(workload: Workload, mark: str, board_id: str) -> str:
     """Unique over boards, which may have native libraries of their own."""
-    return f"{cell.label}{mark} {board_id}"
+    return f"{workload.label}{mark} {board_id}"
 
 
 def _pairs(measured: Sequence[Repetition], row: _Row, metric: Metric) -> Pairs:
@@ -284,8 +284,8 @@ def _pairs(measured: Sequence[Repetition], row: _Row, metric: Metric) -> Pairs:
     sides: dict[str, dict[int, float]] = {PINNED: {}, TONIGHT: {}}
     for rep in measured:
         value = _VALUES[metric](rep)
-        side = next((mark for mark in sides if rep.label == _label(row.cell, mark, row.board_id)), None)
-        if side is None or (rep.board_id, rep.task, rep.role) != (row.board_id, row.cell.task, role):
+        side = next((mark for mark in sides if rep.label == _label(row.workload, mark, row.board_id)), None)
+        if side is None or (rep.board_id, rep.task, rep.role) != (row.board_id, row.workload.task, role):
             continue
         if rep.outcome == "ok" and rep.verdict != "invalid" and value is not None:
             sides[side][rep.block] = value

@@ -67,7 +67,7 @@ def estimate(repetitions: Iterable[Planned], durations: Durations) -> Estimate:
             n_known += 1
         elif one.least_s:
             # Before its window it loads what a timed one loads.
-            least_s += one.least_s + (durations.get((one.board_id, *one.cell.key, "")) or 0.0)
+            least_s += one.least_s + (durations.get((one.board_id, *one.workload.key, "")) or 0.0)
         else:
             n_unknown += 1
     return Estimate(known_s, n_known, n_unknown, least_s)

@@ -41,7 +41,7 @@ IDLE_CELL = Workload(
     deadline_s=_START_S,
 )
 
-#: (cell, block, slot, role, seconds of the window)
+#: (workload, block, slot, role, seconds of the window)
 Row = tuple[Workload, int, int, str, float]
 Shuffle = Callable[[Sequence[Workload], int], Sequence[Workload]]
 
@@ -54,9 +54,9 @@ def window_s(header: Header, board: BoardEntry) -> float:
     return WALL_WINDOW_S if wall else WINDOW_S
 
 
-def not_repeated(cell: Workload) -> str | None:
-    """Why a cell has no energy repetition; ``None`` if it has."""
-    if cell.command is not None:
+def not_repeated(workload: Workload) -> str | None:
+    """Why a workload has no energy repetition; ``None`` if it has."""
+    if workload.command is not None:
         return (
             "no energy repetition: a command of your own runs once and is not repeated inside one window "
             "(a module is); it has energy if its own window lasts long enough"
@@ -64,20 +64,20 @@ def not_repeated(cell: Workload) -> str | None:
     return None
 
 
-def rows(suite: Suite, board: BoardEntry, cells: Sequence[Workload], shuffle: Shuffle) -> Iterator[Row]:
+def rows(suite: Suite, board: BoardEntry, workloads: Sequence[Workload], shuffle: Shuffle) -> Iterator[Row]:
     """An idle baseline, the block's energy repetitions in random order, and so on; a last idle baseline.
 
     They stand together, after the timed blocks: so the baselines lie directly before and behind them, and the
     long loads warm nothing that is timed.
     """
-    repeated = [cell for cell in cells if not_repeated(cell) is None]
+    repeated = [workload for workload in workloads if not_repeated(workload) is None]
     if not suite.header.energy or not repeated:
         return
     lasts_s, rests_s = window_s(suite.header, board), suite.header.idle_s
     for block in range(suite.header.blocks):
         yield IDLE_CELL, block, 0, IDLE, rests_s
-        for slot, cell in enumerate(shuffle(repeated, block)):
-            yield cell, block, 1 + slot, ENERGY, lasts_s
+        for slot, workload in enumerate(shuffle(repeated, block)):
+            yield workload, block, 1 + slot, ENERGY, lasts_s
     yield IDLE_CELL, suite.header.blocks, 0, IDLE, rests_s
 
 

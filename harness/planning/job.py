@@ -1,4 +1,8 @@
-"""``job.json``: what one repetition is told, and what all repetitions on a board share."""
+"""``job.json``: what one repetition is told, and what all repetitions on a board share.
+
+A :class:`Job` is made once a repetition, before it starts. It is handed on to whoever waits for it, ships its updates
+or writes its record, so that none of them computes again what the board was told.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +25,20 @@ from tunebench.targets.payload import Blob
 LEASE_MARGIN_S = 60.0
 _SAMPLING_S = 0.2
 
+#: JSON that goes to the board as it is; only the board looks into it.
+Payload = Mapping[str, Any]
+
 
 @dataclass(frozen=True)
 class BoardContext:
-    """What all repetitions on one board share."""
+    """What all repetitions on one board share: facts that do not change while its queue runs."""
 
     run_id: str
     lab: str
     board_kind: str
     interpreter: tuple[str, ...]
-    cargo: Artifacts
-    owner: Mapping[str, Any]
+    artifacts: Artifacts
+    owner: Payload
     gates_policy: str = "enforce"
     #: The suite's: ``cold`` or ``sustained``.
     policy: Literal["cold", "sustained"] = "cold"
@@ -54,42 +61,97 @@ class BoardContext:
     #: Names of :data:`tunebench.targets.transport.traffic_shaping.PROFILES`, and how long a transfer over one may take.
     ship_links: tuple[str, ...] = ()
     ship_wait_s: float = 0.0
-    failed_checks: dict[tuple[str, str], str] = field(default_factory=dict)
-    #: Where the first repetition began (:func:`tunebench.harness.campaign.start_temperature.settle`).
-    begun: dict[str, float] = field(default_factory=dict)
 
 
-def blobs_of(cell: Workload, bench: BoardContext) -> dict[str, Blob]:
-    """Role -> blob of what one cell needs on this board."""
-    blobs = bench.cargo.of_cell(cell)
-    if cell.engine == "native" and cell.build in bench.libraries and "native" not in blobs:
-        blobs["native"] = bench.libraries[cell.build].blob
+@dataclass(frozen=True)
+class Job:
+    """One repetition as it is measured: made once, then only read.
+
+    Attributes:
+        planned: the repetition of the plan.
+        payload: ``job.json``, all that the board needs to know.
+        blobs: role -> blob of what the repetition needs on the board.
+        spec: what the workload is told: method, task, hyper-parameters, seed and mode.
+        series_key: what makes two numbers the same series over time.
+        pulses_s: how long the load pulses around the repetition take; 0: none.
+        ships: whether its updates are shipped once it has ended.
+        library: the native engine's library, for a workload of that engine.
+    """
+
+    planned: Planned
+    payload: Payload
+    blobs: Mapping[str, Blob]
+    spec: Payload
+    series_key: str
+    pulses_s: float
+    ships: bool
+    library: NativeLibrary | None
+
+    @property
+    def longest_s(self) -> float:
+        """Return for how long the host waits for its end: the board's own deadline, and something more."""
+        return self.planned.deadline_s + self.pulses_s + LEASE_MARGIN_S / 2
+
+    def waiving(self, codes: tuple[str, ...]) -> Payload:
+        """Return the payload with gates that are only noted, not enforced."""
+        return {**self.payload, "gates": {**self.payload["gates"], "waived": list(codes)}}
+
+
+def make_job(planned: Planned, context: BoardContext, start_temp_c: float | None = None) -> Job:
+    """Make the job of a repetition.
+
+    Args:
+        planned: the repetition.
+        context: of the board it runs on.
+        start_temp_c: where the board's first repetition began; the gates wait for it.
+    """
+    workload = planned.workload
+    blobs = _blobs_of(workload, context)
+    pulses_s = _pulses_s(planned, context)
+    spec = workload_spec(planned)
+    payload = _payload(planned, context, blobs, spec=spec, pulses_s=pulses_s, start_temp_c=start_temp_c)
+    library = context.libraries.get(workload.build) if workload.engine == "native" else None
+    return Job(
+        planned, payload, blobs, spec, _series_key(planned, context), pulses_s, ships(planned), library
+    )
+
+
+def _blobs_of(workload: Workload, context: BoardContext) -> dict[str, Blob]:
+    blobs = context.artifacts.of_workload(workload)
+    if workload.engine == "native" and workload.build in context.libraries and "native" not in blobs:
+        blobs["native"] = context.libraries[workload.build].blob
     return blobs
 
 
-def pulses_s(planned: Planned, bench: BoardContext) -> float:
-    """How long the load pulses around a repetition take: only around those whose energy is asked for."""
+def _pulses_s(planned: Planned, context: BoardContext) -> float:
+    """Only repetitions whose energy is asked for have load pulses around them."""
     measured = planned.role in energy_windows.ROLES or (
-        planned.role == "timed" and energy_windows.not_repeated(planned.cell) is not None
+        planned.role == "timed" and energy_windows.not_repeated(planned.workload) is not None
     )
-    if bench.pulse_chip_s is None or not measured:
+    if context.pulse_chip_s is None or not measured:
         return 0.0
-    return 2 * pulses.length_s(bench.pulse_chip_s)
+    return 2 * pulses.length_s(context.pulse_chip_s)
 
 
-def make_job(planned: Planned, bench: BoardContext) -> dict[str, Any]:
-    """``job.json``: everything the board needs to know."""
-    cell = planned.cell
-    blobs = blobs_of(cell, bench)
-    threads = str(cell.threads)
+def _payload(
+    planned: Planned,
+    context: BoardContext,
+    blobs: Mapping[str, Blob],
+    *,
+    spec: Payload,
+    pulses_s: float,
+    start_temp_c: float | None,
+) -> dict[str, Any]:
+    workload = planned.workload
+    threads = str(workload.threads)
     return {
         "schema": protocol.JOB_SCHEMA,
         "rep_id": planned.rep_id,
-        "root": bench.root,
-        "run_id": bench.run_id,
-        "owner": dict(bench.owner),
-        "argv": _argv(planned, bench.interpreter),
-        "interpreter_words": _interpreter_words(planned, bench.interpreter),
+        "root": context.root,
+        "run_id": context.run_id,
+        "owner": dict(context.owner),
+        "argv": _argv(planned, context.interpreter),
+        "interpreter_words": _interpreter_words(planned, context.interpreter),
         "env": {
             "OMP_NUM_THREADS": threads,
             "OPENBLAS_NUM_THREADS": threads,
@@ -103,22 +165,22 @@ def make_job(planned: Planned, bench: BoardContext) -> dict[str, Any]:
         "unpack": {"own": "src"} if "own" in blobs else {},
         "cwd": "src" if "own" in blobs else "out",
         "deadline_s": planned.deadline_s,
-        "lease_s": planned.deadline_s + LEASE_MARGIN_S + pulses_s(planned, bench),
-        **({"pulses": {"chip_s": bench.pulse_chip_s}} if pulses_s(planned, bench) else {}),
+        "lease_s": planned.deadline_s + LEASE_MARGIN_S + pulses_s,
+        **({"pulses": {"chip_s": context.pulse_chip_s}} if pulses_s else {}),
         "sampling": {"period_s": _period_s(planned)},
         "hold_s": limits.GAP_S,
         "gates": limits.gates(
-            policy=bench.gates_policy,
-            board_kind=bench.board_kind,
-            root=bench.root,
-            threads=cell.threads,
-            start_temp_c=bench.begun.get(limits.START_TEMP_C),
-            start_window_c=bench.start_window_c,
+            policy=context.gates_policy,
+            board_kind=context.board_kind,
+            root=context.root,
+            threads=workload.threads,
+            start_temp_c=start_temp_c,
+            start_window_c=context.start_window_c,
         ),
         "watchdog": limits.watchdog(
-            board_kind=bench.board_kind, root=bench.root, max_temp_c=bench.max_temp_c
+            board_kind=context.board_kind, root=context.root, max_temp_c=context.max_temp_c
         ),
-        "workload": workload_spec(planned),
+        "workload": spec,
     }
 
 
@@ -128,19 +190,19 @@ def _period_s(planned: Planned) -> float:
 
 
 def _argv(planned: Planned, interpreter: tuple[str, ...]) -> list[str]:
-    cell = planned.cell
+    workload = planned.workload
     if planned.role == energy_windows.IDLE:
         return [*interpreter, "-m", "tunebench.workloads.run.idle"]
-    if cell.command is None:
+    if workload.command is None:
         return [*interpreter, "-m", "tunebench.workloads.run"]
     # `python3` in a user's command means the board's interpreter, which the inventory may have put elsewhere.
-    first, *rest = cell.command
+    first, *rest = workload.command
     return [*(interpreter if first in ("python", "python3") else (first,)), *rest]
 
 
 def _interpreter_words(planned: Planned, interpreter: tuple[str, ...]) -> int:
-    """How many words of the command line start Python: a whole command (docker exec ...) passes nothing on."""
-    command = planned.cell.command
+    """Count the words of the command line that start Python: a whole command (docker exec ...) passes nothing on."""
+    command = planned.workload.command
     own = (
         planned.role != energy_windows.IDLE
         and command is not None
@@ -150,31 +212,31 @@ def _interpreter_words(planned: Planned, interpreter: tuple[str, ...]) -> int:
 
 
 def workload_spec(planned: Planned) -> dict[str, Any]:
-    """What the workload is told: method, task, hyper-parameters, seed and mode."""
-    cell = planned.cell
+    """Return what the workload is told: method, task, hyper-parameters, seed and mode."""
+    workload = planned.workload
     return {
         "schema": "tunebench.workload/1",
         "mode": planned.role,
-        "method": cell.method,
-        "label": cell.label,
-        "model": cell.model,
-        "dataset": cell.dataset,
-        "engine": "torch" if cell.engine == "own" else cell.engine,
-        "device": cell.device,
-        "threads": cell.threads,
-        "dtype": cell.dtype,
-        **cell.params,
+        "method": workload.method,
+        "label": workload.label,
+        "model": workload.model,
+        "dataset": workload.dataset,
+        "engine": "torch" if workload.engine == "own" else workload.engine,
+        "device": workload.device,
+        "threads": workload.threads,
+        "dtype": workload.dtype,
+        **workload.params,
         "seed": planned.seed,
-        "module": cell.module,
-        "params": dict(cell.own_params),
-        **({"ship": list(cell.ship)} if ships(planned) else {}),
+        "module": workload.module,
+        "params": dict(workload.own_params),
+        **({"ship": list(workload.ship)} if ships(planned) else {}),
         **_window_spec(planned),
     }
 
 
 def ships(planned: Planned) -> bool:
-    """Whether updates are shipped after a repetition: after timed ones, where the suite asks for it."""
-    return planned.role == "timed" and bool(planned.cell.ship)
+    """Tell whether updates are shipped after a repetition: after timed ones, where the suite asks for it."""
+    return planned.role == "timed" and bool(planned.workload.ship)
 
 
 def _window_spec(planned: Planned) -> dict[str, Any]:
@@ -187,32 +249,32 @@ def _window_spec(planned: Planned) -> dict[str, Any]:
         return {"repeat": {"min_s": planned.window_s, "lead_s": lead_s, "tail_s": tail_s}}
     if planned.role == energy_windows.IDLE:
         return {"idle": {"settle_s": energy_windows.SETTLE_S, "idle_s": planned.window_s}}
-    sustained_s = planned.cell.sustained_s
+    sustained_s = planned.workload.sustained_s
     if planned.role == "timed" and sustained_s is not None:
         return {"repeat": {"min_s": sustained_s}}
     return {}
 
 
-def series_key(planned: Planned, bench: BoardContext) -> str:
-    """What makes two numbers the same series over time; software versions are what is being tested."""
-    cell = planned.cell
-    blobs = bench.cargo.of_cell(cell)
+def _series_key(planned: Planned, context: BoardContext) -> str:
+    """Software versions are no part of it: they are what is being tested."""
+    workload = planned.workload
+    blobs = context.artifacts.of_workload(workload)
     parts = {
-        "lab": bench.lab,
+        "lab": context.lab,
         "board": planned.board_id,
-        "power_mode": bench.power_mode,
+        "power_mode": context.power_mode,
         "role": planned.role,
-        "task": cell.task,
-        "label": cell.label,
-        "engine": cell.engine,
-        "device": cell.device,
-        "threads": cell.threads,
-        "dtype": cell.dtype,
-        "params": {**cell.params, **cell.own_params},
+        "task": workload.task,
+        "label": workload.label,
+        "engine": workload.engine,
+        "device": workload.device,
+        "threads": workload.threads,
+        "dtype": workload.dtype,
+        "params": {**workload.params, **workload.own_params},
         "data": blobs["data"].sha256 if "data" in blobs else None,
-        **({"policy": bench.policy} if bench.policy != "cold" else {}),
+        **({"policy": context.policy} if context.policy != "cold" else {}),
         "bench_version": BENCH_VERSION,
         # Only where something is set: series of boards that nobody tunes keep their keys.
-        **({"tuning": dict(bench.tuning)} if bench.tuning else {}),
+        **({"tuning": dict(context.tuning)} if context.tuning else {}),
     }
     return hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:40]

@@ -1,6 +1,6 @@
 """Suite x boards -> ordered repetitions, skips with reasons, predicted time. Pure: no input, no output.
 
-A block holds every cell once on one board, in random order, all with the same seed: it is the unit of pairing.
+A block holds every workload once on one board, in random order, all with the same seed: it is the unit of pairing.
 Correctness checks come first, timed blocks next, then energy repetitions, instrumented ones last, so that an
 interrupted campaign has spent its time on what counts.
 """
@@ -52,11 +52,11 @@ class Plan:
     def as_dict(self) -> dict[str, Any]:
         """``plan.json``. Connection details stay out: results are shared, inventories are not."""
         tasks: dict[str, dict[str, Any]] = {}
-        for cell in self.suite.cells:
+        for workload in self.suite.workloads:
             task = tasks.setdefault(
-                cell.task, {"baseline": self.suite.baselines.get(cell.task), "labels": []}
+                workload.task, {"baseline": self.suite.baselines.get(workload.task), "labels": []}
             )
-            task["labels"].append(cell.label)
+            task["labels"].append(workload.label)
         for name, delta in self.suite.task_deltas.items():
             if name in tasks:
                 tasks[name]["delta"] = dict(delta)
@@ -95,91 +95,103 @@ def make_plan(
     """Expand a suite over boards.
 
     Args:
-        unavailable: task -> why its data or weights cannot be had; its cells are skipped with that reason.
+        unavailable: task -> why its data or weights cannot be had; its workloads are skipped with that reason.
     """
     repetitions: list[Planned] = []
     skipped: list[Skip] = []
     for board in boards:
-        cells = []
-        for cell in suite.cells:
-            reason = (unavailable or {}).get(cell.task) or unmet_need(cell, board) or unrepeatable(cell)
+        workloads = []
+        for workload in suite.workloads:
+            reason = (
+                (unavailable or {}).get(workload.task)
+                or unmet_need(workload, board)
+                or unrepeatable(workload)
+            )
             if reason:
-                skipped.append(Skip(board_id=board.id, label=cell.label, task=cell.task, reason=reason))
+                skipped.append(
+                    Skip(board_id=board.id, label=workload.label, task=workload.task, reason=reason)
+                )
             else:
-                cells.append(cell)
+                workloads.append(workload)
         if suite.header.energy:
-            skipped.extend(_not_repeated(cells, board))
-        repetitions.extend(_of_board(suite, board, cells, run_id))
+            skipped.extend(_not_repeated(workloads, board))
+        repetitions.extend(_of_board(suite, board, workloads, run_id))
     return Plan(run_id, lab, suite, tuple(boards), tuple(repetitions), tuple(skipped), tuple(command))
 
 
-def _not_repeated(cells: Iterable[Workload], board: BoardEntry) -> list[Skip]:
-    found = [(cell, energy_windows.not_repeated(cell)) for cell in cells]
+def _not_repeated(workloads: Iterable[Workload], board: BoardEntry) -> list[Skip]:
+    found = [(workload, energy_windows.not_repeated(workload)) for workload in workloads]
     return [
-        Skip(board_id=board.id, label=cell.label, task=cell.task, role="energy", reason=reason)
-        for cell, reason in found
+        Skip(board_id=board.id, label=workload.label, task=workload.task, role="energy", reason=reason)
+        for workload, reason in found
         if reason
     ]
 
 
-def unmet_need(cell: Workload, board: BoardEntry) -> str | None:
-    """Why the inventory says that this cell cannot run on this board; ``None`` if it can."""
+def unmet_need(workload: Workload, board: BoardEntry) -> str | None:
+    """Why the inventory says that this workload cannot run on this board; ``None`` if it can."""
     has = board.capabilities
-    if cell.needs_gpu and not has.gpu:
+    if workload.needs_gpu and not has.gpu:
         return "needs a GPU; the inventory gives this board none (capabilities = { gpu = true })"
-    if cell.needs_ram_gb is not None:
+    if workload.needs_ram_gb is not None:
         if has.ram_gb is None:
-            return f"needs {cell.needs_ram_gb:g} GiB of memory; the inventory does not say how much it has"
-        if has.ram_gb < cell.needs_ram_gb:
-            return f"needs {cell.needs_ram_gb:g} GiB of memory; it has {has.ram_gb:g}"
+            return (
+                f"needs {workload.needs_ram_gb:g} GiB of memory; the inventory does not say how much it has"
+            )
+        if has.ram_gb < workload.needs_ram_gb:
+            return f"needs {workload.needs_ram_gb:g} GiB of memory; it has {has.ram_gb:g}"
     return None
 
 
-def unrepeatable(cell: Workload) -> str | None:
-    """Why a cell cannot run under the suite's policy; ``None`` if it can."""
-    if cell.sustained_s is not None and cell.command is not None:
+def unrepeatable(workload: Workload) -> str | None:
+    """Why a workload cannot run under the suite's policy; ``None`` if it can."""
+    if workload.sustained_s is not None and workload.command is not None:
         return "policy 'sustained' repeats the fine-tuning; a command of your own runs once (a 'module' is repeated)"
     return None
 
 
-def _of_board(suite: Suite, board: BoardEntry, cells: Sequence[Workload], run_id: str) -> list[Planned]:
+def _of_board(suite: Suite, board: BoardEntry, workloads: Sequence[Workload], run_id: str) -> list[Planned]:
     planned: list[Planned] = []
 
-    def add(cell: Workload, block: int, slot: int, role: str, window_s: float = 0.0) -> None:
+    def add(workload: Workload, block: int, slot: int, role: str, window_s: float = 0.0) -> None:
         rep_id = f"{run_id}.{board.id}.{len(planned):04d}"
-        planned.append(Planned(rep_id, board.id, block, slot, role, seed=block, cell=cell, window_s=window_s))
+        planned.append(
+            Planned(rep_id, board.id, block, slot, role, seed=block, workload=workload, window_s=window_s)
+        )
 
-    checked = [cell for cell in cells if _is_checked(cell)]
-    for slot, cell in enumerate(checked):
-        add(cell, 0, slot, "check")
+    checked = [workload for workload in workloads if _is_checked(workload)]
+    for slot, workload in enumerate(checked):
+        add(workload, 0, slot, "check")
     for block in range(suite.header.blocks):
-        for slot, cell in enumerate(_shuffled(cells, suite, board.id, block)):
-            add(cell, block, slot, "timed")
+        for slot, workload in enumerate(_shuffled(workloads, suite, board.id, block)):
+            add(workload, block, slot, "timed")
     for row in energy_windows.rows(
         suite,
         board,
-        cells,
+        workloads,
         lambda some, block: _shuffled(some, suite, board.id, block, energy_windows.ENERGY),
     ):
         add(*row)
     if suite.header.instrumented:
-        for slot, cell in enumerate(cell for cell in cells if not cell.aa_control and cell.command is None):
-            add(cell, 0, slot, "instrumented")
+        for slot, workload in enumerate(
+            workload for workload in workloads if not workload.aa_control and workload.command is None
+        ):
+            add(workload, 0, slot, "instrumented")
     return planned
 
 
-def _is_checked(cell: Workload) -> bool:
+def _is_checked(workload: Workload) -> bool:
     """A cache must be exact before its speed is believed; one in float16 gives exactness up by choice."""
-    if cell.own or cell.aa_control or not table.method(cell.method).cache:
+    if workload.own or workload.aa_control or not table.method(workload.method).cache:
         return False
-    return cell.own_params.get("cache_dtype") != "float16"
+    return workload.own_params.get("cache_dtype") != "float16"
 
 
 def _shuffled(
-    cells: Sequence[Workload], suite: Suite, board_id: str, block: int, what: str | None = None
+    workloads: Sequence[Workload], suite: Suite, board_id: str, block: int, what: str | None = None
 ) -> list[Workload]:
     """Random, yet the same for the same suite, board and block, so that a resumed run keeps its order."""
-    order = list(cells)
+    order = list(workloads)
     seed = f"{suite.name}/{board_id}/{block}" + (f"/{what}" if what else "")
     random.Random(seed).shuffle(order)  # noqa: S311 - order, not a secret
     return order

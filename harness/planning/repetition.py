@@ -15,7 +15,7 @@ DurationKey = tuple[str, str, str, str]
 
 @dataclass(frozen=True)
 class Planned:
-    """One repetition to come: which cell, on which board, in which block and place."""
+    """One repetition to come: which workload, on which board, in which block and place."""
 
     rep_id: str
     board_id: str
@@ -23,7 +23,7 @@ class Planned:
     slot: int
     role: str
     seed: int
-    cell: Workload
+    workload: Workload
     #: Roles ``energy`` and ``idle``: how long the window lasts at least.
     window_s: float = 0.0
     #: Counts from 1; see :mod:`tunebench.harness.planning.attempts`.
@@ -32,14 +32,14 @@ class Planned:
     @property
     def duration_key(self) -> DurationKey:
         """Under which its duration is learnt."""
-        return duration_key(self.board_id, *self.cell.key, self.role)
+        return duration_key(self.board_id, *self.workload.key, self.role)
 
     @property
     def deadline_s(self) -> float:
         """The bound that the board enforces."""
         if self.role in energy_windows.ROLES:
-            return energy_windows.deadline_s(self.role, self.window_s, self.cell.deadline_s)
-        return self.cell.deadline_s
+            return energy_windows.deadline_s(self.role, self.window_s, self.workload.deadline_s)
+        return self.workload.deadline_s
 
     @property
     def least_s(self) -> float:
@@ -54,9 +54,9 @@ class Planned:
             "slot": self.slot,
             "role": self.role,
             "seed": self.seed,
-            "task": self.cell.task,
-            "label": self.cell.label,
-            "method": self.cell.method,
+            "task": self.workload.task,
+            "label": self.workload.label,
+            "method": self.workload.method,
         }
 
 
@@ -74,7 +74,7 @@ def covers(skip: Skip, planned: Planned) -> bool:
     """Whether a skip leaves this repetition out; idle baselines go with a board's energy repetitions."""
     if skip.board_id != planned.board_id:
         return False
-    if skip.label is not None and (skip.task, skip.label) != planned.cell.key:
+    if skip.label is not None and (skip.task, skip.label) != planned.workload.key:
         return False
     with_energy = (
         skip.role == energy_windows.ENERGY and skip.label is None and planned.role == energy_windows.IDLE

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -24,13 +23,13 @@ class Kept:
     """Of one repetition.
 
     Attributes:
-        exit_record: the board's, as its judge saw it; empty where the board had none.
+        exit_record: the board's, as its judge saw it; None where the board had none.
         freq_median_hz: CPU clock over the measured window, from the trace.
         whole: everything that the verdict was made from is there.
         faults: what is there and cannot be believed.
     """
 
-    exit_record: Mapping[str, Any] = field(default_factory=dict)
+    exit_record: ExitRecord | None = None
     freq_median_hz: float | None = None
     whole: bool = False
     faults: tuple[Discrepancy, ...] = ()
@@ -60,7 +59,7 @@ def kept(reader: RunReader, one: Lined) -> Kept:
     except (ProtocolError, ValidationError) as error:
         told = f"{one.rep.exit}: {str(error).splitlines()[0][:200]}"
         return Kept(faults=(one.finding("exit-record", told),))
-    return Kept(record.model_dump(), freq_hz, True, tuple(_differences(one, record)))
+    return Kept(record, freq_hz, True, tuple(_differences(one, record)))
 
 
 def _median_hz(reader: RunReader, rep: Repetition) -> float | None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tunebench.harness.record.validity.evidence import Evidence
+from tunebench.harness.record.harvest import ExitRecord
+from tunebench.harness.record.validity.evidence import Evidence, evidence_of
 from tunebench.harness.record.validity.judge import judge
 from tunebench.harness.verify.discrepancy import Discrepancy, Lined
 from tunebench.harness.verify.exit_records import Kept, whole
-from tunebench.reports.records import Reason, Repetition, Seen
+from tunebench.reports.records import Reason, Repetition
 from tunebench.reports.results.drift import CODE as DRIFT
 
 _RANK = {"valid": 0, "degraded": 1, "invalid": 2}
@@ -39,7 +40,11 @@ def verdicts(one: Lined, kept: Kept) -> Iterator[Discrepancy]:
     yield from kept.faults
     yield from _verdict_of_reasons(one)
     yield from _clock(one)
-    _, today = judge(evidence_of(rep, rep.seen, kept) if kept.whole and rep.seen else evidence_left_in(rep))
+    if kept.whole and rep.seen:
+        evidence = evidence_of(rep, rep.seen, kept.exit_record, kept.freq_median_hz)
+    else:
+        evidence = evidence_left_in(rep)
+    _, today = judge(evidence)
     stands = {reason.code for reason in rep.reasons if reason.code != DRIFT}
     for reason in today:
         if reason.code not in stands and not (reason.code == "outcome" and "too-hot" in stands):
@@ -51,36 +56,12 @@ def verdicts(one: Lined, kept: Kept) -> Iterator[Discrepancy]:
         yield one.finding("verdict", f"reason {code!r} does not follow from what the run kept")
 
 
-def evidence_of(rep: Repetition, seen: Seen, kept: Kept) -> Evidence:
-    """All that the judge of a repetition saw."""
-    return Evidence(
-        board_kind=rep.board_kind,
-        emulated=rep.emulated,
-        outcome=rep.outcome,
-        outcome_reason=rep.outcome_reason,
-        wall_s=seen.window_s,
-        threads=rep.threads,
-        role=rep.role,
-        policy=rep.policy,
-        root="simulated" if seen.simulated else "/",
-        exit_record=kept.exit_record,
-        offset=rep.clock_offset,
-        exchanges=seen.exchanges,
-        freq_median_hz=kept.freq_median_hz,
-        settled=rep.sustained.settled if rep.sustained else None,
-        check_failed=seen.check_failed,
-        wall_missing=seen.window_missing,
-        tuning_faults=seen.tuning_faults,
-    )
-
-
 def evidence_left_in(rep: Repetition) -> Evidence:
     """What an older record still holds of what its judge saw."""
-    sampler = rep.sampler.model_dump() if rep.sampler else None
+    sampler = rep.sampler
     if sampler is not None:
-        sampler["channels"] = {
-            name: reads for name, reads in sampler["channels"].items() if reads["n"] or reads["errors"]
-        }
+        read = {name: reads for name, reads in sampler.channels.items() if reads.n or reads.errors}
+        sampler = sampler.model_copy(update={"channels": read})
     return Evidence(
         board_kind=rep.board_kind,
         emulated=rep.emulated,
@@ -91,11 +72,13 @@ def evidence_left_in(rep: Repetition) -> Evidence:
         role=rep.role,
         policy=rep.policy,
         root="simulated" if any(reason.code == "simulated" for reason in rep.reasons) else "/",
-        exit_record={
-            "process_s": rep.process_s,
-            "sampler": sampler,
-            "conditions": rep.conditions.model_dump(),
-        },
+        exit_record=ExitRecord(
+            rep_id=rep.rep_id,
+            outcome="ok",  # the record's own outcome is what is judged
+            process_s=rep.process_s,
+            sampler=sampler,
+            conditions=rep.conditions,
+        ),
         offset=rep.clock_offset,
         settled=rep.sustained.settled if rep.sustained else None,
         check_failed=_check_failed(rep),

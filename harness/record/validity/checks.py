@@ -98,14 +98,14 @@ def _tuning(seen: Evidence) -> list[Objection]:
 def _warnings(seen: Evidence) -> list[Objection]:
     if seen.own_machine:
         return []
-    found = []
-    for one in seen.exit_record.get("warnings") or []:
-        code = one.get("code") if isinstance(one, dict) else None
+    objections = []
+    for warning in seen.exit_record.warnings if seen.exit_record else []:
+        code = warning.get("code")
         if not isinstance(code, str) or code in _TOLD:
             continue
-        message = str(one.get("message", ""))[:200]
-        found.append(Objection("degraded", message, {}, code if code in _GATE_CODES else None))
-    return found[:8]
+        message = str(warning.get("message", ""))[:200]
+        objections.append(Objection("degraded", message, {}, code if code in _GATE_CODES else None))
+    return objections[:8]
 
 
 #: The order is the order of the reasons in a record.

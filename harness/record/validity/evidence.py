@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from tunebench.harness.planning import limits
-from tunebench.reports.records import ClockOffset
+from tunebench.harness.record.harvest import ExitRecord
+from tunebench.reports.records import ClockOffset, Repetition, Seen
 
 Level = Literal["degraded", "invalid"]
 
@@ -19,7 +20,7 @@ class Evidence:
     Attributes:
         policy: the suite's: ``cold`` or ``sustained``.
         root: where the board's sensors begin; another folder than ``/`` is a simulated tree.
-        exit_record: the board's, validated.
+        exit_record: the board's, validated; None where the board had none.
         offset: the tighter of the clock exchanges.
         exchanges: (host's monotonic seconds, offset) before and after.
         freq_median_hz: CPU clock over the measured window.
@@ -36,7 +37,7 @@ class Evidence:
     role: str = "timed"
     policy: Literal["cold", "sustained"] = "cold"
     root: str = "/"
-    exit_record: Mapping[str, Any] = field(default_factory=dict)
+    exit_record: ExitRecord | None = None
     offset: ClockOffset | None = None
     exchanges: Sequence[tuple[float, ClockOffset]] = ()
     freq_median_hz: float | None = None
@@ -52,14 +53,12 @@ class Evidence:
 
     def counter(self, when: Literal["before", "during", "after"], name: str) -> int | None:
         """One of the numbers that the agent read around the repetition; ``None`` if it could not."""
-        table = (self.exit_record.get("counters") or {}).get(when) or {}
-        value = table.get(name)
+        value = self._tables.get(when, {}).get(name)
         return value if isinstance(value, int) else None
 
     def counters(self, prefix: str) -> dict[str, tuple[int | None, int | None]]:
         """(before, after) of all counters whose name begins with ``prefix``, without it."""
-        tables = self.exit_record.get("counters") or {}
-        names = {name for when in ("before", "after") for name in tables.get(when) or {}}
+        names = {name for when in ("before", "after") for name in self._tables.get(when, {})}
         return {
             name.removeprefix(prefix): (self.counter("before", name), self.counter("after", name))
             for name in sorted(names)
@@ -71,10 +70,47 @@ class Evidence:
         before, after = self.counter("before", name), self.counter("after", name)
         return None if before is None or after is None else after - before
 
-    def number(self, part: str, name: str) -> float | None:
-        """A number of a part of the exit record (``conditions``, ``sampler``, ``watchdog``)."""
-        value = (self.exit_record.get(part) or {}).get(name)
+    def number(self, part: Literal["conditions", "sampler", "watchdog"], name: str) -> float | None:
+        """Return a number of a part of the exit record; ``None`` if it is not there."""
+        holder = getattr(self.exit_record, part, None)
+        value = holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    @property
+    def _tables(self) -> Mapping[str, Mapping[str, int | None]]:
+        return self.exit_record.counters if self.exit_record else {}
+
+
+def evidence_of(
+    record: Repetition, seen: Seen, exit_record: ExitRecord | None, freq_median_hz: float | None
+) -> Evidence:
+    """Return all that a repetition's judge sees; judging and ``verify`` both ask here.
+
+    Args:
+        record: the repetition; its verdict is not looked at.
+        seen: what only the host saw.
+        exit_record: the board's; None where it had none.
+        freq_median_hz: CPU clock over the measured window, from the trace.
+    """
+    return Evidence(
+        board_kind=record.board_kind,
+        emulated=record.emulated,
+        outcome=record.outcome,
+        outcome_reason=record.outcome_reason,
+        wall_s=seen.window_s,
+        threads=record.threads,
+        role=record.role,
+        policy=record.policy,
+        root="simulated" if seen.simulated else "/",
+        exit_record=exit_record,
+        offset=record.clock_offset,
+        exchanges=seen.exchanges,
+        freq_median_hz=freq_median_hz,
+        settled=record.sustained.settled if record.sustained else None,
+        check_failed=seen.check_failed,
+        wall_missing=seen.window_missing,
+        tuning_faults=seen.tuning_faults,
+    )
 
 
 @dataclass(frozen=True)

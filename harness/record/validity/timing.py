@@ -84,8 +84,8 @@ def gaps(seen: Evidence) -> list[Objection]:
 
 def rate(seen: Evidence) -> list[Objection]:
     n, period_s = seen.number("sampler", "n"), seen.number("sampler", "period_s")
-    process_s = seen.exit_record.get("process_s")
-    if n is None or not period_s or not isinstance(process_s, int | float):
+    process_s = seen.exit_record.process_s if seen.exit_record else None
+    if n is None or not period_s or process_s is None:
         return []
     expected = process_s / period_s
     if expected < MIN_SAMPLES or abs(n / expected - 1) <= MAX_RATE_SHARE:
@@ -96,12 +96,13 @@ def rate(seen: Evidence) -> list[Objection]:
 
 def channel_errors(seen: Evidence) -> list[Objection]:
     told, values = [], {}
-    for name, reads in ((seen.exit_record.get("sampler") or {}).get("channels") or {}).items():
-        lost = reads["errors"] + reads["refused"]
-        total = reads["n"] + lost
+    sampler = seen.exit_record.sampler if seen.exit_record else None
+    for name, reads in sampler.channels.items() if sampler else ():
+        lost = reads.errors + reads.refused
+        total = reads.n + lost
         # The workload's own memory cannot be read once it has ended.
         if name != "rss_b" and lost > 1 and lost > MAX_ERROR_SHARE * total:
-            why = max(reads["reasons"], key=reads["reasons"].get, default="no reason")
+            why = max(reads.reasons, key=lambda reason: reads.reasons[reason], default="no reason")
             told.append(f"{name} {lost} of {total} ({why[:120]})")
             values[name[:64]] = lost / total
     if not told:

@@ -89,17 +89,17 @@ def test_the_board_ends_a_workload_at_its_deadline(campaign, lab, sleep_suite):
 def test_an_interrupted_run_is_resumed_at_the_first_unfinished_repetition(
     campaign, lab, sleep_suite, monkeypatch
 ):
-    from tunebench.harness.campaign import campaign as module
+    from tunebench.harness.campaign import board_run as module
 
     inventory, suite = lab("here"), sleep_suite(["a", "b"], blocks=3)
     real = module.run_repetition
     calls = []
 
-    def interrupted(link, planned, bench, **options):
-        calls.append(planned.rep_id)
+    def interrupted(link, job, context, state, **options):
+        calls.append(job.planned.rep_id)
         if len(calls) == 3:
             raise module.Interrupted
-        return real(link, planned, bench, **options)
+        return real(link, job, context, state, **options)
 
     monkeypatch.setattr(module, "run_repetition", interrupted)
     first = campaign(inventory, suite)
@@ -116,9 +116,9 @@ def test_an_interrupted_run_is_resumed_at_the_first_unfinished_repetition(
 
 @pytest.mark.slow
 def test_resume_refuses_a_changed_suite_and_names_the_difference(campaign, lab, sleep_suite, monkeypatch):
-    from tunebench.harness.campaign import campaign as module
+    from tunebench.harness.campaign import board_run as module
 
-    def interrupted(link, planned, bench, **options):
+    def interrupted(link, job, context, state, **options):
         raise module.Interrupted
 
     inventory = lab("here")
@@ -132,9 +132,9 @@ def test_resume_refuses_a_changed_suite_and_names_the_difference(campaign, lab, 
 
 @pytest.mark.slow
 def test_resume_refuses_files_of_ones_own_method_that_have_changed(campaign, lab, sleep_suite, monkeypatch):
-    from tunebench.harness.campaign import campaign as module
+    from tunebench.harness.campaign import board_run as module
 
-    def interrupted(link, planned, bench, **options):
+    def interrupted(link, job, context, state, **options):
         raise module.Interrupted
 
     inventory, suite = lab("here"), sleep_suite(["a", "b"], blocks=3)
@@ -150,21 +150,21 @@ def test_resume_refuses_files_of_ones_own_method_that_have_changed(campaign, lab
 def test_resume_refuses_another_machine_under_the_boards_name_and_says_what_differs(
     campaign, lab, sleep_suite, monkeypatch
 ):
-    from tunebench.harness.campaign import campaign as module
+    from tunebench.harness.campaign import board_run as module
 
     inventory, suite = lab("here"), sleep_suite(["a"], blocks=2)
     real_run, real_probe, calls = module.run_repetition, module.Board.probe, []
 
-    def interrupted(link, planned, bench, **options):
-        calls.append(planned)
+    def interrupted(link, job, context, state, **options):
+        calls.append(job)
         if len(calls) == 2:
             raise module.Interrupted
-        return real_run(link, planned, bench, **options)
+        return real_run(link, job, context, state, **options)
 
     def another(self, *args):  # a fake: there is no second machine to plug in
-        told = real_probe(self, *args)
-        hardware = {**told["fingerprint"]["hardware"], "serial_sha256": "other", "ram_b": 1}
-        return {**told, "fingerprint": {**told["fingerprint"], "hardware": hardware}}
+        probe = real_probe(self, *args)
+        hardware = {**probe.fingerprint["hardware"], "serial_sha256": "other", "ram_b": 1}
+        return probe.model_copy(update={"fingerprint": {**probe.fingerprint, "hardware": hardware}})
 
     monkeypatch.setattr(module, "run_repetition", interrupted)
     campaign(inventory, suite)
@@ -290,16 +290,16 @@ def test_the_same_campaign_runs_over_opensshs_own_server(campaign, sleep_suite, 
 def test_a_blob_that_vanished_from_the_board_is_pushed_again(
     campaign, lab, sleep_suite, tmp_path, monkeypatch
 ):
-    from tunebench.harness.campaign import campaign as module
+    from tunebench.harness.campaign import board_run as module
 
     real = module.run_repetition
 
-    def tidied(link, planned, bench, **options):
-        if planned.block == 1:
+    def tidied(link, job, context, state, **options):
+        if job.planned.block == 1:
             for blob in (tmp_path / "work-here" / "blobs").iterdir():
-                if blob.name == bench.cargo.of_workload(planned.workload)["own"].name:
+                if blob.name == job.blobs["own"].name:
                     blob.unlink()
-        return real(link, planned, bench, **options)
+        return real(link, job, context, state, **options)
 
     monkeypatch.setattr(module, "run_repetition", tidied)
     ran = campaign(lab("here"), sleep_suite(["a"], blocks=2))

@@ -15,7 +15,7 @@ from tunebench.harness.cli import params
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
-from tunebench.harness.planning.job import BoardContext, ships, workload_spec
+from tunebench.harness.planning.job import BoardContext, make_job, ships, workload_spec
 from tunebench.harness.planning.plan import make_plan
 from tunebench.harness.record.harvest import ExitRecord, Harvested, WorkloadResult
 from tunebench.reports.records import Repetition
@@ -196,14 +196,14 @@ def shipping(tmp_path):
     planned = make_plan(suite, [BoardEntry(id="here", kind="loopback")], run_id="r", lab="l").repetitions[0]
     task = planned.workload.task
     blob = Blob.of_bytes(weights, ".tbx")
-    cargo = Artifacts(Blob.of_bytes(b"", ".zip"), data={task: blob}, weights={task: blob})
-    bench = BoardContext("r", "l", "loopback", ("python3",), cargo, owner={"token": "t"})
-    return planned, bench, index, contents
+    artifacts = Artifacts(Blob.of_bytes(b"", ".zip"), data={task: blob}, weights={task: blob})
+    context = BoardContext("r", "l", "loopback", ("python3",), artifacts, owner={"token": "t"})
+    return make_job(planned, context), context, index, contents
 
 
 def test_what_a_board_ships_stands_in_the_record(shipping):
-    planned, bench, index, contents = shipping
-    done = ship(LinkStub(BoardStub(ChannelStub(index, contents))), planned, bench)
+    job, context, index, contents = shipping
+    done = ship(LinkStub(BoardStub(ChannelStub(index, contents))), job, context)
     assert done.missing is None
     (update,) = done.updates
     assert (update.form, update.n_values, update.tensor_b) == ("delta", 4, 16)
@@ -226,32 +226,32 @@ def test_what_a_board_ships_stands_in_the_record(shipping):
     ids=["base", "bytes", "sizes", "form", "empty"],
 )
 def test_a_board_that_lies_about_its_updates_ships_none_and_keeps_its_record(shipping, lie, told):
-    planned, bench, index, contents = shipping
+    job, context, index, contents = shipping
     (name,) = contents
     index, raw = lie(index, contents[name])
-    done = ship(LinkStub(BoardStub(ChannelStub(index, {name: raw}))), planned, bench)
+    done = ship(LinkStub(BoardStub(ChannelStub(index, {name: raw}))), job, context)
     assert done.updates == [] and told in str(done.missing)
 
 
 def test_a_board_that_is_lost_meanwhile_leaves_a_reason(shipping):
-    planned, bench, _, _ = shipping
-    done = ship(LinkStub(None, UnreachableError("the link did not come back within 180 s")), planned, bench)
+    job, context, _, _ = shipping
+    done = ship(LinkStub(None, UnreachableError("the link did not come back within 180 s")), job, context)
     assert done.updates == [] and "did not come back" in str(done.missing)
 
 
 def test_a_stop_meanwhile_loses_no_measurement(shipping):
-    planned, bench, _, _ = shipping
-    ended = ExitRecord(rep_id=planned.rep_id, outcome="ok")
+    job, context, _, _ = shipping
+    ended = ExitRecord(rep_id=job.planned.rep_id, outcome="ok")
     got = Harvested(ended, WorkloadResult(), None, [], [], None, None, None)
-    done = repetition._shipped(LinkStub(None, link.Interrupted()), planned, bench, got)
+    done = repetition._shipped(LinkStub(None, link.Interrupted()), job, context, got)
     assert done.updates == [] and "stopped" in str(done.missing)
 
 
 def test_what_did_not_end_well_ships_nothing(shipping):
-    planned, bench, _, _ = shipping
-    ended = ExitRecord(rep_id=planned.rep_id, outcome="oom")
+    job, context, _, _ = shipping
+    ended = ExitRecord(rep_id=job.planned.rep_id, outcome="oom")
     got = Harvested(ended, None, None, [], [], None, None, None)
-    assert "did not end well" in str(repetition._shipped(LinkStub(None), planned, bench, got).missing)
+    assert "did not end well" in str(repetition._shipped(LinkStub(None), job, context, got).missing)
 
 
 @pytest.mark.slow

@@ -88,14 +88,14 @@ def test_a_slot_lost_twice_is_not_asked_a_third_time_and_the_rest_goes_on(campai
 def test_a_host_that_dies_after_recording_a_loss_makes_up_for_it_when_resumed(
     campaign, lab, losing_suite, monkeypatch
 ):
-    from tunebench.harness.campaign import campaign as module
+    from tunebench.harness.campaign import board_run as module
 
     inventory, suite = lab("here"), losing_suite()
 
     def stop(*_args):
         raise module.Interrupted
 
-    monkeypatch.setattr(module.Campaign, "_recover", stop)
+    monkeypatch.setattr(module.BoardRun, "_recover", stop)
     first = campaign(inventory, suite)
     assert first.reader.manifest is None
     assert [one.outcome for one in first.reader.repetitions] == ["ok", "lost"]
@@ -118,7 +118,7 @@ def test_a_reboot_is_told_from_other_losses_by_the_boot_it_was_started_in(
     real = Board.probe
 
     def after_a_reboot(self, *args):  # a fake: this machine cannot be rebooted for a test
-        return {**real(self, *args), "boot_id": "another-boot"}
+        return real(self, *args).model_copy(update={"boot_id": "another-boot"})
 
     monkeypatch.setattr(repetition.Board, "probe", after_a_reboot)
     ran = campaign(lab("here"), losing_suite())
@@ -134,12 +134,12 @@ def test_a_job_that_a_power_cut_took_with_it_is_started_again_under_its_own_id(
     """Right after the start nothing of it is on the card yet: the board comes back and knows nothing."""
     real, forgotten = repetition._wait_for_end, []
 
-    def forget_once(link, planned, *more):
-        state = real(link, planned, *more)
+    def forget_once(link, job, *more):
+        state = real(link, job, *more)
         if not forgotten:
-            forgotten.append(planned.rep_id)
-            link.board.clean(planned.rep_id)
-            return link.board.wait(planned.rep_id, 1.0)
+            forgotten.append(job.planned.rep_id)
+            link.board.clean(job.planned.rep_id)
+            return link.board.wait(job.planned.rep_id, 1.0)
         return state
 
     monkeypatch.setattr(repetition, "_wait_for_end", forget_once)
@@ -172,10 +172,10 @@ def test_files_that_a_card_has_torn_cost_one_attempt_and_not_the_board(
 ):
     real, torn = repetition._wait_for_end, []
 
-    def tear_once(link, planned, *more):
-        state = real(link, planned, *more)
+    def tear_once(link, job, *more):
+        state = real(link, job, *more)
         if not torn:
-            path = tmp_path / "work-here" / "jobs" / planned.rep_id / name
+            path = tmp_path / "work-here" / "jobs" / job.planned.rep_id / name
             torn.append(path.read_bytes())
             path.write_bytes(torn[0][: len(torn[0]) // 2])
         return state

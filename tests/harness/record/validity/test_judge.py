@@ -6,27 +6,38 @@ from dataclasses import replace
 
 import pytest
 
+from tunebench.harness.record.harvest import ExitRecord
 from tunebench.harness.record.validity.judge import CHECKS, Evidence, judge
 from tunebench.reports.records import ClockOffset
 from tunebench.targets.agent.health.counters import COOLING, OVER_CURRENT
 
 S = 1_000_000_000
+QUIET = {
+    "rep_id": "r0",
+    "outcome": "ok",
+    "process_s": 3.0,
+    "counters": {
+        "before": {"pswpin": 5, "oom_kill": 1, "throttled": 0, "freq_cap_khz": 1500000},
+        "after": {"pswpin": 5, "oom_kill": 1, "throttled": 0, "freq_cap_khz": 1500000},
+    },
+    "conditions": {"temp_max_c": 60.0, "load_1m_start": 0.9},
+    "sampler": {"period_s": 0.2, "n": 16, "max_gap_s": 0.21},
+    "watchdog": {"limit_c": 95.0, "tripped_c": None, "passive_trip_c": 80.0},
+}
+
+
+def exit_with(**parts) -> ExitRecord:
+    """The exit record of a quiet board, with other parts."""
+    return ExitRecord.model_validate({**QUIET, **parts})
+
+
 GOOD = Evidence(
     board_kind="raspberry-pi",
     emulated=False,
     outcome="ok",
     outcome_reason=None,
     wall_s=2.0,
-    exit_record={
-        "process_s": 3.0,
-        "counters": {
-            "before": {"pswpin": 5, "oom_kill": 1, "throttled": 0, "freq_cap_khz": 1500000},
-            "after": {"pswpin": 5, "oom_kill": 1, "throttled": 0, "freq_cap_khz": 1500000},
-        },
-        "conditions": {"temp_max_c": 60.0, "load_1m_start": 0.9},
-        "sampler": {"period_s": 0.2, "n": 16, "max_gap_s": 0.21},
-        "watchdog": {"limit_c": 95.0, "tripped_c": None, "passive_trip_c": 80.0},
-    },
+    exit_record=exit_with(),
     offset=ClockOffset(offset_s=5.0, bound_s=0.001),
     exchanges=[
         (0.0, ClockOffset(offset_s=5.0, bound_s=0.001)),
@@ -38,11 +49,11 @@ GOOD = Evidence(
 
 def with_counters(before: dict, after: dict, during: dict | None = None) -> Evidence:
     tables = {"before": before, "after": after, **({"during": during} if during is not None else {})}
-    return replace(GOOD, exit_record={**GOOD.exit_record, "counters": tables})
+    return replace(GOOD, exit_record=exit_with(counters=tables))
 
 
 def with_part(part: str, **fields) -> Evidence:
-    return replace(GOOD, exit_record={**GOOD.exit_record, part: {**GOOD.exit_record[part], **fields}})
+    return replace(GOOD, exit_record=exit_with(**{part: {**QUIET[part], **fields}}))
 
 
 def clocks(real_s: float, steady_s: float, boot_s: float) -> dict:
@@ -64,19 +75,18 @@ def test_a_quiet_board_is_valid_without_reasons():
 
 
 def test_a_board_that_tells_next_to_nothing_is_not_accused():
-    assert judge(replace(GOOD, exit_record={}, exchanges=(), offset=None, freq_median_hz=None)) == (
+    assert judge(replace(GOOD, exit_record=None, exchanges=(), offset=None, freq_median_hz=None)) == (
         "valid",
         [],
     )
 
 
 def test_loopback_is_degraded_as_a_shared_machine_and_for_nothing_that_follows_from_it():
-    noisy = {
-        **GOOD.exit_record,
-        "conditions": {"load_1m_start": 9.0, "temp_max_c": 99.0},
-        "warnings": [{"code": "hot", "message": "78 C"}],
-        "counters": {"before": {"freq_cap_khz": 3}, "after": {"freq_cap_khz": 2, COOLING + "Processor": 4}},
-    }
+    noisy = exit_with(
+        conditions={"load_1m_start": 9.0, "temp_max_c": 99.0},
+        warnings=[{"code": "hot", "message": "78 C"}],
+        counters={"before": {"freq_cap_khz": 3}, "after": {"freq_cap_khz": 2, COOLING + "Processor": 4}},
+    )
     verdict, reasons = judge(replace(GOOD, board_kind="loopback", exit_record=noisy))
     assert verdict == "degraded"
     assert [reason.code for reason in reasons] == ["shared-machine"]
@@ -165,18 +175,14 @@ def test_each_check_fires_on_its_own_fault_and_names_itself(seen, code, verdict)
         with_part("sampler", channels={"vdd_in_w": reads(15, errors=1)}),
         with_part("sampler", channels={"vdd_in_w": reads(1500, errors=15)}),
         with_part("sampler", channels={"rss_b": reads(10, errors=2)}),
-        replace(
-            GOOD, exit_record={**GOOD.exit_record, "process_s": 1.0, "sampler": {"period_s": 0.2, "n": 3}}
-        ),
+        replace(GOOD, exit_record=exit_with(process_s=1.0, sampler={"period_s": 0.2, "n": 3})),
         replace(GOOD, freq_median_hz=1.48e9),
         replace(GOOD, freq_median_hz=0.6e9, role="idle"),  # an idle board may slow down
         replace(GOOD, policy="sustained", settled=True),
         replace(GOOD, board_kind="linux", freq_median_hz=1.2e9),  # a PC does not keep its turbo
         drifted(5.02),  # 200 ppm of 100 s
         drifted(5.05, bound_s=0.02),  # the exchanges leave it open
-        replace(
-            GOOD, exit_record={**GOOD.exit_record, "warnings": [{"code": "lease-taken-over", "message": "x"}]}
-        ),
+        replace(GOOD, exit_record=exit_with(warnings=[{"code": "lease-taken-over", "message": "x"}])),
     ],
 )
 def test_what_is_within_bounds_or_unknown_is_not_held_against_the_run(seen):
@@ -201,15 +207,14 @@ THROTTLED_IN_EVERY_WAY = replace(
     GOOD,
     policy="sustained",
     freq_median_hz=1.0e9,
-    exit_record={
-        **GOOD.exit_record,
-        "conditions": {"temp_max_c": 84.0},
-        "counters": {
+    exit_record=exit_with(
+        conditions={"temp_max_c": 84.0},
+        counters={
             "before": {"throttled": 0, "freq_cap_khz": 1500000, COOLING + "cpufreq-cpu0": 0},
             "during": {"throttled": 0x6},
             "after": {"throttled": 0xE0008, "freq_cap_khz": 1000000, COOLING + "cpufreq-cpu0": 3},
         },
-    },
+    ),
 )
 
 
@@ -241,7 +246,7 @@ def test_a_gate_that_only_warned_gives_its_own_code_and_unknown_ones_do_not():
         {"code": "<b>", "message": "x"},
         {"message": "y"},
     ]
-    verdict, reasons = judge(replace(GOOD, exit_record={**GOOD.exit_record, "warnings": warnings}))
+    verdict, reasons = judge(replace(GOOD, exit_record=exit_with(warnings=warnings)))
     assert verdict == "degraded"
     assert [reason.code for reason in reasons] == ["users", "board-warning"]
 

@@ -1,0 +1,326 @@
+"""One board's queue, from the connection to the lease given back. Every record is on disk before the next one starts."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tunebench.harness.artifacts.build_cache import keep
+from tunebench.harness.artifacts.gather import Artifacts
+from tunebench.harness.artifacts.native import NativeError, NativeLibrary, library_for
+from tunebench.harness.board.environment import board_env, no_power_source, replaced, unable
+from tunebench.harness.board.lease import BoardLease
+from tunebench.harness.board.link import Interrupted, Link, connect
+from tunebench.harness.board.meter import BoardMeter
+from tunebench.harness.board.tuning import Tuner
+from tunebench.harness.campaign.board_state import BoardState
+from tunebench.harness.campaign.outcome import CampaignOutcome
+from tunebench.harness.campaign.progress import Observer
+from tunebench.harness.campaign.repetition import run_repetition
+from tunebench.harness.config.inventory import BoardEntry
+from tunebench.harness.config.suite import Workload
+from tunebench.harness.planning import attempts, energy_windows, limits
+from tunebench.harness.planning.durations import Stopwatch, estimate
+from tunebench.harness.planning.job import BoardContext, make_job
+from tunebench.harness.planning.plan import Plan
+from tunebench.harness.planning.repetition import Planned
+from tunebench.reports.records import Repetition, Skip
+from tunebench.reports.results import RunReader, RunWriter
+from tunebench.targets.client.board import Board
+from tunebench.targets.client.connection import SyncReport
+from tunebench.targets.client.replies import Interpreter, Probe
+from tunebench.targets.errors import BoardError
+from tunebench.targets.payload import Blob
+
+#: Called with every record once it is on disk (the pytest plugin replays them).
+OnRecord = Callable[[Repetition], None]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the boards' runs of one campaign share.
+
+    Attributes:
+        begun: boards on which something of this run was started, now or before it was resumed.
+        stop: set when the user asked to stop.
+        stopping: held while connections are cut, so that none is cut that was made to tidy up.
+    """
+
+    plan: Plan
+    artifacts: Artifacts
+    writer: RunWriter
+    observer: Observer
+    outcome: CampaignOutcome
+    owner: Mapping[str, Any]
+    stopwatch: Stopwatch
+    on_record: OnRecord | None
+    begun: set[str]
+    stop: threading.Event = field(default_factory=threading.Event)
+    stopping: threading.Lock = field(default_factory=threading.Lock)
+    _connected: dict[str, Board] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextlib.contextmanager
+    def connected(self, board: Board) -> Iterator[None]:
+        """Let Ctrl-C cut this board's connection as long as the context is open."""
+        with self._lock:
+            self._connected[board.spec.id] = board
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._connected.pop(board.spec.id, None)
+
+    def cut_all(self) -> None:
+        """Stop every board's run; blocked waits end because their connections are closed."""
+        with self._lock:
+            boards = list(self._connected.values())
+        with self.stopping:
+            self.stop.set()
+            for board in boards:
+                board.ssh.close()
+
+
+class BoardRun:
+    """Works off one board's queue. One instance, one visit.
+
+    Args:
+        entry: the board in the inventory.
+        queue: its repetitions without a record; an empty queue tidies up after a host that died with it done.
+        shared: the campaign's.
+    """
+
+    def __init__(self, entry: BoardEntry, queue: Sequence[Planned], shared: Shared) -> None:
+        self._entry = entry
+        self._queue = list(queue)
+        self._shared = shared
+        self._state = BoardState.resumed(shared.writer.stored, entry.id)
+        self._link: Link
+        self._lease: BoardLease
+        self._tuner: Tuner
+        self._context: BoardContext
+
+    def run(self) -> None:
+        """Connect, take the lease, tune, measure, and undo all of it in the opposite order, whatever happens.
+
+        Raises:
+            TargetError: the board failed, or stayed hot, busy or leased for longer than we wait.
+            Interrupted: the user asked to stop.
+        """
+        entry, shared = self._entry, self._shared
+        with contextlib.ExitStack() as stack:
+            board = stack.enter_context(contextlib.closing(Board(entry.spec())))
+            connect(board, shared.stop, self._note)
+            stack.enter_context(shared.connected(board))
+            meter = stack.enter_context(BoardMeter(entry.meter, self._note))
+            blobs = self._blobs()
+            self._link = Link(
+                board,
+                shared.stop,
+                [blob for blob in blobs if blob.role == "payload"],
+                self._note,
+                patience_s=entry.timeouts.comeback_s,
+                condition_patience_s=entry.patience_s,
+                meter=meter,
+            )
+            self._lease = stack.enter_context(
+                BoardLease(self._link, shared.owner, shared.stopping, shared.stop)
+            )
+            # The agent alone first: whoever measures on the board now is not to be disturbed by the rest.
+            agent = self._link.sync()
+            self._lease.take()
+            self._sync(blobs, agent)
+            self._tuner = stack.enter_context(
+                Tuner(self._link, entry.tuning, shared.owner, self._note, shared.stopping)
+            )
+            self._context = self._prepare()
+            self._measure_queue()
+
+    def _note(self, message: str) -> None:
+        self._shared.observer.note(self._entry.id, message)
+
+    def _blobs(self) -> list[Blob]:
+        """What the queue needs on the board, each blob once."""
+        artifacts = self._shared.artifacts
+        if not self._queue:
+            return [artifacts.payload]
+        needed = [artifacts.of_workload(planned.workload).values() for planned in self._queue]
+        return list({blob.name: blob for blobs in needed for blob in blobs}.values())
+
+    def _sync(self, blobs: Sequence[Blob], agent: SyncReport) -> None:
+        """Push what the board lacks; the second time that is nothing, and the log says so.
+
+        Args:
+            blobs: all that the queue needs.
+            agent: what was pushed before.
+        """
+        report = self._link.sync(*blobs)
+        uploaded = {*agent.uploaded_names, *report.uploaded_names}
+        total = len({*report.uploaded_names, *report.present_names})
+        self._note(
+            f"uploaded {agent.uploaded_b + report.uploaded_b} bytes ({len(uploaded)} of {total} files;"
+            f" {total - len(uploaded)} were there and verified)"
+        )
+
+    def _prepare(self) -> BoardContext:
+        """Ask the board what it is, tune it, record it, and skip the workloads that it cannot run."""
+        entry, shared, link = self._entry, self._shared, self._link
+        interpreter = link.board.spec.interpreter
+        probe = link.persist(lambda: link.board.probe([list(interpreter)], shared.plan.run_id))
+        if self._queue and entry.id in shared.begun:
+            known = RunReader(shared.writer.path).env(entry.id)
+            if reason := replaced(known, board_env(entry.id, probe)):
+                raise BoardError(f"{entry.id}: {reason}")
+        probe = self._tuner.prepare(probe)
+        env = board_env(entry.id, probe, self._tuner.report)
+        shared.writer.write_env(env, "before")
+        first = next(iter(probe.interpreters), Interpreter())
+        timed = [planned.workload for planned in self._queue if planned.role != energy_windows.IDLE]
+        for workload in {workload.key: workload for workload in timed}.values():
+            if reason := unable(workload, first, interpreter):
+                self._skip(workload, reason)
+        self._sweep(probe)
+        libraries = self._native(probe)
+        self._check_energy(probe)
+        hardware = env.fingerprint.get("hardware", {})
+        header = shared.plan.suite.header
+        return BoardContext(
+            run_id=shared.plan.run_id,
+            lab=shared.plan.lab,
+            board_kind=entry.kind,
+            interpreter=interpreter,
+            artifacts=shared.artifacts,
+            owner=shared.owner,
+            gates_policy=entry.gates_policy,
+            policy=header.policy,
+            start_window_c=header.start_window_c,
+            max_temp_c=entry.max_temp_c,
+            board_model=hardware.get("model"),
+            emulated=entry.emulated,
+            root=link.board.spec.root,
+            power_mode=probe.power_mode,
+            tuning=self._tuner.settings,
+            tuning_faults=tuple(self._tuner.faults),
+            libraries=libraries,
+            kernel=env.fingerprint.get("os", {}).get("kernel"),
+            env_sha256=env.env_sha256,
+            pulse_chip_s=link.meter.pulse_chip_s,
+            ship_links=tuple(header.ship_links),
+            ship_wait_s=header.ship_wait_s,
+        )
+
+    def _sweep(self, probe: Probe) -> None:
+        """Remove repetitions whose record is safe but which a dead host left on the board."""
+        done = self._shared.writer.done_rep_ids
+        for job in probe.jobs:
+            if job.rep_id in done:
+                self._lease.clean(str(job.rep_id), limits.SETUP_S)
+                self._note(f"removed {job.rep_id}, left behind by an earlier run")
+
+    def _native(self, probe: Probe) -> dict[str | None, NativeLibrary]:
+        """Build the kernels for the board's CPU and push them; workloads that need them are skipped if that fails."""
+        native = [planned.workload for planned in self._queue if planned.workload.engine == "native"]
+        workloads = {workload.key: workload for workload in native}
+        libraries: dict[str | None, NativeLibrary] = {}
+        for build in {workload.build for workload in workloads.values()}:
+            try:
+                libraries[build] = library_for(probe, build)
+            except NativeError as error:
+                for workload in workloads.values():
+                    if workload.build == build:
+                        self._skip(workload, f"no native library for this board: {error}")
+        if libraries:
+            keep(library.blob for library in libraries.values())
+            report = self._link.sync(*(library.blob for library in libraries.values()))
+            names = ", ".join(sorted(library.variant for library in libraries.values()))
+            self._note(f"native engine: {names}; uploaded {report.uploaded_b} bytes")
+        return libraries
+
+    def _check_energy(self, probe: Probe) -> None:
+        """Leave energy repetitions and idle baselines out where nothing would tell their power."""
+        outcome = self._shared.outcome
+        planned_here = self._shared.plan.of_board(self._entry.id)
+        wanted = [planned for planned in planned_here if planned.role == energy_windows.ENERGY]
+        if not wanted:
+            return
+        reason = no_power_source(self._entry, probe)
+        if reason is None and all(outcome.is_skipped(planned) for planned in wanted):
+            reason = "every method that would be repeated is skipped on this board"
+        if reason is None:
+            return
+        skip = Skip(board_id=self._entry.id, role="energy", reason=f"no energy repetitions: {reason}")
+        outcome.skip_role(skip)
+        self._note(skip.reason)
+
+    def _skip(self, workload: Workload, reason: str) -> None:
+        self._shared.outcome.skip(self._entry.id, workload, reason)
+        self._note(f"skips {workload.task} {workload.label}: {reason}")
+
+    def _measure_queue(self) -> None:
+        shared, link = self._shared, self._link
+        queue = [planned for planned in self._queue if not shared.outcome.is_skipped(planned)]
+        shared.observer.left_out(self._entry.id, len(self._queue) - len(queue))
+        for position, planned in enumerate(queue):
+            if shared.stop.is_set():
+                raise Interrupted
+            left_s = estimate(queue[position:], shared.stopwatch.durations()).total_s
+            shared.observer.started(planned, left_s)
+            last = position == len(queue) - 1
+            record = self._measure(planned, last=last)
+            if attempts.to_be_repeated(record):
+                self._recover()
+                again = attempts.next_attempt(planned)
+                shared.observer.started(again, left_s)
+                self._measure(again, last=last)
+        # With the interpreters again: a torch that was upgraded meanwhile is a changed environment.
+        interpreter = list(link.board.spec.interpreter)
+        probe = link.persist(lambda: link.board.probe([interpreter], shared.plan.run_id))
+        shared.writer.write_env(board_env(self._entry.id, probe), "after")
+
+    def _recover(self) -> None:
+        """Before a lost repetition is measured again: a board that went down may have torn files, and is untuned."""
+        link, tuner = self._link, self._tuner
+        self._note("a repetition was lost and is measured once more")
+        link.sync()
+        self._lease.take()  # a reboot ends every lease
+        tuner.prepare(link.persist(lambda: link.board.probe([], self._shared.plan.run_id)))
+        self._context = replace(self._context, tuning=tuner.settings, tuning_faults=tuple(tuner.faults))
+
+    def _measure(self, planned: Planned, *, last: bool) -> Repetition:
+        """Run one repetition, store its record, clean the board."""
+        shared = self._shared
+        shared.begun.add(planned.board_id)
+        predicted_s = shared.stopwatch.durations().get(planned.duration_key) or planned.least_s or None
+        try:
+            record = self._run_and_store(planned, predicted_s)
+            # After the last one the board is looked at once more, and what was tuned is undone.
+            self._lease.clean(planned.rep_id, limits.SETUP_S if last else limits.GAP_S)
+        except Interrupted:
+            # Wherever it was cut, also between the record and the clean-up: leave nothing behind.
+            self._lease.free(planned.rep_id)
+            raise
+        return record
+
+    def _run_and_store(self, planned: Planned, predicted_s: float | None) -> Repetition:
+        shared = self._shared
+        job = make_job(planned, self._context, self._state.start_temp_c)
+        finished = run_repetition(self._link, job, self._context, self._state, predicted_s=predicted_s)
+        self._state.note_check(finished.record, planned)
+        record = shared.writer.append(
+            finished.record,
+            trace=finished.trace,
+            log=finished.log,
+            preds=finished.preds,
+            meter=finished.meter,
+            exit_record=finished.exit_record,
+        )
+        if record.host_s is not None and record.outcome != "lost":
+            shared.stopwatch.learn(planned, record.host_s)
+        shared.outcome.count(record)
+        shared.observer.finished(planned, record)
+        if shared.on_record is not None:
+            shared.on_record(record)
+        return record
