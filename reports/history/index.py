@@ -1,4 +1,4 @@
-"""``tunebench index``: all runs below a results root -> one DuckDB file that can be deleted at any time.
+"""Build the index of all runs below a results root: one DuckDB file that can be deleted at any time.
 
 The records are read by DuckDB itself, whole runs at a time: a year of a lab (175,000 repetitions in 365 files)
 takes seconds. Damaged lines are counted and left out, as every reader of ours does. The file is written under
@@ -13,11 +13,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import duckdb
 
 from tunebench.reports.results.layout import MANIFEST, PLAN, REPS, run_folders
+from tunebench.reports.results.plan_view import PlanView
 
 INDEX = "index.duckdb"
 #: Raised when the tables change; an index of another version is rebuilt, never migrated.
@@ -44,7 +45,7 @@ class IndexReport:
 
     Attributes:
         path: the DuckDB file.
-        runs: run directories found.
+        runs: run directories below the root.
         repetitions: records indexed.
         damaged: lines that are no record (torn or corrupt), left out.
         warnings: a sentence for each run that could not be read.
@@ -98,8 +99,33 @@ _BOARDS = (
 )
 
 
+class _Run(NamedTuple):
+    """A row of the table ``runs``."""
+
+    run_id: str
+    path: str
+    lab: str | None
+    suite: str | None
+    level: str | None
+    started_utc: object
+    ended_utc: object
+    complete: bool
+
+
+class _Board(NamedTuple):
+    """A row of the table ``boards``: a hash of each tier; ``env``: of all of them together, as the probe made it."""
+
+    run_id: str
+    board_id: str
+    hardware: str | None
+    firmware: str | None
+    os: str | None
+    python: str | None
+    env: object
+
+
 def _fill(
-    database: duckdb.DuckDBPyConnection, table: str, columns: str, rows: Sequence[Sequence[Any]]
+    database: duckdb.DuckDBPyConnection, table: str, columns: str, rows: Sequence[Sequence[object]]
 ) -> None:
     database.execute(f"CREATE TABLE {table}({columns})")
     if rows:
@@ -108,12 +134,12 @@ def _fill(
         kinds = [column.split()[1] for column in columns.split(", ")]
         marks = ", ".join(f"unnest(?::{kind}[]) AS {name}" for name, kind in zip(names, kinds, strict=True))
         database.execute(
-            f"INSERT INTO {table} SELECT {marks}", [list(one) for one in zip(*rows, strict=True)]
+            f"INSERT INTO {table} SELECT {marks}", [list(column) for column in zip(*rows, strict=True)]
         )
 
 
 def _load_repetitions(database: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> tuple[int, int]:
-    """Read all records; returns how many, and how many lines were none."""
+    """Read all records; returns how many there are, and how many lines are none."""
     names = [str(file) for file in files if file.is_file()]
     columns = ", ".join(f"{name}: '{kind}'" for name, kind in _COLUMNS.items())
     plain = ", ".join(
@@ -137,44 +163,68 @@ def _load_repetitions(database: duckdb.DuckDBPyConnection, files: Sequence[Path]
     )
     whole = "rep_id IS NOT NULL AND run_id IS NOT NULL AND series_key IS NOT NULL AND outcome IS NOT NULL"
     database.execute(f"CREATE TABLE repetitions AS SELECT * FROM raw WHERE {whole}")
-    damaged = _one(database, f"SELECT count(*) FROM raw WHERE NOT ({whole})") if names else 0
+    damaged = _count(database, f"SELECT count(*) FROM raw WHERE NOT ({whole})") if names else 0
     database.execute("DROP TABLE raw")
-    return _one(database, "SELECT count(*) FROM repetitions"), damaged
+    return _count(database, "SELECT count(*) FROM repetitions"), damaged
 
 
-def _one(database: duckdb.DuckDBPyConnection, query: str) -> int:
+def _count(database: duckdb.DuckDBPyConnection, query: str) -> int:
     row = database.execute(query).fetchone()
     return int(row[0]) if row else 0
 
 
-def _read_heads(root: Path, runs: Sequence[Path]) -> tuple[list[list[Any]], list[list[Any]], list[str]]:
-    """Rows of ``runs`` and ``boards``, and a warning for each head that is not readable."""
-    rows, boards, warnings = [], [], []
-    for run in runs:
-        plan = _object(run / PLAN)
-        if plan is None or not isinstance(plan.get("run_id"), str):
-            warnings.append(f"{run / PLAN}: not readable; the run was left out of the index")
+def _read_heads(root: Path, runs: Sequence[Path]) -> tuple[list[_Run], list[_Board], list[str]]:
+    """Read plans, manifests and probes; returns rows of both tables, and a warning for each file that is not readable."""
+    rows: list[_Run] = []
+    boards: list[_Board] = []
+    warnings: list[str] = []
+    for folder in runs:
+        run = _run(root, folder)
+        if run is None:
+            warnings.append(f"{folder / PLAN}: not readable; the run was left out of the index")
             continue
-        manifest = _object(run / MANIFEST) or {}
-        suite = plan.get("suite") if isinstance(plan.get("suite"), dict) else {}
-        started = manifest.get("started_utc") or plan.get("started_utc")
-        rows.append(
-            [
-                plan["run_id"], str(run.relative_to(root)), plan.get("lab"), (suite or {}).get("name"),
-                (suite or {}).get("level"), started, manifest.get("ended_utc"), bool(manifest),
-            ]
-        )  # fmt: skip
-        for file in sorted((run / "env").glob("*.before.json")):
-            env = _object(file)
-            if env is None or not isinstance(env.get("board_id"), str):
+        rows.append(run)
+        for file in sorted((folder / "env").glob("*.before.json")):
+            board = _board(run.run_id, file)
+            if board is None:
                 warnings.append(f"{file}: not readable; the board's segment is not known")
-                continue
-            tiers = tier_hashes(env.get("fingerprint") if isinstance(env.get("fingerprint"), dict) else {})
-            boards.append([plan["run_id"], env["board_id"], *tiers.values(), env.get("env_sha256")])
+            else:
+                boards.append(board)
     return rows, boards, warnings
 
 
-def _object(path: Path) -> dict[str, Any] | None:
+def _run(root: Path, folder: Path) -> _Run | None:
+    value = _object(folder / PLAN)
+    if value is None:
+        return None
+    run_id, plan, manifest = value.get("run_id"), PlanView.of(value), _object(folder / MANIFEST)
+    if not isinstance(run_id, str):
+        return None
+    return _Run(
+        run_id=run_id,
+        path=str(folder.relative_to(root)),
+        lab=plan.lab,
+        suite=plan.suite.name,
+        level=plan.suite.level,
+        started_utc=(manifest or {}).get("started_utc") or plan.started_utc,
+        ended_utc=(manifest or {}).get("ended_utc"),
+        complete=bool(manifest),
+    )
+
+
+def _board(run_id: str, file: Path) -> _Board | None:
+    env = _object(file)
+    board_id = env.get("board_id") if env else None
+    if env is None or not isinstance(board_id, str):
+        return None
+    fingerprint = env.get("fingerprint")
+    hashes = tier_hashes(fingerprint if isinstance(fingerprint, dict) else {})
+    tiers = (hashes["hardware"], hashes["firmware"], hashes["os"], hashes["python"])
+    return _Board(run_id, board_id, *tiers, env.get("env_sha256"))
+
+
+def _object(path: Path) -> Mapping[str, object] | None:
+    """Return the JSON object in a file; None if it holds none."""
     try:
         value = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -186,11 +236,11 @@ def _object(path: Path) -> dict[str, Any] | None:
 _VOLATILE = {"hardware": ("ram_b", "cores_online")}
 
 
-def tier_hashes(fingerprint: Mapping[str, Any] | None) -> dict[str, str | None]:
-    """A short hash a tier of a fingerprint; None for a tier that was not probed.
+def tier_hashes(fingerprint: Mapping[str, object] | None) -> dict[str, str | None]:
+    """Return a short hash of each tier of a fingerprint; None for a tier that was not probed.
 
-    >>> a = tier_hashes({"hardware": {"model": "Pi 5", "ram_b": 1}})
-    >>> a == tier_hashes({"hardware": {"model": "Pi 5", "ram_b": 2}}), a["firmware"]
+    >>> hashes = tier_hashes({"hardware": {"model": "Pi 5", "ram_b": 1}})
+    >>> hashes == tier_hashes({"hardware": {"model": "Pi 5", "ram_b": 2}}), hashes["firmware"]
     (True, None)
     """
     hashes: dict[str, str | None] = {}
@@ -199,7 +249,7 @@ def tier_hashes(fingerprint: Mapping[str, Any] | None) -> dict[str, str | None]:
         if not isinstance(values, Mapping):
             hashes[tier] = None
             continue
-        kept = {name: value for name, value in values.items() if name not in _VOLATILE.get(tier, ())}
-        text = json.dumps(kept, sort_keys=True, default=str)
+        lasting = {name: value for name, value in values.items() if name not in _VOLATILE.get(tier, ())}
+        text = json.dumps(lasting, sort_keys=True, default=str)
         hashes[tier] = hashlib.sha256(text.encode()).hexdigest()[:16]
     return hashes

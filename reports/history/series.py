@@ -152,12 +152,11 @@ def nights_of(
     ).fetchall()
     grouped: dict[str, list[_Row]] = {}
     for key, *row in rows:
-        values, tiers = row[: -len(_TIERS)], row[-len(_TIERS) :]
-        grouped.setdefault(key, []).append(_Row(*values, tiers))
+        grouped.setdefault(key, []).append(_Row(*row))
     return {key: _segmented(key, group, decisions) for key, group in grouped.items()}
 
 
-#: What a night was measured with; the index holds a number or a hash of each, None where it was not probed.
+#: Names of the tiers of :class:`_Row`.
 _TIERS = ("bench version", "hardware", "firmware", "operating system", "Python packages")
 #: A change of one of these opens a segment; a change of the others is only marked.
 _OPENING = _TIERS[:3]
@@ -166,7 +165,7 @@ _TierValues = Sequence[int | str | None]
 
 
 class _Row(NamedTuple):
-    """One run's row of one series in the index."""
+    """One run's row of one series in the index; of each tier a number or a hash, None where it was not probed."""
 
     run_id: str
     t_utc: str
@@ -176,7 +175,16 @@ class _Row(NamedTuple):
     n: int
     n_all: int
     board_id: str
-    tiers: _TierValues
+    bench_version: int | None
+    hardware: str | None
+    firmware: str | None
+    system: str | None
+    python: str | None
+
+    @property
+    def tiers(self) -> _TierValues:
+        """What the night was measured with, in the order of ``_TIERS``."""
+        return (self.bench_version, self.hardware, self.firmware, self.system, self.python)
 
 
 def _segmented(series_key: str, rows: Sequence[_Row], decisions: Sequence[Decision]) -> list[Night]:
