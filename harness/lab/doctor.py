@@ -13,13 +13,14 @@ from typing import Any, Literal
 
 from tunebench.harness.artifacts.gather import build_payload
 from tunebench.harness.board import meter as board_meter
-from tunebench.harness.board.environment import board_env
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL, UsageError
-from tunebench.harness.lab.permissions import Examination, fixes, read_examination
+from tunebench.harness.lab.permissions import fixes
 from tunebench.harness.planning import limits
 from tunebench.targets.boards import match
 from tunebench.targets.client.board import Board
+from tunebench.targets.client.examination import Examination
+from tunebench.targets.client.replies import CaptureSummary, Interpreter, Probe
 from tunebench.targets.errors import (
     AuthError,
     HostKeyError,
@@ -120,20 +121,19 @@ def diagnose(entry: BoardEntry, payload: Any) -> Diagnosis:
         with Board(entry.spec()) as board:
             board.sync([payload])
             probe = board.probe([list(board.spec.interpreter)], None)
-            rights = read_examination(board.examine(entry.tuning.wanted()), entry.id)
+            rights = board.examine(entry.tuning.wanted())
     except TargetError as error:
         found.checks = [*_how_far(error), *meter]
         return found
     found.examination = rights
-    env = board_env(entry.id, probe)
-    hardware = env.fingerprint.get("hardware", {})
-    found.model = _clean(hardware.get("model")) if hardware.get("model") else None
-    found.channels = [_clean(channel.get("id")) for channel in env.channels]
-    found.empty = {_clean(name): _clean(reason) for name, reason in env.missing.items()}
-    known = match(hardware)
+    name = probe.hardware.get("model")
+    found.model = _clean(name) if name else None
+    found.channels = [_clean(channel.id) for channel in probe.channels]
+    found.empty = {_clean(quantity): _clean(reason) for quantity, reason in probe.missing.items()}
+    known = match(probe.hardware)
     if "power" in found.empty:
         found.empty["power"] += f" ({known.name}: {known.needs_meter})" if known.needs_meter else ""
-    found.checks = [*_way_is_free(entry, probe, rights), *_state(entry, probe), *_wishes(rights), *meter]
+    found.checks = [*_way_is_free(entry, probe, rights), *_state(probe), *_wishes(rights), *meter]
     return found
 
 
@@ -153,44 +153,38 @@ def _how_far(error: TargetError) -> list[DoctorCheck]:
     return checks
 
 
-def _way_is_free(entry: BoardEntry, probe: Mapping[str, Any], rights: Examination) -> list[DoctorCheck]:
-    python = ((probe.get("fingerprint") or {}).get("python") or {}).get("agent")
-    free_b = probe.get("disk_free_b")
-    enough = isinstance(free_b, int) and free_b >= limits.MIN_FREE_B
-    shown = f"{free_b / 1e9:.1f} GB free" if isinstance(free_b, int) else "unknown"
+def _way_is_free(entry: BoardEntry, probe: Probe, rights: Examination) -> list[DoctorCheck]:
+    free_b = probe.disk_free_b
+    enough = free_b is not None and free_b >= limits.MIN_FREE_B
+    shown = f"{free_b / 1e9:.1f} GB free" if free_b is not None else "unknown"
     return [
         DoctorCheck("reachable", "ok", entry.host or "this machine"),
         DoctorCheck("host key", "ok", "its own" if entry.kind == "loopback" else "the one that is known"),
         DoctorCheck("login", "ok", f"as {_clean(rights.user)}"),
-        DoctorCheck("python", "ok", f"{_clean(python)} runs the agent"),
+        DoctorCheck("python", "ok", f"{_clean(probe.agent_python)} runs the agent"),
         DoctorCheck("workdir", "ok", _clean(rights.workdir)),
         DoctorCheck("disk", "ok" if enough else "fail", f"{shown}; at least {limits.MIN_FREE_B >> 20} MiB"),
-        *(_interpreter(one) for one in (probe.get("interpreters") or [])[:4] if isinstance(one, dict)),
+        *(_interpreter(interpreter) for interpreter in probe.interpreters[:4]),
     ]
 
 
-def _interpreter(found: Mapping[str, Any]) -> DoctorCheck:
-    words = _clean(" ".join(str(word) for word in found.get("argv") or []))
-    if not found.get("ok"):
-        return DoctorCheck("interpreter", "fail", f"{words}: {_clean(found.get('reason'))}")
-    if not found.get("torch"):
-        reason = _clean(found.get("reason") or "not installed")
-        return DoctorCheck(
-            "interpreter", "warn", f"{words}: Python {_clean(found.get('python'))}, no torch: {reason}"
-        )
-    return DoctorCheck(
-        "interpreter", "ok", f"{words}: Python {_clean(found.get('python'))}, torch {_clean(found['torch'])}"
-    )
+def _interpreter(interpreter: Interpreter) -> DoctorCheck:
+    words, python = _clean(interpreter.words), _clean(interpreter.python)
+    if not interpreter.ok:
+        return DoctorCheck("interpreter", "fail", f"{words}: {_clean(interpreter.reason)}")
+    if not interpreter.torch:
+        reason = _clean(interpreter.reason or "not installed")
+        return DoctorCheck("interpreter", "warn", f"{words}: Python {python}, no torch: {reason}")
+    return DoctorCheck("interpreter", "ok", f"{words}: Python {python}, torch {_clean(interpreter.torch)}")
 
 
-def _state(entry: BoardEntry, probe: Mapping[str, Any]) -> list[DoctorCheck]:
+def _state(probe: Probe) -> list[DoctorCheck]:
     checks = []
-    held = probe.get("lease")
-    if isinstance(held, dict):
-        owner = held.get("owner") or {}
-        whose = f"{owner.get('user')}@{owner.get('host')} for {held.get('expires_in_s')} s more"
+    if probe.lease is not None:
+        owner = probe.lease.owner
+        whose = f"{owner.user}@{owner.host} for {probe.lease.expires_in_s} s more"
         checks.append(DoctorCheck("lease", "warn", f"held by {_clean(whose)}"))
-    if probe.get("undo_pending") is True:
+    if probe.undo_pending:
         checks.append(
             DoctorCheck("undo list", "warn", "a run left the board tuned; the next one puts it back")
         )
@@ -258,8 +252,8 @@ def make_bundle(entry: BoardEntry, path: Path) -> dict[str, Any]:
     """
     with Board(entry.spec()) as board:
         board.sync([build_payload()])
-        told, files = board.bundle()
-    summary = _summary(told, files, entry.id)
+        capture, files = board.bundle()
+    summary = _summary(capture, files, entry.id)
     manifest = json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n"
     try:
         path.write_bytes(deterministic_zip({**files, MANIFEST: manifest}))
@@ -270,16 +264,14 @@ def make_bundle(entry: BoardEntry, path: Path) -> dict[str, Any]:
     return summary
 
 
-def _summary(told: Mapping[str, Any], files: Mapping[str, bytes], board_id: str) -> dict[str, Any]:
-    """What is in a bundle: counted here, but for what only the board knows (what it took out, what it left out)."""
+def _summary(capture: CaptureSummary, files: Mapping[str, bytes], board_id: str) -> dict[str, Any]:
+    """Count what is in a bundle; what was taken out and left out only the board knows."""
     areas: Counter[str] = Counter()
     for name in files:
         parts = name.split("/")
         if parts[0] not in _TOPS or MANIFEST in parts:
             raise ReplyError(f"{board_id}: bundle: {name[:200]!r} is no place of ours")
         areas["/".join(parts[: 3 if parts[0] == "sys" else 1])] += 1
-    redacted = told.get("redacted")
-    left_out = told.get("left_out")
     return {
         "schema": "tunebench.bundle/1",
         "files": len(files),
@@ -288,15 +280,9 @@ def _summary(told: Mapping[str, Any], files: Mapping[str, bytes], board_id: str)
         "programs": sorted(
             name.removeprefix(".commands/") for name in files if name.startswith(".commands/")
         ),
-        "redacted": {
-            _clean(kind): n
-            for kind, n in (redacted if isinstance(redacted, dict) else {}).items()
-            if type(n) is int
-        },
+        "redacted": {_clean(kind): count for kind, count in capture.redacted.items()},
         "left_out": [
-            {"name": _clean(one.get("name")), "reason": _clean(one.get("reason"))}
-            for one in (left_out if isinstance(left_out, list) else [])[:200]
-            if isinstance(one, dict)
+            {"name": _clean(file.name), "reason": _clean(file.reason)} for file in capture.left_out[:200]
         ],
     }
 

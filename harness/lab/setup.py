@@ -23,6 +23,8 @@ from tunebench.harness.lab import wheelhouse
 from tunebench.harness.lab.wheelhouse import Download
 from tunebench.targets.boards.wheels import Choice, Facts, Flavour, Wheel, choose
 from tunebench.targets.client.board import LONGEST_BUILD_S, Board
+from tunebench.targets.client.replies import Interpreter
+from tunebench.targets.client.venv_replies import BuildEnd, BuildEvent, Distribution, PythonFacts, VenvFacts
 from tunebench.targets.errors import ConditionError, TargetError
 
 #: Bytes that must be free: wheels, their unpacked form and pip's copy meet on the disk for a while.
@@ -141,26 +143,28 @@ class _Setup:
         self._say = say
         self._name = _NAMES[wish.flavour]
         self._python = shlex.split(wish.python or board.spec.python)
-        request = {"action": "facts", "python": self._python, "name": self._name}
-        self._facts = link.persist(lambda: board.environment(request))
+        self._facts = link.persist(lambda: board.venv_facts(self._python, self._name))
 
     def run(self) -> SetupResult:
         self._say(describe(self._facts))
         if self._wish.flavour == "jetson":
-            found = self._already_there()
-            if found is not None:
-                return found
-        failed = set(self._facts["state"].get("failed") or {})
+            done = self._already_there()
+            if done is not None:
+                return done
+        failed = set(self._facts.state.failed)
         while True:
             choice = choose(self._wish.flavour, facts_of(self._facts), failed)
             wheel = choice.wheels[0] if choice.wheels else None
             if wheel is None and self._wish.flavour != "none":
                 raise Refusal(self._why_not(choice))
-            ended = self._build(wheel)
-            if ended.get("ok"):
-                return self._outcome(wheel, ended)
-            if ended.get("kind") != "sigill" or wheel is None:
-                raise Refusal(explain(ended, self._facts, wheel, self._wish.offline))
+            recipe = make_recipe(wheel, self._python, self._wish, facts_of(self._facts))
+            if self._is_built(recipe):
+                return self._outcome(wheel, self._facts.state.interpreter, changed=False)
+            end = self._build(wheel, recipe)
+            if end.ok:
+                return self._outcome(wheel, end.interpreter, changed=True)
+            if end.kind != "sigill" or wheel is None:
+                raise Refusal(explain(end, self._facts, wheel, self._wish.offline))
             failed.add(wheel.torch)
             self._say(f"torch {wheel.torch} dies on this board by SIGILL: trying the next older one")
 
@@ -169,47 +173,43 @@ class _Setup:
     def _already_there(self) -> SetupResult | None:
         """NVIDIA's torch may be part of the system: then nothing is built."""
         self._say("looking for a torch with CUDA in the system's Python")
-        found = self._probe(self._python)
-        if not (found.get("torch") and found.get("cuda")):
-            self._say(f"none there: {found.get('reason') or 'its torch has no CUDA device'}")
+        interpreter = self._probe(self._python)
+        if not (interpreter.torch and interpreter.cuda):
+            self._say(f"none there: {interpreter.reason or 'its torch has no CUDA device'}")
             return None
-        python = str(found.get("executable"))
-        note = f"torch {found['torch']} with CUDA is part of the system: nothing was installed"
-        return SetupResult(self._board.spec.id, python, str(found["torch"]), True, False, (note,))
+        python = str(interpreter.executable)
+        note = f"torch {interpreter.torch} with CUDA is part of the system: nothing was installed"
+        return SetupResult(self._board.spec.id, python, interpreter.torch, True, False, (note,))
 
     def _why_not(self, choice: Choice) -> str:
         return "no torch of the table fits this board:\n  " + "\n  ".join(choice.reasons)
 
-    def _build(self, wheel: Wheel | None) -> dict[str, Any]:
-        recipe = make_recipe(wheel, self._python, self._wish, facts_of(self._facts))
-        if self._is_built(recipe):
-            return {"ok": True, "interpreter": self._facts["state"]["interpreter"], "nothing_done": True}
+    def _build(self, wheel: Wheel | None, recipe: Mapping[str, Any]) -> BuildEnd:
         self._check(wheel)
         if self._wish.offline and wheel is not None:
             self._bring(wheel)
             recipe = {**recipe, "downloads": []}
-        request = {"action": "build", "name": self._name, "recipe": recipe}
         give_up_s = time.monotonic() + BUILD_LIMIT_S
 
-        def follow() -> dict[str, Any]:  # over a new link it goes on, and its time does not begin anew
-            return self._board.environment(request, Progress(self._say), give_up_s - time.monotonic())
+        def follow() -> BuildEnd:  # over a new link it goes on, and its time does not begin anew
+            left_s = give_up_s - time.monotonic()
+            return self._board.build_venv(self._name, recipe, Progress(self._say), left_s)
 
         return self._link.persist(follow)
 
-    def _probe(self, python: Sequence[str]) -> Mapping[str, Any]:
-        probe = self._link.persist(lambda: self._board.probe([python]))
-        found: Mapping[str, Any] = probe["interpreters"][0]
-        return found
+    def _probe(self, python: Sequence[str]) -> Interpreter:
+        return self._link.persist(lambda: self._board.probe([python])).interpreters[0]
 
     def _is_built(self, recipe: Mapping[str, Any]) -> bool:
-        """The same was installed before, and still works."""
-        state = self._facts["state"]
-        same = state.get("python") == recipe["python"] and state.get("complete") == recipe["label"]
-        if not same or self._facts.get("building"):
+        """Whether the same was installed before, and still works."""
+        state = self._facts.state
+        same = state.python == recipe["python"] and state.complete == recipe["label"]
+        if not same or self._facts.building:
             return False
         self._say("recorded as done; looking whether it still works")
-        found = self._probe([self._facts["venv"] + "/bin/python"])
-        return bool(found["ok"] and not found["sigill"] and (found["torch"] or recipe["expect"] == "python"))
+        interpreter = self._probe([self._facts.venv + "/bin/python"])
+        complete = interpreter.torch or recipe["expect"] == "python"
+        return bool(interpreter.ok and not interpreter.sigill and complete)
 
     def _check(self, wheel: Wheel | None) -> None:
         """What would fail later, before anything is fetched.
@@ -217,12 +217,12 @@ class _Setup:
         Raises:
             Refusal: names the one thing to do.
         """
-        python = self._facts["python"]
-        if not python["venv"] or (wheel is not None and not python["ensurepip"]):
-            raise Refusal(venv_missing(self._facts))
-        if wheel is not None and python.get("libstdcxx") is False:
-            raise Refusal("torch needs libstdc++.so.6. " + _once(self._facts, "libstdc++6"))
-        need_b, free_b = NEED_B[self._wish.flavour], int(self._facts["disk_free_b"])
+        python = self._facts.python
+        if not python.venv or (wheel is not None and not python.ensurepip):
+            raise Refusal(venv_missing(python, self._facts.distro))
+        if wheel is not None and python.libstdcxx is False:
+            raise Refusal("torch needs libstdc++.so.6. " + _once(self._facts.distro, "libstdc++6"))
+        need_b, free_b = NEED_B[self._wish.flavour], self._facts.disk_free_b
         if free_b < need_b:
             raise Refusal(
                 f"{free_b / _MB:.0f} MB are free below the board's working directory, {need_b / _MB:.0f} MB are"
@@ -234,59 +234,55 @@ class _Setup:
         facts = facts_of(self._facts)
         wanted = downloads_of(wheel, facts.python, self._wish.index)
         paths = wheelhouse.fetch(wanted, facts, self._wish.cache, self._say)
-        present = self._facts["wheels"]
+        present = self._facts.wheels
         pushed_b = self._link.persist(
             lambda: wheelhouse.push(self._board, self._name, paths, present, self._say)
         )
         self._say(f"{len(paths)} wheels on the board, {pushed_b / _MB:.1f} MB pushed now")
 
-    def _outcome(self, wheel: Wheel | None, ended: Mapping[str, Any]) -> SetupResult:
-        found = ended["interpreter"]
+    def _outcome(self, wheel: Wheel | None, interpreter: Interpreter | None, *, changed: bool) -> SetupResult:
+        interpreter = interpreter or Interpreter()
         notes = []
-        if ended.get("nothing_done"):
+        if not changed:
             notes.append("nothing to do: it was set up before, and works")
-        if self._wish.flavour == "jetson" and not found.get("cuda"):
+        if self._wish.flavour == "jetson" and not interpreter.cuda:
             apt = f"; it needs: sudo apt install {' '.join(wheel.apt)}" if wheel and wheel.apt else ""
             notes.append(f"torch is there, but finds no CUDA device{apt}")
         if wheel is None:
             notes.append("no torch: the native engine and own commands run with this Python")
         return SetupResult(
             self._board.spec.id,
-            str(self._facts["venv"]) + "/bin/python",
-            found.get("torch"),
-            bool(found.get("cuda")),
-            not ended.get("nothing_done"),
+            self._facts.venv + "/bin/python",
+            interpreter.torch,
+            bool(interpreter.cuda),
+            changed,
             tuple(notes),
         )
 
 
-def facts_of(said: Mapping[str, Any]) -> Facts:
-    """What decides on a wheel, from what the board said."""
-    python = said["python"]
-    machine = str(python["machine"])
+def facts_of(facts: VenvFacts) -> Facts:
+    """Return what decides on a wheel, of what the board said."""
+    python = facts.python
     return Facts(
-        python=str(python["short"]),
-        machine=machine,
-        bits=int(python["bits"]),
-        glibc=python.get("glibc"),
-        lse=said.get("lse") if machine == "aarch64" else None,
-        jetpack=said.get("jetpack"),
+        python=python.short,
+        machine=python.machine,
+        bits=python.bits,
+        glibc=python.glibc,
+        lse=facts.lse if python.machine == "aarch64" else None,
+        jetpack=facts.jetpack,
     )
 
 
-def describe(said: Mapping[str, Any]) -> str:
-    """The facts in one line."""
-    python = said["python"]
-    libc = f"glibc {python['glibc']}" if python.get("glibc") else "no glibc"
-    parts = [
-        f"Python {python['version']} ({python['tag']}, {python['bits']} bits)",
-        f"{python['machine']}, {libc}",
-    ]
-    if facts_of(said).lse is False:
+def describe(facts: VenvFacts) -> str:
+    """Return the facts in one line."""
+    python = facts.python
+    libc = f"glibc {python.glibc}" if python.glibc else "no glibc"
+    parts = [f"Python {python.version} ({python.tag}, {python.bits} bits)", f"{python.machine}, {libc}"]
+    if facts_of(facts).lse is False:
         parts.append("cores without LSE atomics")
-    if said.get("jetpack"):
-        parts.append(f"JetPack {said['jetpack']}")
-    parts.append(f"{said['disk_free_b'] / _MB:.0f} MB free")
+    if facts.jetpack:
+        parts.append(f"JetPack {facts.jetpack}")
+    parts.append(f"{facts.disk_free_b / _MB:.0f} MB free")
     return ", ".join(parts)
 
 
@@ -320,36 +316,34 @@ def make_recipe(wheel: Wheel | None, python: Sequence[str], wish: Wish, facts: F
     }
 
 
-def venv_missing(said: Mapping[str, Any]) -> str:
-    """The one line that brings ``venv`` and ``ensurepip``."""
-    python = said["python"]
-    what = "ensurepip" if python["venv"] else "venv"
-    lacks = f"Python {python['version']} ({python['executable']}) has no {what}. "
-    return lacks + _once(said, f"python{python['short']}-venv", "set `python` to another Python of the board")
+def venv_missing(python: PythonFacts, distro: Distribution) -> str:
+    """Return the one line that brings ``venv`` and ``ensurepip``."""
+    what = "ensurepip" if python.venv else "venv"
+    lacks = f"Python {python.version} ({python.executable}) has no {what}. "
+    return lacks + _once(distro, f"python{python.short}-venv", "set `python` to another Python of the board")
 
 
-def _once(said: Mapping[str, Any], package: str, otherwise: str = "") -> str:
-    """The apt line where there is apt, else what to look for."""
-    distro = said.get("distro") or {}
-    family = {str(distro.get("id")), *str(distro.get("id_like") or "").split()}
+def _once(distro: Distribution, package: str, otherwise: str = "") -> str:
+    """Return the apt line where there is apt, else what to look for."""
+    family = {str(distro.id), *(distro.id_like or "").split()}
     if family & set(_DEBIANS):
         return f"On the board, once: sudo apt install {package}"
     more = f", or {otherwise}" if otherwise else ""
     return f"Install the system's package that brings it{more}"
 
 
-def explain(ended: Mapping[str, Any], said: Mapping[str, Any], wheel: Wheel | None, offline: bool) -> str:
-    """Why a build ended, and what would help."""
-    kind, reason = str(ended.get("kind")), str(ended.get("reason"))
+def explain(end: BuildEnd, facts: VenvFacts, wheel: Wheel | None, offline: bool) -> str:
+    """Return why a build ended, and what would help."""
+    kind, reason = str(end.kind), str(end.reason)
     if kind == "environment" and "ensurepip" in reason:
-        return venv_missing(said)
+        return venv_missing(facts.python, facts.distro)
     if kind == "download" and not offline:
         return (
             f"the board could not download: {reason}\nThe same command goes on from there; if the board has no internet,"
             " add --offline: this machine then fetches the wheels and pushes them."
         )
     if kind == "check" and wheel is not None and wheel.apt:
-        return f"torch does not start: {reason}\n" + _once(said, " ".join(wheel.apt))
+        return f"torch does not start: {reason}\n" + _once(facts.distro, " ".join(wheel.apt))
     if kind == "check" and "cannot open shared object file" in reason:
         what_helps = "Install the package that brings it; the same command goes on."
         return f"torch is there, but lacks a library of the system: {reason}\n{what_helps}"
@@ -362,11 +356,9 @@ class Progress:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
 
-    def __call__(self, event: Mapping[str, Any]) -> None:
-        if event.get("event") == "step":
-            done = ": done before" if event.get("done_before") else ""
-            self._say(f"{event.get('n')}/{event.get('of')} {event.get('title')}{done}")
-        elif event.get("event") == "progress":
-            written_b, seconds = event.get("written_b"), event.get("seconds")
-            if isinstance(written_b, int) and isinstance(seconds, (int, float)):
-                self._say(f"  {written_b / _MB:.0f} MB after {seconds:.0f} s")
+    def __call__(self, event: BuildEvent) -> None:
+        if event.event == "step":
+            done = ": done before" if event.done_before else ""
+            self._say(f"{event.n}/{event.of} {event.title}{done}")
+        elif event.event == "progress" and event.written_b is not None and event.seconds is not None:
+            self._say(f"  {event.written_b / _MB:.0f} MB after {event.seconds:.0f} s")

@@ -15,6 +15,7 @@ from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL
 from tunebench.targets.boards import BoardModel, match
 from tunebench.targets.client.board import Board
+from tunebench.targets.client.replies import Channel, Interpreter, Probe
 from tunebench.targets.errors import TargetError
 from tunebench.targets.payload import Blob
 
@@ -69,56 +70,57 @@ def _look(entry: BoardEntry, payload: Blob) -> Row:
     except TargetError as error:
         return {**row, "reason": str(error)}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        # What a board says is not trusted.
+        # A fingerprint's values are not trusted.
         return {**row, "reason": f"its answer is not of the agreed form: {str(error)[:200]}"}
 
 
-def describe(entry: BoardEntry, probe: Mapping[str, Any]) -> Row:
-    """A reachable board's row, from its probe."""
+def describe(entry: BoardEntry, probe: Probe) -> Row:
+    """Return a reachable board's row, from its probe."""
     env = board_env(entry.id, probe)
-    hardware = env.fingerprint.get("hardware") or {}
-    model = match(hardware)
+    model = match(probe.hardware)
     meter = None if entry.meter is None else {"kind": entry.meter.kind, "scope": entry.meter.scope}
-    power = power_of(env.channels)
+    power = power_of(probe.channels)
     row: Row = {
         "reachable": True,
-        "model": hardware.get("model"),
+        "model": probe.hardware.get("model"),
         "board": model.name,
         "page": f"docs/boards/{model.page}.md",
         "emulated": entry.emulated,
-        "simulated": bool(probe.get("simulated")),
+        "simulated": probe.simulated,
         "fingerprint": env.fingerprint,
-        "fingerprint_sha256": probe.get("fingerprint_sha256") or {},
-        "interpreters": probe.get("interpreters") or [],
+        "fingerprint_sha256": probe.fingerprint_sha256,
+        "interpreters": [interpreter.stored() for interpreter in probe.interpreters],
         "channels": env.channels,
         "missing": env.missing,
         "power": power,
         "meter": meter,
-        "lease": probe.get("lease"),
-        "undo_pending": bool(probe.get("undo_pending")),
-        "disk_free_b": probe.get("disk_free_b"),
-        "swaps": probe.get("swaps"),
+        "lease": None if probe.lease is None else probe.lease.stored(),
+        "undo_pending": probe.undo_pending,
+        "disk_free_b": probe.disk_free_b,
+        "swaps": None if probe.swaps is None else [swap.stored() for swap in probe.swaps],
     }
-    return {**row, "notes": notes(row, model, entry.id)}
+    return {**row, "notes": notes(row, probe, model, entry.id)}
 
 
-def power_of(channels: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The board's own power: its total, or (x86) the part of it that can be read; rails without a scope are neither."""
-    found = [channel for channel in channels if channel.get("kind") == "power" and channel.get("scope")]
-    found.sort(key=lambda one: one.get("scope") not in TOTALS)
-    if not found:
+def power_of(channels: Sequence[Channel]) -> Row | None:
+    """Return the board's own power: its total, or (x86) the part of it that can be read.
+
+    Rails without a scope are neither.
+    """
+    powers = [channel for channel in channels if channel.kind == "power" and channel.scope]
+    powers.sort(key=lambda channel: channel.scope not in TOTALS)
+    if not powers:
         return None
-    best = found[0]
-    keys = ("id", "site", "scope", "source", "quantum", "rate_hz")
-    return {**{key: best.get(key) for key in keys}, "channels": len(found)}
+    keys = {"id", "site", "scope", "source", "quantum", "rate_hz"}
+    return {**powers[0].model_dump(include=keys), "channels": len(powers)}
 
 
-def notes(row: Mapping[str, Any], model: BoardModel, board_id: str) -> list[str]:
-    """What a user should know of a board, a sentence each."""
+def notes(row: Mapping[str, Any], probe: Probe, model: BoardModel, board_id: str) -> list[str]:
+    """Return what a user should know of a board, a sentence each."""
     said = []
     power, meter = row["power"], row["meter"]
     if power is None:
-        why = row["missing"].get("power") or "no channel measures it"
+        why = probe.missing.get("power") or "no channel measures it"
         said.append(f"no power of its own: {why}")
     elif power["scope"] not in TOTALS:
         said.append(f"power is that of {power['site']} only ({power['scope']}), not the board's")
@@ -131,25 +133,25 @@ def notes(row: Mapping[str, Any], model: BoardModel, board_id: str) -> list[str]
         said.append(f"this board usually has {'+'.join(model.power.rails[:3])} ({model.power.source})")
     if meter is None:
         said.append(f"a meter would add {model.needs_meter}")
-    said += [f"no {name}: {reason}" for name, reason in row["missing"].items() if name != "power"]
-    said += _of_interpreters(row["interpreters"], board_id)
-    if row["undo_pending"]:
+    said += [f"no {name}: {reason}" for name, reason in probe.missing.items() if name != "power"]
+    said += _of_interpreters(probe.interpreters, board_id)
+    if probe.undo_pending:
         said.append("a run that died left its tuning in place: the next run puts it back first")
-    if any(swap.get("zram") and swap.get("used_b") for swap in row["swaps"] or []):
+    if any(swap.zram and swap.used_b for swap in probe.swaps or []):
         said.append("zram is in use: it hides how much memory a job needs")
-    if row["simulated"]:
+    if probe.simulated:
         said.append("simulated: what sensors say comes from a folder")
     return said
 
 
-def _of_interpreters(found: Sequence[Mapping[str, Any]], board_id: str) -> list[str]:
+def _of_interpreters(interpreters: Sequence[Interpreter], board_id: str) -> list[str]:
     said = []
-    for one in found:
-        if not one.get("ok"):
-            said.append(f"interpreter {_words(one)}: {one.get('reason')}")
-        elif not one.get("torch"):
+    for interpreter in interpreters:
+        if not interpreter.ok:
+            said.append(f"interpreter {interpreter.words}: {interpreter.reason}")
+        elif not interpreter.torch:
             said.append(
-                f"no torch ({one.get('reason')}): tunebench setup {board_id} installs the one that fits"
+                f"no torch ({interpreter.reason}): tunebench setup {board_id} installs the one that fits"
             )
     return said
 

@@ -146,7 +146,7 @@ def push(board: Board, name: str, wheels: Sequence[Path], present: Sequence[str]
             "sha256": hashlib.sha256(data).hexdigest(),
             "chunks": [chunk.name for chunk in chunks],
         }
-        board.environment({"action": "join", "name": name, "wheels": [entry]})
+        board.join_wheels(name, [entry])
     return pushed_b
 
 

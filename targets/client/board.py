@@ -15,9 +15,22 @@ from tunebench.targets.agent import protocol
 from tunebench.targets.agent.doctor import bundle
 from tunebench.targets.agent.doctor.permissions import SCHEMA as EXAMINE_SCHEMA
 from tunebench.targets.client import harvest
-from tunebench.targets.client.connection import Connection, mapping, mappings
-from tunebench.targets.client.replies import check_probe
+from tunebench.targets.client.connection import Connection, mapping
+from tunebench.targets.client.examination import Examination, read_examination
+from tunebench.targets.client.replies import (
+    CaptureSummary,
+    Change,
+    Lease,
+    LeftOut,
+    Model,
+    Probe,
+    StartWarning,
+    TuningReply,
+    read_probe,
+    read_some,
+)
 from tunebench.targets.client.updates import UpdateChannel
+from tunebench.targets.client.venv_replies import BuildEnd, BuildEvent, VenvFacts
 from tunebench.targets.errors import ReplyError
 from tunebench.targets.transport.clock_offset import Offset
 
@@ -25,6 +38,8 @@ from tunebench.targets.transport.clock_offset import Offset
 _SILENCE_MARGIN_S = 10.0
 #: A change of power mode stops and starts CPUs, and may have to be taken back.
 TUNE_S = 300.0
+#: There are fewer operations than that.
+_MAX_CHANGES = 32
 #: What a set-up may take on the slowest board and link. Signs of life prove none: a board can send them for ever.
 LONGEST_BUILD_S = 4 * 3600.0
 
@@ -35,14 +50,14 @@ class StartReply:
 
     Attributes:
         state: ``running`` or ``done``; ``lost`` if an earlier start's supervisor died (it is not run again).
-        conditions: what the gates read (``temp_c``, ``load_1m``, ...); empty when re-attached.
-        warnings: gates that were exceeded or could not be judged: ``{"code", "message"}``.
+        temp_c: the board's temperature at the start, deg C; ``None`` when re-attached, or not readable.
+        warnings: gates that were exceeded or could not be judged.
         offset: host clock less board clock, before the job.
     """
 
     state: str
-    conditions: dict[str, Any]
-    warnings: list[dict[str, str]]
+    temp_c: float | None
+    warnings: list[StartWarning]
     offset: Offset
 
 
@@ -51,12 +66,12 @@ class Harvest:
     """A job's files by name (``exit.json``, ``out/result.json``, ...), verified; offset after the job.
 
     Attributes:
-        left_out: files that were too large or of no regular kind: ``{"name", "size", "reason"}``.
+        left_out: files that were too large or of no regular kind.
     """
 
     files: dict[str, bytes]
     offset: Offset
-    left_out: list[dict[str, Any]] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
 class Board(Connection):
@@ -65,36 +80,68 @@ class Board(Connection):
     Raises (all methods): the classes of :mod:`tunebench.targets.errors`, which say what to do about it.
     """
 
-    def probe(self, interpreters: Sequence[Sequence[str]] = (), run_id: str | None = None) -> dict[str, Any]:
-        """What the board is and has: see the ``tunebench.probe/1`` record."""
-        commands = [list(each) for each in interpreters]
+    def probe(self, interpreters: Sequence[Sequence[str]] = (), run_id: str | None = None) -> Probe:
+        """Ask what the board is and has.
+
+        Args:
+            interpreters: commands of Pythons to look at; each takes up to a minute where torch is large.
+            run_id: tell this run's jobs only.
+        """
+        commands = [list(command) for command in interpreters]
         with self._agent("probe") as duplex:
             duplex.send_message({"interpreters": commands, "run_id": run_id, "root": self.spec.root})
             bound_s = self.spec.timeouts.command_s + 250.0 * len(commands)
             answer = self._checked(self._answer(duplex, bound_s), protocol.PROBE_SCHEMA)
         try:
-            return check_probe(answer, len(commands))
+            return read_probe(answer, len(commands))
         except ValueError as error:
             raise ReplyError(f"{self.spec.id}: probe: {error}") from None
 
-    def environment(
-        self,
-        request: dict[str, Any],
-        progress: Callable[[dict[str, Any]], None] | None = None,
-        within_s: float = LONGEST_BUILD_S,
-    ) -> dict[str, Any]:
-        """Ask for, put together or build a virtual environment: see :mod:`tunebench.targets.agent.environment.venvs`.
+    def venv_facts(self, python: Sequence[str], name: str) -> VenvFacts:
+        """Ask what decides on the virtual environment ``name``, and what is there already.
 
         Args:
-            request: ``action`` (``facts``, ``join`` or ``build``), ``name``, and what the action needs.
-            progress: called with each event of a build. A build goes on without us; asking again follows it.
-            within_s: how long all of it may last, whatever signs of life the board gives.
-
-        Returns:
-            the facts, or a build's last event.
+            python: command of the Python that it will be made with.
         """
+        request = {"action": "facts", "python": list(python), "name": name}
+        return self._read(VenvFacts, self._environment(request, "facts"), "environment")
+
+    def join_wheels(self, name: str, wheels: Sequence[Mapping[str, Any]]) -> None:
+        """Have pushed chunks put together as wheels of an environment.
+
+        Args:
+            wheels: ``{"file", "sha256", "chunks": [names of blobs]}``, one for each wheel.
+        """
+        self._environment(
+            {"action": "join", "name": name, "wheels": [dict(wheel) for wheel in wheels]}, "joined"
+        )
+
+    def build_venv(
+        self,
+        name: str,
+        recipe: Mapping[str, Any],
+        progress: Callable[[BuildEvent], None] | None = None,
+        within_s: float = LONGEST_BUILD_S,
+    ) -> BuildEnd:
+        """Build a virtual environment. A build goes on without us; asking again follows it.
+
+        Args:
+            recipe: see :func:`tunebench.targets.agent.environment.venv_build.start`.
+            progress: called with each event.
+            within_s: how long all of it may last, whatever signs of life the board gives.
+        """
+        request = {"action": "build", "name": name, "recipe": dict(recipe)}
+        return self._read(BuildEnd, self._environment(request, "built", progress, within_s), "environment")
+
+    def _environment(
+        self,
+        request: dict[str, Any],
+        key: str,
+        progress: Callable[[BuildEvent], None] | None = None,
+        within_s: float = LONGEST_BUILD_S,
+    ) -> dict[str, Any]:
+        """Return what the last message of the agent's ``environment`` command has under ``key``."""
         give_up_s = time.monotonic() + within_s
-        key = {"facts": "facts", "join": "joined", "build": "built"}[request["action"]]
         with self._agent("environment") as duplex:
             duplex.send_message({"environment": {**request, "root": self.spec.root}})
             while True:
@@ -109,8 +156,9 @@ class Board(Connection):
                     )
                 if not isinstance(answer.get("progress"), dict):
                     raise ReplyError(f"{self.spec.id}: environment: {str(answer)[:200]}")
+                event = self._read(BuildEvent, answer["progress"], "environment")
                 if progress is not None:
-                    progress(answer["progress"])
+                    progress(event)
 
     def start(self, job: dict[str, Any]) -> StartReply:
         """Start a job, or re-attach to the one of the same ``rep_id``: it never runs twice."""
@@ -123,9 +171,11 @@ class Board(Connection):
             answer = self._answer(duplex, self.spec.timeouts.command_s)
         if answer.get("started") is not True or answer.get("state") not in ("running", "done", "lost"):
             raise ReplyError(f"{self.spec.id}: start: {str(answer)[:200]}")
-        return StartReply(
-            answer["state"], mapping(answer.get("conditions")), mappings(answer.get("warnings")), offset
-        )
+        temp_c = mapping(answer.get("conditions")).get("temp_c")
+        if isinstance(temp_c, bool) or not isinstance(temp_c, int | float):
+            temp_c = None
+        warnings = read_some(StartWarning, answer.get("warnings"))
+        return StartReply(answer["state"], None if temp_c is None else float(temp_c), warnings, offset)
 
     def wait(self, rep_id: str, timeout_s: float) -> str:
         """Block until the job has ended or ``timeout_s`` is over, without traffic.
@@ -154,7 +204,7 @@ class Board(Connection):
             content = duplex.read_exact(size_b)
         files = harvest.unpack(content, str(answer.get("sha256")))
         harvest.verify(files, rep_id)
-        return Harvest(files, offset, mappings(answer.get("left_out")))
+        return Harvest(files, offset, read_some(LeftOut, answer.get("left_out")))
 
     def updates(self, rep_id: str) -> UpdateChannel:
         """The updates of a job that has ended, over a channel of their own: a context manager."""
@@ -173,7 +223,7 @@ class Board(Connection):
         if answer.get("cleaned") is not True:
             raise ReplyError(f"{self.spec.id}: clean: {str(answer)[:200]}")
 
-    def occupy(self, owner: Mapping[str, Any], hold_s: float, wait_s: float = 0.0) -> dict[str, Any]:
+    def occupy(self, owner: Mapping[str, Any], hold_s: float, wait_s: float = 0.0) -> Lease:
         """Take the board's lease before a campaign's first repetition, or extend one's own between two.
 
         Args:
@@ -182,7 +232,7 @@ class Board(Connection):
             wait_s: how long the agent waits on the board, without traffic, for another's lease to end.
 
         Returns:
-            the lease; ``taken_over_from`` in it if another's had run out.
+            the lease; it says from whom it was taken over if another's had run out.
 
         Raises:
             ConditionError: (kind ``lease``) another has it; the message says who, and until when.
@@ -193,9 +243,9 @@ class Board(Connection):
             answer = self._answer(duplex, self.spec.timeouts.command_s + wait_s)
         if not isinstance(answer.get("lease"), dict):
             raise ReplyError(f"{self.spec.id}: lease: {str(answer)[:200]}")
-        return mapping(answer["lease"])
+        return self._read(Lease, answer["lease"], "lease")
 
-    def release(self, owner: Mapping[str, Any], force: bool = False) -> dict[str, Any] | None:
+    def release(self, owner: Mapping[str, Any], force: bool = False) -> Lease | None:
         """Give one's own lease up, or end an expired one; with ``force`` anybody's (the next lease says so).
 
         Returns:
@@ -206,35 +256,40 @@ class Board(Connection):
         """
         with self._agent("lease") as duplex:
             duplex.send_message({"lease": {"do": "release", "owner": dict(owner), "force": force}})
-            found = self._answer(duplex, self.spec.timeouts.command_s).get("lease")
-        return found if isinstance(found, dict) else None
+            ended = self._answer(duplex, self.spec.timeouts.command_s).get("lease")
+        return self._read(Lease, ended, "lease") if isinstance(ended, dict) else None
 
-    def tune(self, owner: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    def tune(self, owner: Mapping[str, Any], wanted: Mapping[str, Any]) -> TuningReply:
         """Set governor, clocks, power mode: see :func:`tunebench.targets.agent.tuning.apply.tune`.
 
         Raises:
             ConditionError: (kind ``lease``) another has the board.
         """
         request = {"root": self.spec.root, "owner": dict(owner), "wanted": dict(wanted)}
-        return self._rows("tune", request, "tuned")
+        return self._changes("tune", request, "tuned")
 
-    def untune(self, owner: Mapping[str, Any]) -> dict[str, Any]:
+    def untune(self, owner: Mapping[str, Any]) -> TuningReply:
         """Put back what the board's undo list says: see :func:`tunebench.targets.agent.tuning.apply.untune`.
 
         Raises:
             ConditionError: (kind ``lease``) another has the board.
             UndoError: the list cannot be understood.
         """
-        return self._rows("untune", {"owner": dict(owner)}, "untuned")
+        return self._changes("untune", {"owner": dict(owner)}, "untuned")
 
-    def examine(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """What the account may do on the board: see :func:`tunebench.targets.agent.doctor.permissions.examine`."""
+    def examine(self, wanted: Mapping[str, Any]) -> Examination:
+        """Ask what the account may do on the board, among it what ``[board.tuning]`` wants.
+
+        Raises:
+            ReplyError: the answer is not of the agreed form, or asks for a right that tunebench never needs.
+        """
         with self._agent("examine") as duplex:
             duplex.send_message({"examine": {"root": self.spec.root, "wanted": dict(wanted)}})
-            return self._checked(self._answer(duplex, self.spec.timeouts.command_s), EXAMINE_SCHEMA)
+            answer = self._checked(self._answer(duplex, self.spec.timeouts.command_s), EXAMINE_SCHEMA)
+        return read_examination(answer, self.spec.id)
 
-    def bundle(self) -> tuple[dict[str, Any], dict[str, bytes]]:
-        """A redacted capture of the board's sensor tree: the board's summary, and the files by path.
+    def bundle(self) -> tuple[CaptureSummary, dict[str, bytes]]:
+        """Fetch a redacted capture of the board's sensor tree: the board's summary, and the files by path.
 
         Raises:
             ReplyError: the capture is not of the agreed form or size.
@@ -249,14 +304,24 @@ class Board(Connection):
                 raise ReplyError(f"{self.spec.id}: bundle of {str(size_b)[:50]} bytes, at most {limit_b}")
             content = duplex.read_exact(size_b)
         files = harvest.unpack(content, str(answer.get("sha256")), bundle.MAX_FILES + 100)
-        return mapping(answer.get("summary")), files
+        return self._read(CaptureSummary, mapping(answer.get("summary")), "bundle"), files
 
-    def _rows(self, command: str, request: dict[str, Any], key: str) -> dict[str, Any]:
-        """Ask for a table; its rows come as mappings or not at all."""
+    def _changes(self, command: str, request: dict[str, Any], key: str) -> TuningReply:
+        """Ask for a table of changes; its rows come checked or not at all."""
         with self._agent(command) as duplex:
             duplex.send_message({command: request})
             answer = self._answer(duplex, self.spec.timeouts.command_s + TUNE_S)
         rows = answer.get(key)
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise ReplyError(f"{self.spec.id}: {command}: {str(answer)[:200]}")
-        return answer
+        kept = answer.get("kept")
+        return TuningReply(
+            [self._read(Change, row, "tuning") for row in rows[:_MAX_CHANGES]],
+            str(kept)[:200] if kept else None,
+        )
+
+    def _read(self, model: type[Model], value: Any, command: str) -> Model:
+        try:
+            return model.read(value)
+        except ValueError as error:
+            raise ReplyError(f"{self.spec.id}: {command}: {str(error)[:300]}") from None

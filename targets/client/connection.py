@@ -261,11 +261,6 @@ def mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def mappings(value: Any, limit: int = 1000) -> list[dict[str, Any]]:
-    """What should be a list of mappings: those that are, at most ``limit``."""
-    return [each for each in value if isinstance(each, dict)][:limit] if isinstance(value, list) else []
-
-
 def _are_among(asked: list[Any], known: Mapping[str, Any]) -> bool:
     """Whether names that a board asks for are ours, each asked for once."""
     return all(isinstance(name, str) and name in known for name in asked) and len(set(asked)) == len(asked)

@@ -165,7 +165,7 @@ def _harvest() -> tuple[Run, tuple[type[Exception], ...]]:
 def _reply() -> tuple[Run, tuple[type[Exception], ...]]:
     from tunebench.targets.agent import protocol
     from tunebench.targets.agent import protocol as agent_protocol
-    from tunebench.targets.client.replies import check_probe
+    from tunebench.targets.client.replies import read_probe
     from tunebench.targets.sanitize import cleaned
 
     def run(data: bytes) -> None:
@@ -178,7 +178,7 @@ def _reply() -> tuple[Run, tuple[type[Exception], ...]]:
         assert message is not None
         _storable(cleaned(message))
         try:
-            check_probe(message, 1)
+            read_probe(message, 1)
         except ValueError as error:
             assert len(str(error)) < 5000
 

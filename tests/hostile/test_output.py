@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tunebench.targets.client.replies import StartWarning
 from tunebench.targets.errors import BoardError, InterpreterError, LinkError, NoAnswerError, ReplyError
 from tunebench.targets.payload import make_payload
 
@@ -83,7 +84,7 @@ def test_escape_sequences_in_a_reply_are_shown_and_not_obeyed(liar):
     text = "\x1b[31mhot\u202egnp.exe \x9b2J"
     probe = {"schema": "tunebench.probe/1", "fingerprint": {"os": {text: text}}}
     found = liar(b"@tb1 " + json.dumps(probe).encode() + b"\n").probe()
-    ((key, value),) = found["fingerprint"]["os"].items()
+    ((key, value),) = found.fingerprint["os"].items()
     assert key == value == "\\x1b[31mhot\\u202egnp.exe \\x9b2J"
 
 
@@ -141,8 +142,8 @@ def test_a_sync_that_names_no_path_is_refused(connect, tmp_path, workdir):
 def test_warnings_of_a_wrong_form_are_left_out(liar, warnings):
     answer = {"started": True, "state": "done", "warnings": warnings, "conditions": [1]}
     reply = liar(b"@tb1 " + json.dumps(answer).encode() + b"\n").start({"rep_id": "rep-1"})
-    assert all(isinstance(one, dict) for one in reply.warnings)
-    assert reply.conditions == {}
+    assert all(isinstance(warning, StartWarning) for warning in reply.warnings)
+    assert reply.temp_c is None
 
 
 def test_a_python_that_is_no_python_is_an_interpreter_error(connect):
@@ -156,5 +157,5 @@ def test_a_board_that_is_at_work_for_ever_is_left_when_the_time_is_up(liar, boun
     board = liar(script=f"while {alive}; do :; {pause} done")
     heard = []
     with bounded(10, 64), pytest.raises(ReplyError, match="no end in the time that it may take"):
-        board.environment({"action": "facts"}, heard.append, within_s=1.0)
+        board.build_venv("x", {}, heard.append, within_s=1.0)
     assert heard

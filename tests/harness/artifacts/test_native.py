@@ -13,6 +13,7 @@ from tunebench.harness.artifacts.native import NativeError, library_for
 from tunebench.harness.campaign.session import exit_code
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
+from tunebench.targets.client.replies import Probe
 from tunebench.workloads.engines.native import build
 
 SUITE = """
@@ -35,8 +36,8 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
-def _probe(machine: str, features: str = "") -> dict:
-    return {"fingerprint": {"hardware": {"machine": machine}}, "cpu_features": features}
+def _probe(machine: str, features: str = "") -> Probe:
+    return Probe(fingerprint={"hardware": {"machine": machine}}, cpu_features=features)
 
 
 @pytest.mark.slow

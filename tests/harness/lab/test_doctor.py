@@ -27,8 +27,10 @@ from tunebench.harness.lab.doctor import (
     make_bundle,
     text,
 )
-from tunebench.harness.lab.permissions import fixes, read_examination
+from tunebench.harness.lab.permissions import fixes
 from tunebench.targets.agent.doctor.permissions import SCHEMA
+from tunebench.targets.client.examination import read_examination
+from tunebench.targets.client.replies import CaptureSummary
 from tunebench.targets.errors import HostKeyError, InterpreterError, ReplyError, UnreachableError
 
 GOVERNOR = "/sys/devices/system/cpu/cpufreq/policy0/scaling_governor"
@@ -279,4 +281,4 @@ def test_a_bundle_is_of_one_board(lab, tmp_path):
 @pytest.mark.parametrize("name", ["home/anna/.ssh/id_ed25519", "bundle.json", "sys/bundle.json"])
 def test_a_bundle_with_a_file_from_elsewhere_is_refused(name):
     with pytest.raises(ReplyError, match="no place of ours"):
-        _summary({}, {name: b""}, "pi")
+        _summary(CaptureSummary(), {name: b""}, "pi")

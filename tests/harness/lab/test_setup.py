@@ -13,6 +13,7 @@ from tunebench.harness.config.inventory import load_inventory
 from tunebench.harness.lab import setup
 from tunebench.harness.lab.setup import Refusal, set_up
 from tunebench.targets.client.board import Board
+from tunebench.targets.client.venv_replies import Distribution, PythonFacts
 from tunebench.targets.errors import LinkError, ReplyError
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -39,7 +40,7 @@ class CutOnce(Board):
 
     cut = False
 
-    def environment(self, request, progress=None, *limit):
+    def build_venv(self, name, recipe, progress=None, *limit):
         cut_now = False
 
         def then_cut(event):
@@ -49,7 +50,7 @@ class CutOnce(Board):
                 self.ssh.close()
             progress(event)
 
-        found = super().environment(request, progress and then_cut, *limit)
+        found = super().build_venv(name, recipe, progress and then_cut, *limit)
         if cut_now:  # where we are slow, the end had come with the first event
             raise LinkError("cut before the end")
         return found
@@ -133,8 +134,8 @@ def test_a_missing_ensurepip_prints_the_one_apt_line(
     ],
 )
 def test_the_apt_line_is_only_told_where_there_is_apt(distro, told):
-    python = {"version": "3.8.10", "short": "3.8", "executable": "/usr/bin/python3", "venv": True}
-    assert told in setup.venv_missing({"python": python, "distro": distro})
+    python = PythonFacts(version="3.8.10", short="3.8", executable="/usr/bin/python3", venv=True)
+    assert told in setup.venv_missing(python, Distribution(**distro))
 
 
 def test_a_missing_c_library_of_torch_is_told_before_anything_is_fetched(

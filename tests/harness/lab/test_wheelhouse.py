@@ -100,9 +100,9 @@ def test_a_broken_push_goes_on_where_it_was(entry, tmp_path, said, monkeypatch):
         with pytest.raises(_Broken):
             wheelhouse.push(board, "x", [wheel], [], break_off)
         assert wheelhouse.push(board, "x", [wheel], [], said.append) == 7000
-        facts = board.environment({"action": "facts", "python": [sys.executable], "name": "x"})
-        assert facts["wheels"] == [wheel.name]
-        assert wheelhouse.push(board, "x", [wheel], facts["wheels"], said.append) == 0
+        facts = board.venv_facts([sys.executable], "x")
+        assert facts.wheels == [wheel.name]
+        assert wheelhouse.push(board, "x", [wheel], facts.wheels, said.append) == 0
 
 
 @pytest.fixture

@@ -279,7 +279,7 @@ def test_a_taken_over_lease_is_in_the_reply_the_journal_and_the_probe(board, mak
     reply = board.start(make_job("rep-1", program="import time; time.sleep(0.5)", owner=MINE))
     assert [one["code"] for one in reply.warnings] == [lease.TAKEN_OVER]
     assert "eve@there" in reply.warnings[0]["message"]
-    assert board.probe()["lease"]["taken_over_from"]["owner"]["user"] == "eve"
+    assert board.probe().lease.taken_over_from.owner.user == "eve"
     board.wait("rep-1", 10)
     files = board.harvest("rep-1").files
     events = [json.loads(line) for line in files["journal.jsonl"].decode().splitlines()]
@@ -295,8 +295,8 @@ def test_a_repetition_that_may_not_start_yet_keeps_the_board_for_its_owner(board
     with pytest.raises(ConditionError, match="me@here") as refusal:
         board.occupy(HERS, 10)
     assert refusal.value.kind == "lease"
-    assert board.release(MINE)["owner"] == MINE
-    assert board.occupy(HERS, 10)["owner"] == HERS
+    assert board.release(MINE).owner.stored() == MINE
+    assert board.occupy(HERS, 10).owner.stored() == HERS
 
 
 @pytest.mark.slow
@@ -309,7 +309,7 @@ def test_an_agent_whose_host_has_gone_does_not_take_the_board_for_nobody(make_bo
     time.sleep(0.8)
     theirs.release(HERS)
     time.sleep(0.8)
-    assert theirs.probe()["lease"] is None
+    assert theirs.probe().lease is None
 
 
 @pytest.mark.slow
@@ -318,5 +318,5 @@ def test_a_host_that_waits_on_the_board_opens_one_channel_and_gets_its_turn(make
     theirs.occupy(HERS, 60)
     opened = ours.ssh.channels_opened
     threading.Timer(0.7, lambda: theirs.release(HERS)).start()
-    assert ours.occupy(MINE, 10, wait_s=20)["owner"] == MINE
+    assert ours.occupy(MINE, 10, wait_s=20).owner.stored() == MINE
     assert ours.ssh.channels_opened == opened + 1

@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from tunebench.targets.agent import protocol
+from tunebench.targets.agent.environment import probe
+from tunebench.targets.agent.workdir import Workdir
 from tunebench.targets.client.board import Board
 from tunebench.targets.client.connection import BoardSpec
+from tunebench.targets.client.replies import read_probe
 from tunebench.targets.payload import Blob
 
 
@@ -137,26 +140,37 @@ def test_a_probe_tells_what_the_board_is(board, make_job):
     board.start(make_job(program="pass"))
     board.wait("rep-1", 10)
     found = board.probe([[sys.executable, "-S"], ["/no/such/python3"], ["/bin/false"]], run_id="run-1")
-    assert found["fingerprint"]["os"]["kernel"] == os.uname().release
-    assert found["fingerprint"]["hardware"]["cores"] == os.cpu_count()
-    assert found["mem_total_b"] > found["mem_available_b"] > 0
-    this, absent, broken = found["interpreters"]
-    assert (this["ok"], this["python"]) == (True, ".".join(map(str, sys.version_info[:3])))
-    assert (this["torch"] is None) == bool(this["reason"])
-    assert (absent["ok"], broken["ok"]) == (False, False)
-    assert "cannot start /no/such/python3" in absent["reason"]
-    assert "exit status 1" in broken["reason"]
-    assert found["jobs"] == [{"rep_id": "rep-1", "run_id": "run-1", "state": "done"}]
-    assert board.probe(run_id="another")["jobs"] == []
+    assert found.fingerprint["os"]["kernel"] == os.uname().release
+    assert found.hardware["cores"] == os.cpu_count()
+    assert found.mem_total_b > found.mem_available_b > 0
+    this, absent, broken = found.interpreters
+    assert (this.ok, this.python) == (True, ".".join(map(str, sys.version_info[:3])))
+    assert (this.torch is None) == bool(this.reason)
+    assert (absent.ok, broken.ok) == (False, False)
+    assert "cannot start /no/such/python3" in absent.reason
+    assert "exit status 1" in broken.reason
+    assert [job.stored() for job in found.jobs] == [{"rep_id": "rep-1", "run_id": "run-1", "state": "done"}]
+    assert board.probe(run_id="another").jobs == []
+
+
+def test_a_probe_gives_back_what_the_agent_sent_in_its_order(tmp_path):
+    """What is stored of a probe is the same, byte for byte, as if it had never been turned into objects."""
+    place = Workdir(str(tmp_path))
+    sent = json.loads(json.dumps(probe.probe(place, {"interpreters": [[sys.executable, "-S"]]})))
+    read = read_probe(sent, 1)
+    stored = read.stored()
+    assert set(stored) <= set(sent)
+    for name in ("fingerprint", "fingerprint_sha256", "missing", "interpreters", "channels", "swaps", "lease", "jobs"):
+        assert json.dumps(stored[name]) == json.dumps(sent[name]), name
 
 
 def test_an_interpreter_killed_by_sigill_says_so(board, tmp_path):
     fake = tmp_path / "python3"
     fake.write_text('#!/bin/sh\necho \'{"python": "3.9.2", "torch": null, "cuda": false}\'\nkill -ILL $$\n')
     fake.chmod(0o755)
-    (answer,) = board.probe([[str(fake)]])["interpreters"]
-    assert "SIGILL" in answer["reason"]
-    assert answer["torch"] is None
+    (interpreter,) = board.probe([[str(fake)]]).interpreters
+    assert "SIGILL" in interpreter.reason
+    assert interpreter.torch is None
 
 
 # -- old Pythons, loopback boards -----------------------------------------------------------------
@@ -165,7 +179,7 @@ def test_an_interpreter_killed_by_sigill_says_so(board, tmp_path):
 @pytest.mark.every_server
 def test_the_agent_runs_under_python_3_6(make_board, make_job, python36, run_job):
     board = make_board(python=python36)
-    assert board.probe([[python36]])["interpreters"][0]["python"].startswith("3.6.")
+    assert board.probe([[python36]]).interpreters[0].python.startswith("3.6.")
     program = "from tunebench.targets.agent import protocol; import sys; print(sys.version_info[:2])"
     record, files = run_job(board, make_job(argv=[python36, "-c", program]))
     assert (record["outcome"], files["log.txt"]) == ("ok", b"(3, 6)\n")

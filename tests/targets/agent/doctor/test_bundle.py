@@ -223,7 +223,7 @@ def test_a_bundle_comes_over_ssh_verified(make_board, simulated):
     tree = simulated("pi-5")
     plant(tree)
     summary, files = make_board(root=str(tree)).bundle()
-    assert summary["files"] == len(files)
+    assert sum(summary.redacted.values()) > 0
     assert files["sys/class/thermal/thermal_zone0/temp"] == b"48312\n"
     assert not any(SECRETS["serial number"].encode() in content for content in files.values())
 
@@ -235,7 +235,7 @@ def test_it_holds_on_python_3_6(make_board, simulated, python36):
     _, files = board.bundle()
     assert files["etc/nvpmodel.conf"].startswith(b"< POWER_MODEL ID=0 NAME=15W >")
     assert not any(SECRETS["host name"].encode() in content for content in files.values())
-    assert [row["op"] for row in board.examine({})["tuning"] if row["available"]] == [
+    assert [row.op for row in board.examine({}).tuning if row.available] == [
         "power_mode",
         "governor",
         "frequency",
@@ -255,10 +255,10 @@ def test_the_account_s_rights_come_over_ssh(make_board, simulated):
     tree = simulated("orin-nano-jp6")
     tree.write("dev/gpiochip0", "")
     found = make_board(root=str(tree)).examine({"governor": "warp"})
-    rows = {row["op"]: row for row in found["tuning"]}
-    assert rows["governor"]["asked"] is True
-    assert "'warp' is not offered" in rows["governor"]["reason"]
-    assert rows["drop_caches"]["available"] is False
-    (device,) = [row for row in found["devices"] if row["path"] == "/dev/gpiochip0"]
-    assert device["group"] == "gpio"
-    assert 'GROUP="gpio"' in device["udev"]
+    rows = {row.op: row for row in found.tuning}
+    assert rows["governor"].asked is True
+    assert "'warp' is not offered" in rows["governor"].reason
+    assert rows["drop_caches"].available is False
+    (device,) = [device for device in found.devices if device.path == "/dev/gpiochip0"]
+    assert device.group == "gpio"
+    assert 'GROUP="gpio"' in device.udev

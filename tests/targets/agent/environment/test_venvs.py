@@ -12,6 +12,7 @@ import zipfile
 
 import pytest
 
+from tunebench.targets.client.venv_replies import BuildState
 from tunebench.targets.errors import BlobError, ConditionError, InterpreterError, TargetError
 from tunebench.targets.payload import Blob
 from tunebench.targets.transport.ssh import Timeouts
@@ -32,11 +33,11 @@ def board(make_board):
 
 
 def facts(board, python=(sys.executable,), name="no-torch"):
-    return board.environment({"action": "facts", "python": list(python), "name": name})
+    return board.venv_facts(python, name)
 
 
 def build(board, recipe=NONE, name="no-torch", progress=None):
-    return board.environment({"action": "build", "name": name, "recipe": recipe}, progress)
+    return board.build_venv(name, recipe, progress)
 
 
 @pytest.fixture
@@ -53,14 +54,14 @@ def slow_python(tmp_path):
 
 def test_a_board_says_what_decides_on_an_environment(board, tmp_path):
     found = facts(board)
-    python = found["python"]
-    assert python["short"] == f"{sys.version_info.major}.{sys.version_info.minor}"
-    assert python["bits"] in (32, 64)
-    assert (python["venv"], python["ensurepip"]) == (True, True)
-    assert found["state"] == {}
-    assert (found["building"], found["wheels"]) == (False, [])
-    assert found["disk_free_b"] > 0
-    assert found["venv"].endswith("/venvs/no-torch")
+    python = found.python
+    assert python.short == f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert python.bits in (32, 64)
+    assert (python.venv, python.ensurepip) == (True, True)
+    assert found.state == BuildState()
+    assert (found.building, found.wheels) == (False, [])
+    assert found.disk_free_b > 0
+    assert found.venv.endswith("/venvs/no-torch")
 
 
 def test_a_python_that_is_none_is_told_apart_from_one_that_is_not_there(board):
@@ -79,27 +80,27 @@ def test_a_name_that_is_no_folder_of_ours_is_refused(board):
 def test_an_environment_is_built_once_and_its_steps_are_told(board):
     events = []
     ended = build(board, progress=events.append)
-    assert ended["ok"] is True, ended
-    assert [event["title"] for event in events if event["event"] == "step"] == [
+    assert ended.ok is True, ended
+    assert [event.title for event in events if event.event == "step"] == [
         "virtual environment",
         "look whether it works",
     ]
     found = facts(board)
-    assert found["state"]["complete"] == "python"
-    assert found["state"]["interpreter"]["executable"] == found["venv"] + "/bin/python"
+    assert found.state.complete == "python"
+    assert found.state.interpreter.executable == found.venv + "/bin/python"
     events.clear()
-    assert build(board, progress=events.append)["ok"] is True
-    assert next(event for event in events if event["event"] == "step")["done_before"] is True
+    assert build(board, progress=events.append).ok is True
+    assert next(event for event in events if event.event == "step").done_before is True
 
 
 @pytest.mark.slow
 def test_an_environment_that_was_broken_since_is_made_anew(board):
     build(board)
-    python = facts(board)["venv"] + "/bin/python"
+    python = facts(board).venv + "/bin/python"
     os.remove(python)
     events = []
-    assert build(board, progress=events.append)["ok"] is True
-    assert [event["done_before"] for event in events if event["event"] == "step"] == [False, False]
+    assert build(board, progress=events.append).ok is True
+    assert [event.done_before for event in events if event.event == "step"] == [False, False]
     assert os.path.exists(python)
 
 
@@ -116,11 +117,11 @@ def test_a_build_goes_on_when_the_link_breaks_and_the_next_run_follows_it(board,
     with pytest.raises(_HostDied):
         build(board, recipe, progress=die)
     board.reconnect()
-    assert facts(board)["building"] is True
+    assert facts(board).building is True
     with pytest.raises(ConditionError, match="another build of no-torch"):
         build(board, NONE)
     (tmp_path / "go").write_text("")
-    assert build(board, recipe)["ok"] is True
+    assert build(board, recipe).ok is True
     assert (tmp_path / "asked").read_text() == "x\n"
 
 
@@ -128,16 +129,16 @@ def test_a_build_that_was_killed_goes_on_with_the_step_it_was_at(board, slow_pyt
     recipe = {**NONE, "python": [str(slow_python)]}
 
     def kill(event):
-        if event["event"] == "begun":
+        if event.event == "begun":
             while not (tmp_path / "asked").exists():
                 time.sleep(0.01)
-            os.kill(event["pid"], signal.SIGKILL)
+            os.kill(event.pid, signal.SIGKILL)
 
     ended = build(board, recipe, progress=kill)
-    assert (ended["ok"], ended["kind"]) == (False, "died")
-    assert facts(board)["building"] is False
+    assert (ended.ok, ended.kind) == (False, "died")
+    assert facts(board).building is False
     (tmp_path / "go").write_text("")
-    assert build(board, recipe)["ok"] is True
+    assert build(board, recipe).ok is True
     assert (tmp_path / "asked").read_text() == "x\nx\n"
 
 
@@ -146,17 +147,17 @@ def test_a_step_that_fails_says_what_the_program_said(board, tmp_path):
     fake.write_text("#!/bin/sh\necho 'ensurepip is not available' >&2\nexit 1\n")
     fake.chmod(0o755)
     ended = build(board, {**NONE, "python": [str(fake)]})
-    assert (ended["ok"], ended["kind"]) == (False, "environment")
-    assert "ensurepip is not available" in ended["reason"]
+    assert (ended.ok, ended.kind) == (False, "environment")
+    assert "ensurepip is not available" in ended.reason
 
 
 @pytest.mark.slow
 def test_an_environment_is_built_on_python_3_6(make_board, python36):
     board = make_board(python=python36)
-    assert facts(board, [python36])["python"]["tag"] == "cp36"
+    assert facts(board, [python36]).python.tag == "cp36"
     ended = build(board, {**NONE, "python": [python36]})
-    assert ended["ok"] is True, ended
-    assert ended["interpreter"]["python"].startswith("3.6.")
+    assert ended.ok is True, ended
+    assert ended.interpreter.python.startswith("3.6.")
 
 
 def make_wheel(folder, name):
@@ -186,13 +187,13 @@ def test_a_download_that_failed_goes_on_with_that_one(make_board, tmp_path):
     }
     make_wheel(tmp_path, "tbone")
     ended = build(board, recipe, "two")
-    assert (ended["ok"], ended["kind"]) == (False, "download")
-    assert "tbtwo" in ended["reason"]
-    assert facts(board, name="two")["wheels"] == ["tbone-1.0-py3-none-any.whl"]
+    assert (ended.ok, ended.kind) == (False, "download")
+    assert "tbtwo" in ended.reason
+    assert facts(board, name="two").wheels == ["tbone-1.0-py3-none-any.whl"]
     make_wheel(tmp_path, "tbtwo")
     events = []
-    assert build(board, recipe, "two", events.append)["ok"] is True
-    before = {event["title"]: event["done_before"] for event in events if event["event"] == "step"}
+    assert build(board, recipe, "two", events.append).ok is True
+    before = {event.title: event.done_before for event in events if event.event == "step"}
     assert before == {
         "virtual environment": True,
         "download tbone==1.0": True,
@@ -200,7 +201,7 @@ def test_a_download_that_failed_goes_on_with_that_one(make_board, tmp_path):
         "install torch 2 wheels": False,
         "look whether it works": False,
     }
-    python = facts(board, name="two")["venv"] + "/bin/python"
+    python = facts(board, name="two").venv + "/bin/python"
     assert subprocess.run([python, "-c", "import tbone, tbtwo"], check=False).returncode == 0
 
 
@@ -213,15 +214,15 @@ def join(board, file, data, chunks, sha256=None):
         "sha256": sha256 or hashlib.sha256(data).hexdigest(),
         "chunks": [chunk.name for chunk in chunks],
     }
-    return board.environment({"action": "join", "name": "no-torch", "wheels": [entry]})
+    board.join_wheels("no-torch", [entry])
 
 
 def test_chunks_become_the_wheel_and_leave_the_store(board):
     data = os.urandom(5000)
     chunks = [Blob.of_bytes(data[at : at + 2000], ".chunk") for at in range(0, 5000, 2000)]
     board.sync(chunks)
-    assert join(board, "x-1-py3-none-any.whl", data, chunks)["wheels"] == ["x-1-py3-none-any.whl"]
-    assert facts(board)["wheels"] == ["x-1-py3-none-any.whl"]
+    join(board, "x-1-py3-none-any.whl", data, chunks)
+    assert facts(board).wheels == ["x-1-py3-none-any.whl"]
     assert board.sync(chunks).uploaded_b == 5000  # they were not kept
 
 
@@ -233,7 +234,7 @@ def test_a_chunk_that_is_not_there_or_another_content_is_a_reason_to_push_again(
     board.sync([chunk])
     with pytest.raises(BlobError, match="another SHA-256"):
         join(board, "x-1-py3-none-any.whl", data, [chunk], sha256="0" * 64)
-    assert facts(board)["wheels"] == []
+    assert facts(board).wheels == []
 
 
 def test_a_wheel_goes_nowhere_but_into_the_wheelhouse(board):

@@ -66,9 +66,9 @@ def test_a_whole_command_gets_all_that_a_plain_interpreter_gets(full_board, make
 
 
 def test_the_probe_asks_through_the_whole_command(make_board, fake_docker):
-    (found,) = make_board().probe([[*fake_docker, "-S"]])["interpreters"]
-    assert found["ok"] is True
-    assert found["python"] == "%d.%d.%d" % sys.version_info[:3]  # noqa: UP031
+    (interpreter,) = make_board().probe([[*fake_docker, "-S"]]).interpreters
+    assert interpreter.ok is True
+    assert interpreter.python == "%d.%d.%d" % sys.version_info[:3]  # noqa: UP031
 
 
 def test_a_plain_interpreter_carries_nothing():

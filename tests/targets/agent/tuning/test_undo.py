@@ -256,14 +256,13 @@ def test_the_agent_s_commands_tune_and_untune_over_ssh(make_board, simulated):
     tree = simulated("orin-nano-jp6")
     before = state(tree)
     board = make_board(root=str(tree))
-    assert board.probe()["undo_pending"] is False
-    rows = board.tune(ME, {"governor": "performance"})["tuned"]
-    assert rows[0]["state"] == "set"
+    assert board.probe().undo_pending is False
+    assert board.tune(ME, {"governor": "performance"}).changes[0].state == "set"
     probe = board.probe()
-    assert (probe["undo_pending"], probe["governor"]) == (True, "performance")
-    assert board.untune(ME)["untuned"][0]["state"] == "restored"
+    assert (probe.undo_pending, probe.governor) == (True, "performance")
+    assert board.untune(ME).changes[0].state == "restored"
     assert state(tree) == before
-    assert board.probe()["undo_pending"] is False
+    assert board.probe().undo_pending is False
 
 
 def test_nothing_is_undone_under_a_repetition_of_one_s_own_that_still_runs(make_board, make_job, simulated):
@@ -273,7 +272,7 @@ def test_nothing_is_undone_under_a_repetition_of_one_s_own_that_still_runs(make_
     board.tune(owner, {"governor": "performance"})
     board.start(make_job(program="import time; time.sleep(30)"))
     reply = board.untune(owner)
-    assert reply["untuned"] == []
-    assert reply["kept"] == "repetition rep-1 still runs on it"
+    assert reply.changes == []
+    assert reply.kept == "repetition rep-1 still runs on it"
     board.clean("rep-1")
-    assert board.untune(owner)["untuned"][0]["state"] == "restored"
+    assert board.untune(owner).changes[0].state == "restored"
