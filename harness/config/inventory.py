@@ -21,18 +21,22 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
+from tunebench.targets.boards import KINDS, kind_of
 from tunebench.targets.client.connection import DEFAULT_WORKDIR, BoardSpec
 from tunebench.targets.meters.keys import HostPath
 from tunebench.targets.meters.registry import MeterEntry
 from tunebench.targets.transport.ssh import Timeouts
 
-Kind = Literal["raspberry-pi", "jetson", "linux", "loopback"]
+if TYPE_CHECKING:
+    Kind = str
+else:
+    Kind = Literal[*KINDS]
 
 #: A week; sockets take no number of seconds beyond some years.
 _MAX_WAIT_S = 7 * 86400.0
@@ -166,11 +170,12 @@ class BoardEntry(_Strict):
 
     @model_validator(mode="after")
     def _remote_boards_have_a_host(self) -> BoardEntry:
-        if self.kind == "loopback" and self.host is not None:
-            raise ValueError("'host' does not go with kind 'loopback': it is this machine")
-        if self.kind != "loopback" and self.simulated_root is not None:
+        host_itself = kind_of(self.kind).host_itself
+        if host_itself and self.host is not None:
+            raise ValueError(f"'host' does not go with kind {self.kind!r}: it is this machine")
+        if not host_itself and self.simulated_root is not None:
             raise ValueError("'simulated_root' goes with kind 'loopback' only")
-        if self.kind != "loopback" and not self.host:
+        if not host_itself and not self.host:
             raise ValueError("'host' is missing: an alias of ~/.ssh/config, a name or an address")
         return self
 
@@ -178,12 +183,11 @@ class BoardEntry(_Strict):
     def gates_policy(self) -> Literal["enforce", "warn"]:
         """A loopback board is busy with the host's own work: there gates only warn, unless told otherwise."""
         given = "gates" in self.model_fields_set
-        return "warn" if self.kind == "loopback" and not given else self.gates
+        return "warn" if kind_of(self.kind).host_itself and not given else self.gates
 
     def spec(self) -> BoardSpec:
         """The same board as the transport sees it."""
-        loopback = self.kind == "loopback"
-        default_python = sys.executable if loopback else "python3"
+        default_python = sys.executable if kind_of(self.kind).host_itself else "python3"
         interpreter = self.interpreter or default_python
         words = (interpreter,) if isinstance(interpreter, str) else tuple(interpreter)
         return BoardSpec(

@@ -17,7 +17,7 @@ from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL, UsageError
 from tunebench.harness.lab.permissions import fixes
 from tunebench.harness.planning import limits
-from tunebench.targets.boards import match
+from tunebench.targets.boards import kind_of, match
 from tunebench.targets.client.board import Board
 from tunebench.targets.client.examination import Examination
 from tunebench.targets.client.replies import CaptureSummary, Interpreter, Probe
@@ -159,7 +159,9 @@ def _way_is_free(entry: BoardEntry, probe: Probe, rights: Examination) -> list[D
     shown = f"{free_b / 1e9:.1f} GB free" if free_b is not None else "unknown"
     return [
         DoctorCheck("reachable", "ok", entry.host or "this machine"),
-        DoctorCheck("host key", "ok", "its own" if entry.kind == "loopback" else "the one that is known"),
+        DoctorCheck(
+            "host key", "ok", "its own" if kind_of(entry.kind).host_itself else "the one that is known"
+        ),
         DoctorCheck("login", "ok", f"as {_clean(rights.user)}"),
         DoctorCheck("python", "ok", f"{_clean(probe.agent_python)} runs the agent"),
         DoctorCheck("workdir", "ok", _clean(rights.workdir)),

@@ -21,6 +21,7 @@ from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.errors import EXIT_OK, EXIT_PARTIAL, HarnessError
 from tunebench.harness.lab import wheelhouse
 from tunebench.harness.lab.wheelhouse import Download
+from tunebench.targets.boards import kind_of
 from tunebench.targets.boards.wheels import Choice, Facts, Flavour, Wheel, choose
 from tunebench.targets.client.board import LONGEST_BUILD_S, Board
 from tunebench.targets.client.replies import Interpreter
@@ -93,8 +94,8 @@ class SetupResult:
 
 
 def default_flavour(entry: BoardEntry) -> Flavour:
-    """A Jetson's torch is NVIDIA's; everything else starts with the CPU's."""
-    return "jetson" if entry.kind == "jetson" else "cpu"
+    """Return which torch a board gets unless told otherwise."""
+    return kind_of(entry.kind).torch
 
 
 def set_up(entry: BoardEntry, wish: Wish, say: Callable[[str], None]) -> SetupResult:

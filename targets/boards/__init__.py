@@ -2,6 +2,9 @@
 
 A table, not code: what a board's sensors really are is found by asking it (:mod:`tunebench.targets.agent`); the table
 says what to expect, what will stay empty and why, and which torch fits (:mod:`tunebench.targets.boards.wheels`).
+
+To add a board: a row in its family's module. To add a kind of board: a module with ``KIND`` and ``BOARDS``
+(:class:`~tunebench.targets.boards.kind.BoardFamily`), and its name in :data:`FAMILIES`.
 """
 
 from __future__ import annotations
@@ -9,17 +12,41 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tunebench.targets.boards import jetson, raspberry_pi
+from tunebench.targets.boards import generic_linux, jetson, loopback, raspberry_pi
 from tunebench.targets.boards.generic_linux import GENERIC_LINUX
+from tunebench.targets.boards.kind import BoardFamily, BoardKind
 from tunebench.targets.boards.model import BoardModel, Power, System, first_match
 
-BOARDS: tuple[BoardModel, ...] = (*raspberry_pi.BOARDS, *jetson.BOARDS, GENERIC_LINUX)
+#: All that is known, in the order of tables and error texts.
+FAMILIES: tuple[BoardFamily, ...] = (raspberry_pi, jetson, generic_linux, loopback)
+BOARDS: tuple[BoardModel, ...] = tuple(board for family in FAMILIES for board in family.BOARDS)
+KINDS: Mapping[str, BoardKind] = {family.KIND.name: family.KIND for family in FAMILIES}
 
-__all__ = ["BOARDS", "GENERIC_LINUX", "BoardModel", "Power", "System", "match"]
+__all__ = [
+    "BOARDS",
+    "FAMILIES",
+    "GENERIC_LINUX",
+    "KINDS",
+    "BoardKind",
+    "BoardModel",
+    "Power",
+    "System",
+    "kind_of",
+    "match",
+]
+
+
+def kind_of(name: str) -> BoardKind:
+    """Return what a kind means; one that this release does not know (in results) is a board like any Linux machine.
+
+    >>> kind_of("loopback").host_itself
+    True
+    """
+    return KINDS.get(name) or BoardKind(name)
 
 
 def match(hardware: Mapping[str, Any]) -> BoardModel:
-    """The row of a board, from a probe's hardware tier.
+    """Return the row of a board, from a probe's hardware tier.
 
     >>> match({"compatible": "raspberrypi,5-model-b brcm,bcm2712"}).name
     'Raspberry Pi 5'

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from tunebench.targets.boards.kind import BoardKind
 from tunebench.targets.boards.model import BoardModel, System
+
+KIND = BoardKind("linux")
 
 GENERIC_LINUX = BoardModel(
     name="generic Linux",
     page="generic-linux",
-    kind="linux",
+    kind=KIND.name,
     compatible=(),
     model_pattern="",
     soc="any",
@@ -24,3 +27,5 @@ GENERIC_LINUX = BoardModel(
     ),
     notes=("RAPL is readable by root only since 2020; tunebench doctor says how to open it",),
 )
+
+BOARDS: tuple[BoardModel, ...] = (GENERIC_LINUX,)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from tunebench.targets.boards.kind import BoardKind
 from tunebench.targets.boards.model import BoardModel, Power, System
+
+KIND = BoardKind("jetson", steady_clock=True, torch="jetson")
 
 _JP4 = System("JetPack 4.6 (Ubuntu 18.04)", "3.6", "2.27", "4.6")
 _JP5 = System("JetPack 5.1 (Ubuntu 20.04)", "3.8", "2.31", "5.1")
@@ -18,7 +21,7 @@ _SHARED = "CPU and GPU share the memory: CUDA allocations are not in a process's
 NANO = BoardModel(
     name="Jetson Nano",
     page="jetson-nano",
-    kind="jetson",
+    kind=KIND.name,
     compatible=("nvidia,jetson-nano", "nvidia,p3450-*"),
     model_pattern=r"Jetson Nano",
     soc="tegra210",
@@ -35,7 +38,7 @@ NANO = BoardModel(
 TX2 = BoardModel(
     name="Jetson TX2",
     page="jetson-tx2",
-    kind="jetson",
+    kind=KIND.name,
     compatible=(
         "nvidia,jetson-tx2",
         "nvidia,p2771-*",
@@ -58,7 +61,7 @@ TX2 = BoardModel(
 XAVIER_NX = BoardModel(
     name="Jetson Xavier NX",
     page="jetson-xavier-nx",
-    kind="jetson",
+    kind=KIND.name,
     compatible=("nvidia,*+p3668-*", "nvidia,p3668-*", "nvidia,jetson-xavier-nx"),
     model_pattern=r"Xavier NX",
     soc="tegra194",
@@ -75,7 +78,7 @@ XAVIER_NX = BoardModel(
 AGX_XAVIER = BoardModel(
     name="Jetson AGX Xavier",
     page="jetson-agx-xavier",
-    kind="jetson",
+    kind=KIND.name,
     compatible=(
         "nvidia,p2972-*",
         "nvidia,*+p2888-*",
@@ -97,7 +100,7 @@ AGX_XAVIER = BoardModel(
 ORIN_NANO_NX = BoardModel(
     name="Jetson Orin Nano / Orin NX",
     page="jetson-orin-nano-nx",
-    kind="jetson",
+    kind=KIND.name,
     compatible=("nvidia,*+p3767-*", "nvidia,p3767-*"),
     model_pattern=r"(Orin Nano|Orin NX)",
     soc="tegra234",
@@ -114,7 +117,7 @@ ORIN_NANO_NX = BoardModel(
 AGX_ORIN = BoardModel(
     name="Jetson AGX Orin",
     page="jetson-agx-orin",
-    kind="jetson",
+    kind=KIND.name,
     compatible=("nvidia,*+p3701-*", "nvidia,p3701-*"),
     model_pattern=r"AGX Orin",
     soc="tegra234",
@@ -129,4 +132,4 @@ AGX_ORIN = BoardModel(
     notes=(_SHARED, "steps of about 400 mW for GPU_SOC and CPU_CV: nothing below 1 W can be told apart"),
 )
 
-BOARDS = (NANO, TX2, XAVIER_NX, AGX_XAVIER, ORIN_NANO_NX, AGX_ORIN)
+BOARDS: tuple[BoardModel, ...] = (NANO, TX2, XAVIER_NX, AGX_XAVIER, ORIN_NANO_NX, AGX_ORIN)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from tunebench.targets.boards.kind import BoardKind
 from tunebench.targets.boards.model import BoardModel, Power, System
+
+KIND = BoardKind("raspberry-pi", steady_clock=True)
 
 _BOOKWORM = System("Raspberry Pi OS 64-bit (bookworm)", "3.11", "2.36")
 _TRIXIE = System("Raspberry Pi OS 64-bit (trixie)", "3.13", "2.41")
@@ -15,7 +18,7 @@ _NO_RTC = "no real-time clock: the date jumps when NTP answers; durations use th
 PI_ZERO_2_W = BoardModel(
     name="Raspberry Pi Zero 2 W",
     page="raspberry-pi-zero-2-w",
-    kind="raspberry-pi",
+    kind=KIND.name,
     compatible=("raspberrypi,model-zero-2-w", "raspberrypi,model-zero-2"),
     model_pattern=r"^Raspberry Pi Zero 2",
     soc="BCM2710A1 (device tree: bcm2837)",
@@ -32,7 +35,7 @@ PI_ZERO_2_W = BoardModel(
 PI_3 = BoardModel(
     name="Raspberry Pi 3",
     page="raspberry-pi-3",
-    kind="raspberry-pi",
+    kind=KIND.name,
     compatible=("raspberrypi,3-model-*", "raspberrypi,3-compute-module*"),
     model_pattern=r"^Raspberry Pi (3|Compute Module 3)",
     soc="BCM2837 (B) / BCM2837B0 (B+, A+)",
@@ -49,7 +52,7 @@ PI_3 = BoardModel(
 PI_4 = BoardModel(
     name="Raspberry Pi 4",
     page="raspberry-pi-4",
-    kind="raspberry-pi",
+    kind=KIND.name,
     compatible=("raspberrypi,4-model-b", "raspberrypi,4-compute-module*", "raspberrypi,400"),
     model_pattern=r"^Raspberry Pi (4|400|Compute Module 4)",
     soc="BCM2711",
@@ -66,7 +69,7 @@ PI_4 = BoardModel(
 PI_5 = BoardModel(
     name="Raspberry Pi 5",
     page="raspberry-pi-5",
-    kind="raspberry-pi",
+    kind=KIND.name,
     compatible=("raspberrypi,5-*", "raspberrypi,500*"),
     model_pattern=r"^Raspberry Pi (5|500|Compute Module 5)",
     soc="BCM2712",
@@ -100,4 +103,4 @@ PI_5 = BoardModel(
     notes=("early firmware (October 2023) reads too much power: update it, the probe records its version",),
 )
 
-BOARDS = (PI_ZERO_2_W, PI_3, PI_4, PI_5)
+BOARDS: tuple[BoardModel, ...] = (PI_ZERO_2_W, PI_3, PI_4, PI_5)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, Self
 
 from tunebench.targets.agent import protocol
+from tunebench.targets.boards import kind_of
 from tunebench.targets.errors import (
     BlobError,
     ConditionError,
@@ -50,7 +51,8 @@ class BoardSpec:
     """A board as the inventory describes it; see :class:`tunebench.targets.transport.ssh.Endpoint` for the link's fields.
 
     Attributes:
-        kind: ``loopback`` starts its own server in this process; the others are reached at ``host``.
+        kind: one of :data:`tunebench.targets.boards.KINDS`; a board that is this machine gets a server in this process,
+            the others are reached at ``host``.
         python: command of the board's Python (3.6 or newer) that runs the agent.
         interpreter: command of the Python that runs workloads; empty: to be found by probing.
         workdir: on the board; a loopback board with the default one gets a folder of its own below it.
@@ -139,7 +141,7 @@ class Connection:
         return other
 
     def _endpoint(self) -> Endpoint:
-        if self.spec.kind != "loopback":
+        if not kind_of(self.spec.kind).host_itself:
             return self.spec.endpoint
         if self._server is None:
             self._server = LoopbackServer(self.spec.timeouts)
@@ -213,7 +215,7 @@ class Connection:
         return [*shlex.split(self.spec.python), *_ISOLATED]
 
     def _wanted_workdir(self) -> str:
-        if self.spec.kind == "loopback" and self.spec.workdir == DEFAULT_WORKDIR:
+        if kind_of(self.spec.kind).host_itself and self.spec.workdir == DEFAULT_WORKDIR:
             return f"{DEFAULT_WORKDIR}/loopback/{self.spec.id}"  # two boards of one machine are two
         return self.spec.workdir
 

@@ -11,6 +11,7 @@ from tunebench.harness.record.validity import throttling, timing
 from tunebench.harness.record.validity.evidence import Check, Evidence, Objection
 from tunebench.targets.agent import lease
 from tunebench.targets.agent.health.gates import GATES, UNJUDGED
+from tunebench.targets.boards import kind_of
 
 #: Load beyond the threads that the repetition before this one has left in the average.
 MAX_LOAD_1M = 0.5
@@ -61,7 +62,7 @@ def _oom(seen: Evidence) -> list[Objection]:
 
 
 def _shared_machine(seen: Evidence) -> list[Objection]:
-    if seen.board_kind != "loopback":
+    if not kind_of(seen.board_kind).host_itself:
         return []
     return [Objection("degraded", "shared machine: host and board are one, so nothing keeps the board quiet")]
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 from tunebench.harness.record.validity.evidence import Evidence, Objection
 from tunebench.targets.agent.health import counters
 from tunebench.targets.agent.sensors.throttled import NAMES
+from tunebench.targets.boards import kind_of
 
 MIN_CLOCK_SHARE = 0.98
 TRIP_MARGIN_C = 5.0
-#: Boards whose highest frequency is one that they can keep; a PC's turbo is not.
-_STEADY_CLOCK = ("raspberry-pi", "jetson")
 _UNDER_VOLTAGE = 1
 
 
@@ -54,7 +53,7 @@ def frequency_cap(seen: Evidence) -> list[Objection]:
 def clock_low(seen: Evidence) -> list[Objection]:
     caps = [seen.counter("before", "freq_cap_khz"), seen.counter("after", "freq_cap_khz")]
     known = [cap for cap in caps if cap]
-    steady = seen.board_kind in _STEADY_CLOCK or (seen.root != "/" and not seen.own_machine)
+    steady = kind_of(seen.board_kind).steady_clock or (seen.root != "/" and not seen.own_machine)
     if not steady or seen.role == "idle" or seen.policy == "sustained":
         return []
     if not known or seen.freq_median_hz is None:
