@@ -26,10 +26,10 @@ def accept(
     store: StoreOption = RESULTS,
 ) -> None:
     """Accept a change: the series starts a new segment, older nights are no yardstick any more."""
-    from tunebench.harness.nightly.gate import _decide
+    from tunebench.harness.nightly.decide import decide
 
     chosen = find_series(store, series)
-    path = _decide(store, "accept", reason, series_key=chosen.series_key, board_id=chosen.board_id)
+    path = decide(store, "accept", reason, series_key=chosen.series_key, board_id=chosen.board_id)
     typer.echo(f"Accepted {chosen.name} ({chosen.series_key[:12]}) in {path}")
 
 
@@ -39,12 +39,10 @@ def find_series(store: Path, wanted: str) -> Series:
     Raises:
         UsageError: none or several fit; the message names those that are near.
     """
-    from tunebench.harness.nightly.gate import _refresh
-    from tunebench.reports.history.index import INDEX
+    from tunebench.reports.history import index
     from tunebench.reports.history.series import all_series, opened
 
-    _refresh(store)
-    with opened(store / INDEX) as database:
+    with opened(index.build(store).path) as database:
         known = all_series(database)
     name = "".join(wanted.split())
     matches = [

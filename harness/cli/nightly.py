@@ -44,6 +44,6 @@ def nightly(
     written whatever the code. In GitHub Actions the Markdown summary goes into the job's page.
     """
     from tunebench.harness.config.inventory import load_inventory
-    from tunebench.harness.nightly.night import night
+    from tunebench.harness.nightly.night import NightRequest, night
 
-    raise typer.Exit(night(load_inventory(inventory), suite, boards, store, baseline, summary))
+    raise typer.Exit(night(NightRequest(load_inventory(inventory), suite, boards, store, baseline, summary)))

@@ -20,14 +20,13 @@ def quarantine(
     release: Annotated[bool, typer.Option("--release", help="End the quarantine.")] = False,
 ) -> None:
     """Leave a board's nights out of the gate from now on, until it is released."""
-    from tunebench.harness.nightly.gate import _decide, _refresh
-    from tunebench.reports.history.index import INDEX
+    from tunebench.harness.nightly.decide import decide
+    from tunebench.reports.history import index
     from tunebench.reports.history.series import all_series, opened
 
-    _refresh(store)
-    with opened(store / INDEX) as database:
+    with opened(index.build(store).path) as database:
         known = sorted({series.board_id for series in all_series(database)})
     if board not in known:
         raise UsageError(f"board {board!r} is not in {store}; the results have: {', '.join(known)}")
-    path = _decide(store, "release" if release else "quarantine", reason, board_id=board)
+    path = decide(store, "release" if release else "quarantine", reason, board_id=board)
     typer.echo(f"{'Released' if release else 'Quarantined'} {board} in {path}")

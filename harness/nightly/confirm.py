@@ -1,4 +1,4 @@
-"""The gate's confirmation on the boards: the pinned build against tonight's, in pairs, the same night.
+"""Confirm on the boards what the gate nominates: the pinned build against tonight's, in pairs, the same night.
 
 It is a campaign like any other: two rows for each nominated series, which differ in nothing but the bytes that ran
 (payload, own files, native library, all known by their SHA-256 from the records), in blocks of random order. Its
@@ -46,8 +46,8 @@ _VALUES: dict[Metric, Callable[[Repetition], float | None]] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Night:
-    """What a confirmation needs to know.
+class JudgedNight:
+    """The night that is judged, and where to measure again.
 
     Attributes:
         run: the night's run.
@@ -66,8 +66,8 @@ class _Impossible(Exception):
     """Why a series cannot be measured again."""
 
 
-def confirmer(judgement: Judgement, night: Night, baseline: str, console: Console) -> Confirmer:
-    """Measure pairs of every nominated series on its board; the answer looks them up.
+def confirmer(judgement: Judgement, night: JudgedNight, baseline: str, console: Console) -> Confirmer:
+    """Measure pairs of every nominated series on its board; returns a function that looks them up.
 
     Args:
         judgement: the screen's, without boards.
@@ -79,7 +79,7 @@ def confirmer(judgement: Judgement, night: Night, baseline: str, console: Consol
     Raises:
         UsageError: no run used that payload.
     """
-    pinned = _records(find_baseline(night.store, baseline, str(night.run.plan.get("run_id"))))
+    pinned = _records(find_baseline(night.store, baseline, night.run.plan_view.run_id))
     tonight = _records(night.run)
     environment = baseline.partition("+")[2]
     reasons: dict[str, str] = {}
@@ -92,18 +92,18 @@ def confirmer(judgement: Judgement, night: Night, baseline: str, console: Consol
             reasons[key] = str(why)
     measured = _campaign(list(rows.values()), night, console) if rows else []
 
-    def answer(series: Series, metric: Metric) -> Pairs:
+    def pairs_of(series: Series, metric: Metric) -> Pairs:
         row = rows.get(series.series_key)
         if row is None:
             return Pairs(reason=reasons.get(series.series_key, "it was not measured again"))
         return _pairs(measured, row, metric)
 
-    return answer
+    return pairs_of
 
 
 @dataclasses.dataclass(frozen=True)
 class _Row:
-    """One series to confirm: its workload and the built blobs of both sides by role."""
+    """One series to confirm: its workload, and what was built for it on both sides, by role."""
 
     board_id: str
     workload: Workload
@@ -113,26 +113,26 @@ class _Row:
 
 
 def _chosen(judgement: Judgement) -> list[NightFinding]:
-    """What the screen nominated, the worst first, at most so many a board; one series once."""
-    nominated = [one for one in judgement.findings if one.screening and one.screening.state == "suspect"]
-    nominated.sort(key=lambda one: -((one.screening and one.screening.z) or 0.0))
+    """Return what the screen nominated, the worst first, at most so many a board; one series once."""
+    nominated = [finding for finding in judgement.findings if finding.nominated]
+    nominated.sort(key=lambda finding: -((finding.screening and finding.screening.z) or 0.0))
     counts: Counter[str] = Counter()
     chosen: dict[str, NightFinding] = {}
-    for one in nominated:
-        counts[one.board_id] += 1
-        if counts[one.board_id] <= MAX_CONFIRMED:
-            chosen.setdefault(str(one.series_key), one)
+    for finding in nominated:
+        counts[finding.board_id] += 1
+        if counts[finding.board_id] <= MAX_CONFIRMED:
+            chosen.setdefault(str(finding.series_key), finding)
     return list(chosen.values())
 
 
 def find_baseline(store: Path, baseline: str, judged: str | None = None) -> RunReader:
-    """The run that stands for a pinned build: a directory, or the newest below the store with that payload.
+    """Return the run that stands for a pinned build: a directory, or the newest below the store with that payload.
 
     Args:
         judged: id of the run that is judged; it cannot stand for the pinned build too.
 
     Raises:
-        UsageError: there is none; says what was looked for.
+        UsageError: there is none; the message says what was looked for.
     """
     path = Path(baseline)
     if (path / "plan.json").is_file():
@@ -150,7 +150,7 @@ def find_baseline(store: Path, baseline: str, judged: str | None = None) -> RunR
         except ResultsError:
             continue
         used = any((rep.prov.payload_sha256 or "").startswith(wanted) for rep in reader.repetitions[:1])
-        if used and reader.plan.get("run_id") != judged:
+        if used and (judged is None or reader.plan_view.run_id != judged):
             return reader
     raise UsageError(
         f"--baseline {baseline!r}: no other run of the {len(plans)} below {store} used that payload"
@@ -158,14 +158,17 @@ def find_baseline(store: Path, baseline: str, judged: str | None = None) -> RunR
 
 
 def _records(run: RunReader) -> dict[str, Repetition]:
-    """Series key -> its last good record: the bytes that ran are the same in all of a run."""
+    """Return series key -> its last good record: the bytes that ran are the same in all of a run."""
     return {rep.series_key: rep for rep in run.repetitions if rep.outcome == "ok"}
 
 
 def _row(
-    finding: NightFinding, night: Night, sides: tuple[Repetition | None, Repetition | None], environment: str
+    finding: NightFinding,
+    night: JudgedNight,
+    sides: tuple[Repetition | None, Repetition | None],
+    environment: str,
 ) -> _Row:
-    """What to measure.
+    """Return what to measure.
 
     Raises:
         _Impossible: why that cannot be done.
@@ -182,17 +185,17 @@ def _row(
     old, new = _blobs(pinned), _blobs(tonight)
     if {role: blob.sha256 for role, blob in old.items()} == {role: blob.sha256 for role, blob in new.items()}:
         raise _Impossible("tonight's build is the pinned one, byte for byte: there is nothing to compare")
-    return _Row(finding.board_id, _cell_of(night.run, tonight), old, new, finding.metric == "energy")
+    return _Row(finding.board_id, _workload_of(night.run, tonight), old, new, finding.metric == "energy")
 
 
 def _blobs(rep: Repetition) -> dict[str, Blob]:
-    """The built blobs that a record names, from what the host keeps."""
+    """Return the built blobs that a record names, from what the host keeps."""
     wanted = {
         "payload": (rep.prov.payload_sha256, ".zip"),
         "own": (rep.prov.own_sha256, ".zip"),
         "native": ((rep.prov.engine_build or {}).get("sha256"), ".so"),
     }
-    found = {}
+    blobs = {}
     for role, (sha256, suffix) in wanted.items():
         if sha256 is None:
             continue
@@ -201,46 +204,50 @@ def _blobs(rep: Repetition) -> dict[str, Blob]:
             raise _Impossible(
                 f"{role} {str(sha256)[:12]} is not kept on this host ({build_cache.default_folder()})"
             )
-        found[role] = blob
-    return found
+        blobs[role] = blob
+    return blobs
 
 
-def _cell_of(run: RunReader, rep: Repetition) -> Workload:
-    """The workload as the night's plan holds it."""
-    for value in (run.plan.get("suite") or {}).get("cells") or []:
-        if (value.get("task"), value.get("label")) == (rep.task, rep.label):
-            known = {field.name for field in dataclasses.fields(Workload)}
-            kwargs = {name: one for name, one in value.items() if name in known}
-            command = kwargs.get("command")
-            kwargs |= {
-                "command": tuple(command) if command else None,
-                "files": tuple(kwargs.get("files") or ()),
+def _workload_of(run: RunReader, rep: Repetition) -> Workload:
+    """Return a record's workload as the night's plan holds it."""
+    names = {field.name for field in dataclasses.fields(Workload)}
+    for written in run.plan_view.suite.workloads:
+        if (written.get("task"), written.get("label")) == (rep.task, rep.label):
+            # A plan holds tuples as lists.
+            values = {
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in written.items()
+                if name in names
             }
-            return Workload(**kwargs)
+            return Workload(**values)  # type: ignore[arg-type]  # as Workload.as_dict wrote it
     raise _Impossible("the night's plan does not tell how it was run")
 
 
-def _campaign(rows: Sequence[_Row], night: Night, console: Console) -> list[Repetition]:
+def _campaign(rows: Sequence[_Row], night: JudgedNight, console: Console) -> list[Repetition]:
     """Run the pairs; returns the records."""
     owners: dict[tuple[str, str], str] = {}
     built: dict[tuple[str, str], Mapping[str, Blob]] = {}
     workloads: list[Workload] = []
     for row in rows:
         for mark, blobs in ((PINNED, row.pinned), (TONIGHT, row.tonight)):
-            workload = dataclasses.replace(row.workload, label=_label(row.workload, mark, row.board_id), aa_control=False)
+            workload = dataclasses.replace(
+                row.workload, label=_label(row.workload, mark, row.board_id), aa_control=False
+            )
             owners[workload.key], built[workload.key] = row.board_id, blobs
             workloads.append(workload)
     header = Header(
         name=SUITE, blocks=PAIRS, aa=False, instrumented=False, energy=any(row.energy for row in rows)
     )
-    suite = Suite(header, tuple(workloads), {workload.task: workload.label for workload in reversed(workloads)})
+    suite = Suite(
+        header, tuple(workloads), {workload.task: workload.label for workload in reversed(workloads)}
+    )
     boards = [board for board in night.inventory.boards if board.id in set(owners.values())]
     request = Request(
-        suite, boards, str(night.run.plan.get("lab")), night.store / CONFIRMATIONS, data_dir=night.data_dir
+        suite, boards, str(night.run.plan_view.lab), night.store / CONFIRMATIONS, data_dir=night.data_dir
     )
-    cargo = gather(suite, data_dir=night.data_dir, progress=StageLines(console))
-    plan = make_plan(suite, boards, run_id=new_run_id(), lab=request.lab, unavailable=cargo.unavailable)
-    session = _session(request, _only_owned(plan, owners), dataclasses.replace(cargo, built=built))
+    artifacts = gather(suite, data_dir=night.data_dir, progress=StageLines(console))
+    plan = make_plan(suite, boards, run_id=new_run_id(), lab=request.lab, unavailable=artifacts.unavailable)
+    session = _session(request, _only_owned(plan, owners), dataclasses.replace(artifacts, built=built))
     console.print(
         f"confirming {len(rows)} series in {PAIRS} pairs each; results in {session.writer.path}",
         markup=False,
@@ -252,20 +259,21 @@ def _campaign(rows: Sequence[_Row], night: Night, console: Console) -> list[Repe
     return measured
 
 
-def _session(request: Request, plan: Plan, cargo: Artifacts) -> Session:
+def _session(request: Request, plan: Plan, artifacts: Artifacts) -> Session:
     started_utc = utc_now()
     content = {**plan.as_dict(), "started_utc": started_utc}
     writer = RunWriter.create(request.out, request.lab, plan.run_id, content)
-    return Session(request, plan, cargo, writer, {}, started_utc)
+    return Session(request, plan, artifacts, writer, {}, started_utc)
 
 
 def _only_owned(plan: Plan, owners: Mapping[tuple[str, str], str]) -> Plan:
-    """A row is for one board; correctness checks were made by the night's run."""
+    """Return the plan with each row on its own board only, and without checks: the night's run has made these."""
     return dataclasses.replace(
         plan,
         repetitions=tuple(
-            one for one in plan.repetitions
-            if one.role == "idle" or (one.role != "check" and owners[one.workload.key] == one.board_id)
+            planned for planned in plan.repetitions
+            if planned.role == "idle"
+            or (planned.role != "check" and owners[planned.workload.key] == planned.board_id)
         ),
         skipped=tuple(
             skip for skip in plan.skipped if owners.get((str(skip.task), str(skip.label)), skip.board_id) == skip.board_id
@@ -274,12 +282,12 @@ def _only_owned(plan: Plan, owners: Mapping[tuple[str, str], str]) -> Plan:
 
 
 def _label(workload: Workload, mark: str, board_id: str) -> str:
-    """Unique over boards, which may have native libraries of their own."""
+    """Return a label that is unique over boards, which may have native libraries of their own."""
     return f"{workload.label}{mark} {board_id}"
 
 
 def _pairs(measured: Sequence[Repetition], row: _Row, metric: Metric) -> Pairs:
-    """Values of both sides by block; a block with an invalid half is no pair."""
+    """Return the values of both sides by block; a block with an invalid half is no pair."""
     role = "energy" if metric == "energy" else "timed"
     sides: dict[str, dict[int, float]] = {PINNED: {}, TONIGHT: {}}
     for rep in measured:
@@ -290,4 +298,4 @@ def _pairs(measured: Sequence[Repetition], row: _Row, metric: Metric) -> Pairs:
         if rep.outcome == "ok" and rep.verdict != "invalid" and value is not None:
             sides[side][rep.block] = value
     blocks = sorted(set(sides[PINNED]) & set(sides[TONIGHT]))
-    return Pairs([sides[PINNED][one] for one in blocks], [sides[TONIGHT][one] for one in blocks])
+    return Pairs([sides[PINNED][block] for block in blocks], [sides[TONIGHT][block] for block in blocks])

@@ -1,12 +1,10 @@
-"""``tunebench index``, ``gate``, ``accept``, ``quarantine``: a lab's history, and the verdict on its newest night.
+"""Judge the newest night of a lab's history, and have what was nominated measured again on the boards.
 
-The judgement itself is :mod:`tunebench.reports.history.gating`; here stand the commands and what they print.
+The judgement itself is :mod:`tunebench.reports.history.gating`.
 """
 
 from __future__ import annotations
 
-import getpass
-import os
 from pathlib import Path
 
 from rich.console import Console
@@ -23,14 +21,19 @@ from tunebench.reports.results import RunReader, find_run
 def gate(run: Path, store: Path, confirmer: Confirmer | None = None) -> Judgement:
     """Index the store, then judge one run of it.
 
+    Args:
+        run: the run's directory, or a results root (its newest run).
+        store: root of the results that the run is compared with.
+        confirmer: measures pairs of what is nominated; None: it stays unclear.
+
     Raises:
         UsageError: the run does not lie below the store.
         ResultsError: the run or the store is not readable.
     """
     folder = find_run(run)
     reader = RunReader(folder, check=False)
-    run_id = str(reader.plan.get("run_id"))
-    report = _refresh(store)
+    run_id = str(reader.plan_view.run_id)
+    report = index.build(store)
     made, _ = decisions.read(store)
     damaged = sum("was left out" in warning for warning in reader.warnings)
     with opened(report.path) as database:
@@ -40,27 +43,15 @@ def gate(run: Path, store: Path, confirmer: Confirmer | None = None) -> Judgemen
 
 
 def confirmed(judgement: Judgement, run: Path, store: Path, inventory: Inventory, baseline: str) -> Judgement:
-    """The judgement again, with what was nominated measured on the boards; unchanged if nothing was."""
-    from tunebench.harness.nightly.confirm import Night, confirmer, find_baseline
+    """Return the judgement again, with what was nominated measured on the boards; unchanged if nothing was.
 
-    find_baseline(store, baseline)  # a wrong one is told on quiet nights too
-    if not any(one.screening and one.screening.state == "suspect" for one in judgement.findings):
+    Raises:
+        UsageError: ``baseline`` is no pinned build, also on nights without a nomination.
+    """
+    from tunebench.harness.nightly.confirm import JudgedNight, confirmer, find_baseline
+
+    find_baseline(store, baseline)
+    if not any(finding.nominated for finding in judgement.findings):
         return judgement
-    night = Night(RunReader(find_run(run), check=False), store, inventory, data_dir_from_env())
-    answer = confirmer(judgement, night, baseline, Console(stderr=True))
-    return gate(run, store, answer)
-
-
-def _refresh(store: Path) -> index.IndexReport:
-    return index.build(store)
-
-
-def _decide(store: Path, kind: decisions.Kind, reason: str, **fields: str) -> Path:
-    if not reason.strip():
-        raise UsageError("--reason: say why; it is kept and shown in reports")
-    try:
-        who = getpass.getuser()
-    except (KeyError, OSError):
-        who = str(os.getuid())
-    made = decisions.Decision(t_utc=decisions.now_utc(), who=who, kind=kind, reason=reason.strip(), **fields)
-    return decisions.append(store, made)
+    night = JudgedNight(RunReader(find_run(run), check=False), store, inventory, data_dir_from_env())
+    return gate(run, store, confirmer(judgement, night, baseline, Console(stderr=True)))

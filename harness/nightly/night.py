@@ -1,9 +1,10 @@
-"""``tunebench nightly``: run, index, report and gate, with one exit code: what a lab's timer or CI job calls."""
+"""Run, index, report and gate a night, with one exit code: what a lab's timer or CI job calls."""
 
 from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -27,19 +28,33 @@ PRECEDENCE = (EXIT_INTERRUPTED, 2, 1, EXIT_INFRA, 3, 0)
 _STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
-def night(
-    inventory: Inventory,
-    suite: str,
-    boards: str | None,
-    store: Path,
-    baseline: str | None,
-    summary: Path | None,
-) -> int:
-    """One night; returns its exit code."""
+@dataclass(frozen=True, slots=True)
+class NightRequest:
+    """What a night is asked to do.
+
+    Attributes:
+        suite: name of a built-in suite, or a file.
+        boards: glob of board ids; None: all of the inventory.
+        store: root of the results.
+        baseline: the pinned build to confirm against, as ``tunebench gate`` takes it; None: nothing is confirmed.
+        summary: folder for report and summaries; None: the report lies beside the run.
+    """
+
+    inventory: Inventory
+    suite: str
+    boards: str | None
+    store: Path
+    baseline: str | None
+    summary: Path | None
+
+
+def night(asked: NightRequest) -> int:
+    """Run, judge and report a night; returns its exit code."""
+    inventory, store, summary = asked.inventory, asked.store, asked.summary
     console = Console(stderr=True)
     request = Request(
-        suite=load_suite(suite),
-        boards=inventory.select(boards),
+        suite=load_suite(asked.suite),
+        boards=inventory.select(asked.boards),
         lab=inventory.lab.name,
         out=store,
         resume=True,
@@ -51,9 +66,9 @@ def night(
         return code
     try:
         judgement = gate.gate(folder, store)
-        if baseline is not None:
-            judgement = gate.confirmed(judgement, folder, store, inventory, baseline)
-        _tell(judgement, summary)
+        if asked.baseline is not None:
+            judgement = gate.confirmed(judgement, folder, store, inventory, asked.baseline)
+        _publish(judgement, summary)
         codes = [code, judgement.exit_code]
     except (HarnessError, ResultsError) as error:
         # What was measured is still reported; that it could not be judged is the night's ending.
@@ -61,10 +76,11 @@ def night(
         codes = [code, error.exit_code if isinstance(error, HarnessError) else EXIT_INFRA]
     html, _ = files.report(folder, summary / "report.html" if summary else None, None, None, store=store)
     typer.echo(f"Report: {html}")
-    return next(one for one in PRECEDENCE if one in codes)
+    return next(ending for ending in PRECEDENCE if ending in codes)
 
 
-def _tell(judgement: Judgement, summary: Path | None) -> None:
+def _publish(judgement: Judgement, summary: Path | None) -> None:
+    """Print the judgement; write it into ``summary`` and into the page of a GitHub job."""
     typer.echo(gate_text.plain_text(judgement))
     markdown = gate_text.markdown_text(judgement)
     if summary is not None:

@@ -73,6 +73,11 @@ class NightFinding:
     confirmation: Confirmation | None = None
     reason: str = ""
 
+    @property
+    def nominated(self) -> bool:
+        """Whether the screen wants this measured again."""
+        return self.screening is not None and self.screening.state == "suspect"
+
 
 @dataclass
 class Judgement:

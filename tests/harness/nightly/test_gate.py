@@ -12,6 +12,7 @@ from tunebench.harness.cli.accept import find_series
 from tunebench.harness.cli.app import app
 from tunebench.harness.errors import UsageError
 from tunebench.harness.nightly import gate
+from tunebench.harness.nightly.decide import decide
 from tunebench.reports.history import gate_text
 from tunebench.reports.history.gating import Judgement, NightFinding
 from tunebench.reports.history.simulated import SimulatedLab
@@ -110,7 +111,7 @@ def test_an_unknown_board_is_named_with_the_known_ones(store):
 
 def test_an_empty_reason_is_refused(store):
     with pytest.raises(UsageError, match="say why"):
-        gate._decide(store, "note", "  ")
+        decide(store, "note", "  ")
 
 
 def test_hostile_names_stay_text_in_every_summary():
