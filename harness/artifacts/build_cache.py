@@ -1,4 +1,4 @@
-"""What was built for boards, kept on the host by its SHA-256, so that an old build can be run again beside a new one."""
+"""Keep what was built for boards, by its SHA-256, so that an old build can be run again beside a new one."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ BUILT = ("payload", "own", "native")
 
 
 def default_folder() -> Path:
-    """``~/.cache/tunebench/built``; may be deleted: then old builds that no board has any more cannot be confirmed."""
+    """Return ``~/.cache/tunebench/built``.
+
+    It may be deleted; then an old build that no board has any more cannot be the pinned build of a confirmation.
+    """
     return Path.home() / ".cache" / "tunebench" / "built"
 
 
 def keep(blobs: Iterable[Blob], folder: Path | None = None) -> None:
-    """Write built blobs that are not there yet; a name holds whole content or is not there."""
+    """Write built blobs that are not there yet, each in one step: a file is whole or not there."""
     folder = folder or default_folder()
     for blob in blobs:
         path = folder / blob.name
@@ -37,7 +40,7 @@ def _content(blob: Blob) -> bytes:
 
 
 def kept(sha256: str, suffix: str, role: str, folder: Path | None = None) -> Blob | None:
-    """A blob that was kept, verified; None if it is gone or damaged."""
+    """Return a blob that was kept, once its SHA-256 is verified; None if it is gone or damaged."""
     path = (folder or default_folder()) / f"{sha256}{suffix}"
     if not path.is_file():
         return None

@@ -1,4 +1,4 @@
-"""What travels to a board: the payload, the artefacts of a task, the files of a user's own method."""
+"""Gather what travels to a board: the payload, the artefacts of a task, the files of a user's own method."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Blobs by role for every workload, and tasks that cannot be had with the reason."""
+    """All blobs that the boards of one campaign are given; the tasks that cannot be had, with the reason."""
 
     payload: Blob
     data: Mapping[str, Blob] = field(default_factory=dict)
     weights: Mapping[str, Blob] = field(default_factory=dict)
     own: Mapping[tuple[str, str], Blob] = field(default_factory=dict)
     unavailable: Mapping[str, str] = field(default_factory=dict)
-    #: Cells that run other builds than today's: role -> blob, instead of what is built now.
+    #: Workloads that run other builds than today's: role -> blob, instead of what is built now.
     built: Mapping[tuple[str, str], Mapping[str, Blob]] = field(default_factory=dict)
 
     def of_workload(self, workload: Workload) -> dict[str, Blob]:
-        """Role -> blob of what one workload needs on the board."""
+        """Return what one workload needs on the board: role -> blob."""
         blobs = {"payload": self.payload}
         if workload.task in self.data and workload.dataset:
             blobs["data"] = self.data[workload.task]
@@ -44,7 +44,7 @@ class Artifacts:
         return blobs
 
     def hashes(self) -> dict[str, Any]:
-        """SHA-256 of everything that the boards are given: equal hashes, equal work."""
+        """Return the SHA-256 of everything that the boards are given: equal hashes, equal work."""
         return {
             "payload": self.payload.sha256,
             "data": {task: blob.sha256 for task, blob in self.data.items()},
@@ -54,12 +54,12 @@ class Artifacts:
 
 
 def default_cache() -> Path:
-    """Where the host keeps artefacts it has made."""
+    """Return the folder in which the host keeps the artefacts that it has made."""
     return Path.home() / ".cache" / "tunebench" / "artefacts"
 
 
 def travelling_workloads() -> dict[str, bytes]:
-    """Name -> content of what travels besides the agent."""
+    """Return what travels besides the agent: name -> content."""
     exclude = [pattern for name in workloads.HOST_ONLY for pattern in (name, f"{name}/*")]
     root = _package_root(workloads)
     files = package_files(root, "tunebench/workloads", exclude)
@@ -73,7 +73,7 @@ def travelling_workloads() -> dict[str, bytes]:
 
 
 def build_payload() -> Blob:
-    """The deterministic zip of the agent and the workloads, named by its SHA-256."""
+    """Build the deterministic zip of the agent and the workloads, named by its SHA-256."""
     return make_payload(travelling_workloads())
 
 
@@ -82,7 +82,11 @@ def _package_root(package: object) -> Path:
 
 
 def own_blob(workload: Workload, root: Path) -> Blob:
-    """The listed files of a user's own method as one zip."""
+    """Return the listed files of a user's own method as one zip.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
     files = {name: (root / name).read_bytes() for name in workload.files}
     return Blob.of_bytes(deterministic_zip(files), ".zip", role="own")
 
@@ -95,10 +99,16 @@ def gather(
     download: bool = False,
     progress: Progress | None = None,
 ) -> Artifacts:
-    """Build the payload and find or make the artefacts of every task.
+    """Build the payload, and find or make the artefacts of every task.
 
-    A task whose data or start weights cannot be had is not an error: it is skipped with the reason. Published data
-    sets are fetched only if ``download`` says so.
+    A task whose data or start weights cannot be had is not an error: it is skipped with the reason.
+
+    Args:
+        suite: whose workloads are gathered for.
+        cache_dir: where artefacts are kept; None: the host's cache.
+        data_dir: where local copies of published data sets lie.
+        download: whether published data sets may be fetched.
+        progress: called while artefacts are made.
     """
     data: dict[str, Blob] = {}
     weights: dict[str, Blob] = {}
@@ -135,6 +145,6 @@ def _artefacts_of(suite: Suite) -> dict[str, tuple[str, str]]:
 
 
 def data_dir_from_env() -> Path | None:
-    """``TUNEBENCH_DATA``: where local copies of data sets lie."""
+    """Return the folder of local copies of data sets, as ``TUNEBENCH_DATA`` names it; None where it is not set."""
     value = os.environ.get("TUNEBENCH_DATA")
     return Path(value) if value else None

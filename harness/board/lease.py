@@ -19,9 +19,11 @@ _PAUSE_S = 1.0
 
 
 class BoardLease:
-    """One campaign's stay on one board; a context: leaving it gives the lease back.
+    """The lease of one board, held for one campaign; a context: leaving it gives the lease back.
 
     Args:
+        link: to the board.
+        owner: who holds the lease, as the board stores it.
         stopping: held while connections are cut, so that none is cut that was made to tidy up.
         stop: set when the user asked to stop; then nothing waits any more.
 
@@ -54,20 +56,24 @@ class BoardLease:
             raise
 
     def take(self) -> None:
-        """Take the board's lease for the whole queue; says whose it was if that one had run out."""
+        """Take the board's lease for the whole queue, and say whose it was where another's had run out.
+
+        Raises:
+            ConditionError: another has it for longer than we wait.
+        """
         self._taken = True  # also if the answer does not come: the board may have granted it
         former = self.link.occupy(self._owner, limits.SETUP_S).taken_over_from
         if former is not None:
             self.link.tell(lease.told(former.stored()))
 
     def clean(self, rep_id: str, hold_s: float) -> None:
-        """Remove a repetition whose record is safe; the board stays ours for ``hold_s``."""
+        """Remove a repetition from the board once its record is safe; the lease holds for ``hold_s`` more seconds."""
         self._to_clean.add(rep_id)
         clean_up(self.link, rep_id, hold_s)
         self._to_clean.discard(rep_id)
 
     def hand_back(self) -> None:
-        """Give the lease back with all patience; a board that goes down after its last repetition has done its work."""
+        """Give the lease back with all patience; no fault of the board is an error here, since its queue is done."""
         try:
             self.link.persist(lambda: self.link.board.release(self._owner))
         except WorkdirError as error:
@@ -76,7 +82,7 @@ class BoardLease:
             self._tell_kept(error)
 
     def leave(self, cause: BaseException) -> None:
-        """Best effort when a campaign breaks off: what is not given back expires.
+        """Tidy up as well as possible when a campaign breaks off; a lease that is not given back expires.
 
         Args:
             cause: why it ends. A card that took no change may take one a moment later, so such a board is asked
@@ -95,7 +101,7 @@ class BoardLease:
                 return self._tell_kept(error)
 
     def free(self, rep_id: str) -> None:
-        """Best effort at Ctrl-C: kill the unfinished repetition; it is run anew on resume."""
+        """Kill the unfinished repetition at Ctrl-C, as well as possible; it is run anew when the run is resumed."""
         try:
             self._reconnected(always=True).clean(rep_id)
         except TargetError as error:

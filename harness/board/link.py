@@ -25,9 +25,9 @@ LINK_PATIENCE_S = 180.0
 CONNECT_PATIENCE_S = 6.0
 #: How long a board may stay hot, busy or leased before the repetition is given up (the inventory's ``patience_s``).
 CONDITION_PATIENCE_S = 600.0
-#: A command that a board's kernel killed (memory ran out) is asked once more, and again; then it is the board's fault.
+#: How often a command may end without an answer (the board's kernel killed it: memory ran out) and is asked again.
 MAX_UNANSWERED = 2
-#: How often somebody who waits for a board says so.
+#: How often a host that waits for a lease looks whether it is free, and says for whom it waits.
 LEASE_LOOK_S = 60.0
 
 
@@ -36,7 +36,7 @@ class Interrupted(Exception):
 
 
 def connect(board: Board, stop: threading.Event, note: Callable[[str], None]) -> None:
-    """Connect for the first time; a moment's patience, since who is not reached is left out.
+    """Connect for the first time, with little patience: the whole queue of a board that is not reached is left out.
 
     Raises:
         TargetError: it cannot be reached, or not be used.
@@ -55,7 +55,17 @@ def connect(board: Board, stop: threading.Event, note: Callable[[str], None]) ->
 
 
 class Link:
-    """Idempotent actions on a board, carried over broken links until patience ends or the user stops."""
+    """Carry out idempotent actions on a board, over broken links too, until patience ends or the user stops.
+
+    Args:
+        board: connected or not.
+        stop: set when the user asked to stop; then nothing waits any more.
+        blobs: what must be on the board; pushed again where somebody has removed it.
+        note: tells the user what is waited for.
+        patience_s: how long a vanished board may take to come back.
+        condition_patience_s: how long it may stay hot, busy or leased.
+        meter: the board's external meter.
+    """
 
     def __init__(
         self,
@@ -77,7 +87,7 @@ class Link:
         self._condition_patience_s = condition_patience_s
 
     def persist(self, action: Callable[[], Value]) -> Value:
-        """Do ``action``, over a new connection if the link breaks.
+        """Return what an action returns; do it again, over a new connection, if the link breaks.
 
         Raises:
             UnreachableError: the board did not come back in time.
@@ -97,7 +107,7 @@ class Link:
                     if self._stop.is_set():
                         raise Interrupted
                 if lacking:
-                    # Someone has tidied the board: push what it lacks, then ask again.
+                    # Somebody has tidied the board: push what it lacks, then ask again.
                     self.board.sync(self._blobs)
                     lacking = False
                 return action()
@@ -117,7 +127,7 @@ class Link:
                 pause_s = min(2 * pause_s, 10.0)
 
     def check_stop(self) -> None:
-        """For work that is not :meth:`persist`'s.
+        """Raise if the user asked to stop; for work that does not go through :meth:`persist`.
 
         Raises:
             Interrupted: the user asked to stop.
@@ -130,17 +140,17 @@ class Link:
         self._note(message)
 
     def sync(self, *more: Blob) -> SyncReport:
-        """Push the blobs that the board lacks; ``more`` are needed from now on."""
+        """Push the blobs that the board lacks, and return what was pushed; ``more`` are needed from now on."""
         self._blobs += more
         return self.persist(lambda: self.board.sync(self._blobs))
 
     def when_ready(
         self, action: Callable[[Sequence[str]], Value], waivable: Mapping[str, float] | None = None
     ) -> Value:
-        """Repeat an action that the board refuses because it is hot, busy or leased.
+        """Return what an action returns; repeat it while the board refuses because it is hot, busy or leased.
 
         Args:
-            action: is given the codes of the gates that it should only note from now on.
+            action: called with the codes of the gates that the board should only note from now on.
             waivable: code of a gate -> seconds after which it is waived.
 
         Raises:
@@ -172,7 +182,7 @@ class Link:
             ConditionError: another has it for longer than we wait; the message says who.
         """
         give_up_s = time.monotonic() + self._condition_patience_s
-        wait_s = 0.0  # first a look, so that who waits is told for whom
+        wait_s = 0.0  # first a look, so that the user learns at once for whom we wait
         while True:
             asked_s = wait_s
             try:
@@ -190,5 +200,5 @@ class Link:
 
 
 def clean_up(link: Link, rep_id: str, hold_s: float = limits.GAP_S) -> None:
-    """Remove a repetition from the board once its record is safe on the host; the board is kept for the next."""
+    """Remove a repetition from the board once its record is safe; the lease holds for ``hold_s`` more seconds."""
     link.persist(lambda: link.board.clean(rep_id, hold_s))

@@ -1,4 +1,4 @@
-"""External meters in a campaign: opened once a board, started around each repetition, laid over the board's clock.
+"""Read a board's external meter in a campaign: opened once a board, started and stopped around each repetition.
 
 A meter never stops a campaign: what it could not do becomes the reason why a record has no energy. Where a board has
 a meter, the record's primary energy is the meter's; the board's own sensor stands beside it.
@@ -15,11 +15,11 @@ from tunebench.targets.meters import Meter, MeterError, MeterInfo, MeterKeys, op
 
 
 class BoardMeter:
-    """The meter of one board during a campaign; without an entry it does nothing.
+    """The external meter of one board during a campaign; without an entry it does nothing.
 
     Args:
         entry: ``[board.meter]``, or None.
-        note: told what goes wrong.
+        note: tells the user what goes wrong.
     """
 
     def __init__(self, entry: MeterKeys | None, note: Callable[[str], None] = lambda _: None) -> None:
@@ -41,18 +41,18 @@ class BoardMeter:
 
     @property
     def present(self) -> bool:
-        """Whether the inventory gives this board a meter."""
+        """Tell whether the inventory gives this board a meter."""
         return self._entry is not None
 
     @property
     def pulse_chip_s(self) -> float | None:
-        """Length of a load pulse's chip, where the meter needs pulses to be aligned by."""
+        """Return the seconds of a load pulse's chip; None where the meter needs no pulses to be aligned."""
         if self._entry is None or self._meter is None or self._meter.info.clock != "own":
             return None
         return self._entry.pulse_chip_s
 
     def start(self) -> None:
-        """Begin to read; a meter that was not there is looked for again."""
+        """Begin to read; a meter that could not be opened before is opened now if it can be."""
         if self._entry is None or self._running:
             return
         if self._meter is None:
@@ -67,7 +67,7 @@ class BoardMeter:
             self._failed(error)
 
     def stop(self) -> Metered | None:
-        """What was read since ``start``; None on a board without a meter."""
+        """Return what was read since ``start``, or why nothing was; None on a board without a meter."""
         if self._entry is None:
             return None
         if self._meter is None or not self._running:
@@ -90,19 +90,19 @@ class BoardMeter:
             return
         try:
             self._meter = open_meter(self._entry)
-            self._note(f"meter: {told(self._meter.info)}")
+            self._note(f"meter: {meter_text(self._meter.info)}")
         except MeterError as error:
             self._failed(error)
 
     def _failed(self, error: MeterError) -> None:
-        told = f"the meter failed: {error}"
-        reason = self._public(told)
+        message = f"the meter failed: {error}"
+        reason = self._public(message)
         if reason != self._reason:
-            self._note(told)
+            self._note(message)
         self._reason = reason
 
     def _public(self, text: str) -> str:
-        """A sentence as it may stand in results: without what the inventory says of connections."""
+        """Return a sentence as it may stand in results: without what the inventory says of connections."""
         for key in self._entry.private if self._entry is not None else ():
             value = getattr(self._entry, key, None)
             if value:
@@ -110,8 +110,8 @@ class BoardMeter:
         return text
 
 
-def told(info: MeterInfo) -> str:
-    """A meter in words, for notes and tables."""
+def meter_text(info: MeterInfo) -> str:
+    """Return a meter in words, for notes and tables."""
     rate = f", {info.rate_hz:g} Hz" if info.rate_hz else ""
     quantum = f", steps of {info.quantum_w:.2g} W" if info.quantum_w else ""
     return f"{info.kind} {info.id}, scope {info.scope}{rate}{quantum}"
@@ -128,9 +128,10 @@ class Description:
 
 
 def describe(entry: MeterKeys | None, *, read: bool = True) -> Description | None:
-    """Open a board's meter, read it for a moment, close it; None for a board without one.
+    """Open a board's meter, read it for a moment and close it; None for a board without a meter.
 
     Args:
+        entry: ``[board.meter]``, or None.
         read: also take a reading, so that the power now is known (about a second).
     """
     if entry is None:
@@ -139,7 +140,7 @@ def describe(entry: MeterKeys | None, *, read: bool = True) -> Description | Non
         with open_meter(entry) as meter:
             info = meter.info
             if not read or info.clock == "own":
-                return Description(True, told(info), info)
+                return Description(True, meter_text(info), info)
             meter.start()
             _moment(info)
             trace = meter.stop()
@@ -148,9 +149,9 @@ def describe(entry: MeterKeys | None, *, read: bool = True) -> Description | Non
     values = [value for value in trace.power_w if value is not None]
     if not values:
         return Description(
-            False, f"{told(info)}: no reading: {'; '.join(trace.errors[:2]) or 'nothing came'}", info
+            False, f"{meter_text(info)}: no reading: {'; '.join(trace.errors[:2]) or 'nothing came'}", info
         )
-    return Description(True, f"{told(info)}; now {values[-1]:.2f} W", info, values[-1])
+    return Description(True, f"{meter_text(info)}; now {values[-1]:.2f} W", info, values[-1])
 
 
 def _moment(info: MeterInfo) -> None:

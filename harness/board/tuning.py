@@ -1,7 +1,7 @@
-"""A board's state around a run: what a dead run left is put back, what ``[board.tuning]`` asks for is set, then undone.
+"""Tune a board for a run: put back what a dead run left, set what ``[board.tuning]`` asks for, undo it at the end.
 
 The undo list is the board's own (``undo.json`` in its working directory), so that any later run can put back what
-one could not. All of it happens while the board's lease is ours.
+an earlier one could not. All of it happens while the board's lease is ours.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class TuningError(BoardError):
 
 
 class Tuner:
-    """Tunes one board for one run; a context: leaving it puts everything back.
+    """Tune one board for one run; a context: leaving it puts everything back.
 
     Args:
         link: to the board, whose payload is there and whose lease is ours.
@@ -63,8 +63,8 @@ class Tuner:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What holds now because it was asked for: operation -> value."""
-        return {one.op: one.after or "done" for one in self.report if one.holds}
+        """Return the settings that hold now because they were asked for: operation -> value."""
+        return {change.op: change.after or "done" for change in self.report if change.holds}
 
     def prepare(self, probe: Probe) -> Probe:
         """Put back what an earlier run left, then set what is wanted.
@@ -92,16 +92,18 @@ class Tuner:
         return str(self._owner["token"])
 
     def _recover(self) -> bool:
-        """Put back what is on the undo list; whether anything was tried."""
+        """Put back what is on the undo list; tell whether anything was tried."""
         board = self._link.board
         reply = self._link.persist(lambda: board.untune(self._owner))
         if reply.kept:
             self._note(f"left tuned: {reply.kept}")
             return False
-        for one in reply.changes:
-            self._note(f"{_whose(one)} left the board tuned; " + told(one))
-            if one.state == "failed":
-                self.faults.append(f"left over from {_whose(one)}: {one.op} is {one.after}: {one.reason}")
+        for change in reply.changes:
+            self._note(f"{_whose(change)} left the board tuned; " + _sentence(change))
+            if change.state == "failed":
+                self.faults.append(
+                    f"left over from {_whose(change)}: {change.op} is {change.after}: {change.reason}"
+                )
         return True
 
     def _tune(self, wanted: Mapping[str, Any]) -> None:
@@ -109,13 +111,13 @@ class Tuner:
         self._tuned = True  # also if the answer is lost: the board may be tuned
         reply = self._link.persist(lambda: board.tune(self._owner, wanted))
         self.report = reply.changes
-        for one in self.report:
-            self._note("tuning: " + told(one))
-            if not one.holds:
-                self.faults.append(f"{one.op}: {one.reason or one.state}")
+        for change in self.report:
+            self._note("tuning: " + _sentence(change))
+            if not change.holds:
+                self.faults.append(f"{change.op}: {change.reason or change.state}")
 
     def restore(self) -> None:
-        """Put everything back, also after Ctrl-C or on a board that is out; says so where it cannot."""
+        """Put everything back, also after Ctrl-C or on a board that is given up; tell the user where that fails."""
         if not self._tuned:
             return
         for last in (False, True):
@@ -135,33 +137,33 @@ class Tuner:
         self._tuned = False
         if reply.kept:
             self._note(f"stays tuned until the next run: {reply.kept}")
-        for one in reply.changes:
-            self._note("tuning: " + told(one))
+        for change in reply.changes:
+            self._note("tuning: " + _sentence(change))
 
 
-def told(one: Change) -> str:
-    """A sentence on one change."""
-    if one.state == "set":
-        return f"{one.op}: {one.before or 'unknown'} -> {one.after}" + (
-            " (sudo)" if one.how == "sudo" else ""
+def _sentence(change: Change) -> str:
+    """Return a sentence on one change."""
+    if change.state == "set":
+        return f"{change.op}: {change.before or 'unknown'} -> {change.after}" + (
+            " (sudo)" if change.how == "sudo" else ""
         )
-    if one.state == "already":
-        return f"{one.op}: is {one.after} already"
-    if one.state == "restored":
-        note = f" ({one.reason})" if one.reason else ""
-        return f"{one.op}: restored, {one.after} -> {one.before}{note}"
-    if one.state in ("rebooted", "left"):
-        return f"{one.op}: nothing to put back: {one.reason}"
-    if one.state == "failed" and one.owner is not None:
-        return f"{one.op}: could not be put back to {one.before}: {one.reason}"
-    return f"{one.op}: {one.state}: {one.reason}"
+    if change.state == "already":
+        return f"{change.op}: is {change.after} already"
+    if change.state == "restored":
+        note = f" ({change.reason})" if change.reason else ""
+        return f"{change.op}: restored, {change.after} -> {change.before}{note}"
+    if change.state in ("rebooted", "left"):
+        return f"{change.op}: nothing to put back: {change.reason}"
+    if change.state == "failed" and change.owner is not None:
+        return f"{change.op}: could not be put back to {change.before}: {change.reason}"
+    return f"{change.op}: {change.state}: {change.reason}"
 
 
-def _whose(one: Change) -> str:
-    owner = one.owner or Owner()
+def _whose(change: Change) -> str:
+    owner = change.owner or Owner()
     return f"{str(owner.user)[:40]}@{str(owner.host)[:80]} (process {str(owner.pid)[:20]})"
 
 
-def as_records(found: Sequence[Change]) -> list[dict[str, Any]]:
-    """What is stored in ``env/``."""
-    return [one.model_dump(exclude={"owner"}) for one in found]
+def as_records(changes: Sequence[Change]) -> list[dict[str, Any]]:
+    """Return what is stored of changes in ``env/``."""
+    return [change.model_dump(exclude={"owner"}) for change in changes]

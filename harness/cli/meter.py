@@ -88,9 +88,9 @@ def answer_of(trace: MeterTrace) -> dict[str, Any]:
 
 
 def _text(trace: MeterTrace, answer: dict[str, Any]) -> str:
-    from tunebench.harness.board.meter import told
+    from tunebench.harness.board.meter import meter_text
 
-    lines = [told(trace.info)]
+    lines = [meter_text(trace.info)]
     if answer["mean_w"] is None:
         lines.append("no reading")
     else:

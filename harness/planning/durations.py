@@ -1,4 +1,4 @@
-"""How long repetitions took in earlier runs of the same results root: what an ETA may be claimed from."""
+"""Predict how long repetitions take, from earlier runs of the same results root and from those of this run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ _RECENT_RUNS = 5
 
 
 def durations_below(root: Path, lab: str) -> dict[DurationKey, float]:
-    """Median host seconds by board, task, label and kind of repetition over the newest runs of ``lab``."""
+    """Return the median host seconds of each kind of repetition over the newest runs of a lab.
+
+    Runs that cannot be read are passed over.
+
+    Args:
+        root: folder of results.
+        lab: name of the lab.
+    """
     plans = sorted((root / lab).glob("*/*/*/*/plan.json"), key=lambda path: path.parent.name, reverse=True)
     seen: dict[DurationKey, list[float]] = {}
     for path in plans[:_RECENT_RUNS]:
@@ -30,8 +37,8 @@ def durations_below(root: Path, lab: str) -> dict[DurationKey, float]:
     return {key: median(values) for key, values in seen.items()}
 
 
-#: What one repetition costs on top of its fine-tuning is learnt from history; without any, nothing is claimed.
-Durations = Mapping["DurationKey", float]
+#: Host seconds by kind of repetition. They hold all that a repetition costs on top of its fine-tuning.
+Durations = Mapping[DurationKey, float]
 
 
 @dataclass(frozen=True)
@@ -39,9 +46,10 @@ class Estimate:
     """Predicted seconds of a board's queue.
 
     Attributes:
-        known_s: of those with a history.
-        least_s: of energy and idle repetitions without one: their windows are known beforehand.
-        n_unknown: the others have no history and are not guessed one by one.
+        known_s: seconds of the repetitions with a history.
+        n_known: how many these are.
+        n_unknown: repetitions of which nothing is known.
+        least_s: seconds of energy and idle repetitions without a history: their windows are known beforehand.
     """
 
     known_s: float
@@ -51,30 +59,34 @@ class Estimate:
 
     @property
     def total_s(self) -> float | None:
-        """All of it, unknown ones at the mean of the known; ``None`` without any history."""
+        """Return the seconds of all, unknown ones at the mean of the known; ``None`` without any history."""
         if not self.n_known:
             return None if self.n_unknown or not self.least_s else self.least_s
         return self.known_s * (self.n_known + self.n_unknown) / self.n_known + self.least_s
 
 
 def estimate(repetitions: Iterable[Planned], durations: Durations) -> Estimate:
-    """Sum predicted host seconds."""
+    """Sum the predicted host seconds of repetitions."""
     known_s, least_s, n_known, n_unknown = 0.0, 0.0, 0, 0
-    for one in repetitions:
-        seconds = durations.get(one.duration_key)
+    for planned in repetitions:
+        seconds = durations.get(planned.duration_key)
         if seconds is not None:
             known_s += seconds
             n_known += 1
-        elif one.least_s:
-            # Before its window it loads what a timed one loads.
-            least_s += one.least_s + (durations.get((one.board_id, *one.workload.key, "")) or 0.0)
+        elif planned.least_s:
+            # Before its window it loads what a timed repetition loads.
+            least_s += planned.least_s + (durations.get((planned.board_id, *planned.workload.key, "")) or 0.0)
         else:
             n_unknown += 1
     return Estimate(known_s, n_known, n_unknown, least_s)
 
 
 class Stopwatch:
-    """Median host seconds by board, task, label and kind, learnt as repetitions finish."""
+    """Learn durations while repetitions finish; safe to use from several threads.
+
+    Args:
+        history: durations of earlier runs; those of this run come before them.
+    """
 
     def __init__(self, history: dict[DurationKey, float] | None = None) -> None:
         self._seen: dict[DurationKey, list[float]] = {}
@@ -82,10 +94,12 @@ class Stopwatch:
         self._lock = threading.Lock()
 
     def learn(self, planned: Planned, host_s: float) -> None:
+        """Note how many host seconds a repetition took."""
         with self._lock:
             self._seen.setdefault(planned.duration_key, []).append(host_s)
 
     def durations(self) -> dict[DurationKey, float]:
+        """Return the median host seconds of each kind of repetition."""
         with self._lock:
             learnt = {key: sorted(values)[len(values) // 2] for key, values in self._seen.items()}
         return {**self._history, **learnt}

@@ -1,4 +1,4 @@
-"""Which energy repetitions and idle baselines a suite asks for on a board, and how long they take at least. Pure."""
+"""Say which energy repetitions and idle baselines a suite asks for on a board, and how long they take. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tunebench.harness.config.suite_schema import Header
 
 #: The window rule of on-board sensors and direct-current meters (10 s) and a margin.
 WINDOW_S = 12.0
-#: The same of a wall plug (60 s).
+#: The window rule of a wall plug (60 s) and a margin.
 WALL_WINDOW_S = 65.0
 #: Load before the window (telemetry rule V2: >= 3 s of warm-up) and behind it, so that its edges see no step.
 LEAD_S = 3.0
 TAIL_S = 1.0
 #: From the start of an idle repetition until its window: what ran before has ended, its memory is freed.
 SETTLE_S = 5.0
-#: Sampling of energy and idle repetitions: 100 samples in 10 s need 10 Hz. Timed ones are sampled less often.
+#: Sampling period of energy and idle repetitions: 100 samples in 10 s need 10 Hz. Timed ones are sampled less often.
 SAMPLING_S = 0.1
 #: An interpreter's start on a slow board; bounds an idle repetition.
 _START_S = 60.0
@@ -47,7 +47,7 @@ Shuffle = Callable[[Sequence[Workload], int], Sequence[Workload]]
 
 
 def window_s(header: Header, board: BoardEntry) -> float:
-    """How long an energy repetition repeats at least: the slowest source of the board decides."""
+    """Return for how many seconds an energy repetition repeats at least: the board's slowest source decides."""
     if header.energy_s is not None:
         return header.energy_s
     wall = board.meter is not None and board.meter.scope == "wall_ac"
@@ -55,7 +55,7 @@ def window_s(header: Header, board: BoardEntry) -> float:
 
 
 def not_repeated(workload: Workload) -> str | None:
-    """Why a workload has no energy repetition; ``None`` if it has."""
+    """Return why a workload has no energy repetition; ``None`` if it has one."""
     if workload.command is not None:
         return (
             "no energy repetition: a command of your own runs once and is not repeated inside one window "
@@ -65,9 +65,9 @@ def not_repeated(workload: Workload) -> str | None:
 
 
 def rows(suite: Suite, board: BoardEntry, workloads: Sequence[Workload], shuffle: Shuffle) -> Iterator[Row]:
-    """An idle baseline, the block's energy repetitions in random order, and so on; a last idle baseline.
+    """Yield an idle baseline and the energy repetitions, in random order, of each block; at the end an idle baseline.
 
-    They stand together, after the timed blocks: so the baselines lie directly before and behind them, and the
+    They stand together, after the timed blocks: so the idle baselines lie directly before and behind them, and the
     long loads warm nothing that is timed.
     """
     repeated = [workload for workload in workloads if not_repeated(workload) is None]
@@ -82,12 +82,20 @@ def rows(suite: Suite, board: BoardEntry, workloads: Sequence[Workload], shuffle
 
 
 def least_s(role: str, window_s: float) -> float:
-    """Seconds that such a repetition takes at least; 0 for other roles."""
+    """Return the seconds that an energy or idle repetition takes at least; 0 for other roles."""
     return {ENERGY: LEAD_S + window_s + TAIL_S, IDLE: SETTLE_S + window_s + TAIL_S}.get(role, 0.0)
 
 
-def deadline_s(role: str, window_s: float, one_s: float) -> float:
-    """The board's bound: loading and one fine-tuning before the window, one more that ends behind it."""
+def deadline_s(role: str, window_s: float, workload_s: float) -> float:
+    """Return the seconds after which the board ends an energy or idle repetition.
+
+    An energy repetition loads and fine-tunes once before its window, and its last fine-tuning ends behind it.
+
+    Args:
+        role: ``energy`` or ``idle``.
+        window_s: how long the window lasts at least.
+        workload_s: the deadline of the workload when it runs once.
+    """
     if role == ENERGY:
-        return 2 * one_s + least_s(role, window_s)
-    return one_s + least_s(role, window_s)
+        return 2 * workload_s + least_s(role, window_s)
+    return workload_s + least_s(role, window_s)

@@ -1,4 +1,4 @@
-"""``job.json``: what one repetition is told, and what all repetitions on a board share.
+"""Make ``job.json``: what the board is told about one repetition, and what all repetitions on a board share.
 
 A :class:`Job` is made once a repetition, before it starts. It is handed on to whoever waits for it, ships its updates
 or writes its record, so that none of them computes again what the board was told.
@@ -124,7 +124,7 @@ def _blobs_of(workload: Workload, context: BoardContext) -> dict[str, Blob]:
 
 
 def _pulses_s(planned: Planned, context: BoardContext) -> float:
-    """Only repetitions whose energy is asked for have load pulses around them."""
+    """Return how long the load pulses take; only repetitions whose energy is asked for have them."""
     measured = planned.role in energy_windows.ROLES or (
         planned.role == "timed" and energy_windows.not_repeated(planned.workload) is not None
     )
@@ -185,7 +185,7 @@ def _payload(
 
 
 def _period_s(planned: Planned) -> float:
-    """Every sample costs the workload something: only energy is worth ten a second."""
+    """Return the sampling period: each sample costs the workload something, and only energy is worth ten a second."""
     return energy_windows.SAMPLING_S if planned.role in energy_windows.ROLES else _SAMPLING_S
 
 
@@ -240,7 +240,7 @@ def ships(planned: Planned) -> bool:
 
 
 def _window_spec(planned: Planned) -> dict[str, Any]:
-    """What repetitions are told that repeat their fine-tuning in one window, or idle.
+    """Return what is said to repetitions that repeat their fine-tuning in one window, or idle.
 
     Policy ``sustained``: timed repetitions fine-tune again and again, each time from the same start.
     """
@@ -256,7 +256,7 @@ def _window_spec(planned: Planned) -> dict[str, Any]:
 
 
 def _series_key(planned: Planned, context: BoardContext) -> str:
-    """Software versions are no part of it: they are what is being tested."""
+    """Return the series key; software versions are no part of it, because their effect is what one watches."""
     workload = planned.workload
     blobs = context.artifacts.of_workload(workload)
     parts = {

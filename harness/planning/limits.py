@@ -1,8 +1,8 @@
-"""What a board is held to before and while it runs a repetition: limits of its gates and of its watchdog.
+"""Set the limits that a board must keep before and while it runs a repetition: those of gates and watchdog.
 
 The checks themselves run on the board (:mod:`tunebench.targets.agent.health.gates`,
-:mod:`tunebench.targets.agent.job.watchdog`); this module says which limits a job carries, and what its waiting is
-worth.
+:mod:`tunebench.targets.agent.job.watchdog`); this module says which limits a job carries, and for how long the host
+waits until a board keeps them.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ from __future__ import annotations
 from typing import Any
 
 from tunebench.targets.agent.health import background_load
+from tunebench.targets.boards import kind_of
 
 #: 5 C under the 80 C at which a Raspberry Pi's firmware begins to throttle.
 MAX_TEMP_C = 75.0
-#: A board whose load is higher is busy with something else; the repetition before this one left its threads' worth.
+#: A board whose load is higher is busy with something else. The workload's threads are added: the repetition before
+#: this one is still in the average.
 MAX_LOAD_1M = 1.0
-#: Of one core: more is noted; much more is work that will end, and is waited for.
+#: CPU time of others, in cores: more than the first is noted; more than the second is waited for, since it will end.
 NOTE_BACKGROUND_CORES = 0.03
 MAX_BACKGROUND_CORES = 0.25
 MIN_FREE_B = 64 << 20
 #: MLPerf's power-dev refuses clocks that are known less well.
 MAX_CLOCK_BOUND_S = 0.4
-#: How long a repetition waits to begin as warm as the first one did; a board cools for ever, a campaign does not.
+#: How long a repetition waits until the board is as cool as at the first one; without a bound it might wait for ever.
 START_PATIENCE_S = 120.0
 #: How long the board is kept between two repetitions, and while a campaign looks at it or tunes it.
 GAP_S = 60.0
 SETUP_S = 600.0
 
-START_TEMP_C = "start_temp_c"
-
 
 def is_quiet(board_kind: str, root: str) -> bool:
-    """Whether nothing but the measurement should run on the board: not so where the board is the host itself."""
-    return board_kind != "loopback" or root != "/"
+    """Tell whether nothing but the measurement should run on the board: not so where the board is the host itself."""
+    return not kind_of(board_kind).host_itself or root != "/"
 
 
 def gates(
@@ -44,7 +44,7 @@ def gates(
     start_temp_c: float | None,
     start_window_c: float | None,
 ) -> dict[str, Any]:
-    """``job["gates"]``; what does not apply to the host's own machine is left null there."""
+    """Return ``job["gates"]``; limits that make no sense on the host's own machine are left out there."""
     limits: dict[str, Any] = {
         "policy": policy,
         "max_temp_c": MAX_TEMP_C,
@@ -68,7 +68,7 @@ def gates(
 
 
 def watchdog(*, board_kind: str, root: str, max_temp_c: float | None) -> dict[str, Any]:
-    """``job["watchdog"]``."""
+    """Return ``job["watchdog"]``: the limit of the inventory, or the reason why there is no watchdog."""
     if max_temp_c is not None:
         return {"max_temp_c": max_temp_c}
     if not is_quiet(board_kind, root):

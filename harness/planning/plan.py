@@ -1,4 +1,4 @@
-"""Suite x boards -> ordered repetitions, skips with reasons, predicted time. Pure: no input, no output.
+"""Plan a suite on boards: repetitions in order, and skips with their reasons. Pure: no input, no output.
 
 A block holds every workload once on one board, in random order, all with the same seed: it is the unit of pairing.
 Correctness checks come first, timed blocks next, then energy repetitions, instrumented ones last, so that an
@@ -34,11 +34,12 @@ class Plan:
     command: tuple[str, ...] = field(default=(), compare=False)
 
     def of_board(self, board_id: str) -> list[Planned]:
-        return [one for one in self.repetitions if one.board_id == board_id]
+        """Return a board's queue, in order."""
+        return [planned for planned in self.repetitions if planned.board_id == board_id]
 
     @property
     def substance(self) -> dict[str, Any]:
-        """What must be equal for a run to be continued: suite and boards, not the run's name."""
+        """Return what must be equal for a run to be continued: suite and boards, not the run's name."""
         return {
             "lab": self.lab,
             "suite": self.suite.as_dict(),
@@ -47,10 +48,11 @@ class Plan:
 
     @property
     def sha256(self) -> str:
+        """Return the SHA-256 of the substance."""
         return hashlib.sha256(canonical_json(self.substance).encode()).hexdigest()
 
     def as_dict(self) -> dict[str, Any]:
-        """``plan.json``. Connection details stay out: results are shared, inventories are not."""
+        """Return ``plan.json``. Connection details stay out: results are shared, inventories are not."""
         tasks: dict[str, dict[str, Any]] = {}
         for workload in self.suite.workloads:
             task = tasks.setdefault(
@@ -68,7 +70,7 @@ class Plan:
             "boards": [{"id": board.id, "kind": board.kind, "tags": board.tags} for board in self.boards],
             "boards_sha256": _sha256([_identity(board) for board in self.boards]),
             "tasks": tasks,
-            "repetitions": [one.as_dict() for one in self.repetitions],
+            "repetitions": [planned.as_dict() for planned in self.repetitions],
             "skipped": [skip.model_dump() for skip in self.skipped],
             "command": list(self.command),
             "sha256": self.sha256,
@@ -95,6 +97,11 @@ def make_plan(
     """Expand a suite over boards.
 
     Args:
+        suite: what to measure.
+        boards: where to measure it.
+        run_id: the run's name; the ids of its repetitions begin with it.
+        lab: name of the lab.
+        command: the command line, as it is stored with the plan.
         unavailable: task -> why its data or weights cannot be had; its workloads are skipped with that reason.
     """
     repetitions: list[Planned] = []
@@ -120,16 +127,16 @@ def make_plan(
 
 
 def _not_repeated(workloads: Iterable[Workload], board: BoardEntry) -> list[Skip]:
-    found = [(workload, energy_windows.not_repeated(workload)) for workload in workloads]
+    checked = [(workload, energy_windows.not_repeated(workload)) for workload in workloads]
     return [
         Skip(board_id=board.id, label=workload.label, task=workload.task, role="energy", reason=reason)
-        for workload, reason in found
+        for workload, reason in checked
         if reason
     ]
 
 
 def unmet_need(workload: Workload, board: BoardEntry) -> str | None:
-    """Why the inventory says that this workload cannot run on this board; ``None`` if it can."""
+    """Return why, by the inventory, this workload cannot run on this board; ``None`` if it can."""
     has = board.capabilities
     if workload.needs_gpu and not has.gpu:
         return "needs a GPU; the inventory gives this board none (capabilities = { gpu = true })"
@@ -144,7 +151,7 @@ def unmet_need(workload: Workload, board: BoardEntry) -> str | None:
 
 
 def unrepeatable(workload: Workload) -> str | None:
-    """Why a workload cannot run under the suite's policy; ``None`` if it can."""
+    """Return why a workload cannot run under the suite's policy; ``None`` if it can."""
     if workload.sustained_s is not None and workload.command is not None:
         return "policy 'sustained' repeats the fine-tuning; a command of your own runs once (a 'module' is repeated)"
     return None
@@ -169,7 +176,7 @@ def _of_board(suite: Suite, board: BoardEntry, workloads: Sequence[Workload], ru
         suite,
         board,
         workloads,
-        lambda some, block: _shuffled(some, suite, board.id, block, energy_windows.ENERGY),
+        lambda repeated, block: _shuffled(repeated, suite, board.id, block, energy_windows.ENERGY),
     ):
         add(*row)
     if suite.header.instrumented:
@@ -181,7 +188,10 @@ def _of_board(suite: Suite, board: BoardEntry, workloads: Sequence[Workload], ru
 
 
 def _is_checked(workload: Workload) -> bool:
-    """A cache must be exact before its speed is believed; one in float16 gives exactness up by choice."""
+    """Tell whether a workload has a correctness check: its method has a cache, which must be exact to be believed.
+
+    A cache in float16 gives exactness up by choice.
+    """
     if workload.own or workload.aa_control or not table.method(workload.method).cache:
         return False
     return workload.own_params.get("cache_dtype") != "float16"
@@ -190,7 +200,7 @@ def _is_checked(workload: Workload) -> bool:
 def _shuffled(
     workloads: Sequence[Workload], suite: Suite, board_id: str, block: int, what: str | None = None
 ) -> list[Workload]:
-    """Random, yet the same for the same suite, board and block, so that a resumed run keeps its order."""
+    """Return workloads in random order, the same for the same suite, board and block: a resumed run keeps its order."""
     order = list(workloads)
     seed = f"{suite.name}/{board_id}/{block}" + (f"/{what}" if what else "")
     random.Random(seed).shuffle(order)  # noqa: S311 - order, not a secret
@@ -198,20 +208,20 @@ def _shuffled(
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> list[str]:
-    """Where two plans differ, as ``suite.blocks: 3 -> 5``; at most ten lines."""
-    found: list[str] = []
+    """Return where two plans differ, as ``suite.blocks: 3 -> 5``; at most ten lines."""
+    lines: list[str] = []
     for key in sorted(set(old) | set(new)):
         before, after = old.get(key), new.get(key)
         name = f"{path}.{key}" if path else key
         if before == after:
             continue
         if isinstance(before, dict) and isinstance(after, dict):
-            found.extend(differences(before, after, name))
+            lines.extend(differences(before, after, name))
         elif key.endswith("_sha256"):
-            found.append(f"{name.removesuffix('_sha256')}: changed in the inventory")
+            lines.append(f"{name.removesuffix('_sha256')}: changed in the inventory")
         else:
-            found.append(f"{name}: {_short(before)} -> {_short(after)}")
-    return found[:10]
+            lines.append(f"{name}: {_short(before)} -> {_short(after)}")
+    return lines[:10]
 
 
 def _short(value: Any) -> str:

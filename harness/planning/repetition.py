@@ -1,4 +1,4 @@
-"""One repetition to come, and under which key its duration is learnt."""
+"""Describe one repetition to come, and name the key under which its duration is learnt."""
 
 from __future__ import annotations
 
@@ -31,22 +31,23 @@ class Planned:
 
     @property
     def duration_key(self) -> DurationKey:
-        """Under which its duration is learnt."""
+        """Return the key under which its duration is learnt."""
         return duration_key(self.board_id, *self.workload.key, self.role)
 
     @property
     def deadline_s(self) -> float:
-        """The bound that the board enforces."""
+        """Return the seconds after which the board ends it."""
         if self.role in energy_windows.ROLES:
             return energy_windows.deadline_s(self.role, self.window_s, self.workload.deadline_s)
         return self.workload.deadline_s
 
     @property
     def least_s(self) -> float:
-        """Seconds that it takes whatever the board; 0: not known beforehand."""
+        """Return the seconds that it takes at least on any board; 0: not known beforehand."""
         return energy_windows.least_s(self.role, self.window_s)
 
     def as_dict(self) -> dict[str, Any]:
+        """Return what ``plan.json`` says of it."""
         return {
             "rep_id": self.rep_id,
             "board_id": self.board_id,
@@ -61,17 +62,17 @@ class Planned:
 
 
 def duration_key(board_id: str, task: str, label: str, role: str) -> DurationKey:
-    """The key of a repetition's duration; timed, checked and instrumented ones are of a kind."""
+    """Return the key of a repetition's duration; timed, checked and instrumented ones share theirs."""
     return (board_id, task, label, role if role in energy_windows.ROLES else "")
 
 
 def key_of(record: Repetition) -> DurationKey:
-    """The same of a record."""
+    """Return the key of a record's duration."""
     return duration_key(record.board_id, record.task, record.label, record.role)
 
 
 def covers(skip: Skip, planned: Planned) -> bool:
-    """Whether a skip leaves this repetition out; idle baselines go with a board's energy repetitions."""
+    """Tell whether a skip leaves this repetition out; idle baselines go with a board's energy repetitions."""
     if skip.board_id != planned.board_id:
         return False
     if skip.label is not None and (skip.task, skip.label) != planned.workload.key:
