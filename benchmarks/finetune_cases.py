@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunebench.workloads import artefact, seeds
-from tunebench.workloads.methods import chain_plan, table
-from tunebench.workloads.models import Layer
-from tunebench.workloads.tasks import chain, spec
+from tunebench.workloads.methods import table
+from tunebench.workloads.methods.plan import plan
+from tunebench.workloads.models.graph import Graph, weight_shapes
+from tunebench.workloads.models.mlp import mlp
+from tunebench.workloads.tasks import spec
+from tunebench.workloads.tasks.task import Task, make_task
 
 #: the study's data sets at its batch and epochs, and the one that is bound by arithmetic (HAR's data)
 STUDY = ("fan-damage1", "fan-damage2", "har-hapt")
@@ -42,39 +45,30 @@ class Cases:
         self.data = artefact.read(source.data)
         self.wide = source.name == WIDE
         n_in, n_out = self.data.meta["n_in"], self.data.meta["n_classes"]
-        self.layers = wide_layers(n_in, n_out) if self.wide else ()
-        self.weights = wide_weights(self.layers) if self.wide else artefact.read(source.weights)
+        self.graph = mlp("mlp", (n_in,), n_out, hidden=(WIDE_WIDTH, WIDE_WIDTH))
+        self.weights = wide_weights(self.graph) if self.wide else artefact.read(source.weights)
 
-    def task(self, method: str, **keys: Any) -> chain.Task:
+    def task(self, method: str, **keys: Any) -> Task:
         """The task of a method, at the protocol's numbers unless told otherwise."""
         if not self.wide:
             parsed = spec.parse({"method": method, "dataset": self.source.name, **keys})
-            return chain.make_task(parsed, self.data, self.weights)
+            return make_task(parsed, self.data, self.weights)
         fixed = {"batch": WIDE_BATCH, "epochs": WIDE_EPOCHS, "model": "mlp", **keys}
         parsed = spec.parse({"method": method, "dataset": self.source.name, **fixed})
-        plan = chain_plan.plan(table.method(method), "mlp", self.layers, parsed.rank)
-        return chain.Task(parsed, plan, self.data, self.weights)
+        made = plan(table.method(method), self.graph, parsed.rank)
+        return Task(parsed, made, self.data, self.weights)
 
 
-def wide_layers(n_in: int, n_out: int) -> tuple[Layer, ...]:
-    """``n_in-1024-1024-n_out``."""
-    width = (WIDE_WIDTH,)
-    return (
-        Layer("linear", (n_in,), width),
-        Layer("linear", width, width),
-        Layer("linear", width, (n_out,), norm=False),
-    )
-
-
-def wide_weights(layers: tuple[Layer, ...]) -> artefact.Artefact:
+def wide_weights(graph: Graph) -> artefact.Artefact:
     """Drawn base weights: its accuracy means nothing, its time does."""
     values = {"bias": 0.0, "gamma": 1.0, "beta": 0.0, "mean": 0.0, "variance": 1.0}
+    layers = {layer.name: layer for layer in graph.layers}
     tensors = {}
-    for name, shape in chain.weight_shapes(layers):
-        layer, part = layers[int(name[len("layer")])], name.rpartition(".")[2]
+    for name, shape in weight_shapes(graph):
+        layer, _, part = name.partition(".")
         count = shape[0] * (shape[1] if len(shape) > 1 else 1)
         if part == "weight":
-            drawn = seeds.kaiming_uniform(count, layer.fan_in, 0, name)
+            drawn = seeds.kaiming_uniform(count, layers[layer].fan_in, 0, name)
         else:
             drawn = array("f", [values[part]]) * count
         tensors[name] = artefact.tensor("float32", shape, drawn)

@@ -13,7 +13,7 @@ from peft import LoraConfig, get_peft_model
 from tunebench.workloads import defaults, seeds
 from tunebench.workloads.engines.pytorch.session import to_torch
 from tunebench.workloads.engines.session import Mark
-from tunebench.workloads.tasks.chain import Task
+from tunebench.workloads.tasks.task import Task
 
 
 class PeftSession:
@@ -31,7 +31,7 @@ class PeftSession:
             [torch.tensor(rows) for rows in seeds.batches(task.n_train, spec.batch, spec.seed, epoch)]
             for epoch in range(spec.epochs)
         ]
-        linear = [f"{3 * index}" for index in range(len(task.plan.layers))]
+        linear = [f"{3 * index}" for index in range(len(task.plan.graph.layers))]
         config = LoraConfig(
             r=spec.rank,
             lora_alpha=spec.rank * spec.scale,
@@ -47,11 +47,11 @@ class PeftSession:
 
     def _start(self) -> None:
         for index, adapter in enumerate(self.task.plan.adapters):
-            count = adapter.a_shape[0] * adapter.a_shape[1]
+            count = adapter.extractor[0] * adapter.extractor[1]
             values = seeds.kaiming_uniform(count, adapter.fan_in, self.task.spec.seed, adapter.name)
             layer = self.model.base_model.model[3 * index]
             with torch.no_grad():
-                layer.lora_A["default"].weight.copy_(torch.tensor(values.tolist()).reshape(adapter.a_shape))
+                layer.lora_A["default"].weight.copy_(torch.tensor(values.tolist()).reshape(adapter.extractor))
                 layer.lora_B["default"].weight.zero_()
 
     def train_epoch(self, epoch: int, mark: Mark) -> float:
@@ -76,12 +76,12 @@ class PeftSession:
 def _base(task: Task) -> Any:
     """The MLP as modules: Linear, BatchNorm, ReLU, ..., Linear."""
     modules: list[Any] = []
-    for index, layer in enumerate(task.plan.layers):
-        linear = torch.nn.Linear(layer.size_in, layer.size_out)
+    for index, layer in enumerate(task.plan.graph.layers):
+        linear = torch.nn.Linear(layer.channels_in, layer.channels_out)
         _load(task, index, {"weight": linear.weight, "bias": linear.bias})
         modules.append(linear)
         if layer.norm:
-            norm = torch.nn.BatchNorm1d(layer.size_out, eps=defaults.BATCHNORM_EPSILON)
+            norm = torch.nn.BatchNorm1d(layer.channels_out, eps=defaults.BATCHNORM_EPSILON)
             parts = {"gamma": norm.weight, "beta": norm.bias, "mean": norm.running_mean}
             _load(task, index, {**parts, "variance": norm.running_var})
             modules += [norm, torch.nn.ReLU()]

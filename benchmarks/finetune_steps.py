@@ -40,7 +40,7 @@ from benchmarks.finetune_table import BASELINE, COLUMNS, WIDE_METHODS, summary, 
 from tunebench.workloads.engines.native import Library, NativeError, build
 from tunebench.workloads.engines.session import no_mark
 from tunebench.workloads.methods import table as methods_table
-from tunebench.workloads.methods.chain_macs import multiply_adds
+from tunebench.workloads.methods.macs import of_sample
 
 SCHEMA = "tunebench.finetune_steps/1"
 ENGINES = ("torch", "native", "peft")
@@ -158,7 +158,7 @@ class Bench:
     def row(self, cell: Cell) -> dict[str, Any]:
         """A cell's row: :data:`COLUMNS`."""
         step_us = statistics.median(cell.step_us)
-        made = multiply_adds(self.cases[cell.dataset].task(cell.method).plan)
+        made = of_sample(self.cases[cell.dataset].task(cell.method).plan)
         macs = made.step * self._mean_batch(cell)
         gflops = 2e-3 * macs / step_us
         peak = max(self.peaks[cell.build]) if cell.build else None
@@ -220,7 +220,7 @@ class Bench:
         if bandwidth is None or not cell.cache_b:
             return None
         task = self.cases[cell.dataset].task(cell.method)
-        row_b = 4 * task.plan.layers[0].size_in + cell.cache_b / task.n_train
+        row_b = 4 * task.plan.graph.layers[0].channels_in + cell.cache_b / task.n_train
         step_b = row_b * self._mean_batch(cell)
         share = step_b / (statistics.median(cell.step_us) * 1e-6) / bandwidth
         names = {"dataset": cell.dataset, "build": cell.build, "method": cell.method}

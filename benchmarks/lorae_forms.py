@@ -18,9 +18,9 @@ from tunebench.workloads.engines.pytorch.networks import wrapping
 from tunebench.workloads.engines.pytorch.networks.adapter import BRANCH, COMPOSED, AdaptedConv2d
 from tunebench.workloads.engines.pytorch.networks.network import Network, start
 from tunebench.workloads.engines.pytorch.networks.session import apply_plan
-from tunebench.workloads.methods import network_plan, table
-from tunebench.workloads.models import NETWORKS
-from tunebench.workloads.models.networks import counted
+from tunebench.workloads.methods import table
+from tunebench.workloads.methods.plan import plan
+from tunebench.workloads.models import NETWORKS, counted
 
 
 def stepper(name: str, method: str, form: str, rank: int, batch: int) -> Callable[[], None]:
@@ -28,7 +28,7 @@ def stepper(name: str, method: str, form: str, rank: int, batch: int) -> Callabl
     graph = counted(name)
     network = Network(graph)
     start(network, 0)
-    trained = apply_plan(network, network_plan.plan(table.method(method), graph, rank), 1.0, 0)
+    trained = apply_plan(network, plan(table.method(method), graph, rank), 1.0, 0)
     for layer in wrapping.adapters(network):
         if isinstance(layer, AdaptedConv2d):
             layer.form = form

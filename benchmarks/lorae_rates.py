@@ -33,12 +33,12 @@ from typing import Any
 import numpy as np
 
 from tunebench.workloads import artefact
-from tunebench.workloads.methods import network_plan
 from tunebench.workloads.methods import table as methods_table
-from tunebench.workloads.models import NETWORKS
+from tunebench.workloads.methods.plan import counts, plan
+from tunebench.workloads.models import graph_of
 from tunebench.workloads.prepare.artefacts import prepare
 from tunebench.workloads.tasks import spec
-from tunebench.workloads.tasks.network import make_network_task
+from tunebench.workloads.tasks.task import make_task
 
 LADDER = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 FIRST = LADDER.index(0.03)
@@ -182,7 +182,7 @@ class Trainer:
             "method": method, "model": chosen.model, "dataset": chosen.dataset, "epochs": PARTS * chosen.epochs,
             "batch": chosen.batch, "lr": rate, "rank": rank, "seed": part,
         }  # fmt: skip
-        session = Session(make_network_task(spec.parse(told), self.parts[part], self.weights))
+        session = Session(make_task(spec.parse(told), self.parts[part], self.weights))
         losses = session.train_epochs(0, session.task.spec.epochs)
         return session.evaluate().accuracy if math.isfinite(losses[-1]) else 0.0
 
@@ -214,10 +214,10 @@ def reduction(task: str, method: str, rank: int) -> float:
     shape, classes = {
         "classify": ((1, 28, 28), 10), "detect": ((3, 128, 160), 3), "segment": ((1, 64, 64), 4),
     }[task]  # fmt: skip
-    graph = NETWORKS[TASKS[task].model](shape, classes)
+    graph = graph_of(TASKS[task].model, shape, classes)
 
     def trains(name: str) -> int:
-        return network_plan.counts(network_plan.plan(methods_table.method(name), graph, rank)).trainable
+        return counts(plan(methods_table.method(name), graph, rank)).trainable
 
     return 1 - trains(method) / trains("ft-all")
 

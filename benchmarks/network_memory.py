@@ -16,10 +16,10 @@ import subprocess
 import sys
 from typing import Any
 
-from tunebench.workloads.methods import network_memory, network_plan, table
-from tunebench.workloads.methods.network_plan import NetworkPlan
-from tunebench.workloads.models import NETWORKS
-from tunebench.workloads.models.networks import counted
+from tunebench.workloads.methods import memory, table
+from tunebench.workloads.methods.plan import Plan
+from tunebench.workloads.methods.plan import plan as make_plan
+from tunebench.workloads.models import NETWORKS, counted
 from tunebench.workloads.run import max_batch
 from tunebench.workloads.run.peak_memory import Watch, map_large_blocks
 
@@ -28,15 +28,15 @@ FEW_METHODS = ("ft-all", "ft-last", "lorae")
 BATCH = 10
 
 
-def plan_of(model: str, method: str, rank: int, side: int | None = None) -> NetworkPlan:
+def plan_of(model: str, method: str, rank: int, side: int | None = None) -> Plan:
     """A method on a network, at its usual size or another."""
-    return network_plan.plan(table.method(method), counted(model, side=side), rank)
+    return make_plan(table.method(method), counted(model, side=side), rank)
 
 
 # -- in the child -------------------------------------------------------------------------------------
 
 
-def measure(plan: NetworkPlan, batch: int) -> int | None:
+def measure(plan: Plan, batch: int) -> int | None:
     """Bytes that two steps take beyond what is resident; None where the kernel does not say."""
     from tunebench.workloads.engines.pytorch.networks.probe_step import stepper
 
@@ -115,7 +115,7 @@ def steps_table(models: list[str], rank: int, batch: int) -> None:
     for model in models:
         first: dict[str, Any] = {}
         for method in METHODS:
-            told = network_memory.predict(plan_of(model, method, rank), batch)
+            told = memory.predict(plan_of(model, method, rank), batch)
             cells: list[str] = []
             for allocator in (max_batch.DEFAULT, max_batch.MMAP):
                 found = ask(model, method, rank, "step", allocator, batch)
@@ -132,10 +132,10 @@ def largest_table(models: list[str], rank: int, limit_mb: int) -> None:
     for model in models:
         for method in FEW_METHODS:
             plan = plan_of(model, method, rank)
-            allowed_b = limit_mb * 10**6 + network_memory.predict(plan, 1).weights_b
+            allowed_b = limit_mb * 10**6 + memory.predict(plan, 1).weights_b
             told = {
-                "batch": network_memory.largest_batch(plan, allowed_b),
-                "side": network_memory.largest_side(
+                "batch": memory.largest_batch(plan, allowed_b),
+                "side": memory.largest_side(
                     lambda side, at=(model, method): plan_of(*at, rank, side), BATCH, allowed_b
                 ),
             }

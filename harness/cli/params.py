@@ -13,9 +13,11 @@ from tunebench.harness.errors import UsageError
 from tunebench.harness.lab import memory as lab_memory
 from tunebench.workloads import updates
 from tunebench.workloads.errors import WorkloadError
-from tunebench.workloads.methods import network_memory, network_plan
+from tunebench.workloads.methods import macs
+from tunebench.workloads.methods import memory as step_memory
+from tunebench.workloads.methods import plan as plans
 from tunebench.workloads.methods import table as methods_table
-from tunebench.workloads.models.networks import COUNTED, counted
+from tunebench.workloads.models import COUNTED, counted
 
 app = typer.Typer(add_completion=False)
 
@@ -92,7 +94,7 @@ def count(
         float32), ``update_file_b`` (of the safetensors file that ships it: ``update_b`` and a header of names and
         shapes), ``madds`` and ``madds_base`` (forward, one sample, with and without adapters), ``adapted`` (number of
         layers), ``skipped`` (layer -> why it has no adapter); with ``batch``, ``free_mb`` or ``board`` also
-        ``memory`` (:class:`tunebench.workloads.methods.network_memory.Memory`, ``total_b``, ``batch``; with
+        ``memory`` (:class:`tunebench.workloads.methods.memory.Memory`, ``total_b``, ``batch``; with
         ``free_mb`` what :class:`tunebench.harness.lab.memory.Room` has, with ``board`` a row of it for every memory
         size in ``boards``).
 
@@ -101,12 +103,12 @@ def count(
     """
     try:
         row = methods_table.method(method)
-        made = network_plan.plan(row, counted(model, task, classes, size), rank)
+        made = plans.plan(row, counted(model, task, classes, size), rank)
     except WorkloadError as error:
         raise UsageError(str(error)) from error
 
-    def plan_at(side: int | None) -> network_plan.NetworkPlan:
-        return made if side is None else network_plan.plan(row, counted(model, task, classes, side), rank)
+    def plan_at(side: int | None) -> plans.Plan:
+        return made if side is None else plans.plan(row, counted(model, task, classes, side), rank)
 
     memory: dict[str, Any] | None = None
     if (batch, free_mb, board) != (None, None, None):
@@ -117,7 +119,7 @@ def count(
             "boards": lab_memory.rows(plan_at, batch or 1, board, taken_mb),
         }
     total = made.graph.n_params
-    counts, forward = network_plan.counts(made), network_plan.forward_madds(made)
+    counts, forward = plans.counts(made), macs.forward_madds(made)
     return {
         "model": model,
         "task": made.graph.task,
@@ -139,21 +141,21 @@ def count(
 
 
 def predicted(
-    plan_at: Callable[[int | None], network_plan.NetworkPlan], batch: int, free_mb: float | None
+    plan_at: Callable[[int | None], plans.Plan], batch: int, free_mb: float | None
 ) -> dict[str, Any]:
     """A training step's memory, and what fits into ``free_mb`` (10^6 bytes)."""
-    found = network_memory.predict(plan_at(None), batch)
+    found = step_memory.predict(plan_at(None), batch)
     told: dict[str, Any] = {**found._asdict(), "total_b": found.total_b, "batch": batch}
     if free_mb is not None:
         told |= vars(lab_memory.room(plan_at, batch, int(free_mb * 1e6)))
     return told
 
 
-def file_b(made: network_plan.NetworkPlan, method: str) -> int:
+def file_b(made: plans.Plan, method: str) -> int:
     """Bytes of the float32 file that ships a method's update: its adapters, or the delta of what it trains."""
     what = "adapter" if made.adapters else "delta"
     form = updates.Form(what, "float32", False)
-    return sum(updates.foretold_b(network_plan.update_shapes(made, what), form, method))
+    return sum(updates.foretold_b(plans.update_shapes(made, what), form, method))
 
 
 def _classes(graph: Any) -> int:

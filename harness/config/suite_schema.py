@@ -15,8 +15,8 @@ from tunebench.workloads import defaults
 from tunebench.workloads.datasets import DATASETS, IMAGE_SETS
 from tunebench.workloads.engines.native.build import VARIANTS
 from tunebench.workloads.methods import table
-from tunebench.workloads.models import MODELS, NETWORKS
-from tunebench.workloads.models.networks import task_of
+from tunebench.workloads.models import MODELS
+from tunebench.workloads.models.graph import ROWS
 from tunebench.workloads.updates import parse_form
 
 Level = Literal["smoke", "demo", "quick", "nightly", "paper"]
@@ -49,7 +49,7 @@ class Header(_Strict):
     epochs: int | None = Field(default=None, ge=1, description="default: the protocol's for each data set")
     baseline: str = "ft-all"
     aa: bool = Field(default=True, description="measure every task's baseline twice a block, as a control")
-    instrumented: bool = Field(default=True, description="one repetition a cell with per-step phases")
+    instrumented: bool = Field(default=True, description="one repetition a workload with per-step phases")
     deadline_s: float = Field(default=600.0, gt=0, description="a repetition's bound, enforced by the board")
     policy: Literal["cold", "sustained"] = Field(
         default="cold",
@@ -169,7 +169,7 @@ class WorkloadEntry(_Strict):
     def _is_known(cls, value: str | None, info: ValidationInfo) -> str | None:
         known: dict[str, tuple[str, ...]] = {
             "dataset": tuple(DATASETS),
-            "model": (*MODELS, *NETWORKS),
+            "model": tuple(MODELS),
             "engine": _ENGINES,
             "device": _DEVICES,
             "dtype": _DTYPES,
@@ -213,9 +213,9 @@ class WorkloadEntry(_Strict):
             raise ValueError("'dataset', 'model' and 'methods' are needed (or 'module' or 'command')")
         if self.label and len(self.methods) != 1:
             raise ValueError("'label' renames one method; this workload has several")
-        wanted = task_of(self.model) if self.model in NETWORKS else None
-        if IMAGE_SETS.get(self.dataset) != wanted:
-            sets = [name for name in DATASETS if IMAGE_SETS.get(name) == wanted]
+        wanted = MODELS[self.model].task
+        if IMAGE_SETS.get(self.dataset, ROWS) != wanted:
+            sets = [name for name in DATASETS if IMAGE_SETS.get(name, ROWS) == wanted]
             raise ValueError(
                 f"model {self.model!r} does not take data set {self.dataset!r}; those it takes: {', '.join(sets)}"
             )

@@ -1,6 +1,6 @@
 """Whether a training step fits on the boards that are known, by prediction: nothing is measured here.
 
-A step's memory is predicted as a lower bound (:mod:`tunebench.workloads.methods.network_memory`). What a process
+A step's memory is predicted as a lower bound (:mod:`tunebench.workloads.methods.memory`). What a process
 takes is more: the C library's heap has holes, convolutions have workspaces. In ``python -m
 benchmarks.network_memory`` and in campaigns it was up to 2.2 times as much and 40 MB that every process pays. So
 there are three answers: it fits even then (``yes``), it does not even by the bound (``no``), or nobody knows before
@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from tunebench.harness.errors import UsageError
 from tunebench.targets.boards import BOARDS, BoardModel
-from tunebench.workloads.methods import network_memory
-from tunebench.workloads.methods.network_plan import NetworkPlan
+from tunebench.workloads.methods import memory as step_memory
+from tunebench.workloads.methods.plan import Plan
 
 Fits = Literal["yes", "perhaps", "no"]
 #: See above: of a step, and once a process.
@@ -48,13 +48,13 @@ class Room:
     side_at_most_px: int
 
 
-def safe_b(memory: network_memory.Memory) -> int:
+def safe_b(memory: step_memory.Memory) -> int:
     """What a process takes at most beyond interpreter and torch, as far as was ever measured."""
     rest_b = memory.weights_b + memory.optimiser_b + memory.cache_b
     return rest_b + int(STEP_FACTOR * memory.step_b) + PROCESS_MORE_B
 
 
-def room(plan_at: Callable[[int | None], NetworkPlan], batch: int, free_b: int) -> Room:
+def room(plan_at: Callable[[int | None], Plan], batch: int, free_b: int) -> Room:
     """What of a method on a network fits.
 
     Args:
@@ -62,11 +62,11 @@ def room(plan_at: Callable[[int | None], NetworkPlan], batch: int, free_b: int) 
         free_b: beyond interpreter and torch.
     """
 
-    def at_most(plan: NetworkPlan, number: int) -> bool:
-        return network_memory.predict(plan, number).total_b <= free_b
+    def at_most(plan: Plan, number: int) -> bool:
+        return step_memory.predict(plan, number).total_b <= free_b
 
-    def safe(plan: NetworkPlan, number: int) -> bool:
-        return safe_b(network_memory.predict(plan, number)) <= free_b
+    def safe(plan: Plan, number: int) -> bool:
+        return safe_b(step_memory.predict(plan, number)) <= free_b
 
     plan = plan_at(None)
     fits: Fits = "yes" if safe(plan, batch) else "perhaps" if at_most(plan, batch) else "no"
@@ -75,14 +75,14 @@ def room(plan_at: Callable[[int | None], NetworkPlan], batch: int, free_b: int) 
 
 
 def _largest(
-    plan_at: Callable[[int | None], NetworkPlan], batch: int, test: Callable[[NetworkPlan, int], bool]
+    plan_at: Callable[[int | None], Plan], batch: int, test: Callable[[Plan, int], bool]
 ) -> tuple[int, int]:
     """The largest batch, and the largest side at a batch, that pass."""
-    plan, step = plan_at(None), network_memory.SIDE_STEP
-    count = network_memory.largest(
-        lambda number: test(plan_at(step * number), batch), network_memory.MOST_SIDE // step
+    plan, step = plan_at(None), step_memory.SIDE_STEP
+    count = step_memory.largest(
+        lambda number: test(plan_at(step * number), batch), step_memory.MOST_SIDE // step
     )
-    return network_memory.largest(lambda number: test(plan, number), network_memory.MOST_BATCH), step * count
+    return step_memory.largest(lambda number: test(plan, number), step_memory.MOST_BATCH), step * count
 
 
 def boards_of(name: str) -> Sequence[BoardModel]:
@@ -100,7 +100,7 @@ def boards_of(name: str) -> Sequence[BoardModel]:
 
 
 def rows(
-    plan_at: Callable[[int | None], NetworkPlan], batch: int, name: str, taken_mb: float
+    plan_at: Callable[[int | None], Plan], batch: int, name: str, taken_mb: float
 ) -> list[dict[str, Any]]:
     """One row a board and memory size, as JSON has them; ``basis`` says that they are predicted."""
     found = []

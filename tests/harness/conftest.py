@@ -242,8 +242,8 @@ def good_torch() -> Callable[[str], str]:
 def few_shapes(monkeypatch, tmp_path):
     """A dozen shapes a part, one epoch of pretraining, a cache of its own."""
     from tunebench.workloads.datasets import shapes
-    from tunebench.workloads.prepare import network
+    from tunebench.workloads.prepare import pretrain
 
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(shapes, "COUNTS", {"pretrain": 12, "finetune": 12, "test": 12})
-    monkeypatch.setitem(network.RECIPE, "epochs", {"classify": 1, "segment": 1, "detect": 1})
+    monkeypatch.setitem(pretrain.IMAGE_RECIPE, "epochs", {"classify": 1, "segment": 1, "detect": 1})

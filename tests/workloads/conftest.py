@@ -20,12 +20,12 @@ from tests.workloads.small_sets import small_set
 from tunebench import workloads
 from tunebench.workloads import artefact
 from tunebench.workloads.engines.native import Library, NativeError, build
-from tunebench.workloads.models.networks import task_of
+from tunebench.workloads.models import MODELS
 from tunebench.workloads.prepare import artefacts
 from tunebench.workloads.prepare.artefacts import SHIPPED
-from tunebench.workloads.prepare.network import pretrain_network
+from tunebench.workloads.prepare.pretrain import pretrain
 from tunebench.workloads.run import job as running
-from tunebench.workloads.tasks import chain, network, spec
+from tunebench.workloads.tasks import spec, task
 
 ROOT = Path(workloads.__file__).parent
 
@@ -36,9 +36,9 @@ def digits():
     data = artefact.read(str(SHIPPED / "digits.tbx"))
     weights = {model: artefact.read(str(SHIPPED / f"digits-{model}.tbx")) for model in ("mlp", "cnn")}
 
-    def make(method: str, model: str = "mlp", **keys: Any) -> chain.Task:
+    def make(method: str, model: str = "mlp", **keys: Any) -> task.Task:
         made = spec.parse({"method": method, "model": model, "dataset": "digits", **keys})
-        return chain.make_task(made, data, weights[model])
+        return task.make_task(made, data, weights[model])
 
     return make
 
@@ -161,17 +161,17 @@ def library(builds: dict[str, Library]) -> Library:
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory):
-    """Function (method, model, **spec) -> NetworkTask on a small set."""
+    """Function (method, model, **spec) -> Task on a small set."""
     folder = tmp_path_factory.mktemp("small")
     made: dict[str, Any] = {}
 
-    def make(method: str, model: str, **keys: Any) -> network.NetworkTask:
+    def make(method: str, model: str, **keys: Any) -> task.Task:
         if model not in made:
-            loaded = small_set(task_of(model))
+            loaded = small_set(MODELS[model].task)
             artefacts.write_data(loaded, folder / f"{model}.tbx")
-            weights = artefact.encode("weights", {}, pretrain_network(model, loaded, epochs=1))
+            weights = artefact.encode("weights", {}, pretrain(model, loaded, epochs=1))
             made[model] = (artefact.read(str(folder / f"{model}.tbx")), artefact.decode(weights))
         wanted = {"method": method, "model": model, "batch": 6, "epochs": 2, "lr": 0.005, "rank": 2, **keys}
-        return network.make_network_task(spec.parse(wanted), *made[model])
+        return task.make_task(spec.parse(wanted), *made[model])
 
     return make

@@ -42,16 +42,14 @@ def test_it_really_imports_and_works_on_python_3_6(payload, tmp_path):
         "import doctest, tunebench.workloads.run.job\n"
         "import tunebench.workloads.run.correctness, tunebench.workloads.run.own_module\n"
         "from tunebench.workloads import artefact, seeds, models\n"
-        "from tunebench.workloads.methods import chain_plan, table\n"
+        "from tunebench.workloads.methods import memory, plan, table\n"
         "assert doctest.testmod(artefact) == (0, 2)\n"
         "assert seeds.order(5, 0, 0) == %r\n"
-        "made = chain_plan.plan(table.method('skip2-lora'), 'mlp', models.layers_of('mlp', 256, 3), 4)\n"
-        "assert chain_plan.counts(made).trainable == 1828\n"
-        "from tunebench.workloads.methods import network_memory, network_plan\n"
-        "from tunebench.workloads.tasks import metrics, network\n"
-        "from tunebench.workloads.models.networks import counted\n"
-        "yolo = network_plan.plan(table.method('lorae'), counted('yolov8n'), 4)\n"
-        "assert (yolo.graph.n_params, network_plan.counts(yolo).trainable) == (3157200, 149356)\n"
+        "made = plan.plan(table.method('skip2-lora'), models.graph_of('mlp', (256,), 3), 4)\n"
+        "assert plan.counts(made).trainable == 1828\n"
+        "from tunebench.workloads.tasks import metrics, task\n"
+        "yolo = plan.plan(table.method('lorae'), models.counted('yolov8n'), 4)\n"
+        "assert (yolo.graph.n_params, plan.counts(yolo).trainable) == (3157200, 149356)\n"
         "assert metrics.mean_iou([[1, 0], [0, 1]]) == 1.0\n"
         "from array import array\n"
         "from tunebench.workloads import updates\n"
@@ -62,7 +60,7 @@ def test_it_really_imports_and_works_on_python_3_6(payload, tmp_path):
         "raw, entry = updates.make(made, updates.parse_form('weights/int8'), 'ft-all', 'a' * 64)\n"
         "again = updates.dequantised(safetensors.decode(raw).tensors)['x'].data\n"
         "assert max(abs(a - b) for a, b in zip(again, values['x'].data)) <= entry.max_error < 0.004\n"
-        "assert network_memory.predict(yolo, 2).step_b > network_memory.predict(yolo, 1).step_b\n"
+        "assert memory.predict(yolo, 2).step_b > memory.predict(yolo, 1).step_b\n"
     )
     from tunebench.workloads import seeds
 
@@ -102,4 +100,4 @@ def test_torch_is_imported_by_its_engines_only():
 
 def test_what_stays_on_the_host_is_there():
     assert all((ROOT / name).exists() for name in workloads.HOST_ONLY)
-    assert {"job.py", "marks.py", "table.py", "chain.py"} <= {file.name for file in FILES}
+    assert {"job.py", "marks.py", "table.py", "task.py"} <= {file.name for file in FILES}

@@ -37,6 +37,12 @@ class Dataset:
     test_y: Labels
     meta: dict[str, Any]
 
+    @property
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """``PART_x`` and ``PART_y`` -> array, for parts ``pretrain``, ``finetune``, ``test``."""
+        names = (f"{part}_{what}" for part in ("pretrain", "finetune", "test") for what in "xy")
+        return {name: getattr(self, name) for name in names}
+
 
 def build(name: str, parts: dict[str, tuple[Any, Any]], meta: dict[str, Any]) -> Dataset:
     """A :class:`Dataset` from parts ``pretrain``, ``finetune``, ``test``; adds sizes to the meta."""

@@ -37,12 +37,11 @@ class Method(NamedTuple):
 
     @property
     def networks(self) -> bool:
-        """Whether the method applies to networks with branches (:mod:`tunebench.workloads.methods.network_plan`)."""
+        """Whether the method applies to networks with branches."""
         return any(name in NETWORKS for name in self.models)
 
 
-_NETS = tuple(NETWORKS)
-_MLP, _ANY, _CNN, _NEW = ("mlp",), ("mlp", "cnn") + _NETS, ("cnn",) + _NETS, ("mlp",) + _NETS
+_MLP, _ANY, _CNN, _NEW = ("mlp",), ("mlp", "cnn") + NETWORKS, ("cnn",) + NETWORKS, ("mlp",) + NETWORKS
 _LORA = "Hu et al., LoRA, ICLR 2022"
 _SKIP2 = "Matsutani et al., Skip2-LoRA, ASP-DAC 2025"
 _BITFIT = "Ben Zaken et al., BitFit, ACL 2022"

@@ -1,35 +1,120 @@
-"""Models as lists of layers: plain data that every engine reads.
+"""Models by name, as graphs that every engine reads; nothing here imports torch.
 
-A model is a function ``layers(n_in, n_out) -> tuple of Layer``. A layer is a linear map or a convolution,
-followed (if ``norm``) by BatchNorm and ReLU. Networks with branches are graphs
-(:mod:`tunebench.workloads.models.networks`). Nothing here imports torch.
+:data:`MODELS` is the registry: a new model is one module with a function that builds its graph, and one line there.
 """
 
-from typing import Tuple
+from typing import Callable, Dict, NamedTuple, Optional, Tuple
 
 from tunebench.workloads.errors import WorkloadError
-from tunebench.workloads.models import cnn, mlp
-from tunebench.workloads.models.layer import Layer, UnsupportedModel
-from tunebench.workloads.models.networks import NETWORKS
+from tunebench.workloads.models import classifiers, dense, yolov8
+from tunebench.workloads.models.cnn import cnn
+from tunebench.workloads.models.graph import ROWS, Graph, UnsupportedModel
+from tunebench.workloads.models.mlp import mlp
 
-#: name -> function (n_in, n_out) -> layers
-MODELS = {"mlp": mlp.layers, "cnn": cnn.layers}
+Shape = Tuple[int, ...]
+
+
+class Model(NamedTuple):
+    """What a model registers.
+
+    Attributes:
+        build: called with (name, shape of one input, number of classes) when a task is made, a plan is counted or start
+            weights are trained; returns the graph, or raises :class:`UnsupportedModel` for a shape that it does not take.
+        task: what its data sets are for: ``classify``, ``detect`` or ``segment`` images; :data:`ROWS` takes rows of
+            numbers and is a chain of layers.
+        shape, n_classes: what it is counted at where nothing else is asked for.
+    """
+
+    build: Callable[..., Graph]
+    task: str
+    shape: Shape
+    n_classes: int
+
+
+#: name -> model that suites train
+MODELS: Dict[str, Model] = {
+    "mlp": Model(mlp, ROWS, (256,), 3),
+    "cnn": Model(cnn, ROWS, (64,), 10),
+    "mobilenetv2-small": Model(classifiers.mobilenetv2_small, "classify", (1, 28, 28), 10),
+    "squeezenet-small": Model(classifiers.squeezenet_small, "classify", (1, 28, 28), 10),
+    "resnet-small": Model(classifiers.resnet_small, "classify", (1, 28, 28), 10),
+    "detector-small": Model(dense.detector, "detect", (3, 128, 160), 3),
+    "unet-small": Model(dense.unet, "segment", (1, 64, 64), 4),
+}
+#: name -> model at its published size, which is only counted
+PUBLISHED: Dict[str, Model] = {
+    "mobilenetv2": Model(classifiers.mobilenetv2, "classify", (3, 224, 224), 1000),
+    "squeezenet1.1": Model(classifiers.squeezenet, "classify", (3, 224, 224), 1000),
+    "resnet18": Model(classifiers.resnet, "classify", (3, 224, 224), 1000),
+}
+#: models that train on images
+NETWORKS = tuple(name for name in MODELS if MODELS[name].task != ROWS)
+#: names that :func:`counted` takes
+COUNTED = tuple("yolov8" + size for size in yolov8.SIZES) + tuple(PUBLISHED) + NETWORKS
+_IMAGENET, _COCO = 1000, 80
 
 
 class UnknownModel(WorkloadError):
     """A model name that is not in :data:`MODELS`."""
 
 
-def layers_of(model: str, n_in: int, n_out: int) -> Tuple[Layer, ...]:
-    """The layers of a model for a data set's sizes.
+class UnknownNetwork(WorkloadError):
+    """A name that is none of :data:`COUNTED`."""
+
+
+def graph_of(model: str, shape: Shape, n_classes: int) -> Graph:
+    """Build a model's graph for a data set's sizes.
 
     Raises:
-        UnknownModel: names the allowed ones; a network is not among them, it has no chain of layers.
-        UnsupportedModel: the model does not take inputs of this size.
+        UnknownModel: names those for such data: rows of numbers, or images.
+        UnsupportedModel: the model does not take inputs of this shape.
     """
     if model not in MODELS:
-        raise UnknownModel("unknown model %r, use one of: %s" % (model, ", ".join(sorted(MODELS))))
-    return MODELS[model](n_in, n_out)
+        fitting = sorted(name for name in MODELS if (name in NETWORKS) == (len(shape) == 3))
+        raise UnknownModel("unknown model %r, use one of: %s" % (model, ", ".join(fitting)))
+    return MODELS[model].build(model, shape, n_classes)
 
 
-__all__ = ["MODELS", "NETWORKS", "Layer", "UnknownModel", "UnsupportedModel", "layers_of"]
+def counted(
+    name: str, task: Optional[str] = None, n_classes: Optional[int] = None, side: Optional[int] = None
+) -> Graph:
+    """Build a network for counting, at its published size where nothing else is asked for.
+
+    Args:
+        name: one of :data:`COUNTED`.
+        task: of YOLOv8: ``detect`` (default), ``segment`` or ``classify``; the others have one.
+        n_classes: None takes 80 for COCO's tasks and 1000 for ImageNet's; a small network's own set's.
+        side: of a square input in pixels; None takes 640, 224, or a small network's own.
+
+    Raises:
+        UnknownNetwork: names the allowed ones.
+        UnsupportedModel: a task the network does not have, or a side it does not take.
+    """
+    if name not in COUNTED:
+        raise UnknownNetwork("unknown model %r, use one of: %s" % (name, ", ".join(COUNTED)))
+    model = MODELS.get(name) or PUBLISHED.get(name)
+    if model is not None:
+        if task not in (None, model.task):
+            raise UnsupportedModel("model %r has no task %r, use: %s" % (name, task, model.task))
+        shape = model.shape if side is None else (model.shape[0], side, side)
+        return model.build(name, shape, model.n_classes if n_classes is None else n_classes)
+    wanted = task or "detect"
+    classify = wanted == "classify"
+    usual = _IMAGENET if classify else _COCO
+    return yolov8.graph(
+        name[len("yolov8") :], wanted, usual if n_classes is None else n_classes,
+        (224 if classify else 640) if side is None else side,
+    )  # fmt: skip
+
+
+__all__ = [
+    "COUNTED",
+    "MODELS",
+    "NETWORKS",
+    "Model",
+    "UnknownModel",
+    "UnknownNetwork",
+    "UnsupportedModel",
+    "counted",
+    "graph_of",
+]

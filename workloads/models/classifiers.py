@@ -90,9 +90,9 @@ def squeezenet(
         for index, (squeezed, expanded) in enumerate(fires):
             part = "fire%d_%d" % (group, index)
             low = b.conv(part + "_squeeze", y, wide(squeezed), 1, norm=False)
-            one = b.conv(part + "_expand1", low, wide(expanded), 1, norm=False)
-            three = b.conv(part + "_expand3", low, wide(expanded), 3, norm=False)
-            y = b.concat(part, one, three)
+            narrow = b.conv(part + "_expand1", low, wide(expanded), 1, norm=False)
+            square = b.conv(part + "_expand3", low, wide(expanded), 3, norm=False)
+            y = b.concat(part, narrow, square)
     act = "" if small_input else "relu"
     y = b.conv("classifier", y, n_classes, 1, norm=False, act=act, head=True)
     return b.graph(b.avgpool("pool", y))
@@ -136,3 +136,18 @@ def basic_block(b: Builder, part: str, source: str, channels: int, stride: int =
     if b.shapes[source] != b.shapes[y]:
         beside = b.conv(part + "_short", source, channels, 1, stride, act="")
     return b.add(part + "_sum", beside, y, act="relu")
+
+
+def mobilenetv2_small(name: str, shape: Tuple[int, ...], n_classes: int) -> Graph:
+    """Return a MobileNetV2 of half the width for inputs of 28 to 64 pixels."""
+    return mobilenetv2(name, shape, n_classes, width=0.5, last=320, stem_stride=1)
+
+
+def squeezenet_small(name: str, shape: Tuple[int, ...], n_classes: int) -> Graph:
+    """Return a SqueezeNet of half the width for inputs of 28 to 64 pixels."""
+    return squeezenet(name, shape, n_classes, width=0.5, small_input=True)
+
+
+def resnet_small(name: str, shape: Tuple[int, ...], n_classes: int) -> Graph:
+    """Return a ResNet of three stages for inputs of 28 to 64 pixels."""
+    return resnet(name, shape, n_classes, widths=(16, 32, 64), blocks=(2, 2, 2), small_input=True)

@@ -8,8 +8,7 @@ et al., U-Net, MICCAI 2015).
 from typing import Sequence, Tuple
 
 from tunebench.workloads.models.classifiers import basic_block
-from tunebench.workloads.models.graph import INPUT, Builder, Graph
-from tunebench.workloads.models.layer import UnsupportedModel
+from tunebench.workloads.models.graph import INPUT, Builder, Graph, UnsupportedModel
 
 #: pixels of the input that one cell of the detector's map stands for
 CELL = 8

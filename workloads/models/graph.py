@@ -1,13 +1,12 @@
-"""Networks with branches, as data: nodes in order of execution, each with its shapes.
+"""Describe a network as data: nodes in order of execution, each with its shapes. A chain is a graph without branches.
 
-One description serves counting (no torch needed, also on the host) and building
-(:mod:`tunebench.workloads.engines.pytorch.networks`). A node is one layer with what belongs to it: convolution,
-BatchNorm, activation.
+One description serves counting (no torch needed, also on the host) and every engine. A node is one layer with what
+belongs to it: convolution, BatchNorm, activation.
 """
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from tunebench.workloads.models.layer import UnsupportedModel
+from tunebench.workloads.errors import WorkloadError
 
 #: nodes with weights
 WEIGHED = ("conv", "deconv", "linear")
@@ -15,6 +14,12 @@ WEIGHED = ("conv", "deconv", "linear")
 PLAIN = ("add", "concat", "slice", "maxpool", "avgpool", "upsample", "rearrange")
 ACTIVATIONS = ("", "relu", "relu6", "silu")
 INPUT = "input"
+#: task of a chain: to tell the class of a row of numbers
+ROWS = "rows"
+
+
+class UnsupportedModel(WorkloadError):
+    """A model that does not take the data set's inputs."""
 
 
 class Node(NamedTuple):
@@ -25,7 +30,7 @@ class Node(NamedTuple):
         op: one of :data:`WEIGHED` or :data:`PLAIN`.
         inputs: names of the nodes it reads; ``input`` is the network's input.
         shape: of its output for one sample: ``(c, h, w)`` or ``(n,)``.
-        channels_in: of its (first) input.
+        channels_in: channels or features of its (first) input; a linear layer reads all values of it.
         kernel, stride, padding, dilation, groups: of a convolution or pooling; square.
         bias: it has a bias of its own.
         norm: BatchNorm follows.
@@ -77,6 +82,11 @@ class Node(NamedTuple):
         return (self.channels_out, self.channels_in) if self.op == "linear" else ()
 
     @property
+    def norm_trains(self) -> bool:
+        """Whether its BatchNorm's scale and shift train with it: they stand in for a bias that it does not have."""
+        return self.norm and not self.bias
+
+    @property
     def n_weights(self) -> int:
         """Values of its weight."""
         return product(self.weight_shape) if self.op in WEIGHED else 0
@@ -92,8 +102,8 @@ class Graph(NamedTuple):
 
     Attributes:
         name: of the network.
-        task: ``classify``, ``detect`` or ``segment``.
-        shape: of one input, (c, h, w).
+        task: ``classify``, ``detect`` or ``segment`` images, or :data:`ROWS`.
+        shape: of one input, (c, h, w); (n,) of rows, which a chain may read as an image.
         nodes: in order of execution.
         outputs: names of the nodes whose values it gives.
     """
@@ -108,6 +118,11 @@ class Graph(NamedTuple):
     def layers(self) -> Tuple[Node, ...]:
         """The nodes with weights."""
         return tuple(node for node in self.nodes if node.op in WEIGHED)
+
+    @property
+    def chain(self) -> bool:
+        """Whether it is a chain over rows of numbers: every node is a layer that reads the one before it."""
+        return self.task == ROWS
 
     @property
     def n_params(self) -> int:
@@ -222,16 +237,18 @@ class Builder(object):
         out = (channels, h * kernel, w * kernel)
         return self.add_node(Node(name, "deconv", (source,), out, c, kernel, kernel, bias=True))
 
-    def linear(self, name: str, source: str, features: int) -> str:
-        """The Linear head of a classifier."""
-        (n_in,) = self.shapes[source]
-        return self.add_node(Node(name, "linear", (source,), (features,), n_in, bias=True, head=True))
+    def linear(self, name: str, source: str, features: int, *, norm: bool = False, head: bool = True) -> str:
+        """A linear layer with bias: a classifier's head, or a hidden layer with BatchNorm and ReLU behind it."""
+        n_in, act = product(self.shapes[source]), "relu" if norm else ""
+        return self.add_node(
+            Node(name, "linear", (source,), (features,), n_in, bias=True, norm=norm, act=act, head=head)
+        )
 
-    def add(self, name: str, one: str, other: str, act: str = "") -> str:
+    def add(self, name: str, left: str, right: str, act: str = "") -> str:
         """The sum of two nodes of equal shape."""
-        if self.shapes[one] != self.shapes[other]:
-            raise ValueError("node %r: shapes %s and %s" % (name, self.shapes[one], self.shapes[other]))
-        return self.add_node(Node(name, "add", (one, other), self.shapes[one], act=act))
+        if self.shapes[left] != self.shapes[right]:
+            raise ValueError("node %r: shapes %s and %s" % (name, self.shapes[left], self.shapes[right]))
+        return self.add_node(Node(name, "add", (left, right), self.shapes[left], act=act))
 
     def concat(self, name: str, *sources: str) -> str:
         """Channels one behind another."""

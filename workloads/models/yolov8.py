@@ -7,8 +7,7 @@ checked by the published parameter totals and multiply-adds and is not built or 
 
 from typing import Tuple
 
-from tunebench.workloads.models.graph import Builder, Graph
-from tunebench.workloads.models.layer import UnsupportedModel
+from tunebench.workloads.models.graph import Builder, Graph, UnsupportedModel
 
 #: size -> (depth, width, most channels before width)
 SIZES = {

@@ -17,10 +17,9 @@ from typing import Any
 
 from tunebench.workloads import artefact
 from tunebench.workloads.datasets import Dataset, ImageSet, check_name, load
-from tunebench.workloads.models import NETWORKS, UnsupportedModel, layers_of
-from tunebench.workloads.models.networks import task_of
-from tunebench.workloads.prepare import network
-from tunebench.workloads.prepare.chain import RECIPE, Progress, pretrain
+from tunebench.workloads.models import MODELS, UnsupportedModel, graph_of
+from tunebench.workloads.models.graph import ROWS
+from tunebench.workloads.prepare.pretrain import Progress, data_tensors, pretrain, recipe_of, shape_of
 
 SHIPPED = Path(__file__).parent / "shipped"
 SHIPPED_TASKS = (("digits", "mlp"), ("digits", "cnn"))
@@ -62,7 +61,7 @@ def prepare(
 
     Args:
         dataset: one of :data:`tunebench.workloads.datasets.DATASETS`.
-        model: one of :data:`tunebench.workloads.models.MODELS` or :data:`tunebench.workloads.models.NETWORKS`.
+        model: one of :data:`tunebench.workloads.models.MODELS`.
         cache_dir: where built artefacts are kept; made if missing.
         data_dir: local copies of data sets; None takes TUNEBENCH_DATA.
         download: whether a data set that is missing may be downloaded from its home.
@@ -120,11 +119,6 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def recipe_of(model: str) -> dict[str, Any]:
-    """How a model's start weights are trained."""
-    return network.RECIPE if model in NETWORKS else RECIPE
-
-
 def _build(
     loaded: Dataset | ImageSet, model: str, data: Path, weights: Path, progress: Progress | None
 ) -> None:
@@ -137,27 +131,14 @@ def _build(
 
 def _check_pair(loaded: Dataset | ImageSet, model: str) -> None:
     """A pair of data set and model that does not fit ends here, with an error of the model's."""
-    images = isinstance(loaded, ImageSet)
-    if images != (model in NETWORKS) or (images and loaded.meta["task"] != task_of(model)):
+    if model in MODELS and MODELS[model].task != loaded.meta.get("task", ROWS):
         raise UnsupportedModel(f"model {model!r} does not take data set {loaded.name!r}")
-    if isinstance(loaded, ImageSet):
-        NETWORKS[model](tuple(loaded.meta["shape"]), loaded.meta["n_classes"])
-    else:
-        layers_of(model, loaded.meta["n_in"], loaded.meta["n_classes"])
+    graph_of(model, shape_of(loaded.meta), loaded.meta["n_classes"])
 
 
 def write_data(loaded: Dataset | ImageSet, path: Path) -> str:
     """Write a data artefact (target domain only: boards never pretrain); return its SHA-256."""
-    parts: dict[str, artefact.Tensor] = {}
-    if isinstance(loaded, ImageSet):
-        for part in ("finetune", "test"):
-            parts.update(network.data_tensors(loaded, part, part))
-        return artefact.write(str(path), "data", {"dataset": loaded.name, **loaded.meta}, parts)
-    for name in ("finetune_x", "finetune_y", "test_x", "test_y"):
-        values = getattr(loaded, name)
-        dtype = "float32" if name.endswith("_x") else "int32"
-        little = values.astype("<f4" if dtype == "float32" else "<i4")
-        parts[name] = artefact.Tensor(dtype, values.shape, little.tobytes())
+    parts = {**data_tensors(loaded, "finetune"), **data_tensors(loaded, "test")}
     return artefact.write(str(path), "data", {"dataset": loaded.name, **loaded.meta}, parts)
 
 
@@ -176,17 +157,12 @@ def write_weights(
             f"start weights of {loaded.name}/{model} must be trained here once, and torch is not installed: "
             "pip install 'tunebench[torch]'"
         ) from error
-    if isinstance(loaded, ImageSet):
-        tensors = network.pretrain_network(model, loaded, seed=SEED, progress=progress)
-        sizes = {"shape": loaded.meta["shape"]}
-    else:
-        classes = loaded.meta["n_classes"]
-        tensors = pretrain(model, loaded.pretrain_x, loaded.pretrain_y, classes, seed=SEED, progress=progress)
-        sizes = {"n_in": loaded.meta["n_in"]}
+    tensors = pretrain(model, loaded, seed=SEED, progress=progress)
+    size = "shape" if "shape" in loaded.meta else "n_in"
     meta = {
         "dataset": loaded.name,
         "model": model,
-        **sizes,
+        size: loaded.meta[size],
         "n_classes": loaded.meta["n_classes"],
         "seed": SEED,
         "recipe": recipe_of(model),

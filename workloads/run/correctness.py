@@ -7,21 +7,18 @@ the two trainings are equal by construction, so it checks that a training can be
 """
 
 import math
-from typing import Any, Callable, Dict, Optional, Union
+from typing import Any, Callable, Dict, Optional
 
 from tunebench.workloads.engines import load_engine
 from tunebench.workloads.engines.session import no_mark
-from tunebench.workloads.tasks.chain import Task
-from tunebench.workloads.tasks.network import NetworkTask
+from tunebench.workloads.tasks.task import Task
 
 STEPS = 100
 LOSS_ABSOLUTE, LOSS_RELATIVE = 1e-6, 1e-4
 ACTIVATION_ABSOLUTE = 1e-6
 
 
-def check(
-    task: Union[Task, NetworkTask], after_epoch: Optional[Callable[[Any, int], None]] = None
-) -> Dict[str, Any]:
+def check(task: Task, after_epoch: Optional[Callable[[Any, int], None]] = None) -> Dict[str, Any]:
     """Compare cached and uncached training.
 
     Args:

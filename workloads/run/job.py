@@ -18,15 +18,12 @@ from tunebench.workloads import artefact, marks, updates
 from tunebench.workloads.engines import load_engine
 from tunebench.workloads.engines.session import Evaluation, Session
 from tunebench.workloads.errors import WorkloadError
-from tunebench.workloads.methods import network_macs
-from tunebench.workloads.methods.chain_macs import of_training
-from tunebench.workloads.models import NETWORKS
+from tunebench.workloads.methods import macs
 from tunebench.workloads.run.correctness import check
 from tunebench.workloads.run.own_module import OwnSession
 from tunebench.workloads.run.window import _fine_tune
-from tunebench.workloads.tasks.chain import Task, make_task
-from tunebench.workloads.tasks.network import NetworkTask, make_network_task
 from tunebench.workloads.tasks.spec import Spec, SpecError, parse
+from tunebench.workloads.tasks.task import Task, make_task
 
 
 def main() -> int:
@@ -77,13 +74,12 @@ def _write_updates(folder: str, spec: Spec, paths: Dict[str, str], session: Sess
     updates.write(folder, spec.ship, exported, spec.method or "own", paths.get("weights", os.devnull))
 
 
-def load_task(spec: Spec, paths: Dict[str, str]) -> Union[Task, NetworkTask]:
+def load_task(spec: Spec, paths: Dict[str, str]) -> Task:
     """Read the job's artefacts and check them against the spec."""
     for role in ("data", "weights"):
         if role not in paths:
             raise SpecError("job.paths has no %r: a built-in method needs that artefact" % role)
-    make = make_network_task if spec.model in NETWORKS else make_task
-    return make(spec, artefact.read(paths["data"]), artefact.read(paths["weights"]))
+    return make_task(spec, artefact.read(paths["data"]), artefact.read(paths["weights"]))
 
 
 def _checked(spec: Spec, paths: Dict[str, str], recorder: marks.Recorder) -> Dict[str, Any]:
@@ -145,11 +141,12 @@ def _measured(
 def _madds(session: Session) -> Optional[Dict[str, int]]:
     """Multiply-adds of the fine-tuning by phase; None for a user's module and for chains with convolutions."""
     task = getattr(session, "task", None)
-    if isinstance(task, NetworkTask):
-        return network_macs.of_training(task.plan, task.n_train, task.spec.epochs, task.spec.batch)
-    if not isinstance(task, Task) or any(layer.kind != "linear" for layer in task.plan.layers):
+    if not isinstance(task, Task):
         return None
-    return of_training(task.plan, task.n_train, task.spec.epochs)
+    graph = task.plan.graph
+    if graph.chain and any(layer.op != "linear" for layer in graph.layers):
+        return None
+    return macs.of_training(task.plan, task.n_train, task.spec.epochs, task.spec.batch)
 
 
 def _prediction_rows(before: Evaluation, after: Optional[Evaluation]) -> Optional[List[Any]]:
@@ -169,5 +166,5 @@ def _save(folder: str, result: Dict[str, Any]) -> None:
     """Write the result last, with the peak memory of the whole process."""
     os.makedirs(os.path.join(folder, "out"), exist_ok=True)
     peaks = [marks.peak_rss_b(), result.get("peak_rss_b")]
-    result["peak_rss_b"] = max((each for each in peaks if each is not None), default=None)
+    result["peak_rss_b"] = max((peak_b for peak_b in peaks if peak_b is not None), default=None)
     marks.write_json(_out(folder, "result.json"), result)

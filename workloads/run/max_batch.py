@@ -21,10 +21,11 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, cast
 
 from tunebench.workloads import marks
 from tunebench.workloads.errors import WorkloadError
-from tunebench.workloads.methods import network_memory, network_plan, table
-from tunebench.workloads.methods.network_memory import MOST_BATCH, MOST_SIDE, SIDE_STEP
-from tunebench.workloads.methods.network_plan import NetworkPlan
-from tunebench.workloads.models.networks import counted
+from tunebench.workloads.methods import memory, table
+from tunebench.workloads.methods.memory import MOST_BATCH, MOST_SIDE, SIDE_STEP
+from tunebench.workloads.methods.plan import Plan
+from tunebench.workloads.methods.plan import plan as make_plan
+from tunebench.workloads.models import counted
 from tunebench.workloads.run.peak_memory import map_large_blocks, status_b
 
 #: Of the memory that is available, where no limit is given.
@@ -71,7 +72,7 @@ class _Crash(Exception):
     """A try that failed in words, or by a signal, that say nothing of memory."""
 
 
-def attempt(plan: NetworkPlan, batch: int, limit_b: int, allocator: str = DEFAULT) -> Try:
+def attempt(plan: Plan, batch: int, limit_b: int, allocator: str = DEFAULT) -> Try:
     """Whether two steps with a batch run within ``limit_b`` more than a step with one sample has left.
 
     Libraries may crash where memory is refused, instead of saying so. So what fails in other words is tried once more
@@ -91,7 +92,7 @@ def attempt(plan: NetworkPlan, batch: int, limit_b: int, allocator: str = DEFAUL
     return Try(False, "%s; without a limit it %s" % (why, "runs" if free.fits else "does not fit either"))
 
 
-def _tried(plan: NetworkPlan, batch: int, limit_b: Optional[int], allocator: str) -> Try:
+def _tried(plan: Plan, batch: int, limit_b: Optional[int], allocator: str) -> Try:
     """One try in a process of its own."""
     from tunebench.workloads.engines.pytorch.networks import (
         probe_step,  # torch is loaded here, once, before the fork
@@ -125,8 +126,8 @@ def _tried(plan: NetworkPlan, batch: int, limit_b: Optional[int], allocator: str
 
 
 def _child(
-    stepper: Callable[[NetworkPlan], Callable[[int], None]],
-    plan: NetworkPlan,
+    stepper: Callable[[Plan], Callable[[int], None]],
+    plan: Plan,
     batch: int,
     limit_b: Optional[int],
     writer: int,
@@ -150,8 +151,8 @@ def _child(
     except (MemoryError, RuntimeError) as error:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
         first = str(error).strip().split("\n")[0][:300] or type(error).__name__
-        memory = isinstance(error, MemoryError) or any(word in str(error) for word in _NO_MEMORY)
-        answer["reason" if memory else "error"] = first
+        refused = isinstance(error, MemoryError) or any(word in str(error) for word in _NO_MEMORY)
+        answer["reason" if refused else "error"] = first
     except BaseException as error:  # noqa: BLE001  a fork must not go on as if it were its parent
         answer["error"] = "".join(traceback.format_exception_only(type(error), error)).strip()[:300]
     os.write(writer, json.dumps(answer).encode("utf-8"))
@@ -168,18 +169,16 @@ def _bisected(fits: Callable[[int], Try], limit: int) -> Found:
         reasons[number] = done.reason
         return done.fits
 
-    number = network_memory.largest(asks, limit)
+    number = memory.largest(asks, limit)
     return Found(number, len(asked), reasons.get(number + 1))
 
 
-def largest_batch(plan: NetworkPlan, limit_b: int, allocator: str = DEFAULT) -> Found:
+def largest_batch(plan: Plan, limit_b: int, allocator: str = DEFAULT) -> Found:
     """The largest batch that trains."""
     return _bisected(lambda batch: attempt(plan, batch, limit_b, allocator), MOST_BATCH)
 
 
-def largest_side(
-    plan_at: Callable[[int], NetworkPlan], batch: int, limit_b: int, allocator: str = DEFAULT
-) -> Found:
+def largest_side(plan_at: Callable[[int], Plan], batch: int, limit_b: int, allocator: str = DEFAULT) -> Found:
     """The largest side of a square input, in pixels, that trains with a batch; a multiple of 32."""
 
     def fits(count: int) -> Try:
@@ -234,8 +233,8 @@ def measure(params: Dict[str, Any]) -> Dict[str, float]:
     told = settings(params)
     row = table.method(told["method"])
 
-    def plan_at(side: Optional[int]) -> NetworkPlan:
-        return network_plan.plan(row, counted(told["model"], side=side), told["rank"])
+    def plan_at(side: Optional[int]) -> Plan:
+        return make_plan(row, counted(told["model"], side=side), told["rank"])
 
     plan, batch = plan_at(None), told["batch"]
     limit_b = int(told["limit_mb"] * 1e6) if told["limit_mb"] else int(SHARE * available_b())
@@ -247,17 +246,17 @@ def measure(params: Dict[str, Any]) -> Dict[str, float]:
     return {
         "fit_limit_b": limit_b,
         "fit_batch": by_batch.number,
-        "fit_batch_predicted": network_memory.largest_batch(plan, predicted_b),
+        "fit_batch_predicted": memory.largest_batch(plan, predicted_b),
         "fit_side_px": by_side.number,
-        "fit_side_predicted_px": network_memory.largest_side(plan_at, batch, predicted_b),
+        "fit_side_predicted_px": memory.largest_side(plan_at, batch, predicted_b),
         "fit_side_batch": batch,
         "fit_tries": by_batch.tries + by_side.tries,
     }
 
 
-def _resident_b(plan: NetworkPlan) -> int:
+def _resident_b(plan: Plan) -> int:
     """What is there before the limit is set, and not part of it: the weights."""
-    return network_memory.predict(plan, 1).weights_b
+    return memory.predict(plan, 1).weights_b
 
 
 def main() -> int:

@@ -24,9 +24,9 @@ from tunebench.targets.errors import UnreachableError
 from tunebench.targets.payload import Blob
 from tunebench.targets.transport.traffic_shaping import PROFILES
 from tunebench.workloads import artefact, updates
-from tunebench.workloads.methods import network_plan
+from tunebench.workloads.methods import plan as plans
 from tunebench.workloads.methods.table import method
-from tunebench.workloads.models.networks import NETWORKS
+from tunebench.workloads.models import graph_of
 
 SUITE = """
 [suite]
@@ -264,14 +264,14 @@ def test_a_campaign_ships_updates_over_its_own_and_shaped_links(campaign, lab, f
     ran = campaign(lab("here"), write(tmp_path, keys, blocks=2))
     records = {(rep.label, rep.block): rep for rep in ran.reader.repetitions}
     assert all(rep.outcome == "ok" for rep in records.values())
-    graph = NETWORKS["unet-small"]((1, 64, 64), 4)
+    graph = graph_of("unet-small", (1, 64, 64), 4)
     for label, what in (("ft-all", "delta"), ("lorae", "adapter")):
         rep = records[label, 0]
-        plan = network_plan.plan(method(label), graph, 2)
+        plan = plans.plan(method(label), graph, 2)
         files = {(each.form, each.dtype, each.packed): each for each in rep.updates}
         update = files[what, "float32", False]
         # Measured bytes are the counted ones, to the byte.
-        assert update.tensor_b == rep.update_b == network_plan.counts(plan).update_b
+        assert update.tensor_b == rep.update_b == plans.counts(plan).update_b
         assert update.size_b == update.safetensors_b == params.file_b(plan, label)
         assert update.base_sha256 == rep.prov.weights_sha256
         for each in rep.updates:

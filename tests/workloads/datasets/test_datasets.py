@@ -17,7 +17,7 @@ import pytest
 
 from tunebench.workloads import artefact, datasets, defaults
 from tunebench.workloads.datasets import DataUnavailable, digits, fan, fan_csv, har, har_uci
-from tunebench.workloads.prepare import artefacts
+from tunebench.workloads.prepare import artefacts, pretrain
 
 
 @pytest.fixture(autouse=True)
@@ -315,7 +315,7 @@ def test_prepare_downloads_only_when_asked_to(served, tmp_path, monkeypatch):
     (home / "uci.zip").write_bytes(body)
     monkeypatch.setattr(har_uci, "ROWS", rows)
     monkeypatch.setattr(har_uci, "SOURCE", replace(har_uci.SOURCE, url=f"{url}/uci.zip"))
-    monkeypatch.setitem(artefacts.RECIPE, "epochs", 1)
+    monkeypatch.setitem(pretrain.CHAIN_RECIPE, "epochs", 1)
     places = {"cache_dir": tmp_path / "made", "datasets_dir": tmp_path / "cache"}
     with pytest.raises(DataUnavailable, match="prepare --download"):
         artefacts.prepare("har-uci", "mlp", **places)

@@ -14,7 +14,7 @@ from tunebench.workloads.datasets import DataUnavailable, bccd, images, mnist, s
 from tunebench.workloads.datasets.store import Store
 from tunebench.workloads.models import UnsupportedModel
 from tunebench.workloads.prepare import artefacts
-from tunebench.workloads.tasks import network
+from tunebench.workloads.tasks.task import true_boxes
 
 TURN = images.Drift(degrees=30.0, contrast=1.0, floor=0.0, noise=0.0, seed=0)
 
@@ -140,7 +140,7 @@ def test_boxes_come_back_from_the_artefact_as_they_went_in():
         "finetune_boxes": artefact.tensor("float32", (2, 4), [1, 2, 3, 4, 5, 6, 7, 8]),
     }
     data = artefact.decode(artefact.encode("data", {}, made))
-    (first,), (second,) = network.true_boxes(data, "finetune")
+    (first,), (second,) = true_boxes(data, "finetune")
     assert (first.label, first.box) == (1, (5, 6, 7, 8))
     assert (second.label, second.box) == (2, (1, 2, 3, 4))
 

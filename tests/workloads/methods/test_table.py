@@ -9,15 +9,16 @@ import pytest
 
 from tunebench import workloads
 from tunebench.workloads.errors import WorkloadError
-from tunebench.workloads.methods import chain_plan, table
+from tunebench.workloads.methods import plan as plans
+from tunebench.workloads.methods import table
 from tunebench.workloads.methods.table import Method
-from tunebench.workloads.models import UnknownModel, UnsupportedModel, layers_of
+from tunebench.workloads.models import UnknownModel, UnsupportedModel, graph_of
 
 FAN, HAR, DIGITS = (256, 3), (561, 6), (64, 10)
 
 
 def plan(name, sizes=FAN, model="mlp", rank=4):
-    return chain_plan.plan(table.method(name), model, layers_of(model, *sizes), rank)
+    return plans.plan(table.method(name), graph_of(model, sizes[:1], sizes[1]), rank)
 
 
 # Worked by hand for 256-96-96-3, rank 4 (and 561-96-96-6):
@@ -39,7 +40,7 @@ def plan(name, sizes=FAN, model="mlp", rank=4):
 )
 def test_trainable_parameters_of_the_mlp(name, fan, har):
     for sizes, expected in ((FAN, fan), (HAR, har)):
-        found = chain_plan.counts(plan(name, sizes))
+        found = plans.counts(plan(name, sizes))
         assert found.trainable == expected
         assert found.update_b == 4 * expected
 
@@ -50,35 +51,31 @@ def test_trainable_parameters_of_the_mlp(name, fan, har):
     ("name", "expected"), [("ft-all", 9_930), ("ft-last", 5_130), ("lora-last", 2_088), ("lorae", 804)]
 )
 def test_trainable_parameters_of_the_cnn(name, expected):
-    assert chain_plan.counts(plan(name, DIGITS, "cnn")).trainable == expected
+    assert plans.counts(plan(name, DIGITS, "cnn")).trainable == expected
 
 
 def test_total_parameters_count_batchnorm_and_adapters():
-    assert chain_plan.counts(plan("ft-all")).total == 34_275 + 2 * 192
-    assert chain_plan.counts(plan("skip-lora")).total == 34_275 + 2 * 192 + 1_828
+    assert plans.counts(plan("ft-all")).total == 34_275 + 2 * 192
+    assert plans.counts(plan("skip-lora")).total == 34_275 + 2 * 192 + 1_828
 
 
 def test_skip2_caches_every_hidden_input_and_the_frozen_output():
     made = plan("skip2-lora")
     assert (made.cached_inputs, made.cached_output) == ((1, 2), True)
-    assert chain_plan.counts(made).cache_floats == 96 + 96 + 3
-    assert chain_plan.counts(plan("skip2-lora", HAR)).cache_floats == 198
+    assert plans.counts(made).cache_floats == 96 + 96 + 3
+    assert plans.counts(plan("skip2-lora", HAR)).cache_floats == 198
     assert not plan("skip-lora").caches
 
 
 def test_skip_adapters_lead_from_every_layer_to_the_last():
-    assert [(adapter.start, adapter.end) for adapter in plan("skip-lora").adapters] == [
-        (0, 2),
-        (1, 2),
-        (2, 2),
-    ]
-    assert [(adapter.start, adapter.end) for adapter in plan("lora-all").adapters] == [(0, 0), (1, 1), (2, 2)]
+    assert plan("skip-lora").places == [(0, 2), (1, 2), (2, 2)]
+    assert plan("lora-all").places == [(0, 0), (1, 1), (2, 2)]
 
 
 def test_lorae_takes_over_kernel_stride_and_padding():
     first, second = plan("lorae", DIGITS, "cnn").adapters
-    assert (first.conv, first.a_shape, first.b_shape) == ((3, 1, 1), (4, 1, 3, 3), (16, 4, 1, 1))
-    assert (second.conv, second.a_shape, second.b_shape) == ((3, 2, 1), (4, 16, 3, 3), (32, 4, 1, 1))
+    assert (first.extractor, first.mapper) == ((4, 1, 3, 3), (16, 4, 1, 1))
+    assert (second.extractor, second.mapper) == ((4, 16, 3, 3), (32, 4, 1, 1))
 
 
 def row(name, weights, biases, adapters):
@@ -86,11 +83,11 @@ def row(name, weights, biases, adapters):
 
 
 def test_a_ninth_method_is_one_row():
-    layers = layers_of("mlp", *FAN)
-    lora = chain_plan.plan(row("lora-last-cached", "none", "none", "own-last"), "mlp", layers, 4)
-    assert (lora.cached_inputs, lora.cached_output, chain_plan.counts(lora).cache_floats) == ((2,), True, 99)
-    tuned = chain_plan.plan(row("ft-last-cached", "last", "last", "none"), "mlp", layers, 4)
-    assert (tuned.cached_inputs, tuned.cached_output, chain_plan.counts(tuned).cache_floats) == (
+    graph = graph_of("mlp", FAN[:1], FAN[1])
+    lora = plans.plan(row("lora-last-cached", "none", "none", "own-last"), graph, 4)
+    assert (lora.cached_inputs, lora.cached_output, plans.counts(lora).cache_floats) == ((2,), True, 99)
+    tuned = plans.plan(row("ft-last-cached", "last", "last", "none"), graph, 4)
+    assert (tuned.cached_inputs, tuned.cached_output, plans.counts(tuned).cache_floats) == (
         (2,),
         False,
         96,
@@ -103,7 +100,7 @@ def test_a_ninth_method_is_one_row():
 )
 def test_a_row_cannot_cache_what_its_training_changes(weights, biases, adapters):
     with pytest.raises(ValueError, match="cannot cache"):
-        chain_plan.plan(row("wrong", weights, biases, adapters), "mlp", layers_of("mlp", *FAN), 4)
+        plans.plan(row("wrong", weights, biases, adapters), graph_of("mlp", FAN[:1], FAN[1]), 4)
 
 
 def test_an_unknown_method_is_told_the_known_ones():
@@ -126,9 +123,9 @@ def test_rank_0_is_refused_where_there_are_adapters():
 
 def test_a_model_that_does_not_exist_or_fit_is_refused():
     with pytest.raises(UnknownModel, match="use one of: cnn, mlp"):
-        layers_of("vit", 64, 10)
+        graph_of("vit", (64,), 10)
     with pytest.raises(UnsupportedModel, match="8x8 images"):
-        layers_of("cnn", 256, 3)
+        graph_of("cnn", (256,), 3)
 
 
 def test_nothing_else_knows_a_methods_name():

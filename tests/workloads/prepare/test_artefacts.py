@@ -12,7 +12,7 @@ import pytest
 
 from tunebench.workloads import artefact, datasets
 from tunebench.workloads.prepare import artefacts
-from tunebench.workloads.prepare.chain import RECIPE
+from tunebench.workloads.prepare.pretrain import CHAIN_RECIPE
 
 
 def test_shipped_artefacts_need_neither_torch_nor_scikit_learn(tmp_path):
@@ -54,7 +54,7 @@ def test_the_shipped_weights_can_be_rebuilt_from_the_recorded_recipe(model, tmp_
     pytest.importorskip("torch", reason="pretraining needs torch")
     pytest.importorskip("sklearn", reason="digits are built from scikit-learn")
     shipped = artefact.read(str(artefacts.SHIPPED / f"digits-{model}.tbx"))
-    assert shipped.meta["recipe"] == RECIPE
+    assert shipped.meta["recipe"] == CHAIN_RECIPE
     assert (shipped.meta["seed"], shipped.meta["dataset"], shipped.meta["model"]) == (0, "digits", model)
     told = []
     path = tmp_path / "again.tbx"
@@ -94,7 +94,7 @@ def test_without_torch_weights_cannot_be_made_and_the_message_says_what_to_insta
 
 @pytest.fixture
 def small_recipe(monkeypatch):
-    monkeypatch.setitem(RECIPE, "epochs", 1)
+    monkeypatch.setitem(CHAIN_RECIPE, "epochs", 1)
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_damaged_cache_is_built_again(unshipped, tmp_path):
 @pytest.mark.torch
 def test_another_recipe_is_another_file(unshipped, tmp_path, monkeypatch):
     first = artefacts.prepare("digits", "mlp", cache_dir=tmp_path)
-    monkeypatch.setitem(RECIPE, "lr", 0.01)
+    monkeypatch.setitem(CHAIN_RECIPE, "lr", 0.01)
     second = artefacts.prepare("digits", "mlp", cache_dir=tmp_path)
     assert first.weights != second.weights
     assert first.data == second.data
@@ -149,15 +149,16 @@ def test_the_real_data_sets_are_prepared_and_fine_tuned(dataset, gain, tmp_path)
     from tunebench.workloads.engines.pytorch.chain import Session
     from tunebench.workloads.engines.session import no_mark
     from tunebench.workloads.run import correctness
-    from tunebench.workloads.tasks import chain, spec
+    from tunebench.workloads.tasks import spec
+    from tunebench.workloads.tasks.task import make_task
 
     made = artefacts.prepare(dataset, "mlp", cache_dir=tmp_path)
     data, weights = artefact.read(str(made.data)), artefact.read(str(made.weights))
     for method in ("ft-all", "lora-all", "skip2-lora"):
         parsed = spec.parse({"method": method, "dataset": dataset})
-        session = Session(chain.make_task(parsed, data, weights))
+        session = Session(make_task(parsed, data, weights))
         before = session.evaluate().accuracy
         for epoch in range(parsed.epochs):
             session.train_epoch(epoch, no_mark)
         assert session.evaluate().accuracy > before + gain, method
-    assert correctness.check(chain.make_task(parsed, data, weights))["passed"]
+    assert correctness.check(make_task(parsed, data, weights))["passed"]

@@ -8,8 +8,9 @@ import signal
 
 import pytest
 
-from tunebench.workloads.methods import network_memory, network_plan, table
-from tunebench.workloads.models.networks import counted
+from tunebench.workloads.methods import memory, table
+from tunebench.workloads.methods import plan as plans
+from tunebench.workloads.models import counted
 from tunebench.workloads.run import max_batch
 from tunebench.workloads.run.max_batch import FitError, Try, attempt
 
@@ -17,7 +18,7 @@ LIMIT_B = 60_000_000
 
 
 def plan_of(method="ft-all", model="resnet-small", side=None):
-    return network_plan.plan(table.method(method), counted(model, side=side), 2)
+    return plans.plan(table.method(method), counted(model, side=side), 2)
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def tries(monkeypatch):
 
     def predicted(plan, batch, limit_b, allocator="default"):
         asked.append((plan.graph.shape, batch, allocator))
-        fits = network_memory.predict(plan, batch).total_b <= limit_b
+        fits = memory.predict(plan, batch).total_b <= limit_b
         return Try(fits, None if fits else "too much")
 
     monkeypatch.setattr(max_batch, "attempt", predicted)
@@ -37,7 +38,7 @@ def tries(monkeypatch):
 def test_the_search_finds_the_edge_and_tells_why_the_next_one_failed(tries):
     plan = plan_of()
     found = max_batch.largest_batch(plan, LIMIT_B)
-    assert found.number == network_memory.largest_batch(plan, LIMIT_B) > 1
+    assert found.number == memory.largest_batch(plan, LIMIT_B) > 1
     assert (found.tries, found.reason) == (len(tries), "too much")
 
 
@@ -114,7 +115,7 @@ def test_methods_that_keep_less_fit_larger_batches():
         max_batch.largest_batch(plan_of(method), LIMIT_B // 2, "mmap") for method in ("ft-last", "ft-all")
     )
     assert head.number > every.number > 0
-    assert every.number <= network_memory.largest_batch(plan_of(), LIMIT_B // 2 + 1_000_000)
+    assert every.number <= memory.largest_batch(plan_of(), LIMIT_B // 2 + 1_000_000)
 
 
 def limited():

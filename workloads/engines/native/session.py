@@ -11,9 +11,10 @@ from tunebench.workloads.engines.native.errors import NativeError
 from tunebench.workloads.engines.native.loader import Library, address, find_library
 from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
 from tunebench.workloads.engines.session import Session as BaseSession
-from tunebench.workloads.methods import chain_plan
-from tunebench.workloads.tasks.chain import Task
+from tunebench.workloads.methods.plan import Plan, counts
+from tunebench.workloads.models.graph import product
 from tunebench.workloads.tasks.spec import SpecError
+from tunebench.workloads.tasks.task import Task
 
 #: phases as the kernels number them
 PHASES = ("gather", "cache_fill", "forward", "backward", "update")
@@ -55,13 +56,13 @@ def cache_options(params: Dict[str, Any]) -> CacheOptions:
     return CacheOptions(str(dtype), budget)
 
 
-def cache_slots(plan: chain_plan.Plan, n_rows: int, options: CacheOptions) -> int:
+def cache_slots(plan: Plan, n_rows: int, options: CacheOptions) -> int:
     """How many samples the cache has room for.
 
     Raises:
         SpecError: the budget is below one sample.
     """
-    row_b = chain_plan.counts(plan).cache_floats * CACHE_DTYPES[options.dtype]
+    row_b = counts(plan).cache_floats * CACHE_DTYPES[options.dtype]
     if options.budget_b is None:
         return n_rows
     if options.budget_b < row_b:
@@ -88,6 +89,7 @@ class Session(BaseSession):
     def __init__(self, task: Task, cache: Optional[bool] = None, library: Optional[Library] = None) -> None:
         _check(task)
         self.task, self.plan, self.library = task, task.plan, library or find_library()
+        self.layers = self.plan.graph.layers
         self.options = cache_options(task.spec.params)
         self.caching = task.plan.caches and cache is not False
         self.slots = cache_slots(self.plan, task.n_train, self.options) if self.caching else 0
@@ -117,16 +119,17 @@ class Session(BaseSession):
     def _make(self) -> int:
         plan = self.plan
         layers, adapters = array("i"), array("i")
-        for layer, weight, bias in zip(plan.layers, plan.weights, plan.biases):
-            layers.extend([layer.size_in, layer.size_out, layer.norm, weight, bias])
-        for adapter in plan.adapters:
-            adapters.extend([adapter.start, adapter.end, adapter.rank])
-        keep = array("i", [index in plan.cached_inputs for index in range(len(plan.layers))])
+        for layer in self.layers:
+            layers.extend([layer.channels_in, layer.channels_out, layer.norm])
+            layers.extend([layer.name in plan.weights, layer.name in plan.biases])
+        for start, end in plan.places:
+            adapters.extend([start, end, plan.rank])
+        keep = array("i", [index in plan.cached_inputs for index in range(len(self.layers))])
         keep.append(plan.cached_output)
         half = self.options.dtype == "float16"
         sizes = array("i", [self.task.n_train, self.task.spec.batch, self.caching, half, self.slots])
         handle = self.library.c.tb_new(
-            address(layers), len(plan.layers), address(adapters), len(plan.adapters), address(keep),
+            address(layers), len(self.layers), address(adapters), len(plan.adapters), address(keep),
             address(sizes), self.task.spec.scale,
         )  # fmt: skip
         if not handle:
@@ -138,22 +141,22 @@ class Session(BaseSession):
         task, c = self.task, self.library.c
         inputs, labels = task.data.need("finetune_x").array(), task.data.need("finetune_y").array()
         c.tb_set_data(self._handle, address(inputs), address(labels))
-        for index in range(len(self.plan.layers)):
+        for index in range(len(self.layers)):
             weight, bias = (
                 task.weights.need("layer%d.%s" % (index, part)).array() for part in ("weight", "bias")
             )
             self.set_layer(index, weight, bias)
         for index, adapter in enumerate(self.plan.adapters):
             first = seeds.kaiming_uniform(
-                adapter.a_shape[0] * adapter.a_shape[1], adapter.fan_in, task.spec.seed, adapter.name
+                product(adapter.extractor), adapter.fan_in, task.spec.seed, adapter.name
             )
-            second = array("f", bytes(4 * adapter.b_shape[0] * adapter.b_shape[1]))
+            second = array("f", bytes(4 * product(adapter.mapper)))
             c.tb_set_adapter(self._handle, index, address(first), address(second))
 
     def hold_start(self) -> None:
         c, plan = self.library.c, self.plan
-        for index, layer in enumerate(plan.layers):
-            if plan.weights[index] or plan.biases[index]:
+        for index, layer in enumerate(self.layers):
+            if layer.name in plan.weights or layer.name in plan.biases:
                 weight, bias = self.layer(index)
                 norm = _folded_norm(self.task.weights, index, layer.norm, len(bias))
                 self._start.append((c.tb_set_layer, index, [weight, bias, norm[0], norm[1]]))
@@ -216,13 +219,13 @@ class Session(BaseSession):
 
     def logits(self, inputs: "array[float]", rows: int) -> "array[float]":
         """Logits (rows x n_classes, flat) of inputs (rows x n_in, flat), nothing cached."""
-        found = array("f", bytes(4 * rows * self.plan.layers[-1].size_out))
+        found = array("f", bytes(4 * rows * self.layers[-1].channels_out))
         self.library.c.tb_logits(self._handle, address(inputs), rows, address(found))
         return found
 
     def evaluate(self) -> Evaluation:
         labels = self.task.data.need("test_y").array().tolist()
-        classes = self.plan.layers[-1].size_out
+        classes = self.layers[-1].channels_out
         found = self.logits(self._test, len(labels))
         rows = (found[at : at + classes] for at in range(0, len(found), classes))
         predicted = [_largest(row) for row in rows]
@@ -231,25 +234,23 @@ class Session(BaseSession):
 
     def layer(self, index: int) -> Tuple["array[float]", "array[float]"]:
         """Weight (n_out x n_in, flat) and bias of a layer as they are now."""
-        layer = self.plan.layers[index]
-        weight, bias = (
-            array("f", bytes(4 * layer.size_in * layer.size_out)),
-            array("f", bytes(4 * layer.size_out)),
-        )
+        layer = self.layers[index]
+        weight, bias = (array("f", bytes(4 * size)) for size in (layer.n_weights, layer.channels_out))
         self.library.c.tb_get_layer(self._handle, index, address(weight), address(bias))
         return weight, bias
 
     def set_layer(self, index: int, weight: "array[float]", bias: "array[float]") -> None:
         """Give a layer other weights, flat; its BatchNorm stays."""
-        slope, shift = _folded_norm(self.task.weights, index, self.plan.layers[index].norm, len(bias))
+        slope, shift = _folded_norm(self.task.weights, index, self.layers[index].norm, len(bias))
         parts = (address(part) for part in (weight, bias, slope, shift))
         self.library.c.tb_set_layer(self._handle, index, *parts)
 
     def adapter(self, index: int) -> Tuple["array[float]", "array[float]"]:
         """First (rank x n_in) and second (n_out x rank) weights of an adapter, flat, as they are now."""
-        a_shape, b_shape = self.plan.adapters[index].a_shape, self.plan.adapters[index].b_shape
-        first = array("f", bytes(4 * a_shape[0] * a_shape[1]))
-        second = array("f", bytes(4 * b_shape[0] * b_shape[1]))
+        adapter = self.plan.adapters[index]
+        first, second = (
+            array("f", bytes(4 * product(shape))) for shape in (adapter.extractor, adapter.mapper)
+        )
         self.library.c.tb_get_adapter(self._handle, index, address(first), address(second))
         return first, second
 
@@ -271,7 +272,7 @@ class Session(BaseSession):
 
     def _cached(self, row: int) -> Tuple["array[float]", "array[float]"]:
         """What the cache holds of a sample, and what it ought to hold."""
-        width = chain_plan.counts(self.plan).cache_floats
+        width = counts(self.plan).cache_floats
         held, again = array("f", bytes(4 * width)), array("f", bytes(4 * width))
         if (
             not self.caching
@@ -281,16 +282,16 @@ class Session(BaseSession):
         return held, again
 
     def facts(self) -> Dict[str, Any]:
-        counted = chain_plan.counts(self.plan)
+        amount = counts(self.plan)
         told = array("q", [0] * 5)
         self.library.c.tb_counts(self._handle, address(told))
         lookups, hits, kept, fill_ns, recompute_ns = told
-        cache_b = self.slots * counted.cache_floats * CACHE_DTYPES[self.options.dtype]
+        cache_b = self.slots * amount.cache_floats * CACHE_DTYPES[self.options.dtype]
         return {
             "steps": self.steps,
-            "params_total": counted.total,
-            "params_trainable": counted.trainable,
-            "update_b": counted.update_b,
+            "params_total": amount.total,
+            "params_trainable": amount.trainable,
+            "update_b": amount.update_b,
             "cache_b": cache_b if self.caching else None,
             "cache_hit_ratio": hits / lookups if self.caching and lookups else None,
             "engine_version": version(self.library),
@@ -307,14 +308,14 @@ class Session(BaseSession):
 def _check(task: Task) -> None:
     """Refuse what the kernels do not do."""
     spec = task.spec
-    if any(layer.kind != "linear" for layer in task.plan.layers):
+    if any(layer.op != "linear" for layer in task.plan.graph.layers):
         raise SpecError("workload.engine 'native' runs linear layers only, model %r has others" % spec.model)
     if spec.device != "cpu" or spec.threads != 1:
         raise SpecError(
             "workload.engine 'native' runs on one thread of the CPU, not on %d of %r"
             % (spec.threads, spec.device)
         )
-    if len(task.plan.layers) > MAX_LAYERS:
+    if len(task.plan.graph.layers) > MAX_LAYERS:
         raise SpecError("workload.engine 'native' takes at most %d layers" % MAX_LAYERS)
 
 

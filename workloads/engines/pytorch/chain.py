@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from tunebench.workloads import defaults, seeds
 from tunebench.workloads.engines.pytorch.session import TorchSession, to_torch, version
 from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
-from tunebench.workloads.methods import chain_plan
-from tunebench.workloads.tasks.chain import Task, weight_shapes
+from tunebench.workloads.methods.plan import Adapter, counts
+from tunebench.workloads.models.graph import product, shapes_of, weight_shapes
+from tunebench.workloads.tasks.task import Task
 
 __all__ = ["Session", "version"]
 
@@ -26,24 +27,30 @@ _EVALUATE_ROWS = 256  # bounds the memory of an evaluation
 
 
 class Session(TorchSession):
-    """A fine-tuning on torch.
+    """A fine-tuning of a chain of layers on torch.
 
     Args:
         task: what to train.
         cache: None follows the plan; False recomputes what the plan would cache (the correctness check).
     """
 
-    task: Task
-    plan: chain_plan.Plan
-
     def __init__(self, task: Task, cache: Optional[bool] = None) -> None:
         super().__init__(task)
         self.scale = task.spec.scale
+        self.layers = self.plan.graph.layers
+        self.last = len(self.layers) - 1
+        shapes = shapes_of(self.plan.graph)
+        self.in_shapes = [
+            (layer.channels_in,) if layer.op == "linear" else shapes[layer.inputs[0]] for layer in self.layers
+        ]
+        self.places = self.plan.places
+        #: numbers of the layers whose input is cached, and its size
+        self.cached = [(index, product(self.in_shapes[index])) for index in self.plan.cached_inputs]
         self.train_x, self.train_y = self._part("finetune")
         self.test_x, self.test_y = self._part("test")
         self.base = {
             name: to_torch(task.weights.need(name)).clone().to(self.device)
-            for name, _ in weight_shapes(self.plan.layers)
+            for name, _ in weight_shapes(self.plan.graph)
         }
         self.adapters = [self._start_adapter(adapter) for adapter in self.plan.adapters]
         self.trained = self._trained()
@@ -55,47 +62,44 @@ class Session(TorchSession):
         inputs, labels = (to_torch(self.task.data.need(part + suffix)) for suffix in ("_x", "_y"))
         return inputs.to(self.device), labels.to(torch.int64).to(self.device)
 
-    def _start_adapter(self, adapter: chain_plan.Adapter) -> Tuple[Any, Any]:
-        count = 1
-        for size in adapter.a_shape:
-            count *= size
+    def _start_adapter(self, adapter: Adapter) -> Tuple[Any, Any]:
+        count = product(adapter.extractor)
         values = seeds.kaiming_uniform(count, adapter.fan_in, self.task.spec.seed, adapter.name)
-        first = torch.frombuffer(values, dtype=torch.float32).reshape(adapter.a_shape).clone()
-        return first.to(self.device), torch.zeros(adapter.b_shape, device=self.device)
+        first = torch.frombuffer(values, dtype=torch.float32).reshape(adapter.extractor).clone()
+        return first.to(self.device), torch.zeros(adapter.mapper, device=self.device)
 
     def _trained(self) -> List[Any]:
         chosen: List[Any] = []
-        for index, (weight, bias) in enumerate(zip(self.plan.weights, self.plan.biases)):
-            chosen += [self.base["layer%d.weight" % index]] if weight else []
-            chosen += [self.base["layer%d.bias" % index]] if bias else []
+        for layer in self.layers:
+            chosen += [self.base[layer.name + ".weight"]] if layer.name in self.plan.weights else []
+            chosen += [self.base[layer.name + ".bias"]] if layer.name in self.plan.biases else []
         return chosen + [item for pair in self.adapters for item in pair]
 
     def _empty_cache(self) -> Any:
-        width = chain_plan.counts(self.plan).cache_floats
+        width = counts(self.plan).cache_floats
         return torch.full((self.task.n_train, width), float("nan"), device=self.device)
 
     # forward -----------------------------------------------------------------------------------------------
 
     def _layer(self, index: int, x: Any) -> Any:
         """A layer's linear part: weight and bias, no adapter, no BatchNorm."""
-        layer = self.plan.layers[index]
-        weight, bias = self.base["layer%d.weight" % index], self.base["layer%d.bias" % index]
-        if layer.kind == "linear":
+        layer = self.layers[index]
+        weight, bias = self.base[layer.name + ".weight"], self.base[layer.name + ".bias"]
+        if layer.op == "linear":
             return F.linear(x, weight, bias)
         return F.conv2d(x, weight, bias, layer.stride, layer.padding)
 
     def _adapt(self, y: Any, which: int, x: Any) -> Any:
         """``y + scale * B(A(x))`` of adapter number ``which``."""
-        adapter, (first, second) = self.plan.adapters[which], self.adapters[which]
-        if adapter.conv is None:
+        layer, (first, second) = self.layers[self.places[which][0]], self.adapters[which]
+        if layer.op == "linear":
             low = F.linear(F.linear(x, first), second)
         else:
-            _, stride, padding = adapter.conv
-            low = F.conv2d(F.conv2d(x, first, None, stride, padding), second)
+            low = F.conv2d(F.conv2d(x, first, None, layer.stride, layer.padding), second)
         return y + low if self.scale == 1.0 else torch.add(y, low, alpha=self.scale)
 
     def _norm(self, index: int, y: Any) -> Any:
-        part = "layer%d." % index
+        part = self.layers[index].name + "."
         base = self.base
         y = F.batch_norm(
             y,
@@ -111,25 +115,24 @@ class Session(TorchSession):
 
     def _body(self, x: Any) -> List[Any]:
         """The inputs of all layers: everything before the last layer."""
-        inputs, last = [], len(self.plan.layers) - 1
-        for index, layer in enumerate(self.plan.layers):
-            x = x.reshape((x.shape[0],) + layer.in_shape)
+        inputs: List[Any] = []
+        for index, shape in enumerate(self.in_shapes):
+            x = x.reshape((x.shape[0],) + shape)
             inputs.append(x)
-            if index < last:
+            if index < self.last:
                 y = self._layer(index, x)
-                for which, adapter in enumerate(self.plan.adapters):
-                    if adapter.end == index:
-                        y = self._adapt(y, which, inputs[adapter.start])
+                for which, (start, end) in enumerate(self.places):
+                    if end == index:
+                        y = self._adapt(y, which, inputs[start])
                 x = self._norm(index, y)
         return inputs
 
     def _head(self, inputs: Dict[int, Any], output: Optional[Any]) -> Any:
         """The logits, from the layers' inputs and (if frozen and at hand) the last layer's output."""
-        last = len(self.plan.layers) - 1
-        logits = self._layer(last, inputs[last]) if output is None else output
-        for which, adapter in enumerate(self.plan.adapters):
-            if adapter.end == last:
-                logits = self._adapt(logits, which, inputs[adapter.start])
+        logits = self._layer(self.last, inputs[self.last]) if output is None else output
+        for which, (start, end) in enumerate(self.places):
+            if end == self.last:
+                logits = self._adapt(logits, which, inputs[start])
         return logits
 
     def forward(self, x: Any) -> Any:
@@ -142,19 +145,17 @@ class Session(TorchSession):
         """What the cache must hold for inputs ``x``: (n, cache_floats)."""
         with torch.no_grad():
             inputs = self._body(x)
-            kept = [inputs[index].reshape(x.shape[0], -1) for index in self.plan.cached_inputs]
+            kept = [inputs[index].reshape(x.shape[0], -1) for index, _ in self.cached]
             if self.plan.cached_output:
-                last = len(self.plan.layers) - 1
-                kept.append(self._layer(last, inputs[last]))
+                kept.append(self._layer(self.last, inputs[self.last]))
             return torch.cat(kept, 1)
 
     def _forward_cached(self, x: Any, kept: Any) -> Any:
         """Logits from the inputs ``x`` and their cached rows."""
         inputs, at = {0: x}, 0
-        for index in self.plan.cached_inputs:
-            layer = self.plan.layers[index]
-            inputs[index] = kept[:, at : at + layer.size_in]
-            at += layer.size_in
+        for index, size in self.cached:
+            inputs[index] = kept[:, at : at + size]
+            at += size
         return self._head(inputs, kept[:, at:] if self.plan.cached_output else None)
 
     def cache_error(self) -> Optional[float]:
@@ -219,6 +220,3 @@ class Session(TorchSession):
         labels = self.test_y.tolist()
         right = sum(label == guess for label, guess in zip(labels, predicted))
         return Evaluation(right / len(labels), len(labels), labels, predicted)
-
-    def _counts(self) -> chain_plan.Counts:
-        return chain_plan.counts(self.plan)

@@ -12,7 +12,9 @@ from tunebench.workloads import seeds
 from tunebench.workloads.artefact import Tensor
 from tunebench.workloads.engines.session import Mark
 from tunebench.workloads.engines.session import Session as BaseSession
+from tunebench.workloads.methods.plan import Plan, counts
 from tunebench.workloads.tasks.spec import SpecError
+from tunebench.workloads.tasks.task import Task
 
 
 def version() -> str:
@@ -39,7 +41,7 @@ class TorchSession(BaseSession):
     """A fine-tuning on torch. Base class: says what each model's session must do.
 
     Args:
-        task: what to train: ``spec``, ``plan``, ``n_train``, ``steps_per_epoch``.
+        task: what to train.
 
     Attributes:
         batches: rows of each epoch's batches, on the device.
@@ -52,10 +54,12 @@ class TorchSession(BaseSession):
         SpecError: no CUDA device where one is asked for.
     """
 
+    task: Task
+    plan: Plan
     trained: List[Any]
     cache: Optional[Any]
 
-    def __init__(self, task: Any) -> None:
+    def __init__(self, task: Task) -> None:
         spec = task.spec
         if spec.device == "cuda" and not torch.cuda.is_available():
             raise SpecError("workload.device is 'cuda', but %s finds no CUDA device" % version())
@@ -74,18 +78,13 @@ class TorchSession(BaseSession):
         """One update on the samples ``rows``; return the loss before it, detached, on the device."""
         raise NotImplementedError
 
-    def _counts(self) -> Any:
-        """The plan's counts: ``total``, ``trainable``, ``update_b``, ``cache_floats`` a sample."""
-        raise NotImplementedError
-
     def _epoch_batches(self, epoch: int) -> List[Any]:
         spec = self.task.spec
         rows = seeds.batches(self.task.n_train, spec.batch, spec.seed, epoch)
         return [torch.tensor(row, dtype=torch.int64, device=self.device) for row in rows]
 
     def steps_per_epoch(self) -> Optional[int]:
-        count: int = self.task.steps_per_epoch
-        return count
+        return self.task.steps_per_epoch
 
     def hold_start(self) -> None:
         self.start = [item.detach().clone() for item in self.trained]
@@ -127,7 +126,7 @@ class TorchSession(BaseSession):
         }
 
     def facts(self) -> Dict[str, Any]:
-        counted = self._counts()
+        counted = counts(self.plan)
         return {
             "steps": self.steps,
             "params_total": counted.total,

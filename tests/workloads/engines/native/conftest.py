@@ -12,10 +12,12 @@ import pytest
 from tunebench.workloads import artefact
 from tunebench.workloads.engines.native import Library, Session
 from tunebench.workloads.engines.session import no_mark
-from tunebench.workloads.methods import chain_plan, table
-from tunebench.workloads.models import Layer
+from tunebench.workloads.methods import plan as plans
+from tunebench.workloads.methods import table
+from tunebench.workloads.models.graph import weight_shapes
+from tunebench.workloads.models.mlp import mlp
 from tunebench.workloads.prepare.artefacts import prepare
-from tunebench.workloads.tasks import chain, spec
+from tunebench.workloads.tasks import spec, task
 
 #: the equivalence that issue and documentation promise
 STEPS, ABSOLUTE, RELATIVE = 100, 1e-6, 1e-4
@@ -36,12 +38,12 @@ def real_task(tmp_path_factory: pytest.TempPathFactory):
     cache: dict[str, Any] = {}
     folder = tmp_path_factory.mktemp("artefacts")
 
-    def make(dataset: str, method: str, **keys: Any) -> chain.Task:
+    def make(dataset: str, method: str, **keys: Any) -> task.Task:
         if dataset not in cache:
             made = prepare(dataset, "mlp", cache_dir=folder)
             cache[dataset] = made, artefact.read(str(made.data)), artefact.read(str(made.weights))
         _, data, weights = cache[dataset]
-        return chain.make_task(spec.parse({"method": method, "dataset": dataset, **keys}), data, weights)
+        return task.make_task(spec.parse({"method": method, "dataset": dataset, **keys}), data, weights)
 
     make.files = lambda dataset: cache[dataset][0]
     return make
@@ -51,15 +53,12 @@ def real_task(tmp_path_factory: pytest.TempPathFactory):
 def any_task():
     """Function (row, sizes, rows, **spec) -> Task of a method's row on an MLP of those sizes and drawn data."""
 
-    def make(row: table.Method, sizes: tuple[int, ...], rows: int, **keys: Any) -> chain.Task:
+    def make(row: table.Method, sizes: tuple[int, ...], rows: int, **keys: Any) -> task.Task:
         draw = random.Random(str(sizes))
-        last = len(sizes) - 2
-        layers = tuple(
-            Layer("linear", (sizes[i],), (sizes[i + 1],), norm=i < last) for i in range(len(sizes) - 1)
-        )
+        graph = mlp("mlp", sizes[:1], sizes[-1], hidden=sizes[1:-1])
         ranges = {"variance": (0.5, 2.0), "gamma": (0.5, 1.5)}
         tensors = {}
-        for name, shape in chain.weight_shapes(layers):
+        for name, shape in weight_shapes(graph):
             low, high = ranges.get(name.rpartition(".")[2], (-0.5, 0.5))
             count = shape[0] * (shape[1] if len(shape) > 1 else 1)
             tensors[name] = artefact.tensor("float32", shape, [draw.uniform(low, high) for _ in range(count)])
@@ -70,9 +69,9 @@ def any_task():
             labels = [draw.randrange(sizes[-1]) for _ in range(rows)]
             parts[part + "_y"] = artefact.tensor("int32", (rows,), labels)
         parsed = spec.parse({"method": row.name, **keys})
-        plan = chain_plan.plan(row, "mlp", layers, parsed.rank)
+        plan = plans.plan(row, graph, parsed.rank)
         data = artefact.Artefact("data", {"n_in": sizes[0], "n_classes": sizes[-1]}, parts)
-        return chain.Task(parsed, plan, data, artefact.Artefact("weights", {}, tensors))
+        return task.Task(parsed, plan, data, artefact.Artefact("weights", {}, tensors))
 
     return make
 
@@ -99,7 +98,7 @@ def first_apart(found: list[float], expected: list[float]) -> int | None:
     return None
 
 
-def torch_losses_in_double(made: chain.Task) -> list[float]:
+def torch_losses_in_double(made: task.Task) -> list[float]:
     """Losses of all steps on torch, in float64."""
     from tunebench.workloads.engines.pytorch import chain
 
@@ -121,7 +120,7 @@ def assert_equivalent(losses_of):
     ``other`` makes the reference's session; None: the torch engine.
     """
 
-    def check(made: chain.Task, library: Library, other: Any = None) -> None:
+    def check(made: task.Task, library: Library, other: Any = None) -> None:
         if other is None:
             from tunebench.workloads.engines.pytorch import chain
 

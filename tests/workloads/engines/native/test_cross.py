@@ -31,23 +31,26 @@ def write_case(made, path):
     plan, spec, rows = made.plan, made.spec, []
     steps = EPOCHS * made.steps_per_epoch
     rows += [
-        array("i", [len(plan.layers), len(plan.adapters), EPOCHS, steps]),
+        array("i", [len(plan.graph.layers), len(plan.adapters), EPOCHS, steps]),
         array("f", [spec.scale, spec.lr]),
     ]
     rows.append(array("i"))
-    for layer, weight, bias in zip(plan.layers, plan.weights, plan.biases, strict=True):
-        rows[-1].extend([layer.size_in, layer.size_out, layer.norm, weight, bias])
+    for layer in plan.graph.layers:
+        trains = [layer.name in plan.weights, layer.name in plan.biases]
+        rows[-1].extend([layer.channels_in, layer.channels_out, layer.norm, *trains])
     rows.append(array("i", [value for item in plan.adapters for value in (item.start, item.end, item.rank)]))
-    rows.append(array("i", [*(i in plan.cached_inputs for i in range(len(plan.layers))), plan.cached_output]))
+    rows.append(
+        array("i", [*(i in plan.cached_inputs for i in range(len(plan.graph.layers))), plan.cached_output])
+    )
     rows.append(array("i", [made.n_train, spec.batch, plan.caches, 0, made.n_train]))
     rows += [made.data.need("finetune_x").array(), made.data.need("finetune_y").array()]
-    for index, layer in enumerate(plan.layers):
+    for index, layer in enumerate(plan.graph.layers):
         weight, bias = (made.weights.need(f"layer{index}.{part}").array() for part in ("weight", "bias"))
         rows += [weight, bias, *_folded_norm(made.weights, index, layer.norm, len(bias))]
     for item in plan.adapters:
-        count = item.a_shape[0] * item.a_shape[1]
+        count = item.extractor[0] * item.extractor[1]
         rows.append(seeds.kaiming_uniform(count, item.fan_in, spec.seed, item.name))
-        rows.append(array("f", [0.0] * (item.b_shape[0] * item.b_shape[1])))
+        rows.append(array("f", [0.0] * (item.mapper[0] * item.mapper[1])))
     rows.append(
         array("i", [i for epoch in range(EPOCHS) for i in seeds.order(made.n_train, spec.seed, epoch)])
     )

@@ -62,7 +62,7 @@ def test_any_shape_rank_and_batch_does(row, sizes, rank, batch, rows, any_task, 
 
 def assert_same_weights(ours, reference):
     """Everything that trained is the same after training: so were the gradients."""
-    for index in range(len(ours.plan.layers)):
+    for index in range(len(ours.layers)):
         weight, bias = ours.layer(index)
         assert weight.tolist() == close_to(reference.base[f"layer{index}.weight"])
         assert bias.tolist() == close_to(reference.base[f"layer{index}.bias"])

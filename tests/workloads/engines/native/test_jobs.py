@@ -15,8 +15,8 @@ from tunebench.workloads.engines.native import Session
 from tunebench.workloads.methods import table
 from tunebench.workloads.methods.table import UnsupportedMethod
 from tunebench.workloads.run import correctness
-from tunebench.workloads.tasks.chain import make_task
 from tunebench.workloads.tasks.spec import SpecError
+from tunebench.workloads.tasks.task import make_task
 
 
 @pytest.fixture

@@ -83,12 +83,15 @@ def test_adapter_methods_leave_the_base_bit_identical(digits, method, model):
 def test_full_methods_train_what_the_table_says_and_never_batchnorm(digits, method):
     session = Session(digits(method, epochs=1))
     train(session)
-    for index, layer in enumerate(session.plan.layers):
-        for part, trains in (("weight", session.plan.weights[index]), ("bias", session.plan.biases[index])):
-            name = f"layer{index}.{part}"
+    for layer in session.layers:
+        for part, trains in (
+            ("weight", layer.name in session.plan.weights),
+            ("bias", layer.name in session.plan.biases),
+        ):
+            name = f"{layer.name}.{part}"
             assert torch.equal(session.base[name], to_torch(session.task.weights.need(name))) != trains, name
         for part in ("gamma", "beta", "mean", "variance") if layer.norm else ():
-            name = f"layer{index}.{part}"
+            name = f"{layer.name}.{part}"
             assert torch.equal(session.base[name], to_torch(session.task.weights.need(name))), name
 
 
@@ -153,12 +156,12 @@ def test_gradients_of_adapters_are_those_of_the_merged_weight(digits, method, mo
     # the same network with W + scale * B A in place of W, and no adapter
     merged = Session(digits("ft-all", model))
     for adapter, (first, second) in zip(session.plan.adapters, session.adapters, strict=True):
-        weight = merged.base[f"layer{adapter.end}.weight"]
+        weight = merged.base[f"{adapter.end}.weight"]
         product = second.flatten(1) @ first.flatten(1)
         weight.data.add_(scale * product.detach().reshape(weight.shape))
     merged_loss = torch.nn.functional.cross_entropy(merged.forward(x), y)
     assert loss.item() == pytest.approx(merged_loss.item(), rel=1e-5)
-    weights = [merged.base[f"layer{adapter.end}.weight"] for adapter in session.plan.adapters]
+    weights = [merged.base[f"{adapter.end}.weight"] for adapter in session.plan.adapters]
     for index, whole in enumerate(torch.autograd.grad(merged_loss, weights)):
         first, second = session.adapters[index]
         flat = whole.flatten(1)

@@ -9,13 +9,13 @@ from tunebench.workloads.artefact import Artefact
 from tunebench.workloads.engines.pytorch.networks.adapter import Adapted
 from tunebench.workloads.engines.pytorch.networks.network import Network
 from tunebench.workloads.engines.pytorch.networks.wrapping import FrozenNorm
-from tunebench.workloads.methods.network_plan import NetworkPlan, changed_names
+from tunebench.workloads.methods.plan import Plan, changed_names
 from tunebench.workloads.updates import Exported, Values
 
 _NORM_PARTS = (("gamma", "weight"), ("beta", "bias"), ("mean", "running_mean"), ("variance", "running_var"))
 
 
-def exported(model: Network, plan: NetworkPlan, base: Artefact, scale: float) -> Exported:
+def exported(model: Network, plan: Plan, base: Artefact, scale: float) -> Exported:
     """The network as it is now, by the names of its weights artefact; adapters are merged in a copy.
 
     Args:

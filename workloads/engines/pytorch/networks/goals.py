@@ -10,9 +10,9 @@ from tunebench.workloads.engines.pytorch.networks import detection
 from tunebench.workloads.engines.pytorch.session import to_torch
 from tunebench.workloads.engines.session import Evaluation
 from tunebench.workloads.models.dense import CELL
-from tunebench.workloads.models.graph import Graph
+from tunebench.workloads.models.graph import ROWS, Graph
 from tunebench.workloads.tasks.metrics import Found, mean_ap, mean_iou
-from tunebench.workloads.tasks.network import true_boxes
+from tunebench.workloads.tasks.task import true_boxes
 
 Outputs = Tuple[Any, ...]
 
@@ -114,7 +114,7 @@ class Detect(Goal):
         return Evaluation(quality.map_50, len(self.truth), metrics=metrics, metric="mAP50")
 
 
-_GOALS: Dict[str, Any] = {"classify": Classify, "segment": Segment, "detect": Detect}
+_GOALS: Dict[str, Any] = {ROWS: Classify, "classify": Classify, "segment": Segment, "detect": Detect}
 
 
 def make_goal(graph: Graph, data: Artefact, part: str, device: Any) -> Goal:

@@ -8,8 +8,7 @@ from torch import nn
 
 from tunebench.workloads import defaults, seeds
 from tunebench.workloads.artefact import Artefact
-from tunebench.workloads.models.graph import INPUT, Graph, Node
-from tunebench.workloads.models.layer import UnsupportedModel
+from tunebench.workloads.models.graph import INPUT, Graph, Node, UnsupportedModel
 
 _NORM = "_norm"
 #: tensor of a weights artefact -> attribute of the BatchNorm behind a layer
@@ -42,7 +41,8 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
         for node in graph.layers:
             self.add_module(node.name, _layer(node))
             if node.norm:
-                norm = nn.BatchNorm2d(node.channels_out, eps=defaults.BATCHNORM_EPSILON)
+                kind = nn.BatchNorm1d if node.op == "linear" else nn.BatchNorm2d
+                norm = kind(node.channels_out, eps=defaults.BATCHNORM_EPSILON)
                 self.add_module(node.name + _NORM, norm)
 
     def forward(self, x: Any) -> Tuple[Any, ...]:
@@ -68,7 +68,7 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
     def _value(self, node: Node, inputs: List[Any]) -> Any:
         x = inputs[0]
         if node.op in ("conv", "deconv", "linear"):
-            x = getattr(self, node.name)(x)
+            x = getattr(self, node.name)(x.flatten(1) if node.op == "linear" else x)
             x = getattr(self, node.name + _NORM)(x) if node.norm else x
         elif node.op == "add":
             x = x + inputs[1]
@@ -124,14 +124,18 @@ def _program(graph: Graph, given: Tuple[str, ...], wanted: Tuple[str, ...]) -> L
 
 
 def start(model: Network, seed: int, prior: float = 0.01) -> None:
-    """Start values for pretraining: He-uniform weights, zero biases; a detector's classes start at ``prior``."""
+    """Set start values for pretraining: biases 0, but a detector's classes start at ``prior``.
+
+    Weights of a chain and of heads are Kaiming-uniform (bound 1/sqrt(fan_in)), the others He-uniform.
+    """
     graph = model.graph
     with torch.no_grad():
         for node in graph.layers:
             layer = getattr(model, node.name)
-            values = seeds.kaiming_uniform(node.n_weights, node.fan_in, seed, "pretrain/" + node.name)
+            label = "pretrain/%s%s" % (node.name, ".weight" if graph.chain else "")
+            values = seeds.kaiming_uniform(node.n_weights, node.fan_in, seed, label)
             layer.weight.copy_(torch.frombuffer(values, dtype=torch.float32).reshape(layer.weight.shape))
-            layer.weight.mul_(1.0 if node.head else 6.0**0.5)
+            layer.weight.mul_(1.0 if node.head or graph.chain else 6.0**0.5)
             if layer.bias is not None:
                 rare = graph.task == "detect" and node.name == graph.outputs[0]
                 layer.bias.fill_(float(torch.tensor(prior).logit()) if rare else 0.0)

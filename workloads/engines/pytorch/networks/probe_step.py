@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from tunebench.workloads.engines.pytorch.networks import detection
 from tunebench.workloads.engines.pytorch.networks.network import Network, start
 from tunebench.workloads.engines.pytorch.networks.session import apply_plan
-from tunebench.workloads.methods.network_plan import NetworkPlan
+from tunebench.workloads.methods.plan import Plan
 
 _LEARNING_RATE = 1e-6
 
 
-def stepper(plan: NetworkPlan) -> Callable[[int], None]:
+def stepper(plan: Plan) -> Callable[[int], None]:
     """A function that runs one step, as a session does, with a batch of so many inputs; one thread."""
     torch.set_num_threads(1)
     network = Network(plan.graph)
@@ -30,7 +30,7 @@ def stepper(plan: NetworkPlan) -> Callable[[int], None]:
     return step
 
 
-def loss_of(plan: NetworkPlan, outputs: Tuple[Any, ...]) -> Any:
+def loss_of(plan: Plan, outputs: Tuple[Any, ...]) -> Any:
     """The task's own loss, on labels that are noise."""
     first = outputs[0]
     if plan.graph.task == "detect":

@@ -15,17 +15,16 @@ from tunebench.workloads.engines.pytorch.networks.network import Network, load_w
 from tunebench.workloads.engines.pytorch.networks.wrapping import Rule, wrap
 from tunebench.workloads.engines.pytorch.session import TorchSession, to_torch
 from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
-from tunebench.workloads.methods import network_memory, network_plan
-from tunebench.workloads.methods.chain_plan import Counts
-from tunebench.workloads.methods.network_plan import NetworkPlan
+from tunebench.workloads.methods import memory
+from tunebench.workloads.methods.plan import Plan
 from tunebench.workloads.models.graph import INPUT
-from tunebench.workloads.tasks.network import NetworkTask
+from tunebench.workloads.tasks.task import Task
 from tunebench.workloads.updates import Exported
 
 _EVALUATE_IMAGES = 32  # bounds the memory of an evaluation
 
 
-def apply_plan(model: Network, plan: NetworkPlan, scale: float, seed: int) -> List[Any]:
+def apply_plan(model: Network, plan: Plan, scale: float, seed: int) -> List[Any]:
     """Freeze a network but for what the plan trains; put its adapters in; return the trained parameters."""
     model.eval()
     for item in model.parameters():
@@ -34,11 +33,11 @@ def apply_plan(model: Network, plan: NetworkPlan, scale: float, seed: int) -> Li
     for node in plan.graph.layers:
         layer, norm = getattr(model, node.name), norm_of(model, node.name)
         if node.name in plan.weights:
-            chosen += [layer.weight] + ([norm.weight] if node.norm else [])
+            chosen += [layer.weight] + ([norm.weight] if node.norm_trains else [])
         if node.name in plan.biases:
-            chosen += ([layer.bias] if node.bias else []) + ([norm.bias] if node.norm else [])
+            chosen += ([layer.bias] if node.bias else []) + ([norm.bias] if node.norm_trains else [])
     if plan.adapters:
-        rule = Rule(rank=plan.rank, include=plan.adapters, linear=True, scale=scale, seed=seed)
+        rule = Rule(rank=plan.rank, include=plan.adapted, linear=True, scale=scale, seed=seed)
         for name in wrap(model, rule).adapted:
             layer = getattr(model, name)
             chosen += [layer.extractor, layer.mapper]
@@ -58,10 +57,7 @@ class Session(TorchSession):
         SpecError: no CUDA device where one is asked for.
     """
 
-    task: NetworkTask
-    plan: NetworkPlan
-
-    def __init__(self, task: NetworkTask, cache: Optional[bool] = None) -> None:
+    def __init__(self, task: Task, cache: Optional[bool] = None) -> None:
         spec = task.spec
         super().__init__(task)
         self.images = {
@@ -149,11 +145,8 @@ class Session(TorchSession):
                 self.test_goal.collect(self.model(x))
         return self.test_goal.evaluation()
 
-    def _counts(self) -> Counts:
-        return network_plan.counts(self.plan)
-
     def _metrics(self) -> Dict[str, float]:
-        predicted = network_memory.predict(self.plan, self.task.spec.batch)
+        predicted = memory.predict(self.plan, self.task.spec.batch)
         return {"predicted_step_b": predicted.step_b, **super()._metrics()}
 
     def export(self) -> Exported:

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from tunebench.workloads import updates  # noqa: E402
 from tunebench.workloads.engines.pytorch.networks import Session  # noqa: E402
 from tunebench.workloads.engines.session import no_mark  # noqa: E402
-from tunebench.workloads.methods import network_plan  # noqa: E402
+from tunebench.workloads.methods import table  # noqa: E402
 from tunebench.workloads.models import NETWORKS  # noqa: E402
 from tunebench.workloads.tasks.spec import SpecError  # noqa: E402
 
@@ -33,7 +33,7 @@ def trained(task):
 
 @gpu
 @pytest.mark.parametrize("model", sorted(NETWORKS))
-@pytest.mark.parametrize("method", network_plan.names())
+@pytest.mark.parametrize("method", table.methods_of("unet-small"))
 def test_every_method_has_the_same_losses_on_cuda(small, method, model):
     _, wanted = trained(small(method, model))
     session, found = trained(small(method, model, device="cuda"))

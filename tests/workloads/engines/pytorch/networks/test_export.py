@@ -10,7 +10,7 @@ from tunebench.harness.cli import params  # noqa: E402
 from tunebench.workloads import updates  # noqa: E402
 from tunebench.workloads.engines.pytorch.networks import Session  # noqa: E402
 from tunebench.workloads.engines.pytorch.networks.network import Network, load_weights, places  # noqa: E402
-from tunebench.workloads.methods import network_plan  # noqa: E402
+from tunebench.workloads.methods import plan as plans  # noqa: E402
 from tunebench.workloads.models.graph import INPUT  # noqa: E402
 from tunebench.workloads.updates import (  # noqa: E402
     Form,
@@ -40,12 +40,12 @@ def test_the_update_weighs_what_was_counted(small, method):
     what = "adapter" if session.plan.adapters else "delta"
     made = session.export()
     raw, entry = updates.make(made, Form(what, "float32", False), method, "a" * 64)
-    counted = network_plan.counts(session.plan)
+    counted = plans.counts(session.plan)
     assert entry.tensor_b == counted.update_b == session.facts()["update_b"]
     assert entry.n_values == counted.trainable
     assert len(raw) == params.file_b(session.plan, method)
     shapes = {name: item.shape for name, item in updates.chosen(made, what).items()}
-    assert shapes == network_plan.update_shapes(session.plan, what)
+    assert shapes == plans.update_shapes(session.plan, what)
 
 
 @pytest.mark.slow
@@ -94,7 +94,7 @@ def test_depthwise_layers_and_a_linear_head_are_exported_too(small):
     made = session.export()
     assert set(made.weights) == set(base_of(session))
     raw, entry = updates.make(made, Form("adapter", "float32", False), "lora-all", "a" * 64)
-    assert entry.tensor_b == network_plan.counts(session.plan).update_b
+    assert entry.tensor_b == plans.counts(session.plan).update_b
     rebuilt = updates.rebuild(base_of(session), safetensors.decode(raw))
     for name in made.changed:
         assert rebuilt[name].data.tolist() == pytest.approx(made.weights[name].data.tolist(), abs=1e-5)

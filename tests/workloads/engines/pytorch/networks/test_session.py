@@ -14,14 +14,14 @@ from tunebench.workloads.engines.pytorch.networks import Session, wrapping  # no
 from tunebench.workloads.engines.pytorch.networks.network import Network, places  # noqa: E402
 from tunebench.workloads.engines.pytorch.session import to_torch  # noqa: E402
 from tunebench.workloads.engines.session import no_mark  # noqa: E402
-from tunebench.workloads.methods import network_plan  # noqa: E402
+from tunebench.workloads.methods import plan as plans  # noqa: E402
+from tunebench.workloads.methods import table  # noqa: E402
 from tunebench.workloads.methods.table import method as row_of  # noqa: E402
-from tunebench.workloads.models import NETWORKS, UnsupportedModel  # noqa: E402
+from tunebench.workloads.models import COUNTED, NETWORKS, UnsupportedModel, counted  # noqa: E402
 from tunebench.workloads.models.graph import INPUT  # noqa: E402
-from tunebench.workloads.models.networks import COUNTED, counted  # noqa: E402
 from tunebench.workloads.run.correctness import check  # noqa: E402
-from tunebench.workloads.tasks.network import make_network_task  # noqa: E402
 from tunebench.workloads.tasks.spec import SpecError  # noqa: E402
+from tunebench.workloads.tasks.task import make_task  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -34,8 +34,8 @@ def pairs(methods):
     return [pytest.param(*pair, marks=[] if pair[1] in QUICK else pytest.mark.slow) for pair in every]
 
 
-PAIRS = pairs(network_plan.names())
-CACHED = pairs(name for name in network_plan.names() if row_of(name).cache)
+PAIRS = pairs(table.methods_of("unet-small"))
+CACHED = pairs(name for name in table.methods_of("unet-small") if row_of(name).cache)
 
 
 def train(session, epochs=None):
@@ -50,7 +50,7 @@ def train(session, epochs=None):
 @pytest.mark.parametrize(("method", "model"), PAIRS)
 def test_a_method_trains_what_the_plan_says_and_leaves_the_rest_bit_identical(small, method, model):
     session = Session(small(method, model, epochs=1))
-    assert sum(item.numel() for item in session.trained) == network_plan.counts(session.plan).trainable
+    assert sum(item.numel() for item in session.trained) == plans.counts(session.plan).trainable
     losses = train(session)
     assert all(math.isfinite(loss) for loss in losses) and len(losses) == 2
     plan = session.plan
@@ -87,7 +87,7 @@ def test_training_longer_learns_and_the_metric_is_named(small, model, metric):
 @pytest.mark.parametrize("model", sorted(NETWORKS))
 def test_all_methods_start_with_the_same_loss_and_repeat_bit_for_bit(small, model):
     firsts = []
-    for method in network_plan.names():
+    for method in table.methods_of("unet-small"):
         losses = train(Session(small(method, model, epochs=1)))
         if method == "lorae":
             assert losses == train(Session(small(method, model, epochs=1)))
@@ -176,17 +176,17 @@ def test_parts_that_do_not_fit_are_refused(small):
     task = small("ft-all", "resnet-small")
     data, weights, told = task.data, task.weights, task.spec
     with pytest.raises(SpecError, match="for data sets to segment; this one is to classify"):
-        make_network_task(told._replace(model="unet-small"), data, weights)
+        make_task(told._replace(model="unet-small"), data, weights)
     with pytest.raises(SpecError, match="batch is 99, the fine-tuning set has 12 images"):
-        make_network_task(told._replace(batch=99), data, weights)
+        make_task(told._replace(batch=99), data, weights)
     with pytest.raises(ArtefactError, match="these are no images"):
-        make_network_task(told, Artefact("data", {"n_in": 64, "n_classes": 4}, {}), weights)
+        make_task(told, Artefact("data", {"n_in": 64, "n_classes": 4}, {}), weights)
     cut = {**weights.tensors, "classifier.bias": tensor("float32", (1,), [0.0])}
     with pytest.raises(ArtefactError, match=r"classifier.bias has shape \[1\].*needs \[4\]"):
-        make_network_task(told, data, weights._replace(tensors=cut))
+        make_task(told, data, weights._replace(tensors=cut))
     wrong = {**data.tensors, "test_y": tensor("int32", (12,), [0] * 11 + [4])}
     with pytest.raises(SpecError, match=r"test_y\[11\] is 4, expected 0..3"):
-        make_network_task(told, data._replace(tensors=wrong), weights)
+        make_task(told, data._replace(tensors=wrong), weights)
 
 
 def test_the_native_engine_refuses_networks():

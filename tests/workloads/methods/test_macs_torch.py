@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from tunebench.workloads.engines.pytorch.networks import Session  # noqa: E402
 from tunebench.workloads.engines.session import no_mark  # noqa: E402
-from tunebench.workloads.methods import network_macs, network_plan  # noqa: E402
+from tunebench.workloads.methods import macs, table  # noqa: E402
 from tunebench.workloads.models.graph import madds, shapes_of  # noqa: E402
 from tunebench.workloads.run.job import _madds  # noqa: E402
 
@@ -18,7 +18,7 @@ MODELS = ("resnet-small", "unet-small", "detector-small", "mobilenetv2-small", "
 PAIRS = [
     pytest.param(method, model, marks=[] if model in QUICK else pytest.mark.slow)
     for model in MODELS
-    for method in network_plan.names()
+    for method in table.methods_of("unet-small")
 ]
 
 
@@ -46,7 +46,7 @@ def overcounted(session):
 
 def test_a_cached_head_pays_for_the_trunk_once(small):
     kept, again = (
-        network_macs.of_training(Session(small(method, "unet-small")).plan, 12, 10, 6)
+        macs.of_training(Session(small(method, "unet-small")).plan, 12, 10, 6)
         for method in ("ft-last-cached", "ft-last")
     )
     assert kept["cache_fill"] + kept["forward"] < 0.2 * again["forward"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tunebench.workloads.artefact import Artefact, ArtefactError, tensor
-from tunebench.workloads.tasks import chain, spec
-from tunebench.workloads.tasks.chain import make_task, weight_shapes
+from tunebench.workloads.models import graph_of
+from tunebench.workloads.models.graph import weight_shapes
+from tunebench.workloads.tasks import spec
 from tunebench.workloads.tasks.spec import SpecError
+from tunebench.workloads.tasks.task import make_task
 
 
 def parts(finetune_y=(0, 1, 1), x=0.5, weights_n_in=2):
@@ -21,7 +23,7 @@ def parts(finetune_y=(0, 1, 1), x=0.5, weights_n_in=2):
             "test_y": tensor("int32", (1,), [0]),
         },
     )
-    shapes = weight_shapes(chain.layers_of("mlp", weights_n_in, 2))
+    shapes = weight_shapes(graph_of("mlp", (weights_n_in,), 2))
     weights = Artefact(
         "weights",
         {},

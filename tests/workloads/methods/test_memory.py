@@ -6,15 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunebench.workloads.methods import network_memory, network_plan, table
-from tunebench.workloads.models.networks import counted
+from tunebench.workloads.methods import memory, table
+from tunebench.workloads.methods import plan as plans
+from tunebench.workloads.models import counted
 from tunebench.workloads.run.peak_memory import Watch
 
 MODELS = ("unet-small", "resnet-small", "squeezenet-small", "mobilenetv2-small", "detector-small")
 
 
 def plan_of(model, method, rank=4):
-    return network_plan.plan(table.method(method), counted(model), rank)
+    return plans.plan(table.method(method), counted(model), rank)
 
 
 def kept_b(session, rows):
@@ -45,7 +46,7 @@ def test_autograd_keeps_what_was_predicted(small, model, method):
     session_of = pytest.importorskip("tunebench.workloads.engines.pytorch.networks").Session
     session = session_of(small(method, model))
     rows = session.batches[0][0]
-    told = network_memory.predict(session.plan, len(rows)).saved_b
+    told = memory.predict(session.plan, len(rows)).saved_b
     assert kept_b(session, rows) == pytest.approx(told, rel=0.15 if model == "detector-small" else 0.03)
 
 
@@ -55,15 +56,13 @@ def test_so_it_does_on_networks_without_norms_and_with_depthwise_layers(small, m
     session_of = pytest.importorskip("tunebench.workloads.engines.pytorch.networks").Session
     session = session_of(small("lorae", model))
     rows = session.batches[0][0]
-    told = network_memory.predict(session.plan, len(rows)).saved_b
+    told = memory.predict(session.plan, len(rows)).saved_b
     assert kept_b(session, rows) == pytest.approx(told, rel=0.03)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_methods_that_train_the_head_only_need_least(model):
-    step_b = {
-        name: network_memory.predict(plan_of(model, name), 10).step_b for name in table.methods_of(model)
-    }
+    step_b = {name: memory.predict(plan_of(model, name), 10).step_b for name in table.methods_of(model)}
     assert step_b["ft-last"] < 0.5 * step_b["ft-all"]
     assert step_b["lora-last-cached"] <= step_b["lora-last"]
     assert 0.95 < step_b["lorae"] / step_b["ft-all"] < 1.2  # the extractor saves the same inputs
@@ -73,7 +72,7 @@ def test_methods_that_train_the_head_only_need_least(model):
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("method", ["ft-all", "lorae", "ft-last-cached"])
 def test_memory_grows_with_the_batch_and_by_equal_steps(model, method):
-    one, two, three = (network_memory.predict(plan_of(model, method), batch) for batch in (8, 16, 24))
+    one, two, three = (memory.predict(plan_of(model, method), batch) for batch in (8, 16, 24))
     assert one.saved_b < two.saved_b < three.saved_b
     assert three.saved_b - two.saved_b == two.saved_b - one.saved_b
     assert one.step_b <= two.step_b <= three.step_b and one.saved_b <= one.step_b
@@ -85,22 +84,22 @@ def test_memory_grows_with_the_batch_and_by_equal_steps(model, method):
 def test_nothing_of_a_step_is_left_but_weights_gradients_and_outputs(model, method):
     """Every tensor is freed as often as it is held: the books balance."""
     plan = plan_of(model, method)
-    step = network_memory._Step(plan, 4)
+    step = memory._Step(plan, 4)
     step.forward()
     step.backward()
     assert all(count >= 0 for count in step.tape.holders.values())
     left = {name for name, count in step.tape.holders.items() if count}
     gradients = {name for name in left if name.startswith("grad of parameters")}
-    assert sum(step.tape.size_b[name] for name in gradients) == network_plan.counts(plan).update_b
+    assert sum(step.tape.size_b[name] for name in gradients) == plans.counts(plan).update_b
     outputs = {step.value[name] for name in plan.graph.outputs}
     assert left - gradients <= outputs
 
 
 def test_a_cache_of_the_whole_set_is_counted_where_its_size_is_known():
     plan = plan_of("resnet-small", "lora-last-cached")
-    told = network_memory.predict(plan, 10, n_train=600)
-    assert told.cache_b == 600 * 4 * network_plan.counts(plan).cache_floats > 0
-    assert network_memory.predict(plan, 10).cache_b == 0
+    told = memory.predict(plan, 10, n_train=600)
+    assert told.cache_b == 600 * 4 * plans.counts(plan).cache_floats > 0
+    assert memory.predict(plan, 10).cache_b == 0
     assert told.total_b == told.weights_b + told.step_b + told.cache_b
 
 
@@ -113,16 +112,16 @@ def test_bisection_finds_the_largest_that_fits(edge, limit):
         asked.append(number)
         return number <= edge
 
-    assert network_memory.largest(fits, limit) == min(edge, limit)
+    assert memory.largest(fits, limit) == min(edge, limit)
     assert len(asked) <= 2 * (min(edge, limit) + 1).bit_length() + 2
 
 
 def test_the_largest_batch_fits_and_one_more_does_not():
     plan = plan_of("unet-small", "lorae")
-    batch = network_memory.largest_batch(plan, 200_000_000)
-    assert network_memory.predict(plan, batch).total_b <= 200_000_000
-    assert network_memory.predict(plan, batch + 1).total_b > 200_000_000
-    assert network_memory.largest_batch(plan, 1000) == 0
+    batch = memory.largest_batch(plan, 200_000_000)
+    assert memory.predict(plan, batch).total_b <= 200_000_000
+    assert memory.predict(plan, batch + 1).total_b > 200_000_000
+    assert memory.largest_batch(plan, 1000) == 0
 
 
 def test_the_watch_sees_what_its_stretches_take_and_nothing_else():

@@ -1,4 +1,4 @@
-"""Memory that one training step of a network needs, predicted from its graph; needs no torch.
+"""Predict the memory that one training step of a network needs from its graph; needs no torch.
 
 What is counted: the network's tensors, the gradients of what trains, the optimiser's state (none: plain SGD), and
 what autograd keeps between forward and backward. That last part follows the rules of torch's own formulas
@@ -19,8 +19,7 @@ of what a process takes, and tells methods and batches apart.
 
 from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
-from tunebench.workloads.methods import network_plan
-from tunebench.workloads.methods.network_plan import NetworkPlan
+from tunebench.workloads.methods.plan import Plan, counts, own_params
 from tunebench.workloads.models.graph import INPUT, Node, product
 
 #: Where the search for the largest ends. Sides are multiples of what every network takes.
@@ -86,8 +85,9 @@ class _Tape:
 class _Step:
     """One training step of a plan with a batch, walked through."""
 
-    def __init__(self, plan: NetworkPlan, batch: int) -> None:
+    def __init__(self, plan: Plan, batch: int) -> None:
         self.plan, self.batch = plan, batch
+        self.adapters = {adapter.end: adapter for adapter in plan.adapters}
         self.tape = _Tape()
         self.nodes = run_nodes(plan)
         self.needs_grad = needs_grad(plan, self.nodes)
@@ -130,7 +130,7 @@ class _Step:
         plan = self.plan
         own = (
             node.name in plan.weights
-            or node.name in plan.adapters
+            or node.name in self.adapters
             or (node.name in plan.biases and node.bias)
         )
         return own or any(name in self.needs_grad for name in node.inputs)
@@ -165,7 +165,7 @@ class _Step:
 
     def _keep_adapter(self, node: Node) -> None:
         """A convolution's composed weight, a linear adapter's low-rank output; freed if nothing keeps it."""
-        if node.name not in self.plan.adapters:
+        if node.name not in self.adapters:
             return
         size_b = self.bytes_of((self.plan.rank,)) if node.op == "linear" else _FLOAT_B * node.n_weights
         formed = self.tape.make("adapter " + node.name, size_b)
@@ -208,13 +208,9 @@ class _Step:
 
     def _to_parameters(self, node: Node) -> None:
         """Gradients of a node's parameters, which live to the end of the step; a composed weight's while it is used."""
-        plan, own = self.plan, 0
-        if node.name in plan.weights:
-            own += node.n_weights + node.channels_out * node.norm
-        if node.name in plan.biases:
-            own += node.channels_out * (node.bias + node.norm)
-        if node.name in plan.adapters:
-            own += network_plan.adapter_params(node, plan.rank)
+        own = own_params(self.plan, node)
+        if node.name in self.adapters:
+            own += self.adapters[node.name].n_params
             if node.op == "conv":
                 self.tape.drop(self.tape.make("grad of weight " + node.name, _FLOAT_B * node.n_weights))
         if own:
@@ -222,7 +218,7 @@ class _Step:
 
     def _to_input(self, gradients: Dict[str, str], node: Node, index: int) -> None:
         name = node.inputs[index]
-        source = next(each for each in self.nodes if each.name == name)
+        source = next(other for other in self.nodes if other.name == name)
         made = self.tape.make("grad %s by %s %d" % (name, node.name, index), self.bytes_of(source.shape))
         if name in gradients:  # two paths meet: a sum, then the parts go
             total = self.tape.make("grad %s at %s %d" % (name, node.name, index), self.bytes_of(source.shape))
@@ -232,7 +228,7 @@ class _Step:
         gradients[name] = made
 
 
-def run_nodes(plan: NetworkPlan) -> List[Node]:
+def run_nodes(plan: Plan) -> List[Node]:
     """The nodes of a step: behind the cached ones, if the method caches."""
     by_name = {node.name: node for node in plan.graph.nodes}
     given = set(plan.cached) | {INPUT}
@@ -246,14 +242,14 @@ def run_nodes(plan: NetworkPlan) -> List[Node]:
     return [node for node in plan.graph.nodes if node.name in needed]
 
 
-def needs_grad(plan: NetworkPlan, nodes: List[Node]) -> Set[str]:
+def needs_grad(plan: Plan, nodes: List[Node]) -> Set[str]:
     """Nodes that autograd meets: their own parameters train, or those of one before them."""
-    training = set(plan.weights) | set(plan.biases) | set(plan.adapters)
-    found: Set[str] = set()
+    training = set(plan.weights) | set(plan.biases) | set(plan.adapted)
+    graded: Set[str] = set()
     for node in nodes:
-        if node.name in training or any(name in found for name in node.inputs):
-            found.add(node.name)
-    return found
+        if node.name in training or any(name in graded for name in node.inputs):
+            graded.add(node.name)
+    return graded
 
 
 def _loss_b(task: str, batch: int, shape: Tuple[int, ...]) -> int:
@@ -269,7 +265,7 @@ def _loss_b(task: str, batch: int, shape: Tuple[int, ...]) -> int:
     return _FLOAT_B * values + _INDEX_B * values // shape[0]
 
 
-def predict(plan: NetworkPlan, batch: int, n_train: Optional[int] = None) -> Memory:
+def predict(plan: Plan, batch: int, n_train: Optional[int] = None) -> Memory:
     """Predict a training step's memory.
 
     Args:
@@ -277,7 +273,7 @@ def predict(plan: NetworkPlan, batch: int, n_train: Optional[int] = None) -> Mem
         batch: samples of a step.
         n_train: samples of the fine-tuning set, for the size of a cache.
     """
-    counts = network_plan.counts(plan)
+    amount = counts(plan)
     statistics = sum(2 * node.channels_out for node in plan.graph.layers if node.norm)
     step = _Step(plan, batch)
     step.forward()
@@ -291,12 +287,12 @@ def predict(plan: NetworkPlan, batch: int, n_train: Optional[int] = None) -> Mem
         fill.forward()
         peak_b = max(peak_b, fill.tape.peak_b)
     return Memory(
-        weights_b=_FLOAT_B * (counts.total + statistics),
-        gradients_b=counts.update_b,
+        weights_b=_FLOAT_B * (amount.total + statistics),
+        gradients_b=amount.update_b,
         optimiser_b=0,
         saved_b=saved_b,
         step_b=peak_b,
-        cache_b=_FLOAT_B * counts.cache_floats * (n_train or 0),
+        cache_b=_FLOAT_B * amount.cache_floats * (n_train or 0),
     )
 
 
@@ -321,13 +317,13 @@ def largest(fits: Callable[[int], bool], limit: int = 1 << 20) -> int:
     return low
 
 
-def largest_batch(plan: NetworkPlan, free_b: int, n_train: Optional[int] = None) -> int:
+def largest_batch(plan: Plan, free_b: int, n_train: Optional[int] = None) -> int:
     """The largest batch whose predicted memory is at most ``free_b``; 0 if none is."""
     return largest(lambda batch: predict(plan, batch, n_train).total_b <= free_b, MOST_BATCH)
 
 
 def largest_side(
-    plan_at: Callable[[int], NetworkPlan], batch: int, free_b: int, n_train: Optional[int] = None
+    plan_at: Callable[[int], Plan], batch: int, free_b: int, n_train: Optional[int] = None
 ) -> int:
     """The largest side of a square input, a multiple of :data:`SIDE_STEP` pixels, that fits with a batch; 0 if none does.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tunebench.workloads.methods import chain_plan, table
-from tunebench.workloads.methods.chain_macs import MultiplyAdds, multiply_adds
-from tunebench.workloads.models import layers_of
+from tunebench.workloads.methods import table
+from tunebench.workloads.methods.macs import MultiplyAdds, of_sample
+from tunebench.workloads.methods.plan import plan
+from tunebench.workloads.models import graph_of
 
 
 def counted(method, n_in=256, n_out=3, model="mlp"):
-    return multiply_adds(chain_plan.plan(table.method(method), model, layers_of(model, n_in, n_out), 4))
+    return of_sample(plan(table.method(method), graph_of(model, (n_in,), n_out), 4))
 
 
 BASE = 256 * 96 + 96 * 96 + 96 * 3

@@ -1,0 +1,115 @@
+"""Count a plan's multiply-adds from its graph: what a fine-tuning costs, whatever runs it.
+
+Counted are the products of convolutions, linear maps and adapters: forward, gradients of inputs and of the adapters'
+middle values, gradients of what trains. BatchNorm, activations, biases and losses are left out: they are of the order
+of a layer's outputs. An adapter on a convolution is composed: its weight is formed in every step, once for the whole
+batch, and its gradient is as large as the weight's.
+"""
+
+from typing import Dict, NamedTuple
+
+from tunebench.workloads.methods.memory import needs_grad, run_nodes
+from tunebench.workloads.methods.plan import Plan
+from tunebench.workloads.models.graph import madds, product, shapes_of
+
+
+class MultiplyAdds(NamedTuple):
+    """Multiply-adds for one sample.
+
+    Attributes:
+        forward: of a step; of a cached step where the plan caches.
+        backward: gradients of activations and of the adapters' middle values.
+        update: gradients of what trains, each applied where it is made.
+        fill: of the frozen part, once for each cached sample; 0 where nothing is cached.
+    """
+
+    forward: int
+    backward: int
+    update: int
+    fill: int
+
+    @property
+    def step(self) -> int:
+        """Of a step, its fill left out."""
+        return self.forward + self.backward + self.update
+
+
+def of_training(plan: Plan, samples: int, epochs: int, batch: int) -> Dict[str, int]:
+    """Count one fine-tuning whose cache, if any, holds every sample.
+
+    Args:
+        plan: the method applied to the network.
+        samples: fine-tuning samples.
+        epochs: passes over them.
+        batch: of a step; an epoch's last one may be smaller.
+
+    Raises:
+        ValueError: a chain with convolutions.
+    """
+    sample, composed = of_sample(plan), _composed(plan)
+    seen, steps = samples * epochs, -(-samples // batch) * epochs
+    return {
+        "forward": sample.forward * seen + composed * steps,
+        "backward": sample.backward * seen,
+        "update": sample.update * seen + 2 * composed * steps,
+        "cache_fill": sample.fill * samples,
+    }
+
+
+def of_sample(plan: Plan) -> MultiplyAdds:
+    """Count what every sample of a step costs.
+
+    Raises:
+        ValueError: a chain with convolutions: its engine runs their adapters as branches, which this does not count.
+    """
+    layers = {node.name: node for node in plan.graph.layers}
+    if plan.graph.chain and any(node.op != "linear" for node in layers.values()):
+        raise ValueError("multiply-adds of a chain are counted for linear layers only")
+    shapes, nodes = shapes_of(plan.graph), run_nodes(plan)
+    graded, run = needs_grad(plan, nodes), {node.name for node in nodes}
+    above = {name: any(before in graded for before in node.inputs) for name, node in layers.items()}
+    forward = backward = update = fill = 0
+    for name, node in layers.items():
+        own = madds(node, shapes)
+        if name not in run or (plan.cached_output and node.head):
+            fill += own
+        else:
+            forward += own
+        backward += own * above[name]
+        update += own * (name in plan.weights)
+    for adapter in plan.adapters:
+        if layers[adapter.start].op == "linear":
+            low, high = product(adapter.extractor), product(adapter.mapper)
+            forward += low + high
+            backward += high + low * above[adapter.start]
+            update += low + high
+        else:
+            update += madds(layers[adapter.end], shapes)
+    return MultiplyAdds(forward, backward, update, fill)
+
+
+def _composed(plan: Plan) -> int:
+    """What forming the weights of adapted convolutions costs a step; taking their gradients apart costs twice that."""
+    adapted = set(plan.adapted)
+    nodes = [node for node in plan.graph.layers if node.name in adapted and node.op != "linear"]
+    return sum(plan.rank * node.n_weights for node in nodes)
+
+
+class ForwardMadds(NamedTuple):
+    """Multiply-adds of one sample's forward pass; BatchNorm and activations are left out.
+
+    Attributes:
+        base: of the network's own weights; also of a network whose adapters are merged.
+        adapters: of the adapters as branches beside them.
+    """
+
+    base: int
+    adapters: int
+
+
+def forward_madds(plan: Plan) -> ForwardMadds:
+    """Count a plan's forward pass for one sample."""
+    shapes = shapes_of(plan.graph)
+    base = sum(madds(node, shapes) for node in plan.graph.layers)
+    beside = sum(product(shapes[adapter.end][1:]) * adapter.n_params for adapter in plan.adapters)
+    return ForwardMadds(base, beside)

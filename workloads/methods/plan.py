@@ -1,0 +1,249 @@
+"""Apply a method of the table to a network: what trains, where adapters sit, what is cached, and their counts.
+
+A chain's layers have a bias of their own, and BatchNorm behind them is frozen. A network's convolutions have none where
+BatchNorm follows: its shift is then their bias, its scale belongs to their weight. BatchNorm's statistics are frozen in
+every method. "Last" is the head: the layers the outputs come from.
+
+An adapter on a convolution is an extractor of the convolution's kernel to ``rank`` channels and a 1x1 mapper:
+``rank (c_in kh kw + c_out)`` parameters (Wang et al., LoRAE, Scientific Reports 15:33109, 2025). That is also LoRA
+on the weight flattened to c_out x (c_in kh kw), so on one convolution the two are the same map.
+"""
+
+from typing import Dict, List, NamedTuple, Optional, Set, Tuple
+
+from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.methods.table import (
+    ALL,
+    CONVOLUTIONS,
+    LAST,
+    METHODS,
+    NONE,
+    OWN_LAST,
+    SKIP,
+    Method,
+    UnsupportedMethod,
+)
+from tunebench.workloads.models.graph import INPUT, Graph, Node, product, shapes_of, weight_shapes
+
+
+class Adapter(NamedTuple):
+    """A low-rank path from a layer's input to a layer's output: ``y_end += scale * mapper(extractor(x_start))``.
+
+    Attributes:
+        name: of its start values.
+        start: the layer whose input it reads.
+        end: the layer whose output (before BatchNorm) it adds to.
+        extractor, mapper: shapes of its two weights, as torch keeps them.
+        fan_in: inputs of one output of the extractor.
+    """
+
+    name: str
+    start: str
+    end: str
+    extractor: Tuple[int, ...]
+    mapper: Tuple[int, ...]
+    fan_in: int
+
+    @property
+    def n_params(self) -> int:
+        """Values of its two weights."""
+        return product(self.extractor) + product(self.mapper)
+
+
+class Plan(NamedTuple):
+    """A method applied to a network: what an engine needs and no more.
+
+    Attributes:
+        graph: the network.
+        weights: layers whose weight trains, with the scale of a BatchNorm that trains.
+        biases: layers whose bias trains, which may be BatchNorm's shift.
+        adapters: in the order of the layers that they end at.
+        rank: of every adapter.
+        skipped: layer -> why the method's rule gives it no adapter.
+        cached: nodes whose output is kept from the first epoch on; what lies before is then not run again.
+        cached_output: the output of a chain's frozen head, without adapters, is kept, too.
+    """
+
+    graph: Graph
+    weights: Tuple[str, ...]
+    biases: Tuple[str, ...]
+    adapters: Tuple[Adapter, ...]
+    rank: int
+    skipped: Dict[str, str]
+    cached: Tuple[str, ...]
+    cached_output: bool
+
+    @property
+    def caches(self) -> bool:
+        """Whether activations are kept from the first epoch on."""
+        return bool(self.cached) or self.cached_output
+
+    @property
+    def adapted(self) -> Tuple[str, ...]:
+        """Layers that an adapter ends at."""
+        return tuple(adapter.end for adapter in self.adapters)
+
+    @property
+    def places(self) -> List[Tuple[int, int]]:
+        """Of each adapter, the numbers of the layers that it starts and ends at."""
+        at = {layer.name: index for index, layer in enumerate(self.graph.layers)}
+        return [(at[adapter.start], at[adapter.end]) for adapter in self.adapters]
+
+    @property
+    def cached_inputs(self) -> Tuple[int, ...]:
+        """Numbers of a chain's layers whose input is cached (not the first: its input is the sample itself)."""
+        return tuple(
+            index for index, layer in enumerate(self.graph.layers) if set(layer.inputs) & set(self.cached)
+        )
+
+
+def plan(row: Method, graph: Graph, rank: int) -> Plan:
+    """Apply a method to a network.
+
+    Raises:
+        UnsupportedMethod: the pair does not fit; names the methods that do.
+        WorkloadError: rank below 1.
+        ValueError: a row that cannot be: it caches what its training changes, or skips convolutions.
+    """
+    if not _applies(row, graph):
+        fitting = ", ".join(other.name for other in METHODS if _applies(other, graph))
+        raise UnsupportedMethod(
+            "method %r does not apply to model %r; for it use one of: %s" % (row.name, graph.name, fitting)
+        )
+    if row.adapters != NONE and rank < 1:
+        raise WorkloadError("workload.rank is %d: adapters need a rank of at least 1" % rank)
+    trainable = [node for node in graph.layers if not node.fixed]
+    weights = tuple(node.name for node in trainable if _chosen(row.weights, node))
+    biases = tuple(node.name for node in trainable if _chosen(row.biases, node) and (node.bias or node.norm))
+    skipped: Dict[str, str] = {}
+    adapters = _adapters(row.adapters, graph, rank, skipped)
+    made = Plan(graph, weights, biases, adapters, rank, skipped, (), False)
+    return _with_cache(row, made) if row.cache else made
+
+
+def _applies(row: Method, graph: Graph) -> bool:
+    return graph.name in row.models or (row.networks and not graph.chain)
+
+
+def _chosen(which: str, node: Node) -> bool:
+    return which == ALL or (which == LAST and node.head)
+
+
+def _adapters(where: str, graph: Graph, rank: int, skipped: Dict[str, str]) -> Tuple[Adapter, ...]:
+    """The adapters of a rule; layers that it passes over are noted in ``skipped``."""
+    layers, made = graph.layers, []
+    for index, node in enumerate(layers):
+        end = layers[-1] if where == SKIP else node
+        reason = _why_not(where, node)
+        if reason is None:
+            name = "adapter%d-%d" % (index, layers.index(end)) if graph.chain else node.name
+            made.append(_adapter(name, node, end, rank))
+        elif reason:
+            skipped[node.name] = reason
+    return tuple(made)
+
+
+def _adapter(name: str, start: Node, end: Node, rank: int) -> Adapter:
+    if start is not end and (start.op, end.op) != ("linear", "linear"):
+        raise ValueError("an adapter that skips layers must start and end at linear layers")
+    tail = start.weight_shape[2:]
+    extractor = (start.groups * rank, start.weight_shape[1]) + tail
+    return Adapter(
+        name, start.name, end.name, extractor, (end.channels_out, rank) + (1,) * len(tail), start.fan_in
+    )
+
+
+def _why_not(where: str, node: Node) -> Optional[str]:
+    """None: the layer gets an adapter; a reason: the rule passes it over; "": the rule does not mean it."""
+    if where == NONE or (where == OWN_LAST and not node.head):
+        return ""
+    if node.fixed:
+        return "its weights are constants"
+    if node.op == "deconv":
+        return "a transposed convolution"
+    if node.op == "linear" and where == CONVOLUTIONS:
+        return "a Linear layer: this method adapts convolutions"
+    if node.depthwise:
+        return "a depthwise convolution: an adapter is larger than its weight"
+    return None
+
+
+def _with_cache(row: Method, made: Plan) -> Plan:
+    """The plan with what it keeps: what the head and the adapters read is frozen, so it is that of the first epoch."""
+    heads = {node.name for node in made.graph.nodes if node.head}
+    trained = set(made.weights) | set(made.biases)
+    if not trained | set(made.adapted) <= heads:
+        raise ValueError("method %r cannot cache: what it trains changes the activations" % row.name)
+    reading = heads | {adapter.start for adapter in made.adapters}
+    cached: List[str] = []
+    for node in made.graph.nodes:
+        if node.name in reading:
+            cached += [name for name in node.inputs if name not in cached and name != INPUT]
+    return made._replace(cached=tuple(cached), cached_output=made.graph.chain and not trained & heads)
+
+
+class Counts(NamedTuple):
+    """What a plan amounts to.
+
+    Attributes:
+        total: parameters of the base model (BatchNorm's affine included, statistics not) and the adapters.
+        trainable: of those, the ones that train.
+        update_b: bytes of the trained ones in float32: what a device would send or store.
+        cache_floats: floats kept for one sample.
+    """
+
+    total: int
+    trainable: int
+    update_b: int
+    cache_floats: int
+
+
+def counts(made: Plan) -> Counts:
+    """Count parameters, bytes of the update and cached floats of a plan."""
+    adapters = sum(adapter.n_params for adapter in made.adapters)
+    trainable = adapters + sum(own_params(made, node) for node in made.graph.layers)
+    shapes = shapes_of(made.graph)
+    cached = sum(product(shapes[name]) for name in made.cached)
+    cached += product(shapes[made.graph.outputs[0]]) * made.cached_output
+    return Counts(made.graph.n_params + adapters, trainable, 4 * trainable, cached)
+
+
+def own_params(made: Plan, node: Node) -> int:
+    """Return how many of a layer's own parameters train: weight, bias, BatchNorm's affine; no adapter's."""
+    own = 0
+    if node.name in made.weights:
+        own += node.n_weights + node.channels_out * node.norm_trains
+    if node.name in made.biases:
+        own += node.channels_out * (node.bias + node.norm_trains)
+    return own
+
+
+def changed_names(made: Plan) -> Tuple[str, ...]:
+    """Return the tensors of the weights artefact that a plan can change; an adapter changes its layer's weight."""
+    names: List[str] = []
+    adapted: Set[str] = set(made.adapted)
+    for node in made.graph.layers:
+        if node.name in made.weights or node.name in adapted:
+            names.append(node.name + ".weight")
+        if node.name in made.weights and node.norm_trains:
+            names.append(node.name + ".gamma")
+        if node.name in made.biases:
+            names += [node.name + ".bias"] * node.bias + [node.name + ".beta"] * node.norm_trains
+    return tuple(names)
+
+
+def update_shapes(made: Plan, what: str) -> Dict[str, Tuple[int, ...]]:
+    """Return the tensors of an update's form -> shape; an adapter's are empty without adapters.
+
+    Args:
+        made: the plan of a network.
+        what: one of :data:`tunebench.workloads.updates.FORMS`.
+    """
+    if what == "adapter":
+        shapes: Dict[str, Tuple[int, ...]] = {}
+        for adapter in made.adapters:
+            shapes[adapter.end + ".extractor"] = adapter.extractor
+            shapes[adapter.end + ".mapper"] = adapter.mapper
+        return shapes
+    every = dict(weight_shapes(made.graph))
+    return every if what == "weights" else {name: every[name] for name in changed_names(made)}

@@ -1,0 +1,170 @@
+"""Make what an engine is given: spec, plan, data and start weights, checked against one another.
+
+Tensors of a part (``finetune``, ``test``) of the data:
+
+- rows of numbers: ``PART_x`` float32 (n, n_in), ``PART_y`` int32 (n,), class of each row.
+
+Images are bytes, scaled to 0..1 by the engine: ``PART_x`` uint8 (n, c, h, w), and
+
+- classify: ``PART_y`` int32 (n,), class of each image;
+- segment: ``PART_y`` uint8 (n, h, w), class of each pixel, 0 the background;
+- detect: ``PART_y`` int32 (m, 2), image and class of each box, and ``PART_boxes`` float32 (m, 4), its corners in
+  pixels (x1, y1, x2, y2).
+"""
+
+import math
+from typing import Iterable, List, NamedTuple, Tuple
+
+from tunebench.workloads.artefact import Artefact, ArtefactError, Tensor
+from tunebench.workloads.methods import table
+from tunebench.workloads.methods.plan import Plan, plan
+from tunebench.workloads.models import MODELS, graph_of
+from tunebench.workloads.models.graph import ROWS, weight_shapes
+from tunebench.workloads.tasks.metrics import Truth
+from tunebench.workloads.tasks.spec import Spec, SpecError
+
+
+class Task(NamedTuple):
+    """A fine-tuning, ready for an engine.
+
+    Attributes:
+        spec: hyper-parameters, device, threads.
+        plan: the method applied to the model.
+        data: tensors as the module says.
+        weights: base weights by :func:`tunebench.workloads.models.graph.weight_shapes`' names.
+    """
+
+    spec: Spec
+    plan: Plan
+    data: Artefact
+    weights: Artefact
+
+    @property
+    def n_train(self) -> int:
+        """Fine-tuning samples."""
+        return self.data.need("finetune_x").shape[0]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch, the last short one included."""
+        return -(-self.n_train // self.spec.batch)
+
+    @property
+    def n_classes(self) -> int:
+        """Of the data set."""
+        return int(self.data.meta["n_classes"])
+
+
+def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
+    """Check the parts against one another and put them together.
+
+    Raises:
+        SpecError: the model's task is not the data set's, a batch larger than the set, a label out of range, NaN among
+            the inputs.
+        UnknownMethod, UnsupportedMethod, UnknownModel, UnsupportedModel, WorkloadError: see
+            :mod:`tunebench.workloads.methods.plan` and :mod:`tunebench.workloads.models`.
+        ArtefactError: a tensor is missing or has another shape or type.
+    """
+    rows = spec.model not in MODELS or MODELS[spec.model].task == ROWS
+    shape = (_number(data, "n_in"),) if rows else _image_shape(data)
+    n_classes, row = _number(data, "n_classes"), table.method(spec.method or "")
+    if not rows and data.meta.get("task") != MODELS[spec.model].task:
+        raise SpecError(
+            "workload.model is %r, for data sets to %s; this one is to %s"
+            % (spec.model, MODELS[spec.model].task, data.meta.get("task"))
+        )
+    graph = graph_of(spec.model, shape, n_classes)
+    task = Task(spec, plan(row, graph, spec.rank), data, weights)
+    for name, needed in weight_shapes(graph):
+        given = weights.need(name).shape
+        if given != needed:
+            raise ArtefactError(
+                "weights: %s has shape %s, model %r on this data set needs %s"
+                % (name, list(given), spec.model, list(needed))
+            )
+    for part in ("finetune", "test"):
+        if rows:
+            _check_rows(data, part, shape[0], n_classes)
+        else:
+            _check_images(data, part, shape, n_classes)
+    if spec.batch > task.n_train:
+        raise SpecError(
+            "workload.batch is %d, the fine-tuning set has %d %s"
+            % (spec.batch, task.n_train, "rows" if rows else "images")
+        )
+    return task
+
+
+def _number(data: Artefact, key: str) -> int:
+    value = data.meta.get(key)
+    if type(value) is not int:
+        raise ArtefactError("data: meta.%s is %r, expected an integer" % (key, value))
+    return value
+
+
+def _image_shape(data: Artefact) -> Tuple[int, ...]:
+    shape, n_classes = data.meta.get("shape"), data.meta.get("n_classes")
+    sizes = shape if isinstance(shape, list) else []
+    if len(sizes) != 3 or any(type(size) is not int for size in sizes) or type(n_classes) is not int:
+        raise ArtefactError(
+            "data: meta.shape is %r and meta.n_classes %r, expected [c, h, w] and an integer: these are no images"
+            % (shape, n_classes)
+        )
+    return tuple(sizes)
+
+
+def _check_rows(data: Artefact, part: str, n_in: int, n_classes: int) -> None:
+    inputs, labels = data.need(part + "_x"), data.need(part + "_y")
+    if inputs.dtype != "float32" or labels.dtype != "int32":
+        raise ArtefactError("data: %s_x must be float32 and %s_y int32" % (part, part))
+    if len(inputs.shape) != 2 or inputs.shape[1] != n_in or labels.shape != inputs.shape[:1]:
+        raise ArtefactError(
+            "data: %s_x has shape %s and %s_y %s, expected [n, %d] and [n]"
+            % (part, list(inputs.shape), part, list(labels.shape), n_in)
+        )
+    _check_range(part, labels.array(), n_classes)
+    # a sum is non-finite exactly if a value is (float32 values cannot overflow a double), and is fast
+    if not math.isfinite(sum(inputs.array())):
+        raise SpecError("data: %s_x has NaN or infinite values" % part)
+
+
+def _check_images(data: Artefact, part: str, shape: Tuple[int, ...], n_classes: int) -> None:
+    images, labels = data.need(part + "_x"), data.need(part + "_y")
+    n_images = images.shape[0] if images.shape else 0
+    task = data.meta["task"]
+    _expect(part + "_x", images, "uint8", (n_images,) + shape)
+    if task == "classify":
+        _expect(part + "_y", labels, "int32", (n_images,))
+        _check_range(part, labels.array(), n_classes)
+    elif task == "segment":
+        _expect(part + "_y", labels, "uint8", (n_images,) + shape[1:])
+        _check_range(part, [max(labels.array())], n_classes)
+    else:
+        n_boxes = labels.shape[0] if labels.shape else 0
+        _expect(part + "_y", labels, "int32", (n_boxes, 2))
+        _expect(part + "_boxes", data.need(part + "_boxes"), "float32", (n_boxes, 4))
+        _check_range(part, labels.array()[1::2], n_classes)
+        _check_range(part, labels.array()[::2], n_images)
+
+
+def _expect(name: str, item: Tensor, dtype: str, shape: Tuple[int, ...]) -> None:
+    if (item.dtype, item.shape) != (dtype, shape):
+        raise ArtefactError(
+            "data: %s is %s of shape %s, expected %s %s"
+            % (name, item.dtype, list(item.shape), dtype, list(shape))
+        )
+
+
+def _check_range(part: str, values: Iterable[int], limit: int) -> None:
+    for index, value in enumerate(values):
+        if not 0 <= value < limit:
+            raise SpecError("data: %s_y[%d] is %d, expected 0..%d" % (part, index, value, limit - 1))
+
+
+def true_boxes(data: Artefact, part: str) -> List[List[Truth]]:
+    """Return the boxes of each image of a detection set."""
+    boxes: List[List[Truth]] = [[] for _ in range(data.need(part + "_x").shape[0])]
+    rows, corners = data.need(part + "_y").array(), data.need(part + "_boxes").array()
+    for at in range(len(rows) // 2):
+        boxes[rows[2 * at]].append(Truth(rows[2 * at + 1], tuple(corners[4 * at : 4 * at + 4])))
+    return boxes
