@@ -3,37 +3,32 @@
 import grp
 import os
 import stat
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
 from tunebench.targets.agent.linux import programs
 from tunebench.targets.agent.linux.sysfs import find
+from tunebench.targets.agent.sensors.base import Device
+from tunebench.targets.agent.sensors.discover import MODULES
 from tunebench.targets.agent.tuning import apply
 from tunebench.targets.agent.tuning.system import System, user_name
 from tunebench.targets.agent.workdir import Workdir
 
 SCHEMA = "tunebench.examine/1"
-#: (pattern, what it gives, group that it belongs to by custom, udev rule that gives it to that group, write too).
-_DEVICES: Tuple[Tuple[str, str, Optional[str], str, bool], ...] = (
-    (
+#: Of no sensor alone; theirs stand in their modules.
+_DEVICES = (
+    Device(
         "dev/vcio*",
         "vcgencmd: the Pi 5's power, the firmware's clock",
         "video",
         'KERNEL=="vcio*", GROUP="video", MODE="0660"',
         True,
     ),
-    (
+    Device(
         "dev/gpiochip*",
         "GPIO: an edge that marks the window for a meter",
         "gpio",
         'SUBSYSTEM=="gpio", KERNEL=="gpiochip*", GROUP="gpio", MODE="0660"',
         True,
-    ),
-    (
-        "sys/class/powercap/intel-rapl:*/energy_uj",
-        "RAPL: the package's energy (readable by root alone since CVE-2020-8694: it can leak secrets to other users)",
-        None,
-        'SUBSYSTEM=="powercap", KERNEL=="intel-rapl:*", RUN+="/bin/chmod a+r /sys%p/energy_uj"',
-        False,
     ),
 )
 
@@ -48,6 +43,9 @@ def examine(place: Workdir, request: Dict[str, Any]) -> Dict[str, Any]:
     """
     root, wanted = str(request.get("root", "/")), request.get("wanted")
     groups = _groups()
+    devices = list(_DEVICES)
+    for sensor in MODULES.values():
+        devices += getattr(sensor, "DEVICES", ())
     return {
         "schema": SCHEMA,
         "user": user_name(),
@@ -55,7 +53,7 @@ def examine(place: Workdir, request: Dict[str, Any]) -> Dict[str, Any]:
         "root_user": os.geteuid() == 0,
         "sudo": programs.find_program("sudo") is not None,
         "workdir": place.root,
-        "devices": [row for entry in _DEVICES for row in _device(root, entry, groups)],
+        "devices": [row for device in devices for row in _device(root, device, groups)],
         "tuning": apply.possible(System(root), wanted if isinstance(wanted, dict) else {}),
     }
 
@@ -71,12 +69,10 @@ def _group_name(gid: int) -> Optional[str]:
         return None
 
 
-def _device(
-    root: str, entry: Tuple[str, str, Optional[str], str, bool], groups: List[str]
-) -> List[Dict[str, Any]]:
-    pattern, what, group, rule, write = entry
+def _device(root: str, device: Device, groups: List[str]) -> List[Dict[str, Any]]:
+    group, write = device.group, device.write
     rows = []
-    for path in find(root, pattern)[:8]:
+    for path in find(root, device.pattern)[:8]:
         try:
             state = os.stat(path)
         except OSError:
@@ -86,12 +82,12 @@ def _device(
         rows.append(
             {
                 "path": "/" + os.path.relpath(path, root),
-                "what": what,
+                "what": device.what,
                 "access": os.access(path, os.R_OK | (os.W_OK if write else 0)),
                 # The group that has access now; without one, the rule makes it the customary one.
                 "group": owner or group,
                 "member": (owner or group) in groups,
-                "udev": None if owner else rule,
+                "udev": None if owner else device.udev,
             }
         )
     return rows

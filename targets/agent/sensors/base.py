@@ -1,10 +1,6 @@
-"""What every sensor looks like.
+"""What every sensor looks like; a new one's line stands in :mod:`tunebench.targets.agent.sensors.discover`."""
 
-A sensor module has ``discover(root="/") -> Found``; ``root`` is where the file system starts, so that a
-simulated tree can stand in for a board. What is not there is said in ``missing``, with what was looked for.
-"""
-
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from tunebench.targets.agent.linux.sysfs import File
 
@@ -73,6 +69,40 @@ class Found(NamedTuple):
 
     sensors: List[Sensor]
     missing: Dict[str, str]
+
+
+class Device(NamedTuple):
+    """A file that a sensor needs and an account may lack: the doctor says what would open it.
+
+    Attributes:
+        pattern: below the root.
+        what: that it gives.
+        group: that it belongs to by custom.
+        udev: the rule that gives it to that group.
+        write: it must be writable too.
+    """
+
+    pattern: str
+    what: str
+    group: Optional[str]
+    udev: str
+    write: bool
+
+
+if TYPE_CHECKING:
+    from typing import Protocol  # novm
+
+    class SensorModule(Protocol):
+        """What a module of this package has; ``DEVICES`` may be left out."""
+
+        DEVICES: Sequence[Device]
+
+        def discover(self, root: str = "/") -> Found:
+            """Return the sensors that are there, each read once, and why others are missing; raise nothing.
+
+            Args:
+                root: where the file system starts, so that a simulated tree can stand in for a board.
+            """
 
 
 class FileSensor(Sensor):

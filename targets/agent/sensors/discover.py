@@ -1,32 +1,45 @@
-"""All sensors of a board, and the reasons for those it does not have."""
+"""All sensors of a board, and the reasons for those it does not have.
 
-from typing import Dict, List
+To add a sensor: a module beside this one, as :mod:`tunebench.targets.agent.sensors.base` describes it, and a line in
+:data:`SENSORS`. What it finds is sampled, stored, judged and shown by its channels' kind, unit and scope.
+"""
+
+import functools
+from importlib import import_module
+from typing import TYPE_CHECKING, Dict, List, cast
 
 from tunebench.targets.agent.linux.sysfs import bounded
-from tunebench.targets.agent.sensors import (
-    cpufreq,
-    fan,
-    gpu,
-    ina3221,
-    load,
-    memory,
-    pmic,
-    rapl,
-    tegrastats,
-    thermal,
-    throttled,
-)
 from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
 
+if TYPE_CHECKING:
+    from tunebench.targets.agent.sensors.base import SensorModule
+
+#: Module -> the quantity that is missing if it hangs; in the order of the board's channels.
+SENSORS = {
+    "thermal": "thermal",
+    "cpufreq": "cpufreq",
+    "gpu": "gpu",
+    "load": "load",
+    "memory": "memory",
+    "throttled": "throttled",
+    "fan": "fan",
+    "ina3221": "power",
+    "pmic": "power",
+    "rapl": "power",
+}
+#: Asked only where none of those has measured any power: it costs a process.
+LAST_RESORT = "tegrastats"
+MODULES = {
+    name: cast("SensorModule", import_module("tunebench.targets.agent.sensors." + name))
+    for name in list(SENSORS) + [LAST_RESORT]
+}
 _LOOKED = "no power sensor: looked for "
 #: Nothing on a healthy board takes so long to be found.
 _MODULE_S = 5.0
-_POWER = (ina3221, pmic, rapl)
-_MODULES = (thermal, cpufreq, gpu, load, memory, throttled, fan) + _POWER
 
 
 def _joined(reasons: List[str]) -> str:
-    """One sentence for all places that were looked at, then what is special."""
+    """Return one sentence for all places that were looked at, then what is special."""
     places = [reason[len(_LOOKED) :] for reason in reasons if reason.startswith(_LOOKED)]
     others = [reason for reason in reasons if not reason.startswith(_LOOKED)]
     return "; ".join(([_LOOKED + ", ".join(places)] if places else []) + others)
@@ -40,19 +53,18 @@ def discover(root: str = "/") -> Found:
     sensors: List[Sensor] = []
     missing: Dict[str, str] = {}
     without_power = []
-    for module in _MODULES:
-        name = module.__name__.split(".")[-1]
+    for name, quantity in SENSORS.items():
         why = "%s: no answer within %g s: a driver hangs" % (name, _MODULE_S)
-        hung = Found([], {"power" if module in _POWER else name: why})
-        found: Found = bounded(lambda module=module: module.discover(root), _MODULE_S, hung)  # type: ignore[misc]
+        ask = functools.partial(MODULES[name].discover, root)
+        found: Found = bounded(ask, _MODULE_S, Found([], {quantity: why}))
         sensors += found.sensors
-        for quantity, reason in found.missing.items():
-            if quantity == "power":
+        for what, reason in found.missing.items():
+            if what == "power":
                 without_power.append(reason)
             else:
-                missing[quantity] = reason
+                missing[what] = reason
     if not _powers(sensors):
-        found = tegrastats.discover(root)
+        found = MODULES[LAST_RESORT].discover(root)
         sensors += found.sensors
         without_power += list(found.missing.values())
     if not any(channel.scope for channel in _powers(sensors)):

@@ -9,9 +9,18 @@ from typing import List, Optional
 
 from tunebench.targets.agent.linux.sysfs import File, find, text_of
 from tunebench.targets.agent.protocol import monotonic_ns
-from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, Device, Found, Sensor
 
 _PATTERN = "sys/class/powercap/intel-rapl:*/energy_uj"
+DEVICES = (
+    Device(
+        _PATTERN,
+        "RAPL: the package's energy (readable by root alone since CVE-2020-8694: it can leak secrets to other users)",
+        None,
+        'SUBSYSTEM=="powercap", KERNEL=="intel-rapl:*", RUN+="/bin/chmod a+r /sys%p/energy_uj"',
+        False,
+    ),
+)
 
 
 def discover(root: str = "/") -> Found:

@@ -9,14 +9,18 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import pytest
 
 from tests.boards import trees
+from tunebench.targets.agent.doctor import permissions
 from tunebench.targets.agent.sensors import discover as discover_module
 from tunebench.targets.agent.sensors import firmware, gpu, pmic, rapl, tegrastats, thermal, throttled
+from tunebench.targets.agent.sensors.base import Channel, Device, Found, Sensor
 from tunebench.targets.agent.sensors.discover import discover
+from tunebench.targets.agent.workdir import Workdir
 
 REPOSITORY = Path(__file__).parents[4]
 
@@ -395,3 +399,29 @@ def test_the_gpus_load_is_a_share_of_one(simulated):
     tree.write("sys/devices/gpu.0/load", 995)
     found = gpu.discover(str(tree))
     assert values(found) == {"gpu_freq_hz": 921600000, "gpu_load": 0.995}
+
+
+# -- the registry ----------------------------------------------------------------------------------
+
+
+def test_a_sensor_is_one_module_and_one_line(simulated, monkeypatch):
+    def find(root="/"):
+        channel = Channel("light_lx", "lid", "light", "lx", None, "a toy", None)
+        return Found([Sensor([channel], lambda: [7.0])], {"dust": "no dust sensor on this board"})
+
+    toy = types.SimpleNamespace(discover=find, DEVICES=[Device("dev/toy", "light", "toys", "RULE", False)])
+    monkeypatch.setitem(discover_module.SENSORS, "toy", "light")
+    monkeypatch.setitem(discover_module.MODULES, "toy", toy)
+    tree = simulated("pi-4")
+    tree.write("dev/toy", "")
+    found = discover(str(tree))
+    assert values(found)["light_lx"] == 7.0
+    assert found.missing["dust"] == "no dust sensor on this board"
+    rows = permissions.examine(Workdir(str(tree)), {"root": str(tree)})["devices"]
+    assert [row["what"] for row in rows if row["path"] == "/dev/toy"] == ["light"]
+
+
+def test_every_module_of_the_folder_that_finds_something_is_registered():
+    helpers = {"__init__", "base", "discover", "firmware"}
+    folder = Path(discover_module.__file__).parent
+    assert {path.stem for path in folder.glob("*.py")} - helpers == set(discover_module.MODULES)
