@@ -1,4 +1,7 @@
-"""One board's queue, from the connection to the lease given back. Every record is on disk before the next one starts."""
+"""Work off one board's queue, from the connection to the lease given back.
+
+Every record is on disk before the next repetition starts.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,7 @@ class Shared:
 
 
 class BoardRun:
-    """Works off one board's queue. One instance, one visit.
+    """Work off one board's queue. One instance, one visit.
 
     Args:
         entry: the board in the inventory.
@@ -143,7 +146,7 @@ class BoardRun:
         self._shared.observer.note(self._entry.id, message)
 
     def _blobs(self) -> list[Blob]:
-        """What the queue needs on the board, each blob once."""
+        """Return what the queue needs on the board, each blob once."""
         artifacts = self._shared.artifacts
         if not self._queue:
             return [artifacts.payload]
@@ -177,10 +180,10 @@ class BoardRun:
         probe = self._tuner.prepare(probe)
         env = board_env(entry.id, probe, self._tuner.report)
         shared.writer.write_env(env, "before")
-        first = next(iter(probe.interpreters), Interpreter())
+        answer = next(iter(probe.interpreters), Interpreter())
         timed = [planned.workload for planned in self._queue if planned.role != energy_windows.IDLE]
         for workload in {workload.key: workload for workload in timed}.values():
-            if reason := unable(workload, first, interpreter):
+            if reason := unable(workload, answer, interpreter):
                 self._skip(workload, reason)
         self._sweep(probe)
         libraries = self._native(probe)
@@ -240,7 +243,7 @@ class BoardRun:
         return libraries
 
     def _check_energy(self, probe: Probe) -> None:
-        """Leave energy repetitions and idle baselines out where nothing would tell their power."""
+        """Leave energy repetitions and idle baselines out where nothing would measure their power."""
         outcome = self._shared.outcome
         planned_here = self._shared.plan.of_board(self._entry.id)
         wanted = [planned for planned in planned_here if planned.role == energy_windows.ENERGY]
@@ -256,10 +259,12 @@ class BoardRun:
         self._note(skip.reason)
 
     def _skip(self, workload: Workload, reason: str) -> None:
+        """Leave a workload out on this board, and tell the user."""
         self._shared.outcome.skip(self._entry.id, workload, reason)
         self._note(f"skips {workload.task} {workload.label}: {reason}")
 
     def _measure_queue(self) -> None:
+        """Measure the queue in order, a lost repetition once more; look at the board again at the end."""
         shared, link = self._shared, self._link
         queue = [planned for planned in self._queue if not shared.outcome.is_skipped(planned)]
         shared.observer.left_out(self._entry.id, len(self._queue) - len(queue))
@@ -281,7 +286,7 @@ class BoardRun:
         shared.writer.write_env(board_env(self._entry.id, probe), "after")
 
     def _recover(self) -> None:
-        """Before a lost repetition is measured again: a board that went down may have torn files, and is untuned."""
+        """Put a board right that lost a repetition: if it went down it may have torn files, and is untuned."""
         link, tuner = self._link, self._tuner
         self._note("a repetition was lost and is measured once more")
         link.sync()
@@ -305,6 +310,7 @@ class BoardRun:
         return record
 
     def _run_and_store(self, planned: Planned, predicted_s: float | None) -> Repetition:
+        """Make a repetition's job, run it, and store its record and files."""
         shared = self._shared
         job = make_job(planned, self._context, self._state.start_temp_c)
         finished = run_repetition(self._link, job, self._context, self._state, predicted_s=predicted_s)

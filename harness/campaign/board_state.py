@@ -1,4 +1,4 @@
-"""What changes on a board while its queue runs: from which temperature it starts, which methods failed their check."""
+"""Keep what changes on a board while its queue runs: its start temperature, and which methods failed their check."""
 
 from __future__ import annotations
 

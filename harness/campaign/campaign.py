@@ -22,7 +22,16 @@ from tunebench.targets.errors import BoardError, ConditionError, TargetError
 
 
 class Campaign:
-    """Runs a plan. One instance, one run."""
+    """Run a plan. One instance, one run.
+
+    Args:
+        plan: what to run.
+        artifacts: what the boards are given.
+        writer: the run's results.
+        observer: told how the campaign goes.
+        history: durations of earlier runs, for the time left.
+        on_record: called with every record once it is on disk.
+    """
 
     def __init__(
         self,
@@ -101,12 +110,12 @@ class Campaign:
         if not missed:
             self._shared.observer.ended(board_id, f"nothing left to do; it was not tidied up: {reason}")
             return
-        self.outcome.quarantine(board_id, reason, begun=board_id in self._shared.begun)
+        self.outcome.give_up(board_id, reason, begun=board_id in self._shared.begun)
         self._shared.observer.ended(board_id, f"quarantined: {reason}")
 
 
 def _wait_interruptibly(futures: Sequence[Future[None]]) -> None:
-    """Wait so that Ctrl-C is noticed at once: a signal ends the wait, but not on Windows, where one has to look."""
+    """Wait so that Ctrl-C is noticed at once: a signal ends the wait, but on Windows the wait must end by itself."""
     pending = set(futures)
     while pending:
         _, pending = wait(pending, timeout=0.2 if sys.platform == "win32" else None)

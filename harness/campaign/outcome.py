@@ -1,4 +1,4 @@
-"""How a campaign ends: what was counted, what was left out and why, filled by the boards' threads while it runs."""
+"""Count what a campaign has measured and what it leaves out and why; the boards' threads fill it in while it runs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class CampaignOutcome:
     Attributes:
         counts: records by outcome, and by ``verdict:NAME``.
         skipped: what is left out, of the plan and found out since.
-        quarantined: board id -> why the rest of its queue is left out.
+        given_up: board id -> why the rest of its queue is left out.
         interrupted: whether the user asked to stop.
     """
 
     def __init__(self, skipped: tuple[Skip, ...] = ()) -> None:
         self.counts: Counter[str] = Counter()
         self.skipped: list[Skip] = list(skipped)
-        self.quarantined: dict[str, str] = {}
+        self.given_up: dict[str, str] = {}
         self.interrupted = False
         self._skips: dict[str, dict[tuple[str, str], str]] = {}
         self._lock = threading.Lock()
@@ -47,7 +47,7 @@ class CampaignOutcome:
         with self._lock:
             self.skipped.append(skip)
 
-    def quarantine(self, board_id: str, reason: str, *, begun: bool) -> None:
+    def give_up(self, board_id: str, reason: str, *, begun: bool) -> None:
         """Leave the rest of a board's queue out.
 
         Args:
@@ -58,7 +58,7 @@ class CampaignOutcome:
                 and nothing is lost.
         """
         with self._lock:
-            self.quarantined[board_id] = reason
+            self.given_up[board_id] = reason
             if not begun:
                 self.skipped.append(Skip(board_id=board_id, reason=reason))
 
@@ -70,6 +70,6 @@ class CampaignOutcome:
     def skip_reason(self, board_id: str, workload: Workload) -> str | None:
         """Return why a workload was not run on a board, once that is known."""
         with self._lock:
-            if board_id in self.quarantined:
-                return self.quarantined[board_id]
+            if board_id in self.given_up:
+                return self.given_up[board_id]
             return self._skips.get(board_id, {}).get(workload.key)

@@ -1,4 +1,4 @@
-"""What a campaign tells its user while it runs: a live table on a terminal, plain lines elsewhere."""
+"""Show how a campaign goes while it runs: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ class Observer(Protocol):
     """Whoever wants to know how a campaign goes; called from the boards' threads."""
 
     def note(self, board_id: str, message: str) -> None:
-        """Something a user should see."""
+        """Show a message about a board."""
 
     def left_out(self, board_id: str, count: int) -> None:
-        """So many planned repetitions will not run: the probed board cannot run them."""
+        """Note that so many planned repetitions will not run: the probed board cannot run them."""
 
     def started(self, planned: Planned, left_s: float | None) -> None:
-        """A repetition starts; ``left_s`` predicts the rest of this board's queue (None: no history)."""
+        """Note that a repetition starts; ``left_s`` predicts the rest of this board's queue (None: no history)."""
 
     def finished(self, planned: Planned, record: Repetition) -> None:
-        """Its record is on disk."""
+        """Note that a repetition's record is on disk."""
 
     def ended(self, board_id: str, message: str) -> None:
-        """This board's queue is over."""
+        """Note that a board's queue is over."""
 
 
 class Silent:
-    """Tells nobody."""
+    """Show nothing."""
 
     def note(self, board_id: str, message: str) -> None: ...
 
@@ -48,7 +48,7 @@ class Silent:
 
 
 class PlainLines:
-    """One line an event: for logs and CI."""
+    """Print one line an event: for logs and CI."""
 
     def __init__(self, console: Console, plan: Plan, done: int = 0) -> None:
         self._console = console
@@ -64,7 +64,7 @@ class PlainLines:
             self._total -= count
 
     def started(self, planned: Planned, left_s: float | None) -> None:
-        """Silence here keeps logs to one line a repetition."""
+        """Print nothing: a log has one line a repetition."""
 
     def finished(self, planned: Planned, record: Repetition) -> None:
         with self._lock:
@@ -80,7 +80,7 @@ class PlainLines:
 
 
 class LiveProgress:
-    """A bar a board with what runs now and when it will end."""
+    """Draw a bar a board with what runs now and when it will end."""
 
     def __init__(self, console: Console, plan: Plan, done_rep_ids: frozenset[str] = frozenset()) -> None:
         self._progress = Progress(
@@ -97,7 +97,7 @@ class LiveProgress:
         self._tasks: dict[str, TaskID] = {}
         for board in plan.boards:
             queue = plan.of_board(board.id)
-            done = sum(one.rep_id in done_rep_ids for one in queue)
+            done = sum(planned.rep_id in done_rep_ids for planned in queue)
             self._tasks[board.id] = self._progress.add_task(
                 "", total=len(queue), completed=done, board=board.id, eta="", now="connecting"
             )
@@ -115,9 +115,9 @@ class LiveProgress:
         self._progress.console.print(f"{board_id}: {message}", markup=False, highlight=False)
 
     def left_out(self, board_id: str, count: int) -> None:
-        task = self._tasks[board_id]
-        planned = next(one.total for one in self._progress.tasks if one.id == task) or 0
-        self._progress.update(task, total=planned - count)
+        task_id = self._tasks[board_id]
+        planned = next(task.total for task in self._progress.tasks if task.id == task_id) or 0
+        self._progress.update(task_id, total=planned - count)
 
     def started(self, planned: Planned, left_s: float | None) -> None:
         eta = f"ETA {clock(left_s)}" if left_s is not None else "ETA after the first"
@@ -136,7 +136,7 @@ class LiveProgress:
 
 
 def describe(record: Repetition) -> str:
-    """One repetition in one line."""
+    """Return a record in one line."""
     name = f"{record.task} {record.label} block {record.block}"
     if record.role != "timed":
         name += f" ({record.role})"
@@ -156,7 +156,7 @@ def describe(record: Repetition) -> str:
 
 
 def _energy_text(record: Repetition) -> str:
-    """What an energy repetition or an idle baseline came to."""
+    """Return the figures of an energy repetition or of an idle baseline, or why it has none."""
     energy = record.energy
     if energy is None:
         return f"no energy: {record.missing.get('energy', 'no reason given')}"
@@ -166,7 +166,7 @@ def _energy_text(record: Repetition) -> str:
 
 
 def clock(seconds: float) -> str:
-    """``1:05`` or ``2:03:04``."""
+    """Return seconds as ``1:05`` or ``2:03:04``."""
     whole = max(0, round(seconds))
     hours, rest = divmod(whole, 3600)
     minutes, secs = divmod(rest, 60)
@@ -174,7 +174,7 @@ def clock(seconds: float) -> str:
 
 
 class StageLines:
-    """Progress of making artefacts: a line at each quarter of each stage."""
+    """Print how the making of artefacts goes: a line at each quarter of each stage."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -16,9 +16,7 @@ from tunebench.harness.record.harvest import Harvested, WorkloadResult, read_har
 from tunebench.harness.record.record import Shipped, in_window, make_record
 from tunebench.reports.records import Repetition
 from tunebench.targets.client.board import Harvest, StartReply
-from tunebench.targets.errors import (
-    TornError,
-)
+from tunebench.targets.errors import TornError
 from tunebench.targets.transport.clock_offset import Offset
 
 #: After the predicted end the host lets this much silence pass before it asks over a new channel.
@@ -139,7 +137,7 @@ def _harvest(link: Link, rep_id: str, offset: Offset) -> tuple[Harvest, str | No
 
 
 def _rebooted(link: Link, files: Mapping[str, bytes]) -> str | None:
-    """Tell whether a repetition was lost by a reboot: the board is in another boot than its journal."""
+    """Return why a repetition was lost if that was by a reboot: the board is in another boot than its journal."""
     started_in = attempts.boot_id_of(files)
     if started_in is None:
         return None

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
+from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import LiveProgress, PlainLines, StageLines
 from tunebench.harness.campaign.session import Request, Session, exit_code, open_session
 
 
 def run(request: Request, console: Console) -> tuple[int, Path | None]:
-    """Run a suite; returns the exit code and the run's directory (None: nothing was recorded)."""
+    """Run a suite; return the exit code and the run's directory (None: nothing was recorded).
+
+    Raises:
+        UsageError: the results cannot be written, or the run to resume differs from what is asked.
+    """
     session = open_session(request, StageLines(console))
     plan = session.plan
     console.print(
@@ -39,11 +43,12 @@ def run(request: Request, console: Console) -> tuple[int, Path | None]:
     return code, session.writer.path if recorded else None
 
 
-def _campaign(session: Session, console: Console) -> Any:
+def _campaign(session: Session, console: Console) -> CampaignOutcome:
+    """Run the campaign, shown as the console allows."""
     done = session.writer.done_rep_ids
     if console.is_terminal:
         live = LiveProgress(console, session.plan, done)
         with live:
             return session.campaign(live).run()
-    n_done = sum(one.rep_id in done for one in session.plan.repetitions)
+    n_done = sum(planned.rep_id in done for planned in session.plan.repetitions)
     return session.campaign(PlainLines(console, session.plan, n_done)).run()

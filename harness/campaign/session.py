@@ -1,4 +1,4 @@
-"""A run from start to end, as the CLI and the pytest plugin both make it: plan, results directory, campaign, manifest."""
+"""Make a run from start to end, for the CLI and for the pytest plugin: plan, results directory, campaign, manifest."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Session:
     started_utc: str
 
     def campaign(self, observer: Observer, on_record: OnRecord | None = None) -> Campaign:
-        """The campaign that will run this plan."""
+        """Return the campaign that will run this plan."""
         return Campaign(
             self.plan, self.artifacts, self.writer, observer, history=self.history, on_record=on_record
         )
@@ -70,12 +70,12 @@ class Session:
         Returns:
             Whether the run is complete; if not, it stays resumable.
         """
-        open_ones = [
-            one
-            for one in attempts.still_open(self.plan.repetitions, self.writer.stored)
-            if not any(covers(skip, one) for skip in outcome.skipped)
+        unaccounted = [
+            planned
+            for planned in attempts.still_open(self.plan.repetitions, self.writer.stored)
+            if not any(covers(skip, planned) for skip in outcome.skipped)
         ]
-        if outcome.interrupted or open_ones:
+        if outcome.interrupted or unaccounted:
             self.writer.close()
             return False
         suite = self.plan.suite
@@ -96,12 +96,12 @@ class Session:
 
 
 def new_run_id() -> str:
-    """UTC time and a short random part: sorts by age, never collides."""
+    """Return UTC time and a short random part: run ids sort by age and do not collide."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
 def dry_run(request: Request, progress: Progress | None = None) -> tuple[Plan, Durations]:
-    """The plan and the known durations, without touching a board or the results."""
+    """Return the plan and the known durations, without touching a board or the results."""
     artifacts = gather(request.suite, data_dir=request.data_dir, progress=progress)
     plan = _plan(request, artifacts, "dry-run")
     return plan, durations_below(request.out, request.lab)
@@ -117,9 +117,9 @@ def open_session(request: Request, progress: Progress | None = None) -> Session:
     artifacts = gather(request.suite, data_dir=request.data_dir, progress=progress)
     history = durations_below(request.out, request.lab)
     if request.resume:
-        found = _unfinished(request)
-        if found is not None:
-            return _resume(request, artifacts, found, history)
+        unfinished = _unfinished(request)
+        if unfinished is not None:
+            return _resume(request, artifacts, unfinished, history)
     keep([artifacts.payload, *artifacts.own.values()])
     plan = _plan(request, artifacts, new_run_id())
     try:
@@ -143,7 +143,7 @@ def _plan(request: Request, artifacts: Artifacts, run_id: str) -> Plan:
 
 
 def check_writable(out: Path) -> None:
-    """Fail before a board is touched, not after hours of measuring.
+    """Write and remove a file, so that a run fails before a board is touched, not after hours of measuring.
 
     Raises:
         UsageError: names the directory and the reason.
@@ -158,7 +158,7 @@ def check_writable(out: Path) -> None:
 
 
 def _unfinished(request: Request) -> RunReader | None:
-    """The newest incomplete run of this suite below the results root (or the run directory itself)."""
+    """Return the newest incomplete run of this suite below the results root (or in the run directory itself)."""
     candidates = sorted(request.out.glob("**/plan.json"), key=lambda path: path.parent.name, reverse=True)
     for path in candidates:
         if (path.parent / "run.json").exists():
@@ -172,38 +172,45 @@ def _unfinished(request: Request) -> RunReader | None:
     return None
 
 
-def _resume(request: Request, artifacts: Artifacts, found: RunReader, history: Durations) -> Session:
-    plan = _plan(request, artifacts, str(found.plan["run_id"]))
-    if found.plan.get("sha256") != plan.sha256:
-        changed = differences(_comparable(found.plan), _comparable(plan.as_dict()))
+def _resume(request: Request, artifacts: Artifacts, unfinished: RunReader, history: Durations) -> Session:
+    """Open a run that was started before.
+
+    Raises:
+        UsageError: what is asked differs from what was started, or the results cannot be opened.
+    """
+    plan = _plan(request, artifacts, str(unfinished.plan["run_id"]))
+    if unfinished.plan.get("sha256") != plan.sha256:
+        changed = differences(_comparable(unfinished.plan), _comparable(plan.as_dict()))
         raise UsageError(
-            f"{found.path}: cannot be resumed, because what is asked differs from what was started:\n  "
+            f"{unfinished.path}: cannot be resumed, because what is asked differs from what was started:\n  "
             + "\n  ".join(changed or ["the boards' connection details"])
             + "\nGive the same inventory, suite and options, or start a new run without --resume."
         )
-    _refuse_other_artifacts(found, artifacts)
+    _refuse_other_artifacts(unfinished, artifacts)
     try:
-        writer = RunWriter.open(found.path)
+        writer = RunWriter.open(unfinished.path)
     except ResultsError as error:
         raise UsageError(str(error)) from None
-    return Session(request, plan, artifacts, writer, history, str(found.plan.get("started_utc")))
+    return Session(request, plan, artifacts, writer, history, str(unfinished.plan.get("started_utc")))
 
 
-def _refuse_other_artifacts(found: RunReader, artifacts: Artifacts) -> None:
-    """One run measures one thing: equal names with other contents are not the rest of it.
+def _refuse_other_artifacts(unfinished: RunReader, artifacts: Artifacts) -> None:
+    """Refuse to resume a run with other files than it was started with: equal names with other contents differ.
 
     Raises:
         UsageError: names what has changed. Runs of older versions did not write it down; they are believed.
     """
-    before = found.plan.get("cargo")
+    before = unfinished.plan.get("cargo")
     changed = differences(before, artifacts.hashes()) if isinstance(before, dict) else []
     if not changed:
         return
-    told = ["payload: tunebench's own code that runs on the boards" if one.startswith("payload: ") else one
-            for one in changed]  # fmt: skip
+    lines = [
+        "payload: tunebench's own code that runs on the boards" if line.startswith("payload: ") else line
+        for line in changed
+    ]
     raise UsageError(
-        f"{found.path}: cannot be resumed, because files that the boards are given have changed since:\n  "
-        + "\n  ".join(told)
+        f"{unfinished.path}: cannot be resumed, because files that the boards are given have changed since:\n  "
+        + "\n  ".join(lines)
         + "\nPut them back, or start a new run without --resume."
     )
 
@@ -213,25 +220,27 @@ def _comparable(plan: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def exit_code(outcome: CampaignOutcome, writer: RunWriter, plan: Plan) -> int:
-    """The documented code of a finished campaign; precedence 1, 4, 3, 0."""
+    """Return the documented exit code of a finished campaign; 1 comes before 4, 4 before 3, 3 before 0."""
     if outcome.interrupted:
         return EXIT_INTERRUPTED
     records = attempts.last_attempts(writer.stored)
-    bad = [one for one in records if one.outcome not in ("ok", "lost")]
-    failed_checks = [one for one in records if one.role == "check" and one.check_passed is not True]
-    if bad or failed_checks:
+    failed = [record for record in records if record.outcome not in ("ok", "lost")]
+    failed_checks = [
+        record for record in records if record.role == "check" and record.check_passed is not True
+    ]
+    if failed or failed_checks:
         return EXIT_MEASURED
-    if not records and outcome.quarantined:
+    if not records and outcome.given_up:
         return EXIT_INFRA
-    # A board that tells no power has measured all it can.
+    # A board without a power sensor has measured all it can.
     left_out = [skip for skip in outcome.skipped if skip.role is None]
     planned_skips = sum(skip.role is None for skip in plan.skipped)
     nothing_to_do = not plan.repetitions
     if (
-        outcome.quarantined
+        outcome.given_up
         or len(left_out) > planned_skips
         or nothing_to_do
-        or any(one.verdict == "invalid" for one in records)
+        or any(record.verdict == "invalid" for record in records)
     ):
         return EXIT_PARTIAL
     return EXIT_OK

@@ -1,7 +1,7 @@
-"""Shipping the update: after the fine-tuning, outside its window, over the board's own link and over shaped ones.
+"""Ship the update: after the fine-tuning, outside its window, over the board's own link and over shaped ones.
 
 Every file goes board -> host and, checked, host -> board, where it is applied. The own link is measured in every
-timed repetition. Shaped links are measured in the first block only, since the same bytes take the same time; what
+timed repetition. Shaped links are measured in the first block only, since the same bytes take the same time. What
 would take longer than the suite waits for is computed from the bytes and marked so. Nothing here can fail a
 repetition: a transfer that fails is a transfer with a reason.
 """
@@ -23,7 +23,7 @@ from tunebench.reports.records import Transfer, Update
 from tunebench.targets.agent.transfer import update_check
 from tunebench.targets.agent.transfer.safetensors import Refused
 from tunebench.targets.agent.transfer.update_check import Base
-from tunebench.targets.client.updates import UpdateChannel
+from tunebench.targets.client.update_channel import UpdateChannel
 from tunebench.targets.errors import ReplyError, TargetError
 from tunebench.targets.sanitize import cleaned
 from tunebench.targets.transport.traffic_shaping import PROFILES, Profile, ShapedLink
@@ -43,7 +43,7 @@ class _Untrusted(BaseModel):
 
 
 class File(_Untrusted):
-    """A line of the board's index."""
+    """One update in the board's index."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")
     form: Literal["weights", "delta", "adapter"]
@@ -62,7 +62,7 @@ class File(_Untrusted):
 
 
 class Index(_Untrusted):
-    """What the board says of a job's updates."""
+    """What the board says of a job's updates: the files, and why others are left out."""
 
     base_sha256: _Hash
     files: list[File] = Field(default_factory=list, max_length=32)
@@ -71,14 +71,14 @@ class Index(_Untrusted):
 
 @dataclass(frozen=True)
 class _Files:
-    """What the board told and sent over its own link: content by file name."""
+    """What the board sent over its own link: the index, and the content by file name."""
 
     index: Index
     contents: Mapping[str, bytes]
 
 
 def ship(link: Link, job: Job, context: BoardContext) -> Shipped:
-    """Ship a finished repetition's updates; what was measured is at hand already, so no error ends here.
+    """Ship a finished repetition's updates; a fault of the board becomes the reason why they are missing.
 
     Raises:
         Interrupted: the user asked to stop.
@@ -94,20 +94,20 @@ def ship(link: Link, job: Job, context: BoardContext) -> Shipped:
     except (TargetError, Refused) as error:
         return Shipped(missing=f"the updates could not be shipped: {error}")
     index = files.index
-    transfers = {each.name: list(own[each.name]) for each in index.files}
+    transfers = {file.name: list(own[file.name]) for file in index.files}
     profiles = [PROFILES[name] for name in context.ship_links] if planned.block == 0 else []
     for profile in profiles:
         link.check_stop()
-        found = _over_profile(link, planned.rep_id, profile, files, context.ship_wait_s)
-        for name, some in found.items():
-            transfers[name] += some
-    told = "; ".join(f"{form}: {reason}" for form, reason in index.left_out.items())
-    updates = [_update(each, index.base_sha256, transfers[each.name]) for each in index.files]
-    return Shipped(updates, told[:2000] or None)
+        shaped = _over_profile(link, planned.rep_id, profile, files, context.ship_wait_s)
+        for name, shaped_transfers in shaped.items():
+            transfers[name] += shaped_transfers
+    missing = "; ".join(f"{form}: {reason}" for form, reason in index.left_out.items())
+    updates = [_update(file, index.base_sha256, transfers[file.name]) for file in index.files]
+    return Shipped(updates, missing[:2000] or None)
 
 
 def _longest_s(planned: Planned, context: BoardContext) -> float:
-    """A bound of how long the shaped transfers of one repetition may take."""
+    """Return a bound of how many seconds the transfers of one repetition may take."""
     return (
         LEASE_MARGIN_S
         + _SETUP_S
@@ -115,28 +115,37 @@ def _longest_s(planned: Planned, context: BoardContext) -> float:
     )
 
 
-def _update(each: File, base_sha256: str, transfers: list[Transfer]) -> Update:
-    return Update(**each.model_dump(exclude={"name"}), base_sha256=base_sha256, transfers=transfers)
+def _update(file: File, base_sha256: str, transfers: list[Transfer]) -> Update:
+    return Update(**file.model_dump(exclude={"name"}), base_sha256=base_sha256, transfers=transfers)
 
 
 def _over_own(link: Link, rep_id: str, base: Base) -> tuple[_Files, dict[str, list[Transfer]]]:
-    """The files, and their transfers over the link that the board has."""
+    """Return the files, and their transfers over the board's own link.
+
+    Raises:
+        TargetError: the link broke, or what came is not what was announced.
+    """
     contents: dict[str, bytes] = {}
-    found: dict[str, list[Transfer]] = {}
+    transfers: dict[str, list[Transfer]] = {}
     with link.board.updates(rep_id) as channel:
         index = _index(channel.listed(), base.sha256)
-        for each in index.files:
-            fetched = channel.fetch(each.name)
-            _check(fetched.content, each, base)
-            contents[each.name] = fetched.content
+        for file in index.files:
+            fetched = channel.fetch(file.name)
+            _check(fetched.content, file, base)
+            contents[file.name] = fetched.content
             up = _measured("board-host", len(fetched.content), fetched.seconds)
-            found[each.name] = [up, _apply(channel, fetched.content, each)]
-    return _Files(index, contents), found
+            transfers[file.name] = [up, _apply(channel, fetched.content, file)]
+    return _Files(index, contents), transfers
 
 
-def _index(told: Mapping[str, Any], base_sha256: str) -> Index:
+def _index(listed: Mapping[str, Any], base_sha256: str) -> Index:
+    """Return the board's index, held against its schema and against the start weights of the repetition.
+
+    Raises:
+        ReplyError: it does not fit.
+    """
     try:
-        index = Index.model_validate(cleaned(dict(told)))
+        index = Index.model_validate(cleaned(dict(listed)))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ReplyError(f"index of updates: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
@@ -147,23 +156,28 @@ def _index(told: Mapping[str, Any], base_sha256: str) -> Index:
     return index
 
 
-def _check(content: bytes, each: File, base: Base) -> None:
-    """What came is what was announced, and an update of this base: the board is not trusted, nor is the link."""
+def _check(content: bytes, file: File, base: Base) -> None:
+    """Check that what came is what was announced and an update of this base: neither board nor link is trusted.
+
+    Raises:
+        ReplyError: it is not.
+    """
     try:
-        plain = update_check.check(content, each.sha256, each.packed, base)
-        told_b, found_b = (each.size_b, each.safetensors_b), (len(content), len(plain))
-        if told_b != found_b or each.header_b + each.tensor_b != each.safetensors_b:
-            raise Refused(f"{found_b} bytes came, {told_b} were announced")
+        plain = update_check.check(content, file.sha256, file.packed, base)
+        announced_b, received_b = (file.size_b, file.safetensors_b), (len(content), len(plain))
+        if announced_b != received_b or file.header_b + file.tensor_b != file.safetensors_b:
+            raise Refused(f"{received_b} bytes came, {announced_b} were announced")
     except Refused as error:
-        raise ReplyError(f"update {each.name}: {error}") from None
+        raise ReplyError(f"update {file.name}: {error}") from None
 
 
-def _apply(channel: UpdateChannel, content: bytes, each: File, profile: Profile | None = None) -> Transfer:
+def _apply(channel: UpdateChannel, content: bytes, file: File, profile: Profile | None = None) -> Transfer:
+    """Send an update to the board, which applies it; return the transfer."""
     bound_s = profile.least_s(len(content), up=False) if profile else 0.0
-    done = channel.apply(content, each.sha256, packed=each.packed, bound_s=bound_s)
-    made = _measured("host-board", len(content), done.seconds, profile)
-    told = {"apply_s": done.apply_s, "reason": f"refused: {done.refused}" if done.refused else None}
-    return made.model_copy(update=told)
+    applied = channel.apply(content, file.sha256, packed=file.packed, bound_s=bound_s)
+    transfer = _measured("host-board", len(content), applied.seconds, profile)
+    reason = f"refused: {applied.refused}" if applied.refused else None
+    return transfer.model_copy(update={"apply_s": applied.apply_s, "reason": reason})
 
 
 def _measured(
@@ -190,52 +204,53 @@ def _measured(
 def _over_profile(
     link: Link, rep_id: str, profile: Profile, files: _Files, wait_s: float
 ) -> dict[str, list[Transfer]]:
-    """The transfers over a shaped link: those that are short enough; the others are computed."""
-    found: dict[str, list[Transfer]] = {each.name: [] for each in files.index.files}
-    open_ones: list[tuple[File, Direction]] = []
-    for each in files.index.files:
+    """Return the transfers over a shaped link by file: measured where they are short enough, else computed."""
+    transfers: dict[str, list[Transfer]] = {file.name: [] for file in files.index.files}
+    pending: list[tuple[File, Direction]] = []
+    for file in files.index.files:
         for direction in _DIRECTIONS:
-            if profile.least_s(each.size_b, up=direction == "board-host") > wait_s:
-                found[each.name].append(computed(profile, direction, each.size_b))
+            if profile.least_s(file.size_b, up=direction == "board-host") > wait_s:
+                transfers[file.name].append(computed(profile, direction, file.size_b))
             else:
-                open_ones.append((each, direction))
-    if not open_ones:
-        return found
+                pending.append((file, direction))
+    if not pending:
+        return transfers
     try:
         with ShapedLink(profile) as shaped, link.board.beside(shaped.dial) as board:
             if not shaped.dialled:
                 raise TargetError("a board behind a ProxyCommand has no TCP connection of ours to shape")
             with board.updates(rep_id) as channel:
                 channel.listed()  # the agent is up before the first clock starts
-                while open_ones:
-                    each, direction = open_ones[0]
-                    one = _shaped_one(channel, profile, each, direction, files.contents[each.name])
-                    found[each.name].append(one)
-                    open_ones.pop(0)
+                while pending:
+                    file, direction = pending[0]
+                    transfer = _transfer(channel, profile, file, direction, files.contents[file.name])
+                    transfers[file.name].append(transfer)
+                    pending.pop(0)
     except (TargetError, OSError) as error:
         link.tell(f"link {profile.name}: {error}")
-        for each, direction in open_ones:
-            found[each.name].append(_measured(direction, each.size_b, None, profile, str(error)[:500]))
-    return found
+        for file, direction in pending:
+            transfers[file.name].append(_measured(direction, file.size_b, None, profile, str(error)[:500]))
+    return transfers
 
 
-def _shaped_one(
+def _transfer(
     channel: UpdateChannel,
     profile: Profile,
-    each: File,
+    file: File,
     direction: Direction,
     content: bytes,
 ) -> Transfer:
+    """Carry an update over a shaped link in one direction, and measure how long that takes."""
     if direction == "host-board":
-        return _apply(channel, content, each, profile)
-    fetched = channel.fetch(each.name)
+        return _apply(channel, content, file, profile)
+    fetched = channel.fetch(file.name)
     if fetched.content != content:
-        raise ReplyError(f"update {each.name} came differently over another link")
+        raise ReplyError(f"update {file.name} came differently over another link")
     return _measured(direction, len(content), fetched.seconds, profile)
 
 
 def computed(profile: Profile, direction: Direction, size_b: int) -> Transfer:
-    """A transfer that nobody waited for: one round trip, then the bytes at the link's rate, without SSH's own."""
+    """Return a transfer that nobody waited for: one round trip, then the bytes at the link's rate, without SSH's own."""
     up = direction == "board-host"
     seconds = profile.least_s(size_b, up=up)
     return Transfer(

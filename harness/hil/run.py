@@ -42,7 +42,9 @@ class HilRun:
     ) -> None:
         board_ids = {board_id for board_id, _ in wanted}
         keys = {key for _, key in wanted}
-        chosen = replace(suite, workloads=tuple(workload for workload in suite.workloads if workload.key in keys))
+        chosen = replace(
+            suite, workloads=tuple(workload for workload in suite.workloads if workload.key in keys)
+        )
         self._session: Session = open_session(
             Request(
                 suite=chosen,
@@ -133,7 +135,7 @@ class HilRun:
         """What the terminal summary says."""
         counts = ", ".join(f"{n} {name}" for name, n in sorted(self._outcome.counts.items()))
         lines = [f"results: {self.path} ({counts or 'nothing recorded'})"]
-        lines += [f"{board}: quarantined: {reason}" for board, reason in self._outcome.quarantined.items()]
+        lines += [f"{board}: quarantined: {reason}" for board, reason in self._outcome.given_up.items()]
         if not self._complete:
             lines.append("the run is not complete; --tunebench-resume continues it")
         if report and self._session.writer.stored:

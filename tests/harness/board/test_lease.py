@@ -62,7 +62,7 @@ def test_the_lease_is_given_back_once_a_card_can_be_written_again(
     monkeypatch.setattr(lease.BoardLease, "hand_back", on_a_frozen_card)
     ran = campaign(lab("here"), sleep_suite(["a"], blocks=1))
     assert [record.outcome for record in ran.reader.repetitions] == ["ok"]
-    assert not ran.outcome.quarantined
+    assert not ran.outcome.given_up
     assert left_on(tmp_path / "work-here") == []
 
 
@@ -78,8 +78,8 @@ def test_a_repetition_that_could_not_be_removed_is_removed_a_moment_later(
     monkeypatch.setattr(lease, "clean_up", on_a_frozen_card)
     ran = campaign(lab("here"), sleep_suite(["a"], blocks=1))
     assert [record.outcome for record in ran.reader.repetitions] == ["ok"]
-    assert "work-here/jobs/" in ran.outcome.quarantined["here"], "the board is out, with what it said"
-    assert "cannot be removed" in ran.outcome.quarantined["here"]
+    assert "work-here/jobs/" in ran.outcome.given_up["here"], "the board is out, with what it said"
+    assert "cannot be removed" in ran.outcome.given_up["here"]
     assert left_on(tmp_path / "work-here") == []
 
 

@@ -95,7 +95,7 @@ def test_a_tuning_that_is_required_and_fails_skips_the_board_and_leaves_it_as_it
     keys = 'governor = "performance"\npower_mode = "TURBO"\nrequired = true'
     ran = campaign(tuned_lab(keys), sleep_suite(["a"], blocks=1))
     assert ran.reader.repetitions == []
-    assert "[board.tuning] is required: power_mode: no power mode 'TURBO'" in ran.outcome.quarantined["orin"]
+    assert "[board.tuning] is required: power_mode: no power mode 'TURBO'" in ran.outcome.given_up["orin"]
     assert exit_code(ran.outcome, ran.session.writer, ran.session.plan) == 4
     assert governor(tree) == "schedutil"
     assert not undo.exists()
@@ -223,7 +223,7 @@ def test_a_list_that_makes_no_sense_stops_the_board_and_says_what_to_do(
     undo.parent.mkdir()
     undo.write_text("{}")
     ran = campaign(tuned_lab(), sleep_suite(["a"], blocks=1))
-    assert "put the board's state right by hand, then remove that file" in ran.outcome.quarantined["orin"]
+    assert "put the board's state right by hand, then remove that file" in ran.outcome.given_up["orin"]
 
 
 @pytest.mark.parametrize(

@@ -170,8 +170,8 @@ def test_resume_refuses_another_machine_under_the_boards_name_and_says_what_diff
     campaign(inventory, suite)
     monkeypatch.setattr(module.Board, "probe", another)
     refused = campaign(inventory, suite, resume=True)
-    assert "-> other" in refused.outcome.quarantined["here"]
-    assert "ram_b" not in refused.outcome.quarantined["here"]
+    assert "-> other" in refused.outcome.given_up["here"]
+    assert "ram_b" not in refused.outcome.given_up["here"]
     assert refused.reader.manifest is None, "nothing is skipped for good: the right board can still go on"
     monkeypatch.undo()
     assert campaign(inventory, suite, resume=True).reader.manifest is not None
@@ -245,8 +245,8 @@ def test_an_unreachable_board_is_quarantined_and_the_others_run(campaign, lab, s
         inventory.read_text() + '\n[[board]]\nid = "gone"\nkind = "linux"\nhost = "127.0.0.1"\nport = 9\n'
     )
     ran = campaign(inventory, sleep_suite(["a"], blocks=1))
-    assert set(ran.outcome.quarantined) == {"gone"}
-    assert "127.0.0.1" in ran.outcome.quarantined["gone"]
+    assert set(ran.outcome.given_up) == {"gone"}
+    assert "127.0.0.1" in ran.outcome.given_up["gone"]
     assert {record.board_id for record in ran.reader.repetitions} == {"here"}
     assert ran.reader.manifest is not None
     assert exit_code(ran.outcome, ran.session.writer, ran.session.plan) == 3
@@ -279,7 +279,7 @@ def test_the_same_campaign_runs_over_opensshs_own_server(campaign, sleep_suite, 
             f'interpreter = "{sys.executable}"\ngates = "warn"\nworkdir = "{tmp_path}/work"\n'
         )
         ran = campaign(inventory, sleep_suite(["a"], blocks=2))
-    assert ran.outcome.quarantined == {}
+    assert ran.outcome.given_up == {}
     records = ran.reader.repetitions
     assert [record.outcome for record in records] == ["ok", "ok"]
     assert all(record.ssh_channels <= 6 for record in records)

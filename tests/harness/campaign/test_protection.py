@@ -109,8 +109,8 @@ def test_throttling_in_mid_run_is_a_fault_when_cold_and_data_when_sustained(
         assert told.n >= 6
         assert record.wall_s == told.steady_s == pytest.approx(0.16, rel=0.5)
         assert told.decline == pytest.approx(1.0, abs=0.6)
-        (row,) = summarise(ran.reader)["rows"]
-        assert row["sustained"]["steady_s"] == told.steady_s
+        (row,) = summarise(ran.reader).rows
+        assert row.sustained.steady_s == told.steady_s
     else:
         assert record.sustained is None
 
@@ -218,7 +218,7 @@ def test_a_campaign_that_does_not_get_the_board_says_whose_it_is_and_ends_with_4
     ran = campaign(lab("here", extra="patience_s = 0.3"), sleep_suite(["a"], blocks=1))
     assert exit_code(ran.outcome, ran.session.writer, ran.session.plan) == 4
     assert any("waiting: " in line and "eve@there (process 2)" in line for line in ran.notes)
-    assert "eve@there" in ran.outcome.quarantined["here"]
+    assert "eve@there" in ran.outcome.given_up["here"]
     assert workdir.read_json(str(lease))["owner"] == HERS
 
 
@@ -322,4 +322,4 @@ def test_a_governor_that_changed_in_mid_campaign_degrades_what_was_measured(camp
     (record,) = ran.reader.repetitions
     (reason,) = [one for one in record.reasons if one.code == "environment-changed"]
     assert "os.governor: performance -> ondemand" in reason.message
-    assert "ondemand" in str(summarise(ran.reader)["environment"][0]["changed"])
+    assert "ondemand" in str(summarise(ran.reader).environment[0].changed)

@@ -209,7 +209,7 @@ def test_a_command_that_is_killed_on_the_board_is_asked_again_but_not_for_ever(
 
     monkeypatch.setattr(Board, "wait", killed)
     ran = campaign(lab("here"), sleep_suite(["a"], blocks=1))
-    assert set(ran.outcome.quarantined) == set(outcome)
+    assert set(ran.outcome.given_up) == set(outcome)
     assert (ran.reader.manifest is None) == bool(outcome), "a board that had begun can be resumed"
 
 
