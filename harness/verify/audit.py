@@ -1,4 +1,4 @@
-"""All looks at a run, in order."""
+"""Check a finished run in every respect, and gather what is wrong."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tunebench.harness.verify import files
 from tunebench.harness.verify.discrepancy import Discrepancy
-from tunebench.harness.verify.exit_records import kept
-from tunebench.harness.verify.order import protocol
+from tunebench.harness.verify.exit_records import read_kept
+from tunebench.harness.verify.order import block_order
 from tunebench.harness.verify.plan import plan_against_records
 from tunebench.harness.verify.verdicts import not_judged_anew, verdicts
 from tunebench.reports.results.layout import ResultsError, RunNotFound
@@ -17,11 +17,11 @@ from tunebench.reports.results.reader import RunReader
 
 @dataclass(frozen=True)
 class Audited:
-    """What came of looking.
+    """The result of an audit.
 
     Attributes:
-        findings: what is objected to.
-        notes: what could not be looked at, and why.
+        findings: what is wrong.
+        notes: what could not be checked, and why.
     """
 
     findings: list[Discrepancy]
@@ -29,7 +29,7 @@ class Audited:
 
 
 def audit(path: Path) -> list[Discrepancy]:
-    """Everything that is objected to in a run's directory; empty: nothing.
+    """Return everything that is wrong in a run's directory; empty: nothing.
 
     Raises:
         RunNotFound: there is no run.
@@ -38,7 +38,7 @@ def audit(path: Path) -> list[Discrepancy]:
 
 
 def look_through(path: Path) -> Audited:
-    """Everything that is objected to in a run's directory, and what nobody can look at any more.
+    """Return everything that is wrong in a run's directory, and what nobody can check any more.
 
     Raises:
         RunNotFound: there is no run.
@@ -49,14 +49,14 @@ def look_through(path: Path) -> Audited:
         raise
     except ResultsError as error:
         return Audited([Discrepancy("unreadable", ".", None, str(error))])
-    lines, found = files.records(reader.path)
-    found += files.checksums(reader)
-    found += files.manifest(reader, lines)
-    found += files.side_files(reader, lines)
-    found += files.environments(reader, lines)
-    found += files.windows(reader, lines)
-    found += plan_against_records(reader, lines)
-    found += protocol(lines)
-    for one in lines:
-        found += verdicts(one, kept(reader, one))
-    return Audited(found, not_judged_anew(lines))
+    lines, findings = files.records(reader.path)
+    findings += files.checksums(reader)
+    findings += files.counts_and_plan(reader, lines)
+    findings += files.side_files(reader, lines)
+    findings += files.environments(reader, lines)
+    findings += files.windows(reader, lines)
+    findings += plan_against_records(reader, lines)
+    findings += block_order(lines)
+    for line in lines:
+        findings += verdicts(line, read_kept(reader, line))
+    return Audited(findings, not_judged_anew(lines))

@@ -1,4 +1,4 @@
-"""What is objected to, and where."""
+"""What is wrong in a run, and where."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tunebench.reports.results.layout import REPS
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """One objection.
+    """One thing that is wrong.
 
     Attributes:
         code: its kind, for scripts.
@@ -30,12 +30,12 @@ class Discrepancy:
 
 
 @dataclass(frozen=True)
-class Lined:
-    """A record and the line on which it stands."""
+class RecordLine:
+    """A record and the number of its line in ``reps.jsonl``."""
 
-    line: int
-    rep: Repetition
+    number: int
+    record: Repetition
 
-    def finding(self, code: str, message: str) -> Discrepancy:
-        """An objection to this record."""
-        return Discrepancy(code, REPS, self.line, f"{self.rep.rep_id}: {message}")
+    def discrepancy(self, code: str, message: str) -> Discrepancy:
+        """Return what is wrong with this record."""
+        return Discrepancy(code, REPS, self.number, f"{self.record.rep_id}: {message}")

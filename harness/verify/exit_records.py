@@ -1,4 +1,4 @@
-"""What a run kept of a repetition beside its record, as its judge saw it."""
+"""Read what a run kept of a repetition beside its record, as its judge saw it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import median
 from pydantic import ValidationError
 
 from tunebench.harness.record.harvest import ExitRecord, read_exit
-from tunebench.harness.verify.discrepancy import Discrepancy, Lined
+from tunebench.harness.verify.discrepancy import Discrepancy, RecordLine
 from tunebench.reports.records import Repetition
 from tunebench.reports.results.layout import ResultsError
 from tunebench.reports.results.reader import RunReader
@@ -20,13 +20,13 @@ _FREQUENCY = "cpu_freq_hz"
 
 @dataclass(frozen=True)
 class Kept:
-    """Of one repetition.
+    """What a run kept of one repetition beside its record.
 
     Attributes:
         exit_record: the board's, as its judge saw it; None where the board had none.
-        freq_median_hz: CPU clock over the measured window, from the trace.
-        whole: everything that the verdict was made from is there.
-        faults: what is there and cannot be believed.
+        freq_median_hz: median CPU clock in the measured window, from the trace.
+        whole: whether everything that the verdict was made from is there.
+        faults: what is there and contradicts the record.
     """
 
     exit_record: ExitRecord | None = None
@@ -36,30 +36,30 @@ class Kept:
 
 
 def whole(rep: Repetition) -> bool:
-    """Whether a record was written with everything that its verdict was made from."""
+    """Return whether a record was written with everything that its verdict was made from."""
     return rep.seen is not None and "exit" not in rep.missing
 
 
-def kept(reader: RunReader, one: Lined) -> Kept:
-    """Read what a run kept of a repetition; what is damaged is told, and judged without."""
-    if not whole(one.rep):
+def read_kept(reader: RunReader, line: RecordLine) -> Kept:
+    """Read what a run kept of a repetition; what is damaged is named among the faults, and judged without."""
+    if not whole(line.record):
         return Kept()
     try:
-        text = reader.exit_record(one.rep)
-        freq_hz = _median_hz(reader, one.rep)
+        text = reader.exit_record(line.record)
+        freq_hz = _median_hz(reader, line.record)
     except (ResultsError, OSError):
-        return Kept()  # told with the side files
+        return Kept()  # files.side_files names it
     if text is None:
-        if one.rep.process_s is None:
+        if line.record.process_s is None:
             return Kept(whole=True)
-        told = "it ran to an end, and the board's exit record is not named"
-        return Kept(faults=(one.finding("exit-record", told),))
+        message = "it ran to an end, and the board's exit record is not named"
+        return Kept(faults=(line.discrepancy("exit-record", message),))
     try:
         record = read_exit(text)
     except (ProtocolError, ValidationError) as error:
-        told = f"{one.rep.exit}: {str(error).splitlines()[0][:200]}"
-        return Kept(faults=(one.finding("exit-record", told),))
-    return Kept(record, freq_hz, True, tuple(_differences(one, record)))
+        message = f"{line.record.exit}: {str(error).splitlines()[0][:200]}"
+        return Kept(faults=(line.discrepancy("exit-record", message),))
+    return Kept(record, freq_hz, True, tuple(_differences(line, record)))
 
 
 def _median_hz(reader: RunReader, rep: Repetition) -> float | None:
@@ -73,9 +73,9 @@ def _median_hz(reader: RunReader, rep: Repetition) -> float | None:
     return median(values) if values else None
 
 
-def _differences(one: Lined, record: ExitRecord) -> Iterator[Discrepancy]:
-    """Where a record says something else than the exit record that it was made from."""
-    rep = one.rep
+def _differences(line: RecordLine, record: ExitRecord) -> Iterator[Discrepancy]:
+    """Compare a record with the exit record that it was made from."""
+    rep = line.record
     pairs = (
         ("rep_id", rep.rep_id, record.rep_id),
         ("process_s", rep.process_s, record.process_s),
@@ -90,6 +90,8 @@ def _differences(one: Lined, record: ExitRecord) -> Iterator[Discrepancy]:
     )
     for name, here, there in pairs:
         if here != there:
-            yield one.finding("exit-record", f"{name} differs from the one in {rep.exit}")
+            yield line.discrepancy("exit-record", f"{name} differs from the one in {rep.exit}")
     if record.outcome not in ("ok", rep.outcome):
-        yield one.finding("exit-record", f"outcome is {rep.outcome!r}, {rep.exit} says {record.outcome!r}")
+        yield line.discrepancy(
+            "exit-record", f"outcome is {rep.outcome!r}, {rep.exit} says {record.outcome!r}"
+        )

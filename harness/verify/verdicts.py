@@ -1,4 +1,4 @@
-"""The verdicts again, by today's rules, from what the run kept.
+"""Judge every repetition again by today's rules, from what the run kept.
 
 The record, the board's exit record, the trace and what the host saw are all that a verdict is made from: it must come out
 again. Older records were written without the exit record: what was judged from its counters (swap, throttling bits,
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from tunebench.harness.record.harvest import ExitRecord
 from tunebench.harness.record.validity.evidence import Evidence, evidence_of
 from tunebench.harness.record.validity.judge import judge
-from tunebench.harness.verify.discrepancy import Discrepancy, Lined
+from tunebench.harness.verify.discrepancy import Discrepancy, RecordLine
 from tunebench.harness.verify.exit_records import Kept, whole
 from tunebench.reports.records import Reason, Repetition
 from tunebench.reports.results.drift import CODE as DRIFT
@@ -22,9 +22,9 @@ _RANK = {"valid": 0, "degraded": 1, "invalid": 2}
 _ALWAYS = frozenset({"no-window", "shared-machine", "emulated", "clock-bound", "sampler-gap"})
 
 
-def not_judged_anew(lines: Sequence[Lined]) -> list[str]:
-    """Which reasons nobody can judge again, and why: one sentence, or none."""
-    older = [one.line for one in lines if not whole(one.rep)]
+def not_judged_anew(lines: Sequence[RecordLine]) -> list[str]:
+    """Return which reasons nobody can judge again, and why: one sentence, or none."""
+    older = [line.number for line in lines if not whole(line.record)]
     if not older:
         return []
     return [
@@ -34,12 +34,12 @@ def not_judged_anew(lines: Sequence[Lined]) -> list[str]:
     ]
 
 
-def verdicts(one: Lined, kept: Kept) -> Iterator[Discrepancy]:
-    """What today's rules make of a repetition, against what stands in its record."""
-    rep = one.rep
+def verdicts(line: RecordLine, kept: Kept) -> Iterator[Discrepancy]:
+    """Compare what today's rules make of a repetition with what stands in its record."""
+    rep = line.record
     yield from kept.faults
-    yield from _verdict_of_reasons(one)
-    yield from _clock(one)
+    yield from _verdict_of_reasons(line)
+    yield from _clock(line)
     if kept.whole and rep.seen:
         evidence = evidence_of(rep, rep.seen, kept.exit_record, kept.freq_median_hz)
     else:
@@ -48,16 +48,16 @@ def verdicts(one: Lined, kept: Kept) -> Iterator[Discrepancy]:
     stands = {reason.code for reason in rep.reasons if reason.code != DRIFT}
     for reason in today:
         if reason.code not in stands and not (reason.code == "outcome" and "too-hot" in stands):
-            yield one.finding(
+            yield line.discrepancy(
                 "verdict", f"today's rules say {reason.level}: {reason.message} ({reason.code})"
             )
     grounds = stands if kept.whole else stands & _ALWAYS
     for code in sorted(grounds - {reason.code for reason in today}):
-        yield one.finding("verdict", f"reason {code!r} does not follow from what the run kept")
+        yield line.discrepancy("verdict", f"reason {code!r} does not follow from what the run kept")
 
 
 def evidence_left_in(rep: Repetition) -> Evidence:
-    """What an older record still holds of what its judge saw."""
+    """Return what an older record still holds of what its judge saw."""
     sampler = rep.sampler
     if sampler is not None:
         read = {name: reads for name, reads in sampler.channels.items() if reads.n or reads.errors}
@@ -91,21 +91,27 @@ def _check_failed(rep: Repetition) -> str | None:
     return "the correctness check did not pass"
 
 
-def _verdict_of_reasons(one: Lined) -> Iterator[Discrepancy]:
-    reasons: list[Reason] = [reason for reason in one.rep.reasons if reason.code != DRIFT]
-    if not reasons and one.rep.verdict != "valid":
-        yield one.finding("verdict", f"the verdict is {one.rep.verdict!r} and no reason stands for it")
+def _verdict_of_reasons(line: RecordLine) -> Iterator[Discrepancy]:
+    reasons: list[Reason] = [reason for reason in line.record.reasons if reason.code != DRIFT]
+    if not reasons and line.record.verdict != "valid":
+        yield line.discrepancy(
+            "verdict", f"the verdict is {line.record.verdict!r} and no reason stands for it"
+        )
     levels = [reason.level for reason in reasons if reason.level is not None]
     if len(levels) < len(reasons) or not levels:
         return  # an older record does not say what each reason alone makes of it
     worst = max(levels, key=lambda level: _RANK[level])
-    if worst != one.rep.verdict:
-        yield one.finding("verdict", f"the verdict is {one.rep.verdict!r}, its worst reason is {worst!r}")
+    if worst != line.record.verdict:
+        yield line.discrepancy(
+            "verdict", f"the verdict is {line.record.verdict!r}, its worst reason is {worst!r}"
+        )
 
 
-def _clock(one: Lined) -> Iterator[Discrepancy]:
-    offset = one.rep.clock_offset
+def _clock(line: RecordLine) -> Iterator[Discrepancy]:
+    offset = line.record.clock_offset
     if offset is not None and offset.bound_s < 0:
-        yield one.finding("clock", f"the clock bound is {offset.bound_s} s: a bound is not negative")
-    if one.rep.clock != "CLOCK_MONOTONIC":
-        yield one.finding("clock", f"durations by {one.rep.clock}; only CLOCK_MONOTONIC is never set")
+        yield line.discrepancy("clock", f"the clock bound is {offset.bound_s} s: a bound is not negative")
+    if line.record.clock != "CLOCK_MONOTONIC":
+        yield line.discrepancy(
+            "clock", f"durations by {line.record.clock}; only CLOCK_MONOTONIC is never set"
+        )
