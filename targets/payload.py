@@ -5,6 +5,7 @@ Equal content gives equal bytes and so an equal name; a second run has nothing t
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import io
 import zipfile
@@ -117,8 +118,25 @@ def package_files(root: Path, prefix: str, exclude: Iterable[str] = ()) -> dict[
     return files
 
 
+def without_docstrings(source: bytes) -> bytes:
+    """Return Python source with its docstrings emptied and every line where it was.
+
+    A board runs what it is sent and nobody reads it there; docstrings are a fifth of the packed bytes, and a link may
+    be slow. Lines keep their numbers, so tracebacks in a board's log name the lines of the file on the host.
+    """
+    lines = source.split(b"\n")
+    for node in ast.walk(ast.parse(source)):
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if documented and ast.get_docstring(node, clean=False) is not None:  # type: ignore[arg-type]
+            text = node.body[0]  # type: ignore[attr-defined]
+            first, last = text.lineno - 1, text.end_lineno
+            line = lines[first][: text.col_offset] + b'""' + lines[last - 1][text.end_col_offset :]
+            lines[first:last] = [line] + [b""] * (last - first - 1)
+    return b"\n".join(lines)
+
+
 def make_payload(extra: Mapping[str, bytes] | None = None) -> Blob:
-    """The payload: the agent, an entry point, and ``extra`` files (the workloads).
+    """The payload: the agent, an entry point, and ``extra`` files (the workloads), without docstrings.
 
     Returns:
         A blob with ``role="payload"``, to be synced before any agent command.
@@ -129,4 +147,5 @@ def make_payload(extra: Mapping[str, bytes] | None = None) -> Blob:
     files["tunebench/__init__.py"] = b""
     files["tunebench/targets/__init__.py"] = b""
     files["__main__.py"] = _MAIN
+    files = {name: without_docstrings(text) if name.endswith(".py") else text for name, text in files.items()}
     return Blob.of_bytes(deterministic_zip(files), ".zip", role="payload")

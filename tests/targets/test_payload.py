@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from tunebench.targets.agent.protocol import SENTINEL
 from tunebench.targets.agent.transfer import receive
-from tunebench.targets.payload import Blob, deterministic_zip, make_payload, package_files
+from tunebench.targets.payload import Blob, deterministic_zip, make_payload, package_files, without_docstrings
 
 
 def test_equal_files_give_equal_bytes_whatever_their_order():
@@ -62,6 +63,53 @@ def test_the_payload_runs_by_itself(tmp_path):
     assert done.stdout == SENTINEL + '{"state": "unknown"}\n'
     usage = subprocess.run([*command[:4], "dance"], capture_output=True, text=True, check=False)
     assert (usage.returncode, "usage" in usage.stderr) == (2, True)
+
+
+DOCUMENTED = b'''"""A module,
+
+of two lines."""
+X = """no docstring"""
+
+
+class A: "a class"  # noqa
+
+
+def f():
+    """A function \xc3\xa9."""
+
+
+async def g():
+    r"""Another
+    one."""; return "x"  # kept
+'''
+
+
+def test_docstrings_are_emptied_and_lines_keep_their_numbers():
+    bare = without_docstrings(DOCUMENTED)
+    expected = [b'""', b"", b"", b'X = """no docstring"""', b"", b"", b'class A: ""  # noqa']
+    assert bare.split(b"\n")[:7] == expected
+    assert b'    ""; return "x"  # kept' in bare
+    assert bare.count(b"\n") == DOCUMENTED.count(b"\n")
+    assert without_docstrings(bare) == bare
+
+
+def test_the_payload_is_the_agents_code_line_by_line():
+    agent = Path(receive.__file__).parents[1]
+    with zipfile.ZipFile(io.BytesIO(make_payload().read())) as archive:
+        for path in sorted(agent.rglob("*.py")):
+            shipped = archive.read("tunebench/targets/agent/" + path.relative_to(agent).as_posix())
+            tree = ast.parse(path.read_bytes())
+            for node in ast.walk(tree):
+                body = getattr(node, "body", None)
+                first = body[0] if isinstance(body, list) and body else None
+                if isinstance(first, ast.Expr) and isinstance(getattr(first.value, "value", None), str):
+                    first.value.value = ""
+            numbered = [(type(node), node.lineno) for node in ast.walk(tree) if isinstance(node, ast.stmt)]
+            again = ast.parse(shipped)
+            assert ast.dump(again) == ast.dump(tree), path
+            assert numbered == [
+                (type(node), node.lineno) for node in ast.walk(again) if isinstance(node, ast.stmt)
+            ]
 
 
 def test_package_files_leave_out_what_is_excluded(tmp_path):
