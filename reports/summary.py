@@ -1,4 +1,4 @@
-"""What a run says, as one plain dict: the source of the text table, of the HTML report and of ``--json``.
+"""The summary of a run, typed: the source of the text table, of the HTML report and of ``--json``.
 
 Aggregates are computed here from the records, never stored as truth. Boards are never pooled; methods are
 compared only on one board with equal engine build, device, threads, dtype and power mode.
@@ -7,20 +7,34 @@ compared only on one board with equal engine build, device, threads, dtype and p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 from tunebench.reports.analysis.cautions import cautions
 from tunebench.reports.analysis.cells import Cell, cells, numbers, unequal_work
 from tunebench.reports.analysis.energy import one_scope_a_column
+from tunebench.reports.analysis.measured import (
+    BoardProbe,
+    Caution,
+    Check,
+    Control,
+    ControlQuantity,
+    Counts,
+    Measured,
+    RepetitionFacts,
+    RunFacts,
+)
 from tunebench.reports.analysis.overall import across, quality_target, reach
 from tunebench.reports.analysis.quantities import DEFAULT_DELTA
-from tunebench.reports.analysis.verdicts import Told, Verdicts, aa_result, alone, twin, verdicts
+from tunebench.reports.analysis.row import EnergyRatio, MethodResult, SpeedUp, Verdict
+from tunebench.reports.analysis.verdicts import Judged, Verdicts, aa_result, alone, twin, verdicts
+from tunebench.reports.formatting.json_value import json_value
 from tunebench.reports.records import BoardEnv
 from tunebench.reports.results.drift import changes
 from tunebench.reports.results.layout import ResultsError, count, rep_class
 from tunebench.reports.results.reader import RunReader
-from tunebench.reports.studies.lorae import lorae_block
-from tunebench.reports.studies.skip2_lora import study_block
+from tunebench.reports.studies.lorae import LoraeStudy, lorae_block
+from tunebench.reports.studies.skip2_lora import Study, study_block
 
 SUMMARY_SCHEMA = "tunebench.summary/1"
 
@@ -29,8 +43,29 @@ class UnknownBaseline(ResultsError):
     """The chosen baseline is no label of this run."""
 
 
-def summarise(reader: RunReader, baseline: str | None = None) -> dict[str, Any]:
-    """Everything the report shows, as JSON-ready values.
+@dataclass(frozen=True, slots=True)
+class Summary(Measured):
+    """Everything the report shows.
+
+    Attributes:
+        study: the numbers of the Skip2-LoRA study; None for runs that are none.
+        lorae: the numbers of the LoRAE study; None for runs that are none.
+        cautions: what one may not conclude, the gravest first.
+    """
+
+    study: Study | None
+    lorae: LoraeStudy | None
+    cautions: list[Caution]
+
+
+def as_json(summary: Summary) -> dict[str, Any]:
+    """Return the public JSON of a summary: what ``report --json`` and ``run --json`` hold."""
+    value: dict[str, Any] = json_value(summary)
+    return value
+
+
+def summarise(reader: RunReader, baseline: str | None = None) -> Summary:
+    """Compute everything the report shows.
 
     Args:
         reader: an open run, complete or not.
@@ -46,138 +81,157 @@ def summarise(reader: RunReader, baseline: str | None = None) -> dict[str, Any]:
             f"baseline {baseline!r}: not in this run; it holds {', '.join(labels) or 'nothing'}"
         )
     names = {task: _baseline(reader, task, groups, baseline) for task in {cell.first.task for cell in groups}}
-    told = verdicts(reader, groups, names, lambda task: _delta(reader, task))
+    judged = verdicts(reader, groups, names, lambda task: _delta(reader, task))
     delta = _delta(reader)
-    rows = [
-        _row(cell, groups, names[cell.first.task], told, _delta(reader, cell.first.task)) for cell in groups
-    ]
-    _reach(rows, groups, reader)
-    summary: dict[str, Any] = {
-        "schema": SUMMARY_SCHEMA,
-        "run": _run(reader),
-        "delta": delta,
-        "counts": _counts(reader),
-        "baselines": dict(sorted(names.items())),
-        "aa": _aa(groups, told),
-        "rows": rows,
-        "across": across(rows),
-        "checks": _checks(reader),
-        "environment": _environment(reader),
-        "skipped": _skipped(reader),
-        "warnings": list(reader.warnings),
-        "repetitions": _repetitions(reader),
-    }
-    one_scope_a_column(summary["rows"])
-    summary["study"] = study_block(reader, groups, delta["time"])
-    summary["lorae"] = lorae_block(reader, groups, rows)
-    summary["cautions"] = cautions(summary)
-    return summary
+    rows = [_row(cell, groups, names[cell.first.task], judged, reader) for cell in groups]
+    across_boards = across(rows)
+    rows = one_scope_a_column(rows)
+    measured = Measured(
+        schema=SUMMARY_SCHEMA,
+        run=_run(reader),
+        delta=delta,
+        counts=_counts(reader),
+        baselines=dict(sorted(names.items())),
+        aa=_aa(groups, judged),
+        rows=rows,
+        across=across_boards,
+        checks=_checks(reader),
+        environment=_environment(reader),
+        skipped=_skipped(reader),
+        warnings=list(reader.warnings),
+        repetitions=_repetitions(reader),
+    )
+    return Summary(
+        **{item.name: getattr(measured, item.name) for item in fields(measured)},
+        study=study_block(reader, groups, delta["time"]),
+        lorae=lorae_block(reader, groups, rows),
+        cautions=cautions(measured),
+    )
 
 
 def _row(
-    cell: Cell, groups: Sequence[Cell], name: str | None, told: Verdicts, delta: Mapping[str, float]
-) -> dict[str, Any]:
-    row = numbers(cell)
-    row["baseline"] = name
-    row["is_baseline"] = cell.first.label == name
-    row["verdicts"] = told.get(id(cell), {})
-    row["speed_up"], row["speed_up_missing"] = None, None
-    row["energy_ratio"] = _energy_ratio(row["verdicts"].get("energy"))
+    cell: Cell, groups: Sequence[Cell], name: str | None, judged: Verdicts, reader: RunReader
+) -> MethodResult:
+    figures, own = numbers(cell), judged.get(id(cell), {})
     base = _find(groups, cell, name) if name is not None else None
-    if row["is_baseline"]:
-        row["speed_up_missing"] = "this is the baseline"
-    elif name is None:
-        row["speed_up_missing"] = "the task has no baseline"
-    elif base is None:
-        row["speed_up_missing"] = (
-            f"{name} was not measured on this board with the same engine build, device, threads and dtype"
-        )
-    else:
-        against = row["verdicts"].get("time")
-        if cell.first.aa_control and twin(groups, cell) is not base:
-            # The control was judged against its twin; here stands how it compares with the baseline chosen.
-            against = alone("time", base, cell, delta["time"])
-        row["speed_up"] = _speed_up(against) if against and against["verdict"] else None
-        row["speed_up_missing"] = against["missing"] if against else None
-        row["unequal_params"] = unequal_work(base, cell)
-    return row
-
-
-def _speed_up(told: Told) -> dict[str, Any]:
-    """The comparison of times told as a speed-up: baseline / candidate, > 1 is faster."""
-    return {
-        "factor": 1 / told["value"],
-        "low": 1 / told["high"],
-        "high": 1 / told["low"],
-        "ratio": told["value"],
-        "interval": told["interval"],
-        "confidence": told["confidence"],
-        "verdict": told["verdict"],
-        "verdict_alone": told["verdict_alone"],
-        "reason": told["reason"],
-        "withheld": told["withheld"],
-        "n": told["n"],
-        "blocks_needed": told["blocks_needed"],
-        "delta": told["delta"],
-    }
-
-
-def _energy_ratio(told: Told | None) -> dict[str, Any] | None:
-    """Joules of a fine-tuning against the baseline's, where energy repetitions measured both."""
-    if told is None or not told["verdict"] or not told["repeated"]:
-        return None
-    kept = (
-        "scope",
-        "source",
-        "low",
-        "high",
-        "interval",
-        "confidence",
-        "verdict",
-        "n",
-        "blocks_needed",
-        "delta",
+    delta = _delta(reader, cell.first.task)
+    speed_up, missing = _against(cell, base, name, groups=groups, times=own.get("time"), delta=delta["time"])
+    is_baseline = cell.first.label == name
+    return MethodResult(
+        **{item.name: getattr(figures, item.name) for item in fields(figures)},
+        baseline=name,
+        is_baseline=is_baseline,
+        verdicts=own,
+        speed_up=speed_up,
+        speed_up_missing=missing,
+        energy_ratio=_energy_ratio(own.get("energy")),
+        unequal_params=unequal_work(base, cell) if base is not None and not is_baseline else None,
+        to_quality=reach(
+            cell, base, quality_target(base, _wanted_quality(reader), delta["accuracy"]), delta["time"]
+        ),
     )
-    return {"ratio": told["value"], **{name: told[name] for name in kept}}
 
 
-def _reach(rows: Sequence[dict[str, Any]], groups: Sequence[Cell], reader: RunReader) -> None:
-    """Add to each row what it took to reach the baseline's quality."""
+def _against(
+    cell: Cell,
+    base: Cell | None,
+    name: str | None,
+    *,
+    groups: Sequence[Cell],
+    times: Judged | None,
+    delta: float,
+) -> tuple[SpeedUp | None, str | None]:
+    """Return the speed-up over the baseline, or None and why there is none."""
+    if cell.first.label == name:
+        return None, "this is the baseline"
+    if name is None:
+        return None, "the task has no baseline"
+    if base is None:
+        return (
+            None,
+            f"{name} was not measured on this board with the same engine build, device, threads and dtype",
+        )
+    if cell.first.aa_control and twin(groups, cell) is not base:
+        # The control was judged against its twin; here stands how it compares with the baseline chosen.
+        times = alone("time", base, cell, delta)
+    if times is None:
+        return None, None
+    return (_speed_up(times) if isinstance(times, Verdict) else None), times.missing
+
+
+def _speed_up(times: Verdict) -> SpeedUp:
+    """Return the comparison of times as a speed-up: baseline / candidate, > 1 is faster."""
+    return SpeedUp(
+        factor=1 / times.value,
+        low=1 / times.high,
+        high=1 / times.low,
+        ratio=times.value,
+        interval=times.interval,
+        confidence=times.confidence,
+        verdict=times.verdict,
+        verdict_alone=times.verdict_alone,
+        reason=times.reason,
+        withheld=times.withheld,
+        n=times.n,
+        blocks_needed=times.blocks_needed,
+        delta=times.delta,
+    )
+
+
+def _energy_ratio(joules: Judged | None) -> EnergyRatio | None:
+    """Return joules of a fine-tuning against the baseline's, where energy repetitions measured both."""
+    if not isinstance(joules, Verdict) or joules.origin is None or not joules.origin.repeated:
+        return None
+    return EnergyRatio(
+        ratio=joules.value,
+        scope=str(joules.origin.scope),
+        source=joules.origin.source,
+        low=joules.low,
+        high=joules.high,
+        interval=joules.interval,
+        confidence=joules.confidence,
+        verdict=joules.verdict,
+        n=joules.n,
+        blocks_needed=joules.blocks_needed,
+        delta=joules.delta,
+    )
+
+
+def _wanted_quality(reader: RunReader) -> float | None:
+    """Return the quality that the suite asks for, a share; None if it names none."""
     suite = reader.plan.get("suite")
     wanted = suite.get("quality_target") if isinstance(suite, dict) else None
-    given = float(wanted) if isinstance(wanted, int | float) else None
-    for row, cell in zip(rows, groups, strict=True):
-        base = _find(groups, cell, row["baseline"]) if row["baseline"] else None
-        delta = _delta(reader, cell.first.task)
-        row["to_quality"] = reach(cell, base, quality_target(base, given, delta["accuracy"]), delta["time"])
+    return float(wanted) if isinstance(wanted, int | float) else None
 
 
 def _find(groups: Sequence[Cell], cell: Cell, label: str) -> Cell | None:
-    same = (one for one in groups if one.conditions() == cell.conditions())
-    return next((one for one in same if one.first.label == label), None)
+    same = (other for other in groups if other.conditions() == cell.conditions())
+    return next((other for other in same if other.first.label == label), None)
 
 
-def _aa(groups: Sequence[Cell], told: Verdicts) -> list[dict[str, Any]]:
-    """The A/A control of each board and task: one method twice under two names must not differ in anything."""
-    results = []
+def _aa(groups: Sequence[Cell], judged: Verdicts) -> list[Control]:
+    """Return the A/A control of each board and task: one method twice must not differ in anything."""
+    controls = []
     for cell in groups:
         if not cell.first.aa_control:
             continue
-        repeated, judged = twin(groups, cell), told[id(cell)]
-        time = judged["time"]
-        results.append(
-            {
-                "board_id": cell.first.board_id,
-                "task": cell.first.task,
-                "label": cell.first.label,
-                "twin": repeated.first.label if repeated else None,
-                "result": aa_result(time),
-                "missing": time["missing"],
-                "quantities": {name: {**one, "result": aa_result(one)} for name, one in judged.items()},
-                **(_speed_up(time) if time["verdict"] else {}),
-            }
+        repeated, own = twin(groups, cell), judged[id(cell)]
+        times = own["time"]
+        controls.append(
+            Control(
+                board_id=cell.first.board_id,
+                task=cell.first.task,
+                label=cell.first.label,
+                twin=repeated.first.label if repeated else None,
+                result=aa_result(times),
+                missing=times.missing,
+                quantities={
+                    name: ControlQuantity(verdict, aa_result(verdict)) for name, verdict in own.items()
+                },
+                speed_up=_speed_up(times) if isinstance(times, Verdict) else None,
+            )
         )
-    return results
+    return controls
 
 
 def _in_plan_order(groups: list[Cell], reader: RunReader) -> list[Cell]:
@@ -191,7 +245,7 @@ def _in_plan_order(groups: list[Cell], reader: RunReader) -> list[Cell]:
         return _place(labels if isinstance(labels, list) else [], cell.first.label)
 
     # Cells of equal conditions stand together, those of the plan's first label first.
-    first_place: dict[tuple[Any, ...], int] = {}
+    first_place: dict[tuple[object, ...], int] = {}
     for cell in groups:
         first_place[cell.conditions()] = min(place(cell), first_place.get(cell.conditions(), len(groups)))
 
@@ -208,7 +262,7 @@ def _in_plan_order(groups: list[Cell], reader: RunReader) -> list[Cell]:
     return sorted(groups, key=key)
 
 
-def _place(names: list[Any], name: str) -> int:
+def _place(names: Sequence[object], name: str) -> int:
     return names.index(name) if name in names else len(names)
 
 
@@ -217,7 +271,8 @@ def _names(boards: object) -> list[str]:
     if not isinstance(boards, list):
         return []
     return [
-        str(one.get("board_id") or one.get("id")) if isinstance(one, dict) else str(one) for one in boards
+        str(board.get("board_id") or board.get("id")) if isinstance(board, dict) else str(board)
+        for board in boards
     ]
 
 
@@ -235,82 +290,82 @@ def _baseline(reader: RunReader, task: str, groups: Sequence[Cell], chosen: str 
 
 
 def _delta(reader: RunReader, task: str | None = None) -> dict[str, float]:
-    """What does not matter, by quantity: the suite's, and where a task has its own, that one."""
+    """Return what does not matter, by quantity: the suite's, and where a task has its own, that one."""
     suite, tasks = reader.plan.get("suite"), reader.plan.get("tasks")
     planned = suite.get("delta") if isinstance(suite, dict) else None
     own = tasks.get(task) if isinstance(tasks, dict) and task is not None else None
     chosen = reader.manifest.delta if reader.manifest and reader.manifest.delta else planned
-    found: dict[str, float] = {**DEFAULT_DELTA}
-    for one in (chosen, own.get("delta") if isinstance(own, dict) else None):
-        known = one if isinstance(one, dict) else {}
-        found |= {n: float(v) for n, v in known.items() if isinstance(v, int | float) and v > 0}
-    return found
+    delta: dict[str, float] = {**DEFAULT_DELTA}
+    for given in (chosen, own.get("delta") if isinstance(own, dict) else None):
+        known = given if isinstance(given, dict) else {}
+        delta |= {n: float(v) for n, v in known.items() if isinstance(v, int | float) and v > 0}
+    return delta
 
 
-def _run(reader: RunReader) -> dict[str, Any]:
+def _run(reader: RunReader) -> RunFacts:
     manifest, suite = reader.manifest, reader.plan.get("suite")
     suite = suite if isinstance(suite, dict) else {}
     first = reader.repetitions[0] if reader.repetitions else None
-    return {
-        "run_id": str(reader.plan.get("run_id", reader.path.name)),
-        "lab": str(reader.plan.get("lab", "")),
-        "complete": reader.complete,
-        "suite": manifest.suite if manifest else str(suite.get("name", "")),
-        "level": manifest.level if manifest else suite.get("level"),
-        "blocks": manifest.blocks if manifest else suite.get("blocks"),
-        "command": list(manifest.command)
+    return RunFacts(
+        run_id=str(reader.plan.get("run_id", reader.path.name)),
+        lab=str(reader.plan.get("lab", "")),
+        complete=reader.complete,
+        suite=manifest.suite if manifest else str(suite.get("name", "")),
+        level=manifest.level if manifest else suite.get("level"),
+        blocks=manifest.blocks if manifest else suite.get("blocks"),
+        command=list(manifest.command)
         if manifest
         else [str(arg) for arg in reader.plan.get("command") or []],
-        "tunebench": manifest.tunebench if manifest else first.prov.tunebench if first else None,
-        "started_utc": manifest.started_utc if manifest else first.t_start_utc if first else None,
-        "ended_utc": manifest.ended_utc if manifest else None,
-        "plan_sha256": manifest.plan_sha256 if manifest else reader.plan.get("sha256"),
-    }
+        tunebench=manifest.tunebench if manifest else first.prov.tunebench if first else None,
+        started_utc=manifest.started_utc if manifest else first.t_start_utc if first else None,
+        ended_utc=manifest.ended_utc if manifest else None,
+        plan_sha256=manifest.plan_sha256 if manifest else reader.plan.get("sha256"),
+    )
 
 
-def _counts(reader: RunReader) -> dict[str, Any]:
+def _counts(reader: RunReader) -> Counts:
     planned = reader.plan.get("repetitions")
-    return {
-        "planned": len(planned) if isinstance(planned, list) else None,
-        "recorded": len(reader.repetitions),
-        **count(reader.repetitions),
-        "timed": count(rep for rep in reader.repetitions if rep.role == "timed"),
-    }
+    return Counts(
+        planned=len(planned) if isinstance(planned, list) else None,
+        recorded=len(reader.repetitions),
+        by_class=count(reader.repetitions),
+        timed=count(rep for rep in reader.repetitions if rep.role == "timed"),
+    )
 
 
-def _checks(reader: RunReader) -> list[dict[str, Any]]:
-    """The correctness checks: cached and recomputed training must agree before a speed is believed."""
+def _checks(reader: RunReader) -> list[Check]:
+    """Return the correctness checks: cached and recomputed training must agree before a speed is believed."""
     return [
-        {
-            "board_id": rep.board_id,
-            "task": rep.task,
-            "label": rep.label,
-            "outcome": rep.outcome,
-            "passed": None if rep.check is None else rep.check.get("passed") is True,
-            "figures": rep.check or {},
-            "reason": rep.outcome_reason,
-        }
+        Check(
+            board_id=rep.board_id,
+            task=rep.task,
+            label=rep.label,
+            outcome=rep.outcome,
+            passed=None if rep.check is None else rep.check.get("passed") is True,
+            figures=rep.check or {},
+            reason=rep.outcome_reason,
+        )
         for rep in reader.repetitions
         if rep.role == "check"
     ]
 
 
-def _skipped(reader: RunReader) -> list[dict[str, Any]]:
+def _skipped(reader: RunReader) -> list[Mapping[str, object]]:
     if reader.manifest:
         return [skip.model_dump() for skip in reader.manifest.skipped]
     planned = reader.plan.get("skipped")
     return [dict(skip) for skip in planned if isinstance(skip, dict)] if isinstance(planned, list) else []
 
 
-def _environment(reader: RunReader) -> list[dict[str, Any]]:
+def _environment(reader: RunReader) -> list[BoardProbe]:
     boards = list(
         dict.fromkeys([*_names(reader.plan.get("boards")), *(r.board_id for r in reader.repetitions)])
     )
     return [_board(reader, board_id) for board_id in boards]
 
 
-def _board(reader: RunReader, board_id: str) -> dict[str, Any]:
-    rep = next((one for one in reader.repetitions if one.board_id == board_id), None)
+def _board(reader: RunReader, board_id: str) -> BoardProbe:
+    rep = next((rep for rep in reader.repetitions if rep.board_id == board_id), None)
     problem = None
     before: BoardEnv | None = None
     after: BoardEnv | None = None
@@ -318,41 +373,41 @@ def _board(reader: RunReader, board_id: str) -> dict[str, Any]:
         before, after = reader.env(board_id, "before"), reader.env(board_id, "after")
     except ResultsError as error:
         problem = str(error)
-    return {
-        "board_id": board_id,
-        "kind": rep.board_kind if rep else None,
-        "model": rep.board_model if rep else None,
-        "emulated": rep.emulated if rep else None,
-        "power_mode": rep.power_mode if rep else None,
-        "fingerprint": before.fingerprint if before else {},
-        "channels": before.channels if before else [],
-        "missing": before.missing if before else {},
-        "changed": changes(before, after) if before and after else [],
-        "problem": problem or (None if before else "no probe of this board was stored"),
-    }
+    return BoardProbe(
+        board_id=board_id,
+        kind=rep.board_kind if rep else None,
+        model=rep.board_model if rep else None,
+        emulated=rep.emulated if rep else None,
+        power_mode=rep.power_mode if rep else None,
+        fingerprint=before.fingerprint if before else {},
+        channels=before.channels if before else [],
+        missing=before.missing if before else {},
+        changed=changes(before, after) if before and after else [],
+        problem=problem or (None if before else "no probe of this board was stored"),
+    )
 
 
-def _repetitions(reader: RunReader) -> list[dict[str, Any]]:
-    """One short line a repetition, in the order stored."""
+def _repetitions(reader: RunReader) -> list[RepetitionFacts]:
+    """Return each repetition in short, in the order stored."""
     return [
-        {
-            "rep_id": rep.rep_id,
-            "board_id": rep.board_id,
-            "task": rep.task,
-            "label": rep.label,
-            "aa_control": rep.aa_control,
-            "role": rep.role,
-            "block": rep.block,
-            "slot": rep.slot,
-            "attempt": rep.attempt,
-            "t_start_utc": rep.t_start_utc,
-            "wall_s": rep.wall_s,
-            "class": rep_class(rep),
-            "outcome": rep.outcome,
-            "reason": rep.outcome_reason or (rep.reasons[0].message if rep.reasons else None),
-            "host_s": rep.host_s,
-            "process_s": rep.process_s,
-            "ssh_channels": rep.ssh_channels,
-        }
+        RepetitionFacts(
+            rep_id=rep.rep_id,
+            board_id=rep.board_id,
+            task=rep.task,
+            label=rep.label,
+            aa_control=rep.aa_control,
+            role=rep.role,
+            block=rep.block,
+            slot=rep.slot,
+            attempt=rep.attempt,
+            t_start_utc=rep.t_start_utc,
+            wall_s=rep.wall_s,
+            rep_class=rep_class(rep),
+            outcome=rep.outcome,
+            reason=rep.outcome_reason or (rep.reasons[0].message if rep.reasons else None),
+            host_s=rep.host_s,
+            process_s=rep.process_s,
+            ssh_channels=rep.ssh_channels,
+        )
         for rep in reader.repetitions
     ]

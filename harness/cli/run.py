@@ -60,6 +60,6 @@ def _run_json(run_dir: Path | None, code: int) -> dict[str, Any]:
     if run_dir is None:
         return {"run": None, "exit_code": code}
     from tunebench.reports.results import RunReader
-    from tunebench.reports.summary import summarise
+    from tunebench.reports.summary import as_json, summarise
 
-    return {"run": str(run_dir), "exit_code": code, "summary": summarise(RunReader(run_dir))}
+    return {"run": str(run_dir), "exit_code": code, "summary": as_json(summarise(RunReader(run_dir)))}

@@ -1,28 +1,32 @@
-"""The cells of a campaign: one method on one board under one set of conditions; their numbers as dicts."""
+"""The cells of a campaign: one method on one board under one set of conditions; their numbers."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from tunebench.reports.analysis.energy import joules
 from tunebench.reports.analysis.phases import UNEXPLAINED, phase_order
+from tunebench.reports.analysis.row import (
+    Accuracy,
+    CellNumbers,
+    PhaseTimes,
+    ReasonCount,
+    RepeatedEnergy,
+    ScopeEnergy,
+    Spread,
+    TimedEnergy,
+)
 from tunebench.reports.analysis.sustained import lasting
 from tunebench.reports.records import Repetition
 from tunebench.reports.results.frames import CELL, CONDITIONS, frame, pairs, usable
 from tunebench.reports.results.layout import count
-from tunebench.reports.stats.paired import (
-    Comparison,
-    compare,
-    iqr,
-    mean_sd,
-    median_abs_deviation,
-    median_interval,
-)
+from tunebench.reports.stats.paired import Comparison, compare
+from tunebench.reports.stats.sample import iqr, mean_sd, median_abs_deviation, median_interval
 
 _EVALUATE = "evaluate"
 _WORST_FIRST = ("invalid", "degraded", "valid")
@@ -55,8 +59,8 @@ class Cell:
     @property
     def instrumented(self) -> list[Repetition]:
         """Instrumented repetitions that ended well."""
-        found = [rep for rep in self.reps if rep.role == "instrumented" and rep.outcome == "ok"]
-        return [rep for rep in found if rep.verdict != "invalid" and rep.wall_s]
+        ended = [rep for rep in self.reps if rep.role == "instrumented" and rep.outcome == "ok"]
+        return [rep for rep in ended if rep.verdict != "invalid" and rep.wall_s]
 
     @property
     def usable(self) -> list[Repetition]:
@@ -75,12 +79,12 @@ def cells(repetitions: Sequence[Repetition]) -> list[Cell]:
     table = frame(reps)
     kept = usable(table)
     kept_of = kept.groupby(CELL, dropna=False, sort=False).indices if len(kept) else {}
-    found = []
+    groups = []
     for key, rows in table.groupby(CELL, dropna=False, sort=False).indices.items() if len(table) else ():
         positions = [int(row) for row in rows]
         chosen = kept.iloc[kept_of[key]] if key in kept_of else kept.iloc[0:0]
-        found.append(Cell(reps=[reps[i] for i in positions], table=table.iloc[positions], kept=chosen))
-    return found
+        groups.append(Cell(reps=[reps[i] for i in positions], table=table.iloc[positions], kept=chosen))
+    return groups
 
 
 def paired(baseline: Cell, candidate: Cell, *, delta: float) -> tuple[Comparison | None, str | None]:
@@ -103,77 +107,85 @@ def unequal_work(baseline: Cell, cell: Cell) -> list[str]:
     ]
 
 
-def numbers(cell: Cell) -> dict[str, Any]:
-    """All figures of a cell but its comparison with the baseline."""
+def numbers(cell: Cell) -> CellNumbers:
+    """Return all figures of a cell but its comparison with the baseline."""
     first, used = cell.first, cell.usable
-    return {
-        "board_id": first.board_id,
-        "board_kind": first.board_kind,
-        "board_model": first.board_model,
-        "emulated": first.emulated,
-        "power_mode": first.power_mode,
-        "task": first.task,
-        "dataset": first.dataset,
-        "model": first.model,
-        "label": first.label,
-        "method": first.method,
-        "own": first.own,
-        "aa_control": first.aa_control,
-        "engine": first.engine,
-        "engine_build": first.engine_build,
-        "engine_version": _one([rep.prov.engine_version for rep in cell.reps]),
-        "device": first.device,
-        "threads": first.threads,
-        "dtype": first.dtype,
-        "params": first.params,
-        "steps": _one([rep.steps for rep in used]),
-        "n": len(used),
-        "rep_ids": [rep.rep_id for rep in used],
-        "counts": count(cell.timed),
-        "policy": first.policy,
-        "sustained": lasting(used),
-        "wall_s": _spread([rep.wall_s for rep in used]),
-        "wall_missing": None if used else _why_no_time(cell),
-        "peak_rss_b": _spread([rep.peak_rss_b for rep in used]),
-        "peak_rss_missing": _missing(used, "peak_rss_b", lambda rep: rep.peak_rss_b),
-        **joules(cell.reps),
-        **_energy(cell),
-        "accuracy": _accuracy(used),
-        "accuracy_missing": _missing(used, "quality", lambda rep: rep.quality.after),
-        "params_total": _one([rep.params_total for rep in used]),
-        "params_trainable": _one([rep.params_trainable for rep in used]),
-        "update_b": _one([rep.update_b for rep in used]),
-        "cache_b": _one([rep.cache_b for rep in used]),
-        "cache_hit_ratio": _one([rep.cache_hit_ratio for rep in used]),
-        "temp_max_c": max((t for rep in used if (t := rep.conditions.temp_max_c) is not None), default=None),
-        **_verdict(cell),
-        "phases": _phases(cell),
-        "instrumentation_overhead": _overhead(cell),
-        "curve": _curve(cell),
-    }
+    repeated, repeated_missing = joules(cell.reps)
+    energy, energy_missing = _energy(cell, repeated, repeated_missing)
+    verdict, reasons = _validity(cell)
+    return CellNumbers(
+        board_id=first.board_id,
+        board_kind=first.board_kind,
+        board_model=first.board_model,
+        emulated=first.emulated,
+        power_mode=first.power_mode,
+        task=first.task,
+        dataset=first.dataset,
+        model=first.model,
+        label=first.label,
+        method=first.method,
+        own=first.own,
+        aa_control=first.aa_control,
+        engine=first.engine,
+        engine_build=first.engine_build,
+        engine_version=_agreed([rep.prov.engine_version for rep in cell.reps]),
+        device=first.device,
+        threads=first.threads,
+        dtype=first.dtype,
+        params=first.params,
+        steps=_agreed([rep.steps for rep in used]),
+        n=len(used),
+        rep_ids=[rep.rep_id for rep in used],
+        counts=count(cell.timed),
+        policy=first.policy,
+        sustained=lasting(used),
+        wall_s=_spread([rep.wall_s for rep in used]),
+        wall_missing=None if used else _why_no_time(cell),
+        peak_rss_b=_spread([rep.peak_rss_b for rep in used]),
+        peak_rss_missing=_missing(used, "peak_rss_b", lambda rep: rep.peak_rss_b),
+        joules=repeated,
+        joules_missing=repeated_missing,
+        energy=energy,
+        energy_missing=energy_missing,
+        accuracy=_accuracy(used),
+        accuracy_missing=_missing(used, "quality", lambda rep: rep.quality.after),
+        params_total=_agreed([rep.params_total for rep in used]),
+        params_trainable=_agreed([rep.params_trainable for rep in used]),
+        update_b=_agreed([rep.update_b for rep in used]),
+        cache_b=_agreed([rep.cache_b for rep in used]),
+        cache_hit_ratio=_agreed([rep.cache_hit_ratio for rep in used]),
+        temp_max_c=max((t for rep in used if (t := rep.conditions.temp_max_c) is not None), default=None),
+        verdict=verdict,
+        reasons=reasons,
+        phases=_phases(cell),
+        instrumentation_overhead=_overhead(cell),
+        curve=_curve(cell),
+    )
 
 
-def _spread(values: Iterable[float | None]) -> dict[str, Any] | None:
+def _spread(values: Iterable[float | None]) -> Spread | None:
     known = [float(value) for value in values if value is not None]
-    if not known:
-        return None
-    found = median_interval(known)
-    return {
-        "n": found.n,
-        "median": found.median,
-        "low": found.low,
-        "high": found.high,
-        "interval": found.kind,
-        "confidence": found.confidence,
-        "iqr": iqr(known),
-        "mad": median_abs_deviation(known),
-        "min": min(known),
-        "max": max(known),
-    }
+    return _known_spread(known) if known else None
 
 
-def _one(values: Iterable[Any]) -> Any:
-    """The value on which all agree; the median one if counts differ; None if nobody knows."""
+def _known_spread(known: Sequence[float]) -> Spread:
+    middle = median_interval(known)
+    return Spread(
+        n=middle.n,
+        median=middle.median,
+        low=middle.low,
+        high=middle.high,
+        interval=middle.kind,
+        confidence=middle.confidence,
+        iqr=iqr(known),
+        mad=median_abs_deviation(known),
+        min=min(known),
+        max=max(known),
+    )
+
+
+def _agreed(values: Iterable[Any]) -> Any:
+    """Return the value on which all agree; the median one if counts differ; None if nobody knows."""
     known = [value for value in values if value is not None]
     if not known or all(value == known[0] for value in known):
         return known[0] if known else None
@@ -187,57 +199,66 @@ def _missing(used: Sequence[Repetition], key: str, get: Callable[[Repetition], A
         return None
     if not used:
         return "no repetition that may be used"
-    told = [rep.missing[key] for rep in used if key in rep.missing]
-    return Counter(told).most_common(1)[0][0] if told else "not measured; the record gives no reason"
+    reasons = [rep.missing[key] for rep in used if key in rep.missing]
+    return Counter(reasons).most_common(1)[0][0] if reasons else "not measured; the record gives no reason"
 
 
 def _why_no_time(cell: Cell) -> str:
     if not cell.timed:
         return "no timed repetition was recorded"
-    told = [rep.outcome_reason or _first_reason(rep) or rep.outcome for rep in cell.timed]
-    return Counter(told).most_common(1)[0][0]
+    reasons = [rep.outcome_reason or _first_reason(rep) or rep.outcome for rep in cell.timed]
+    return Counter(reasons).most_common(1)[0][0]
 
 
 def _first_reason(rep: Repetition) -> str | None:
     return rep.reasons[0].message if rep.reasons else rep.missing.get("wall_s")
 
 
-def _energy(cell: Cell) -> dict[str, Any]:
-    """Energy of one fine-tuning in the widest scope: of energy repetitions, else of timed windows that last."""
-    repeated = joules(cell.reps)["joules"]
+def _energy(
+    cell: Cell, repeated: Sequence[ScopeEnergy], repeated_missing: str | None
+) -> tuple[RepeatedEnergy | TimedEnergy | None, str | None]:
+    """Return energy of one fine-tuning in the widest scope, or None and why.
+
+    Energy repetitions are preferred; without them the timed windows count where they last long enough.
+    """
     if repeated:
-        one = repeated[0]
-        same = ("scope", "source", "net_j", "mean_w", "quantum_w", "min_samples", "max_gap_s", "k")
-        kept = {name: one[name] for name in same}
-        return {"energy": {"of": "energy repetitions", "gross_j": one["j"], **kept}, "energy_missing": None}
-    used = cell.usable
-    known = [rep.energy for rep in used if rep.energy is not None]
+        widest = repeated[0]
+        return RepeatedEnergy(
+            of="energy repetitions",
+            gross_j=widest.j,
+            scope=widest.scope,
+            source=widest.source,
+            net_j=widest.net_j,
+            mean_w=widest.mean_w,
+            quantum_w=widest.quantum_w,
+            min_samples=widest.min_samples,
+            max_gap_s=widest.max_gap_s,
+            k=widest.k,
+        ), None
+    known = [rep.energy for rep in cell.usable if rep.energy is not None]
     if not known:
-        return {"energy": None, "energy_missing": _why_no_energy(cell)}
-    sources = {(one.scope, one.source) for one in known}
+        return None, _why_no_energy(cell, repeated_missing)
+    sources = {(energy.scope, energy.source) for energy in known}
     if len(sources) > 1:
-        told = "; ".join(sorted(f"{scope} by {source}" for scope, source in sources))
-        return {"energy": None, "energy_missing": f"repetitions differ in scope or source: {told}"}
-    return {
-        "energy": {
-            "of": "timed windows",
-            "scope": known[0].scope,
-            "source": known[0].source,
-            "gross_j": _spread([one.gross_j / (one.repeats or 1) for one in known]),
-            "net_j": _spread([one.net_j / (one.repeats or 1) for one in known if one.net_j is not None]),
-            "mean_w": mean_sd([one.mean_w for one in known])[0],
-            "quantum_w": known[0].quantum_w,
-            "min_samples": min(one.n_samples for one in known),
-            "max_gap_s": max(one.max_gap_s for one in known),
-            "k": min(one.repeats for one in known),
-        },
-        "energy_missing": None,
-    }
+        names = "; ".join(sorted(f"{scope} by {source}" for scope, source in sources))
+        return None, f"repetitions differ in scope or source: {names}"
+    return TimedEnergy(
+        of="timed windows",
+        scope=known[0].scope,
+        source=known[0].source,
+        gross_j=_known_spread([energy.gross_j / (energy.repeats or 1) for energy in known]),
+        net_j=_spread([energy.net_j / (energy.repeats or 1) for energy in known if energy.net_j is not None]),
+        mean_w=mean_sd([energy.mean_w for energy in known])[0],
+        quantum_w=known[0].quantum_w,
+        min_samples=min(energy.n_samples for energy in known),
+        max_gap_s=max(energy.max_gap_s for energy in known),
+        k=min(energy.repeats for energy in known),
+    ), None
 
 
-def _why_no_energy(cell: Cell) -> str | None:
+def _why_no_energy(cell: Cell, repeated_missing: str | None) -> str | None:
     if any(rep.role == "energy" for rep in cell.reps):
-        return str(joules(cell.reps)["joules_missing"])
+        return str(repeated_missing)
     reason = _missing(cell.usable, "energy", lambda rep: rep.energy)
     if reason and reason.startswith("not measured;"):
         reason = _missing(cell.usable, "power", lambda rep: rep.energy)
@@ -246,44 +267,43 @@ def _why_no_energy(cell: Cell) -> str | None:
     return reason
 
 
-def _accuracy(used: Sequence[Repetition]) -> dict[str, Any] | None:
+def _accuracy(used: Sequence[Repetition]) -> Accuracy | None:
     after = [rep.quality.after for rep in used if rep.quality.after is not None]
     if not after:
         return None
     before = [rep.quality.before for rep in used if rep.quality.before is not None]
     mean, sd = mean_sd(after)
     before_mean, before_sd = mean_sd(before) if before else (None, None)
-    return {
-        "metric": used[0].quality.metric,
-        "n": len(after),
-        "n_items": _one([rep.quality.n_items for rep in used]),
-        "before_mean": before_mean,
-        "before_sd": before_sd,
-        "after_mean": mean,
-        "after_sd": sd,
-    }
+    return Accuracy(
+        metric=used[0].quality.metric,
+        n=len(after),
+        n_items=_agreed([rep.quality.n_items for rep in used]),
+        before_mean=before_mean,
+        before_sd=before_sd,
+        after_mean=mean,
+        after_sd=sd,
+    )
 
 
-def _verdict(cell: Cell) -> dict[str, Any]:
-    """The worst verdict among the repetitions that stand in the numbers, and every reason met."""
-    found = {rep.verdict for rep in cell.usable}
-    verdict = next((name for name in _WORST_FIRST if name in found), "invalid")
+def _validity(cell: Cell) -> tuple[str, list[ReasonCount]]:
+    """Return the worst verdict among the repetitions that stand in the numbers, and every reason met."""
+    verdicts = {rep.verdict for rep in cell.usable}
+    verdict = next((name for name in _WORST_FIRST if name in verdicts), "invalid")
     tally: Counter[tuple[str, str]] = Counter()
     for rep in cell.timed:
         tally.update({(reason.code, reason.message) for reason in rep.reasons})
         if rep.outcome != "ok" and not rep.reasons:
             tally[(rep.outcome, rep.outcome_reason or "no reason recorded")] += 1
-    by_code: dict[str, dict[str, Any]] = {}
+    by_code: dict[str, ReasonCount] = {}
     for (code, message), times in tally.most_common():
-        known = by_code.setdefault(code, {"code": code, "message": message, "n": 0})
-        known["n"] += times
+        known = by_code.get(code, ReasonCount(code, message, 0))
+        by_code[code] = replace(known, n=known.n + times)
     # How a repetition ended explains more than where it ran: it stands first.
-    ordered = sorted(by_code.values(), key=lambda one: one["code"] != "outcome")
-    return {"verdict": verdict, "reasons": ordered}
+    return verdict, sorted(by_code.values(), key=lambda reason: reason.code != "outcome")
 
 
-def _phases(cell: Cell) -> dict[str, Any] | None:
-    """Seconds of a step by phase, mean over the instrumented repetitions; evaluation stands apart."""
+def _phases(cell: Cell) -> PhaseTimes | None:
+    """Return seconds of a step by phase, mean over the instrumented repetitions; evaluation stands apart."""
     reps = [rep for rep in cell.instrumented if rep.steps and rep.window_phases_s]
     if not reps:
         return None
@@ -295,14 +315,14 @@ def _phases(cell: Cell) -> dict[str, Any] | None:
     evaluate_s = total.pop(_EVALUATE, 0.0)
     wall_s = sum(rep.wall_s or 0.0 for rep in reps) - evaluate_s
     explained = {name: total[name] for name in phase_order(total) if name not in UNEXPLAINED}
-    return {
-        "n": len(reps),
-        "steps": steps,
-        "step_s": wall_s / steps,
-        "by_phase_s": {name: phase_s / steps for name, phase_s in explained.items()},
-        "unaccounted_s": max(0.0, wall_s - sum(explained.values())) / steps,
-        "evaluate_s": evaluate_s / len(reps),
-    }
+    return PhaseTimes(
+        n=len(reps),
+        steps=steps,
+        step_s=wall_s / steps,
+        by_phase_s={name: phase_s / steps for name, phase_s in explained.items()},
+        unaccounted_s=max(0.0, wall_s - sum(explained.values())) / steps,
+        evaluate_s=evaluate_s / len(reps),
+    )
 
 
 def _overhead(cell: Cell) -> float | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
-from typing import Any, get_args
+from typing import get_args
 
+from tunebench.reports.analysis.row import Median, MethodResult, ScopeEnergy
 from tunebench.reports.records import Energy, Repetition, Scope
 from tunebench.reports.results.layout import rep_class
-from tunebench.reports.stats.paired import median_interval
+from tunebench.reports.stats.sample import median_interval
 
 SCOPES: tuple[str, ...] = get_args(Scope)
 SCOPE_NAMES = {
@@ -41,27 +43,26 @@ def energy_reps(reps: Sequence[Repetition]) -> list[Repetition]:
     return list(kept.values())
 
 
-def joules(reps: Sequence[Repetition]) -> dict[str, Any]:
-    """``joules`` (one entry a scope and source, widest scope first) and ``joules_missing`` of a cell.
+def joules(reps: Sequence[Repetition]) -> tuple[list[ScopeEnergy], str | None]:
+    """Return a cell's energies, one a scope and source with the widest scope first; without any, why.
 
     Args:
         reps: all of a cell's repetitions.
     """
     wanted = [rep for rep in reps if rep.role == "energy"]
     if not wanted:
-        return {"joules": [], "joules_missing": "no energy repetition was run"}
+        return [], "no energy repetition was run"
     kept = energy_reps(reps)
     if not kept:
-        told = next((rep.outcome_reason for rep in wanted if rep.outcome_reason), None)
-        told = told or next((one.message for rep in wanted for one in rep.reasons), None)
-        return {"joules": [], "joules_missing": told or "no energy repetition that may be used"}
-    found = by_source(kept)
-    if not found:
+        reason = next((rep.outcome_reason for rep in wanted if rep.outcome_reason), None)
+        reason = reason or next((reason.message for rep in wanted for reason in rep.reasons), None)
+        return [], reason or "no energy repetition that may be used"
+    sources = by_source(kept)
+    if not sources:
         reasons = [rep.missing.get("energy") or rep.missing.get("power") for rep in kept]
-        told = next((reason for reason in reasons if reason), "the records give no reason")
-        return {"joules": [], "joules_missing": told}
-    order = sorted(found, key=lambda key: SCOPES.index(key[0]))
-    return {"joules": [_entry(found[key], len(kept)) for key in order], "joules_missing": None}
+        return [], next((reason for reason in reasons if reason), "the records give no reason")
+    order = sorted(sources, key=lambda key: SCOPES.index(key[0]))
+    return [_scope_energy(sources[key], len(kept)) for key in order], None
 
 
 Pair = tuple[Repetition, Energy]
@@ -69,46 +70,46 @@ Pair = tuple[Repetition, Energy]
 
 def by_source(reps: Sequence[Repetition]) -> dict[tuple[str, str], list[Pair]]:
     """Energies by scope and source: never pooled over either."""
-    found: dict[tuple[str, str], list[Pair]] = {}
+    sources: dict[tuple[str, str], list[Pair]] = {}
     for rep in reps:
-        for one in [rep.energy, *rep.energy_other]:
-            if one is not None and one.repeats:
-                found.setdefault((one.scope, one.source), []).append((rep, one))
-    return found
+        for energy in [rep.energy, *rep.energy_other]:
+            if energy is not None and energy.repeats:
+                sources.setdefault((energy.scope, energy.source), []).append((rep, energy))
+    return sources
 
 
-def _entry(pairs: Sequence[Pair], n_all: int) -> dict[str, Any]:
-    energies = [one for _, one in pairs]
+def _scope_energy(pairs: Sequence[Pair], n_all: int) -> ScopeEnergy:
+    energies = [energy for _, energy in pairs]
     first = energies[0]
-    gross = [one.gross_j / one.repeats for one in energies]
-    nets = [one.net_j / one.repeats for one in energies if one.net_j is not None]
-    reasons = [one.net_reason for one in energies if one.net_j is None]
-    idle = [w for one in energies for w in (one.idle_before_w, one.idle_after_w) if w is not None]
-    errors = [one.error_j / one.gross_j for one in energies if one.error_j is not None and one.gross_j > 0]
-    bounds = [one.clock_bound_s for one in energies if one.clock_bound_s is not None]
+    gross = [energy.gross_j / energy.repeats for energy in energies]
+    nets = [energy.net_j / energy.repeats for energy in energies if energy.net_j is not None]
+    reasons = [energy.net_reason for energy in energies if energy.net_j is None]
+    idle = [w for energy in energies for w in (energy.idle_before_w, energy.idle_after_w) if w is not None]
+    errors = [e.error_j / e.gross_j for e in energies if e.error_j is not None and e.gross_j > 0]
+    bounds = [energy.clock_bound_s for energy in energies if energy.clock_bound_s is not None]
     shares = [1 - sum(rep.repeats_s) / rep.wall_s for rep, _ in pairs if _is_whole(rep) and rep.wall_s]
-    return {
-        "scope": first.scope,
-        "source": first.source,
-        "rails": first.rails,
-        "corrected": any(one.corrected for one in energies),
-        "n": len(energies),
-        "n_refused": n_all - len(energies),
-        "k": sorted(one.repeats for one in energies)[len(energies) // 2],
-        "j": _spread(gross),
-        "net_j": _spread(nets) if nets else None,
-        "net_missing": (reasons[0] or "no reason recorded") if reasons else None,
-        "mean_w": median(one.mean_w for one in energies),
-        "idle_w": median(idle) if idle else None,
-        "quantum_w": first.quantum_w,
-        "min_samples": min(one.n_samples for one in energies),
-        "max_gap_s": max(one.max_gap_s for one in energies),
-        "error_share": max(errors, default=None),
-        "clock_bound_s": max(bounds, default=None),
-        "restart_share": max(shares, default=None),
-        "rep_ids": [rep.rep_id for rep, _ in pairs],
-        "misses": MISSES[first.scope],
-    }
+    return ScopeEnergy(
+        scope=first.scope,
+        source=first.source,
+        rails=first.rails,
+        corrected=any(energy.corrected for energy in energies),
+        n=len(energies),
+        n_refused=n_all - len(energies),
+        k=sorted(energy.repeats for energy in energies)[len(energies) // 2],
+        j=_median(gross),
+        net_j=_median(nets) if nets else None,
+        net_missing=(reasons[0] or "no reason recorded") if reasons else None,
+        mean_w=median(energy.mean_w for energy in energies),
+        idle_w=median(idle) if idle else None,
+        quantum_w=first.quantum_w,
+        min_samples=min(energy.n_samples for energy in energies),
+        max_gap_s=max(energy.max_gap_s for energy in energies),
+        error_share=max(errors, default=None),
+        clock_bound_s=max(bounds, default=None),
+        restart_share=max(shares, default=None),
+        rep_ids=[rep.rep_id for rep, _ in pairs],
+        misses=MISSES[first.scope],
+    )
 
 
 def _is_whole(rep: Repetition) -> bool:
@@ -116,30 +117,26 @@ def _is_whole(rep: Repetition) -> bool:
     return bool(rep.repeats_s) and rep.repeats == len(rep.repeats_s)
 
 
-def _spread(values: Sequence[float]) -> dict[str, Any]:
-    found = median_interval(list(values))
-    return {
-        "n": found.n,
-        "median": found.median,
-        "low": found.low,
-        "high": found.high,
-        "interval": found.kind,
-        "confidence": found.confidence,
-    }
+def _median(values: Sequence[float]) -> Median:
+    middle = median_interval(list(values))
+    return Median(middle.n, middle.median, middle.low, middle.high, middle.kind, middle.confidence)
 
 
-def one_scope_a_column(rows: Sequence[dict[str, Any]]) -> None:
-    """Keep one scope a board and task in ``energy``, the widest: what differs stands under its own in ``joules``."""
+def one_scope_a_column(rows: Sequence[MethodResult]) -> list[MethodResult]:
+    """Return the rows with one scope a board and task in ``energy``, the widest.
+
+    Energies of other scopes stand under their own name in ``joules``.
+    """
     widest: dict[tuple[str, str], str] = {}
     for row in rows:
-        if row["energy"]:
-            key, scope = (row["board_id"], row["task"]), row["energy"]["scope"]
+        if row.energy:
+            key, scope = (row.board_id, row.task), row.energy.scope
             widest[key] = min(widest.get(key, scope), scope, key=SCOPES.index)
-    for row in rows:
-        kept = widest.get((row["board_id"], row["task"]))
-        if row["energy"] and row["energy"]["scope"] != kept:
-            scope = row["energy"]["scope"]
-            row["energy"] = None
-            row["energy_missing"] = (
-                f"measured as {SCOPE_NAMES[scope]} only; this column holds {SCOPE_NAMES[str(kept)]}"
-            )
+    return [_in_scope(row, widest.get((row.board_id, row.task))) for row in rows]
+
+
+def _in_scope(row: MethodResult, kept: str | None) -> MethodResult:
+    if row.energy is None or row.energy.scope == kept:
+        return row
+    missing = f"measured as {SCOPE_NAMES[row.energy.scope]} only; this column holds {SCOPE_NAMES[str(kept)]}"
+    return replace(row, energy=None, energy_missing=missing)

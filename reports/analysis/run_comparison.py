@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,12 +19,13 @@ from tunebench.reports.analysis.quantities import (
     right_items,
     values,
 )
+from tunebench.reports.formatting.json_value import INLINE
 from tunebench.reports.formatting.privacy import names_one
 from tunebench.reports.results.drift import changes
 from tunebench.reports.results.layout import ResultsError
 from tunebench.reports.results.reader import RunReader
 from tunebench.reports.stats.accuracy import AccuracyComparison, compare_accuracies, compare_accuracy
-from tunebench.reports.stats.unpaired import Shift, shift
+from tunebench.reports.stats.unpaired import shift
 
 COMPARE_SCHEMA = "tunebench.compare/1"
 #: What holds for every comparison of two runs, whatever stands in them.
@@ -47,8 +49,97 @@ _Key = tuple[str, str | None]
 _T = TypeVar("_T")
 
 
-def compare_runs(first: RunReader, second: RunReader) -> dict[str, Any]:
-    """Every series that both runs hold, each quantity for itself; JSON-ready.
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Which run it is; ``complete``: its manifest was written."""
+
+    run_id: str
+    suite: str | None
+    started_utc: str | None
+    tunebench: str | None
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesName:
+    """A series as people name it, and its key."""
+
+    board_id: str
+    task: str
+    label: str
+    series_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class RatioRow:
+    """Seconds, joules or bytes of one series in both runs; ``ratio`` is B over A, not paired."""
+
+    series: SeriesName = field(metadata=INLINE)
+    quantity: str
+    a: float
+    b: float
+    delta: float
+    scope: str | None
+    source: str | None
+    repeated: bool
+    ratio: float
+    low: float
+    high: float
+    interval: str
+    confidence: float | None
+    verdict: str
+    n_a: int
+    n_b: int
+
+
+@dataclass(frozen=True, slots=True)
+class PointsRow:
+    """Accuracy of one series in both runs; ``points`` is B less A, judged on ``paired`` equal seeds."""
+
+    series: SeriesName = field(metadata=INLINE)
+    quantity: str
+    a: float
+    b: float
+    delta: float
+    n_a: int
+    n_b: int
+    points: float
+    low: float | None
+    high: float | None
+    interval: str | None
+    confidence: float | None
+    verdict: str
+    paired: int
+
+
+@dataclass(frozen=True, slots=True)
+class OtherDifference:
+    """Something around the numbers that differs: ``where`` is a board or ``every board``."""
+
+    where: str
+    what: str
+    a: object
+    b: object
+
+
+@dataclass(frozen=True, slots=True)
+class RunComparison:
+    """Two runs side by side: series in both, series in one only, and what else differs."""
+
+    schema: str
+    a: Head
+    b: Head
+    delta: Mapping[str, float]
+    cautions: Sequence[str]
+    rows: Sequence[RatioRow | PointsRow]
+    only_a: Sequence[SeriesName]
+    only_b: Sequence[SeriesName]
+    environment: Sequence[OtherDifference]
+    warnings: Sequence[str]
+
+
+def compare_runs(first: RunReader, second: RunReader) -> RunComparison:
+    """Compare every series that both runs hold, each quantity for itself.
 
     Series are equal by their key (lab, board, power mode, task, label, engine, hyperparameters, data; no software
     versions) and their engine's build. Joules are compared within one scope and source. Accuracies are paired by
@@ -61,28 +152,26 @@ def compare_runs(first: RunReader, second: RunReader) -> dict[str, Any]:
     ours, theirs = _by_series(first), _by_series(second)
     shared = [key for key in ours if key in theirs]
     delta = _delta(first)
-    return {
-        "schema": COMPARE_SCHEMA,
-        "a": _head(first),
-        "b": _head(second),
-        "delta": delta,
-        "cautions": list(CAUTIONS),
-        "rows": [
-            row for key in shared for row in _rows((ours[key], theirs[key]), (first, second), delta)
-        ],
-        "only_a": [_name(ours[key]) for key in ours if key not in theirs],
-        "only_b": [_name(theirs[key]) for key in theirs if key not in ours],
-        "environment": _environment(first, second),
-        "warnings": [*first.warnings, *second.warnings],
-    }  # fmt: skip
+    return RunComparison(
+        schema=COMPARE_SCHEMA,
+        a=_head(first),
+        b=_head(second),
+        delta=delta,
+        cautions=CAUTIONS,
+        rows=[row for key in shared for row in _rows((ours[key], theirs[key]), (first, second), delta)],
+        only_a=[_name(ours[key]) for key in ours if key not in theirs],
+        only_b=[_name(theirs[key]) for key in theirs if key not in ours],
+        environment=_environment(first, second),
+        warnings=[*first.warnings, *second.warnings],
+    )
 
 
 def _by_series(reader: RunReader) -> dict[_Key, Cell]:
-    found: dict[_Key, Cell] = {}
+    series: dict[_Key, Cell] = {}
     for cell in cells(reader.repetitions):
         if cell.usable:
-            found.setdefault((cell.usable[0].series_key, cell.first.engine_build), cell)
-    return found
+            series.setdefault((cell.usable[0].series_key, cell.first.engine_build), cell)
+    return series
 
 
 def _delta(reader: RunReader) -> dict[str, float]:
@@ -91,74 +180,96 @@ def _delta(reader: RunReader) -> dict[str, float]:
         suite = reader.plan.get("suite")
         given = suite.get("delta") if isinstance(suite, dict) else None
     known = given if isinstance(given, Mapping) else {}
-    own = {name: float(one) for name, one in known.items() if isinstance(one, int | float) and one > 0}
+    own = {
+        name: float(value) for name, value in known.items() if isinstance(value, int | float) and value > 0
+    }
     return {**DEFAULT_DELTA, **own}
 
 
-def _head(reader: RunReader) -> dict[str, Any]:
+def _head(reader: RunReader) -> Head:
     manifest = reader.manifest
-    return {
-        "run_id": str(reader.plan.get("run_id", reader.path.name)),
-        "suite": manifest.suite if manifest else None,
-        "started_utc": manifest.started_utc if manifest else None,
-        "tunebench": manifest.tunebench if manifest else None,
-        "complete": reader.complete,
-    }
+    return Head(
+        run_id=str(reader.plan.get("run_id", reader.path.name)),
+        suite=manifest.suite if manifest else None,
+        started_utc=manifest.started_utc if manifest else None,
+        tunebench=manifest.tunebench if manifest else None,
+        complete=reader.complete,
+    )
 
 
-def _name(cell: Cell) -> dict[str, str]:
+def _name(cell: Cell) -> SeriesName:
     rep = cell.first
-    return {"board_id": rep.board_id, "task": rep.task, "label": rep.label, "series_key": rep.series_key}
+    return SeriesName(rep.board_id, rep.task, rep.label, rep.series_key)
 
 
 def _rows(
     pair: tuple[Cell, Cell], readers: tuple[RunReader, RunReader], delta: Mapping[str, float]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[RatioRow | PointsRow]:
     for quantity in _RATIOS:
-        found = [values(cell, quantity).by_source for cell in pair]
-        source = next((one for one in found[0] if one in found[1]), None)
+        known = [values(cell, quantity).by_source for cell in pair]
+        source = next((source for source in known[0] if source in known[1]), None)
         if source is not None:
-            a, b = (list(one[source].values()) for one in found)
-            judged = shift(a, b, delta=delta[quantity])
-            told = {"quantity": quantity, "a": median(a), "b": median(b), "delta": delta[quantity]}
-            yield {**_name(pair[0]), **told, **_source(source), **_told(judged, quantity)}
+            a, b = (list(by_source[source].values()) for by_source in known)
+            yield _ratio(_name(pair[0]), quantity, (a, b), source, delta[quantity])
     row = _accuracy(pair, readers, delta["accuracy"])
     if row is not None:
-        yield {**_name(pair[0]), **row}
+        yield row
 
 
-def _source(source: Source) -> dict[str, Any]:
-    return {"scope": source.scope or None, "source": source.source or None, "repeated": source.repeated}
-
-
-def _told(found: Shift, quantity: str) -> dict[str, Any]:
-    return {
-        "ratio": found.ratio, "low": found.low, "high": found.high, "interval": found.interval,
-        "confidence": found.confidence, "verdict": _WORDS[quantity].get(found.verdict, found.verdict),
-        "n_a": found.n[0], "n_b": found.n[1],
-    }  # fmt: skip
+def _ratio(
+    name: SeriesName,
+    quantity: Quantity,
+    both: tuple[list[float], list[float]],
+    source: Source,
+    delta: float,
+) -> RatioRow:
+    moved = shift(*both, delta=delta)
+    return RatioRow(
+        series=name,
+        quantity=quantity,
+        a=median(both[0]),
+        b=median(both[1]),
+        delta=delta,
+        scope=source.scope or None,
+        source=source.source or None,
+        repeated=source.repeated,
+        ratio=moved.ratio,
+        low=moved.low,
+        high=moved.high,
+        interval=moved.interval,
+        confidence=moved.confidence,
+        verdict=_WORDS[quantity].get(moved.verdict, moved.verdict),
+        n_a=moved.n[0],
+        n_b=moved.n[1],
+    )
 
 
 def _accuracy(
     pair: tuple[Cell, Cell], readers: tuple[RunReader, RunReader], delta: float
-) -> dict[str, Any] | None:
-    """Points between the two runs' accuracies; judged only on seeds that both runs trained with."""
-    known = [list(accuracies(cell).values()) for cell in pair]
-    if not known[0] or not known[1]:
+) -> PointsRow | None:
+    """Return points between the two runs' accuracies; judged only on seeds that both runs trained with."""
+    a, b = (list(accuracies(cell).values()) for cell in pair)
+    if not a or not b:
         return None
-    means = [sum(one) / len(one) for one in known]
-    found = _same_seeds(pair, readers, delta)
-    row = {
-        "quantity": "accuracy", "a": means[0], "b": means[1], "delta": delta, "n_a": len(known[0]),
-        "n_b": len(known[1]), "points": 100 * (means[1] - means[0]), "low": None, "high": None,
-        "interval": None, "confidence": None, "verdict": "NO VERDICT", "paired": 0,
-    }  # fmt: skip
-    if found is not None:
-        row |= {
-            "points": found.points, "low": found.low, "high": found.high, "confidence": found.confidence,
-            "interval": "paired" if found.confidence else "range", "verdict": found.verdict, "paired": found.n,
-        }  # fmt: skip
-    return row
+    mean_a, mean_b = sum(a) / len(a), sum(b) / len(b)
+    seeds = _same_seeds(pair, readers, delta)
+    interval = None if seeds is None else "paired" if seeds.confidence else "range"
+    return PointsRow(
+        series=_name(pair[0]),
+        quantity="accuracy",
+        a=mean_a,
+        b=mean_b,
+        delta=delta,
+        n_a=len(a),
+        n_b=len(b),
+        points=seeds.points if seeds else 100 * (mean_b - mean_a),
+        low=seeds.low if seeds else None,
+        high=seeds.high if seeds else None,
+        interval=interval,
+        confidence=seeds.confidence if seeds else None,
+        verdict=seeds.verdict if seeds else "NO VERDICT",
+        paired=seeds.n if seeds else 0,
+    )
 
 
 def _same_seeds(
@@ -173,9 +284,9 @@ def _same_seeds(
     if predicted:
         items = right[0][predicted[0]].items
         predicted = [seed for seed in predicted if right[0][seed].items == items]
-        a, b = (np.array([one[seed].right for seed in predicted]) for one in right)
+        a, b = (np.array([of_run[seed].right for seed in predicted]) for of_run in right)
         return compare_accuracy(a, b, delta=delta)
-    return compare_accuracies(*([one[seed] for seed in seeds] for one in by_seed), delta=delta)
+    return compare_accuracies(*([of_run[seed] for seed in seeds] for of_run in by_seed), delta=delta)
 
 
 def _same_items(right: list[dict[int, Right]], seed: int) -> bool:
@@ -186,26 +297,25 @@ def _seeded(cell: Cell, by_block: Mapping[int, _T]) -> dict[int, _T]:
     return {rep.seed: by_block[rep.block] for rep in cell.usable if rep.block in by_block}
 
 
-def _environment(first: RunReader, second: RunReader) -> list[dict[str, Any]]:
-    """What differs around the numbers: the boards' fingerprints, engines, builds, environments."""
-    found: list[dict[str, Any]] = []
+def _environment(first: RunReader, second: RunReader) -> list[OtherDifference]:
+    """Return what differs around the numbers: the boards' fingerprints, engines, builds, environments."""
+    others: list[OtherDifference] = []
     for board_id in dict.fromkeys(rep.board_id for rep in first.repetitions):
         try:
             a, b = first.env(board_id, "before"), second.env(board_id, "before")
         except ResultsError:
             continue
         if a and b:
-            found += [
-                {"where": board_id, "what": f"{c['tier']}.{c['key']}", "a": c["before"], "b": c["after"]}
-                for c in changes(a, b)
-                if not names_one(c["key"])
+            others += [
+                OtherDifference(board_id, f"{change.tier}.{change.key}", change.before, change.after)
+                for change in changes(a, b)
+                if not names_one(change.key)
             ]
     for name in _BUILDS:
-        told = [
+        builds = [
             sorted({str(value) for rep in reader.repetitions if (value := getattr(rep.prov, name))})
             for reader in (first, second)
         ]
-        if told[0] != told[1]:
-            a_s, b_s = (", ".join(one) for one in told)
-            found.append({"where": "every board", "what": name, "a": a_s, "b": b_s})
-    return found
+        if builds[0] != builds[1]:
+            others.append(OtherDifference("every board", name, ", ".join(builds[0]), ", ".join(builds[1])))
+    return others

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from tunebench.reports.analysis.row import Verdict
 from tunebench.reports.formatting.units import clean, signed_percent
 from tunebench.reports.stats.paired import MAX_BLOCKS_NEEDED, MIN_BLOCKS
 from tunebench.reports.stats.signed_rank import min_values
@@ -13,69 +11,80 @@ from tunebench.reports.stats.signed_rank import min_values
 BETTER = {"FASTER": True, "SLOWER": False, "LESS": True, "MORE": False, "HIGHER": True, "LOWER": False}
 
 
-def reason(told: Mapping[str, Any]) -> str:
-    """One sentence on why a verdict is what it is."""
-    verdict, alone = told["verdict"], told["verdict_alone"]
-    band = _band(told)
-    if verdict == "NO VERDICT":
-        return f"{_blocks(told['n'])}: a verdict needs at least {MIN_BLOCKS}."
-    if verdict == "SAME":
+def reason(verdict: Verdict) -> str:
+    """Say in one sentence why a verdict is what it is."""
+    alone, band = verdict.verdict_alone, _band(verdict)
+    if verdict.verdict == "NO VERDICT":
+        return f"{_blocks(verdict.n)}: a verdict needs at least {MIN_BLOCKS}."
+    if verdict.verdict == "SAME":
         return f"The interval lies wholly within {band}."
-    if verdict != "UNCLEAR":
+    if verdict.verdict != "UNCLEAR":
         return f"The interval lies wholly beyond {band}."
     if alone == "UNCLEAR":
         why = f"The interval crosses the edge of {band}"
     else:
-        why = f"{alone} on its own, but not after Holm's correction over {told['methods']} methods"
-        fewest = min_values(1 - told["level"])
-        if told["adjusted_low"] is None:
+        why = f"{alone} on its own, but not after Holm's correction over {verdict.methods} methods"
+        # An unclear verdict was tested, so it has a level.
+        fewest = min_values(1 - (verdict.level or 0.0))
+        if verdict.adjusted_low is None:
             why += f", which needs at least {fewest} blocks"
-    return f"{why}. {_more(told)}"
+    return f"{why}. {_more(verdict)}"
 
 
-def _more(told: Mapping[str, Any]) -> str:
-    if told["blocks_needed"] < MAX_BLOCKS_NEEDED:
-        return f"About {told['blocks_needed']} more block{'s' if told['blocks_needed'] != 1 else ''} would settle it."
-    if told["limited_by"] == "items":
-        return f"More blocks will not settle it: the {told['items']} test items are too few."
+def _more(verdict: Verdict) -> str:
+    needed = verdict.blocks_needed
+    if needed < MAX_BLOCKS_NEEDED:
+        return f"About {needed} more block{'s' if needed != 1 else ''} would settle it."
+    if verdict.limited_by == "items" and verdict.pairs is not None:
+        return f"More blocks will not settle it: the {verdict.pairs.items} test items are too few."
     return "The difference lies so near the edge that no reasonable number of blocks would settle it."
 
 
-def withheld_reason(control: Mapping[str, Any], baseline: str) -> str:
-    """Why no verdict is given although there is an interval: the A/A control failed."""
+def withheld_reason(control: Verdict, baseline: str) -> str:
+    """Say why no verdict is given although there is an interval: the A/A control failed."""
     return (
         f"Withheld: the A/A control shows a difference ({clean(baseline, 40)} against itself: {effect(control)} "
         f"{span(control)})."
     )
 
 
-def effect(told: Mapping[str, Any]) -> str:
-    """The size of a difference: percent for ratios, points for accuracy.
+def effect(verdict: Verdict) -> str:
+    """Return the size of a difference: percent for ratios, points for accuracy."""
+    return size_words(verdict.unit, verdict.value)
 
-    >>> effect({"unit": "ratio", "value": 0.5}), effect({"unit": "points", "value": -0.25})
+
+def size_words(unit: str, value: float) -> str:
+    """Return a difference in words; ``unit`` is ``ratio`` or ``points``.
+
+    >>> size_words("ratio", 0.5), size_words("points", -0.25)
     ('−50.0%', '−0.25 points')
     """
-    if told["unit"] == "points":
-        return f"{told['value']:+.2f} points".replace("-", "−")
-    return signed_percent(told["value"] - 1)
+    if unit == "points":
+        return f"{value:+.2f} points".replace("-", "−")
+    return signed_percent(value - 1)
 
 
-def span(told: Mapping[str, Any]) -> str:
-    """The interval of a difference.
+def span(verdict: Verdict) -> str:
+    """Return the interval of a difference."""
+    return span_words(verdict.unit, verdict.low, verdict.high, verdict.interval)
 
-    >>> span({"unit": "ratio", "low": 0.4, "high": 0.6, "interval": "wilcoxon"})
+
+def span_words(unit: str, low: float, high: float, interval: str) -> str:
+    """Return an interval in words; a star marks a range.
+
+    >>> span_words("ratio", 0.4, 0.6, "wilcoxon")
     '[−60.0%, −40.0%]'
-    >>> span({"unit": "points", "low": -1.0, "high": 0.5, "interval": "range"})
+    >>> span_words("points", -1.0, 0.5, "range")
     '[−1.00, +0.50]*'
     """
-    star = "*" if told["interval"] == "range" else ""
-    if told["unit"] == "points":
-        return f"[{told['low']:+.2f}, {told['high']:+.2f}]{star}".replace("-", "−")
-    return f"[{signed_percent(told['low'] - 1)}, {signed_percent(told['high'] - 1)}]{star}"
+    star = "*" if interval == "range" else ""
+    if unit == "points":
+        return f"[{low:+.2f}, {high:+.2f}]{star}".replace("-", "−")
+    return f"[{signed_percent(low - 1)}, {signed_percent(high - 1)}]{star}"
 
 
-def _band(told: Mapping[str, Any]) -> str:
-    return f"±{told['delta']:g} points" if told["unit"] == "points" else f"±{100 * told['delta']:g}%"
+def _band(verdict: Verdict) -> str:
+    return f"±{verdict.delta:g} points" if verdict.unit == "points" else f"±{100 * verdict.delta:g}%"
 
 
 def _blocks(n: int) -> str:

@@ -8,7 +8,7 @@ quantity is given there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,15 +24,15 @@ from tunebench.reports.analysis.quantities import (
     right_items,
     values,
 )
+from tunebench.reports.analysis.row import ItemPairs, NotCompared, Origin, Verdict
 from tunebench.reports.analysis.verdict_words import BETTER, reason, withheld_reason
 from tunebench.reports.results.reader import RunReader
 from tunebench.reports.stats.accuracy import AccuracyComparison, compare_accuracies, compare_accuracy
 from tunebench.reports.stats.holm import ALPHA, Adjusted, compare_all, holm
 
-#: A verdict as JSON-ready values.
-Told = dict[str, Any]
+Judged = Verdict | NotCompared
 #: ``id(cell)`` -> quantity -> verdict.
-Verdicts = dict[int, dict[str, Told]]
+Verdicts = dict[int, dict[str, Judged]]
 
 _LESS_IS_BETTER = {"FASTER": "LESS", "SLOWER": "MORE"}
 _NO_TWIN = "its twin was not measured"
@@ -44,7 +44,7 @@ def verdicts(
     baselines: Mapping[str, str | None],
     deltas: Callable[[str], Mapping[str, float]],
 ) -> Verdicts:
-    """Every verdict of a run.
+    """Judge every method of a run against its baseline.
 
     Args:
         reader: the run, for stored predictions.
@@ -55,7 +55,7 @@ def verdicts(
     Returns:
         ``id(cell)`` -> quantity -> verdict, for A/A controls and for every cell whose baseline was measured.
     """
-    found: Verdicts = {}
+    judged: Verdicts = {}
     for members in _families(groups):
         first = members[0].first
         delta = {**DEFAULT_DELTA, **deltas(first.task)}
@@ -66,64 +66,67 @@ def verdicts(
         twins = {id(cell): twin(members, cell) for cell in controls}
         for name in QUANTITIES:
             for cell in controls:
-                found.setdefault(id(cell), {})[name] = _control(
+                judged.setdefault(id(cell), {})[name] = _control(
                     name, twins[id(cell)], cell, delta[name], predicted
                 )
             if base is None:
                 continue
             control = next((cell for cell in controls if twins[id(cell)] is base), None)
-            told = _judged(name, base, others, delta[name], predicted)
-            for cell, one in zip(others, told, strict=True):
-                aa = found[id(control)][name] if control else None
-                found.setdefault(id(cell), {})[name] = _after_control(one, aa, base.first.label)
-    return found
+            verdicts_of_others = _judged(name, base, others, delta[name], predicted)
+            for cell, verdict in zip(others, verdicts_of_others, strict=True):
+                aa = judged[id(control)][name] if control else None
+                judged.setdefault(id(cell), {})[name] = _after_control(verdict, aa, base.first.label)
+    return judged
 
 
 def twin(groups: Sequence[Cell], control: Cell) -> Cell | None:
-    """The cell that an A/A control repeats: same conditions, same built-in method."""
+    """Return the cell that an A/A control repeats: same conditions, same built-in method."""
     same = (cell for cell in groups if cell.conditions() == control.conditions())
     built_in = (cell for cell in same if not cell.first.aa_control and not cell.first.own)
     return next((cell for cell in built_in if cell.first.method == control.first.method), None)
 
 
-def alone(name: Quantity, base: Cell, cell: Cell, delta: float) -> Told:
-    """One comparison of seconds, joules or bytes by itself, whatever else was measured."""
+def alone(name: Quantity, base: Cell, cell: Cell, delta: float) -> Judged:
+    """Compare seconds, joules or bytes of two cells by themselves, whatever else was measured."""
     return _ratios(name, base, [cell], delta)[0]
 
 
-def aa_result(told: Told | None) -> str:
-    """``passed``, ``failed``, ``unclear`` or ``no verdict``."""
-    verdict = told["verdict"] if told else None
-    if verdict in (None, "NO VERDICT"):
+def aa_result(judged: Judged) -> str:
+    """Return ``passed``, ``failed``, ``unclear`` or ``no verdict``."""
+    if judged.verdict is None or judged.verdict == "NO VERDICT":
         return "no verdict"
-    return {"SAME": "passed", "UNCLEAR": "unclear"}.get(verdict, "failed")
+    return {"SAME": "passed", "UNCLEAR": "unclear"}.get(judged.verdict, "failed")
 
 
 def _families(groups: Sequence[Cell]) -> list[list[Cell]]:
-    found: dict[tuple[Any, ...], list[Cell]] = {}
+    families: dict[tuple[object, ...], list[Cell]] = {}
     for cell in groups:
-        found.setdefault(cell.conditions(), []).append(cell)
-    return list(found.values())
+        families.setdefault(cell.conditions(), []).append(cell)
+    return list(families.values())
 
 
 def _control(
     name: Quantity, base: Cell | None, cell: Cell, delta: float, predicted: Mapping[int, dict[int, Right]]
-) -> Told:
-    return _missing(name, _NO_TWIN) if base is None else _judged(name, base, [cell], delta, predicted)[0]
+) -> Judged:
+    return (
+        NotCompared(name, missing=_NO_TWIN)
+        if base is None
+        else _judged(name, base, [cell], delta, predicted)[0]
+    )
 
 
-def _after_control(told: Told, control: Told | None, baseline: str) -> Told:
+def _after_control(judged: Judged, control: Judged | None, baseline: str) -> Judged:
     """Withhold a verdict on a quantity in which the baseline differs from itself."""
-    if control is None or aa_result(control) != "failed" or told["verdict"] is None:
-        return told
-    return {
-        **told,
-        "verdict": "NO VERDICT",
-        "better": None,
-        "withheld": True,
-        "blocks_needed": 0,
-        "reason": withheld_reason(control, baseline),
-    }
+    if not isinstance(control, Verdict) or not isinstance(judged, Verdict) or aa_result(control) != "failed":
+        return judged
+    return replace(
+        judged,
+        verdict="NO VERDICT",
+        better=None,
+        withheld=True,
+        blocks_needed=0,
+        reason=withheld_reason(control, baseline),
+    )
 
 
 def _judged(
@@ -132,15 +135,15 @@ def _judged(
     cells: Sequence[Cell],
     delta: float,
     predicted: Mapping[int, dict[int, Right]],
-) -> list[Told]:
+) -> list[Judged]:
     if name == "accuracy":
         return _accuracy(base, cells, delta, predicted)
     return _ratios(name, base, cells, delta)
 
 
-def _ratios(name: Quantity, base: Cell, cells: Sequence[Cell], delta: float) -> list[Told]:
+def _ratios(name: Quantity, base: Cell, cells: Sequence[Cell], delta: float) -> list[Judged]:
     reference = values(base, name)
-    found: list[Told | Source] = []
+    compared: list[NotCompared | Source] = []
     pairs: list[tuple[list[float], list[float]]] = []
     for cell in cells:
         own = values(cell, name)
@@ -149,12 +152,13 @@ def _ratios(name: Quantity, base: Cell, cells: Sequence[Cell], delta: float) -> 
         theirs, ours = reference.by_source.get(source, {}), own.by_source.get(source, {})
         blocks = sorted(set(theirs) & set(ours))
         if blocks:
-            found.append(source)
+            compared.append(source)
             pairs.append(([theirs[b] for b in blocks], [ours[b] for b in blocks]))
         else:
-            found.append(_missing(name, _incomparable(name, reference, own, base.first.label)))
-    judged = iter(compare_all([b for b, _ in pairs], [c for _, c in pairs], delta=delta))
-    return [_ratio(name, next(judged), one) if isinstance(one, Source) else one for one in found]
+            reason = _incomparable(name, reference, own, base.first.label)
+            compared.append(NotCompared(name, missing=reason or "not measured"))
+    adjusted = iter(compare_all([b for b, _ in pairs], [c for _, c in pairs], delta=delta))
+    return [_ratio(name, next(adjusted), item) if isinstance(item, Source) else item for item in compared]
 
 
 def _incomparable(name: Quantity, base: Values, own: Values, baseline: str) -> str:
@@ -167,78 +171,65 @@ def _incomparable(name: Quantity, base: Values, own: Values, baseline: str) -> s
     return f"no block in which both this and {baseline} were measured"
 
 
-def _ratio(name: Quantity, one: Adjusted, source: Source) -> Told:
-    alone = one.alone
+def _ratio(name: Quantity, adjusted: Adjusted, source: Source) -> Verdict:
+    alone = adjusted.alone
     words = {} if name == "time" else _LESS_IS_BETTER
-    verdict = words.get(one.verdict, one.verdict)
-    told = {
-        "quantity": name,
-        "unit": "ratio",
-        "kind": f"{source.scope} by {source.source}" if source.scope else "",
-        "scope": source.scope or None,
-        "source": source.source or None,
-        "repeated": source.repeated,
-        "verdict": verdict,
-        "verdict_alone": words.get(alone.verdict, alone.verdict),
-        "better": BETTER.get(verdict),
-        "value": alone.ratio,
-        "low": alone.low,
-        "high": alone.high,
-        "interval": alone.interval,
-        "confidence": alone.confidence,
-        "delta": alone.delta,
-        "n": alone.n,
-        "blocks_needed": one.blocks_needed,
-        "methods": one.methods,
-        "p_adjusted": one.p,
-        "level": one.level,
-        "adjusted_low": one.low,
-        "adjusted_high": one.high,
-        "limited_by": None,
-        "withheld": False,
-        "missing": None,
-    }
-    return {**told, "reason": reason(told)}
-
-
-def _missing(name: Quantity, why: str | None) -> Told:
-    return {
-        "quantity": name,
-        "verdict": None,
-        "better": None,
-        "missing": why or "not measured",
-        "reason": None,
-    }
+    word = words.get(adjusted.verdict, adjusted.verdict)
+    verdict = Verdict(
+        quantity=name,
+        unit="ratio",
+        kind=f"{source.scope} by {source.source}" if source.scope else "",
+        origin=Origin(source.scope or None, source.source or None, source.repeated),
+        verdict=word,
+        verdict_alone=words.get(alone.verdict, alone.verdict),
+        better=BETTER.get(word),
+        value=alone.ratio,
+        low=alone.low,
+        high=alone.high,
+        interval=alone.interval,
+        confidence=alone.confidence,
+        delta=alone.delta,
+        n=alone.n,
+        blocks_needed=adjusted.blocks_needed,
+        methods=adjusted.methods,
+        p_adjusted=adjusted.p,
+        level=adjusted.level,
+        adjusted_low=adjusted.low,
+        adjusted_high=adjusted.high,
+        pairs=None,
+        limited_by=None,
+    )
+    return replace(verdict, reason=reason(verdict))
 
 
 def _accuracy(
     base: Cell, cells: Sequence[Cell], delta: float, predicted: Mapping[int, dict[int, Right]]
-) -> list[Told]:
-    """By stored predictions; where there are none, by the accuracies of each block."""
+) -> list[Judged]:
+    """Compare accuracies by stored predictions; where there are none, by the accuracies of each block."""
     ways = [_accuracy_of(base, cell, delta, predicted) for cell in cells]
     alone = [way(ALPHA) if way else None for way in ways]
-    judged = [one for one in alone if one is not None and one.verdict != "NO VERDICT"]
-    outside = iter(holm([one.p_outside for one in judged]))
-    inside = iter(holm([one.p_inside for one in judged]))
-    found = []
-    for way, one in zip(ways, alone, strict=True):
-        if way is None or one is None:
-            found.append(_missing("accuracy", "no block in which the accuracy of both is known"))
-        elif one.verdict == "NO VERDICT":
-            found.append(_points(one, one.verdict, len(judged), (None, None), one))
+    tested = [result for result in alone if result is not None and result.verdict != "NO VERDICT"]
+    outside = iter(holm([result.p_outside for result in tested]))
+    inside = iter(holm([result.p_inside for result in tested]))
+    judged: list[Judged] = []
+    for way, result in zip(ways, alone, strict=True):
+        if way is None or result is None:
+            judged.append(NotCompared("accuracy", missing="no block in which the accuracy of both is known"))
+        elif result.verdict == "NO VERDICT":
+            judged.append(_points(result, result.verdict, len(tested), (None, None), result))
         else:
             tests = next(outside), next(inside)
-            p, level = tests[0] if abs(one.points) > delta else tests[1]
-            adjusted = one if level == ALPHA else way(level)
-            verdict = one.verdict if p <= ALPHA else "UNCLEAR"
-            found.append(_points(one, verdict, len(judged), (p, level), adjusted))
-    return found
+            p, level = tests[0] if abs(result.points) > delta else tests[1]
+            adjusted = result if level == ALPHA else way(level)
+            verdict = result.verdict if p <= ALPHA else "UNCLEAR"
+            judged.append(_points(result, verdict, len(tested), (p, level), adjusted))
+    return judged
 
 
 def _accuracy_of(
     base: Cell, cell: Cell, delta: float, predicted: Mapping[int, dict[int, Right]]
 ) -> Callable[[float], AccuracyComparison] | None:
-    """How to compare two cells' accuracy at a level; None if no block holds both."""
+    """Return how to compare two cells' accuracy at a level; None if no block holds both."""
     before, after = _paired_right(predicted[id(base)], predicted[id(cell)])
     theirs, ours = accuracies(base), accuracies(cell)
     blocks = sorted(set(theirs) & set(ours))
@@ -252,7 +243,7 @@ def _accuracy_of(
 
 
 def _paired_right(base: dict[int, Right], own: dict[int, Right]) -> tuple[np.ndarray, np.ndarray]:
-    """(baseline, candidate) right, blocks x items, for blocks in which both predicted the items of the first."""
+    """Return (baseline, candidate) right, blocks x items, for blocks in which both predicted the items of the first."""
     blocks = [block for block in sorted(set(base) & set(own)) if base[block].items == own[block].items]
     blocks = [block for block in blocks if base[block].items == base[blocks[0]].items]
     if not blocks:
@@ -261,40 +252,37 @@ def _paired_right(base: dict[int, Right], own: dict[int, Right]) -> tuple[np.nda
 
 
 def _points(
-    one: AccuracyComparison,
-    verdict: str,
+    alone: AccuracyComparison,
+    word: str,
     methods: int,
     test: tuple[float | None, float | None],
     adjusted: AccuracyComparison,
-) -> Told:
-    unclear = verdict == "UNCLEAR"
-    by_item = f"{one.items} test items, paired by seed and item"
+) -> Verdict:
+    unclear = word == "UNCLEAR"
+    by_item = f"{alone.items} test items, paired by seed and item"
     by_seed = "accuracy of each seed, test items taken as given: no predictions that fit the records"
-    interval = "range" if one.confidence is None else "bootstrap" if one.items else "wilcoxon"
-    told = {
-        "quantity": "accuracy",
-        "unit": "points",
-        "kind": by_item if one.items else by_seed,
-        "verdict": verdict,
-        "verdict_alone": one.verdict,
-        "better": BETTER.get(verdict),
-        "value": one.points,
-        "low": one.low,
-        "high": one.high,
-        "interval": interval,
-        "confidence": one.confidence,
-        "delta": one.delta,
-        "n": one.n,
-        "blocks_needed": max(1, adjusted.blocks_needed) if unclear else one.blocks_needed,
-        "methods": methods,
-        "p_adjusted": test[0],
-        "level": test[1],
-        "adjusted_low": adjusted.low if adjusted.confidence else None,
-        "adjusted_high": adjusted.high if adjusted.confidence else None,
-        "items": one.items or None,
-        "discordant": one.discordant,
-        "limited_by": one.limited_by if unclear else None,
-        "withheld": False,
-        "missing": None,
-    }
-    return {**told, "reason": reason(told)}
+    verdict = Verdict(
+        quantity="accuracy",
+        unit="points",
+        kind=by_item if alone.items else by_seed,
+        origin=None,
+        verdict=word,
+        verdict_alone=alone.verdict,
+        better=BETTER.get(word),
+        value=alone.points,
+        low=alone.low,
+        high=alone.high,
+        interval="range" if alone.confidence is None else "bootstrap" if alone.items else "wilcoxon",
+        confidence=alone.confidence,
+        delta=alone.delta,
+        n=alone.n,
+        blocks_needed=max(1, adjusted.blocks_needed) if unclear else alone.blocks_needed,
+        methods=methods,
+        p_adjusted=test[0],
+        level=test[1],
+        adjusted_low=adjusted.low if adjusted.confidence else None,
+        adjusted_high=adjusted.high if adjusted.confidence else None,
+        pairs=ItemPairs(alone.items or None, alone.discordant),
+        limited_by=alone.limited_by if unclear else None,
+    )
+    return replace(verdict, reason=reason(verdict))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import NamedTuple
 
+from tunebench.reports.analysis.row import Accuracy, MethodResult, Spread
 from tunebench.reports.figures.base.legend import methods, methods_height
 from tunebench.reports.figures.base.model import HALF, NARROW, WIDE, Figure, Look, Styles, figure
 from tunebench.reports.figures.base.svg import Canvas, Scale, plain, ticks
@@ -17,24 +18,32 @@ _LEFT, _RIGHT = 46, 14
 _CURVE_POINTS = 80
 
 
+class _Method(NamedTuple):
+    """A method whose time and accuracy are both known."""
+
+    row: MethodResult
+    wall: Spread
+    accuracy: Accuracy
+
+
 def accuracy_figure(
-    ident: str, rows: Sequence[Mapping[str, Any]], styles: Styles, *, heading: str, half: bool
+    ident: str, rows: Sequence[MethodResult], styles: Styles, *, heading: str, half: bool
 ) -> Figure:
     """Thin lines: held-out accuracy while training. Markers: median time, mean accuracy, their spread."""
-    known = [row for row in rows if row["accuracy"] and row["wall_s"]]
-    told = "; ".join(
-        f"{row['label']} {percent(row['accuracy']['after_mean'])} after {seconds(row['wall_s']['median'])}"
-        for row in known
+    known = [_Method(row, row.wall_s, row.accuracy) for row in rows if row.accuracy and row.wall_s]
+    described = "; ".join(
+        f"{row.label} {percent(accuracy.after_mean)} after {seconds(wall.median)}"
+        for row, wall, accuracy in known
     )
     table = DataTable(
         caption="Accuracy and time: final points of the timed repetitions",
         columns=("method", "time, median", "before", "after, mean", "after, sd", "seeds"),
-        rows=[_table_row(row) for row in known],
+        rows=[_table_row(method) for method in known],
     )
     return figure(
         ident,
         "Held-out accuracy against seconds of fine-tuning",
-        f"Scatter with curves. {told}.",
+        f"Scatter with curves. {described}.",
         lambda width: _draw(width, known, styles),
         table=table,
         heading=heading,
@@ -42,13 +51,15 @@ def accuracy_figure(
     )
 
 
-def _draw(width: int, rows: Sequence[Mapping[str, Any]], styles: Styles) -> Canvas:
-    labels = [row["label"] for row in rows]
+def _draw(width: int, known: Sequence[_Method], styles: Styles) -> Canvas:
+    labels = [method.row.label for method in known]
     top = methods_height(labels, width) + 14
     canvas = Canvas(width, top + _PLOT + 46)
     methods(canvas, labels, styles)
-    time_high = max([row["wall_s"]["high"] for row in rows] + [t for row in rows for _, t, _ in row["curve"]])
-    low, high = _range(rows)
+    time_high = max(
+        [method.wall.high for method in known] + [t for method in known for _, t, _ in method.row.curve]
+    )
+    low, high = _range(known)
     across = Scale(0, time_high * 1.05, _LEFT, width - _RIGHT)
     up = Scale(low, high, top + _PLOT, top)
     for tick in ticks(low, high, 6):
@@ -58,50 +69,49 @@ def _draw(width: int, rows: Sequence[Mapping[str, Any]], styles: Styles) -> Canv
         canvas.text(across(tick), top + _PLOT + 20, plain(tick), "tick", anchor="middle")
     canvas.line(_LEFT, top + _PLOT, width - _RIGHT, top + _PLOT, "rule")
     canvas.text(width - _RIGHT, top + _PLOT + 40, "seconds of fine-tuning", "tick", anchor="end")
-    for row in rows:
-        look = styles.of(row["label"])
-        points = [(across(t), up(value)) for _, t, value in row["curve"] if low <= value <= high]
+    for row, _, _ in known:
+        look = styles.of(row.label)
+        points = [(across(t), up(value)) for _, t, value in row.curve if low <= value <= high]
         canvas.polyline(decimate(points, _CURVE_POINTS), f"curve {look.css}", look.dash)
-    for row in rows:
-        _point(canvas, row, styles.of(row["label"]), across, up)
+    for method in known:
+        _point(canvas, method, styles.of(method.row.label), across, up)
     return canvas
 
 
-def _point(canvas: Canvas, row: Mapping[str, Any], look: Look, across: Scale, up: Scale) -> None:
-    wall, accuracy = row["wall_s"], row["accuracy"]
-    x, y = across(wall["median"]), up(accuracy["after_mean"])
-    canvas.line(across(wall["low"]), y, across(wall["high"]), y, f"error {look.css}")
-    if accuracy["after_sd"] is not None:
+def _point(canvas: Canvas, method: _Method, look: Look, across: Scale, up: Scale) -> None:
+    row, wall, accuracy = method
+    x, y = across(wall.median), up(accuracy.after_mean)
+    canvas.line(across(wall.low), y, across(wall.high), y, f"error {look.css}")
+    if accuracy.after_sd is not None:
         low, high = (
-            accuracy["after_mean"] - accuracy["after_sd"],
-            accuracy["after_mean"] + accuracy["after_sd"],
+            accuracy.after_mean - accuracy.after_sd,
+            accuracy.after_mean + accuracy.after_sd,
         )
         canvas.line(x, up(low), x, up(high), f"error {look.css}")
-    hint = f"{row['label']}: {percent(accuracy['after_mean'])} after {seconds(wall['median'])}"
+    hint = f"{row.label}: {percent(accuracy.after_mean)} after {seconds(wall.median)}"
     canvas.marker(x, y, look.shape, look.css, size=5.5, hint=hint)
 
 
-def _range(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+def _range(known: Sequence[_Method]) -> tuple[float, float]:
     """All points with their spread, rounded outwards to 1 or 5 points."""
-    values = [value for row in rows for _, _, value in row["curve"]]
-    for row in rows:
-        accuracy = row["accuracy"]
-        spread = accuracy["after_sd"] or 0.0
-        values += [accuracy["after_mean"] - spread, accuracy["after_mean"] + spread]
-        if accuracy["before_mean"] is not None:
-            values.append(accuracy["before_mean"])
+    values = [value for method in known for _, _, value in method.row.curve]
+    for _, _, accuracy in known:
+        spread = accuracy.after_sd or 0.0
+        values += [accuracy.after_mean - spread, accuracy.after_mean + spread]
+        if accuracy.before_mean is not None:
+            values.append(accuracy.before_mean)
     low, high = min(values), max(values)
     air = max(0.08 * (high - low), 0.005)
     return low - air, high + air
 
 
-def _table_row(row: Mapping[str, Any]) -> list[str]:
-    wall, accuracy = row["wall_s"], row["accuracy"]
+def _table_row(method: _Method) -> list[str]:
+    row, wall, accuracy = method
     return [
-        row["label"],
-        seconds(wall["median"]),
-        percent(accuracy["before_mean"]) if accuracy["before_mean"] is not None else "–",
-        percent(accuracy["after_mean"], 2),
-        "–" if accuracy["after_sd"] is None else f"{100 * accuracy['after_sd']:.2f} points",
-        str(accuracy["n"]),
+        row.label,
+        seconds(wall.median),
+        percent(accuracy.before_mean) if accuracy.before_mean is not None else "–",
+        percent(accuracy.after_mean, 2),
+        "–" if accuracy.after_sd is None else f"{100 * accuracy.after_sd:.2f} points",
+        str(accuracy.n),
     ]

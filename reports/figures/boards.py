@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from tunebench.reports.analysis.row import MethodResult, Spread
 from tunebench.reports.figures.base.model import NARROW, Figure, Styles, figure
 from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain
 from tunebench.reports.formatting.table import DataTable
@@ -14,21 +14,26 @@ _ROW = 22
 _HEAD = 26
 _FOOT = 40
 
-Panel = tuple[str, Sequence[Mapping[str, Any]]]
+#: (board, its rows)
+Panel = tuple[str, Sequence[MethodResult]]
+#: (board, its rows whose time is known)
+_Timed = tuple[str, list[tuple[MethodResult, Spread]]]
 
 
 def boards_figure(ident: str, panels: Sequence[Panel], styles: Styles, *, heading: str) -> Figure:
     """Median time of every method with its interval; equal methods on equal lines."""
-    shown = [(board, [row for row in rows if row["wall_s"]]) for board, rows in panels]
-    shown = [(board, rows) for board, rows in shown if rows]
-    labels = styles.in_order(row["label"] for _, rows in shown for row in rows)
+    timed: list[_Timed] = [
+        (board, [(row, row.wall_s) for row in rows if row.wall_s]) for board, rows in panels
+    ]
+    shown = [(board, rows) for board, rows in timed if rows]
+    labels = styles.in_order(row.label for _, rows in shown for row, _ in rows)
     table = DataTable(
         caption="Time of a fine-tuning by board and method",
         columns=("board", "method", "median", "low", "high", "n"),
         rows=[
-            [clean(board, 60), row["label"], *_times(row["wall_s"]), str(row["n"])]
+            [clean(board, 60), row.label, *_times(wall), str(row.n)]
             for board, rows in shown
-            for row in rows
+            for row, wall in rows
         ],
     )  # fmt: skip
     return figure(
@@ -41,11 +46,11 @@ def boards_figure(ident: str, panels: Sequence[Panel], styles: Styles, *, headin
     )
 
 
-def _times(wall: Mapping[str, Any]) -> list[str]:
-    return [seconds(wall[name]) for name in ("median", "low", "high")]
+def _times(wall: Spread) -> list[str]:
+    return [seconds(value) for value in (wall.median, wall.low, wall.high)]
 
 
-def _draw(width: int, panels: Sequence[Panel], labels: Sequence[str], styles: Styles) -> Canvas:
+def _draw(width: int, panels: Sequence[_Timed], labels: Sequence[str], styles: Styles) -> Canvas:
     narrow = width <= NARROW
     across = 1 if narrow else min(3, len(panels))
     left = 104 if narrow else 120
@@ -53,8 +58,8 @@ def _draw(width: int, panels: Sequence[Panel], labels: Sequence[str], styles: St
     wide = (width - left - 10 - gap * (across - 1)) / across
     tall = _HEAD + _ROW * len(labels) + _FOOT
     canvas = Canvas(width, tall * -(-len(panels) // across))
-    spans = [row["wall_s"] for _, rows in panels for row in rows]
-    low, high = min(one["low"] for one in spans), max(one["high"] for one in spans)
+    spans = [wall for _, rows in panels for _, wall in rows]
+    low, high = min(wall.low for wall in spans), max(wall.high for wall in spans)
     air = max((high / max(low, 1e-9)) ** 0.05, 1.05)
     for index, (board, rows) in enumerate(panels):
         column, line = index % across, index // across
@@ -68,15 +73,15 @@ def _draw(width: int, panels: Sequence[Panel], labels: Sequence[str], styles: St
         if column == 0:
             for place, label in enumerate(labels):
                 canvas.text(0, y + _HEAD + _ROW * place + 15, label, "t", width=left - 10)
-        for row in rows:
-            _dot(canvas, row, scale, y + _HEAD + _ROW * labels.index(row["label"]) + 11, styles)
+        for row, wall in rows:
+            _dot(canvas, row, wall, scale, y=y + _HEAD + _ROW * labels.index(row.label) + 11, styles=styles)
     canvas.text(width - 10, canvas.height - 4, "seconds, one log axis for all boards", "tick", anchor="end")
     return canvas
 
 
-def _dot(canvas: Canvas, row: Mapping[str, Any], scale: Scale, y: float, styles: Styles) -> None:
-    look, wall = styles.of(row["label"]), row["wall_s"]
+def _dot(canvas: Canvas, row: MethodResult, wall: Spread, scale: Scale, *, y: float, styles: Styles) -> None:
+    look = styles.of(row.label)
     canvas.line(scale.start, y, scale.end, y, "grid")
-    canvas.line(scale(wall["low"]), y, scale(wall["high"]), y, f"error {look.css}")
-    hint = f"{row['label']} on {row['board_id']}: {seconds(wall['median'])}"
-    canvas.marker(scale(wall["median"]), y, look.shape, look.css, size=5, hint=hint)
+    canvas.line(scale(wall.low), y, scale(wall.high), y, f"error {look.css}")
+    hint = f"{row.label} on {row.board_id}: {seconds(wall.median)}"
+    canvas.marker(scale(wall.median), y, look.shape, look.css, size=5, hint=hint)

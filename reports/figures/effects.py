@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from tunebench.reports.analysis.row import MethodResult, Verdict
 from tunebench.reports.analysis.verdict_words import BETTER, effect, span
 from tunebench.reports.figures.base.model import NARROW, Figure, figure
 from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain, ticks
@@ -23,46 +23,49 @@ WORDS = {
 }
 
 
-def known(rows: Sequence[Mapping[str, Any]], quantity: str) -> list[Mapping[str, Any]]:
-    """Rows that were compared in this quantity."""
-    return [row for row in rows if (told := row["verdicts"].get(quantity)) and told["verdict"]]
+def known(rows: Sequence[MethodResult], quantity: str) -> list[tuple[str, Verdict]]:
+    """Return (label, verdict) of the rows that were compared in this quantity."""
+    return [(row.label, verdict) for row in rows if (verdict := row.judged(quantity)) is not None]
 
 
 def effects_figure(
-    ident: str, rows: Sequence[Mapping[str, Any]], quantity: str, *, baseline: str, heading: str
+    ident: str, rows: Sequence[MethodResult], quantity: str, *, baseline: str, heading: str
 ) -> Figure:
-    """One row a method: ratios on a logarithmic axis, accuracy in points on a linear one."""
-    told = [(str(row["label"]), row["verdicts"][quantity]) for row in known(rows, quantity)]
+    """Draw one row a method: ratios on a logarithmic axis, accuracy in points on a linear one."""
+    judged = known(rows, quantity)
     name, _, _ = WORDS[quantity]
-    words = "; ".join(f"{label}: {effect(one)} {span(one)}, {one['verdict'].lower()}" for label, one in told)
+    words = "; ".join(
+        f"{label}: {effect(verdict)} {span(verdict)}, {verdict.verdict.lower()}" for label, verdict in judged
+    )
     table = DataTable(
         caption=f"{name} against {baseline}, paired by block",
         columns=("method", "difference", "interval", "kind", "verdict", "blocks"),
         rows=[
-            [label, effect(one), span(one), _kind(one), one["verdict"], str(one["n"])] for label, one in told
+            [label, effect(verdict), span(verdict), _kind(verdict), verdict.verdict, str(verdict.n)]
+            for label, verdict in judged
         ],
     )
     return figure(
         ident,
         f"{name} against {baseline}",
         f"Difference from {baseline}. {words}.",
-        lambda width: _draw(width, told, quantity),
+        lambda width: _draw(width, judged, quantity),
         table=table,
         heading=heading,
     )
 
 
-def _kind(one: Mapping[str, Any]) -> str:
-    return "range seen" if one["interval"] == "range" else f"95%, {one['interval']}"
+def _kind(verdict: Verdict) -> str:
+    return "range seen" if verdict.interval == "range" else f"95%, {verdict.interval}"
 
 
-def _scale(told: Sequence[tuple[str, Mapping[str, Any]]], start: float, end: float) -> Scale:
+def _scale(judged: Sequence[tuple[str, Verdict]], start: float, end: float) -> Scale:
     """An axis that holds every interval, no difference, and the band that does not matter."""
-    points = told[0][1]["unit"] == "points"
-    delta = max(one["delta"] for _, one in told)
+    points = judged[0][1].unit == "points"
+    delta = max(verdict.delta for _, verdict in judged)
     low, high = (-delta, delta) if points else (1 / (1 + delta), 1 + delta)
-    low = min([low] + [one["low"] for _, one in told])
-    high = max([high] + [one["high"] for _, one in told])
+    low = min([low] + [verdict.low for _, verdict in judged])
+    high = max([high] + [verdict.high for _, verdict in judged])
     if points:
         air = max(0.08 * (high - low), 0.1)
         return Scale(low - air, high + air, start, end)
@@ -70,15 +73,15 @@ def _scale(told: Sequence[tuple[str, Mapping[str, Any]]], start: float, end: flo
     return Scale(low / air, high * air, start, end, log=True)
 
 
-def _draw(width: int, told: Sequence[tuple[str, Mapping[str, Any]]], quantity: str) -> Canvas:
+def _draw(width: int, judged: Sequence[tuple[str, Verdict]], quantity: str) -> Canvas:
     narrow = width <= NARROW
     row_height = _ROW + (20 if narrow else 0)
     left, right = (8, 8) if narrow else (150, 290)
-    canvas = Canvas(width, len(told) * row_height + _AXIS)
-    bottom = len(told) * row_height + 4
-    scale = _scale(told, left, width - right)
+    canvas = Canvas(width, len(judged) * row_height + _AXIS)
+    bottom = len(judged) * row_height + 4
+    scale = _scale(judged, left, width - right)
     points = not scale.log
-    delta = max(one["delta"] for _, one in told)
+    delta = max(verdict.delta for _, verdict in judged)
     band = (-delta, delta) if points else (1 / (1 + delta), 1 + delta)
     canvas.rect(scale(band[0]), 0, scale(band[1]) - scale(band[0]), bottom, "band", hint="counts as the same")
     most = 4 if narrow else 6
@@ -94,27 +97,23 @@ def _draw(width: int, told: Sequence[tuple[str, Mapping[str, Any]]], quantity: s
     canvas.text(
         width - right, bottom + 38, f"points, {more}" if points else f"× {more}", "tick", anchor="end"
     )
-    for index, (label, one) in enumerate(told):
+    for index, (label, verdict) in enumerate(judged):
         top = index * row_height
-        _row(canvas, label, one, scale, top=top, narrow=narrow)
+        _row(canvas, label, verdict, scale, top=top, narrow=narrow)
     return canvas
 
 
-def _row(
-    canvas: Canvas, label: str, one: Mapping[str, Any], scale: Scale, *, top: float, narrow: bool
-) -> None:
-    y, verdict = top + (38 if narrow else 17), one["verdict"]
-    shape, css = (
-        _LOOKS[BETTER[verdict]] if verdict in BETTER else _OTHERS.get(verdict, ("open-diamond", "v-none"))
-    )
-    value = f"{effect(one)}  {span(one)}"
+def _row(canvas: Canvas, label: str, verdict: Verdict, scale: Scale, *, top: float, narrow: bool) -> None:
+    y, word = top + (38 if narrow else 17), verdict.verdict
+    shape, css = _LOOKS[BETTER[word]] if word in BETTER else _OTHERS.get(word, ("open-diamond", "v-none"))
+    value = f"{effect(verdict)}  {span(verdict)}"
     if narrow:
         canvas.text(8, top + 20, label, "t strong", width=canvas.width * 0.32)
-        canvas.text(canvas.width - 8, top + 20, f"{effect(one)} {verdict.lower()}", "tick", anchor="end")
+        canvas.text(canvas.width - 8, top + 20, f"{effect(verdict)} {word.lower()}", "tick", anchor="end")
     else:
         canvas.text(0, y + 4.5, label, "t strong", width=138)
         canvas.text(canvas.width - 276, y + 4.5, value, "t num")
-        canvas.text(canvas.width, y + 4.5, verdict.lower(), f"t {css} word", anchor="end")
-    ends, dashed = (scale(one["low"]), scale(one["high"])), one["interval"] == "range"
+        canvas.text(canvas.width, y + 4.5, word.lower(), f"t {css} word", anchor="end")
+    ends, dashed = (scale(verdict.low), scale(verdict.high)), verdict.interval == "range"
     canvas.interval(*ends, y, f"interval {css}", cap=5, dashed=dashed)
-    canvas.marker(scale(one["value"]), y, shape, css, size=5.5, hint=f"{label}: {value}, {verdict.lower()}")
+    canvas.marker(scale(verdict.value), y, shape, css, size=5.5, hint=f"{label}: {value}, {word.lower()}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
+from tunebench.reports.analysis.row import MethodResult
 from tunebench.reports.figures.base.legend import methods, methods_height
 from tunebench.reports.figures.base.model import HALF, NARROW, WIDE, Figure, Styles, figure
 from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain, ticks
@@ -39,20 +39,20 @@ class Point:
     control: bool = False
 
 
-def points(rows: Sequence[Mapping[str, Any]], cost: str) -> list[Point]:
-    """The methods that have both an accuracy and a cost (``time`` or ``energy``)."""
-    found = []
+def points(rows: Sequence[MethodResult], cost: str) -> list[Point]:
+    """Return the methods that have both an accuracy and a cost (``time`` or ``energy``)."""
+    known = []
     for row in rows:
-        spread = row["wall_s"] if cost == "time" else (row["energy"] or {}).get("gross_j")
-        told = row["accuracy"]
-        if spread and told and spread["low"] > 0:
-            found.append(
+        spread = row.wall_s if cost == "time" else row.energy.gross_j if row.energy else None
+        accuracy = row.accuracy
+        if spread and accuracy and spread.low > 0:
+            known.append(
                 Point(
-                    row["label"], spread["median"], spread["low"], spread["high"],
-                    told["after_mean"], told["after_sd"], told["n"], row["aa_control"],
+                    row.label, spread.median, spread.low, spread.high,
+                    accuracy.after_mean, accuracy.after_sd, accuracy.n, row.aa_control,
                 )
             )  # fmt: skip
-    return found
+    return known
 
 
 def frontier(known: Sequence[Point]) -> list[Point]:
@@ -73,7 +73,7 @@ def frontier(known: Sequence[Point]) -> list[Point]:
 
 def pareto_figure(
     ident: str,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[MethodResult],
     cost: str,
     styles: Styles,
     *,

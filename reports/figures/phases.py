@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from tunebench.reports.analysis.phases import phase_order
+from tunebench.reports.analysis.row import MethodResult, PhaseTimes
 from tunebench.reports.figures.base.legend import swatches, swatches_height
 from tunebench.reports.figures.base.model import NARROW, Figure, figure
 from tunebench.reports.figures.base.svg import Canvas, Scale, plain, ticks
@@ -40,47 +40,47 @@ def phase_class(phase: str, known: Sequence[str]) -> str:
     return COLOURS.get(phase) or _OWN[own.index(phase) % len(_OWN)]
 
 
-def phases_figure(
-    ident: str, rows: Sequence[Mapping[str, Any]], *, heading: str, share: bool = False
-) -> Figure:
+def phases_figure(ident: str, rows: Sequence[MethodResult], *, heading: str, share: bool = False) -> Figure:
     """One bar a method: mean seconds of one step by phase, or ``share``: each bar the method's whole step."""
-    known = [row for row in rows if row["phases"]]
-    names = [*phase_order({name for row in known for name in row["phases"]["by_phase_s"]}), UNACCOUNTED]
+    known = [(row, row.phases) for row in rows if row.phases]
+    names = [*phase_order({name for _, phases in known for name in phases.by_phase_s}), UNACCOUNTED]
     table = DataTable(
         caption="Time of one training step by phase (instrumented repetition, evaluation excluded)",
         columns=("method", "step", *names, "marks cost", "steps"),
-        rows=[_table_row(row, names) for row in known],
+        rows=[_table_row(row, phases, names) for row, phases in known],
     )
-    told = "; ".join(f"{row['label']} {seconds(row['phases']['step_s'])}" for row in known)
+    steps = "; ".join(f"{row.label} {seconds(phases.step_s)}" for row, phases in known)
     return figure(
         ident,
         "Shares of one training step by phase" if share else "Time of one training step by phase",
-        f"Stacked bars, one a method. Whole step: {told}.",
+        f"Stacked bars, one a method. Whole step: {steps}.",
         lambda width: _draw(width, known, names, share=share),
         table=None if share else table,
         heading=heading,
     )
 
 
-def parts(phases: Mapping[str, Any]) -> Iterable[tuple[str, float]]:
-    """(phase, seconds a step), the unaccounted rest last."""
-    yield from phases["by_phase_s"].items()
-    yield UNACCOUNTED, phases["unaccounted_s"]
+def parts(phases: PhaseTimes) -> Iterable[tuple[str, float]]:
+    """Yield (phase, seconds a step), the unaccounted rest last."""
+    yield from phases.by_phase_s.items()
+    yield UNACCOUNTED, phases.unaccounted_s
 
 
-def _draw(width: int, rows: Sequence[Mapping[str, Any]], names: Sequence[str], *, share: bool) -> Canvas:
+def _draw(
+    width: int, known: Sequence[tuple[MethodResult, PhaseTimes]], names: Sequence[str], *, share: bool
+) -> Canvas:
     narrow = width <= NARROW
     top = swatches_height(names, width) + 10
     row_height = _ROW + (20 if narrow else 0)
     left, right = (0, 14) if narrow else (150, 90)
-    canvas = Canvas(width, top + len(rows) * row_height + 44)
+    canvas = Canvas(width, top + len(known) * row_height + 44)
     swatches(canvas, [(name, phase_class(name, names)) for name in names])
-    most = max(row["phases"]["step_s"] for row in rows)
+    most = max(phases.step_s for _, phases in known)
     unit_s, unit = next((pair for pair in _SCALES if most >= pair[0]), _SCALES[-1])
     if share:
         most, unit_s, unit = 1.0, 0.01, "percent"
     scale = Scale(0, most * 1.02, left, width - right)
-    bottom = top + len(rows) * row_height + 4
+    bottom = top + len(known) * row_height + 4
     for tick in ticks(0, most / unit_s * 1.02, 4 if narrow else 6):
         x = scale(tick * unit_s)
         canvas.line(x, top, x, bottom, "grid")
@@ -88,45 +88,53 @@ def _draw(width: int, rows: Sequence[Mapping[str, Any]], names: Sequence[str], *
     canvas.text(
         width - right, bottom + 36, f"{unit} of a step" if share else f"{unit} a step", "tick", anchor="end"
     )
-    for index, row in enumerate(rows):
-        _bar(canvas, row, scale, top + index * row_height, names, narrow=narrow, share=share)
+    for index, (row, phases) in enumerate(known):
+        _bar(
+            canvas,
+            row.label,
+            phases,
+            scale,
+            top=top + index * row_height,
+            names=names,
+            narrow=narrow,
+            share=share,
+        )
     return canvas
 
 
 def _bar(
     canvas: Canvas,
-    row: Mapping[str, Any],
+    label: str,
+    phases: PhaseTimes,
     scale: Scale,
+    *,
     top: float,
     names: Sequence[str],
-    *,
     narrow: bool,
     share: bool,
 ) -> None:
-    phases = row["phases"]
-    whole_s = phases["step_s"] if share and phases["step_s"] else 1.0
+    whole_s = phases.step_s if share and phases.step_s else 1.0
     y = top + (26 if narrow else 6)
-    canvas.text(0, top + 19, row["label"], "t strong", width=200 if narrow else 138)
+    canvas.text(0, top + 19, label, "t strong", width=200 if narrow else 138)
     done_s = 0.0
     for phase, phase_s in parts(phases):
         x = scale(done_s)
         done_s += phase_s / whole_s
-        hint = f"{row['label']}, {phase}: {seconds(phase_s)} ({percent(phase_s / phases['step_s'])})"
+        hint = f"{label}, {phase}: {seconds(phase_s)} ({percent(phase_s / phases.step_s)})"
         canvas.rect(x, y, scale(done_s) - x, 20, f"bar {phase_class(phase, names)}", hint=hint)
-    total = seconds(phases["step_s"])
+    total = seconds(phases.step_s)
     if narrow:
         canvas.text(canvas.width - 14, top + 19, total, "t num", anchor="end")
     else:
         canvas.text(scale(done_s) + 8, top + 20, total, "t num")
 
 
-def _table_row(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    phases = row["phases"]
+def _table_row(row: MethodResult, phases: PhaseTimes, names: Sequence[str]) -> list[str]:
     values = dict(parts(phases))
     cells = [
-        f"{seconds(values[name])} ({percent(values[name] / phases['step_s'])})" if name in values else "–"
+        f"{seconds(values[name])} ({percent(values[name] / phases.step_s)})" if name in values else "–"
         for name in names
     ]
-    overhead = row["instrumentation_overhead"]
+    overhead = row.instrumentation_overhead
     cost = "–" if overhead is None else f"{100 * overhead:+.1f}%"
-    return [row["label"], seconds(phases["step_s"]), *cells, cost, str(phases["steps"])]
+    return [row.label, seconds(phases.step_s), *cells, cost, str(phases.steps)]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import median
-from typing import Any
 
+from tunebench.reports.analysis.measured import RepetitionFacts
 from tunebench.reports.figures.base.legend import methods, methods_height
 from tunebench.reports.figures.base.model import NARROW, Figure, Styles, figure
 from tunebench.reports.figures.base.svg import Canvas, Scale, at_the_edge, ticks
@@ -24,9 +24,9 @@ _MOST_HINTS = 200
 _MOST_ROWS = 240
 
 
-def strip_figure(ident: str, reps: Sequence[Mapping[str, Any]], styles: Styles, *, heading: str) -> Figure:
+def strip_figure(ident: str, reps: Sequence[RepetitionFacts], styles: Styles, *, heading: str) -> Figure:
     """Deviation from the median of its own method, so that all methods of a board share one axis."""
-    timed = [rep for rep in reps if rep["role"] == "timed"]
+    timed = [rep for rep in reps if rep.role == "timed"]
     deviations = _deviations(timed)
     more = f": the first {_MOST_ROWS} of {len(timed)}" if len(timed) > _MOST_ROWS else ""
     table = DataTable(
@@ -49,23 +49,23 @@ def strip_figure(ident: str, reps: Sequence[Mapping[str, Any]], styles: Styles, 
     )
 
 
-def _deviations(timed: Sequence[Mapping[str, Any]]) -> list[float | None]:
+def _deviations(timed: Sequence[RepetitionFacts]) -> list[float | None]:
     walls: dict[tuple[str, str], list[float]] = defaultdict(list)
     for rep in timed:
-        if rep["wall_s"] and rep["class"] in ("valid", "degraded"):
-            walls[rep["task"], rep["label"]].append(rep["wall_s"])
+        if rep.wall_s and rep.rep_class in ("valid", "degraded"):
+            walls[rep.task, rep.label].append(rep.wall_s)
     middles = {key: median(values) for key, values in walls.items()}
     found: list[float | None] = []
     for rep in timed:
-        middle = middles.get((rep["task"], rep["label"]))
-        found.append(rep["wall_s"] / middle - 1 if rep["wall_s"] and middle else None)
+        middle = middles.get((rep.task, rep.label))
+        found.append(rep.wall_s / middle - 1 if rep.wall_s and middle else None)
     return found
 
 
 def _draw(
-    width: int, timed: Sequence[Mapping[str, Any]], deviations: Sequence[float | None], styles: Styles
+    width: int, timed: Sequence[RepetitionFacts], deviations: Sequence[float | None], styles: Styles
 ) -> Canvas:
-    labels = styles.in_order(rep["label"] for rep in timed)
+    labels = styles.in_order(rep.label for rep in timed)
     top = methods_height(labels, width) + 14
     lowest = top + _PLOT + (_FLOOR if None in deviations else 0)
     canvas = Canvas(width, lowest + 44)
@@ -83,13 +83,13 @@ def _draw(
     dot = max(2.4, min(5.0, crowded * 0.42))
     crowd: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for index, (rep, value) in enumerate(zip(timed, deviations, strict=True)):
-        look = styles.of(rep["label"])
-        shape = look.shape if rep["class"] in ("valid", "degraded") else "cross"
+        look = styles.of(rep.label)
+        shape = look.shape if rep.rep_class in ("valid", "degraded") else "cross"
         y = lowest - 12 if value is None else up(max(-_MOST, min(_MOST, value)))
         if len(timed) > _MOST_HINTS:
             crowd[shape, look.css].append((across(index), y))
             continue
-        hint = f"#{index + 1} {rep['label']}, block {rep['block'] + 1}: {_value(rep, value)}, {rep['class']}"
+        hint = f"#{index + 1} {rep.label}, block {rep.block + 1}: {_value(rep, value)}, {rep.rep_class}"
         canvas.marker(across(index), y, shape, look.css, size=dot, hint=hint)
     for (shape, css), places in crowd.items():
         canvas.dots(places, shape, css, dot)
@@ -99,10 +99,10 @@ def _draw(
 
 
 def _blocks(
-    canvas: Canvas, timed: Sequence[Mapping[str, Any]], across: Scale, top: float, lowest: float
+    canvas: Canvas, timed: Sequence[RepetitionFacts], across: Scale, top: float, lowest: float
 ) -> None:
     """Shade every second block and number them where there is room."""
-    starts = [i for i, rep in enumerate(timed) if i == 0 or rep["block"] != timed[i - 1]["block"]]
+    starts = [i for i, rep in enumerate(timed) if i == 0 or rep.block != timed[i - 1].block]
     room = 34 if canvas.width <= NARROW else 56
     last_label = -1e9
     for place, start in enumerate(starts):
@@ -112,24 +112,24 @@ def _blocks(
             canvas.rect(left, top, right - left, lowest - top, "stripe")
         middle = (left + right) / 2
         if middle - last_label >= room:
-            canvas.text(middle, lowest + 16, f"block {timed[start]['block'] + 1}", "tick", anchor="middle")
+            canvas.text(middle, lowest + 16, f"block {timed[start].block + 1}", "tick", anchor="middle")
             last_label = middle + (22 if canvas.width <= NARROW else 0)
 
 
-def _value(rep: Mapping[str, Any], value: float | None) -> str:
-    if value is None:
-        return seconds(rep["wall_s"]) if rep["wall_s"] else "no time"
-    return f"{seconds(rep['wall_s'])} ({signed_percent(value)})"
+def _value(rep: RepetitionFacts, value: float | None) -> str:
+    if value is None or rep.wall_s is None:
+        return seconds(rep.wall_s) if rep.wall_s else "no time"
+    return f"{seconds(rep.wall_s)} ({signed_percent(value)})"
 
 
-def _table_row(index: int, rep: Mapping[str, Any], value: float | None) -> list[str]:
+def _table_row(index: int, rep: RepetitionFacts, value: float | None) -> list[str]:
     return [
         str(index + 1),
-        str(rep["block"] + 1),
-        rep["task"],
-        rep["label"],
-        seconds(rep["wall_s"]) if rep["wall_s"] else "–",
+        str(rep.block + 1),
+        rep.task,
+        rep.label,
+        seconds(rep.wall_s) if rep.wall_s else "–",
         "–" if value is None else signed_percent(value, 2),
-        rep["class"],
-        rep["reason"] or "",
+        rep.rep_class,
+        rep.reason or "",
     ]

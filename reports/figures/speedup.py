@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from tunebench.reports.analysis.row import MethodResult, SpeedUp
 from tunebench.reports.figures.base.model import NARROW, Figure, figure
 from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain
 from tunebench.reports.formatting.table import DataTable
@@ -23,11 +23,11 @@ _AXIS = 46
 
 
 def speedup_figure(
-    ident: str, rows: Sequence[Mapping[str, Any]], domain: tuple[float, float], *, baseline: str, heading: str
+    ident: str, rows: Sequence[MethodResult], domain: tuple[float, float], *, baseline: str, heading: str
 ) -> Figure:
     """One row a method; all figures of a report share ``domain``, so that boards can be read side by side."""
-    known = [row for row in rows if row["speed_up"]]
-    told = "; ".join(f"{row['label']}: {_told(row['speed_up'])}" for row in known)
+    known = [(row.label, row.speed_up) for row in rows if row.speed_up]
+    described = "; ".join(f"{label}: {_words(speed)}" for label, speed in known)
     table = DataTable(
         caption=f"Speed-up over {baseline}, paired by block",
         columns=(
@@ -40,36 +40,36 @@ def speedup_figure(
             "blocks",
             "further blocks needed",
         ),
-        rows=[_table_row(row) for row in known],
+        rows=[_table_row(label, speed) for label, speed in known],
     )
     return figure(
         ident,
         f"Speed-up over {baseline}",
-        f"Times faster than {baseline}, logarithmic axis. {told}.",
+        f"Times faster than {baseline}, logarithmic axis. {described}.",
         lambda width: _draw(width, known, domain),
         table=table,
         heading=heading,
     )
 
 
-def speedup_domain(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+def speedup_domain(rows: Sequence[MethodResult]) -> tuple[float, float]:
     """The axis all speed-up figures share: holds every interval, 1 and the band, with air on both sides."""
-    speeds = [row["speed_up"] for row in rows if row["speed_up"]]
-    band = max((speed["delta"] for speed in speeds), default=0.02)
-    low = min([speed["low"] for speed in speeds] + [1 / (1 + band)])
-    high = max([speed["high"] for speed in speeds] + [1 + band])
+    speeds = [row.speed_up for row in rows if row.speed_up]
+    band = max((speed.delta for speed in speeds), default=0.02)
+    low = min([speed.low for speed in speeds] + [1 / (1 + band)])
+    high = max([speed.high for speed in speeds] + [1 + band])
     air = max((high / low) ** 0.06, 1.02)
     return low / air, high * air
 
 
-def _draw(width: int, rows: Sequence[Mapping[str, Any]], domain: tuple[float, float]) -> Canvas:
+def _draw(width: int, known: Sequence[tuple[str, SpeedUp]], domain: tuple[float, float]) -> Canvas:
     narrow = width <= NARROW
     row_height = _ROW + (20 if narrow else 0)
     left, right = (8, 8) if narrow else (150, 272)
-    canvas = Canvas(width, len(rows) * row_height + _AXIS)
-    bottom = len(rows) * row_height + 4
+    canvas = Canvas(width, len(known) * row_height + _AXIS)
+    bottom = len(known) * row_height + 4
     scale = Scale(*domain, left, width - right, log=True)
-    delta = max((row["speed_up"]["delta"] for row in rows), default=0.02)
+    delta = max((speed.delta for _, speed in known), default=0.02)
     band_low, band_high = scale(1 / (1 + delta)), scale(1 + delta)
     canvas.rect(
         band_low, 0, band_high - band_low, bottom, "band", hint=f"±{100 * delta:g}%: counts as the same"
@@ -80,47 +80,47 @@ def _draw(width: int, rows: Sequence[Mapping[str, Any]], domain: tuple[float, fl
     canvas.line(scale(1), 0, scale(1), bottom, "rule")
     canvas.text(left, bottom + 38, "← slower", "tick")
     canvas.text(width - right, bottom + 38, "faster →", "tick", anchor="end")
-    for index, row in enumerate(rows):
+    for index, (label, speed) in enumerate(known):
         top = index * row_height
         y = top + (38 if narrow else 17)
-        _row(canvas, row, scale, y, top=top, narrow=narrow)
+        _row(canvas, label, speed, scale, y=y, top=top, narrow=narrow)
     return canvas
 
 
-def _row(canvas: Canvas, row: Mapping[str, Any], scale: Scale, y: float, *, top: float, narrow: bool) -> None:
-    speed = row["speed_up"]
-    shape, css = VERDICTS[speed["verdict"]]
-    value = f"{factor(speed['factor'])}  [{significant(speed['low'])}, {significant(speed['high'])}]"
+def _row(
+    canvas: Canvas, label: str, speed: SpeedUp, scale: Scale, *, y: float, top: float, narrow: bool
+) -> None:
+    shape, css = VERDICTS[speed.verdict]
+    value = f"{factor(speed.factor)}  [{significant(speed.low)}, {significant(speed.high)}]"
     if narrow:
-        canvas.text(8, top + 20, row["label"], "t strong", width=canvas.width * 0.42)
-        canvas.text(canvas.width - 8, top + 20, f"{value} {speed['verdict'].lower()}", "tick", anchor="end")
+        canvas.text(8, top + 20, label, "t strong", width=canvas.width * 0.42)
+        canvas.text(canvas.width - 8, top + 20, f"{value} {speed.verdict.lower()}", "tick", anchor="end")
     else:
-        canvas.text(0, y + 4.5, row["label"], "t strong", width=138)
+        canvas.text(0, y + 4.5, label, "t strong", width=138)
         canvas.text(canvas.width - 258, y + 4.5, value, "t num")
-        canvas.text(canvas.width, y + 4.5, speed["verdict"].lower(), f"t {css} word", anchor="end")
-    ends, dashed = (scale(speed["low"]), scale(speed["high"])), speed["interval"] == "range"
+        canvas.text(canvas.width, y + 4.5, speed.verdict.lower(), f"t {css} word", anchor="end")
+    ends, dashed = (scale(speed.low), scale(speed.high)), speed.interval == "range"
     canvas.interval(*ends, y, f"interval {css}", cap=5, dashed=dashed)
-    hint = f"{row['label']}: {_told(speed)}"
-    canvas.marker(scale(speed["factor"]), y, shape, css, size=5.5, hint=hint)
+    hint = f"{label}: {_words(speed)}"
+    canvas.marker(scale(speed.factor), y, shape, css, size=5.5, hint=hint)
 
 
-def _told(speed: Mapping[str, Any]) -> str:
-    kind = "range" if speed["interval"] == "range" else "95% interval"
+def _words(speed: SpeedUp) -> str:
+    kind = "range" if speed.interval == "range" else "95% interval"
     return (
-        f"{factor(speed['factor'])}, {kind} {significant(speed['low'])} to {significant(speed['high'])}, "
-        f"{speed['verdict'].lower()}, {speed['n']} blocks"
+        f"{factor(speed.factor)}, {kind} {significant(speed.low)} to {significant(speed.high)}, "
+        f"{speed.verdict.lower()}, {speed.n} blocks"
     )
 
 
-def _table_row(row: Mapping[str, Any]) -> list[str]:
-    speed = row["speed_up"]
+def _table_row(label: str, speed: SpeedUp) -> list[str]:
     return [
-        row["label"],
-        factor(speed["factor"]),
-        factor(speed["low"]),
-        factor(speed["high"]),
-        "range seen" if speed["interval"] == "range" else "95%, exact Wilcoxon",
-        speed["verdict"],
-        str(speed["n"]),
-        str(speed["blocks_needed"]),
+        label,
+        factor(speed.factor),
+        factor(speed.low),
+        factor(speed.high),
+        "range seen" if speed.interval == "range" else "95%, exact Wilcoxon",
+        speed.verdict,
+        str(speed.n),
+        str(speed.blocks_needed),
     ]

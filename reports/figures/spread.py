@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
+from tunebench.reports.analysis.measured import RepetitionFacts
 from tunebench.reports.figures.base.model import NARROW, Figure, Styles, figure
 from tunebench.reports.figures.base.svg import Canvas, Scale, at_the_edge, ticks
 from tunebench.reports.formatting.table import DataTable
@@ -18,18 +18,18 @@ _MOST = 0.5
 Line = tuple[str, str, list[float]]
 
 
-def lines(reps: Sequence[Mapping[str, Any]]) -> list[Line]:
+def lines(reps: Sequence[RepetitionFacts]) -> list[Line]:
     """(task, label, seconds) of the repetitions that may be used; methods with one value are left out."""
     found: dict[tuple[str, str], list[float]] = {}
     for rep in reps:
-        if rep["wall_s"] and rep["class"] in ("valid", "degraded"):
-            found.setdefault((rep["task"], rep["label"]), []).append(rep["wall_s"])
+        if rep.wall_s and rep.rep_class in ("valid", "degraded"):
+            found.setdefault((rep.task, rep.label), []).append(rep.wall_s)
     return [(task, label, walls) for (task, label), walls in found.items() if len(walls) > 1]
 
 
-def spread_figure(ident: str, reps: Sequence[Mapping[str, Any]], styles: Styles, *, heading: str) -> Figure:
+def spread_figure(ident: str, reps: Sequence[RepetitionFacts], styles: Styles, *, heading: str) -> Figure:
     """The box holds the middle half, the line in it is the median, the whiskers end at the extremes."""
-    place = {label: i for i, label in enumerate(styles.in_order(rep["label"] for rep in reps))}
+    place = {label: i for i, label in enumerate(styles.in_order(rep.label for rep in reps))}
     shown = sorted(lines(reps), key=lambda line: (line[0], place[line[1]]))
     several = len({task for task, _, _ in shown}) > 1
     table = DataTable(

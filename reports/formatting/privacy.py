@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, TypeVar
 
 from tunebench.reports.records import Repetition
 
@@ -27,6 +27,7 @@ _IDENTITIES = frozenset(
 _KEYS = frozenset(("rep_ids", "rep_id", "run_id", "plan_sha256"))
 
 Scrub = Callable[[str], str]
+_T = TypeVar("_T")
 
 
 def scrubber(words: Iterable[str] = ()) -> Scrub:
@@ -57,18 +58,30 @@ def names_one(key: str) -> bool:
     return key.lower() in _IDENTITIES
 
 
-def scrubbed(value: Any, scrub: Scrub) -> Any:
-    """JSON-ready values with all text scrubbed; keys that name one machine are left out."""
+def scrubbed(value: _T, scrub: Scrub) -> _T:
+    """Return the same values with all text scrubbed; keys of mappings that name one machine are left out.
+
+    Args:
+        value: dataclasses, mappings, lists, tuples and plain values, of any depth.
+    """
+    clean: _T = _scrubbed(value, scrub)
+    return clean
+
+
+def _scrubbed(value: Any, scrub: Scrub) -> Any:
     if isinstance(value, str):
         return scrub(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        members = {item.name: getattr(value, item.name) for item in fields(value) if item.name not in _KEYS}
+        return replace(value, **{name: _scrubbed(member, scrub) for name, member in members.items()})
     if isinstance(value, Mapping):
         return {
-            key: one if key in _KEYS else scrubbed(one, scrub)
-            for key, one in value.items()
+            key: member if key in _KEYS else _scrubbed(member, scrub)
+            for key, member in value.items()
             if not names_one(str(key))
         }
     if isinstance(value, list | tuple):
-        return [scrubbed(one, scrub) for one in value]
+        return [_scrubbed(member, scrub) for member in value]
     return value
 
 

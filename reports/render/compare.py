@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
+from tunebench.reports.analysis.run_comparison import PointsRow, RatioRow, RunComparison
 from tunebench.reports.figures import DataTable
 from tunebench.reports.formatting.privacy import Scrub, scrubbed
 from tunebench.reports.formatting.table import grid
@@ -27,23 +27,17 @@ _SAY: dict[str, Callable[[float], str]] = {
 }
 
 
-def shown(found: Mapping[str, Any], scrub: Scrub = str) -> Mapping[str, Any]:
-    """The comparison without text that names a person or a machine."""
-    cleaned: Mapping[str, Any] = scrubbed(found, scrub)
-    return cleaned
-
-
-def sections(found: Mapping[str, Any]) -> list[Section]:
-    """What stands below the heading of a comparison."""
-    rows = [_cells(row) for row in found["rows"]]
+def sections(comparison: RunComparison) -> list[Section]:
+    """Return what stands below the heading of a comparison."""
+    rows = [_cells(row) for row in comparison.rows]
     other = [
-        [clean(one["where"], 60), clean(one["what"], 60), _plain(one["a"]), _plain(one["b"])]
-        for one in found["environment"]
+        [clean(item.where, 60), clean(item.what, 60), _plain(item.a), _plain(item.b)]
+        for item in comparison.environment
     ]
     lost = [
-        [run, *(clean(one[key], 60) for key in ("board_id", "task", "label"))]
-        for run, name in (("A", "only_a"), ("B", "only_b"))
-        for one in found[name]
+        [run, *(clean(name, 60) for name in (series.board_id, series.task, series.label))]
+        for run, only in (("A", comparison.only_a), ("B", comparison.only_b))
+        for series in only
     ]
     return [
         ("Series in both runs", _table(_ROWS, COLUMNS, rows), "The runs share no series."),
@@ -60,28 +54,29 @@ def sections(found: Mapping[str, Any]) -> list[Section]:
     ]
 
 
-def heads(found: Mapping[str, Any]) -> list[str]:
-    """A line a run: which it is, when, and whether it is whole."""
+def heads(comparison: RunComparison) -> list[str]:
+    """Return a line a run: which it is, when, and whether it is whole."""
     lines = []
-    for name in ("a", "b"):
-        run = found[name]
+    for name, run in (("A", comparison.a), ("B", comparison.b)):
         parts = [
-            f"{name.upper()}: {clean(run['run_id'], 60)}",
-            f"suite {clean(run['suite'], 40)}" if run["suite"] else "",
-            clean(run["started_utc"], 30) if run["started_utc"] else "",
-            "" if run["complete"] else "NOT COMPLETE",
+            f"{name}: {clean(run.run_id, 60)}",
+            f"suite {clean(run.suite, 40)}" if run.suite else "",
+            clean(run.started_utc, 30) if run.started_utc else "",
+            "" if run.complete else "NOT COMPLETE",
         ]
         lines.append(", ".join(part for part in parts if part))
     return lines
 
 
-def as_markdown(found: Mapping[str, Any], scrub: Scrub = str) -> str:
-    """The comparison for a pull request, at most ``MAX_CHARS`` characters."""
-    found = shown(found, scrub)
-    parts = ["## tunebench: two runs", "\n".join(f"- {escaped(line)}" for line in heads(found))]
-    parts.append("### What you may not conclude\n\n" + "\n".join(f"- {one}" for one in found["cautions"]))
+def as_markdown(comparison: RunComparison, scrub: Scrub = str) -> str:
+    """Return the comparison for a pull request, at most ``MAX_CHARS`` characters."""
+    comparison = scrubbed(comparison, scrub)
+    parts = ["## tunebench: two runs", "\n".join(f"- {escaped(line)}" for line in heads(comparison))]
+    parts.append(
+        "### What you may not conclude\n\n" + "\n".join(f"- {caution}" for caution in comparison.cautions)
+    )
     left = MAX_CHARS - sum(map(len, parts)) - 1000
-    for heading, made, words in sections(found):
+    for heading, made, words in sections(comparison):
         text = f"### {heading}\n\n" + (table(made.columns, made.rows) if made else words)
         if len(text) > left:
             lines = text[: max(left, 0)].splitlines()[:-1]
@@ -91,15 +86,15 @@ def as_markdown(found: Mapping[str, Any], scrub: Scrub = str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def as_text(found: Mapping[str, Any], scrub: Scrub = str) -> str:
-    """The comparison for a terminal or a log."""
-    found = shown(found, scrub)
-    parts = ["\n".join(heads(found))]
-    for heading, made, words in sections(found):
+def as_text(comparison: RunComparison, scrub: Scrub = str) -> str:
+    """Return the comparison for a terminal or a log."""
+    comparison = scrubbed(comparison, scrub)
+    parts = ["\n".join(heads(comparison))]
+    for heading, made, words in sections(comparison):
         body = f"{grid(made.columns, made.rows)}\n{textwrap.fill(made.caption, 110)}" if made else words
         parts.append(f"{heading}\n{body}")
-    told = [textwrap.fill(f"- {one}", 110, subsequent_indent="  ") for one in found["cautions"]]
-    parts.append("What you may not conclude\n" + "\n".join(told))
+    cautions = [textwrap.fill(f"- {caution}", 110, subsequent_indent="  ") for caution in comparison.cautions]
+    parts.append("What you may not conclude\n" + "\n".join(cautions))
     return "\n\n".join(parts) + "\n"
 
 
@@ -107,18 +102,20 @@ def _table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) 
     return DataTable(caption, columns, rows) if rows else None
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
-    say, star = _SAY[row["quantity"]], "*" if row["interval"] == "range" else ""
-    if row["quantity"] == "accuracy":
-        against = _points(row["points"])
-        span = "–" if row["low"] is None else f"[{_points(row['low'])}, {_points(row['high'])}]{star}"
+def _cells(row: RatioRow | PointsRow) -> list[str]:
+    say, star = _SAY[row.quantity], "*" if row.interval == "range" else ""
+    what = row.quantity
+    if isinstance(row, PointsRow):
+        against = _points(row.points)
+        known = row.low is not None and row.high is not None
+        span = f"[{_points(row.low or 0.0)}, {_points(row.high or 0.0)}]{star}" if known else "–"
     else:
-        against = signed_percent(row["ratio"] - 1)
-        span = f"[{signed_percent(row['low'] - 1)}, {signed_percent(row['high'] - 1)}]{star}"
-    what = row["quantity"] + (f", {row['scope']} by {clean(row['source'], 30)}" if row.get("scope") else "")
-    names = [clean(row[key], 40) for key in ("board_id", "task", "label")]
-    n = f"{row['n_a']} / {row['n_b']}"
-    return [*names, what, say(row["a"]), say(row["b"]), against, span, row["verdict"], n]
+        against = signed_percent(row.ratio - 1)
+        span = f"[{signed_percent(row.low - 1)}, {signed_percent(row.high - 1)}]{star}"
+        what += f", {row.scope} by {clean(str(row.source), 30)}" if row.scope else ""
+    series = row.series
+    names = [clean(name, 40) for name in (series.board_id, series.task, series.label)]
+    return [*names, what, say(row.a), say(row.b), against, span, row.verdict, f"{row.n_a} / {row.n_b}"]
 
 
 def _points(value: float) -> str:

@@ -13,6 +13,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from tunebench.reports.formatting.json_value import json_value
+from tunebench.reports.summary import Summary, as_json
+
 #: What a spreadsheet would take for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 #: Not in the JSON: the repetitions are the CSV, the studies' tables stand on the page and follow from the rows.
@@ -50,29 +53,31 @@ def packed_text(text: str) -> Markup:
     return Markup(data.decode("ascii"))  # noqa: S704 - base64
 
 
-def downloads(summary: Mapping[str, Any]) -> list[Download]:
-    """The repetitions as CSV, and everything on the page as JSON."""
-    run_id = "".join(c if c.isalnum() or c in "-_" else "-" for c in str(summary["run"]["run_id"])[:60])
+def downloads(summary: Summary) -> list[Download]:
+    """Return the repetitions as CSV, and everything on the page as JSON."""
+    run_id = "".join(c if c.isalnum() or c in "-_" else "-" for c in str(summary.run.run_id)[:60])
     return [
         Download(
             "data-csv",
             f"{run_id}.csv",
             "text/csv",
             "Every repetition (CSV)",
-            packed_text(as_csv(summary["repetitions"])),
+            packed_text(as_csv(json_value(summary.repetitions))),
         ),
         Download(
             "data-json",
             f"{run_id}.json",
             "application/json",
             "Everything shown here (JSON)",
-            packed(_rounded({key: one for key, one in summary.items() if key not in _NOT_AGAIN})),
+            packed(
+                _rounded({key: value for key, value in as_json(summary).items() if key not in _NOT_AGAIN})
+            ),
         ),
     ]
 
 
-def as_csv(repetitions: Sequence[Mapping[str, Any]]) -> str:
-    """One line a repetition; text that a spreadsheet would run as a formula gets an apostrophe in front.
+def as_csv(repetitions: Sequence[Mapping[str, object]]) -> str:
+    """Return one line a repetition; text that a spreadsheet would run as a formula gets an apostrophe in front.
 
     >>> as_csv([{"label": "=1+1", "wall_s": -1.5}]).splitlines()[1].strip(",")
     "'=1+1,,,,,,,-1.5"
@@ -85,13 +90,13 @@ def as_csv(repetitions: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _rounded(value: Any) -> Any:
-    """Floats to seven significant digits: below what any clock or sensor of ours tells apart."""
+    """Round floats to seven significant digits: below what any clock or sensor of ours tells apart."""
     if isinstance(value, float):
         return float(f"{value:.7g}")
     if isinstance(value, Mapping):
-        return {str(key): _rounded(one) for key, one in value.items()}
+        return {str(key): _rounded(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(one) for one in value]
+        return [_rounded(member) for member in value]
     return value
 
 

@@ -46,9 +46,9 @@ def report(
         _write(html, page)
     if json_file is not None:
         from tunebench.reports.formatting.privacy import scrubbed, scrubber
-        from tunebench.reports.summary import summarise
+        from tunebench.reports.summary import as_json, summarise
 
-        _write(json_file, _json(scrubbed(summarise(reader, baseline), scrubber(_words(reader)))))
+        _write(json_file, _json(as_json(scrubbed(summarise(reader, baseline), scrubber(_words(reader))))))
     return html, json_file
 
 
@@ -72,18 +72,19 @@ def comparison(run_a: Path, run_b: Path, html: Path | None, json_file: Path | No
     if folders[0].resolve() == folders[1].resolve():
         raise ResultsError(f"{run_b}: is the same run as {run_a}; name two runs' directories")
     from tunebench.reports.analysis.run_comparison import compare_runs
-    from tunebench.reports.formatting.privacy import scrubber
-    from tunebench.reports.render.compare import as_markdown, as_text, shown
+    from tunebench.reports.formatting.json_value import json_value
+    from tunebench.reports.formatting.privacy import scrubbed, scrubber
+    from tunebench.reports.render.compare import as_markdown, as_text
 
     first, second = map(RunReader, folders)
-    found, words = compare_runs(first, second), _words(first, second)
+    compared, words = compare_runs(first, second), _words(first, second)
     if html is not None:
         from tunebench.reports.render.html import render_comparison
 
-        _write(html, render_comparison(found, words=words))
+        _write(html, render_comparison(compared, words=words))
     if json_file is not None:
-        _write(json_file, _json(shown(found, scrubber(words))))
-    return (as_markdown if form == "md" else as_text)(found, scrubber(words))
+        _write(json_file, _json(json_value(scrubbed(compared, scrubber(words)))))
+    return (as_markdown if form == "md" else as_text)(compared, scrubber(words))
 
 
 def names_here() -> list[str]:

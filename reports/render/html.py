@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from tunebench.reports.formatting.privacy import scrubber, shown_names
+from tunebench.reports.analysis.run_comparison import RunComparison
+from tunebench.reports.formatting.privacy import scrubbed, scrubber, shown_names
 from tunebench.reports.formatting.units import clean
 from tunebench.reports.history.decisions import Decision
-from tunebench.reports.render.compare import heads, sections, shown
+from tunebench.reports.render.compare import heads, sections
 from tunebench.reports.render.page import page
 from tunebench.reports.results.reader import RunReader
 from tunebench.reports.sections.changes import since
@@ -39,7 +39,7 @@ def render(
     decisions: Sequence[Decision] = (),
     against: RunReader | None = None,
 ) -> str:
-    """The report of a run as one HTML document.
+    """Render the report of a run as one HTML document.
 
     Args:
         reader: an open run, complete or not.
@@ -72,20 +72,24 @@ def render(
     return template.render(policy=policy, **ours, **parts)
 
 
-def render_comparison(found: Mapping[str, Any], *, words: Iterable[str] = ()) -> str:
-    """Show two runs side by side as one HTML document without a script.
+def render_comparison(comparison: RunComparison, *, words: Iterable[str] = ()) -> str:
+    """Render two runs side by side as one HTML document without a script.
 
     Args:
-        found: what :func:`tunebench.reports.analysis.run_comparison.compare_runs` made.
+        comparison: what :func:`tunebench.reports.analysis.run_comparison.compare_runs` made.
     """
     style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
     policy = (
         f"default-src 'none'; style-src {_hash(style)}; img-src data:; base-uri 'none'; form-action 'none'"
     )
-    found = shown(found, scrubber(words))
-    told = {"heads": heads(found), "sections": sections(found), "cautions": found["cautions"]}
+    comparison = scrubbed(comparison, scrubber(words))
+    parts = {
+        "heads": heads(comparison),
+        "sections": sections(comparison),
+        "cautions": comparison.cautions,
+    }
     template = _environment().get_template("compare.html.j2")
-    return template.render(policy=policy, style=Markup(style), **told)  # noqa: S704
+    return template.render(policy=policy, style=Markup(style), **parts)  # noqa: S704
 
 
 def _hash(text: str) -> str:

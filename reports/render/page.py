@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from tunebench.reports.analysis.measured import Control
+from tunebench.reports.analysis.row import MethodResult
 from tunebench.reports.figures import Figure, Styles
 from tunebench.reports.formatting.privacy import Scrub, scrubbed
 from tunebench.reports.formatting.units import clean, factor, significant
@@ -43,19 +45,20 @@ from tunebench.reports.sections.trends import Trend
 from tunebench.reports.sections.verdicts import control_words, reasons, verdict_table
 from tunebench.reports.studies.lorae.view import lorae_view
 from tunebench.reports.studies.skip2_lora.view import study_view
+from tunebench.reports.summary import Summary
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[MethodResult]
 
 
-def page(summary: Mapping[str, Any], reader: RunReader, scrub: Scrub, trend: Trend) -> dict[str, Any]:
+def page(summary: Summary, reader: RunReader, scrub: Scrub, trend: Trend) -> dict[str, Any]:
     """Everything the template needs; text that names a person or a machine is taken out first."""
     summary = scrubbed(summary, scrub)
-    rows: Rows = summary["rows"]
+    rows: Rows = summary.rows
     groups = groups_of(rows)
     styles = Styles(
-        [row["label"] for row in rows] + [rep["label"] for rep in summary["repetitions"]],
-        baselines=[name for name in summary["baselines"].values() if name],
-        controls=[row["label"] for row in rows if row["aa_control"]],
+        [row.label for row in rows] + [rep.label for rep in summary.repetitions],
+        baselines=[name for name in summary.baselines.values() if name],
+        controls=[row.label for row in rows if row.aa_control],
     )
     heavy = is_heavy(groups)
     lighter: Callable[[Sequence[Figure]], Sequence[Figure]] = once if heavy else list
@@ -65,12 +68,12 @@ def page(summary: Mapping[str, Any], reader: RunReader, scrub: Scrub, trend: Tre
         "title": _title(rows),
         "meta": _meta(summary),
         "validity": _validity(summary),
-        "aa": [_aa(one) for one in summary["aa"]],
-        "aa_state": _aa_state(summary["aa"]),
+        "aa": [_aa(one) for one in summary.aa],
+        "aa_state": _aa_state(summary.aa),
         "findings": findings(groups),
         "headline": _headline(rows),
-        "study": study_view(summary["study"], styles),
-        "lorae": lorae_view(summary["lorae"]),
+        "study": study_view(summary.study, styles),
+        "lorae": lorae_view(summary.lorae),
         "groups": groups,
         "columns": COLUMNS,
         "sorting": SORTING,
@@ -84,25 +87,25 @@ def page(summary: Mapping[str, Any], reader: RunReader, scrub: Scrub, trend: Tre
         "effects": effect_panels(groups),
         "phases": phase_panels(groups),
         "costs": cost_panels(groups, styles),
-        "sizes": size_figures(groups, summary["environment"]),
-        "repetitions": lighter(repetition_figures(summary["repetitions"], styles)),
+        "sizes": size_figures(groups, summary.environment),
+        "repetitions": lighter(repetition_figures(summary.repetitions, styles)),
         "multiples": lighter(board_multiples(groups, styles)),
         "traces": traces,
         "traces_left": traces_left,
         "downloads": downloads(summary),
         "trend": replace(trend, figures=lighter(trend.figures)),
-        "differences": board_differences(summary["environment"]),
-        "boards": [board_facts(one) for one in summary["environment"]],
+        "differences": board_differences(summary.environment),
+        "boards": [board_facts(one) for one in summary.environment],
         "validity_rows": validity_rows(rows),
         "failures": failures(reader, scrub),
         "method": method_facts(summary, reader),
-        "command": shlex.join(summary["run"]["command"]) if summary["run"]["command"] else None,
+        "command": shlex.join(summary.run.command) if summary.run.command else None,
     }
 
 
 def _title(rows: Rows) -> str:
-    boards = list(dict.fromkeys(row["board_id"] for row in rows))
-    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    boards = list(dict.fromkeys(row.board_id for row in rows))
+    tasks = list(dict.fromkeys(row.task for row in rows))
     if not rows:
         return "Nothing recorded yet"
     what = f"Fine-tuning {clean(tasks[0], 60)}" if len(tasks) == 1 else f"Fine-tuning, {len(tasks)} tasks"
@@ -110,14 +113,14 @@ def _title(rows: Rows) -> str:
     return f"{what} on {where}"
 
 
-def _meta(summary: Mapping[str, Any]) -> list[str]:
-    run = summary["run"]
-    blocks = run["blocks"]
+def _meta(summary: Summary) -> list[str]:
+    run = summary.run
+    blocks = run.blocks
     parts = [
-        f"suite {run['suite']}" if run["suite"] else "",
+        f"suite {run.suite}" if run.suite else "",
         f"{blocks} block{'s' if blocks != 1 else ''}" if blocks else "",
-        _day(run["started_utc"]),
-        f"tunebench {run['tunebench']}" if run["tunebench"] else "",
+        _day(run.started_utc),
+        f"tunebench {run.tunebench}" if run.tunebench else "",
     ]
     return [part for part in parts if part]
 
@@ -129,8 +132,8 @@ def _day(utc: str | None) -> str:
         return ""
 
 
-def _validity(summary: Mapping[str, Any]) -> dict[str, Any]:
-    counts = summary["counts"]
+def _validity(summary: Summary) -> dict[str, Any]:
+    counts = summary.counts.by_class
     classes = [(name, counts[name]) for name in ("valid", "degraded", "invalid", "failed", "skipped")]
     shares = [(name, number) for name, number in classes if number]
     total = sum(number for _, number in shares)
@@ -140,40 +143,43 @@ def _validity(summary: Mapping[str, Any]) -> dict[str, Any]:
         bars.append({"name": name, "number": number, "x": round(x, 2), "width": round(width, 2)})
         x += width
     usable = counts["valid"] + counts["degraded"]
-    return {"usable": usable, "total": total, "bars": bars, "planned": counts["planned"]}
+    return {"usable": usable, "total": total, "bars": bars, "planned": summary.counts.planned}
 
 
-def _aa(one: Mapping[str, Any]) -> dict[str, str]:
-    where = f"{clean(one['board_id'], 60)} · {clean(one['task'], 60)}"
-    if "factor" not in one:
-        return {"where": where, "result": one["result"], "words": one["missing"] or ""}
-    kind = "range" if one["interval"] == "range" else "95%"
-    interval = f"{kind} {significant(one['low'])} to {significant(one['high'])}"
+def _aa(control: Control) -> dict[str, str]:
+    where = f"{clean(control.board_id, 60)} · {clean(control.task, 60)}"
+    times = control.speed_up
+    if times is None:
+        return {"where": where, "result": control.result, "words": control.missing or ""}
+    kind = "range" if times.interval == "range" else "95%"
+    interval = f"{kind} {significant(times.low)} to {significant(times.high)}"
     return {
         "where": where,
-        "result": one["result"],
-        "words": f"{factor(one['factor'])}, {interval}, n\u00a0=\u00a0{one['n']}"
-        + control_words(one["quantities"]),
+        "result": control.result,
+        "words": f"{factor(times.factor)}, {interval}, n\u00a0=\u00a0{times.n}"
+        + control_words(control.quantities),
     }
 
 
-def _aa_state(results: Sequence[Mapping[str, Any]]) -> str:
-    """The worst of all A/A controls: of their times, and of whatever else they failed in."""
-    found = [one["result"] for one in results]
-    others = [told["result"] for one in results for told in one["quantities"].values()]
-    found += [result for result in others if result == "failed"]
-    return next((state for state in ("failed", "unclear", "no verdict", "passed") if state in found), "none")
+def _aa_state(controls: Sequence[Control]) -> str:
+    """Return the worst of all A/A controls: of their times, and of whatever else they failed in."""
+    results = [control.result for control in controls]
+    others = [quantity.result for control in controls for quantity in control.quantities.values()]
+    results += [result for result in others if result == "failed"]
+    return next(
+        (state for state in ("failed", "unclear", "no verdict", "passed") if state in results), "none"
+    )
 
 
 def _headline(rows: Rows) -> dict[str, str] | None:
-    best = next(iter(contenders(rows)), None)
-    if best is None:
+    known = contenders(rows)
+    if not known:
         return None
-    speed = best["speed_up"]
+    best, speed = known[0]
     return {
-        "factor": factor(speed["factor"]),
-        "label": clean(best["label"], 40),
-        "baseline": clean(str(best["baseline"]), 40),
-        "where": f"{clean(best['board_id'], 40)}, {clean(best['task'], 40)}",
-        "verdict": speed["verdict"].lower(),
+        "factor": factor(speed.factor),
+        "label": clean(best.label, 40),
+        "baseline": clean(str(best.baseline), 40),
+        "where": f"{clean(best.board_id, 40)}, {clean(best.task, 40)}",
+        "verdict": speed.verdict.lower(),
     }

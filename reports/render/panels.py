@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from tunebench.reports.analysis.energy import SCOPE_NAMES
+from tunebench.reports.analysis.measured import BoardProbe, RepetitionFacts
 from tunebench.reports.figures import Figure, Styles
 from tunebench.reports.figures.accuracy import accuracy_figure
 from tunebench.reports.figures.boards import boards_figure
@@ -41,7 +41,7 @@ def effect_panels(groups: Sequence[Group]) -> list[Panel]:
                     ),
                 )
                 for g in groups
-                if any(row["speed_up"] for row in g.rows)
+                if any(row.speed_up for row in g.rows)
             ],
         )
     ]
@@ -62,7 +62,7 @@ def effect_panels(groups: Sequence[Group]) -> list[Panel]:
 
 def phase_panels(groups: Sequence[Group]) -> list[Panel]:
     """Where a step goes: in seconds, and as shares of the method's own step."""
-    able = [g for g in groups if any(row["phases"] for row in g.rows)]
+    able = [g for g in groups if any(row.phases for row in g.rows)]
     panels: list[Panel] = [
         (
             name,
@@ -99,7 +99,7 @@ def cost_panels(groups: Sequence[Group], styles: Styles) -> list[Panel]:
             for g in able
         ]
         panels.append((f"front-{cost}", words, figures))
-    able = [g for g in groups if any(row["accuracy"] and row["wall_s"] for row in g.rows)]
+    able = [g for g in groups if any(row.accuracy and row.wall_s for row in g.rows)]
     half = len(able) > 1
     curves = [
         _of(g, accuracy_figure(f"acc-{g.ident}", g.rows, styles, heading=g.heading, half=half)) for g in able
@@ -109,35 +109,35 @@ def cost_panels(groups: Sequence[Group], styles: Styles) -> list[Panel]:
 
 def _scope(group: Group) -> str:
     """What the joules of a group cover; empty if not all cover the same."""
-    scopes = {row["energy"]["scope"] for row in group.rows if row["energy"]}
+    scopes = {row.energy.scope for row in group.rows if row.energy}
     return SCOPE_NAMES[next(iter(scopes))] if len(scopes) == 1 else ""
 
 
 def size_figures(
-    groups: Sequence[Group], environment: Sequence[Mapping[str, Any]]
+    groups: Sequence[Group], environment: Sequence[BoardProbe]
 ) -> list[tuple[str, str, list[Figure]]]:
     """(heading, board, figures): memory with the board's own, and bytes of the update."""
-    ram_b = {one["board_id"]: one["fingerprint"].get("hardware", {}).get("ram_b") for one in environment}
-    found = []
+    ram_b = {probe.board_id: probe.fingerprint.get("hardware", {}).get("ram_b") for probe in environment}
+    sizes = []
     for g in groups:
         figures = []
-        if any(row["peak_rss_b"] for row in g.rows):
+        if any(row.peak_rss_b for row in g.rows):
             capacity_b = ram_b.get(g.board_id)
             capacity_b = capacity_b if isinstance(capacity_b, int) and capacity_b > 0 else None
             figures.append(memory_figure(f"mem-{g.ident}", g.rows, heading="", capacity_b=capacity_b))
-        if any(row["update_b"] for row in g.rows):
+        if any(row.update_b for row in g.rows):
             figures.append(update_figure(f"upd-{g.ident}", g.rows, heading=""))
         if figures:
-            found.append((g.heading, g.board, once(figures) if is_heavy(groups) else figures))
-    return found
+            sizes.append((g.heading, g.board, once(figures) if is_heavy(groups) else figures))
+    return sizes
 
 
-def repetition_figures(repetitions: Sequence[Mapping[str, Any]], styles: Styles) -> list[Figure]:
+def repetition_figures(repetitions: Sequence[RepetitionFacts], styles: Styles) -> list[Figure]:
     """A board's timed repetitions in run order, and how far they lie apart."""
-    timed = [rep for rep in repetitions if rep["role"] == "timed"]
+    timed = [rep for rep in repetitions if rep.role == "timed"]
     figures = []
-    for index, board_id in enumerate(dict.fromkeys(rep["board_id"] for rep in timed)):
-        own, name = [rep for rep in timed if rep["board_id"] == board_id], clean(board_id, 60)
+    for index, board_id in enumerate(dict.fromkeys(rep.board_id for rep in timed)):
+        own, name = [rep for rep in timed if rep.board_id == board_id], clean(board_id, 60)
         figures.append(replace(strip_figure(f"strip-{index}", own, styles, heading=name), board=name))
         if lines(own):
             figures.append(
@@ -159,12 +159,12 @@ def board_multiples(groups: Sequence[Group], styles: Styles) -> list[Figure]:
             heading=clean(task, 60),
         )
         for index, (task, members) in enumerate(tasks.items())
-        if len({g.board_id for g in members if any(row["wall_s"] for row in g.rows)}) > 1
+        if len({g.board_id for g in members if any(row.wall_s for row in g.rows)}) > 1
     ]
 
 
 def _panel_name(group: Group, members: Sequence[Group]) -> str:
-    alone = sum(one.board_id == group.board_id for one in members) == 1
+    alone = sum(member.board_id == group.board_id for member in members) == 1
     return group.board_id if alone else f"{group.board_id}, {group.conditions}"
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from markupsafe import Markup
 
+from tunebench.reports.analysis.row import MethodResult
 from tunebench.reports.figures import Figure
 from tunebench.reports.figures.plot import plot_data
 from tunebench.reports.figures.traces import trace_figure
@@ -55,13 +56,13 @@ class Comparable(Protocol):
     @property
     def task(self) -> str: ...
     @property
-    def rows(self) -> Sequence[Mapping[str, Any]]: ...
+    def rows(self) -> Sequence[MethodResult]: ...
 
 
 def trace_views(
     groups: Sequence[Comparable], reader: RunReader, scrub: Scrub, *, heavy: bool = False
 ) -> tuple[list[TraceView], int]:
-    """The views, and how many more cells there are whose trace is left in the run's directory.
+    """Return the views, and how many more cells there are whose trace is left in the run's directory.
 
     Args:
         heavy: the page holds much else: fewer are drawn for readers without a script.
@@ -72,14 +73,14 @@ def trace_views(
     views: list[TraceView] = []
     left = 0
     for group in groups:
-        base = next((i for i, row in enumerate(group.rows) if row["is_baseline"]), None)
+        base = next((i for i, row in enumerate(group.rows) if row.is_baseline), None)
         for place, row in enumerate(group.rows):
             for kind, rep in _chosen(row, by_id):
                 if len(views) >= MAX_TRACES or packed_b > MAX_PACKED_B:
                     left += 1
                     continue
                 ident, draw = f"{kind}-{group.ident}-{place}", len(views) < most_drawn
-                view = _view(ident, group, row["label"], rep, (reader, scrub), draw=draw)
+                view = _view(ident, group, row.label, rep, (reader, scrub), draw=draw)
                 packed_b += len(view.packed or "")
                 under = f"{kind}-{group.ident}-{base}" if base not in (None, place) else ""
                 views.append(replace(view, baseline=under))
@@ -87,19 +88,19 @@ def trace_views(
     return [replace(view, baseline=view.baseline if view.baseline in known else "") for view in views], left
 
 
-def _chosen(row: Mapping[str, Any], by_id: Mapping[str, Repetition]) -> list[tuple[str, Repetition]]:
-    """The timed repetition whose time is nearest to the median of its cell, and the middle energy repetition."""
-    found = []
-    if row["n"]:
-        middle = row["wall_s"]["median"]
-        reps = [by_id[one] for one in row["rep_ids"]]
-        found.append(("trace", min(reps, key=lambda rep: abs((rep.wall_s or 0.0) - middle))))
-    if row["joules"]:
-        one = row["joules"][0]
-        reps = [by_id[name] for name in one["rep_ids"] if by_id[name].energy is not None]
+def _chosen(row: MethodResult, by_id: Mapping[str, Repetition]) -> list[tuple[str, Repetition]]:
+    """Return the timed repetition whose time is nearest to the median of its cell, and the middle energy repetition."""
+    chosen = []
+    if row.n and row.wall_s:
+        middle = row.wall_s.median
+        reps = [by_id[name] for name in row.rep_ids]
+        chosen.append(("trace", min(reps, key=lambda rep: abs((rep.wall_s or 0.0) - middle))))
+    if row.joules:
+        energy = row.joules[0]
+        reps = [by_id[name] for name in energy.rep_ids if by_id[name].energy is not None]
         if reps:
-            found.append(("joules", min(reps, key=lambda rep: abs(_each_j(rep) - one["j"]["median"]))))
-    return found
+            chosen.append(("joules", min(reps, key=lambda rep: abs(_each_j(rep) - energy.j.median))))
+    return chosen
 
 
 def _each_j(rep: Repetition) -> float:

@@ -7,7 +7,8 @@ verdict in ``reps.jsonl`` is what was known then, and the reader adds what the e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from tunebench.reports.records import BoardEnv, Reason, Repetition
 
@@ -16,19 +17,29 @@ CODE = "environment-changed"
 Env = Callable[[str, Literal["before", "after"]], BoardEnv | None]
 
 
-def changes(before: BoardEnv, after: BoardEnv) -> list[dict[str, Any]]:
-    """Every key of the fingerprint that differs: ``tier``, ``key``, ``before``, ``after``."""
-    found = []
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A key of a board's fingerprint that differs between two probes, with both values."""
+
+    tier: str
+    key: str
+    before: object
+    after: object
+
+
+def changes(before: BoardEnv, after: BoardEnv) -> list[Change]:
+    """Return every key of the fingerprint that differs."""
+    differing = []
     for tier in sorted(set(before.fingerprint) | set(after.fingerprint)):
         old, new = before.fingerprint.get(tier, {}), after.fingerprint.get(tier, {})
         for key in sorted(set(old) | set(new)):
             if old.get(key) != new.get(key):
-                found.append({"tier": tier, "key": key, "before": old.get(key), "after": new.get(key)})
-    return found
+                differing.append(Change(tier, key, old.get(key), new.get(key)))
+    return differing
 
 
 def judged(
-    repetitions: Sequence[Repetition], changed: Mapping[str, list[dict[str, Any]]]
+    repetitions: Sequence[Repetition], changed: Mapping[str, list[Change]]
 ) -> list[Repetition]:
     """The records with the reason added on boards that changed; ``valid`` becomes ``degraded``.
 
@@ -39,7 +50,7 @@ def judged(
     return [_with(one, reasons[one.board_id]) if one.board_id in reasons else one for one in repetitions]
 
 
-def changed_boards(board_ids: Iterable[str], env: Env) -> dict[str, list[dict[str, Any]]]:
+def changed_boards(board_ids: Iterable[str], env: Env) -> dict[str, list[Change]]:
     """Board -> its changes, of those that were probed before and after."""
     found = {}
     for board_id in dict.fromkeys(board_ids):
@@ -49,21 +60,21 @@ def changed_boards(board_ids: Iterable[str], env: Env) -> dict[str, list[dict[st
     return found
 
 
-def _reason(found: Sequence[Mapping[str, Any]]) -> Reason:
-    told = [f"{one['tier']}.{one['key']}: {_short(one['before'])} -> {_short(one['after'])}" for one in found]
+def _reason(changed: Sequence[Change]) -> Reason:
+    told = [f"{change.tier}.{change.key}: {_short(change.before)} -> {_short(change.after)}" for change in changed]
     more = f" and {len(told) - 4} more" if len(told) > 4 else ""
     return Reason(
         code=CODE,
         message=f"the board changed during the campaign: {'; '.join(told[:4])}{more}",
         level="degraded",
         values={
-            f"{one['tier']}.{one['key']}": f"{_short(one['before'])} -> {_short(one['after'])}"
-            for one in found
+            f"{change.tier}.{change.key}": f"{_short(change.before)} -> {_short(change.after)}"
+            for change in changed
         },
     )
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= 60 else text[:57] + "..."
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from tunebench.reports.analysis.measured import BoardProbe
 from tunebench.reports.figures import DataTable
 from tunebench.reports.formatting.privacy import Scrub, names_one
 from tunebench.reports.formatting.units import clean
@@ -34,7 +34,7 @@ class Since:
 
 
 def since(reader: RunReader, other: RunReader, scrub: Scrub) -> Since:
-    """A run's boards against those of another run, its baseline."""
+    """Compare a run's boards with those of another run, its baseline."""
     name = clean(str(other.plan.get("run_id", other.path.name)), 80)
 
     def env(board_id: str) -> BoardEnv | None:
@@ -51,7 +51,7 @@ def since(reader: RunReader, other: RunReader, scrub: Scrub) -> Since:
 def since_the_run_before(
     reader: RunReader, root: Path, paths: Sequence[tuple[str, str]], run_id: str, scrub: Scrub
 ) -> Since:
-    """A run's boards against the newest earlier run of the store that had each of them.
+    """Compare a run's boards with the newest earlier run of the store that had each of them.
 
     Args:
         root: of the store.
@@ -60,7 +60,7 @@ def since_the_run_before(
     earlier = [path for name, path in paths if name < run_id][::-1][:_EARLIER]
 
     def env(board_id: str) -> BoardEnv | None:
-        return next((found for path in earlier if (found := _env(root / path, board_id))), None)
+        return next((env for path in earlier if (env := _env(root / path, board_id))), None)
 
     table, held = _differences(reader, env, scrub, "Fingerprint: the run before, and this one")
     why = _nothing(held) if held else "No earlier run in the store had these boards."
@@ -70,7 +70,7 @@ def since_the_run_before(
 def _differences(
     reader: RunReader, then: Callable[[str], BoardEnv | None], scrub: Scrub, caption: str
 ) -> tuple[DataTable | None, int]:
-    """The table, and how many boards could be held against what they were."""
+    """Return the table, and how many boards could be held against what they were."""
     rows: list[list[str]] = []
     held = 0
     for board_id in dict.fromkeys(rep.board_id for rep in reader.repetitions):
@@ -82,11 +82,11 @@ def _differences(
         if now is None or before is None:
             continue
         held += 1
-        for one in changes(before, now):
-            if not names_one(one["key"]):
-                key = clean(f"{one['tier']}.{one['key']}", 80)
-                told = [scrub(_shown(one[when])) for when in ("before", "after")]
-                rows.append([clean(board_id, 60), key, *told])
+        for change in changes(before, now):
+            if not names_one(change.key):
+                key = clean(f"{change.tier}.{change.key}", 80)
+                values = [scrub(_shown(value)) for value in (change.before, change.after)]
+                rows.append([clean(board_id, 60), key, *values])
     return DataTable(caption, ("board", "key", "before", "now"), rows) if rows else None, held
 
 
@@ -110,20 +110,20 @@ def _shown(value: object) -> str:
     return clean(text, 120) if value is not None else "not known"
 
 
-def board_differences(environment: Sequence[Mapping[str, Any]]) -> DataTable | None:
-    """Keys in which the boards of one run differ; None if there are none, or one board."""
-    known = [one for one in environment if one["fingerprint"]]
+def board_differences(environment: Sequence[BoardProbe]) -> DataTable | None:
+    """Return the keys in which the boards of one run differ; None if there are none, or one board."""
+    known = [probe for probe in environment if probe.fingerprint]
     if len(known) < 2:
         return None
     keys = dict.fromkeys(
-        (tier, key) for one in known for tier, facts in one["fingerprint"].items() for key in facts
+        (tier, key) for probe in known for tier, facts in probe.fingerprint.items() for key in facts
     )
     rows = []
     for tier, key in keys:
-        values = [_shown(one["fingerprint"].get(tier, {}).get(key)) for one in known]
+        values = [_shown(probe.fingerprint.get(tier, {}).get(key)) for probe in known]
         if len(set(values)) > 1:
             rows.append([f"{tier}.{key}", *values])
     if not rows:
         return None
-    names = [clean(one["board_id"], 40) for one in known]
+    names = [clean(probe.board_id, 40) for probe in known]
     return DataTable("Keys in which the boards differ", ("key", *names), rows)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tunebench.reports.analysis.energy import SCOPE_NAMES
+from tunebench.reports.analysis.row import Median, MethodResult
 from tunebench.reports.figures.speedup import VERDICTS
 from tunebench.reports.formatting.table import CellText
 from tunebench.reports.formatting.units import clean, factor, number, percent, seconds, significant, size
@@ -50,36 +50,36 @@ SORTING = (
 )  # fmt: skip
 
 
-def sort_values(row: Mapping[str, Any]) -> list[float | str | None]:
-    """What each column sorts by; None sorts last, whichever way."""
-    wall, peak, energy, accuracy = row["wall_s"], row["peak_rss_b"], row["energy"], row["accuracy"]
+def sort_values(row: MethodResult) -> list[float | str | None]:
+    """Return what each column sorts by; None sorts last, whichever way."""
+    wall, peak, energy, accuracy = row.wall_s, row.peak_rss_b, row.energy, row.accuracy
     return [
-        1.0 if row["is_baseline"] else row["speed_up"]["factor"] if row["speed_up"] else None,
-        wall["median"] if wall else None,
-        row["n"],
-        peak["median"] if peak else None,
-        energy["gross_j"]["median"] if energy else None,
-        accuracy["after_mean"] if accuracy else None,
-        row["update_b"],
+        1.0 if row.is_baseline else row.speed_up.factor if row.speed_up else None,
+        wall.median if wall else None,
+        row.n,
+        peak.median if peak else None,
+        energy.gross_j.median if energy else None,
+        accuracy.after_mean if accuracy else None,
+        row.update_b,
         None,
     ]
 
 
-def comparison_row(row: Mapping[str, Any]) -> Row:
-    """The words of one row."""
-    speed = row["speed_up"]
+def comparison_row(row: MethodResult) -> Row:
+    """Return the words of one row."""
+    speed = row.speed_up
     badges = []
-    if row["is_baseline"]:
+    if row.is_baseline:
         badges.append("baseline")
-    if row["aa_control"]:
+    if row.aa_control:
         badges.append("A/A control")
-    if row["own"]:
+    if row.own:
         badges.append("own")
     return Row(
-        label=clean(row["label"], 60),
+        label=clean(row.label, 60),
         badges=badges,
-        verdict=speed["verdict"].lower() if speed else "",
-        verdict_css=VERDICTS[speed["verdict"]][1] if speed else "",
+        verdict=speed.verdict.lower() if speed else "",
+        verdict_css=VERDICTS[speed.verdict][1] if speed else "",
         cells=[
             _speed_up(row),
             _time(row),
@@ -90,34 +90,36 @@ def comparison_row(row: Mapping[str, Any]) -> Row:
             _update(row),
             _runs_on(row),
         ],
-        validity=row["verdict"],
-        reasons=[f"{clean(reason['code'], 40)} ({reason['n']}×)" for reason in row["reasons"][:3]],
+        validity=row.verdict,
+        reasons=[f"{clean(reason.code, 40)} ({reason.n}×)" for reason in row.reasons[:3]],
         values=sort_values(row),
     )
 
 
-def notes(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """(what, sentence) under a table: why values are missing and why repetitions are not valid, each once."""
-    found: dict[tuple[str, str], list[str]] = {}
+def notes(rows: Sequence[MethodResult]) -> list[tuple[str, str]]:
+    """Return (what, sentence) under a table: why values are missing and why repetitions are not valid, each once."""
+    labels_of: dict[tuple[str, str], list[str]] = {}
     for row in rows:
-        for what, key in _MISSING:
-            if row[key] and (row["n"] or key == "wall_missing"):
-                found.setdefault((f"{what} not measured", row[key]), []).append(row["label"])
-        for reason in row["reasons"]:
-            found.setdefault((reason["code"], reason["message"]), []).append(row["label"])
-        if row["speed_up"] is None and not row["is_baseline"]:
-            found.setdefault(("No speed-up", row["speed_up_missing"] or ""), []).append(row["label"])
+        for what, missing in _MISSING:
+            reason = missing(row)
+            if reason and (row.n or what == "Time"):
+                labels_of.setdefault((f"{what} not measured", reason), []).append(row.label)
+        for validity in row.reasons:
+            labels_of.setdefault((validity.code, validity.message), []).append(row.label)
+        if row.speed_up is None and not row.is_baseline:
+            labels_of.setdefault(("No speed-up", row.speed_up_missing or ""), []).append(row.label)
     return [
         (what, f"{clean(why, 300).rstrip('.')} ({_who(labels, len(rows))}).")
-        for (what, why), labels in found.items()
+        for (what, why), labels in labels_of.items()
     ]
 
 
-_MISSING = (
-    ("Time", "wall_missing"),
-    ("Peak memory", "peak_rss_missing"),
-    ("Energy", "energy_missing"),
-    ("Accuracy", "accuracy_missing"),
+#: (what, why a row does not have it)
+_MISSING: tuple[tuple[str, Callable[[MethodResult], str | None]], ...] = (
+    ("Time", lambda row: row.wall_missing),
+    ("Peak memory", lambda row: row.peak_rss_missing),
+    ("Energy", lambda row: row.energy_missing),
+    ("Accuracy", lambda row: row.accuracy_missing),
 )
 
 
@@ -128,39 +130,39 @@ def _who(labels: Sequence[str], everyone: int) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
-def interval_words(spread: Mapping[str, Any]) -> str:
-    """A spread in words, naming what kind of interval it is."""
-    low, high = seconds(spread["low"]), seconds(spread["high"])
+def interval_words(spread: Median) -> str:
+    """Return a spread in words, naming what kind of interval it is."""
+    low, high = seconds(spread.low), seconds(spread.high)
     if low.split()[1:] == high.split()[1:]:
         low = low.split()[0]
     span = f"{low} – {high}"
-    if spread["interval"] == "range":
-        return f"range {span}" if spread["n"] > 1 else "one value"
-    return f"{percent(spread['confidence'], 0)} {span}"
+    if spread.confidence is None:
+        return f"range {span}" if spread.n > 1 else "one value"
+    return f"{percent(spread.confidence, 0)} {span}"
 
 
-def _speed_up(row: Mapping[str, Any]) -> CellText:
-    speed = row["speed_up"]
+def _speed_up(row: MethodResult) -> CellText:
+    speed = row.speed_up
     if speed is None:
-        if row["is_baseline"]:
+        if row.is_baseline:
             return CellText("1", "by definition")
         return CellText("–", "not compared", missing=True)
-    kind = "range" if speed["interval"] == "range" else "95%"
-    second = f"{kind} {significant(speed['low'])} – {significant(speed['high'])}"
-    if speed["n"] == 1:
+    kind = "range" if speed.interval == "range" else "95%"
+    second = f"{kind} {significant(speed.low)} – {significant(speed.high)}"
+    if speed.n == 1:
         second = "one block"
-    unequal = row.get("unequal_params")
+    unequal = row.unequal_params
     if unequal:
-        return CellText(factor(speed["factor"]), second, f"unequal {', '.join(unequal)}")
-    return CellText(factor(speed["factor"]), second)
+        return CellText(factor(speed.factor), second, f"unequal {', '.join(unequal)}")
+    return CellText(factor(speed.factor), second)
 
 
-def _time(row: Mapping[str, Any]) -> CellText:
-    wall = row["wall_s"]
+def _time(row: MethodResult) -> CellText:
+    wall = row.wall_s
     if wall is None:
         return CellText("–", "not measured", missing=True)
-    spread = f"IQR {_short(wall['iqr'])}, MAD {_short(wall['mad'])}"
-    return CellText(seconds(wall["median"]), interval_words(wall), spread)
+    spread = f"IQR {_short(wall.iqr)}, MAD {_short(wall.mad)}"
+    return CellText(seconds(wall.median), interval_words(wall), spread)
 
 
 def _short(value_s: float) -> str:
@@ -172,48 +174,48 @@ def _short(value_s: float) -> str:
     return seconds(value_s, 2)
 
 
-def _count(row: Mapping[str, Any]) -> CellText:
-    counts = row["counts"]
+def _count(row: MethodResult) -> CellText:
+    counts = row.counts
     lost = counts["invalid"] + counts["failed"]
-    return CellText(str(row["n"]), f"{lost} left out" if lost else "")
+    return CellText(str(row.n), f"{lost} left out" if lost else "")
 
 
-def _memory(row: Mapping[str, Any]) -> CellText:
-    peak = row["peak_rss_b"]
+def _memory(row: MethodResult) -> CellText:
+    peak = row.peak_rss_b
     if peak is None:
         return CellText("–", "not measured", missing=True)
-    cache = f"cache {size(row['cache_b'])}" if row["cache_b"] is not None else ""
-    return CellText(size(peak["median"]), cache)
+    cache = f"cache {size(row.cache_b)}" if row.cache_b is not None else ""
+    return CellText(size(peak.median), cache)
 
 
-def _energy(row: Mapping[str, Any]) -> CellText:
-    energy = row["energy"]
+def _energy(row: MethodResult) -> CellText:
+    energy = row.energy
     if energy is None:
         return CellText("–", "not measured", missing=True)
-    where = SCOPE_NAMES[energy["scope"]]
-    return CellText(f"{significant(energy['gross_j']['median'])} J", where, clean(energy["source"], 24))
+    where = SCOPE_NAMES[energy.scope]
+    return CellText(f"{significant(energy.gross_j.median)} J", where, clean(energy.source, 24))
 
 
-def _accuracy(row: Mapping[str, Any]) -> CellText:
-    accuracy = row["accuracy"]
+def _accuracy(row: MethodResult) -> CellText:
+    accuracy = row.accuracy
     if accuracy is None:
         return CellText("–", "not measured", missing=True)
-    spread = f" ± {100 * accuracy['after_sd']:.1f}" if accuracy["after_sd"] is not None else ""
-    before = f"from {percent(accuracy['before_mean'])}" if accuracy["before_mean"] is not None else ""
-    return CellText(percent(accuracy["after_mean"]) + spread, before)
+    spread = f" ± {100 * accuracy.after_sd:.1f}" if accuracy.after_sd is not None else ""
+    before = f"from {percent(accuracy.before_mean)}" if accuracy.before_mean is not None else ""
+    return CellText(percent(accuracy.after_mean) + spread, before)
 
 
-def _update(row: Mapping[str, Any]) -> CellText:
-    trains, total = row["params_trainable"], row["params_total"]
+def _update(row: MethodResult) -> CellText:
+    trains, total = row.params_trainable, row.params_total
     second = f"trains {number(trains)}" if trains is not None else ""
     third = f"{percent(trains / total)} of {number(total)}" if trains is not None and total else ""
-    if row["update_b"] is None:
+    if row.update_b is None:
         return CellText("–", second or "not reported", third, missing=True)
-    return CellText(size(row["update_b"]), second, third)
+    return CellText(size(row.update_b), second, third)
 
 
-def _runs_on(row: Mapping[str, Any]) -> CellText:
-    threads = f"{row['threads']} thread{'s' if row['threads'] != 1 else ''}, {row['dtype']}"
-    version = row["power_mode"] or row["engine_version"] or ""
-    engine = " ".join(part for part in (row["engine"], row["engine_build"], row["device"]) if part)
+def _runs_on(row: MethodResult) -> CellText:
+    threads = f"{row.threads} thread{'s' if row.threads != 1 else ''}, {row.dtype}"
+    version = row.power_mode or row.engine_version or ""
+    engine = " ".join(part for part in (row.engine, row.engine_build, row.device) if part)
     return CellText(clean(engine, 30), clean(threads, 30), clean(version, 26))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from tunebench.reports.analysis.energy import SCOPE_NAMES, SCOPES
+from tunebench.reports.analysis.row import EnergyRatio, Median, MethodResult, ScopeEnergy
 from tunebench.reports.figures import DataTable
 from tunebench.reports.formatting.units import clean, percent, significant
 
@@ -19,19 +19,19 @@ MAX_RESTART_SHARE = 0.01
 Grid = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
 
-def joules_lines(rows: Sequence[Mapping[str, Any]], grid: Grid) -> str | None:
-    """For the text table; ``None`` without energy repetitions."""
+def joules_lines(rows: Sequence[MethodResult], grid: Grid) -> str | None:
+    """Return lines of the text table; None without energy repetitions."""
     table = joules_table(rows)
     return f"{CAPTION}\n{grid(table.columns, table.rows)}" if table else None
 
 
-def joules_table(rows: Sequence[Mapping[str, Any]]) -> DataTable | None:
-    """One row a method, two columns a scope; ``None`` without energy repetitions."""
-    rows = [row for row in rows if row["joules"]]
+def joules_table(rows: Sequence[MethodResult]) -> DataTable | None:
+    """Return a table of one row a method, two columns a scope; ``None`` without energy repetitions."""
+    rows = [row for row in rows if row.joules]
     if not rows:
         return None
     scopes = [
-        scope for scope in SCOPES if any(one["scope"] == scope for row in rows for one in row["joules"])
+        scope for scope in SCOPES if any(energy.scope == scope for row in rows for energy in row.joules)
     ]
     columns = ["method", "board", "task", "k"]
     for scope in scopes:
@@ -40,56 +40,60 @@ def joules_table(rows: Sequence[Mapping[str, Any]]) -> DataTable | None:
     return DataTable(CAPTION, columns, [_row(row, scopes) for row in rows])
 
 
-def _row(row: Mapping[str, Any], scopes: Sequence[str]) -> list[str]:
-    cells = [clean(row["label"], 32), clean(row["board_id"], 40), clean(row["task"], 40)]
-    cells.append(str(row["joules"][0]["k"]))
+def _row(row: MethodResult, scopes: Sequence[str]) -> list[str]:
+    cells = [clean(row.label, 32), clean(row.board_id, 40), clean(row.task, 40)]
+    cells.append(str(row.joules[0].k))
     for scope in scopes:
         # Two sources of one scope (two meters): each is told, neither is pooled.
-        found = [one for one in row["joules"] if one["scope"] == scope]
-        cells.append(" / ".join(_words(one["j"]) for one in found) or "-")
-        cells.append(" / ".join(_words(one["net_j"]) if one["net_j"] else "-" for one in found) or "-")
-    cells.append(_against_words(row.get("energy_ratio")))
-    cells.append(" / ".join(_watts(one) for one in row["joules"]))
-    cells.append(" / ".join(clean(one["source"], 40) for one in row["joules"]))
+        energies = [energy for energy in row.joules if energy.scope == scope]
+        cells.append(" / ".join(_words(energy.j) for energy in energies) or "-")
+        cells.append(" / ".join(_words(energy.net_j) if energy.net_j else "-" for energy in energies) or "-")
+    cells.append(_against_words(row.energy_ratio))
+    cells.append(" / ".join(_watts(energy) for energy in row.joules))
+    cells.append(" / ".join(clean(energy.source, 40) for energy in row.joules))
     return cells
 
 
-def _words(spread: Mapping[str, Any]) -> str:
-    middle = significant(spread["median"])
-    if spread["n"] == 1:
+def _words(spread: Median) -> str:
+    middle = significant(spread.median)
+    if spread.n == 1:
         return f"{middle}, one value"
-    star = "*" if spread["interval"] == "range" else ""
-    return f"{middle} [{significant(spread['low'])}, {significant(spread['high'])}]{star}, n {spread['n']}"
+    star = "*" if spread.interval == "range" else ""
+    return f"{middle} [{significant(spread.low)}, {significant(spread.high)}]{star}, n {spread.n}"
 
 
-def _against_words(ratio: Mapping[str, Any] | None) -> str:
+def _against_words(ratio: EnergyRatio | None) -> str:
     if ratio is None:
         return "-"
-    return f"{significant(ratio['ratio'])} ({ratio['verdict'].lower()}, {SCOPE_NAMES[ratio['scope']]})"
+    return f"{significant(ratio.ratio)} ({ratio.verdict.lower()}, {SCOPE_NAMES[ratio.scope]})"
 
 
-def _watts(one: Mapping[str, Any]) -> str:
-    idle = f", idle {significant(one['idle_w'])} W" if one["idle_w"] is not None else ""
-    return f"{significant(one['mean_w'])} W{idle}"
+def _watts(energy: ScopeEnergy) -> str:
+    idle = f", idle {significant(energy.idle_w)} W" if energy.idle_w is not None else ""
+    return f"{significant(energy.mean_w)} W{idle}"
 
 
-def notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the energies leave out, and why some are missing; each sentence once."""
-    found: dict[str, list[str]] = {}
+def notes(rows: Sequence[MethodResult]) -> list[str]:
+    """Say what the energies leave out, and why some are missing; each sentence once."""
+    labels_of: dict[str, list[str]] = {}
     for row in rows:
-        for one in row["joules"]:
-            scope = SCOPE_NAMES[one["scope"]]
-            found.setdefault(f"Energy of the scope '{scope}' {one['misses']}", [])
-            if one["corrected"]:
-                found.setdefault(f"Energy of the scope '{scope}' was corrected by a model: an estimate", [])
-            if one["net_missing"]:
-                told = f"No net energy ({scope}): {clean(one['net_missing'], 300).rstrip('.')}"
-                found.setdefault(told, []).append(row["label"])
-            if (one["restart_share"] or 0.0) > MAX_RESTART_SHARE:
-                share = percent(one["restart_share"], 1)
-                told = f"Going back to the start weights took {share} of the window and is part of its energy"
-                found.setdefault(told, []).append(row["label"])
-    return [f"{text}{_labels(names)}." for text, names in found.items()]
+        for energy in row.joules:
+            scope = SCOPE_NAMES[energy.scope]
+            labels_of.setdefault(f"Energy of the scope '{scope}' {energy.misses}", [])
+            if energy.corrected:
+                labels_of.setdefault(
+                    f"Energy of the scope '{scope}' was corrected by a model: an estimate", []
+                )
+            if energy.net_missing:
+                sentence = f"No net energy ({scope}): {clean(energy.net_missing, 300).rstrip('.')}"
+                labels_of.setdefault(sentence, []).append(row.label)
+            if energy.restart_share is not None and energy.restart_share > MAX_RESTART_SHARE:
+                share = percent(energy.restart_share, 1)
+                sentence = (
+                    f"Going back to the start weights took {share} of the window and is part of its energy"
+                )
+                labels_of.setdefault(sentence, []).append(row.label)
+    return [f"{sentence}{_labels(labels)}." for sentence, labels in labels_of.items()]
 
 
 def _labels(names: Sequence[str]) -> str:

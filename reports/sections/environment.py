@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from markupsafe import Markup, escape
 
+from tunebench.reports.analysis.measured import BoardProbe, Measured
+from tunebench.reports.analysis.row import MethodResult
 from tunebench.reports.formatting.privacy import Scrub
 from tunebench.reports.formatting.units import clean, clean_block, percent, seconds, signed_percent, size
 from tunebench.reports.records import Repetition
@@ -58,24 +59,24 @@ class Failure:
     log: Markup | None
 
 
-def board_facts(one: Mapping[str, Any]) -> BoardFacts:
-    """The words about a board; a loopback or emulated one says so."""
+def board_facts(probe: BoardProbe) -> BoardFacts:
+    """Return the words about a board; a loopback or emulated one says so."""
     note = ""
-    if one["kind"] == "loopback":
+    if probe.kind == "loopback":
         note = "Loopback: the host's own machine, reached over SSH. Times on a shared machine are degraded."
-    elif one["emulated"]:
+    elif probe.emulated:
         note = "Emulated: its times are the emulator's, not a board's."
-    fingerprint = one["fingerprint"]
+    fingerprint = probe.fingerprint
     tiers = [*(tier for tier in _TIERS if tier in fingerprint), *sorted(set(fingerprint) - set(_TIERS))]
     return BoardFacts(
-        name=clean(one["board_id"], 60),
-        kind=", ".join(str(part) for part in (one["kind"], one["model"], one["power_mode"]) if part),
+        name=clean(probe.board_id, 60),
+        kind=", ".join(str(part) for part in (probe.kind, probe.model, probe.power_mode) if part),
         note=note,
         tiers=[(tier, [(key, _value(key, v)) for key, v in fingerprint[tier].items()]) for tier in tiers],
-        sensors=[_sensor(channel) for channel in one["channels"]],
-        missing=[(name, reason) for name, reason in sorted(one["missing"].items())],
-        changed=[(f"{c['tier']}.{c['key']}", str(c["before"]), str(c["after"])) for c in one["changed"]],
-        problem=one["problem"],
+        sensors=[_sensor(channel) for channel in probe.channels],
+        missing=[(name, reason) for name, reason in sorted(probe.missing.items())],
+        changed=[(f"{c.tier}.{c.key}", str(c.before), str(c.after)) for c in probe.changed],
+        problem=probe.problem,
     )
 
 
@@ -89,19 +90,19 @@ def _value(key: str, value: object) -> str:
     return "not known" if value is None else str(value)
 
 
-def _sensor(channel: Mapping[str, Any]) -> str:
+def _sensor(channel: Mapping[str, object]) -> str:
     known = (channel.get("id"), channel.get("unit"), channel.get("scope"), channel.get("source"))
     return " · ".join(clean(str(part), 60) for part in known if part)
 
 
-def validity_rows(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
-    """(reason, code, repetitions, where): each reason once."""
+def validity_rows(rows: Sequence[MethodResult]) -> list[tuple[str, str, str, str]]:
+    """Return (reason, code, repetitions, where): each reason once."""
     found: dict[tuple[str, str], tuple[int, dict[str, None]]] = {}
     for row in rows:
-        for reason in row["reasons"]:
-            times, where = found.setdefault((reason["code"], reason["message"]), (0, {}))
-            where[f"{clean(row['label'], 40)} on {clean(row['board_id'], 40)}"] = None
-            found[reason["code"], reason["message"]] = (times + reason["n"], where)
+        for reason in row.reasons:
+            times, where = found.setdefault((reason.code, reason.message), (0, {}))
+            where[f"{clean(row.label, 40)} on {clean(row.board_id, 40)}"] = None
+            found[reason.code, reason.message] = (times + reason.n, where)
     return [
         (message, code, str(times), _some(list(where))) for (code, message), (times, where) in found.items()
     ]
@@ -113,7 +114,7 @@ def _some(names: Sequence[str], limit: int = 3) -> str:
 
 
 def failures(reader: RunReader, scrub: Scrub = str) -> list[Failure]:
-    """Repetitions that failed or were judged invalid, the first dozen with the end of their log."""
+    """Return repetitions that failed or were judged invalid, the first dozen with the end of their log."""
     lost = [rep for rep in reader.repetitions if rep_class(rep) in ("failed", "invalid")]
     return [_failure(rep, reader, scrub, with_log=index < _MAX_LOGS) for index, rep in enumerate(lost)]
 
@@ -133,8 +134,8 @@ def _failure(rep: Repetition, reader: RunReader, scrub: Scrub, *, with_log: bool
     return Failure(title, scrub(reason), log)
 
 
-def method_facts(summary: Mapping[str, Any], reader: RunReader) -> list[tuple[str, str]]:
-    """(what, sentence): how this very run was measured."""
+def method_facts(measured: Measured, reader: RunReader) -> list[tuple[str, str]]:
+    """Return (what, sentence): how this very run was measured."""
     reps = [rep for rep in reader.repetitions if rep.role == "timed" and rep.outcome == "ok"]
     facts = [
         (
@@ -151,7 +152,7 @@ def method_facts(summary: Mapping[str, Any], reader: RunReader) -> list[tuple[st
             "Comparison",
             "Log ratio of each block, Hodges-Lehmann estimate, exact Wilcoxon signed-rank interval at 95% with ranks "
             "capped at half of the blocks, so that one outlier does not decide. "
-            f"Judged against a band of ±{percent(summary['delta']['time'], 1)}: wholly outside is faster "
+            f"Judged against a band of ±{percent(measured.delta['time'], 1)}: wholly outside is faster "
             "or slower, wholly inside the same, across its edge unclear. Below six blocks: no verdict. "
             "The A/A control is judged first; where it fails, verdicts are withheld.",
         ),
@@ -172,10 +173,10 @@ def method_facts(summary: Mapping[str, Any], reader: RunReader) -> list[tuple[st
         ),
     ]
     facts += _sampling(reps)
-    facts += _marks(summary)
+    facts += _marks(measured)
     facts += _host(reps)
-    facts += _checks(summary)
-    facts += _hashes(reps, summary)
+    facts += _checks(measured)
+    facts += _hashes(reps, measured)
     return facts
 
 
@@ -197,11 +198,11 @@ def _sampling(reps: Sequence[Repetition]) -> list[tuple[str, str]]:
     return [("Sampler", told + ".")]
 
 
-def _marks(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _marks(measured: Measured) -> list[tuple[str, str]]:
     costs = [
-        f"{clean(row['label'], 40)} {signed_percent(row['instrumentation_overhead'])}"
-        for row in summary["rows"]
-        if row["instrumentation_overhead"] is not None
+        f"{clean(row.label, 40)} {signed_percent(row.instrumentation_overhead)}"
+        for row in measured.rows
+        if row.instrumentation_overhead is not None
     ]
     if not costs:
         return []
@@ -225,11 +226,11 @@ def _host(reps: Sequence[Repetition]) -> list[tuple[str, str]]:
     return [("Host", told + (f", over {max(channels)} SSH channels at most." if channels else "."))]
 
 
-def _checks(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    checks = summary["checks"]
+def _checks(measured: Measured) -> list[tuple[str, str]]:
+    checks = measured.checks
     if not checks:
         return []
-    passed = sum(one["passed"] is True for one in checks)
+    passed = sum(check.passed is True for check in checks)
     return [
         (
             "Correctness",
@@ -239,13 +240,13 @@ def _checks(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _hashes(reps: Sequence[Repetition], summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _hashes(reps: Sequence[Repetition], measured: Measured) -> list[tuple[str, str]]:
     names = {"payload": "payload_sha256", "data": "data_sha256", "start weights": "weights_sha256"}
     facts = []
     for what, name in names.items():
         found = sorted({value[:12] for rep in reps if (value := getattr(rep.prov, name))})
         if found:
             facts.append(f"{what} {', '.join(found[:4])}")
-    if summary["run"]["plan_sha256"]:
-        facts.append(f"plan {str(summary['run']['plan_sha256'])[:12]}")
+    if measured.run.plan_sha256:
+        facts.append(f"plan {str(measured.run.plan_sha256)[:12]}")
     return [("Hashes", "SHA-256, first 12 digits: " + "; ".join(facts) + ".")] if facts else []

@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from tunebench.reports.analysis.row import MethodResult, SpeedUp
 from tunebench.reports.formatting.units import clean, factor, percent, significant
 from tunebench.reports.sections.groups import Group
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[MethodResult]
 
 
 def findings(groups: Sequence[Group]) -> list[str]:
-    """One sentence a group in which something was compared."""
+    """Return one sentence a group in which something was compared."""
     return [sentence for group in groups if (sentence := _finding(group)) is not None]
 
 
-def contenders(rows: Rows) -> list[Mapping[str, Any]]:
-    """Rows compared with a baseline, without A/A controls, fastest first."""
-    known = [row for row in rows if row["speed_up"] and not row["aa_control"]]
-    return sorted(known, key=lambda row: -row["speed_up"]["factor"])
+def contenders(rows: Rows) -> list[tuple[MethodResult, SpeedUp]]:
+    """Return the rows compared with a baseline, without A/A controls, fastest first."""
+    known = [(row, row.speed_up) for row in rows if row.speed_up and not row.aa_control]
+    return sorted(known, key=lambda pair: -pair[1].factor)
 
 
 def _finding(group: Group) -> str | None:
-    """One sentence a group: who was fastest, how sure that is, and what it cost in accuracy."""
-    best = next(iter(contenders(group.rows)), None)
-    if best is None:
+    """Say who was fastest, how sure that is, and what it cost in accuracy."""
+    known = contenders(group.rows)
+    if not known:
         return None
-    speed, name, where = best["speed_up"], clean(best["label"], 40), group.heading
+    best, speed = known[0]
+    name, where = clean(best.label, 40), group.heading
     base = clean(str(group.baseline), 40)
-    span = f"{significant(speed['low'])} to {significant(speed['high'])}"
-    if speed["withheld"]:
+    span = f"{significant(speed.low)} to {significant(speed.high)}"
+    if speed.withheld:
         told = f"{where}: no verdict on times is given, since the A/A control failed"
-    elif speed["verdict"] == "NO VERDICT":
+    elif speed.verdict == "NO VERDICT":
         told = (
-            f"{where}: over {speed['n']} block{'s' if speed['n'] != 1 else ''}, {name} ran "
-            f"{factor(speed['factor'])} as fast as {base} (range {span}; too few blocks for a verdict)"
+            f"{where}: over {speed.n} block{'s' if speed.n != 1 else ''}, {name} ran "
+            f"{factor(speed.factor)} as fast as {base} (range {span}; too few blocks for a verdict)"
         )
-    elif speed["verdict"] == "FASTER":
+    elif speed.verdict == "FASTER":
         told = (
-            f"{where}: {name} is {factor(speed['factor'])} as fast as {base} "
-            f"(95% interval {span}, {speed['n']} blocks)"
+            f"{where}: {name} is {factor(speed.factor)} as fast as {base} "
+            f"(95% interval {span}, {speed.n} blocks)"
         )
     else:
         told = (
@@ -49,10 +50,10 @@ def _finding(group: Group) -> str | None:
     return f"{told}. {_accuracy_words(best, group)}".rstrip()
 
 
-def _accuracy_words(best: Mapping[str, Any], group: Group) -> str:
-    base = next((row for row in group.rows if row["is_baseline"]), None)
-    if not base or not base["accuracy"] or not best["accuracy"]:
+def _accuracy_words(best: MethodResult, group: Group) -> str:
+    base = next((row for row in group.rows if row.is_baseline), None)
+    if not base or not base.accuracy or not best.accuracy:
         return ""
-    after, reference = best["accuracy"]["after_mean"], base["accuracy"]["after_mean"]
-    metric, base_name = clean(best["accuracy"]["metric"], 30), clean(str(group.baseline), 40)
+    after, reference = best.accuracy.after_mean, base.accuracy.after_mean
+    metric, base_name = clean(best.accuracy.metric, 30), clean(str(group.baseline), 40)
     return f"It ends at {metric} {percent(after)}, {base_name} at {percent(reference)}."

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from tunebench.reports.analysis.row import MethodResult
 from tunebench.reports.formatting.units import clean
 from tunebench.reports.sections.comparison import Row, comparison_row, notes
 
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[MethodResult]
 
 
 @dataclass(frozen=True)
@@ -27,24 +27,24 @@ class Group:
 
     @property
     def board(self) -> str:
-        """The board as the page's filter names it."""
+        """Return the board as the page's filter names it."""
         return clean(self.board_id, 60)
 
     @property
     def heading(self) -> str:
-        """Board and task; the conditions stand in the table's caption and rows."""
+        """Return board and task; the conditions stand in the table's caption and rows."""
         return f"{clean(self.board_id, 60)} · {clean(self.task, 60)}"
 
 
 def groups_of(rows: Rows) -> list[Group]:
-    """The groups of a run, in its order."""
+    """Return the groups of a run, in its order."""
     return [
         Group(
             ident=f"g{index}",
             board_id=board_id,
             task=task,
             conditions=f"{engines(members)} on {conditions}",
-            baseline=members[0]["baseline"],
+            baseline=members[0].baseline,
             rows=members,
             table=[comparison_row(row) for row in members],
             notes=notes(members),
@@ -56,29 +56,29 @@ def groups_of(rows: Rows) -> list[Group]:
 _CLASSES = ("valid", "degraded", "invalid", "failed", "skipped")
 
 
-def grouped(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], list[Mapping[str, Any]]]:
-    """Rows by what may be compared: (board, task, conditions)."""
-    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+def grouped(rows: Sequence[MethodResult]) -> dict[tuple[str, str, str], list[MethodResult]]:
+    """Return rows by what may be compared: (board, task, conditions)."""
+    groups: dict[tuple[str, str, str], list[MethodResult]] = {}
     for row in rows:
-        groups.setdefault((row["board_id"], row["task"], conditions(row)), []).append(row)
+        groups.setdefault((row.board_id, row.task, conditions(row)), []).append(row)
     return groups
 
 
-def engines(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The engines of a table's rows, in their order."""
-    return " and ".join(dict.fromkeys(clean(row["engine"], 40) for row in rows))
+def engines(rows: Sequence[MethodResult]) -> str:
+    """Return the engines of a table's rows, in their order."""
+    return " and ".join(dict.fromkeys(clean(row.engine, 40) for row in rows))
 
 
-def conditions(row: Mapping[str, Any]) -> str:
-    """Engine build, device, threads, dtype and power mode of a row: equal before two are compared."""
-    threads = f"{row['threads']} thread{'s' if row['threads'] != 1 else ''}"
-    build = f"build {row['engine_build']}" if row["engine_build"] else ""
-    parts = [row["device"], threads, row["dtype"], build, row["power_mode"] or ""]
+def conditions(row: MethodResult) -> str:
+    """Return engine build, device, threads, dtype and power mode of a row: equal before two are compared."""
+    threads = f"{row.threads} thread{'s' if row.threads != 1 else ''}"
+    build = f"build {row.engine_build}" if row.engine_build else ""
+    parts = [row.device, threads, row.dtype, build, row.power_mode or ""]
     return " ".join(part for part in parts if part)
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """Repetitions by class, in words; classes without any are left out.
+    """Return repetitions by class, in words; classes without any are left out.
 
     >>> counted({"valid": 3, "degraded": 0, "invalid": 1, "failed": 0, "skipped": 0})
     '3 valid, 1 invalid'

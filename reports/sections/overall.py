@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
+from tunebench.reports.analysis.measured import AcrossBoards, Measured
+from tunebench.reports.analysis.row import MethodResult, Reached, ReachedAgainst, ToTarget
 from tunebench.reports.figures import DataTable
 from tunebench.reports.formatting.units import clean, percent, seconds, signed_percent, significant
 
@@ -22,68 +23,67 @@ REACH_CAPTION = (
 REACH_HEADINGS = ("board", "task", "method", "target", "reached", "time", "energy", "against baseline")
 
 
-def across_table(found: Sequence[Mapping[str, Any]]) -> DataTable | None:
-    """One row a method and quantity; None if no two boards measured the same."""
-    rows = [_across_row(one) for one in found]
+def across_table(means: Sequence[AcrossBoards]) -> DataTable | None:
+    """Return a row a method and quantity; None if no two boards measured the same."""
+    rows = [_across_row(mean) for mean in means]
     return DataTable(ACROSS_CAPTION, ACROSS_HEADINGS, rows) if rows else None
 
 
-def reach_table(rows: Sequence[Mapping[str, Any]]) -> DataTable | None:
-    """One row a method whose quality on the way is known; None if none is."""
-    found = [_reach_row(row) for row in rows if row["to_quality"]["target"] is not None]
-    return DataTable(REACH_CAPTION, REACH_HEADINGS, found) if found else None
+def reach_table(rows: Sequence[MethodResult]) -> DataTable | None:
+    """Return a row a method whose quality on the way is known; None if none is."""
+    lines = [_reach_row(row, row.to_quality) for row in rows if isinstance(row.to_quality, ToTarget)]
+    return DataTable(REACH_CAPTION, REACH_HEADINGS, lines) if lines else None
 
 
-def overall_tables(summary: Mapping[str, Any]) -> list[tuple[str, DataTable]]:
-    """(heading, table) of those that there are."""
+def overall_tables(measured: Measured) -> list[tuple[str, DataTable]]:
+    """Return (heading, table) of those that there are."""
     tables = {
-        "Over boards": across_table(summary["across"]),
-        "To the baseline's quality": reach_table(summary["rows"]),
+        "Over boards": across_table(measured.across),
+        "To the baseline's quality": reach_table(measured.rows),
     }
     return [(heading, table) for heading, table in tables.items() if table is not None]
 
 
-def overall_lines(summary: Mapping[str, Any], grid: Grid) -> list[str]:
-    """Both for the text table."""
-    return [f"{table.caption}\n{grid(table.columns, table.rows)}" for _, table in overall_tables(summary)]
+def overall_lines(measured: Measured, grid: Grid) -> list[str]:
+    """Return both for the text table."""
+    return [f"{table.caption}\n{grid(table.columns, table.rows)}" for _, table in overall_tables(measured)]
 
 
-def _across_row(one: Mapping[str, Any]) -> list[str]:
-    kind = "95%" if one["interval"] == "bootstrap" else "range"
-    left_out = (f"{clean(board, 40)} ({why})" for board, why in one["left_out"].items())
+def _across_row(mean: AcrossBoards) -> list[str]:
+    kind = "95%" if mean.interval == "bootstrap" else "range"
+    left_out = (f"{clean(board, 40)} ({why})" for board, why in mean.left_out.items())
     return [
-        clean(one["task"], 40),
-        clean(one["label"], 32),
-        one["quantity"] + (f" ({clean(one['kind'], 60)})" if one["kind"] else ""),
-        significant(one["ratio"]),
-        f"{kind} {significant(one['low'])} to {significant(one['high'])}",
-        f"×/÷ {significant(one['spread'])}" if one["spread"] is not None else "",
-        ", ".join(f"{clean(board['board_id'], 40)} {significant(board['ratio'])}" for board in one["boards"]),
+        clean(mean.task, 40),
+        clean(mean.label, 32),
+        mean.quantity + (f" ({clean(mean.kind, 60)})" if mean.kind else ""),
+        significant(mean.ratio),
+        f"{kind} {significant(mean.low)} to {significant(mean.high)}",
+        f"×/÷ {significant(mean.spread)}" if mean.spread is not None else "",
+        ", ".join(f"{clean(board.board_id, 40)} {significant(board.ratio)}" for board in mean.boards),
         ", ".join(left_out) or "none",
     ]
 
 
-def _reach_row(row: Mapping[str, Any]) -> list[str]:
-    told = row["to_quality"]
-    time_s, energy_j, against = told["time_s"], told["energy_j"], told["against_baseline"]
+def _reach_row(row: MethodResult, reached: ToTarget) -> list[str]:
+    time_s, energy_j, against = reached.time_s, reached.energy_j, reached.against_baseline
     return [
-        clean(row["board_id"], 40),
-        clean(row["task"], 40),
-        clean(row["label"], 32),
-        f"{percent(told['target'])}, {clean(told['target_source'], 60)}",
-        f"{time_s['reached']} of {time_s['n']}",
+        clean(row.board_id, 40),
+        clean(row.task, 40),
+        clean(row.label, 32),
+        f"{percent(reached.target)}, {clean(reached.target_source, 60)}",
+        f"{time_s.reached} of {time_s.n}",
         _middle(time_s, seconds),
         _middle(energy_j, lambda joules: f"{significant(joules)} J") if energy_j else "–",
         _against(against) if against else "–",
     ]
 
 
-def _middle(told: Mapping[str, Any], words: Callable[[float], str]) -> str:
-    if told["median"] is None:
-        return "not by half of the runs" if told["reached"] else "never"
-    return words(told["median"])
+def _middle(values: Reached, words: Callable[[float], str]) -> str:
+    if values.median is None:
+        return "not by half of the runs" if values.reached else "never"
+    return words(values.median)
 
 
-def _against(told: Mapping[str, Any]) -> str:
-    size = signed_percent(told["ratio"] - 1) if told["ratio"] is not None else "only one of them got there"
-    return f"{told['verdict']} {size}, n = {told['n']}"
+def _against(pair: ReachedAgainst) -> str:
+    size = signed_percent(pair.ratio - 1) if pair.ratio is not None else "only one of them got there"
+    return f"{pair.verdict} {size}, n = {pair.n}"

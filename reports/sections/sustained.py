@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
+from tunebench.reports.analysis.row import MethodResult, Sustained
 from tunebench.reports.figures import DataTable
 from tunebench.reports.formatting.units import clean, seconds, signed_percent
 
@@ -28,33 +28,33 @@ HEADINGS = (
 Grid = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
 
-def lasting_lines(rows: Sequence[Mapping[str, Any]], grid: Grid) -> str | None:
-    """For the text table; ``None`` if nothing was sustained."""
+def lasting_lines(rows: Sequence[MethodResult], grid: Grid) -> str | None:
+    """Return lines of the text table; None if nothing was sustained."""
     cells = _cells(rows)
     return f"{CAPTION}\n{grid(HEADINGS, cells)}" if cells else None
 
 
-def lasting_table(rows: Sequence[Mapping[str, Any]]) -> DataTable | None:
-    """For the page; ``None`` if nothing was sustained."""
+def lasting_table(rows: Sequence[MethodResult]) -> DataTable | None:
+    """Return the page's table; None if nothing was sustained."""
     cells = _cells(rows)
     return DataTable(CAPTION, HEADINGS, cells) if cells else None
 
 
-def _cells(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    return [_row(row, row["sustained"]) for row in rows if row.get("sustained")]
+def _cells(rows: Sequence[MethodResult]) -> list[list[str]]:
+    return [_row(row, row.sustained) for row in rows if row.sustained]
 
 
-def _row(row: Mapping[str, Any], one: Mapping[str, Any]) -> list[str]:
-    after_s, hottest_c = one["time_to_steady_s"], one["temp_end_max_c"]
+def _row(row: MethodResult, load: Sustained) -> list[str]:
+    after_s, hottest_c = load.time_to_steady_s, load.temp_end_max_c
     return [
-        clean(row["board_id"], 40),
-        clean(row["task"], 40),
-        clean(row["label"], 32),
-        str(one["n"]),
-        seconds(one["first_s"]),
-        seconds(one["steady_s"]),
-        signed_percent(one["decline"]),
+        clean(row.board_id, 40),
+        clean(row.task, 40),
+        clean(row.label, 32),
+        str(load.n),
+        seconds(load.first_s),
+        seconds(load.steady_s),
+        signed_percent(load.decline),
         seconds(after_s) if after_s is not None else "-",
-        f"{one['n_settled']} of {one['n']}",
+        f"{load.n_settled} of {load.n}",
         f"{hottest_c:.0f} °C" if hottest_c is not None else "-",
     ]

@@ -5,21 +5,23 @@ import statistics
 
 import pytest
 
+from tunebench.reports.analysis.row import ReasonCount
 from tunebench.reports.records import Skip
 from tunebench.reports.results import RunReader, RunWriter
-from tunebench.reports.summary import UnknownBaseline, summarise
+from tunebench.reports.results.drift import Change
+from tunebench.reports.summary import UnknownBaseline, as_json, summarise
 
 
 def row(summary, label, board=None):
-    return next(r for r in summary["rows"] if r["label"] == label and board in (None, r["board_id"]))
+    return next(r for r in summary.rows if r.label == label and board in (None, r.board_id))
 
 
 def codes(summary):
-    return {one["code"] for one in summary["cautions"]}
+    return {caution.code for caution in summary.cautions}
 
 
 def message(summary, code):
-    return next(one["message"] for one in summary["cautions"] if one["code"] == code)
+    return next(caution.message for caution in summary.cautions if caution.code == code)
 
 
 @pytest.fixture
@@ -41,32 +43,32 @@ def blocks(make_record, n, **fields):
 
 
 def test_it_is_json_with_a_schema_version(demo):
-    summary = summarise(demo)
+    summary = as_json(summarise(demo))
     assert summary["schema"] == "tunebench.summary/1"
     assert json.loads(json.dumps(summary, allow_nan=False)) == json.loads(json.dumps(summary))
 
 
 def test_counts_put_every_repetition_in_one_class(lab):
-    counts = summarise(lab)["counts"]
-    assert counts["planned"] == counts["recorded"] == 108
-    assert (counts["valid"], counts["invalid"], counts["failed"]) == (106, 1, 1)
-    assert sum(counts["timed"].values()) == 100
+    counts = summarise(lab).counts
+    assert counts.planned == counts.recorded == 108
+    assert tuple(counts.by_class[name] for name in ("valid", "invalid", "failed")) == (106, 1, 1)
+    assert sum(counts.timed.values()) == 100
 
 
 def test_conditions_of_the_plans_first_label_stand_first(store, make_record):
     reps = [make_record(label="mine", own=True, threads=4), make_record(label="other"), make_record()]
     plan = {"tasks": {"digits/mlp": {"baseline": "ft-all", "labels": ["ft-all", "mine", "other"]}}}
-    assert [r["label"] for r in store(reps, plan)["rows"]] == ["ft-all", "other", "mine"]
+    assert [r.label for r in store(reps, plan).rows] == ["ft-all", "other", "mine"]
 
 
 def test_tasks_keep_the_order_of_the_plan(store, make_record):
     tasks = {"z/mlp": {"labels": []}, "a/cnn": {"labels": []}}
     reps = [make_record(task="a/cnn"), make_record(task="z/mlp")]
-    assert [r["task"] for r in store(reps, {"tasks": tasks})["rows"]] == ["z/mlp", "a/cnn"]
+    assert [r.task for r in store(reps, {"tasks": tasks}).rows] == ["z/mlp", "a/cnn"]
 
 
 def test_rows_stand_in_plan_order_one_a_board_and_label(lab):
-    keys = [(r["board_id"], r["label"]) for r in summarise(lab)["rows"]]
+    keys = [(r.board_id, r.label) for r in summarise(lab).rows]
     labels = ["ft-all", "ft-all A/A", "lora-all", "lora-last", "skip2-lora"]
     assert keys == [(board, label) for board in ("pi5-01", "orin-02") for label in labels]
 
@@ -77,25 +79,25 @@ def test_medians_rest_on_usable_repetitions_of_that_board_only(lab):
         r for r in lab.repetitions if r.board_id == "pi5-01" and r.label == "lora-all" and r.role == "timed"
     ]
     good = [r.wall_s for r in mine if r.verdict == "valid"]
-    assert found["n"] == len(good) == 9
-    assert found["wall_s"]["median"] == statistics.median(good)
-    assert found["wall_s"]["interval"] == "order-statistic"
-    assert found["reasons"] == [{"code": "throttled", "message": "throttled: 12 times", "n": 1}]
+    assert found.n == len(good) == 9
+    assert found.wall_s.median == statistics.median(good)
+    assert found.wall_s.interval == "order-statistic"
+    assert found.reasons == [ReasonCount("throttled", "throttled: 12 times", 1)]
 
 
 def test_speed_ups_are_paired_with_the_baseline_of_the_same_board(lab):
     summary = summarise(lab)
-    fast = row(summary, "skip2-lora", "orin-02")["speed_up"]
-    assert fast["verdict"] == "FASTER"
-    assert 3.2 < fast["low"] < fast["factor"] < fast["high"] < 3.45
-    assert fast["n"] == 9  # the baseline failed in one block
-    assert row(summary, "ft-all", "orin-02")["is_baseline"]
+    fast = row(summary, "skip2-lora", "orin-02").speed_up
+    assert fast.verdict == "FASTER"
+    assert 3.2 < fast.low < fast.factor < fast.high < 3.45
+    assert fast.n == 9  # the baseline failed in one block
+    assert row(summary, "ft-all", "orin-02").is_baseline
 
 
 def test_another_baseline_can_be_chosen(lab):
     summary = summarise(lab, "skip2-lora")
-    assert row(summary, "ft-all", "pi5-01")["speed_up"]["verdict"] == "SLOWER"
-    assert row(summary, "skip2-lora", "pi5-01")["is_baseline"]
+    assert row(summary, "ft-all", "pi5-01").speed_up.verdict == "SLOWER"
+    assert row(summary, "skip2-lora", "pi5-01").is_baseline
 
 
 def test_an_unknown_baseline_names_the_known_ones(demo):
@@ -106,7 +108,7 @@ def test_an_unknown_baseline_names_the_known_ones(demo):
 
 
 def test_the_aa_control_is_judged_on_every_board(lab):
-    assert [(one["board_id"], one["twin"], one["result"]) for one in summarise(lab)["aa"]] == [
+    assert [(one.board_id, one.twin, one.result) for one in summarise(lab).aa] == [
         ("pi5-01", "ft-all", "passed"),
         ("orin-02", "ft-all", "passed"),
     ]
@@ -115,20 +117,20 @@ def test_the_aa_control_is_judged_on_every_board(lab):
 def test_a_failed_aa_control_comes_first_among_the_cautions(store, make_record):
     reps = blocks(make_record, 8) + blocks(make_record, 8, label="twin", aa_control=True, wall_s=5.0)
     summary = store(reps)
-    assert summary["aa"][0]["result"] == "failed"
+    assert summary.aa[0].result == "failed"
     assert "differs by +" in message(summary, "aa-failed")
 
 
 def test_an_open_aa_control_shows_how_far_a_method_differs_from_itself(demo):
-    one = summarise(demo)["aa"][0]
-    assert one["result"] == "no verdict"
+    one = summarise(demo).aa[0]
+    assert one.result == "no verdict"
     assert "may be noise" in message(summarise(demo), "aa-open")
 
 
 def test_an_aa_control_without_its_twin_has_no_verdict(store, make_record):
     summary = store(blocks(make_record, 8, label="twin", aa_control=True))
-    assert summary["aa"][0]["result"] == "no verdict"
-    assert summary["aa"][0]["missing"] == "its twin was not measured"
+    assert summary.aa[0].result == "no verdict"
+    assert summary.aa[0].missing == "its twin was not measured"
 
 
 @pytest.mark.parametrize(
@@ -138,49 +140,49 @@ def test_rows_under_different_conditions_are_never_compared(store, make_record, 
     reps = blocks(make_record, 6) + blocks(make_record, 6, label="fast", wall_s=1.0, **{name: value})
     summary = store(reps)
     found = row(summary, "fast")
-    assert found[name] == value
-    assert found["speed_up"] is None
-    assert "same engine build, device, threads and dtype" in found["speed_up_missing"]
+    assert getattr(found, name) == value
+    assert found.speed_up is None
+    assert "same engine build, device, threads and dtype" in found.speed_up_missing
     assert "conditions" in codes(summary)
 
 
 def test_blocks_that_never_meet_give_no_comparison(store, make_record):
     fast = [make_record(block=b, label="fast") for b in range(6, 12)]
     found = row(store(blocks(make_record, 6) + fast), "fast")
-    assert found["speed_up"] is None
-    assert found["speed_up_missing"] == "no block in which both this and ft-all were measured"
+    assert found.speed_up is None
+    assert found.speed_up_missing == "no block in which both this and ft-all were measured"
 
 
 def test_a_task_without_baseline_says_so(store, make_record):
     found = row(store(blocks(make_record, 2, label="mine", own=True)), "mine")
-    assert found["speed_up_missing"] == "the task has no baseline"
+    assert found.speed_up_missing == "the task has no baseline"
 
 
 def test_unequal_work_is_told(store, make_record):
     mine = blocks(make_record, 6, label="mine", params={"epochs": 5, "batch": 20})
     summary = store(blocks(make_record, 6) + mine)
-    assert row(summary, "mine")["unequal_params"] == ["epochs: 5 against 10"]
+    assert row(summary, "mine").unequal_params == ["epochs: 5 against 10"]
     assert "epochs: 5 against 10" in message(summary, "unequal-work")
 
 
 def test_missing_energy_carries_its_reason(demo):
     found = row(summarise(demo), "ft-all")
-    assert found["energy"] is None
-    assert found["energy_missing"] == "no power sensor: looked for INA3221, PMIC and RAPL"
+    assert found.energy is None
+    assert found.energy_missing == "no power sensor: looked for INA3221, PMIC and RAPL"
 
 
 def test_missing_energy_falls_back_to_the_reason_for_power(store, make_record):
-    assert row(store([make_record(missing={"power": "no rail"})]), "ft-all")["energy_missing"] == "no rail"
+    assert row(store([make_record(missing={"power": "no rail"})]), "ft-all").energy_missing == "no rail"
 
 
 def test_missing_energy_without_any_reason_is_told(store, make_record):
     found = row(store([make_record(missing={})]), "ft-all")
-    assert found["energy_missing"] == "not measured; the record gives no reason"
+    assert found.energy_missing == "not measured; the record gives no reason"
 
 
 def test_energy_carries_scope_and_source(lab):
-    energy = row(summarise(lab), "ft-all", "pi5-01")["energy"]
-    assert (energy["scope"], energy["source"], energy["gross_j"]["n"]) == ("rails_sum", "ina3221", 10)
+    energy = row(summarise(lab), "ft-all", "pi5-01").energy
+    assert (energy.scope, energy.source, energy.gross_j.n) == ("rails_sum", "ina3221", 10)
     assert "energy-scopes" in codes(summarise(lab))
 
 
@@ -188,41 +190,41 @@ def test_energies_of_different_scope_are_never_pooled(store, make_record, lab):
     energy = next(rep.energy for rep in lab.repetitions if rep.energy)
     other = energy.model_copy(update={"scope": "wall_ac"})
     found = row(store([make_record(energy=energy), make_record(block=1, energy=other)]), "ft-all")
-    assert found["energy"] is None
-    assert found["energy_missing"].startswith("repetitions differ in scope or source")
+    assert found.energy is None
+    assert found.energy_missing.startswith("repetitions differ in scope or source")
 
 
 def test_accuracy_is_a_mean_over_seeds(demo):
     summary = summarise(demo)
-    accuracy = row(summary, "ft-all")["accuracy"]
+    accuracy = row(summary, "ft-all").accuracy
     after = [r.quality.after for r in demo.repetitions if r.label == "ft-all" and r.role == "timed"]
-    assert accuracy["after_mean"] == pytest.approx(statistics.mean(after))
-    assert accuracy["after_sd"] == pytest.approx(statistics.stdev(after))
-    assert accuracy["before_mean"] == pytest.approx(0.781)
+    assert accuracy.after_mean == pytest.approx(statistics.mean(after))
+    assert accuracy.after_sd == pytest.approx(statistics.stdev(after))
+    assert accuracy.before_mean == pytest.approx(0.781)
     assert "One test item of 360" in message(summary, "few-seeds")
 
 
 def test_phases_of_a_step_come_from_instrumented_repetitions_and_add_up(demo):
     found = row(summarise(demo), "skip2-lora")
-    phases = found["phases"]
-    assert list(phases["by_phase_s"]) == ["gather", "cache_fill", "forward", "backward", "update"]
-    assert sum(phases["by_phase_s"].values()) + phases["unaccounted_s"] == pytest.approx(phases["step_s"])
-    assert phases["unaccounted_s"] > 0
-    assert phases["evaluate_s"] == pytest.approx(0.2)
-    assert 0 < found["instrumentation_overhead"] < 0.06
-    assert found["curve"][0][0] == 0
+    phases = found.phases
+    assert list(phases.by_phase_s) == ["gather", "cache_fill", "forward", "backward", "update"]
+    assert sum(phases.by_phase_s.values()) + phases.unaccounted_s == pytest.approx(phases.step_s)
+    assert phases.unaccounted_s > 0
+    assert phases.evaluate_s == pytest.approx(0.2)
+    assert 0 < found.instrumentation_overhead < 0.06
+    assert found.curve[0][0] == 0
 
 
 def test_time_under_the_windows_own_name_is_unaccounted(store, make_record):
     marks = make_record(role="instrumented", wall_s=2.0, window_phases_s={"finetune": 0.5, "forward": 1.5})
-    phases = row(store([marks]), "ft-all")["phases"]
-    assert list(phases["by_phase_s"]) == ["forward"]
-    assert phases["unaccounted_s"] * phases["steps"] == pytest.approx(0.5)
+    phases = row(store([marks]), "ft-all").phases
+    assert list(phases.by_phase_s) == ["forward"]
+    assert phases.unaccounted_s * phases.steps == pytest.approx(0.5)
 
 
 def test_a_cell_without_marks_has_no_phases(store, make_record):
     found = row(store([make_record()]), "ft-all")
-    assert (found["phases"], found["instrumentation_overhead"], found["curve"]) == (None, None, [])
+    assert (found.phases, found.instrumentation_overhead, found.curve) == (None, None, [])
 
 
 def test_a_cell_whose_repetitions_all_failed_says_why(store, make_record):
@@ -231,15 +233,15 @@ def test_a_cell_whose_repetitions_all_failed_says_why(store, make_record):
     )
     summary = store([rep.model_copy(update={"reasons": []}) for rep in dead])
     found = row(summary, "ft-all")
-    assert (found["n"], found["wall_s"], found["wall_missing"]) == (0, None, "out of memory")
-    assert found["verdict"] == "invalid"
-    assert found["reasons"] == [{"code": "oom", "message": "out of memory", "n": 3}]
-    assert found["peak_rss_missing"] == "no repetition that may be used"
+    assert (found.n, found.wall_s, found.wall_missing) == (0, None, "out of memory")
+    assert found.verdict == "invalid"
+    assert found.reasons == [ReasonCount("oom", "out of memory", 3)]
+    assert found.peak_rss_missing == "no repetition that may be used"
     assert "its median flatters it" in message(summary, "left-out")
 
 
 def test_only_instrumented_repetitions_give_no_time(store, make_record):
-    assert row(store([make_record(role="instrumented")]), "ft-all")["wall_missing"] == (
+    assert row(store([make_record(role="instrumented")]), "ft-all").wall_missing == (
         "no timed repetition was recorded"
     )
 
@@ -250,15 +252,15 @@ def test_counts_that_differ_give_the_middle_one_and_texts_are_listed(store, make
         update={"update_b": 9, "prov": reps[2].prov.model_copy(update={"engine_version": "x"})}
     )
     found = row(store(reps), "ft-all")
-    assert found["update_b"] == 70_400
-    assert found["engine_version"] == "torch 2.13.0+cpu, x"
+    assert found.update_b == 70_400
+    assert found.engine_version == "torch 2.13.0+cpu, x"
 
 
 def test_checks_stand_apart_and_a_failed_one_voids_the_speed(store, make_record):
     check = make_record(role="check", label="skip2-lora", check={"passed": False, "max_loss_diff": 0.2})
     summary = store([make_record(), check])
-    assert [r["label"] for r in summary["rows"]] == ["ft-all"]
-    assert summary["checks"][0]["passed"] is False
+    assert [r.label for r in summary.rows] == ["ft-all"]
+    assert summary.checks[0].passed is False
     assert "its speed means nothing" in message(summary, "incorrect")
 
 
@@ -266,7 +268,7 @@ def test_loopback_boards_are_told_to_say_nothing_about_boards(demo):
     told = message(summarise(demo), "shared-machine")
     assert "shared with the host" in told
     assert "degraded" in told
-    assert all(r["verdict"] == "degraded" for r in summarise(demo)["rows"])
+    assert all(r.verdict == "degraded" for r in summarise(demo).rows)
 
 
 def test_emulated_boards_times_are_not_a_boards(store, make_record):
@@ -284,9 +286,9 @@ def test_an_unclear_result_says_how_many_more_blocks(store, make_record):
     ratios = [1.0, 1.05, 0.99, 1.04, 1.0, 1.05, 1.01, 1.04]
     other = [make_record(block=b, label="other", wall_s=4.0 * r) for b, r in enumerate(ratios)]
     summary = store([make_record(block=b, wall_s=4.0) for b in range(8)] + other)
-    found = row(summary, "other")["speed_up"]
-    assert found["verdict"] == "UNCLEAR"
-    assert f"About {found['blocks_needed']} more blocks" in message(summary, "unclear")
+    found = row(summary, "other").speed_up
+    assert found.verdict == "UNCLEAR"
+    assert f"About {found.blocks_needed} more blocks" in message(summary, "unclear")
 
 
 def test_an_incomplete_run_says_how_far_it_got(campaign, tmp_path):
@@ -297,13 +299,13 @@ def test_an_incomplete_run_says_how_far_it_got(campaign, tmp_path):
     summary = summarise(RunReader(path))
     assert "19 of 19 planned" in message(summary, "incomplete")
     assert "torn" in message(summary, "unreadable")
-    assert summary["run"]["suite"] == "demo"
-    assert summary["run"]["command"][0] == "tunebench"
+    assert summary.run.suite == "demo"
+    assert summary.run.command[0] == "tunebench"
 
 
 def test_an_empty_run_concludes_nothing(store):
     summary = store([])
-    assert summary["rows"] == []
+    assert summary.rows == []
     assert {"empty", "incomplete"} <= codes(summary)
 
 
@@ -312,10 +314,10 @@ def test_no_aa_control_is_told(store, make_record):
 
 
 def test_skips_are_kept_with_their_reasons(lab, store, make_record):
-    assert summarise(lab)["skipped"][0]["reason"] == "unreachable: no route to host"
+    assert summarise(lab).skipped[0]["reason"] == "unreachable: no route to host"
     assert "all methods on nano-03" in message(summarise(lab), "skipped")
     skip = Skip(board_id="host", label="lorae", reason="no torch").model_dump()
-    assert store([make_record()], {"skipped": [skip]})["skipped"][0]["label"] == "lorae"
+    assert store([make_record()], {"skipped": [skip]}).skipped[0]["label"] == "lorae"
 
 
 def test_short_windows_of_other_roles_are_not_told(store, make_record):
@@ -333,8 +335,8 @@ def test_changes_of_the_environment_are_told(campaign, tmp_path):
     after = path / "env" / "host.after.json"
     after.write_text(after.read_text().replace("6.12.40", "6.12.41"))
     summary = summarise(RunReader(path))
-    assert summary["environment"][0]["changed"] == [
-        {"tier": "os", "key": "kernel", "before": "6.12.40", "after": "6.12.41"}
+    assert summary.environment[0].changed == [
+        Change(tier="os", key="kernel", before="6.12.40", after="6.12.41")
     ]
     assert "os.kernel" in message(summary, "environment-changed")
 
@@ -344,12 +346,12 @@ def test_a_damaged_environment_does_not_hide_the_numbers(campaign, tmp_path):
     path = campaign.write(tmp_path)
     (path / "env" / "host.before.json").write_text("{")
     summary = summarise(RunReader(path))
-    assert "host.before.json" in summary["environment"][0]["problem"]
-    assert len(summary["rows"]) == 5
+    assert "host.before.json" in summary.environment[0].problem
+    assert len(summary.rows) == 5
 
 
 def test_a_plan_of_odd_shape_does_not_stop_the_summary(store, make_record):
     plan = {"boards": [{"id": "host"}], "tasks": "none", "suite": "x", "repetitions": None, "skipped": "no"}
     summary = store([make_record()], plan)
-    assert summary["counts"]["planned"] is None
-    assert summary["delta"] == {"time": 0.02, "energy": 0.03, "memory": 0.01, "accuracy": 0.5}
+    assert summary.counts.planned is None
+    assert summary.delta == {"time": 0.02, "energy": 0.03, "memory": 0.01, "accuracy": 0.5}

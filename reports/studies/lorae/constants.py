@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 STUDY = "lorae"
 METHOD = "lorae"
@@ -13,7 +13,8 @@ REFERENCE = "ft-all"
 AIM_POINTS = 1.0
 
 
-class Published(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Published:
     """The paper's figure for one kind of task, what we aim at, and what we infer.
 
     Attributes:

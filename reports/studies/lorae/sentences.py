@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from tunebench.reports.formatting.units import clean, factor, number, percent, seconds, size
+from tunebench.reports.studies.lorae.model import AnyDifference, Chosen, Difference, Method, Quality, Unit
 from tunebench.reports.studies.skip2_lora.sentences import conditions, reservation, unit_name
-
-Unit = Mapping[str, Any]
-One = Mapping[str, Any]
 
 COUNTED = (
     "Updated parameters are all that training changes, the head's included: weights and biases of convolutions and of "
@@ -27,109 +22,109 @@ SEEDS = (
 
 
 def task_name(unit: Unit) -> str:
-    """``shapes/unet-small``."""
-    return clean(f"{unit['dataset']}/{unit['model']}", 60)
+    """Return ``shapes/unet-small``."""
+    return clean(f"{unit.dataset}/{unit.model}", 60)
 
 
 def place(unit: Unit) -> str:
-    """Board, engine and what else stands fixed."""
+    """Return board, engine and what else stands fixed."""
     return f"{unit_name(unit)}, {conditions(unit)}"
 
 
 def notes(unit: Unit) -> list[str]:
-    """What limits this unit's figures."""
-    found = []
-    told = reservation(unit)
-    if told:
-        found.append(f"{told[:1].upper()}{told[1:]}.")
-    if unit["shared_machine"]:
-        found.append(
+    """Say what limits this unit's figures."""
+    sentences = []
+    reason = reservation(unit)
+    if reason:
+        sentences.append(f"{reason[:1].upper()}{reason[1:]}.")
+    if unit.shared_machine:
+        sentences.append(
             "Other programs may have run beside it: times here are noisy, quality is not touched by that."
         )
-    if unit["metric"] not in (None, "accuracy") and unit["n_items"]:
-        found.append(
-            f"Intervals hold for other seeds and these {unit['n_items']} test images; what other images would do "
+    if unit.metric not in (None, "accuracy") and unit.n_items:
+        sentences.append(
+            f"Intervals hold for other seeds and these {unit.n_items} test images; what other images would do "
             "is not in them."
         )
-    if unit["chosen_missing"]:
-        found.append(f"No row was judged alone: {clean(unit['chosen_missing'], 200)}.")
-    return found
+    if unit.chosen_missing:
+        sentences.append(f"No row was judged alone: {clean(unit.chosen_missing, 200)}.")
+    return sentences
 
 
 def share(value: float | None) -> str:
-    """A reduction: percent with two digits where it is near 100."""
+    """Return a reduction: percent with two digits where it is near 100."""
     if value is None:
         return "–"
     return percent(value, 2 if value > 0.99 else 1).replace("-", "−")
 
 
-def points(one: One | None) -> str:
-    """``−0.12 [−0.40, +0.20]``, with a star for a range."""
-    if one is None:
+def points(difference: AnyDifference | None) -> str:
+    """Return ``−0.12 [−0.40, +0.20]``, with a star for a range."""
+    if difference is None:
         return "–"
-    if one["missing"]:
-        return f"– ({clean(one['missing'], 80)})"
-    star = "*" if one["interval"] == "range" else ""
-    return f"{signed(one['value'])} [{signed(one['low'])}, {signed(one['high'])}]{star}"
+    if not isinstance(difference, Difference):
+        return f"– ({clean(difference.missing, 80)})"
+    star = "*" if difference.interval == "range" else ""
+    return f"{signed(difference.value)} [{signed(difference.low)}, {signed(difference.high)}]{star}"
 
 
-def verdict(one: One | None, *, alone: bool) -> str:
-    """The word; of the row fixed beforehand and of further metrics the one of a comparison by itself."""
-    if one is None or one["missing"]:
+def verdict(difference: AnyDifference | None, *, alone: bool) -> str:
+    """Return the word; of the row fixed beforehand and of further metrics the one of a comparison by itself."""
+    if not isinstance(difference, Difference):
         return "–"
-    if alone or one["verdict"] is None:
-        return str(one["verdict_alone"])
-    return str(one["verdict"])
+    if alone or difference.verdict is None:
+        return difference.verdict_alone
+    return difference.verdict
 
 
 def signed(value: float) -> str:
-    """Points with their sign: ``−1.20``."""
+    """Return points with their sign: ``−1.20``."""
     text = f"{value:+.2f}"
     return "0.00" if float(text) == 0 else text.replace("-", "−")
 
 
-def quality(one: One | None) -> str:
-    """``91.23 ± 0.40``, in percent."""
-    if one is None:
+def quality(value: Quality | None) -> str:
+    """Return ``91.23 ± 0.40``, in percent."""
+    if value is None:
         return "–"
-    return f"{100 * one['mean']:.2f}" + (f" ± {100 * one['sd']:.2f}" if one["sd"] is not None else "")
+    return f"{100 * value.mean:.2f}" + (f" ± {100 * value.sd:.2f}" if value.sd is not None else "")
 
 
 def count(value: int | None) -> str:
-    """A count, or a dash."""
+    """Return a count, or a dash."""
     return "–" if value is None else number(value)
 
 
 def bytes_of(value: float | None) -> str:
-    """Bytes, or a dash."""
+    """Return bytes, or a dash."""
     return "–" if value is None else size(value)
 
 
-def step(one: One) -> str:
-    """Time of a training step and its ratio to the baseline's."""
-    if one["step_s"] is None:
-        return f"– ({clean(one['step_missing'] or 'not measured', 60)})"
-    ratio = one["time_ratio"]
-    return seconds(one["step_s"]) + (f" ({factor(ratio['value'])})" if ratio else "")
+def step(method: Method) -> str:
+    """Return the time of a training step and its ratio to the baseline's."""
+    if method.step_s is None:
+        return f"– ({clean(method.step_missing or 'not measured', 60)})"
+    ratio = method.time_ratio
+    return seconds(method.step_s) + (f" ({factor(ratio.value)})" if ratio else "")
 
 
-def shipping(one: One) -> str:
-    """``16.6 KiB: own 0.02 s measured, lte 0.2 s shaped``, or why there is nothing."""
-    sent = one["shipped"]
+def shipping(method: Method) -> str:
+    """Return ``16.6 KiB: own 0.02 s measured, lte 0.2 s shaped``, or why there is nothing."""
+    sent = method.shipped
     if sent is None:
-        return f"– ({clean(one['shipped_missing'], 80)})"
-    told = [f"{clean(link['link'], 20)} {seconds(link['seconds'])} {link['how']}" for link in sent["links"]]
-    return f"{size(sent['size_b'])} {sent['form']}: {', '.join(told) or 'no transfer succeeded'}"
+        return f"– ({clean(str(method.shipped_missing), 80)})"
+    links = [f"{clean(link.link, 20)} {seconds(link.seconds)} {link.how}" for link in sent.links]
+    return f"{size(sent.size_b)} {sent.form}: {', '.join(links) or 'no transfer succeeded'}"
 
 
-def training_memory(one: One) -> str:
-    """Measured beside predicted, or dashes."""
-    return f"{bytes_of(one['train_peak_b'])} / {bytes_of(one['predicted_step_b'])}"
+def training_memory(method: Method) -> str:
+    """Return measured beside predicted, or dashes."""
+    return f"{bytes_of(method.memory.train_peak_b)} / {bytes_of(method.memory.predicted_step_b)}"
 
 
-def reached(chosen: One | None, target: float | None) -> str:
-    """Whether the least reduction was reached."""
-    if chosen is None or chosen["reduction_met"] is None:
+def reached(chosen: Chosen | None, target: float | None) -> str:
+    """Say whether the least reduction was reached."""
+    if chosen is None or chosen.reduction_met is None:
         return "–"
-    word = "reached" if chosen["reduction_met"] else "missed"
-    return f"{share(chosen['reduction'])} (at least {100 * (target or 0):g}%: {word})"
+    word = "reached" if chosen.reduction_met else "missed"
+    return f"{share(chosen.reduction)} (at least {100 * (target or 0):g}%: {word})"

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from tunebench.reports.figures import DataTable
 from tunebench.reports.studies.lorae import sentences
 from tunebench.reports.studies.lorae.constants import TITLE
+from tunebench.reports.studies.lorae.model import LoraeStudy
 from tunebench.reports.studies.lorae.tables import cost_table, headline, quality_table
 
 _WIDTH = 110
 Grid = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
 
-def lorae_lines(study: Mapping[str, Any], grid: Grid) -> str:
-    """Plain text; ``grid`` sets headings and rows in columns."""
+def lorae_lines(study: LoraeStudy, grid: Grid) -> str:
+    """Return plain text; ``grid`` sets headings and rows in columns."""
     parts = [
         TITLE,
         *map(_wrapped, (sentences.RULE, sentences.SEEDS, sentences.COUNTED)),
         _table(headline(study), grid),
     ]
-    for unit in study["units"]:
+    for unit in study.units:
         parts += [
             _table(quality_table(unit), grid),
             _table(cost_table(unit), grid),

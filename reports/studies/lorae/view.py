@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tunebench.reports.figures import DataTable, Figure, Styles
 from tunebench.reports.figures.dots import Axis, Dot, DotRow, dots_figure
 from tunebench.reports.formatting.units import clean
 from tunebench.reports.studies.lorae import sentences
+from tunebench.reports.studies.lorae.model import Difference, LoraeStudy, Unit
 from tunebench.reports.studies.lorae.tables import cost_table, headline, quality_table
 
-Unit = Mapping[str, Any]
 _CSS = {"SAME": "v-same", "HIGHER": "v-faster", "LOWER": "v-slower"}
 
 
@@ -40,8 +39,8 @@ class LoraeView:
     units: Sequence[UnitView]
 
 
-def lorae_view(study: Mapping[str, Any] | None) -> LoraeView | None:
-    """The section's content, or None for a run that is no such study."""
+def lorae_view(study: LoraeStudy | None) -> LoraeView | None:
+    """Return the section's content, or None for a run that is no such study."""
     if study is None:
         return None
     return LoraeView(
@@ -49,7 +48,7 @@ def lorae_view(study: Mapping[str, Any] | None) -> LoraeView | None:
         rule=sentences.RULE,
         seeds=sentences.SEEDS,
         counted=sentences.COUNTED,
-        units=[_unit(f"lorae-u{i}", unit) for i, unit in enumerate(study["units"])],
+        units=[_unit(f"lorae-u{i}", unit) for i, unit in enumerate(study.units)],
     )
 
 
@@ -66,24 +65,24 @@ def _unit(ident: str, unit: Unit) -> UnitView:
 
 
 def differences(ident: str, unit: Unit) -> Figure | None:
-    """A row a method and rank: its main metric less the baseline's, in points, with the band that does not matter."""
-    judged = unit["chosen"]["label"] if unit["chosen"] else None
-    found = [
-        (one, told)
-        for one in unit["methods"]
-        for told in one["differences"][:1]
-        if not told["missing"] and told["metric"] == unit["metric"]
+    """Draw a row a method and rank: its main metric less the baseline's, in points; the band does not matter."""
+    judged = unit.chosen.label if unit.chosen else None
+    known = [
+        (clean(method.label, 40), difference, method.label == judged)
+        for method in unit.methods
+        for difference in method.differences[:1]
+        if isinstance(difference, Difference) and difference.metric == unit.metric
     ]
-    if not found:
+    if not known:
         return None
-    metric = clean(unit["metric"], 20)
-    base = clean(unit["baseline"], 40)
-    delta = found[0][1]["delta"]
+    metric = clean(str(unit.metric), 20)
+    base = clean(str(unit.baseline), 40)
+    delta = known[0][1].delta
     rows = [
-        DotRow(clean(one["label"], 40), [_dot(metric, told, one["label"] == judged)], (-delta, None, delta))
-        for one, told in found
+        DotRow(label, [_dot(metric, difference, alone)], (-delta, None, delta))
+        for label, difference, alone in known
     ]
-    spoken = "; ".join(f"{clean(one['label'], 40)} {sentences.points(told)}" for one, told in found)
+    spoken = "; ".join(f"{label} {sentences.points(difference)}" for label, difference, _ in known)
     return dots_figure(
         ident,
         f"{metric} less that of {base}, points",
@@ -100,32 +99,27 @@ def differences(ident: str, unit: Unit) -> Figure | None:
             f"{metric} less that of {base}, points, paired by block",
             ("method", "points, interval", "blocks", "verdict"),
             [
-                [
-                    clean(one["label"], 40),
-                    sentences.points(told),
-                    str(told["n"]),
-                    _word(told, one["label"] == judged),
-                ]
-                for one, told in found
+                [label, sentences.points(difference), str(difference.n), _word(difference, alone)]
+                for label, difference, alone in known
             ],
         ),
     )
 
 
-def _word(told: Mapping[str, Any], alone: bool) -> str:
-    return sentences.verdict(told, alone=alone)
+def _word(difference: Difference, alone: bool) -> str:
+    return sentences.verdict(difference, alone=alone)
 
 
-def _dot(series: str, told: Mapping[str, Any], alone: bool) -> Dot:
-    word = _word(told, alone)
+def _dot(series: str, difference: Difference, alone: bool) -> Dot:
+    word = _word(difference, alone)
     return Dot(
         series=series,
-        value=told["value"],
-        low=told["low"],
-        high=told["high"],
-        is_range=told["interval"] == "range",
+        value=difference.value,
+        low=difference.low,
+        high=difference.high,
+        is_range=difference.interval == "range",
         # The interval is drawn and stands in the tables: beside a long word there is no room for it.
-        told=sentences.signed(told["value"]),
+        told=sentences.signed(difference.value),
         word=word,
         word_css=_CSS.get(word, "v-unclear"),
     )

@@ -3,47 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from tunebench.reports.figures import DataTable, Figure, Styles
 from tunebench.reports.figures.dots import Axis, Dot, DotRow, dots_figure
 from tunebench.reports.formatting.units import percent
 from tunebench.reports.studies.skip2_lora.constants import AGAINST, CANDIDATE, REFERENCE, TITLES
+from tunebench.reports.studies.skip2_lora.model import Difference, Method, Published, Reduction, Task
 
-Tasks = Sequence[Mapping[str, Any]]
+Tasks = Sequence[Task]
 #: Percent saved; the axis is logarithmic in the time that remains, where intervals are even and 90 is not near 100.
 _TICKS = (-700, -300, -100, -50, 0, 50, 75, 90, 95, 98, 99, 99.5)
 _AIM = {"met": "v-same", "missed": "v-slower", "open": "v-unclear"}
 
 
-def reduction_dots(ident: str, tasks: Tasks, published: Mapping[str, Any], sets: Styles) -> Figure | None:
+def reduction_dots(ident: str, tasks: Tasks, published: Published, sets: Styles) -> Figure | None:
     """Share of LoRA-All's time saved by each method on each data set; the published band stands behind Skip2."""
-    found = [
-        (one, task["name"], one["reduction"]) for task in tasks for one in task["methods"] if one["reduction"]
+    known = [
+        (method, task.name, method.reduction) for task in tasks for method in task.methods if method.reduction
     ]
-    if not found:
+    if not known:
         return None
-    titles = list(dict.fromkeys(one["title"] for one, _, _ in _ordered(found)))
-    band = (100 * published["low"], 100 * published["reduction_mean"], 100 * published["high"])
+    titles = list(dict.fromkeys(method.title for method, _, _ in _ordered(known)))
+    band = (100 * published.low, 100 * published.reduction_mean, 100 * published.high)
     rows = [
         DotRow(
             title,
-            [_saved(name, saved) for one, name, saved in found if one["title"] == title],
+            [_saved(name, saved) for method, name, saved in known if method.title == title],
             band if title == TITLES[CANDIDATE] else None,
         )
         for title in titles
     ]
-    told = "; ".join(f"{one['title']} on {name} {percent(saved['value'])}" for one, name, saved in found)
+    described = "; ".join(f"{method.title} on {name} {percent(saved.value)}" for method, name, saved in known)
     table = DataTable(
         caption=f"Time saved against {TITLES[REFERENCE]}, paired by block",
         columns=("method", "data set", "saved", "low", "high", "interval", "blocks"),
-        rows=[_saved_row(one["title"], name, saved) for one, name, saved in found],
+        rows=[_saved_row(method.title, name, saved) for method, name, saved in known],
     )
     return dots_figure(
         ident,
         f"Time saved against {TITLES[REFERENCE]}",
-        f"Share of the fine-tuning time saved, by method and data set. {told}.",
+        f"Share of the fine-tuning time saved, by method and data set. {described}.",
         rows,
         styles=sets,
         axis=Axis(
@@ -52,56 +52,61 @@ def reduction_dots(ident: str, tasks: Tasks, published: Mapping[str, Any], sets:
             right="saves more →",
             place=lambda saved: -math.log1p(-saved / 100),
             round_values=_TICKS,
-            band=f"published: {published['low']:.0%} to {published['high']:.0%}, mean dashed",
+            band=f"published: {published.low:.0%} to {published.high:.0%}, mean dashed",
         ),
         table=table,
     )
 
 
-def _ordered(found: Sequence[tuple[Mapping[str, Any], str, Any]]) -> list[tuple[Mapping[str, Any], str, Any]]:
+_Saved = tuple[Method, str, Reduction]
+
+
+def _ordered(known: Sequence[_Saved]) -> list[_Saved]:
     order = list(TITLES)
     return sorted(
-        found, key=lambda item: order.index(item[0]["method"]) if item[0]["method"] in order else len(order)
+        known, key=lambda item: order.index(item[0].method) if item[0].method in order else len(order)
     )
 
 
-def _saved(name: str, saved: Mapping[str, Any]) -> Dot:
-    value, low, high = (100 * saved[key] for key in ("value", "low", "high"))
-    told = f"{value:.1f}%  [{low:.1f}, {high:.1f}]" if saved["n"] > 1 else f"{value:.1f}%  one block"
-    return Dot(name, value, low, high, saved["interval"] == "range", told.replace("-", "−"))
+def _saved(name: str, saved: Reduction) -> Dot:
+    value, low, high = (100 * share for share in (saved.value, saved.low, saved.high))
+    told = f"{value:.1f}%  [{low:.1f}, {high:.1f}]" if saved.n > 1 else f"{value:.1f}%  one block"
+    return Dot(name, value, low, high, saved.interval == "range", told.replace("-", "−"))
 
 
-def _saved_row(title: str, name: str, saved: Mapping[str, Any]) -> list[str]:
-    values = [percent(saved[key], 2).replace("-", "−") for key in ("value", "low", "high")]
-    return [title, name, *values, _kind(saved), str(saved["n"])]
+def _saved_row(title: str, name: str, saved: Reduction) -> list[str]:
+    values = [percent(share, 2).replace("-", "−") for share in (saved.value, saved.low, saved.high)]
+    return [title, name, *values, _kind(saved.interval, saved.confidence), str(saved.n)]
 
 
-def _kind(found: Mapping[str, Any]) -> str:
-    return (
-        "range seen" if found["interval"] == "range" else f"{percent(found['confidence'], 0)}, exact Wilcoxon"
-    )
+def _kind(interval: str, confidence: float | None) -> str:
+    is_range = interval == "range" or confidence is None
+    return "range seen" if is_range else f"{percent(confidence or 0.0, 0)}, exact Wilcoxon"
 
 
 def difference_dots(ident: str, tasks: Tasks, aim_points: float, sets: Styles) -> Figure | None:
     """Accuracy of Skip2-LoRA less LoRA-All's and FT-All's, in points, with the aim as a band."""
-    found = [
-        (one["against"], task["name"], one)
+    known = [
+        (against, task.name, difference)
         for against in AGAINST
         for task in tasks
-        for one in task["differences"]
-        if one["against"] == against and one["missing"] is None
+        for difference in task.differences
+        if difference.against == against and isinstance(difference, Difference)
     ]
-    if not found:
+    if not known:
         return None
     rows = [
         DotRow(
             f"minus {TITLES[against]}",
-            [_points(name, one) for other, name, one in found if other == against],
+            [_points(name, difference) for other, name, difference in known if other == against],
             (-aim_points, None, aim_points),
         )
-        for against in dict.fromkeys(against for against, _, _ in found)
+        for against in dict.fromkeys(against for against, _, _ in known)
     ]
-    told = "; ".join(f"minus {TITLES[a]} on {name}: {_signed(one['points'])}" for a, name, one in found)
+    described = "; ".join(
+        f"minus {TITLES[against]} on {name}: {_signed(difference.points)}"
+        for against, name, difference in known
+    )
     table = DataTable(
         caption=f"Accuracy of {TITLES[CANDIDATE]} less that of others, points, paired by block",
         columns=(
@@ -118,18 +123,18 @@ def difference_dots(ident: str, tasks: Tasks, aim_points: float, sets: Styles) -
             [
                 TITLES[against],
                 name,
-                *(_signed(one[key], 2) for key in ("points", "low", "high")),
-                _kind(one),
-                str(one["n"]),
-                one["aim"],
+                *(_signed(points, 2) for points in (difference.points, difference.low, difference.high)),
+                _kind(difference.interval, difference.confidence),
+                str(difference.n),
+                difference.aim,
             ]
-            for against, name, one in found
+            for against, name, difference in known
         ],
     )
     return dots_figure(
         ident,
         f"Accuracy of {TITLES[CANDIDATE]} less that of {' and of '.join(TITLES[name] for name in AGAINST)}",
-        f"Differences in points with their intervals. {told}.",
+        f"Differences in points with their intervals. {described}.",
         rows,
         styles=sets,
         axis=Axis(
@@ -142,19 +147,19 @@ def difference_dots(ident: str, tasks: Tasks, aim_points: float, sets: Styles) -
     )
 
 
-def _points(name: str, one: Mapping[str, Any]) -> Dot:
-    told = f"{_signed(one['points'], 2)}  [{_signed(one['low'], 2)}, {_signed(one['high'], 2)}]"
-    if one["n"] == 1:
-        told = f"{_signed(one['points'], 2)}  one block"
+def _points(name: str, difference: Difference) -> Dot:
+    told = f"{_signed(difference.points, 2)}  [{_signed(difference.low, 2)}, {_signed(difference.high, 2)}]"
+    if difference.n == 1:
+        told = f"{_signed(difference.points, 2)}  one block"
     return Dot(
         series=name,
-        value=one["points"],
-        low=one["low"],
-        high=one["high"],
-        is_range=one["interval"] == "range",
+        value=difference.points,
+        low=difference.low,
+        high=difference.high,
+        is_range=difference.interval == "range",
         told=told,
-        word=one["aim"],
-        word_css=_AIM[one["aim"]],
+        word=difference.aim,
+        word_css=_AIM[difference.aim],
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from statistics import mean, median
-from typing import Any
+from typing import Protocol
 
 from tunebench.reports.formatting.units import clean, percent, significant
 from tunebench.reports.studies.skip2_lora.constants import CANDIDATE, REFERENCE, TITLES
+from tunebench.reports.studies.skip2_lora.model import Task, Unit
 
-Unit = Mapping[str, Any]
 #: Rates of two methods that differ by less are told as equal.
 _SAME_RATE = 0.1
 #: Below this share of the best rate seen on the board, the reference itself is not bound by arithmetic.
@@ -18,30 +18,55 @@ _NEAR = 0.01
 _OURS, _THEIRS = TITLES[CANDIDATE], TITLES[REFERENCE]
 
 
-def unit_name(unit: Unit) -> str:
-    """Board, engine and build: ``pi-01, native cortex_a53``."""
-    engine = " ".join(clean(part, 40) for part in (unit["engine"], unit["engine_build"]) if part)
-    return f"{clean(unit['board_id'], 60)}, {engine}"
+class Place(Protocol):
+    """Where figures were measured: the unit of this study, or of another."""
+
+    @property
+    def board_id(self) -> str: ...
+    @property
+    def board_kind(self) -> str: ...
+    @property
+    def emulated(self) -> bool: ...
+    @property
+    def engine(self) -> str: ...
+    @property
+    def engine_build(self) -> str | None: ...
+    @property
+    def engine_version(self) -> str | None: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def power_mode(self) -> str | None: ...
 
 
-def conditions(unit: Unit) -> str:
-    """What else stands fixed: ``cpu, 1 thread, float32``."""
-    threads = f"{unit['threads']} thread{'s' if unit['threads'] != 1 else ''}"
-    parts = (unit["device"], threads, unit["dtype"], unit["power_mode"], unit["engine_version"])
+def unit_name(unit: Place) -> str:
+    """Return board, engine and build: ``pi-01, native cortex_a53``."""
+    engine = " ".join(clean(part, 40) for part in (unit.engine, unit.engine_build) if part)
+    return f"{clean(unit.board_id, 60)}, {engine}"
+
+
+def conditions(unit: Place) -> str:
+    """Say what else stands fixed: ``cpu, 1 thread, float32``."""
+    threads = f"{unit.threads} thread{'s' if unit.threads != 1 else ''}"
+    parts = (unit.device, threads, unit.dtype, unit.power_mode, unit.engine_version)
     return ", ".join(clean(part, 40) for part in parts if part)
 
 
-def reservation(unit: Unit) -> str | None:
-    """What keeps this board's times from being evidence."""
-    if unit["emulated"]:
+def reservation(unit: Place) -> str | None:
+    """Say what keeps this board's times from being evidence."""
+    if unit.emulated:
         return "emulated: its times are the emulator's and no evidence; accuracy holds"
-    if unit["board_kind"] == "loopback":
+    if unit.board_kind == "loopback":
         return "loopback: this machine, shared with the host; its times say nothing about a Pi or a Jetson"
     return None
 
 
 def rate(per_s: float) -> str:
-    """Multiply-adds a second: ``4.10 G/s``."""
+    """Return multiply-adds a second: ``4.10 G/s``."""
     for unit, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if per_s >= scale:
             return f"{significant(per_s / scale)} {unit}/s"
@@ -49,8 +74,8 @@ def rate(per_s: float) -> str:
 
 
 def dependence(units: Sequence[Unit]) -> str:
-    """That the saving depends on machine, engine and build, with the figures seen; or that there is one only."""
-    known = [unit for unit in units if unit["headline"]["datasets"] and not unit["emulated"]]
+    """Say that the saving depends on machine, engine and build, with the figures seen; or that there is one only."""
+    known = [unit for unit in units if unit.headline.datasets and not unit.emulated]
     if not known:
         return "No reduction is known from a machine that is not emulated: nothing is said about the saving."
     if len(known) == 1:
@@ -58,7 +83,7 @@ def dependence(units: Sequence[Unit]) -> str:
             f"This is one machine's figure, with one engine and build ({unit_name(known[0])}): the saving depends "
             "on all three, so it says nothing about others."
         )
-    shared = set.intersection(*(set(unit["headline"]["datasets"]) for unit in known))
+    shared = set.intersection(*(set(unit.headline.datasets) for unit in known))
     if not shared:
         return (
             "The saving depends on the machine, the engine and its build; those measured here have no data "
@@ -74,23 +99,26 @@ def dependence(units: Sequence[Unit]) -> str:
 
 
 def _mean_over(unit: Unit, names: set[str]) -> float:
-    values = [float(t["reduction"]["value"]) for t in unit["tasks"] if t["reduction"] and t["name"] in names]
+    values = [float(t.reduction.value) for t in unit.tasks if t.reduction and t.name in names]
     return mean(values)
 
 
 def explanation(unit: Unit, units: Sequence[Unit]) -> str | None:
-    """Why the measured reduction is not the one by multiply-adds; None without multiply-adds or times.
+    """Say why the measured reduction is not the one by multiply-adds; None without multiply-adds or times.
 
     With rates r = multiply-adds / time, 1 - measured = (1 - bound) * r(reference) / r(candidate): all of the
     difference lies in the two rates.
     """
-    tasks = [task for task in unit["tasks"] if task["bound"] is not None and task["reduction"]]
+    known = [
+        (task, task.bound, task.reduction) for task in unit.tasks if task.bound is not None and task.reduction
+    ]
+    tasks = [task for task, _, _ in known]
     pairs = [(_rate(task, CANDIDATE), _rate(task, REFERENCE)) for task in tasks]
     rates = [(ours, theirs) for ours, theirs in pairs if ours and theirs]
     if not rates:
         return None
-    bounds = _span([task["bound"] for task in tasks], percent)
-    measured = _span([task["reduction"]["value"] for task in tasks], percent)
+    bounds = _span([bound for _, bound, _ in known], percent)
+    measured = _span([reduction.value for _, _, reduction in known], percent)
     shares = [ours / theirs for ours, theirs in rates]
     told = (
         f"By multiply-adds alone {_OURS} would save {bounds} of {_THEIRS}'s time; measured: {measured}. "
@@ -125,25 +153,23 @@ def _meaning(share: float, best: tuple[float, str] | None) -> str:
     return told
 
 
-def _share_of_best(
-    unit: Unit, tasks: Sequence[Mapping[str, Any]], units: Sequence[Unit]
-) -> tuple[float, str] | None:
-    """The reference's rate over the best on the same board and data set, and who has that; None if it is ours."""
+def _share_of_best(unit: Unit, tasks: Sequence[Task], units: Sequence[Unit]) -> tuple[float, str] | None:
+    """Return the reference's rate over the best on the same board and data set, and who has that; None if it is ours."""
     found: list[tuple[float, str]] = []
     for other in units:
-        if other is unit or other["board_id"] != unit["board_id"]:
+        if other is unit or other.board_id != unit.board_id:
             continue
-        theirs = {task["name"]: _rate(task, REFERENCE) for task in other["tasks"]}
+        theirs = {task.name: _rate(task, REFERENCE) for task in other.tasks}
         shares = [
-            ours / best for t in tasks if (ours := _rate(t, REFERENCE)) and (best := theirs.get(t["name"]))
+            ours / best for t in tasks if (ours := _rate(t, REFERENCE)) and (best := theirs.get(t.name))
         ]
         if shares:
-            name = " ".join(clean(part, 40) for part in (other["engine"], other["engine_build"]) if part)
+            name = " ".join(clean(part, 40) for part in (other.engine, other.engine_build) if part)
             found.append((median(shares), name))
     return min(found, default=None)
 
 
-def _gathering(tasks: Sequence[Mapping[str, Any]]) -> str:
+def _gathering(tasks: Sequence[Task]) -> str:
     shares = {
         name: [share for task in tasks if (share := _phase_share(task, name, "gather")) is not None]
         for name in (CANDIDATE, REFERENCE)
@@ -156,15 +182,15 @@ def _gathering(tasks: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _phase_share(task: Mapping[str, Any], method: str, phase: str) -> float | None:
-    phases = next((one["phases"] for one in task["methods"] if one["method"] == method), None)
-    if not phases or not phases["step_s"] or phase not in phases["by_phase_s"]:
+def _phase_share(task: Task, method: str, phase: str) -> float | None:
+    phases = next((item.phases for item in task.methods if item.method == method), None)
+    if not phases or not phases.step_s or phase not in phases.by_phase_s:
         return None
-    return float(phases["by_phase_s"][phase] / phases["step_s"])
+    return phases.by_phase_s[phase] / phases.step_s
 
 
-def _rate(task: Mapping[str, Any], method: str) -> float | None:
-    return next((one["madds_per_s"] for one in task["methods"] if one["method"] == method), None)
+def _rate(task: Task, method: str) -> float | None:
+    return next((item.madds_per_s for item in task.methods if item.method == method), None)
 
 
 def _whole(share: float) -> str:

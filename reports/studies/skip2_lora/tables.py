@@ -3,53 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tunebench.reports.analysis.phases import phase_order
+from tunebench.reports.analysis.row import Accuracy, PhaseTimes
 from tunebench.reports.figures import DataTable
 from tunebench.reports.figures.phases import parts
 from tunebench.reports.formatting.units import clean, percent, seconds, significant
 from tunebench.reports.studies.skip2_lora.constants import TITLES
+from tunebench.reports.studies.skip2_lora.model import Method, Task
 from tunebench.reports.studies.skip2_lora.sentences import rate
 
-Tasks = Sequence[Mapping[str, Any]]
+Tasks = Sequence[Task]
 _USUAL = ("gather", "cache_fill", "forward", "backward", "update")
 
 
 def accuracy_table(tasks: Tasks) -> DataTable | None:
-    """One row a method, one column a data set: before -> after, mean and standard deviation over seeds."""
-    known = [task for task in tasks if any(one["accuracy"] for one in task["methods"])]
+    """Return one row a method, one column a data set: before -> after, mean and standard deviation over seeds."""
+    known = [task for task in tasks if any(method.accuracy for method in task.methods)]
     if not known:
         return None
-    found = {
-        (one["title"], task["name"]): one["accuracy"]
+    cells = {
+        (method.title, task.name): method.accuracy
         for task in known
-        for one in task["methods"]
-        if one["accuracy"]
+        for method in task.methods
+        if method.accuracy
     }
-    seeds = {accuracy["n"] for accuracy in found.values()}
-    titles = [title for title in TITLES.values() if any((title, task["name"]) in found for task in known)]
-    titles += [title for title, _ in found if title not in titles]
+    seeds = {accuracy.n for accuracy in cells.values()}
+    titles = [title for title in TITLES.values() if any((title, task.name) in cells for task in known)]
+    titles += [title for title, _ in cells if title not in titles]
     over = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else str(min(seeds))
     plural = "s" if max(seeds) > 1 else ""
     return DataTable(
         caption=f"On held-out target data, before → after, mean ± standard deviation over {over} seed{plural}, in %",
-        columns=("method", *(clean(task["name"], 40) for task in known)),
+        columns=("method", *(clean(task.name, 40) for task in known)),
         rows=[
-            [title, *(_accuracy(found.get((title, task["name"])), seeds) for task in known)]
+            [title, *(_accuracy(cells.get((title, task.name)), seeds) for task in known)]
             for title in dict.fromkeys(titles)
         ],
     )
 
 
-def _accuracy(found: Mapping[str, Any] | None, seeds: set[int]) -> str:
-    if found is None:
+def _accuracy(accuracy: Accuracy | None, seeds: set[int]) -> str:
+    if accuracy is None:
         return "–"
-    # All seeds start from the same weights: a deviation of nothing is not told.
-    spread = found["before_sd"] or 0.0
-    before = _mean(found["before_mean"], spread if spread >= 0.0005 else None)
-    told = f"{before} → {_mean(found['after_mean'], found['after_sd'])}"
-    return f"{told} (n = {found['n']})" if len(seeds) > 1 else told
+    # All seeds start from the same weights: a deviation of nothing is not text.
+    spread = accuracy.before_sd or 0.0
+    before = _mean(accuracy.before_mean, spread if spread >= 0.0005 else None)
+    text = f"{before} → {_mean(accuracy.after_mean, accuracy.after_sd)}"
+    return f"{text} (n = {accuracy.n})" if len(seeds) > 1 else text
 
 
 def _mean(mean: float | None, sd: float | None) -> str:
@@ -59,32 +60,34 @@ def _mean(mean: float | None, sd: float | None) -> str:
 
 
 def phases_table(tasks: Tasks) -> DataTable | None:
-    """One row a data set and method: what a step spends on each phase."""
-    rows = [(task["name"], one) for task in tasks for one in task["methods"] if one["phases"]]
+    """Return one row a data set and method: what a step spends on each phase."""
+    rows = [
+        (task.name, method.title, method.phases) for task in tasks for method in task.methods if method.phases
+    ]
     if not rows:
         return None
-    met = {name for _, one in rows for name in one["phases"]["by_phase_s"]}
+    met = {name for _, _, phases in rows for name in phases.by_phase_s}
     names = [*_USUAL, *(name for name in phase_order(met) if name not in _USUAL)]
     return DataTable(
         caption="Time of one training step by phase, mean over the instrumented repetitions",
         columns=("data set", "method", "step", *(name.replace("_", " ") for name in names), "unaccounted"),
-        rows=[_phases(name, one, names) for name, one in rows],
+        rows=[[clean(name, 40), title, *_phases(phases, names)] for name, title, phases in rows],
     )
 
 
-def _phases(name: str, one: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    values = dict(parts(one["phases"]))
+def _phases(phases: PhaseTimes, names: Sequence[str]) -> list[str]:
+    values = dict(parts(phases))
     cells = [seconds(values[phase]) if phase in values else "–" for phase in (*names, "unaccounted")]
-    return [clean(name, 40), one["title"], seconds(one["phases"]["step_s"]), *cells]
+    return [seconds(phases.step_s), *cells]
 
 
 def madds_table(tasks: Tasks) -> DataTable | None:
-    """One row a data set and method: multiply-adds of one fine-tuning, and how many a second that is."""
-    rows = [(task, one) for task in tasks for one in task["methods"] if one["madds"]]
+    """Return one row a data set and method: multiply-adds of one fine-tuning, and how many a second that is."""
+    rows = [(task, method, method.madds) for task in tasks for method in task.methods if method.madds]
     if not rows:
         return None
     kinds = ["forward", "backward", "update"]
-    kinds += sorted({kind for _, one in rows for kind in one["madds"]} - set(kinds))
+    kinds += sorted({kind for _, _, madds in rows for kind in madds} - set(kinds))
     return DataTable(
         caption="Multiply-adds of one fine-tuning, counted from the table of methods, in millions; and the rate reached",
         columns=(
@@ -96,19 +99,19 @@ def madds_table(tasks: Tasks) -> DataTable | None:
             "rate",
             "saved",
         ),
-        rows=[_madds(task, one, kinds) for task, one in rows],
+        rows=[_madds(task, method, madds, kinds) for task, method, madds in rows],
     )
 
 
-def _madds(task: Mapping[str, Any], one: Mapping[str, Any], kinds: Sequence[str]) -> list[str]:
-    counts = [significant(one["madds"][kind] / 1e6) if kind in one["madds"] else "–" for kind in kinds]
-    wall, saved = one["wall_s"], one["reduction"]
+def _madds(task: Task, method: Method, madds: Mapping[str, int], kinds: Sequence[str]) -> list[str]:
+    counts = [significant(madds[kind] / 1e6) if kind in madds else "–" for kind in kinds]
+    wall, saved = method.wall_s, method.reduction
     return [
-        clean(task["name"], 40),
-        one["title"],
+        clean(task.name, 40),
+        method.title,
         *counts,
-        significant(one["madds_total"] / 1e6),
-        seconds(wall["median"]) if wall else "–",
-        rate(one["madds_per_s"]) if one["madds_per_s"] else "–",
-        percent(saved["value"]).replace("-", "−") if saved else "–",
+        significant((method.madds_total or 0) / 1e6),
+        seconds(wall.median) if wall else "–",
+        rate(method.madds_per_s) if method.madds_per_s else "–",
+        percent(saved.value).replace("-", "−") if saved else "–",
     ]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from tunebench.reports.formatting.units import clean, percent
 from tunebench.reports.studies.skip2_lora.constants import AGAINST, CANDIDATE, REFERENCE, TITLES
+from tunebench.reports.studies.skip2_lora.model import Difference, NoDifference, Study, Task, Unit
 from tunebench.reports.studies.skip2_lora.sentences import reservation, unit_name
 
 _WIDTH = 110
@@ -16,46 +16,47 @@ _WIDTH = 110
 Grid = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
 
-def study_lines(study: Mapping[str, Any], grid: Grid) -> str:
-    """Plain text, a few lines a board, engine and build; ``grid`` sets headings and rows in columns."""
-    aim = f"{study['aim_points']:g}"
+def study_lines(study: Study, grid: Grid) -> str:
+    """Return plain text, a few lines a board, engine and build; ``grid`` sets headings and rows in columns."""
+    aim = f"{study.aim_points:g}"
     headings = ("ours", "data set", "saved", "95% interval", *(f"minus {TITLES[name]}" for name in AGAINST))
     parts = [
         f"Skip2-LoRA study: time saved by {TITLES[CANDIDATE]} against {TITLES[REFERENCE]}, and its accuracy less "
         f"others' in points (aim: within {aim})",
-        grid(headings, [row for unit in study["units"] for row in _rows(unit)]),
-        *(f"{unit_name(unit)}: {told}" for unit in study["units"] if (told := reservation(unit))),
-        study["published"]["label"],
-        study["dependence"],
+        grid(headings, [row for unit in study.units for row in _rows(unit)]),
+        *(f"{unit_name(unit)}: {reason}" for unit in study.units if (reason := reservation(unit))),
+        study.published.label,
+        study.dependence,
     ]
     return "\n".join([_wrapped(parts[0]), parts[1], *map(_wrapped, parts[2:])])
 
 
-def _rows(unit: Mapping[str, Any]) -> list[list[str]]:
-    mean, name = unit["headline"]["reduction_mean"], unit_name(unit)
-    rows = [[name, *_task(task)] for task in unit["tasks"]]
+def _rows(unit: Unit) -> list[list[str]]:
+    mean, name = unit.headline.reduction_mean, unit_name(unit)
+    rows = [[name, *_task(task)] for task in unit.tasks]
     return [*rows, [name, "mean", percent(mean) if mean is not None else "-"]]
 
 
-def _task(task: Mapping[str, Any]) -> list[str]:
-    saved = task["reduction"]
-    cells = [clean(task["name"], 40)]
+def _task(task: Task) -> list[str]:
+    saved = task.reduction
+    cells = [clean(task.name, 40)]
     if saved is None:
-        cells += ["-", clean(task["reduction_missing"], 60)]
+        cells += ["-", clean(str(task.reduction_missing), 60)]
     else:
-        span = f"[{100 * saved['low']:.1f}, {100 * saved['high']:.1f}]"
-        cells += [percent(saved["value"]), "one block" if saved["n"] == 1 else span + _star(saved)]
-    return [*cells, *(_difference(one) for one in task["differences"])]
+        span = f"[{100 * saved.low:.1f}, {100 * saved.high:.1f}]"
+        cells += [percent(saved.value), "one block" if saved.n == 1 else span + _star(saved.interval)]
+    return [*cells, *(_difference(difference) for difference in task.differences)]
 
 
-def _difference(one: Mapping[str, Any]) -> str:
-    if one["missing"]:
-        return f"- ({clean(one['missing'], 60)})"
-    return f"{one['points']:+.1f} [{one['low']:+.1f}, {one['high']:+.1f}]{_star(one)} {one['aim']}"
+def _difference(difference: Difference | NoDifference) -> str:
+    if isinstance(difference, NoDifference):
+        return f"- ({clean(difference.missing, 60)})"
+    span = f"[{difference.low:+.1f}, {difference.high:+.1f}]{_star(difference.interval)}"
+    return f"{difference.points:+.1f} {span} {difference.aim}"
 
 
-def _star(found: Mapping[str, Any]) -> str:
-    return "*" if found["interval"] == "range" else ""
+def _star(kind: str) -> str:
+    return "*" if kind == "range" else ""
 
 
 def _wrapped(text: str) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tunebench.reports.figures import DataTable, Figure, Styles
 from tunebench.reports.figures.base.svg import plain
@@ -13,10 +12,9 @@ from tunebench.reports.formatting.table import CellText
 from tunebench.reports.formatting.units import clean, percent, significant
 from tunebench.reports.studies.skip2_lora.constants import CANDIDATE, REFERENCE, TITLES
 from tunebench.reports.studies.skip2_lora.dots import difference_dots, reduction_dots
+from tunebench.reports.studies.skip2_lora.model import NoDifference, Study, Task, Unit
 from tunebench.reports.studies.skip2_lora.sentences import conditions, reservation, unit_name
 from tunebench.reports.studies.skip2_lora.tables import accuracy_table, madds_table, phases_table
-
-Unit = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -64,8 +62,8 @@ class StudyView:
     units: Sequence[UnitView]
 
 
-def study_view(study: Mapping[str, Any] | None, styles: Styles) -> StudyView | None:
-    """The section's content, or None for a run that is no study.
+def study_view(study: Study | None, styles: Styles) -> StudyView | None:
+    """Return the section's content, or None for a run that is no study.
 
     Args:
         study: the block of the summary.
@@ -73,18 +71,18 @@ def study_view(study: Mapping[str, Any] | None, styles: Styles) -> StudyView | N
     """
     if study is None:
         return None
-    units: Sequence[Unit] = study["units"]
-    names = list(dict.fromkeys(task["name"] for unit in units for task in unit["tasks"]))
+    units = study.units
+    names = list(dict.fromkeys(task.name for unit in units for task in unit.tasks))
     sets = Styles(names)
-    published = study["published"]
+    published = study.published
     return StudyView(
         candidate=TITLES[CANDIDATE],
         reference=TITLES[REFERENCE],
-        published=published["label"],
-        published_mean=percent(published["reduction_mean"]),
-        published_span=f"{percent(published['low'], 0)} to {percent(published['high'], 0)}",
-        dependence=study["dependence"],
-        aim=f"{study['aim_points']:g}",
+        published=published.label,
+        published_mean=percent(published.reduction_mean),
+        published_span=f"{percent(published.low, 0)} to {percent(published.high, 0)}",
+        dependence=study.dependence,
+        aim=f"{study.aim_points:g}",
         data_sets=[clean(name, 40) for name in names],
         headline=[_headline(unit, names) for unit in units],
         units=[_unit(f"study-u{i}", unit, study, styles, sets) for i, unit in enumerate(units)],
@@ -92,8 +90,8 @@ def study_view(study: Mapping[str, Any] | None, styles: Styles) -> StudyView | N
 
 
 def _headline(unit: Unit, names: Sequence[str]) -> HeadlineRow:
-    tasks = {task["name"]: task for task in unit["tasks"]}
-    average, over = unit["headline"]["reduction_mean"], len(unit["headline"]["datasets"])
+    tasks = {task.name: task for task in unit.tasks}
+    average, over = unit.headline.reduction_mean, len(unit.headline.datasets)
     if average is None:
         mean = CellText("–", "not known", missing=True)
     else:
@@ -102,80 +100,78 @@ def _headline(unit: Unit, names: Sequence[str]) -> HeadlineRow:
     return HeadlineRow(unit_name(unit), conditions(unit), reservation(unit) or "", cells)
 
 
-def _saving(task: Mapping[str, Any] | None) -> CellText:
-    if task is None or task["reduction"] is None:
+def _saving(task: Task | None) -> CellText:
+    if task is None or task.reduction is None:
         return CellText("–", "not run" if task is None else "not known", missing=True)
-    found = task["reduction"]
-    if found["n"] == 1:
-        return CellText(percent(found["value"]), "one block")
-    kind = "range seen" if found["interval"] == "range" else percent(found["confidence"], 0)
-    span = f"{100 * found['low']:.1f} – {100 * found['high']:.1f}"
-    return CellText(percent(found["value"]), f"{kind} {span}", f"n = {found['n']}")
+    saved = task.reduction
+    if saved.n == 1:
+        return CellText(percent(saved.value), "one block")
+    kind = "range seen" if saved.confidence is None else percent(saved.confidence, 0)
+    span = f"{100 * saved.low:.1f} – {100 * saved.high:.1f}"
+    return CellText(percent(saved.value), f"{kind} {span}", f"n = {saved.n}")
 
 
-def _unit(ident: str, unit: Unit, study: Mapping[str, Any], styles: Styles, sets: Styles) -> UnitView:
-    tasks = unit["tasks"]
+def _unit(ident: str, unit: Unit, study: Study, styles: Styles, sets: Styles) -> UnitView:
+    tasks = unit.tasks
     return UnitView(
         ident=ident,
         name=unit_name(unit),
         where=conditions(unit),
         note=reservation(unit) or "",
         missing=_missing(tasks),
-        reduction=reduction_dots(f"{ident}-r", tasks, study["published"], sets),
+        reduction=reduction_dots(f"{ident}-r", tasks, study.published, sets),
         accuracy=accuracy_table(tasks),
-        differences=difference_dots(f"{ident}-d", tasks, study["aim_points"], sets),
+        differences=difference_dots(f"{ident}-d", tasks, study.aim_points, sets),
         phases=phases_table(tasks),
         curves=[
-            (clean(task["name"], 60), figures)
+            (clean(task.name, 60), figures)
             for i, task in enumerate(tasks)
             if (figures := _curves(f"{ident}-c{i}", task, styles))
         ],
         madds=madds_table(tasks),
         bounds=", ".join(
-            f"{percent(task['bound'])} on {clean(task['name'], 40)}"
-            for task in tasks
-            if task["bound"] is not None
+            f"{percent(task.bound)} on {clean(task.name, 40)}" for task in tasks if task.bound is not None
         ),
-        explanation=unit["explanation"],
+        explanation=unit.explanation,
     )
 
 
-def _missing(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the study wants and this unit does not have; equal gaps are told once."""
+def _missing(tasks: Sequence[Task]) -> list[str]:
+    """Say what the study wants and this unit does not have; equal gaps are told once."""
     gaps: dict[str, list[str]] = {}
     for task in tasks:
-        measured = {one["method"] for one in task["methods"]}
-        absent = [TITLES[name] for name in task["missing_methods"]]
-        absent += [one["title"] for one in task["methods"] if not one["n"]]
+        measured = {method.method for method in task.methods}
+        absent = [TITLES[name] for name in task.missing_methods]
+        absent += [method.title for method in task.methods if not method.n]
         if absent:
             gaps.setdefault(f"not measured: {', '.join(clean(name, 40) for name in absent)}", []).append(
-                clean(task["name"], 40)
+                clean(task.name, 40)
             )
-        for one in task["differences"]:
-            if one["missing"] and {CANDIDATE, one["against"]} <= measured:
-                told = f"no accuracy difference to {TITLES[one['against']]}: {clean(one['missing'], 200)}"
-                gaps.setdefault(told, []).append(clean(task["name"], 40))
-        if task["reduction"] is None:
-            gaps.setdefault(f"no reduction: {clean(task['reduction_missing'], 200)}", []).append(
-                clean(task["name"], 40)
+        for gap in task.differences:
+            if isinstance(gap, NoDifference) and {CANDIDATE, gap.against} <= measured:
+                sentence = f"no accuracy difference to {TITLES[gap.against]}: {clean(gap.missing, 200)}"
+                gaps.setdefault(sentence, []).append(clean(task.name, 40))
+        if task.reduction is None:
+            gaps.setdefault(f"no reduction: {clean(str(task.reduction_missing), 200)}", []).append(
+                clean(task.name, 40)
             )
-        elif task["reduction"]["unequal_work"]:
-            told = f"the reduction is not the method's alone, {', '.join(task['reduction']['unequal_work'])}"
-            gaps.setdefault(clean(told, 200), []).append(clean(task["name"], 40))
-    return [f"{', '.join(names)}: {told}." for told, names in gaps.items()]
+        elif task.reduction.unequal_work:
+            sentence = f"the reduction is not the method's alone, {', '.join(task.reduction.unequal_work)}"
+            gaps.setdefault(clean(sentence, 200), []).append(clean(task.name, 40))
+    return [f"{', '.join(names)}: {sentence}." for sentence, names in gaps.items()]
 
 
-def _curves(ident: str, task: Mapping[str, Any], styles: Styles) -> list[Figure]:
-    methods = task["methods"]
+def _curves(ident: str, task: Task, styles: Styles) -> list[Figure]:
+    methods = task.methods
     losses = [
-        Line(one["label"], [(i + 1.0, value) for i, value in enumerate(one["losses"])], one["losses_n"])
-        for one in methods
-        if one["losses"]
+        Line(method.label, [(i + 1.0, value) for i, value in enumerate(method.losses)], method.losses_n)
+        for method in methods
+        if method.losses
     ]
     accuracies = [
-        Line(one["label"], [(float(e), value) for e, value in one["accuracies"]], one["accuracies_n"])
-        for one in methods
-        if one["accuracies"]
+        Line(method.label, [(float(e), value) for e, value in method.accuracies], method.accuracies_n)
+        for method in methods
+        if method.accuracies
     ]
     figures = []
     if losses:

@@ -136,14 +136,14 @@ def test_joules_of_one_fine_tuning_are_power_times_time_over_k_net_of_the_idle_b
     assert timed_windows == [None] * 4, "these windows are too short for a sensor"
 
     summary = summarise(ran.reader)
-    rows = {row["label"]: row for row in summary["rows"]}
+    rows = {row.label: row for row in summary.rows}
     assert set(rows) == {"ft-all", "skip2-lora"}
     for row in rows.values():
-        (one,) = row["joules"]
-        assert (one["scope"], one["n"], row["n"]) == ("board_input", 2, 2)
-        assert one["net_j"]["median"] < one["j"]["median"]
+        (energy,) = row.joules
+        assert (energy.scope, energy.n, row.n) == ("board_input", 2, 2)
+        assert energy.net_j.median < energy.j.median
     timed = [rep.wall_s for rep in reps if rep.role == "timed" and rep.label == "ft-all"]
-    assert rows["ft-all"]["wall_s"]["max"] == max(timed), "energy repetitions stand in no time"
+    assert rows["ft-all"].wall_s.max == max(timed), "energy repetitions stand in no time"
     page = render(ran.reader)
     assert "gross J (board input)" in page
     assert "energy repetition" in page

@@ -2,12 +2,13 @@
 
 import itertools
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from tunebench.reports.analysis.run_comparison import compare_runs
+from tunebench.reports.analysis.run_comparison import OtherDifference, compare_runs
 from tunebench.reports.formatting.privacy import scrubber
 from tunebench.reports.records import Quality
 from tunebench.reports.render.compare import as_markdown, as_text
@@ -47,45 +48,45 @@ def runs_of(tmp_path, make_record, store_reps):
 
 
 def row(found, quantity, label="ft-all"):
-    return next(one for one in found["rows"] if one["quantity"] == quantity and one["label"] == label)
+    return next(one for one in found.rows if one.quantity == quantity and one.series.label == label)
 
 
 def test_equal_series_are_compared_in_each_quantity(two):
     found = compare_runs(*two({"blocks": 6}))
-    assert {(one["label"], one["quantity"]) for one in found["rows"]} == set(
+    assert {(one.series.label, one.quantity) for one in found.rows} == set(
         itertools.product(
             ("ft-all", "ft-all A/A", "lora-all", "lora-last", "skip2-lora"), ("time", "memory", "accuracy")
         )
     )
     time = row(found, "time")
-    assert time["n_a"] == time["n_b"] == 6
-    assert time["interval"] == "mann-whitney"
-    assert 0.9 < time["low"] <= time["ratio"] <= time["high"] < 1.1
+    assert time.n_a == time.n_b == 6
+    assert time.interval == "mann-whitney"
+    assert 0.9 < time.low <= time.ratio <= time.high < 1.1
 
 
 def test_a_slower_run_is_told_as_slower_and_more_memory_as_more(runs_of, make_record):
     a = [make_record(block=b, seed=b, wall_s=4 + 0.01 * b, peak_rss_b=200_000_000 + b) for b in range(8)]
     b = [make_record(block=b, seed=b, wall_s=4.4 + 0.01 * b, peak_rss_b=220_000_000 + b) for b in range(8)]
     found = compare_runs(*runs_of(a, b))
-    assert row(found, "time")["verdict"] == "SLOWER"
-    assert row(found, "time")["ratio"] == pytest.approx(1.1, abs=0.01)
-    assert row(found, "memory")["verdict"] == "MORE"
-    assert row(found, "accuracy")["verdict"] == "SAME"
+    assert row(found, "time").verdict == "SLOWER"
+    assert row(found, "time").ratio == pytest.approx(1.1, abs=0.01)
+    assert row(found, "memory").verdict == "MORE"
+    assert row(found, "accuracy").verdict == "SAME"
 
 
 def test_few_repetitions_give_a_range_and_no_verdict(two):
     found = compare_runs(*two())
-    assert row(found, "time")["interval"] == "range"
-    assert row(found, "time")["verdict"] == "NO VERDICT"
+    assert row(found, "time").interval == "range"
+    assert row(found, "time").verdict == "NO VERDICT"
     assert "*" in as_text(found)
 
 
 def test_accuracy_is_paired_by_seed_and_item(two):
     found = compare_runs(*two({"blocks": 8}))
     told = row(found, "accuracy")
-    assert told["points"] == 0.0
-    assert told["verdict"] == "SAME"
-    assert told["paired"] == 8
+    assert told.points == 0.0
+    assert told.verdict == "SAME"
+    assert told.paired == 8
 
 
 def test_stored_predictions_are_compared_item_by_item(tmp_path, make_record):
@@ -100,39 +101,38 @@ def test_stored_predictions_are_compared_item_by_item(tmp_path, make_record):
                 writer.append(rep, preds=preds)
         readers.append(RunReader(writer.path))
     told = row(compare_runs(*readers), "accuracy")
-    assert told["points"] == pytest.approx(100 * 2 / 12)
-    assert told["paired"] == 6
-    assert told["low"] < told["points"] < told["high"]
+    assert told.points == pytest.approx(100 * 2 / 12)
+    assert told.paired == 6
+    assert told.low < told.points < told.high
 
 
 def test_accuracy_that_was_not_measured_is_left_out(runs_of, make_record):
     bare = [make_record(quality=Quality()) for _ in range(1)]
-    assert not any(one["quantity"] == "accuracy" for one in compare_runs(*runs_of(bare, bare))["rows"])
+    assert not any(one.quantity == "accuracy" for one in compare_runs(*runs_of(bare, bare)).rows)
 
 
 def test_builds_that_differ_and_unreadable_environments(two, make_record, runs_of):
     prov = make_record().prov.model_copy(update={"engine_version": "torch 2.14.0"})
     found = compare_runs(*runs_of([make_record()], [make_record(prov=prov)]))
-    assert [one["what"] for one in found["environment"]] == ["engine_version"]
+    assert [one.what for one in found.environment] == ["engine_version"]
     a, b = two()
     (b.path / "env" / "host.before.json").write_text("{")
-    assert compare_runs(a, RunReader(b.path, check=False))["environment"] == []
+    assert compare_runs(a, RunReader(b.path, check=False)).environment == []
 
 
 def test_accuracy_on_other_seeds_is_told_without_a_verdict(runs_of, make_record):
     a = [make_record(block=b, seed=b) for b in range(6)]
     b = [make_record(block=b, seed=b + 100) for b in range(6)]
     told = row(compare_runs(*runs_of(a, b)), "accuracy")
-    assert told["verdict"] == "NO VERDICT"
-    assert told["low"] is None
+    assert told.verdict == "NO VERDICT"
+    assert told.low is None
 
 
 def test_joules_of_different_scopes_are_never_compared(two, fake_board):
     board = [fake_board("pi", "raspberry-pi", "Pi 5", power_scope="rails_sum")]
     other = [fake_board("pi", "raspberry-pi", "Pi 5", power_scope="wall_ac")]
     assert not any(
-        one["quantity"] == "energy"
-        for one in compare_runs(*two({"boards": board}, {"boards": other}))["rows"]
+        one.quantity == "energy" for one in compare_runs(*two({"boards": board}, {"boards": other})).rows
     )
 
 
@@ -148,15 +148,15 @@ def test_joules_of_one_scope_are_compared_and_name_it(runs_of, make_record, fake
         ]
 
     told = row(compare_runs(*runs_of(reps(1), reps(1.2))), "energy")
-    assert told["scope"] == "rails_sum"
-    assert told["a"] == pytest.approx(10.0, abs=0.05)
-    assert told["verdict"] == "MORE"
+    assert told.scope == "rails_sum"
+    assert told.a == pytest.approx(10.0, abs=0.05)
+    assert told.verdict == "MORE"
 
 
 def test_series_of_one_run_only_are_named(two):
     found = compare_runs(*two({}, {"methods": ["ft-all"]}))
-    assert {one["label"] for one in found["only_a"]} == {"ft-all A/A", "lora-all", "lora-last", "skip2-lora"}
-    assert found["only_b"] == []
+    assert {one.label for one in found.only_a} == {"ft-all A/A", "lora-all", "lora-last", "skip2-lora"}
+    assert found.only_b == []
     assert "Not compared" in as_text(found)
 
 
@@ -165,7 +165,7 @@ def test_what_differs_around_the_numbers_is_listed(two, tmp_path):
     env = b.path / "env" / "host.before.json"
     env.write_text(env.read_text().replace("6.12.40", "6.12.41"))
     found = compare_runs(a, RunReader(b.path, check=False))
-    assert {"where": "host", "what": "os.kernel", "a": "6.12.40", "b": "6.12.41"} in found["environment"]
+    assert OtherDifference("host", "os.kernel", "6.12.40", "6.12.41") in found.environment
 
 
 def test_it_says_that_blocks_are_not_paired_in_every_form(two):
@@ -177,10 +177,8 @@ def test_it_says_that_blocks_are_not_paired_in_every_form(two):
 
 def test_names_of_people_and_machines_are_taken_out(two):
     a, b = two()
-    found = compare_runs(a, b)
-    found["environment"] = [
-        {"where": "host", "what": "python.agent", "a": "/home/ann/venv/bin/python", "b": "thor-7"}
-    ]
+    path = OtherDifference("host", "python.agent", "/home/ann/venv/bin/python", "thor-7")
+    found = replace(compare_runs(a, b), environment=[path])
     for form in (as_text(found, scrubber(["thor-7"])), as_markdown(found, scrubber(["thor-7"])),
                  render_comparison(found, words=["thor-7"])):  # fmt: skip
         assert "/home/ann" not in form
@@ -211,7 +209,7 @@ def test_many_series_still_fit_into_a_comment(runs_of, make_record):
 
 def test_runs_without_a_common_series(runs_of, make_record):
     found = compare_runs(*runs_of([make_record(series_key="a")], [make_record(series_key="b")]))
-    assert found["rows"] == []
+    assert found.rows == []
     assert "The runs share no series." in as_text(found)
 
 

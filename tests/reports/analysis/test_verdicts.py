@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from tunebench.reports.analysis.row import NoTarget
+from tunebench.reports.formatting.json_value import json_value
 from tunebench.reports.records import Energy, Quality
 from tunebench.reports.render.html import render
 from tunebench.reports.render.text import table
@@ -47,22 +49,20 @@ def blocks(ratio, n=10, noise=0.003, seed=1):
 
 
 def told(reader, label, quantity="time", board=None):
-    rows = summarise(reader)["rows"]
-    return next(r for r in rows if r["label"] == label and board in (None, r["board_id"]))["verdicts"][
-        quantity
-    ]
+    rows = summarise(reader).rows
+    return next(r for r in rows if r.label == label and board in (None, r.board_id)).verdicts[quantity]
 
 
 def test_each_method_has_a_verdict_on_each_quantity(run):
     reader = run({"ft-all": blocks(1), "ft-all A/A": blocks(1, seed=2), "fast": blocks(0.5)})
     found = {name: told(reader, "fast", name) for name in ("time", "energy", "memory", "accuracy")}
-    assert (found["time"]["verdict"], found["time"]["better"]) == ("FASTER", True)
-    assert found["time"]["reason"] == "The interval lies wholly beyond ±2%."
-    assert found["memory"]["verdict"] == "SAME"
-    assert found["accuracy"]["verdict"] == "SAME"
-    assert found["energy"]["verdict"] is None
-    assert found["energy"]["missing"] == "no power sensor: looked for INA3221, PMIC and RAPL"
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert (found["time"].verdict, found["time"].better) == ("FASTER", True)
+    assert found["time"].reason == "The interval lies wholly beyond ±2%."
+    assert found["memory"].verdict == "SAME"
+    assert found["accuracy"].verdict == "SAME"
+    assert found["energy"].verdict is None
+    assert found["energy"].missing == "no power sensor: looked for INA3221, PMIC and RAPL"
+    assert json.loads(json.dumps(json_value(found), allow_nan=False)) == json_value(found)
 
 
 def test_less_memory_is_less_not_faster(run):
@@ -71,21 +71,21 @@ def test_less_memory_is_less_not_faster(run):
         peak_rss_b=lambda label, block: (100 if label == "light" else 200) * 10**6 + block,
     )
     found = told(light, "light", "memory")
-    assert (found["verdict"], found["better"], found["delta"]) == ("LESS", True, 0.01)
-    assert found["value"] == pytest.approx(0.5)
+    assert (found.verdict, found.better, found.delta) == ("LESS", True, 0.01)
+    assert found.value == pytest.approx(0.5)
 
 
 def test_seven_blocks_carry_one_method(run):
     reader = run({"ft-all": blocks(1, n=7), "m0": blocks(0.5, n=7)})
-    assert told(reader, "m0")["verdict"] == "FASTER"
+    assert told(reader, "m0").verdict == "FASTER"
 
 
 def test_a_claim_that_does_not_survive_holm_says_so(run):
     methods = {f"m{i}": blocks(0.5, n=7, seed=i) for i in range(6)}
     reader = run({"ft-all": blocks(1, n=7), **methods})
     found = told(reader, "m0")
-    assert (found["verdict"], found["verdict_alone"], found["methods"]) == ("UNCLEAR", "FASTER", 6)
-    assert found["reason"] == (
+    assert (found.verdict, found.verdict_alone, found.methods) == ("UNCLEAR", "FASTER", 6)
+    assert found.reason == (
         "FASTER on its own, but not after Holm's correction over 6 methods, which needs at least 8 blocks. "
         "About 1 more block would settle it."
     )
@@ -95,23 +95,21 @@ def test_a_claim_that_does_not_survive_holm_says_so(run):
 
 def test_the_control_is_no_candidate_of_holms(run):
     reader = run({"ft-all": blocks(1, n=6), "ft-all A/A": blocks(1, n=6, seed=2), "fast": blocks(0.5, n=6)})
-    assert told(reader, "fast")["methods"] == 1
-    assert told(reader, "fast")["verdict"] == "FASTER"
+    assert told(reader, "fast").methods == 1
+    assert told(reader, "fast").verdict == "FASTER"
 
 
 def test_a_failed_control_withholds_the_verdicts_of_its_quantity_only(run):
     reader = run({"ft-all": blocks(1), "ft-all A/A": blocks(1.1), "fast": blocks(0.5)})
     found, summary = told(reader, "fast"), summarise(reader)
-    assert (found["verdict"], found["verdict_alone"], found["withheld"]) == ("NO VERDICT", "FASTER", True)
-    assert found["reason"].startswith(
-        "Withheld: the A/A control shows a difference (ft-all against itself: +"
-    )
-    assert found["value"] == pytest.approx(0.5, rel=0.01)
-    assert told(reader, "fast", "memory")["verdict"] == "SAME"
-    row = next(r for r in summary["rows"] if r["label"] == "fast")
-    assert (row["speed_up"]["verdict"], row["speed_up"]["withheld"]) == ("NO VERDICT", True)
-    assert summary["aa"][0]["result"] == "failed"
-    codes = {one["code"] for one in summary["cautions"]}
+    assert (found.verdict, found.verdict_alone, found.withheld) == ("NO VERDICT", "FASTER", True)
+    assert found.reason.startswith("Withheld: the A/A control shows a difference (ft-all against itself: +")
+    assert found.value == pytest.approx(0.5, rel=0.01)
+    assert told(reader, "fast", "memory").verdict == "SAME"
+    row = next(r for r in summary.rows if r.label == "fast")
+    assert (row.speed_up.verdict, row.speed_up.withheld) == ("NO VERDICT", True)
+    assert summary.aa[0].result == "failed"
+    codes = {one.code for one in summary.cautions}
     assert "aa-failed" in codes
     assert "few-blocks" not in codes
     assert "no verdict on times is given, since the A/A control failed" in render(reader)
@@ -123,10 +121,10 @@ def test_a_control_that_fails_in_memory_is_told(run):
         peak_rss_b=lambda label, block: (300 if label.endswith("A/A") else 200) * 10**6 + block,
     )
     summary = summarise(reader)
-    assert summary["aa"][0]["result"] == "passed"
-    assert summary["aa"][0]["quantities"]["memory"]["result"] == "failed"
-    assert told(reader, "fast", "memory")["withheld"]
-    assert any("A/A control failed in memory" in one["message"] for one in summary["cautions"])
+    assert summary.aa[0].result == "passed"
+    assert summary.aa[0].quantities["memory"].result == "failed"
+    assert told(reader, "fast", "memory").withheld
+    assert any("A/A control failed in memory" in one.message for one in summary.cautions)
     assert "memory failed" in table(summary)
     assert "Failed" in render(reader).split('id="aa"')[1][:400]
 
@@ -155,10 +153,10 @@ def test_joules_come_from_energy_repetitions_per_fine_tuning(run, make_record):
     ]
     reader = run({"ft-all": blocks(1, 6), "frugal": blocks(1, 6, seed=2)}, extra=extra)
     found = told(reader, "frugal", "energy")
-    assert (found["verdict"], found["kind"], found["repeated"]) == ("LESS", "module by ina3221", True)
-    assert found["value"] == pytest.approx(0.5, rel=0.01)
-    row = next(r for r in summarise(reader)["rows"] if r["label"] == "frugal")
-    assert row["energy_ratio"]["verdict"] == "LESS"
+    assert (found.verdict, found.kind, found.origin.repeated) == ("LESS", "module by ina3221", True)
+    assert found.value == pytest.approx(0.5, rel=0.01)
+    row = next(r for r in summarise(reader).rows if r.label == "frugal")
+    assert row.energy_ratio.verdict == "LESS"
 
 
 def test_joules_of_different_scopes_are_never_compared(run, make_record):
@@ -168,21 +166,21 @@ def test_joules_of_different_scopes_are_never_compared(run, make_record):
         for block in range(6)
     ]
     found = told(run({"ft-all": blocks(1, 6), "other": blocks(1, 6)}, extra=extra), "other", "energy")
-    assert found["verdict"] is None
-    assert found["missing"] == "measured in another scope or by another source than ft-all"
+    assert found.verdict is None
+    assert found.missing == "measured in another scope or by another source than ft-all"
 
 
 def test_joules_missing_at_the_baseline_say_whose_they_are(run, make_record):
     extra = [energy_record(make_record, "other", block, 10.0) for block in range(6)]
     found = told(run({"ft-all": blocks(1, 6), "other": blocks(1, 6)}, extra=extra), "other", "energy")
-    assert found["missing"].startswith("ft-all: no power sensor")
+    assert found.missing.startswith("ft-all: no power sensor")
 
 
 def test_blocks_that_never_meet_in_energy_say_so(run, make_record):
     extra = [energy_record(make_record, "ft-all", b, 10.0) for b in range(3)]
     extra += [energy_record(make_record, "other", b, 10.0) for b in range(3, 6)]
     found = told(run({"ft-all": blocks(1, 6), "other": blocks(1, 6)}, extra=extra), "other", "energy")
-    assert found["missing"] == "no block in which both this and ft-all were measured"
+    assert found.missing == "no block in which both this and ft-all were measured"
 
 
 ITEMS = 400
@@ -208,10 +206,10 @@ def test_accuracy_is_compared_item_by_item_where_predictions_were_stored(run):
     methods = {"ft-all": blocks(1, 8), "ft-all A/A": blocks(1, 8), "better": blocks(1, 8, seed=3)}
     reader = run(methods, preds=predictions, quality=quality)
     found = told(reader, "better", "accuracy")
-    assert (found["verdict"], found["items"], found["interval"]) == ("HIGHER", ITEMS, "bootstrap")
-    assert 1 < found["value"] < 3
-    assert found["kind"] == "400 test items, paired by seed and item"
-    assert told(reader, "ft-all A/A", "accuracy")["verdict"] == "SAME"
+    assert (found.verdict, found.pairs.items, found.interval) == ("HIGHER", ITEMS, "bootstrap")
+    assert 1 < found.value < 3
+    assert found.kind == "400 test items, paired by seed and item"
+    assert told(reader, "ft-all A/A", "accuracy").verdict == "SAME"
 
 
 def test_predictions_that_are_not_the_records_are_not_used(run):
@@ -220,26 +218,26 @@ def test_predictions_that_are_not_the_records_are_not_used(run):
         {"ft-all": blocks(1, 8), "better": blocks(1, 8)}, preds=predictions, quality=lambda *_: wrong
     )
     found = told(reader, "better", "accuracy")
-    assert found["items"] is None
-    assert "no predictions that fit the records" in found["kind"]
+    assert found.pairs.items is None
+    assert "no predictions that fit the records" in found.kind
 
 
 @pytest.mark.parametrize("broken", [b"{torn", b""])
 def test_unreadable_or_empty_predictions_fall_back_to_accuracies(run, broken):
     reader = run({"ft-all": blocks(1, 8), "better": blocks(1, 8)}, preds=lambda *_: broken, quality=quality)
     found = told(reader, "better", "accuracy")
-    assert (found["items"], found["interval"]) == (None, "wilcoxon")
+    assert (found.pairs.items, found.interval) == (None, "wilcoxon")
 
 
 def test_other_metrics_than_accuracy_are_compared_by_seed(run):
     f1 = lambda label, block: quality(label, block).model_copy(update={"metric": "f1"})  # noqa: E731
     reader = run({"ft-all": blocks(1, 8), "better": blocks(1, 8)}, preds=predictions, quality=f1)
-    assert told(reader, "better", "accuracy")["items"] is None
+    assert told(reader, "better", "accuracy").pairs.items is None
 
 
 def test_without_any_accuracy_there_is_none_to_compare(run):
     reader = run({"ft-all": blocks(1), "other": blocks(1)}, quality=lambda *_: Quality())
-    assert told(reader, "other", "accuracy")["missing"] == "no block in which the accuracy of both is known"
+    assert told(reader, "other", "accuracy").missing == "no block in which the accuracy of both is known"
 
 
 def test_too_few_test_items_are_told_apart_from_too_few_blocks(run):
@@ -258,8 +256,8 @@ def test_too_few_test_items_are_told_apart_from_too_few_blocks(run):
         quality=lambda label, block: Quality(after=float(noisy(label, block).mean()), n_items=ITEMS),
     )
     found = told(reader, "other", "accuracy")
-    assert (found["verdict"], found["limited_by"]) == ("UNCLEAR", "items")
-    assert found["reason"].endswith("More blocks will not settle it: the 400 test items are too few.")
+    assert (found.verdict, found.limited_by) == ("UNCLEAR", "items")
+    assert found.reason.endswith("More blocks will not settle it: the 400 test items are too few.")
 
 
 def test_accuracies_too_are_judged_together(run):
@@ -267,8 +265,8 @@ def test_accuracies_too_are_judged_together(run):
     methods = {"ft-all": blocks(1, 7), **{f"m{i}": blocks(1, 7) for i in range(6)}}
     after = lambda label, block: Quality(after=(0.80 if label == "ft-all" else 0.85) + block / 1000)  # noqa: E731
     found = told(run(methods, quality=after), "m1", "accuracy")
-    assert (found["verdict"], found["verdict_alone"], found["adjusted_low"]) == ("UNCLEAR", "HIGHER", None)
-    assert found["blocks_needed"] >= 1
+    assert (found.verdict, found.verdict_alone, found.adjusted_low) == ("UNCLEAR", "HIGHER", None)
+    assert found.blocks_needed >= 1
 
 
 def test_deltas_are_the_suites_and_a_tasks_own_beats_them(run):
@@ -277,36 +275,36 @@ def test_deltas_are_the_suites_and_a_tasks_own_beats_them(run):
         "tasks": {TASK: {"baseline": "ft-all", "delta": {"memory": 0.3}}},
     }
     reader = run({"ft-all": blocks(1), "other": blocks(1.2)}, plan)
-    assert [told(reader, "other", q)["delta"] for q in ("time", "memory", "accuracy")] == [0.5, 0.3, 0.5]
-    assert told(reader, "other")["verdict"] == "SAME"
+    assert [told(reader, "other", q).delta for q in ("time", "memory", "accuracy")] == [0.5, 0.3, 0.5]
+    assert told(reader, "other").verdict == "SAME"
 
 
 def test_below_six_blocks_the_reason_is_the_number_of_blocks(run):
     found = told(run({"ft-all": blocks(1, 3), "fast": blocks(0.5, 3)}), "fast")
-    assert (found["verdict"], found["blocks_needed"]) == ("NO VERDICT", 3)
-    assert found["reason"] == "3 blocks: a verdict needs at least 6."
+    assert (found.verdict, found.blocks_needed) == ("NO VERDICT", 3)
+    assert found.reason == "3 blocks: a verdict needs at least 6."
 
 
 def test_a_control_of_another_baseline_still_shows_its_speed_up(run):
     reader = run({"ft-all": blocks(1), "ft-all A/A": blocks(1, seed=2), "fast": blocks(0.5)})
     summary = summarise(reader, "fast")
-    row = next(r for r in summary["rows"] if r["aa_control"])
-    assert row["speed_up"]["factor"] == pytest.approx(0.5, rel=0.01)
-    assert row["verdicts"]["time"]["verdict"] == "SAME"
+    row = next(r for r in summary.rows if r.aa_control)
+    assert row.speed_up.factor == pytest.approx(0.5, rel=0.01)
+    assert row.verdicts["time"].verdict == "SAME"
 
 
 def test_boards_meet_as_boards_and_emulated_ones_do_not(lab, fake_board, campaign, tmp_path):
-    found = summarise(lab)["across"]
-    assert {one["label"] for one in found} == {"lora-all", "lora-last", "skip2-lora"}
-    one = next(o for o in found if o["label"] == "skip2-lora" and o["quantity"] == "time")
-    by_board = [told(lab, "skip2-lora", board=b["board_id"])["value"] for b in one["boards"]]
-    assert one["ratio"] == pytest.approx(np.sqrt(np.prod(by_board)))
-    assert (one["interval"], one["left_out"]) == ("range", {})
+    found = summarise(lab).across
+    assert {one.label for one in found} == {"lora-all", "lora-last", "skip2-lora"}
+    one = next(o for o in found if o.label == "skip2-lora" and o.quantity == "time")
+    by_board = [told(lab, "skip2-lora", board=b.board_id).value for b in one.boards]
+    assert one.ratio == pytest.approx(np.sqrt(np.prod(by_board)))
+    assert (one.interval, one.left_out) == ("range", {})
     campaign.boards = [fake_board(), fake_board("b2"), fake_board("qemu", "linux", emulated=True)]
     reader = RunReader(campaign.write(tmp_path / "three"))
-    three = summarise(reader)["across"][0]
-    assert [b["board_id"] for b in three["boards"]] == ["host", "b2"]
-    assert three["left_out"] == {"qemu": "emulated"}
+    three = summarise(reader).across[0]
+    assert [b.board_id for b in three.boards] == ["host", "b2"]
+    assert three.left_out == {"qemu": "emulated"}
     assert "qemu (emulated)" in table(summarise(reader))
 
 
@@ -317,25 +315,25 @@ def test_a_board_that_ran_two_builds_has_no_one_ratio(run, make_record):
         for board, builds in (("two", ("v2", "v3")), ("one", ("v3",)))
         for build in builds for label in ("ft-all", "fast") for b in range(2)
     ]  # fmt: skip
-    across = summarise(run({"ft-all": blocks(1, 2), "fast": blocks(0.5, 2)}, extra=extra))["across"]
-    found = next(one for one in across if one["quantity"] == "time")
-    assert "two" in found["left_out"]
-    assert {b["board_id"] for b in found["boards"]} == {"host", "one"}
+    across = summarise(run({"ft-all": blocks(1, 2), "fast": blocks(0.5, 2)}, extra=extra)).across
+    found = next(one for one in across if one.quantity == "time")
+    assert "two" in found.left_out
+    assert {b.board_id for b in found.boards} == {"host", "one"}
 
 
 def test_time_and_energy_to_the_baselines_quality(lab):
-    rows = {r["label"]: r["to_quality"] for r in summarise(lab)["rows"] if r["board_id"] == "pi5-01"}
+    rows = {r.label: r.to_quality for r in summarise(lab).rows if r.board_id == "pi5-01"}
     base, never = rows["ft-all"], rows["lora-last"]
-    assert base["target_source"] == "where ft-all ends, less 0.5 points"
-    assert (base["time_s"]["reached"], base["against_baseline"]) == (1, None)
-    assert 0 < base["time_s"]["median"] < 8
-    assert 0 < base["energy_j"]["median"] < 40
-    assert (never["time_s"]["reached"], never["time_s"]["median"], never["energy_j"]["median"]) == (
+    assert base.target_source == "where ft-all ends, less 0.5 points"
+    assert (base.time_s.reached, base.against_baseline) == (1, None)
+    assert 0 < base.time_s.median < 8
+    assert 0 < base.energy_j.median < 40
+    assert (never.time_s.reached, never.time_s.median, never.energy_j.median) == (
         0,
         None,
         None,
     )
-    assert never["against_baseline"]["verdict"] == "NO VERDICT"
+    assert never.against_baseline.verdict == "NO VERDICT"
     assert "never" in table(summarise(lab))
 
 
@@ -343,16 +341,16 @@ def test_a_suites_target_beats_the_baselines_end(run, make_record):
     curve = [(0, 0.0, 0.5), (1, 1.0, 0.75), (2, 2.0, 0.8)]
     marks = make_record(rep_id="marks", role="instrumented", label="ft-all", quality=Quality(curve=curve))
     reader = run({"ft-all": blocks(1)}, {"suite": {"quality_target": 0.7}}, extra=[marks])
-    found = summarise(reader)["rows"][0]["to_quality"]
-    assert (found["target"], found["target_source"], found["time_s"]["median"]) == (
+    found = summarise(reader).rows[0].to_quality
+    assert (found.target, found.target_source, found.time_s.median) == (
         0.7,
         "the suite's target",
         1.0,
     )
-    assert found["energy_j"] is None
-    assert found["energy_missing"].startswith("no power sensor")
+    assert found.energy_j is None
+    assert found.energy_missing.startswith("no power sensor")
 
 
 def test_without_curves_there_is_no_time_to_quality(run):
-    found = summarise(run({"ft-all": blocks(1)}))["rows"][0]["to_quality"]
-    assert found == {"target": None, "missing": "no instrumented repetition tells its quality on the way"}
+    found = summarise(run({"ft-all": blocks(1)})).rows[0].to_quality
+    assert found == NoTarget(missing="no instrumented repetition tells its quality on the way")

@@ -3,6 +3,7 @@
 import json
 import xml.etree.ElementTree as ET
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
@@ -103,7 +104,8 @@ def test_legends_wrap():
 
 
 def test_the_axis_of_speed_ups_holds_every_interval_and_the_band():
-    low, high = speedup_domain([{"speed_up": {"low": 0.5, "high": 3.0, "delta": 0.02}}, {"speed_up": None}])
+    compared = SimpleNamespace(speed_up=SimpleNamespace(low=0.5, high=3.0, delta=0.02))
+    low, high = speedup_domain([compared, SimpleNamespace(speed_up=None)])
     assert low < 0.5
     assert high > 3.0
     low, high = speedup_domain([])
@@ -181,8 +183,9 @@ def test_axis_labels():
 @pytest.mark.parametrize(("slowest", "told"), [(1.4, False), (2.0, True)])
 def test_a_figure_says_how_many_values_it_draws_at_its_edge(draw, slowest, told):
     reps = [
-        {"task": "t", "label": "m", "role": "timed", "class": "valid", "block": block, "wall_s": wall_s,
-         "reasons": [], "reason": ""}
+        SimpleNamespace(
+            task="t", label="m", role="timed", rep_class="valid", block=block, wall_s=wall_s, reason=""
+        )
         for block, wall_s in enumerate([1.0, 1.0, 1.01, 0.99, slowest])
     ]  # fmt: skip
     shown = draw("f", reps, Styles(["m"]), heading="h3")

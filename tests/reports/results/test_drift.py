@@ -34,7 +34,7 @@ def test_records_of_a_board_that_changed_are_degraded_and_name_the_key(changed):
         assert "os.kernel: 6.12.40 -> 6.12.41" in reason.message
         assert reason.values == {"os.kernel": "6.12.40 -> 6.12.41"}
     summary = summarise(reader)
-    assert {row["verdict"] for row in summary["rows"] if row["board_id"] == "one"} <= {"degraded", "invalid"}
+    assert {row.verdict for row in summary.rows if row.board_id == "one"} <= {"degraded", "invalid"}
 
 
 def test_the_other_boards_records_and_those_on_disk_stay_as_they_were(changed):

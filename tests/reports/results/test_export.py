@@ -112,7 +112,7 @@ def test_an_anonymised_copy_is_a_whole_run_with_the_same_numbers(lab_run, tmp_pa
     assert copy.manifest.counts == original.manifest.counts
     assert copy.preds(copy.repetitions[0]) == original.preds(original.repetitions[0])
     assert copy.trace(copy.repetitions[0]) == original.trace(original.repetitions[0])
-    medians = [sorted(row["wall_s"]["median"] for row in summarise(one)["rows"]) for one in (copy, original)]
+    medians = [sorted(row.wall_s.median for row in summarise(one).rows) for one in (copy, original)]
     assert medians[0] == medians[1]
 
 

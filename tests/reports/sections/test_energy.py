@@ -12,7 +12,7 @@ from tunebench.reports.render.html import render
 from tunebench.reports.render.text import table
 from tunebench.reports.results.net_energy import NOT_BRACKETED, net, with_net
 from tunebench.reports.results.reader import RunReader
-from tunebench.reports.summary import summarise
+from tunebench.reports.summary import as_json, summarise
 
 #: J of one fine-tuning by label: k x J = 6 W x 12 s
 K = {"ft-all": 4, "skip2-lora": 16}
@@ -157,29 +157,29 @@ def blocks(record, n=6, **fields):
 
 
 def row_of(summary, label):
-    return next(row for row in summary["rows"] if row["label"] == label)
+    return next(row for row in summary.rows if row.label == label)
 
 
 def test_the_summary_tells_joules_of_one_fine_tuning_gross_and_net(run, record):
     summary = summarise(run(blocks(record)))
-    (one,) = row_of(summary, "skip2-lora")["joules"]
-    assert (one["scope"], one["source"], one["n"], one["k"]) == ("module", "ina3221", 6, 16)
-    assert one["j"]["median"] == pytest.approx(72 / 16)
-    assert one["net_j"]["median"] == pytest.approx(48 / 16)
-    assert (one["idle_w"], one["mean_w"]) == (2.0, 6.0)
-    assert one["restart_share"] == pytest.approx(1 - 11.99 / 12)
-    ratio = row_of(summary, "skip2-lora")["energy_ratio"]
-    assert ratio["ratio"] == pytest.approx(0.25)
-    assert (ratio["verdict"], ratio["scope"], ratio["n"]) == ("LESS", "module", 6)
-    json.dumps(summary, allow_nan=False)
+    (one,) = row_of(summary, "skip2-lora").joules
+    assert (one.scope, one.source, one.n, one.k) == ("module", "ina3221", 6, 16)
+    assert one.j.median == pytest.approx(72 / 16)
+    assert one.net_j.median == pytest.approx(48 / 16)
+    assert (one.idle_w, one.mean_w) == (2.0, 6.0)
+    assert one.restart_share == pytest.approx(1 - 11.99 / 12)
+    ratio = row_of(summary, "skip2-lora").energy_ratio
+    assert ratio.ratio == pytest.approx(0.25)
+    assert (ratio.verdict, ratio.scope, ratio.n) == ("LESS", "module", 6)
+    json.dumps(as_json(summary), allow_nan=False)
 
 
 def test_energy_and_idle_repetitions_stand_in_no_time_and_idle_in_no_row(run, record):
     summary = summarise(run(blocks(record)))
-    assert [row["label"] for row in summary["rows"]] == ["ft-all", "skip2-lora"]
-    for row in summary["rows"]:
-        assert (row["n"], row["wall_s"]["median"], row["wall_s"]["max"]) == (6, 0.5, 0.5)
-    assert summary["counts"]["timed"]["skipped"] == 0
+    assert [row.label for row in summary.rows] == ["ft-all", "skip2-lora"]
+    for row in summary.rows:
+        assert (row.n, row.wall_s.median, row.wall_s.max) == (6, 0.5, 0.5)
+    assert summary.counts.timed["skipped"] == 0
 
 
 def test_scopes_have_columns_of_their_own_and_never_meet(run, record):
@@ -191,14 +191,14 @@ def test_scopes_have_columns_of_their_own_and_never_meet(run, record):
         else:
             reps.append(rep)
     summary = summarise(run(reps))
-    columns = [one["scope"] for one in row_of(summary, "ft-all")["joules"]]
+    columns = [one.scope for one in row_of(summary, "ft-all").joules]
     assert columns == ["dc_input", "module"]
     text = table(summary)
     assert "gross J (DC input)" in text
     assert "gross J (module only)" in text
-    assert row_of(summary, "skip2-lora")["energy"] is None
-    assert "this column holds DC input" in row_of(summary, "skip2-lora")["energy_missing"]
-    assert row_of(summary, "skip2-lora")["energy_ratio"]["scope"] == "module"
+    assert row_of(summary, "skip2-lora").energy is None
+    assert "this column holds DC input" in row_of(summary, "skip2-lora").energy_missing
+    assert row_of(summary, "skip2-lora").energy_ratio.scope == "module"
 
 
 def test_what_a_scope_misses_and_why_net_is_missing_is_told(run, record):
@@ -214,9 +214,9 @@ def test_what_a_scope_misses_and_why_net_is_missing_is_told(run, record):
 def test_energy_of_a_refused_window_is_missing_with_its_reason(run, record):
     told = "the window of 9.00 s is shorter than the 10 s a meter needs"
     summary = summarise(run(blocks(record, 1, energy=None, missing={"energy": told})))
-    assert row_of(summary, "ft-all")["joules"] == []
-    assert row_of(summary, "ft-all")["joules_missing"] == told
-    assert row_of(summary, "ft-all")["energy_missing"] == told
+    assert row_of(summary, "ft-all").joules == []
+    assert row_of(summary, "ft-all").joules_missing == told
+    assert row_of(summary, "ft-all").energy_missing == told
     assert "Energy of one fine-tuning" not in table(summary)
 
 
@@ -233,14 +233,14 @@ def test_a_page_without_energy_repetitions_has_no_such_section(run, record):
 
 def test_a_failed_energy_repetition_is_left_out(record):
     reps = [record("energy", 0), record("energy", 1, outcome="deadline", verdict="invalid", energy=None)]
-    assert joules(reps)["joules"][0]["n"] == 1
+    assert joules(reps)[0][0].n == 1
     only = joules([record("energy", 1, outcome="deadline", outcome_reason="too slow", verdict="invalid")])
-    assert (only["joules"], only["joules_missing"]) == ([], "too slow")
-    assert joules([record("timed", 0)])["joules_missing"] == "no energy repetition was run"
+    assert only == ([], "too slow")
+    assert joules([record("timed", 0)])[1] == "no energy repetition was run"
 
 
 def test_a_scope_that_is_not_the_whole_board_is_a_caution(run, record):
-    cautions = {one["code"]: one["message"] for one in summarise(run(blocks(record, 1)))["cautions"]}
+    cautions = {one.code: one.message for one in summarise(run(blocks(record, 1))).cautions}
     assert cautions["energy-partial"].startswith(
         "Energy on host is not the whole board's: module only leaves"
     )
@@ -249,4 +249,4 @@ def test_a_scope_that_is_not_the_whole_board_is_a_caution(run, record):
 def test_a_window_too_short_points_to_energy_repetitions(run, record):
     told = {"energy": "the window of 0.50 s is shorter than the 10 s a meter needs"}
     summary = summarise(run([record("timed", 0, energy=None, missing=told)]))
-    assert "a suite with energy = true repeats" in row_of(summary, "ft-all")["energy_missing"]
+    assert "a suite with energy = true repeats" in row_of(summary, "ft-all").energy_missing

@@ -31,13 +31,13 @@ def reader(make_record, store_reps):
 
 
 def test_the_summary_tells_medians_and_how_many_settled(reader):
-    (row,) = summarise(reader)["rows"]
-    assert row["policy"] == "sustained"
-    told = row["sustained"]
-    assert (told["n"], told["n_settled"], told["temp_end_max_c"]) == (3, 2, 83.0)
-    assert (told["first_s"], told["steady_s"], told["time_to_steady_s"]) == (1.0, 1.32, 120.0)
-    assert told["decline"] == pytest.approx(0.32)
-    assert row["wall_s"]["median"] == 1.32, "what stands in comparisons is the steady state"
+    (row,) = summarise(reader).rows
+    assert row.policy == "sustained"
+    told = row.sustained
+    assert (told.n, told.n_settled, told.temp_end_max_c) == (3, 2, 83.0)
+    assert (told.first_s, told.steady_s, told.time_to_steady_s) == (1.0, 1.32, 120.0)
+    assert told.decline == pytest.approx(0.32)
+    assert row.wall_s.median == 1.32, "what stands in comparisons is the steady state"
 
 
 def test_the_text_table_and_the_page_show_steady_state_and_decline(reader):
@@ -51,6 +51,6 @@ def test_the_text_table_and_the_page_show_steady_state_and_decline(reader):
 
 def test_a_cold_run_says_nothing_of_it(demo):
     summary = summarise(demo)
-    assert all(row["sustained"] is None and row["policy"] == "cold" for row in summary["rows"])
+    assert all(row.sustained is None and row.policy == "cold" for row in summary.rows)
     assert "Sustained" not in table(summary)
     assert 'id="sustained"' not in render(demo)

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from tunebench.reports.formatting.json_value import json_value
 from tunebench.reports.render.html import render
 from tunebench.reports.render.markdown import markdown
 from tunebench.reports.render.text import table
@@ -16,7 +17,7 @@ TWO = ["ft-all", "lorae-r4"]
 @pytest.fixture
 def block(lorae):
     """The block of a run; a small one unless told otherwise."""
-    return lambda **fields: summarise(lorae(**{"sets": ["bccd"], "labels": TWO, **fields}))["lorae"]
+    return lambda **fields: summarise(lorae(**{"sets": ["bccd"], "labels": TWO, **fields})).lorae
 
 
 def section(html):
@@ -28,7 +29,7 @@ def words(html):
 
 
 def method(unit, label):
-    return next(one for one in unit["methods"] if one["label"] == label)
+    return next(one for one in unit.methods if one.label == label)
 
 
 @pytest.mark.parametrize("study", [None, "skip2-lora", "something-else"])
@@ -43,19 +44,19 @@ def test_other_runs_have_no_section(demo):
 
 def test_it_is_json(block):
     found = block(shipped=True)
-    assert json.loads(json.dumps(found, allow_nan=False)) == json.loads(json.dumps(found))
+    assert json.loads(json.dumps(json_value(found), allow_nan=False)) == json_value(found)
 
 
 def test_the_reduction_is_taken_against_what_ft_all_updates(block):
-    (unit,) = block()["units"]
-    assert method(unit, "lorae-r4")["reduction"] == pytest.approx(1 - 25_544 / 376_471)
-    assert method(unit, "ft-all")["reduction"] == 0
-    assert unit["chosen"]["reduction_met"] is True  # 93.2% of at least 90%
+    (unit,) = block().units
+    assert method(unit, "lorae-r4").reduction == pytest.approx(1 - 25_544 / 376_471)
+    assert method(unit, "ft-all").reduction == 0
+    assert unit.chosen.reduction_met is True  # 93.2% of at least 90%
 
 
 def test_a_missed_reduction_is_told(block):
-    (unit,) = block(labels=["ft-all", "lorae-r32"], candidate="lorae-r32")["units"]
-    assert unit["chosen"]["reduction_met"] is False
+    (unit,) = block(labels=["ft-all", "lorae-r32"], candidate="lorae-r32").units
+    assert unit.chosen.reduction_met is False
 
 
 @pytest.mark.parametrize(
@@ -64,38 +65,38 @@ def test_a_missed_reduction_is_told(block):
 )
 def test_the_candidate_is_judged_alone_against_one_point(block, points, noise, verdict):
     # the generator gives rank 4 one point less than ft-all
-    (unit,) = block(points={"lorae-r4": points}, noise=noise)["units"]
-    main = unit["chosen"]["differences"][0]
-    assert (main["metric"], main["verdict_alone"], main["n"], main["delta"]) == ("mAP50", verdict, 8, 1.0)
+    (unit,) = block(points={"lorae-r4": points}, noise=noise).units
+    main = unit.chosen.differences[0]
+    assert (main.metric, main.verdict_alone, main.n, main.delta) == ("mAP50", verdict, 8, 1.0)
 
 
 def test_below_six_blocks_there_is_no_verdict(block):
-    (unit,) = block(blocks=5)["units"]
-    (main, further) = unit["chosen"]["differences"]
-    assert (main["verdict_alone"], main["interval"]) == ("NO VERDICT", "range")
-    assert (further["verdict_alone"], further["interval"]) == ("NO VERDICT", "range")
+    (unit,) = block(blocks=5).units
+    (main, further) = unit.chosen.differences
+    assert (main.verdict_alone, main.interval) == ("NO VERDICT", "range")
+    assert (further.verdict_alone, further.interval) == ("NO VERDICT", "range")
 
 
 def test_a_detector_is_told_by_both_of_its_metrics(block):
-    (unit,) = block()["units"]
-    assert unit["metrics"] == ["mAP50", "mAP50-95"]
-    assert method(unit, "ft-all")["quality"]["mAP50-95"]["mean"] == pytest.approx(0.255, abs=0.002)
-    main, further = method(unit, "lorae-r4")["differences"]
-    assert further["value"] == pytest.approx(main["value"] / 2, abs=1e-6)
+    (unit,) = block().units
+    assert unit.metrics == ["mAP50", "mAP50-95"]
+    assert method(unit, "ft-all").quality["mAP50-95"].mean == pytest.approx(0.255, abs=0.002)
+    main, further = method(unit, "lorae-r4").differences
+    assert further.value == pytest.approx(main.value / 2, abs=1e-6)
 
 
 def test_boards_and_tasks_are_never_pooled(lorae, fake_board):
     boards = [fake_board("pi-1", "linux"), fake_board("pi-2", "linux")]
-    found = summarise(lorae(boards=boards, labels=TWO))["lorae"]
-    assert [(u["board_id"], u["dataset"]) for u in found["units"]] == [
+    found = summarise(lorae(boards=boards, labels=TWO)).lorae
+    assert [(u.board_id, u.dataset) for u in found.units] == [
         (board, name) for board in ("pi-1", "pi-2") for name in ("mnist", "bccd", "shapes")
     ]
 
 
 def test_without_a_candidate_none_is_judged(block):
-    (unit,) = block(candidate=None)["units"]
-    assert unit["chosen"] is None
-    assert "none was fixed" in unit["chosen_missing"]
+    (unit,) = block(candidate=None).units
+    assert unit.chosen is None
+    assert "none was fixed" in unit.chosen_missing
 
 
 def test_a_candidate_that_was_not_measured_is_named(lorae):
@@ -105,8 +106,8 @@ def test_a_candidate_that_was_not_measured_is_named(lorae):
 
 def test_what_was_not_shipped_is_said_and_not_zero(lorae):
     reader = lorae(sets=["bccd"], labels=TWO)
-    one = method(summarise(reader)["lorae"]["units"][0], "lorae-r4")
-    assert (one["shipped"], one["shipped_missing"]) == (None, "no update was shipped in this run")
+    one = method(summarise(reader).lorae.units[0], "lorae-r4")
+    assert (one.shipped, one.shipped_missing) == (None, "no update was shipped in this run")
     assert "– (no update was shipped in this run)" in words(section(render(reader)))
 
 

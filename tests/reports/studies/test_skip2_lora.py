@@ -2,9 +2,11 @@
 
 import json
 import statistics
+from dataclasses import replace
 
 import pytest
 
+from tunebench.reports.formatting.json_value import json_value
 from tunebench.reports.studies.skip2_lora.sentences import dependence
 from tunebench.reports.summary import summarise
 
@@ -17,13 +19,13 @@ def block(study):
 
     def build(**fields):
         quick = {"methods": METHODS, "engines": [("native", "x86-64")], "instrumented": False, "blocks": 8}
-        return summarise(study(**{**quick, **fields}))["study"]
+        return summarise(study(**{**quick, **fields})).study
 
     return build
 
 
 def method(task, name):
-    return next(one for one in task["methods"] if one["method"] == name)
+    return next(one for one in task.methods if one.method == name)
 
 
 def walls(reader, task, name):
@@ -40,56 +42,54 @@ def test_a_plan_with_another_study_has_none(block):
 
 def test_it_is_json(block):
     found = block()
-    assert json.loads(json.dumps(found, allow_nan=False)) == json.loads(json.dumps(found))
+    assert json.loads(json.dumps(json_value(found), allow_nan=False)) == json_value(found)
 
 
 def test_the_reduction_is_one_less_the_ratio_of_paired_times(study):
     reader = study(methods=METHODS, engines=[("native", "v3")], sets=["har-hapt"], instrumented=False)
-    (unit,) = summarise(reader)["study"]["units"]
-    (task,) = unit["tasks"]
-    base, fast = (walls(reader, task["task"], name) for name in ("lora-all", "skip2-lora"))
+    (unit,) = summarise(reader).study.units
+    (task,) = unit.tasks
+    base, fast = (walls(reader, task.task, name) for name in ("lora-all", "skip2-lora"))
     ratios = [one / other for one, other in zip(fast, base, strict=True)]
-    found = task["reduction"]
-    assert 1 - max(ratios) < found["low"] < found["value"] < found["high"] < 1 - min(ratios)
-    assert found["value"] == pytest.approx(1 - statistics.geometric_mean(ratios), abs=2e-3)
-    assert (found["interval"], found["confidence"], found["n"]) == ("wilcoxon", 0.95, 10)
-    assert method(task, "lora-all")["reduction_missing"] == "this is the reference"
+    found = task.reduction
+    assert 1 - max(ratios) < found.low < found.value < found.high < 1 - min(ratios)
+    assert found.value == pytest.approx(1 - statistics.geometric_mean(ratios), abs=2e-3)
+    assert (found.interval, found.confidence, found.n) == ("wilcoxon", 0.95, 10)
+    assert method(task, "lora-all").reduction_missing == "this is the reference"
 
 
 def test_the_headline_is_the_plain_mean_over_the_data_sets(block):
-    (unit,) = block()["units"]
-    values = [task["reduction"]["value"] for task in unit["tasks"]]
-    assert unit["headline"]["reduction_mean"] == pytest.approx(sum(values) / 3)
-    assert unit["headline"]["datasets"] == ["fan-damage1", "fan-damage2", "har-hapt"]
+    (unit,) = block().units
+    values = [task.reduction.value for task in unit.tasks]
+    assert unit.headline.reduction_mean == pytest.approx(sum(values) / 3)
+    assert unit.headline.datasets == ["fan-damage1", "fan-damage2", "har-hapt"]
 
 
 def test_boards_engines_and_builds_are_never_pooled(block, fake_board):
     engines = [("torch", None), ("native", "x86-64"), ("native", "v3")]
     found = block(boards=[fake_board("a"), fake_board("b")], engines=engines, sets=["har-hapt"])
-    keys = [(unit["board_id"], unit["engine"], unit["engine_build"]) for unit in found["units"]]
+    keys = [(unit.board_id, unit.engine, unit.engine_build) for unit in found.units]
     assert keys == [(board, *engine) for board in "ab" for engine in engines]
-    assert {one["n"] for unit in found["units"] for one in unit["tasks"][0]["methods"]} == {8}
+    assert {one.n for unit in found.units for one in unit.tasks[0].methods} == {8}
 
 
 def test_one_unit_alone_says_that_it_is_one_machines_figure(block):
-    told = block(sets=["har-hapt"])["dependence"]
+    told = block(sets=["har-hapt"]).dependence
     assert "one machine's figure" in told
     assert "pi5-01, native x86-64" in told
 
 
 def test_several_units_say_that_the_saving_depends_on_them(block):
     found = block(engines=[("torch", None), ("native", "x86-64")])
-    means = {unit["engine"]: unit["headline"]["reduction_mean"] for unit in found["units"]}
-    assert found["dependence"].startswith(
-        "The saving depends on the machine, the engine and its build: from "
-    )
+    means = {unit.engine: unit.headline.reduction_mean for unit in found.units}
+    assert found.dependence.startswith("The saving depends on the machine, the engine and its build: from ")
     for engine, name in (("torch", "pi5-01, torch"), ("native", "pi5-01, native x86-64")):
-        assert f"{100 * means[engine]:.1f}% ({name})" in found["dependence"]
+        assert f"{100 * means[engine]:.1f}% ({name})" in found.dependence
 
 
 def test_equal_savings_are_not_told_as_a_difference(block, fake_board):
     found = block(boards=[fake_board("a"), fake_board("b")], sets=["har-hapt"])
-    assert "about the same on all 2" in found["dependence"]
+    assert "about the same on all 2" in found.dependence
 
 
 def test_means_over_different_data_sets_are_not_compared(study):
@@ -98,22 +98,22 @@ def test_means_over_different_data_sets_are_not_compared(study):
             methods=METHODS, engines=[("torch", None), ("native", "v3")], sets=["har-hapt", "fan-damage1"],
             instrumented=False, blocks=6,
         )
-    )["study"]  # fmt: skip
-    torch, native = found["units"]
-    torch = {**torch, "headline": {**torch["headline"], "datasets": ["har-hapt"]}}
+    ).study  # fmt: skip
+    torch, native = found.units
+    torch = replace(torch, headline=replace(torch.headline, datasets=["har-hapt"]))
     assert "over the plain mean of har-hapt." in dependence([torch, native])
-    alone = {**native, "headline": {**native["headline"], "datasets": ["fan-damage1"]}}
+    alone = replace(native, headline=replace(native.headline, datasets=["fan-damage1"]))
     assert "no data set in common" in dependence([torch, alone])
 
 
 def test_emulated_times_are_no_evidence(block, fake_board):
     boards = [fake_board("qemu", "linux", "emulated Pi", emulated=True), fake_board("pi", "raspberry-pi")]
-    assert "one machine's figure" in block(boards=boards, sets=["har-hapt"])["dependence"]
+    assert "one machine's figure" in block(boards=boards, sets=["har-hapt"]).dependence
 
 
 def test_an_emulated_board_alone_says_nothing_about_the_saving(block, fake_board):
     board = fake_board("qemu", "linux", "emulated Pi", emulated=True)
-    assert "nothing is said about the saving" in block(boards=[board], sets=["har-hapt"])["dependence"]
+    assert "nothing is said about the saving" in block(boards=[board], sets=["har-hapt"]).dependence
 
 
 @pytest.mark.parametrize(
@@ -121,35 +121,35 @@ def test_an_emulated_board_alone_says_nothing_about_the_saving(block, fake_board
 )
 def test_the_aim_is_met_missed_or_open(block, points, aim):
     # Unaided, the generator's Skip2-LoRA ends about half a point below LoRA-All.
-    found = block(sets=["fan-damage1"], points={"skip2-lora": points})["units"][0]["tasks"][0]["differences"]
-    one = next(item for item in found if item["against"] == "lora-all")
-    assert one["aim"] == aim
-    assert one["low"] <= one["points"] <= one["high"]
-    assert (one["interval"], one["n"]) == ("wilcoxon", 8)
+    found = block(sets=["fan-damage1"], points={"skip2-lora": points}).units[0].tasks[0].differences
+    one = next(item for item in found if item.against == "lora-all")
+    assert one.aim == aim
+    assert one.low <= one.points <= one.high
+    assert (one.interval, one.n) == ("wilcoxon", 8)
 
 
 def test_differences_are_in_points_and_paired(block):
-    tasks = block(sets=["har-hapt"], points={"ft-all": 1.0})["units"][0]["tasks"]
-    by_name = {one["against"]: one for one in tasks[0]["differences"]}
-    after = {one["method"]: 100 * one["accuracy"]["after_mean"] for one in tasks[0]["methods"]}
+    tasks = block(sets=["har-hapt"], points={"ft-all": 1.0}).units[0].tasks
+    by_name = {one.against: one for one in tasks[0].differences}
+    after = {one.method: 100 * one.accuracy.after_mean for one in tasks[0].methods}
     for against in ("lora-all", "ft-all"):
         expected = after["skip2-lora"] - after[against]
-        assert by_name[against]["points"] == pytest.approx(expected, abs=0.15)
+        assert by_name[against].points == pytest.approx(expected, abs=0.15)
 
 
 def test_few_blocks_give_a_range_and_leave_the_aim_open(block):
-    task = block(blocks=3, sets=["har-hapt"])["units"][0]["tasks"][0]
-    assert (task["reduction"]["interval"], task["reduction"]["confidence"]) == ("range", None)
-    assert {(one["interval"], one["aim"]) for one in task["differences"]} == {("range", "open")}
+    task = block(blocks=3, sets=["har-hapt"]).units[0].tasks[0]
+    assert (task.reduction.interval, task.reduction.confidence) == ("range", None)
+    assert {(one.interval, one.aim) for one in task.differences} == {("range", "open")}
 
 
 def test_missing_methods_are_told(block):
-    task = block(methods=["ft-all", "skip2-lora"], sets=["har-hapt"])["units"][0]["tasks"][0]
-    assert task["reduction"] is None
-    assert task["reduction_missing"] == "lora-all was not measured"
-    assert "lora-all" in task["missing_methods"]
-    assert [one["missing"] for one in task["differences"]] == ["lora-all not measured", None]
-    assert task["bound"] is None
+    task = block(methods=["ft-all", "skip2-lora"], sets=["har-hapt"]).units[0].tasks[0]
+    assert task.reduction is None
+    assert task.reduction_missing == "lora-all was not measured"
+    assert "lora-all" in task.missing_methods
+    assert [one.missing for one in task.differences] == ["lora-all not measured", None]
+    assert task.bound is None
 
 
 def test_a_candidate_that_always_failed_is_told(block):
@@ -161,34 +161,34 @@ def test_a_candidate_that_always_failed_is_told(block):
             "wall_s": None,
         }
     }
-    unit = block(sets=["har-hapt"], change=lost)["units"][0]
-    assert unit["headline"]["reduction_mean"] is None
-    assert "no block in which both" in unit["headline"]["missing"]["har-hapt"]
-    assert unit["explanation"] is None
+    unit = block(sets=["har-hapt"], change=lost).units[0]
+    assert unit.headline.reduction_mean is None
+    assert "no block in which both" in unit.headline.missing["har-hapt"]
+    assert unit.explanation is None
 
 
 def test_unequal_work_is_told(block):
     other = {"skip2-lora": {"params": {"epochs": 1, "batch": 20}}}
-    task = block(sets=["har-hapt"], change=other)["units"][0]["tasks"][0]
-    assert task["reduction"]["unequal_work"] == ["epochs: 1 against 200"]
+    task = block(sets=["har-hapt"], change=other).units[0].tasks[0]
+    assert task.reduction.unequal_work == ["epochs: 1 against 200"]
 
 
 def test_rates_and_the_bound_come_from_the_multiply_adds(block):
-    task = block(sets=["har-hapt"])["units"][0]["tasks"][0]
+    task = block(sets=["har-hapt"]).units[0].tasks[0]
     base, fast = method(task, "lora-all"), method(task, "skip2-lora")
-    assert base["madds_total"] == (67452 + 11352 + 3804) * 885 * 200
-    assert base["madds_per_s"] == pytest.approx(base["madds_total"] / base["wall_s"]["median"])
-    assert task["bound"] == pytest.approx(1 - (3084 + 72 + 3084) / (67452 + 11352 + 3804))
+    assert base.madds_total == (67452 + 11352 + 3804) * 885 * 200
+    assert base.madds_per_s == pytest.approx(base.madds_total / base.wall_s.median)
+    assert task.bound == pytest.approx(1 - (3084 + 72 + 3084) / (67452 + 11352 + 3804))
     # All that separates the measured reduction from the bound is the ratio of the two rates.
-    rates = base["madds_per_s"] / fast["madds_per_s"]
-    assert 1 - task["reduction"]["value"] == pytest.approx((1 - task["bound"]) * rates, rel=0.02)
+    rates = base.madds_per_s / fast.madds_per_s
+    assert 1 - task.reduction.value == pytest.approx((1 - task.bound) * rates, rel=0.02)
 
 
 def test_overhead_shows_in_the_explanation(block):
-    torch, native = block(engines=[("torch", None), ("native", "v3")], sets=["har-hapt"])["units"]
-    assert "falls short of the bound" in torch["explanation"]
-    assert "of the rate that it has with native v3 on this board" in torch["explanation"]
-    assert "Faster arithmetic shortens LoRA-All more" in native["explanation"]
+    torch, native = block(engines=[("torch", None), ("native", "v3")], sets=["har-hapt"]).units
+    assert "falls short of the bound" in torch.explanation
+    assert "of the rate that it has with native v3 on this board" in torch.explanation
+    assert "Faster arithmetic shortens LoRA-All more" in native.explanation
 
 
 @pytest.mark.parametrize(
@@ -198,12 +198,12 @@ def test_overhead_shows_in_the_explanation(block):
 def test_equal_and_better_rates_are_explained_too(block, factor, words):
     fair = 2.0 * (3084 + 72 + 3084) / (67452 + 11352 + 3804)
     times = {"lora-all": {"wall_s": 2.0}, "skip2-lora": {"wall_s": fair * factor}}
-    assert words in block(sets=["har-hapt"], change=times)["units"][0]["explanation"]
+    assert words in block(sets=["har-hapt"], change=times).units[0].explanation
 
 
 def test_without_multiply_adds_nothing_is_explained(block):
-    unit = block(sets=["har-hapt"], madds=False)["units"][0]
-    assert (unit["explanation"], unit["tasks"][0]["bound"]) == (None, None)
+    unit = block(sets=["har-hapt"], madds=False).units[0]
+    assert (unit.explanation, unit.tasks[0].bound) == (None, None)
 
 
 def test_counts_that_disagree_are_no_counts(study):
@@ -212,21 +212,21 @@ def test_counts_that_disagree_are_no_counts(study):
     )
     odd = reader.repetitions[0]
     reader.repetitions[0] = odd.model_copy(update={"madds": {"forward": 1}})
-    task = summarise(reader)["study"]["units"][0]["tasks"][0]
-    assert method(task, odd.method)["madds"] is None
+    task = summarise(reader).study.units[0].tasks[0]
+    assert method(task, odd.method).madds is None
 
 
 def test_curves_are_means_over_what_there_is(study):
     reader = study(methods=METHODS, engines=[("native", "v3")], sets=["fan-damage2"], blocks=3)
-    task = summarise(reader)["study"]["units"][0]["tasks"][0]
+    task = summarise(reader).study.units[0].tasks[0]
     one = method(task, "skip2-lora")
-    assert (len(one["losses"]), one["losses_n"]) == (60, 3)
+    assert (len(one.losses), one.losses_n) == (60, 3)
     first = [
         r.quality.losses[0] for r in reader.repetitions if r.method == "skip2-lora" and r.role == "timed"
     ]
-    assert one["losses"][0] == pytest.approx(sum(first) / 3)
-    assert [epoch for epoch, _ in one["accuracies"]] == list(range(1, 61))
-    assert one["accuracies_n"] == 1
+    assert one.losses[0] == pytest.approx(sum(first) / 3)
+    assert [epoch for epoch, _ in one.accuracies] == list(range(1, 61))
+    assert one.accuracies_n == 1
 
 
 def test_own_methods_and_the_aa_control_stay_out(study):
@@ -238,8 +238,8 @@ def test_own_methods_and_the_aa_control_stay_out(study):
         blocks=2,
         change=change,
     )
-    task = summarise(reader)["study"]["units"][0]["tasks"][0]
-    assert [one["method"] for one in task["methods"]] == ["lora-all", "skip2-lora"]
+    task = summarise(reader).study.units[0].tasks[0]
+    assert [one.method for one in task.methods] == ["lora-all", "skip2-lora"]
 
 
 @pytest.mark.parametrize(
@@ -254,13 +254,13 @@ def test_tasks_of_one_data_set_are_told_apart_and_called_alike_on_every_engine(s
         rep.model_copy(update=changed) if (rep.engine, rep.dataset) == ("torch", "fan-damage1") else rep
         for rep in reader.repetitions
     ]
-    torch, native = summarise(reader)["study"]["units"]
-    assert sorted(task["name"] for task in torch["tasks"]) == names
-    assert {task["name"] for task in native["tasks"]} == {
+    torch, native = summarise(reader).study.units
+    assert sorted(task.name for task in torch.tasks) == names
+    assert {task.name for task in native.tasks} == {
         "har-hapt/mlp" if model == "mlp-1024" else "har-hapt/mlp [native cpu x1 float32 v3]", "fan-damage1"
     }  # fmt: skip
 
 
 def test_an_empty_study_is_no_crash(study):
-    found = summarise(study(methods=[], instrumented=False))["study"]
-    assert found["units"] == []
+    found = summarise(study(methods=[], instrumented=False)).study
+    assert found.units == []

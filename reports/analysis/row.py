@@ -1,0 +1,403 @@
+"""The row of a report: everything known about one method on one board under one set of conditions, typed.
+
+Fields stand in the order of the public JSON. Names end in their unit: ``_s`` seconds, ``_b`` bytes, ``_j`` joules,
+``_w`` watts, ``_c`` degrees Celsius.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tunebench.reports.formatting.json_value import INLINE, OMIT_NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Median:
+    """The median of some values with its interval.
+
+    Attributes:
+        n: how many values.
+        interval: ``order-statistic`` (95%) or ``range`` (smallest and largest: too few values for an interval).
+        confidence: what the interval guarantees, a share; None for a range.
+    """
+
+    n: int
+    median: float
+    low: float
+    high: float
+    interval: str
+    confidence: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Spread(Median):
+    """A median, and how far the values lie apart: interquartile range, median absolute deviation, extremes."""
+
+    iqr: float
+    mad: float
+    min: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where joules come from; None for other quantities.
+
+    Attributes:
+        repeated: from windows of many whole fine-tunings (role ``energy``), not from the timed ones.
+    """
+
+    scope: str | None
+    source: str | None
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPairs:
+    """The test items behind a difference of accuracy: how many, and on how many the two methods disagree."""
+
+    items: int | None
+    discordant: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a method compares with its baseline in one quantity.
+
+    Attributes:
+        unit: ``ratio`` (method / baseline) or ``points`` (method - baseline, percentage points).
+        verdict: the word after Holm's correction and the A/A control; ``verdict_alone`` is that without correction.
+        better: whether the word is good news; None for ``SAME``, ``UNCLEAR`` and ``NO VERDICT``.
+        confidence: what the interval from ``low`` to ``high`` guarantees; None for a range.
+        delta: what does not matter: a share, or points.
+        n: blocks.
+        blocks_needed: further blocks until the verdict could be clear; 0 if it is.
+        methods: how many methods Holm's correction runs over; ``level`` is what it leaves for this one.
+        limited_by: ``items`` where more blocks would not settle it.
+        withheld: whether the A/A control failed, so that no verdict is given.
+        reason: one sentence on why the verdict is what it is.
+    """
+
+    quantity: str
+    unit: str
+    kind: str
+    origin: Origin | None = field(metadata=INLINE)
+    verdict: str
+    verdict_alone: str
+    better: bool | None
+    value: float
+    low: float
+    high: float
+    interval: str
+    confidence: float | None
+    delta: float
+    n: int
+    blocks_needed: int
+    methods: int
+    p_adjusted: float | None
+    level: float | None
+    adjusted_low: float | None
+    adjusted_high: float | None
+    pairs: ItemPairs | None = field(metadata=INLINE)
+    limited_by: str | None
+    withheld: bool = False
+    missing: None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotCompared:
+    """A quantity in which a method was not compared with its baseline; ``missing`` says why."""
+
+    quantity: str
+    verdict: None = None
+    better: None = None
+    missing: str = "not measured"
+    reason: None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedUp:
+    """A comparison of times as a speed-up: ``factor`` is baseline / method, above 1 is faster; ``ratio`` its inverse."""
+
+    factor: float
+    low: float
+    high: float
+    ratio: float
+    interval: str
+    confidence: float | None
+    verdict: str
+    verdict_alone: str
+    reason: str
+    withheld: bool
+    n: int
+    blocks_needed: int
+    delta: float
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyRatio:
+    """Joules of a fine-tuning over the baseline's, where energy repetitions measured both."""
+
+    ratio: float
+    scope: str
+    source: str | None
+    low: float
+    high: float
+    interval: str
+    confidence: float | None
+    verdict: str
+    n: int
+    blocks_needed: int
+    delta: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeEnergy:
+    """Energy of one fine-tuning by one sensor: medians over a cell's energy repetitions.
+
+    Attributes:
+        n: repetitions; ``n_refused`` more have no energy by this sensor.
+        k: fine-tunings in one window, the middle one.
+        j: gross joules; ``net_j`` is less what the idle board draws.
+        net_missing: why (some) net joules are missing.
+        error_share: largest error of the gross joules, a share of them.
+        restart_share: largest share of a window that lay between its fine-tunings.
+        misses: what this scope does not hold.
+    """
+
+    scope: str
+    source: str
+    rails: list[str]
+    corrected: bool
+    n: int
+    n_refused: int
+    k: int
+    j: Median
+    net_j: Median | None
+    net_missing: str | None
+    mean_w: float
+    idle_w: float | None
+    quantum_w: float | None
+    min_samples: int
+    max_gap_s: float
+    error_share: float | None
+    clock_bound_s: float | None
+    restart_share: float | None
+    rep_ids: list[str]
+    misses: str
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatedEnergy:
+    """Energy of one fine-tuning in the widest scope, of energy repetitions."""
+
+    of: str
+    gross_j: Median
+    scope: str
+    source: str
+    net_j: Median | None
+    mean_w: float
+    quantum_w: float | None
+    min_samples: int
+    max_gap_s: float
+    k: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimedEnergy:
+    """Energy of one fine-tuning, of the timed windows; the JSON has its fields in another order."""
+
+    of: str
+    scope: str
+    source: str
+    gross_j: Median
+    net_j: Median | None
+    mean_w: float
+    quantum_w: float | None
+    min_samples: int
+    max_gap_s: float
+    k: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """The task's metric before and after training, shares; mean and standard deviation over ``n`` seeds."""
+
+    metric: str
+    n: int
+    n_items: int | None
+    before_mean: float | None
+    before_sd: float | None
+    after_mean: float
+    after_sd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sustained:
+    """What is left when the board is warm: medians over the repetitions of the policy ``sustained``.
+
+    Attributes:
+        decline: steady over first, less 1.
+        time_to_steady_s: over those that settled; None if none did.
+    """
+
+    n: int
+    first_s: float
+    steady_s: float
+    decline: float
+    n_settled: int
+    time_to_steady_s: float | None
+    duration_s: float
+    temp_end_max_c: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTimes:
+    """Where one training step spends its time: means over the instrumented repetitions, evaluation apart."""
+
+    n: int
+    steps: int
+    step_s: float
+    by_phase_s: Mapping[str, float]
+    unaccounted_s: float
+    evaluate_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonCount:
+    """Why repetitions are less than valid, and how many."""
+
+    code: str
+    message: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What the runs that tell a quality on the way took to reach the target, in seconds or joules.
+
+    Attributes:
+        reached: how many of ``n`` did.
+        median: those that never did count as slowest; None if the middle run never did.
+        olympic: mean without the best and the worst run; None below three runs.
+    """
+
+    n: int
+    reached: int
+    median: float | None
+    low: float | None
+    high: float | None
+    interval: str
+    olympic: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReachedAgainst:
+    """Time to the target against the baseline's; ``neither``: blocks in which neither got there."""
+
+    ratio: float | None
+    low: float | None
+    high: float | None
+    verdict: str
+    n: int
+    neither: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToTarget:
+    """What it took to reach the baseline's quality; ``target`` is a share."""
+
+    target: float
+    target_source: str
+    missing: None
+    time_s: Reached
+    energy_j: Reached | None
+    energy_missing: str | None
+    against_baseline: ReachedAgainst | None
+
+
+@dataclass(frozen=True, slots=True)
+class NoTarget:
+    """Why nothing is known about the way to the baseline's quality."""
+
+    target: None = None
+    missing: str = "no instrumented repetition tells its quality on the way"
+
+
+@dataclass(frozen=True, slots=True)
+class CellNumbers:
+    """All figures of a cell but its comparison with the baseline; ``..._missing`` says why a figure is None."""
+
+    board_id: str
+    board_kind: str
+    board_model: str | None
+    emulated: bool
+    power_mode: str | None
+    task: str
+    dataset: str
+    model: str
+    label: str
+    method: str
+    own: bool
+    aa_control: bool
+    engine: str
+    engine_build: str | None
+    engine_version: str | None
+    device: str
+    threads: int
+    dtype: str
+    params: Mapping[str, object]
+    steps: int | None
+    n: int
+    rep_ids: list[str]
+    counts: Mapping[str, int]
+    policy: str
+    sustained: Sustained | None
+    wall_s: Spread | None
+    wall_missing: str | None
+    peak_rss_b: Spread | None
+    peak_rss_missing: str | None
+    joules: list[ScopeEnergy]
+    joules_missing: str | None
+    energy: RepeatedEnergy | TimedEnergy | None
+    energy_missing: str | None
+    accuracy: Accuracy | None
+    accuracy_missing: str | None
+    params_total: int | None
+    params_trainable: int | None
+    update_b: int | None
+    cache_b: int | None
+    cache_hit_ratio: float | None
+    temp_max_c: float | None
+    verdict: str
+    reasons: list[ReasonCount]
+    phases: PhaseTimes | None
+    instrumentation_overhead: float | None
+    curve: Sequence[tuple[int, float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class MethodResult(CellNumbers):
+    """A row of the report: a cell's figures, and how it compares with its baseline.
+
+    Attributes:
+        baseline: the label it is compared with; None if the task has none.
+        verdicts: by quantity (``time``, ``energy``, ``memory``, ``accuracy``).
+        unequal_params: work in which it differs from the baseline; None without a baseline.
+    """
+
+    baseline: str | None
+    is_baseline: bool
+    verdicts: Mapping[str, Verdict | NotCompared]
+    speed_up: SpeedUp | None
+    speed_up_missing: str | None
+    energy_ratio: EnergyRatio | None
+    unequal_params: list[str] | None = field(metadata=OMIT_NONE)
+    to_quality: ToTarget | NoTarget
+
+    def judged(self, quantity: str) -> Verdict | None:
+        """Return the verdict on a quantity; None where it was not compared."""
+        verdict = self.verdicts.get(quantity)
+        return verdict if isinstance(verdict, Verdict) else None
