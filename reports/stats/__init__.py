@@ -1,4 +1,4 @@
-"""Statistics on plain arrays: intervals, paired comparisons, corrections for many."""
+"""Statistics on plain arrays: intervals, paired comparisons, corrections for many methods."""
 
 from tunebench.reports.stats.paired import Comparison, compare
 

@@ -1,4 +1,4 @@
-"""Is one method's accuracy higher than another's? Paired by seed and by test item, from stored predictions.
+"""Compare two methods' accuracies, paired by seed and by test item, from stored predictions.
 
 Both methods predict the same items after training with the same seeds, so an item that both get right, or both wrong,
 says nothing; what counts are the items on which they differ. Two things would differ another time: the seed and
@@ -71,7 +71,7 @@ class AccuracyComparison:
 
 
 def mcnemar(baseline_right: Sequence[bool], candidate_right: Sequence[bool]) -> tuple[int, int, float]:
-    """McNemar's exact test on one seed's predictions.
+    """Return McNemar's exact test on one seed's predictions.
 
     Args:
         baseline_right: for each item whether the baseline was right.
@@ -123,8 +123,8 @@ def compare_accuracy(
         >>> rng = np.random.default_rng(1)
         >>> base = rng.random((8, 400)) < 0.80
         >>> better = base | (rng.random((8, 400)) < 0.5)
-        >>> found = compare_accuracy(base, better, delta=0.5)
-        >>> found.verdict, round(found.points), found.n, found.items
+        >>> result = compare_accuracy(base, better, delta=0.5)
+        >>> result.verdict, round(result.points), result.n, result.items
         ('HIGHER', 10, 8, 400)
         >>> compare_accuracy(base, base).verdict
         'SAME'
@@ -182,40 +182,40 @@ def compare_accuracies(
     Raises:
         ValueError: lengths differ, there is no block, a value is not finite, or delta is not positive.
 
-    >>> found = compare_accuracies([0.90] * 8, [0.921, 0.919, 0.92, 0.92, 0.922, 0.918, 0.92, 0.92])
-    >>> found.verdict, round(found.points, 2)
+    >>> result = compare_accuracies([0.90] * 8, [0.921, 0.919, 0.92, 0.92, 0.922, 0.918, 0.92, 0.92])
+    >>> result.verdict, round(result.points, 2)
     ('HIGHER', 2.0)
     """
     check_delta(delta)
-    base, other = (100 * np.asarray(one, dtype=float) for one in (baseline, candidate))
-    found = difference(base.tolist(), other.tolist(), confidence=1 - level)
-    judged = found.n >= MIN_BLOCKS
-    outside, inside = claim_p_values(other - base, delta + 1e-9, cap=half(found.n)) if judged else (1.0, 1.0)
+    base, other = (100 * np.asarray(shares, dtype=float) for shares in (baseline, candidate))
+    paired = difference(base.tolist(), other.tolist(), confidence=1 - level)
+    judged = paired.n >= MIN_BLOCKS
+    outside, inside = claim_p_values(other - base, delta + 1e-9, cap=half(paired.n)) if judged else (1.0, 1.0)
     # Without an interval of this level (few blocks, many methods) there is none to judge by.
-    verdict = accuracy_verdict(found.low, found.high, delta) if found.confidence else "UNCLEAR"
+    verdict = accuracy_verdict(paired.low, paired.high, delta) if paired.confidence else "UNCLEAR"
     verdict = verdict if judged else "NO VERDICT"
-    needed = MIN_BLOCKS - found.n
+    needed = MIN_BLOCKS - paired.n
     if judged:
-        needed = further_blocks(found.shift, (found.high - found.low) / 2, delta, found.n)
+        needed = further_blocks(paired.shift, (paired.high - paired.low) / 2, delta, paired.n)
     return AccuracyComparison(
-        points=found.shift,
-        low=found.low,
-        high=found.high,
+        points=paired.shift,
+        low=paired.low,
+        high=paired.high,
         verdict=verdict,
-        n=found.n,
+        n=paired.n,
         items=0,
         discordant=None,
         blocks_needed=needed if verdict in ("UNCLEAR", "NO VERDICT") else 0,
         limited_by=None,
         delta=delta,
-        confidence=found.confidence,
+        confidence=paired.confidence,
         p_outside=outside,
         p_inside=inside,
     )
 
 
 def accuracy_verdict(low: float, high: float, delta: float) -> AccuracyVerdict:
-    """What an interval of points says about a band of +-delta.
+    """Return what an interval of points says about a band of +-delta.
 
     >>> accuracy_verdict(0.6, 2.0, 0.5), accuracy_verdict(-0.5, 0.5, 0.5), accuracy_verdict(-3.0, 0.1, 0.5)
     ('HIGHER', 'SAME', 'UNCLEAR')
@@ -230,7 +230,7 @@ def accuracy_verdict(low: float, high: float, delta: float) -> AccuracyVerdict:
 
 
 def _resampled(gain: Floats, seed: int) -> Floats:
-    """Means of resamples in which blocks and items are both drawn with replacement, sorted."""
+    """Return the means of resamples in which blocks and items are both drawn with replacement, sorted."""
     n, items = gain.shape
     telling = np.flatnonzero(gain.any(axis=0))
     if items <= _MANY_ITEMS:
@@ -249,7 +249,7 @@ def _resampled(gain: Floats, seed: int) -> Floats:
 
 @lru_cache(maxsize=2)
 def _draws(n: int, items: int, seed: int) -> tuple[Floats, NDArray[np.float32]]:
-    """Weights of blocks and of items in each resample; methods compared on equal items share them."""
+    """Return the weights of blocks and of items in each resample; methods compared on equal items share them."""
     rng = np.random.default_rng(seed)
     blocks = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) / n
     drawn = rng.multinomial(items, np.full(items, 1 / items), RESAMPLES)
@@ -257,7 +257,7 @@ def _draws(n: int, items: int, seed: int) -> tuple[Floats, NDArray[np.float32]]:
 
 
 def _percentiles(draws: Floats, level: float, freedom: float) -> tuple[float, float]:
-    """Percentiles cut further out than level / 2, as Student's t is wider than the normal distribution.
+    """Return percentiles further out than level / 2, as Student's t is wider than the normal distribution.
 
     The "expanded percentile" interval of Hesterberg, The American Statistician 69 (2015) 371.
     """
@@ -268,16 +268,16 @@ def _percentiles(draws: Floats, level: float, freedom: float) -> tuple[float, fl
 
 
 def _claims(draws: Floats, delta: float, freedom: float) -> tuple[float, float]:
-    """p-values of "outside" and "inside": the level at which the interval would just support the claim."""
+    """Return the p-values of "outside" and "inside": the level at which the interval just supports the claim."""
     edge = delta + 1e-9
 
     def p(tail: float) -> float:
         quantile = float(scipy_stats.norm.isf(min(0.5, tail))) / _widening(freedom)
         return min(1.0, 2 * float(scipy_stats.t.sf(quantile, freedom)))
 
-    def share(found: NDArray[np.bool_]) -> float:
+    def share(hits: NDArray[np.bool_]) -> float:
         # One more in the count: a tail that no resample reached is small, not zero.
-        return (float(found.sum()) + (0.0 if draws[0] == draws[-1] else 1.0)) / (len(draws) + 1)
+        return (float(hits.sum()) + (0.0 if draws[0] == draws[-1] else 1.0)) / (len(draws) + 1)
 
     outside = min(share(draws <= edge), share(draws >= -edge))
     inside = max(share(draws < -edge), share(draws > edge))
@@ -289,12 +289,12 @@ def _quantile(level: float) -> float:
 
 
 def _widening(freedom: float) -> float:
-    """Resampling n values sees the variance of n - 1: this much too little."""
+    """Return the factor that makes up for resampling, which sees n - 1 of n parts of the variance."""
     return math.sqrt((freedom + 1) / freedom)
 
 
 def _freedom(parts: tuple[float, float, float], n: int, items: int) -> float:
-    """Degrees of freedom of the whole: few if it comes from the few blocks, many if from the items (Satterthwaite)."""
+    """Return the degrees of freedom (Satterthwaite): few if the spread is that of blocks, many if that of items."""
     item, block, rest = (part**2 for part in parts)
     total = item + block + rest
     if total == 0:
@@ -304,7 +304,7 @@ def _freedom(parts: tuple[float, float, float], n: int, items: int) -> float:
 
 
 def _spreads(gain: Floats) -> tuple[float, float, float]:
-    """Standard errors of the mean from items, from blocks and from neither: crossed analysis of variance."""
+    """Return the standard errors of the mean from items, from blocks and from neither (analysis of variance)."""
     n, items = gain.shape
     mean = gain.mean()
     by_block, by_item = gain.mean(axis=1) - mean, gain.mean(axis=0) - mean
@@ -316,12 +316,12 @@ def _spreads(gain: Floats) -> tuple[float, float, float]:
 
 
 def _blocks_needed(verdict: AccuracyVerdict, error: float, n: int, item_sd: float, block_sd: float) -> int:
-    """Blocks until the interval clears the nearer edge, if the items' part alone lets it; else the largest."""
+    """Return the blocks until the interval clears the nearer edge; the largest number if the items' part forbids it."""
     if verdict == "NO VERDICT":
         return MIN_BLOCKS - n
     if verdict != "UNCLEAR":
         return 0
-    # The standard error that would do, less the items' part of it.
+    # The variance that would do, less the items' part of it.
     room = error**2 - item_sd**2
     if room <= 0 or n * block_sd**2 / room > n + MAX_BLOCKS_NEEDED:
         return MAX_BLOCKS_NEEDED

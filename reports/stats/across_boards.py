@@ -1,9 +1,9 @@
-"""One method over several boards: per board first, then the geometric mean, with boards as the unit.
+"""Compare one method over several boards: per board first, then the geometric mean, with boards as the unit.
 
 Repetitions of different boards are never pooled: a board contributes one ratio, its own Hodges-Lehmann estimate,
 however many blocks it ran. What varies from board to board is what the interval speaks of, so it comes from
 resampling boards (cluster bootstrap), widened for their small number as in Hesterberg, The American Statistician 69
-(2015) 371. Below six boards only the range of the boards is told.
+(2015) 371. Below six boards only the range of the boards is given.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class AcrossBoards:
 
 
 def board_ratio(baseline_s: Sequence[float], candidate_s: Sequence[float]) -> float:
-    """One board's ratio: Hodges-Lehmann on its own blocks.
+    """Return one board's ratio: Hodges-Lehmann on its own blocks.
 
     >>> round(board_ratio([2.0, 2.0, 2.2], [1.0, 1.0, 1.1]), 6)
     0.5
@@ -55,7 +55,7 @@ def board_ratio(baseline_s: Sequence[float], candidate_s: Sequence[float]) -> fl
 
 
 def across_boards(ratios: Sequence[float], *, confidence: float = 0.95, seed: int = 0) -> AcrossBoards:
-    """The geometric mean of boards' ratios, with an interval over boards.
+    """Return the geometric mean of boards' ratios, with an interval over boards.
 
     Args:
         ratios: one a board, from :func:`board_ratio`.
@@ -90,7 +90,7 @@ def across_boards(ratios: Sequence[float], *, confidence: float = 0.95, seed: in
         ratio=math.exp(float(logs.mean())),
         low=math.exp(low),
         high=math.exp(high),
-        boards=tuple(float(one) for one in array),
+        boards=tuple(array.tolist()),
         spread=math.exp(float(logs.std(ddof=1))) if n > 1 else None,
         interval="bootstrap" if n >= MIN_BOARDS else "range",
     )

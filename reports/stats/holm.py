@@ -1,4 +1,4 @@
-"""Several methods against one baseline: Holm's procedure, and how it meets verdicts that are read off intervals.
+"""Compare several methods with one baseline: Holm's procedure, and how it meets verdicts that are read off intervals.
 
 Each method can earn one of two claims: "differs by more than the band" (FASTER, SLOWER) or "does not" (SAME). For
 each the exact p-value is that of :func:`tunebench.reports.stats.signed_rank.claim_p_values`. Holm (Scand. J. Statist.
@@ -57,7 +57,7 @@ class Adjusted:
 
 
 def holm(p_values: Sequence[float], *, alpha: float = ALPHA) -> list[tuple[float, float]]:
-    """Holm's step-down procedure: (adjusted p-value, level at which it was tested) of each p-value.
+    """Return (adjusted p-value, level at which it was tested) of each p-value by Holm's step-down procedure.
 
     A claim stands if its adjusted p-value is at most ``alpha``, which is when its p-value is at most its level. Those
     that do not stand share the level at which the procedure stopped.
@@ -73,15 +73,15 @@ def holm(p_values: Sequence[float], *, alpha: float = ALPHA) -> list[tuple[float
     if any(not 0 <= p <= 1 for p in p_values):
         raise ValueError("p-values must lie between 0 and 1")
     count = len(p_values)
-    found = [(1.0, alpha)] * count
+    adjusted = [(1.0, alpha)] * count
     worst, level, stopped = 0.0, alpha, False
     for place, index in enumerate(sorted(range(count), key=lambda i: p_values[i])):
         worst = max(worst, min(1.0, (count - place) * p_values[index]))
         if not stopped:
             level = alpha / (count - place)
             stopped = p_values[index] > level
-        found[index] = (worst, level)
-    return found
+        adjusted[index] = (worst, level)
+    return adjusted
 
 
 def compare_all(
@@ -103,25 +103,26 @@ def compare_all(
     Examples:
         >>> base = [10.0, 10.2, 9.9, 10.1, 10.3, 10.0]
         >>> fast = [5.0, 5.1, 5.0, 5.0, 5.2, 5.0]
-        >>> [one.verdict for one in compare_all([base], [fast], delta=0.02)]
+        >>> [result.verdict for result in compare_all([base], [fast], delta=0.02)]
         ['FASTER']
         >>> both = compare_all([base, base], [fast, fast], delta=0.02)    # six blocks cannot carry two methods
-        >>> [(one.alone.verdict, one.verdict, one.blocks_needed) for one in both]
+        >>> [(result.alone.verdict, result.verdict, result.blocks_needed) for result in both]
         [('FASTER', 'UNCLEAR', 1), ('FASTER', 'UNCLEAR', 1)]
     """
     if len(baseline_s) != len(candidates_s):
         raise ValueError(f"{len(baseline_s)} baselines for {len(candidates_s)} candidates")
     alone = [compare(b, c, delta=delta) for b, c in zip(baseline_s, candidates_s, strict=True)]
-    judged = [index for index, one in enumerate(alone) if one.verdict != "NO VERDICT"]
+    judged = [index for index, comparison in enumerate(alone) if comparison.verdict != "NO VERDICT"]
     outside = holm([alone[index].p_outside for index in judged])
     inside = holm([alone[index].p_inside for index in judged])
-    found = [
-        Adjusted(one, "NO VERDICT", len(judged), None, None, None, None, one.blocks_needed) for one in alone
+    results = [
+        Adjusted(comparison, "NO VERDICT", len(judged), None, None, None, None, comparison.blocks_needed)
+        for comparison in alone
     ]
     for place, index in enumerate(judged):
         ratios = log_ratios(baseline_s[index], candidates_s[index]).tolist()
-        found[index] = _adjust(alone[index], ratios, outside[place], inside[place], len(judged))
-    return found
+        results[index] = _adjust(alone[index], ratios, outside[place], inside[place], len(judged))
+    return results
 
 
 def _adjust(

@@ -1,4 +1,4 @@
-"""Intervals, paired comparisons, verdicts. Pure functions on plain arrays.
+"""Compare values paired by block: interval, verdict, blocks that are still needed. Pure functions on plain arrays.
 
 The unit of replication is the repetition, the unit of pairing the block. Comparisons work on paired log ratios, one a
 block: Hodges-Lehmann shift (median of the Walsh averages) with the exact interval that inverts the Wilcoxon
@@ -124,13 +124,13 @@ def compare(
     check_delta(delta)
     band = math.log1p(delta)
     shift, n = hodges_lehmann(ratios), len(ratios)
-    found = centre_interval(ratios, confidence=confidence) if n >= MIN_BLOCKS else None
-    if found is None:
+    interval = centre_interval(ratios, confidence=confidence) if n >= MIN_BLOCKS else None
+    if interval is None:
         low, high = float(ratios.min()), float(ratios.max())
         verdict: ComparisonVerdict = "NO VERDICT"
         needed = max(1, max(MIN_BLOCKS, min_values(confidence)) - n)
     else:
-        low, high = found
+        low, high = interval
         verdict = judge(low, high, band)
         needed = further_blocks(shift, (high - low) / 2, band, n) if verdict == "UNCLEAR" else 0
     p_outside, p_inside = claim_p_values(ratios, band, cap=half(n)) if n >= MIN_BLOCKS else (1.0, 1.0)
@@ -142,8 +142,8 @@ def compare(
         n=n,
         blocks_needed=needed,
         delta=delta,
-        interval="range" if found is None else "wilcoxon",
-        confidence=None if found is None else confidence,
+        interval="range" if interval is None else "wilcoxon",
+        confidence=None if interval is None else confidence,
         p_outside=p_outside,
         p_inside=p_inside,
     )
@@ -152,14 +152,14 @@ def compare(
 def difference(
     baseline: Sequence[float], candidate: Sequence[float], *, confidence: float = 0.95
 ) -> Difference:
-    """Plain differences (of accuracies, say) paired by block, with the interval of :func:`compare`.
+    """Compare plain differences (of accuracies, say) paired by block, with the interval of :func:`compare`.
 
     Raises:
         ValueError: lengths differ, there is no pair, or a value is not finite.
 
     Examples:
-        >>> found = difference([0.90] * 6, [0.91, 0.89, 0.92, 0.90, 0.91, 0.93])
-        >>> round(found.shift, 3), round(found.low, 3), round(found.high, 3), found.interval
+        >>> result = difference([0.90] * 6, [0.91, 0.89, 0.92, 0.90, 0.91, 0.93])
+        >>> round(result.shift, 3), round(result.low, 3), round(result.high, 3), result.interval
         (0.01, -0.01, 0.03, 'wilcoxon')
         >>> difference([0.9, 0.9], [0.8, 0.9]).interval    # too few blocks
         'range'
@@ -172,20 +172,20 @@ def difference(
     if not (np.isfinite(base).all() and np.isfinite(other).all()):
         raise ValueError("values must be finite")
     shifts = other - base
-    found = centre_interval(shifts, confidence=confidence) if len(shifts) >= MIN_BLOCKS else None
-    low, high = found or (float(shifts.min()), float(shifts.max()))
+    interval = centre_interval(shifts, confidence=confidence) if len(shifts) >= MIN_BLOCKS else None
+    low, high = interval or (float(shifts.min()), float(shifts.max()))
     return Difference(
         shift=hodges_lehmann(shifts),
         low=low,
         high=high,
         n=len(shifts),
-        interval="wilcoxon" if found else "range",
-        confidence=confidence if found else None,
+        interval="wilcoxon" if interval else "range",
+        confidence=confidence if interval else None,
     )
 
 
 def log_ratios(baseline: Sequence[float], candidate: Sequence[float]) -> Floats:
-    """ln(candidate / baseline) of each pair.
+    """Return ln(candidate / baseline) of each pair.
 
     >>> [round(float(value), 3) for value in log_ratios([1.0, 2.0], [2.0, 2.0])]
     [0.693, 0.0]
@@ -204,22 +204,25 @@ def log_ratios(baseline: Sequence[float], candidate: Sequence[float]) -> Floats:
 def centre_interval(
     values: Sequence[float] | Floats, *, confidence: float = 0.95
 ) -> tuple[float, float] | None:
-    """The interval behind every verdict: exact signed-rank, ranks capped at half of n; holds the estimate.
+    """Return the interval behind every verdict: exact signed-rank, ranks capped at half of n; holds the estimate.
 
     None if no interval of this confidence exists.
 
     >>> centre_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
     (2.0, 7.0)
     """
-    found = signed_rank_interval(values, confidence=confidence, cap=half(len(values)))
-    if found is None:
+    interval = signed_rank_interval(values, confidence=confidence, cap=half(len(values)))
+    if interval is None:
         return None
     shift = hodges_lehmann(values)
-    return min(found[0], shift), max(found[1], shift)
+    return min(interval[0], shift), max(interval[1], shift)
 
 
 def check_delta(delta: float) -> None:
-    """Refuse a band that is no band.
+    """Refuse a band that is not positive and finite.
+
+    Raises:
+        ValueError: it is not.
 
     >>> check_delta(0.02)
     """
@@ -228,7 +231,7 @@ def check_delta(delta: float) -> None:
 
 
 def judge(low: float, high: float, band: float) -> ComparisonVerdict:
-    """What an interval of log ratios of times says about a band around 0.
+    """Return what an interval of log ratios of times says about a band around 0.
 
     >>> judge(-0.5, -0.4, 0.02), judge(-0.01, 0.01, 0.02), judge(0.01, 0.03, 0.02)
     ('FASTER', 'SAME', 'UNCLEAR')
@@ -243,7 +246,7 @@ def judge(low: float, high: float, band: float) -> ComparisonVerdict:
 
 
 def further_blocks(shift: float, half_width: float, band: float, n: int) -> int:
-    """Blocks until the interval, shrinking with the square root of n, clears the nearer edge of the band.
+    """Return the blocks until the interval, shrinking with the square root of n, clears the nearer edge of the band.
 
     >>> further_blocks(0.0, 0.04, 0.02, 8)    # the interval must shrink to a half: four times the blocks
     24

@@ -1,4 +1,4 @@
-"""One sample of values in a few numbers: the median with its interval, spread, mean.
+"""Describe one sample of values in a few numbers: the median with its interval, spread, mean.
 
 The spreads are our own few lines of numpy. scipy's ``median_abs_deviation`` gives the same bits, but loading it takes
 nearly a second, which ``tunebench gate`` does not spend otherwise; scipy's ``iqr`` differs in the last bits, and from
@@ -42,7 +42,7 @@ class Interval:
 
 
 def median_interval(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
-    """The median with its order-statistic interval; below six values with the range, labelled as such.
+    """Return the median with its order-statistic interval; below six values with the range, labelled as such.
 
     The interval from the k-th smallest to the k-th largest covers the median with probability
     1 - 2 P(Bin(n, 1/2) <= k - 1), whatever the distribution (David & Nagaraja: Order Statistics, 7.1).
@@ -53,8 +53,8 @@ def median_interval(values: Sequence[float], *, confidence: float = 0.95) -> Int
     Examples:
         >>> median_interval([3.0, 1.0, 2.0])
         Interval(median=2.0, low=1.0, high=3.0, kind='range', confidence=None, n=3)
-        >>> found = median_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0])
-        >>> found.low, found.high, found.kind, round(found.confidence, 3)
+        >>> nine = median_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0])
+        >>> nine.low, nine.high, nine.kind, round(nine.confidence, 3)
         (2.0, 8.0, 'order-statistic', 0.961)
     """
     array = np.sort(np.asarray(values, dtype=float))
@@ -75,7 +75,7 @@ def median_interval(values: Sequence[float], *, confidence: float = 0.95) -> Int
 
 
 def _order_statistic_depth(n: int, confidence: float) -> tuple[int, float]:
-    """The largest k whose interval still covers with ``confidence``, and its coverage; (0, 0.0) if none."""
+    """Return the largest k whose interval still covers with ``confidence``, and its coverage; (0, 0.0) if none."""
     below, depth, coverage = 0.0, 0, 0.0
     for k in range(1, n // 2 + 1):
         below += math.comb(n, k - 1) / 2**n
@@ -86,7 +86,7 @@ def _order_statistic_depth(n: int, confidence: float) -> tuple[int, float]:
 
 
 def iqr(values: Sequence[float]) -> float:
-    """Interquartile range (linear interpolation, numpy's default).
+    """Return the interquartile range (linear interpolation, numpy's default).
 
     >>> iqr([1.0, 2.0, 3.0, 4.0])
     1.5
@@ -96,7 +96,7 @@ def iqr(values: Sequence[float]) -> float:
 
 
 def median_abs_deviation(values: Sequence[float] | Floats) -> float:
-    """Median distance from the median, not scaled.
+    """Return the median distance from the median, not scaled.
 
     >>> median_abs_deviation([1.0, 2.0, 4.0])
     1.0
@@ -117,7 +117,10 @@ def robust_sd(values: Sequence[float] | Floats) -> float:
 
 
 def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and sample standard deviation; the latter is None for one value.
+    """Return mean and sample standard deviation; the latter is None for one value.
+
+    Raises:
+        ValueError: no value.
 
     >>> mean_sd([1.0, 3.0]), mean_sd([1.0])
     ((2.0, 1.4142135623730951), (1.0, None))

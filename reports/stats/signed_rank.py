@@ -1,4 +1,4 @@
-"""Walsh averages, the Hodges-Lehmann estimate, and the exact signed-rank test and interval that go with it.
+"""Estimate a centre by Hodges and Lehmann, with the exact signed-rank test and interval that go with it.
 
 Pure functions on plain arrays. Each value weighs by the rank of its distance from the centre. Wilcoxon's test takes
 the rank itself; ``cap`` limits it ("winsorised" ranks: Policello and Hettmansperger, J. Amer. Statist. Assoc. 71
@@ -26,7 +26,7 @@ EXACT_UP_TO = 200
 
 
 def walsh_averages(values: Sequence[float] | Floats) -> Floats:
-    """All means of two values (each with itself too), sorted: n (n + 1) / 2 of them.
+    """Return all means of two values (each with itself too), sorted: n (n + 1) / 2 of them.
 
     >>> walsh_averages([1.0, 3.0]).tolist()
     [1.0, 2.0, 3.0]
@@ -37,7 +37,7 @@ def walsh_averages(values: Sequence[float] | Floats) -> Floats:
 
 
 def hodges_lehmann(values: Sequence[float] | Floats) -> float:
-    """The Hodges-Lehmann estimate of the centre: the median of the Walsh averages.
+    """Return the Hodges-Lehmann estimate of the centre: the median of the Walsh averages.
 
     >>> hodges_lehmann([1.0, 2.0, 6.0])
     2.75
@@ -46,7 +46,7 @@ def hodges_lehmann(values: Sequence[float] | Floats) -> float:
 
 
 def half(n: int) -> int:
-    """The cap used for verdicts: half of the ranks.
+    """Return the cap used for verdicts: half of the ranks.
 
     >>> half(6), half(15)
     (3, 8)
@@ -57,7 +57,7 @@ def half(n: int) -> int:
 def signed_rank_interval(
     values: Sequence[float] | Floats, *, confidence: float = 0.95, cap: int | None = None
 ) -> tuple[float, float] | None:
-    """The interval of the centre that inverts the two-sided signed-rank test.
+    """Return the interval of the centre that inverts the two-sided signed-rank test.
 
     Args:
         values: at least one.
@@ -89,7 +89,7 @@ def signed_rank_interval(
 
 
 def signed_rank_depth(n: int, confidence: float = 0.95, cap: int | None = None) -> int:
-    """The largest d with P(T+ <= d - 1) <= (1 - confidence) / 2; 0 = no interval of this confidence exists.
+    """Return the largest d with P(T+ <= d - 1) <= (1 - confidence) / 2; 0 = no interval of this confidence exists.
 
     T+ is the sum of weights on one side under the null distribution. For Wilcoxon's test, d is how many Walsh
     averages to count in from each end.
@@ -106,14 +106,14 @@ def signed_rank_depth(n: int, confidence: float = 0.95, cap: int | None = None) 
 
 
 def signed_rank_tail(n: int, statistic: int, cap: int | None = None) -> float:
-    """P(T+ <= statistic) under the null distribution.
+    """Return P(T+ <= statistic) under the null distribution.
 
     >>> signed_rank_tail(6, 0), signed_rank_tail(6, 21)
     (0.015625, 1.0)
     """
     if n > EXACT_UP_TO:
         mean, sd = _moments(n, cap or n)
-        # With the one, test and interval agree: rejected exactly when statistic + 1 <= depth.
+        # With the added 1, test and interval agree: rejected exactly when statistic + 1 <= depth.
         return NormalDist().cdf((statistic + 1 - mean) / sd)
     return float(min(1.0, _null_cdf(n, cap or n)[statistic]))
 
@@ -121,7 +121,7 @@ def signed_rank_tail(n: int, statistic: int, cap: int | None = None) -> float:
 def claim_p_values(
     values: Sequence[float] | Floats, band: float, *, cap: int | None = None
 ) -> tuple[float, float]:
-    """Exact p-values of the two claims about a centre: "it lies outside +-band" and "it lies inside".
+    """Return the exact p-values of the two claims about a centre: "it lies outside +-band" and "it lies inside".
 
     Each is the smallest a for which the interval of confidence 1 - a supports the claim, so that p <= 0.05 and the
     95% interval never disagree. Outside: twice the smaller one-sided p-value. Inside: twice the larger (two one-sided
@@ -149,7 +149,7 @@ def claim_p_values(
 
 
 def min_values(confidence: float = 0.95) -> int:
-    """Fewest values from which a signed-rank test can reach this confidence: 2 * 0.5**n <= 1 - confidence.
+    """Return the fewest values from which a signed-rank test can reach this confidence: 2 * 0.5**n <= 1 - confidence.
 
     >>> min_values(), min_values(0.99), min_values(1 - 0.05 / 6)
     (6, 8, 8)
@@ -158,7 +158,7 @@ def min_values(confidence: float = 0.95) -> int:
 
 
 def _weight_below(array: Floats, centre: float, cap: int, *, ties: bool) -> int:
-    """Sum of capped ranks of the values below ``centre``; ``ties``: whether a tie adds to it."""
+    """Return the sum of capped ranks of the values below ``centre``; ``ties``: whether a tie adds to it."""
     away = array - centre
     is_below = away <= 0 if ties else away < 0
     # Of equal distances the one that counts gets the higher rank if ties count, the lower one otherwise.
@@ -167,7 +167,7 @@ def _weight_below(array: Floats, centre: float, cap: int, *, ties: bool) -> int:
 
 
 def _first_kept(array: Floats, steps: Floats, critical: int, cap: int) -> float:
-    """The smallest step (Walsh average) just above which the test no longer rejects: the interval's lower end.
+    """Return the smallest step (Walsh average) just above which the test no longer rejects: the interval's lower end.
 
     The weight below a centre grows with it and changes at Walsh averages only, so a binary search will do. It is
     taken half-way to the next step, where no two distances are equal.
@@ -190,7 +190,7 @@ def _moments(n: int, cap: int) -> tuple[float, float]:
 
 @lru_cache(maxsize=256)
 def _null_cdf(n: int, cap: int) -> Floats:
-    """P(T+ <= t): each weight joins the sum with probability one half."""
+    """Return P(T+ <= t): each weight joins the sum with probability one half."""
     mass = np.ones(1)
     for rank in range(1, n + 1):
         weight = min(rank, cap)

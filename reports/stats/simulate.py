@@ -1,4 +1,4 @@
-"""A drifting board, simulated: what the statistics are tried on before they are believed.
+"""Simulate campaigns on a drifting board: what the statistics are tried on before they are believed.
 
 One simulated campaign runs M methods for B blocks on one board, one repetition after the other. Each repetition
 takes ``ratio of its method x warm-up x jitter x (outlier?)``:
@@ -57,7 +57,7 @@ TYPICAL = DriftingBoard()
 
 @dataclass(frozen=True)
 class Rates:
-    """What became of many simulated campaigns of one comparison.
+    """The verdicts of many simulated campaigns of one comparison.
 
     Attributes:
         campaigns: how many.
@@ -74,7 +74,7 @@ class Rates:
     width: float
 
     def rate(self, *names: ComparisonVerdict) -> float:
-        """Share of campaigns with one of these verdicts."""
+        """Return the share of campaigns with one of these verdicts."""
         return sum(self.verdicts.get(name, 0.0) for name in names)
 
 
@@ -87,7 +87,7 @@ def simulate(
     board: DriftingBoard = TYPICAL,
     order: Order = "blocks",
 ) -> Floats:
-    """Times of many campaigns on a drifting board.
+    """Return the times of many campaigns on a drifting board.
 
     Args:
         ratios: true time of each method, in units of the baseline's.
@@ -134,7 +134,7 @@ def rates(
     order: Order = "blocks",
     judge: Callable[..., Comparison] = compare,
 ) -> Rates:
-    """Verdicts of :func:`tunebench.reports.stats.paired.compare` over simulated campaigns of a baseline and a candidate.
+    """Return the verdicts of :func:`~tunebench.reports.stats.paired.compare` over simulated campaigns of two methods.
 
     Args:
         ratio: the candidate's true time over the baseline's; 1 = A/A.
@@ -154,19 +154,19 @@ def rates(
     times = simulate(
         [1.0, ratio, *others], blocks=blocks, campaigns=campaigns, seed=seed, board=board, order=order
     )
-    found = [judge(one[0], one[1], delta=delta) for one in times]
-    names = [one.verdict for one in found]
+    comparisons = [judge(campaign[0], campaign[1], delta=delta) for campaign in times]
+    names = [comparison.verdict for comparison in comparisons]
     return Rates(
         campaigns=campaigns,
         blocks=blocks,
         verdicts={name: names.count(name) / campaigns for name in sorted(set(names))},
-        coverage=sum(one.low <= ratio <= one.high for one in found) / campaigns,
-        width=float(np.median([np.log(one.high / one.low) for one in found])),
+        coverage=sum(comparison.low <= ratio <= comparison.high for comparison in comparisons) / campaigns,
+        width=float(np.median([np.log(comparison.high / comparison.low) for comparison in comparisons])),
     )
 
 
 def variants(board: DriftingBoard = TYPICAL) -> dict[str, DriftingBoard]:
-    """The board, and boards that are worse in one way each: on which assumption do the figures rest?
+    """Return the board, and boards that are worse in one way each: on which assumption do the figures rest?
 
     >>> list(variants())
     ['typical', 'white jitter', 'slow wander', 'warm-up 12%', 'outliers 10%', 'jitter 3%']
@@ -184,7 +184,7 @@ def variants(board: DriftingBoard = TYPICAL) -> dict[str, DriftingBoard]:
 def _running_order(
     rng: np.random.Generator, campaigns: int, methods: int, blocks: int, order: Order
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(method, block) of each repetition in the order in which they run: arrays of (campaigns, M * B)."""
+    """Return (method, block) of each repetition in the order in which they run: arrays of (campaigns, M * B)."""
     if order == "sequential":
         method = np.tile(np.repeat(np.arange(methods), blocks), (campaigns, 1))
         return method, np.tile(np.arange(blocks), (campaigns, methods))
@@ -194,10 +194,10 @@ def _running_order(
 
 
 def _ar1(rng: np.random.Generator, campaigns: int, total: int, board: DriftingBoard) -> Floats:
-    """A stationary AR(1) process: starts in its marginal distribution."""
+    """Return a stationary AR(1) process: it starts in its marginal distribution."""
     shocks = rng.normal(0.0, board.jitter * np.sqrt(1 - board.phi**2), (campaigns, total))
-    found: Floats = np.empty((campaigns, total))
-    found[:, 0] = rng.normal(0.0, board.jitter, campaigns)
+    series: Floats = np.empty((campaigns, total))
+    series[:, 0] = rng.normal(0.0, board.jitter, campaigns)
     for step in range(1, total):
-        found[:, step] = board.phi * found[:, step - 1] + shocks[:, step]
-    return found
+        series[:, step] = board.phi * series[:, step - 1] + shocks[:, step]
+    return series

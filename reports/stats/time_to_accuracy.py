@@ -1,4 +1,4 @@
-"""Time and energy to a quality: how long until a run is good enough, with runs that never are counted as such.
+"""Summarise and compare time and energy to a quality, with runs that never reach it counted as such.
 
 A run's curve holds its quality at a few points on the way. The time to quality is that of the first point at or
 above the target: no value between two points is guessed. A run that never gets there has no time: it counts as slower
@@ -64,7 +64,7 @@ class ToQualityComparison:
 
 
 def value_at_quality(values: Sequence[float], qualities: Sequence[float], target: float) -> float | None:
-    """The value (seconds, joules) of the first point whose quality reaches the target; None if none does.
+    """Return the value (seconds, joules) of the first point whose quality reaches the target; None if none does.
 
     Raises:
         ValueError: lengths differ, or values do not rise.
@@ -122,8 +122,8 @@ def compare_to_quality(
         ValueError: lengths differ, there is no block, a value is not positive, or delta is not.
 
     >>> base, fast = [10.0, 11.0, 10.5, None, 10.0, 10.2], [5.0, 5.5, 5.2, 5.0, 5.1, 5.0]
-    >>> found = compare_to_quality(base, fast, delta=0.02)
-    >>> found.verdict, round(found.ratio, 2), found.low, round(found.high, 2)
+    >>> result = compare_to_quality(base, fast, delta=0.02)
+    >>> result.verdict, round(result.ratio, 2), result.low, round(result.high, 2)
     ('FASTER', 0.5, None, 0.51)
     >>> compare_to_quality(fast, [None] * 6, delta=0.02).verdict
     'SLOWER'
@@ -156,13 +156,13 @@ def compare_to_quality(
 
 
 def _ranks(n: int) -> tuple[int, int, str]:
-    """Positions of the median's interval in n ordered values, and its kind: those of :func:`median_interval`."""
-    found: Interval = median_interval(np.arange(n, dtype=float).tolist())
-    return round(found.low), round(found.high), found.kind
+    """Return the positions of the ends of :func:`median_interval` in n ordered values, and its kind."""
+    places: Interval = median_interval(np.arange(n, dtype=float).tolist())
+    return round(places.low), round(places.high), places.kind
 
 
 def _middle(ordered: Sequence[float]) -> float:
-    """The median; between two values of which one is infinite it is infinite (opposite ones: not known)."""
+    """Return the median; between two values of which one is infinite it is infinite (opposite ones: not known)."""
     n = len(ordered)
     return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
 

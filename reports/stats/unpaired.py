@@ -1,4 +1,4 @@
-"""Two independent samples: Hodges-Lehmann shift of logarithms with the exact Mann-Whitney interval.
+"""Compare two independent samples: Hodges-Lehmann shift of logarithms with the exact Mann-Whitney interval.
 
 For two runs of one series. They are two occasions, not pairs: the interval tells what the repetitions of these very
 runs allow, and nothing about how far two runs of the same build lie apart (``tunebench calibrate`` tells that).
@@ -39,7 +39,7 @@ class Shift:
 
 
 def shift(first: Sequence[float], second: Sequence[float], *, delta: float) -> Shift:
-    """How the second sample lies against the first (Hodges & Lehmann 1963; Mann & Whitney 1947).
+    """Return how far the second sample lies from the first (Hodges & Lehmann 1963; Mann & Whitney 1947).
 
     Args:
         first: positive values.
@@ -49,8 +49,8 @@ def shift(first: Sequence[float], second: Sequence[float], *, delta: float) -> S
     Raises:
         ValueError: an empty sample, or a value that is not positive.
 
-    >>> found = shift([1.0, 1.01, 0.99, 1.0, 1.02, 0.98], [1.1, 1.11, 1.09, 1.1, 1.12, 1.08], delta=0.02)
-    >>> round(found.ratio, 2), found.verdict
+    >>> result = shift([1.0, 1.01, 0.99, 1.0, 1.02, 0.98], [1.1, 1.11, 1.09, 1.1, 1.12, 1.08], delta=0.02)
+    >>> round(result.ratio, 2), result.verdict
     (1.1, 'SLOWER')
     >>> shift([1.0], [1.1], delta=0.02).verdict
     'NO VERDICT'
@@ -72,7 +72,7 @@ def shift(first: Sequence[float], second: Sequence[float], *, delta: float) -> S
 
 
 def _depth(n: int, m: int) -> tuple[int, float]:
-    """Which ordered difference bounds the shift at 95%, and the confidence that this really gives.
+    """Return which ordered difference bounds the shift at 95%, and the confidence that this really gives.
 
     >>> depth, confidence = _depth(5, 5)
     >>> depth, round(confidence, 3)
@@ -85,7 +85,7 @@ def _depth(n: int, m: int) -> tuple[int, float]:
 
 
 def _rank_sums(n: int, m: int) -> np.ndarray:
-    """How many arrangements give each value of Mann and Whitney's U, 0 ... n m (as floats: shares matter)."""
+    """Return how many arrangements give each value of Mann and Whitney's U, 0 ... n m (as floats: shares matter)."""
     counts = np.zeros(n * m + 1)
     counts[0] = 1.0
     for i in range(1, n + 1):
