@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from tunebench.harness.config.inventory import BoardEntry
-from tunebench.harness.config.suite import Workload
-from tunebench.harness.hil.timer import Result
+if TYPE_CHECKING:
+    from tunebench.harness.config.inventory import BoardEntry
+    from tunebench.harness.config.suite import Workload
+    from tunebench.harness.hil.timer import Result
 
 
 def test_fine_tuning_adapts_the_model_to_the_drift(

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tunebench.harness.config.suite_schema import LEVELS
+from tunebench.harness.hil import plugin
+
 ROOT = Path(__file__).resolve().parents[3]
 
 TEST = """
@@ -260,3 +263,30 @@ def test_a_wrong_marker_delta_is_a_usage_error(run_pytest, lab, sleep_suite, tmp
     assert told in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert not list(tmp_path.glob("results/**/reps.jsonl"))
+
+
+def test_unused_it_imports_nothing_but_itself(run_pytest, tmp_path):
+    """Every pytest run on a machine with tunebench loads the plugin: that must cost next to nothing."""
+    (tmp_path / "test_trivial.py").write_text(
+        "import sys\n\ndef test_trivial():\n"
+        "    ours = sorted(name for name in sys.modules if name.split('.')[0] == 'tunebench')\n"
+        "    assert ours == ['tunebench', 'tunebench.harness', 'tunebench.harness.hil', 'tunebench.harness.hil.plugin']\n"
+        "    heavy = {'numpy', 'pandas', 'scipy', 'paramiko', 'asyncssh', 'pydantic', 'typer', 'rich', 'duckdb'}\n"
+        "    assert not heavy & set(sys.modules)\n"
+    )
+    done = run_pytest("-q")
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_help_names_the_built_in_suites():
+    assert plugin.LEVELS.split(", ") == [level for level in LEVELS if level != "demo"]
+
+
+def test_a_known_plugin_that_takes_the_short_option_later_is_made_room_for(run_pytest, tmp_path):
+    (tmp_path / "pytest_ansible.py").write_text(
+        "def pytest_addoption(parser):\n    parser.addoption('--inventory', dest='ansible')\n"
+    )
+    (tmp_path / "test_trivial.py").write_text("def test_trivial():\n    pass\n")
+    (tmp_path / "conftest.py").write_text("pytest_plugins = ['pytest_ansible']\n")
+    done = run_pytest("--inventory", "hosts", "-q")
+    assert done.returncode == 0, done.stdout + done.stderr
