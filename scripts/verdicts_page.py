@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tunebench.harness.record.validity.checks import CHECKS
 from tunebench.harness.record.validity.evidence import Check
-from tunebench.harness.record.validity.judge import CHECKS
 from tunebench.targets.agent.health.gates import GATES, Gate
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "verdicts.md"

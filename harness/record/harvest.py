@@ -1,4 +1,4 @@
-"""What came back from a board, read as untrusted input: schema, types and sizes are checked here."""
+"""Read what came back from a board as untrusted input: schema, types and sizes are checked here."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tunebench.reports.records import Conditions, Sampler
 from tunebench.targets.agent import protocol
-from tunebench.targets.agent import protocol as agent_protocol
 from tunebench.targets.sanitize import cleaned, printable
 
 #: Channels, rows and the sampling period in seconds.
 Samples = tuple[list[dict[str, Any]], list[list[float | None]], float | None]
 
-#: A day and more at ten samples a second; ten times the phases of our engines.
+#: More than a day at ten samples a second.
 _MAX_ROWS = 1_000_000
+#: Ten times as many as our engines have.
 _MAX_PHASES = 200
 _MAX_NAME = 200
-#: A thousand files by name and hash are a fifth of it.
+#: A larger exit record is not stored; names and hashes of a thousand files take a fifth of this.
 MAX_EXIT_B = 1 << 20
 
 
@@ -99,12 +99,12 @@ class Harvested:
 
     @property
     def lost(self) -> bool:
-        """Whether the board lost it: there is no exit record, or one of an agent that was ended from outside."""
+        """Tell whether the board lost it: there is no exit record, or that of an agent which was ended from outside."""
         return self.exit_record is None or self.exit_record.outcome == "lost"
 
 
 def read_harvest(files: Mapping[str, bytes]) -> Harvested:
-    """Parse everything that is there; never raises for what a board sent."""
+    """Parse everything that is there; what cannot be parsed is named in ``faults``, and nothing is raised for it."""
     faults: list[str] = []
 
     def attempt(name: str, parse: Any) -> Any:
@@ -138,19 +138,19 @@ def read_harvest(files: Mapping[str, bytes]) -> Harvested:
 
 
 def read_exit(text: str) -> ExitRecord:
-    """An exit record, held against its schema.
+    """Return an exit record, held against its schema.
 
     Raises:
-        ProtocolError, ValidationError: it is none.
+        ProtocolError, ValidationError: the text is none.
     """
     return cast(ExitRecord, _model(ExitRecord, text, protocol.EXIT_SCHEMA, "exit record"))
 
 
 def _kept(exit_json: bytes) -> bytes | None:
-    """What is stored of an exit record: all of it, but for the token of a lease that was taken over."""
+    """Return what is stored of an exit record: all of it, but for the token of a lease that was taken over."""
     if len(exit_json) > MAX_EXIT_B:
         return None
-    value = agent_protocol.loads(exit_json.decode())
+    value = protocol.loads(exit_json.decode())
     lease = value.get("lease_taken_over_from")
     owner = lease.get("owner") if isinstance(lease, dict) else None
     if not isinstance(owner, dict) or "token" not in owner:
@@ -173,10 +173,10 @@ def _marks(text: str) -> protocol.Marks:
 
 
 def _preds(text: str) -> bytes:
-    """The predictions as they came, each line read once: what is stored can be read again."""
+    """Return the predictions as they came; each line is read once, so that what is stored can be read again."""
     for number, line in enumerate(text.splitlines(), start=1):
         try:
-            row = agent_protocol.loads(line)
+            row = protocol.loads(line)
         except ValueError:
             row = None
         if not _is_prediction(row):
@@ -185,16 +185,17 @@ def _preds(text: str) -> bytes:
 
 
 def _is_prediction(row: Any) -> bool:
-    """Before and after may be null: a workload of one's own need not have predicted both."""
+    """Tell whether a row is a prediction; before and after may be null, since an own method need not predict both."""
     return (
         isinstance(row, list)
         and len(row) == 4
-        and all(isinstance(one, int | float) for one in row[:2])
-        and all(one is None or isinstance(one, int | float) for one in row[2:])
+        and all(isinstance(value, int | float) for value in row[:2])
+        and all(value is None or isinstance(value, int | float) for value in row[2:])
     )
 
 
 def _one_line(error: Exception) -> str:
+    """Return an error as one printable line."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -203,13 +204,17 @@ def _one_line(error: Exception) -> str:
 
 
 def read_samples(text: str) -> Samples:
-    """Channels, rows and period of ``samples.jsonl``; a torn last line is dropped."""
+    """Return channels, rows and period of ``samples.jsonl``; a torn last line is dropped.
+
+    Raises:
+        ProtocolError: it does not fit the schema, or is too long.
+    """
     lines = text.split("\n")
     header = protocol.check_schema(
         protocol.parse_object(lines[0], "samples header"), protocol.SAMPLES_SCHEMA, "samples header"
     )
     channels = cleaned(header.get("channels"))
-    if not isinstance(channels, list) or not all(isinstance(one, dict) for one in channels):
+    if not isinstance(channels, list) or not all(isinstance(channel, dict) for channel in channels):
         raise protocol.ProtocolError("samples header: 'channels' must be a list of objects")
     rows: list[list[float | None]] = []
     body = [line for line in lines[1:] if line]
@@ -217,7 +222,7 @@ def read_samples(text: str) -> Samples:
         raise protocol.ProtocolError(f"samples: {len(body)} rows, at most {_MAX_ROWS} are accepted")
     for number, line in enumerate(body):
         try:
-            row = agent_protocol.loads(line)
+            row = protocol.loads(line)
         except ValueError:
             if number == len(body) - 1:
                 break
@@ -238,25 +243,25 @@ def _is_row(row: Any, width: int) -> bool:
     )
 
 
-def trace_bytes(got: Harvested) -> bytes | None:
-    """The stored trace: samples with the marks they are cut by; ``None`` if there are no samples."""
-    if not got.rows:
+def trace_bytes(harvested: Harvested) -> bytes | None:
+    """Return the trace as it is stored: samples, and the marks that cut them; ``None`` if there are no samples."""
+    if not harvested.rows:
         return None
     header = {
         "schema": "tunebench.trace/1",
-        "period_s": got.period_s,
-        "channels": got.channels,
-        "window_ns": list(got.marks.window_ns) if got.marks else None,
-        "events": thin_events(got.marks) if got.marks else [],
+        "period_s": harvested.period_s,
+        "channels": harvested.channels,
+        "window_ns": list(harvested.marks.window_ns) if harvested.marks else None,
+        "events": thin_events(harvested.marks) if harvested.marks else [],
     }
-    lines = [json.dumps(header, sort_keys=True)] + [json.dumps(row) for row in got.rows]
+    lines = [json.dumps(header, sort_keys=True)] + [json.dumps(row) for row in harvested.rows]
     return ("\n".join(lines) + "\n").encode()
 
 
 def thin_events(marks: protocol.Marks, limit: int = 2000) -> list[list[Any]]:
-    """The marks for drawing: all of them, or only changes outside the window where steps are too many."""
+    """Return the marks for drawing: all of them, or where they are too many only those outside the window."""
     if len(marks.events) <= limit:
         return [[t_ns, phase] for t_ns, phase in marks.events]
     start_ns, end_ns = marks.window_ns
-    outside = [[t, phase] for t, phase in marks.events if t < start_ns or t >= end_ns]
+    outside = [[t_ns, phase] for t_ns, phase in marks.events if t_ns < start_ns or t_ns >= end_ns]
     return sorted([*outside, [start_ns, "finetune"]])

@@ -20,8 +20,11 @@ def outcome_of(harvested: Harvested) -> tuple[MeasuredOutcome, str | None]:
     if exit_record.outcome != "ok":
         # What the workload itself says is wrong is worth more than its return code.
         result = harvested.result
-        said = result.reason if result is not None and result.outcome == "failed" else None
-        return exit_record.outcome, said or exit_record.reason or f"return code {exit_record.returncode}"
+        own_reason = result.reason if result is not None and result.outcome == "failed" else None
+        return (
+            exit_record.outcome,
+            own_reason or exit_record.reason or f"return code {exit_record.returncode}",
+        )
     fault = next((fault for fault in harvested.faults if fault.startswith("out/")), None)
     if fault:
         return "failed", f"the workload wrote something unreadable: {fault}"

@@ -34,13 +34,13 @@ from tunebench.reports.records import (
 )
 from tunebench.targets.transport.clock_offset import Offset
 
-#: So many of a window's fine-tunings stand in its record one by one.
+#: So many of a window's fine-tunings stand in its record at most: a record is a line.
 MAX_REPEATS_KEPT = 1000
 
 
 @dataclass(frozen=True)
 class Shipped:
-    """What was shipped, and why what is not here is missing."""
+    """The updates that were shipped, and why others are missing."""
 
     updates: list[Update] = field(default_factory=list)
     missing: str | None = None
@@ -106,7 +106,7 @@ def _unjudged(
     host_s: float | None,
     ssh_channels: int | None,
 ) -> tuple[Repetition, Seen]:
-    """Make the record without its verdict, and what its judge is told beside it."""
+    """Make the record without its verdict, and what only the host saw; both are judged."""
     planned, workload = job.planned, job.planned.workload
     offset = min((exchange for _, exchange in exchanges), key=lambda exchange: exchange.bound_s, default=None)
     exit_record, marks = harvested.exit_record, harvested.marks
@@ -253,12 +253,13 @@ def in_window(planned: Planned, result: WorkloadResult) -> int:
 
 
 def thin(values: Sequence[float]) -> list[float]:
-    """Return at most :data:`MAX_REPEATS_KEPT` of them, evenly picked, to the microsecond: a record is one line."""
+    """Return at most :data:`MAX_REPEATS_KEPT` of the seconds, evenly picked and to the microsecond."""
     every = -(-len(values) // MAX_REPEATS_KEPT) or 1
     return [round(value, 6) for value in values[::every]]
 
 
 def _energy(harvested: Harvested, outcome: str, repeats: int) -> tuple[Energy | None, dict[str, str]]:
+    """Return the energy by the board's own sensors; without any, why it is missing."""
     if outcome != "ok" or harvested.marks is None:
         return None, {"energy": "no measured window"}
     energy = energy_of_window(harvested.channels, harvested.rows, harvested.marks.window_ns, repeats=repeats)
@@ -274,7 +275,7 @@ def _primary(
 ) -> tuple[Energy | None, list[Energy]]:
     """Choose the record's energy; the others stand beside it.
 
-    An external meter comes first, and its failure is not papered over.
+    An external meter comes first; where it failed the record has no primary energy.
     """
     if by_meter is None:
         return on_board, []
@@ -286,6 +287,7 @@ def _primary(
 
 
 def _quality(result: WorkloadResult) -> Quality:
+    """Return how well the network did before and after, as the workload says."""
     fields = {
         name: getattr(result, name) for name in Quality.model_fields if name in WorkloadResult.model_fields
     }

@@ -1,4 +1,4 @@
-"""Steady state and decline of a fine-tuning that is repeated without a pause (policy ``sustained``).
+"""Find steady state and decline of a fine-tuning that is repeated without a pause (policy ``sustained``).
 
 A small board without a fan starts fast and slows down when it is warm. What a user gets in the long run is the
 median of the last third; how much it lost against the first fine-tuning is the decline. Pure arithmetic.
@@ -23,13 +23,14 @@ NEAR_SHARE = 0.02
 
 
 def sustained(repeats_s: Sequence[float], *, temp_end_c: float | None = None) -> Sustained | str:
-    """What a series of fine-tunings says.
+    """Return steady state and decline of a series of fine-tunings.
 
     Args:
         repeats_s: seconds of each, in order, without pauses between.
+        temp_end_c: temperature of the board at the end.
 
     Returns:
-        the figures, or why there are none.
+        The figures, or a sentence saying why there are none.
     """
     if len(repeats_s) < MIN_N:
         return f"{len(repeats_s)} fine-tunings fitted in: {MIN_N} are needed: a longer sustained_s"
@@ -59,7 +60,7 @@ def sustained(repeats_s: Sequence[float], *, temp_end_c: float | None = None) ->
 
 
 def theil_sen(x: Sequence[float], y: Sequence[float]) -> float:
-    """Median of the slopes through all pairs of points: one outlier does not tilt it (Theil 1950, Sen 1968).
+    """Return the median of the slopes through all pairs of points: an outlier does not tilt it (Theil 1950, Sen 1968).
 
     Long series are thinned to 200 points, evenly.
     """
@@ -72,7 +73,7 @@ def theil_sen(x: Sequence[float], y: Sequence[float]) -> float:
 
 
 def _time_to_steady(repeats_s: Sequence[float], ends_s: Sequence[float], steady_s: float) -> float:
-    """Seconds from the start until the fine-tunings stay near the steady state."""
+    """Return the seconds from the start until the fine-tunings stay near the steady state."""
     smooth = [median(repeats_s[max(0, i - 1) : i + 2]) for i in range(len(repeats_s))]
     far = [i for i, value in enumerate(smooth) if abs(value / steady_s - 1) > NEAR_SHARE]
     return ends_s[far[-1]] if far else 0.0

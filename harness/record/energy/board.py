@@ -1,4 +1,4 @@
-"""A board's power channels -> the energy of the marked window with what it stands on, or the reason why there is none.
+"""Turn a board's power channels into the energy of the marked window, or say why there is none.
 
 The integrators are pure: :func:`integrate` for power samples (:mod:`tunebench.harness.record.energy.trapezoid`),
 :func:`integrate_counter` for cumulative counters (:mod:`tunebench.harness.record.energy.counter`). Net of the idle
@@ -12,21 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from tunebench.harness.record.energy.counter import integrate_counter
-from tunebench.harness.record.energy.rules import Rules, rules_for
+from tunebench.harness.record.energy.rules import rules_for
 from tunebench.harness.record.energy.trapezoid import Integral, integrate
 from tunebench.reports.records import Energy, Scope
-
-__all__ = [
-    "SCOPES",
-    "Integral",
-    "Rules",
-    "as_energy",
-    "energy_of_window",
-    "integrate",
-    "integrate_counter",
-    "rules_for",
-    "widest",
-]
 
 #: Widest first: a rail never stands for the board.
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -39,7 +27,7 @@ def energy_of_window(
     *,
     repeats: int = 1,
 ) -> Energy | str:
-    """The energy of the widest power source among a board's channels.
+    """Return the energy of the window by the power source that covers most of the board.
 
     Args:
         channels: descriptions in column order (``kind``, ``scope``, ``source``, ``quantum``, ``rate_hz``).
@@ -61,15 +49,16 @@ def energy_of_window(
     t_s = [(int(row[0] or 0) - window_ns[0]) / 1e9 for row in rows]
     values = [row[column + 1] for row in rows]
     window_s = (0.0, (window_ns[1] - window_ns[0]) / 1e9)
-    found: Integral | str
+    integral: Integral | str
     if channel.get("kind") == "energy":
-        found = integrate_counter(t_s, values, window_s, rules=rules, wrap_j=_positive(channel.get("wrap_j")))
+        wrap_j = _positive(channel.get("wrap_j"))
+        integral = integrate_counter(t_s, values, window_s, rules=rules, wrap_j=wrap_j)
     else:
-        found = integrate(t_s, values, window_s, rules=rules)
-    if isinstance(found, str):
-        return found
+        integral = integrate(t_s, values, window_s, rules=rules)
+    if isinstance(integral, str):
+        return integral
     return as_energy(
-        found,
+        integral,
         scope=channel["scope"],
         source=source,
         rails=str(channel.get("site") or channel.get("id")).split("+"),
@@ -80,18 +69,18 @@ def energy_of_window(
 
 
 def widest(channels: Sequence[Mapping[str, Any]]) -> int | None:
-    """Column of the power source that covers most of the board; ``None`` without any."""
+    """Return the column of the power source that covers most of the board; ``None`` without any."""
     kinds = ("power", "energy")
-    found = [
+    ranked = [
         (SCOPES.index(channel["scope"]), column)
         for column, channel in enumerate(channels)
         if channel.get("kind") in kinds and channel.get("scope") in SCOPES
     ]
-    return min(found)[1] if found else None
+    return min(ranked)[1] if ranked else None
 
 
 def as_energy(
-    found: Integral,
+    integral: Integral,
     *,
     scope: Scope,
     source: str,
@@ -101,31 +90,42 @@ def as_energy(
     clock_bound_s: float | None = None,
     repeats: int = 1,
 ) -> Energy:
-    """A record's energy; :func:`~tunebench.reports.results.net_energy.with_net` adds net from idle baselines."""
+    """Return a record's energy; :func:`~tunebench.reports.results.net_energy.with_net` adds net from idle baselines.
+
+    Args:
+        integral: of the power over the window.
+        scope: what the source covers.
+        source: the sensor or the meter.
+        rails: names of the rails that were added up.
+        quantum_w: the source's smallest step.
+        corrected: whether the sensor's known errors were taken out.
+        clock_bound_s: how well a meter's times are known on the board's clock; None: same clock.
+        repeats: fine-tunings in the window; 0: an idle baseline.
+    """
     return Energy(
-        gross_j=found.energy_j,
+        gross_j=integral.energy_j,
         net_reason=None if repeats == 0 else "the idle baselines around it are joined when results are read",
         scope=scope,
         source=source,
         rails=[rail[:64] for rail in rails][:32],
-        method="counter" if found.counter else "trapezoid",
-        mean_w=found.mean_w,
-        std_w=found.std_w,
-        window_s=found.window_s,
-        n_samples=found.n_samples,
-        rate_hz=found.rate_hz,
-        max_gap_s=found.max_gap_s,
-        coverage=found.coverage,
-        error_j=found.error_j,
+        method="counter" if integral.counter else "trapezoid",
+        mean_w=integral.mean_w,
+        std_w=integral.std_w,
+        window_s=integral.window_s,
+        n_samples=integral.n_samples,
+        rate_hz=integral.rate_hz,
+        max_gap_s=integral.max_gap_s,
+        coverage=integral.coverage,
+        error_j=integral.error_j,
         quantum_w=quantum_w,
         corrected=corrected,
         clock_bound_s=clock_bound_s,
         repeats=repeats,
-        j_per_finetuning=found.energy_j / repeats if repeats else None,
+        j_per_finetuning=integral.energy_j / repeats if repeats else None,
     )
 
 
 def _positive(value: Any) -> float | None:
-    """A number above 0 of what a board sent; ``None`` else."""
+    """Return what a board sent as a number above 0; ``None`` if it is none."""
     known = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if known and math.isfinite(value) and value > 0 else None

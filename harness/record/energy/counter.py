@@ -1,4 +1,4 @@
-"""A cumulative energy counter (RAPL, Shelly's Wh, INA228) -> energy of a window, or why there is none. Pure."""
+"""Turn a cumulative energy counter (RAPL, Shelly's Wh, INA228) into the energy of a window, or say why not. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def integrate_counter(
     rules: Rules,
     wrap_j: float | None = None,
 ) -> Integral | str:
-    """Energy of a window: the difference of the counter's readings, interpolated at the edges.
+    """Return the energy of a window: the difference of the counter's readings, interpolated at the edges.
 
     Args:
         t_s: times of the readings, seconds, strictly increasing.
@@ -76,7 +76,11 @@ def _integrate(
 
 
 def _unwrapped(readings: Sequence[Point], wrap_j: float | None) -> list[Point]:
-    """Readings that never fall: a wrap adds the counter's range."""
+    """Return readings that never fall: each wrap adds the counter's range.
+
+    Raises:
+        Refused: the counter was reset, or read too rarely.
+    """
     points = list(readings[:1])
     steady_w = max(
         ((b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(readings) if b[1] >= a[1]), default=0.0
@@ -98,7 +102,7 @@ def _unwrapped(readings: Sequence[Point], wrap_j: float | None) -> list[Point]:
 
 
 def _reading_at(points: Sequence[Point], time_s: float) -> tuple[float, float]:
-    """The counter at a time, interpolated, and how far off a step of the power in that interval puts it."""
+    """Return the counter at a time, interpolated, and by how many joules a step of the power may put it off."""
     index = next(i for i, (_, b) in enumerate(pairwise(points)) if b[0] >= time_s)
     (from_s, from_j), (to_s, to_j) = points[index], points[index + 1]
     share = (time_s - from_s) / (to_s - from_s)
@@ -109,9 +113,10 @@ def _reading_at(points: Sequence[Point], time_s: float) -> tuple[float, float]:
 
 
 def _step_j(points: Sequence[Point], rules: Rules) -> float:
-    """The counter's step; where it is not known, what its few different increases have in common.
+    """Return the counter's step in joules; where it is not known, the smallest difference of its increases.
 
-    A counter that is fine beside what it counts increases by ever other amounts, or always by the same.
+    A coarse counter increases by few different amounts. One whose increases all differ, or are all the same, is taken
+    as fine: its step counts as 0.
     """
     if rules.quantum is not None:
         return rules.quantum

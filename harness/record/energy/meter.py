@@ -1,4 +1,4 @@
-"""The energy of a repetition by a board's external meter."""
+"""Measure the energy of a repetition by a board's external meter."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def measure(
     repeats: int = 1,
     rules: MakeRules = rules_for,
 ) -> MeterEnergy:
-    """The energy of the board's window by its meter.
+    """Return the energy of the board's window by its meter.
 
-    The window is trimmed at both ends by a guard (clock bound + one period of the meter): its mean power times the
-    exact duration on the board's clock is the energy, so that an edge that is known to some milliseconds costs nothing.
+    The window is trimmed at both ends by a guard (clock bound + one period of the meter). The mean power of the rest
+    times the exact duration on the board's clock is the energy, so that an edge known to some milliseconds costs nothing.
 
     Args:
         metered: what the meter has.
@@ -64,16 +64,16 @@ def measure(
     if trace is None:
         return MeterEnergy(None, metered.reason)
     if not trace.n:
-        said = "; ".join(trace.errors[:2]) or "nothing came"
-        return MeterEnergy(None, f"the meter gave no reading: {said}")
+        errors = "; ".join(trace.errors[:2]) or "nothing came"
+        return MeterEnergy(None, f"the meter gave no reading: {errors}")
     alignment = align(trace, window_ns, exchanges, pulses)
     if isinstance(alignment, str):
         return MeterEnergy(None, alignment + _hint(trace))
-    found = _integrated(trace, alignment, window_ns, rules)
-    if isinstance(found, str):
-        return MeterEnergy(None, found + _hint(trace), alignment)
+    integral = _integrated(trace, alignment, window_ns, rules)
+    if isinstance(integral, str):
+        return MeterEnergy(None, integral + _hint(trace), alignment)
     energy = as_energy(
-        found,
+        integral,
         scope=cast(Scope, trace.info.scope),
         source=f"{trace.info.source} ({trace.info.id})",
         quantum_w=trace.info.quantum_w,
@@ -84,6 +84,7 @@ def measure(
 
 
 def _hint(trace: MeterTrace) -> str:
+    """Return the first error of a meter, as the end of a sentence."""
     return f" (the meter said: {trace.errors[0]})" if trace.errors else ""
 
 
@@ -93,7 +94,7 @@ def align(
     exchanges: tuple[Offset, Offset] | None,
     pulses: Mapping[str, Any] | None,
 ) -> Alignment | str:
-    """Lay a trace over the board's clock, in the way that its meter allows; a sentence where that fails."""
+    """Lay a trace over the board's clock, in the way that its meter allows; return a sentence where that fails."""
     if trace.info.clock == "host":
         if exchanges is None or None in (exchanges[0].host_s, exchanges[1].host_s):
             return "the clocks of host and board were not compared before and after"
@@ -108,7 +109,7 @@ def align(
 def _integrated(
     trace: MeterTrace, alignment: Alignment, window_ns: tuple[int, int], make_rules: MakeRules
 ) -> Integral | str:
-    """Mean power of the trimmed window times the exact duration."""
+    """Integrate the trimmed window; its mean power times the exact duration is the energy."""
     length_s = (window_ns[1] - window_ns[0]) / 1e9
     bound_s = alignment.bound_s + trace.t_bound_s
     rate_hz = trace.rate_hz or trace.info.rate_hz
@@ -129,32 +130,34 @@ def _integrated(
         return f"the window of {length_s:.2f} s is too short for a guard of {guard_s:.2f} s at both ends"
     inner = replace(rules, min_window_s=0.0, clock_bound_s=0.0)
     t_s = [t - start_s for t in trace.t_s]  # small numbers keep their digits
-    found = integrate(t_s, trace.power_w, (guard_s, end_s - start_s - guard_s), rules=inner)
-    if isinstance(found, str):
-        return found
-    share = length_s / found.window_s
-    return replace(found, energy_j=found.energy_j * share, window_s=length_s, error_j=found.error_j * share)
+    integral = integrate(t_s, trace.power_w, (guard_s, end_s - start_s - guard_s), rules=inner)
+    if isinstance(integral, str):
+        return integral
+    share = length_s / integral.window_s
+    return replace(
+        integral, energy_j=integral.energy_j * share, window_s=length_s, error_j=integral.error_j * share
+    )
 
 
 def of_repetition(
-    metered: Metered | None, got: Harvested, exchanges: tuple[Offset, Offset], *, repeats: int = 1
+    metered: Metered | None, harvested: Harvested, exchanges: tuple[Offset, Offset], *, repeats: int = 1
 ) -> MeterEnergy | None:
-    """The energy of what came back from a board; None on a board without a meter."""
+    """Return the energy of a repetition by the board's meter; None on a board without a meter."""
     if metered is None:
         return None
-    if got.marks is None:
+    if harvested.marks is None:
         return MeterEnergy(None, "no measured window")
-    pulses = got.exit_record.pulses if got.exit_record else None
-    return measure(metered, got.marks.window_ns, exchanges, pulses, repeats=repeats)
+    pulses = harvested.exit_record.pulses if harvested.exit_record else None
+    return measure(metered, harvested.marks.window_ns, exchanges, pulses, repeats=repeats)
 
 
-def meter_bytes(metered: Metered, found: MeterEnergy, got: Harvested) -> bytes | None:
-    """What is stored beside the record: a header with the alignment, then one row a reading."""
+def meter_bytes(metered: Metered, by_meter: MeterEnergy, harvested: Harvested) -> bytes | None:
+    """Return what is stored beside the record: a header with the alignment, then a row for each reading."""
     trace = metered.trace
     if trace is None:
         return None
-    info, alignment = trace.info, found.alignment
-    window_ns = got.marks.window_ns if got.marks else None
+    info, alignment = trace.info, by_meter.alignment
+    window_ns = harvested.marks.window_ns if harvested.marks else None
     header = {
         "schema": METER_SCHEMA,
         "meter": {
@@ -172,7 +175,7 @@ def meter_bytes(metered: Metered, found: MeterEnergy, got: Harvested) -> bytes |
         "max_gap_s": trace.max_gap_s,
         "t_bound_s": trace.t_bound_s,
         "errors": trace.errors,
-        "reason": found.reason,
+        "reason": by_meter.reason,
         "alignment": None
         if alignment is None
         else {

@@ -1,4 +1,4 @@
-"""Which integral may be believed: rates, gaps and windows by the kind of source."""
+"""Set which integral may be believed: rates, gaps and windows by the kind of source."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rules:
-    """What a window and its samples must be like before their energy is told.
+    """What a window and its samples must be like before their energy is believed.
 
     Attributes:
         min_window_s: shorter windows are refused.
@@ -17,7 +17,7 @@ class Rules:
         clock_windows: the window lasts at least so many times ``clock_bound_s``.
         clock_bound_s: an external meter's times lie within +-this of the board's; 0: one clock.
         max_error: what steps, gaps and counter resolution may be wrong by, as a share of the energy.
-        max_noise: the same of what changes from sample to sample.
+        max_noise: what changes from sample to sample may be wrong by, as a share of the energy.
         min_w, max_w: mean power outside them is a wrong sensor or a wrong shunt.
         quantum: the source's smallest step (W, or J of a counter); None: not known.
     """
@@ -36,14 +36,14 @@ class Rules:
 
     @property
     def window_s(self) -> float:
-        """The shortest window that these rules take."""
+        """Return the seconds of the shortest window that these rules take."""
         return max(self.min_window_s, self.clock_windows * self.clock_bound_s)
 
 
-#: A wall plug averages over about a second and is read once a second.
-WALL_WINDOW_S = 60.0
-#: The window of an on-board sensor or a direct-current meter.
-WINDOW_S = 10.0
+#: The shortest window of a wall plug, which averages over about a second and is read once a second.
+MIN_WALL_WINDOW_S = 60.0
+#: The shortest window of an on-board sensor or a direct-current meter.
+MIN_WINDOW_S = 10.0
 _SLOW_HZ = 10.0
 _FAST_HZ = 100.0
 
@@ -57,7 +57,7 @@ def rules_for(
     quantum: float | None = None,
     max_w: float | None = None,
 ) -> Rules:
-    """The rules for a source: by its scope, its kind and how fast it can be read.
+    """Return the rules for a source: by its scope, its kind and how fast it can be read.
 
     ====================================  ========  =======
     source                                window    samples
@@ -72,7 +72,7 @@ def rules_for(
     wall = scope == "wall_ac"
     slow = wall or "pmic" in source.lower() or (rate_hz is not None and rate_hz < _SLOW_HZ)
     return Rules(
-        min_window_s=WALL_WINDOW_S if wall else WINDOW_S,
+        min_window_s=MIN_WALL_WINDOW_S if wall else MIN_WINDOW_S,
         min_samples=30 if slow else 100,
         min_coverage=0.999 if rate_hz is not None and rate_hz >= _FAST_HZ else Rules.min_coverage,
         clock_bound_s=clock_bound_s,

@@ -1,7 +1,7 @@
-"""Power samples -> energy of a window by trapezoid, or the reason why there is none. Pure.
+"""Integrate power samples over a window by trapezoid, or say why that cannot be done. Pure.
 
-Whatever cannot be told within :attr:`Rules.max_error` is refused with a sentence. Rules: EEMBC EnergyRunner (>= 10 s),
-MLPerf Power (clock error, uncertainty <= 1%); docs/measurement.md says them all.
+Whatever is not known within :attr:`Rules.max_error` is refused with a sentence. Rules: EEMBC EnergyRunner (>= 10 s),
+MLPerf Power (clock error, uncertainty <= 1%); docs/measurement.md lists them all.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from statistics import median, pstdev
 
 from tunebench.harness.record.energy.rules import Rules
 
-#: (seconds, watts or joules)
+#: A reading: (seconds, watts or joules).
 Point = tuple[float, float]
-#: An interval between two samples in which a read failed has lost some if it is longer than so many periods (a source
-#: that is slower than the sampler has such rows between its own); without a failed read, a late sample loses none yet.
+#: An interval between two samples in which a read failed has lost samples if it is longer than so many periods. (A
+#: source that is slower than the sampler has rows without a value between its own.) Without a failed read a sample may
+#: be later before any counts as lost.
 _GAP_PERIODS = 1.75
 _LATE_PERIODS = 2.25
 #: A change between two samples that is larger than so many typical ones is a step, not noise.
@@ -45,11 +46,12 @@ class Integral:
 
     @property
     def mean_w(self) -> float:
+        """Return the mean power of the window."""
         return self.energy_j / self.window_s
 
     @property
     def rate_hz(self) -> float:
-        """Samples a second, as found."""
+        """Return the samples a second that were taken in the window."""
         return self.n_samples / self.window_s
 
 
@@ -66,16 +68,17 @@ class _Piece:
 
     @property
     def energy_j(self) -> float:
+        """Return the energy of this part by trapezoid."""
         return self.inside_s * (self.from_w + self.to_w) / 2
 
     @property
     def uncertain_s(self) -> float:
-        """Times the change, the most that a step somewhere in the interval is off the trapezoid."""
+        """Return the seconds that, times the change, bound how far a step in the interval is off the trapezoid."""
         return self.inside_s * (1 - self.inside_s / (2 * self.interval_s))
 
 
 class Refused(Exception):
-    """Why no energy is told; caught by the integrators, whose answer it becomes."""
+    """Why no energy is given; the integrators catch it and return its sentence."""
 
 
 def integrate(
@@ -145,7 +148,7 @@ def _integrate(
 
 
 def usable(t_s: Sequence[float], values: Sequence[float | None]) -> list[Point]:
-    """The readings that did not fail."""
+    """Return the readings that did not fail."""
     pairs = zip(t_s, values, strict=True)
     return [(float(t), float(v)) for t, v in pairs if v is not None and math.isfinite(v)]
 
@@ -171,7 +174,7 @@ def check_order(points: Sequence[Point]) -> None:
 
 
 def check_plausible(mean_w: float, rules: Rules) -> None:
-    """Refuse what no board draws."""
+    """Refuse a mean power that no board draws."""
     if not rules.min_w <= mean_w <= rules.max_w:
         raise Refused(
             f"a mean power of {mean_w:.3g} W is outside {rules.min_w:g} .. {rules.max_w:g} W: not believed"
@@ -179,12 +182,16 @@ def check_plausible(mean_w: float, rules: Rules) -> None:
 
 
 def percent(part: float, whole: float) -> str:
-    """``0.7%``."""
+    """Return a share as ``0.7%``."""
     return f"{100 * part / whole:.2g}%" if whole > 0 else "100%"
 
 
 def _gaps(pieces: Sequence[_Piece], period_s: float, length_s: float, rules: Rules) -> float:
-    """Seconds of the window that are lost in gaps."""
+    """Return the seconds of the window that are lost in gaps.
+
+    Raises:
+        Refused: a gap is too long, or too little of the window is covered.
+    """
     longest_s = max(piece.interval_s for piece in pieces)
     if longest_s > rules.max_gap_periods * period_s:
         raise Refused(
@@ -201,8 +208,8 @@ def _gaps(pieces: Sequence[_Piece], period_s: float, length_s: float, rules: Rul
 
 
 def _pieces(points: Sequence[Point], failed_s: Sequence[float], start_s: float, end_s: float) -> list[_Piece]:
-    """The intervals between samples that touch the window, cut at its edges."""
-    found = []
+    """Return the intervals between samples that touch the window, cut at its edges."""
+    pieces = []
     failed_s = sorted(failed_s)
     for (from_s, from_w), (to_s, to_w) in pairwise(points):
         left_s, right_s = max(from_s, start_s), min(to_s, end_s)
@@ -210,23 +217,23 @@ def _pieces(points: Sequence[Point], failed_s: Sequence[float], start_s: float, 
             slope = (to_w - from_w) / (to_s - from_s)
             at_left, at_right = from_w + slope * (left_s - from_s), from_w + slope * (right_s - from_s)
             failed = bisect(failed_s, from_s) < bisect(failed_s, to_s)
-            found.append(
+            pieces.append(
                 _Piece(to_s - from_s, right_s - left_s, at_left, at_right, abs(to_w - from_w), failed)
             )
-    return found
+    return pieces
 
 
 def _range_w(points: Sequence[Point], edge_s: float, bound_s: float) -> float:
-    """How much the power differs around an edge that is known within +-``bound_s``."""
+    """Return by how many watts the power differs around an edge that is known within +-``bound_s``."""
     near = [w for t, w in points if abs(t - edge_s) <= bound_s]
     before = [w for t, w in points if t < edge_s - bound_s][-1:]
     after = [w for t, w in points if t > edge_s + bound_s][:1]
-    found = before + near + after
-    return max(found) - min(found)
+    values = before + near + after
+    return max(values) - min(values)
 
 
 def _lost_s(piece: _Piece, period_s: float) -> float:
-    """Seconds of the window for which samples are missing in this interval."""
+    """Return the seconds of the window for which samples are missing in this interval."""
     limit_s = (_GAP_PERIODS if piece.failed else _LATE_PERIODS) * period_s
     if piece.interval_s <= limit_s:
         return 0.0
@@ -234,7 +241,7 @@ def _lost_s(piece: _Piece, period_s: float) -> float:
 
 
 def _errors(pieces: Sequence[_Piece], quantum: float | None) -> tuple[float, float]:
-    """What steps and what noise between the samples may be worth, joules.
+    """Return the joules by which steps, and by which noise, between the samples may put the energy off.
 
     A step may lie anywhere between two samples: its worst case is added up, but no more than three times the
     root of the squares, since many steps do not all fall on the same side. Changes as large as most are noise or
@@ -242,7 +249,7 @@ def _errors(pieces: Sequence[_Piece], quantum: float | None) -> tuple[float, flo
     """
     typical_w = median(piece.change_w for piece in pieces)
     threshold_w = max(_STEP_FACTOR * typical_w, 2 * (quantum or 0.0))
-    each = [(piece.change_w > threshold_w, piece.change_w * piece.uncertain_s) for piece in pieces]
-    steps = [joules for is_step, joules in each if is_step]
-    noise = [joules for is_step, joules in each if not is_step]
+    errors = [(piece.change_w > threshold_w, piece.change_w * piece.uncertain_s) for piece in pieces]
+    steps = [joules for is_step, joules in errors if is_step]
+    noise = [joules for is_step, joules in errors if not is_step]
     return min(math.fsum(steps), 3 * math.hypot(*steps)), math.hypot(*noise)

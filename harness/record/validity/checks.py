@@ -1,6 +1,6 @@
-"""The checks after a repetition, as one table.
+"""List the checks after a repetition, as one table.
 
-What is measured before it is :data:`tunebench.targets.agent.health.gates.GATES`.
+What is measured before a repetition is in :data:`tunebench.targets.agent.health.gates.GATES`.
 
 ``docs/verdicts.md`` is held against both tables by a test.
 """
@@ -17,42 +17,44 @@ from tunebench.targets.boards import kind_of
 MAX_LOAD_1M = 0.5
 
 
-def _outcome(seen: Evidence) -> list[Objection]:
-    if seen.outcome == "ok" or _too_hot(seen):
+def _outcome(evidence: Evidence) -> list[Objection]:
+    if evidence.outcome == "ok" or _too_hot(evidence):
         return []
-    return [Objection("invalid", seen.outcome_reason or f"the repetition ended as {seen.outcome!r}")]
+    return [Objection("invalid", evidence.outcome_reason or f"the repetition ended as {evidence.outcome!r}")]
 
 
-def _too_hot(seen: Evidence) -> list[Objection]:
-    tripped_c, limit_c = seen.number("watchdog", "tripped_c"), seen.number("watchdog", "limit_c")
+def _too_hot(evidence: Evidence) -> list[Objection]:
+    tripped_c, limit_c = evidence.number("watchdog", "tripped_c"), evidence.number("watchdog", "limit_c")
     if tripped_c is None:
         return []
-    message = seen.outcome_reason or f"too hot: {tripped_c:g} C"
+    message = evidence.outcome_reason or f"too hot: {tripped_c:g} C"
     return [Objection("invalid", message, {"temp_c": tripped_c, "limit_c": limit_c})]
 
 
-def _no_window(seen: Evidence) -> list[Objection]:
-    if seen.outcome != "ok" or seen.wall_s is not None:
+def _no_window(evidence: Evidence) -> list[Objection]:
+    if evidence.outcome != "ok" or evidence.wall_s is not None:
         return []
     return [
-        Objection("invalid", seen.wall_missing or "the workload wrote no marks: there is no measured window")
+        Objection(
+            "invalid", evidence.wall_missing or "the workload wrote no marks: there is no measured window"
+        )
     ]
 
 
-def _correctness(seen: Evidence) -> list[Objection]:
-    return [Objection("invalid", seen.check_failed)] if seen.check_failed else []
+def _correctness(evidence: Evidence) -> list[Objection]:
+    return [Objection("invalid", evidence.check_failed)] if evidence.check_failed else []
 
 
-def _swap(seen: Evidence) -> list[Objection]:
-    pages = sum(max(0, seen.grown(name) or 0) for name in ("pswpin", "pswpout"))
+def _swap(evidence: Evidence) -> list[Objection]:
+    pages = sum(max(0, evidence.grown(name) or 0) for name in ("pswpin", "pswpout"))
     return (
         [Objection("invalid", f"{pages} pages were swapped while it ran", {"pages": pages})] if pages else []
     )
 
 
-def _oom(seen: Evidence) -> list[Objection]:
-    kills = seen.grown("oom_kill") or 0
-    if kills <= 0 or seen.outcome != "ok":
+def _oom(evidence: Evidence) -> list[Objection]:
+    kills = evidence.grown("oom_kill") or 0
+    if kills <= 0 or evidence.outcome != "ok":
         return []  # a workload that was killed itself ended as 'oom'
     return [
         Objection(
@@ -61,48 +63,48 @@ def _oom(seen: Evidence) -> list[Objection]:
     ]
 
 
-def _shared_machine(seen: Evidence) -> list[Objection]:
-    if not kind_of(seen.board_kind).host_itself:
+def _shared_machine(evidence: Evidence) -> list[Objection]:
+    if not kind_of(evidence.board_kind).host_itself:
         return []
     return [Objection("degraded", "shared machine: host and board are one, so nothing keeps the board quiet")]
 
 
-def _emulated(seen: Evidence) -> list[Objection]:
-    return [Objection("degraded", "emulated board: its times are not a board's")] if seen.emulated else []
+def _emulated(evidence: Evidence) -> list[Objection]:
+    return [Objection("degraded", "emulated board: its times are not a board's")] if evidence.emulated else []
 
 
-def _simulated(seen: Evidence) -> list[Objection]:
-    if seen.root == "/":
+def _simulated(evidence: Evidence) -> list[Objection]:
+    if evidence.root == "/":
         return []
     return [Objection("degraded", "simulated: sensor values come from a simulated tree")]
 
 
-def _busy(seen: Evidence) -> list[Objection]:
-    """Where the CPU time of others was measured right before, the gate has said it; the load average is slower."""
-    load, limit = seen.number("conditions", "load_1m_start"), MAX_LOAD_1M + seen.threads
-    measured = seen.number("conditions", "background_cores") is not None
-    if seen.own_machine or measured or load is None or load <= limit:
+def _busy(evidence: Evidence) -> list[Objection]:
+    """Object to a high load average, but not where a gate has measured the CPU time of others: that is more exact."""
+    load, limit = evidence.number("conditions", "load_1m_start"), MAX_LOAD_1M + evidence.threads
+    measured = evidence.number("conditions", "background_cores") is not None
+    if evidence.own_machine or measured or load is None or load <= limit:
         return []
     message = f"load was {load:.2f} at the start; over {limit:g} the board is busy with something else"
     return [Objection("degraded", message, {"load_1m": load, "limit": limit})]
 
 
-#: Warnings of the agent that have a check of their own here, or that are told elsewhere.
-_TOLD = frozenset({"throttled", "swapped", lease.TAKEN_OVER})
+#: Warnings of the agent that have a check of their own here, or that stand elsewhere in the record.
+_SHOWN_ELSEWHERE = frozenset({"throttled", "swapped", lease.TAKEN_OVER})
 _GATE_CODES = frozenset({*(gate.code for gate in GATES), UNJUDGED})
 
 
-def _tuning(seen: Evidence) -> list[Objection]:
-    return [Objection("degraded", fault[:300]) for fault in seen.tuning_faults]
+def _tuning(evidence: Evidence) -> list[Objection]:
+    return [Objection("degraded", fault[:300]) for fault in evidence.tuning_faults]
 
 
-def _warnings(seen: Evidence) -> list[Objection]:
-    if seen.own_machine:
+def _warnings(evidence: Evidence) -> list[Objection]:
+    if evidence.own_machine:
         return []
     objections = []
-    for warning in seen.exit_record.warnings if seen.exit_record else []:
+    for warning in evidence.exit_record.warnings if evidence.exit_record else []:
         code = warning.get("code")
-        if not isinstance(code, str) or code in _TOLD:
+        if not isinstance(code, str) or code in _SHOWN_ELSEWHERE:
             continue
         message = str(warning.get("message", ""))[:200]
         objections.append(Objection("degraded", message, {}, code if code in _GATE_CODES else None))

@@ -1,4 +1,4 @@
-"""What a verdict is made from, and what a check is."""
+"""Define what a verdict is made from, and what a check is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Level = Literal["degraded", "invalid"]
 
 @dataclass(frozen=True)
 class Evidence:
-    """One repetition, as everybody concerned saw it.
+    """One repetition as board and host saw it: all that a verdict is made from.
 
     Attributes:
         policy: the suite's: ``cold`` or ``sustained``.
@@ -48,16 +48,16 @@ class Evidence:
 
     @property
     def own_machine(self) -> bool:
-        """The host's own machine: that it is shared is the one reason that stands for all disturbance."""
+        """Tell whether the board is the host's own machine: that it is shared stands for all disturbance."""
         return not limits.is_quiet(self.board_kind, self.root)
 
     def counter(self, when: Literal["before", "during", "after"], name: str) -> int | None:
-        """One of the numbers that the agent read around the repetition; ``None`` if it could not."""
+        """Return a number that the agent read around the repetition; ``None`` if it could not."""
         value = self._tables.get(when, {}).get(name)
         return value if isinstance(value, int) else None
 
     def counters(self, prefix: str) -> dict[str, tuple[int | None, int | None]]:
-        """(before, after) of all counters whose name begins with ``prefix``, without it."""
+        """Return (before, after) of all counters whose name begins with ``prefix``; the names without it."""
         names = {name for when in ("before", "after") for name in self._tables.get(when, {})}
         return {
             name.removeprefix(prefix): (self.counter("before", name), self.counter("after", name))
@@ -66,7 +66,7 @@ class Evidence:
         }
 
     def grown(self, name: str) -> int | None:
-        """By how much a counter rose; ``None`` if it is not known."""
+        """Return by how much a counter rose; ``None`` if it is not known."""
         before, after = self.counter("before", name), self.counter("after", name)
         return None if before is None or after is None else after - before
 
@@ -137,7 +137,7 @@ class Check:
         level: the worst level that it can give.
         threshold: the limit, in words.
         why: why this limit, and its source.
-        judge: evidence -> findings; none if all is well or nothing is known.
+        judge: evidence -> objections; none if all is well or nothing is known.
     """
 
     code: str

@@ -1,4 +1,4 @@
-"""The verdict on one repetition: every check of the table is asked, the worst level wins, all reasons are kept.
+"""Judge a repetition: every check of the table is asked, the worst level wins, all reasons are kept.
 
 ``invalid`` numbers are excluded from comparisons; ``degraded`` ones are shown with their reason.
 """
@@ -11,23 +11,21 @@ from tunebench.harness.record.validity.checks import CHECKS
 from tunebench.harness.record.validity.evidence import Check, Evidence
 from tunebench.reports.records import Reason, Verdict
 
-__all__ = ["CHECKS", "Evidence", "judge"]
 
-
-def judge(seen: Evidence, checks: Sequence[Check] = CHECKS) -> tuple[Verdict, list[Reason]]:
-    """Run every check; the worst level is the verdict."""
+def judge(evidence: Evidence, checks: Sequence[Check] = CHECKS) -> tuple[Verdict, list[Reason]]:
+    """Run every check; return the worst level as the verdict, and all reasons."""
     verdict: Verdict = "valid"
     reasons: list[Reason] = []
     for check in checks:
-        for found in check.judge(seen):
+        for objection in check.judge(evidence):
             reasons.append(
                 Reason(
-                    code=found.code or check.code,
-                    message=found.message,
-                    level=found.level,
-                    values=dict(found.values),
+                    code=objection.code or check.code,
+                    message=objection.message,
+                    level=objection.level,
+                    values=dict(objection.values),
                 )
             )
-            if found.level == "invalid" or verdict == "valid":
-                verdict = found.level
+            if objection.level == "invalid" or verdict == "valid":
+                verdict = objection.level
     return verdict, reasons

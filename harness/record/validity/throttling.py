@@ -1,4 +1,4 @@
-"""Checks for how a board protects itself: throttling, caps, cooling, heat.
+"""Check how a board protects itself: throttling, caps, cooling, heat.
 
 Part of :data:`tunebench.harness.record.validity.checks.CHECKS`.
 """
@@ -15,20 +15,20 @@ TRIP_MARGIN_C = 5.0
 _UNDER_VOLTAGE = 1
 
 
-def throttled(seen: Evidence) -> list[Objection]:
-    before, after = seen.counter("before", "throttled"), seen.counter("after", "throttled")
-    during = seen.counter("during", "throttled")
-    if seen.counter("during", "undervoltage") and not ((after or 0) | (during or 0)) & _UNDER_VOLTAGE:
+def throttled(evidence: Evidence) -> list[Objection]:
+    before, after = evidence.counter("before", "throttled"), evidence.counter("after", "throttled")
+    during = evidence.counter("during", "throttled")
+    if evidence.counter("during", "undervoltage") and not ((after or 0) | (during or 0)) & _UNDER_VOLTAGE:
         return [Objection("invalid", "the supply's alarm (rpi_volt) reports: under-voltage", {"alarm": 1})]
     if after is None and during is None:
         return []
     bits = (after or 0) | (during or 0)
     fresh = (bits & 0xF) | (((bits & ~(before or 0)) >> 16) & 0xF)
-    faults = fresh & _UNDER_VOLTAGE if seen.policy == "sustained" else fresh
+    faults = fresh & _UNDER_VOLTAGE if evidence.policy == "sustained" else fresh
     if faults:
         names = ", ".join(name for bit, name in NAMES.items() if faults & (1 << bit))
         return [Objection("invalid", f"the firmware reports: {names}", {"bits": f"{bits:#x}"})]
-    old = ((before or 0) >> 16) & 0xF & (_UNDER_VOLTAGE if seen.policy == "sustained" else 0xF)
+    old = ((before or 0) >> 16) & 0xF & (_UNDER_VOLTAGE if evidence.policy == "sustained" else 0xF)
     if old and during is None:
         names = ", ".join(name for bit, name in NAMES.items() if old & (1 << bit))
         return [
@@ -42,64 +42,76 @@ def throttled(seen: Evidence) -> list[Objection]:
     return []
 
 
-def frequency_cap(seen: Evidence) -> list[Objection]:
-    before, after = seen.counter("before", "freq_cap_khz"), seen.counter("after", "freq_cap_khz")
-    if seen.own_machine or seen.policy == "sustained" or before is None or after is None or after >= before:
+def frequency_cap(evidence: Evidence) -> list[Objection]:
+    before, after = evidence.counter("before", "freq_cap_khz"), evidence.counter("after", "freq_cap_khz")
+    if (
+        evidence.own_machine
+        or evidence.policy == "sustained"
+        or before is None
+        or after is None
+        or after >= before
+    ):
         return []
     message = f"the kernel lowered the highest CPU frequency from {before / 1e3:.0f} to {after / 1e3:.0f} MHz"
     return [Objection("invalid", message, {"before_hz": before * 1e3, "after_hz": after * 1e3})]
 
 
-def clock_low(seen: Evidence) -> list[Objection]:
-    caps = [seen.counter("before", "freq_cap_khz"), seen.counter("after", "freq_cap_khz")]
+def clock_low(evidence: Evidence) -> list[Objection]:
+    caps = [evidence.counter("before", "freq_cap_khz"), evidence.counter("after", "freq_cap_khz")]
     known = [cap for cap in caps if cap]
-    steady = kind_of(seen.board_kind).steady_clock or (seen.root != "/" and not seen.own_machine)
-    if not steady or seen.role == "idle" or seen.policy == "sustained":
+    steady = kind_of(evidence.board_kind).steady_clock or (evidence.root != "/" and not evidence.own_machine)
+    if not steady or evidence.role == "idle" or evidence.policy == "sustained":
         return []
-    if not known or seen.freq_median_hz is None:
+    if not known or evidence.freq_median_hz is None:
         return []
     cap_hz = min(known) * 1e3
-    if seen.freq_median_hz >= MIN_CLOCK_SHARE * cap_hz:
+    median_hz = evidence.freq_median_hz
+    if median_hz >= MIN_CLOCK_SHARE * cap_hz:
         return []
-    message = f"the CPU ran at {seen.freq_median_hz / 1e6:.0f} MHz (median of the window), its cap is {cap_hz / 1e6:.0f}"
-    return [Objection("degraded", message, {"median_hz": seen.freq_median_hz, "cap_hz": cap_hz})]
+    message = (
+        f"the CPU ran at {median_hz / 1e6:.0f} MHz (median of the window), its cap is {cap_hz / 1e6:.0f}"
+    )
+    return [Objection("degraded", message, {"median_hz": median_hz, "cap_hz": cap_hz})]
 
 
-def cooling(seen: Evidence) -> list[Objection]:
-    if seen.own_machine or seen.policy == "sustained":
+def cooling(evidence: Evidence) -> list[Objection]:
+    if evidence.own_machine or evidence.policy == "sustained":
         return []
-    active = {name: max(pair) for name, pair in _known(seen, counters.COOLING).items() if max(pair) > 0}
-    if not active and seen.counter("during", "cooling_state"):
-        active = {"one of them, while it ran,": seen.counter("during", "cooling_state") or 0}
+    active = {name: max(pair) for name, pair in _known(evidence, counters.COOLING).items() if max(pair) > 0}
+    if not active and evidence.counter("during", "cooling_state"):
+        active = {"one of them, while it ran,": evidence.counter("during", "cooling_state") or 0}
     if not active:
         return []
-    told = ", ".join(f"{name} at {state}" for name, state in active.items())
-    return [Objection("invalid", f"cooling devices slow the board: {told}", dict(active))]
+    devices = ", ".join(f"{name} at {state}" for name, state in active.items())
+    return [Objection("invalid", f"cooling devices slow the board: {devices}", dict(active))]
 
 
-def over_current(seen: Evidence) -> list[Objection]:
-    table = _known(seen, counters.OVER_CURRENT)
+def over_current(evidence: Evidence) -> list[Objection]:
+    table = _known(evidence, counters.OVER_CURRENT)
     raised = {
         name: after - before if name.endswith("_cnt") else after
         for name, (before, after) in table.items()
         if (after > before if name.endswith("_cnt") else after > 0)
     }
-    if not raised and seen.counter("during", "over_current"):
+    if not raised and evidence.counter("during", "over_current"):
         raised = {"a rail's limit, while it ran": 1}
     if not raised:
         return []
     return [Objection("invalid", f"over-current alarms: {', '.join(sorted(raised))}", dict(raised))]
 
 
-def _known(seen: Evidence, prefix: str) -> dict[str, tuple[int, int]]:
-    """Counters of a kind that were read both times."""
-    pairs = seen.counters(prefix).items()
+def _known(evidence: Evidence, prefix: str) -> dict[str, tuple[int, int]]:
+    """Return (before, after) of the counters of a kind that were read both times."""
+    pairs = evidence.counters(prefix).items()
     return {name: (a, b) for name, (a, b) in pairs if a is not None and b is not None}
 
 
-def near_trip(seen: Evidence) -> list[Objection]:
-    highest_c, trip_c = seen.number("conditions", "temp_max_c"), seen.number("watchdog", "passive_trip_c")
-    if seen.own_machine or seen.policy == "sustained" or highest_c is None or trip_c is None:
+def near_trip(evidence: Evidence) -> list[Objection]:
+    highest_c, trip_c = (
+        evidence.number("conditions", "temp_max_c"),
+        evidence.number("watchdog", "passive_trip_c"),
+    )
+    if evidence.own_machine or evidence.policy == "sustained" or highest_c is None or trip_c is None:
         return []
     if highest_c < trip_c - TRIP_MARGIN_C:
         return []
@@ -107,8 +119,8 @@ def near_trip(seen: Evidence) -> list[Objection]:
     return [Objection("degraded", message, {"temp_max_c": highest_c, "trip_c": trip_c})]
 
 
-def not_settled(seen: Evidence) -> list[Objection]:
-    if seen.settled is not False:
+def not_settled(evidence: Evidence) -> list[Objection]:
+    if evidence.settled is not False:
         return []
     return [
         Objection(

@@ -1,4 +1,4 @@
-"""Checks for clocks and samples: sleep, steps, bounds, drift, gaps, rates.
+"""Check clocks and samples: sleep, steps, bounds, drift, gaps, rates.
 
 Part of :data:`tunebench.harness.record.validity.checks.CHECKS`.
 """
@@ -21,8 +21,8 @@ MIN_SAMPLES = 10
 MAX_ERROR_SHARE = 0.01
 
 
-def slept(seen: Evidence) -> list[Objection]:
-    awake_ns, all_ns = seen.grown("monotonic_ns"), seen.grown("boottime_ns")
+def slept(evidence: Evidence) -> list[Objection]:
+    awake_ns, all_ns = evidence.grown("monotonic_ns"), evidence.grown("boottime_ns")
     if awake_ns is None or all_ns is None or (all_ns - awake_ns) / 1e9 <= MIN_SLEEP_S:
         return []
     slept_s = (all_ns - awake_ns) / 1e9
@@ -33,9 +33,9 @@ def slept(seen: Evidence) -> list[Objection]:
     ]
 
 
-def clock_step(seen: Evidence) -> list[Objection]:
-    real_ns, steady_ns = seen.grown("realtime_ns"), seen.grown("monotonic_ns")
-    asleep_ns = max(0, (seen.grown("boottime_ns") or steady_ns or 0) - (steady_ns or 0))
+def clock_step(evidence: Evidence) -> list[Objection]:
+    real_ns, steady_ns = evidence.grown("realtime_ns"), evidence.grown("monotonic_ns")
+    asleep_ns = max(0, (evidence.grown("boottime_ns") or steady_ns or 0) - (steady_ns or 0))
     if real_ns is None or steady_ns is None:
         return []
     step_s = (real_ns - steady_ns - asleep_ns) / 1e9
@@ -48,20 +48,24 @@ def clock_step(seen: Evidence) -> list[Objection]:
     return [Objection("degraded", message, {"step_s": step_s})]
 
 
-def clock_bound(seen: Evidence) -> list[Objection]:
-    if seen.offset is None or not seen.wall_s or seen.offset.bound_s <= MAX_CLOCK_SHARE * seen.wall_s:
+def clock_bound(evidence: Evidence) -> list[Objection]:
+    if (
+        evidence.offset is None
+        or not evidence.wall_s
+        or evidence.offset.bound_s <= MAX_CLOCK_SHARE * evidence.wall_s
+    ):
         return []
     message = (
-        f"host-board clock known to +-{1000 * seen.offset.bound_s:.1f} ms, over 1% of the window "
-        f"({seen.wall_s:.2f} s); durations are the board's own and not affected"
+        f"host-board clock known to +-{1000 * evidence.offset.bound_s:.1f} ms, over 1% of the window "
+        f"({evidence.wall_s:.2f} s); durations are the board's own and not affected"
     )
-    return [Objection("degraded", message, {"bound_s": seen.offset.bound_s, "wall_s": seen.wall_s})]
+    return [Objection("degraded", message, {"bound_s": evidence.offset.bound_s, "wall_s": evidence.wall_s})]
 
 
-def clock_drift(seen: Evidence) -> list[Objection]:
-    if len(seen.exchanges) < 2:
+def clock_drift(evidence: Evidence) -> list[Objection]:
+    if len(evidence.exchanges) < 2:
         return []
-    (begun_s, first), (ended_s, second) = seen.exchanges[0], seen.exchanges[-1]
+    (begun_s, first), (ended_s, second) = evidence.exchanges[0], evidence.exchanges[-1]
     drift_s = second.offset_s - first.offset_s
     beyond_s = abs(drift_s) - first.bound_s - second.bound_s
     elapsed_s = ended_s - begun_s
@@ -74,17 +78,17 @@ def clock_drift(seen: Evidence) -> list[Objection]:
     return [Objection("degraded", message, {"drift_s": drift_s, "elapsed_s": elapsed_s})]
 
 
-def gaps(seen: Evidence) -> list[Objection]:
-    gap_s, period_s = seen.number("sampler", "max_gap_s"), seen.number("sampler", "period_s")
+def gaps(evidence: Evidence) -> list[Objection]:
+    gap_s, period_s = evidence.number("sampler", "max_gap_s"), evidence.number("sampler", "period_s")
     if gap_s is None or period_s is None or gap_s <= MAX_GAP_PERIODS * period_s:
         return []
     message = f"the sampler paused for {gap_s:.2f} s (period {period_s:g} s)"
     return [Objection("degraded", message, {"max_gap_s": gap_s, "period_s": period_s})]
 
 
-def rate(seen: Evidence) -> list[Objection]:
-    n, period_s = seen.number("sampler", "n"), seen.number("sampler", "period_s")
-    process_s = seen.exit_record.process_s if seen.exit_record else None
+def rate(evidence: Evidence) -> list[Objection]:
+    n, period_s = evidence.number("sampler", "n"), evidence.number("sampler", "period_s")
+    process_s = evidence.exit_record.process_s if evidence.exit_record else None
     if n is None or not period_s or process_s is None:
         return []
     expected = process_s / period_s
@@ -94,18 +98,18 @@ def rate(seen: Evidence) -> list[Objection]:
     return [Objection("degraded", message, {"n": n, "expected": expected})]
 
 
-def channel_errors(seen: Evidence) -> list[Objection]:
-    told, values = [], {}
-    sampler = seen.exit_record.sampler if seen.exit_record else None
+def channel_errors(evidence: Evidence) -> list[Objection]:
+    failures, values = [], {}
+    sampler = evidence.exit_record.sampler if evidence.exit_record else None
     for name, reads in sampler.channels.items() if sampler else ():
         lost = reads.errors + reads.refused
         total = reads.n + lost
         # The workload's own memory cannot be read once it has ended.
         if name != "rss_b" and lost > 1 and lost > MAX_ERROR_SHARE * total:
             why = max(reads.reasons, key=lambda reason: reads.reasons[reason], default="no reason")
-            told.append(f"{name} {lost} of {total} ({why[:120]})")
+            failures.append(f"{name} {lost} of {total} ({why[:120]})")
             values[name[:64]] = lost / total
-    if not told:
+    if not failures:
         return []
-    more = f" and {len(told) - 3} more" if len(told) > 3 else ""
-    return [Objection("degraded", f"reads without a value: {'; '.join(told[:3])}{more}", values)]
+    more = f" and {len(failures) - 3} more" if len(failures) > 3 else ""
+    return [Objection("degraded", f"reads without a value: {'; '.join(failures[:3])}{more}", values)]

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunebench.harness.record.energy.board import Integral, Rules, integrate, integrate_counter, rules_for
+from tunebench.harness.record.energy.counter import integrate_counter
+from tunebench.harness.record.energy.rules import Rules, rules_for
+from tunebench.harness.record.energy.trapezoid import Integral, integrate
 
 RULES = Rules()
 WINDOW = (3.0, 18.0)

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tunebench.harness.record.harvest import ExitRecord
-from tunebench.harness.record.validity.judge import CHECKS, Evidence, judge
+from tunebench.harness.record.validity.checks import CHECKS
+from tunebench.harness.record.validity.evidence import Evidence
+from tunebench.harness.record.validity.judge import judge
 from tunebench.reports.records import ClockOffset
 from tunebench.targets.agent.health.counters import COOLING, OVER_CURRENT
 
