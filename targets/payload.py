@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -118,6 +119,7 @@ def package_files(root: Path, prefix: str, exclude: Iterable[str] = ()) -> dict[
     return files
 
 
+@lru_cache(maxsize=1024)
 def without_docstrings(source: bytes) -> bytes:
     """Return Python source with its docstrings emptied and every line where it was.
 
