@@ -100,21 +100,21 @@ def _wait(place: Workdir, options: Dict[str, str]) -> None:
 
 
 def _harvest(place: Workdir, options: Dict[str, str]) -> None:
-    from tunebench.targets.agent.job import harvest
+    from tunebench.targets.agent.job import job_files
 
     rep_id = _rep_id(options)
     _request("harvest")
-    with harvest.packed(place.job(rep_id)) as (head, content):
+    with job_files.packed(place.job(rep_id)) as (head, content):
         _reply(head)
         signal.alarm(SILENCE_S)
-        harvest.copy(content, sys.stdout.buffer)
+        job_files.copy(content, sys.stdout.buffer)
         sys.stdout.buffer.flush()
 
 
 def _update(place: Workdir, options: Dict[str, str]) -> None:
     """A job's updates over one channel: list, send, apply, as often as asked, until ``end``."""
-    from tunebench.targets.agent.job import harvest
-    from tunebench.targets.agent.transfer import updates
+    from tunebench.targets.agent.job import job_files
+    from tunebench.targets.agent.transfer import update_server
 
     job_dir = place.job(_rep_id(options))
     while True:
@@ -123,16 +123,18 @@ def _update(place: Workdir, options: Dict[str, str]) -> None:
         if do == "end":
             return
         if do == "list":
-            _reply({"updates": updates.index(job_dir)})
+            _reply({"updates": update_server.index(job_dir)})
         elif do == "send":
-            with updates.open_update(job_dir, name) as content:
+            with update_server.open_update(job_dir, name) as content:
                 _reply({"size_b": os.fstat(content.fileno()).st_size})
                 signal.alarm(SILENCE_S)
-                harvest.copy(content, sys.stdout.buffer)
+                job_files.copy(content, sys.stdout.buffer)
                 sys.stdout.buffer.flush()
         elif do == "apply":
-            raw = updates.receive(sys.stdin.buffer, asked.get("size_b"), lambda: signal.alarm(SILENCE_S))
-            _reply(updates.apply(job_dir, raw, asked.get("sha256"), asked.get("packed")))
+            raw = update_server.receive(
+                sys.stdin.buffer, asked.get("size_b"), lambda: signal.alarm(SILENCE_S)
+            )
+            _reply(update_server.apply(job_dir, raw, asked.get("sha256"), asked.get("packed")))
         else:
             raise AgentError("job", "update: 'do' must be list, send, apply or end, got %.40r" % (do,))
 
@@ -212,13 +214,13 @@ def _examine(place: Workdir, _options: Dict[str, str]) -> None:
 
 def _bundle(place: Workdir, _options: Dict[str, str]) -> None:
     from tunebench.targets.agent.doctor import bundle
-    from tunebench.targets.agent.job import harvest
+    from tunebench.targets.agent.job import job_files
 
     request = _object("bundle")
     signal.alarm(SILENCE_S)
     head, content = bundle.packed(str(request.get("root", "/")))
     _reply(head)
-    harvest.copy(content, sys.stdout.buffer)
+    job_files.copy(content, sys.stdout.buffer)
     sys.stdout.buffer.flush()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from tunebench.targets.agent import protocol
 from tunebench.targets.agent.doctor import bundle
 from tunebench.targets.agent.doctor.permissions import SCHEMA as EXAMINE_SCHEMA
-from tunebench.targets.client import harvest
+from tunebench.targets.client import harvest_check
 from tunebench.targets.client.connection import Connection, mapping
 from tunebench.targets.client.examination import Examination, read_examination
 from tunebench.targets.client.replies import (
@@ -29,7 +29,7 @@ from tunebench.targets.client.replies import (
     read_probe,
     read_some,
 )
-from tunebench.targets.client.updates import UpdateChannel
+from tunebench.targets.client.update_channel import UpdateChannel
 from tunebench.targets.client.venv_replies import BuildEnd, BuildEvent, VenvFacts
 from tunebench.targets.errors import ReplyError
 from tunebench.targets.transport.clock_offset import Offset
@@ -202,8 +202,8 @@ class Board(Connection):
                     f"{self.spec.id}: harvest of {str(size_b)[:50]} bytes, at most {protocol.MAX_HARVEST_B}"
                 )
             content = duplex.read_exact(size_b)
-        files = harvest.unpack(content, str(answer.get("sha256")))
-        harvest.verify(files, rep_id)
+        files = harvest_check.unpack(content, str(answer.get("sha256")))
+        harvest_check.verify(files, rep_id)
         return Harvest(files, offset, read_some(LeftOut, answer.get("left_out")))
 
     def updates(self, rep_id: str) -> UpdateChannel:
@@ -303,7 +303,7 @@ class Board(Connection):
             if type(size_b) is not int or not 0 <= size_b <= limit_b:
                 raise ReplyError(f"{self.spec.id}: bundle of {str(size_b)[:50]} bytes, at most {limit_b}")
             content = duplex.read_exact(size_b)
-        files = harvest.unpack(content, str(answer.get("sha256")), bundle.MAX_FILES + 100)
+        files = harvest_check.unpack(content, str(answer.get("sha256")), bundle.MAX_FILES + 100)
         return self._read(CaptureSummary, mapping(answer.get("summary")), "bundle"), files
 
     def _changes(self, command: str, request: dict[str, Any], key: str) -> TuningReply:

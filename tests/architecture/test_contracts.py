@@ -73,7 +73,7 @@ def test_everything_that_travels_is_python_or_c_source():
 def test_workloads_and_agent_agree_on_updates():
     from tunebench.targets.agent.transfer import safetensors as read
     from tunebench.targets.agent.transfer import update_check
-    from tunebench.targets.agent.transfer import updates as shipped
+    from tunebench.targets.agent.transfer import update_server as shipped
     from tunebench.workloads import updates as made
     from tunebench.workloads.updates import safetensors as written
 

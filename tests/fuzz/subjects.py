@@ -93,7 +93,7 @@ def _journal() -> tuple[Run, tuple[type[Exception], ...]]:
 
 def _exit_record() -> tuple[Run, tuple[type[Exception], ...]]:
     from tunebench.harness.record.harvest import read_harvest
-    from tunebench.targets.client.harvest import verify
+    from tunebench.targets.client.harvest_check import verify
     from tunebench.targets.errors import ReplyError
 
     def run(data: bytes) -> None:
@@ -147,7 +147,7 @@ def _harvest() -> tuple[Run, tuple[type[Exception], ...]]:
     from pathlib import PurePosixPath
 
     from tunebench.targets.agent import protocol
-    from tunebench.targets.client.harvest import MAX_FILES, unpack, verify
+    from tunebench.targets.client.harvest_check import MAX_FILES, unpack, verify
     from tunebench.targets.errors import ReplyError
 
     def run(data: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from tunebench.targets.agent import workdir
 from tunebench.targets.agent.health import counters
-from tunebench.targets.agent.job import harvest
+from tunebench.targets.agent.job import job_files
 from tunebench.targets.agent.job.log import last_line
 from tunebench.targets.agent.job.sampler import Sampler, summary
 from tunebench.targets.agent.linux import kernel_log
@@ -157,7 +157,7 @@ class Record:
         """The record; all files of the job must have been closed."""
         if self.outcome == "failed" and self._returncode is not None:
             self._explain_failure()
-        files, left_out = harvest.listed(self._dir)
+        files, left_out = job_files.listed(self._dir)
         for each in left_out:
             self.warn("file-left-out", "%(name)s (%(size)d bytes): %(reason)s" % each)
         digests = self._kept(files)

@@ -19,7 +19,7 @@ from tunebench.harness.planning.job import BoardContext, make_job, ships, worklo
 from tunebench.harness.planning.plan import make_plan
 from tunebench.harness.record.harvest import ExitRecord, Harvested, WorkloadResult
 from tunebench.reports.records import Repetition
-from tunebench.targets.client.updates import Applied, Fetched
+from tunebench.targets.client.update_channel import Applied, Fetched
 from tunebench.targets.errors import UnreachableError
 from tunebench.targets.payload import Blob
 from tunebench.targets.transport.traffic_shaping import PROFILES

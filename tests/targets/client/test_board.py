@@ -160,7 +160,16 @@ def test_a_probe_gives_back_what_the_agent_sent_in_its_order(tmp_path):
     read = read_probe(sent, 1)
     stored = read.stored()
     assert set(stored) <= set(sent)
-    for name in ("fingerprint", "fingerprint_sha256", "missing", "interpreters", "channels", "swaps", "lease", "jobs"):
+    for name in (
+        "fingerprint",
+        "fingerprint_sha256",
+        "missing",
+        "interpreters",
+        "channels",
+        "swaps",
+        "lease",
+        "jobs",
+    ):
         assert json.dumps(stored[name]) == json.dumps(sent[name]), name
 
 

@@ -86,7 +86,7 @@ def test_a_file_that_is_too_large_stays_and_is_named(board, make_job):
     board.start(make_job(program=program))
     board.wait("rep-1", 10)
     harvest = board.harvest("rep-1")
-    assert {each["name"] for each in harvest.left_out} == {"out/huge"}
+    assert {file.name for file in harvest.left_out} == {"out/huge"}
     assert "out/huge" not in harvest.files
     assert "file-left-out" in [w["code"] for w in json.loads(harvest.files["exit.json"])["warnings"]]
 

@@ -11,7 +11,7 @@ from array import array
 
 import pytest
 
-from tunebench.targets.agent.transfer import safetensors, update_check, updates
+from tunebench.targets.agent.transfer import safetensors, update_check, update_server
 from tunebench.targets.agent.transfer.safetensors import Refused
 from tunebench.targets.errors import TargetError
 from tunebench.workloads import artefact
@@ -68,7 +68,7 @@ class Job:
 
     @property
     def serving(self):
-        path = self.folder / "updates" / updates.SERVING
+        path = self.folder / "updates" / update_server.SERVING
         return path.read_bytes() if path.exists() else None
 
 
@@ -88,7 +88,7 @@ def sha256(raw):
 def test_a_whole_update_is_put_in_force(job, at):
     entry = job.index["files"][at]
     raw = job.raw(entry["name"])
-    answer = updates.apply(str(job.folder), raw, sha256(raw), entry["packed"])
+    answer = update_server.apply(str(job.folder), raw, sha256(raw), entry["packed"])
     assert answer["applied"] is True and answer["apply_s"] > 0
     plain = zlib.decompress(raw) if entry["packed"] else raw
     assert job.serving == plain and answer["serving"] == sha256(plain)
@@ -194,7 +194,7 @@ CORRUPTIONS = (
 
 def test_a_hundred_corrupted_updates_are_all_refused_and_the_old_one_stays(job):
     first = job.raw("adapter.float32.safetensors")
-    assert updates.apply(str(job.folder), first, sha256(first), False)["applied"]
+    assert update_server.apply(str(job.folder), first, sha256(first), False)["applied"]
     old = job.serving
     refused = []
     for seed in range(100):
@@ -204,7 +204,7 @@ def test_a_hundred_corrupted_updates_are_all_refused_and_the_old_one_stays(job):
         assert wrong != first
         # Half of them announce the right bytes' hash, as a broken link has it; half their own, as a liar has.
         announced = sha256(wrong) if seed // len(CORRUPTIONS) % 2 else sha256(first)
-        answer = updates.apply(str(job.folder), wrong, announced, False)
+        answer = update_server.apply(str(job.folder), wrong, announced, False)
         assert answer["applied"] is False, (seed, corrupt.__name__)
         assert answer["reason"] and answer["serving"] == sha256(old)
         assert job.serving == old, (seed, corrupt.__name__)
@@ -212,7 +212,7 @@ def test_a_hundred_corrupted_updates_are_all_refused_and_the_old_one_stays(job):
     assert len(refused) == 100
     assert len({reason.split(" ")[0] for reason in refused}) > 3  # not all by the same check
     assert sorted(path.name for path in (job.folder / "updates").iterdir()) == sorted(
-        [*(each["name"] for each in job.index["files"]), "index.json", updates.SERVING]
+        [*(each["name"] for each in job.index["files"]), "index.json", update_server.SERVING]
     )
 
 
@@ -236,19 +236,19 @@ def test_a_liar_whose_checksums_are_right_is_refused_by_what_is_wrong(job, seed)
     ids=["bomb", "cut", "prolonged", "noise"],
 )
 def test_what_does_not_unpack_is_refused(job, packed, reason):
-    answer = updates.apply(str(job.folder), packed, sha256(packed), True)
+    answer = update_server.apply(str(job.folder), packed, sha256(packed), True)
     assert answer["applied"] is False and reason in answer["reason"]
 
 
 def test_a_packed_update_that_claims_to_be_plain_is_refused(job):
     raw = job.raw("adapter.int8.safetensors.zz")
-    assert updates.apply(str(job.folder), raw, sha256(raw), False)["applied"] is False
+    assert update_server.apply(str(job.folder), raw, sha256(raw), False)["applied"] is False
 
 
 def test_what_the_liar_leaves_alone_is_taken(job):
     """The corruptions above are refused for what they change, not for how the tests write files."""
     raw = rewritten(*told(job.raw("adapter.float32.safetensors")))
-    assert updates.apply(str(job.folder), raw, sha256(raw), False)["applied"] is True
+    assert update_server.apply(str(job.folder), raw, sha256(raw), False)["applied"] is True
 
 
 def test_a_scale_that_is_missing_is_refused(job):
@@ -259,14 +259,14 @@ def test_a_scale_that_is_missing_is_refused(job):
     ordered = dict(sorted(header.items(), key=lambda row: row[1].get("data_offsets", [-1])[0]))
     header["__metadata__"]["base_sha256"] = update_check.read_base(str(job.base)).sha256
     wrong = rewritten(ordered, body)
-    answer = updates.apply(str(job.folder), wrong, sha256(wrong), False)
+    answer = update_server.apply(str(job.folder), wrong, sha256(wrong), False)
     assert "has no scale" in answer["reason"]
 
 
 def test_a_base_that_has_changed_since_takes_no_update(job):
     raw = job.raw("delta.float16.safetensors")
     job.base.write_bytes(job.base.read_bytes() + b"\0")
-    answer = updates.apply(str(job.folder), raw, sha256(raw), False)
+    answer = update_server.apply(str(job.folder), raw, sha256(raw), False)
     assert answer["applied"] is False and "it is for the base" in answer["reason"]
     assert job.serving is None
 
@@ -274,19 +274,22 @@ def test_a_base_that_has_changed_since_takes_no_update(job):
 def test_a_job_without_base_weights_takes_no_update(job):
     (job.folder / "job.json").write_text("{}")
     raw = job.raw("weights.float32.safetensors")
-    assert "base weights cannot be read" in updates.apply(str(job.folder), raw, sha256(raw), False)["reason"]
+    assert (
+        "base weights cannot be read"
+        in update_server.apply(str(job.folder), raw, sha256(raw), False)["reason"]
+    )
 
 
 def test_a_disk_that_is_full_leaves_the_old_update(job, monkeypatch):
     first, second = job.raw("adapter.float32.safetensors"), job.raw("weights.float32.safetensors")
-    updates.apply(str(job.folder), first, sha256(first), False)
+    update_server.apply(str(job.folder), first, sha256(first), False)
     old = job.serving
 
     def full(_descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(updates.os, "fsync", full)
-    answer = updates.apply(str(job.folder), second, sha256(second), False)
+    monkeypatch.setattr(update_server.os, "fsync", full)
+    answer = update_server.apply(str(job.folder), second, sha256(second), False)
     assert answer["applied"] is False and "No space left" in answer["reason"]
     assert job.serving == old
 
@@ -336,9 +339,9 @@ def test_a_job_without_updates_says_so(board):
 
 
 def test_updates_are_no_part_of_the_harvest(on_board):
-    from tunebench.targets.agent.job import harvest
+    from tunebench.targets.agent.job import job_files
 
-    names = [name for name, _ in harvest.listed(str(on_board.folder))[0]]
+    names = [name for name, _ in job_files.listed(str(on_board.folder))[0]]
     assert "job.json" in names and not any("updates" in name for name in names)
 
 

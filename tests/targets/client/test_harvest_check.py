@@ -10,7 +10,7 @@ import tarfile
 import pytest
 
 from tunebench.targets.agent import protocol
-from tunebench.targets.client import harvest
+from tunebench.targets.client import harvest_check
 from tunebench.targets.errors import ReplyError
 
 
@@ -33,7 +33,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.
 
 
 def test_plain_files_come_through():
-    assert harvest.unpack(*packed(member("exit.json"), member("out/result.json"))) == {
+    assert harvest_check.unpack(*packed(member("exit.json"), member("out/result.json"))) == {
         "exit.json": b"x",
         "out/result.json": b"x",
     }
@@ -59,43 +59,43 @@ def test_plain_files_come_through():
 )
 def test_anything_but_a_plain_relative_file_is_refused(hostile):
     with pytest.raises(ReplyError):
-        harvest.unpack(*packed(member("exit.json"), hostile))
+        harvest_check.unpack(*packed(member("exit.json"), hostile))
 
 
 def test_a_name_twice_is_refused():
     with pytest.raises(ReplyError, match="twice"):
-        harvest.unpack(*packed(member("exit.json"), member("exit.json")))
+        harvest_check.unpack(*packed(member("exit.json"), member("exit.json")))
 
 
 def test_too_many_files_are_refused():
     with pytest.raises(ReplyError, match="more than"):
-        harvest.unpack(*packed(*(member(f"f{i}") for i in range(harvest.MAX_FILES + 1))))
+        harvest_check.unpack(*packed(*(member(f"f{i}") for i in range(harvest_check.MAX_FILES + 1))))
 
 
 def test_a_file_that_is_too_large_is_refused(monkeypatch):
     monkeypatch.setattr(protocol, "MAX_FILE_B", 4)
-    harvest.unpack(*packed(member("fits"), content=b"1234"))
+    harvest_check.unpack(*packed(member("fits"), content=b"1234"))
     with pytest.raises(ReplyError, match="at most 4"):
-        harvest.unpack(*packed(member("huge"), content=b"12345"))
+        harvest_check.unpack(*packed(member("huge"), content=b"12345"))
 
 
 def test_a_wrong_hash_is_refused():
     data, _ = packed(member("exit.json"))
     with pytest.raises(ReplyError, match="SHA-256"):
-        harvest.unpack(data, "0" * 64)
+        harvest_check.unpack(data, "0" * 64)
 
 
 @pytest.mark.parametrize("data", [b"no tar at all" * 100, b"\x1f\x8b" + bytes(600)])
 def test_what_is_no_tar_is_refused_or_empty(data):
     with pytest.raises(ReplyError):
-        harvest.unpack(data, hashlib.sha256(data).hexdigest())
+        harvest_check.unpack(data, hashlib.sha256(data).hexdigest())
 
 
 def test_a_tar_that_is_cut_off_is_refused():
     data, _ = packed(member("exit.json"), content=b"y" * 5000)
     cut = data[:3000]
     with pytest.raises(ReplyError):
-        harvest.unpack(cut, hashlib.sha256(cut).hexdigest())
+        harvest_check.unpack(cut, hashlib.sha256(cut).hexdigest())
 
 
 def record(**changes) -> bytes:
@@ -105,8 +105,8 @@ def record(**changes) -> bytes:
 
 
 def test_an_exit_record_vouches_for_its_files():
-    harvest.verify({"exit.json": record(), "log.txt": b"log"}, "rep-1")
-    harvest.verify({"log.txt": b"no record: a lost job"}, "rep-1")
+    harvest_check.verify({"exit.json": record(), "log.txt": b"log"}, "rep-1")
+    harvest_check.verify({"log.txt": b"no record: a lost job"}, "rep-1")
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,8 @@ def test_an_exit_record_vouches_for_its_files():
 )
 def test_an_exit_record_that_does_not_fit_is_refused(files):
     with pytest.raises(ReplyError):
-        harvest.verify(files, "rep-1")
+        harvest_check.verify(files, "rep-1")
 
 
 def test_a_newer_minor_version_of_the_record_is_read():
-    harvest.verify({"exit.json": record(schema="tunebench.exit/1.3"), "log.txt": b"log"}, "rep-1")
+    harvest_check.verify({"exit.json": record(schema="tunebench.exit/1.3"), "log.txt": b"log"}, "rep-1")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from tunebench.targets.agent.transfer.updates import MAX_UPDATE_B
+from tunebench.targets.agent.transfer.update_server import MAX_UPDATE_B
 from tunebench.targets.client.connection import mapping
 from tunebench.targets.errors import ReplyError, TargetError
 from tunebench.targets.transport.channel import Duplex
