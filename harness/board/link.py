@@ -99,13 +99,11 @@ class Link:
         unanswered = 0
         lacking = False
         while True:
-            if self._stop.is_set():
-                raise Interrupted
+            self.check_stop()
             try:
                 if not self.board.ssh.alive:
                     self.board.reconnect()
-                    if self._stop.is_set():
-                        raise Interrupted
+                    self.check_stop()
                 if lacking:
                     # Somebody has tidied the board: push what it lacks, then ask again.
                     self.board.sync(self._blobs)

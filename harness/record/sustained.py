@@ -62,7 +62,8 @@ def sustained(repeats_s: Sequence[float], *, temp_end_c: float | None = None) ->
 def theil_sen(x: Sequence[float], y: Sequence[float]) -> float:
     """Return the median of the slopes through all pairs of points: an outlier does not tilt it (Theil 1950, Sen 1968).
 
-    Long series are thinned to 200 points, evenly.
+    Long series are thinned to 200 points, evenly. The same bits as scipy's ``theilslopes``, whose module takes longer to
+    load than a repetition's record takes to make.
     """
     step = max(1, len(x) // 200)
     points = list(zip(x, y, strict=True))[::step]

@@ -6,6 +6,7 @@ import math
 import random
 
 import pytest
+from scipy import stats
 
 from tunebench.harness.record.sustained import MIN_N, sustained, theil_sen
 from tunebench.reports.records import Sustained
@@ -72,3 +73,11 @@ def test_too_little_is_refused_with_the_reason(series):
 def test_the_slope_is_the_one_of_the_line_and_long_series_are_quick():
     x = [float(i) for i in range(20000)]
     assert theil_sen(x, [3.0 - 0.5 * value for value in x]) == pytest.approx(-0.5)
+
+
+@pytest.mark.parametrize("n", [2, 3, 10, 11, 199])
+def test_the_slope_is_bit_for_bit_that_of_scipy(n):
+    rng = random.Random(n)
+    x = [i + rng.random() / 2 for i in range(n)]
+    y = [rng.gauss(1.0, 0.1) for _ in range(n)]
+    assert theil_sen(x, y) == stats.theilslopes(y, x).slope
