@@ -1,8 +1,12 @@
 # Two commands do all set-up: `make demo` and `make test`. Both create .venv with tox and let tox do the rest.
 PYTHON ?= python3
 TOX := .venv/bin/tox
+# Parts share two environments, so that PyTorch is installed once for each and not once a part: `test` has what the fast
+# tests need, `full` what only slow tests and benchmarks need too. scripts/part.py says what each part runs.
+TEST := $(TOX) run -q -e test --notest && $(TOX) exec -q -e test -- python scripts/part.py
+FULL := $(TOX) run -q -e full --notest && $(TOX) exec -q -e full -- python scripts/part.py
 
-.PHONY: demo test lint coverage emulated faults bench clean
+.PHONY: demo test lint rest coverage emulated faults bench clean
 
 demo: $(TOX)
 	$(TOX) run -q -e demo -- $(ARGS)
@@ -11,19 +15,23 @@ test: $(TOX)
 	$(TOX) run -e test -- $(ARGS)
 
 lint: $(TOX)
-	$(TOX) run -e lint
+	$(TEST) lint
+
+# What `make test` left out, after it; with the coverage of both where it ran with TUNEBENCH_COVERAGE=1.
+rest: $(TOX)
+	$(FULL) rest $(ARGS)
 
 coverage: $(TOX)
-	$(TOX) run -e coverage -- $(ARGS)
+	$(FULL) coverage $(ARGS)
 
 emulated: $(TOX)
-	$(TOX) run -q -e emulated -- $(ARGS)
+	$(FULL) emulated $(ARGS)
 
 faults: $(TOX)
-	$(TOX) run -q -e faults -- $(ARGS)
+	$(TEST) faults $(ARGS)
 
 bench: $(TOX)
-	$(TOX) run -q -e bench -- $(ARGS)
+	$(FULL) bench $(ARGS)
 
 $(TOX):
 	$(PYTHON) -m venv .venv

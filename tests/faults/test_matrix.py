@@ -1,6 +1,6 @@
 """The fault matrix and the soak in their short forms: nothing lost, doubled or left behind, every campaign ends.
 
-Minutes; ``python -m tests.faults`` is the long form. Marked ``faults``: .ci/run has a part for it (tox env ``faults``).
+Minutes; ``python -m tests.faults`` is the long form. Marked ``faults``: .ci/run has a part for it (``make faults``).
 """
 
 from __future__ import annotations

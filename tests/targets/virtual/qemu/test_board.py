@@ -1,6 +1,6 @@
 """The emulated Raspberry Pi, for real: built, booted, measured over SSH, rebooted and cut off in mid-campaign.
 
-Marked ``emulated``: minutes, two cores, 0.7 GB; .ci/run has a part for it (tox env ``emulated``).
+Marked ``emulated``: minutes, two cores, 0.7 GB; .ci/run has a part for it (``make emulated``).
 """
 
 from __future__ import annotations

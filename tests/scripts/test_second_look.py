@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "second_look.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / "second_look.py"
 ONCE = """
 from pathlib import Path
 def test_it():

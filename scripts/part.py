@@ -1,0 +1,192 @@
+"""Run one part of what is checked: ``python scripts/part.py PART [PYTEST-ARGUMENTS]``. The Makefile and tox call it.
+
+Each test runs in one part only. ``test`` is what a contributor runs on every save. ``rest`` is what it left out, and
+what it skipped as its environment lacks a tool. With ``TUNEBENCH_COVERAGE`` set, ``test`` counts lines, too, and
+``rest`` makes one report of both. ``coverage`` is all of it at once.
+
+Every run of pytest leaves a JUnit file in ``.tox/junit``, from which ``scripts/slowest.py`` makes its list.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+JUNIT = ROOT / ".tox" / "junit"
+FLOOR = 85  # per cent of the lines and branches of the host's packages
+
+_NO_TESTS = 5  # pytest's exit code
+_ELSEWHERE = "not emulated and not faults"
+_FAST = f"not slow and not alone and not browser and not openssh and {_ELSEWHERE}"
+_ALONE = f"alone and {_ELSEWHERE}"
+_REST = f"(slow or browser or openssh) and not alone and {_ELSEWHERE}"
+#: Two at a time: most wait for a board. What fails beside others must pass alone.
+_TWO = ("-n", "2", "--dist", "worksteal")
+
+
+class Failed(Exception):
+    """A command ended with another code than 0; it has said why."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"exit code {code}")
+        self.code = code
+
+
+class Nothing(Failed):
+    """pytest found no test to run."""
+
+
+def run(*command: str) -> None:
+    """Run a command of this environment.
+
+    Raises:
+        Nothing: it was pytest, and there was nothing to do.
+        Failed: it ended with another code than 0.
+    """
+    code = subprocess.run(command, check=False, cwd=ROOT).returncode
+    if code:
+        raise Nothing(code) if code == _NO_TESTS and "pytest" in command else Failed(code)
+
+
+def pytest(name: str, marks: str, *args: str, coverage: bool, second_look: bool = True) -> None:
+    """Run the tests that have these marks; with a second look, those that fail beside others are tried alone.
+
+    Args:
+        name: of the JUnit file.
+        marks: pytest's ``-m``.
+        args: more arguments of pytest.
+        coverage: whether lines are counted.
+        second_look: whether the tests run two at a time.
+    """
+    words = ["-m", marks, f"--junitxml={JUNIT / name}.xml", *args]
+    if second_look:
+        run(
+            sys.executable,
+            "scripts/second_look.py",
+            *(["--under-coverage"] if coverage else []),
+            *_TWO,
+            *words,
+        )
+    else:
+        how = ["coverage", "run", "-m"] if coverage else []
+        run(sys.executable, "-m", *how, "pytest", "-q", *words)
+
+
+def lint(args: Sequence[str]) -> None:
+    """Check style, types, contracts of imports, the syntax of what travels, and dependencies."""
+    run("ruff", "check", ".")
+    run("ruff", "format", "--check", ".")
+    run("mypy")
+    run("lint-imports")
+    run(sys.executable, "scripts/check_travelling_syntax.py")
+    run(sys.executable, "scripts/audit.py")
+    # High severity only: ruff's rules S are bandit's own, and each exception to them stands in its line.
+    run("bandit", "-q", "-lll", "-r", "harness", "targets", "workloads", "reports")
+
+
+def test(args: Sequence[str]) -> None:
+    """Run the fast tests."""
+    coverage = bool(os.environ.get("TUNEBENCH_COVERAGE"))
+    if coverage:
+        run("coverage", "erase")
+    pytest("test", _FAST, "--timeout=120", "--durations=8", *args, coverage=coverage)
+
+
+def rest(args: Sequence[str]) -> None:
+    """Run what the fast tests left out or skipped, and report the coverage of both."""
+    skipped = skipped_by(JUNIT / "test.xml")
+    if skipped:
+        # Where the environment has no more tools than theirs they are skipped again, and cost nothing.
+        with contextlib.suppress(Nothing):
+            pytest("skipped", _FAST, "--timeout=600", *skipped, coverage=True, second_look=False)
+    pytest("rest", _REST, "--timeout=600", "--durations=12", *args, coverage=True)
+    _alone_and_report()
+
+
+def coverage(args: Sequence[str]) -> None:
+    """Run every test but those of the emulated board and the fault matrix, and report the coverage."""
+    run("coverage", "erase")
+    marks = f"not alone and {_ELSEWHERE}"
+    pytest("coverage", marks, "--timeout=600", "--durations=12", *args, coverage=True)
+    _alone_and_report()
+
+
+def _alone_and_report() -> None:
+    pytest("alone", _ALONE, "--timeout=600", "tests", coverage=True, second_look=False)
+    run("coverage", "combine", "-q")
+    run("coverage", "report", f"--fail-under={FLOOR}")
+
+
+def skipped_by(report: Path) -> list[str]:
+    """Return the tests that a run of pytest skipped, by their ids; none where there is no report of it."""
+    if not report.exists():
+        return []
+    ids = []
+    for case in ET.parse(report).getroot().iter("testcase"):  # noqa: S314 - our own file
+        if case.find("skipped") is not None:
+            module, name = case.attrib["classname"], case.attrib["name"]
+            # A module that is skipped as a whole stands there by its name alone: all of its tests.
+            ids.append(f"{_path(module)}::{name}" if module else _path(name))
+    return ids
+
+
+def _path(module: str) -> str:
+    return f"{module.replace('.', '/')}.py"
+
+
+def emulated(args: Sequence[str]) -> None:
+    """Boot the emulated board and measure on it; ``-s``, since minutes of work show what they do."""
+    words = ("-s", "--durations=0", "tests/targets/virtual", *args)
+    pytest("emulated", "emulated", *words, coverage=False, second_look=False)
+
+
+def faults(args: Sequence[str]) -> None:
+    """Run the fault matrix in its short form, and three minutes of random faults."""
+    words = ("-s", "--timeout=2700", "--durations=0", "tests/faults", *args)
+    pytest("faults", "faults", *words, coverage=False, second_look=False)
+
+
+def bench(args: Sequence[str]) -> None:
+    """Measure what the harness costs, and what a step costs on each engine."""
+    for words in (
+        ["benchmarks.overhead"],
+        ["benchmarks.overhead", "--openssh"],
+        ["benchmarks.sampler"],
+        # Eight nights of the gate's rehearsal; the figures in docs/history.md are of sixty in each of two labs.
+        ["benchmarks.gate_nights", "--nights", "8", "--seeds", "1"],
+        ["benchmarks.report_scale"],
+        ["benchmarks.finetune_steps", *args],
+    ):
+        run(sys.executable, "-m", *words)
+
+
+PARTS: dict[str, Callable[[Sequence[str]], None]] = {
+    part.__name__: part for part in (lint, test, rest, coverage, emulated, faults, bench)
+}
+
+
+def main(words: Sequence[str]) -> int:
+    """Run the part that is asked for and return its exit code."""
+    if not words or words[0] not in PARTS:
+        sys.stderr.write(f"usage: python scripts/part.py {'|'.join(PARTS)} [PYTEST-ARGUMENTS]\n")
+        return 2
+    # Tools stand beside this Python, whether its environment is active or not.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    JUNIT.mkdir(parents=True, exist_ok=True)
+    try:
+        PARTS[words[0]](words[1:])
+    except Failed as failed:
+        return failed.code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

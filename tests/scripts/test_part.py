@@ -1,0 +1,82 @@
+"""Parts of CI: every test is in exactly one of them, and the tables at its end tell what was run."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from _pytest.mark.expression import Expression
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+MARKS = ("slow", "alone", "browser", "openssh", "emulated", "faults", "torch", "data")
+
+
+def load(name: str):
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def report(tmp_path):
+    """The JUnit file of a run in which tests passed, failed and were skipped, one module as a whole."""
+    folder = tmp_path / "rooms"
+    folder.mkdir()
+    (folder / "test_some.py").write_text(
+        "import time, pytest\ndef test_quick(): pass\ndef test_slow(): time.sleep(0.3)\n"
+        "@pytest.mark.parametrize('n', [1, 2])\n"
+        "def test_tool(n):\n    if n == 2: pytest.skip('no tool')\n"
+    )
+    (folder / "test_whole.py").write_text(
+        "import pytest\npytest.importorskip('no_such_tool')\ndef test_of_it(): pass\n"
+    )
+    path = tmp_path / "test.xml"
+    words = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", f"--junitxml={path}", "rooms"]
+    subprocess.run([sys.executable, "-m", "pytest", *words], cwd=tmp_path, check=False, capture_output=True)
+    return path
+
+
+def test_every_test_is_run_in_exactly_one_part():
+    part = load("part")
+    chosen = [
+        Expression.compile(marks) for marks in (part._FAST, part._REST, part._ALONE, "emulated", "faults")
+    ]
+    for has in itertools.product((False, True), repeat=len(MARKS)):
+        marks = {mark for mark, there in zip(MARKS, has, strict=True) if there}
+        if {"emulated", "faults"} <= marks:
+            continue  # there is no such test
+        assert sum(one.evaluate(lambda name, **_: name in marks) for one in chosen) == 1, marks  # noqa: B023
+
+
+def test_what_was_skipped_is_known_by_its_id(report):
+    assert sorted(load("part").skipped_by(report)) == [
+        "rooms/test_some.py::test_tool[2]",
+        "rooms/test_whole.py",
+    ]
+
+
+def test_nothing_is_known_of_a_run_that_was_not(tmp_path):
+    assert load("part").skipped_by(tmp_path / "test.xml") == []
+
+
+def test_the_slowest_stand_first_below_their_runs(report):
+    lines = load("slowest").lines([report])
+    assert lines[0].endswith("s in     5 tests of test")
+    assert lines[1] == "the 5 slowest:"
+    assert lines[2].endswith("rooms/test_some::test_slow")
+
+
+def test_an_unknown_part_is_told_which_there_are(capsys):
+    assert load("part").main(["tests"]) == 2
+    assert "lint|test|rest|coverage|emulated|faults|bench" in capsys.readouterr().err
+
+
+def test_a_part_ends_with_the_code_of_the_command_that_failed(monkeypatch):
+    part = load("part")
+    monkeypatch.setitem(part.PARTS, "lint", lambda _: part.run(sys.executable, "-c", "raise SystemExit(7)"))
+    assert part.main(["lint"]) == 7
