@@ -26,7 +26,7 @@ ENERGY, IDLE = "energy", "idle"
 ROLES = (ENERGY, IDLE)
 
 #: What an idle repetition has in place of a method.
-IDLE_CELL = Workload(
+IDLE_WORKLOAD = Workload(
     task="idle",
     label="idle",
     method="idle",
@@ -75,10 +75,10 @@ def rows(suite: Suite, board: BoardEntry, workloads: Sequence[Workload], shuffle
         return
     lasts_s, rests_s = window_s(suite.header, board), suite.header.idle_s
     for block in range(suite.header.blocks):
-        yield IDLE_CELL, block, 0, IDLE, rests_s
+        yield IDLE_WORKLOAD, block, 0, IDLE, rests_s
         for slot, workload in enumerate(shuffle(repeated, block)):
             yield workload, block, 1 + slot, ENERGY, lasts_s
-    yield IDLE_CELL, suite.header.blocks, 0, IDLE, rests_s
+    yield IDLE_WORKLOAD, suite.header.blocks, 0, IDLE, rests_s
 
 
 def least_s(role: str, window_s: float) -> float:

@@ -67,7 +67,7 @@ def evidence_left_in(rep: Repetition) -> Evidence:
         emulated=rep.emulated,
         outcome=rep.outcome,
         outcome_reason=rep.outcome_reason,
-        wall_s=rep.sustained.duration_s if rep.sustained else rep.wall_s,
+        window_s=rep.sustained.duration_s if rep.sustained else rep.wall_s,
         threads=rep.threads,
         role=rep.role,
         policy=rep.policy,

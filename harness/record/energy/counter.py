@@ -8,8 +8,8 @@ from itertools import pairwise
 from tunebench.harness.record.energy.rules import Rules
 from tunebench.harness.record.energy.trapezoid import (
     Integral,
+    NoIntegral,
     Point,
-    Refused,
     check_order,
     check_plausible,
     check_window,
@@ -46,7 +46,7 @@ def integrate_counter(
     """
     try:
         return _integrate(usable(t_s, energy_j), window_s, rules, wrap_j)
-    except Refused as reason:
+    except NoIntegral as reason:
         return str(reason)
 
 
@@ -58,7 +58,7 @@ def _integrate(
     check_order(readings)
     points = _unwrapped(readings, wrap_j)
     if len(points) < 2 or points[0][0] > start_s or points[-1][0] < end_s:
-        raise Refused("the counter was not read on both sides of the window")
+        raise NoIntegral("the counter was not read on both sides of the window")
     first_j, first_error_j = _reading_at(points, start_s)
     last_j, last_error_j = _reading_at(points, end_s)
     spent_j, length_s = last_j - first_j, end_s - start_s
@@ -66,7 +66,7 @@ def _integrate(
     # Each edge lies somewhere in one step of the counter, and in one interval whose course is not known.
     error_j = 2 * _step_j(points, rules) + first_error_j + last_error_j
     if error_j > rules.max_error * spent_j:
-        raise Refused(
+        raise NoIntegral(
             f"the counter tells the window's {spent_j:.4g} J within {percent(error_j, spent_j)} only; "
             f"{100 * rules.max_error:g}% is allowed (a longer window helps)"
         )
@@ -79,7 +79,7 @@ def _unwrapped(readings: Sequence[Point], wrap_j: float | None) -> list[Point]:
     """Return readings that never fall: each wrap adds the counter's range.
 
     Raises:
-        Refused: the counter was reset, or read too rarely.
+        NoIntegral: the counter was reset, or read too rarely.
     """
     points = list(readings[:1])
     steady_w = max(
@@ -89,14 +89,14 @@ def _unwrapped(readings: Sequence[Point], wrap_j: float | None) -> list[Point]:
         step_j = after_j - before_j
         if step_j < 0:
             if wrap_j is None:
-                raise Refused("the counter went backwards: it was reset in between")
+                raise NoIntegral("the counter went backwards: it was reset in between")
             step_j += wrap_j
             if step_j > _RESET_FACTOR * steady_w * (time_s - before_s):
-                raise Refused(
+                raise NoIntegral(
                     "the counter went backwards by what no load explains: reset rather than wrapped"
                 )
         if step_j < 0 or (wrap_j is not None and step_j > wrap_j / 2):
-            raise Refused("the counter was read too rarely: it may have wrapped more than once in between")
+            raise NoIntegral("the counter was read too rarely: it may have wrapped more than once in between")
         points.append((time_s, points[-1][1] + step_j))
     return points
 

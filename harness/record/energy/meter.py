@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from tunebench.harness.record.energy.board import as_energy
 from tunebench.harness.record.energy.rules import Rules, rules_for
-from tunebench.harness.record.energy.trapezoid import Integral, Refused, check_window, integrate
+from tunebench.harness.record.energy.trapezoid import Integral, NoIntegral, check_window, integrate
 from tunebench.harness.record.harvest import Harvested
 from tunebench.reports.records import Energy, Scope
 from tunebench.targets.meters import MeterTrace
@@ -122,7 +122,7 @@ def _integrated(
     )
     try:
         check_window(0.0, length_s, rules)  # the rules are for the whole window
-    except Refused as reason:
+    except NoIntegral as reason:
         return str(reason)
     start_s, end_s = alignment.window(window_ns)
     guard_s = alignment.rate * bound_s + (1 / rate_hz if rate_hz else 0.0)

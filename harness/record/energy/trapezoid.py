@@ -77,7 +77,7 @@ class _Piece:
         return self.inside_s * (1 - self.inside_s / (2 * self.interval_s))
 
 
-class Refused(Exception):
+class NoIntegral(Exception):
     """Why no energy is given; the integrators catch it and return its sentence."""
 
 
@@ -101,7 +101,7 @@ def integrate(
     try:
         failed = [float(t) for t, w in zip(t_s, power_w, strict=True) if w is None or not math.isfinite(w)]
         return _integrate(usable(t_s, power_w), failed, window_s, rules)
-    except Refused as reason:
+    except NoIntegral as reason:
         return str(reason)
 
 
@@ -113,12 +113,12 @@ def _integrate(
     check_order(points)
     values = [watts for time_s, watts in points if start_s <= time_s <= end_s]
     if len(values) < rules.min_samples:
-        raise Refused(f"{len(values)} power samples in the window; {rules.min_samples} are needed")
+        raise NoIntegral(f"{len(values)} power samples in the window; {rules.min_samples} are needed")
     if points[0][0] > start_s or points[-1][0] < end_s:
         side = "before" if points[0][0] > start_s else "behind"
-        raise Refused(f"no power sample {side} the window: its edge is not known")
+        raise NoIntegral(f"no power sample {side} the window: its edge is not known")
     if min(values) < 0:
-        raise Refused(
+        raise NoIntegral(
             f"a power sample is negative ({min(values):.3g} W): the sensor's sign or wiring is wrong"
         )
     pieces = _pieces(points, failed_s, start_s, end_s)
@@ -131,13 +131,13 @@ def _integrate(
         rules.clock_bound_s * _range_w(points, edge_s, rules.clock_bound_s) for edge_s in window_s
     )
     if step_j > rules.max_error * energy_j:
-        raise Refused(
+        raise NoIntegral(
             f"the power steps between samples {period_s:.3g} s apart or at the window's edges: its energy would be "
             f"told within {percent(step_j, energy_j)} only; {100 * rules.max_error:g}% is allowed (a longer window "
             "or a faster sensor helps)"
         )
     if noise_j > rules.max_noise * energy_j:
-        raise Refused(
+        raise NoIntegral(
             f"the power changes too much from sample to sample: {percent(noise_j, energy_j)} of its energy; "
             f"{100 * rules.max_noise:g}% is allowed"
         )
@@ -157,11 +157,11 @@ def check_window(start_s: float, end_s: float, rules: Rules) -> None:
     """Refuse a window that is too short for any source or for the clocks' bound."""
     length_s = end_s - start_s
     if length_s < rules.min_window_s:
-        raise Refused(
+        raise NoIntegral(
             f"the window of {length_s:.2f} s is shorter than the {rules.min_window_s:g} s a meter needs"
         )
     if length_s < rules.window_s:
-        raise Refused(
+        raise NoIntegral(
             f"the window of {length_s:.2f} s is shorter than {rules.clock_windows:g} times the "
             f"{1000 * rules.clock_bound_s:.1f} ms within which the clocks are known"
         )
@@ -170,13 +170,13 @@ def check_window(start_s: float, end_s: float, rules: Rules) -> None:
 def check_order(points: Sequence[Point]) -> None:
     """Refuse times that do not come from one monotonic clock."""
     if any(b[0] <= a[0] for a, b in pairwise(points)):
-        raise Refused("the samples' times do not increase: not one monotonic clock")
+        raise NoIntegral("the samples' times do not increase: not one monotonic clock")
 
 
 def check_plausible(mean_w: float, rules: Rules) -> None:
     """Refuse a mean power that no board draws."""
     if not rules.min_w <= mean_w <= rules.max_w:
-        raise Refused(
+        raise NoIntegral(
             f"a mean power of {mean_w:.3g} W is outside {rules.min_w:g} .. {rules.max_w:g} W: not believed"
         )
 
@@ -190,17 +190,17 @@ def _gaps(pieces: Sequence[_Piece], period_s: float, length_s: float, rules: Rul
     """Return the seconds of the window that are lost in gaps.
 
     Raises:
-        Refused: a gap is too long, or too little of the window is covered.
+        NoIntegral: a gap is too long, or too little of the window is covered.
     """
     longest_s = max(piece.interval_s for piece in pieces)
     if longest_s > rules.max_gap_periods * period_s:
-        raise Refused(
+        raise NoIntegral(
             f"no power sample for {longest_s:.2f} s; more than {rules.max_gap_periods:g} periods of "
             f"{period_s:.3g} s are a gap"
         )
     lost_s = sum(_lost_s(piece, period_s) for piece in pieces)
     if 1 - lost_s / length_s < rules.min_coverage:
-        raise Refused(
+        raise NoIntegral(
             f"power samples cover {100 - 100 * lost_s / length_s:.1f}% of the window; "
             f"{100 * rules.min_coverage:g}% needed"
         )

@@ -18,12 +18,14 @@ MAX_LOAD_1M = 0.5
 
 
 def _outcome(evidence: Evidence) -> list[Objection]:
+    """Object to a repetition that did not end well; heat has a check of its own."""
     if evidence.outcome == "ok" or _too_hot(evidence):
         return []
     return [Objection("invalid", evidence.outcome_reason or f"the repetition ended as {evidence.outcome!r}")]
 
 
 def _too_hot(evidence: Evidence) -> list[Objection]:
+    """Object to a repetition that the thermal watchdog ended."""
     tripped_c, limit_c = evidence.number("watchdog", "tripped_c"), evidence.number("watchdog", "limit_c")
     if tripped_c is None:
         return []
@@ -32,20 +34,23 @@ def _too_hot(evidence: Evidence) -> list[Objection]:
 
 
 def _no_window(evidence: Evidence) -> list[Objection]:
-    if evidence.outcome != "ok" or evidence.wall_s is not None:
+    """Object to a repetition that ended well without a measured window."""
+    if evidence.outcome != "ok" or evidence.window_s is not None:
         return []
     return [
         Objection(
-            "invalid", evidence.wall_missing or "the workload wrote no marks: there is no measured window"
+            "invalid", evidence.window_missing or "the workload wrote no marks: there is no measured window"
         )
     ]
 
 
 def _correctness(evidence: Evidence) -> list[Objection]:
+    """Object to a method whose correctness check has failed on this board."""
     return [Objection("invalid", evidence.check_failed)] if evidence.check_failed else []
 
 
 def _swap(evidence: Evidence) -> list[Objection]:
+    """Object to pages that were swapped while it ran."""
     pages = sum(max(0, evidence.grown(name) or 0) for name in ("pswpin", "pswpout"))
     return (
         [Objection("invalid", f"{pages} pages were swapped while it ran", {"pages": pages})] if pages else []
@@ -53,6 +58,7 @@ def _swap(evidence: Evidence) -> list[Objection]:
 
 
 def _oom(evidence: Evidence) -> list[Objection]:
+    """Object to other processes that the kernel killed for want of memory."""
     kills = evidence.grown("oom_kill") or 0
     if kills <= 0 or evidence.outcome != "ok":
         return []  # a workload that was killed itself ended as 'oom'
@@ -64,16 +70,19 @@ def _oom(evidence: Evidence) -> list[Objection]:
 
 
 def _shared_machine(evidence: Evidence) -> list[Objection]:
+    """Object to a loopback board: host and board are one machine."""
     if not kind_of(evidence.board_kind).host_itself:
         return []
     return [Objection("degraded", "shared machine: host and board are one, so nothing keeps the board quiet")]
 
 
 def _emulated(evidence: Evidence) -> list[Objection]:
+    """Object to an emulated board."""
     return [Objection("degraded", "emulated board: its times are not a board's")] if evidence.emulated else []
 
 
 def _simulated(evidence: Evidence) -> list[Objection]:
+    """Object to sensor values from a simulated tree."""
     if evidence.root == "/":
         return []
     return [Objection("degraded", "simulated: sensor values come from a simulated tree")]
@@ -95,10 +104,12 @@ _GATE_CODES = frozenset({*(gate.code for gate in GATES), UNJUDGED})
 
 
 def _tuning(evidence: Evidence) -> list[Objection]:
+    """Object to each fault of tuning."""
     return [Objection("degraded", fault[:300]) for fault in evidence.tuning_faults]
 
 
 def _warnings(evidence: Evidence) -> list[Objection]:
+    """Object to what the agent noted, a gate under its own code; at most eight of them."""
     if evidence.own_machine:
         return []
     objections = []

@@ -18,6 +18,7 @@ class Evidence:
     """One repetition as board and host saw it: all that a verdict is made from.
 
     Attributes:
+        window_s: the measured window on the board's clock; None where there is none.
         policy: the suite's: ``cold`` or ``sustained``.
         root: where the board's sensors begin; another folder than ``/`` is a simulated tree.
         exit_record: the board's, validated; None where the board had none.
@@ -25,6 +26,8 @@ class Evidence:
         exchanges: (host's monotonic seconds, offset) before and after.
         freq_median_hz: CPU clock over the measured window.
         settled: policy ``sustained``: whether the last third no longer changes.
+        check_failed: why no speed of this method is believed on this board.
+        window_missing: why there is no window, where that is known.
         tuning_faults: why the board is not as ``[board.tuning]`` asks for it, or as an earlier run found it.
     """
 
@@ -32,7 +35,7 @@ class Evidence:
     emulated: bool
     outcome: str
     outcome_reason: str | None
-    wall_s: float | None
+    window_s: float | None
     threads: int = 1
     role: str = "timed"
     policy: Literal["cold", "sustained"] = "cold"
@@ -43,7 +46,7 @@ class Evidence:
     freq_median_hz: float | None = None
     settled: bool | None = None
     check_failed: str | None = None
-    wall_missing: str | None = None
+    window_missing: str | None = None
     tuning_faults: Sequence[str] = ()
 
     @property
@@ -84,12 +87,12 @@ class Evidence:
 def evidence_of(
     record: Repetition, seen: Seen, exit_record: ExitRecord | None, freq_median_hz: float | None
 ) -> Evidence:
-    """Return all that a repetition's judge sees; judging and ``verify`` both ask here.
+    """Return all that a repetition's verdict is made from; judging and ``verify`` both ask here.
 
     Args:
         record: the repetition; its verdict is not looked at.
         seen: what only the host saw.
-        exit_record: the board's; None where it had none.
+        exit_record: the board's, validated; None where it had none.
         freq_median_hz: CPU clock over the measured window, from the trace.
     """
     return Evidence(
@@ -97,7 +100,7 @@ def evidence_of(
         emulated=record.emulated,
         outcome=record.outcome,
         outcome_reason=record.outcome_reason,
-        wall_s=seen.window_s,
+        window_s=seen.window_s,
         threads=record.threads,
         role=record.role,
         policy=record.policy,
@@ -108,7 +111,7 @@ def evidence_of(
         freq_median_hz=freq_median_hz,
         settled=record.sustained.settled if record.sustained else None,
         check_failed=seen.check_failed,
-        wall_missing=seen.window_missing,
+        window_missing=seen.window_missing,
         tuning_faults=seen.tuning_faults,
     )
 
@@ -118,7 +121,10 @@ class Objection:
     """What a check objects to.
 
     Attributes:
-        code: if it differs from the check's own.
+        level: how bad it is.
+        message: what is wrong, as a sentence.
+        values: the figures behind it.
+        code: the reason's code, if it is not the check's own.
     """
 
     level: Level

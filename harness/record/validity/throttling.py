@@ -16,6 +16,7 @@ _UNDER_VOLTAGE = 1
 
 
 def throttled(evidence: Evidence) -> list[Objection]:
+    """Object to throttling or under-voltage that the firmware reports, or that its memory leaves open."""
     before, after = evidence.counter("before", "throttled"), evidence.counter("after", "throttled")
     during = evidence.counter("during", "throttled")
     if evidence.counter("during", "undervoltage") and not ((after or 0) | (during or 0)) & _UNDER_VOLTAGE:
@@ -43,6 +44,7 @@ def throttled(evidence: Evidence) -> list[Objection]:
 
 
 def frequency_cap(evidence: Evidence) -> list[Objection]:
+    """Object to a highest CPU frequency that the kernel has lowered."""
     before, after = evidence.counter("before", "freq_cap_khz"), evidence.counter("after", "freq_cap_khz")
     if (
         evidence.own_machine
@@ -57,6 +59,7 @@ def frequency_cap(evidence: Evidence) -> list[Objection]:
 
 
 def clock_low(evidence: Evidence) -> list[Objection]:
+    """Object to a CPU that ran below its cap, on boards without turbo."""
     caps = [evidence.counter("before", "freq_cap_khz"), evidence.counter("after", "freq_cap_khz")]
     known = [cap for cap in caps if cap]
     steady = kind_of(evidence.board_kind).steady_clock or (evidence.root != "/" and not evidence.own_machine)
@@ -75,6 +78,7 @@ def clock_low(evidence: Evidence) -> list[Objection]:
 
 
 def cooling(evidence: Evidence) -> list[Objection]:
+    """Object to cooling devices that slow the board."""
     if evidence.own_machine or evidence.policy == "sustained":
         return []
     active = {name: max(pair) for name, pair in _known(evidence, counters.COOLING).items() if max(pair) > 0}
@@ -87,6 +91,7 @@ def cooling(evidence: Evidence) -> list[Objection]:
 
 
 def over_current(evidence: Evidence) -> list[Objection]:
+    """Object to over-current alarms."""
     table = _known(evidence, counters.OVER_CURRENT)
     raised = {
         name: after - before if name.endswith("_cnt") else after
@@ -107,6 +112,7 @@ def _known(evidence: Evidence, prefix: str) -> dict[str, tuple[int, int]]:
 
 
 def near_trip(evidence: Evidence) -> list[Objection]:
+    """Object to a temperature near the one at which the board begins to throttle."""
     highest_c, trip_c = (
         evidence.number("conditions", "temp_max_c"),
         evidence.number("watchdog", "passive_trip_c"),
@@ -120,6 +126,7 @@ def near_trip(evidence: Evidence) -> list[Objection]:
 
 
 def not_settled(evidence: Evidence) -> list[Objection]:
+    """Object to a sustained load that has no steady state yet."""
     if evidence.settled is not False:
         return []
     return [

@@ -22,6 +22,7 @@ MAX_ERROR_SHARE = 0.01
 
 
 def slept(evidence: Evidence) -> list[Objection]:
+    """Object to a board that was suspended while it ran."""
     awake_ns, all_ns = evidence.grown("monotonic_ns"), evidence.grown("boottime_ns")
     if awake_ns is None or all_ns is None or (all_ns - awake_ns) / 1e9 <= MIN_SLEEP_S:
         return []
@@ -34,6 +35,7 @@ def slept(evidence: Evidence) -> list[Objection]:
 
 
 def clock_step(evidence: Evidence) -> list[Objection]:
+    """Object to a wall clock that was stepped."""
     real_ns, steady_ns = evidence.grown("realtime_ns"), evidence.grown("monotonic_ns")
     asleep_ns = max(0, (evidence.grown("boottime_ns") or steady_ns or 0) - (steady_ns or 0))
     if real_ns is None or steady_ns is None:
@@ -49,20 +51,22 @@ def clock_step(evidence: Evidence) -> list[Objection]:
 
 
 def clock_bound(evidence: Evidence) -> list[Objection]:
+    """Object to a clock bound that is wide beside the window."""
     if (
         evidence.offset is None
-        or not evidence.wall_s
-        or evidence.offset.bound_s <= MAX_CLOCK_SHARE * evidence.wall_s
+        or not evidence.window_s
+        or evidence.offset.bound_s <= MAX_CLOCK_SHARE * evidence.window_s
     ):
         return []
     message = (
         f"host-board clock known to +-{1000 * evidence.offset.bound_s:.1f} ms, over 1% of the window "
-        f"({evidence.wall_s:.2f} s); durations are the board's own and not affected"
+        f"({evidence.window_s:.2f} s); durations are the board's own and not affected"
     )
-    return [Objection("degraded", message, {"bound_s": evidence.offset.bound_s, "wall_s": evidence.wall_s})]
+    return [Objection("degraded", message, {"bound_s": evidence.offset.bound_s, "wall_s": evidence.window_s})]
 
 
 def clock_drift(evidence: Evidence) -> list[Objection]:
+    """Object to clocks of host and board that moved apart."""
     if len(evidence.exchanges) < 2:
         return []
     (begun_s, first), (ended_s, second) = evidence.exchanges[0], evidence.exchanges[-1]
@@ -79,6 +83,7 @@ def clock_drift(evidence: Evidence) -> list[Objection]:
 
 
 def gaps(evidence: Evidence) -> list[Objection]:
+    """Object to a pause of the sampler."""
     gap_s, period_s = evidence.number("sampler", "max_gap_s"), evidence.number("sampler", "period_s")
     if gap_s is None or period_s is None or gap_s <= MAX_GAP_PERIODS * period_s:
         return []
@@ -87,6 +92,7 @@ def gaps(evidence: Evidence) -> list[Objection]:
 
 
 def rate(evidence: Evidence) -> list[Objection]:
+    """Object to a sampler that took more or fewer samples than were due."""
     n, period_s = evidence.number("sampler", "n"), evidence.number("sampler", "period_s")
     process_s = evidence.exit_record.process_s if evidence.exit_record else None
     if n is None or not period_s or process_s is None:
@@ -99,6 +105,7 @@ def rate(evidence: Evidence) -> list[Objection]:
 
 
 def channel_errors(evidence: Evidence) -> list[Objection]:
+    """Object to channels that were read without a value too often."""
     failures, values = [], {}
     sampler = evidence.exit_record.sampler if evidence.exit_record else None
     for name, reads in sampler.channels.items() if sampler else ():

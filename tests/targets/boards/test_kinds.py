@@ -25,7 +25,7 @@ def new_kind(monkeypatch):
 
 
 def seen(kind: str, **more) -> Evidence:
-    return Evidence(board_kind=kind, emulated=False, outcome="ok", outcome_reason=None, wall_s=1.0, **more)
+    return Evidence(board_kind=kind, emulated=False, outcome="ok", outcome_reason=None, window_s=1.0, **more)
 
 
 def objections(code: str, evidence: Evidence) -> int:

@@ -38,7 +38,7 @@ GOOD = Evidence(
     emulated=False,
     outcome="ok",
     outcome_reason=None,
-    wall_s=2.0,
+    window_s=2.0,
     exit_record=exit_with(),
     offset=ClockOffset(offset_s=5.0, bound_s=0.001),
     exchanges=[
@@ -97,7 +97,7 @@ def test_loopback_is_degraded_as_a_shared_machine_and_for_nothing_that_follows_f
 
 FIRES = [
     (replace(GOOD, outcome="oom", outcome_reason="killed by the kernel"), "outcome", "invalid"),
-    (replace(GOOD, wall_s=None), "no-window", "invalid"),
+    (replace(GOOD, window_s=None), "no-window", "invalid"),
     (replace(GOOD, check_failed="cache is wrong"), "correctness", "invalid"),
     (replace(GOOD, emulated=True), "emulated", "degraded"),
     (replace(GOOD, board_kind="loopback", root="/tmp/tree"), "simulated", "degraded"),
