@@ -1,4 +1,4 @@
-"""The schema of a repetition and of a run: what every room meets at.
+"""Define the records of a repetition and of a run: what every room meets at.
 
 One :class:`Repetition` is one line of ``reps.jsonl``. Units stand in the names, durations come from the
 board's CLOCK_MONOTONIC, UTC only orders things. What was not measured is ``None`` and has its reason in
@@ -9,7 +9,7 @@ version can still be read.
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -38,7 +38,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, populate_by_name=True)
 
     def to_line(self) -> str:
-        """One JSON line, newline included; keys sorted so that equal records are equal bytes."""
+        """Return one JSON line, newline included; keys sorted so that equal records are equal bytes."""
         value = self.model_dump(mode="json", by_alias=True)
         return json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":")) + "\n"
 
@@ -227,7 +227,7 @@ class Provenance(Record):
     own_sha256: str | None = None
     workload_sha256: str
     engine_version: str | None = Field(default=None, description="e.g. torch 2.13.0+cpu")
-    engine_build: dict[str, Any] | None = Field(
+    engine_build: dict[str, object] | None = Field(
         default=None,
         description="native engine: variant, triple, compiler, flags and source hash of its library",
     )
@@ -237,7 +237,7 @@ class Provenance(Record):
     tuning: dict[str, str] = Field(
         default_factory=dict, description="what was set for this run and read back: governor, power_mode, ..."
     )
-    lease_taken_over_from: dict[str, Any] | None = Field(
+    lease_taken_over_from: dict[str, object] | None = Field(
         default=None, description="whose expired lease the board was taken over from"
     )
 
@@ -286,7 +286,7 @@ class Repetition(Record):
     device: str
     threads: int
     dtype: str
-    params: dict[str, Any] = Field(default_factory=dict, description="epochs, batch, lr, rank, ...")
+    params: dict[str, object] = Field(default_factory=dict, description="epochs, batch, lr, rank, ...")
     seed: int
     series_key: str
     bench_version: int = BENCH_VERSION
@@ -336,7 +336,7 @@ class Repetition(Record):
     conditions: Conditions = Field(default_factory=Conditions)
     clock_offset: ClockOffset | None = None
     sampler: Sampler | None = None
-    check: dict[str, Any] | None = Field(default=None, description="figures of a correctness check")
+    check: dict[str, object] | None = Field(default=None, description="figures of a correctness check")
     missing: dict[str, str] = Field(default_factory=dict, description="field -> why it is null")
 
     outcome: Outcome
@@ -370,16 +370,21 @@ class BoardEnv(Record):
     schema_: str = Field(default=ENV_SCHEMA, alias="schema")
     board_id: str
     t_utc: str
-    fingerprint: dict[str, dict[str, Any]] = Field(
+    fingerprint: dict[str, dict[str, object]] = Field(
         default_factory=dict, description="tiers: hardware, firmware, os, python"
     )
-    channels: list[dict[str, Any]] = Field(default_factory=list)
+    channels: list[dict[str, object]] = Field(default_factory=list)
     missing: dict[str, str] = Field(default_factory=dict)
     env_sha256: str | None = None
-    tuning: list[dict[str, Any]] = Field(
+    tuning: list[dict[str, object]] = Field(
         default_factory=list,
         description="what was set on the board for this run: op, state, before, after, how, reason",
     )
+
+    def text(self, tier: str, key: str) -> str | None:
+        """Return a text of the fingerprint; None if it was not probed or is no text."""
+        value = self.fingerprint.get(tier, {}).get(key)
+        return value if isinstance(value, str) else None
 
 
 class RunManifest(Record):

@@ -315,11 +315,11 @@ def _run(reader: RunReader) -> RunFacts:
         blocks=manifest.blocks if manifest else suite.get("blocks"),
         command=list(manifest.command)
         if manifest
-        else [str(arg) for arg in reader.plan.get("command") or []],
+        else list(reader.plan_view.command),
         tunebench=manifest.tunebench if manifest else first.prov.tunebench if first else None,
         started_utc=manifest.started_utc if manifest else first.t_start_utc if first else None,
         ended_utc=manifest.ended_utc if manifest else None,
-        plan_sha256=manifest.plan_sha256 if manifest else reader.plan.get("sha256"),
+        plan_sha256=manifest.plan_sha256 if manifest else reader.plan_view.sha256,
     )
 
 

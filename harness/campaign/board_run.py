@@ -174,8 +174,8 @@ class BoardRun:
         interpreter = link.board.spec.interpreter
         probe = link.persist(lambda: link.board.probe([list(interpreter)], shared.plan.run_id))
         if self._queue and entry.id in shared.begun:
-            known = RunReader(shared.writer.path).env(entry.id)
-            if reason := replaced(known, board_env(entry.id, probe)):
+            first_env = RunReader(shared.writer.path).env(entry.id)
+            if reason := replaced(first_env, board_env(entry.id, probe)):
                 raise BoardError(f"{entry.id}: {reason}")
         probe = self._tuner.prepare(probe)
         env = board_env(entry.id, probe, self._tuner.report)
@@ -188,7 +188,6 @@ class BoardRun:
         self._sweep(probe)
         libraries = self._native(probe)
         self._check_energy(probe)
-        hardware = env.fingerprint.get("hardware", {})
         header = shared.plan.suite.header
         return BoardContext(
             run_id=shared.plan.run_id,
@@ -201,14 +200,14 @@ class BoardRun:
             policy=header.policy,
             start_window_c=header.start_window_c,
             max_temp_c=entry.max_temp_c,
-            board_model=hardware.get("model"),
+            board_model=env.text("hardware", "model"),
             emulated=entry.emulated,
             root=link.board.spec.root,
             power_mode=probe.power_mode,
             tuning=self._tuner.settings,
             tuning_faults=tuple(self._tuner.faults),
             libraries=libraries,
-            kernel=env.fingerprint.get("os", {}).get("kernel"),
+            kernel=env.text("os", "kernel"),
             env_sha256=env.env_sha256,
             pulse_chip_s=link.meter.pulse_chip_s,
             ship_links=tuple(header.ship_links),
@@ -217,9 +216,9 @@ class BoardRun:
 
     def _sweep(self, probe: Probe) -> None:
         """Remove repetitions whose record is safe but which a dead host left on the board."""
-        done = self._shared.writer.done_rep_ids
+        done_rep_ids = self._shared.writer.done_rep_ids
         for job in probe.jobs:
-            if job.rep_id in done:
+            if job.rep_id in done_rep_ids:
                 self._lease.clean(str(job.rep_id), limits.SETUP_S)
                 self._note(f"removed {job.rep_id}, left behind by an earlier run")
 
@@ -246,11 +245,11 @@ class BoardRun:
         """Leave energy repetitions and idle baselines out where nothing would measure their power."""
         outcome = self._shared.outcome
         planned_here = self._shared.plan.of_board(self._entry.id)
-        wanted = [planned for planned in planned_here if planned.role == energy_windows.ENERGY]
-        if not wanted:
+        energy_repetitions = [planned for planned in planned_here if planned.role == energy_windows.ENERGY]
+        if not energy_repetitions:
             return
         reason = no_power_source(self._entry, probe)
-        if reason is None and all(outcome.is_skipped(planned) for planned in wanted):
+        if reason is None and all(outcome.is_skipped(planned) for planned in energy_repetitions):
             reason = "every method that would be repeated is skipped on this board"
         if reason is None:
             return
@@ -277,9 +276,9 @@ class BoardRun:
             record = self._measure(planned, last=last)
             if attempts.to_be_repeated(record):
                 self._recover()
-                again = attempts.next_attempt(planned)
-                shared.observer.started(again, left_s)
-                self._measure(again, last=last)
+                second_attempt = attempts.next_attempt(planned)
+                shared.observer.started(second_attempt, left_s)
+                self._measure(second_attempt, last=last)
         # With the interpreters again: a torch that was upgraded meanwhile is a changed environment.
         interpreter = list(link.board.spec.interpreter)
         probe = link.persist(lambda: link.board.probe([interpreter], shared.plan.run_id))

@@ -167,7 +167,7 @@ def _unfinished(request: Request) -> RunReader | None:
             reader = RunReader(path.parent)
         except ResultsError:
             continue
-        if (reader.plan.get("suite") or {}).get("name") == request.suite.name:
+        if reader.plan_view.suite.name == request.suite.name:
             return reader
     return None
 

@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 
 
 def scrubber(words: Iterable[str] = ()) -> Scrub:
-    """A function that takes paths, addresses, accounts and ``words`` out of text.
+    """Return a function that takes paths, addresses, accounts and ``words`` out of text.
 
     >>> scrub = scrubber(["ann"])
     >>> scrub("tunebench run --inventory /home/ann/lab/pi.toml --out /srv/ann/results")
@@ -50,7 +50,7 @@ def scrubber(words: Iterable[str] = ()) -> Scrub:
 
 
 def names_one(key: str) -> bool:
-    """Whether a fingerprint's key tells one machine apart from all others.
+    """Return whether a fingerprint's key tells one machine apart from all others.
 
     >>> names_one("Serial"), names_one("model")
     (True, False)
@@ -86,7 +86,7 @@ def _scrubbed(value: Any, scrub: Scrub) -> Any:
 
 
 def shown_names(repetitions: Iterable[Repetition]) -> set[str]:
-    """Names of boards, methods and tasks: they stay, even if a machine or a user has the same."""
+    """Return the names of boards, methods and tasks: they stay, even if a machine or a user has the same."""
     return {name for rep in repetitions for name in (rep.board_id, rep.label, rep.task, rep.method)}
 
 
@@ -120,7 +120,7 @@ _COMMON = {"", "localhost", "root", "127.0.0.1", "board", "pi", "jetson", "lab",
 
 @dataclass
 class Anonymiser:
-    """Replaces names; one instance an export.
+    """Replaces names by pseudonyms; one instance an export.
 
     Args:
         salt: secret of the lab; the same salt gives the same pseudonyms.
@@ -132,12 +132,12 @@ class Anonymiser:
     _names: dict[str, str] = field(default_factory=dict, init=False)
 
     def pseudonym(self, kind: str, name: str) -> str:
-        """``board-3f9a2c41``: stable for one salt.
+        """Return a pseudonym such as ``board-3f9a2c41``, stable for one salt.
 
-        >>> one = Anonymiser(b"salt")
-        >>> one.pseudonym("board", "pi5-01") == one.pseudonym("board", "pi5-01")
+        >>> lab = Anonymiser(b"salt")
+        >>> lab.pseudonym("board", "pi5-01") == lab.pseudonym("board", "pi5-01")
         True
-        >>> one.pseudonym("board", "pi5-01") == Anonymiser(b"other").pseudonym("board", "pi5-01")
+        >>> lab.pseudonym("board", "pi5-01") == Anonymiser(b"other").pseudonym("board", "pi5-01")
         False
         """
         digest = hashlib.blake2b(f"{kind}:{name}".encode(), key=self.salt[:64], digest_size=4).hexdigest()
@@ -146,11 +146,11 @@ class Anonymiser:
         return made
 
     def hashed(self, value: str) -> str:
-        """A series key or a file's hash that contains identities, hashed again with the salt."""
+        """Return a series key, or a hash of a file that holds identities, hashed again with the salt."""
         return hashlib.blake2b(value.encode(), key=self.salt[:64], digest_size=20).hexdigest()
 
     def text(self, value: str) -> str:
-        """Free text without names and addresses."""
+        """Return free text without names and addresses."""
         for pattern, replacement in _PATTERNS:
             value = pattern.sub(replacement, value)
         known = sorted({*self._names, *self.words} - _COMMON, key=len, reverse=True)
@@ -159,17 +159,17 @@ class Anonymiser:
         return value
 
     def value(self, value: Any) -> Any:
-        """Any JSON value: text is scrubbed, keys that name somebody are dropped."""
+        """Return a JSON value with its text scrubbed and without keys that name somebody."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
             return {
-                self.text(str(key)): self.value(one)
-                for key, one in value.items()
+                self.text(str(key)): self.value(member)
+                for key, member in value.items()
                 if not _names_somebody(str(key))
             }
         if isinstance(value, list | tuple):
-            return [self.value(one) for one in value]
+            return [self.value(member) for member in value]
         return value
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class CellText:
-    """One cell of the table; ``missing`` says that there is no value; why stands under the table."""
+    """One cell of the table; ``missing``: there is no value, and the reason stands under the table."""
 
     main: str
     second: str = ""
@@ -26,7 +27,7 @@ class DataTable:
 
 
 def grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest text, two spaces between them."""
+    """Return columns as wide as their widest text, two spaces between them."""
     lines = [list(headings), *map(list, rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(headings))]
     lines.insert(1, ["-" * width for width in widths])
@@ -34,3 +35,18 @@ def grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         "  ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def padded_grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a grid of rows that may end early."""
+    return grid(headings, [[*row, *[""] * (len(headings) - len(row))] for row in rows])
+
+
+def bullets(sentences: Sequence[str], width: int = 110) -> str:
+    """Return sentences as a list, wrapped at ``width`` characters.
+
+    >>> print(bullets(["a b", "c"], 5))
+    - a b
+    - c
+    """
+    return "\n".join(textwrap.fill(f"- {text}", width, subsequent_indent="  ") for text in sentences)

@@ -1,4 +1,4 @@
-"""What changed on a board between the begin and the end of a campaign, and what that makes of its records.
+"""Compare a board before and after a campaign, and degrade the records of one that changed.
 
 The end of a campaign is known only when its records have long been written, and those are append-only. So the
 verdict in ``reps.jsonl`` is what was known then, and the reader adds what the end revealed.
@@ -38,34 +38,34 @@ def changes(before: BoardEnv, after: BoardEnv) -> list[Change]:
     return differing
 
 
-def judged(
-    repetitions: Sequence[Repetition], changed: Mapping[str, list[Change]]
-) -> list[Repetition]:
-    """The records with the reason added on boards that changed; ``valid`` becomes ``degraded``.
+def judged(repetitions: Sequence[Repetition], changed: Mapping[str, list[Change]]) -> list[Repetition]:
+    """Return the records, with the reason added on boards that changed; ``valid`` becomes ``degraded``.
 
     Args:
         changed: board -> its changes.
     """
-    reasons = {board_id: _reason(found) for board_id, found in changed.items() if found}
-    return [_with(one, reasons[one.board_id]) if one.board_id in reasons else one for one in repetitions]
+    reasons = {board_id: _reason(differing) for board_id, differing in changed.items() if differing}
+    return [_with(rep, reasons[rep.board_id]) if rep.board_id in reasons else rep for rep in repetitions]
 
 
 def changed_boards(board_ids: Iterable[str], env: Env) -> dict[str, list[Change]]:
-    """Board -> its changes, of those that were probed before and after."""
-    found = {}
+    """Return board -> its changes, of the boards that were probed before and after."""
+    changed = {}
     for board_id in dict.fromkeys(board_ids):
         before, after = env(board_id, "before"), env(board_id, "after")
         if before is not None and after is not None:
-            found[board_id] = changes(before, after)
-    return found
+            changed[board_id] = changes(before, after)
+    return changed
 
 
 def _reason(changed: Sequence[Change]) -> Reason:
-    told = [f"{change.tier}.{change.key}: {_short(change.before)} -> {_short(change.after)}" for change in changed]
-    more = f" and {len(told) - 4} more" if len(told) > 4 else ""
+    texts = [
+        f"{change.tier}.{change.key}: {_short(change.before)} -> {_short(change.after)}" for change in changed
+    ]
+    more = f" and {len(texts) - 4} more" if len(texts) > 4 else ""
     return Reason(
         code=CODE,
-        message=f"the board changed during the campaign: {'; '.join(told[:4])}{more}",
+        message=f"the board changed during the campaign: {'; '.join(texts[:4])}{more}",
         level="degraded",
         values={
             f"{change.tier}.{change.key}": f"{_short(change.before)} -> {_short(change.after)}"
@@ -80,7 +80,7 @@ def _short(value: object) -> str:
 
 
 def _with(rep: Repetition, reason: Reason) -> Repetition:
-    if any(one.code == CODE for one in rep.reasons):
+    if any(known.code == CODE for known in rep.reasons):
         return rep
     verdict = "degraded" if rep.verdict == "valid" else rep.verdict
     return rep.model_copy(update={"verdict": verdict, "reasons": [*rep.reasons, reason]})

@@ -1,4 +1,4 @@
-"""``tunebench export`` and ``merge``: runs as they are given away."""
+"""Copy runs as they are given away, anonymised or not; merge stores; write repetitions as one flat table."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import filecmp
 import json
 import secrets
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from tunebench.reports.formatting.privacy import Anonymiser
-from tunebench.reports.records import BoardEnv, Repetition, Skip
-from tunebench.reports.results.files import write_durable
+from tunebench.reports.records import BoardEnv, Energy, Repetition, Skip
+from tunebench.reports.results.files import unpack, write_durable
 from tunebench.reports.results.layout import MANIFEST, ResultsError, run_folders
 from tunebench.reports.results.reader import RunReader
 from tunebench.reports.results.writer import RunWriter
@@ -25,15 +24,15 @@ _SALT_B = 32
 
 
 def salt_of(store: Path) -> bytes:
-    """The lab's salt, made at the first export; it lies beside the results and never leaves them."""
+    """Return the lab's salt, made at the first export; it lies beside the results and never leaves them."""
     path = store / SALT
     try:
         return bytes.fromhex(path.read_text(encoding="ascii").strip())
     except FileNotFoundError:
-        made = secrets.token_bytes(_SALT_B)
-        write_durable(path, made.hex().encode() + b"\n")
+        salt = secrets.token_bytes(_SALT_B)
+        write_durable(path, salt.hex().encode() + b"\n")
         path.chmod(0o600)
-        return made
+        return salt
     except ValueError:
         raise ResultsError(f"{path}: not a salt (hexadecimal digits); delete it to make a new one") from None
 
@@ -62,7 +61,7 @@ def export_run(run: Path, out: Path, anonymiser: Anonymiser | None = None) -> Pa
     return _Rewriting(reader, out, anonymiser).write()
 
 
-#: Of an exit record: they name people, or tell that two runs were of one boot of one machine.
+#: Fields of an exit record that name people, or show that two runs were of one boot of one machine.
 _NOT_GIVEN_AWAY = frozenset({"lease_taken_over_from", "boot_id"})
 
 
@@ -80,7 +79,7 @@ class _Rewriting:
         self._ids = {rep.rep_id: f"r{number:05}" for number, rep in enumerate(reader.repetitions)}
 
     def write(self) -> Path:
-        """The copy; nothing is left behind if it cannot be finished."""
+        """Write the copy and return its directory; nothing is left behind if it cannot be finished."""
         created = datetime.fromisoformat(self._manifest.started_utc).astimezone(UTC)
         plan = self._plan()
         writer = RunWriter.create(self._out, self._lab, self._manifest.run_id, plan, created=created)
@@ -99,11 +98,11 @@ class _Rewriting:
             raise
         return writer.path
 
-    def _plan(self) -> dict[str, Any]:
-        """The suite and the tasks, without the queue: its ids name boards, and the records hold what ran."""
+    def _plan(self) -> dict[str, object]:
+        """Return the suite and the tasks, without the queue: its ids name boards, and the records hold what ran."""
         plan = self._reader.plan
-        kept = {name: plan[name] for name in ("suite", "tasks", "started_utc") if name in plan}
-        return {**self._hide.value(kept), "boards": sorted(self._boards.values()), "anonymised": True}
+        public = {name: plan[name] for name in ("suite", "tasks", "started_utc") if name in plan}
+        return {**self._hide.value(public), "boards": sorted(self._boards.values()), "anonymised": True}
 
     def _copy(self, writer: RunWriter, rep: Repetition) -> None:
         hide = self._hide
@@ -122,8 +121,8 @@ class _Rewriting:
                 "log": None,
                 "preds": None,
                 "exit": None,
-                "energy": _idle_ids(hidden.energy, self._ids),
-                "energy_other": [_idle_ids(one, self._ids) for one in hidden.energy_other],
+                "energy": hidden.energy and _idle_ids(hidden.energy, self._ids),
+                "energy_other": [_idle_ids(energy, self._ids) for energy in hidden.energy_other],
                 "prov": rep.prov.model_copy(update={"kernel": hide.text(rep.prov.kernel or "") or None}),
             }
         )
@@ -132,21 +131,19 @@ class _Rewriting:
         )
 
     def _trace(self, rep: Repetition) -> bytes | None:
-        """The trace's lines with their header scrubbed; channels and numbers stay."""
+        """Return the trace's lines with their header scrubbed; channels and numbers stay."""
         if rep.trace is None:
             return None
-        from tunebench.reports.results.files import unpack
-
         head, _, rows = unpack((self._reader.path / rep.trace).read_bytes()).partition(b"\n")
         return json.dumps(self._hide.value(json.loads(head)), separators=(",", ":")).encode() + b"\n" + rows
 
     def _exit(self, rep: Repetition) -> bytes | None:
-        """The exit record under the repetition's new name, without whose lease was taken over and which boot it was."""
+        """Return the exit record under the repetition's new name, without fields that identify people or a boot."""
         text = self._reader.exit_record(rep)
         if text is None:
             return None
-        told = {name: one for name, one in json.loads(text).items() if name not in _NOT_GIVEN_AWAY}
-        hidden = {**self._hide.value(told), "rep_id": self._ids[rep.rep_id]}
+        public = {name: value for name, value in json.loads(text).items() if name not in _NOT_GIVEN_AWAY}
+        hidden = {**self._hide.value(public), "rep_id": self._ids[rep.rep_id]}
         return json.dumps(hidden, sort_keys=True, separators=(",", ":")).encode()
 
     def _env(self, env: BoardEnv) -> BoardEnv:
@@ -184,14 +181,14 @@ class _Rewriting:
         )
 
 
-def _idle_ids(energy: Any, ids: dict[str, str]) -> Any:
-    """Idle baselines are named by repetition ids, which name boards."""
-    if energy is None or not getattr(energy, "idle_source", None):
+def _idle_ids(energy: Energy, ids: Mapping[str, str]) -> Energy:
+    """Rename the idle baselines that an energy names: their repetition ids name boards."""
+    if not energy.idle_source:
         return energy
-    told = energy.idle_source
+    source = energy.idle_source
     for old, new in ids.items():
-        told = told.replace(old, new)
-    return energy.model_copy(update={"idle_source": told})
+        source = source.replace(old, new)
+    return energy.model_copy(update={"idle_source": source})
 
 
 def _preds(reader: RunReader, rep: Repetition) -> bytes | None:
@@ -229,7 +226,7 @@ def merge(
 
 
 def write_table(runs: Iterable[Path], path: Path) -> int:
-    """Every repetition of some runs as one flat table: CSV or Parquet, by the file's ending.
+    """Write every repetition of the given runs as one flat table: CSV or Parquet, by the file's ending.
 
     Returns:
         The number of rows.

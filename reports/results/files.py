@@ -1,4 +1,4 @@
-"""Files that survive a crash: write, fsync, rename, fsync the folder."""
+"""Write files that survive a crash (write, fsync, rename, fsync the folder), pack and unpack them."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def sync_folder(path: Path) -> None:
 
 def make_folder(path: Path) -> None:
     """Make a folder, and those above it that are missing, so that a power cut does not take it and what is put in it."""
-    missing = [one for one in (path, *path.parents) if not one.is_dir()]
+    missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
     path.mkdir(parents=True, exist_ok=True)
-    for one in missing:
-        sync_folder(one.parent)
+    for folder in missing:
+        sync_folder(folder.parent)
 
 
 def sync_upwards(path: Path) -> None:
@@ -56,7 +56,7 @@ def sync_upwards(path: Path) -> None:
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_B):
@@ -65,7 +65,7 @@ def sha256_file(path: Path) -> str:
 
 
 def pack(data: bytes) -> bytes:
-    """gzip without a time stamp: equal content gives equal bytes."""
+    """Compress with gzip, without a time stamp: equal content gives equal bytes."""
     return gzip.compress(data, compresslevel=6, mtime=0)
 
 
@@ -88,12 +88,12 @@ def unpack(data: bytes, *, limit_b: int = MAX_UNPACKED_B) -> bytes:
 
 
 def is_safe_name(name: str) -> bool:
-    """Whether a name may become a file name as it stands."""
+    """Return whether a name may become a file name as it stands."""
     return _SAFE_NAME.match(name) is not None
 
 
 def file_name(name: str) -> str:
-    """A file name for any text: percent-encoded, and shortened by its hash if long.
+    """Return a file name for any text: percent-encoded, and shortened by its hash if long.
 
     >>> file_name("pi5-01"), file_name("../x")
     ('pi5-01', '%2E%2E%2Fx')

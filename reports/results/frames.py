@@ -1,9 +1,8 @@
-"""Repetitions -> pandas, tidy: one row a repetition, units in the column names, missing is NaN or None."""
+"""Lay repetitions out as a tidy pandas table: a row each, units in the column names, missing is NaN or None."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import pandas as pd
 
@@ -29,7 +28,7 @@ COLUMNS = [
 
 
 def frame(repetitions: Iterable[Repetition]) -> pd.DataFrame:
-    """One row a repetition, in the order stored (column ``order``); always has all of ``COLUMNS``.
+    """Return a row for each repetition, in the order stored (column ``order``); always has all of ``COLUMNS``.
 
     ``class`` is as in :func:`tunebench.reports.results.count`; ``usable`` marks timed repetitions that ended well and
     were not judged invalid: the only ones that stand in a median.
@@ -42,13 +41,13 @@ def frame(repetitions: Iterable[Repetition]) -> pd.DataFrame:
 
 
 def usable(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows that may stand in a number; of several attempts in one block the last."""
+    """Return the rows that may stand in a number; of several attempts in one block the last."""
     kept = table[table["usable"].astype(bool)]
     return kept.drop_duplicates([*CELL, "block"], keep="last")
 
 
 def pairs(baseline: pd.DataFrame, candidate: pd.DataFrame, column: str = "wall_s") -> pd.DataFrame:
-    """Values of two cells paired by block: columns ``block``, ``baseline``, ``candidate``; blocks in order.
+    """Return the values of two cells paired by block: columns ``block``, ``baseline``, ``candidate``; blocks in order.
 
     Raises:
         ValueError: the two differ in board, task, engine build, device, threads, dtype or power mode.
@@ -62,8 +61,8 @@ def pairs(baseline: pd.DataFrame, candidate: pd.DataFrame, column: str = "wall_s
     return left.merge(right, on="block").dropna().sort_values("block", ignore_index=True)
 
 
-def _row(order: int, rep: Repetition) -> dict[str, Any]:
-    row: dict[str, Any] = {name: getattr(rep, name) for name in _PLAIN}
+def _row(order: int, rep: Repetition) -> dict[str, object]:
+    row: dict[str, object] = {name: getattr(rep, name) for name in _PLAIN}
     row["class"] = rep_class(rep)
     row["usable"] = (
         rep.role == "timed" and rep.outcome == "ok" and rep.verdict != "invalid" and rep.wall_s is not None

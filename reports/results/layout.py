@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from pydantic import ValidationError
 
@@ -24,6 +24,7 @@ SIDE_FILES = {
     "meter": ".jsonl.gz",
     "exit": ".json.gz",
 }
+#: A run lies so many folders below a results root: <lab>/<YYYY>/<MM>/<DD>/<run_id>.
 _ROOT_DEPTH = 5
 
 
@@ -40,7 +41,7 @@ class ChecksumError(ResultsError):
 
 
 def find_run(path: Path) -> Path:
-    """A run's directory itself (or a file in it), else the newest run below a results root.
+    """Return a run's directory itself (or that of a file in it), else the newest run below a results root.
 
     Newest means: by date folders, then by run id (which starts with UTC time).
 
@@ -62,7 +63,7 @@ def find_run(path: Path) -> Path:
 
 
 class Ended(Protocol):
-    """Of a record: how it ended."""
+    """How a repetition ended: the fields of a record that say so."""
 
     @property
     def outcome(self) -> Outcome: ...
@@ -72,7 +73,7 @@ class Ended(Protocol):
 
 
 def count(repetitions: Iterable[Ended]) -> dict[str, int]:
-    """Repetitions by how they ended: each falls in exactly one class.
+    """Count repetitions by how they ended: each falls in exactly one class.
 
     ``failed`` is any outcome but ``ok`` (and ``skipped``); the others are classed by their verdict.
     """
@@ -82,13 +83,14 @@ def count(repetitions: Iterable[Ended]) -> dict[str, int]:
 
 
 def rep_class(rep: Ended) -> str:
-    """``valid``, ``degraded``, ``invalid``, ``failed`` or ``skipped``."""
+    """Return ``valid``, ``degraded``, ``invalid``, ``failed`` or ``skipped``."""
     if rep.outcome == "ok":
         return rep.verdict
     return "skipped" if rep.outcome == "skipped" else "failed"
 
 
 def parse_lines(data: bytes) -> tuple[list[Repetition], list[str]]:
+    """Return the records of a ``reps.jsonl``, and a warning for each line that is none."""
     repetitions: list[Repetition] = []
     warnings: list[str] = []
     lines = data.split(b"\n")
@@ -103,6 +105,11 @@ def parse_lines(data: bytes) -> tuple[list[Repetition], list[str]]:
 
 
 def parse_line(line: bytes) -> Repetition:
+    """Return the record of one line.
+
+    Raises:
+        ResultsError: it is no record of this major version.
+    """
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -114,7 +121,12 @@ def parse_line(line: bytes) -> Repetition:
         raise ResultsError(first_fault(error)) from None
 
 
-def load_object(path: Path, schema: str) -> dict[str, Any]:
+def load_object(path: Path, schema: str) -> dict[str, object]:
+    """Return the JSON object in a file.
+
+    Raises:
+        ResultsError: the file is not readable, or is of another schema; the message names it.
+    """
     try:
         value = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -125,55 +137,55 @@ def load_object(path: Path, schema: str) -> dict[str, Any]:
         raise ResultsError(f"{path}: {error}") from None
 
 
-def _check_schema(value: object, schema: str) -> dict[str, Any]:
+def _check_schema(value: object, schema: str) -> dict[str, object]:
     """Accept ``name/major`` and any newer minor (``name/major.minor``)."""
-    found = value.get("schema") if isinstance(value, dict) else None
-    if not isinstance(value, dict) or not isinstance(found, str):
+    name = value.get("schema") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(name, str):
         raise ResultsError(f"no schema, expected {schema!r}")
-    if found != schema and not found.startswith(schema + "."):
-        raise ResultsError(f"schema {found!r}, this version reads {schema!r}")
+    if name != schema and not name.startswith(schema + "."):
+        raise ResultsError(f"schema {name!r}, this version reads {schema!r}")
     return value
 
 
 def first_fault(error: ValidationError) -> str:
+    """Return the first thing that is wrong with a record: its field and why."""
     fault = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in fault["loc"]) or "record"
     return f"{where}: {fault['msg']}"
 
 
 def env_name(board_id: str, when: When) -> str:
+    """Return the path of a board's probe inside a run's directory."""
     return f"env/{file_name(board_id)}.{when}.json"
 
 
 def other_files(path: Path) -> list[str]:
+    """Return the path of every file in a run's directory but ``run.json`` and unfinished ones."""
     files = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
     return sorted(name for name in files if name != MANIFEST and not name.endswith(".part"))
 
 
-def json_bytes(value: Mapping[str, Any]) -> bytes:
-    """Indented JSON; keys keep their order, which in a plan is the order of its tasks."""
+def json_bytes(value: Mapping[str, object]) -> bytes:
+    """Return indented JSON; keys keep their order, which in a plan is the order of its tasks."""
     return (json.dumps(value, allow_nan=False, indent=1) + "\n").encode()
 
 
-def plan_sha256(plan: Mapping[str, Any]) -> str:
-    """SHA-256 of a plan's canonical JSON, without its own ``sha256`` key."""
+def plan_sha256(plan: Mapping[str, object]) -> str:
+    """Return the SHA-256 of a plan's canonical JSON, without its own ``sha256`` key."""
     value = {key: item for key, item in plan.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-_DEPTH = 5
-
-
 def run_folders(root: Path) -> list[Path]:
-    """Every run below a results root, oldest first (by date folders, then run id).
+    """Return every run below a results root, oldest first (by date folders, then run id).
 
     Raises:
         RunNotFound: there is none.
     """
     root = Path(root)
-    found = [plan.parent for depth in range(1, _DEPTH + 1) for plan in root.glob("*/" * depth + PLAN)]
+    runs = [plan.parent for depth in range(1, _ROOT_DEPTH + 1) for plan in root.glob("*/" * depth + PLAN)]
     if (root / PLAN).is_file():
-        found.append(root)
-    if not found:
-        raise RunNotFound(f"{root}: holds no run (looked for {PLAN} at most {_DEPTH} folders down)")
-    return sorted(found, key=lambda run: (run.parts[-4:], run.name))
+        runs.append(root)
+    if not runs:
+        raise RunNotFound(f"{root}: holds no run (looked for {PLAN} at most {_ROOT_DEPTH} folders down)")
+    return sorted(runs, key=lambda run: (run.parts[-4:], run.name))

@@ -1,4 +1,4 @@
-"""Net energy: gross less what the idle board draws, measured before and after.
+"""Join net energy to records: gross less what the idle board draws, measured before and after.
 
 The baseline behind an energy repetition is measured when its record is long on disk, and records are written once.
 So net is joined here, whenever results are read; a record that stands alone has gross only.
@@ -10,7 +10,6 @@ differ by max(3%, 2 quanta) at most; the load must stand out by 3 sigma of the i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from tunebench.reports.records import Energy, Repetition
 
@@ -23,7 +22,7 @@ NOT_BRACKETED = "no idle baselines lie around it; an energy repetition has them"
 
 
 def with_net(repetitions: Sequence[Repetition]) -> list[Repetition]:
-    """The same repetitions, energies with their net or the reason why there is none.
+    """Return the same repetitions, energies with their net or the reason why there is none.
 
     Block ``b``'s energy repetitions lie between the idle baselines ``b`` and ``b + 1`` of the same board; of
     several attempts the last stands.
@@ -36,15 +35,15 @@ def _joined(rep: Repetition, idle: Mapping[tuple[str, int], Repetition]) -> Repe
     if rep.role == "idle" or (rep.energy is None and not rep.energy_other):
         return rep
     if rep.role != "energy":
-        told = [_alone(one) for one in _energies(rep)]
+        energies = [_not_bracketed(energy) for energy in _energies(rep)]
     else:
         before, after = idle.get((rep.board_id, rep.block)), idle.get((rep.board_id, rep.block + 1))
-        told = [net(one, before, after) for one in _energies(rep)]
-    first = told.pop(0) if rep.energy is not None else None
-    return rep.model_copy(update={"energy": first, "energy_other": told})
+        energies = [net(energy, before, after) for energy in _energies(rep)]
+    primary = energies.pop(0) if rep.energy is not None else None
+    return rep.model_copy(update={"energy": primary, "energy_other": energies})
 
 
-def _alone(energy: Energy) -> Energy:
+def _not_bracketed(energy: Energy) -> Energy:
     return energy if energy.net_j is not None else energy.model_copy(update={"net_reason": NOT_BRACKETED})
 
 
@@ -53,67 +52,68 @@ def _energies(rep: Repetition) -> list[Energy]:
 
 
 def net(energy: Energy, before: Repetition | None, after: Repetition | None) -> Energy:
-    """``energy`` with net figures from the idle repetitions around it, or with ``net_reason``."""
-    quiet, reasons = [], []
+    """Return ``energy`` with net figures from the idle repetitions around it, or with ``net_reason``."""
+    idle: list[Energy] = []
+    reasons: list[str] = []
     for name, rep in (("before", before), ("after", after)):
-        found = _idle_energy(energy, rep)
-        if isinstance(found, str):
-            reasons.append(f"no idle baseline {name} it: {found}")
+        baseline = _idle_energy(energy, rep)
+        if isinstance(baseline, str):
+            reasons.append(f"no idle baseline {name} it: {baseline}")
         else:
-            quiet.append(found)
-    fields: dict[str, Any] = {
+            idle.append(baseline)
+    fields: dict[str, float | str | None] = {
         "idle_before_w": _watts(energy, before),
         "idle_after_w": _watts(energy, after),
         "idle_source": ", ".join(rep.rep_id for rep in (before, after) if rep is not None) or None,
     }
-    reason = "; ".join(reasons) or _fault(energy, quiet)
+    reason = "; ".join(reasons) or _fault(energy, idle)
     if reason:
         return energy.model_copy(
             update={**fields, "net_j": None, "net_j_per_finetuning": None, "net_reason": reason}
         )
-    net_j = energy.gross_j - _mean(quiet) * (energy.window_s or 0.0)
+    net_j = energy.gross_j - _mean(idle) * (energy.window_s or 0.0)
     fields |= {"net_j": net_j, "net_reason": None}
     fields["net_j_per_finetuning"] = net_j / energy.repeats if energy.repeats else None
     return energy.model_copy(update=fields)
 
 
 def _idle_energy(energy: Energy, rep: Repetition | None) -> Energy | str:
-    """The baseline's energy of the same scope and source, or why there is none."""
+    """Return the baseline's energy of the same scope and source, or why there is none."""
     if rep is None:
         return "it was not measured"
     if rep.outcome != "ok" or rep.verdict == "invalid":
         return rep.outcome_reason or next((reason.message for reason in rep.reasons), rep.outcome)
-    for one in _energies(rep):
-        if (one.scope, one.source) == (energy.scope, energy.source):
-            return one
+    for candidate in _energies(rep):
+        if (candidate.scope, candidate.source) == (energy.scope, energy.source):
+            return candidate
     if _energies(rep):
         return f"its power is of another source than {energy.scope} by {energy.source}"
     return rep.missing.get("energy") or rep.missing.get("power") or "its power is not known"
 
 
 def _watts(energy: Energy, rep: Repetition | None) -> float | None:
-    found = _idle_energy(energy, rep)
-    return None if isinstance(found, str) else found.mean_w
+    baseline = _idle_energy(energy, rep)
+    return None if isinstance(baseline, str) else baseline.mean_w
 
 
-def _mean(quiet: Iterable[Energy]) -> float:
-    watts = [one.mean_w for one in quiet]
+def _mean(energies: Iterable[Energy]) -> float:
+    watts = [energy.mean_w for energy in energies]
     return sum(watts) / len(watts)
 
 
-def _fault(energy: Energy, quiet: Sequence[Energy]) -> str | None:
-    """Why net would mean nothing, both baselines being there."""
+def _fault(energy: Energy, idle: Sequence[Energy]) -> str | None:
+    """Return why net means nothing although both baselines are there; None if it means something."""
     if not energy.window_s:
         return "the record does not say how long its window lasts"
-    idle_w, quantum_w = _mean(quiet), energy.quantum_w or 0.0
-    drift_w = abs(quiet[0].mean_w - quiet[1].mean_w)
+    idle_w, quantum_w = _mean(idle), energy.quantum_w or 0.0
+    drift_w = abs(idle[0].mean_w - idle[1].mean_w)
     allowed_w = max(MAX_DRIFT * idle_w, MAX_DRIFT_QUANTA * quantum_w)
     if drift_w > allowed_w:
         return (
-            f"the idle board drew {quiet[0].mean_w:.3g} W before and {quiet[1].mean_w:.3g} W after: "
+            f"the idle board drew {idle[0].mean_w:.3g} W before and {idle[1].mean_w:.3g} W after: "
             f"{allowed_w:.2g} W of difference is allowed"
         )
-    load_w, sigma_w = energy.mean_w - idle_w, max(one.std_w or 0.0 for one in quiet)
+    load_w, sigma_w = energy.mean_w - idle_w, max(baseline.std_w or 0.0 for baseline in idle)
     least_w = max(MIN_SIGMA * sigma_w, MIN_QUANTA * quantum_w)
     if load_w <= 0 or load_w < least_w:
         return (

@@ -1,4 +1,4 @@
-"""The reader of a results directory."""
+"""Read a results directory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _class(value: Any) -> int | None:
 
 
 class RunReader:
-    """Reads a run, complete or not, also while it is being written.
+    """A run's results, complete or not, also while they are being written.
 
     Attributes:
         path: the run's directory.
@@ -83,7 +83,11 @@ class RunReader:
         return self.manifest is not None
 
     def env(self, board_id: str, when: When = "before") -> BoardEnv | None:
-        """What the probe found, or None if it was not stored."""
+        """Return what the probe told of a board, or None if it was not stored.
+
+        Raises:
+            ResultsError: the file is not readable as a probe.
+        """
         path = self.path / env_name(board_id, when)
         if not path.is_file():
             return None
@@ -93,7 +97,7 @@ class RunReader:
             raise ResultsError(f"{path}: {first_fault(error)}") from None
 
     def trace(self, rep: Repetition) -> Trace | None:
-        """Telemetry of a repetition, or None if there is none.
+        """Return the telemetry of a repetition, or None if there is none.
 
         Raises:
             ResultsError: the file is missing, damaged or was changed after the run was completed.
@@ -101,7 +105,7 @@ class RunReader:
         return self._read_series(rep.trace, read_trace)
 
     def meter(self, rep: Repetition) -> MeterSeries | None:
-        """What an external meter saw of a repetition, or None if there was none.
+        """Return what an external meter saw of a repetition, or None if there was none.
 
         Raises:
             ResultsError: the file is missing, damaged or was changed after the run was completed.
@@ -109,17 +113,17 @@ class RunReader:
         return self._read_series(rep.meter, read_meter)
 
     def exit_record(self, rep: Repetition) -> str | None:
-        """The board's exit record as it came, or None if it was not kept; what it holds is for its reader to check."""
+        """Return the board's exit record as it came, not checked, or None if it was not kept."""
         data = self._read_side(rep.exit)
         return None if data is None else data.decode("utf-8", "replace")
 
     def log(self, rep: Repetition) -> str | None:
-        """Output of the workload, or None; bytes that are not UTF-8 are replaced visibly."""
+        """Return the output of the workload, or None; bytes that are not UTF-8 are replaced visibly."""
         data = self._read_side(rep.log)
         return None if data is None else data.decode("utf-8", "replace")
 
     def preds(self, rep: Repetition) -> list[tuple[int, int, int | None, int | None]] | None:
-        """(item, label, predicted before, predicted after) of each test item, or None.
+        """Return (item, label, predicted before, predicted after) of each test item, or None.
 
         A workload of one's own may have predicted nothing before or after.
         """
@@ -133,7 +137,7 @@ class RunReader:
             raise ResultsError(f"{self.path / str(rep.preds)}: {error}") from None
 
     def verify(self) -> list[str]:
-        """Compare every file with its checksum in ``run.json``: one sentence a difference, empty = equal."""
+        """Compare every file with its checksum in ``run.json``: one sentence a difference; empty: all are equal."""
         if self.manifest is None:
             return [f"{MANIFEST}: missing: the run is not complete and has no checksums"]
         problems = []
@@ -172,7 +176,7 @@ class RunReader:
     def _with_drift(self, repetitions: list[Repetition]) -> list[Repetition]:
         """Records of boards that changed meanwhile are degraded: what a campaign's end reveals of its beginning."""
         try:
-            changed = changed_boards((one.board_id for one in repetitions), self.env)
+            changed = changed_boards((rep.board_id for rep in repetitions), self.env)
         except ResultsError as error:
             self.warnings.append(f"not compared: what was found before and after: {error}")
             return repetitions
@@ -206,9 +210,9 @@ class RunReader:
         path = self.path / name
         if not path.is_file():
             raise ChecksumError(f"{path}: missing, though {MANIFEST} lists it")
-        found = sha256_file(path)
-        if found != expected:
+        sha256 = sha256_file(path)
+        if sha256 != expected:
             raise ChecksumError(
-                f"{path}: SHA-256 {found[:12]}... differs from {expected[:12]}... in {MANIFEST}: "
+                f"{path}: SHA-256 {sha256[:12]}... differs from {expected[:12]}... in {MANIFEST}: "
                 "the file was changed or damaged after the run"
             )

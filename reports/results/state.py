@@ -1,4 +1,4 @@
-"""What a writer remembers of the records in ``reps.jsonl``: a few facts of each; the records themselves stay on disk."""
+"""Read what a writer remembers of the records in ``reps.jsonl``: a few facts of each; the records stay on disk."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Stored:
 
     @classmethod
     def of(cls, rep: Repetition) -> Stored:
-        """Of a whole record."""
+        """Return the facts of a whole record."""
         return cls(
             rep_id=rep.rep_id,
             board_id=sys.intern(rep.board_id),
@@ -46,7 +46,7 @@ class Stored:
 
 @dataclass
 class Scan:
-    """What a file of records holds.
+    """The contents of a file of records.
 
     Attributes:
         size_b: of the file; ``whole_b``: up to the end of its last whole line.
@@ -61,20 +61,20 @@ class Scan:
 
 def scan(path: Path) -> Scan:
     """Read a file of records line by line; only one record is in memory at a time."""
-    found = Scan(size_b=path.stat().st_size)
+    contents = Scan(size_b=path.stat().st_size)
     for number, line in _whole_lines(path):
-        found.whole_b += len(line)
+        contents.whole_b += len(line)
         try:
             rep = parse_line(line[:-1])
         except ResultsError as error:
-            found.warnings.append(f"{REPS}: line {number} was left out: {error}")
+            contents.warnings.append(f"{REPS}: line {number} was left out: {error}")
             continue
-        found.stored[rep.rep_id] = Stored.of(rep)
-    return found
+        contents.stored[rep.rep_id] = Stored.of(rep)
+    return contents
 
 
 def records(path: Path) -> Iterator[Repetition]:
-    """Every readable record of a file, one after the other."""
+    """Yield every readable record of a file."""
     for _, line in _whole_lines(path):
         try:
             yield parse_line(line[:-1])
@@ -83,7 +83,7 @@ def records(path: Path) -> Iterator[Repetition]:
 
 
 def _whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """(number, line) of each line that has an end.
+    """Yield (number, line) of each line that has an end.
 
     A power cut may leave a line's length on disk without its bytes: they read as zeros, which JSON never holds. So
     the last line counts only if it has none.

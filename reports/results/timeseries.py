@@ -1,12 +1,17 @@
-"""The telemetry trace of one repetition, as stored in ``trace/<rep_id>.jsonl.gz``.
+"""Read the series of one repetition: the board's telemetry, and the trace of an external meter.
 
-A header line, then one row a sample::
+Telemetry, ``trace/<rep_id>.jsonl.gz``: a header line, then one row a sample::
 
     {"schema": "tunebench.trace/1", "period_s": 0.2, "channels": [{"id", "kind", "unit", ...}],
      "window_ns": [start, end], "events": [[t_ns, phase], ...]}
     [t_ns, value of channel 1, value of channel 2, ...]
 
 All times are ns on the board's CLOCK_MONOTONIC. ``null``: the sensor was not read; it is never zero.
+
+A meter's trace, ``meter/<rep_id>.jsonl.gz``: a header line, then one row a reading, in seconds of the meter's clock::
+
+    {"schema": "tunebench.meter/1", "meter": {"id", "scope", ...}, "alignment": {"method", ...}, "errors": [...]}
+    [t_s, power_w, energy_j, gpio]
 """
 
 from __future__ import annotations
@@ -14,7 +19,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
 
 TRACE_SCHEMA = "tunebench.trace/1"
 
@@ -52,7 +56,7 @@ class Trace:
     values: list[list[float | None]]
 
     def phases(self) -> list[tuple[int, int, str]]:
-        """(start_ns, end_ns, phase), neighbours of the same phase joined."""
+        """Return (start_ns, end_ns, phase), neighbours of the same phase joined."""
         bands: list[tuple[int, int, str]] = []
         for (start, phase), (end, _) in zip(self.events, self.events[1:], strict=False):
             if bands and bands[-1][2] == phase and bands[-1][1] == start:
@@ -90,7 +94,7 @@ def read_trace(text: str) -> Trace:
     )
 
 
-def _list(value: object) -> list[Any]:
+def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
@@ -128,20 +132,55 @@ METER_SCHEMA = "tunebench.meter/1"
 
 
 @dataclass(frozen=True)
+class MeterFacts:
+    """An external meter, as the header of its trace describes it; empty or None: the header does not say.
+
+    Attributes:
+        source: the meter's own name of what it measures.
+        quantum_w: its smallest step.
+        clock: ``host`` or ``meter``: whose seconds its times are.
+    """
+
+    id: str = ""
+    kind: str = ""
+    scope: str = ""
+    source: str = ""
+    quantum_w: float | None = None
+    rate_hz: float | None = None
+    clock: str = ""
+
+
+@dataclass(frozen=True)
+class StoredAlignment:
+    """How a meter's trace lies over the board's clock.
+
+    Attributes:
+        bound_s: the meter's times lie within +-this of the board's.
+        drift_ppm: of the meter's clock against the board's, with its bound; None: one clock.
+        window_s: start and end of the fine-tuning on the meter's clock.
+    """
+
+    method: str
+    bound_s: float | None = None
+    drift_ppm: float | None = None
+    drift_bound_ppm: float | None = None
+    window_s: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
 class MeterSeries:
     """A parsed trace of a meter.
 
     Attributes:
-        meter: what it is (``id``, ``kind``, ``scope``, ``source``, ``quantum_w``, ``rate_hz``, ``clock``).
-        alignment: how it lies over the board's clock; None where it could not be aligned.
+        alignment: None where it could not be aligned.
         errors: what the meter could not do.
         t_s: time of each reading.
         power_w: None where a reading failed.
         energy_j: the meter's own counter; None where it has none.
     """
 
-    meter: dict[str, Any]
-    alignment: dict[str, Any] | None
+    meter: MeterFacts
+    alignment: StoredAlignment | None
     errors: list[str]
     t_s: list[float]
     power_w: list[float | None]
@@ -157,14 +196,34 @@ def read_meter(text: str) -> MeterSeries:
     lines = text.split("\n")
     head = header(lines[0], METER_SCHEMA, "meter")
     rows = [row for line in lines[1:] if (row := _meter_row(line)) is not None]
-    meter, alignment, errors = (head.get(key) for key in ("meter", "alignment", "errors"))
     return MeterSeries(
-        meter=dict(meter) if isinstance(meter, dict) else {},
-        alignment=dict(alignment) if isinstance(alignment, dict) else None,
-        errors=[str(one) for one in errors] if isinstance(errors, list) else [],
+        meter=_meter(head.get("meter")),
+        alignment=_alignment(head.get("alignment")),
+        errors=[str(message) for message in _list(head.get("errors"))],
         t_s=[row[0] for row in rows],
         power_w=[row[1] for row in rows],
         energy_j=[row[2] for row in rows],
+    )
+
+
+def _meter(item: object) -> MeterFacts:
+    if not isinstance(item, dict):
+        return MeterFacts()
+    text = {key: str(item.get(key) or "") for key in ("id", "kind", "scope", "source", "clock")}
+    return MeterFacts(**text, quantum_w=number(item.get("quantum_w")), rate_hz=number(item.get("rate_hz")))
+
+
+def _alignment(item: object) -> StoredAlignment | None:
+    if not isinstance(item, dict):
+        return None
+    edges = [number(edge) for edge in _list(item.get("window_s"))]
+    start_s, end_s = edges if len(edges) == 2 else (None, None)
+    return StoredAlignment(
+        method=str(item.get("method") or ""),
+        bound_s=number(item.get("bound_s")),
+        drift_ppm=number(item.get("drift_ppm")),
+        drift_bound_ppm=number(item.get("drift_bound_ppm")),
+        window_s=None if start_s is None or end_s is None else (start_s, end_s),
     )
 
 
@@ -179,8 +238,8 @@ def _meter_row(line: str) -> tuple[float, float | None, float | None] | None:
     return None if t_s is None else (t_s, number(row[1]), number(row[2]))
 
 
-def header(line: str, schema: str, what: str) -> dict[str, Any]:
-    """The header of a series.
+def header(line: str, schema: str, what: str) -> dict[str, object]:
+    """Return the header of a series.
 
     Args:
         line: the first line.
@@ -191,21 +250,21 @@ def header(line: str, schema: str, what: str) -> dict[str, Any]:
         ValueError: it is missing or of another schema.
     """
     try:
-        found = json.loads(line)
+        value = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{what}: the first line is not a JSON header: {error}") from None
-    named = found.get("schema") if isinstance(found, dict) else None
-    if not isinstance(named, str) or (named != schema and not named.startswith(schema + ".")):
-        raise ValueError(f"{what}: schema {named!r}, expected {schema!r}")
-    return dict(found)
+    name = value.get("schema") if isinstance(value, dict) else None
+    if not isinstance(name, str) or (name != schema and not name.startswith(schema + ".")):
+        raise ValueError(f"{what}: schema {name!r}, expected {schema!r}")
+    return dict(value)
 
 
 def number(value: object) -> float | None:
-    """A finite number, or None for anything else, also for an integer beyond what a float holds."""
+    """Return a finite number, or None for anything else, also for an integer beyond what a float holds."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     try:
-        found = float(value)
+        converted = float(value)
     except OverflowError:
         return None
-    return found if math.isfinite(found) else None
+    return converted if math.isfinite(converted) else None

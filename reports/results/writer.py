@@ -1,4 +1,4 @@
-"""The writer of a results directory."""
+"""Write a results directory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from tunebench.reports.records import PLAN_SCHEMA, BoardEnv, Repetition, RunManifest, Skip
 from tunebench.reports.results.files import (
@@ -34,11 +34,12 @@ from tunebench.reports.results.layout import (
     load_object,
     other_files,
 )
+from tunebench.reports.results.plan_view import PlanView
 from tunebench.reports.results.state import Stored, records, scan
 
 
 class RunWriter:
-    """Writes one run. Thread-safe; one process at a time (an flock on ``reps.jsonl``).
+    """The writer of one run. Thread-safe; one process at a time (an flock on ``reps.jsonl``).
 
     A repetition is durable when :meth:`append` returns; of what is durable only a few facts stay in memory
     (:attr:`stored`), so that a long run of many boards needs little more of it than a short one. Use as a context
@@ -50,9 +51,7 @@ class RunWriter:
         self.warnings: list[str] = []
         self._lock = threading.Lock()
         self._done: dict[str, Stored] = {}
-        plan = load_object(path / PLAN, PLAN_SCHEMA)
-        self._run_id, self._lab, self._plan_sha256 = plan["run_id"], plan["lab"], plan.get("sha256")
-        del plan  # a thousand boards make it large
+        self._run_id, self._lab, self._plan_sha256 = _names(path)
         self._file = (path / REPS).open("ab", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,7 +63,7 @@ class RunWriter:
 
     @classmethod
     def create(
-        cls, root: Path, lab: str, run_id: str, plan: Mapping[str, Any], *, created: datetime | None = None
+        cls, root: Path, lab: str, run_id: str, plan: Mapping[str, object], *, created: datetime | None = None
     ) -> Self:
         """Make the run's directory below ``root`` and write its plan.
 
@@ -103,7 +102,7 @@ class RunWriter:
             raise ResultsError(f"{path}: cannot be written: {error.strerror}") from None
 
     @property
-    def plan(self) -> dict[str, Any]:
+    def plan(self) -> dict[str, object]:
         """The plan as written, read back from disk."""
         return load_object(self.path / PLAN, PLAN_SCHEMA)
 
@@ -253,7 +252,7 @@ class RunWriter:
         return name
 
     def _append_line(self, line: bytes) -> None:
-        """All of the line or nothing: a full disk must not leave half a record before the next one."""
+        """Append all of the line or nothing: a full disk must not leave half a record before the next one."""
         whole_b = os.fstat(self._file.fileno()).st_size
         try:
             written_b = 0
@@ -265,12 +264,24 @@ class RunWriter:
             raise ResultsError(f"{self.path / REPS}: cannot be written: {error.strerror}") from error
 
     def _drop_torn_tail(self) -> None:
-        found = scan(self.path / REPS)
-        if found.whole_b < found.size_b and not self.complete:
-            self._file.truncate(found.whole_b)
+        contents = scan(self.path / REPS)
+        if contents.whole_b < contents.size_b and not self.complete:
+            self._file.truncate(contents.whole_b)
             os.fsync(self._file.fileno())
             self.warnings.append(
-                f"{REPS}: a torn last line of {found.size_b - found.whole_b} bytes was cut off"
+                f"{REPS}: a torn last line of {contents.size_b - contents.whole_b} bytes was cut off"
             )
-        self._done = found.stored
-        self.warnings += found.warnings
+        self._done = contents.stored
+        self.warnings += contents.warnings
+
+
+def _names(path: Path) -> tuple[str, str, str | None]:
+    """Return a run's id and lab, and the SHA-256 of its plan; the plan itself, large with many boards, is not kept.
+
+    Raises:
+        ResultsError: the plan is not readable, or names no run or lab.
+    """
+    plan = PlanView.of(load_object(path / PLAN, PLAN_SCHEMA))
+    if plan.run_id is None or plan.lab is None:
+        raise ResultsError(f"{path / PLAN}: names no run or no lab")
+    return plan.run_id, plan.lab, plan.sha256

@@ -103,10 +103,10 @@ def test_a_window_too_short_for_a_plug_has_no_energy_and_keeps_its_readings(run,
         device.host in path.read_text() for path in ran.reader.path.rglob("*.json*") if path.suffix != ".gz"
     )
     series = ran.reader.meter(record)
-    assert series.meter["scope"] == "wall_ac"
+    assert series.meter.scope == "wall_ac"
     assert set(series.power_w) == {23.4}
-    assert series.alignment["method"] == "clock-exchange"
-    start_s, end_s = series.alignment["window_s"]
+    assert series.alignment.method == "clock-exchange"
+    start_s, end_s = series.alignment.window_s
     assert end_s - start_s == pytest.approx(record.wall_s, abs=1e-3)
     assert series.t_s[0] < start_s < end_s < series.t_s[-1]
     # The same readings under the rules of a shorter window hold the energy that was drawn.
@@ -142,7 +142,7 @@ def test_a_window_of_a_minute_by_a_plug_is_right_within_half_a_percent(run, plug
     )
     (record,) = ran.reader.repetitions
     assert record.energy is not None, record.missing
-    start_s, end_s = ran.reader.meter(record).alignment["window_s"]
+    start_s, end_s = ran.reader.meter(record).alignment.window_s
     true_j = record.wall_s * profile_w((start_s + end_s) / 2)
     assert record.energy.gross_j == pytest.approx(true_j, rel=0.005)
     assert record.energy.scope == "wall_ac"
@@ -273,13 +273,13 @@ def test_a_logger_with_a_clock_of_its_own_is_aligned_by_the_boards_load_pulses(r
     if record.energy is None and os.getloadavg()[0] > len(os.sched_getaffinity(0)):
         pytest.skip(f"all cores are busy with other work, so the pulses are late: {record.missing['energy']}")
     assert record.energy is not None, record.missing
-    assert series.alignment["method"] == "load-pulses"
-    assert series.alignment["drift_ppm"] == pytest.approx(2000, abs=series.alignment["drift_bound_ppm"])
-    bound_s = series.alignment["bound_s"]
+    assert series.alignment.method == "load-pulses"
+    assert series.alignment.drift_ppm == pytest.approx(2000, abs=series.alignment.drift_bound_ppm)
+    bound_s = series.alignment.bound_s
     assert bound_s <= 0.2
     # Host and board are one machine here, so the truth is known: the window by the host's clock.
     window = ran.reader.trace(record).window_ns
-    for found_s, edge_ns in zip(series.alignment["window_s"], window, strict=True):
+    for found_s, edge_ns in zip(series.alignment.window_s, window, strict=True):
         assert abs(found_s - pulse_logger.own_s(edge_ns / 1e9)) <= bound_s
     assert record.energy.scope == "dc_input"
     assert record.energy.gross_j == pytest.approx(3.0 * record.wall_s, rel=0.03)
