@@ -127,5 +127,5 @@ class BoardLease:
         return board
 
     def _tell_kept(self, error: TargetError) -> None:
-        kept = "the lease was not given back, it will expire" if self._taken else "it was not tidied up"
-        self.link.tell(f"{kept}: {error}")
+        outcome = "the lease was not given back, it will expire" if self._taken else "it was not tidied up"
+        self.link.tell(f"{outcome}: {error}")

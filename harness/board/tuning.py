@@ -76,16 +76,16 @@ class Tuner:
             TuningError: it failed and is required.
         """
         changed = self._recover() if probe.undo_pending else False
-        wanted = self._keys.wanted()
-        if wanted:
-            self._tune(wanted)
+        settings = self._keys.wanted()
+        if settings:
+            self._tune(settings)
             changed = True
         if self.faults and self._keys.required:
             raise TuningError("[board.tuning] is required: " + "; ".join(self.faults))
         if not changed:
             return probe
-        again = self._link.persist(lambda: self._link.board.probe([], self._run_id))
-        return again.with_python_of(probe)
+        tuned_probe = self._link.persist(lambda: self._link.board.probe([], self._run_id))
+        return tuned_probe.with_python_of(probe)
 
     @property
     def _run_id(self) -> str:
@@ -106,10 +106,10 @@ class Tuner:
                 )
         return True
 
-    def _tune(self, wanted: Mapping[str, Any]) -> None:
+    def _tune(self, settings: Mapping[str, Any]) -> None:
         board = self._link.board
         self._tuned = True  # also if the answer is lost: the board may be tuned
-        reply = self._link.persist(lambda: board.tune(self._owner, wanted))
+        reply = self._link.persist(lambda: board.tune(self._owner, settings))
         self.report = reply.changes
         for change in self.report:
             self._note("tuning: " + _sentence(change))
@@ -120,11 +120,11 @@ class Tuner:
         """Put everything back, also after Ctrl-C or on a board that is given up; tell the user where that fails."""
         if not self._tuned:
             return
-        for last in (False, True):
+        for is_last in (False, True):
             try:
                 self._put_back(self._link.board)
             except TargetError as error:
-                if last:
+                if is_last:
                     self._note(f"could not be put back as it was; the next run on this board will: {error}")
             else:
                 return

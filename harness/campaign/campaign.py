@@ -45,7 +45,7 @@ class Campaign:
     ) -> None:
         self.plan = plan
         self.outcome = CampaignOutcome(plan.skipped)
-        done = writer.done_rep_ids
+        done_rep_ids = writer.done_rep_ids
         self._shared = Shared(
             plan=plan,
             artifacts=artifacts,
@@ -55,7 +55,7 @@ class Campaign:
             owner=owner(plan.run_id),
             stopwatch=Stopwatch(dict(history or {})),
             on_record=on_record,
-            begun={planned.board_id for planned in plan.repetitions if planned.rep_id in done},
+            begun={planned.board_id for planned in plan.repetitions if planned.rep_id in done_rep_ids},
         )
 
     def run(self) -> CampaignOutcome:

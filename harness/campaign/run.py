@@ -45,10 +45,10 @@ def run(request: Request, console: Console) -> tuple[int, Path | None]:
 
 def _campaign(session: Session, console: Console) -> CampaignOutcome:
     """Run the campaign, shown as the console allows."""
-    done = session.writer.done_rep_ids
+    done_rep_ids = session.writer.done_rep_ids
     if console.is_terminal:
-        live = LiveProgress(console, session.plan, done)
+        live = LiveProgress(console, session.plan, done_rep_ids)
         with live:
             return session.campaign(live).run()
-    n_done = sum(planned.rep_id in done for planned in session.plan.repetitions)
+    n_done = sum(planned.rep_id in done_rep_ids for planned in session.plan.repetitions)
     return session.campaign(PlainLines(console, session.plan, n_done)).run()

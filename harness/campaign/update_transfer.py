@@ -147,8 +147,9 @@ def _index(listed: Mapping[str, Any], base_sha256: str) -> Index:
     try:
         index = Index.model_validate(cleaned(dict(listed)))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ReplyError(f"index of updates: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        problem = error.errors(include_url=False)[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise ReplyError(f"index of updates: {where}: {problem['msg']}") from None
     if index.base_sha256 != base_sha256:
         raise ReplyError(
             f"the updates are of the base {index.base_sha256}, it was started from {base_sha256}"

@@ -196,8 +196,8 @@ def _argv(planned: Planned, interpreter: tuple[str, ...]) -> list[str]:
     if workload.command is None:
         return [*interpreter, "-m", "tunebench.workloads.run"]
     # `python3` in a user's command means the board's interpreter, which the inventory may have put elsewhere.
-    first, *rest = workload.command
-    return [*(interpreter if first in ("python", "python3") else (first,)), *rest]
+    program, *arguments = workload.command
+    return [*(interpreter if program in ("python", "python3") else (program,)), *arguments]
 
 
 def _interpreter_words(planned: Planned, interpreter: tuple[str, ...]) -> int:

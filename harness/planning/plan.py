@@ -198,11 +198,11 @@ def _is_checked(workload: Workload) -> bool:
 
 
 def _shuffled(
-    workloads: Sequence[Workload], suite: Suite, board_id: str, block: int, what: str | None = None
+    workloads: Sequence[Workload], suite: Suite, board_id: str, block: int, kind: str | None = None
 ) -> list[Workload]:
     """Return workloads in random order, the same for the same suite, board and block: a resumed run keeps its order."""
     order = list(workloads)
-    seed = f"{suite.name}/{board_id}/{block}" + (f"/{what}" if what else "")
+    seed = f"{suite.name}/{board_id}/{block}" + (f"/{kind}" if kind else "")
     random.Random(seed).shuffle(order)  # noqa: S311 - order, not a secret
     return order
 

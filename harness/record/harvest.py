@@ -150,13 +150,13 @@ def _kept(exit_json: bytes) -> bytes | None:
     """Return what is stored of an exit record: all of it, but for the token of a lease that was taken over."""
     if len(exit_json) > MAX_EXIT_B:
         return None
-    value = protocol.loads(exit_json.decode())
-    lease = value.get("lease_taken_over_from")
+    content = protocol.loads(exit_json.decode())
+    lease = content.get("lease_taken_over_from")
     owner = lease.get("owner") if isinstance(lease, dict) else None
     if not isinstance(owner, dict) or "token" not in owner:
         return exit_json
     del owner["token"]
-    return json.dumps(value, sort_keys=True).encode()
+    return json.dumps(content, sort_keys=True).encode()
 
 
 def _model(model: type[BaseModel], text: str, schema: str, what: str) -> BaseModel:
@@ -197,9 +197,9 @@ def _is_prediction(row: Any) -> bool:
 def _one_line(error: Exception) -> str:
     """Return an error as one printable line."""
     if isinstance(error, ValidationError):
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return printable(f"{where[:200]}: {first['msg']}")
+        problem = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        return printable(f"{where[:200]}: {problem['msg']}")
     return printable(str(error).replace("\n", " ")[:300])
 
 

@@ -37,11 +37,11 @@ def sustained(repeats_s: Sequence[float], *, temp_end_c: float | None = None) ->
     if any(value <= 0 for value in repeats_s):
         return "a fine-tuning without duration"
     third = max(2, len(repeats_s) // 3)
-    last = list(repeats_s[-third:])
-    steady_s = median(last)
+    last_third_s = list(repeats_s[-third:])
+    steady_s = median(last_third_s)
     ends_s = list(accumulate(repeats_s))
     every = -(-len(repeats_s) // MAX_KEPT)
-    slope = theil_sen(ends_s[-third:], last)
+    slope = theil_sen(ends_s[-third:], last_third_s)
     change = abs(slope) * (ends_s[-1] - ends_s[-third]) / steady_s
     settled = change < SETTLED_SHARE
     return Sustained(

@@ -127,5 +127,5 @@ def as_energy(
 
 def _positive(value: Any) -> float | None:
     """Return what a board sent as a number above 0; ``None`` if it is none."""
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if known and math.isfinite(value) and value > 0 else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) and value > 0 else None

@@ -29,9 +29,9 @@ def throttled(evidence: Evidence) -> list[Objection]:
     if faults:
         names = ", ".join(name for bit, name in NAMES.items() if faults & (1 << bit))
         return [Objection("invalid", f"the firmware reports: {names}", {"bits": f"{bits:#x}"})]
-    old = ((before or 0) >> 16) & 0xF & (_UNDER_VOLTAGE if evidence.policy == "sustained" else 0xF)
-    if old and during is None:
-        names = ", ".join(name for bit, name in NAMES.items() if old & (1 << bit))
+    stale = ((before or 0) >> 16) & 0xF & (_UNDER_VOLTAGE if evidence.policy == "sustained" else 0xF)
+    if stale and during is None:
+        names = ", ".join(name for bit, name in NAMES.items() if stale & (1 << bit))
         return [
             Objection(
                 "degraded",
@@ -60,14 +60,14 @@ def frequency_cap(evidence: Evidence) -> list[Objection]:
 
 def clock_low(evidence: Evidence) -> list[Objection]:
     """Object to a CPU that ran below its cap, on boards without turbo."""
-    caps = [evidence.counter("before", "freq_cap_khz"), evidence.counter("after", "freq_cap_khz")]
-    known = [cap for cap in caps if cap]
+    before, after = evidence.counter("before", "freq_cap_khz"), evidence.counter("after", "freq_cap_khz")
+    caps_khz = [cap for cap in (before, after) if cap]
     steady = kind_of(evidence.board_kind).steady_clock or (evidence.root != "/" and not evidence.own_machine)
     if not steady or evidence.role == "idle" or evidence.policy == "sustained":
         return []
-    if not known or evidence.freq_median_hz is None:
+    if not caps_khz or evidence.freq_median_hz is None:
         return []
-    cap_hz = min(known) * 1e3
+    cap_hz = min(caps_khz) * 1e3
     median_hz = evidence.freq_median_hz
     if median_hz >= MIN_CLOCK_SHARE * cap_hz:
         return []
