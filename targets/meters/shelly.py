@@ -8,22 +8,21 @@ it is a meter of long windows.
 
 from __future__ import annotations
 
-import base64
-import http.client
 import os
 import time
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from tunebench.targets.agent.formats import read as parse
 from tunebench.targets.agent.protocol import ProtocolError, parse_object
 from tunebench.targets.meters.base import MeterError, MeterInfo
-from tunebench.targets.meters.digest import ChallengeError, Digest
 from tunebench.targets.meters.keys import MeterKeys
 from tunebench.targets.meters.polled import PolledMeter, ReadError, Reading
 
-_MAX_ANSWER_B = 64 * 1024
+if TYPE_CHECKING:
+    from tunebench.targets.meters.http_get import HttpDevice
+
 #: Resolution of ``apower``.
 _QUANTUM_W = 0.1
 #: How long a relay may take to do what it was told.
@@ -64,9 +63,7 @@ class ShellyMeter(PolledMeter):
         self._user = keys.user
         self._password_env = keys.password_env
         self._timeout_s = keys.timeout_s
-        self._connection: http.client.HTTPConnection | None = None
-        self._digest: Digest | None = None
-        self._basic: str | None = None
+        self._device: HttpDevice | None = None
 
     @property
     def info(self) -> MeterInfo:
@@ -88,16 +85,17 @@ class ShellyMeter(PolledMeter):
         Raises:
             MeterError: the password's variable is not set, the plug does not answer, or has no power meter.
         """
+        from tunebench.targets.meters.http_get import HttpDevice  # httpx takes a tenth of a second to import
+
+        login: tuple[Literal["basic", "digest"], str, str] | None = None
         if self._password_env is not None:
             password = os.environ.get(self._password_env)
             if not password:
                 raise MeterError(
                     f"{self._named}: environment variable {self._password_env} (key 'password_env') is not set"
                 )
-            if self._generation >= 2:
-                self._digest = Digest(self._user, password)
-            else:
-                self._basic = "Basic " + base64.b64encode(f"{self._user}:{password}".encode()).decode()
+            login = ("digest" if self._generation >= 2 else "basic", self._user, password)
+        self._device = HttpDevice(self._host, login, self._timeout_s)
         try:
             self.read()
         except ReadError as error:
@@ -131,9 +129,8 @@ class ShellyMeter(PolledMeter):
 
     def release(self) -> None:
         """Close the connection."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        if self._device is not None:
+            self._device.close()
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -163,21 +160,14 @@ class ShellyMeter(PolledMeter):
         raise MeterError(f"{self._named}: was told to switch {word} and has not within {_SWITCH_S:g} s")
 
     def _get(self, uri: str) -> str:
-        """The body of an answer with status 200; authenticates if it is asked to.
+        """Return the body of an answer with status 200; authenticates if it is asked to.
 
         Raises:
             ReadError: no answer in time, another status, or too long an answer.
         """
-        try:
-            status, body, challenge = self._ask(uri)
-            if status == 401 and challenge and self._digest is not None:
-                self._digest.challenged(challenge)
-                status, body, challenge = self._ask(uri)
-        except ChallengeError as error:
-            raise ReadError(str(error)) from None
-        except (OSError, http.client.HTTPException) as error:
-            self.release()
-            raise ReadError(f"no answer: {_said(error)}") from None
+        if self._device is None:
+            raise ReadError("it is not open")
+        status, body = self._device.get(uri)
         if status == 401:
             how = (
                 "its password is wrong"
@@ -188,29 +178,3 @@ class ShellyMeter(PolledMeter):
         if status != 200:
             raise ReadError(f"HTTP {status}: {' '.join(body.split())[:120]}")
         return body
-
-    def _ask(self, uri: str) -> tuple[int, str, str | None]:
-        headers = {"Accept": "application/json"}
-        authorization = self._basic if self._digest is None else self._digest.header("GET", uri)
-        if authorization:
-            headers["Authorization"] = authorization
-        connection = self._connection
-        if connection is None:
-            connection = self._connection = http.client.HTTPConnection(self._host, timeout=self._timeout_s)
-        connection.request("GET", uri, headers=headers)
-        response = connection.getresponse()
-        body = response.read(_MAX_ANSWER_B + 1)
-        if len(body) > _MAX_ANSWER_B:
-            self.release()
-            raise ReadError(f"an answer of more than {_MAX_ANSWER_B} bytes")
-        if response.length:
-            raise http.client.HTTPException(f"cut short by {response.length} bytes")
-        if response.will_close:
-            self.release()
-        return response.status, body.decode("utf-8", "replace"), response.getheader("WWW-Authenticate")
-
-
-def _said(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    return str(error) or type(error).__name__

@@ -101,6 +101,23 @@ def test_a_faulty_answer_is_a_gap_with_its_reason_and_the_next_one_counts(plug, 
     assert len(trace.errors) == 1
 
 
+def test_a_read_that_was_broken_off_is_one_gap_and_the_meter_reads_on(plug):
+    device = plug()
+    with open_meter(_spec(device, timeout_s=5.0)) as meter:
+        device.faults = ["hang"]
+        meter.start()
+        time.sleep(0.2)
+        meter.abort()
+        assert meter.read().power_w == 25.7
+        meter.stop()
+
+
+@pytest.mark.parametrize("host", ["no such plug", "127.0.0.1:port", "::1"])
+def test_a_host_that_is_none_is_told(host):
+    with pytest.raises(MeterError, match=f"shelly meter {host}: no answer: "):
+        open_meter({"kind": "shelly", "scope": "wall_ac", "host": host})
+
+
 def test_a_plug_that_is_not_there_is_told(plug):
     device = plug()
     device.close()
