@@ -1,4 +1,4 @@
-"""A simulated lab: result files of many nights, for rehearsing what judges them. Its numbers are made up.
+"""Simulate a lab: write result files of many nights, to try out what judges them. The numbers are made up.
 
 Used by the tests, by ``benchmarks/gate_nights.py`` and nowhere in a measurement. The files have the form of real
 runs and are read by the same code. Noise of a night, after what nightly labs show (two shares of variance that no
@@ -16,7 +16,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,7 +27,7 @@ _BASELINE = "ft-all"
 
 @dataclass(frozen=True)
 class SimulatedSeries:
-    """One cell on one board: its true time and its noise (standard deviations of the logarithm)."""
+    """One method on one board: its true time and its noise (standard deviations of the logarithm)."""
 
     board_id: str
     label: str
@@ -38,13 +37,13 @@ class SimulatedSeries:
 
     @property
     def key(self) -> str:
-        """Its series key."""
+        """Series key."""
         return f"{self.board_id}-{self.label}"
 
 
 @dataclass
 class SimulatedLab:
-    """Boards x cells, night after night.
+    """Boards times methods, night after night.
 
     Args:
         boards: number of boards.
@@ -78,21 +77,22 @@ class SimulatedLab:
         ]
 
     def night_factor(self) -> dict[str, float]:
-        """Tonight's factor of every series: its night noise, and the board's if it is a bad one."""
+        """Return tonight's factor of every series: its night noise, and the board's slow-down if its night is bad."""
         bad = {
             f"board-{board:02}": float(self._rng.uniform(0.03, 0.15))
             for board in range(self.boards)
             if self._rng.random() < self.bad_nights
         }
         return {
-            one.key: float(np.exp(self._rng.normal(0, one.night_noise))) * (1 + bad.get(one.board_id, 0.0))
-            for one in self.series
+            series.key: float(np.exp(self._rng.normal(0, series.night_noise)))
+            * (1 + bad.get(series.board_id, 0.0))
+            for series in self.series
         }
 
-    def values(self, one: SimulatedSeries, factor: float, n: int) -> list[float]:
-        """``n`` repetitions of a series on a night, seconds."""
-        noise = self._rng.normal(0, one.repetition_noise, n)
-        return [float(value) for value in one.wall_s * factor * np.exp(noise)]
+    def values(self, series: SimulatedSeries, factor: float, n: int) -> list[float]:
+        """Return ``n`` repetitions of a series on a night, seconds."""
+        noise = self._rng.normal(0, series.repetition_noise, n)
+        return [float(value) for value in series.wall_s * factor * np.exp(noise)]
 
     def write_night(
         self,
@@ -102,7 +102,7 @@ class SimulatedLab:
         slower: Mapping[str, float] | None = None,
         factors: Mapping[str, float] | None = None,
         left_out: Sequence[str] = (),
-        fingerprints: Mapping[str, Mapping[str, Any]] | None = None,
+        fingerprints: Mapping[str, Mapping[str, object]] | None = None,
         rename: Mapping[str, str] | None = None,
     ) -> Path:
         """Write one night's run; returns its directory.
@@ -124,16 +124,21 @@ class SimulatedLab:
         (folder / "env").mkdir()
         stamp = f"{started:%Y-%m-%dT%H:%M:%SZ}"
         lines: list[str] = []
-        for one in self.series:
-            if one.key in left_out:
+        for series in self.series:
+            if series.key in left_out:
                 continue
-            factor = factors[one.key] * (1 + (slower or {}).get(one.key, 0.0))
-            template = _template(self.lab, run_id, one, (rename or {}).get(one.key, one.key), stamp)
-            for block, wall_s in enumerate(self.values(one, factor, self.repetitions)):
-                template |= {"rep_id": f"{one.key}-{block}", "block": block, "seed": block, "wall_s": wall_s}
+            factor = factors[series.key] * (1 + (slower or {}).get(series.key, 0.0))
+            template = _template(self.lab, run_id, series, (rename or {}).get(series.key, series.key), stamp)
+            for block, wall_s in enumerate(self.values(series, factor, self.repetitions)):
+                template |= {
+                    "rep_id": f"{series.key}-{block}",
+                    "block": block,
+                    "seed": block,
+                    "wall_s": wall_s,
+                }
                 lines.append(json.dumps(template, separators=(",", ":")))
         (folder / "reps.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        for board in sorted({one.board_id for one in self.series}):
+        for board in sorted({series.board_id for series in self.series}):
             fingerprint = (fingerprints or {}).get(board) or {
                 "hardware": {"model": "simulated"},
                 "firmware": {},
@@ -144,11 +149,14 @@ class SimulatedLab:
         return folder
 
 
-def _template(lab: str, run_id: str, one: SimulatedSeries, series_key: str, stamp: str) -> dict[str, Any]:
+def _template(
+    lab: str, run_id: str, series: SimulatedSeries, series_key: str, stamp: str
+) -> dict[str, object]:
+    """Return what the records of a series have in common, as JSON."""
     record = Repetition(
-        rep_id="r", run_id=run_id, block=0, slot=0, role="timed", lab=lab, board_id=one.board_id,
+        rep_id="r", run_id=run_id, block=0, slot=0, role="timed", lab=lab, board_id=series.board_id,
         board_kind="linux", board_model="simulated", task="simulated/mlp", dataset="simulated", model="mlp",
-        method=one.label, label=one.label, engine="native", device="cpu", threads=1, dtype="float32", seed=0,
+        method=series.label, label=series.label, engine="native", device="cpu", threads=1, dtype="float32", seed=0,
         series_key=series_key, t_start_utc=stamp, peak_rss_b=100_000_000, quality=Quality(after=0.9),
         outcome="ok", verdict="valid", prov=Provenance(tunebench="0", workload_sha256="0" * 64),
     )  # fmt: skip
@@ -158,11 +166,11 @@ def _template(lab: str, run_id: str, one: SimulatedSeries, series_key: str, stam
 
 
 def _write_heads(folder: Path, lab: SimulatedLab, run_id: str, stamp: str) -> None:
-    boards = sorted({one.board_id for one in lab.series})
+    boards = sorted({series.board_id for series in lab.series})
     plan = {
         "schema": "tunebench.plan/1", "run_id": run_id, "lab": lab.lab, "started_utc": stamp,
         "suite": {"name": lab.suite, "level": "nightly", "blocks": lab.repetitions, "delta": {"time": 0.02}},
-        "tasks": {"simulated/mlp": {"baseline": _BASELINE, "labels": sorted({one.label for one in lab.series})}},
+        "tasks": {"simulated/mlp": {"baseline": _BASELINE, "labels": sorted({series.label for series in lab.series})}},
         "boards": boards, "repetitions": [], "skipped": [],
     }  # fmt: skip
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")

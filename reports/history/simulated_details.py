@@ -1,7 +1,7 @@
-"""The last night of a simulated lab with all that a real run has: traces, phases, energy, learning curves.
+"""Fill up a night of a simulated lab with all that a real run has: traces, phases, energy, learning curves.
 
-:class:`tunebench.reports.history.simulated.SimulatedLab` writes what a gate needs. This fills one of its nights up,
-for trying out how heavy a report becomes. Its numbers are made up.
+:class:`tunebench.reports.history.simulated.SimulatedLab` writes what a gate needs. The rest is for trying out how heavy a
+report becomes. The numbers are made up.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from tunebench.reports.results.files import pack
 
@@ -25,34 +25,50 @@ _CHANNELS = [
 
 
 def fill_up(folder: Path) -> int:
-    """Give every repetition of a night its trace and details, and every cell an instrumented one.
+    """Give every repetition of a night its trace and details, and every series an instrumented repetition.
 
     Returns:
-        how many repetitions the night has now.
+        How many repetitions the night has now.
     """
     reps_file = folder / "reps.jsonl"
-    records = [json.loads(line) for line in reps_file.read_text(encoding="utf-8").splitlines()]
+    records = [_Stored.of(line) for line in reps_file.read_text(encoding="utf-8").splitlines()]
     (folder / "trace").mkdir(exist_ok=True)
-    marked = [_instrumented(one) for one in records if one["block"] == 0]
-    filled = [_filled(folder, one, number) for number, one in enumerate([*records, *marked])]
-    lines = [json.dumps(one, separators=(",", ":")) for one in filled]
+    marked = [_instrumented(record) for record in records if record.fields["block"] == 0]
+    filled = [_filled(folder, record, number) for number, record in enumerate([*records, *marked])]
+    lines = [json.dumps(fields, separators=(",", ":")) for fields in filled]
     reps_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return len(lines)
 
 
-def _instrumented(record: Mapping[str, Any]) -> dict[str, Any]:
-    wall_s = record["wall_s"] * 1.02
+class _Stored(NamedTuple):
+    """A record as it is stored, and its duration in seconds."""
+
+    fields: Mapping[str, object]
+    wall_s: float
+
+    @classmethod
+    def of(cls, line: str) -> _Stored:
+        """Return the record of a line."""
+        fields = json.loads(line)
+        return cls(fields, fields["wall_s"])
+
+
+def _instrumented(record: _Stored) -> _Stored:
+    wall_s = record.wall_s * 1.02
     phases = {name: share * wall_s for name, share in _PHASES.items()}
     curve = [[e, wall_s * e / 20, 0.9 - 0.3 * math.exp(-e / 4)] for e in range(21)]
-    return {
-        **record, "rep_id": f"{record['rep_id']}-marked", "role": "instrumented", "wall_s": wall_s, "steps": 600,
+    fields = {
+        **record.fields, "rep_id": f"{record.fields['rep_id']}-marked", "role": "instrumented",
+        "wall_s": wall_s, "steps": 600,
         "window_phases_s": phases, "phases_s": {"load": 0.4, **phases, "save": 0.1},
         "quality": {"before": 0.6, "after": 0.9, "n_items": 360, "curve": curve},
     }  # fmt: skip
+    return _Stored(fields, wall_s)
 
 
-def _filled(folder: Path, record: dict[str, Any], number: int) -> dict[str, Any]:
-    wall_s, name = record["wall_s"], f"trace/{record['rep_id']}.jsonl.gz"
+def _filled(folder: Path, record: _Stored, number: int) -> dict[str, object]:
+    """Return a record's fields with all details; its trace is written beside it."""
+    wall_s, name = record.wall_s, f"trace/{record.fields['rep_id']}.jsonl.gz"
     trace, watts = _trace(wall_s, number)
     (folder / name).write_bytes(pack(trace))
     energy = {
@@ -60,13 +76,13 @@ def _filled(folder: Path, record: dict[str, Any], number: int) -> dict[str, Any]
         "n_samples": int(wall_s / PERIOD_S), "rate_hz": 1 / PERIOD_S, "max_gap_s": PERIOD_S, "quantum_w": 0.04,
     }  # fmt: skip
     return {
-        **record, "trace": name, "energy": energy, "params_trainable": 424, "params_total": 16_522,
+        **record.fields, "trace": name, "energy": energy, "params_trainable": 424, "params_total": 16_522,
         "update_b": 1_700, "process_s": wall_s + 1.5, "host_s": wall_s + 2.0,
     }  # fmt: skip
 
 
 def _trace(wall_s: float, number: int) -> tuple[bytes, float]:
-    """A repetition's trace, and its mean power in the window."""
+    """Return a repetition's trace, and its mean power in the window (watts)."""
     marks = [
         (0.0, "load"),
         (0.5, "warm-up"),
@@ -92,5 +108,5 @@ def _trace(wall_s: float, number: int) -> tuple[bytes, float]:
             inside.append(watts)
         temp_c = round(44 + 12 * (1 - math.exp(-t_s / 20)) + 0.3 * rough, 1)
         rows.append([int(t_s * 1e9), watts, temp_c, 1.5e9 if rough < 0.97 else 1.2e9, int(9e7 + 1e6 * rough)])
-    text = "".join(json.dumps(one) + "\n" for one in [header, *rows])
+    text = "".join(json.dumps(row) + "\n" for row in [header, *rows])
     return text.encode(), sum(inside) / max(1, len(inside))
