@@ -6,5 +6,5 @@ Board-side files keep Python 3.6 syntax and need the standard library plus torch
 if __name__ != "tunebench.workloads":
     raise ImportError("import tunebench.workloads: the folder workloads/ is no package of its own")
 
-#: Paths below this package that stay on the host: they prepare what boards receive as artefacts.
-HOST_ONLY = ("datasets", "prepare")
+#: Paths below this package that stay on the host: they prepare what boards receive.
+HOST_ONLY = ("datasets", "prepare", "engines/lab.py")

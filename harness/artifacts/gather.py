@@ -12,7 +12,9 @@ from typing import Any
 from tunebench import workloads
 from tunebench.harness.config.suite import Suite, Workload
 from tunebench.targets.payload import Blob, deterministic_zip, make_payload, package_files
+from tunebench.workloads import engines
 from tunebench.workloads.datasets import DataUnavailable
+from tunebench.workloads.engines import lab
 from tunebench.workloads.engines.native import build
 from tunebench.workloads.prepare import artefacts
 
@@ -72,9 +74,17 @@ def travelling_workloads() -> dict[str, bytes]:
     return files
 
 
-def build_payload() -> Blob:
-    """Build the deterministic zip of the agent and the workloads, named by its SHA-256."""
-    return make_payload(travelling_workloads())
+def build_payload(lab_engines: Mapping[str, str] | None = None) -> Blob:
+    """Build the deterministic zip of the agent and the workloads, named by its SHA-256.
+
+    Args:
+        lab_engines: engines of labs' packages that a suite uses -> the package that travels, too.
+
+    Raises:
+        ModuleNotFoundError: there is no such package.
+    """
+    extra = lab.travelling(dict(lab_engines)) if lab_engines else {}
+    return make_payload({**travelling_workloads(), **extra})
 
 
 def _package_root(package: object) -> Path:
@@ -108,14 +118,14 @@ def gather(
         cache_dir: where artefacts are kept; None: the host's cache.
         data_dir: where local copies of published data sets lie.
         download: whether published data sets may be fetched.
-        progress: called while artefacts are made.
+        progress: called while artefacts are prepared.
     """
     data: dict[str, Blob] = {}
     weights: dict[str, Blob] = {}
     unavailable: dict[str, str] = {}
     for task, (dataset, model) in _artefacts_of(suite).items():
         try:
-            made = artefacts.prepare(
+            prepared = artefacts.prepare(
                 dataset,
                 model,
                 cache_dir=cache_dir or default_cache(),
@@ -126,14 +136,21 @@ def gather(
         except (DataUnavailable, artefacts.PrepareError) as error:
             unavailable[task] = str(error)
             continue
-        data[task] = Blob(name=f"{made.data_sha256}.tbx", sha256=made.data_sha256, path=made.data)
-        weights[task] = Blob(name=f"{made.weights_sha256}.tbx", sha256=made.weights_sha256, path=made.weights)
+        data[task] = Blob(name=f"{prepared.data_sha256}.tbx", sha256=prepared.data_sha256, path=prepared.data)
+        weights[task] = Blob(
+            name=f"{prepared.weights_sha256}.tbx", sha256=prepared.weights_sha256, path=prepared.weights
+        )
     own = {
         workload.key: own_blob(workload, suite.root)
         for workload in suite.workloads
         if workload.files and suite.root is not None
     }
-    return Artifacts(build_payload(), data, weights, own, unavailable)
+    return Artifacts(build_payload(_lab_engines(suite)), data, weights, own, unavailable)
+
+
+def _lab_engines(suite: Suite) -> dict[str, str]:
+    names = {workload.engine for workload in suite.workloads} & set(engines.plugins())
+    return {name: engines.find_engine(name).package for name in names}
 
 
 def _artefacts_of(suite: Suite) -> dict[str, tuple[str, str]]:

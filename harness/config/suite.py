@@ -35,6 +35,7 @@ from tunebench.harness.config.suite_schema import LEVELS, Header, SuiteFile, Wor
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
 from tunebench.workloads import defaults
+from tunebench.workloads.engines import find_engine
 
 AA_SUFFIX = " (A/A)"
 
@@ -78,7 +79,7 @@ class Workload:
 
     @property
     def needs_torch(self) -> bool:
-        return self.engine == "torch" and self.command is None
+        return self.command is None and find_engine(self.engine).needs_torch
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for the plan; equal workloads give equal dicts."""

@@ -11,18 +11,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from tunebench.targets.transport.traffic_shaping import PROFILES
-from tunebench.workloads import defaults
-from tunebench.workloads.datasets import DATASETS, IMAGE_SETS
+from tunebench.workloads import datasets as data_sets
+from tunebench.workloads import defaults, engines
 from tunebench.workloads.engines.native.build import VARIANTS
 from tunebench.workloads.methods import table
 from tunebench.workloads.models import MODELS
-from tunebench.workloads.models.graph import ROWS
 from tunebench.workloads.updates import parse_form
 
 Level = Literal["smoke", "demo", "quick", "nightly", "paper"]
 LEVELS: tuple[Level, ...] = ("smoke", "demo", "quick", "nightly", "paper")
 
-_ENGINES = ("torch", "native")
 _DEVICES = ("cpu", "cuda")
 _DTYPES = ("float32",)
 
@@ -122,6 +120,13 @@ class Needs(_Strict):
     gpu: bool = False
 
 
+def _of_packages(field: str) -> tuple[str, ...]:
+    """Names that labs' packages add; looked up only where a name is none of ours."""
+    if field == "dataset":
+        return tuple(sorted(data_sets.plugins()))
+    return tuple(sorted(engines.plugins())) if field == "engine" else ()
+
+
 class WorkloadEntry(_Strict):
     """One ``[[workload]]``: built-in methods, or one method of the user's own."""
 
@@ -168,13 +173,15 @@ class WorkloadEntry(_Strict):
     @classmethod
     def _is_known(cls, value: str | None, info: ValidationInfo) -> str | None:
         known: dict[str, tuple[str, ...]] = {
-            "dataset": tuple(DATASETS),
+            "dataset": tuple(data_sets.DATASETS),
             "model": tuple(MODELS),
-            "engine": _ENGINES,
+            "engine": tuple(engines.ENGINES),
             "device": _DEVICES,
             "dtype": _DTYPES,
         }
         allowed = known[str(info.field_name)]
+        if value is not None and value not in allowed:
+            allowed += _of_packages(str(info.field_name))
         if value is not None and value not in allowed:
             raise ValueError(f"unknown {info.field_name} {value!r}; allowed: {', '.join(allowed)}")
         return value
@@ -214,12 +221,12 @@ class WorkloadEntry(_Strict):
         if self.label and len(self.methods) != 1:
             raise ValueError("'label' renames one method; this workload has several")
         wanted = MODELS[self.model].task
-        if IMAGE_SETS.get(self.dataset, ROWS) != wanted:
-            sets = [name for name in DATASETS if IMAGE_SETS.get(name, ROWS) == wanted]
+        if wanted != data_sets.dataset_module(self.dataset).TASK:
+            sets = [name for name in data_sets.DATASETS if wanted == data_sets.dataset_module(name).TASK]
             raise ValueError(
                 f"model {self.model!r} does not take data set {self.dataset!r}; those it takes: {', '.join(sets)}"
             )
-        self._check_native()
+        self._check_engine(self.model)
         for name in self.methods:
             table.method(name)
             if not table.supports(name, self.model):
@@ -228,14 +235,16 @@ class WorkloadEntry(_Strict):
                     f"method {name!r} does not apply to model {self.model!r}; those that do: {fitting}"
                 )
 
-    def _check_native(self) -> None:
-        if self.engine == "native":
-            if self.model != "mlp" or self.device != "cpu" or self.threads != 1:
-                raise ValueError("engine 'native' runs model 'mlp' on one thread of the CPU")
-            if self.build is not None and self.build not in VARIANTS:
-                raise ValueError(f"unknown build {self.build!r}; allowed: {', '.join(VARIANTS)}")
-        elif self.build or self.cache_dtype or self.cache_budget_b:
+    def _check_engine(self, model: str) -> None:
+        engine = engines.find_engine(self.engine)
+        if not engine.runs(model, self.device, self.threads):
+            limits = engine.limits or "neither this model nor this device, or not with so many threads"
+            raise ValueError(f"engine {self.engine!r} runs {limits}")
+        settings = {"build": self.build, "cache_dtype": self.cache_dtype, "cache_budget_b": self.cache_budget_b}
+        if any(value and key not in engine.settings for key, value in settings.items()):
             raise ValueError("'build', 'cache_dtype' and 'cache_budget_b' go with engine = \"native\"")
+        if self.build is not None and self.build not in VARIANTS:
+            raise ValueError(f"unknown build {self.build!r}; allowed: {', '.join(VARIANTS)}")
 
     @property
     def task_name(self) -> str:

@@ -18,6 +18,7 @@ import pytest
 
 from tests.workloads.small_sets import small_set
 from tunebench import workloads
+from tunebench.harness.artifacts.gather import travelling_workloads
 from tunebench.workloads import artefact
 from tunebench.workloads.engines.native import Library, NativeError, build
 from tunebench.workloads.models import MODELS
@@ -57,8 +58,8 @@ def payload(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def travelling_files() -> list[Path]:
     """Python files of the package that go to a board."""
-    files = sorted(ROOT.rglob("*.py"))
-    return [file for file in files if file.relative_to(ROOT).parts[0] not in workloads.HOST_ONLY]
+    names = [Path(name) for name in travelling_workloads() if name.endswith(".py")]
+    return [ROOT / name.relative_to("tunebench/workloads") for name in names if len(name.parts) > 2]
 
 
 @dataclass

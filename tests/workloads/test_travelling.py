@@ -12,11 +12,15 @@ from pathlib import Path
 import pytest
 
 from tunebench import workloads
+from tunebench.harness.artifacts.gather import travelling_workloads
 
 ROOT = Path(workloads.__file__).parent
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "own"
+TRAVELLING = set(travelling_workloads())
 FILES = [
-    file for file in sorted(ROOT.rglob("*.py")) if file.relative_to(ROOT).parts[0] not in workloads.HOST_ONLY
+    file
+    for file in sorted(ROOT.rglob("*.py"))
+    if f"tunebench/workloads/{file.relative_to(ROOT).as_posix()}" in TRAVELLING
 ]
 
 

@@ -1,39 +1,82 @@
 """Data sets with a drift, on the host: arrays for pretraining, fine-tuning and testing.
 
-Each loader documents its splits and why they do not leak. Files are taken from a local folder, else from a
-cache, else - only when asked for - downloaded from their home (:mod:`tunebench.workloads.datasets.store`). Boards never
-see this package: they get artefacts (:mod:`tunebench.workloads.prepare.artefacts`).
+:data:`DATASETS` is the registry: a new data set is one module as :class:`DatasetModule` describes it, and one line. A
+lab's own package adds one without a fork, by an entry point::
+
+    [project.entry-points."tunebench.datasets"]
+    my-rooms = "my_lab.rooms"
+
+A module is imported when its data set is first asked for. Each documents its splits and why they do not leak. Files are
+taken from a local folder, else from a cache, else - only when asked for - downloaded from their home
+(:mod:`tunebench.workloads.datasets.store`). Boards never see this package: they get artefacts
+(:mod:`tunebench.workloads.prepare.artefacts`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
 
-from tunebench.workloads.datasets import bccd, digits, fan, har, har_uci, mnist, pneumonia, shapes
-from tunebench.workloads.datasets.base import Dataset, DataUnavailable
-from tunebench.workloads.datasets.fetch import Progress
-from tunebench.workloads.datasets.images import ImageSet
-from tunebench.workloads.datasets.store import Store, default_cache, default_data_dir
+from tunebench.workloads.datasets.errors import DataUnavailable, UnknownDataset
 
-#: name -> loader (store) -> Dataset, or ImageSet for networks with branches
-DATASETS: dict[str, Callable[[Store], Dataset | ImageSet]] = {
-    "digits": digits.load,
-    "fan-damage1": fan.load_damage1,
-    "fan-damage2": fan.load_damage2,
-    "har-hapt": har.load,
-    "har-uci": har_uci.load,
-    "mnist": mnist.load,
-    "pneumonia": pneumonia.load,
-    "bccd": bccd.load,
-    "shapes": shapes.load,
+if TYPE_CHECKING:
+    from tunebench.workloads.datasets.base import Dataset
+    from tunebench.workloads.datasets.fetch import Progress
+    from tunebench.workloads.datasets.images import ImageSet
+    from tunebench.workloads.datasets.store import Store
+
+GROUP = "tunebench.datasets"
+#: name in suites -> module of this package, or ``module:object``
+DATASETS: Mapping[str, str] = {
+    "digits": "digits",
+    "fan-damage1": "fan:DAMAGE1",
+    "fan-damage2": "fan:DAMAGE2",
+    "har-hapt": "har",
+    "har-uci": "har_uci",
+    "mnist": "mnist",
+    "pneumonia": "pneumonia",
+    "bccd": "bccd",
+    "shapes": "shapes",
 }
-#: image sets -> what is to be done with them
-IMAGE_SETS = {"mnist": "classify", "pneumonia": "classify", "bccd": "detect", "shapes": "segment"}
 
 
-class UnknownDataset(ValueError):
-    """A data set name that is not in :data:`DATASETS`."""
+class DatasetModule(Protocol):
+    """What a module (or an object) must have to be a data set.
+
+    Attributes:
+        REVISION: a number that changes with the arrays: prepared artefacts of another revision are made anew.
+        TASK: what its models learn: ``rows`` (the class of a row of numbers), or to ``classify``, ``segment`` or
+            ``detect`` images.
+    """
+
+    REVISION: int
+    TASK: str
+
+    def load(self, store: Store, /) -> Dataset | ImageSet:
+        """Return the arrays; called when artefacts are prepared and none are cached.
+
+        Args:
+            store: finds files, downloads them where that is allowed, and keeps what was converted.
+
+        Raises:
+            DataUnavailable: which file is missing or damaged, where it comes from, how to place it by hand.
+        """
+        ...
+
+
+@cache
+def plugins() -> Mapping[str, EntryPoint]:
+    """Return the data sets that installed packages declare; a name of ours cannot be taken."""
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in DATASETS}
+
+
+def names() -> tuple[str, ...]:
+    """Return all names: ours, then those of packages."""
+    return (*DATASETS, *sorted(plugins()))
 
 
 def check_name(name: str) -> str:
@@ -42,9 +85,33 @@ def check_name(name: str) -> str:
     Raises:
         UnknownDataset: names the allowed ones.
     """
-    if name not in DATASETS:
-        raise UnknownDataset(f"unknown data set {name!r}, use one of: {', '.join(DATASETS)}")
+    if name not in DATASETS and name not in plugins():
+        raise UnknownDataset(f"unknown data set {name!r}, use one of: {', '.join(names())}")
     return name
+
+
+@cache
+def dataset_module(name: str) -> DatasetModule:
+    """Import a data set's module.
+
+    Raises:
+        UnknownDataset: there is no such data set, or its package cannot be imported.
+    """
+    if check_name(name) in DATASETS:
+        module, _, attribute = DATASETS[name].partition(":")
+        found = import_module(f"{__name__}.{module}")
+        return cast(DatasetModule, getattr(found, attribute) if attribute else found)
+    point = plugins()[name]
+    package = f" of package {point.dist.name}" if point.dist is not None else ""
+    where = f"data set {name!r}{package} ({point.value})"
+    try:
+        loaded = point.load()
+    except Exception as error:  # noqa: BLE001 - a package of somebody else's may raise anything
+        raise UnknownDataset(f"{where} cannot be imported: {type(error).__name__}: {error}") from None
+    missing = [key for key in ("load", "REVISION", "TASK") if not hasattr(loaded, key)]
+    if missing:
+        raise UnknownDataset(f"{where} lacks {', '.join(missing)}")
+    return cast(DatasetModule, loaded)
 
 
 def load(
@@ -58,7 +125,7 @@ def load(
     """Load a data set.
 
     Args:
-        name: one of :data:`DATASETS`.
+        name: one of :func:`names`.
         data_dir: folder of local copies; None takes ``TUNEBENCH_DATA``. Digits need none.
         download: whether what is missing may be downloaded from its home.
         cache_dir: downloads and converted files; None takes ``~/.cache/tunebench/datasets``.
@@ -68,17 +135,21 @@ def load(
         UnknownDataset: names the allowed ones.
         DataUnavailable: which file is missing or damaged, where it comes from, how to place it by hand.
     """
-    store = Store(data_dir or default_data_dir(), cache_dir or default_cache(), download, progress)
-    return DATASETS[check_name(name)](store)
+    from tunebench.workloads.datasets.store import Store, default_cache, default_data_dir
+
+    module = dataset_module(name)
+    return module.load(
+        Store(data_dir or default_data_dir(), cache_dir or default_cache(), download, progress)
+    )
 
 
 __all__ = [
     "DATASETS",
-    "IMAGE_SETS",
     "DataUnavailable",
-    "Dataset",
-    "ImageSet",
+    "DatasetModule",
     "UnknownDataset",
     "check_name",
+    "dataset_module",
     "load",
+    "names",
 ]

@@ -1,4 +1,4 @@
-"""What a loader returns, and what it raises."""
+"""What a loader of rows returns."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tunebench.workloads.datasets.errors import DataUnavailable
+
+__all__ = ["DataUnavailable", "Dataset", "build"]
+
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int32]
-
-
-class DataUnavailable(RuntimeError):
-    """A data set's file is missing or damaged; the message says which, where from, and how to place it."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from tunebench.workloads.datasets.base import DataUnavailable
 from tunebench.workloads.datasets.images import PARTS, Drift, ImageSet, build
 from tunebench.workloads.datasets.store import Store
 
-REVISION = 1
+REVISION, TASK = 1, "detect"
 FOLDER = "bccd/BCCD"
 HOME = "https://github.com/Shenggan/BCCD_Dataset at d272fb1 (folder BCCD, placed as bccd/BCCD)"
 #: of the splits, annotations and images in order of name

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from tunebench.workloads.datasets.base import Dataset, DataUnavailable, build
 from tunebench.workloads.datasets.store import Store
 
-REVISION = 1
+REVISION, TASK = 1, "rows"
 PRETRAIN_ROWS, FINETUNE_ROWS = 900, 450
 ROTATION_DEG, CONTRAST, FLOOR, NOISE, SEED = 20.0, 0.6, 0.2, 0.05, 20261121
 SIDE = 8

@@ -35,7 +35,7 @@ HOME = "https://github.com/matutani/cooling-fan (commit fcd19b7, 12cm_hmlo_*.zip
 #: the commit that holds the zips, in full; they have only this one version in the repository's history
 ZIP_COMMIT = "ebc35d096fd7365c66ea8c0cd74d00c22d8d1345"
 ZIP_HOME = f"https://raw.githubusercontent.com/matutani/cooling-fan/{ZIP_COMMIT}/DATA"
-REVISION = 1
+REVISION, TASK = 1, "rows"
 CONVERSION = 1  # revision of the conversion from the zips
 INPUTS = slice(1, 257)
 STOPPED = 3  # code of 0 rpm in the speed arrays
@@ -98,14 +98,20 @@ META: dict[str, Any] = {
 PARTS = {"pretrain": "silentA_1", "finetune": "noisy_1", "test": "noisy_2"}
 
 
-def load_damage1(store: Store) -> Dataset:
-    """The set with the recordings called ``damage1`` at their home (``fan-damage1``)."""
-    return _load("damage1", store)
+class _Fan:
+    """The set with the recordings that are called ``damage1`` or ``damage2`` at their home."""
+
+    REVISION, TASK = REVISION, TASK
+
+    def __init__(self, damage: str) -> None:
+        self._damage = damage
+
+    def load(self, store: Store) -> Dataset:
+        """Return the set; see the module."""
+        return _load(self._damage, store)
 
 
-def load_damage2(store: Store) -> Dataset:
-    """The set with the recordings called ``damage2`` at their home (``fan-damage2``)."""
-    return _load("damage2", store)
+DAMAGE1, DAMAGE2 = _Fan("damage1"), _Fan("damage2")
 
 
 def zip_source(name: str) -> Source:

@@ -21,7 +21,7 @@ from tunebench.workloads.datasets.store import Store
 FILE = "hapt_har561.npz"
 SHA256 = "d5330c811f5ab252f021a45b65164d6d56d65b2293c29a1b72b3616df37e7c11"
 HOME = "https://archive.ics.uci.edu/dataset/341 (HAPT v2.1 raw signals; the 561 features rebuilt, one .npz)"
-REVISION = 1
+REVISION, TASK = 1, "rows"
 TARGET_SUBJECTS = (9, 14, 16, 19, 25)
 CLASSES = ["walking", "walking upstairs", "walking downstairs", "sitting", "standing", "laying"]
 

@@ -43,7 +43,7 @@ SOURCE = Source(
     URL,
     also=(INNER,),
 )
-REVISION = 1
+REVISION, TASK = 1, "rows"
 CONVERSION = 1
 ROWS = {"train": 7352, "test": 2947}
 FEATURES = 561

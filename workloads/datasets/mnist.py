@@ -18,7 +18,7 @@ from tunebench.workloads.datasets.fetch import Source
 from tunebench.workloads.datasets.images import Drift, ImageSet, build
 from tunebench.workloads.datasets.store import Store
 
-REVISION = 1
+REVISION, TASK = 1, "classify"
 HOME = "https://github.com/unixpickle/mnistlite at 7e77ce1 (MNIST's t10k files, idx.gz)"
 IMAGES = Source(
     "mnist_t10k/t10k-images-idx3-ubyte.gz",

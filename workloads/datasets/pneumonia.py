@@ -14,7 +14,7 @@ from tunebench.workloads.datasets.fetch import Source
 from tunebench.workloads.datasets.images import Drift, ImageSet, build
 from tunebench.workloads.datasets.store import Store
 
-REVISION = 1
+REVISION, TASK = 1, "classify"
 HOME = "https://medmnist.com (PneumoniaMNIST, pneumoniamnist.npz)"
 NPZ = Source(
     "pneumoniamnist/pneumoniamnist.npz",

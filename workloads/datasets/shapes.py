@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tunebench.workloads.datasets.images import Drift, ImageSet, build
 from tunebench.workloads.datasets.store import Store
 
-REVISION = 1
+REVISION, TASK = 1, "segment"
 SIDE = 64
 COUNTS = {"pretrain": 600, "finetune": 120, "test": 200}
 DRIFT = Drift(degrees=20.0, contrast=0.6, floor=0.25, noise=0.08, seed=20261123)

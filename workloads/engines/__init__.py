@@ -1,35 +1,124 @@
-"""Engines execute a plan.
+"""Engines execute a plan: each is one module (or package) and one line in :data:`ENGINES`.
 
-An engine is a module with ``version() -> str`` and a class ``Session(task)`` that has ``warm_up(steps)``,
-``train_epoch(epoch, mark) -> mean loss``, ``evaluate() -> Evaluation`` and ``facts() -> dict``; see
-:class:`tunebench.workloads.engines.session.Session` for what each must do.
+The module of an engine has
+
+- ``version() -> str``: asked once a job, for the record;
+- ``Session(task, cache=None)``, see :class:`tunebench.workloads.engines.session.Session`: made once a job, on the
+  board; the correctness check makes two, one of them with ``cache=False``.
+
+A lab's own package adds an engine without a fork, by an entry point that names an :class:`Engine`::
+
+    [project.entry-points."tunebench.engines"]
+    my-engine = "my_lab.engine:ENGINE"
+
+On boards there are no entry points: the payload of a suite that uses the engine carries the Python files of
+:attr:`Engine.package` and a table of such engines in the place of :mod:`tunebench.workloads.engines.lab`.
 """
 
 import importlib
-from typing import Any
+from typing import Any, Dict, NamedTuple, Tuple
 
 from tunebench.workloads.models import NETWORKS
-from tunebench.workloads.tasks.spec import SpecError
+from tunebench.workloads.tasks.spec import DEVICES, SpecError
 
-#: name -> module, for models that are a chain of layers
-ENGINES = {
-    "torch": "tunebench.workloads.engines.pytorch.chain",
-    "native": "tunebench.workloads.engines.native",
+
+class Engine(NamedTuple):
+    """What an engine registers; read on the host when a suite is checked and on the board when a job starts.
+
+    Attributes:
+        chain: module that trains chains, models of rows of numbers; "" if none does.
+        network: module that trains networks, models of images; "" if none does.
+        models: names of the models that it trains; empty: whatever its modules are for.
+        devices: where it runs.
+        max_threads: 0: any number.
+        needs_torch: the board's interpreter must have torch.
+        library: its kernels are compiled on the host for each board (:mod:`~tunebench.workloads.engines.native.build`).
+        settings: keys of a ``[[workload]]`` that are for it.
+        limits: the limits above in words, for the error of a suite beyond them.
+        package: of a lab's engine, the top-level package whose Python files travel to boards.
+    """
+
+    chain: str = ""
+    network: str = ""
+    models: Tuple[str, ...] = ()
+    devices: Tuple[str, ...] = DEVICES
+    max_threads: int = 0
+    needs_torch: bool = False
+    library: bool = False
+    settings: Tuple[str, ...] = ()
+    limits: str = ""
+    package: str = ""
+
+    def runs(self, model: str, device: str, threads: int) -> bool:
+        """Return whether it trains a model on a device with so many threads."""
+        return (
+            bool(self.network if model in NETWORKS else self.chain)
+            and (not self.models or model in self.models)
+            and device in self.devices
+            and (not self.max_threads or threads <= self.max_threads)
+        )
+
+
+_HERE = "tunebench.workloads.engines."
+#: name -> engine
+ENGINES: Dict[str, Engine] = {
+    "torch": Engine(_HERE + "pytorch.chain", _HERE + "pytorch.networks", needs_torch=True),
+    "native": Engine(
+        _HERE + "native",
+        models=("mlp",),
+        devices=("cpu",),
+        max_threads=1,
+        library=True,
+        settings=("build", "cache_dtype", "cache_budget_b"),
+        limits="model 'mlp' on one thread of the CPU",
+    ),
 }
-#: name -> module, for networks with branches
-NETWORK_ENGINES = {"torch": "tunebench.workloads.engines.pytorch.networks"}
+
+
+def plugins() -> Dict[str, Tuple[str, str]]:
+    """Return the engines of labs' packages: name -> (``module:object``, package); a name of ours cannot be taken."""
+    try:
+        from tunebench.workloads.engines import lab
+    except ImportError:  # a payload without any
+        return {}
+    return {name: point for name, point in lab.points().items() if name not in ENGINES}
+
+
+def find_engine(name: str) -> Engine:
+    """Return what an engine has registered.
+
+    Raises:
+        SpecError: there is no such engine, or its package cannot be imported.
+    """
+    if name in ENGINES:
+        return ENGINES[name]
+    points = plugins()
+    if name not in points:
+        known = ", ".join(list(ENGINES) + sorted(points))
+        raise SpecError("workload.engine is %r, allowed: %s" % (name, known))
+    reference, package = points[name]
+    where = "engine %r of package %s (%s)" % (name, package, reference)
+    module, _, attribute = reference.partition(":")
+    try:
+        engine = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # noqa: BLE001  a package of somebody else's may raise anything
+        raise SpecError("%s cannot be imported: %s: %s" % (where, type(error).__name__, error)) from None
+    if not isinstance(engine, Engine):
+        raise SpecError("%s is no tunebench.workloads.engines.Engine" % where)
+    if not engine.package:
+        raise SpecError("%s does not name the package that travels to boards" % where)
+    return engine
 
 
 def load_engine(name: str, model: str = "mlp") -> Any:
     """Import the module of an engine that trains a model.
 
     Raises:
-        SpecError: the engine does not train networks with branches.
+        SpecError: there is no such engine, or it does not train such models.
     """
-    if model not in NETWORKS:
-        return importlib.import_module(ENGINES[name])
-    if name not in NETWORK_ENGINES:
-        raise SpecError(
-            "workload.engine is %r, model %r runs on: %s" % (name, model, ", ".join(NETWORK_ENGINES))
-        )
-    return importlib.import_module(NETWORK_ENGINES[name])
+    engine = find_engine(name)
+    module = engine.network if model in NETWORKS else engine.chain
+    if not module:
+        able = [other for other in ENGINES if ENGINES[other].runs(model, DEVICES[0], 1)]
+        raise SpecError("workload.engine is %r, model %r runs on: %s" % (name, model, ", ".join(able)))
+    return importlib.import_module(module)

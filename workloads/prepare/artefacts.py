@@ -10,16 +10,19 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunebench.workloads import artefact
-from tunebench.workloads.datasets import Dataset, ImageSet, check_name, load
+from tunebench.workloads.datasets import check_name, dataset_module, load
 from tunebench.workloads.models import MODELS, UnsupportedModel, graph_of
 from tunebench.workloads.models.graph import ROWS
 from tunebench.workloads.prepare.pretrain import Progress, data_tensors, pretrain, recipe_of, shape_of
+
+if TYPE_CHECKING:
+    from tunebench.workloads.datasets.base import Dataset
+    from tunebench.workloads.datasets.images import ImageSet
 
 SHIPPED = Path(__file__).parent / "shipped"
 SHIPPED_TASKS = (("digits", "mlp"), ("digits", "cnn"))
@@ -60,7 +63,7 @@ def prepare(
     """Artefacts of a data set and model: shipped, cached, or built now.
 
     Args:
-        dataset: one of :data:`tunebench.workloads.datasets.DATASETS`.
+        dataset: one of :func:`tunebench.workloads.datasets.names`.
         model: one of :data:`tunebench.workloads.models.MODELS`.
         cache_dir: where built artefacts are kept; made if missing.
         data_dir: local copies of data sets; None takes TUNEBENCH_DATA.
@@ -89,10 +92,7 @@ def prepare(
 
 def _recipe_hash(dataset: str, model: str = "") -> str:
     """Short hash of everything that decides an artefact's content, the data set's revision included."""
-    # the data set's module holds its own revision; a loader is a function of that module
-    from tunebench.workloads.datasets import DATASETS
-
-    revision = sys.modules[DATASETS[dataset].__module__].__dict__["REVISION"]
+    revision = dataset_module(dataset).REVISION
     parts: list[Any] = [dataset, revision, artefact.SCHEMA]
     if model:
         parts += [model, SEED, recipe_of(model)]

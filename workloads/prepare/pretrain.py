@@ -7,13 +7,15 @@ artefact's meta; one thread. Another torch build gives the same weights up to ro
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunebench.workloads import artefact, defaults, seeds
-from tunebench.workloads.datasets.base import Dataset
-from tunebench.workloads.datasets.images import ImageSet
 from tunebench.workloads.models import MODELS, graph_of
 from tunebench.workloads.models.graph import INPUT, ROWS, Graph, weight_shapes
+
+if TYPE_CHECKING:
+    from tunebench.workloads.datasets.base import Dataset
+    from tunebench.workloads.datasets.images import ImageSet
 
 #: called with (what is being done, share done 0..1)
 Progress = Callable[[str, float], None]

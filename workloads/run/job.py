@@ -15,7 +15,7 @@ import sys
 from typing import Any, Dict, List, Optional, Tuple, Union, cast
 
 from tunebench.workloads import artefact, marks, updates
-from tunebench.workloads.engines import load_engine
+from tunebench.workloads.engines import find_engine, load_engine
 from tunebench.workloads.engines.session import Evaluation, Session
 from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.methods import macs
@@ -86,6 +86,7 @@ def _checked(spec: Spec, paths: Dict[str, str], recorder: marks.Recorder) -> Dic
     """The correctness gate; its window is the check itself and is no measurement."""
     if spec.module:
         raise SpecError("workload.mode 'check' is for built-in methods; a module of your own is not checked")
+    find_engine(spec.engine)
     task = load_task(spec, paths)
     engine_version = load_engine(spec.engine, spec.model).version()
     recorder.window_start("check")
@@ -97,6 +98,7 @@ def _checked(spec: Spec, paths: Dict[str, str], recorder: marks.Recorder) -> Dic
 def _session(spec: Spec, paths: Dict[str, str]) -> Session:
     if spec.module:
         return OwnSession(spec, paths)
+    find_engine(spec.engine)
     task = load_task(spec, paths)  # before torch is imported: a job that cannot be run ends at once
     return cast(Session, load_engine(spec.engine, spec.model).Session(task))
 

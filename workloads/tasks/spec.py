@@ -8,7 +8,6 @@ from tunebench.workloads.updates import Form, UpdateError, parse_form
 
 SCHEMA = "tunebench.workload/1"
 MODES = ("timed", "instrumented", "check", "energy")
-ENGINES = ("torch", "native")
 DEVICES = ("cpu", "cuda")
 DTYPES = ("float32",)
 #: So many fine-tunings in one window, unless the job says otherwise: bounds the result's size.
@@ -78,7 +77,7 @@ def parse(workload: Dict[str, Any]) -> Spec:
         method=None if module else _text("method", get("method")),
         model=_text("model", model),
         dataset=dataset,
-        engine=_engine(get("engine", "torch"), module),
+        engine=_text("engine", get("engine", "torch")),
         device=_one_of("device", get("device", "cpu"), DEVICES),
         threads=_integer("threads", get("threads", 1), 1),
         dtype=_one_of("dtype", get("dtype", "float32"), DTYPES),
@@ -128,11 +127,6 @@ def _seconds(key: str, value: Any) -> float:
     if type(value) not in (int, float) or not 0 <= value < 1e6:
         raise SpecError("workload.%s is %r, expected seconds" % (key, value))
     return float(value)
-
-
-def _engine(value: Any, module: Any) -> str:
-    """A user's module may name what it runs on; a built-in method needs an engine of ours."""
-    return _text("engine", value) if module else _one_of("engine", value, ENGINES)
 
 
 def _one_of(key: str, value: Any, allowed: Any) -> str:

@@ -103,7 +103,7 @@ def test_a_suite_holds_what_was_chosen(task):
     suite, runs, told = load_suite(f"lorae-study-{task}"), Runs(KEPT), TASKS[task]
     assert suite.header.candidate == f"lorae-r{lorae_rates.best_rank(task, runs)}"
     assert suite.header.blocks >= 6
-    assert {cell.params["rank"] for cell in suite.cells if cell.method == "lorae"} == {1, 2, 4, 8, 16, 32}
+    assert {workload.params["rank"] for workload in suite.workloads if workload.method == "lorae"} == {1, 2, 4, 8, 16, 32}
     for cell in suite.cells:
         rate = rate_of(task, cell.method, cell.params["rank"], runs)
         assert cell.params["lr"] == pytest.approx(rate), cell.label

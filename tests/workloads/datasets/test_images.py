@@ -88,7 +88,7 @@ def test_mnist_fine_tunes_and_tests_on_writers_it_was_not_pretrained_on(store):
 
 @needs_data
 def test_pneumonia_keeps_its_own_splits(store):
-    loaded = datasets.DATASETS["pneumonia"](store)
+    loaded = datasets.dataset_module("pneumonia").load(store)
     assert loaded.meta["rows"] == {"pretrain": 3882, "finetune": 524, "test": 624}
     assert loaded.meta["shape"] == [1, 28, 28]
 

@@ -83,7 +83,6 @@ def test_inputs_of_another_width_are_refused():
     ("keys", "message"),
     [
         ({"mode": "fast"}, r"workload\.mode is 'fast', allowed: timed, instrumented, check, energy"),
-        ({"engine": "jax"}, r"workload\.engine is 'jax', allowed: torch"),
         ({"device": "tpu"}, r"workload\.device is 'tpu', allowed: cpu, cuda"),
         ({"dtype": "float16"}, r"workload\.dtype is 'float16', allowed: float32"),
         ({"epochs": 0}, r"workload\.epochs is 0, expected an integer of at least 1"),
