@@ -13,35 +13,13 @@ import pandas as pd
 import pytest
 
 import tunebench
+from tests.api.user_files import write_lab, write_suite
 from tests.reports.campaigns import ORIN, PI5, Campaign
 from tunebench.api import VERDICT_COLUMNS
 from tunebench.reports.analysis.row import Verdict
 from tunebench.reports.results import ResultsError
 
 ROOT = Path(__file__).resolve().parents[2]
-
-SUITE = """
-[suite]
-name = "mine"
-blocks = 1
-aa = false
-instrumented = false
-baseline = "mine"
-
-[[workload]]
-label = "mine"
-task = "mine"
-command = ["python3", "train.py"]
-files = ["train.py"]
-"""
-
-TRAIN = """
-from tunebench import marks
-
-marks.window_start()
-marks.window_end()
-marks.result(accuracy=0.75, before=0.5)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +28,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("user")
     Campaign(boards=[PI5, ORIN], blocks=12).write(folder / "results")
     Campaign(boards=[PI5], blocks=12, run_id="20261114T074500Z-c3d4", seed=8).write(folder / "last-week")
-    (folder / "lab.toml").write_text(
-        f'[[board]]\nid = "here"\nkind = "loopback"\nworkdir = "{folder}/work"\n'
-    )
-    (folder / "mine.toml").write_text(SUITE)
-    (folder / "train.py").write_text(TRAIN)
+    write_lab(folder)
+    write_suite(folder)
     return folder
 
 
