@@ -17,6 +17,7 @@ MOST = 13
 KINDS = {
     "harness/cli": "commands",
     "reports/figures": "figures",
+    "reports/sections": "sections of a report",
     "targets/agent/formats": "formats of outputs",
     "targets/agent/sensors": "sensors",
     "targets/meters": "meters",
