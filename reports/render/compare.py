@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 
 from tunebench.reports.analysis.run_comparison import PointsRow, RatioRow, RunComparison
 from tunebench.reports.figures import DataTable
+from tunebench.reports.formatting.markdown import escaped, table
 from tunebench.reports.formatting.privacy import Scrub, scrubbed
 from tunebench.reports.formatting.table import grid
 from tunebench.reports.formatting.units import clean, percent, seconds, signed_percent, significant, size
-from tunebench.reports.render.markdown import MAX_CHARS, escaped, table
+from tunebench.reports.render.markdown import MAX_CHARS
 
 COLUMNS = ("board", "task", "method", "quantity", "A", "B", "B against A", "interval", "in these runs", "n")
 _ROWS = (
@@ -27,7 +28,7 @@ _SAY: dict[str, Callable[[float], str]] = {
 }
 
 
-def sections(comparison: RunComparison) -> list[Section]:
+def tables(comparison: RunComparison) -> list[Section]:
     """Return what stands below the heading of a comparison."""
     rows = [_cells(row) for row in comparison.rows]
     other = [
@@ -76,7 +77,7 @@ def as_markdown(comparison: RunComparison, scrub: Scrub = str) -> str:
         "### What you may not conclude\n\n" + "\n".join(f"- {caution}" for caution in comparison.cautions)
     )
     left = MAX_CHARS - sum(map(len, parts)) - 1000
-    for heading, made, words in sections(comparison):
+    for heading, made, words in tables(comparison):
         text = f"### {heading}\n\n" + (table(made.columns, made.rows) if made else words)
         if len(text) > left:
             lines = text[: max(left, 0)].splitlines()[:-1]
@@ -90,7 +91,7 @@ def as_text(comparison: RunComparison, scrub: Scrub = str) -> str:
     """Return the comparison for a terminal or a log."""
     comparison = scrubbed(comparison, scrub)
     parts = ["\n".join(heads(comparison))]
-    for heading, made, words in sections(comparison):
+    for heading, made, words in tables(comparison):
         body = f"{grid(made.columns, made.rows)}\n{textwrap.fill(made.caption, 110)}" if made else words
         parts.append(f"{heading}\n{body}")
     cautions = [textwrap.fill(f"- {caution}", 110, subsequent_indent="  ") for caution in comparison.cautions]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,11 +16,13 @@ from tunebench.reports.analysis.run_comparison import RunComparison
 from tunebench.reports.formatting.privacy import scrubbed, scrubber, shown_names
 from tunebench.reports.formatting.units import clean
 from tunebench.reports.history.decisions import Decision
-from tunebench.reports.render.compare import heads, sections
-from tunebench.reports.render.page import page
+from tunebench.reports.render.compare import heads, tables
+from tunebench.reports.render.page import header, page_of
 from tunebench.reports.results.reader import RunReader
-from tunebench.reports.sections.changes import since
-from tunebench.reports.sections.trends import no_trend, trend_of
+from tunebench.reports.sections.base.changes import since
+from tunebench.reports.sections.base.section import Page, Section
+from tunebench.reports.sections.base.trend import no_trend, trend_of
+from tunebench.reports.sections.registry import PluginSection, sections
 from tunebench.reports.summary import summarise
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -66,10 +68,36 @@ def render(
     trend = trend_of(reader, index, decisions, scrub) if index is not None else no_trend()
     if against is not None:
         trend = replace(trend, since=since(reader, against, scrub))
-    parts = page(summarise(reader, baseline), reader, scrub, trend)
+    summary = scrubbed(summarise(reader, baseline), scrub)
+    content = page_of(summary, reader, scrub, trend)
+    parts = [part for section in sections() if (part := _part(section, content)) is not None]
     # Style and scripts are ours and go in unescaped; their hashes stand in the policy.
     ours = {"style": Markup(style), "scripts": [Markup(text) for text in code]}  # noqa: S704
-    return template.render(policy=policy, **ours, **parts)
+    return template.render(policy=policy, parts=parts, **ours, **header(content))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A section as it stands on the page."""
+
+    ident: str
+    nav: str
+    html: Markup
+
+
+def _part(section: Section, page: Page) -> _Part | None:
+    """Return a section's part of the page; None if it has nothing to show or is a plugin's and fails."""
+    view = section.view(page)
+    if view is None:
+        return None
+    try:
+        html = _environment().from_string(section.template()).render(view=view, summary=page.summary)
+    except Exception as error:
+        if not isinstance(section, PluginSection):
+            raise
+        section.failed(f"{type(error).__name__}: {error}")
+        return None
+    return _Part(section.ident, section.nav, Markup(html))  # noqa: S704 - escaped by the template
 
 
 def render_comparison(comparison: RunComparison, *, words: Iterable[str] = ()) -> str:
@@ -85,7 +113,7 @@ def render_comparison(comparison: RunComparison, *, words: Iterable[str] = ()) -
     comparison = scrubbed(comparison, scrubber(words))
     parts = {
         "heads": heads(comparison),
-        "sections": sections(comparison),
+        "sections": tables(comparison),
         "cautions": comparison.cautions,
     }
     template = _environment().get_template("compare.html.j2")

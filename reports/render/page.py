@@ -1,105 +1,53 @@
-"""What stands on the page of a report: words, tables and figures, made from a summary. No markup but SVG."""
+"""The page of a report: what its sections are made from, and what stands above them."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from tunebench.reports.analysis.measured import Control
 from tunebench.reports.analysis.row import MethodResult
-from tunebench.reports.figures import Figure, Styles
-from tunebench.reports.formatting.privacy import Scrub, scrubbed
+from tunebench.reports.figures import Styles
+from tunebench.reports.formatting.privacy import Scrub
 from tunebench.reports.formatting.units import clean, factor, significant
-from tunebench.reports.render.downloads import downloads
-from tunebench.reports.render.panels import (
-    board_multiples,
-    cost_panels,
-    effect_panels,
-    is_heavy,
-    once,
-    phase_panels,
-    repetition_figures,
-    size_figures,
-)
-from tunebench.reports.render.traces import trace_views
 from tunebench.reports.results.reader import RunReader
-from tunebench.reports.sections.changes import board_differences
-from tunebench.reports.sections.comparison import COLUMNS, SORTING
-from tunebench.reports.sections.energy import joules_table
-from tunebench.reports.sections.energy import notes as joules_notes
-from tunebench.reports.sections.environment import (
-    GLOSSARY,
-    board_facts,
-    failures,
-    method_facts,
-    validity_rows,
-)
-from tunebench.reports.sections.findings import contenders, findings
-from tunebench.reports.sections.groups import groups_of
-from tunebench.reports.sections.overall import overall_tables
-from tunebench.reports.sections.sustained import lasting_table
-from tunebench.reports.sections.trends import Trend
-from tunebench.reports.sections.verdicts import control_words, reasons, verdict_table
-from tunebench.reports.studies.lorae.view import lorae_view
-from tunebench.reports.studies.skip2_lora.view import study_view
+from tunebench.reports.sections.base.findings import contenders, control_words, findings
+from tunebench.reports.sections.base.groups import groups_of
+from tunebench.reports.sections.base.section import Page
+from tunebench.reports.sections.base.trend import Trend
 from tunebench.reports.summary import Summary
 
 Rows = Sequence[MethodResult]
 
 
-def page(summary: Summary, reader: RunReader, scrub: Scrub, trend: Trend) -> dict[str, Any]:
-    """Everything the template needs; text that names a person or a machine is taken out first."""
-    summary = scrubbed(summary, scrub)
-    rows: Rows = summary.rows
-    groups = groups_of(rows)
+def page_of(summary: Summary, reader: RunReader, scrub: Scrub, trend: Trend) -> Page:
+    """Return what all sections are made from.
+
+    Args:
+        summary: text that names a person or a machine is taken out already.
+    """
+    rows = summary.rows
     styles = Styles(
         [row.label for row in rows] + [rep.label for rep in summary.repetitions],
         baselines=[name for name in summary.baselines.values() if name],
         controls=[row.label for row in rows if row.aa_control],
     )
-    heavy = is_heavy(groups)
-    lighter: Callable[[Sequence[Figure]], Sequence[Figure]] = once if heavy else list
-    traces, traces_left = trace_views(groups, reader, scrub, heavy=heavy)
+    return Page(summary, reader, scrub, groups_of(rows), styles, trend)
+
+
+def header(page: Page) -> dict[str, object]:
+    """Return what stands above the sections: title, validity, A/A control, the fastest method, findings."""
+    summary = page.summary
     return {
         "summary": summary,
-        "title": _title(rows),
+        "title": _title(summary.rows),
         "meta": _meta(summary),
         "validity": _validity(summary),
-        "aa": [_aa(one) for one in summary.aa],
+        "aa": [_aa(control) for control in summary.aa],
         "aa_state": _aa_state(summary.aa),
-        "findings": findings(groups),
-        "headline": _headline(rows),
-        "study": study_view(summary.study, styles),
-        "lorae": lorae_view(summary.lorae),
-        "groups": groups,
-        "columns": COLUMNS,
-        "sorting": SORTING,
-        "glossary": GLOSSARY,
-        "joules": joules_table(rows),
-        "joules_notes": joules_notes(rows),
-        "sustained": lasting_table(rows),
-        "verdicts": verdict_table(rows),
-        "reasons": reasons(rows),
-        "overall": overall_tables(summary),
-        "effects": effect_panels(groups),
-        "phases": phase_panels(groups),
-        "costs": cost_panels(groups, styles),
-        "sizes": size_figures(groups, summary.environment),
-        "repetitions": lighter(repetition_figures(summary.repetitions, styles)),
-        "multiples": lighter(board_multiples(groups, styles)),
-        "traces": traces,
-        "traces_left": traces_left,
-        "downloads": downloads(summary),
-        "trend": replace(trend, figures=lighter(trend.figures)),
-        "differences": board_differences(summary.environment),
-        "boards": [board_facts(one) for one in summary.environment],
-        "validity_rows": validity_rows(rows),
-        "failures": failures(reader, scrub),
-        "method": method_facts(summary, reader),
-        "command": shlex.join(summary.run.command) if summary.run.command else None,
+        "findings": findings(page.groups),
+        "headline": _headline(summary.rows),
     }
 
 
@@ -132,7 +80,22 @@ def _day(utc: str | None) -> str:
         return ""
 
 
-def _validity(summary: Summary) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Bar:
+    name: str
+    number: int
+    x: float
+    width: float
+
+
+@dataclass(frozen=True)
+class _Validity:
+    usable: int
+    total: int
+    bars: Sequence[_Bar]
+
+
+def _validity(summary: Summary) -> _Validity:
     counts = summary.counts.by_class
     classes = [(name, counts[name]) for name in ("valid", "degraded", "invalid", "failed", "skipped")]
     shares = [(name, number) for name, number in classes if number]
@@ -140,10 +103,9 @@ def _validity(summary: Summary) -> dict[str, Any]:
     bars, x = [], 0.0
     for name, number in shares:
         width = 100 * number / total
-        bars.append({"name": name, "number": number, "x": round(x, 2), "width": round(width, 2)})
+        bars.append(_Bar(name, number, round(x, 2), round(width, 2)))
         x += width
-    usable = counts["valid"] + counts["degraded"]
-    return {"usable": usable, "total": total, "bars": bars, "planned": summary.counts.planned}
+    return _Validity(counts["valid"] + counts["degraded"], total, bars)
 
 
 def _aa(control: Control) -> dict[str, str]:

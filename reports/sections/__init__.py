@@ -1,1 +1,1 @@
-"""The report's sections: each gives numbers, words and figures."""
+"""The report's sections: a module each, listed in :mod:`tunebench.reports.sections.registry`."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tunebench.reports.analysis.energy import SCOPE_NAMES, SCOPES
 from tunebench.reports.analysis.row import EnergyRatio, Median, MethodResult, ScopeEnergy
 from tunebench.reports.figures import DataTable
+from tunebench.reports.formatting.table import bullets, grid
 from tunebench.reports.formatting.units import clean, percent, significant
+from tunebench.reports.sections.base.section import Page, Section, partial
+from tunebench.reports.summary import Summary
 
 CAPTION = (
     "Energy of one fine-tuning: a window of k whole fine-tunings from the same start weights, its energy over k; "
@@ -16,13 +20,35 @@ CAPTION = (
 #: More time than this between fine-tunings of a window is told.
 MAX_RESTART_SHARE = 0.01
 
-Grid = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
+
+@dataclass(frozen=True)
+class _View:
+    table: DataTable
+    notes: Sequence[str]
 
 
-def joules_lines(rows: Sequence[MethodResult], grid: Grid) -> str | None:
-    """Return lines of the text table; None without energy repetitions."""
-    table = joules_table(rows)
-    return f"{CAPTION}\n{grid(table.columns, table.rows)}" if table else None
+class EnergySection(Section):
+    """The section on energy: joules of a fine-tuning; left out without energy repetitions."""
+
+    ident = "energy"
+    nav = "Energy"
+    text_place = 30
+
+    def template(self) -> str:
+        """Return the section's partial."""
+        return partial("energy")
+
+    def view(self, page: Page) -> _View | None:
+        """Return the table and what its figures leave out."""
+        table = joules_table(page.summary.rows)
+        return _View(table, notes(page.summary.rows)) if table else None
+
+    def text(self, summary: Summary) -> Sequence[str]:
+        """Return the table and what its figures leave out."""
+        table = joules_table(summary.rows)
+        if table is None:
+            return []
+        return [f"{CAPTION}\n{grid(table.columns, table.rows)}\n{bullets(notes(summary.rows))}"]
 
 
 def joules_table(rows: Sequence[MethodResult]) -> DataTable | None:

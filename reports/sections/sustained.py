@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tunebench.reports.analysis.row import MethodResult, Sustained
 from tunebench.reports.figures import DataTable
+from tunebench.reports.formatting.table import grid
 from tunebench.reports.formatting.units import clean, seconds, signed_percent
+from tunebench.reports.sections.base.section import Page, Section, partial
+from tunebench.reports.summary import Summary
 
 CAPTION = (
     "Sustained: the same fine-tuning again and again on one board; times are of one fine-tuning, medians over "
@@ -25,19 +29,31 @@ HEADINGS = (
     "hottest end",
 )
 
-Grid = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
+
+@dataclass(frozen=True)
+class _View:
+    table: DataTable
 
 
-def lasting_lines(rows: Sequence[MethodResult], grid: Grid) -> str | None:
-    """Return lines of the text table; None if nothing was sustained."""
-    cells = _cells(rows)
-    return f"{CAPTION}\n{grid(HEADINGS, cells)}" if cells else None
+class SustainedSection(Section):
+    """The section on sustained load; left out where nothing was sustained."""
 
+    ident = "sustained"
+    text_place = 40
 
-def lasting_table(rows: Sequence[MethodResult]) -> DataTable | None:
-    """Return the page's table; None if nothing was sustained."""
-    cells = _cells(rows)
-    return DataTable(CAPTION, HEADINGS, cells) if cells else None
+    def template(self) -> str:
+        """Return the section's partial."""
+        return partial("sustained")
+
+    def view(self, page: Page) -> _View | None:
+        """Return a row a method that was sustained."""
+        cells = _cells(page.summary.rows)
+        return _View(DataTable(CAPTION, HEADINGS, cells)) if cells else None
+
+    def text(self, summary: Summary) -> Sequence[str]:
+        """Return a row a method that was sustained."""
+        cells = _cells(summary.rows)
+        return [f"{CAPTION}\n{grid(HEADINGS, cells)}"] if cells else []
 
 
 def _cells(rows: Sequence[MethodResult]) -> list[list[str]]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from tunebench.reports.analysis.measured import ControlQuantity
 from tunebench.reports.analysis.row import MethodResult, Verdict
 from tunebench.reports.analysis.verdict_words import effect, span
 from tunebench.reports.figures import DataTable
+from tunebench.reports.formatting.table import bullets, grid
 from tunebench.reports.formatting.units import clean
+from tunebench.reports.sections.base.overall import overall_lines, overall_tables
+from tunebench.reports.sections.base.section import Page, Section, partial
+from tunebench.reports.summary import Summary
 
 CAPTION = (
     "Verdicts against the baseline, paired by block, after Holm's correction over the methods of a task. "
@@ -16,17 +20,43 @@ CAPTION = (
 )
 HEADINGS = ("board", "task", "method", "time", "energy", "memory", "accuracy")
 
-Grid = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
+
+@dataclass(frozen=True)
+class _View:
+    table: DataTable
+    reasons: Sequence[tuple[str, str]]
+    overall: Sequence[tuple[str, DataTable]]
 
 
-def control_words(quantities: Mapping[str, ControlQuantity]) -> str:
-    """Say how the A/A control came out in the quantities other than time; those not measured are left out."""
-    known = [
-        f"{name} {quantity.result}"
-        for name, quantity in quantities.items()
-        if isinstance(quantity.verdict, Verdict) and name != "time"
-    ]
-    return f"; {', '.join(known)}" if known else ""
+class VerdictsSection(Section):
+    """The section on verdicts; left out where nothing was compared."""
+
+    ident = "verdicts"
+    nav = "Verdicts"
+    text_place = 20
+
+    def template(self) -> str:
+        """Return the section's partial."""
+        return partial("verdicts")
+
+    def view(self, page: Page) -> _View | None:
+        """Return all verdicts, why some are open, and what goes beyond one comparison."""
+        rows = page.summary.rows
+        lines = verdict_rows(rows)
+        if not lines:
+            return None
+        return _View(DataTable(CAPTION, HEADINGS, lines), reasons(rows), overall_tables(page.summary))
+
+    def text(self, summary: Summary) -> Sequence[str]:
+        """Return the same as blocks of text."""
+        blocks = []
+        lines = verdict_rows(summary.rows)
+        if lines:
+            blocks.append(f"{CAPTION}\n{grid(HEADINGS, lines)}")
+            why = [f"{which}: {sentence}" for which, sentence in reasons(summary.rows)]
+            if why:
+                blocks.append("Why verdicts are open\n" + bullets(why))
+        return [*blocks, *overall_lines(summary, grid)]
 
 
 def cell(verdict: Verdict | None) -> str:
@@ -48,18 +78,6 @@ def verdict_rows(rows: Sequence[MethodResult]) -> list[list[str]]:
         for row in rows
         if any(judged.verdict for judged in row.verdicts.values())
     ]
-
-
-def verdict_lines(rows: Sequence[MethodResult], grid: Grid) -> str | None:
-    """Return lines of the text table; None if nothing was compared."""
-    lines = verdict_rows(rows)
-    return f"{CAPTION}\n{grid(HEADINGS, lines)}" if lines else None
-
-
-def verdict_table(rows: Sequence[MethodResult]) -> DataTable | None:
-    """Return the page's table; None if nothing was compared."""
-    lines = verdict_rows(rows)
-    return DataTable(CAPTION, HEADINGS, lines) if lines else None
 
 
 def reasons(rows: Sequence[MethodResult]) -> list[tuple[str, str]]:

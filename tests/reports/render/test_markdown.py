@@ -4,8 +4,9 @@ import re
 
 import pytest
 
+from tunebench.reports.formatting.markdown import escaped
 from tunebench.reports.formatting.privacy import scrubber
-from tunebench.reports.render.markdown import MAX_CHARS, escaped, markdown
+from tunebench.reports.render.markdown import MAX_CHARS, markdown
 from tunebench.reports.summary import summarise
 
 EVIL = "<script>alert(1)</script> @everyone #1 [x](http://evil.example) ![i](//e) | `c` \x1b[31m www.evil.example"

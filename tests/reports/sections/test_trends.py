@@ -14,8 +14,8 @@ from tunebench.reports.history.simulated import SimulatedLab
 from tunebench.reports.history.simulated_details import fill_up
 from tunebench.reports.render.html import render
 from tunebench.reports.results import ResultsError, RunReader, layout
-from tunebench.reports.sections.changes import since
-from tunebench.reports.sections.trends import MAX_FIGURES, trend_of
+from tunebench.reports.sections.base.changes import since
+from tunebench.reports.sections.base.trend import MAX_FIGURES, trend_of
 
 NIGHTS = 9
 

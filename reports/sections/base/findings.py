@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from tunebench.reports.analysis.row import MethodResult, SpeedUp
+from tunebench.reports.analysis.measured import ControlQuantity
+from tunebench.reports.analysis.row import MethodResult, SpeedUp, Verdict
 from tunebench.reports.formatting.units import clean, factor, percent, significant
-from tunebench.reports.sections.groups import Group
+from tunebench.reports.sections.base.groups import Group
 
 Rows = Sequence[MethodResult]
 
@@ -57,3 +58,13 @@ def _accuracy_words(best: MethodResult, group: Group) -> str:
     after, reference = best.accuracy.after_mean, base.accuracy.after_mean
     metric, base_name = clean(best.accuracy.metric, 30), clean(str(group.baseline), 40)
     return f"It ends at {metric} {percent(after)}, {base_name} at {percent(reference)}."
+
+
+def control_words(quantities: Mapping[str, ControlQuantity]) -> str:
+    """Say how the A/A control came out in the quantities other than time; those not measured are left out."""
+    known = [
+        f"{name} {quantity.result}"
+        for name, quantity in quantities.items()
+        if isinstance(quantity.verdict, Verdict) and name != "time"
+    ]
+    return f"; {', '.join(known)}" if known else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from markupsafe import Markup
 
@@ -15,9 +14,11 @@ from tunebench.reports.figures.traces import trace_figure
 from tunebench.reports.formatting.privacy import Scrub
 from tunebench.reports.formatting.units import clean
 from tunebench.reports.records import Repetition
-from tunebench.reports.render.downloads import packed
 from tunebench.reports.results.layout import ResultsError
 from tunebench.reports.results.reader import RunReader
+from tunebench.reports.sections.base.downloads import packed
+from tunebench.reports.sections.base.groups import Group
+from tunebench.reports.sections.base.section import Page, Section, partial
 
 #: Traces on the page at most; those of all cells of a large lab would be too heavy to open.
 MAX_TRACES = 48
@@ -46,21 +47,29 @@ class TraceView:
     baseline: str = ""
 
 
-class Comparable(Protocol):
-    """What this needs of a group of rows."""
+@dataclass(frozen=True)
+class _View:
+    traces: Sequence[TraceView]
+    traces_left: int
 
-    @property
-    def ident(self) -> str: ...
-    @property
-    def board_id(self) -> str: ...
-    @property
-    def task(self) -> str: ...
-    @property
-    def rows(self) -> Sequence[MethodResult]: ...
+
+class TracesSection(Section):
+    """The section on telemetry: one repetition a cell."""
+
+    ident = "traces"
+    nav = "Traces"
+
+    def template(self) -> str:
+        """Return the section's partial."""
+        return partial("traces")
+
+    def view(self, page: Page) -> _View:
+        """Return the traces that the page carries, and how many more there are."""
+        return _View(*trace_views(page.groups, page.reader, page.scrub, heavy=page.heavy))
 
 
 def trace_views(
-    groups: Sequence[Comparable], reader: RunReader, scrub: Scrub, *, heavy: bool = False
+    groups: Sequence[Group], reader: RunReader, scrub: Scrub, *, heavy: bool = False
 ) -> tuple[list[TraceView], int]:
     """Return the views, and how many more cells there are whose trace is left in the run's directory.
 
@@ -108,7 +117,7 @@ def _each_j(rep: Repetition) -> float:
 
 
 def _view(
-    ident: str, group: Comparable, label: str, rep: Repetition, source: tuple[RunReader, Scrub], *, draw: bool
+    ident: str, group: Group, label: str, rep: Repetition, source: tuple[RunReader, Scrub], *, draw: bool
 ) -> TraceView:
     (reader, scrub), board = source, clean(group.board_id, 60)
     where = f"{clean(group.board_id, 40)}, {clean(group.task, 40)}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tunebench.reports.analysis.row import MethodResult
 from tunebench.reports.formatting.units import clean
-from tunebench.reports.sections.comparison import Row, comparison_row, notes
+from tunebench.reports.sections.base.rows import Row, comparison_row, notes
 
 Rows = Sequence[MethodResult]
 

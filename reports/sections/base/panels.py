@@ -18,7 +18,7 @@ from tunebench.reports.figures.sizes import memory_figure, update_figure
 from tunebench.reports.figures.speedup import speedup_domain, speedup_figure
 from tunebench.reports.figures.spread import lines, spread_figure
 from tunebench.reports.formatting.units import clean
-from tunebench.reports.sections.groups import Group
+from tunebench.reports.sections.base.groups import Group
 
 #: With more groups or rows than these a page would be too heavy if every figure were drawn for phones too.
 _MANY, _MANY_ROWS = 8, 40

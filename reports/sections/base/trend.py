@@ -1,0 +1,190 @@
+"""The trend: this run's series over the nights of a store, and what changed since the run before."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tunebench.reports.figures import DataTable, Figure
+from tunebench.reports.figures.trend import Band, Point, trend_figure
+from tunebench.reports.formatting.privacy import Scrub
+from tunebench.reports.formatting.units import clean, seconds, signed_percent
+from tunebench.reports.history.decisions import Decision
+from tunebench.reports.history.series import Night, Series, all_series, nights_of, opened
+from tunebench.reports.results.reader import RunReader
+from tunebench.reports.sections.base.changes import Since, since_the_run_before
+
+#: Series drawn at most: those that moved most; all stand in the table.
+MAX_FIGURES = 8
+#: Nights shown, and nights that say what is usual.
+MAX_NIGHTS, USUAL = 60, 30
+#: Fewer nights of a segment say nothing about what is usual.
+MIN_USUAL = 5
+_ROBUST = 2.5 * 1.4826
+
+ONE_RUN = (
+    "No store was given: a single run has one night. With --store DIR, tunebench report shows how these series "
+    "went over the nights stored there."
+)
+NO_STORE = "No store was given, so the run before is not known."
+
+
+@dataclass(frozen=True)
+class Trend:
+    """What the page shows of the nights; ``why`` says why there is nothing."""
+
+    why: str | None = None
+    figures: Sequence[Figure] = ()
+    table: DataTable | None = None
+    left: int = 0
+    told: str = ""
+    since: Since = field(default_factory=lambda: Since(why=NO_STORE))
+
+
+@dataclass(frozen=True)
+class _Line:
+    series: Series
+    nights: list[Night]
+    band: Band | None
+    change: float | None
+    notes: list[list[tuple[str, str]]] = field(default_factory=list)
+
+
+def no_trend(why: str = ONE_RUN) -> Trend:
+    """The section of a report without a store."""
+    return Trend(why=why)
+
+
+def trend_of(reader: RunReader, index: Path, decisions: Sequence[Decision], scrub: Scrub) -> Trend:
+    """The nights of every timed series of a run, up to that run.
+
+    Args:
+        index: a DuckDB index of the store that the run lies in.
+        decisions: of the store.
+
+    Raises:
+        ResultsError: no index, or not one that this version reads.
+    """
+    run_id = reader.plan.get("run_id", reader.path.name)
+    own = {rep.series_key for rep in reader.repetitions if rep.role == "timed"}
+    with opened(index) as database:
+        series = [one for one in all_series(database) if one.series_key in own]
+        found = nights_of(database, [one.series_key for one in series], "time", decisions)
+        paths = database.execute("SELECT run_id, path FROM runs ORDER BY started_utc, run_id").fetchall()
+    since = since_the_run_before(reader, index.parent, paths, str(run_id), scrub)
+    if run_id not in {name for name, _ in paths}:
+        return Trend(why="This run does not lie in the store that was given.", since=since)
+    lines = []
+    for one in series:
+        nights = found.get(one.series_key, [])
+        last = next((i for i, night in enumerate(nights) if night.run_id == run_id), None)
+        if last is not None:
+            lines.append(_line(one, nights[: last + 1], decisions, scrub))
+    longest = max((len(line.nights) for line in lines), default=0)
+    if longest < 2:
+        why = "The store holds one night of these series: there is no trend yet."
+        return Trend(why=why, since=since)
+    lines.sort(key=lambda line: -abs(line.change or 0.0))
+    figures = [_figure(i, line) for i, line in enumerate(lines[:MAX_FIGURES])]
+    left = max(0, len(lines) - MAX_FIGURES)
+    told = f"Drawn are the {MAX_FIGURES} of {len(lines)} series that moved most; the table holds all."
+    return Trend(figures=figures, table=_table(lines), left=left, told=told, since=since)
+
+
+def _line(one: Series, nights: list[Night], decisions: Sequence[Decision], scrub: Scrub) -> _Line:
+    past = [
+        n.value
+        for n in nights[:-1]
+        if n.segment == nights[-1].segment and n.value is not None and not n.excluded
+    ]
+    band = usual(past[-USUAL:])
+    tonight = nights[-1].value
+    change = tonight / band.middle - 1 if band and band.middle and tonight is not None else None
+    shown = nights[-MAX_NIGHTS:]
+    return _Line(one, shown, band, change, _notes(one, shown, decisions, scrub))
+
+
+def usual(past: Sequence[float]) -> Band | None:
+    """What is usual: median and 2.5 robust standard deviations; None from too few nights.
+
+    >>> usual([1.0, 1.0, 1.1, 0.9, 1.0]).middle
+    1.0
+    """
+    if len(past) < MIN_USUAL:
+        return None
+    middle = statistics.median(past)
+    reach = _ROBUST * max(statistics.median(abs(value - middle) for value in past), 0.002 * middle)
+    return Band(middle, middle - reach, middle + reach, len(past))
+
+
+def _notes(
+    one: Series, nights: Sequence[Night], decisions: Sequence[Decision], scrub: Scrub
+) -> list[list[tuple[str, str]]]:
+    """What changed or was decided between a night and the one before it."""
+    told: list[list[tuple[str, str]]] = []
+    before = ""
+    for night in nights:
+        here = [("segment", night.opened_by)] if night.opened_by else []
+        here += [("mark", words) for words in night.marks]
+        for made in decisions:
+            about = made.series_key in (None, one.series_key) and made.board_id in (None, one.board_id)
+            if about and (made.series_key or made.board_id) and before < made.t_utc <= night.t_utc:
+                here.append(("decision", f"{made.kind}: {scrub(clean(made.reason, 200))}"))
+        told.append(here if before else [])
+        before = night.t_utc
+    return told
+
+
+def _figure(index: int, line: _Line) -> Figure:
+    points = [
+        Point(
+            day=night.t_utc[:10],
+            value=night.value,
+            low=night.low,
+            high=night.high,
+            n=night.n,
+            segment=night.segment,
+            why_not=night.excluded or ("" if night.value is not None else "too few valid repetitions"),
+            notes=notes,
+        )
+        for night, notes in zip(line.nights, line.notes, strict=True)
+    ]
+    figure = trend_figure(f"trend-{index}", _name(line.series), points, line.band)
+    return Figure(
+        figure.title, figure.drawings, figure.table, figure.heading, clean(line.series.board_id, 60)
+    )
+
+
+def _name(one: Series) -> str:
+    return " · ".join(clean(part, 40) for part in (one.board_id, one.task, one.label))
+
+
+def _table(lines: Sequence[_Line]) -> DataTable:
+    rows = []
+    for line in lines:
+        last, band = line.nights[-1], line.band
+        rows.append(
+            [
+                _name(line.series),
+                str(len(line.nights)),
+                str(last.segment + 1),
+                seconds(band.middle) if band else f"fewer than {MIN_USUAL} nights",
+                seconds(last.value) if last.value is not None else "–",
+                signed_percent(line.change) if line.change is not None else "–",
+                _within(line),
+            ]
+        )
+    return DataTable(
+        caption="Every series of this run, those that moved most first",
+        columns=("series", "nights", "segment", "usual", "this run", "change", "in the band"),
+        rows=rows,
+    )
+
+
+def _within(line: _Line) -> str:
+    last, band = line.nights[-1].value, line.band
+    if band is None or last is None:
+        return "not known"
+    return "yes" if band.low <= last <= band.high else "above" if last > band.high else "below"
