@@ -9,6 +9,8 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
+from packaging.version import InvalidVersion, Version
+
 Flavour = Literal["cpu", "jetson", "none"]
 #: Where NVIDIA lists its builds, for a JetPack that the table does not have.
 NVIDIA_LIST = "https://docs.nvidia.com/deeplearning/frameworks/install-pytorch-jetson-platform/"
@@ -90,12 +92,12 @@ class Choice:
     reasons: tuple[str, ...] = ()
 
 
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".") if part.isdigit())
-
-
 def _at_least(have: str, wanted: str) -> bool:
-    return _version(have) >= _version(wanted)
+    """Return whether a version is as new as another; False if what a board calls its version is none."""
+    try:
+        return Version(have) >= Version(wanted)
+    except InvalidVersion:
+        return False
 
 
 @cache
