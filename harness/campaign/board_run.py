@@ -224,7 +224,7 @@ class BoardRun:
 
     def _native(self, probe: Probe) -> dict[str | None, NativeLibrary]:
         """Build the kernels for the board's CPU and push them; workloads that need them are skipped if that fails."""
-        native = [planned.workload for planned in self._queue if planned.workload.engine == "native"]
+        native = [planned.workload for planned in self._queue if planned.workload.needs_library]
         workloads = {workload.key: workload for workload in native}
         libraries: dict[str | None, NativeLibrary] = {}
         for build in {workload.build for workload in workloads.values()}:

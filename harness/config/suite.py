@@ -35,9 +35,12 @@ from tunebench.harness.config.suite_schema import LEVELS, Header, SuiteFile, Wor
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
 from tunebench.workloads import defaults
-from tunebench.workloads.engines import find_engine
+from tunebench.workloads.engines import Engine, find_engine
 
 AA_SUFFIX = " (A/A)"
+
+#: Engines of workloads that none of ours runs: a command of the user's own, an idle baseline.
+NO_ENGINES = ("own", "none")
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,17 @@ class Workload:
 
     @property
     def needs_torch(self) -> bool:
-        return self.command is None and find_engine(self.engine).needs_torch
+        return self._engine.needs_torch
+
+    @property
+    def needs_library(self) -> bool:
+        """Whether its engine's kernels are compiled for each board."""
+        return self._engine.library
+
+    @property
+    def _engine(self) -> Engine:
+        """What its engine has registered: nothing where none runs (an idle baseline, a command of the user's own)."""
+        return Engine() if self.engine in NO_ENGINES else find_engine(self.engine)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for the plan; equal workloads give equal dicts."""
@@ -137,7 +150,9 @@ class Suite:
                 raise UsageError(
                     f"--methods: unknown method {name!r}; suite {self.name!r} has: {', '.join(sorted(known))}"
                 )
-        workloads = tuple(workload for workload in self.workloads if workload.label.removesuffix(AA_SUFFIX) in wanted)
+        workloads = tuple(
+            workload for workload in self.workloads if workload.label.removesuffix(AA_SUFFIX) in wanted
+        )
         tasks = {workload.task for workload in workloads}
         labels = {workload.key for workload in workloads}
         baselines = {

@@ -110,7 +110,7 @@ def make_job(planned: Planned, context: BoardContext, start_temp_c: float | None
     pulses_s = _pulses_s(planned, context)
     spec = workload_spec(planned)
     payload = _payload(planned, context, blobs, spec=spec, pulses_s=pulses_s, start_temp_c=start_temp_c)
-    library = context.libraries.get(workload.build) if workload.engine == "native" else None
+    library = context.libraries.get(workload.build) if workload.needs_library else None
     return Job(
         planned, payload, blobs, spec, _series_key(planned, context), pulses_s, ships(planned), library
     )
@@ -118,7 +118,7 @@ def make_job(planned: Planned, context: BoardContext, start_temp_c: float | None
 
 def _blobs_of(workload: Workload, context: BoardContext) -> dict[str, Blob]:
     blobs = context.artifacts.of_workload(workload)
-    if workload.engine == "native" and workload.build in context.libraries and "native" not in blobs:
+    if workload.needs_library and workload.build in context.libraries and "native" not in blobs:
         blobs["native"] = context.libraries[workload.build].blob
     return blobs
 

@@ -103,9 +103,16 @@ def test_a_suite_holds_what_was_chosen(task):
     suite, runs, told = load_suite(f"lorae-study-{task}"), Runs(KEPT), TASKS[task]
     assert suite.header.candidate == f"lorae-r{lorae_rates.best_rank(task, runs)}"
     assert suite.header.blocks >= 6
-    assert {workload.params["rank"] for workload in suite.workloads if workload.method == "lorae"} == {1, 2, 4, 8, 16, 32}
-    for cell in suite.cells:
-        rate = rate_of(task, cell.method, cell.params["rank"], runs)
-        assert cell.params["lr"] == pytest.approx(rate), cell.label
-        assert (cell.dataset, cell.model) == (told.dataset, told.model)
-        assert (cell.params["epochs"], cell.params["batch"]) == (told.epochs, told.batch)
+    assert {workload.params["rank"] for workload in suite.workloads if workload.method == "lorae"} == {
+        1,
+        2,
+        4,
+        8,
+        16,
+        32,
+    }
+    for workload in suite.workloads:
+        rate = rate_of(task, workload.method, workload.params["rank"], runs)
+        assert workload.params["lr"] == pytest.approx(rate), workload.label
+        assert (workload.dataset, workload.model) == (told.dataset, told.model)
+        assert (workload.params["epochs"], workload.params["batch"]) == (told.epochs, told.batch)
