@@ -25,7 +25,7 @@ def boards(
     chosen = load_inventory(inventory).select(boards)
     code, rows = look_at(chosen, stderr_console())
     if as_json:
-        print_json(rows)
+        print_json([row.as_dict() for row in rows])
     else:
         Console().print(table(rows))
         for line in lines(rows):

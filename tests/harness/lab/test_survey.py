@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -11,10 +12,10 @@ from rich.console import Console
 
 from tunebench.harness.cli import boards_table
 from tunebench.harness.config.inventory import load_inventory
-from tunebench.harness.lab import survey
+from tunebench.harness.lab.survey import BoardRow
 from tunebench.targets.agent.environment import probe
 from tunebench.targets.agent.workdir import Workdir
-from tunebench.targets.client.replies import read_probe
+from tunebench.targets.client.replies import Lease, Owner, read_probe
 
 #: tree -> words that must stand in its row, then in its lines.
 SHOWN = {
@@ -42,7 +43,7 @@ SHOWN = {
 def row(simulated, tmp_path, lab):
     """The row of a simulated board, from its real probe."""
 
-    def ask(name: str, extra: str = "", change=None) -> dict:
+    def ask(name: str, extra: str = "", change=None) -> BoardRow:
         tree = simulated(name)
         if change is not None:
             change(tree)
@@ -50,10 +51,14 @@ def row(simulated, tmp_path, lab):
         place = Workdir(str(tmp_path / "work"))
         os.makedirs(place.root, exist_ok=True)
         said = json.loads(json.dumps(probe.probe(place, {}, str(tree))))
-        base = {"board_id": entry.id, "kind": entry.kind, "tags": entry.tags}
-        return {**base, **survey.describe(entry, read_probe(said))}
+        return BoardRow(entry, read_probe(said))
 
     return ask
+
+
+def answering(row: BoardRow, **changes) -> BoardRow:
+    """The row of the same board, had it answered otherwise."""
+    return dataclasses.replace(row, probe=row.probe.model_copy(update=changes))
 
 
 def shown(rows) -> str:
@@ -76,15 +81,17 @@ def test_a_board_shows_what_it_is_and_below_what_stays_empty(row, name):
 def test_a_meter_of_the_inventory_is_shown_and_not_asked_for(row):
     meter = '[board.meter]\nkind = "hwmon"\nscope = "dc_input"\nchip = "ina226"\n'
     found = row("pi-4", meter)
-    assert found["meter"] == {"kind": "hwmon", "scope": "dc_input"}
+    assert found.as_dict()["meter"] == {"kind": "hwmon", "scope": "dc_input"}
     assert "hwmon (dc_input)" in shown([found])
     assert "a meter would add" not in "\n".join(boards_table.lines([found]))
 
 
 def test_a_held_board_shows_its_holder_and_a_dead_runs_tuning_is_told(row):
     found = row("pi-4")
-    lease = {"owner": {"user": "ann", "host": "desk", "pid": 7}, "rep_id": "r", "expires_in_s": 12.5}
-    assert "ann@desk, 12.5 s more" in shown([{**found, "lease": lease}])
+    lease = Lease(owner=Owner(user="ann", host="desk", pid=7), rep_id="r", expires_in_s=12.5)
+    assert "ann@desk, 12.5 s more" in shown([answering(found, lease=lease)])
+    tuned = answering(found, undo_pending=True)
+    assert "the next run puts it back first" in "\n".join(boards_table.lines([tuned]))
     assert "free" in shown([found])
 
 
@@ -94,16 +101,15 @@ def test_a_board_whose_total_is_not_labelled_has_no_power_and_says_why(row):
             path.write_text("VDD_STRANGE\n")
 
     found = row("orin-nano-jp6", change=strange)
-    assert found["power"] is None
-    below = "\n".join(found["notes"])
+    assert found.power is None
+    below = "\n".join(found.notes())
     assert "no power of its own: " in below
     assert "VDD_STRANGE" in below
     assert "this board usually has VDD_IN (INA3221)" in below
 
 
 def test_what_a_board_says_is_shown_as_text_and_cannot_drive_the_terminal(row):
-    found = {**row("pi-4"), "model": "[bold]Pi[/bold] \x1b[31m"}
-    text = shown([found])
+    text = shown([answering(row("pi-4"), fingerprint={"hardware": {"model": "[bold]Pi[/bold] \x1b[31m"}})])
     assert "[bold]Pi[/bold] ?[31m" in text
     assert "\x1b[31m" not in text
 
