@@ -320,3 +320,22 @@ def test_a_host_that_waits_on_the_board_opens_one_channel_and_gets_its_turn(make
     threading.Timer(0.7, lambda: theirs.release(HERS)).start()
     assert ours.occupy(MINE, 10, wait_s=20).owner.stored() == MINE
     assert ours.ssh.channels_opened == opened + 1
+
+
+def test_a_lease_is_kept_renewed_by_its_owner_and_released(place):
+    mine, hers = {"token": "mine"}, {"token": "hers", "user": "eve", "host": "there"}
+    lease.take(place, hers, "rep-1", 30)
+    with pytest.raises(AgentError, match="eve@there"):
+        lease.take(place, mine, "rep-2", 30)
+    lease.take(place, hers, "rep-3", 60)
+    lease.ended(place, "rep-1")  # not the lease of this repetition any more
+    assert lease.holder(place)["rep_id"] == "rep-3"
+    lease.ended(place, "rep-3")
+    assert lease.holder(place) is None
+    lease.take(place, mine, "rep-2", 30)
+
+
+def test_a_torn_lease_does_not_lock_the_board_for_ever(place):
+    with open(place.lease, "w") as file:
+        file.write('{"owner": ')
+    assert lease.holder(place) is None

@@ -202,3 +202,37 @@ def test_over_real_ssh_with_jitter_the_agents_clock_is_bounded_200_times(jittery
     found = _exchanges(jittery_board, 200, 2)
     assert [one for one in found if abs(one.offset_s) > one.bound_s] == []
     assert max(abs(one.offset_s) / one.bound_s for one in found) > 0.4
+
+
+class SimulatedBoard:
+    """Answers pings from a clock that is ``ahead_s`` ahead, after the given delays."""
+
+    def __init__(self, ahead_s: float, delays_s: list[tuple[float, float]]) -> None:
+        self._ahead_ns = int(ahead_s * 1e9)
+        self._delays_s = delays_s
+        self._reply: dict = {}
+
+    def send_message(self, message: dict) -> None:
+        there_s, self._back_s = self._delays_s[message["ping"]]
+        time.sleep(there_s)
+        self._reply = {"pong": message["ping"], "t_ns": time.monotonic_ns() + self._ahead_ns}
+
+    def read_message(self, timeout_s: float) -> dict:
+        time.sleep(self._back_s)
+        return self._reply
+
+
+def test_the_exchange_with_the_shortest_round_trip_bounds_the_offset():
+    board = SimulatedBoard(100.0, [(0.05, 0.001), (0.002, 0.002), (0.001, 0.06)])
+    offset = exchange(board, 3)
+    assert abs(offset.offset_s + 100.0) <= offset.bound_s
+    assert offset.bound_s < 0.02
+
+
+def test_a_pong_to_another_ping_is_refused():
+    class Confused(SimulatedBoard):
+        def read_message(self, timeout_s: float) -> dict:
+            return {"pong": 7, "t_ns": 1}
+
+    with pytest.raises(ReplyError, match="pong"):
+        exchange(Confused(0, [(0, 0)]), 1)

@@ -236,3 +236,15 @@ def test_the_probe_runs_on_python_3_6(python36, tmp_path, payload):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["fingerprint"]["python"]["agent"].startswith("3.6.")
+
+
+def test_a_half_removed_job_of_a_run_is_found_by_its_name(tmp_path):
+    """Whoever removed it was killed when its job.json was gone already."""
+    for name in ("run-1.here.0001", "run-10.here.0001", "other"):
+        (tmp_path / "jobs" / name / "out").mkdir(parents=True)
+    place = Workdir(str(tmp_path))
+    found = probe.known_jobs(place, "run-1")
+    assert [(one["rep_id"], one["run_id"], one["state"]) for one in found] == [
+        ("run-1.here.0001", "run-1", "lost")
+    ]
+    assert len(probe.known_jobs(place, None)) == 3

@@ -345,3 +345,14 @@ def test_the_limit_comes_from_the_job_the_boards_trip_points_or_the_default(tmp_
     assert trip_points(root, ("passive",)) == [82.0]
     (zone / "type").write_text("PMIC-Die\n")
     assert limit({}, root)[0] == 95.0
+
+
+def test_a_gate_on_what_cannot_be_read_is_a_warning(tmp_path):
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/loadavg").write_text("3.5 0 0 1/1 1\n")
+    limits = {"policy": "enforce", "max_temp_c": 60.0, "max_load_1m": 4.0}
+    conditions, warnings = gates.look(str(tmp_path), limits, root=str(tmp_path))
+    assert (conditions["load_1m"], conditions["temp_c"]) == (3.5, None)
+    assert [warning["code"] for warning in warnings] == ["unjudged"]
+    with pytest.raises(AgentError, match=r"load: load_1m is 3\.5"):
+        gates.look(str(tmp_path), {**limits, "max_load_1m": 3.0}, root=str(tmp_path))
