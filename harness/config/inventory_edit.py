@@ -1,4 +1,7 @@
-"""Changes one key of one board in an inventory file, and leaves every other byte as it was."""
+"""Change one key of one board in an inventory file, and leave every other byte as it was.
+
+By lines, not with a TOML library: the new key stands beside the board's id, where no comment belongs to something else.
+"""
 
 from __future__ import annotations
 
@@ -17,30 +20,40 @@ _KEY = re.compile(r"^\s*([A-Za-z0-9_-]+)\s*=\s*(.*)$")
 
 
 def set_interpreter(path: Path, board_id: str, python: str) -> None:
-    """Write ``interpreter = "..."`` into the entry of a board; comments and order stay.
+    """Write ``interpreter = "..."`` into the entry of a board; comments, order and line endings stay.
 
     Raises:
         UsageError: the file cannot be changed safely by lines; the message says what to write where.
     """
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = file.readlines()
     by_hand = (
         f'{path}: cannot change it safely; write interpreter = "{python}" into board {board_id!r} yourself'
     )
     start, end = _entry(lines, board_id, by_hand)
-    line = f"interpreter = {json.dumps(python)}\n"
-    keys = {match.group(1): at for at in range(start, end) if (match := _KEY.match(lines[at]))}
+    key_line = f"interpreter = {json.dumps(python)}"
+    keys = {
+        match.group(1): (at, match.group(2)) for at in range(start, end) if (match := _KEY.match(lines[at]))
+    }
     if "interpreter" in keys:
-        value = _KEY.match(lines[keys["interpreter"]]).group(2).strip()  # type: ignore[union-attr]
-        if value.startswith(("'''", '"""')) or (value.startswith("[") and "]" not in value):
+        at, value = keys["interpreter"]
+        if value.strip().startswith(("'''", '"""')) or (value.startswith("[") and "]" not in value):
             raise UsageError(by_hand)
-        lines[keys["interpreter"]] = line
+        lines[at] = key_line + _ending(lines[at])
     else:
-        lines.insert(keys["id"] + 1, line)
+        at, _ = keys["id"]
+        # A file may end without an end of line.
+        ending = _ending(lines[at]) or "\n"
+        lines[at : at + 1] = [lines[at].rstrip("\r\n") + ending, key_line + ending]
     _replace(path, "".join(lines), board_id, python, by_hand)
 
 
+def _ending(line: str) -> str:
+    return line[len(line.rstrip("\r\n")) :]
+
+
 def _entry(lines: list[str], board_id: str, by_hand: str) -> tuple[int, int]:
-    """First and last line of the board's own keys (sub-tables left out)."""
+    """Return the first line of the board's own keys and the line after the last (sub-tables left out)."""
     starts = [at for at, line in enumerate(lines) if _BOARD.match(line)]
     for start in starts:
         end = next((at for at in range(start + 1, len(lines)) if _TABLE.match(lines[at])), len(lines))
@@ -56,11 +69,15 @@ def _entry(lines: list[str], board_id: str, by_hand: str) -> tuple[int, int]:
 
 
 def _replace(path: Path, text: str, board_id: str, python: str, by_hand: str) -> None:
-    """By rename, and only if what was written reads back as what was meant."""
+    """Replace a file by rename, and only if what was written reads back as what was meant.
+
+    Raises:
+        UsageError: it does not.
+    """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     part = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             file.write(text)
         before, after = load_inventory(path), load_inventory(part)
         wanted = [

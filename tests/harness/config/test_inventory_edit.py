@@ -53,3 +53,31 @@ def test_what_cannot_be_changed_by_lines_is_left_alone(tmp_path, text):
         set_interpreter(path, "a", "/opt/python")
     assert path.read_text() == text
     assert [one.name for one in tmp_path.iterdir()] == ["lab.toml"]
+
+
+def test_line_endings_stay_as_they_are(tmp_path):
+    path = tmp_path / "lab.toml"
+    path.write_bytes(LAB.replace("\n", "\r\n").encode())
+    set_interpreter(path, "a", "/opt/a/bin/python")
+    set_interpreter(path, "b", "/opt/b/bin/python")
+    text = path.read_bytes().decode()
+    assert text.count("\r\n") == text.count("\n") == LAB.count("\n") + 1
+    assert [board.interpreter for board in load_inventory(path).boards] == [
+        "/opt/a/bin/python",
+        "/opt/b/bin/python",
+    ]
+
+
+def test_a_file_may_end_without_an_end_of_line(tmp_path):
+    path = tmp_path / "lab.toml"
+    path.write_text('[[board]]\nkind = "loopback"\nid = "a"')
+    set_interpreter(path, "a", "/opt/python")
+    assert path.read_text() == '[[board]]\nkind = "loopback"\nid = "a"\ninterpreter = "/opt/python"\n'
+
+
+def test_a_comment_on_the_next_table_stays_with_it(tmp_path):
+    text = '[[board]]\nid = "a"\nkind = "loopback"\n\n# how it is tuned\n[board.tuning]\ngovernor = "powersave"\n'
+    path = tmp_path / "lab.toml"
+    path.write_text(text)
+    set_interpreter(path, "a", "/opt/python")
+    assert path.read_text() == text.replace('id = "a"\n', 'id = "a"\ninterpreter = "/opt/python"\n')
