@@ -127,7 +127,10 @@ def _row(
         energy_ratio=_energy_ratio(own.get("energy")),
         unequal_params=unequal_work(base, cell) if base is not None and not is_baseline else None,
         to_quality=reach(
-            cell, base, quality_target(base, _wanted_quality(reader), delta["accuracy"]), delta["time"]
+            cell,
+            base,
+            quality_target(base, reader.plan_view.suite.quality_target, delta["accuracy"]),
+            delta["time"],
         ),
     )
 
@@ -197,13 +200,6 @@ def _energy_ratio(joules: Judged | None) -> EnergyRatio | None:
     )
 
 
-def _wanted_quality(reader: RunReader) -> float | None:
-    """Return the quality that the suite asks for, a share; None if it names none."""
-    suite = reader.plan.get("suite")
-    wanted = suite.get("quality_target") if isinstance(suite, dict) else None
-    return float(wanted) if isinstance(wanted, int | float) else None
-
-
 def _find(groups: Sequence[Cell], cell: Cell, label: str) -> Cell | None:
     same = (other for other in groups if other.conditions() == cell.conditions())
     return next((other for other in same if other.first.label == label), None)
@@ -235,14 +231,11 @@ def _aa(groups: Sequence[Cell], judged: Verdicts) -> list[Control]:
 
 
 def _in_plan_order(groups: list[Cell], reader: RunReader) -> list[Cell]:
-    boards = _names(reader.plan.get("boards"))
-    tasks = reader.plan.get("tasks")
-    tasks = tasks if isinstance(tasks, dict) else {}
+    boards, tasks = reader.plan_view.boards, reader.plan_view.tasks
 
     def place(cell: Cell) -> int:
         task = tasks.get(cell.first.task)
-        labels = task.get("labels") if isinstance(task, dict) else None
-        return _place(labels if isinstance(labels, list) else [], cell.first.label)
+        return _place(task.labels if task else (), cell.first.label)
 
     # Cells of equal conditions stand together, those of the plan's first label first.
     first_place: dict[tuple[object, ...], int] = {}
@@ -262,28 +255,17 @@ def _in_plan_order(groups: list[Cell], reader: RunReader) -> list[Cell]:
     return sorted(groups, key=key)
 
 
-def _place(names: Sequence[object], name: str) -> int:
+def _place(names: Sequence[str], name: str) -> int:
     return names.index(name) if name in names else len(names)
-
-
-def _names(boards: object) -> list[str]:
-    """Board ids of a plan, which lists ids or objects with one."""
-    if not isinstance(boards, list):
-        return []
-    return [
-        str(board.get("board_id") or board.get("id")) if isinstance(board, dict) else str(board)
-        for board in boards
-    ]
 
 
 def _baseline(reader: RunReader, task: str, groups: Sequence[Cell], chosen: str | None) -> str | None:
     labels = {cell.first.label for cell in groups if cell.first.task == task}
-    tasks = reader.plan.get("tasks")
-    planned = tasks.get(task) if isinstance(tasks, dict) else None
+    planned = reader.plan_view.tasks.get(task)
     wanted = [
         chosen,
         reader.manifest.baselines.get(task) if reader.manifest else None,
-        planned.get("baseline") if isinstance(planned, dict) else None,
+        planned.baseline if planned else None,
         "ft-all",
     ]
     return next((name for name in wanted if name in labels), None)
@@ -291,42 +273,34 @@ def _baseline(reader: RunReader, task: str, groups: Sequence[Cell], chosen: str 
 
 def _delta(reader: RunReader, task: str | None = None) -> dict[str, float]:
     """Return what does not matter, by quantity: the suite's, and where a task has its own, that one."""
-    suite, tasks = reader.plan.get("suite"), reader.plan.get("tasks")
-    planned = suite.get("delta") if isinstance(suite, dict) else None
-    own = tasks.get(task) if isinstance(tasks, dict) and task is not None else None
-    chosen = reader.manifest.delta if reader.manifest and reader.manifest.delta else planned
-    delta: dict[str, float] = {**DEFAULT_DELTA}
-    for given in (chosen, own.get("delta") if isinstance(own, dict) else None):
-        known = given if isinstance(given, dict) else {}
-        delta |= {n: float(v) for n, v in known.items() if isinstance(v, int | float) and v > 0}
-    return delta
+    plan = reader.plan_view
+    own = plan.tasks.get(task) if task is not None else None
+    of_suite = reader.manifest.delta if reader.manifest else None
+    chosen = {name: limit for name, limit in (of_suite or plan.suite.delta).items() if limit > 0}
+    return {**DEFAULT_DELTA, **chosen, **(own.delta if own else {})}
 
 
 def _run(reader: RunReader) -> RunFacts:
-    manifest, suite = reader.manifest, reader.plan.get("suite")
-    suite = suite if isinstance(suite, dict) else {}
+    manifest, plan = reader.manifest, reader.plan_view
     first = reader.repetitions[0] if reader.repetitions else None
     return RunFacts(
-        run_id=str(reader.plan.get("run_id", reader.path.name)),
-        lab=str(reader.plan.get("lab", "")),
+        run_id=plan.run_id or reader.path.name,
+        lab=plan.lab or "",
         complete=reader.complete,
-        suite=manifest.suite if manifest else str(suite.get("name", "")),
-        level=manifest.level if manifest else suite.get("level"),
-        blocks=manifest.blocks if manifest else suite.get("blocks"),
-        command=list(manifest.command)
-        if manifest
-        else list(reader.plan_view.command),
+        suite=manifest.suite if manifest else plan.suite.name or "",
+        level=manifest.level if manifest else plan.suite.level,
+        blocks=manifest.blocks if manifest else plan.suite.blocks,
+        command=list(manifest.command) if manifest else list(plan.command),
         tunebench=manifest.tunebench if manifest else first.prov.tunebench if first else None,
         started_utc=manifest.started_utc if manifest else first.t_start_utc if first else None,
         ended_utc=manifest.ended_utc if manifest else None,
-        plan_sha256=manifest.plan_sha256 if manifest else reader.plan_view.sha256,
+        plan_sha256=manifest.plan_sha256 if manifest else plan.sha256,
     )
 
 
 def _counts(reader: RunReader) -> Counts:
-    planned = reader.plan.get("repetitions")
     return Counts(
-        planned=len(planned) if isinstance(planned, list) else None,
+        planned=reader.plan_view.planned,
         recorded=len(reader.repetitions),
         by_class=count(reader.repetitions),
         timed=count(rep for rep in reader.repetitions if rep.role == "timed"),
@@ -353,14 +327,11 @@ def _checks(reader: RunReader) -> list[Check]:
 def _skipped(reader: RunReader) -> list[Mapping[str, object]]:
     if reader.manifest:
         return [skip.model_dump() for skip in reader.manifest.skipped]
-    planned = reader.plan.get("skipped")
-    return [dict(skip) for skip in planned if isinstance(skip, dict)] if isinstance(planned, list) else []
+    return list(reader.plan_view.skipped)
 
 
 def _environment(reader: RunReader) -> list[BoardProbe]:
-    boards = list(
-        dict.fromkeys([*_names(reader.plan.get("boards")), *(r.board_id for r in reader.repetitions)])
-    )
+    boards = list(dict.fromkeys([*reader.plan_view.boards, *(r.board_id for r in reader.repetitions)]))
     return [_board(reader, board_id) for board_id in boards]
 
 

@@ -65,13 +65,15 @@ def values(cell: Cell, quantity: Quantity) -> Values:
         return _energy(cell)
     get: Callable[[Repetition], float | None]
     get = (lambda rep: rep.wall_s) if quantity == "time" else (lambda rep: rep.peak_rss_b)
-    found = {rep.block: float(value) for rep in cell.usable if (value := get(rep)) is not None and value > 0}
-    if not found:
+    by_block = {
+        rep.block: float(value) for rep in cell.usable if (value := get(rep)) is not None and value > 0
+    }
+    if not by_block:
         # Why a cell has no times stands with its row.
         return Values(
             {}, "no repetition that may be used" if quantity == "time" else _why_none(cell, quantity)
         )
-    return Values({Source(): found})
+    return Values({Source(): by_block})
 
 
 def accuracies(cell: Cell) -> dict[int, float]:
@@ -84,7 +86,7 @@ def right_items(cell: Cell, reader: RunReader) -> dict[int, Right]:
 
     Only where predictions were stored, can be read, and give the accuracy that the record tells.
     """
-    found = {}
+    by_block = {}
     for rep in cell.usable:
         if rep.quality.metric != "accuracy" or rep.quality.after is None:
             continue
@@ -96,24 +98,24 @@ def right_items(cell: Cell, reader: RunReader) -> dict[int, Right]:
             continue
         right = np.array([label == after for _, label, _, after in rows])
         if abs(right.mean() - rep.quality.after) < _AGREES:
-            found[rep.block] = Right(tuple((item, label) for item, label, _, _ in rows), right)
-    return found
+            by_block[rep.block] = Right(tuple((item, label) for item, label, _, _ in rows), right)
+    return by_block
 
 
 def _energy(cell: Cell) -> Values:
     """Joules of one fine-tuning: from repetitions of the role ``energy``, and from the timed windows."""
-    found: dict[Source, dict[int, float]] = {}
+    values_of: dict[Source, dict[int, float]] = {}
     for repeated, reps in ((True, energy_reps(cell.reps)), (False, cell.usable)):
         sources = by_source(reps)
         for scope, name in sorted(sources, key=lambda key: SCOPES.index(key[0])):
-            per_block = {rep.block: one.gross_j / one.repeats for rep, one in sources[scope, name]}
+            per_block = {rep.block: energy.gross_j / energy.repeats for rep, energy in sources[scope, name]}
             if all(joules > 0 for joules in per_block.values()):
-                found[Source(scope, name, repeated)] = per_block
-    return Values(found, None if found else _why_none(cell, "energy"))
+                values_of[Source(scope, name, repeated)] = per_block
+    return Values(values_of, None if values_of else _why_none(cell, "energy"))
 
 
 def _why_none(cell: Cell, quantity: str) -> str:
     keys = ("peak_rss_b",) if quantity == "memory" else ("energy", "power")
     reps: Sequence[Repetition] = [rep for rep in cell.reps if rep.role in ("timed", "energy")]
-    told = [rep.missing[key] for rep in reps for key in keys if key in rep.missing]
-    return told[0] if told else "no repetition that may be used tells it"
+    reasons = [rep.missing[key] for rep in reps for key in keys if key in rep.missing]
+    return reasons[0] if reasons else "no repetition that may be used tells it"

@@ -175,21 +175,14 @@ def _by_series(reader: RunReader) -> dict[_Key, Cell]:
 
 
 def _delta(reader: RunReader) -> dict[str, float]:
-    given = reader.manifest.delta if reader.manifest else None
-    if not given:
-        suite = reader.plan.get("suite")
-        given = suite.get("delta") if isinstance(suite, dict) else None
-    known = given if isinstance(given, Mapping) else {}
-    own = {
-        name: float(value) for name, value in known.items() if isinstance(value, int | float) and value > 0
-    }
-    return {**DEFAULT_DELTA, **own}
+    given = (reader.manifest.delta if reader.manifest else None) or reader.plan_view.suite.delta
+    return {**DEFAULT_DELTA, **{name: limit for name, limit in given.items() if limit > 0}}
 
 
 def _head(reader: RunReader) -> Head:
     manifest = reader.manifest
     return Head(
-        run_id=str(reader.plan.get("run_id", reader.path.name)),
+        run_id=reader.plan_view.run_id or reader.path.name,
         suite=manifest.suite if manifest else None,
         started_utc=manifest.started_utc if manifest else None,
         tunebench=manifest.tunebench if manifest else None,

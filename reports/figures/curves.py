@@ -31,24 +31,24 @@ def curves_figure(
     lines: Sequence[Line],
     styles: Styles,
     *,
-    told: Callable[[float], str],
+    say: Callable[[float], str],
     tick: Callable[[float], str],
     log: bool = False,
 ) -> Figure:
-    """A half-width figure; ``told`` words a value, ``tick`` one of the axis.
+    """A half-width figure; ``say`` words a value, ``tick`` one of the axis.
 
     ``log`` asks for a logarithmic axis, which is drawn where all values are positive.
     """
     known = [line for line in lines if line.points]
     positive = all(value > 0 for line in known for _, value in line.points)
     described = "; ".join(
-        f"{line.label} from {told(line.points[0][1])} to {told(line.points[-1][1])}" for line in known
+        f"{line.label} from {say(line.points[0][1])} to {say(line.points[-1][1])}" for line in known
     )
     epochs = _told_epochs(known)
     table = DataTable(
         caption=f"{title}: mean over repetitions, at some of the epochs",
         columns=("method", *(f"epoch {number(int(epoch))}" for epoch in epochs), "repetitions"),
-        rows=[_table_row(line, epochs, told) for line in known],
+        rows=[_table_row(line, epochs, say) for line in known],
     )
     return figure(
         ident,
@@ -113,6 +113,6 @@ def _told_epochs(lines: Sequence[Line]) -> list[float]:
     return sorted({known[round(i * (len(known) - 1) / 4)] for i in range(5)}) if known else []
 
 
-def _table_row(line: Line, epochs: Sequence[float], told: Callable[[float], str]) -> list[str]:
+def _table_row(line: Line, epochs: Sequence[float], say: Callable[[float], str]) -> list[str]:
     values = dict(line.points)
-    return [line.label, *(told(values[e]) if e in values else "–" for e in epochs), str(line.n)]
+    return [line.label, *(say(values[e]) if e in values else "–" for e in epochs), str(line.n)]

@@ -18,14 +18,14 @@ _AXIS = 46
 
 @dataclass(frozen=True)
 class Dot:
-    """One value with its interval; ``told`` stands beside it, ``word`` (with its class) at the edge."""
+    """One value with its interval; ``text`` stands beside it, ``word`` (with its class) at the edge."""
 
     series: str
     value: float
     low: float
     high: float
     is_range: bool
-    told: str
+    text: str
     word: str = ""
     word_css: str = ""
 
@@ -66,9 +66,9 @@ class Axis:
 
     def ticks(self, low: float, high: float, most: int) -> list[float]:
         """Values to mark between two positions."""
-        found = [value for value in self.round_values if low <= self.at(value) <= high]
-        if len(found) >= 3 or self.place is None:
-            return found or ticks(low, high, most)
+        marks = [value for value in self.round_values if low <= self.at(value) <= high]
+        if len(marks) >= 3 or self.place is None:
+            return marks or ticks(low, high, most)
         linear = ticks(*self._values(low, high), most)
         return [value for value in linear if low <= self.at(value) <= high]
 
@@ -154,18 +154,18 @@ def _row(
         _words(canvas, dot, at + 15 if narrow else y + 4.5, narrow=narrow)
         css = styles.of(dot.series).css
         canvas.interval(scale(dot.low), scale(dot.high), y, f"error {css}", cap=4, dashed=dot.is_range)
-        hint = f"{row.name}, {dot.series}: {dot.told} {dot.word}".rstrip()
+        hint = f"{row.name}, {dot.series}: {dot.text} {dot.word}".rstrip()
         canvas.marker(scale(dot.value), y, styles.of(dot.series).shape, css, size=5, hint=hint)
 
 
 def _words(canvas: Canvas, dot: Dot, y: float, *, narrow: bool) -> None:
     word = f"t word {dot.word_css}"
     if narrow:
-        told = f"{dot.told} {dot.word}".rstrip()
+        words = f"{dot.text} {dot.word}".rstrip()
         canvas.text(8, y, dot.series, "tick", width=110)
-        canvas.text(canvas.width - 8, y, told, "tick", anchor="end")
+        canvas.text(canvas.width - 8, y, words, "tick", anchor="end")
         return
-    canvas.text(canvas.width - 226, y, dot.told, "t num")
+    canvas.text(canvas.width - 226, y, dot.text, "t num")
     if dot.word:
         canvas.text(canvas.width, y, dot.word, word, anchor="end")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 from tunebench.reports.figures.phases import phase_class
 from tunebench.reports.figures.throttle import throttle_marks
@@ -16,8 +16,36 @@ from tunebench.reports.results.timeseries import Channel, Trace
 MAX_ROWS = 1200
 
 
-def plot_data(trace: Trace) -> dict[str, Any] | None:
-    """Columns for the plot, seconds since the first mark; None if nothing was sampled twice."""
+@dataclass(frozen=True, slots=True)
+class PlotColumn:
+    """One channel's values in the rows kept; None is a gap, ``BETWEEN`` a row in which it was not due."""
+
+    name: str
+    unit: str
+    y: list[float | str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PlotData:
+    """What the page's script reads, all times in seconds since the first mark.
+
+    Attributes:
+        t: of each row.
+        bands: (begin, end, phase, its colour class).
+        window: begin and end of the measured window.
+        marks: (begin, end, words) where the board said that it was throttled.
+    """
+
+    end: float
+    t: list[float]
+    channels: list[PlotColumn]
+    bands: list[tuple[float, float, str, str]]
+    window: list[float] | None
+    marks: list[tuple[float, float, str]]
+
+
+def plot_data(trace: Trace) -> PlotData | None:
+    """Return columns for the plot; None if nothing was sampled twice."""
     shown = choose(trace)
     if not shown:
         return None
@@ -26,22 +54,22 @@ def plot_data(trace: Trace) -> dict[str, Any] | None:
     bands = merge_steps(trace)
     names = list(dict.fromkeys(phase for _, _, phase in bands))
     window = trace.window_ns
-    return {
-        "end": _s(end_ns - start_ns),
-        "t": [_s(trace.t_ns[i] - start_ns) for i in kept],
-        "channels": [_column(channel, values, kept) for channel, values in shown],
-        "bands": [
-            [_s(a - start_ns), _s(b - start_ns), clean(phase, 40), phase_class(phase, names)]
+    return PlotData(
+        end=_s(end_ns - start_ns),
+        t=[_s(trace.t_ns[i] - start_ns) for i in kept],
+        channels=[_column(channel, values, kept) for channel, values in shown],
+        bands=[
+            (_s(a - start_ns), _s(b - start_ns), clean(phase, 40), phase_class(phase, names))
             for a, b, phase in bands
             if b > a
         ],
-        "window": [_s(t - start_ns) for t in window] if window else None,
-        "marks": [[_s(int(a)), _s(int(b)), words] for a, b, words in throttle_marks(trace, start_ns)],
-    }
+        window=[_s(t - start_ns) for t in window] if window else None,
+        marks=[(_s(int(a)), _s(int(b)), words) for a, b, words in throttle_marks(trace, start_ns)],
+    )
 
 
 def kept_rows(columns: Sequence[Sequence[float | None]], n: int, most: int = MAX_ROWS) -> list[int]:
-    """Indices of the rows to keep: all, or of each stretch every column's least and greatest, gaps included.
+    """Return indices of the rows to keep: all, or of each stretch every column's least and greatest, gaps included.
 
     >>> kept_rows([[1, 9, 1, 1]], 4, most=2)
     [0, 1]
@@ -66,14 +94,14 @@ def kept_rows(columns: Sequence[Sequence[float | None]], n: int, most: int = MAX
 BETWEEN = ""
 
 
-def _column(channel: Channel, values: Sequence[float | None], kept: Sequence[int]) -> dict[str, Any]:
+def _column(channel: Channel, values: Sequence[float | None], kept: Sequence[int]) -> PlotColumn:
     factor, unit = UNITS.get(channel.unit, (1.0, channel.unit))
     name = channel.id if not channel.scope else f"{channel.id} ({channel.scope})"
     inside = _between(values)
-    return {
-        "name": clean(name, 60),
-        "unit": clean(unit, 20),
-        "y": [
+    return PlotColumn(
+        name=clean(name, 60),
+        unit=clean(unit, 20),
+        y=[
             float(f"{value * factor:.6g}")
             if (value := values[i]) is not None
             else BETWEEN
@@ -81,11 +109,11 @@ def _column(channel: Channel, values: Sequence[float | None], kept: Sequence[int
             else None
             for i in kept
         ],
-    }
+    )
 
 
 def _between(values: Sequence[float | None]) -> set[int]:
-    """Samples at which a slow channel was not due: its neighbours lie as far apart as they always do."""
+    """Return samples at which a slow channel was not due: its neighbours lie as far apart as they always do."""
     far = reach(values)
     known = [i for i, value in enumerate(values) if value is not None]
     return {i for a, b in pairwise(known) if 1 < b - a <= far for i in range(a + 1, b)}

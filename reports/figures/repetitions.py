@@ -35,14 +35,14 @@ def strip_figure(ident: str, reps: Sequence[RepetitionFacts], styles: Styles, *,
         rows=[_table_row(i, rep, deviations[i]) for i, rep in enumerate(timed[:_MOST_ROWS])],
     )
     known = [value for value in deviations if value is not None]
-    told = (
+    extremes = (
         f"From {signed_percent(min(known))} to {signed_percent(max(known))}." if known else "None has a time."
     )
     lost = sum(value is None for value in deviations)
     return figure(
         ident,
         "Every timed repetition in run order",
-        f"{len(timed)} repetitions, deviation from the median of their method. {told} {lost} without a time.",
+        f"{len(timed)} repetitions, deviation from the median of their method. {extremes} {lost} without a time.",
         lambda width: _draw(width, timed, deviations, styles),
         table=table,
         heading=heading,
@@ -55,11 +55,11 @@ def _deviations(timed: Sequence[RepetitionFacts]) -> list[float | None]:
         if rep.wall_s and rep.rep_class in ("valid", "degraded"):
             walls[rep.task, rep.label].append(rep.wall_s)
     middles = {key: median(values) for key, values in walls.items()}
-    found: list[float | None] = []
+    deviations: list[float | None] = []
     for rep in timed:
         middle = middles.get((rep.task, rep.label))
-        found.append(rep.wall_s / middle - 1 if rep.wall_s and middle else None)
-    return found
+        deviations.append(rep.wall_s / middle - 1 if rep.wall_s and middle else None)
+    return deviations
 
 
 def _draw(

@@ -20,11 +20,11 @@ Line = tuple[str, str, list[float]]
 
 def lines(reps: Sequence[RepetitionFacts]) -> list[Line]:
     """(task, label, seconds) of the repetitions that may be used; methods with one value are left out."""
-    found: dict[tuple[str, str], list[float]] = {}
+    walls_of: dict[tuple[str, str], list[float]] = {}
     for rep in reps:
         if rep.wall_s and rep.rep_class in ("valid", "degraded"):
-            found.setdefault((rep.task, rep.label), []).append(rep.wall_s)
-    return [(task, label, walls) for (task, label), walls in found.items() if len(walls) > 1]
+            walls_of.setdefault((rep.task, rep.label), []).append(rep.wall_s)
+    return [(task, label, walls) for (task, label), walls in walls_of.items() if len(walls) > 1]
 
 
 def spread_figure(ident: str, reps: Sequence[RepetitionFacts], styles: Styles, *, heading: str) -> Figure:

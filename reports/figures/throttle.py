@@ -17,15 +17,15 @@ def throttle_marks(trace: Trace, start_ns: int) -> list[Mark]:
     for channel, values in zip(trace.channels, trace.values, strict=True):
         if channel.kind != "throttle":
             continue
-        told = ""
+        before = ""
         for i, (t, value) in enumerate(zip(trace.t_ns, values, strict=True)):
             words = _words(channel, value)
             until = trace.t_ns[i + 1] if i + 1 < len(trace.t_ns) else t
-            if words and words == told:
+            if words and words == before:
                 marks[-1] = (marks[-1][0], until - start_ns, words)
             elif words:
                 marks.append((t - start_ns, until - start_ns, words))
-            told = words
+            before = words
     return sorted(marks)
 
 

@@ -51,15 +51,15 @@ _TICKS = {"segment": "note-segment", "mark": "note-mark", "decision": "note-deci
 
 def trend_figure(ident: str, title: str, nights: Sequence[Point], band: Band | None) -> Figure:
     """Nights from left to right in equal steps; the axis holds every median and the band."""
-    known = [one.value for one in nights if one.value is not None]
-    notes = sum(len(one.notes) for one in nights)
+    known = [night.value for night in nights if night.value is not None]
+    notes = sum(len(night.notes) for night in nights)
     last = ""
     if known and band and band.middle:
         last = f" The newest lies {signed_percent(known[-1] / band.middle - 1)} from the usual {seconds(band.middle)}."
     table = DataTable(
         caption=f"Nights of {title}",
         columns=("night", "median", "least", "greatest", "n", "segment", "changes, decisions, or why it does not count"),
-        rows=[_row(one) for one in nights],
+        rows=[_row(night) for night in nights],
     )  # fmt: skip
     return figure(
         ident,
@@ -71,15 +71,15 @@ def trend_figure(ident: str, title: str, nights: Sequence[Point], band: Band | N
     )
 
 
-def _row(one: Point) -> list[str]:
-    told = "; ".join([*(words for _, words in one.notes), *([one.why_not] if one.why_not else [])])
-    spread = [seconds(value) if value is not None else "–" for value in (one.value, one.low, one.high)]
-    return [one.day, *spread, str(one.n), str(one.segment + 1), clean(told, 300) or "–"]
+def _row(night: Point) -> list[str]:
+    notes = "; ".join([*(words for _, words in night.notes), *([night.why_not] if night.why_not else [])])
+    spread = [seconds(value) if value is not None else "–" for value in (night.value, night.low, night.high)]
+    return [night.day, *spread, str(night.n), str(night.segment + 1), clean(notes, 300) or "–"]
 
 
 def _draw(width: int, nights: Sequence[Point], band: Band | None) -> Canvas:
     canvas = Canvas(width, _TOP + _PLOT + 30)
-    known = [value for one in nights for value in (one.value,) if value is not None]
+    known = [value for night in nights for value in (night.value,) if value is not None]
     edges = [*known, *((band.low, band.high) if band else ())]
     low, high = (min(edges), max(edges)) if edges else (0.0, 1.0)
     air = max(0.08 * (high - low), 0.005 * high, 1e-9)
@@ -102,7 +102,7 @@ def _draw(width: int, nights: Sequence[Point], band: Band | None) -> Canvas:
 def _band(canvas: Canvas, nights: Sequence[Point], band: Band | None, across: Scale, up: Scale) -> None:
     if band is None or not nights:
         return
-    first = next(i for i, one in enumerate(nights) if one.segment == nights[-1].segment)
+    first = next(i for i, night in enumerate(nights) if night.segment == nights[-1].segment)
     left, right = across(first) - 4, across(len(nights) - 1) + 4
     hint = f"usual: {seconds(band.low)} to {seconds(band.high)}, from {band.nights} nights"
     canvas.rect(left, up(band.high), right - left, up(band.low) - up(band.high), "window", hint=hint)
@@ -111,28 +111,28 @@ def _band(canvas: Canvas, nights: Sequence[Point], band: Band | None, across: Sc
 
 def _notes(canvas: Canvas, nights: Sequence[Point], across: Scale) -> None:
     """A line across the plot where something changed, with a letter whose words stand in the table."""
-    for place, one in enumerate(nights):
-        for kind, words in one.notes[:1]:
+    for place, night in enumerate(nights):
+        for kind, words in night.notes[:1]:
             x = across(place) - (across(1) - across(0)) / 2 if place else across(place)
             dash = "" if kind == "segment" else "3 3"
             canvas.line(x, _TOP - 6, x, _TOP + _PLOT, _TICKS[kind], dash=dash)
             shape = {"segment": "square", "mark": "triangle", "decision": "diamond"}[kind]
-            told = "; ".join(text for _, text in one.notes)
-            canvas.marker(x, _TOP - 12, shape, _TICKS[kind], size=4.5, hint=f"{one.day}: {told or words}")
+            note = "; ".join(text for _, text in night.notes)
+            canvas.marker(x, _TOP - 12, shape, _TICKS[kind], size=4.5, hint=f"{night.day}: {note or words}")
 
 
 def _values(canvas: Canvas, nights: Sequence[Point], across: Scale, up: Scale) -> None:
     """Whiskers and medians each as one path: a year of nights stays light."""
     whiskers, dots, lost = [], [], []
-    for place, one in enumerate(nights):
+    for place, night in enumerate(nights):
         x = num(across(place))
-        if one.value is None or one.why_not:
-            lost.append((across(place), f"{one.day}: {one.why_not or 'too few valid repetitions'}"))
+        if night.value is None or night.why_not:
+            lost.append((across(place), f"{night.day}: {night.why_not or 'too few valid repetitions'}"))
         else:
-            if one.low is not None and one.high is not None:
-                whiskers.append(f"M{x} {num(_inside(up, one.low))}V{num(_inside(up, one.high))}")
+            if night.low is not None and night.high is not None:
+                whiskers.append(f"M{x} {num(_inside(up, night.low))}V{num(_inside(up, night.high))}")
             dots.append(
-                f"M{num(across(place) - 2.2)} {num(up(one.value))}a2.2 2.2 0 1 0 4.4 0a2.2 2.2 0 1 0 -4.4 0"
+                f"M{num(across(place) - 2.2)} {num(up(night.value))}a2.2 2.2 0 1 0 4.4 0a2.2 2.2 0 1 0 -4.4 0"
             )
     canvas.add(f'<path d="{"".join(whiskers)}" class="stem"/>')
     canvas.add(f'<path d="{"".join(dots)}" class="c-bar"/>')

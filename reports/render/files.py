@@ -5,12 +5,16 @@ from __future__ import annotations
 import getpass
 import json
 import socket
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from tunebench.reports.results import ResultsError, RunReader, find_run
+
+if TYPE_CHECKING:
+    from tunebench.reports.history.decisions import Decision
 
 FORMATS = ("md", "text")
 
@@ -42,7 +46,10 @@ def report(
     if html is not None:
         from tunebench.reports.render.html import render
 
-        page = render(reader, baseline, words=names_here(), **_nights(store), against=_other(against))
+        index, decided = _nights(store)
+        page = render(
+            reader, baseline, words=names_here(), index=index, decisions=decided, against=_other(against)
+        )
         _write(html, page)
     if json_file is not None:
         from tunebench.reports.formatting.privacy import scrubbed, scrubber
@@ -113,18 +120,18 @@ def _opened(run_dir: Path, baseline: str | None) -> RunReader:
     return reader
 
 
-def _nights(store: Path | None) -> dict[str, Any]:
-    """Index and decisions of a store; the index is a cache and always made anew."""
+def _nights(store: Path | None) -> tuple[Path | None, Sequence[Decision]]:
+    """Return index and decisions of a store; the index is a cache and always made anew."""
     if store is None:
-        return {}
+        return None, ()
     from tunebench.reports.history import decisions, index
 
     console = Console(stderr=True)
     made = index.build(store)
-    found, warnings = decisions.read(store)
+    decided, warnings = decisions.read(store)
     for warning in [*made.warnings, *warnings]:
         console.print(warning, markup=False, soft_wrap=True)
-    return {"index": made.path, "decisions": found}
+    return made.path, decided
 
 
 def _other(run: Path | None) -> RunReader | None:

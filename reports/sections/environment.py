@@ -116,14 +116,14 @@ def _sensor(channel: Mapping[str, object]) -> str:
 
 def validity_rows(rows: Sequence[MethodResult]) -> list[tuple[str, str, str, str]]:
     """Return (reason, code, repetitions, where): each reason once."""
-    found: dict[tuple[str, str], tuple[int, dict[str, None]]] = {}
+    reasons: dict[tuple[str, str], tuple[int, dict[str, None]]] = {}
     for row in rows:
         for reason in row.reasons:
-            times, where = found.setdefault((reason.code, reason.message), (0, {}))
+            times, where = reasons.setdefault((reason.code, reason.message), (0, {}))
             where[f"{clean(row.label, 40)} on {clean(row.board_id, 40)}"] = None
-            found[reason.code, reason.message] = (times + reason.n, where)
+            reasons[reason.code, reason.message] = (times + reason.n, where)
     return [
-        (message, code, str(times), _some(list(where))) for (code, message), (times, where) in found.items()
+        (message, code, str(times), _some(list(where))) for (code, message), (times, where) in reasons.items()
     ]
 
 
@@ -140,10 +140,8 @@ def failures(reader: RunReader, scrub: Scrub = str) -> list[Failure]:
 
 def _failure(rep: Repetition, reader: RunReader, scrub: Scrub, *, with_log: bool) -> Failure:
     title = f"{clean(rep.label, 40)} on {clean(rep.board_id, 40)}, {rep.role}, block {rep.block + 1}"
-    told = "; ".join(reason.message for reason in rep.reasons)
-    reason = (
-        f"{rep.outcome if rep.outcome != 'ok' else rep.verdict}: {rep.outcome_reason or told or 'no reason'}"
-    )
+    messages = "; ".join(reason.message for reason in rep.reasons)
+    reason = f"{rep.outcome if rep.outcome != 'ok' else rep.verdict}: {rep.outcome_reason or messages or 'no reason'}"
     log: Markup | None = None
     try:
         text = reader.log(rep) if with_log else None

@@ -109,18 +109,18 @@ def _sampling(reps: Sequence[Repetition]) -> list[tuple[str, str]]:
     samplers = [rep.sampler for rep in reps if rep.sampler]
     if not samplers:
         return []
-    told = f"Telemetry was sampled on the board every {seconds(samplers[0].period_s)}"
+    sentence = f"Telemetry was sampled on the board every {seconds(samplers[0].period_s)}"
     costs = [
         rep.sampler.cpu_s / rep.process_s
         for rep in reps
         if rep.sampler and rep.sampler.cpu_s and rep.process_s
     ]
     if costs:
-        told += f"; the sampler took {percent(median(costs), 2)} of one core (median)"
+        sentence += f"; the sampler took {percent(median(costs), 2)} of one core (median)"
     gaps = [sampler.max_gap_s for sampler in samplers if sampler.max_gap_s is not None]
     if gaps:
-        told += f"; longest gap {seconds(max(gaps))}"
-    return [("Sampler", told + ".")]
+        sentence += f"; longest gap {seconds(max(gaps))}"
+    return [("Sampler", sentence + ".")]
 
 
 def _marks(measured: Measured) -> list[tuple[str, str]]:
@@ -147,8 +147,8 @@ def _host(reps: Sequence[Repetition]) -> list[tuple[str, str]]:
     if not extra:
         return []
     channels = [rep.ssh_channels for rep in reps if rep.ssh_channels is not None]
-    told = f"The host added {seconds(median(extra))} to a repetition (median)"
-    return [("Host", told + (f", over {max(channels)} SSH channels at most." if channels else "."))]
+    sentence = f"The host added {seconds(median(extra))} to a repetition (median)"
+    return [("Host", sentence + (f", over {max(channels)} SSH channels at most." if channels else "."))]
 
 
 def _checks(measured: Measured) -> list[tuple[str, str]]:
@@ -169,9 +169,9 @@ def _hashes(reps: Sequence[Repetition], measured: Measured) -> list[tuple[str, s
     names = {"payload": "payload_sha256", "data": "data_sha256", "start weights": "weights_sha256"}
     facts = []
     for what, name in names.items():
-        found = sorted({value[:12] for rep in reps if (value := getattr(rep.prov, name))})
-        if found:
-            facts.append(f"{what} {', '.join(found[:4])}")
+        digests = sorted({value[:12] for rep in reps if (value := getattr(rep.prov, name))})
+        if digests:
+            facts.append(f"{what} {', '.join(digests[:4])}")
     if measured.run.plan_sha256:
         facts.append(f"plan {str(measured.run.plan_sha256)[:12]}")
     return [("Hashes", "SHA-256, first 12 digits: " + "; ".join(facts) + ".")] if facts else []

@@ -11,6 +11,7 @@ from tunebench.reports.analysis.row import MethodResult
 from tunebench.reports.figures import Figure
 from tunebench.reports.figures.plot import plot_data
 from tunebench.reports.figures.traces import trace_figure
+from tunebench.reports.formatting.json_value import json_value
 from tunebench.reports.formatting.privacy import Scrub
 from tunebench.reports.formatting.units import clean
 from tunebench.reports.records import Repetition
@@ -135,4 +136,4 @@ def _view(
     figure = trace_figure(ident, trace, title=title, heading="")
     if figure is not None and not draw:
         figure = replace(figure, drawings=[])
-    return TraceView(ident, board, title, figure, None, packed(data))
+    return TraceView(ident, board, title, figure, None, packed(json_value(data)))

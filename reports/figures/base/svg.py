@@ -230,10 +230,10 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in _LOG_STEPS:
         values = [round(step * 10.0**power, 12) for power in powers for step in steps]
-        found = [value for value in values if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
-        if len(found) <= most:
-            return found
-    return found[:: math.ceil(len(found) / most)]
+        inside = [value for value in values if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
+        if len(inside) <= most:
+            return inside
+    return inside[:: math.ceil(len(inside) / most)]
 
 
 def plain(value: float) -> str:

@@ -35,7 +35,7 @@ class Since:
 
 def since(reader: RunReader, other: RunReader, scrub: Scrub) -> Since:
     """Compare a run's boards with those of another run, its baseline."""
-    name = clean(str(other.plan.get("run_id", other.path.name)), 80)
+    name = clean(other.plan_view.run_id or other.path.name, 80)
 
     def env(board_id: str) -> BoardEnv | None:
         try:

@@ -33,22 +33,22 @@ def _finding(group: Group) -> str | None:
     base = clean(str(group.baseline), 40)
     span = f"{significant(speed.low)} to {significant(speed.high)}"
     if speed.withheld:
-        told = f"{where}: no verdict on times is given, since the A/A control failed"
+        sentence = f"{where}: no verdict on times is given, since the A/A control failed"
     elif speed.verdict == "NO VERDICT":
-        told = (
+        sentence = (
             f"{where}: over {speed.n} block{'s' if speed.n != 1 else ''}, {name} ran "
             f"{factor(speed.factor)} as fast as {base} (range {span}; too few blocks for a verdict)"
         )
     elif speed.verdict == "FASTER":
-        told = (
+        sentence = (
             f"{where}: {name} is {factor(speed.factor)} as fast as {base} "
             f"(95% interval {span}, {speed.n} blocks)"
         )
     else:
-        told = (
+        sentence = (
             f"{where}: no method is shown to be faster than {base}; nearest is {name} (95% interval {span})"
         )
-    return f"{told}. {_accuracy_words(best, group)}".rstrip()
+    return f"{sentence}. {_accuracy_words(best, group)}".rstrip()
 
 
 def _accuracy_words(best: MethodResult, group: Group) -> str:

@@ -39,7 +39,7 @@ class Trend:
     figures: Sequence[Figure] = ()
     table: DataTable | None = None
     left: int = 0
-    told: str = ""
+    note: str = ""
     since: Since = field(default_factory=lambda: Since(why=NO_STORE))
 
 
@@ -67,21 +67,21 @@ def trend_of(reader: RunReader, index: Path, decisions: Sequence[Decision], scru
     Raises:
         ResultsError: no index, or not one that this version reads.
     """
-    run_id = reader.plan.get("run_id", reader.path.name)
+    run_id = reader.plan_view.run_id or reader.path.name
     own = {rep.series_key for rep in reader.repetitions if rep.role == "timed"}
     with opened(index) as database:
-        series = [one for one in all_series(database) if one.series_key in own]
-        found = nights_of(database, [one.series_key for one in series], "time", decisions)
+        series = [member for member in all_series(database) if member.series_key in own]
+        nights_by_key = nights_of(database, [member.series_key for member in series], "time", decisions)
         paths = database.execute("SELECT run_id, path FROM runs ORDER BY started_utc, run_id").fetchall()
-    since = since_the_run_before(reader, index.parent, paths, str(run_id), scrub)
+    since = since_the_run_before(reader, index.parent, paths, run_id, scrub)
     if run_id not in {name for name, _ in paths}:
         return Trend(why="This run does not lie in the store that was given.", since=since)
     lines = []
-    for one in series:
-        nights = found.get(one.series_key, [])
+    for member in series:
+        nights = nights_by_key.get(member.series_key, [])
         last = next((i for i, night in enumerate(nights) if night.run_id == run_id), None)
         if last is not None:
-            lines.append(_line(one, nights[: last + 1], decisions, scrub))
+            lines.append(_line(member, nights[: last + 1], decisions, scrub))
     longest = max((len(line.nights) for line in lines), default=0)
     if longest < 2:
         why = "The store holds one night of these series: there is no trend yet."
@@ -89,11 +89,11 @@ def trend_of(reader: RunReader, index: Path, decisions: Sequence[Decision], scru
     lines.sort(key=lambda line: -abs(line.change or 0.0))
     figures = [_figure(i, line) for i, line in enumerate(lines[:MAX_FIGURES])]
     left = max(0, len(lines) - MAX_FIGURES)
-    told = f"Drawn are the {MAX_FIGURES} of {len(lines)} series that moved most; the table holds all."
-    return Trend(figures=figures, table=_table(lines), left=left, told=told, since=since)
+    note = f"Drawn are the {MAX_FIGURES} of {len(lines)} series that moved most; the table holds all."
+    return Trend(figures=figures, table=_table(lines), left=left, note=note, since=since)
 
 
-def _line(one: Series, nights: list[Night], decisions: Sequence[Decision], scrub: Scrub) -> _Line:
+def _line(series: Series, nights: list[Night], decisions: Sequence[Decision], scrub: Scrub) -> _Line:
     past = [
         n.value
         for n in nights[:-1]
@@ -103,7 +103,7 @@ def _line(one: Series, nights: list[Night], decisions: Sequence[Decision], scrub
     tonight = nights[-1].value
     change = tonight / band.middle - 1 if band and band.middle and tonight is not None else None
     shown = nights[-MAX_NIGHTS:]
-    return _Line(one, shown, band, change, _notes(one, shown, decisions, scrub))
+    return _Line(series, shown, band, change, _notes(series, shown, decisions, scrub))
 
 
 def usual(past: Sequence[float]) -> Band | None:
@@ -120,21 +120,21 @@ def usual(past: Sequence[float]) -> Band | None:
 
 
 def _notes(
-    one: Series, nights: Sequence[Night], decisions: Sequence[Decision], scrub: Scrub
+    series: Series, nights: Sequence[Night], decisions: Sequence[Decision], scrub: Scrub
 ) -> list[list[tuple[str, str]]]:
     """What changed or was decided between a night and the one before it."""
-    told: list[list[tuple[str, str]]] = []
+    notes: list[list[tuple[str, str]]] = []
     before = ""
     for night in nights:
         here = [("segment", night.opened_by)] if night.opened_by else []
         here += [("mark", words) for words in night.marks]
         for made in decisions:
-            about = made.series_key in (None, one.series_key) and made.board_id in (None, one.board_id)
+            about = made.series_key in (None, series.series_key) and made.board_id in (None, series.board_id)
             if about and (made.series_key or made.board_id) and before < made.t_utc <= night.t_utc:
                 here.append(("decision", f"{made.kind}: {scrub(clean(made.reason, 200))}"))
-        told.append(here if before else [])
+        notes.append(here if before else [])
         before = night.t_utc
-    return told
+    return notes
 
 
 def _figure(index: int, line: _Line) -> Figure:
@@ -157,8 +157,8 @@ def _figure(index: int, line: _Line) -> Figure:
     )
 
 
-def _name(one: Series) -> str:
-    return " · ".join(clean(part, 40) for part in (one.board_id, one.task, one.label))
+def _name(series: Series) -> str:
+    return " · ".join(clean(part, 40) for part in (series.board_id, series.task, series.label))
 
 
 def _table(lines: Sequence[_Line]) -> DataTable:

@@ -54,11 +54,9 @@ def lorae_block(reader: RunReader, groups: Sequence[Cell], rows: Sequence[Row]) 
         groups: its cells, in the order of the report.
         rows: the summary's row of each of them.
     """
-    suite = reader.plan.get("suite")
-    if not isinstance(suite, dict) or suite.get("study") != STUDY:
+    suite = reader.plan_view.suite
+    if suite.study != STUDY:
         return None
-    wanted = suite.get("candidate")
-    candidate = wanted if isinstance(wanted, str) else None
     units: dict[tuple[object, ...], list[_Pair]] = {}
     for cell, row in zip(groups, rows, strict=True):
         if not (row.own or row.aa_control):
@@ -66,9 +64,9 @@ def lorae_block(reader: RunReader, groups: Sequence[Cell], rows: Sequence[Row]) 
     return LoraeStudy(
         name=STUDY,
         source=PUBLISHED_SOURCE,
-        candidate=candidate,
+        candidate=suite.candidate,
         published=PUBLISHED,
-        units=[_unit(members, candidate) for members in units.values()],
+        units=[_unit(members, suite.candidate) for members in units.values()],
     )
 
 

@@ -119,7 +119,7 @@ def _dot(series: str, difference: Difference, alone: bool) -> Dot:
         high=difference.high,
         is_range=difference.interval == "range",
         # The interval is drawn and stands in the tables: beside a long word there is no room for it.
-        told=sentences.signed(difference.value),
+        text=sentences.signed(difference.value),
         word=word,
         word_css=_CSS.get(word, "v-unclear"),
     )

@@ -70,8 +70,8 @@ def _ordered(known: Sequence[_Saved]) -> list[_Saved]:
 
 def _saved(name: str, saved: Reduction) -> Dot:
     value, low, high = (100 * share for share in (saved.value, saved.low, saved.high))
-    told = f"{value:.1f}%  [{low:.1f}, {high:.1f}]" if saved.n > 1 else f"{value:.1f}%  one block"
-    return Dot(name, value, low, high, saved.interval == "range", told.replace("-", "−"))
+    text = f"{value:.1f}%  [{low:.1f}, {high:.1f}]" if saved.n > 1 else f"{value:.1f}%  one block"
+    return Dot(name, value, low, high, saved.interval == "range", text.replace("-", "−"))
 
 
 def _saved_row(title: str, name: str, saved: Reduction) -> list[str]:
@@ -148,16 +148,16 @@ def difference_dots(ident: str, tasks: Tasks, aim_points: float, sets: Styles) -
 
 
 def _points(name: str, difference: Difference) -> Dot:
-    told = f"{_signed(difference.points, 2)}  [{_signed(difference.low, 2)}, {_signed(difference.high, 2)}]"
+    text = f"{_signed(difference.points, 2)}  [{_signed(difference.low, 2)}, {_signed(difference.high, 2)}]"
     if difference.n == 1:
-        told = f"{_signed(difference.points, 2)}  one block"
+        text = f"{_signed(difference.points, 2)}  one block"
     return Dot(
         series=name,
         value=difference.points,
         low=difference.low,
         high=difference.high,
         is_range=difference.interval == "range",
-        told=told,
+        text=text,
         word=difference.aim,
         word_css=_AIM[difference.aim],
     )

@@ -47,8 +47,7 @@ def study_block(reader: RunReader, groups: Sequence[Cell], delta: float) -> Stud
         groups: its cells, in the order of the report.
         delta: relative difference of time that does not matter.
     """
-    suite = reader.plan.get("suite")
-    if not isinstance(suite, dict) or suite.get("study") != STUDY:
+    if reader.plan_view.suite.study != STUDY:
         return None
     members_of = _by_unit(groups)
     tasks_of = _named([_tasks(members, delta) for members in members_of])

@@ -89,12 +89,12 @@ def dependence(units: Sequence[Unit]) -> str:
             "The saving depends on the machine, the engine and its build; those measured here have no data "
             "set in common and are not compared."
         )
-    found = sorted((_mean_over(unit, shared), unit_name(unit)) for unit in known)
-    (least, least_name), (most, most_name) = found[0], found[-1]
+    means = sorted((_mean_over(unit, shared), unit_name(unit)) for unit in known)
+    (least, least_name), (most, most_name) = means[0], means[-1]
     over = f"the plain mean of {', '.join(clean(name, 40) for name in sorted(shared))}"
     span = f"{percent(least)} ({least_name}) to {percent(most)} ({most_name})"
     if most - least < _NEAR:
-        return f"The saving was about the same on all {len(found)}: {span}, over {over}. Others may differ."
+        return f"The saving was about the same on all {len(means)}: {span}, over {over}. Others may differ."
     return f"The saving depends on the machine, the engine and its build: from {span}, over {over}."
 
 
@@ -120,42 +120,42 @@ def explanation(unit: Unit, units: Sequence[Unit]) -> str | None:
     bounds = _span([bound for _, bound, _ in known], percent)
     measured = _span([reduction.value for _, _, reduction in known], percent)
     shares = [ours / theirs for ours, theirs in rates]
-    told = (
+    sentence = (
         f"By multiply-adds alone {_OURS} would save {bounds} of {_THEIRS}'s time; measured: {measured}. "
         f"{_THEIRS} does {_span([theirs for _, theirs in rates], rate)} of them, {_OURS} "
         f"{_span([ours for ours, _ in rates], rate)}: {_span(shares, _whole)} of {_THEIRS}'s rate. "
     )
-    return told + _meaning(median(shares), _share_of_best(unit, tasks, units)) + _gathering(tasks)
+    return sentence + _meaning(median(shares), _share_of_best(unit, tasks, units)) + _gathering(tasks)
 
 
 def _meaning(share: float, best: tuple[float, str] | None) -> str:
     if share > 1 + _SAME_RATE:
-        told = (
+        sentence = (
             f"{_OURS} gets more out of the machine than {_THEIRS}, which loses time besides its arithmetic; "
             "so the measured saving exceeds the bound."
         )
     elif share >= 1 - _SAME_RATE:
-        told = (
+        sentence = (
             "Both run at about the same rate: time follows the arithmetic, and the saving is near the bound."
         )
     else:
-        told = (
+        sentence = (
             f"{_OURS} has so little arithmetic left that reading its rows and the fixed cost of each step weigh: "
             "this points to memory and overhead, not arithmetic, as its limit, and the saving falls short of the bound."
         )
     if best is not None and best[0] < _FAR_BELOW:
-        return told + (
+        return sentence + (
             f" {_THEIRS} itself reaches {_whole(best[0])} of the rate that it has with {best[1]} on this board: here "
             "overhead, not arithmetic, takes most of its time, and skipping arithmetic cannot save it."
         )
     if share < 1 - _SAME_RATE:
-        told += f" Faster arithmetic shortens {_THEIRS} more than {_OURS}, and the saving with it."
-    return told
+        sentence += f" Faster arithmetic shortens {_THEIRS} more than {_OURS}, and the saving with it."
+    return sentence
 
 
 def _share_of_best(unit: Unit, tasks: Sequence[Task], units: Sequence[Unit]) -> tuple[float, str] | None:
     """Return the reference's rate over the best on the same board and data set, and who has that; None if it is ours."""
-    found: list[tuple[float, str]] = []
+    rates: list[tuple[float, str]] = []
     for other in units:
         if other is unit or other.board_id != unit.board_id:
             continue
@@ -165,8 +165,8 @@ def _share_of_best(unit: Unit, tasks: Sequence[Task], units: Sequence[Unit]) -> 
         ]
         if shares:
             name = " ".join(clean(part, 40) for part in (other.engine, other.engine_build) if part)
-            found.append((median(shares), name))
-    return min(found, default=None)
+            rates.append((median(shares), name))
+    return min(rates, default=None)
 
 
 def _gathering(tasks: Sequence[Task]) -> str:
@@ -197,6 +197,6 @@ def _whole(share: float) -> str:
     return percent(share, 0)
 
 
-def _span(values: Sequence[float], told: Callable[[float], str]) -> str:
-    low, high = told(min(values)), told(max(values))
+def _span(values: Sequence[float], say: Callable[[float], str]) -> str:
+    low, high = say(min(values)), say(max(values))
     return low if low == high else f"{low} to {high}"

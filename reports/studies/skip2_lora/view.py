@@ -177,13 +177,13 @@ def _curves(ident: str, task: Task, styles: Styles) -> list[Figure]:
     if losses:
         figures.append(
             curves_figure(
-                f"{ident}-l", "Training loss", losses, styles, told=significant, tick=plain, log=True
+                f"{ident}-l", "Training loss", losses, styles, say=significant, tick=plain, log=True
             )
         )
     if accuracies:
         title = "Held-out accuracy (instrumented)"
         figures.append(
-            curves_figure(f"{ident}-a", title, accuracies, styles, told=percent, tick=_percent_tick)
+            curves_figure(f"{ident}-a", title, accuracies, styles, say=percent, tick=_percent_tick)
         )
     return figures
 

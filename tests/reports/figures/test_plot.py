@@ -30,15 +30,15 @@ def test_a_long_trace_keeps_every_extreme_and_gap():
     assert {7_777, 12_345, 15_000} <= set(kept)
     assert kept == sorted(kept)
     data = plot_data(trace_of([[value] for value in values]))
-    assert max(value for value in data["channels"][0]["y"] if value is not None) == 99.0
-    assert None in data["channels"][0]["y"]
+    assert max(value for value in data.channels[0].y if value is not None) == 99.0
+    assert None in data.channels[0].y
 
 
 def test_a_short_trace_is_kept_whole():
     data = plot_data(trace_of([[1.0], [2.0], [None], [3.0]]))
-    assert data["t"] == [0.0, 0.1, 0.2, 0.3]
-    assert data["channels"][0]["y"] == [1.0, 2.0, None, 3.0]
-    assert [band[2] for band in data["bands"]] == ["load", "finetune"]
+    assert data.t == [0.0, 0.1, 0.2, 0.3]
+    assert data.channels[0].y == [1.0, 2.0, None, 3.0]
+    assert [band[2] for band in data.bands] == ["load", "finetune"]
 
 
 def test_a_stretch_that_was_never_read_stays_a_gap():
@@ -52,17 +52,17 @@ def test_throttling_is_marked_where_the_board_said_so():
     flags = {"id": "throttled", "kind": "throttle", "unit": "bits"}
     seen = [0, 5, 5, 4, 0x50000, None]
     data = plot_data(trace_of([[1.0, flag] for flag in seen], extra=[flags]))
-    assert data["marks"] == [[0.1, 0.3, "under-voltage, throttled"], [0.3, 0.4, "throttled"]]
+    assert data.marks == [(0.1, 0.3, "under-voltage, throttled"), (0.3, 0.4, "throttled")]
     alarm = {"id": "oc-alarm", "kind": "throttle", "unit": "count"}
     data = plot_data(trace_of([[1.0, value] for value in (0, 1, 3)], extra=[alarm]))
-    assert [mark[2] for mark in data["marks"]] == ["oc-alarm", "oc-alarm 3.00"]
+    assert [mark[2] for mark in data.marks] == ["oc-alarm", "oc-alarm 3.00"]
 
 
 def test_a_channel_that_is_read_once_a_second_is_a_line_and_its_missed_reading_a_gap():
     slow = [1.0, None, None, None, None] * 8
     slow[20] = None  # one reading was missed
     data = plot_data(trace_of([[1.0, value] for value in slow], channels=("power", "load")))
-    y = data["channels"][1]["y"]
+    y = data.channels[1].y
     assert y[:6] == [1.0, "", "", "", "", 1.0]
     assert y[16:25] == [None] * 9
     title = "slow"
