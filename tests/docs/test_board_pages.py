@@ -62,9 +62,3 @@ def test_the_index_names_every_page_and_every_page_is_of_a_board():
         assert f"[{board.name}]({board.page}.md)" in index
     others = {"README", "emulated-raspi3b"}
     assert {path.stem for path in PAGES.glob("*.md")} - others == {board.page for board in BOARDS}
-
-
-@pytest.mark.parametrize("path", sorted(PAGES.glob("*.md")), ids=lambda path: path.stem)
-def test_every_link_of_a_page_leads_to_a_file(path):
-    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
-        assert (path.parent / target).exists(), target
