@@ -79,6 +79,17 @@ def test_no_folder_is_too_large_to_be_read_at_a_glance_but_those_of_one_kind():
     assert large == {}
 
 
+def test_tests_lie_in_the_rooms_that_they_are_for():
+    rooms = {path.parent for folder in source.FOLDERS for path in (ROOT / folder).rglob("__init__.py")}
+    tests = {
+        path.parent for folder in source.FOLDERS for path in (ROOT / "tests" / folder).rglob("test_*.py")
+    }
+    elsewhere = {folder.relative_to(ROOT / "tests") for folder in tests} - {
+        room.relative_to(ROOT) for room in rooms
+    }
+    assert {str(folder) for folder in elsewhere} == {"reports/render/browser"}
+
+
 def test_folders_of_one_kind_are_there():
     assert [folder for folder in KINDS if not (ROOT / folder).is_dir()] == []
 
