@@ -66,8 +66,8 @@ def build(
 
     tell = _teller()
     with _translated():
-        made = image.build(cache or image.cache_folder(), tell, mirror=mirror)
-    typer.echo(made.path)
+        built = image.build(cache or image.cache_folder(), tell, mirror=mirror)
+    typer.echo(built.path)
 
 
 @raspi3b.command()

@@ -66,11 +66,11 @@ def params(
     Counted from layer shapes, nothing is built. Bytes are float32; multiply-adds are of one forward pass of one
     sample, adapters as branches beside the network (merged ones cost nothing: madds_base).
     """
-    counted_json = count(
+    numbers = count(
         model, method, rank, task=task, classes=classes, size=size,
         batch=batch, free_mb=free_mb, board=board, taken_mb=taken_mb,
     )  # fmt: skip
-    typer.echo(json.dumps(counted_json, indent=2, sort_keys=True) if as_json else table(counted_json))
+    typer.echo(json.dumps(numbers, indent=2, sort_keys=True) if as_json else table(numbers))
 
 
 def count(
@@ -86,7 +86,7 @@ def count(
     board: str | None = None,
     taken_mb: float = lab_memory.TAKEN_MB,
 ) -> dict[str, Any]:
-    """What the command prints as JSON.
+    """Count what a method trains on a network; return what the command prints as JSON.
 
     Returns:
         ``model, task, method, rank, classes, input`` (c, h, w), ``params`` (BatchNorm's scale and shift included, its
@@ -103,12 +103,12 @@ def count(
     """
     try:
         row = methods_table.method(method)
-        made = plans.plan(row, counted(model, task, classes, size), rank)
+        plan = plans.plan(row, counted(model, task, classes, size), rank)
     except WorkloadError as error:
         raise UsageError(str(error)) from error
 
     def plan_at(side: int | None) -> plans.Plan:
-        return made if side is None else plans.plan(row, counted(model, task, classes, side), rank)
+        return plan if side is None else plans.plan(row, counted(model, task, classes, side), rank)
 
     memory: dict[str, Any] | None = None
     if (batch, free_mb, board) != (None, None, None):
@@ -118,24 +118,24 @@ def count(
             "taken_mb": taken_mb,
             "boards": lab_memory.rows(plan_at, batch or 1, board, taken_mb),
         }
-    total = made.graph.n_params
-    counts, forward = plans.counts(made), macs.forward_madds(made)
+    total = plan.graph.n_params
+    counts, forward = plans.counts(plan), macs.forward_madds(plan)
     return {
         "model": model,
-        "task": made.graph.task,
+        "task": plan.graph.task,
         "method": method,
-        "rank": rank if made.adapters else None,
-        "classes": _classes(made.graph),
-        "input": list(made.graph.shape),
+        "rank": rank if plan.adapters else None,
+        "classes": _classes(plan.graph),
+        "input": list(plan.graph.shape),
         "params": total,
         "trainable": counts.trainable,
         "reduction_pct": round(100.0 * (1.0 - counts.trainable / total), 4),
         "update_b": counts.update_b,
-        "update_file_b": file_b(made, method),
+        "update_file_b": file_b(plan, method),
         "madds": forward.base + forward.adapters,
         "madds_base": forward.base,
-        "adapted": len(made.adapters),
-        "skipped": made.skipped,
+        "adapted": len(plan.adapters),
+        "skipped": plan.skipped,
         **({} if memory is None else {"memory": memory}),
     }
 
@@ -143,66 +143,66 @@ def count(
 def predicted(
     plan_at: Callable[[int | None], plans.Plan], batch: int, free_mb: float | None
 ) -> dict[str, Any]:
-    """A training step's memory, and what fits into ``free_mb`` (10^6 bytes)."""
-    found = step_memory.predict(plan_at(None), batch)
-    told: dict[str, Any] = {**found._asdict(), "total_b": found.total_b, "batch": batch}
+    """Predict a training step's memory, and what fits into ``free_mb`` (10^6 bytes)."""
+    memory = step_memory.predict(plan_at(None), batch)
+    prediction: dict[str, Any] = {**memory._asdict(), "total_b": memory.total_b, "batch": batch}
     if free_mb is not None:
-        told |= vars(lab_memory.room(plan_at, batch, int(free_mb * 1e6)))
-    return told
+        prediction |= vars(lab_memory.room(plan_at, batch, int(free_mb * 1e6)))
+    return prediction
 
 
-def file_b(made: plans.Plan, method: str) -> int:
-    """Bytes of the float32 file that ships a method's update: its adapters, or the delta of what it trains."""
-    what = "adapter" if made.adapters else "delta"
-    form = updates.Form(what, "float32", False)
-    return sum(updates.foretold_b(plans.update_shapes(made, what), form, method))
+def file_b(plan: plans.Plan, method: str) -> int:
+    """Return the bytes of the float32 file that ships a method's update: its adapters, or the delta of what it trains."""
+    content = "adapter" if plan.adapters else "delta"
+    form = updates.Form(content, "float32", False)
+    return sum(updates.foretold_b(plans.update_shapes(plan, content), form, method))
 
 
 def _classes(graph: Any) -> int:
-    """Classes that the head tells: of the first classifying output."""
+    """Return the number of classes of the first output that classifies."""
     heads = [node for node in graph.layers if node.head and node.name.startswith("class")]
     return int(heads[0].channels_out)
 
 
-def table(found: dict[str, Any]) -> str:
-    """The count for people: a line each."""
-    rank = "" if found["rank"] is None else f", rank {found['rank']}"
-    side = "x".join(str(value) for value in found["input"])
+def table(numbers: dict[str, Any]) -> str:
+    """Return the count as text for people: one line for each number."""
+    rank = "" if numbers["rank"] is None else f", rank {numbers['rank']}"
+    side = "x".join(str(value) for value in numbers["input"])
     lines = [
-        f"{found['model']} ({found['task']}, {found['classes']} classes), {found['method']}{rank}",
-        f"  original      {found['params']:>14,} parameters",
-        f"  trainable     {found['trainable']:>14,} parameters",
-        f"  reduction     {found['reduction_pct']:>14.2f} %",
-        f"  update        {found['update_b']:>14,} bytes (float32; {found['update_file_b']:,} as a safetensors file)",
-        f"  multiply-adds {found['madds']:>14,} a sample, forward, input {side}",
-        f"    without adapters (or merged) {found['madds_base']:,}",
+        f"{numbers['model']} ({numbers['task']}, {numbers['classes']} classes), {numbers['method']}{rank}",
+        f"  original      {numbers['params']:>14,} parameters",
+        f"  trainable     {numbers['trainable']:>14,} parameters",
+        f"  reduction     {numbers['reduction_pct']:>14.2f} %",
+        f"  update        {numbers['update_b']:>14,} bytes (float32; {numbers['update_file_b']:,} as a safetensors file)",
+        f"  multiply-adds {numbers['madds']:>14,} a sample, forward, input {side}",
+        f"    without adapters (or merged) {numbers['madds_base']:,}",
     ]
-    if "memory" in found:
-        lines += _memory_lines(found["memory"])
-    if found["adapted"]:
-        lines.append(f"  adapters      {found['adapted']:>14,} layers")
-    if found["skipped"]:
+    if "memory" in numbers:
+        lines += _memory_lines(numbers["memory"])
+    if numbers["adapted"]:
+        lines.append(f"  adapters      {numbers['adapted']:>14,} layers")
+    if numbers["skipped"]:
         reasons: dict[str, int] = {}
-        for reason in found["skipped"].values():
+        for reason in numbers["skipped"].values():
             reasons[reason] = reasons.get(reason, 0) + 1
         lines += [f"    none on {number}: {reason}" for reason, number in reasons.items()]
     return "\n".join(lines)
 
 
-def _memory_lines(told: dict[str, Any]) -> list[str]:
-    mb = {name: f"{value / 1e6:.1f}" for name, value in told.items() if name.endswith("_b")}
+def _memory_lines(memory: dict[str, Any]) -> list[str]:
+    mb = {name: f"{value / 1e6:.1f}" for name, value in memory.items() if name.endswith("_b")}
     lines = [
-        f"  memory        {mb['total_b']:>14} MB predicted at batch {told['batch']}, interpreter and torch not in it",
+        f"  memory        {mb['total_b']:>14} MB predicted at batch {memory['batch']}, interpreter and torch not in it",
         f"    weights {mb['weights_b']}, optimiser {mb['optimiser_b']}, a step at its peak {mb['step_b']} "
         f"(kept activations {mb['saved_b']}, gradients {mb['gradients_b']})",
     ]
-    if "fits" in told:
-        word = {"yes": "fits", "perhaps": "may fit", "no": "does not fit"}[told["fits"]]
+    if "fits" in memory:
+        word = {"yes": "fits", "perhaps": "may fit", "no": "does not fit"}[memory["fits"]]
         lines.append(
-            f"    {word} into {mb['free_b']} MB; largest batch safe: {told['batch_safe']}, at most "
-            f"{told['batch_at_most']}; largest square input safe: {told['side_safe_px']}, at most "
-            f"{told['side_at_most_px']} px"
+            f"    {word} into {mb['free_b']} MB; largest batch safe: {memory['batch_safe']}, at most "
+            f"{memory['batch_at_most']}; largest square input safe: {memory['side_safe_px']}, at most "
+            f"{memory['side_at_most_px']} px"
         )
-    if "boards" in told:
-        lines += lab_memory.lines(told["boards"], told["batch"], told["taken_mb"])
+    if "boards" in memory:
+        lines += lab_memory.lines(memory["boards"], memory["batch"], memory["taken_mb"])
     return lines

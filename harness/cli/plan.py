@@ -55,30 +55,30 @@ def plan_json(request: Request) -> dict[str, Any]:
     from tunebench.harness.campaign.session import dry_run
     from tunebench.harness.planning.durations import estimate
 
-    made, durations = dry_run(request)
+    plan, durations = dry_run(request)
     boards = []
-    for board in made.boards:
-        queue = made.of_board(board.id)
-        guess = estimate(queue, durations)
+    for board in plan.boards:
+        queue = plan.of_board(board.id)
+        eta = estimate(queue, durations)
         boards.append(
             {
                 "board_id": board.id,
                 "kind": board.kind,
                 "repetitions": len(queue),
-                "eta_s": guess.total_s,
-                "without_history": guess.n_unknown,
+                "eta_s": eta.total_s,
+                "without_history": eta.n_unknown,
             }
         )
-    etas: list[float | None] = [estimate(made.of_board(board.id), durations).total_s for board in made.boards]
+    etas: list[float | None] = [estimate(plan.of_board(board.id), durations).total_s for board in plan.boards]
     known = [eta for eta in etas if eta is not None]
     return {
-        "suite": made.suite.name,
-        "blocks": made.suite.header.blocks,
+        "suite": plan.suite.name,
+        "blocks": plan.suite.header.blocks,
         "boards": boards,
         # Boards run in parallel: the slowest one decides.
         "eta_s": max(known) if known and len(known) == len(etas) else None,
-        "skipped": [skip.model_dump() for skip in made.skipped],
-        "repetitions": [one.as_dict() for one in made.repetitions],
+        "skipped": [skip.model_dump() for skip in plan.skipped],
+        "repetitions": [repetition.as_dict() for repetition in plan.repetitions],
     }
 
 
@@ -101,10 +101,10 @@ def plan_text(summary: Mapping[str, Any]) -> str:
             f"  {board['board_id']} ({board['kind']}): {board['repetitions']} repetitions, {eta}{known}"
         )
         rows: dict[tuple[str, str], dict[str, int]] = {}
-        for one in summary["repetitions"]:
-            if one["board_id"] == board["board_id"]:
-                counts = rows.setdefault((one["task"], one["label"]), {})
-                counts[one["role"]] = counts.get(one["role"], 0) + 1
+        for repetition in summary["repetitions"]:
+            if repetition["board_id"] == board["board_id"]:
+                counts = rows.setdefault((repetition["task"], repetition["label"]), {})
+                counts[repetition["role"]] = counts.get(repetition["role"], 0) + 1
         for (task, label), counts in rows.items():
             lines.append(
                 f"    {task:24} {label:20} " + ", ".join(f"{n} {role}" for role, n in counts.items())

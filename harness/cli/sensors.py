@@ -24,7 +24,7 @@ app = typer.Typer(
 
 @app.callback()
 def _group() -> None:
-    """Keeps ``parse`` a command of its own while it is the only one."""
+    """Keep ``parse`` a command of its own while it is the only one."""
 
 
 @app.command()

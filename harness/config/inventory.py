@@ -45,7 +45,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
 def is_name(value: str) -> bool:
-    """Whether this may be the id of a board or a lab: it becomes part of file names."""
+    """Return whether this may be the id of a board or a lab: it becomes part of file names."""
     return _ID.match(value) is not None
 
 
@@ -113,7 +113,7 @@ class TuningKeys(_Strict):
         return self
 
     def wanted(self) -> dict[str, Any]:
-        """What the board is asked for."""
+        """Return what the board is asked for: key -> value, without what is not set."""
         values = self.model_dump(exclude={"required"}, exclude_none=True)
         return {key: value for key, value in values.items() if value is not False}
 
@@ -181,12 +181,12 @@ class BoardEntry(_Strict):
 
     @property
     def gates_policy(self) -> Literal["enforce", "warn"]:
-        """A loopback board is busy with the host's own work: there gates only warn, unless told otherwise."""
+        """Return what gates do: on a loopback board, busy with the host's work, they only warn unless told otherwise."""
         given = "gates" in self.model_fields_set
         return "warn" if kind_of(self.kind).host_itself and not given else self.gates
 
     def spec(self) -> BoardSpec:
-        """The same board as the transport sees it."""
+        """Return the same board as the transport sees it."""
         default_python = sys.executable if kind_of(self.kind).host_itself else "python3"
         interpreter = self.interpreter or default_python
         words = (interpreter,) if isinstance(interpreter, str) else tuple(interpreter)
@@ -236,7 +236,7 @@ class Inventory(_Strict):
         return self
 
     def select(self, patterns: str | None) -> list[BoardEntry]:
-        """The boards whose id or tag matches one of the comma-separated glob ``patterns``.
+        """Return the boards whose id or tag matches one of the comma-separated glob ``patterns``.
 
         Raises:
             UsageError: no board matches; the message names those there are.
@@ -247,7 +247,9 @@ class Inventory(_Strict):
         chosen = [
             board
             for board in self.boards
-            if any(fnmatch.fnmatchcase(name, one) for one in wanted for name in (board.id, *board.tags))
+            if any(
+                fnmatch.fnmatchcase(name, pattern) for pattern in wanted for name in (board.id, *board.tags)
+            )
         ]
         if not chosen:
             known = ", ".join(board.id for board in self.boards)
@@ -256,7 +258,7 @@ class Inventory(_Strict):
 
 
 def _place(location: tuple[int | str, ...], data: Mapping[str, Any]) -> str:
-    """``board 'pi5-01'`` for an error inside the third ``[[board]]``."""
+    """Return the place of an error in words, e.g. ``board 'pi5-01'`` for one inside the third ``[[board]]``."""
     if len(location) >= 2 and location[0] == "board" and isinstance(location[1], int):
         entry = data["board"][location[1]]
         name = entry.get("id") if isinstance(entry, dict) else None
@@ -265,7 +267,7 @@ def _place(location: tuple[int | str, ...], data: Mapping[str, Any]) -> str:
 
 
 def load_inventory(path: Path) -> Inventory:
-    """Read and validate an inventory.
+    """Read an inventory, validate it, and return it with the paths in it absolute.
 
     Raises:
         UsageError: with file, board, key and the allowed keys or values.
@@ -277,7 +279,7 @@ def load_inventory(path: Path) -> Inventory:
 
 
 def _placed(board: BoardEntry, folder: Path) -> BoardEntry:
-    """With the paths of the simulated tree and of the meter absolute: they are given relative to the inventory."""
+    """Return a board with absolute paths of its simulated tree and meter: the file gives them relative to itself."""
     update: dict[str, Any] = {}
     if board.simulated_root is not None:
         update["simulated_root"] = str((folder / board.simulated_root).resolve())
@@ -287,5 +289,5 @@ def _placed(board: BoardEntry, folder: Path) -> BoardEntry:
 
 
 def loopback_inventory() -> Inventory:
-    """The embedded default: this machine as one board."""
+    """Return the built-in default: this machine as one board."""
     return Inventory(lab=Lab(name="loopback"), board=[BoardEntry(id="loopback", kind="loopback")])

@@ -77,7 +77,7 @@ class Workload:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Unique in a suite."""
+        """Return task and label, which are unique in a suite."""
         return (self.task, self.label)
 
     @property
@@ -86,16 +86,16 @@ class Workload:
 
     @property
     def needs_library(self) -> bool:
-        """Whether its engine's kernels are compiled for each board."""
+        """Return whether its engine's kernels are compiled for each board."""
         return self._engine.library
 
     @property
     def _engine(self) -> Engine:
-        """What its engine has registered: nothing where none runs (an idle baseline, a command of the user's own)."""
+        """Return what its engine has registered: nothing where none runs (an idle baseline, a user's own command)."""
         return Engine() if self.engine in NO_ENGINES else find_engine(self.engine)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for the plan; equal workloads give equal dicts."""
+        """Return plain data for the plan; equal workloads give equal dicts."""
         return {
             "task": self.task,
             "label": self.label,
@@ -156,7 +156,9 @@ class Suite:
         tasks = {workload.task for workload in workloads}
         labels = {workload.key for workload in workloads}
         baselines = {
-            task: base if (task, base) in labels else next(c.label for c in workloads if c.task == task)
+            task: base
+            if (task, base) in labels
+            else next(workload.label for workload in workloads if workload.task == task)
             for task, base in self.baselines.items()
             if task in tasks
         }
@@ -209,7 +211,7 @@ def built_in_suites() -> list[str]:
 
 
 def load_suite(name_or_file: str) -> Suite:
-    """A built-in suite by name, or a suite file.
+    """Load a built-in suite by its name, or a suite file.
 
     Raises:
         UsageError: neither exists, or the file is wrong (file, workload, key and what is allowed).
@@ -291,7 +293,7 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
 
 
 def _baselines(parsed: SuiteFile, workloads: list[Workload], path: Path) -> dict[str, str]:
-    """Task -> label of its baseline: the workload's, else the suite's, else the task's first method."""
+    """Return task -> label of its baseline: the workload's, else the suite's, else the task's first method."""
     labels: dict[str, list[str]] = {}
     for workload in workloads:
         labels.setdefault(workload.task, []).append(workload.label)
@@ -310,7 +312,7 @@ def _baselines(parsed: SuiteFile, workloads: list[Workload], path: Path) -> dict
 
 
 def _aa_controls(workloads: list[Workload], baselines: Mapping[str, str]) -> list[Workload]:
-    """The baseline of every task that compares something, once more under a second name."""
+    """Return the baseline of every task that compares something, once more under a second name."""
     controls = []
     for task, base in baselines.items():
         of_task = [workload for workload in workloads if workload.task == task]
@@ -356,5 +358,5 @@ def _place(location: tuple[int | str, ...], data: Mapping[str, Any]) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """The one spelling of a value that hashes are taken of."""
+    """Return the one spelling of a value that hashes are taken of."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -121,7 +121,7 @@ class Needs(_Strict):
 
 
 def _of_packages(field: str) -> tuple[str, ...]:
-    """Names that labs' packages add; looked up only where a name is none of ours."""
+    """Return the names that labs' packages add; looked up only where a name is none of ours."""
     if field == "dataset":
         return tuple(sorted(data_sets.plugins()))
     return tuple(sorted(engines.plugins())) if field == "engine" else ()
@@ -196,7 +196,7 @@ class WorkloadEntry(_Strict):
 
     @property
     def own(self) -> bool:
-        """Is this a method of the user's own?"""
+        """Return whether this is a method of the user's own."""
         return self.module is not None or self.command is not None
 
     def _check_own(self) -> None:
@@ -240,7 +240,11 @@ class WorkloadEntry(_Strict):
         if not engine.runs(model, self.device, self.threads):
             limits = engine.limits or "neither this model nor this device, or not with so many threads"
             raise ValueError(f"engine {self.engine!r} runs {limits}")
-        settings = {"build": self.build, "cache_dtype": self.cache_dtype, "cache_budget_b": self.cache_budget_b}
+        settings = {
+            "build": self.build,
+            "cache_dtype": self.cache_dtype,
+            "cache_budget_b": self.cache_budget_b,
+        }
         if any(value and key not in engine.settings for key, value in settings.items()):
             raise ValueError("'build', 'cache_dtype' and 'cache_budget_b' go with engine = \"native\"")
         if self.build is not None and self.build not in VARIANTS:
@@ -248,7 +252,7 @@ class WorkloadEntry(_Strict):
 
     @property
     def task_name(self) -> str:
-        """What is compared with what: values of other engines, devices, threads or dtypes never meet."""
+        """Return the name of what is compared: values of other engines, devices, threads or dtypes never meet."""
         if self.task:
             return self.task
         name = f"{self.dataset}/{self.model}" if self.dataset else "own"

@@ -22,14 +22,14 @@ Place = Callable[[tuple[int | str, ...], Mapping[str, Any]], str]
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
-    """Parse ``path``.
+    """Parse a file and return its tables.
 
     Raises:
         UsageError: the file is missing, unreadable or not TOML.
     """
     try:
         with path.open("rb") as file:
-            found = tomllib.load(file)
+            tables = tomllib.load(file)
     except FileNotFoundError:
         raise UsageError(f"{what} {path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -38,13 +38,16 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         raise UsageError(f"{what} {path}: not valid TOML: nested too deeply") from None
     except ValueError as error:  # a TOMLDecodeError is one; a number of thousands of digits is another
         raise UsageError(f"{what} {path}: not valid TOML: {error}") from None
-    if not _in_64_bits(found):
+    if not _in_64_bits(tables):
         raise UsageError(f"{what} {path}: not valid TOML: an integer of more than 64 bits")
-    return found
+    return tables
 
 
 def _in_64_bits(value: Any) -> bool:
-    """TOML's own bound, which tomllib does not keep; hexadecimal digits make integers that Python cannot print."""
+    """Return whether all integers keep TOML's own bound; tomllib does not check it.
+
+    Hexadecimal digits may make integers that Python refuses to print.
+    """
     if isinstance(value, dict):
         return all(map(_in_64_bits, value.values()))
     if isinstance(value, list):
@@ -53,7 +56,7 @@ def _in_64_bits(value: Any) -> bool:
 
 
 def validate(model: type[Model], data: Mapping[str, Any], path: Path, place: Place) -> Model:
-    """Validate ``data`` as ``model``.
+    """Validate ``data`` and return it as ``model``.
 
     Raises:
         UsageError: one line a problem, naming file, place, key and the allowed keys or values.
@@ -88,7 +91,7 @@ def _explain(model: type[BaseModel], data: Mapping[str, Any], problem: Any, plac
 
 
 def _shown(given: Any) -> str:
-    """What was given, shortened."""
+    """Return what was given, shortened."""
     text = repr(given)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
@@ -99,20 +102,20 @@ def _which(problem: Any) -> str:
 
 
 def _allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """The keys of the sub-model that ``location`` leads to."""
+    """Return the keys of the sub-model that ``location`` leads to."""
     tables = _walk(model, location)[1]
     return sorted(field.alias or name for name, field in tables[0].model_fields.items())
 
 
 def _walk(model: Table, location: tuple[int | str, ...]) -> tuple[list[str], list[Table]]:
-    """The keys of a location as the file has them, and the sub-models it leads to (several: one for each kind)."""
+    """Return the keys of a location as the file has them, and the sub-models it leads to (several: one for each kind)."""
     names: list[str] = []
     current: list[Table] = [model]
     for part in location:
         if not isinstance(part, str):
             continue
         if len(current) > 1:  # the kind that chose among several tables; the file has no such key
-            current = [one for one in current if part in _tags([one])] or current
+            current = [table for table in current if part in _tags([table])] or current
             continue
         names.append(part)
         for name, field in current[0].model_fields.items():
@@ -123,7 +126,7 @@ def _walk(model: Table, location: tuple[int | str, ...]) -> tuple[list[str], lis
 
 
 def _tags(models: list[Table]) -> list[str]:
-    """What the ``kind`` of each of these tables must be."""
+    """Return what the ``kind`` of each of these tables must be."""
     tags: list[str] = []
     for model in models:
         kind = model.model_fields.get("kind")

@@ -94,27 +94,27 @@ class HilRun:
         return result
 
     def skip_reason(self, board_id: str, workload: Workload) -> str | None:
-        """Why a workload was not measured on a board."""
+        """Return why a workload was not measured on a board; None if it was."""
         for skip in self._session.plan.skipped:
             if skip.role is None and (skip.board_id, skip.task, skip.label) == (board_id, *workload.key):
                 return skip.reason
         return self._campaign.skip_reason(board_id, workload)
 
     def extra_info(self, result: Result) -> dict[str, Any]:
-        """Pointers from a benchmark to its records; JSON types only."""
+        """Return pointers from a benchmark to its records; JSON types only."""
         usable = result.usable
         return {
             "run_id": self._session.plan.run_id,
             "results": str(self.path),
-            "rep_ids": [one.rep_id for one in usable],
-            "verdicts": [one.verdict for one in usable],
+            "rep_ids": [record.rep_id for record in usable],
+            "verdicts": [record.verdict for record in usable],
             "accuracy_before": result.quality_before,
             "accuracy_after": result.quality_after,
             "peak_rss_b": result.peak_rss_b,
         }
 
     def summary(self) -> dict[str, Any]:
-        """The ``tunebench`` block of the benchmark JSON."""
+        """Return the ``tunebench`` block of the benchmark JSON."""
         return {
             "schema": "tunebench.pytest/1",
             "run_id": self._session.plan.run_id,
@@ -132,7 +132,7 @@ class HilRun:
         self._complete = self._session.close(self._outcome)
 
     def closing_lines(self, report: str | None) -> list[str]:
-        """What the terminal summary says."""
+        """Return the lines of the terminal summary; write the report if a file for it is named."""
         counts = ", ".join(f"{n} {name}" for name, n in sorted(self._outcome.counts.items()))
         lines = [f"results: {self.path} ({counts or 'nothing recorded'})"]
         lines += [f"{board}: quarantined: {reason}" for board, reason in self._outcome.given_up.items()]
@@ -149,10 +149,10 @@ class HilRun:
         self._log(f"{board_id}: {message}")
 
     def left_out(self, board_id: str, count: int) -> None:
-        """Their tests skip and say why."""
+        """Do nothing: the tests of what is left out skip and say why."""
 
     def started(self, planned: Planned, left_s: float | None) -> None:
-        """Tests show what is running."""
+        """Do nothing: pytest shows which test is running."""
 
     def finished(self, planned: Planned, record: Repetition) -> None:
         self._log(f"{planned.board_id}: {describe(record)}")

@@ -52,28 +52,32 @@ class Result:
 
     @property
     def usable(self) -> tuple[Repetition, ...]:
-        """Repetitions that ended well and are not invalid."""
-        return tuple(one for one in self.records if one.outcome == "ok" and one.verdict != "invalid")
+        """Return the repetitions that ended well and are not invalid."""
+        return tuple(
+            record for record in self.records if record.outcome == "ok" and record.verdict != "invalid"
+        )
 
     @property
     def seconds(self) -> list[float]:
-        """Board seconds of each usable repetition."""
-        return [one.wall_s for one in self.usable if one.wall_s is not None]
+        """Return the board's seconds of each usable repetition."""
+        return [record.wall_s for record in self.usable if record.wall_s is not None]
 
     @property
     def quality_before(self) -> float | None:
-        """Mean over the usable repetitions."""
-        return _mean([one.quality.before for one in self.usable])
+        """Return the mean quality before training over the usable repetitions, 0..1; None if none has one."""
+        return _mean([record.quality.before for record in self.usable])
 
     @property
     def quality_after(self) -> float | None:
-        """Mean over the usable repetitions."""
-        return _mean([one.quality.after for one in self.usable])
+        """Return the mean quality after training over the usable repetitions, 0..1; None if none has one."""
+        return _mean([record.quality.after for record in self.usable])
 
     @property
     def peak_rss_b(self) -> int | None:
-        """The largest of the usable repetitions."""
-        return max((one.peak_rss_b for one in self.usable if one.peak_rss_b is not None), default=None)
+        """Return the largest peak memory of the usable repetitions, bytes; None if none has one."""
+        return max(
+            (record.peak_rss_b for record in self.usable if record.peak_rss_b is not None), default=None
+        )
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -86,23 +90,23 @@ class Mailbox:
 
     def __init__(self, planned: Sequence[Planned]) -> None:
         self._expected: dict[tuple[str, str, str], int] = {}
-        for one in planned:
-            if one.role == "timed":
-                key = (one.board_id, *one.workload.key)
+        for repetition in planned:
+            if repetition.role == "timed":
+                key = (repetition.board_id, *repetition.workload.key)
                 self._expected[key] = self._expected.get(key, 0) + 1
         self._records: dict[tuple[str, str, str], list[Repetition]] = {}
         self._ended: set[str] = set()
         self._changed = threading.Condition()
 
     def put(self, record: Repetition) -> None:
-        """A record is on disk."""
+        """Hand over a record that is on disk."""
         with self._changed:
             if record.role == "timed":
                 self._records.setdefault((record.board_id, record.task, record.label), []).append(record)
             self._changed.notify_all()
 
     def close(self, board_id: str) -> None:
-        """Nothing more will come from this board."""
+        """Say that nothing more will come from this board."""
         with self._changed:
             self._ended.add(board_id)
             self._changed.notify_all()
@@ -113,8 +117,8 @@ class Mailbox:
         with self._changed:
             while True:
                 records = self._records.get(key, [])
-                final = [one for one in records if not attempts.to_be_repeated(one)]
+                final = [record for record in records if not attempts.to_be_repeated(record)]
                 if len(final) >= self._expected.get(key, 0) or board_id in self._ended or skipped():
-                    return Result(tuple(sorted(records, key=lambda one: one.block)))
+                    return Result(tuple(sorted(records, key=lambda record: record.block)))
                 # A bound, so that Ctrl-C is noticed.
                 self._changed.wait(0.5)
