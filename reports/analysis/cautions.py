@@ -72,7 +72,7 @@ def _aa(summary: Measured) -> Iterator[Caution]:
 
 
 def _aa_words(control: Control, speed_up: SpeedUp) -> Caution:
-    """How far the same method differed from itself where that was not judged the same."""
+    """Say how far the same method differed from itself where that was not judged the same."""
     most = max(abs(speed_up.low - 1), abs(speed_up.high - 1))
     return Caution(
         "aa-open",

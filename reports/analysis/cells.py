@@ -48,28 +48,28 @@ class Cell:
 
     @property
     def first(self) -> Repetition:
-        """Any of them: they agree in everything that makes a cell."""
+        """Return any of them: they agree in everything that makes a cell."""
         return self.reps[0]
 
     @property
     def timed(self) -> list[Repetition]:
-        """Timed repetitions, however they ended."""
+        """Return the timed repetitions, however they ended."""
         return [rep for rep in self.reps if rep.role == "timed"]
 
     @property
     def instrumented(self) -> list[Repetition]:
-        """Instrumented repetitions that ended well."""
+        """Return the instrumented repetitions that ended well."""
         ended = [rep for rep in self.reps if rep.role == "instrumented" and rep.outcome == "ok"]
         return [rep for rep in ended if rep.verdict != "invalid" and rep.wall_s]
 
     @property
     def usable(self) -> list[Repetition]:
-        """The repetitions behind ``kept``."""
+        """Return the repetitions behind ``kept``."""
         ids = set(self.kept["rep_id"])
         return [rep for rep in self.reps if rep.rep_id in ids]
 
     def conditions(self) -> tuple[Any, ...]:
-        """What must be equal before two cells are compared."""
+        """Return what must be equal before two cells are compared."""
         return tuple(getattr(self.first, name) for name in CONDITIONS)
 
 
@@ -98,7 +98,7 @@ def paired(baseline: Cell, candidate: Cell, *, delta: float) -> tuple[Comparison
 
 
 def unequal_work(baseline: Cell, cell: Cell) -> list[str]:
-    """Work that differs from the baseline's: a speed-up over it is then not only the method's."""
+    """Return work that differs from the baseline's: a speed-up over it is then not only the method's."""
     base, own = baseline.first.params, cell.first.params
     return [
         f"{name}: {own.get(name)} against {base.get(name)}"
@@ -326,7 +326,7 @@ def _phases(cell: Cell) -> PhaseTimes | None:
 
 
 def _overhead(cell: Cell) -> float | None:
-    """What the per-step marks cost: instrumented time (without evaluation) over timed, medians, less 1."""
+    """Return what the per-step marks cost: instrumented time (without evaluation) over timed, medians, less 1."""
     timed = [rep.wall_s for rep in cell.usable if rep.wall_s]
     marked = [(rep.wall_s or 0.0) - rep.window_phases_s.get(_EVALUATE, 0.0) for rep in cell.instrumented]
     if not timed or not marked:
@@ -335,5 +335,5 @@ def _overhead(cell: Cell) -> float | None:
 
 
 def _curve(cell: Cell) -> list[tuple[int, float, float]]:
-    """Metric against seconds of training, of the first instrumented repetition that has one."""
+    """Return the metric against seconds of training, of the first instrumented repetition that has one."""
     return next((list(rep.quality.curve) for rep in cell.instrumented if rep.quality.curve), [])

@@ -36,7 +36,7 @@ PARTIAL = ("module", "rails_sum", "soc_rail")
 
 
 def energy_reps(reps: Sequence[Repetition]) -> list[Repetition]:
-    """Those of role ``energy`` that may stand in a number; of several attempts in one block the last."""
+    """Return those of role ``energy`` that may stand in a number; of several attempts in one block the last."""
     kept = {
         rep.block: rep for rep in reps if rep.role == "energy" and rep_class(rep) in ("valid", "degraded")
     }
@@ -69,7 +69,7 @@ Pair = tuple[Repetition, Energy]
 
 
 def by_source(reps: Sequence[Repetition]) -> dict[tuple[str, str], list[Pair]]:
-    """Energies by scope and source: never pooled over either."""
+    """Return energies by scope and source: never pooled over either."""
     sources: dict[tuple[str, str], list[Pair]] = {}
     for rep in reps:
         for energy in [rep.energy, *rep.energy_other]:

@@ -60,7 +60,7 @@ class Right:
 
 
 def values(cell: Cell, quantity: Quantity) -> Values:
-    """Seconds, joules or bytes of a cell by block."""
+    """Return seconds, joules or bytes of a cell by block."""
     if quantity == "energy":
         return _energy(cell)
     get: Callable[[Repetition], float | None]
@@ -77,12 +77,12 @@ def values(cell: Cell, quantity: Quantity) -> Values:
 
 
 def accuracies(cell: Cell) -> dict[int, float]:
-    """Accuracy after training by block, as a share."""
+    """Return the accuracy after training by block, as a share."""
     return {rep.block: rep.quality.after for rep in cell.usable if rep.quality.after is not None}
 
 
 def right_items(cell: Cell, reader: RunReader) -> dict[int, Right]:
-    """Block -> which items the cell got right.
+    """Return block -> which items the cell got right.
 
     Only where predictions were stored, can be read, and give the accuracy that the record tells.
     """
@@ -103,7 +103,7 @@ def right_items(cell: Cell, reader: RunReader) -> dict[int, Right]:
 
 
 def _energy(cell: Cell) -> Values:
-    """Joules of one fine-tuning: from repetitions of the role ``energy``, and from the timed windows."""
+    """Return joules of one fine-tuning: from repetitions of the role ``energy``, and from the timed windows."""
     values_of: dict[Source, dict[int, float]] = {}
     for repeated, reps in ((True, energy_reps(cell.reps)), (False, cell.usable)):
         sources = by_source(reps)

@@ -29,7 +29,7 @@ class _Method(NamedTuple):
 def accuracy_figure(
     ident: str, rows: Sequence[MethodResult], styles: Styles, *, heading: str, half: bool
 ) -> Figure:
-    """Thin lines: held-out accuracy while training. Markers: median time, mean accuracy, their spread."""
+    """Draw accuracy while training as thin lines, median time and mean accuracy as markers with their spread."""
     known = [_Method(row, row.wall_s, row.accuracy) for row in rows if row.accuracy and row.wall_s]
     described = "; ".join(
         f"{row.label} {percent(accuracy.after_mean)} after {seconds(wall.median)}"
@@ -93,7 +93,7 @@ def _point(canvas: Canvas, method: _Method, look: Look, across: Scale, up: Scale
 
 
 def _range(known: Sequence[_Method]) -> tuple[float, float]:
-    """All points with their spread, rounded outwards to 1 or 5 points."""
+    """Return the range of all points with their spread, rounded outwards to 1 or 5 points."""
     values = [value for method in known for _, _, value in method.row.curve]
     for _, _, accuracy in known:
         spread = accuracy.after_sd or 0.0

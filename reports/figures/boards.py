@@ -21,7 +21,7 @@ _Timed = tuple[str, list[tuple[MethodResult, Spread]]]
 
 
 def boards_figure(ident: str, panels: Sequence[Panel], styles: Styles, *, heading: str) -> Figure:
-    """Median time of every method with its interval; equal methods on equal lines."""
+    """Draw the median time of every method with its interval; equal methods on equal lines."""
     timed: list[_Timed] = [
         (board, [(row, row.wall_s) for row in rows if row.wall_s]) for board, rows in panels
     ]

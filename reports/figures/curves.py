@@ -35,7 +35,7 @@ def curves_figure(
     tick: Callable[[float], str],
     log: bool = False,
 ) -> Figure:
-    """A half-width figure; ``say`` words a value, ``tick`` one of the axis.
+    """Draw a half-width figure; ``say`` words a value, ``tick`` one of the axis.
 
     ``log`` asks for a logarithmic axis, which is drawn where all values are positive.
     """
@@ -102,7 +102,7 @@ def _range(low: float, high: float, *, log: bool) -> tuple[float, float]:
 
 
 def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most ``_MOST`` points, evenly over the epochs, the first and the last among them."""
+    """Return at most ``_MOST`` points, evenly over the epochs, the first and the last among them."""
     if len(points) <= _MOST:
         return list(points)
     return [points[round(i * (len(points) - 1) / (_MOST - 1))] for i in range(_MOST)]

@@ -61,11 +61,11 @@ class Axis:
     round_values: Sequence[float] = ()
 
     def at(self, value: float) -> float:
-        """The position of a value, before it is scaled to pixels."""
+        """Return the position of a value, before it is scaled to pixels."""
         return self.place(value) if self.place else value
 
     def ticks(self, low: float, high: float, most: int) -> list[float]:
-        """Values to mark between two positions."""
+        """Return values to mark between two positions."""
         marks = [value for value in self.round_values if low <= self.at(value) <= high]
         if len(marks) >= 3 or self.place is None:
             return marks or ticks(low, high, most)
@@ -73,7 +73,7 @@ class Axis:
         return [value for value in linear if low <= self.at(value) <= high]
 
     def _values(self, low: float, high: float) -> tuple[float, float]:
-        """About the values at two positions near the rule, where the axis is all but linear."""
+        """Return about the values at two positions near the rule, where the axis is all but linear."""
         step = 1e-3
         slope = (self.at(self.rule + step) - self.at(self.rule)) / step
         origin = self.at(self.rule)
@@ -171,7 +171,7 @@ def _words(canvas: Canvas, dot: Dot, y: float, *, narrow: bool) -> None:
 
 
 def _domain(rows: Sequence[DotRow], axis: Axis) -> tuple[float, float]:
-    """The lowest and highest position of all that is drawn, with air on both sides."""
+    """Return the lowest and highest position of all that is drawn, with air on both sides."""
     values = [value for row in rows for dot in row.dots for value in (dot.low, dot.high)]
     values += [value for row in rows if row.band for value in (row.band[0], row.band[2])]
     places = [axis.at(value) for value in (*values, axis.rule)]

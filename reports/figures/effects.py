@@ -60,7 +60,7 @@ def _kind(verdict: Verdict) -> str:
 
 
 def _scale(judged: Sequence[tuple[str, Verdict]], start: float, end: float) -> Scale:
-    """An axis that holds every interval, no difference, and the band that does not matter."""
+    """Return an axis that holds every interval, no difference, and the band that does not matter."""
     points = judged[0][1].unit == "points"
     delta = max(verdict.delta for _, verdict in judged)
     low, high = (-delta, delta) if points else (1 / (1 + delta), 1 + delta)

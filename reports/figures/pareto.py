@@ -56,18 +56,18 @@ def points(rows: Sequence[MethodResult], cost: str) -> list[Point]:
 
 
 def frontier(known: Sequence[Point]) -> list[Point]:
-    """Those that no other beats in one of cost and accuracy without losing in the other; cheapest first.
+    """Return those that no other beats in cost or accuracy without losing in the other; cheapest first.
 
     >>> a, b, c = (Point(n, x, x, x, y, None, 1) for n, x, y in (("a", 1, 0.8), ("b", 2, 0.9), ("c", 3, 0.85)))
-    >>> [one.label for one in frontier([c, b, a])]
+    >>> [point.label for point in frontier([c, b, a])]
     ['a', 'b']
     """
     best: list[Point] = []
-    for one in sorted(
+    for point in sorted(
         (point for point in known if not point.control), key=lambda point: (point.cost, -point.good)
     ):
-        if not best or one.good > best[-1].good:
-            best.append(one)
+        if not best or point.good > best[-1].good:
+            best.append(point)
     return best
 
 
@@ -81,20 +81,21 @@ def pareto_figure(
     half: bool,
     scope: str = "",
 ) -> Figure:
-    """Cost to the right on a logarithmic axis, held-out accuracy upwards."""
+    """Draw cost to the right on a logarithmic axis, held-out accuracy upwards."""
     known = points(rows, cost)
     best = frontier(known)
     words = _cost_words(cost)
-    names = ", ".join(one.label for one in best)
+    names = ", ".join(point.label for point in best)
     table = DataTable(
         caption=f"Accuracy and {'time' if cost == 'time' else f'energy ({scope})'} of each method",
         columns=("method", "cost, median", "low", "high", "accuracy, mean", "sd", "seeds", "on the frontier"),
         rows=[
             [
-                one.label, words(one.cost), words(one.low), words(one.high), percent(one.good, 2),
-                "–" if one.sd is None else f"{100 * one.sd:.2f} points", str(one.n), "yes" if one in best else "no",
+                point.label, words(point.cost), words(point.low), words(point.high), percent(point.good, 2),
+                "–" if point.sd is None else f"{100 * point.sd:.2f} points", str(point.n),
+                "yes" if point in best else "no",
             ]
-            for one in known
+            for point in known
         ],
     )  # fmt: skip
     return figure(
@@ -115,7 +116,7 @@ def _cost_words(cost: str) -> Callable[[float], str]:
 def _draw(
     width: int, known: Sequence[Point], best: Sequence[Point], styles: Styles, *, cost: str, scope: str
 ) -> Canvas:
-    labels = [one.label for one in known]
+    labels = [point.label for point in known]
     top = methods_height(labels, width) + 14
     canvas = Canvas(width, top + _PLOT + 46)
     methods(canvas, labels, styles, lines=False)
@@ -137,23 +138,23 @@ def _draw(
     unit = "seconds, log axis" if cost == "time" else f"joules ({scope}), log axis"
     canvas.text(width - _RIGHT, top + _PLOT + 40, unit, "tick", anchor="end")
     _steps(canvas, best, across, up)
-    for one in known:
-        _point(canvas, one, styles, across, up, best=one in best, words=_cost_words(cost))
+    for point in known:
+        _point(canvas, point, styles, across, up, best=point in best, words=_cost_words(cost))
     return canvas
 
 
 def _steps(canvas: Canvas, best: Sequence[Point], across: Scale, up: Scale) -> None:
-    """The frontier: from each point on its accuracy can be had, until the next one adds some."""
+    """Draw the frontier: from each point on its accuracy can be had, until the next one adds some."""
     path = [(across(best[0].cost), up(best[0].good))]
-    for one, then in pairwise(best):
-        path += [(across(then.cost), up(one.good)), (across(then.cost), up(then.good))]
+    for point, then in pairwise(best):
+        path += [(across(then.cost), up(point.good)), (across(then.cost), up(then.good))]
     path.append((across.end, up(best[-1].good)))
     canvas.polyline(path, "frontier", "5 4")
 
 
 def _point(
     canvas: Canvas,
-    one: Point,
+    point: Point,
     styles: Styles,
     across: Scale,
     up: Scale,
@@ -161,11 +162,11 @@ def _point(
     best: bool,
     words: Callable[[float], str],
 ) -> None:
-    look, x, y = styles.of(one.label), across(one.cost), up(one.good)
-    canvas.line(across(one.low), y, across(one.high), y, f"error {look.css}")
-    if one.sd is not None:
-        canvas.line(x, up(one.good - one.sd), x, up(one.good + one.sd), f"error {look.css}")
+    look, x, y = styles.of(point.label), across(point.cost), up(point.good)
+    canvas.line(across(point.low), y, across(point.high), y, f"error {look.css}")
+    if point.sd is not None:
+        canvas.line(x, up(point.good - point.sd), x, up(point.good + point.sd), f"error {look.css}")
     state = "on the frontier" if best else "beaten"
-    hint = f"{one.label}: {percent(one.good)} for {words(one.cost)}, {state}"
+    hint = f"{point.label}: {percent(point.good)} for {words(point.cost)}, {state}"
     shape = "ring" if best and look.shape in _NO_INSIDE else look.shape
     canvas.marker(x, y, shape, look.css, size=6, hint=hint, hollow=not best)

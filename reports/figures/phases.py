@@ -33,7 +33,7 @@ _SCALES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
 def phase_class(phase: str, known: Sequence[str]) -> str:
-    """The colour class of a phase."""
+    """Return the colour class of a phase."""
     if phase == UNACCOUNTED:
         return "p-rest"
     own = [name for name in known if name not in COLOURS]
@@ -41,7 +41,7 @@ def phase_class(phase: str, known: Sequence[str]) -> str:
 
 
 def phases_figure(ident: str, rows: Sequence[MethodResult], *, heading: str, share: bool = False) -> Figure:
-    """One bar a method: mean seconds of one step by phase, or ``share``: each bar the method's whole step."""
+    """Draw one bar a method: mean seconds of one step by phase; with ``share`` each bar is the whole step."""
     known = [(row, row.phases) for row in rows if row.phases]
     names = [*phase_order({name for _, phases in known for name in phases.by_phase_s}), UNACCOUNTED]
     table = DataTable(

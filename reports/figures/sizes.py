@@ -17,7 +17,7 @@ _MIB = float(1 << 20)
 def memory_figure(
     ident: str, rows: Sequence[MethodResult], *, heading: str, capacity_b: int | None = None
 ) -> Figure:
-    """Bars from zero: median peak resident memory, with its interval; the board's own memory said or drawn."""
+    """Draw median peak resident memory as bars from zero, with intervals and the board's own memory."""
     known = [(row.label, row.peak_rss_b) for row in rows if row.peak_rss_b]
     medians = "; ".join(f"{label} {size(peak.median)}" for label, peak in known)
     table = DataTable(
@@ -37,7 +37,7 @@ def memory_figure(
 
 
 def update_figure(ident: str, rows: Sequence[MethodResult], *, heading: str) -> Figure:
-    """Dots on a log axis: what a device must send or store after fine-tuning."""
+    """Draw as dots on a log axis what a device must send or store after fine-tuning."""
     known = [(row, row.update_b) for row in rows if row.update_b]
     updates = "; ".join(f"{row.label} {size(update_b)}" for row, update_b in known)
     table = DataTable(
@@ -102,7 +102,7 @@ def _draw_update(width: int, known: Sequence[tuple[MethodResult, int]]) -> Canva
 
 
 def _short(value: float) -> str:
-    """A byte count as a decimal tick: 2k, 50k, 1M."""
+    """Return a byte count as a decimal tick: 2k, 50k, 1M."""
     for unit, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= scale:
             return f"{value / scale:g}{unit}"

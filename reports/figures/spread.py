@@ -19,7 +19,7 @@ Line = tuple[str, str, list[float]]
 
 
 def lines(reps: Sequence[RepetitionFacts]) -> list[Line]:
-    """(task, label, seconds) of the repetitions that may be used; methods with one value are left out."""
+    """Return (task, label, seconds) of the repetitions that may be used; methods with one value are left out."""
     walls_of: dict[tuple[str, str], list[float]] = {}
     for rep in reps:
         if rep.wall_s and rep.rep_class in ("valid", "degraded"):
@@ -28,7 +28,7 @@ def lines(reps: Sequence[RepetitionFacts]) -> list[Line]:
 
 
 def spread_figure(ident: str, reps: Sequence[RepetitionFacts], styles: Styles, *, heading: str) -> Figure:
-    """The box holds the middle half, the line in it is the median, the whiskers end at the extremes."""
+    """Draw boxes: each holds the middle half, its line is the median, its whiskers end at the extremes."""
     place = {label: i for i, label in enumerate(styles.in_order(rep.label for rep in reps))}
     shown = sorted(lines(reps), key=lambda line: (line[0], place[line[1]]))
     several = len({task for task, _, _ in shown}) > 1

@@ -12,7 +12,7 @@ Mark = tuple[float, float, str]
 
 
 def throttle_marks(trace: Trace, start_ns: int) -> list[Mark]:
-    """(from ns, to ns, words): when the board said that it was throttled or short of voltage."""
+    """Return (from ns, to ns, words): when the board said that it was throttled or short of voltage."""
     marks: list[Mark] = []
     for channel, values in zip(trace.channels, trace.values, strict=True):
         if channel.kind != "throttle":

@@ -32,7 +32,7 @@ Point = tuple[float, float]
 
 
 def trace_figure(ident: str, trace: Trace, *, title: str, heading: str) -> Figure | None:
-    """All telling channels of a trace; None if nothing was sampled."""
+    """Draw all telling channels of a trace; None if nothing was sampled."""
     shown = choose(trace)
     if not shown:
         return None
@@ -56,7 +56,7 @@ def trace_figure(ident: str, trace: Trace, *, title: str, heading: str) -> Figur
 
 
 def choose(trace: Trace) -> list[tuple[Channel, list[float | None]]]:
-    """Channels with at least two samples, telling kinds first."""
+    """Return channels with at least two samples, telling kinds first."""
     pairs = ((c, v) for c, v in zip(trace.channels, trace.values, strict=True) if c.kind != "throttle")
     known = [(channel, values) for channel, values in pairs if sum(v is not None for v in values) > 1]
     rank = {kind: place for place, kind in enumerate(_KINDS)}
@@ -64,7 +64,7 @@ def choose(trace: Trace) -> list[tuple[Channel, list[float | None]]]:
 
 
 def decimate(points: Sequence[Point], most: int = MAX_POINTS) -> list[Point]:
-    """At most ``most`` points: of each bucket the least and the greatest, in their order, so that peaks stay.
+    """Return at most ``most`` points: of each bucket the least and the greatest, so that peaks stay.
 
     >>> decimate([(0.0, 1.0), (1.0, 9.0), (2.0, 1.0), (3.0, 1.0)], 2)
     [(0.0, 1.0), (1.0, 9.0)]
@@ -81,7 +81,7 @@ def decimate(points: Sequence[Point], most: int = MAX_POINTS) -> list[Point]:
 
 
 def merge_steps(trace: Trace) -> list[tuple[int, int, str]]:
-    """Phase bands (start ns, end ns, name) as drawn: many marks inside the window become one band."""
+    """Return phase bands (start ns, end ns, name) as drawn: many marks inside the window become one band."""
     bands = trace.phases()
     if trace.window_ns is None or len(bands) <= 60:
         return bands
@@ -91,7 +91,7 @@ def merge_steps(trace: Trace) -> list[tuple[int, int, str]]:
 
 
 def span(trace: Trace) -> tuple[int, int]:
-    """First and last time of samples and marks, ns."""
+    """Return first and last time of samples and marks, ns."""
     times = [*trace.t_ns, *(t for t, _ in trace.events)]
     return min(times), max(times)
 
@@ -158,7 +158,7 @@ def _chart(
 
 
 def reach(values: Sequence[object | None]) -> int:
-    """How many samples apart two values of a channel may lie and still be neighbours.
+    """Return how many samples apart two values of a channel may lie and still be neighbours.
 
     A channel that is read at every sample has a gap wherever one is missing; one that is read every fifth (what
     changes slowly is read once a second) has one where half as many again are missing.
@@ -173,7 +173,7 @@ def reach(values: Sequence[object | None]) -> int:
 
 
 def _runs(points: Sequence[Point | None]) -> list[list[Point]]:
-    """Unbroken stretches: a sample that was not read is a gap, not a straight line."""
+    """Return unbroken stretches: a sample that was not read is a gap, not a straight line."""
     far = reach(points)
     stretches: list[list[Point]] = []
     last = -far - 1

@@ -60,7 +60,7 @@ def report(
 
 
 def printed(run_path: Path, baseline: str | None, form: str) -> str:
-    """The report as Markdown (below 65,000 characters) or plain text, without names of people and machines."""
+    """Return the report as Markdown (below 65,000 characters) or plain text, without names of people and machines."""
     _check_format(form)
     reader = _opened(find_run(run_path), baseline)
     from tunebench.reports.formatting.privacy import scrubbed, scrubber
@@ -95,7 +95,7 @@ def comparison(run_a: Path, run_b: Path, html: Path | None, json_file: Path | No
 
 
 def names_here() -> list[str]:
-    """Names that no report and no export may show: this machine's and its user's."""
+    """Return the names that no report and no export may show: this machine's and its user's."""
     names = [socket.gethostname(), socket.gethostname().split(".")[0]]
     try:
         names.append(getpass.getuser())
@@ -105,7 +105,7 @@ def names_here() -> list[str]:
 
 
 def _words(*readers: RunReader) -> set[str]:
-    """:func:`names_here`, less what the lab itself named its boards and methods."""
+    """Return :func:`names_here`, less what the lab itself named its boards and methods."""
     from tunebench.reports.formatting.privacy import shown_names
 
     shown = {name for reader in readers for name in shown_names(reader.repetitions)}

@@ -121,7 +121,7 @@ def render_comparison(comparison: RunComparison, *, words: Iterable[str] = ()) -
 
 
 def _hash(text: str) -> str:
-    """A source of the Content-Security-Policy that allows this very text."""
+    """Return a source of the Content-Security-Policy that allows this very text."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
@@ -138,5 +138,5 @@ def _environment() -> jinja2.Environment:
 
 
 def _plain(value: object) -> object:
-    """Text that is not markup is cleaned before it is escaped: no control characters, no endless names."""
+    """Clean text that is not markup before it is escaped: no control characters, no endless names."""
     return clean(value, _MAX_TEXT) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -63,7 +63,7 @@ def _aa(control: Control) -> str:
 
 
 def _notes(rows: Sequence[MethodResult]) -> list[str]:
-    """Each reason for a missing value once, with the labels it holds for."""
+    """Return each reason for a missing value once, with the labels it holds for."""
     reasons: dict[str, list[str]] = {}
     for row in rows:
         for what, missing in _MISSING:

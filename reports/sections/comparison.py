@@ -152,6 +152,6 @@ def _row(row: MethodResult) -> list[str]:
 
 
 def _judged(row: MethodResult, quantity: str) -> str:
-    """The verdict on a quantity other than time, where there is one."""
+    """Return the verdict on a quantity other than time, where there is one."""
     judged = row.judged(quantity)
     return f", {judged.verdict.lower()}" if judged and judged.verdict != "NO VERDICT" else ""

@@ -12,12 +12,12 @@ _MOST = 160.0
 
 
 def swatches_height(names: Sequence[str], width: float) -> float:
-    """Pixels that :func:`swatches` will take."""
+    """Return how many pixels :func:`swatches` takes."""
     return _LINE * (1 + max((line for _, line in _places(names, width, 18, 18)), default=-1))
 
 
 def swatches(canvas: Canvas, entries: Sequence[tuple[str, str]]) -> None:
-    """A coloured square and a name for each (name, class)."""
+    """Draw a coloured square and a name for each (name, class)."""
     places = _places([name for name, _ in entries], canvas.width, 18, 18)
     for (name, css), (x, line) in zip(entries, places, strict=True):
         canvas.rect(x, line * _LINE + 2, 12, 12, f"bar {css}", r=2)
@@ -25,12 +25,12 @@ def swatches(canvas: Canvas, entries: Sequence[tuple[str, str]]) -> None:
 
 
 def methods_height(labels: Sequence[str], width: float) -> float:
-    """Pixels that :func:`methods` will take."""
+    """Return how many pixels :func:`methods` takes."""
     return _LINE * (1 + max((line for _, line in _places(labels, width, 34, 20)), default=-1))
 
 
 def methods(canvas: Canvas, labels: Sequence[str], styles: Styles, *, lines: bool = True) -> None:
-    """Marker and name of each method, on a piece of its line if the figure draws lines."""
+    """Draw marker and name of each method, on a piece of its line if the figure draws lines."""
     places = _places(labels, canvas.width, 34, 20)
     for label, (x, line) in zip(labels, places, strict=True):
         look, y = styles.of(label), line * _LINE + 9

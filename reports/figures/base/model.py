@@ -54,12 +54,12 @@ class Styles:
                 turn += 1
 
     def in_order(self, labels: Iterable[str]) -> list[str]:
-        """Each label once, in the order of the report."""
+        """Return each label once, in the order of the report."""
         wanted = set(labels)
         return [label for label in self._looks if label in wanted]
 
     def of(self, label: str) -> Look:
-        """The look of a label."""
+        """Return the look of a label."""
         return self._looks[label]
 
 

@@ -30,26 +30,26 @@ class Canvas:
         return self.width > _PHONE
 
     def add(self, markup: str) -> None:
-        """Append markup that is safe already."""
+        """Add markup that is safe already."""
         self.parts.append(markup)
 
     def text(
         self, x: float, y: float, content: str, css: str = "t", *, anchor: str = "start", width: float = 0.0
     ) -> None:
-        """Text at its baseline; cut to ``width`` pixels if given."""
+        """Draw text at its baseline; cut to ``width`` pixels if given."""
         shown = fit(content, width) if width else clean(content)
         at = f' text-anchor="{anchor}"' if anchor != "start" else ""
         self.add(f'<text x="{num(x)}" y="{num(y)}" class="{css}"{at}>{escape(shown)}</text>')
 
     def line(self, x1: float, y1: float, x2: float, y2: float, css: str = "grid", *, dash: str = "") -> None:
-        """A straight line."""
+        """Draw a straight line."""
         at = f' stroke-dasharray="{dash}"' if dash else ""
         self.add(f'<line x1="{num(x1)}" y1="{num(y1)}" x2="{num(x2)}" y2="{num(y2)}" class="{css}"{at}/>')
 
     def rect(
         self, x: float, y: float, width: float, height: float, css: str, *, hint: str = "", r: float = 0
     ) -> None:
-        """A rectangle, with an optional tooltip."""
+        """Draw a rectangle, with an optional tooltip."""
         inner = f"><title>{escape(clean(hint))}</title></rect>" if hint and self.hints else "/>"
         corner = f' rx="{num(r)}"' if r else ""
         self.add(
@@ -58,7 +58,7 @@ class Canvas:
         )
 
     def polyline(self, points: Sequence[tuple[float, float]], css: str, dash: str = "") -> None:
-        """A line through points; nothing for fewer than two."""
+        """Draw a line through points; nothing for fewer than two."""
         if len(points) < 2:
             return
         at = f' stroke-dasharray="{dash}"' if dash else ""
@@ -66,7 +66,7 @@ class Canvas:
         self.add(f'<polyline points="{path}" class="{css}"{at}/>')
 
     def interval(self, low: float, high: float, y: float, css: str, *, cap: float, dashed: bool) -> None:
-        """A horizontal line with caps at its ends; dashed between them for a range that is no interval."""
+        """Draw a horizontal line with caps at its ends; dashed between them for a range that is no interval."""
         ends = "".join(f"M{num(x)} {num(y - cap)}V{num(y + cap)}" for x in (low, high))
         if dashed:
             self.line(low, y, high, y, css, dash="4 3")
@@ -84,20 +84,20 @@ class Canvas:
         hint: str = "",
         hollow: bool = False,
     ) -> None:
-        """A marker by shape name; the class gives its colour."""
+        """Draw a marker by shape name; the class gives its colour."""
         kind = "hollow" if hollow or shape in _HOLLOW else "solid"
         inner = f"><title>{escape(clean(hint))}</title></path>" if hint and self.hints else "/>"
         path = _SHAPES[shape](size)
         self.add(f'<path d="{path}" transform="translate({num(x)} {num(y)})" class="{css} {kind}"{inner}')
 
     def dots(self, places: Sequence[tuple[float, float]], shape: str, css: str, size: float) -> None:
-        """Many equal markers as one path: a tenth of the weight, without tooltips."""
+        """Draw many equal markers as one path: a tenth of the weight, without tooltips."""
         kind = "hollow" if shape in _HOLLOW else "solid"
         path = "".join(_DOTS.get(shape, _DOTS["circle"])(x, y, size) for x, y in places)
         self.add(f'<path d="{path}" class="{css} {kind}"/>')
 
     def render(self, ident: str, title: str, description: str) -> Markup:
-        """The finished element: role img, with title and description."""
+        """Return the finished element: role img, with title and description."""
         head = (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {num(self.width)} {num(self.height)}" '
             f'width="{num(self.width)}" height="{num(self.height)}" role="img" '
@@ -109,7 +109,7 @@ class Canvas:
 
 
 def num(value: float) -> str:
-    """A coordinate to a tenth of a pixel.
+    """Return a coordinate to a tenth of a pixel.
 
     >>> num(3.0), num(2.25), num(-0.01)
     ('3', '2.2', '0')
@@ -120,14 +120,14 @@ def num(value: float) -> str:
 
 
 def fit(content: str, width: float, font: float = 13.0) -> str:
-    """Text shortened to about ``width`` pixels; the cut is shown by an ellipsis."""
+    """Return text shortened to about ``width`` pixels; the cut is shown by an ellipsis."""
     most = max(3, int(width / (font * _CHAR_EM)))
     shown = clean(content)
     return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
 def text_width(content: str, font: float = 13.0) -> float:
-    """About how wide a text is, in pixels."""
+    """Return about how many pixels wide a text is."""
     return len(content) * font * _CHAR_EM
 
 
@@ -237,7 +237,7 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
 
 
 def plain(value: float) -> str:
-    """A tick's label: no trailing zeros.
+    """Return a tick's label: no trailing zeros.
 
     >>> plain(1.50), plain(20.0), plain(0.05)
     ('1.5', '20', '0.05')
@@ -246,7 +246,7 @@ def plain(value: float) -> str:
 
 
 def at_the_edge(deviations: Iterable[float | None], most: float) -> str:
-    """Says how many values are drawn at a figure's edge because they lie beyond it; empty if none.
+    """Say how many values are drawn at a figure's edge because they lie beyond it; empty if none.
 
     >>> at_the_edge([0.1, None, 0.7, -0.9], 0.5)
     '2 beyond ±50% are drawn at the edge'

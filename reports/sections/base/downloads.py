@@ -38,7 +38,7 @@ class Download:
 
 
 def packed(value: object) -> Markup:
-    """JSON, deflated (zlib format, RFC 1950: what ``DecompressionStream("deflate")`` reads), base64.
+    """Return JSON, deflated (zlib format, RFC 1950: what ``DecompressionStream("deflate")`` reads), base64.
 
     >>> zlib.decompress(base64.b64decode(packed({"t": [1, 2]})))
     b'{"t":[1,2]}'
@@ -47,7 +47,7 @@ def packed(value: object) -> Markup:
 
 
 def packed_text(text: str) -> Markup:
-    """Text, UTF-8, deflated, base64: holds no character that could end a script element."""
+    """Return text, UTF-8, deflated, base64: holds no character that could end a script element."""
     # A lone surrogate of a hostile name has no UTF-8.
     data = base64.b64encode(zlib.compress(text.encode("utf-8", "replace"), 9))
     return Markup(data.decode("ascii"))  # noqa: S704 - base64

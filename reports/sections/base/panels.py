@@ -27,7 +27,7 @@ Panel = tuple[str, str, list[Figure]]
 
 
 def effect_panels(groups: Sequence[Group]) -> list[Panel]:
-    """Each method against its baseline: in time as a speed-up, and in energy, memory and accuracy."""
+    """Draw each method against its baseline: in time as a speed-up, and in energy, memory and accuracy."""
     domain = speedup_domain([row for group in groups for row in group.rows])
     panels: list[Panel] = [
         (
@@ -61,7 +61,7 @@ def effect_panels(groups: Sequence[Group]) -> list[Panel]:
 
 
 def phase_panels(groups: Sequence[Group]) -> list[Panel]:
-    """Where a step goes: in seconds, and as shares of the method's own step."""
+    """Draw where a step goes: in seconds, and as shares of the method's own step."""
     able = [g for g in groups if any(row.phases for row in g.rows)]
     panels: list[Panel] = [
         (
@@ -78,7 +78,7 @@ def phase_panels(groups: Sequence[Group]) -> list[Panel]:
 
 
 def cost_panels(groups: Sequence[Group], styles: Styles) -> list[Panel]:
-    """Accuracy against what it costs, and on the way there."""
+    """Draw accuracy against what it costs, and on the way there."""
     panels: list[Panel] = []
     for cost, words in (("time", "Against time"), ("energy", "Against energy")):
         able = [g for g in groups if len(points(g.rows, cost)) > 1 and (cost == "time" or _scope(g))]
@@ -108,7 +108,7 @@ def cost_panels(groups: Sequence[Group], styles: Styles) -> list[Panel]:
 
 
 def _scope(group: Group) -> str:
-    """What the joules of a group cover; empty if not all cover the same."""
+    """Return what the joules of a group cover; empty if not all cover the same."""
     scopes = {row.energy.scope for row in group.rows if row.energy}
     return SCOPE_NAMES[next(iter(scopes))] if len(scopes) == 1 else ""
 
@@ -116,7 +116,7 @@ def _scope(group: Group) -> str:
 def size_figures(
     groups: Sequence[Group], environment: Sequence[BoardProbe]
 ) -> list[tuple[str, str, list[Figure]]]:
-    """(heading, board, figures): memory with the board's own, and bytes of the update."""
+    """Return (heading, board, figures): memory with the board's own, and bytes of the update."""
     ram_b = {probe.board_id: probe.fingerprint.get("hardware", {}).get("ram_b") for probe in environment}
     sizes = []
     for g in groups:
@@ -133,7 +133,7 @@ def size_figures(
 
 
 def repetition_figures(repetitions: Sequence[RepetitionFacts], styles: Styles) -> list[Figure]:
-    """A board's timed repetitions in run order, and how far they lie apart."""
+    """Draw a board's timed repetitions in run order, and how far they lie apart."""
     timed = [rep for rep in repetitions if rep.role == "timed"]
     figures = []
     for index, board_id in enumerate(dict.fromkeys(rep.board_id for rep in timed)):
@@ -147,7 +147,7 @@ def repetition_figures(repetitions: Sequence[RepetitionFacts], styles: Styles) -
 
 
 def board_multiples(groups: Sequence[Group], styles: Styles) -> list[Figure]:
-    """One figure a task that ran on several boards, or under several conditions."""
+    """Draw one figure a task that ran on several boards, or under several conditions."""
     tasks: dict[str, list[Group]] = {}
     for group in groups:
         tasks.setdefault(group.task, []).append(group)
@@ -178,7 +178,7 @@ def is_heavy(groups: Sequence[Group]) -> bool:
 
 
 def once(figures: Sequence[Figure]) -> list[Figure]:
-    """Figures in their wide drawing only."""
+    """Return figures in their wide drawing only."""
     return [
         replace(figure, drawings=[("once", drawing) for kind, drawing in figure.drawings if kind == "wide"])
         for figure in figures

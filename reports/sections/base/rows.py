@@ -166,7 +166,7 @@ def _time(row: MethodResult) -> CellText:
 
 
 def _short(value_s: float) -> str:
-    """A spread to two digits: more would say nothing.
+    """Return a spread to two digits: more would say nothing.
 
     >>> _short(0.03434), _short(0.0)
     ('34 ms', '0 s')

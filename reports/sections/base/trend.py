@@ -53,12 +53,12 @@ class _Line:
 
 
 def no_trend(why: str = ONE_RUN) -> Trend:
-    """The section of a report without a store."""
+    """Return the trend of a report without a store."""
     return Trend(why=why)
 
 
 def trend_of(reader: RunReader, index: Path, decisions: Sequence[Decision], scrub: Scrub) -> Trend:
-    """The nights of every timed series of a run, up to that run.
+    """Return the nights of every timed series of a run, up to that run.
 
     Args:
         index: a DuckDB index of the store that the run lies in.
@@ -107,7 +107,7 @@ def _line(series: Series, nights: list[Night], decisions: Sequence[Decision], sc
 
 
 def usual(past: Sequence[float]) -> Band | None:
-    """What is usual: median and 2.5 robust standard deviations; None from too few nights.
+    """Return what is usual: median and 2.5 robust standard deviations; None from too few nights.
 
     >>> usual([1.0, 1.0, 1.1, 0.9, 1.0]).middle
     1.0
@@ -122,7 +122,7 @@ def usual(past: Sequence[float]) -> Band | None:
 def _notes(
     series: Series, nights: Sequence[Night], decisions: Sequence[Decision], scrub: Scrub
 ) -> list[list[tuple[str, str]]]:
-    """What changed or was decided between a night and the one before it."""
+    """Say what changed or was decided between a night and the one before it."""
     notes: list[list[tuple[str, str]]] = []
     before = ""
     for night in nights:

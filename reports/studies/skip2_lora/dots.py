@@ -18,7 +18,7 @@ _AIM = {"met": "v-same", "missed": "v-slower", "open": "v-unclear"}
 
 
 def reduction_dots(ident: str, tasks: Tasks, published: Published, sets: Styles) -> Figure | None:
-    """Share of LoRA-All's time saved by each method on each data set; the published band stands behind Skip2."""
+    """Draw the share of LoRA-All's time saved by each method, with the published band behind Skip2."""
     known = [
         (method, task.name, method.reduction) for task in tasks for method in task.methods if method.reduction
     ]
@@ -85,7 +85,7 @@ def _kind(interval: str, confidence: float | None) -> str:
 
 
 def difference_dots(ident: str, tasks: Tasks, aim_points: float, sets: Styles) -> Figure | None:
-    """Accuracy of Skip2-LoRA less LoRA-All's and FT-All's, in points, with the aim as a band."""
+    """Draw the accuracy of Skip2-LoRA less LoRA-All's and FT-All's, in points, with the aim as a band."""
     known = [
         (against, task.name, difference)
         for against in AGAINST
