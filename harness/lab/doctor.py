@@ -76,7 +76,7 @@ class Diagnosis:
 
     def as_dict(self) -> dict[str, Any]:
         """What ``--json`` prints."""
-        found = self.examination
+        rights = self.examination
         return {
             "board_id": self.board_id,
             "kind": self.kind,
@@ -85,16 +85,16 @@ class Diagnosis:
             "model": self.model,
             "channels": self.channels,
             "empty": self.empty,
-            "user": found.user if found else None,
-            "groups": found.groups if found else [],
-            "devices": [device.model_dump() for device in found.devices] if found else [],
+            "user": rights.user if rights else None,
+            "groups": rights.groups if rights else [],
+            "devices": [device.model_dump() for device in rights.devices] if rights else [],
             "tuning": [
-                {**row.model_dump(exclude={"commands"}), "sudoers": found.sudoers(row)}
-                for row in found.tuning
+                {**row.model_dump(exclude={"commands"}), "sudoers": rights.sudoers(row)}
+                for row in rights.tuning
             ]
-            if found
+            if rights
             else [],
-            "fixes": fixes(found) if found else [],
+            "fixes": fixes(rights) if rights else [],
         }
 
 
@@ -105,17 +105,17 @@ def examine_all(chosen: Sequence[BoardEntry]) -> list[Diagnosis]:
         return list(pool.map(lambda entry: diagnose(entry, payload), chosen))
 
 
-def exit_code(found: Sequence[Diagnosis]) -> int:
+def exit_code(diagnoses: Sequence[Diagnosis]) -> int:
     """0 if all boards can be measured, 4 if none can, 3 in between."""
-    usable = sum(one.measurable for one in found)
-    if usable == len(found):
+    usable = sum(diagnosis.measurable for diagnosis in diagnoses)
+    if usable == len(diagnoses):
         return EXIT_OK
     return EXIT_PARTIAL if usable else EXIT_INFRA
 
 
 def diagnose(entry: BoardEntry, payload: Any) -> Diagnosis:
     """Go the way of a repetition up to its start, and say how far it goes; changes nothing on the board."""
-    found = Diagnosis(entry.id, entry.kind)
+    diagnosis = Diagnosis(entry.id, entry.kind)
     meter = _meter(entry)
     try:
         with Board(entry.spec()) as board:
@@ -123,18 +123,18 @@ def diagnose(entry: BoardEntry, payload: Any) -> Diagnosis:
             probe = board.probe([list(board.spec.interpreter)], None)
             rights = board.examine(entry.tuning.wanted())
     except TargetError as error:
-        found.checks = [*_how_far(error), *meter]
-        return found
-    found.examination = rights
+        diagnosis.checks = [*_how_far(error), *meter]
+        return diagnosis
+    diagnosis.examination = rights
     name = probe.hardware.get("model")
-    found.model = _clean(name) if name else None
-    found.channels = [_clean(channel.id) for channel in probe.channels]
-    found.empty = {_clean(quantity): _clean(reason) for quantity, reason in probe.missing.items()}
+    diagnosis.model = _clean(name) if name else None
+    diagnosis.channels = [_clean(channel.id) for channel in probe.channels]
+    diagnosis.empty = {_clean(quantity): _clean(reason) for quantity, reason in probe.missing.items()}
     known = match(probe.hardware)
-    if "power" in found.empty:
-        found.empty["power"] += f" ({known.name}: {known.needs_meter})" if known.needs_meter else ""
-    found.checks = [*_way_is_free(entry, probe, rights), *_state(probe), *_wishes(rights), *meter]
-    return found
+    if "power" in diagnosis.empty:
+        diagnosis.empty["power"] += f" ({known.name}: {known.needs_meter})" if known.needs_meter else ""
+    diagnosis.checks = [*_way_is_free(entry, probe, rights), *_state(probe), *_wishes(rights), *meter]
+    return diagnosis
 
 
 def _how_far(error: TargetError) -> list[DoctorCheck]:
@@ -198,15 +198,15 @@ def _wishes(rights: Examination) -> list[DoctorCheck]:
     checks = []
     for row in rights.tuning:
         if row.asked and (row.reason or row.how is None):
-            told = row.reason or "needs root; see below for the lines that sudoers would need"
-            checks.append(DoctorCheck(f"tuning: {row.op}", "warn", _clean(told)))
+            reason = row.reason or "needs root; see below for the lines that sudoers would need"
+            checks.append(DoctorCheck(f"tuning: {row.op}", "warn", _clean(reason)))
     return checks
 
 
 def _meter(entry: BoardEntry) -> list[DoctorCheck]:
-    """The board's external meter, read for a moment; without it the board can be measured, its energy cannot."""
-    told = board_meter.describe(entry.meter)
-    return [] if told is None else [DoctorCheck("meter", "ok" if told.ok else "warn", _clean(told.text))]
+    """Read the board's external meter for a moment; without it the board can be measured, its energy cannot."""
+    meter = board_meter.describe(entry.meter)
+    return [] if meter is None else [DoctorCheck("meter", "ok" if meter.ok else "warn", _clean(meter.text))]
 
 
 def _clean(value: Any) -> str:
@@ -214,18 +214,20 @@ def _clean(value: Any) -> str:
     return one_line(str(value)[:1000])
 
 
-def text(found: Diagnosis) -> str:
+def text(diagnosis: Diagnosis) -> str:
     """The diagnosis for a person."""
-    head = "can be measured" if found.measurable else "CANNOT be measured"
-    lines = [f"{found.board_id}: {head}" + (f" ({found.model})" if found.model else "")]
-    width = max(len(check.name) for check in found.checks)
-    lines += [f"  {check.state:<7} {check.name:<{width}}  {check.told}".rstrip() for check in found.checks]
-    if found.channels:
-        lines.append("  sensors: " + ", ".join(found.channels))
-    if found.empty:
+    head = "can be measured" if diagnosis.measurable else "CANNOT be measured"
+    lines = [f"{diagnosis.board_id}: {head}" + (f" ({diagnosis.model})" if diagnosis.model else "")]
+    width = max(len(check.name) for check in diagnosis.checks)
+    lines += [
+        f"  {check.state:<7} {check.name:<{width}}  {check.told}".rstrip() for check in diagnosis.checks
+    ]
+    if diagnosis.channels:
+        lines.append("  sensors: " + ", ".join(diagnosis.channels))
+    if diagnosis.empty:
         lines.append("  stays empty, and why:")
-        lines += [f"    {name}: {reason}" for name, reason in found.empty.items()]
-    rights = found.examination
+        lines += [f"    {name}: {reason}" for name, reason in diagnosis.empty.items()]
+    rights = diagnosis.examination
     if rights is not None:
         lines.append("  tuning:")
         ways = {"direct": "possible without root", "sudo": "possible through sudo"}
@@ -296,6 +298,6 @@ def bundle_text(summary: Mapping[str, Any], path: Path) -> str:
     lines += ["  answers of programs: " + (", ".join(summary["programs"]) or "none")]
     taken = ", ".join(f"{n} {kind}" for kind, n in summary["redacted"].items())
     lines += ["  taken out: " + (taken or "nothing had to be")]
-    lines += [f"  left out: {one['name']}: {one['reason']}" for one in summary["left_out"][:20]]
+    lines += [f"  left out: {file['name']}: {file['reason']}" for file in summary["left_out"][:20]]
     lines += ["  Look through it before you send it: unzip it and read; it is text."]
     return "\n".join(lines)

@@ -92,40 +92,40 @@ def boards_of(name: str) -> Sequence[BoardModel]:
         UsageError: names those that there are.
     """
     known = [board for board in BOARDS if board.ram_gb]
-    found = [board for board in known if name in (ALL, board.page)]
-    if not found:
+    chosen = [board for board in known if name in (ALL, board.page)]
+    if not chosen:
         names = ", ".join(board.page for board in known)
         raise UsageError(f"unknown board {name!r}, use one of: {ALL}, {names}")
-    return found
+    return chosen
 
 
 def rows(
     plan_at: Callable[[int | None], Plan], batch: int, name: str, taken_mb: float
 ) -> list[dict[str, Any]]:
     """One row a board and memory size, as JSON has them; ``basis`` says that they are predicted."""
-    found = []
+    predictions = []
     for board in boards_of(name):
         for ram_gb in board.ram_gb:
             free_b = max(0, int(ram_gb * _GIB - taken_mb * 1e6))
-            one = room(plan_at, batch, free_b)
-            found.append(
-                {"board": board.page, "name": board.name, "ram_gb": ram_gb, "basis": "predicted", **vars(one)}
+            fit = room(plan_at, batch, free_b)
+            predictions.append(
+                {"board": board.page, "name": board.name, "ram_gb": ram_gb, "basis": "predicted", **vars(fit)}
             )
-    return found
+    return predictions
 
 
-def lines(found: Sequence[dict[str, Any]], batch: int, taken_mb: float) -> list[str]:
+def lines(predictions: Sequence[dict[str, Any]], batch: int, taken_mb: float) -> list[str]:
     """The rows as a table."""
-    told = [
+    table = [
         f"  boards        predicted: {taken_mb:g} MB are not ours (--taken-mb); safe .. at most",
         f"    {'board':<24} {'RAM GB':>6} {'free MB':>9}  batch {batch:<4} {'largest batch':>14}  "
         f"{'largest px at batch ' + str(batch):>22}",
     ]
-    for one in found:
-        batches = f"{one['batch_safe']} .. {one['batch_at_most']}"
-        sides = f"{one['side_safe_px']} .. {one['side_at_most_px']}"
-        told.append(
-            f"    {one['name']:<24} {one['ram_gb']:>6g} {one['free_b'] / 1e6:>9.0f}  {one['fits']:<10} {batches:>14}  "
+    for row in predictions:
+        batches = f"{row['batch_safe']} .. {row['batch_at_most']}"
+        sides = f"{row['side_safe_px']} .. {row['side_at_most_px']}"
+        table.append(
+            f"    {row['name']:<24} {row['ram_gb']:>6g} {row['free_b'] / 1e6:>9.0f}  {row['fits']:<10} {batches:>14}  "
             f"{sides:>22}"
         )
-    return told
+    return table

@@ -311,7 +311,7 @@ def make_recipe(wheel: Wheel | None, python: Sequence[str], wish: Wish, facts: F
         "python": list(python),
         "pip": True,
         "label": wheel.torch,
-        "downloads": [{"what": one.what, "args": list(one.args)} for one in downloads],
+        "downloads": [{"what": download.what, "args": list(download.args)} for download in downloads],
         "installs": [f"torch=={wheel.torch}", *wheel.requirements(facts.python)[1:]],
         "expect": "torch",
     }

@@ -78,11 +78,11 @@ def fetch(downloads: Sequence[Download], facts: Facts, cache: Path, say: Say) ->
     wheels = []
     for n, download in enumerate(downloads, start=1):
         folder = where / download.key
-        found = sorted(folder.glob("*.whl"))
-        if not found:
+        files = sorted(folder.glob("*.whl"))
+        if not files:
             say(f"fetch {n}/{len(downloads)}: {download.what}")
-            found = _fetch(download, facts, folder, say)
-        wheels.append(found[0])
+            files = _fetch(download, facts, folder, say)
+        wheels.append(files[0])
     return wheels
 
 
@@ -92,13 +92,13 @@ def _fetch(download: Download, facts: Facts, folder: Path, say: Say) -> list[Pat
     argv = [sys.executable, "-m", "pip", "download", "--dest", str(part), "--no-deps"]
     argv += ["--only-binary=:all:", *platform_options(facts), *download.args, download.what]
     done = _run(argv, say)
-    found = sorted(part.glob("*.whl"))
-    if done.returncode or len(found) != 1:
-        said = (done.stderr + done.stdout).strip()[-1500:]
-        if "No module named pip" in said:
-            said = f"{sys.executable} has no pip; install it there (python -m ensurepip)"
+    files = sorted(part.glob("*.whl"))
+    if done.returncode or len(files) != 1:
+        reason = (done.stderr + done.stdout).strip()[-1500:]
+        if "No module named pip" in reason:
+            reason = f"{sys.executable} has no pip; install it there (python -m ensurepip)"
         raise FetchError(
-            f"{download.what} for Python {facts.python} on {facts.machine} could not be fetched: {said}"
+            f"{download.what} for Python {facts.python} on {facts.machine} could not be fetched: {reason}"
         )
     part.rename(folder)
     return sorted(folder.glob("*.whl"))

@@ -4,21 +4,30 @@ A table, not code: what a board's sensors really are is found by asking it (:mod
 says what to expect, what will stay empty and why, and which torch fits (:mod:`tunebench.targets.boards.wheels`).
 
 To add a board: a row in its family's module. To add a kind of board: a module with ``KIND`` and ``BOARDS``
-(:class:`~tunebench.targets.boards.kind.BoardFamily`), and its name in :data:`FAMILIES`.
+(:class:`~tunebench.targets.boards.kind.BoardFamily`), and its name in :data:`MODULES`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from importlib import import_module
+from typing import Any, cast
 
-from tunebench.targets.boards import generic_linux, jetson, loopback, raspberry_pi
 from tunebench.targets.boards.generic_linux import GENERIC_LINUX
 from tunebench.targets.boards.kind import BoardFamily, BoardKind
 from tunebench.targets.boards.model import BoardModel, Power, System, first_match
 
-#: All that is known, in the order of tables and error texts.
-FAMILIES: tuple[BoardFamily, ...] = (raspberry_pi, jetson, generic_linux, loopback)
+#: Modules of this package with a kind of board each, in the order of tables and error texts.
+MODULES = (
+    "raspberry_pi",
+    "jetson",
+    "generic_linux",
+    "loopback",
+)
+#: All that is known.
+FAMILIES: tuple[BoardFamily, ...] = tuple(
+    cast(BoardFamily, import_module(f"{__name__}.{name}")) for name in MODULES
+)
 BOARDS: tuple[BoardModel, ...] = tuple(board for family in FAMILIES for board in family.BOARDS)
 KINDS: Mapping[str, BoardKind] = {family.KIND.name: family.KIND for family in FAMILIES}
 

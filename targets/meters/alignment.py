@@ -138,11 +138,11 @@ def by_pulses(
         The alignment, or a sentence saying why there is none.
     """
     good = [(t, p) for t, p in zip(t_s, power_w, strict=True) if p is not None]
-    t = np.array([one[0] for one in good], dtype=np.float64)
-    p = np.array([one[1] for one in good], dtype=np.float64)
+    t = np.array([reading[0] for reading in good], dtype=np.float64)
+    p = np.array([reading[1] for reading in good], dtype=np.float64)
     refused = _unfit(t, before, after, window_ns)
-    found = refused or _coarse(t, p, before, after)
-    fitted = found if isinstance(found, str) else _refine(t, p, before, after, found)
+    coarse = refused or _coarse(t, p, before, after)
+    fitted = coarse if isinstance(coarse, str) else _refine(t, p, before, after, coarse)
     if isinstance(fitted, str):
         return fitted
     start_s, rate, bounds_s = fitted
@@ -185,21 +185,21 @@ def _refine(
     bounds_s = (0.0, 0.0)
     for _ in range(3):  # the rate moves the edges inside a pattern, and those the rate
         rate = (starts_s[1] - starts_s[0]) / apart_s
-        one = _fit(t, p, starts_s[0], before, rate)
+        first = _fit(t, p, starts_s[0], before, rate)
         other = _fit(t, p, starts_s[1], after, rate)
-        if isinstance(one, str) or isinstance(other, str):
-            return one if isinstance(one, str) else str(other)
-        starts_s, bounds_s = (one[0], other[0]), (one[1], other[1])
+        if isinstance(first, str) or isinstance(other, str):
+            return first if isinstance(first, str) else str(other)
+        starts_s, bounds_s = (first[0], other[0]), (first[1], other[1])
     return starts_s[0], (starts_s[1] - starts_s[0]) / apart_s, bounds_s
 
 
-def _bounded(found: Alignment, window_s: float) -> Alignment | str:
-    if found.bound_s > MAX_BOUND_SHARE * window_s:
+def _bounded(alignment: Alignment, window_s: float) -> Alignment | str:
+    if alignment.bound_s > MAX_BOUND_SHARE * window_s:
         return (
-            f"the trace is aligned to +-{1000 * found.bound_s:.1f} ms, over {100 * MAX_BOUND_SHARE:g}% of the "
+            f"the trace is aligned to +-{1000 * alignment.bound_s:.1f} ms, over {100 * MAX_BOUND_SHARE:g}% of the "
             f"window of {window_s:.2f} s"
         )
-    return found
+    return alignment
 
 
 def _coarse(t: Array, p: Array, before: Pattern, after: Pattern) -> tuple[float, float] | str:

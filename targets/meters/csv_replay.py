@@ -49,7 +49,9 @@ class Mapped:
     @property
     def used(self) -> list[Column]:
         """All columns that are read."""
-        return [one for one in (self.time, self.power, self.voltage, self.current) if one is not None]
+        return [
+            column for column in (self.time, self.power, self.voltage, self.current) if column is not None
+        ]
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,7 @@ class CsvReplayMeter(Meter):
             if started_s - _MARGIN_S <= t - wall_s <= stopped_s + _MARGIN_S
         ]
         return MeterTrace(
-            self.info, [one[0] for one in kept], [one[1] for one in kept], None, errors.list(), step_s + 1e-3
+            self.info, [row[0] for row in kept], [row[1] for row in kept], None, errors.list(), step_s + 1e-3
         )
 
     def close(self) -> None:
@@ -271,11 +273,11 @@ class CsvReplayMeter(Meter):
             lines = lines[1:]
         rows: list[tuple[float, float | None]] = []
         for line in lines:
-            found = self._row(self._form.cut(line))
-            if isinstance(found, str):
-                errors.add(f"{found}: {line[:60]!r}")
+            row = self._row(self._form.cut(line))
+            if isinstance(row, str):
+                errors.add(f"{row}: {line[:60]!r}")
             else:
-                rows.append(found)
+                rows.append(row)
         return rows
 
     def _row(self, fields: Sequence[str]) -> tuple[float, float | None] | str:

@@ -166,10 +166,10 @@ class HwmonMeter(PolledMeter):
     def _addressed(self, folder: Path) -> bool:
         if self._address is None:
             return True
-        found = _address_of(folder)
-        if found is None:
+        address = _address_of(folder)
+        if address is None:
             return False
-        bus, _, chip = found.partition("-")
+        bus, _, chip = address.partition("-")
         wanted_bus, _, wanted = self._address.rpartition("-")
         try:
             return int(wanted, 16) == int(chip, 16) and wanted_bus in ("", bus)
@@ -179,31 +179,35 @@ class HwmonMeter(PolledMeter):
             ) from None
 
     def _channel(self) -> _Files:
-        there = {path.name for path in self._folder.iterdir()}
+        names = {path.name for path in self._folder.iterdir()}
 
-        def one(name: str) -> str | None:
-            return name if name in there else None
+        def existing(name: str) -> str | None:
+            return name if name in names else None
 
-        index = self._index(there)
+        index = self._index(names)
         if index is None:  # a chip with one channel; its first voltage may be the shunt's
-            volts = one("in0_input") if self._chip in _EITHER_WAY else one("in1_input")
-            found = _Files(
-                one("power1_input"), volts, one("curr1_input"), one("energy1_input"), one("shunt_resistor")
+            volts = existing("in0_input") if self._chip in _EITHER_WAY else existing("in1_input")
+            files = _Files(
+                existing("power1_input"),
+                volts,
+                existing("curr1_input"),
+                existing("energy1_input"),
+                existing("shunt_resistor"),
             )
         else:
-            found = _Files(
-                one(f"power{index}_input"),
-                one(f"in{index}_input"),
-                one(f"curr{index}_input"),
-                one(f"energy{index}_input"),
-                one(f"shunt{index}_resistor") or one("shunt_resistor"),
+            files = _Files(
+                existing(f"power{index}_input"),
+                existing(f"in{index}_input"),
+                existing(f"curr{index}_input"),
+                existing(f"energy{index}_input"),
+                existing(f"shunt{index}_resistor") or existing("shunt_resistor"),
             )
-        if found.power is None and None in (found.voltage, found.current):
+        if files.power is None and None in (files.voltage, files.current):
             raise MeterError(
                 f"{self._named}: neither power nor voltage and current in {self._folder}; it has: "
-                + ", ".join(sorted(name for name in there if name.endswith("_input")))
+                + ", ".join(sorted(name for name in names if name.endswith("_input")))
             )
-        return found
+        return files
 
     def _index(self, there: set[str]) -> int | None:
         """The number of the channel with the wanted label; None: a chip with one channel."""
@@ -236,10 +240,10 @@ class HwmonMeter(PolledMeter):
             raise MeterError(
                 f"{self._named}: key 'shunt_uohm' is given, but the driver does not say which shunt it reckons with"
             )
-        found = _text(self._folder / self._files.shunt)
-        if found != str(self._shunt_uohm):
+        shunt_uohm = _text(self._folder / self._files.shunt)
+        if shunt_uohm != str(self._shunt_uohm):
             raise MeterError(
-                f"{self._named}: the driver reckons with a shunt of {found} uohm, the inventory says "
+                f"{self._named}: the driver reckons with a shunt of {shunt_uohm} uohm, the inventory says "
                 f"{self._shunt_uohm}: power would be wrong by their ratio. Write the right one to "
                 f"{self._folder / self._files.shunt} (as root), or correct 'shunt_uohm'"
             )

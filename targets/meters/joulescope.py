@@ -117,13 +117,13 @@ class JoulescopeMeter(Meter):
         if not blocks:
             self._errors.add("no statistics came from the instrument")
             return MeterTrace(self.info, [], [], None, self._errors.list())
-        ends_s, bound_s = to_host([one[0] for one in blocks], [one[1] for one in blocks], _DELAY_S)
+        ends_s, bound_s = to_host([block[0] for block in blocks], [block[1] for block in blocks], _DELAY_S)
         return MeterTrace(
             self.info,
-            [end - one[2] / 2 for end, one in zip(ends_s, blocks, strict=True)],
-            [one[3] if math.isfinite(one[3]) else None for one in blocks],
+            [end - block[2] / 2 for end, block in zip(ends_s, blocks, strict=True)],
+            [block[3] if math.isfinite(block[3]) else None for block in blocks],
             # The counter is known at a block's end; half a block earlier it was half a block's energy less.
-            [one[4] - one[3] * one[2] / 2 for one in blocks] if all(map(_whole, blocks)) else None,
+            [block[4] - block[3] * block[2] / 2 for block in blocks] if all(map(_whole, blocks)) else None,
             self._errors.list(),
             bound_s,
         )

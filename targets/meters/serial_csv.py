@@ -171,9 +171,9 @@ class SerialCsvMeter(Meter):
         try:
             for line, arrived_s in lines:
                 seen = line
-                found = parse_line(line, arrived_s)
-                if isinstance(found, Sample):
-                    samples.append(found)
+                sample = parse_line(line, arrived_s)
+                if isinstance(sample, Sample):
+                    samples.append(sample)
         except OSError as error:
             raise MeterError(f"{self._named}: {error.strerror}") from None
         steps_us = sorted(b.t_us - a.t_us for a, b in pairwise(samples))
@@ -252,8 +252,8 @@ class SerialCsvMeter(Meter):
                 if self._descriptor < 0:
                     self._connect()
                 for line, arrived_s in self._lines(lambda: not run.stop.is_set()):
-                    found = parse_line(line, arrived_s)
-                    problem = run.unwrapper.add(found) if isinstance(found, Sample) else found
+                    sample = parse_line(line, arrived_s)
+                    problem = run.unwrapper.add(sample) if isinstance(sample, Sample) else sample
                     if problem is not None:
                         run.errors.add(problem)
                         run.gaps_s.append(arrived_s)

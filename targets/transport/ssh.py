@@ -133,11 +133,11 @@ class Ssh:
         where = f"{self._connection.host}:{self._connection.port}"
         try:
             with translated(where, _known_hosts(self._connection, self.endpoint)):
-                for each in [*_gateways(self._connection), self._connection]:
-                    if not each.gateway:
-                        self._socket = self._dial(each.host, each.port, self.endpoint.timeouts.connect_s)
-                        each.connect_kwargs["sock"] = self._socket
-                    each.open()
+                for hop in [*_gateways(self._connection), self._connection]:
+                    if not hop.gateway:
+                        self._socket = self._dial(hop.host, hop.port, self.endpoint.timeouts.connect_s)
+                        hop.connect_kwargs["sock"] = self._socket
+                    hop.open()
         except BaseException:
             self.close()
             raise
@@ -159,10 +159,10 @@ class Ssh:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)  # wakes the transport, which looks only now and then
         if connection is not None:
-            for each in [connection, *_gateways(connection)]:
+            for hop in [connection, *_gateways(connection)]:
                 # The client's own close; fabric's does nothing when connecting had failed half-way.
                 with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-                    each.client.close()
+                    hop.client.close()
         if self._socket is not None:
             self._socket.close()  # the transport's, unless connecting failed before there was one
 
@@ -255,12 +255,12 @@ def _gateway(hops: str | None, endpoint: Endpoint, config: Any) -> Any:
 
 def _gateways(connection: Any) -> list[Any]:
     """The jump hosts of a connection, the first to be opened first."""
-    found: list[Any] = []
+    gateways: list[Any] = []
     gateway = connection.gateway
     while gateway and not isinstance(gateway, str):
-        found.insert(0, gateway)
+        gateways.insert(0, gateway)
         gateway = gateway.gateway
-    return found
+    return gateways
 
 
 def _prepare(connection: Any, endpoint: Endpoint, key_file: str | None) -> Any:
@@ -333,7 +333,7 @@ def load_ssh_config(path: str | None) -> paramiko.SSHConfig:
     """
     if path is None:
         candidates = [Path("~/.ssh/config").expanduser(), Path("/etc/ssh/ssh_config")]
-        files = [each for each in candidates if each.is_file()]
+        files = [candidate for candidate in candidates if candidate.is_file()]
     else:
         files = [Path(path).expanduser()] if path else []
     try:

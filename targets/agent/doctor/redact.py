@@ -95,14 +95,14 @@ class Redactor:
         """What people write and programs print."""
         kept: List[str] = []
 
-        def keep(found: Any) -> str:
-            kept.append(found.group(0))
+        def keep(match: Any) -> str:
+            kept.append(match.group(0))
             return "\0%d\0" % (len(kept) - 1)
 
         text = self._without(self._known, "known", _FIRMWARE.sub(keep, text))
         text = self._apply(self._keyed(text), _RULES + _TEXT_RULES)
         text = self._without(self._names, "name", text)
-        return re.sub("\0(\\d+)\0", lambda found: kept[int(found.group(1))], text)
+        return re.sub("\0(\\d+)\0", lambda match: kept[int(match.group(1))], text)
 
     def cmdline(self, text: str) -> str:
         """The kernel's command line: values of known parameters only."""
@@ -135,7 +135,7 @@ class Redactor:
         return text
 
     def _keyed(self, text: str) -> str:
-        text, n = _KEYED.subn(lambda found: found.group(1) + GONE, text)
+        text, n = _KEYED.subn(lambda match: match.group(1) + GONE, text)
         self._count("value", n)
         return text
 
@@ -151,8 +151,8 @@ class Redactor:
 
 def _any_of(words: Iterable[str]) -> Optional[Pattern[str]]:
     """Whole words only, in whatever case; the longest first."""
-    found = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
-    return re.compile(r"(?<![A-Za-z0-9])(?:%s)(?![A-Za-z0-9])" % found, re.IGNORECASE) if found else None
+    pattern = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+    return re.compile(r"(?<![A-Za-z0-9])(?:%s)(?![A-Za-z0-9])" % pattern, re.IGNORECASE) if pattern else None
 
 
 def _names(root: str) -> Set[str]:
@@ -161,16 +161,16 @@ def _names(root: str) -> Set[str]:
     def lines(path: str) -> List[str]:
         return (text_of(os.path.join(root, path)) or "").splitlines()
 
-    found = set(lines("etc/hostname")[:1] + lines("proc/sys/kernel/hostname")[:1])
+    names = set(lines("etc/hostname")[:1] + lines("proc/sys/kernel/hostname")[:1])
     for line in lines("etc/hosts"):
-        found.update(line.partition("#")[0].split()[1:])
+        names.update(line.partition("#")[0].split()[1:])
     for line in lines("etc/passwd"):
         fields = line.split(":")
         if len(fields) > 5 and fields[2].isdigit() and 1000 <= int(fields[2]) < 65000:
             # The fifth field is the full name, first of a list.
-            found.update([fields[0], os.path.basename(fields[5])] + fields[4].split(",")[0].split())
-    found.update(name.partition(".")[0] for name in list(found))
-    return {name.strip() for name in found if name.strip()}
+            names.update([fields[0], os.path.basename(fields[5])] + fields[4].split(",")[0].split())
+    names.update(name.partition(".")[0] for name in list(names))
+    return {name.strip() for name in names if name.strip()}
 
 
 def _values(root: str) -> Set[str]:
@@ -179,23 +179,23 @@ def _values(root: str) -> Set[str]:
     def text(path: str) -> str:
         return text_of(os.path.join(root, path)) or ""
 
-    found = {text("proc/device-tree/serial-number"), text("etc/machine-id")}
-    found.update(re.findall(r"(?im)^serial\s*:\s*(\S+)", text("proc/cpuinfo")))
-    found.update(value for _, value in _KEYED.findall(text("proc/cmdline")))
-    found.update(text_of(path) or "" for path in find(root, "sys/class/net/*/address"))
+    values = {text("proc/device-tree/serial-number"), text("etc/machine-id")}
+    values.update(re.findall(r"(?im)^serial\s*:\s*(\S+)", text("proc/cpuinfo")))
+    values.update(value for _, value in _KEYED.findall(text("proc/cmdline")))
+    values.update(text_of(path) or "" for path in find(root, "sys/class/net/*/address"))
     # Shorter ones are words that stand in many places, and name nothing.
-    return {value for value in found if len(value) >= 6 and value.strip("0:-")}
+    return {value for value in values if len(value) >= 6 and value.strip("0:-")}
 
 
 def _own_names() -> Set[str]:
     """Of the machine and the user that this runs on and as."""
-    found = {os.uname().nodename, os.uname().nodename.partition(".")[0]}
-    found.update(os.environ.get(name, "") for name in ("USER", "LOGNAME", "SUDO_USER"))
+    names = {os.uname().nodename, os.uname().nodename.partition(".")[0]}
+    names.update(os.environ.get(name, "") for name in ("USER", "LOGNAME", "SUDO_USER"))
     try:
-        found.add(pwd.getpwuid(os.getuid()).pw_name)
+        names.add(pwd.getpwuid(os.getuid()).pw_name)
     except KeyError:
         pass
-    return {name for name in found if name}
+    return {name for name in names if name}
 
 
 #: File of a bundle -> the rule for it; all others are the kernel's attributes.

@@ -98,8 +98,8 @@ def operating_system(root: str) -> Tier:
 def python_stack(interpreters: List[Dict[str, Any]]) -> Tier:
     """The agent's Python, and the workload's with its torch build."""
     tier = {"agent": platform.python_version()}  # type: Tier
-    for found in interpreters[:1]:
-        tier.update({key: found.get(key) for key in ("python", "torch", "cuda", "cuda_version")})
+    for interpreter in interpreters[:1]:
+        tier.update({key: interpreter.get(key) for key in ("python", "torch", "cuda", "cuda_version")})
     return tier
 
 
@@ -115,9 +115,9 @@ def soc(compatible: Optional[str]) -> Optional[str]:
     'bcm2712'
     """
     for entry in (compatible or "").split("\0"):
-        found = _SOC.match(entry)
-        if found and not re.match(r"p\d{4}", found.group(1)):  # nvidia,p3767-0003 is a module, not a chip
-            return found.group(1)
+        match = _SOC.match(entry)
+        if match and not re.match(r"p\d{4}", match.group(1)):  # nvidia,p3767-0003 is a module, not a chip
+            return match.group(1)
     return None
 
 
@@ -130,7 +130,7 @@ def count(ranges: Optional[str]) -> Optional[int]:
     if not ranges or not re.match(r"\d+(-\d+)?(,\d+(-\d+)?)*\Z", ranges):
         return None
     ends = [part.split("-") for part in ranges.split(",")]
-    return sum(int(each[-1]) - int(each[0]) + 1 for each in ends)
+    return sum(int(span[-1]) - int(span[0]) + 1 for span in ends)
 
 
 def _processors(cpuinfo: str) -> Optional[int]:
@@ -164,15 +164,15 @@ def has_lse(cpuinfo: str) -> Optional[bool]:
     Torch builds that use them unasked die by SIGILL on Cortex-A53, A57 and A72.
     """
     lines = [line.partition(":")[2].split() for line in cpuinfo.splitlines() if line.startswith("Features")]
-    return all("atomics" in each for each in lines) if lines else None
+    return all("atomics" in features for features in lines) if lines else None
 
 
 def serial_hash(root: str, cpuinfo: str) -> Optional[str]:
     """A salted, slow SHA-256 of the serial number: tells boards apart, and does not give it away."""
     serial = _text(root, "proc/device-tree/serial-number")
     if serial is None:
-        found = re.search(r"^Serial\s*:\s*(\S+)$", cpuinfo, re.MULTILINE)
-        serial = found.group(1) if found else None
+        match = re.search(r"^Serial\s*:\s*(\S+)$", cpuinfo, re.MULTILINE)
+        serial = match.group(1) if match else None
     if serial is None or not serial.strip("0"):
         return None
     return hashlib.pbkdf2_hmac("sha256", serial.encode(), _SERIAL_SALT, _SERIAL_ROUNDS).hex()

@@ -28,15 +28,17 @@ def parse(text: str) -> Reading:
     answer = last_json(text)
     if answer is None:
         return without_power([], unlike("a JSON answer of a Kasa or Tapo plug", text))
-    found = list(_answers("", answer, _DEPTH))
-    meters = [meter for meter in (_meter(name, each) for name, each in found) if meter is not None]
+    answers = list(_answers("", answer, _DEPTH))
+    meters = [meter for meter in (_meter(name, part) for name, part in answers) if meter is not None]
     if not meters:
         return without_power(
-            [], _refusal(found) or "no power in this answer (no power, power_mw or current_power)"
+            [], _refusal(answers) or "no power in this answer (no power, power_mw or current_power)"
         )
     best = _best(meters)
     return reading(
-        best, [], generation="new" if any("_mw" in key for _, each in found for key in each) else "old"
+        best,
+        [],
+        generation="new" if any("_mw" in key for _, part in answers for key in part) else "old",
     )
 
 
@@ -47,36 +49,36 @@ def _answers(name: str, value: Any, depth: int) -> Iterator[Tuple[str, Json]]:
     yield name, value
     for key, inside in value.items():
         yield from _answers(name if key == "result" else key, inside, depth - 1)
-        for each in objects(inside):
-            yield from _answers(str(each.get("method", each.get("alias", key))), each, depth - 1)
+        for child in objects(inside):
+            yield from _answers(str(child.get("method", child.get("alias", key))), child, depth - 1)
 
 
-def _failed(each: Json) -> bool:
-    return any(each.get(key) not in (0, None) for key in ("err_code", "error_code"))
+def _failed(answer: Json) -> bool:
+    return any(answer.get(key) not in (0, None) for key in ("err_code", "error_code"))
 
 
-def _meter(name: str, each: Json) -> Optional[Meter]:
+def _meter(name: str, answer: Json) -> Optional[Meter]:
     """The meter in an object, or ``None`` if there is none."""
-    if _failed(each):
+    if _failed(answer):
         return None
-    slot = each.get("slot_id")
+    slot = answer.get("slot_id")
     site = "plug" if slot is None else "outlet %s" % slot
-    if "power_mw" in each:
-        energy = next((each[key] for key in ("total_wh", "energy_wh") if key in each), None)
+    if "power_mw" in answer:
+        energy = next((answer[key] for key in ("total_wh", "energy_wh") if key in answer), None)
         return Meter(
             site,
-            scaled(number(each["power_mw"]), 1e-3),
-            scaled(number(each.get("voltage_mv")), 1e-3),
-            scaled(number(each.get("current_ma")), 1e-3),
+            scaled(number(answer["power_mw"]), 1e-3),
+            scaled(number(answer.get("voltage_mv")), 1e-3),
+            scaled(number(answer.get("current_ma")), 1e-3),
             scaled(number(energy), _WH_J),
         )
-    if "power" in each and ("voltage" in each or "current" in each):
-        energy_j = scaled(number(each.get("total")), _KWH_J)
-        volts, amperes = number(each.get("voltage")), number(each.get("current"))
-        return Meter(site, number(each["power"]), volts, amperes, energy_j)
-    if "current_power" in each:
-        is_milliwatts = "today_energy" in each or name == "get_energy_usage"
-        return Meter(site, scaled(number(each["current_power"]), 1e-3 if is_milliwatts else 1.0))
+    if "power" in answer and ("voltage" in answer or "current" in answer):
+        energy_j = scaled(number(answer.get("total")), _KWH_J)
+        volts, amperes = number(answer.get("voltage")), number(answer.get("current"))
+        return Meter(site, number(answer["power"]), volts, amperes, energy_j)
+    if "current_power" in answer:
+        is_milliwatts = "today_energy" in answer or name == "get_energy_usage"
+        return Meter(site, scaled(number(answer["current_power"]), 1e-3 if is_milliwatts else 1.0))
     return None
 
 
@@ -94,10 +96,10 @@ def _told(meter: Meter) -> int:
     return sum(value is not None for value in meter[1:])
 
 
-def _refusal(found: "List[Tuple[str, Json]]") -> Optional[str]:
-    for name, each in found:
-        if _failed(each):
-            code = each.get("err_code", each.get("error_code"))
-            message = each.get("err_msg") or each.get("msg") or name or "no message"
+def _refusal(answers: "List[Tuple[str, Json]]") -> Optional[str]:
+    for name, answer in answers:
+        if _failed(answer):
+            code = answer.get("err_code", answer.get("error_code"))
+            message = answer.get("err_msg") or answer.get("msg") or name or "no message"
             return "the plug answered with error %s: %s" % (code, str(message)[:160])
     return None

@@ -65,8 +65,8 @@ def _refusal(answer: Json) -> Optional[str]:
 def _gen1(answer: Json) -> Reading:
     meters = []
     for name, step_j in (("meter", _WATT_MINUTE_J), ("emeter", _WATT_HOUR_J)):
-        for index, each in enumerate(objects(answer.get(name + "s"))):
-            meters.append(_gen1_meter("%s %d" % (name, index), each, step_j))
+        for index, meter in enumerate(objects(answer.get(name + "s"))):
+            meters.append(_gen1_meter("%s %d" % (name, index), meter, step_j))
     celsius = number(answer.get("temperature"))
     extra = [] if celsius is None else [channel("plug", "temperature", "C", celsius)]
     if not meters:
@@ -74,13 +74,13 @@ def _gen1(answer: Json) -> Reading:
     return reading(meters, extra, generation=1)
 
 
-def _gen1_meter(site: str, each: Json, step_j: float) -> Meter:
-    watts = number(each.get("power"))
+def _gen1_meter(site: str, answer: Json, step_j: float) -> Meter:
+    watts = number(answer.get("power"))
     reason: Optional[str] = None
-    if each.get("is_valid") is False:
+    if answer.get("is_valid") is False:
         watts, reason = None, "the meter says that its value is not valid"
-    energy_j = scaled(number(each.get("total")), step_j)
-    return Meter(site, watts, number(each.get("voltage")), number(each.get("current")), energy_j, reason)
+    energy_j = scaled(number(answer.get("total")), step_j)
+    return Meter(site, watts, number(answer.get("voltage")), number(answer.get("current")), energy_j, reason)
 
 
 def _is_meter(component: Json) -> bool:
@@ -92,9 +92,9 @@ def _gen2(site: str, component: Json, answer: Json) -> Meter:
     watts = number(component[name])
     reason: Optional[str] = None
     errors = component.get("errors")
-    told = [str(each) for each in errors] if isinstance(errors, list) else []
+    messages = [str(message) for message in errors] if isinstance(errors, list) else []
     # Any error beside 0 W: the relay has tripped, or the meter has; neither is a load of nothing.
-    faults = told if watts == 0 else [each for each in told if _FAULTS.search(each)]
+    faults = messages if watts == 0 else [message for message in messages if _FAULTS.search(message)]
     if faults:
         watts, reason = None, "the meter reports: " + ", ".join(faults)
     elif watts is None:

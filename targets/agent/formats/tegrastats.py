@@ -65,7 +65,7 @@ def _samples(lines: List[str]) -> List[str]:
             pieces[-1].append(line)
         else:
             pieces.append([line])
-    return [line for line in (" ".join(each) for each in pieces) if is_line(line)]
+    return [line for line in (" ".join(piece) for piece in pieces) if is_line(line)]
 
 
 def _watts(number: Optional[str], unit: Optional[str]) -> Optional[float]:
@@ -77,8 +77,8 @@ def _watts(number: Optional[str], unit: Optional[str]) -> Optional[float]:
 def _powers(line: str) -> Tuple[Dict[str, Optional[float]], Dict[str, Optional[float]]]:
     now: Dict[str, Optional[float]] = {}
     average: Dict[str, Optional[float]] = {}
-    for found in _RAIL.finditer(line):
-        label, first, unit, second, second_unit = found.groups()[:5]
+    for match in _RAIL.finditer(line):
+        label, first, unit, second, second_unit = match.groups()[:5]
         # A bare number ("APE 150", "VIC_FREQ 729") is a clock; power has a unit or comes as a pair.
         if (unit or second) and rails.is_rail(label):
             now[label] = _watts(first, unit)
@@ -87,7 +87,7 @@ def _powers(line: str) -> Tuple[Dict[str, Optional[float]], Dict[str, Optional[f
 
 
 def _temperatures(line: str) -> List[Json]:
-    found = []
+    channels = []
     for site, text in _TEMPERATURE.findall(line):
         celsius: Optional[float] = float(text)
         reason: Optional[str] = None
@@ -95,43 +95,43 @@ def _temperatures(line: str) -> List[Json]:
             celsius, reason = None, "the sensor is off (-256 C)"
         elif site.upper().startswith("PMIC") and celsius in _DUMMY_C:
             celsius, reason = None, "a constant, not a measurement (%s C)" % text
-        found.append(channel(site, "temperature", "C", celsius, reason=reason))
-    return found
+        channels.append(channel(site, "temperature", "C", celsius, reason=reason))
+    return channels
 
 
 def _memory(line: str) -> List[Json]:
-    found = []
+    channels = []
     for site, pattern in (("ram", _RAM), ("swap", _SWAP)):
         match = pattern.search(line)
         if match:
             used, whole, unit = match.groups()
-            found.append(channel(site + "_used", "memory", "B", float(int(used) * _FACTORS[unit])))
-            found.append(channel(site + "_total", "memory", "B", float(int(whole) * _FACTORS[unit])))
-    return found
+            channels.append(channel(site + "_used", "memory", "B", float(int(used) * _FACTORS[unit])))
+            channels.append(channel(site + "_total", "memory", "B", float(int(whole) * _FACTORS[unit])))
+    return channels
 
 
 def _cores(line: str) -> List[Json]:
     match = _CPU.search(line)
-    found = []
+    channels = []
     for index, text in enumerate(match.group(1).split(",") if match else []):
         core, site = _CORE.match(text.strip()), "cpu%d" % index
         if core is None:
-            found.append(
+            channels.append(
                 channel(site, "load", "1", None, reason="the core is " + (text.strip() or "not told"))
             )
             continue
-        found.append(channel(site, "load", "1", int(core.group(1)) / 100.0))
+        channels.append(channel(site, "load", "1", int(core.group(1)) / 100.0))
         if core.group(2):
-            found.append(channel(site, "frequency", "Hz", int(core.group(2)) * 1e6))
-    return found
+            channels.append(channel(site, "frequency", "Hz", int(core.group(2)) * 1e6))
+    return channels
 
 
 def _graphics(line: str) -> List[Json]:
     match = _GPU.search(line)
     if match is None:
         return []
-    found = [channel("gpu", "load", "1", int(match.group(1)) / 100.0)]
+    channels = [channel("gpu", "load", "1", int(match.group(1)) / 100.0)]
     clocks = [int(clock) for clock in (match.group(2) or "").split(",") if clock]
     if clocks:
-        found.append(channel("gpu", "frequency", "Hz", max(clocks) * 1e6))
-    return found
+        channels.append(channel("gpu", "frequency", "Hz", max(clocks) * 1e6))
+    return channels

@@ -34,25 +34,25 @@ _CLOCK_TICKS = os.sysconf("SC_CLK_TCK") or 100
 def users(root: str = "/", now_s: Optional[float] = None) -> List[str]:
     """Who is logged in: ``name on pts/0`` for terminals in use, ``name at seat0`` for desktops and consoles."""
     now_s = time.time() if now_s is None else now_s
-    found = []
+    logins = []
     for path in find(root, "dev/pts/[0-9]*"):
         try:
             state = os.stat(path)
         except OSError:
             continue
         if now_s - max(state.st_atime, state.st_mtime) <= IDLE_TERMINAL_S:
-            found.append("%s on pts/%s" % (_name(root, state.st_uid), os.path.basename(path)))
+            logins.append("%s on pts/%s" % (_name(root, state.st_uid), os.path.basename(path)))
     for path in find(root, "run/systemd/sessions/*"):
         session = _assignments(text_of(path))
         # A session over SSH has no seat (a terminal of its own is among those above); a greeter is nobody.
         if session.get("SEAT") and session.get("CLASS") == "user" and session.get("ACTIVE") == "1":
-            found.append("%s at %s" % (session.get("USER", "somebody"), session["SEAT"]))
-    return found
+            logins.append("%s at %s" % (session.get("USER", "somebody"), session["SEAT"]))
+    return logins
 
 
 def disturbers(root: str = "/") -> Dict[str, List[str]]:
     """Programs that disturb, ``name (pid)``: under ``fail`` those at work, under ``warn`` resident ones."""
-    found = {"fail": [], "warn": []}  # type: Dict[str, List[str]]
+    names = {"fail": [], "warn": []}  # type: Dict[str, List[str]]
     for path in find(root, "proc/[0-9]*/comm"):
         name = text_of(path)
         if name not in _WORKING and name not in _RESIDENT:
@@ -61,8 +61,8 @@ def disturbers(root: str = "/") -> Dict[str, List[str]]:
         words = (text_of(os.path.join(os.path.dirname(path), "cmdline")) or "").replace("\0", " ")
         if name == "unattended-upgr" and "shutdown" in words:
             continue  # Ubuntu's and Debian's: waits for the power-off, does nothing
-        found["fail" if name in _WORKING else "warn"].append("%s (%s)" % (name, pid))
-    return found
+        names["fail" if name in _WORKING else "warn"].append("%s (%s)" % (name, pid))
+    return names
 
 
 def scaling(root: str = "/") -> Optional[List[str]]:
@@ -70,15 +70,15 @@ def scaling(root: str = "/") -> Optional[List[str]]:
     policies = find(root, "sys/devices/system/cpu/cpufreq/policy*")
     if not policies:
         return None
-    found = []
+    notes = []
     for policy in policies:
         governor = text_of(os.path.join(policy, "scaling_governor"))
         low, high = (_mhz(os.path.join(policy, "scaling_%s_freq" % edge)) for edge in ("min", "max"))
         if governor == "performance" or (low is not None and low == high):
             continue
         span = " %s-%s MHz" % (low or "?", high or "?")
-        found.append("%s: %s%s" % (os.path.basename(policy), governor or "unknown governor", span))
-    return found
+        notes.append("%s: %s%s" % (os.path.basename(policy), governor or "unknown governor", span))
+    return notes
 
 
 def background(root: str, window_s: float) -> Tuple[Optional[float], List[str]]:
@@ -95,7 +95,7 @@ def background(root: str, window_s: float) -> Tuple[Optional[float], List[str]]:
         return None, []
     cores = max(0.0, (after[0] - before[0]) - (_own_s() - own)) / elapsed_s
     used = [(ticks - started.get(key, ticks), key) for key, ticks in ended.items()]
-    busiest = sorted((one for one in used if one[0] > 0), reverse=True)[:3]
+    busiest = sorted((usage for usage in used if usage[0] > 0), reverse=True)[:3]
     return cores, [
         "%s (%s) %.2f" % (key[1], key[0], ticks / _CLOCK_TICKS / elapsed_s) for ticks, key in busiest
     ]
@@ -121,14 +121,14 @@ def _own_s() -> float:
 
 def _by_process(root: str) -> Dict[Tuple[str, str], int]:
     """Ticks of CPU time by (pid, name), but for this process."""
-    found = {}
+    ticks = {}
     for path in find(root, "proc/[0-9]*/stat"):
         text = text_of(path) or ""
         name, fields = text[text.find("(") + 1 : text.rfind(")")], text[text.rfind(")") + 2 :].split()
         pid = os.path.basename(os.path.dirname(path))
         if len(fields) > 12 and pid != str(os.getpid()):
-            found[(pid, name)] = int(fields[11]) + int(fields[12])
-    return found
+            ticks[(pid, name)] = int(fields[11]) + int(fields[12])
+    return ticks
 
 
 def _assignments(text: Optional[str]) -> Dict[str, str]:

@@ -32,19 +32,19 @@ _TIMEOUT_S = 5.0
 
 def read(root: str = "/") -> Strain:
     """All of it, now; of a board whose driver hangs, the clocks only."""
-    found: Strain = bounded(lambda: _files(root), _TIMEOUT_S, {})
-    found.update(clocks())
-    return found
+    table: Strain = bounded(lambda: _files(root), _TIMEOUT_S, {})
+    table.update(clocks())
+    return table
 
 
 def _files(root: str) -> Strain:
-    found: Strain = dict(memory.counters(root))
-    found["throttled"] = _throttled(root)
-    found["freq_cap_khz"] = _largest(root, "scaling_max_freq")
-    found["freq_hw_khz"] = _largest(root, "cpuinfo_max_freq")
+    strain: Strain = dict(memory.counters(root))
+    strain["throttled"] = _throttled(root)
+    strain["freq_cap_khz"] = _largest(root, "scaling_max_freq")
+    strain["freq_hw_khz"] = _largest(root, "cpuinfo_max_freq")
     for table in (_cooling(root), _over_current(root)):
-        found.update(sorted(table.items())[:_MAX_ENTRIES])
-    return found
+        strain.update(sorted(table.items())[:_MAX_ENTRIES])
+    return strain
 
 
 def clocks() -> Strain:
@@ -66,18 +66,18 @@ def _largest(root: str, name: str) -> Optional[int]:
 
 def _cooling(root: str) -> Strain:
     """State by type of every cooling device that could slow the board; the highest where a type has several."""
-    found: Strain = {}
+    states: Strain = {}
     for path, state in _numbers(find(root, "sys/class/thermal/cooling_device*/cur_state")).items():
         kind = text_of(os.path.join(os.path.dirname(path), "type")) or "unknown"
         if not _HARMLESS.search(kind):
             name = COOLING + kind[:40]
-            found[name] = max(state, found.get(name) or 0)
-    return found
+            states[name] = max(state, states.get(name) or 0)
+    return states
 
 
 def _over_current(root: str) -> Strain:
     """Alarms (0 or 1) and counts by ``<driver> <label or file>``."""
-    found: Strain = {}
+    counts: Strain = {}
     for pattern in _ALARMS:
         for path, value in _numbers(find(root, "sys/class/hwmon/hwmon*/" + pattern)).items():
             folder, name = os.path.split(path)
@@ -87,16 +87,16 @@ def _over_current(root: str) -> Strain:
                 if name[:4] == "curr"
                 else None
             )
-            found["%s%s %s" % (OVER_CURRENT, driver, "%s %s" % (rail, name) if rail else name)] = value
-    return found
+            counts["%s%s %s" % (OVER_CURRENT, driver, "%s %s" % (rail, name) if rail else name)] = value
+    return counts
 
 
 def _numbers(paths: List[str]) -> Dict[str, int]:
-    found = {}
+    numbers = {}
     for path in paths:
         text = text_of(path)
         try:
-            found[path] = int(text or "")
+            numbers[path] = int(text or "")
         except ValueError:
             continue
-    return found
+    return numbers

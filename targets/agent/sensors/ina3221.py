@@ -49,12 +49,12 @@ class Monitors(Sensor):
     Where the rails make up no total, none has a scope: the energy of a single rail is not the board's.
     """
 
-    def __init__(self, found: List[Rail]) -> None:
-        self._rails = found
-        self._parts, scope = rails.parts_of({rail.label: None for rail in found})
-        channels = [_sum(self._parts, found)] if scope == "rails_sum" else []
+    def __init__(self, board_rails: List[Rail]) -> None:
+        self._rails = board_rails
+        self._parts, scope = rails.parts_of({rail.label: None for rail in board_rails})
+        channels = [_sum(self._parts, board_rails)] if scope == "rails_sum" else []
         self._has_sum = bool(channels)
-        waits_s = sum(rail.reads * rail.cycle_s for rail in found)
+        waits_s = sum(rail.reads * rail.cycle_s for rail in board_rails)
         rate_hz = round(1.0 / waits_s, 3) if waits_s > 0 else None
         channels += [
             Channel(
@@ -66,7 +66,7 @@ class Monitors(Sensor):
                 rail.source,
                 rail.quantum_w,
             )
-            for rail in found
+            for rail in board_rails
         ]
         super().__init__([channel._replace(rate_hz=rate_hz) for channel in channels])
 
@@ -87,8 +87,8 @@ class Monitors(Sensor):
 def discover(root: str = "/") -> Found:
     """``<rail>_w`` for each rail, the total (or its parts' sum ``rails_sum_w``) first."""
     failed: Dict[str, str] = {}
-    found = _hwmon_rails(root, failed) + _iio_rails(root, failed)
-    table = {rail.label: rail for rail in found}
+    board_rails = _hwmon_rails(root, failed) + _iio_rails(root, failed)
+    table = {rail.label: rail for rail in board_rails}
     parts, _ = rails.parts_of(table)
     chosen = sorted(
         table.values(), key=lambda rail: (rail.label not in parts, rail.label not in rails.INPUTS)
@@ -96,10 +96,10 @@ def discover(root: str = "/") -> Found:
     missing = {_identifier(label): reason for label, reason in failed.items() if label not in table}
     if not chosen:
         looked = "no power sensor: looked for " + ", ".join(_HWMON[:1] + _IIO[:1])
-        why = "; ".join("rail %s: %s" % each for each in sorted(failed.items()))
+        why = "; ".join("rail %s: %s" % pair for pair in sorted(failed.items()))
         return Found([], dict(missing, power="the INA3221 is there, but " + why if why else looked))
     if not parts:
-        lost = "; ".join("rail %s: %s" % each for each in sorted(failed.items()))
+        lost = "; ".join("rail %s: %s" % pair for pair in sorted(failed.items()))
         missing["power"] = "no total: no input rail and no complete set of parts among %s%s" % (
             ", ".join(sorted(table)),
             " (%s)" % lost if lost else "",
@@ -112,7 +112,7 @@ def _identifier(label: str) -> str:
 
 
 def _hwmon_rails(root: str, failed: Dict[str, str]) -> List[Rail]:
-    found = []
+    board_rails = []
     for folder in _folders(root, _HWMON):
         if "ina3221" not in (text_of(os.path.join(folder, "name")) or ""):
             continue
@@ -130,28 +130,28 @@ def _hwmon_rails(root: str, failed: Dict[str, str]) -> List[Rail]:
             quantum_w = _quantum(shunt_uohm, volts.number(1e-3))
             watts = lambda volts=volts, amperes=amperes: _product(volts, amperes)  # noqa: E731
             source = "ina3221 hwmon in%d x curr%d%s" % (index, index, settings)
-            found.append(Rail(str(label), source, watts, [volts, amperes], quantum_w, cycle_s, 2))
-    return found
+            board_rails.append(Rail(str(label), source, watts, [volts, amperes], quantum_w, cycle_s, 2))
+    return board_rails
 
 
 def _settings(folder: str) -> "Tuple[float, str]":
     """The chip's cycle and how it averages: ``samples`` and ``update_interval`` (ms) where the kernel has them."""
     samples = File(os.path.join(folder, "samples")).number()
     interval_ms = File(os.path.join(folder, "update_interval")).number()
-    told = [
+    settings = [
         "%s %d" % (name, value)
         for name, value in (("samples", samples), ("update_interval", interval_ms))
         if value is not None
     ]
     cycle_s = _CYCLE_S * (samples or 1.0)
-    return max(cycle_s, (interval_ms or 0.0) / 1e3), ", " + ", ".join(told) if told else ""
+    return max(cycle_s, (interval_ms or 0.0) / 1e3), ", " + ", ".join(settings) if settings else ""
 
 
 def _iio_rails(root: str, failed: Dict[str, str]) -> List[Rail]:
-    found = []
+    board_rails = []
     for folder in _folders(root, _IIO):
         mode = text_of(os.path.join(folder, "running_mode")) or ""
-        told = ", running_mode %s (%s)" % (mode, _MODES[mode]) if mode in _MODES else ""
+        mode_note = ", running_mode %s (%s)" % (mode, _MODES[mode]) if mode in _MODES else ""
         cycle_s = _CYCLE_S * (1 if mode == "0" else _AVERAGED_CYCLES)
         for index in (0, 1, 2):
             label = text_of(os.path.join(folder, "rail_name_%d" % index))
@@ -161,11 +161,11 @@ def _iio_rails(root: str, failed: Dict[str, str]) -> List[Rail]:
             if power.number() is None:
                 failed[str(label)] = _why(power)
                 continue
-            source = "ina3221x iio in_power%d_input%s" % (index, told)
+            source = "ina3221x iio in_power%d_input%s" % (index, mode_note)
             watts = lambda power=power: power.number(1e-3)  # noqa: E731
             # In continuous mode one cycle renews all channels, whichever is read.
-            found.append(Rail(str(label), source, watts, [power], None, cycle_s / 3.0, 1))
-    return found
+            board_rails.append(Rail(str(label), source, watts, [power], None, cycle_s / 3.0, 1))
+    return board_rails
 
 
 def _why(*files: File) -> str:
@@ -195,11 +195,11 @@ def _quantum(shunt_uohm: Optional[float], volts: Optional[float]) -> Optional[fl
     return _SHUNT_STEP_UV / shunt_uohm * volts
 
 
-def _sum(parts: Tuple[str, ...], found: List[Rail]) -> Channel:
+def _sum(parts: Tuple[str, ...], board_rails: List[Rail]) -> Channel:
     names = "+".join(parts)
-    steps = [rail.quantum_w for rail in found if rail.label in parts and rail.quantum_w is not None]
+    steps = [rail.quantum_w for rail in board_rails if rail.label in parts and rail.quantum_w is not None]
     quantum = sum(steps) if len(steps) == len(parts) else None
-    source = next(rail.source for rail in found if rail.label == parts[0]).split(" in")[0]
+    source = next(rail.source for rail in board_rails if rail.label == parts[0]).split(" in")[0]
     return Channel(
         "rails_sum_w", names, "power", "W", "rails_sum", "%s: sum of %s" % (source, names), quantum
     )

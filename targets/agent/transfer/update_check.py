@@ -101,9 +101,9 @@ def check(raw: bytes, sha256: str, packed: bool, base: Base) -> bytes:
     Raises:
         Refused: says what does not fit.
     """
-    found = hashlib.sha256(raw).hexdigest()
-    if found != sha256:
-        raise Refused("SHA-256 is %s, announced was %.80s" % (found, sha256))
+    actual = hashlib.sha256(raw).hexdigest()
+    if actual != sha256:
+        raise Refused("SHA-256 is %s, announced was %.80s" % (actual, sha256))
     plain = unpacked(raw, packed)
     head = safetensors.read_head(plain)
     form, dtype = _check_metadata(head, base)
@@ -118,48 +118,48 @@ def check(raw: bytes, sha256: str, packed: bool, base: Base) -> bytes:
 
 def _check_seal(plain: bytes, head: Head) -> None:
     """The SHA-256 of the whole file, taken with 64 zeros in its own place, stands in its header."""
-    told = head.metadata.get(SEAL, "")
+    announced = head.metadata.get(SEAL, "")
     mark = ('"%s":"' % SEAL).encode("ascii")
     first = plain[: head.size_b]
-    if len(told) != 64 or first.count(mark) != 1 or mark + told.encode("utf-8") not in first:
+    if len(announced) != 64 or first.count(mark) != 1 or mark + announced.encode("utf-8") not in first:
         raise Refused("its header names no SHA-256 of its own")
-    blank = first.replace(mark + told.encode("utf-8"), mark + b"0" * 64)
+    blank = first.replace(mark + announced.encode("utf-8"), mark + b"0" * 64)
     digest = hashlib.sha256(blank)
     digest.update(memoryview(plain)[head.size_b :])
-    if digest.hexdigest() != told:
-        raise Refused("it has SHA-256 %s, its header names %s" % (digest.hexdigest(), told))
+    if digest.hexdigest() != announced:
+        raise Refused("it has SHA-256 %s, its header names %s" % (digest.hexdigest(), announced))
 
 
 def _check_metadata(head: Head, base: Base) -> Tuple[str, str]:
-    told = head.metadata
-    schema = told.get("schema", "")
+    metadata = head.metadata
+    schema = metadata.get("schema", "")
     if schema != SCHEMA and not schema.startswith(SCHEMA + "."):
         raise Refused("schema %.80r, expected %r" % (schema, SCHEMA))
-    if told.get("base_sha256") != base.sha256:
-        raise Refused("it is for the base %.80s, here is %s" % (told.get("base_sha256"), base.sha256))
-    form, dtype = told.get("form", ""), told.get("dtype", "")
+    if metadata.get("base_sha256") != base.sha256:
+        raise Refused("it is for the base %.80s, here is %s" % (metadata.get("base_sha256"), base.sha256))
+    form, dtype = metadata.get("form", ""), metadata.get("dtype", "")
     if form not in FORMS or dtype not in DTYPES:
         raise Refused("form %.40r and type %.40r are not known" % (form, dtype))
     try:
-        scale = float(told.get("scale", ""))
+        scale = float(metadata.get("scale", ""))
     except ValueError:
         scale = 0.0
     if not 0.0 < scale < 1e6:
-        raise Refused("the adapters' scale %.40r is no factor" % told.get("scale"))
+        raise Refused("the adapters' scale %.40r is no factor" % metadata.get("scale"))
     return form, dtype
 
 
 def _without_scales(head: Head) -> Dict[str, Entry]:
     """The tensors but the scales of int8 ones, each of which must be there."""
-    found = dict(head.tensors)
+    tensors = dict(head.tensors)
     for name, entry in head.tensors.items():
         if entry.dtype == "I8":
-            scale = found.pop(name + ".scale", None)
+            scale = tensors.pop(name + ".scale", None)
             if scale is None or (scale.dtype, scale.shape) != ("F32", (1,)):
                 raise Refused("tensor %.80r has no scale" % name)
-    if not found:
+    if not tensors:
         raise Refused("it holds no tensor")
-    return found
+    return tensors
 
 
 def _check_types(head: Head, values: Dict[str, Entry], dtype: str) -> None:
