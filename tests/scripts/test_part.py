@@ -76,7 +76,8 @@ def test_an_unknown_part_is_told_which_there_are(capsys):
     assert "lint|test|rest|coverage|emulated|faults|bench" in capsys.readouterr().err
 
 
-def test_a_part_ends_with_the_code_of_the_command_that_failed(monkeypatch):
+def test_a_part_ends_with_the_code_of_the_command_that_failed(monkeypatch, tmp_path):
     part = load("part")
+    monkeypatch.setattr(part, "JUNIT", tmp_path / "junit")
     monkeypatch.setitem(part.PARTS, "lint", lambda _: part.run(sys.executable, "-c", "raise SystemExit(7)"))
     assert part.main(["lint"]) == 7
