@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunebench import workloads
+from tunebench.harness.artifacts import lab_sensors
 from tunebench.harness.config.suite import Suite, Workload
 from tunebench.targets.payload import Blob, deterministic_zip, make_payload, package_files
 from tunebench.workloads import engines
@@ -77,14 +78,17 @@ def travelling_workloads() -> dict[str, bytes]:
 def build_payload(lab_engines: Mapping[str, str] | None = None) -> Blob:
     """Build the deterministic zip of the agent and the workloads, named by its SHA-256.
 
+    Sensors of installed labs' packages travel, too: boards are asked for them whatever the suite.
+
     Args:
         lab_engines: engines of labs' packages that a suite uses -> the package that travels, too.
 
     Raises:
         ModuleNotFoundError: there is no such package.
+        UsageError: an installed package's sensor cannot travel.
     """
-    extra = lab.travelling(dict(lab_engines)) if lab_engines else {}
-    return make_payload({**travelling_workloads(), **extra})
+    engine_files = lab.travelling(dict(lab_engines)) if lab_engines else {}
+    return make_payload({**travelling_workloads(), **engine_files, **lab_sensors.travelling()})
 
 
 def _package_root(package: object) -> Path:

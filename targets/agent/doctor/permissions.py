@@ -7,8 +7,8 @@ from typing import Any, Dict, List, Optional
 
 from tunebench.targets.agent.linux import programs
 from tunebench.targets.agent.linux.sysfs import find
+from tunebench.targets.agent.sensors import discover
 from tunebench.targets.agent.sensors.base import Device
-from tunebench.targets.agent.sensors.discover import MODULES
 from tunebench.targets.agent.tuning import apply
 from tunebench.targets.agent.tuning.system import System, user_name
 from tunebench.targets.agent.workdir import Workdir
@@ -43,9 +43,7 @@ def examine(place: Workdir, request: Dict[str, Any]) -> Dict[str, Any]:
     """
     root, wanted = str(request.get("root", "/")), request.get("wanted")
     groups = _groups()
-    devices = list(_DEVICES)
-    for sensor in MODULES.values():
-        devices += getattr(sensor, "DEVICES", ())
+    devices = list(_DEVICES) + discover.devices()
     return {
         "schema": SCHEMA,
         "user": user_name(),

@@ -2,14 +2,23 @@
 
 To add a sensor: a module beside this one, as :mod:`tunebench.targets.agent.sensors.base` describes it, and a line in
 :data:`SENSORS`. What it finds is sampled, stored, judged and shown by its channels' kind, unit and scope.
+
+A lab's own package adds one without a fork, by an entry point that names such a module; the name is the quantity that
+is missing if the module fails::
+
+    [project.entry-points."tunebench.sensors"]
+    light = "my_lab.light"
+
+The payload then carries the Python files of ``my_lab`` (:mod:`tunebench.targets.agent.sensors.plugins`).
 """
 
 import functools
 from importlib import import_module
-from typing import TYPE_CHECKING, Dict, List, cast
+from typing import TYPE_CHECKING, Dict, List, Tuple, cast
 
 from tunebench.targets.agent.linux.sysfs import bounded
-from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
+from tunebench.targets.agent.sensors import plugins
+from tunebench.targets.agent.sensors.base import Channel, Device, Found, Sensor
 
 if TYPE_CHECKING:
     from tunebench.targets.agent.sensors.base import SensorModule
@@ -36,6 +45,8 @@ MODULES = {
 _LOOKED = "no power sensor: looked for "
 #: Nothing on a healthy board takes so long to be found.
 _MODULE_S = 5.0
+#: Channel of the workload's own memory: a job adds it to those of the board.
+_OF_THE_WORKLOAD = "rss_b"
 
 
 def _joined(reasons: List[str]) -> str:
@@ -67,9 +78,41 @@ def discover(root: str = "/") -> Found:
         found = MODULES[LAST_RESORT].discover(root)
         sensors += found.sensors
         without_power += list(found.missing.values())
+    for name, point in _lab_sensors().items():
+        found = _of_package(name, point, root, sensors)
+        sensors += found.sensors
+        for what, reason in found.missing.items():
+            if what == "power":
+                without_power.append(reason)
+            else:
+                missing.setdefault(what, reason)
     if not any(channel.scope for channel in _powers(sensors)):
         missing["power"] = _joined(without_power)
     return Found(sensors, missing)
+
+
+def devices() -> List[Device]:
+    """Return the files that any sensor needs, those of labs' packages included."""
+    listed: List[Device] = []
+    for module in MODULES.values():
+        listed += getattr(module, "DEVICES", ())
+    for name, point in _lab_sensors().items():
+        listed += bounded(functools.partial(plugins.devices, name, point), _MODULE_S, [])
+    return listed
+
+
+def _lab_sensors() -> Dict[str, Tuple[str, str]]:
+    """Return the sensors of labs' packages; a name of ours cannot be taken."""
+    return {name: point for name, point in sorted(plugins.points().items()) if name not in MODULES}
+
+
+def _of_package(name: str, point: Tuple[str, str], root: str, sensors: List[Sensor]) -> Found:
+    taken = [_OF_THE_WORKLOAD] + [channel.id for sensor in sensors for channel in sensor.channels]
+    late = "%s: no answer within %g s" % (plugins.named(name, point), _MODULE_S)
+    found: Found = bounded(
+        functools.partial(plugins.find, name, point, root, taken), _MODULE_S, Found([], {name: late})
+    )
+    return found
 
 
 def _powers(sensors: List[Sensor]) -> List[Channel]:
