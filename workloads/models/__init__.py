@@ -3,13 +3,12 @@
 :data:`MODELS` is the registry: a new model is one module with a function that builds its graph, and one line there.
 """
 
-from typing import Callable, Dict, NamedTuple, Optional, Tuple
+from importlib import import_module
+from typing import Dict, NamedTuple, Optional, Tuple
 
 from tunebench.workloads.errors import WorkloadError
-from tunebench.workloads.models import classifiers, dense, yolov8
-from tunebench.workloads.models.cnn import cnn
+from tunebench.workloads.models import yolov8
 from tunebench.workloads.models.graph import ROWS, Graph, UnsupportedModel
-from tunebench.workloads.models.mlp import mlp
 
 Shape = Tuple[int, ...]
 
@@ -18,34 +17,45 @@ class Model(NamedTuple):
     """What a model registers.
 
     Attributes:
-        build: called with (name, shape of one input, number of classes) when a task is made, a plan is counted or start
-            weights are trained; returns the graph, or raises :class:`UnsupportedModel` for a shape that it does not take.
+        builder: ``module:function`` of this package. The function is called with (name, shape of one input, number of
+            classes) when a task is made, a plan is counted or start weights are trained; it returns the graph, or raises
+            :class:`UnsupportedModel` for a shape that it does not take.
         task: what its data sets are for: ``classify``, ``detect`` or ``segment`` images; :data:`ROWS` takes rows of
             numbers and is a chain of layers.
         shape, n_classes: what it is counted at where nothing else is asked for.
     """
 
-    build: Callable[..., Graph]
+    builder: str
     task: str
     shape: Shape
     n_classes: int
 
+    def build(self, name: str, shape: Shape, n_classes: int) -> Graph:
+        """Return the graph of the model called ``name`` for inputs of a shape and a number of classes.
+
+        Raises:
+            UnsupportedModel: the model does not take inputs of this shape.
+        """
+        module, _, function = self.builder.partition(":")
+        graph: Graph = getattr(import_module("%s.%s" % (__name__, module)), function)(name, shape, n_classes)
+        return graph
+
 
 #: name -> model that suites train
 MODELS: Dict[str, Model] = {
-    "mlp": Model(mlp, ROWS, (256,), 3),
-    "cnn": Model(cnn, ROWS, (64,), 10),
-    "mobilenetv2-small": Model(classifiers.mobilenetv2_small, "classify", (1, 28, 28), 10),
-    "squeezenet-small": Model(classifiers.squeezenet_small, "classify", (1, 28, 28), 10),
-    "resnet-small": Model(classifiers.resnet_small, "classify", (1, 28, 28), 10),
-    "detector-small": Model(dense.detector, "detect", (3, 128, 160), 3),
-    "unet-small": Model(dense.unet, "segment", (1, 64, 64), 4),
+    "mlp": Model("mlp:mlp", ROWS, (256,), 3),
+    "cnn": Model("cnn:cnn", ROWS, (64,), 10),
+    "mobilenetv2-small": Model("classifiers:mobilenetv2_small", "classify", (1, 28, 28), 10),
+    "squeezenet-small": Model("classifiers:squeezenet_small", "classify", (1, 28, 28), 10),
+    "resnet-small": Model("classifiers:resnet_small", "classify", (1, 28, 28), 10),
+    "detector-small": Model("dense:detector", "detect", (3, 128, 160), 3),
+    "unet-small": Model("dense:unet", "segment", (1, 64, 64), 4),
 }
 #: name -> model at its published size, which is only counted
 PUBLISHED: Dict[str, Model] = {
-    "mobilenetv2": Model(classifiers.mobilenetv2, "classify", (3, 224, 224), 1000),
-    "squeezenet1.1": Model(classifiers.squeezenet, "classify", (3, 224, 224), 1000),
-    "resnet18": Model(classifiers.resnet, "classify", (3, 224, 224), 1000),
+    "mobilenetv2": Model("classifiers:mobilenetv2", "classify", (3, 224, 224), 1000),
+    "squeezenet1.1": Model("classifiers:squeezenet", "classify", (3, 224, 224), 1000),
+    "resnet18": Model("classifiers:resnet", "classify", (3, 224, 224), 1000),
 }
 #: models that train on images
 NETWORKS = tuple(name for name in MODELS if MODELS[name].task != ROWS)
