@@ -99,8 +99,8 @@ def dataset_module(name: str) -> DatasetModule:
     """
     if check_name(name) in DATASETS:
         module, _, attribute = DATASETS[name].partition(":")
-        found = import_module(f"{__name__}.{module}")
-        return cast(DatasetModule, getattr(found, attribute) if attribute else found)
+        imported = import_module(f"{__name__}.{module}")
+        return cast(DatasetModule, getattr(imported, attribute) if attribute else imported)
     point = plugins()[name]
     package = f" of package {point.dist.name}" if point.dist is not None else ""
     where = f"data set {name!r}{package} ({point.value})"

@@ -60,14 +60,16 @@ def member(archive: zipfile.ZipFile, ending: str) -> zipfile.ZipInfo | None:
     Raises:
         ArchiveError: two fit.
     """
-    found = [
+    members = [
         item
         for item in archive.infolist()
         if not item.is_dir() and not is_mac_note(item.filename) and f"/{item.filename}".endswith(f"/{ending}")
     ]
-    if len(found) > 1:
-        raise ArchiveError(f"two members could be {ending!r}: {found[0].filename!r}, {found[1].filename!r}")
-    return found[0] if found else None
+    if len(members) > 1:
+        raise ArchiveError(
+            f"two members could be {ending!r}: {members[0].filename!r}, {members[1].filename!r}"
+        )
+    return members[0] if members else None
 
 
 def is_mac_note(name: str) -> bool:
@@ -84,8 +86,8 @@ def nested(archive: zipfile.ZipFile, item: zipfile.ZipInfo, max_unpacked_b: int)
             while chunk := inner.read(COPY_B):
                 copy.write(chunk)
         copy.seek(0)
-        with opened(copy, max_unpacked_b) as found:
-            yield found
+        with opened(copy, max_unpacked_b) as file:
+            yield file
 
 
 def _check_members(archive: zipfile.ZipFile, max_unpacked_b: int) -> None:

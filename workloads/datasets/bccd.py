@@ -67,10 +67,10 @@ def _folder(store: Store) -> Path:
     places = [base / FOLDER for base in (store.data_dir, store.cache_dir) if base is not None]
     for place in places:
         if place.is_dir():
-            found = content_hash(place)
-            if found != SHA256:
+            sha256_here = content_hash(place)
+            if sha256_here != SHA256:
                 raise DataUnavailable(
-                    f"{place} is not the known copy: its content hash is {found}; {_by_hand()}"
+                    f"{place} is not the known copy: its content hash is {sha256_here}; {_by_hand()}"
                 )
             return place
     raise DataUnavailable(f"no folder {places[0]}; {_by_hand()}")
@@ -121,12 +121,12 @@ def _boxes(folder: Path, names: list[str]) -> tuple[npt.NDArray[np.int32], npt.N
         tree = ElementTree.parse(folder / "Annotations" / f"{name}.xml")  # noqa: S314  pinned hash
         for item in tree.iter("object"):
             box = item.find("bndbox")
-            told = (
+            sides = (
                 []
                 if box is None
                 else [float(box.findtext(key, "0")) for key in ("xmin", "ymin", "xmax", "ymax")]
             )
-            if told and told[2] > told[0] and told[3] > told[1]:
+            if sides and sides[2] > sides[0] and sides[3] > sides[1]:
                 rows.append((at, CLASSES.index(item.findtext("name", ""))))
-                corners.append([value / SHRINK + (BORDER if i % 2 else 0) for i, value in enumerate(told)])
+                corners.append([value / SHRINK + (BORDER if i % 2 else 0) for i, value in enumerate(sides)])
     return np.array(rows, dtype=np.int32).reshape(-1, 2), np.array(corners, dtype=np.float32).reshape(-1, 4)

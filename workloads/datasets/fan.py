@@ -146,15 +146,15 @@ def _of_zips(store: Store, names: list[str]) -> tuple[Arrays, bool]:
     arrays: Arrays = {}
     verified = True
     for name in names:
-        found = store.obtain(zip_source(name))
-        key = f"{name}-{found.sha256[:12]}-c{CONVERSION}"
-        made = store.converted(key, lambda name=name, found=found: _convert(name, found))  # type: ignore[misc]
+        file = store.obtain(zip_source(name))
+        key = f"{name}-{file.sha256[:12]}-c{CONVERSION}"
+        made = store.converted(key, lambda name=name, file=file: _convert(name, file))  # type: ignore[misc]
         arrays[name], arrays[f"{name}__speed"] = made["spectra"], made["speed"]
         verified &= _is_known(name, made["spectra"])
     return arrays, verified
 
 
-def _convert(name: str, found: Found) -> Arrays:
+def _convert(name: str, file: Found) -> Arrays:
     """One recording from its zip.
 
     Raises:
@@ -162,9 +162,9 @@ def _convert(name: str, found: Found) -> Arrays:
     """
     source = zip_source(name)
     try:
-        spectra, speed = fan_csv.read_recording(found.path, source.max_unpacked_b)
+        spectra, speed = fan_csv.read_recording(file.path, source.max_unpacked_b)
     except ArchiveError as error:
-        raise source.damaged(found.path, f"{error} (or place the converted {FILE})") from error
+        raise source.damaged(file.path, f"{error} (or place the converted {FILE})") from error
     if _is_known(name, spectra):
         first, second, third = KNOWN[name].changes
         speed = np.repeat(
@@ -172,7 +172,7 @@ def _convert(name: str, found: Found) -> Arrays:
         )
     if speed is None:
         raise source.damaged(
-            found.path,
+            file.path,
             "its spectra are not those of the copy this program knows, and its file names do not tell the speeds, so "
             f"the rows at 0 rpm would be guessed. Place the converted {FILE} instead: an .npz of NAME (235, 512) "
             f"float32 and NAME__speed (235,) uint8 by recording, SHA-256 {SHA256}",

@@ -45,13 +45,13 @@ def read_recording(
     Raises:
         ArchiveError: what was found instead.
     """
-    with archive.opened(path, max_unpacked_b) as found:
-        items = [item for item in found.infolist() if _is_spectrum(item)]
+    with archive.opened(path, max_unpacked_b) as file:
+        items = [item for item in file.infolist() if _is_spectrum(item)]
         if len(items) != ROWS:
             raise ArchiveError(f"it holds {len(items)} CSV files, expected {ROWS}")
         speeds = _speeds([item.filename for item in items])
         order = _in_time([item.filename for item in items], speeds)
-        spectra = np.stack([_spectrum(found, items[index]) for index in order])
+        spectra = np.stack([_spectrum(file, items[index]) for index in order])
     if spectra[:, 0].any():
         raise ArchiveError(
             "bin 0 is not 0 in every spectrum: the bins are not those this data set is known by"
@@ -69,15 +69,15 @@ def _is_spectrum(item: zipfile.ZipInfo) -> bool:
 
 def _speeds(names: list[str]) -> list[int] | None:
     """The speed that each name tells; None unless all do, all four occur, and none contradicts itself."""
-    told = []
+    codes_seen = []
     for name in names:
         # the recording's own folder says hmlo and 12cm: neither is a token of SPEEDS
         tokens = re.split(r"[^a-z0-9]+", str(PurePosixPath(name).with_suffix("")).lower())
         codes = {SPEEDS[token] for token in tokens if token in SPEEDS}
         if len(codes) != 1:
             return None
-        told.append(codes.pop())
-    return told if set(told) == {0, 1, 2, 3} else None
+        codes_seen.append(codes.pop())
+    return codes_seen if set(codes_seen) == {0, 1, 2, 3} else None
 
 
 def _in_time(names: list[str], speeds: list[int] | None) -> list[int]:
@@ -88,9 +88,9 @@ def _in_time(names: list[str], speeds: list[int] | None) -> list[int]:
     """
     shapes = {re.sub(r"\d+", "#", name): name for name in names}
     if speeds is None and len(shapes) > 1:
-        one, other = list(shapes.values())[:2]
+        first, second = list(shapes.values())[:2]
         raise ArchiveError(
-            f"its CSV files are not named alike, so their order in time is unknown: {one!r}, {other!r}"
+            f"its CSV files are not named alike, so their order in time is unknown: {first!r}, {second!r}"
         )
     keys = [
         (0 if speeds is None else speeds[index], [int(number) for number in re.findall(r"\d+", name)])
@@ -105,12 +105,12 @@ def _in_time(names: list[str], speeds: list[int] | None) -> list[int]:
     return order
 
 
-def _spectrum(found: zipfile.ZipFile, item: zipfile.ZipInfo) -> npt.NDArray[np.float32]:
+def _spectrum(file: zipfile.ZipFile, item: zipfile.ZipInfo) -> npt.NDArray[np.float32]:
     """One file's 512 values."""
     if item.file_size > MAX_CSV_B:
         raise ArchiveError(f"{item.filename!r} has {item.file_size} bytes, too many for {BINS} values")
     try:
-        text = found.read(item).decode("utf-8-sig")
+        text = file.read(item).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ArchiveError(f"{item.filename!r} is no text: {error}") from error
     table = _table(text, item.filename)

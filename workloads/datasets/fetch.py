@@ -141,8 +141,8 @@ def _forget(part: Path) -> None:
 
 
 def _check_url(url: str) -> None:
-    found = urllib.parse.urlsplit(url)
-    if found.scheme != "https" and (found.scheme, found.hostname) != ("http", "127.0.0.1"):
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme != "https" and (parts.scheme, parts.hostname) != ("http", "127.0.0.1"):
         raise DataUnavailable(f"will not download from {url}: only https is allowed")
 
 
@@ -242,10 +242,10 @@ class _Download:
 
     def _state(self) -> dict[str, Any]:
         try:
-            found = json.loads(_state_of(self.part).read_text(encoding="utf-8"))
+            state = json.loads(_state_of(self.part).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return state if isinstance(state, dict) else {}
 
     def _headers(self, have: int) -> dict[str, str]:
         headers = {"User-Agent": "tunebench", "Accept-Encoding": "identity"}

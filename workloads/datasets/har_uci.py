@@ -79,17 +79,17 @@ def load(store: Store) -> Dataset:
     Raises:
         DataUnavailable: not there, damaged, or not what the official files hold.
     """
-    found = store.obtain(SOURCE)
+    file = store.obtain(SOURCE)
 
     def make() -> Arrays:
         if store.progress is not None:
             store.progress("converting UCI HAR", 0.0)
         try:
-            return convert(found.path)
+            return convert(file.path)
         except ArchiveError as error:
-            raise SOURCE.damaged(found.path, error) from error
+            raise SOURCE.damaged(file.path, error) from error
 
-    arrays = store.converted(f"har-uci-{found.sha256[:12]}-c{CONVERSION}", make)
+    arrays = store.converted(f"har-uci-{file.sha256[:12]}-c{CONVERSION}", make)
     inputs, labels, subject = arrays["X"], arrays["y"], arrays["subject"]
     target = np.isin(subject, TARGET_SUBJECTS)
     tuned, tested = np.zeros(len(subject), dtype=bool), np.zeros(len(subject), dtype=bool)
@@ -101,7 +101,7 @@ def load(store: Store) -> Dataset:
         cuts[str(who)] = where.how
     masks = {"pretrain": ~target, "finetune": tuned, "test": tested}
     parts = {part: (inputs[mask], labels[mask] - 1) for part, mask in masks.items()}
-    meta = {**META, "cuts": cuts, "source_sha256": found.sha256, "source_sha256_pinned": False}
+    meta = {**META, "cuts": cuts, "source_sha256": file.sha256, "source_sha256_pinned": False}
     return build("har-uci", parts, meta)
 
 

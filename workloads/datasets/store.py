@@ -85,9 +85,9 @@ class Store:
         Raises:
             DataUnavailable: says which file, where it comes from and how to place it.
         """
-        found = self.find(source)
-        if found is not None:
-            return found
+        file = self.find(source)
+        if file is not None:
+            return file
         if not self.download or source.url is None:
             raise self.missing(source)
         hashes: list[str] = []
@@ -129,11 +129,11 @@ class Store:
 
     def _verify(self, path: Path, name: str, source: Source) -> str:
         """The file's SHA-256, equal to the pinned or recorded one; an unknown one is recorded if it is sound."""
-        found = _sha256(path)
+        sha256 = _sha256(path)
         if source.sha256 is not None:
-            if found != source.sha256:
-                raise source.damaged(path, f"SHA-256 {found}, expected {source.sha256}")
-            return found
+            if sha256 != source.sha256:
+                raise source.damaged(path, f"SHA-256 {sha256}, expected {source.sha256}")
+            return sha256
         record = self.cache_dir / f"{name}.json"
         recorded = self._recorded(record)
         if recorded is None:
@@ -141,14 +141,14 @@ class Store:
                 archive.check(path, source.max_unpacked_b)
             except archive.ArchiveError as error:
                 raise source.damaged(path, error) from error
-            self._record(record, source, found, path.stat().st_size)
-        elif recorded != found:
+            self._record(record, source, sha256, path.stat().st_size)
+        elif recorded != sha256:
             raise source.damaged(
                 path,
-                f"SHA-256 {found}, but {recorded} was recorded at first use in {record} "
+                f"SHA-256 {sha256}, but {recorded} was recorded at first use in {record} "
                 "(if the change is meant, remove that record)",
             )
-        return found
+        return sha256
 
     def _recorded(self, record: Path) -> str | None:
         if not record.is_file():

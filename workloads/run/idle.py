@@ -22,17 +22,20 @@ def main() -> int:
     if folder is None:
         print("error: %s is not set: this runs inside a job" % marks.JOB_VARIABLE, file=sys.stderr)
         return 2
-    told = marks.load_job().get("workload", {}).get("idle")
-    if not _is_told(told):
-        print("error: workload.idle is %r, expected {settle_s, idle_s} in seconds" % (told,), file=sys.stderr)
+    settings = marks.load_job().get("workload", {}).get("idle")
+    if not _is_valid(settings):
+        print(
+            "error: workload.idle is %r, expected {settle_s, idle_s} in seconds" % (settings,),
+            file=sys.stderr,
+        )
         return 2
-    rest(folder, float(told["settle_s"]), float(told["idle_s"]))
+    rest(folder, float(settings["settle_s"]), float(settings["idle_s"]))
     return 0
 
 
-def _is_told(told: Any) -> bool:
+def _is_valid(settings: Any) -> bool:
     keys = ("settle_s", "idle_s")
-    return isinstance(told, dict) and all(type(told.get(key)) in (int, float) for key in keys)
+    return isinstance(settings, dict) and all(type(settings.get(key)) in (int, float) for key in keys)
 
 
 def rest(folder: str, settle_s: float, idle_s: float) -> Dict[str, Any]:

@@ -90,9 +90,9 @@ def _checked(spec: Spec, paths: Dict[str, str], recorder: marks.Recorder) -> Dic
     task = load_task(spec, paths)
     engine_version = load_engine(spec.engine, spec.model).version()
     recorder.window_start("check")
-    found = check(task)
+    result = check(task)
     recorder.window_end("save")
-    return dict(marks.empty_result(), check=found, steps=found["steps"], engine_version=engine_version)
+    return dict(marks.empty_result(), check=result, steps=result["steps"], engine_version=engine_version)
 
 
 def _session(spec: Spec, paths: Dict[str, str]) -> Session:

@@ -109,7 +109,7 @@ def _tried(plan: Plan, batch: int, limit_b: Optional[int], allocator: str) -> Tr
         _child(probe_step.stepper, plan, batch, limit_b, writer)
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
-        told = pipe.read()
+        message = pipe.read()
     status = os.waitpid(pid, 0)[1]
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
@@ -117,7 +117,7 @@ def _tried(plan: Plan, batch: int, limit_b: Optional[int], allocator: str) -> Tr
             return Try(False, "killed by SIGKILL, as the kernel does when memory runs out")
         raise _Crash("died of signal %d" % number)
     try:
-        answer = json.loads(told.decode("utf-8"))
+        answer = json.loads(message.decode("utf-8"))
     except ValueError:
         raise _Crash("ended without a word") from None
     if answer["error"] is not None:
@@ -184,8 +184,8 @@ def largest_side(plan_at: Callable[[int], Plan], batch: int, limit_b: int, alloc
     def fits(count: int) -> Try:
         return attempt(plan_at(SIDE_STEP * count), batch, limit_b, allocator)
 
-    found = _bisected(fits, MOST_SIDE // SIDE_STEP)
-    return found._replace(number=SIDE_STEP * found.number)
+    largest = _bisected(fits, MOST_SIDE // SIDE_STEP)
+    return largest._replace(number=SIDE_STEP * largest.number)
 
 
 def available_b(path: str = "/proc/meminfo") -> int:
@@ -213,36 +213,36 @@ def settings(params: Dict[str, Any]) -> Dict[str, Any]:
     unknown = sorted(set(params) - set(_SETTINGS))
     if unknown:
         raise FitError("params.%s is not known; known: %s" % (unknown[0], ", ".join(_SETTINGS)))
-    told = dict({"rank": 4, "batch": 10, "limit_mb": None, "allocator": DEFAULT}, **params)
+    chosen = dict({"rank": 4, "batch": 10, "limit_mb": None, "allocator": DEFAULT}, **params)
     for key, what in (("model", "a network"), ("method", "a method")):
-        if not isinstance(told.get(key), str):
+        if not isinstance(chosen.get(key), str):
             raise FitError("params.%s is missing: the name of %s" % (key, what))
     for key in ("rank", "batch"):
-        if type(told[key]) is not int or told[key] < 1:
-            raise FitError("params.%s is %r, expected a whole number from 1" % (key, told[key]))
-    if told["allocator"] not in (DEFAULT, MMAP):
-        raise FitError("params.allocator is %r, expected %s or %s" % (told["allocator"], DEFAULT, MMAP))
-    limit = told["limit_mb"]
+        if type(chosen[key]) is not int or chosen[key] < 1:
+            raise FitError("params.%s is %r, expected a whole number from 1" % (key, chosen[key]))
+    if chosen["allocator"] not in (DEFAULT, MMAP):
+        raise FitError("params.allocator is %r, expected %s or %s" % (chosen["allocator"], DEFAULT, MMAP))
+    limit = chosen["limit_mb"]
     if limit is not None and (type(limit) not in (int, float) or not 0 < limit < 1e6):
         raise FitError("params.limit_mb is %r, expected a number above 0" % (limit,))
-    return told
+    return chosen
 
 
 def measure(params: Dict[str, Any]) -> Dict[str, float]:
     """The numbers of a record's ``metrics``; the prediction stands beside what was found."""
-    told = settings(params)
-    row = table.method(told["method"])
+    chosen = settings(params)
+    row = table.method(chosen["method"])
 
     def plan_at(side: Optional[int]) -> Plan:
-        return make_plan(row, counted(told["model"], side=side), told["rank"])
+        return make_plan(row, counted(chosen["model"], side=side), chosen["rank"])
 
-    plan, batch = plan_at(None), told["batch"]
-    limit_b = int(told["limit_mb"] * 1e6) if told["limit_mb"] else int(SHARE * available_b())
-    by_batch = largest_batch(plan, limit_b, told["allocator"])
-    by_side = largest_side(plan_at, batch, limit_b, told["allocator"])
+    plan, batch = plan_at(None), chosen["batch"]
+    limit_b = int(chosen["limit_mb"] * 1e6) if chosen["limit_mb"] else int(SHARE * available_b())
+    by_batch = largest_batch(plan, limit_b, chosen["allocator"])
+    by_side = largest_side(plan_at, batch, limit_b, chosen["allocator"])
     predicted_b = limit_b + _resident_b(plan)
-    for what, found in (("batch", by_batch), ("side", by_side)):
-        print("largest %s %d; the next: %s" % (what, found.number, found.reason or "not tried"))
+    for what, largest in (("batch", by_batch), ("side", by_side)):
+        print("largest %s %d; the next: %s" % (what, largest.number, largest.reason or "not tried"))
     return {
         "fit_limit_b": limit_b,
         "fit_batch": by_batch.number,
@@ -264,12 +264,12 @@ def main() -> int:
     try:
         params = dict(marks.spec().get("params") or {})
         marks.window_start("fit")
-        found = measure(params)
+        metrics = measure(params)
         marks.window_end("save")
     except WorkloadError as error:
         print("error: %s" % error, file=sys.stderr)
         return 2
-    marks.result(None, **cast(Dict[str, Any], found))
+    marks.result(None, **cast(Dict[str, Any], metrics))
     return 0
 
 

@@ -38,12 +38,12 @@ def load_module(path: str) -> Any:
         raise SpecError("workload.module: no file %s; list it under 'files' so that it travels" % path)
     sys.path.insert(0, os.path.dirname(path))
     name = os.path.splitext(os.path.basename(path))[0]
-    found = importlib.util.spec_from_file_location(name, path)
-    if found is None or found.loader is None:
+    loadable = importlib.util.spec_from_file_location(name, path)
+    if loadable is None or loadable.loader is None:
         raise SpecError("workload.module: %s is not a Python file" % path)
-    module = importlib.util.module_from_spec(found)
+    module = importlib.util.module_from_spec(loadable)
     sys.modules[name] = module
-    found.loader.exec_module(module)
+    loadable.loader.exec_module(module)
     missing = [function for function in NEEDED if not callable(getattr(module, function, None))]
     if missing:
         raise SpecError(
@@ -67,7 +67,7 @@ class OwnSession(Session):
     def __init__(self, spec: Spec, paths: Dict[str, str]) -> None:
         path = os.path.join(paths.get("src", ""), spec.module or "")
         self.module = load_module(path)
-        self.told, self.paths = spec, paths
+        self.given, self.paths = spec, paths
         self.spec = as_dict(spec, paths)
         torch = sys.modules.get("torch")
         if torch is not None:
@@ -92,7 +92,7 @@ class OwnSession(Session):
 
     def restart(self) -> None:
         """Build anew: only the module knows what its state is. What ``build`` costs is part of the window."""
-        self.spec = as_dict(self.told, self.paths)
+        self.spec = as_dict(self.given, self.paths)
         self.state = self.module.build(self.spec)
         self.steps = 0
 
@@ -118,28 +118,28 @@ class OwnSession(Session):
         class numbers of equal length), ``n_items``, and further numbers of its own.
         """
         value = self.module.evaluate(self.state)
-        found = dict(value) if isinstance(value, dict) else {"accuracy": value}
-        if "accuracy" not in found:
+        quality = dict(value) if isinstance(value, dict) else {"accuracy": value}
+        if "accuracy" not in quality:
             raise SpecError("workload.module: evaluate(state) must return an accuracy, or a dict with one")
-        accuracy = float(found.pop("accuracy"))
+        accuracy = float(quality.pop("accuracy"))
         if not (math.isfinite(accuracy) and 0.0 <= accuracy <= 1.0):
             raise SpecError("workload.module: evaluate(state) gave accuracy %r, expected 0..1" % accuracy)
-        labels, guesses = found.pop("labels", None), found.pop("predictions", None)
+        labels, guesses = quality.pop("labels", None), quality.pop("predictions", None)
         if (labels is None) != (guesses is None) or (labels is not None and len(labels) != len(guesses)):
             raise SpecError("workload.module: evaluate(state) gave unequal numbers of labels and predictions")
         if labels is not None:
             labels, guesses = [int(item) for item in labels], [int(item) for item in guesses]
-        n_items = found.pop("n_items", None if labels is None else len(labels))
-        metrics = {key: float(item) for key, item in found.items()}
+        n_items = quality.pop("n_items", None if labels is None else len(labels))
+        metrics = {key: float(item) for key, item in quality.items()}
         return Evaluation(accuracy, n_items, labels, guesses, metrics)
 
     def facts(self) -> Dict[str, Any]:
-        told = dict(self.module.facts(self.state)) if hasattr(self.module, "facts") else {}
-        made = {key: told.pop(key, None) for key in FACTS}
+        facts = dict(self.module.facts(self.state)) if hasattr(self.module, "facts") else {}
+        made = {key: facts.pop(key, None) for key in FACTS}
         if made["update_b"] is None and made["params_trainable"] is not None:
             made["update_b"] = 4 * made["params_trainable"]
         torch = sys.modules.get("torch")
-        if torch is not None and self.told.device == "cuda":
-            told.setdefault("cuda_max_allocated_b", torch.cuda.max_memory_allocated())
-            told.setdefault("cuda_max_reserved_b", torch.cuda.max_memory_reserved())
-        return dict(made, steps=self.steps, engine_version=engine_version(), metrics=told)
+        if torch is not None and self.given.device == "cuda":
+            facts.setdefault("cuda_max_allocated_b", torch.cuda.max_memory_allocated())
+            facts.setdefault("cuda_max_reserved_b", torch.cuda.max_memory_reserved())
+        return dict(made, steps=self.steps, engine_version=engine_version(), metrics=facts)

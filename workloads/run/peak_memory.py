@@ -34,9 +34,9 @@ class Watch:
 
     def end(self) -> None:
         """It ends; what follows does not count."""
-        found = status_b("VmHWM") if self._armed else None
-        if found is not None:
-            self.peak_b = max(found, self.peak_b or 0)
+        peak_b = status_b("VmHWM") if self._armed else None
+        if peak_b is not None:
+            self.peak_b = max(peak_b, self.peak_b or 0)
         self._armed = False
 
     def metrics(self) -> Dict[str, float]:

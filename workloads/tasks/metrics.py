@@ -29,14 +29,14 @@ class Truth(NamedTuple):
     box: Box
 
 
-def box_iou(one: Box, other: Box) -> float:
+def box_iou(first: Box, second: Box) -> float:
     """Intersection over union of two boxes; 0 where both are empty."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
     if width <= 0 or height <= 0:
         return 0.0
     shared = width * height
-    return shared / (_area(one) + _area(other) - shared)
+    return shared / (_area(first) + _area(second) - shared)
 
 
 def _area(box: Box) -> float:
@@ -55,7 +55,7 @@ class MeanAP(NamedTuple):
     map_50_95: float
 
 
-def mean_ap(found: Sequence[Sequence[Found]], truth: Sequence[Sequence[Truth]]) -> MeanAP:
+def mean_ap(predicted: Sequence[Sequence[Found]], truth: Sequence[Sequence[Truth]]) -> MeanAP:
     """Mean average precision of predicted boxes.
 
     Args:
@@ -65,18 +65,18 @@ def mean_ap(found: Sequence[Sequence[Found]], truth: Sequence[Sequence[Truth]]) 
     Raises:
         ValueError: other numbers of images, or no true box at all.
     """
-    if len(found) != len(truth):
-        raise ValueError("%d images with predictions, %d with truth" % (len(found), len(truth)))
+    if len(predicted) != len(truth):
+        raise ValueError("%d images with predictions, %d with truth" % (len(predicted), len(truth)))
     labels = sorted({item.label for items in truth for item in items})
     if not labels:
         raise ValueError("no true box in any image: average precision has no value")
-    by_threshold = [[_class_ap(found, truth, label, at) for label in labels] for at in THRESHOLDS]
+    by_threshold = [[_class_ap(predicted, truth, label, at) for label in labels] for at in THRESHOLDS]
     means = [sum(values) / len(values) for values in by_threshold]
     return MeanAP(means[0], sum(means) / len(means))
 
 
 def _class_ap(
-    found: Sequence[Sequence[Found]], truth: Sequence[Sequence[Truth]], label: int, threshold: float
+    predicted: Sequence[Sequence[Found]], truth: Sequence[Sequence[Truth]], label: int, threshold: float
 ) -> float:
     """Average precision of one class at one IoU threshold."""
     hits: List[Tuple[float, bool]] = []
@@ -84,7 +84,7 @@ def _class_ap(
     for image, items in enumerate(truth):
         wanted = [item.box for item in items if item.label == label]
         n_true += len(wanted)
-        ours = [item for item in found[image] if item.label == label]
+        ours = [item for item in predicted[image] if item.label == label]
         ours = sorted(ours, key=lambda item: -item.score)[:MAX_BOXES]
         hits += _matched(ours, wanted, threshold)
     hits.sort(key=lambda hit: -hit[0])
@@ -131,12 +131,12 @@ def class_ious(confusion: Sequence[Sequence[int]]) -> Dict[int, float]:
     Args:
         confusion: pixels by true class (row) and predicted class (column).
     """
-    found = {}
+    ious = {}
     for label, row in enumerate(confusion):
         union = sum(row) + sum(other[label] for other in confusion) - row[label]
         if union:
-            found[label] = row[label] / float(union)
-    return found
+            ious[label] = row[label] / float(union)
+    return ious
 
 
 def mean_iou(confusion: Sequence[Sequence[int]]) -> float:
@@ -145,7 +145,7 @@ def mean_iou(confusion: Sequence[Sequence[int]]) -> float:
     Raises:
         ValueError: no pixel at all.
     """
-    found = class_ious(confusion)
-    if not found:
+    ious = class_ious(confusion)
+    if not ious:
         raise ValueError("no pixel: the mean IoU has no value")
-    return sum(found.values()) / len(found)
+    return sum(ious.values()) / len(ious)

@@ -237,14 +237,14 @@ def quantised(name: str, item: Values, dtype: str) -> Dict[str, Tensor]:
 
 def dequantised(tensors: Dict[str, Tensor]) -> Dict[str, Values]:
     """The float32 values that a receiver makes of an update's tensors."""
-    found: Dict[str, Values] = {}
+    values: Dict[str, Values] = {}
     for name, item in tensors.items():
         if item.dtype == "I8":
             scale = tensors[name + ".scale"].values()[0]
-            found[name] = Values(item.shape, array("f", [scale * step for step in item.values()]))
+            values[name] = Values(item.shape, array("f", [scale * step for step in item.values()]))
         elif not (name.endswith(".scale") and name[: -len(".scale")] in tensors):
-            found[name] = Values(item.shape, item.values())
-    return found
+            values[name] = Values(item.shape, item.values())
+    return values
 
 
 def error_of(exact: Dict[str, Values], again: Dict[str, Values]) -> Tuple[float, float]:
@@ -358,20 +358,20 @@ def rebuild(base: Dict[str, Values], update: TensorFile) -> Dict[str, Values]:
     """
     values = dequantised(update.tensors)
     form = update.metadata.get("form")
-    found = dict(base)
+    rebuilt = dict(base)
     for name, item in values.items():
         target = name.rsplit(".", 1)[0] + ".weight" if form == "adapter" else name
         if target not in base:
             raise UpdateError("the base has no tensor %r" % target)
         if form == "weights":
-            found[name] = item
+            rebuilt[name] = item
         elif form == "delta":
             pairs = zip(base[name].data, item.data)  # noqa: B905  Python 3.10
-            found[name] = Values(item.shape, array("f", [old + change for old, change in pairs]))
+            rebuilt[name] = Values(item.shape, array("f", [old + change for old, change in pairs]))
         elif name.endswith(".extractor"):
             mapper = values[name[: -len(".extractor")] + ".mapper"]
-            found[target] = _folded(base[target], item, mapper, float(update.metadata["scale"]))
-    return found
+            rebuilt[target] = _folded(base[target], item, mapper, float(update.metadata["scale"]))
+    return rebuilt
 
 
 def _folded(weight: Values, extractor: Values, mapper: Values, scale: float) -> Values:

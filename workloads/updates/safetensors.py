@@ -104,13 +104,13 @@ def ordered(rows: Iterable[Row]) -> List[Row]:
 
 def header(rows: Iterable[Row], metadata: Dict[str, str]) -> bytes:
     """Everything before the first tensor: length and padded JSON. Needs no values, so a file's size can be foretold."""
-    told: Dict[str, Any] = {METADATA: metadata} if metadata else {}
+    entries: Dict[str, Any] = {METADATA: metadata} if metadata else {}
     offset = 0
     for name, dtype, shape in ordered(rows):
         end = offset + ITEM_B[dtype] * product(shape)
-        told[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, end]}
+        entries[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, end]}
         offset = end
-    text = json.dumps(told, separators=(",", ":"), allow_nan=False).encode("ascii")
+    text = json.dumps(entries, separators=(",", ":"), allow_nan=False).encode("ascii")
     text += b" " * (-len(text) % _ALIGN_B)
     return struct.pack("<Q", len(text)) + text
 
@@ -138,9 +138,9 @@ def decode(raw: bytes) -> TensorFile:
     if begin > len(raw):
         raise TensorFileError("the header is cut off")
     try:
-        told = json.loads(raw[LENGTH_B:begin].decode("utf-8"))
-        metadata = dict(told.pop(METADATA, {}))
-        tensors = {str(name): _tensor_at(entry, raw, begin) for name, entry in told.items()}
+        header = json.loads(raw[LENGTH_B:begin].decode("utf-8"))
+        metadata = dict(header.pop(METADATA, {}))
+        tensors = {str(name): _tensor_at(entry, raw, begin) for name, entry in header.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise TensorFileError("damaged header: %r" % (error,)) from None
     return TensorFile(tensors, metadata)

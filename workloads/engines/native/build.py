@@ -129,13 +129,13 @@ def this_machine() -> Tuple[str, str]:
 
 def sources() -> Dict[str, bytes]:
     """The C files, also when this package lies in a zip."""
-    found = {}
+    texts = {}
     for name in SOURCES:
         raw = pkgutil.get_data("tunebench.workloads.engines.native", name)
         if raw is None:
             raise NativeError("the source %s is missing from this package" % name)
-        found[name] = raw
-    return found
+        texts[name] = raw
+    return texts
 
 
 def has_zig() -> bool:

@@ -83,9 +83,9 @@ class Library:
                 function.restype, function.argtypes = result, arguments
         except AttributeError as error:
             raise NativeError("%s is not a library of this engine: %s" % (path, error)) from None
-        found = self.c.tb_abi()
-        if found != ABI:
-            raise NativeError("native library %s has interface %d, this engine needs %d" % (path, found, ABI))
+        abi = self.c.tb_abi()
+        if abi != ABI:
+            raise NativeError("native library %s has interface %d, this engine needs %d" % (path, abi, ABI))
         self.vector_floats = self.c.tb_vector_floats()  # type: int
         self.has_fma = bool(self.c.tb_has_fma())
         self.compiler = self.c.tb_compiler().decode("ascii")  # type: str

@@ -24,8 +24,12 @@ MAX_LAYERS = 32
 
 def version(library: Optional[Library] = None) -> str:
     """The engine's version, e.g. ``native 256-bit fma, clang 21.1.0``."""
-    found = library or find_library()
-    return "native %d-bit%s, %s" % (32 * found.vector_floats, " fma" if found.has_fma else "", found.compiler)
+    loaded = library or find_library()
+    return "native %d-bit%s, %s" % (
+        32 * loaded.vector_floats,
+        " fma" if loaded.has_fma else "",
+        loaded.compiler,
+    )
 
 
 class CacheOptions(NamedTuple):
@@ -205,12 +209,12 @@ class Session(BaseSession):
         """
         n, steps = self.task.n_train, self.steps_per_epoch()
         losses, means = array("f", bytes(4 * steps * count)), array("d", bytes(8 * count))
-        told = array("q", [0])
+        n_events = array("q", [0])
         done = self.library.c.tb_train(
             self._handle, address(self._orders) + 4 * n * first, count, self.task.spec.lr, address(losses),
-            address(means), None if events is None else address(events), address(told),
+            address(means), None if events is None else address(events), address(n_events),
         )  # fmt: skip
-        self._n_events = 2 * told[0]
+        self._n_events = 2 * n_events[0]
         self.steps += done * steps
         self.step_losses = losses[: done * steps].tolist()
         return means[:done].tolist()
@@ -219,15 +223,15 @@ class Session(BaseSession):
 
     def logits(self, inputs: "array[float]", rows: int) -> "array[float]":
         """Logits (rows x n_classes, flat) of inputs (rows x n_in, flat), nothing cached."""
-        found = array("f", bytes(4 * rows * self.layers[-1].channels_out))
-        self.library.c.tb_logits(self._handle, address(inputs), rows, address(found))
-        return found
+        values = array("f", bytes(4 * rows * self.layers[-1].channels_out))
+        self.library.c.tb_logits(self._handle, address(inputs), rows, address(values))
+        return values
 
     def evaluate(self) -> Evaluation:
         labels = self.task.data.need("test_y").array().tolist()
         classes = self.layers[-1].channels_out
-        found = self.logits(self._test, len(labels))
-        rows = (found[at : at + classes] for at in range(0, len(found), classes))
+        logits = self.logits(self._test, len(labels))
+        rows = (logits[at : at + classes] for at in range(0, len(logits), classes))
         predicted = [_largest(row) for row in rows]
         right = sum(label == guess for label, guess in zip(labels, predicted))
         return Evaluation(right / len(labels), len(labels), labels, predicted)
@@ -283,9 +287,9 @@ class Session(BaseSession):
 
     def facts(self) -> Dict[str, Any]:
         amount = counts(self.plan)
-        told = array("q", [0] * 5)
-        self.library.c.tb_counts(self._handle, address(told))
-        lookups, hits, kept, fill_ns, recompute_ns = told
+        counters = array("q", [0] * 5)
+        self.library.c.tb_counts(self._handle, address(counters))
+        lookups, hits, kept, fill_ns, recompute_ns = counters
         cache_b = self.slots * amount.cache_floats * CACHE_DTYPES[self.options.dtype]
         return {
             "steps": self.steps,

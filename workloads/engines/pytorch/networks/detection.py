@@ -87,10 +87,10 @@ def loss(outputs: Tuple[Any, ...], targets: Targets) -> Any:
     return (focal + ((1 - overlap) * targets.inside).sum()) / count
 
 
-def generalised_iou(one: Any, other: Any) -> Any:
+def generalised_iou(first: Any, second: Any) -> Any:
     """Of boxes as corners along dimension 1: (n, 4, ...) -> (n, ...), -1..1."""
-    x1, y1, x2, y2 = one.unbind(1)
-    u1, v1, u2, v2 = other.unbind(1)
+    x1, y1, x2, y2 = first.unbind(1)
+    u1, v1, u2, v2 = second.unbind(1)
     shared = (torch.min(x2, u2) - torch.max(x1, u1)).clamp(min=0) * (
         torch.min(y2, v2) - torch.max(y1, v1)
     ).clamp(min=0)
@@ -107,13 +107,13 @@ def decode(outputs: Tuple[Any, ...]) -> List[List[Found]]:
     boxes = torch.stack([boxes[:, i].clamp(0, width if i % 2 == 0 else height) for i in range(4)], 2)
     probabilities = torch.sigmoid(scores).flatten(1)
     cells = boxes.shape[1]
-    found = []
+    detections = []
     for image in range(boxes.shape[0]):
         best, at = probabilities[image].topk(min(_CANDIDATES, probabilities.shape[1]))
         at = at[best > _LEAST_SCORE]
         chosen = boxes[image].index_select(0, at % cells)
-        found.append(_kept(best.tolist(), (at // cells).tolist(), chosen))
-    return found
+        detections.append(_kept(best.tolist(), (at // cells).tolist(), chosen))
+    return detections
 
 
 def _kept(scores: List[float], labels: List[int], boxes: Any) -> List[Found]:

@@ -80,12 +80,12 @@ class Segment(Goal):
     def evaluation(self) -> Evaluation:
         counts = self.confusion.reshape(self.n_classes, -1)
         pixels = float(counts.diag().sum()) / float(counts.sum())
-        found = Evaluation(
+        quality = Evaluation(
             mean_iou(counts.tolist()), self.seen, metrics={"pixel_accuracy": pixels}, metric="mIoU"
         )
         self.confusion.zero_()
         self.seen = 0
-        return found
+        return quality
 
 
 class Detect(Goal):
@@ -99,17 +99,17 @@ class Detect(Goal):
         height, width = (side // CELL for side in graph.shape[1:])
         made = detection.make_targets(self.truth, graph_classes(graph), height, width)
         self.targets = detection.Targets(*(item.to(device) for item in made))
-        self.found: List[List[Found]] = []
+        self.predicted: List[List[Found]] = []
 
     def loss(self, outputs: Outputs, rows: Any) -> Any:
         return detection.loss(outputs, self.targets.rows(rows))
 
     def collect(self, outputs: Outputs) -> None:
-        self.found += detection.decode(outputs)
+        self.predicted += detection.decode(outputs)
 
     def evaluation(self) -> Evaluation:
-        quality = mean_ap(self.found, self.truth)
-        self.found = []
+        quality = mean_ap(self.predicted, self.truth)
+        self.predicted = []
         metrics = {"mAP50-95": quality.map_50_95}
         return Evaluation(quality.map_50, len(self.truth), metrics=metrics, metric="mAP50")
 

@@ -151,16 +151,16 @@ def load_weights(model: Network, weights: Artefact) -> None:
 
 def places(model: Network) -> List[Tuple[str, Any]]:
     """Name in a weights artefact -> the tensor it stands for, in the artefact's order."""
-    found: List[Tuple[str, Any]] = []
+    tensors: List[Tuple[str, Any]] = []
     for node in model.graph.layers:
         layer = getattr(model, node.name)
-        found.append((node.name + ".weight", layer.weight))
+        tensors.append((node.name + ".weight", layer.weight))
         if node.bias:
-            found.append((node.name + ".bias", layer.bias))
+            tensors.append((node.name + ".bias", layer.bias))
         if node.norm:
             norm = getattr(model, node.name + _NORM)
-            found += [(node.name + "." + part, getattr(norm, to)) for part, to in _NORM_PARTS.items()]
-    return found
+            tensors += [(node.name + "." + part, getattr(norm, to)) for part, to in _NORM_PARTS.items()]
+    return tensors
 
 
 def norm_of(model: Network, name: str) -> Any:
