@@ -23,7 +23,9 @@ NIGHTS = 12
 @pytest.fixture
 def lab():
     made = SimulatedLab(boards=2, cells=2, bad_nights=0.0, seed=3)
-    made.series = [type(one)(one.board_id, one.label, one.wall_s, 0.003, 0.004) for one in made.series]
+    made.series = [
+        type(series)(series.board_id, series.label, series.wall_s, 0.003, 0.004) for series in made.series
+    ]
     return made
 
 
@@ -87,9 +89,9 @@ def test_accept_makes_tonight_the_yardstick(store, lab):
     assert (line["kind"], line["series_key"], line["reason"]) == ("accept", slow.key, "larger rank")
 
 
-@pytest.mark.parametrize(("wanted", "told"), [("board-0", "is ambiguous"), ("nowhere", "is not known")])
-def test_a_series_that_is_not_one_is_refused_with_the_candidates(store, wanted, told):
-    with pytest.raises(UsageError, match=told) as caught:
+@pytest.mark.parametrize(("wanted", "message"), [("board-0", "is ambiguous"), ("nowhere", "is not known")])
+def test_a_series_that_is_not_one_is_refused_with_the_candidates(store, wanted, message):
+    with pytest.raises(UsageError, match=message) as caught:
         find_series(store, wanted)
     assert "board-00 / simulated/mlp / ft-all" in str(caught.value)
 

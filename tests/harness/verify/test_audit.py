@@ -34,7 +34,7 @@ def change(demo_run):
         manifest = json.loads((demo_run / "run.json").read_text())
         manifest["files"] = {name: sha256_file(demo_run / name) for name in manifest["files"]}
         (demo_run / "run.json").write_text(json.dumps(manifest))
-        return {(one.code, one.file, one.line) for one in audit(demo_run)}
+        return {(discrepancy.code, discrepancy.file, discrepancy.line) for discrepancy in audit(demo_run)}
 
     return apply
 
@@ -55,10 +55,12 @@ def test_one_flipped_byte_is_named_by_its_file_and_ends_with_1(demo_run):
     data[-1] ^= 1
     path.write_bytes(data)
     done = CliRunner().invoke(app, ["verify", str(demo_run), "--json"])
-    told = json.loads(done.output)
+    value = json.loads(done.output)
     assert done.exit_code == 1
-    assert not told["ok"]
-    assert {(one["code"], one["file"]) for one in told["findings"]} >= {("checksum", f"log/{path.name}")}
+    assert not value["ok"]
+    assert {(discrepancy["code"], discrepancy["file"]) for discrepancy in value["findings"]} >= {
+        ("checksum", f"log/{path.name}")
+    }
 
 
 def test_no_run_is_a_mistake_in_what_was_asked(tmp_path):
@@ -68,12 +70,14 @@ def test_no_run_is_a_mistake_in_what_was_asked(tmp_path):
 def test_files_that_vanished_or_came_later_are_found(demo_run):
     next((demo_run / "trace").iterdir()).unlink()
     (demo_run / "notes.txt").write_text("x")
-    assert {"missing-file", "unlisted-file", "side-file"} <= {one.code for one in audit(demo_run)}
+    assert {"missing-file", "unlisted-file", "side-file"} <= {
+        discrepancy.code for discrepancy in audit(demo_run)
+    }
 
 
 def test_an_unfinished_run_is_no_finished_run(demo_run):
     (demo_run / "run.json").unlink()
-    assert "incomplete" in {one.code for one in audit(demo_run)}
+    assert "incomplete" in {discrepancy.code for discrepancy in audit(demo_run)}
 
 
 def test_a_line_that_is_no_record_is_named(change):
@@ -106,7 +110,7 @@ def test_the_same_order_in_every_block_is_no_random_order(change):
         timed = [row for row in rows if row["role"] == "timed"]
         timed.sort(key=lambda row: (row["block"], row["label"]))
         for row in timed:
-            row["slot"] = sorted({one["label"] for one in timed}).index(row["label"])
+            row["slot"] = sorted({row["label"] for row in timed}).index(row["label"])
         rows[:] = timed
 
     assert "not-random" in {code for code, _, _ in change(in_one_order)}

@@ -26,38 +26,39 @@ def forged(tmp_path: Path) -> Callable[[Path, Edit], set[str]]:
         shutil.copytree(run, copy)
         rows = [json.loads(line) for line in (copy / "reps.jsonl").read_text().splitlines()]
         path = copy / rows[0]["exit"]
-        told = json.loads(unpack(path.read_bytes()))
-        edit(rows[0], told)
-        path.write_bytes(pack(json.dumps(told).encode()))
+        exit_record = json.loads(unpack(path.read_bytes()))
+        edit(rows[0], exit_record)
+        path.write_bytes(pack(json.dumps(exit_record).encode()))
         (copy / "reps.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         manifest = json.loads((copy / "run.json").read_text())
         manifest["files"] = {name: sha256_file(copy / name) for name in manifest["files"]}
         (copy / "run.json").write_text(json.dumps(manifest))
-        return {one.code for one in look_through(copy).findings}
+        return {discrepancy.code for discrepancy in look_through(copy).findings}
 
     return forge
 
 
 def counted(when: str, **numbers: int) -> Edit:
-    return lambda _, told: told["counters"][when].update(numbers)
+    return lambda _, exit_record: exit_record["counters"][when].update(numbers)
 
 
+TRIPPED = {"tripped_c": 99.0, "limit_c": 90.0}
 #: What is changed in the board's exit record, or in the record, and what is found of it.
 FORGED: tuple[tuple[str, Edit, str], ...] = (
     ("pages were swapped", counted("after", pswpin=1 << 40), "verdict"),
-    ("the watchdog tripped", lambda _, told: told.update(watchdog={"tripped_c": 99.0, "limit_c": 90.0}), "verdict"),
+    ("the watchdog tripped", lambda _, exit_record: exit_record.update(watchdog=TRIPPED), "verdict"),
     ("it slept", counted("after", boottime_ns=1 << 62), "verdict"),
-    ("the sampler stood still", lambda _, told: told["sampler"].update(max_gap_s=9.0), "verdict"),
+    ("the sampler stood still", lambda _, exit_record: exit_record["sampler"].update(max_gap_s=9.0), "verdict"),
     ("a clock drifted", lambda row, _: row["seen"]["exchanges"][0][1].update(offset_s=9.0), "verdict"),
     ("a check failed", lambda row, _: row["seen"].update(check_failed="cache on and off disagree"), "verdict"),
     ("tuning was lost", lambda row, _: row["seen"].update(tuning_faults=["governor is not set"]), "verdict"),
     ("a reason without ground", lambda row, _: row["reasons"].append({"code": "swapped", "message": "x"}), "verdict"),
     ("another length", lambda row, _: row.update(process_s=9.0), "exit-record"),
     ("another temperature", lambda row, _: row["conditions"].update(temp_max_c=20.0), "exit-record"),
-    ("another's record", lambda _, told: told.update(rep_id="other"), "exit-record"),
-    ("it ended otherwise", lambda _, told: told.update(outcome="deadline"), "exit-record"),
+    ("another's record", lambda _, exit_record: exit_record.update(rep_id="other"), "exit-record"),
+    ("it ended otherwise", lambda _, exit_record: exit_record.update(outcome="deadline"), "exit-record"),
     ("no exit record any more", lambda row, _: row.update(exit=None), "exit-record"),
-    ("not of its schema", lambda _, told: told.update(outcome="great"), "exit-record"),
+    ("not of its schema", lambda _, exit_record: exit_record.update(outcome="great"), "exit-record"),
 )  # fmt: skip
 
 
@@ -103,9 +104,9 @@ def test_an_exit_record_is_kept_as_it_came_with_what_we_do_not_know_yet():
 
 def test_the_token_of_a_lease_that_was_taken_over_is_not_kept():
     lease = {"owner": {"user": "eve", "token": "hers"}, "rep_id": "x"}
-    found = kept({**EXIT, "lease_taken_over_from": lease})
-    assert b"hers" not in found
-    assert json.loads(found)["lease_taken_over_from"] == {"owner": {"user": "eve"}, "rep_id": "x"}
+    stored = kept({**EXIT, "lease_taken_over_from": lease})
+    assert b"hers" not in stored
+    assert json.loads(stored)["lease_taken_over_from"] == {"owner": {"user": "eve"}, "rep_id": "x"}
 
 
 @pytest.mark.parametrize("wrong", [{**EXIT, "outcome": "great"}, {**EXIT, "padding": "x" * MAX_EXIT_B}, []])

@@ -18,7 +18,9 @@ NIGHTS = 14
 def lab():
     """Two quiet boards, three cells each."""
     made = SimulatedLab(boards=2, cells=3, repetitions=5, bad_nights=0.0, seed=3)
-    made.series = [type(one)(one.board_id, one.label, one.wall_s, 0.003, 0.004) for one in made.series]
+    made.series = [
+        type(series)(series.board_id, series.label, series.wall_s, 0.003, 0.004) for series in made.series
+    ]
     return made
 
 
@@ -36,15 +38,15 @@ def judged(store, folder, **kwargs):
 
 
 def verdicts(judgement):
-    return {(one.series_key or one.board_id): one.verdict for one in judgement.findings}
+    return {(finding.series_key or finding.board_id): finding.verdict for finding in judgement.findings}
 
 
 def pairs_with(lab, tonight=1.0, baseline=1.0):
-    by_key = {one.key: one for one in lab.series}
+    by_key = {series.key: series for series in lab.series}
 
     def confirmer(series, _metric):
-        one = by_key[series.series_key]
-        return gating.Pairs(lab.values(one, baseline, PAIRS), lab.values(one, baseline * tonight, PAIRS))
+        item = by_key[series.series_key]
+        return gating.Pairs(lab.values(item, baseline, PAIRS), lab.values(item, baseline * tonight, PAIRS))
 
     return confirmer
 
@@ -58,7 +60,7 @@ def test_the_first_night_learns_and_passes(tmp_path, lab):
 
 
 def test_a_quiet_night_finds_nothing(store, lab):
-    folder = lab.write_night(store, NIGHTS, factors={one.key: 1.0 for one in lab.series})
+    folder = lab.write_night(store, NIGHTS, factors={series.key: 1.0 for series in lab.series})
     judgement = judged(store, folder, confirmer=pairs_with(lab))
     assert (judgement.exit_code, judgement.findings, judgement.confirmed) == (0, [], 0)
 
@@ -83,7 +85,7 @@ def test_a_slower_build_is_a_regression(store, lab):
 
 
 def test_a_sick_board_is_the_boards_doing(store, lab):
-    sick = {one.key: 0.15 for one in lab.series if one.board_id == "board-01"}
+    sick = {series.key: 0.15 for series in lab.series if series.board_id == "board-01"}
     folder = lab.write_night(store, NIGHTS, slower=sick)
     judgement = judged(store, folder, confirmer=pairs_with(lab, baseline=1.15))
     assert verdicts(judgement) == dict.fromkeys(sick, "BOARD")
@@ -108,7 +110,7 @@ def test_a_confirmation_that_was_not_possible_is_unclear_with_its_reason(store, 
 
 def test_beyond_the_limit_series_share_their_sick_boards_fate(store, lab, monkeypatch):
     monkeypatch.setattr(gating, "MAX_CONFIRMED", 1)
-    sick = {one.key: 0.15 for one in lab.series if one.board_id == "board-01"}
+    sick = {series.key: 0.15 for series in lab.series if series.board_id == "board-01"}
     folder = lab.write_night(store, NIGHTS, slower=sick)
     judgement = judged(store, folder, confirmer=pairs_with(lab, baseline=1.15))
     assert judgement.confirmed == 1
@@ -145,7 +147,7 @@ def test_a_missing_series_is_a_finding_until_it_is_accepted(store, lab):
 
 
 def test_an_offline_board_is_no_pass(store, lab):
-    gone = [one.key for one in lab.series if one.board_id == "board-00"]
+    gone = [series.key for series in lab.series if series.board_id == "board-00"]
     folder = lab.write_night(store, NIGHTS, left_out=gone)
     judgement = judged(store, folder)
     assert verdicts(judgement) == {"board-00": "OFFLINE"}
@@ -170,14 +172,14 @@ def test_a_board_in_quarantine_is_left_out_and_said(store, lab):
 def test_a_renamed_series_is_recognised(store, lab):
     old = lab.series[1].key
     folder = lab.write_night(store, NIGHTS, rename={old: "another-key"})
-    found = verdicts(judged(store, folder))
-    assert found == {old: "RENAMED", "another-key": "NEW"}
+    by_key = verdicts(judged(store, folder))
+    assert by_key == {old: "RENAMED", "another-key": "NEW"}
 
 
 def test_a_new_board_is_new_and_passes(store, lab):
     more = SimulatedLab(boards=3, cells=3, bad_nights=0.0)
-    more.series = lab.series + [one for one in more.series if one.board_id == "board-02"]
-    folder = more.write_night(store, NIGHTS, factors={one.key: 1.0 for one in more.series})
+    more.series = lab.series + [series for series in more.series if series.board_id == "board-02"]
+    folder = more.write_night(store, NIGHTS, factors={series.key: 1.0 for series in more.series})
     judgement = judged(store, folder)
     assert set(verdicts(judgement).values()) == {"NEW"}
     assert judgement.exit_code == 0
@@ -192,7 +194,7 @@ def test_a_night_without_enough_valid_repetitions_is_infrastructure(store):
 
 
 def test_damaged_records_are_infrastructure(store, lab):
-    folder = lab.write_night(store, NIGHTS, factors={one.key: 1.0 for one in lab.series})
+    folder = lab.write_night(store, NIGHTS, factors={series.key: 1.0 for series in lab.series})
     judgement = judged(store, folder, damaged=2)
     assert judgement.exit_code == 4
     assert "2 lines" in judgement.findings[0].reason
@@ -221,9 +223,9 @@ def test_a_bound_is_as_sure_as_it_says():
 
 
 def test_too_few_pairs_decide_nothing():
-    found = confirm([1.0] * 5, [2.0] * 5, past_centre=1.0)
-    assert found.verdict == "UNCLEAR"
-    assert "only 5 valid pairs" in found.reason
+    confirmation = confirm([1.0] * 5, [2.0] * 5, past_centre=1.0)
+    assert confirmation.verdict == "UNCLEAR"
+    assert "only 5 valid pairs" in confirmation.reason
 
 
 def test_accuracy_is_worse_when_it_falls():

@@ -45,12 +45,12 @@ def test_the_index_holds_every_repetition_of_every_run(store):
 
 
 def test_a_night_is_the_median_of_its_valid_repetitions(store, lab):
-    found = nights_of_first(store, lab)
+    history = nights_of_first(store, lab)
     reader = RunReader(layout.run_folders(store)[0])
     values = sorted(rep.wall_s for rep in reader.repetitions if rep.series_key == lab.series[0].key)
-    assert found[0].value == pytest.approx(values[2])
-    assert (found[0].low, found[0].high, found[0].n, found[0].segment) == (values[0], values[4], 5, 0)
-    assert [night.t_utc for night in found] == sorted(night.t_utc for night in found)
+    assert history[0].value == pytest.approx(values[2])
+    assert (history[0].low, history[0].high, history[0].n, history[0].segment) == (values[0], values[4], 5, 0)
+    assert [night.t_utc for night in history] == sorted(night.t_utc for night in history)
 
 
 def test_deleting_the_index_loses_nothing(store):
@@ -128,16 +128,16 @@ def hardware(model="a", firmware="1", kernel="6.1"):
     ],
 )
 def test_a_change_of_hardware_or_firmware_opens_a_segment(tmp_path, lab, change, opens):
-    boards = {one.board_id for one in lab.series}
+    boards = {series.board_id for series in lab.series}
     lab.write_night(tmp_path, 0, fingerprints=dict.fromkeys(boards, hardware()))
     lab.write_night(tmp_path, 1, fingerprints=dict.fromkeys(boards, hardware(**change)))
     lab.write_night(tmp_path, 2, fingerprints=dict.fromkeys(boards, hardware(**change)))
-    found = nights_of_first(tmp_path, lab)
-    assert [(night.segment, night.opened_by) for night in found] == [(0, None), (1, opens), (1, None)]
+    history = nights_of_first(tmp_path, lab)
+    assert [(night.segment, night.opened_by) for night in history] == [(0, None), (1, opens), (1, None)]
 
 
 def test_a_new_kernel_is_marked_and_opens_nothing(tmp_path, lab):
-    boards = {one.board_id for one in lab.series}
+    boards = {series.board_id for series in lab.series}
     lab.write_night(tmp_path, 0, fingerprints=dict.fromkeys(boards, hardware()))
     lab.write_night(tmp_path, 1, fingerprints=dict.fromkeys(boards, hardware(kernel="6.6")))
     last = nights_of_first(tmp_path, lab)[-1]
@@ -145,7 +145,7 @@ def test_a_new_kernel_is_marked_and_opens_nothing(tmp_path, lab):
 
 
 def test_memory_that_the_kernel_reserves_is_not_the_boards_identity(tmp_path, lab):
-    boards = {one.board_id for one in lab.series}
+    boards = {series.board_id for series in lab.series}
     more = hardware()
     more["hardware"]["ram_b"] = 2
     lab.write_night(tmp_path, 0, fingerprints=dict.fromkeys(boards, hardware()))
@@ -174,17 +174,22 @@ def test_usable_nights_are_of_the_same_segment_and_before_the_run(store, lab):
             t_utc="2026-01-04T00:00:00Z", who="ann", kind="quarantine", reason="fan", board_id="board-00"
         ),
     ]
-    found = nights_of_first(store, lab, decisions=made)
-    assert [night.run_id for night in usable(found)] == [found[2].run_id]
-    assert found[3].excluded == "board in quarantine: fan"
-    assert usable(found, before_run=found[2].run_id) == []
+    history = nights_of_first(store, lab, decisions=made)
+    assert [night.run_id for night in usable(history)] == [history[2].run_id]
+    assert history[3].excluded == "board in quarantine: fan"
+    assert usable(history, before_run=history[2].run_id) == []
 
 
 def test_series_know_what_they_are(store, lab):
     with opened(index.build(store).path) as database:
-        one = all_series(database)[0]
-    assert (one.board_id, one.task, one.label, one.role) == ("board-00", "simulated/mlp", "ft-all", "timed")
-    assert one.name == "board-00 / simulated/mlp / ft-all"
+        series = all_series(database)[0]
+    assert (series.board_id, series.task, series.label, series.role) == (
+        "board-00",
+        "simulated/mlp",
+        "ft-all",
+        "timed",
+    )
+    assert series.name == "board-00 / simulated/mlp / ft-all"
 
 
 # -- decisions --------------------------------------------------------------------------------
@@ -201,8 +206,8 @@ def test_decisions_are_kept_in_order_and_survive_a_torn_line(tmp_path):
     with (tmp_path / "decisions.jsonl").open("a") as file:
         file.write('{"schema": "tunebench.deci')
     decisions.append(tmp_path, decision(reason="two"))
-    found, warnings = decisions.read(tmp_path)
-    assert [one.reason for one in found] == ["one", "two"]
+    made, warnings = decisions.read(tmp_path)
+    assert [decision.reason for decision in made] == ["one", "two"]
     assert "line 2 was left out" in warnings[0]
 
 
@@ -211,8 +216,8 @@ def test_decisions_are_kept_in_order_and_survive_a_torn_line(tmp_path):
 )
 def test_lines_that_are_no_decision_are_named(tmp_path, line):
     (tmp_path / "decisions.jsonl").write_text(line + "\n")
-    found, warnings = decisions.read(tmp_path)
-    assert found == []
+    made, warnings = decisions.read(tmp_path)
+    assert made == []
     assert "line 1 was left out" in warnings[0]
 
 

@@ -34,13 +34,13 @@ def test_a_killed_writer_loses_nothing_that_it_acknowledged(tmp_path, make_recor
     )
     child.stdin.write(make_record().to_line())
     child.stdin.flush()
-    told = [child.stdout.readline().strip() for _ in range(20)]
+    reported = [child.stdout.readline().strip() for _ in range(20)]
     os.kill(child.pid, signal.SIGKILL)
-    told += child.stdout.read().split()
+    reported += child.stdout.read().split()
     child.wait(timeout=10)
 
     with RunWriter.open(path) as resumed:
-        assert set(told) <= resumed.done_rep_ids
+        assert set(reported) <= resumed.done_rep_ids
         resumed.append(make_record(rep_id="after"))
     reader = RunReader(path)
     assert [rep.rep_id for rep in reader.repetitions][-1] == "after"
@@ -106,9 +106,9 @@ def test_readers_beside_a_writer_always_see_whole_records_and_never_fewer(tmp_pa
     while not seen or not seen[-1].complete:
         assert child.poll() in (None, 0)
         seen.append(RunReader(path))
-        assert all(seen[-1].log(one) == "l" for one in seen[-1].repetitions[-3:])
+        assert all(seen[-1].log(rep) == "l" for rep in seen[-1].repetitions[-3:])
     child.wait(timeout=10)
-    sizes = [len(one.repetitions) for one in seen]
+    sizes = [len(reader.repetitions) for reader in seen]
     assert sizes == sorted(sizes)
     assert sizes[-1] == 100
     assert seen[-1].verify() == []

@@ -23,20 +23,20 @@ def crash_states(*args, code=0):
 
 
 def test_no_decision_is_lost_at_any_kill_or_power_cut():
-    for one in crash_states("--only", "decisions"):
-        assert one["kills"] == one["system_calls"]
-        assert one["cuts"] > 100
-        assert one["lost"] == 0
+    for scenario in crash_states("--only", "decisions"):
+        assert scenario["kills"] == scenario["system_calls"]
+        assert scenario["cuts"] > 100
+        assert scenario["lost"] == 0
 
 
 def test_a_writer_that_never_syncs_is_found_out():
-    assert all(one["lost"] > 0 for one in crash_states("--only", "decisions", "--careless", code=1))
+    assert all(scenario["lost"] > 0 for scenario in crash_states("--only", "decisions", "--careless", code=1))
 
 
 @pytest.mark.slow
 def test_no_state_of_thousands_is_unreadable_or_lacks_what_was_acknowledged():
-    found = crash_states()
-    states = sum(one["kills"] + one["cuts"] for one in found)
-    print(f"{states} states, {sum(one['lost'] for one in found)} with a loss")
+    scenarios = crash_states()
+    states = sum(scenario["kills"] + scenario["cuts"] for scenario in scenarios)
+    print(f"{states} states, {sum(scenario['lost'] for scenario in scenarios)} with a loss")
     assert states > 2000
-    assert [one["examples"] for one in found if one["lost"]] == []
+    assert [scenario["examples"] for scenario in scenarios if scenario["lost"]] == []

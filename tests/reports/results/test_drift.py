@@ -30,7 +30,7 @@ def test_records_of_a_board_that_changed_are_degraded_and_name_the_key(changed):
     ours = [rep for rep in reader.repetitions if rep.board_id == "one"]
     assert {rep.verdict for rep in ours} == {"degraded", "invalid"}
     for rep in ours:
-        (reason,) = [one for one in rep.reasons if one.code == CODE]
+        (reason,) = [reason for reason in rep.reasons if reason.code == CODE]
         assert "os.kernel: 6.12.40 -> 6.12.41" in reason.message
         assert reason.values == {"os.kernel": "6.12.40 -> 6.12.41"}
     summary = summarise(reader)
@@ -48,7 +48,7 @@ def test_the_other_boards_records_and_those_on_disk_stay_as_they_were(changed):
 @pytest.mark.parametrize("gone", ["before", "after"])
 def test_without_both_probes_nothing_is_concluded(changed, gone):
     (changed / "env" / f"one.{gone}.json").unlink()
-    assert not any(one.code == CODE for rep in RunReader(changed).repetitions for one in rep.reasons)
+    assert not any(reason.code == CODE for rep in RunReader(changed).repetitions for reason in rep.reasons)
 
 
 def test_a_resumed_campaign_is_held_against_its_first_beginning(tmp_path):

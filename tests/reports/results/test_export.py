@@ -36,7 +36,7 @@ def secret_run(tmp_path, make_record):
     """A complete run whose every corner names somebody."""
     s = SECRETS
     where = f"{s['address']}, {s['ipv6']}, {s['mac']}"
-    told = f"leased to {s['user']}@{s['host']} ({where}), serial: {s['serial']}, {s['home']}"
+    text = f"leased to {s['user']}@{s['host']} ({where}), serial: {s['serial']}, {s['home']}"
     plan = {
         "suite": {"name": "demo", "level": "demo", "blocks": 1, "delta": {"time": 0.02}},
         "boards": [s["board"]], "tasks": {}, "command": ["tunebench", "run", "--out", s["home"]],
@@ -44,25 +44,25 @@ def secret_run(tmp_path, make_record):
     }  # fmt: skip
     writer = RunWriter.create(tmp_path / "results", s["lab"], "20261121T074500Z-a1b2", plan)
     rep = make_record(
-        rep_id=f"{s['board']}-b0", lab=s["lab"], board_id=s["board"], outcome_reason=told,
-        reasons=[Reason(code="lease", message=told)], missing={"energy": f"no sensor on {s['board']}: {told}"},
-        check={"note": told},
+        rep_id=f"{s['board']}-b0", lab=s["lab"], board_id=s["board"], outcome_reason=text,
+        reasons=[Reason(code="lease", message=text)], missing={"energy": f"no sensor on {s['board']}: {text}"},
+        check={"note": text},
     )  # fmt: skip
     trace = json.dumps({"schema": "tunebench.trace/1", "period_s": 0.2, "channels": [], "window_ns": [0, 1],
-                        "events": [], "host": s["host"], "note": told}) + "\n[0]\n[5]\n"  # fmt: skip
+                        "events": [], "host": s["host"], "note": text}) + "\n[0]\n[5]\n"  # fmt: skip
     exit_record = {
         "schema": "tunebench.exit/1", "rep_id": rep.rep_id, "outcome": "ok", "process_s": 1.5, "boot_id": s["serial"],
-        "warnings": [{"code": "busy", "message": told}], "lease_taken_over_from": {"owner": {"user": s["user"]}},
+        "warnings": [{"code": "busy", "message": text}], "lease_taken_over_from": {"owner": {"user": s["user"]}},
     }  # fmt: skip
     writer.append(
         rep,
         trace=trace.encode(),
-        log=told.encode(),
+        log=text.encode(),
         preds=b"[0,1,1,1]\n",
         exit_record=json.dumps(exit_record).encode(),
     )
     env = BoardEnv(
-        board_id=s["board"], t_utc="2026-11-21T07:45:00Z", missing={"power": told},
+        board_id=s["board"], t_utc="2026-11-21T07:45:00Z", missing={"power": text},
         fingerprint={
             "hardware": {"model": "Raspberry Pi 5", "serial": s["serial"]},
             "os": {"hostname": s["host"], "kernel": "6.6"},
@@ -72,7 +72,7 @@ def secret_run(tmp_path, make_record):
     writer.finish(
         suite="demo", tunebench="0.1.0", started_utc="2026-11-21T07:45:00Z", ended_utc="2026-11-21T08:00:00Z",
         boards=[s["board"], "offline-board"], blocks=1, command=["tunebench", s["home"]],
-        skipped=[Skip(board_id="offline-board", reason=told)],
+        skipped=[Skip(board_id="offline-board", reason=text)],
     )  # fmt: skip
     return writer.path
 
@@ -100,8 +100,12 @@ def test_an_anonymised_copy_names_nobody(secret_run, tmp_path):
     text = everything_in(tmp_path / "out")
     assert [name for name, secret in SECRETS.items() if secret in text] == []
     assert "offline-board" not in text
-    told = json.loads(copy.exit_record(copy.repetitions[0]))
-    assert (told["rep_id"], told["process_s"], told["outcome"]) == (copy.repetitions[0].rep_id, 1.5, "ok")
+    record = json.loads(copy.exit_record(copy.repetitions[0]))
+    assert (record["rep_id"], record["process_s"], record["outcome"]) == (
+        copy.repetitions[0].rep_id,
+        1.5,
+        "ok",
+    )
 
 
 def test_an_anonymised_copy_is_a_whole_run_with_the_same_numbers(lab_run, tmp_path):
@@ -112,7 +116,7 @@ def test_an_anonymised_copy_is_a_whole_run_with_the_same_numbers(lab_run, tmp_pa
     assert copy.manifest.counts == original.manifest.counts
     assert copy.preds(copy.repetitions[0]) == original.preds(original.repetitions[0])
     assert copy.trace(copy.repetitions[0]) == original.trace(original.repetitions[0])
-    medians = [sorted(row.wall_s.median for row in summarise(one).rows) for one in (copy, original)]
+    medians = [sorted(row.wall_s.median for row in summarise(run).rows) for run in (copy, original)]
     assert medians[0] == medians[1]
 
 
@@ -122,13 +126,13 @@ def test_an_anonymised_copy_holds_no_logs(secret_run, tmp_path):
 
 
 def test_pseudonyms_are_equal_with_one_salt_and_not_guessable_without(secret_run, tmp_path):
-    one = RunReader(export_run(secret_run, tmp_path / "a", Anonymiser(b"salt"))).repetitions[0]
+    first = RunReader(export_run(secret_run, tmp_path / "a", Anonymiser(b"salt"))).repetitions[0]
     two = RunReader(export_run(secret_run, tmp_path / "b", Anonymiser(b"salt"))).repetitions[0]
     other = RunReader(export_run(secret_run, tmp_path / "c", Anonymiser(b"pepper"))).repetitions[0]
-    assert (one.board_id, one.series_key) == (two.board_id, two.series_key)
-    assert one.board_id != other.board_id
-    assert one.series_key != other.series_key
-    assert one.board_model == "this machine (x86-64, 2 cores)"
+    assert (first.board_id, first.series_key) == (two.board_id, two.series_key)
+    assert first.board_id != other.board_id
+    assert first.series_key != other.series_key
+    assert first.board_model == "this machine (x86-64, 2 cores)"
 
 
 def test_the_salt_is_made_once_is_secret_and_does_not_travel(secret_run, tmp_path):
@@ -189,9 +193,9 @@ def test_merging_adds_each_run_once_and_refuses_another_of_its_name(lab_run, sec
 
 def test_merging_leaves_out_what_is_not_complete(secret_run, tmp_path):
     (secret_run / "run.json").unlink()
-    told = []
-    assert merge([secret_run.parents[4]], tmp_path / "all", progress=told.append) == []
-    assert "not complete" in told[0]
+    messages = []
+    assert merge([secret_run.parents[4]], tmp_path / "all", progress=messages.append) == []
+    assert "not complete" in messages[0]
 
 
 def test_tables_hold_every_repetition(lab_run, tmp_path):
@@ -200,10 +204,10 @@ def test_tables_hold_every_repetition(lab_run, tmp_path):
     assert write_table([lab_run], tmp_path / "x.parquet") == n
     assert len(pd.read_csv(tmp_path / "x.csv")) == n
     with duckdb.connect() as database:
-        found = database.execute(
+        rows = database.execute(
             "SELECT count(*) FROM read_parquet(?)", [str(tmp_path / "x.parquet")]
         ).fetchall()
-    assert found == [(n,)]
+    assert rows == [(n,)]
     with pytest.raises(ResultsError, match=r"neither \.csv nor \.parquet"):
         write_table([lab_run], tmp_path / "x.xlsx")
 

@@ -30,8 +30,8 @@ def test_of_several_attempts_in_a_block_the_last_counts(make_record):
 def test_pairs_join_by_block_whatever_the_order(make_record):
     base = frame([make_record(block=b, wall_s=10.0 + b) for b in (2, 0, 1)])
     other = frame([make_record(block=b, wall_s=5.0 + b, label="fast") for b in (1, 2, 7)])
-    found = pairs(base, other)
-    assert found.to_dict("list") == {"block": [1, 2], "baseline": [11.0, 12.0], "candidate": [6.0, 7.0]}
+    paired = pairs(base, other)
+    assert paired.to_dict("list") == {"block": [1, 2], "baseline": [11.0, 12.0], "candidate": [6.0, 7.0]}
 
 
 @pytest.mark.parametrize(

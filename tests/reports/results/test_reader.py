@@ -131,9 +131,9 @@ def test_missing_and_unlisted_files_are_told(demo_run):
     rep = reader.repetitions[0]
     (demo_run / rep.log).unlink()
     (demo_run / "stray.txt").write_text("x")
-    told = reader.verify()
-    assert any(rep.log in line and "missing" in line for line in told)
-    assert "stray.txt: not listed in run.json" in told
+    problems = reader.verify()
+    assert any(rep.log in line and "missing" in line for line in problems)
+    assert "stray.txt: not listed in run.json" in problems
     with pytest.raises(ResultsError, match="missing"):
         reader.log(rep)
 

@@ -23,8 +23,8 @@ def rep(make_record):
 def writer(tmp_path):
     with RunWriter.create(
         tmp_path, "lab1", RUN_ID, {"suite": {}}, created=datetime(2026, 11, 21, tzinfo=UTC)
-    ) as one:
-        yield one
+    ) as opened:
+        yield opened
 
 
 def finish(writer):
@@ -39,9 +39,9 @@ def test_layout_is_lab_date_run_id(tmp_path, writer):
 
 
 def test_date_folder_is_utc_today_by_default(tmp_path):
-    with RunWriter.create(tmp_path, "lab1", "r", {}) as one:
+    with RunWriter.create(tmp_path, "lab1", "r", {}) as opened:
         day = datetime.now(UTC).strftime("%Y/%m/%d")
-        assert one.path.as_posix().endswith(f"lab1/{day}/r")
+        assert opened.path.as_posix().endswith(f"lab1/{day}/r")
 
 
 def test_append_stores_side_files_then_the_line_with_their_paths(writer, rep):
@@ -123,8 +123,8 @@ def test_resume_knows_what_is_done_and_goes_on(writer, rep):
     with RunWriter.open(writer.path) as again:
         assert again.done_rep_ids == {"r1"}
         again.append(rep.model_copy(update={"rep_id": "r2"}))
-        assert [one.rep_id for one in again.repetitions()] == ["r1", "r2"]
-    assert [one.rep_id for one in RunReader(writer.path).repetitions] == ["r1", "r2"]
+        assert [rep.rep_id for rep in again.repetitions()] == ["r1", "r2"]
+    assert [rep.rep_id for rep in RunReader(writer.path).repetitions] == ["r1", "r2"]
 
 
 def test_resume_cuts_off_a_torn_line_so_that_the_next_one_is_whole(writer, rep):
@@ -136,7 +136,7 @@ def test_resume_cuts_off_a_torn_line_so_that_the_next_one_is_whole(writer, rep):
         assert "torn last line" in again.warnings[0]
         again.append(rep.model_copy(update={"rep_id": "r2"}))
     reader = RunReader(writer.path)
-    assert [one.rep_id for one in reader.repetitions] == ["r1", "r2"]
+    assert [rep.rep_id for rep in reader.repetitions] == ["r1", "r2"]
     assert reader.warnings == []
 
 
@@ -157,7 +157,7 @@ def test_a_full_disk_leaves_no_half_line(writer, rep, monkeypatch):
         writer.append(rep.model_copy(update={"rep_id": "r2"}))
     monkeypatch.setattr(writer, "_file", real)
     writer.append(rep.model_copy(update={"rep_id": "r3"}))
-    assert [one.rep_id for one in RunReader(writer.path).repetitions] == ["r1", "r3"]
+    assert [rep.rep_id for rep in RunReader(writer.path).repetitions] == ["r1", "r3"]
 
 
 def test_opening_what_is_no_run_says_so(tmp_path):

@@ -38,13 +38,13 @@ def test_mcnemar_refuses_what_is_not_paired(base, other):
     [(0.01, 0.09, "HIGHER"), (0.09, 0.01, "LOWER"), (0.001, 0.001, "SAME"), (0.05, 0.06, "UNCLEAR")],
 )
 def test_verdicts_in_points(lost, won, verdict):
-    found = compare_accuracy(*predictions(10, 2000, lost, won), delta=0.8)
-    assert found.verdict == verdict
-    assert found.low <= found.points <= found.high
-    assert found.points == pytest.approx(100 * (won - lost), abs=1.0)
-    assert (found.blocks_needed > 0) == (verdict == "UNCLEAR")
-    assert (found.p_outside <= 0.05) == (verdict in ("HIGHER", "LOWER"))
-    assert (found.p_inside <= 0.05) == (verdict == "SAME")
+    result = compare_accuracy(*predictions(10, 2000, lost, won), delta=0.8)
+    assert result.verdict == verdict
+    assert result.low <= result.points <= result.high
+    assert result.points == pytest.approx(100 * (won - lost), abs=1.0)
+    assert (result.blocks_needed > 0) == (verdict == "UNCLEAR")
+    assert (result.p_outside <= 0.05) == (verdict in ("HIGHER", "LOWER"))
+    assert (result.p_inside <= 0.05) == (verdict == "SAME")
 
 
 @pytest.mark.slow
@@ -55,8 +55,8 @@ def test_the_interval_covers_new_seeds_and_new_items(same_items, seed_sd):
     covered = 0
     for seed in range(120):
         right = predictions(8, 300, 0.04, 0.07, same_items=same_items, seed_sd=seed_sd, seed=seed)
-        found = compare_accuracy(*right)
-        covered += found.low <= 3.0 <= found.high
+        result = compare_accuracy(*right)
+        covered += result.low <= 3.0 <= result.high
     assert covered / 120 >= 0.92
 
 
@@ -68,16 +68,22 @@ def test_repeating_the_test_set_with_more_seeds_does_not_make_more_items():
 
 
 def test_where_seeds_are_the_limit_more_blocks_are_asked_for():
-    found = compare_accuracy(*predictions(6, 4000, 0.02, 0.03, same_items=0.0, seed_sd=0.02))
-    assert (found.verdict, found.limited_by) == ("UNCLEAR", "blocks")
-    assert found.blocks_needed > 0
+    result = compare_accuracy(*predictions(6, 4000, 0.02, 0.03, same_items=0.0, seed_sd=0.02))
+    assert (result.verdict, result.limited_by) == ("UNCLEAR", "blocks")
+    assert result.blocks_needed > 0
 
 
 def test_equal_predictions_are_the_same_and_leave_nothing_open():
     base, _ = predictions(6, 100, 0.05, 0.05)
-    found = compare_accuracy(base, base)
-    assert (found.verdict, found.points, found.low, found.high, found.limited_by) == ("SAME", 0, 0, 0, None)
-    assert found.discordant == 0
+    result = compare_accuracy(base, base)
+    assert (result.verdict, result.points, result.low, result.high, result.limited_by) == (
+        "SAME",
+        0,
+        0,
+        0,
+        None,
+    )
+    assert result.discordant == 0
 
 
 def test_items_on_which_nobody_differs_do_not_change_the_interval():
@@ -97,10 +103,10 @@ def test_large_test_sets_are_resampled_likewise():
 
 def test_below_six_seeds_there_is_a_range_and_no_verdict():
     base, other = predictions(3, 500, 0.01, 0.2)
-    found = compare_accuracy(base, other)
+    result = compare_accuracy(base, other)
     gains = 100 * (other.mean(axis=1) - base.mean(axis=1))
-    assert (found.verdict, found.confidence, found.blocks_needed) == ("NO VERDICT", None, 3)
-    assert (found.low, found.high) == pytest.approx((gains.min(), gains.max()))
+    assert (result.verdict, result.confidence, result.blocks_needed) == ("NO VERDICT", None, 3)
+    assert (result.low, result.high) == pytest.approx((gains.min(), gains.max()))
 
 
 @pytest.mark.parametrize("shape", [((2, 3), (3, 2)), ((0, 3), (0, 3)), ((3,), (3,))])
@@ -116,9 +122,9 @@ def test_a_band_must_be_positive():
 
 def test_accuracies_without_predictions_are_compared_over_seeds_only():
     base, other = [0.9, 0.91, 0.89, 0.9, 0.92, 0.9, 0.91], [0.93, 0.93, 0.93, 0.92, 0.95, 0.93, 0.94]
-    found = compare_accuracies(base, other)
+    result = compare_accuracies(base, other)
     plain = difference([100 * v for v in base], [100 * v for v in other])
-    assert (found.verdict, found.items, found.discordant) == ("HIGHER", 0, None)
-    assert (found.points, found.low, found.high) == (plain.shift, plain.low, plain.high)
+    assert (result.verdict, result.items, result.discordant) == ("HIGHER", 0, None)
+    assert (result.points, result.low, result.high) == (plain.shift, plain.low, plain.high)
     assert compare_accuracies(base[:2], other[:2]).verdict == "NO VERDICT"
     assert compare_accuracies(base[:6], other[:6], level=0.01).verdict == "UNCLEAR"  # six blocks have no 99%

@@ -20,15 +20,15 @@ def test_the_interval_covers_over_boards():
     rng = np.random.default_rng(3)
     covered = 0
     for _ in range(300):
-        found = across_boards(np.exp(rng.normal(-0.7, 0.2, 8)).tolist())
-        covered += found.low <= math.exp(-0.7) <= found.high
+        result = across_boards(np.exp(rng.normal(-0.7, 0.2, 8)).tolist())
+        covered += result.low <= math.exp(-0.7) <= result.high
     assert 0.90 <= covered / 300 <= 0.99
 
 
 def test_few_boards_give_their_range():
-    found = across_boards([0.5, 0.4, 0.6])
-    assert (found.interval, found.low, found.high) == ("range", pytest.approx(0.4), pytest.approx(0.6))
-    assert found.spread == pytest.approx(math.exp(np.std(np.log([0.5, 0.4, 0.6]), ddof=1)))
+    result = across_boards([0.5, 0.4, 0.6])
+    assert (result.interval, result.low, result.high) == ("range", pytest.approx(0.4), pytest.approx(0.6))
+    assert result.spread == pytest.approx(math.exp(np.std(np.log([0.5, 0.4, 0.6]), ddof=1)))
     assert across_boards([0.5]).spread is None
 
 
@@ -53,10 +53,10 @@ def test_the_time_to_quality_is_that_of_a_point_on_the_curve():
 
 
 def test_runs_that_never_get_there_count_as_slowest():
-    found = to_quality([1.0, None, 3.0, None, 2.0])
-    assert (found.n, found.reached, found.median) == (5, 3, 3.0)
-    assert found.high is None
-    assert found.olympic is None  # two never got there
+    result = to_quality([1.0, None, 3.0, None, 2.0])
+    assert (result.n, result.reached, result.median) == (5, 3, 3.0)
+    assert result.high is None
+    assert result.olympic is None  # two never got there
     assert to_quality([None] * 3).median is None
 
 
@@ -67,8 +67,8 @@ def test_the_olympic_mean_drops_best_and_worst_and_forgives_one():
 
 
 def test_from_six_runs_the_median_has_an_interval():
-    found = to_quality([5.0, 1.0, 2.0, 3.0, 4.0, 6.0, 7.0, 8.0, 9.0])
-    assert (found.kind, found.low, found.high) == ("order-statistic", 2.0, 8.0)
+    result = to_quality([5.0, 1.0, 2.0, 3.0, 4.0, 6.0, 7.0, 8.0, 9.0])
+    assert (result.kind, result.low, result.high) == ("order-statistic", 2.0, 8.0)
 
 
 @pytest.mark.parametrize("values", [[], [-1.0], [math.inf]])
@@ -79,15 +79,20 @@ def test_values_to_quality_are_checked(values):
 
 def test_a_run_that_never_gets_there_loses_its_block():
     base = [1.0, 1.1, 1.0, 1.05, 1.0, 1.1, 1.0, 1.02]
-    found = compare_to_quality(base, [None] * 6 + [1.0, 1.0], delta=0.02)
-    assert (found.verdict, found.ratio, found.n, found.neither) == ("UNCLEAR", None, 8, 0)
+    result = compare_to_quality(base, [None] * 6 + [1.0, 1.0], delta=0.02)
+    assert (result.verdict, result.ratio, result.n, result.neither) == ("UNCLEAR", None, 8, 0)
     assert compare_to_quality(base, [None] * 8, delta=0.02).verdict == "SLOWER"
     assert compare_to_quality([None] * 8, base, delta=0.02).verdict == "FASTER"
 
 
 def test_blocks_in_which_neither_got_there_say_nothing():
-    found = compare_to_quality([None, None, 1.0], [None, None, 0.5], delta=0.02)
-    assert (found.n, found.neither, found.verdict, found.ratio) == (1, 2, "NO VERDICT", pytest.approx(0.5))
+    result = compare_to_quality([None, None, 1.0], [None, None, 0.5], delta=0.02)
+    assert (result.n, result.neither, result.verdict, result.ratio) == (
+        1,
+        2,
+        "NO VERDICT",
+        pytest.approx(0.5),
+    )
     assert compare_to_quality([None], [None], delta=0.02).verdict == "NO VERDICT"
 
 

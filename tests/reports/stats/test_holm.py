@@ -44,10 +44,10 @@ def campaign(ratios, blocks=12, seed=1):
 
 def test_one_method_gets_the_verdict_it_has_alone():
     base, other = campaign([1.05])
-    (one,) = compare_all([base], [other], delta=0.02)
+    (result,) = compare_all([base], [other], delta=0.02)
     alone = compare(base, other, delta=0.02)
-    assert one.alone == alone
-    assert (one.verdict, one.low, one.high) == (alone.verdict, alone.low, alone.high)
+    assert result.alone == alone
+    assert (result.verdict, result.low, result.high) == (alone.verdict, alone.low, alone.high)
 
 
 def test_adjusted_interval_and_verdict_agree_whatever_the_methods():
@@ -55,36 +55,36 @@ def test_adjusted_interval_and_verdict_agree_whatever_the_methods():
     for seed in range(40):
         ratios = np.exp(rng.normal(0, 0.03, 5)).tolist()
         base, *others = campaign(ratios, blocks=int(rng.integers(8, 16)), seed=seed)
-        for one in compare_all([base] * 5, others, delta=0.02):
-            told = {
-                "FASTER": one.high < 1 / 1.02,
-                "SLOWER": one.low > 1.02,
-                "SAME": one.low >= 1 / 1.02 and one.high <= 1.02,
+        for result in compare_all([base] * 5, others, delta=0.02):
+            claims = {
+                "FASTER": result.high < 1 / 1.02,
+                "SLOWER": result.low > 1.02,
+                "SAME": result.low >= 1 / 1.02 and result.high <= 1.02,
             }
-            assert one.verdict == next((name for name, is_so in told.items() if is_so), "UNCLEAR")
-            assert one.low <= one.alone.ratio <= one.high
-            assert one.verdict in (one.alone.verdict, "UNCLEAR")
-            assert (one.blocks_needed > 0) == (one.verdict == "UNCLEAR")
-            assert one.level <= 0.05
+            assert result.verdict == next((name for name, is_so in claims.items() if is_so), "UNCLEAR")
+            assert result.low <= result.alone.ratio <= result.high
+            assert result.verdict in (result.alone.verdict, "UNCLEAR")
+            assert (result.blocks_needed > 0) == (result.verdict == "UNCLEAR")
+            assert result.level <= 0.05
 
 
 def test_many_methods_ask_for_more_blocks():
     base = [1.0, 1.001, 0.999, 1.0, 1.002, 0.998]
     fast = [0.5] * 6
-    found = compare_all([base] * 4, [fast] * 4, delta=0.02)
-    assert {one.alone.verdict for one in found} == {"FASTER"}
-    assert {one.verdict for one in found} == {"UNCLEAR"}
+    results = compare_all([base] * 4, [fast] * 4, delta=0.02)
+    assert {result.alone.verdict for result in results} == {"FASTER"}
+    assert {result.verdict for result in results} == {"UNCLEAR"}
     # At 5%/4 the exact test needs eight values: 2 * 0.5**8 <= 0.0125.
-    assert {one.blocks_needed for one in found} == {2}
-    assert found[0].low is None
+    assert {result.blocks_needed for result in results} == {2}
+    assert results[0].low is None
 
 
 def test_methods_with_too_few_blocks_are_not_counted():
     base, fast = [1.0 + 0.001 * i for i in range(6)], [0.5] * 6
-    found = compare_all([base, base[:3]], [fast, fast[:3]], delta=0.02)
-    assert [(one.verdict, one.methods) for one in found] == [("FASTER", 1), ("NO VERDICT", 1)]
-    assert found[1].p is None
-    assert found[1].blocks_needed == 3
+    results = compare_all([base, base[:3]], [fast, fast[:3]], delta=0.02)
+    assert [(result.verdict, result.methods) for result in results] == [("FASTER", 1), ("NO VERDICT", 1)]
+    assert results[1].p is None
+    assert results[1].blocks_needed == 3
 
 
 def test_lists_that_do_not_match_are_refused():
@@ -98,7 +98,7 @@ def test_holm_holds_the_rate_of_any_false_difference():
     times = simulate([1.0, *[edge] * 5], blocks=12, campaigns=400, seed=11, board=DriftingBoard())
     alone = adjusted = 0
     for base, *others in times:
-        found = compare_all([base] * 5, others, delta=0.02)
-        alone += any(one.alone.verdict == "SLOWER" for one in found)
-        adjusted += any(one.verdict == "SLOWER" for one in found)
+        results = compare_all([base] * 5, others, delta=0.02)
+        alone += any(result.alone.verdict == "SLOWER" for result in results)
+        adjusted += any(result.verdict == "SLOWER" for result in results)
     assert adjusted / 400 <= 0.04 < alone / 400

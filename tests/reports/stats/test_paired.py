@@ -241,7 +241,7 @@ def test_a_difference_on_the_edge_of_the_band_asks_for_no_absurd_number():
 
 
 @pytest.mark.parametrize(
-    ("base", "other", "told"),
+    ("base", "other", "message"),
     [
         ([], [], "no block"),
         ([1.0], [1.0, 2.0], "paired"),
@@ -250,8 +250,8 @@ def test_a_difference_on_the_edge_of_the_band_asks_for_no_absurd_number():
         ([1.0], [math.inf], "positive and finite"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(base, other, told):
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_be_compared_is_refused(base, other, message):
+    with pytest.raises(ValueError, match=message):
         log_ratios(base, other)
 
 
@@ -263,9 +263,9 @@ def test_a_band_must_be_positive():
 def test_plain_differences_have_the_signed_rank_interval():
     rng = np.random.default_rng(4)
     base, other = rng.normal(size=12), rng.normal(size=12)
-    found = difference(base.tolist(), other.tolist())
-    assert (found.low, found.high) == pytest.approx(brute_force_interval((other - base).tolist(), cap=6))
-    assert found.shift == pytest.approx(hodges_lehmann(other - base))
+    result = difference(base.tolist(), other.tolist())
+    assert (result.low, result.high) == pytest.approx(brute_force_interval((other - base).tolist(), cap=6))
+    assert result.shift == pytest.approx(hodges_lehmann(other - base))
 
 
 @pytest.mark.parametrize(("base", "other"), [([1.0], [1.0, 2.0]), ([], []), ([math.nan], [1.0])])

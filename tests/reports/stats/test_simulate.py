@@ -75,15 +75,15 @@ def test_capped_ranks_see_more_than_wilcoxons_where_there_are_outliers():
 def test_two_thousand_campaigns_meet_the_acceptance_figures(board):
     """False verdicts <= 1%; +5% found in >= 80% (10 blocks) and >= 95% (15); coverage 93-97%."""
     kind = variants()[board]
-    found = {}
+    by_blocks = {}
     for blocks in (10, 15, 20):
         same = rates(1.0, blocks=blocks, campaigns=2000, seed=100 + blocks, board=kind)
-        found[blocks] = rates(1.05, blocks=blocks, campaigns=2000, seed=200 + blocks, board=kind)
+        by_blocks[blocks] = rates(1.05, blocks=blocks, campaigns=2000, seed=200 + blocks, board=kind)
         assert same.rate("FASTER", "SLOWER") <= 0.01
         assert 0.93 <= same.coverage <= 0.97
-        assert 0.93 <= found[blocks].coverage <= 0.97
-    assert found[10].rate("SLOWER") >= 0.80
-    assert found[15].rate("SLOWER") >= 0.95
+        assert 0.93 <= by_blocks[blocks].coverage <= 0.97
+    assert by_blocks[10].rate("SLOWER") >= 0.80
+    assert by_blocks[15].rate("SLOWER") >= 0.95
 
 
 def test_the_typical_board_is_the_one_of_the_acceptance_figures():
