@@ -11,7 +11,7 @@ _KEPT = frozenset("\n\t")
 
 
 def printable(text: str) -> str:
-    r"""The text with what a terminal would obey instead of show written out.
+    r"""Return the text with all that a terminal would obey instead of show written out.
 
     >>> print(printable("\x1b[2Jall is well"))
     \x1b[2Jall is well
@@ -22,7 +22,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""The same, and no break or tab either: a board's text cannot pass for lines of ours.
+    r"""Return the same without breaks and tabs: a board's text cannot pass for lines of ours.
 
     >>> print(one_line("fine\n  ok  disk"))
     fine\n  ok  disk
@@ -37,7 +37,7 @@ def _shown(char: str) -> str:
 
 
 def cleaned(value: Any) -> Any:
-    """A JSON value whose texts and keys are all printable."""
+    """Return a JSON value whose texts and keys are all printable."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, list):

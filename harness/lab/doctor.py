@@ -75,7 +75,7 @@ class Diagnosis:
         return all(check.state in ("ok", "warn") for check in self.checks)
 
     def as_dict(self) -> dict[str, Any]:
-        """What ``--json`` prints."""
+        """Return what ``--json`` prints."""
         rights = self.examination
         return {
             "board_id": self.board_id,
@@ -99,14 +99,14 @@ class Diagnosis:
 
 
 def examine_all(chosen: Sequence[BoardEntry]) -> list[Diagnosis]:
-    """All boards, in parallel."""
+    """Examine boards in parallel."""
     payload = build_payload()
     with ThreadPoolExecutor(max_workers=max(1, len(chosen))) as pool:
         return list(pool.map(lambda entry: diagnose(entry, payload), chosen))
 
 
 def exit_code(diagnoses: Sequence[Diagnosis]) -> int:
-    """0 if all boards can be measured, 4 if none can, 3 in between."""
+    """Return 0 if all boards can be measured, 4 if none can, 3 in between."""
     usable = sum(diagnosis.measurable for diagnosis in diagnoses)
     if usable == len(diagnoses):
         return EXIT_OK
@@ -138,7 +138,7 @@ def diagnose(entry: BoardEntry, payload: Any) -> Diagnosis:
 
 
 def _how_far(error: TargetError) -> list[DoctorCheck]:
-    """What is fine, what failed, and what nobody knows therefore."""
+    """Return what is fine, what failed, and what is unknown because of that."""
     checks: list[DoctorCheck] = []
     failed = next((name for name, kind in _WAY if isinstance(error, kind)), None)
     for name, _ in _WAY:
@@ -194,7 +194,7 @@ def _state(probe: Probe) -> list[DoctorCheck]:
 
 
 def _wishes(rights: Examination) -> list[DoctorCheck]:
-    """What ``[board.tuning]`` asks for and cannot have."""
+    """Return what ``[board.tuning]`` asks for and cannot have."""
     checks = []
     for row in rights.tuning:
         if row.asked and (row.reason or row.how is None):
@@ -210,12 +210,12 @@ def _meter(entry: BoardEntry) -> list[DoctorCheck]:
 
 
 def _clean(value: Any) -> str:
-    """A board's text for a terminal: bounded, printable, on one line."""
+    """Make a board's text fit for a terminal: bounded, printable, on one line."""
     return one_line(str(value)[:1000])
 
 
 def text(diagnosis: Diagnosis) -> str:
-    """The diagnosis for a person."""
+    """Return the diagnosis for a person."""
     head = "can be measured" if diagnosis.measurable else "CANNOT be measured"
     lines = [f"{diagnosis.board_id}: {head}" + (f" ({diagnosis.model})" if diagnosis.model else "")]
     width = max(len(check.name) for check in diagnosis.checks)
@@ -292,7 +292,7 @@ def _summary(capture: CaptureSummary, files: Mapping[str, bytes], board_id: str)
 
 
 def bundle_text(summary: Mapping[str, Any], path: Path) -> str:
-    """What is in a bundle, for the person who will send it."""
+    """Return what is in a bundle, for the person who will send it."""
     lines = [f"{path}: {summary['files']} files, {summary['bytes']} bytes"]
     lines += [f"  {area}: {n}" for area, n in summary["areas"].items() if area != ".commands"]
     lines += ["  answers of programs: " + (", ".join(summary["programs"]) or "none")]

@@ -49,13 +49,13 @@ class Room:
 
 
 def safe_b(memory: step_memory.Memory) -> int:
-    """What a process takes at most beyond interpreter and torch, as far as was ever measured."""
+    """Return what a process takes at most beyond interpreter and torch, as far as was ever measured."""
     rest_b = memory.weights_b + memory.optimiser_b + memory.cache_b
     return rest_b + int(STEP_FACTOR * memory.step_b) + PROCESS_MORE_B
 
 
 def room(plan_at: Callable[[int | None], Plan], batch: int, free_b: int) -> Room:
-    """What of a method on a network fits.
+    """Tell what of a method on a network fits.
 
     Args:
         plan_at: the method at a side of the input; ``None``: the network's own.
@@ -77,7 +77,7 @@ def room(plan_at: Callable[[int | None], Plan], batch: int, free_b: int) -> Room
 def _largest(
     plan_at: Callable[[int | None], Plan], batch: int, test: Callable[[Plan, int], bool]
 ) -> tuple[int, int]:
-    """The largest batch, and the largest side at a batch, that pass."""
+    """Return the largest batch, and the largest side at a batch, that pass."""
     plan, step = plan_at(None), step_memory.SIDE_STEP
     count = step_memory.largest(
         lambda number: test(plan_at(step * number), batch), step_memory.MOST_SIDE // step
@@ -86,7 +86,7 @@ def _largest(
 
 
 def boards_of(name: str) -> Sequence[BoardModel]:
-    """The known boards of a name, as their page is called; all of them for ``all``.
+    """Return the known boards of a name, as their page is called; all of them for ``all``.
 
     Raises:
         UsageError: names those that there are.
@@ -102,7 +102,7 @@ def boards_of(name: str) -> Sequence[BoardModel]:
 def rows(
     plan_at: Callable[[int | None], Plan], batch: int, name: str, taken_mb: float
 ) -> list[dict[str, Any]]:
-    """One row a board and memory size, as JSON has them; ``basis`` says that they are predicted."""
+    """Return one row for each board and memory size, as JSON has them; ``basis`` says that they are predicted."""
     predictions = []
     for board in boards_of(name):
         for ram_gb in board.ram_gb:
@@ -115,7 +115,7 @@ def rows(
 
 
 def lines(predictions: Sequence[dict[str, Any]], batch: int, taken_mb: float) -> list[str]:
-    """The rows as a table."""
+    """Return the rows as a table."""
     table = [
         f"  boards        predicted: {taken_mb:g} MB are not ours (--taken-mb); safe .. at most",
         f"    {'board':<24} {'RAM GB':>6} {'free MB':>9}  batch {batch:<4} {'largest batch':>14}  "

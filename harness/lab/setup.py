@@ -80,7 +80,7 @@ class SetupResult:
         return f'interpreter = "{self.python}"'
 
     def as_dict(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return what ``--json`` prints."""
         return {
             "board_id": self.board_id,
             "interpreter": self.python,
@@ -127,7 +127,7 @@ def set_up(entry: BoardEntry, wish: Wish, say: Callable[[str], None]) -> SetupRe
 
 
 def _give_back(board: Board, me: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """Best effort: what is not given back expires."""
+    """Give the lease back if the board answers; if not, it expires."""
     try:
         board.release(me)
     except TargetError as error:
@@ -172,7 +172,7 @@ class _Setup:
     # -- inside -----------------------------------------------------------------------------------
 
     def _already_there(self) -> SetupResult | None:
-        """NVIDIA's torch may be part of the system: then nothing is built."""
+        """Return NVIDIA's torch of the system if there is one: then nothing is built."""
         self._say("looking for a torch with CUDA in the system's Python")
         interpreter = self._probe(self._python)
         if not (interpreter.torch and interpreter.cuda):
@@ -202,7 +202,7 @@ class _Setup:
         return self._link.persist(lambda: self._board.probe([python])).interpreters[0]
 
     def _is_built(self, recipe: Mapping[str, Any]) -> bool:
-        """Whether the same was installed before, and still works."""
+        """Tell whether the same was installed before, and still works."""
         state = self._facts.state
         same = state.python == recipe["python"] and state.complete == recipe["label"]
         if not same or self._facts.building:
@@ -213,7 +213,7 @@ class _Setup:
         return bool(interpreter.ok and not interpreter.sigill and complete)
 
     def _check(self, wheel: Wheel | None) -> None:
-        """What would fail later, before anything is fetched.
+        """Check before anything is fetched what would fail later.
 
         Raises:
             Refusal: names the one thing to do.
@@ -288,7 +288,7 @@ def describe(facts: VenvFacts) -> str:
 
 
 def downloads_of(wheel: Wheel, python: str, index: str | None) -> list[Download]:
-    """What to fetch; only torch itself comes from the table's own index."""
+    """Return what to fetch: only torch itself comes from the table's own index."""
     torch, *others = wheel.requirements(python)
     own = ("--index-url", wheel.index) if wheel.index else ()
     mirror = ("--index-url", index) if index else None
@@ -296,7 +296,7 @@ def downloads_of(wheel: Wheel, python: str, index: str | None) -> list[Download]
 
 
 def make_recipe(wheel: Wheel | None, python: Sequence[str], wish: Wish, facts: Facts) -> dict[str, Any]:
-    """What the board is told to build: see :func:`tunebench.targets.agent.environment.venv_build.start`."""
+    """Return what the board is told to build: see :func:`tunebench.targets.agent.environment.venv_build.start`."""
     if wheel is None:
         return {
             "python": list(python),

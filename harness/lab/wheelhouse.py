@@ -49,12 +49,12 @@ class Download:
 
 
 def default_cache() -> Path:
-    """Where fetched wheels stay on this machine."""
+    """Return where fetched wheels stay on this machine."""
     return Path.home() / ".cache" / "tunebench" / "wheelhouse"
 
 
 def platform_options(facts: Facts) -> list[str]:
-    """pip's options that stand for the board.
+    """Return pip's options that stand for the board.
 
     >>> platform_options(Facts("3.11", "aarch64", 64, "2.28"))[:4]
     ['--platform', 'manylinux_2_28_aarch64', '--platform', 'manylinux_2_27_aarch64']
@@ -151,7 +151,7 @@ def push(board: Board, name: str, wheels: Sequence[Path], present: Sequence[str]
 
 
 def _push_chunks(board: Board, chunks: Sequence[Blob], title: str, say: Say) -> int:
-    """In batches that take some seconds each, whatever the link does: the user sees it go on."""
+    """Push in batches that take some seconds each, whatever the link does: the user sees it go on."""
     at, n, pushed_b = 0, 1, 0
     while at < len(chunks):
         began_s = time.monotonic()

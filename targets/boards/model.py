@@ -86,7 +86,7 @@ class BoardModel:
     notes: tuple[str, ...] = field(default=())
 
     def is_it(self, hardware: Mapping[str, Any]) -> bool:
-        """Whether a probe's hardware tier is this board: by ``compatible``, else by ``model``."""
+        """Tell whether a probe's hardware tier is this board: by ``compatible``, else by ``model``."""
         entries = str(hardware.get("compatible") or "").split()
         if any(fnmatchcase(entry, pattern) for entry in entries for pattern in self.compatible):
             return True
@@ -95,7 +95,7 @@ class BoardModel:
 
 
 def first_match(table: Iterable[BoardModel], hardware: Mapping[str, Any]) -> BoardModel | None:
-    """The first row that the board is; a ``compatible`` that matches beats a name that does."""
+    """Return the first row that the board is; a ``compatible`` that matches beats a name that does."""
     rows = list(table)
     by_tree = {"compatible": hardware.get("compatible")}
     by_name = {"model": hardware.get("model")}

@@ -65,7 +65,7 @@ class Wheel:
     setuptools_from: str = ""
 
     def requirements(self, python: str) -> tuple[str, ...]:
-        """What pip is asked for, torch first.
+        """Return what pip is asked for, torch first.
 
         Args:
             python: major.minor; from 3.12 on the standard library lacks what torch takes from setuptools.
@@ -107,7 +107,7 @@ def _table() -> dict[str, Any]:
 
 
 def wheels() -> tuple[Wheel, ...]:
-    """The table, in its order of preference."""
+    """Return the table, in its order of preference."""
     return tuple(_row(row) for row in _table()["wheel"])
 
 
@@ -117,12 +117,12 @@ def _row(row: dict[str, Any]) -> Wheel:
 
 
 def crashes() -> tuple[Crash, ...]:
-    """Torch versions that are known to die by SIGILL."""
+    """Return the torch versions that are known to die by SIGILL."""
     return tuple(Crash(**row) for row in _table()["crash"])
 
 
 def crash_of(torch: str, lse: bool | None) -> Crash | None:
-    """The known crash of a version on such cores."""
+    """Return the known crash of a version on such cores."""
     plain = torch.partition("+")[0]
     return next(
         (one for one in crashes() if one.torch == plain and one.without == "lse" and lse is False), None
@@ -130,7 +130,7 @@ def crash_of(torch: str, lse: bool | None) -> Crash | None:
 
 
 def choose(flavour: Flavour, facts: Facts, failed: Collection[str] = ()) -> Choice:
-    """The wheels that fit a board, newest first.
+    """Return the wheels that fit a board, newest first.
 
     Args:
         flavour: ``cpu``, ``jetson`` or ``none``.
@@ -159,7 +159,7 @@ def choose(flavour: Flavour, facts: Facts, failed: Collection[str] = ()) -> Choi
 
 
 def _hopeless(flavour: Flavour, facts: Facts) -> str | None:
-    """Why no row can fit, whatever its version."""
+    """Return why no row can fit, whatever its version."""
     instead = "use --torch none and the native engine"
     if facts.bits == 32:
         return (

@@ -207,7 +207,7 @@ class Board(Connection):
         return Harvest(files, offset, read_some(LeftOut, answer.get("left_out")))
 
     def updates(self, rep_id: str) -> UpdateChannel:
-        """The updates of a job that has ended, over a channel of their own: a context manager."""
+        """Open a channel of its own for the updates of a job that has ended: a context manager."""
         duplex = self._agent("update", "--rep", protocol.check_rep_id(rep_id))
         return UpdateChannel(duplex, self.spec.id, self._answer, self.spec.timeouts.command_s)
 

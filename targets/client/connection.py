@@ -135,7 +135,7 @@ class Connection:
         self._ssh.connect()
 
     def beside(self, dial: Dial) -> Self:
-        """The same board over another link, not yet connected: a context manager that knows what was synced."""
+        """Return the same board over another link, not yet connected: a context manager that knows what was synced."""
         other = type(self)(self.spec, dial)
         other._workdir, other._payload = self._workdir, self._payload
         return other
@@ -259,24 +259,24 @@ def _raise(board_id: str, error: Any) -> NoReturn:
 
 
 def mapping(value: Any) -> dict[str, Any]:
-    """What should be a mapping; empty if the board sent something else."""
+    """Return what should be a mapping; an empty one if the board sent something else."""
     return value if isinstance(value, dict) else {}
 
 
 def _are_among(asked: list[Any], known: Mapping[str, Any]) -> bool:
-    """Whether names that a board asks for are ours, each asked for once."""
+    """Tell whether names that a board asks for are ours, each asked for once."""
     return all(isinstance(name, str) and name in known for name in asked) and len(set(asked)) == len(asked)
 
 
 def _receiver_source() -> str:
-    """The receiver as one line of plain letters: csh takes no newline in quotes, fish unescapes within them."""
+    """Return the receiver as one line of plain letters: csh takes no newline in quotes, fish unescapes within them."""
     source = (Path(__file__).parent.parent / "agent" / "transfer" / "receive.py").read_bytes()
     packed = base64.b64encode(zlib.compress(source, 9)).decode("ascii")
     return f'import base64,zlib;exec(zlib.decompress(base64.b64decode("{packed}")))'
 
 
 def _packed(tar: bytes) -> bytes:
-    """Gzipped where that pays: on a link of 0.2 MB/s a tenth less is seconds, wheels and zips do not shrink."""
+    """Compress where that pays: on a link of 0.2 MB/s a tenth less is seconds; wheels and zips do not shrink."""
     if len(tar) > _MAX_PACKED_B:
         return tar
     packed = gzip.compress(tar, 6, mtime=0)

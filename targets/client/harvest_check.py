@@ -15,7 +15,7 @@ MAX_FILES = 1000
 
 
 def unpack(content: bytes, sha256: str, max_files: int = MAX_FILES) -> dict[str, bytes]:
-    """The files of a harvest's tar, by name; nothing is written to disk.
+    """Return the files of a harvest's tar, by name; nothing is written to disk.
 
     Raises:
         ReplyError: the hash does not match, a member is no plain relative file of acceptable size, or the archive
@@ -40,7 +40,7 @@ def unpack(content: bytes, sha256: str, max_files: int = MAX_FILES) -> dict[str,
 
 
 def _check_end(content: bytes, end_b: int) -> None:
-    """Two blocks of zeros end an archive, and zeros up to a whole record may follow: anything else was put there.
+    """Check that two blocks of zeros end the archive; zeros up to a whole record may follow, and nothing else.
 
     The reader itself stops without a word at a header that it cannot read, and where the archive is cut off.
     """

@@ -81,12 +81,12 @@ class UpdateChannel:
         self._duplex.close()
 
     def listed(self) -> dict[str, Any]:
-        """The index as the board tells it, unchecked."""
+        """Return the index as the board tells it, unchecked."""
         self._ask({"do": "list"})
         return mapping(self._answer(self._duplex, self._command_s).get("updates"))
 
     def fetch(self, name: str) -> Fetched:
-        """An update's bytes as they travel."""
+        """Fetch an update's bytes as they travel."""
         begun_s = time.monotonic()
         self._ask({"do": "send", "name": name})
         size_b = self._answer(self._duplex, self._command_s).get("size_b")

@@ -54,11 +54,11 @@ class Alignment:
     drift_bound_ppm: float
 
     def to_trace(self, board_s: float) -> float:
-        """Board time -> trace time."""
+        """Turn a time of the board into one of the trace."""
         return self.trace_s + self.rate * (board_s - self.board_s)
 
     def window(self, window_ns: tuple[int, int]) -> tuple[float, float]:
-        """A window of the board on the trace's clock."""
+        """Return a window of the board on the trace's clock."""
         return self.to_trace(window_ns[0] / 1e9), self.to_trace(window_ns[1] / 1e9)
 
     @property
@@ -104,7 +104,7 @@ class Pattern:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Pattern:
-        """From what :func:`tunebench.targets.agent.job.pulses.emit` returned.
+        """Build it from what :func:`tunebench.targets.agent.job.pulses.emit` returned.
 
         Raises:
             ValueError: it is not of that form, or a core did not report how late it was.
@@ -161,7 +161,7 @@ def by_pulses(
 
 
 def _unfit(t: Array, before: Pattern, after: Pattern, window_ns: tuple[int, int]) -> str | None:
-    """Why a trace cannot be aligned, seen from its times alone."""
+    """Return why a trace cannot be aligned, seen from its times alone."""
     if window_ns[0] / 1e9 < before.start_s or window_ns[1] / 1e9 > after.start_s:
         return "the window does not lie between the load patterns"
     if len(t) < 2 or t[-1] - t[0] < (1 - MAX_RATE_ERROR) * (after.start_s - before.start_s):
@@ -180,7 +180,7 @@ def _unfit(t: Array, before: Pattern, after: Pattern, window_ns: tuple[int, int]
 def _refine(
     t: Array, p: Array, before: Pattern, after: Pattern, starts_s: tuple[float, float]
 ) -> tuple[float, float, tuple[float, float]] | str:
-    """First pattern's start in the trace, rate of its clock, and both bounds."""
+    """Return the first pattern's start in the trace, rate of its clock, and both bounds."""
     apart_s = after.start_s - before.start_s
     bounds_s = (0.0, 0.0)
     for _ in range(3):  # the rate moves the edges inside a pattern, and those the rate
@@ -203,7 +203,7 @@ def _bounded(alignment: Alignment, window_s: float) -> Alignment | str:
 
 
 def _coarse(t: Array, p: Array, before: Pattern, after: Pattern) -> tuple[float, float] | str:
-    """Where the two patterns begin, to a fraction of a chip."""
+    """Return where the two patterns begin, to a fraction of a chip."""
     step_s = before.chip_s / _GRID
     edges = np.arange(t[0], t[-1] + step_s, step_s)
     energy = np.concatenate([[0.0], np.cumsum(np.diff(t) * (p[1:] + p[:-1]) / 2)])
@@ -240,7 +240,7 @@ def _coarse(t: Array, p: Array, before: Pattern, after: Pattern) -> tuple[float,
 
 
 def _score(grid: Array, template: Array) -> Array:
-    """Projection on the template times correlation with it, >= 0: tall alone or similar alone does not count."""
+    """Return the projection on the template times the correlation with it, >= 0: neither counts alone."""
     n = len(template)
     if len(grid) < n:
         return np.zeros(0)
@@ -260,7 +260,7 @@ def _best(score: Array, centre: float, reach: float) -> int | None:
 
 
 def _fit(t: Array, p: Array, start_s: float, pattern: Pattern, rate: float) -> tuple[float, float] | str:
-    """The pattern's start to a fraction of a reading, and its bound.
+    """Return the pattern's start to a fraction of a reading, and its bound.
 
     Each reading lies on one level or the other; moving the pattern over one of them changes the squared error by
     about the step squared. All positions within one such change of the best are possible.
@@ -302,7 +302,7 @@ def _fit(t: Array, p: Array, start_s: float, pattern: Pattern, rate: float) -> t
 
 
 def _levels(phase: Array, code: str) -> npt.NDArray[np.bool_]:
-    """Whether the load is up, by time in chips from the pattern's start."""
+    """Tell whether the load is up, by time in chips from the pattern's start."""
     table = np.array([False, *(chip == "1" for chip in code), False])
     index = np.clip(np.floor(phase).astype(np.int64) + 1, 0, len(code) + 1)
     return np.asarray(table[index])

@@ -16,7 +16,7 @@ Point = tuple[float, float]
 
 
 def to_host(own_s: Sequence[float], arrived_s: Sequence[float], delay_s: float) -> tuple[list[float], float]:
-    """Times of a device as host times.
+    """Return the times of a device as host times.
 
     Args:
         own_s: the device's times, increasing.
@@ -39,7 +39,7 @@ def to_host(own_s: Sequence[float], arrived_s: Sequence[float], delay_s: float) 
 
 
 def _anchors(late: Sequence[Point]) -> tuple[Point, Point]:
-    """The least delayed line near the start and near the end, once the drift is out."""
+    """Return the least delayed line near the start and near the end, once the drift is out."""
     hull = _lower_hull(late)
     middle = (late[0][0] + late[-1][0]) / 2
     low, high = next((a, b) for a, b in pairwise(hull) if b[0] >= middle)
@@ -55,7 +55,7 @@ def _anchors(late: Sequence[Point]) -> tuple[Point, Point]:
 
 
 def _lower_hull(points: Sequence[Point]) -> list[Point]:
-    """Lower convex hull of points that are sorted by x (Andrew's monotone chain)."""
+    """Return the lower convex hull of points that are sorted by x (Andrew's monotone chain)."""
     hull: list[Point] = []
     for point in points:
         while len(hull) > 1 and _turn(hull[-2], hull[-1], point) <= 0:

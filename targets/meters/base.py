@@ -115,7 +115,7 @@ class Errors:
         return len(self._kept) + self._more
 
     def list(self) -> list[str]:
-        """All that is known of them."""
+        """Return all that is known of them."""
         return self._kept + ([f"and {self._more} more"] if self._more else [])
 
 
@@ -149,7 +149,7 @@ class Meter(ABC):
 
     @abstractmethod
     def stop(self) -> MeterTrace:
-        """End, and give what was read since ``start``; bounded in time."""
+        """End, and return what was read since ``start``; bounded in time."""
 
     @abstractmethod
     def close(self) -> None:

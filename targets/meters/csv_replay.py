@@ -63,12 +63,12 @@ class Format:
     header: bool = True
 
     def cut(self, line: str) -> list[str]:
-        """The fields of a line; a space as delimiter stands for any white space."""
+        """Split a line into its fields; a space as delimiter stands for any white space."""
         fields = line.split() if self.delimiter == " " else line.split(self.delimiter)
         return [field.strip().strip('"') for field in fields]
 
     def number(self, text: str) -> float | None:
-        """A finite number, or None."""
+        """Return a finite number, or None."""
         try:
             value = float(text.replace(self.decimal, ".") if self.decimal != "." else text)
         except ValueError:
@@ -186,7 +186,7 @@ class CsvReplayMeter(Meter):
         self._started = (time.monotonic(), time.time() - time.monotonic())
 
     def stop(self) -> MeterTrace:
-        """What was appended since ``start``, or the whole of a file that did not grow."""
+        """Return what was appended since ``start``, or the whole of a file that did not grow."""
         if self._started is None:
             raise MeterError(f"{self._named}: stop() without start()")
         (started_s, wall_s), self._started = self._started, None
@@ -221,7 +221,7 @@ class CsvReplayMeter(Meter):
         )
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: nothing is held."""
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -236,7 +236,7 @@ class CsvReplayMeter(Meter):
             raise MeterError(f"{self._named}: {error.strerror}") from None
 
     def _settled(self) -> bool:
-        """Whether the file grew since ``start``; a growing one is given time to write its end."""
+        """Tell whether the file grew since ``start``; a growing one is given time to write its end."""
         try:
             size_b = self._size_b()
             if size_b <= self._from_b:
@@ -260,7 +260,7 @@ class CsvReplayMeter(Meter):
         return data.decode("utf-8", "replace").removeprefix("\ufeff")
 
     def _rows(self, from_b: int, errors: Errors) -> list[tuple[float, float | None]]:
-        """Times and watts; a torn last line is left for the next time, others that cannot be read are errors."""
+        """Return times and watts; a torn last line is left for the next time, others that cannot be read are errors."""
         text = self._text(max(0, from_b - 1), MAX_FILE_B)
         lines = text.split("\n")
         torn = lines.pop()
@@ -299,7 +299,7 @@ class CsvReplayMeter(Meter):
         return t_s, None if volts is None or amperes is None else _finite(volts * amperes)
 
     def _index(self, column: Column, width: int, *, strict: bool = True) -> int:
-        """The place of a column.
+        """Return the place of a column.
 
         Raises:
             MeterError: the file does not have it.

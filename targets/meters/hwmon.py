@@ -126,7 +126,7 @@ class HwmonMeter(PolledMeter):
         self._quantum_w = self._quantum(reading)
 
     def read(self) -> Reading:
-        """``power1_input`` (uW), else volts times amperes; and the energy counter (uJ) where there is one."""
+        """Read ``power1_input`` (uW), else volts times amperes; and the energy counter (uJ) where there is one."""
         files = self._files
         energy = None if files.energy is None else self._number(files.energy) * 1e-6
         if files.power is not None:
@@ -210,7 +210,7 @@ class HwmonMeter(PolledMeter):
         return files
 
     def _index(self, there: set[str]) -> int | None:
-        """The number of the channel with the wanted label; None: a chip with one channel."""
+        """Return the number of the channel with the wanted label; None: a chip with one channel."""
         if self._chip in _EITHER_WAY:
             return None
         labels = {
@@ -249,7 +249,7 @@ class HwmonMeter(PolledMeter):
             )
 
     def _pace(self) -> None:
-        """No faster than the sensor converts: the same value twice says nothing new."""
+        """Read no faster than the sensor converts: the same value twice says nothing new."""
         interval = _text(self._folder / "update_interval")
         interval_s = float(interval) / 1e3 if interval and interval.isdigit() else 0.0
         if interval_s:
@@ -303,7 +303,7 @@ def _text(path: Path) -> str | None:
 
 
 def _address_of(folder: Path) -> str | None:
-    """``1-0040`` of an i2c device, from the link that sysfs gives its parent."""
+    """Return ``1-0040`` of an i2c device, from the link that sysfs gives its parent."""
     try:
         name = (folder / "device").resolve(strict=True).name
     except OSError:

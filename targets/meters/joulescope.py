@@ -109,7 +109,7 @@ class JoulescopeMeter(Meter):
             self._blocks, self._errors = [], Errors()
 
     def stop(self) -> MeterTrace:
-        """The blocks since ``start``: mean power at the middle of each, the energy accumulator at its end."""
+        """Return the blocks since ``start``: mean power at the middle of each, the energy accumulator at its end."""
         with self._lock:
             blocks, self._blocks = self._blocks, None
         if blocks is None:
@@ -159,7 +159,7 @@ class JoulescopeMeter(Meter):
         self._driver.publish(f"{self._path}/{topic}", value)
 
     def _on_statistics(self, _topic: str, value: Any) -> None:
-        """A block; called by the driver's thread, in which nothing may be raised."""
+        """Take in a block; called by the driver's thread, in which nothing may be raised."""
         arrived_s = time.monotonic()
         with self._lock:
             if self._blocks is None:

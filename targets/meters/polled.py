@@ -80,7 +80,7 @@ class PolledMeter(Meter):
         self._thread.start()
 
     def stop(self) -> MeterTrace:
-        """What was read since ``start``; returns within twice :data:`STOP_S` even if a read hangs."""
+        """Return what was read since ``start``, within twice :data:`STOP_S` even if a read hangs."""
         series, thread = self._series, self._thread
         if series is None or thread is None:
             raise MeterError(f"{self.info.source}: stop() without start()")

@@ -17,7 +17,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Union, cast, get_args
 
-from pydantic import Field, ValidationError, create_model, model_validator
+from pydantic import Field, SerializeAsAny, ValidationError, create_model, model_validator
 
 from tunebench.targets.meters.base import Meter, MeterError
 from tunebench.targets.meters.keys import MeterKeys
@@ -140,8 +140,10 @@ def _deferred(name: str) -> type[MeterKeys]:
 if TYPE_CHECKING:
     MeterEntry = MeterKeys
 else:
-    #: ``[board.meter]``: the keys of any kind, told apart by ``kind``.
-    MeterEntry = Annotated[
-        Union[(*(meter_kind(name).Keys for name in KINDS), *map(_deferred, sorted(plugins())))],
-        Field(discriminator="kind"),
+    #: ``[board.meter]``: the keys of any kind, told apart by ``kind``; written as what they are, not as a stand-in.
+    MeterEntry = SerializeAsAny[
+        Annotated[
+            Union[(*(meter_kind(name).Keys for name in KINDS), *map(_deferred, sorted(plugins())))],
+            Field(discriminator="kind"),
+        ]
     ]

@@ -52,7 +52,7 @@ class Sample:
 
 
 def parse_line(line: bytes, arrived_s: float) -> Sample | str:
-    """A line as a sample, or what is wrong with it."""
+    """Return a line as a sample, or what is wrong with it."""
     match = _LINE.match(line)
     if match is None:
         return f"not a line t_us,mV,mA[,gpio]: {line[:40]!r}"
@@ -86,7 +86,7 @@ class Unwrapper:
         return self._restart(sample)
 
     def _restart(self, sample: Sample) -> str | None:
-        """Two lines in a row that fit each other but not what was before: the device began anew."""
+        """Begin anew after two lines that fit each other but not what was before: the device restarted."""
         held, self._held = self._held, sample
         step_s = 0.0 if held is None else (sample.t_us - held.t_us) / 1e6
         if held is None or not _plausible(step_s, sample.arrived_s - held.arrived_s):
@@ -200,7 +200,7 @@ class SerialCsvMeter(Meter):
         self._thread.start()
 
     def stop(self) -> MeterTrace:
-        """The samples since ``start``, on the host's clock."""
+        """Return the samples since ``start``, on the host's clock."""
         run, self._run = self._run, None
         if run is None or self._thread is None:
             raise MeterError(f"{self._named}: stop() without start()")
@@ -246,7 +246,7 @@ class SerialCsvMeter(Meter):
         )
 
     def _read(self, run: _Run) -> None:
-        """The thread: lines into samples; an unplugged device is waited for."""
+        """Turn lines into samples, in a thread; an unplugged device is waited for."""
         while not run.stop.is_set():
             try:
                 if self._descriptor < 0:
@@ -264,7 +264,7 @@ class SerialCsvMeter(Meter):
                 run.stop.wait(_REOPEN_S)
 
     def _lines(self, go_on: Callable[[], bool]) -> Iterator[tuple[bytes, float]]:
-        """Whole lines and when they came; the first is dropped, since it may be torn.
+        """Yield whole lines and when they came; the first is dropped, since it may be torn.
 
         Raises:
             OSError: the device is gone.
@@ -310,7 +310,7 @@ class SerialCsvMeter(Meter):
 
 
 def _raw(descriptor: int, speed: int) -> None:
-    """8N1, no echo, no translation, no flow control; nobody else opens the port meanwhile."""
+    """Set the port: 8N1, no echo, no translation, no flow control; nobody else opens it meanwhile."""
     mode = termios.tcgetattr(descriptor)
     mode[0] = mode[1] = mode[3] = 0
     mode[2] = termios.CS8 | termios.CREAD | termios.CLOCAL

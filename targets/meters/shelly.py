@@ -102,7 +102,7 @@ class ShellyMeter(PolledMeter):
             raise MeterError(f"{self._named}: {error}") from None
 
     def read(self) -> Reading:
-        """Power in W and the energy counter in J of the switch."""
+        """Ask for the switch's power (W) and its energy counter (J)."""
         gen2 = self._generation >= 2
         text = self._get(f"/rpc/Switch.GetStatus?id={self._channel}" if gen2 else f"/meter/{self._channel}")
         found = parse("shelly", text)

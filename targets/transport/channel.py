@@ -147,7 +147,7 @@ class Duplex:
     # -- in ---------------------------------------------------------------------------------------
 
     def read_message(self, timeout_s: float | None = None) -> dict[str, Any]:
-        """The next protocol message; other lines are noise and are skipped.
+        """Read the next protocol message; other lines are noise and are skipped.
 
         Raises:
             LinkError: none within ``timeout_s``, or the connection died.
@@ -179,7 +179,7 @@ class Duplex:
                 raise ReplyError(f"{self._what}: more than {MAX_NOISE_B} bytes of noise and no message")
 
     def read_exact(self, n: int, timeout_s: float | None = None) -> bytes:
-        """Exactly ``n`` raw bytes; ``timeout_s`` bounds the silence between two arrivals.
+        """Read exactly ``n`` raw bytes; ``timeout_s`` bounds the silence between two arrivals.
 
         A peer that never falls silent and never gets done is given up as well: see ``SLOWEST_B_PER_S``.
         """
@@ -200,7 +200,7 @@ class Duplex:
         return data
 
     def read_all(self, deadline: float, max_b: int, bound_s: float) -> bytes:
-        """Everything until the end of the stream, at most ``max_b`` bytes, until ``deadline`` (monotonic).
+        """Read to the end of the stream, at most ``max_b`` bytes, until ``deadline`` (monotonic).
 
         ``bound_s`` is what the error calls the time that was given.
         """
@@ -213,7 +213,7 @@ class Duplex:
         return data
 
     def returncode(self, timeout_s: float = 10.0) -> int | None:
-        """The exit status once the output has ended; ``None`` if a signal ended the command.
+        """Return the exit status once the output has ended; ``None`` if a signal ended the command.
 
         Raises:
             LinkError: the connection died, or no status came in time.
@@ -284,7 +284,7 @@ class Duplex:
         return self._ended() if self._link_is_up() else LinkError(f"{self._what}: connection lost ({why})")
 
     def _ended(self) -> TargetError:
-        """The error for a command whose output ended where a message was due."""
+        """Return the error for a command whose output ended where a message was due."""
         if not self._link_is_up():
             return LinkError(f"{self._what}: connection lost")
         status = self._channel.exit_status if self._channel.status_event.wait(5.0) else -1

@@ -56,17 +56,17 @@ class ClockLine:
         return 1e6 * (self.after.bound_s + self.before.bound_s) / self._apart_s
 
     def host_s(self, board_s: float) -> float:
-        """The host's time at a time of the board."""
+        """Return the host's time at a time of the board."""
         share = self._share(board_s)
         return board_s + (1 - share) * self.before.offset_s + share * self.after.offset_s
 
     def bound_s(self, board_s: float) -> float:
-        """The truth lies within this of :meth:`host_s`; it grows outside the two exchanges."""
+        """Return the bound of :meth:`host_s`: the truth lies within it. It grows outside the two exchanges."""
         share = self._share(board_s)
         return abs(1 - share) * self.before.bound_s + abs(share) * self.after.bound_s
 
     def problem(self) -> str | None:
-        """Why the line cannot be trusted: a drift that is too large beyond doubt."""
+        """Return why the line cannot be trusted: a drift that is too large beyond doubt."""
         if abs(self.drift_ppm) - self.drift_bound_ppm > MAX_DRIFT_PPM:
             return (
                 f"host and board clocks drift apart by {self.drift_ppm:.0f} +- {self.drift_bound_ppm:.0f} ppm;"

@@ -14,7 +14,7 @@ from tunebench.targets.errors import HostKeyError
 
 
 def fingerprint(key: paramiko.PKey) -> str:
-    """The key's fingerprint as OpenSSH prints it: ``SHA256:`` and unpadded base64."""
+    """Return the key's fingerprint as OpenSSH prints it: ``SHA256:`` and unpadded base64."""
     digest = hashlib.sha256(key.asbytes()).digest()
     return "SHA256:" + base64.b64encode(digest).rstrip(b"=").decode()
 

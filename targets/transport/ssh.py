@@ -217,14 +217,14 @@ class Ssh:
 
 
 def tcp(host: str, port: int, timeout_s: float) -> socket.socket:
-    """A TCP connection without Nagle's algorithm, which paramiko leaves on: 40 ms a round trip."""
+    """Open a TCP connection without Nagle's algorithm, which paramiko leaves on: 40 ms a round trip."""
     sock = socket.create_connection((host, port), timeout_s)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
 
 def make_connection(endpoint: Endpoint) -> Any:
-    """A fabric connection (not yet open) with our policies on it and on each of its gateways."""
+    """Return a fabric connection (not yet open) with our policies on it and on each of its gateways."""
     config = fabric.Config(ssh_config=load_ssh_config(endpoint.ssh_config))
     known = config.base_ssh_config.lookup(endpoint.host)
     gateway: Any = _gateway(endpoint.proxy_jump or known.get("proxyjump"), endpoint, config)
@@ -243,7 +243,7 @@ def make_connection(endpoint: Endpoint) -> Any:
 
 
 def _gateway(hops: str | None, endpoint: Endpoint, config: Any) -> Any:
-    """The last of a chain of jump hosts (``a,user@b:22``), each reached through the one before it."""
+    """Return the last of a chain of jump hosts (``a,user@b:22``), each reached through the one before it."""
     if not hops or hops.lower() == "none":
         return None
     last: Any = None
@@ -254,7 +254,7 @@ def _gateway(hops: str | None, endpoint: Endpoint, config: Any) -> Any:
 
 
 def _gateways(connection: Any) -> list[Any]:
-    """The jump hosts of a connection, the first to be opened first."""
+    """Return the jump hosts of a connection, the first to be opened first."""
     gateways: list[Any] = []
     gateway = connection.gateway
     while gateway and not isinstance(gateway, str):
@@ -311,7 +311,7 @@ def _known_hosts(connection: Any, endpoint: Endpoint) -> Path:
 
 
 def _agent_answers(timeout_s: float = 2.0) -> bool:
-    """Whether an ssh-agent is there and answers: paramiko waits for a hung one without bound (#2147)."""
+    """Tell whether an ssh-agent is there and answers: paramiko waits for a hung one without bound (#2147)."""
     path = os.environ.get("SSH_AUTH_SOCK")
     if not path:
         return False

@@ -39,7 +39,7 @@ class Profile:
     rtt_s: float
 
     def least_s(self, size_b: int, *, up: bool) -> float:
-        """A transfer's time without any overhead: the request's round trip, then the bytes at the link's rate."""
+        """Return a transfer's time without any overhead: the request's round trip, then the bytes at the link's rate."""
         return self.rtt_s + 8.0 * size_b / (self.up_bit_s if up else self.down_bit_s)
 
 
@@ -72,7 +72,7 @@ class _Direction:
         ]
 
     def _take(self) -> None:
-        """Each chunk leaves when the link is free and has carried it, and arrives a delay later."""
+        """Forward chunks: each leaves when the link is free and has carried it, and arrives a delay later."""
         free_s = time.monotonic()
         data = b"-"
         while data:
@@ -105,7 +105,7 @@ class ShapedLink:
         self._threads: list[threading.Thread] = []
 
     def dial(self, host: str, port: int, timeout_s: float) -> socket.socket:
-        """A TCP connection to ``host`` through a proxy of this profile.
+        """Open a TCP connection to ``host`` through a proxy of this profile.
 
         Raises:
             OSError: the host cannot be reached, as without a proxy.

@@ -263,7 +263,7 @@ async def _copy(source: asyncio.StreamReader | None, sink: asyncssh.SSHWriter[by
 
 
 async def _feed(process: asyncssh.SSHServerProcess[bytes], child: asyncio.subprocess.Process) -> None:
-    """Pass standard input on; a command that reads none of it is none of our business."""
+    """Pass standard input on; a command may leave it unread."""
     assert child.stdin is not None  # noqa: S101 - a pipe was asked for
     with contextlib.suppress(OSError, asyncssh.Error, asyncssh.BreakReceived, asyncssh.SignalReceived):
         while data := await process.stdin.read(_CHUNK_B):

@@ -19,7 +19,7 @@ from tunebench.targets.transport.ssh import Endpoint, Timeouts
 
 
 def find_sshd() -> str | None:
-    """The server's path, or None where it is not installed (Debian: openssh-server)."""
+    """Return the server's path, or None where it is not installed (Debian: openssh-server)."""
     return shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin")
 
 
@@ -107,7 +107,7 @@ class OpenSshServer:
         )
 
     def session_pids(self) -> list[int]:
-        """The processes that serve connections: the listener's descendants that are sshd."""
+        """Return the processes that serve connections: the listener's descendants that are sshd."""
         parents = {}
         for path in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):

@@ -94,12 +94,12 @@ def find_any(cache: Path) -> Image:
     Raises:
         MissingError: it has not been built.
     """
-    image = find(cache)
-    if image is not None:
-        return image
+    found = find(cache)
+    if found is not None:
+        return found
     for manifest in sorted(cache.glob("*/image.json")):
-        record = json.loads(manifest.read_text(encoding="utf-8"))
-        if manifest.parent.name == recipe.recipe_hash(str(record.get("mirror"))):
+        told = json.loads(manifest.read_text(encoding="utf-8"))
+        if manifest.parent.name == recipe.recipe_hash(str(told.get("mirror"))):
             return Image(manifest.parent)
     raise MissingError(
         f"{cache}: no image of this version's recipe ({recipe.recipe_hash()}); make it once, as root:"
@@ -114,18 +114,18 @@ def build(cache: Path, tell: Tell, *, mirror: str = recipe.MIRROR) -> Image:
         MissingError: host packages or root are missing; the message says how to get them.
         EmulationError: a step failed; the message ends with the last lines of its log.
     """
-    image = find(cache, mirror)
-    if image is not None:
-        tell(f"image is there: {image.path}")
-        return image
+    found = find(cache, mirror)
+    if found is not None:
+        tell(f"image is there: {found.path}")
+        return found
     check_requirements()
     name = recipe.recipe_hash(mirror)
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / f"{name}.lock", tell):
-        image = find(cache, mirror)
-        if image is not None:
-            tell(f"image is there: {image.path}")
-            return image
+        found = find(cache, mirror)
+        if found is not None:
+            tell(f"image is there: {found.path}")
+            return found
         for stale in cache.glob(f"{name}.part.*"):
             _remove(stale)
         work = Path(tempfile.mkdtemp(prefix=f"{name}.part.", dir=cache))
@@ -256,12 +256,12 @@ class _Builder:
         package = next(self._work.glob("*.deb"), None)
         if package is None:
             raise EmulationError(f"the kernel's package {recipe.KERNEL} was not downloaded; log: {self._log}")
-        package_files = read_package(package, recipe.DEVICE_TREE)
-        (out / "vmlinuz").write_bytes(package_files.kernel)
-        (out / "board.dtb").write_bytes(package_files.device_tree)
+        found = read_package(package, recipe.DEVICE_TREE)
+        (out / "vmlinuz").write_bytes(found.kernel)
+        (out / "board.dtb").write_bytes(found.device_tree)
         init = (recipe.files_folder() / "initrd-init").read_bytes()
         busybox = (root / "usr/bin/busybox").read_bytes()
-        (out / "initrd.img").write_bytes(make_initrd(busybox, init, recipe.MODULES, package_files))
+        (out / "initrd.img").write_bytes(make_initrd(busybox, init, recipe.MODULES, found))
 
     def _disk(self, root: Path, disk: Path) -> None:
         with disk.open("wb") as file:
@@ -291,9 +291,9 @@ class _Builder:
                 if line.startswith("I: ") and "skipping" not in line:
                     self._tell("  " + line[3:].strip())
         if process.returncode != 0:
-            words = "".join(tail).rstrip()
+            said = "".join(tail).rstrip()
             raise EmulationError(
-                f"{argv[0]} failed with status {process.returncode}; log: {self._log}\n{words}"
+                f"{argv[0]} failed with status {process.returncode}; log: {self._log}\n{said}"
             )
 
 
@@ -323,8 +323,8 @@ def _give_to_caller(path: Path) -> None:
     uid, gid = os.environ.get("SUDO_UID"), os.environ.get("SUDO_GID")
     if uid is None or gid is None:
         return
-    for entry in (path, *path.rglob("*"), *path.parents[1:3]):
-        os.chown(entry, int(uid), int(gid))
+    for each in (path, *path.rglob("*"), *path.parents[1:3]):
+        os.chown(each, int(uid), int(gid))
 
 
 def _remove(path: Path) -> None:

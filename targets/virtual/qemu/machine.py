@@ -67,7 +67,7 @@ class Status:
 
 
 def state_folder(board_id: str) -> Path:
-    """Where a board's card, logs and state lie: below ``$XDG_STATE_HOME`` or ``~/.local/state``."""
+    """Return where a board's card, logs and state lie: below ``$XDG_STATE_HOME`` or ``~/.local/state``."""
     base = os.environ.get("XDG_STATE_HOME")
     return (Path(base) if base else Path.home() / ".local" / "state") / "tunebench" / "emulated" / board_id
 
@@ -168,7 +168,7 @@ class EmulatedBoard:
         return replace(state, pid=self._pid())
 
     def _pid(self) -> int:
-        """What QEMU wrote; 0 if it has not, or has ended."""
+        """Return the process that QEMU wrote down; 0 if it has not, or has ended."""
         try:
             return int(self._pid_file.read_text(encoding="ascii"))
         except (OSError, ValueError):
@@ -247,7 +247,7 @@ class EmulatedBoard:
     # -- status -----------------------------------------------------------------------------------
 
     def state(self) -> State | None:
-        """What runs, or ``None`` (also after the process has ended)."""
+        """Return what runs, or ``None`` (also after the process has ended)."""
         try:
             told: dict[str, Any] = json.loads((self.folder / _STATE).read_text(encoding="utf-8"))
             state = replace(State(**told), pid=self._pid())
@@ -256,7 +256,7 @@ class EmulatedBoard:
         return state if self._is_ours(state.pid) else None
 
     def status(self) -> Status:
-        """Whether the process is there and whether one can log in."""
+        """Tell whether the process is there and whether one can log in."""
         state = self.state()
         if state is None:
             return Status(None, running=False, login=None, reason="not started, or ended")
@@ -273,7 +273,7 @@ class EmulatedBoard:
     # -- reaching it ------------------------------------------------------------------------------
 
     def endpoint(self, state: State, timeouts: Timeouts = TIMEOUTS) -> Endpoint:
-        """How to log in to it."""
+        """Return how to log in to it."""
         return Endpoint(
             host=HOST,
             user=recipe.USER,
@@ -285,7 +285,7 @@ class EmulatedBoard:
         )
 
     def try_login(self, state: State) -> str | None:
-        """Log in and run something; the reason if that fails (QEMU accepts connections before the guest does)."""
+        """Log in and run something; return the reason if that fails (QEMU accepts connections before the guest does)."""
         quick = Timeouts(connect_s=5.0, banner_s=10.0, auth_s=20.0, channel_s=20.0, command_s=20.0)
         try:
             with Ssh(self.endpoint(state, quick)) as ssh:
@@ -295,7 +295,7 @@ class EmulatedBoard:
         return None
 
     def inventory_text(self, state: State) -> str:
-        """The board as a whole inventory file."""
+        """Return the board as a whole inventory file."""
         text = json.dumps  # a TOML basic string is written like a JSON one
         kind = "raspberry-pi" if state.machine == "raspi3b" else "linux"
         waits = {**asdict(TIMEOUTS), "comeback_s": BOOT_S}
@@ -378,7 +378,7 @@ tags = ["emulated"]
 
 
 def _is_dying(pid: int) -> bool:
-    """Whether a killed process has given up its memory, and so its name, but not yet its files and ports."""
+    """Tell whether a killed process has given up its memory, and so its name, but not yet its files and ports."""
     try:
         nameless = not Path(f"/proc/{pid}/cmdline").read_bytes()
         return nameless and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
@@ -402,5 +402,5 @@ def _free_port() -> int:
 
 
 def _escaped(path: Path) -> str:
-    """A comma in an option's value is written twice."""
+    """Double the commas of a path: an option's value is written so."""
     return str(path).replace(",", ",,")
