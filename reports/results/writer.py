@@ -119,7 +119,7 @@ class RunWriter:
             return list(self._done.values())
 
     def repetitions(self) -> Iterator[Repetition]:
-        """The records themselves, read back from disk one by one, in order."""
+        """Yield the records, read back from disk one by one, in order."""
         return records(self.path / REPS)
 
     @property

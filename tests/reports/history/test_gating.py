@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from tunebench.reports.history import gating, index
@@ -256,3 +259,10 @@ def test_pairs_that_spread_wide_are_unclear():
 )
 def test_the_screen_nominates_what_is_far_and_large(past, tonight, rule, state):
     assert screen(past, tonight, rule).state == state
+
+
+def test_judging_a_night_loads_no_scipy():
+    """It takes nearly a second, and a timer's job on a small machine judges by medians alone."""
+    code = "import sys, tunebench.harness.nightly.gate; print(sorted({'scipy', 'pandas'} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
