@@ -64,7 +64,7 @@ def _reply(message: Dict[str, Any]) -> None:
 
 
 def _request(wanted: str) -> Any:
-    """The next request that holds ``wanted``; pings before it are answered."""
+    """Return the next request that holds ``wanted``; pings before it are answered."""
     while True:
         signal.alarm(SILENCE_S)
         line = sys.stdin.buffer.readline(protocol.MAX_LINE_B)
@@ -112,7 +112,7 @@ def _harvest(place: Workdir, options: Dict[str, str]) -> None:
 
 
 def _update(place: Workdir, options: Dict[str, str]) -> None:
-    """A job's updates over one channel: list, send, apply, as often as asked, until ``end``."""
+    """Serve a job's updates over one channel: list, send, apply, as often as asked, until ``end``."""
     from tunebench.targets.agent.job import job_files
     from tunebench.targets.agent.transfer import update_server
 
@@ -148,13 +148,13 @@ def _clean(place: Workdir, options: Dict[str, str]) -> None:
 
 
 def _pause(seconds: float) -> None:
-    """Wait, but not for a host that has gone: a lease must not be taken for nobody."""
+    """Wait, and stop waiting for a host that has gone: a lease must not be taken for nobody."""
     if select.select([sys.stdin], [], [], seconds)[0]:
         raise AgentError("lease", "the host has gone")
 
 
 def _lease(place: Workdir, options: Dict[str, str]) -> None:
-    """``{"lease": {"do": "take"|"release", "owner": {...}, "hold_s", "force"}}`` -> ``{"lease": {...}|null}``."""
+    """Take or release: ``{"lease": {"do", "owner", "hold_s", "force"}}`` -> ``{"lease": {...}|null}``."""
     from tunebench.targets.agent import lease
     from tunebench.targets.agent.job import lifecycle
 
@@ -232,7 +232,7 @@ def _object(name: str) -> Dict[str, Any]:
 
 
 def _environment(place: Workdir, _options: Dict[str, str]) -> None:
-    """Facts for, parts of, or the building of a virtual environment for workloads."""
+    """Give facts for, join parts of, or build a virtual environment for workloads."""
     from tunebench.targets.agent.environment import venv_build, venvs
 
     request = _object("environment")

@@ -23,13 +23,13 @@ _LOOK_S = 0.5
 
 
 def holder(place: Workdir) -> Optional[Dict[str, Any]]:
-    """The lease in force, or ``None``."""
+    """Return the lease in force, or ``None``."""
     lease = workdir.read_json(place.lease)
     return lease if lease is not None and _left_s(lease) > 0 else None
 
 
 def described(place: Workdir) -> Optional[Dict[str, Any]]:
-    """Who holds the board now, as a probe tells it: without the token that proves it."""
+    """Return who holds the board now, as a probe tells it: without the token that proves it."""
     held = holder(place)
     if held is None:
         return None
@@ -115,7 +115,7 @@ def wait_for(
 
 
 def ended(place: Workdir, rep_id: str, hold_s: float = 0.0) -> None:
-    """A repetition is over: give its lease up, or keep the board for ``hold_s`` more."""
+    """End a repetition's lease: give it up, or keep the board for ``hold_s`` more."""
     lease = workdir.read_json(place.lease)
     if lease is None or lease.get("rep_id") != rep_id:
         return
@@ -153,7 +153,7 @@ def release(place: Workdir, owner: Dict[str, Any], force: bool = False) -> Optio
 
 
 def refusal(held: Dict[str, Any]) -> str:
-    """A sentence that says who holds the board, and until when."""
+    """Return a sentence that says who holds the board, and until when."""
     owner, rep_id = _owner(held), held.get("rep_id")
     return "the board is leased to %s@%s (process %s) for %.0f s more, %s" % (
         owner.get("user"),
@@ -165,7 +165,7 @@ def refusal(held: Dict[str, Any]) -> str:
 
 
 def told(origin: Dict[str, Any]) -> str:
-    """A sentence on a lease that was taken over."""
+    """Return a sentence on a lease that was taken over."""
     owner = _owner(origin)
     if origin.get("released_by"):
         by = origin["released_by"]
@@ -184,7 +184,7 @@ def told(origin: Dict[str, Any]) -> str:
 
 
 def _left_s(lease: Dict[str, Any]) -> float:
-    """Seconds that a lease is still in force; 0 or less if it is not."""
+    """Return seconds that a lease is still in force; 0 or less if it is not."""
     expires_s = lease.get("expires_boottime_s")
     if not isinstance(expires_s, (int, float)) or lease.get("boot_id") != workdir.boot_id():
         return 0.0
@@ -197,7 +197,7 @@ def _owner(lease: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _left_behind(lease: Dict[str, Any]) -> Optional[Dict[str, Any]]:
-    """What a new lease says of the one that ran out before it; ``None`` if that had no owner."""
+    """Return what a new lease says of the one that ran out before it; ``None`` if that had no owner."""
     if not _owner(lease):
         return None
     rebooted = lease.get("boot_id") != workdir.boot_id()

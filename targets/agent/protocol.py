@@ -59,12 +59,12 @@ def check_rep_id(rep_id: Any) -> str:
 
 
 def encode_line(message: Dict[str, Any]) -> str:
-    """One protocol line, newline included. NaN and infinity are refused: they are not JSON."""
+    """Encode one protocol line, newline included. NaN and infinity are refused: they are not JSON."""
     return SENTINEL + json.dumps(message, sort_keys=True, allow_nan=False) + "\n"
 
 
 def decode_line(line: str) -> Optional[Dict[str, Any]]:
-    """The message in ``line``; ``None`` if the line is noise.
+    """Return the message in ``line``; ``None`` if the line is noise.
 
     Raises:
         ProtocolError: the sentinel is there but no JSON object follows it.
@@ -96,7 +96,7 @@ def check_schema(value: Dict[str, Any], schema: str, what: str) -> Dict[str, Any
 
 
 def monotonic_ns() -> int:
-    """CLOCK_MONOTONIC in ns (``time.monotonic_ns`` came with Python 3.7)."""
+    """Return CLOCK_MONOTONIC in ns (``time.monotonic_ns`` came with Python 3.7)."""
     if hasattr(time, "monotonic_ns"):
         return time.monotonic_ns()  # novm: guarded
     return int(time.clock_gettime(time.CLOCK_MONOTONIC) * 1e9)
@@ -114,11 +114,11 @@ class Marks(NamedTuple):
     events: List[Tuple[int, str]]
 
     def phases_s(self) -> Dict[str, float]:
-        """Seconds by phase over the whole process."""
+        """Return seconds by phase over the whole process."""
         return _sum_phases(self.events)
 
     def window_phases_s(self) -> Dict[str, float]:
-        """Seconds by phase inside the fine-tuning window."""
+        """Return seconds by phase inside the fine-tuning window."""
         start, end = self.window_ns
         return _sum_phases([event for event in self.events if start <= event[0] <= end])
 

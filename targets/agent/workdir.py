@@ -35,7 +35,7 @@ class Workdir:
         self.lease = os.path.join(self.root, "lease.json")
 
     def job(self, rep_id: str) -> str:
-        """The folder of one repetition; the id must have been checked."""
+        """Return the folder of one repetition; the id must have been checked."""
         return os.path.join(self.jobs, rep_id)
 
     @contextmanager
@@ -50,7 +50,7 @@ class Workdir:
 
 
 def read_text(path: str) -> Optional[str]:
-    """A small file's text without surrounding blanks, or ``None`` if it cannot be read."""
+    """Return a small file's text without surrounding blanks, or ``None`` if it cannot be read."""
     try:
         with open(path, "rb") as file:
             return file.read(1 << 16).decode("utf-8", "replace").strip("\0 \n\t")
@@ -59,7 +59,7 @@ def read_text(path: str) -> Optional[str]:
 
 
 def read_json(path: str) -> Optional[Dict[str, Any]]:
-    """A JSON object from a file, or ``None`` if there is none."""
+    """Return a JSON object from a file, or ``None`` if there is none."""
     try:
         with open(path, encoding="utf-8") as file:
             value = json.load(file)
@@ -103,10 +103,10 @@ def sync_folder(path: str) -> None:
 
 
 def boot_id() -> str:
-    """The kernel's id of this boot; monotonic clocks mean something only within one."""
+    """Return the kernel's id of this boot; monotonic clocks mean something only within one."""
     return read_text("/proc/sys/kernel/random/boot_id") or "unknown"
 
 
 def boottime_s() -> float:
-    """Seconds since boot, suspend included: a Pi has no clock that survives a power cut."""
+    """Return seconds since boot, suspend included: a Pi has no clock that survives a power cut."""
     return time.clock_gettime(_CLOCK_BOOTTIME)

@@ -124,7 +124,7 @@ class _Reader(threading.Thread):
 
 
 def collect(root: str = "/") -> Tuple[Dict[str, bytes], Dict[str, Any]]:
-    """Everything, redacted.
+    """Collect everything, redacted.
 
     Args:
         root: where the board's file system starts.
@@ -163,7 +163,7 @@ def collect(root: str = "/") -> Tuple[Dict[str, bytes], Dict[str, Any]]:
 
 
 def _listed(root: str) -> List[str]:
-    """Paths below the root that are there, each once."""
+    """Return the paths below the root that are there, each once."""
     found: Dict[str, None] = {}
     for pattern in PLACES:
         for path in find(root, pattern):
@@ -175,7 +175,7 @@ def _listed(root: str) -> List[str]:
 
 
 def _read(root: str, name: str, redactor: redact.Redactor) -> Optional[bytes]:
-    """A file's redacted content; ``None``: it is none that can be read by anybody.
+    """Return a file's redacted content; ``None``: it is none that can be read by anybody.
 
     Raises:
         _LeftOut: why it is left out.
@@ -213,7 +213,7 @@ def _content(path: str) -> bytes:
 
 
 def _ask(root: str, redactor: redact.Redactor) -> Dict[str, bytes]:
-    """What the board's programs answer, each in the file from which a simulated board would give it."""
+    """Return what the board's programs answer, each in the file from which a simulated board would give it."""
     found = {}
     for argv in COMMANDS:
         said = programs.run(root, argv, COMMAND_S)
@@ -228,7 +228,7 @@ def _ask(root: str, redactor: redact.Redactor) -> Dict[str, bytes]:
 
 
 def _some(stream: Any) -> List[str]:
-    """A few lines, or what comes of them in time."""
+    """Return a few lines, or what comes of them in time."""
     lines: List[str] = []
 
     def take() -> None:
@@ -252,7 +252,7 @@ def _answer(argv: Tuple[str, ...], rc: Optional[int], out: str) -> bytes:
 
 
 def packed(root: str = "/") -> Tuple[Dict[str, Any], BinaryIO]:
-    """The reply that announces a bundle, and its uncompressed tar."""
+    """Return the reply that announces a bundle, and its uncompressed tar."""
     files, summary = collect(root)
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w", format=tarfile.PAX_FORMAT) as archive:

@@ -85,14 +85,14 @@ class Redactor:
         self._known = _any_of(_values(root))
 
     def attribute(self, text: str) -> str:
-        """A value of the kernel's own: sysfs files. Names of people and hosts cannot be in it."""
+        """Redact a value of the kernel's own (sysfs files): names of people and hosts cannot be in it."""
         text = self._without(self._known, "known", text)
         if re.match(r"[-+0-9.\s]*\Z", text):
             return text
         return self._apply(self._keyed(text), _RULES)
 
     def words(self, text: str) -> str:
-        """What people write and programs print."""
+        """Redact what people write and programs print."""
         kept: List[str] = []
 
         def keep(match: Any) -> str:
@@ -105,7 +105,7 @@ class Redactor:
         return re.sub("\0(\\d+)\0", lambda match: kept[int(match.group(1))], text)
 
     def cmdline(self, text: str) -> str:
-        """The kernel's command line: values of known parameters only."""
+        """Redact the kernel's command line: only values of known parameters stay."""
         return " ".join(self._parameter(word) for word in text.split()) + "\n"
 
     def _parameter(self, word: str) -> str:
@@ -117,12 +117,12 @@ class Redactor:
         return "%s=%s" % (self.words(key), GONE) if equals else GONE
 
     def os_release(self, text: str) -> str:
-        """Name and version of the distribution."""
+        """Return name and version of the distribution."""
         lines = [line for line in text.splitlines() if line.partition("=")[0] in _OS_RELEASE_KEYS]
         return self.words("\n".join(lines) + "\n")
 
     def cpuinfo(self, text: str) -> str:
-        """Without the line that holds the board's serial number."""
+        """Drop the line that holds the board's serial number."""
         lines = [line for line in text.splitlines() if not line.lower().startswith(("serial", "uuid"))]
         self._count("serial", len(text.splitlines()) - len(lines))
         return self.attribute("\n".join(lines) + "\n")
@@ -150,13 +150,13 @@ class Redactor:
 
 
 def _any_of(words: Iterable[str]) -> Optional[Pattern[str]]:
-    """Whole words only, in whatever case; the longest first."""
+    """Return a pattern of whole words only, in whatever case; the longest first."""
     pattern = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
     return re.compile(r"(?<![A-Za-z0-9])(?:%s)(?![A-Za-z0-9])" % pattern, re.IGNORECASE) if pattern else None
 
 
 def _names(root: str) -> Set[str]:
-    """Host and user names that a board's own files give."""
+    """Return host and user names that a board's own files give."""
 
     def lines(path: str) -> List[str]:
         return (text_of(os.path.join(root, path)) or "").splitlines()
@@ -174,7 +174,7 @@ def _names(root: str) -> Set[str]:
 
 
 def _values(root: str) -> Set[str]:
-    """Numbers and secrets of this board that must not be anywhere, in whatever form a program prints them."""
+    """Return numbers and secrets of this board that must not be anywhere, in whatever form a program prints them."""
 
     def text(path: str) -> str:
         return text_of(os.path.join(root, path)) or ""
@@ -188,7 +188,7 @@ def _values(root: str) -> Set[str]:
 
 
 def _own_names() -> Set[str]:
-    """Of the machine and the user that this runs on and as."""
+    """Return names of the machine and of the user that this runs on and as."""
     names = {os.uname().nodename, os.uname().nodename.partition(".")[0]}
     names.update(os.environ.get(name, "") for name in ("USER", "LOGNAME", "SUDO_USER"))
     try:

@@ -27,7 +27,7 @@ _SOC = re.compile(
 
 
 def fingerprint(root: str, interpreters: List[Dict[str, Any]]) -> Dict[str, Tier]:
-    """The tiers.
+    """Return the tiers.
 
     Args:
         root: where the board's file system starts.
@@ -42,7 +42,7 @@ def fingerprint(root: str, interpreters: List[Dict[str, Any]]) -> Dict[str, Tier
 
 
 def hashes(tiers: Dict[str, Tier]) -> Dict[str, str]:
-    """Tier -> SHA-256 of its canonical JSON."""
+    """Return tier -> SHA-256 of its canonical JSON."""
     return {
         name: hashlib.sha256(json.dumps(tier, sort_keys=True, allow_nan=False).encode()).hexdigest()
         for name, tier in tiers.items()
@@ -50,7 +50,7 @@ def hashes(tiers: Dict[str, Tier]) -> Dict[str, str]:
 
 
 def hardware(root: str) -> Tier:
-    """Model, SoC, cores, memory; the serial number only as a hash."""
+    """Return model, SoC, cores, memory; the serial number only as a hash."""
     cpuinfo = _text(root, "proc/cpuinfo") or ""
     total_kib = memory.fields(_text(root, "proc/meminfo")).get("MemTotal")
     compatible = _text(root, "proc/device-tree/compatible")
@@ -69,7 +69,7 @@ def hardware(root: str) -> Tier:
 
 
 def firmware(root: str) -> Tier:
-    """What was flashed: a PC's BIOS, a Pi's boot loader and VideoCore firmware, a Jetson's L4T and JetPack."""
+    """Return what was flashed: a PC's BIOS, a Pi's boot loader and VideoCore firmware, a Jetson's L4T and JetPack."""
     release = _text(root, "etc/nv_tegra_release")
     l4t = jetpack.release(release)
     bootloader = _text(root, "proc/device-tree/chosen/bootloader/version")
@@ -84,7 +84,7 @@ def firmware(root: str) -> Tier:
 
 
 def operating_system(root: str) -> Tier:
-    """Kernel, distribution, C library."""
+    """Return kernel, distribution, C library."""
     release = os_release(_text(root, "etc/os-release") or _text(root, "usr/lib/os-release") or "")
     return {
         "kernel": _text(root, "proc/sys/kernel/osrelease"),
@@ -96,7 +96,7 @@ def operating_system(root: str) -> Tier:
 
 
 def python_stack(interpreters: List[Dict[str, Any]]) -> Tier:
-    """The agent's Python, and the workload's with its torch build."""
+    """Return the agent's Python, and the workload's with its torch build."""
     tier = {"agent": platform.python_version()}  # type: Tier
     for interpreter in interpreters[:1]:
         tier.update({key: interpreter.get(key) for key in ("python", "torch", "cuda", "cuda_version")})
@@ -104,12 +104,12 @@ def python_stack(interpreters: List[Dict[str, Any]]) -> Tier:
 
 
 def _text(root: str, path: str) -> Optional[str]:
-    """A file below the root; device-tree strings end with NUL, which goes."""
+    """Return a file below the root; device-tree strings end with NUL, which goes."""
     return text_of(os.path.join(root, path)) or None
 
 
 def soc(compatible: Optional[str]) -> Optional[str]:
-    """The chip's name from the device tree's ``compatible`` (NUL-separated, most special first).
+    """Return the chip's name from the device tree's ``compatible`` (NUL-separated, most special first).
 
     >>> soc("raspberrypi,5-model-b" + chr(0) + "brcm,bcm2712")
     'bcm2712'
@@ -122,7 +122,7 @@ def soc(compatible: Optional[str]) -> Optional[str]:
 
 
 def count(ranges: Optional[str]) -> Optional[int]:
-    """How many CPUs a kernel list names.
+    """Return how many CPUs a kernel list names.
 
     >>> count("0-3,5")
     5
@@ -134,12 +134,12 @@ def count(ranges: Optional[str]) -> Optional[int]:
 
 
 def _processors(cpuinfo: str) -> Optional[int]:
-    """CPUs that are online, for kernels that do not list the possible ones."""
+    """Return CPUs that are online, for kernels that do not list the possible ones."""
     return sum(line.startswith("processor") for line in cpuinfo.splitlines()) or None
 
 
 def cpu_name(cpuinfo: str) -> Optional[str]:
-    """The model's name on x86, implementer and part on ARM."""
+    """Return the model's name on x86, implementer and part on ARM."""
     table = {}  # type: Dict[str, str]
     for line in cpuinfo.splitlines():
         key, _, value = line.partition(":")
@@ -152,14 +152,14 @@ def cpu_name(cpuinfo: str) -> Optional[str]:
 
 
 def cpu_features(cpuinfo: str) -> str:
-    """What decides which compiled code runs here: each distinct line of flags and of ARM core parts, once."""
+    """Return what decides which compiled code runs here: each distinct line of flags and of ARM core parts, once."""
     wanted = ("flags", "Features", "CPU implementer", "CPU part")
     lines = [line for line in cpuinfo.splitlines() if line.partition(":")[0].strip() in wanted]
     return "\n".join(sorted(set(lines)))[:16384]
 
 
 def has_lse(cpuinfo: str) -> Optional[bool]:
-    """Whether every ARM core has the atomics of ARMv8.1 (LSE); ``None`` on other machines.
+    """Tell whether every ARM core has the atomics of ARMv8.1 (LSE); ``None`` on other machines.
 
     Torch builds that use them unasked die by SIGILL on Cortex-A53, A57 and A72.
     """
@@ -168,7 +168,7 @@ def has_lse(cpuinfo: str) -> Optional[bool]:
 
 
 def serial_hash(root: str, cpuinfo: str) -> Optional[str]:
-    """A salted, slow SHA-256 of the serial number: tells boards apart, and does not give it away."""
+    """Return a salted, slow SHA-256 of the serial number: tells boards apart, and does not give it away."""
     serial = _text(root, "proc/device-tree/serial-number")
     if serial is None:
         match = re.search(r"^Serial\s*:\s*(\S+)$", cpuinfo, re.MULTILINE)
@@ -179,7 +179,7 @@ def serial_hash(root: str, cpuinfo: str) -> Optional[str]:
 
 
 def vcgencmd_version(root: str) -> Optional[str]:
-    """The VideoCore firmware's date and hash (``vcgencmd version``); early Pi 5 firmware over-reads its power."""
+    """Return the VideoCore firmware's date and hash (``vcgencmd version``); early Pi 5 firmware over-reads its power."""
     said = programs.run(root, ["vcgencmd", "version"], _VCGENCMD_S)
     lines = [line.strip() for line in said.out.splitlines() if line.strip()]
     # Without the right to ask, it says so on standard output.
@@ -189,13 +189,13 @@ def vcgencmd_version(root: str) -> Optional[str]:
 
 
 def os_release(text: str) -> Dict[str, str]:
-    """``/etc/os-release`` as a table."""
+    """Return ``/etc/os-release`` as a table."""
     pairs = [line.partition("=") for line in text.splitlines() if "=" in line]
     return {key.strip(): value.strip().strip("\"'") for key, _, value in pairs}
 
 
 def libc() -> Optional[str]:
-    """The C library that runs, e.g. ``glibc 2.36`` (``platform.libc_ver`` tells what was linked)."""
+    """Return the C library that runs, e.g. ``glibc 2.36`` (``platform.libc_ver`` tells what was linked)."""
     try:
         return os.confstr("CS_GNU_LIBC_VERSION")
     except (ValueError, OSError):

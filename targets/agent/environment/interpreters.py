@@ -34,7 +34,7 @@ print(json.dumps(found))
 
 
 def interpreter(argv: List[str], timeout_s: float = IMPORT_S) -> Dict[str, Any]:
-    """Whether an interpreter starts, and which torch it has; never raises.
+    """Tell whether an interpreter starts, and which torch it has; never raises.
 
     Returns:
         ``argv``, ``ok`` (it starts), ``python``, ``executable``, ``torch``, ``cuda`` (a device is usable),

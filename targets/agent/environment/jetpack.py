@@ -69,7 +69,7 @@ class Mode(NamedTuple):
 
 
 def release(text: Optional[str]) -> Optional[str]:
-    """The L4T release from ``/etc/nv_tegra_release``.
+    """Return the L4T release from ``/etc/nv_tegra_release``.
 
     >>> release("# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic")
     '36.4.3'
@@ -79,7 +79,7 @@ def release(text: Optional[str]) -> Optional[str]:
 
 
 def jetpack(l4t: Optional[str]) -> Optional[str]:
-    """The JetPack that an L4T release belongs to, or ``None`` where it is not known.
+    """Return the JetPack that an L4T release belongs to, or ``None`` where it is not known.
 
     >>> jetpack("36.4.3"), jetpack("35.6.0"), jetpack("99.1")
     ('6.2', '5.1.4', None)
@@ -88,13 +88,13 @@ def jetpack(l4t: Optional[str]) -> Optional[str]:
 
 
 def modes(root: str = "/") -> Dict[int, str]:
-    """Id -> name of all power modes of this board (the file is world-readable)."""
+    """Return id -> name of all power modes of this board (the file is world-readable)."""
     text = text_of(os.path.join(root, "etc/nvpmodel.conf")) or ""
     return {int(number): name for number, name in _MODEL.findall(text)}
 
 
 def power_mode(root: str = "/") -> Mode:
-    """The mode in force, from ``nvpmodel -q``: asking needs no root."""
+    """Return the mode in force, from ``nvpmodel -q``: asking needs no root."""
     said = programs.run(root, ["nvpmodel", "-q"], _TIMEOUT_S)
     if said.reason is not None:
         return Mode(None, None, said.reason)

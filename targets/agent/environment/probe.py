@@ -58,14 +58,14 @@ def _bytes(kib: Optional[int]) -> Optional[int]:
 
 
 def governor(root: str = "/") -> Optional[str]:
-    """The cpufreq governor; where the clusters differ, all of them in the kernel's order."""
+    """Return the cpufreq governor; where the clusters differ, all of them in the kernel's order."""
     paths = find(root, "sys/devices/system/cpu/cpufreq/policy*/scaling_governor")
     names = [name for name in map(text_of, paths) if name]
     return ",".join(sorted(set(names), key=names.index)) or None
 
 
 def swaps(root: str = "/") -> Optional[List[Dict[str, Any]]]:
-    """What the board swaps to (``/proc/swaps``); ``zram`` swaps into memory, and so hides how much a job needs."""
+    """Return what the board swaps to (``/proc/swaps``); ``zram`` swaps into memory, and so hides how much a job needs."""
     text = text_of(os.path.join(root, "proc/swaps"))
     if text is None:
         return None
@@ -86,7 +86,7 @@ def swaps(root: str = "/") -> Optional[List[Dict[str, Any]]]:
 
 
 def known_jobs(place: Workdir, run_id: Optional[str]) -> List[Dict[str, Any]]:
-    """The jobs on the board, of one run or of all."""
+    """Return the jobs on the board, of one run or of all."""
     found = []
     for name in sorted(os.listdir(place.jobs)) if os.path.isdir(place.jobs) else []:
         job = workdir.read_json(os.path.join(place.job(name), "job.json"))

@@ -71,7 +71,7 @@ def start(here: Place, recipe: Dict[str, Any]) -> None:
 
 
 def _detached(here: Place, recipe: Dict[str, Any], lock: int) -> NoReturn:
-    """The process that builds; never returns into its parent's code."""
+    """Build in a process of its own, which never returns into its parent's code."""
     try:
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
@@ -245,7 +245,7 @@ class Build:
 
 
 def _die_with_parent() -> Callable[[], None]:
-    """A pip whose build was killed must not go on beside the next one."""
+    """Let a pip die with its build: it must not go on beside the next one."""
     try:
         prctl = ctypes.CDLL(None).prctl  # type: Any
     except (OSError, AttributeError):

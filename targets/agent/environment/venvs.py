@@ -80,12 +80,12 @@ class Place:
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
 
     def read_state(self) -> Dict[str, Any]:
-        """What is recorded of earlier builds; empty if there were none."""
+        """Return what is recorded of earlier builds; empty if there were none."""
         return workdir.read_json(self.state) or {}
 
 
 def facts(place: Workdir, request: Dict[str, Any], root: str = "/") -> Dict[str, Any]:
-    """What decides on an environment: Python, C library, instruction set, disk, and what is there already.
+    """Return what decides on an environment: Python, C library, instruction set, disk, and what is there already.
 
     Args:
         place: the working directory.
@@ -141,7 +141,7 @@ def ask(argv: List[str]) -> Dict[str, Any]:
 
 
 def is_building(here: Place) -> bool:
-    """Whether a build is at work: it holds the lock, and the kernel releases it with the process."""
+    """Tell whether a build is at work: it holds the lock, and the kernel releases it with the process."""
     try:
         descriptor = os.open(here.lock, os.O_RDWR)
     except OSError:
@@ -196,7 +196,7 @@ def _wheels(here: Place) -> List[str]:
 
 
 def follow(here: Place, tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """Pass on what a build says until its end; returns its last word.
+    """Pass on what a build says until its end; return its last word.
 
     Args:
         here: the environment.
@@ -236,7 +236,7 @@ def _whole_lines(path: str, start_b: int) -> List[bytes]:
 
 
 def tail(path: str, size_b: int = 2000) -> Optional[str]:
-    """The last lines of a log."""
+    """Return the last lines of a log."""
     try:
         with open(path, "rb") as file:
             file.seek(max(0, os.path.getsize(path) - size_b))

@@ -42,7 +42,7 @@ class Rail(NamedTuple):
 
 
 def parse(text: str) -> Reading:
-    """Every connected rail's V, A and W; the total by the labels."""
+    """Read every connected rail's V, A and W; the total by the labels."""
     devices = _devices(body(text))
     found = [rail for files in devices for rail in _rails(files)]
     if not found:
@@ -67,12 +67,12 @@ def parse(text: str) -> Reading:
 
 
 def _devices(text: str) -> List[Files]:
-    """The files of each chip, as texts, by name; several chips by their folders or by repetition."""
+    """Return the files of each chip, as texts, by name; several chips by their folders or by repetition."""
     return _from_json(text) or _from_sensors(text) or _from_files(text) or _from_table(text)
 
 
 def _from_table(text: str) -> List[Files]:
-    """Lines of a label and its quantities, in any order of volts, amperes and watts."""
+    """Return lines of a label and its quantities, in any order of volts, amperes and watts."""
     files: Files = {}
     index = 0
     for line in text.splitlines():
@@ -112,7 +112,7 @@ def _from_files(text: str) -> List[Files]:
 
 
 def _from_sensors(text: str) -> List[Files]:
-    """lm-sensors, plain and ``-u``: voltages carry the labels, currents follow in the same order."""
+    """Read lm-sensors, plain and ``-u``: voltages carry the labels, currents follow in the same order."""
     devices: List[Files] = []
     inside, heading = False, ""
     for line in text.splitlines():
@@ -151,7 +151,7 @@ def _sensors_line(files: Files, line: str, heading: str) -> str:
 
 
 def _from_json(text: str) -> List[Files]:
-    """``sensors -j``."""
+    """Read ``sensors -j``."""
     try:
         chips = json.loads(text[text.index("{") :])
     except (ValueError, RecursionError):
@@ -200,7 +200,7 @@ def _rails(files: Files) -> List[Rail]:
 
 
 def _milli(files: Files, name: str) -> Tuple[Optional[float], Optional[str]]:
-    """A file in thousandths as a whole, or the reason why not."""
+    """Return a file in thousandths as a whole, or the reason why not."""
     text = files.get(name)
     if text is None:
         return None, "%s is not in the dump" % name
@@ -211,7 +211,7 @@ def _milli(files: Files, name: str) -> Tuple[Optional[float], Optional[str]]:
 
 
 def _alarms(devices: List[Files]) -> List[str]:
-    """The rails whose current was above a limit (throttling evidence)."""
+    """Return the rails whose current was above a limit (throttling evidence)."""
     raised = []
     for files in devices:
         for name, value in sorted(files.items()):

@@ -24,7 +24,7 @@ _DEPTH = 6
 
 
 def parse(text: str) -> Reading:
-    """Power, voltage, current and energy of the plug (of each outlet of a strip)."""
+    """Read power, voltage, current and energy of the plug (of each outlet of a strip)."""
     answer = last_json(text)
     if answer is None:
         return without_power([], unlike("a JSON answer of a Kasa or Tapo plug", text))
@@ -43,7 +43,7 @@ def parse(text: str) -> Reading:
 
 
 def _answers(name: str, value: Any, depth: int) -> Iterator[Tuple[str, Json]]:
-    """Every object in the answer with the name it stands under (protocols wrap theirs differently)."""
+    """Return every object in the answer with the name it stands under (protocols wrap theirs differently)."""
     if not isinstance(value, dict) or depth == 0:
         return
     yield name, value
@@ -58,7 +58,7 @@ def _failed(answer: Json) -> bool:
 
 
 def _meter(name: str, answer: Json) -> Optional[Meter]:
-    """The meter in an object, or ``None`` if there is none."""
+    """Return the meter in an object, or ``None`` if there is none."""
     if _failed(answer):
         return None
     slot = answer.get("slot_id")
@@ -83,7 +83,7 @@ def _meter(name: str, answer: Json) -> Optional[Meter]:
 
 
 def _best(meters: List[Meter]) -> List[Meter]:
-    """One meter a site: the same plug may answer two questions at once; the fuller answer counts."""
+    """Keep one meter for each site: a plug may answer two questions at once; the fuller answer counts."""
     chosen: Dict[str, Meter] = {}
     for meter in meters:
         known = chosen.get(meter.site)

@@ -17,7 +17,7 @@ _TROUBLE = re.compile(r"NVPM (?:WARN|ERROR)[^\n]*")
 
 
 def parse(text: str) -> Reading:
-    """``details``: ``name`` and ``id`` of the current mode, ``modes`` that are listed; there is no power in it."""
+    """Read ``details``: ``name`` and ``id`` of the current mode, ``modes`` that are listed; there is no power in it."""
     text = body(text)
     names, listed = [name.rstrip() for name in _MODE.findall(text)], _LISTED.findall(text)
     trouble = [line.strip() for line in _TROUBLE.findall(text)]

@@ -19,12 +19,12 @@ class Meter(NamedTuple):
 
 
 def scaled(value: Optional[float], factor: float) -> Optional[float]:
-    """A value in another unit; a missing one stays missing."""
+    """Convert a value to another unit; a missing one stays missing."""
     return None if value is None else value * factor
 
 
 def reading(meters: List[Meter], extra: List[Json], **details: object) -> Reading:
-    """The channels of some meters, and their sum as the total if every one of them is known."""
+    """Return the channels of some meters, and their sum as the total if every one of them is known."""
     channels = []
     for meter in meters:
         channels.append(channel(meter.site, "power", "W", meter.power_w, SCOPE, reason=meter.reason))

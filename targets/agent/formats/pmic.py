@@ -31,7 +31,7 @@ NOTE = "a lower bound: no USB, PCIe, fan, HAT, nor the converters' losses"
 
 
 def parse(text: str) -> Reading:
-    """Every rail's A, V and W; the total is their sum, or ``None`` with the reason."""
+    """Read every rail's A, V and W; the total is their sum, or ``None`` with the reason."""
     amperes, volts = _last_block(_VALUE.findall(body(text)))
     if not amperes and not volts:
         return without_power([], refusal(text) or unlike("an answer of pmic_read_adc", text))
@@ -62,7 +62,7 @@ def parse(text: str) -> Reading:
 
 
 def refusal(text: str) -> str:
-    """What vcgencmd said instead of an answer (on standard output); empty if it is none of the known words."""
+    """Return what vcgencmd said instead of an answer (on standard output); empty if it is none of the known words."""
     for line in body(text).splitlines():
         if _REFUSED.match(line.strip()):
             hint = "" if line.startswith("error=") else " (is the user in group video?)"
@@ -71,7 +71,7 @@ def refusal(text: str) -> str:
 
 
 def _last_block(values: "List[Tuple[str, str, str, str]]") -> "Tuple[Dict[str, float], Dict[str, float]]":
-    """The last of several answers: a name that comes again begins a new one."""
+    """Return the last of several answers: a name that comes again begins a new one."""
     amperes: Dict[str, float] = {}
     volts: Dict[str, float] = {}
     for name, quantity, text, _ in values:

@@ -40,12 +40,12 @@ class Total(NamedTuple):
 
 
 def is_rail(label: Optional[str]) -> bool:
-    """Whether a monitor's channel measures a rail: it has a label, is connected, and is no sum of shunts."""
+    """Tell whether a monitor's channel measures a rail: it has a label, is connected, and is no sum of shunts."""
     return bool(label) and not _NOT_CONNECTED.search(str(label)) and "sum of shunt" not in str(label)
 
 
 def parts_of(labels: Mapping[str, object]) -> Tuple[Tuple[str, ...], Optional[str]]:
-    """The rails that make up the total, and its scope; no rails if these labels tell no total."""
+    """Return the rails that make up the total, and its scope; no rails if these labels tell no total."""
     for label, scope in INPUTS.items():
         if label in labels:
             return (label,), scope
@@ -56,12 +56,12 @@ def parts_of(labels: Mapping[str, object]) -> Tuple[Tuple[str, ...], Optional[st
 
 
 def scope_of(label: str) -> str:
-    """What one rail alone covers."""
+    """Return what one rail alone covers."""
     return INPUTS.get(label, "soc_rail")
 
 
 def total(rails: Mapping[str, Optional[float]]) -> Total:
-    """The total of some rails (W).
+    """Return the total of some rails (W).
 
     A total below one of its rails proves that labels are swapped (a JetPack 4.6 Nano did that) or that the
     values are not of one moment: no value then.

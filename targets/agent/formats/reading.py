@@ -41,7 +41,7 @@ def channel(
     *,
     reason: Optional[str] = None,
 ) -> Json:
-    """One channel of a reading; a missing value carries its reason."""
+    """Return one channel of a reading; a missing value carries its reason."""
     made: Json = {"site": site, "kind": kind, "unit": unit, "value": value, "scope": scope}
     if value is None:
         made["reason"] = reason or "not told"
@@ -49,17 +49,17 @@ def channel(
 
 
 def without_power(channels: List[Json], reason: str = NO_POWER, **details: Any) -> Reading:
-    """A reading that has no total."""
+    """Return a reading that has no total."""
     return Reading(channels, None, None, reason, details)
 
 
 def with_total(channels: List[Json], total_w: float, scope: str, **details: Any) -> Reading:
-    """A reading whose total is known."""
+    """Return a reading whose total is known."""
     return Reading(channels, total_w, scope, None, details)
 
 
 def body(text: str) -> str:
-    """The output without the comment lines that a capture begins with."""
+    """Return the output without the comment lines that a capture begins with."""
     lines = text.lstrip("\ufeff").splitlines()
     while lines and (lines[0].startswith("#") or not lines[0].strip()):
         lines.pop(0)
@@ -67,7 +67,7 @@ def body(text: str) -> str:
 
 
 def first_line(text: str, limit: int = 160) -> str:
-    """The first line that says something, shortened and printable: for reasons."""
+    """Return the first line that says something, shortened and printable: for reasons."""
     for line in body(text).splitlines():
         if line.strip():
             return re.sub(r"[^\x20-\x7e]", "?", line.strip())[:limit]
@@ -75,13 +75,13 @@ def first_line(text: str, limit: int = 160) -> str:
 
 
 def unlike(what: str, text: str) -> str:
-    """The reason for an output that is not what was promised."""
+    """Return the reason for an output that is not what was promised."""
     said = first_line(text)
     return "not %s: it begins with %r" % (what, said) if said else "the output is empty"
 
 
 def last_json(text: str) -> Optional[Json]:
-    """The last JSON object of an output; what stands around it (a header, a topic, a prompt) is skipped."""
+    """Return the last JSON object of an output; what stands around it (a header, a topic, a prompt) is skipped."""
     decoder, found, at, strays = json.JSONDecoder(), None, 0, 0
     text = body(text)
     while True:
@@ -98,7 +98,7 @@ def last_json(text: str) -> Optional[Json]:
 
 
 def number(value: Any) -> Optional[float]:
-    """A JSON number as a float; anything else (null, text, true, infinity) is ``None``."""
+    """Return a JSON number as a float; anything else (null, text, true, infinity) is ``None``."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     value = float(value)
@@ -106,5 +106,5 @@ def number(value: Any) -> Optional[float]:
 
 
 def objects(value: Any) -> List[Json]:
-    """The objects of a JSON list; of anything else none."""
+    """Return the objects of a JSON list; of anything else none."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

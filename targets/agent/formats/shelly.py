@@ -28,7 +28,7 @@ _FAULTS = re.compile(r"power_meter|out_of_range:(act_power|current|voltage)|ct_t
 
 
 def parse(text: str) -> Reading:
-    """Power, voltage, current and energy of each outlet; the total is their sum."""
+    """Read power, voltage, current and energy of each outlet; the total is their sum."""
     answer = last_json(text)
     if answer is None:
         return without_power([], unlike("a JSON answer of a Shelly", text))
@@ -118,7 +118,7 @@ def _energy_wh(site: str, component: Json, answer: Json) -> Optional[float]:
 
 
 def _single(answer: Json) -> List[Meter]:
-    """The answer of one component alone."""
+    """Return the answer of one component alone."""
     if _is_meter(answer):
         return [_gen2("plug", answer, answer)]
     if "power" in answer:

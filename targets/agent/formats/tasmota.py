@@ -13,7 +13,7 @@ _KWH_J = 3.6e6
 
 
 def parse(text: str) -> Reading:
-    """Power, voltage, current and energy of each relay; the total is their sum."""
+    """Read power, voltage, current and energy of each relay; the total is their sum."""
     answer = last_json(text)
     if answer is None:
         return without_power([], unlike("a JSON answer of Tasmota", text))
@@ -58,7 +58,7 @@ def _meter(energy: Json, index: int, count: int) -> Meter:
 
 
 def _resolution(power: Any) -> Optional[float]:
-    """The step that the digits show: 1 W for a whole number."""
+    """Return the step that the digits show: 1 W for a whole number."""
     values: List[Any] = power if isinstance(power, list) else [power]
     steps = [
         1.0 if isinstance(each, int) else 10.0 ** -len(repr(each).partition(".")[2])

@@ -29,12 +29,12 @@ _DUMMY_C = (50.0, 100.0)
 
 
 def is_line(line: str) -> bool:
-    """Whether a line looks like one of tegrastats."""
+    """Tell whether a line looks like one of tegrastats."""
     return bool(_RAM.search(line) or (_CPU.search(line) and _TEMPERATURE.search(line)))
 
 
 def parse(text: str) -> Reading:
-    """The last line's rails, temperatures, clocks and loads; the total by its labels."""
+    """Read the last line's rails, temperatures, clocks and loads; the total by its labels."""
     lines = [line.strip() for line in body(text).splitlines() if line.strip()]
     samples = _samples(lines)
     if not samples:
@@ -58,7 +58,7 @@ def parse(text: str) -> Reading:
 
 
 def _samples(lines: List[str]) -> List[str]:
-    """One string a sample; a line broken by a terminal or a web page is joined again."""
+    """Return one string for each sample; a line that a terminal or a web page broke is joined again."""
     pieces: List[List[str]] = []
     for line in lines:
         if pieces and not (_TIME.match(line) or re.match(r"(\S+ )?RAM ", line)):

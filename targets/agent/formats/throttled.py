@@ -16,18 +16,18 @@ _FLAGS = re.compile(r"^[ \t]*(?:throttled=)?(?:0x)?([0-9a-fA-F]{1,8})[ \t\r]*$",
 
 
 def bits_of(text: str) -> Optional[int]:
-    """The flags, or ``None`` if this is no answer of get_throttled; of several the last."""
+    """Return the flags, or ``None`` if this is no answer of get_throttled; of several the last."""
     found = _FLAGS.findall(body(text))
     return int(found[-1], 16) if found else None
 
 
 def names_of(bits: int) -> List[str]:
-    """Names of the lowest four flags."""
+    """Return names of the lowest four flags."""
     return [name for bit, name in sorted(NAMES.items()) if bits >> bit & 1]
 
 
 def parse(text: str) -> Reading:
-    """``throttled`` (bits), and the flags by name."""
+    """Read ``throttled`` (bits), and the flags by name."""
     bits = bits_of(text)
     if bits is None:
         return without_power([], refusal(text) or unlike("an answer of get_throttled", text))

@@ -31,7 +31,7 @@ _FLAGS = re.compile(r"throttled=0x[0-9a-fA-F]{1,8}$")
 
 
 def parse(text: str) -> Reading:
-    """A channel for each kind of line; where one comes again, the last counts."""
+    """Read a channel for each kind of line; where one comes again, the last counts."""
     if "current(" in text or "volt(" in text:
         return pmic.parse(text)
     found: Dict[Tuple[str, str], Json] = {}

@@ -32,7 +32,7 @@ _CLOCK_TICKS = os.sysconf("SC_CLK_TCK") or 100
 
 
 def users(root: str = "/", now_s: Optional[float] = None) -> List[str]:
-    """Who is logged in: ``name on pts/0`` for terminals in use, ``name at seat0`` for desktops and consoles."""
+    """Return who is logged in: ``name on pts/0`` for terminals in use, ``name at seat0`` for desktops and consoles."""
     now_s = time.time() if now_s is None else now_s
     logins = []
     for path in find(root, "dev/pts/[0-9]*"):
@@ -51,7 +51,7 @@ def users(root: str = "/", now_s: Optional[float] = None) -> List[str]:
 
 
 def disturbers(root: str = "/") -> Dict[str, List[str]]:
-    """Programs that disturb, ``name (pid)``: under ``fail`` those at work, under ``warn`` resident ones."""
+    """Return programs that disturb, ``name (pid)``: under ``fail`` those at work, under ``warn`` resident ones."""
     names = {"fail": [], "warn": []}  # type: Dict[str, List[str]]
     for path in find(root, "proc/[0-9]*/comm"):
         name = text_of(path)
@@ -66,7 +66,7 @@ def disturbers(root: str = "/") -> Dict[str, List[str]]:
 
 
 def scaling(root: str = "/") -> Optional[List[str]]:
-    """Clusters whose frequency may change, ``policy0: ondemand 600-1500 MHz``; ``None`` if there is no cpufreq."""
+    """Return clusters whose frequency may change, ``policy0: ondemand 600-1500 MHz``; ``None`` if there is no cpufreq."""
     policies = find(root, "sys/devices/system/cpu/cpufreq/policy*")
     if not policies:
         return None
@@ -82,7 +82,7 @@ def scaling(root: str = "/") -> Optional[List[str]]:
 
 
 def background(root: str, window_s: float) -> Tuple[Optional[float], List[str]]:
-    """CPU time that others use, in cores, over ``window_s``; and the busiest of them.
+    """Return CPU time that others use, in cores, over ``window_s``; and the busiest of them.
 
     This process' own time is left out. ``None`` where the counters cannot be read or do not move.
     """
@@ -102,7 +102,7 @@ def background(root: str, window_s: float) -> Tuple[Optional[float], List[str]]:
 
 
 def _times(root: str) -> Optional[Tuple[float, float]]:
-    """Seconds that all CPUs together were busy, and that passed (idle and waiting included)."""
+    """Return seconds that all CPUs together were busy, and that passed (idle and waiting included)."""
     words = (text_of(os.path.join(root, "proc/stat")) or "").split("\n")[0].split()
     if len(words) < 9 or words[0] != "cpu":
         return None
@@ -120,7 +120,7 @@ def _own_s() -> float:
 
 
 def _by_process(root: str) -> Dict[Tuple[str, str], int]:
-    """Ticks of CPU time by (pid, name), but for this process."""
+    """Return ticks of CPU time by (pid, name), but for this process."""
     ticks = {}
     for path in find(root, "proc/[0-9]*/stat"):
         text = text_of(path) or ""
@@ -142,7 +142,7 @@ def _mhz(path: str) -> Optional[int]:
 
 
 def _name(root: str, uid: int) -> str:
-    """The user's name in this board's own passwd file, else the number."""
+    """Return the user's name in this board's own passwd file, else the number."""
     for line in (text_of(os.path.join(root, "etc/passwd")) or "").splitlines():
         fields = line.split(":")
         if len(fields) > 2 and fields[2] == str(uid):

@@ -48,7 +48,7 @@ def _files(root: str) -> Strain:
 
 
 def clocks() -> Strain:
-    """The clocks, read side by side: real time, CLOCK_MONOTONIC, CLOCK_BOOTTIME (which counts sleep too)."""
+    """Read the clocks side by side: real time, CLOCK_MONOTONIC, CLOCK_BOOTTIME (which counts sleep too)."""
     return {name: int(time.clock_gettime(number) * 1e9) for name, number in _CLOCKS}
 
 
@@ -59,13 +59,13 @@ def _throttled(root: str) -> Optional[int]:
 
 
 def _largest(root: str, name: str) -> Optional[int]:
-    """Of all CPU clusters: a single thread is put on the fastest."""
+    """Return the largest value of all CPU clusters: a single thread is put on the fastest."""
     values = _numbers(find(root, "sys/devices/system/cpu/cpufreq/policy*/" + name)).values()
     return max(values) if values else None
 
 
 def _cooling(root: str) -> Strain:
-    """State by type of every cooling device that could slow the board; the highest where a type has several."""
+    """Return state by type of every cooling device that could slow the board; the highest where a type has several."""
     states: Strain = {}
     for path, state in _numbers(find(root, "sys/class/thermal/cooling_device*/cur_state")).items():
         kind = text_of(os.path.join(os.path.dirname(path), "type")) or "unknown"

@@ -165,7 +165,7 @@ def _limit(gates: Dict[str, Any], name: str) -> Optional[float]:
 def _bounded(
     field: str, limit_name: str, sign: int
 ) -> Callable[[Facts, Dict[str, Any]], Optional[GateResult]]:
-    """A value that must not be above (sign 1) or below (sign -1) the limit of that name."""
+    """Object to a value above (sign 1) or below (sign -1) the limit of that name."""
 
     def judge(facts: Facts, gates: Dict[str, Any]) -> Optional[GateResult]:
         limit, value = _limit(gates, limit_name), facts.values[field]

@@ -52,7 +52,7 @@ class Record:
         self._start_ns = self._end_ns = monotonic_ns()
 
     def unstartable(self, program: str, error: OSError) -> None:
-        """The workload could not be started at all."""
+        """Record that the workload could not be started at all."""
         self.outcome = "failed"
         self.reason = "cannot start %s: %s" % (program, error)
         with open(os.path.join(self._dir, "log.txt"), "a", encoding="utf-8") as file:
@@ -134,7 +134,7 @@ class Record:
             self.warn("swapped", "pages were swapped while the workload ran")
 
     def _explain_silence(self, sampler: Sampler) -> None:
-        """Name the channels that never gave a value; without any power, power as such is missing."""
+        """Explain which channels never gave a value; without any power, power as such is missing."""
         silent = sampler.silent()
         self.missing.update(silent)
         powers = [channel.id for channel in sampler.channels if channel.kind == "power"]
@@ -154,7 +154,7 @@ class Record:
         self._warnings.append({"code": code, "message": message})
 
     def finish(self) -> Dict[str, Any]:
-        """The record; all files of the job must have been closed."""
+        """Write the record; all files of the job must have been closed."""
         if self.outcome == "failed" and self._returncode is not None:
             self._explain_failure()
         files, left_out = job_files.listed(self._dir)
@@ -226,7 +226,7 @@ def _utc() -> str:
 
 
 def _highest(sampler: Sampler) -> counters.Strain:
-    """The union of the throttle bits of all samples, and the highest value of every other sign of throttling."""
+    """Return the union of the throttle bits of all samples, and the highest value of every other sign of throttling."""
     found: counters.Strain = {}
     for channel in sampler.channels:
         seen = sampler.range(channel.id)

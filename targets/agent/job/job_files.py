@@ -19,7 +19,7 @@ _OVERHEAD_B = 2048
 
 
 def listed(job_dir: str) -> Tuple[List[Tuple[str, int]], List[Dict[str, Any]]]:
-    """The job's regular files that may travel as (name, bytes), and what is left out and why.
+    """Return the job's regular files that may travel as (name, bytes), and what is left out and why.
 
     The user's own files (``src/``) came from the host and stay; updates travel by themselves.
     """
@@ -54,13 +54,13 @@ def listed(job_dir: str) -> Tuple[List[Tuple[str, int]], List[Dict[str, Any]]]:
 
 
 def _shown(name: str) -> str:
-    """A file's name as text that any reader takes: whatever is no plain letter is written out."""
+    """Return a file's name as text that any reader takes: whatever is no plain letter is written out."""
     return name if name.isprintable() else ascii(name)[1:-1]
 
 
 @contextmanager
 def packed(job_dir: str) -> Iterator[Tuple[Dict[str, Any], BinaryIO]]:
-    """The tar of a job's files, with the reply that announces it.
+    """Return the tar of a job's files, with the reply that announces it.
 
     Raises:
         AgentError: (kind ``job``) there is no such job.

@@ -142,7 +142,7 @@ def occupy(
 
 
 def _token(place: Workdir, rep_id: str) -> Optional[str]:
-    """Whose job it is."""
+    """Return whose job it is."""
     job = workdir.read_json(os.path.join(place.job(rep_id), "job.json")) or {}
     token = (job.get("owner") or {}).get("token")
     return token if isinstance(token, str) else None

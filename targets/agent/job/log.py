@@ -61,7 +61,7 @@ class Capture:
 
 
 def last_line(path: str, reach_b: int = 4096) -> Optional[str]:
-    """The last line of a log that is not blank, shortened."""
+    """Return the last line of a log that is not blank, shortened."""
     with open(path, "rb") as file:
         file.seek(0, os.SEEK_END)
         file.seek(max(0, file.tell() - reach_b))

@@ -22,12 +22,12 @@ _GRACE_S = 2.0
 
 
 def length_s(chip_s: float) -> float:
-    """How long one pattern takes, seconds."""
+    """Return how long one pattern takes, seconds."""
     return (2 * QUIET_CHIPS + len(BARKER_13)) * chip_s + 2 * _LEAD_NS / 1e9
 
 
 def edges_ns(start_ns: int, chip_ns: int, code: str = BARKER_13) -> List[int]:
-    """When the load goes up and down in turn, from the first chip's start; ns."""
+    """Return when the load goes up and down in turn, from the first chip's start; ns."""
     levels = "0" + code + "0"
     return [
         start_ns + index * chip_ns for index in range(len(code) + 1) if levels[index] != levels[index + 1]
@@ -84,7 +84,7 @@ def _fork(core: int, start_ns: int, chip_ns: int, reader: int, writer: int) -> i
 
 
 def _run(start_ns: int, chip_ns: int) -> int:
-    """One core's part; returns the largest lateness of an edge, ns."""
+    """Run one core's part; return the largest lateness of an edge, ns."""
     worst_ns = 0
     for index, level in enumerate(BARKER_13):
         begin_ns, end_ns = start_ns + index * chip_ns, start_ns + (index + 1) * chip_ns
@@ -109,7 +109,7 @@ def _sleep_until(t_ns: int, stopped: Callable[[], bool] = lambda: False) -> None
 
 
 def _reports(reader: int, end_ns: int, stopped: Callable[[], bool]) -> List[int]:
-    """What the cores say of their lateness; ends when all have, or too long after the pattern's end."""
+    """Collect what the cores say of their lateness, until all have, or too long after the pattern's end."""
     late: List[int] = []
     give_up_ns = end_ns + int(_GRACE_S * 1e9)
     while not stopped() and monotonic_ns() < give_up_ns:
@@ -122,7 +122,7 @@ def _reports(reader: int, end_ns: int, stopped: Callable[[], bool]) -> List[int]
 
 
 def _end(child: int) -> Optional[int]:
-    """No child outlives its pattern."""
+    """End the children: none outlives its pattern."""
     try:
         os.kill(child, signal.SIGKILL)
         return os.waitpid(child, 0)[1]

@@ -65,7 +65,7 @@ class Reader:
         self._go.release()
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether it has finished, or does so within that time."""
+        """Wait until it has finished, within that time; tell whether it has."""
         if self.busy:
             finished = self._done.acquire(timeout=timeout_s) if timeout_s > 0 else self._done.acquire(False)
             self.busy = not finished
@@ -77,7 +77,7 @@ class Reader:
         return self.sensors[self._at]
 
     def leave_with(self, sensor: Sensor) -> None:
-        """From now on it reads that sensor only; the others are somebody else's."""
+        """Read that sensor only from now on; the others are somebody else's."""
         self._only = self.sensors.index(sensor)
 
     def stop(self) -> None:
@@ -107,5 +107,5 @@ class Reader:
 
 
 def age_s(reader: Reader) -> float:
-    """For how long it has been at work."""
+    """Return for how long it has been at work."""
     return (monotonic_ns() - reader.asked_ns) / 1e9 if reader.busy else 0.0

@@ -125,7 +125,7 @@ class Sampler:
         self.n += 1
 
     def _outcome_alone(self, sensor: Sensor) -> ReadEnd:
-        """What a source that hung before gave for this sample; an answer that comes later is not this sample's."""
+        """Return what a source that hung before gave for this sample; an answer that comes later is not this sample's."""
         reader = self._alone[sensor]
         if reader.asked_ns == self._pending_ns and reader.wait(_ALONE_PATIENCE_S):
             outcome = reader.outcomes[reader.sensors.index(sensor)]
@@ -163,11 +163,11 @@ class Sampler:
         return (self.n - 1) / ((self._last_ns - self._first_ns) / 1e9)
 
     def range(self, channel_id: str) -> "_Range":
-        """First, last, smallest and largest value of a channel; all ``None`` if it was never read."""
+        """Return first, last, smallest and largest value of a channel; all ``None`` if it was never read."""
         return self._kept.get(channel_id) or _Range()
 
     def silent(self) -> Dict[str, str]:
-        """The channels that never gave a value although they were asked, and why."""
+        """Return the channels that never gave a value although they were asked, and why."""
         return {
             name: counts.reason or "never read"
             for name, counts in self.counts.items()
@@ -233,7 +233,7 @@ class _Range:
         self.high = max(self.high, value)  # type: ignore[type-var]
 
     def delta(self) -> Optional[float]:
-        """Last less first."""
+        """Return the last value less the first."""
         return None if self.first is None or self.last is None else self.last - self.first
 
 

@@ -12,7 +12,7 @@ EXIT = "exit.json"
 
 
 def state(job_dir: str) -> str:
-    """``done``, ``running``, ``lost`` (no exit record and no supervisor) or ``unknown`` (no such job)."""
+    """Return ``done``, ``running``, ``lost`` (no exit record and no supervisor) or ``unknown`` (no such job)."""
     if not os.path.isdir(job_dir):
         return "unknown"
     if os.path.exists(os.path.join(job_dir, EXIT)):
@@ -66,6 +66,6 @@ def wait(job_dir: str, timeout_s: float) -> str:
 
 
 def running(place: Workdir) -> List[str]:
-    """Ids of all jobs whose supervisor is alive."""
+    """Return ids of all jobs whose supervisor is alive."""
     names = sorted(os.listdir(place.jobs)) if os.path.isdir(place.jobs) else []
     return [name for name in names if state(place.job(name)) == "running"]

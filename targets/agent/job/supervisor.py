@@ -53,7 +53,7 @@ def detach(job_dir: str, lock: int) -> None:
 
 
 def _supervise(job_dir: str, lock: int) -> NoReturn:
-    """The detached process; never returns into its parent's code."""
+    """Supervise in a detached process, which never returns into its parent's code."""
     try:
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
@@ -208,7 +208,7 @@ class Supervisor:
                     poller.unregister(capture.descriptor)
 
     def _stop(self, workload: "subprocess.Popen[bytes]") -> None:
-        """SIGTERM once, SIGKILL after the grace."""
+        """Send SIGTERM once, and SIGKILL after the grace."""
         now_ns = monotonic_ns()
         if self._killed_ns is None:
             self._killed_ns = now_ns
@@ -235,7 +235,7 @@ class Supervisor:
 
 
 def _before_exec() -> Callable[[], None]:
-    """What the child does between fork and exec; all that could fail is loaded before."""
+    """Prepare the child between fork and exec; all that could fail is loaded before."""
     try:
         prctl: Any = ctypes.CDLL(None).prctl
     except (OSError, AttributeError):

@@ -44,7 +44,7 @@ class Watchdog:
             self.reason = "no temperature is readable"
 
     def look(self) -> Optional[str]:
-        """Why the workload must end now, or ``None``; call it after each sample."""
+        """Return why the workload must end now, or ``None``; call it after each sample."""
         for name in self._channels:
             if not self._is_new(name):
                 continue  # a slow source was not due, or has not answered yet
@@ -64,7 +64,7 @@ class Watchdog:
         return None
 
     def _is_new(self, name: str) -> bool:
-        """Whether the channel was read since the last look; a read that failed leaves the value before it."""
+        """Tell whether the channel was read since the last look; a read that failed leaves the value before it."""
         counts = self._sampler.counts[name]
         reads = counts.n + counts.errors + counts.refused
         before, self._reads[name] = self._reads[name], reads
@@ -86,7 +86,7 @@ class Watchdog:
 
 
 def limit(wanted: Dict[str, Any], root: str = "/") -> "tuple[float, str]":
-    """The limit and where it comes from."""
+    """Return the limit and where it comes from."""
     asked = wanted.get("max_temp_c")
     if isinstance(asked, (int, float)) and not isinstance(asked, bool):
         return float(asked), "max_temp_c"
@@ -97,7 +97,7 @@ def limit(wanted: Dict[str, Any], root: str = "/") -> "tuple[float, str]":
 
 
 def trip_points(root: str, kinds: "tuple[str, ...]") -> List[float]:
-    """Temperatures (C) of the trip points of some kinds, of all zones; those out of reason are left out."""
+    """Return temperatures (C) of the trip points of some kinds, of all zones; those out of reason are left out."""
     found = []
     for path in find(root, "sys/class/thermal/thermal_zone*/trip_point_*_temp"):
         if text_of(path[: -len("temp")] + "type") not in kinds:

@@ -21,7 +21,7 @@ _KILLED = re.compile(r"Kill(?:ed)? process (\d+)")
 
 
 def oom_line(pid: int, path: str = PATH, root: str = "/") -> Tuple[Optional[str], Optional[str]]:
-    """The last line that says that a process was killed, or why there is none.
+    """Return the last line that says that a process was killed, or why there is none.
 
     Args:
         root: of the board whose journal is asked where ``path`` cannot be read.
@@ -45,7 +45,7 @@ def oom_line(pid: int, path: str = PATH, root: str = "/") -> Tuple[Optional[str]
 
 
 def _messages(descriptor: int) -> Iterator[str]:
-    """The messages that are there now."""
+    """Return the messages that are there now."""
     for _ in range(_MOST):
         try:
             record = os.read(descriptor, _RECORD_B)

@@ -12,12 +12,12 @@ JOB_VARIABLE = "TUNEBENCH_JOB"
 
 
 def expanded(argv: List[str]) -> List[str]:
-    """``argv`` with a leading ``~`` of the program expanded: nothing here goes through a shell."""
+    """Return ``argv`` with a leading ``~`` of the program expanded: nothing here goes through a shell."""
     return [os.path.expanduser(argv[0])] + list(argv[1:])
 
 
 def of_job(job_dir: str, proc: str = "/proc") -> List[int]:
-    """Ids of all live processes that were started for the job, but for this one."""
+    """Return ids of all live processes that were started for the job, but for this one."""
     wanted = ("%s=%s" % (JOB_VARIABLE, job_dir)).encode()
     found = []
     for name in os.listdir(proc):
@@ -34,7 +34,7 @@ def of_job(job_dir: str, proc: str = "/proc") -> List[int]:
 
 
 def kill_all(job_dir: str, timeout_s: float = 5.0) -> int:
-    """SIGKILL what is left of a job until nothing is; returns how many processes are still there."""
+    """Kill what is left of a job until nothing is; return how many processes are still there."""
     deadline = time.monotonic() + timeout_s
     while True:
         left = of_job(job_dir)

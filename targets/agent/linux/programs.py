@@ -38,13 +38,13 @@ class Said(NamedTuple):
 
 
 def find_program(name: str) -> Optional[str]:
-    """The full path of a program of this machine, or ``None``."""
+    """Return the full path of a program of this machine, or ``None``."""
     path = os.pathsep.join([os.environ.get("PATH", os.defpath)] + list(_PLACES))
     return shutil.which(name, path=path)
 
 
 def recording_name(argv: Sequence[str]) -> str:
-    """File name of a recorded answer: ``["nvpmodel", "-q"]`` is in ``nvpmodel_-q.json``."""
+    """Return file name of a recorded answer: ``["nvpmodel", "-q"]`` is in ``nvpmodel_-q.json``."""
     return re.sub(r"[^A-Za-z0-9.\-]", "_", "_".join(argv)) + ".json"
 
 
@@ -78,7 +78,7 @@ def run(root: str, argv: Sequence[str], timeout_s: float) -> Said:
 
 
 def is_real(root: str) -> bool:
-    """Whether ``root`` is this machine's own file system."""
+    """Tell whether ``root`` is this machine's own file system."""
     return os.path.realpath(root) == "/"
 
 
@@ -91,7 +91,7 @@ def _late(name: str, timeout_s: float) -> str:
 
 
 def _recording(root: str, argv: Sequence[str]) -> Optional[Dict[str, Any]]:
-    """The recorded answer, or ``None`` if there is none (or none that makes sense)."""
+    """Return the recorded answer, or ``None`` if there is none (or none that makes sense)."""
     path = os.path.join(root, COMMANDS, recording_name(argv))
     try:
         with open(path, encoding="utf-8") as file:
@@ -160,7 +160,7 @@ class Stream:
             self.reason = "cannot start %s: %s" % (argv[0], error.strerror)
 
     def lines(self) -> Iterator[str]:
-        """Each line as it comes (blocks between them); a recording is replayed at its pace, and over again."""
+        """Yield each line as it comes (blocks between them); a recording is replayed at its pace, and over again."""
         if self._process is not None and self._process.stdout is not None:
             for raw in self._process.stdout:
                 yield raw[:MAX_OUT_B].decode("utf-8", "replace").rstrip("\n")

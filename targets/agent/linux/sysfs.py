@@ -33,7 +33,7 @@ class File:
         self._owner = 0
 
     def text(self) -> Optional[str]:
-        """The content, or ``None`` if it cannot be read now."""
+        """Return the content, or ``None`` if it cannot be read now."""
         was_open = self._descriptor >= 0
         for again in (was_open, False):
             try:
@@ -54,7 +54,7 @@ class File:
         return None
 
     def number(self, scale: float = 1.0, base: int = 10) -> Optional[float]:
-        """The content as a number times ``scale``, or ``None``."""
+        """Return the content as a number times ``scale``, or ``None``."""
         text = self.text()
         if text is None:
             return None
@@ -78,7 +78,7 @@ class File:
 
 
 def bounded(call: Callable[[], Any], timeout_s: float, default: Any = None) -> Any:
-    """The result of ``call``, or ``default`` if it takes longer; then its thread is left behind.
+    """Return the result of ``call``, or ``default`` if it takes longer; then its thread is left behind.
 
     For what may hang inside the kernel, where nothing can interrupt it.
     """
@@ -90,13 +90,13 @@ def bounded(call: Callable[[], Any], timeout_s: float, default: Any = None) -> A
 
 
 def find(root: str, pattern: str) -> List[str]:
-    """Paths below ``root`` that match, sorted so that ``zone10`` comes after ``zone9``."""
+    """Return paths below ``root`` that match, sorted so that ``zone10`` comes after ``zone9``."""
     paths = glob.glob(os.path.join(root, pattern))
     return sorted(paths, key=lambda path: (len(path), path))
 
 
 def text_of(path: str) -> Optional[str]:
-    """The stripped content of a file, or ``None``."""
+    """Return the stripped content of a file, or ``None``."""
     file = File(path)
     text = file.text()
     file.close()

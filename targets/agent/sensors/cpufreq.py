@@ -21,7 +21,7 @@ _MEASURE_EVERY_S = 1.0
 
 
 def discover(root: str = "/") -> Found:
-    """``cpu_freq_hz`` and its cap ``cpu_freq_cap_hz``: of the fastest cluster (a single thread is put there);
+    """Look for ``cpu_freq_hz`` and its cap ``cpu_freq_cap_hz``: of the fastest cluster (a single thread is put there);
     ``cpu_clock_hz`` where the firmware measures it."""
     files = _readable(root, "scaling_cur_freq")
     if not files:

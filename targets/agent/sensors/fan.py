@@ -15,7 +15,7 @@ _FILES = (("fan_rpm", "fan1_input", "rpm", 1.0), ("fan_duty", "pwm1", "1", 1.0 /
 
 
 def discover(root: str = "/") -> Found:
-    """``fan_rpm`` and ``fan_duty`` (0 to 1); most boards have neither and miss nothing."""
+    """Look for ``fan_rpm`` and ``fan_duty`` (0 to 1); most boards have neither and miss nothing."""
     sensors = []
     folders = [os.path.dirname(path) for path in find(root, "sys/class/hwmon/hwmon*/name")]
     folders = [folder for folder in folders if text_of(folder + "/name") in _NAMES]

@@ -24,14 +24,14 @@ Ioctl = Callable[[int, int, bytearray], object]
 
 
 def message(command: str) -> bytearray:
-    """The buffer that asks ``command``; the answer comes in it."""
+    """Return the buffer that asks ``command``; the answer comes in it."""
     text = command.encode("ascii")[: _TEXT_B - 1].ljust(_TEXT_B, b"\0")
     size = _HEADER.size + _TEXT_B + 4
     return bytearray(_HEADER.pack(size, 0, _GET_GENCMD_RESULT, _TEXT_B, 0, 0) + text + b"\0\0\0\0")
 
 
 def answer(buffer: bytearray) -> programs.Said:
-    """What the firmware wrote into the buffer."""
+    """Return what the firmware wrote into the buffer."""
     result = _HEADER.unpack_from(buffer)[5]
     text = bytes(buffer[_HEADER.size : _HEADER.size + _TEXT_B]).split(b"\0", 1)[0]
     return programs.Said(int(result), text.decode("ascii", "replace"), None)
@@ -60,7 +60,7 @@ class Firmware:
             return
 
     def ask(self, words: Sequence[str]) -> programs.Said:
-        """The firmware's answer to e.g. ``["measure_clock", "arm"]``."""
+        """Return the firmware's answer to e.g. ``["measure_clock", "arm"]``."""
         if self._descriptor < 0:
             return programs.run(self._root, ["vcgencmd"] + list(words), TIMEOUT_S)
         buffer = message(" ".join(words))
@@ -71,7 +71,7 @@ class Firmware:
         return answer(buffer)
 
     def ask_once(self, words: Sequence[str]) -> programs.Said:
-        """The same at discovery: a driver that hangs is left behind."""
+        """Ask at discovery: a driver that hangs is left behind."""
         late = programs.Said(None, "", "%s gave no answer within %g s" % (self.route, 2 * TIMEOUT_S))
         said: programs.Said = bounded(lambda: self.ask(words), 2 * TIMEOUT_S, late)
         return said

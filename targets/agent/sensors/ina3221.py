@@ -85,7 +85,7 @@ class Monitors(Sensor):
 
 
 def discover(root: str = "/") -> Found:
-    """``<rail>_w`` for each rail, the total (or its parts' sum ``rails_sum_w``) first."""
+    """Look for ``<rail>_w`` for each rail, the total (or its parts' sum ``rails_sum_w``) first."""
     failed: Dict[str, str] = {}
     board_rails = _hwmon_rails(root, failed) + _iio_rails(root, failed)
     table = {rail.label: rail for rail in board_rails}
@@ -135,7 +135,7 @@ def _hwmon_rails(root: str, failed: Dict[str, str]) -> List[Rail]:
 
 
 def _settings(folder: str) -> "Tuple[float, str]":
-    """The chip's cycle and how it averages: ``samples`` and ``update_interval`` (ms) where the kernel has them."""
+    """Return the chip's cycle and how it averages: ``samples`` and ``update_interval`` (ms) where the kernel has them."""
     samples = File(os.path.join(folder, "samples")).number()
     interval_ms = File(os.path.join(folder, "update_interval")).number()
     settings = [
@@ -173,7 +173,7 @@ def _why(*files: File) -> str:
 
 
 def _folders(root: str, patterns: Tuple[str, ...]) -> List[str]:
-    """Each device once, though several paths lead to it."""
+    """Return each device once, though several paths lead to it."""
     seen: Dict[str, str] = {}
     for pattern in patterns:
         for folder in find(root, pattern):
@@ -189,7 +189,7 @@ def _product(volts: File, amperes: File) -> Optional[float]:
 
 
 def _quantum(shunt_uohm: Optional[float], volts: Optional[float]) -> Optional[float]:
-    """One step of the shunt's voltage (40 uV), as power at the present bus voltage."""
+    """Return one step of the shunt's voltage (40 uV), as power at the present bus voltage."""
     if not shunt_uohm or not volts:
         return None
     return _SHUNT_STEP_UV / shunt_uohm * volts

@@ -11,7 +11,7 @@ _EVERY_S = 1.0
 
 
 def discover(root: str = "/") -> Found:
-    """``load_1m``."""
+    """Look for ``load_1m``."""
     file = File(os.path.join(root, "proc/loadavg"))
 
     def read() -> List[Optional[float]]:

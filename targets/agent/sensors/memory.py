@@ -18,12 +18,12 @@ _COUNTERS = ("pswpin", "pswpout", "oom_kill")
 
 
 def fields(text: Optional[str]) -> Dict[str, int]:
-    """``{"MemTotal": 123, ...}`` of a /proc table, in its own unit (kB or a count)."""
+    """Return ``{"MemTotal": 123, ...}`` of a /proc table, in its own unit (kB or a count)."""
     return {name: int(value) for name, value in _FIELD.findall(text or "")}
 
 
 def discover(root: str = "/") -> Found:
-    """``mem_available_b`` and ``swap_used_b``."""
+    """Look for ``mem_available_b`` and ``swap_used_b``."""
     file = File(os.path.join(root, "proc/meminfo"))
 
     def read() -> List[Optional[float]]:
@@ -44,7 +44,7 @@ def discover(root: str = "/") -> Found:
 
 
 def _compressed(root: str) -> List[Sensor]:
-    """``zram_used_b``: memory that compressed swap takes; it hides how much a job needs."""
+    """Return ``zram_used_b``: memory that compressed swap takes; it hides how much a job needs."""
     files = [File(path) for path in find(root, "sys/block/zram*/mm_stat")]
     if not files:
         return []
@@ -78,6 +78,6 @@ class Process:
 
 
 def counters(root: str = "/") -> Dict[str, Optional[int]]:
-    """Pages swapped in and out and OOM kills since boot; ``None`` where this kernel does not count."""
+    """Return pages swapped in and out and OOM kills since boot; ``None`` where this kernel does not count."""
     table = fields(text_of(os.path.join(root, "proc/vmstat")))
     return {name: table.get(name) for name in _COUNTERS}

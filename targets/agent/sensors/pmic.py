@@ -50,7 +50,7 @@ class Pmic(Sensor):
 
 
 def discover(root: str = "/") -> Found:
-    """``rails_sum_w``, ``vdd_core_w``, ``ext5v_v`` of a Raspberry Pi 5."""
+    """Look for ``rails_sum_w``, ``vdd_core_w``, ``ext5v_v`` of a Raspberry Pi 5."""
     model = text_of(os.path.join(root, "proc/device-tree/model")) or ""
     if "Raspberry Pi" not in model:
         return Found([], {"power": "no power sensor: looked for vcgencmd pmic_read_adc"})
@@ -63,7 +63,7 @@ def discover(root: str = "/") -> Found:
 
 
 def _without(model: str) -> Optional[str]:
-    """Boards that are known to have none; there the firmware's error would only puzzle."""
+    """Return boards that are known to have none; there the firmware's error would only puzzle."""
     older: Dict[str, str] = {name: name for name in ("Pi Zero", "Pi 2", "Pi 3", "Pi 4", "Compute Module 4")}
     if any(name in model for name in older):
         return "%s measures no current on board; an external meter does" % model.partition(" Rev")[0]

@@ -24,7 +24,7 @@ DEVICES = (
 
 
 def discover(root: str = "/") -> Found:
-    """``package_<N>_w``."""
+    """Look for ``package_<N>_w``."""
     sensors = []
     refused = []
     for path in find(root, _PATTERN):

@@ -22,7 +22,7 @@ _FIRST_LINE_S = 3.0
 
 
 def discover(root: str = "/") -> Found:
-    """``<rail>_w`` as tegrastats prints them; only for a Jetson (``/etc/nv_tegra_release``)."""
+    """Look for ``<rail>_w`` as tegrastats prints them; only for a Jetson (``/etc/nv_tegra_release``)."""
     if not os.path.exists(os.path.join(root, "etc/nv_tegra_release")):
         return Found([], {})
     with programs.stream(root, _ARGV, INTERVAL_MS / 1e3) as stream:

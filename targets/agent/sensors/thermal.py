@@ -37,7 +37,7 @@ class Zone(NamedTuple):
 
 
 def discover(root: str = "/") -> Found:
-    """``cpu_temp_c``; ``gpu_temp_c`` and ``tj_temp_c`` (junction) where there are such zones."""
+    """Look for ``cpu_temp_c``; ``gpu_temp_c`` and ``tj_temp_c`` (junction) where there are such zones."""
     found = _zones(root) + _hwmon(root)
     zones = [zone for zone in found if zone.reason is None]
     missing = {}
@@ -83,7 +83,7 @@ def _first(zones: List[Zone], pattern: "Pattern[str]") -> Optional[Zone]:
 
 
 def _why_not(path: str) -> Optional[str]:
-    """Why a file gives no temperature now; ``None`` if it does."""
+    """Return why a file gives no temperature now; ``None`` if it does."""
     reason: Optional[str] = bounded(lambda: _read(File(path))[1], FIRST_READ_S, "no answer: the read blocks")
     return reason
 
@@ -116,5 +116,5 @@ def _sensor(site: str, zone: Zone) -> Sensor:
 
 
 def kinds(root: str = "/") -> Dict[str, Optional[str]]:
-    """Every zone's type -> why it gives no value (``None`` if it does): for people who look at a board."""
+    """Return every zone's type -> why it gives no value (``None`` if it does): for people who look at a board."""
     return {zone.kind: zone.reason for zone in _zones(root)}

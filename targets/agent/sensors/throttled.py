@@ -77,7 +77,7 @@ def _undervoltage(root: str) -> Optional[Sensor]:
 
 
 def _cooling(root: str) -> Optional[Sensor]:
-    """The highest state of any device that cools by slowing down."""
+    """Return the highest state of any device that cools by slowing down."""
     files = []
     for path in find(root, "sys/class/thermal/cooling_device*/cur_state"):
         kind = text_of(os.path.join(os.path.dirname(path), "type")) or "unknown"
@@ -110,7 +110,7 @@ def _highest(identifier: str, source: str, files: List[File]) -> Sensor:
 
 
 def seen(before: Optional[int], bits: int) -> List[str]:
-    """Names of what was true at some time.
+    """Return names of what was true at some time.
 
     Args:
         before: the flags before the run; a since-boot flag that was set then proves nothing.

@@ -49,7 +49,7 @@ class Head(NamedTuple):
 
 
 def read_head(raw: bytes) -> Head:
-    """The header of a whole file.
+    """Read the header of a whole file.
 
     Raises:
         Refused: the header, a type, a shape or a place is wrong, or bytes are left over.

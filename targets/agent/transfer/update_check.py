@@ -37,7 +37,7 @@ class Base(NamedTuple):
 
 
 def read_base(path: str) -> Base:
-    """The base from its artefact file (``.tbx``: one JSON line, then the tensors).
+    """Read the base from its artefact file (``.tbx``: one JSON line, then the tensors).
 
     Raises:
         Refused: the file is not there or is no artefact.
@@ -50,7 +50,7 @@ def read_base(path: str) -> Base:
 
 
 def base_of(file: BinaryIO) -> Base:
-    """The same from an open file.
+    """Read the same from an open file.
 
     Raises:
         Refused: it is no artefact.
@@ -69,7 +69,7 @@ def base_of(file: BinaryIO) -> Base:
 
 
 def unpacked(raw: bytes, packed: bool, limit_b: int = MAX_UPDATE_B) -> bytes:
-    """The safetensors file in an update as it travelled.
+    """Return the safetensors file in an update as it travelled.
 
     Raises:
         Refused: it does not unpack to one whole stream of acceptable size.
@@ -117,7 +117,7 @@ def check(raw: bytes, sha256: str, packed: bool, base: Base) -> bytes:
 
 
 def _check_seal(plain: bytes, head: Head) -> None:
-    """The SHA-256 of the whole file, taken with 64 zeros in its own place, stands in its header."""
+    """Check that the header holds the SHA-256 of the whole file, taken with 64 zeros in its own place."""
     announced = head.metadata.get(SEAL, "")
     mark = ('"%s":"' % SEAL).encode("ascii")
     first = plain[: head.size_b]
@@ -150,7 +150,7 @@ def _check_metadata(head: Head, base: Base) -> Tuple[str, str]:
 
 
 def _without_scales(head: Head) -> Dict[str, Entry]:
-    """The tensors but the scales of int8 ones, each of which must be there."""
+    """Return the tensors but the scales of int8 ones, each of which must be there."""
     tensors = dict(head.tensors)
     for name, entry in head.tensors.items():
         if entry.dtype == "I8":

@@ -23,7 +23,7 @@ _CHUNK_B = 1 << 18
 
 
 def index(job_dir: str) -> Dict[str, Any]:
-    """What the workload says of its updates, and the update that is in force.
+    """Return what the workload says of its updates, and the update that is in force.
 
     Raises:
         AgentError: (kind ``job``) the job has written none.
@@ -35,7 +35,7 @@ def index(job_dir: str) -> Dict[str, Any]:
 
 
 def serving(job_dir: str) -> Optional[str]:
-    """SHA-256 of the update in force; None: the base weights alone."""
+    """Return SHA-256 of the update in force; None: the base weights alone."""
     try:
         with open(os.path.join(job_dir, FOLDER, SERVING), "rb") as file:
             digest = hashlib.sha256()
@@ -47,7 +47,7 @@ def serving(job_dir: str) -> Optional[str]:
 
 
 def open_update(job_dir: str, name: Any) -> BinaryIO:
-    """One of the files that the index lists.
+    """Return one of the files that the index lists.
 
     Raises:
         AgentError: (kind ``job``) there is no such update.
@@ -59,7 +59,7 @@ def open_update(job_dir: str, name: Any) -> BinaryIO:
 
 
 def receive(source: Any, size_b: Any, tick: Callable[[], Any]) -> bytes:
-    """Exactly ``size_b`` bytes of a buffered stream; ``tick`` is called before every wait.
+    """Read exactly ``size_b`` bytes of a buffered stream; ``tick`` is called before every wait.
 
     Raises:
         AgentError: (kind ``job``) too large a size, or the stream ended before.
@@ -102,7 +102,7 @@ def apply(job_dir: str, raw: bytes, sha256: Any, packed: Any) -> Dict[str, Any]:
 
 
 def _put_in_force(path: str, plain: bytes) -> None:
-    """Write, fsync, rename, fsync the folder: after a power cut there is the old one or the new one."""
+    """Put an update in force (write, fsync, rename, fsync the folder): a power cut leaves the old one or the new one."""
     part = "%s.part.%d" % (path, os.getpid())
     try:
         with open(part, "wb") as file:

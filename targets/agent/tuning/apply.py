@@ -53,7 +53,7 @@ def _checked(request: Dict[str, Any]) -> Any:
 
 
 def _guard(place: Workdir, owner: Dict[str, Any]) -> None:
-    """Nobody changes a board that another measures on."""
+    """Refuse where another measures on the board."""
     held = lease.holder(place)
     if held is not None and held.get("owner", {}).get("token") != owner["token"]:
         raise AgentError("lease", lease.refusal(held))
@@ -105,7 +105,7 @@ def _row(operation: Operation, look: Look) -> Dict[str, Any]:
 
 
 def _told(values: Any) -> Optional[str]:
-    """Distinct values, in their order."""
+    """Return distinct values, in their order."""
     found = list(dict.fromkeys(value for value in values if value))
     return ", ".join(found) or None
 
@@ -178,7 +178,7 @@ def _restore(entry: Dict[str, Any], undo: UndoList, make: MakeSystem) -> Dict[st
 
 
 def possible(system: System, wanted: Dict[str, Any]) -> List[Dict[str, Any]]:
-    """What each operation could do here, and what it would take; changes nothing.
+    """Return what each operation could do here, and what it would take; changes nothing.
 
     Args:
         system: the board.

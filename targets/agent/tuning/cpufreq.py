@@ -120,7 +120,7 @@ class Frequency(Operation):
 
 
 def number(system: System, name: str) -> Optional[int]:
-    """A file's number, or ``None``."""
+    """Return a file's number, or ``None``."""
     text = system.read(name)
     return int(text) if text is not None and text.isdigit() else None
 
@@ -130,7 +130,7 @@ def _words(system: System, name: str) -> List[str]:
 
 
 def _limits(wanted: Dict[str, Any], low: int, high: int, most: Optional[int]) -> List[int]:
-    """The new minimum and maximum."""
+    """Return the new minimum and maximum."""
     pinned = wanted.get("freq_khz")
     if pinned == "max":
         return [most or high, most or high]
@@ -140,7 +140,7 @@ def _limits(wanted: Dict[str, Any], low: int, high: int, most: Optional[int]) ->
 
 
 def _write_pairs(system: System, items: Sequence[Item], which: str) -> Done:
-    """Each cluster's two limits, in the order in which the minimum never exceeds the maximum."""
+    """Write each cluster's two limits, in the order in which the minimum never exceeds the maximum."""
     how = "direct"
     for low, high in zip(items[::2], items[1::2]):  # noqa: B905 - Python 3.6
         now_high = number(system, high.key)

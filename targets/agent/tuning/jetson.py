@@ -20,7 +20,7 @@ _PAIRS = ((POLICIES, "scaling_min_freq", "scaling_max_freq"), (_GPU, "min_freq",
 
 
 def modes(system: System) -> Dict[str, str]:
-    """Name -> number of each power mode of this board."""
+    """Return name -> number of each power mode of this board."""
     return {name: str(number) for number, name in jetpack.modes(system.root).items()}
 
 

@@ -48,7 +48,7 @@ class Operation:
     absent = ""
 
     def asked(self, wanted: Dict[str, Any]) -> bool:
-        """Whether ``[board.tuning]`` asks for it."""
+        """Tell whether ``[board.tuning]`` asks for it."""
         return any(wanted.get(key) not in (None, False) for key in self.keys)
 
     def look(self, system: System, wanted: Dict[str, Any]) -> Look:
@@ -60,7 +60,7 @@ class Operation:
         return write_all(system, items, "after")
 
     def wrong(self, system: System, items: Sequence[Item]) -> Optional[str]:
-        """Re-read after :meth:`set`: what is not as wanted, or ``None``."""
+        """Read again after :meth:`set`: return what is not as wanted, or ``None``."""
         return differing(system, items, "after")
 
     def restore(self, system: System, items: Sequence[Item]) -> Done:
@@ -68,15 +68,15 @@ class Operation:
         return write_all(system, items, "before")
 
     def left(self, system: System, items: Sequence[Item]) -> Optional[str]:
-        """Re-read after :meth:`restore`: what is not as it was, or ``None``."""
+        """Read again after :meth:`restore`: return what is not as it was, or ``None``."""
         return differing(system, items, "before")
 
     def foreign(self, system: System, item: Item) -> Optional[str]:
-        """What someone else has changed since, and is left to them; ``None``: it is ours to undo."""
+        """Return what someone else has changed since, and is left to them; ``None``: it is ours to undo."""
         return None
 
     def ours(self, key: str) -> bool:
-        """Whether an undo list may name ``key``: it is a file that only its owner can write, yet it is checked."""
+        """Tell whether an undo list may name ``key``: only its owner can write the file, yet it is checked."""
         raise NotImplementedError
 
     def commands(self, system: System, wanted: Dict[str, Any]) -> List[List[str]]:
@@ -84,7 +84,7 @@ class Operation:
         raise NotImplementedError
 
     def writes(self, system: System, wanted: Dict[str, Any]) -> List[str]:
-        """The files it writes; with write access to them it needs no root. Empty: it runs a program."""
+        """Return the files it writes; with write access to them it needs no root. Empty: it runs a program."""
         return []
 
 
@@ -103,7 +103,7 @@ def write_all(system: System, items: Sequence[Item], which: str) -> Done:
 
 
 def differing(system: System, items: Sequence[Item], which: str) -> Optional[str]:
-    """Items that do not read as ``which`` says, as one sentence."""
+    """Return items that do not read as ``which`` says, as one sentence."""
     found = []
     for item in items:
         now, value = system.read(item.key), getattr(item, which)

@@ -51,16 +51,16 @@ class System:
         self.real = programs.is_real(root)
 
     def find(self, pattern: str) -> List[str]:
-        """Paths that match, relative to the root, sorted."""
+        """Return paths that match, relative to the root, sorted."""
         return [os.path.relpath(path, self.root) for path in find(self.root, pattern)]
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a file."""
+        """Tell whether there is such a file."""
         path = self._path(name)
         return path is not None and os.path.isfile(path)
 
     def read(self, name: str) -> Optional[str]:
-        """A small file's text without surrounding blanks, or ``None``."""
+        """Return a small file's text without surrounding blanks, or ``None``."""
         path = self._path(name)
         return None if path is None else text_of(path)
 
@@ -92,27 +92,27 @@ class System:
         return self._sudo(self.running(argv), stdin)
 
     def shown(self, name: str) -> str:
-        """A path as it is named to people: absolute on a real board."""
+        """Return a path as it is named to people: absolute on a real board."""
         return "/" + name.lstrip("/")
 
     def writing(self, name: str) -> List[str]:
-        """The command that writes a file as root; it is what sudoers must allow, to the letter."""
+        """Return the command that writes a file as root; it is what sudoers must allow, to the letter."""
         return [_absolute("tee"), self.shown(name)]
 
     def running(self, argv: Sequence[str]) -> List[str]:
-        """The command that runs a program as root: by its full path, as sudoers names it.
+        """Return the command that runs a program as root: by its full path, as sudoers names it.
 
         Only from the system's folders: a program that its user can change must never run as root.
         """
         return [shutil.which(argv[0], path=_PLACES) or "/usr/sbin/" + argv[0]] + list(argv[1:])
 
     def may_write(self, name: str) -> bool:
-        """Whether a file can be written without help."""
+        """Tell whether a file can be written without help."""
         path = self._path(name)
         return path is not None and os.path.isfile(path) and os.access(path, os.W_OK)
 
     def may_sudo(self, command: Sequence[str]) -> bool:
-        """Whether sudo lists a command as allowed without asking for a password; nothing is run."""
+        """Tell whether sudo lists a command as allowed without asking for a password; nothing is run."""
         if not self.real:
             return False
         sudo = programs.find_program("sudo")
@@ -145,7 +145,7 @@ class System:
         return done
 
     def _path(self, name: str) -> Optional[str]:
-        """The full path; ``None`` if it leads out of a simulated root."""
+        """Return the full path; ``None`` if it leads out of a simulated root."""
         path = os.path.join(self.root, name.lstrip("/"))
         if self.real:
             return path
@@ -154,7 +154,7 @@ class System:
 
 
 def user_name() -> str:
-    """Whom sudoers must name: the account that this runs as, whatever the environment says."""
+    """Return whom sudoers must name: the account that this runs as, whatever the environment says."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -162,7 +162,7 @@ def user_name() -> str:
 
 
 def sudoers_line(user: str, command: Sequence[str]) -> str:
-    """The line that allows one command without a password, in the form that ``visudo -c`` accepts.
+    """Return the line that allows one command without a password, in the form that ``visudo -c`` accepts.
 
     Only whole commands: with a wildcard, ``tee`` could be made to write to any file (sudoers(5), "Wildcards").
     """
@@ -173,7 +173,7 @@ def sudoers_line(user: str, command: Sequence[str]) -> str:
 
 
 def _escaped(word: str, special: str) -> str:
-    """With a backslash before what sudoers(5) gives a meaning."""
+    """Put a backslash before what sudoers(5) gives a meaning."""
     return "".join("\\" + letter if letter in special else letter for letter in word)
 
 
@@ -182,7 +182,7 @@ def _absolute(name: str) -> str:
 
 
 def _write_directly(path: str, text: str) -> Optional[int]:
-    """``None``, or the error's number."""
+    """Write without help; return ``None``, or the error's number."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
     except OSError as error:

@@ -15,7 +15,7 @@ SCHEMA = "tunebench.undo/1"
 
 
 def path_of(place: Workdir) -> str:
-    """Where the list is."""
+    """Return where the list is."""
     return os.path.join(place.root, "undo.json")
 
 
@@ -45,7 +45,7 @@ class UndoList:
             self.entries = entries
 
     def find(self, operation: Operation, root: str) -> Optional[Dict[str, Any]]:
-        """The entry of an operation on one tree."""
+        """Return the entry of an operation on one tree."""
         key = (operation.name, os.path.realpath(root))
         return next((one for one in self.entries if (one["op"], os.path.realpath(one["root"])) == key), None)
 
@@ -73,7 +73,7 @@ class UndoList:
         return entry
 
     def remove(self, entry: Dict[str, Any]) -> None:
-        """Forget an entry that has been undone; the file goes with the last one."""
+        """Remove an entry that has been undone; the file goes with the last one."""
         self.entries.remove(entry)
         self._write()
 
@@ -99,5 +99,5 @@ def _valid(entry: Any) -> bool:
 
 
 def items_of(entry: Dict[str, Any]) -> List[Item]:
-    """An entry's items."""
+    """Return an entry's items."""
     return [Item(*item) for item in entry["items"]]

@@ -15,12 +15,12 @@ import pytest
 from tunebench.targets.agent import lease, workdir
 from tunebench.targets.agent.tuning import apply
 from tunebench.targets.agent.workdir import AgentError, Workdir
+from tunebench.targets.payload import Blob
 
 ME = {"user": "me", "host": "here", "pid": 1, "token": "run-1"}
 OTHER = {"user": "anna", "host": "there", "pid": 7, "token": "run-2"}
 CPU = "sys/devices/system/cpu/cpufreq/"
 WANTED = {"governor": "performance", "freq_khz": "max", "power_mode": "15W"}
-REPOSITORY = Path(__file__).parents[4]
 
 #: An agent that is killed at its n-th privileged act, before or after it takes effect.
 KILLED = """
@@ -60,8 +60,10 @@ def place(tmp_path: Path) -> Workdir:
 
 
 @pytest.fixture
-def killed(place: Workdir) -> Any:
-    """Run ``tune`` or ``untune`` in an agent that is killed at a moment."""
+def killed(place: Workdir, payload: Blob, tmp_path: Path) -> Any:
+    """Run ``tune`` or ``untune`` in an agent, as it travels, that is killed at a moment."""
+    archive = tmp_path / "payload.zip"
+    archive.write_bytes(payload.read())
 
     def run(
         command: str, request: dict[str, Any], moment: str, act: int, python: str = sys.executable
@@ -69,7 +71,7 @@ def killed(place: Workdir) -> Any:
         done = subprocess.run(
             [python, "-c", KILLED, place.root, command, moment, str(act)],
             input=json.dumps(request).encode(),
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            env={**os.environ, "PYTHONPATH": str(archive)},
             stdout=subprocess.DEVNULL,
             check=False,
             timeout=30,
