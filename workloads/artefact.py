@@ -52,7 +52,7 @@ class Tensor(NamedTuple):
     data: Union[bytes, memoryview]
 
     def array(self) -> "array[Any]":
-        """The values, flat, in the machine's own byte order."""
+        """Return the values, flat, in the machine's own byte order."""
         values = array(TYPECODES[self.dtype])
         values.frombytes(self.data)
         return _little_endian(values)
@@ -74,7 +74,7 @@ class Artefact(NamedTuple):
     tensors: Dict[str, Tensor]
 
     def need(self, name: str) -> Tensor:
-        """The tensor ``name``; an :class:`ArtefactError` names what is there instead."""
+        """Return the tensor ``name``; an :class:`ArtefactError` names what is there instead."""
         if name not in self.tensors:
             raise ArtefactError("no tensor %r in this artefact, it has: %s" % (name, ", ".join(self.tensors)))
         return self.tensors[name]
@@ -87,7 +87,7 @@ def _little_endian(values: "array[Any]") -> "array[Any]":
 
 
 def tensor(dtype: str, shape: Iterable[int], values: Iterable[Any]) -> Tensor:
-    """A :class:`Tensor` from numbers."""
+    """Make a :class:`Tensor` of numbers."""
     raw = _little_endian(array(TYPECODES[dtype], values)).tobytes()
     made = Tensor(dtype, tuple(shape), raw)
     if len(raw) != ITEM_B[dtype] * made.size:
@@ -101,7 +101,7 @@ def _padded(size_b: int) -> int:
 
 
 def encode(kind: str, meta: Dict[str, Any], tensors: Dict[str, Tensor]) -> bytes:
-    """The bytes of an artefact; tensors keep their order, header keys are sorted."""
+    """Return the bytes of an artefact; tensors keep their order, header keys are sorted."""
     if kind not in KINDS:
         raise ArtefactError("kind %r: use one of %s" % (kind, ", ".join(KINDS)))
     rows, parts, offset = [], [], 0
@@ -153,7 +153,7 @@ def read(path: str) -> Artefact:
 
 
 def decode(raw: Union[bytes, bytearray]) -> Artefact:
-    """The artefact in ``raw``; its tensors are views of ``raw``, not copies."""
+    """Read the artefact in ``raw``; its tensors are views of ``raw``, not copies."""
     end = raw.find(b"\n", 0, MAX_HEADER_B)
     if end < 0:
         raise ArtefactError("not an artefact: no header line")

@@ -25,7 +25,7 @@ class ImageSet:
     Attributes:
         name: as in suites.
         arrays: ``PART_x`` (n, c, h, w) uint8, ``PART_y`` and, to detect, ``PART_boxes``, as
-            :mod:`tunebench.workloads.tasks.network` says, for parts ``pretrain``, ``finetune``, ``test``.
+            :mod:`tunebench.workloads.tasks.task` says, for parts ``pretrain``, ``finetune``, ``test``.
         meta: task, shape, n_classes, classes, source, licence, drift, splits, rows, revision.
     """
 

@@ -229,7 +229,7 @@ class _Step:
 
 
 def run_nodes(plan: Plan) -> List[Node]:
-    """The nodes of a step: behind the cached ones, if the method caches."""
+    """Return the nodes of a step: those behind the cached ones, if the method caches."""
     by_name = {node.name: node for node in plan.graph.nodes}
     given = set(plan.cached) | {INPUT}
     needed: Set[str] = set()
@@ -243,7 +243,7 @@ def run_nodes(plan: Plan) -> List[Node]:
 
 
 def needs_grad(plan: Plan, nodes: List[Node]) -> Set[str]:
-    """Nodes that autograd meets: their own parameters train, or those of one before them."""
+    """Return the nodes that autograd meets: their own parameters train, or those of a node before them."""
     training = set(plan.weights) | set(plan.biases) | set(plan.adapted)
     graded: Set[str] = set()
     for node in nodes:
@@ -297,7 +297,7 @@ def predict(plan: Plan, batch: int, n_train: Optional[int] = None) -> Memory:
 
 
 def largest(fits: Callable[[int], bool], limit: int = 1 << 20) -> int:
-    """The largest number from 1 to ``limit`` that fits, by doubling and bisection; 0 if not even 1 does.
+    """Find the largest number from 1 to ``limit`` that fits, by doubling and bisection; 0 if not even 1 does.
 
     Args:
         fits: whether a number does; if one does, so does every smaller one. Asked about 2 log2(answer) times.
@@ -318,14 +318,14 @@ def largest(fits: Callable[[int], bool], limit: int = 1 << 20) -> int:
 
 
 def largest_batch(plan: Plan, free_b: int, n_train: Optional[int] = None) -> int:
-    """The largest batch whose predicted memory is at most ``free_b``; 0 if none is."""
+    """Find the largest batch whose predicted memory is at most ``free_b``; 0 if none is."""
     return largest(lambda batch: predict(plan, batch, n_train).total_b <= free_b, MOST_BATCH)
 
 
 def largest_side(
     plan_at: Callable[[int], Plan], batch: int, free_b: int, n_train: Optional[int] = None
 ) -> int:
-    """The largest side of a square input, a multiple of :data:`SIDE_STEP` pixels, that fits with a batch; 0 if none does.
+    """Find the largest side of a square input, a multiple of :data:`SIDE_STEP` pixels, that fits with a batch; 0 if none does.
 
     Args:
         plan_at: the method on the network at a side.

@@ -75,7 +75,7 @@ class UnsupportedMethod(WorkloadError):
 
 
 def method(name: str, table: Sequence[Method] = METHODS) -> Method:
-    """The row called ``name``.
+    """Return the row called ``name``.
 
     Raises:
         UnknownMethod: names the allowed ones.
@@ -87,10 +87,10 @@ def method(name: str, table: Sequence[Method] = METHODS) -> Method:
 
 
 def supports(name: str, model: str) -> bool:
-    """Whether the method applies to the model."""
+    """Return whether the method applies to the model."""
     return model in method(name).models
 
 
 def methods_of(model: str) -> List[str]:
-    """Names of the methods that apply to the model, in the table's order."""
+    """Return the names of the methods that apply to the model, in the table's order."""
     return [row.name for row in METHODS if model in row.models]

@@ -131,7 +131,7 @@ class Graph(NamedTuple):
 
 
 def product(sizes: Sequence[int]) -> int:
-    """The product of sizes; 1 of none."""
+    """Return the product of sizes; 1 of none."""
     result = 1
     for size in sizes:
         result *= size
@@ -139,7 +139,7 @@ def product(sizes: Sequence[int]) -> int:
 
 
 def weight_shapes(graph: Graph) -> List[Tuple[str, Tuple[int, ...]]]:
-    """Names and shapes of a network's tensors in a weights artefact, in order."""
+    """Return names and shapes of a network's tensors in a weights artefact, in order."""
     rows: List[Tuple[str, Tuple[int, ...]]] = []
     for node in graph.layers:
         rows.append((node.name + ".weight", node.weight_shape))
@@ -152,7 +152,7 @@ def weight_shapes(graph: Graph) -> List[Tuple[str, Tuple[int, ...]]]:
 
 
 def madds(node: Node, shapes: Dict[str, Tuple[int, ...]]) -> int:
-    """Multiply-adds of a node's weights for one sample, forward."""
+    """Count the multiply-adds of a node's weights for one sample, forward."""
     if node.op == "conv":
         return product(node.shape) * node.fan_in
     if node.op == "deconv":
@@ -161,7 +161,7 @@ def madds(node: Node, shapes: Dict[str, Tuple[int, ...]]) -> int:
 
 
 def shapes_of(graph: Graph) -> Dict[str, Tuple[int, ...]]:
-    """Node -> shape of its output, the input included."""
+    """Return node -> shape of its output, the input included."""
     shapes = {node.name: node.shape for node in graph.nodes}
     shapes[INPUT] = graph.shape
     return shapes

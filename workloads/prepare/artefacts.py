@@ -60,7 +60,7 @@ def prepare(
     datasets_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Artefacts of a data set and model: shipped, cached, or built now.
+    """Return the artefacts of a data set and model: shipped, cached, or built now.
 
     Args:
         dataset: one of :func:`tunebench.workloads.datasets.names`.

@@ -73,7 +73,7 @@ class _Crash(Exception):
 
 
 def attempt(plan: Plan, batch: int, limit_b: int, allocator: str = DEFAULT) -> Try:
-    """Whether two steps with a batch run within ``limit_b`` more than a step with one sample has left.
+    """Try whether two steps with a batch run within ``limit_b`` more than a step with one sample has left.
 
     Libraries may crash where memory is refused, instead of saying so. So what fails in other words is tried once more
     without a limit: if it runs then, it was the memory.
@@ -174,12 +174,12 @@ def _bisected(fits: Callable[[int], Try], limit: int) -> Found:
 
 
 def largest_batch(plan: Plan, limit_b: int, allocator: str = DEFAULT) -> Found:
-    """The largest batch that trains."""
+    """Find the largest batch that trains."""
     return _bisected(lambda batch: attempt(plan, batch, limit_b, allocator), MOST_BATCH)
 
 
 def largest_side(plan_at: Callable[[int], Plan], batch: int, limit_b: int, allocator: str = DEFAULT) -> Found:
-    """The largest side of a square input, in pixels, that trains with a batch; a multiple of 32."""
+    """Find the largest side of a square input, in pixels, that trains with a batch; a multiple of 32."""
 
     def fits(count: int) -> Try:
         return attempt(plan_at(SIDE_STEP * count), batch, limit_b, allocator)
@@ -189,7 +189,7 @@ def largest_side(plan_at: Callable[[int], Plan], batch: int, limit_b: int, alloc
 
 
 def available_b(path: str = "/proc/meminfo") -> int:
-    """What the kernel says is available without swapping.
+    """Return the bytes that the kernel says are available without swapping.
 
     Raises:
         FitError: it does not say.
@@ -205,7 +205,7 @@ def available_b(path: str = "/proc/meminfo") -> int:
 
 
 def settings(params: Dict[str, Any]) -> Dict[str, Any]:
-    """A suite's ``params``, checked, with what is left out filled in.
+    """Check a suite's ``params`` and fill in what is left out.
 
     Raises:
         FitError: names the key and what is allowed.
@@ -229,7 +229,7 @@ def settings(params: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def measure(params: Dict[str, Any]) -> Dict[str, float]:
-    """The numbers of a record's ``metrics``; the prediction stands beside what was found."""
+    """Return the numbers of a record's ``metrics``: what was found and, beside it, what was predicted."""
     chosen = settings(params)
     row = table.method(chosen["method"])
 

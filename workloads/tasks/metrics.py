@@ -30,7 +30,7 @@ class Truth(NamedTuple):
 
 
 def box_iou(first: Box, second: Box) -> float:
-    """Intersection over union of two boxes; 0 where both are empty."""
+    """Return the intersection over union of two boxes; 0 where both are empty."""
     width = min(first[2], second[2]) - max(first[0], second[0])
     height = min(first[3], second[3]) - max(first[1], second[1])
     if width <= 0 or height <= 0:
@@ -56,10 +56,10 @@ class MeanAP(NamedTuple):
 
 
 def mean_ap(predicted: Sequence[Sequence[Found]], truth: Sequence[Sequence[Truth]]) -> MeanAP:
-    """Mean average precision of predicted boxes.
+    """Compute the mean average precision of predicted boxes.
 
     Args:
-        found: of each image, any order.
+        predicted: of each image, any order.
         truth: of each image, as many images.
 
     Raises:
@@ -126,7 +126,7 @@ def _area_under(hits: Sequence[Tuple[float, bool]], n_true: int) -> float:
 
 
 def class_ious(confusion: Sequence[Sequence[int]]) -> Dict[int, float]:
-    """Class -> intersection over union, for classes that occur in truth or prediction.
+    """Return class -> intersection over union, for classes that occur in truth or prediction.
 
     Args:
         confusion: pixels by true class (row) and predicted class (column).
@@ -140,7 +140,7 @@ def class_ious(confusion: Sequence[Sequence[int]]) -> Dict[int, float]:
 
 
 def mean_iou(confusion: Sequence[Sequence[int]]) -> float:
-    """Mean intersection over union over classes that occur, 0..1.
+    """Compute the mean intersection over union over classes that occur, 0..1.
 
     Raises:
         ValueError: no pixel at all.

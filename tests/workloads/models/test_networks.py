@@ -7,8 +7,16 @@ import pytest
 from tunebench.workloads.methods import macs, table
 from tunebench.workloads.methods import plan as plans
 from tunebench.workloads.methods.table import Method, UnsupportedMethod
-from tunebench.workloads.models import COUNTED, NETWORKS, UnknownNetwork, UnsupportedModel, counted
-from tunebench.workloads.models.graph import Builder, madds, product, shapes_of
+from tunebench.workloads.models import (
+    COUNTED,
+    MODELS,
+    NETWORKS,
+    UnknownNetwork,
+    UnsupportedModel,
+    counted,
+    graph_of,
+)
+from tunebench.workloads.models.graph import INPUT, ROWS, Builder, madds, product, shapes_of, weight_shapes
 
 # Published totals: the totals the issue gives, and the parameter counts of the architectures' public summaries.
 PUBLISHED = [
@@ -152,3 +160,25 @@ def test_every_network_counts_with_every_method_of_its_kind():
     for name in COUNTED:
         for method in table.methods_of("unet-small"):
             assert plans.counts(plan(name, method)).trainable > 0
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_registered_model_is_built_at_what_it_is_counted_at(name):
+    model = MODELS[name]
+    graph = graph_of(name, model.shape, model.n_classes)
+    assert (graph.name, graph.task) == (name, model.task)
+    before = [INPUT, *(node.name for node in graph.nodes)]
+    straight = all(node.inputs == (source,) for source, node in zip(before, graph.nodes, strict=False))
+    assert graph.chain == (model.task == ROWS) == (straight and graph.nodes == graph.layers)
+
+
+def test_a_chains_layers_have_biases_and_their_batchnorm_is_frozen():
+    graph = graph_of("mlp", (256,), 3)
+    assert [node.norm for node in graph.layers] == [True, True, False]
+    assert not any(node.norm_trains for node in graph.layers)
+    names = [name for name, _ in weight_shapes(graph)][:6]
+    assert names == [f"layer0.{part}" for part in ("weight", "bias", "gamma", "beta", "mean", "variance")]
+    made = plans.plan(table.method("ft-all"), graph, 4)
+    assert plans.changed_names(made) == tuple(
+        f"layer{i}.{part}" for i in range(3) for part in ("weight", "bias")
+    )

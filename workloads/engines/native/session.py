@@ -23,7 +23,7 @@ MAX_LAYERS = 32
 
 
 def version(library: Optional[Library] = None) -> str:
-    """The engine's version, e.g. ``native 256-bit fma, clang 21.1.0``."""
+    """Return the engine's version, e.g. ``native 256-bit fma, clang 21.1.0``."""
     loaded = library or find_library()
     return "native %d-bit%s, %s" % (
         32 * loaded.vector_floats,
@@ -45,7 +45,7 @@ class CacheOptions(NamedTuple):
 
 
 def cache_options(params: Dict[str, Any]) -> CacheOptions:
-    """The options among a workload's ``params``: ``cache_dtype`` and ``cache_budget_b``.
+    """Read the options among a workload's ``params``: ``cache_dtype`` and ``cache_budget_b``.
 
     Raises:
         SpecError: a value that is not allowed.
@@ -61,7 +61,7 @@ def cache_options(params: Dict[str, Any]) -> CacheOptions:
 
 
 def cache_slots(plan: Plan, n_rows: int, options: CacheOptions) -> int:
-    """How many samples the cache has room for.
+    """Return how many samples the cache has room for.
 
     Raises:
         SpecError: the budget is below one sample.
@@ -222,7 +222,7 @@ class Session(BaseSession):
     # results -----------------------------------------------------------------------------------------------
 
     def logits(self, inputs: "array[float]", rows: int) -> "array[float]":
-        """Logits (rows x n_classes, flat) of inputs (rows x n_in, flat), nothing cached."""
+        """Compute logits (rows x n_classes, flat) of inputs (rows x n_in, flat), nothing cached."""
         values = array("f", bytes(4 * rows * self.layers[-1].channels_out))
         self.library.c.tb_logits(self._handle, address(inputs), rows, address(values))
         return values
@@ -237,7 +237,7 @@ class Session(BaseSession):
         return Evaluation(right / len(labels), len(labels), labels, predicted)
 
     def layer(self, index: int) -> Tuple["array[float]", "array[float]"]:
-        """Weight (n_out x n_in, flat) and bias of a layer as they are now."""
+        """Return weight (n_out x n_in, flat) and bias of a layer as they are now."""
         layer = self.layers[index]
         weight, bias = (array("f", bytes(4 * size)) for size in (layer.n_weights, layer.channels_out))
         self.library.c.tb_get_layer(self._handle, index, address(weight), address(bias))
@@ -271,7 +271,7 @@ class Session(BaseSession):
         return worst
 
     def cached_row(self, row: int) -> "array[float]":
-        """What the cache holds of a sample; empty if nothing."""
+        """Return what the cache holds of a sample; empty if nothing."""
         return self._cached(row)[0]
 
     def _cached(self, row: int) -> Tuple["array[float]", "array[float]"]:

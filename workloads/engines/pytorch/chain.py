@@ -136,13 +136,13 @@ class Session(TorchSession):
         return logits
 
     def forward(self, x: Any) -> Any:
-        """Logits (n, n_classes) of inputs (n, n_in), nothing cached."""
+        """Compute logits (n, n_classes) of inputs (n, n_in), nothing cached."""
         return self._head(dict(enumerate(self._body(x))), None)
 
     # the cache ---------------------------------------------------------------------------------------------
 
     def compute_cached(self, x: Any) -> Any:
-        """What the cache must hold for inputs ``x``: (n, cache_floats)."""
+        """Compute what the cache must hold for inputs ``x``: (n, cache_floats)."""
         with torch.no_grad():
             inputs = self._body(x)
             kept = [inputs[index].reshape(x.shape[0], -1) for index, _ in self.cached]

@@ -18,12 +18,12 @@ from tunebench.workloads.tasks.task import Task
 
 
 def version() -> str:
-    """The engine's version, e.g. ``torch 2.13.0+cpu``."""
+    """Return the engine's version, e.g. ``torch 2.13.0+cpu``."""
     return "torch %s" % torch.__version__
 
 
 def to_torch(item: Tensor) -> Any:
-    """An artefact's tensor as a torch tensor of its own memory."""
+    """Copy an artefact's tensor into a torch tensor of its own memory."""
     dtype = {"float32": torch.float32, "int32": torch.int32, "uint8": torch.uint8}[item.dtype]
     if item.size == 0:
         return torch.empty(item.shape, dtype=dtype)
@@ -31,7 +31,7 @@ def to_torch(item: Tensor) -> Any:
 
 
 def exact_float32() -> None:
-    """float32 means float32: no TF32 on a GPU, and the same convolution algorithm every time."""
+    """Let float32 mean float32: no TF32 on a GPU, and the same convolution algorithm every time."""
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
