@@ -325,7 +325,7 @@ def largest_batch(plan: Plan, free_b: int, n_train: Optional[int] = None) -> int
 def largest_side(
     plan_at: Callable[[int], Plan], batch: int, free_b: int, n_train: Optional[int] = None
 ) -> int:
-    """Find the largest side of a square input, a multiple of :data:`SIDE_STEP` pixels, that fits with a batch; 0 if none does.
+    """Find the largest side of a square input that fits with a batch, a multiple of :data:`SIDE_STEP`; 0 if none does.
 
     Args:
         plan_at: the method on the network at a side.
