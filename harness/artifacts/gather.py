@@ -12,6 +12,7 @@ from typing import Any
 from tunebench import workloads
 from tunebench.harness.artifacts import lab_sensors
 from tunebench.harness.config.suite import Suite, Workload
+from tunebench.harness.errors import UsageError
 from tunebench.targets.payload import Blob, deterministic_zip, make_payload, package_files
 from tunebench.workloads import engines
 from tunebench.workloads.datasets import DataUnavailable
@@ -84,11 +85,23 @@ def build_payload(lab_engines: Mapping[str, str] | None = None) -> Blob:
         lab_engines: engines of labs' packages that a suite uses -> the package that travels, too.
 
     Raises:
-        ModuleNotFoundError: there is no such package.
-        UsageError: an installed package's sensor cannot travel.
+        UsageError: an installed package's engine or sensor cannot travel.
     """
-    engine_files = lab.travelling(dict(lab_engines)) if lab_engines else {}
+    engine_files = _engine_files(lab_engines) if lab_engines else {}
     return make_payload({**travelling_workloads(), **engine_files, **lab_sensors.travelling()})
+
+
+def _engine_files(lab_engines: Mapping[str, str]) -> dict[str, bytes]:
+    points = lab.points()
+    names = [
+        f"engine {name!r} of package {points[name][1]} ({points[name][0]})" for name in sorted(lab_engines)
+    ]
+    try:
+        files = lab.travelling(dict(lab_engines))
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{', '.join(names)}: {error}") from None
+    lab_sensors.check_python(", ".join(names), files)
+    return files
 
 
 def _package_root(package: object) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,9 +58,22 @@ def _files_of(point: EntryPoint) -> dict[str, bytes]:
     place = module.replace(".", "/")
     if not files.keys() & {f"{place}.py", f"{place}/__init__.py"}:
         raise UsageError(f"{name}: no module {module!r} in package {package!r}")
-    for path_in_payload, source in files.items():
+    check_python(name, files)
+    return files
+
+
+def check_python(name: str, files: Mapping[str, bytes]) -> None:
+    """Check that a package's files are Python.
+
+    Args:
+        name: what of a lab's package they are for, as its errors name it.
+        files: name in the payload -> content.
+
+    Raises:
+        UsageError: names the first file that is not.
+    """
+    for path, source in files.items():
         try:
             ast.parse(source)
         except (SyntaxError, ValueError) as error:
-            raise UsageError(f"{name}: {path_in_payload} is not Python: {error}") from None
-    return files
+            raise UsageError(f"{name}: {path} is not Python: {error}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.torch, pytest.mark.timeout(240)]
 
 KINDS = ("A sensor", "A meter", "An engine", "A data set", "A section of the report", "A command")
 BASE = "A package of your own"
-CODE = ("harness", "reports", "targets", "workloads", "tunebench")
+FOLDERS = ("harness", "reports", "targets", "workloads", "tunebench")
 LAB = """
 [lab]
 name = "lab"
@@ -54,16 +55,18 @@ methods = ["ft-all", "lora-last"]
 
 @dataclass(frozen=True)
 class Lab:
-    """A lab's machine: tunebench from this checkout, and the toy package, installed.
+    """A lab's machine: tunebench (a copy, so that nobody else changes it meanwhile) and the toy package, installed.
 
     Attributes:
+        tree: the copy of tunebench.
+        before: hash of each of its files before the package was made.
         touched: recipe -> what its author wrote: files, and lines of files that were there.
-        before: hash of every file of tunebench before the package was made.
     """
 
     folder: Path
-    touched: dict[str, list[str]]
+    tree: Path
     before: dict[str, str]
+    touched: dict[str, list[str]]
     environment: dict[str, str]
 
     def run(self, *words: str) -> str:
@@ -77,12 +80,11 @@ class Lab:
         return done.stdout
 
 
-def code_hashes() -> dict[str, str]:
-    """Return the SHA-256 of every source file of tunebench."""
+def hashes(tree: Path) -> dict[str, str]:
+    """Return the SHA-256 of every source file below a folder."""
     return {
-        str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for folder in CODE
-        for path in sorted((ROOT / folder).rglob("*"))
+        str(path.relative_to(tree)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(tree.rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     }
 
@@ -111,17 +113,20 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     for name in ("pip", "hatchling", "torch"):
         pytest.importorskip(name)
     folder = tmp_path_factory.mktemp("lab")
-    before = code_hashes()
+    tree = folder / "tree"
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    before = hashes(tree)
     touched = write_package(folder / "source")
     site = folder / "site"
     words = ["pip", "install", "-q", "--no-index", "--no-deps", "--no-build-isolation", "--target", str(site)]
-    path = os.pathsep.join([str(ROOT), str(site)])
+    path = os.pathsep.join([str(tree), str(site)])
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     environment = {**kept, "PYTHONPATH": path, "HOME": str(folder / "home"), "COLUMNS": "110"}
     (folder / "lab.toml").write_text(LAB.format(work=folder / "work"))
     (folder / "watts.txt").write_text("7.5\n")
     (folder / "toy.toml").write_text(SUITE)
-    made = Lab(folder, touched, before, environment)
+    made = Lab(folder, tree, before, touched, environment)
     made.run(*words, str(folder / "source"))
     yield made
 
@@ -144,6 +149,12 @@ def test_each_kind_is_one_file_and_one_line(lab, capsys):
         file, line = names
         assert file.startswith("my_lab/")
         assert line.startswith("pyproject.toml: ")
+
+
+def test_the_board_and_its_meter_can_be_looked_at_first(lab):
+    (board,) = json.loads(lab.run("tunebench", "boards", "-i", "lab.toml", "--json"))["boards"]
+    assert "tasks_running" in json.dumps(board)
+    assert "7.5" in lab.run("tunebench", "meter", "read", "here", "-i", "lab.toml", "--seconds", "1")
 
 
 def test_the_board_runs_the_packages_engine_on_its_data_set(ran):
@@ -197,5 +208,4 @@ def test_a_finished_run_verifies_without_the_package(ran):
 
 
 def test_no_file_of_tunebench_has_changed(lab, ran):
-    after = code_hashes()
-    assert {name for name in lab.before.keys() | after if lab.before.get(name) != after.get(name)} == set()
+    assert hashes(lab.tree) == lab.before

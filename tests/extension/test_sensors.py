@@ -22,6 +22,7 @@ from tunebench.targets.agent.sensors.base import Channel, Sensor
 from tunebench.targets.agent.sensors.discover import discover
 from tunebench.targets.agent.workdir import Workdir
 from tunebench.targets.payload import make_payload
+from tunebench.workloads.engines import lab
 
 HEAD = """
 from tunebench.targets.agent.sensors.base import Channel, Device, Found, Sensor
@@ -235,3 +236,21 @@ def test_closing_never_fails():
             raise OSError("gone")
 
     plugins.GuardedSensor(Clumsy([])).close()
+
+
+# -- engines travel the same way -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("package", "files", "reason"),
+    [
+        ("my_roon", {}, "no package 'my_roon': an engine's 'package' is a folder with __init__.py"),
+        ("my_room", {"light.py": "def ("}, "my_room/light.py is not Python: "),
+    ],
+)
+def test_an_engine_that_cannot_travel_is_one_sentence(install, monkeypatch, package, files, reason):
+    install({"__init__.py": "", **files}, "")
+    monkeypatch.setattr(lab, "points", lambda: {"guess": ("my_room.guess:ENGINE", "my-room")})
+    with pytest.raises(UsageError) as told:
+        build_payload({"guess": package})
+    assert str(told.value).startswith(f"engine 'guess' of package my-room (my_room.guess:ENGINE): {reason}")
