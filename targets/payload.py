@@ -45,7 +45,7 @@ class Blob:
 
     @classmethod
     def of_bytes(cls, data: bytes, suffix: str, role: str = "") -> Blob:
-        """A blob of ``data``, named ``<sha256><suffix>``.
+        """Return a blob of ``data``, named ``<sha256><suffix>``.
 
         >>> Blob.of_bytes(b"", ".zip").name
         'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855.zip'
@@ -55,7 +55,7 @@ class Blob:
 
     @classmethod
     def of_file(cls, path: Path, suffix: str | None = None, role: str = "") -> Blob:
-        """A blob of a file's content (read once now, to hash it); the suffix defaults to the file's."""
+        """Return a blob of a file's content (read once now, to hash it); the suffix defaults to the file's."""
         digest = hashlib.sha256()
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK_B):
@@ -72,7 +72,7 @@ class Blob:
         return self.path.stat().st_size
 
     def read(self) -> bytes:
-        """The content."""
+        """Return the content."""
         if self.data is not None:
             return self.data
         assert self.path is not None  # noqa: S101 - by __post_init__
@@ -103,7 +103,7 @@ def deterministic_zip(files: Mapping[str, bytes]) -> bytes:
 
 
 def package_files(root: Path, prefix: str, exclude: Iterable[str] = ()) -> dict[str, bytes]:
-    """The ``.py`` files below ``root``, keyed by ``prefix/relative/path``.
+    """Return the ``.py`` files below ``root``, keyed by ``prefix/relative/path``.
 
     Args:
         root: the package's folder.

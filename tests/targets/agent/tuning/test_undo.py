@@ -71,6 +71,7 @@ def killed(place: Workdir, payload: Blob, tmp_path: Path) -> Any:
         done = subprocess.run(
             [python, "-c", KILLED, place.root, command, moment, str(act)],
             input=json.dumps(request).encode(),
+            cwd=place.root,  # else "-c" would find the checkout
             env={**os.environ, "PYTHONPATH": str(archive)},
             stdout=subprocess.DEVNULL,
             check=False,
