@@ -152,7 +152,7 @@ def test_each_kind_is_one_file_and_one_line(lab, capsys):
 
 
 def test_the_board_and_its_meter_can_be_looked_at_first(lab):
-    (board,) = json.loads(lab.run("tunebench", "boards", "-i", "lab.toml", "--json"))["boards"]
+    (board,) = json.loads(lab.run("tunebench", "boards", "-i", "lab.toml", "--json"))
     assert "tasks_running" in json.dumps(board)
     assert "7.5" in lab.run("tunebench", "meter", "read", "here", "-i", "lab.toml", "--seconds", "1")
 
