@@ -291,7 +291,8 @@ def _validity(cell: Cell) -> tuple[str, list[ReasonCount]]:
     verdict = next((name for name in _WORST_FIRST if name in verdicts), "invalid")
     tally: Counter[tuple[str, str]] = Counter()
     for rep in cell.timed:
-        tally.update({(reason.code, reason.message) for reason in rep.reasons})
+        # In the record's order: of reasons that are equally frequent, the first met stands first in every process.
+        tally.update(dict.fromkeys(((reason.code, reason.message) for reason in rep.reasons), 1))
         if rep.outcome != "ok" and not rep.reasons:
             tally[(rep.outcome, rep.outcome_reason or "no reason recorded")] += 1
     by_code: dict[str, ReasonCount] = {}

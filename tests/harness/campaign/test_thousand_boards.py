@@ -34,8 +34,8 @@ with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() els
         for one in plan.repetitions:
             writer.append(Repetition(
                 rep_id=one.rep_id, run_id="r", block=one.block, slot=one.slot, role=one.role, lab="lab",
-                board_id=one.board_id, board_kind="linux", task=one.cell.task, dataset="d", model="m",
-                method=one.cell.method, label=one.cell.label, engine="torch", device="cpu", threads=1,
+                board_id=one.board_id, board_kind="linux", task=one.workload.task, dataset="d", model="m",
+                method=one.workload.method, label=one.workload.label, engine="torch", device="cpu", threads=1,
                 dtype="float32", seed=one.seed, series_key="k", outcome="ok", verdict="valid",
                 prov=Provenance(tunebench="0", workload_sha256="0" * 64)))
     stored_s, stored_mib = time.process_time() - begun, peak_mib()

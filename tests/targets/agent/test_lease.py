@@ -277,8 +277,8 @@ def test_a_taken_over_lease_is_in_the_reply_the_journal_and_the_probe(board, mak
     board.occupy(HERS, 0.05)
     time.sleep(0.1)
     reply = board.start(make_job("rep-1", program="import time; time.sleep(0.5)", owner=MINE))
-    assert [one["code"] for one in reply.warnings] == [lease.TAKEN_OVER]
-    assert "eve@there" in reply.warnings[0]["message"]
+    assert [warning.code for warning in reply.warnings] == [lease.TAKEN_OVER]
+    assert "eve@there" in reply.warnings[0].message
     assert board.probe().lease.taken_over_from.owner.user == "eve"
     board.wait("rep-1", 10)
     files = board.harvest("rep-1").files

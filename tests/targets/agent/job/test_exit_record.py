@@ -10,7 +10,7 @@ import pytest
 
 from tunebench.targets.agent.environment import probe
 from tunebench.targets.agent.health import counters as health_counters
-from tunebench.targets.agent.job import exit_record, harvest
+from tunebench.targets.agent.job import exit_record, job_files
 from tunebench.targets.agent.job.sampler import Sampler
 from tunebench.targets.agent.protocol import EXIT_SCHEMA
 from tunebench.targets.agent.sensors.base import Channel, Sensor
@@ -99,19 +99,19 @@ def test_swapping_and_throttling_are_warned_of(tmp_path, counters):
 
 
 def test_the_whole_of_a_harvest_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(harvest, "MAX_FILES", 3)
+    monkeypatch.setattr(job_files, "MAX_FILES", 3)
     tree(tmp_path, {f"out/f{i}": "x" for i in range(5)})
-    files, left_out = harvest.listed(str(tmp_path))
+    files, left_out = job_files.listed(str(tmp_path))
     assert [name for name, _ in files] == ["out/f0", "out/f1", "out/f2"]
     assert [each["name"] for each in left_out] == ["out/f3", "out/f4"]
-    monkeypatch.setattr(harvest, "MAX_HARVEST_B", (1 << 20) + 2 * 2100)
-    files, left_out = harvest.listed(str(tmp_path))
+    monkeypatch.setattr(job_files, "MAX_HARVEST_B", (1 << 20) + 2 * 2100)
+    files, left_out = job_files.listed(str(tmp_path))
     assert [name for name, _ in files] == ["out/f0", "out/f1"]
     assert "together" in left_out[0]["reason"]
 
 
 def test_a_job_that_is_not_there_cannot_be_packed(tmp_path):
-    with pytest.raises(AgentError, match="no job rep-9"), harvest.packed(str(tmp_path / "rep-9")):
+    with pytest.raises(AgentError, match="no job rep-9"), job_files.packed(str(tmp_path / "rep-9")):
         pass
 
 

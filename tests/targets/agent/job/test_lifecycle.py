@@ -159,7 +159,7 @@ def test_two_jobs_never_run_at_once_even_of_one_owner(board, make_job):
 def test_gates_warn_or_refuse_by_policy(board, make_job):
     gates = {"policy": "warn", "max_load_1m": -1.0, "min_disk_b": 1 << 60, "max_temp_c": None}
     warnings = board.start(make_job("warned", gates=gates)).warnings
-    assert [warning["code"] for warning in warnings] == ["load", "disk"]
+    assert [warning.code for warning in warnings] == ["load", "disk"]
     board.wait("warned", 10)
     board.clean("warned")
     with pytest.raises(ConditionError, match="max_load_1m") as refusal:
