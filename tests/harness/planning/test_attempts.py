@@ -120,7 +120,7 @@ def test_a_reboot_is_told_from_other_losses_by_the_boot_it_was_started_in(
     def after_a_reboot(self, *args):  # a fake: this machine cannot be rebooted for a test
         return real(self, *args).model_copy(update={"boot_id": "another-boot"})
 
-    monkeypatch.setattr(repetition.Board, "probe", after_a_reboot)
+    monkeypatch.setattr(Board, "probe", after_a_reboot)
     ran = campaign(lab("here"), losing_suite())
     assert [one.outcome_reason for one in ran.reader.repetitions if one.outcome == "lost"] == [
         attempts.REBOOTED
