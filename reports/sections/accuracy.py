@@ -27,3 +27,6 @@ class AccuracySection(Section):
     def view(self, page: Page) -> _View:
         """Return figures against time, against energy, and of the way there."""
         return _View(cost_panels(page.groups, page.styles))
+
+
+SECTION = AccuracySection()

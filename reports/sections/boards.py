@@ -29,3 +29,6 @@ class BoardsSection(Section):
         """Return a figure a task that ran on several boards; None without any."""
         figures = page.lighter(board_multiples(page.groups, page.styles))
         return _View(figures) if figures else None
+
+
+SECTION = BoardsSection()

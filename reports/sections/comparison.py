@@ -155,3 +155,6 @@ def _judged(row: MethodResult, quantity: str) -> str:
     """Return the verdict on a quantity other than time, where there is one."""
     judged = row.judged(quantity)
     return f", {judged.verdict.lower()}" if judged and judged.verdict != "NO VERDICT" else ""
+
+
+SECTION = ComparisonSection()

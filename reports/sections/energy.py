@@ -126,3 +126,6 @@ def _labels(names: Sequence[str]) -> str:
     shown = [clean(name, 32) for name in dict.fromkeys(names)]
     more = f" and {len(shown) - 6} more" if len(shown) > 6 else ""
     return f" ({', '.join(shown[:6])}{more})" if shown else ""
+
+
+SECTION = EnergySection()

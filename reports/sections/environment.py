@@ -149,3 +149,6 @@ def _failure(rep: Repetition, reader: RunReader, scrub: Scrub, *, with_log: bool
     except ResultsError as error:
         reason = f"{reason} (its log cannot be read: {error})"
     return Failure(title, scrub(reason), log)
+
+
+SECTION = EnvironmentSection()

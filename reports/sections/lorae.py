@@ -44,3 +44,6 @@ class LoraeSection(Section):
         text = f"### {TITLE}\n\n{escaped(lines.caption)}\n\n{table(lines.columns, lines.rows)}"
         is_short = len(text) + 2 < _MOST_MARKDOWN
         return text if is_short else f"### {TITLE}\n\nToo long for a comment: see the page."
+
+
+SECTION = LoraeSection()

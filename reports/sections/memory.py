@@ -28,3 +28,6 @@ class MemorySection(Section):
     def view(self, page: Page) -> _View:
         """Return figures by board and task."""
         return _View(size_figures(page.groups, page.summary.environment))
+
+
+SECTION = MemorySection()

@@ -175,3 +175,6 @@ def _hashes(reps: Sequence[Repetition], measured: Measured) -> list[tuple[str, s
     if measured.run.plan_sha256:
         facts.append(f"plan {str(measured.run.plan_sha256)[:12]}")
     return [("Hashes", "SHA-256, first 12 digits: " + "; ".join(facts) + ".")] if facts else []
+
+
+SECTION = MethodSection()

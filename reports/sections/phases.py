@@ -27,3 +27,6 @@ class PhasesSection(Section):
     def view(self, page: Page) -> _View:
         """Return figures in seconds and in shares."""
         return _View(phase_panels(page.groups))
+
+
+SECTION = PhasesSection()

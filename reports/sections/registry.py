@@ -5,27 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TypeVar
 
 from tunebench.reports.formatting.units import clean
-from tunebench.reports.sections.accuracy import AccuracySection
 from tunebench.reports.sections.base.section import Page, Section
-from tunebench.reports.sections.boards import BoardsSection
-from tunebench.reports.sections.comparison import ComparisonSection
-from tunebench.reports.sections.energy import EnergySection
-from tunebench.reports.sections.environment import EnvironmentSection
-from tunebench.reports.sections.lorae import LoraeSection
-from tunebench.reports.sections.memory import MemorySection
-from tunebench.reports.sections.method import MethodSection
-from tunebench.reports.sections.phases import PhasesSection
-from tunebench.reports.sections.repetitions import RepetitionsSection
-from tunebench.reports.sections.skip2_lora import Skip2LoraSection
-from tunebench.reports.sections.speed_up import SpeedUpSection
-from tunebench.reports.sections.sustained import SustainedSection
-from tunebench.reports.sections.traces import TracesSection
-from tunebench.reports.sections.trends import TrendsSection
-from tunebench.reports.sections.verdicts import VerdictsSection
 from tunebench.reports.summary import Summary
 
 _T = TypeVar("_T")
@@ -33,25 +18,26 @@ _T = TypeVar("_T")
 #: Another package's sections: entry points of this group name a class that follows the contract of ``Section``.
 GROUP = "tunebench.sections"
 
-#: A line a section, in the order of the page.
-SECTIONS: tuple[Section, ...] = (
-    Skip2LoraSection(),
-    LoraeSection(),
-    SpeedUpSection(),
-    ComparisonSection(),
-    EnergySection(),
-    SustainedSection(),
-    VerdictsSection(),
-    PhasesSection(),
-    AccuracySection(),
-    RepetitionsSection(),
-    TracesSection(),
-    MemorySection(),
-    BoardsSection(),
-    TrendsSection(),
-    EnvironmentSection(),
-    MethodSection(),
+#: A line a section, in the order of the page: the module below this package that holds it as ``SECTION``.
+MODULES = (
+    "skip2_lora",
+    "lorae",
+    "speed_up",
+    "comparison",
+    "energy",
+    "sustained",
+    "verdicts",
+    "phases",
+    "accuracy",
+    "repetitions",
+    "traces",
+    "memory",
+    "boards",
+    "trends",
+    "environment",
+    "method",
 )
+SECTIONS: tuple[Section, ...] = tuple(import_module(f"{__package__}.{name}").SECTION for name in MODULES)
 
 
 def sections() -> list[Section]:

@@ -28,3 +28,6 @@ class RepetitionsSection(Section):
     def view(self, page: Page) -> _View:
         """Return a strip and a spread for each board."""
         return _View(page.lighter(repetition_figures(page.summary.repetitions, page.styles)))
+
+
+SECTION = RepetitionsSection()

@@ -29,3 +29,6 @@ class Skip2LoraSection(Section):
     def text(self, summary: Summary) -> Sequence[str]:
         """Return the headline and what it depends on."""
         return [study_lines(summary.study, padded_grid)] if summary.study is not None else []
+
+
+SECTION = Skip2LoraSection()

@@ -27,3 +27,6 @@ class SpeedUpSection(Section):
     def view(self, page: Page) -> _View:
         """Return figures of time, energy, memory and accuracy."""
         return _View(effect_panels(page.groups))
+
+
+SECTION = SpeedUpSection()

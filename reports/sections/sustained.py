@@ -74,3 +74,6 @@ def _row(row: MethodResult, load: Sustained) -> list[str]:
         f"{load.n_settled} of {load.n}",
         f"{hottest_c:.0f} °C" if hottest_c is not None else "-",
     ]
+
+
+SECTION = SustainedSection()

@@ -137,3 +137,6 @@ def _view(
     if figure is not None and not draw:
         figure = replace(figure, drawings=[])
     return TraceView(ident, board, title, figure, None, packed(json_value(data)))
+
+
+SECTION = TracesSection()

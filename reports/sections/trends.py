@@ -21,3 +21,6 @@ class TrendsSection(Section):
     def view(self, page: Page) -> Trend:
         """Return the nights, or why there are none."""
         return replace(page.trend, figures=page.lighter(page.trend.figures))
+
+
+SECTION = TrendsSection()

@@ -92,3 +92,6 @@ def reasons(rows: Sequence[MethodResult]) -> list[tuple[str, str]]:
     return [
         (f"{', '.join(labels)}, {name} ({where})", why) for (where, name, why), labels in labels_of.items()
     ]
+
+
+SECTION = VerdictsSection()

@@ -47,10 +47,11 @@ class Page:
 
 
 class Section(Protocol):
-    """One section of the report: subclass this and list an instance of the class.
+    """One section of the report: subclass this, and name an instance ``SECTION`` in the section's module.
 
-    Sections of tunebench stand in :data:`tunebench.reports.sections.registry.SECTIONS`. Another package names its
-    class in the entry point group ``tunebench.sections``; tunebench makes one instance and shows it after its own.
+    The modules of tunebench's sections stand in :data:`tunebench.reports.sections.registry.MODULES`. Another package
+    names its class in the entry point group ``tunebench.sections``; tunebench makes one instance and shows it after its
+    own.
 
     When a report is written, tunebench calls, for each section in turn:
 
