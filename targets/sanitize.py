@@ -41,7 +41,7 @@ def cleaned(value: Any) -> Any:
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, list):
-        return [cleaned(each) for each in value]
+        return [cleaned(item) for item in value]
     if isinstance(value, dict):
-        return {printable(key): cleaned(each) for key, each in value.items()}
+        return {printable(key): cleaned(item) for key, item in value.items()}
     return value

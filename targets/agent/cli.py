@@ -168,13 +168,13 @@ def _lease(place: Workdir, options: Dict[str, str]) -> None:
         hold_s = asked.get("hold_s")
         if not isinstance(hold_s, (int, float)) or hold_s <= 0:
             raise AgentError("job", "lease: 'hold_s' must be a positive number of seconds")
-        found: Optional[Dict[str, Any]] = lifecycle.occupy(place, owner, float(hold_s), wait_s, _pause)
+        lease_record: Optional[Dict[str, Any]] = lifecycle.occupy(place, owner, float(hold_s), wait_s, _pause)
     elif asked.get("do") == "release":
         with place.locked():
-            found = lease.release(place, owner, asked.get("force") is True)
+            lease_record = lease.release(place, owner, asked.get("force") is True)
     else:
         raise AgentError("job", "lease: 'do' must be 'take' or 'release', got %.40r" % (asked.get("do"),))
-    _reply({"lease": found})
+    _reply({"lease": lease_record})
 
 
 def _probe(place: Workdir, _options: Dict[str, str]) -> None:

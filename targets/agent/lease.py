@@ -33,15 +33,15 @@ def described(place: Workdir) -> Optional[Dict[str, Any]]:
     held = holder(place)
     if held is None:
         return None
-    found = {
+    description = {
         "owner": _without_token(_owner(held)),
         "rep_id": held.get("rep_id"),
         "expires_in_s": round(_left_s(held), 1),
     }
     origin = held.get("taken_over_from")
     if origin:
-        found["taken_over_from"] = dict(origin, owner=_without_token(_owner(origin)))
-    return found
+        description["taken_over_from"] = dict(origin, owner=_without_token(_owner(origin)))
+    return description
 
 
 def _without_token(owner: Dict[str, Any]) -> Dict[str, Any]:
@@ -201,15 +201,15 @@ def _left_behind(lease: Dict[str, Any]) -> Optional[Dict[str, Any]]:
     if not _owner(lease):
         return None
     rebooted = lease.get("boot_id") != workdir.boot_id()
-    found = {
+    former_lease = {
         "owner": _owner(lease),
         "rep_id": lease.get("rep_id"),
         "rebooted": rebooted,
         "expired_s": None if rebooted else -_left_s(lease),
     }
     if lease.get("released_by"):
-        found["released_by"] = lease["released_by"]
-    return found
+        former_lease["released_by"] = lease["released_by"]
+    return former_lease
 
 
 def _stamp(place: Workdir) -> Optional[int]:

@@ -89,9 +89,9 @@ def parse_object(text: str, what: str) -> Dict[str, Any]:
 
 def check_schema(value: Dict[str, Any], schema: str, what: str) -> Dict[str, Any]:
     """Accept ``name/major`` and any newer minor (``name/major.minor``)."""
-    found = value.get("schema")
-    if not isinstance(found, str) or (found != schema and not found.startswith(schema + ".")):
-        raise ProtocolError("%s: schema %r, expected %r" % (what, found, schema))
+    actual = value.get("schema")
+    if not isinstance(actual, str) or (actual != schema and not actual.startswith(schema + ".")):
+        raise ProtocolError("%s: schema %r, expected %r" % (what, actual, schema))
     return value
 
 

@@ -125,7 +125,8 @@ def crash_of(torch: str, lse: bool | None) -> Crash | None:
     """Return the known crash of a version on such cores."""
     plain = torch.partition("+")[0]
     return next(
-        (one for one in crashes() if one.torch == plain and one.without == "lse" and lse is False), None
+        (crash for crash in crashes() if crash.torch == plain and crash.without == "lse" and lse is False),
+        None,
     )
 
 

@@ -21,9 +21,9 @@ def unpack(content: bytes, sha256: str, max_files: int = MAX_FILES) -> dict[str,
         ReplyError: the hash does not match, a member is no plain relative file of acceptable size, or the archive
             does not end where and as an archive ends.
     """
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise ReplyError(f"harvest: SHA-256 is {found}, the board announced {sha256[:100]}")
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256:
+        raise ReplyError(f"harvest: SHA-256 is {digest}, the board announced {sha256[:100]}")
     files: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:

@@ -113,8 +113,8 @@ class UpdateChannel:
         if not isinstance(apply_s, int | float) or not 0 <= apply_s <= total_s:
             raise ReplyError(f"{self._board_id}: an update was applied in {str(apply_s)[:50]} s")
         refused = None if answer.get("applied") is True else str(answer.get("reason"))[:500]
-        told = serving[:64] if isinstance(serving, str) else None
-        return Applied(refused, total_s - apply_s, float(apply_s), told)
+        in_force = serving[:64] if isinstance(serving, str) else None
+        return Applied(refused, total_s - apply_s, float(apply_s), in_force)
 
     def _ask(self, request: dict[str, Any]) -> None:
         self._duplex.send_message({"update": request})

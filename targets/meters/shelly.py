@@ -105,11 +105,11 @@ class ShellyMeter(PolledMeter):
         """Ask for the switch's power (W) and its energy counter (J)."""
         gen2 = self._generation >= 2
         text = self._get(f"/rpc/Switch.GetStatus?id={self._channel}" if gen2 else f"/meter/{self._channel}")
-        found = parse("shelly", text)
-        if found.total_w is None:
-            raise ReadError(found.reason or "no power in the answer")
-        counters = [one["value"] for one in found.channels if one["kind"] == "energy"]
-        return Reading(found.total_w, counters[0] if len(counters) == 1 else None)
+        reading = parse("shelly", text)
+        if reading.total_w is None:
+            raise ReadError(reading.reason or "no power in the answer")
+        counters = [channel["value"] for channel in reading.channels if channel["kind"] == "energy"]
+        return Reading(reading.total_w, counters[0] if len(counters) == 1 else None)
 
     def power_cycle(self, off_s: float = 5.0) -> None:
         """Switch off, verify, wait, switch on, verify.
@@ -141,14 +141,14 @@ class ShellyMeter(PolledMeter):
     def _switch(self, on: bool) -> None:
         word = "on" if on else "off"
         gen2 = self._generation >= 2
-        told = (
+        command = (
             f"/rpc/Switch.Set?id={self._channel}&on={str(on).lower()}"
             if gen2
             else f"/relay/{self._channel}?turn={word}"
         )
         asked = f"/rpc/Switch.GetStatus?id={self._channel}" if gen2 else f"/relay/{self._channel}"
         try:
-            self._get(told)
+            self._get(command)
             give_up_s = time.monotonic() + _SWITCH_S
             while time.monotonic() < give_up_s:
                 state = parse_object(self._get(asked), "answer").get("output" if gen2 else "ison")

@@ -45,8 +45,8 @@ class Profile:
 
 #: 100BASE-TX; 2.4 GHz Wi-Fi in a house; LTE of moderate reception; the two slow ones bound what LPWAN and 2G give.
 PROFILES = {
-    each.name: each
-    for each in (
+    profile.name: profile
+    for profile in (
         Profile("lan", 100e6, 100e6, 0.001),
         Profile("wifi", 20e6, 20e6, 0.006),
         Profile("lte", 10e6, 20e6, 0.050),
@@ -123,8 +123,8 @@ class ShapedLink:
             mine.close()
             raise TargetError("another process connected to the shaping proxy")
         near.settimeout(None)
-        for each in (mine, near, far):
-            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for connection in (mine, near, far):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         half_s = self.profile.rtt_s / 2
         for direction in (
             _Direction(near, far, self.profile.down_bit_s, half_s),
@@ -138,10 +138,10 @@ class ShapedLink:
 
     def close(self) -> None:
         """Cut what is open and end the threads."""
-        for each in self._sockets:
+        for connection in self._sockets:
             with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
         for thread in self._threads:
             thread.join(2.0)
         self._sockets, self._threads = [], []

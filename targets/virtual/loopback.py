@@ -198,7 +198,7 @@ class LoopbackServer:
             for handler in stuck:
                 handler.cancel()  # a detached process holds its pipes
             await asyncio.gather(*stuck, return_exceptions=True)
-        ends = asyncio.gather(*(each.wait_closed() for each in closing), return_exceptions=True)
+        ends = asyncio.gather(*(resource.wait_closed() for resource in closing), return_exceptions=True)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(ends, _STOP_S / 2)
         await asyncio.sleep(0)  # one more turn of the loop, in which the sockets are closed

@@ -114,10 +114,10 @@ class OpenSshServer:
                 name, _, rest = path.read_text().partition(") ")
                 if "(sshd" in name:
                     parents[int(path.parent.name)] = int(rest.split()[1])
-        found = [self.process.pid]
-        for pid in found:
-            found += [child for child, parent in parents.items() if parent == pid]
-        return found[1:]
+        pids = [self.process.pid]
+        for pid in pids:
+            pids += [child for child, parent in parents.items() if parent == pid]
+        return pids[1:]
 
     def kill(self) -> None:
         """End the server and all its connections at once; commands that they ran are left to themselves."""

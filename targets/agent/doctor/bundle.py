@@ -164,14 +164,14 @@ def collect(root: str = "/") -> Tuple[Dict[str, bytes], Dict[str, Any]]:
 
 def _listed(root: str) -> List[str]:
     """Return the paths below the root that are there, each once."""
-    found: Dict[str, None] = {}
+    names: Dict[str, None] = {}
     for pattern in PLACES:
         for path in find(root, pattern):
             name = os.path.relpath(path, root)
             base = os.path.basename(name).lower()
             if base != "uevent" and not any(word in base for word in _SECRET_NAMES):
-                found.setdefault(name, None)
-    return list(found)
+                names.setdefault(name, None)
+    return list(names)
 
 
 def _read(root: str, name: str, redactor: redact.Redactor) -> Optional[bytes]:
@@ -214,20 +214,20 @@ def _content(path: str) -> bytes:
 
 def _ask(root: str, redactor: redact.Redactor) -> Dict[str, bytes]:
     """Return what the board's programs answer, each in the file from which a simulated board would give it."""
-    found = {}
+    answers = {}
     for argv in COMMANDS:
         said = programs.run(root, argv, COMMAND_S)
         if said.reason is None:
-            found[_file(argv)] = _answer(argv, said.rc, redactor.words(said.out[:MAX_FILE_B]))
+            answers[_file(argv)] = _answer(argv, said.rc, redactor.words(said.out[:MAX_FILE_B]))
     for argv in STREAMS:
         with programs.stream(root, argv) as stream:
-            lines = _some(stream) if stream.reason is None else []
+            lines = _first_lines(stream) if stream.reason is None else []
         if lines:
-            found[_file(argv)] = _answer(argv, 0, redactor.words("\n".join(lines) + "\n"))
-    return found
+            answers[_file(argv)] = _answer(argv, 0, redactor.words("\n".join(lines) + "\n"))
+    return answers
 
 
-def _some(stream: Any) -> List[str]:
+def _first_lines(stream: Any) -> List[str]:
     """Return a few lines, or what comes of them in time."""
     lines: List[str] = []
 

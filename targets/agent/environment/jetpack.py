@@ -74,8 +74,8 @@ def release(text: Optional[str]) -> Optional[str]:
     >>> release("# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic")
     '36.4.3'
     """
-    found = _RELEASE.search(text or "")
-    return "%s.%s" % found.groups() if found else None
+    match = _RELEASE.search(text or "")
+    return "%s.%s" % match.groups() if match else None
 
 
 def jetpack(l4t: Optional[str]) -> Optional[str]:

@@ -24,7 +24,7 @@ def probe(place: Workdir, request: Dict[str, Any], root: str = "/") -> Dict[str,
     Below another root than ``/`` everything but the machine's architecture, the free disk, the C library,
     the interpreters and the working directory comes from that tree.
     """
-    found = discover(root)
+    discovery = discover(root)
     table = memory.fields(text_of(os.path.join(root, "proc/meminfo")))
     interpreters = [interpreter(argv) for argv in request.get("interpreters", [])]
     tiers = identity.fingerprint(root, interpreters)
@@ -34,8 +34,8 @@ def probe(place: Workdir, request: Dict[str, Any], root: str = "/") -> Dict[str,
         "fingerprint": tiers,
         "fingerprint_sha256": identity.hashes(tiers),
         "cpu_features": identity.cpu_features(text_of(os.path.join(root, "proc/cpuinfo")) or ""),
-        "channels": [dict(channel._asdict()) for sensor in found.sensors for channel in sensor.channels],
-        "missing": found.missing,
+        "channels": [dict(channel._asdict()) for sensor in discovery.sensors for channel in sensor.channels],
+        "missing": discovery.missing,
         "interpreters": interpreters,
         "disk_free_b": shutil.disk_usage(place.root).free,
         "mem_total_b": _bytes(table.get("MemTotal")),
@@ -69,12 +69,12 @@ def swaps(root: str = "/") -> Optional[List[Dict[str, Any]]]:
     text = text_of(os.path.join(root, "proc/swaps"))
     if text is None:
         return None
-    found = []
+    areas = []
     for line in text.splitlines()[1:]:
         words = line.split()
         if len(words) >= 4 and words[2].isdigit() and words[3].isdigit():
             name = os.path.basename(words[0])
-            found.append(
+            areas.append(
                 {
                     "name": name,
                     "zram": name.startswith("zram"),
@@ -82,16 +82,16 @@ def swaps(root: str = "/") -> Optional[List[Dict[str, Any]]]:
                     "used_b": int(words[3]) * 1024,
                 }
             )
-    return found
+    return areas
 
 
 def known_jobs(place: Workdir, run_id: Optional[str]) -> List[Dict[str, Any]]:
     """Return the jobs on the board, of one run or of all."""
-    found = []
+    jobs = []
     for name in sorted(os.listdir(place.jobs)) if os.path.isdir(place.jobs) else []:
         job = workdir.read_json(os.path.join(place.job(name), "job.json"))
         if job is None:  # half removed, or half made; repetitions are named after their run
             job = {"run_id": run_id} if run_id and name.startswith(run_id + ".") else {}
         if run_id is None or job.get("run_id") == run_id:
-            found.append({"rep_id": name, "run_id": job.get("run_id"), "state": state.state(place.job(name))})
-    return found
+            jobs.append({"rep_id": name, "run_id": job.get("run_id"), "state": state.state(place.job(name))})
+    return jobs

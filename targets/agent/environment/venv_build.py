@@ -163,21 +163,21 @@ class Build:
         """Import torch in a child: a build for another CPU dies there, by SIGILL."""
         self._n += 1
         self._say(event="step", title="look whether it works", n=self._n, of=self._of, done_before=False)
-        found = interpreters.interpreter([self._here.python])
+        report = interpreters.interpreter([self._here.python])
         ok = bool(
-            found["ok"] and not found["sigill"] and (found["torch"] or self._recipe["expect"] == "python")
+            report["ok"] and not report["sigill"] and (report["torch"] or self._recipe["expect"] == "python")
         )
-        self._state.update(interpreter=found, complete=self._recipe["label"] if ok else None)
-        if found["sigill"]:
-            self._state["failed"][self._recipe["label"]] = found["reason"]
+        self._state.update(interpreter=report, complete=self._recipe["label"] if ok else None)
+        if report["sigill"]:
+            self._state["failed"][self._recipe["label"]] = report["reason"]
         self._save()
         if ok:
             for folder in (self._here.wheels, self._here.tmp):
                 shutil.rmtree(folder, ignore_errors=True)
-            self._say(event="end", ok=True, interpreter=found)
+            self._say(event="end", ok=True, interpreter=report)
         else:
-            kind = "sigill" if found["sigill"] else "check"
-            self._say(event="end", ok=False, kind=kind, reason=found["reason"], interpreter=found)
+            kind = "sigill" if report["sigill"] else "check"
+            self._say(event="end", ok=False, kind=kind, reason=report["reason"], interpreter=report)
 
     # -- inside -----------------------------------------------------------------------------------
 

@@ -167,7 +167,7 @@ def join(place: Workdir, request: Dict[str, Any]) -> Dict[str, Any]:
     os.makedirs(here.wheels, mode=0o700, exist_ok=True)
     for wheel in request["wheels"]:
         name, chunks = wheel["file"], wheel["chunks"]
-        if not _WHEEL.match(name) or not all(_CHUNK.match(each) for each in chunks):
+        if not _WHEEL.match(name) or not all(_CHUNK.match(blob) for blob in chunks):
             raise AgentError("job", "join: %.200r is no wheel of chunks" % (name,))
         part = os.path.join(here.wheels, name + ".part")
         digest = hashlib.sha256()

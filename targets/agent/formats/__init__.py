@@ -45,13 +45,13 @@ def read(kind: str, text: str) -> Reading:
     if len(text) > MAX_CHARACTERS:
         return without_power([], "damaged: %d characters, at most %d are read" % (len(text), MAX_CHARACTERS))
     try:
-        found = KINDS[kind](text)
+        reading = KINDS[kind](text)
     except (ValueError, OverflowError, RecursionError) as error:
         return without_power([], "damaged: a number or a nesting that cannot be (%s)" % type(error).__name__)
-    channels, details = [_sane(each) for each in found.channels], _finite(found.details)
-    if _beyond(found.total_w):
-        return Reading(channels, None, None, "damaged: a total of %r W" % found.total_w, details)
-    return found._replace(channels=channels, details=details)
+    channels, details = [_sane(channel) for channel in reading.channels], _finite(reading.details)
+    if _beyond(reading.total_w):
+        return Reading(channels, None, None, "damaged: a total of %r W" % reading.total_w, details)
+    return reading._replace(channels=channels, details=details)
 
 
 def _sane(channel: Json) -> Json:
@@ -63,9 +63,9 @@ def _sane(channel: Json) -> Json:
 def _finite(details: Any) -> Any:
     """Details go into records as they are, so a number that JSON does not have is ``None`` there."""
     if isinstance(details, dict):
-        return {name: _finite(each) for name, each in details.items()}
+        return {name: _finite(value) for name, value in details.items()}
     if isinstance(details, list):
-        return [_finite(each) for each in details]
+        return [_finite(value) for value in details]
     return None if isinstance(details, float) and _beyond(details) else details
 
 

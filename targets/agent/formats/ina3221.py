@@ -44,19 +44,19 @@ class Rail(NamedTuple):
 def parse(text: str) -> Reading:
     """Read every connected rail's V, A and W; the total by the labels."""
     devices = _devices(body(text))
-    found = [rail for files in devices for rail in _rails(files)]
-    if not found:
+    labelled_rails = [rail for files in devices for rail in _rails(files)]
+    if not labelled_rails:
         if any(devices):
             return without_power([], "no labelled rail among the files of this dump")
         return without_power([], unlike("a dump of an INA3221's files", text))
     channels: List[Json] = []
-    for rail in found:
+    for rail in labelled_rails:
         scope = rails.scope_of(rail.label)
         channels.append(channel(rail.label, "power", "W", rail.watts, scope, reason=rail.reason))
         for kind, unit, value in (("voltage", "V", rail.volts), ("current", "A", rail.amperes)):
             if value is not None:
                 channels.append(channel(rail.label, kind, unit, value))
-    whole = rails.total({rail.label: rail.watts for rail in found})
+    whole = rails.total({rail.label: rail.watts for rail in labelled_rails})
     details: Json = {"total_of": list(whole.parts), "alarms": _alarms(devices)}
     for name in ("running_mode", "samples", "update_interval"):
         values = sorted({files[name] for files in devices if name in files})
@@ -176,14 +176,14 @@ def _take_json(files: Files, label: str, file: str, value: Any) -> None:
 
 
 def _rails(files: Files) -> List[Rail]:
-    found = []
+    labelled_rails = []
     for index in (1, 2, 3):  # 4..7 are shunt voltages and sums
         label = files.get("in%d_label" % index)
         if rails.is_rail(label):
             volts, why_v = _milli(files, "in%d_input" % index)
             amperes, why_a = _milli(files, "curr%d_input" % index)
             watts = None if volts is None or amperes is None else volts * amperes
-            found.append(Rail(str(label), volts, amperes, watts, why_v or why_a))
+            labelled_rails.append(Rail(str(label), volts, amperes, watts, why_v or why_a))
     index = -1
     while "rail_name_%d" % (index + 1) in files or index < 2:  # a table may list more than one chip's three
         index += 1
@@ -195,8 +195,8 @@ def _rails(files: Files) -> List[Rail]:
             )
             if watts is None and volts is not None and amperes is not None:
                 watts, why = volts * amperes, None
-            found.append(Rail(str(label), volts, amperes, watts, why))
-    return found
+            labelled_rails.append(Rail(str(label), volts, amperes, watts, why))
+    return labelled_rails
 
 
 def _milli(files: Files, name: str) -> Tuple[Optional[float], Optional[str]]:

@@ -87,12 +87,12 @@ def _best(meters: List[Meter]) -> List[Meter]:
     chosen: Dict[str, Meter] = {}
     for meter in meters:
         known = chosen.get(meter.site)
-        if known is None or _told(meter) > _told(known):
+        if known is None or _completeness(meter) > _completeness(known):
             chosen[meter.site] = meter
     return list(chosen.values())
 
 
-def _told(meter: Meter) -> int:
+def _completeness(meter: Meter) -> int:
     return sum(value is not None for value in meter[1:])
 
 

@@ -82,19 +82,19 @@ def unlike(what: str, text: str) -> str:
 
 def last_json(text: str) -> Optional[Json]:
     """Return the last JSON object of an output; what stands around it (a header, a topic, a prompt) is skipped."""
-    decoder, found, at, strays = json.JSONDecoder(), None, 0, 0
+    decoder, last_object, at, strays = json.JSONDecoder(), None, 0, 0
     text = body(text)
     while True:
         at = text.find("{", at)
         if at < 0 or strays > _MAX_STRAYS:
-            return found
+            return last_object
         try:
             value, at = decoder.raw_decode(text, at)
         except (ValueError, RecursionError):
             at, strays = at + 1, strays + 1
             continue
         if isinstance(value, dict):
-            found = value
+            last_object = value
 
 
 def number(value: Any) -> Optional[float]:
@@ -107,4 +107,4 @@ def number(value: Any) -> Optional[float]:
 
 def objects(value: Any) -> List[Json]:
     """Return the objects of a JSON list; of anything else none."""
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

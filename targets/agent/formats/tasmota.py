@@ -61,8 +61,8 @@ def _resolution(power: Any) -> Optional[float]:
     """Return the step that the digits show: 1 W for a whole number."""
     values: List[Any] = power if isinstance(power, list) else [power]
     steps = [
-        1.0 if isinstance(each, int) else 10.0 ** -len(repr(each).partition(".")[2])
-        for each in values
-        if number(each) is not None
+        1.0 if isinstance(value, int) else 10.0 ** -len(repr(value).partition(".")[2])
+        for value in values
+        if number(value) is not None
     ]
     return min(steps) if steps else None

@@ -17,8 +17,8 @@ _FLAGS = re.compile(r"^[ \t]*(?:throttled=)?(?:0x)?([0-9a-fA-F]{1,8})[ \t\r]*$",
 
 def bits_of(text: str) -> Optional[int]:
     """Return the flags, or ``None`` if this is no answer of get_throttled; of several the last."""
-    found = _FLAGS.findall(body(text))
-    return int(found[-1], 16) if found else None
+    matches = _FLAGS.findall(body(text))
+    return int(matches[-1], 16) if matches else None
 
 
 def names_of(bits: int) -> List[str]:

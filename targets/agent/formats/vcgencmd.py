@@ -34,18 +34,18 @@ def parse(text: str) -> Reading:
     """Read a channel for each kind of line; where one comes again, the last counts."""
     if "current(" in text or "volt(" in text:
         return pmic.parse(text)
-    found: Dict[Tuple[str, str], Json] = {}
+    channels: Dict[Tuple[str, str], Json] = {}
     details: Json = {"lines": 0}
     for line in body(text).splitlines():
         made = _channel(line.strip())
         if made is not None:
-            found[made["site"], made["kind"]] = made
+            channels[made["site"], made["kind"]] = made
             details["lines"] += 1
         if _FLAGS.match(line.strip()):
             details.update(throttled.parse(line).details)
-    if not found:
+    if not channels:
         return without_power([], pmic.refusal(text) or unlike("an answer of vcgencmd", text))
-    return without_power(list(found.values()), **details)
+    return without_power(list(channels.values()), **details)
 
 
 def _channel(line: str) -> Optional[Json]:

@@ -91,12 +91,12 @@ def look(folder: str, gates: Dict[str, Any], root: str = "/") -> Looked:
     """
     facts = _facts(folder, gates, root)
     enforced = gates.get("policy") == "enforce"
-    found = _judged(CHEAP, facts, gates, enforced)
+    warnings = _judged(CHEAP, facts, gates, enforced)
     if enforced and _limit(gates, "note_background_cores") is not None:
         # Last, since it takes a while: not before the board is fit in all other respects.
         facts = _with_background(facts, gates, root)
-        found += _judged(TIMED, facts, gates, enforced)
-    return Looked(facts.values, found)
+        warnings += _judged(TIMED, facts, gates, enforced)
+    return Looked(facts.values, warnings)
 
 
 def _judged(
@@ -146,8 +146,8 @@ def _with_background(facts: Facts, gates: Dict[str, Any], root: str) -> Facts:
     return facts._replace(values=dict(facts.values, background_cores=cores), consumers=consumers)
 
 
-def _first(found: Found, wanted: str) -> Optional[float]:
-    for sensor in found.sensors:
+def _first(discovery: Found, wanted: str) -> Optional[float]:
+    for sensor in discovery.sensors:
         for channel, value in zip(sensor.channels, sensor.read()):  # noqa: B905 - Python 3.6
             if channel.id == wanted:
                 return value

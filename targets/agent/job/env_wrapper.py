@@ -46,10 +46,10 @@ def carried(job: Mapping[str, Any], argv: List[str], env: Mapping[str, str], cwd
     own = {name: env[name] for name in names if name in env}
     payload = job["paths"]["payload"]
     own["PYTHONPATH"] = payload
-    told = {
+    settings = {
         "env": own,
         "cwd": cwd,
         "paths": [payload, cwd],
         "deadline_s": math.ceil(float(job["deadline_s"])) + _MARGIN_S,
     }
-    return argv[:n] + ["-c", BECOME, json.dumps(told, sort_keys=True)] + argv[n:]
+    return argv[:n] + ["-c", BECOME, json.dumps(settings, sort_keys=True)] + argv[n:]

@@ -141,13 +141,13 @@ class Record:
         if powers and all(name in silent for name in powers):
             self.missing["power"] = "%s: %s" % (powers[0], silent[powers[0]])
 
-    def watched(self, told: Dict[str, Any]) -> None:
+    def watched(self, report: Dict[str, Any]) -> None:
         """Take over what the thermal watchdog did."""
-        self._watchdog = told
+        self._watchdog = report
 
-    def pulsed(self, when: str, told: Dict[str, Any]) -> None:
+    def pulsed(self, when: str, report: Dict[str, Any]) -> None:
         """Take over a load pattern that was emitted ``before`` or ``after`` the workload."""
-        self._pulses[when] = told
+        self._pulses[when] = report
 
     def warn(self, code: str, message: str) -> None:
         """Add a warning."""
@@ -158,8 +158,8 @@ class Record:
         if self.outcome == "failed" and self._returncode is not None:
             self._explain_failure()
         files, left_out = job_files.listed(self._dir)
-        for each in left_out:
-            self.warn("file-left-out", "%(name)s (%(size)d bytes): %(reason)s" % each)
+        for file in left_out:
+            self.warn("file-left-out", "%(name)s (%(size)d bytes): %(reason)s" % file)
         digests = self._kept(files)
         code = self._returncode
         return {
@@ -227,12 +227,12 @@ def _utc() -> str:
 
 def _highest(sampler: Sampler) -> counters.Strain:
     """Return the union of the throttle bits of all samples, and the highest value of every other sign of throttling."""
-    found: counters.Strain = {}
+    strain: counters.Strain = {}
     for channel in sampler.channels:
         seen = sampler.range(channel.id)
         if channel.kind == "throttle" and seen.high is not None:
-            found[channel.id] = seen.bits if channel.unit == "bits" else int(seen.high)
-    return found
+            strain[channel.id] = seen.bits if channel.unit == "bits" else int(seen.high)
+    return strain
 
 
 def _digest(path: str) -> Dict[str, Any]:

@@ -23,7 +23,7 @@ def listed(job_dir: str) -> Tuple[List[Tuple[str, int]], List[Dict[str, Any]]]:
 
     The user's own files (``src/``) came from the host and stay; updates travel by themselves.
     """
-    found: List[Tuple[str, int]] = []
+    files: List[Tuple[str, int]] = []
     left_out: List[Dict[str, Any]] = []
     total_b = 0
     for folder, folders, names in os.walk(job_dir):
@@ -43,14 +43,14 @@ def listed(job_dir: str) -> Tuple[List[Tuple[str, int]], List[Dict[str, Any]]]:
                 reason = "larger than %d bytes" % MAX_FILE_B
             elif total_b + info.st_size + _OVERHEAD_B > MAX_HARVEST_B - (1 << 20):
                 reason = "all files together are larger than %d bytes" % MAX_HARVEST_B
-            elif len(found) >= MAX_FILES:
+            elif len(files) >= MAX_FILES:
                 reason = "more than %d files" % MAX_FILES
             if reason is not None:
                 left_out.append({"name": _shown(relative), "size": info.st_size, "reason": reason})
             elif not relative.endswith(".lock"):
                 total_b += info.st_size + _OVERHEAD_B
-                found.append((relative, info.st_size))
-    return found, left_out[:50]
+                files.append((relative, info.st_size))
+    return files, left_out[:50]
 
 
 def _shown(name: str) -> str:

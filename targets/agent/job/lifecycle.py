@@ -81,12 +81,12 @@ def start(place: Workdir, job: Dict[str, Any]) -> Dict[str, Any]:
     rep_id = check(job)["rep_id"]
     job_dir = place.job(rep_id)
     with place.locked():
-        found = state(job_dir)
-        if found == "lost" and not os.path.exists(os.path.join(job_dir, supervisor.SPAWNED)):
+        known_state = state(job_dir)
+        if known_state == "lost" and not os.path.exists(os.path.join(job_dir, supervisor.SPAWNED)):
             shutil.rmtree(job_dir)  # the start was cut off before anything ran
-            found = "unknown"
-        if found != "unknown":
-            return {"started": True, "state": found, "conditions": {}, "warnings": []}
+            known_state = "unknown"
+        if known_state != "unknown":
+            return {"started": True, "state": known_state, "conditions": {}, "warnings": []}
         others = running(place)
         if others:
             held = lease.holder(place)
@@ -95,22 +95,22 @@ def start(place: Workdir, job: Dict[str, Any]) -> Dict[str, Any]:
         hold_s = float(job.get("hold_s", 0))
         if hold_s > 0:
             lease.take(place, job["owner"], None, hold_s)  # kept also while a gate makes its owner wait
-        looked = gates.look(place.root, job.get("gates", {}), job.get("root", "/"))
+        health = gates.look(place.root, job.get("gates", {}), job.get("root", "/"))
         held = lease.take(place, job["owner"], rep_id, float(job["lease_s"]))
         origin = held.get("taken_over_from")
         notes = [{"code": lease.TAKEN_OVER, "message": lease.told(origin)}] if origin else []
-        looked_at = {
-            "conditions": looked.conditions,
-            "warnings": looked.warnings,
+        start_record = {
+            "conditions": health.conditions,
+            "warnings": health.warnings,
             "lease_taken_over_from": origin,
         }
-        lock = _create(job_dir, dict(job, found=looked_at), paths)
+        lock = _create(job_dir, dict(job, found=start_record), paths)
         supervisor.detach(job_dir, lock)
     return {
         "started": True,
         "state": "running",
-        "conditions": looked.conditions,
-        "warnings": looked.warnings + notes,
+        "conditions": health.conditions,
+        "warnings": health.warnings + notes,
     }
 
 

@@ -71,8 +71,8 @@ def _fork(core: int, start_ns: int, chip_ns: int, reader: int, writer: int) -> i
     if child:
         return child
     try:
-        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(each, signal.SIG_DFL)
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(signum, signal.SIG_DFL)
         os.close(reader)
         try:
             os.sched_setaffinity(0, {core})

@@ -96,18 +96,18 @@ class Sampler:
         self._hung(sensor)
         self._reader.leave_with(sensor)
         self._alone[sensor], old = self._reader, self._reader
-        self._reader = Reader([each for each in self._sensors if each not in self._alone])
-        self._reader.outcomes = [old.outcomes[old.sensors.index(each)] for each in self._reader.sensors]
+        self._reader = Reader([source for source in self._sensors if source not in self._alone])
+        self._reader.outcomes = [old.outcomes[old.sensors.index(source)] for source in self._reader.sensors]
         old.asked_ns = monotonic_ns()
 
     def _hung(self, sensor: Sensor) -> None:
         self._hangs[sensor] = self._hangs.get(sensor, 0) + 1
 
     def _keep(self, now_ns: int) -> None:
-        found = dict(zip(self._reader.sensors, self._reader.outcomes))  # noqa: B905 - Python 3.6
+        outcomes = dict(zip(self._reader.sensors, self._reader.outcomes))  # noqa: B905 - Python 3.6
         row: List[Any] = [now_ns]
         for sensor in self._sensors:
-            outcome = self._outcome_alone(sensor) if sensor in self._alone else found.get(sensor)
+            outcome = self._outcome_alone(sensor) if sensor in self._alone else outcomes.get(sensor)
             if outcome is None:
                 outcome = ReadEnd(
                     [None] * len(sensor.channels), "the sample was given up before its turn", False

@@ -141,10 +141,10 @@ class Supervisor:
             record.warn("pulses", "load pulses could not be emitted: %s" % error)
 
     def _sampler(self, workload: Sensor, record: "exit_record.Record") -> Sampler:
-        found = discover(self._job.get("root", "/"))
-        record.missing.update(found.missing)
+        discovery = discover(self._job.get("root", "/"))
+        record.missing.update(discovery.missing)
         period_s = float(self._job.get("sampling", {}).get("period_s", 0.2))
-        return Sampler(os.path.join(self._dir, "samples.jsonl"), [workload] + found.sensors, period_s)
+        return Sampler(os.path.join(self._dir, "samples.jsonl"), [workload] + discovery.sensors, period_s)
 
     # -- the workload -----------------------------------------------------------------------------
 
@@ -224,8 +224,8 @@ class Supervisor:
         os.set_blocking(writer, False)
         signal.set_wakeup_fd(writer)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(each, self._on_signal)
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(signum, self._on_signal)
         return reader
 
     def _on_signal(self, number: int, _frame: Any) -> None:
@@ -243,8 +243,8 @@ def _before_exec() -> Callable[[], None]:
 
     def prepare() -> None:
         signal.set_wakeup_fd(-1)
-        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM):
-            signal.signal(each, signal.SIG_DFL)
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGALRM):
+            signal.signal(signum, signal.SIG_DFL)
         if prctl is not None:
             prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # no orphan that runs without a deadline
         try:

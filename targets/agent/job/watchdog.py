@@ -98,7 +98,7 @@ def limit(wanted: Dict[str, Any], root: str = "/") -> "tuple[float, str]":
 
 def trip_points(root: str, kinds: "tuple[str, ...]") -> List[float]:
     """Return temperatures (C) of the trip points of some kinds, of all zones; those out of reason are left out."""
-    found = []
+    temperatures_c = []
     for path in find(root, "sys/class/thermal/thermal_zone*/trip_point_*_temp"):
         if text_of(path[: -len("temp")] + "type") not in kinds:
             continue
@@ -108,5 +108,5 @@ def trip_points(root: str, kinds: "tuple[str, ...]") -> List[float]:
         except ValueError:
             continue
         if _SANE_C[0] <= celsius <= _SANE_C[1] and "pmic" not in zone.lower():
-            found.append(celsius)
-    return found
+            temperatures_c.append(celsius)
+    return temperatures_c

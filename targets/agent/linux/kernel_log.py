@@ -33,15 +33,15 @@ def oom_line(pid: int, path: str = PATH, root: str = "/") -> Tuple[Optional[str]
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         return _in_journal(pid, root, "%s cannot be read: %s" % (path, error.strerror))
-    found = None
+    line = None
     try:
         for message in _messages(descriptor):
-            found = message if _names(message, pid) else found
+            line = message if _names(message, pid) else line
     except OSError as error:
         return _in_journal(pid, root, "%s cannot be read: %s" % (path, error.strerror))
     finally:
         os.close(descriptor)
-    return (found[:300], None) if found else (None, "%s has no line on process %d" % (path, pid))
+    return (line[:300], None) if line else (None, "%s has no line on process %d" % (path, pid))
 
 
 def _messages(descriptor: int) -> Iterator[str]:
@@ -66,8 +66,8 @@ def _names(message: str, pid: int) -> bool:
 
 def _in_journal(pid: int, root: str, reason: str) -> Tuple[Optional[str], Optional[str]]:
     said = programs.run(root, list(JOURNAL), _JOURNAL_S)
-    found = [line.strip() for line in said.out.split("\n") if _names(line, pid)]
-    if found:
-        return found[-1][:300], None
+    lines = [line.strip() for line in said.out.split("\n") if _names(line, pid)]
+    if lines:
+        return lines[-1][:300], None
     why = said.reason or "it has no line on process %d" % pid
     return None, "%s; journal: %s" % (reason, why)

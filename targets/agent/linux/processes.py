@@ -19,7 +19,7 @@ def expanded(argv: List[str]) -> List[str]:
 def of_job(job_dir: str, proc: str = "/proc") -> List[int]:
     """Return ids of all live processes that were started for the job, but for this one."""
     wanted = ("%s=%s" % (JOB_VARIABLE, job_dir)).encode()
-    found = []
+    pids = []
     for name in os.listdir(proc):
         if not name.isdigit() or int(name) == os.getpid():
             continue
@@ -29,8 +29,8 @@ def of_job(job_dir: str, proc: str = "/proc") -> List[int]:
         except OSError:
             continue  # another user's, or just gone
         if wanted in environment.split(b"\0"):
-            found.append(int(name))
-    return found
+            pids.append(int(name))
+    return pids
 
 
 def kill_all(job_dir: str, timeout_s: float = 5.0) -> int:

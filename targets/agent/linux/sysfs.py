@@ -82,11 +82,11 @@ def bounded(call: Callable[[], Any], timeout_s: float, default: Any = None) -> A
 
     For what may hang inside the kernel, where nothing can interrupt it.
     """
-    got: List[Any] = []
-    thread = threading.Thread(target=lambda: got.append(call()), daemon=True)
+    results: List[Any] = []
+    thread = threading.Thread(target=lambda: results.append(call()), daemon=True)
     thread.start()
     thread.join(timeout_s)
-    return got[0] if got else default
+    return results[0] if results else default
 
 
 def find(root: str, pattern: str) -> List[str]:

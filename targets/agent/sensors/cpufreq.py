@@ -53,10 +53,12 @@ def _fastest(identifier: str, source: str, files: List[File], every_s: float) ->
 
 def _measured(firmware: Firmware) -> Optional[Sensor]:
     def clock(text: str) -> Optional[float]:
-        found = [
-            each["value"] for each in formats.read("vcgencmd", text).channels if each["kind"] == "frequency"
+        frequencies = [
+            entry["value"]
+            for entry in formats.read("vcgencmd", text).channels
+            if entry["kind"] == "frequency"
         ]
-        return found[0] if found else None
+        return frequencies[0] if frequencies else None
 
     ask = ["measure_clock", "arm"]
     if clock(firmware.ask_once(ask).out) is None:

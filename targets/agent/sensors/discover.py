@@ -67,21 +67,21 @@ def discover(root: str = "/") -> Found:
     for name, quantity in SENSORS.items():
         why = "%s: no answer within %g s: a driver hangs" % (name, _MODULE_S)
         ask = functools.partial(MODULES[name].discover, root)
-        found: Found = bounded(ask, _MODULE_S, Found([], {quantity: why}))
-        sensors += found.sensors
-        for what, reason in found.missing.items():
+        discovery: Found = bounded(ask, _MODULE_S, Found([], {quantity: why}))
+        sensors += discovery.sensors
+        for what, reason in discovery.missing.items():
             if what == "power":
                 without_power.append(reason)
             else:
                 missing[what] = reason
     if not _powers(sensors):
-        found = MODULES[LAST_RESORT].discover(root)
-        sensors += found.sensors
-        without_power += list(found.missing.values())
+        discovery = MODULES[LAST_RESORT].discover(root)
+        sensors += discovery.sensors
+        without_power += list(discovery.missing.values())
     for name, point in _lab_sensors().items():
-        found = _of_package(name, point, root, sensors)
-        sensors += found.sensors
-        for what, reason in found.missing.items():
+        discovery = _of_package(name, point, root, sensors)
+        sensors += discovery.sensors
+        for what, reason in discovery.missing.items():
             if what == "power":
                 without_power.append(reason)
             else:
@@ -109,10 +109,10 @@ def _lab_sensors() -> Dict[str, Tuple[str, str]]:
 def _of_package(name: str, point: Tuple[str, str], root: str, sensors: List[Sensor]) -> Found:
     taken = [_OF_THE_WORKLOAD] + [channel.id for sensor in sensors for channel in sensor.channels]
     late = "%s: no answer within %g s" % (plugins.named(name, point), _MODULE_S)
-    found: Found = bounded(
+    discovery: Found = bounded(
         functools.partial(plugins.find, name, point, root, taken), _MODULE_S, Found([], {name: late})
     )
-    return found
+    return discovery
 
 
 def _powers(sensors: List[Sensor]) -> List[Channel]:

@@ -95,9 +95,9 @@ def discover(root: str = "/") -> Found:
     )
     missing = {_identifier(label): reason for label, reason in failed.items() if label not in table}
     if not chosen:
-        looked = "no power sensor: looked for " + ", ".join(_HWMON[:1] + _IIO[:1])
+        message = "no power sensor: looked for " + ", ".join(_HWMON[:1] + _IIO[:1])
         why = "; ".join("rail %s: %s" % pair for pair in sorted(failed.items()))
-        return Found([], dict(missing, power="the INA3221 is there, but " + why if why else looked))
+        return Found([], dict(missing, power="the INA3221 is there, but " + why if why else message))
     if not parts:
         lost = "; ".join("rail %s: %s" % pair for pair in sorted(failed.items()))
         missing["power"] = "no total: no input rail and no complete set of parts among %s%s" % (

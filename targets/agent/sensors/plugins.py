@@ -70,16 +70,16 @@ def _module(point: Tuple[str, str]) -> Any:
     return getattr(loaded, attribute) if attribute else loaded
 
 
-def _checked(found: Any, taken: Set[str]) -> Found:
+def _checked(discovery: Any, taken: Set[str]) -> Found:
     """Return the sensors, each behind a guard.
 
     Raises:
         NotASensor: says what is wrong.
     """
-    if not isinstance(found, Found):
-        raise NotASensor("discover() returned %s, not Found" % type(found).__name__)
+    if not isinstance(discovery, Found):
+        raise NotASensor("discover() returned %s, not Found" % type(discovery).__name__)
     sensors: List[Sensor] = []
-    for sensor in found.sensors:
+    for sensor in discovery.sensors:
         if not isinstance(sensor, Sensor):
             raise NotASensor("discover() found %s, not a Sensor" % type(sensor).__name__)
         for channel in sensor.channels:
@@ -88,7 +88,7 @@ def _checked(found: Any, taken: Set[str]) -> Found:
                 raise NotASensor("there is a channel %r already" % channel.id)
             taken.add(channel.id)
         sensors.append(GuardedSensor(sensor))
-    return Found(sensors, {str(what): str(why)[:_MAX_REASON] for what, why in found.missing.items()})
+    return Found(sensors, {str(what): str(why)[:_MAX_REASON] for what, why in discovery.missing.items()})
 
 
 def _check_channel(channel: Any) -> None:

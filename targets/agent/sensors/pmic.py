@@ -22,7 +22,7 @@ class Pmic(Sensor):
 
     def __init__(self, firmware: Firmware, first: Reading) -> None:
         self._firmware = firmware
-        names = [each["site"] for each in first.channels if each["kind"] == "power"]
+        names = [channel["site"] for channel in first.channels if channel["kind"] == "power"]
         source = "pmic_read_adc (%s): sum of %d rails, a lower bound" % (firmware.route, len(names))
         core = "pmic_read_adc (%s): VDD_CORE" % firmware.route
         channels = [
@@ -57,7 +57,7 @@ def discover(root: str = "/") -> Found:
     firmware = Firmware(root)
     said = firmware.ask_once(_ASK)
     reading = formats.read("pmic", said.out)
-    if any(each["kind"] == "power" for each in reading.channels):
+    if any(channel["kind"] == "power" for channel in reading.channels):
         return Found([Pmic(firmware, reading)], {})
     return Found([], {"power": "no power sensor: " + (_without(model) or said.reason or str(reading.reason))})
 
@@ -71,5 +71,7 @@ def _without(model: str) -> Optional[str]:
 
 
 def _value(reading: Reading, kind: str, site: str) -> Optional[float]:
-    found = [each["value"] for each in reading.channels if (each["kind"], each["site"]) == (kind, site)]
-    return found[0] if found else None
+    values = [
+        channel["value"] for channel in reading.channels if (channel["kind"], channel["site"]) == (kind, site)
+    ]
+    return values[0] if values else None

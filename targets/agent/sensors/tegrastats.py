@@ -36,7 +36,7 @@ def discover(root: str = "/") -> Found:
 
 
 def _powers(reading: Reading) -> Dict[str, Any]:
-    return {each["site"]: each for each in reading.channels if each["kind"] == "power"}
+    return {channel["site"]: channel for channel in reading.channels if channel["kind"] == "power"}
 
 
 class Tegrastats(Sensor):
@@ -85,7 +85,7 @@ class Tegrastats(Sensor):
             self.reason, self.refused = reading.reason, "above the total" in (reading.reason or "")
             if self.refused:
                 return [None] * len(self.channels)
-        powers = {site: each["value"] for site, each in _powers(reading).items()}
+        powers = {site: channel["value"] for site, channel in _powers(reading).items()}
         return ([reading.total_w] if self._has_sum else []) + [powers.get(site) for site in self._sites]
 
     def _listen(self, stream: programs.Stream) -> None:

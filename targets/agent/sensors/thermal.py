@@ -38,15 +38,15 @@ class Zone(NamedTuple):
 
 def discover(root: str = "/") -> Found:
     """Look for ``cpu_temp_c``; ``gpu_temp_c`` and ``tj_temp_c`` (junction) where there are such zones."""
-    found = _zones(root) + _hwmon(root)
-    zones = [zone for zone in found if zone.reason is None]
+    all_zones = _zones(root) + _hwmon(root)
+    zones = [zone for zone in all_zones if zone.reason is None]
     missing = {}
-    chosen = next((zone for each in _CPU for zone in zones if each.search(zone.kind)), None)
+    chosen = next((zone for regex in _CPU for zone in zones if regex.search(zone.kind)), None)
     chosen = chosen or (zones[0] if zones else None)
     sensors = [] if chosen is None else [_sensor("cpu", chosen)]
     for site, pattern in (("gpu", _GPU), ("tj", _JUNCTION)):
         zone = _first(zones, pattern)
-        dead = _first(found, pattern)
+        dead = _first(all_zones, pattern)
         if zone is not None and zone != chosen:
             sensors.append(_sensor(site, zone))
         elif zone is None and dead is not None:
@@ -54,7 +54,7 @@ def discover(root: str = "/") -> Found:
     if sensors:
         return Found(sensors, missing)
     missing["temp_c"] = "no readable temperature: " + (
-        "; ".join("zone %s: %s" % (zone.kind, zone.reason) for zone in found)
+        "; ".join("zone %s: %s" % (zone.kind, zone.reason) for zone in all_zones)
         or "looked for sys/class/thermal/thermal_zone*/temp and hwmon (%s)" % ", ".join(_HWMON_CPU)
     )
     return Found([], missing)
@@ -70,12 +70,12 @@ def _zones(root: str) -> List[Zone]:
 
 
 def _hwmon(root: str) -> List[Zone]:
-    found = []
+    zones = []
     for path in find(root, "sys/class/hwmon/hwmon*/temp1_input"):
         name = text_of(os.path.join(os.path.dirname(path), "name")) or ""
         if name in _HWMON_CPU:
-            found.append(Zone("cpu " + name, path, _why_not(path)))
-    return found
+            zones.append(Zone("cpu " + name, path, _why_not(path)))
+    return zones
 
 
 def _first(zones: List[Zone], pattern: "Pattern[str]") -> Optional[Zone]:

@@ -133,12 +133,12 @@ def main(root: str) -> None:
         )
     manifest = check(json.loads(sys.stdin.buffer.readline().decode("utf-8")))
     blobs = prepare(root)
-    missing = [each for each in manifest if not is_whole(os.path.join(blobs, each["name"]), each["sha256"])]
-    needed_b = sum(each["size"] for each in missing)
+    missing = [blob for blob in manifest if not is_whole(os.path.join(blobs, blob["name"]), blob["sha256"])]
+    needed_b = sum(blob["size"] for blob in missing)
     free_b = shutil.disk_usage(blobs).free
     if missing and free_b < needed_b + SPARE_B:
         raise Refused("workdir", "%s: %d bytes free, %d needed" % (root, free_b, needed_b + SPARE_B))
-    reply({"workdir": root, "missing": [each["name"] for each in missing]})
+    reply({"workdir": root, "missing": [blob["name"] for blob in missing]})
     if missing:
         take(blobs, missing)
         reply({"stored": len(missing), "stored_b": needed_b})

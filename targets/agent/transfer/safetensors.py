@@ -61,17 +61,17 @@ def read_head(raw: bytes) -> Head:
         raise Refused("the header would have %d bytes, the file has %d" % (length, len(raw)))
     begin = LENGTH_B + length
     try:
-        told = protocol.loads(raw[LENGTH_B:begin].decode("utf-8"))
+        header = protocol.loads(raw[LENGTH_B:begin].decode("utf-8"))
     except ValueError as error:
         raise Refused("the header is not JSON: %s" % error) from None
-    if not isinstance(told, dict) or len(told) > MAX_TENSORS:
+    if not isinstance(header, dict) or len(header) > MAX_TENSORS:
         raise Refused("the header is no object of at most %d tensors" % MAX_TENSORS)
-    metadata = told.pop(METADATA, {})
+    metadata = header.pop(METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise Refused("%s is no object of strings" % METADATA)
     tensors: Dict[str, Entry] = {}
     at = begin
-    for name, entry in told.items():
+    for name, entry in header.items():
         tensors[name] = _entry(name, entry, at, begin)
         at = tensors[name].end
     if at != len(raw):
@@ -118,8 +118,8 @@ def check_finite(raw: bytes, name: str, entry: Entry) -> None:
 def _values(raw: bytes, dtype: str) -> List[float]:
     if dtype == "F16":
         return list(struct.unpack("<%de" % (len(raw) // 2), raw))
-    found = array("f")
-    found.frombytes(raw)
+    values = array("f")
+    values.frombytes(raw)
     if sys.byteorder == "big":
-        found.byteswap()
-    return found.tolist()
+        values.byteswap()
+    return values.tolist()

@@ -28,10 +28,10 @@ def index(job_dir: str) -> Dict[str, Any]:
     Raises:
         AgentError: (kind ``job``) the job has written none.
     """
-    told = workdir.read_json(os.path.join(job_dir, FOLDER, INDEX))
-    if told is None:
+    listing = workdir.read_json(os.path.join(job_dir, FOLDER, INDEX))
+    if listing is None:
         raise AgentError("job", "job %s has no updates" % os.path.basename(job_dir))
-    return dict(told, serving=serving(job_dir))
+    return dict(listing, serving=serving(job_dir))
 
 
 def serving(job_dir: str) -> Optional[str]:
@@ -52,7 +52,7 @@ def open_update(job_dir: str, name: Any) -> BinaryIO:
     Raises:
         AgentError: (kind ``job``) there is no such update.
     """
-    known = [each.get("name") for each in index(job_dir).get("files", []) if isinstance(each, dict)]
+    known = [entry.get("name") for entry in index(job_dir).get("files", []) if isinstance(entry, dict)]
     if not isinstance(name, str) or name not in known or os.path.basename(name) != name:
         raise AgentError("job", "no update %.80r here" % (name,))
     return open(os.path.join(job_dir, FOLDER, name), "rb")

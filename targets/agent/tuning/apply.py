@@ -97,17 +97,17 @@ def _row(operation: Operation, look: Look) -> Dict[str, Any]:
     return {
         "op": operation.name,
         "state": None,
-        "before": _told(item.before for item in look.items),
-        "after": _told(item.after for item in look.items),
+        "before": _joined(item.before for item in look.items),
+        "after": _joined(item.after for item in look.items),
         "how": None,
         "reason": None,
     }
 
 
-def _told(values: Any) -> Optional[str]:
+def _joined(values: Any) -> Optional[str]:
     """Return distinct values, in their order."""
-    found = list(dict.fromkeys(value for value in values if value))
-    return ", ".join(found) or None
+    texts = list(dict.fromkeys(value for value in values if value))
+    return ", ".join(texts) or None
 
 
 def _undone(operation: Operation, system: System, items: List[Item]) -> Optional[str]:
@@ -153,8 +153,8 @@ def _restore(entry: Dict[str, Any], undo: UndoList, make: MakeSystem) -> Dict[st
     row = {
         "op": entry["op"],
         "state": "failed",
-        "before": _told(item.before for item in items),
-        "after": _told(item.after for item in items),
+        "before": _joined(item.before for item in items),
+        "after": _joined(item.after for item in items),
         "owner": {key: entry["owner"].get(key) for key in ("user", "host", "pid")},
         "reason": None,
     }  # type: Dict[str, Any]
@@ -169,12 +169,12 @@ def _restore(entry: Dict[str, Any], undo: UndoList, make: MakeSystem) -> Dict[st
         return dict(row, state="left", reason="the simulated board %s is gone" % entry["root"])
     system = make(entry["root"])
     others = [operation.foreign(system, item) for item in items]
-    left = _undone(operation, system, [item for item, told in zip(items, others) if told is None])  # noqa: B905
+    left = _undone(operation, system, [item for item, reason in zip(items, others) if reason is None])  # noqa: B905
     if left is not None:
         return dict(row, reason=left)
     undo.remove(entry)
-    told = "; ".join(filter(None, others)) or None
-    return dict(row, state="left" if all(others) else "restored", reason=told)
+    reason = "; ".join(filter(None, others)) or None
+    return dict(row, state="left" if all(others) else "restored", reason=reason)
 
 
 def possible(system: System, wanted: Dict[str, Any]) -> List[Dict[str, Any]]:
@@ -200,7 +200,9 @@ def _possible(operation: Operation, system: System, wanted: Dict[str, Any]) -> D
     direct = all(system.may_write(name) for name in files) if files else as_root
     how = None  # type: Optional[str]
     if commands:
-        how = "direct" if direct else "sudo" if all(system.may_sudo(one) for one in commands) else None
+        how = (
+            "direct" if direct else "sudo" if all(system.may_sudo(command) for command in commands) else None
+        )
     asked = operation.asked(wanted)
     return {
         "op": operation.name,

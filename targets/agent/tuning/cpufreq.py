@@ -65,10 +65,10 @@ class Frequency(Operation):
     def look(self, system: System, wanted: Dict[str, Any]) -> Look:
         items: List[Item] = []
         for policy in system.find(POLICIES):
-            found = self._look_at(system, policy, wanted)
-            if found.state == UNAVAILABLE:
-                return found
-            items += found.items
+            policy_look = self._look_at(system, policy, wanted)
+            if policy_look.state == UNAVAILABLE:
+                return policy_look
+            items += policy_look.items
         if not items:
             return Look(UNAVAILABLE, self.absent)
         return Look(CHANGE if any(item.before != item.after for item in items) else ALREADY, None, items)

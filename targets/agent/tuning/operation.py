@@ -104,9 +104,9 @@ def write_all(system: System, items: Sequence[Item], which: str) -> Done:
 
 def differing(system: System, items: Sequence[Item], which: str) -> Optional[str]:
     """Return items that do not read as ``which`` says, as one sentence."""
-    found = []
+    differences = []
     for item in items:
         now, value = system.read(item.key), getattr(item, which)
         if now != value:
-            found.append("%s is %s, not %s" % (system.shown(item.key), now or "unreadable", value))
-    return "; ".join(found[:4]) or None
+            differences.append("%s is %s, not %s" % (system.shown(item.key), now or "unreadable", value))
+    return "; ".join(differences[:4]) or None

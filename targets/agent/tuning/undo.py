@@ -30,10 +30,10 @@ class UndoList:
         self._path = path_of(place)
         self.entries: List[Dict[str, Any]] = []
         if os.path.exists(self._path):
-            found = workdir.read_json(self._path) or {}
-            entries = found.get("entries")
+            content = workdir.read_json(self._path) or {}
+            entries = content.get("entries")
             if (
-                found.get("schema") != SCHEMA
+                content.get("schema") != SCHEMA
                 or not isinstance(entries, list)
                 or not all(map(_valid, entries))
             ):
@@ -47,7 +47,9 @@ class UndoList:
     def find(self, operation: Operation, root: str) -> Optional[Dict[str, Any]]:
         """Return the entry of an operation on one tree."""
         key = (operation.name, os.path.realpath(root))
-        return next((one for one in self.entries if (one["op"], os.path.realpath(one["root"])) == key), None)
+        return next(
+            (entry for entry in self.entries if (entry["op"], os.path.realpath(entry["root"])) == key), None
+        )
 
     def add(
         self, operation: Operation, root: str, items: List[Item], owner: Dict[str, Any]

@@ -249,8 +249,8 @@ class EmulatedBoard:
     def state(self) -> State | None:
         """Return what runs, or ``None`` (also after the process has ended)."""
         try:
-            told: dict[str, Any] = json.loads((self.folder / _STATE).read_text(encoding="utf-8"))
-            state = replace(State(**told), pid=self._pid())
+            record: dict[str, Any] = json.loads((self.folder / _STATE).read_text(encoding="utf-8"))
+            state = replace(State(**record), pid=self._pid())
         except (OSError, ValueError, TypeError):
             return None
         return state if self._is_ours(state.pid) else None
