@@ -65,7 +65,7 @@ class Blob:
 
     @property
     def size_b(self) -> int:
-        """Size of the content in bytes."""
+        """Return the size of the content in bytes."""
         if self.data is not None:
             return len(self.data)
         assert self.path is not None  # noqa: S101 - by __post_init__
@@ -138,7 +138,7 @@ def without_docstrings(source: bytes) -> bytes:
 
 
 def make_payload(extra: Mapping[str, bytes] | None = None) -> Blob:
-    """The payload: the agent, an entry point, and ``extra`` files (the workloads), without docstrings.
+    """Return the payload: the agent, an entry point, and ``extra`` files (the workloads), without docstrings.
 
     Returns:
         A blob with ``role="payload"``, to be synced before any agent command.

@@ -11,7 +11,7 @@ _KEPT = frozenset("\n\t")
 
 
 def printable(text: str) -> str:
-    r"""Return the text with all that a terminal would obey instead of show written out.
+    r"""Return the text with everything a terminal would obey, and not show, written as escapes.
 
     >>> print(printable("\x1b[2Jall is well"))
     \x1b[2Jall is well
@@ -22,7 +22,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""Return the same without breaks and tabs: a board's text cannot pass for lines of ours.
+    r"""Return printable text without line breaks and tabs: a board's text cannot pass for lines of ours.
 
     >>> print(one_line("fine\n  ok  disk"))
     fine\n  ok  disk

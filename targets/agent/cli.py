@@ -154,7 +154,7 @@ def _pause(seconds: float) -> None:
 
 
 def _lease(place: Workdir, options: Dict[str, str]) -> None:
-    """Take or release: ``{"lease": {"do", "owner", "hold_s", "force"}}`` -> ``{"lease": {...}|null}``."""
+    """Take or release the lease: ``{"lease": {"do", "owner", "hold_s", "force"}}`` -> ``{"lease": {...}|null}``."""
     from tunebench.targets.agent import lease
     from tunebench.targets.agent.job import lifecycle
 

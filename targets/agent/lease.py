@@ -90,7 +90,7 @@ def wait_for(
     wait_s: float,
     pause: Callable[[float], None] = time.sleep,
 ) -> Dict[str, Any]:
-    """Do ``attempt`` again whenever the lease has changed or run out, for ``wait_s`` at most.
+    """Repeat ``attempt`` whenever the lease has changed or run out, for ``wait_s`` at most.
 
     The wait is on the board, without traffic and without work: nobody who measures there notices it.
 
@@ -197,7 +197,7 @@ def _owner(lease: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _left_behind(lease: Dict[str, Any]) -> Optional[Dict[str, Any]]:
-    """Return what a new lease says of the one that ran out before it; ``None`` if that had no owner."""
+    """Return a new lease's record of the expired one before it; ``None`` if that had no owner."""
     if not _owner(lease):
         return None
     rebooted = lease.get("boot_id") != workdir.boot_id()

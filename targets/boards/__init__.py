@@ -46,7 +46,7 @@ __all__ = [
 
 
 def kind_of(name: str) -> BoardKind:
-    """Return what a kind means; one that this release does not know (in results) is a board like any Linux machine.
+    """Return what a kind means; one that this release does not know (in results) counts as any Linux machine.
 
     >>> kind_of("loopback").host_itself
     True

@@ -95,7 +95,7 @@ class BoardModel:
 
 
 def first_match(table: Iterable[BoardModel], hardware: Mapping[str, Any]) -> BoardModel | None:
-    """Return the first row that the board is; a ``compatible`` that matches beats a name that does."""
+    """Return the first row that describes the board; a match by ``compatible`` beats a match by name."""
     rows = list(table)
     by_tree = {"compatible": hardware.get("compatible")}
     by_name = {"model": hardware.get("model")}

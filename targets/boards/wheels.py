@@ -93,7 +93,7 @@ class Choice:
 
 
 def _at_least(have: str, wanted: str) -> bool:
-    """Return whether a version is as new as another; False if what a board calls its version is none."""
+    """Tell whether a version is as new as another; False if the board's text is no version."""
     try:
         return Version(have) >= Version(wanted)
     except InvalidVersion:
@@ -122,7 +122,7 @@ def crashes() -> tuple[Crash, ...]:
 
 
 def crash_of(torch: str, lse: bool | None) -> Crash | None:
-    """Return the known crash of a version on such cores."""
+    """Return the known crash of a torch version on cores with or without LSE, or ``None``."""
     plain = torch.partition("+")[0]
     return next(
         (crash for crash in crashes() if crash.torch == plain and crash.without == "lse" and lse is False),

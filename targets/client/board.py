@@ -278,7 +278,7 @@ class Board(Connection):
         return self._changes("untune", {"owner": dict(owner)}, "untuned")
 
     def examine(self, wanted: Mapping[str, Any]) -> Examination:
-        """Ask what the account may do on the board, among it what ``[board.tuning]`` wants.
+        """Ask what the account may do on the board, including what ``[board.tuning]`` needs.
 
         Raises:
             ReplyError: the answer is not of the agreed form, or asks for a right that tunebench never needs.

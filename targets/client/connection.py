@@ -77,7 +77,7 @@ class BoardSpec:
 
     @property
     def endpoint(self) -> Endpoint:
-        """How to reach it (not for loopback, whose server knows)."""
+        """Return how to reach the board (not for a loopback, whose server knows)."""
         return Endpoint(
             host=self.host,
             user=self.user,
@@ -123,7 +123,7 @@ class Connection:
 
     @property
     def ssh(self) -> Ssh:
-        """The connection; its ``channels_opened`` counts on over reconnections."""
+        """Return the connection; its ``channels_opened`` counts on over reconnections."""
         if self._ssh is None:
             raise LinkError(f"{self.spec.id}: not connected")
         return self._ssh

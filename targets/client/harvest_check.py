@@ -82,7 +82,7 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def verify(files: Mapping[str, bytes], rep_id: str) -> None:
-    """Hold the files against the exit record, if there is one.
+    """Compare the files with the exit record, if there is one.
 
     Raises:
         TornError: the record is malformed, or a file is missing or does not have its hash.

@@ -116,7 +116,7 @@ class Interpreter(Reply):
 
     @property
     def words(self) -> str:
-        """The command in one line."""
+        """Return the command in one line."""
         return " ".join(self.argv or [])
 
 
@@ -196,17 +196,17 @@ class Probe(Reply):
 
     @property
     def hardware(self) -> dict[str, Any]:
-        """The hardware tier: what :func:`tunebench.targets.boards.match` finds a board's model by."""
+        """Return the hardware tier: what :func:`tunebench.targets.boards.match` finds a board's model by."""
         return self.fingerprint.get("hardware", {})
 
     @property
     def machine(self) -> str:
-        """The architecture, e.g. ``aarch64``; ``"None"`` if the board did not tell."""
+        """Return the architecture, e.g. ``aarch64``; ``"None"`` if the board did not tell."""
         return str(self.hardware.get("machine"))
 
     @property
     def agent_python(self) -> str:
-        """Version of the Python that runs the agent."""
+        """Return the version of the Python that runs the agent."""
         return str(self.fingerprint.get("python", {}).get("agent"))
 
 
@@ -278,7 +278,7 @@ class Change(Reply):
 
     @property
     def holds(self) -> bool:
-        """The board is as it was asked to be, read back by itself."""
+        """Tell whether the board is as it was asked to be, as it read back itself."""
         return self.state in ("set", "already")
 
 

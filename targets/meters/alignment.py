@@ -63,7 +63,7 @@ class Alignment:
 
     @property
     def drift_ppm(self) -> float:
-        """How much faster the trace's clock runs than the board's."""
+        """Return how much faster the trace's clock runs than the board's, in parts per million."""
         return 1e6 * (self.rate - 1)
 
 

@@ -39,7 +39,7 @@ def to_host(own_s: Sequence[float], arrived_s: Sequence[float], delay_s: float) 
 
 
 def _anchors(late: Sequence[Point]) -> tuple[Point, Point]:
-    """Return the least delayed line near the start and near the end, once the drift is out."""
+    """Return the least delayed line near the start and near the end, after the drift is removed."""
     hull = _lower_hull(late)
     middle = (late[0][0] + late[-1][0]) / 2
     low, high = next((a, b) for a, b in pairwise(hull) if b[0] >= middle)

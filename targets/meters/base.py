@@ -78,18 +78,18 @@ class MeterTrace:
 
     @property
     def n(self) -> int:
-        """Readings that succeeded."""
+        """Return how many readings succeeded."""
         return sum(value is not None for value in self.power_w)
 
     @property
     def rate_hz(self) -> float | None:
-        """Successful readings a second, as found; None below two."""
+        """Return the measured rate of successful readings per second; None below two."""
         good = self._good_s()
         return (len(good) - 1) / (good[-1] - good[0]) if len(good) > 1 and good[-1] > good[0] else None
 
     @property
     def max_gap_s(self) -> float | None:
-        """Longest time without a successful reading between the first and the last; None below two."""
+        """Return the longest time from one successful reading to the next; None below two."""
         good = self._good_s()
         return max(b - a for a, b in pairwise(good)) if len(good) > 1 else None
 
@@ -105,7 +105,7 @@ class Errors:
         self._more = 0
 
     def add(self, message: str) -> None:
-        """Keep or count one."""
+        """Keep a sentence, or only count it once enough are kept."""
         if len(self._kept) < MAX_ERRORS:
             self._kept.append(message)
         else:
@@ -115,7 +115,7 @@ class Errors:
         return len(self._kept) + self._more
 
     def list(self) -> list[str]:
-        """Return all that is known of them."""
+        """Return the sentences that were kept, then how many more there were."""
         return self._kept + ([f"and {self._more} more"] if self._more else [])
 
 
@@ -133,7 +133,7 @@ class Meter(ABC):
     @property
     @abstractmethod
     def info(self) -> MeterInfo:
-        """What it is; complete once it is open."""
+        """Return what the meter is; complete once it is open."""
 
     @abstractmethod
     def open(self) -> None:
@@ -149,7 +149,7 @@ class Meter(ABC):
 
     @abstractmethod
     def stop(self) -> MeterTrace:
-        """End, and return what was read since ``start``; bounded in time."""
+        """Stop reading, and return what was read since ``start``; bounded in time."""
 
     @abstractmethod
     def close(self) -> None:

@@ -48,7 +48,7 @@ class Mapped:
 
     @property
     def used(self) -> list[Column]:
-        """All columns that are read."""
+        """Return all columns that are read."""
         return [
             column for column in (self.time, self.power, self.voltage, self.current) if column is not None
         ]
@@ -115,12 +115,12 @@ class Keys(MeterKeys):
 
     @property
     def pulse_chip_s(self) -> float:
-        """Seconds of a load pulse's chip."""
+        """Return the length of a load pulse's chip (s)."""
         return self.chip_s
 
     @property
     def columns(self) -> Mapped:
-        """Which columns are read, with the factors of their units."""
+        """Return which columns are read, with the factors of their units."""
         return Mapped(
             self.time_column,
             _TIME_UNITS[self.time_unit],
@@ -139,7 +139,7 @@ def make(keys: Keys) -> CsvReplayMeter:
 
 
 class CsvReplayMeter(Meter):
-    """See the module."""
+    """One file of a vendor's logger; the module's text says how it is read."""
 
     def __init__(self, keys: Keys) -> None:
         self._path = Path(keys.path)
@@ -155,7 +155,7 @@ class CsvReplayMeter(Meter):
 
     @property
     def info(self) -> MeterInfo:
-        """Nothing is known of the meter but its file."""
+        """Return what is known of the meter: nothing but its file and its keys."""
         return MeterInfo(
             id="logger's file",
             kind="csv-replay",

@@ -95,7 +95,7 @@ class HwmonMeter(PolledMeter):
 
     @property
     def info(self) -> MeterInfo:
-        """Chip, address and channel; the quantum follows from the shunt where the driver's formula is known."""
+        """Return chip, address and channel; the quantum follows from the shunt where the driver's formula is known."""
         used = [name for name in (self._files.power, self._files.voltage, self._files.current) if name]
         names = used[:1] if self._files.power else used
         where = f" {_address_of(self._folder)}" if _address_of(self._folder) else ""

@@ -49,7 +49,7 @@ def make(keys: Keys) -> JoulescopeMeter:
 
 
 class JoulescopeMeter(Meter):
-    """See the module.
+    """One Joulescope; the module's text says how it is read.
 
     Args:
         driver: ``pyjoulescope_driver.Driver``, or what behaves like it.
@@ -68,7 +68,7 @@ class JoulescopeMeter(Meter):
 
     @property
     def info(self) -> MeterInfo:
-        """The model."""
+        """Return what the instrument is; its model is known once it is open."""
         return MeterInfo(
             id=self._path.split("/")[1] if self._path else "",
             kind="joulescope",

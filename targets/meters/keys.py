@@ -50,5 +50,5 @@ class MeterKeys(BaseModel):
 
     @property
     def pulse_chip_s(self) -> float:
-        """Seconds of a load pulse's chip, for meters whose trace is aligned by pulses."""
+        """Return the length of a load pulse's chip (s), for meters whose trace is aligned by pulses."""
         return 0.5

@@ -72,7 +72,7 @@ class Unwrapper:
         self._held: Sample | None = None
 
     def add(self, sample: Sample) -> str | None:
-        """Take a sample in, or say why not."""
+        """Add a sample; return why it was refused or that the device restarted, or ``None``."""
         last = self.segments[-1][-1] if self.segments else None
         if last is None:
             self.segments.append([(sample.t_us / 1e6, sample)])
@@ -131,7 +131,7 @@ class _Run:
 
 
 class SerialCsvMeter(Meter):
-    """See the module."""
+    """One microcontroller on a serial port; the module's text says what it prints."""
 
     def __init__(self, keys: Keys) -> None:
         self._port = keys.port
@@ -146,7 +146,7 @@ class SerialCsvMeter(Meter):
 
     @property
     def info(self) -> MeterInfo:
-        """Its rate is what was found when it was opened."""
+        """Return what the meter is; its rate is the one that was measured when it was opened."""
         return MeterInfo(
             id=f"{self._baud} baud",
             kind="serial-csv",

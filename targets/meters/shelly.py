@@ -67,7 +67,7 @@ class ShellyMeter(PolledMeter):
 
     @property
     def info(self) -> MeterInfo:
-        """The switch, not its address; 0.1 W steps of Gen2."""
+        """Return the switch, without its address; a Gen2 device has steps of 0.1 W."""
         gen2 = self._generation >= 2
         return MeterInfo(
             id=f"switch {self._channel}",
@@ -80,7 +80,7 @@ class ShellyMeter(PolledMeter):
         )
 
     def open(self) -> None:
-        """Ask once.
+        """Open the connection and read once, to check that the plug answers.
 
         Raises:
             MeterError: the password's variable is not set, the plug does not answer, or has no power meter.

@@ -227,7 +227,7 @@ class Duplex:
 
     @property
     def stderr(self) -> bytes:
-        """The tail of standard error so far."""
+        """Return the tail of standard error so far."""
         return bytes(self._stderr)
 
     def close(self) -> None:

@@ -47,12 +47,12 @@ class ClockLine:
 
     @property
     def drift_ppm(self) -> float:
-        """How much faster the host's clock runs than the board's, in parts per million."""
+        """Return how much faster the host's clock runs than the board's, in parts per million."""
         return 1e6 * (self.after.offset_s - self.before.offset_s) / self._apart_s
 
     @property
     def drift_bound_ppm(self) -> float:
-        """The true drift lies within this of :attr:`drift_ppm`."""
+        """Return the bound of :attr:`drift_ppm`: the true drift lies within it."""
         return 1e6 * (self.after.bound_s + self.before.bound_s) / self._apart_s
 
     def host_s(self, board_s: float) -> float:

@@ -115,7 +115,7 @@ class Ssh:
 
     @property
     def alive(self) -> bool:
-        """Whether the connection is believed to be up (a frozen peer is noticed only by asking)."""
+        """Tell whether the connection is believed to be up (a frozen peer is noticed only by asking)."""
         return self._transport is not None and bool(self._transport.is_active())
 
     def connect(self) -> None:

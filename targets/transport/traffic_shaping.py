@@ -137,7 +137,7 @@ class ShapedLink:
         return mine
 
     def close(self) -> None:
-        """Cut what is open and end the threads."""
+        """Close all sockets and end the threads."""
         for connection in self._sockets:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

@@ -98,12 +98,12 @@ class LoopbackServer:
 
     @property
     def running(self) -> bool:
-        """Whether the server accepts connections."""
+        """Tell whether the server accepts connections."""
         return self._thread is not None and self._thread.is_alive() and self._ready.is_set()
 
     @property
     def endpoint(self) -> Endpoint:
-        """How to reach the running server; the user's own ssh config is left out of it."""
+        """Return how to reach the running server; the user's own ssh config is not read."""
         if self._directory is None:
             raise TargetError("the loopback server is not running")
         return Endpoint(

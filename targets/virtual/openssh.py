@@ -95,7 +95,7 @@ class OpenSshServer:
 
     @property
     def endpoint(self) -> Endpoint:
-        """How to reach it."""
+        """Return how to reach the server."""
         return Endpoint(
             host="127.0.0.1",
             user=getpass.getuser(),

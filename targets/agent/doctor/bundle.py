@@ -124,7 +124,7 @@ class _Reader(threading.Thread):
 
 
 def collect(root: str = "/") -> Tuple[Dict[str, bytes], Dict[str, Any]]:
-    """Collect everything, redacted.
+    """Collect the board's files and its programs' answers, redacted.
 
     Args:
         root: where the board's file system starts.
@@ -175,7 +175,7 @@ def _listed(root: str) -> List[str]:
 
 
 def _read(root: str, name: str, redactor: redact.Redactor) -> Optional[bytes]:
-    """Return a file's redacted content; ``None``: it is none that can be read by anybody.
+    """Return a file's redacted content, or ``None`` if it is a folder or a file that nobody may read.
 
     Raises:
         _LeftOut: why it is left out.
@@ -213,7 +213,7 @@ def _content(path: str) -> bytes:
 
 
 def _ask(root: str, redactor: redact.Redactor) -> Dict[str, bytes]:
-    """Return what the board's programs answer, each in the file from which a simulated board would give it."""
+    """Return the answers of the board's programs, keyed by the file from which a simulated board replays each."""
     answers = {}
     for argv in COMMANDS:
         said = programs.run(root, argv, COMMAND_S)
@@ -228,7 +228,7 @@ def _ask(root: str, redactor: redact.Redactor) -> Dict[str, bytes]:
 
 
 def _first_lines(stream: Any) -> List[str]:
-    """Return a few lines, or what comes of them in time."""
+    """Return the first lines of a stream, as many as arrive in time."""
     lines: List[str] = []
 
     def take() -> None:

@@ -34,7 +34,7 @@ _DEVICES = (
 
 
 def examine(place: Workdir, request: Dict[str, Any]) -> Dict[str, Any]:
-    """Answer ``{"root", "wanted"}``.
+    """Answer an examination request: ``{"root", "wanted"}``.
 
     Returns:
         ``user``, ``groups``, ``root_user`` (it may do anything), ``sudo`` (the board has it), ``workdir``,

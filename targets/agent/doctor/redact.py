@@ -150,7 +150,7 @@ class Redactor:
 
 
 def _any_of(words: Iterable[str]) -> Optional[Pattern[str]]:
-    """Return a pattern of whole words only, in whatever case; the longest first."""
+    """Return a pattern that matches the words as whole words, in any case; it tries the longest first."""
     pattern = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
     return re.compile(r"(?<![A-Za-z0-9])(?:%s)(?![A-Za-z0-9])" % pattern, re.IGNORECASE) if pattern else None
 
@@ -174,7 +174,7 @@ def _names(root: str) -> Set[str]:
 
 
 def _values(root: str) -> Set[str]:
-    """Return numbers and secrets of this board that must not be anywhere, in whatever form a program prints them."""
+    """Return this board's serial numbers, addresses and secrets, none of which may appear in a capture."""
 
     def text(path: str) -> str:
         return text_of(os.path.join(root, path)) or ""
@@ -188,7 +188,7 @@ def _values(root: str) -> Set[str]:
 
 
 def _own_names() -> Set[str]:
-    """Return names of the machine and of the user that this runs on and as."""
+    """Return the names of the machine and of the user that run this process."""
     names = {os.uname().nodename, os.uname().nodename.partition(".")[0]}
     names.update(os.environ.get(name, "") for name in ("USER", "LOGNAME", "SUDO_USER"))
     try:

@@ -104,7 +104,7 @@ def python_stack(interpreters: List[Dict[str, Any]]) -> Tier:
 
 
 def _text(root: str, path: str) -> Optional[str]:
-    """Return a file below the root; device-tree strings end with NUL, which goes."""
+    """Return the text of a file below the root, without the NUL that ends a device-tree string."""
     return text_of(os.path.join(root, path)) or None
 
 
@@ -168,7 +168,7 @@ def has_lse(cpuinfo: str) -> Optional[bool]:
 
 
 def serial_hash(root: str, cpuinfo: str) -> Optional[str]:
-    """Return a salted, slow SHA-256 of the serial number: tells boards apart, and does not give it away."""
+    """Return a salted, slow SHA-256 of the serial number: it tells boards apart and does not reveal the number."""
     serial = _text(root, "proc/device-tree/serial-number")
     if serial is None:
         match = re.search(r"^Serial\s*:\s*(\S+)$", cpuinfo, re.MULTILINE)

@@ -37,7 +37,7 @@ class StepFailed(Exception):
 
 
 def start(here: Place, recipe: Dict[str, Any]) -> None:
-    """Start a build, or find the same one at work.
+    """Start a build, unless the same one is running already.
 
     Args:
         here: the environment.
@@ -101,7 +101,7 @@ class Build:
         self._of = len(recipe["downloads"]) + 2 + bool(recipe["installs"])
 
     def run(self) -> None:
-        """All steps; the last event says how it ended."""
+        """Run all steps; the last event says how the build ended."""
         with open(self._here.log, "w", encoding="utf-8"):
             pass
         self._say(event="begun", pid=os.getpid())

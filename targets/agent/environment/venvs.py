@@ -114,7 +114,7 @@ def _read(root: str, path: str) -> str:
 
 
 def ask(argv: List[str]) -> Dict[str, Any]:
-    """What a Python says of itself: ``version``, ``short``, ``tag``, ``bits``, ``glibc``, ``venv``, ``ensurepip``, ...
+    """Ask a Python about itself: ``version``, ``short``, ``tag``, ``bits``, ``glibc``, ``venv``, ``ensurepip``, ...
 
     Raises:
         AgentError: (kind ``interpreter``) it does not start, or is no Python.
@@ -156,7 +156,7 @@ def is_building(here: Place) -> bool:
 
 
 def join(place: Workdir, request: Dict[str, Any]) -> Dict[str, Any]:
-    """Put pushed chunks together as wheels; each is verified, then renamed into place, then its chunks go.
+    """Join pushed chunks into wheels: verify each wheel, rename it into place, then remove its chunks.
 
     Args:
         place: the working directory; chunks are in its blobs.
@@ -196,7 +196,7 @@ def _wheels(here: Place) -> List[str]:
 
 
 def follow(here: Place, tell: Callable[[Dict[str, Any]], None]) -> Dict[str, Any]:
-    """Pass on what a build says until its end; return its last word.
+    """Pass on a build's events until its end; return the last event.
 
     Args:
         here: the environment.

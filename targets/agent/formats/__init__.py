@@ -61,7 +61,7 @@ def _sane(channel: Json) -> Json:
 
 
 def _finite(details: Any) -> Any:
-    """Details go into records as they are, so a number that JSON does not have is ``None`` there."""
+    """Replace numbers beyond all reason by ``None``: details are stored as they are, and JSON has no infinity."""
     if isinstance(details, dict):
         return {name: _finite(value) for name, value in details.items()}
     if isinstance(details, list):

@@ -67,12 +67,12 @@ def parse(text: str) -> Reading:
 
 
 def _devices(text: str) -> List[Files]:
-    """Return the files of each chip, as texts, by name; several chips by their folders or by repetition."""
+    """Return each chip's files, name -> text; a new folder, or a name that comes again, begins another chip."""
     return _from_json(text) or _from_sensors(text) or _from_files(text) or _from_table(text)
 
 
 def _from_table(text: str) -> List[Files]:
-    """Return lines of a label and its quantities, in any order of volts, amperes and watts."""
+    """Read lines of a label and its quantities: volts, amperes and watts in any order."""
     files: Files = {}
     index = 0
     for line in text.splitlines():
@@ -200,7 +200,7 @@ def _rails(files: Files) -> List[Rail]:
 
 
 def _milli(files: Files, name: str) -> Tuple[Optional[float], Optional[str]]:
-    """Return a file in thousandths as a whole, or the reason why not."""
+    """Return the value of a file that counts in thousandths, in whole units, or the reason why there is none."""
     text = files.get(name)
     if text is None:
         return None, "%s is not in the dump" % name

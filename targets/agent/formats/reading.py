@@ -75,7 +75,7 @@ def first_line(text: str, limit: int = 160) -> str:
 
 
 def unlike(what: str, text: str) -> str:
-    """Return the reason for an output that is not what was promised."""
+    """Return the reason for an output that is not of the expected kind."""
     said = first_line(text)
     return "not %s: it begins with %r" % (what, said) if said else "the output is empty"
 
@@ -106,5 +106,5 @@ def number(value: Any) -> Optional[float]:
 
 
 def objects(value: Any) -> List[Json]:
-    """Return the objects of a JSON list; of anything else none."""
+    """Return the objects in a JSON list; an empty list for anything else."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

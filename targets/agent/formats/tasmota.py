@@ -37,7 +37,7 @@ def _refusal(answer: Json) -> str:
 
 
 def _at(value: Any, index: int) -> Optional[float]:
-    """One relay's value; a device may give one voltage for all of its relays."""
+    """Return one relay's value; a device may give one voltage for all of its relays."""
     if isinstance(value, list):
         return number(value[index]) if index < len(value) else None
     return number(value)

@@ -16,7 +16,7 @@ _FLAGS = re.compile(r"^[ \t]*(?:throttled=)?(?:0x)?([0-9a-fA-F]{1,8})[ \t\r]*$",
 
 
 def bits_of(text: str) -> Optional[int]:
-    """Return the flags, or ``None`` if this is no answer of get_throttled; of several the last."""
+    """Return the flags of the last answer of get_throttled in a text, or ``None`` if there is none."""
     matches = _FLAGS.findall(body(text))
     return int(matches[-1], 16) if matches else None
 

@@ -31,7 +31,7 @@ _TIMEOUT_S = 5.0
 
 
 def read(root: str = "/") -> Strain:
-    """All of it, now; of a board whose driver hangs, the clocks only."""
+    """Read all signs of strain now; only the clocks if a driver of the board hangs."""
     table: Strain = bounded(lambda: _files(root), _TIMEOUT_S, {})
     table.update(clocks())
     return table
@@ -76,7 +76,7 @@ def _cooling(root: str) -> Strain:
 
 
 def _over_current(root: str) -> Strain:
-    """Alarms (0 or 1) and counts by ``<driver> <label or file>``."""
+    """Return over-current alarms (0 or 1) and counts by ``<driver> <label or file>``."""
     counts: Strain = {}
     for pattern in _ALARMS:
         for path, value in _numbers(find(root, "sys/class/hwmon/hwmon*/" + pattern)).items():

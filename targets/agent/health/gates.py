@@ -77,7 +77,7 @@ class Looked(NamedTuple):
 
 
 def look(folder: str, gates: Dict[str, Any], root: str = "/") -> Looked:
-    """Read the board's state and hold it against ``gates``.
+    """Read the board's state and compare it with the limits in ``gates``.
 
     Args:
         folder: on the disk that the job will write to.
@@ -165,7 +165,7 @@ def _limit(gates: Dict[str, Any], name: str) -> Optional[float]:
 def _bounded(
     field: str, limit_name: str, sign: int
 ) -> Callable[[Facts, Dict[str, Any]], Optional[GateResult]]:
-    """Object to a value above (sign 1) or below (sign -1) the limit of that name."""
+    """Return a check that objects to a value above (sign 1) or below (sign -1) the limit of that name."""
 
     def judge(facts: Facts, gates: Dict[str, Any]) -> Optional[GateResult]:
         limit, value = _limit(gates, limit_name), facts.values[field]
@@ -181,7 +181,10 @@ def _bounded(
 
 
 def _start_temp(sign: int, level: str) -> Callable[[Facts, Dict[str, Any]], Optional[GateResult]]:
-    """Warmer (sign 1) or colder (sign -1) than where the campaign's first repetition began, by more than the window."""
+    """Return a check that objects to a start warmer (sign 1) or colder (sign -1) than the campaign's first one.
+
+    Differences within the window (``start_window_c``) pass.
+    """
 
     def judge(facts: Facts, gates: Dict[str, Any]) -> Optional[GateResult]:
         begun_c, window_c = _limit(gates, "start_temp_c"), _limit(gates, "start_window_c")

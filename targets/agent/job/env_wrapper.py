@@ -30,7 +30,7 @@ os.execv(sys.executable, [sys.executable] + sys.argv[2:])
 
 
 def carried(job: Mapping[str, Any], argv: List[str], env: Mapping[str, str], cwd: str) -> List[str]:
-    """Return the command line that carries what ``Popen``'s ``env`` and ``cwd`` would have brought.
+    """Return a command line that itself sets the environment and the folder, instead of ``Popen``'s ``env`` and ``cwd``.
 
     Args:
         job: its ``interpreter_words`` say how many words of ``argv`` are the interpreter; without it (or with

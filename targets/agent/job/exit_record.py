@@ -188,7 +188,7 @@ class Record:
         }
 
     def _kept(self, files: List[Tuple[str, int]]) -> Dict[str, Dict[str, Any]]:
-        """The files' hashes; what they are taken of survives a power cut, as the record that vouches for it does."""
+        """Return the files' hashes, and sync the files, so that they survive a power cut as the record does."""
         paths = [os.path.join(self._dir, name) for name, _ in files]
         digests = {name: _digest(path) for (name, _), path in zip(files, paths)}  # noqa: B905 - Python 3.6
         try:

@@ -54,7 +54,7 @@ def listed(job_dir: str) -> Tuple[List[Tuple[str, int]], List[Dict[str, Any]]]:
 
 
 def _shown(name: str) -> str:
-    """Return a file's name as text that any reader takes: whatever is no plain letter is written out."""
+    """Return a file's name as printable text; a name that is not printable is written with escapes."""
     return name if name.isprintable() else ascii(name)[1:-1]
 
 

@@ -22,7 +22,7 @@ class Journal:
         self._file.flush()
 
     def sync(self) -> None:
-        """Bring it to the card: what must be known after a power cut. Not for the measured window."""
+        """Write the journal through to the card, so that it survives a power cut. Not for the measured window."""
         try:
             os.fsync(self._file.fileno())
         except OSError:

@@ -67,7 +67,7 @@ def _expect(ok: object, field: str, wanted: str) -> None:
 
 
 def start(place: Workdir, job: Dict[str, Any]) -> Dict[str, Any]:
-    """Start a job, or find it started: a repetition is never run twice.
+    """Start a job, unless it was started before: a repetition is never run twice.
 
     Returns:
         the reply: ``started``, ``state``, ``conditions``, ``warnings``.
@@ -142,7 +142,7 @@ def occupy(
 
 
 def _token(place: Workdir, rep_id: str) -> Optional[str]:
-    """Return whose job it is."""
+    """Return the token of a job's owner, or ``None`` if the job has none."""
     job = workdir.read_json(os.path.join(place.job(rep_id), "job.json")) or {}
     token = (job.get("owner") or {}).get("token")
     return token if isinstance(token, str) else None

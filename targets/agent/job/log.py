@@ -27,7 +27,7 @@ class Capture:
         self.dropped_b = 0
 
     def drain(self, limit_b: int = 1 << 20) -> bool:
-        """Take what is there, at most about ``limit_b``; False at the end of the stream."""
+        """Read what the pipe holds, at most about ``limit_b``; return False at the end of the stream."""
         taken = 0
         while taken < limit_b:
             try:

@@ -28,7 +28,7 @@ class ReadEnd:
 
 
 def read(sensor: Sensor) -> ReadEnd:
-    """Read a sensor; an exception is a reason."""
+    """Read a sensor; an exception becomes the reason for the missing values."""
     sensor.reason, sensor.refused = None, False
     try:
         values = sensor.read()
@@ -59,13 +59,13 @@ class Reader:
         threading.Thread(target=self._work, daemon=True).start()
 
     def ask(self, now_ns: int) -> None:
-        """Let it read once; only while it is not busy."""
+        """Let the thread read its sensors once; to be called only while it is not busy."""
         self.outcomes = [None] * len(self.sensors)
         self.busy, self.asked_ns = True, now_ns
         self._go.release()
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait until it has finished, within that time; tell whether it has."""
+        """Wait at most ``timeout_s`` for the thread to finish; tell whether it has."""
         if self.busy:
             finished = self._done.acquire(timeout=timeout_s) if timeout_s > 0 else self._done.acquire(False)
             self.busy = not finished
@@ -73,15 +73,15 @@ class Reader:
 
     @property
     def hangs_on(self) -> Sensor:
-        """The sensor that it reads now."""
+        """Return the sensor that the thread is reading now."""
         return self.sensors[self._at]
 
     def leave_with(self, sensor: Sensor) -> None:
-        """Read that sensor only from now on; the others are somebody else's."""
+        """Read only that sensor from now on; another reader takes the others."""
         self._only = self.sensors.index(sensor)
 
     def stop(self) -> None:
-        """End the thread, as soon as it comes back."""
+        """End the thread as soon as its present read has returned."""
         self._stop = True
         if not self.busy:
             self._go.release()
@@ -107,5 +107,5 @@ class Reader:
 
 
 def age_s(reader: Reader) -> float:
-    """Return for how long it has been at work."""
+    """Return for how long a reader has been busy (s); 0 if it is not."""
     return (monotonic_ns() - reader.asked_ns) / 1e9 if reader.busy else 0.0

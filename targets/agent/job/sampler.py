@@ -77,7 +77,7 @@ class Sampler:
         return now_ns + self.period_ns
 
     def _collect(self, patience_s: float) -> None:
-        """Take the row over if it is finished, or if it never will be."""
+        """Keep the row if it is finished; if a sensor hangs, keep it without that sensor's values."""
         if self._pending_ns is None:
             return
         if not self._reader.wait(patience_s):
@@ -92,7 +92,7 @@ class Sampler:
                 reader.asked_ns = monotonic_ns()
 
     def _part_with(self, sensor: Sensor) -> None:
-        """Leave a source that hangs to the thread that hangs in it; the others get a new one."""
+        """Leave a sensor that hangs to the thread that hangs in it, and give the others a new thread."""
         self._hung(sensor)
         self._reader.leave_with(sensor)
         self._alone[sensor], old = self._reader, self._reader
@@ -157,7 +157,7 @@ class Sampler:
 
     @property
     def rate_hz(self) -> Optional[float]:
-        """Rows per second, from the first to the last."""
+        """Return the rows per second, from the first row to the last."""
         if self._first_ns is None or self._last_ns is None or self._last_ns == self._first_ns:
             return None
         return (self.n - 1) / ((self._last_ns - self._first_ns) / 1e9)
@@ -208,7 +208,7 @@ class Counts:
 
     @property
     def reason(self) -> Optional[str]:
-        """The most frequent reason."""
+        """Return the most frequent reason."""
         return max(self.reasons, key=lambda reason: self.reasons[reason]) if self.reasons else None
 
 
@@ -238,7 +238,7 @@ class _Range:
 
 
 def summary(sampler: Sampler, cpu_s: float) -> Dict[str, Any]:
-    """The exit record's word on the sampler: pace, count, largest gap, its own CPU time, how each channel fared."""
+    """Return the exit record's entry on the sampler: pace, count, largest gap, its CPU time, each channel's counts."""
     return {
         "period_s": sampler.period_ns / 1e9,
         "rate_hz": sampler.rate_hz,

@@ -131,7 +131,7 @@ class Supervisor:
         workdir.write_json(os.path.join(self._dir, "exit.json"), record.finish(), durable=True)
 
     def _pulse(self, when: str, record: "exit_record.Record") -> None:
-        """Show a meter with a clock of its own when the run is, if the job asks for that."""
+        """Emit a load pattern, if the job asks for one: it shows a meter with its own clock when the run is."""
         chip_s = self._job.get("pulses", {}).get("chip_s")
         if chip_s is None or self._stop_reason is not None:
             return

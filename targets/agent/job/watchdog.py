@@ -71,7 +71,7 @@ class Watchdog:
         return reads > before
 
     def told(self) -> Dict[str, Any]:
-        """For the exit record; ``reason`` says why it watches nothing.
+        """Return the watchdog's entry in the exit record; ``reason`` says why it watches nothing.
 
         ``passive_trip_c`` is where the kernel begins to throttle, if the board says so.
         """

@@ -45,7 +45,7 @@ def oom_line(pid: int, path: str = PATH, root: str = "/") -> Tuple[Optional[str]
 
 
 def _messages(descriptor: int) -> Iterator[str]:
-    """Return the messages that are there now."""
+    """Yield the messages that the kernel's log holds now."""
     for _ in range(_MOST):
         try:
             record = os.read(descriptor, _RECORD_B)

@@ -34,7 +34,7 @@ def of_job(job_dir: str, proc: str = "/proc") -> List[int]:
 
 
 def kill_all(job_dir: str, timeout_s: float = 5.0) -> int:
-    """Kill what is left of a job until nothing is; return how many processes are still there."""
+    """Kill a job's processes until none is left, for ``timeout_s`` at most; return how many are still there."""
     deadline = time.monotonic() + timeout_s
     while True:
         left = of_job(job_dir)

@@ -116,7 +116,7 @@ def _recorded(root: str, argv: Sequence[str], timeout_s: float) -> Said:
 
 
 def _write_below(root: str, name: str, text: str) -> None:
-    """Change a file of the simulated board, and of nothing else."""
+    """Write a file of the simulated board; do nothing if its path leads out of that board's root."""
     top = os.path.realpath(root)
     path = os.path.realpath(os.path.join(top, name.lstrip("/")))
     if os.path.commonpath([top, path]) == top:
@@ -160,7 +160,7 @@ class Stream:
             self.reason = "cannot start %s: %s" % (argv[0], error.strerror)
 
     def lines(self) -> Iterator[str]:
-        """Yield each line as it comes (blocks between them); a recording is replayed at its pace, and over again."""
+        """Yield each line as it comes, and block in between; a recording is replayed at its own pace, in a loop."""
         if self._process is not None and self._process.stdout is not None:
             for raw in self._process.stdout:
                 yield raw[:MAX_OUT_B].decode("utf-8", "replace").rstrip("\n")

@@ -57,11 +57,11 @@ class Sensor:
         self._read = read
 
     def read(self) -> List[Optional[float]]:
-        """One value a channel."""
+        """Return one value for each channel."""
         return [None] * len(self.channels) if self._read is None else self._read()
 
     def close(self) -> None:
-        """Give back what it holds (a child process); it is not read again."""
+        """Release what the sensor holds (a child process); it is not read again."""
 
 
 class Found(NamedTuple):

@@ -50,14 +50,14 @@ _OF_THE_WORKLOAD = "rss_b"
 
 
 def _joined(reasons: List[str]) -> str:
-    """Return one sentence for all places that were looked at, then what is special."""
+    """Join reasons: one sentence for all places that were searched, then the other reasons as they are."""
     places = [reason[len(_LOOKED) :] for reason in reasons if reason.startswith(_LOOKED)]
     others = [reason for reason in reasons if not reason.startswith(_LOOKED)]
     return "; ".join(([_LOOKED + ", ".join(places)] if places else []) + others)
 
 
 def discover(root: str = "/") -> Found:
-    """Ask every module; power is missing only if no module has it, then with all that was looked for.
+    """Ask every module for its sensors; power is missing only if none has it, with all searched places as the reason.
 
     A module that hangs (in a driver) is left behind after 5 s and named.
     """

@@ -71,13 +71,13 @@ class Firmware:
         return answer(buffer)
 
     def ask_once(self, words: Sequence[str]) -> programs.Said:
-        """Ask at discovery: a driver that hangs is left behind."""
+        """Ask during discovery, where a driver that hangs is left behind."""
         late = programs.Said(None, "", "%s gave no answer within %g s" % (self.route, 2 * TIMEOUT_S))
         said: programs.Said = bounded(lambda: self.ask(words), 2 * TIMEOUT_S, late)
         return said
 
     def close(self) -> None:
-        """Give the device back."""
+        """Close the device."""
         if self._descriptor >= 0 and self._owner == os.getpid():
             os.close(self._descriptor)
         self._descriptor = -1

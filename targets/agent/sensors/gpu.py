@@ -15,7 +15,7 @@ _LOADS = ("sys/devices/gpu.0/load", "sys/devices/platform/gpu.0/load", "sys/devi
 
 
 def discover(root: str = "/") -> Found:
-    """``gpu_freq_hz`` and ``gpu_load`` (0 to 1) where there is such a GPU; a board without one misses nothing."""
+    """Look for ``gpu_freq_hz`` and ``gpu_load`` (0 to 1); a board without such a GPU misses nothing."""
     sensors = []
     folders = [os.path.dirname(path) for path in find(root, _DEVFREQ)]
     folders = [folder for folder in folders if _NODE.search(os.path.basename(folder))]

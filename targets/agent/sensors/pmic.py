@@ -63,7 +63,7 @@ def discover(root: str = "/") -> Found:
 
 
 def _without(model: str) -> Optional[str]:
-    """Return boards that are known to have none; there the firmware's error would only puzzle."""
+    """Return the reason for boards that are known to have no such chip: the firmware's own error would only puzzle."""
     older: Dict[str, str] = {name: name for name in ("Pi Zero", "Pi 2", "Pi 3", "Pi 4", "Compute Module 4")}
     if any(name in model for name in older):
         return "%s measures no current on board; an external meter does" % model.partition(" Rev")[0]

@@ -28,7 +28,7 @@ _MAX_FILES = 24
 
 
 def discover(root: str = "/") -> Found:
-    """``throttled`` (bits) first, then ``undervoltage``, ``cooling_state`` and ``over_current`` where they are."""
+    """Look for ``throttled`` (bits) first, then ``undervoltage``, ``cooling_state`` and ``over_current``."""
     sensors = []
     missing = {}
     bits = _flags(root)
@@ -77,7 +77,7 @@ def _undervoltage(root: str) -> Optional[Sensor]:
 
 
 def _cooling(root: str) -> Optional[Sensor]:
-    """Return the highest state of any device that cools by slowing down."""
+    """Return a sensor for the highest state of all devices that cool by slowing down."""
     files = []
     for path in find(root, "sys/class/thermal/cooling_device*/cur_state"):
         kind = text_of(os.path.join(os.path.dirname(path), "type")) or "unknown"
@@ -88,7 +88,7 @@ def _cooling(root: str) -> Optional[Sensor]:
 
 
 def _over_current(root: str) -> Optional[Sensor]:
-    """1 while any monitored rail is above its limit; the counts of the chip's own protection stand in the exit record."""
+    """Return a sensor that is 1 while a monitored rail is above its limit; the exit record has the chip's own counts."""
     files = []
     for pattern in ("curr*_crit_alarm", "curr*_max_alarm"):
         for path in find(root, "sys/class/hwmon/hwmon*/" + pattern):
@@ -110,7 +110,7 @@ def _highest(identifier: str, source: str, files: List[File]) -> Sensor:
 
 
 def seen(before: Optional[int], bits: int) -> List[str]:
-    """Return names of what was true at some time.
+    """Return the names of the flags that were set at some time during the run.
 
     Args:
         before: the flags before the run; a since-boot flag that was set then proves nothing.

@@ -47,7 +47,7 @@ def copy_hashed(source: Any, sink: Any = None) -> str:
 
 
 def is_whole(path: str, sha256: str) -> bool:
-    """Whether the file is there with the content its name promises."""
+    """Tell whether the file is there with the content its name promises."""
     try:
         with open(path, "rb") as file:
             return copy_hashed(file) == sha256
@@ -80,7 +80,7 @@ def remove_if_stale(path: str, writer: int) -> None:
 
 
 def lives(pid: int) -> bool:
-    """Whether there is such a process, of whatever user."""
+    """Tell whether there is a process with that ID, of whatever user."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -124,7 +124,7 @@ def take(blobs: str, wanted: Any) -> None:
 
 
 def main(root: str) -> None:
-    """Answer with what is missing, take it, confirm."""
+    """Reply which blobs are missing, receive them, and confirm."""
     root = os.path.abspath(os.path.expanduser(root))
     signal.alarm(SILENCE_S)
     if sys.version_info < (3, 6):

@@ -87,7 +87,7 @@ def unpacked(raw: bytes, packed: bool, limit_b: int = MAX_UPDATE_B) -> bytes:
 
 
 def check(raw: bytes, sha256: str, packed: bool, base: Base) -> bytes:
-    """Take an update or refuse it.
+    """Accept an update or refuse it.
 
     Args:
         raw: as it travelled.

@@ -105,13 +105,13 @@ def _row(operation: Operation, look: Look) -> Dict[str, Any]:
 
 
 def _joined(values: Any) -> Optional[str]:
-    """Return distinct values, in their order."""
+    """Join the distinct values that are not empty, in their order; ``None`` if there is none."""
     texts = list(dict.fromkeys(value for value in values if value))
     return ", ".join(texts) or None
 
 
 def _undone(operation: Operation, system: System, items: List[Item]) -> Optional[str]:
-    """Restore and verify; why it is not as it was, or ``None``."""
+    """Restore and verify; return why the board is not as it was, or ``None``."""
     if not items:
         return None
     done = operation.restore(system, items)

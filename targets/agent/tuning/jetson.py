@@ -87,7 +87,7 @@ class PowerMode(Operation):
         return key == "power_mode"
 
     def commands(self, system: System, wanted: Dict[str, Any]) -> List[List[str]]:
-        """Of the mode that is wanted and of the one in force; of all modes if none is named."""
+        """Return the commands that set the wanted mode and the one in force; those of all modes if none is wanted."""
         offered = modes(system)
         names = list(offered)  # type: List[Any]
         if wanted.get("power_mode"):
@@ -118,7 +118,7 @@ class JetsonClocks(Operation):
         return Look(CHANGE if any(item.before != item.after for item in items) else ALREADY, None, items)
 
     def _limits(self, system: System) -> List[Item]:
-        """Each clock's minimum, as it is and as it is when pinned."""
+        """Return each clock's minimum, as it is now and as it is when pinned."""
         items = []
         for pattern, low, high in _PAIRS:
             for folder in system.find(pattern):

@@ -52,7 +52,7 @@ class Operation:
         return any(wanted.get(key) not in (None, False) for key in self.keys)
 
     def look(self, system: System, wanted: Dict[str, Any]) -> Look:
-        """Read and check; changes nothing."""
+        """Read the board's state and compare it with what is wanted; change nothing."""
         raise NotImplementedError
 
     def set(self, system: System, items: Sequence[Item]) -> Done:
@@ -80,7 +80,7 @@ class Operation:
         raise NotImplementedError
 
     def commands(self, system: System, wanted: Dict[str, Any]) -> List[List[str]]:
-        """What must be run as root to set and to restore it; for sudoers."""
+        """Return what must be run as root to set and to restore it; for sudoers."""
         raise NotImplementedError
 
     def writes(self, system: System, wanted: Dict[str, Any]) -> List[str]:

@@ -81,12 +81,12 @@ class EmulatedBoard:
 
     @property
     def disk(self) -> Path:
-        """This board's own card."""
+        """Return the path of this board's own card."""
         return self.folder / "disk.img"
 
     @property
     def serial_log(self) -> Path:
-        """What the guest's kernel and init say."""
+        """Return the path of the log of what the guest's kernel and init print."""
         return self.folder / "serial.log"
 
     @property
@@ -95,7 +95,7 @@ class EmulatedBoard:
 
     @property
     def inventory(self) -> Path:
-        """Where the inventory entry is written unless told otherwise."""
+        """Return where the inventory entry is written by default."""
         return self.folder / "lab.toml"
 
     @property
@@ -273,7 +273,7 @@ class EmulatedBoard:
     # -- reaching it ------------------------------------------------------------------------------
 
     def endpoint(self, state: State, timeouts: Timeouts = TIMEOUTS) -> Endpoint:
-        """Return how to log in to it."""
+        """Return how to log in to the board."""
         return Endpoint(
             host=HOST,
             user=recipe.USER,
