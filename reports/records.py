@@ -382,7 +382,7 @@ class BoardEnv(Record):
     )
 
     def text(self, tier: str, key: str) -> str | None:
-        """Return a text of the fingerprint; None if it was not probed or is no text."""
+        """Return a text value of the fingerprint; None if it was not probed or is not a text."""
         value = self.fingerprint.get(tier, {}).get(key)
         return value if isinstance(value, str) else None
 

@@ -45,12 +45,12 @@ class UnknownBaseline(ResultsError):
 
 @dataclass(frozen=True, slots=True)
 class Summary(Measured):
-    """Everything the report shows.
+    """All that a report shows.
 
     Attributes:
         study: the numbers of the Skip2-LoRA study; None for runs that are none.
         lorae: the numbers of the LoRAE study; None for runs that are none.
-        cautions: what one may not conclude, the gravest first.
+        cautions: conclusions that the run does not support, the gravest first.
     """
 
     study: Study | None
@@ -144,7 +144,7 @@ def _against(
     times: Judged | None,
     delta: float,
 ) -> tuple[SpeedUp | None, str | None]:
-    """Return the speed-up over the baseline, or None and why there is none."""
+    """Return the speed-up over the baseline, or None and the reason why there is none."""
     if cell.first.label == name:
         return None, "this is the baseline"
     if name is None:
@@ -182,7 +182,7 @@ def _speed_up(times: Verdict) -> SpeedUp:
 
 
 def _energy_ratio(joules: Judged | None) -> EnergyRatio | None:
-    """Return joules of a fine-tuning against the baseline's, where energy repetitions measured both."""
+    """Compare the joules of a fine-tuning with the baseline's, where energy repetitions measured both."""
     if not isinstance(joules, Verdict) or joules.origin is None or not joules.origin.repeated:
         return None
     return EnergyRatio(
@@ -272,7 +272,7 @@ def _baseline(reader: RunReader, task: str, groups: Sequence[Cell], chosen: str 
 
 
 def _delta(reader: RunReader, task: str | None = None) -> dict[str, float]:
-    """Return what does not matter, by quantity: the suite's, and where a task has its own, that one."""
+    """Return the tolerance of each quantity: the task's own if it has one, else the suite's, else the default."""
     plan = reader.plan_view
     own = plan.tasks.get(task) if task is not None else None
     of_suite = reader.manifest.delta if reader.manifest else None
@@ -359,7 +359,7 @@ def _board(reader: RunReader, board_id: str) -> BoardProbe:
 
 
 def _repetitions(reader: RunReader) -> list[RepetitionFacts]:
-    """Return each repetition in short, in the order stored."""
+    """Return the facts of each repetition, in the order stored."""
     return [
         RepetitionFacts(
             rep_id=rep.rep_id,

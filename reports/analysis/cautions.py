@@ -16,7 +16,7 @@ MIN_SEEDS = 5
 
 
 def cautions(summary: Measured) -> list[Caution]:
-    """Return what one may not conclude, the gravest first; each sentence is true of this very run."""
+    """Return the conclusions that this run does not support, the gravest first, in sentences made from its data."""
     return [caution for check in _CHECKS for caution in check(summary)]
 
 
@@ -72,7 +72,7 @@ def _aa(summary: Measured) -> Iterator[Caution]:
 
 
 def _aa_words(control: Control, speed_up: SpeedUp) -> Caution:
-    """Say how far the same method differed from itself where that was not judged the same."""
+    """Return the caution of an A/A control that was not judged SAME: how far the method differed from itself."""
     most = max(abs(speed_up.low - 1), abs(speed_up.high - 1))
     return Caution(
         "aa-open",

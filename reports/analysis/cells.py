@@ -48,7 +48,7 @@ class Cell:
 
     @property
     def first(self) -> Repetition:
-        """Return any of them: they agree in everything that makes a cell."""
+        """Return the first repetition: all of a cell agree in the fields that define the cell."""
         return self.reps[0]
 
     @property
@@ -64,17 +64,17 @@ class Cell:
 
     @property
     def usable(self) -> list[Repetition]:
-        """Return the repetitions behind ``kept``."""
+        """Return the repetitions that stand in ``kept``."""
         ids = set(self.kept["rep_id"])
         return [rep for rep in self.reps if rep.rep_id in ids]
 
     def conditions(self) -> tuple[Any, ...]:
-        """Return what must be equal before two cells are compared."""
+        """Return the conditions that must be equal before two cells are compared."""
         return tuple(getattr(self.first, name) for name in CONDITIONS)
 
 
 def cells(repetitions: Sequence[Repetition]) -> list[Cell]:
-    """Group repetitions; correctness checks and idle baselines are no method's and stand in no cell."""
+    """Group repetitions into cells; correctness checks and idle baselines belong to no method and are left out."""
     reps = [rep for rep in repetitions if rep.role not in ("check", "idle")]
     table = frame(reps)
     kept = usable(table)
@@ -88,7 +88,7 @@ def cells(repetitions: Sequence[Repetition]) -> list[Cell]:
 
 
 def paired(baseline: Cell, candidate: Cell, *, delta: float) -> tuple[Comparison | None, str | None]:
-    """Compare the window's seconds of two cells; or None and why not."""
+    """Compare the seconds of two cells, paired by block; return the comparison or the reason why there is none."""
     if baseline.conditions() != candidate.conditions():
         return None, "engine build, device, threads, dtype or power mode differ: never compared"
     values = pairs(baseline.kept, candidate.kept)
@@ -98,7 +98,7 @@ def paired(baseline: Cell, candidate: Cell, *, delta: float) -> tuple[Comparison
 
 
 def unequal_work(baseline: Cell, cell: Cell) -> list[str]:
-    """Return work that differs from the baseline's: a speed-up over it is then not only the method's."""
+    """List the parameters (epochs, batch) that differ from the baseline's: then the speed-up is not only the method's."""
     base, own = baseline.first.params, cell.first.params
     return [
         f"{name}: {own.get(name)} against {base.get(name)}"
@@ -108,7 +108,7 @@ def unequal_work(baseline: Cell, cell: Cell) -> list[str]:
 
 
 def numbers(cell: Cell) -> CellNumbers:
-    """Return all figures of a cell but its comparison with the baseline."""
+    """Compute all figures of a cell except its comparison with the baseline."""
     first, used = cell.first, cell.usable
     repeated, repeated_missing = joules(cell.reps)
     energy, energy_missing = _energy(cell, repeated, repeated_missing)
@@ -185,7 +185,7 @@ def _known_spread(known: Sequence[float]) -> Spread:
 
 
 def _agreed(values: Iterable[Any]) -> Any:
-    """Return the value on which all agree; the median one if counts differ; None if nobody knows."""
+    """Return the value that all records share, or the median of numbers, or a list of texts; None if none is known."""
     known = [value for value in values if value is not None]
     if not known or all(value == known[0] for value in known):
         return known[0] if known else None
@@ -217,7 +217,7 @@ def _first_reason(rep: Repetition) -> str | None:
 def _energy(
     cell: Cell, repeated: Sequence[ScopeEnergy], repeated_missing: str | None
 ) -> tuple[RepeatedEnergy | TimedEnergy | None, str | None]:
-    """Return energy of one fine-tuning in the widest scope, or None and why.
+    """Return the energy of one fine-tuning in the widest scope, or None and the reason why there is none.
 
     Energy repetitions are preferred; without them the timed windows count where they last long enough.
     """
@@ -286,7 +286,7 @@ def _accuracy(used: Sequence[Repetition]) -> Accuracy | None:
 
 
 def _validity(cell: Cell) -> tuple[str, list[ReasonCount]]:
-    """Return the worst verdict among the repetitions that stand in the numbers, and every reason met."""
+    """Return the worst verdict among the repetitions used in the numbers, and the reasons of all timed repetitions."""
     verdicts = {rep.verdict for rep in cell.usable}
     verdict = next((name for name in _WORST_FIRST if name in verdicts), "invalid")
     tally: Counter[tuple[str, str]] = Counter()
@@ -304,7 +304,7 @@ def _validity(cell: Cell) -> tuple[str, list[ReasonCount]]:
 
 
 def _phases(cell: Cell) -> PhaseTimes | None:
-    """Return seconds of a step by phase, mean over the instrumented repetitions; evaluation stands apart."""
+    """Return the seconds of a step by phase, as means over the instrumented repetitions; evaluation is kept apart."""
     reps = [rep for rep in cell.instrumented if rep.steps and rep.window_phases_s]
     if not reps:
         return None
@@ -327,7 +327,7 @@ def _phases(cell: Cell) -> PhaseTimes | None:
 
 
 def _overhead(cell: Cell) -> float | None:
-    """Return what the per-step marks cost: instrumented time (without evaluation) over timed, medians, less 1."""
+    """Return the relative cost of the per-step marks: instrumented time (without evaluation) / timed - 1, by medians."""
     timed = [rep.wall_s for rep in cell.usable if rep.wall_s]
     marked = [(rep.wall_s or 0.0) - rep.window_phases_s.get(_EVALUATE, 0.0) for rep in cell.instrumented]
     if not timed or not marked:
@@ -336,5 +336,5 @@ def _overhead(cell: Cell) -> float | None:
 
 
 def _curve(cell: Cell) -> list[tuple[int, float, float]]:
-    """Return the metric against seconds of training, of the first instrumented repetition that has one."""
+    """Return the curve (metric against seconds of training) of the first instrumented repetition that has a curve."""
     return next((list(rep.quality.curve) for rep in cell.instrumented if rep.quality.curve), [])

@@ -36,7 +36,7 @@ PARTIAL = ("module", "rails_sum", "soc_rail")
 
 
 def energy_reps(reps: Sequence[Repetition]) -> list[Repetition]:
-    """Return those of role ``energy`` that may stand in a number; of several attempts in one block the last."""
+    """Return the usable repetitions of role ``energy``; of several attempts in one block, the last."""
     kept = {
         rep.block: rep for rep in reps if rep.role == "energy" and rep_class(rep) in ("valid", "degraded")
     }
@@ -44,7 +44,7 @@ def energy_reps(reps: Sequence[Repetition]) -> list[Repetition]:
 
 
 def joules(reps: Sequence[Repetition]) -> tuple[list[ScopeEnergy], str | None]:
-    """Return a cell's energies, one a scope and source with the widest scope first; without any, why.
+    """Return a cell's energies, one for each scope and source, the widest scope first; if none, the reason.
 
     Args:
         reps: all of a cell's repetitions.
@@ -69,7 +69,7 @@ Pair = tuple[Repetition, Energy]
 
 
 def by_source(reps: Sequence[Repetition]) -> dict[tuple[str, str], list[Pair]]:
-    """Return energies by scope and source: never pooled over either."""
+    """Group energies by scope and source; energies of different scopes or sources are never pooled."""
     sources: dict[tuple[str, str], list[Pair]] = {}
     for rep in reps:
         for energy in [rep.energy, *rep.energy_other]:
@@ -113,7 +113,7 @@ def _scope_energy(pairs: Sequence[Pair], n_all: int) -> ScopeEnergy:
 
 
 def _is_whole(rep: Repetition) -> bool:
-    """Whether the record holds the seconds of every fine-tuning: a long series is thinned."""
+    """Return whether the record holds the seconds of every fine-tuning (a long series is stored thinned)."""
     return bool(rep.repeats_s) and rep.repeats == len(rep.repeats_s)
 
 
@@ -123,7 +123,7 @@ def _median(values: Sequence[float]) -> Median:
 
 
 def one_scope_a_column(rows: Sequence[MethodResult]) -> list[MethodResult]:
-    """Return the rows with one scope a board and task in ``energy``, the widest.
+    """Return the rows with the same scope in ``energy`` for all of a board and task: the widest scope.
 
     Energies of other scopes stand under their own name in ``joules``.
     """

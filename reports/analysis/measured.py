@@ -15,7 +15,7 @@ from tunebench.reports.results.drift import Change
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """Which run this is, and how it was started; ``complete``: its manifest was written."""
+    """A run's identity and how it was started; ``complete``: its manifest was written."""
 
     run_id: str
     lab: str
@@ -32,7 +32,7 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Repetitions by how they ended: ``by_class`` of all, ``timed`` of the timed ones only."""
+    """Numbers of repetitions by how they ended: ``by_class`` counts all, ``timed`` only the timed repetitions."""
 
     planned: int | None
     recorded: int
@@ -120,7 +120,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class BoardProbe:
-    """What the probe read on one board; ``problem`` says why nothing is known.
+    """The values that the probe read on one board; ``problem`` says why nothing is known.
 
     Attributes:
         fingerprint: tier -> key -> value.
@@ -166,7 +166,7 @@ class RepetitionFacts:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Everything that a run measured.
+    """All measurements of a run.
 
     Attributes:
         delta: what does not matter, by quantity: shares, points for accuracy.
@@ -193,7 +193,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Caution:
-    """What one may not conclude; ``code`` names the kind."""
+    """A conclusion that the run does not support, as a sentence; ``code`` names its kind."""
 
     code: str
     message: str

@@ -22,7 +22,7 @@ _BY_BOARD = ("time", "energy")
 
 
 class _Key(NamedTuple):
-    """What must be equal before ratios of several boards meet."""
+    """The fields that must be equal before ratios of several boards are averaged."""
 
     task: str
     label: str
@@ -36,7 +36,7 @@ class _Key(NamedTuple):
 
 
 def across(rows: Sequence[MethodResult]) -> list[AcrossBoards]:
-    """Return the ratio of each method over the boards that measured it, their geometric mean.
+    """Return the ratio of each method as the geometric mean over the boards that measured it.
 
     Only boards under the same conditions meet (engine build and power mode may differ: they are the board's); for
     energy only those with the same scope and source. Emulated boards are left out: their times are the emulator's.
@@ -92,7 +92,7 @@ def _over_boards(key: _Key, members: Sequence[tuple[MethodResult, Verdict]]) -> 
 
 
 def quality_target(base: Cell | None, given: float | None, delta_points: float) -> tuple[float, str] | None:
-    """Return (target, where it comes from): the suite's, else the baseline's median end less what does not matter."""
+    """Return (target, source): the suite's target, else the baseline's median final quality less the tolerance."""
     if given is not None:
         return given, "the suite's target"
     ends = [rep.quality.curve[-1][2] for rep in base.instrumented if rep.quality.curve] if base else []
@@ -105,7 +105,7 @@ def quality_target(base: Cell | None, given: float | None, delta_points: float) 
 def reach(
     cell: Cell, base: Cell | None, target: tuple[float, str] | None, delta: float
 ) -> ToTarget | NoTarget:
-    """Return what a cell's instrumented repetitions took to reach the target.
+    """Return the seconds and joules that a cell's instrumented repetitions took to reach the target.
 
     Runs that never reached it are counted as such.
     """
@@ -133,7 +133,7 @@ def reach(
 
 
 def _runs(cell: Cell) -> dict[int, tuple[list[float], list[float]]]:
-    """Return block -> (seconds of training so far, quality) of its instrumented repetition."""
+    """Return, by block, the training seconds and qualities at each mark of the instrumented repetition."""
     return {
         rep.block: ([point[1] for point in rep.quality.curve], [point[2] for point in rep.quality.curve])
         for rep in cell.instrumented
@@ -144,7 +144,7 @@ def _runs(cell: Cell) -> dict[int, tuple[list[float], list[float]]]:
 def _joules(
     cell: Cell, runs: Mapping[int, tuple[list[float], list[float]]], seconds: Mapping[int, float | None]
 ) -> tuple[list[float | None], str | None]:
-    """Return joules to the target: the cell's median of a whole fine-tuning times the share of training it took.
+    """Return the joules to the target: the cell's median of a whole fine-tuning times the share of training needed.
 
     Marks cost energy, so joules come from unmarked repetitions; that power is even over the training is assumed.
     """

@@ -22,5 +22,5 @@ PHASES = (
 
 
 def phase_order(names: Iterable[str]) -> list[str]:
-    """Return known phases in the order of a step, then the others by name."""
+    """Sort phases: those known in the order of a step, then the others by name."""
     return sorted(names, key=lambda name: (PHASES.index(name) if name in PHASES else len(PHASES), name))

@@ -25,7 +25,7 @@ _AGREES = 1e-4
 
 @dataclass(frozen=True)
 class Source:
-    """Where values come from; only values of one source are compared. Empty but for joules.
+    """The source of values; only values of the same source are compared. Empty for quantities other than joules.
 
     Attributes:
         scope: what the power sensor covers.
@@ -40,7 +40,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Values:
-    """Positive values of a cell by source and block, or why there are none; the widest scope first."""
+    """Positive values of a cell by source and block, the widest scope first; or the reason why there are none."""
 
     by_source: dict[Source, dict[int, float]]
     missing: str | None = None
@@ -48,7 +48,7 @@ class Values:
 
 @dataclass(frozen=True)
 class Right:
-    """Which test items a method got right after training with one seed.
+    """The test items that a method predicted correctly after training with one seed.
 
     Attributes:
         items: (item, true label) in order: equal items are what makes two predictions a pair.
@@ -60,7 +60,7 @@ class Right:
 
 
 def values(cell: Cell, quantity: Quantity) -> Values:
-    """Return seconds, joules or bytes of a cell by block."""
+    """Return a cell's seconds, joules or bytes by block."""
     if quantity == "energy":
         return _energy(cell)
     get: Callable[[Repetition], float | None]
@@ -82,7 +82,7 @@ def accuracies(cell: Cell) -> dict[int, float]:
 
 
 def right_items(cell: Cell, reader: RunReader) -> dict[int, Right]:
-    """Return block -> which items the cell got right.
+    """Return, by block, which test items the cell predicted correctly.
 
     Only where predictions were stored, can be read, and give the accuracy that the record tells.
     """
@@ -103,7 +103,7 @@ def right_items(cell: Cell, reader: RunReader) -> dict[int, Right]:
 
 
 def _energy(cell: Cell) -> Values:
-    """Return joules of one fine-tuning: from repetitions of the role ``energy``, and from the timed windows."""
+    """Return the joules of one fine-tuning, from repetitions of the role ``energy`` and from the timed windows."""
     values_of: dict[Source, dict[int, float]] = {}
     for repeated, reps in ((True, energy_reps(cell.reps)), (False, cell.usable)):
         sources = by_source(reps)

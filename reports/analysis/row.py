@@ -42,7 +42,7 @@ class Spread(Median):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where joules come from; None for other quantities.
+    """The source of joules; other quantities have none.
 
     Attributes:
         repeated: from windows of many whole fine-tunings (role ``energy``), not from the timed ones.
@@ -63,7 +63,7 @@ class ItemPairs:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How a method compares with its baseline in one quantity.
+    """The result of comparing a method with its baseline in one quantity.
 
     Attributes:
         unit: ``ratio`` (method / baseline) or ``points`` (method - baseline, percentage points).
@@ -236,7 +236,7 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class Sustained:
-    """What is left when the board is warm: medians over the repetitions of the policy ``sustained``.
+    """The performance of a warm board: medians over the repetitions of the policy ``sustained``.
 
     Attributes:
         decline: steady over first, less 1.
@@ -255,7 +255,7 @@ class Sustained:
 
 @dataclass(frozen=True, slots=True)
 class PhaseTimes:
-    """Where one training step spends its time: means over the instrumented repetitions, evaluation apart."""
+    """Time of one training step by phase: means over the instrumented repetitions, evaluation kept apart."""
 
     n: int
     steps: int
@@ -267,7 +267,7 @@ class PhaseTimes:
 
 @dataclass(frozen=True, slots=True)
 class ReasonCount:
-    """Why repetitions are less than valid, and how many."""
+    """A reason why repetitions are not valid, and how many have it."""
 
     code: str
     message: str
@@ -276,10 +276,10 @@ class ReasonCount:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """What the runs that tell a quality on the way took to reach the target, in seconds or joules.
+    """Seconds or joules to the target, of the runs that recorded the quality during training.
 
     Attributes:
-        reached: how many of ``n`` did.
+        reached: how many of ``n`` reached it.
         median: those that never did count as slowest; None if the middle run never did.
         olympic: mean without the best and the worst run; None below three runs.
     """
@@ -295,7 +295,7 @@ class Reached:
 
 @dataclass(frozen=True, slots=True)
 class ReachedAgainst:
-    """Time to the target against the baseline's; ``neither``: blocks in which neither got there."""
+    """Time to the target against the baseline's; ``neither``: blocks in which neither reached it."""
 
     ratio: float | None
     low: float | None
@@ -307,7 +307,7 @@ class ReachedAgainst:
 
 @dataclass(frozen=True, slots=True)
 class ToTarget:
-    """What it took to reach the baseline's quality; ``target`` is a share."""
+    """Seconds and joules to the baseline's quality; ``target`` is a share."""
 
     target: float
     target_source: str
@@ -320,7 +320,7 @@ class ToTarget:
 
 @dataclass(frozen=True, slots=True)
 class NoTarget:
-    """Why nothing is known about the way to the baseline's quality."""
+    """The reason why the time to the baseline's quality is not known."""
 
     target: None = None
     missing: str = "no instrumented repetition tells its quality on the way"
@@ -328,7 +328,7 @@ class NoTarget:
 
 @dataclass(frozen=True, slots=True)
 class CellNumbers:
-    """All figures of a cell but its comparison with the baseline; ``..._missing`` says why a figure is None."""
+    """All figures of a cell except its comparison with the baseline; ``..._missing`` says why a figure is None."""
 
     board_id: str
     board_kind: str

@@ -51,7 +51,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Which run it is; ``complete``: its manifest was written."""
+    """The identity of a run; ``complete``: its manifest was written."""
 
     run_id: str
     suite: str | None
@@ -114,7 +114,7 @@ class PointsRow:
 
 @dataclass(frozen=True, slots=True)
 class OtherDifference:
-    """Something around the numbers that differs: ``where`` is a board or ``every board``."""
+    """A difference of the environment between both runs: ``where`` is a board or ``every board``."""
 
     where: str
     what: str
@@ -139,7 +139,7 @@ class RunComparison:
 
 
 def compare_runs(first: RunReader, second: RunReader) -> RunComparison:
-    """Compare every series that both runs hold, each quantity for itself.
+    """Compare every series that both runs hold, each quantity separately.
 
     Series are equal by their key (lab, board, power mode, task, label, engine, hyperparameters, data; no software
     versions) and their engine's build. Joules are compared within one scope and source. Accuracies are paired by
@@ -240,7 +240,7 @@ def _ratio(
 def _accuracy(
     pair: tuple[Cell, Cell], readers: tuple[RunReader, RunReader], delta: float
 ) -> PointsRow | None:
-    """Return points between the two runs' accuracies; judged only on seeds that both runs trained with."""
+    """Compare the two runs' accuracies in points; judged only on seeds that both runs trained with."""
     a, b = (list(accuracies(cell).values()) for cell in pair)
     if not a or not b:
         return None
@@ -291,7 +291,7 @@ def _seeded(cell: Cell, by_block: Mapping[int, _T]) -> dict[int, _T]:
 
 
 def _environment(first: RunReader, second: RunReader) -> list[OtherDifference]:
-    """Return what differs around the numbers: the boards' fingerprints, engines, builds, environments."""
+    """Return the differences of the boards' fingerprints, engines, builds and environments."""
     others: list[OtherDifference] = []
     for board_id in dict.fromkeys(rep.board_id for rep in first.repetitions):
         try:

@@ -10,7 +10,7 @@ from tunebench.reports.stats.sample import median_interval
 
 
 def lasting(used: Sequence[Repetition]) -> Sustained | None:
-    """Return medians over a cell's repetitions; None if none was sustained.
+    """Return medians over a cell's sustained repetitions; None if there are none.
 
     ``time_to_steady_s`` is over those that settled, and None if none did.
     """

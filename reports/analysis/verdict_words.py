@@ -41,7 +41,7 @@ def _more(verdict: Verdict) -> str:
 
 
 def withheld_reason(control: Verdict, baseline: str) -> str:
-    """Say why no verdict is given although there is an interval: the A/A control failed."""
+    """Say that no verdict is given, although there is an interval, because the A/A control failed."""
     return (
         f"Withheld: the A/A control shows a difference ({clean(baseline, 40)} against itself: {effect(control)} "
         f"{span(control)})."
@@ -49,7 +49,7 @@ def withheld_reason(control: Verdict, baseline: str) -> str:
 
 
 def effect(verdict: Verdict) -> str:
-    """Return the size of a difference: percent for ratios, points for accuracy."""
+    """Return the size of a difference in words: percent for ratios, points for accuracy."""
     return size_words(verdict.unit, verdict.value)
 
 
@@ -65,7 +65,7 @@ def size_words(unit: str, value: float) -> str:
 
 
 def span(verdict: Verdict) -> str:
-    """Return the interval of a difference."""
+    """Return the interval of a difference in words."""
     return span_words(verdict.unit, verdict.low, verdict.high, verdict.interval)
 
 

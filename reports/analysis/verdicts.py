@@ -80,19 +80,19 @@ def verdicts(
 
 
 def twin(groups: Sequence[Cell], control: Cell) -> Cell | None:
-    """Return the cell that an A/A control repeats: same conditions, same built-in method."""
+    """Find the cell that an A/A control repeats: same conditions, same built-in method."""
     same = (cell for cell in groups if cell.conditions() == control.conditions())
     built_in = (cell for cell in same if not cell.first.aa_control and not cell.first.own)
     return next((cell for cell in built_in if cell.first.method == control.first.method), None)
 
 
 def alone(name: Quantity, base: Cell, cell: Cell, delta: float) -> Judged:
-    """Compare seconds, joules or bytes of two cells by themselves, whatever else was measured."""
+    """Compare seconds, joules or bytes of two cells alone, without a correction for other methods."""
     return _ratios(name, base, [cell], delta)[0]
 
 
 def aa_result(judged: Judged) -> str:
-    """Return ``passed``, ``failed``, ``unclear`` or ``no verdict``."""
+    """Return the result of an A/A control: ``passed``, ``failed``, ``unclear`` or ``no verdict``."""
     if judged.verdict is None or judged.verdict == "NO VERDICT":
         return "no verdict"
     return {"SAME": "passed", "UNCLEAR": "unclear"}.get(judged.verdict, "failed")
@@ -229,7 +229,7 @@ def _accuracy(
 def _accuracy_of(
     base: Cell, cell: Cell, delta: float, predicted: Mapping[int, dict[int, Right]]
 ) -> Callable[[float], AccuracyComparison] | None:
-    """Return how to compare two cells' accuracy at a level; None if no block holds both."""
+    """Return a function that compares two cells' accuracy at a level; None if no block holds both."""
     before, after = _paired_right(predicted[id(base)], predicted[id(cell)])
     theirs, ours = accuracies(base), accuracies(cell)
     blocks = sorted(set(theirs) & set(ours))
@@ -243,7 +243,7 @@ def _accuracy_of(
 
 
 def _paired_right(base: dict[int, Right], own: dict[int, Right]) -> tuple[np.ndarray, np.ndarray]:
-    """Return (baseline, candidate) right, blocks x items, for blocks in which both predicted the items of the first."""
+    """Return which items baseline and candidate got right (blocks x items), for blocks that predicted the same items."""
     blocks = [block for block in sorted(set(base) & set(own)) if base[block].items == own[block].items]
     blocks = [block for block in blocks if base[block].items == base[blocks[0]].items]
     if not blocks:

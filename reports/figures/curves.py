@@ -18,7 +18,7 @@ _MOST = 48
 
 @dataclass(frozen=True)
 class Line:
-    """One method's mean over ``n`` repetitions at each epoch."""
+    """The mean of one method over ``n`` repetitions at each epoch."""
 
     label: str
     points: Sequence[tuple[float, float]]
@@ -35,7 +35,7 @@ def curves_figure(
     tick: Callable[[float], str],
     log: bool = False,
 ) -> Figure:
-    """Draw a half-width figure; ``say`` words a value, ``tick`` one of the axis.
+    """Draw a figure of half width; ``say`` puts a value in words, ``tick`` a value of the axis.
 
     ``log`` asks for a logarithmic axis, which is drawn where all values are positive.
     """
@@ -44,7 +44,7 @@ def curves_figure(
     described = "; ".join(
         f"{line.label} from {say(line.points[0][1])} to {say(line.points[-1][1])}" for line in known
     )
-    epochs = _told_epochs(known)
+    epochs = _shown_epochs(known)
     table = DataTable(
         caption=f"{title}: mean over repetitions, at some of the epochs",
         columns=("method", *(f"epoch {number(int(epoch))}" for epoch in epochs), "repetitions"),
@@ -108,7 +108,7 @@ def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
     return [points[round(i * (len(points) - 1) / (_MOST - 1))] for i in range(_MOST)]
 
 
-def _told_epochs(lines: Sequence[Line]) -> list[float]:
+def _shown_epochs(lines: Sequence[Line]) -> list[float]:
     known = sorted({epoch for line in lines for epoch, _ in line.points})
     return sorted({known[round(i * (len(known) - 1) / 4)] for i in range(5)}) if known else []
 

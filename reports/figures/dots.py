@@ -65,7 +65,7 @@ class Axis:
         return self.place(value) if self.place else value
 
     def ticks(self, low: float, high: float, most: int) -> list[float]:
-        """Return values to mark between two positions."""
+        """Return the values to mark on the axis between two positions."""
         marks = [value for value in self.round_values if low <= self.at(value) <= high]
         if len(marks) >= 3 or self.place is None:
             return marks or ticks(low, high, most)
@@ -73,7 +73,7 @@ class Axis:
         return [value for value in linear if low <= self.at(value) <= high]
 
     def _values(self, low: float, high: float) -> tuple[float, float]:
-        """Return about the values at two positions near the rule, where the axis is all but linear."""
+        """Estimate the values at two positions near the rule, where the axis is nearly linear."""
         step = 1e-3
         slope = (self.at(self.rule + step) - self.at(self.rule)) / step
         origin = self.at(self.rule)
@@ -90,7 +90,7 @@ def dots_figure(
     axis: Axis,
     table: DataTable,
 ) -> Figure:
-    """Draw rows that hold at least one dot."""
+    """Draw the rows that have at least one dot."""
     known = [row for row in rows if row.dots]
     return figure(ident, title, description, lambda width: _draw(width, known, styles, axis), table=table)
 
@@ -171,7 +171,7 @@ def _words(canvas: Canvas, dot: Dot, y: float, *, narrow: bool) -> None:
 
 
 def _domain(rows: Sequence[DotRow], axis: Axis) -> tuple[float, float]:
-    """Return the lowest and highest position of all that is drawn, with air on both sides."""
+    """Return the lowest and highest position of the axis: all that is drawn, with a margin on both sides."""
     values = [value for row in rows for dot in row.dots for value in (dot.low, dot.high)]
     values += [value for row in rows if row.band for value in (row.band[0], row.band[2])]
     places = [axis.at(value) for value in (*values, axis.rule)]

@@ -31,7 +31,7 @@ def known(rows: Sequence[MethodResult], quantity: str) -> list[tuple[str, Verdic
 def effects_figure(
     ident: str, rows: Sequence[MethodResult], quantity: str, *, baseline: str, heading: str
 ) -> Figure:
-    """Draw one row a method: ratios on a logarithmic axis, accuracy in points on a linear one."""
+    """Draw one row for each method: ratios on a logarithmic axis, accuracy in points on a linear axis."""
     judged = known(rows, quantity)
     name, _, _ = WORDS[quantity]
     words = "; ".join(
@@ -60,7 +60,7 @@ def _kind(verdict: Verdict) -> str:
 
 
 def _scale(judged: Sequence[tuple[str, Verdict]], start: float, end: float) -> Scale:
-    """Return an axis that holds every interval, no difference, and the band that does not matter."""
+    """Return an axis that holds every interval, the value of no difference, and the band of the tolerance."""
     points = judged[0][1].unit == "points"
     delta = max(verdict.delta for _, verdict in judged)
     low, high = (-delta, delta) if points else (1 / (1 + delta), 1 + delta)

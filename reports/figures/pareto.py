@@ -56,7 +56,7 @@ def points(rows: Sequence[MethodResult], cost: str) -> list[Point]:
 
 
 def frontier(known: Sequence[Point]) -> list[Point]:
-    """Return those that no other beats in cost or accuracy without losing in the other; cheapest first.
+    """Return the points that no other point beats or equals in both cost and accuracy; cheapest first.
 
     >>> a, b, c = (Point(n, x, x, x, y, None, 1) for n, x, y in (("a", 1, 0.8), ("b", 2, 0.9), ("c", 3, 0.85)))
     >>> [point.label for point in frontier([c, b, a])]
@@ -144,7 +144,7 @@ def _draw(
 
 
 def _steps(canvas: Canvas, best: Sequence[Point], across: Scale, up: Scale) -> None:
-    """Draw the frontier: from each point on its accuracy can be had, until the next one adds some."""
+    """Draw the frontier as steps: each point's accuracy holds from its cost up to the cost of the next point."""
     path = [(across(best[0].cost), up(best[0].good))]
     for point, then in pairwise(best):
         path += [(across(then.cost), up(point.good)), (across(then.cost), up(then.good))]

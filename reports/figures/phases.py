@@ -41,7 +41,7 @@ def phase_class(phase: str, known: Sequence[str]) -> str:
 
 
 def phases_figure(ident: str, rows: Sequence[MethodResult], *, heading: str, share: bool = False) -> Figure:
-    """Draw one bar a method: mean seconds of one step by phase; with ``share`` each bar is the whole step."""
+    """Draw one bar for each method: mean seconds of one step by phase; with ``share``, shares of the whole step."""
     known = [(row, row.phases) for row in rows if row.phases]
     names = [*phase_order({name for _, phases in known for name in phases.by_phase_s}), UNACCOUNTED]
     table = DataTable(
@@ -61,7 +61,7 @@ def phases_figure(ident: str, rows: Sequence[MethodResult], *, heading: str, sha
 
 
 def parts(phases: PhaseTimes) -> Iterable[tuple[str, float]]:
-    """Yield (phase, seconds a step), the unaccounted rest last."""
+    """Yield (phase, seconds per step), the unaccounted rest last."""
     yield from phases.by_phase_s.items()
     yield UNACCOUNTED, phases.unaccounted_s
 

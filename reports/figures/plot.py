@@ -27,7 +27,7 @@ class PlotColumn:
 
 @dataclass(frozen=True, slots=True)
 class PlotData:
-    """What the page's script reads, all times in seconds since the first mark.
+    """The data that the page's script reads, all times in seconds since the first mark.
 
     Attributes:
         t: of each row.
@@ -45,7 +45,7 @@ class PlotData:
 
 
 def plot_data(trace: Trace) -> PlotData | None:
-    """Return columns for the plot; None if nothing was sampled twice."""
+    """Return the columns of the plot; None if no channel has two samples."""
     shown = choose(trace)
     if not shown:
         return None
@@ -69,7 +69,7 @@ def plot_data(trace: Trace) -> PlotData | None:
 
 
 def kept_rows(columns: Sequence[Sequence[float | None]], n: int, most: int = MAX_ROWS) -> list[int]:
-    """Return indices of the rows to keep: all, or of each stretch every column's least and greatest, gaps included.
+    """Return the indices of the rows to keep: all, or in each stretch the least, the greatest and a gap of every column.
 
     >>> kept_rows([[1, 9, 1, 1]], 4, most=2)
     [0, 1]
@@ -113,7 +113,7 @@ def _column(channel: Channel, values: Sequence[float | None], kept: Sequence[int
 
 
 def _between(values: Sequence[float | None]) -> set[int]:
-    """Return samples at which a slow channel was not due: its neighbours lie as far apart as they always do."""
+    """Return the samples at which a slow channel was not due: between two values at their usual distance."""
     far = reach(values)
     known = [i for i, value in enumerate(values) if value is not None]
     return {i for a, b in pairwise(known) if 1 < b - a <= far for i in range(a + 1, b)}

@@ -25,7 +25,7 @@ _MOST_ROWS = 240
 
 
 def strip_figure(ident: str, reps: Sequence[RepetitionFacts], styles: Styles, *, heading: str) -> Figure:
-    """Draw deviations from the median of their own method, so that all methods of a board share one axis."""
+    """Draw each repetition's deviation from the median of its method, so that all methods of a board share one axis."""
     timed = [rep for rep in reps if rep.role == "timed"]
     deviations = _deviations(timed)
     more = f": the first {_MOST_ROWS} of {len(timed)}" if len(timed) > _MOST_ROWS else ""

@@ -37,7 +37,7 @@ def memory_figure(
 
 
 def update_figure(ident: str, rows: Sequence[MethodResult], *, heading: str) -> Figure:
-    """Draw as dots on a log axis what a device must send or store after fine-tuning."""
+    """Draw the bytes that a device must send or store after fine-tuning, as dots on a logarithmic axis."""
     known = [(row, row.update_b) for row in rows if row.update_b]
     updates = "; ".join(f"{row.label} {size(update_b)}" for row, update_b in known)
     table = DataTable(

@@ -25,7 +25,7 @@ _AXIS = 46
 def speedup_figure(
     ident: str, rows: Sequence[MethodResult], domain: tuple[float, float], *, baseline: str, heading: str
 ) -> Figure:
-    """Draw one row a method; all figures of a report share ``domain``, so that boards can be read side by side."""
+    """Draw one row for each method; all figures of a report share ``domain``, so that boards can be compared."""
     known = [(row.label, row.speed_up) for row in rows if row.speed_up]
     described = "; ".join(f"{label}: {_words(speed)}" for label, speed in known)
     table = DataTable(
@@ -53,7 +53,7 @@ def speedup_figure(
 
 
 def speedup_domain(rows: Sequence[MethodResult]) -> tuple[float, float]:
-    """Return the axis all speed-up figures share: holds every interval, 1 and the band, with air on both sides."""
+    """Return the axis that all speed-up figures share: every interval, 1 and the band, with a margin on both sides."""
     speeds = [row.speed_up for row in rows if row.speed_up]
     band = max((speed.delta for speed in speeds), default=0.02)
     low = min([speed.low for speed in speeds] + [1 / (1 + band)])

@@ -28,7 +28,7 @@ def lines(reps: Sequence[RepetitionFacts]) -> list[Line]:
 
 
 def spread_figure(ident: str, reps: Sequence[RepetitionFacts], styles: Styles, *, heading: str) -> Figure:
-    """Draw boxes: each holds the middle half, its line is the median, its whiskers end at the extremes."""
+    """Draw a box for each method: it holds the middle half, its line is the median, its whiskers end at the extremes."""
     place = {label: i for i, label in enumerate(styles.in_order(rep.label for rep in reps))}
     shown = sorted(lines(reps), key=lambda line: (line[0], place[line[1]]))
     several = len({task for task, _, _ in shown}) > 1

@@ -12,7 +12,7 @@ Mark = tuple[float, float, str]
 
 
 def throttle_marks(trace: Trace, start_ns: int) -> list[Mark]:
-    """Return (from ns, to ns, words): when the board said that it was throttled or short of voltage."""
+    """Return the stretches (from ns, to ns, words) in which the board reported throttling or low voltage."""
     marks: list[Mark] = []
     for channel, values in zip(trace.channels, trace.values, strict=True):
         if channel.kind != "throttle":

@@ -32,7 +32,7 @@ Point = tuple[float, float]
 
 
 def trace_figure(ident: str, trace: Trace, *, title: str, heading: str) -> Figure | None:
-    """Draw all telling channels of a trace; None if nothing was sampled."""
+    """Draw the informative channels of a trace; None if nothing was sampled."""
     shown = choose(trace)
     if not shown:
         return None
@@ -56,7 +56,7 @@ def trace_figure(ident: str, trace: Trace, *, title: str, heading: str) -> Figur
 
 
 def choose(trace: Trace) -> list[tuple[Channel, list[float | None]]]:
-    """Return channels with at least two samples, telling kinds first."""
+    """Return the channels with at least two samples, the most informative kinds first."""
     pairs = ((c, v) for c, v in zip(trace.channels, trace.values, strict=True) if c.kind != "throttle")
     known = [(channel, values) for channel, values in pairs if sum(v is not None for v in values) > 1]
     rank = {kind: place for place, kind in enumerate(_KINDS)}
@@ -64,7 +64,7 @@ def choose(trace: Trace) -> list[tuple[Channel, list[float | None]]]:
 
 
 def decimate(points: Sequence[Point], most: int = MAX_POINTS) -> list[Point]:
-    """Return at most ``most`` points: of each bucket the least and the greatest, so that peaks stay.
+    """Return at most ``most`` points: the least and the greatest of each bucket, so that peaks stay.
 
     >>> decimate([(0.0, 1.0), (1.0, 9.0), (2.0, 1.0), (3.0, 1.0)], 2)
     [(0.0, 1.0), (1.0, 9.0)]
@@ -158,7 +158,7 @@ def _chart(
 
 
 def reach(values: Sequence[object | None]) -> int:
-    """Return how many samples apart two values of a channel may lie and still be neighbours.
+    """Return the largest distance, in samples, at which two values of a channel still count as neighbours.
 
     A channel that is read at every sample has a gap wherever one is missing; one that is read every fifth (what
     changes slowly is read once a second) has one where half as many again are missing.
@@ -173,7 +173,7 @@ def reach(values: Sequence[object | None]) -> int:
 
 
 def _runs(points: Sequence[Point | None]) -> list[list[Point]]:
-    """Return unbroken stretches: a sample that was not read is a gap, not a straight line."""
+    """Split points into unbroken stretches: a sample that was not read is drawn as a gap, not as a straight line."""
     far = reach(points)
     stretches: list[list[Point]] = []
     last = -far - 1

@@ -37,7 +37,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Band:
-    """What is usual in the newest segment: its median and 2.5 robust standard deviations to each side."""
+    """The usual range in the newest segment: its median and 2.5 robust standard deviations to each side."""
 
     middle: float
     low: float
@@ -50,7 +50,7 @@ _TICKS = {"segment": "note-segment", "mark": "note-mark", "decision": "note-deci
 
 
 def trend_figure(ident: str, title: str, nights: Sequence[Point], band: Band | None) -> Figure:
-    """Draw nights from left to right in equal steps; the axis holds every median and the band."""
+    """Draw the nights from left to right in equal steps; the axis holds every median and the band."""
     known = [night.value for night in nights if night.value is not None]
     notes = sum(len(night.notes) for night in nights)
     last = ""
@@ -110,7 +110,7 @@ def _band(canvas: Canvas, nights: Sequence[Point], band: Band | None, across: Sc
 
 
 def _notes(canvas: Canvas, nights: Sequence[Point], across: Scale) -> None:
-    """Draw a line across the plot where something changed, with a letter whose words stand in the table."""
+    """Draw a line across the plot where something changed, with a marker whose tooltip says what."""
     for place, night in enumerate(nights):
         for kind, words in night.notes[:1]:
             x = across(place) - (across(1) - across(0)) / 2 if place else across(place)
@@ -122,7 +122,7 @@ def _notes(canvas: Canvas, nights: Sequence[Point], across: Scale) -> None:
 
 
 def _values(canvas: Canvas, nights: Sequence[Point], across: Scale, up: Scale) -> None:
-    """Draw whiskers and medians, each as one path: a year of nights stays light."""
+    """Draw whiskers as one path and medians as another, so that a year of nights needs few bytes."""
     whiskers, dots, lost = [], [], []
     for place, night in enumerate(nights):
         x = num(across(place))

@@ -13,12 +13,12 @@ OMIT_NONE = {"omit_none": True}
 
 
 def named(name: str) -> dict[str, str]:
-    """Return the metadata of a field whose name in JSON is no Python name, as ``class``."""
+    """Return the metadata of a field whose name in JSON is not a valid Python name, such as ``class``."""
     return {"json": name}
 
 
 def json_value(value: object) -> Any:
-    """Return dicts, lists and plain values of a dataclass and of all that it holds.
+    """Convert a dataclass, and everything in it, to dicts, lists and plain values.
 
     >>> from dataclasses import dataclass, field
     >>> @dataclass(frozen=True)

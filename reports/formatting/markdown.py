@@ -16,7 +16,7 @@ _NO_WIDTH = "\u200b"
 
 
 def escaped(text: str, limit: int = 200) -> str:
-    """Return foreign text as Markdown that shows it and does nothing else.
+    """Escape foreign text for Markdown: it is shown as it is and has no other effect.
 
     >>> escaped("<b>*x*</b> | a_b")
     '&lt;b&gt;\\\\*x\\\\*&lt;/b&gt; \\\\| a\\\\_b'

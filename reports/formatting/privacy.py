@@ -50,7 +50,7 @@ def scrubber(words: Iterable[str] = ()) -> Scrub:
 
 
 def names_one(key: str) -> bool:
-    """Return whether a fingerprint's key tells one machine apart from all others.
+    """Return whether a fingerprint's key identifies one machine (a serial number, an address).
 
     >>> names_one("Serial"), names_one("model")
     (True, False)
@@ -59,7 +59,7 @@ def names_one(key: str) -> bool:
 
 
 def scrubbed(value: _T, scrub: Scrub) -> _T:
-    """Return the same values with all text scrubbed; keys of mappings that name one machine are left out.
+    """Scrub all text in a value; keys of mappings that identify one machine are left out.
 
     Args:
         value: dataclasses, mappings, lists, tuples and plain values, of any depth.
@@ -86,7 +86,7 @@ def _scrubbed(value: Any, scrub: Scrub) -> Any:
 
 
 def shown_names(repetitions: Iterable[Repetition]) -> set[str]:
-    """Return the names of boards, methods and tasks: they stay, even if a machine or a user has the same."""
+    """Return the names of boards, methods and tasks: they are shown even if a machine or a user has the same name."""
     return {name for rep in repetitions for name in (rep.board_id, rep.label, rep.task, rep.method)}
 
 
@@ -120,7 +120,7 @@ _COMMON = {"", "localhost", "root", "127.0.0.1", "board", "pi", "jetson", "lab",
 
 @dataclass
 class Anonymiser:
-    """Replaces names by pseudonyms; one instance an export.
+    """A replacer of names by pseudonyms; make one for each export.
 
     Args:
         salt: secret of the lab; the same salt gives the same pseudonyms.
@@ -150,7 +150,7 @@ class Anonymiser:
         return hashlib.blake2b(value.encode(), key=self.salt[:64], digest_size=20).hexdigest()
 
     def text(self, value: str) -> str:
-        """Return free text without names and addresses."""
+        """Remove names and addresses from free text."""
         for pattern, replacement in _PATTERNS:
             value = pattern.sub(replacement, value)
         known = sorted({*self._names, *self.words} - _COMMON, key=len, reverse=True)
@@ -159,7 +159,7 @@ class Anonymiser:
         return value
 
     def value(self, value: Any) -> Any:
-        """Return a JSON value with its text scrubbed and without keys that name somebody."""
+        """Scrub the text of a JSON value and leave out the keys that identify a person or a machine."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):

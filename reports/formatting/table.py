@@ -27,7 +27,7 @@ class DataTable:
 
 
 def grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return columns as wide as their widest text, two spaces between them."""
+    """Lay out a table as plain text: columns as wide as their widest text, two spaces between them."""
     lines = [list(headings), *map(list, rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(headings))]
     lines.insert(1, ["-" * width for width in widths])
@@ -38,12 +38,12 @@ def grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def padded_grid(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a grid of rows that may end early."""
+    """Lay out a table whose rows may have fewer cells than columns."""
     return grid(headings, [[*row, *[""] * (len(headings) - len(row))] for row in rows])
 
 
 def bullets(sentences: Sequence[str], width: int = 110) -> str:
-    """Return sentences as a list, wrapped at ``width`` characters.
+    """Lay out sentences as a bulleted list, wrapped at ``width`` characters.
 
     >>> print(bullets(["a b", "c"], 5))
     - a b

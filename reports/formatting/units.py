@@ -14,7 +14,7 @@ _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def seconds(value: float, digits: int = 3) -> str:
-    """Return seconds with three significant digits (or ``digits``) and a fitting unit.
+    """Format seconds with three significant digits (or ``digits``) and a fitting unit.
 
     >>> seconds(12.345), seconds(0.0456), seconds(0.0000123), seconds(754.0)
     ('12.3 s', '45.6 ms', '12.3 µs', '754 s')
@@ -27,7 +27,7 @@ def seconds(value: float, digits: int = 3) -> str:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """Return a number rounded to significant digits, never in scientific notation, whole digits all kept.
+    """Format a number with ``digits`` significant digits, never in scientific notation; all whole digits are kept.
 
     >>> significant(12.345), significant(1234.5), significant(0.98965), significant(2.0), significant(0.0012)
     ('12.3', '1234', '0.990', '2.00', '0.00120')
@@ -44,7 +44,7 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def size(value_b: float) -> str:
-    """Return bytes in binary units.
+    """Format bytes in binary units.
 
     >>> size(512), size(2048), size(123456789)
     ('512 B', '2.00 KiB', '118 MiB')
@@ -56,7 +56,7 @@ def size(value_b: float) -> str:
 
 
 def percent(value: float, digits: int = 1) -> str:
-    """Return a share of 1 as percent.
+    """Format a share of 1 as percent.
 
     >>> percent(0.91234)
     '91.2%'
@@ -65,7 +65,7 @@ def percent(value: float, digits: int = 1) -> str:
 
 
 def signed_percent(value: float, digits: int = 1) -> str:
-    """Return a relative change in percent, with its sign.
+    """Format a relative change in percent, with its sign.
 
     >>> signed_percent(0.0213), signed_percent(-0.5)
     ('+2.1%', '−50.0%')
@@ -74,7 +74,7 @@ def signed_percent(value: float, digits: int = 1) -> str:
 
 
 def number(value: int) -> str:
-    """Return a count with narrow spaces between groups of three digits.
+    """Format a count with narrow spaces between groups of three digits.
 
     >>> number(1234567)
     '1\\u202f234\\u202f567'
@@ -83,7 +83,7 @@ def number(value: int) -> str:
 
 
 def factor(value: float) -> str:
-    """Return a ratio with its sign ``×``.
+    """Format a ratio, with the sign ``×``.
 
     >>> factor(1.996), factor(12.3)
     ('2.00×', '12.3×')
@@ -92,7 +92,7 @@ def factor(value: float) -> str:
 
 
 def clean(text: str, limit: int = MAX_TEXT) -> str:
-    """Return foreign text for one line: escapes and control characters made visible, length limited visibly.
+    """Make foreign text safe for one line: escapes and control characters are shown, a cut is marked.
 
     >>> clean("red \\x1b[31malert\\x1b[0m\\x00")
     'red alert\\ufffd'
@@ -109,7 +109,7 @@ def clean(text: str, limit: int = MAX_TEXT) -> str:
 
 
 def clean_block(text: str, limit: int = 4000) -> str:
-    """Return foreign text of several lines, as :func:`clean`; of a long text the end is kept, where errors stand."""
+    """Make foreign text of several lines safe, as :func:`clean` does; of a long text keep the end, where errors stand."""
     shown = _visible(text[-limit * 2 :])
     hidden = len(text) - len(shown) if len(shown) <= limit else len(text) - limit
     return f"({hidden} characters left out) …{shown[-limit:]}" if len(text) > limit else shown

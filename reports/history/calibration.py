@@ -18,7 +18,7 @@ _NO_ALARMS = "no series has more than 10 nights yet"
 
 
 class FalseAlarms(NamedTuple):
-    """What the gate nominates in a month, and how much of that turns red, although nothing changed."""
+    """Nominations of the gate in a month without any change, and how many of them turn red."""
 
     nominations_a_month: float
     false_alarms_a_month: float
@@ -26,7 +26,7 @@ class FalseAlarms(NamedTuple):
 
 @dataclass(frozen=True)
 class Drill:
-    """Every newest night made worse by ``change`` (relative), and held against the nights before it.
+    """The result of a drill: each series' newest night, made worse by ``change`` (relative), is screened.
 
     Attributes:
         caught: series that the screen nominated.
@@ -57,7 +57,7 @@ class Calibration:
 
     @property
     def reason(self) -> str | None:
-        """Why there are no alarms."""
+        """Return the reason why there are no alarms."""
         return None if self.alarms else _NO_ALARMS
 
 
@@ -107,7 +107,7 @@ class CalibrationJson(TypedDict):
 
 
 def calibrate(store: Path, drill: float | None = None) -> Calibration:
-    """Index a store and estimate its noise.
+    """Index a store of results and estimate its noise.
 
     Args:
         store: root of the results.
@@ -129,7 +129,7 @@ def calibrate(store: Path, drill: float | None = None) -> Calibration:
 
 
 def false_alarms_a_month(noise: Sequence[SeriesNoise]) -> FalseAlarms | None:
-    """Return the nominations a month as replayed on the stored nights, and the rate of false reds that they leave.
+    """Return nominations per month, from a replay of the stored nights, and how many of them turn red by mistake.
 
     A nominated night turns red only if ten pairs of the same build differ by more than delta at the bound: for equal
     builds at most 1.1 % of confirmations, by the bound's own confidence. None without a judged night.
@@ -189,7 +189,7 @@ def _drill_json(drill: Drill) -> DrillJson:
 
 
 def _drill(noise: Sequence[SeriesNoise], history: Mapping[str, Sequence[Night]], change: float) -> Drill:
-    """Screen every newest night, made worse, against the nights before it."""
+    """Make the newest night of every series worse by ``change`` and screen it against the nights before it."""
     caught = learning = 0
     missed: list[str] = []
     for estimate in noise:

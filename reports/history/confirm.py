@@ -26,7 +26,7 @@ Confirmed = Literal["REGRESSION", "BOARD", "TRANSIENT", "UNCLEAR"]
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What the pairs say.
+    """The verdict on the pairs of a series, with the figures behind it.
 
     Attributes:
         change: tonight's build against the pinned one, worse is > 0: relative, or absolute for accuracy.
@@ -48,7 +48,7 @@ class Confirmation:
 
 
 def rank_of_bound(n: int, confidence: float = CONFIDENCE) -> tuple[int, float]:
-    """Return which order statistic (1 = smallest) bounds the median from below, and with what confidence.
+    """Return the order statistic (1 = smallest) that bounds the median from below, and its confidence.
 
     >>> rank_of_bound(10)
     (2, 0.9892578125)

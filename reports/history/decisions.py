@@ -67,7 +67,7 @@ def append(root: Path, decision: Decision) -> Path:
 
 
 def read(root: Path) -> tuple[list[Decision], list[str]]:
-    """Return all decisions in the order in which they were made, and a warning for each line that is none."""
+    """Return all decisions, the oldest first, and a warning for each line that is not a decision."""
     path = Path(root) / DECISIONS
     try:
         lines = path.read_bytes().splitlines()
@@ -91,7 +91,7 @@ def read(root: Path) -> tuple[list[Decision], list[str]]:
 
 
 def quarantined(decisions: Sequence[Decision], board_id: str, t_utc: str) -> Decision | None:
-    """Return the quarantine that a board stood under at a time, or None.
+    """Return the quarantine of a board that was in force at a time, or None.
 
     >>> when = "2026-11-01T00:00:00Z"
     >>> sick = Decision(t_utc=when, who="ann", kind="quarantine", reason="fan", board_id="pi5-01")
@@ -109,5 +109,5 @@ def quarantined(decisions: Sequence[Decision], board_id: str, t_utc: str) -> Dec
 
 
 def now_utc() -> str:
-    """Return the time as ``2026-11-21T07:45:00Z``: only to order things by."""
+    """Return the time now as ``2026-11-21T07:45:00Z``; use it only to put decisions in order."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

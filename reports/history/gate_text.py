@@ -98,7 +98,7 @@ def markdown_text(judgement: Judgement) -> str:
 
 
 def _cell(text: str) -> str:
-    """Return text from results as text: no markup, no new cell, no new line."""
+    """Escape text from results for a table cell: no markup, no new cell, no new line."""
     plain = "".join(char if char.isprintable() else " " for char in text)[:300]
     for char in "\\`*_[]<>|#&":
         plain = plain.replace(char, f"&#{ord(char)};")
@@ -106,7 +106,7 @@ def _cell(text: str) -> str:
 
 
 def junit_xml(judgement: Judgement) -> str:
-    """Return the judgement as JUnit XML, one test case a finding: what CI systems show of a job."""
+    """Return the judgement as JUnit XML for CI systems, one test case for each finding."""
     cases = _ordered(judgement)
     failed = sum(finding.verdict in _FAILURES for finding in cases)
     skipped = sum(finding.verdict == "UNCLEAR" for finding in cases)
@@ -133,5 +133,5 @@ def junit_xml(judgement: Judgement) -> str:
 
 
 def _printable(text: str) -> str:
-    """Return text without control characters, which XML has no place for; at most 500 characters."""
+    """Remove the control characters that XML does not allow, and cut the text to 500 characters."""
     return "".join(char if char.isprintable() else "?" for char in text)[:500]

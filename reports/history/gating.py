@@ -75,7 +75,7 @@ class NightFinding:
 
     @property
     def nominated(self) -> bool:
-        """Whether the screen wants this measured again."""
+        """Return whether the screen asks to measure this again."""
         return self.screening is not None and self.screening.state == "suspect"
 
 
@@ -164,7 +164,7 @@ def _series_of(database: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, Se
 def _screen_series(
     series: Series, metric: Metric, nights: Sequence[Night], judgement: Judgement
 ) -> _Nominee | None:
-    """Screen one metric of one series; what needs no confirmation is noted at once."""
+    """Screen one metric of one series; a finding that needs no confirmation is recorded at once."""
     tonight = next((night for night in nights if night.run_id == judgement.run_id), None)
     if tonight is None or (tonight.n == 0 and metric != "time"):
         return None  # not a quantity of this series: energy on a board without a sensor
@@ -274,7 +274,7 @@ def _absent(
     present: dict[str, Series],
     decisions: Sequence[Decision],
 ) -> list[NightFinding]:
-    """Return a finding for each board and series that recent runs of the same suite have and this one has not."""
+    """Return a finding for each board and series that recent runs of the same suite measured and this run did not."""
     before = _recent_runs(database, run_id)
     if not before:
         return []

@@ -41,7 +41,7 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class IndexReport:
-    """What an index was made from.
+    """The files and lines that an index was made from.
 
     Attributes:
         path: the DuckDB file.
@@ -139,7 +139,7 @@ def _fill(
 
 
 def _load_repetitions(database: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> tuple[int, int]:
-    """Read all records; returns how many there are, and how many lines are none."""
+    """Load all records into the index; return the number of records and of lines that are not records."""
     names = [str(file) for file in files if file.is_file()]
     columns = ", ".join(f"{name}: '{kind}'" for name, kind in _COLUMNS.items())
     plain = ", ".join(
@@ -174,7 +174,7 @@ def _count(database: duckdb.DuckDBPyConnection, query: str) -> int:
 
 
 def _read_heads(root: Path, runs: Sequence[Path]) -> tuple[list[_Run], list[_Board], list[str]]:
-    """Read plans, manifests and probes; returns rows of both tables, and a warning for each file that is not readable."""
+    """Read plans, manifests and probes; return rows of both tables, and a warning for each file that is not readable."""
     rows: list[_Run] = []
     boards: list[_Board] = []
     warnings: list[str] = []

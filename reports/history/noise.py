@@ -74,7 +74,7 @@ class PairedNoise:
 
     @property
     def half_width(self) -> float:
-        """Half-width of an interval of ``COMPARED_BLOCKS`` blocks (normal approximation): what a comparison can tell."""
+        """Return the half-width of an interval of ``COMPARED_BLOCKS`` blocks (normal approximation)."""
         return 1.96 * self.spread / math.sqrt(COMPARED_BLOCKS)
 
 
@@ -103,7 +103,7 @@ def _noise_of(series: Series, nights: Sequence[Night], repetition: float | None,
 
 
 def _within(database: duckdb.DuckDBPyConnection) -> dict[str, float]:
-    """Return series -> standard deviation of log seconds within a night (robust: median over nights)."""
+    """Return, by series, the standard deviation of log seconds within a night (robust: the median over nights)."""
     rows = database.execute(
         "SELECT series_key, median(s) FROM (SELECT series_key, run_id, stddev_samp(ln(wall_s)) s FROM repetitions"
         " WHERE role = 'timed' AND outcome = 'ok' AND verdict <> 'invalid' AND wall_s > 0"
@@ -113,14 +113,14 @@ def _within(database: duckdb.DuckDBPyConnection) -> dict[str, float]:
 
 
 def _night_noise(values: Sequence[float], repetition: float | None, per_night: float) -> float:
-    """Return the spread of the medians less the share of the repetitions (a median of n has variance about pi/2n)."""
+    """Return the noise between nights: the medians' spread less the repetitions' part (variance about pi/2n)."""
     total = robust_sd(np.log(np.asarray(values)))
     explained = (repetition or 0.0) * math.sqrt(math.pi / 2 / max(per_night, 1.0))
     return math.sqrt(max(total**2 - explained**2, 0.0))
 
 
 def _replay(values: Sequence[float]) -> tuple[int, int]:
-    """Screen every stored night that has enough nights before it; returns (nominated, judged)."""
+    """Screen every stored night that has enough nights before it; return the numbers (nominated, judged)."""
     states = [
         screen(values[max(0, i - 30) : i], values[i], RULES["time"]).state
         for i in range(_LEARNING, len(values))
@@ -129,7 +129,7 @@ def _replay(values: Sequence[float]) -> tuple[int, int]:
 
 
 def smallest_seen(repetition: float, night: float, per_night: float, *, seed: int = 0) -> float | None:
-    """Return the smallest slow-down that screen and confirmation see the first night with probability ``POWER``.
+    """Return the smallest slow-down that the gate detects on the first night with probability ``POWER``.
 
     Simulated with the gate's own arithmetic on log-normal noise of the given sizes.
     """

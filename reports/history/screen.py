@@ -23,7 +23,7 @@ Screened = Literal["ok", "suspect", "better", "learning", "no value"]
 
 @dataclass(frozen=True)
 class Rule:
-    """When a night is suspect.
+    """The limits beyond which a night is suspect.
 
     Attributes:
         z: robust distance above which it is.
@@ -44,7 +44,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Screening:
-    """The screen's answer on one value.
+    """The result of screening one value.
 
     Attributes:
         change: tonight against the median of the past, relative (absolute where the rule says so); > 0 is larger.

@@ -34,7 +34,7 @@ MIN_VALID = 3
 
 @dataclass(frozen=True)
 class Series:
-    """What a series measures, as its newest record says it."""
+    """The identity of a series, as its newest record states it."""
 
     series_key: str
     lab: str
@@ -49,13 +49,13 @@ class Series:
 
     @property
     def name(self) -> str:
-        """``board / task / label``: what people call it; not always unique, the key is."""
+        """Return ``board / task / label``, the name that people use; only the key is always unique."""
         return f"{self.board_id} / {self.task} / {self.label}"
 
 
 @dataclass(frozen=True)
 class Night:
-    """One run's value of one series.
+    """The value of one series in one run.
 
     Attributes:
         value: median of the valid repetitions, in the metric's unit; None with fewer than ``MIN_VALID``.
@@ -183,12 +183,12 @@ class _Row(NamedTuple):
 
     @property
     def tiers(self) -> _TierValues:
-        """What the night was measured with, in the order of ``_TIERS``."""
+        """Return the versions and hashes that the night was measured with, in the order of ``_TIERS``."""
         return (self.bench_version, self.hardware, self.firmware, self.system, self.python)
 
 
 def _segmented(series_key: str, rows: Sequence[_Row], decisions: Sequence[Decision]) -> list[Night]:
-    """Return rows of one series as nights, with their segments."""
+    """Turn the rows of one series into nights, with their segments."""
     accepted = sorted(
         decision.t_utc
         for decision in decisions
@@ -225,7 +225,7 @@ def _segmented(series_key: str, rows: Sequence[_Row], decisions: Sequence[Decisi
 
 
 def _changes(before: _TierValues | None, now: _TierValues) -> tuple[str | None, tuple[str, ...]]:
-    """Return what opens a segment, and what is only marked; a tier that was not probed changes nothing."""
+    """Return the change that opens a segment, and the changes that are only marked; a tier not probed is no change."""
     if before is None:
         return None, ()
     changed = [

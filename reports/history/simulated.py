@@ -37,7 +37,7 @@ class SimulatedSeries:
 
     @property
     def key(self) -> str:
-        """Series key."""
+        """Return the key of the series."""
         return f"{self.board_id}-{self.label}"
 
 
@@ -77,7 +77,7 @@ class SimulatedLab:
         ]
 
     def night_factor(self) -> dict[str, float]:
-        """Return tonight's factor of every series: its night noise, and the board's slow-down if its night is bad."""
+        """Return a random factor for every series: its noise tonight, times the board's slow-down on a bad night."""
         bad = {
             f"board-{board:02}": float(self._rng.uniform(0.03, 0.15))
             for board in range(self.boards)
@@ -152,7 +152,7 @@ class SimulatedLab:
 def _template(
     lab: str, run_id: str, series: SimulatedSeries, series_key: str, stamp: str
 ) -> dict[str, object]:
-    """Return what the records of a series have in common, as JSON."""
+    """Return the fields that all records of a series share, as JSON."""
     record = Repetition(
         rep_id="r", run_id=run_id, block=0, slot=0, role="timed", lab=lab, board_id=series.board_id,
         board_kind="linux", board_model="simulated", task="simulated/mlp", dataset="simulated", model="mlp",

@@ -48,7 +48,7 @@ class _Stored(NamedTuple):
 
     @classmethod
     def of(cls, line: str) -> _Stored:
-        """Return the record of a line."""
+        """Parse a stored line."""
         fields = json.loads(line)
         return cls(fields, fields["wall_s"])
 

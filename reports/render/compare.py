@@ -29,7 +29,7 @@ _SAY: dict[str, Callable[[float], str]] = {
 
 
 def tables(comparison: RunComparison) -> list[Section]:
-    """Return what stands below the heading of a comparison."""
+    """Return the tables that stand below the heading of a comparison."""
     rows = [_cells(row) for row in comparison.rows]
     other = [
         [clean(item.where, 60), clean(item.what, 60), _plain(item.a), _plain(item.b)]
@@ -56,7 +56,7 @@ def tables(comparison: RunComparison) -> list[Section]:
 
 
 def heads(comparison: RunComparison) -> list[str]:
-    """Return a line a run: which it is, when, and whether it is whole."""
+    """Return one line for each run: its id, its time, and whether it is complete."""
     lines = []
     for name, run in (("A", comparison.a), ("B", comparison.b)):
         parts = [

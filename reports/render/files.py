@@ -73,7 +73,7 @@ def printed(run_path: Path, baseline: str | None, form: str) -> str:
 
 
 def comparison(run_a: Path, run_b: Path, html: Path | None, json_file: Path | None, form: str) -> str:
-    """Compare two runs; writes the files named and returns what is to be printed."""
+    """Compare two runs, write the files named and return the text to print."""
     _check_format(form)
     folders = find_run(run_a), find_run(run_b)
     if folders[0].resolve() == folders[1].resolve():
@@ -105,7 +105,7 @@ def names_here() -> list[str]:
 
 
 def _words(*readers: RunReader) -> set[str]:
-    """Return :func:`names_here`, less what the lab itself named its boards and methods."""
+    """Return :func:`names_here` without the names that the lab gave to its own boards and methods."""
     from tunebench.reports.formatting.privacy import shown_names
 
     shown = {name for reader in readers for name in shown_names(reader.repetitions)}
@@ -121,7 +121,7 @@ def _opened(run_dir: Path, baseline: str | None) -> RunReader:
 
 
 def _nights(store: Path | None) -> tuple[Path | None, Sequence[Decision]]:
-    """Return index and decisions of a store; the index is a cache and always made anew."""
+    """Return the index and the decisions of a store; the index is a cache and is always built anew."""
     if store is None:
         return None, ()
     from tunebench.reports.history import decisions, index

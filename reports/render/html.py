@@ -121,7 +121,7 @@ def render_comparison(comparison: RunComparison, *, words: Iterable[str] = ()) -
 
 
 def _hash(text: str) -> str:
-    """Return a source of the Content-Security-Policy that allows this very text."""
+    """Return the source expression of a Content-Security-Policy that allows exactly this text."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
@@ -138,5 +138,5 @@ def _environment() -> jinja2.Environment:
 
 
 def _plain(value: object) -> object:
-    """Clean text that is not markup before it is escaped: no control characters, no endless names."""
+    """Clean text that is not markup before it is escaped: remove control characters and limit the length."""
     return clean(value, _MAX_TEXT) if isinstance(value, str) and not isinstance(value, Markup) else value

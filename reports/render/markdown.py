@@ -17,7 +17,7 @@ _MOST = 24
 
 
 def markdown(summary: Summary, scrub: Scrub = str) -> str:
-    """Return banner, sections, and what may not be concluded; at most ``MAX_CHARS`` characters.
+    """Return the report as Markdown: banner, sections and cautions; at most ``MAX_CHARS`` characters.
 
     Foreign text is escaped: no markup, no mention, no link can come out of a name.
     """

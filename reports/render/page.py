@@ -22,7 +22,7 @@ Rows = Sequence[MethodResult]
 
 
 def page_of(summary: Summary, reader: RunReader, scrub: Scrub, trend: Trend) -> Page:
-    """Return what all sections are made from.
+    """Return the page: the data that all sections are made from.
 
     Args:
         summary: text that names a person or a machine is taken out already.
@@ -37,7 +37,7 @@ def page_of(summary: Summary, reader: RunReader, scrub: Scrub, trend: Trend) -> 
 
 
 def header(page: Page) -> dict[str, object]:
-    """Return what stands above the sections: title, validity, A/A control, the fastest method, findings."""
+    """Return the head of the page: title, validity, A/A control, the fastest method, findings."""
     summary = page.summary
     return {
         "summary": summary,
@@ -124,7 +124,7 @@ def _aa(control: Control) -> dict[str, str]:
 
 
 def _aa_state(controls: Sequence[Control]) -> str:
-    """Return the worst of all A/A controls: of their times, and of whatever else they failed in."""
+    """Return the worst result of all A/A controls: of their times, and of other quantities that failed."""
     results = [control.result for control in controls]
     others = [quantity.result for control in controls for quantity in control.quantities.values()]
     results += [result for result in others if result == "failed"]

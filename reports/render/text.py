@@ -15,7 +15,7 @@ from tunebench.reports.summary import Summary
 
 
 def table(summary: Summary) -> str:
-    """Return banner, sections, what was not measured, and what may not be concluded.
+    """Return the report as plain text: banner, sections, quantities not measured, and cautions.
 
     Plain text: no colour; control characters of foreign text are made visible.
     """
@@ -63,14 +63,14 @@ def _aa(control: Control) -> str:
 
 
 def _notes(rows: Sequence[MethodResult]) -> list[str]:
-    """Return each reason for a missing value once, with the labels it holds for."""
+    """Return each reason for a missing value once, with the labels that it applies to."""
     reasons: dict[str, list[str]] = {}
     for row in rows:
         for what, missing in _MISSING:
             reason = missing(row)
             if reason and (row.n or what == "time"):
                 reasons.setdefault(f"{what}: {clean(reason, 300)}", []).append(row.label)
-    return [f"{reason} ({_some(labels)})" for reason, labels in reasons.items()]
+    return [f"{reason} ({_label_list(labels)})" for reason, labels in reasons.items()]
 
 
 #: (what, why a row does not have it)
@@ -82,6 +82,6 @@ _MISSING: tuple[tuple[str, Callable[[MethodResult], str | None]], ...] = (
 )
 
 
-def _some(labels: Sequence[str]) -> str:
+def _label_list(labels: Sequence[str]) -> str:
     names = [clean(label, 32) for label in dict.fromkeys(labels)]
     return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

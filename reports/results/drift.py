@@ -39,7 +39,7 @@ def changes(before: BoardEnv, after: BoardEnv) -> list[Change]:
 
 
 def judged(repetitions: Sequence[Repetition], changed: Mapping[str, list[Change]]) -> list[Repetition]:
-    """Return the records, with the reason added on boards that changed; ``valid`` becomes ``degraded``.
+    """Return the records; those of boards that changed get the reason, and ``valid`` becomes ``degraded``.
 
     Args:
         changed: board -> its changes.
@@ -49,7 +49,7 @@ def judged(repetitions: Sequence[Repetition], changed: Mapping[str, list[Change]
 
 
 def changed_boards(board_ids: Iterable[str], env: Env) -> dict[str, list[Change]]:
-    """Return board -> its changes, of the boards that were probed before and after."""
+    """Return the changes by board, for the boards that were probed before and after."""
     changed = {}
     for board_id in dict.fromkeys(board_ids):
         before, after = env(board_id, "before"), env(board_id, "after")

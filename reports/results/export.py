@@ -24,7 +24,7 @@ _SALT_B = 32
 
 
 def salt_of(store: Path) -> bytes:
-    """Return the lab's salt, made at the first export; it lies beside the results and never leaves them."""
+    """Return the lab's salt; it is made at the first export, stored beside the results and never exported."""
     path = store / SALT
     try:
         return bytes.fromhex(path.read_text(encoding="ascii").strip())
@@ -79,7 +79,7 @@ class _Rewriting:
         self._ids = {rep.rep_id: f"r{number:05}" for number, rep in enumerate(reader.repetitions)}
 
     def write(self) -> Path:
-        """Write the copy and return its directory; nothing is left behind if it cannot be finished."""
+        """Write the copy and return its directory; if it cannot be finished, nothing is left on disk."""
         created = datetime.fromisoformat(self._manifest.started_utc).astimezone(UTC)
         plan = self._plan()
         writer = RunWriter.create(self._out, self._lab, self._manifest.run_id, plan, created=created)
@@ -99,7 +99,7 @@ class _Rewriting:
         return writer.path
 
     def _plan(self) -> dict[str, object]:
-        """Return the suite and the tasks, without the queue: its ids name boards, and the records hold what ran."""
+        """Return the plan's suite and tasks without the queue: its ids contain board names; the records say what ran."""
         plan = self._reader.plan
         public = {name: plan[name] for name in ("suite", "tasks", "started_utc") if name in plan}
         return {**self._hide.value(public), "boards": sorted(self._boards.values()), "anonymised": True}
@@ -131,7 +131,7 @@ class _Rewriting:
         )
 
     def _trace(self, rep: Repetition) -> bytes | None:
-        """Return the trace's lines with their header scrubbed; channels and numbers stay."""
+        """Return the lines of the trace with a scrubbed header; channels and numbers are unchanged."""
         if rep.trace is None:
             return None
         head, _, rows = unpack((self._reader.path / rep.trace).read_bytes()).partition(b"\n")
@@ -182,7 +182,7 @@ class _Rewriting:
 
 
 def _idle_ids(energy: Energy, ids: Mapping[str, str]) -> Energy:
-    """Rename the idle baselines that an energy names: their repetition ids name boards."""
+    """Replace the repetition ids of the idle baselines that an energy refers to: these ids contain board names."""
     if not energy.idle_source:
         return energy
     source = energy.idle_source
@@ -201,7 +201,7 @@ def _preds(reader: RunReader, rep: Repetition) -> bytes | None:
 def merge(
     sources: Iterable[Path], out: Path, *, progress: Callable[[str], None] = lambda _: None
 ) -> list[Path]:
-    """Bring the complete runs of several results roots into one; what is there already and equal is left.
+    """Copy the complete runs of several results roots into one; a run that is there already and equal is skipped.
 
     Returns:
         The runs that were added.

@@ -18,7 +18,7 @@ MAX_UNPACKED_B = 256 * 1024 * 1024
 
 
 def write_durable(path: Path, data: bytes) -> None:
-    """Write a file so that after a power cut it is either whole or not there under this name."""
+    """Write a file so that after a power cut it is either complete or does not exist under this name."""
     make_folder(path.parent)
     part = path.with_name(f".{path.name}.part")
     with part.open("wb") as file:
@@ -39,7 +39,7 @@ def sync_folder(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it that are missing, so that a power cut does not take it and what is put in it."""
+    """Make a folder and its missing parents durable, so that a power cut loses neither the folder nor its contents."""
     missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
     path.mkdir(parents=True, exist_ok=True)
     for folder in missing:
@@ -47,7 +47,7 @@ def make_folder(path: Path) -> None:
 
 
 def sync_upwards(path: Path) -> None:
-    """Make a folder's own name durable, and those of all folders above it, whoever made them."""
+    """Make the names of a folder and of all folders above it durable, even if another process made them."""
     for folder in path.resolve().parents:
         try:
             sync_folder(folder)
@@ -88,7 +88,7 @@ def unpack(data: bytes, *, limit_b: int = MAX_UNPACKED_B) -> bytes:
 
 
 def is_safe_name(name: str) -> bool:
-    """Return whether a name may become a file name as it stands."""
+    """Return whether a name can be used as a file name without a change."""
     return _SAFE_NAME.match(name) is not None
 
 

@@ -28,7 +28,7 @@ COLUMNS = [
 
 
 def frame(repetitions: Iterable[Repetition]) -> pd.DataFrame:
-    """Return a row for each repetition, in the order stored (column ``order``); always has all of ``COLUMNS``.
+    """Return a table with a row for each repetition, in the order stored (column ``order``), and all of ``COLUMNS``.
 
     ``class`` is as in :func:`tunebench.reports.results.count`; ``usable`` marks timed repetitions that ended well and
     were not judged invalid: the only ones that stand in a median.
@@ -41,13 +41,13 @@ def frame(repetitions: Iterable[Repetition]) -> pd.DataFrame:
 
 
 def usable(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that may stand in a number; of several attempts in one block the last."""
+    """Return the rows that may be used in numbers; of several attempts in one block, the last."""
     kept = table[table["usable"].astype(bool)]
     return kept.drop_duplicates([*CELL, "block"], keep="last")
 
 
 def pairs(baseline: pd.DataFrame, candidate: pd.DataFrame, column: str = "wall_s") -> pd.DataFrame:
-    """Return the values of two cells paired by block: columns ``block``, ``baseline``, ``candidate``; blocks in order.
+    """Pair the values of two cells by block: columns ``block``, ``baseline``, ``candidate``; blocks in order.
 
     Raises:
         ValueError: the two differ in board, task, engine build, device, threads, dtype or power mode.

@@ -63,7 +63,7 @@ def find_run(path: Path) -> Path:
 
 
 class Ended(Protocol):
-    """How a repetition ended: the fields of a record that say so."""
+    """The fields of a record that say how the repetition ended."""
 
     @property
     def outcome(self) -> Outcome: ...
@@ -90,7 +90,7 @@ def rep_class(rep: Ended) -> str:
 
 
 def parse_lines(data: bytes) -> tuple[list[Repetition], list[str]]:
-    """Return the records of a ``reps.jsonl``, and a warning for each line that is none."""
+    """Return the records of a ``reps.jsonl``, and a warning for each line that is not a record."""
     repetitions: list[Repetition] = []
     warnings: list[str] = []
     lines = data.split(b"\n")
@@ -138,7 +138,7 @@ def load_object(path: Path, schema: str) -> dict[str, object]:
 
 
 def _check_schema(value: object, schema: str) -> dict[str, object]:
-    """Accept ``name/major`` and any newer minor (``name/major.minor``)."""
+    """Check that a value has the schema ``name/major`` or any newer minor (``name/major.minor``)."""
     name = value.get("schema") if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(name, str):
         raise ResultsError(f"no schema, expected {schema!r}")
@@ -148,7 +148,7 @@ def _check_schema(value: object, schema: str) -> dict[str, object]:
 
 
 def first_fault(error: ValidationError) -> str:
-    """Return the first thing that is wrong with a record: its field and why."""
+    """Return the first error of a record: the field and the reason."""
     fault = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in fault["loc"]) or "record"
     return f"{where}: {fault['msg']}"
@@ -160,7 +160,7 @@ def env_name(board_id: str, when: When) -> str:
 
 
 def other_files(path: Path) -> list[str]:
-    """Return the path of every file in a run's directory but ``run.json`` and unfinished ones."""
+    """Return the path of every file in a run's directory except ``run.json`` and unfinished files."""
     files = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
     return sorted(name for name in files if name != MANIFEST and not name.endswith(".part"))
 

@@ -22,7 +22,7 @@ NOT_BRACKETED = "no idle baselines lie around it; an energy repetition has them"
 
 
 def with_net(repetitions: Sequence[Repetition]) -> list[Repetition]:
-    """Return the same repetitions, energies with their net or the reason why there is none.
+    """Return the repetitions; their energies get net figures, or the reason why there are none.
 
     Block ``b``'s energy repetitions lie between the idle baselines ``b`` and ``b + 1`` of the same board; of
     several attempts the last stands.
@@ -52,7 +52,7 @@ def _energies(rep: Repetition) -> list[Energy]:
 
 
 def net(energy: Energy, before: Repetition | None, after: Repetition | None) -> Energy:
-    """Return ``energy`` with net figures from the idle repetitions around it, or with ``net_reason``."""
+    """Return ``energy`` with net figures from the idle repetitions before and after it, or with ``net_reason``."""
     idle: list[Energy] = []
     reasons: list[str] = []
     for name, rep in (("before", before), ("after", after)):
@@ -102,7 +102,7 @@ def _mean(energies: Iterable[Energy]) -> float:
 
 
 def _fault(energy: Energy, idle: Sequence[Energy]) -> str | None:
-    """Return why net means nothing although both baselines are there; None if it means something."""
+    """Return the reason why net energy cannot be trusted although both baselines are there; None if it can."""
     if not energy.window_s:
         return "the record does not say how long its window lasts"
     idle_w, quantum_w = _mean(idle), energy.quantum_w or 0.0

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class SuiteView:
-    """The suite as the plan holds it.
+    """The suite as it stands in the plan.
 
     Attributes:
         quality_target: share of the metric that a run is timed to; None: the baseline's own quality.
@@ -126,7 +126,7 @@ class PlanView:
 
 
 def _text(value: object) -> str | None:
-    """Return a text or number as text, and None for all else."""
+    """Return a text or number as text, and None for anything else."""
     return str(value) if isinstance(value, str | int | float) else None
 
 

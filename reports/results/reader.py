@@ -74,16 +74,16 @@ class RunReader:
 
     @cached_property
     def plan_view(self) -> PlanView:
-        """The plan as typed values."""
+        """Return the plan as typed values."""
         return PlanView.of(self.plan)
 
     @property
     def complete(self) -> bool:
-        """Whether the run was finished."""
+        """Return whether the run was finished."""
         return self.manifest is not None
 
     def env(self, board_id: str, when: When = "before") -> BoardEnv | None:
-        """Return what the probe told of a board, or None if it was not stored.
+        """Return what the probe read on a board, or None if it was not stored.
 
         Raises:
             ResultsError: the file is not readable as a probe.
@@ -105,7 +105,7 @@ class RunReader:
         return self._read_series(rep.trace, read_trace)
 
     def meter(self, rep: Repetition) -> MeterSeries | None:
-        """Return what an external meter saw of a repetition, or None if there was none.
+        """Return an external meter's series of a repetition, or None if there was no meter.
 
         Raises:
             ResultsError: the file is missing, damaged or was changed after the run was completed.
@@ -113,7 +113,7 @@ class RunReader:
         return self._read_series(rep.meter, read_meter)
 
     def exit_record(self, rep: Repetition) -> str | None:
-        """Return the board's exit record as it came, not checked, or None if it was not kept."""
+        """Return the board's exit record as it arrived, unchecked, or None if it was not stored."""
         data = self._read_side(rep.exit)
         return None if data is None else data.decode("utf-8", "replace")
 
@@ -137,7 +137,7 @@ class RunReader:
             raise ResultsError(f"{self.path / str(rep.preds)}: {error}") from None
 
     def verify(self) -> list[str]:
-        """Compare every file with its checksum in ``run.json``: one sentence a difference; empty: all are equal."""
+        """Compare every file with its checksum in ``run.json``; return one sentence for each difference."""
         if self.manifest is None:
             return [f"{MANIFEST}: missing: the run is not complete and has no checksums"]
         problems = []
@@ -174,7 +174,7 @@ class RunReader:
         return repetitions
 
     def _with_drift(self, repetitions: list[Repetition]) -> list[Repetition]:
-        """Records of boards that changed meanwhile are degraded: what a campaign's end reveals of its beginning."""
+        """Degrade the records of boards that changed between the probes before and after the campaign."""
         try:
             changed = changed_boards((rep.board_id for rep in repetitions), self.env)
         except ResultsError as error:

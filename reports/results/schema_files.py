@@ -28,7 +28,7 @@ _MODELS: dict[str, tuple[str, type[Record]]] = {
 
 
 def schema_texts() -> dict[str, str]:
-    """File name -> content, generated from :mod:`tunebench.reports.records`; unknown fields are allowed."""
+    """Return content by file name, generated from :mod:`tunebench.reports.records`; unknown fields are allowed."""
     texts = {}
     for name, (schema, model) in _MODELS.items():
         value = {
@@ -41,7 +41,7 @@ def schema_texts() -> dict[str, str]:
 
 
 def main() -> None:
-    """Write the files anew."""
+    """Write all schema files anew."""
     FOLDER.mkdir(exist_ok=True)
     for name, text in schema_texts().items():
         (FOLDER / name).write_text(text, encoding="utf-8")

@@ -13,7 +13,7 @@ from tunebench.reports.results.layout import REPS, ResultsError, parse_line
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The facts of a stored record that a campaign goes by; named as in the record.
+    """The facts of a stored record that a campaign needs; named as in the record.
 
     Attributes:
         check_passed: of a correctness check; None for all else, and where it has no figures.
@@ -31,7 +31,7 @@ class Stored:
 
     @classmethod
     def of(cls, rep: Repetition) -> Stored:
-        """Return the facts of a whole record."""
+        """Extract the facts from a record."""
         return cls(
             rep_id=rep.rep_id,
             board_id=sys.intern(rep.board_id),
@@ -83,7 +83,7 @@ def records(path: Path) -> Iterator[Repetition]:
 
 
 def _whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield (number, line) of each line that has an end.
+    """Yield (number, line) of each line that ends with a newline.
 
     A power cut may leave a line's length on disk without its bytes: they read as zeros, which JSON never holds. So
     the last line counts only if it has none.

@@ -56,7 +56,7 @@ class Trace:
     values: list[list[float | None]]
 
     def phases(self) -> list[tuple[int, int, str]]:
-        """Return (start_ns, end_ns, phase), neighbours of the same phase joined."""
+        """Return the phases (start_ns, end_ns, phase); neighbours of the same phase are joined."""
         bands: list[tuple[int, int, str]] = []
         for (start, phase), (end, _) in zip(self.events, self.events[1:], strict=False):
             if bands and bands[-1][2] == phase and bands[-1][1] == start:
@@ -152,7 +152,7 @@ class MeterFacts:
 
 @dataclass(frozen=True)
 class StoredAlignment:
-    """How a meter's trace lies over the board's clock.
+    """The alignment of a meter's trace with the board's clock.
 
     Attributes:
         bound_s: the meter's times lie within +-this of the board's.
@@ -260,7 +260,7 @@ def header(line: str, schema: str, what: str) -> dict[str, object]:
 
 
 def number(value: object) -> float | None:
-    """Return a finite number, or None for anything else, also for an integer beyond what a float holds."""
+    """Return a finite number as a float, and None for anything else, also for an integer too large for a float."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     try:

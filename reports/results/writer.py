@@ -89,7 +89,7 @@ class RunWriter:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Resume a run: what was recorded stands in :attr:`done_rep_ids`.
+        """Resume a run; :attr:`done_rep_ids` holds the repetitions already recorded.
 
         A torn last line (a crash while appending) is cut off and named in :attr:`warnings`.
         """
@@ -103,18 +103,18 @@ class RunWriter:
 
     @property
     def plan(self) -> dict[str, object]:
-        """The plan as written, read back from disk."""
+        """Return the plan as written, read back from disk."""
         return load_object(self.path / PLAN, PLAN_SCHEMA)
 
     @property
     def done_rep_ids(self) -> frozenset[str]:
-        """Repetitions that are on disk."""
+        """Return the ids of the repetitions that are on disk."""
         with self._lock:
             return frozenset(self._done)
 
     @property
     def stored(self) -> list[Stored]:
-        """What a campaign goes by of what was recorded so far, in order."""
+        """Return the facts of the repetitions recorded so far, in order."""
         with self._lock:
             return list(self._done.values())
 
@@ -124,7 +124,7 @@ class RunWriter:
 
     @property
     def complete(self) -> bool:
-        """Whether ``run.json`` is there; nothing can be added then."""
+        """Return whether ``run.json`` is there; nothing can be added then."""
         return (self.path / MANIFEST).exists()
 
     def append(
@@ -252,7 +252,7 @@ class RunWriter:
         return name
 
     def _append_line(self, line: bytes) -> None:
-        """Append all of the line or nothing: a full disk must not leave half a record before the next one."""
+        """Append the whole line or nothing: a full disk must not leave half a record before the next record."""
         whole_b = os.fstat(self._file.fileno()).st_size
         try:
             written_b = 0
@@ -276,7 +276,7 @@ class RunWriter:
 
 
 def _names(path: Path) -> tuple[str, str, str | None]:
-    """Return a run's id and lab, and the SHA-256 of its plan; the plan itself, large with many boards, is not kept.
+    """Read the run's id, its lab and the SHA-256 of its plan; the plan itself can be large and is not kept in memory.
 
     Raises:
         ResultsError: the plan is not readable, or names no run or lab.

@@ -26,7 +26,7 @@ class BoardsSection(Section):
         return partial("boards")
 
     def view(self, page: Page) -> _View | None:
-        """Return a figure a task that ran on several boards; None without any."""
+        """Return one figure for each task that ran on several boards; None without any."""
         figures = page.lighter(board_multiples(page.groups, page.styles))
         return _View(figures) if figures else None
 

@@ -52,7 +52,7 @@ class ComparisonSection(Section):
         return partial("comparison")
 
     def view(self, page: Page) -> _View:
-        """Return the groups of rows with their columns, and by what each sorts."""
+        """Return the groups of rows, their columns, and the values by which each column is sorted."""
         return _View(page.groups, COLUMNS, SORTING)
 
     def text(self, summary: Summary) -> Sequence[str]:
@@ -60,7 +60,7 @@ class ComparisonSection(Section):
         return [_text_group(key, rows) for key, rows in grouped(summary.rows).items()]
 
     def markdown(self, summary: Summary, limit: int) -> str:
-        """Return a table for each board, task and set of conditions, as many as there is room for."""
+        """Return a table for each board, task and set of conditions, as many as fit into the limit."""
         tables: list[str] = []
         members = list(grouped(summary.rows).values())
         for done, rows in enumerate(members):
@@ -152,7 +152,7 @@ def _row(row: MethodResult) -> list[str]:
 
 
 def _judged(row: MethodResult, quantity: str) -> str:
-    """Return the verdict on a quantity other than time, where there is one."""
+    """Return the verdict on a quantity other than time, if there is one."""
     judged = row.judged(quantity)
     return f", {judged.verdict.lower()}" if judged and judged.verdict != "NO VERDICT" else ""
 

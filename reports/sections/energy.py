@@ -52,7 +52,7 @@ class EnergySection(Section):
 
 
 def joules_table(rows: Sequence[MethodResult]) -> DataTable | None:
-    """Return a table of one row a method, two columns a scope; ``None`` without energy repetitions."""
+    """Return a table with a row for each method and two columns for each scope; ``None`` without energy repetitions."""
     rows = [row for row in rows if row.joules]
     if not rows:
         return None
@@ -100,7 +100,7 @@ def _watts(energy: ScopeEnergy) -> str:
 
 
 def notes(rows: Sequence[MethodResult]) -> list[str]:
-    """Say what the energies leave out, and why some are missing; each sentence once."""
+    """Say what the energies do not include, and why some are missing; each sentence once."""
     labels_of: dict[str, list[str]] = {}
     for row in rows:
         for energy in row.joules:

@@ -79,7 +79,7 @@ class EnvironmentSection(Section):
 
 
 def board_facts(probe: BoardProbe) -> BoardFacts:
-    """Return the words about a board; a loopback or emulated one says so."""
+    """Describe a board in words; a loopback or emulated board is named as such."""
     note = ""
     if probe.kind == "loopback":
         note = "Loopback: the host's own machine, reached over SSH. Times on a shared machine are degraded."
@@ -115,7 +115,7 @@ def _sensor(channel: Mapping[str, object]) -> str:
 
 
 def validity_rows(rows: Sequence[MethodResult]) -> list[tuple[str, str, str, str]]:
-    """Return (reason, code, repetitions, where): each reason once."""
+    """Return rows (reason, code, repetitions, where), each reason once."""
     reasons: dict[tuple[str, str], tuple[int, dict[str, None]]] = {}
     for row in rows:
         for reason in row.reasons:
@@ -123,11 +123,12 @@ def validity_rows(rows: Sequence[MethodResult]) -> list[tuple[str, str, str, str
             where[f"{clean(row.label, 40)} on {clean(row.board_id, 40)}"] = None
             reasons[reason.code, reason.message] = (times + reason.n, where)
     return [
-        (message, code, str(times), _some(list(where))) for (code, message), (times, where) in reasons.items()
+        (message, code, str(times), _name_list(list(where)))
+        for (code, message), (times, where) in reasons.items()
     ]
 
 
-def _some(names: Sequence[str], limit: int = 3) -> str:
+def _name_list(names: Sequence[str], limit: int = 3) -> str:
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
 

@@ -37,7 +37,7 @@ class LoraeSection(Section):
         return [lorae_lines(summary.lorae, padded_grid)] if summary.lorae is not None else []
 
     def markdown(self, summary: Summary, limit: int) -> str:
-        """Return what the study comes to."""
+        """Return the study's result."""
         if summary.lorae is None:
             return ""
         lines = headline(summary.lorae)

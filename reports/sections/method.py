@@ -39,7 +39,7 @@ class _View:
 
 
 class MethodSection(Section):
-    """The section on method: how this very run was measured."""
+    """The section on method: how this run was measured."""
 
     ident = "method"
     nav = "Method"
@@ -60,7 +60,7 @@ class MethodSection(Section):
 
 
 def method_facts(measured: Measured, reader: RunReader) -> list[tuple[str, str]]:
-    """Return (what, sentence): how this very run was measured."""
+    """Return pairs (what, sentence) that say how this run was measured."""
     reps = [rep for rep in reader.repetitions if rep.role == "timed" and rep.outcome == "ok"]
     facts = [
         (

@@ -67,7 +67,7 @@ def in_text_order(listed: Sequence[Section]) -> list[Section]:
 
 
 class PluginSection(Section):
-    """Another package's section: where it fails, it is left out and the report is written without it."""
+    """Another package's section; if it fails, the report is written without it."""
 
     ident = ""
 
@@ -82,15 +82,15 @@ class PluginSection(Section):
         return self._section.template()
 
     def view(self, page: Page) -> object | None:
-        """Return the plugin's view; None where it fails."""
+        """Return the plugin's view; None if it fails."""
         return self._guarded(lambda: self._section.view(page), None)
 
     def text(self, summary: Summary) -> Sequence[str]:
-        """Return the plugin's blocks; none where it fails."""
+        """Return the plugin's blocks; none if it fails."""
         return self._guarded(lambda: list(self._section.text(summary)), [])
 
     def markdown(self, summary: Summary, limit: int) -> str:
-        """Return the plugin's Markdown; nothing where it fails or is too long."""
+        """Return the plugin's Markdown; empty if it fails or is too long."""
         text = self._guarded(lambda: str(self._section.markdown(summary, limit)), "")
         if len(text) <= limit:
             return text
@@ -111,5 +111,5 @@ class PluginSection(Section):
 
 @lru_cache(maxsize=256)
 def _tell(name: str, reason: object) -> None:
-    """Print one sentence, once a process."""
+    """Print one sentence on standard error, once for each process."""
     print(clean(f"The report's section {name} is left out: {reason}", 400), file=sys.stderr)

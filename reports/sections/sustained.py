@@ -36,7 +36,7 @@ class _View:
 
 
 class SustainedSection(Section):
-    """The section on sustained load; left out where nothing was sustained."""
+    """The section on sustained load; left out if nothing was sustained."""
 
     ident = "sustained"
     text_place = 40

@@ -31,7 +31,7 @@ MAX_DRAWN, MAX_DRAWN_HEAVY = 12, 2
 
 @dataclass(frozen=True)
 class TraceView:
-    """A trace to unfold, or the reason why there is none.
+    """A trace that the reader can open on the page, or the reason why there is none.
 
     Attributes:
         ident: its place in the page's address.
@@ -72,7 +72,7 @@ class TracesSection(Section):
 def trace_views(
     groups: Sequence[Group], reader: RunReader, scrub: Scrub, *, heavy: bool = False
 ) -> tuple[list[TraceView], int]:
-    """Return the views, and how many more cells there are whose trace is left in the run's directory.
+    """Return the views, and the number of further cells whose traces are only in the run's directory.
 
     Args:
         heavy: the page holds much else: fewer are drawn for readers without a script.
@@ -109,11 +109,13 @@ def _chosen(row: MethodResult, by_id: Mapping[str, Repetition]) -> list[tuple[st
         energy = row.joules[0]
         reps = [by_id[name] for name in energy.rep_ids if by_id[name].energy is not None]
         if reps:
-            chosen.append(("joules", min(reps, key=lambda rep: abs(_each_j(rep) - energy.j.median))))
+            chosen.append(
+                ("joules", min(reps, key=lambda rep: abs(_j_per_finetuning(rep) - energy.j.median)))
+            )
     return chosen
 
 
-def _each_j(rep: Repetition) -> float:
+def _j_per_finetuning(rep: Repetition) -> float:
     return rep.energy.gross_j / (rep.energy.repeats or 1) if rep.energy else 0.0
 
 

@@ -29,7 +29,7 @@ class _View:
 
 
 class VerdictsSection(Section):
-    """The section on verdicts; left out where nothing was compared."""
+    """The section on verdicts; left out if nothing was compared."""
 
     ident = "verdicts"
     nav = "Verdicts"
@@ -48,7 +48,7 @@ class VerdictsSection(Section):
         return _View(DataTable(CAPTION, HEADINGS, lines), reasons(rows), overall_tables(page.summary))
 
     def text(self, summary: Summary) -> Sequence[str]:
-        """Return the same as blocks of text."""
+        """Return the table of verdicts, the reasons of open verdicts and the overall tables, as plain text."""
         blocks = []
         lines = verdict_rows(summary.rows)
         if lines:
@@ -67,7 +67,7 @@ def cell(verdict: Verdict | None) -> str:
 
 
 def verdict_rows(rows: Sequence[MethodResult]) -> list[list[str]]:
-    """Return one row a method that has a verdict on anything."""
+    """Return one row for each method that has a verdict in any quantity."""
     return [
         [
             clean(row.board_id, 40),
@@ -81,7 +81,7 @@ def verdict_rows(rows: Sequence[MethodResult]) -> list[list[str]]:
 
 
 def reasons(rows: Sequence[MethodResult]) -> list[tuple[str, str]]:
-    """Return (which verdict, why) of every verdict that is not clear; equal reasons of several methods stand once."""
+    """Return (which verdict, why) of every verdict that is not clear; methods with equal reasons share a line."""
     labels_of: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
         for name, judged in row.verdicts.items():

@@ -171,7 +171,7 @@ def compare_accuracy(
 def compare_accuracies(
     baseline: Sequence[float], candidate: Sequence[float], *, delta: float = 0.5, level: float = 0.05
 ) -> AccuracyComparison:
-    """Compare accuracies paired by block where predictions were not stored: the items are then taken as given.
+    """Compare accuracies paired by block, for runs without stored predictions: the test items are then taken as given.
 
     Args:
         baseline: shares (0 to 1), one a block.
@@ -215,7 +215,7 @@ def compare_accuracies(
 
 
 def accuracy_verdict(low: float, high: float, delta: float) -> AccuracyVerdict:
-    """Return what an interval of points says about a band of +-delta.
+    """Judge an interval of points against a band of +-delta.
 
     >>> accuracy_verdict(0.6, 2.0, 0.5), accuracy_verdict(-0.5, 0.5, 0.5), accuracy_verdict(-3.0, 0.1, 0.5)
     ('HIGHER', 'SAME', 'UNCLEAR')
@@ -257,7 +257,7 @@ def _draws(n: int, items: int, seed: int) -> tuple[Floats, NDArray[np.float32]]:
 
 
 def _percentiles(draws: Floats, level: float, freedom: float) -> tuple[float, float]:
-    """Return percentiles further out than level / 2, as Student's t is wider than the normal distribution.
+    """Return percentiles further out than level / 2, because Student's t is wider than the normal distribution.
 
     The "expanded percentile" interval of Hesterberg, The American Statistician 69 (2015) 371.
     """
@@ -289,12 +289,12 @@ def _quantile(level: float) -> float:
 
 
 def _widening(freedom: float) -> float:
-    """Return the factor that makes up for resampling, which sees n - 1 of n parts of the variance."""
+    """Return the factor that corrects the resamples' spread, which shows n - 1 of n parts of the variance."""
     return math.sqrt((freedom + 1) / freedom)
 
 
 def _freedom(parts: tuple[float, float, float], n: int, items: int) -> float:
-    """Return the degrees of freedom (Satterthwaite): few if the spread is that of blocks, many if that of items."""
+    """Return the degrees of freedom (Satterthwaite): few if blocks cause most of the spread, many if items do."""
     item, block, rest = (part**2 for part in parts)
     total = item + block + rest
     if total == 0:
@@ -316,7 +316,7 @@ def _spreads(gain: Floats) -> tuple[float, float, float]:
 
 
 def _blocks_needed(verdict: AccuracyVerdict, error: float, n: int, item_sd: float, block_sd: float) -> int:
-    """Return the blocks until the interval clears the nearer edge; the largest number if the items' part forbids it."""
+    """Estimate the blocks still needed for a clear verdict; the largest number if more blocks cannot give one."""
     if verdict == "NO VERDICT":
         return MIN_BLOCKS - n
     if verdict != "UNCLEAR":

@@ -46,7 +46,7 @@ class AcrossBoards:
 
 
 def board_ratio(baseline_s: Sequence[float], candidate_s: Sequence[float]) -> float:
-    """Return one board's ratio: Hodges-Lehmann on its own blocks.
+    """Return one board's ratio: the Hodges-Lehmann estimate on its own blocks.
 
     >>> round(board_ratio([2.0, 2.0, 2.2], [1.0, 1.0, 1.1]), 6)
     0.5

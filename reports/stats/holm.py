@@ -33,7 +33,7 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Adjusted:
-    """One method's comparison, on its own and as one of several.
+    """The comparison of one method, alone and after the correction for several methods.
 
     Attributes:
         alone: the comparison as if there were no other method; its interval covers at 95% on its own.

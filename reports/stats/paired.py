@@ -36,7 +36,7 @@ MAX_BLOCKS_NEEDED = 999
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a candidate's time compares with its baseline's.
+    """The result of comparing a candidate's times with its baseline's.
 
     Attributes:
         ratio: candidate / baseline, geometric, Hodges-Lehmann; > 1 is slower.
@@ -68,7 +68,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much a candidate's values differ from its baseline's, in their own unit.
+    """The difference between a candidate's values and its baseline's, in their own unit.
 
     Attributes:
         shift: candidate - baseline, Hodges-Lehmann.
@@ -204,7 +204,7 @@ def log_ratios(baseline: Sequence[float], candidate: Sequence[float]) -> Floats:
 def centre_interval(
     values: Sequence[float] | Floats, *, confidence: float = 0.95
 ) -> tuple[float, float] | None:
-    """Return the interval behind every verdict: exact signed-rank, ranks capped at half of n; holds the estimate.
+    """Return the interval used for verdicts: exact signed-rank, ranks capped at half of n; it holds the estimate.
 
     None if no interval of this confidence exists.
 
@@ -231,7 +231,7 @@ def check_delta(delta: float) -> None:
 
 
 def judge(low: float, high: float, band: float) -> ComparisonVerdict:
-    """Return what an interval of log ratios of times says about a band around 0.
+    """Judge an interval of log ratios of times against a band around 0.
 
     >>> judge(-0.5, -0.4, 0.02), judge(-0.01, 0.01, 0.02), judge(0.01, 0.03, 0.02)
     ('FASTER', 'SAME', 'UNCLEAR')
@@ -246,7 +246,7 @@ def judge(low: float, high: float, band: float) -> ComparisonVerdict:
 
 
 def further_blocks(shift: float, half_width: float, band: float, n: int) -> int:
-    """Return the blocks until the interval, shrinking with the square root of n, clears the nearer edge of the band.
+    """Estimate the further blocks until the interval, which shrinks with sqrt(n), clears the nearer edge of the band.
 
     >>> further_blocks(0.0, 0.04, 0.02, 8)    # the interval must shrink to a half: four times the blocks
     24

@@ -22,7 +22,7 @@ _MAD_SCALE = 1.4826
 
 @dataclass(frozen=True)
 class Interval:
-    """A median and how well it is known.
+    """A median and its interval.
 
     Attributes:
         median: of the values.
@@ -106,7 +106,7 @@ def median_abs_deviation(values: Sequence[float] | Floats) -> float:
 
 
 def robust_sd(values: Sequence[float] | Floats) -> float:
-    """Return the spread as a standard deviation that outliers do not widen: 1.4826 median absolute deviations.
+    """Return a standard deviation that outliers do not widen: 1.4826 times the median absolute deviation.
 
     Rousseeuw & Croux, J. Amer. Statist. Assoc. 88 (1993) 1273.
 
@@ -117,7 +117,7 @@ def robust_sd(values: Sequence[float] | Floats) -> float:
 
 
 def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
-    """Return mean and sample standard deviation; the latter is None for one value.
+    """Return the mean and the sample standard deviation; the latter is None for a single value.
 
     Raises:
         ValueError: no value.

@@ -167,7 +167,7 @@ def _weight_below(array: Floats, centre: float, cap: int, *, ties: bool) -> int:
 
 
 def _first_kept(array: Floats, steps: Floats, critical: int, cap: int) -> float:
-    """Return the smallest step (Walsh average) just above which the test no longer rejects: the interval's lower end.
+    """Return the interval's lower end: the smallest step (Walsh average) just above which the test no longer rejects.
 
     The weight below a centre grows with it and changes at Walsh averages only, so a binary search will do. It is
     taken half-way to the next step, where no two distances are equal.

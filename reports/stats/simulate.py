@@ -30,7 +30,7 @@ Order = Literal["blocks", "sequential"]
 
 @dataclass(frozen=True)
 class DriftingBoard:
-    """How a board misbehaves; all shares of the true time.
+    """The disturbances of a board, as shares of the true time.
 
     Attributes:
         warm_up: how much slower it is when warm.
@@ -74,7 +74,7 @@ class Rates:
     width: float
 
     def rate(self, *names: ComparisonVerdict) -> float:
-        """Return the share of campaigns with one of these verdicts."""
+        """Return the share of campaigns that ended with any of these verdicts."""
         return sum(self.verdicts.get(name, 0.0) for name in names)
 
 
@@ -87,7 +87,7 @@ def simulate(
     board: DriftingBoard = TYPICAL,
     order: Order = "blocks",
 ) -> Floats:
-    """Return the times of many campaigns on a drifting board.
+    """Simulate the times of many campaigns on a drifting board.
 
     Args:
         ratios: true time of each method, in units of the baseline's.
@@ -166,7 +166,7 @@ def rates(
 
 
 def variants(board: DriftingBoard = TYPICAL) -> dict[str, DriftingBoard]:
-    """Return the board, and boards that are worse in one way each: on which assumption do the figures rest?
+    """Return the board and variants that each change one disturbance, to see which assumption the figures depend on.
 
     >>> list(variants())
     ['typical', 'white jitter', 'slow wander', 'warm-up 12%', 'outliers 10%', 'jitter 3%']

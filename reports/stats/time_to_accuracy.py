@@ -21,7 +21,7 @@ from tunebench.reports.stats.sample import Interval, median_interval
 
 @dataclass(frozen=True)
 class ToQuality:
-    """What it took several runs to reach a quality, in the unit of the values (seconds or joules).
+    """Summary of the seconds or joules that several runs took to reach a quality.
 
     Attributes:
         n: runs with a curve.
@@ -64,7 +64,7 @@ class ToQualityComparison:
 
 
 def value_at_quality(values: Sequence[float], qualities: Sequence[float], target: float) -> float | None:
-    """Return the value (seconds, joules) of the first point whose quality reaches the target; None if none does.
+    """Return the value (seconds, joules) of the first point whose quality reaches the target; None if no point does.
 
     Raises:
         ValueError: lengths differ, or values do not rise.
@@ -82,7 +82,7 @@ def value_at_quality(values: Sequence[float], qualities: Sequence[float], target
 
 
 def to_quality(values: Sequence[float | None]) -> ToQuality:
-    """Summarise what it took several runs; None stands for a run that never reached the target.
+    """Summarise the seconds or joules of several runs; None stands for a run that never reached the target.
 
     Raises:
         ValueError: no run, or a value that is negative or not finite.
@@ -113,7 +113,7 @@ def to_quality(values: Sequence[float | None]) -> ToQuality:
 def compare_to_quality(
     baseline: Sequence[float | None], candidate: Sequence[float | None], *, delta: float
 ) -> ToQualityComparison:
-    """Compare what it took two methods in each block to reach the same target.
+    """Compare the seconds or joules that two methods took in each block to reach the same target.
 
     A block in which only one of them got there counts fully for that one. The interval is that of the median of the
     block ratios by order statistics, which needs no more than an order.
@@ -162,7 +162,7 @@ def _ranks(n: int) -> tuple[int, int, str]:
 
 
 def _middle(ordered: Sequence[float]) -> float:
-    """Return the median; between two values of which one is infinite it is infinite (opposite ones: not known)."""
+    """Return the median; infinite if one of its two middle values is infinite, NaN if they are opposite infinities."""
     n = len(ordered)
     return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
 

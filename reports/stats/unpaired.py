@@ -21,7 +21,7 @@ _CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Shift:
-    """Second over first, > 1 is larger.
+    """The ratio of the second sample to the first; above 1 the second is larger.
 
     Attributes:
         low: of the interval at ``confidence``, or of the range of all ratios where there are too few values.
@@ -39,7 +39,7 @@ class Shift:
 
 
 def shift(first: Sequence[float], second: Sequence[float], *, delta: float) -> Shift:
-    """Return how far the second sample lies from the first (Hodges & Lehmann 1963; Mann & Whitney 1947).
+    """Estimate the ratio of the second sample to the first (Hodges & Lehmann 1963; Mann & Whitney 1947).
 
     Args:
         first: positive values.
@@ -72,7 +72,7 @@ def shift(first: Sequence[float], second: Sequence[float], *, delta: float) -> S
 
 
 def _depth(n: int, m: int) -> tuple[int, float]:
-    """Return which ordered difference bounds the shift at 95%, and the confidence that this really gives.
+    """Return the rank of the ordered difference that bounds the shift at 95%, and its exact confidence.
 
     >>> depth, confidence = _depth(5, 5)
     >>> depth, round(confidence, 3)

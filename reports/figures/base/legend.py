@@ -12,7 +12,7 @@ _MOST = 160.0
 
 
 def swatches_height(names: Sequence[str], width: float) -> float:
-    """Return how many pixels :func:`swatches` takes."""
+    """Return the height of :func:`swatches` in pixels."""
     return _LINE * (1 + max((line for _, line in _places(names, width, 18, 18)), default=-1))
 
 

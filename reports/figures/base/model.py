@@ -21,7 +21,7 @@ _DASHES = ("", "6 3", "2 3", "8 3 2 3", "10 4", "4 2 1 2")
 
 @dataclass(frozen=True)
 class Look:
-    """Colour class, marker shape and dash: never colour alone."""
+    """Colour class, marker shape and dash of a label: labels never differ by colour alone."""
 
     css: str
     shape: str
@@ -29,7 +29,7 @@ class Look:
 
 
 class Styles:
-    """One look a label, the same in every figure of a report.
+    """The look of each label, the same in every figure of a report.
 
     The baseline is drawn in ink and the A/A control in grey, so that colour belongs to the contenders.
     """
@@ -84,7 +84,7 @@ def figure(
     heading: str = "",
     wide: int = WIDE,
 ) -> Figure:
-    """Draw at both widths. ``ident`` must be unique on the page and is never foreign text."""
+    """Draw a figure at both widths. ``ident`` must be unique on the page and is never foreign text."""
     drawings = [
         ("wide", draw(wide).render(f"{ident}-w", title, description)),
         ("narrow", draw(NARROW).render(f"{ident}-n", title, description)),

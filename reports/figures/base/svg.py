@@ -26,7 +26,7 @@ class Canvas:
 
     @property
     def hints(self) -> bool:
-        """Whether tooltips are drawn: a page as narrow as a phone has no pointer to show them."""
+        """Return whether tooltips are drawn: a page as narrow as a phone has no pointer to show them."""
         return self.width > _PHONE
 
     def add(self, markup: str) -> None:
@@ -58,7 +58,7 @@ class Canvas:
         )
 
     def polyline(self, points: Sequence[tuple[float, float]], css: str, dash: str = "") -> None:
-        """Draw a line through points; nothing for fewer than two."""
+        """Draw a line through points; draw nothing for fewer than two."""
         if len(points) < 2:
             return
         at = f' stroke-dasharray="{dash}"' if dash else ""
@@ -84,14 +84,14 @@ class Canvas:
         hint: str = "",
         hollow: bool = False,
     ) -> None:
-        """Draw a marker by shape name; the class gives its colour."""
+        """Draw a marker by the name of its shape; the CSS class gives its colour."""
         kind = "hollow" if hollow or shape in _HOLLOW else "solid"
         inner = f"><title>{escape(clean(hint))}</title></path>" if hint and self.hints else "/>"
         path = _SHAPES[shape](size)
         self.add(f'<path d="{path}" transform="translate({num(x)} {num(y)})" class="{css} {kind}"{inner}')
 
     def dots(self, places: Sequence[tuple[float, float]], shape: str, css: str, size: float) -> None:
-        """Draw many equal markers as one path: a tenth of the weight, without tooltips."""
+        """Draw many equal markers as one path, without tooltips: a tenth of the bytes."""
         kind = "hollow" if shape in _HOLLOW else "solid"
         path = "".join(_DOTS.get(shape, _DOTS["circle"])(x, y, size) for x, y in places)
         self.add(f'<path d="{path}" class="{css} {kind}"/>')
@@ -109,7 +109,7 @@ class Canvas:
 
 
 def num(value: float) -> str:
-    """Return a coordinate to a tenth of a pixel.
+    """Format a coordinate to a tenth of a pixel.
 
     >>> num(3.0), num(2.25), num(-0.01)
     ('3', '2.2', '0')
@@ -178,7 +178,7 @@ _DOTS["ring"] = _DOTS["circle"]
 
 @dataclass(frozen=True)
 class Scale:
-    """A value to a pixel; linear, or logarithmic if ``log``."""
+    """A mapping of values to pixels; linear, or logarithmic if ``log``."""
 
     low: float
     high: float
@@ -195,7 +195,7 @@ class Scale:
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Round values inside [low, high]: steps of 1, 2 or 5 times a power of ten.
+    """Return round values inside [low, high], in steps of 1, 2 or 5 times a power of ten.
 
     >>> ticks(0, 4.4, 6)
     [0.0, 1.0, 2.0, 3.0, 4.0]
@@ -220,7 +220,7 @@ _LOG_STEPS = (
 
 
 def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
-    """Round values for a logarithmic axis; for less than a factor of two, linear steps.
+    """Return round values for a logarithmic axis; linear steps if it spans less than a factor of two.
 
     >>> log_ticks(0.9, 4.0)
     [1.0, 1.5, 2.0, 3.0, 4.0]

@@ -70,7 +70,7 @@ def since_the_run_before(
 def _differences(
     reader: RunReader, then: Callable[[str], BoardEnv | None], scrub: Scrub, caption: str
 ) -> tuple[DataTable | None, int]:
-    """Return the table, and how many boards could be held against what they were."""
+    """Return the table of differences, and how many boards could be compared with their earlier state."""
     rows: list[list[str]] = []
     held = 0
     for board_id in dict.fromkeys(rep.board_id for rep in reader.repetitions):

@@ -38,7 +38,7 @@ class Download:
 
 
 def packed(value: object) -> Markup:
-    """Return JSON, deflated (zlib format, RFC 1950: what ``DecompressionStream("deflate")`` reads), base64.
+    """Pack JSON for the page: deflated (zlib format, RFC 1950, as ``DecompressionStream("deflate")`` reads it), base64.
 
     >>> zlib.decompress(base64.b64decode(packed({"t": [1, 2]})))
     b'{"t":[1,2]}'
@@ -47,7 +47,7 @@ def packed(value: object) -> Markup:
 
 
 def packed_text(text: str) -> Markup:
-    """Return text, UTF-8, deflated, base64: holds no character that could end a script element."""
+    """Pack text for the page (UTF-8, deflated, base64): the result has no character that could end a script element."""
     # A lone surrogate of a hostile name has no UTF-8.
     data = base64.b64encode(zlib.compress(text.encode("utf-8", "replace"), 9))
     return Markup(data.decode("ascii"))  # noqa: S704 - base64
@@ -77,7 +77,7 @@ def downloads(summary: Summary) -> list[Download]:
 
 
 def as_csv(repetitions: Sequence[Mapping[str, object]]) -> str:
-    """Return one line a repetition; text that a spreadsheet would run as a formula gets an apostrophe in front.
+    """Return one line for each repetition; text that a spreadsheet would run as a formula gets an apostrophe in front.
 
     >>> as_csv([{"label": "=1+1", "wall_s": -1.5}]).splitlines()[1].strip(",")
     "'=1+1,,,,,,,-1.5"
@@ -90,7 +90,7 @@ def as_csv(repetitions: Sequence[Mapping[str, object]]) -> str:
 
 
 def _rounded(value: Any) -> Any:
-    """Round floats to seven significant digits: below what any clock or sensor of ours tells apart."""
+    """Round floats to seven significant digits: finer than any clock or sensor of ours can resolve."""
     if isinstance(value, float):
         return float(f"{value:.7g}")
     if isinstance(value, Mapping):

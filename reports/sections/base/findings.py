@@ -13,7 +13,7 @@ Rows = Sequence[MethodResult]
 
 
 def findings(groups: Sequence[Group]) -> list[str]:
-    """Return one sentence a group in which something was compared."""
+    """Return one sentence for each group in which something was compared."""
     return [sentence for group in groups if (sentence := _finding(group)) is not None]
 
 
@@ -61,7 +61,7 @@ def _accuracy_words(best: MethodResult, group: Group) -> str:
 
 
 def control_words(quantities: Mapping[str, ControlQuantity]) -> str:
-    """Say how the A/A control came out in the quantities other than time; those not measured are left out."""
+    """Say how the A/A control ended in quantities other than time; those not measured are left out."""
     known = [
         f"{name} {quantity.result}"
         for name, quantity in quantities.items()

@@ -37,7 +37,7 @@ class Group:
 
 
 def groups_of(rows: Rows) -> list[Group]:
-    """Return the groups of a run, in its order."""
+    """Return the groups of a run, in the order of its rows."""
     return [
         Group(
             ident=f"g{index}",
@@ -57,7 +57,7 @@ _CLASSES = ("valid", "degraded", "invalid", "failed", "skipped")
 
 
 def grouped(rows: Sequence[MethodResult]) -> dict[tuple[str, str, str], list[MethodResult]]:
-    """Return rows by what may be compared: (board, task, conditions)."""
+    """Group rows that may be compared with each other: by (board, task, conditions)."""
     groups: dict[tuple[str, str, str], list[MethodResult]] = {}
     for row in rows:
         groups.setdefault((row.board_id, row.task, conditions(row)), []).append(row)
@@ -70,7 +70,7 @@ def engines(rows: Sequence[MethodResult]) -> str:
 
 
 def conditions(row: MethodResult) -> str:
-    """Return engine build, device, threads, dtype and power mode of a row: equal before two are compared."""
+    """Return a row's conditions (engine build, device, threads, dtype, power mode), which compared rows have equal."""
     threads = f"{row.threads} thread{'s' if row.threads != 1 else ''}"
     build = f"build {row.engine_build}" if row.engine_build else ""
     parts = [row.device, threads, row.dtype, build, row.power_mode or ""]

@@ -24,19 +24,19 @@ REACH_HEADINGS = ("board", "task", "method", "target", "reached", "time", "energ
 
 
 def across_table(means: Sequence[AcrossBoards]) -> DataTable | None:
-    """Return a row a method and quantity; None if no two boards measured the same."""
+    """Return a table with a row for each method and quantity; None if no two boards measured the same."""
     rows = [_across_row(mean) for mean in means]
     return DataTable(ACROSS_CAPTION, ACROSS_HEADINGS, rows) if rows else None
 
 
 def reach_table(rows: Sequence[MethodResult]) -> DataTable | None:
-    """Return a row a method whose quality on the way is known; None if none is."""
+    """Return a table with a row for each method whose quality during training is known; None if there is none."""
     lines = [_reach_row(row, row.to_quality) for row in rows if isinstance(row.to_quality, ToTarget)]
     return DataTable(REACH_CAPTION, REACH_HEADINGS, lines) if lines else None
 
 
 def overall_tables(measured: Measured) -> list[tuple[str, DataTable]]:
-    """Return (heading, table) of those that there are."""
+    """Return (heading, table) of both tables, without those that would be empty."""
     tables = {
         "Over boards": across_table(measured.across),
         "To the baseline's quality": reach_table(measured.rows),
@@ -45,7 +45,7 @@ def overall_tables(measured: Measured) -> list[tuple[str, DataTable]]:
 
 
 def overall_lines(measured: Measured, grid: Grid) -> list[str]:
-    """Return both for the text table."""
+    """Return both tables as plain text."""
     return [f"{table.caption}\n{grid(table.columns, table.rows)}" for _, table in overall_tables(measured)]
 
 

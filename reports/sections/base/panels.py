@@ -61,7 +61,7 @@ def effect_panels(groups: Sequence[Group]) -> list[Panel]:
 
 
 def phase_panels(groups: Sequence[Group]) -> list[Panel]:
-    """Draw where a step goes: in seconds, and as shares of the method's own step."""
+    """Draw the time of a step by phase: in seconds, and as shares of the method's own step."""
     able = [g for g in groups if any(row.phases for row in g.rows)]
     panels: list[Panel] = [
         (
@@ -78,7 +78,7 @@ def phase_panels(groups: Sequence[Group]) -> list[Panel]:
 
 
 def cost_panels(groups: Sequence[Group], styles: Styles) -> list[Panel]:
-    """Draw accuracy against what it costs, and on the way there."""
+    """Draw accuracy against its cost, and accuracy during training."""
     panels: list[Panel] = []
     for cost, words in (("time", "Against time"), ("energy", "Against energy")):
         able = [g for g in groups if len(points(g.rows, cost)) > 1 and (cost == "time" or _scope(g))]
@@ -108,7 +108,7 @@ def cost_panels(groups: Sequence[Group], styles: Styles) -> list[Panel]:
 
 
 def _scope(group: Group) -> str:
-    """Return what the joules of a group cover; empty if not all cover the same."""
+    """Return the name of the scope of a group's joules; empty if the rows differ in scope."""
     scopes = {row.energy.scope for row in group.rows if row.energy}
     return SCOPE_NAMES[next(iter(scopes))] if len(scopes) == 1 else ""
 
@@ -147,7 +147,7 @@ def repetition_figures(repetitions: Sequence[RepetitionFacts], styles: Styles) -
 
 
 def board_multiples(groups: Sequence[Group], styles: Styles) -> list[Figure]:
-    """Draw one figure a task that ran on several boards, or under several conditions."""
+    """Draw one figure for each task that was timed on several boards."""
     tasks: dict[str, list[Group]] = {}
     for group in groups:
         tasks.setdefault(group.task, []).append(group)
@@ -173,12 +173,12 @@ def _of(group: Group, figure: Figure) -> Figure:
 
 
 def is_heavy(groups: Sequence[Group]) -> bool:
-    """Whether the page is drawn sparingly: one drawing a figure, which scrolls on a phone; but for speed-ups."""
+    """Return whether the page has so much to show that most figures get a single drawing, which scrolls on a phone."""
     return len(groups) > _MANY or sum(len(group.rows) for group in groups) > _MANY_ROWS
 
 
 def once(figures: Sequence[Figure]) -> list[Figure]:
-    """Return figures in their wide drawing only."""
+    """Return the figures with their wide drawing only."""
     return [
         replace(figure, drawings=[("once", drawing) for kind, drawing in figure.drawings if kind == "wide"])
         for figure in figures

@@ -51,7 +51,7 @@ SORTING = (
 
 
 def sort_values(row: MethodResult) -> list[float | str | None]:
-    """Return what each column sorts by; None sorts last, whichever way."""
+    """Return the value by which each column is sorted; None is last in both directions."""
     wall, peak, energy, accuracy = row.wall_s, row.peak_rss_b, row.energy, row.accuracy
     return [
         1.0 if row.is_baseline else row.speed_up.factor if row.speed_up else None,
@@ -66,7 +66,7 @@ def sort_values(row: MethodResult) -> list[float | str | None]:
 
 
 def comparison_row(row: MethodResult) -> Row:
-    """Return the words of one row."""
+    """Put one row of the comparison into words."""
     speed = row.speed_up
     badges = []
     if row.is_baseline:
@@ -97,7 +97,7 @@ def comparison_row(row: MethodResult) -> Row:
 
 
 def notes(rows: Sequence[MethodResult]) -> list[tuple[str, str]]:
-    """Return (what, sentence) under a table: why values are missing and why repetitions are not valid, each once."""
+    """Return the notes (what, sentence) under a table: why values are missing or repetitions not valid, each once."""
     labels_of: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         for what, missing in _MISSING:
@@ -166,7 +166,7 @@ def _time(row: MethodResult) -> CellText:
 
 
 def _short(value_s: float) -> str:
-    """Return a spread to two digits: more would say nothing.
+    """Format a spread with two digits: more digits would mean nothing.
 
     >>> _short(0.03434), _short(0.0)
     ('34 ms', '0 s')

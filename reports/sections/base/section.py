@@ -18,7 +18,7 @@ from tunebench.reports.summary import Summary
 
 @dataclass(frozen=True)
 class Page:
-    """What a section of the HTML page is made from.
+    """The data that a section of the HTML page is made from.
 
     Attributes:
         summary: all numbers of the run; names of people and machines are taken out already.
@@ -38,7 +38,7 @@ class Page:
 
     @property
     def heavy(self) -> bool:
-        """Whether the page holds so much that figures are drawn once, not for wide and narrow screens."""
+        """Return whether the page holds so much that figures are drawn once, not for wide and narrow screens."""
         return is_heavy(self.groups)
 
     def lighter(self, figures: Sequence[Figure]) -> Sequence[Figure]:

@@ -33,7 +33,7 @@ NO_STORE = "No store was given, so the run before is not known."
 
 @dataclass(frozen=True)
 class Trend:
-    """What the page shows of the nights; ``why`` says why there is nothing."""
+    """The nights that the page shows; ``why`` says why there are none."""
 
     why: str | None = None
     figures: Sequence[Figure] = ()
@@ -107,7 +107,7 @@ def _line(series: Series, nights: list[Night], decisions: Sequence[Decision], sc
 
 
 def usual(past: Sequence[float]) -> Band | None:
-    """Return what is usual: median and 2.5 robust standard deviations; None from too few nights.
+    """Return the usual range: median and 2.5 robust standard deviations; None with too few nights.
 
     >>> usual([1.0, 1.0, 1.1, 0.9, 1.0]).middle
     1.0

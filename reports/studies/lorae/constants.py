@@ -15,7 +15,7 @@ AIM_POINTS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The paper's figure for one kind of task, what we aim at, and what we infer.
+    """The paper's figure for one kind of task, our aim, and our inference.
 
     Attributes:
         name: of the task.

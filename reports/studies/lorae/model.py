@@ -20,7 +20,7 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Points more than the baseline, paired by block.
+    """Difference to the baseline in points, paired by block.
 
     Attributes:
         verdict: after Holm's correction; None for further metrics, which are judged alone only.
@@ -67,7 +67,7 @@ class NotJudged:
 
 @dataclass(frozen=True, slots=True)
 class NoPairs:
-    """A metric for which no block is known of both the method and its baseline."""
+    """A metric that no block has of both the method and its baseline."""
 
     metric: str
     verdict: None = None
@@ -110,7 +110,7 @@ class Shipped:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What training added to the resident set, of instrumented repetitions, beside what was predicted."""
+    """Growth of the resident set in training, measured by instrumented repetitions, beside the predicted value."""
 
     train_peak_b: float | None
     predicted_step_b: float | None
@@ -153,7 +153,7 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What the study comes to: the row that was fixed beforehand, judged alone."""
+    """The study's result: the row that was fixed beforehand, judged alone."""
 
     label: str
     rank: object

@@ -106,7 +106,7 @@ def _unit(members: Sequence[_Pair], candidate: str | None) -> Unit:
 
 
 def _metrics(main: str | None) -> list[str]:
-    """Return the main metric and those shown beside it."""
+    """Return the main metric and the metrics shown beside it."""
     return [main, *FURTHER.get(main, ())] if main else []
 
 
@@ -117,7 +117,7 @@ def _why_not_chosen(candidate: str | None) -> str:
 
 
 def _chosen(method: Method | None, target: float | None) -> Chosen | None:
-    """Return what the study comes to: the row that was fixed beforehand, judged alone."""
+    """Return the study's result: the row that was fixed beforehand, judged alone."""
     if method is None:
         return None
     reduction = method.reduction
@@ -179,7 +179,7 @@ def _mean(values: Mapping[int, float]) -> Quality | None:
 
 
 def _difference(cell: Cell, row: Row, base: _Pair | None, name: str, main: str | None) -> AnyDifference:
-    """Return points more than the baseline, paired by block; of the main metric the summary's verdict."""
+    """Return the difference to the baseline in points, paired by block; for the main metric, the summary's verdict."""
     judged = row.verdicts.get("accuracy") if name == main else None
     if isinstance(judged, NotCompared):
         return NotJudged(name, judged.missing)
@@ -252,7 +252,7 @@ def _memory(cell: Cell) -> Memory:
 
 
 def _shipping(cell: Cell) -> tuple[Shipped | None, str | None]:
-    """Return the smallest exact update (float32, not packed), or None and why there is none.
+    """Return the smallest exact update (float32, not packed), or None and the reason.
 
     Adapters where there are any, else what changed.
     """
@@ -267,7 +267,7 @@ def _shipping(cell: Cell) -> tuple[Shipped | None, str | None]:
 
 
 def _links(updates: Iterable[Update]) -> list[LinkTime]:
-    """Return median seconds of each link, board to host; how they were come by is never mixed."""
+    """Return the median seconds of each link, board to host; measured, shaped and computed times are never mixed."""
     seconds: dict[tuple[str, str], list[float]] = {}
     for update in updates:
         for transfer in update.transfers:

@@ -27,7 +27,7 @@ def task_name(unit: Unit) -> str:
 
 
 def place(unit: Unit) -> str:
-    """Return board, engine and what else stands fixed."""
+    """Return board, engine and the other fixed conditions, in words."""
     return f"{unit_name(unit)}, {conditions(unit)}"
 
 
@@ -69,7 +69,7 @@ def points(difference: AnyDifference | None) -> str:
 
 
 def verdict(difference: AnyDifference | None, *, alone: bool) -> str:
-    """Return the word; of the row fixed beforehand and of further metrics the one of a comparison by itself."""
+    """Return the verdict's word, after Holm's correction; with ``alone``, or for a further metric, without it."""
     if not isinstance(difference, Difference):
         return "–"
     if alone or difference.verdict is None:

@@ -11,7 +11,7 @@ from tunebench.reports.studies.lorae.model import AnyDifference, LoraeStudy, Met
 
 
 def headline(study: LoraeStudy) -> DataTable:
-    """Return a row a task, ours; then the paper's three figures and what we infer, each marked as what it is."""
+    """Return a row for each of our tasks, then the paper's three figures and our inferences, each marked as such."""
     rows = [
         [sentences.task_name(unit), "ours, measured here", *_ours(unit), sentences.place(unit)]
         for unit in study.units
@@ -54,7 +54,7 @@ def _metric(unit: Unit, difference: AnyDifference) -> str:
 
 
 def quality_table(unit: Unit) -> DataTable:
-    """Return a row a method and rank: what it learnt, and its difference to the baseline."""
+    """Return a row for each method and rank: its quality, and its difference to the baseline."""
     metrics = unit.metrics
     base = clean(unit.baseline or "the baseline", 40)
     columns = ["method", "fewer updated", "updated parameters", "rate", "n"]
@@ -97,7 +97,7 @@ def _quality(unit: Unit, method: Method, metrics: Sequence[str]) -> list[str]:
 
 
 def cost_table(unit: Unit) -> DataTable:
-    """Return a row a method and rank: bytes and seconds of its update, memory, time of a step."""
+    """Return a row for each method and rank: bytes and seconds of its update, memory, time of a step."""
     return DataTable(
         f"{sentences.task_name(unit)}: cost. A dash says that it was not measured or not told; "
         "seconds are board to host.",

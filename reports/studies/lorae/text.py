@@ -16,7 +16,7 @@ Grid = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
 
 def lorae_lines(study: LoraeStudy, grid: Grid) -> str:
-    """Return plain text; ``grid`` sets headings and rows in columns."""
+    """Return the study as plain text; ``grid`` lays out headings and rows in columns."""
     parts = [
         TITLE,
         *map(_wrapped, (sentences.RULE, sentences.SEEDS, sentences.COUNTED)),

@@ -40,7 +40,7 @@ class LoraeView:
 
 
 def lorae_view(study: LoraeStudy | None) -> LoraeView | None:
-    """Return the section's content, or None for a run that is no such study."""
+    """Return the section's content, or None for a run without this study."""
     if study is None:
         return None
     return LoraeView(
@@ -65,7 +65,7 @@ def _unit(ident: str, unit: Unit) -> UnitView:
 
 
 def differences(ident: str, unit: Unit) -> Figure | None:
-    """Draw a row a method and rank: its main metric less the baseline's, in points; the band does not matter."""
+    """Draw a row for each method and rank: its main metric less the baseline's, in points; the band is the tolerance."""
     judged = unit.chosen.label if unit.chosen else None
     known = [
         (clean(method.label, 40), difference, method.label == judged)

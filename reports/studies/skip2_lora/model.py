@@ -10,7 +10,7 @@ from tunebench.reports.analysis.row import Accuracy, PhaseTimes, Spread
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What the publication reports; not measured here."""
+    """Figures that the publication reports; not measured here."""
 
     label: str
     reduction_mean: float
@@ -86,7 +86,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class NoDifference:
-    """Why a difference of accuracy is not known."""
+    """The reason why a difference of accuracy is not known."""
 
     against: str
     missing: str

@@ -107,7 +107,7 @@ def _headline(tasks: Sequence[Task]) -> Headline:
 
 
 def _named(units: Sequence[Sequence[Task]]) -> list[list[Task]]:
-    """Return the tasks with the shortest name that tells a unit's tasks apart: data set, with model, or task.
+    """Give each task the shortest name that is unique in its unit: data set, data set with model, or task.
 
     A task has the same name in all units.
     """
@@ -207,7 +207,7 @@ def _reduction(cell: Cell, reference: Cell | None, delta: float) -> tuple[Reduct
 
 
 def _difference(by_method: dict[str, Cell], against: str) -> Difference | NoDifference:
-    """Return the accuracy of the candidate less that of another, in points, paired by block."""
+    """Return the accuracy of the candidate less that of another method, in points, paired by block."""
     absent = [name for name in (CANDIDATE, against) if name not in by_method]
     if absent:
         return NoDifference(against, f"{' and '.join(absent)} not measured")
@@ -229,7 +229,7 @@ def _difference(by_method: dict[str, Cell], against: str) -> Difference | NoDiff
 
 
 def _aim(low: float, high: float) -> str:
-    """Return ``met``: the interval lies within the aim; ``missed``: wholly outside; ``open``: across its edge."""
+    """Return ``met`` if the interval lies within the aim, ``missed`` if wholly outside, ``open`` if across its edge."""
     # Accuracies are counts over items: the tolerance keeps a difference of exactly the aim inside it.
     edge = AIM_POINTS + 1e-9
     if -edge <= low and high <= edge:
@@ -242,7 +242,7 @@ def _after(cell: Cell) -> dict[int, float]:
 
 
 def _mean_lines(lines: Sequence[Sequence[float]]) -> tuple[list[float], int]:
-    """Return the mean at each epoch over the lines there are, as far as all of them go; and how many they are."""
+    """Return the mean of all lines at each epoch, as far as the shortest line goes, and the number of lines."""
     known = [line for line in lines if line]
     return [sum(values) / len(known) for values in zip(*known, strict=False)], len(known)
 
@@ -254,7 +254,7 @@ def _madds(cell: Cell) -> dict[str, int] | None:
 
 
 def _bound(methods: Sequence[Method]) -> float | None:
-    """Return the reduction by multiply-adds alone: what equal rates of both methods would give."""
+    """Return the reduction by multiply-adds alone, as if both methods ran at equal rates."""
     totals = {method.method: method.madds_total for method in methods}
     ours, theirs = totals.get(CANDIDATE), totals.get(REFERENCE)
     return 1 - ours / theirs if ours and theirs else None

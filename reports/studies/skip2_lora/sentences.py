@@ -19,7 +19,7 @@ _OURS, _THEIRS = TITLES[CANDIDATE], TITLES[REFERENCE]
 
 
 class Place(Protocol):
-    """Where figures were measured: the unit of this study, or of another."""
+    """The place where figures were measured: a unit of this study, or of another."""
 
     @property
     def board_id(self) -> str: ...
@@ -50,14 +50,14 @@ def unit_name(unit: Place) -> str:
 
 
 def conditions(unit: Place) -> str:
-    """Say what else stands fixed: ``cpu, 1 thread, float32``."""
+    """Return the other fixed conditions: ``cpu, 1 thread, float32``."""
     threads = f"{unit.threads} thread{'s' if unit.threads != 1 else ''}"
     parts = (unit.device, threads, unit.dtype, unit.power_mode, unit.engine_version)
     return ", ".join(clean(part, 40) for part in parts if part)
 
 
 def reservation(unit: Place) -> str | None:
-    """Say what keeps this board's times from being evidence."""
+    """Say why this board's times are no evidence; None if they are."""
     if unit.emulated:
         return "emulated: its times are the emulator's and no evidence; accuracy holds"
     if unit.board_kind == "loopback":
@@ -66,7 +66,7 @@ def reservation(unit: Place) -> str | None:
 
 
 def rate(per_s: float) -> str:
-    """Return multiply-adds a second: ``4.10 G/s``."""
+    """Format multiply-adds per second: ``4.10 G/s``."""
     for unit, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if per_s >= scale:
             return f"{significant(per_s / scale)} {unit}/s"
@@ -74,7 +74,7 @@ def rate(per_s: float) -> str:
 
 
 def dependence(units: Sequence[Unit]) -> str:
-    """Say that the saving depends on machine, engine and build, with the figures seen; or that there is one only."""
+    """Say, with the figures, that the saving depends on machine, engine and build; or that there is only one figure."""
     known = [unit for unit in units if unit.headline.datasets and not unit.emulated]
     if not known:
         return "No reduction is known from a machine that is not emulated: nothing is said about the saving."
@@ -104,7 +104,7 @@ def _mean_over(unit: Unit, names: set[str]) -> float:
 
 
 def explanation(unit: Unit, units: Sequence[Unit]) -> str | None:
-    """Say why the measured reduction is not the one by multiply-adds; None without multiply-adds or times.
+    """Say why the measured reduction differs from the reduction by multiply-adds; None without multiply-adds or times.
 
     With rates r = multiply-adds / time, 1 - measured = (1 - bound) * r(reference) / r(candidate): all of the
     difference lies in the two rates.
@@ -154,7 +154,7 @@ def _meaning(share: float, best: tuple[float, str] | None) -> str:
 
 
 def _share_of_best(unit: Unit, tasks: Sequence[Task], units: Sequence[Unit]) -> tuple[float, str] | None:
-    """Return the reference's rate over the best on the same board and data set, and who has that; None if it is ours."""
+    """Return the reference's lowest rate relative to another engine on this board, and that engine; None without any."""
     rates: list[tuple[float, str]] = []
     for other in units:
         if other is unit or other.board_id != unit.board_id:

@@ -18,7 +18,7 @@ _USUAL = ("gather", "cache_fill", "forward", "backward", "update")
 
 
 def accuracy_table(tasks: Tasks) -> DataTable | None:
-    """Return one row a method, one column a data set: before -> after, mean and standard deviation over seeds."""
+    """Return a row for each method, a column for each data set: before -> after, mean and deviation over seeds."""
     known = [task for task in tasks if any(method.accuracy for method in task.methods)]
     if not known:
         return None
@@ -60,7 +60,7 @@ def _mean(mean: float | None, sd: float | None) -> str:
 
 
 def phases_table(tasks: Tasks) -> DataTable | None:
-    """Return one row a data set and method: what a step spends on each phase."""
+    """Return a row for each data set and method: the time of a step by phase."""
     rows = [
         (task.name, method.title, method.phases) for task in tasks for method in task.methods if method.phases
     ]
@@ -82,7 +82,7 @@ def _phases(phases: PhaseTimes, names: Sequence[str]) -> list[str]:
 
 
 def madds_table(tasks: Tasks) -> DataTable | None:
-    """Return one row a data set and method: multiply-adds of one fine-tuning, and how many a second that is."""
+    """Return a row for each data set and method: multiply-adds of one fine-tuning, and multiply-adds per second."""
     rows = [(task, method, method.madds) for task in tasks for method in task.methods if method.madds]
     if not rows:
         return None

@@ -17,7 +17,7 @@ Grid = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
 
 def study_lines(study: Study, grid: Grid) -> str:
-    """Return plain text, a few lines a board, engine and build; ``grid`` sets headings and rows in columns."""
+    """Return plain text, a few lines for each board, engine and build; ``grid`` lays out headings and rows in columns."""
     aim = f"{study.aim_points:g}"
     headings = ("ours", "data set", "saved", "95% interval", *(f"minus {TITLES[name]}" for name in AGAINST))
     parts = [

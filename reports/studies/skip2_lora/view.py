@@ -63,7 +63,7 @@ class StudyView:
 
 
 def study_view(study: Study | None, styles: Styles) -> StudyView | None:
-    """Return the section's content, or None for a run that is no study.
+    """Return the section's content, or None for a run without this study.
 
     Args:
         study: the block of the summary.
@@ -137,7 +137,7 @@ def _unit(ident: str, unit: Unit, study: Study, styles: Styles, sets: Styles) ->
 
 
 def _missing(tasks: Sequence[Task]) -> list[str]:
-    """Say what the study wants and this unit does not have; equal gaps are told once."""
+    """Say which figures of the study this unit lacks; equal gaps are listed once."""
     gaps: dict[str, list[str]] = {}
     for task in tasks:
         measured = {method.method for method in task.methods}
