@@ -59,7 +59,7 @@ class Tensor(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The number of values."""
+        """Return the number of values."""
         product = 1
         for size in self.shape:
             product *= size
@@ -89,11 +89,11 @@ def _little_endian(values: "array[Any]") -> "array[Any]":
 def tensor(dtype: str, shape: Iterable[int], values: Iterable[Any]) -> Tensor:
     """Make a :class:`Tensor` of numbers."""
     raw = _little_endian(array(TYPECODES[dtype], values)).tobytes()
-    made = Tensor(dtype, tuple(shape), raw)
-    if len(raw) != ITEM_B[dtype] * made.size:
+    item = Tensor(dtype, tuple(shape), raw)
+    if len(raw) != ITEM_B[dtype] * item.size:
         values_given = len(raw) // ITEM_B[dtype]
-        raise ArtefactError("%d values do not fill the shape %s" % (values_given, list(made.shape)))
-    return made
+        raise ArtefactError("%d values do not fill the shape %s" % (values_given, list(item.shape)))
+    return item
 
 
 def _padded(size_b: int) -> int:

@@ -32,5 +32,5 @@ BATCHNORM_EPSILON = 1e-5
 
 
 def epochs(dataset: str, model: str) -> int:
-    """The protocol's epochs; 100 for a data set it does not name."""
+    """Return the protocol's epochs; 100 for a data set that it does not name."""
     return EPOCHS.get("%s/%s" % (dataset, model), EPOCHS.get(dataset, 100))

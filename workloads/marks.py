@@ -39,12 +39,12 @@ class MarksError(RuntimeError):
 
 
 def monotonic_ns() -> int:
-    """CLOCK_MONOTONIC in ns (``time.monotonic_ns`` came with Python 3.7)."""
+    """Return CLOCK_MONOTONIC in ns (``time.monotonic_ns`` came with Python 3.7)."""
     return _clock() if _clock is not None else int(time.clock_gettime(time.CLOCK_MONOTONIC) * 1e9)
 
 
 def peak_rss_b() -> Optional[int]:
-    """Peak memory of this process: VmHWM + VmSwap, bytes; None where /proc does not say."""
+    """Return the peak memory of this process, VmHWM + VmSwap, in bytes; None where /proc does not say."""
     try:
         with open("/proc/self/status") as file:
             rows = dict(line.split(":", 1) for line in file if ":" in line)
@@ -109,7 +109,7 @@ class Recorder:
         return t_ns
 
     def document(self) -> Dict[str, Any]:
-        """The content of ``marks.json``; the last mark must have been taken."""
+        """Return the content of ``marks.json``; the last mark must have been taken."""
         if self.window is None or self.window[1] is None:
             raise MarksError("no window: call window_start() and window_end() around the fine-tuning")
         names = sorted(self._names, key=lambda name: self._names[name])
@@ -123,14 +123,14 @@ class Recorder:
         }
 
     def window_s(self) -> float:
-        """Length of the window in seconds."""
+        """Return the length of the window in seconds."""
         if self.window is None or self.window[1] is None:
             raise MarksError("the window is not closed")
         return (self.window[1] - self.window[0]) / 1e9
 
 
 def finite(value: Any) -> Any:
-    """``value`` fit for JSON: non-finite numbers become None, tuples lists."""
+    """Return ``value`` in a form fit for JSON: non-finite numbers become None, tuples become lists."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -157,28 +157,28 @@ RESULT_FIELDS = (
 
 
 def empty_result() -> Dict[str, Any]:
-    """A result with every field of its schema; what nobody fills stays null."""
-    made: Dict[str, Any] = dict.fromkeys(RESULT_FIELDS.split())
-    made.update(
+    """Return a result with every field of its schema; fields that nobody fills stay null."""
+    fields: Dict[str, Any] = dict.fromkeys(RESULT_FIELDS.split())
+    fields.update(
         schema=RESULT_SCHEMA, outcome="ok", metric="accuracy", losses=[], curve=[], metrics={}, repeats_s=[]
     )
-    made["python"] = "%d.%d.%d" % sys.version_info[:3]
-    return made
+    fields["python"] = "%d.%d.%d" % sys.version_info[:3]
+    return fields
 
 
 def engine_version() -> str:
-    """What a user's own code runs on: torch if it imported it, else Python."""
+    """Return the version of what a user's own code runs on: torch if it imported it, else Python."""
     torch = sys.modules.get("torch")
     return "python %d.%d.%d" % sys.version_info[:3] if torch is None else "torch %s" % torch.__version__
 
 
 def job_folder() -> Optional[str]:
-    """The job's folder; None outside tunebench."""
+    """Return the job's folder; None outside tunebench."""
     return os.environ.get(JOB_VARIABLE) or None
 
 
 def load_job() -> Dict[str, Any]:
-    """``job.json`` of the job that this process runs in; {} outside tunebench."""
+    """Return ``job.json`` of the job that this process runs in; {} outside tunebench."""
     folder = job_folder()
     if folder is None:
         return {}
@@ -188,7 +188,7 @@ def load_job() -> Dict[str, Any]:
 
 
 def spec() -> Dict[str, Any]:
-    """The workload of the job with ``paths`` in it; {} outside tunebench."""
+    """Return the workload of the job with ``paths`` in it; {} outside tunebench."""
     job = load_job()
     return dict(job.get("workload", {}), paths=job.get("paths", {})) if job else {}
 
@@ -229,14 +229,14 @@ def mark(phase: str) -> None:
 
 
 def window_start(phase: str = "finetune") -> None:
-    """The measured fine-tuning begins here."""
+    """Mark where the measured fine-tuning begins."""
     command = _current()
     if command is not None:
         command.recorder.window_start(phase)
 
 
 def window_end(phase: str = "evaluate") -> None:
-    """The measured fine-tuning ends here."""
+    """Mark where the measured fine-tuning ends."""
     command = _current()
     if command is not None:
         command.recorder.window_end(phase)
@@ -253,7 +253,7 @@ def result(
     predictions: Optional[Sequence[Tuple[int, Optional[int], Optional[int]]]] = None,
     **metrics: float,
 ) -> None:
-    """Say what the fine-tuning reached; call it once, after :func:`window_end`.
+    """Report what the fine-tuning reached; call it once, after :func:`window_end`.
 
     Args:
         accuracy: on held-out target data after fine-tuning, 0..1; None where nothing is to be learnt.
@@ -277,11 +277,11 @@ def result(
         return
     command.recorder.mark("save")
     out = os.path.join(str(job_folder()), "out")
-    made = empty_result()
+    fields = empty_result()
     kept = [float(loss) for loss in losses or []]
     diverged = not all(math.isfinite(loss) for loss in kept)
     update_b = None if params_trainable is None else 4 * params_trainable
-    made.update(
+    fields.update(
         outcome="diverged" if diverged else "ok",
         reason="the loss became NaN or infinite" if diverged else None,
         before=before,
@@ -300,7 +300,7 @@ def result(
         write_predictions(os.path.join(out, "preds.jsonl"), predictions)
     command.recorder.mark("end")
     write_json(os.path.join(out, "marks.json"), command.recorder.document())
-    command.result = made
+    command.result = fields
     command.write()
 
 

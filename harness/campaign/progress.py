@@ -48,7 +48,7 @@ class Silent:
 
 
 class PlainLines:
-    """Print one line an event: for logs and CI."""
+    """Print one line for each event: for logs and CI."""
 
     def __init__(self, console: Console, plan: Plan, done: int = 0) -> None:
         self._console = console
@@ -80,7 +80,7 @@ class PlainLines:
 
 
 class LiveProgress:
-    """Draw a bar a board with what runs now and when it will end."""
+    """Draw a bar for each board with what runs now and when it will end."""
 
     def __init__(self, console: Console, plan: Plan, done_rep_ids: frozenset[str] = frozenset()) -> None:
         self._progress = Progress(

@@ -29,7 +29,7 @@ COLUMNS = (
 
 
 def table(rows: Sequence[BoardRow]) -> Table:
-    """Return the boards as a table for a person; :func:`lines` says the rest."""
+    """Return the boards as a table for a person; :func:`lines` gives what does not fit into it."""
     shown = Table(title="boards", title_justify="left")
     for column in COLUMNS:
         shown.add_column(column, overflow="fold")

@@ -171,14 +171,14 @@ def _board(name: str, folder: Path | None) -> EmulatedBoard:
 
 
 def _teller() -> Tell:
-    """Lines with the time since the start, on stderr: stdout is for the result."""
+    """Return a function that prints lines with the time since the start on stderr: stdout is for the result."""
     began_s = time.monotonic()
     return lambda line: typer.echo(f"[{time.monotonic() - began_s:6.1f} s] {line}", err=True)
 
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """What is missing or in use is the user's to mend (2); what failed is infrastructure (4)."""
+    """Raise what is missing or in use as the user's to mend (exit code 2), what failed as infrastructure (4)."""
     from tunebench.targets.virtual.qemu.errors import EmulationError, InUseError, MissingError
 
     try:

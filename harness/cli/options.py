@@ -48,7 +48,7 @@ RESULTS = Path("results")
 
 
 def request_of(inventory: Inventory, suite: Suite, boards: str | None, out: Path, resume: bool) -> Request:
-    """Return what a campaign is asked for on this command line."""
+    """Return the request for a campaign that the options of a command line make."""
     from tunebench.harness.artifacts.gather import data_dir_from_env
     from tunebench.harness.campaign.session import Request
 
@@ -64,7 +64,7 @@ def request_of(inventory: Inventory, suite: Suite, boards: str | None, out: Path
 
 
 def stderr_console() -> Console:
-    """Return where progress goes: standard output is for results."""
+    """Return a console on standard error for progress: standard output is for results."""
     from rich.console import Console
 
     return Console(stderr=True)

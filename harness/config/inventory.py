@@ -102,7 +102,7 @@ class TuningKeys(_Strict):
         return value
 
     @model_validator(mode="after")
-    def _one_hand_on_the_clock(self) -> TuningKeys:
+    def _check_clock_keys(self) -> TuningKeys:
         limits = self.min_freq_khz is not None or self.max_freq_khz is not None
         if self.freq_khz is not None and limits:
             raise ValueError(
@@ -113,7 +113,7 @@ class TuningKeys(_Strict):
         return self
 
     def wanted(self) -> dict[str, Any]:
-        """Return what the board is asked for: key -> value, without what is not set."""
+        """Return the settings that the board is asked for, key -> value; keys that are not set are left out."""
         values = self.model_dump(exclude={"required"}, exclude_none=True)
         return {key: value for key, value in values.items() if value is not False}
 
@@ -181,7 +181,7 @@ class BoardEntry(_Strict):
 
     @property
     def gates_policy(self) -> Literal["enforce", "warn"]:
-        """Return what gates do: on a loopback board, busy with the host's work, they only warn unless told otherwise."""
+        """Return what gates do: as the inventory says; by default they only warn on a loopback board (it is busy)."""
         given = "gates" in self.model_fields_set
         return "warn" if kind_of(self.kind).host_itself and not given else self.gates
 

@@ -91,7 +91,7 @@ class Workload:
 
     @property
     def _engine(self) -> Engine:
-        """Return what its engine has registered: nothing where none runs (an idle baseline, a user's own command)."""
+        """Return what its engine has registered; an empty entry for an idle baseline or a user's own command."""
         return Engine() if self.engine in NO_ENGINES else find_engine(self.engine)
 
     def as_dict(self) -> dict[str, Any]:
@@ -202,7 +202,7 @@ class Suite:
 
 
 def built_in_suites() -> list[str]:
-    """Names that ``--suite`` takes besides a file."""
+    """Return the names that ``--suite`` takes besides a file."""
     folder = resources.files("tunebench.harness.config.suites")
     return sorted(
         (entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")),
@@ -312,7 +312,7 @@ def _baselines(parsed: SuiteFile, workloads: list[Workload], path: Path) -> dict
 
 
 def _aa_controls(workloads: list[Workload], baselines: Mapping[str, str]) -> list[Workload]:
-    """Return the baseline of every task that compares something, once more under a second name."""
+    """Return an A/A control for every task with several labels: its baseline once more under a second name."""
     controls = []
     for task, base in baselines.items():
         of_task = [workload for workload in workloads if workload.task == task]
@@ -358,5 +358,5 @@ def _place(location: tuple[int | str, ...], data: Mapping[str, Any]) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """Return the one spelling of a value that hashes are taken of."""
+    """Return a value as JSON of one fixed spelling, so that equal values have equal hashes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -121,7 +121,7 @@ class Needs(_Strict):
 
 
 def _of_packages(field: str) -> tuple[str, ...]:
-    """Return the names that labs' packages add; looked up only where a name is none of ours."""
+    """Return the names that labs' packages add for a key; called only for a name that is not built in."""
     if field == "dataset":
         return tuple(sorted(data_sets.plugins()))
     return tuple(sorted(engines.plugins())) if field == "engine" else ()
@@ -187,7 +187,7 @@ class WorkloadEntry(_Strict):
         return value
 
     @model_validator(mode="after")
-    def _one_form(self) -> WorkloadEntry:
+    def _check_form(self) -> WorkloadEntry:
         if self.own:
             self._check_own()
         else:
@@ -252,7 +252,7 @@ class WorkloadEntry(_Strict):
 
     @property
     def task_name(self) -> str:
-        """Return the name of what is compared: values of other engines, devices, threads or dtypes never meet."""
+        """Return the task that values are compared in: other engines, devices, threads or dtypes have another one."""
         if self.task:
             return self.task
         name = f"{self.dataset}/{self.model}" if self.dataset else "own"

@@ -44,7 +44,7 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
 
 
 def _in_64_bits(value: Any) -> bool:
-    """Return whether all integers keep TOML's own bound; tomllib does not check it.
+    """Return whether all integers fit into 64 bits, as TOML demands; tomllib does not check it.
 
     Hexadecimal digits may make integers that Python refuses to print.
     """
@@ -91,7 +91,7 @@ def _explain(model: type[BaseModel], data: Mapping[str, Any], problem: Any, plac
 
 
 def _shown(given: Any) -> str:
-    """Return what was given, shortened."""
+    """Return a given value as text, shortened."""
     text = repr(given)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
@@ -126,7 +126,7 @@ def _walk(model: Table, location: tuple[int | str, ...]) -> tuple[list[str], lis
 
 
 def _tags(models: list[Table]) -> list[str]:
-    """Return what the ``kind`` of each of these tables must be."""
+    """Return the values of ``kind`` that these tables accept."""
     tags: list[str] = []
     for model in models:
         kind = model.model_fields.get("kind")

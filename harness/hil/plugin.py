@@ -141,13 +141,13 @@ def _session(request: pytest.FixtureRequest) -> HilSession:
 
 @pytest.fixture
 def board(request: pytest.FixtureRequest) -> BoardEntry:
-    """The board of this test, as the inventory describes it."""
+    """Return the board of this test, as the inventory describes it."""
     return _session(request).board(request.param)
 
 
 @pytest.fixture
 def workload(request: pytest.FixtureRequest) -> Workload:
-    """The workload of this test: a row of the campaign's suite."""
+    """Return the workload of this test: a row of the campaign's suite."""
     return _session(request).workload(request.param)
 
 
@@ -155,6 +155,6 @@ def workload(request: pytest.FixtureRequest) -> Workload:
 def remote(
     request: pytest.FixtureRequest, benchmark: Any, board: BoardEntry, workload: Workload
 ) -> Callable[[], Result]:
-    """Call it to wait for this test's repetitions and to account the board's seconds in pytest-benchmark."""
+    """Return a function that waits for this test's repetitions and accounts their seconds in pytest-benchmark."""
     session = _session(request)
     return lambda: session.measure(request.node, benchmark, board, workload)

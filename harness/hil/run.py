@@ -68,7 +68,7 @@ class HilRun:
 
     @property
     def path(self) -> Path:
-        """The run's results directory."""
+        """Return the run's results directory."""
         return self._session.writer.path
 
     def start(self) -> None:

@@ -148,7 +148,7 @@ class HilSession:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Say in the JSON that a measurement whose accuracy assertion failed is no good result."""
+        """Mark a measurement in the benchmark JSON as failed if its test failed, e.g. its accuracy assertion."""
         report = yield
         if report.failed and _CLOCK in item.stash:
             benchmark = getattr(item, "funcargs", {}).get("benchmark")
@@ -158,7 +158,7 @@ class HilSession:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
-        """Point from the benchmark file to the results directory it was replayed from."""
+        """Write into the benchmark file which results directory it was replayed from."""
         if self._run is not None:
             output_json["tunebench"] = self._run.summary()
 

@@ -14,7 +14,7 @@ from tunebench.reports.records import Repetition
 
 
 class ReplayClock:
-    """A timer that stands still but for the seconds a board has reported.
+    """A timer that moves only by the seconds that a board has reported.
 
     pytest-benchmark takes the difference of two calls around the measured function; the setup sets the clock to
     0.0 and the function sets it to the board's seconds, so the difference is those seconds, bit for bit.
@@ -32,7 +32,7 @@ class ReplayClock:
 
 
 def replay(benchmark: Any, clock: ReplayClock, seconds: Sequence[float]) -> None:
-    """Replay repetitions as rounds of one iteration."""
+    """Replay measured seconds in pytest-benchmark, as rounds of one iteration each."""
     rounds: Iterator[float] = iter(seconds)
 
     def reset() -> None:
@@ -86,7 +86,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 class Mailbox:
-    """Where the boards' threads put records and the tests wait for theirs."""
+    """A store into which the boards' threads put records, and in which tests wait for theirs."""
 
     def __init__(self, planned: Sequence[Planned]) -> None:
         self._expected: dict[tuple[str, str, str], int] = {}
@@ -106,7 +106,7 @@ class Mailbox:
             self._changed.notify_all()
 
     def close(self, board_id: str) -> None:
-        """Say that nothing more will come from this board."""
+        """Note that no more records will come from this board."""
         with self._changed:
             self._ended.add(board_id)
             self._changed.notify_all()

@@ -59,7 +59,7 @@ class DoctorCheck:
 
 @dataclass
 class Diagnosis:
-    """One board's."""
+    """The diagnosis of one board."""
 
     board_id: str
     kind: str
@@ -71,7 +71,7 @@ class Diagnosis:
 
     @property
     def measurable(self) -> bool:
-        """Nothing failed, and everything was looked at."""
+        """Return whether nothing failed and everything was looked at."""
         return all(check.state in ("ok", "warn") for check in self.checks)
 
     def as_dict(self) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def exit_code(diagnoses: Sequence[Diagnosis]) -> int:
 
 
 def diagnose(entry: BoardEntry, payload: Any) -> Diagnosis:
-    """Go the way of a repetition up to its start, and say how far it goes; changes nothing on the board."""
+    """Do what a repetition does up to its start, and report how far that succeeds; nothing on the board is changed."""
     diagnosis = Diagnosis(entry.id, entry.kind)
     meter = _meter(entry)
     try:
@@ -138,7 +138,7 @@ def diagnose(entry: BoardEntry, payload: Any) -> Diagnosis:
 
 
 def _how_far(error: TargetError) -> list[DoctorCheck]:
-    """Return what is fine, what failed, and what is unknown because of that."""
+    """Return the checks that passed, the one that failed, and those that are unknown because of it."""
     checks: list[DoctorCheck] = []
     failed = next((name for name, kind in _WAY if isinstance(error, kind)), None)
     for name, _ in _WAY:
@@ -194,7 +194,7 @@ def _state(probe: Probe) -> list[DoctorCheck]:
 
 
 def _wishes(rights: Examination) -> list[DoctorCheck]:
-    """Return what ``[board.tuning]`` asks for and cannot have."""
+    """Return a warning for each setting that ``[board.tuning]`` asks for and the board cannot have."""
     checks = []
     for row in rights.tuning:
         if row.asked and (row.reason or row.how is None):

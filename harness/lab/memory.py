@@ -30,7 +30,7 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True)
 class Room:
-    """What fits into so many bytes.
+    """What of a method on a network fits into a number of bytes.
 
     Attributes:
         fits: the batch that was asked for.
@@ -49,13 +49,13 @@ class Room:
 
 
 def safe_b(memory: step_memory.Memory) -> int:
-    """Return what a process takes at most beyond interpreter and torch, as far as was ever measured."""
+    """Return the bytes that a process takes at most beyond interpreter and torch, by all measurements so far."""
     rest_b = memory.weights_b + memory.optimiser_b + memory.cache_b
     return rest_b + int(STEP_FACTOR * memory.step_b) + PROCESS_MORE_B
 
 
 def room(plan_at: Callable[[int | None], Plan], batch: int, free_b: int) -> Room:
-    """Tell what of a method on a network fits.
+    """Return what of a method on a network fits into ``free_b`` bytes.
 
     Args:
         plan_at: the method at a side of the input; ``None``: the network's own.
@@ -77,7 +77,7 @@ def room(plan_at: Callable[[int | None], Plan], batch: int, free_b: int) -> Room
 def _largest(
     plan_at: Callable[[int | None], Plan], batch: int, test: Callable[[Plan, int], bool]
 ) -> tuple[int, int]:
-    """Return the largest batch, and the largest side at a batch, that pass."""
+    """Return the largest batch that passes the test, and the largest side that passes it with ``batch``."""
     plan, step = plan_at(None), step_memory.SIDE_STEP
     count = step_memory.largest(
         lambda number: test(plan_at(step * number), batch), step_memory.MOST_SIDE // step

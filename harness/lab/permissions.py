@@ -6,7 +6,7 @@ from tunebench.targets.client.examination import Examination
 
 
 def fixes(rights: Examination) -> list[str]:
-    """Return what to do on the board, by someone who is root there; one line each, comments with ``#``."""
+    """Return what root must type or add on the board to widen its account's rights; comments begin with ``#``."""
     lines: list[str] = []
     sudoers = [
         line for row in rights.tuning if row.available and row.how is None for line in rights.sudoers(row)

@@ -76,7 +76,7 @@ class SetupResult:
 
     @property
     def line(self) -> str:
-        """What belongs into the inventory."""
+        """Return the line that belongs into the inventory."""
         return f'interpreter = "{self.python}"'
 
     def as_dict(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class SetupResult:
 
 
 def default_flavour(entry: BoardEntry) -> Flavour:
-    """Return which torch a board gets unless told otherwise."""
+    """Return which torch a board gets by default."""
     return kind_of(entry.kind).torch
 
 
@@ -135,7 +135,10 @@ def _give_back(board: Board, me: Mapping[str, Any], say: Callable[[str], None]) 
 
 
 class _Setup:
-    """Every question to the board may be asked again: a broken link costs a new connection, nothing else."""
+    """The set-up of one board.
+
+    Every question to the board may be asked again: a broken link costs a new connection, nothing else.
+    """
 
     def __init__(self, link: Link, wish: Wish, say: Callable[[str], None]) -> None:
         self._link = link
@@ -202,7 +205,7 @@ class _Setup:
         return self._link.persist(lambda: self._board.probe([python])).interpreters[0]
 
     def _is_built(self, recipe: Mapping[str, Any]) -> bool:
-        """Tell whether the same was installed before, and still works."""
+        """Tell whether the same recipe was built before and still works."""
         state = self._facts.state
         same = state.python == recipe["python"] and state.complete == recipe["label"]
         if not same or self._facts.building:
@@ -213,7 +216,7 @@ class _Setup:
         return bool(interpreter.ok and not interpreter.sigill and complete)
 
     def _check(self, wheel: Wheel | None) -> None:
-        """Check before anything is fetched what would fail later.
+        """Check, before anything is fetched, what would fail later.
 
         Raises:
             Refusal: names the one thing to do.
@@ -262,7 +265,7 @@ class _Setup:
 
 
 def facts_of(facts: VenvFacts) -> Facts:
-    """Return what decides on a wheel, of what the board said."""
+    """Return those facts of a board that decide which wheel fits it."""
     python = facts.python
     return Facts(
         python=python.short,
@@ -288,7 +291,7 @@ def describe(facts: VenvFacts) -> str:
 
 
 def downloads_of(wheel: Wheel, python: str, index: str | None) -> list[Download]:
-    """Return what to fetch: only torch itself comes from the table's own index."""
+    """Return the requirements to download; only torch itself comes from the table's own index."""
     torch, *others = wheel.requirements(python)
     own = ("--index-url", wheel.index) if wheel.index else ()
     mirror = ("--index-url", index) if index else None
@@ -318,14 +321,14 @@ def make_recipe(wheel: Wheel | None, python: Sequence[str], wish: Wish, facts: F
 
 
 def venv_missing(python: PythonFacts, distro: Distribution) -> str:
-    """Return the one line that brings ``venv`` and ``ensurepip``."""
+    """Return what the board's Python lacks for a virtual environment, and the command that installs it."""
     what = "ensurepip" if python.venv else "venv"
     lacks = f"Python {python.version} ({python.executable}) has no {what}. "
     return lacks + _once(distro, f"python{python.short}-venv", "set `python` to another Python of the board")
 
 
 def _once(distro: Distribution, package: str, otherwise: str = "") -> str:
-    """Return the apt line where there is apt, else what to look for."""
+    """Return how to install a package: the apt command where there is apt, else in words."""
     family = {str(distro.id), *(distro.id_like or "").split()}
     if family & set(_DEBIANS):
         return f"On the board, once: sudo apt install {package}"
@@ -352,7 +355,7 @@ def explain(end: BuildEnd, facts: VenvFacts, wheel: Wheel | None, offline: bool)
 
 
 class Progress:
-    """Turns a build's events into lines for the user."""
+    """A function that turns a build's events into lines for the user."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say

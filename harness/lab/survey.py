@@ -27,7 +27,7 @@ TOTALS = ("wall_ac", "dc_input", "board_input", "module", "rails_sum")
 
 @dataclass(frozen=True)
 class OwnPower:
-    """What a board tells of its own power.
+    """The power that a board measures by itself.
 
     Attributes:
         channel: its total, or (x86) the part of it that can be read.
@@ -52,30 +52,30 @@ class BoardRow:
 
     @property
     def answer(self) -> Probe:
-        """The probe of a board that could be asked."""
+        """Return the probe of a board that answered."""
         if self.probe is None:
             raise ValueError(f"{self.entry.id}: not reachable: {self.reason}")
         return self.probe
 
     @cached_property
     def fingerprint(self) -> dict[str, dict[str, Any]]:
-        """The tiers as a run would store them."""
+        """Return the fingerprint's tiers as a run would store them."""
         return board_env(self.entry.id, self.answer).fingerprint
 
     @cached_property
     def model(self) -> BoardModel:
-        """The row of the table of boards that this one is."""
+        """Return the row of the table of boards that this board is."""
         return match(self.answer.hardware)
 
     @cached_property
     def power(self) -> OwnPower | None:
-        """The board's own power; rails without a scope are none."""
+        """Return the board's own power; rails without a scope do not count."""
         powers = [channel for channel in self.answer.channels if channel.kind == "power" and channel.scope]
         powers.sort(key=lambda channel: channel.scope not in TOTALS)
         return OwnPower(powers[0], len(powers)) if powers else None
 
     def notes(self) -> list[str]:
-        """Return what a user should know of the board, a sentence each."""
+        """Return what a user should know of the board, one sentence for each fact."""
         probe, model = self.answer, self.model
         notes = self._power_notes()
         if self.entry.meter is None:
@@ -139,7 +139,7 @@ class BoardRow:
 
     @property
     def page(self) -> str:
-        """The board's page of the documentation."""
+        """Return the path of the board's page in the documentation."""
         return f"docs/boards/{self.model.page}.md"
 
 

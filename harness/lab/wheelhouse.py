@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 
 
 class FetchError(HarnessError):
-    """A wheel could not be had; the message holds what pip said."""
+    """A wheel could not be fetched; the message holds what pip said."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Download:
 
     @property
     def key(self) -> str:
-        """Tells downloads apart."""
+        """Return a key that tells downloads apart."""
         return hashlib.sha256("\n".join((self.what, *self.args)).encode()).hexdigest()[:16]
 
 
@@ -54,7 +54,7 @@ def default_cache() -> Path:
 
 
 def platform_options(facts: Facts) -> list[str]:
-    """Return pip's options that stand for the board.
+    """Return the options with which pip chooses wheels for the board instead of for this machine.
 
     >>> platform_options(Facts("3.11", "aarch64", 64, "2.28"))[:4]
     ['--platform', 'manylinux_2_28_aarch64', '--platform', 'manylinux_2_27_aarch64']
@@ -126,7 +126,7 @@ def _run(argv: Sequence[str], say: Say) -> subprocess.CompletedProcess[str]:
 
 
 def push(board: Board, name: str, wheels: Sequence[Path], present: Sequence[str], say: Say) -> int:
-    """Bring wheels to the board's wheelhouse; returns the bytes that crossed the link.
+    """Push wheels to the board's wheelhouse; return the bytes that crossed the link.
 
     Args:
         board: connected, with its payload.
@@ -151,7 +151,7 @@ def push(board: Board, name: str, wheels: Sequence[Path], present: Sequence[str]
 
 
 def _push_chunks(board: Board, chunks: Sequence[Blob], title: str, say: Say) -> int:
-    """Push in batches that take some seconds each, whatever the link does: the user sees it go on."""
+    """Push chunks in batches of some seconds on any link, so that the user sees progress; return the bytes pushed."""
     at, n, pushed_b = 0, 1, 0
     while at < len(chunks):
         began_s = time.monotonic()

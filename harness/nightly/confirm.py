@@ -67,7 +67,7 @@ class _Impossible(Exception):
 
 
 def confirmer(judgement: Judgement, night: JudgedNight, baseline: str, console: Console) -> Confirmer:
-    """Measure pairs of every nominated series on its board; returns a function that looks them up.
+    """Measure pairs of every nominated series on its board; return a function that looks them up.
 
     Args:
         judgement: the screen's, without boards.
@@ -113,7 +113,7 @@ class _Row:
 
 
 def _chosen(judgement: Judgement) -> list[NightFinding]:
-    """Return what the screen nominated, the worst first, at most so many a board; one series once."""
+    """Return the nominated series, each once, the worst first, at most :data:`MAX_CONFIRMED` a board."""
     nominated = [finding for finding in judgement.findings if finding.nominated]
     nominated.sort(key=lambda finding: -((finding.screening and finding.screening.z) or 0.0))
     counts: Counter[str] = Counter()
@@ -158,7 +158,7 @@ def find_baseline(store: Path, baseline: str, judged: str | None = None) -> RunR
 
 
 def _records(run: RunReader) -> dict[str, Repetition]:
-    """Return series key -> its last good record: the bytes that ran are the same in all of a run."""
+    """Return series key -> its last record that ended well; all repetitions of a run ran the same bytes."""
     return {rep.series_key: rep for rep in run.repetitions if rep.outcome == "ok"}
 
 
@@ -168,7 +168,7 @@ def _row(
     sides: tuple[Repetition | None, Repetition | None],
     environment: str,
 ) -> _Row:
-    """Return what to measure.
+    """Return what to measure so that a finding is confirmed or refuted.
 
     Raises:
         _Impossible: why that cannot be done.
@@ -224,7 +224,7 @@ def _workload_of(run: RunReader, rep: Repetition) -> Workload:
 
 
 def _campaign(rows: Sequence[_Row], night: JudgedNight, console: Console) -> list[Repetition]:
-    """Run the pairs; returns the records."""
+    """Measure the pairs of all rows; return the records."""
     owners: dict[tuple[str, str], str] = {}
     built: dict[tuple[str, str], Mapping[str, Blob]] = {}
     workloads: list[Workload] = []

@@ -18,7 +18,7 @@ def decide(
     board_id: str | None = None,
     series_key: str | None = None,
 ) -> Path:
-    """Append a decision of the current user; returns the file that holds it.
+    """Append a decision of the current user; return the file that holds it.
 
     Args:
         store: root of the results.

@@ -34,16 +34,16 @@ def gate(run: Path, store: Path, confirmer: Confirmer | None = None) -> Judgemen
     reader = RunReader(folder, check=False)
     run_id = str(reader.plan_view.run_id)
     report = index.build(store)
-    made, _ = decisions.read(store)
+    past_decisions, _ = decisions.read(store)
     damaged = sum("was left out" in warning for warning in reader.warnings)
     with opened(report.path) as database:
         if not database.execute("SELECT 1 FROM runs WHERE run_id = ?", [run_id]).fetchone():
             raise UsageError(f"--run {folder}: not below --store {store}; the gate needs its history there")
-        return judge(database, run_id, decisions=made, confirmer=confirmer, damaged=damaged)
+        return judge(database, run_id, decisions=past_decisions, confirmer=confirmer, damaged=damaged)
 
 
 def confirmed(judgement: Judgement, run: Path, store: Path, inventory: Inventory, baseline: str) -> Judgement:
-    """Return the judgement again, with what was nominated measured on the boards; unchanged if nothing was.
+    """Return the judgement after the nominated series were measured again; unchanged if none is nominated.
 
     Raises:
         UsageError: ``baseline`` is no pinned build, also on nights without a nomination.

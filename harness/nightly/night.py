@@ -49,7 +49,7 @@ class NightRequest:
 
 
 def night(asked: NightRequest) -> int:
-    """Run, judge and report a night; returns its exit code."""
+    """Run, judge and report a night; return its exit code."""
     inventory, store, summary = asked.inventory, asked.store, asked.summary
     console = Console(stderr=True)
     request = Request(

@@ -113,7 +113,7 @@ def read_harvest(files: Mapping[str, bytes]) -> Harvested:
         try:
             return parse(files[name].decode("utf-8", errors="strict"))
         except (protocol.ProtocolError, UnicodeDecodeError, ValidationError) as error:
-            faults.append(f"{name}: {_one_line(error)}")
+            faults.append(f"{name}: {_error_text(error)}")
             return None
 
     exit_record = attempt("exit.json", read_exit)
@@ -194,7 +194,7 @@ def _is_prediction(row: Any) -> bool:
     )
 
 
-def _one_line(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     """Return an error as one printable line."""
     if isinstance(error, ValidationError):
         problem = error.errors(include_url=False)[0]

@@ -22,7 +22,7 @@ def block_order(lines: Sequence[RecordLine]) -> Iterator[Discrepancy]:
             boards[line.record.board_id].append(line)
     for board_id, timed in boards.items():
         yield from _in_order(timed)
-        yield from _one_seed(timed)
+        yield from _block_seeds(timed)
         yield from _same_order(board_id, timed)
         yield from _control(board_id, timed)
 
@@ -36,7 +36,7 @@ def _in_order(timed: Sequence[RecordLine]) -> Iterator[Discrepancy]:
             )
 
 
-def _one_seed(timed: Sequence[RecordLine]) -> Iterator[Discrepancy]:
+def _block_seeds(timed: Sequence[RecordLine]) -> Iterator[Discrepancy]:
     seeds: dict[int, int] = {}
     for line in timed:
         first = seeds.setdefault(line.record.block, line.record.seed)

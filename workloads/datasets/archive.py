@@ -55,7 +55,7 @@ def check(path: Path, max_unpacked_b: int) -> None:
 
 
 def member(archive: zipfile.ZipFile, ending: str) -> zipfile.ZipInfo | None:
-    """The one member whose path is ``ending`` or ends with ``/ending``; None if there is none.
+    """Return the one member whose path is ``ending`` or ends with ``/ending``; None if there is none.
 
     Raises:
         ArchiveError: two fit.
@@ -73,7 +73,7 @@ def member(archive: zipfile.ZipFile, ending: str) -> zipfile.ZipInfo | None:
 
 
 def is_mac_note(name: str) -> bool:
-    """Whether a member is one of the resource forks that macOS adds beside the files."""
+    """Return whether a member is one of the resource forks that macOS adds beside the files."""
     path = PurePosixPath(name)
     return "__MACOSX" in path.parts or path.name.startswith("._") or path.name == ".DS_Store"
 

@@ -39,13 +39,13 @@ class Dataset:
 
     @property
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """``PART_x`` and ``PART_y`` -> array, for parts ``pretrain``, ``finetune``, ``test``."""
+        """Return the arrays by name, ``PART_x`` and ``PART_y``, for parts ``pretrain``, ``finetune``, ``test``."""
         names = (f"{part}_{what}" for part in ("pretrain", "finetune", "test") for what in "xy")
         return {name: getattr(self, name) for name in names}
 
 
 def build(name: str, parts: dict[str, tuple[Any, Any]], meta: dict[str, Any]) -> Dataset:
-    """A :class:`Dataset` from parts ``pretrain``, ``finetune``, ``test``; adds sizes to the meta."""
+    """Build a :class:`Dataset` from parts ``pretrain``, ``finetune``, ``test``; add sizes to its meta."""
     arrays: dict[str, Any] = {}
     for part, (x, y) in parts.items():
         arrays[part + "_x"] = np.ascontiguousarray(x, dtype=np.float32)

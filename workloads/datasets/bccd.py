@@ -44,7 +44,7 @@ META: dict[str, Any] = {
 
 
 def load(store: Store) -> ImageSet:
-    """BCCD with drift (``bccd``).
+    """Load BCCD with drift (``bccd``).
 
     Raises:
         DataUnavailable: the folder is not there (it is not downloaded) or not the known one, or no Pillow.
@@ -81,7 +81,7 @@ def _by_hand() -> str:
 
 
 def content_hash(folder: Path) -> str:
-    """SHA-256 over the names and hashes of the files that are used."""
+    """Return the SHA-256 over the names and hashes of the files that are used."""
     total = hashlib.sha256()
     names = [name for part in PARTS for name in _names(folder, part)]
     try:
@@ -102,7 +102,7 @@ def _names(folder: Path, part: str) -> list[str]:
 
 
 def _image(path: Path) -> npt.NDArray[np.uint8]:
-    """A photograph made smaller: (3, 128, 160)."""
+    """Read a photograph and make it smaller: (3, 128, 160)."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -115,7 +115,10 @@ def _image(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def _boxes(folder: Path, names: list[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-    """(image, class) and corners in pixels of each box; a box without area, of which the set has some, is left out."""
+    """Read (image, class) and the corners in pixels of each box.
+
+    A box without area, of which the set has some, is left out.
+    """
     rows, corners = [], []
     for at, name in enumerate(names):
         tree = ElementTree.parse(folder / "Annotations" / f"{name}.xml")  # noqa: S314  pinned hash

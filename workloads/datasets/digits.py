@@ -41,7 +41,7 @@ META: dict[str, Any] = {
 
 
 def load(store: Store | None = None) -> Dataset:
-    """Digits with drift; ``store`` is not used.
+    """Load the digits with drift; ``store`` is not used.
 
     Raises:
         DataUnavailable: scikit-learn is not installed.

@@ -43,7 +43,7 @@ UNVERIFIED = "unverified against the original files"
 
 
 class Known(NamedTuple):
-    """What the pinned copy tells about a recording.
+    """What is known of a recording from the pinned copy.
 
     Attributes:
         sha256: of its 235 x 512 values, little-endian float32.
@@ -115,7 +115,7 @@ DAMAGE1, DAMAGE2 = _Fan("damage1"), _Fan("damage2")
 
 
 def zip_source(name: str) -> Source:
-    """The home's archive of one recording; the hash is unknown."""
+    """Return where one recording's archive lies at the data's home; its hash is unknown."""
     url = f"{ZIP_HOME}/{name}.zip"
     return Source(f"{name}.zip", url, url, max_b=50_000_000, max_unpacked_b=200_000_000)
 
@@ -142,20 +142,20 @@ def _of_npz(whole: Found, names: list[str]) -> Arrays:
 
 
 def _of_zips(store: Store, names: list[str]) -> tuple[Arrays, bool]:
-    """The recordings as in the .npz, and whether all of them equal the pinned copy's."""
+    """Return the recordings as in the .npz, and whether all of them equal those of the pinned copy."""
     arrays: Arrays = {}
     verified = True
     for name in names:
         file = store.obtain(zip_source(name))
         key = f"{name}-{file.sha256[:12]}-c{CONVERSION}"
-        made = store.converted(key, lambda name=name, file=file: _convert(name, file))  # type: ignore[misc]
-        arrays[name], arrays[f"{name}__speed"] = made["spectra"], made["speed"]
-        verified &= _is_known(name, made["spectra"])
+        recording = store.converted(key, lambda name=name, file=file: _convert(name, file))  # type: ignore[misc]
+        arrays[name], arrays[f"{name}__speed"] = recording["spectra"], recording["speed"]
+        verified &= _is_known(name, recording["spectra"])
     return arrays, verified
 
 
 def _convert(name: str, file: Found) -> Arrays:
-    """One recording from its zip.
+    """Convert one recording from its zip.
 
     Raises:
         DataUnavailable: the layout is not understood, or nothing tells the 0 rpm rows.
@@ -185,7 +185,7 @@ def _is_known(name: str, spectra: npt.NDArray[Any]) -> bool:
 
 
 def _recordings(arrays: Arrays, damage: str, part: str) -> tuple[Any, Any]:
-    """One normal and one damaged recording: 470 rows of 256 bins, labels 0 stop, 1 normal, 2 damaged."""
+    """Return one normal and one damaged recording: 470 rows of 256 bins, labels 0 stop, 1 normal, 2 damaged."""
     inputs, labels = [], []
     for label, state in ((1, "normal"), (2, damage)):
         name = f"12cm_hmlo_{state}_{part}"

@@ -32,7 +32,7 @@ SPEEDS = {"h": 0, "m": 1, "l": 2, "o": 3, "2500rpm": 0, "2000rpm": 1, "1500rpm":
 def read_recording(
     path: Path, max_unpacked_b: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8] | None]:
-    """Spectra of one recording in order of time.
+    """Read the spectra of one recording in order of time.
 
     Args:
         path: the zip.
@@ -68,7 +68,7 @@ def _is_spectrum(item: zipfile.ZipInfo) -> bool:
 
 
 def _speeds(names: list[str]) -> list[int] | None:
-    """The speed that each name tells; None unless all do, all four occur, and none contradicts itself."""
+    """Return the speed that each name gives; None unless every name gives exactly one and all four occur."""
     codes_seen = []
     for name in names:
         # the recording's own folder says hmlo and 12cm: neither is a token of SPEEDS
@@ -81,7 +81,9 @@ def _speeds(names: list[str]) -> list[int] | None:
 
 
 def _in_time(names: list[str], speeds: list[int] | None) -> list[int]:
-    """Indices in order of time: by the numbers in the names, within the speeds' order where names tell it.
+    """Return the indices of the files in order of time.
+
+    They are sorted by speed where the names give it, then by the numbers in the names.
 
     Raises:
         ArchiveError: the names do not number the files.
@@ -106,7 +108,7 @@ def _in_time(names: list[str], speeds: list[int] | None) -> list[int]:
 
 
 def _spectrum(file: zipfile.ZipFile, item: zipfile.ZipInfo) -> npt.NDArray[np.float32]:
-    """One file's 512 values."""
+    """Read the 512 values of one file."""
     if item.file_size > MAX_CSV_B:
         raise ArchiveError(f"{item.filename!r} has {item.file_size} bytes, too many for {BINS} values")
     try:
@@ -129,7 +131,7 @@ def _spectrum(file: zipfile.ZipFile, item: zipfile.ZipInfo) -> npt.NDArray[np.fl
 
 
 def _table(text: str, name: str) -> list[list[float]]:
-    """The numbers of a CSV file by row; a first line of words and separators at the end of a line are let pass."""
+    """Return the numbers of a CSV file by row; words in the first line and separators at line ends are allowed."""
     table: list[list[float]] = []
     for number, line in enumerate(text.splitlines(), 1):
         fields = [field for field in re.split(r"[,;\s]+", line.strip()) if field]
@@ -145,7 +147,7 @@ def _table(text: str, name: str) -> list[list[float]]:
 
 
 def _values(table: list[list[float]]) -> npt.NDArray[np.float64] | None:
-    """512 values of one of the three layouts, else None."""
+    """Return the 512 values of a table in one of the three layouts; None if it has another layout."""
     widths = {len(row) for row in table}
     if len(widths) != 1:
         return None

@@ -56,14 +56,14 @@ class Source:
     max_unpacked_b: int = 1_000_000_000
 
     def by_hand(self) -> str:
-        """How to get the file without this program."""
+        """Return how to get the file without this program."""
         return (
             f"{self.name} comes from {self.home}; "
             "place it in a folder and name that in TUNEBENCH_DATA or data_dir"
         )
 
     def damaged(self, where: object, why: object) -> DataUnavailable:
-        """The error for a file that is there and cannot be used."""
+        """Return the error for a file that is there but cannot be used."""
         return DataUnavailable(f"{where} is damaged or another version: {why}; {self.by_hand()}")
 
 
@@ -78,7 +78,7 @@ class Limits:
 
 
 class _BrokenOff(Exception):
-    """This attempt failed; another may not."""
+    """An attempt that failed; another one may succeed."""
 
 
 def fetch(
@@ -147,7 +147,7 @@ def _check_url(url: str) -> None:
 
 
 class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects to https only."""
+    """A handler that follows redirects to https only."""
 
     def redirect_request(  # noqa: PLR0917
         self,
@@ -164,7 +164,7 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
 
 @contextmanager
 def _alone(lock: Path, source: Source) -> Iterator[None]:
-    """One process at a time writes the ``.part`` file."""
+    """Hold a lock, so that only one process at a time writes the ``.part`` file."""
     with lock.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -223,7 +223,7 @@ class _Download:
             raise _BrokenOff(f"{type(error).__name__}: {error}") from error
 
     def _refused(self, code: int, reason: str) -> None:
-        """An answer that is no file: worth another attempt or the end."""
+        """Raise the error for an answer that is no file: worth another attempt, or the end."""
         if code == 416:  # what is kept does not fit the server's file (any more)
             _forget(self.part)
         elif code < 500 and code not in PASSING_STATUS:
@@ -233,7 +233,7 @@ class _Download:
         raise _BrokenOff(f"the server answers {code} {reason}")
 
     def _resumable_b(self) -> int:
-        """Bytes to go on from; 0 where nothing could tell a changed file from the one begun."""
+        """Return how many bytes to go on from; 0 where a change of the file since then would not be noticed."""
         if not self.part.is_file():
             return 0
         state = self._state()
@@ -259,7 +259,7 @@ class _Download:
         return headers.get("Content-Range", "").startswith(f"bytes {have}-")
 
     def _receive(self, response: Any, have: int, give_up: float) -> None:
-        """Write the body behind ``have`` bytes; raises unless all of it came."""
+        """Write the response's body behind the first ``have`` bytes; raise unless all of it came."""
         length = response.headers.get("Content-Length", "")
         total = have + int(length) if length.isdigit() else None
         self._check_size(total or 0, "the server announces")
@@ -285,7 +285,7 @@ class _Download:
             )
 
     def _begin(self, headers: HTTPMessage) -> None:
-        """Note what tells this version of the file from another (a weak ETag does not)."""
+        """Record what identifies this version of the file: a strong ETag, else when it was last modified."""
         tag = headers.get("ETag", "")
         validator = tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
         text = json.dumps({"url": self.url, "validator": validator})
@@ -302,7 +302,7 @@ class _Download:
 
 @contextmanager
 def _written(path: Path, mode: str) -> Iterator[IO[bytes]]:
-    """Open for writing; a failure here is the disk's, and no attempt at the network mends it."""
+    """Open a file for writing; a failure here is the disk's, which another attempt at the download does not mend."""
     try:
         file = path.open(mode)
     except OSError as error:

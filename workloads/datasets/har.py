@@ -40,7 +40,7 @@ META: dict[str, Any] = {
 
 
 def load(store: Store) -> Dataset:
-    """HAR features rebuilt from HAPT (``har-hapt``).
+    """Load HAR features rebuilt from HAPT (``har-hapt``).
 
     Raises:
         DataUnavailable: the .npz is not there (it cannot be downloaded) or damaged.
@@ -51,8 +51,8 @@ def load(store: Store) -> Dataset:
         subject, experiment = file["subject"], file["experiment"]
     target = np.isin(subject, TARGET_SUBJECTS)
     first = np.zeros(len(subject), dtype=bool)
-    for who in TARGET_SUBJECTS:
-        rows = subject == who
+    for subject_id in TARGET_SUBJECTS:
+        rows = subject == subject_id
         first |= rows & (experiment == experiment[rows].min())
     masks = {"pretrain": ~target, "finetune": first, "test": target & ~first}
     return build("har-hapt", {part: (inputs[mask], labels[mask]) for part, mask in masks.items()}, META)

@@ -74,7 +74,7 @@ class Cut(NamedTuple):
 
 
 def load(store: Store) -> Dataset:
-    """UCI HAR's official features (``har-uci``).
+    """Load UCI HAR's official features (``har-uci``).
 
     Raises:
         DataUnavailable: not there, damaged, or not what the official files hold.
@@ -94,11 +94,11 @@ def load(store: Store) -> Dataset:
     target = np.isin(subject, TARGET_SUBJECTS)
     tuned, tested = np.zeros(len(subject), dtype=bool), np.zeros(len(subject), dtype=bool)
     cuts = {}
-    for who in TARGET_SUBJECTS:
-        rows = np.flatnonzero(subject == who)
+    for subject_id in TARGET_SUBJECTS:
+        rows = np.flatnonzero(subject == subject_id)
         where = cut(labels[rows])
         tuned[rows[: where.end]] = tested[rows[where.begin :]] = True
-        cuts[str(who)] = where.how
+        cuts[str(subject_id)] = where.how
     masks = {"pretrain": ~target, "finetune": tuned, "test": tested}
     parts = {part: (inputs[mask], labels[mask] - 1) for part, mask in masks.items()}
     meta = {**META, "cuts": cuts, "source_sha256": file.sha256, "source_sha256_pinned": False}
@@ -106,7 +106,7 @@ def load(store: Store) -> Dataset:
 
 
 def cut(labels: npt.NDArray[Any]) -> Cut:
-    """Where to split one subject's rows, by their labels (1..6) in the files' order."""
+    """Return where to split one subject's rows, by their labels (1..6) in the files' order."""
     begins = np.flatnonzero(np.isin(labels[:-1], STAIRS) & (labels[1:] == STANDING)) + 1
     if len(begins) == 1:
         return Cut(BY_PASS, int(begins[0]), int(begins[0]))
@@ -123,7 +123,7 @@ def convert(path: Path) -> Arrays:
     with _files(path) as files:
         parts = [_part(files, part) for part in ROWS]
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    absent = [who for who in TARGET_SUBJECTS if who not in arrays["subject"]]
+    absent = [subject_id for subject_id in TARGET_SUBJECTS if subject_id not in arrays["subject"]]
     if absent:
         raise ArchiveError(f"no rows of subjects {absent}")
     return arrays
@@ -131,7 +131,7 @@ def convert(path: Path) -> Arrays:
 
 @contextmanager
 def _files(path: Path) -> Iterator[zipfile.ZipFile]:
-    """The archive that holds the files: the given one, or the one inside it."""
+    """Open the archive that holds the files: the given one, or the one inside it."""
     with archive.opened(path, SOURCE.max_unpacked_b) as outer:
         inner = archive.member(outer, INNER)
         if inner is None:
@@ -142,7 +142,7 @@ def _files(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _part(files: zipfile.ZipFile, part: str) -> Arrays:
-    """The three files of one official part."""
+    """Read the three files of one official part."""
     arrays = {
         "X": _features(files, f"{part}/X_{part}.txt"),
         "y": _integers(files, f"{part}/y_{part}.txt", len(CLASSES)),

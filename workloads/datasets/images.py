@@ -35,7 +35,7 @@ class ImageSet:
 
 
 def build(name: str, task: str, arrays: Arrays, meta: dict[str, Any]) -> ImageSet:
-    """An :class:`ImageSet`; adds task, shape and row counts to the meta, checks the types."""
+    """Build an :class:`ImageSet` with arrays of the task's types; add task, shape and row counts to its meta."""
     kinds = {"classify": ("int32",), "segment": ("uint8",), "detect": ("int32", "float32")}[task]
     wanted = dict(zip(("x", "y", "boxes"), ("uint8", *kinds), strict=False))
     typed = {
@@ -74,7 +74,7 @@ class Drift:
         )
 
     def images(self, clean: Images) -> Images:
-        """(n, c, h, w) -> the same images under the drift."""
+        """Return the images (n, c, h, w) under the drift."""
         draw = np.random.Generator(np.random.PCG64(self.seed))
         seen = np.empty_like(clean)
         for at, image in enumerate(clean):  # one by one: bounds the memory
@@ -84,7 +84,7 @@ class Drift:
         return seen
 
     def masks(self, clean: Images) -> Images:
-        """(n, h, w) class numbers -> turned, nearest."""
+        """Return the masks (n, h, w) of class numbers, turned; each pixel takes the nearest one's class."""
         y, x = _sources(clean.shape[1:], self.degrees)
         rows, columns = (np.round(place).astype(int) for place in (y, x))
         limits = clean.shape[1] - 1, clean.shape[2] - 1
@@ -94,7 +94,7 @@ class Drift:
     def boxes(
         self, corners: npt.NDArray[np.float32], height: int, width: int
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """Corners (m, 4) in pixels -> turned and cut to the image, and which of them still have their centre in it."""
+        """Turn boxes and cut them to the image; return corners (m, 4) in pixels, and which have their centre in it."""
         angle = np.deg2rad(self.degrees)
         cos, sin = np.cos(angle), np.sin(angle)
         middle = np.stack(
@@ -125,7 +125,7 @@ def rotate(image: npt.NDArray[np.float64], degrees: float) -> npt.NDArray[np.flo
 
 
 def _sources(shape: tuple[int, ...], degrees: float) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """For each place of the turned image, the row and column it comes from."""
+    """Return the row and the column that each place of the turned image comes from."""
     angle = np.deg2rad(degrees)
     middle = [(size - 1) / 2.0 for size in shape]
     rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float64)

@@ -45,7 +45,7 @@ META: dict[str, Any] = {
 
 
 def load(store: Store) -> ImageSet:
-    """MNIST's test images with drift (``mnist``).
+    """Load MNIST's test images with drift (``mnist``).
 
     Raises:
         DataUnavailable: a file is not there (they are not downloaded) or damaged.

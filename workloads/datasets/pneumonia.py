@@ -36,7 +36,7 @@ META: dict[str, Any] = {
 
 
 def load(store: Store) -> ImageSet:
-    """PneumoniaMNIST with drift (``pneumonia``).
+    """Load PneumoniaMNIST with drift (``pneumonia``).
 
     Raises:
         DataUnavailable: the .npz is not there (it is not downloaded) or damaged.

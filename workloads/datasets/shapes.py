@@ -32,7 +32,7 @@ META: dict[str, Any] = {
 
 
 def load(store: Store | None = None) -> ImageSet:
-    """Generated shapes with drift (``shapes``); ``store`` is not used."""
+    """Generate the shapes with drift (``shapes``); ``store`` is not used."""
     arrays: dict[str, Any] = {}
     for seed, (part, count) in enumerate(COUNTS.items()):
         images, masks = draw(count, seed)
@@ -43,7 +43,7 @@ def load(store: Store | None = None) -> ImageSet:
 
 
 def draw(count: int, seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """``count`` images (n, 1, 64, 64) and their masks (n, 64, 64) of class numbers."""
+    """Draw ``count`` images (n, 1, 64, 64) and their masks (n, 64, 64) of class numbers."""
     random = np.random.Generator(np.random.PCG64(seed))
     images = np.empty((count, 1, SIDE, SIDE), dtype=np.uint8)
     masks = np.zeros((count, SIDE, SIDE), dtype=np.uint8)
@@ -66,7 +66,7 @@ def draw(count: int, seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.u
 def _inside(
     label: int, y: npt.NDArray[np.float64], x: npt.NDArray[np.float64], size: float
 ) -> npt.NDArray[np.bool_]:
-    """Where a shape about the origin lies: circle, square, or triangle standing on its side."""
+    """Return which places lie in a shape about the origin: circle, square, or triangle standing on its side."""
     if label == 1:
         return y * y + x * x < size * size
     if label == 2:

@@ -39,12 +39,12 @@ class Found(NamedTuple):
 
 
 def default_cache() -> Path:
-    """``~/.cache/tunebench/datasets``."""
+    """Return the default cache folder, ``~/.cache/tunebench/datasets``."""
     return Path.home() / ".cache" / "tunebench" / "datasets"
 
 
 def default_data_dir() -> Path | None:
-    """The folder that TUNEBENCH_DATA names, if it names one."""
+    """Return the folder that TUNEBENCH_DATA names; None if it names none."""
     named = os.environ.get("TUNEBENCH_DATA")
     return Path(named) if named else None
 
@@ -68,7 +68,7 @@ class Store:
     limits: Limits = field(default_factory=Limits)
 
     def find(self, source: Source) -> Found | None:
-        """The local or cached copy, if there is one.
+        """Return the local or cached copy; None if there is none.
 
         Raises:
             DataUnavailable: it is there and damaged, or another version than pinned or recorded.
@@ -80,7 +80,7 @@ class Store:
         return None
 
     def obtain(self, source: Source) -> Found:
-        """The local or cached copy, else a download if that is allowed.
+        """Return the local or cached copy, or download the file if that is allowed.
 
         Raises:
             DataUnavailable: says which file, where it comes from and how to place it.
@@ -102,15 +102,15 @@ class Store:
         return Found(path, hashes[0] if hashes else self._verify(path, source.name, source))
 
     def missing(self, source: Source, *, fetchable: bool | None = None) -> DataUnavailable:
-        """The error for a file that is not there; ``fetchable`` overrides whether it has an address."""
+        """Return the error for a file that is not there; ``fetchable`` overrides whether it can be downloaded."""
         where = "no data folder: TUNEBENCH_DATA is not set"
         if self.data_dir is not None:
             where = f"no file {self.data_dir / source.name}"
-        can = source.url is not None if fetchable is None else fetchable
-        return DataUnavailable(f"{where}; {source.by_hand()}{FETCH_HINT if can else ''}")
+        downloadable = source.url is not None if fetchable is None else fetchable
+        return DataUnavailable(f"{where}; {source.by_hand()}{FETCH_HINT if downloadable else ''}")
 
     def converted(self, key: str, make: Callable[[], Mapping[str, npt.NDArray[Any]]]) -> Arrays:
-        """The arrays of a converted file: from the cache, else made now and kept there.
+        """Return the arrays of a converted file: from the cache, or else converted now and kept there.
 
         Args:
             key: name of the file; must change with the source's hash and the conversion's revision.
@@ -128,7 +128,10 @@ class Store:
         return arrays
 
     def _verify(self, path: Path, name: str, source: Source) -> str:
-        """The file's SHA-256, equal to the pinned or recorded one; an unknown one is recorded if it is sound."""
+        """Return the file's SHA-256, which equals the pinned or recorded one.
+
+        An unknown hash is recorded, if the file is a sound archive.
+        """
         sha256 = _sha256(path)
         if source.sha256 is not None:
             if sha256 != source.sha256:
@@ -165,17 +168,17 @@ class Store:
         self._write(record, lambda file: file.write(json.dumps(facts, indent=1).encode()))
 
     def _write(self, path: Path, fill: Callable[[Any], object]) -> None:
-        """Write a file of the cache at once or not at all."""
+        """Write a file of the cache so that it is there whole or not at all."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-                made = Path(file.name)
+                part = Path(file.name)
                 try:
                     fill(file)
                     file.close()
-                    made.replace(path)
+                    part.replace(path)
                 finally:
-                    made.unlink(missing_ok=True)
+                    part.unlink(missing_ok=True)
         except OSError as error:
             raise DataUnavailable(f"cannot write the cache of data sets: {path}: {error}") from error
 
@@ -189,7 +192,7 @@ def _sha256(path: Path) -> str:
 
 
 def _read_arrays(path: Path) -> Arrays | None:
-    """A converted file; None if it is not there or damaged (it is then made again)."""
+    """Read a converted file; None if it is not there or damaged (it is then made again)."""
     if not path.is_file():
         return None
     try:

@@ -10,7 +10,7 @@ Mark = Callable[[str], Any]
 
 
 def no_mark(phase: str) -> None:
-    """The mark of a timed run."""
+    """Do nothing: the mark of a timed run."""
 
 
 class Evaluation(NamedTuple):
@@ -43,7 +43,7 @@ class Session:
     marks_per_step = 5
 
     def steps_per_epoch(self) -> Optional[int]:
-        """Batches in an epoch; None if not known beforehand."""
+        """Return the number of batches in an epoch; None if not known beforehand."""
         raise NotImplementedError
 
     def warm_up(self, steps: int) -> None:
@@ -55,7 +55,7 @@ class Session:
         raise NotImplementedError
 
     def train_epochs(self, first: int, count: int) -> List[float]:
-        """Train epochs without marks; the mean loss of each, ending behind one that is not finite.
+        """Train epochs without marks, up to one whose loss is not finite; return the mean loss of each.
 
         An engine that can runs them all in one call, so that nothing of Python stands between epochs.
         """
@@ -74,16 +74,16 @@ class Session:
         """Keep what :meth:`restart` needs; called before the window, by runs that repeat the fine-tuning only."""
 
     def restart(self) -> None:
-        """Back to the start: the same start weights, an empty cache, counts at zero.
+        """Go back to the start: the same start weights, an empty cache, counts at zero.
 
         It costs far less than a fine-tuning: in an energy repetition it lies inside the window.
         """
         raise NotImplementedError
 
     def facts(self) -> Dict[str, Any]:
-        """Fields of the result: steps, params_*, update_b, cache_*, engine_version, metrics."""
+        """Return fields of the result: steps, params_*, update_b, cache_*, engine_version, metrics."""
         raise NotImplementedError
 
     def export(self) -> Optional[Exported]:
-        """The network as it is now, for shipping; None if this session tells none."""
+        """Return the network as it is now, for shipping; None if this session cannot export it."""
         return None

@@ -30,7 +30,7 @@ class MultiplyAdds(NamedTuple):
 
     @property
     def step(self) -> int:
-        """Of a step, its fill left out."""
+        """Return the multiply-adds of a step; filling the cache is left out."""
         return self.forward + self.backward + self.update
 
 
@@ -89,7 +89,7 @@ def of_sample(plan: Plan) -> MultiplyAdds:
 
 
 def _composed(plan: Plan) -> int:
-    """What forming the weights of adapted convolutions costs a step; taking their gradients apart costs twice that."""
+    """Return what composing the weights of adapted convolutions costs a step; their gradients cost twice that."""
     adapted = set(plan.adapted)
     nodes = [node for node in plan.graph.layers if node.name in adapted and node.op != "linear"]
     return sum(plan.rank * node.n_weights for node in nodes)

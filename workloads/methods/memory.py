@@ -51,7 +51,7 @@ class Memory(NamedTuple):
 
     @property
     def total_b(self) -> int:
-        """Everything."""
+        """Return the sum of all parts, in bytes."""
         return self.weights_b + self.optimiser_b + self.step_b + self.cache_b
 
 
@@ -64,19 +64,19 @@ class _Tape:
         self.live_b = self.peak_b = 0
 
     def make(self, name: str, size_b: int) -> str:
-        """A new tensor, held once."""
+        """Add a new tensor with one holder; return its name."""
         self.size_b[name], self.holders[name] = size_b, 1
         self.live_b += size_b
         self.peak_b = max(self.peak_b, self.live_b)
         return name
 
     def hold(self, name: str) -> str:
-        """One more holder."""
+        """Add a holder to a tensor; return its name."""
         self.holders[name] += 1
         return name
 
     def drop(self, name: str) -> None:
-        """One holder less."""
+        """Remove a holder from a tensor, which is freed with the last one."""
         self.holders[name] -= 1
         if self.holders[name] == 0:
             self.live_b -= self.size_b[name]
@@ -97,7 +97,7 @@ class _Step:
         self.kept: Dict[str, List[Tuple[str, str]]] = {}
 
     def bytes_of(self, shape: Tuple[int, ...], item_b: int = _FLOAT_B) -> int:
-        """A batch of a shape."""
+        """Return the bytes of a batch of samples of this shape."""
         return self.batch * product(shape) * item_b
 
     # -- forward ------------------------------------------------------------------------------------
@@ -126,7 +126,10 @@ class _Step:
             self.kept[node.name].append((part, self.tape.hold(tensor)))
 
     def _layer_meets(self, node: Node) -> bool:
-        """Whether autograd meets a layer itself, not only the BatchNorm behind it (the first one under ft-bias)."""
+        """Return whether autograd reaches a layer itself, not only the BatchNorm behind it.
+
+        Under ft-bias autograd reaches only the BatchNorm of the first layer.
+        """
         plan = self.plan
         own = (
             node.name in plan.weights
@@ -164,7 +167,7 @@ class _Step:
         return made
 
     def _keep_adapter(self, node: Node) -> None:
-        """A convolution's composed weight, a linear adapter's low-rank output; freed if nothing keeps it."""
+        """Keep a convolution's composed weight or a linear adapter's low-rank output; it is freed if nothing needs it."""
         if node.name not in self.adapters:
             return
         size_b = self.bytes_of((self.plan.rank,)) if node.op == "linear" else _FLOAT_B * node.n_weights
@@ -175,7 +178,7 @@ class _Step:
     # -- backward -----------------------------------------------------------------------------------
 
     def backward(self) -> None:
-        """Gradients come and go from the outputs down; each part frees what was kept for it."""
+        """Walk from the outputs to the inputs: gradients come and go, and each part frees what was kept for it."""
         gradients: Dict[str, str] = {}
         for node in reversed(self.nodes):
             if node.name not in self.needs_grad:
@@ -207,7 +210,10 @@ class _Step:
             self.tape.drop(kept.pop(part))
 
     def _to_parameters(self, node: Node) -> None:
-        """Gradients of a node's parameters, which live to the end of the step; a composed weight's while it is used."""
+        """Add the gradients of a node's parameters, which live to the end of the step.
+
+        A composed weight's gradient lives only while it is used.
+        """
         own = own_params(self.plan, node)
         if node.name in self.adapters:
             own += self.adapters[node.name].n_params
@@ -243,7 +249,7 @@ def run_nodes(plan: Plan) -> List[Node]:
 
 
 def needs_grad(plan: Plan, nodes: List[Node]) -> Set[str]:
-    """Return the nodes that autograd meets: their own parameters train, or those of a node before them."""
+    """Return the nodes that autograd reaches: their own parameters train, or those of a node before them."""
     training = set(plan.weights) | set(plan.biases) | set(plan.adapted)
     graded: Set[str] = set()
     for node in nodes:
@@ -253,7 +259,7 @@ def needs_grad(plan: Plan, nodes: List[Node]) -> Set[str]:
 
 
 def _loss_b(task: str, batch: int, shape: Tuple[int, ...]) -> int:
-    """What the loss keeps of one output.
+    """Return the bytes that the loss keeps of one output.
 
     Classes of samples or pixels: their log-probabilities, and labels as 8-byte integers. A detector's losses are chains
     of elementwise operations: focal loss keeps 7 tensors of the scores' size; generalised IoU 25 maps, of which each of

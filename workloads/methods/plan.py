@@ -46,7 +46,7 @@ class Adapter(NamedTuple):
 
     @property
     def n_params(self) -> int:
-        """Values of its two weights."""
+        """Return the number of values of its two weights."""
         return product(self.extractor) + product(self.mapper)
 
 
@@ -75,23 +75,23 @@ class Plan(NamedTuple):
 
     @property
     def caches(self) -> bool:
-        """Whether activations are kept from the first epoch on."""
+        """Return whether activations are kept from the first epoch on."""
         return bool(self.cached) or self.cached_output
 
     @property
     def adapted(self) -> Tuple[str, ...]:
-        """Layers that an adapter ends at."""
+        """Return the layers that an adapter ends at."""
         return tuple(adapter.end for adapter in self.adapters)
 
     @property
     def places(self) -> List[Tuple[int, int]]:
-        """Of each adapter, the numbers of the layers that it starts and ends at."""
+        """Return for each adapter the numbers of the layers that it starts and ends at."""
         at = {layer.name: index for index, layer in enumerate(self.graph.layers)}
         return [(at[adapter.start], at[adapter.end]) for adapter in self.adapters]
 
     @property
     def cached_inputs(self) -> Tuple[int, ...]:
-        """Numbers of a chain's layers whose input is cached (not the first: its input is the sample itself)."""
+        """Return the numbers of a chain's layers whose input is cached; not the first: its input is the sample."""
         return tuple(
             index for index, layer in enumerate(self.graph.layers) if set(layer.inputs) & set(self.cached)
         )
@@ -130,17 +130,17 @@ def _chosen(which: str, node: Node) -> bool:
 
 
 def _adapters(where: str, graph: Graph, rank: int, skipped: Dict[str, str]) -> Tuple[Adapter, ...]:
-    """The adapters of a rule; layers that it passes over are noted in ``skipped``."""
-    layers, made = graph.layers, []
+    """Return the adapters of a rule; layers that it passes over are noted in ``skipped``."""
+    layers, adapters = graph.layers, []
     for index, node in enumerate(layers):
         end = layers[-1] if where == SKIP else node
         reason = _why_not(where, node)
         if reason is None:
             name = "adapter%d-%d" % (index, layers.index(end)) if graph.chain else node.name
-            made.append(_adapter(name, node, end, rank))
+            adapters.append(_adapter(name, node, end, rank))
         elif reason:
             skipped[node.name] = reason
-    return tuple(made)
+    return tuple(adapters)
 
 
 def _adapter(name: str, start: Node, end: Node, rank: int) -> Adapter:
@@ -154,7 +154,7 @@ def _adapter(name: str, start: Node, end: Node, rank: int) -> Adapter:
 
 
 def _why_not(where: str, node: Node) -> Optional[str]:
-    """None: the layer gets an adapter; a reason: the rule passes it over; "": the rule does not mean it."""
+    """Return None if a layer gets an adapter, the reason if the rule passes it over, "" if the rule is not about it."""
     if where == NONE or (where == OWN_LAST and not node.head):
         return ""
     if node.fixed:
@@ -169,7 +169,10 @@ def _why_not(where: str, node: Node) -> Optional[str]:
 
 
 def _with_cache(row: Method, made: Plan) -> Plan:
-    """The plan with what it keeps: what the head and the adapters read is frozen, so it is that of the first epoch."""
+    """Return the plan with what it caches.
+
+    What the head and the adapters read is frozen, so its values are those of the first epoch.
+    """
     heads = {node.name for node in made.graph.nodes if node.head}
     trained = set(made.weights) | set(made.biases)
     if not trained | set(made.adapted) <= heads:
@@ -183,7 +186,7 @@ def _with_cache(row: Method, made: Plan) -> Plan:
 
 
 class Counts(NamedTuple):
-    """What a plan amounts to.
+    """The counts of a plan.
 
     Attributes:
         total: parameters of the base model (BatchNorm's affine included, statistics not) and the adapters.
@@ -233,7 +236,7 @@ def changed_names(made: Plan) -> Tuple[str, ...]:
 
 
 def update_shapes(made: Plan, what: str) -> Dict[str, Tuple[int, ...]]:
-    """Return the tensors of an update's form -> shape; an adapter's are empty without adapters.
+    """Return name -> shape of the tensors of an update's form; empty for ``adapter`` without adapters.
 
     Args:
         made: the plan of a network.

@@ -37,7 +37,7 @@ class Method(NamedTuple):
 
     @property
     def networks(self) -> bool:
-        """Whether the method applies to networks with branches."""
+        """Return whether the method applies to networks with branches."""
         return any(name in NETWORKS for name in self.models)
 
 

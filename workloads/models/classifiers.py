@@ -21,7 +21,7 @@ _FIRES = (((16, 64), (16, 64)), ((32, 128), (32, 128)), ((48, 192), (48, 192), (
 
 
 def _of_eight(channels: float) -> int:
-    """The nearest multiple of 8, at least 8 and not more than a tenth below."""
+    """Return the nearest multiple of 8, at least 8 and not more than a tenth below ``channels``."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * channels else rounded + 8
 
@@ -35,7 +35,7 @@ def mobilenetv2(
     last: int = 1280,
     stem_stride: int = 2,
 ) -> Graph:
-    """Inverted residuals: expand 1x1, depthwise 3x3, project 1x1 without activation.
+    """Build a MobileNetV2 of inverted residuals: expand 1x1, depthwise 3x3, project 1x1 without activation.
 
     Args:
         name: of the graph.
@@ -69,7 +69,7 @@ def _inverted(b: Builder, part: str, source: str, channels: int, *, expansion: i
 def squeezenet(
     name: str, shape: Tuple[int, ...], n_classes: int, *, width: float = 1.0, small_input: bool = False
 ) -> Graph:
-    """Fire modules without BatchNorm: squeeze 1x1, expand 1x1 and 3x3 side by side.
+    """Build a SqueezeNet of fire modules without BatchNorm: squeeze 1x1, expand 1x1 and 3x3 side by side.
 
     Args:
         name: of the graph.
@@ -107,7 +107,7 @@ def resnet(
     blocks: Sequence[int] = (2, 2, 2, 2),
     small_input: bool = False,
 ) -> Graph:
-    """Basic blocks of two 3x3 convolutions; the defaults are ResNet-18.
+    """Build a ResNet of basic blocks with two 3x3 convolutions; the defaults are ResNet-18.
 
     Args:
         name: of the graph.
@@ -129,7 +129,7 @@ def resnet(
 
 
 def basic_block(b: Builder, part: str, source: str, channels: int, stride: int = 1) -> str:
-    """Two 3x3 convolutions beside the identity, or beside a 1x1 convolution where the shape changes."""
+    """Add two 3x3 convolutions beside the identity, or beside a 1x1 convolution where the shape changes."""
     y = b.conv(part + "_a", source, channels, 3, stride)
     y = b.conv(part + "_b", y, channels, 3, act="")
     beside = source

@@ -17,7 +17,7 @@ CELL = 8
 def detector(
     name: str, shape: Tuple[int, ...], n_classes: int, *, widths: Sequence[int] = (16, 32, 64, 96)
 ) -> Graph:
-    """(c, h, w) -> class scores (n_classes, h/8, w/8) and box distances (4, h/8, w/8), both raw.
+    """Build a detector: (c, h, w) -> class scores (n_classes, h/8, w/8) and box distances (4, h/8, w/8), both raw.
 
     Args:
         name: of the graph.
@@ -47,7 +47,7 @@ def detector(
 def unet(
     name: str, shape: Tuple[int, ...], n_classes: int, *, widths: Sequence[int] = (16, 32, 64, 96)
 ) -> Graph:
-    """(c, h, w) -> scores (n_classes, h, w), raw; class 0 is the background.
+    """Build a segmenter: (c, h, w) -> scores (n_classes, h, w), raw; class 0 is the background.
 
     Args:
         name: of the graph.

@@ -61,19 +61,19 @@ class Node(NamedTuple):
 
     @property
     def channels_out(self) -> int:
-        """Channels or features of its output."""
+        """Return the channels or features of its output."""
         return self.shape[0]
 
     @property
     def fan_in(self) -> int:
-        """Inputs of one output value of a layer with weights."""
+        """Return the number of inputs of one output value of a layer with weights."""
         if self.op == "deconv":  # kernel = stride: each output sees one place
             return self.channels_in // self.groups
         return self.channels_in // self.groups * self.kernel * self.kernel
 
     @property
     def weight_shape(self) -> Tuple[int, ...]:
-        """As torch keeps it; empty without weights."""
+        """Return the shape of its weight as torch keeps it; empty without weights."""
         k = self.kernel
         if self.op == "conv":
             return (self.channels_out, self.channels_in // self.groups, k, k)
@@ -83,17 +83,17 @@ class Node(NamedTuple):
 
     @property
     def norm_trains(self) -> bool:
-        """Whether its BatchNorm's scale and shift train with it: they stand in for a bias that it does not have."""
+        """Return whether its BatchNorm's scale and shift train with it, in place of a bias that it does not have."""
         return self.norm and not self.bias
 
     @property
     def n_weights(self) -> int:
-        """Values of its weight."""
+        """Return the number of values of its weight."""
         return product(self.weight_shape) if self.op in WEIGHED else 0
 
     @property
     def depthwise(self) -> bool:
-        """Each group of the convolution reads one channel."""
+        """Return whether each group of the convolution reads one channel."""
         return self.op == "conv" and self.groups > 1 and self.groups == self.channels_in
 
 
@@ -116,17 +116,17 @@ class Graph(NamedTuple):
 
     @property
     def layers(self) -> Tuple[Node, ...]:
-        """The nodes with weights."""
+        """Return the nodes with weights."""
         return tuple(node for node in self.nodes if node.op in WEIGHED)
 
     @property
     def chain(self) -> bool:
-        """Whether it is a chain over rows of numbers: every node is a layer that reads the one before it."""
+        """Return whether it is a chain over rows of numbers: every node is a layer that reads the one before it."""
         return self.task == ROWS
 
     @property
     def n_params(self) -> int:
-        """Parameters: weights, biases, BatchNorm's scale and shift; not its statistics."""
+        """Return the number of parameters: weights, biases, BatchNorm's scale and shift; not its statistics."""
         return sum(node.n_weights + node.channels_out * (node.bias + 2 * node.norm) for node in self.layers)
 
 
@@ -181,7 +181,7 @@ class Builder(object):
         self.shapes: Dict[str, Tuple[int, ...]] = {INPUT: tuple(shape)}
 
     def graph(self, *outputs: str) -> Graph:
-        """The finished graph."""
+        """Return the finished graph."""
         return Graph(self.name, self.task, self.shape, tuple(self.nodes), outputs)
 
     def add_node(self, node: Node) -> str:
@@ -221,37 +221,37 @@ class Builder(object):
         fixed: bool = False,
         bias: Optional[bool] = None,
     ) -> str:
-        """A convolution; ``padding`` None keeps the size at stride 1, ``bias`` None: where no BatchNorm follows."""
+        """Add a convolution; ``padding`` None keeps the size at stride 1, ``bias`` None: where no BatchNorm follows."""
         c, h, w = self.shapes[source]
         pad = kernel // 2 if padding is None else padding
         out = (channels,) + tuple((size + 2 * pad - kernel) // stride + 1 for size in (h, w))
         own = not norm if bias is None else bias
-        made = Node(
+        node = Node(
             name, "conv", (source,), out, c, kernel, stride, pad, 1, groups, own, norm, act, head, fixed
         )
-        return self.add_node(made)
+        return self.add_node(node)
 
     def deconv(self, name: str, source: str, channels: int, kernel: int = 2) -> str:
-        """A transposed convolution with bias whose stride is its kernel."""
+        """Add a transposed convolution with bias whose stride is its kernel."""
         c, h, w = self.shapes[source]
         out = (channels, h * kernel, w * kernel)
         return self.add_node(Node(name, "deconv", (source,), out, c, kernel, kernel, bias=True))
 
     def linear(self, name: str, source: str, features: int, *, norm: bool = False, head: bool = True) -> str:
-        """A linear layer with bias: a classifier's head, or a hidden layer with BatchNorm and ReLU behind it."""
+        """Add a linear layer with bias: a classifier's head, or a hidden layer with BatchNorm and ReLU behind it."""
         n_in, act = product(self.shapes[source]), "relu" if norm else ""
         return self.add_node(
             Node(name, "linear", (source,), (features,), n_in, bias=True, norm=norm, act=act, head=head)
         )
 
     def add(self, name: str, left: str, right: str, act: str = "") -> str:
-        """The sum of two nodes of equal shape."""
+        """Add the sum of two nodes of equal shape."""
         if self.shapes[left] != self.shapes[right]:
             raise ValueError("node %r: shapes %s and %s" % (name, self.shapes[left], self.shapes[right]))
         return self.add_node(Node(name, "add", (left, right), self.shapes[left], act=act))
 
     def concat(self, name: str, *sources: str) -> str:
-        """Channels one behind another."""
+        """Add the channels of the sources, one behind another."""
         shapes = [self.shapes[source] for source in sources]
         if len({shape[1:] for shape in shapes}) != 1:
             raise ValueError("node %r: shapes %s" % (name, shapes))
@@ -259,31 +259,31 @@ class Builder(object):
         return self.add_node(Node(name, "concat", sources, out))
 
     def slice(self, name: str, source: str, first: int, channels: int) -> str:
-        """Some of the channels."""
+        """Add ``channels`` channels of the source, from number ``first`` on."""
         c, h, w = self.shapes[source]
         return self.add_node(Node(name, "slice", (source,), (channels, h, w), c, first=first))
 
     def maxpool(
         self, name: str, source: str, kernel: int, stride: int, *, padding: int = 0, ceil: bool = False
     ) -> str:
-        """A maximum over windows."""
+        """Add a maximum over windows."""
         c, h, w = self.shapes[source]
         up = stride - 1 if ceil else 0
         out = (c,) + tuple((size + 2 * padding - kernel + up) // stride + 1 for size in (h, w))
-        made = Node(
+        node = Node(
             name, "maxpool", (source,), out, c, kernel=kernel, stride=stride, padding=padding, ceil=ceil
         )
-        return self.add_node(made)
+        return self.add_node(node)
 
     def avgpool(self, name: str, source: str) -> str:
-        """The mean of each channel: (c, h, w) -> (c,)."""
+        """Add the mean of each channel: (c, h, w) -> (c,)."""
         return self.add_node(Node(name, "avgpool", (source,), self.shapes[source][:1]))
 
     def upsample(self, name: str, source: str, factor: int = 2) -> str:
-        """Every value repeated."""
+        """Add a larger copy of the source, in which every value is repeated."""
         c, h, w = self.shapes[source]
         return self.add_node(Node(name, "upsample", (source,), (c, h * factor, w * factor), c, stride=factor))
 
     def rearrange(self, name: str, sources: Tuple[str, ...], shape: Tuple[int, ...]) -> str:
-        """A view of some nodes in another shape; counted only."""
+        """Add a view of some nodes in another shape; it is for counting only."""
         return self.add_node(Node(name, "rearrange", sources, shape))

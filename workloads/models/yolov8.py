@@ -33,19 +33,19 @@ class _Yolo(object):
         self.b = Builder("yolov8" + size, task, (3, side, side))
 
     def channels(self, wanted: int) -> int:
-        """Nominal channels times width, rounded up to a multiple of 8."""
+        """Return the nominal channels times width, rounded up to a multiple of 8."""
         return -(-int(min(wanted, self.most) * self.width) // 8) * 8
 
     def repeats(self, wanted: int) -> int:
-        """Nominal repeats times depth."""
+        """Return the nominal repeats times depth, rounded, at least 1."""
         return max(int(wanted * self.depth + 0.5), 1)
 
     def conv(self, name: str, source: str, channels: int, kernel: int = 1, stride: int = 1) -> str:
-        """Convolution, BatchNorm, SiLU."""
+        """Add a convolution with BatchNorm and SiLU."""
         return self.b.conv(name, source, channels, kernel, stride, act="silu")
 
     def c2f(self, name: str, source: str, wanted: int, repeats: int, shortcut: bool = True) -> str:
-        """Two halves; a chain of bottlenecks on the second, every link of which is kept and joined."""
+        """Add two halves with a chain of bottlenecks on the second; the outputs of all its links are joined."""
         out = self.channels(wanted)
         half = out // 2
         split = self.conv(name + "_in", source, 2 * half)
@@ -57,7 +57,7 @@ class _Yolo(object):
         return self.conv(name + "_out", self.b.concat(name + "_all", *parts), out)
 
     def sppf(self, name: str, source: str, wanted: int) -> str:
-        """Three poolings one behind another, all joined."""
+        """Add three poolings one behind another, all joined."""
         out = self.channels(wanted)
         parts = [self.conv(name + "_in", source, out // 2)]
         for index in range(3):
@@ -65,7 +65,7 @@ class _Yolo(object):
         return self.conv(name + "_out", self.b.concat(name + "_all", *parts), out)
 
     def backbone(self) -> Tuple[str, str, str]:
-        """Feature maps at strides 8, 16 and 32."""
+        """Add the backbone; return its feature maps at strides 8, 16 and 32."""
         y, maps = "input", []
         for stage, (wanted, repeats) in enumerate(((64, 0), (128, 3), (256, 6), (512, 6), (1024, 3))):
             y = self.conv("down%d" % stage, y, self.channels(wanted), 3, 2)
@@ -75,7 +75,7 @@ class _Yolo(object):
         return maps[2], maps[3], maps[4]
 
     def neck(self, p3: str, p4: str, p5: str) -> Tuple[str, str, str]:
-        """Top-down, then bottom-up."""
+        """Add the neck, top-down, then bottom-up; return its feature maps at the same strides."""
         b = self.b
         top = self.sppf("sppf", p5, 1024)
         n4 = self.c2f("up4", b.concat("cat4", b.upsample("to4", top), p4), 512, 3, False)
@@ -87,12 +87,12 @@ class _Yolo(object):
         return n3, o4, o5
 
     def branch(self, name: str, source: str, hidden: int, out: int) -> str:
-        """Two 3x3 convolutions and a plain 1x1: one output of the decoupled head at one level."""
+        """Add two 3x3 convolutions and a plain 1x1: one output of the decoupled head at one level."""
         y = self.conv(name + "_b", self.conv(name + "_a", source, hidden, 3), hidden, 3)
         return self.b.conv(name, y, out, 1, norm=False, act="", head=True)
 
     def heads(self, levels: Tuple[str, str, str], n_classes: int) -> Tuple[str, ...]:
-        """Classes and boxes at three levels; segmentation adds mask coefficients and prototypes."""
+        """Add the heads for classes and boxes at three levels; segmentation adds mask coefficients and prototypes."""
         shapes = self.b.shapes
         least = shapes[levels[0]][0]
         box_width, class_width = max(16, least // 4, 4 * BINS), max(least, min(n_classes, 100))
@@ -114,7 +114,7 @@ class _Yolo(object):
 
 
 def graph(size: str, task: str, n_classes: int, side: int) -> Graph:
-    """YOLOv8 of one size.
+    """Build YOLOv8 of one size.
 
     Args:
         size: one of :data:`SIZES`.

@@ -91,7 +91,7 @@ def prepare(
 
 
 def _recipe_hash(dataset: str, model: str = "") -> str:
-    """Short hash of everything that decides an artefact's content, the data set's revision included."""
+    """Return a short hash of everything that decides an artefact's content, the data set's revision included."""
     revision = dataset_module(dataset).REVISION
     parts: list[Any] = [dataset, revision, artefact.SCHEMA]
     if model:
@@ -100,7 +100,7 @@ def _recipe_hash(dataset: str, model: str = "") -> str:
 
 
 def _intact(path: Path) -> bool:
-    """Whether a cached artefact is there and undamaged."""
+    """Return whether a cached artefact is there and undamaged."""
     if not path.is_file():
         return False
     try:
@@ -130,7 +130,7 @@ def _build(
 
 
 def _check_pair(loaded: Dataset | ImageSet, model: str) -> None:
-    """A pair of data set and model that does not fit ends here, with an error of the model's."""
+    """Raise the model's error if it does not fit the data set."""
     if model in MODELS and MODELS[model].task != loaded.meta.get("task", ROWS):
         raise UnsupportedModel(f"model {model!r} does not take data set {loaded.name!r}")
     graph_of(model, shape_of(loaded.meta), loaded.meta["n_classes"])

@@ -157,7 +157,7 @@ def _optimiser(network: Any, recipe: Mapping[str, Any]) -> Any:
 
 
 def _inputs_and_goal(graph: Graph, loaded: Dataset | ImageSet) -> tuple[Any, Any]:
-    """The source domain's inputs as the engine holds them, and what is to be learnt of them."""
+    """Return the source domain's inputs as the engine holds them, and the goal of learning from them."""
     from tunebench.workloads.engines.pytorch.networks.goals import make_goal
     from tunebench.workloads.engines.pytorch.session import to_torch
 

@@ -38,9 +38,9 @@ def check(task: Task, after_epoch: Optional[Callable[[Any, int], None]] = None) 
     for epoch in range(epochs):
         cached.train_epoch(epoch, no_mark)
         plain.train_epoch(epoch, no_mark)
-        for ours, reference in zip(cached.step_losses, plain.step_losses):
+        for loss, reference in zip(cached.step_losses, plain.step_losses):
             if done < steps:
-                a, b = float(ours), float(reference)
+                a, b = float(loss), float(reference)
                 # a NaN on either side compares false, and fails
                 agree = agree and abs(a - b) <= LOSS_ABSOLUTE + LOSS_RELATIVE * abs(b)
                 worst = max(worst, float("inf") if math.isnan(a - b) else abs(a - b))

@@ -39,7 +39,7 @@ def _is_valid(settings: Any) -> bool:
 
 
 def rest(folder: str, settle_s: float, idle_s: float) -> Dict[str, Any]:
-    """Sleep, marked; write marks and result; return the result."""
+    """Sleep inside a marked window; write marks and result, and return the result."""
     recorder = marks.Recorder(16)
     recorder.mark("settle")
     time.sleep(settle_s)

@@ -65,7 +65,7 @@ def run(folder: str) -> None:
 
 
 def _write_updates(folder: str, spec: Spec, paths: Dict[str, str], session: Session) -> None:
-    """The updates that the job asks for; one that cannot be made is told in their index and fails nothing."""
+    """Write the updates that the job asks for; one that cannot be made is named in their index and fails nothing."""
     exported: Union[updates.Exported, str]
     try:
         exported = session.export() or "this engine and model tell no update"
@@ -83,7 +83,7 @@ def load_task(spec: Spec, paths: Dict[str, str]) -> Task:
 
 
 def _checked(spec: Spec, paths: Dict[str, str], recorder: marks.Recorder) -> Dict[str, Any]:
-    """The correctness gate; its window is the check itself and is no measurement."""
+    """Run the correctness gate; its window is the check itself and is no measurement."""
     if spec.module:
         raise SpecError("workload.mode 'check' is for built-in methods; a module of your own is not checked")
     find_engine(spec.engine)
@@ -141,7 +141,7 @@ def _measured(
 
 
 def _madds(session: Session) -> Optional[Dict[str, int]]:
-    """Multiply-adds of the fine-tuning by phase; None for a user's module and for chains with convolutions."""
+    """Return the fine-tuning's multiply-adds by phase; None for a user's module and for chains with convolutions."""
     task = getattr(session, "task", None)
     if not isinstance(task, Task):
         return None
@@ -152,7 +152,7 @@ def _madds(session: Session) -> Optional[Dict[str, int]]:
 
 
 def _prediction_rows(before: Evaluation, after: Optional[Evaluation]) -> Optional[List[Any]]:
-    """Rows (label, before, after) of each test item; None if predictions are not told."""
+    """Return rows (label, before, after), one for each test item; None if there are no predictions."""
     if before.labels is None or before.predictions is None:
         return None
     nothing: List[Optional[int]] = [None] * len(before.labels)

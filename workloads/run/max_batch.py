@@ -43,7 +43,7 @@ class FitError(WorkloadError):
 
 
 class Try(NamedTuple):
-    """What became of one try.
+    """The outcome of one try.
 
     Attributes:
         fits: both steps ran, and nothing was swapped.
@@ -69,11 +69,11 @@ class Found(NamedTuple):
 
 
 class _Crash(Exception):
-    """A try that failed in words, or by a signal, that say nothing of memory."""
+    """A try that failed by an error or a signal that says nothing of memory."""
 
 
 def attempt(plan: Plan, batch: int, limit_b: int, allocator: str = DEFAULT) -> Try:
-    """Try whether two steps with a batch run within ``limit_b`` more than a step with one sample has left.
+    """Try whether two steps with a batch fit into ``limit_b`` bytes beyond what one step of one sample has taken.
 
     Libraries may crash where memory is refused, instead of saying so. So what fails in other words is tried once more
     without a limit: if it runs then, it was the memory.
@@ -93,7 +93,7 @@ def attempt(plan: Plan, batch: int, limit_b: int, allocator: str = DEFAULT) -> T
 
 
 def _tried(plan: Plan, batch: int, limit_b: Optional[int], allocator: str) -> Try:
-    """One try in a process of its own."""
+    """Make one try in a process of its own."""
     from tunebench.workloads.engines.pytorch.networks import (
         probe_step,  # torch is loaded here, once, before the fork
     )
@@ -132,7 +132,7 @@ def _child(
     limit_b: Optional[int],
     writer: int,
 ) -> None:
-    """The try itself; never returns."""
+    """Make the try inside the new process; never return."""
     answer: Dict[str, Any] = {"fits": False, "reason": None, "error": None}
     signal.alarm(TRY_S)
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -255,7 +255,7 @@ def measure(params: Dict[str, Any]) -> Dict[str, float]:
 
 
 def _resident_b(plan: Plan) -> int:
-    """What is there before the limit is set, and not part of it: the weights."""
+    """Return the bytes that are there before the limit is set, and not part of it: the weights."""
     return memory.predict(plan, 1).weights_b
 
 

@@ -54,7 +54,7 @@ def load_module(path: str) -> Any:
 
 
 def as_dict(spec: Spec, paths: Dict[str, str]) -> Dict[str, Any]:
-    """The spec as a user's module gets it."""
+    """Return the spec as a user's module gets it."""
     return dict(spec._asdict(), paths=dict(paths), epoch=0)
 
 
@@ -112,7 +112,7 @@ class OwnSession(Session):
         return sum(float(loss) for loss in losses) / len(losses)
 
     def evaluate(self) -> Evaluation:
-        """Ask the module.
+        """Evaluate by the user's module.
 
         It gives an accuracy, or a dict of ``accuracy`` and, if told, ``labels`` and ``predictions`` (lists of
         class numbers of equal length), ``n_items``, and further numbers of its own.
@@ -135,11 +135,11 @@ class OwnSession(Session):
 
     def facts(self) -> Dict[str, Any]:
         facts = dict(self.module.facts(self.state)) if hasattr(self.module, "facts") else {}
-        made = {key: facts.pop(key, None) for key in FACTS}
-        if made["update_b"] is None and made["params_trainable"] is not None:
-            made["update_b"] = 4 * made["params_trainable"]
+        result = {key: facts.pop(key, None) for key in FACTS}
+        if result["update_b"] is None and result["params_trainable"] is not None:
+            result["update_b"] = 4 * result["params_trainable"]
         torch = sys.modules.get("torch")
         if torch is not None and self.given.device == "cuda":
             facts.setdefault("cuda_max_allocated_b", torch.cuda.max_memory_allocated())
             facts.setdefault("cuda_max_reserved_b", torch.cuda.max_memory_reserved())
-        return dict(made, steps=self.steps, engine_version=engine_version(), metrics=facts)
+        return dict(result, steps=self.steps, engine_version=engine_version(), metrics=facts)

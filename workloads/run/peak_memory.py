@@ -10,7 +10,7 @@ from typing import Dict, Optional
 
 
 class Watch:
-    """The peak over several stretches.
+    """A watch over a process's peak memory in several stretches of its work.
 
     Attributes:
         before_b: resident at the beginning of the first one, bytes; None where the kernel does not say.
@@ -25,7 +25,7 @@ class Watch:
         self._armed = False
 
     def begin(self) -> None:
-        """A stretch begins."""
+        """Begin a stretch."""
         self.hidden_b = max(self.hidden_b, status_b("VmHWM") or 0)
         _give_back()
         self._armed = _reset()
@@ -33,14 +33,14 @@ class Watch:
             self.before_b = status_b("VmRSS")
 
     def end(self) -> None:
-        """It ends; what follows does not count."""
+        """End the stretch; what follows does not count."""
         peak_b = status_b("VmHWM") if self._armed else None
         if peak_b is not None:
             self.peak_b = max(peak_b, self.peak_b or 0)
         self._armed = False
 
     def metrics(self) -> Dict[str, float]:
-        """``train_rss_before_b`` and ``train_rss_peak_b``; empty where the kernel does not say."""
+        """Return ``train_rss_before_b`` and ``train_rss_peak_b``; empty where the kernel does not say."""
         if self.before_b is None or self.peak_b is None:
             return {}
         return {"train_rss_before_b": float(self.before_b), "train_rss_peak_b": float(self.peak_b)}
@@ -79,7 +79,7 @@ def _reset() -> bool:
 
 
 def status_b(name: str) -> Optional[int]:
-    """A size of this process, as ``/proc/self/status`` names it (``VmRSS``), in bytes; None where it does not say."""
+    """Return a size of this process by its name in ``/proc/self/status`` (``VmRSS``), in bytes; None if missing."""
     try:
         with open("/proc/self/status") as file:
             for line in file:

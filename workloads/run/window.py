@@ -10,7 +10,7 @@ from tunebench.workloads.tasks.spec import Repeat, Spec
 
 
 class Training(NamedTuple):
-    """What happened inside the window.
+    """The outcome of the measured window.
 
     Attributes:
         losses: mean loss of each finished epoch, finite ones only.
@@ -30,7 +30,7 @@ class Training(NamedTuple):
 
 
 def _fine_tune(spec: Spec, session: Session, recorder: marks.Recorder) -> Training:
-    """The measured window: all epochs, stopped early only by a loss that is not finite.
+    """Run the measured window: all epochs, stopped early only by a loss that is not finite.
 
     An instrumented run marks every phase and evaluates after each epoch; the curve's time leaves the
     evaluations out. A timed run marks the window's edges only.
@@ -47,7 +47,7 @@ def _fine_tune(spec: Spec, session: Session, recorder: marks.Recorder) -> Traini
 
 
 def _repeated(spec: Spec, repeat: Repeat, session: Session, recorder: marks.Recorder) -> Training:
-    """Whole fine-tunings in one window, each from the same start weights and with an empty cache.
+    """Run whole fine-tunings in one window, each from the same start weights and with an empty cache.
 
     A meter needs a window of seconds, and many a fine-tuning is shorter. The load begins before the window and
     goes on behind it, so that the power does not step at its edges; the results are those of the last one.
@@ -71,7 +71,7 @@ def _repeated(spec: Spec, repeat: Repeat, session: Session, recorder: marks.Reco
     ended_ns = recorder.window_end("evaluate")
     while marks.monotonic_ns() - ended_ns < repeat.tail_s * 1e9:
         session.evaluate()
-    return _ended(spec, losses, [])._replace(repeats_s=[each_ns / 1e9 for each_ns in repeats_ns])
+    return _ended(spec, losses, [])._replace(repeats_s=[duration_ns / 1e9 for duration_ns in repeats_ns])
 
 
 def _lead(spec: Spec, lead_s: float, session: Session) -> None:
@@ -108,7 +108,7 @@ def _instrumented(spec: Spec, session: Session, recorder: marks.Recorder) -> Tra
 
 
 def _ended(spec: Spec, losses: List[float], curve: List[List[float]]) -> Training:
-    """The training as it ended; losses that are not finite are told, not kept."""
+    """Return the training as it ended; a loss that is not finite becomes the reason and is not kept."""
     if not losses or math.isfinite(losses[-1]):
         return Training(losses, curve, None)
     reason = "the loss became NaN or infinite in epoch %d of %d" % (len(losses), spec.epochs)

@@ -78,24 +78,24 @@ def mean_ap(predicted: Sequence[Sequence[Found]], truth: Sequence[Sequence[Truth
 def _class_ap(
     predicted: Sequence[Sequence[Found]], truth: Sequence[Sequence[Truth]], label: int, threshold: float
 ) -> float:
-    """Average precision of one class at one IoU threshold."""
+    """Return the average precision of one class at one IoU threshold."""
     hits: List[Tuple[float, bool]] = []
     n_true = 0
     for image, items in enumerate(truth):
         wanted = [item.box for item in items if item.label == label]
         n_true += len(wanted)
-        ours = [item for item in predicted[image] if item.label == label]
-        ours = sorted(ours, key=lambda item: -item.score)[:MAX_BOXES]
-        hits += _matched(ours, wanted, threshold)
+        boxes = [item for item in predicted[image] if item.label == label]
+        boxes = sorted(boxes, key=lambda item: -item.score)[:MAX_BOXES]
+        hits += _matched(boxes, wanted, threshold)
     hits.sort(key=lambda hit: -hit[0])
     return _area_under(hits, n_true)
 
 
-def _matched(ours: Sequence[Found], wanted: Sequence[Box], threshold: float) -> List[Tuple[float, bool]]:
-    """(score, hit) of each box of one image: the best free true box at or above the threshold is taken."""
+def _matched(boxes: Sequence[Found], wanted: Sequence[Box], threshold: float) -> List[Tuple[float, bool]]:
+    """Return (score, hit) of each box of one image: it takes the best free true box at or above the threshold."""
     free = set(range(len(wanted)))
     rows = []
-    for item in ours:
+    for item in boxes:
         best, taken = threshold, -1
         for at in sorted(free):
             overlap = box_iou(item.box, wanted[at])
@@ -107,7 +107,7 @@ def _matched(ours: Sequence[Found], wanted: Sequence[Box], threshold: float) -> 
 
 
 def _area_under(hits: Sequence[Tuple[float, bool]], n_true: int) -> float:
-    """Mean over 101 recall levels of the best precision at that recall or beyond."""
+    """Return the mean over 101 recall levels of the best precision at that recall or beyond."""
     right, curve = 0, []
     for count, (_, hit) in enumerate(hits, 1):
         right += hit

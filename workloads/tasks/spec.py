@@ -19,7 +19,7 @@ class SpecError(WorkloadError):
 
 
 class Repeat(NamedTuple):
-    """The fine-tuning is repeated from its start weights inside one window.
+    """How the fine-tuning is repeated from its start weights inside one window.
 
     Attributes:
         min_s: no further one is started once the window has lasted so long.
@@ -73,14 +73,14 @@ def parse(workload: Dict[str, Any]) -> Spec:
     dataset, model = str(get("dataset") or "digits"), get("model") or "mlp"
     module = get("module")
     return Spec(
-        mode=_one_of("mode", get("mode", "timed"), MODES),
+        mode=_choice("mode", get("mode", "timed"), MODES),
         method=None if module else _text("method", get("method")),
         model=_text("model", model),
         dataset=dataset,
         engine=_text("engine", get("engine", "torch")),
-        device=_one_of("device", get("device", "cpu"), DEVICES),
+        device=_choice("device", get("device", "cpu"), DEVICES),
         threads=_integer("threads", get("threads", 1), 1),
-        dtype=_one_of("dtype", get("dtype", "float32"), DTYPES),
+        dtype=_choice("dtype", get("dtype", "float32"), DTYPES),
         epochs=_integer("epochs", get("epochs", defaults.epochs(dataset, str(model))), 1),
         batch=_integer("batch", get("batch", defaults.BATCH), 1),
         lr=_number("lr", get("lr", defaults.LEARNING_RATE)),
@@ -129,7 +129,7 @@ def _seconds(key: str, value: Any) -> float:
     return float(value)
 
 
-def _one_of(key: str, value: Any, allowed: Any) -> str:
+def _choice(key: str, value: Any, allowed: Any) -> str:
     if value not in allowed:
         raise SpecError("workload.%s is %r, allowed: %s" % (key, value, ", ".join(allowed)))
     return str(value)

@@ -41,17 +41,17 @@ class Task(NamedTuple):
 
     @property
     def n_train(self) -> int:
-        """Fine-tuning samples."""
+        """Return the number of fine-tuning samples."""
         return self.data.need("finetune_x").shape[0]
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in an epoch, the last short one included."""
+        """Return the number of batches in an epoch, the last short one included."""
         return -(-self.n_train // self.spec.batch)
 
     @property
     def n_classes(self) -> int:
-        """Of the data set."""
+        """Return the number of classes of the data set."""
         return int(self.data.meta["n_classes"])
 
 

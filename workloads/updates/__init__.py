@@ -42,7 +42,7 @@ class UpdateError(WorkloadError):
 
 
 class Form(NamedTuple):
-    """What is shipped.
+    """The form of an update: which tensors, in which number type, packed or not.
 
     Attributes:
         what: one of :data:`FORMS`.
@@ -56,17 +56,17 @@ class Form(NamedTuple):
 
     @property
     def text(self) -> str:
-        """As a suite writes it."""
+        """Return the form as a suite writes it."""
         return "%s/%s%s" % (self.what, self.dtype, "+zlib" if self.packed else "")
 
     @property
     def file_name(self) -> str:
-        """Of its file on the board."""
+        """Return the name of its file on the board."""
         return "%s.%s.safetensors%s" % (self.what, self.dtype, ".zz" if self.packed else "")
 
 
 def parse_form(text: str) -> Form:
-    """Read ``WHAT[/DTYPE][+zlib]``.
+    """Parse an update's form, ``WHAT[/DTYPE][+zlib]``.
 
     Raises:
         UpdateError: names what is allowed.
@@ -109,7 +109,7 @@ class Exported(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One update's file, as the index tells it.
+    """One update's file, as the index describes it.
 
     Attributes:
         name: of the file.
@@ -140,7 +140,7 @@ class Entry(NamedTuple):
 
 
 def chosen(exported: Exported, what: str) -> Dict[str, Values]:
-    """The float32 values of a form.
+    """Return the float32 values of a form.
 
     Raises:
         UpdateError: the method has no adapters.
@@ -160,12 +160,12 @@ def _difference(after: Values, before: Values) -> Values:
 
 
 def stored_dtype(dtype: str, shape: Sequence[int]) -> str:
-    """The safetensors dtype of a tensor of an update."""
+    """Return the safetensors dtype of a tensor of an update."""
     return "F32" if dtype == "int8" and len(shape) < 2 else DTYPES[dtype]
 
 
 def rows_of(shapes: Dict[str, Tuple[int, ...]], dtype: str) -> List[safetensors.Row]:
-    """The file's entries for the tensors of an update, int8 scales included."""
+    """Return the file's entries for the tensors of an update, int8 scales included."""
     rows: List[safetensors.Row] = []
     for name, shape in shapes.items():
         stored = stored_dtype(dtype, shape)
@@ -178,7 +178,7 @@ def rows_of(shapes: Dict[str, Tuple[int, ...]], dtype: str) -> List[safetensors.
 def metadata_of(
     form: Form, *, method: str, scale: float, base_sha256: str, error: Tuple[float, float]
 ) -> Dict[str, str]:
-    """What an update's file says of itself; every value but the method's name has a fixed width.
+    """Return the metadata of an update's file; every value but the method's name has a fixed width.
 
     Args:
         error: largest and rms.
@@ -198,14 +198,14 @@ def metadata_of(
 
 
 def sealed(head: bytes, body: bytes) -> bytes:
-    """The file with its own SHA-256 in its header, so that no byte of it can change unnoticed."""
+    """Return the file with its own SHA-256 in its header, so that no byte of it can change unnoticed."""
     digest = hashlib.sha256(head + body).hexdigest()
     mark = ('"%s":"' % SEAL).encode("ascii")
     return head.replace(mark + BLANK.encode("ascii"), mark + digest.encode("ascii"), 1) + body
 
 
 def foretold_b(shapes: Dict[str, Tuple[int, ...]], form: Form, method: str) -> Tuple[int, int]:
-    """Bytes of the header and of the values of an update's safetensors file, from its shapes alone."""
+    """Return the bytes of the header and of the values of an update's safetensors file, from its shapes alone."""
     rows = rows_of(shapes, form.dtype)
     metadata = metadata_of(form, method=method, scale=1.0, base_sha256=BLANK, error=(0.0, 0.0))
     values_b = sum(safetensors.ITEM_B[dtype] * safetensors.product(shape) for _, dtype, shape in rows)
@@ -213,7 +213,7 @@ def foretold_b(shapes: Dict[str, Tuple[int, ...]], form: Form, method: str) -> T
 
 
 def quantised(name: str, item: Values, dtype: str) -> Dict[str, Tensor]:
-    """The tensors that stand for one: itself, and its scale if it is int8.
+    """Return the tensors that a file holds for one tensor: itself, and its scale if it is int8.
 
     Raises:
         UpdateError: a value is not finite or too large for the type.
@@ -236,7 +236,7 @@ def quantised(name: str, item: Values, dtype: str) -> Dict[str, Tensor]:
 
 
 def dequantised(tensors: Dict[str, Tensor]) -> Dict[str, Values]:
-    """The float32 values that a receiver makes of an update's tensors."""
+    """Return the float32 values that a receiver makes of an update's tensors."""
     values: Dict[str, Values] = {}
     for name, item in tensors.items():
         if item.dtype == "I8":
@@ -248,7 +248,7 @@ def dequantised(tensors: Dict[str, Tensor]) -> Dict[str, Values]:
 
 
 def error_of(exact: Dict[str, Values], again: Dict[str, Values]) -> Tuple[float, float]:
-    """Largest and root-mean-square difference over all values of two sets of tensors."""
+    """Return the largest and the root-mean-square difference over all values of two sets of tensors."""
     largest, squares, count = 0.0, 0.0, 0
     for name, item in exact.items():
         for value, other in zip(item.data, again[name].data):  # noqa: B905  Python 3.10
@@ -260,7 +260,7 @@ def error_of(exact: Dict[str, Values], again: Dict[str, Values]) -> Tuple[float,
 
 
 def make(exported: Exported, form: Form, method: str, base_sha256: str) -> Tuple[bytes, Entry]:
-    """An update's bytes as they travel, and its line in the index (``made_s`` is the caller's).
+    """Return an update's bytes as they travel, and its entry in the index; the caller fills in ``made_s``.
 
     Raises:
         UpdateError: the method has no such form, or a value does not fit.
@@ -300,9 +300,9 @@ def make(exported: Exported, form: Form, method: str, base_sha256: str) -> Tuple
 def write(
     job_dir: str, forms: Sequence[Form], exported: Union[Exported, str], method: str, base_path: str
 ) -> Dict[str, Any]:
-    """Write a job's updates and their index, last, so that its presence says: complete; return the index.
+    """Write a job's updates, and last their index: where it is there, all is written. Return the index.
 
-    A form that cannot be made is told in ``left_out`` and stops nothing.
+    A form that cannot be made is named in ``left_out`` with the reason; the others are written.
 
     Args:
         exported: the network, or why it is not to be had.
@@ -349,7 +349,7 @@ def _sha256(path: str) -> str:
 
 
 def rebuild(base: Dict[str, Values], update: TensorFile) -> Dict[str, Values]:
-    """A network's tensors from its base and an update that was verified: what the receiver runs.
+    """Return a network's tensors as the receiver runs them, from its base and an update that was verified.
 
     An adapter is folded into its weight: W + scale * mapper . extractor, in float64, group by group.
 
@@ -379,13 +379,13 @@ def _folded(weight: Values, extractor: Values, mapper: Values, scale: float) -> 
     groups = extractor.shape[0] // rank
     width = safetensors.product(extractor.shape[1:])
     rows = weight.shape[0] // groups
-    made = array("f", weight.data)
+    folded = array("f", weight.data)
     for out in range(weight.shape[0]):
         low = (out // rows) * rank
         parts = [mapper.data[out * rank + k] * scale for k in range(rank)]
         for column in range(width):
             at = out * width + column
-            made[at] = weight.data[at] + sum(
+            folded[at] = weight.data[at] + sum(
                 part * extractor.data[(low + k) * width + column] for k, part in enumerate(parts)
             )
-    return Values(weight.shape, made)
+    return Values(weight.shape, folded)

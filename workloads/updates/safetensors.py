@@ -30,7 +30,7 @@ _ALIGN_B = 8
 
 
 class TensorFileError(WorkloadError):
-    """Bytes that are no safetensors file of ours."""
+    """Bytes that are no safetensors file, or values that do not fit into one."""
 
 
 class Tensor(NamedTuple):
@@ -47,26 +47,26 @@ class Tensor(NamedTuple):
     data: bytes
 
     def values(self) -> "array[Any]":
-        """The values, flat: floats, or integers of an ``I8``."""
+        """Return the values, flat: floats, or integers of an ``I8``."""
         if self.dtype == "F16":
             count = len(self.data) // 2
             return array("f", struct.unpack("<%de" % count, self.data))
-        found = array("f" if self.dtype == "F32" else "b")
-        found.frombytes(bytes(self.data))
+        flat = array("f" if self.dtype == "F32" else "b")
+        flat.frombytes(bytes(self.data))
         if self.dtype == "F32" and sys.byteorder == "big":
-            found.byteswap()
-        return found
+            flat.byteswap()
+        return flat
 
 
 class TensorFile(NamedTuple):
-    """What a file holds."""
+    """The content of a safetensors file."""
 
     tensors: Dict[str, Tensor]
     metadata: Dict[str, str]
 
 
 def tensor(dtype: str, shape: Iterable[int], values: Sequence[Any]) -> Tensor:
-    """A :class:`Tensor` from numbers.
+    """Make a :class:`Tensor` from numbers.
 
     Raises:
         TensorFileError: they do not fill the shape, or do not fit the dtype.
@@ -77,16 +77,16 @@ def tensor(dtype: str, shape: Iterable[int], values: Sequence[Any]) -> Tensor:
     try:
         if dtype == "F16":
             return Tensor(dtype, sizes, struct.pack("<%de" % len(values), *values))
-        made = array("f" if dtype == "F32" else "b", values)
+        numbers = array("f" if dtype == "F32" else "b", values)
     except (OverflowError, struct.error) as error:
         raise TensorFileError("a value does not fit %s: %s" % (dtype, error)) from None
     if dtype == "F32" and sys.byteorder == "big":
-        made.byteswap()
-    return Tensor(dtype, sizes, made.tobytes())
+        numbers.byteswap()
+    return Tensor(dtype, sizes, numbers.tobytes())
 
 
 def product(sizes: Iterable[int]) -> int:
-    """The number of values of a shape."""
+    """Return the number of values of a shape."""
     result = 1
     for size in sizes:
         result *= size
@@ -98,12 +98,15 @@ Row = Tuple[str, str, Tuple[int, ...]]
 
 
 def ordered(rows: Iterable[Row]) -> List[Row]:
-    """Rows in the order in which their tensors lie."""
+    """Return rows in the order in which their tensors lie in a file."""
     return sorted(rows, key=lambda row: -ITEM_B[row[1]])
 
 
 def header(rows: Iterable[Row], metadata: Dict[str, str]) -> bytes:
-    """Everything before the first tensor: length and padded JSON. Needs no values, so a file's size can be foretold."""
+    """Return everything before the first tensor: length and padded JSON.
+
+    It needs no values, so that the size of a file can be known beforehand.
+    """
     entries: Dict[str, Any] = {METADATA: metadata} if metadata else {}
     offset = 0
     for name, dtype, shape in ordered(rows):
@@ -116,7 +119,7 @@ def header(rows: Iterable[Row], metadata: Dict[str, str]) -> bytes:
 
 
 def encode(tensors: Dict[str, Tensor], metadata: Dict[str, str]) -> bytes:
-    """The bytes of a file.
+    """Return the bytes of a file.
 
     Args:
         metadata: strings only: that is the format's rule.
@@ -127,7 +130,7 @@ def encode(tensors: Dict[str, Tensor], metadata: Dict[str, str]) -> bytes:
 
 
 def decode(raw: bytes) -> TensorFile:
-    """The content of a file, in the file's order.
+    """Return the content of a file, in the file's order.
 
     Raises:
         TensorFileError: it is cut off, its header is no JSON, or an entry does not fit the bytes.

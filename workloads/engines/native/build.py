@@ -75,7 +75,7 @@ _PARTS = {"0xd03": "cortex-a53", "0xd08": "cortex-a72", "0xd0b": "cortex-a76", "
 
 
 class Built(NamedTuple):
-    """A library.
+    """A compiled library.
 
     Attributes:
         path: of the file.
@@ -89,7 +89,7 @@ class Built(NamedTuple):
 
 
 def variant_of(machine: str, cpuinfo: str) -> str:
-    """The best variant for a board.
+    """Return the name of the best variant for a board.
 
     Args:
         machine: its ``uname -m``.
@@ -118,7 +118,7 @@ def variant_of(machine: str, cpuinfo: str) -> str:
 
 
 def this_machine() -> Tuple[str, str]:
-    """``uname -m`` and the text of /proc/cpuinfo, as :func:`variant_of` takes them."""
+    """Return this machine's ``uname -m`` and the text of its /proc/cpuinfo, as :func:`variant_of` takes them."""
     try:
         with open("/proc/cpuinfo") as file:
             text = file.read()
@@ -128,7 +128,7 @@ def this_machine() -> Tuple[str, str]:
 
 
 def sources() -> Dict[str, bytes]:
-    """The C files, also when this package lies in a zip."""
+    """Return the C files by name, also when this package lies in a zip."""
     texts = {}
     for name in SOURCES:
         raw = pkgutil.get_data("tunebench.workloads.engines.native", name)
@@ -139,12 +139,12 @@ def sources() -> Dict[str, bytes]:
 
 
 def has_zig() -> bool:
-    """Whether ziglang is installed beside this Python."""
+    """Return whether ziglang is installed beside this Python."""
     return importlib.util.find_spec("ziglang") is not None
 
 
 def command(variant: str, compiler: str) -> List[str]:
-    """The compiler's command line without files.
+    """Return the compiler's command line without files.
 
     Args:
         variant: a name of :data:`VARIANTS`.
@@ -169,7 +169,7 @@ def command(variant: str, compiler: str) -> List[str]:
 
 
 def build(variant: str, cache_dir: Optional[str] = None, compiler: Optional[str] = None) -> Built:
-    """A library for a variant, from the cache or compiled now.
+    """Return a library for a variant, from the cache or compiled now.
 
     Args:
         variant: a name of :data:`VARIANTS`.
@@ -201,7 +201,7 @@ def build(variant: str, cache_dir: Optional[str] = None, compiler: Optional[str]
 
 
 def build_here(cache_dir: Optional[str] = None) -> Built:
-    """The best library for this machine's CPU."""
+    """Return the best library for this machine's CPU, from the cache or compiled now."""
     return build(variant_of(*this_machine()), cache_dir)
 
 
@@ -221,24 +221,24 @@ def _compiler_version(compiler: str) -> str:
 
 
 def _output(line: Sequence[str]) -> str:
-    """First line that a command prints."""
-    made = subprocess.run(
+    """Return the first line that a command prints."""
+    process = subprocess.run(
         line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT_S, check=False
     )
-    text = made.stdout.decode("utf-8", "replace").strip()
-    if made.returncode != 0 or not text:
-        raise NativeError("%s failed: %s" % (" ".join(line), text or made.returncode))
+    text = process.stdout.decode("utf-8", "replace").strip()
+    if process.returncode != 0 or not text:
+        raise NativeError("%s failed: %s" % (" ".join(line), text or process.returncode))
     return text.splitlines()[0]
 
 
 def _compile(line: List[str], texts: Dict[str, bytes], path: str) -> None:
-    """Compile in a folder of its own; the library is there whole or not at all."""
+    """Compile in a folder of its own, so that the library is there whole or not at all."""
     with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as folder:
         for name, raw in texts.items():
             with open(os.path.join(folder, name), "wb") as file:
                 file.write(raw)
         try:
-            made = subprocess.run(
+            process = subprocess.run(
                 line + ["kernels.c", "-o", "out.so"],
                 cwd=folder,
                 stdout=subprocess.PIPE,
@@ -248,10 +248,10 @@ def _compile(line: List[str], texts: Dict[str, bytes], path: str) -> None:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise NativeError("the native kernels could not be compiled: %s" % error) from None
-        if made.returncode != 0:
-            said = made.stdout.decode("utf-8", "replace").strip()
+        if process.returncode != 0:
+            output = process.stdout.decode("utf-8", "replace").strip()
             raise NativeError(
-                "the native kernels do not compile with %s:\n%s" % (" ".join(line), said[-2000:])
+                "the native kernels do not compile with %s:\n%s" % (" ".join(line), output[-2000:])
             )
         os.replace(os.path.join(folder, "out.so"), path)
 

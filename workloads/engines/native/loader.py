@@ -41,14 +41,14 @@ _FUNCTIONS = {
 
 
 def address(values: Any) -> int:
-    """Where the values of an ``array`` or a writable buffer lie; the caller keeps it alive."""
+    """Return the address of the values of an ``array`` or a writable buffer; the caller keeps it alive."""
     if isinstance(values, array):
         return values.buffer_info()[0]
     return ctypes.addressof((ctypes.c_char * len(values)).from_buffer(values))
 
 
 class Peak(NamedTuple):
-    """What one build reaches on this machine.
+    """The highest rates that one build reaches on this machine.
 
     Attributes:
         macs_per_s: multiply-adds from registers alone.
@@ -91,14 +91,14 @@ class Library:
         self.compiler = self.c.tb_compiler().decode("ascii")  # type: str
 
     def record(self) -> Dict[str, Any]:
-        """How it was built: compiler, triple, CPU and flags; what the library itself tells if no record is there."""
-        made = {"compiler": self.compiler, "vector_bits": 32 * self.vector_floats, "fma": self.has_fma}
+        """Return how the library was built: compiler, triple, CPU and flags; without a record, what the library says."""
+        facts = {"compiler": self.compiler, "vector_bits": 32 * self.vector_floats, "fma": self.has_fma}
         try:
             with open(self.path + RECORD_SUFFIX) as file:
-                made.update(json.load(file))
+                facts.update(json.load(file))
         except (OSError, ValueError):
             pass
-        return made
+        return facts
 
     def peak(self, seconds: float = 0.05, read_b: int = 1 << 16) -> Peak:
         """Measure this build's limits on this machine.
@@ -122,7 +122,7 @@ class Library:
 
 
 def _rate(work: Any, seconds: float) -> float:
-    """Best amount of work per second over several runs that together take about ``seconds``."""
+    """Return the best amount of work per second over several runs that together take about ``seconds``."""
     rounds, best, left = 1, 0.0, seconds
     while left > 0.0:
         started = time.perf_counter()
@@ -137,7 +137,7 @@ def _rate(work: Any, seconds: float) -> float:
 
 
 def find_library(path: Optional[str] = None) -> Library:
-    """The library to use: ``path``, else $TUNEBENCH_NATIVE, else the job's, else one built by this machine's cc.
+    """Find the library to use: ``path``, else $TUNEBENCH_NATIVE, else the job's, else one built by this machine's cc.
 
     Raises:
         NativeError: there is none and none can be built.

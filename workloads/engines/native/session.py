@@ -114,7 +114,7 @@ class Session(BaseSession):
     # making ------------------------------------------------------------------------------------------------
 
     def _draw_orders(self) -> "array[int]":
-        """All epochs' orders, one after another."""
+        """Return the orders of the samples for all epochs, one after another."""
         spec, orders = self.task.spec, array("i")
         for epoch in range(spec.epochs):
             orders.extend(seeds.order(self.task.n_train, spec.seed, epoch))
@@ -141,7 +141,7 @@ class Session(BaseSession):
         return int(handle)
 
     def _set_start(self) -> None:
-        """Data, base weights and the adapters' start values."""
+        """Set the data, the base weights and the adapters' start values."""
         task, c = self.task, self.library.c
         inputs, labels = task.data.need("finetune_x").array(), task.data.need("finetune_y").array()
         c.tb_set_data(self._handle, address(inputs), address(labels))
@@ -190,7 +190,7 @@ class Session(BaseSession):
             )
 
     def train_epoch(self, epoch: int, mark: Mark) -> float:
-        """One epoch; with a ``mark`` that takes (phase, t_ns) every step's phases are told behind it."""
+        """Train one epoch; then report each step's phases to ``mark`` as (phase, t_ns), unless it is ``no_mark``."""
         if mark is no_mark:
             return self.train_epochs(epoch, 1)[0]
         events = array("q", bytes(16 * len(PHASES) * self.steps_per_epoch()))
@@ -200,7 +200,7 @@ class Session(BaseSession):
         return loss
 
     def train_epochs(self, first: int, count: int, events: "Optional[array[int]]" = None) -> List[float]:
-        """``count`` epochs in one call of the kernels; mean losses, the last one not finite if it diverged.
+        """Train ``count`` epochs in one call of the kernels; return mean losses, the last one not finite if it diverged.
 
         Args:
             first: number of the first epoch.
@@ -250,7 +250,7 @@ class Session(BaseSession):
         self.library.c.tb_set_layer(self._handle, index, *parts)
 
     def adapter(self, index: int) -> Tuple["array[float]", "array[float]"]:
-        """First (rank x n_in) and second (n_out x rank) weights of an adapter, flat, as they are now."""
+        """Return the first (rank x n_in) and second (n_out x rank) weights of an adapter, flat, as they are now."""
         adapter = self.plan.adapters[index]
         first, second = (
             array("f", bytes(4 * product(shape))) for shape in (adapter.extractor, adapter.mapper)
@@ -259,7 +259,7 @@ class Session(BaseSession):
         return first, second
 
     def cache_error(self) -> Optional[float]:
-        """Largest |cached - recomputed| over what is kept, both rounded to the cache's dtype; None if nothing is."""
+        """Return the largest |cached - recomputed|, both rounded to the cache's dtype; None if nothing is cached."""
         if not self.caching:
             return None
         worst = 0.0
@@ -275,7 +275,7 @@ class Session(BaseSession):
         return self._cached(row)[0]
 
     def _cached(self, row: int) -> Tuple["array[float]", "array[float]"]:
-        """What the cache holds of a sample, and what it ought to hold."""
+        """Return what the cache holds of a sample, and what it should hold."""
         width = counts(self.plan).cache_floats
         held, again = array("f", bytes(4 * width)), array("f", bytes(4 * width))
         if (
@@ -324,7 +324,7 @@ def _check(task: Task) -> None:
 
 
 def _folded_norm(weights: Artefact, index: int, norm: bool, n: int) -> Tuple["array[float]", "array[float]"]:
-    """A frozen BatchNorm as y = slope * x + shift; 1 and 0 where there is none."""
+    """Return slope and shift of a frozen BatchNorm, y = slope * x + shift; 1 and 0 where there is none."""
     if not norm:
         return array("f", [1.0] * n), array("f", [0.0] * n)
     gamma, beta, mean, variance = (
@@ -335,7 +335,7 @@ def _folded_norm(weights: Artefact, index: int, norm: bool, n: int) -> Tuple["ar
 
 
 def _first_rows(data: Artefact, rows: int) -> Artefact:
-    """The data with the first fine-tuning rows only."""
+    """Return the data with only its first ``rows`` fine-tuning rows."""
     tensors = dict(data.tensors)
     for name in ("finetune_x", "finetune_y"):
         item = tensors[name]
@@ -345,7 +345,7 @@ def _first_rows(data: Artefact, rows: int) -> Artefact:
 
 
 def _largest(row: "array[float]") -> int:
-    """Index of the first largest value, as torch's argmax."""
+    """Return the index of the first largest value, as torch's argmax."""
     best = 0
     for index in range(1, len(row)):
         if row[index] > row[best]:

@@ -82,7 +82,7 @@ class Session(TorchSession):
     # forward -----------------------------------------------------------------------------------------------
 
     def _layer(self, index: int, x: Any) -> Any:
-        """A layer's linear part: weight and bias, no adapter, no BatchNorm."""
+        """Return the output of a layer's linear part: weight and bias, no adapter, no BatchNorm."""
         layer = self.layers[index]
         weight, bias = self.base[layer.name + ".weight"], self.base[layer.name + ".bias"]
         if layer.op == "linear":
@@ -90,7 +90,7 @@ class Session(TorchSession):
         return F.conv2d(x, weight, bias, layer.stride, layer.padding)
 
     def _adapt(self, y: Any, which: int, x: Any) -> Any:
-        """``y + scale * B(A(x))`` of adapter number ``which``."""
+        """Return ``y + scale * B(A(x))`` for adapter number ``which``."""
         layer, (first, second) = self.layers[self.places[which][0]], self.adapters[which]
         if layer.op == "linear":
             low = F.linear(F.linear(x, first), second)
@@ -114,7 +114,7 @@ class Session(TorchSession):
         return F.relu(y)
 
     def _body(self, x: Any) -> List[Any]:
-        """The inputs of all layers: everything before the last layer."""
+        """Return the inputs of all layers; the last layer itself is not run."""
         inputs: List[Any] = []
         for index, shape in enumerate(self.in_shapes):
             x = x.reshape((x.shape[0],) + shape)
@@ -128,7 +128,7 @@ class Session(TorchSession):
         return inputs
 
     def _head(self, inputs: Dict[int, Any], output: Optional[Any]) -> Any:
-        """The logits, from the layers' inputs and (if frozen and at hand) the last layer's output."""
+        """Return the logits from the layers' inputs and, if given, the last layer's output before its adapters."""
         logits = self._layer(self.last, inputs[self.last]) if output is None else output
         for which, (start, end) in enumerate(self.places):
             if end == self.last:
@@ -151,7 +151,7 @@ class Session(TorchSession):
             return torch.cat(kept, 1)
 
     def _forward_cached(self, x: Any, kept: Any) -> Any:
-        """Logits from the inputs ``x`` and their cached rows."""
+        """Return the logits from the inputs ``x`` and their cached rows."""
         inputs, at = {0: x}, 0
         for index, size in self.cached:
             inputs[index] = kept[:, at : at + size]
@@ -159,7 +159,7 @@ class Session(TorchSession):
         return self._head(inputs, kept[:, at:] if self.plan.cached_output else None)
 
     def cache_error(self) -> Optional[float]:
-        """Largest |cached - recomputed| over the fine-tuning set; None if nothing is cached.
+        """Return the largest |cached - recomputed| over the fine-tuning set; None if nothing is cached.
 
         Recomputed in the batches in which the cache was filled: matrix products of another number of rows
         round differently, by more than 1e-6 where activations are large.
@@ -187,7 +187,7 @@ class Session(TorchSession):
             copy.filled_epoch = 0
 
     def step(self, rows: Any, mark: Mark) -> Any:
-        """One update on the samples ``rows``; return the loss before it, detached, on the device."""
+        """Do one update on the samples ``rows``; return the loss before it, detached, on the device."""
         mark("gather")
         x, y = self.train_x.index_select(0, rows), self.train_y.index_select(0, rows)
         if self.cache is None:
@@ -199,7 +199,7 @@ class Session(TorchSession):
         return self._descend(loss, mark)
 
     def _lookup(self, cache: Any, rows: Any, x: Any, mark: Mark) -> Any:
-        """The cached rows of a batch; in the first epoch they are computed and stored."""
+        """Return the cached rows of a batch; in the first epoch they are computed and stored."""
         self.lookups += len(rows)
         if self.filled_epoch is None:
             mark("cache_fill")

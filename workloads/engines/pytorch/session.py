@@ -75,7 +75,7 @@ class TorchSession(BaseSession):
         self.start: List[Any] = []
 
     def step(self, rows: Any, mark: Mark) -> Any:
-        """One update on the samples ``rows``; return the loss before it, detached, on the device."""
+        """Do one update on the samples ``rows``; return the loss before it, detached, on the device."""
         raise NotImplementedError
 
     def _epoch_batches(self, epoch: int) -> List[Any]:
@@ -105,7 +105,7 @@ class TorchSession(BaseSession):
         return mean
 
     def _descend(self, loss: Any, mark: Mark) -> Any:
-        """The end of a step: backward and update; return the loss, detached."""
+        """Finish a step: compute the gradients and update the weights; return the loss, detached."""
         mark("backward")
         gradients = torch.autograd.grad(loss, self.trained)
         mark("update")
@@ -116,7 +116,7 @@ class TorchSession(BaseSession):
         return loss.detach()
 
     def _metrics(self) -> Dict[str, float]:
-        """Further numbers of the result."""
+        """Return further numbers of the result: on CUDA the allocator's peak memory, bytes."""
         if self.device.type != "cuda":
             return {}
         # Tensors, and what the caching allocator holds for them: on a Jetson neither is in VmHWM.

@@ -33,11 +33,11 @@ DEFAULT_FORM = COMPOSED
 
 
 class AdapterError(WorkloadError):
-    """An adapter that cannot be; names the layer, what is wrong and what is allowed."""
+    """An adapter that cannot be made; the message names the layer, what is wrong and what is allowed."""
 
 
 def unsupported(module: Any) -> Optional[str]:
-    """Why a module cannot carry an adapter; None if it can."""
+    """Return why a module cannot carry an adapter; None if it can."""
     if isinstance(module, nn.Conv2d):
         if module.padding_mode != "zeros":
             return (
@@ -50,7 +50,7 @@ def unsupported(module: Any) -> Optional[str]:
 
 
 def is_depthwise(module: Any) -> bool:
-    """Whether each group of a convolution reads one channel: an adapter would outgrow its weight."""
+    """Return whether each group of a convolution reads one channel: an adapter would be larger than its weight."""
     return isinstance(module, nn.Conv2d) and module.groups > 1 and module.groups == module.in_channels
 
 
@@ -85,23 +85,23 @@ class Adapted(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
 
     @property
     def merged(self) -> bool:
-        """Whether the adapter is folded into the base weight now."""
+        """Return whether the adapter is folded into the base weight now."""
         return self._kept is not None
 
     def _matrices(self) -> Tuple[Any, Any, Any]:
-        """Weight (g, c_out / g, m), mapper (g, c_out / g, r) and extractor (g, r, m) as matrices of each group."""
+        """Return weight (g, c_out / g, m), mapper (g, c_out / g, r) and extractor (g, r, m) as matrices of each group."""
         g, r = self.groups, self.rank
         weight = self.base.weight
         rows = weight.shape[0] // g
         return weight.reshape(g, rows, -1), self.mapper.reshape(g, rows, r), self.extractor.reshape(g, r, -1)
 
     def composed_weight(self) -> Any:
-        """``W + scale * mapper . extractor`` in the weight's shape; gradients reach mapper and extractor."""
+        """Return ``W + scale * mapper . extractor`` in the weight's shape; gradients reach mapper and extractor."""
         whole, mapper, extractor = self._matrices()
         return torch.baddbmm(whole, mapper, extractor, alpha=self.scale).reshape(self.base.weight.shape)
 
     def merge(self) -> None:
-        """Fold the adapter into the base weight; the output changes by rounding only. Twice is once.
+        """Fold the adapter into the base weight; the output changes by rounding only. A second call does nothing.
 
         The base weight is kept aside, so that :meth:`unmerge` gives it back bit for bit.
         """
@@ -112,14 +112,14 @@ class Adapted(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
                 self.base.weight.copy_(merged)
 
     def unmerge(self) -> None:
-        """The base weight as it was before :meth:`merge`, bit for bit."""
+        """Restore the base weight as it was before :meth:`merge`, bit for bit."""
         if self._kept is not None:
             with torch.no_grad():
                 self.base.weight.copy_(self._kept)
             self._kept = None
 
     def folded(self) -> Any:
-        """The plain layer with the adapter in its weight; this object is not to be used afterwards."""
+        """Return the plain layer with the adapter in its weight; this object is not to be used afterwards."""
         self.merge()
         self._kept = None
         return self.base

@@ -19,27 +19,35 @@ _LEAST_SCORE, _OVERLAP, _CANDIDATES = 0.05, 0.5, 300
 
 
 class Targets(NamedTuple):
-    """What the maps should say of n images: ``classes`` (n, k, h, w), ``boxes`` (n, 4, h, w) as corners in pixels,
-    ``inside`` (n, h, w), 1 where a box is told."""
+    """What the output maps should hold for n images.
+
+    Attributes:
+        classes: (n, k, h, w), 1 where a cell belongs to a box of that class.
+        boxes: (n, 4, h, w), corners in pixels.
+        inside: (n, h, w), 1 where a cell belongs to a box.
+    """
 
     classes: Any
     boxes: Any
     inside: Any
 
     def rows(self, index: Any) -> "Targets":
-        """Those of some images."""
+        """Return the targets of some images."""
         return Targets(*(item.index_select(0, index) for item in self))
 
 
 def centres(height: int, width: int, device: Any = None) -> Any:
-    """Centres of cells in pixels: (2, height, width), x then y."""
+    """Return the centres of cells in pixels: (2, height, width), x then y."""
     ys = (torch.arange(height, dtype=torch.float32, device=device) + 0.5) * CELL
     xs = (torch.arange(width, dtype=torch.float32, device=device) + 0.5) * CELL
     return torch.stack([xs.expand(height, width), ys.reshape(-1, 1).expand(height, width)])
 
 
 def make_targets(truth: Sequence[Sequence[Truth]], n_classes: int, height: int, width: int) -> Targets:
-    """Targets of images; ``height`` and ``width`` count cells. Where boxes meet, the smaller one has the cell."""
+    """Make the targets of images; ``height`` and ``width`` count cells.
+
+    Where boxes share a cell, the smaller box has it.
+    """
     classes = torch.zeros(len(truth), n_classes, height, width)
     boxes = torch.zeros(len(truth), 4, height, width)
     inside = torch.zeros(len(truth), height, width)
@@ -57,7 +65,7 @@ def make_targets(truth: Sequence[Sequence[Truth]], n_classes: int, height: int, 
 
 
 def _cells_of(box: Sequence[float], middle: Any) -> Any:
-    """Mask (h, w) of the cells that tell a box: near its middle and inside; at least the nearest one."""
+    """Return a mask (h, w) of the cells that belong to a box: near its middle and inside; at least the nearest one."""
     x1, y1, x2, y2 = box
     x, y = middle[0], middle[1]
     away_x, away_y = (x - (x1 + x2) / 2).abs(), (y - (y1 + y2) / 2).abs()
@@ -69,14 +77,14 @@ def _cells_of(box: Sequence[float], middle: Any) -> Any:
 
 
 def corners(raw: Any) -> Any:
-    """Raw distances (n, 4, h, w) -> corners in pixels (n, 4, h, w)."""
+    """Convert raw distances (n, 4, h, w) to corners in pixels (n, 4, h, w)."""
     away = F.softplus(raw) * CELL
     middle = centres(raw.shape[2], raw.shape[3], raw.device)
     return torch.cat([middle - away[:, :2], middle + away[:, 2:]], 1)
 
 
 def loss(outputs: Tuple[Any, ...], targets: Targets) -> Any:
-    """Mean loss over the cells that tell a box: a scalar."""
+    """Return the loss over all cells, divided by the number of cells that belong to a box: a scalar."""
     scores, raw = outputs
     count = targets.inside.sum().clamp(min=1.0)
     plain = F.binary_cross_entropy_with_logits(scores, targets.classes, reduction="none")
@@ -88,7 +96,7 @@ def loss(outputs: Tuple[Any, ...], targets: Targets) -> Any:
 
 
 def generalised_iou(first: Any, second: Any) -> Any:
-    """Of boxes as corners along dimension 1: (n, 4, ...) -> (n, ...), -1..1."""
+    """Return the generalised IoU of boxes as corners along dimension 1: (n, 4, ...) -> (n, ...), -1..1."""
     x1, y1, x2, y2 = first.unbind(1)
     u1, v1, u2, v2 = second.unbind(1)
     shared = (torch.min(x2, u2) - torch.max(x1, u1)).clamp(min=0) * (
@@ -100,7 +108,7 @@ def generalised_iou(first: Any, second: Any) -> Any:
 
 
 def decode(outputs: Tuple[Any, ...]) -> List[List[Found]]:
-    """The boxes of each image: scores above 0.05, the best of overlapping ones of a class, 100 at most."""
+    """Return the boxes of each image: scores above 0.05, the best of overlapping boxes of a class, 100 at most."""
     scores, raw = outputs
     height, width = raw.shape[2] * CELL, raw.shape[3] * CELL
     boxes = corners(raw).flatten(2)
@@ -117,7 +125,7 @@ def decode(outputs: Tuple[Any, ...]) -> List[List[Found]]:
 
 
 def _kept(scores: List[float], labels: List[int], boxes: Any) -> List[Found]:
-    """Non-maximum suppression within classes; everything comes best first."""
+    """Return the boxes that non-maximum suppression within classes leaves; all arguments are sorted, best first."""
     overlaps = pairwise_iou(boxes).tolist()
     corners_of = boxes.tolist()
     kept: List[int] = []
@@ -130,7 +138,7 @@ def _kept(scores: List[float], labels: List[int], boxes: Any) -> List[Found]:
 
 
 def pairwise_iou(boxes: Any) -> Any:
-    """(m, 4) -> (m, m)."""
+    """Return the IoU of every two boxes: (m, 4) -> (m, m)."""
     low = torch.max(boxes[:, None, :2], boxes[None, :, :2])
     high = torch.min(boxes[:, None, 2:], boxes[None, :, 2:])
     sides = (high - low).clamp(min=0)

@@ -16,7 +16,7 @@ _NORM_PARTS = (("gamma", "weight"), ("beta", "bias"), ("mean", "running_mean"), 
 
 
 def exported(model: Network, plan: Plan, base: Artefact, scale: float) -> Exported:
-    """The network as it is now, by the names of its weights artefact; adapters are merged in a copy.
+    """Return the network as it is now, by the names of its weights artefact; adapters are merged in a copy.
 
     Args:
         base: the weights that it started from.
@@ -50,6 +50,6 @@ def _norm(model: Network, name: str) -> List[Tuple[str, Values]]:
 
 
 def _values(item: Any) -> Values:
-    """Through a list: boards' torch may come without numpy."""
+    """Return a tensor's values, read through a list: boards' torch may come without numpy."""
     flat = item.detach().to("cpu", torch.float32).reshape(-1)
     return Values(tuple(item.shape), array("f", flat.tolist()))

@@ -18,15 +18,15 @@ Outputs = Tuple[Any, ...]
 
 
 def graph_classes(graph: Graph) -> int:
-    """Classes that a network tells apart: channels of its first output."""
+    """Return the number of classes that a network distinguishes: the channels of its first output."""
     return {node.name: node for node in graph.nodes}[graph.outputs[0]].channels_out
 
 
 class Goal(object):
-    """One part (``finetune`` or ``test``) of a task's labels. Base class: says what each must do."""
+    """The goal on one part of a data set: its labels, the loss and the quality. Base class: says what each must do."""
 
     def loss(self, outputs: Outputs, rows: Any) -> Any:
-        """Mean loss of the network's outputs for the images ``rows``: a scalar."""
+        """Return the mean loss of the network's outputs for the images ``rows``: a scalar."""
         raise NotImplementedError
 
     def collect(self, outputs: Outputs) -> None:
@@ -34,7 +34,7 @@ class Goal(object):
         raise NotImplementedError
 
     def evaluation(self) -> Evaluation:
-        """The quality of what was collected; collecting begins anew."""
+        """Return the quality of the outputs collected so far, and begin to collect anew."""
         raise NotImplementedError
 
 
@@ -118,6 +118,6 @@ _GOALS: Dict[str, Any] = {ROWS: Classify, "classify": Classify, "segment": Segme
 
 
 def make_goal(graph: Graph, data: Artefact, part: str, device: Any) -> Goal:
-    """The goal of a network on a part of a data set, on a device."""
-    made: Goal = _GOALS[graph.task](graph, data, part, device)
-    return made
+    """Return the goal of a network on a part of a data set, on a device."""
+    goal: Goal = _GOALS[graph.task](graph, data, part, device)
+    return goal

@@ -49,7 +49,7 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
         return self.run({INPUT: x}, self.graph.outputs)
 
     def run(self, given: Dict[str, Any], wanted: Sequence[str]) -> Tuple[Any, ...]:
-        """The values of some nodes, from those of others: only what lies between is run.
+        """Return the values of some nodes, computed from those of others: only what lies between is run.
 
         Args:
             given: node (or ``input``) -> its value.
@@ -98,7 +98,10 @@ def _layer(node: Node) -> Any:
 
 
 def _activated(x: Any, act: str) -> Any:
-    """In place: what comes before (BatchNorm, convolution, sum) does not need its output again."""
+    """Return ``x`` after its activation; ReLU works in place.
+
+    What comes before (BatchNorm, convolution, sum) does not need its output again.
+    """
     if act == "relu":
         return F.relu(x, inplace=True)
     if act == "relu6":
@@ -107,7 +110,7 @@ def _activated(x: Any, act: str) -> Any:
 
 
 def _program(graph: Graph, given: Tuple[str, ...], wanted: Tuple[str, ...]) -> List[_Step]:
-    """The nodes between ``given`` and ``wanted``, in order, and when each value is done with."""
+    """Return the nodes between ``given`` and ``wanted``, in order, each with the values that no later node needs."""
     by_name = {node.name: node for node in graph.nodes}
     needed, open_names = set(), list(wanted)
     while open_names:
@@ -150,7 +153,7 @@ def load_weights(model: Network, weights: Artefact) -> None:
 
 
 def places(model: Network) -> List[Tuple[str, Any]]:
-    """Name in a weights artefact -> the tensor it stands for, in the artefact's order."""
+    """Return pairs of a name in a weights artefact and the tensor it stands for, in the artefact's order."""
     tensors: List[Tuple[str, Any]] = []
     for node in model.graph.layers:
         layer = getattr(model, node.name)
@@ -164,5 +167,5 @@ def places(model: Network) -> List[Tuple[str, Any]]:
 
 
 def norm_of(model: Network, name: str) -> Any:
-    """The BatchNorm behind a layer; None if there is none."""
+    """Return the BatchNorm behind a layer; None if there is none."""
     return getattr(model, name + _NORM, None)

@@ -14,7 +14,7 @@ _LEARNING_RATE = 1e-6
 
 
 def stepper(plan: Plan) -> Callable[[int], None]:
-    """A function that runs one step, as a session does, with a batch of so many inputs; one thread."""
+    """Return a function that runs one step, as a session does, on a batch of so many inputs; one thread."""
     torch.set_num_threads(1)
     network = Network(plan.graph)
     start(network, 0)
@@ -31,7 +31,7 @@ def stepper(plan: Plan) -> Callable[[int], None]:
 
 
 def loss_of(plan: Plan, outputs: Tuple[Any, ...]) -> Any:
-    """The task's own loss, on labels that are noise."""
+    """Return the task's own loss, on labels that are noise."""
     first = outputs[0]
     if plan.graph.task == "detect":
         boxes = torch.rand_like(outputs[1]).cumsum(1) * 20

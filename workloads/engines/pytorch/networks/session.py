@@ -25,7 +25,7 @@ _EVALUATE_IMAGES = 32  # bounds the memory of an evaluation
 
 
 def apply_plan(model: Network, plan: Plan, scale: float, seed: int) -> List[Any]:
-    """Freeze a network but for what the plan trains; put its adapters in; return the trained parameters."""
+    """Freeze a network except what the plan trains, put its adapters in, and return the trained parameters."""
     model.eval()
     for item in model.parameters():
         item.requires_grad_(False)
@@ -84,12 +84,12 @@ class Session(TorchSession):
         return self.images["finetune"].index_select(0, rows).to(torch.float32).div_(255.0)
 
     def compute_cached(self, x: Any) -> List[Any]:
-        """What the cache must hold for images ``x``: one tensor a cached node."""
+        """Return what the cache must hold for images ``x``: one tensor for each cached node."""
         with torch.no_grad():
             return list(self.model.run({INPUT: x}, self.plan.cached))
 
     def cache_error(self) -> Optional[float]:
-        """Largest |cached - recomputed| over the fine-tuning set; None if nothing is cached."""
+        """Return the largest |cached - recomputed| over the fine-tuning set; None if nothing is cached."""
         if self.cache is None:
             return None
         worst = 0.0
@@ -102,7 +102,7 @@ class Session(TorchSession):
         return worst
 
     def warm_up(self, steps: int) -> None:
-        """On this session itself, taken back afterwards: a copy would double the peak memory."""
+        """Run steps on this session itself and take them back afterwards: a copy would double the peak memory."""
         self.hold_start()
         for _ in range(2 if self.cache is not None else 1):  # a cached plan has two kinds of step
             for rows in self.batches[0][:steps]:
@@ -112,7 +112,7 @@ class Session(TorchSession):
         self.start = []
 
     def step(self, rows: Any, mark: Mark) -> Any:
-        """One update on the images ``rows``; return the loss before it, detached, on the device."""
+        """Do one update on the images ``rows``; return the loss before it, detached, on the device."""
         mark("gather")
         if self.cache is None:
             x = self._batch(rows)
@@ -124,7 +124,7 @@ class Session(TorchSession):
         return self._descend(loss, mark)
 
     def _lookup(self, cache: Dict[str, Any], rows: Any, mark: Mark) -> Dict[str, Any]:
-        """The cached values of a batch; in the first epoch they are computed and stored."""
+        """Return the cached values of a batch; in the first epoch they are computed and stored."""
         self.lookups += len(rows)
         if self.filled_epoch is None:
             mark("cache_fill")

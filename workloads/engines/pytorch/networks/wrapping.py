@@ -186,7 +186,7 @@ def _replace(model: Any, name: str, new: Any) -> None:
 
 
 def adapters(model: Any) -> Iterator[Any]:
-    """The adapted layers of a model."""
+    """Return the adapted layers of a model."""
     return (layer for layer in model.modules() if isinstance(layer, Adapted))
 
 
@@ -197,7 +197,7 @@ def merge(model: Any) -> None:
 
 
 def unmerge(model: Any) -> None:
-    """Every base weight as it was before :func:`merge`, bit for bit."""
+    """Restore every base weight as it was before :func:`merge`, bit for bit."""
     for layer in adapters(model):
         layer.unmerge()
 
@@ -213,7 +213,10 @@ def fold(model: Any) -> Any:
 
 
 def adapter_state(model: Any) -> Dict[str, Any]:
-    """What a device would send: layer -> its extractor and mapper, detached (``NAME.extractor``, ``NAME.mapper``)."""
+    """Return what a device would send: the extractor and mapper of each adapted layer, detached, by name.
+
+    The names are ``NAME.extractor`` and ``NAME.mapper``.
+    """
     state: Dict[str, Any] = {}
     for name, layer in model.named_modules():
         if isinstance(layer, Adapted):
