@@ -11,6 +11,7 @@ from tunebench.reports.render.markdown import MAX_CHARS, markdown
 from tunebench.reports.render.text import table
 from tunebench.reports.sections import registry
 from tunebench.reports.sections.base.section import Section
+from tunebench.reports.sections.energy import EnergySection
 from tunebench.reports.summary import summarise
 
 
@@ -63,7 +64,7 @@ def installed(monkeypatch):
     """Give entry points to these classes, as if their package were installed."""
     module = ModuleType("mylab_sections")
     vars(module).update(
-        {kind.__name__: kind for kind in (Queue, Broken, BrokenTemplate, Endless, registry.EnergySection)}
+        {kind.__name__: kind for kind in (Queue, Broken, BrokenTemplate, Endless, EnergySection)}
     )
     monkeypatch.setitem(sys.modules, "mylab_sections", module)
 
