@@ -117,7 +117,7 @@ def watched(tmp_path) -> Callable[..., tuple[str, str]]:
             told = said.read()
         assert running.returncode == 0, told
         lines = "\n".join(seen)
-        assert "tunebench.harness.cli.app" in lines
+        assert "\0-m\0tunebench\0" in lines
         return told, lines
 
     return run
