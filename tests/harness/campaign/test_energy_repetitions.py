@@ -69,7 +69,7 @@ class LoadFollower(threading.Thread):
             try:
                 command = Path(entry.path, "cmdline").read_bytes()
                 if (
-                    b"tunebench.workloads.run" in command
+                    b"\0tunebench.workloads.run\0" in command  # idling runs, too, but loads nothing
                     and self._marker in Path(entry.path, "environ").read_text()
                 ):
                     return True

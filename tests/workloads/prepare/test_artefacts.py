@@ -8,11 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tunebench.workloads import artefact, datasets
 from tunebench.workloads.prepare import artefacts
 from tunebench.workloads.prepare.pretrain import CHAIN_RECIPE
+from tunebench.workloads.tasks import spec, task
 
 
 def test_shipped_artefacts_need_neither_torch_nor_scikit_learn(tmp_path):
@@ -47,6 +49,15 @@ def test_the_shipped_data_can_be_rebuilt_byte_for_byte(tmp_path):
     assert (tmp_path / "digits.tbx").read_bytes() == (artefacts.SHIPPED / "digits.tbx").read_bytes()
 
 
+def accuracy_before(weights, model):
+    """The accuracy on the shipped target domain, without fine-tuning."""
+    from tunebench.workloads.engines.pytorch.chain import Session
+
+    parsed = spec.parse({"method": "ft-all", "model": model, "dataset": "digits"})
+    data = artefact.read(str(artefacts.SHIPPED / "digits.tbx"))
+    return Session(task.make_task(parsed, data, weights)).evaluate().accuracy
+
+
 @pytest.mark.slow
 @pytest.mark.torch
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
@@ -60,9 +71,15 @@ def test_the_shipped_weights_can_be_rebuilt_from_the_recorded_recipe(model, tmp_
     path = tmp_path / "again.tbx"
     artefacts.write_weights(datasets.load("digits"), model, path, lambda *news: told.append(news))
     again = artefact.read(str(path))
-    for name, item in shipped.tensors.items():
-        # another build of torch rounds differently; 1e-3 of weights around 0.1 is far below what trains away
-        assert again.need(name).array().tolist() == pytest.approx(item.array().tolist(), abs=1e-3), name
+    assert {name: item.shape for name, item in again.tensors.items()} == {
+        name: item.shape for name, item in shipped.tensors.items()
+    }
+    # Another processor rounds otherwise, and hundreds of steps make more of it: up to 0.37 of a layer's weights on one
+    # that was tried. With another seed or another recipe they have nothing in common (a distance of 1.4).
+    for name in (name for name in shipped.tensors if name.endswith(".weight")):
+        ours, theirs = (np.array(each.need(name).array()) for each in (again, shipped))
+        assert np.linalg.norm(ours - theirs) < 0.6 * np.linalg.norm(theirs), name
+    assert accuracy_before(again, model) == pytest.approx(accuracy_before(shipped, model), abs=0.03)
     assert told[-1] == ("pretraining", 1.0)
 
 

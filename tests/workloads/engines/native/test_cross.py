@@ -38,7 +38,7 @@ def write_case(made, path):
     for layer in plan.graph.layers:
         trains = [layer.name in plan.weights, layer.name in plan.biases]
         rows[-1].extend([layer.channels_in, layer.channels_out, layer.norm, *trains])
-    rows.append(array("i", [value for item in plan.adapters for value in (item.start, item.end, item.rank)]))
+    rows.append(array("i", [value for place in plan.places for value in (*place, plan.rank)]))
     rows.append(
         array("i", [*(i in plan.cached_inputs for i in range(len(plan.graph.layers))), plan.cached_output])
     )
