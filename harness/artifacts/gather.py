@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tunebench import workloads
-from tunebench.harness.artifacts import lab_sensors
+from tunebench.harness.artifacts import lab_packages
 from tunebench.harness.config.suite import Suite, Workload
-from tunebench.harness.errors import UsageError
 from tunebench.targets.payload import Blob, deterministic_zip, make_payload, package_files
 from tunebench.workloads import engines
 from tunebench.workloads.datasets import DataUnavailable
-from tunebench.workloads.engines import lab
 from tunebench.workloads.engines.native import build
 from tunebench.workloads.prepare import artefacts
 
@@ -87,21 +85,8 @@ def build_payload(lab_engines: Mapping[str, str] | None = None) -> Blob:
     Raises:
         UsageError: an installed package's engine or sensor cannot travel.
     """
-    engine_files = _engine_files(lab_engines) if lab_engines else {}
-    return make_payload({**travelling_workloads(), **engine_files, **lab_sensors.travelling()})
-
-
-def _engine_files(lab_engines: Mapping[str, str]) -> dict[str, bytes]:
-    points = lab.points()
-    names = [
-        f"engine {name!r} of package {points[name][1]} ({points[name][0]})" for name in sorted(lab_engines)
-    ]
-    try:
-        files = lab.travelling(dict(lab_engines))
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{', '.join(names)}: {error}") from None
-    lab_sensors.check_python(", ".join(names), files)
-    return files
+    extra = {**lab_packages.engine_files(lab_engines or {}), **lab_packages.sensor_files()}
+    return make_payload({**travelling_workloads(), **extra})
 
 
 def _package_root(package: object) -> Path:

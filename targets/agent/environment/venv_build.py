@@ -15,13 +15,12 @@ import shutil
 import signal
 import subprocess
 import time
-import traceback
-from typing import Any, Callable, Dict, List, NoReturn, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from tunebench.targets.agent import workdir
 from tunebench.targets.agent.environment import interpreters, venvs
 from tunebench.targets.agent.environment.venvs import Place
-from tunebench.targets.agent.linux import processes
+from tunebench.targets.agent.linux import detached, processes
 from tunebench.targets.agent.workdir import AgentError
 
 SCHEMA = "tunebench.environment/1"
@@ -59,33 +58,12 @@ def start(here: Place, recipe: Dict[str, Any]) -> None:
     workdir.write_json(here.recipe, recipe)
     with open(here.events, "w", encoding="utf-8"):
         pass
-    child = os.fork()
-    if child:
-        os.close(lock)
-        os.waitpid(child, 0)
-        return
-    os.setsid()
-    if os.fork():
-        os._exit(0)
-    _detached(here, recipe, lock)
+    detached.start(lambda: _build(here, recipe), lock, here.log)
 
 
-def _detached(here: Place, recipe: Dict[str, Any], lock: int) -> NoReturn:
-    """Build in a process of its own, which never returns into its parent's code."""
-    try:
-        null = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (0, 1, 2):
-            os.dup2(null, descriptor)
-        os.closerange(3, lock)
-        os.closerange(lock + 1, 256)
-        signal.alarm(0)
-        os.nice(_NICE)
-        Build(here, recipe).run()
-    except BaseException:  # noqa: BLE001 - nobody above could report it
-        with open(here.log, "a", encoding="utf-8") as file:
-            file.write(traceback.format_exc())
-    finally:
-        os._exit(0)
+def _build(here: Place, recipe: Dict[str, Any]) -> None:
+    os.nice(_NICE)
+    Build(here, recipe).run()
 
 
 class Build:

@@ -4,7 +4,6 @@ A build (:mod:`tunebench.targets.agent.environment.venv_build`) is described by 
 are JSON beside the environment, so that a build that was cut off goes on, and one that is complete is seen to be.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -16,7 +15,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 from tunebench.targets.agent import workdir
 from tunebench.targets.agent.environment import identity, jetpack
-from tunebench.targets.agent.linux import processes
+from tunebench.targets.agent.linux import detached, processes
 from tunebench.targets.agent.linux.sysfs import text_of
 from tunebench.targets.agent.workdir import AgentError, Workdir
 
@@ -142,17 +141,7 @@ def ask(argv: List[str]) -> Dict[str, Any]:
 
 def is_building(here: Place) -> bool:
     """Tell whether a build is at work: it holds the lock, and the kernel releases it with the process."""
-    try:
-        descriptor = os.open(here.lock, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return detached.is_held(here.lock)
 
 
 def join(place: Workdir, request: Dict[str, Any]) -> Dict[str, Any]:

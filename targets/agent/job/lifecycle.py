@@ -12,7 +12,7 @@ import time
 from typing import Any, Callable, Dict, Optional
 
 from tunebench.targets.agent import lease, workdir
-from tunebench.targets.agent.job.state import LOCK, _supervised, running, state
+from tunebench.targets.agent.job.state import LOCK, is_supervised, running, state
 from tunebench.targets.agent.linux import processes
 from tunebench.targets.agent.protocol import JOB_SCHEMA, ProtocolError, check_rep_id, check_schema
 from tunebench.targets.agent.workdir import AgentError, Workdir
@@ -209,7 +209,7 @@ def _end_supervisor(job_dir: str, grace_s: float) -> None:
     record: Optional[Dict[str, Any]] = workdir.read_json(os.path.join(job_dir, "supervisor.json"))
     deadline = time.monotonic() + grace_s
     signals = [signal.SIGTERM, signal.SIGKILL]
-    while _supervised(job_dir):
+    while is_supervised(job_dir):
         if record is None:
             record = workdir.read_json(os.path.join(job_dir, "supervisor.json"))
         late = time.monotonic() > deadline

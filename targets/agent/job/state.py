@@ -5,6 +5,7 @@ import os
 import signal
 from typing import Any, List
 
+from tunebench.targets.agent.linux import detached
 from tunebench.targets.agent.workdir import Workdir
 
 LOCK = "supervisor.lock"
@@ -17,24 +18,15 @@ def state(job_dir: str) -> str:
         return "unknown"
     if os.path.exists(os.path.join(job_dir, EXIT)):
         return "done"
-    if _supervised(job_dir):
+    if is_supervised(job_dir):
         return "running"
     # The record may have been written between the two looks.
     return "done" if os.path.exists(os.path.join(job_dir, EXIT)) else "lost"
 
 
-def _supervised(job_dir: str) -> bool:
-    try:
-        descriptor = os.open(os.path.join(job_dir, LOCK), os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+def is_supervised(job_dir: str) -> bool:
+    """Tell whether a job's supervisor lives: it holds the job's lock."""
+    return detached.is_held(os.path.join(job_dir, LOCK))
 
 
 class _OutOfTime(Exception):

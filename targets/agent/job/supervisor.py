@@ -10,8 +10,7 @@ import os
 import select
 import signal
 import subprocess
-import traceback
-from typing import Any, Callable, List, NoReturn, Optional
+from typing import Any, Callable, List, Optional
 
 from tunebench.targets.agent import workdir
 from tunebench.targets.agent.job import env_wrapper, exit_record, pulses
@@ -19,7 +18,7 @@ from tunebench.targets.agent.job.journal import Journal
 from tunebench.targets.agent.job.log import Capture
 from tunebench.targets.agent.job.sampler import Sampler
 from tunebench.targets.agent.job.watchdog import Watchdog
-from tunebench.targets.agent.linux import processes
+from tunebench.targets.agent.linux import detached, processes
 from tunebench.targets.agent.protocol import monotonic_ns
 from tunebench.targets.agent.sensors.base import Sensor
 from tunebench.targets.agent.sensors.discover import discover
@@ -35,38 +34,13 @@ _PR_SET_PDEATHSIG = 1
 
 
 def detach(job_dir: str, lock: int) -> None:
-    """Start the supervisor of a job, detached (new session, re-parented, stdio closed), and return.
+    """Start the supervisor of a job in a process of its own, and return.
 
     Args:
         job_dir: the job's folder, with ``job.json``.
         lock: descriptor of the job's lock, held; the supervisor inherits it, and it ends with it.
     """
-    child = os.fork()
-    if child:
-        os.close(lock)
-        os.waitpid(child, 0)
-        return
-    os.setsid()
-    if os.fork():
-        os._exit(0)
-    _supervise(job_dir, lock)
-
-
-def _supervise(job_dir: str, lock: int) -> NoReturn:
-    """Supervise in a detached process, which never returns into its parent's code."""
-    try:
-        null = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (0, 1, 2):
-            os.dup2(null, descriptor)
-        os.closerange(3, lock)
-        os.closerange(lock + 1, 256)
-        signal.alarm(0)
-        Supervisor(job_dir).run()
-    except BaseException:  # noqa: BLE001 - nobody above could report it
-        with open(os.path.join(job_dir, "supervisor.txt"), "w", encoding="utf-8") as file:
-            file.write(traceback.format_exc())
-    finally:
-        os._exit(0)
+    detached.start(lambda: Supervisor(job_dir).run(), lock, os.path.join(job_dir, "supervisor.txt"))
 
 
 class Supervisor:
