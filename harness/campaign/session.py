@@ -178,8 +178,9 @@ def _resume(request: Request, artifacts: Artifacts, unfinished: RunReader, histo
     Raises:
         UsageError: what is asked differs from what was started, or the results cannot be opened.
     """
-    plan = _plan(request, artifacts, str(unfinished.plan["run_id"]))
-    if unfinished.plan.get("sha256") != plan.sha256:
+    stored = unfinished.plan_view
+    plan = _plan(request, artifacts, stored.run_id or unfinished.path.name)
+    if stored.sha256 != plan.sha256:
         changed = differences(_comparable(unfinished.plan), _comparable(plan.as_dict()))
         raise UsageError(
             f"{unfinished.path}: cannot be resumed, because what is asked differs from what was started:\n  "
@@ -191,7 +192,7 @@ def _resume(request: Request, artifacts: Artifacts, unfinished: RunReader, histo
         writer = RunWriter.open(unfinished.path)
     except ResultsError as error:
         raise UsageError(str(error)) from None
-    return Session(request, plan, artifacts, writer, history, str(unfinished.plan.get("started_utc")))
+    return Session(request, plan, artifacts, writer, history, str(stored.started_utc))
 
 
 def _refuse_other_artifacts(unfinished: RunReader, artifacts: Artifacts) -> None:
@@ -200,8 +201,8 @@ def _refuse_other_artifacts(unfinished: RunReader, artifacts: Artifacts) -> None
     Raises:
         UsageError: names what has changed. Runs of older versions did not write it down; they are believed.
     """
-    before = unfinished.plan.get("cargo")
-    changed = differences(before, artifacts.hashes()) if isinstance(before, dict) else []
+    before = unfinished.plan_view.artifacts
+    changed = differences(before, artifacts.hashes()) if before is not None else []
     if not changed:
         return
     lines = [
