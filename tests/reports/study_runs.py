@@ -95,10 +95,10 @@ class StudyRun:
 
     def _rep(self, make_record, board, engine, name, method, place, role, rng):
         samples, epochs, before = SETS[name]
-        each = _MADDS[method][name == "har-hapt"]
+        sample_madds = _MADDS[method][name == "har-hapt"]
         steps = epochs * -(-samples // 20)
         fixed_us, per_million_us = SPEEDS[engine]
-        parts_us = [fixed_us / 3 + 20 * count / 1e6 * per_million_us for count in each]
+        parts_us = [fixed_us / 3 + 20 * count / 1e6 * per_million_us for count in sample_madds]
         step_s = sum(parts_us) / 1e6 / board.speed
         wall_s = steps * step_s * (1 + rng.gauss(0, 0.01))
         shares = dict(
@@ -116,7 +116,7 @@ class StudyRun:
             board_id=board.id, board_kind=board.kind, board_model=board.model, emulated=board.emulated,
             params={"epochs": epochs, "batch": 20, "lr": 0.02, "rank": 4}, wall_s=wall_s, steps=steps,
             window_phases_s={name: share * wall_s for name, share in shares.items()} if marked else {"finetune": wall_s},
-            madds=_counts(each, samples * epochs) if self.madds else None,
+            madds=_counts(sample_madds, samples * epochs) if self.madds else None,
             peak_rss_b=40_000_000, reasons=[], verdict="valid", trace=None,
             quality=Quality(
                 before=before, after=after, n_items=samples,
@@ -128,5 +128,7 @@ class StudyRun:
         return rep.model_copy(update=self.change.get(method, {}))
 
 
-def _counts(each, samples):
-    return dict(zip(("forward", "backward", "update"), (count * samples for count in each), strict=True))
+def _counts(sample_madds, samples):
+    return dict(
+        zip(("forward", "backward", "update"), (count * samples for count in sample_madds), strict=True)
+    )

@@ -12,7 +12,7 @@ from tunebench.reports.results.drift import Change
 from tunebench.reports.summary import UnknownBaseline, as_json, summarise
 
 
-def row(summary, label, board=None):
+def row_of(summary, label, board=None):
     return next(r for r in summary.rows if r.label == label and board in (None, r.board_id))
 
 
@@ -74,30 +74,30 @@ def test_rows_stand_in_plan_order_one_a_board_and_label(lab):
 
 
 def test_medians_rest_on_usable_repetitions_of_that_board_only(lab):
-    found = row(summarise(lab), "lora-all", "pi5-01")
+    row = row_of(summarise(lab), "lora-all", "pi5-01")
     mine = [
         r for r in lab.repetitions if r.board_id == "pi5-01" and r.label == "lora-all" and r.role == "timed"
     ]
     good = [r.wall_s for r in mine if r.verdict == "valid"]
-    assert found.n == len(good) == 9
-    assert found.wall_s.median == statistics.median(good)
-    assert found.wall_s.interval == "order-statistic"
-    assert found.reasons == [ReasonCount("throttled", "throttled: 12 times", 1)]
+    assert row.n == len(good) == 9
+    assert row.wall_s.median == statistics.median(good)
+    assert row.wall_s.interval == "order-statistic"
+    assert row.reasons == [ReasonCount("throttled", "throttled: 12 times", 1)]
 
 
 def test_speed_ups_are_paired_with_the_baseline_of_the_same_board(lab):
     summary = summarise(lab)
-    fast = row(summary, "skip2-lora", "orin-02").speed_up
+    fast = row_of(summary, "skip2-lora", "orin-02").speed_up
     assert fast.verdict == "FASTER"
     assert 3.2 < fast.low < fast.factor < fast.high < 3.45
     assert fast.n == 9  # the baseline failed in one block
-    assert row(summary, "ft-all", "orin-02").is_baseline
+    assert row_of(summary, "ft-all", "orin-02").is_baseline
 
 
 def test_another_baseline_can_be_chosen(lab):
     summary = summarise(lab, "skip2-lora")
-    assert row(summary, "ft-all", "pi5-01").speed_up.verdict == "SLOWER"
-    assert row(summary, "skip2-lora", "pi5-01").is_baseline
+    assert row_of(summary, "ft-all", "pi5-01").speed_up.verdict == "SLOWER"
+    assert row_of(summary, "skip2-lora", "pi5-01").is_baseline
 
 
 def test_an_unknown_baseline_names_the_known_ones(demo):
@@ -108,7 +108,7 @@ def test_an_unknown_baseline_names_the_known_ones(demo):
 
 
 def test_the_aa_control_is_judged_on_every_board(lab):
-    assert [(one.board_id, one.twin, one.result) for one in summarise(lab).aa] == [
+    assert [(control.board_id, control.twin, control.result) for control in summarise(lab).aa] == [
         ("pi5-01", "ft-all", "passed"),
         ("orin-02", "ft-all", "passed"),
     ]
@@ -122,8 +122,8 @@ def test_a_failed_aa_control_comes_first_among_the_cautions(store, make_record):
 
 
 def test_an_open_aa_control_shows_how_far_a_method_differs_from_itself(demo):
-    one = summarise(demo).aa[0]
-    assert one.result == "no verdict"
+    control = summarise(demo).aa[0]
+    assert control.result == "no verdict"
     assert "may be noise" in message(summarise(demo), "aa-open")
 
 
@@ -139,49 +139,49 @@ def test_an_aa_control_without_its_twin_has_no_verdict(store, make_record):
 def test_rows_under_different_conditions_are_never_compared(store, make_record, name, value):
     reps = blocks(make_record, 6) + blocks(make_record, 6, label="fast", wall_s=1.0, **{name: value})
     summary = store(reps)
-    found = row(summary, "fast")
-    assert getattr(found, name) == value
-    assert found.speed_up is None
-    assert "same engine build, device, threads and dtype" in found.speed_up_missing
+    row = row_of(summary, "fast")
+    assert getattr(row, name) == value
+    assert row.speed_up is None
+    assert "same engine build, device, threads and dtype" in row.speed_up_missing
     assert "conditions" in codes(summary)
 
 
 def test_blocks_that_never_meet_give_no_comparison(store, make_record):
     fast = [make_record(block=b, label="fast") for b in range(6, 12)]
-    found = row(store(blocks(make_record, 6) + fast), "fast")
-    assert found.speed_up is None
-    assert found.speed_up_missing == "no block in which both this and ft-all were measured"
+    row = row_of(store(blocks(make_record, 6) + fast), "fast")
+    assert row.speed_up is None
+    assert row.speed_up_missing == "no block in which both this and ft-all were measured"
 
 
 def test_a_task_without_baseline_says_so(store, make_record):
-    found = row(store(blocks(make_record, 2, label="mine", own=True)), "mine")
-    assert found.speed_up_missing == "the task has no baseline"
+    row = row_of(store(blocks(make_record, 2, label="mine", own=True)), "mine")
+    assert row.speed_up_missing == "the task has no baseline"
 
 
 def test_unequal_work_is_told(store, make_record):
     mine = blocks(make_record, 6, label="mine", params={"epochs": 5, "batch": 20})
     summary = store(blocks(make_record, 6) + mine)
-    assert row(summary, "mine").unequal_params == ["epochs: 5 against 10"]
+    assert row_of(summary, "mine").unequal_params == ["epochs: 5 against 10"]
     assert "epochs: 5 against 10" in message(summary, "unequal-work")
 
 
 def test_missing_energy_carries_its_reason(demo):
-    found = row(summarise(demo), "ft-all")
-    assert found.energy is None
-    assert found.energy_missing == "no power sensor: looked for INA3221, PMIC and RAPL"
+    row = row_of(summarise(demo), "ft-all")
+    assert row.energy is None
+    assert row.energy_missing == "no power sensor: looked for INA3221, PMIC and RAPL"
 
 
 def test_missing_energy_falls_back_to_the_reason_for_power(store, make_record):
-    assert row(store([make_record(missing={"power": "no rail"})]), "ft-all").energy_missing == "no rail"
+    assert row_of(store([make_record(missing={"power": "no rail"})]), "ft-all").energy_missing == "no rail"
 
 
 def test_missing_energy_without_any_reason_is_told(store, make_record):
-    found = row(store([make_record(missing={})]), "ft-all")
-    assert found.energy_missing == "not measured; the record gives no reason"
+    row = row_of(store([make_record(missing={})]), "ft-all")
+    assert row.energy_missing == "not measured; the record gives no reason"
 
 
 def test_energy_carries_scope_and_source(lab):
-    energy = row(summarise(lab), "ft-all", "pi5-01").energy
+    energy = row_of(summarise(lab), "ft-all", "pi5-01").energy
     assert (energy.scope, energy.source, energy.gross_j.n) == ("rails_sum", "ina3221", 10)
     assert "energy-scopes" in codes(summarise(lab))
 
@@ -189,14 +189,14 @@ def test_energy_carries_scope_and_source(lab):
 def test_energies_of_different_scope_are_never_pooled(store, make_record, lab):
     energy = next(rep.energy for rep in lab.repetitions if rep.energy)
     other = energy.model_copy(update={"scope": "wall_ac"})
-    found = row(store([make_record(energy=energy), make_record(block=1, energy=other)]), "ft-all")
-    assert found.energy is None
-    assert found.energy_missing.startswith("repetitions differ in scope or source")
+    row = row_of(store([make_record(energy=energy), make_record(block=1, energy=other)]), "ft-all")
+    assert row.energy is None
+    assert row.energy_missing.startswith("repetitions differ in scope or source")
 
 
 def test_accuracy_is_a_mean_over_seeds(demo):
     summary = summarise(demo)
-    accuracy = row(summary, "ft-all").accuracy
+    accuracy = row_of(summary, "ft-all").accuracy
     after = [r.quality.after for r in demo.repetitions if r.label == "ft-all" and r.role == "timed"]
     assert accuracy.after_mean == pytest.approx(statistics.mean(after))
     assert accuracy.after_sd == pytest.approx(statistics.stdev(after))
@@ -205,26 +205,26 @@ def test_accuracy_is_a_mean_over_seeds(demo):
 
 
 def test_phases_of_a_step_come_from_instrumented_repetitions_and_add_up(demo):
-    found = row(summarise(demo), "skip2-lora")
-    phases = found.phases
+    row = row_of(summarise(demo), "skip2-lora")
+    phases = row.phases
     assert list(phases.by_phase_s) == ["gather", "cache_fill", "forward", "backward", "update"]
     assert sum(phases.by_phase_s.values()) + phases.unaccounted_s == pytest.approx(phases.step_s)
     assert phases.unaccounted_s > 0
     assert phases.evaluate_s == pytest.approx(0.2)
-    assert 0 < found.instrumentation_overhead < 0.06
-    assert found.curve[0][0] == 0
+    assert 0 < row.instrumentation_overhead < 0.06
+    assert row.curve[0][0] == 0
 
 
 def test_time_under_the_windows_own_name_is_unaccounted(store, make_record):
     marks = make_record(role="instrumented", wall_s=2.0, window_phases_s={"finetune": 0.5, "forward": 1.5})
-    phases = row(store([marks]), "ft-all").phases
+    phases = row_of(store([marks]), "ft-all").phases
     assert list(phases.by_phase_s) == ["forward"]
     assert phases.unaccounted_s * phases.steps == pytest.approx(0.5)
 
 
 def test_a_cell_without_marks_has_no_phases(store, make_record):
-    found = row(store([make_record()]), "ft-all")
-    assert (found.phases, found.instrumentation_overhead, found.curve) == (None, None, [])
+    row = row_of(store([make_record()]), "ft-all")
+    assert (row.phases, row.instrumentation_overhead, row.curve) == (None, None, [])
 
 
 def test_a_cell_whose_repetitions_all_failed_says_why(store, make_record):
@@ -232,16 +232,16 @@ def test_a_cell_whose_repetitions_all_failed_says_why(store, make_record):
         make_record, 3, outcome="oom", outcome_reason="out of memory", wall_s=None, verdict="invalid"
     )
     summary = store([rep.model_copy(update={"reasons": []}) for rep in dead])
-    found = row(summary, "ft-all")
-    assert (found.n, found.wall_s, found.wall_missing) == (0, None, "out of memory")
-    assert found.verdict == "invalid"
-    assert found.reasons == [ReasonCount("oom", "out of memory", 3)]
-    assert found.peak_rss_missing == "no repetition that may be used"
+    row = row_of(summary, "ft-all")
+    assert (row.n, row.wall_s, row.wall_missing) == (0, None, "out of memory")
+    assert row.verdict == "invalid"
+    assert row.reasons == [ReasonCount("oom", "out of memory", 3)]
+    assert row.peak_rss_missing == "no repetition that may be used"
     assert "its median flatters it" in message(summary, "left-out")
 
 
 def test_only_instrumented_repetitions_give_no_time(store, make_record):
-    assert row(store([make_record(role="instrumented")]), "ft-all").wall_missing == (
+    assert row_of(store([make_record(role="instrumented")]), "ft-all").wall_missing == (
         "no timed repetition was recorded"
     )
 
@@ -251,9 +251,9 @@ def test_counts_that_differ_give_the_middle_one_and_texts_are_listed(store, make
     reps[2] = reps[2].model_copy(
         update={"update_b": 9, "prov": reps[2].prov.model_copy(update={"engine_version": "x"})}
     )
-    found = row(store(reps), "ft-all")
-    assert found.update_b == 70_400
-    assert found.engine_version == "torch 2.13.0+cpu, x"
+    row = row_of(store(reps), "ft-all")
+    assert row.update_b == 70_400
+    assert row.engine_version == "torch 2.13.0+cpu, x"
 
 
 def test_checks_stand_apart_and_a_failed_one_voids_the_speed(store, make_record):
@@ -265,9 +265,9 @@ def test_checks_stand_apart_and_a_failed_one_voids_the_speed(store, make_record)
 
 
 def test_loopback_boards_are_told_to_say_nothing_about_boards(demo):
-    told = message(summarise(demo), "shared-machine")
-    assert "shared with the host" in told
-    assert "degraded" in told
+    text = message(summarise(demo), "shared-machine")
+    assert "shared with the host" in text
+    assert "degraded" in text
     assert all(r.verdict == "degraded" for r in summarise(demo).rows)
 
 
@@ -279,16 +279,16 @@ def test_emulated_boards_times_are_not_a_boards(store, make_record):
 def test_few_blocks_are_told(demo, lab):
     assert "3 blocks: too few for a verdict" in message(summarise(demo), "few-blocks")
     assert "few-blocks" not in codes(summarise(lab))
-    assert "many-comparisons" not in codes(summarise(lab))  # Holm's procedure has seen to it
+    assert "many-comparisons" not in codes(summarise(lab))  # Holm's correction makes it so
 
 
 def test_an_unclear_result_says_how_many_more_blocks(store, make_record):
     ratios = [1.0, 1.05, 0.99, 1.04, 1.0, 1.05, 1.01, 1.04]
     other = [make_record(block=b, label="other", wall_s=4.0 * r) for b, r in enumerate(ratios)]
     summary = store([make_record(block=b, wall_s=4.0) for b in range(8)] + other)
-    found = row(summary, "other").speed_up
-    assert found.verdict == "UNCLEAR"
-    assert f"About {found.blocks_needed} more blocks" in message(summary, "unclear")
+    speed_up = row_of(summary, "other").speed_up
+    assert speed_up.verdict == "UNCLEAR"
+    assert f"About {speed_up.blocks_needed} more blocks" in message(summary, "unclear")
 
 
 def test_an_incomplete_run_says_how_far_it_got(campaign, tmp_path):

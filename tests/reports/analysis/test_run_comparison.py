@@ -36,29 +36,29 @@ def two(campaign, tmp_path):
 
 @pytest.fixture
 def runs_of(tmp_path, make_record, store_reps):
-    """Two runs from records; equal record ids need two roots."""
+    """Function (records of A, records of B) -> readers of two runs."""
 
     def write(a, b):
-        found = []
+        readers = []
         for name, reps in (("20261120T000000Z-aaaa", a), ("20261121T000000Z-bbbb", b)):
-            found.append(store_reps([rep.model_copy(update={"run_id": name}) for rep in reps]))
-        return found
+            readers.append(store_reps([rep.model_copy(update={"run_id": name}) for rep in reps]))
+        return readers
 
     return write
 
 
-def row(found, quantity, label="ft-all"):
-    return next(one for one in found.rows if one.quantity == quantity and one.series.label == label)
+def row_of(comparison, quantity, label="ft-all"):
+    return next(row for row in comparison.rows if row.quantity == quantity and row.series.label == label)
 
 
 def test_equal_series_are_compared_in_each_quantity(two):
-    found = compare_runs(*two({"blocks": 6}))
-    assert {(one.series.label, one.quantity) for one in found.rows} == set(
+    comparison = compare_runs(*two({"blocks": 6}))
+    assert {(row.series.label, row.quantity) for row in comparison.rows} == set(
         itertools.product(
             ("ft-all", "ft-all A/A", "lora-all", "lora-last", "skip2-lora"), ("time", "memory", "accuracy")
         )
     )
-    time = row(found, "time")
+    time = row_of(comparison, "time")
     assert time.n_a == time.n_b == 6
     assert time.interval == "mann-whitney"
     assert 0.9 < time.low <= time.ratio <= time.high < 1.1
@@ -67,30 +67,30 @@ def test_equal_series_are_compared_in_each_quantity(two):
 def test_a_slower_run_is_told_as_slower_and_more_memory_as_more(runs_of, make_record):
     a = [make_record(block=b, seed=b, wall_s=4 + 0.01 * b, peak_rss_b=200_000_000 + b) for b in range(8)]
     b = [make_record(block=b, seed=b, wall_s=4.4 + 0.01 * b, peak_rss_b=220_000_000 + b) for b in range(8)]
-    found = compare_runs(*runs_of(a, b))
-    assert row(found, "time").verdict == "SLOWER"
-    assert row(found, "time").ratio == pytest.approx(1.1, abs=0.01)
-    assert row(found, "memory").verdict == "MORE"
-    assert row(found, "accuracy").verdict == "SAME"
+    comparison = compare_runs(*runs_of(a, b))
+    assert row_of(comparison, "time").verdict == "SLOWER"
+    assert row_of(comparison, "time").ratio == pytest.approx(1.1, abs=0.01)
+    assert row_of(comparison, "memory").verdict == "MORE"
+    assert row_of(comparison, "accuracy").verdict == "SAME"
 
 
 def test_few_repetitions_give_a_range_and_no_verdict(two):
-    found = compare_runs(*two())
-    assert row(found, "time").interval == "range"
-    assert row(found, "time").verdict == "NO VERDICT"
-    assert "*" in as_text(found)
+    comparison = compare_runs(*two())
+    assert row_of(comparison, "time").interval == "range"
+    assert row_of(comparison, "time").verdict == "NO VERDICT"
+    assert "*" in as_text(comparison)
 
 
 def test_accuracy_is_paired_by_seed_and_item(two):
-    found = compare_runs(*two({"blocks": 8}))
-    told = row(found, "accuracy")
-    assert told.points == 0.0
-    assert told.verdict == "SAME"
-    assert told.paired == 8
+    comparison = compare_runs(*two({"blocks": 8}))
+    accuracy = row_of(comparison, "accuracy")
+    assert accuracy.points == 0.0
+    assert accuracy.verdict == "SAME"
+    assert accuracy.paired == 8
 
 
 def test_stored_predictions_are_compared_item_by_item(tmp_path, make_record):
-    """Half of the items are right in A, the same half and two more in B."""
+    """In A half of the items are right, in B the same half and two more."""
     readers = []
     for run_id, right in (("20261120T000000Z-aaaa", 6), ("20261121T000000Z-bbbb", 8)):
         preds = "".join(f"[{i}, 1, 0, {int(i < right)}]\n" for i in range(12)).encode()
@@ -100,21 +100,21 @@ def test_stored_predictions_are_compared_item_by_item(tmp_path, make_record):
                 rep = rep.model_copy(update={"quality": rep.quality.model_copy(update={"after": right / 12})})
                 writer.append(rep, preds=preds)
         readers.append(RunReader(writer.path))
-    told = row(compare_runs(*readers), "accuracy")
-    assert told.points == pytest.approx(100 * 2 / 12)
-    assert told.paired == 6
-    assert told.low < told.points < told.high
+    accuracy = row_of(compare_runs(*readers), "accuracy")
+    assert accuracy.points == pytest.approx(100 * 2 / 12)
+    assert accuracy.paired == 6
+    assert accuracy.low < accuracy.points < accuracy.high
 
 
 def test_accuracy_that_was_not_measured_is_left_out(runs_of, make_record):
     bare = [make_record(quality=Quality()) for _ in range(1)]
-    assert not any(one.quantity == "accuracy" for one in compare_runs(*runs_of(bare, bare)).rows)
+    assert not any(row.quantity == "accuracy" for row in compare_runs(*runs_of(bare, bare)).rows)
 
 
-def test_builds_that_differ_and_unreadable_environments(two, make_record, runs_of):
+def test_builds_that_differ_are_listed_and_unreadable_environments_are_left_out(two, make_record, runs_of):
     prov = make_record().prov.model_copy(update={"engine_version": "torch 2.14.0"})
-    found = compare_runs(*runs_of([make_record()], [make_record(prov=prov)]))
-    assert [one.what for one in found.environment] == ["engine_version"]
+    comparison = compare_runs(*runs_of([make_record()], [make_record(prov=prov)]))
+    assert [difference.what for difference in comparison.environment] == ["engine_version"]
     a, b = two()
     (b.path / "env" / "host.before.json").write_text("{")
     assert compare_runs(a, RunReader(b.path, check=False)).environment == []
@@ -123,16 +123,16 @@ def test_builds_that_differ_and_unreadable_environments(two, make_record, runs_o
 def test_accuracy_on_other_seeds_is_told_without_a_verdict(runs_of, make_record):
     a = [make_record(block=b, seed=b) for b in range(6)]
     b = [make_record(block=b, seed=b + 100) for b in range(6)]
-    told = row(compare_runs(*runs_of(a, b)), "accuracy")
-    assert told.verdict == "NO VERDICT"
-    assert told.low is None
+    accuracy = row_of(compare_runs(*runs_of(a, b)), "accuracy")
+    assert accuracy.verdict == "NO VERDICT"
+    assert accuracy.low is None
 
 
 def test_joules_of_different_scopes_are_never_compared(two, fake_board):
     board = [fake_board("pi", "raspberry-pi", "Pi 5", power_scope="rails_sum")]
     other = [fake_board("pi", "raspberry-pi", "Pi 5", power_scope="wall_ac")]
     assert not any(
-        one.quantity == "energy" for one in compare_runs(*two({"boards": board}, {"boards": other})).rows
+        row.quantity == "energy" for row in compare_runs(*two({"boards": board}, {"boards": other})).rows
     )
 
 
@@ -147,30 +147,35 @@ def test_joules_of_one_scope_are_compared_and_name_it(runs_of, make_record, fake
             for b in range(6)
         ]
 
-    told = row(compare_runs(*runs_of(reps(1), reps(1.2))), "energy")
-    assert told.scope == "rails_sum"
-    assert told.a == pytest.approx(10.0, abs=0.05)
-    assert told.verdict == "MORE"
+    joules = row_of(compare_runs(*runs_of(reps(1), reps(1.2))), "energy")
+    assert joules.scope == "rails_sum"
+    assert joules.a == pytest.approx(10.0, abs=0.05)
+    assert joules.verdict == "MORE"
 
 
 def test_series_of_one_run_only_are_named(two):
-    found = compare_runs(*two({}, {"methods": ["ft-all"]}))
-    assert {one.label for one in found.only_a} == {"ft-all A/A", "lora-all", "lora-last", "skip2-lora"}
-    assert found.only_b == []
-    assert "Not compared" in as_text(found)
+    comparison = compare_runs(*two({}, {"methods": ["ft-all"]}))
+    assert {series.label for series in comparison.only_a} == {
+        "ft-all A/A",
+        "lora-all",
+        "lora-last",
+        "skip2-lora",
+    }
+    assert comparison.only_b == []
+    assert "Not compared" in as_text(comparison)
 
 
 def test_what_differs_around_the_numbers_is_listed(two, tmp_path):
     a, b = two()
     env = b.path / "env" / "host.before.json"
     env.write_text(env.read_text().replace("6.12.40", "6.12.41"))
-    found = compare_runs(a, RunReader(b.path, check=False))
-    assert OtherDifference("host", "os.kernel", "6.12.40", "6.12.41") in found.environment
+    comparison = compare_runs(a, RunReader(b.path, check=False))
+    assert OtherDifference("host", "os.kernel", "6.12.40", "6.12.41") in comparison.environment
 
 
 def test_it_says_that_blocks_are_not_paired_in_every_form(two):
-    found = compare_runs(*two())
-    for form in (as_text(found), as_markdown(found), render_comparison(found)):
+    comparison = compare_runs(*two())
+    for form in (as_text(comparison), as_markdown(comparison), render_comparison(comparison)):
         assert "Blocks of different runs are not paired" in " ".join(form.split())
         assert "What you may not conclude" in form
 
@@ -178,9 +183,9 @@ def test_it_says_that_blocks_are_not_paired_in_every_form(two):
 def test_names_of_people_and_machines_are_taken_out(two):
     a, b = two()
     path = OtherDifference("host", "python.agent", "/home/ann/venv/bin/python", "thor-7")
-    found = replace(compare_runs(a, b), environment=[path])
-    for form in (as_text(found, scrubber(["thor-7"])), as_markdown(found, scrubber(["thor-7"])),
-                 render_comparison(found, words=["thor-7"])):  # fmt: skip
+    comparison = replace(compare_runs(a, b), environment=[path])
+    for form in (as_text(comparison, scrubber(["thor-7"])), as_markdown(comparison, scrubber(["thor-7"])),
+                 render_comparison(comparison, words=["thor-7"])):  # fmt: skip
         assert "/home/ann" not in form
         assert "thor-7" not in form
 
@@ -207,15 +212,15 @@ def test_many_series_still_fit_into_a_comment(runs_of, make_record):
     assert "the rest is left out" in text
 
 
-def test_runs_without_a_common_series(runs_of, make_record):
-    found = compare_runs(*runs_of([make_record(series_key="a")], [make_record(series_key="b")]))
-    assert found.rows == []
-    assert "The runs share no series." in as_text(found)
+def test_runs_without_a_common_series_have_no_rows_and_say_so(runs_of, make_record):
+    comparison = compare_runs(*runs_of([make_record(series_key="a")], [make_record(series_key="b")]))
+    assert comparison.rows == []
+    assert "The runs share no series." in as_text(comparison)
 
 
 def test_an_incomplete_run_is_marked(two):
-    found = compare_runs(*two({}, {"finish": False}))
-    assert "NOT COMPLETE" in as_text(found)
+    comparison = compare_runs(*two({}, {"finish": False}))
+    assert "NOT COMPLETE" in as_text(comparison)
 
 
 @pytest.mark.parametrize(("n", "m"), [(5, 5), (5, 9), (8, 6), (12, 12)])
@@ -224,13 +229,13 @@ def test_the_interval_is_the_exact_mann_whitney_one(n, m):
     rng = random.Random(n * m)
     a = [rng.lognormvariate(0, 0.1) for _ in range(n)]
     b = [rng.lognormvariate(0.05, 0.1) for _ in range(m)]
-    found = shift(a, b, delta=0.02)
-    assert found.confidence >= 0.95
-    for edge, inside in ((found.low, 1 + 1e-9), (found.high, 1 - 1e-9)):
+    interval = shift(a, b, delta=0.02)
+    assert interval.confidence >= 0.95
+    for edge, inside in ((interval.low, 1 + 1e-9), (interval.high, 1 - 1e-9)):
         kept = scipy_stats.mannwhitneyu(np.array(b) / (edge * inside), a, method="exact").pvalue
         lost = scipy_stats.mannwhitneyu(np.array(b) / (edge / inside), a, method="exact").pvalue
-        assert kept > 1 - found.confidence - 1e-9
-        assert lost <= 1 - found.confidence + 1e-9
+        assert kept > 1 - interval.confidence - 1e-9
+        assert lost <= 1 - interval.confidence + 1e-9
 
 
 def test_the_interval_covers_as_often_as_it_says():
@@ -238,8 +243,8 @@ def test_the_interval_covers_as_often_as_it_says():
     hits = 0
     for _ in range(400):
         a, b = np.exp(rng.normal(0, 0.05, 8)), 1.07 * np.exp(rng.normal(0, 0.05, 10))
-        found = shift(a.tolist(), b.tolist(), delta=0.02)
-        hits += found.low <= 1.07 <= found.high
+        interval = shift(a.tolist(), b.tolist(), delta=0.02)
+        hits += interval.low <= 1.07 <= interval.high
     assert hits / 400 >= 0.93
 
 

@@ -33,23 +33,23 @@ def trace_of(rows, channels=({"id": "p", "unit": "W", "kind": "power"},), **head
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0.97, 1.04), (0, 412), (-0.02, 0.03), (1e-6, 3e-6)])
 def test_ticks_are_few_round_and_inside(low, high):
-    found = ticks(low, high, 6)
-    assert 2 <= len(found) <= 7
-    assert all(low - 1e-9 <= value <= high + 1e-9 for value in found)
+    values = ticks(low, high, 6)
+    assert 2 <= len(values) <= 7
+    assert all(low - 1e-9 <= value <= high + 1e-9 for value in values)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.95, 1.06), (0.5, 4), (0.9, 40), (100, 5e6), (1e-3, 1e9)])
 def test_log_ticks_are_few_and_inside(low, high):
-    found = log_ticks(low, high)
-    assert 2 <= len(found) <= 8
-    assert all(low * 0.999 <= value <= high * 1.001 for value in found)
+    values = log_ticks(low, high)
+    assert 2 <= len(values) <= 8
+    assert all(low * 0.999 <= value <= high * 1.001 for value in values)
 
 
-def test_ticks_of_a_point():
+def test_a_range_of_one_value_has_that_value_as_its_tick():
     assert ticks(2, 2) == [2]
 
 
-def test_scales():
+def test_a_scale_maps_linearly_or_by_logarithm_and_puts_a_single_value_in_the_middle():
     assert Scale(0, 10, 100, 200)(5) == 150
     assert Scale(1, 100, 0, 100, log=True)(10) == pytest.approx(50)
     assert Scale(3, 3, 0, 100)(3) == 50
@@ -97,7 +97,7 @@ def test_phases_of_ones_own_have_a_colour():
     assert phase_class("unaccounted", names) == "p-rest"
 
 
-def test_legends_wrap():
+def test_a_legend_grows_where_its_names_wrap_and_has_no_height_without_names():
     names = ["forward", "backward", "update", "cache_fill", "gather", "unaccounted"]
     assert swatches_height(names, NARROW) > swatches_height(names, WIDE) == 22
     assert methods_height([], WIDE) == swatches_height([], WIDE) == 0
@@ -165,9 +165,9 @@ def test_many_marks_inside_the_window_become_one_band():
 def test_telling_channels_come_first_and_are_limited():
     channels = [{"id": f"x{i}", "kind": "other"} for i in range(8)] + [{"id": "vdd", "kind": "power"}]
     rows = [[i, *range(9)] for i in range(3)]
-    found = choose(trace_of(rows, channels=channels))
-    assert len(found) == 6
-    assert found[0][0].id == "vdd"
+    choice = choose(trace_of(rows, channels=channels))
+    assert len(choice) == 6
+    assert choice[0][0].id == "vdd"
 
 
 @pytest.mark.parametrize(("value", "shown"), [(512, "512"), (20_000, "20k"), (3e6, "3M"), (2e9, "2G")])
@@ -175,13 +175,13 @@ def test_byte_ticks_are_short(value, shown):
     assert _short(value) == shown
 
 
-def test_axis_labels():
+def test_an_axis_label_has_three_digits_or_the_whole_number():
     assert (_label(1500.2), _label(3.14159)) == ("1500", "3.14")
 
 
 @pytest.mark.parametrize("draw", [strip_figure, spread_figure])
-@pytest.mark.parametrize(("slowest", "told"), [(1.4, False), (2.0, True)])
-def test_a_figure_says_how_many_values_it_draws_at_its_edge(draw, slowest, told):
+@pytest.mark.parametrize(("slowest", "has_note"), [(1.4, False), (2.0, True)])
+def test_a_figure_says_how_many_values_it_draws_at_its_edge(draw, slowest, has_note):
     reps = [
         SimpleNamespace(
             task="t", label="m", role="timed", rep_class="valid", block=block, wall_s=wall_s, reason=""
@@ -189,4 +189,4 @@ def test_a_figure_says_how_many_values_it_draws_at_its_edge(draw, slowest, told)
         for block, wall_s in enumerate([1.0, 1.0, 1.01, 0.99, slowest])
     ]  # fmt: skip
     shown = draw("f", reps, Styles(["m"]), heading="h3")
-    assert ("1 beyond ±50% is drawn at the edge" in str(shown.drawings)) == told
+    assert ("1 beyond ±50% is drawn at the edge" in str(shown.drawings)) == has_note

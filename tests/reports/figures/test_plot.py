@@ -50,8 +50,8 @@ def test_a_stretch_that_was_never_read_stays_a_gap():
 def test_throttling_is_marked_where_the_board_said_so():
     """Flags of a Pi: bit 0 under-voltage, bit 2 throttled; bits from 16 on only remember."""
     flags = {"id": "throttled", "kind": "throttle", "unit": "bits"}
-    seen = [0, 5, 5, 4, 0x50000, None]
-    data = plot_data(trace_of([[1.0, flag] for flag in seen], extra=[flags]))
+    readings = [0, 5, 5, 4, 0x50000, None]
+    data = plot_data(trace_of([[1.0, flag] for flag in readings], extra=[flags]))
     assert data.marks == [(0.1, 0.3, "under-voltage, throttled"), (0.3, 0.4, "throttled")]
     alarm = {"id": "oc-alarm", "kind": "throttle", "unit": "count"}
     data = plot_data(trace_of([[1.0, value] for value in (0, 1, 3)], extra=[alarm]))

@@ -51,8 +51,8 @@ def test_a_noisy_series_hides_larger_changes(store):
 
 
 def test_more_noise_never_makes_smaller_changes_visible():
-    seen = [smallest_seen(0.005, night, 5) or 1.0 for night in (0.002, 0.01, 0.03, 0.2)]
-    assert seen == sorted(seen)
+    smallest = [smallest_seen(0.005, night, 5) or 1.0 for night in (0.002, 0.01, 0.03, 0.2)]
+    assert smallest == sorted(smallest)
     assert smallest_seen(0.005, 1.0, 5) is None
 
 

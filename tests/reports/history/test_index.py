@@ -180,7 +180,7 @@ def test_usable_nights_are_of_the_same_segment_and_before_the_run(store, lab):
     assert usable(history, before_run=history[2].run_id) == []
 
 
-def test_series_know_what_they_are(store, lab):
+def test_a_series_has_its_board_task_label_and_role_and_a_name_of_them(store, lab):
     with opened(index.build(store).path) as database:
         series = all_series(database)[0]
     assert (series.board_id, series.task, series.label, series.role) == (

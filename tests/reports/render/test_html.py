@@ -126,7 +126,7 @@ def test_the_policy_forbids_everything_but_its_own_style_and_scripts(demo_html, 
     assert "unsafe" not in policy
     scripts = re.findall(r"<script>(.*?)</script>", demo_html, re.S)
     allowed = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
-    assert "script-src " + " ".join(f"'sha256-{one}'" for one in allowed) + ";" in policy
+    assert "script-src " + " ".join(f"'sha256-{sha256}'" for sha256 in allowed) + ";" in policy
     assert len(scripts) == 2
     assert all(attrs == {} or attrs["type"] == "application/octet-stream" for attrs in page.all("script"))
     assert not any(
@@ -247,13 +247,13 @@ def test_an_incomplete_run_is_marked(campaign, tmp_path):
 def test_an_empty_run_still_gives_a_page(campaign, tmp_path):
     campaign.methods, campaign.finish = [], False
     text = Page(write_and_render(campaign, tmp_path)).text()
-    for told in (
+    for sentence in (
         "Nothing recorded yet",
         "No method could be compared",
         "No accuracy was recorded",
         "None run",
     ):
-        assert told in text
+        assert sentence in text
 
 
 def test_a_method_that_always_failed_stands_in_the_table_with_its_reason(campaign, tmp_path):
@@ -286,14 +286,14 @@ def test_missing_values_and_records_without_numbers_are_drawn_as_far_as_they_go(
     }  # fmt: skip
     reps = [make_record(**bare), make_record(block=1, label="fast", own=True, wall_s=2.0, **bare)]
     text = Page(render(store_reps(reps))).text()
-    for told in (
+    for sentence in (
         "not reported",
         "Neither memory nor sizes",
         "No accuracy",
         "No instrumented",
         "no trace was stored",
     ):
-        assert told in text
+        assert sentence in text
 
 
 def test_slower_methods_are_not_praised(store_reps, make_record):

@@ -1,4 +1,4 @@
-"""The report for a pull request: short, true to the page, and harmless whatever stands in names."""
+"""The report for a pull request: short, equal to the page, and harmless whatever names hold."""
 
 import re
 
@@ -53,7 +53,7 @@ def test_the_longest_names_fit_too_and_what_is_left_out_is_told(store_reps, make
     assert "### What you may not conclude" in text
 
 
-def test_it_tells_what_the_page_tells(lab):
+def test_it_has_the_counts_the_control_and_the_verdicts_of_the_page(lab):
     text = markdown(summarise(lab))
     assert "106 valid, 1 invalid, 1 failed" in text
     assert "A/A control on pi5-01, digits/mlp: passed" in text
@@ -92,7 +92,7 @@ def test_an_empty_run_says_so(campaign, tmp_path):
     assert "No A/A control was run" in text
 
 
-def test_it_is_scrubbed(store_reps, make_record):
+def test_names_of_people_and_machines_are_taken_out(store_reps, make_record):
     reps = [make_record(missing={"energy": "no sensor below /home/ann/x on thor-7"})]
     text = markdown(summarise(store_reps(reps)), scrubber(["thor-7"]))
     assert "/home/ann" not in text

@@ -102,16 +102,16 @@ def test_readers_beside_a_writer_always_see_whole_records_and_never_fewer(tmp_pa
     )
     child.stdin.write(make_record().to_line())
     child.stdin.close()
-    seen = []
-    while not seen or not seen[-1].complete:
+    readers = []
+    while not readers or not readers[-1].complete:
         assert child.poll() in (None, 0)
-        seen.append(RunReader(path))
-        assert all(seen[-1].log(rep) == "l" for rep in seen[-1].repetitions[-3:])
+        readers.append(RunReader(path))
+        assert all(readers[-1].log(rep) == "l" for rep in readers[-1].repetitions[-3:])
     child.wait(timeout=10)
-    sizes = [len(reader.repetitions) for reader in seen]
+    sizes = [len(reader.repetitions) for reader in readers]
     assert sizes == sorted(sizes)
     assert sizes[-1] == 100
-    assert seen[-1].verify() == []
+    assert readers[-1].verify() == []
 
 
 def test_zeros_that_a_power_cut_left_for_a_line_are_cut_off_with_a_warning(tmp_path, make_record):

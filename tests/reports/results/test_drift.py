@@ -1,4 +1,4 @@
-"""A board that changed during a campaign: its records are degraded when they are read, not where they lie."""
+"""A board that changed during a campaign: its records are degraded when they are read; the files stay as they were."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tunebench.reports.summary import summarise
 
 @pytest.fixture
 def changed(campaign, tmp_path, fake_board):
-    """A run on two boards, of which the first one's kernel changed; returns its directory."""
+    """Write a run on two boards whose first one changed its kernel; return its directory."""
     campaign.boards = [fake_board(id="one", kind="raspberry-pi"), fake_board(id="two", kind="raspberry-pi")]
     campaign.finish = False
     campaign.invalid = {"b0-t1-m2"}

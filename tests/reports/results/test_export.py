@@ -1,4 +1,4 @@
-"""What is given away: whole, checked, and - anonymised - without a trace of who measured where."""
+"""Exported runs: complete and checked; an anonymised one does not say who measured where."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SECRETS = {
 
 @pytest.fixture
 def secret_run(tmp_path, make_record):
-    """A complete run whose every corner names somebody."""
+    """A complete run that names a person or machine in every place that can hold text."""
     s = SECRETS
     where = f"{s['address']}, {s['ipv6']}, {s['mac']}"
     text = f"leased to {s['user']}@{s['host']} ({where}), serial: {s['serial']}, {s['home']}"

@@ -33,7 +33,7 @@ def test_a_complete_run_verifies(demo):
     assert demo.manifest.counts["degraded"] == len(demo.repetitions) == 19
 
 
-def test_side_files_come_back(demo):
+def test_side_files_are_read_back(demo):
     rep = demo.repetitions[0]
     trace = demo.trace(rep)
     assert [channel.id for channel in trace.channels] == ["cpu_temp_c", "cpu_freq_hz", "rss_b"]

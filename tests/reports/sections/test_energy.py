@@ -1,4 +1,4 @@
-"""Net energy from the baselines around it, and the table of joules: a column a scope."""
+"""Net energy from the idle baselines before and after, and the table of joules with one column a scope."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ K = {"ft-all": 4, "skip2-lora": 16}
 
 
 def energy(watts=6.0, window_s=12.0, repeats=4, **more):
-    told = {
+    defaults = {
         "gross_j": watts * window_s, "mean_w": watts, "window_s": window_s, "repeats": repeats, "scope": "module",
         "source": "ina3221", "std_w": 0.02, "n_samples": 120, "rate_hz": 10.0, "max_gap_s": 0.1, "error_j": 0.1,
         "quantum_w": 0.04, "j_per_finetuning": watts * window_s / repeats if repeats else None,
         "net_reason": "joined when read",
     }  # fmt: skip
-    return Energy(**{**told, **more})
+    return Energy(**{**defaults, **more})
 
 
 @pytest.fixture
@@ -40,8 +40,14 @@ def record(make_record):
             return make_record(role=role, block=block, rep_id=name, **{**idle, **fields})
         fields.setdefault("energy", energy(repeats=K[label]))
         k = fields["energy"].repeats if fields["energy"] else 4
-        told = {"label": label, "method": label, "repeats": k, "repeats_s": [11.99 / k] * k, "wall_s": 12.0}
-        return make_record(role=role, block=block, rep_id=name, **{**told, **fields})
+        defaults = {
+            "label": label,
+            "method": label,
+            "repeats": k,
+            "repeats_s": [11.99 / k] * k,
+            "wall_s": 12.0,
+        }
+        return make_record(role=role, block=block, rep_id=name, **{**defaults, **fields})
 
     return build
 
@@ -52,17 +58,17 @@ def joined(*reps: Repetition) -> dict[str, Repetition]:
 
 def test_net_is_gross_less_the_mean_of_the_baselines_before_and_after(record):
     after = record("idle", 1, energy=energy(2.04, 60.0, 0))
-    found = joined(record("idle", 0), record("energy", 0), after)["energy-ft-all-0"].energy
-    assert found.net_j == pytest.approx(72.0 - 2.02 * 12.0)
-    assert found.net_j_per_finetuning == pytest.approx(found.net_j / 4)
-    assert (found.idle_before_w, found.idle_after_w, found.net_reason) == (2.0, 2.04, None)
-    assert found.idle_source == "idle-0, idle-1"
+    net_energy = joined(record("idle", 0), record("energy", 0), after)["energy-ft-all-0"].energy
+    assert net_energy.net_j == pytest.approx(72.0 - 2.02 * 12.0)
+    assert net_energy.net_j_per_finetuning == pytest.approx(net_energy.net_j / 4)
+    assert (net_energy.idle_before_w, net_energy.idle_after_w, net_energy.net_reason) == (2.0, 2.04, None)
+    assert net_energy.idle_source == "idle-0, idle-1"
 
 
 def test_each_block_has_its_own_baselines_and_each_board_too(record):
     reps = [record("idle", b, energy=energy(2.0 + 0.05 * b, 60.0, 0)) for b in range(3)]
-    found = joined(*reps, record("energy", 0), record("energy", 1))
-    assert found["energy-ft-all-1"].energy.idle_before_w == pytest.approx(2.05)
+    records = joined(*reps, record("energy", 0), record("energy", 1))
+    assert records["energy-ft-all-1"].energy.idle_before_w == pytest.approx(2.05)
     elsewhere = [rep.model_copy(update={"board_id": "other"}) for rep in reps]
     alone = joined(*elsewhere, record("energy", 0))["energy-ft-all-0"].energy
     assert alone.net_j is None
@@ -71,12 +77,12 @@ def test_each_block_has_its_own_baselines_and_each_board_too(record):
 
 def test_of_two_attempts_at_a_baseline_the_last_stands(record):
     old = record("idle", 0, energy=energy(5.0, 60.0, 0))
-    found = joined(old, record("energy", 0), record("idle", 0), record("idle", 1))["energy-ft-all-0"]
-    assert found.energy.idle_before_w == 2.0
+    rep = joined(old, record("energy", 0), record("idle", 0), record("idle", 1))["energy-ft-all-0"]
+    assert rep.energy.idle_before_w == 2.0
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "load", "told"),
+    ("before", "after", "load", "reason"),
     [
         (energy(2.0, 60, 0), energy(2.2, 60, 0), energy(), "drew 2 W before and 2.2 W after: 0.08 W"),
         (energy(10.0, 60, 0), energy(10.4, 60, 0), energy(16), "0.31 W of difference is allowed"),
@@ -88,15 +94,15 @@ def test_of_two_attempts_at_a_baseline_the_last_stands(record):
         (None, energy(2.0, 60, 0), energy(), "before it: no power sensor"),
     ],
 )
-def test_net_that_would_mean_nothing_is_refused_with_the_reason(record, before, after, load, told):
+def test_net_that_would_mean_nothing_is_refused_with_the_reason(record, before, after, load, reason):
     idle = [
-        record("idle", b, energy=one, missing={} if one else {"energy": "no power sensor"})
-        for b, one in enumerate((before, after))
+        record("idle", b, energy=baseline, missing={} if baseline else {"energy": "no power sensor"})
+        for b, baseline in enumerate((before, after))
     ]
-    found = net(load, *idle)
-    assert (found.net_j, found.net_j_per_finetuning) == (None, None)
-    assert told in found.net_reason
-    assert found.gross_j == load.gross_j
+    net_energy = net(load, *idle)
+    assert (net_energy.net_j, net_energy.net_j_per_finetuning) == (None, None)
+    assert reason in net_energy.net_reason
+    assert net_energy.gross_j == load.gross_j
 
 
 def test_small_drift_within_two_quanta_is_allowed(record):
@@ -111,8 +117,8 @@ def test_an_invalid_baseline_is_none(record):
 
 
 def test_a_timed_window_has_gross_only_and_says_why(record):
-    found = joined(record("timed", 0), record("idle", 0), record("idle", 1))["timed-ft-all-0"].energy
-    assert (found.net_j, found.net_reason) == (None, NOT_BRACKETED)
+    timed_energy = joined(record("timed", 0), record("idle", 0), record("idle", 1))["timed-ft-all-0"].energy
+    assert (timed_energy.net_j, timed_energy.net_reason) == (None, NOT_BRACKETED)
 
 
 def test_a_meter_beside_the_boards_own_sensor_has_baselines_of_its_own(record):
@@ -162,12 +168,17 @@ def row_of(summary, label):
 
 def test_the_summary_tells_joules_of_one_fine_tuning_gross_and_net(run, record):
     summary = summarise(run(blocks(record)))
-    (one,) = row_of(summary, "skip2-lora").joules
-    assert (one.scope, one.source, one.n, one.k) == ("module", "ina3221", 6, 16)
-    assert one.j.median == pytest.approx(72 / 16)
-    assert one.net_j.median == pytest.approx(48 / 16)
-    assert (one.idle_w, one.mean_w) == (2.0, 6.0)
-    assert one.restart_share == pytest.approx(1 - 11.99 / 12)
+    (scope_energy,) = row_of(summary, "skip2-lora").joules
+    assert (scope_energy.scope, scope_energy.source, scope_energy.n, scope_energy.k) == (
+        "module",
+        "ina3221",
+        6,
+        16,
+    )
+    assert scope_energy.j.median == pytest.approx(72 / 16)
+    assert scope_energy.net_j.median == pytest.approx(48 / 16)
+    assert (scope_energy.idle_w, scope_energy.mean_w) == (2.0, 6.0)
+    assert scope_energy.restart_share == pytest.approx(1 - 11.99 / 12)
     ratio = row_of(summary, "skip2-lora").energy_ratio
     assert ratio.ratio == pytest.approx(0.25)
     assert (ratio.verdict, ratio.scope, ratio.n) == ("LESS", "module", 6)
@@ -191,7 +202,7 @@ def test_scopes_have_columns_of_their_own_and_never_meet(run, record):
         else:
             reps.append(rep)
     summary = summarise(run(reps))
-    columns = [one.scope for one in row_of(summary, "ft-all").joules]
+    columns = [column.scope for column in row_of(summary, "ft-all").joules]
     assert columns == ["dc_input", "module"]
     text = table(summary)
     assert "gross J (DC input)" in text
@@ -212,11 +223,11 @@ def test_what_a_scope_misses_and_why_net_is_missing_is_told(run, record):
 
 
 def test_energy_of_a_refused_window_is_missing_with_its_reason(run, record):
-    told = "the window of 9.00 s is shorter than the 10 s a meter needs"
-    summary = summarise(run(blocks(record, 1, energy=None, missing={"energy": told})))
+    reason = "the window of 9.00 s is shorter than the 10 s a meter needs"
+    summary = summarise(run(blocks(record, 1, energy=None, missing={"energy": reason})))
     assert row_of(summary, "ft-all").joules == []
-    assert row_of(summary, "ft-all").joules_missing == told
-    assert row_of(summary, "ft-all").energy_missing == told
+    assert row_of(summary, "ft-all").joules_missing == reason
+    assert row_of(summary, "ft-all").energy_missing == reason
     assert "Energy of one fine-tuning" not in table(summary)
 
 
@@ -240,13 +251,13 @@ def test_a_failed_energy_repetition_is_left_out(record):
 
 
 def test_a_scope_that_is_not_the_whole_board_is_a_caution(run, record):
-    cautions = {one.code: one.message for one in summarise(run(blocks(record, 1))).cautions}
+    cautions = {caution.code: caution.message for caution in summarise(run(blocks(record, 1))).cautions}
     assert cautions["energy-partial"].startswith(
         "Energy on host is not the whole board's: module only leaves"
     )
 
 
 def test_a_window_too_short_points_to_energy_repetitions(run, record):
-    told = {"energy": "the window of 0.50 s is shorter than the 10 s a meter needs"}
-    summary = summarise(run([record("timed", 0, energy=None, missing=told)]))
+    missing = {"energy": "the window of 0.50 s is shorter than the 10 s a meter needs"}
+    summary = summarise(run([record("timed", 0, energy=None, missing=missing)]))
     assert "a suite with energy = true repeats" in row_of(summary, "ft-all").energy_missing

@@ -1,4 +1,4 @@
-"""The list of report sections: those of other packages stand behind ours, and none of them can lose the report."""
+"""The list of report sections: those of other packages stand behind ours, and a faulty one does not stop the report."""
 
 import sys
 from importlib.metadata import EntryPoint
@@ -16,7 +16,7 @@ from tunebench.reports.summary import summarise
 
 
 class Queue(Section):
-    """What a lab's own package adds: how long the queue was."""
+    """A section as a lab's own package adds it: how long the queue was."""
 
     ident = "queue"
     nav = "Queue"
@@ -101,7 +101,7 @@ def test_a_section_of_another_package_stands_in_every_form(demo, installed):
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "reason"),
     [
         ("mylab_absent:Queue", "ModuleNotFoundError: No module named 'mylab_absent'"),
         ("mylab_sections:Absent", "AttributeError"),
@@ -111,7 +111,7 @@ def test_a_section_of_another_package_stands_in_every_form(demo, installed):
     ],
 )
 def test_a_plugin_that_fails_is_told_in_one_sentence_and_the_report_is_written(
-    demo, installed, capsys, value, told
+    demo, installed, capsys, value, reason
 ):
     without = render(demo)
     installed(value)
@@ -124,7 +124,7 @@ def test_a_plugin_that_fails_is_told_in_one_sentence_and_the_report_is_written(
     if value != "mylab_sections:BrokenTemplate":
         err = capsys.readouterr().err
         assert err.startswith(f"The report's section 'p0' ({value}) is left out: ")
-        assert told in err
+        assert reason in err
         assert "Queue" not in text
 
 

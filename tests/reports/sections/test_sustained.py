@@ -18,8 +18,8 @@ def warm(first_s: float, steady_s: float, **more) -> Sustained:
 @pytest.fixture
 def reader(make_record, store_reps):
     reps = [
-        make_record(policy="sustained", block=block, wall_s=one.steady_s, sustained=one)
-        for block, one in enumerate(
+        make_record(policy="sustained", block=block, wall_s=sustained.steady_s, sustained=sustained)
+        for block, sustained in enumerate(
             [
                 warm(1.0, 1.3),
                 warm(1.0, 1.32, temp_end_c=83.0),
@@ -33,10 +33,10 @@ def reader(make_record, store_reps):
 def test_the_summary_tells_medians_and_how_many_settled(reader):
     (row,) = summarise(reader).rows
     assert row.policy == "sustained"
-    told = row.sustained
-    assert (told.n, told.n_settled, told.temp_end_max_c) == (3, 2, 83.0)
-    assert (told.first_s, told.steady_s, told.time_to_steady_s) == (1.0, 1.32, 120.0)
-    assert told.decline == pytest.approx(0.32)
+    sustained = row.sustained
+    assert (sustained.n, sustained.n_settled, sustained.temp_end_max_c) == (3, 2, 83.0)
+    assert (sustained.first_s, sustained.steady_s, sustained.time_to_steady_s) == (1.0, 1.32, 120.0)
+    assert sustained.decline == pytest.approx(0.32)
     assert row.wall_s.median == 1.32, "what stands in comparisons is the steady state"
 
 

@@ -63,17 +63,17 @@ def words(html):
 
 
 def test_every_series_of_the_run_stands_there_that_which_moved_most_first(store, newest):
-    found = trend(store, newest)
-    assert len(found.figures) == len(found.table.rows) == 6
-    assert found.table.rows[0][0].startswith("board-01 · simulated/mlp · method-01")
-    assert found.table.rows[0][-1] == "above"
-    assert found.table.rows[0][5].startswith("+")
+    section = trend(store, newest)
+    assert len(section.figures) == len(section.table.rows) == 6
+    assert section.table.rows[0][0].startswith("board-01 · simulated/mlp · method-01")
+    assert section.table.rows[0][-1] == "above"
+    assert section.table.rows[0][5].startswith("+")
 
 
 def test_new_firmware_opens_a_segment_and_a_new_kernel_is_marked(store, newest):
-    told = words(render(newest, index=index.build(store).path))
-    assert "firmware changed" in told
-    assert "operating system changed" in told
+    text = words(render(newest, index=index.build(store).path))
+    assert "firmware changed" in text
+    assert "operating system changed" in text
 
 
 def test_decisions_are_marked_at_their_night_with_their_reason(store, newest):
@@ -83,11 +83,11 @@ def test_decisions_are_marked_at_their_night_with_their_reason(store, newest):
         decision(5, kind="note", reason="fan cleaned", board_id="board-01"),
         decision(5, kind="note", reason="of another board", board_id="board-77"),
     ]
-    told = words(render(newest, index=index.build(store).path, decisions=made))
-    assert "accept: new kernels" in told
-    assert "/home/ann" not in told
-    assert "note: fan cleaned" in told
-    assert "of another board" not in told
+    text = words(render(newest, index=index.build(store).path, decisions=made))
+    assert "accept: new kernels" in text
+    assert "/home/ann" not in text
+    assert "note: fan cleaned" in text
+    assert "of another board" not in text
 
 
 def test_a_night_in_quarantine_is_shown_and_does_not_count(store, newest):
@@ -95,8 +95,8 @@ def test_a_night_in_quarantine_is_shown_and_does_not_count(store, newest):
         decision(4, kind="quarantine", reason="fan broken", board_id="board-01"),
         decision(6, kind="release", reason="mended", board_id="board-01"),
     ]
-    told = words(render(newest, index=index.build(store).path, decisions=made))
-    assert "board in quarantine: fan broken" in told
+    text = words(render(newest, index=index.build(store).path, decisions=made))
+    assert "board in quarantine: fan broken" in text
 
 
 def test_later_nights_are_not_shown_on_an_earlier_runs_page(store):
@@ -106,9 +106,9 @@ def test_later_nights_are_not_shown_on_an_earlier_runs_page(store):
 
 def test_the_first_night_has_no_trend_and_says_so(store):
     first = RunReader(layout.run_folders(store)[0])
-    found = trend(store, first)
-    assert found.why == "The store holds one night of these series: there is no trend yet."
-    assert found.since.why == "No earlier run in the store had these boards."
+    section = trend(store, first)
+    assert section.why == "The store holds one night of these series: there is no trend yet."
+    assert section.since.why == "No earlier run in the store had these boards."
 
 
 def test_a_run_from_elsewhere_is_not_taken_for_a_first_night(store, demo):
@@ -126,8 +126,8 @@ def test_a_missing_index_is_told(newest, tmp_path):
 
 def test_what_changed_since_the_run_before(store):
     after_firmware = RunReader(layout.run_folders(store)[2])
-    found = trend(store, after_firmware).since
-    assert found.table.rows == [["board-00", "firmware.version", "1", "2"]]
+    changes = trend(store, after_firmware).since
+    assert changes.table.rows == [["board-00", "firmware.version", "1", "2"]]
     assert trend(store, RunReader(layout.run_folders(store)[5])).since.why.startswith(
         "Nothing that the probe reads"
     )
@@ -135,18 +135,18 @@ def test_what_changed_since_the_run_before(store):
 
 def test_another_run_can_be_the_baseline_of_the_environment(store, newest):
     folders = layout.run_folders(store)
-    found = since(newest, RunReader(folders[0]), scrubber())
-    assert [row[1:] for row in found.table.rows] == [
+    changes = since(newest, RunReader(folders[0]), scrubber())
+    assert [row[1:] for row in changes.table.rows] == [
         ["firmware.version", "1", "2"],
         ["os.kernel", "6.1", "6.2"],
     ]
-    assert RunReader(folders[0]).plan["run_id"] in found.heading
+    assert RunReader(folders[0]).plan["run_id"] in changes.heading
     html = render(newest, against=RunReader(folders[0]))
     assert "What differs from the baseline run" in html
     assert "secret-" not in html
 
 
-def test_a_baseline_run_without_these_boards(newest, demo):
+def test_a_baseline_run_without_these_boards_is_given_as_the_reason(newest, demo):
     assert since(newest, demo, scrubber()).why == "The baseline run had none of these boards."
 
 
@@ -162,7 +162,7 @@ def test_unreadable_environments_are_passed_over(store, newest, tmp_path):
 
 
 def test_a_large_night_draws_what_moved_most_and_stays_light(tmp_path):
-    """Four boards x twelve cells: one drawing a figure, the table holds every series."""
+    """Four boards x twelve cells: each figure has one drawing, and the table holds every series."""
     lab = SimulatedLab(boards=4, cells=12, repetitions=3, bad_nights=0.0)
     folders = [lab.write_night(tmp_path, night) for night in range(2)]
     assert fill_up(folders[1]) == 4 * 12 * 4

@@ -37,7 +37,7 @@ def test_mcnemar_refuses_what_is_not_paired(base, other):
     ("lost", "won", "verdict"),
     [(0.01, 0.09, "HIGHER"), (0.09, 0.01, "LOWER"), (0.001, 0.001, "SAME"), (0.05, 0.06, "UNCLEAR")],
 )
-def test_verdicts_in_points(lost, won, verdict):
+def test_the_verdict_on_accuracy_follows_from_the_interval_in_points(lost, won, verdict):
     result = compare_accuracy(*predictions(10, 2000, lost, won), delta=0.8)
     assert result.verdict == verdict
     assert result.low <= result.points <= result.high
@@ -51,7 +51,7 @@ def test_verdicts_in_points(lost, won, verdict):
 @pytest.mark.parametrize("seed_sd", [0.0, 0.02])
 @pytest.mark.parametrize("same_items", [0.0, 1.0])
 def test_the_interval_covers_new_seeds_and_new_items(same_items, seed_sd):
-    """At least 95% (the bootstrap over both errs on the safe side), whatever the difference comes from."""
+    """It covers at least 95%, wherever the difference comes from: a bootstrap over both is a little too wide."""
     covered = 0
     for seed in range(120):
         right = predictions(8, 300, 0.04, 0.07, same_items=same_items, seed_sd=seed_sd, seed=seed)
@@ -94,7 +94,7 @@ def test_items_on_which_nobody_differs_do_not_change_the_interval():
 
 
 def test_large_test_sets_are_resampled_likewise():
-    """Above 5,000 items only those that tell the methods apart are drawn; the interval is of the same kind."""
+    """Above 5,000 items only those on which the methods differ are drawn; the interval is of the same kind."""
     small, large = (compare_accuracy(*predictions(8, items, 0.03, 0.05)) for items in (4800, 6000))
     assert small.low <= 2.0 <= small.high
     assert large.low <= 2.0 <= large.high
@@ -127,4 +127,5 @@ def test_accuracies_without_predictions_are_compared_over_seeds_only():
     assert (result.verdict, result.items, result.discordant) == ("HIGHER", 0, None)
     assert (result.points, result.low, result.high) == (plain.shift, plain.low, plain.high)
     assert compare_accuracies(base[:2], other[:2]).verdict == "NO VERDICT"
-    assert compare_accuracies(base[:6], other[:6], level=0.01).verdict == "UNCLEAR"  # six blocks have no 99%
+    # Six blocks can give no 99% interval.
+    assert compare_accuracies(base[:6], other[:6], level=0.01).verdict == "UNCLEAR"

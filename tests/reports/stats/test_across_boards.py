@@ -1,4 +1,4 @@
-"""Over boards, and to a quality: boards are the unit, and runs that never get there count."""
+"""Means over boards, whose unit is the board, and times to a quality, in which runs that never reach it count."""
 
 import math
 
@@ -72,7 +72,7 @@ def test_from_six_runs_the_median_has_an_interval():
 
 
 @pytest.mark.parametrize("values", [[], [-1.0], [math.inf]])
-def test_values_to_quality_are_checked(values):
+def test_values_to_quality_that_are_absent_negative_or_infinite_are_refused(values):
     with pytest.raises(ValueError, match=r"at least one|finite"):
         to_quality(values)
 
@@ -100,6 +100,6 @@ def test_blocks_in_which_neither_got_there_say_nothing():
     ("base", "other", "delta"),
     [([], [], 0.02), ([1.0], [1.0, 2.0], 0.02), ([1.0], [0.0], 0.02), ([1.0], [1.0], 0.0)],
 )
-def test_comparisons_to_quality_are_checked(base, other, delta):
+def test_a_comparison_to_quality_refuses_values_that_are_unpaired_or_not_positive(base, other, delta):
     with pytest.raises(ValueError, match=r"paired|positive"):
         compare_to_quality(base, other, delta=delta)

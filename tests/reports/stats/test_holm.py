@@ -10,7 +10,7 @@ from tunebench.reports.stats.paired import compare
 from tunebench.reports.stats.simulate import DriftingBoard, simulate
 
 
-def test_holm_by_hand():
+def test_holm_gives_the_p_values_and_levels_worked_by_hand():
     adjusted = holm([0.01, 0.04, 0.03, 0.005])
     assert [p for p, _ in adjusted] == pytest.approx([0.03, 0.06, 0.06, 0.02])
     # Two claims stand (0.005 <= 0.05/4, 0.01 <= 0.05/3); the procedure stops at 0.03 > 0.05/2.

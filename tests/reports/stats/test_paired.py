@@ -150,12 +150,12 @@ def test_the_normal_approximation_joins_the_exact_distribution():
     assert -0.2 < low < high < 0.2
 
 
-def test_hodges_lehmann_by_hand():
+def test_the_hodges_lehmann_estimate_is_the_median_of_the_walsh_averages():
     assert walsh_averages([1, 2, 6]).tolist() == [1, 1.5, 2, 3.5, 4, 6]
     assert hodges_lehmann([1, 2, 6]) == 2.75
 
 
-def test_hodges_lehmann_shrugs_off_an_outlier():
+def test_one_outlier_hardly_moves_the_hodges_lehmann_estimate():
     assert hodges_lehmann([1.0, 1.1, 0.9, 1.0, 1.05, 100.0]) < 1.2
 
 
@@ -179,7 +179,7 @@ def pairs(ratio, n, noise=0.004, seed=3):
     ("ratio", "noise", "verdict"),
     [(0.5, 0.004, "FASTER"), (1.3, 0.004, "SLOWER"), (1.0, 0.002, "SAME"), (1.02, 0.01, "UNCLEAR")],
 )
-def test_verdicts(ratio, noise, verdict):
+def test_the_verdict_follows_from_the_interval_and_the_band(ratio, noise, verdict):
     result = compare(*pairs(ratio, 10, noise), delta=0.02)
     assert result.verdict == verdict
     assert result.low <= result.ratio <= result.high

@@ -42,7 +42,7 @@ def test_a_median_needs_finite_values(values):
         median_interval(values)
 
 
-def test_spread_measures():
+def test_iqr_mean_and_standard_deviation_are_those_by_hand_and_need_a_value():
     assert iqr([1, 2, 3, 4, 5]) == 2
     assert mean_sd([2.0, 4.0]) == (3.0, pytest.approx(math.sqrt(2)))
     with pytest.raises(ValueError, match="at least one"):

@@ -1,4 +1,4 @@
-"""Verdicts on simulated campaigns of a drifting board: how often they are wrong, and how often they see.
+"""Verdicts on simulated campaigns of a drifting board: how often they are wrong, how often they find a difference.
 
 The fast tests simulate a few hundred campaigns; the slow one the 2,000 of the acceptance figures.
 """

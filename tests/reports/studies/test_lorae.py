@@ -1,4 +1,5 @@
-"""The LoRAE study in the report: ours and published told apart, one comparison fixed beforehand, gaps said."""
+"""The LoRAE study in the report: our figures and published ones are labelled, one comparison is fixed beforehand, and
+missing values have reasons."""
 
 import json
 import re
@@ -16,7 +17,7 @@ TWO = ["ft-all", "lorae-r4"]
 
 @pytest.fixture
 def block(lorae):
-    """The block of a run; a small one unless told otherwise."""
+    """Function (**fields of the run) -> the summary's study of a run, small by default."""
     return lambda **fields: summarise(lorae(**{"sets": ["bccd"], "labels": TWO, **fields})).lorae
 
 
@@ -29,7 +30,7 @@ def words(html):
 
 
 def method(unit, label):
-    return next(one for one in unit.methods if one.label == label)
+    return next(row for row in unit.methods if row.label == label)
 
 
 @pytest.mark.parametrize("study", [None, "skip2-lora", "something-else"])
@@ -42,9 +43,9 @@ def test_other_runs_have_no_section(demo):
     assert "LoRAE study" not in table(summarise(demo))
 
 
-def test_it_is_json(block):
-    found = block(shipped=True)
-    assert json.loads(json.dumps(json_value(found), allow_nan=False)) == json_value(found)
+def test_the_study_is_json(block):
+    study = block(shipped=True)
+    assert json.loads(json.dumps(json_value(study), allow_nan=False)) == json_value(study)
 
 
 def test_the_reduction_is_taken_against_what_ft_all_updates(block):
@@ -87,8 +88,8 @@ def test_a_detector_is_told_by_both_of_its_metrics(block):
 
 def test_boards_and_tasks_are_never_pooled(lorae, fake_board):
     boards = [fake_board("pi-1", "linux"), fake_board("pi-2", "linux")]
-    found = summarise(lorae(boards=boards, labels=TWO)).lorae
-    assert [(u.board_id, u.dataset) for u in found.units] == [
+    study = summarise(lorae(boards=boards, labels=TWO)).lorae
+    assert [(u.board_id, u.dataset) for u in study.units] == [
         (board, name) for board in ("pi-1", "pi-2") for name in ("mnist", "bccd", "shapes")
     ]
 
@@ -106,27 +107,27 @@ def test_a_candidate_that_was_not_measured_is_named(lorae):
 
 def test_what_was_not_shipped_is_said_and_not_zero(lorae):
     reader = lorae(sets=["bccd"], labels=TWO)
-    one = method(summarise(reader).lorae.units[0], "lorae-r4")
-    assert (one.shipped, one.shipped_missing) == (None, "no update was shipped in this run")
+    candidate = method(summarise(reader).lorae.units[0], "lorae-r4")
+    assert (candidate.shipped, candidate.shipped_missing) == (None, "no update was shipped in this run")
     assert "– (no update was shipped in this run)" in words(section(render(reader)))
 
 
 def test_links_keep_how_their_seconds_were_come_by(lorae):
-    told = words(section(render(lorae(sets=["bccd"], labels=TWO, shipped=True))))
-    assert "101 KiB adapter: own 20.0 ms measured, 250k 3.27 s computed" in told
-    assert "1.44 MiB delta: own 20.0 ms measured, 250k 48.2 s computed" in told
+    text = words(section(render(lorae(sets=["bccd"], labels=TWO, shipped=True))))
+    assert "101 KiB adapter: own 20.0 ms measured, 250k 3.27 s computed" in text
+    assert "1.44 MiB delta: own 20.0 ms measured, 250k 48.2 s computed" in text
 
 
 def test_ours_published_and_inference_are_labelled(lorae):
-    told = words(section(render(lorae(labels=TWO))))
+    text = words(section(render(lorae(labels=TWO))))
     for name, published, inferred in (
         ("classification", "86.1%", "rank 64 85.4%"),
         ("detection", "98.6%", "rank 4 98.6%"),
         ("segmentation", "94.1%", "rank 16 94.0%"),
     ):
-        assert f"{name} published, not measured here {published}" in told
-        assert f"{name} inference, ours {inferred}" in told
-    assert told.count("ours, measured here lorae-r4") == 3
+        assert f"{name} published, not measured here {published}" in text
+        assert f"{name} inference, ours {inferred}" in text
+    assert text.count("ours, measured here lorae-r4") == 3
 
 
 def test_the_section_is_linked_and_stands_before_the_comparison(lorae):
@@ -136,8 +137,8 @@ def test_the_section_is_linked_and_stands_before_the_comparison(lorae):
 
 
 def test_test_images_too_few_are_said(lorae):
-    told = words(section(render(lorae(sets=["bccd"], labels=TWO))))
-    assert "Intervals hold for other seeds and these 72 test images" in told
+    text = words(section(render(lorae(sets=["bccd"], labels=TWO))))
+    assert "Intervals hold for other seeds and these 72 test images" in text
 
 
 def test_text_and_markdown_tell_it_too(lorae):

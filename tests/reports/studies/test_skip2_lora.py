@@ -1,4 +1,4 @@
-"""The study's block: reductions and differences by board, engine and build; sentences made from the numbers."""
+"""The Skip2-LoRA study in the summary: reductions and differences by board, engine and build, and sentences on them."""
 
 import json
 import statistics
@@ -15,7 +15,7 @@ METHODS = ["ft-all", "lora-all", "skip2-lora"]
 
 @pytest.fixture
 def block(study):
-    """The block of a run; a small one unless told otherwise."""
+    """Function (**fields of the run) -> the summary's study of a run, small by default."""
 
     def build(**fields):
         quick = {"methods": METHODS, "engines": [("native", "x86-64")], "instrumented": False, "blocks": 8}
@@ -25,7 +25,7 @@ def block(study):
 
 
 def method(task, name):
-    return next(one for one in task.methods if one.method == name)
+    return next(row for row in task.methods if row.method == name)
 
 
 def walls(reader, task, name):
@@ -40,9 +40,9 @@ def test_a_plan_with_another_study_has_none(block):
     assert block(study="something-else", sets=["fan-damage1"], blocks=1) is None
 
 
-def test_it_is_json(block):
-    found = block()
-    assert json.loads(json.dumps(json_value(found), allow_nan=False)) == json_value(found)
+def test_the_study_is_json(block):
+    study = block()
+    assert json.loads(json.dumps(json_value(study), allow_nan=False)) == json_value(study)
 
 
 def test_the_reduction_is_one_less_the_ratio_of_paired_times(study):
@@ -50,11 +50,11 @@ def test_the_reduction_is_one_less_the_ratio_of_paired_times(study):
     (unit,) = summarise(reader).study.units
     (task,) = unit.tasks
     base, fast = (walls(reader, task.task, name) for name in ("lora-all", "skip2-lora"))
-    ratios = [one / other for one, other in zip(fast, base, strict=True)]
-    found = task.reduction
-    assert 1 - max(ratios) < found.low < found.value < found.high < 1 - min(ratios)
-    assert found.value == pytest.approx(1 - statistics.geometric_mean(ratios), abs=2e-3)
-    assert (found.interval, found.confidence, found.n) == ("wilcoxon", 0.95, 10)
+    ratios = [fast_s / base_s for fast_s, base_s in zip(fast, base, strict=True)]
+    reduction = task.reduction
+    assert 1 - max(ratios) < reduction.low < reduction.value < reduction.high < 1 - min(ratios)
+    assert reduction.value == pytest.approx(1 - statistics.geometric_mean(ratios), abs=2e-3)
+    assert (reduction.interval, reduction.confidence, reduction.n) == ("wilcoxon", 0.95, 10)
     assert method(task, "lora-all").reduction_missing == "this is the reference"
 
 
@@ -67,39 +67,39 @@ def test_the_headline_is_the_plain_mean_over_the_data_sets(block):
 
 def test_boards_engines_and_builds_are_never_pooled(block, fake_board):
     engines = [("torch", None), ("native", "x86-64"), ("native", "v3")]
-    found = block(boards=[fake_board("a"), fake_board("b")], engines=engines, sets=["har-hapt"])
-    keys = [(unit.board_id, unit.engine, unit.engine_build) for unit in found.units]
+    study = block(boards=[fake_board("a"), fake_board("b")], engines=engines, sets=["har-hapt"])
+    keys = [(unit.board_id, unit.engine, unit.engine_build) for unit in study.units]
     assert keys == [(board, *engine) for board in "ab" for engine in engines]
-    assert {one.n for unit in found.units for one in unit.tasks[0].methods} == {8}
+    assert {row.n for unit in study.units for row in unit.tasks[0].methods} == {8}
 
 
 def test_one_unit_alone_says_that_it_is_one_machines_figure(block):
-    told = block(sets=["har-hapt"]).dependence
-    assert "one machine's figure" in told
-    assert "pi5-01, native x86-64" in told
+    sentence = block(sets=["har-hapt"]).dependence
+    assert "one machine's figure" in sentence
+    assert "pi5-01, native x86-64" in sentence
 
 
 def test_several_units_say_that_the_saving_depends_on_them(block):
-    found = block(engines=[("torch", None), ("native", "x86-64")])
-    means = {unit.engine: unit.headline.reduction_mean for unit in found.units}
-    assert found.dependence.startswith("The saving depends on the machine, the engine and its build: from ")
+    study = block(engines=[("torch", None), ("native", "x86-64")])
+    means = {unit.engine: unit.headline.reduction_mean for unit in study.units}
+    assert study.dependence.startswith("The saving depends on the machine, the engine and its build: from ")
     for engine, name in (("torch", "pi5-01, torch"), ("native", "pi5-01, native x86-64")):
-        assert f"{100 * means[engine]:.1f}% ({name})" in found.dependence
+        assert f"{100 * means[engine]:.1f}% ({name})" in study.dependence
 
 
 def test_equal_savings_are_not_told_as_a_difference(block, fake_board):
-    found = block(boards=[fake_board("a"), fake_board("b")], sets=["har-hapt"])
-    assert "about the same on all 2" in found.dependence
+    study = block(boards=[fake_board("a"), fake_board("b")], sets=["har-hapt"])
+    assert "about the same on all 2" in study.dependence
 
 
 def test_means_over_different_data_sets_are_not_compared(study):
-    found = summarise(
+    two_engines = summarise(
         study(
             methods=METHODS, engines=[("torch", None), ("native", "v3")], sets=["har-hapt", "fan-damage1"],
             instrumented=False, blocks=6,
         )
     ).study  # fmt: skip
-    torch, native = found.units
+    torch, native = two_engines.units
     torch = replace(torch, headline=replace(torch.headline, datasets=["har-hapt"]))
     assert "over the plain mean of har-hapt." in dependence([torch, native])
     alone = replace(native, headline=replace(native.headline, datasets=["fan-damage1"]))
@@ -121,17 +121,17 @@ def test_an_emulated_board_alone_says_nothing_about_the_saving(block, fake_board
 )
 def test_the_aim_is_met_missed_or_open(block, points, aim):
     # Unaided, the generator's Skip2-LoRA ends about half a point below LoRA-All.
-    found = block(sets=["fan-damage1"], points={"skip2-lora": points}).units[0].tasks[0].differences
-    one = next(item for item in found if item.against == "lora-all")
-    assert one.aim == aim
-    assert one.low <= one.points <= one.high
-    assert (one.interval, one.n) == ("wilcoxon", 8)
+    differences = block(sets=["fan-damage1"], points={"skip2-lora": points}).units[0].tasks[0].differences
+    to_lora_all = next(difference for difference in differences if difference.against == "lora-all")
+    assert to_lora_all.aim == aim
+    assert to_lora_all.low <= to_lora_all.points <= to_lora_all.high
+    assert (to_lora_all.interval, to_lora_all.n) == ("wilcoxon", 8)
 
 
 def test_differences_are_in_points_and_paired(block):
     tasks = block(sets=["har-hapt"], points={"ft-all": 1.0}).units[0].tasks
-    by_name = {one.against: one for one in tasks[0].differences}
-    after = {one.method: 100 * one.accuracy.after_mean for one in tasks[0].methods}
+    by_name = {difference.against: difference for difference in tasks[0].differences}
+    after = {row.method: 100 * row.accuracy.after_mean for row in tasks[0].methods}
     for against in ("lora-all", "ft-all"):
         expected = after["skip2-lora"] - after[against]
         assert by_name[against].points == pytest.approx(expected, abs=0.15)
@@ -140,7 +140,7 @@ def test_differences_are_in_points_and_paired(block):
 def test_few_blocks_give_a_range_and_leave_the_aim_open(block):
     task = block(blocks=3, sets=["har-hapt"]).units[0].tasks[0]
     assert (task.reduction.interval, task.reduction.confidence) == ("range", None)
-    assert {(one.interval, one.aim) for one in task.differences} == {("range", "open")}
+    assert {(difference.interval, difference.aim) for difference in task.differences} == {("range", "open")}
 
 
 def test_missing_methods_are_told(block):
@@ -148,7 +148,7 @@ def test_missing_methods_are_told(block):
     assert task.reduction is None
     assert task.reduction_missing == "lora-all was not measured"
     assert "lora-all" in task.missing_methods
-    assert [one.missing for one in task.differences] == ["lora-all not measured", None]
+    assert [difference.missing for difference in task.differences] == ["lora-all not measured", None]
     assert task.bound is None
 
 
@@ -179,7 +179,7 @@ def test_rates_and_the_bound_come_from_the_multiply_adds(block):
     assert base.madds_total == (67452 + 11352 + 3804) * 885 * 200
     assert base.madds_per_s == pytest.approx(base.madds_total / base.wall_s.median)
     assert task.bound == pytest.approx(1 - (3084 + 72 + 3084) / (67452 + 11352 + 3804))
-    # All that separates the measured reduction from the bound is the ratio of the two rates.
+    # The measured reduction differs from the bound by nothing but the ratio of the two rates.
     rates = base.madds_per_s / fast.madds_per_s
     assert 1 - task.reduction.value == pytest.approx((1 - task.bound) * rates, rel=0.02)
 
@@ -219,14 +219,14 @@ def test_counts_that_disagree_are_no_counts(study):
 def test_curves_are_means_over_what_there_is(study):
     reader = study(methods=METHODS, engines=[("native", "v3")], sets=["fan-damage2"], blocks=3)
     task = summarise(reader).study.units[0].tasks[0]
-    one = method(task, "skip2-lora")
-    assert (len(one.losses), one.losses_n) == (60, 3)
+    skip2_lora = method(task, "skip2-lora")
+    assert (len(skip2_lora.losses), skip2_lora.losses_n) == (60, 3)
     first = [
         r.quality.losses[0] for r in reader.repetitions if r.method == "skip2-lora" and r.role == "timed"
     ]
-    assert one.losses[0] == pytest.approx(sum(first) / 3)
-    assert [epoch for epoch, _ in one.accuracies] == list(range(1, 61))
-    assert one.accuracies_n == 1
+    assert skip2_lora.losses[0] == pytest.approx(sum(first) / 3)
+    assert [epoch for epoch, _ in skip2_lora.accuracies] == list(range(1, 61))
+    assert skip2_lora.accuracies_n == 1
 
 
 def test_own_methods_and_the_aa_control_stay_out(study):
@@ -239,7 +239,7 @@ def test_own_methods_and_the_aa_control_stay_out(study):
         change=change,
     )
     task = summarise(reader).study.units[0].tasks[0]
-    assert [one.method for one in task.methods] == ["lora-all", "skip2-lora"]
+    assert [row.method for row in task.methods] == ["lora-all", "skip2-lora"]
 
 
 @pytest.mark.parametrize(
@@ -262,5 +262,5 @@ def test_tasks_of_one_data_set_are_told_apart_and_called_alike_on_every_engine(s
 
 
 def test_an_empty_study_is_no_crash(study):
-    found = summarise(study(methods=[], instrumented=False)).study
-    assert found.units == []
+    empty_study = summarise(study(methods=[], instrumented=False)).study
+    assert empty_study.units == []

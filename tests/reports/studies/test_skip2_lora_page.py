@@ -1,4 +1,5 @@
-"""The study on the page and in the text table: ours and published told apart, gaps said, foreign names escaped."""
+"""The study on the page and in the text table: our figures and published ones are labelled, missing values have
+reasons, and foreign names are escaped."""
 
 import re
 
@@ -52,18 +53,18 @@ def test_the_section_is_linked_and_stands_before_the_comparison(full):
 
 
 def test_ours_and_the_published_figure_are_labelled(full):
-    told = words(section(full))
-    assert PUBLISHED in told
-    assert told.count("ours: cpu, 1 thread, float32") == 4
-    assert "Not measured here" in told
-    assert "The saving depends on the machine, the engine and its build" in told
+    text = words(section(full))
+    assert PUBLISHED in text
+    assert text.count("ours: cpu, 1 thread, float32") == 4
+    assert "Not measured here" in text
+    assert "The saving depends on the machine, the engine and its build" in text
 
 
 def test_every_part_is_there_for_every_board_engine_and_build(full):
     units = section(full).split('<div class="unit"')[1:]
     assert len(units) == 4
     for unit in units:
-        told = words(unit)
+        text = words(unit)
         for heading in (
             "Time saved by method",
             "Accuracy",
@@ -71,12 +72,12 @@ def test_every_part_is_there_for_every_board_engine_and_build(full):
             "Training curves",
             "Multiply-adds",
         ):
-            assert heading in told
+            assert heading in text
         for title in ("FT-All-LoRA", "LoRA-Last", "Skip-LoRA", "Skip2-LoRA"):
-            assert title in told
+            assert title in text
         for name in ("gather", "cache fill", "forward", "backward", "update"):
             assert f'<th scope="col">{name}</th>' in unit
-        assert "Bound by multiply-adds alone: 92.7% on fan-damage1" in told
+        assert "Bound by multiply-adds alone: 92.7% on fan-damage1" in text
         titles = re.findall(r"<title id=[^>]*>([^<]*)", unit)
         assert {"Time saved against LoRA-All", "Training loss", "Held-out accuracy (instrumented)",
                 "Accuracy of Skip2-LoRA less that of LoRA-All and of FT-All"} <= set(titles)  # fmt: skip
@@ -98,18 +99,18 @@ def test_the_published_band_stands_behind_skip2_alone(full):
 def test_reservations_stand_beside_the_figures(small, fake_board):
     boards = [fake_board(), fake_board("qemu", "linux", "emulated", emulated=True)]
     reader = small(boards=boards)
-    told = words(section(render(reader)))
-    assert "Loopback: this machine, shared with the host" in told.replace("loopback", "Loopback")
-    assert "its times are the emulator's and no evidence" in told.replace("&#39;", "'")
+    text = words(section(render(reader)))
+    assert "Loopback: this machine, shared with the host" in text.replace("loopback", "Loopback")
+    assert "its times are the emulator's and no evidence" in text.replace("&#39;", "'")
     assert "emulated: its times are the emulator's" in table(summarise(reader))
 
 
 def test_few_blocks_are_called_a_range(small):
     reader = small(blocks=3)
-    told = words(section(render(reader)))
-    assert "range seen" in told
+    text = words(section(render(reader)))
+    assert "range seen" in text
     assert "stroke-dasharray" in section(render(reader))
-    assert "open" in told
+    assert "open" in text
     assert re.search(r"har-hapt +\d+\.\d% +\[[\d., ]+\]\*", table(summarise(reader)))
 
 
@@ -120,35 +121,35 @@ def test_one_block_is_called_one_block(small):
 
 
 def test_missing_methods_are_said(small):
-    told = words(section(render(small(methods=["ft-all", "skip2-lora"], instrumented=False, madds=False))))
-    assert "har-hapt: not measured: FT-Last, FT-Bias, FT-All-LoRA, LoRA-All, LoRA-Last, Skip-LoRA." in told
-    assert "har-hapt: no reduction: lora-all was not measured." in told
-    assert "No method could be compared with LoRA-All." in told
-    assert "No instrumented repetition was recorded." in told
-    assert "The records carry no multiply-adds." in told
+    text = words(section(render(small(methods=["ft-all", "skip2-lora"], instrumented=False, madds=False))))
+    assert "har-hapt: not measured: FT-Last, FT-Bias, FT-All-LoRA, LoRA-All, LoRA-Last, Skip-LoRA." in text
+    assert "har-hapt: no reduction: lora-all was not measured." in text
+    assert "No method could be compared with LoRA-All." in text
+    assert "No instrumented repetition was recorded." in text
+    assert "The records carry no multiply-adds." in text
 
 
 def test_without_accuracy_and_curves_the_page_says_so(small, make_record):
     bare = make_record().quality.model_copy(update={"before": None, "after": None, "losses": [], "curve": []})
-    told = words(section(render(small(change={name: {"quality": bare} for name in METHODS}))))
-    assert "No accuracy was recorded." in told
-    assert "Neither losses nor accuracies by epoch were recorded." in told
-    assert "aim open" in told
-    assert "no accuracy difference to LoRA-All" in told
+    text = words(section(render(small(change={name: {"quality": bare} for name in METHODS}))))
+    assert "No accuracy was recorded." in text
+    assert "Neither losses nor accuracies by epoch were recorded." in text
+    assert "aim open" in text
+    assert "no accuracy difference to LoRA-All" in text
 
 
 def test_a_study_without_repetitions_is_a_page(small):
-    told = words(section(render(small(methods=[], instrumented=False))))
-    assert "No repetition of the study was recorded." in told
-    assert PUBLISHED in told
+    text = words(section(render(small(methods=[], instrumented=False))))
+    assert "No repetition of the study was recorded." in text
+    assert PUBLISHED in text
 
 
 def test_the_text_table_holds_the_headline(study_run):
-    told = table(summarise(RunReader(study_run)))
-    assert PUBLISHED in told
-    assert re.search(r"pi5-01, native x86-64 +mean +8\d\.\d%", told)
-    assert re.search(r"pi5-01, torch +fan-damage1 +\d+\.\d% +\[.*\] +\S+ \[.*\] (met|missed|open)", told)
-    assert max(len(line) for line in told.splitlines() if "pi5-01, native" in line) < 120
+    text = table(summarise(RunReader(study_run)))
+    assert PUBLISHED in text
+    assert re.search(r"pi5-01, native x86-64 +mean +8\d\.\d%", text)
+    assert re.search(r"pi5-01, torch +fan-damage1 +\d+\.\d% +\[.*\] +\S+ \[.*\] (met|missed|open)", text)
+    assert max(len(line) for line in text.splitlines() if "pi5-01, native" in line) < 120
 
 
 def test_hostile_names_stay_escaped(small, fake_board):
@@ -165,9 +166,9 @@ def test_hostile_names_stay_escaped(small, fake_board):
     assert "<script>alert" not in html
     assert "\x1b" not in html
     assert "\u202e" not in html
-    told = table(summarise(reader))
-    assert "\x1b" not in told
-    assert "\u202e" not in told
+    text = table(summarise(reader))
+    assert "\x1b" not in text
+    assert "\u202e" not in text
 
 
 def test_rates_are_told_with_a_fitting_unit():

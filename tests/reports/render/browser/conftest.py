@@ -1,4 +1,4 @@
-"""A real browser for the pages: Debian's Chromium through playwright; whoever opens a page answers for its silence."""
+"""A real browser for the pages: Debian's Chromium through playwright; an opened page must stay silent and offline."""
 
 from __future__ import annotations
 
@@ -71,16 +71,16 @@ def hostile(campaign, tmp_path, fake_board):
 
 @pytest.fixture
 def visit(browser):
-    """Opens a file; afterwards nothing may have been said on the console or asked of the network."""
-    contexts, said, asked, files = [], [], [], set()
+    """Function that opens a file; fails afterwards if it wrote to the console or used the network."""
+    contexts, messages, asked, files = [], [], [], set()
 
     def open_with(path: Path, hash_: str = "", **options):
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.on("dialog", lambda dialog: (messages.append(dialog.message), dialog.dismiss()))
         page.on("request", lambda request: asked.append(request.url))
         files.add(path.as_uri())
         page.goto(path.as_uri() + hash_)
@@ -89,6 +89,6 @@ def visit(browser):
     yield open_with
     for context in contexts:
         context.close()
-    assert said == []
-    # A blob is what the page itself made for a download.
+    assert messages == []
+    # A blob: URL is a download that the page itself has made.
     assert [u for u in asked if u.split("#")[0] not in files and not u.startswith(("data:", "blob:"))] == []

@@ -22,17 +22,17 @@ def axe():
 def violations(page, axe):
     page.evaluate(axe)
     asked = {"runOnly": {"type": "tag", "values": TAGS}, "resultTypes": ["violations"]}
-    found = page.evaluate("asked => axe.run(asked)", asked)
-    assert found["passes"]
+    results = page.evaluate("asked => axe.run(asked)", asked)
+    assert results["passes"]
     return [
         (
-            one["impact"],
-            one["id"],
-            [node["target"] for node in one["nodes"][:3]],
-            one["nodes"][0]["failureSummary"],
+            violation["impact"],
+            violation["id"],
+            [node["target"] for node in violation["nodes"][:3]],
+            violation["nodes"][0]["failureSummary"],
         )
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
+        for violation in results["violations"]
+        if violation["impact"] in ("serious", "critical")
     ]
 
 

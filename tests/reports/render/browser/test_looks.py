@@ -19,7 +19,7 @@ def open_page(visit, report):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 768, 1024, 1400])
-def test_no_sideways_scrolling(open_page, width, scheme):
+def test_the_page_does_not_scroll_sideways(open_page, width, scheme):
     page = open_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -82,7 +82,7 @@ def test_the_numbers_under_a_figure_unfold_without_script(open_page):
     assert table.is_visible()
 
 
-def test_it_prints(open_page, tmp_path):
+def test_a_printed_page_is_light_fits_a4_and_has_no_navigation(open_page, tmp_path):
     page = open_page(color_scheme="dark")
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

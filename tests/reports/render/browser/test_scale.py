@@ -1,4 +1,4 @@
-"""A large lab's night with everything in it: light enough to mail, and soon there."""
+"""A large lab's night with every section: small enough to mail, and opened within seconds."""
 
 from __future__ import annotations
 

@@ -131,14 +131,14 @@ def test_a_trace_zooms_and_shows_the_baseline(lab_page):
 
 def test_the_data_of_the_page_can_be_saved(lab_page):
     page = lab_page()
-    with page.expect_download() as got:
+    with page.expect_download() as download:
         page.click("[data-download='data-csv']")
-    rows = list(csv.DictReader(io.StringIO(got.value.path().read_text())))
+    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
     assert len(rows) == 108
     assert {row["board_id"] for row in rows} == {"pi5-01", "orin-02"}
-    with page.expect_download() as got:
+    with page.expect_download() as download:
         page.click("[data-download='data-json']")
-    assert json.loads(got.value.path().read_text())["run"]["run_id"] == "20261121T074500Z-a1b2"
+    assert json.loads(download.value.path().read_text())["run"]["run_id"] == "20261121T074500Z-a1b2"
 
 
 def test_the_theme_button_beats_the_system_and_redraws_traces(lab_page):
