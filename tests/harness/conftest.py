@@ -1,4 +1,4 @@
-"""Boards and suites that are real and cheap: loopback boards, and a workload that sleeps under real marks."""
+"""Boards and suites that are real and cheap: loopback boards, and a workload that sleeps between real marks."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def lab(tmp_path: Path) -> Callable[..., Path]:
 
 
 class Notes(Silent):
-    """Keeps what a campaign tells."""
+    """Keep a campaign's messages to its user."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -205,8 +205,8 @@ def entry(lab: Callable[..., Path]) -> BoardEntry:
 
 
 @pytest.fixture
-def said() -> list[str]:
-    """Takes what a set-up tells."""
+def messages() -> list[str]:
+    """Collect a set-up's messages."""
     return []
 
 
@@ -220,7 +220,7 @@ def wish(tmp_path: Path) -> Callable[..., Wish]:
     return make
 
 
-#: Stands in for torch: as much of it as the check asks for.
+#: Stands in for torch: only what the check of a set-up uses.
 _GOOD_TORCH = """
 __version__ = "{version}"
 class Tensor:
@@ -240,7 +240,7 @@ def good_torch() -> Callable[[str], str]:
 
 @pytest.fixture
 def few_shapes(monkeypatch, tmp_path):
-    """A dozen shapes a part, one epoch of pretraining, a cache of its own."""
+    """Shrink the data set shapes to 12 images a part and its pretraining to one epoch, in a cache of its own."""
     from tunebench.workloads.datasets import shapes
     from tunebench.workloads.prepare import pretrain
 

@@ -97,7 +97,7 @@ def test_a_board_that_no_build_is_for_skips_its_native_rows_with_the_reason(camp
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ('engine = "native"\nthreads = 2', "one thread of the CPU"),
         ('engine = "native"\nbuild = "z80"', "unknown build 'z80'; allowed: x86-64"),
@@ -106,7 +106,7 @@ def test_a_board_that_no_build_is_for_skips_its_native_rows_with_the_reason(camp
         ('engine = "native"\nlabel = "two"', "'label' renames one method"),
     ],
 )
-def test_what_does_not_go_together_is_refused(tmp_path, change, told):
+def test_what_does_not_go_together_is_refused(tmp_path, change, message):
     (tmp_path / "nat.toml").write_text(SUITE.replace('engine = "native"', change))
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         load_suite(str(tmp_path / "nat.toml"))

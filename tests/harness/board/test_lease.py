@@ -1,4 +1,4 @@
-"""How a campaign leaves a board whose card takes no change just then."""
+"""How a campaign leaves a board whose SD card is read-only at that moment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def freeze(tmp_path, monkeypatch):
-    """Makes the board's folder read-only; it thaws a moment after the campaign has begun to leave the board."""
+    """Make the board's folder read-only; 1.5 s after the campaign has begun to leave, it can be written again."""
     reason = no_read_only()
     if reason is not None:
         pytest.skip(reason)

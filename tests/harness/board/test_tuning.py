@@ -82,7 +82,7 @@ def test_what_is_asked_for_holds_in_the_run_stands_in_its_records_and_is_put_bac
 def test_a_tuning_that_fails_degrades_what_is_measured(campaign, tuned_lab, sleep_suite, tree):
     ran = campaign(tuned_lab('governor = "warp"'), sleep_suite(["a"], blocks=1))
     (record,) = ran.reader.repetitions
-    (reason,) = [one for one in record.reasons if one.code == "tuning"]
+    (reason,) = [reason for reason in record.reasons if reason.code == "tuning"]
     assert reason.level == "degraded"
     assert "governor 'warp' is not offered; there are: conservative" in reason.message
     assert record.prov.tuning == {}
@@ -135,12 +135,12 @@ def host(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 
 def running(work: Path) -> list[Path]:
-    """Repetitions on a board that have begun and not ended."""
+    """Return the repetitions on a board that have begun and not ended."""
     return [path for path in work.glob("jobs/*/supervisor.json") if not (path.parent / "exit.json").exists()]
 
 
 def expire(lease: Path) -> None:
-    """As when its time has passed."""
+    """Give the lease the age of one whose time has passed."""
     if lease.exists():
         lease.write_text(json.dumps({**json.loads(lease.read_text()), "expires_boottime_s": 1.0}))
 
@@ -161,8 +161,8 @@ def test_the_next_run_restores_what_a_host_killed_by_sigkill_has_left(
     before_kill = undo.exists if moment == "while it tunes" else lambda: running(work)
     if moment == "while it tunes":
         # The switch of the power mode takes long enough to be killed in.
-        said = json.loads(tree.read(".commands/nvpmodel_-m_0.json"))
-        tree.write(".commands/nvpmodel_-m_0.json", json.dumps({**said, "delay_s": 1.5}))
+        answer = json.loads(tree.read(".commands/nvpmodel_-m_0.json"))
+        tree.write(".commands/nvpmodel_-m_0.json", json.dumps({**answer, "delay_s": 1.5}))
     first = host(
         tuned_lab('governor = "performance"\npower_mode = "15W"'), sleep_suite(["a"], blocks=3, sleep_s=1.0)
     )
@@ -182,8 +182,8 @@ def test_the_next_run_restores_what_a_host_killed_by_sigkill_has_left(
     (record,) = ran.reader.repetitions
     assert record.outcome == "ok"
     assert record.power_mode == "MAXN_SUPER"
-    found = ran.reader.env("orin", "before").fingerprint["os"]["governor"]
-    assert found == ("powersave" if keys else "schedutil")
+    probed_governor = ran.reader.env("orin", "before").fingerprint["os"]["governor"]
+    assert probed_governor == ("powersave" if keys else "schedutil")
     assert governor(tree) == "schedutil"
     assert not undo.exists()
 

@@ -194,12 +194,12 @@ def test_what_a_dead_host_left_on_the_board_is_attached_and_not_run_twice(
     _until(lambda: list(tmp_path.glob("work-here/jobs/*/exit.json")))
     monkeypatch.setattr(repetition, "_wait_for_end", real_wait)
     (ended,) = tmp_path.glob("work-here/jobs/*/exit.json")
-    seen = json.loads(ended.read_text())
+    exit_record = json.loads(ended.read_text())
     second = campaign(inventory, suite, resume=True)
     (record,) = second.reader.repetitions
     assert record.outcome == "ok"
-    # The record is of what ran while nobody watched.
-    assert record.process_s == seen["process_s"]
+    # The record is of the process that ran on while the host was dead, not of a second one.
+    assert record.process_s == exit_record["process_s"]
 
 
 @pytest.mark.slow
@@ -225,9 +225,9 @@ def test_a_host_that_died_after_the_last_record_is_tidied_up_after_and_nothing_i
     assert not (work / "lease.json").exists()
 
 
-def _until(seen, limit_s: float = 20.0) -> None:
+def _until(condition, limit_s: float = 20.0) -> None:
     end_s = time.monotonic() + limit_s
-    while not seen():
+    while not condition():
         assert time.monotonic() < end_s, "it did not come"
         time.sleep(0.02)
 
@@ -265,7 +265,7 @@ def test_nothing_of_the_inventory_s_addresses_reaches_the_results(campaign, lab,
 
 @pytest.mark.openssh
 def test_the_same_campaign_runs_over_opensshs_own_server(campaign, sleep_suite, tmp_path):
-    """A remote board's way: host key in known_hosts, key file, port, user; no server of ours in between."""
+    """Reach the board as a remote one: host key in known_hosts, key file, port, user; OpenSSH serves it."""
     if find_sshd() is None:
         pytest.skip("no sshd on this machine: install openssh-server")
     keys = tmp_path / "keys"
@@ -309,14 +309,16 @@ def test_a_blob_that_vanished_from_the_board_is_pushed_again(
 @pytest.mark.slow
 @pytest.mark.torch
 def test_all_methods_of_a_block_meet_the_same_bytes(campaign, lab):
-    """Same data, start weights and seed; and the correctness gate was run and passed."""
+    """Data, start weights and seed are the same, and the correctness check was run and passed."""
     ran = campaign(lab("here"), "smoke", methods="ft-all,skip2-lora")
-    records = [one for one in ran.reader.repetitions if one.role == "timed" and one.task == "digits/mlp"]
-    assert len({one.prov.data_sha256 for one in records}) == 1
-    assert len({one.prov.weights_sha256 for one in records}) == 1
-    assert len({one.quality.before for one in records}) == 1
-    assert all(one.quality.after > one.quality.before for one in records)
-    (check,) = [one for one in ran.reader.repetitions if one.role == "check"]
+    records = [
+        record for record in ran.reader.repetitions if record.role == "timed" and record.task == "digits/mlp"
+    ]
+    assert len({record.prov.data_sha256 for record in records}) == 1
+    assert len({record.prov.weights_sha256 for record in records}) == 1
+    assert len({record.quality.before for record in records}) == 1
+    assert all(record.quality.after > record.quality.before for record in records)
+    (check,) = [record for record in ran.reader.repetitions if record.role == "check"]
     assert check.check["passed"] is True
 
 

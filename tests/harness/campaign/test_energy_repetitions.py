@@ -1,4 +1,4 @@
-"""Energy from end to end: a simulated Jetson Nano whose power follows the load, and a board that tells no power."""
+"""Energy from end to end: a simulated Jetson Nano whose power follows the load, and a board without a power sensor."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TOTAL, PARTS = "POM_5V_IN", ("POM_5V_GPU", "POM_5V_CPU")
 
 
 class LoadFollower(threading.Thread):
-    """Not a sensor: a simulated rail shows ``LOAD_W`` while a workload of this test's board runs, else ``IDLE_W``."""
+    """Write ``LOAD_W`` to a simulated rail while a workload of this test's board runs, else ``IDLE_W``."""
 
     def __init__(self, rail: Path, workdir: Path) -> None:
         super().__init__(daemon=True)
@@ -112,11 +112,11 @@ def test_joules_of_one_fine_tuning_are_power_times_time_over_k_net_of_the_idle_b
     assert {rep.outcome for rep in reps} == {"ok"}
     assert exit_code(ran.outcome, ran.session.writer, ran.session.plan) == 0
 
-    for rep in (one for one in reps if one.role == "idle"):
+    for rep in (rep for rep in reps if rep.role == "idle"):
         assert rep.energy is not None, rep.missing
         assert rep.energy.mean_w == pytest.approx(IDLE_W, rel=0.005)
         assert (rep.energy.repeats, rep.energy.j_per_finetuning) == (0, None)
-    for rep in (one for one in reps if one.role == "energy"):
+    for rep in (rep for rep in reps if rep.role == "energy"):
         energy = rep.energy
         assert energy is not None, rep.missing
         assert (energy.scope, energy.rails, energy.repeats) == ("board_input", [TOTAL], rep.repeats)

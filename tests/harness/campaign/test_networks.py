@@ -52,7 +52,7 @@ def test_a_segmenter_is_fine_tuned_on_a_board_by_every_kind_of_method(campaign, 
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "message"),
     [
         (
             {"model": "detector-small"},
@@ -66,8 +66,8 @@ def test_a_segmenter_is_fine_tuned_on_a_board_by_every_kind_of_method(campaign, 
         ),
     ],
 )
-def test_what_does_not_fit_is_refused_with_what_does(tmp_path, keys, told):
-    with pytest.raises(UsageError, match=told):
+def test_what_does_not_fit_is_refused_with_what_does(tmp_path, keys, message):
+    with pytest.raises(UsageError, match=message):
         load_suite(str(write(tmp_path, **keys)))
 
 

@@ -37,7 +37,7 @@ marks.result(accuracy=0.75, before=0.5)
 """
 
 
-#: An interpreter whose torch is not asked for: importing it would take most of these tests' time.
+#: An interpreter without site-packages, so without torch: importing it would take most of these tests' time.
 BARE = f'interpreter = ["{sys.executable}", "-S"]\n'
 
 
@@ -105,12 +105,12 @@ def test_throttling_in_mid_run_is_a_fault_when_cold_and_data_when_sustained(
     assert ("throttled" in codes(record)) == (policy == "cold")
     assert "simulated" in codes(record)
     if policy == "sustained":
-        told = record.sustained
-        assert told.n >= 6
-        assert record.wall_s == told.steady_s == pytest.approx(0.16, rel=0.5)
-        assert told.decline == pytest.approx(1.0, abs=0.6)
+        sustained = record.sustained
+        assert sustained.n >= 6
+        assert record.wall_s == sustained.steady_s == pytest.approx(0.16, rel=0.5)
+        assert sustained.decline == pytest.approx(1.0, abs=0.6)
         (row,) = summarise(ran.reader).rows
-        assert row.sustained.steady_s == told.steady_s
+        assert row.sustained.steady_s == sustained.steady_s
     else:
         assert record.sustained is None
 
@@ -181,7 +181,7 @@ def test_a_wall_clock_stepped_by_an_hour_in_mid_run_leaves_durations_alone_and_i
     )
     stepped, after = ran.reader.repetitions
     assert "clock-step" in codes(stepped)
-    (reason,) = [one for one in stepped.reasons if one.code == "clock-step"]
+    (reason,) = [reason for reason in stepped.reasons if reason.code == "clock-step"]
     assert reason.values["step_s"] == pytest.approx(3600, abs=1)
     assert stepped.verdict == "degraded"
     for record in (stepped, after):
@@ -231,25 +231,25 @@ def test_a_lease_that_ran_out_is_taken_over_and_every_record_says_so(campaign, l
     assert origin["owner"] == {"user": "eve", "host": "there", "pid": "2"}
     assert origin["rep_id"] == "hers-1"
     # The window is so short that a busy machine's clock exchange may be wide beside it; that is not the lease's doing.
-    said = set(codes(record)) - {"clock-bound", "sampler-gap"}
-    assert said == {"shared-machine"}, "a dead host's lease says nothing against the measurement"
+    fault_codes = set(codes(record)) - {"clock-bound", "sampler-gap"}
+    assert fault_codes == {"shared-machine"}, "a dead host's lease says nothing against the measurement"
     assert not lease.exists()
 
 
 def test_a_lease_in_force_is_only_ended_by_force_and_that_is_on_record(lab, tmp_path):
     lease = leased(tmp_path, "here", 100)
     spec = load_inventory(lab("here")).boards[0].spec()
-    said, code = end_lease(spec, force=False)
-    assert (code, "eve@there" in said, "--force" in said) == (4, True, True)
-    said, code = end_lease(spec, force=True)
-    assert (code, said) == (0, "the lease of eve@there is ended")
+    message, code = end_lease(spec, force=False)
+    assert (code, "eve@there" in message, "--force" in message) == (4, True, True)
+    message, code = end_lease(spec, force=True)
+    assert (code, message) == (0, "the lease of eve@there is ended")
     assert workdir.read_json(str(lease))["released_by"]["pid"] == os.getpid()
     assert end_lease(spec, force=False)[0] == "the lease of eve@there is ended"
     assert end_lease(spec, force=False) == ("no lease", 0)
 
 
 @pytest.mark.slow
-def test_release_is_a_command(lab, cli, tmp_path):
+def test_the_command_release_ends_a_lease_and_refuses_an_unknown_board(lab, cli, tmp_path):
     leased(tmp_path, "here", -100)
     assert "here: the lease of eve@there is ended" in cli("release", "here", "-i", str(lab("here"))).stdout
     unknown = cli("release", "there", "-i", str(lab("here")))
@@ -290,7 +290,7 @@ def test_two_campaigns_on_one_board_do_not_interleave(lab, sleep_suite, tmp_path
 
 @pytest.mark.slow
 def test_repetitions_begin_as_warm_as_the_first_one_did(campaign, lab, suite, pi):
-    """The workload warms the board by 10 C; it cools when the host waits."""
+    """The workload warms the board by 12 C, and the board cools while the host waits."""
     zone = pi.zones["cpu-thermal"]
     done = threading.Event()
 
@@ -322,6 +322,6 @@ def test_a_governor_that_changed_in_mid_campaign_degrades_what_was_measured(camp
         lab("pi", extra=f'{BARE}simulated_root = "{pi.root}"'), suite(0.1, files={str(governor): "ondemand"})
     )
     (record,) = ran.reader.repetitions
-    (reason,) = [one for one in record.reasons if one.code == "environment-changed"]
+    (reason,) = [reason for reason in record.reasons if reason.code == "environment-changed"]
     assert "os.governor: performance -> ondemand" in reason.message
     assert "ondemand" in str(summarise(ran.reader).environment[0].changed)

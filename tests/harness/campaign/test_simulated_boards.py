@@ -12,7 +12,7 @@ from tunebench.harness.config.suite import load_suite
 from tunebench.reports.results import RunReader
 
 pytestmark = pytest.mark.slow
-#: 100 samples at the 5 Hz of a timed repetition, and some.
+#: A little longer than 100 samples take at the 5 Hz of a timed repetition.
 WINDOW_S = 21.5
 _SLEEPER = f"""
 import time
@@ -27,7 +27,7 @@ marks.result(accuracy=0.75, before=0.5)
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    """One campaign on all boards at once: ids by what is simulated; returns id -> its record."""
+    """Run one campaign on all boards at once; return board id -> its record. The id says what is simulated."""
     root = tmp_path_factory.mktemp("simulated")
     rotated = [
         trees.Rail(rail.label, 5000, ma) for rail, ma in zip(trees.NANO_RAILS, (640, 1784, 624), strict=True)

@@ -31,12 +31,12 @@ begun = time.process_time()
 with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as out:
     with RunWriter.create(Path(out), "lab", "r", content) as writer:
         begun_mib = peak_mib()  # with the plan, and its file as text
-        for one in plan.repetitions:
+        for planned in plan.repetitions:
             writer.append(Repetition(
-                rep_id=one.rep_id, run_id="r", block=one.block, slot=one.slot, role=one.role, lab="lab",
-                board_id=one.board_id, board_kind="linux", task=one.workload.task, dataset="d", model="m",
-                method=one.workload.method, label=one.workload.label, engine="torch", device="cpu", threads=1,
-                dtype="float32", seed=one.seed, series_key="k", outcome="ok", verdict="valid",
+                rep_id=planned.rep_id, run_id="r", block=planned.block, slot=planned.slot, role=planned.role, lab="lab",
+                board_id=planned.board_id, board_kind="linux", task=planned.workload.task, dataset="d", model="m",
+                method=planned.workload.method, label=planned.workload.label, engine="torch", device="cpu", threads=1,
+                dtype="float32", seed=planned.seed, series_key="k", outcome="ok", verdict="valid",
                 prov=Provenance(tunebench="0", workload_sha256="0" * 64)))
     stored_s, stored_mib = time.process_time() - begun, peak_mib()
     begun = time.process_time()
@@ -51,7 +51,7 @@ def measured(boards):
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, str(boards)], capture_output=True, text=True, check=True, timeout=300
     )
-    return [float(one) for one in done.stdout.split()]
+    return [float(number) for number in done.stdout.split()]
 
 
 def test_plan_store_and_reader_take_a_thousand_boards_at_the_price_of_a_hundred_for_each():

@@ -38,10 +38,10 @@ def _shelly(plug) -> str:
 
 def test_a_meter_is_read_and_says_how_well(plug, lab):
     path = lab(_shelly(plug()))
-    told = _run("read", "pi", "-i", str(path), "--seconds", "0.3")
-    assert told.exit_code == 0
-    assert "scope wall_ac, 10 Hz" in told.stdout
-    assert "25.700 W on average (25.700 to 25.700)" in told.stdout
+    result = _run("read", "pi", "-i", str(path), "--seconds", "0.3")
+    assert result.exit_code == 0
+    assert "scope wall_ac, 10 Hz" in result.stdout
+    assert "25.700 W on average (25.700 to 25.700)" in result.stdout
     answer = json.loads(_run("read", "pi", "-i", str(path), "--seconds", "0.3", "--json").stdout)
     assert answer["mean_w"] == pytest.approx(25.7)
     assert answer["meter"]["kind"] == "shelly"
@@ -56,9 +56,9 @@ def test_power_is_cycled_only_when_it_is_meant(plug, lab):
     device.asked.clear()
     assert _run("power-cycle", "pi", "-i", str(path), answer="n\n").exit_code == 1
     assert device.asked == []
-    told = _run("power-cycle", "pi", "-i", str(path), "--off-s", "0.5", "--yes")
-    assert told.exit_code == 0
-    assert "pi: off for 0.5 s, on again" in told.stdout
+    result = _run("power-cycle", "pi", "-i", str(path), "--off-s", "0.5", "--yes")
+    assert result.exit_code == 0
+    assert "pi: off for 0.5 s, on again" in result.stdout
     assert sum("Switch.Set" in uri for uri in device.asked) == 2
 
 

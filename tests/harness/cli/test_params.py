@@ -15,30 +15,30 @@ from tunebench.harness.errors import UsageError
 
 
 def test_json_tells_what_the_issue_asks_for():
-    said = CliRunner().invoke(
+    result = CliRunner().invoke(
         app,
         ["params", "--model", "yolov8x", "--task", "detect", "--method", "lorae", "--rank", "4", "--json"],
     )
-    assert said.exit_code == 0, said.output
-    found = json.loads(said.stdout)
-    assert (found["params"], found["trainable"]) == (68_229_648, 973_036)
-    assert found["reduction_pct"] == pytest.approx(98.5739, abs=1e-4)
-    assert found["update_b"] == 4 * found["trainable"]
-    assert found["madds"] > found["madds_base"] > 0
-    assert (found["classes"], found["input"]) == (80, [3, 640, 640])
+    assert result.exit_code == 0, result.output
+    counts = json.loads(result.stdout)
+    assert (counts["params"], counts["trainable"]) == (68_229_648, 973_036)
+    assert counts["reduction_pct"] == pytest.approx(98.5739, abs=1e-4)
+    assert counts["update_b"] == 4 * counts["trainable"]
+    assert counts["madds"] > counts["madds_base"] > 0
+    assert (counts["classes"], counts["input"]) == (80, [3, 640, 640])
 
 
 def test_the_table_names_what_was_counted():
-    said = CliRunner().invoke(app, ["params", "--model", "mobilenetv2"])
-    assert said.exit_code == 0
-    assert "mobilenetv2 (classify, 1000 classes), lorae, rank 4" in said.stdout
-    assert "3,504,872" in said.stdout and "depthwise" in said.stdout
+    result = CliRunner().invoke(app, ["params", "--model", "mobilenetv2"])
+    assert result.exit_code == 0
+    assert "mobilenetv2 (classify, 1000 classes), lorae, rank 4" in result.stdout
+    assert "3,504,872" in result.stdout and "depthwise" in result.stdout
 
 
 def test_full_fine_tuning_reduces_nothing_but_the_fixed_layer():
-    found = count("yolov8x", "ft-all", 4)
-    assert found["params"] - found["trainable"] == 16
-    assert found["rank"] is None
+    counts = count("yolov8x", "ft-all", 4)
+    assert counts["params"] - counts["trainable"] == 16
+    assert counts["rank"] is None
 
 
 @pytest.mark.parametrize(
@@ -58,20 +58,20 @@ def test_it_imports_no_torch():
 
 def test_memory_is_predicted_where_a_batch_is_named():
     assert "memory" not in count("unet-small", "lorae", 4)
-    told = count("unet-small", "lorae", 4, batch=10, free_mb=200)["memory"]
-    assert told["total_b"] == told["weights_b"] + told["optimiser_b"] + told["step_b"]
-    assert told["saved_b"] <= told["step_b"] and told["optimiser_b"] == 0
-    assert told["fits"] == "yes" and 10 < told["batch_safe"] < told["batch_at_most"] < 100
-    assert 64 <= told["side_safe_px"] < told["side_at_most_px"] and told["side_at_most_px"] % 32 == 0
+    memory = count("unet-small", "lorae", 4, batch=10, free_mb=200)["memory"]
+    assert memory["total_b"] == memory["weights_b"] + memory["optimiser_b"] + memory["step_b"]
+    assert memory["saved_b"] <= memory["step_b"] and memory["optimiser_b"] == 0
+    assert memory["fits"] == "yes" and 10 < memory["batch_safe"] < memory["batch_at_most"] < 100
+    assert 64 <= memory["side_safe_px"] < memory["side_at_most_px"] and memory["side_at_most_px"] % 32 == 0
     nothing = count("unet-small", "lorae", 4, free_mb=0.001)["memory"]
     assert (nothing["fits"], nothing["batch_at_most"], nothing["side_at_most_px"]) == ("no", 0, 0)
     assert count("unet-small", "lorae", 4, batch=10, free_mb=100)["memory"]["fits"] == "perhaps"
 
 
 def test_the_table_says_whether_a_batch_fits():
-    said = CliRunner().invoke(app, ["params", "--model", "yolov8x", "--batch", "8", "--free-mb", "4000"])
-    assert said.exit_code == 0, said.output
-    assert "does not fit into 4000.0 MB; largest batch safe: 1, at most 2" in said.stdout
+    result = CliRunner().invoke(app, ["params", "--model", "yolov8x", "--batch", "8", "--free-mb", "4000"])
+    assert result.exit_code == 0, result.output
+    assert "does not fit into 4000.0 MB; largest batch safe: 1, at most 2" in result.stdout
 
 
 def test_what_fits_on_a_board_is_told_for_every_memory_size_and_marked_as_predicted():
@@ -90,10 +90,10 @@ def test_what_fits_on_a_board_is_told_for_every_memory_size_and_marked_as_predic
 
 
 def test_boards_stand_in_the_table_and_an_unknown_one_is_refused():
-    told = CliRunner().invoke(
+    result = CliRunner().invoke(
         app, ["params", "--model", "unet-small", "--batch", "10", "--board", "jetson-nano"]
     )
-    assert told.exit_code == 0, told.output
-    assert "predicted: 430 MB are not ours" in told.stdout and "Jetson Nano" in told.stdout
+    assert result.exit_code == 0, result.output
+    assert "predicted: 430 MB are not ours" in result.stdout and "Jetson Nano" in result.stdout
     with pytest.raises(UsageError, match="unknown board 'raspi4', use one of: all, raspberry-pi-zero-2-w"):
         count("unet-small", "lorae", 4, board="raspi4")

@@ -1,4 +1,4 @@
-"""The list of commands: its help is quick, its words are the commands' own, and other packages add to it."""
+"""The list of commands: its help is quick and repeats each command's own, and other packages add commands."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def runs(store):
 
 
 def tunebench(*args):
-    return CliRunner().invoke(app, [str(one) for one in args])
+    return CliRunner().invoke(app, [str(arg) for arg in args])
 
 
 def test_the_report_goes_beside_the_run(runs):

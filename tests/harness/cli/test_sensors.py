@@ -17,11 +17,11 @@ LINE = "RAM 1/2MB CPU [0%@729] cpu@47.5C VDD_IN 4556mW/4556mW VDD_SOC 1451mW/145
 
 @pytest.fixture
 def parse(monkeypatch, capfdbinary):
-    """Runs the command's own entry point: the process's start is left out, nothing else."""
+    """Run the command's entry point in this process; only the start of a process is left out."""
 
-    def run(*argv: str, said: bytes = b"") -> SimpleNamespace:
+    def run(*argv: str, content: bytes = b"") -> SimpleNamespace:
         monkeypatch.setattr(sys, "argv", ["tunebench", "sensors", "parse", *argv])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(said)))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
         with pytest.raises(SystemExit) as ended:
             main()
         stdout, stderr = capfdbinary.readouterr()
@@ -30,7 +30,7 @@ def parse(monkeypatch, capfdbinary):
     return run
 
 
-def test_the_command_as_a_process():
+def test_the_command_reads_standard_input_as_a_process_of_its_own():
     command = [sys.executable, "-m", "tunebench", "sensors", "parse", "tegrastats", "-"]
     done = subprocess.run(command, input=LINE.encode(), capture_output=True, timeout=60, check=False)
     assert done.returncode == 0
@@ -55,14 +55,14 @@ def test_json_has_channels_and_a_total_with_its_scope(parse, tmp_path):
 
 
 def test_the_table_names_the_total_or_why_there_is_none(parse):
-    assert b"total: 4.556 W, scope module" in parse("tegrastats", "-", said=LINE.encode()).stdout
-    done = parse("pmic", "-", said=b"Can't open device file: /dev/vcio_gencmd\n")
+    assert b"total: 4.556 W, scope module" in parse("tegrastats", "-", content=LINE.encode()).stdout
+    done = parse("pmic", "-", content=b"Can't open device file: /dev/vcio_gencmd\n")
     assert done.returncode == 0
     assert b"total: none: vcgencmd: Can't open device file" in done.stdout
 
 
-def test_garbage_is_an_answer_too(parse):
-    done = parse("shelly", "-", "--json", said=bytes(range(256)) * 10)
+def test_binary_input_gives_an_answer_without_channels_and_with_a_reason(parse):
+    done = parse("shelly", "-", "--json", content=bytes(range(256)) * 10)
     assert done.returncode == 0
     answer = json.loads(done.stdout)
     assert (answer["total_w"], answer["channels"]) == (None, [])
@@ -70,23 +70,23 @@ def test_garbage_is_an_answer_too(parse):
 
 
 def test_a_strangers_escape_sequences_do_not_reach_the_terminal(parse):
-    done = parse("ina3221", "-", said=b"in1_label:VDD\x1b]0;x\x07IN\nin1_input:5000\ncurr1_input:100\n")
+    done = parse("ina3221", "-", content=b"in1_label:VDD\x1b]0;x\x07IN\nin1_input:5000\ncurr1_input:100\n")
     assert b"\x1b" not in done.stdout
     assert b"VDD?]0;x?IN" in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
         (("nonesuch", "-"), b"unknown kind 'nonesuch'; known: ina3221, kasa, nvpmodel, pmic"),
         (("pmic", "/no/such/file"), b"/no/such/file: cannot be read: No such file"),
         (("pmic", "/"), b"/: cannot be read: Is a directory"),
     ],
 )
-def test_a_users_mistake_exits_2_and_is_named(parse, argv, said):
+def test_a_users_mistake_exits_2_and_is_named(parse, argv, message):
     done = parse(*argv)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert b"Traceback" not in done.stderr
 
 

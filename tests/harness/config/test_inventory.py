@@ -1,4 +1,4 @@
-"""The inventory: what is accepted, and what a mistake is told."""
+"""The inventory: what is accepted, and the message on each mistake."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_duplicate_id_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "words"),
     [
         ('kind = "raspberry-pi"', 'kind = "toaster"', "'raspberry-pi', 'jetson', 'linux' or 'loopback'"),
         ('host = "pi5"', 'host = "pi5"\nport = "22"', "valid integer (got '22')"),
@@ -90,10 +90,10 @@ def test_a_duplicate_id_is_named(tmp_path):
         ("ram_gb = 8", "ram_gb = -1", "greater than 0"),
     ],
 )
-def test_a_wrong_value_is_told_what_would_be_right(tmp_path, old, new, told):
+def test_a_wrong_value_is_told_what_would_be_right(tmp_path, old, new, words):
     assert old in GOOD
     message = _refused(tmp_path, GOOD.replace(old, new))
-    assert told in message
+    assert words in message
     assert "board '" in message
 
 
@@ -125,7 +125,7 @@ def test_the_embedded_default_is_this_machine():
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("patience_s = inf", "finite"),
         ("timeouts = { connect_s = 1e308 }", "less than or equal to"),
@@ -135,9 +135,9 @@ def test_the_embedded_default_is_this_machine():
         ("x = " + "[" * 3000, "nested too deeply"),
     ],
 )
-def test_values_that_no_board_can_have_are_refused_in_one_sentence(tmp_path, line, told):
+def test_values_that_no_board_can_have_are_refused_in_one_sentence(tmp_path, line, message):
     path = tmp_path / "lab.toml"
     path.write_text(f'[[board]]\nid = "a"\nkind = "loopback"\n{line}\n')
-    with pytest.raises(UsageError, match=told) as refusal:
+    with pytest.raises(UsageError, match=message) as refusal:
         load_inventory(path)
     assert len(str(refusal.value)) < 1000

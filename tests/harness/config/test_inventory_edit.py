@@ -52,7 +52,7 @@ def test_what_cannot_be_changed_by_lines_is_left_alone(tmp_path, text):
     with pytest.raises(UsageError, match=r"write interpreter = .* into board 'a' yourself"):
         set_interpreter(path, "a", "/opt/python")
     assert path.read_text() == text
-    assert [one.name for one in tmp_path.iterdir()] == ["lab.toml"]
+    assert [file.name for file in tmp_path.iterdir()] == ["lab.toml"]
 
 
 def test_line_endings_stay_as_they_are(tmp_path):

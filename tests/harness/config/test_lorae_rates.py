@@ -38,8 +38,11 @@ def boxes():
 
 def test_a_part_is_held_out_and_the_rest_trains(boxes):
     parts = [part_of(boxes, part) for part in range(2)]
-    assert [values(one.need("test_x")).ravel().tolist() for one in parts] == [[0, 10], [20, 30, 40]]
-    assert [values(one.need("finetune_x")).ravel().tolist() for one in parts] == [[20, 30, 40], [0, 10]]
+    assert [values(artefact.need("test_x")).ravel().tolist() for artefact in parts] == [[0, 10], [20, 30, 40]]
+    assert [values(artefact.need("finetune_x")).ravel().tolist() for artefact in parts] == [
+        [20, 30, 40],
+        [0, 10],
+    ]
 
 
 def test_nothing_of_the_test_set_is_left(boxes):
@@ -93,14 +96,14 @@ def test_larger_ranks_and_cached_methods_follow_another_choice(tmp_path):
 
 
 def test_only_ranks_that_meet_the_target_can_be_chosen():
-    for task, one in TASKS.items():
-        assert all(lorae_rates.reduction(task, "lorae", rank) >= one.target for rank in RANKS)
-        assert all(lorae_rates.reduction(task, "lorae", rank) < one.target for rank in LARGER)
+    for task, study_task in TASKS.items():
+        assert all(lorae_rates.reduction(task, "lorae", rank) >= study_task.target for rank in RANKS)
+        assert all(lorae_rates.reduction(task, "lorae", rank) < study_task.target for rank in LARGER)
 
 
 @pytest.mark.parametrize("task", [task for task in TASKS if f"lorae-study-{task}" in built_in_suites()])
 def test_a_suite_holds_what_was_chosen(task):
-    suite, runs, told = load_suite(f"lorae-study-{task}"), Runs(KEPT), TASKS[task]
+    suite, runs, study_task = load_suite(f"lorae-study-{task}"), Runs(KEPT), TASKS[task]
     assert suite.header.candidate == f"lorae-r{lorae_rates.best_rank(task, runs)}"
     assert suite.header.blocks >= 6
     assert {workload.params["rank"] for workload in suite.workloads if workload.method == "lorae"} == {
@@ -114,5 +117,5 @@ def test_a_suite_holds_what_was_chosen(task):
     for workload in suite.workloads:
         rate = rate_of(task, workload.method, workload.params["rank"], runs)
         assert workload.params["lr"] == pytest.approx(rate), workload.label
-        assert (workload.dataset, workload.model) == (told.dataset, told.model)
-        assert (workload.params["epochs"], workload.params["batch"]) == (told.epochs, told.batch)
+        assert (workload.dataset, workload.model) == (study_task.dataset, study_task.model)
+        assert (workload.params["epochs"], workload.params["batch"]) == (study_task.epochs, study_task.batch)

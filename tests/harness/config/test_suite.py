@@ -1,4 +1,4 @@
-"""Suites: built-in levels, own methods, and what a mistake is told."""
+"""Suites: built-in levels, own methods, and the message on each mistake."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_values_that_differ_in_threads_are_another_task(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "words"),
     [
         ('"skip2-lora"]', '"skip3-lora"]', "skip3-lora"),
         ('"skip2-lora"]', '"lorae"]', "does not apply to model 'mlp'"),
@@ -113,10 +113,10 @@ def test_values_that_differ_in_threads_are_another_task(tmp_path):
         ),
     ],
 )
-def test_a_mistake_is_named_with_what_would_be_right(tmp_path, old, new, told):
+def test_a_mistake_is_named_with_what_would_be_right(tmp_path, old, new, words):
     assert old in OWN
     message = _refused(tmp_path, OWN.replace(old, new))
-    assert told in message
+    assert words in message
     assert "mine.toml" in message
 
 

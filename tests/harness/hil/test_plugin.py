@@ -248,7 +248,7 @@ def test_the_marker_delta_sets_what_does_not_matter_in_its_tasks(run_pytest, lab
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("first", "second", "told"),
+    ("first", "second", "message"),
     [
         ("time=0.1", "time=0.2", "another test of task"),
         ("speed=0.1", "speed=0.1", "quantities: time, energy, memory, accuracy"),
@@ -256,11 +256,13 @@ def test_the_marker_delta_sets_what_does_not_matter_in_its_tasks(run_pytest, lab
         ("0.1", "0.1", "by name"),
     ],
 )
-def test_a_wrong_marker_delta_is_a_usage_error(run_pytest, lab, sleep_suite, tmp_path, first, second, told):
+def test_a_wrong_marker_delta_is_a_usage_error(
+    run_pytest, lab, sleep_suite, tmp_path, first, second, message
+):
     (tmp_path / "test_own.py").write_text(DELTA.format(first=first, second=second))
     done = run_pytest("--inventory", str(lab("one")), "--campaign", str(sleep_suite(["a"], blocks=1)), "-q")
     assert done.returncode == 4
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert not list(tmp_path.glob("results/**/reps.jsonl"))
 

@@ -40,8 +40,8 @@ SHOWN = {
 
 
 @pytest.fixture
-def row(simulated, tmp_path, lab):
-    """The row of a simulated board, from its real probe."""
+def row_of(simulated, tmp_path, lab):
+    """Function (name, extra, change) -> the row of a simulated board, from its real probe."""
 
     def ask(name: str, extra: str = "", change=None) -> BoardRow:
         tree = simulated(name)
@@ -50,14 +50,14 @@ def row(simulated, tmp_path, lab):
         entry = load_inventory(lab("here", extra=f'simulated_root = "{tree}"\n{extra}')).boards[0]
         place = Workdir(str(tmp_path / "work"))
         os.makedirs(place.root, exist_ok=True)
-        said = json.loads(json.dumps(probe.probe(place, {}, str(tree))))
-        return BoardRow(entry, read_probe(said))
+        reply = json.loads(json.dumps(probe.probe(place, {}, str(tree))))
+        return BoardRow(entry, read_probe(reply))
 
     return ask
 
 
 def answering(row: BoardRow, **changes) -> BoardRow:
-    """The row of the same board, had it answered otherwise."""
+    """Return the row of the same board with other values in its probe."""
     return dataclasses.replace(row, probe=row.probe.model_copy(update=changes))
 
 
@@ -68,48 +68,48 @@ def shown(rows) -> str:
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_a_board_shows_what_it_is_and_below_what_stays_empty(row, name):
+def test_a_board_shows_what_it_is_and_below_what_stays_empty(row_of, name):
     in_row, in_lines = SHOWN[name]
-    found = row(name)
-    text, below = shown([found]), "\n".join(boards_table.lines([found]))
+    row = row_of(name)
+    text, below = shown([row]), "\n".join(boards_table.lines([row]))
     for words in in_row:
         assert words in text
     for words in in_lines:
         assert words in below
 
 
-def test_a_meter_of_the_inventory_is_shown_and_not_asked_for(row):
+def test_a_meter_of_the_inventory_is_shown_and_not_asked_for(row_of):
     meter = '[board.meter]\nkind = "hwmon"\nscope = "dc_input"\nchip = "ina226"\n'
-    found = row("pi-4", meter)
-    assert found.as_dict()["meter"] == {"kind": "hwmon", "scope": "dc_input"}
-    assert "hwmon (dc_input)" in shown([found])
-    assert "a meter would add" not in "\n".join(boards_table.lines([found]))
+    row = row_of("pi-4", meter)
+    assert row.as_dict()["meter"] == {"kind": "hwmon", "scope": "dc_input"}
+    assert "hwmon (dc_input)" in shown([row])
+    assert "a meter would add" not in "\n".join(boards_table.lines([row]))
 
 
-def test_a_held_board_shows_its_holder_and_a_dead_runs_tuning_is_told(row):
-    found = row("pi-4")
+def test_a_held_board_shows_its_holder_and_a_dead_runs_tuning_is_told(row_of):
+    row = row_of("pi-4")
     lease = Lease(owner=Owner(user="ann", host="desk", pid=7), rep_id="r", expires_in_s=12.5)
-    assert "ann@desk, 12.5 s more" in shown([answering(found, lease=lease)])
-    tuned = answering(found, undo_pending=True)
+    assert "ann@desk, 12.5 s more" in shown([answering(row, lease=lease)])
+    tuned = answering(row, undo_pending=True)
     assert "the next run puts it back first" in "\n".join(boards_table.lines([tuned]))
-    assert "free" in shown([found])
+    assert "free" in shown([row])
 
 
-def test_a_board_whose_total_is_not_labelled_has_no_power_and_says_why(row):
+def test_a_board_whose_total_is_not_labelled_has_no_power_and_says_why(row_of):
     def strange(tree):
         for path in tree.root.rglob("in1_label"):
             path.write_text("VDD_STRANGE\n")
 
-    found = row("orin-nano-jp6", change=strange)
-    assert found.power is None
-    below = "\n".join(found.notes())
+    row = row_of("orin-nano-jp6", change=strange)
+    assert row.power is None
+    below = "\n".join(row.notes())
     assert "no power of its own: " in below
     assert "VDD_STRANGE" in below
     assert "this board usually has VDD_IN (INA3221)" in below
 
 
-def test_what_a_board_says_is_shown_as_text_and_cannot_drive_the_terminal(row):
-    text = shown([answering(row("pi-4"), fingerprint={"hardware": {"model": "[bold]Pi[/bold] \x1b[31m"}})])
+def test_what_a_board_says_is_shown_as_text_and_cannot_drive_the_terminal(row_of):
+    text = shown([answering(row_of("pi-4"), fingerprint={"hardware": {"model": "[bold]Pi[/bold] \x1b[31m"}})])
     assert "[bold]Pi[/bold] ?[31m" in text
     assert "\x1b[31m" not in text
 
@@ -124,7 +124,7 @@ def test_the_command_asks_all_boards_and_one_that_is_gone_makes_it_partial(cli, 
     (tmp_path / "lab.toml").write_text(text)
     done = cli("boards", "-i", "lab.toml", "--json")
     assert done.returncode == 3, done.stderr
-    rows = {one["board_id"]: one for one in json.loads(done.stdout)}
+    rows = {row["board_id"]: row for row in json.loads(done.stdout)}
     assert list(rows) == ["pi-5", "agx-orin-jp6", "gone"]
     assert rows["agx-orin-jp6"]["power"]["scope"] == "rails_sum"
     assert rows["pi-5"]["board"] == "Raspberry Pi 5"

@@ -22,7 +22,7 @@ from tunebench.targets.client.board import Board
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 TAG = "cp" + PYTHON.replace(".", "")
-#: Dies as a torch does that was built for another CPU.
+#: Dies by SIGILL, as a torch built for another CPU does.
 SIGILL_TORCH = "import os, signal\nos.kill(os.getpid(), signal.SIGILL)\n"
 
 
@@ -51,7 +51,7 @@ FACTS = Facts("3.11", "aarch64", 64, "2.36", lse=False)
 
 @pytest.fixture
 def shelf(tmp_path, monkeypatch):
-    """A local directory of wheels: all that pip may see here."""
+    """Return a local directory of wheels, the only one that pip may use here."""
     folder = tmp_path / "shelf"
     folder.mkdir()
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
@@ -61,32 +61,32 @@ def shelf(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_host_fetches_for_the_boards_machine_and_only_once(shelf, tmp_path, said):
+def test_the_host_fetches_for_the_boards_machine_and_only_once(shelf, tmp_path, messages):
     make_wheel(shelf, "tbtiny", "1.0", "", tag="cp311-cp311-manylinux_2_28_aarch64")
     make_wheel(shelf, "tbtiny", "2.0", "", tag="cp312-cp312-manylinux_2_28_aarch64")
     make_wheel(shelf, "tbtiny", "3.0", "", tag="cp311-cp311-manylinux_2_28_x86_64")
     make_wheel(shelf, "tbtiny", "4.0", "", tag="cp311-cp311-manylinux_2_40_aarch64")
-    (found,) = wheelhouse.fetch([Download("tbtiny")], FACTS, tmp_path / "cache", said.append)
-    assert found.name == "tbtiny-1.0-cp311-cp311-manylinux_2_28_aarch64.whl"
-    said.clear()
+    (path,) = wheelhouse.fetch([Download("tbtiny")], FACTS, tmp_path / "cache", messages.append)
+    assert path.name == "tbtiny-1.0-cp311-cp311-manylinux_2_28_aarch64.whl"
+    messages.clear()
     for wheel in shelf.iterdir():
         wheel.unlink()
-    assert wheelhouse.fetch([Download("tbtiny")], FACTS, tmp_path / "cache", said.append) == [found]
-    assert said == []
+    assert wheelhouse.fetch([Download("tbtiny")], FACTS, tmp_path / "cache", messages.append) == [path]
+    assert messages == []
 
 
-def test_a_wheel_that_is_not_to_be_had_says_what_pip_said(shelf, tmp_path, said):
+def test_a_wheel_that_is_not_to_be_had_says_what_pip_said(shelf, tmp_path, messages):
     with pytest.raises(
         FetchError, match=r"tbtiny for Python 3\.11 on aarch64 could not be fetched: .*tbtiny"
     ):
-        wheelhouse.fetch([Download("tbtiny")], FACTS, tmp_path / "cache", said.append)
+        wheelhouse.fetch([Download("tbtiny")], FACTS, tmp_path / "cache", messages.append)
 
 
 class _Broken(Exception):
     pass
 
 
-def test_a_broken_push_goes_on_where_it_was(entry, tmp_path, said, monkeypatch):
+def test_a_broken_push_goes_on_where_it_was(entry, tmp_path, messages, monkeypatch):
     monkeypatch.setattr(wheelhouse, "CHUNK_B", 1000)
     wheel = tmp_path / "tbbig-1.0-py3-none-any.whl"
     wheel.write_bytes(os.urandom(10_000))
@@ -99,15 +99,15 @@ def test_a_broken_push_goes_on_where_it_was(entry, tmp_path, said, monkeypatch):
 
         with pytest.raises(_Broken):
             wheelhouse.push(board, "x", [wheel], [], break_off)
-        assert wheelhouse.push(board, "x", [wheel], [], said.append) == 7000
+        assert wheelhouse.push(board, "x", [wheel], [], messages.append) == 7000
         facts = board.venv_facts([sys.executable], "x")
         assert facts.wheels == [wheel.name]
-        assert wheelhouse.push(board, "x", [wheel], facts.wheels, said.append) == 0
+        assert wheelhouse.push(board, "x", [wheel], facts.wheels, messages.append) == 0
 
 
 @pytest.fixture
 def shelve(shelf, good_torch):
-    """Puts stand-ins for the torches that this machine would get, and for all they require, on the shelf."""
+    """Function that puts stand-ins for this machine's torch wheels and for their requirements on the shelf."""
 
     def make(bad: tuple[str, ...] = ()) -> list[str]:
         glibc = platform.libc_ver()[1]
@@ -126,37 +126,42 @@ def shelve(shelf, good_torch):
 
 
 @pytest.mark.slow
-def test_offline_the_host_fetches_and_the_board_installs(entry, tmp_path, wish, said, shelve, monkeypatch):
+def test_offline_the_host_fetches_and_the_board_installs(
+    entry, tmp_path, wish, messages, shelve, monkeypatch
+):
     versions = shelve()
     monkeypatch.setattr(setup, "NEED_B", {"cpu": 0})
-    done = set_up(entry, wish("cpu", offline=True), said.append)
+    done = set_up(entry, wish("cpu", offline=True), messages.append)
     assert (done.torch, done.changed) == (versions[0], True)
-    assert any("push" in line for line in said)
+    assert any("push" in line for line in messages)
     venvs = tmp_path / "work-here" / "venvs"
-    assert not (venvs / "torch-cpu.wheels").exists()  # they were installed, and take no room any more
-    again = set_up(entry, wish("cpu", offline=True), said.append)
+    # The pushed wheels were installed, then removed from the board.
+    assert not (venvs / "torch-cpu.wheels").exists()
+    again = set_up(entry, wish("cpu", offline=True), messages.append)
     assert again.changed is False
 
 
 @pytest.mark.slow
-def test_a_torch_that_dies_by_sigill_is_replaced_by_the_next_older(entry, wish, said, shelve, monkeypatch):
+def test_a_torch_that_dies_by_sigill_is_replaced_by_the_next_older(
+    entry, wish, messages, shelve, monkeypatch
+):
     versions = shelve()
     if len(versions) < 2:
         pytest.skip(f"the table has one torch only for Python {PYTHON} on {platform.machine()}")
     shelve(bad=(versions[0],))
     monkeypatch.setattr(setup, "NEED_B", {"cpu": 0})
-    done = set_up(entry, wish("cpu", offline=True), said.append)
+    done = set_up(entry, wish("cpu", offline=True), messages.append)
     assert done.torch == versions[1]
-    assert f"torch {versions[0]} dies on this board by SIGILL: trying the next older one" in said
-    said.clear()
-    assert set_up(entry, wish("cpu", offline=True), said.append).changed is False
+    assert f"torch {versions[0]} dies on this board by SIGILL: trying the next older one" in messages
+    messages.clear()
+    assert set_up(entry, wish("cpu", offline=True), messages.append).changed is False
 
 
 @pytest.mark.slow
-def test_a_real_torch_is_installed_where_a_wheel_can_be_reached(entry, wish, said):
+def test_a_real_torch_is_installed_where_a_wheel_can_be_reached(entry, wish, messages):
     links = os.environ.get("PIP_FIND_LINKS", "")
     version = choose("cpu", Facts(PYTHON, platform.machine(), 64, platform.libc_ver()[1])).wheels[0].torch
     if not links or not list(Path(links).glob(f"torch-{version}-{TAG}-*.whl")):
         pytest.skip(f"no wheel of torch {version} for {TAG} in PIP_FIND_LINKS")
-    done = set_up(entry, dataclasses.replace(wish("cpu"), offline=True), said.append)
+    done = set_up(entry, dataclasses.replace(wish("cpu"), offline=True), messages.append)
     assert done.torch == version

@@ -23,7 +23,7 @@ NIGHTS = 11
 
 @pytest.fixture
 def lab(own_method, tmp_path, monkeypatch):
-    """A results root with eleven nights of one method on a loopback board, and what is needed for one more."""
+    """A results root with eleven nights of one method on a loopback board, ready for one more night."""
     monkeypatch.setattr(build_cache, "default_folder", lambda: tmp_path / "built")
     lab = Lab(tmp_path, own_method)
     first = lab.night(0.40)
@@ -56,7 +56,7 @@ class Lab:
 
 
 def _copy_night(folder, number):
-    """The same night again, some days before: history that a test cannot wait for."""
+    """Copy a night to some days before it: a test cannot wait for a real history."""
     run_id = f"20260101T0000{number:02}Z-000000"
     target = folder.parents[2] / "01" / f"{number:02}" / run_id
     shutil.copytree(folder, target)
@@ -119,7 +119,7 @@ def test_a_wrong_baseline_is_told_on_quiet_nights_too(lab):
 
 
 @pytest.mark.parametrize("wrong", ["abc", "not-a-hash", "/nowhere/at/all"])
-def test_a_baseline_that_is_none_says_what_one_is(tmp_path, wrong):
+def test_what_is_no_baseline_is_refused_with_what_one_must_be(tmp_path, wrong):
     with pytest.raises(UsageError, match="neither a run's directory nor 8 or more"):
         find_baseline(tmp_path, wrong)
 

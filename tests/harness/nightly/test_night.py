@@ -1,4 +1,4 @@
-"""One command for a lab's timer: what it writes, and its one exit code."""
+"""``tunebench night``, the one command of a lab's timer: what it writes, and its exit code."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_night_that_cannot_be_judged_is_still_reported(lab, monkeypatch):
     assert "Report: " in result.output
 
 
-def test_precedence_of_the_endings():
+def test_an_interrupt_is_the_first_of_a_nights_exit_codes_and_success_the_last():
     assert nightly_night.PRECEDENCE == (130, 2, 1, 4, 3, 0)
 
 

@@ -15,7 +15,7 @@ from tunebench.targets.client.board import Board
 from tunebench.targets.errors import NoAnswerError
 from tunebench.targets.virtual.loopback import LoopbackServer
 
-#: Ends the board's own agent in block 1, as often as `kills` says; whoever is killed leaves nothing behind.
+#: Ends the board's own agent in block 1, in the first `kills` attempts; no process is left behind.
 KILLER = """
 import json, os, pathlib, signal, time
 from tunebench import marks
@@ -62,7 +62,7 @@ def test_a_lost_repetition_is_recorded_with_its_reason_and_its_slot_measured_onc
     ran = campaign(lab("here"), losing_suite(signal=signal))
     reader = ran.reader
     assert reader.manifest is not None
-    by_slot = [(one.block, one.attempt, one.outcome) for one in reader.repetitions]
+    by_slot = [(record.block, record.attempt, record.outcome) for record in reader.repetitions]
     assert by_slot == [(0, 1, "ok"), (1, 1, "lost"), (1, 2, "ok"), (2, 1, "ok")]
     first, second = reader.repetitions[1:3]
     assert second.rep_id == f"{first.rep_id}.try2"
@@ -79,7 +79,7 @@ def test_a_lost_repetition_is_recorded_with_its_reason_and_its_slot_measured_onc
 def test_a_slot_lost_twice_is_not_asked_a_third_time_and_the_rest_goes_on(campaign, lab, losing_suite):
     ran = campaign(lab("here"), losing_suite(kills=5))
     assert ran.reader.manifest is not None
-    by_slot = [(one.block, one.attempt, one.outcome) for one in ran.reader.repetitions]
+    by_slot = [(record.block, record.attempt, record.outcome) for record in ran.reader.repetitions]
     assert by_slot == [(0, 1, "ok"), (1, 1, "lost"), (1, 2, "lost"), (2, 1, "ok")]
     assert exit_code(ran.outcome, ran.session.writer, ran.session.plan) == 3
 
@@ -98,12 +98,12 @@ def test_a_host_that_dies_after_recording_a_loss_makes_up_for_it_when_resumed(
     monkeypatch.setattr(module.BoardRun, "_recover", stop)
     first = campaign(inventory, suite)
     assert first.reader.manifest is None
-    assert [one.outcome for one in first.reader.repetitions] == ["ok", "lost"]
+    assert [record.outcome for record in first.reader.repetitions] == ["ok", "lost"]
     monkeypatch.undo()
     second = campaign(inventory, suite, resume=True)
     assert second.path == first.path
     assert second.reader.manifest is not None
-    assert [(one.block, one.attempt, one.outcome) for one in second.reader.repetitions] == [
+    assert [(record.block, record.attempt, record.outcome) for record in second.reader.repetitions] == [
         (0, 1, "ok"),
         (1, 1, "lost"),
         (1, 2, "ok"),
@@ -122,7 +122,7 @@ def test_a_reboot_is_told_from_other_losses_by_the_boot_it_was_started_in(
 
     monkeypatch.setattr(Board, "probe", after_a_reboot)
     ran = campaign(lab("here"), losing_suite())
-    assert [one.outcome_reason for one in ran.reader.repetitions if one.outcome == "lost"] == [
+    assert [record.outcome_reason for record in ran.reader.repetitions if record.outcome == "lost"] == [
         attempts.REBOOTED
     ]
 
@@ -131,7 +131,7 @@ def test_a_reboot_is_told_from_other_losses_by_the_boot_it_was_started_in(
 def test_a_job_that_a_power_cut_took_with_it_is_started_again_under_its_own_id(
     campaign, lab, sleep_suite, monkeypatch
 ):
-    """Right after the start nothing of it is on the card yet: the board comes back and knows nothing."""
+    """Right after the start nothing of the job is on the card yet: after the power cut the board knows no job."""
     real, forgotten = repetition._wait_for_end, []
 
     def forget_once(link, job, *more):
@@ -144,10 +144,10 @@ def test_a_job_that_a_power_cut_took_with_it_is_started_again_under_its_own_id(
 
     monkeypatch.setattr(repetition, "_wait_for_end", forget_once)
     ran = campaign(lab("here"), sleep_suite(["a"], blocks=2))
-    assert [one.rep_id for one in ran.reader.repetitions] == [
-        one.rep_id for one in ran.session.plan.repetitions
+    assert [record.rep_id for record in ran.reader.repetitions] == [
+        planned.rep_id for planned in ran.session.plan.repetitions
     ]
-    assert {one.outcome for one in ran.reader.repetitions} == {"ok"}
+    assert {record.outcome for record in ran.reader.repetitions} == {"ok"}
     assert any("knows nothing of it" in line for line in ran.notes)
 
 
@@ -182,7 +182,7 @@ def test_files_that_a_card_has_torn_cost_one_attempt_and_not_the_board(
 
     monkeypatch.setattr(repetition, "_wait_for_end", tear_once)
     ran = campaign(lab("here"), sleep_suite(["a"], blocks=2))
-    assert [(one.block, one.attempt, one.outcome) for one in ran.reader.repetitions] == [
+    assert [(record.block, record.attempt, record.outcome) for record in ran.reader.repetitions] == [
         (0, 1, "lost"),
         (0, 2, "ok"),
         (1, 1, "ok"),
@@ -231,5 +231,5 @@ def test_a_server_that_just_restarts_when_a_campaign_begins_costs_no_board(
         link.unplug()
         threading.Timer(2.0, link.plug_in).start()
         ran = campaign(inventory, sleep_suite(["a"], blocks=1))
-    assert [one.outcome for one in ran.reader.repetitions] == ["ok"]
+    assert [record.outcome for record in ran.reader.repetitions] == ["ok"]
     assert any("connecting again" in line for line in ran.notes)

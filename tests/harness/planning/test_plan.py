@@ -25,18 +25,24 @@ def test_a_block_holds_every_cell_once_with_the_block_as_seed():
     suite = plan.suite
     for board in ("a", "b"):
         for block in range(suite.header.blocks):
-            timed = [one for one in plan.of_board(board) if one.role == "timed" and one.block == block]
-            assert Counter(one.workload.key for one in timed) == Counter(
+            timed = [
+                planned
+                for planned in plan.of_board(board)
+                if planned.role == "timed" and planned.block == block
+            ]
+            assert Counter(planned.workload.key for planned in timed) == Counter(
                 workload.key for workload in suite.workloads
             )
-            assert {one.seed for one in timed} == {block}
-            assert [one.slot for one in timed] == list(range(len(timed)))
+            assert {planned.seed for planned in timed} == {block}
+            assert [planned.slot for planned in timed] == list(range(len(timed)))
 
 
 def test_order_within_blocks_is_random_and_repeatable():
     orders = {
         (board, block): [
-            one.workload.key for one in _plan().of_board(board) if one.role == "timed" and one.block == block
+            planned.workload.key
+            for planned in _plan().of_board(board)
+            if planned.role == "timed" and planned.block == block
         ]
         for board in ("a", "b")
         for block in range(3)
@@ -46,9 +52,11 @@ def test_order_within_blocks_is_random_and_repeatable():
 
 
 def test_checks_come_first_and_instrumented_repetitions_last():
-    roles = [one.role for one in _plan(boards=("a",)).repetitions]
+    roles = [planned.role for planned in _plan(boards=("a",)).repetitions]
     assert roles == sorted(roles, key=["check", "timed", "instrumented"].index)
-    checked = [one.workload.method for one in _plan(boards=("a",)).repetitions if one.role == "check"]
+    checked = [
+        planned.workload.method for planned in _plan(boards=("a",)).repetitions if planned.role == "check"
+    ]
     assert checked == ["skip2-lora"]
 
 
@@ -61,16 +69,16 @@ def test_a_float16_cache_is_not_held_to_exactness(tmp_path):
         'label = "skip2-lora f16"\ncache_dtype = "float16"\n'
     )
     plan = make_plan(load_suite(str(path)), [_board("a")], run_id="r", lab="lab")
-    assert [(one.role, one.workload.label) for one in plan.repetitions if one.role == "check"] == [
-        ("check", "skip2-lora")
-    ]
-    assert {one.workload.label for one in plan.repetitions} == {"skip2-lora", "skip2-lora f16"}
+    assert [
+        (planned.role, planned.workload.label) for planned in plan.repetitions if planned.role == "check"
+    ] == [("check", "skip2-lora")]
+    assert {planned.workload.label for planned in plan.repetitions} == {"skip2-lora", "skip2-lora f16"}
 
 
 def test_repetition_ids_are_unique_and_safe():
     from tunebench.targets.agent.protocol import check_rep_id
 
-    ids = [one.rep_id for one in _plan().repetitions]
+    ids = [planned.rep_id for planned in _plan().repetitions]
     assert len(set(ids)) == len(ids)
     assert all(check_rep_id(rep_id) for rep_id in ids)
 
@@ -79,7 +87,7 @@ def test_a_task_without_its_data_is_skipped_with_the_reason():
     plan = _plan(suite="paper", boards=("a",), unavailable={"har-hapt/mlp": "hapt_har561.npz is not there"})
     assert {skip.reason for skip in plan.skipped} == {"hapt_har561.npz is not there"}
     assert {skip.task for skip in plan.skipped} == {"har-hapt/mlp"}
-    assert not any(one.workload.task == "har-hapt/mlp" for one in plan.repetitions)
+    assert not any(planned.workload.task == "har-hapt/mlp" for planned in plan.repetitions)
 
 
 def test_needs_are_held_against_capabilities(tmp_path):
@@ -95,14 +103,14 @@ def test_needs_are_held_against_capabilities(tmp_path):
     assert reasons["small"] == "needs 4 GiB of memory; it has 1"
     assert "does not say how much" in reasons["unknown"]
     assert "needs a GPU" in reasons["no-gpu"]
-    assert {one.board_id for one in plan.repetitions} == {"fits"}
+    assert {planned.board_id for planned in plan.repetitions} == {"fits"}
 
 
 def test_without_history_no_eta_is_claimed():
     plan = _plan(boards=("a",))
     assert estimate(plan.repetitions, {}).total_s is None
-    some = {("a", "digits/mlp", "ft-all", ""): 2.0}
-    guess = estimate(plan.repetitions, some)
+    history = {("a", "digits/mlp", "ft-all", ""): 2.0}
+    guess = estimate(plan.repetitions, history)
     assert guess.n_known == 4  # three blocks and the instrumented one
     assert guess.total_s == 2.0 * len(plan.repetitions)
 

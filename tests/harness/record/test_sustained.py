@@ -17,36 +17,36 @@ def heating(n: int, first_s: float, steady_s: float, tau: float) -> list[float]:
 
 
 def test_a_constant_series_has_no_decline_and_is_steady_from_the_start():
-    found = sustained([2.0] * 30)
-    assert (found.first_s, found.steady_s, found.decline) == (2.0, 2.0, 0.0)
-    assert found.settled and found.time_to_steady_s == 0.0
-    assert (found.n, found.duration_s) == (30, 60.0)
+    steady_state = sustained([2.0] * 30)
+    assert (steady_state.first_s, steady_state.steady_s, steady_state.decline) == (2.0, 2.0, 0.0)
+    assert steady_state.settled and steady_state.time_to_steady_s == 0.0
+    assert (steady_state.n, steady_state.duration_s) == (30, 60.0)
 
 
 def test_a_board_that_slows_down_and_settles_tells_how_much_and_when():
     series = heating(120, 1.0, 1.5, 10)
-    found = sustained(series, temp_end_c=81.0)
-    assert found.steady_s == pytest.approx(1.5, rel=1e-3)
-    assert found.decline == pytest.approx(0.5, rel=1e-3)
-    assert found.settled
+    steady_state = sustained(series, temp_end_c=81.0)
+    assert steady_state.steady_s == pytest.approx(1.5, rel=1e-3)
+    assert steady_state.decline == pytest.approx(0.5, rel=1e-3)
+    assert steady_state.settled
     # 0.5 exp(-i/10) falls under 2% of 1.5 at i = 28.
-    assert found.time_to_steady_s == pytest.approx(sum(series[:29]), rel=0.05)
-    assert found.temp_end_c == 81.0
+    assert steady_state.time_to_steady_s == pytest.approx(sum(series[:29]), rel=0.05)
+    assert steady_state.temp_end_c == 81.0
 
 
 def test_a_series_that_still_slows_down_is_not_settled_and_names_no_time():
-    found = sustained([1.0 + 0.01 * i for i in range(60)])
-    assert not found.settled
-    assert found.time_to_steady_s is None
-    assert found.slope_per_min > 0
-    assert found.decline > 0.4
+    steady_state = sustained([1.0 + 0.01 * i for i in range(60)])
+    assert not steady_state.settled
+    assert steady_state.time_to_steady_s is None
+    assert steady_state.slope_per_min > 0
+    assert steady_state.decline > 0.4
 
 
 def test_a_drop_in_two_steps_counts_from_the_last_step():
     series = [1.0] * 10 + [1.2] * 20 + [1.3] * 60
-    found = sustained(series)
-    assert (found.steady_s, found.settled) == (1.3, True)
-    assert found.time_to_steady_s == pytest.approx(sum(series[:30]), abs=1.5)
+    steady_state = sustained(series)
+    assert (steady_state.steady_s, steady_state.settled) == (1.3, True)
+    assert steady_state.time_to_steady_s == pytest.approx(sum(series[:30]), abs=1.5)
 
 
 def test_noise_and_single_outliers_do_not_move_the_answer():
@@ -54,10 +54,10 @@ def test_noise_and_single_outliers_do_not_move_the_answer():
     series = [value * rng.gauss(1, 0.003) for value in heating(150, 1.0, 1.4, 12)]
     series[120] *= 3
     series[60] *= 2
-    found = sustained(series)
-    assert found.settled
-    assert found.steady_s == pytest.approx(1.4, rel=5e-3)
-    assert found.time_to_steady_s < sum(series[:60])
+    steady_state = sustained(series)
+    assert steady_state.settled
+    assert steady_state.steady_s == pytest.approx(1.4, rel=5e-3)
+    assert steady_state.time_to_steady_s < sum(series[:60])
 
 
 def test_a_board_that_gets_faster_has_a_negative_decline():

@@ -1,4 +1,4 @@
-"""``tunebench verify``: whatever was changed in a finished run is found, with its file and line."""
+"""``tunebench verify``: every change in a finished run is found, with its file and line."""
 
 import json
 
@@ -19,7 +19,7 @@ def demo_run(tmp_path):
 
 @pytest.fixture
 def change(demo_run):
-    """Changes one record (or the plan, or the manifest) and signs the run anew: a careful forger, no accident."""
+    """Change one record (or the plan, or the manifest) and make the checksums anew, as a careful forger would."""
 
     def apply(edit, name="reps.jsonl"):
         path = demo_run / name
@@ -127,7 +127,7 @@ def test_two_seeds_in_a_block_are_found(change):
 
 
 @pytest.mark.parametrize(
-    ("what", "fields", "code"),
+    ("forgery", "fields", "code"),
     [
         ("a failure called valid", {"outcome": "oom"}, "verdict"),
         ("a clock bound over 1%", {"clock_offset": {"offset_s": 0, "bound_s": 9.0}}, "verdict"),
@@ -138,5 +138,5 @@ def test_two_seeds_in_a_block_are_found(change):
         ("a sampler that slept", {"sampler": {"period_s": 0.2, "n": 30, "max_gap_s": 7.0}}, "verdict"),
     ],
 )
-def test_a_better_verdict_than_the_record_bears_is_found(change, what, fields, code):
-    assert (code, "reps.jsonl", 2) in change(lambda rows: rows[1].update(fields)), what
+def test_a_better_verdict_than_the_record_bears_is_found(change, forgery, fields, code):
+    assert (code, "reps.jsonl", 2) in change(lambda rows: rows[1].update(fields)), forgery

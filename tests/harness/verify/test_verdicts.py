@@ -1,4 +1,4 @@
-"""A finished run keeps all that its verdicts were made from: they are made again, and what was changed is found."""
+"""A finished run keeps all that its verdicts were made from: each is judged again, and a change is found."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ Edit = Callable[[dict, dict], object]
 
 @pytest.fixture
 def forged(tmp_path: Path) -> Callable[[Path, Edit], set[str]]:
-    """Changes the first record and its exit record in a copy, signs the copy anew; returns the codes of the findings."""
+    """Function that changes the first record and its exit record in a copy, makes the copy's checksums anew, and
+    returns the codes of the findings."""
 
     def forge(run: Path, edit: Edit) -> set[str]:
         copy = tmp_path / "forged"
@@ -43,7 +44,7 @@ def counted(when: str, **numbers: int) -> Edit:
 
 
 TRIPPED = {"tripped_c": 99.0, "limit_c": 90.0}
-#: What is changed in the board's exit record, or in the record, and what is found of it.
+#: A change of the board's exit record, or of the record, and the finding that it must give.
 FORGED: tuple[tuple[str, Edit, str], ...] = (
     ("pages were swapped", counted("after", pswpin=1 << 40), "verdict"),
     ("the watchdog tripped", lambda _, exit_record: exit_record.update(watchdog=TRIPPED), "verdict"),
@@ -70,8 +71,8 @@ def test_every_verdict_of_a_run_comes_out_again_and_what_was_changed_is_found(
     looked = look_through(run)
     assert (looked.findings, looked.notes) == ([], [])
     assert forged(run, lambda *_: None) == set()
-    for what, edit, code in FORGED:
-        assert code in forged(run, edit), what
+    for change, edit, code in FORGED:
+        assert code in forged(run, edit), change
 
 
 @pytest.mark.slow

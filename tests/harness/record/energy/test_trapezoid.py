@@ -26,7 +26,7 @@ def times(period_s=0.1, start_s=0.0, end_s=21.0):
 
 
 def shifts(seed, jitter):
-    """Endless random shifts of sampling times."""
+    """Yield random shifts of sampling times without end."""
     draw = random.Random(seed)
     while True:
         yield draw.uniform(-jitter, jitter)
@@ -46,23 +46,23 @@ def steps(edges):
     return power, integral
 
 
-def check(found, exact):
-    """Within 0.5%, and within what it says of itself; or refused in words."""
-    if isinstance(found, str):
+def check(outcome, exact):
+    """Return whether energy was computed, which must then lie within 0.5% of ``exact``; False for a refusal."""
+    if isinstance(outcome, str):
         return False
-    assert abs(found.energy_j - exact) <= ALLOWED * exact
+    assert abs(outcome.energy_j - exact) <= ALLOWED * exact
     return True
 
 
 @pytest.mark.parametrize("slope", [-0.2, 0.0, 0.5])
 def test_a_ramp_is_exact_with_interpolated_edges(slope):
     window = (3.03, 18.07)
-    found = integrate(times(), [5.0 + slope * t for t in times()], window, rules=RULES)
+    integral = integrate(times(), [5.0 + slope * t for t in times()], window, rules=RULES)
     exact = 5.0 * 15.04 + slope / 2 * (18.07**2 - 3.03**2)
-    assert isinstance(found, Integral)
-    assert found.energy_j == pytest.approx(exact, rel=1e-9)
-    assert found.mean_w == pytest.approx(exact / 15.04)
-    assert (found.n_samples, found.coverage) == (150, 1.0)
+    assert isinstance(integral, Integral)
+    assert integral.energy_j == pytest.approx(exact, rel=1e-9)
+    assert integral.mean_w == pytest.approx(exact / 15.04)
+    assert (integral.n_samples, integral.coverage) == (150, 1.0)
 
 
 @EXAMPLES
@@ -74,8 +74,8 @@ def test_ramps_sampled_irregularly_are_computed_within_the_bound(low, high, jitt
     grid = [t + 0.05 * shift for t, shift in zip(times(), shifts(seed, jitter), strict=False)]
     slope = (high - low) / 21.0
     window = (start, start + length)
-    found = integrate(grid, [low + slope * t for t in grid], window, rules=RULES)
-    assert check(found, low * length + slope / 2 * (window[1] ** 2 - window[0] ** 2)), found
+    outcome = integrate(grid, [low + slope * t for t in grid], window, rules=RULES)
+    assert check(outcome, low * length + slope / 2 * (window[1] ** 2 - window[0] ** 2)), outcome
 
 
 @EXAMPLES
@@ -101,7 +101,7 @@ def test_a_sine_that_the_samples_resolve_is_computed_within_the_bound(
     seed=st.integers(0, 10**6),
 )  # fmt: skip
 def test_steps_are_within_the_bound_or_refused(levels, period, offset, jitter, seed):
-    """No sampling sees a pulse that is shorter than its longest interval: levels last for two."""
+    """No sampling sees a pulse shorter than its longest interval, so levels here last for two intervals."""
     kept = [(-10.0, 2.0)]
     for at, watts in sorted(levels):
         kept += [(at, watts)] if at - kept[-1][0] > 2 * period else []
@@ -119,8 +119,8 @@ def test_steps_are_within_the_bound_or_refused(levels, period, offset, jitter, s
 )
 def test_one_step_that_the_samples_resolve_is_never_refused(at, low, rise, period):
     power, integral = steps([(-10.0, low), (at, low + rise)])
-    found = integrate(times(period), [power(t) for t in times(period)], WINDOW, rules=RULES)
-    assert check(found, integral(*WINDOW)), found
+    outcome = integrate(times(period), [power(t) for t in times(period)], WINDOW, rules=RULES)
+    assert check(outcome, integral(*WINDOW)), outcome
 
 
 @EXAMPLES
@@ -136,16 +136,16 @@ def test_dropouts_are_within_the_bound_or_refused(slope, swing, lost, as_null):
     exact = 5.0 * (b - a) + slope / 2 * (b * b - a * a)
     exact -= swing / omega * (math.cos(omega * b) - math.cos(omega * a))
     if as_null:
-        seen = [None if i in lost else value for i, value in enumerate(values)]
+        samples = [None if i in lost else value for i, value in enumerate(values)]
     else:
         grid = [t for i, t in enumerate(grid) if i not in lost]
-        seen = [value for i, value in enumerate(values) if i not in lost]
-    computed = check(integrate(grid, seen, WINDOW, rules=RULES), exact)
+        samples = [value for i, value in enumerate(values) if i not in lost]
+    computed = check(integrate(grid, samples, WINDOW, rules=RULES), exact)
     assert computed or lost, "nothing was lost and yet it was refused"
 
 
 def test_late_samples_lose_nothing_yet_and_failed_reads_do():
-    """A starved sampler comes up to a period late now and then: the trapezoid holds. A read that failed is a gap."""
+    """A busy sampler is up to a period late now and then: the trapezoid holds. A failed read is a gap."""
     kept = [i for i in range(421) if i % 40 != 7]
     late = integrate([0.05 * i for i in kept], [5.0 for _ in kept], WINDOW, rules=RULES)
     assert isinstance(late, Integral)
@@ -156,9 +156,9 @@ def test_late_samples_lose_nothing_yet_and_failed_reads_do():
 
 def test_a_source_slower_than_the_sampler_has_rows_without_a_value_in_between():
     values = [5.0 if i % 4 == 0 else None for i in range(421)]
-    found = integrate(times(0.05), values, WINDOW, rules=rules_for("rails_sum", "pmic"))
-    assert isinstance(found, Integral)
-    assert (found.n_samples, found.coverage) == (76, 1.0)
+    integral = integrate(times(0.05), values, WINDOW, rules=rules_for("rails_sum", "pmic"))
+    assert isinstance(integral, Integral)
+    assert (integral.n_samples, integral.coverage) == (76, 1.0)
 
 
 def test_one_lost_sample_in_a_hundred_is_no_reason_to_refuse():
@@ -170,17 +170,17 @@ def test_one_lost_sample_in_a_hundred_is_no_reason_to_refuse():
 @given(first=st.floats(0, 5), last=st.floats(16, 21))
 def test_gaps_at_the_edges_are_refused_unless_samples_enclose_the_window(first, last):
     grid = [t for t in times() if first <= t <= last]
-    found = integrate(grid, [5.0 + 0.2 * t for t in grid], WINDOW, rules=RULES)
+    outcome = integrate(grid, [5.0 + 0.2 * t for t in grid], WINDOW, rules=RULES)
     encloses = grid[0] <= WINDOW[0] and grid[-1] >= WINDOW[1]
-    assert check(found, 5.0 * 15 + 0.1 * (18**2 - 3**2)) == encloses
+    assert check(outcome, 5.0 * 15 + 0.1 * (18**2 - 3**2)) == encloses
     if not encloses:
-        assert "edge is not known" in found
+        assert "edge is not known" in outcome
 
 
 def test_a_gap_over_an_edge_is_refused():
     grid = [t for t in times() if not 17.5 < t < 18.4]
-    told = integrate(grid, [5.0 for _ in grid], WINDOW, rules=RULES)
-    assert told == "no power sample for 0.90 s; more than 5 periods of 0.1 s are a gap"
+    reason = integrate(grid, [5.0 for _ in grid], WINDOW, rules=RULES)
+    assert reason == "no power sample for 0.90 s; more than 5 periods of 0.1 s are a gap"
 
 
 def test_a_square_wave_locked_to_the_samples_is_refused():
@@ -191,22 +191,22 @@ def test_a_square_wave_locked_to_the_samples_is_refused():
 
 def test_noise_is_told_as_an_error_not_refused():
     values = [5.0 + 0.5 * math.sin(1000.0 * i * i) for i in range(211)]
-    found = integrate(times(), values, WINDOW, rules=RULES)
-    assert isinstance(found, Integral)
-    assert abs(found.energy_j - 75.0) < 3 * found.error_j
-    assert 0.1 < found.error_j < 1.5
+    integral = integrate(times(), values, WINDOW, rules=RULES)
+    assert isinstance(integral, Integral)
+    assert abs(integral.energy_j - 75.0) < 3 * integral.error_j
+    assert 0.1 < integral.error_j < 1.5
 
 
 def test_steps_of_the_sensors_resolution_are_noise():
     quantum = 0.4
     exact = [5.0 + 0.02 * t for t in times()]
-    seen = [quantum * round(value / quantum) for value in exact]
-    found = integrate(times(), seen, WINDOW, rules=Rules(quantum=quantum))
-    assert isinstance(found, Integral)
+    readings = [quantum * round(value / quantum) for value in exact]
+    integral = integrate(times(), readings, WINDOW, rules=Rules(quantum=quantum))
+    assert isinstance(integral, Integral)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "words"),
     [
         ({"window": (3.0, 12.0)}, "9.00 s is shorter than the 10 s"),
         ({"rules": Rules(clock_bound_s=0.5)}, "shorter than 50 times the 500.0 ms"),
@@ -220,15 +220,15 @@ def test_steps_of_the_sensors_resolution_are_noise():
         ({"power": lambda t: 20.0 if round(10 * t) % 2 else 0.0}, "changes too much"),
     ],
 )
-def test_what_cannot_be_integrated_is_refused_with_the_reason(change, told):
+def test_what_cannot_be_integrated_is_refused_with_the_reason(change, words):
     grid = change.get("grid", times())
     power = change.get("power", lambda t: 5.0)
     rules = change.get("rules", RULES)
-    if told == "changes too much":
+    if words == "changes too much":
         rules = Rules(max_noise=0.02)
-    found = integrate(grid, [power(t) for t in grid], change.get("window", WINDOW), rules=rules)
-    assert isinstance(found, str)
-    assert told in found
+    reason = integrate(grid, [power(t) for t in grid], change.get("window", WINDOW), rules=rules)
+    assert isinstance(reason, str)
+    assert words in reason
 
 
 def test_sequences_of_unequal_length_are_a_mistake_of_the_caller():
@@ -265,7 +265,7 @@ def test_rules_follow_the_kind_of_source(scope, source, rate_hz, window_s, sampl
 
 
 def cumulative(power, grid, step_j=0.0, wrap_j=None):
-    """Readings of an ideal counter: exact integral by fine steps of the ramp's primitive."""
+    """Return readings of an ideal counter of the energy ``power(t)``, cut to its steps and wrapped."""
     primitive = [power(t) for t in grid]
     if step_j:
         primitive = [step_j * math.floor(value / step_j) for value in primitive]
@@ -281,19 +281,19 @@ def test_a_counter_of_a_ramp_is_computed_within_the_bound_wraps_included(watts, 
     grid = [t - 1 + offset * period for t in times(period, end_s=23.0)]
     readings = cumulative(lambda t: watts * (t + 2) + slope / 2 * (t + 2) ** 2, grid, wrap_j=wrap)
     exact = watts * 15 + slope / 2 * (20**2 - 5**2)
-    found = integrate_counter(grid, readings, WINDOW, rules=RULES, wrap_j=wrap)
-    computed = check(found, exact)
-    assert computed or (wrap == 50.0 and (watts + 25 * slope) * period > 25), found
+    outcome = integrate_counter(grid, readings, WINDOW, rules=RULES, wrap_j=wrap)
+    computed = check(outcome, exact)
+    assert computed or (wrap == 50.0 and (watts + 25 * slope) * period > 25), outcome
 
 
 @EXAMPLES
-@given(watts=st.floats(1, 100), step_j=st.floats(0.001, 20), told=st.booleans())
-def test_a_coarse_counter_is_within_the_bound_or_refused(watts, step_j, told):
+@given(watts=st.floats(1, 100), step_j=st.floats(0.001, 20), step_known=st.booleans())
+def test_a_coarse_counter_is_within_the_bound_or_refused(watts, step_j, step_known):
     grid = times()
     readings = cumulative(lambda t: watts * t, grid, step_j)
-    rules = Rules(quantum=step_j) if told else RULES
-    found = integrate_counter(grid, readings, WINDOW, rules=rules)
-    computed = check(found, watts * 15)
+    rules = Rules(quantum=step_j) if step_known else RULES
+    outcome = integrate_counter(grid, readings, WINDOW, rules=rules)
+    computed = check(outcome, watts * 15)
     assert computed or step_j > 0.001 * watts * 15
 
 
@@ -307,7 +307,7 @@ def test_a_counter_with_a_step_of_power_is_within_the_bound_or_refused(at, low, 
 
 
 @pytest.mark.parametrize(
-    ("readings", "wrap_j", "told"),
+    ("readings", "wrap_j", "words"),
     [
         (lambda t: 5 * t if t < 10 else 5 * (t - 10), None, "went backwards"),
         (lambda t: 5 * t if t < 10 else 5 * (t - 10), 60.0, "reset rather than wrapped"),
@@ -317,7 +317,7 @@ def test_a_counter_with_a_step_of_power_is_within_the_bound_or_refused(at, low, 
         (lambda t: 3.6 * math.floor(5 * t / 3.6), None, "the counter tells the window's"),
     ],
 )
-def test_a_counter_that_cannot_be_believed_is_refused_with_the_reason(readings, wrap_j, told):
-    found = integrate_counter(times(), [readings(t) for t in times()], WINDOW, rules=RULES, wrap_j=wrap_j)
-    assert isinstance(found, str)
-    assert told in found
+def test_a_counter_that_cannot_be_believed_is_refused_with_the_reason(readings, wrap_j, words):
+    reason = integrate_counter(times(), [readings(t) for t in times()], WINDOW, rules=RULES, wrap_j=wrap_j)
+    assert isinstance(reason, str)
+    assert words in reason

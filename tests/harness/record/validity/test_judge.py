@@ -1,4 +1,4 @@
-"""Verdicts: every check fires on what it is for and on nothing else; every reason has a code and its figures."""
+"""Verdicts: every check fires on its own fault and on nothing else; every reason has a code and its values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ QUIET = {
 
 
 def exit_with(**parts) -> ExitRecord:
-    """The exit record of a quiet board, with other parts."""
+    """Return the exit record of a quiet board with some parts replaced."""
     return ExitRecord.model_validate({**QUIET, **parts})
 
 
@@ -105,12 +105,12 @@ FIRES = [
     (with_counters({"oom_kill": 1}, {"oom_kill": 2}), "oom-elsewhere", "degraded"),
     (with_counters({"throttled": 0}, {"throttled": 0x50000}), "throttled", "invalid"),
     (with_counters({"throttled": 0}, {"throttled": 0x4}), "throttled", "invalid"),
-    # Set in one sample, gone at the end.
+    # The flag was set in one sample and not at the end.
     (with_counters({"throttled": 0}, {"throttled": 0}, {"throttled": 0x2}), "throttled", "invalid"),
     (with_counters({"throttled": 0}, {"throttled": 0}, {"undervoltage": 1}), "throttled", "invalid"),
     (with_counters({COOLING + "x": 0}, {COOLING + "x": 0}, {"cooling_state": 2}), "cooling", "invalid"),
     (with_counters({}, {}, {"over_current": 1}), "over-current", "invalid"),
-    # Set since boot, and nobody looked in between: it proves nothing.
+    # The flag was set since boot and not sampled in between: it proves nothing about this repetition.
     (with_counters({"throttled": 0x50000}, {"throttled": 0x50000}), "throttled", "degraded"),
     (with_counters({"freq_cap_khz": 1500000}, {"freq_cap_khz": 1200000}), "frequency-capped", "invalid"),
     (replace(GOOD, freq_median_hz=1.2e9), "clock-low", "degraded"),
@@ -143,31 +143,31 @@ FIRES = [
 
 
 @pytest.mark.parametrize(
-    ("seen", "code", "verdict"), FIRES, ids=[f"{row[1]}-{i}" for i, row in enumerate(FIRES)]
+    ("evidence", "code", "verdict"), FIRES, ids=[f"{row[1]}-{i}" for i, row in enumerate(FIRES)]
 )
-def test_each_check_fires_on_its_own_fault_and_names_itself(seen, code, verdict):
-    found, reasons = judge(seen)
-    assert found == verdict
-    expected = {"shared-machine", code} if seen.board_kind == "loopback" else {code}
+def test_each_check_fires_on_its_own_fault_and_names_itself(evidence, code, verdict):
+    judgement, reasons = judge(evidence)
+    assert judgement == verdict
+    expected = {"shared-machine", code} if evidence.board_kind == "loopback" else {code}
     assert {reason.code for reason in reasons} == expected
-    (reason,) = [one for one in reasons if one.code == code]
+    (reason,) = [reason for reason in reasons if reason.code == code]
     assert reason.message
     assert reason.level == verdict
 
 
 @pytest.mark.parametrize(
-    "seen",
+    "evidence",
     [
-        # Seen in every sample: old bits of the firmware's memory are then no evidence.
+        # Flags were read in every sample: what the firmware remembers from before is then no evidence.
         with_counters({"throttled": 0x50000}, {"throttled": 0x50000}, {"throttled": 0x50000}),
         with_counters({"throttled": None}, {"throttled": None}),
-        with_counters({"freq_cap_khz": 1200000}, {"freq_cap_khz": 1500000}),  # a cap of the user's that went
-        with_counters(
-            {OVER_CURRENT + "x alarm": 1}, {OVER_CURRENT + "x alarm": 0}
-        ),  # cleared by the first read
+        # A limit that the user had set was lifted.
+        with_counters({"freq_cap_khz": 1200000}, {"freq_cap_khz": 1500000}),
+        # The first read cleared the flag.
+        with_counters({OVER_CURRENT + "x alarm": 1}, {OVER_CURRENT + "x alarm": 0}),
         with_counters({OVER_CURRENT + "oc1_throt_cnt": 3}, {OVER_CURRENT + "oc1_throt_cnt": 3}),
         with_counters({COOLING + "cpufreq-cpu0": 0}, {COOLING + "cpufreq-cpu0": 0}),
-        with_counters(clocks(100, 50, 60), clocks(110.3, 60, 70)),  # NTP slews
+        with_counters(clocks(100, 50, 60), clocks(110.3, 60, 70)),  # NTP slews the clock: this is no step
         with_counters({"pswpin": 9}, {"pswpin": 5}),  # a counter that was reset
         with_part("conditions", temp_max_c=74.9),
         with_part(
@@ -187,8 +187,8 @@ def test_each_check_fires_on_its_own_fault_and_names_itself(seen, code, verdict)
         replace(GOOD, exit_record=exit_with(warnings=[{"code": "lease-taken-over", "message": "x"}])),
     ],
 )
-def test_what_is_within_bounds_or_unknown_is_not_held_against_the_run(seen):
-    assert judge(seen) == ("valid", [])
+def test_what_is_within_bounds_or_unknown_is_not_held_against_the_run(evidence):
+    assert judge(evidence) == ("valid", [])
 
 
 def test_a_step_of_the_wall_clock_is_told_with_its_size_and_leaves_durations_alone():
@@ -227,7 +227,7 @@ def test_under_sustained_throttling_is_data():
 def test_under_cold_the_same_throttling_is_a_fault_in_every_way():
     verdict, reasons = judge(replace(THROTTLED_IN_EVERY_WAY, policy="cold"))
     assert verdict == "invalid"
-    assert [one.code for one in reasons] == [
+    assert [reason.code for reason in reasons] == [
         "throttled",
         "frequency-capped",
         "cooling",
@@ -236,8 +236,8 @@ def test_under_cold_the_same_throttling_is_a_fault_in_every_way():
 
 
 def test_under_voltage_is_a_fault_under_either_policy():
-    seen = replace(with_counters({"throttled": 0}, {"throttled": 0x10000}), policy="sustained")
-    verdict, reasons = judge(seen)
+    evidence = replace(with_counters({"throttled": 0}, {"throttled": 0x10000}), policy="sustained")
+    verdict, reasons = judge(evidence)
     assert (verdict, reasons[0].code) == ("invalid", "throttled")
     assert "under-voltage" in reasons[0].message
 
