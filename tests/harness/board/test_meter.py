@@ -43,7 +43,7 @@ marks.result(accuracy=0.75, before=0.5)
 
 
 class Ran:
-    """A finished campaign: its results, and what was told."""
+    """A finished campaign: its results and its messages to the user."""
 
     def __init__(self, reader: RunReader, notes: list[str]) -> None:
         self.reader = reader
@@ -115,15 +115,15 @@ def test_a_window_too_short_for_a_plug_has_no_energy_and_keeps_its_readings(run,
     )
     exchanges = (Offset(0.0, 1e-3, start_s - 1), Offset(0.0, 1e-3, end_s + 1))
     window_ns = (int(start_s * 1e9), int(end_s * 1e9))
-    found = measure(
+    energy_by_meter = measure(
         Metered(trace),
         window_ns,
         exchanges,
         rules=lambda *args, **keys: replace(rules_for(*args, **keys), min_window_s=1.0, min_samples=5),
     )
-    assert found.energy.gross_j == pytest.approx(23.4 * record.wall_s, rel=0.005)
-    assert found.energy.scope == "wall_ac"
-    assert found.energy.clock_bound_s < 0.01
+    assert energy_by_meter.energy.gross_j == pytest.approx(23.4 * record.wall_s, rel=0.005)
+    assert energy_by_meter.energy.scope == "wall_ac"
+    assert energy_by_meter.energy.clock_bound_s < 0.01
 
 
 @pytest.mark.slow
@@ -162,7 +162,7 @@ def test_a_meter_that_fails_stops_no_campaign_and_is_the_reason(run, plug):
     assert ran.reader.complete
     for record in ran.reader.repetitions:
         assert record.energy is None
-        # Connections stay out of results; who runs the campaign is told all.
+        # The meter's address stays out of the results; the campaign's messages to its user hold it.
         assert record.missing["energy"].startswith("the meter failed: shelly meter <host>: no answer")
         assert record.meter is None
     (note,) = [note for note in ran.notes if "the meter failed" in note]
@@ -171,23 +171,23 @@ def test_a_meter_that_fails_stops_no_campaign_and_is_the_reason(run, plug):
 
 def test_a_meter_that_comes_back_is_used_again(plug):
     device = plug(power_w=lambda _: 5.0)
-    told: list[str] = []
+    messages: list[str] = []
     entry = ShellyKeys(kind="shelly", scope="wall_ac", host=device.host, rate_hz=10.0, timeout_s=0.3)
     device.faults = [503]
-    with BoardMeter(entry, told.append) as meter:
+    with BoardMeter(entry, messages.append) as meter:
         assert meter.stop().reason.startswith("the meter failed: ")
         meter.start()
         time.sleep(0.25)
         assert meter.stop().trace.n >= 2
-    assert [line.split(":")[0] for line in told] == ["the meter failed", "meter"]
+    assert [line.split(":")[0] for line in messages] == ["the meter failed", "meter"]
 
 
 def test_a_meter_describes_itself_with_what_it_reads_now(plug):
     device = plug()
     entry = ShellyKeys(kind="shelly", scope="wall_ac", host=device.host, rate_hz=10.0, timeout_s=0.3)
-    found = describe(entry)
-    assert found.ok
-    assert "scope wall_ac, 10 Hz, steps of 0.1 W; now 25.70 W" in found.text
+    description = describe(entry)
+    assert description.ok
+    assert "scope wall_ac, 10 Hz, steps of 0.1 W; now 25.70 W" in description.text
     device.close()
     gone = describe(entry)
     assert not gone.ok
@@ -202,9 +202,9 @@ def test_doctor_reads_the_meter_and_a_board_without_it_can_still_be_measured(plu
         f'[[board]]\nid = "here"\nkind = "loopback"\nworkdir = "{tmp_path}/work"\n[board.meter]\n{_shelly(device)}'
     )
     (entry,) = load_inventory(tmp_path / "lab.toml").boards
-    found = {check.name: check for check in diagnose(entry, build_payload()).checks}
-    assert found["meter"].state == "ok"
-    assert "now 25.70 W" in found["meter"].told
+    checks = {check.name: check for check in diagnose(entry, build_payload()).checks}
+    assert checks["meter"].state == "ok"
+    assert "now 25.70 W" in checks["meter"].told
     device.close()
     gone = diagnose(entry, build_payload())
     assert gone.measurable
@@ -212,10 +212,10 @@ def test_doctor_reads_the_meter_and_a_board_without_it_can_still_be_measured(plu
 
 
 class PulseLogger:
-    """A vendor's logger on a clock of its own, at the end of a wire we do not have.
+    """Stand in for a vendor's logger on a clock of its own.
 
-    Its power is 3 W plus 2 W for every process of the job that runs or wants to: so it sees what the board does, and
-    is told nothing of when.
+    Its power is 3 W plus 2 W for every process of the job that runs or wants to: it follows the
+    board's load, and nothing tells it when a repetition begins.
     """
 
     def __init__(self, path: Path, jobs: Path, *, hz: float = 20.0) -> None:
@@ -243,7 +243,7 @@ class PulseLogger:
                 file.write(f"{self.own_s((asked_s + time.monotonic()) / 2):.4f};{power_w:.3f}\n")
 
     def _running(self) -> int:
-        """Children of the job's supervisor in state R."""
+        """Return how many children of the job's supervisor are in state R."""
         count = 0
         for path in self._jobs.glob("*/supervisor.json"):
             with contextlib.suppress(OSError, ValueError):

@@ -55,7 +55,7 @@ def write(folder, keys="", methods=("ft-all", "lorae"), blocks=1, aa="false"):
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "message"),
     [
         ('ship = ["adaptor"]', "expected FORM"),
         ('ship = ["adapter", "adapter/float32"]', "an update is given twice"),
@@ -66,8 +66,8 @@ def write(folder, keys="", methods=("ft-all", "lorae"), blocks=1, aa="false"):
         ('ship = ["adapter"]\nship_wait_s = -1', "ship_wait_s"),
     ],
 )
-def test_what_cannot_be_shipped_is_refused_with_what_can(tmp_path, keys, told):
-    with pytest.raises(UsageError, match=told):
+def test_what_cannot_be_shipped_is_refused_with_what_can(tmp_path, keys, message):
+    with pytest.raises(UsageError, match=message):
         load_suite(str(write(tmp_path, keys)))
 
 
@@ -75,9 +75,9 @@ def test_only_timed_repetitions_ship_and_the_control_does_not(tmp_path):
     suite = load_suite(str(write(tmp_path, 'ship = ["adapter"]', aa="true")))
     board = BoardEntry(id="here", kind="loopback")
     plan = make_plan(suite, [board], run_id="r", lab="l")
-    shipping = {(one.role, one.workload.label) for one in plan.repetitions if ships(one)}
+    shipping = {(planned.role, planned.workload.label) for planned in plan.repetitions if ships(planned)}
     assert shipping == {("timed", "ft-all"), ("timed", "lorae")}
-    specs = [workload_spec(one) for one in plan.repetitions if ships(one)]
+    specs = [workload_spec(planned) for planned in plan.repetitions if ships(planned)]
     assert all(spec["ship"] == ["adapter/float32"] for spec in specs)
 
 
@@ -89,14 +89,14 @@ def test_a_suite_that_ships_nothing_keeps_its_plans_hash(tmp_path):
 
 def test_the_built_in_suite_asks_for_every_form():
     suite = load_suite("lorae-ship")
-    told = {text.partition("/")[0] for text in suite.header.ship}
-    assert told == {"weights", "delta", "adapter"} and suite.header.ship_links == list(PROFILES)
+    forms = {text.partition("/")[0] for text in suite.header.ship}
+    assert forms == {"weights", "delta", "adapter"} and suite.header.ship_links == list(PROFILES)
 
 
 def test_params_tells_the_files_size_beside_the_updates():
-    found = params.count("yolov8x", "lorae", 4)
-    header_b = found["update_file_b"] - found["update_b"]
-    assert header_b % 8 == 0 and 0 < header_b < 0.02 * found["update_b"]
+    counts = params.count("yolov8x", "lorae", 4)
+    header_b = counts["update_file_b"] - counts["update_b"]
+    assert header_b % 8 == 0 and 0 < header_b < 0.02 * counts["update_b"]
     full = params.count("unet-small", "ft-all", 4)
     assert full["update_file_b"] > full["update_b"] == 4 * full["trainable"]
 
@@ -115,18 +115,18 @@ def test_an_index_that_is_not_of_the_agreed_form_is_refused(change):
         Index.model_validate({"base_sha256": "a" * 64, "files": [], **change})
 
 
-def test_what_nobody_waits_for_is_computed_and_says_so():
+def test_a_transfer_that_is_not_waited_for_is_computed_and_says_so():
     transfer = computed(PROFILES["50k"], "board-host", 62_500)
     assert (transfer.how, transfer.seconds) == ("computed", pytest.approx(10.4))
     assert transfer.bit_s == pytest.approx(8 * 62_500 / 10.4)
     assert (transfer.link_bit_s, transfer.link_rtt_s) == (50e3, 0.4)
 
 
-# -- boards and links that fail or lie: the fine-tuning has been measured and stays ---------------------
+# -- boards and links that fail or lie: the measured fine-tuning keeps its record -----------------------
 
 
 class ChannelStub:
-    """Answers as a board would, with what the test says; ``contents`` by file name."""
+    """Answer as a board would, with the test's index and contents; ``contents`` by file name."""
 
     def __init__(self, index, contents):
         self.index, self.contents = index, contents
@@ -180,7 +180,7 @@ class LinkStub:
 
 @pytest.fixture
 def shipping(tmp_path):
-    """(planned, bench, index, contents) of a fine-tuning of two tensors that has ended."""
+    """Return (job, context, index, contents) of a fine-tuning that has ended; ``contents`` by file name."""
     weights = artefact.encode(
         "weights", {}, {"x.weight": artefact.tensor("float32", (2, 2), [1.0, 2.0, 3.0, 4.0])}
     )
@@ -207,12 +207,12 @@ def test_what_a_board_ships_stands_in_the_record(shipping):
     assert done.missing is None
     (update,) = done.updates
     assert (update.form, update.n_values, update.tensor_b) == ("delta", 4, 16)
-    assert [one.seconds for one in update.transfers] == [0.1, 0.1]
+    assert [transfer.seconds for transfer in update.transfers] == [0.1, 0.1]
     assert update.transfers[0].bit_s == pytest.approx(80 * update.size_b)
 
 
 @pytest.mark.parametrize(
-    ("lie", "told"),
+    ("lie", "reason"),
     [
         (lambda index, raw: ({**index, "base_sha256": "b" * 64}, raw), "are of the base bbb"),
         (lambda index, raw: (index, raw[:-1]), "SHA-256 is"),
@@ -225,33 +225,33 @@ def test_what_a_board_ships_stands_in_the_record(shipping):
     ],
     ids=["base", "bytes", "sizes", "form", "empty"],
 )
-def test_a_board_that_lies_about_its_updates_ships_none_and_keeps_its_record(shipping, lie, told):
+def test_a_board_that_lies_about_its_updates_ships_none_and_keeps_its_record(shipping, lie, reason):
     job, context, index, contents = shipping
     (name,) = contents
     index, raw = lie(index, contents[name])
     done = ship(LinkStub(BoardStub(ChannelStub(index, {name: raw}))), job, context)
-    assert done.updates == [] and told in str(done.missing)
+    assert done.updates == [] and reason in str(done.missing)
 
 
-def test_a_board_that_is_lost_meanwhile_leaves_a_reason(shipping):
+def test_a_board_that_is_lost_while_it_ships_leaves_a_reason(shipping):
     job, context, _, _ = shipping
     done = ship(LinkStub(None, UnreachableError("the link did not come back within 180 s")), job, context)
     assert done.updates == [] and "did not come back" in str(done.missing)
 
 
-def test_a_stop_meanwhile_loses_no_measurement(shipping):
+def test_a_stop_while_updates_are_shipped_loses_no_measurement(shipping):
     job, context, _, _ = shipping
     ended = ExitRecord(rep_id=job.planned.rep_id, outcome="ok")
-    got = Harvested(ended, WorkloadResult(), None, [], [], None, None, None)
-    done = repetition._shipped(LinkStub(None, link.Interrupted()), job, context, got)
+    harvest = Harvested(ended, WorkloadResult(), None, [], [], None, None, None)
+    done = repetition._shipped(LinkStub(None, link.Interrupted()), job, context, harvest)
     assert done.updates == [] and "stopped" in str(done.missing)
 
 
-def test_what_did_not_end_well_ships_nothing(shipping):
+def test_a_repetition_that_did_not_end_well_ships_nothing(shipping):
     job, context, _, _ = shipping
     ended = ExitRecord(rep_id=job.planned.rep_id, outcome="oom")
-    got = Harvested(ended, None, None, [], [], None, None, None)
-    assert "did not end well" in str(repetition._shipped(LinkStub(None), job, context, got).missing)
+    harvest = Harvested(ended, None, None, [], [], None, None, None)
+    assert "did not end well" in str(repetition._shipped(LinkStub(None), job, context, harvest).missing)
 
 
 @pytest.mark.slow
@@ -265,41 +265,45 @@ def test_a_campaign_ships_updates_over_its_own_and_shaped_links(campaign, lab, f
     records = {(rep.label, rep.block): rep for rep in ran.reader.repetitions}
     assert all(rep.outcome == "ok" for rep in records.values())
     graph = graph_of("unet-small", (1, 64, 64), 4)
-    for label, what in (("ft-all", "delta"), ("lorae", "adapter")):
+    for label, form in (("ft-all", "delta"), ("lorae", "adapter")):
         rep = records[label, 0]
         plan = plans.plan(method(label), graph, 2)
-        files = {(each.form, each.dtype, each.packed): each for each in rep.updates}
-        update = files[what, "float32", False]
-        # Measured bytes are the counted ones, to the byte.
-        assert update.tensor_b == rep.update_b == plans.counts(plan).update_b
-        assert update.size_b == update.safetensors_b == params.file_b(plan, label)
-        assert update.base_sha256 == rep.prov.weights_sha256
-        for each in rep.updates:
-            own = [one for one in each.transfers if one.link == "own"]
-            assert [(one.direction, one.how) for one in own] == [
+        files = {(update.form, update.dtype, update.packed): update for update in rep.updates}
+        plain_update = files[form, "float32", False]
+        # The measured number of bytes is the counted one.
+        assert plain_update.tensor_b == rep.update_b == plans.counts(plan).update_b
+        assert plain_update.size_b == plain_update.safetensors_b == params.file_b(plan, label)
+        assert plain_update.base_sha256 == rep.prov.weights_sha256
+        for update in rep.updates:
+            own = [transfer for transfer in update.transfers if transfer.link == "own"]
+            assert [(transfer.direction, transfer.how) for transfer in own] == [
                 ("board-host", "measured"),
                 ("host-board", "measured"),
             ]
-            assert all(one.reason is None and one.seconds > 0 for one in each.transfers)
-            assert all(one.apply_s > 0 for one in own if one.direction == "host-board")
-            assert {one.size_b for one in each.transfers} == {each.size_b}
-            assert [one.link for one in each.transfers] == ["own"] * 2 + ["lan"] * 2 + ["lte"] * 2 + [
-                "50k"
-            ] * 2
-            for one in each.transfers[2:]:
-                least_s = PROFILES[one.link].least_s(each.size_b, up=one.direction == "board-host")
-                assert one.how == ("computed" if least_s > 3 else "shaped")
-                assert one.seconds >= 0.98 * least_s
+            assert all(transfer.reason is None and transfer.seconds > 0 for transfer in update.transfers)
+            assert all(transfer.apply_s > 0 for transfer in own if transfer.direction == "host-board")
+            assert {transfer.size_b for transfer in update.transfers} == {update.size_b}
+            assert [transfer.link for transfer in update.transfers] == ["own"] * 2 + ["lan"] * 2 + [
+                "lte"
+            ] * 2 + ["50k"] * 2
+            for transfer in update.transfers[2:]:
+                least_s = PROFILES[transfer.link].least_s(
+                    update.size_b, up=transfer.direction == "board-host"
+                )
+                assert transfer.how == ("computed" if least_s > 3 else "shaped")
+                assert transfer.seconds >= 0.98 * least_s
     assert len(records["ft-all", 0].updates) == 2 and len(records["lorae", 0].updates) == 5
     assert "no adapters" in records["ft-all", 0].missing["updates"]
     # Shaped links are measured in the first block only.
-    assert {one.link for each in records["lorae", 1].updates for one in each.transfers} == {"own"}
-    # The adapter is quicker than the weights in proportion, where the link is what takes the time.
+    assert {transfer.link for update in records["lorae", 1].updates for transfer in update.transfers} == {
+        "own"
+    }
+    # Where the link takes the time, seconds are in proportion to bytes: the adapter is quicker than the weights.
     weights, adapter = (records["lorae", 0].updates[at] for at in (0, 2))
     for at in (4, 5):
-        slow, quick = (each.transfers[at].seconds - PROFILES["lte"].rtt_s for each in (weights, adapter))
+        slow, quick = (update.transfers[at].seconds - PROFILES["lte"].rtt_s for update in (weights, adapter))
         assert 0.3 * weights.size_b / adapter.size_b < slow / quick < 1.3 * weights.size_b / adapter.size_b
-    # What is shipped is no part of what is measured.
+    # Shipping is no part of the measured window.
     assert records["lorae", 0].wall_s < 30 and "save" not in records["lorae", 0].window_phases_s
     assert ran.reader.verify() == []
 
@@ -311,7 +315,7 @@ def test_records_of_before_updates_are_read(make_repetition):
 
 @pytest.fixture
 def make_repetition():
-    """A record with what a record must have."""
+    """Function () -> a record with its required fields alone."""
 
     def make():
         return Repetition.model_validate(

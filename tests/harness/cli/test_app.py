@@ -23,18 +23,18 @@ timeouts = {{ connect_s = 3.0 }}
 """
 
 
-def _fails(done: subprocess.CompletedProcess[str], code: int, *told: str) -> str:
+def _fails(done: subprocess.CompletedProcess[str], code: int, *words: str) -> str:
     assert done.returncode == code, done.stderr + done.stdout
     assert "Traceback" not in done.stderr + done.stdout
-    for text in told:
+    for text in words:
         assert text in done.stderr, done.stderr
     return done.stderr
 
 
 def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def test_an_unknown_inventory_key_ends_with_2(cli, tmp_path):
@@ -173,7 +173,7 @@ def test_ctrl_c_frees_the_board_and_leaves_a_resumable_run(lab, sleep_suite, tmp
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
-        # A test run that was started in the background has SIGINT ignored, and hands that on.
+        # A test run in the background may ignore SIGINT, and its children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     try:
@@ -201,8 +201,8 @@ def test_ctrl_c_frees_the_board_and_leaves_a_resumable_run(lab, sleep_suite, tmp
 def _wait_for(find, enough, limit_s: float = 60.0) -> None:
     end_s = time.monotonic() + limit_s
     while time.monotonic() < end_s:
-        found = find()
-        if found is not None and enough(found):
+        path = find()
+        if path is not None and enough(path):
             return
         time.sleep(0.1)
     pytest.fail("it did not come")

@@ -1,4 +1,4 @@
-"""tunebench doctor: what a board can be measured with, what would fill the rest, and bundles."""
+"""tunebench doctor: what a board can be measured with, what would give it the rest, and bundles."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ VCIO = {
 
 
 def reply(**more: Any) -> dict[str, Any]:
-    """What an account that is no root answers."""
+    """Return the reply of an account that is not root."""
     row = {
         "op": "governor",
         "keys": ["governor"],
@@ -79,35 +79,37 @@ def orin(simulated: Any, lab: Callable[..., Path]) -> Any:
 
 def test_a_board_that_can_be_measured_says_with_what_and_what_stays_empty(orin):
     _, inventory = orin
-    (found,) = examine_all(load_inventory(inventory).boards)
-    assert exit_code([found]) == 0
-    assert found.measurable
-    assert found.model == "NVIDIA Jetson Orin Nano Developer Kit"
-    assert {"vdd_in_w", "cpu_temp_c"} <= set(found.channels)
-    assert "throttled" in found.empty
-    states = {check.name: check.state for check in found.checks}
+    (diagnosis,) = examine_all(load_inventory(inventory).boards)
+    assert exit_code([diagnosis]) == 0
+    assert diagnosis.measurable
+    assert diagnosis.model == "NVIDIA Jetson Orin Nano Developer Kit"
+    assert {"vdd_in_w", "cpu_temp_c"} <= set(diagnosis.channels)
+    assert "throttled" in diagnosis.empty
+    states = {check.name: check.state for check in diagnosis.checks}
     assert list(states)[:6] == ["reachable", "host key", "login", "python", "workdir", "disk"]
     assert states.pop("interpreter") == "warn"
-    assert "no torch" in next(check.told for check in found.checks if check.name == "interpreter")
+    assert "no torch" in next(check.told for check in diagnosis.checks if check.name == "interpreter")
     assert set(states.values()) == {"ok"}
 
 
 def test_a_wish_that_cannot_be_had_is_a_warning_with_its_reason(simulated, lab):
     tree = simulated("orin-nano-jp6")
     inventory = lab("orin", extra=f'{BARE}\nsimulated_root = "{tree}"\n[board.tuning]\npower_mode = "TURBO"')
-    (found,) = examine_all(load_inventory(inventory).boards)
-    (wish,) = [check for check in found.checks if check.name == "tuning: power_mode"]
+    (diagnosis,) = examine_all(load_inventory(inventory).boards)
+    (wish,) = [check for check in diagnosis.checks if check.name == "tuning: power_mode"]
     assert wish.state == "warn"
     assert "no power mode 'TURBO'; this board has: 15W" in wish.told
-    assert found.measurable
+    assert diagnosis.measurable
 
 
 def test_a_board_left_tuned_is_told(orin, tmp_path):
     _, inventory = orin
     (tmp_path / "work-orin").mkdir()
     (tmp_path / "work-orin" / "undo.json").write_text("{}")
-    (found,) = examine_all(load_inventory(inventory).boards)
-    assert "the next one puts it back" in next(one.told for one in found.checks if one.name == "undo list")
+    (diagnosis,) = examine_all(load_inventory(inventory).boards)
+    assert "the next one puts it back" in next(
+        check.told for check in diagnosis.checks if check.name == "undo list"
+    )
 
 
 def test_the_command_prints_json_and_exits_by_what_can_be_measured(capsys, orin):
@@ -135,7 +137,7 @@ def test_none_that_can_be_measured_is_exit_code_4(lab, tmp_path):
     assert ended.value.exit_code == 4
 
 
-def test_what_failed_says_what_was_fine_and_what_nobody_knows():
+def test_a_failed_step_leaves_those_before_it_ok_and_those_behind_it_unknown():
     def states(error: Exception) -> list[str]:
         return [check.state for check in _how_far(error)]  # type: ignore[arg-type]
 
@@ -147,9 +149,9 @@ def test_what_failed_says_what_was_fine_and_what_nobody_knows():
 # -- rights ----------------------------------------------------------------------------------------
 
 
-def test_the_lines_are_those_that_fill_it():
-    found = read_examination(reply(), "pi")
-    assert fixes(found) == [
+def test_missing_rights_are_shown_as_the_lines_that_grant_them():
+    examination = read_examination(reply(), "pi")
+    assert fixes(examination) == [
         "# in `sudo visudo -f /etc/sudoers.d/tunebench`:",
         f"anna ALL=(root) NOPASSWD: /usr/bin/tee {GOVERNOR}",
         "# vcgencmd: the Pi 5's power (then log in again):",
@@ -157,7 +159,7 @@ def test_the_lines_are_those_that_fill_it():
     ]
 
 
-def test_what_is_there_already_needs_no_line():
+def test_rights_that_the_account_has_need_no_line():
     rows = [{**reply()["tuning"][0], "how": "sudo"}]
     devices = [{**VCIO, "access": True}]
     assert fixes(read_examination(reply(tuning=rows, devices=devices), "pi")) == []
@@ -203,10 +205,10 @@ def test_visudo_accepts_every_line(simulated, lab, tmp_path):
     tree = simulated("agx-orin-jp6")
     tree.write("proc/sys/vm/drop_caches", "0\n")
     inventory = lab("orin", extra=f'{BARE}\nsimulated_root = "{tree}"')
-    (found,) = examine_all(load_inventory(inventory).boards)
-    rights = found.examination
+    (diagnosis,) = examine_all(load_inventory(inventory).boards)
+    rights = diagnosis.examination
     people = [rights.model_copy(update={"user": name}) for name in ("anna", "LAB\\anna", "anna.b", "#1000")]
-    lines = [line for one in people for row in one.tuning for line in one.sudoers(row)]
+    lines = [line for person in people for row in person.tuning for line in person.sudoers(row)]
     assert {row.op for row in rights.tuning if row.available} == {
         "power_mode",
         "governor",
@@ -223,17 +225,19 @@ def test_visudo_accepts_every_line(simulated, lab, tmp_path):
 
 
 def test_a_board_s_text_cannot_drive_the_terminal():
-    found = Diagnosis("pi", "linux", _how_far(UnreachableError("\x1b[2J\x07gone")))
-    assert "\x1b" not in text(found)
-    assert "\x07" not in text(found)
-    assert found.checks[0] == DoctorCheck("reachable", "fail", r"\x1b[2J\x07gone")
+    diagnosis = Diagnosis("pi", "linux", _how_far(UnreachableError("\x1b[2J\x07gone")))
+    assert "\x1b" not in text(diagnosis)
+    assert "\x07" not in text(diagnosis)
+    assert diagnosis.checks[0] == DoctorCheck("reachable", "fail", r"\x1b[2J\x07gone")
 
 
 def test_a_board_s_text_cannot_pass_for_lines_of_the_diagnosis():
-    found = Diagnosis("pi", "linux", _how_far(UnreachableError("gone\n  ok      disk  \u202e" + "x" * 2000)))
-    told = found.checks[0].told
-    assert told.startswith(r"gone\n  ok      disk  \u202exxx")
-    assert len(told) < 1100
+    diagnosis = Diagnosis(
+        "pi", "linux", _how_far(UnreachableError("gone\n  ok      disk  \u202e" + "x" * 2000))
+    )
+    message = diagnosis.checks[0].told
+    assert message.startswith(r"gone\n  ok      disk  \u202exxx")
+    assert len(message) < 1100
 
 
 # -- bundles ---------------------------------------------------------------------------------------

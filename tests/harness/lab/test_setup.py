@@ -22,21 +22,21 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 # -- without torch ---------------------------------------------------------------------------------
 
 
-def test_setup_makes_a_real_environment_and_a_second_run_does_nothing(entry, tmp_path, wish, said):
-    first = set_up(entry, wish(), said.append)
+def test_setup_makes_a_real_environment_and_a_second_run_does_nothing(entry, tmp_path, wish, messages):
+    first = set_up(entry, wish(), messages.append)
     assert first.changed
     assert first.line == f'interpreter = "{tmp_path}/work-here/venvs/no-torch/bin/python"'
     assert Path(first.python).exists()
     made_ns = Path(first.python).lstat().st_mtime_ns
-    again = set_up(entry, wish(), said.append)
+    again = set_up(entry, wish(), messages.append)
     assert (again.changed, again.python) == (False, first.python)
     assert "nothing to do: it was set up before, and works" in again.notes
     assert Path(first.python).lstat().st_mtime_ns == made_ns
-    assert any("virtual environment" in line for line in said)
+    assert any("virtual environment" in line for line in messages)
 
 
 class CutOnce(Board):
-    """Its connection is cut when the build's first event has come; nothing that comes later is heard of it."""
+    """A board whose connection is cut at the build's first event; no later event of that build reaches the host."""
 
     cut = False
 
@@ -50,51 +50,53 @@ class CutOnce(Board):
                 self.ssh.close()
             progress(event)
 
-        found = super().build_venv(name, recipe, progress and then_cut, *limit)
-        if cut_now:  # where we are slow, the end had come with the first event
+        build_end = super().build_venv(name, recipe, progress and then_cut, *limit)
+        if cut_now:  # on a slow host the build's end may have arrived together with the first event
             raise LinkError("cut before the end")
-        return found
+        return build_end
 
 
-def test_a_link_that_breaks_during_the_build_is_made_anew(entry, wish, said, monkeypatch):
+def test_a_link_that_breaks_during_the_build_is_made_anew(entry, wish, messages, monkeypatch):
     monkeypatch.setattr(setup, "Board", CutOnce)
-    done = set_up(entry, wish(), said.append)
+    done = set_up(entry, wish(), messages.append)
     assert done.changed
-    assert [line for line in said if line.startswith("asking again: ")]
+    assert [line for line in messages if line.startswith("asking again: ")]
 
 
 def test_a_build_that_only_gives_signs_of_life_is_not_waited_for_for_ever(
-    entry, tmp_path, said, monkeypatch, wish
+    entry, tmp_path, messages, monkeypatch, wish
 ):
     monkeypatch.setattr(setup, "BUILD_LIMIT_S", 0.0)
     with pytest.raises(ReplyError, match=r"no end in the time that it may take \(a set-up: 4 h\)"):
-        set_up(entry, wish(), said.append)
+        set_up(entry, wish(), messages.append)
 
 
-def test_a_board_that_is_being_measured_is_left_alone(entry, wish, said):
+def test_a_board_that_is_being_measured_is_left_alone(entry, wish, messages):
     holder = {"user": "eve", "host": "other", "pid": 1, "token": "a-run"}
     with Board(entry.spec()) as board:
         board.sync([build_payload()])
         board.occupy(holder, 60.0)
         with pytest.raises(Refusal, match="eve"):
-            set_up(entry, wish(), said.append)
+            set_up(entry, wish(), messages.append)
         board.release(holder)
-        set_up(entry, wish(), said.append)
-        assert board.release(holder) is None  # it gave its own lease back
+        set_up(entry, wish(), messages.append)
+        assert board.release(holder) is None  # the set-up gave its own lease back
 
 
-def test_a_board_without_room_is_told_so_before_anything_is_made(entry, tmp_path, wish, said, monkeypatch):
+def test_a_board_without_room_is_told_so_before_anything_is_made(
+    entry, tmp_path, wish, messages, monkeypatch
+):
     monkeypatch.setattr(setup, "NEED_B", {"none": 1 << 60})
     with pytest.raises(
         Refusal, match=r"MB are free .* MB are needed: free some, or set the inventory's `workdir`"
     ):
-        set_up(entry, wish(), said.append)
+        set_up(entry, wish(), messages.append)
     assert not (tmp_path / "work-here" / "venvs" / "no-torch").exists()
 
 
 @pytest.fixture
 def without_ensurepip(tmp_path):
-    """Debian's Python without python3-venv: ``venv`` is there, ``ensurepip`` is not."""
+    """Return a Python like Debian's without python3-venv: it has ``venv``, not ``ensurepip``."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(
         "import sys\n"
@@ -111,7 +113,7 @@ def without_ensurepip(tmp_path):
 
 
 def test_a_missing_ensurepip_prints_the_one_apt_line(
-    entry, tmp_path, wish, said, without_ensurepip, monkeypatch
+    entry, tmp_path, wish, messages, without_ensurepip, monkeypatch
 ):
     root = tmp_path / "root"
     (root / "etc").mkdir(parents=True)
@@ -119,13 +121,13 @@ def test_a_missing_ensurepip_prints_the_one_apt_line(
     simulated = entry.model_copy(update={"simulated_root": str(root)})
     monkeypatch.setattr(setup, "NEED_B", {"cpu": 0})
     with pytest.raises(Refusal) as caught:
-        set_up(simulated, wish("cpu", python=without_ensurepip), said.append)
+        set_up(simulated, wish("cpu", python=without_ensurepip), messages.append)
     assert "has no ensurepip" in str(caught.value)
     assert f"On the board, once: sudo apt install python{PYTHON}-venv" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("distro", "told"),
+    ("distro", "advice"),
     [
         ({"id": "debian"}, "sudo apt install python3.8-venv"),
         ({"id": "linuxmint", "id_like": "ubuntu debian"}, "sudo apt install python3.8-venv"),
@@ -133,13 +135,13 @@ def test_a_missing_ensurepip_prints_the_one_apt_line(
         ({}, "Install the system's package that brings it"),
     ],
 )
-def test_the_apt_line_is_only_told_where_there_is_apt(distro, told):
+def test_the_apt_line_is_only_told_where_there_is_apt(distro, advice):
     python = PythonFacts(version="3.8.10", short="3.8", executable="/usr/bin/python3", venv=True)
-    assert told in setup.venv_missing(python, Distribution(**distro))
+    assert advice in setup.venv_missing(python, Distribution(**distro))
 
 
 def test_a_missing_c_library_of_torch_is_told_before_anything_is_fetched(
-    entry, tmp_path, wish, said, monkeypatch
+    entry, tmp_path, wish, messages, monkeypatch
 ):
     # Debian's smallest installations have no libstdc++: torch would say so after ten minutes.
     root = tmp_path / "root"
@@ -155,23 +157,23 @@ def test_a_missing_c_library_of_torch_is_told_before_anything_is_fetched(
     with pytest.raises(
         Refusal, match=r"needs libstdc\+\+\.so\.6\. On the board, once: sudo apt install libstdc\+\+6"
     ):
-        set_up(simulated, wish("cpu", python=str(fake)), said.append)
+        set_up(simulated, wish("cpu", python=str(fake)), messages.append)
 
 
-def test_a_jetson_without_a_jetpack_is_told_where_nvidia_lists_its_builds(entry, wish, said):
+def test_a_jetson_without_a_jetpack_is_told_where_nvidia_lists_its_builds(entry, wish, messages):
     with pytest.raises(Refusal, match="tells no JetPack"):
-        set_up(entry, wish("jetson", python=f"{sys.executable} -S"), said.append)
+        set_up(entry, wish("jetson", python=f"{sys.executable} -S"), messages.append)
 
 
-def test_a_jetsons_build_fits_only_its_own_machine_and_python(entry, wish, said, simulated):
+def test_a_jetsons_build_fits_only_its_own_machine_and_python(entry, wish, messages, simulated):
     orin = entry.model_copy(update={"simulated_root": str(simulated("orin-nano-jp6"))})
     with pytest.raises(Refusal, match=r"no torch \(jetson\) for|own Python is 3\.10"):
-        set_up(orin, wish("jetson", python=f"{sys.executable} -S"), said.append)
-    assert any("JetPack 6.2" in line for line in said)
+        set_up(orin, wish("jetson", python=f"{sys.executable} -S"), messages.append)
+    assert any("JetPack 6.2" in line for line in messages)
 
 
 def test_a_jetsons_own_torch_is_found_and_nothing_is_installed(
-    good_torch, entry, tmp_path, wish, said, simulated
+    good_torch, entry, tmp_path, wish, messages, simulated
 ):
     # Stands in for JetPack's Python: its torch says that it has a CUDA device.
     site = tmp_path / "site" / "torch"
@@ -181,8 +183,8 @@ def test_a_jetsons_own_torch_is_found_and_nothing_is_installed(
     fake.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path}/site exec {sys.executable} "$@"\n')
     fake.chmod(0o755)
     orin = entry.model_copy(update={"simulated_root": str(simulated("orin-nano-jp6"))})
-    found = set_up(orin, wish("jetson", python=str(fake)), said.append)
-    assert (found.torch, found.cuda, found.changed) == ("2.8.0", True, False)
+    result = set_up(orin, wish("jetson", python=str(fake)), messages.append)
+    assert (result.torch, result.cuda, result.changed) == ("2.8.0", True, False)
     assert not (tmp_path / "work-here" / "venvs").exists()
 
 

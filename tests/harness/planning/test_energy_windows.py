@@ -53,11 +53,11 @@ def plan(tmp_path):
 
 
 def rows(plan, role):
-    return [one for one in plan.repetitions if one.role == role]
+    return [planned for planned in plan.repetitions if planned.role == role]
 
 
 def test_suites_ask_for_energy_by_a_header_that_defaults_to_no(plan):
-    assert not {one.role for one in plan("false").repetitions} & {"energy", "idle"}
+    assert not {planned.role for planned in plan("false").repetitions} & {"energy", "idle"}
     asks = {name: load_suite(name).header.energy for name in ("smoke", "demo", "quick", "nightly", "paper")}
     assert asks == {"smoke": False, "demo": False, "quick": False, "nightly": True, "paper": True}
 
@@ -68,28 +68,30 @@ def test_a_plan_without_energy_keeps_its_substance(plan):
 
 
 def test_each_block_has_one_energy_repetition_a_method_between_idle_baselines(plan):
-    made = [one for one in plan().repetitions if one.role in energy_windows.ROLES]
-    assert [(one.role, one.block) for one in made] == [
+    made = [planned for planned in plan().repetitions if planned.role in energy_windows.ROLES]
+    assert [(planned.role, planned.block) for planned in made] == [
         ("idle", 0), *[("energy", 0)] * 3,
         ("idle", 1), *[("energy", 1)] * 3,
         ("idle", 2),
     ]  # fmt: skip
     for block in (0, 1):
-        workloads = {one.workload.label for one in rows(plan(), "energy") if one.block == block}
+        workloads = {planned.workload.label for planned in rows(plan(), "energy") if planned.block == block}
         assert workloads == {"ft-all", "skip2-lora", "ft-all (A/A)"}
-    assert {one.seed for one in rows(plan(), "energy")} == {0, 1}
+    assert {planned.seed for planned in rows(plan(), "energy")} == {0, 1}
 
 
-def test_they_stand_behind_all_timed_blocks_and_before_instrumented_ones(plan):
-    roles = list(dict.fromkeys(one.role for one in plan().repetitions))
+def test_energy_repetitions_stand_behind_all_timed_blocks_and_before_instrumented_ones(plan):
+    roles = list(dict.fromkeys(planned.role for planned in plan().repetitions))
     assert roles == ["check", "timed", "idle", "energy", "instrumented"]
 
 
-def test_their_order_is_random_and_repeatable():
+def test_the_order_of_energy_repetitions_is_random_and_repeatable():
     def orders():
         board = BoardEntry(id="a", kind="linux", host="a")
         made = rows(make_plan(load_suite("nightly"), [board], run_id="r", lab="lab"), "energy")
-        return [tuple(one.workload.key for one in made if one.block == block) for block in range(5)]
+        return [
+            tuple(planned.workload.key for planned in made if planned.block == block) for block in range(5)
+        ]
 
     assert orders() == orders()
     assert len(set(orders())) > 1
@@ -97,11 +99,13 @@ def test_their_order_is_random_and_repeatable():
 
 def test_a_command_is_not_repeated_and_the_plan_says_so(plan):
     made = plan()
-    assert "mine" not in {one.workload.label for one in rows(made, "energy")}
+    assert "mine" not in {planned.workload.label for planned in rows(made, "energy")}
     (skip,) = made.skipped
     assert (skip.label, skip.role) == ("mine", "energy")
     assert "is not repeated" in skip.reason
-    assert not covers(skip, next(one for one in rows(made, "timed") if one.workload.label == "mine"))
+    assert not covers(
+        skip, next(planned for planned in rows(made, "timed") if planned.workload.label == "mine")
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,7 +117,7 @@ def test_a_command_is_not_repeated_and_the_plan_says_so(plan):
     ],
 )
 def test_the_window_follows_the_slowest_source(plan, more, board, window_s):
-    assert {one.window_s for one in rows(plan(more=more, **board), "energy")} == {window_s}
+    assert {planned.window_s for planned in rows(plan(more=more, **board), "energy")} == {window_s}
 
 
 def test_windows_under_the_rule_are_refused(plan):
@@ -142,7 +146,7 @@ def test_a_job_is_told_how_long_and_has_the_time_for_it(plan):
 
 
 class _NoArtifacts:
-    """No blobs but the payload's name."""
+    """Stand in for artifacts: it knows the payload's name alone."""
 
     def of_workload(self, workload):
         return {}
@@ -151,25 +155,25 @@ class _NoArtifacts:
 def test_the_eta_counts_their_windows_even_without_history(plan):
     made = plan(more="idle_s = 20")
     assert estimate(made.repetitions, {}).total_s is None
-    timed = {(one.board_id, *one.workload.key, ""): 2.0 for one in made.repetitions}
+    timed = {(planned.board_id, *planned.workload.key, ""): 2.0 for planned in made.repetitions}
     guess = estimate(made.repetitions, timed)
-    n_plain = sum(one.role not in energy_windows.ROLES for one in made.repetitions)
+    n_plain = sum(planned.role not in energy_windows.ROLES for planned in made.repetitions)
     assert guess.total_s == pytest.approx(2.0 * n_plain + 6 * (16 + 2) + 3 * (26 + 2))
-    learnt = {one.duration_key: 40.0 for one in rows(made, "energy")}
+    learnt = {planned.duration_key: 40.0 for planned in rows(made, "energy")}
     assert estimate(made.repetitions, {**timed, **learnt}).total_s > guess.total_s
 
 
 def test_an_energy_skip_covers_energy_and_idle_repetitions_of_its_board_only(plan):
     made = plan()
     skip = Skip(board_id="a", role="energy", reason="no power source")
-    assert {one.role for one in made.repetitions if covers(skip, one)} == {"energy", "idle"}
+    assert {planned.role for planned in made.repetitions if covers(skip, planned)} == {"energy", "idle"}
     other = Skip(board_id="b", role="energy", reason="no power source")
-    assert not any(covers(other, one) for one in made.repetitions)
-    assert all(covers(Skip(board_id="a", reason="gone"), one) for one in made.repetitions)
+    assert not any(covers(other, planned) for planned in made.repetitions)
+    assert all(covers(Skip(board_id="a", reason="gone"), planned) for planned in made.repetitions)
 
 
 @pytest.mark.parametrize(
-    ("probe", "meter", "told"),
+    ("probe", "meter", "words"),
     [
         ({"channels": [{"kind": "power", "scope": "module"}]}, None, None),
         ({"channels": [{"kind": "temperature", "scope": None}]}, None, "no power sensor was found; the inv"),
@@ -177,7 +181,7 @@ def test_an_energy_skip_covers_energy_and_idle_repetitions_of_its_board_only(pla
         ({"channels": []}, {"kind": "serial-csv", "scope": "dc_input", "port": "/dev/ttyACM0"}, None),
     ],
 )
-def test_a_board_has_power_by_a_sensor_or_by_a_meter(probe, meter, told):
+def test_a_board_has_power_by_a_sensor_or_by_a_meter(probe, meter, words):
     entry = BoardEntry(id="a", kind="linux", host="a", meter=meter)
-    found = no_power_source(entry, Probe.read(probe))
-    assert found is None if told is None else told in str(found)
+    reason = no_power_source(entry, Probe.read(probe))
+    assert reason is None if words is None else words in str(reason)

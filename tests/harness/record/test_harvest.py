@@ -37,19 +37,19 @@ def _files(**changes: object) -> dict[str, bytes]:
 
 
 def test_a_whole_harvest_is_parsed():
-    got = read_harvest(_files())
-    assert got.faults == ()
-    assert got.exit_record is not None
-    assert got.exit_record.process_s == 1.5
-    assert got.result is not None
-    assert got.result.after == 0.75
-    assert got.marks is not None
-    assert got.marks.phases_s() == {"load": 1e-8, "finetune": 3e-8}
-    assert got.rows == [[10, 0.5], [20, None]]
+    harvest = read_harvest(_files())
+    assert harvest.faults == ()
+    assert harvest.exit_record is not None
+    assert harvest.exit_record.process_s == 1.5
+    assert harvest.result is not None
+    assert harvest.result.after == 0.75
+    assert harvest.marks is not None
+    assert harvest.marks.phases_s() == {"load": 1e-8, "finetune": 3e-8}
+    assert harvest.rows == [[10, 0.5], [20, None]]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "words"),
     [
         ("exit.json", b"\xff\xfe", "exit.json"),
         ("exit.json", b"{}", "schema None"),
@@ -64,22 +64,22 @@ def test_a_whole_harvest_is_parsed():
         ("samples.jsonl", b'{"schema":"tunebench.samples/1","channels":[{}]}\n[1,2,3]\n', "line 2"),
     ],
 )
-def test_what_cannot_be_read_is_a_named_fault(name, content, told):
-    got = read_harvest({**_files(), name: content})
-    assert len(got.faults) == 1
-    assert told in got.faults[0]
+def test_what_cannot_be_read_is_a_named_fault(name, content, words):
+    harvest = read_harvest({**_files(), name: content})
+    assert len(harvest.faults) == 1
+    assert words in harvest.faults[0]
 
 
 def test_a_torn_last_sample_is_dropped():
-    got = read_harvest({**_files(), "samples.jsonl": (SAMPLES + "[30,0.").encode()})
-    assert got.faults == ()
-    assert len(got.rows) == 2
+    harvest = read_harvest({**_files(), "samples.jsonl": (SAMPLES + "[30,0.").encode()})
+    assert harvest.faults == ()
+    assert len(harvest.rows) == 2
 
 
 def test_newer_minor_versions_and_unknown_fields_are_read():
     newer = {**EXIT, "schema": "tunebench.exit/1.4", "new_field": {"a": 1}}
-    got = read_harvest({**_files(), "exit.json": json.dumps(newer).encode()})
-    assert got.exit_record is not None
+    harvest = read_harvest({**_files(), "exit.json": json.dumps(newer).encode()})
+    assert harvest.exit_record is not None
 
 
 def test_the_trace_holds_samples_and_marks():
@@ -106,12 +106,12 @@ def test_thousands_of_marks_are_thinned_to_the_phases_around_the_window():
     "line", [b'{"schema": \xd3\x00', b"[0, 1]", b'[0, 1, "a", 1]', b"[null, 1, 1, 1]", b"[0, 1, [1], 1]"]
 )
 def test_predictions_that_nobody_can_read_are_a_fault_and_not_stored(line):
-    got = read_harvest({**_files(), "out/preds.jsonl": b"[0, 1, 1, 0]\n" + line + b"\n"})
-    assert got.preds is None
-    assert got.faults[0].startswith("out/preds.jsonl: ")
+    harvest = read_harvest({**_files(), "out/preds.jsonl": b"[0, 1, 1, 0]\n" + line + b"\n"})
+    assert harvest.preds is None
+    assert harvest.faults[0].startswith("out/preds.jsonl: ")
 
 
 def test_predictions_may_lack_what_was_not_predicted_before():
     text = b"[0, 1, null, 0]\n[1, 2, 2, 2]\n"
-    got = read_harvest({**_files(), "out/preds.jsonl": text})
-    assert (got.preds, got.faults) == (text, ())
+    harvest = read_harvest({**_files(), "out/preds.jsonl": text})
+    assert (harvest.preds, harvest.faults) == (text, ())

@@ -32,7 +32,7 @@ def test_a_ramp_is_integrated_exactly_with_interpolated_edges():
 
 
 @pytest.mark.parametrize(
-    ("channels", "rows", "window_s", "told"),
+    ("channels", "rows", "window_s", "words"),
     [
         (CHANNELS[:1], [[0, 50.0]], (0, 20), "no power sensor"),
         (CHANNELS, _rows(lambda t: 5.0), (1, 3), "shorter than the 10 s"),
@@ -41,7 +41,7 @@ def test_a_ramp_is_integrated_exactly_with_interpolated_edges():
         (CHANNELS, [[*row[:3], None] for row in _rows(lambda t: 5.0)], (0, 20), "0 power samples"),
     ],
 )
-def test_what_cannot_be_integrated_is_refused_with_the_reason(channels, rows, window_s, told):
-    found = energy_of_window(channels, rows, (window_s[0] * S, window_s[1] * S))
-    assert isinstance(found, str)
-    assert told in found
+def test_what_cannot_be_integrated_is_refused_with_the_reason(channels, rows, window_s, words):
+    reason = energy_of_window(channels, rows, (window_s[0] * S, window_s[1] * S))
+    assert isinstance(reason, str)
+    assert words in reason
