@@ -6,7 +6,7 @@ TOX := .venv/bin/tox
 TEST := $(TOX) run -q -e test --notest && $(TOX) exec -q -e test -- python scripts/part.py
 FULL := $(TOX) run -q -e full --notest && $(TOX) exec -q -e full -- python scripts/part.py
 
-.PHONY: demo test lint rest coverage emulated faults bench clean
+.PHONY: demo test lint rest coverage emulated faults check-demo bench clean
 
 demo: $(TOX)
 	$(TOX) run -q -e demo -- $(ARGS)
@@ -29,6 +29,9 @@ emulated: $(TOX)
 
 faults: $(TOX)
 	$(TEST) faults $(ARGS)
+
+check-demo: $(TOX)
+	$(TEST) demo $(ARGS)
 
 bench: $(TOX)
 	$(FULL) bench $(ARGS)

@@ -22,7 +22,7 @@ JUNIT = ROOT / ".tox" / "junit"
 FLOOR = 85  # per cent of the lines and branches of the host's packages
 
 _NO_TESTS = 5  # pytest's exit code
-_ELSEWHERE = "not emulated and not faults"
+_ELSEWHERE = "not emulated and not faults and not demo"
 _FAST = f"not slow and not alone and not browser and not openssh and {_ELSEWHERE}"
 _ALONE = f"alone and {_ELSEWHERE}"
 _REST = f"(slow or browser or openssh) and not alone and {_ELSEWHERE}"
@@ -54,15 +54,18 @@ def run(*command: str) -> None:
         raise Nothing(code) if code == _NO_TESTS and "pytest" in command else Failed(code)
 
 
-def pytest(name: str, marks: str, *args: str, coverage: bool, second_look: bool = True) -> None:
-    """Run the tests that have these marks; with a second look, those that fail beside others are tried alone.
+def pytest(
+    name: str, marks: str, *args: str, coverage: bool, at_once: Sequence[str] = (), second_look: bool = True
+) -> None:
+    """Run the tests that have these marks; with a second look, those that fail are tried once more, alone.
 
     Args:
         name: of the JUnit file.
         marks: pytest's ``-m``.
         args: more arguments of pytest.
         coverage: whether lines are counted.
-        second_look: whether the tests run two at a time.
+        at_once: pytest-xdist's arguments; none: one test after the other.
+        second_look: whether what fails is tried once more, and named.
     """
     words = ["-m", marks, f"--junitxml={JUNIT / name}.xml", *args]
     if second_look:
@@ -70,7 +73,7 @@ def pytest(name: str, marks: str, *args: str, coverage: bool, second_look: bool 
             sys.executable,
             "scripts/second_look.py",
             *(["--under-coverage"] if coverage else []),
-            *_TWO,
+            *at_once,
             *words,
         )
     else:
@@ -95,7 +98,7 @@ def test(args: Sequence[str]) -> None:
     coverage = bool(os.environ.get("TUNEBENCH_COVERAGE"))
     if coverage:
         run("coverage", "erase")
-    pytest("test", _FAST, "--timeout=120", "--durations=8", *args, coverage=coverage)
+    pytest("test", _FAST, "--timeout=120", "--durations=8", *args, coverage=coverage, at_once=_TWO)
 
 
 def rest(args: Sequence[str]) -> None:
@@ -105,7 +108,7 @@ def rest(args: Sequence[str]) -> None:
         # Where the environment has no more tools than theirs they are skipped again, and cost nothing.
         with contextlib.suppress(Nothing):
             pytest("skipped", _FAST, "--timeout=600", *skipped, coverage=True, second_look=False)
-    pytest("rest", _REST, "--timeout=600", "--durations=12", *args, coverage=True)
+    pytest("rest", _REST, "--timeout=600", "--durations=12", *args, coverage=True, at_once=_TWO)
     _alone_and_report()
 
 
@@ -113,12 +116,12 @@ def coverage(args: Sequence[str]) -> None:
     """Run every test but those of the emulated board and the fault matrix, and report the coverage."""
     run("coverage", "erase")
     marks = f"not alone and {_ELSEWHERE}"
-    pytest("coverage", marks, "--timeout=600", "--durations=12", *args, coverage=True)
+    pytest("coverage", marks, "--timeout=600", "--durations=12", *args, coverage=True, at_once=_TWO)
     _alone_and_report()
 
 
 def _alone_and_report() -> None:
-    pytest("alone", _ALONE, "--timeout=600", "tests", coverage=True, second_look=False)
+    pytest("alone", _ALONE, "--timeout=600", "tests", coverage=True)
     run("coverage", "combine", "-q")
     run("coverage", "report", f"--fail-under={FLOOR}")
 
@@ -152,6 +155,11 @@ def faults(args: Sequence[str]) -> None:
     pytest("faults", "faults", *words, coverage=False, second_look=False)
 
 
+def demo(args: Sequence[str]) -> None:
+    """Run ``make demo`` and look at what it ends with."""
+    pytest("demo", "demo", "-s", "tests/harness/cli", *args, coverage=False, second_look=False)
+
+
 def bench(args: Sequence[str]) -> None:
     """Measure what the harness costs, and what a step costs on each engine."""
     for words in (
@@ -167,7 +175,7 @@ def bench(args: Sequence[str]) -> None:
 
 
 PARTS: dict[str, Callable[[Sequence[str]], None]] = {
-    part.__name__: part for part in (lint, test, rest, coverage, emulated, faults, bench)
+    part.__name__: part for part in (lint, test, rest, coverage, emulated, faults, demo, bench)
 }
 
 

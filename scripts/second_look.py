@@ -1,8 +1,9 @@
-"""Run pytest; tests that failed beside others are looked at once more, one after the other and alone.
+"""Run pytest; tests that failed are looked at once more, one after the other and alone.
 
     python scripts/second_look.py [--under-coverage] PYTEST-ARGUMENTS
 
-Many tests wait for boards, links and samplers that run in real time, two at a time on whatever else a CI machine does.
+Many tests wait for boards, links and samplers that run in real time, two at a time on whatever else a CI machine does;
+others compare times.
 A test that fails again by itself fails the run; one that passes is named, so that nobody overlooks it. More than
 ``MOST`` failures are not looked at again: that is no bad luck.
 """
@@ -31,7 +32,7 @@ def main(args: list[str]) -> int:
     failed = _failed() if code == _FAILED else []
     if not 0 < len(failed) <= MOST:
         return code
-    print(f"\nsecond look at {len(failed)} that failed beside others: {', '.join(failed)}", flush=True)
+    print(f"\nsecond look at {len(failed)} that failed: {', '.join(failed)}", flush=True)
     again = subprocess.run([*command, "pytest", "-q", "--timeout=600", *failed], check=False).returncode
     if again == 0:
         print(f"second look: passed alone: {', '.join(failed)}", flush=True)

@@ -46,5 +46,5 @@ def test_a_test_that_passes_alone_is_named(tmp_path, monkeypatch, under_tox):
         ("", 5),
     ],
 )
-def test_what_really_fails_fails(tmp_path, source, code):
+def test_a_test_that_fails_alone_too_fails_the_run(tmp_path, source, code):
     assert look(tmp_path, source).returncode == code

@@ -206,19 +206,3 @@ def _wait_for(find, enough, limit_s: float = 60.0) -> None:
             return
         time.sleep(0.1)
     pytest.fail("it did not come")
-
-
-@pytest.mark.slow
-@pytest.mark.torch
-def test_the_demo_ends_with_a_report_of_all_five_methods(cli, tmp_path):
-    started_s = time.monotonic()
-    done = cli("demo", "--out", "out", timeout_s=400)
-    assert done.returncode == 0, done.stderr
-    assert time.monotonic() - started_s < 300
-    last = done.stdout.strip().splitlines()[-1]
-    assert last.startswith("Report: ")
-    page = (tmp_path / last.removeprefix("Report: ")).read_text()
-    for method in ("ft-all", "lora-all", "lora-last", "skip2-lora", "lorae", "ft-all (A/A)"):
-        assert f"\n{method} " in done.stdout
-        assert method in page
-    assert "Energy not measured" in page or " J" in page
