@@ -338,14 +338,14 @@ def sources(names: Iterable[str], cache_dir: Path) -> tuple[list[Source], list[s
     from tunebench.workloads.datasets import DataUnavailable
     from tunebench.workloads.prepare.artefacts import PrepareError, prepare
 
-    found, skipped = [], []
+    inputs, skipped = [], []
     for name in names:
         try:
             made = prepare("har-hapt" if name == WIDE else name, "mlp", cache_dir=cache_dir)
-            found.append(Source(name, str(made.data), str(made.weights)))
+            inputs.append(Source(name, str(made.data), str(made.weights)))
         except (DataUnavailable, PrepareError) as error:
             skipped.append(f"data set {name}: {error}")
-    return found, skipped
+    return inputs, skipped
 
 
 def main() -> int:
@@ -358,8 +358,8 @@ def main() -> int:
     parser.add_argument("--builds", nargs="+", default=list(BUILDS), choices=BUILDS)
     parser.add_argument("--cache-dir", type=Path, default=Path.home() / ".cache" / "tunebench" / "artefacts")
     args = parser.parse_args()
-    found, skipped = sources(args.datasets, args.cache_dir)
-    bench = Bench(found, args.engines, args.builds)
+    inputs, skipped = sources(args.datasets, args.cache_dir)
+    bench = Bench(inputs, args.engines, args.builds)
     bench.skipped += skipped
     quiet = not sys.stderr.isatty()
     bench.run(

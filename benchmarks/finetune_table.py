@@ -23,8 +23,8 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     engines = sorted({(r["engine"], r["build"]) for r in rows if r["engine"] != "peft"}, key=str)
     reductions = []
     for engine, name in engines:
-        found = [by.get((d, engine, name, "skip2-lora")) for d in STUDY]
-        values = [row["reduction_vs_lora_all"] for row in found if row]
+        measured = [by.get((d, engine, name, "skip2-lora")) for d in STUDY]
+        values = [row["reduction_vs_lora_all"] for row in measured if row]
         shares = [
             by[d, engine, name, BASELINE]["peak_share"] for d in STUDY if (d, engine, name, BASELINE) in by
         ]

@@ -56,27 +56,28 @@ def rehearse(
             slower = dict.fromkeys(chosen, size)
             folder = lab.write_night(root, night, slower=slower, factors=factors)
             judged = _gate(lab, root, folder, factors, slower)
-            verdicts = {one.series_key: one.verdict for one in judged.findings}
+            verdicts = {finding.series_key: finding.verdict for finding in judged.findings}
             tally.caught[size].update(verdicts.get(key, "not nominated") for key in chosen)
             shutil.rmtree(folder)
         folder = lab.write_night(root, night, factors=factors)
         judged = _gate(lab, root, folder, factors, {})
         tally.nights += 1
         tally.nominated += judged.confirmed
-        tally.clean.update(one.verdict for one in judged.findings)
+        tally.clean.update(finding.verdict for finding in judged.findings)
     return tally
 
 
 def _gate(
     lab: SimulatedLab, root: Path, folder: Path, factors: dict[str, float], slower: dict[str, float]
 ) -> gating.Judgement:
-    by_key = {one.key: one for one in lab.series}
+    by_key = {series.key: series for series in lab.series}
 
     def confirmer(series: gating.Series, _metric: str) -> gating.Pairs:
-        one = by_key[series.series_key]
-        baseline = lab.values(one, factors[one.key], PAIRS)
+        simulated = by_key[series.series_key]
+        baseline = lab.values(simulated, factors[simulated.key], PAIRS)
         return gating.Pairs(
-            baseline, lab.values(one, factors[one.key] * (1 + slower.get(one.key, 0.0)), PAIRS)
+            baseline,
+            lab.values(simulated, factors[simulated.key] * (1 + slower.get(simulated.key, 0.0)), PAIRS),
         )
 
     report = index.build(root)

@@ -70,7 +70,7 @@ files = ["sleep.py"]
 
 
 @dataclass
-class Found:
+class Load:
     """What one campaign cost the host.
 
     Attributes:
@@ -131,7 +131,7 @@ class _Watch:
         self.all_at_work: tuple[int, float] | None = None
         self.first_through: tuple[int, float] | None = None
         self._waiting = {board.id for board in plan.boards}
-        self._left = Counter(one.board_id for one in plan.repetitions)
+        self._left = Counter(planned.board_id for planned in plan.repetitions)
         self._every, self._n, self._count = every, 0, threading.Lock()
 
     def finished(self, planned: Planned, record: Repetition) -> None:
@@ -160,7 +160,7 @@ def shown(display: str, plan: Plan) -> Iterator[Observer]:
         yield live
 
 
-def run_campaign(lab: Inventory, folder: Path, blocks: int, sleep_s: float, display: str) -> Found:
+def run_campaign(lab: Inventory, folder: Path, blocks: int, sleep_s: float, display: str) -> Load:
     """One campaign in this process, which must have done nothing before: its peak is the campaign's."""
     (folder / "sleep.py").write_text(_WORKLOAD.format(sleep_s=sleep_s))
     (folder / "suite.toml").write_text(_SUITE.format(blocks=blocks))
@@ -183,7 +183,7 @@ def run_campaign(lab: Inventory, folder: Path, blocks: int, sleep_s: float, disp
         raise SystemExit("the boards were never all at work: give more --blocks")
     (n0, cpu0_s), (n1, cpu1_s) = watch.all_at_work, watch.first_through
     cpu_s = (cpu1_s - cpu0_s) / (n1 - n0)
-    return Found(
+    return Load(
         boards=len(lab.boards),
         display=display,
         repetitions=len(records),
@@ -233,7 +233,7 @@ def inventory(end: Endpoint, folder: Path, boards: int) -> str:
     return "\n".join(entries)
 
 
-def measure(boards: int, blocks: int, sleep_s: float, display: str = "lines") -> Found:
+def measure(boards: int, blocks: int, sleep_s: float, display: str = "lines") -> Load:
     """A campaign in a fresh process."""
     with server() as end, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -248,16 +248,16 @@ def measure(boards: int, blocks: int, sleep_s: float, display: str = "lines") ->
             str(sleep_s),
             display,
         ]
-        told = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
-    return Found(**json.loads(told))
+        answer = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+    return Load(**json.loads(answer))
 
 
-def row(found: Found) -> str:
+def row(cost: Load) -> str:
     """One line of the table."""
-    (t0, t1, t2), (d0, d1, d2) = found.threads, found.descriptors
+    (t0, t1, t2), (d0, d1, d2) = cost.threads, cost.descriptors
     return (
-        f"| {found.boards} | {found.display} | {found.ok} of {found.repetitions} | {found.wall_s:.0f} s | "
-        f"{found.cpu_s:.3f} s | {found.board_cpu_s:.3f} s | {found.peak_mib:.0f} MiB | "
+        f"| {cost.boards} | {cost.display} | {cost.ok} of {cost.repetitions} | {cost.wall_s:.0f} s | "
+        f"{cost.cpu_s:.3f} s | {cost.board_cpu_s:.3f} s | {cost.peak_mib:.0f} MiB | "
         f"{t0} / {t1} / {t2} | {d0} / {d1} / {d2} |"
     )
 
@@ -289,11 +289,11 @@ def main() -> int:
         return 0
     said = sys.stderr if options.json else sys.stdout
     print(HEAD, file=said, flush=True)
-    found = []
+    measured = []
     if options.leak:
-        found.append(measure(LEAK_BOARDS, -(-options.leak // LEAK_BOARDS), 0.0))
-        print(row(found[0]), file=said)
-        for done, n_threads, n_descriptors, mib in found[0].samples:
+        measured.append(measure(LEAK_BOARDS, -(-options.leak // LEAK_BOARDS), 0.0))
+        print(row(measured[0]), file=said)
+        for done, n_threads, n_descriptors, mib in measured[0].samples:
             print(
                 f"  after {done} repetitions: {n_threads} threads, {n_descriptors} descriptors, {mib:.0f} MiB",
                 file=said,
@@ -302,18 +302,19 @@ def main() -> int:
         for display in options.display:
             costs = []
             for boards in options.boards:
-                found.append(measure(boards, options.blocks, options.sleep_s, display))
-                costs.append(found[-1].cpu_s)
-                print(row(found[-1]), file=said, flush=True)
+                measured.append(measure(boards, options.blocks, options.sleep_s, display))
+                costs.append(measured[-1].cpu_s)
+                print(row(measured[-1]), file=said, flush=True)
             spread = max(costs) / min(costs) - 1
             print(
                 f"{display}: host CPU a repetition differs by {spread:.0%} (target < {FLAT:.0%})", file=said
             )
     print(
-        f"peak memory {max(one.peak_mib for one in found):.0f} MiB (target < {MAX_PEAK_MIB:.0f})", file=said
+        f"peak memory {max(cost.peak_mib for cost in measured):.0f} MiB (target < {MAX_PEAK_MIB:.0f})",
+        file=said,
     )
     if options.json:
-        print(json.dumps({"load": [asdict(one) for one in found]}))
+        print(json.dumps({"load": [asdict(cost) for cost in measured]}))
     return 0
 
 

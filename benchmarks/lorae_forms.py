@@ -53,18 +53,18 @@ def measure(name: str, rank: int, batch: int, steps: int) -> dict[str, list[floa
     }
     for step in runs.values():
         step()
-    found: dict[str, list[float]] = {label: [] for label in runs}
+    times_ms: dict[str, list[float]] = {label: [] for label in runs}
     for _ in range(steps):
         for label, step in runs.items():
             began_s = time.perf_counter()
             step()
-            found[label].append(1e3 * (time.perf_counter() - began_s))
-    return found
+            times_ms[label].append(1e3 * (time.perf_counter() - began_s))
+    return times_ms
 
 
-def ratio(found: dict[str, list[float]], label: str) -> float:
+def ratio(times_ms: dict[str, list[float]], label: str) -> float:
     """Median over rounds of a form's step to the step of ft-all of the same round."""
-    return statistics.median(a / b for a, b in zip(found[label], found["ft-all"], strict=True))
+    return statistics.median(a / b for a, b in zip(times_ms[label], times_ms["ft-all"], strict=True))
 
 
 def main() -> None:
@@ -80,10 +80,11 @@ def main() -> None:
     print("| network | ft-all ms | branch ms | composed ms | branch / ft-all | composed / ft-all |")
     print("|---|---|---|---|---|---|")
     for name in NETWORKS:
-        found = measure(name, chosen.rank, chosen.batch, chosen.steps)
-        medians = " | ".join(f"{statistics.median(values):.1f}" for values in found.values())
+        times_ms = measure(name, chosen.rank, chosen.batch, chosen.steps)
+        medians = " | ".join(f"{statistics.median(values):.1f}" for values in times_ms.values())
         print(
-            f"| {name} | {medians} | {ratio(found, BRANCH):.2f} | {ratio(found, COMPOSED):.2f} |", flush=True
+            f"| {name} | {medians} | {ratio(times_ms, BRANCH):.2f} | {ratio(times_ms, COMPOSED):.2f} |",
+            flush=True,
         )
 
 

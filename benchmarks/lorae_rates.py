@@ -77,10 +77,10 @@ TASKS = {
 
 def candidates(task: str) -> list[tuple[str, int]]:
     """Methods and ranks to search, in order: a rank of LoRAE after the one that it begins at."""
-    found = [(name, RANK) for name in OTHERS]
+    pairs = [(name, RANK) for name in OTHERS]
     if task == "classify":  # elsewhere it is LoRAE to the bit: no Linear layer
-        found.append(("lora-all", RANK))
-    return found + [("lorae", rank) for rank in RANKS]
+        pairs.append(("lora-all", RANK))
+    return pairs + [("lorae", rank) for rank in RANKS]
 
 
 def part_of(data: artefact.Artefact, part: int, parts: int = PARTS) -> artefact.Artefact:
@@ -92,20 +92,20 @@ def part_of(data: artefact.Artefact, part: int, parts: int = PARTS) -> artefact.
     count = images.shape[0]
     held = np.zeros(count, dtype=bool)
     held[count * part // parts : count * (part + 1) // parts] = True
-    found: dict[str, artefact.Tensor] = {}
+    tensors: dict[str, artefact.Tensor] = {}
     for into, rows in (("finetune", ~held), ("test", held)):
-        found[f"{into}_x"] = _rows(images, rows)
+        tensors[f"{into}_x"] = _rows(images, rows)
         labels = data.need("finetune_y")
         if data.meta["task"] != "detect":
-            found[f"{into}_y"] = _rows(labels, rows)
+            tensors[f"{into}_y"] = _rows(labels, rows)
             continue
         table = _values(labels)
         kept = rows[table[:, 0]]
         renumbered = np.cumsum(rows) - 1
-        told = np.stack([renumbered[table[kept, 0]], table[kept, 1]], 1).astype("<i4")
-        found[f"{into}_y"] = artefact.Tensor("int32", told.shape, told.tobytes())
-        found[f"{into}_boxes"] = _rows(data.need("finetune_boxes"), kept)
-    return artefact.Artefact(data.kind, data.meta, found)
+        renumbered_table = np.stack([renumbered[table[kept, 0]], table[kept, 1]], 1).astype("<i4")
+        tensors[f"{into}_y"] = artefact.Tensor("int32", renumbered_table.shape, renumbered_table.tobytes())
+        tensors[f"{into}_boxes"] = _rows(data.need("finetune_boxes"), kept)
+    return artefact.Artefact(data.kind, data.meta, tensors)
 
 
 def _values(item: artefact.Tensor) -> Any:
@@ -128,10 +128,10 @@ def climb(score: Callable[[float], float], begin: int) -> int:
     while True:
         around = [at for at in (best - 1, best, best + 1) if 0 <= at < len(LADDER)]
         # max() takes the first of equals: the smaller rate
-        found = max(around, key=lambda at: score(LADDER[at]))
-        if found == best:
+        best_around = max(around, key=lambda at: score(LADDER[at]))
+        if best_around == best:
             return best
-        best = found
+        best = best_around
 
 
 class Runs:
@@ -147,20 +147,20 @@ class Runs:
     def add(self, key: Key, score: float) -> None:
         self.scores[key] = score
         names = ("task", "method", "rank", "lr", "part", "score")
-        rows = [dict(zip(names, (*one, told), strict=True)) for one, told in sorted(self.scores.items())]
+        rows = [dict(zip(names, (*run, mean), strict=True)) for run, mean in sorted(self.scores.items())]
         text = "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
         self.keep.write_text(text, encoding="utf-8")
 
     def mean(self, task: str, method: str, rank: int, rate: float) -> float | None:
         """Mean over the parts; None unless all were run."""
-        found = [self.scores.get((task, method, rank, rate, part)) for part in range(PARTS)]
-        known = [one for one in found if one is not None]
+        scores = [self.scores.get((task, method, rank, rate, part)) for part in range(PARTS)]
+        known = [score for score in scores if score is not None]
         return sum(known) / PARTS if len(known) == PARTS else None
 
     def choice(self, task: str, method: str, rank: int) -> tuple[float, float] | None:
         """(rate, score) of the best rate tried; of equals the smaller rate."""
-        tried = [(rate, told) for rate in LADDER if (told := self.mean(task, method, rank, rate)) is not None]
-        return max(tried, key=lambda one: one[1]) if tried else None
+        tried = [(rate, mean) for rate in LADDER if (mean := self.mean(task, method, rank, rate)) is not None]
+        return max(tried, key=lambda pair: pair[1]) if tried else None
 
 
 class Trainer:
@@ -178,11 +178,11 @@ class Trainer:
         from tunebench.workloads.engines.pytorch.networks import Session
 
         chosen = self.chosen
-        told = {
+        settings = {
             "method": method, "model": chosen.model, "dataset": chosen.dataset, "epochs": PARTS * chosen.epochs,
             "batch": chosen.batch, "lr": rate, "rank": rank, "seed": part,
         }  # fmt: skip
-        session = Session(make_task(spec.parse(told), self.parts[part], self.weights))
+        session = Session(make_task(spec.parse(settings), self.parts[part], self.weights))
         losses = session.train_epochs(0, session.task.spec.epochs)
         return session.evaluate().accuracy if math.isfinite(losses[-1]) else 0.0
 
@@ -198,11 +198,12 @@ def search(task: str, runs: Runs, trainer: Trainer) -> None:
                 key = (task, method, rank, rate, part)
                 if key not in runs.scores:
                     began_s = time.perf_counter()
-                    told = trainer.score(method, rank, rate, part)
-                    runs.add(key, told)
+                    held_out = trainer.score(method, rank, rate, part)
+                    runs.add(key, held_out)
                     took_s = time.perf_counter() - began_s
                     print(
-                        f"{method} r={rank} lr={rate:g} part {part}: {told:.4f} ({took_s:.1f} s)", flush=True
+                        f"{method} r={rank} lr={rate:g} part {part}: {held_out:.4f} ({took_s:.1f} s)",
+                        flush=True,
                     )
             return runs.mean(task, method, rank, rate) or 0.0
 
@@ -231,13 +232,13 @@ def rate_of(task: str, method: str, rank: int, runs: Runs) -> float | None:
 
 def best_rank(task: str, runs: Runs) -> int | None:
     """LoRAE's rank by the rule; None while nothing that meets the target was scored."""
-    found = [
+    ranked = [
         (chosen[1], -rank)
         for rank in RANKS
         if reduction(task, "lorae", rank) >= TASKS[task].target
         and (chosen := runs.choice(task, "lorae", rank))
     ]
-    return -max(found)[1] if found else None
+    return -max(ranked)[1] if ranked else None
 
 
 def table(task: str, runs: Runs) -> Iterator[str]:
@@ -248,8 +249,8 @@ def table(task: str, runs: Runs) -> Iterator[str]:
         chosen = runs.choice(task, method, rank)
         cells = []
         for rate in LADDER:
-            told = runs.mean(task, method, rank, rate)
-            text = "" if told is None else f"{100 * told:.2f}"
+            mean = runs.mean(task, method, rank, rate)
+            text = "" if mean is None else f"{100 * mean:.2f}"
             cells.append(f"**{text}**" if chosen and rate == chosen[0] else text)
         name = (
             f"{method}, r = {rank}" if methods_table.method(method).adapters != methods_table.NONE else method

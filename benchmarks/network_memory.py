@@ -47,8 +47,8 @@ def measure(plan: Plan, batch: int) -> int | None:
     step(batch)
     step(batch)
     watch.end()
-    told = watch.metrics()
-    return int(told["train_rss_peak_b"] - told["train_rss_before_b"]) if told else None
+    metrics = watch.metrics()
+    return int(metrics["train_rss_peak_b"] - metrics["train_rss_before_b"]) if metrics else None
 
 
 def answer(case: list[str]) -> None:
@@ -62,10 +62,10 @@ def answer(case: list[str]) -> None:
     elif what == "batch":
         print(json.dumps(max_batch.largest_batch(plan, int(number))))
     else:
-        found = max_batch.largest_side(
+        largest = max_batch.largest_side(
             lambda side: plan_of(model, method, int(rank), side), BATCH, int(number)
         )
-        print(json.dumps(found))
+        print(json.dumps(largest))
 
 
 # -- in the parent ------------------------------------------------------------------------------------
@@ -115,14 +115,14 @@ def steps_table(models: list[str], rank: int, batch: int) -> None:
     for model in models:
         first: dict[str, Any] = {}
         for method in METHODS:
-            told = memory.predict(plan_of(model, method, rank), batch)
+            predicted = memory.predict(plan_of(model, method, rank), batch)
             cells: list[str] = []
             for allocator in (max_batch.DEFAULT, max_batch.MMAP):
-                found = ask(model, method, rank, "step", allocator, batch)
-                whole = first.setdefault(allocator, found)
-                shown = "-" if found is None else f"{found / 1e6:.1f}"
-                cells += [shown, share(found, told.step_b), share(found, whole)]
-            row(model, method, f"{told.saved_b / 1e6:.1f}", f"{told.step_b / 1e6:.1f}", *cells)
+                measured_b = ask(model, method, rank, "step", allocator, batch)
+                whole = first.setdefault(allocator, measured_b)
+                shown = "-" if measured_b is None else f"{measured_b / 1e6:.1f}"
+                cells += [shown, share(measured_b, predicted.step_b), share(measured_b, whole)]
+            row(model, method, f"{predicted.saved_b / 1e6:.1f}", f"{predicted.step_b / 1e6:.1f}", *cells)
 
 
 def largest_table(models: list[str], rank: int, limit_mb: int) -> None:
@@ -133,15 +133,15 @@ def largest_table(models: list[str], rank: int, limit_mb: int) -> None:
         for method in FEW_METHODS:
             plan = plan_of(model, method, rank)
             allowed_b = limit_mb * 10**6 + memory.predict(plan, 1).weights_b
-            told = {
+            predicted = {
                 "batch": memory.largest_batch(plan, allowed_b),
                 "side": memory.largest_side(
                     lambda side, at=(model, method): plan_of(*at, rank, side), BATCH, allowed_b
                 ),
             }
-            for what, number in told.items():
+            for what, number in predicted.items():
                 mapped, usual = (
-                    max_batch.Found(*ask(model, method, rank, what, allocator, limit_mb * 10**6))
+                    max_batch.Largest(*ask(model, method, rank, what, allocator, limit_mb * 10**6))
                     for allocator in (max_batch.MMAP, max_batch.DEFAULT)
                 )
                 name = "batch" if what == "batch" else f"px at batch {BATCH}"

@@ -122,19 +122,19 @@ def main() -> int:
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         inventory = _openssh_inventory(stack) if options.openssh else options.inventory
-        found = measure(inventory, options.board, max(3, options.repetitions), options.sleep_s)
+        overhead = measure(inventory, options.board, max(3, options.repetitions), options.sleep_s)
     if options.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(overhead, indent=2))
         return 0
     print(
-        f"board {found['board']}: {found['n']} repetitions of a process of {found['process_median_s']:.2f} s"
+        f"board {overhead['board']}: {overhead['n']} repetitions of a process of {overhead['process_median_s']:.2f} s"
     )
     print(f"{'':28}{'median':>10}{'min':>10}{'max':>10}")
     print(
-        f"{'added by the host, s':28}{found['added_median_s']:>10.3f}{found['added_min_s']:>10.3f}"
-        f"{found['added_max_s']:>10.3f}   (target < 1.5)"
+        f"{'added by the host, s':28}{overhead['added_median_s']:>10.3f}{overhead['added_min_s']:>10.3f}"
+        f"{overhead['added_max_s']:>10.3f}   (target < 1.5)"
     )
-    print(f"{'SSH channels a repetition':28}{found['channels_max']:>10}{'':>20}   (target <= 6)")
+    print(f"{'SSH channels a repetition':28}{overhead['channels_max']:>10}{'':>20}   (target <= 6)")
     return 0
 
 

@@ -65,7 +65,7 @@ def measured(store: Path, scratch: Path) -> list[tuple[str, str]]:
     rows.append(("index", f"{time.monotonic() - begun:.2f} s: {made.repetitions:,} in {made.runs} files"))
     begun = time.monotonic()
     with opened(made.path) as database:
-        keys = [one.series_key for one in all_series(database)]
+        keys = [series.series_key for series in all_series(database)]
         nights = sum(map(len, nights_of(database, keys).values()))
     rows.append(("trend query", f"{time.monotonic() - begun:.2f} s: {nights:,} nights of {len(keys)} series"))
     page = scratch / "report.html"
@@ -97,7 +97,7 @@ def in_browser(page: Path, tries: int = 3) -> list[tuple[str, str]]:
         chromium = None
     if chromium is None:
         return [("in Chromium", "not measured: playwright or a Chromium is missing")]
-    found = []
+    loads = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         for _ in range(tries):
@@ -105,16 +105,16 @@ def in_browser(page: Path, tries: int = 3) -> list[tuple[str, str]]:
             tab = context.new_page()
             tab.goto(page.as_uri(), wait_until="load")
             tab.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
-            found.append(tab.evaluate(_TIMES))
+            loads.append(tab.evaluate(_TIMES))
             context.close()
         browser.close()
-    found.sort(key=lambda one: one["loaded"])
-    middle = found[len(found) // 2]
-    told = [
+    loads.sort(key=lambda times: times["loaded"])
+    middle = loads[len(loads) // 2]
+    rows = [
         (f"Chromium: {what}", f"{middle[key]:.0f} ms")
         for what, key in (("first paint", "paint"), ("loaded", "loaded"))
     ]
-    return [*told, ("traces decoded on opening", f"{middle['decoded']} of {middle['packed']}")]
+    return [*rows, ("traces decoded on opening", f"{middle['decoded']} of {middle['packed']}")]
 
 
 if __name__ == "__main__":

@@ -86,11 +86,11 @@ def run_once(
     ended = json.loads((folder / "exit.json").read_text())
     if ended["outcome"] != "ok":
         raise SystemExit(f"{rep_id}: {ended['reason']}")
-    told = json.loads((folder / "log.txt").read_text().splitlines()[-1])
+    timing = json.loads((folder / "log.txt").read_text().splitlines()[-1])
     lifecycle.clean(place, rep_id)
     return {
-        "wall_s": told["wall_s"],
-        "both_cpu_s": told["cpu_s"] + ended["sampler"]["cpu_s"],
+        "wall_s": timing["wall_s"],
+        "both_cpu_s": timing["cpu_s"] + ended["sampler"]["cpu_s"],
         "sampler_cpu_s": ended["sampler"]["cpu_s"],
         "process_s": ended["process_s"],
         "n": ended["sampler"]["n"],
@@ -142,8 +142,8 @@ def _row(arm: tuple[str, str], kept: list[dict[str, Any]], off: list[dict[str, A
     def ratio(key: str) -> list[float] | None:
         if kept is off:
             return None
-        found = compare([run[key] for run in off], [run[key] for run in kept], delta=LIMIT)
-        return [found.ratio, found.low, found.high]
+        comparison = compare([run[key] for run in off], [run[key] for run in kept], delta=LIMIT)
+        return [comparison.ratio, comparison.low, comparison.high]
 
     return {
         "sensors": arm[0],

@@ -55,13 +55,13 @@ def main() -> None:
 
 def wilcoxon(baseline_s: Sequence[float], candidate_s: Sequence[float], *, delta: float) -> Comparison:
     """:func:`tunebench.reports.stats.paired.compare` with Wilcoxon's own ranks: the textbook's interval."""
-    found = compare(baseline_s, candidate_s, delta=delta)
+    comparison = compare(baseline_s, candidate_s, delta=delta)
     interval = signed_rank_interval(np.log(np.asarray(candidate_s) / np.asarray(baseline_s)))
     if interval is None:
-        return found
+        return comparison
     low, high = interval
     verdict = judge(low, high, math.log1p(delta))
-    return replace(found, low=math.exp(low), high=math.exp(high), verdict=verdict)
+    return replace(comparison, low=math.exp(low), high=math.exp(high), verdict=verdict)
 
 
 def _table(count: int, *, blocks: Sequence[int] = BLOCKS, **settings: object) -> None:
@@ -95,14 +95,14 @@ def _holm(count: int) -> None:
 def _judged(times: np.ndarray, ratios: Sequence[float]) -> tuple[bool, bool, float, float]:
     """(any false verdict alone, with Holm; share of true verdicts found alone, with Holm) of one campaign."""
     base, *others = times
-    found = compare_all([base] * len(others), others, delta=DELTA)
+    comparisons = compare_all([base] * len(others), others, delta=DELTA)
     # On the edge of the band both SAME and a difference count as false.
     true = ["SLOWER" if r > 1 + DELTA else "FASTER" if r < 1 / (1 + DELTA) else "SAME" for r in ratios]
     true = ["-" if r == 1 + DELTA else name for r, name in zip(ratios, true, strict=True)]
-    told = [([one.alone.verdict for one in found]), ([one.verdict for one in found])]
-    false = [any(v not in (t, "UNCLEAR") for v, t in zip(names, true, strict=True)) for names in told]
+    verdicts = [[pair.alone.verdict for pair in comparisons], [pair.verdict for pair in comparisons]]
+    false = [any(v not in (t, "UNCLEAR") for v, t in zip(names, true, strict=True)) for names in verdicts]
     known = max(1, sum(t != "-" for t in true))
-    seen = [sum(v == t for v, t in zip(names, true, strict=True)) / known for names in told]
+    seen = [sum(v == t for v, t in zip(names, true, strict=True)) / known for names in verdicts]
     return false[0], false[1], seen[0], seen[1]
 
 

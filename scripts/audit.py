@@ -36,14 +36,16 @@ def rows(text: str) -> dict[str, tuple[str, str]]:
 
 def page_differences() -> list[str]:
     """Where the page and what is installed differ."""
-    told, found = rows(page.PAGE.read_text(encoding="utf-8")), rows(page.page())
-    said = [f"{name}: not on {page.PAGE.name}" for name in sorted(set(found) - set(told))]
-    said += [f"{name}: on {page.PAGE.name}, but no dependency" for name in sorted(set(told) - set(found))]
-    for name in sorted(set(told) & set(found)):
-        if plain(told[name][0]) != plain(found[name][0]):
-            said.append(f"{name}: licence is {found[name][0]!r}, the page says {told[name][0]!r}")
-        if told[name][1] != found[name][1]:
-            said.append(f"{name}: range is {found[name][1]!r}, the page says {told[name][1]!r}")
+    page_rows, installed = rows(page.PAGE.read_text(encoding="utf-8")), rows(page.page())
+    said = [f"{name}: not on {page.PAGE.name}" for name in sorted(set(installed) - set(page_rows))]
+    said += [
+        f"{name}: on {page.PAGE.name}, but no dependency" for name in sorted(set(page_rows) - set(installed))
+    ]
+    for name in sorted(set(page_rows) & set(installed)):
+        if plain(page_rows[name][0]) != plain(installed[name][0]):
+            said.append(f"{name}: licence is {installed[name][0]!r}, the page says {page_rows[name][0]!r}")
+        if page_rows[name][1] != installed[name][1]:
+            said.append(f"{name}: range is {installed[name][1]!r}, the page says {page_rows[name][1]!r}")
     return said
 
 

@@ -33,26 +33,26 @@ def normal(name: str) -> str:
 
 def licence(name: str) -> str:
     """The licence as the package states it: an SPDX expression, else its classifiers, else a short text."""
-    found = metadata.metadata(name)
-    if expression := found.get("License-Expression"):
+    package = metadata.metadata(name)
+    if expression := package.get("License-Expression"):
         return expression
-    classified = [each for each in found.get_all("Classifier") or [] if each.startswith("License :: ")]
+    classified = [each for each in package.get_all("Classifier") or [] if each.startswith("License :: ")]
     named = [each.rpartition(" :: ")[2] for each in classified if each != "License :: OSI Approved"]
     if named:
         return ", ".join(sorted(named))
-    stated = (found.get("License") or "").strip().split("\n")[0]
+    stated = (package.get("License") or "").strip().split("\n")[0]
     return stated[:60] or "not stated"
 
 
 def required(name: str) -> list[str]:
     """What a package requires on this platform, extras left out."""
-    found = []
+    names = []
     for line in metadata.requires(name) or []:
         words, _, marker = line.partition(";")
         match = _NAME.match(words)
         if match and _applies(marker):
-            found.append(normal(match.group()))
-    return found
+            names.append(normal(match.group()))
+    return names
 
 
 def _applies(marker: str) -> bool:
