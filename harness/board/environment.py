@@ -8,7 +8,6 @@ import os
 import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from tunebench.harness.board.tuning import as_records
 from tunebench.harness.config.inventory import BoardEntry
@@ -16,19 +15,19 @@ from tunebench.harness.config.suite import Workload, canonical_json
 from tunebench.harness.record.energy.board import widest
 from tunebench.reports.records import BoardEnv
 from tunebench.reports.results.drift import changes
-from tunebench.targets.client.replies import Change, Interpreter, Probe
+from tunebench.targets.client.replies import Change, Interpreter, Owner, Probe
 
 #: Keys of the hardware tier that differ from boot to boot of one machine.
 _NOT_THE_MACHINE = ("ram_b", "cores_online")
 
 
-def owner(token: str) -> dict[str, Any]:
+def owner(token: str) -> Owner:
     """Return who takes leases and writes undo lists.
 
     Args:
         token: whoever shows it owns the lease: a run's id, so that whoever resumes the run owns its leases.
     """
-    return {"user": _user(), "host": socket.gethostname(), "pid": os.getpid(), "token": token}
+    return Owner(user=_user(), host=socket.gethostname(), pid=os.getpid(), token=token)
 
 
 def _user() -> str:
@@ -52,7 +51,7 @@ def unable(workload: Workload, interpreter: Interpreter, words: Sequence[str]) -
 
 def no_power_source(entry: BoardEntry, probe: Probe) -> str | None:
     """Return why nothing tells this board's power; ``None`` if a sensor or a meter does."""
-    if entry.meter is not None or widest([channel.stored() for channel in probe.channels]) is not None:
+    if entry.meter is not None or widest(probe.channels) is not None:
         return None
     reason = probe.missing.get("power") or "no power sensor was found"
     return f"{reason[:300]}; the inventory names no meter"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from tunebench.harness.board.link import Link, clean_up
 from tunebench.harness.planning import limits
 from tunebench.targets.agent import lease
 from tunebench.targets.client.board import Board
+from tunebench.targets.client.replies import Owner
 from tunebench.targets.errors import TargetError, WorkdirError
 
 #: For how long a board is asked to tidy up whose card takes no change just now (read-only, full): that may pass.
@@ -31,9 +30,7 @@ class BoardLease:
         link: to the board.
     """
 
-    def __init__(
-        self, link: Link, owner: Mapping[str, Any], stopping: threading.Lock, stop: threading.Event
-    ) -> None:
+    def __init__(self, link: Link, owner: Owner, stopping: threading.Lock, stop: threading.Event) -> None:
         self.link = link
         self._owner = owner
         self._stopping = stopping
@@ -64,7 +61,7 @@ class BoardLease:
         self._taken = True  # also if the answer does not come: the board may have granted it
         former = self.link.occupy(self._owner, limits.SETUP_S).taken_over_from
         if former is not None:
-            self.link.tell(lease.told(former.stored()))
+            self.link.tell(lease.describe(former.stored()))
 
     def clean(self, rep_id: str, hold_s: float) -> None:
         """Remove a repetition from the board once its record is safe; the lease holds for ``hold_s`` more seconds."""

@@ -6,13 +6,13 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tunebench.harness.board.meter import BoardMeter
 from tunebench.harness.planning import limits
 from tunebench.targets.client.board import Board
 from tunebench.targets.client.connection import SyncReport
-from tunebench.targets.client.replies import Lease
+from tunebench.targets.client.replies import Lease, Owner
 from tunebench.targets.errors import BlobError, ConditionError, LinkError, NoAnswerError, UnreachableError
 from tunebench.targets.payload import Blob
 
@@ -173,7 +173,7 @@ class Link:
                 self._pause(pause_s)
                 pause_s = min(2 * pause_s, 15.0)
 
-    def occupy(self, owner: Mapping[str, Any], hold_s: float) -> Lease:
+    def occupy(self, owner: Owner, hold_s: float) -> Lease:
         """Take the board's lease, or wait for it: on the board and without traffic, so that nobody is disturbed.
 
         Raises:

@@ -42,7 +42,7 @@ class Tuner:
         self,
         link: Link,
         keys: TuningKeys,
-        owner: Mapping[str, Any],
+        owner: Owner,
         note: Note,
         stopping: threading.Lock,
     ) -> None:
@@ -89,7 +89,7 @@ class Tuner:
 
     @property
     def _run_id(self) -> str:
-        return str(self._owner["token"])
+        return str(self._owner.token)
 
     def _recover(self) -> bool:
         """Put back what is on the undo list; tell whether anything was tried."""
@@ -106,7 +106,7 @@ class Tuner:
                 )
         return True
 
-    def _tune(self, settings: Mapping[str, Any]) -> None:
+    def _tune(self, settings: Mapping[str, str]) -> None:
         board = self._link.board
         self._tuned = True  # also if the answer is lost: the board may be tuned
         reply = self._link.persist(lambda: board.tune(self._owner, settings))

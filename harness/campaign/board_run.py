@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from tunebench.harness.artifacts.build_cache import keep
 from tunebench.harness.artifacts.gather import Artifacts
@@ -34,7 +33,7 @@ from tunebench.reports.records import Repetition, Skip
 from tunebench.reports.results import RunReader, RunWriter
 from tunebench.targets.client.board import Board
 from tunebench.targets.client.connection import SyncReport
-from tunebench.targets.client.replies import Interpreter, Probe
+from tunebench.targets.client.replies import Interpreter, Owner, Probe
 from tunebench.targets.errors import BoardError
 from tunebench.targets.payload import Blob
 
@@ -57,7 +56,7 @@ class Shared:
     writer: RunWriter
     observer: Observer
     outcome: CampaignOutcome
-    owner: Mapping[str, Any]
+    owner: Owner
     stopwatch: Stopwatch
     on_record: OnRecord | None
     begun: set[str]

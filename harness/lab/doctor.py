@@ -54,7 +54,7 @@ class DoctorCheck:
 
     name: str
     state: State
-    told: str
+    message: str
 
 
 @dataclass
@@ -220,7 +220,7 @@ def text(diagnosis: Diagnosis) -> str:
     lines = [f"{diagnosis.board_id}: {head}" + (f" ({diagnosis.model})" if diagnosis.model else "")]
     width = max(len(check.name) for check in diagnosis.checks)
     lines += [
-        f"  {check.state:<7} {check.name:<{width}}  {check.told}".rstrip() for check in diagnosis.checks
+        f"  {check.state:<7} {check.name:<{width}}  {check.message}".rstrip() for check in diagnosis.checks
     ]
     if diagnosis.channels:
         lines.append("  sensors: " + ", ".join(diagnosis.channels))

@@ -24,7 +24,7 @@ from tunebench.harness.lab.wheelhouse import Download
 from tunebench.targets.boards import kind_of
 from tunebench.targets.boards.wheels import Choice, Facts, Flavour, Wheel, choose
 from tunebench.targets.client.board import LONGEST_BUILD_S, Board
-from tunebench.targets.client.replies import Interpreter
+from tunebench.targets.client.replies import Interpreter, Owner
 from tunebench.targets.client.venv_replies import BuildEnd, BuildEvent, Distribution, PythonFacts, VenvFacts
 from tunebench.targets.errors import ConditionError, TargetError
 
@@ -113,7 +113,7 @@ def set_up(entry: BoardEntry, wish: Wish, say: Callable[[str], None]) -> SetupRe
         # Unpacking torch would spoil what somebody measures. One token for this account: a set-up that was cut off
         # is gone on with, not waited for.
         me = owner("setup")
-        me["token"] = f"setup-{me['user']}@{me['host']}"
+        me = me.model_copy(update={"token": f"setup-{me.user}@{me.host}"})
         try:
             link.occupy(me, LEASE_S)
         except ConditionError as error:
@@ -126,7 +126,7 @@ def set_up(entry: BoardEntry, wish: Wish, say: Callable[[str], None]) -> SetupRe
             _give_back(board, me, say)
 
 
-def _give_back(board: Board, me: Mapping[str, Any], say: Callable[[str], None]) -> None:
+def _give_back(board: Board, me: Owner, say: Callable[[str], None]) -> None:
     """Give the lease back if the board answers; if not, it expires."""
     try:
         board.release(me)

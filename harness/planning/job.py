@@ -19,6 +19,7 @@ from tunebench.harness.planning.repetition import Planned
 from tunebench.reports.records import BENCH_VERSION
 from tunebench.targets.agent import protocol
 from tunebench.targets.agent.job import pulses
+from tunebench.targets.client.replies import Owner
 from tunebench.targets.payload import Blob
 
 #: Between the end of a job's deadline and the end of its lease.
@@ -38,7 +39,7 @@ class BoardContext:
     board_kind: str
     interpreter: tuple[str, ...]
     artifacts: Artifacts
-    owner: Payload
+    owner: Owner
     gates_policy: str = "enforce"
     #: The suite's: ``cold`` or ``sustained``.
     policy: Literal["cold", "sustained"] = "cold"
@@ -149,7 +150,7 @@ def _payload(
         "rep_id": planned.rep_id,
         "root": context.root,
         "run_id": context.run_id,
-        "owner": dict(context.owner),
+        "owner": context.owner.stored(),
         "argv": _argv(planned, context.interpreter),
         "interpreter_words": _interpreter_words(planned, context.interpreter),
         "env": {

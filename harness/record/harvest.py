@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, cast
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from tunebench.reports.records import Conditions, Sampler
 from tunebench.targets.agent import protocol
+from tunebench.targets.client.replies import FormerLease
 from tunebench.targets.sanitize import cleaned, printable
-
-#: Channels, rows and the sampling period in seconds.
-Samples = tuple[list[dict[str, Any]], list[list[float | None]], float | None]
 
 #: More than a day at ten samples a second.
 _MAX_ROWS = 1_000_000
@@ -27,6 +26,54 @@ MAX_EXIT_B = 1 << 20
 
 class _Untrusted(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, str_max_length=20_000)
+
+
+class WatchdogEntry(_Untrusted):
+    """What the thermal watchdog did; a value of another form counts as not told.
+
+    Attributes:
+        limit_c: where it ends the workload.
+        tripped_c: the temperature at which it did; None where it did not.
+        passive_trip_c: where the kernel begins to throttle, if the board says so.
+    """
+
+    limit_c: float | None = None
+    tripped_c: float | None = None
+    passive_trip_c: float | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _number_or_none(cls, value: Any) -> Any:
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+class Notice(_Untrusted):
+    """What the agent noted; ``code`` names a gate or another kind of notice."""
+
+    code: str | None = None
+    message: str = ""
+
+    @field_validator("code", mode="before")
+    @classmethod
+    def _text_or_none(cls, value: Any) -> Any:
+        return value[:_MAX_NAME] if isinstance(value, str) else None
+
+    @field_validator("message", mode="before")
+    @classmethod
+    def _text(cls, value: Any) -> str:
+        return str(value)[:_MAX_NAME]
+
+
+class Pulses(_Untrusted):
+    """The board's account of the load pulses before and after the window, which the meter's alignment reads."""
+
+    before: dict[str, object] | None = None
+    after: dict[str, object] | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _object_or_none(cls, value: Any) -> Any:
+        return value if isinstance(value, dict) else None
 
 
 class ExitRecord(_Untrusted):
@@ -43,10 +90,10 @@ class ExitRecord(_Untrusted):
     conditions: Conditions = Conditions()
     missing: dict[str, str] = Field(default_factory=dict, max_length=64)
     counters: dict[str, dict[str, int | None]] = Field(default_factory=dict, max_length=8)
-    warnings: list[dict[str, Any]] = Field(default_factory=list, max_length=64)
-    watchdog: dict[str, Any] | None = Field(default=None, max_length=16)
-    pulses: dict[str, Any] | None = Field(default=None, max_length=2)
-    lease_taken_over_from: dict[str, Any] | None = Field(default=None, max_length=16)
+    warnings: list[Notice] = Field(default_factory=list, max_length=64)
+    watchdog: WatchdogEntry | None = None
+    pulses: Pulses | None = None
+    lease_taken_over_from: FormerLease | None = None
 
 
 class WorkloadResult(_Untrusted):
@@ -79,6 +126,76 @@ class WorkloadResult(_Untrusted):
 
 
 @dataclass(frozen=True)
+class SampledChannel:
+    """A column of the samples, as the board described it; a value of another form counts as not told.
+
+    Attributes:
+        id: unique on the board.
+        kind: temperature, frequency, load, memory, power, energy, throttle.
+        scope: of a power: ``board_input``, ``module``, ``rails_sum``, ``soc_rail``.
+        source: driver and file that it is read from.
+        site: where it is measured; rails that were added up are joined by ``+``.
+        quantum: smallest step of the sensor, in the channel's unit.
+        rate_hz: how often the source can sensibly be read.
+        wrap_j: of a cumulative counter: where it begins again.
+        corrected: whether the sensor's known errors were taken out.
+        described: all that the board said of it, as the trace keeps it.
+    """
+
+    id: str | None = None
+    kind: str | None = None
+    scope: str | None = None
+    source: str | None = None
+    site: str | None = None
+    quantum: float | None = None
+    rate_hz: float | None = None
+    wrap_j: float | None = None
+    corrected: bool = False
+    described: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, described: Mapping[str, object]) -> Self:
+        """Read a description; nothing is raised for what is of another form."""
+
+        def text(name: str) -> str | None:
+            value = described.get(name)
+            return str(value) if value else None
+
+        def positive(name: str) -> float | None:
+            value = described.get(name)
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                return None
+            return float(value) if math.isfinite(value) and value > 0 else None
+
+        return cls(
+            id=text("id"),
+            kind=text("kind"),
+            scope=text("scope"),
+            source=text("source"),
+            site=text("site"),
+            quantum=positive("quantum"),
+            rate_hz=positive("rate_hz"),
+            wrap_j=positive("wrap_j"),
+            corrected=described.get("corrected") is True,
+            described=described,
+        )
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The samples of one repetition.
+
+    Attributes:
+        rows: ``[t_ns, value, ...]``, a value for each channel; None where it was not read.
+        period_s: seconds between two samples, as the board meant it.
+    """
+
+    channels: tuple[SampledChannel, ...] = ()
+    rows: list[list[float | None]] = field(default_factory=list)
+    period_s: float | None = None
+
+
+@dataclass(frozen=True)
 class Harvested:
     """The files of one repetition, parsed; what could not be parsed is named in ``faults``.
 
@@ -89,9 +206,7 @@ class Harvested:
     exit_record: ExitRecord | None
     result: WorkloadResult | None
     marks: protocol.Marks | None
-    channels: list[dict[str, Any]]
-    rows: list[list[float | None]]
-    period_s: float | None
+    samples: Samples
     log: bytes | None
     preds: bytes | None
     exit_kept: bytes | None = None
@@ -122,14 +237,12 @@ def read_harvest(files: Mapping[str, bytes]) -> Harvested:
     )
     marks = attempt("out/marks.json", _marks)
     preds = attempt("out/preds.jsonl", _preds)
-    samples: Samples = attempt("samples.jsonl", read_samples) or ([], [], None)
+    samples = attempt("samples.jsonl", read_samples) or Samples()
     return Harvested(
         exit_record=exit_record,
         result=result,
         marks=marks,
-        channels=samples[0],
-        rows=samples[1],
-        period_s=samples[2],
+        samples=samples,
         log=files.get("log.txt"),
         preds=preds,
         exit_kept=_kept(files["exit.json"]) if exit_record is not None else None,
@@ -204,7 +317,7 @@ def _error_text(error: Exception) -> str:
 
 
 def read_samples(text: str) -> Samples:
-    """Return channels, rows and period of ``samples.jsonl``; a torn last line is dropped.
+    """Return what ``samples.jsonl`` holds; a torn last line is dropped.
 
     Raises:
         ProtocolError: it does not fit the schema, or is too long.
@@ -231,7 +344,11 @@ def read_samples(text: str) -> Samples:
             raise protocol.ProtocolError(f"samples: line {number + 2} is not [t_ns, {len(channels)} values]")
         rows.append(row)
     period = header.get("period_s")
-    return channels, rows, float(period) if isinstance(period, int | float) else None
+    return Samples(
+        tuple(SampledChannel.read(channel) for channel in channels),
+        rows,
+        float(period) if isinstance(period, int | float) else None,
+    )
 
 
 def _is_row(row: Any, width: int) -> bool:
@@ -245,16 +362,17 @@ def _is_row(row: Any, width: int) -> bool:
 
 def trace_bytes(harvested: Harvested) -> bytes | None:
     """Return the trace as it is stored: samples, and the marks that cut them; ``None`` if there are no samples."""
-    if not harvested.rows:
+    samples = harvested.samples
+    if not samples.rows:
         return None
     header = {
         "schema": "tunebench.trace/1",
-        "period_s": harvested.period_s,
-        "channels": harvested.channels,
+        "period_s": samples.period_s,
+        "channels": [channel.described for channel in samples.channels],
         "window_ns": list(harvested.marks.window_ns) if harvested.marks else None,
         "events": thin_events(harvested.marks) if harvested.marks else [],
     }
-    lines = [json.dumps(header, sort_keys=True)] + [json.dumps(row) for row in harvested.rows]
+    lines = [json.dumps(header, sort_keys=True)] + [json.dumps(row) for row in samples.rows]
     return ("\n".join(lines) + "\n").encode()
 
 

@@ -32,6 +32,7 @@ from tunebench.reports.records import (
     Sustained,
     Update,
 )
+from tunebench.targets.client.replies import Owner
 from tunebench.targets.transport.clock_offset import Offset
 
 #: So many of a window's fine-tunings stand in its record at most: a record is a line.
@@ -262,7 +263,7 @@ def _energy(harvested: Harvested, outcome: str, repeats: int) -> tuple[Energy | 
     """Return the energy by the board's own sensors; without any, why it is missing."""
     if outcome != "ok" or harvested.marks is None:
         return None, {"energy": "no measured window"}
-    energy = energy_of_window(harvested.channels, harvested.rows, harvested.marks.window_ns, repeats=repeats)
+    energy = energy_of_window(harvested.samples, harvested.marks.window_ns, repeats=repeats)
     if isinstance(energy, Energy):
         return energy, {}
     reason = energy
@@ -296,28 +297,33 @@ def _quality(result: WorkloadResult) -> Quality:
 
 def median_in_window(harvested: Harvested, channel_id: str) -> float | None:
     """Return the median of a channel's samples inside the measured window; ``None`` without any."""
-    ids = [channel.get("id") for channel in harvested.channels]
+    ids = [channel.id for channel in harvested.samples.channels]
     if harvested.marks is None or channel_id not in ids:
         return None
     column, (start_ns, end_ns) = 1 + ids.index(channel_id), harvested.marks.window_ns
-    values = [row[column] for row in harvested.rows if row[0] is not None and start_ns <= row[0] <= end_ns]
+    values = [
+        row[column] for row in harvested.samples.rows if row[0] is not None and start_ns <= row[0] <= end_ns
+    ]
     known = [value for value in values if value is not None]
     return median(known) if known else None
 
 
-def _origin(exit_record: ExitRecord | None) -> dict[str, Any] | None:
-    """Return whose expired lease was taken over; the token stays on the board."""
+def _origin(exit_record: ExitRecord | None) -> dict[str, object] | None:
+    """Return whose expired lease was taken over, as it is stored; the token stays on the board."""
     origin = exit_record.lease_taken_over_from if exit_record else None
-    if not origin:
+    if origin is None or not origin.model_fields_set:
         return None
-    shown: dict[str, Any] = {}
-    for name in ("owner", "rep_id", "expired_s", "rebooted", "released_by"):
-        value = origin.get(name)
-        if isinstance(value, dict):
-            value = {key: str(value.get(key))[:200] for key in ("user", "host", "pid")}
-        if value is None or isinstance(value, bool | int | float | str | dict):
-            shown[name] = value[:200] if isinstance(value, str) else value
-    return shown
+    return {
+        "owner": _person(origin.owner) if "owner" in origin.model_fields_set else None,
+        "rep_id": origin.rep_id[:200] if isinstance(origin.rep_id, str) else origin.rep_id,
+        "expired_s": origin.expired_s,
+        "rebooted": origin.rebooted,
+        "released_by": _person(origin.released_by) if origin.released_by is not None else None,
+    }
+
+
+def _person(owner: Owner) -> dict[str, str]:
+    return {name: str(getattr(owner, name))[:200] for name in ("user", "host", "pid")}
 
 
 def _sampler(exit_record: ExitRecord | None) -> Sampler | None:

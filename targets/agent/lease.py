@@ -164,7 +164,7 @@ def refusal(held: Dict[str, Any]) -> str:
     )
 
 
-def told(origin: Dict[str, Any]) -> str:
+def describe(origin: Dict[str, Any]) -> str:
     """Return a sentence on a lease that was taken over."""
     owner = _owner(origin)
     if origin.get("released_by"):

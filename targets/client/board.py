@@ -23,6 +23,7 @@ from tunebench.targets.client.replies import (
     Lease,
     LeftOut,
     Model,
+    Owner,
     Probe,
     StartWarning,
     TuningReply,
@@ -223,7 +224,7 @@ class Board(Connection):
         if answer.get("cleaned") is not True:
             raise ReplyError(f"{self.spec.id}: clean: {str(answer)[:200]}")
 
-    def occupy(self, owner: Mapping[str, Any], hold_s: float, wait_s: float = 0.0) -> Lease:
+    def occupy(self, owner: Owner, hold_s: float, wait_s: float = 0.0) -> Lease:
         """Take the board's lease before a campaign's first repetition, or extend one's own between two.
 
         Args:
@@ -237,7 +238,7 @@ class Board(Connection):
         Raises:
             ConditionError: (kind ``lease``) another has it; the message says who, and until when.
         """
-        request = {"do": "take", "owner": dict(owner), "hold_s": hold_s}
+        request = {"do": "take", "owner": owner.stored(), "hold_s": hold_s}
         with self._agent("lease", "--wait-s", f"{wait_s:.3f}") as duplex:
             duplex.send_message({"lease": request})
             answer = self._answer(duplex, self.spec.timeouts.command_s + wait_s)
@@ -245,7 +246,7 @@ class Board(Connection):
             raise ReplyError(f"{self.spec.id}: lease: {str(answer)[:200]}")
         return self._read(Lease, answer["lease"], "lease")
 
-    def release(self, owner: Mapping[str, Any], force: bool = False) -> Lease | None:
+    def release(self, owner: Owner, force: bool = False) -> Lease | None:
         """Give one's own lease up, or end an expired one; with ``force`` anybody's (the next lease says so).
 
         Returns:
@@ -255,27 +256,27 @@ class Board(Connection):
             ConditionError: (kind ``lease``) another has it, and ``force`` is not set.
         """
         with self._agent("lease") as duplex:
-            duplex.send_message({"lease": {"do": "release", "owner": dict(owner), "force": force}})
+            duplex.send_message({"lease": {"do": "release", "owner": owner.stored(), "force": force}})
             ended = self._answer(duplex, self.spec.timeouts.command_s).get("lease")
         return self._read(Lease, ended, "lease") if isinstance(ended, dict) else None
 
-    def tune(self, owner: Mapping[str, Any], wanted: Mapping[str, Any]) -> TuningReply:
+    def tune(self, owner: Owner, wanted: Mapping[str, Any]) -> TuningReply:
         """Set governor, clocks, power mode: see :func:`tunebench.targets.agent.tuning.apply.tune`.
 
         Raises:
             ConditionError: (kind ``lease``) another has the board.
         """
-        request = {"root": self.spec.root, "owner": dict(owner), "wanted": dict(wanted)}
+        request = {"root": self.spec.root, "owner": owner.stored(), "wanted": dict(wanted)}
         return self._changes("tune", request, "tuned")
 
-    def untune(self, owner: Mapping[str, Any]) -> TuningReply:
+    def untune(self, owner: Owner) -> TuningReply:
         """Put back what the board's undo list says: see :func:`tunebench.targets.agent.tuning.apply.untune`.
 
         Raises:
             ConditionError: (kind ``lease``) another has the board.
             UndoError: the list cannot be understood.
         """
-        return self._changes("untune", {"owner": dict(owner)}, "untuned")
+        return self._changes("untune", {"owner": owner.stored()}, "untuned")
 
     def examine(self, wanted: Mapping[str, Any]) -> Examination:
         """Ask what the account may do on the board, including what ``[board.tuning]`` needs.

@@ -25,7 +25,7 @@ from tunebench.targets.payload import make_payload
 from tunebench.workloads.engines import lab
 
 HEAD = """
-from tunebench.targets.agent.sensors.base import Channel, Device, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, Device, Discovery, Sensor
 
 def channel(identifier, **other):
     return Channel(identifier, "room", "light", "lx", None, "a toy", None)._replace(**other)
@@ -36,7 +36,7 @@ GOOD = (
 DEVICES = [Device("dev/light", "the room's light", "toys", "RULE", False), "not a device"]
 
 def discover(root="/"):
-    return Found([Sensor([channel("light_lx")], lambda: [7.0])], {"dust": "no dust sensor here"})
+    return Discovery([Sensor([channel("light_lx")], lambda: [7.0])], {"dust": "no dust sensor here"})
 """
 )
 #: What a module does -> what is said of it.
@@ -44,17 +44,17 @@ BROKEN = {
     "import smbus_of_nobody": "ModuleNotFoundError: No module named 'smbus_of_nobody'",
     "def discover(root): 1 / 0": "ZeroDivisionError: division by zero",
     "def discover(root): raise SystemExit(3)": "SystemExit: 3",
-    "def discover(root): return []": "discover() returned list, not Found",
-    "def discover(root): return Found([7], {})": "discover() found int, not a Sensor",
-    "def discover(root): return Found([Sensor(['x'])], {})": "a channel is str, not Channel",
-    "def discover(root): return Found([Sensor([channel('')])], {})": "a field of channel '' is no text",
-    "def discover(root): return Found([Sensor([channel('a', unit=3)])], {})": "a field of channel 'a' is no text",
-    "def discover(root): return Found([Sensor([channel('a', quantum='1')])], {})": (
+    "def discover(root): return []": "discover() returned list, not Discovery",
+    "def discover(root): return Discovery([7], {})": "discover() found int, not a Sensor",
+    "def discover(root): return Discovery([Sensor(['x'])], {})": "a channel is str, not Channel",
+    "def discover(root): return Discovery([Sensor([channel('')])], {})": "a field of channel '' is no text",
+    "def discover(root): return Discovery([Sensor([channel('a', unit=3)])], {})": "a field of channel 'a' is no text",
+    "def discover(root): return Discovery([Sensor([channel('a', quantum='1')])], {})": (
         "quantum or rate_hz of channel 'a' is no number"
     ),
-    "def discover(root): return Found([Sensor([channel('a'), channel('a')])], {})": "there is a channel 'a' already",
-    "def discover(root): return Found([Sensor([channel('load_1m')])], {})": "there is a channel 'load_1m' already",
-    "def discover(root): return Found([Sensor([channel('rss_b')])], {})": "there is a channel 'rss_b' already",
+    "def discover(root): return Discovery([Sensor([channel('a'), channel('a')])], {})": "there is a channel 'a' already",
+    "def discover(root): return Discovery([Sensor([channel('load_1m')])], {})": "there is a channel 'load_1m' already",
+    "def discover(root): return Discovery([Sensor([channel('rss_b')])], {})": "there is a channel 'rss_b' already",
     "pass": "AttributeError: module 'my_room.light' has no attribute 'discover'",
 }
 Install = Callable[..., None]
@@ -138,13 +138,13 @@ def test_a_name_of_ours_cannot_be_taken(install):
         ({}, "light = tunebench.light", "a package called tunebench cannot travel beside ours"),
     ],
 )
-def test_a_package_that_cannot_travel_is_one_sentence(install, files, points, reason):
+def test_a_package_that_cannot_travel_is_refused_in_one_sentence(install, files, points, reason):
     install(files, points)
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as error:
         build_payload()
     start = f"sensor 'light' of package my-room ({points.partition(' = ')[2]}): {reason}"
-    assert str(told.value).startswith(start)
-    assert "\n" not in str(told.value)
+    assert str(error.value).startswith(start)
+    assert "\n" not in str(error.value)
 
 
 # -- on the board ----------------------------------------------------------------------------------
@@ -156,8 +156,9 @@ def test_a_board_reads_the_sensor_from_the_payload_alone(install, tmp_path):
     script = (
         f"import sys, json; sys.path.insert(0, {str(tmp_path / 'payload.zip')!r})\n"
         "from tunebench.targets.agent.sensors.discover import discover\n"
-        f"found = discover({str(tmp_path)!r})\n"
-        "print(json.dumps([{c.id: v for s in found.sensors for c, v in zip(s.channels, s.read())}, found.missing]))"
+        f"discovery = discover({str(tmp_path)!r})\n"
+        "values = {c.id: v for s in discovery.sensors for c, v in zip(s.channels, s.read())}\n"
+        "print(json.dumps([values, discovery.missing]))"
     )
     # -S and -I leave out site-packages and the checkout: nothing but the payload can be imported
     done = subprocess.run(
@@ -188,7 +189,8 @@ def test_a_broken_sensor_is_missing_with_its_reason_and_disturbs_no_other(on_boa
         "light": f"sensor 'light' of package my-room (my_room.light): {BROKEN[text]}",
     } == (after.missing)
     ids = [
-        [channel.id for sensor in found.sensors for channel in sensor.channels] for found in (before, after)
+        [channel.id for sensor in discovery.sensors for channel in sensor.channels]
+        for discovery in (before, after)
     ]
     assert ids[0] == ids[1]
     assert discover_module.devices()  # the doctor is not disturbed, either
@@ -208,7 +210,7 @@ def test_a_power_sensor_of_a_package_is_the_boards_power(on_board, simulated):
     on_board(
         HEAD + "def discover(root):\n"
         "    power = channel('input_w', kind='power', unit='W', scope='board_input')\n"
-        "    return Found([Sensor([power], lambda: [3.5])], {})"
+        "    return Discovery([Sensor([power], lambda: [3.5])], {})"
     )
     assert "power" not in discover(str(tree)).missing
 
@@ -223,14 +225,14 @@ def test_a_power_sensor_of_a_package_is_the_boards_power(on_board, simulated):
         ([True, 2], [None, 2], "not a finite number: True"),
     ],
 )
-def test_what_is_no_number_is_no_value(values, expected, reason):
+def test_a_reading_that_is_no_finite_number_becomes_null_with_a_reason(values, expected, reason):
     channels = [Channel(name, "room", "light", "lx", None, "a toy", None) for name in "ab"]
     guarded = plugins.GuardedSensor(Sensor(channels, lambda: values))
     assert guarded.read() == expected
     assert guarded.reason == reason
 
 
-def test_closing_never_fails():
+def test_closing_a_sensor_never_fails():
     class Clumsy(Sensor):
         def close(self):
             raise OSError("gone")
@@ -248,9 +250,11 @@ def test_closing_never_fails():
         ("my_room", {"light.py": "def ("}, "my_room/light.py is not Python: "),
     ],
 )
-def test_an_engine_that_cannot_travel_is_one_sentence(install, monkeypatch, package, files, reason):
+def test_an_engine_that_cannot_travel_is_refused_in_one_sentence(
+    install, monkeypatch, package, files, reason
+):
     install({"__init__.py": "", **files}, "")
     monkeypatch.setattr(lab, "points", lambda: {"guess": ("my_room.guess:ENGINE", "my-room")})
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as error:
         build_payload({"guess": package})
-    assert str(told.value).startswith(f"engine 'guess' of package my-room (my_room.guess:ENGINE): {reason}")
+    assert str(error.value).startswith(f"engine 'guess' of package my-room (my_room.guess:ENGINE): {reason}")

@@ -1,7 +1,7 @@
 """What is fuzzed: each subject reads bytes, may refuse them with the errors it documents, and must do nothing else.
 
-A subject is loaded late, so that the guided engine can instrument what it imports. Beside "no other error" each one
-holds what it made of its input against what later code relies on; that it does not hold is a crash like any other.
+A subject is loaded late, so that the guided engine can instrument what it imports. Each one also checks that what it
+made of its input is what later code relies on; if it is not, that is a crash like any other.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ class Subject:
     load: Callable[[], tuple[Run, tuple[type[Exception], ...]]]
 
     def seeds(self) -> list[bytes]:
-        """The inputs in the repository: invented ones, and those that once crashed it."""
+        """Return the inputs in the repository: invented ones, and those that once crashed it."""
         return [path.read_bytes() for path in sorted((CORPUS / self.name).iterdir())]
 
 
 def _scratch(name: str) -> Path:
-    """A file in memory, where there is one, for readers that take a path."""
+    """Return a path for readers that take one: a file in memory, where the machine has a file system for that."""
     root = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     return Path(tempfile.mkdtemp(prefix="tunebench-fuzz-", dir=root)) / name
 
 
 def _storable(value: Any) -> None:
-    """What is read must be fit to be written: finite, and text that can be encoded."""
+    """Check that what was read can be written: finite numbers, and text that can be encoded."""
     json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
 
 
@@ -59,9 +59,9 @@ def _inventory() -> tuple[Run, tuple[type[Exception], ...]]:
 
     def run(data: bytes) -> None:
         path.write_bytes(data)
-        found = load_inventory(path)
-        _storable(found.model_dump(mode="json"))
-        for board in found.boards:
+        inventory = load_inventory(path)
+        _storable(inventory.model_dump(mode="json"))
+        for board in inventory.boards:
             board.spec()
             board.tuning.wanted()
 
@@ -97,11 +97,11 @@ def _exit_record() -> tuple[Run, tuple[type[Exception], ...]]:
     from tunebench.targets.errors import ReplyError
 
     def run(data: bytes) -> None:
-        found = read_harvest({"exit.json": data})
-        assert (found.exit_record is None) == bool(found.faults)
-        _storable(found.faults)
-        if found.exit_record is not None:
-            _storable(found.exit_record.model_dump(mode="json"))
+        harvest = read_harvest({"exit.json": data})
+        assert (harvest.exit_record is None) == bool(harvest.faults)
+        _storable(harvest.faults)
+        if harvest.exit_record is not None:
+            _storable(harvest.exit_record.model_dump(mode="json"))
         verify({"exit.json": data, "log.txt": b"said\n"}, REP_ID)
 
     return run, (ReplyError,)
@@ -112,15 +112,15 @@ def _result() -> tuple[Run, tuple[type[Exception], ...]]:
     from tunebench.reports.results.timeseries import read_trace
 
     def run(data: bytes) -> None:
-        found = read_harvest(dict.fromkeys(("out/result.json", "out/marks.json", "samples.jsonl"), data))
-        _storable(found.faults)
-        if found.result is not None:
-            _storable(found.result.model_dump(mode="json"))
-        if found.marks is not None:
-            _storable([found.marks.phases_s(), found.marks.window_phases_s()])
-        stored = trace_bytes(found)
+        harvest = read_harvest(dict.fromkeys(("out/result.json", "out/marks.json", "samples.jsonl"), data))
+        _storable(harvest.faults)
+        if harvest.result is not None:
+            _storable(harvest.result.model_dump(mode="json"))
+        if harvest.marks is not None:
+            _storable([harvest.marks.phases_s(), harvest.marks.window_phases_s()])
+        stored = trace_bytes(harvest)
         if stored is not None:
-            assert len(read_trace(stored.decode()).t_ns) == len(found.rows)
+            assert len(read_trace(stored.decode()).t_ns) == len(harvest.samples.rows)
 
     return run, ()
 
@@ -132,11 +132,11 @@ def _formats(*kinds: str) -> Callable[[], tuple[Run, tuple[type[Exception], ...]
         def run(data: bytes) -> None:
             text = data.decode("utf-8", "replace")
             for kind in kinds:
-                found = read(kind, text)
-                _storable(found._asdict())
-                assert (found.total_w is None) == (found.reason is not None)
-                assert (found.total_w is None) == (found.total_scope is None)
-                assert all(each["value"] is not None or each["reason"] for each in found.channels)
+                reading = read(kind, text)
+                _storable(reading._asdict())
+                assert (reading.total_w is None) == (reading.reason is not None)
+                assert (reading.total_w is None) == (reading.total_scope is None)
+                assert all(channel["value"] is not None or channel["reason"] for channel in reading.channels)
 
         return run, ()
 
@@ -191,15 +191,15 @@ def _record() -> tuple[Run, tuple[type[Exception], ...]]:
 
     def run(data: bytes) -> None:
         repetitions, warnings = parse_lines(data)
-        for one in repetitions:
-            one.to_line().encode()
+        for repetition in repetitions:
+            repetition.to_line().encode()
         _storable(warnings)
         for read in (read_trace, read_meter):
             try:
-                found = read(data.decode("utf-8", "replace"))
+                trace = read(data.decode("utf-8", "replace"))
             except ValueError:
                 continue
-            assert isinstance(found.t_ns if hasattr(found, "t_ns") else found.t_s, list)
+            assert isinstance(trace.t_ns if hasattr(trace, "t_ns") else trace.t_s, list)
 
     return run, ()
 
@@ -252,5 +252,5 @@ SUBJECTS = (
 
 
 def subject(name: str) -> Subject:
-    """The subject of that name."""
-    return next(each for each in SUBJECTS if each.name == name)
+    """Return the subject of that name."""
+    return next(candidate for candidate in SUBJECTS if candidate.name == name)

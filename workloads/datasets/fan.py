@@ -27,7 +27,7 @@ from tunebench.workloads.datasets import fan_csv
 from tunebench.workloads.datasets.archive import ArchiveError
 from tunebench.workloads.datasets.base import Dataset, build
 from tunebench.workloads.datasets.fetch import Source
-from tunebench.workloads.datasets.store import Arrays, Found, Store
+from tunebench.workloads.datasets.store import Arrays, Store, StoredFile
 
 FILE = "fan12_hmlo.npz"
 SHA256 = "e8e62086f77403f0810d32254af51cba9e8a0eb066a97054102ed4e3654e1461"
@@ -136,7 +136,7 @@ def _load(damage: str, store: Store) -> Dataset:
     return build(f"fan-{damage}", parts, meta)
 
 
-def _of_npz(whole: Found, names: list[str]) -> Arrays:
+def _of_npz(whole: StoredFile, names: list[str]) -> Arrays:
     with np.load(whole.path, allow_pickle=False) as file:
         return {key: file[key] for name in names for key in (name, f"{name}__speed")}
 
@@ -154,7 +154,7 @@ def _of_zips(store: Store, names: list[str]) -> tuple[Arrays, bool]:
     return arrays, verified
 
 
-def _convert(name: str, file: Found) -> Arrays:
+def _convert(name: str, file: StoredFile) -> Arrays:
     """Convert one recording from its zip.
 
     Raises:

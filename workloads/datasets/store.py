@@ -31,7 +31,7 @@ FETCH_HINT = "; or let it be fetched: tunebench prepare --download"
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-class Found(NamedTuple):
+class StoredFile(NamedTuple):
     """A file whose hash is the pinned or the recorded one."""
 
     path: Path
@@ -67,7 +67,7 @@ class Store:
     progress: Progress | None = None
     limits: Limits = field(default_factory=Limits)
 
-    def find(self, source: Source) -> Found | None:
+    def find(self, source: Source) -> StoredFile | None:
         """Return the local or cached copy; None if there is none.
 
         Raises:
@@ -76,10 +76,10 @@ class Store:
         for folder in (self.data_dir, self.cache_dir):
             for name in (source.name, *source.also):
                 if folder is not None and (folder / name).is_file():
-                    return Found(folder / name, self._verify(folder / name, name, source))
+                    return StoredFile(folder / name, self._verify(folder / name, name, source))
         return None
 
-    def obtain(self, source: Source) -> Found:
+    def obtain(self, source: Source) -> StoredFile:
         """Return the local or cached copy, or download the file if that is allowed.
 
         Raises:
@@ -99,7 +99,7 @@ class Store:
             limits=self.limits,
         )
         # no hash: another process put the file there between our look and our download
-        return Found(path, hashes[0] if hashes else self._verify(path, source.name, source))
+        return StoredFile(path, hashes[0] if hashes else self._verify(path, source.name, source))
 
     def missing(self, source: Source, *, fetchable: bool | None = None) -> DataUnavailable:
         """Return the error for a file that is not there; ``fetchable`` overrides whether it can be downloaded."""

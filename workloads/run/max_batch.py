@@ -54,7 +54,7 @@ class Try(NamedTuple):
     reason: Optional[str]
 
 
-class Found(NamedTuple):
+class Largest(NamedTuple):
     """The largest number that fits.
 
     Attributes:
@@ -159,7 +159,7 @@ def _child(
     os._exit(0)
 
 
-def _bisected(fits: Callable[[int], Try], limit: int) -> Found:
+def _bisected(fits: Callable[[int], Try], limit: int) -> Largest:
     asked: List[int] = []
     reasons: Dict[int, Optional[str]] = {}
 
@@ -170,15 +170,17 @@ def _bisected(fits: Callable[[int], Try], limit: int) -> Found:
         return done.fits
 
     number = memory.largest(asks, limit)
-    return Found(number, len(asked), reasons.get(number + 1))
+    return Largest(number, len(asked), reasons.get(number + 1))
 
 
-def largest_batch(plan: Plan, limit_b: int, allocator: str = DEFAULT) -> Found:
+def largest_batch(plan: Plan, limit_b: int, allocator: str = DEFAULT) -> Largest:
     """Find the largest batch that trains."""
     return _bisected(lambda batch: attempt(plan, batch, limit_b, allocator), MOST_BATCH)
 
 
-def largest_side(plan_at: Callable[[int], Plan], batch: int, limit_b: int, allocator: str = DEFAULT) -> Found:
+def largest_side(
+    plan_at: Callable[[int], Plan], batch: int, limit_b: int, allocator: str = DEFAULT
+) -> Largest:
     """Find the largest side of a square input, in pixels, that trains with a batch; a multiple of 32."""
 
     def fits(count: int) -> Try:

@@ -14,7 +14,7 @@ THRESHOLDS = tuple(0.5 + index * (0.95 - 0.5) / 9 for index in range(10))
 _RECALLS = tuple(index * 0.01 for index in range(100)) + (1.0,)
 
 
-class Found(NamedTuple):
+class Detection(NamedTuple):
     """A predicted box: class number, score and corners in pixels."""
 
     label: int
@@ -55,7 +55,7 @@ class MeanAP(NamedTuple):
     map_50_95: float
 
 
-def mean_ap(predicted: Sequence[Sequence[Found]], truth: Sequence[Sequence[Truth]]) -> MeanAP:
+def mean_ap(predicted: Sequence[Sequence[Detection]], truth: Sequence[Sequence[Truth]]) -> MeanAP:
     """Compute the mean average precision of predicted boxes.
 
     Args:
@@ -76,7 +76,7 @@ def mean_ap(predicted: Sequence[Sequence[Found]], truth: Sequence[Sequence[Truth
 
 
 def _class_ap(
-    predicted: Sequence[Sequence[Found]], truth: Sequence[Sequence[Truth]], label: int, threshold: float
+    predicted: Sequence[Sequence[Detection]], truth: Sequence[Sequence[Truth]], label: int, threshold: float
 ) -> float:
     """Return the average precision of one class at one IoU threshold."""
     hits: List[Tuple[float, bool]] = []
@@ -91,7 +91,7 @@ def _class_ap(
     return _area_under(hits, n_true)
 
 
-def _matched(boxes: Sequence[Found], wanted: Sequence[Box], threshold: float) -> List[Tuple[float, bool]]:
+def _matched(boxes: Sequence[Detection], wanted: Sequence[Box], threshold: float) -> List[Tuple[float, bool]]:
     """Return (score, hit) of each box of one image: it takes the best free true box at or above the threshold."""
     free = set(range(len(wanted)))
     rows = []

@@ -7,13 +7,13 @@ baselines: :mod:`tunebench.reports.results.net_energy`.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import Protocol, cast, get_args
 
 from tunebench.harness.record.energy.counter import integrate_counter
 from tunebench.harness.record.energy.rules import rules_for
 from tunebench.harness.record.energy.trapezoid import Integral, integrate
+from tunebench.harness.record.harvest import Samples
 from tunebench.reports.records import Energy, Scope
 
 #: Widest first: a rail never stands for the board.
@@ -21,8 +21,7 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
 def energy_of_window(
-    channels: Sequence[Mapping[str, Any]],
-    rows: Sequence[Sequence[float | None]],
+    samples: Samples,
     window_ns: tuple[int, int],
     *,
     repeats: int = 1,
@@ -30,51 +29,62 @@ def energy_of_window(
     """Return the energy of the window by the power source that covers most of the board.
 
     Args:
-        channels: descriptions in column order (``kind``, ``scope``, ``source``, ``quantum``, ``rate_hz``).
-        rows: ``[t_ns, value, ...]``; ``None`` where a channel was not read. Held values do not occur.
+        samples: of the whole repetition. Held values do not occur.
         window_ns: the fine-tuning, on the board's CLOCK_MONOTONIC.
         repeats: fine-tunings in the window; 0: an idle baseline.
 
     Returns:
         The energy, or a sentence saying why it is not given.
     """
-    column = widest(channels)
+    column = widest(samples.channels)
     if column is None:
         return "no power sensor on this board"
-    channel = channels[column]
-    source = str(channel.get("source") or channel.get("id"))
-    quantum = _positive(channel.get("quantum"))
-    rules = rules_for(channel["scope"], source, rate_hz=_positive(channel.get("rate_hz")), quantum=quantum)
+    channel = samples.channels[column]
+    scope = cast(Scope, channel.scope)
+    source = str(channel.source or channel.id)
+    rules = rules_for(scope, source, rate_hz=channel.rate_hz, quantum=channel.quantum)
     # Times from the window's start: a double keeps nanoseconds of hours, not of months.
-    t_s = [(int(row[0] or 0) - window_ns[0]) / 1e9 for row in rows]
-    values = [row[column + 1] for row in rows]
+    t_s = [(int(row[0] or 0) - window_ns[0]) / 1e9 for row in samples.rows]
+    values = [row[column + 1] for row in samples.rows]
     window_s = (0.0, (window_ns[1] - window_ns[0]) / 1e9)
     integral: Integral | str
-    if channel.get("kind") == "energy":
-        wrap_j = _positive(channel.get("wrap_j"))
-        integral = integrate_counter(t_s, values, window_s, rules=rules, wrap_j=wrap_j)
+    if channel.kind == "energy":
+        integral = integrate_counter(t_s, values, window_s, rules=rules, wrap_j=channel.wrap_j)
     else:
         integral = integrate(t_s, values, window_s, rules=rules)
     if isinstance(integral, str):
         return integral
     return as_energy(
         integral,
-        scope=channel["scope"],
+        scope=scope,
         source=source,
-        rails=str(channel.get("site") or channel.get("id")).split("+"),
-        quantum_w=quantum,
-        corrected=channel.get("corrected") is True,
+        rails=str(channel.site or channel.id).split("+"),
+        quantum_w=channel.quantum,
+        corrected=channel.corrected,
         repeats=repeats,
     )
 
 
-def widest(channels: Sequence[Mapping[str, Any]]) -> int | None:
+class Described(Protocol):
+    """A channel as far as it tells what it measures."""
+
+    @property
+    def kind(self) -> str | None:
+        """Return the quantity: ``power``, ``energy``, ..."""
+
+    @property
+    def scope(self) -> str | None:
+        """Return what part of the board a power covers."""
+
+
+def widest(channels: Sequence[Described]) -> int | None:
     """Return the column of the power source that covers most of the board; ``None`` without any."""
     kinds = ("power", "energy")
+    scopes: Sequence[str | None] = SCOPES
     ranked = [
-        (SCOPES.index(channel["scope"]), column)
+        (scopes.index(channel.scope), column)
         for column, channel in enumerate(channels)
-        if channel.get("kind") in kinds and channel.get("scope") in SCOPES
+        if channel.kind in kinds and channel.scope in scopes
     ]
     return min(ranked)[1] if ranked else None
 
@@ -123,9 +133,3 @@ def as_energy(
         repeats=repeats,
         j_per_finetuning=integral.energy_j / repeats if repeats else None,
     )
-
-
-def _positive(value: Any) -> float | None:
-    """Return what a board sent as a number above 0; ``None`` if it is none."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) and value > 0 else None

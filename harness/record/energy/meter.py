@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 from tunebench.harness.record.energy.board import as_energy
 from tunebench.harness.record.energy.rules import Rules, rules_for
 from tunebench.harness.record.energy.trapezoid import Integral, NoIntegral, check_window, integrate
-from tunebench.harness.record.harvest import Harvested
+from tunebench.harness.record.harvest import Harvested, Pulses
 from tunebench.reports.records import Energy, Scope
 from tunebench.targets.meters import MeterTrace
 from tunebench.targets.meters.alignment import Alignment, Pattern, by_clock, by_pulses
@@ -42,7 +42,7 @@ def measure(
     metered: Metered,
     window_ns: tuple[int, int],
     exchanges: tuple[Offset, Offset] | None,
-    pulses: Mapping[str, Any] | None = None,
+    pulses: Pulses | None = None,
     *,
     repeats: int = 1,
     rules: MakeRules = rules_for,
@@ -92,7 +92,7 @@ def align(
     trace: MeterTrace,
     window_ns: tuple[int, int],
     exchanges: tuple[Offset, Offset] | None,
-    pulses: Mapping[str, Any] | None,
+    pulses: Pulses | None,
 ) -> Alignment | str:
     """Lay a trace over the board's clock, in the way that its meter allows; return a sentence where that fails."""
     if trace.info.clock == "host":
@@ -100,7 +100,8 @@ def align(
             return "the clocks of host and board were not compared before and after"
         return by_clock(*exchanges, window_ns)
     try:
-        before, after = (Pattern.from_record((pulses or {}).get(when) or {}) for when in ("before", "after"))
+        emitted = pulses or Pulses()
+        before, after = (Pattern.from_record(account or {}) for account in (emitted.before, emitted.after))
     except ValueError as error:
         return str(error) if pulses else "the board emitted no load pulses to align the meter's own clock by"
     return by_pulses(trace.t_s, trace.power_w, before, after, window_ns)

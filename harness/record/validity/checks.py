@@ -114,11 +114,10 @@ def _warnings(evidence: Evidence) -> list[Objection]:
         return []
     objections = []
     for warning in evidence.exit_record.warnings if evidence.exit_record else []:
-        code = warning.get("code")
-        if not isinstance(code, str) or code in _SHOWN_ELSEWHERE:
+        if warning.code is None or warning.code in _SHOWN_ELSEWHERE:
             continue
-        message = str(warning.get("message", ""))[:200]
-        objections.append(Objection("degraded", message, {}, code if code in _GATE_CODES else None))
+        code = warning.code if warning.code in _GATE_CODES else None
+        objections.append(Objection("degraded", warning.message, {}, code))
     return objections[:8]
 
 

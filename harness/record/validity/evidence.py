@@ -75,8 +75,7 @@ class Evidence:
 
     def number(self, part: Literal["conditions", "sampler", "watchdog"], name: str) -> float | None:
         """Return a number of a part of the exit record; ``None`` if it is not there."""
-        holder = getattr(self.exit_record, part, None)
-        value = holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
+        value = getattr(getattr(self.exit_record, part, None), name, None)
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
     @property

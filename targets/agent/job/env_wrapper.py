@@ -14,17 +14,17 @@ _MARGIN_S = 30
 #: Set, change folder, arm the alarm (it survives exec), become the workload.
 BECOME = """
 import json, os, signal, sys
-told = json.loads(sys.argv[1])
-missing = [path for path in told["paths"] if not os.path.exists(path)]
+settings = json.loads(sys.argv[1])
+missing = [path for path in settings["paths"] if not os.path.exists(path)]
 if missing:
     sys.exit("tunebench: not there behind this interpreter: %s. Mount the board's working directory at the same path."
              % ", ".join(missing))
 old = os.environ.get("PYTHONPATH")
-os.environ.update(told["env"])
+os.environ.update(settings["env"])
 if old:
     os.environ["PYTHONPATH"] += os.pathsep + old
-os.chdir(told["cwd"])
-signal.alarm(told["deadline_s"])
+os.chdir(settings["cwd"])
+signal.alarm(settings["deadline_s"])
 os.execv(sys.executable, [sys.executable] + sys.argv[2:])
 """
 

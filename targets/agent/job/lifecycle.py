@@ -98,7 +98,7 @@ def start(place: Workdir, job: Dict[str, Any]) -> Dict[str, Any]:
         health = gates.look(place.root, job.get("gates", {}), job.get("root", "/"))
         held = lease.take(place, job["owner"], rep_id, float(job["lease_s"]))
         origin = held.get("taken_over_from")
-        notes = [{"code": lease.TAKEN_OVER, "message": lease.told(origin)}] if origin else []
+        notes = [{"code": lease.TAKEN_OVER, "message": lease.describe(origin)}] if origin else []
         start_record = {
             "conditions": health.conditions,
             "warnings": health.warnings,

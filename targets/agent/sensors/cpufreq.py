@@ -9,7 +9,7 @@ from typing import List, Optional
 
 from tunebench.targets.agent import formats
 from tunebench.targets.agent.linux.sysfs import File, find, text_of
-from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, Discovery, Sensor
 from tunebench.targets.agent.sensors.firmware import Firmware
 
 _FOLDER = "sys/devices/system/cpu/cpufreq/policy*/"
@@ -20,12 +20,12 @@ _MAX_POLICIES = 8
 _MEASURE_EVERY_S = 1.0
 
 
-def discover(root: str = "/") -> Found:
+def discover(root: str = "/") -> Discovery:
     """Look for ``cpu_freq_hz`` and its cap ``cpu_freq_cap_hz``: of the fastest cluster (a single thread is put there);
     ``cpu_clock_hz`` where the firmware measures it."""
     files = _readable(root, "scaling_cur_freq")
     if not files:
-        return Found([], {"freq_hz": "no readable CPU frequency: looked for " + _PATTERN})
+        return Discovery([], {"freq_hz": "no readable CPU frequency: looked for " + _PATTERN})
     source = "cpufreq scaling_cur_freq, fastest of %d" % len(files)
     sensors = [_fastest("cpu_freq_hz", source, files, 0.0)]
     caps = _readable(root, "scaling_max_freq")
@@ -35,7 +35,7 @@ def discover(root: str = "/") -> Found:
         measured = _measured(Firmware(root))
         if measured is not None:
             sensors.append(measured)
-    return Found(sensors, {})
+    return Discovery(sensors, {})
 
 
 def _readable(root: str, name: str) -> List[File]:

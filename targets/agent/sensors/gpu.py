@@ -7,14 +7,14 @@ import os
 import re
 
 from tunebench.targets.agent.linux.sysfs import File, find
-from tunebench.targets.agent.sensors.base import Channel, FileSensor, Found
+from tunebench.targets.agent.sensors.base import Channel, Discovery, FileSensor
 
 _DEVFREQ = "sys/class/devfreq/*/cur_freq"
 _NODE = re.compile(r"gpu|gv11b|gp10b|ga10b|gb10b|gm20b", re.IGNORECASE)
 _LOADS = ("sys/devices/gpu.0/load", "sys/devices/platform/gpu.0/load", "sys/devices/platform/*gpu*/load")
 
 
-def discover(root: str = "/") -> Found:
+def discover(root: str = "/") -> Discovery:
     """Look for ``gpu_freq_hz`` and ``gpu_load`` (0 to 1); a board without such a GPU misses nothing."""
     sensors = []
     folders = [os.path.dirname(path) for path in find(root, _DEVFREQ)]
@@ -30,4 +30,4 @@ def discover(root: str = "/") -> Found:
             channel = Channel("gpu_load", "gpu", "load", "1", None, "nvgpu load, per mille", 1e-3)
             sensors.append(FileSensor(channel, File(path), 1e-3))
             break
-    return Found([sensor for sensor in sensors if sensor.read() != [None]], {})
+    return Discovery([sensor for sensor in sensors if sensor.read() != [None]], {})

@@ -12,7 +12,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from tunebench.targets.agent.formats import rails
 from tunebench.targets.agent.linux.sysfs import File, find, text_of
-from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, Discovery, Sensor
 
 _HWMON = ("sys/bus/i2c/drivers/ina3221/*-*/hwmon/hwmon*", "sys/class/hwmon/hwmon*")
 _IIO = ("sys/bus/i2c/drivers/ina3221x/*-*/iio*device*", "sys/bus/i2c/devices/*-*/iio:device*")
@@ -84,7 +84,7 @@ class Monitors(Sensor):
         return ([whole.watts] if self._has_sum else []) + [values[rail.label] for rail in self._rails]
 
 
-def discover(root: str = "/") -> Found:
+def discover(root: str = "/") -> Discovery:
     """Look for ``<rail>_w`` for each rail, the total (or its parts' sum ``rails_sum_w``) first."""
     failed: Dict[str, str] = {}
     board_rails = _hwmon_rails(root, failed) + _iio_rails(root, failed)
@@ -97,14 +97,14 @@ def discover(root: str = "/") -> Found:
     if not chosen:
         message = "no power sensor: looked for " + ", ".join(_HWMON[:1] + _IIO[:1])
         why = "; ".join("rail %s: %s" % pair for pair in sorted(failed.items()))
-        return Found([], dict(missing, power="the INA3221 is there, but " + why if why else message))
+        return Discovery([], dict(missing, power="the INA3221 is there, but " + why if why else message))
     if not parts:
         lost = "; ".join("rail %s: %s" % pair for pair in sorted(failed.items()))
         missing["power"] = "no total: no input rail and no complete set of parts among %s%s" % (
             ", ".join(sorted(table)),
             " (%s)" % lost if lost else "",
         )
-    return Found([Monitors(chosen)], missing)
+    return Discovery([Monitors(chosen)], missing)
 
 
 def _identifier(label: str) -> str:

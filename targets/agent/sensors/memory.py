@@ -9,7 +9,7 @@ import re
 from typing import Dict, List, Optional
 
 from tunebench.targets.agent.linux.sysfs import File, find, text_of
-from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, Discovery, Sensor
 
 _FIELD = re.compile(r"^(\w+):?\s+(\d+)", re.MULTILINE)
 #: It changes slowly.
@@ -22,7 +22,7 @@ def fields(text: Optional[str]) -> Dict[str, int]:
     return {name: int(value) for name, value in _FIELD.findall(text or "")}
 
 
-def discover(root: str = "/") -> Found:
+def discover(root: str = "/") -> Discovery:
     """Look for ``mem_available_b`` and ``swap_used_b``."""
     file = File(os.path.join(root, "proc/meminfo"))
 
@@ -39,8 +39,8 @@ def discover(root: str = "/") -> Found:
         Channel("swap_used_b", "board", "memory", "B", None, "/proc/meminfo SwapTotal - SwapFree", 1024.0),
     ]
     if read() == [None, None]:
-        return Found([], {"mem_available_b": "no memory figures: looked for proc/meminfo"})
-    return Found([Sensor(channels, read)] + _compressed(root), {})
+        return Discovery([], {"mem_available_b": "no memory figures: looked for proc/meminfo"})
+    return Discovery([Sensor(channels, read)] + _compressed(root), {})
 
 
 def _compressed(root: str) -> List[Sensor]:

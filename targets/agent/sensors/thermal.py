@@ -9,7 +9,7 @@ import re
 from typing import Dict, List, NamedTuple, Optional, Pattern
 
 from tunebench.targets.agent.linux.sysfs import File, bounded, find, text_of
-from tunebench.targets.agent.sensors.base import FIRST_READ_S, Channel, Found, Sensor
+from tunebench.targets.agent.sensors.base import FIRST_READ_S, Channel, Discovery, Sensor
 
 #: What stands for the CPU, the best first.
 _CPU = tuple(
@@ -36,7 +36,7 @@ class Zone(NamedTuple):
     reason: Optional[str]
 
 
-def discover(root: str = "/") -> Found:
+def discover(root: str = "/") -> Discovery:
     """Look for ``cpu_temp_c``; ``gpu_temp_c`` and ``tj_temp_c`` (junction) where there are such zones."""
     all_zones = _zones(root) + _hwmon(root)
     zones = [zone for zone in all_zones if zone.reason is None]
@@ -52,12 +52,12 @@ def discover(root: str = "/") -> Found:
         elif zone is None and dead is not None:
             missing[site + "_temp_c"] = "zone %s: %s" % (dead.kind, dead.reason)
     if sensors:
-        return Found(sensors, missing)
+        return Discovery(sensors, missing)
     missing["temp_c"] = "no readable temperature: " + (
         "; ".join("zone %s: %s" % (zone.kind, zone.reason) for zone in all_zones)
         or "looked for sys/class/thermal/thermal_zone*/temp and hwmon (%s)" % ", ".join(_HWMON_CPU)
     )
-    return Found([], missing)
+    return Discovery([], missing)
 
 
 def _zones(root: str) -> List[Zone]:

@@ -94,12 +94,12 @@ def find_any(cache: Path) -> Image:
     Raises:
         MissingError: it has not been built.
     """
-    found = find(cache)
-    if found is not None:
-        return found
+    image = find(cache)
+    if image is not None:
+        return image
     for manifest in sorted(cache.glob("*/image.json")):
-        told = json.loads(manifest.read_text(encoding="utf-8"))
-        if manifest.parent.name == recipe.recipe_hash(str(told.get("mirror"))):
+        made = json.loads(manifest.read_text(encoding="utf-8"))
+        if manifest.parent.name == recipe.recipe_hash(str(made.get("mirror"))):
             return Image(manifest.parent)
     raise MissingError(
         f"{cache}: no image of this version's recipe ({recipe.recipe_hash()}); make it once, as root:"
@@ -114,18 +114,18 @@ def build(cache: Path, tell: Tell, *, mirror: str = recipe.MIRROR) -> Image:
         MissingError: host packages or root are missing; the message says how to get them.
         EmulationError: a step failed; the message ends with the last lines of its log.
     """
-    found = find(cache, mirror)
-    if found is not None:
-        tell(f"image is there: {found.path}")
-        return found
+    image = find(cache, mirror)
+    if image is not None:
+        tell(f"image is there: {image.path}")
+        return image
     check_requirements()
     name = recipe.recipe_hash(mirror)
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / f"{name}.lock", tell):
-        found = find(cache, mirror)
-        if found is not None:
-            tell(f"image is there: {found.path}")
-            return found
+        image = find(cache, mirror)
+        if image is not None:
+            tell(f"image is there: {image.path}")
+            return image
         for stale in cache.glob(f"{name}.part.*"):
             _remove(stale)
         work = Path(tempfile.mkdtemp(prefix=f"{name}.part.", dir=cache))
@@ -256,12 +256,12 @@ class _Builder:
         package = next(self._work.glob("*.deb"), None)
         if package is None:
             raise EmulationError(f"the kernel's package {recipe.KERNEL} was not downloaded; log: {self._log}")
-        found = read_package(package, recipe.DEVICE_TREE)
-        (out / "vmlinuz").write_bytes(found.kernel)
-        (out / "board.dtb").write_bytes(found.device_tree)
+        kernel = read_package(package, recipe.DEVICE_TREE)
+        (out / "vmlinuz").write_bytes(kernel.kernel)
+        (out / "board.dtb").write_bytes(kernel.device_tree)
         init = (recipe.files_folder() / "initrd-init").read_bytes()
         busybox = (root / "usr/bin/busybox").read_bytes()
-        (out / "initrd.img").write_bytes(make_initrd(busybox, init, recipe.MODULES, found))
+        (out / "initrd.img").write_bytes(make_initrd(busybox, init, recipe.MODULES, kernel))
 
     def _disk(self, root: Path, disk: Path) -> None:
         with disk.open("wb") as file:

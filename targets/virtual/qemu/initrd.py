@@ -90,8 +90,8 @@ def load_order(wanted: Iterable[str], kernel: KernelFiles) -> list[str]:
             return
         if name not in modules:
             raise EmulationError(f"the kernel's package has no module {name!r}")
-        found = _DEPENDS.search(modules[name])
-        for needed in found.group(1).decode().split(",") if found else []:
+        dependencies = _DEPENDS.search(modules[name])
+        for needed in dependencies.group(1).decode().split(",") if dependencies else []:
             if needed:
                 add(_plain(needed))
         order.append(name)

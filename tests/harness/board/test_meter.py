@@ -204,7 +204,7 @@ def test_doctor_reads_the_meter_and_a_board_without_it_can_still_be_measured(plu
     (entry,) = load_inventory(tmp_path / "lab.toml").boards
     checks = {check.name: check for check in diagnose(entry, build_payload()).checks}
     assert checks["meter"].state == "ok"
-    assert "now 25.70 W" in checks["meter"].told
+    assert "now 25.70 W" in checks["meter"].message
     device.close()
     gone = diagnose(entry, build_payload())
     assert gone.measurable

@@ -17,8 +17,9 @@ from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
 from tunebench.harness.planning.job import BoardContext, make_job, ships, workload_spec
 from tunebench.harness.planning.plan import make_plan
-from tunebench.harness.record.harvest import ExitRecord, Harvested, WorkloadResult
+from tunebench.harness.record.harvest import ExitRecord, Harvested, Samples, WorkloadResult
 from tunebench.reports.records import Repetition
+from tunebench.targets.client.replies import Owner
 from tunebench.targets.client.update_channel import Applied, Fetched
 from tunebench.targets.errors import UnreachableError
 from tunebench.targets.payload import Blob
@@ -197,7 +198,7 @@ def shipping(tmp_path):
     task = planned.workload.task
     blob = Blob.of_bytes(weights, ".tbx")
     artifacts = Artifacts(Blob.of_bytes(b"", ".zip"), data={task: blob}, weights={task: blob})
-    context = BoardContext("r", "l", "loopback", ("python3",), artifacts, owner={"token": "t"})
+    context = BoardContext("r", "l", "loopback", ("python3",), artifacts, owner=Owner(token="t"))
     return make_job(planned, context), context, index, contents
 
 
@@ -242,7 +243,7 @@ def test_a_board_that_is_lost_while_it_ships_leaves_a_reason(shipping):
 def test_a_stop_while_updates_are_shipped_loses_no_measurement(shipping):
     job, context, _, _ = shipping
     ended = ExitRecord(rep_id=job.planned.rep_id, outcome="ok")
-    harvest = Harvested(ended, WorkloadResult(), None, [], [], None, None, None)
+    harvest = Harvested(ended, WorkloadResult(), None, Samples(), None, None)
     done = repetition._shipped(LinkStub(None, link.Interrupted()), job, context, harvest)
     assert done.updates == [] and "stopped" in str(done.missing)
 
@@ -250,7 +251,7 @@ def test_a_stop_while_updates_are_shipped_loses_no_measurement(shipping):
 def test_a_repetition_that_did_not_end_well_ships_nothing(shipping):
     job, context, _, _ = shipping
     ended = ExitRecord(rep_id=job.planned.rep_id, outcome="oom")
-    harvest = Harvested(ended, None, None, [], [], None, None, None)
+    harvest = Harvested(ended, None, None, Samples(), None, None)
     assert "did not end well" in str(repetition._shipped(LinkStub(None), job, context, harvest).missing)
 
 

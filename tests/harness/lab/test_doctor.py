@@ -88,7 +88,7 @@ def test_a_board_that_can_be_measured_says_with_what_and_what_stays_empty(orin):
     states = {check.name: check.state for check in diagnosis.checks}
     assert list(states)[:6] == ["reachable", "host key", "login", "python", "workdir", "disk"]
     assert states.pop("interpreter") == "warn"
-    assert "no torch" in next(check.told for check in diagnosis.checks if check.name == "interpreter")
+    assert "no torch" in next(check.message for check in diagnosis.checks if check.name == "interpreter")
     assert set(states.values()) == {"ok"}
 
 
@@ -98,7 +98,7 @@ def test_a_wish_that_cannot_be_had_is_a_warning_with_its_reason(simulated, lab):
     (diagnosis,) = examine_all(load_inventory(inventory).boards)
     (wish,) = [check for check in diagnosis.checks if check.name == "tuning: power_mode"]
     assert wish.state == "warn"
-    assert "no power mode 'TURBO'; this board has: 15W" in wish.told
+    assert "no power mode 'TURBO'; this board has: 15W" in wish.message
     assert diagnosis.measurable
 
 
@@ -108,7 +108,7 @@ def test_a_board_left_tuned_is_told(orin, tmp_path):
     (tmp_path / "work-orin" / "undo.json").write_text("{}")
     (diagnosis,) = examine_all(load_inventory(inventory).boards)
     assert "the next one puts it back" in next(
-        check.told for check in diagnosis.checks if check.name == "undo list"
+        check.message for check in diagnosis.checks if check.name == "undo list"
     )
 
 
@@ -235,7 +235,7 @@ def test_a_board_s_text_cannot_pass_for_lines_of_the_diagnosis():
     diagnosis = Diagnosis(
         "pi", "linux", _how_far(UnreachableError("gone\n  ok      disk  \u202e" + "x" * 2000))
     )
-    message = diagnosis.checks[0].told
+    message = diagnosis.checks[0].message
     assert message.startswith(r"gone\n  ok      disk  \u202exxx")
     assert len(message) < 1100
 

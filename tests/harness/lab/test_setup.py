@@ -13,6 +13,7 @@ from tunebench.harness.config.inventory import load_inventory
 from tunebench.harness.lab import setup
 from tunebench.harness.lab.setup import Refusal, set_up
 from tunebench.targets.client.board import Board
+from tunebench.targets.client.replies import Owner
 from tunebench.targets.client.venv_replies import Distribution, PythonFacts
 from tunebench.targets.errors import LinkError, ReplyError
 
@@ -72,7 +73,7 @@ def test_a_build_that_only_gives_signs_of_life_is_not_waited_for_for_ever(
 
 
 def test_a_board_that_is_being_measured_is_left_alone(entry, wish, messages):
-    holder = {"user": "eve", "host": "other", "pid": 1, "token": "a-run"}
+    holder = Owner(user="eve", host="other", pid=1, token="a-run")
     with Board(entry.spec()) as board:
         board.sync([build_payload()])
         board.occupy(holder, 60.0)

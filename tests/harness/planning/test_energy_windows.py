@@ -14,7 +14,7 @@ from tunebench.harness.planning.job import BoardContext, make_job
 from tunebench.harness.planning.plan import make_plan
 from tunebench.harness.planning.repetition import covers
 from tunebench.reports.records import Skip
-from tunebench.targets.client.replies import Probe
+from tunebench.targets.client.replies import Owner, Probe
 
 SUITE = """
 [suite]
@@ -128,7 +128,7 @@ def test_windows_under_the_rule_are_refused(plan):
 
 def test_a_job_is_told_how_long_and_has_the_time_for_it(plan):
     made = plan(more="idle_s = 20")
-    context = BoardContext("r", "lab", "linux", ("python3",), artifacts=_NoArtifacts(), owner={})
+    context = BoardContext("r", "lab", "linux", ("python3",), artifacts=_NoArtifacts(), owner=Owner())
     energy = make_job(rows(made, "energy")[0], context).payload
     assert energy["workload"]["repeat"] == {"min_s": 12.0, "lead_s": 3.0, "tail_s": 1.0}
     assert energy["workload"]["mode"] == "energy"

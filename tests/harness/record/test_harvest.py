@@ -45,7 +45,7 @@ def test_a_whole_harvest_is_parsed():
     assert harvest.result.after == 0.75
     assert harvest.marks is not None
     assert harvest.marks.phases_s() == {"load": 1e-8, "finetune": 3e-8}
-    assert harvest.rows == [[10, 0.5], [20, None]]
+    assert harvest.samples.rows == [[10, 0.5], [20, None]]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_what_cannot_be_read_is_a_named_fault(name, content, words):
 def test_a_torn_last_sample_is_dropped():
     harvest = read_harvest({**_files(), "samples.jsonl": (SAMPLES + "[30,0.").encode()})
     assert harvest.faults == ()
-    assert len(harvest.rows) == 2
+    assert len(harvest.samples.rows) == 2
 
 
 def test_newer_minor_versions_and_unknown_fields_are_read():
@@ -115,3 +115,50 @@ def test_predictions_may_lack_what_was_not_predicted_before():
     text = b"[0, 1, null, 0]\n[1, 2, 2, 2]\n"
     harvest = read_harvest({**_files(), "out/preds.jsonl": text})
     assert (harvest.preds, harvest.faults) == (text, ())
+
+
+def test_parts_of_the_exit_record_of_another_form_count_as_not_told():
+    parts = {
+        "watchdog": {"limit_c": "95", "tripped_c": True, "passive_trip_c": 80, "more": [1]},
+        "warnings": [{"code": 7, "message": None}, {"code": "busy", "message": "x" * 5000}, {}],
+        "pulses": {"before": "none", "after": {"start_ns": 1}},
+        "lease_taken_over_from": {"owner": {"user": ["eve"], "pid": 2}, "expired_s": "long"},
+    }
+    harvest = read_harvest({**_files(), "exit.json": json.dumps({**EXIT, **parts}).encode()})
+    record = harvest.exit_record
+    assert (record is not None, harvest.faults) == (True, ())
+    assert (record.watchdog.limit_c, record.watchdog.tripped_c, record.watchdog.passive_trip_c) == (
+        None,
+        None,
+        80.0,
+    )
+    assert [(notice.code, len(notice.message)) for notice in record.warnings] == [
+        (None, 4),
+        ("busy", 200),
+        (None, 0),
+    ]
+    assert (record.pulses.before, record.pulses.after) == (None, {"start_ns": 1})
+    former = record.lease_taken_over_from
+    assert (former.owner.user, former.owner.pid, former.expired_s) == (None, 2, None)
+
+
+def test_the_trace_keeps_all_that_the_board_said_of_a_channel():
+    channel = {
+        "id": "vdd_in_w",
+        "kind": "power",
+        "scope": 3,
+        "quantum": -1,
+        "rate_hz": 5,
+        "note": {"of": "ours"},
+    }
+    header = json.dumps({"schema": "tunebench.samples/1", "period_s": 0.2, "channels": [channel]})
+    harvest = read_harvest({**_files(), "samples.jsonl": f"{header}\n[30,1.5]\n".encode()})
+    (read,) = harvest.samples.channels
+    assert (read.id, read.kind, read.scope, read.quantum, read.rate_hz) == (
+        "vdd_in_w",
+        "power",
+        "3",
+        None,
+        5.0,
+    )
+    assert json.loads(trace_bytes(harvest).splitlines()[0])["channels"] == [channel]

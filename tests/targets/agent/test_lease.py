@@ -14,6 +14,7 @@ import pytest
 from tunebench.targets.agent import lease, workdir
 from tunebench.targets.agent.workdir import AgentError, Workdir
 from tunebench.targets.client.board import Board
+from tunebench.targets.client.replies import Owner
 from tunebench.targets.errors import ConditionError, LinkError
 
 MINE = {"user": "me", "host": "here", "pid": 1, "token": "mine"}
@@ -28,7 +29,7 @@ def place(tmp_path):
 
 
 def change(place: Workdir, **fields) -> None:
-    """Write into the lease's file what time or a reboot would have made of it."""
+    """Change the lease's file as passing time or a reboot would have changed it."""
     workdir.write_json(place.lease, {**workdir.read_json(place.lease), **fields})
 
 
@@ -50,7 +51,7 @@ def test_an_expired_lease_is_taken_over_and_says_from_whom(place):
     origin = lease.take(place, MINE, "rep-1", 30)["taken_over_from"]
     assert (origin["owner"], origin["rep_id"], origin["rebooted"]) == (HERS, "rep-7", False)
     assert 12 <= origin["expired_s"] < 20
-    assert "eve@there" in lease.told(origin) and "expired 12 s before" in lease.told(origin)
+    assert "eve@there" in lease.describe(origin) and "expired 12 s before" in lease.describe(origin)
     # It stays on record for as long as the new owner keeps the board, and no longer.
     assert lease.take(place, MINE, "rep-2", 30)["taken_over_from"] == origin
     lease.ended(place, "rep-2", hold_s=30)
@@ -65,7 +66,7 @@ def test_a_reboot_ends_a_lease_whatever_its_clock_says(place):
     assert lease.holder(place) is None
     origin = lease.take(place, MINE, "rep-1", 30)["taken_over_from"]
     assert (origin["rebooted"], origin["expired_s"]) == (True, None)
-    assert "rebooted" in lease.told(origin)
+    assert "rebooted" in lease.describe(origin)
 
 
 def test_a_lease_that_was_given_back_is_not_taken_over(place):
@@ -74,7 +75,7 @@ def test_a_lease_that_was_given_back_is_not_taken_over(place):
     assert "taken_over_from" not in lease.take(place, MINE, "rep-1", 30)
 
 
-def test_the_same_token_comes_in_again_from_another_process(place):
+def test_the_same_token_takes_the_lease_again_from_another_process(place):
     lease.take(place, HERS, "rep-7", 30)
     again = {**HERS, "pid": 99, "host": "elsewhere"}
     assert lease.take(place, again, "rep-8", 30)["owner"] == again
@@ -105,7 +106,7 @@ def test_only_ones_own_or_an_expired_lease_is_released_and_force_is_on_record(pl
     assert lease.holder(place) is None
     origin = lease.take(place, MINE, "rep-1", 30)["taken_over_from"]
     assert origin["released_by"] == MINE
-    assert "ended it by force" in lease.told(origin)
+    assert "ended it by force" in lease.describe(origin)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"owner": 3, "expires_boottime_s": "x"}', '{"a": 1}'])
@@ -115,7 +116,7 @@ def test_a_damaged_lease_neither_blocks_the_board_nor_invents_an_owner(place, co
     assert "taken_over_from" not in lease.take(place, MINE, "rep-1", 30)
 
 
-def test_who_waits_gets_the_board_when_it_is_given_back(place):
+def test_a_host_that_waits_gets_the_board_when_it_is_given_back(place):
     lease.take(place, HERS, "rep-7", 30)
 
     def give_back():
@@ -142,7 +143,7 @@ ROUNDS = 100
 
 
 def _race(root: str, me: int, barrier, log: str) -> None:
-    """One of N agents: at every round all go for the lease at once; the winner gives it back."""
+    """Act as one of N agents that all ask for the lease at once in every round; the winner gives it back."""
     place, owner = Workdir(root), {"user": f"u{me}", "host": "h", "pid": os.getpid(), "token": str(me)}
     with open(log, "w") as file:
         for round_no in range(ROUNDS):
@@ -187,8 +188,8 @@ def test_of_eight_agents_that_race_a_hundred_times_one_wins_each_time(place, tmp
 
 
 def _host(spec, payload, me: str, rounds: int, barrier, results) -> None:
-    """One of two hosts, with a connection of its own."""
-    owner = {"user": me, "host": "host-" + me, "pid": os.getpid(), "token": me}
+    """Act as one of two hosts, with a connection of its own."""
+    owner = Owner(user=me, host="host-" + me, pid=os.getpid(), token=me)
     with Board(spec) as board:
         board.sync([payload])
         for round_no in range(rounds):
@@ -215,12 +216,12 @@ def race_of_hosts(board, payload, rounds: int) -> None:
     ]
     for host in hosts:
         host.start()
-    told = [results.get(timeout=60) for _ in range(2 * rounds)]
+    replies = [results.get(timeout=60) for _ in range(2 * rounds)]
     for host in hosts:
         host.join(60)
         assert host.exitcode == 0
     for round_no in range(rounds):
-        refusals = {me: said for number, me, said in told if number == round_no}
+        refusals = {me: said for number, me, said in replies if number == round_no}
         winners = [me for me, said in refusals.items() if said is None]
         assert len(winners) == 1, refusals
         (loser,) = set(refusals) - set(winners)
@@ -274,7 +275,7 @@ def test_of_two_hosts_that_start_a_repetition_at_once_one_runs(board, payload, m
 
 @pytest.mark.slow
 def test_a_taken_over_lease_is_in_the_reply_the_journal_and_the_probe(board, make_job, tmp_path):
-    board.occupy(HERS, 0.05)
+    board.occupy(Owner(**HERS), 0.05)
     time.sleep(0.1)
     reply = board.start(make_job("rep-1", program="import time; time.sleep(0.5)", owner=MINE))
     assert [warning.code for warning in reply.warnings] == [lease.TAKEN_OVER]
@@ -283,7 +284,7 @@ def test_a_taken_over_lease_is_in_the_reply_the_journal_and_the_probe(board, mak
     board.wait("rep-1", 10)
     files = board.harvest("rep-1").files
     events = [json.loads(line) for line in files["journal.jsonl"].decode().splitlines()]
-    (event,) = [one for one in events if one["event"] == "lease-taken-over"]
+    (event,) = [event for event in events if event["event"] == "lease-taken-over"]
     assert event["taken_over_from"]["owner"] == HERS
     assert json.loads(files["exit.json"])["lease_taken_over_from"]["owner"] == HERS
 
@@ -293,21 +294,21 @@ def test_a_repetition_that_may_not_start_yet_keeps_the_board_for_its_owner(board
     with pytest.raises(ConditionError, match="load"):
         board.start(make_job("rep-1", gates=gates, hold_s=20.0, owner=MINE))
     with pytest.raises(ConditionError, match="me@here") as refusal:
-        board.occupy(HERS, 10)
+        board.occupy(Owner(**HERS), 10)
     assert refusal.value.kind == "lease"
-    assert board.release(MINE).owner.stored() == MINE
-    assert board.occupy(HERS, 10).owner.stored() == HERS
+    assert board.release(Owner(**MINE)).owner.stored() == MINE
+    assert board.occupy(Owner(**HERS), 10).owner.stored() == HERS
 
 
 @pytest.mark.slow
 def test_an_agent_whose_host_has_gone_does_not_take_the_board_for_nobody(make_board):
     ours, theirs = make_board(), make_board()
-    theirs.occupy(HERS, 60)
+    theirs.occupy(Owner(**HERS), 60)
     threading.Timer(0.7, ours.ssh.close).start()
     with pytest.raises(LinkError):
-        ours.occupy(MINE, 10, wait_s=20)
+        ours.occupy(Owner(**MINE), 10, wait_s=20)
     time.sleep(0.8)
-    theirs.release(HERS)
+    theirs.release(Owner(**HERS))
     time.sleep(0.8)
     assert theirs.probe().lease is None
 
@@ -315,10 +316,10 @@ def test_an_agent_whose_host_has_gone_does_not_take_the_board_for_nobody(make_bo
 @pytest.mark.slow
 def test_a_host_that_waits_on_the_board_opens_one_channel_and_gets_its_turn(make_board):
     ours, theirs = make_board(), make_board()
-    theirs.occupy(HERS, 60)
+    theirs.occupy(Owner(**HERS), 60)
     opened = ours.ssh.channels_opened
-    threading.Timer(0.7, lambda: theirs.release(HERS)).start()
-    assert ours.occupy(MINE, 10, wait_s=20).owner.stored() == MINE
+    threading.Timer(0.7, lambda: theirs.release(Owner(**HERS))).start()
+    assert ours.occupy(Owner(**MINE), 10, wait_s=20).owner.stored() == MINE
     assert ours.ssh.channels_opened == opened + 1
 
 

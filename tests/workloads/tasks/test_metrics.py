@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunebench.workloads.tasks.metrics import Found, Truth, box_iou, class_ious, mean_ap, mean_iou
+from tunebench.workloads.tasks.metrics import Detection, Truth, box_iou, class_ious, mean_ap, mean_iou
 
 UNIT = (0.0, 0.0, 10.0, 10.0)
 
@@ -22,8 +22,8 @@ def test_iou_by_hand():
 
 def test_average_precision_by_hand():
     truth = [[Truth(0, UNIT), Truth(0, (20, 20, 30, 30))]]
-    right = Found(0, 0.9, UNIT)
-    wrong = Found(0, 0.95, (50, 50, 60, 60))
+    right = Detection(0, 0.9, UNIT)
+    wrong = Detection(0, 0.95, (50, 50, 60, 60))
     # one of two found, first in line: precision 1 up to recall 0.5, that is 51 of 101 levels
     assert mean_ap([[right]], truth).map_50 == pytest.approx(51 / 101)
     # a false alarm before it halves the precision
@@ -39,14 +39,14 @@ def test_a_box_turned_inside_out_overlaps_nothing():
 
 def test_a_loose_box_counts_at_low_thresholds_only():
     # IoU 0.72: a hit at .50, .55, .60, .65, .70
-    found = mean_ap([[Found(0, 1.0, (0, 0, 7.2, 10))]], [[Truth(0, UNIT)]])
-    assert found.map_50 == pytest.approx(1.0)
-    assert found.map_50_95 == pytest.approx(0.5)
+    precision = mean_ap([[Detection(0, 1.0, (0, 0, 7.2, 10))]], [[Truth(0, UNIT)]])
+    assert precision.map_50 == pytest.approx(1.0)
+    assert precision.map_50_95 == pytest.approx(0.5)
 
 
 def test_classes_weigh_the_same_and_those_that_do_not_occur_nothing():
     truth = [[Truth(0, UNIT)] * 1 + [Truth(1, UNIT)]]
-    assert mean_ap([[Found(0, 1.0, UNIT), Found(2, 1.0, UNIT)]], truth).map_50 == pytest.approx(0.5)
+    assert mean_ap([[Detection(0, 1.0, UNIT), Detection(2, 1.0, UNIT)]], truth).map_50 == pytest.approx(0.5)
 
 
 def test_what_has_no_value_is_refused():
@@ -69,7 +69,7 @@ moved = st.tuples(*[st.integers(-3, 3)] * 4)
 @st.composite
 def scenes(draw):
     """Images with true boxes, and predictions near them and elsewhere; scores all different, as ties have no order."""
-    truth, found = [], []
+    truth, predictions = [], []
     for _ in range(draw(st.integers(1, 4))):
         items = draw(st.lists(st.builds(Truth, st.integers(0, 2), boxes), max_size=6))
         near = [
@@ -77,11 +77,12 @@ def scenes(draw):
         ]
         far = draw(st.lists(st.tuples(st.integers(0, 3), boxes), max_size=4))
         truth.append(items)
-        found.append(near + far)
-    count = sum(len(items) for items in found)
+        predictions.append(near + far)
+    count = sum(len(items) for items in predictions)
     order = iter(draw(st.permutations(range(count))))
     return truth, [
-        [Found(label, (next(order) + 1) / (count + 1), box) for label, box in items] for items in found
+        [Detection(label, (next(order) + 1) / (count + 1), box) for label, box in items]
+        for items in predictions
     ]
 
 
@@ -89,14 +90,14 @@ def scenes(draw):
 @given(scenes())
 def test_average_precision_is_that_of_pycocotools(scene):
     pytest.importorskip("pycocotools", reason="pycocotools is not installed")
-    truth, found = scene
+    truth, predictions = scene
     if not any(truth):
         return
-    expected = coco(truth, found)
-    assert mean_ap(found, truth) == pytest.approx(expected, abs=1e-9)
+    expected = coco(truth, predictions)
+    assert mean_ap(predictions, truth) == pytest.approx(expected, abs=1e-9)
 
 
-def coco(truth, found):
+def coco(truth, predictions):
     """(AP at 0.5, AP at 0.5:0.95) as pycocotools computes them."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -119,12 +120,14 @@ def coco(truth, found):
         "categories": [{"id": i + 1} for i in range(4)],
         "annotations": [{**item, "id": i + 1} for i, item in enumerate(rows)],
     }
-    told = [{**row(image, item), "score": item.score} for image, items in enumerate(found) for item in items]
-    if not told:
+    detections = [
+        {**row(image, item), "score": item.score} for image, items in enumerate(predictions) for item in items
+    ]
+    if not detections:
         return (0.0, 0.0)
     with contextlib.redirect_stdout(io.StringIO()):
         gt.createIndex()
-        ran = COCOeval(gt, gt.loadRes(told), "bbox")
+        ran = COCOeval(gt, gt.loadRes(detections), "bbox")
         ran.evaluate()
         ran.accumulate()
         ran.summarize()

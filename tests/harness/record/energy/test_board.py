@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tunebench.harness.record.energy.board import energy_of_window
+from tunebench.harness.record.harvest import SampledChannel, Samples
 from tunebench.reports.records import Energy
 
 CHANNELS = [
@@ -15,6 +16,10 @@ CHANNELS = [
 S = 1_000_000_000
 
 
+def _samples(channels, rows) -> Samples:
+    return Samples(tuple(SampledChannel.read(channel) for channel in channels), rows, 0.1)
+
+
 def _rows(power, start_s=0.0, end_s=30.0, period_s=0.1):
     count = round((end_s - start_s) / period_s) + 1
     times = [start_s + i * period_s for i in range(count)]
@@ -23,7 +28,7 @@ def _rows(power, start_s=0.0, end_s=30.0, period_s=0.1):
 
 def test_a_ramp_is_integrated_exactly_with_interpolated_edges():
     window = (round(5.03 * S), round(25.07 * S))
-    energy = energy_of_window(CHANNELS, _rows(lambda t: 2.0 + 0.5 * t), window)
+    energy = energy_of_window(_samples(CHANNELS, _rows(lambda t: 2.0 + 0.5 * t)), window)
     assert isinstance(energy, Energy)
     exact = 2.0 * 20.04 + 0.25 * (25.07**2 - 5.03**2)
     assert energy.gross_j == pytest.approx(exact, rel=1e-6)
@@ -42,6 +47,6 @@ def test_a_ramp_is_integrated_exactly_with_interpolated_edges():
     ],
 )
 def test_what_cannot_be_integrated_is_refused_with_the_reason(channels, rows, window_s, words):
-    reason = energy_of_window(channels, rows, (window_s[0] * S, window_s[1] * S))
+    reason = energy_of_window(_samples(channels, rows), (window_s[0] * S, window_s[1] * S))
     assert isinstance(reason, str)
     assert words in reason

@@ -85,7 +85,7 @@ def test_what_waiting_may_mend_is_refused_where_gates_are_enforced_and_noted_els
     assert (refusal.value.kind, refusal.value.code) == ("condition", code)
     assert str(refusal.value).startswith(code + ": ")
     for lenient in ({"policy": "warn"}, {"waived": [code]}):
-        assert [one["code"] for one in look(board, **changes, **lenient).warnings] == [code]
+        assert [warning["code"] for warning in look(board, **changes, **lenient).warnings] == [code]
 
 
 NOTED = {
@@ -109,11 +109,11 @@ NOTED = {
 def test_what_waiting_would_not_mend_is_noted(board, code):
     changes, do = NOTED[code]
     do(board)
-    assert [one["code"] for one in look(board, **changes).warnings] == [code]
+    assert [warning["code"] for warning in look(board, **changes).warnings] == [code]
 
 
 @pytest.mark.parametrize("start_c", [42.0, 45.0, 48.0])
-def test_within_the_window_of_the_first_repetition_nothing_is_said(board, start_c):
+def test_a_start_temperature_within_the_window_of_the_first_repetition_gives_no_warning(board, start_c):
     assert look(board, start_temp_c=start_c).warnings == []
 
 
@@ -146,7 +146,7 @@ def test_terminals_are_in_use_if_something_was_typed_lately(board):
     assert background_load.users(str(board.root)) == []
 
 
-def test_a_greeter_and_a_session_without_a_seat_are_nobody(board):
+def test_a_greeter_and_a_session_without_a_seat_do_not_count_as_users(board):
     board.write("run/systemd/sessions/1", "USER=pi\nACTIVE=1\nCLASS=user\nREMOTE=1\n")
     board.write("run/systemd/sessions/2", "USER=gdm\nACTIVE=1\nSEAT=seat0\nCLASS=greeter\n")
     board.write("run/systemd/sessions/3", "USER=ann\nACTIVE=0\nSEAT=seat0\nCLASS=user\n")
@@ -156,8 +156,8 @@ def test_a_greeter_and_a_session_without_a_seat_are_nobody(board):
 def test_without_limits_nothing_is_asked_and_the_unreadable_is_unjudged(tmp_path):
     assert gates.look(str(tmp_path), {"policy": "enforce"}, str(tmp_path)).warnings == []
     warnings = gates.look(str(tmp_path), LIMITS, str(tmp_path)).warnings
-    assert {one["code"] for one in warnings} == {"unjudged"}
-    assert {one["message"].split(":")[0] for one in warnings} == {"gate max_temp_c", "gate min_mem_b"}
+    assert {warning["code"] for warning in warnings} == {"unjudged"}
+    assert {warning["message"].split(":")[0] for warning in warnings} == {"gate max_temp_c", "gate min_mem_b"}
 
 
 # -- CPU time of others ---------------------------------------------------------------------------
@@ -201,7 +201,7 @@ def working(board, monkeypatch):
 def test_cpu_time_of_others_is_noted_by_how_much_stays(board, working, cores, codes):
     working(*cores)
     looked = look(board, **IDLE)
-    assert [one["code"] for one in looked.warnings] == codes
+    assert [warning["code"] for warning in looked.warnings] == codes
     assert looked.conditions["background_cores"] == pytest.approx(min(cores), abs=0.02)
 
 
@@ -215,7 +215,7 @@ def test_a_board_at_work_is_refused_and_the_worker_named(board, working):
 def test_counters_that_do_not_move_are_unjudged_not_idle(board):
     cpu_times(board, 1000, 5000)
     looked = look(board, **{**IDLE, "idle_window_s": 0.01})
-    assert [one["code"] for one in looked.warnings] == ["unjudged"]
+    assert [warning["code"] for warning in looked.warnings] == ["unjudged"]
     assert looked.conditions["background_cores"] is None
 
 
@@ -226,7 +226,7 @@ def test_idle_time_is_measured_on_this_machine_without_counting_ourselves():
     cores, busiest = background_load.background("/", 0.3)
     assert cores is not None
     assert 0.0 <= cores <= (os.cpu_count() or 1) + 0.5
-    assert not any(f"({os.getpid()})" in one for one in busiest)
+    assert not any(f"({os.getpid()})" in process for process in busiest)
 
 
 def test_idle_time_costs_nothing_where_gates_only_warn(board):
@@ -264,9 +264,9 @@ def test_strain_of_a_cool_board_is_all_zeros_and_of_a_throttled_one_is_not(simul
 
 
 def test_strain_that_cannot_be_read_is_null(tmp_path):
-    found = counters.read(str(tmp_path))
-    assert (found["throttled"], found["freq_cap_khz"], found["pswpin"]) == (None, None, None)
-    assert found["monotonic_ns"] <= found["boottime_ns"] + 1_000_000
+    counts = counters.read(str(tmp_path))
+    assert (counts["throttled"], counts["freq_cap_khz"], counts["pswpin"]) == (None, None, None)
+    assert counts["monotonic_ns"] <= counts["boottime_ns"] + 1_000_000
 
 
 # -- watchdog -------------------------------------------------------------------------------------
@@ -298,7 +298,7 @@ def test_the_watchdog_ends_a_workload_on_the_second_reading_above_the_limit(samp
     assert watchdog.look() is None, "the same sample does not count twice"
     said = watch(watchdog, sampler)
     assert said.startswith("too hot: gpu_temp_c is 80.5 C")
-    assert watchdog.told()["tripped_c"] == 80.5
+    assert watchdog.entry()["tripped_c"] == 80.5
 
 
 def test_one_wild_reading_or_one_at_the_limit_harms_nobody(sampled, tmp_path):
@@ -307,7 +307,7 @@ def test_one_wild_reading_or_one_at_the_limit_harms_nobody(sampled, tmp_path):
     for value in (200.0, 50.0, None, 80.0, 80.0, 200.0, 50.0):
         readings["cpu_temp_c"] = value
         assert watch(watchdog, sampler) is None
-    assert watchdog.told()["tripped_c"] is None
+    assert watchdog.entry()["tripped_c"] is None
 
 
 def test_a_sensor_that_falls_silent_above_the_limit_does_not_calm_the_watchdog(sampled, tmp_path):
@@ -324,9 +324,9 @@ def test_a_watchdog_that_is_off_or_has_nothing_to_watch_says_so(sampled, tmp_pat
     readings["cpu_temp_c"] = 200.0
     off = Watchdog({"off": "because"}, sampler, str(tmp_path))
     assert watch(off, sampler) is None and watch(off, sampler) is None
-    assert off.told()["reason"] == "off: because"
+    assert off.entry()["reason"] == "off: because"
     blind = Sampler(str(tmp_path / "none.jsonl"), [], 0.1)
-    assert Watchdog({}, blind, str(tmp_path)).told()["reason"] == "no temperature is readable"
+    assert Watchdog({}, blind, str(tmp_path)).entry()["reason"] == "no temperature is readable"
     blind.close()
 
 

@@ -1,4 +1,4 @@
-"""Every board, as a simulated tree: what is found on it, what it is worth, and what is missing and why."""
+"""Every board, as a simulated tree: which channels are found on it, their values, and what is missing and why."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.boards import trees
 from tunebench.targets.agent.doctor import permissions
 from tunebench.targets.agent.sensors import discover as discover_module
 from tunebench.targets.agent.sensors import firmware, gpu, pmic, rapl, tegrastats, thermal, throttled
-from tunebench.targets.agent.sensors.base import Channel, Device, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, Device, Discovery, Sensor
 from tunebench.targets.agent.sensors.discover import discover
 from tunebench.targets.agent.workdir import Workdir
 
@@ -26,23 +26,23 @@ REPOSITORY = Path(__file__).parents[4]
 
 
 @contextlib.contextmanager
-def found_on(root):
-    found = discover(str(root))
-    yield found
-    for sensor in found.sensors:
+def discovery_on(root):
+    discovery = discover(str(root))
+    yield discovery
+    for sensor in discovery.sensors:
         sensor.close()
 
 
-def values(found):
+def values(discovery):
     return {
         channel.id: value
-        for sensor in found.sensors
+        for sensor in discovery.sensors
         for channel, value in zip(sensor.channels, sensor.read(), strict=True)
     }
 
 
-def channels(found):
-    return {channel.id: channel for sensor in found.sensors for channel in sensor.channels}
+def channels(discovery):
+    return {channel.id: channel for sensor in discovery.sensors for channel in sensor.channels}
 
 
 # -- what each board has ---------------------------------------------------------------------------
@@ -73,23 +73,23 @@ AGX_ORIN = {"vdd_gpu_soc_w": 2.4, "vdd_cpu_cv_w": 0.8, "vin_sys_5v0_w": 4.0, "vd
     ],
 )
 def test_power_rails_and_total_of_every_board(simulated, board, powers, total, scope):
-    with found_on(simulated(board)) as found:
-        power = {name: channel for name, channel in channels(found).items() if channel.kind == "power"}
-        assert {name: value for name, value in values(found).items() if name in power} == pytest.approx(
+    with discovery_on(simulated(board)) as discovery:
+        power = {name: channel for name, channel in channels(discovery).items() if channel.kind == "power"}
+        assert {name: value for name, value in values(discovery).items() if name in power} == pytest.approx(
             powers
         )
         assert next(iter(power)) == total
         assert power[total].scope == scope
         assert {channel.scope for name, channel in power.items() if name != total} == {"soc_rail"}
         assert all(channel.unit == "W" and channel.source and channel.rate_hz for channel in power.values())
-        assert "power" not in found.missing
+        assert "power" not in discovery.missing
 
 
 @pytest.mark.parametrize("board", ["pi-4", "pi-3", "zero-2-w"])
 def test_older_pis_have_no_power_and_say_so(simulated, board):
-    with found_on(simulated(board)) as found:
-        assert not [channel for channel in channels(found).values() if channel.kind == "power"]
-        assert "measures no current on board; an external meter does" in found.missing["power"]
+    with discovery_on(simulated(board)) as discovery:
+        assert not [channel for channel in channels(discovery).values() if channel.kind == "power"]
+        assert "measures no current on board; an external meter does" in discovery.missing["power"]
 
 
 JETSON = {
@@ -106,14 +106,14 @@ PI = {"cpu_temp_c", "cpu_freq_hz", "cpu_clock_hz", "throttled", "undervoltage", 
 
 def test_every_board_has_its_other_channels_and_names_what_is_missing(simulated):
     for board in trees.BOARDS:
-        with found_on(simulated(board)) as found:
+        with discovery_on(simulated(board)) as discovery:
             is_pi = board.startswith(("pi", "zero"))
-            known = values(found)
+            known = values(discovery)
             assert set(known) >= (PI if is_pi else JETSON), board
             assert None not in [known[name] for name in (PI if is_pi else JETSON)], board
-            assert set(found.missing) <= {"power", "throttled"}, (board, found.missing)
-            assert ("throttled" in found.missing) == (not is_pi)
-            ids = [channel.id for sensor in found.sensors for channel in sensor.channels]
+            assert set(discovery.missing) <= {"power", "throttled"}, (board, discovery.missing)
+            assert ("throttled" in discovery.missing) == (not is_pi)
+            ids = [channel.id for sensor in discovery.sensors for channel in sensor.channels]
             assert len(ids) == len(set(ids))
 
 
@@ -130,28 +130,28 @@ def test_every_board_has_its_other_channels_and_names_what_is_missing(simulated)
     ],
 )
 def test_temperatures_and_clocks_in_their_units(simulated, board, expected):
-    with found_on(simulated(board)) as found:
-        known = values(found)
+    with discovery_on(simulated(board)) as discovery:
+        known = values(discovery)
         assert {name: known[name] for name in expected} == pytest.approx(expected)
 
 
 def test_a_channel_says_how_its_chip_averages_and_how_fast_it_is(simulated):
-    with found_on(simulated("orin-nano-jp6")) as found:
-        channel = channels(found)["vdd_in_w"]
+    with discovery_on(simulated("orin-nano-jp6")) as discovery:
+        channel = channels(discovery)["vdd_in_w"]
         assert channel.source == "ina3221 hwmon in1 x curr1, samples 1, update_interval 0"
         assert channel.quantum == pytest.approx(0.008 * 5.0)
         assert channel.rate_hz == pytest.approx(1 / (3 * 2 * 0.0066), rel=1e-3)  # three rails, two reads each
-    with found_on(simulated("nano-jp4")) as found:
-        channel = channels(found)["pom_5v_in_w"]
+    with discovery_on(simulated("nano-jp4")) as discovery:
+        channel = channels(discovery)["pom_5v_in_w"]
         assert channel.source == "ina3221x iio in_power0_input, running_mode 1 (continuous)"
         assert channel.rate_hz == pytest.approx(1 / (64 * 0.0066), rel=1e-3)
-    with found_on(simulated("pi-5")) as found:
-        assert "a lower bound" in channels(found)["rails_sum_w"].source
+    with discovery_on(simulated("pi-5")) as discovery:
+        assert "a lower bound" in channels(discovery)["rails_sum_w"].source
 
 
 def test_the_zero_2_w_says_that_it_cannot_see_under_voltage(simulated):
-    with found_on(simulated("zero-2-w")) as found:
-        assert "this board detects no under-voltage" in channels(found)["throttled"].source
+    with discovery_on(simulated("zero-2-w")) as discovery:
+        assert "this board detects no under-voltage" in channels(discovery)["throttled"].source
 
 
 # -- what goes wrong on boards ---------------------------------------------------------------------
@@ -159,7 +159,10 @@ def test_the_zero_2_w_says_that_it_cannot_see_under_voltage(simulated):
 
 @pytest.mark.parametrize("board", ["orin-nano-jp6", "xavier-nx-jp5", "nano-jp4", "xavier-nx-jp4"])
 def test_a_driver_at_another_bus_address_and_index_is_the_same_board(simulated, board):
-    with found_on(simulated(board)) as here, found_on(simulated(board, "moved", bus=9, index=7)) as there:
+    with (
+        discovery_on(simulated(board)) as here,
+        discovery_on(simulated(board, "moved", bus=9, index=7)) as there,
+    ):
         power = [name for name, channel in channels(here).items() if channel.kind == "power"]
         assert {name: values(there)[name] for name in power} == {name: values(here)[name] for name in power}
 
@@ -168,16 +171,16 @@ def test_a_driver_at_another_bus_address_and_index_is_the_same_board(simulated, 
 def test_swapped_labels_refuse_every_rail_with_the_reason(simulated, board):
     labels = [rail.label for rail in (trees.NANO_RAILS if board == "nano-jp4" else trees.NX_RAILS)]
     rotated = [trees.Rail(label, 5000, ma) for label, ma in zip(labels, (640, 1784, 624), strict=True)]
-    with found_on(simulated(board, rails=rotated)) as found:
-        sensor = next(sensor for sensor in found.sensors if sensor.channels[0].kind == "power")
+    with discovery_on(simulated(board, rails=rotated)) as discovery:
+        sensor = next(sensor for sensor in discovery.sensors if sensor.channels[0].kind == "power")
         assert sensor.read() == [None, None, None]
         assert sensor.refused
         assert f"{labels[1]} (8.920 W) is above the total {labels[0]} (3.200 W)" in sensor.reason
 
 
 def test_more_than_a_supply_gives_is_refused_on_a_pi_5(simulated):
-    with found_on(simulated("pi-5", rails={"VDD_CORE": (30.0, 0.9)}, supply_v=5.0)) as found:
-        sensor = next(sensor for sensor in found.sensors if sensor.channels[0].kind == "power")
+    with discovery_on(simulated("pi-5", rails={"VDD_CORE": (30.0, 0.9)}, supply_v=5.0)) as discovery:
+        sensor = next(sensor for sensor in discovery.sensors if sensor.channels[0].kind == "power")
         assert sensor.read() == [None, None, 5.0]
         assert sensor.refused
         assert "more than 5 A at 5.00 V" in sensor.reason
@@ -187,11 +190,11 @@ def test_a_sensor_that_is_off_is_named_and_no_temperature(simulated):
     tree = simulated("orin-nano-jp6")
     for kind in ("gpu-thermal", "cpu-thermal"):
         tree.zones[kind].write_text("-256000\n")
-    with found_on(tree) as found:
-        known = values(found)
+    with discovery_on(tree) as discovery:
+        known = values(discovery)
         assert known["cpu_temp_c"] == 48.625  # the highest of all that are on, and the source says so
-        assert channels(found)["cpu_temp_c"].source == "thermal tj-thermal"
-        assert found.missing["gpu_temp_c"] == "zone gpu-thermal: the sensor is off (-256 C)"
+        assert channels(discovery)["cpu_temp_c"].source == "thermal tj-thermal"
+        assert discovery.missing["gpu_temp_c"] == "zone gpu-thermal: the sensor is off (-256 C)"
     for path in tree.zones.values():
         path.write_text("-256000\n")
     reason = thermal.discover(str(tree)).missing["temp_c"]
@@ -227,19 +230,21 @@ def test_a_rail_whose_read_blocks_is_named_and_no_total_is_made_without_it(
 ):
     tree = simulated(board)
     tree.block(tree.power[rail][0])
-    with found_on(tree) as found:
-        assert found.missing[quantity] == reason
-        assert f"rail {rail}: {reason}" in found.missing["power"]
+    with discovery_on(tree) as discovery:
+        assert discovery.missing[quantity] == reason
+        assert f"rail {rail}: {reason}" in discovery.missing["power"]
         # What is left is shown, but it is not the board's power.
-        assert {channel.scope for channel in channels(found).values() if channel.kind == "power"} == {None}
+        assert {channel.scope for channel in channels(discovery).values() if channel.kind == "power"} == {
+            None
+        }
 
 
 def test_a_zone_whose_read_blocks_leaves_the_others(simulated):
     tree = simulated("orin-nano-jp6")
     tree.block(tree.zones["gpu-thermal"])
-    with found_on(tree) as found:
-        assert "block" in found.missing["gpu_temp_c"]
-        assert values(found)["cpu_temp_c"] == 47.687
+    with discovery_on(tree) as discovery:
+        assert "block" in discovery.missing["gpu_temp_c"]
+        assert values(discovery)["cpu_temp_c"] == 47.687
 
 
 @pytest.mark.slow
@@ -255,12 +260,13 @@ def test_a_user_outside_group_video_learns_what_is_missing(simulated):
     said = "Can't open device file: /dev/vcio_gencmd\n"
     for words in (["pmic_read_adc"], ["measure_clock", "arm"], ["get_throttled"]):
         tree.command(["vcgencmd", *words], said, rc=255)
-    with found_on(tree) as found:
+    with discovery_on(tree) as discovery:
         assert (
-            "Can't open device file: /dev/vcio_gencmd (is the user in group video?)" in found.missing["power"]
+            "Can't open device file: /dev/vcio_gencmd (is the user in group video?)"
+            in discovery.missing["power"]
         )
-        assert "cpu_clock_hz" not in channels(found)
-        assert values(found)["throttled"] == 0  # the file in sysfs is everybody's
+        assert "cpu_clock_hz" not in channels(discovery)
+        assert values(discovery)["throttled"] == 0  # everybody may read the file in sysfs
 
 
 _AS_NOBODY = """
@@ -294,9 +300,9 @@ def test_a_board_whose_rails_are_all_unreadable_names_each(simulated):
     tree = simulated("orin-nano-jp6")
     for paths in tree.power.values():
         paths[1].write_text("")
-    with found_on(tree) as found:
-        assert "rail VDD_IN: the file is empty" in found.missing["power"]
-        assert "tegrastats: no program tegrastats on this board" in found.missing["power"]
+    with discovery_on(tree) as discovery:
+        assert "rail VDD_IN: the file is empty" in discovery.missing["power"]
+        assert "tegrastats: no program tegrastats on this board" in discovery.missing["power"]
 
 
 @pytest.mark.parametrize(("module", "quantity"), [(rapl, "power"), (thermal, "thermal")])
@@ -304,11 +310,11 @@ def test_a_driver_that_hangs_while_it_is_looked_for_is_named(simulated, monkeypa
     release = threading.Event()
     monkeypatch.setattr(module, "discover", lambda _root: release.wait(30))
     monkeypatch.setattr(discover_module, "_MODULE_S", 0.2)
-    found = discover(str(simulated("pi-4")))
+    discovery = discover(str(simulated("pi-4")))
     release.set()
     name = module.__name__.split(".")[-1]
-    assert f"{name}: no answer within 0.2 s: a driver hangs" in found.missing[quantity]
-    assert "cpu_freq_hz" in channels(found)
+    assert f"{name}: no answer within 0.2 s: a driver hangs" in discovery.missing[quantity]
+    assert "cpu_freq_hz" in channels(discovery)
 
 
 # -- other ways to the same values -----------------------------------------------------------------
@@ -322,8 +328,8 @@ def test_tegrastats_stands_in_where_rails_cannot_be_read_and_a_line_counts_once(
         paths[1].unlink()
     lines = "".join(LINE.format(vdd_in=value) for value in (4556, 4600))
     tree.command(["tegrastats", "--interval", "100"], lines)
-    found = tegrastats.discover(str(tree))
-    (sensor,) = found.sensors
+    discovery = tegrastats.discover(str(tree))
+    (sensor,) = discovery.sensors
     try:
         assert [(channel.id, channel.scope) for channel in sensor.channels] == [
             ("vdd_in_w", "module"),
@@ -385,38 +391,38 @@ def test_signs_of_throttling_are_channels(simulated):
         for path in root.glob("sys/class/thermal/*/cur_state")
     }
     kinds["pwm-fan"].write_text("3\n")  # a fan that turns is no throttling
-    with found_on(tree) as found:
-        assert values(found)["cooling_state"] == 0
+    with discovery_on(tree) as discovery:
+        assert values(discovery)["cooling_state"] == 0
         kinds["cpu-throttle-alert"].write_text("1\n")
         next(root.glob("sys/class/hwmon/*/curr1_max_alarm")).write_text("1\n")
-        known = values(found)
+        known = values(discovery)
         assert (known["cooling_state"], known["over_current"]) == (1, 1)
-        assert {channels(found)[name].kind for name in ("cooling_state", "over_current")} == {"throttle"}
+        assert {channels(discovery)[name].kind for name in ("cooling_state", "over_current")} == {"throttle"}
 
 
 def test_the_gpus_load_is_a_share_of_one(simulated):
     tree = simulated("nano-jp4")
     tree.write("sys/devices/gpu.0/load", 995)
-    found = gpu.discover(str(tree))
-    assert values(found) == {"gpu_freq_hz": 921600000, "gpu_load": 0.995}
+    discovery = gpu.discover(str(tree))
+    assert values(discovery) == {"gpu_freq_hz": 921600000, "gpu_load": 0.995}
 
 
 # -- the registry ----------------------------------------------------------------------------------
 
 
-def test_a_sensor_is_one_module_and_one_line(simulated, monkeypatch):
+def test_a_sensor_is_added_by_one_module_and_one_line(simulated, monkeypatch):
     def find(root="/"):
         channel = Channel("light_lx", "lid", "light", "lx", None, "a toy", None)
-        return Found([Sensor([channel], lambda: [7.0])], {"dust": "no dust sensor on this board"})
+        return Discovery([Sensor([channel], lambda: [7.0])], {"dust": "no dust sensor on this board"})
 
     toy = types.SimpleNamespace(discover=find, DEVICES=[Device("dev/toy", "light", "toys", "RULE", False)])
     monkeypatch.setitem(discover_module.SENSORS, "toy", "light")
     monkeypatch.setitem(discover_module.MODULES, "toy", toy)
     tree = simulated("pi-4")
     tree.write("dev/toy", "")
-    found = discover(str(tree))
-    assert values(found)["light_lx"] == 7.0
-    assert found.missing["dust"] == "no dust sensor on this board"
+    discovery = discover(str(tree))
+    assert values(discovery)["light_lx"] == 7.0
+    assert discovery.missing["dust"] == "no dust sensor on this board"
     rows = permissions.examine(Workdir(str(tree)), {"root": str(tree)})["devices"]
     assert [row["what"] for row in rows if row["path"] == "/dev/toy"] == ["light"]
 

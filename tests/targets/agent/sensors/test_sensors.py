@@ -14,7 +14,7 @@ import pytest
 
 from tunebench.targets.agent.job.sampler import Sampler
 from tunebench.targets.agent.sensors import cpufreq, ina3221, load, memory, rapl, thermal, throttled
-from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, Discovery, Sensor
 from tunebench.targets.agent.sensors.discover import discover
 
 
@@ -26,16 +26,16 @@ def tree(root: Path, files: dict[str, str]) -> str:
     return str(root)
 
 
-def values(found: Found) -> dict[str, float | None]:
+def values(discovery: Discovery) -> dict[str, float | None]:
     return {
         channel.id: value
-        for sensor in found.sensors
+        for sensor in discovery.sensors
         for channel, value in zip(sensor.channels, sensor.read(), strict=True)
     }
 
 
-def channels(found: Found) -> dict[str, Channel]:
-    return {channel.id: channel for sensor in found.sensors for channel in sensor.channels}
+def channels(discovery: Discovery) -> dict[str, Channel]:
+    return {channel.id: channel for sensor in discovery.sensors for channel in sensor.channels}
 
 
 HWMON = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon3/"
@@ -70,9 +70,9 @@ NANO_JP4 = {
 
 
 def test_jetpack_5_rails_are_volts_times_amperes_by_label(tmp_path):
-    found = ina3221.discover(tree(tmp_path, ORIN_NANO))
-    assert values(found) == pytest.approx({"vdd_in_w": 5.048 * 0.92, "vdd_cpu_gpu_cv_w": 5.048 * 0.16})
-    total, rail = channels(found).values()
+    discovery = ina3221.discover(tree(tmp_path, ORIN_NANO))
+    assert values(discovery) == pytest.approx({"vdd_in_w": 5.048 * 0.92, "vdd_cpu_gpu_cv_w": 5.048 * 0.16})
+    total, rail = channels(discovery).values()
     assert (total.id, total.site, total.scope, total.unit) == ("vdd_in_w", "VDD_IN", "module", "W")
     assert total.quantum == pytest.approx(0.008 * 5.048)  # 40 uV over 5 mOhm
     assert (rail.scope, rail.quantum) == ("soc_rail", None)
@@ -86,9 +86,11 @@ def test_the_same_monitor_through_two_paths_counts_once(tmp_path):
 
 
 def test_jetpack_4_power_files_are_read_without_the_trigger_ones(tmp_path):
-    found = ina3221.discover(tree(tmp_path, NANO_JP4))
-    assert values(found) == pytest.approx({"pom_5v_in_w": 1.022, "pom_5v_gpu_w": 0.0, "pom_5v_cpu_w": 0.123})
-    assert channels(found)["pom_5v_in_w"].scope == "board_input"
+    discovery = ina3221.discover(tree(tmp_path, NANO_JP4))
+    assert values(discovery) == pytest.approx(
+        {"pom_5v_in_w": 1.022, "pom_5v_gpu_w": 0.0, "pom_5v_cpu_w": 0.123}
+    )
+    assert channels(discovery)["pom_5v_in_w"].scope == "board_input"
 
 
 def test_a_board_without_a_total_rail_gets_the_sum_of_its_parts(tmp_path):
@@ -98,21 +100,21 @@ def test_a_board_without_a_total_rail_gets_the_sum_of_its_parts(tmp_path):
         files[HWMON + f"in{index}_input"] = "20000"
         files[HWMON + f"curr{index}_input"] = str(100 * index)
     root = tree(tmp_path, files)
-    found = ina3221.discover(root)
-    assert values(found)["rails_sum_w"] == pytest.approx(20 * 0.6)
-    assert channels(found)["rails_sum_w"].scope == "rails_sum"
+    discovery = ina3221.discover(root)
+    assert values(discovery)["rails_sum_w"] == pytest.approx(20 * 0.6)
+    assert channels(discovery)["rails_sum_w"].scope == "rails_sum"
     (tmp_path / HWMON / "curr2_input").unlink()
     partial = ina3221.discover(root)
     assert "rails_sum_w" not in channels(partial)  # a sum that lacks a part is none
 
 
 def test_a_failed_read_is_null_and_never_the_value_before(tmp_path):
-    found = ina3221.discover(tree(tmp_path, NANO_JP4))
-    assert values(found)["pom_5v_in_w"] == pytest.approx(1.022)
+    discovery = ina3221.discover(tree(tmp_path, NANO_JP4))
+    assert values(discovery)["pom_5v_in_w"] == pytest.approx(1.022)
     (tmp_path / IIO / "in_power0_input").write_text("")  # as a driver that gives up
-    assert values(found)["pom_5v_in_w"] is None
+    assert values(discovery)["pom_5v_in_w"] is None
     (tmp_path / IIO / "in_power0_input").write_text("2000\n")
-    assert values(found)["pom_5v_in_w"] == pytest.approx(2.0)
+    assert values(discovery)["pom_5v_in_w"] == pytest.approx(2.0)
 
 
 ZONE = "sys/class/thermal/thermal_zone%d/%s"
@@ -149,8 +151,8 @@ def test_a_pc_without_zones_reads_its_core_sensor(tmp_path):
 
 def test_the_fastest_cluster_counts(tmp_path):
     path = "sys/devices/system/cpu/cpufreq/policy%d/scaling_cur_freq"
-    found = cpufreq.discover(tree(tmp_path, {path % 0: "600000\n", path % 4: "1800000\n"}))
-    assert values(found) == {"cpu_freq_hz": 1.8e9}
+    discovery = cpufreq.discover(tree(tmp_path, {path % 0: "600000\n", path % 4: "1800000\n"}))
+    assert values(discovery) == {"cpu_freq_hz": 1.8e9}
 
 
 def test_load_and_memory_in_units_of_one(tmp_path):
@@ -195,8 +197,8 @@ def test_counters_that_a_kernel_lacks_are_null(tmp_path):
 
 def test_throttle_flags_are_hexadecimal(tmp_path):
     path = "sys/devices/platform/soc/soc:firmware/get_throttled"
-    found = throttled.discover(tree(tmp_path, {path: "50005\n"}))
-    assert values(found) == {"throttled": 0x50005}
+    discovery = throttled.discover(tree(tmp_path, {path: "50005\n"}))
+    assert values(discovery) == {"throttled": 0x50005}
 
 
 @pytest.mark.parametrize(
@@ -226,12 +228,12 @@ def test_rapl_is_mean_power_between_samples_and_survives_a_wrap(tmp_path, monkey
     )
     now_ns = [0]
     monkeypatch.setattr(rapl, "monotonic_ns", lambda: now_ns[0])
-    found = rapl.discover(root)
-    assert list(channels(found)) == ["package_0_w"]
-    assert values(found) == {"package_0_w": None}
+    discovery = rapl.discover(root)
+    assert list(channels(discovery)) == ["package_0_w"]
+    assert values(discovery) == {"package_0_w": None}
     now_ns[0] = 500_000_000
     (tmp_path / folder / "energy_uj").write_text("400000\n")
-    assert values(found) == pytest.approx({"package_0_w": 1.0})  # 0.5 J in 0.5 s, through the wrap
+    assert values(discovery) == pytest.approx({"package_0_w": 1.0})  # 0.5 J in 0.5 s, through the wrap
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root reads everything")
@@ -243,20 +245,20 @@ def test_rapl_that_only_root_may_read_says_so(tmp_path):
 
 
 def test_an_empty_board_has_nothing_and_says_what_was_looked_for(tmp_path):
-    found = discover(str(tmp_path))
-    assert found.sensors == []
-    assert set(found.missing) == {"temp_c", "freq_hz", "load_1m", "mem_available_b", "throttled", "power"}
-    assert all("looked for" in reason for reason in found.missing.values())
-    assert "ina3221" in found.missing["power"]
-    assert "intel-rapl" in found.missing["power"]
+    discovery = discover(str(tmp_path))
+    assert discovery.sensors == []
+    assert set(discovery.missing) == {"temp_c", "freq_hz", "load_1m", "mem_available_b", "throttled", "power"}
+    assert all("looked for" in reason for reason in discovery.missing.values())
+    assert "ina3221" in discovery.missing["power"]
+    assert "intel-rapl" in discovery.missing["power"]
 
 
 def test_a_whole_board_has_unique_channels_and_misses_nothing_it_has(tmp_path):
     files = {**ORIN_NANO, **zones(("cpu-thermal", "40000")), "proc/loadavg": "0.1 0 0 1/1 1"}
-    found = discover(tree(tmp_path, files))
-    ids = [channel.id for sensor in found.sensors for channel in sensor.channels]
+    discovery = discover(tree(tmp_path, files))
+    ids = [channel.id for sensor in discovery.sensors for channel in sensor.channels]
     assert len(ids) == len(set(ids))
-    assert set(found.missing) == {"freq_hz", "mem_available_b", "throttled"}
+    assert set(discovery.missing) == {"freq_hz", "mem_available_b", "throttled"}
 
 
 # -- the sampler ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The undo list outlives whoever wrote it: killed at any moment, rebooted, leased by another, tampered with."""
+"""The undo list survives the agent that wrote it: killed at any moment, rebooted, leased by another, tampered with."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 from tunebench.targets.agent import lease, workdir
 from tunebench.targets.agent.tuning import apply
 from tunebench.targets.agent.workdir import AgentError, Workdir
+from tunebench.targets.client.replies import Owner
 from tunebench.targets.payload import Blob
 
 ME = {"user": "me", "host": "here", "pid": 1, "token": "run-1"}
@@ -61,7 +62,7 @@ def place(tmp_path: Path) -> Workdir:
 
 @pytest.fixture
 def killed(place: Workdir, payload: Blob, tmp_path: Path) -> Any:
-    """Run ``tune`` or ``untune`` in an agent, as it travels, that is killed at a moment."""
+    """Run ``tune`` or ``untune`` from the payload, in an agent that is killed at a given moment."""
     archive = tmp_path / "payload.zip"
     archive.write_bytes(payload.read())
 
@@ -83,7 +84,7 @@ def killed(place: Workdir, payload: Blob, tmp_path: Path) -> Any:
 
 
 def state(tree: Any) -> dict[str, str]:
-    """All that WANTED can change."""
+    """Return everything that WANTED can change."""
     paths = [*tree.root.glob(CPU + "policy*/scaling_[gm]*"), tree.root / ".commands/nvpmodel_-q.json"]
     return {str(path): path.read_text().strip() for path in sorted(paths)}
 
@@ -120,7 +121,7 @@ def test_an_undo_that_is_killed_is_finished_by_the_next(simulated, place, killed
     assert apply.untune(place, {"owner": OTHER})["untuned"] == []
 
 
-def test_it_holds_on_python_3_6(simulated, place, killed, python36):
+def test_an_agent_killed_on_python_3_6_is_undone(simulated, place, killed, python36):
     tree = simulated("orin-nano-jp6")
     before = state(tree)
     request = {"root": str(tree), "owner": ME, "wanted": WANTED}
@@ -260,10 +261,10 @@ def test_the_agent_s_commands_tune_and_untune_over_ssh(make_board, simulated):
     before = state(tree)
     board = make_board(root=str(tree))
     assert board.probe().undo_pending is False
-    assert board.tune(ME, {"governor": "performance"}).changes[0].state == "set"
+    assert board.tune(Owner(**ME), {"governor": "performance"}).changes[0].state == "set"
     probe = board.probe()
     assert (probe.undo_pending, probe.governor) == (True, "performance")
-    assert board.untune(ME).changes[0].state == "restored"
+    assert board.untune(Owner(**ME)).changes[0].state == "restored"
     assert state(tree) == before
     assert board.probe().undo_pending is False
 
@@ -271,7 +272,7 @@ def test_the_agent_s_commands_tune_and_untune_over_ssh(make_board, simulated):
 def test_nothing_is_undone_under_a_repetition_of_one_s_own_that_still_runs(make_board, make_job, simulated):
     tree = simulated("pi-4")
     board = make_board(root=str(tree))
-    owner = {"user": "me", "host": "here", "pid": os.getpid(), "token": "mine"}
+    owner = Owner(user="me", host="here", pid=os.getpid(), token="mine")
     board.tune(owner, {"governor": "performance"})
     board.start(make_job(program="import time; time.sleep(30)"))
     reply = board.untune(owner)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from tunebench.workloads.models.dense import CELL
-from tunebench.workloads.tasks.metrics import MAX_BOXES, Found, Truth
+from tunebench.workloads.tasks.metrics import MAX_BOXES, Detection, Truth
 
 _RADIUS = 1.5 * CELL  # of the middle of a box, in pixels
 _ALPHA, _GAMMA = 0.25, 2.0  # focal loss
@@ -107,7 +107,7 @@ def generalised_iou(first: Any, second: Any) -> Any:
     return shared / union - (hull - union) / hull
 
 
-def decode(outputs: Tuple[Any, ...]) -> List[List[Found]]:
+def decode(outputs: Tuple[Any, ...]) -> List[List[Detection]]:
     """Return the boxes of each image: scores above 0.05, the best of overlapping boxes of a class, 100 at most."""
     scores, raw = outputs
     height, width = raw.shape[2] * CELL, raw.shape[3] * CELL
@@ -124,7 +124,7 @@ def decode(outputs: Tuple[Any, ...]) -> List[List[Found]]:
     return detections
 
 
-def _kept(scores: List[float], labels: List[int], boxes: Any) -> List[Found]:
+def _kept(scores: List[float], labels: List[int], boxes: Any) -> List[Detection]:
     """Return the boxes that non-maximum suppression within classes leaves; all arguments are sorted, best first."""
     overlaps = pairwise_iou(boxes).tolist()
     corners_of = boxes.tolist()
@@ -134,7 +134,7 @@ def _kept(scores: List[float], labels: List[int], boxes: Any) -> List[Found]:
             labels[other] != label or overlaps[at][other] <= _OVERLAP for other in kept
         ):
             kept.append(at)
-    return [Found(labels[at], scores[at], corners_of[at]) for at in kept]
+    return [Detection(labels[at], scores[at], corners_of[at]) for at in kept]
 
 
 def pairwise_iou(boxes: Any) -> Any:

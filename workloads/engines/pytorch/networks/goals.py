@@ -11,7 +11,7 @@ from tunebench.workloads.engines.pytorch.session import to_torch
 from tunebench.workloads.engines.session import Evaluation
 from tunebench.workloads.models.dense import CELL
 from tunebench.workloads.models.graph import ROWS, Graph
-from tunebench.workloads.tasks.metrics import Found, mean_ap, mean_iou
+from tunebench.workloads.tasks.metrics import Detection, mean_ap, mean_iou
 from tunebench.workloads.tasks.task import true_boxes
 
 Outputs = Tuple[Any, ...]
@@ -99,7 +99,7 @@ class Detect(Goal):
         height, width = (side // CELL for side in graph.shape[1:])
         made = detection.make_targets(self.truth, graph_classes(graph), height, width)
         self.targets = detection.Targets(*(item.to(device) for item in made))
-        self.predicted: List[List[Found]] = []
+        self.predicted: List[List[Detection]] = []
 
     def loss(self, outputs: Outputs, rows: Any) -> Any:
         return detection.loss(outputs, self.targets.rows(rows))
