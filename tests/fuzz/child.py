@@ -13,15 +13,16 @@ from tests.fuzz.mutators import mutate
 from tests.fuzz.subjects import Subject, subject
 from tests.fuzz.watch import Watch
 
-#: Instrumented for the guided engine, beside what reads TOML and tar for us.
-_OURS = ["harness", "targets", "reports", "workloads", "tomllib", "tarfile"]
+#: Top-level packages that are instrumented for the guided engine: ours, and those that read TOML and tar. Atheris looks
+#: at the first part of a module's name only.
+_OURS = ["tunebench", "tomllib", "tarfile"]
 MAX_INPUT_B = 32 * 1024
-#: Of address space; a subject that wants more is a crash (MemoryError).
+#: Limit of address space, in bytes; a subject that needs more has crashed (MemoryError).
 MAX_MEMORY_B = 3 * 2**30
 
 
 def guided(chosen: Subject, seconds: float, folder: Path) -> None:
-    """Atheris (libFuzzer): inputs that reach new code are kept and changed further."""
+    """Fuzz with Atheris (libFuzzer): inputs that reach new code are kept and changed further."""
     import atheris
 
     with atheris.instrument_imports(include=_OURS):
@@ -34,7 +35,7 @@ def guided(chosen: Subject, seconds: float, folder: Path) -> None:
     def once(data: bytes) -> None:
         watch.feed(data)
         if watch.over:
-            watch.tally.new_corpus = sum(1 for each in corpus.iterdir() if not each.name.startswith("seed-"))
+            watch.tally.new_corpus = sum(1 for path in corpus.iterdir() if not path.name.startswith("seed-"))
             watch.write()
             os._exit(0)  # libFuzzer never returns
 
@@ -52,7 +53,7 @@ def guided(chosen: Subject, seconds: float, folder: Path) -> None:
 
 
 def drawn(chosen: Subject, seconds: float, folder: Path) -> None:
-    """Hypothesis: changes of the seeds, drawn again and again until the time is up."""
+    """Fuzz with Hypothesis: changes of the seeds, drawn again and again until the time is up."""
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import seed as seeded
     from hypothesis import strategies as st
