@@ -26,11 +26,11 @@ SHOWN = 5
 
 @dataclass
 class Tally:
-    """Of one scenario: how many moments were tried and what they cost.
+    """Counts of one scenario: the states that were tried, and those in which something was lost.
 
     Attributes:
-        kills: a writer was killed so often, each time before another system call.
-        cuts: different trees that a power cut may leave.
+        kills: how often a writer was killed, each time before another system call.
+        cuts: how many different trees a power cut may leave.
         lost: states with an acknowledged record missing, or that could not be read or continued.
         examples: some of what was lost.
     """
@@ -44,18 +44,18 @@ class Tally:
     seconds: float = 0.0
     examples: list[str] = field(default_factory=list)
 
-    def judge(self, scenario: Scenario, folder: Path, told: Collection[str], what: str) -> None:
-        """Count what a state lacks."""
-        found = scenario.lost(folder, told)
-        self.lost += bool(found)
-        if found and len(self.examples) < SHOWN:
+    def judge(self, scenario: Scenario, folder: Path, acknowledged: Collection[str], what: str) -> None:
+        """Count a state as lost if it breaks a promise, and keep the first few of them as examples."""
+        losses = scenario.lost(folder, acknowledged)
+        self.lost += bool(losses)
+        if losses and len(self.examples) < SHOWN:
             self.examples.append(
-                f"{what}, acknowledged {list(told)}: {'; '.join(found)}".replace(str(folder), "")
+                f"{what}, acknowledged {list(acknowledged)}: {'; '.join(losses)}".replace(str(folder), "")
             )
 
 
 def try_all(scenario: Scenario, work: Path) -> Tally:
-    """Every kill and every power cut of one scenario."""
+    """Try every kill and every power cut of one scenario; return the counts."""
     tally, begun_s = Tally(scenario.name), time.monotonic()
     base = _fresh(work / "recorded", scenario)
     before = read_tree(base)
@@ -71,8 +71,8 @@ def _kill(scenario: Scenario, work: Path, tally: Tally) -> None:
     n, killed = 1, True
     while killed:
         folder = _fresh(work / "killed", scenario)
-        told, killed = kill_before(lambda tell, here=folder: scenario.work(here, tell), n)
-        tally.judge(scenario, folder, [*scenario.given, *told], f"killed before call {n}")
+        acknowledged, killed = kill_before(lambda tell, here=folder: scenario.work(here, tell), n)
+        tally.judge(scenario, folder, [*scenario.given, *acknowledged], f"killed before call {n}")
         tally.kills += killed
         n += 1
 
@@ -82,28 +82,28 @@ def _cut_power(
 ) -> None:
     before, events, base = recorded
     seen: set[bytes] = set()
-    for number, told, tree in _states(before, events, base, scenario.given):
-        digest = hashlib.sha256(repr((sorted(tree.items()), told)).encode()).digest()
+    for number, acknowledged, tree in _states(before, events, base, scenario.given):
+        digest = hashlib.sha256(repr((sorted(tree.items()), acknowledged)).encode()).digest()
         if digest in seen:
             continue
         seen.add(digest)
         folder = work / "cut"
         write_tree(folder, tree)
-        tally.judge(scenario, folder, told, f"power cut after change {number}")
+        tally.judge(scenario, folder, acknowledged, f"power cut after change {number}")
     tally.cuts = len(seen)
 
 
 def _states(
     before: Tree, events: list[Event], base: Path, given: tuple[str, ...]
 ) -> Iterator[tuple[int, tuple[str, ...], Tree]]:
-    disk, told = Disk(before), given
+    disk, acknowledged = Disk(before), given
     for number, event in enumerate(events, start=1):
         if event.kind == "ack":
-            told = (*told, event.data.decode().strip())
+            acknowledged = (*acknowledged, event.data.decode().strip())
         else:
             disk.follow(_relative(event, base))
         for tree in disk.after_power_cut():
-            yield number, told, tree
+            yield number, acknowledged, tree
     if disk.now() != read_tree(base):
         raise RuntimeError(
             "the recorded changes do not make the tree that was written: a call was overlooked"
@@ -125,7 +125,7 @@ def _fresh(folder: Path, scenario: Scenario) -> Path:
 
 
 def read_tree(folder: Path) -> Tree:
-    """All of a folder: path -> bytes, None for folders."""
+    """Return everything below a folder: path -> bytes, None for a folder."""
     return {
         path.relative_to(folder).as_posix(): None if path.is_dir() else path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -133,7 +133,7 @@ def read_tree(folder: Path) -> Tree:
 
 
 def write_tree(folder: Path, tree: Tree) -> None:
-    """The reverse of :func:`read_tree`, into an empty folder."""
+    """Write a tree into an empty folder: the reverse of :func:`read_tree`."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for path, data in sorted(tree.items()):
@@ -144,7 +144,7 @@ def write_tree(folder: Path, tree: Tree) -> None:
 
 
 def main() -> int:
-    """Print the table; 1 if anything was lost."""
+    """Print the table; return 1 if anything was lost, else 0."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash_states", description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", metavar="NAME", help="scenarios whose name contains this")
@@ -154,27 +154,27 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.careless:
         os.fsync = lambda fd: None
-    chosen = [one for one in SCENARIOS if not asked.only or asked.only in one.name]
+    chosen = [scenario for scenario in SCENARIOS if not asked.only or asked.only in scenario.name]
     # In memory where that can be had: the states are made up, and a real fsync each time would only cost minutes.
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="crash-states-", dir=memory) as work:
-        tallies = [try_all(one, Path(work)) for one in chosen]
+        tallies = [try_all(scenario, Path(work)) for scenario in chosen]
     if asked.json:
-        print(json.dumps({"scenarios": [asdict(one) for one in tallies]}, indent=1))
+        print(json.dumps({"scenarios": [asdict(tally) for tally in tallies]}, indent=1))
     else:
         _print(tallies)
-    return 1 if any(one.lost for one in tallies) else 0
+    return 1 if any(tally.lost for tally in tallies) else 0
 
 
 def _print(tallies: list[Tally]) -> None:
     print(f"{'scenario':30}{'system calls':>14}{'kills':>8}{'power cuts':>12}{'lost':>6}{'s':>7}")
-    for one in tallies:
+    for tally in tallies:
         print(
-            f"{one.scenario:30}{one.system_calls:14}{one.kills:8}{one.cuts:12}{one.lost:6}{one.seconds:7.1f}"
+            f"{tally.scenario:30}{tally.system_calls:14}{tally.kills:8}{tally.cuts:12}{tally.lost:6}{tally.seconds:7.1f}"
         )
-        for told in one.examples:
-            print(f"    {told}")
-    kills, cuts, lost = (sum(getattr(one, name) for one in tallies) for name in ("kills", "cuts", "lost"))
+        for example in tally.examples:
+            print(f"    {example}")
+    kills, cuts, lost = (sum(getattr(tally, name) for tally in tallies) for name in ("kills", "cuts", "lost"))
     print(f"{kills + cuts} states ({kills} kills, {cuts} power cuts), {lost} with a loss")
 
 

@@ -1,8 +1,9 @@
 """What a disk may hold after a power cut: the promises of POSIX and no more.
 
 A file's bytes are safe once the file was fsynced, a name once its folder was. Everything else may or may not have
-reached the disk, in any combination, and a write in parts (a whole size with zeros in it, too: the size is metadata,
-the blocks follow). Real file systems promise more; what survives here survives on all of them.
+reached the disk, in any combination. Of a write, any part may have reached it; the file may even have its whole size,
+with zeros where bytes are missing, because the size is stored apart from the bytes. Real file systems promise more;
+what survives here survives on all of them.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from pathlib import PurePosixPath
 from tests.crash_states.tracing import Event
 
 ROOT = 0
-#: Up to so many changes that are not safe, every combination of them is tried.
+#: If at most this many changes are not safe, every combination of them is tried.
 ALL_COMBINATIONS = 5
-#: A write is torn at so many places.
+#: At how many places a write is torn.
 CUTS = 12
 
 #: A tree: path below the root -> its bytes; None: a folder.
@@ -37,7 +38,7 @@ class Change:
 
 
 class Disk:
-    """Follows events and tells which trees a power cut may leave."""
+    """Follow events and tell which trees a power cut may leave."""
 
     def __init__(self, before: Tree) -> None:
         """Begin with a tree that is safe."""
@@ -49,7 +50,7 @@ class Disk:
             self._make(path, folder=data is None)
             if data:
                 self._log.append(Change(self._find(path), data=data))
-        self._log = [replace(one, safe=True) for one in self._log]
+        self._log = [replace(change, safe=True) for change in self._log]
 
     def follow(self, event: Event) -> None:
         """Take in one event; paths are relative to the root."""
@@ -67,21 +68,21 @@ class Disk:
             raise NotImplementedError(f"{event.kind} of {event.path}: this model does not know it")
 
     def now(self) -> Tree:
-        """What programs see: what a kill leaves."""
+        """Return the tree that programs see; a kill leaves the same."""
         return self._tree(self._log)
 
     def after_power_cut(self) -> Iterator[Tree]:
-        """Trees that a power cut may leave now."""
-        open_ones = [i for i, one in enumerate(self._log) if not one.safe]
+        """Yield the trees that a power cut may leave now."""
+        open_ones = [i for i, change in enumerate(self._log) if not change.safe]
         for kept in _choices(open_ones):
-            yield self._tree(one for i, one in enumerate(self._log) if one.safe or i in kept)
+            yield self._tree(change for i, change in enumerate(self._log) if change.safe or i in kept)
         for i in open_ones:
             for part in _torn(self._log[i]):
-                for others in (set(), {*open_ones} - {i}, {one for one in open_ones if one < i}):
+                for others in (set(), {*open_ones} - {i}, {index for index in open_ones if index < i}):
                     log = [
-                        (*part,) if j == i else (one,)
-                        for j, one in enumerate(self._log)
-                        if one.safe or j == i or j in others
+                        (*part,) if j == i else (change,)
+                        for j, change in enumerate(self._log)
+                        if change.safe or j == i or j in others
                     ]
                     yield self._tree(itertools.chain.from_iterable(log))
 
@@ -107,29 +108,31 @@ class Disk:
         self._log.append(Change(parent, names=tuple(names)))
 
     def _sync(self, target: int) -> None:
-        self._log = [replace(one, safe=True) if one.target == target else one for one in self._log]
+        self._log = [
+            replace(change, safe=True) if change.target == target else change for change in self._log
+        ]
 
     def _parent(self, path: str) -> tuple[int, str]:
         pure = PurePosixPath(path)
         return self._find(str(pure.parent)), pure.name
 
     def _find(self, path: str) -> int:
-        found = ROOT
+        inode = ROOT
         for part in PurePosixPath(path).parts:
-            found = self._names[found][part]
-        return found
+            inode = self._names[inode][part]
+        return inode
 
     def _tree(self, log: Iterable[Change]) -> Tree:
         names: dict[int, dict[str, int]] = {folder: {} for folder in self._folders}
         files: dict[int, bytearray] = {}
-        for one in log:
-            for name, target in one.names:
+        for change in log:
+            for name, target in change.names:
                 if target is None:
-                    names[one.target].pop(name, None)
+                    names[change.target].pop(name, None)
                 else:
-                    names[one.target][name] = target
-            if not one.names:
-                _apply(files.setdefault(one.target, bytearray()), one)
+                    names[change.target][name] = target
+            if not change.names:
+                _apply(files.setdefault(change.target, bytearray()), change)
         return dict(self._walk(ROOT, "", names, files))
 
     def _walk(
@@ -153,7 +156,7 @@ def _apply(content: bytearray, change: Change) -> None:
 
 
 def _choices(open_ones: Sequence[int]) -> Iterator[set[int]]:
-    """Which of them reached the disk: all combinations of a few; of many, what is likely or nasty."""
+    """Yield sets of changes that reached the disk: every combination of a few; of many, likely and nasty ones."""
     n = len(open_ones)
     if n <= ALL_COMBINATIONS:
         for size in range(n + 1):
@@ -168,7 +171,7 @@ def _choices(open_ones: Sequence[int]) -> Iterator[set[int]]:
 
 
 def _torn(change: Change) -> Iterator[list[Change]]:
-    """Parts of a write that may have reached the disk without the others."""
+    """Yield parts of a write that may have reached the disk without the others."""
     size = len(change.data)
     if size < 2:
         return

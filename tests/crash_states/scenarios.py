@@ -18,7 +18,7 @@ from tunebench.reports.results.layout import ResultsError
 
 RUN_ID = "20261121T074500Z-a1b2"
 RUN = f"results/lab1/2026/11/21/{RUN_ID}"
-#: Repetitions that a campaign of a scenario has.
+#: Ids of the repetitions of a scenario's campaign.
 PLANNED = ("r0", "r1", "r2")
 TORN = b'{"schema":"tunebench.rep/1.1","rep_id":"r1","run_'
 
@@ -27,7 +27,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Scenario:
-    """One way to write.
+    """One way to write results: what is there before, what is written, and which promises are checked afterwards.
 
     Attributes:
         name: as it is printed.
@@ -55,7 +55,7 @@ def record(rep_id: str) -> Repetition:
 
 
 def side(kind: str, rep_id: str) -> bytes:
-    """Bytes of a side file, each different and not to be compressed to nothing."""
+    """Return the bytes of a side file: different for each file, and hard to compress."""
     return "".join(f"{kind} {rep_id} {i * i}\n" for i in range(40)).encode()
 
 
@@ -76,7 +76,7 @@ def _nothing(folder: Path) -> None:
 
 
 def campaign(folder: Path, tell: Tell) -> None:
-    """A run from its beginning to its end."""
+    """Write a run from its beginning to its end."""
     day = datetime(2026, 11, 21, tzinfo=UTC)
     with RunWriter.create(folder / "results", "lab1", RUN_ID, {"suite": {}}, created=day) as writer:
         tell("created")
@@ -87,7 +87,7 @@ def campaign(folder: Path, tell: Tell) -> None:
 
 
 def torn_run(folder: Path) -> None:
-    """A run of one record and half a line after it."""
+    """Write a run of one record and half a line after it."""
     day = datetime(2026, 11, 21, tzinfo=UTC)
     with RunWriter.create(folder / "results", "lab1", RUN_ID, {"suite": {}}, created=day) as writer:
         _append(writer, "r0", lambda _: None)
@@ -96,7 +96,7 @@ def torn_run(folder: Path) -> None:
 
 
 def torn_run_with_zeros(folder: Path) -> None:
-    """The same, the line's end on disk and its begin not."""
+    """Write the same, but with the end of the torn line on disk and zeros in place of its beginning."""
     torn_run(folder)
     with (folder / RUN / "reps.jsonl").open("r+b") as file:
         data = file.read().removesuffix(TORN)
@@ -106,7 +106,7 @@ def torn_run_with_zeros(folder: Path) -> None:
 
 
 def resumed(folder: Path, tell: Tell) -> None:
-    """A run that goes on after a crash."""
+    """Resume a run after a crash and write it to its end."""
     with RunWriter.open(folder / RUN) as writer:
         for rep_id in PLANNED:
             if rep_id not in writer.done_rep_ids:
@@ -114,46 +114,51 @@ def resumed(folder: Path, tell: Tell) -> None:
         _finish(writer, tell)
 
 
-def lost_of_run(folder: Path, told: Collection[str]) -> list[str]:
-    """What a reader misses in a run, and what keeps a campaign from going on."""
+def lost_of_run(folder: Path, acknowledged: Collection[str]) -> list[str]:
+    """Return what a reader misses in a run, and what keeps a campaign from resuming it."""
     path = folder / RUN
-    if not (path / "plan.json").exists() and not told:
+    if not (path / "plan.json").exists() and not acknowledged:
         return []
     try:
         reader = RunReader(path)
-        found = _misses(reader, told)
+        losses = _misses(reader, acknowledged)
         with RunWriter.open(path) as writer:
-            missed = set(told) - {"created", "finished"} - writer.done_rep_ids
+            missed = set(acknowledged) - {"created", "finished"} - writer.done_rep_ids
             if missed:
-                found.append(f"resuming knows nothing of {sorted(missed)}")
+                losses.append(f"resuming knows nothing of {sorted(missed)}")
             if not writer.complete:
                 writer.append(record("after"))
                 writer.finish(suite="d", tunebench="0", started_utc="a", ended_utc="b", boards=[], blocks=1)
         again = RunReader(path)
     except ResultsError as error:
         return [f"not readable: {error}"]
-    found += [f"after resuming: {one}" for one in [*again.warnings, *again.verify()]]
-    return found
+    losses += [f"after resuming: {fault}" for fault in [*again.warnings, *again.verify()]]
+    return losses
 
 
-def _misses(reader: RunReader, told: Collection[str]) -> list[str]:
-    there = {one.rep_id: one for one in reader.repetitions}
-    found = [
-        f"{one} was acknowledged and is not there" for one in told if one in PLANNED and one not in there
+def _misses(reader: RunReader, acknowledged: Collection[str]) -> list[str]:
+    there = {repetition.rep_id: repetition for repetition in reader.repetitions}
+    losses = [
+        f"{rep_id} was acknowledged and is not there"
+        for rep_id in acknowledged
+        if rep_id in PLANNED and rep_id not in there
     ]
-    for rep_id, one in there.items():
-        if reader.log(one) != side("log", rep_id).decode():
-            found.append(f"log of {rep_id} differs")
+    for rep_id, repetition in there.items():
+        if reader.log(repetition) != side("log", rep_id).decode():
+            losses.append(f"log of {rep_id} differs")
     if len(there) != len(reader.repetitions):
-        found.append("a repetition is there twice")
-    if "finished" in told and not reader.complete:
-        found.append("the run was acknowledged as complete and is not")
+        losses.append("a repetition is there twice")
+    if "finished" in acknowledged and not reader.complete:
+        losses.append("the run was acknowledged as complete and is not")
     if reader.complete:
-        found += (
-            reader.verify() + reader.warnings + [f"{one} is missing" for one in PLANNED if one not in there]
+        losses += (
+            reader.verify()
+            + reader.warnings
+            + [f"{rep_id} is missing" for rep_id in PLANNED if rep_id not in there]
         )
-    found += [one for one in reader.warnings[:-1] if "missing" not in one]  # only the last line may be torn
-    return found
+    # only the last line may be torn
+    losses += [warning for warning in reader.warnings[:-1] if "missing" not in warning]
+    return losses
 
 
 def _decision(number: int) -> decisions.Decision:
@@ -167,22 +172,24 @@ def _decision(number: int) -> decisions.Decision:
 
 
 def decide(folder: Path, tell: Tell) -> None:
-    """Three decisions in a lab's log."""
+    """Write three decisions into a lab's log."""
     for number in range(3):
         decisions.append(folder, _decision(number))
         tell(str(number))
 
 
 def torn_decision(folder: Path) -> None:
-    """A log whose first line was torn."""
+    """Write a log whose first line was torn."""
     (folder / decisions.DECISIONS).write_bytes(b'{"schema":"tuneb')
 
 
-def lost_of_decisions(folder: Path, told: Collection[str]) -> list[str]:
-    """Decisions that were acknowledged and are not read."""
+def lost_of_decisions(folder: Path, acknowledged: Collection[str]) -> list[str]:
+    """Return the decisions that were acknowledged and are not read."""
     decisions.append(folder, _decision(9))
-    reasons = [one.reason for one in decisions.read(folder)[0]]
-    return [f"decision {one} is not there" for one in (*told, "9") if reasons.count(one) != 1]
+    reasons = [decision.reason for decision in decisions.read(folder)[0]]
+    return [
+        f"decision {number} is not there" for number in (*acknowledged, "9") if reasons.count(number) != 1
+    ]
 
 
 SCENARIOS = (

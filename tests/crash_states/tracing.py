@@ -18,7 +18,7 @@ TRACEME, SYSCALL, KILL, SETOPTIONS, SYSCALL_INFO = 0, 24, 8, 0x4200, 0x420E
 TRACESYSGOOD, EXITKILL = 1, 0x100000
 _ENTRY, _EXIT = 1, 2
 
-#: Calls that change files or make them durable; anything else that changed one shows when the log is replayed.
+#: Calls that change files or make them durable. A change by any other call is noticed when the log is replayed.
 _NUMBERS = {
     "x86_64": {
         1: "write", 18: "pwrite64", 20: "writev", 2: "open", 257: "openat", 74: "fsync", 75: "fdatasync",
@@ -59,7 +59,7 @@ class _Info(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened to a file, or was told to the parent (``ack``).
+    """One thing that happened to a file, or an acknowledgement to the parent (``ack``).
 
     Attributes:
         kind: create, mkdir, write, truncate, sync, rename, unlink, ack, or the name of a call not known here.
@@ -107,7 +107,7 @@ class Child:
         try:
             _ptrace(TRACEME, 0)
             os.kill(os.getpid(), signal.SIGSTOP)
-            work(lambda told: os.write(self.ack_fd, told.encode() + b"\n") and None)
+            work(lambda message: os.write(self.ack_fd, message.encode() + b"\n") and None)
             code = 0
         finally:
             os._exit(code)
@@ -126,18 +126,18 @@ class Child:
             deliver = os.WSTOPSIG(status)
 
     def info(self) -> _Info:
-        found = _Info()
-        _ptrace(SYSCALL_INFO, self.pid, ctypes.sizeof(found), ctypes.addressof(found))
-        return found
+        info = _Info()
+        _ptrace(SYSCALL_INFO, self.pid, ctypes.sizeof(info), ctypes.addressof(info))
+        return info
 
     def kill(self) -> None:
-        """SIGKILL: at the entry into a call, so that the call is not made."""
+        """Send SIGKILL at the entry into a call, so that the call is not made."""
         os.kill(self.pid, signal.SIGKILL)
         _, status = os.waitpid(self.pid, 0)
         self.returned = os.waitstatus_to_exitcode(status)
 
-    def told(self) -> list[str]:
-        """What it told before it ended."""
+    def acknowledged(self) -> list[str]:
+        """Return what it acknowledged before it ended."""
         os.close(self.ack_fd)
         with os.fdopen(self._from_child, "rb") as pipe:
             return pipe.read().decode().split()
@@ -149,20 +149,20 @@ class Child:
 
     def text(self, address: int) -> str:
         page_end = 4096 - address % 4096
-        found = self.memory(address, page_end)
-        if b"\0" not in found:
-            found += self.memory(address + page_end, 4096)
-        return os.fsdecode(found.split(b"\0", 1)[0])
+        data = self.memory(address, page_end)
+        if b"\0" not in data:
+            data += self.memory(address + page_end, 4096)
+        return os.fsdecode(data.split(b"\0", 1)[0])
 
     def path_of(self, fd: int) -> str:
         return str(Path(f"/proc/{self.pid}/fd/{fd}").readlink())
 
     def position(self, fd: int) -> int:
-        """Where a write through this descriptor will begin."""
-        told = Path(f"/proc/{self.pid}/fdinfo/{fd}").read_text().split()
-        if int(told[told.index("flags:") + 1], 8) & os.O_APPEND:
+        """Return where a write through this descriptor will begin."""
+        words = Path(f"/proc/{self.pid}/fdinfo/{fd}").read_text().split()
+        if int(words[words.index("flags:") + 1], 8) & os.O_APPEND:
             return Path(self.path_of(fd)).stat().st_size
-        return int(told[told.index("pos:") + 1])
+        return int(words[words.index("pos:") + 1])
 
 
 def kill_before(work: Callable[[Callable[[str], None]], None], n: int) -> tuple[list[str], bool]:
@@ -177,8 +177,8 @@ def kill_before(work: Callable[[Callable[[str], None]], None], n: int) -> tuple[
         entries += 1
         if entries == 2 * n - 1:  # entry and exit stops alternate
             child.kill()
-            return child.told(), True
-    return child.told(), False
+            return child.acknowledged(), True
+    return child.acknowledged(), False
 
 
 def record(work: Callable[[Callable[[str], None]], None], root: Path) -> tuple[list[Event], int]:
@@ -196,7 +196,9 @@ def record(work: Callable[[Callable[[str], None]], None], root: Path) -> tuple[l
         if info.op != _ENTRY:
             continue
         calls += 1
-        seen = _decode(child, names.get(info.u.entry.nr, ""), [int(one) for one in info.u.entry.args])
+        seen = _decode(
+            child, names.get(info.u.entry.nr, ""), [int(argument) for argument in info.u.entry.args]
+        )
         if not child.step():
             break
         failed = child.info().u.exit.is_error
@@ -208,7 +210,7 @@ def record(work: Callable[[Callable[[str], None]], None], root: Path) -> tuple[l
             events.append(seen)
     if child.returned != 0:
         raise RuntimeError(f"what was to be recorded ended with {child.returned}")
-    child.told()
+    child.acknowledged()
     return events, calls
 
 

@@ -16,7 +16,7 @@ from tests.faults.scene import Fault
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what is asked for; 1 if anything is not as it should be."""
+    """Run what is asked for; return 1 if anything is not as it should be, else 0."""
     words = list(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     return _soak(words[1:]) if words[:1] == ["soak"] else _matrix(words)
@@ -50,22 +50,24 @@ def _matrix(words: Sequence[str]) -> int:
             print(f"{fault.family:10} {fault.name:30} {fault.impossible() or ''}".rstrip())
         return 0
     if not faults:
-        parser.error(f"--only {asked.only}: no such fault; there are: {', '.join(one.name for one in ALL)}")
+        parser.error(
+            f"--only {asked.only}: no such fault; there are: {', '.join(fault.name for fault in ALL)}"
+        )
     seed = random.SystemRandom().getrandbits(32) if asked.seed is None else asked.seed
     print(f"seed {seed}", file=sys.stderr, flush=True)
     made = matrix.run(faults, repeat=asked.repeat, jobs=asked.jobs, seed=seed, keep=asked.keep)
     for what, why in NOT_PRODUCED.items() if not asked.only else ():
         made.not_producible.setdefault(what, why)
-    made.not_asked = [] if asked.only else [one.name for one in ALL if one not in faults]
+    made.not_asked = [] if asked.only else [fault.name for fault in ALL if fault not in faults]
     print(json.dumps(made.as_json(), indent=1) if asked.json else matrix.text(made))
     return 0 if made.clean else 1
 
 
 def chosen(only: Sequence[str] | None, *, short: bool = False) -> list[Fault]:
-    """The faults that are asked for; those that boot a machine must be named."""
+    """Return the faults that are asked for; those that boot a machine only if they are named."""
     if only:
-        return [one for one in ALL if any(word in one.name or word == one.family for word in only)]
-    return [one for one in ALL if one.family != "boots" and (one.short or not short)]
+        return [fault for fault in ALL if any(word in fault.name or word == fault.family for word in only)]
+    return [fault for fault in ALL if fault.family != "boots" and (fault.short or not short)]
 
 
 def _soak(words: Sequence[str]) -> int:

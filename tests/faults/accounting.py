@@ -1,7 +1,7 @@
-"""What came of a campaign: is every planned repetition there exactly once, and is the board clean?
+"""The account of a campaign: is every planned repetition there exactly once, and is the board clean?
 
-Two witnesses are held against each other: the store, and a ledger into which the workloads themselves wrote, outside of
-everything that the harness keeps, when they began and when their window had ended.
+Two records are compared: the store, and a ledger that the harness knows nothing of, into which the workloads themselves
+wrote when they began and when their window had ended.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GREETING = "hello from"
 
 @dataclass(kw_only=True)
 class Counts:
-    """What a fault has cost, of one run or of many.
+    """Counts of what faults have cost, in one run or in many.
 
     Attributes:
         lost: planned repetitions that are missing, without a reason, or cost although the fault excuses no such cost.
@@ -49,14 +49,14 @@ class Counts:
         return not (self.lost or self.doubled or self.left_behind or self.unlogged)
 
     def count(self, other: Counts) -> None:
-        """Sum up."""
-        for one in fields(Counts):
-            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+        """Add other counts to these."""
+        for counter in fields(Counts):
+            setattr(self, counter.name, getattr(self, counter.name) + getattr(other, counter.name))
 
 
 @dataclass
 class Account(Counts):
-    """Of one run of a fault.
+    """The account of one run of a fault.
 
     Attributes:
         struck: the fault met the campaign.
@@ -80,7 +80,7 @@ class Account(Counts):
 
 
 def settle(scene: Scene, fault: Fault) -> Account:
-    """Hold a campaign that has ended against its plan, the ledger and the boards."""
+    """Compare a campaign that has ended with its plan, the ledger and the boards."""
     account = Account(starts=scene.host.starts)
     _look_at_boards(scene, account)
     runs = scene.host.runs
@@ -109,22 +109,25 @@ def _skips(reader: RunReader) -> Sequence[Skip]:
 
 def _look_at_boards(scene: Scene, account: Account) -> None:
     for site in scene.sites:
-        found = site.left_behind()
-        account.left_behind += len(found)
-        account.findings += [f"{site.board_id}: left behind: {one}" for one in found]
+        remains = site.left_behind()
+        account.left_behind += len(remains)
+        account.findings += [f"{site.board_id}: left behind: {remnant}" for remnant in remains]
 
 
 def _is_whole(reader: RunReader, account: Account) -> bool:
     """Whether the run is complete, every file of it as it was written, and ``tunebench verify`` has no objection."""
-    faults = [*reader.warnings, *(str(one) for one in verify.audit(reader.path))]
-    account.findings += [f"store: {one}" for one in faults]
+    faults = [*reader.warnings, *(str(finding) for finding in verify.audit(reader.path))]
+    account.findings += [f"store: {fault}" for fault in faults]
     return reader.complete and not faults
 
 
 def look_at_logs(
     reader: RunReader, ledger: Mapping[tuple[str, str], int] | None, fault: Fault, account: Account
 ) -> None:
-    """Whoever greeted, then wrote into the ledger, has a log with the greeting, however it ended."""
+    """Count repetitions whose workload began, by the ledger, and whose log does not hold its greeting.
+
+    A workload prints the greeting before it writes into the ledger; so a log must have it, however the repetition ended.
+    """
     if not fault.logs:
         return
     for record in reader.repetitions:
@@ -138,7 +141,7 @@ def look_at_logs(
 
 
 def _ran(record: Repetition) -> bool:
-    """Whether a workload without a ledger surely came to its first line: a lost one may have been struck before it."""
+    """Tell whether a workload without a ledger surely printed its first line; a lost one may have died before it."""
     return record.outcome in ("ok", "failed", "deadline", "oom")
 
 
@@ -150,7 +153,7 @@ def audit(
     account: Account,
 ) -> None:
     """Count what is missing, doubled, spoilt, repeated and skipped."""
-    attempts: dict[str, list[Repetition]] = {one["rep_id"]: [] for one in plan["repetitions"]}
+    attempts: dict[str, list[Repetition]] = {planned["rep_id"]: [] for planned in plan["repetitions"]}
     for record in records:
         first_id = record.rep_id.rsplit(".try", 1)[0]
         if first_id not in attempts:
@@ -178,13 +181,15 @@ def _audit_slot(
         account.lost += 1
         account.findings.append(f"{rep_id}: {why}")
 
-    ids = Counter(one.rep_id for one in attempts)
-    again = [one for one in attempts[:-1] if one.outcome != "lost"]
+    ids = Counter(attempt.rep_id for attempt in attempts)
+    again = [attempt for attempt in attempts[:-1] if attempt.outcome != "lost"]
     if again or max(ids.values(), default=0) > 1:
         account.doubled += 1
-        account.findings.append(f"{rep_id}: recorded as {[(one.rep_id, one.outcome) for one in attempts]}")
+        account.findings.append(
+            f"{rep_id}: recorded as {[(attempt.rep_id, attempt.outcome) for attempt in attempts]}"
+        )
     if not attempts:
-        skip = next((one for one in skips if _covers(one, planned)), None)
+        skip = next((entry for entry in skips if _covers(entry, planned)), None)
         if skip is None:
             lost("no record and no skip")
         else:
@@ -197,7 +202,7 @@ def _audit_slot(
     if repeated and not fault.destroys:
         lost(f"its first attempt was lost: {attempts[0].outcome_reason}")
     last = attempts[-1]
-    if any(one.outcome != "ok" and not one.outcome_reason for one in attempts):
+    if any(attempt.outcome != "ok" and not attempt.outcome_reason for attempt in attempts):
         lost("it ended badly and nobody says why")
     elif last.outcome in fault.spoils:
         account.spoilt += 1
@@ -212,7 +217,7 @@ def _covers(skip: Skip, planned: Mapping[str, Any]) -> bool:
 
 
 def read_ledger(path: Path) -> Counter[tuple[str, str]]:
-    """(``begin`` or ``end``, repetition) -> how often; empty where workloads could not write one."""
+    """Return (``begin`` or ``end``, repetition) -> how often; empty where workloads could not write a ledger."""
     try:
         lines = path.read_text().splitlines()
     except OSError:
@@ -221,7 +226,7 @@ def read_ledger(path: Path) -> Counter[tuple[str, str]]:
 
 
 def count_work(ledger: Mapping[tuple[str, str], int], account: Account) -> None:
-    """No repetition is worked on twice; a second attempt has an id of its own."""
+    """Count repetitions whose workload ran more than once under one id; a second attempt has an id of its own."""
     for (what, rep_id), times in ledger.items():
         if times > 1:
             account.doubled += 1

@@ -15,7 +15,7 @@ from tunebench.reports.results import RunReader
 
 ROOT = Path(__file__).parents[2]
 
-#: Works for a while, writes down when it begins and ends, and does on a signal what workloads sometimes do by themselves.
+#: The workload: works for a while, notes when it begins and ends, and misbehaves on signals as real ones sometimes do.
 WORK = '''
 import json, os, signal, sys, time
 from tunebench import marks
@@ -124,7 +124,7 @@ class Host:
         (self.folder / "suite.toml").write_text(_SUITE.format(blocks=self.blocks) + "".join(rows))
 
     def start(self) -> None:
-        """Give the command; it is the same one every time."""
+        """Start the command; it is the same one every time."""
         words = ["run", "-i", "lab.toml", "-s", "suite.toml", "-o", str(self.out), "--resume"]
         env = {
             name: value for name, value in os.environ.items() if not name.startswith(("TUNEBENCH_", "COV"))
@@ -145,14 +145,14 @@ class Host:
             )
 
     def wait(self, timeout_s: float) -> int | None:
-        """The exit status; None if it does not end in time."""
+        """Return the exit status; None if the command does not end in time."""
         assert self._process is not None
         with contextlib.suppress(subprocess.TimeoutExpired):
             return self._process.wait(max(0.01, timeout_s))
         return None
 
     def kill(self) -> bool:
-        """SIGKILL; False if it had ended before."""
+        """Kill the command with SIGKILL; return False if it had ended before."""
         process = self._process
         if process is None or process.poll() is not None:
             return False
@@ -161,13 +161,13 @@ class Host:
         return True
 
     def close(self) -> None:
-        """End it, whatever it does."""
+        """End the command, whatever it does."""
         if self.kill() and self._process is not None:
             self._process.wait(10)
 
     @property
     def runs(self) -> list[Path]:
-        """The runs' folders; there should be one."""
+        """Return the folders of the runs; there should be one."""
         return sorted(path.parent for path in self.out.glob("**/plan.json"))
 
     @property
@@ -176,7 +176,7 @@ class Host:
         return bool(self.runs) and all((run / "run.json").is_file() for run in self.runs)
 
     def reader(self) -> RunReader:
-        """The run.
+        """Return a reader of the run.
 
         Raises:
             ResultsError: it cannot be read.
@@ -184,7 +184,7 @@ class Host:
         return RunReader(self.runs[0])
 
     def said(self, lines: int = 12) -> str:
-        """The last lines of what it printed."""
+        """Return the last lines of what the command printed."""
         with contextlib.suppress(OSError):
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         return ""

@@ -1,4 +1,4 @@
-"""All faults, each so many times, scenes side by side; and the table of what came of them."""
+"""The fault matrix: every fault several times, scenes side by side, and the table of their accounts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHOWN = 4
 
 @dataclass
 class Tally(Counts):
-    """Of one fault; summed up.
+    """The sum of the runs of one fault.
 
     Attributes:
         planned: how many runs were asked for; fewer are counted where the command was interrupted.
@@ -52,13 +52,13 @@ class Tally(Counts):
 
     @property
     def clean(self) -> bool:
-        """Whether every run was complete, and nothing lost, doubled, left behind or without its log."""
+        """Tell whether every run was complete, and nothing was lost, doubled, left behind or without its log."""
         return self.runs > 0 and self.completed == self.runs and self.nothing_amiss
 
 
 @dataclass
 class Matrix:
-    """What was asked for and what came of it."""
+    """What was asked for, and the tallies of it."""
 
     seed: int
     calm: Tally
@@ -71,18 +71,18 @@ class Matrix:
 
     @property
     def clean(self) -> bool:
-        """Whether all of it was run and is as it should be."""
-        return not self.interrupted and self.calm.clean and all(one.clean for one in self.tallies)
+        """Tell whether everything was run and is as it should be."""
+        return not self.interrupted and self.calm.clean and all(tally.clean for tally in self.tallies)
 
     def as_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """Return the matrix as JSON for scripts."""
         return {
             "seed": self.seed,
             "calm_s": round(self.calm_s, 2),
             "seconds": round(self.seconds, 1),
             "interrupted": self.interrupted,
             "clean": self.clean,
-            "faults": [_row(one) for one in [self.calm, *self.tallies]],
+            "faults": [_row(tally) for tally in [self.calm, *self.tallies]],
             "not_producible": [{"name": name, "reason": why} for name, why in self.not_producible.items()],
             "not_asked": self.not_asked,
         }
@@ -93,7 +93,7 @@ def _row(tally: Tally) -> dict[str, Any]:
 
 
 class Calm(Fault):
-    """Nothing happens: what an account says of a whole campaign, and how long one takes."""
+    """No fault at all: what the account of an undisturbed campaign says, and how long it takes."""
 
     name = "calm"
     family = "none"
@@ -127,7 +127,7 @@ class _Runs:
         self._lock = threading.Lock()
 
     def all_of_them(self, jobs: int) -> None:
-        """Until the last one, or Ctrl-C: then those that are under way end, and are not counted."""
+        """Run to the last one, or to Ctrl-C: then runs under way end and are not counted."""
         with ThreadPoolExecutor(max_workers=jobs) as pool:
             futures = [pool.submit(self._one, fault, n) for fault, n in self._in_order()]
             try:
@@ -140,7 +140,7 @@ class _Runs:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _in_order(self) -> Iterator[tuple[Fault, int]]:
-        """Round after round, in each the long ones first: they wait while the others work."""
+        """Yield the runs round after round, in each round the long ones first: others run while they wait."""
         faults = sorted(self._faults.values(), key=lambda fault: -fault.limit_s)
         for number in range(1, self._repeat + 1):
             for fault in faults:
@@ -157,24 +157,24 @@ class _Runs:
             tally = self._tallies[fault.name]
             tally.missed += missed
             tally.add(account)
-            told = "ok" if account.clean else "NOT CLEAN: " + "; ".join(account.findings)
-            _tell(f"{self._so_far()} {fault.name}: {account.seconds:.1f} s, {told}")
+            outcome = "ok" if account.clean else "NOT CLEAN: " + "; ".join(account.findings)
+            _tell(f"{self._so_far()} {fault.name}: {account.seconds:.1f} s, {outcome}")
 
     def _so_far(self) -> str:
         tallies = self._matrix.tallies
-        runs, planned = sum(one.runs for one in tallies), sum(one.planned for one in tallies)
-        lost, doubled = sum(one.lost for one in tallies), sum(one.doubled for one in tallies)
-        left = sum(one.left_behind for one in tallies)
+        runs, planned = sum(tally.runs for tally in tallies), sum(tally.planned for tally in tallies)
+        lost, doubled = sum(tally.lost for tally in tallies), sum(tally.doubled for tally in tallies)
+        left = sum(tally.left_behind for tally in tallies)
         return f"[{runs}/{planned}, lost {lost}, doubled {doubled}, left {left}]"
 
 
 def runs_of(fault: Fault, repeat: int) -> int:
-    """How often a fault is tried."""
+    """Return how often a fault is tried."""
     return min(repeat, COSTLY_RUNS) if fault.costly else repeat
 
 
 def _struck(fault: Fault, seed: str, calm_s: float, keep: bool) -> tuple[Account, int]:
-    """A run in which the fault met the campaign, and how many moments came too late before it."""
+    """Return the account of a run in which the fault met the campaign, and how many moments before it came too late."""
     for missed in range(TRIES):
         number = random.Random(f"{seed}/{missed}").getrandbits(32)
         # The machine may have been busier when nothing happened: look earlier each time.
@@ -191,7 +191,7 @@ def _tell(line: str) -> None:
 
 
 def text(matrix: Matrix) -> str:
-    """The table."""
+    """Return the table."""
     columns = (
         "runs",
         "completed",
@@ -205,14 +205,17 @@ def text(matrix: Matrix) -> str:
     )
     head = f"{'fault':30}" + "".join(f"{name:>12}" for name in columns) + f"{'longest, s':>12}"
     lines = [head]
-    for one in [matrix.calm, *matrix.tallies]:
-        values = "".join(f"{getattr(one, name):>12}" for name in columns)
-        lines.append(f"{one.name:30}{values}{one.longest_s:>12.1f}")
-        lines += [f"    {line}" for finding in one.findings for line in finding.splitlines()]
+    for tally in [matrix.calm, *matrix.tallies]:
+        values = "".join(f"{getattr(tally, name):>12}" for name in columns)
+        lines.append(f"{tally.name:30}{values}{tally.longest_s:>12.1f}")
+        lines += [f"    {line}" for finding in tally.findings for line in finding.splitlines()]
     lines += [f"cannot be produced here: {name}: {why}" for name, why in matrix.not_producible.items()]
     if matrix.not_asked:
         lines.append(f"not asked for: {', '.join(matrix.not_asked)}")
-    runs, planned = sum(one.runs for one in matrix.tallies), sum(one.planned for one in matrix.tallies)
+    runs, planned = (
+        sum(tally.runs for tally in matrix.tallies),
+        sum(tally.planned for tally in matrix.tallies),
+    )
     early = f" (interrupted, {planned} were asked for)" if matrix.interrupted else ""
     lines.append(f"{runs} runs{early} of {len(matrix.tallies)} faults in {matrix.seconds / 60:.1f} minutes,"
                  f" seed {matrix.seed}: " + ("all clean" if matrix.clean else "NOT CLEAN"))  # fmt: skip

@@ -14,14 +14,14 @@ from tests.faults.accounting import Account, settle
 from tests.faults.host import Host
 from tests.faults.scene import Fault, Over, Scene
 
-#: The command is given so often at most; a fault strikes once.
+#: The command is given at most this often; a fault strikes once.
 MAX_STARTS = 6
-#: A campaign that nothing happens to takes about so long; limits stretch on a machine that is slower than that.
+#: Seconds that an undisturbed campaign takes, roughly; limits are stretched on a machine that is slower than that.
 USUAL_S = 8.0
 
 
 class Striker(threading.Thread):
-    """Lets a fault strike at its moment, beside the campaign."""
+    """Let a fault strike at its moment, in a thread beside the campaign."""
 
     def __init__(self, fault: Fault, scene: Scene, moment_s: float) -> None:
         super().__init__(name=f"striker {fault.name}", daemon=True)
@@ -84,7 +84,7 @@ def _play(fault: Fault, scene: Scene, calm_s: float) -> Account:
     scene.host.start()
     striker.start()
     try:
-        told = _to_the_end(limit_s, scene, striker)
+        findings = _to_the_end(limit_s, scene, striker)
         campaign_s = time.monotonic() - began_s
     finally:
         scene.over.set()
@@ -93,17 +93,17 @@ def _play(fault: Fault, scene: Scene, calm_s: float) -> Account:
     account = settle(scene, fault)
     account.struck, account.campaign_s = striker.struck or fault.from_the_start, campaign_s
     if striker.failure is not None:
-        told = [*told, f"the fault itself failed: {striker.failure!r}"]
-    if told:
+        findings = [*findings, f"the fault itself failed: {striker.failure!r}"]
+    if findings:
         account.completed = False
-        account.findings += [*told, f"it said last:\n{scene.host.said()}"]
+        account.findings += [*findings, f"it said last:\n{scene.host.said()}"]
     elif not account.clean:
         account.findings.append(f"it said last:\n{scene.host.said()}")
     return account
 
 
 def _to_the_end(limit_s: float, scene: Scene, striker: Striker) -> list[str]:
-    """Give the command, again and again once what broke is mended, until the run is complete; what went wrong."""
+    """Give the command, and again once the fault is healed, until the run is complete; return what went wrong."""
     give_up_s = time.monotonic() + limit_s
     while True:
         status = scene.host.wait(give_up_s - time.monotonic())

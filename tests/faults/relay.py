@@ -59,7 +59,7 @@ class Relay:
         self._flows.set()
 
     def slow_down(self, shortest_s: float, longest_s: float) -> None:
-        """Hold every piece back for a random time, each direction for itself; 0, 0 ends it."""
+        """Delay every piece for a random time, each direction on its own; 0, 0 ends it."""
         self._delay_s = (shortest_s, longest_s)
 
     def corrupt_at(self, offset_b: int) -> None:
@@ -68,11 +68,11 @@ class Relay:
 
     @property
     def has_corrupted(self) -> bool:
-        """Whether the byte of :meth:`corrupt_at` has passed."""
+        """Tell whether the byte of :meth:`corrupt_at` has passed."""
         return self._corrupt_at_b is None
 
     def close(self) -> None:
-        """End everything."""
+        """End all connections and stop relaying."""
         self._flows.set()
         self._plugged = False
         self._listener.close()
@@ -95,8 +95,8 @@ class Relay:
         except OSError:
             near.close()
             return
-        for each in (near, far):
-            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for end in (near, far):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._sockets |= {near, far}
         if not self._plugged:
@@ -131,7 +131,7 @@ class Relay:
 
 
 def _drop(*sockets: socket.socket) -> None:
-    for each in sockets:
+    for sock in sockets:
         with contextlib.suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR)
-        each.close()
+            sock.shutdown(socket.SHUT_RDWR)
+        sock.close()

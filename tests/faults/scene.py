@@ -19,12 +19,12 @@ Value = TypeVar("Value")
 
 
 class Over(Exception):
-    """The campaign ended before the fault met what it was to strike."""
+    """The campaign ended before the fault could strike."""
 
 
 @dataclass
 class Scene:
-    """A campaign and its boards while a fault is about.
+    """A campaign and its boards, on which a fault acts.
 
     Attributes:
         site: the board that is struck.
@@ -42,7 +42,7 @@ class Scene:
     patience_s: float = 60.0
 
     def at(self, site: Site) -> Scene:
-        """The same scene with another board to strike."""
+        """Return the same scene with another board to strike."""
         return dataclasses.replace(self, site=site)
 
     def pause(self, seconds: float) -> None:
@@ -55,13 +55,13 @@ class Scene:
             raise Over
 
     def last(self, seconds: float) -> None:
-        """Let what was struck last; shorter if the campaign ends meanwhile."""
+        """Keep the fault in force for a time; less if the campaign ends meanwhile."""
         self.over.wait(seconds)
 
     def until(
         self, look: Callable[[], Value | None], every_s: float = 0.02, limit_s: float | None = None
     ) -> Value:
-        """The first value that is not false.
+        """Wait for the first true value and return it.
 
         Raises:
             Over: it did not come before the campaign's end, or in time.
@@ -74,10 +74,10 @@ class Scene:
         return seen
 
     def workload(self, *, listens: bool = False) -> Job:
-        """A repetition whose workload runs, somewhere within its time.
+        """Wait for a running workload, to a random moment of its run, and return its repetition.
 
         Args:
-            listens: only once it has said that it began: from then on it knows our signals.
+            listens: wait until it has noted that it began: from then on it handles our signals.
         """
         while True:
             job = self.until(self.site.running)
@@ -95,14 +95,14 @@ class Fault:
     """One way to break things. Instances hold no state of a run: many scenes share one.
 
     Attributes:
-        name: as in the table and for ``--only``.
-        family: the module's.
+        name: its name in the table and for ``--only``.
+        family: the name of its module.
         spoils: outcomes that a slot may end with instead of ``ok``; at most ``at_most`` slots.
-        destroys: what was measured may be destroyed with the board's files or processes, and measured once more.
+        destroys: a measurement may be destroyed with the board's files or processes; then it is measured once more.
         may_skip: the board may be left out, with the reason (a board that could not be used at all).
-        from_the_start: things are broken before the command is given; the strike mends them, if it is not over then.
+        from_the_start: the fault is there before the command is given; the strike mends it, if the campaign still runs.
         logs: whether the log of every repetition that began must have come.
-        logs_of_lost: also of one that was lost; not where the agent dies with what it had not yet read of the pipe.
+        logs_of_lost: the same for lost ones; False where the agent dies and with it what it had not yet read of the pipe.
         costly: takes longer than 20 s: five runs are enough.
         short: part of the short form (``--repeat`` below 5, and CI).
         limit_s: the campaign must have ended by itself by then, reruns included: a bound for a hang.
@@ -122,25 +122,26 @@ class Fault:
     limit_s = 300.0
 
     def impossible(self) -> str | None:
-        """Why it cannot be produced on this machine."""
+        """Return why it cannot be produced on this machine; None if it can."""
         return None
 
     def make_site(self, board_id: str, folder: Path) -> Site:
-        """The board that it needs."""
+        """Return the board that it needs."""
         return Site(board_id, folder)
 
     def prepare(self, scene: Scene) -> None:
-        """Before the campaign: change the board or the host; ``scene.stack`` puts it back."""
+        """Change the board or the host before the campaign; ``scene.stack`` undoes it."""
 
     def moment_s(self, rng: random.Random, calm_s: float) -> float:
-        """When to strike, from the start of the command; ``calm_s`` is how long it takes when nothing happens.
+        """Return when to strike, in seconds from the start of the command; ``calm_s``: what it takes undisturbed.
 
-        Beside other scenes it takes longer: a moment may come after its end, which costs another try, but none is spared.
+        Moments up to a fifth beyond that are drawn, since a campaign takes longer beside other scenes; one that comes
+        after its end costs another try.
         """
         return rng.uniform(0.0, 1.2 * calm_s)
 
     def strike(self, scene: Scene) -> None:
-        """Break it, for as long as it lasts.
+        """Cause the fault, and end it after its time.
 
         Raises:
             Over: the campaign ended before.

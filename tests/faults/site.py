@@ -16,9 +16,9 @@ from tests.faults.relay import Relay
 from tunebench.targets.virtual.loopback import LoopbackServer
 from tunebench.targets.virtual.openssh import OpenSshServer, find_sshd
 
-#: What boards run: not this environment's Python, whose torch each probe of a board would import.
+#: The boards' Python: not that of this environment, because each probe of a board would import its torch.
 PYTHON: str = getattr(sys, "_base_executable", sys.executable)
-#: What is left of a campaign's last commands may take so long to notice that nobody listens any more.
+#: Seconds within which the last commands of a campaign notice that nobody listens any more, and end.
 SETTLE_S = 25.0
 TIMEOUTS = "{ connect_s = 5.0, banner_s = 5.0, auth_s = 10.0, channel_s = 5.0, command_s = 15.0, comeback_s = 180.0 }"
 
@@ -38,17 +38,17 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether its exit record is there."""
+        """Tell whether its exit record is there."""
         return (self.folder / "exit.json").exists()
 
     @property
     def supervised(self) -> bool:
-        """Whether its supervisor is alive."""
+        """Tell whether its supervisor is alive."""
         return self.supervisor > 0 and _holds(self.supervisor, os.fsencode(self.folder.parent.parent))
 
     @property
     def works(self) -> bool:
-        """Whether its workload is alive."""
+        """Tell whether its workload is alive."""
         return self.workload > 0 and _holds(self.workload, os.fsencode(self.folder))
 
 
@@ -97,7 +97,7 @@ class Site:
     # -- the inventory ----------------------------------------------------------------------------
 
     def entry(self) -> str:
-        """Its ``[[board]]``; the relay's port is the one that its host key is pinned for."""
+        """Return its ``[[board]]`` entry; its host key is pinned for the relay's port."""
         end = self.server.endpoint
         known = self.folder / "known_hosts"
         text = Path(end.known_hosts or "").read_text()
@@ -121,49 +121,49 @@ class Site:
     # -- what is on the board ---------------------------------------------------------------------
 
     def jobs(self) -> list[Job]:
-        """All repetitions that lie on the board."""
+        """Return all repetitions that lie on the board."""
         with contextlib.suppress(OSError):
             return [_job(path) for path in sorted((self.workdir / "jobs").iterdir())]
         return []
 
     def running(self) -> Job | None:
-        """The repetition whose workload runs now."""
+        """Return the repetition whose workload runs now, if there is one."""
         return next((job for job in self.jobs() if not job.ended and job.works), None)
 
     def supervised(self) -> Job | None:
-        """The repetition whose supervisor is alive."""
+        """Return the repetition whose supervisor is alive, if there is one."""
         return next((job for job in self.jobs() if not job.ended and job.supervised), None)
 
     def commands(self) -> list[int]:
-        """Agent commands and receivers that serve a host's request now; supervisors are none of them."""
+        """Return the agent commands and receivers that serve a host's request now, without supervisors."""
         return [
             pid for pid, _ in self.processes() if b"sshd" not in _read(pid, "comm") and not _detached(pid)
         ]
 
     def processes(self) -> list[tuple[int, str]]:
-        """All processes of ours on the board, with their command lines."""
+        """Return all processes of ours on the board: (process id, command line)."""
         marker = os.fsencode(self.workdir)
-        found = []
+        processes = []
         for pid in _pids():
             if pid != os.getpid() and _holds(pid, marker):
                 words = _read(pid, "cmdline").replace(b"\0", b" ").decode("utf-8", "replace")
-                found.append((pid, words[-160:].strip()))
-        return found
+                processes.append((pid, words[-160:].strip()))
+        return processes
 
     def left_behind(self) -> list[str]:
-        """What is of no use to a later campaign: processes, jobs, leases, parts; waits for what is ending."""
+        """Return what no later campaign uses: processes, jobs, leases, parts. Wait first for what is ending."""
         give_up_s = time.monotonic() + SETTLE_S
-        while (found := self._remains()) and time.monotonic() < give_up_s:
+        while (remains := self._remains()) and time.monotonic() < give_up_s:
             time.sleep(0.2)
-        return found
+        return remains
 
     def _remains(self) -> list[str]:
-        found = [f"process {pid}: {words}" for pid, words in self.processes()]
-        found += [f"job {job.folder.name}: {sorted(os.listdir(job.folder))}" for job in self.jobs()]
+        remains = [f"process {pid}: {words}" for pid, words in self.processes()]
+        remains += [f"job {job.folder.name}: {sorted(os.listdir(job.folder))}" for job in self.jobs()]
         for path in self.workdir.rglob("*") if self.workdir.is_dir() else []:
             if path.name in ("lease.json", "undo.json") or ".part" in path.name:
-                found.append(f"file {path.relative_to(self.workdir)}")
-        return found
+                remains.append(f"file {path.relative_to(self.workdir)}")
+        return remains
 
 
 def _job(folder: Path) -> Job:
@@ -171,9 +171,9 @@ def _job(folder: Path) -> Job:
     workload = 0
     with contextlib.suppress(OSError, ValueError):
         for line in (folder / "journal.jsonl").read_text().splitlines():
-            told = json.loads(line)
-            if told.get("event") == "spawned":
-                workload = told["pid"]
+            entry = json.loads(line)
+            if entry.get("event") == "spawned":
+                workload = entry["pid"]
     return Job(folder, supervisor, workload)
 
 
@@ -195,13 +195,13 @@ def _read(pid: int, name: str) -> bytes:
 
 
 def _holds(pid: int, marker: bytes) -> bool:
-    """Whether a process that lives was started for a path: it stands in its command line or environment."""
+    """Tell whether a live process was started for a path: the path stands in its command line or environment."""
     words = _read(pid, "cmdline")  # empty for a zombie
     return bool(words) and (_names(words, marker) or _names(_read(pid, "environ"), marker))
 
 
 def _names(text: bytes, path: bytes) -> bool:
-    """Whether ``path`` or something below it is named; a longer name that begins alike is not."""
+    """Tell whether ``path`` or something below it is named; a longer name that begins alike does not count."""
     begin = text.find(path)
     while begin >= 0:
         if text[begin + len(path) : begin + len(path) + 1] in (b"", b"/", b"\0", b" "):
@@ -211,7 +211,7 @@ def _names(text: bytes, path: bytes) -> bool:
 
 
 def _detached(pid: int) -> bool:
-    """Whether its output goes nowhere, as a supervisor's and its workload's do not go to a host."""
+    """Tell whether it serves no host: the standard input of a supervisor and of its workload is /dev/null."""
     with contextlib.suppress(OSError):
         target = os.readlink(f"/proc/{pid}/fd/0")
         return target == os.devnull

@@ -22,10 +22,10 @@ from tests.faults.site import Site
 
 #: From the end of a fault to the next one, on average.
 PAUSE_S = 5.0
-#: A fault waits so long for what it is to strike; then it is another one's turn.
+#: How long a fault waits for something to strike; then the next fault has its turn.
 PATIENCE_S = 5.0
 BLOCKS = 16
-#: A campaign that is left alone for so long has to end, on a busy machine too.
+#: Within this time a campaign without further faults must end, on a busy machine too.
 FINISH_S = 900.0
 
 STRIKES: tuple[Fault, ...] = (
@@ -43,7 +43,7 @@ STRIKES: tuple[Fault, ...] = (
 
 @dataclass
 class Tally(Counts):
-    """What a soak came to; summed up over campaigns."""
+    """The sum over the campaigns of a soak."""
 
     seed: int
     boards: int
@@ -60,7 +60,7 @@ class Tally(Counts):
 
     @property
     def clean(self) -> bool:
-        """Whether nothing was lost, doubled or left behind, and every campaign ended."""
+        """Tell whether nothing was lost, doubled or left behind, and every campaign ended."""
         ended = self.campaigns > 0 and self.completed == self.campaigns
         return not self.interrupted and ended and self.nothing_amiss
 
@@ -73,12 +73,12 @@ class Tally(Counts):
         self.findings += account.findings
 
     def as_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """Return the tally as JSON for scripts."""
         return {**self.__dict__, "strikes": dict(self.strikes), "clean": self.clean}
 
 
 class _Excused(Fault):
-    """What all strikes of one campaign together may have cost."""
+    """A fault that stands for all strikes of one campaign: what they may have cost together."""
 
     name = "soak"
     destroys = True
@@ -87,12 +87,12 @@ class _Excused(Fault):
     spoils = frozenset({"killed", "failed"})
 
     def __init__(self, struck: Counter[str]) -> None:
-        spoiling = {one.name for one in STRIKES if one.spoils}
+        spoiling = {strike.name for strike in STRIKES if strike.spoils}
         self.at_most = sum(n for name, n in struck.items() if name in spoiling)
 
 
 def soak(minutes: float, boards: int, seed: int) -> Tally:
-    """Run campaign after campaign until the time is over; the last one is left to end in peace, Ctrl-C drops it."""
+    """Run campaign after campaign until the time is over; the last one ends without faults. Ctrl-C drops it."""
     tally = Tally(seed, boards, minutes)
     rng = random.Random(seed)
     began_s = time.monotonic()
@@ -119,14 +119,14 @@ def _campaign(tally: Tally, rng: random.Random, until_s: float) -> None:
         scene.host.start()
         striker = threading.Thread(target=_strike, args=(scene, struck, until_s), daemon=True)
         striker.start()
-        told = _to_the_end(scene, until_s)
+        findings = _to_the_end(scene, until_s)
         scene.over.set()
         striker.join(60.0)
         account = settle(scene, _Excused(struck))
-        if told:
+        if findings:
             account.completed = False
-        if told or not account.clean:
-            account.findings += [*told, f"{folder}; it said last:\n{scene.host.said()}"]
+        if findings or not account.clean:
+            account.findings += [*findings, f"{folder}; it said last:\n{scene.host.said()}"]
         _count(scene, tally)
     tally.strikes += struck
     tally.add(account)
@@ -157,7 +157,7 @@ def _scene(folder: Path, boards: int, rng: random.Random, stack: contextlib.Exit
 
 
 def _strike(scene: Scene, struck: Counter[str], until_s: float) -> None:
-    """One fault after the other until the time is over; each is healed before the next."""
+    """Strike with one fault after the other until the time is over; each is healed before the next."""
     while time.monotonic() < until_s and not scene.over.is_set():
         scene.last(min(12.0, scene.rng.expovariate(1 / PAUSE_S)))
         fault = scene.rng.choice(STRIKES)
@@ -174,7 +174,7 @@ def _strike(scene: Scene, struck: Counter[str], until_s: float) -> None:
 
 
 def _to_the_end(scene: Scene, until_s: float) -> list[str]:
-    """Give the command again whenever it has ended too early; what went wrong."""
+    """Give the command again whenever it has ended too early; return what went wrong."""
     give_up_s = until_s + FINISH_S
     while True:
         if scene.host.wait(give_up_s - time.monotonic()) is None:
@@ -192,7 +192,7 @@ def _tell(line: str) -> None:
 
 
 def text(tally: Tally) -> str:
-    """The tally for a person."""
+    """Return the tally as text for a person."""
     kinds = ", ".join(f"{n} x {name}" for name, n in tally.strikes.most_common())
     early = " (interrupted: the campaign under way is not counted)" if tally.interrupted else ""
     lines = [
@@ -205,4 +205,6 @@ def text(tally: Tally) -> str:
         f"lost {tally.lost}, doubled {tally.doubled}, left behind {tally.left_behind},"
         f" without a log {tally.unlogged}: {'clean' if tally.clean else 'NOT CLEAN'}",
     ]
-    return "\n".join([*lines, *(f"    {line}" for one in tally.findings for line in one.splitlines())])
+    return "\n".join(
+        [*lines, *(f"    {line}" for finding in tally.findings for line in finding.splitlines())]
+    )

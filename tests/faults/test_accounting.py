@@ -1,4 +1,4 @@
-"""The matrix' own judgement: what is missing, doubled or spoilt is found, so that a green table means something."""
+"""The matrix' own accounting finds what is missing, doubled or spoilt, so that a clean table means something."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def test_what_no_fault_excuses_is_counted(records, lost, doubled):
 
 
 def test_a_fault_excuses_what_it_must_cost_and_no_more():
-    told = [record(0), record(1, "killed", "by SIGKILL")]
-    assert counted(told, fault=Costly()) == (0, 0)
-    assert counted([record(0, "killed", "so"), told[1]], fault=Costly()) == (1, 0)
+    records = [record(0), record(1, "killed", "by SIGKILL")]
+    assert counted(records, fault=Costly()) == (0, 0)
+    assert counted([record(0, "killed", "so"), records[1]], fault=Costly()) == (1, 0)
     assert counted([record(0), record(1, "failed", "so")], fault=Costly()) == (1, 0)
     assert counted([record(0), record(1, "killed")], fault=Costly()) == (1, 0), "no reason"
     again = [record(0), record(1, "lost", "the board rebooted"), record(1, attempt=2)]
@@ -95,9 +95,9 @@ def test_work_that_was_done_twice_is_found_in_the_ledger(tmp_path):
 
 
 def test_faults_have_names_of_their_own():
-    names = [one.name for one in ALL]
+    names = [fault.name for fault in ALL]
     assert len(set(names)) == len(names)
-    assert all(one.name and one.family for one in ALL)
+    assert all(fault.name and fault.family for fault in ALL)
 
 
 @pytest.mark.parametrize(
@@ -106,19 +106,20 @@ def test_faults_have_names_of_their_own():
         ("ok", "hello from x", True, 0),
         ("killed", None, True, 1),
         ("lost", "", True, 1),
-        ("deadline", None, False, 0),  # struck before its first line
+        ("deadline", None, False, 0),  # killed before it printed its first line
     ],
 )
-def test_who_greeted_has_a_log_however_it_ended(outcome, log, greeted, unlogged):
-    account, one = Account(), record(0, outcome, "why")
-    reader = SimpleNamespace(repetitions=[one], log=lambda _: log)  # a fake: of a store with one record
-    look_at_logs(reader, Counter({("begin", one.rep_id): int(greeted)}), Fault(), account)
+def test_a_repetition_whose_workload_began_must_have_a_log(outcome, log, greeted, unlogged):
+    account, repetition = Account(), record(0, outcome, "why")
+    # a fake: of a store with one record
+    reader = SimpleNamespace(repetitions=[repetition], log=lambda _: log)
+    look_at_logs(reader, Counter({("begin", repetition.rep_id): int(greeted)}), Fault(), account)
     assert account.unlogged == unlogged
 
 
 @pytest.fixture
 def echo():
-    """A relay before a server that sends back what it gets."""
+    """A relay in front of a server that sends back what it gets."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:

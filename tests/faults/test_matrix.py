@@ -35,18 +35,18 @@ def faults(*words: str, timeout_s: float) -> dict:
 
 
 def test_every_fault_leaves_each_repetition_exactly_once_and_the_board_clean():
-    told = faults("--short", "--repeat", "2", timeout_s=MATRIX_S)
-    print(json.dumps(told, indent=1))
-    for one in told["faults"]:
-        counts = {name: one[name] for name in ("lost", "doubled", "left_behind", "unlogged")}
-        assert not any(counts.values()), (one["name"], counts, one["findings"])
-        assert one["completed"] == one["runs"] > 0, (one["name"], one["findings"])
-    assert told["clean"] is True
+    report = faults("--short", "--repeat", "2", timeout_s=MATRIX_S)
+    print(json.dumps(report, indent=1))
+    for fault in report["faults"]:
+        counts = {name: fault[name] for name in ("lost", "doubled", "left_behind", "unlogged")}
+        assert not any(counts.values()), (fault["name"], counts, fault["findings"])
+        assert fault["completed"] == fault["runs"] > 0, (fault["name"], fault["findings"])
+    assert report["clean"] is True
 
 
 def test_minutes_of_random_faults_on_four_boards_lose_and_double_nothing():
-    told = faults("soak", "--minutes", "3", "--boards", "4", timeout_s=SOAK_S)
-    print(json.dumps(told, indent=1))
-    assert (told["lost"], told["doubled"], told["left_behind"]) == (0, 0, 0), told["findings"]
-    assert told["clean"] is True, told["findings"]
-    assert sum(told["strikes"].values()) >= 10
+    report = faults("soak", "--minutes", "3", "--boards", "4", timeout_s=SOAK_S)
+    print(json.dumps(report, indent=1))
+    assert (report["lost"], report["doubled"], report["left_behind"]) == (0, 0, 0), report["findings"]
+    assert report["clean"] is True, report["findings"]
+    assert sum(report["strikes"].values()) >= 10

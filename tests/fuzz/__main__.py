@@ -22,13 +22,13 @@ from pathlib import Path
 from tests.fuzz.subjects import SUBJECTS, Subject
 from tests.fuzz.watch import Tally
 
-#: How long a child may take by the clock on the wall: its time is CPU time, and it imports, instrumented, first.
+#: A child may take STRETCH times its CPU time plus START_S by the wall clock: it first imports instrumented code.
 STRETCH, START_S = 10.0, 120.0
 _GUIDED_SHARE = 0.8
 
 
 def engines(only: str | None) -> dict[str, float]:
-    """Engine -> its share of the time."""
+    """Return engine -> its share of the time."""
     if only is not None:
         return {only: 1.0}
     if importlib.util.find_spec("atheris") is None:
@@ -57,7 +57,7 @@ def fuzz(subject: Subject, engine: str, seconds: float, folder: Path) -> Tally:
 
 
 def fuzz_all(minutes: float, only: str | None, engine: str | None, folder: Path) -> Iterator[Tally]:
-    """Each reader with each engine."""
+    """Fuzz each reader with each engine."""
     for subject in SUBJECTS:
         if only in (None, subject.name):
             for name, share in engines(engine).items():
@@ -65,7 +65,7 @@ def fuzz_all(minutes: float, only: str | None, engine: str | None, folder: Path)
 
 
 def row(tally: Tally) -> str:
-    """One line of the table."""
+    """Return one line of the table."""
     return (
         f"| {tally.name} | {tally.engine} | {tally.executions:,} | {tally.accepted:,} | {tally.seconds:.0f} | "
         f"{tally.slowest_s * 1000:.0f} ms | {tally.peak_mib:.0f} MiB | {tally.new_corpus} | {len(tally.crashes)} |"
@@ -73,10 +73,10 @@ def row(tally: Tally) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command."""
+    """Run the command; return 1 if there was a crash, else 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0, help="of CPU time for each reader; default 10")
-    parser.add_argument("--only", choices=[each.name for each in SUBJECTS])
+    parser.add_argument("--only", choices=[candidate.name for candidate in SUBJECTS])
     parser.add_argument("--engine", choices=["atheris", "hypothesis"])
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     parser.add_argument(

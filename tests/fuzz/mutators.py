@@ -17,7 +17,7 @@ from typing import Any
 from tests.fuzz.subjects import Shape
 
 _BLOCK = 512
-#: After each change: pieces repeated again and again would otherwise fill the memory before a reader sees them.
+#: Size in bytes to which each change is cut: pieces repeated again and again would otherwise fill the memory.
 MAX_B = 64 * 1024
 _ODD_NUMBERS = (0, -1, 1, 2**31, 2**63, 2**64, -(2**63) - 1, 1e308, 5e-324, -0.0, 0.1, 10**30)
 _ODD_TEXTS = (
@@ -62,7 +62,7 @@ _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?")
 
 
 def mutate(shape: Shape, data: bytes, random: Random, seeds: list[bytes]) -> bytes:
-    """One change, or a few."""
+    """Return the data with one change or a few."""
     change = _CHANGES[shape]
     for _ in range(random.choice((1, 1, 1, 2, 4))):
         data = change(data, random, seeds) if random.random() < 0.9 else _bytes(data, random)
@@ -71,7 +71,7 @@ def mutate(shape: Shape, data: bytes, random: Random, seeds: list[bytes]) -> byt
 
 
 def _bytes(data: bytes, random: Random) -> bytes:
-    """A few bytes replaced, removed, repeated or put in."""
+    """Replace, remove, repeat or insert a few bytes."""
     begin = random.randint(0, len(data))
     end = min(len(data), begin + random.choice((0, 1, 1, 4, 64)))
     put_in = random.choice(
@@ -91,9 +91,9 @@ def _json(data: bytes, random: Random, seeds: list[bytes]) -> bytes:
     except (ValueError, RecursionError):
         return _bytes(data, random)
     if random.random() < 0.1:  # what JSON's writer would never write
-        found = list(re.finditer(rb"(?<=[:,\[])\s*(?:-?[\d.]+|null|true|false)", lines[at]))
-        if found:
-            span = random.choice(found).span()
+        literals = list(re.finditer(rb"(?<=[:,\[])\s*(?:-?[\d.]+|null|true|false)", lines[at]))
+        if literals:
+            span = random.choice(literals).span()
             lines[at] = lines[at][: span[0]] + random.choice(_ODD_LITERALS) + lines[at][span[1] :]
             return b"\n".join(lines)
     changed = _tree(value, random, _trees("json", tuple(seeds)))
@@ -125,7 +125,7 @@ def _load_toml(data: bytes) -> Any:
 
 @functools.cache
 def _trees(shape: Shape, seeds: tuple[bytes, ...]) -> list[Any]:
-    """What the seeds hold, to borrow from; never changed."""
+    """Return the values of the seeds, to borrow from; nobody may change them."""
     if shape == "toml":
         return [_parsed(_load_toml, seed) for seed in seeds]
     return [_parsed(json.loads, line) for seed in seeds for line in seed.split(b"\n")]
@@ -139,8 +139,8 @@ def _parsed(parse: Callable[[bytes], Any], data: bytes) -> Any:
 
 
 def _places(value: Any) -> list[tuple[Any, Any]]:
-    """(container, key) of everything in a tree."""
-    found: list[tuple[Any, Any]] = []
+    """Return (container, key) of every value in a tree."""
+    places: list[tuple[Any, Any]] = []
     todo = [value]
     while todo:
         inner = todo.pop()
@@ -148,9 +148,9 @@ def _places(value: Any) -> list[tuple[Any, Any]]:
             list(inner) if isinstance(inner, dict) else range(len(inner)) if isinstance(inner, list) else ()
         )
         for key in keys:
-            found.append((inner, key))
+            places.append((inner, key))
             todo.append(inner[key])
-    return found
+    return places
 
 
 def _tree(value: Any, random: Random, others: list[Any]) -> Any:
@@ -178,7 +178,7 @@ def _tree(value: Any, random: Random, others: list[Any]) -> Any:
 
 
 def _like(value: Any, random: Random) -> Any:
-    """Another value of the same type: what passes the check of types."""
+    """Return another value of the same type, which passes a check of types."""
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
@@ -210,7 +210,7 @@ def _scalar(random: Random) -> Any:
 
 
 def dump_toml(value: dict[str, Any]) -> str:
-    """TOML of a tree, all but the uppermost level inline; ``None`` becomes ``nan``, which JSON cannot tell."""
+    """Return a tree as TOML, inline below the uppermost level; ``None`` becomes ``nan``, which JSON cannot express."""
     return "".join(f"{_toml_text(key)} = {_toml_value(item)}\n" for key, item in value.items())
 
 

@@ -55,10 +55,10 @@ def test_a_reader_that_raises_what_it_does_not_document_is_found(tmp_path):
     )
     for data in (b"1", b"\xff", b"x", b"y"):
         watch.feed(data)
-    (found,) = watch.tally.crashes.items()
-    assert found[0].startswith("ValueError in ")
+    (crash,) = watch.tally.crashes.items()
+    assert crash[0].startswith("ValueError in ")
     assert (watch.tally.executions, watch.tally.accepted) == (4, 1)
-    kept = Path(found[1].partition(": ")[0])
+    kept = Path(crash[1].partition(": ")[0])
     assert kept.read_bytes() == b"x"
 
 
@@ -70,7 +70,7 @@ def test_changed_inputs_differ_and_mostly_keep_their_shape(subject):
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda each: each.name)
-def test_changes_on_changes_stay_small(subject):
+def test_an_input_that_is_changed_again_and_again_stays_small(subject):
     random, seeds = Random(7), subject.seeds()
     data = max(seeds, key=len)
     for _ in range(300):
@@ -97,13 +97,13 @@ LONG = MAX_CHARACTERS - 100
         ("kasa", '{"a":' * (LONG // 5)),
     ],
 )
-def test_the_time_to_read_an_output_does_not_grow_with_its_square(kind, text):
+def test_the_time_to_read_an_output_does_not_grow_with_the_square_of_its_length(kind, text):
     begun_s = time.process_time()
     read(kind, text)
-    assert time.process_time() - begun_s < 2.0  # with the square it took minutes
+    assert time.process_time() - begun_s < 2.0  # minutes, when it grew with the square
 
 
-def test_an_output_beyond_all_measure_is_refused():
+def test_an_output_that_is_too_long_is_refused():
     assert "at most" in str(read("tegrastats", "x" * (MAX_CHARACTERS + 1)).reason)
 
 

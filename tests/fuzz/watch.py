@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.fuzz.subjects import Subject
 
-#: Between two tallies on disk: what a killed child leaves.
+#: Seconds between two tallies on disk; a killed child leaves the last one.
 _TALLY_EVERY_S = 1.0
 #: An input that takes longer is a crash of its own. All seconds are this process's CPU time, so that what else the
 #: machine does neither makes an input slow nor a run short.
@@ -54,11 +54,11 @@ class Watch:
 
     @property
     def over(self) -> bool:
-        """Whether the time is up."""
+        """Tell whether the time is up."""
         return time.process_time() >= self._over_s
 
     def feed(self, data: bytes) -> None:
-        """One execution."""
+        """Call the subject once with these bytes."""
         begun_s = time.process_time()
         self.tally.executions += 1
         try:
@@ -77,7 +77,7 @@ class Watch:
             self.write()
 
     def write(self) -> None:
-        """The tally, as of now."""
+        """Write the tally as it is now."""
         self._written_s = time.process_time()
         self.tally.seconds = round(self._written_s - self._begun_s, 1)
         self.tally.peak_mib = _peak_mib()

@@ -10,7 +10,7 @@ FAMILIES = (link, server, host, agent, workload, disk, clock, records, boots)
 
 ALL: tuple[Fault, ...] = tuple(fault for family in FAMILIES for fault in family.FAULTS)
 
-#: What no run here produces, and why.
+#: Faults that no run here produces, and why.
 NOT_PRODUCED = {
     "a wire that is pulled": "the relay ends or freezes TCP connections instead; tc netem is not in this kernel",
     "a link that corrupts what SSH accepts": "SSH's own checksum ends the connection first; a blob is damaged on the"

@@ -12,7 +12,7 @@ from tests.faults.site import Job
 
 
 class SupervisorKilled(Fault):
-    """SIGKILL for whoever watches over the workload, at any point of its life."""
+    """SIGKILL for the supervisor of a workload, at any point of its life."""
 
     name = "agent-killed"
     family = "agent"

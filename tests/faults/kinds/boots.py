@@ -23,7 +23,7 @@ _BUSY = (
     "for job in ~/.cache/tunebench/jobs/*/; do"
     ' if [ -e "$job/spawned.json" ] && [ ! -e "$job/exit.json" ]; then echo busy; fi; done'
 )
-#: What remains of a campaign, one a line: jobs, leases, parts, and processes of the agent.
+#: Prints what a campaign left behind, one a line: jobs, leases, parts, and processes of the agent.
 _REMAINS = (
     "cd ~/.cache/tunebench && { ls jobs; ls lease.json undo.json 2>/dev/null; find . -name '*.part*';"
     " ps -eo args | grep '[.]cache/tunebench/blobs'; }; true"
@@ -44,11 +44,11 @@ class EmulatedSite(Site):
         self._boot(keep_disk=False)
 
     def _boot(self, *, keep_disk: bool) -> State:
-        found = image.find_any(image.cache_folder())
+        board_image = image.find_any(image.cache_folder())
         port = None
         if keep_disk:
             port = int((self.folder / "port").read_text())
-        state = self.board.up(found, lambda _: None, machine="virt", port=port, keep_disk=keep_disk)
+        state = self.board.up(board_image, lambda _: None, machine="virt", port=port, keep_disk=keep_disk)
         (self.folder / "port").write_text(str(state.port))
         return state
 
@@ -71,7 +71,7 @@ class EmulatedSite(Site):
             return ssh.run(["sh", "-c", script], timeout_s=timeout_s).stdout.decode()
 
     def busy(self) -> bool:
-        """Whether a workload runs."""
+        """Tell whether a workload runs."""
         with contextlib.suppress(TargetError):
             return "busy" in self.ask(_BUSY)
         return False
@@ -83,9 +83,9 @@ class EmulatedSite(Site):
 
     def left_behind(self) -> list[str]:
         give_up_s = time.monotonic() + SETTLE_S
-        while (found := self.ask(_REMAINS).split("\n")[:-1]) and time.monotonic() < give_up_s:
+        while (remains := self.ask(_REMAINS).split("\n")[:-1]) and time.monotonic() < give_up_s:
             time.sleep(1.0)
-        return found
+        return remains
 
     def close(self) -> None:
         self.board.down(lambda _: None, hard=True)
@@ -125,7 +125,7 @@ class _Boot(Fault):
         self.take_down(site)
 
     def take_down(self, site: EmulatedSite) -> None:
-        """Do it."""
+        """Take the board down: reboot it or cut its power."""
         raise NotImplementedError
 
 

@@ -13,7 +13,7 @@ class _OnASmallDisk(Fault):
 
     family = "disk"
     destroys = True
-    #: What a workload printed has nowhere to go.
+    #: The workload's output cannot be stored.
     logs = False
     at_most = 2
 
@@ -102,7 +102,7 @@ def _ended(scene: Scene) -> int:
 
 
 class ReadOnly(Fault):
-    """No file can be made, renamed or removed below the working directory, as when a card turns read-only."""
+    """No file can be created, renamed or removed below the working directory, as when a card turns read-only."""
 
     name = "workdir-read-only"
     family = "disk"
@@ -116,7 +116,7 @@ class ReadOnly(Fault):
         return no_read_only()
 
     def prepare(self, scene: Scene) -> None:
-        # Else a scene that fails could not be tidied up.
+        # Otherwise the folder of a scene that fails could not be removed.
         scene.stack.callback(set_read_only, scene.site.workdir, False)
 
     def strike(self, scene: Scene) -> None:

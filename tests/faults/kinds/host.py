@@ -22,7 +22,7 @@ class Killed(Fault):
 
 
 class DiskFull(Fault):
-    """The disk with the results is full from a random moment on, for a while; the command is given until it is done."""
+    """The disk with the results is full for a while from a random moment on; the command is given until it ends well."""
 
     name = "host-disk-full"
     family = "host"
@@ -43,7 +43,7 @@ class DiskFull(Fault):
         disk.free()
 
     def heal(self, scene: Scene) -> None:
-        # The disk goes with the scene: what failed must be there to be looked at.
+        # The disk is unmounted with the scene: keep a copy of the results, so that a failure can be examined.
         with contextlib.suppress(OSError):
             shutil.copytree(scene.host.out, scene.folder / "kept-results", dirs_exist_ok=True)
 

@@ -21,7 +21,7 @@ class Cut(Fault):
         self.costly = seconds > 10
         self.short = seconds < 100
         self.limit_s = 300.0 + 2 * seconds
-        # Whoever cannot be reached when a campaign begins is left out with that reason; a second is waited out.
+        # A board that cannot be reached when a campaign begins is left out with that reason; a short cut is waited out.
         self.may_skip = seconds > 5
 
     def strike(self, scene: Scene) -> None:
@@ -34,7 +34,7 @@ class Cut(Fault):
 
 
 class Silent(Fault):
-    """Nothing comes through, and nobody is told: what a pulled wire or a dead access point looks like."""
+    """Nothing passes, and neither end is notified: as with a pulled wire or a dead access point."""
 
     family = "link"
     costly = True
@@ -94,7 +94,7 @@ class DamagedBlob(Fault):
         blobs = scene.until(lambda: sorted((scene.site.workdir / "blobs").glob("*.zip")))
         if not scene.host.kill():
             raise Over
-        # What runs reads its modules from there when it needs them: that is another fault.
+        # A running agent reads its modules from the blob when it needs them: damage then would be another fault.
         scene.until(lambda: scene.site.supervised() is None)
         path = scene.rng.choice(blobs)
         with path.open("r+b") as file:
@@ -106,7 +106,7 @@ class DamagedBlob(Fault):
 
 
 def payload_size_b() -> int:
-    """Bytes of what every board gets first."""
+    """Return the size in bytes of the payload, which every board gets first."""
     from tunebench.harness.artifacts.gather import build_payload
 
     return len(build_payload().read())

@@ -37,7 +37,7 @@ class SmallDisk:
         _run("mount", "-t", "tmpfs", "-o", f"size={self._mib}m,mode=0700", "tmpfs", str(self.path))
 
     def unmount(self) -> None:
-        """Unmount it, at once or as soon as nobody uses it; fine if it is not mounted."""
+        """Unmount it, at once or as soon as nobody uses it; do nothing if it is not mounted."""
         for options in ([], [], ["-l"]):
             if not os.path.ismount(self.path):
                 return
@@ -47,7 +47,7 @@ class SmallDisk:
             time.sleep(0.5)
 
     def fill(self) -> None:
-        """Leave no byte."""
+        """Fill it to the last byte."""
         with self._ballast.open("ab", buffering=0) as file:
             for size_b in (1 << 20, 1 << 12, 1):
                 with contextlib.suppress(OSError):
@@ -67,7 +67,7 @@ def _run(*argv: str) -> None:
 
 @functools.cache
 def no_small_disk() -> str | None:
-    """Why no file system can be mounted here."""
+    """Return why no file system can be mounted here; None if it can."""
     with tempfile.TemporaryDirectory(prefix="tunebench-faults-") as folder:
         disk = SmallDisk(Path(folder) / "disk", mib=1)
         try:
@@ -79,14 +79,14 @@ def no_small_disk() -> str | None:
 
 
 def set_read_only(folder: Path, read_only: bool) -> None:
-    """Let no file be made, renamed or removed in a folder or below it, for root neither; or allow it again.
+    """Forbid, for root too, that files are created, renamed or removed in a folder or below it; or allow it again.
 
     Raises:
         OSError: the file system or the account does not allow it.
     """
-    for each, _, _ in os.walk(folder):
+    for path, _, _ in os.walk(folder):
         with contextlib.suppress(FileNotFoundError):  # a job's folder was just removed
-            _mark(Path(each), read_only)
+            _mark(Path(path), read_only)
 
 
 def _mark(folder: Path, read_only: bool) -> None:
@@ -105,7 +105,7 @@ def _mark(folder: Path, read_only: bool) -> None:
 
 @functools.cache
 def no_read_only() -> str | None:
-    """Why no folder can be made read-only here."""
+    """Return why no folder can be made read-only here; None if it can."""
     with tempfile.TemporaryDirectory(prefix="tunebench-faults-") as folder:
         try:
             set_read_only(Path(folder), True)

@@ -1,4 +1,4 @@
-"""The workload: hung, killed, out of memory, writing garbage. An outcome with its reason, and never measured again."""
+"""The workload: hung, killed, out of memory, writing garbage. Each ends with its reason and is not measured again."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Killed(_AtWork):
     """SIGKILL."""
 
     name = "workload-killed"
-    #: The kernel's count of out-of-memory kills is the machine's: that of a scene beside this one may stand by it.
+    #: ``oom`` too: the kernel counts out-of-memory kills of the whole machine, so also those of a scene beside this one.
     spoils = frozenset({"killed", "oom"})
 
     def strike(self, scene: Scene) -> None:
