@@ -115,7 +115,7 @@ def _linux(
     part: str,
 ) -> None:
     tree.write("proc/device-tree/model", model + "\0")
-    tree.write("proc/device-tree/compatible", "".join(each + "\0" for each in compatible))
+    tree.write("proc/device-tree/compatible", "".join(name + "\0" for name in compatible))
     tree.write("proc/device-tree/serial-number", "1234567890abcdef\0")
     tree.write("proc/sys/kernel/osrelease", kernel + "\n")
     tree.write("etc/os-release", f'PRETTY_NAME="{pretty}"\n')

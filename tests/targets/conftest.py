@@ -142,8 +142,8 @@ def other_host_key(endpoint, tmp_path) -> Path:
 def python36() -> str:
     """A real Python 3.6, as on JetPack 4."""
     home = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    found = [*sorted(map(str, home.glob("versions/3.6.*/bin/python3.6"))), shutil.which("python3.6")]
-    for candidate in filter(None, found):
+    candidates = [*sorted(map(str, home.glob("versions/3.6.*/bin/python3.6"))), shutil.which("python3.6")]
+    for candidate in filter(None, candidates):
         if subprocess.run([candidate, "-c", "pass"], check=False, capture_output=True).returncode == 0:
             return candidate
     pytest.skip("no Python 3.6 that starts, on PATH or under pyenv")

@@ -17,11 +17,11 @@ from tunebench.targets.payload import Blob, deterministic_zip, make_payload, pac
 
 
 def test_equal_files_give_equal_bytes_whatever_their_order():
-    one = deterministic_zip({"b.py": b"2", "a.py": b"1"})
-    two = deterministic_zip({"a.py": b"1", "b.py": b"2"})
-    assert one == two
-    assert one != deterministic_zip({"a.py": b"1", "b.py": b"3"})
-    with zipfile.ZipFile(io.BytesIO(one)) as archive:
+    first = deterministic_zip({"b.py": b"2", "a.py": b"1"})
+    second = deterministic_zip({"a.py": b"1", "b.py": b"2"})
+    assert first == second
+    assert first != deterministic_zip({"a.py": b"1", "b.py": b"3"})
+    with zipfile.ZipFile(io.BytesIO(first)) as archive:
         assert archive.namelist() == ["a.py", "b.py"]
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 

@@ -15,7 +15,7 @@ from tunebench.targets.boards.kind import BoardKind
 
 @pytest.fixture
 def new_kind(monkeypatch):
-    """Registers a kind for one test, as a line in ``FAMILIES`` does for good."""
+    """Register a kind for one test, as a line in ``FAMILIES`` does permanently."""
 
     def add(**meaning) -> str:
         monkeypatch.setattr(boards, "KINDS", {**boards.KINDS, "toy": BoardKind("toy", **meaning)})

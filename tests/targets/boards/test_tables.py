@@ -41,11 +41,11 @@ def answer(simulated, tmp_path):
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_each_simulated_board_has_the_power_that_its_row_expects(answer, name):
-    found = answer(name)
-    model = match(found["fingerprint"]["hardware"])
+    reply = answer(name)
+    model = match(reply["fingerprint"]["hardware"])
     totals = {
         channel["scope"]: channel["site"]
-        for channel in found["channels"]
+        for channel in reply["channels"]
         if channel["kind"] == "power" and channel["scope"] != "soc_rail"
     }
     assert list(totals) == ([model.power.scope] if model.power else [])
@@ -56,12 +56,12 @@ def test_each_simulated_board_has_the_power_that_its_row_expects(answer, name):
 @pytest.mark.parametrize("name", EXPECTED)
 def test_each_simulated_board_finds_its_row(answer, name):
     row, soc, scope, cores = EXPECTED[name]
-    found = answer(name)["fingerprint"]["hardware"]
-    model = match(found)
+    hardware = answer(name)["fingerprint"]["hardware"]
+    model = match(hardware)
     assert model.name == row
-    assert (found["soc"], found["cores"]) == (soc, cores)
+    assert (hardware["soc"], hardware["cores"]) == (soc, cores)
     assert (model.power.scope if model.power else None) == scope
-    assert found["lse"] is model.lse
+    assert hardware["lse"] is model.lse
     assert soc in model.soc.lower()
 
 
@@ -110,7 +110,7 @@ def test_a_pi_gets_2_9_1_and_the_next_older_where_that_dies():
     assert versions("cpu", PI_OS, {"2.9.1", "2.6.0"})[0] == "2.5.1"
 
 
-def test_no_row_is_a_torch_that_is_known_to_die_or_a_cuda_build():
+def test_no_row_names_a_torch_that_is_known_to_die_or_a_cuda_build():
     for row in wheels():
         assert crash_of(row.torch, lse=False) is None
         if (row.flavour, row.machine) == ("cpu", "aarch64"):
@@ -130,7 +130,7 @@ def test_an_old_c_library_or_python_gets_an_older_torch():
 
 
 @pytest.mark.parametrize(
-    ("facts", "told"),
+    ("facts", "reason"),
     [
         (Facts("3.11", "aarch64", 32, "2.36"), "no torch for 32-bit systems"),
         (Facts("3.11", "armv7l", 32, "2.36"), "the native engine"),
@@ -140,10 +140,10 @@ def test_an_old_c_library_or_python_gets_an_older_torch():
         (Facts("3.14", "aarch64", 64, "2.41"), "has no wheel for Python 3.14 (for 3.10 to 3.13)"),
     ],
 )
-def test_where_none_fits_it_is_said_why(facts, told):
+def test_a_system_that_no_wheel_fits_is_told_why(facts, reason):
     choice = choose("cpu", facts)
     assert not choice.wheels
-    assert told in "; ".join(choice.reasons)
+    assert reason in "; ".join(choice.reasons)
 
 
 def test_a_jetsons_build_goes_by_its_jetpack():

@@ -1,4 +1,4 @@
-"""The way of a repetition on a board: probe, start, wait, harvest, clean; old Pythons and loopback boards."""
+"""The steps of a repetition on a board: probe, start, wait, harvest, clean; old Pythons and loopback boards."""
 
 from __future__ import annotations
 
@@ -139,17 +139,17 @@ def test_the_clocks_of_one_machine_agree_within_the_bound(board, make_job):
 def test_a_probe_tells_what_the_board_is(board, make_job):
     board.start(make_job(program="pass"))
     board.wait("rep-1", 10)
-    found = board.probe([[sys.executable, "-S"], ["/no/such/python3"], ["/bin/false"]], run_id="run-1")
-    assert found.fingerprint["os"]["kernel"] == os.uname().release
-    assert found.hardware["cores"] == os.cpu_count()
-    assert found.mem_total_b > found.mem_available_b > 0
-    this, absent, broken = found.interpreters
+    reply = board.probe([[sys.executable, "-S"], ["/no/such/python3"], ["/bin/false"]], run_id="run-1")
+    assert reply.fingerprint["os"]["kernel"] == os.uname().release
+    assert reply.hardware["cores"] == os.cpu_count()
+    assert reply.mem_total_b > reply.mem_available_b > 0
+    this, absent, broken = reply.interpreters
     assert (this.ok, this.python) == (True, ".".join(map(str, sys.version_info[:3])))
     assert (this.torch is None) == bool(this.reason)
     assert (absent.ok, broken.ok) == (False, False)
     assert "cannot start /no/such/python3" in absent.reason
     assert "exit status 1" in broken.reason
-    assert [job.stored() for job in found.jobs] == [{"rep_id": "rep-1", "run_id": "run-1", "state": "done"}]
+    assert [job.stored() for job in reply.jobs] == [{"rep_id": "rep-1", "run_id": "run-1", "state": "done"}]
     assert board.probe(run_id="another").jobs == []
 
 
@@ -210,6 +210,6 @@ def test_a_loopback_board_starts_its_own_server(tmp_path, payload, make_job, run
 def test_two_loopback_boards_of_one_machine_do_not_share_a_working_directory(payload, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     spec = BoardSpec(id="one", kind="loopback", python=sys.executable)
-    with Board(spec) as one, Board(dataclasses.replace(spec, id="two")) as two:
-        assert one.sync([payload]).uploaded_b > 0
-        assert two.sync([payload]).uploaded_b > 0
+    with Board(spec) as first, Board(dataclasses.replace(spec, id="two")) as second:
+        assert first.sync([payload]).uploaded_b > 0
+        assert second.sync([payload]).uploaded_b > 0

@@ -106,7 +106,7 @@ def test_a_missing_python_is_an_interpreter_error(make_board, python, said):
         make_board(python=python)
 
 
-def test_an_agent_command_before_a_sync_is_our_own_fault(endpoint):
+def test_an_agent_command_before_a_sync_is_a_programming_error(endpoint):
     spec = BoardSpec(
         id="b",
         host=endpoint.host,

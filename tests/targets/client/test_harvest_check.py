@@ -104,7 +104,7 @@ def record(**changes) -> bytes:
     return json.dumps({**value, **changes}).encode()
 
 
-def test_an_exit_record_vouches_for_its_files():
+def test_files_that_agree_with_the_exit_record_are_accepted():
     harvest_check.verify({"exit.json": record(), "log.txt": b"log"}, "rep-1")
     harvest_check.verify({"log.txt": b"no record: a lost job"}, "rep-1")
 

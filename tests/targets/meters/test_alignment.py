@@ -1,4 +1,4 @@
-"""Alignment of external traces: on analytic ones the reported bound holds every time; what has none is refused."""
+"""Alignment of external traces: on computed ones the reported bound always holds; a trace without a bound is refused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def load_w(t: np.ndarray) -> np.ndarray:
 
 
 def seen(seed: int, *, hz: float, averaging: bool, sigma_w: float, ppm: float, jitter: float = 0.0):
-    """What a meter with a clock of its own would log: times, readings, and the true map board -> meter time."""
+    """Return what a meter with a clock of its own would log: times, readings, and the true map board -> meter time."""
     random = np.random.default_rng(seed)
     offset, rate = random.uniform(-1e5, 1e5), 1 + ppm * 1e-6
     count = int((AFTER.start_s + 15 - BOARD_S) * hz)
@@ -61,13 +61,13 @@ def test_the_bound_holds_for_any_offset_drift_noise_and_phase(hz, averaging, see
         ppm = float(np.random.default_rng(seed + 1000).uniform(-15_000, 15_000))
         sigma_w = (BUSY_W - IDLE_W) / (6.5 + 2 * (seed % 20))
         t, p, true = seen(seed, hz=hz, averaging=averaging, sigma_w=sigma_w, ppm=ppm, jitter=0.2)
-        found = by_pulses(t, p, BEFORE, AFTER, WINDOW_NS)
-        assert isinstance(found, Alignment), (seed, found)
-        errors = [abs(a - true(b)) for a, b in zip(found.window(WINDOW_NS), WINDOW, strict=True)]
-        assert max(errors) <= found.bound_s, (seed, errors, found)
-        assert abs(found.drift_ppm - ppm) <= found.drift_bound_ppm
-        assert found.bound_s <= 2 / hz
-        tight += max(errors) > found.bound_s / 10
+        alignment = by_pulses(t, p, BEFORE, AFTER, WINDOW_NS)
+        assert isinstance(alignment, Alignment), (seed, alignment)
+        errors = [abs(a - true(b)) for a, b in zip(alignment.window(WINDOW_NS), WINDOW, strict=True)]
+        assert max(errors) <= alignment.bound_s, (seed, errors, alignment)
+        assert abs(alignment.drift_ppm - ppm) <= alignment.drift_bound_ppm
+        assert alignment.bound_s <= 2 / hz
+        tight += max(errors) > alignment.bound_s / 10
     assert tight, "errors are always far below the bound: it says nothing"
 
 
@@ -75,9 +75,9 @@ def test_readings_that_failed_are_left_out_and_the_bound_still_holds():
     t, p, true = seen(3, hz=20, averaging=False, sigma_w=0.1, ppm=300)
     random = np.random.default_rng(3)
     holed = [None if random.uniform() < 0.15 else value for value in p]
-    found = by_pulses(t, holed, BEFORE, AFTER, WINDOW_NS)
-    assert isinstance(found, Alignment)
-    assert abs(found.window(WINDOW_NS)[0] - true(WINDOW[0])) <= found.bound_s
+    alignment = by_pulses(t, holed, BEFORE, AFTER, WINDOW_NS)
+    assert isinstance(alignment, Alignment)
+    assert abs(alignment.window(WINDOW_NS)[0] - true(WINDOW[0])) <= alignment.bound_s
 
 
 def test_late_edges_widen_the_bound_by_as_much():
@@ -88,7 +88,7 @@ def test_late_edges_widen_the_bound_by_as_much():
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reasons"),
     [
         (lambda t, p: (t, [IDLE_W + 0.01 * (i % 2) for i, _ in enumerate(p)]), "load pattern"),
         (
@@ -107,27 +107,27 @@ def test_late_edges_widen_the_bound_by_as_much():
     ],
     ids=["idle", "noise", "half", "slow", "one-pattern", "wrong-clock", "backwards", "empty"],
 )
-def test_what_cannot_be_bounded_is_refused_with_the_reason(change, told):
+def test_what_cannot_be_bounded_is_refused_with_the_reason(change, reasons):
     t, p, _ = seen(5, hz=20, averaging=False, sigma_w=0.05, ppm=0)
     t, p = change(t, p)
-    found = by_pulses(t, p, BEFORE, AFTER, WINDOW_NS)
-    assert isinstance(found, str)
-    assert any(each in found for each in told.split("|")), found
+    refusal = by_pulses(t, p, BEFORE, AFTER, WINDOW_NS)
+    assert isinstance(refusal, str)
+    assert any(reason in refusal for reason in reasons.split("|")), refusal
 
 
 def test_a_step_below_five_sigma_is_refused():
     t, p, _ = seen(6, hz=50, averaging=False, sigma_w=(BUSY_W - IDLE_W) / 3, ppm=0)
-    found = by_pulses(t, p, BEFORE, AFTER, WINDOW_NS)
-    assert isinstance(found, str)
-    assert "times the meter's noise; 5 are needed" in found or "do not stand out" in found
+    refusal = by_pulses(t, p, BEFORE, AFTER, WINDOW_NS)
+    assert isinstance(refusal, str)
+    assert "times the meter's noise; 5 are needed" in refusal or "do not stand out" in refusal
 
 
 def test_a_third_pattern_in_the_trace_is_ambiguous_and_refused():
     t, p, _ = seen(7, hz=20, averaging=False, sigma_w=0.05, ppm=0)
     shift_s = t[-1] + 1.0 - t[0]
-    found = by_pulses(t + [x + shift_s for x in t], p + p, BEFORE, AFTER, WINDOW_NS)
-    assert isinstance(found, str)
-    assert "do not stand out" in found
+    refusal = by_pulses(t + [x + shift_s for x in t], p + p, BEFORE, AFTER, WINDOW_NS)
+    assert isinstance(refusal, str)
+    assert "do not stand out" in refusal
 
 
 def test_a_bound_over_one_percent_of_the_window_is_refused():
@@ -137,7 +137,7 @@ def test_a_bound_over_one_percent_of_the_window_is_refused():
 
 
 def _offset(board_s: float, true_offset_s: float, bound_s: float, lean: float) -> Offset:
-    """An exchange that is as wrong as its bound allows, times ``lean`` (-1..1)."""
+    """Return an exchange whose error is ``lean`` (-1..1) times its bound."""
     estimate = true_offset_s + lean * bound_s
     return Offset(estimate, bound_s, board_s + estimate)
 
@@ -155,24 +155,24 @@ def test_the_clock_exchange_maps_the_window_within_its_bound(ppm):
 
         before = _offset(start - 3, true(start - 3), b1, random.uniform(-1, 1))
         after = _offset(start + length + 2, true(start + length + 2), b2, random.uniform(-1, 1))
-        found = by_clock(before, after, (int(start * 1e9), int((start + length) * 1e9)))
-        if isinstance(found, str):
-            assert "over 1% of the window" in found
+        alignment = by_clock(before, after, (int(start * 1e9), int((start + length) * 1e9)))
+        if isinstance(alignment, str):
+            assert "over 1% of the window" in alignment
             assert max(b1, b2) > 0.009 * length
             continue
         for at, edge in zip(
-            found.window((int(start * 1e9), int((start + length) * 1e9))),
+            alignment.window((int(start * 1e9), int((start + length) * 1e9))),
             (start, start + length),
             strict=True,
         ):
-            assert abs(at - (edge + true(edge))) <= found.bound_s + 1e-6
+            assert abs(at - (edge + true(edge))) <= alignment.bound_s + 1e-6
 
 
 def test_a_clock_that_was_stepped_or_rebooted_between_the_exchanges_is_refused():
     before, after = _offset(100.0, 50.0, 0.001, 0), _offset(160.0, 50.02, 0.001, 0)
-    found = by_clock(before, after, (105_000_000_000, 155_000_000_000))
-    assert isinstance(found, str)
-    assert "drift apart by 333 +- 33 ppm" in found
+    refusal = by_clock(before, after, (105_000_000_000, 155_000_000_000))
+    assert isinstance(refusal, str)
+    assert "drift apart by 333 +- 33 ppm" in refusal
     # The same difference within the exchanges' own uncertainty proves nothing.
     unsure = by_clock(
         replace(before, bound_s=0.1), replace(after, bound_s=0.1), (105_000_000_000, 155_000_000_000)

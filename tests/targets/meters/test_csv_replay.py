@@ -125,7 +125,7 @@ def test_a_logger_that_writes_its_end_late_is_given_time(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         ({"power_column": "Power"}, "no column 'Power'; it has: t, W"),
         ({"power_column": 7}, "no column number 7; it has 0 to 1"),
@@ -135,10 +135,10 @@ def test_a_logger_that_writes_its_end_late_is_given_time(tmp_path):
         ({"voltage_column": "W"}, "give either 'power_column', or"),
     ],
 )
-def test_a_wrong_mapping_names_what_would_be_right(tmp_path, more, told):
+def test_a_wrong_mapping_names_what_would_be_right(tmp_path, more, message):
     path = tmp_path / "log.csv"
     path.write_text("t,W\n1,2\n")
-    with pytest.raises(MeterError, match=told):
+    with pytest.raises(MeterError, match=message):
         open_meter(_spec(path, **more))
 
 

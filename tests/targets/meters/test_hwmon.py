@@ -148,7 +148,7 @@ def test_a_usb_tester_counts_either_direction_but_only_one(sysfs, tmp_path):
     assert trace.power_w[-1] is None
 
 
-def test_it_is_not_read_faster_than_it_converts(sysfs, tmp_path):
+def test_a_chip_is_not_read_faster_than_it_converts(sysfs, tmp_path):
     _ina226(sysfs, update_interval=140)
     with open_meter(_spec(tmp_path, "ina226")) as meter:
         assert meter.info.rate_hz == pytest.approx(1 / 0.14)

@@ -54,7 +54,7 @@ def test_a_misspelt_key_names_the_keys_of_that_kind_only(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("meter", "told"),
+    ("meter", "message"),
     [
         (
             GOOD["shelly"].replace('"shelly"', '"shely"'),
@@ -75,5 +75,5 @@ def test_a_misspelt_key_names_the_keys_of_that_kind_only(tmp_path):
         (GOOD["shelly"] + 'password = "hunter2"\n', "unknown key 'password'"),
     ],
 )
-def test_a_wrong_value_is_told_what_would_be_right(tmp_path, meter, told):
-    assert told in _refused(tmp_path, meter)
+def test_a_wrong_value_is_told_what_would_be_right(tmp_path, meter, message):
+    assert message in _refused(tmp_path, meter)

@@ -85,7 +85,7 @@ def test_a_package_adds_a_kind_that_is_imported_when_an_inventory_names_it(insta
 
 
 @pytest.mark.parametrize(
-    ("meter", "told"),
+    ("meter", "message"),
     [
         (
             'kind = "toy"\nscope = "dc_input"\nwatts = 1',
@@ -108,9 +108,9 @@ def test_a_package_adds_a_kind_that_is_imported_when_an_inventory_names_it(insta
         ),
     ],
 )
-def test_a_mistake_is_one_sentence_of_that_board(installed, meter, told):
+def test_a_mistake_is_one_sentence_of_that_board(installed, meter, message):
     done = installed(meter)
     assert done.returncode == 1
     assert done.stderr.startswith("refused: lab.toml: board 'pi': ")
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -128,7 +128,7 @@ def test_the_port_runs_raw_at_the_wanted_speed(serial):
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "expected"),
     [
         (b"12,5000,1000", 5.0),
         (b" 12 , 5000.5 , 1000.25 , 1 \r", 5000.5 * 1000.25e-6),
@@ -141,12 +141,12 @@ def test_the_port_runs_raw_at_the_wanted_speed(serial):
         (b"99999999999999999999999,5000,1", "not a line"),
     ],
 )
-def test_a_line_is_read_or_refused(line, told):
-    found = parse_line(line, 0.0)
-    if isinstance(told, str):
-        assert told in found
+def test_a_line_is_read_or_refused(line, expected):
+    reading = parse_line(line, 0.0)
+    if isinstance(expected, str):
+        assert expected in reading
     else:
-        assert found.power_w == pytest.approx(told)
+        assert reading.power_w == pytest.approx(expected)
 
 
 def test_a_jump_of_the_devices_time_is_refused_until_two_lines_agree():
@@ -171,6 +171,6 @@ def test_device_times_are_laid_over_the_hosts_within_the_bound_for_any_drift_and
         # The premise: near the start and near the end some line was quick.
         delay[int(random.integers(0, n // 4))] = random.uniform(least_s, 0.02)
         delay[-1 - int(random.integers(0, n // 4))] = random.uniform(least_s, 0.02)
-        found, bound_s = to_host(list(own), list(true + delay), 0.02)
-        assert np.max(np.abs(np.array(found) - true)) <= bound_s + 1e-9
+        host_s, bound_s = to_host(list(own), list(true + delay), 0.02)
+        assert np.max(np.abs(np.array(host_s) - true)) <= bound_s + 1e-9
         assert bound_s <= 0.06

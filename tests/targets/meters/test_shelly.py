@@ -73,7 +73,7 @@ def test_a_missing_or_wrong_password_is_told_and_never_shown(plug, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "reason"),
     [
         (503, "HTTP 503: busy"),
         ("hang", "no answer: timed out"),
@@ -85,7 +85,7 @@ def test_a_missing_or_wrong_password_is_told_and_never_shown(plug, monkeypatch):
     ],
     ids=["503", "hang", "cut", "garbage", "no-meter", "huge", "errors"],
 )
-def test_a_faulty_answer_is_a_gap_with_its_reason_and_the_next_one_counts(plug, fault, told):
+def test_a_faulty_answer_is_a_gap_with_its_reason_and_the_next_one_counts(plug, fault, reason):
     device = plug()
     with open_meter(_spec(device)) as meter:
         device.faults = [fault]
@@ -97,7 +97,7 @@ def test_a_faulty_answer_is_a_gap_with_its_reason_and_the_next_one_counts(plug, 
         trace = meter.stop()
     assert trace.power_w[0] is None
     assert 25.7 in trace.power_w
-    assert told in trace.errors[0]
+    assert reason in trace.errors[0]
     assert len(trace.errors) == 1
 
 

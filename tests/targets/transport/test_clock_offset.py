@@ -27,7 +27,7 @@ JITTER_S = 0.05
 
 
 class JitterProxy:
-    """A TCP link that holds every message back for 0 to 50 ms, each way for itself; order is kept."""
+    """A TCP link that delays every message by 0 to 50 ms, each direction on its own; order is kept."""
 
     def __init__(self, port: int, seed: int) -> None:
         self._target = port
@@ -102,27 +102,27 @@ class JsonTalk:
 
 
 def _trial(seed: int) -> tuple[float, float]:
-    """One exchange over a jittery link with a board whose clock is known: (error, bound)."""
+    """Make one exchange over a jittery link with a board whose clock is known; return (error, bound) in seconds."""
     shift_s = random.Random(seed).uniform(-1e6, 1e6)
     board = ShiftedBoard(shift_s)
     proxy = JitterProxy(board.port, seed)
     talk = JsonTalk(proxy.port)
     try:
-        found = exchange(talk, n=4)
+        offset = exchange(talk, n=4)
     finally:
         talk.close()
         proxy.close()
-    return abs(found.offset_s - shift_s), found.bound_s
+    return abs(offset.offset_s - shift_s), offset.bound_s
 
 
 def test_the_true_offset_lies_within_the_bound_in_each_of_200_exchanges_over_a_jittery_link():
     with ThreadPoolExecutor(max_workers=20) as pool:
-        found = list(pool.map(_trial, range(200)))
-    wrong = [(error, bound) for error, bound in found if error > bound]
+        trials = list(pool.map(_trial, range(200)))
+    wrong = [(error, bound) for error, bound in trials if error > bound]
     assert wrong == []
     # A bound that is always far too wide would be worth nothing; one of half its width would be wrong.
-    assert max(error / bound for error, bound in found) > 0.5
-    assert sorted(bound for _, bound in found)[100] < JITTER_S
+    assert max(error / bound for error, bound in trials) > 0.5
+    assert sorted(bound for _, bound in trials)[100] < JITTER_S
 
 
 @pytest.mark.slow
@@ -157,7 +157,7 @@ def test_an_answer_to_another_ping_is_refused():
         exchange(Liar())
 
 
-def test_a_line_needs_the_time_of_its_exchanges():
+def test_interpolating_between_exchanges_needs_their_times():
     with pytest.raises(ValueError, match="needs the time of each exchange"):
         ClockLine(Offset(1.0, 0.1), Offset(1.0, 0.1)).host_s(5.0)
 
@@ -192,16 +192,16 @@ def _exchanges(board: Board, count: int, pings: int) -> list[Offset]:
 
 @pytest.mark.slow
 def test_over_real_ssh_with_jitter_the_agents_clock_is_bounded(jittery_board):
-    for found in _exchanges(jittery_board, 10, 2):
-        assert abs(found.offset_s) <= found.bound_s
-        assert found.bound_s < 0.2
+    for offset in _exchanges(jittery_board, 10, 2):
+        assert abs(offset.offset_s) <= offset.bound_s
+        assert offset.bound_s < 0.2
 
 
 @pytest.mark.slow
 def test_over_real_ssh_with_jitter_the_agents_clock_is_bounded_200_times(jittery_board):
-    found = _exchanges(jittery_board, 200, 2)
-    assert [one for one in found if abs(one.offset_s) > one.bound_s] == []
-    assert max(abs(one.offset_s) / one.bound_s for one in found) > 0.4
+    offsets = _exchanges(jittery_board, 200, 2)
+    assert [offset for offset in offsets if abs(offset.offset_s) > offset.bound_s] == []
+    assert max(abs(offset.offset_s) / offset.bound_s for offset in offsets) > 0.4
 
 
 class SimulatedBoard:

@@ -1,4 +1,4 @@
-"""A bundle holds what a board measures with and nothing of whose it is; unpacked, it is a simulated board."""
+"""A bundle holds what a board measures with and nothing that tells its owner; unpacked, it is a simulated board."""
 
 from __future__ import annotations
 
@@ -136,11 +136,11 @@ def test_what_a_sensor_says_is_left_as_it_is(tmp_path, text):
 
 
 def probed(root: Any) -> Any:
-    found = discover(str(root))
-    channels = [channel._asdict() for sensor in found.sensors for channel in sensor.channels]
-    values = [sensor.read() for sensor in found.sensors]
+    discovery = discover(str(root))
+    channels = [channel._asdict() for sensor in discovery.sensors for channel in sensor.channels]
+    values = [sensor.read() for sensor in discovery.sensors]
     signs = {name: value for name, value in counters.read(str(root)).items() if not name.endswith("_ns")}
-    return channels, values, found.missing, signs
+    return channels, values, discovery.missing, signs
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_what_cannot_be_read_is_listed_with_its_reason(simulated, monkeypatch):
     (tree.root / "sys/class/thermal/thermal_zone0/emul_temp").write_text("")
     (tree.root / "sys/class/thermal/thermal_zone0/emul_temp").chmod(0o200)
     _, summary = bundle.collect(str(tree))
-    reasons = {one["name"].rpartition("/")[2]: one["reason"] for one in summary["left_out"]}
+    reasons = {entry["name"].rpartition("/")[2]: entry["reason"] for entry in summary["left_out"]}
     assert reasons == {
         "temp": "no regular file",
         "huge": "larger than 65536 bytes",
@@ -190,7 +190,7 @@ def test_a_file_that_never_answers_is_left_out_in_time(simulated, monkeypatch):
     monkeypatch.setattr(os, "read", hanging)
     files, summary = bundle.collect(str(tree))
     never.set()
-    assert [one["reason"] for one in summary["left_out"]] == ["no answer within 0.1 s"]
+    assert [entry["reason"] for entry in summary["left_out"]] == ["no answer within 0.1 s"]
     assert "sys/class/thermal/thermal_zone0/type" in files
 
 
@@ -198,10 +198,10 @@ def test_a_bundle_is_bounded(simulated, monkeypatch):
     monkeypatch.setattr(bundle, "MAX_FILES", 20)
     files, summary = bundle.collect(str(simulated("orin-nano-jp6")))
     assert len([name for name in files if not name.startswith(".commands")]) == 20
-    assert {one["reason"] for one in summary["left_out"]} == {"the bundle is full"}
+    assert {entry["reason"] for entry in summary["left_out"]} == {"the bundle is full"}
 
 
-def test_only_queries_are_asked(simulated):
+def test_only_commands_that_change_nothing_are_run(simulated):
     tree = simulated("orin-nano-jp6")
     before = {path: path.read_bytes() for path in tree.root.rglob("*") if path.is_file()}
     files, _ = bundle.collect(str(tree))
@@ -228,7 +228,7 @@ def test_a_bundle_comes_over_ssh_verified(make_board, simulated):
     assert not any(SECRETS["serial number"].encode() in content for content in files.values())
 
 
-def test_it_holds_on_python_3_6(make_board, simulated, python36):
+def test_a_bundle_without_secrets_is_collected_on_python_3_6(make_board, simulated, python36):
     tree = simulated("orin-nano-jp6")
     plant(tree)
     board = make_board(root=str(tree), python=python36)
@@ -254,11 +254,11 @@ def test_a_bundle_that_announces_too_much_is_refused(make_board, monkeypatch, si
 def test_the_account_s_rights_come_over_ssh(make_board, simulated):
     tree = simulated("orin-nano-jp6")
     tree.write("dev/gpiochip0", "")
-    found = make_board(root=str(tree)).examine({"governor": "warp"})
-    rows = {row.op: row for row in found.tuning}
+    examination = make_board(root=str(tree)).examine({"governor": "warp"})
+    rows = {row.op: row for row in examination.tuning}
     assert rows["governor"].asked is True
     assert "'warp' is not offered" in rows["governor"].reason
     assert rows["drop_caches"].available is False
-    (device,) = [device for device in found.devices if device.path == "/dev/gpiochip0"]
+    (device,) = [device for device in examination.devices if device.path == "/dev/gpiochip0"]
     assert device.group == "gpio"
     assert 'GROUP="gpio"' in device.udev

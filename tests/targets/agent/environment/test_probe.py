@@ -59,32 +59,32 @@ def ask(tmp_path: Path, files: dict[str, str], commands: dict[str, str] | None =
 
 
 def test_a_raspberry_pi_is_known_by_its_device_tree(tmp_path):
-    found = ask(
+    reply = ask(
         tmp_path,
         PI,
         {"vcgencmd version": "Aug 30 2024 19:17:39\nCopyright (c) 2012 Broadcom\nversion 2808 (clean)\n"},
     )
-    hardware = found["fingerprint"]["hardware"]
+    hardware = reply["fingerprint"]["hardware"]
     assert hardware["model"] == "Raspberry Pi 3 Model B Rev 1.2"
     assert hardware["compatible"] == "raspberrypi,3-model-b brcm,bcm2837"
     assert (hardware["soc"], hardware["cores"], hardware["lse"]) == ("bcm2837", 4, False)
     assert hardware["cpu"] == "implementer 0x41 part 0xd03"
     assert hardware["ram_b"] == 936104 * 1024
-    assert found["fingerprint"]["os"]["pretty_name"] == "Debian GNU/Linux 12 (bookworm)"
-    assert found["fingerprint"]["firmware"]["l4t"] is None
-    assert found["fingerprint"]["firmware"]["vcgencmd"] == "Aug 30 2024 19:17:39 / version 2808 (clean)"
-    assert (found["governor"], found["simulated"]) == ("ondemand", True)
+    assert reply["fingerprint"]["os"]["pretty_name"] == "Debian GNU/Linux 12 (bookworm)"
+    assert reply["fingerprint"]["firmware"]["l4t"] is None
+    assert reply["fingerprint"]["firmware"]["vcgencmd"] == "Aug 30 2024 19:17:39 / version 2808 (clean)"
+    assert (reply["governor"], reply["simulated"]) == ("ondemand", True)
 
 
 def test_a_jetson_tells_its_jetpack_its_chip_and_its_clusters_governors(tmp_path):
-    found = ask(tmp_path, ORIN)
-    firmware = found["fingerprint"]["firmware"]
+    reply = ask(tmp_path, ORIN)
+    firmware = reply["fingerprint"]["firmware"]
     assert (firmware["l4t"], firmware["jetpack"]) == ("36.4.3", "6.2")
     assert firmware["l4t_text"].startswith("R36 (release), REVISION: 4.3")
-    assert found["fingerprint"]["hardware"]["soc"] == "tegra234"
-    assert found["fingerprint"]["hardware"]["lse"] is True
-    assert found["fingerprint"]["hardware"]["ram_b"] is None
-    assert found["governor"] == "schedutil,performance"
+    assert reply["fingerprint"]["hardware"]["soc"] == "tegra234"
+    assert reply["fingerprint"]["hardware"]["lse"] is True
+    assert reply["fingerprint"]["hardware"]["ram_b"] is None
+    assert reply["governor"] == "schedutil,performance"
 
 
 def test_a_jetpack_that_is_not_listed_is_not_guessed():
@@ -126,15 +126,15 @@ def test_the_workloads_torch_belongs_to_the_python_tier(tmp_path):
 
 
 def test_what_vcgencmd_says_without_the_right_to_ask_is_no_version(tmp_path):
-    found = ask(tmp_path, PI, {"vcgencmd version": "Can't open device file: /dev/vcio_gencmd\n"})
-    assert found["fingerprint"]["firmware"]["vcgencmd"] is None
+    reply = ask(tmp_path, PI, {"vcgencmd version": "Can't open device file: /dev/vcio_gencmd\n"})
+    assert reply["fingerprint"]["firmware"]["vcgencmd"] is None
 
 
 def test_an_empty_board_says_null_and_does_not_fail(tmp_path):
-    found = ask(tmp_path, {})
-    assert found["fingerprint"]["hardware"]["model"] is None
-    assert (found["governor"], found["power_mode"], found["swaps"], found["mem_total_b"]) == (None,) * 4
-    assert found["power_mode_reason"] == "no program nvpmodel on this board"
+    reply = ask(tmp_path, {})
+    assert reply["fingerprint"]["hardware"]["model"] is None
+    assert (reply["governor"], reply["power_mode"], reply["swaps"], reply["mem_total_b"]) == (None,) * 4
+    assert reply["power_mode_reason"] == "no program nvpmodel on this board"
 
 
 # -- its state ------------------------------------------------------------------------------------
@@ -154,14 +154,14 @@ def test_an_empty_board_says_null_and_does_not_fail(tmp_path):
     ],
 )
 def test_the_power_mode_is_told_by_name(tmp_path, out, name, number):
-    found = ask(tmp_path, ORIN, {"nvpmodel -q": out})
-    assert (found["power_mode"], found["power_mode_id"]) == (name, number)
-    assert (found["power_mode_reason"] is None) == (name is not None)
+    reply = ask(tmp_path, ORIN, {"nvpmodel -q": out})
+    assert (reply["power_mode"], reply["power_mode_id"]) == (name, number)
+    assert (reply["power_mode_reason"] is None) == (name is not None)
 
 
 def test_swap_into_memory_is_told_from_swap_to_a_disk(tmp_path):
     swaps = ask(tmp_path, PI)["swaps"]
-    assert [(one["name"], one["zram"], one["used_b"]) for one in swaps] == [
+    assert [(swap["name"], swap["zram"], swap["used_b"]) for swap in swaps] == [
         ("zram0", True, 512 * 1024),
         ("swap", False, 0),
     ]
@@ -173,9 +173,9 @@ def test_the_lease_holder_is_told_without_the_token(tmp_path):
     assert probe.probe(place, {}, str(tmp_path))["lease"] is None
     owner = {"user": "ann", "host": "desk", "pid": 7, "token": "secret"}
     lease.take(place, owner, "r1", 60.0)
-    found = probe.probe(place, {}, str(tmp_path))["lease"]
-    assert found["owner"] == {"user": "ann", "host": "desk", "pid": 7}
-    assert (found["rep_id"], 50 < found["expires_in_s"] <= 60) == ("r1", True)
+    lease_state = probe.probe(place, {}, str(tmp_path))["lease"]
+    assert lease_state["owner"] == {"user": "ann", "host": "desk", "pid": 7}
+    assert (lease_state["rep_id"], 50 < lease_state["expires_in_s"] <= 60) == ("r1", True)
 
 
 def test_changes_that_wait_to_be_taken_back_are_told(tmp_path):
@@ -239,12 +239,12 @@ def test_the_probe_runs_on_python_3_6(python36, tmp_path, payload):
 
 
 def test_a_half_removed_job_of_a_run_is_found_by_its_name(tmp_path):
-    """Whoever removed it was killed when its job.json was gone already."""
+    """The agent that removed it was killed when its job.json was gone already."""
     for name in ("run-1.here.0001", "run-10.here.0001", "other"):
         (tmp_path / "jobs" / name / "out").mkdir(parents=True)
     place = Workdir(str(tmp_path))
-    found = probe.known_jobs(place, "run-1")
-    assert [(one["rep_id"], one["run_id"], one["state"]) for one in found] == [
+    jobs = probe.known_jobs(place, "run-1")
+    assert [(job["rep_id"], job["run_id"], job["state"]) for job in jobs] == [
         ("run-1.here.0001", "run-1", "lost")
     ]
     assert len(probe.known_jobs(place, None)) == 3

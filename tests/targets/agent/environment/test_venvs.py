@@ -53,15 +53,15 @@ def slow_python(tmp_path):
 
 
 def test_a_board_says_what_decides_on_an_environment(board, tmp_path):
-    found = facts(board)
-    python = found.python
+    reply = facts(board)
+    python = reply.python
     assert python.short == f"{sys.version_info.major}.{sys.version_info.minor}"
     assert python.bits in (32, 64)
     assert (python.venv, python.ensurepip) == (True, True)
-    assert found.state == BuildState()
-    assert (found.building, found.wheels) == (False, [])
-    assert found.disk_free_b > 0
-    assert found.venv.endswith("/venvs/no-torch")
+    assert reply.state == BuildState()
+    assert (reply.building, reply.wheels) == (False, [])
+    assert reply.disk_free_b > 0
+    assert reply.venv.endswith("/venvs/no-torch")
 
 
 def test_a_python_that_is_none_is_told_apart_from_one_that_is_not_there(board):
@@ -71,7 +71,7 @@ def test_a_python_that_is_none_is_told_apart_from_one_that_is_not_there(board):
         facts(board, ["/bin/echo"])
 
 
-def test_a_name_that_is_no_folder_of_ours_is_refused(board):
+def test_an_environment_name_that_could_lead_to_another_folder_is_refused(board):
     for name in ("../evil", "", "A", "x" * 60, None):
         with pytest.raises(TargetError, match="environment name"):
             facts(board, name=name)
@@ -85,9 +85,9 @@ def test_an_environment_is_built_once_and_its_steps_are_told(board):
         "virtual environment",
         "look whether it works",
     ]
-    found = facts(board)
-    assert found.state.complete == "python"
-    assert found.state.interpreter.executable == found.venv + "/bin/python"
+    reply = facts(board)
+    assert reply.state.complete == "python"
+    assert reply.state.interpreter.executable == reply.venv + "/bin/python"
     events.clear()
     assert build(board, progress=events.append).ok is True
     assert next(event for event in events if event.event == "step").done_before is True
@@ -175,7 +175,7 @@ def make_wheel(folder, name):
 
 
 @pytest.mark.slow
-def test_a_download_that_failed_goes_on_with_that_one(make_board, tmp_path):
+def test_a_build_whose_download_failed_goes_on_with_that_download(make_board, tmp_path):
     board = make_board(timeouts=Timeouts())
     options = ["--no-index", "--find-links", str(tmp_path)]
     recipe = {
@@ -226,7 +226,7 @@ def test_chunks_become_the_wheel_and_leave_the_store(board):
     assert board.sync(chunks).uploaded_b == 5000  # they were not kept
 
 
-def test_a_chunk_that_is_not_there_or_another_content_is_a_reason_to_push_again(board):
+def test_a_missing_chunk_or_another_content_asks_to_push_again(board):
     data = b"abc"
     chunk = Blob.of_bytes(data, ".chunk")
     with pytest.raises(BlobError, match="is not on the board; push it again"):

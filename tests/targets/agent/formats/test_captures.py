@@ -16,19 +16,19 @@ pytestmark = pytest.mark.data
 FOLDER = os.environ.get("TUNEBENCH_CAPTURES")
 
 
-def reading(kind, name):
+def read_capture(kind, name):
     if not FOLDER:
         pytest.skip("TUNEBENCH_CAPTURES names no folder with captures")
     text = (Path(FOLDER) / name).read_text(encoding="utf-8")
     return read(kind, text)
 
 
-def table(found, kind):
-    return {each["site"]: each["value"] for each in found.channels if each["kind"] == kind}
+def table(reading, kind):
+    return {channel["site"]: channel["value"] for channel in reading.channels if channel["kind"] == kind}
 
 
-def units(found, kind):
-    return {each["unit"] for each in found.channels if each["kind"] == kind}
+def units(reading, kind):
+    return {channel["unit"] for channel in reading.channels if channel["kind"] == kind}
 
 
 OFF = None
@@ -185,12 +185,12 @@ TEGRASTATS = {
 @pytest.mark.parametrize("name", TEGRASTATS)
 def test_tegrastats_of_every_release_gives_rails_total_and_temperatures(name):
     rails, total, temperatures = TEGRASTATS[name]
-    found = reading("tegrastats", f"tegrastats_{name}.txt")
-    assert table(found, "power") == pytest.approx(rails)
-    assert units(found, "power") <= {"W"}
-    assert (found.total_w, found.total_scope) == (pytest.approx(total[0]), total[1])
-    assert table(found, "temperature") == pytest.approx(temperatures)
-    assert (found.reason is None) == (total[0] is not None)
+    reading = read_capture("tegrastats", f"tegrastats_{name}.txt")
+    assert table(reading, "power") == pytest.approx(rails)
+    assert units(reading, "power") <= {"W"}
+    assert (reading.total_w, reading.total_scope) == (pytest.approx(total[0]), total[1])
+    assert table(reading, "temperature") == pytest.approx(temperatures)
+    assert (reading.reason is None) == (total[0] is not None)
 
 
 @pytest.mark.parametrize(
@@ -204,16 +204,16 @@ def test_tegrastats_of_every_release_gives_rails_total_and_temperatures(name):
     ],
 )
 def test_tegrastats_tells_the_gpus_clock_where_it_may(name, gpu_hz, load, cpus):
-    found = reading("tegrastats", f"tegrastats_{name}.txt")
-    assert table(found, "frequency").get("gpu") == gpu_hz
-    loads = table(found, "load")
+    reading = read_capture("tegrastats", f"tegrastats_{name}.txt")
+    assert table(reading, "frequency").get("gpu") == gpu_hz
+    loads = table(reading, "load")
     assert loads.pop("gpu") == load
     assert len(loads) == cpus
 
 
 def test_cores_that_are_off_have_no_load():
-    found = reading("tegrastats", "tegrastats_agx_xavier_jp4.txt")
-    loads = table(found, "load")
+    reading = read_capture("tegrastats", "tegrastats_agx_xavier_jp4.txt")
+    loads = table(reading, "load")
     assert [loads[f"cpu{index}"] for index in range(8)] == [0.02, 0, 0, 0, None, None, None, None]
 
 
@@ -228,23 +228,23 @@ def test_cores_that_are_off_have_no_load():
     ],
 )
 def test_the_pi_5_power_chip_adds_up_twelve_pairs(name, core_w, sum_w, supply_v):
-    found = reading("pmic", f"pmic_read_adc_pi5_{name}.txt")
-    powers = table(found, "power")
+    reading = read_capture("pmic", f"pmic_read_adc_pi5_{name}.txt")
+    powers = table(reading, "power")
     assert len(powers) == 12
     assert powers["VDD_CORE"] == pytest.approx(core_w)
-    assert (found.total_w, found.total_scope) == (pytest.approx(sum_w, abs=1e-4), "rails_sum")
-    voltages = table(found, "voltage")
+    assert (reading.total_w, reading.total_scope) == (pytest.approx(sum_w, abs=1e-4), "rails_sum")
+    voltages = table(reading, "voltage")
     assert voltages["EXT5V"] == supply_v
     assert {"EXT5V", "BATT"} == set(voltages) - set(powers)
-    assert units(found, "voltage") == {"V"}
-    assert units(found, "current") == {"A"}
+    assert units(reading, "voltage") == {"V"}
+    assert units(reading, "current") == {"A"}
 
 
 def test_a_user_outside_the_group_is_told_so_and_reads_no_zero():
-    found = reading("pmic", "vcgencmd_no_permission.txt")
-    assert (found.channels, found.total_w, found.total_scope) == ([], None, None)
-    assert "Can't open device file: /dev/vcio_gencmd" in found.reason
-    assert "group video" in found.reason
+    reading = read_capture("pmic", "vcgencmd_no_permission.txt")
+    assert (reading.channels, reading.total_w, reading.total_scope) == ([], None, None)
+    assert "Can't open device file: /dev/vcio_gencmd" in reading.reason
+    assert "group video" in reading.reason
 
 
 @pytest.mark.parametrize(
@@ -252,13 +252,13 @@ def test_a_user_outside_the_group_is_told_so_and_reads_no_zero():
     [("q_orin_nano", "MAXN_SUPER", 2), ("q_orin_nano_25w", "25W", 1), ("q_verbose_tx2", "MAXP_CORE_ARM", 3)],
 )
 def test_the_power_mode_has_name_and_number(name, mode, number):
-    found = reading("nvpmodel", f"nvpmodel_{name}.txt")
-    assert (found.details["name"], found.details["id"]) == (mode, number)
-    assert (found.total_w, found.channels) == (None, [])
+    reading = read_capture("nvpmodel", f"nvpmodel_{name}.txt")
+    assert (reading.details["name"], reading.details["id"]) == (mode, number)
+    assert (reading.total_w, reading.channels) == (None, [])
 
 
 def test_all_power_modes_are_listed():
-    modes = reading("nvpmodel", "nvpmodel_p_xavier_nx_jp5.txt").details["modes"]
+    modes = read_capture("nvpmodel", "nvpmodel_p_xavier_nx_jp5.txt").details["modes"]
     assert [mode["id"] for mode in modes] == [0, 1, 2, 3, 4, 5, 6]
     assert [modes[0]["name"], modes[5]["name"]] == ["MODE_15W_2CORE", "MODE_10W_DESKTOP"]
 
@@ -274,21 +274,21 @@ def test_all_power_modes_are_listed():
     ],
 )
 def test_plugs_tell_watts_at_the_wall_in_their_units(kind, name, watts, volts, amperes, joules):
-    found = reading(kind, name)
-    (power,) = table(found, "power").values()
-    assert (power, found.total_w, found.total_scope) == (watts, watts, "wall_ac")
-    assert list(table(found, "energy").values()) == [pytest.approx(joules)]
-    assert list(table(found, "voltage").values()) == ([] if volts is None else [pytest.approx(volts)])
-    assert list(table(found, "current").values()) == ([] if amperes is None else [pytest.approx(amperes)])
+    reading = read_capture(kind, name)
+    (power,) = table(reading, "power").values()
+    assert (power, reading.total_w, reading.total_scope) == (watts, watts, "wall_ac")
+    assert list(table(reading, "energy").values()) == [pytest.approx(joules)]
+    assert list(table(reading, "voltage").values()) == ([] if volts is None else [pytest.approx(volts)])
+    assert list(table(reading, "current").values()) == ([] if amperes is None else [pytest.approx(amperes)])
 
 
-def test_other_answers_of_vcgencmd():
-    pi_5 = reading("vcgencmd", "vcgencmd_misc_pi5.txt")
+def test_temperature_voltage_clock_and_throttling_are_read_from_vcgencmd():
+    pi_5 = read_capture("vcgencmd", "vcgencmd_misc_pi5.txt")
     assert table(pi_5, "temperature") == {"soc": 39.5}
     assert table(pi_5, "voltage") == {"core": 0.72}
     assert table(pi_5, "throttle") == {"board": 0}
     assert table(pi_5, "frequency") == {"clock 0": 0}  # off, not an error
-    pi_2 = reading("vcgencmd", "vcgencmd_misc_pi2_clock.txt")
+    pi_2 = read_capture("vcgencmd", "vcgencmd_misc_pi2_clock.txt")
     assert table(pi_2, "frequency") == {"clock 43": 250e6}
     assert pi_2.total_w is None
 
@@ -300,7 +300,7 @@ def test_no_capture_makes_a_parser_claim_power_of_another_format():
     for path in sorted(Path(FOLDER).glob("*.txt")):
         own = path.name.split("_")[0]
         for kind in KINDS:
-            found = read(kind, path.read_text(encoding="utf-8"))
+            reading = read(kind, path.read_text(encoding="utf-8"))
             if own != kind and (kind, own) not in {("vcgencmd", "pmic")}:
-                assert found.total_w is None, (path.name, kind)
-                assert found.reason, (path.name, kind)
+                assert reading.total_w is None, (path.name, kind)
+                assert reading.reason, (path.name, kind)

@@ -10,8 +10,8 @@ from tests.boards import trees
 from tunebench.targets.agent.formats import KINDS, rails, read
 
 
-def table(found, kind="power"):
-    return {each["site"]: each["value"] for each in found.channels if each["kind"] == kind}
+def table(reading, kind="power"):
+    return {channel["site"]: channel["value"] for channel in reading.channels if channel["kind"] == kind}
 
 
 # -- tegrastats ------------------------------------------------------------------------------------
@@ -23,10 +23,10 @@ SWAPPED = (  # a Jetson Nano, JetPack 4.6, under load: the labels are rotated
 
 
 def test_swapped_labels_give_no_total():
-    found = read("tegrastats", SWAPPED)
-    assert (found.total_w, found.total_scope) == (None, None)
-    assert "POM_5V_GPU (8.949 W) is above the total POM_5V_IN (3.227 W)" in found.reason
-    assert table(found)["POM_5V_GPU"] == 8.949  # shown, so that a user can see it
+    reading = read("tegrastats", SWAPPED)
+    assert (reading.total_w, reading.total_scope) == (None, None)
+    assert "POM_5V_GPU (8.949 W) is above the total POM_5V_IN (3.227 W)" in reading.reason
+    assert table(reading)["POM_5V_GPU"] == 8.949  # shown, so that a user can see it
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_swapped_labels_give_no_total():
     ],
 )
 def test_totals_of_boards_that_no_capture_shows(line, expected):
-    found = read("tegrastats", line)
-    assert (found.total_w, found.total_scope) == (pytest.approx(expected[0]), expected[1])
+    reading = read("tegrastats", line)
+    assert (reading.total_w, reading.total_scope) == (pytest.approx(expected[0]), expected[1])
 
 
 @pytest.mark.parametrize("missing", ["VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"])
@@ -96,9 +96,9 @@ def test_unconnected_channels_are_no_rails_but_letters_within_a_name_do_no_harm(
     ],
 )
 def test_a_total_that_is_not_there_has_a_reason(text, reason):
-    found = read("tegrastats", text)
-    assert found.total_w is None
-    assert reason in found.reason
+    reading = read("tegrastats", text)
+    assert reading.total_w is None
+    assert reason in reading.reason
 
 
 # -- the Pi's tools --------------------------------------------------------------------------------
@@ -114,15 +114,15 @@ def test_pairs_are_made_by_name_not_by_number_or_order():
 def test_an_answer_that_lost_a_line_has_no_total():
     for lost in ("VDD_CORE_A", "VDD_CORE_V"):
         text = "\n".join(line for line in trees.pmic_text().splitlines() if lost not in line)
-        found = read("pmic", text)
-        assert (found.total_w, found.reason) == (None, "current or voltage missing of: VDD_CORE")
+        reading = read("pmic", text)
+        assert (reading.total_w, reading.reason) == (None, "current or voltage missing of: VDD_CORE")
 
 
 def test_more_power_than_a_supply_gives_is_refused():
     text = trees.pmic_text({"VDD_CORE": (30.0, 0.9)}, supply_v=5.0)
-    found = read("pmic", text)
-    assert found.total_w is None
-    assert "more than 5 A at 5.00 V" in found.reason
+    reading = read("pmic", text)
+    assert reading.total_w is None
+    assert "more than 5 A at 5.00 V" in reading.reason
 
 
 def test_of_two_answers_of_the_power_chip_the_last_counts():
@@ -140,9 +140,9 @@ def test_of_two_answers_of_the_power_chip_the_last_counts():
     ],
 )
 def test_what_vcgencmd_says_instead_of_an_answer_is_the_reason(kind, text):
-    found = read(kind, text)
-    assert (found.channels, found.total_w) == ([], None)
-    assert text in found.reason
+    reading = read(kind, text)
+    assert (reading.channels, reading.total_w) == ([], None)
+    assert text in reading.reason
 
 
 @pytest.mark.parametrize(
@@ -160,9 +160,9 @@ def test_what_vcgencmd_says_instead_of_an_answer_is_the_reason(kind, text):
     ],
 )
 def test_throttle_flags_have_names(text, bits, now, since_boot):
-    found = read("throttled", text)
-    assert table(found, "throttle") == {"board": bits}
-    assert (found.details["now"], found.details["since_boot"]) == (now, since_boot)
+    reading = read("throttled", text)
+    assert table(reading, "throttle") == {"board": bits}
+    assert (reading.details["now"], reading.details["since_boot"]) == (now, since_boot)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_throttle_flags_have_names(text, bits, now, since_boot):
         ("throttled=0x20000", "throttle", {"board": 0x20000}),
     ],
 )
-def test_lines_of_vcgencmd(text, kind, expected):
+def test_a_line_of_vcgencmd_gives_its_value_and_kind(text, kind, expected):
     assert table(read("vcgencmd", text), kind) == expected
 
 
@@ -200,8 +200,8 @@ def test_the_mode_is_found_among_what_else_nvpmodel_says(text, name, number):
 
 
 def test_nvpmodel_that_knows_no_mode_says_why():
-    found = read("nvpmodel", "NVPM WARN: power mode is not set!\n")
-    assert (found.details["name"], found.reason) == (None, "NVPM WARN: power mode is not set!")
+    reading = read("nvpmodel", "NVPM WARN: power mode is not set!\n")
+    assert (reading.details["name"], reading.reason) == (None, "NVPM WARN: power mode is not set!")
     assert "begins with 'sh: 1: nvpmodel: not found'" in read("nvpmodel", "sh: 1: nvpmodel: not found").reason
 
 
@@ -249,11 +249,11 @@ FOLDER = "/sys/class/hwmon/hwmon3/"
     ],
 )
 def test_a_dump_of_the_kernels_driver_in_every_way_people_print_it(text):
-    found = read("ina3221", "# source: somebody\n" + text)
-    assert table(found) == pytest.approx({"VDD_IN": 5.048 * 0.92, "VDD_CPU_GPU_CV": 5.04 * 0.16})
-    assert (found.total_w, found.total_scope) == (pytest.approx(5.048 * 0.92), "module")
-    assert found.details["samples"] == "512"
-    assert found.details["alarms"] == ["VDD_CPU_GPU_CV max"]
+    reading = read("ina3221", "# source: somebody\n" + text)
+    assert table(reading) == pytest.approx({"VDD_IN": 5.048 * 0.92, "VDD_CPU_GPU_CV": 5.04 * 0.16})
+    assert (reading.total_w, reading.total_scope) == (pytest.approx(5.048 * 0.92), "module")
+    assert reading.details["samples"] == "512"
+    assert reading.details["alarms"] == ["VDD_CPU_GPU_CV max"]
 
 
 def test_lm_sensors_prints_the_same_rails():
@@ -291,21 +291,21 @@ def test_a_dump_of_jetpack_4_and_of_two_chips():
             ("running_mode", 1),
         )
     )
-    found = read("ina3221", text)
-    assert table(found) == pytest.approx(
+    reading = read("ina3221", text)
+    assert table(reading) == pytest.approx(
         {"GPU": 0.1, "CPU": 0.2, "SOC": 0.3, "CV": 0.101, "VDDRQ": 0.201, "SYS5V": 0.301}
     )
-    assert (found.total_w, found.total_scope) == (pytest.approx(1.203), "rails_sum")
-    assert found.details["running_mode"] == "1"
+    assert (reading.total_w, reading.total_scope) == (pytest.approx(1.203), "rails_sum")
+    assert reading.details["running_mode"] == "1"
 
 
 def test_a_file_that_could_not_be_read_is_the_rails_reason():
     text = "in1_label:VDD_IN\nin1_input:5000\ncurr1_input:cat: curr1_input: Connection timed out\n"
-    found = read("ina3221", text)
-    (power,) = [each for each in found.channels if each["kind"] == "power"]
+    reading = read("ina3221", text)
+    (power,) = [channel for channel in reading.channels if channel["kind"] == "power"]
     assert power["value"] is None
     assert "Connection timed out" in power["reason"]
-    assert (found.total_w, found.total_scope) == (None, None)
+    assert (reading.total_w, reading.total_scope) == (None, None)
 
 
 # -- plugs -----------------------------------------------------------------------------------------
@@ -345,10 +345,10 @@ def test_a_file_that_could_not_be_read_is_the_rails_reason():
         ({"emeters": [{"power": 100.0, "voltage": 230.0, "is_valid": True, "total": 10.0}]}, 100.0, [36000]),
     ],
 )
-def test_every_generation_of_shelly(answer, total, joules):
-    found = read("shelly", json.dumps(answer))
-    assert (found.total_w, found.total_scope) == (pytest.approx(total), "wall_ac")
-    assert list(table(found, "energy").values()) == pytest.approx(joules)
+def test_every_generation_of_shelly_gives_power_and_energy(answer, total, joules):
+    reading = read("shelly", json.dumps(answer))
+    assert (reading.total_w, reading.total_scope) == (pytest.approx(total), "wall_ac")
+    assert list(table(reading, "energy").values()) == pytest.approx(joules)
 
 
 @pytest.mark.parametrize(
@@ -368,9 +368,9 @@ def test_every_generation_of_shelly(answer, total, joules):
     ],
 )
 def test_a_shelly_without_power_has_a_reason(answer, reason):
-    found = read("shelly", json.dumps(answer))
-    assert found.total_w is None
-    assert reason in found.reason
+    reading = read("shelly", json.dumps(answer))
+    assert reading.total_w is None
+    assert reason in reading.reason
 
 
 @pytest.mark.parametrize(
@@ -409,9 +409,9 @@ def test_a_shelly_without_power_has_a_reason(answer, reason):
         ),
     ],
 )
-def test_every_generation_of_kasa_and_tapo(answer, total):
-    found = read("kasa", json.dumps(answer))
-    assert (found.total_w, found.total_scope) == (pytest.approx(total), "wall_ac")
+def test_every_generation_of_kasa_and_tapo_gives_its_power(answer, total):
+    reading = read("kasa", json.dumps(answer))
+    assert (reading.total_w, reading.total_scope) == (pytest.approx(total), "wall_ac")
 
 
 @pytest.mark.parametrize(
@@ -423,9 +423,9 @@ def test_every_generation_of_kasa_and_tapo(answer, total):
     ],
 )
 def test_a_kasa_without_power_has_a_reason(answer, reason):
-    found = read("kasa", json.dumps(answer))
-    assert found.total_w is None
-    assert reason in found.reason
+    reading = read("kasa", json.dumps(answer))
+    assert reading.total_w is None
+    assert reason in reading.reason
 
 
 def test_tasmota_with_two_relays_gives_lists():
@@ -434,10 +434,10 @@ def test_tasmota_with_two_relays_gives_lists():
         '"Yesterday":[1.530,0.125],"Today":[0.772,0.059],"Power":[52,5],"ApparentPower":[66,10],"Factor":[0.79,0.50],'
         '"Voltage":235,"Current":[0.278,0.044],"BL09XX":{"Temperature":46.5}}}'
     )
-    found = read("tasmota", "tele/plug/SENSOR = " + text)
-    assert table(found) == {"relay 1": 52, "relay 2": 5}
-    assert table(found, "voltage") == {"relay 1": 235, "relay 2": 235}
-    assert (found.total_w, found.details["resolution_w"]) == (57, 1.0)
+    reading = read("tasmota", "tele/plug/SENSOR = " + text)
+    assert table(reading) == {"relay 1": 52, "relay 2": 5}
+    assert table(reading, "voltage") == {"relay 1": 235, "relay 2": 235}
+    assert (reading.total_w, reading.details["resolution_w"]) == (57, 1.0)
 
 
 @pytest.mark.parametrize(("power", "step_w"), [("12", 1.0), ("12.3", 0.1), ("12.345", 0.001)])
@@ -456,9 +456,9 @@ def test_tasmotas_resolution_shows_in_its_digits(power, step_w):
     ],
 )
 def test_a_tasmota_without_power_has_a_reason(text, reason):
-    found = read("tasmota", text)
-    assert found.total_w is None
-    assert reason in found.reason
+    reading = read("tasmota", text)
+    assert reading.total_w is None
+    assert reason in reading.reason
 
 
 # -- all of them -----------------------------------------------------------------------------------
@@ -486,11 +486,11 @@ def test_a_tasmota_without_power_has_a_reason(text, reason):
     ],
 )
 def test_damage_is_a_reading_with_a_reason(kind, text):
-    found = read(kind, text)
-    assert found.total_w is None
-    assert found.reason
-    assert all(each["value"] is not None or each["reason"] for each in found.channels)
-    json.dumps(found._asdict(), allow_nan=False)
+    reading = read(kind, text)
+    assert reading.total_w is None
+    assert reading.reason
+    assert all(channel["value"] is not None or channel["reason"] for channel in reading.channels)
+    json.dumps(reading._asdict(), allow_nan=False)
 
 
 def test_made_up_an_ina3221_in_a_shell_session_and_in_tables_with_units():
@@ -500,21 +500,21 @@ def test_made_up_an_ina3221_in_a_shell_session_and_in_tables_with_units():
         for name, value in (("rail_name_0", "POM_5V_IN"), ("in_power0_input", 2105), ("rail_name_1", "POM_5V_GPU"),
                             ("in_power1_input", 40))
     )  # fmt: skip
-    found = read("ina3221", session)
-    assert (found.total_w, found.total_scope) == (pytest.approx(2.105), "board_input")
-    found = read("ina3221", "VDD_IN: 920mA @ 5048mV = 4644mW\nVDD_SOC: 288mA @ 5040mV = 1451mW\n")
-    assert (found.total_w, found.total_scope) == (pytest.approx(4.644), "module")
+    reading = read("ina3221", session)
+    assert (reading.total_w, reading.total_scope) == (pytest.approx(2.105), "board_input")
+    reading = read("ina3221", "VDD_IN: 920mA @ 5048mV = 4644mW\nVDD_SOC: 288mA @ 5040mV = 1451mW\n")
+    assert (reading.total_w, reading.total_scope) == (pytest.approx(4.644), "module")
     rows = (
         "VDD_GPU_SOC 19808 mV 120 mA\nVDD_CPU_CV 19808 mV 20 mA\nVIN_SYS_5V0 5016 mV 800 mA\nNC 0 mV 0 mA\n"
     )
-    found = read("ina3221", rows + "VDDQ_VDD2_1V8AO 5000 mV 60 mA\n")
-    assert (found.total_w, found.total_scope) == (pytest.approx(2.37696 + 0.39616 + 4.0128), "rails_sum")
-    assert [one["site"] for one in found.channels if one["kind"] == "power"] == [
+    reading = read("ina3221", rows + "VDDQ_VDD2_1V8AO 5000 mV 60 mA\n")
+    assert (reading.total_w, reading.total_scope) == (pytest.approx(2.37696 + 0.39616 + 4.0128), "rails_sum")
+    assert [channel["site"] for channel in reading.channels if channel["kind"] == "power"] == [
         "VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0", "VDDQ_VDD2_1V8AO",
     ]  # fmt: skip
 
 
 def test_made_up_a_plug_that_tripped_is_no_load_of_nothing():
-    found = read("shelly", '{"id":0,"output":false,"apower":0.0,"voltage":230.1,"errors":["overpower"]}')
-    assert found.total_w is None
-    assert "overpower" in found.reason
+    reading = read("shelly", '{"id":0,"output":false,"apower":0.0,"voltage":230.1,"errors":["overpower"]}')
+    assert reading.total_w is None
+    assert "overpower" in reading.reason

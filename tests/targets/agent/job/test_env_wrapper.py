@@ -78,14 +78,14 @@ def test_a_plain_interpreter_carries_nothing():
     assert env_wrapper.carried({**job, "interpreter_words": 1}, argv, {}, "/") == argv
 
 
-def become(told, *argv):
-    command = [sys.executable, "-c", env_wrapper.BECOME, json.dumps(told), *argv]
+def become(settings, *argv):
+    command = [sys.executable, "-c", env_wrapper.BECOME, json.dumps(settings), *argv]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
 
 
 def test_a_folder_that_is_not_mounted_is_named(tmp_path):
-    told = {"env": {}, "cwd": "/", "paths": ["/", "/not/mounted"], "deadline_s": 5}
-    done = become(told, "-c", "print('ran')")
+    settings = {"env": {}, "cwd": "/", "paths": ["/", "/not/mounted"], "deadline_s": 5}
+    done = become(settings, "-c", "print('ran')")
     assert done.returncode == 1
     assert "/not/mounted. Mount the board's working directory at the same path" in done.stderr
     assert "ran" not in done.stdout
@@ -93,5 +93,5 @@ def test_a_folder_that_is_not_mounted_is_named(tmp_path):
 
 @pytest.mark.slow
 def test_what_the_supervisor_cannot_reach_ends_by_itself(tmp_path):
-    told = {"env": {"PYTHONPATH": "/"}, "cwd": "/", "paths": [], "deadline_s": 1}
-    assert become(told, "-c", "import time; time.sleep(15)").returncode == -signal.SIGALRM
+    settings = {"env": {"PYTHONPATH": "/"}, "cwd": "/", "paths": [], "deadline_s": 1}
+    assert become(settings, "-c", "import time; time.sleep(15)").returncode == -signal.SIGALRM

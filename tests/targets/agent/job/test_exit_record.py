@@ -1,4 +1,4 @@
-"""What the agent says of a board and of an ending, on simulated trees and counters."""
+"""What the agent reports of a board and of the end of a job, on simulated trees and counters."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ def test_an_outcome_follows_from_status_and_counters(
     ended = record(tmp_path)
     counters["oom_kill"] = oom_kills
     ended.ended(returncode, deadline_hit=False, stop_reason=None)
-    found = ended.finish()
-    assert (found["schema"], found["outcome"]) == (EXIT_SCHEMA, outcome)
-    assert (found["reason"] is None) if said is None else (said in found["reason"])
-    assert (found["returncode"] is None) == (returncode < 0)
-    json.dumps(found, allow_nan=False)
+    fields = ended.finish()
+    assert (fields["schema"], fields["outcome"]) == (EXIT_SCHEMA, outcome)
+    assert (fields["reason"] is None) if said is None else (said in fields["reason"])
+    assert (fields["returncode"] is None) == (returncode < 0)
+    json.dumps(fields, allow_nan=False)
 
 
-def test_stopping_explains_the_end_better_than_its_signal(tmp_path, counters):
+def test_the_reason_for_stopping_a_job_comes_before_its_signal(tmp_path, counters):
     for deadline_hit, outcome in ((True, "deadline"), (False, "killed")):
         ended = record(tmp_path)
         ended.ended(-signal.SIGTERM, deadline_hit, "because")
@@ -87,12 +87,12 @@ def test_swapping_and_throttling_are_warned_of(tmp_path, counters):
         sampler.sample()
     sampler.close()
     ended.sampled(sampler, None)
-    found = ended.finish()
-    codes = [warning["code"] for warning in found["warnings"]]
+    fields = ended.finish()
+    codes = [warning["code"] for warning in fields["warnings"]]
     assert codes == ["throttled", "throttled", "swapped"]
-    assert found["peak_rss_b"] is None
-    assert "VmHWM" in found["missing"]["peak_rss_b"]
-    assert set(found["files"]) == {"log.txt", "samples.jsonl"}
+    assert fields["peak_rss_b"] is None
+    assert "VmHWM" in fields["missing"]["peak_rss_b"]
+    assert set(fields["files"]) == {"log.txt", "samples.jsonl"}
 
 
 # -- packing --------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def test_the_whole_of_a_harvest_is_bounded(tmp_path, monkeypatch):
     tree(tmp_path, {f"out/f{i}": "x" for i in range(5)})
     files, left_out = job_files.listed(str(tmp_path))
     assert [name for name, _ in files] == ["out/f0", "out/f1", "out/f2"]
-    assert [each["name"] for each in left_out] == ["out/f3", "out/f4"]
+    assert [entry["name"] for entry in left_out] == ["out/f3", "out/f4"]
     monkeypatch.setattr(job_files, "MAX_HARVEST_B", (1 << 20) + 2 * 2100)
     files, left_out = job_files.listed(str(tmp_path))
     assert [name for name, _ in files] == ["out/f0", "out/f1"]

@@ -1,4 +1,4 @@
-"""A job runs once and only once, one at a time, for whom the board is leased to."""
+"""A job runs exactly once, one at a time, for the owner of the lease."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_start_is_idempotent(board, make_job):
     assert board.harvest("rep-1").files["out/runs"] == b"x"
 
 
-def test_wait_tells_what_it_finds(board, make_job):
+def test_wait_tells_whether_a_job_is_unknown_running_or_done(board, make_job):
     assert board.wait("never-seen", 1) == "unknown"
     board.start(make_job(program="import time; time.sleep(0.5)"))
     assert board.wait("rep-1", 0.1) == "running"
@@ -93,7 +93,7 @@ def test_a_job_whose_supervisor_died_is_lost_and_ends_too(board, make_job, is_go
     assert board.wait("rep-1", 1) == "unknown"
 
 
-def test_a_start_that_was_cut_off_before_the_workload_is_made_good(board, make_job):
+def test_a_start_that_was_cut_off_before_the_workload_can_be_repeated(board, make_job):
     job_dir = workdir(board) / "jobs" / "rep-1"
     (job_dir / "out").mkdir(parents=True)
     assert board.start(make_job()).state == "running"
@@ -144,8 +144,8 @@ def test_an_expired_lease_and_one_of_another_boot_do_not_count(board, make_job):
         lease.write_text(json.dumps({**json.loads(lease.read_text()), **change}))
         assert board.start(make_job("mine", program="pass")).state == "running"
         board.wait("mine", 10)
-        for each in ("hers", "mine"):
-            board.clean(each)
+        for rep_id in ("hers", "mine"):
+            board.clean(rep_id)
 
 
 def test_two_jobs_never_run_at_once_even_of_one_owner(board, make_job):

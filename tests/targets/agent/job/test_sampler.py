@@ -60,16 +60,16 @@ def run(tmp_path, sensors, *, seconds, period_s=PERIOD_S, during=None):
 def test_a_source_that_hangs_costs_its_own_values_and_nothing_else(tmp_path):
     hanging = Hanging(after=3)
     sampler, rows, longest = run(tmp_path, [steady("a_w"), hanging, steady("b_w")], seconds=1.5)
-    told = summary(sampler, 0.0)
+    report = summary(sampler, 0.0)
     assert longest < 0.2  # nobody waits for it
     assert [row[2] for row in rows[:3]] == [1.0, 2.0, 3.0]
     assert {row[2] for row in rows[3:]} == {None}
     assert all(row[1] == 1.0 for row in rows)
-    # One sample is lost to finding out; after that the others keep their pace.
+    # One sample is lost until the source is known to hang; after that the others keep their pace.
     assert sum(row[3] is None for row in rows) == 1
-    assert told["max_gap_s"] < 0.3 + 5 * PERIOD_S
-    assert told["channels"]["hanging_w"]["n"] == 3
-    (reason,) = {name.split(",")[0] for name in told["channels"]["hanging_w"]["reasons"]}
+    assert report["max_gap_s"] < 0.3 + 5 * PERIOD_S
+    assert report["channels"]["hanging_w"]["n"] == 3
+    (reason,) = {name.split(",")[0] for name in report["channels"]["hanging_w"]["reasons"]}
     assert reason == "no answer within 0.3 s"
     assert hanging.reads == 4
     hanging.answers.set()
@@ -188,10 +188,10 @@ def test_the_rate_is_the_one_that_was_kept(tmp_path):
 
 def test_a_rail_that_dies_in_mid_run_leaves_the_rest_of_the_board(tmp_path, simulated):
     tree = simulated("orin-nano-jp6")
-    found = discover(str(tree))
+    discovery = discover(str(tree))
     tree.power["VDD_SOC"][0].write_text("")  # after it was found
-    sampler, rows, longest = run(tmp_path, found.sensors, seconds=0.5)
-    column = [each.id for each in sampler.channels].index("cpu_temp_c") + 1
+    sampler, rows, longest = run(tmp_path, discovery.sensors, seconds=0.5)
+    column = [channel.id for channel in sampler.channels].index("cpu_temp_c") + 1
     assert {row[column] for row in rows} == {47.687}
     assert longest < 0.2
     assert sampler.silent() == {"vdd_soc_w": "VDD_SOC: the file is empty"}
@@ -245,9 +245,9 @@ def test_sensors_free_their_descriptors_without_the_garbage_collector(simulated)
     gc.disable()
     try:
         before = len(os.listdir("/proc/self/fd"))
-        found = discover(str(tree))
+        discovery = discover(str(tree))
         assert len(os.listdir("/proc/self/fd")) > before
-        del found
+        del discovery
         assert len(os.listdir("/proc/self/fd")) == before
     finally:
         gc.enable()

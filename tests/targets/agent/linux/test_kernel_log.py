@@ -46,18 +46,18 @@ def test_a_log_that_cannot_be_read_is_a_reason_and_no_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("pid", "told"),
+    ("pid", "expected"),
     [(4321, (GROUP, None)), (1, (None, "journal: it has no line on process 1"))],
 )
-def test_where_the_log_is_for_root_only_the_journal_is_asked(tmp_path, pid, told):
+def test_where_the_log_is_for_root_only_the_journal_is_asked(tmp_path, pid, expected):
     commands = tmp_path / ".commands"
     commands.mkdir()
     said = {"argv": list(kernel_log.JOURNAL), "rc": 0, "out": f"usb 1-1: new device\n{NEW}\n{GROUP}\n"}
     (commands / programs.recording_name(kernel_log.JOURNAL)).write_text(json.dumps(said))
     line, reason = kernel_log.oom_line(pid, str(tmp_path / "none"), str(tmp_path))
-    assert line == told[0] and str(reason).endswith(str(told[1]))
+    assert line == expected[0] and str(reason).endswith(str(expected[1]))
 
 
-def test_the_real_log_is_no_obstacle():
+def test_this_machines_log_gives_no_line_on_an_unknown_process_and_says_why():
     line, reason = kernel_log.oom_line(2**22 + 1)
     assert line is None and reason

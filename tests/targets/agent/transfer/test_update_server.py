@@ -98,14 +98,14 @@ def test_a_whole_update_is_put_in_force(job, at):
 # -- a hundred corrupted ones -------------------------------------------------------------------------
 
 
-def told(raw):
-    """(header as JSON, values) of a safetensors file."""
+def parts_of(raw):
+    """Return (header as JSON, bytes of the values) of a safetensors file."""
     size_b = 8 + struct.unpack("<Q", raw[:8])[0]
     return json.loads(raw[8:size_b]), raw[size_b:]
 
 
 def rewritten(header, body):
-    """A file with another header, whose own checksum is right."""
+    """Return a file with another header, whose own checksum is right."""
     header["__metadata__"]["file_sha256"] = "0" * 64
     text = json.dumps(header, separators=(",", ":")).encode()
     head = struct.pack("<Q", len(text)) + text
@@ -136,13 +136,13 @@ def of_noise(raw, rng):
 
 
 def of_another_base(raw, rng):
-    header, body = told(raw)
+    header, body = parts_of(raw)
     header["__metadata__"]["base_sha256"] = rng.randbytes(32).hex()
     return rewritten(header, body)
 
 
 def renamed(raw, rng):
-    header, body = told(raw)
+    header, body = parts_of(raw)
     name = rng.choice([key for key in header if key != "__metadata__"])
     header["elsewhere." + name] = header.pop(name)
     ordered = dict(sorted(header.items(), key=lambda row: row[1].get("data_offsets", [-1])[0]))
@@ -150,35 +150,35 @@ def renamed(raw, rng):
 
 
 def reshaped(raw, rng):
-    header, body = told(raw)
+    header, body = parts_of(raw)
     name = rng.choice([key for key in header if key != "__metadata__"])
     header[name]["shape"] = [1, writer.product(header[name]["shape"])]
     return rewritten(header, body)
 
 
 def of_another_type(raw, rng):
-    header, body = told(raw)
+    header, body = parts_of(raw)
     name = rng.choice([key for key in header if key != "__metadata__"])
     header[name] = {**header[name], "dtype": "F16", "shape": [*header[name]["shape"], 2]}
     return rewritten(header, body)
 
 
 def not_finite(raw, rng):
-    header, body = told(raw)
+    header, body = parts_of(raw)
     at = 4 * rng.randrange(len(body) // 4)
     wrong = struct.pack("<f", rng.choice([float("nan"), float("inf"), float("-inf")]))
     return rewritten(header, body[:at] + wrong + body[at + 4 :])
 
 
 def of_another_form(raw, rng):
-    header, body = told(raw)
+    header, body = parts_of(raw)
     header["__metadata__"]["form"] = rng.choice(["weights", "everything", ""])
     return rewritten(header, body)
 
 
 def without_a_part(raw, rng):
-    """The last tensor is left out, cleanly."""
-    header, body = told(raw)
+    """Leave out the last tensor, with a header that agrees."""
+    header, body = parts_of(raw)
     last = max(
         (key for key in header if key != "__metadata__"), key=lambda key: header[key]["data_offsets"][1]
     )
@@ -202,7 +202,7 @@ def test_a_hundred_corrupted_updates_are_all_refused_and_the_old_one_stays(job):
         corrupt = CORRUPTIONS[seed % len(CORRUPTIONS)]
         wrong = corrupt(first, rng)
         assert wrong != first
-        # Half of them announce the right bytes' hash, as a broken link has it; half their own, as a liar has.
+        # Half of them announce the hash of the right bytes, as with a broken link; half their own hash, as a forger does.
         announced = sha256(wrong) if seed // len(CORRUPTIONS) % 2 else sha256(first)
         answer = update_server.apply(str(job.folder), wrong, announced, False)
         assert answer["applied"] is False, (seed, corrupt.__name__)
@@ -212,12 +212,12 @@ def test_a_hundred_corrupted_updates_are_all_refused_and_the_old_one_stays(job):
     assert len(refused) == 100
     assert len({reason.split(" ")[0] for reason in refused}) > 3  # not all by the same check
     assert sorted(path.name for path in (job.folder / "updates").iterdir()) == sorted(
-        [*(each["name"] for each in job.index["files"]), "index.json", update_server.SERVING]
+        [*(entry["name"] for entry in job.index["files"]), "index.json", update_server.SERVING]
     )
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_liar_whose_checksums_are_right_is_refused_by_what_is_wrong(job, seed):
+def test_a_forged_update_whose_checksums_are_right_is_refused_by_what_is_wrong(job, seed):
     raw = job.raw("adapter.float32.safetensors")
     wrong = CORRUPTIONS[seed](raw, random.Random(seed))
     base = update_check.read_base(str(job.base))
@@ -245,15 +245,15 @@ def test_a_packed_update_that_claims_to_be_plain_is_refused(job):
     assert update_server.apply(str(job.folder), raw, sha256(raw), False)["applied"] is False
 
 
-def test_what_the_liar_leaves_alone_is_taken(job):
+def test_an_update_that_is_rewritten_without_a_change_is_taken(job):
     """The corruptions above are refused for what they change, not for how the tests write files."""
-    raw = rewritten(*told(job.raw("adapter.float32.safetensors")))
+    raw = rewritten(*parts_of(job.raw("adapter.float32.safetensors")))
     assert update_server.apply(str(job.folder), raw, sha256(raw), False)["applied"] is True
 
 
 def test_a_scale_that_is_missing_is_refused(job):
     raw, _ = made_by.make(exported(), Form("adapter", "int8", False), "lorae", "")
-    header, body = told(raw)
+    header, body = parts_of(raw)
     assert header["conv.mapper.scale"]["dtype"] == "F32"
     header["conv.mapper.other"] = header.pop("conv.mapper.scale")
     ordered = dict(sorted(header.items(), key=lambda row: row[1].get("data_offsets", [-1])[0]))
@@ -306,14 +306,14 @@ def on_board(board, tmp_path):
 def test_an_update_goes_both_ways_and_is_applied(board, on_board):
     with board.updates("rep-1") as channel:
         listed = channel.listed()
-        assert [each["name"] for each in listed["files"]] == [
-            each["name"] for each in on_board.index["files"]
+        assert [entry["name"] for entry in listed["files"]] == [
+            entry["name"] for entry in on_board.index["files"]
         ]
         assert listed["serving"] is None
-        for each in listed["files"]:
-            fetched = channel.fetch(each["name"])
-            assert sha256(fetched.content) == each["sha256"] and fetched.seconds > 0
-            applied = channel.apply(fetched.content, each["sha256"], packed=each["packed"])
+        for entry in listed["files"]:
+            fetched = channel.fetch(entry["name"])
+            assert sha256(fetched.content) == entry["sha256"] and fetched.seconds > 0
+            applied = channel.apply(fetched.content, entry["sha256"], packed=entry["packed"])
             assert applied.refused is None and applied.seconds > 0 and applied.apply_s > 0
         assert channel.listed()["serving"] == applied.serving == sha256(on_board.serving)
 

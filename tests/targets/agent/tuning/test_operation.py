@@ -46,7 +46,7 @@ def untune(place: Workdir) -> Callable[..., list[dict[str, Any]]]:
 
 
 def contents(tree: Any) -> dict[str, str]:
-    """Every file of a board but what stands for its programs' memory."""
+    """Return every file of a board, without those that stand for its programs' memory."""
     return {
         str(path.relative_to(tree.root)): path.read_text()
         for path in sorted(tree.root.rglob("*"))
@@ -85,8 +85,10 @@ def test_a_governor_is_set_on_every_cluster(simulated, tune):
     tree = simulated("orin-nano-jp6")
     (row,) = tune(tree, governor="performance")
     assert (row["before"], row["after"], row["how"]) == ("schedutil", "performance", "direct")
-    found = [path.read_text().strip() for path in sorted(tree.root.glob(CPU + "policy*/scaling_governor"))]
-    assert found == ["performance", "performance"]
+    governors = [
+        path.read_text().strip() for path in sorted(tree.root.glob(CPU + "policy*/scaling_governor"))
+    ]
+    assert governors == ["performance", "performance"]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_a_clock_that_is_not_in_the_table_of_steps_is_refused_with_the_table(sim
     assert tune(tree, freq_khz=1500000)[0]["state"] == "set"
 
 
-def test_a_board_without_it_says_what_was_looked_for(tmp_path, tune):
+def test_a_board_without_an_operation_says_what_was_looked_for(tmp_path, tune):
     rows = tune(tmp_path, governor="performance", power_mode="15W", jetson_clocks=True, drop_caches=True)
     assert {row["op"]: row["state"] for row in rows} == dict.fromkeys(
         ("power_mode", "governor", "jetson_clocks", "drop_caches"), "unavailable"
@@ -126,7 +128,7 @@ def test_a_board_without_it_says_what_was_looked_for(tmp_path, tune):
     assert "/proc/sys/vm/drop_caches" in rows[3]["reason"]
 
 
-def test_what_is_so_already_leaves_no_trace(simulated, place, tune):
+def test_a_setting_that_is_in_force_already_leaves_no_undo_entry(simulated, place, tune):
     tree = simulated("orin-nano-jp6")
     (row,) = tune(tree, governor="schedutil")
     assert row["state"] == "already"

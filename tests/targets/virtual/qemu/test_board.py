@@ -161,30 +161,30 @@ def test_five_methods_run_on_it_over_ssh_and_the_report_says_that_its_times_are_
     reader = only_run(out)
     assert reader.manifest is not None
     assert reader.verify() == []
-    timed = [one for one in reader.repetitions if one.role == "timed"]
-    assert sorted(one.method for one in timed) == [
+    timed = [repetition for repetition in reader.repetitions if repetition.role == "timed"]
+    assert sorted(repetition.method for repetition in timed) == [
         "ft-all",
         "lora-all",
         "lora-last",
         "skip-lora",
         "skip2-lora",
     ]
-    for one in reader.repetitions:
-        assert one.outcome == "ok", one.outcome_reason
-        assert one.board_model == "Raspberry Pi 3 Model B"
-        assert one.emulated is True
-        assert one.engine_build == "cortex-a53"
-        assert one.ssh_channels <= 6
-        assert one.energy is None
+    for repetition in reader.repetitions:
+        assert repetition.outcome == "ok", repetition.outcome_reason
+        assert repetition.board_model == "Raspberry Pi 3 Model B"
+        assert repetition.emulated is True
+        assert repetition.engine_build == "cortex-a53"
+        assert repetition.ssh_channels <= 6
+        assert repetition.energy is None
         for what in ("power", "energy"):
-            assert one.missing[what].startswith("no power sensor: ")
-        assert 0 < one.conditions.temp_start_c < 100
-        assert [(reason.code) for reason in one.reasons if reason.code == "emulated"]
-        assert one.verdict == "degraded"
-    for one in timed:
-        assert one.wall_s > 0
-        assert one.quality.after > 0.5
-        assert one.params["epochs"] == 5
+            assert repetition.missing[what].startswith("no power sensor: ")
+        assert 0 < repetition.conditions.temp_start_c < 100
+        assert [(reason.code) for reason in repetition.reasons if reason.code == "emulated"]
+        assert repetition.verdict == "degraded"
+    for repetition in timed:
+        assert repetition.wall_s > 0
+        assert repetition.quality.after > 0.5
+        assert repetition.params["epochs"] == 5
     channels = {channel["kind"] for channel in reader.env("pi3-emulated", "before").channels}
     assert "temperature" in channels
     assert "power" not in channels
@@ -209,17 +209,27 @@ def check_complete(reader: RunReader) -> list[str]:
     """Every slot of the plan is measured exactly once; returns why each lost attempt was lost."""
     assert reader.manifest is not None
     assert reader.verify() == []
-    ids = [one.rep_id for one in reader.repetitions]
+    ids = [repetition.rep_id for repetition in reader.repetitions]
     assert len(ids) == len(set(ids))
-    planned = {one["rep_id"]: (one["block"], one["slot"], one["role"]) for one in reader.plan["repetitions"]}
-    measured = [one for one in reader.repetitions if one.outcome == "ok"]
-    assert sorted((one.block, one.slot, one.role) for one in measured) == sorted(planned.values())
-    lost = [one for one in reader.repetitions if one.outcome != "ok"]
-    for one in lost:
-        assert (one.outcome, one.attempt, one.wall_s, one.verdict) == ("lost", 1, None, "invalid")
-        assert one.rep_id in planned
-        assert f"{one.rep_id}.try2" in ids
-    return [one.outcome_reason for one in lost]
+    planned = {
+        entry["rep_id"]: (entry["block"], entry["slot"], entry["role"])
+        for entry in reader.plan["repetitions"]
+    }
+    measured = [repetition for repetition in reader.repetitions if repetition.outcome == "ok"]
+    assert sorted((repetition.block, repetition.slot, repetition.role) for repetition in measured) == sorted(
+        planned.values()
+    )
+    lost = [repetition for repetition in reader.repetitions if repetition.outcome != "ok"]
+    for repetition in lost:
+        assert (repetition.outcome, repetition.attempt, repetition.wall_s, repetition.verdict) == (
+            "lost",
+            1,
+            None,
+            "invalid",
+        )
+        assert repetition.rep_id in planned
+        assert f"{repetition.rep_id}.try2" in ids
+    return [repetition.outcome_reason for repetition in lost]
 
 
 def test_a_reboot_in_mid_campaign_costs_one_attempt_and_the_campaign_ends_complete(pi, tmp_path):
@@ -270,13 +280,13 @@ def test_a_link_that_is_cut_in_mid_campaign_costs_no_attempt(pi, tmp_path, make_
     boot_id = pi.ask("cat /proc/sys/kernel/random/boot_id")
     link = make_proxy(pi.board.state().port)
     lab = pi.lab_over(link.port, tmp_path)
-    found: list[str] = []
+    listings: list[str] = []
 
     def cut() -> None:
         pi.ask(WAIT_FOR_A_JOB.replace("{then}", ""), timeout_s=WAIT_FOR_A_JOB_S)
         link.unplug()
         tell(f"the link is cut for {LINK_DOWN_S:g} s")
-        found.append(pi.ask("ls ~/.cache/tunebench/jobs"))  # by another way: the board itself is well
+        listings.append(pi.ask("ls ~/.cache/tunebench/jobs"))  # by another way: the board itself is well
         time.sleep(LINK_DOWN_S)
         link.plug_in()
 
@@ -284,7 +294,7 @@ def test_a_link_that_is_cut_in_mid_campaign_costs_no_attempt(pi, tmp_path, make_
     cutter.start()
     done = pi.run(suite, tmp_path / "out", lab)
     cutter.join()
-    assert len(found) == 1
+    assert len(listings) == 1
     assert done.returncode == 0, done.stderr
     assert "asking again: " in done.stderr
     assert check_complete(only_run(tmp_path / "out")) == []

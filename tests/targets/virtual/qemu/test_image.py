@@ -27,8 +27,8 @@ def kernel(**depends: str) -> initrd.KernelFiles:
 
 
 def test_modules_are_loaded_after_what_they_depend_on_and_once():
-    found = kernel(ext4="jbd2,mbcache", jbd2="", mbcache="", usbnet="mii", cdc_ether="usbnet", mii="")
-    order = initrd.load_order(["ext4", "cdc-ether", "usbnet", "mmc_block"], found)
+    kernel_files = kernel(ext4="jbd2,mbcache", jbd2="", mbcache="", usbnet="mii", cdc_ether="usbnet", mii="")
+    order = initrd.load_order(["ext4", "cdc-ether", "usbnet", "mmc_block"], kernel_files)
     assert order == ["jbd2", "mbcache", "ext4", "mii", "usbnet", "cdc_ether"]
 
 
@@ -125,10 +125,10 @@ def fake_tools(tmp_path, monkeypatch):
 
 def test_a_failed_build_says_why_and_leaves_no_image(fake_tools, tmp_path):
     fake_tools("echo 'I: downloading packages'; echo 'E: mirror is down' >&2; exit 25\n")
-    told: list[str] = []
+    messages: list[str] = []
     with pytest.raises(EmulationError, match=r"(?s)mmdebstrap failed with status 25; log: .*mirror is down"):
-        image.build(tmp_path / "cache", told.append)
-    assert any("downloading packages" in line for line in told)
+        image.build(tmp_path / "cache", messages.append)
+    assert any("downloading packages" in line for line in messages)
     assert image.find(tmp_path / "cache") is None
     assert list((tmp_path / "cache").glob("*.part.*")) == []
 

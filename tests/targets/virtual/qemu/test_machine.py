@@ -121,18 +121,18 @@ def test_a_process_that_was_given_the_same_number_is_not_ours(board):
         other.wait()
 
 
-def test_two_boards_of_one_machine_do_not_meet(tmp_path, fake_image, fake_qemu, board):
+def test_two_boards_on_one_machine_have_their_own_process_and_port(tmp_path, fake_image, fake_qemu, board):
     fake_qemu()
     second = EmulatedBoard(tmp_path / "state-2", "emu-2")
-    for each in (board, second):
+    for emulated_board in (board, second):
         with pytest.raises(EmulationError, match="no login"):
-            each.up(fake_image, lambda _: None, boot_s=0.0)
+            emulated_board.up(fake_image, lambda _: None, boot_s=0.0)
     try:
-        one, two = board.state(), second.state()
-        assert one.pid != two.pid
-        assert one.port != two.port
+        first_state, second_state = board.state(), second.state()
+        assert first_state.pid != second_state.pid
+        assert first_state.port != second_state.port
         board.down(lambda _: None, hard=True)
-        assert is_alive(two.pid)
+        assert is_alive(second_state.pid)
     finally:
         second.down(lambda _: None, hard=True)
 
@@ -192,7 +192,7 @@ def test_the_commands_end_with_the_documented_codes(tmp_path, monkeypatch):
     assert "qemu-system-arm" in str(missing.exception) or "build" in str(missing.exception)
 
 
-def test_a_killed_up_leaves_a_board_that_down_finds(board, fake_image, fake_qemu, tmp_path):
+def test_a_board_whose_start_command_was_killed_can_still_be_ended(board, fake_image, fake_qemu, tmp_path):
     fake_qemu()
     code = (
         "from pathlib import Path; from tunebench.targets.virtual.qemu.image import Image;"
