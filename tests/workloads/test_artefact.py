@@ -21,11 +21,11 @@ def test_what_is_written_is_read_back(tmp_path):
     tensors = {"x": tensor("float32", (2, 3), [0.5, -1, 2, 3, 4, 5]), "y": tensor("int32", (2,), [1, -7])}
     sha256 = artefact.write(str(path), "data", {"n_in": 3, "name": "ü"}, tensors)
     assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    found = artefact.read(str(path))
-    assert (found.kind, found.meta) == ("data", {"n_in": 3, "name": "ü"})
-    assert found.tensors["x"].array().tolist() == [0.5, -1, 2, 3, 4, 5]
-    assert found.tensors["y"].array().tolist() == [1, -7]
-    assert found.tensors["y"].shape == (2,)
+    contents = artefact.read(str(path))
+    assert (contents.kind, contents.meta) == ("data", {"n_in": 3, "name": "ü"})
+    assert contents.tensors["x"].array().tolist() == [0.5, -1, 2, 3, 4, 5]
+    assert contents.tensors["y"].array().tolist() == [1, -7]
+    assert contents.tensors["y"].shape == (2,)
     assert [file.name for file in tmp_path.iterdir()] == ["a.tbx"]
 
 

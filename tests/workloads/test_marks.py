@@ -1,4 +1,4 @@
-"""The helper for a command of one's own."""
+"""``tunebench.marks``, the helper for a user's own command."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def test_a_command_writes_marks_and_a_result(run_job, tmp_path):
         "marks.result(accuracy=0.75, before=0.5, losses=[2.0, 1.0], n_items=4, f1=0.5)\n",
     )
     assert ended.returncode == 0, ended.output
-    found = ended.read("marks.json")
-    times = [t_ns for t_ns, _ in found["events"]]
+    record = ended.read("marks.json")
+    times = [t_ns for t_ns, _ in record["events"]]
     assert len(times) == 1 + 4000 + 3
     assert all(a <= b for a, b in pairwise(times))
-    assert found["window_ns"] == [times[0], times[-3]]
+    assert record["window_ns"] == [times[0], times[-3]]
     result = ended.read("result.json")
     assert (result["before"], result["after"], result["n_items"]) == (0.5, 0.75, 4)
     assert (result["loss_first"], result["loss_final"], result["metrics"]) == (2.0, 1.0, {"f1": 0.5})

@@ -26,8 +26,8 @@ FILES = [
 
 def old_python() -> str:
     """A Python 3.6, from the PATH or pyenv."""
-    found = [shutil.which("python3.6"), *sorted(Path.home().glob(".pyenv/versions/3.6.*/bin/python3.6"))]
-    for candidate in filter(None, found):
+    candidates = [shutil.which("python3.6"), *sorted(Path.home().glob(".pyenv/versions/3.6.*/bin/python3.6"))]
+    for candidate in filter(None, candidates):
         asked = subprocess.run([candidate, "--version"], capture_output=True, timeout=60, check=False)
         if asked.returncode == 0:  # pyenv's shim is on the PATH also where no 3.6 is chosen
             return str(candidate)
@@ -41,7 +41,7 @@ def test_what_travels_keeps_python_3_6():
         assert detected[1] is None or detected[1] <= (3, 6), (file, detected)
 
 
-def test_it_really_imports_and_works_on_python_3_6(payload, tmp_path):
+def test_the_payload_imports_and_works_on_python_3_6(payload, tmp_path):
     program = (
         "import doctest, tunebench.workloads.run.job\n"
         "import tunebench.workloads.run.correctness, tunebench.workloads.run.own_module\n"
@@ -102,6 +102,6 @@ def test_torch_is_imported_by_its_engines_only():
     assert {file for file in importing if file.parts[:3] != ("engines", "pytorch", "networks")} == beside
 
 
-def test_what_stays_on_the_host_is_there():
+def test_the_files_that_stay_on_the_host_exist():
     assert all((ROOT / name).exists() for name in workloads.HOST_ONLY)
     assert {"job.py", "marks.py", "table.py", "task.py"} <= {file.name for file in FILES}

@@ -22,23 +22,23 @@ from tunebench.workloads.prepare import artefacts, pretrain
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
-    """No test meets the files of whoever runs it."""
+    """Keep the tests away from the cache of the user who runs them."""
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
 
 
 def test_digits_are_split_by_contiguous_rows_and_only_the_target_drifts():
     sklearn_datasets = pytest.importorskip("sklearn.datasets", reason="digits are built from scikit-learn")
-    found = datasets.load("digits")
+    dataset = datasets.load("digits")
     bunch = sklearn_datasets.load_digits()
-    assert (len(found.pretrain_x), len(found.finetune_x), len(found.test_x)) == (900, 450, 447)
-    labels = np.concatenate([found.pretrain_y, found.finetune_y, found.test_y])
+    assert (len(dataset.pretrain_x), len(dataset.finetune_x), len(dataset.test_x)) == (900, 450, 447)
+    labels = np.concatenate([dataset.pretrain_y, dataset.finetune_y, dataset.test_y])
     assert np.array_equal(labels, bunch.target)
-    assert np.array_equal(found.pretrain_x, (bunch.data[:900] / 16).astype("float32"))
-    assert not np.array_equal(found.finetune_x, (bunch.data[900:1350] / 16).astype("float32"))
-    assert found.meta["n_in"] == 64
-    assert found.meta["n_classes"] == 10
-    assert found.meta["rows"] == {"pretrain": 900, "finetune": 450, "test": 447}
-    for part in (found.finetune_x, found.test_x):
+    assert np.array_equal(dataset.pretrain_x, (bunch.data[:900] / 16).astype("float32"))
+    assert not np.array_equal(dataset.finetune_x, (bunch.data[900:1350] / 16).astype("float32"))
+    assert dataset.meta["n_in"] == 64
+    assert dataset.meta["n_classes"] == 10
+    assert dataset.meta["rows"] == {"pretrain": 900, "finetune": 450, "test": 447}
+    for part in (dataset.finetune_x, dataset.test_x):
         assert part.dtype == np.float32
         assert part.min() >= 0
         assert part.max() <= 1
@@ -76,8 +76,8 @@ def test_a_missing_file_says_which_where_from_and_how_to_place_it(name, file, tm
 
 def test_a_damaged_file_is_named_with_both_hashes(tmp_path):
     (tmp_path / har.FILE).write_bytes(b"PK not really")
-    found = hashlib.sha256(b"PK not really").hexdigest()
-    with pytest.raises(DataUnavailable, match=rf"{har.FILE} is damaged .*{found}, expected {har.SHA256}"):
+    sha256 = hashlib.sha256(b"PK not really").hexdigest()
+    with pytest.raises(DataUnavailable, match=rf"{har.FILE} is damaged .*{sha256}, expected {har.SHA256}"):
         datasets.load("har-hapt", tmp_path)
 
 
@@ -115,7 +115,7 @@ def uci_archive(labels_of=lambda who: FIRST_PASS + SECOND_PASS, change=None, nes
         top = f"UCI HAR Dataset/{part}"
         files[f"{top}/X_{part}.txt"] = text
         files[f"{top}/y_{part}.txt"] = "".join(f"{label}\n" for label in labels)
-        files[f"{top}/subject_{part}.txt"] = "".join(f"{one}\n" for one in who)
+        files[f"{top}/subject_{part}.txt"] = "".join(f"{subject}\n" for subject in who)
         files[f"{top}/Inertial Signals/body_acc_x_{part}.txt"] = "1.0\n"
         files[f"__MACOSX/{top}/._X_{part}.txt"] = "a note of macOS"
         rows[part] = len(labels)
@@ -157,16 +157,16 @@ def uci(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("nested", [True, False])
 def test_uci_har_is_read_from_the_official_archive_and_from_the_one_inside(uci, nested):
-    found = datasets.load("har-uci", uci(nested=nested))
-    assert (found.meta["n_in"], found.meta["n_classes"]) == (561, 6)
+    dataset = datasets.load("har-uci", uci(nested=nested))
+    assert (dataset.meta["n_in"], dataset.meta["n_classes"]) == (561, 6)
     # 18 windows of the first pass and 27 of the second; the subjects 1 and 2 are the source domain
-    assert found.meta["rows"] == {"pretrain": 2 * 45, "finetune": 5 * 18, "test": 5 * 27}
+    assert dataset.meta["rows"] == {"pretrain": 2 * 45, "finetune": 5 * 18, "test": 5 * 27}
     features, labels, who = uci_rows(TRAIN_SUBJECTS, lambda who: FIRST_PASS + SECOND_PASS)
-    assert np.allclose(found.pretrain_x[:45], features[:45], atol=1e-6)
-    assert np.array_equal(found.pretrain_y[:45], np.array(labels[:45]) - 1)
-    assert found.meta["classes"] == har.META["classes"]
-    assert found.meta["cuts"] == {str(who): "at the second pass" for who in TARGETS}
-    assert found.meta["source_sha256_pinned"] is False
+    assert np.allclose(dataset.pretrain_x[:45], features[:45], atol=1e-6)
+    assert np.array_equal(dataset.pretrain_y[:45], np.array(labels[:45]) - 1)
+    assert dataset.meta["classes"] == har.META["classes"]
+    assert dataset.meta["cuts"] == {str(who): "at the second pass" for who in TARGETS}
+    assert dataset.meta["source_sha256_pinned"] is False
     assert defaults.epochs("har-uci", "mlp") == defaults.epochs("har-hapt", "mlp")
     assert who[:45] == [1] * 45
 
@@ -182,22 +182,22 @@ def test_uci_har_is_cut_where_the_second_pass_begins():
     "passes", [FIRST_PASS, FIRST_PASS * 3, [5, 4, 6, 1]], ids=["one pass", "three passes", "no stairs"]
 )
 def test_a_subject_whose_labels_show_no_second_pass_is_cut_in_half_with_a_gap(uci, passes):
-    found = datasets.load(
+    dataset = datasets.load(
         "har-uci", uci(labels_of=lambda who: passes if who == 16 else FIRST_PASS + SECOND_PASS)
     )
-    assert found.meta["cuts"] == {**{str(who): "at the second pass" for who in TARGETS}, "16": "in half"}
+    assert dataset.meta["cuts"] == {**{str(who): "at the second pass" for who in TARGETS}, "16": "in half"}
     half = 3 * len(passes) // 2
-    assert found.meta["rows"]["finetune"] == 4 * 18 + half - 2
-    assert found.meta["rows"]["test"] == 4 * 27 + 3 * len(passes) - half - 2
+    assert dataset.meta["rows"]["finetune"] == 4 * 18 + half - 2
+    assert dataset.meta["rows"]["test"] == 4 * 27 + 3 * len(passes) - half - 2
 
 
 def test_uci_har_never_puts_neighbouring_windows_on_both_sides(uci):
     """Neighbours are those next to each other in the files and of one subject and pass."""
-    found = datasets.load("har-uci", uci(labels_of=lambda who: FIRST_PASS if who == 9 else FIRST_PASS * 2))
+    dataset = datasets.load("har-uci", uci(labels_of=lambda who: FIRST_PASS if who == 9 else FIRST_PASS * 2))
     features, _, who = uci_rows(TEST_SUBJECTS, lambda who: FIRST_PASS if who == 9 else FIRST_PASS * 2)
     order = {np.round(row, 5).tobytes(): index for index, row in enumerate(features)}
-    tuned = {order.get(np.round(row, 5).tobytes()) for row in found.finetune_x} - {None}
-    tested = {order.get(np.round(row, 5).tobytes()) for row in found.test_x} - {None}
+    tuned = {order.get(np.round(row, 5).tobytes()) for row in dataset.finetune_x} - {None}
+    tested = {order.get(np.round(row, 5).tobytes()) for row in dataset.test_x} - {None}
     assert tuned
     assert tested
     assert min(tested) - max(tuned) == 1 + 2 * har_uci.GAP
@@ -205,9 +205,9 @@ def test_uci_har_never_puts_neighbouring_windows_on_both_sides(uci):
 
 
 def test_uci_har_is_converted_once(uci, monkeypatch):
-    folder, told = uci(), []
-    first = datasets.load("har-uci", folder, progress=lambda *news: told.append(news))
-    assert told == [("converting UCI HAR", 0.0)]
+    folder, messages = uci(), []
+    first = datasets.load("har-uci", folder, progress=lambda *news: messages.append(news))
+    assert messages == [("converting UCI HAR", 0.0)]
     monkeypatch.setattr(har_uci, "convert", None)
     again = datasets.load("har-uci", folder)
     assert np.array_equal(first.test_x, again.test_x)
@@ -297,10 +297,12 @@ def test_uci_har_is_downloaded_once_when_asked_for(served, tmp_path, monkeypatch
     (home / "uci.zip").write_bytes(body)
     monkeypatch.setattr(har_uci, "ROWS", rows)
     monkeypatch.setattr(har_uci, "SOURCE", replace(har_uci.SOURCE, url=f"{url}/uci.zip"))
-    told, cache = [], tmp_path / "cache"
-    first = datasets.load("har-uci", download=True, cache_dir=cache, progress=lambda *news: told.append(news))
-    assert any(text.startswith("downloading human+activity") for text, _ in told)
-    assert ("downloaded human+activity+recognition+using+smartphones.zip", 1.0) in told
+    messages, cache = [], tmp_path / "cache"
+    first = datasets.load(
+        "har-uci", download=True, cache_dir=cache, progress=lambda *news: messages.append(news)
+    )
+    assert any(text.startswith("downloading human+activity") for text, _ in messages)
+    assert ("downloaded human+activity+recognition+using+smartphones.zip", 1.0) in messages
     for download in (True, False):
         again = datasets.load("har-uci", download=download, cache_dir=cache)
         assert again.meta == first.meta
@@ -380,26 +382,26 @@ DAMAGE1 = [name for name in fan.KNOWN if "damage2" not in name]
 def test_a_fan_recording_is_read_in_every_layout_without_doubt(tmp_path, layout):
     path = tmp_path / "a.zip"
     path.write_bytes(fan_zip("a", layout))
-    found, speed = fan_csv.read_recording(path, 10**9)
-    assert np.array_equal(found, spectra("a"))
+    recording, speed = fan_csv.read_recording(path, 10**9)
+    assert np.array_equal(recording, spectra("a"))
     assert speed is None
 
 
 def test_names_that_tell_the_speed_give_the_stopped_rows(tmp_path):
     path = tmp_path / "12cm_hmlo_normal_noisy_1.zip"
     path.write_bytes(fan_zip("12cm_hmlo_normal_noisy_1", called=by_speed))
-    found, speed = fan_csv.read_recording(path, 10**9)
-    assert np.array_equal(found, spectra("12cm_hmlo_normal_noisy_1"))
+    recording, speed = fan_csv.read_recording(path, 10**9)
+    assert np.array_equal(recording, spectra("12cm_hmlo_normal_noisy_1"))
     assert np.bincount(speed).tolist() == [60, 60, 60, 55]
 
 
 def test_unknown_recordings_whose_names_tell_the_speed_are_used_and_called_unverified(tmp_path):
     place_fan_zips(tmp_path, DAMAGE1, called=by_speed)
-    found = datasets.load("fan-damage1", tmp_path)
-    assert found.meta["conversion"] == "unverified against the original files"
-    assert found.meta["rows"] == {"pretrain": 470, "finetune": 470, "test": 470}
-    assert np.bincount(found.test_y).tolist() == [110, 180, 180]
-    assert np.array_equal(found.test_x[235:], spectra("12cm_hmlo_damage1_noisy_2")[:, 1:257])
+    dataset = datasets.load("fan-damage1", tmp_path)
+    assert dataset.meta["conversion"] == "unverified against the original files"
+    assert dataset.meta["rows"] == {"pretrain": 470, "finetune": 470, "test": 470}
+    assert np.bincount(dataset.test_y).tolist() == [110, 180, 180]
+    assert np.array_equal(dataset.test_x[235:], spectra("12cm_hmlo_damage1_noisy_2")[:, 1:257])
 
 
 def test_unknown_recordings_whose_names_do_not_tell_the_speed_are_refused(tmp_path):
@@ -417,9 +419,9 @@ def test_recordings_equal_to_the_known_copy_need_no_names(tmp_path, monkeypatch)
     }
     monkeypatch.setattr(fan, "KNOWN", known)
     place_fan_zips(tmp_path, DAMAGE1)
-    found = datasets.load("fan-damage1", tmp_path)
-    assert "conversion" not in found.meta
-    assert np.bincount(found.finetune_y).tolist() == [116, 177, 177]
+    dataset = datasets.load("fan-damage1", tmp_path)
+    assert "conversion" not in dataset.meta
+    assert np.bincount(dataset.finetune_y).tolist() == [116, 177, 177]
 
 
 def test_one_missing_fan_recording_is_named(tmp_path):
@@ -441,7 +443,7 @@ def test_the_fan_is_downloaded_recording_by_recording(served, tmp_path, monkeypa
 
 
 def wrong(edit):
-    """spectra("a") after an edit."""
+    """Return spectra("a") after an edit."""
     made = spectra("a").astype("float64")
     edit(made)
     return made
@@ -481,14 +483,14 @@ def folder() -> Path:
 
 @pytest.mark.data
 def test_har_holds_target_subjects_out_and_splits_them_by_experiment():
-    found = datasets.load("har-hapt", folder())
-    assert found.meta["rows"] == {"pretrain": 10_411 - 885 - 877, "finetune": 885, "test": 877}
-    assert (found.meta["n_in"], found.meta["n_classes"]) == (561, 6)
-    assert set(found.test_y) == set(found.finetune_y) == set(range(6))
+    dataset = datasets.load("har-hapt", folder())
+    assert dataset.meta["rows"] == {"pretrain": 10_411 - 885 - 877, "finetune": 885, "test": 877}
+    assert (dataset.meta["n_in"], dataset.meta["n_classes"]) == (561, 6)
+    assert set(dataset.test_y) == set(dataset.finetune_y) == set(range(6))
     # no row twice: neighbouring windows of one experiment overlap, those of two do not
-    rows = {row.tobytes() for row in found.finetune_x}
-    assert not rows & {row.tobytes() for row in found.test_x}
-    assert not rows & {row.tobytes() for row in found.pretrain_x}
+    rows = {row.tobytes() for row in dataset.finetune_x}
+    assert not rows & {row.tobytes() for row in dataset.test_x}
+    assert not rows & {row.tobytes() for row in dataset.pretrain_x}
 
 
 @pytest.mark.data
@@ -497,10 +499,10 @@ def test_har_holds_target_subjects_out_and_splits_them_by_experiment():
     [("fan-damage1", {"pretrain": (116, 177, 177), "finetune": (115, 177, 178), "test": (114, 178, 178)})],
 )
 def test_fan_has_470_rows_a_part_and_these_classes(name, counts):
-    found = datasets.load(name, folder())
-    assert found.meta["n_in"] == 256
+    dataset = datasets.load(name, folder())
+    assert dataset.meta["n_in"] == 256
     for part, expected in counts.items():
-        labels = getattr(found, part + "_y")
+        labels = getattr(dataset, part + "_y")
         assert tuple(np.bincount(labels)) == expected, part
 
 
@@ -534,6 +536,6 @@ def test_the_rule_for_the_second_pass_finds_the_experiments_where_they_are_known
         known = np.flatnonzero(np.diff(experiment[rows]))
         if len(known) == 1:
             checked += 1
-            found = har_uci.cut(labels[rows])
-            assert found == ("at the second pass", known[0] + 1, known[0] + 1), who
+            cut = har_uci.cut(labels[rows])
+            assert cut == ("at the second pass", known[0] + 1, known[0] + 1), who
     assert checked >= 28

@@ -125,22 +125,22 @@ def zipped(members, compression=zipfile.ZIP_DEFLATED):
     return buffer.getvalue()
 
 
-def get(source, folder, told=None, accept=lambda path: None, limits=FAST):
-    progress = None if told is None else lambda *news: told.append(news)
+def get(source, folder, messages=None, accept=lambda path: None, limits=FAST):
+    progress = None if messages is None else lambda *news: messages.append(news)
     return fetch.fetch(source, folder, accept=accept, progress=progress, limits=limits)
 
 
 def test_a_file_arrives_whole_with_progress_to_the_end(site, tmp_path):
-    told = []
+    messages = []
     source = site.put("a.bin", BODY)
-    path = get(source, tmp_path / "new", told)
+    path = get(source, tmp_path / "new", messages)
     assert path.read_bytes() == BODY
-    shares = [share for _, share in told]
+    shares = [share for _, share in messages]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     assert 0 < shares[0] < 1
-    assert told[0][0].startswith("downloading a.bin: ")
-    assert told[0][0].endswith(" of 1.0 MB")
+    assert messages[0][0].startswith("downloading a.bin: ")
+    assert messages[0][0].endswith(" of 1.0 MB")
     assert sorted(item.name for item in path.parent.iterdir()) == ["a.bin", "a.bin.lock"]
     get(source, path.parent)
     assert len(site.asked) == 1, "what is there is not asked for again"
@@ -212,11 +212,11 @@ def test_a_length_that_promises_too_little_is_found_by_the_look_at_the_file(site
 
 
 def test_no_length_at_all_ends_with_the_connection(site, tmp_path):
-    told = []
+    messages = []
     source = site.put("a.bin", BODY, says_length=False)
-    assert get(source, tmp_path, told).read_bytes() == BODY
-    assert {share for _, share in told[:-1]} == {0.0}
-    assert told[-1] == ("downloaded a.bin", 1.0)
+    assert get(source, tmp_path, messages).read_bytes() == BODY
+    assert {share for _, share in messages[:-1]} == {0.0}
+    assert messages[-1] == ("downloaded a.bin", 1.0)
 
 
 @pytest.mark.parametrize(
@@ -308,12 +308,12 @@ def test_nothing_is_downloaded_unless_asked_for(site, store):
 def test_an_unknown_hash_is_recorded_and_the_cache_is_used_ever_after(site, store):
     body = zipped({"a": b"1"})
     source = site.put("a.zip", body)
-    found = store.obtain(source)
-    assert found.sha256 == hashlib.sha256(body).hexdigest()
+    file = store.obtain(source)
+    assert file.sha256 == hashlib.sha256(body).hexdigest()
     record = json.loads((store.cache_dir / "a.zip.json").read_text())
-    assert record["sha256"] == found.sha256
+    assert record["sha256"] == file.sha256
     assert record["url"] == source.url
-    assert store.obtain(source) == replace(store, download=False).obtain(source) == found
+    assert store.obtain(source) == replace(store, download=False).obtain(source) == file
     assert len(site.asked) == 1
 
 
@@ -333,9 +333,9 @@ def test_a_file_that_changed_at_its_home_is_an_error_with_both_hashes(site, stor
 
 def test_a_cached_file_that_was_altered_is_an_error(site, store):
     source = site.put("a.zip", zipped({"a": b"1"}))
-    found = store.obtain(source)
-    found.path.write_bytes(zipped({"a": b"3"}))
-    with pytest.raises(DataUnavailable, match=f"{found.sha256} was recorded"):
+    file = store.obtain(source)
+    file.path.write_bytes(zipped({"a": b"3"}))
+    with pytest.raises(DataUnavailable, match=f"{file.sha256} was recorded"):
         store.obtain(source)
 
 

@@ -82,7 +82,7 @@ def test_mnist_fine_tunes_and_tests_on_writers_it_was_not_pretrained_on(store):
     loaded = mnist.load(store)
     assert loaded.meta["rows"] == {"pretrain": 5000, "finetune": 600, "test": 1500}
     spans = sorted((rows.start, rows.stop) for rows in mnist.SPLITS.values())
-    assert all(one[1] <= other[0] for one, other in itertools.pairwise(spans))
+    assert all(span[1] <= following[0] for span, following in itertools.pairwise(spans))
     assert np.bincount(loaded.arrays["test_y"], minlength=10).min() > 100
 
 

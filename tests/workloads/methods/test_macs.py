@@ -18,7 +18,7 @@ BASE = 256 * 96 + 96 * 96 + 96 * 3
 LOW, HIGH = 4 * (256 + 96 + 96), 4 * (96 + 96 + 3)
 
 
-def test_a_step_of_each_kind_of_method():
+def test_a_step_of_each_kind_of_method_has_the_multiply_adds_worked_by_hand():
     assert counted("ft-all") == MultiplyAdds(BASE, 96 * 96 + 96 * 3, BASE, 0)
     assert counted("ft-last") == MultiplyAdds(BASE, 0, 96 * 3, 0)
     assert counted("ft-bias") == MultiplyAdds(BASE, 96 * 96 + 96 * 3, 0, 0)

@@ -26,12 +26,12 @@ PAIRS = [
 def test_counted_products_are_those_that_torch_counts(small, method, model):
     counter_of = pytest.importorskip("torch.utils.flop_counter").FlopCounterMode
     session = Session(small(method, model, epochs=2))
-    told = _madds(session)
-    assert told is not None
+    products = _madds(session)
+    assert products is not None
     with counter_of(display=False) as counter:
         for epoch in range(2):
             session.train_epoch(epoch, no_mark)
-    assert counter.get_total_flops() == 2 * (sum(told.values()) + overcounted(session))
+    assert counter.get_total_flops() == 2 * (sum(products.values()) + overcounted(session))
 
 
 def overcounted(session):

@@ -46,18 +46,20 @@ def test_autograd_keeps_what_was_predicted(small, model, method):
     session_of = pytest.importorskip("tunebench.workloads.engines.pytorch.networks").Session
     session = session_of(small(method, model))
     rows = session.batches[0][0]
-    told = memory.predict(session.plan, len(rows)).saved_b
-    assert kept_b(session, rows) == pytest.approx(told, rel=0.15 if model == "detector-small" else 0.03)
+    predicted_b = memory.predict(session.plan, len(rows)).saved_b
+    assert kept_b(session, rows) == pytest.approx(
+        predicted_b, rel=0.15 if model == "detector-small" else 0.03
+    )
 
 
 @pytest.mark.torch
 @pytest.mark.parametrize("model", ["squeezenet-small", "mobilenetv2-small"])
-def test_so_it_does_on_networks_without_norms_and_with_depthwise_layers(small, model):
+def test_autograd_keeps_what_was_predicted_without_norms_and_with_depthwise_layers(small, model):
     session_of = pytest.importorskip("tunebench.workloads.engines.pytorch.networks").Session
     session = session_of(small("lorae", model))
     rows = session.batches[0][0]
-    told = memory.predict(session.plan, len(rows)).saved_b
-    assert kept_b(session, rows) == pytest.approx(told, rel=0.03)
+    predicted_b = memory.predict(session.plan, len(rows)).saved_b
+    assert kept_b(session, rows) == pytest.approx(predicted_b, rel=0.03)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -72,17 +74,17 @@ def test_methods_that_train_the_head_only_need_least(model):
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("method", ["ft-all", "lorae", "ft-last-cached"])
 def test_memory_grows_with_the_batch_and_by_equal_steps(model, method):
-    one, two, three = (memory.predict(plan_of(model, method), batch) for batch in (8, 16, 24))
-    assert one.saved_b < two.saved_b < three.saved_b
-    assert three.saved_b - two.saved_b == two.saved_b - one.saved_b
-    assert one.step_b <= two.step_b <= three.step_b and one.saved_b <= one.step_b
-    assert one.weights_b == two.weights_b
+    smallest, middle, largest = (memory.predict(plan_of(model, method), batch) for batch in (8, 16, 24))
+    assert smallest.saved_b < middle.saved_b < largest.saved_b
+    assert largest.saved_b - middle.saved_b == middle.saved_b - smallest.saved_b
+    assert smallest.step_b <= middle.step_b <= largest.step_b and smallest.saved_b <= smallest.step_b
+    assert smallest.weights_b == middle.weights_b
 
 
 @pytest.mark.parametrize("method", ["ft-all", "lorae", "lora-last", "ft-last-cached"])
 @pytest.mark.parametrize("model", MODELS)
 def test_nothing_of_a_step_is_left_but_weights_gradients_and_outputs(model, method):
-    """Every tensor is freed as often as it is held: the books balance."""
+    """Every tensor is freed as often as it is held."""
     plan = plan_of(model, method)
     step = memory._Step(plan, 4)
     step.forward()
@@ -97,10 +99,10 @@ def test_nothing_of_a_step_is_left_but_weights_gradients_and_outputs(model, meth
 
 def test_a_cache_of_the_whole_set_is_counted_where_its_size_is_known():
     plan = plan_of("resnet-small", "lora-last-cached")
-    told = memory.predict(plan, 10, n_train=600)
-    assert told.cache_b == 600 * 4 * plans.counts(plan).cache_floats > 0
+    prediction = memory.predict(plan, 10, n_train=600)
+    assert prediction.cache_b == 600 * 4 * plans.counts(plan).cache_floats > 0
     assert memory.predict(plan, 10).cache_b == 0
-    assert told.total_b == told.weights_b + told.step_b + told.cache_b
+    assert prediction.total_b == prediction.weights_b + prediction.step_b + prediction.cache_b
 
 
 @given(st.integers(0, 5000), st.integers(1, 4000))
@@ -138,10 +140,10 @@ def test_the_watch_sees_what_its_stretches_take_and_nothing_else():
     del inside, outside
     watch.begin()
     watch.end()
-    told = watch.metrics()
-    taken_b = told["train_rss_peak_b"] - told["train_rss_before_b"]
+    metrics = watch.metrics()
+    taken_b = metrics["train_rss_peak_b"] - metrics["train_rss_before_b"]
     assert 0.9 * size_b < taken_b < 1.3 * size_b
-    assert watch.hidden_b >= told["train_rss_peak_b"]
+    assert watch.hidden_b >= metrics["train_rss_peak_b"]
 
 
 def test_a_watch_that_never_ran_tells_nothing():

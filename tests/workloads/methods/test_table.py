@@ -38,11 +38,11 @@ def plan(name, sizes=FAN, model="mlp", rank=4):
         ("skip2-lora", 1_828, 3_084),
     ],
 )
-def test_trainable_parameters_of_the_mlp(name, fan, har):
+def test_trainable_parameters_of_the_mlp_are_those_worked_by_hand(name, fan, har):
     for sizes, expected in ((FAN, fan), (HAR, har)):
-        found = plans.counts(plan(name, sizes))
-        assert found.trainable == expected
-        assert found.update_b == 4 * expected
+        counts = plans.counts(plan(name, sizes))
+        assert counts.trainable == expected
+        assert counts.update_b == 4 * expected
 
 
 # CNN 1x8x8 -> 16x8x8 -> 32x4x4 -> 10: weights 144 + 4,608 + 5,120, biases 16 + 32 + 10
@@ -50,7 +50,7 @@ def test_trainable_parameters_of_the_mlp(name, fan, har):
 @pytest.mark.parametrize(
     ("name", "expected"), [("ft-all", 9_930), ("ft-last", 5_130), ("lora-last", 2_088), ("lorae", 804)]
 )
-def test_trainable_parameters_of_the_cnn(name, expected):
+def test_trainable_parameters_of_the_cnn_are_those_worked_by_hand(name, expected):
     assert plans.counts(plan(name, DIGITS, "cnn")).trainable == expected
 
 

@@ -67,9 +67,9 @@ def test_the_shipped_weights_can_be_rebuilt_from_the_recorded_recipe(model, tmp_
     shipped = artefact.read(str(artefacts.SHIPPED / f"digits-{model}.tbx"))
     assert shipped.meta["recipe"] == CHAIN_RECIPE
     assert (shipped.meta["seed"], shipped.meta["dataset"], shipped.meta["model"]) == (0, "digits", model)
-    told = []
+    messages = []
     path = tmp_path / "again.tbx"
-    artefacts.write_weights(datasets.load("digits"), model, path, lambda *news: told.append(news))
+    artefacts.write_weights(datasets.load("digits"), model, path, lambda *news: messages.append(news))
     again = artefact.read(str(path))
     assert {name: item.shape for name, item in again.tensors.items()} == {
         name: item.shape for name, item in shipped.tensors.items()
@@ -77,17 +77,17 @@ def test_the_shipped_weights_can_be_rebuilt_from_the_recorded_recipe(model, tmp_
     # Another processor rounds otherwise, and hundreds of steps make more of it: up to 0.37 of a layer's weights on one
     # that was tried. With another seed or another recipe they have nothing in common (a distance of 1.4).
     for name in (name for name in shipped.tensors if name.endswith(".weight")):
-        ours, theirs = (np.array(each.need(name).array()) for each in (again, shipped))
+        ours, theirs = (np.array(contents.need(name).array()) for contents in (again, shipped))
         assert np.linalg.norm(ours - theirs) < 0.6 * np.linalg.norm(theirs), name
     assert accuracy_before(again, model) == pytest.approx(accuracy_before(shipped, model), abs=0.03)
-    assert told[-1] == ("pretraining", 1.0)
+    assert messages[-1] == ("pretraining", 1.0)
 
 
 def test_shipped_data_hold_the_target_domain_only():
-    found = artefact.read(str(artefacts.SHIPPED / "digits.tbx"))
-    assert set(found.tensors) == {"finetune_x", "finetune_y", "test_x", "test_y"}
-    assert "rotated" in found.meta["drift"]
-    assert found.meta["licence"]
+    shipped = artefact.read(str(artefacts.SHIPPED / "digits.tbx"))
+    assert set(shipped.tensors) == {"finetune_x", "finetune_y", "test_x", "test_y"}
+    assert "rotated" in shipped.meta["drift"]
+    assert shipped.meta["licence"]
 
 
 def test_a_pair_that_does_not_exist_is_refused(tmp_path):

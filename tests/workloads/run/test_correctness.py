@@ -12,11 +12,11 @@ pytestmark = pytest.mark.torch
 
 
 def test_a_true_cache_passes(digits):
-    found = correctness.check(digits("skip2-lora"))
-    assert found["passed"]
-    assert found["steps"] == 100
-    assert found["max_activation_diff"] <= 1e-6
-    assert found["max_loss_diff"] <= 1e-4
+    gate = correctness.check(digits("skip2-lora"))
+    assert gate["passed"]
+    assert gate["steps"] == 100
+    assert gate["max_activation_diff"] <= 1e-6
+    assert gate["max_loss_diff"] <= 1e-4
 
 
 def test_a_damaged_activation_fails(digits):
@@ -24,9 +24,9 @@ def test_a_damaged_activation_fails(digits):
         if epoch == 0:
             session.cache[17, 3] += 2e-6
 
-    found = correctness.check(digits("skip2-lora"), damage)
-    assert not found["passed"]
-    assert found["max_activation_diff"] > 1e-6
+    gate = correctness.check(digits("skip2-lora"), damage)
+    assert not gate["passed"]
+    assert gate["max_activation_diff"] > 1e-6
 
 
 def test_a_damage_that_is_mended_before_the_end_fails_by_its_losses(digits):
@@ -39,18 +39,18 @@ def test_a_damage_that_is_mended_before_the_end_fails_by_its_losses(digits):
         elif epoch == 2:
             session.cache.copy_(kept[0])
 
-    found = correctness.check(digits("skip2-lora"), damage)
-    assert found["max_activation_diff"] <= 1e-6
-    assert not found["passed"]
+    gate = correctness.check(digits("skip2-lora"), damage)
+    assert gate["max_activation_diff"] <= 1e-6
+    assert not gate["passed"]
 
 
 def test_a_row_that_was_never_filled_fails(digits):
     def damage(session, epoch):
         session.cache[5] = float("nan")
 
-    found = correctness.check(digits("skip2-lora"), damage)
-    assert not found["passed"]
-    assert found["max_activation_diff"] == float("inf")
+    gate = correctness.check(digits("skip2-lora"), damage)
+    assert not gate["passed"]
+    assert gate["max_activation_diff"] == float("inf")
 
 
 def test_swapped_rows_fail(digits):
@@ -62,11 +62,11 @@ def test_swapped_rows_fail(digits):
 
 
 def test_a_cache_is_read_back_even_where_an_epoch_is_longer_than_100_steps(digits):
-    found = correctness.check(digits("skip2-lora", batch=4))
-    assert found["passed"]
-    assert found["steps"] == 2 * 113
+    gate = correctness.check(digits("skip2-lora", batch=4))
+    assert gate["passed"]
+    assert gate["steps"] == 2 * 113
 
 
 def test_a_method_without_a_cache_is_checked_for_repeatability(digits):
-    found = correctness.check(digits("lora-all"))
-    assert found == {"passed": True, "max_loss_diff": 0.0, "max_activation_diff": None, "steps": 100}
+    gate = correctness.check(digits("lora-all"))
+    assert gate == {"passed": True, "max_loss_diff": 0.0, "max_activation_diff": None, "steps": 100}

@@ -101,8 +101,8 @@ def test_instrumenting_does_not_change_the_training(run_job):
 def test_a_check_job_reports_the_gate(run_job):
     ended = run_job({"method": "skip2-lora", "mode": "check"})
     assert ended.returncode == 0, ended.output
-    found = ended.read("result.json")["check"]
-    assert (found["passed"], found["steps"]) == (True, 100)
+    gate = ended.read("result.json")["check"]
+    assert (gate["passed"], gate["steps"]) == (True, 100)
     check_marks(ended.read("marks.json"))
 
 
@@ -160,7 +160,7 @@ def test_a_damaged_artefact_is_named(run_job, tmp_path):
     assert "torn.tbx: damaged" in ended.output
 
 
-def test_outside_a_job_it_says_so(payload):
+def test_the_runner_says_that_it_was_started_outside_a_job(payload):
     env = {**os.environ, "PYTHONPATH": str(payload)}
     env.pop("TUNEBENCH_JOB", None)
     ended = subprocess.run(
@@ -181,8 +181,8 @@ def other_torch():
     if not SYSTEM_PYTHON.exists() or shutil.which(str(SYSTEM_PYTHON)) is None:
         pytest.skip(f"no {SYSTEM_PYTHON}")
     asked = [str(SYSTEM_PYTHON), "-c", "import torch; print(torch.__version__)"]
-    found = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
-    if found.returncode:
+    process = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+    if process.returncode:
         pytest.skip(f"{SYSTEM_PYTHON} has no torch")
     return str(SYSTEM_PYTHON)
 

@@ -23,7 +23,7 @@ def plan_of(method="ft-all", model="resnet-small", side=None):
 
 @pytest.fixture
 def tries(monkeypatch):
-    """Replaces a try by a question of the prediction; what was asked is kept."""
+    """Replace a try by the prediction; return the list of what was tried."""
     asked = []
 
     def predicted(plan, batch, limit_b, allocator="default"):
@@ -37,33 +37,33 @@ def tries(monkeypatch):
 
 def test_the_search_finds_the_edge_and_tells_why_the_next_one_failed(tries):
     plan = plan_of()
-    found = max_batch.largest_batch(plan, LIMIT_B)
-    assert found.number == memory.largest_batch(plan, LIMIT_B) > 1
-    assert (found.tries, found.reason) == (len(tries), "too much")
+    edge = max_batch.largest_batch(plan, LIMIT_B)
+    assert edge.number == memory.largest_batch(plan, LIMIT_B) > 1
+    assert (edge.tries, edge.reason) == (len(tries), "too much")
 
 
 def test_a_side_is_a_multiple_of_what_networks_take(tries):
-    found = max_batch.largest_side(lambda side: plan_of(side=side), 10, LIMIT_B, "mmap")
-    assert found.number % 32 == 0 and found.number > 0
+    edge = max_batch.largest_side(lambda side: plan_of(side=side), 10, LIMIT_B, "mmap")
+    assert edge.number % 32 == 0 and edge.number > 0
     assert {shape[1] % 32 for shape, _, _ in tries} == {0} and {batch for _, batch, _ in tries} == {10}
     assert {allocator for _, _, allocator in tries} == {"mmap"}
 
 
-def test_nothing_that_fits_is_a_result_too(tries):
+def test_a_limit_under_which_not_even_one_sample_fits_gives_zero(tries):
     assert max_batch.largest_batch(plan_of(), 1000) == (0, 1, "too much")
 
 
 def test_a_job_measures_both_beside_their_prediction(tries):
-    told = max_batch.measure({"model": "resnet-small", "method": "ft-all", "limit_mb": 60, "batch": 4})
-    assert told["fit_limit_b"] == LIMIT_B and told["fit_side_batch"] == 4
+    metrics = max_batch.measure({"model": "resnet-small", "method": "ft-all", "limit_mb": 60, "batch": 4})
+    assert metrics["fit_limit_b"] == LIMIT_B and metrics["fit_side_batch"] == 4
     # The stand-in's limit holds the weights; the real one comes on top of them.
-    assert 0 < told["fit_batch"] <= told["fit_batch_predicted"]
-    assert 0 < told["fit_side_px"] <= told["fit_side_predicted_px"]
-    assert told["fit_tries"] == len(tries)
+    assert 0 < metrics["fit_batch"] <= metrics["fit_batch_predicted"]
+    assert 0 < metrics["fit_side_px"] <= metrics["fit_side_predicted_px"]
+    assert metrics["fit_tries"] == len(tries)
 
 
 @pytest.mark.parametrize(
-    ("params", "told"),
+    ("params", "message"),
     [
         ({}, "params.model is missing"),
         ({"model": "unet-small"}, "params.method is missing"),
@@ -82,12 +82,12 @@ def test_a_job_measures_both_beside_their_prediction(tries):
         ),
     ],
 )
-def test_wrong_settings_are_refused_with_what_is_allowed(params, told):
-    with pytest.raises(FitError, match=told):
+def test_wrong_settings_are_refused_with_what_is_allowed(params, message):
+    with pytest.raises(FitError, match=message):
         max_batch.measure(params)
 
 
-def test_what_is_available_is_the_kernels_word(tmp_path):
+def test_available_memory_is_what_the_kernel_reports(tmp_path):
     path = tmp_path / "meminfo"
     path.write_text("MemTotal: 900 kB\nMemAvailable:    500 kB\n")
     assert max_batch.available_b(str(path)) == 512_000
@@ -134,7 +134,7 @@ def fails(error):
 
 
 def under_the_limit(act):
-    """As a library that crashes where memory is refused."""
+    """Return an act that happens only under a limit, like a library that crashes where memory is refused."""
     return lambda: act() if limited() else None
 
 
@@ -173,15 +173,15 @@ CRASHES = [
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize(("act", "told"), CRASHES)
-def test_what_crashes_under_the_limit_only_does_not_fit(stepping, act, told):
+@pytest.mark.parametrize(("act", "ending"), CRASHES)
+def test_what_crashes_under_the_limit_only_does_not_fit(stepping, act, ending):
     stepping(under_the_limit(act))
-    assert attempt(plan_of(), 4, LIMIT_B) == (False, f"{told}; without a limit it runs")
+    assert attempt(plan_of(), 4, LIMIT_B) == (False, f"{ending}; without a limit it runs")
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize(("act", "told"), CRASHES)
-def test_what_crashes_without_a_limit_too_is_no_answer(stepping, act, told):
+@pytest.mark.parametrize(("act", "ending"), CRASHES)
+def test_what_crashes_without_a_limit_too_is_no_answer(stepping, act, ending):
     stepping(act)
-    with pytest.raises(FitError, match=f"a try with batch 4 {told}, and without a limit it {told}"):
+    with pytest.raises(FitError, match=f"a try with batch 4 {ending}, and without a limit it {ending}"):
         attempt(plan_of(), 4, LIMIT_B)

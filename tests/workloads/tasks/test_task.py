@@ -99,7 +99,7 @@ def test_a_wrong_key_is_named_with_what_is_allowed(keys, message):
         spec.parse({"method": "ft-all", **keys})
 
 
-def test_what_a_workload_leaves_out_is_the_protocol():
+def test_what_a_workload_leaves_out_gets_the_defaults_of_the_protocol():
     made = spec.parse({"method": "ft-all", "dataset": "har-hapt"})
     assert (made.batch, made.rank, made.lr, made.scale, made.epochs) == (20, 4, 0.02, 1.0, 200)
     assert spec.parse({"method": "ft-all", "model": "cnn"}).epochs == 60

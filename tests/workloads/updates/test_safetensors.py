@@ -20,13 +20,13 @@ DTYPES = {"F32": "float32", "F16": "float16", "I8": "int8"}
 
 def random_tensors(seed, count=5):
     rng = np.random.default_rng(seed)
-    found = {}
+    tensors = {}
     for index in range(count):
         dtype = ("F32", "F16", "I8")[rng.integers(3)]
         shape = tuple(int(size) for size in rng.integers(1, 6, size=rng.integers(1, 5)))
         values = rng.integers(-100, 100, size=shape).astype(DTYPES[dtype])
-        found[f"layer{index}.weight"] = (safetensors.Tensor(dtype, shape, values.tobytes()), values)
-    return found
+        tensors[f"layer{index}.weight"] = (safetensors.Tensor(dtype, shape, values.tobytes()), values)
+    return tensors
 
 
 @settings(max_examples=40, deadline=None)
@@ -46,9 +46,9 @@ def test_the_reference_package_reads_what_we_write(seed):
 def test_we_read_what_the_reference_package_writes(seed):
     arrays = {name: values for name, (_, values) in random_tensors(seed).items()}
     raw = reference.save(arrays, {"made": "there"})
-    found = safetensors.decode(raw)
-    assert found.metadata == {"made": "there"} and set(found.tensors) == set(arrays)
-    for name, item in found.tensors.items():
+    contents = safetensors.decode(raw)
+    assert contents.metadata == {"made": "there"} and set(contents.tensors) == set(arrays)
+    for name, item in contents.tensors.items():
         assert item.shape == arrays[name].shape
         np.testing.assert_array_equal(np.array(item.values()), arrays[name].ravel().astype("float64"))
     head = strict.read_head(raw)  # the board's strict reader takes it too
@@ -94,8 +94,8 @@ def test_what_is_no_file_is_refused_by_both_readers(raw):
         strict.read_head(raw)
 
 
-def file_of(told, body=b"\0" * 8):
-    text = told if isinstance(told, bytes) else json.dumps(told).encode()
+def file_of(header, body=b"\0" * 8):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + body
 
 
@@ -104,7 +104,7 @@ def entry(dtype="F32", shape=(2,), offsets=(0, 8), **more):
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "message"),
     [
         (file_of({"x": entry(dtype="BF16")}), "type 'BF16'"),
         (file_of({"x": entry(dtype=["F32"])}), "type"),
@@ -123,8 +123,8 @@ def entry(dtype="F32", shape=(2,), offsets=(0, 8), **more):
         (file_of(b"[" * 100 + b"]" * 100), "not JSON"),
     ],
 )
-def test_the_boards_reader_accounts_for_every_byte(raw, told):
-    with pytest.raises(strict.Refused, match=told):
+def test_the_boards_reader_accounts_for_every_byte(raw, message):
+    with pytest.raises(strict.Refused, match=message):
         strict.read_head(raw)
 
 

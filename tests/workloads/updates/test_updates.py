@@ -83,13 +83,13 @@ def test_a_files_size_is_foretold_to_the_byte(exported, what, dtype):
 def test_a_network_is_put_together_again_from_its_base_and_any_form(exported, what):
     made, base = exported
     raw, _ = updates.make(made, Form(what, "float32", False), "lorae", "a" * 64)
-    found = updates.rebuild(base, safetensors.decode(raw))
+    rebuilt = updates.rebuild(base, safetensors.decode(raw))
     for name, item in made.weights.items():
-        np.testing.assert_allclose(as_numpy(found[name]), as_numpy(item), atol=2e-6, err_msg=name)
+        np.testing.assert_allclose(as_numpy(rebuilt[name]), as_numpy(item), atol=2e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
-def test_the_error_that_a_file_states_is_the_one_that_it_has(exported, dtype):
+def test_a_file_states_its_true_rounding_error(exported, dtype):
     made, _ = exported
     raw, entry = updates.make(made, Form("adapter", dtype, False), "lorae", "a" * 64)
     file = safetensors.decode(raw)
@@ -139,19 +139,21 @@ def test_the_index_lists_what_is_there_and_why_the_rest_is_not(exported, tmp_pat
     made, _ = exported
     without = made._replace(adapter={})
     forms = [parse_form(text) for text in ("delta+zlib", "adapter", "weights")]
-    told = updates.write(str(tmp_path), forms, without, "ft-all", str(base_file(tmp_path)))
+    index = updates.write(str(tmp_path), forms, without, "ft-all", str(base_file(tmp_path)))
     folder = tmp_path / updates.FOLDER
-    assert json.loads((folder / "index.json").read_text()) == told
-    assert [each["name"] for each in told["files"]] == [
+    assert json.loads((folder / "index.json").read_text()) == index
+    assert [entry["name"] for entry in index["files"]] == [
         "delta.float32.safetensors.zz",
         "weights.float32.safetensors",
     ]
-    assert "no adapters" in told["left_out"]["adapter/float32"]
+    assert "no adapters" in index["left_out"]["adapter/float32"]
     packed = (folder / "delta.float32.safetensors.zz").read_bytes()
-    assert len(packed) == told["files"][0]["size_b"]
-    assert len(zlib.decompress(packed)) == told["files"][0]["safetensors_b"]
+    assert len(packed) == index["files"][0]["size_b"]
+    assert len(zlib.decompress(packed)) == index["files"][0]["safetensors_b"]
 
 
 def test_a_network_that_cannot_be_exported_leaves_an_index_with_the_reason(tmp_path):
-    told = updates.write(str(tmp_path), [parse_form("delta")], "out of memory", "x", str(base_file(tmp_path)))
-    assert told["files"] == [] and told["left_out"] == {"delta/float32": "out of memory"}
+    index = updates.write(
+        str(tmp_path), [parse_form("delta")], "out of memory", "x", str(base_file(tmp_path))
+    )
+    assert index["files"] == [] and index["left_out"] == {"delta/float32": "out of memory"}

@@ -81,18 +81,18 @@ def losses_of():
     """Function (session, epochs) -> the losses of all steps."""
 
     def run(session: Any, epochs: int) -> list[float]:
-        found: list[float] = []
+        losses: list[float] = []
         for epoch in range(epochs):
             session.train_epoch(epoch, no_mark)
-            found += [float(loss) for loss in session.step_losses]
-        return found
+            losses += [float(loss) for loss in session.step_losses]
+        return losses
 
     return run
 
 
-def first_apart(found: list[float], expected: list[float]) -> int | None:
+def first_apart(losses: list[float], expected: list[float]) -> int | None:
     """The first step whose losses differ by more than the tolerance."""
-    for step, (a, b) in enumerate(zip(found, expected, strict=True)):
+    for step, (a, b) in enumerate(zip(losses, expected, strict=True)):
         if not abs(a - b) <= ABSOLUTE + RELATIVE * abs(b):
             return step
     return None
@@ -128,13 +128,13 @@ def assert_equivalent(losses_of):
         epochs = max(2, -(-STEPS // made.steps_per_epoch))
         made = made._replace(spec=made.spec._replace(epochs=epochs))
         ours, reference = Session(made, library=library), other(made)
-        found, expected = losses_of(ours, epochs), losses_of(reference, epochs)
-        assert len(found) == len(expected) >= STEPS
-        apart = first_apart(found, expected)
+        losses, expected = losses_of(ours, epochs), losses_of(reference, epochs)
+        assert len(losses) == len(expected) >= STEPS
+        apart = first_apart(losses, expected)
         if apart is not None:
             # rounding can open or close a ReLU that stands at 0: then float64 says which engine went astray
             exact = torch_losses_in_double(made)
-            assert first_apart(found, exact) is None, (apart, found[apart], expected[apart])
+            assert first_apart(losses, exact) is None, (apart, losses[apart], expected[apart])
             assert first_apart(expected, exact) == apart
         if hasattr(reference, "evaluate"):
             pairs = zip(ours.evaluate().predictions, reference.evaluate().predictions, strict=True)

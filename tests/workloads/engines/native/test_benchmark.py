@@ -1,4 +1,4 @@
-"""``python -m benchmarks.finetune_steps --json``: its keys, and that its numbers hang together."""
+"""``python -m benchmarks.finetune_steps --json``: its keys, and that its numbers agree with one another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds: chosen by the CPU, made once, told in the record; and what goes wrong is said."""
+"""Builds of the native library: chosen by the CPU, made once, named in the record; errors say what went wrong."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def here():
     return build.variant_of(*build.this_machine())
 
 
-def test_it_is_compiled_once_and_tells_how(cc, here, tmp_path):
+def test_a_library_is_compiled_once_and_tells_how(cc, here, tmp_path):
     first = build.build(here, str(tmp_path), cc)
     made = Path(first.path).stat().st_mtime_ns
     again = build.build(here, str(tmp_path), cc)
@@ -147,7 +147,7 @@ def test_the_environment_names_a_library(library, monkeypatch):
     assert version().startswith(f"native {32 * library.vector_floats}-bit")
 
 
-def test_the_peak_is_that_of_the_vectors_width(builds):
+def test_the_measured_peak_of_every_build_is_plausible(builds):
     peaks = {name: made.peak(0.02) for name, made in builds.items()}
     for name, peak in peaks.items():
         assert 1e9 < peak.macs_per_s < 1e12, name

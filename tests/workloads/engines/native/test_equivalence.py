@@ -26,7 +26,7 @@ def test_each_method_gives_torchs_losses_and_predictions(method, digits, library
 
 
 @pytest.mark.parametrize("method", ["ft-all-lora", "skip2-lora"])
-def test_every_build_does(method, digits, builds, assert_equivalent):
+def test_every_build_gives_torchs_losses_and_predictions(method, digits, builds, assert_equivalent):
     for made in builds.values():
         assert_equivalent(digits(method, seed=1), made)
 
@@ -35,7 +35,9 @@ def test_every_build_does(method, digits, builds, assert_equivalent):
 @pytest.mark.slow
 @pytest.mark.parametrize("dataset", ["fan-damage1", "fan-damage2", "har-hapt"])
 @pytest.mark.parametrize("method", MLP)
-def test_each_method_does_on_the_studys_data(dataset, method, real_task, builds, assert_equivalent):
+def test_each_method_gives_torchs_losses_on_the_studys_data(
+    dataset, method, real_task, builds, assert_equivalent
+):
     for made in builds.values():
         assert_equivalent(real_task(dataset, method), made)
 
@@ -50,7 +52,9 @@ def test_each_method_does_on_the_studys_data(dataset, method, real_task, builds,
         ((4, 96, 96, 6), 9, 20, 41),  # a last batch of one
     ],
 )
-def test_any_shape_rank_and_batch_does(row, sizes, rank, batch, rows, any_task, builds, losses_of):
+def test_any_shape_rank_and_batch_gives_torchs_losses(
+    row, sizes, rank, batch, rows, any_task, builds, losses_of
+):
     from tunebench.workloads.engines.pytorch import chain
 
     made = any_task(row, sizes, rows, rank=rank, batch=batch, epochs=4, scale=0.5, lr=0.05)

@@ -33,9 +33,9 @@ def test_a_timed_job_gives_what_torchs_gives(native, run_job):
     ours = run_job(workload(), here=True)
     theirs = run_job(workload(engine="torch"), here=True)
     assert (ours.returncode, ours.output) == (0, "")
-    found, expected = ours.read("result.json"), theirs.read("result.json")
-    assert found["outcome"] == "ok"
-    assert found["engine_version"].startswith("native ")
+    result, expected = ours.read("result.json"), theirs.read("result.json")
+    assert result["outcome"] == "ok"
+    assert result["engine_version"].startswith("native ")
     for key in (
         "steps",
         "params_total",
@@ -45,9 +45,9 @@ def test_a_timed_job_gives_what_torchs_gives(native, run_job):
         "cache_hit_ratio",
         "n_items",
     ):
-        assert found[key] == expected[key], key
-    assert found["losses"] == pytest.approx(expected["losses"], rel=1e-4)
-    assert found["after"] == pytest.approx(expected["after"], abs=0.005)
+        assert result[key] == expected[key], key
+    assert result["losses"] == pytest.approx(expected["losses"], rel=1e-4)
+    assert result["after"] == pytest.approx(expected["after"], abs=0.005)
     names = ours.read("marks.json")["names"]
     assert names == ["load", "evaluate", "warmup", "finetune", "save", "end"]
 
@@ -69,9 +69,9 @@ def test_an_instrumented_job_tells_the_phases_of_every_step(native, run_job):
 def test_the_correctness_gate_passes(digits, monkeypatch, library):
     monkeypatch.setenv("TUNEBENCH_NATIVE", library.path)
     for method in ("skip2-lora", "lora-all"):
-        found = correctness.check(digits(method, engine="native"))
-        assert found["passed"]
-        assert found["max_loss_diff"] == 0.0
+        gate = correctness.check(digits(method, engine="native"))
+        assert gate["passed"]
+        assert gate["max_loss_diff"] == 0.0
 
 
 def test_a_training_that_diverges_ends_behind_that_epoch(digits, library):
@@ -92,13 +92,15 @@ def test_the_warm_up_changes_nothing(digits, library):
 
 
 def test_epochs_in_one_call_or_one_by_one_are_the_same(digits, library):
-    one, many, watched = (Session(digits("skip2-lora", epochs=5), library=library) for _ in range(3))
-    losses = one.train_epochs(0, 5)
-    assert losses == [loss for epoch in range(5) for loss in many.train_epochs(epoch, 1)]
+    single_call, many_calls, watched = (
+        Session(digits("skip2-lora", epochs=5), library=library) for _ in range(3)
+    )
+    losses = single_call.train_epochs(0, 5)
+    assert losses == [loss for epoch in range(5) for loss in many_calls.train_epochs(epoch, 1)]
     for epoch in range(5):  # evaluating in between shares the kernels' buffers, and changes nothing
         assert watched.train_epochs(epoch, 1) == [losses[epoch]]
         watched.evaluate()
-    assert watched.evaluate() == one.evaluate()
+    assert watched.evaluate() == single_call.evaluate()
 
 
 @pytest.mark.parametrize(
@@ -157,10 +159,10 @@ def job(folder, library, data, weights, **keys):
 
 
 def test_the_jobs_own_library_is_found(tmp_path, library, shipped):
-    found = job(tmp_path, library, shipped / "digits.tbx", shipped / "digits-mlp.tbx")
-    assert found["outcome"] == "ok"
-    assert found["engine_version"].startswith(f"native {32 * library.vector_floats}-bit")
-    assert found["peak_rss_b"] <= 48e6
+    result = job(tmp_path, library, shipped / "digits.tbx", shipped / "digits-mlp.tbx")
+    assert result["outcome"] == "ok"
+    assert result["engine_version"].startswith(f"native {32 * library.vector_floats}-bit")
+    assert result["peak_rss_b"] <= 48e6
 
 
 @pytest.mark.slow
@@ -169,14 +171,14 @@ def test_the_jobs_own_library_is_found(tmp_path, library, shipped):
 def test_a_fine_tuning_on_har_takes_48_mb_at_most_interpreter_included(method, tmp_path, library, real_task):
     real_task("har-hapt", method)
     made = real_task.files("har-hapt")
-    found = job(tmp_path, library, made.data, made.weights, dataset="har-hapt", method=method, epochs=200)
-    assert found["peak_rss_b"] <= 48e6
-    assert found["after"] > found["before"]
+    result = job(tmp_path, library, made.data, made.weights, dataset="har-hapt", method=method, epochs=200)
+    assert result["peak_rss_b"] <= 48e6
+    assert result["after"] > result["before"]
 
 
 def test_the_plan_is_all_that_the_engine_reads(any_task, library):
     # a row under another name is the same training
     row = table.method("skip2-lora")
-    one = Session(any_task(row, (9, 8, 4), 12, batch=4, epochs=2), library=library)
-    two = Session(any_task(row._replace(name="other"), (9, 8, 4), 12, batch=4, epochs=2), library=library)
-    assert one.train_epochs(0, 2) == two.train_epochs(0, 2)
+    first = Session(any_task(row, (9, 8, 4), 12, batch=4, epochs=2), library=library)
+    second = Session(any_task(row._replace(name="other"), (9, 8, 4), 12, batch=4, epochs=2), library=library)
+    assert first.train_epochs(0, 2) == second.train_epochs(0, 2)

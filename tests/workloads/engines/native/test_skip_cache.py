@@ -26,7 +26,7 @@ def test_with_and_without_the_cache_every_loss_is_the_same_bit_for_bit(method, d
         assert plain.cache_error() is None
 
 
-def test_its_bytes_are_the_formulas(digits, library, any_task):
+def test_the_cache_is_as_large_as_the_formula_says(digits, library, any_task):
     made = digits("skip2-lora", epochs=2)
     facts = Session(made, library=library).facts()
     assert facts["cache_b"] == made.n_train * 4 * (96 + 96 + 10)
@@ -38,7 +38,7 @@ def test_its_bytes_are_the_formulas(digits, library, any_task):
     assert Session(half, library=library).facts()["cache_b"] == 40 * 2 * 198
 
 
-def test_it_is_filled_once_and_always_hit_thereafter(digits, library):
+def test_the_cache_is_filled_once_and_always_hit_thereafter(digits, library):
     session = Session(digits("skip2-lora", epochs=4), library=library)
     session.train_epochs(0, 1)
     first = session.facts()
@@ -69,13 +69,13 @@ def test_a_budget_that_is_more_than_enough_takes_no_more_than_it_needs(digits, l
     assert Session(made, library=library).facts()["cache_b"] == made.n_train * 4 * 202
 
 
-def test_float16_halves_it_at_two_tenths_of_a_point(digits, library):
+def test_float16_halves_the_cache_and_costs_two_tenths_of_a_point_at_most(digits, library):
     exact, half = digits("skip2-lora"), digits("skip2-lora", params={"cache_dtype": "float16"})
-    one, two = Session(exact, library=library), Session(half, library=library)
-    assert 2 * two.facts()["cache_b"] == one.facts()["cache_b"]
+    exact_session, half_session = Session(exact, library=library), Session(half, library=library)
+    assert 2 * half_session.facts()["cache_b"] == exact_session.facts()["cache_b"]
     epochs = exact.spec.epochs
-    assert accuracy(two, epochs) == pytest.approx(accuracy(one, epochs), abs=0.002)
-    assert two.cache_error() == 0.0  # what is kept is the rounded value, exactly
+    assert accuracy(half_session, epochs) == pytest.approx(accuracy(exact_session, epochs), abs=0.002)
+    assert half_session.cache_error() == 0.0  # what is kept is the rounded value, exactly
 
 
 @pytest.mark.slow

@@ -119,7 +119,7 @@ def test_the_cache_is_filled_once_and_then_only_read(digits, monkeypatch):
     assert facts["cache_hit_ratio"] == pytest.approx(2 / 3)
 
 
-def test_phases_of_a_cached_step(digits):
+def test_a_cached_step_marks_its_phases_and_fills_the_cache_in_the_first_epoch_only(digits):
     session, seen = Session(digits("skip2-lora", epochs=2, batch=450)), []
     session.train_epoch(0, seen.append)
     session.train_epoch(1, seen.append)

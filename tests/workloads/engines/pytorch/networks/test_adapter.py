@@ -169,16 +169,16 @@ def test_a_linear_layer_is_merged_exactly():
 
 
 def test_the_same_name_and_seed_give_the_same_start():
-    one, two, other = (
+    first, second, other = (
         AdaptedConv2d(nn.Conv2d(3, 4, 3), 2, name=name, seed=5).extractor for name in ("a", "a", "b")
     )
-    assert torch.equal(one, two)
-    assert not torch.equal(one, other)
-    assert float(one.detach().abs().max()) <= 1 / 27**0.5
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+    assert float(first.detach().abs().max()) <= 1 / 27**0.5
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda: AdaptedConv2d(nn.Conv2d(3, 4, 3), 0, name="stem"), "'stem': rank is 0"),
         (lambda: AdaptedConv2d(nn.Conv2d(3, 4, 3, padding_mode="reflect"), 2, name="stem"), "'reflect'"),
@@ -187,8 +187,8 @@ def test_the_same_name_and_seed_give_the_same_start():
         (lambda: AdaptedLinear(nn.Conv2d(3, 4, 1), 2), "expected a Linear"),
     ],
 )
-def test_what_cannot_be_adapted_is_refused_by_name(make, told):
-    with pytest.raises(AdapterError, match=told):
+def test_what_cannot_be_adapted_is_refused_by_name(make, message):
+    with pytest.raises(AdapterError, match=message):
         make()
 
 
@@ -200,7 +200,7 @@ def test_depthwise_is_told_from_grouped():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
-def test_it_works_under_torch_compile(form):
+def test_an_adapter_works_under_torch_compile(form):
     adapted = filled(AdaptedConv2d(nn.Conv2d(3, 4, 3), 2, form=form))
     compiled = torch.compile(adapted, backend="aot_eager", fullgraph=True)
     x = torch.randn(2, 3, 6, 6)
@@ -211,7 +211,7 @@ def test_it_works_under_torch_compile(form):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("form", FORMS)
-def test_it_gives_the_same_on_cuda(form):
+def test_an_adapter_gives_the_same_on_cuda(form):
     torch.backends.cudnn.allow_tf32 = False
     adapted = filled(AdaptedConv2d(nn.Conv2d(3, 4, 3), 2, form=form))
     x = torch.randn(2, 3, 6, 6)

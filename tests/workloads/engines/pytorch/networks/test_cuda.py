@@ -36,9 +36,9 @@ def trained(task):
 @pytest.mark.parametrize("method", table.methods_of("unet-small"))
 def test_every_method_has_the_same_losses_on_cuda(small, method, model):
     _, wanted = trained(small(method, model))
-    session, found = trained(small(method, model, device="cuda"))
+    session, losses = trained(small(method, model, device="cuda"))
     assert all(item.is_cuda for item in session.trained)
-    assert found == pytest.approx(wanted, rel=SAME)
+    assert losses == pytest.approx(wanted, rel=SAME)
 
 
 @gpu

@@ -61,10 +61,10 @@ def test_an_image_without_boxes_has_a_finite_loss():
 
 
 def test_generalised_iou_by_hand():
-    one = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 1.0, 1.0]])
-    other = torch.tensor([[1.0, 0.0, 3.0, 2.0], [2.0, 0.0, 3.0, 1.0]])
+    boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 1.0, 1.0]])
+    others = torch.tensor([[1.0, 0.0, 3.0, 2.0], [2.0, 0.0, 3.0, 1.0]])
     # 2/6 - 0 (the hull is the union), and 0 - 1/3 (apart by one)
-    assert detection.generalised_iou(one, other).tolist() == pytest.approx([1 / 3, -1 / 3], abs=1e-4)
+    assert detection.generalised_iou(boxes, others).tolist() == pytest.approx([1 / 3, -1 / 3], abs=1e-4)
 
 
 def test_of_overlapping_boxes_of_a_class_the_best_is_kept():
@@ -72,6 +72,6 @@ def test_of_overlapping_boxes_of_a_class_the_best_is_kept():
     scores[0, 0] = torch.tensor([[2.0, 1.0], [0.5, 0.0]])
     scores[0, 1, 0, 0] = 1.0  # another class at the same place stays
     raw = torch.full((1, 4, 2, 2), 3.0)
-    found = detection.decode((scores, raw))[0]
-    assert sorted(item.label for item in found) == [0, 1]
-    assert found[0].score == pytest.approx(float(torch.sigmoid(torch.tensor(2.0))))
+    detections = detection.decode((scores, raw))[0]
+    assert sorted(item.label for item in detections) == [0, 1]
+    assert detections[0].score == pytest.approx(float(torch.sigmoid(torch.tensor(2.0))))

@@ -67,8 +67,8 @@ def test_every_form_gives_the_network_that_left(small, method):
         with torch.no_grad():
             for name, place in places(other):
                 place.copy_(torch.tensor(rebuilt[name].data).reshape(place.shape))
-            found = other.run({INPUT: x}, session.plan.graph.outputs)[0]
-        assert float((found - wanted).abs().max()) < 1e-4 * float(wanted.abs().max()), what
+            output = other.run({INPUT: x}, session.plan.graph.outputs)[0]
+        assert float((output - wanted).abs().max()) < 1e-4 * float(wanted.abs().max()), what
 
 
 def test_what_a_method_does_not_train_is_in_no_delta(small):
@@ -85,7 +85,10 @@ def test_an_export_changes_nothing(small):
     before = [item.detach().clone() for item in session.trained]
     first, second = session.export(), session.export()
     assert first == second
-    assert all(torch.equal(one, two) for one, two in zip(before, session.trained, strict=True))
+    assert all(
+        torch.equal(value_before, value_after)
+        for value_before, value_after in zip(before, session.trained, strict=True)
+    )
 
 
 @pytest.mark.slow

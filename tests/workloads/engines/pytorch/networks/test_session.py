@@ -168,25 +168,25 @@ def test_running_from_the_middle_gives_the_same_outputs():
     x = torch.rand(2, 3, 32, 32)
     middle = network.run({INPUT: x}, ("class_a", "box_a"))
     given = dict(zip(("class_a", "box_a"), middle, strict=True))
-    for one, other in zip(network.run(given, network.graph.outputs), network(x), strict=True):
-        assert torch.equal(one, other)
+    for output, expected in zip(network.run(given, network.graph.outputs), network(x), strict=True):
+        assert torch.equal(output, expected)
 
 
 def test_parts_that_do_not_fit_are_refused(small):
     task = small("ft-all", "resnet-small")
-    data, weights, told = task.data, task.weights, task.spec
+    data, weights, spec = task.data, task.weights, task.spec
     with pytest.raises(SpecError, match="for data sets to segment; this one is to classify"):
-        make_task(told._replace(model="unet-small"), data, weights)
+        make_task(spec._replace(model="unet-small"), data, weights)
     with pytest.raises(SpecError, match="batch is 99, the fine-tuning set has 12 images"):
-        make_task(told._replace(batch=99), data, weights)
+        make_task(spec._replace(batch=99), data, weights)
     with pytest.raises(ArtefactError, match="these are no images"):
-        make_task(told, Artefact("data", {"n_in": 64, "n_classes": 4}, {}), weights)
+        make_task(spec, Artefact("data", {"n_in": 64, "n_classes": 4}, {}), weights)
     cut = {**weights.tensors, "classifier.bias": tensor("float32", (1,), [0.0])}
     with pytest.raises(ArtefactError, match=r"classifier.bias has shape \[1\].*needs \[4\]"):
-        make_task(told, data, weights._replace(tensors=cut))
+        make_task(spec, data, weights._replace(tensors=cut))
     wrong = {**data.tensors, "test_y": tensor("int32", (12,), [0] * 11 + [4])}
     with pytest.raises(SpecError, match=r"test_y\[11\] is 4, expected 0..3"):
-        make_task(told, data._replace(tensors=wrong), weights)
+        make_task(spec, data._replace(tensors=wrong), weights)
 
 
 def test_the_native_engine_refuses_networks():

@@ -92,13 +92,13 @@ def test_a_head_trains_as_it_is_and_norms_when_asked(model):
     assert not torch.equal(model.body.norm.running_mean, before)
 
 
-def test_a_rank_a_layer_wins_over_the_models(model):
+def test_the_rank_of_a_layer_wins_over_the_rank_of_the_model(model):
     wrap(model, Rule(rank=4, ranks=(("*.stem", 1),)))
     assert (model.body.stem.rank, model.body.grouped.rank) == (1, 4)
 
 
 @pytest.mark.parametrize(
-    ("rule", "told"),
+    ("rule", "message"),
     [
         (Rule(include=("body.up",)), "'body.up': ConvTranspose2d carries no adapter"),
         (Rule(include=("body.depth",)), "'body.depth': depthwise"),
@@ -107,8 +107,8 @@ def test_a_rank_a_layer_wins_over_the_models(model):
         (Rule(rank=0), "rank is 0"),
     ],
 )
-def test_a_rule_that_cannot_be_is_refused_by_name(model, rule, told):
-    with pytest.raises(AdapterError, match=told.replace("*", r"\*")):
+def test_a_rule_that_cannot_be_is_refused_by_name(model, rule, message):
+    with pytest.raises(AdapterError, match=message.replace("*", r"\*")):
         wrap(model, rule)
 
 
@@ -120,8 +120,8 @@ def test_a_model_is_wrapped_once(model):
 
 def test_an_update_is_the_adapters_and_moves_to_another_copy(model):
     other = copy.deepcopy(model)
-    for one in (model, other):
-        wrap(one, Rule(rank=2))
+    for network in (model, other):
+        wrap(network, Rule(rank=2))
     train(model)
     state = wrapping.adapter_state(model)
     assert sum(item.numel() for item in state.values()) == 2 * (3 * 9 + 8) + 2 * (8 + 8)
