@@ -1,4 +1,4 @@
-"""What holds for all tests."""
+"""Fixtures and hooks of all tests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DATA = ("TUNEBENCH_DATA", "TUNEBENCH_CAPTURES")
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where the real data are promised, a test that skips for want of them has failed."""
+    """Fail a test that skips because real data are missing, where the run promises that they are there."""
     report = yield
     if report.skipped and not hasattr(report, "wasxfail"):
         promised = [name for name in _DATA if os.environ.get(name)]
@@ -79,10 +79,10 @@ class Proxy:
 
     @staticmethod
     def _drop(*sockets: socket.socket) -> None:
-        for each in sockets:
+        for sock in sockets:
             with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
 
     def freeze(self) -> None:
         self._flows.clear()

@@ -6,5 +6,5 @@ import signal
 
 
 def heed() -> None:
-    """For ``preexec_fn``: a test run that was started in the background has SIGINT ignored, and hands that on."""
+    """Give a child its usual Ctrl-C (``preexec_fn``): a test run in the background ignores SIGINT and passes that on."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

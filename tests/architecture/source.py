@@ -22,17 +22,17 @@ def modules() -> dict[str, Path]:
 
 def imports(name: str, known: dict[str, Path]) -> set[str]:
     """Return the modules of the package that one of them imports, at its top or within a function."""
-    found: set[str] = set()
+    imported_modules: set[str] = set()
     for node in ast.walk(ast.parse(known[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imported_modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             origin = _origin(node, name, known)
-            found |= {
+            imported_modules |= {
                 f"{origin}.{alias.name}" if f"{origin}.{alias.name}" in known else origin
                 for alias in node.names
             }
-    return (found & known.keys()) - {name}
+    return (imported_modules & known.keys()) - {name}
 
 
 def _origin(node: ast.ImportFrom, name: str, known: dict[str, Path]) -> str:

@@ -1,4 +1,4 @@
-"""The house as it is meant to be: no circle of files, small folders, one namespace, and the page that tells of it."""
+"""The layout of the source: no circle of imports, small folders, one namespace, and the page that describes it."""
 
 from __future__ import annotations
 

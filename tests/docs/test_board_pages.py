@@ -29,19 +29,19 @@ def test_every_board_has_a_page_that_says_when_it_was_verified(board):
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.page)
-def test_the_torch_of_a_page_is_the_tables(board):
+def test_a_page_names_the_torch_of_the_table(board):
     text = page(board)
     for system in board.systems:
         facts = Facts(system.python, "aarch64", system.bits, system.glibc, board.lse, system.jetpack)
         choice = choose("jetson" if system.jetpack else "cpu", facts)
         if choice.wheels:
             assert f"torch {choice.wheels[0].torch}" in text, system.name
-    told = set(re.findall(r"setup` takes torch (\S+)", text))
-    assert told <= {"2.9.1"}
+    releases = set(re.findall(r"setup` takes torch (\S+)", text))
+    assert releases <= {"2.9.1"}
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.page)
-def test_power_and_its_scope_on_a_page_are_the_tables(board):
+def test_a_page_gives_the_power_and_the_scope_of_the_table(board):
     text = page(board)
     scopes = set(re.findall(r"scope `(board_input|module|rails_sum)`", text)) | set(
         re.findall(r"`(rails_sum)`", text)

@@ -35,9 +35,13 @@ def _plain(licence: str) -> str:
 
 def test_the_page_lists_what_is_installed():
     writer = _writer()
-    told, found = _packages(writer.PAGE.read_text()), _packages(writer.page())
-    assert set(found) == set(told), "run: python scripts/dependencies_page.py"
-    changed = {name: (told[name], found[name]) for name in told if _plain(told[name]) != _plain(found[name])}
+    listed, installed = _packages(writer.PAGE.read_text()), _packages(writer.page())
+    assert set(installed) == set(listed), "run: python scripts/dependencies_page.py"
+    changed = {
+        name: (listed[name], installed[name])
+        for name in listed
+        if _plain(listed[name]) != _plain(installed[name])
+    }
     assert changed == {}, "read the new licence, then run: python scripts/dependencies_page.py"
 
 

@@ -1,4 +1,4 @@
-"""docs/verdicts.md tells every check as it is applied."""
+"""docs/verdicts.md describes every check as it is applied."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def test_the_page_is_what_the_tables_say():
 
 
 def test_the_figures_in_words_are_the_figures_applied():
-    by_code = {one.code: one.threshold for one in (*checks.CHECKS, *writer().GATES)}
-    told = {
+    by_code = {check.code: check.threshold for check in (*checks.CHECKS, *writer().GATES)}
+    figures = {
         "hot": f"({limits.MAX_TEMP_C:g} C)",
         "start-temp": f"({Header(name='x').start_window_c:g} C)",
         "disk": f"({limits.MIN_FREE_B >> 20} MiB)",
@@ -46,7 +46,7 @@ def test_the_figures_in_words_are_the_figures_applied():
         "clock-bound": f"{100 * timing.MAX_CLOCK_SHARE:g}%",
         "clock-drift": f"{timing.MAX_DRIFT_PPM:g} ppm",
     }
-    for code, figure in told.items():
+    for code, figure in figures.items():
         assert figure in by_code[code], code
     busy = by_code["busy"]
     assert f"({limits.NOTE_BACKGROUND_CORES:g} of one core)" in busy

@@ -70,7 +70,7 @@ class Lab:
     environment: dict[str, str]
 
     def run(self, *words: str) -> str:
-        """Run ``python -m WORDS`` in the lab's folder, with nothing to complain of; return what it printed."""
+        """Run ``python -m WORDS`` in the lab's folder; it must succeed without a warning. Return what it printed."""
         done = subprocess.run(
             [sys.executable, "-m", *words],
             cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=180, check=False,
@@ -139,7 +139,7 @@ def ran(lab: Lab) -> RunReader:
     return RunReader(manifest.parent)
 
 
-def test_each_kind_is_one_file_and_one_line(lab, capsys):
+def test_each_kind_of_extension_takes_one_file_and_one_line(lab, capsys):
     with capsys.disabled():
         print()
         for kind, names in lab.touched.items():

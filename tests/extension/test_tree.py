@@ -62,7 +62,7 @@ def run(tree: Path, *words: str) -> str:
     return done.stdout
 
 
-def test_each_is_one_file_at_most_and_one_line():
+def test_each_recipe_takes_one_file_at_most_and_one_line():
     page = recipes()
     touched = {}
     for kind in KINDS:
@@ -79,8 +79,8 @@ def test_each_is_one_file_at_most_and_one_line():
 
 
 def test_the_copy_is_what_runs(tree):
-    told = run(tree, "-c", "from tunebench.workloads import models; print(models.__file__)")
-    assert Path(told.strip()).is_relative_to(tree)
+    output = run(tree, "-c", "from tunebench.workloads import models; print(models.__file__)")
+    assert Path(output.strip()).is_relative_to(tree)
 
 
 def test_the_method_and_the_network_are_counted(tree):

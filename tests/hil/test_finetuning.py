@@ -1,4 +1,4 @@
-"""The suite of tunebench.harness.hil, where a checkout expects it."""
+"""The suite of tunebench.harness.hil, in the folder where a checkout runs it."""
 
 from tunebench.harness.hil.test_finetuning import test_fine_tuning_adapts_the_model_to_the_drift
 

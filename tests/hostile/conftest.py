@@ -58,7 +58,7 @@ deadline_s = 20
 
 
 def message(value: object) -> bytes:
-    """One protocol line, not checked by anybody."""
+    """Return one protocol line, without checking what it says."""
     return b"@tb1 " + (value if isinstance(value, bytes) else json.dumps(value).encode()) + b"\n"
 
 
@@ -131,7 +131,7 @@ def one_repetition(tmp_path: Path) -> Callable[[str], Path]:
 
 
 class Bounds:
-    """Time and memory of a section of this process."""
+    """Measure time and memory of a section of this process."""
 
     def __init__(self, seconds: float, mib: float) -> None:
         self._seconds, self._mib = seconds, mib
@@ -163,7 +163,7 @@ def tree(tmp_path: Path) -> Callable[[], set[str]]:
 
     def files() -> set[str]:
         roots = [tmp_path, Path.cwd(), Path(os.environ.get("TMPDIR", "/tmp"))]
-        found = {str(each) for each in tmp_path.rglob("*")}
-        return found | {str(each) for root in roots[1:] for each in root.iterdir() if "evil" in each.name}
+        paths = {str(path) for path in tmp_path.rglob("*")}
+        return paths | {str(path) for root in roots[1:] for path in root.iterdir() if "evil" in path.name}
 
     return files

@@ -98,7 +98,7 @@ print("\x1b[2J\x1b]0;owned\x07"); sys.stdout.buffer.write(b"\xff" * 1000)
 """
 
 
-def test_files_and_words_of_a_strange_workload_cost_nothing_that_was_measured(tunebench, tmp_path):
+def test_a_workload_that_leaves_strange_files_and_output_keeps_its_measured_result(tunebench, tmp_path):
     done = tunebench(work=STRANGE)
     assert done.returncode == 0, done.stdout + done.stderr
     (record,) = records(tmp_path / "out")
@@ -107,7 +107,7 @@ def test_files_and_words_of_a_strange_workload_cost_nothing_that_was_measured(tu
     assert "\x1b" not in done.stdout + done.stderr
 
 
-def test_last_words_full_of_escapes_are_shown_and_not_obeyed(tunebench, tmp_path):
+def test_escape_sequences_in_the_last_output_are_shown_and_not_obeyed(tunebench, tmp_path):
     done = tunebench(work="sys.exit('\\x1b[2J\\x1b]0;owned\\x07 [/bold] sorry')")
     (record,) = records(tmp_path / "out")
     assert record["outcome"] == "failed"

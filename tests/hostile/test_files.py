@@ -80,11 +80,11 @@ def test_texts_of_a_record_are_made_printable():
         "missing": {"power\x1b": "\u202e"},
         "warnings": [{"code": "x", "message": "\x9b2J"}],
     }
-    found = read_harvest({"exit.json": json.dumps(record).encode()}).exit_record
-    assert found is not None
-    assert found.reason == "\\x1b[2J\\x07"
-    assert found.missing == {"power\\x1b": "\\u202e"}
-    assert found.warnings == [{"code": "x", "message": "\\x9b2J"}]
+    exit_record = read_harvest({"exit.json": json.dumps(record).encode()}).exit_record
+    assert exit_record is not None
+    assert exit_record.reason == "\\x1b[2J\\x07"
+    assert exit_record.missing == {"power\\x1b": "\\u202e"}
+    assert [(notice.code, notice.message) for notice in exit_record.warnings] == [("x", "\\x9b2J")]
 
 
 def test_what_honest_boards_send_is_read():

@@ -82,7 +82,7 @@ def unpacked(tar: bytes) -> dict[str, bytes]:
         (member("evil")[:300], "no member and no end"),
     ],
 )
-def test_an_archive_ends_as_an_archive_ends(end, why):
+def test_an_archive_without_a_proper_end_is_refused(end, why):
     with pytest.raises(ReplyError, match=why):
         unpacked(member("log.txt") + end)
 
@@ -108,7 +108,7 @@ def test_a_sparse_map_that_is_cut_off_is_refused(old, rest):
 
 
 @pytest.mark.parametrize("end", [END, bytes(1024 + 10240)])
-def test_zeros_up_to_a_record_are_an_archives_end(end):
+def test_an_archive_may_end_in_zeros_up_to_a_whole_record(end):
     assert unpacked(member("log.txt") + end) == {"log.txt": b"evil"}
     assert unpacked(end) == {}
 
@@ -119,7 +119,7 @@ def test_what_is_no_tar_is_refused(liar):
 
 
 @pytest.mark.parametrize("size", [-1, protocol.MAX_HARVEST_B + 1, 1 << 80, 1.5, "12", True, None, [1]])
-def test_a_size_that_cannot_be_is_refused(liar, size):
+def test_an_impossible_size_is_refused(liar, size):
     with pytest.raises(ReplyError):
         liar(said(b"", tar_b=size)).harvest("rep-1")
 

@@ -23,7 +23,7 @@ PACKAGES = ("harness", "targets", "workloads", "reports")
 #: Modules and calls that turn data into code.
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "shelve", "marshal", "jsonpickle", "cloudpickle", "joblib"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
-#: By their last name, however they were imported; torch's ``load`` unpickles unless told not to.
+#: Matched by their last name, however they were imported; torch's ``load`` unpickles unless it is forbidden.
 FORBIDDEN_NAMES = {
     "popen",
     "getoutput",
@@ -42,28 +42,28 @@ def _trees() -> list[tuple[Path, ast.Module]]:
 
 
 def _faults(tree: ast.Module) -> list[str]:
-    found = []
+    faults = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [each.name for each in node.names if each.name.split(".")[0] in FORBIDDEN_MODULES]
+            faults += [alias.name for alias in node.names if alias.name.split(".")[0] in FORBIDDEN_MODULES]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in FORBIDDEN_MODULES:
-            found.append(str(node.module))
+            faults.append(str(node.module))
         elif isinstance(node, ast.Call):
-            found += _faults_of_call(node)
-    return found
+            faults += _faults_of_call(node)
+    return faults
 
 
 def _faults_of_call(node: ast.Call) -> list[str]:
-    for each in node.keywords:
-        off = isinstance(each.value, ast.Constant) and each.value.value is False
-        if each.arg in FORBIDDEN_OPTIONS and not off:
-            return [f"{ast.unparse(node.func)}({each.arg}=...)"]
+    for keyword in node.keywords:
+        off = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+        if keyword.arg in FORBIDDEN_OPTIONS and not off:
+            return [f"{ast.unparse(node.func)}({keyword.arg}=...)"]
     if isinstance(node.func, ast.Name):
         return [node.func.id] if node.func.id in FORBIDDEN_CALLS | FORBIDDEN_NAMES else []
     if not isinstance(node.func, ast.Attribute):
         return []
     owner = node.func.value.id if isinstance(node.func.value, ast.Name) else ""
-    safe = any(each.arg == "weights_only" for each in node.keywords)
+    safe = any(keyword.arg == "weights_only" for keyword in node.keywords)
     if node.func.attr in FORBIDDEN_NAMES or ((owner, node.func.attr) in FORBIDDEN_ATTRIBUTES and not safe):
         return [ast.unparse(node.func)]
     return []
@@ -92,8 +92,8 @@ def test_what_turns_data_into_code_would_be_found(line):
 
 @pytest.mark.slow
 def test_no_package_turns_data_into_code():
-    found = {str(path.relative_to(ROOT)): faults for path, tree in _trees() if (faults := _faults(tree))}
-    assert found == {}
+    findings = {str(path.relative_to(ROOT)): faults for path, tree in _trees() if (faults := _faults(tree))}
+    assert findings == {}
 
 
 def test_the_linters_security_rules_are_on_and_few_are_off():
@@ -138,13 +138,13 @@ def test_the_loopback_server_takes_nothing_but_its_key(server):
             transport.close()
 
 
-def test_keys_of_the_loopback_server_are_the_users_alone(server):
+def test_only_the_user_can_read_the_keys_of_the_loopback_server(server):
     directory = Path(server.endpoint.key_file).parent
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()} == {0o600}
 
 
-def test_the_boards_working_directory_is_the_users_alone_even_if_it_was_not(connect, tmp_path):
+def test_the_boards_working_directory_is_made_private_even_if_it_was_not(connect, tmp_path):
     (tmp_path / "work").mkdir(mode=0o755)
     (tmp_path / "work").chmod(0o755)
     connect().sync([make_payload()])
@@ -163,7 +163,7 @@ def test_a_payload_that_was_changed_on_the_board_is_replaced_before_it_is_run(co
     assert board.wait("never-seen", 1) == "unknown"
 
 
-def test_there_is_no_key_for_an_ssh_password(tmp_path):
+def test_an_inventory_cannot_hold_an_ssh_password(tmp_path):
     assert not [name for name in Endpoint.__dataclass_fields__ if "pass" in name]
     path = tmp_path / "lab.toml"
     path.write_text('[[board]]\nid = "a"\nhost = "h"\npassword = "hunter2"\n')

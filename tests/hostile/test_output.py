@@ -1,4 +1,4 @@
-"""What a board may print: the verdict is clear, time and memory are bounded, the terminal obeys nobody."""
+"""Output of a board: the error is clear, time and memory are bounded, no escape sequence reaches the terminal."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def test_escape_sequences_do_not_reach_the_terminal(liar, said):
 def test_escape_sequences_in_a_reply_are_shown_and_not_obeyed(liar):
     text = "\x1b[31mhot\u202egnp.exe \x9b2J"
     probe = {"schema": "tunebench.probe/1", "fingerprint": {"os": {text: text}}}
-    found = liar(b"@tb1 " + json.dumps(probe).encode() + b"\n").probe()
-    ((key, value),) = found.fingerprint["os"].items()
+    reply = liar(b"@tb1 " + json.dumps(probe).encode() + b"\n").probe()
+    ((key, value),) = reply.fingerprint["os"].items()
     assert key == value == "\\x1b[31mhot\\u202egnp.exe \\x9b2J"
 
 
@@ -152,7 +152,7 @@ def test_a_python_that_is_no_python_is_an_interpreter_error(connect):
 
 
 @pytest.mark.parametrize("pause", ["", "sleep 0.1;"], ids=["as fast as it can", "now and then"])
-def test_a_board_that_is_at_work_for_ever_is_left_when_the_time_is_up(liar, bounded, pause):
+def test_a_board_whose_command_never_ends_is_given_up_in_time(liar, bounded, pause):
     alive = """printf '@tb1 {"progress": {"event": "alive"}}\\n'"""
     board = liar(script=f"while {alive}; do :; {pause} done")
     heard = []

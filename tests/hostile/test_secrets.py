@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 SECRET = "planted-7f3a-hunter2"
 BASIC = base64.b64encode(f"admin:{SECRET}".encode()).decode()
-#: Tells all that a workload can see of its surroundings.
+#: Prints everything that a workload can see of its surroundings.
 _WORK = """
 import os
 from tunebench import marks
@@ -67,24 +67,24 @@ def plug() -> Generator[Plug]:
 
 
 def _command_lines() -> set[str]:
-    found = set()
+    command_lines = set()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            found.add(path.read_bytes().decode("utf-8", "replace"))
-    return found
+            command_lines.add(path.read_bytes().decode("utf-8", "replace"))
+    return command_lines
 
 
 def _inflated(page: bytes) -> bytes:
-    """What a page carries packed: deflated, in base64."""
-    found = b""
+    """Return what a page carries in packed form: deflated, in base64."""
+    contents = b""
     for block in re.findall(rb"[A-Za-z0-9+/=]{40,}", page):
         with contextlib.suppress(ValueError, zlib.error):
-            found += zlib.decompress(base64.b64decode(block))
-    return found
+            contents += zlib.decompress(base64.b64decode(block))
+    return contents
 
 
 def _content(path: Path) -> bytes:
-    """All that a reader of a file can come to read."""
+    """Return all that a reader of a file can come to read, unpacked."""
     if path.suffix == ".gz":
         return gzip.decompress(path.read_bytes())
     if path.suffix == ".html":
@@ -114,11 +114,11 @@ def watched(tmp_path) -> Callable[..., tuple[str, str]]:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     running.wait(0.1)
             said.seek(0)
-            told = said.read()
-        assert running.returncode == 0, told
+            output = said.read()
+        assert running.returncode == 0, output
         lines = "\n".join(seen)
         assert "\0-m\0tunebench\0" in lines
-        return told, lines
+        return output, lines
 
     return run
 

@@ -42,10 +42,10 @@ def test_a_login_shell_that_talks_does_no_harm(connect, tmp_path, habit):
 
 @pytest.mark.parametrize("name", ["fish", "tcsh", "csh", "zsh", "dash", "bash"])
 def test_a_login_shell_of_another_kind_does_no_harm(connect, name, tmp_path):
-    found = shutil.which(name)
-    if found is None:
+    shell = shutil.which(name)
+    if shell is None:
         pytest.skip(f"no {name} on this machine")
-    with LoopbackServer(SHORT, shell=found) as server:
+    with LoopbackServer(SHORT, shell=shell) as server:
         _works(connect, at=server, workdir=str(tmp_path / "it's a $HOME, isn't it"))
 
 
@@ -54,7 +54,7 @@ def test_a_python_that_prints_a_banner_does_no_harm(connect, tmp_path: Path):
     _works(connect, python=program(tmp_path / "python3", banner))
 
 
-def test_a_shell_that_never_starts_the_command_is_told_in_its_own_words(connect, tmp_path):
+def test_the_error_of_a_shell_that_never_starts_the_command_quotes_what_it_printed(connect, tmp_path):
     from tunebench.targets.errors import BoardError
 
     shell = program(tmp_path / "shell", "#!/bin/sh\necho This account is currently not available.; exit 1\n")

@@ -44,7 +44,8 @@ def report(tmp_path):
 def test_every_test_is_run_in_exactly_one_part():
     part = load("part")
     chosen = [
-        Expression.compile(marks) for marks in (part._FAST, part._REST, part._ALONE, "emulated", "faults", "demo")
+        Expression.compile(marks)
+        for marks in (part._FAST, part._REST, part._ALONE, "emulated", "faults", "demo")
     ]
     for has in itertools.product((False, True), repeat=len(MARKS)):
         marks = {mark for mark, there in zip(MARKS, has, strict=True) if there}
