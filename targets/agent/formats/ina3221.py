@@ -36,16 +36,7 @@ def parse(text: str) -> Reading:
     devices = hwmon_dump.devices(body(text))
     labelled_rails = [rail for files in devices for rail in _rails(files)]
     if not labelled_rails:
-        monitors = sorted({files["name"] for files in devices if _is_monitor(files) and files.get("name")})
-        if monitors:
-            return without_power(
-                [],
-                "no labelled rail among the files of this dump: %s has no label, so what it measures is not known"
-                % ", ".join(monitors),
-            )
-        if devices:
-            return without_power([], "no labelled rail among the files of this dump")
-        return without_power([], unlike("a dump of an INA3221's files", text))
+        return without_power([], _without_rails(devices) or unlike("a dump of an INA3221's files", text))
     channels: List[Json] = []
     for rail in labelled_rails:
         scope = rails.scope_of(rail.label)
@@ -61,6 +52,18 @@ def parse(text: str) -> Reading:
             details[name] = ", ".join(values)
     scope_of_total = whole.scope if whole.watts is not None else None
     return Reading(channels, whole.watts, scope_of_total, whole.reason, details)
+
+
+def _without_rails(devices: List[Files]) -> Optional[str]:
+    """Return why no file of a dump names a rail; ``None`` if there are no files at all."""
+    if not devices:
+        return None
+    unread = ["%s: %s" % pair for files in devices for pair in files.items() if _MESSAGE.search(pair[1])]
+    monitors = sorted({files["name"] for files in devices if _is_monitor(files) and files.get("name")})
+    why = "; ".join(unread[:3])
+    if not unread and monitors:
+        why = "%s has no label, so what it measures is not known" % ", ".join(monitors)
+    return "no labelled rail among the files of this dump" + (": " + why[:160] if why else "")
 
 
 def _is_monitor(files: Files) -> bool:

@@ -14,7 +14,7 @@ A sample begins with ``RAM used/whole``: what stands before it in its line (a ti
 import re
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
-from tunebench.targets.agent.formats import rails
+from tunebench.targets.agent.formats import rails, refusals
 from tunebench.targets.agent.formats.logs import plain_lines
 from tunebench.targets.agent.formats.reading import Json, Reading, body, channel, first_line, without_power
 
@@ -73,10 +73,9 @@ def parse(text: str) -> Reading:
     """Read the last sample's rails, temperatures, clocks and loads; the total by its labels."""
     samples = _samples(plain_lines(body(text)))
     if not samples:
-        said = first_line(text)
-        return without_power(
-            [], "no line of tegrastats: it begins with %r" % said if said else "the output is empty"
-        )
+        said, refused = first_line(text), refusals.refusal("tegrastats", text)
+        reason = "no line of tegrastats: it begins with %r" % said if said else "the output is empty"
+        return without_power([], "%s; %s" % (reason, refused) if refused else reason)
     stamp, line = samples[-1]
     powers = _powers(line)
     now: Dict[str, Optional[float]] = {name: power.now for name, power in powers.items()}

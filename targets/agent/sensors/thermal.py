@@ -152,6 +152,8 @@ class _Temperature(Sensor):
 
     def read(self) -> List[Optional[float]]:
         value, self.reason = _read(self._file)
+        if self.reason in NO_ANSWER and not self._may_sleep:
+            value, self.reason = _read(self._file)  # a busy Jetson's BPMP answers EAGAIN now and then
         self.asleep = self._may_sleep and _sleeps(self.reason)
         return [value]
 
