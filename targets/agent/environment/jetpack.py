@@ -7,9 +7,9 @@ from typing import Dict, NamedTuple, Optional
 from tunebench.targets.agent.linux import programs
 from tunebench.targets.agent.linux.sysfs import text_of
 
-#: JetPack by L4T release, as NVIDIA publishes them together (developer.nvidia.com/embedded/jetpack-archive; also
-#: jetson_stats' table and its pull requests 792 and 803, jetson-containers' 1741). A release that is not listed has no
-#: JetPack here: a neighbour's would be a guess.
+#: JetPack by L4T release, as NVIDIA publishes them together (developer.nvidia.com/embedded/jetpack-archive; from 36.5 on
+#: compared with public tables that were read off that page on 2026-09-22). A release that is not listed has no JetPack
+#: here: a neighbour's would be a guess.
 JETPACK: Dict[str, str] = {
     "28.1": "3.1",
     "28.2": "3.2",

@@ -101,7 +101,7 @@ def _from_files(lines: List[str]) -> List[Files]:
             head = None if head is not None and head[1] == name else head
             continue
         if head is not None:
-            if below is None and (inline is None or not inline.group("folder")):
+            if below is None and inline is None:
                 folders.take(head[0], head[1], line)
                 head = None
                 continue
