@@ -89,10 +89,10 @@ def parse(text: str) -> Reading:
     cut = _cut(line, powers) or _lost(samples, powers)
     if cut is not None:
         return without_power(channels, cut, **dict(details, total_of=[]))
-    reason = whole.reason
+    why = whole.reason
     if not powers:
-        reason = "no power rails in this output (some releases print them for root only)"
-    return Reading(channels, whole.watts, whole.scope if whole.watts is not None else None, reason, details)
+        why = "no power rails in this output (some releases print them for root only)"
+    return Reading(channels, whole.watts, whole.scope if whole.watts is not None else None, why, details)
 
 
 def _samples(lines: List[str]) -> List[Tuple[Optional[str], str]]:

@@ -209,7 +209,7 @@ def zones(*kinds: tuple[str, str]) -> dict[str, str]:
             [("PMIC-Die", "100000"), ("GPU-therm", "40000"), ("CPU-therm", "41500")],
             {"cpu_temp_c": 41.5, "gpu_temp_c": 40.0},
         ),
-        ([("gpu-thermal", "-256000"), ("cpu-thermal", "45000")], {"cpu_temp_c": 45.0}),
+        ([("gpu-thermal", "-256000"), ("cpu-thermal", "45000")], {"cpu_temp_c": 45.0, "gpu_temp_c": None}),
         ([("acpitz", "30000"), ("x86_pkg_temp", "55000")], {"cpu_temp_c": 55.0}),
     ],
 )
