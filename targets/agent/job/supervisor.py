@@ -95,7 +95,7 @@ class Supervisor:
             record.warn("log-truncated", "%d bytes of output were left out of log.txt" % capture.dropped_b)
         sampler.close()
         record.sampled(sampler, process.peak_b)
-        record.watched(watchdog.told())
+        record.watched(watchdog.entry())
         self._pulse("after", record)
         self._finish(record, workload.returncode)
 

@@ -70,7 +70,7 @@ class Watchdog:
         before, self._reads[name] = self._reads[name], reads
         return reads > before
 
-    def told(self) -> Dict[str, Any]:
+    def entry(self) -> Dict[str, Any]:
         """Return the watchdog's entry in the exit record; ``reason`` says why it watches nothing.
 
         ``passive_trip_c`` is where the kernel begins to throttle, if the board says so: the lowest passive trip point to

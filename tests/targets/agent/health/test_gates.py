@@ -298,7 +298,7 @@ def test_the_watchdog_ends_a_workload_on_the_second_reading_above_the_limit(samp
     assert watchdog.look() is None, "the same sample does not count twice"
     said = watch(watchdog, sampler)
     assert said.startswith("too hot: gpu_temp_c is 80.5 C")
-    assert watchdog.told()["tripped_c"] == 80.5
+    assert watchdog.entry()["tripped_c"] == 80.5
 
 
 def test_one_wild_reading_or_one_at_the_limit_harms_nobody(sampled, tmp_path):
@@ -307,7 +307,7 @@ def test_one_wild_reading_or_one_at_the_limit_harms_nobody(sampled, tmp_path):
     for value in (200.0, 50.0, None, 80.0, 80.0, 200.0, 50.0):
         readings["cpu_temp_c"] = value
         assert watch(watchdog, sampler) is None
-    assert watchdog.told()["tripped_c"] is None
+    assert watchdog.entry()["tripped_c"] is None
 
 
 def test_a_sensor_that_falls_silent_above_the_limit_does_not_calm_the_watchdog(sampled, tmp_path):
@@ -324,9 +324,9 @@ def test_a_watchdog_that_is_off_or_has_nothing_to_watch_says_so(sampled, tmp_pat
     readings["cpu_temp_c"] = 200.0
     off = Watchdog({"off": "because"}, sampler, str(tmp_path))
     assert watch(off, sampler) is None and watch(off, sampler) is None
-    assert off.told()["reason"] == "off: because"
+    assert off.entry()["reason"] == "off: because"
     blind = Sampler(str(tmp_path / "none.jsonl"), [], 0.1)
-    assert Watchdog({}, blind, str(tmp_path)).told()["reason"] == "no temperature is readable"
+    assert Watchdog({}, blind, str(tmp_path)).entry()["reason"] == "no temperature is readable"
     blind.close()
 
 
