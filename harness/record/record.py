@@ -89,8 +89,8 @@ def make_record(
         host_s=host_s,
         ssh_channels=ssh_channels,
     )
-    freq_hz = median_in_window(harvested, "cpu_freq_hz")
-    verdict, reasons = judge(evidence_of(unjudged, seen, harvested.exit_record, freq_hz))
+    freq_hz, clock_hz = (median_in_window(harvested, name) for name in ("cpu_freq_hz", "cpu_clock_hz"))
+    verdict, reasons = judge(evidence_of(unjudged, seen, harvested.exit_record, freq_hz, clock_hz))
     return unjudged.model_copy(update={"verdict": verdict, "reasons": reasons})
 
 

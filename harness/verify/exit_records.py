@@ -15,7 +15,7 @@ from tunebench.reports.results.layout import ResultsError
 from tunebench.reports.results.reader import RunReader
 from tunebench.targets.agent.protocol import ProtocolError
 
-_FREQUENCY = "cpu_freq_hz"
+_FREQUENCY, _CLOCK = "cpu_freq_hz", "cpu_clock_hz"
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,14 @@ class Kept:
     Attributes:
         exit_record: the board's, as its judge saw it; None where the board had none.
         freq_median_hz: median CPU clock in the measured window, from the trace.
+        clock_median_hz: the same, as the board's firmware measured it.
         whole: whether everything that the verdict was made from is there.
         faults: what is there and contradicts the record.
     """
 
     exit_record: ExitRecord | None = None
     freq_median_hz: float | None = None
+    clock_median_hz: float | None = None
     whole: bool = False
     faults: tuple[Discrepancy, ...] = ()
 
@@ -46,7 +48,7 @@ def read_kept(reader: RunReader, line: RecordLine) -> Kept:
         return Kept()
     try:
         text = reader.exit_record(line.record)
-        freq_hz = _median_hz(reader, line.record)
+        freq_hz, clock_hz = (_median_hz(reader, line.record, name) for name in (_FREQUENCY, _CLOCK))
     except (ResultsError, OSError):
         return Kept()  # files.side_files names it
     if text is None:
@@ -59,16 +61,16 @@ def read_kept(reader: RunReader, line: RecordLine) -> Kept:
     except (ProtocolError, ValidationError) as error:
         message = f"{line.record.exit}: {str(error).splitlines()[0][:200]}"
         return Kept(faults=(line.discrepancy("exit-record", message),))
-    return Kept(record, freq_hz, True, tuple(_differences(line, record)))
+    return Kept(record, freq_hz, clock_hz, True, tuple(_differences(line, record)))
 
 
-def _median_hz(reader: RunReader, rep: Repetition) -> float | None:
+def _median_hz(reader: RunReader, rep: Repetition, channel_id: str) -> float | None:
     trace = reader.trace(rep)
     names = [channel.id for channel in trace.channels] if trace else []
-    if trace is None or trace.window_ns is None or _FREQUENCY not in names:
+    if trace is None or trace.window_ns is None or channel_id not in names:
         return None
     start_ns, end_ns = trace.window_ns
-    column = zip(trace.t_ns, trace.values[names.index(_FREQUENCY)], strict=True)
+    column = zip(trace.t_ns, trace.values[names.index(channel_id)], strict=True)
     values = [value for t_ns, value in column if start_ns <= t_ns <= end_ns and value is not None]
     return median(values) if values else None
 

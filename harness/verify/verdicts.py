@@ -41,7 +41,7 @@ def verdicts(line: RecordLine, kept: Kept) -> Iterator[Discrepancy]:
     yield from _verdict_of_reasons(line)
     yield from _clock(line)
     if kept.whole and rep.seen:
-        evidence = evidence_of(rep, rep.seen, kept.exit_record, kept.freq_median_hz)
+        evidence = evidence_of(rep, rep.seen, kept.exit_record, kept.freq_median_hz, kept.clock_median_hz)
     else:
         evidence = evidence_left_in(rep)
     _, today = judge(evidence)

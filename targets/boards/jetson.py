@@ -1,4 +1,4 @@
-"""NVIDIA Jetson: all have an INA3221, few have a rail that is the total."""
+"""NVIDIA Jetson: all have an INA3221, few have a rail that is the total; a Thor's is on an INA238."""
 
 from __future__ import annotations
 
@@ -131,5 +131,25 @@ AGX_ORIN = BoardModel(
     systems=(_JP5, _JP6),
     notes=(_SHARED, "steps of about 400 mW for GPU_SOC and CPU_CV: nothing below 1 W can be told apart"),
 )
+AGX_THOR = BoardModel(
+    name="Jetson AGX Thor",
+    page="jetson-agx-thor",
+    kind=KIND.name,
+    compatible=("nvidia,*+p3834-*", "nvidia,p3834-*"),
+    model_pattern=r"AGX Thor",
+    soc="tegra264",
+    cores="14 x Neoverse V3AE, 2560 Blackwell GPU cores (sm_110)",
+    isa="ARMv9.2-A",
+    lse=True,
+    ram_gb=(64.0, 128.0),
+    power=Power(("VIN",), "board_input", "INA238", None, "the supply's own losses"),
+    needs_meter="wall power; the kit's input (VIN) is measured on its carrier board",
+    throttle=_THROTTLE + ", oc*_event_cnt where present",
+    notes=(
+        _SHARED,
+        "the GPU's load is told by NVML alone (nvidia-smi): gpu_load stays empty",
+        "its GPU's zone gives no temperature while the GPU has no power",
+    ),
+)
 
-BOARDS: tuple[BoardModel, ...] = (NANO, TX2, XAVIER_NX, AGX_XAVIER, ORIN_NANO_NX, AGX_ORIN)
+BOARDS: tuple[BoardModel, ...] = (NANO, TX2, XAVIER_NX, AGX_XAVIER, ORIN_NANO_NX, AGX_ORIN, AGX_THOR)

@@ -263,6 +263,7 @@ def _l4t(tree: Tree, release: int, revision: str, board: str) -> None:
 _JP4 = {"kernel": "4.9.253-tegra", "pretty": "Ubuntu 18.04.6 LTS"}
 _JP5 = {"kernel": "5.10.104-tegra", "pretty": "Ubuntu 20.04.6 LTS"}
 _JP6 = {"kernel": "5.15.148-tegra", "pretty": "Ubuntu 22.04.5 LTS"}
+_JP7 = {"kernel": "6.8.12-tegra", "pretty": "Ubuntu 24.04.3 LTS"}
 NANO_RAILS = (Rail("POM_5V_IN", 5000, 400), Rail("POM_5V_GPU", 5000, 48), Rail("POM_5V_CPU", 5000, 120))
 NX_RAILS = (Rail("VDD_IN", 5000, 800), Rail("VDD_CPU_GPU_CV", 5000, 200), Rail("VDD_SOC", 5000, 240))
 TX2_RAILS = (
@@ -466,6 +467,41 @@ def agx_orin_jp6(
     return tree
 
 
+THOR_RAILS = (
+    Rail("VDD_GPU", 12000, 750, 1000),
+    Rail("VDD_CPU_SOC_MSS", 12000, 500, 1000),
+    Rail("VIN_SYS_5V0", 5000, 1000, 2000),
+)
+
+
+def agx_thor_jp7(
+    root: Path, *, rails: Sequence[Rail] = THOR_RAILS, vin_uw: int = 30000000, bus: int = 2, index: int = 3
+) -> Tree:
+    """Its input on an INA238, a GPU whose load no file tells, whose zone gives nothing while it sleeps."""
+    tree = Tree(root)
+    model = "NVIDIA Jetson AGX Thor Developer Kit"
+    compatible = ["nvidia,p4071-0000+p3834-0008", "nvidia,p3834-0008", "nvidia,tegra264"]
+    _linux(tree, model=model, compatible=compatible, ram_kib=128773844, cores=14, part="0xd83", **_JP7)
+    _l4t(tree, 39, "2.0", "generic")
+    _cpufreq(tree, [0], 972000, 2601000)
+    zones = {"cpu-thermal": 53700, "gpu-thermal": 0, "soc012-thermal": 55100, "tj-thermal": 55100}
+    _zones(tree, zones)
+    tree.zones["gpu-thermal"].write_text("")
+    _cooling(tree, ("pwm-fan", "gpu-throttle-alert"))
+    for node, top_hz in (("gpu-gpc-0", 1575000000), ("gpu-nvd-0", 1692000000)):
+        tree.write_all(
+            f"sys/class/devfreq/{node}/",
+            {"cur_freq": 315000000, "min_freq": 315000000, "max_freq": top_hz, "governor": "nvhost_podgov\n"},
+        )
+    _ina3221_hwmon(tree, rails, bus=bus, address="0040", index=index)
+    device = f"platform/bus@0/c610000.i2c/i2c-{bus}/{bus}-0044"
+    files = {"in0_input": 3, "in1_input": 20000, "curr1_input": vin_uw // 20000, "power1_input": vin_uw}
+    folder = _hwmon(tree, index + 1, device, "ina238", {**files, "label": "VIN\n", "update_interval": 4})
+    tree.power["VIN"] = [tree.root / folder / "power1_input"]
+    tree.modes(1, {0: "MAXN", 1: "120W", 2: "90W"})
+    return tree
+
+
 def _orin(
     tree: Tree, model: str, parts: str, policies: Sequence[int], cores: int, ram_kib: int, high_khz: int
 ) -> None:
@@ -501,12 +537,12 @@ PMIC_RAILS = {
 
 
 def pmic_text(rails: dict[str, tuple[float, float]] = PMIC_RAILS, supply_v: float = 5.1) -> str:
-    """What ``vcgencmd pmic_read_adc`` prints; the numbers in parentheses differ between A and V."""
+    """What ``vcgencmd pmic_read_adc`` prints; the numbers in parentheses differ between A and V, and have no gap."""
+    n = len(rails)
     lines = [f"{name + '_A':>14} current({i})={a:.8f}A" for i, (name, (a, _)) in enumerate(rails.items())]
-    lines += [f"{name + '_V':>14} volt({i + 8})={v:.8f}V" for i, (name, (_, v)) in enumerate(rails.items())]
-    return "\n".join(
-        [*lines, f"{'EXT5V_V':>14} volt(24)={supply_v:.8f}V", f"{'BATT_V':>14} volt(25)=0.00000000V\n"]
-    )
+    lines += [f"{name + '_V':>14} volt({i + n})={v:.8f}V" for i, (name, (_, v)) in enumerate(rails.items())]
+    supply, battery = f"volt({2 * n})={supply_v:.8f}V", f"volt({2 * n + 1})=0.00000000V"
+    return "\n".join([*lines, f"{'EXT5V_V':>14} {supply}", f"{'BATT_V':>14} {battery}\n"])
 
 
 def pi_5(root: Path, *, rails: dict[str, tuple[float, float]] = PMIC_RAILS, supply_v: float = 5.1) -> Tree:
@@ -596,6 +632,7 @@ BOARDS: dict[str, Callable[[Path], Tree]] = {
     "orin-nano-jp6": orin_nano_jp6,
     "orin-nx-jp6": orin_nx_jp6,
     "agx-orin-jp6": agx_orin_jp6,
+    "agx-thor-jp7": agx_thor_jp7,
     "pi-5": pi_5,
     "pi-4": pi_4,
     "pi-3": pi_3,

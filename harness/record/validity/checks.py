@@ -186,15 +186,18 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "clock-low",
-        "CPU frequency, median of the window; boards without turbo only",
+        "CPU frequency and, on a Raspberry Pi, the clock that the firmware measures: medians of the window; boards"
+        " without turbo only",
         "degraded",
-        "under 98% of scaling_max_freq. Policy `sustained`: not judged",
-        "a governor that did not follow, or firmware that runs slower than asked",
+        "either under 98% of scaling_max_freq. Policy `sustained`: not judged",
+        "a governor that did not follow, or firmware that runs slower than asked without any flag"
+        " (raspberrypi/firmware#1469)",
         throttling.clock_low,
     ),
     Check(
         "cooling",
-        "thermal cooling devices but fans: before, once a second, after",
+        "thermal cooling devices that slow the board: before, once a second, after; not fans, and not warnings to people"
+        " (`hot-surface-alert`)",
         "invalid",
         "a state above 0. Policy `sustained`: not judged",
         "cooling by slowing down (Documentation/driver-api/thermal/sysfs-api.rst)",
@@ -212,7 +215,8 @@ CHECKS: tuple[Check, ...] = (
         "near-trip",
         "highest temperature of the repetition",
         "degraded",
-        "within 5 C of the lowest passive trip point. Policy `sustained`: not judged",
+        "within 5 C of the lowest passive trip point to which a device that slows the board is bound. Policy `sustained`:"
+        " not judged",
         "short throttling may lie between two samples",
         throttling.near_trip,
     ),

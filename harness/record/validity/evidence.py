@@ -24,7 +24,8 @@ class Evidence:
         exit_record: the board's, validated; None where the board had none.
         offset: the tighter of the clock exchanges.
         exchanges: (host's monotonic seconds, offset) before and after.
-        freq_median_hz: CPU clock over the measured window.
+        freq_median_hz: CPU clock over the measured window, as the kernel believes it.
+        clock_median_hz: the same as the board's firmware measured it (Raspberry Pi); None where nothing does.
         settled: policy ``sustained``: whether the last third no longer changes.
         check_failed: why no speed of this method is believed on this board.
         window_missing: why there is no window, where that is known.
@@ -44,6 +45,7 @@ class Evidence:
     offset: ClockOffset | None = None
     exchanges: Sequence[tuple[float, ClockOffset]] = ()
     freq_median_hz: float | None = None
+    clock_median_hz: float | None = None
     settled: bool | None = None
     check_failed: str | None = None
     window_missing: str | None = None
@@ -84,7 +86,11 @@ class Evidence:
 
 
 def evidence_of(
-    record: Repetition, seen: Seen, exit_record: ExitRecord | None, freq_median_hz: float | None
+    record: Repetition,
+    seen: Seen,
+    exit_record: ExitRecord | None,
+    freq_median_hz: float | None,
+    clock_median_hz: float | None = None,
 ) -> Evidence:
     """Return all that a repetition's verdict is made from; judging and ``verify`` both ask here.
 
@@ -93,6 +99,7 @@ def evidence_of(
         seen: what only the host saw.
         exit_record: the board's, validated; None where it had none.
         freq_median_hz: CPU clock over the measured window, from the trace.
+        clock_median_hz: the same, as the firmware measured it.
     """
     return Evidence(
         board_kind=record.board_kind,
@@ -108,6 +115,7 @@ def evidence_of(
         offset=record.clock_offset,
         exchanges=seen.exchanges,
         freq_median_hz=freq_median_hz,
+        clock_median_hz=clock_median_hz,
         settled=record.sustained.settled if record.sustained else None,
         check_failed=seen.check_failed,
         window_missing=seen.window_missing,

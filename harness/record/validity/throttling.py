@@ -59,22 +59,33 @@ def frequency_cap(evidence: Evidence) -> list[Objection]:
 
 
 def clock_low(evidence: Evidence) -> list[Objection]:
-    """Object to a CPU that ran below its cap, on boards without turbo."""
+    """Object to a CPU that ran below its cap, on boards without turbo.
+
+    Where the firmware measures the clock (a Raspberry Pi's), that is the truth: it may hold the CPU below what the kernel
+    believes, with no flag set.
+    """
     before, after = evidence.counter("before", "freq_cap_khz"), evidence.counter("after", "freq_cap_khz")
     caps_khz = [cap for cap in (before, after) if cap]
     steady = kind_of(evidence.board_kind).steady_clock or (evidence.root != "/" and not evidence.own_machine)
     if not steady or evidence.role == "idle" or evidence.policy == "sustained":
         return []
-    if not caps_khz or evidence.freq_median_hz is None:
+    if not caps_khz:
         return []
     cap_hz = min(caps_khz) * 1e3
-    median_hz = evidence.freq_median_hz
-    if median_hz >= MIN_CLOCK_SHARE * cap_hz:
+    believed_hz, measured_hz = evidence.freq_median_hz, evidence.clock_median_hz or None
+    if measured_hz is not None and measured_hz < MIN_CLOCK_SHARE * cap_hz:
+        believed = f", the kernel believes {believed_hz / 1e6:.0f}" if believed_hz is not None else ""
+        message = (
+            f"the CPU ran at {measured_hz / 1e6:.0f} MHz (the firmware's measurement, median of the window){believed}; "
+            f"its cap is {cap_hz / 1e6:.0f}"
+        )
+        return [Objection("degraded", message, {"median_hz": measured_hz, "cap_hz": cap_hz})]
+    if believed_hz is None or believed_hz >= MIN_CLOCK_SHARE * cap_hz:
         return []
     message = (
-        f"the CPU ran at {median_hz / 1e6:.0f} MHz (median of the window), its cap is {cap_hz / 1e6:.0f}"
+        f"the CPU ran at {believed_hz / 1e6:.0f} MHz (median of the window), its cap is {cap_hz / 1e6:.0f}"
     )
-    return [Objection("degraded", message, {"median_hz": median_hz, "cap_hz": cap_hz})]
+    return [Objection("degraded", message, {"median_hz": believed_hz, "cap_hz": cap_hz})]
 
 
 def cooling(evidence: Evidence) -> list[Objection]:

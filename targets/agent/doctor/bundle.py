@@ -61,6 +61,7 @@ PLACES = (
     _CPU + "cpufreq/policy*/*",
     _CPU + "cpufreq/policy*/stats/time_in_state",
     "sys/class/thermal/thermal_zone*/*",
+    "sys/class/thermal/thermal_zone*/cdev*/type",
     "sys/class/thermal/cooling_device*/*",
     "sys/bus/i2c/drivers/ina*/*-*/name",
     "sys/bus/i2c/drivers/ina*/*-*/hwmon/hwmon*/*",

@@ -7,8 +7,9 @@ from typing import Dict, NamedTuple, Optional
 from tunebench.targets.agent.linux import programs
 from tunebench.targets.agent.linux.sysfs import text_of
 
-#: JetPack by L4T release, as NVIDIA publishes them together. A release that is not listed has no JetPack here:
-#: a neighbour's would be a guess.
+#: JetPack by L4T release, as NVIDIA publishes them together (developer.nvidia.com/embedded/jetpack-archive; from 36.5 on
+#: compared with public tables that were read off that page on 2026-09-22). A release that is not listed has no JetPack
+#: here: a neighbour's would be a guess.
 JETPACK: Dict[str, str] = {
     "28.1": "3.1",
     "28.2": "3.2",
@@ -17,6 +18,7 @@ JETPACK: Dict[str, str] = {
     "32.2.1": "4.2.2",
     "32.2.3": "4.2.3",
     "32.3.1": "4.3",
+    "32.4.2": "4.4 DP",
     "32.4.3": "4.4",
     "32.4.4": "4.4.1",
     "32.5": "4.5",
@@ -29,6 +31,8 @@ JETPACK: Dict[str, str] = {
     "32.7.4": "4.6.4",
     "32.7.5": "4.6.5",
     "32.7.6": "4.6.6",
+    "34.1": "5.0 DP",
+    "34.1.1": "5.0.1 DP",
     "35.1": "5.0.2",
     "35.2.1": "5.1",
     "35.3.1": "5.1.1",
@@ -44,8 +48,14 @@ JETPACK: Dict[str, str] = {
     "36.4.3": "6.2",
     "36.4.4": "6.2.1",
     "36.4.7": "6.2.1",
+    "36.5": "6.2.2",
+    "36.5.2": "6.2.3",
     "38.2": "7.0",
+    "38.2.1": "7.0",
     "38.2.2": "7.0",
+    "38.4": "7.1",
+    "39.2": "7.2",
+    "39.2.1": "7.2.1",
 }
 #: ``# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: ...``
 _RELEASE = re.compile(r"R(\d+) \(release\), REVISION: ([0-9.]+)")
@@ -81,8 +91,8 @@ def release(text: Optional[str]) -> Optional[str]:
 def jetpack(l4t: Optional[str]) -> Optional[str]:
     """Return the JetPack that an L4T release belongs to, or ``None`` where it is not known.
 
-    >>> jetpack("36.4.3"), jetpack("35.6.0"), jetpack("99.1")
-    ('6.2', '5.1.4', None)
+    >>> jetpack("36.4.3"), jetpack("35.6.0"), jetpack("39.2.0"), jetpack("99.1")
+    ('6.2', '5.1.4', '7.2', None)
     """
     return JETPACK.get(re.sub(r"(\.0)+$", "", l4t)) if l4t else None
 

@@ -1,34 +1,24 @@
-"""Dumps of an INA3221's files, of both driver generations, in the ways people print them.
+"""Dumps of power monitors' files: the INA3221 of both driver generations, and TI's monitors of one channel.
 
-``grep . /sys/.../hwmon*/*`` (``path:value``), ``head *`` (``==> path <==``), a shell's ``$ cat path`` with the value
-below, ``name = value`` and ``name value`` lines, tables with units (``VDD_IN: 920mA @ 5048mV = 4644mW``), ``sensors``,
-``sensors -u`` and ``sensors -j``. Files are in mV, mA and mW (``sensors``: V, A); ``in4..in6`` are shunt
-voltages in uV, ``in7`` and ``curr4`` sums: no rails. Source: drivers/hwmon/ina3221.c, NVIDIA's iio driver.
+An INA3221 has three channels, ``in1`` to ``in3`` and ``curr1`` to ``curr3``; ``in4..in6`` are shunt voltages in uV,
+``in7`` and ``curr4`` sums: no rails. Files are in mV, mA and (NVIDIA's iio driver) mW. An INA219, 226, 228, 230, 237, 238
+or 260 has one: ``in0`` is the shunt's voltage, ``in1`` the bus, ``power1_input`` the power in uW; its rail's name is the
+device tree's ``label``, else ``in1_label``. Which of them is the board's input, the label decides.
+
+Sources: drivers/hwmon/ina3221.c, NVIDIA's iio driver, Documentation/hwmon/{ina2xx,ina238,sysfs-interface}.rst.
 """
 
-import json
 import re
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
-from tunebench.targets.agent.formats import rails
+from tunebench.targets.agent.formats import hwmon_dump, rails
+from tunebench.targets.agent.formats.hwmon_dump import Files
 from tunebench.targets.agent.formats.reading import Json, Reading, body, channel, unlike, without_power
 
-_FILE = (
-    r"(?:in\d+_(?:label|input|enable)|curr\d+_(?:input|label|crit_alarm|max_alarm)|shunt\d+_resistor|power\d+_input|"
-    r"rail_name_\d+|in_(?:power|current|voltage)\d+_input|running_mode|samples|update_interval|name)"
-)
-_LINE = re.compile(r"^(?P<folder>[^\s=]*/)?(?P<file>" + _FILE + r")\s*(?:[:=]\s*|\s+)(?P<value>\S.*?)?\s*$")
-_HEAD = re.compile(
-    r"^(?:==>\s*(?P<folder>\S*/)?(?P<file>\w+)\s*<==|\S*[$#]\s*(?:sudo\s+)?cat\s+(?P<folder2>\S*/)?(?P<file2>\w+))$"
-)
-_TABLE = re.compile(r"^(?P<label>[A-Z][A-Z0-9_]*)\b[\s:=|,]+(?=[^\s:=|,])(?P<rest>.*\d\s*m?[VAW]\b.*)$")
-_QUANTITY = re.compile(r"((?<!\d)[+-]?\d+(?:\.\d+)?)\s*(m?)([VAW])\b")
-_CHIP = re.compile(r"^ina3221\S*-i2c-\S+$")
-_SENSORS = re.compile(r"^(?P<label>[^:]+):\s+(?P<value>[+-]?\d+(?:\.\d+)?)\s*(?P<unit>[mu]?[VA])\b")
-_RAW = re.compile(r"^\s+((?:in|curr)\d+_\w+):\s*([+-]?\d+(?:\.\d+)?)\s*$")
-_UNITS = {"V": 1e3, "mV": 1.0, "uV": 1e-3, "A": 1e3, "mA": 1.0, "uA": 1e-3}
-
-Files = Dict[str, str]
+_VALUE = re.compile(r"([+-]?\d+)$|([+-]?\d+(?:\.\d+)?)\s*([mu\u00b5]?)([VAW])$")
+_LABEL = re.compile(r"[A-Za-z0-9+][\w.+-]*(?: [\w.+-]+){0,3}$")
+_MESSAGE = re.compile(r"error|denied|timed out|no such|invalid|unavailable|not permitted", re.IGNORECASE)
+_PREFIXES = {"": 1.0, "m": 1e-3, "u": 1e-6, "\u00b5": 1e-6}
 
 
 class Rail(NamedTuple):
@@ -43,12 +33,10 @@ class Rail(NamedTuple):
 
 def parse(text: str) -> Reading:
     """Read every connected rail's V, A and W; the total by the labels."""
-    devices = _devices(body(text))
+    devices = hwmon_dump.devices(body(text))
     labelled_rails = [rail for files in devices for rail in _rails(files)]
     if not labelled_rails:
-        if any(devices):
-            return without_power([], "no labelled rail among the files of this dump")
-        return without_power([], unlike("a dump of an INA3221's files", text))
+        return without_power([], _without_rails(devices) or unlike("a dump of an INA3221's files", text))
     channels: List[Json] = []
     for rail in labelled_rails:
         scope = rails.scope_of(rail.label)
@@ -59,164 +47,126 @@ def parse(text: str) -> Reading:
     whole = rails.total({rail.label: rail.watts for rail in labelled_rails})
     details: Json = {"total_of": list(whole.parts), "alarms": _alarms(devices)}
     for name in ("running_mode", "samples", "update_interval"):
-        values = sorted({files[name] for files in devices if name in files})
+        values = sorted({files[name] for files in devices if name in files and _is_monitor(files)})
         if values:
             details[name] = ", ".join(values)
     scope_of_total = whole.scope if whole.watts is not None else None
     return Reading(channels, whole.watts, scope_of_total, whole.reason, details)
 
 
-def _devices(text: str) -> List[Files]:
-    """Return each chip's files, name -> text; a new folder, or a name that comes again, begins another chip."""
-    return _from_json(text) or _from_sensors(text) or _from_files(text) or _from_table(text)
+def _without_rails(devices: List[Files]) -> Optional[str]:
+    """Return why no file of a dump names a rail; ``None`` if there are no files at all."""
+    if not devices:
+        return None
+    unread = ["%s: %s" % pair for files in devices for pair in files.items() if _MESSAGE.search(pair[1])]
+    monitors = sorted({files["name"] for files in devices if _is_monitor(files) and files.get("name")})
+    why = "; ".join(unread[:3])
+    if not unread and monitors:
+        why = "%s has no label, so what it measures is not known" % ", ".join(monitors)
+    return "no labelled rail among the files of this dump" + (": " + why[:160] if why else "")
 
 
-def _from_table(text: str) -> List[Files]:
-    """Read lines of a label and its quantities: volts, amperes and watts in any order."""
-    files: Files = {}
-    index = 0
-    for line in text.splitlines():
-        match = _TABLE.match(line.strip())
-        if not match:
-            continue
-        for value, milli, unit in _QUANTITY.findall(match.group("rest")):
-            name = {"V": "in_voltage%d_input", "A": "in_current%d_input", "W": "in_power%d_input"}[
-                unit
-            ] % index
-            files.setdefault(name, str(float(value) * (1 if milli else 1e3)))
-        files["rail_name_%d" % index] = match.group("label")
-        index += 1
-    return [files] if files else []
-
-
-def _from_files(text: str) -> List[Files]:
-    folders: Dict[Tuple[str, int], Files] = {}
-    header: Optional[str] = None
-    folder, part = "", 0
-    for line in text.splitlines():
-        head, match = _HEAD.match(line.strip()), _LINE.match(line.strip())
-        if head:
-            header = head.group("file") or head.group("file2")
-            folder = head.group("folder") or head.group("folder2") or ""
-            continue
-        if header is not None and line.strip():
-            name, value, header = header, line.strip(), None
-        elif match:
-            name, value, folder = match.group("file"), match.group("value") or "", match.group("folder") or ""
-        else:
-            continue
-        if name in folders.get((folder, part), {}):
-            part += 1  # without folders, a name that comes again is the next chip's
-        folders.setdefault((folder, part), {})[name] = value
-    return list(folders.values())
-
-
-def _from_sensors(text: str) -> List[Files]:
-    """Read lm-sensors, plain and ``-u``: voltages carry the labels, currents follow in the same order."""
-    devices: List[Files] = []
-    inside, heading = False, ""
-    for line in text.splitlines():
-        if _CHIP.match(line.strip()):
-            devices.append({})
-            inside = True
-        elif re.match(r"^\S+-(i2c|isa|virtual|pci|acpi)-\S+$", line.strip()):
-            inside = False
-        elif inside:
-            heading = _sensors_line(devices[-1], line, heading)
-    return devices
-
-
-def _sensors_line(files: Files, line: str, heading: str) -> str:
-    """Take one line over; returns the label that raw lines below it belong to."""
-    raw, plain = _RAW.match(line), _SENSORS.match(line.strip())
-    if raw:
-        name, value = raw.groups()
-        if name.endswith("_input"):
-            files[name] = str(float(value) * 1e3)
-            if name.startswith("in"):
-                files[name.replace("_input", "_label")] = heading
-    elif plain:
-        label, value, unit = plain.group("label").strip(), plain.group("value"), plain.group("unit")
-        milli = str(float(value) * _UNITS[unit])
-        if unit.endswith("A"):
-            numbered = re.match(r"curr(\d+)$", label)
-            index = int(numbered.group(1)) if numbered else 1 + sum(name.startswith("curr") for name in files)
-            files["curr%d_input" % index] = milli
-        else:
-            index = 1 + sum(name.endswith("_label") for name in files)
-            files["in%d_label" % index], files["in%d_input" % index] = label, milli
-    elif line.strip().endswith(":"):
-        return line.strip()[:-1]
-    return heading
-
-
-def _from_json(text: str) -> List[Files]:
-    """Read ``sensors -j``."""
-    try:
-        chips = json.loads(text[text.index("{") :])
-    except (ValueError, RecursionError):
-        return []
-    devices = []
-    for name, chip in chips.items() if isinstance(chips, dict) else []:
-        if not str(name).startswith("ina3221") or not isinstance(chip, dict):
-            continue
-        files: Files = {}
-        for label, values in chip.items():
-            for file, value in values.items() if isinstance(values, dict) else []:
-                _take_json(files, str(label), str(file), value)
-        devices.append(files)
-    return devices
-
-
-def _take_json(files: Files, label: str, file: str, value: Any) -> None:
-    if file.endswith("_input") and isinstance(value, (int, float)):
-        files[file] = str(value * 1e3)
-        if file.startswith("in"):
-            files[file.replace("_input", "_label")] = label
+def _is_monitor(files: Files) -> bool:
+    """Tell whether a device may be a power monitor; a dump of all of hwmon has fans, disks and supplies, too."""
+    name = files.get("name")
+    return name is None or name.startswith("ina3221") or rails.is_single_monitor(name)
 
 
 def _rails(files: Files) -> List[Rail]:
+    if not _is_monitor(files):
+        return []
+    if _has_one_channel(files):
+        return _single(files)
+    return _three(files) + _iio(files)
+
+
+def _has_one_channel(files: Files) -> bool:
+    name = files.get("name")
+    if name is not None:
+        return rails.is_single_monitor(name)
+    return ("power1_input" in files or "label" in files) and not {"in2_label", "in3_label"} & set(files)
+
+
+def _single(files: Files) -> List[Rail]:
+    """Return the rail of a chip with one channel: its own power, else the product of bus voltage and current."""
+    label = next(filter(None, (_label(files, name) for name in rails.LABELS_OF_ONE)), None)
+    if label is None:
+        return []
+    volts, why_v = _quantity(files, "in1_input", "V", 1e-3)
+    amperes, why_a = _quantity(files, "curr1_input", "A", 1e-3)
+    watts, why = _quantity(files, "power1_input", "W", 1e-6)
+    if watts is None and volts is not None and amperes is not None:
+        watts, why = volts * amperes, None
+    if "power1_input" not in files:
+        why = why_v or why_a
+    return [Rail(label, volts, amperes, watts, why)]
+
+
+def _three(files: Files) -> List[Rail]:
     labelled_rails = []
     for index in (1, 2, 3):  # 4..7 are shunt voltages and sums
-        label = files.get("in%d_label" % index)
-        if rails.is_rail(label):
-            volts, why_v = _milli(files, "in%d_input" % index)
-            amperes, why_a = _milli(files, "curr%d_input" % index)
+        label = _label(files, "in%d_label" % index)
+        if label is not None:
+            volts, why_v = _quantity(files, "in%d_input" % index, "V", 1e-3)
+            amperes, why_a = _quantity(files, "curr%d_input" % index, "A", 1e-3)
             watts = None if volts is None or amperes is None else volts * amperes
-            labelled_rails.append(Rail(str(label), volts, amperes, watts, why_v or why_a))
-    index = -1
-    while "rail_name_%d" % (index + 1) in files or index < 2:  # a table may list more than one chip's three
-        index += 1
-        label = files.get("rail_name_%d" % index)
-        if rails.is_rail(label):
-            watts, why = _milli(files, "in_power%d_input" % index)
-            volts, amperes = (
-                _milli(files, "in_%s%d_input" % (name, index))[0] for name in ("voltage", "current")
-            )
-            if watts is None and volts is not None and amperes is not None:
-                watts, why = volts * amperes, None
-            labelled_rails.append(Rail(str(label), volts, amperes, watts, why))
+            labelled_rails.append(Rail(label, volts, amperes, watts, why_v or why_a))
     return labelled_rails
 
 
-def _milli(files: Files, name: str) -> Tuple[Optional[float], Optional[str]]:
-    """Return the value of a file that counts in thousandths, in whole units, or the reason why there is none."""
+def _iio(files: Files) -> List[Rail]:
+    labelled_rails = []
+    index = -1
+    while "rail_name_%d" % (index + 1) in files or index < 2:  # a table may list more than one chip's three
+        index += 1
+        label = _label(files, "rail_name_%d" % index)
+        if label is not None:
+            watts, why = _quantity(files, "in_power%d_input" % index, "W", 1e-3)
+            volts, why_v = _quantity(files, "in_voltage%d_input" % index, "V", 1e-3)
+            amperes, why_a = _quantity(files, "in_current%d_input" % index, "A", 1e-3)
+            if watts is None and "in_power%d_input" % index not in files:
+                watts = None if volts is None or amperes is None else volts * amperes
+                why = None if watts is not None else why_v or why_a
+            labelled_rails.append(Rail(label, volts, amperes, watts, why))
+    return labelled_rails
+
+
+def _label(files: Files, name: str) -> Optional[str]:
+    """Return a rail's name; ``None`` where there is none, or an error message in its place."""
+    label = files.get(name)
+    if not rails.is_rail(label) or not _LABEL.match(str(label)) or _MESSAGE.search(str(label)):
+        return None
+    return label
+
+
+def _quantity(files: Files, name: str, unit: str, scale: float) -> Tuple[Optional[float], Optional[str]]:
+    """Return the value of a file in whole units, or the reason why there is none.
+
+    Args:
+        unit: V, A or W; what a value that was printed with its unit must be.
+        scale: of the kernel's own whole numbers.
+    """
     text = files.get(name)
     if text is None:
         return None, "%s is not in the dump" % name
-    try:
-        return float(text.split()[0]) / 1e3, None
-    except (ValueError, IndexError):
+    match = _VALUE.match(text.strip())
+    if match is None:
         return None, "%s: %s" % (name, text[:120] or "is empty")
+    whole, number, prefix, its_unit = match.groups()
+    if whole is not None:
+        return int(whole) * scale, None
+    if its_unit != unit:
+        return None, "%s: %s is no number of %s" % (name, text[:40], unit)
+    return float(number) * _PREFIXES[prefix], None
 
 
 def _alarms(devices: List[Files]) -> List[str]:
-    """Return the rails whose current was above a limit (throttling evidence)."""
+    """Return the rails whose current or power was above a limit (throttling evidence)."""
     raised = []
     for files in devices:
         for name, value in sorted(files.items()):
-            match = re.match(r"curr(\d+)_(crit|max)_alarm$", name)
-            if match and value.strip() == "1":
-                label = files.get("in%s_label" % match.group(1), "channel " + match.group(1))
-                raised.append("%s %s" % (label, match.group(2)))
+            match = re.match(r"(?:curr|power)(\d+)_(crit|max)_alarm$", name)
+            if match and value.strip() == "1" and _is_monitor(files):
+                label = files.get("in%s_label" % match.group(1)) or files.get("label")
+                raised.append("%s %s" % (label or "channel " + match.group(1), match.group(2)))
     return raised

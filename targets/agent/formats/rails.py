@@ -16,6 +16,10 @@ SUMS: Tuple[Tuple[str, ...], ...] = (
     ("VDD_GPU", "VDD_CPU_SOC_MSS", "VIN_SYS_5V0"),
     ("GPU", "CPU", "SOC", "CV", "VDDRQ", "SYS5V"),
 )
+#: TI's monitors of one channel, and Silergy's (drivers/hwmon/ina209.c, ina2xx.c, ina238.c); an INA3221 has three.
+_SINGLE = re.compile(r"ina(?:209|219|22[0-9]|23[0-9]|260|7[0-9][0-9])\w*$|sq52206$", re.IGNORECASE)
+#: Where the name of such a monitor's rail may stand: the device tree's ``label``, or a hwmon label.
+LABELS_OF_ONE = ("label", "in1_label", "power1_label", "curr1_label")
 #: Rails of the TX1/TX2 carrier board: beside the module's VDD_IN, not below it.
 _CARRIER = re.compile(r"VDD_(MUX|5V0?_IO_SYS|3V3_SYS(_M2)?|3V3_IO(_SLP)?|1V8_IO|M2_IN)$")
 _NOT_CONNECTED = re.compile(r"(^|[_ ])NC\d*($|[_ ])")
@@ -44,20 +48,39 @@ def is_rail(label: Optional[str]) -> bool:
     return bool(label) and not _NOT_CONNECTED.search(str(label)) and "sum of shunt" not in str(label)
 
 
+def is_single_monitor(name: str) -> bool:
+    """Tell whether a driver's name is that of a power monitor with one channel.
+
+    >>> is_single_monitor("ina238"), is_single_monitor("ina3221")
+    (True, False)
+    """
+    return bool(_SINGLE.match(name))
+
+
+def plain(label: str) -> str:
+    """Return a label as it stands in this module's tables, however a device tree spells it.
+
+    >>> plain("vdd-in")
+    'VDD_IN'
+    """
+    return re.sub(r"[\s-]+", "_", label.strip()).upper()
+
+
 def parts_of(labels: Mapping[str, object]) -> Tuple[Tuple[str, ...], Optional[str]]:
     """Return the rails that make up the total, and its scope; no rails if these labels tell no total."""
+    spelled = {plain(label): label for label in labels}
     for label, scope in INPUTS.items():
-        if label in labels:
-            return (label,), scope
+        if label in spelled:
+            return (spelled[label],), scope
     for names in SUMS:
-        if all(name in labels for name in names):
-            return names, "rails_sum"
+        if all(name in spelled for name in names):
+            return tuple(spelled[name] for name in names), "rails_sum"
     return (), None
 
 
 def scope_of(label: str) -> str:
     """Return what one rail alone covers."""
-    return INPUTS.get(label, "soc_rail")
+    return INPUTS.get(plain(label), "soc_rail")
 
 
 def total(rails: Mapping[str, Optional[float]]) -> Total:
@@ -79,7 +102,7 @@ def total(rails: Mapping[str, Optional[float]]) -> Total:
     if watts < 0:
         return Total(None, scope, parts, "%s is negative (%.3f W)" % ("+".join(parts), watts), True)
     inside: Dict[str, float] = {
-        name: value for name, value in rails.items() if value is not None and not _CARRIER.match(name)
+        name: value for name, value in rails.items() if value is not None and not _CARRIER.match(plain(name))
     }
     for name, value in sorted(inside.items()):
         if value > watts + 1e-9:

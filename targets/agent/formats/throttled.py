@@ -7,18 +7,20 @@ has no under-voltage detector: its bits 0 and 16 prove nothing.
 import re
 from typing import List, Optional
 
+from tunebench.targets.agent.formats.logs import plain_lines
 from tunebench.targets.agent.formats.pmic import refusal
 from tunebench.targets.agent.formats.reading import Reading, body, channel, unlike, without_power
 
 NAMES = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
 SINCE_BOOT = 16
-_FLAGS = re.compile(r"^[ \t]*(?:throttled=)?(?:0x)?([0-9a-fA-F]{1,8})[ \t\r]*$", re.MULTILINE)
+#: Anywhere in a line (behind a logger's prefix) by its name; the bare number of the file only as the whole line.
+_FLAGS = re.compile(r"(?<![\w.])throttled=(?:0x)?([0-9a-fA-F]{1,8})(?!\w)|^(?:0x)?([0-9a-fA-F]{1,8})$")
 
 
 def bits_of(text: str) -> Optional[int]:
     """Return the flags of the last answer of get_throttled in a text, or ``None`` if there is none."""
-    matches = _FLAGS.findall(body(text))
-    return int(matches[-1], 16) if matches else None
+    matches = [match for line in plain_lines(body(text)) for match in _FLAGS.findall(line)]
+    return int(matches[-1][0] or matches[-1][1], 16) if matches else None
 
 
 def names_of(bits: int) -> List[str]:

@@ -6,25 +6,24 @@ differences tell a clock that was stepped and a board that slept. Unreadable is 
 
 Sources: proc_vmstat(5); Documentation/driver-api/thermal/sysfs-api.rst; Documentation/admin-guide/pm/cpufreq.rst;
 Documentation/hwmon/ina3221.rst (``curr*_crit_alarm``, ``curr*_max_alarm``); NVIDIA's soctherm over-current
-counters (``oc*_throt_cnt``); clock_gettime(2).
+counters (``oc*_throt_cnt``, from L4T 36 on ``oc*_event_cnt``, which throttle where ``oc*_throt_en`` is not 0);
+clock_gettime(2).
 """
 
 import os
-import re
 import time
 from typing import Dict, List, Optional
 
+from tunebench.targets.agent.linux import cooling
 from tunebench.targets.agent.linux.sysfs import bounded, find, text_of
-from tunebench.targets.agent.sensors import memory, throttled
+from tunebench.targets.agent.sensors import cpufreq, memory, throttled
 
 Strain = Dict[str, Optional[int]]
 
 COOLING = "cooling: "
 OVER_CURRENT = "over-current: "
 _CLOCKS = (("realtime_ns", 0), ("monotonic_ns", 1), ("boottime_ns", 7))  # clock_gettime(2)
-#: Cooling devices that take no speed away: fans, radios, displays, an offset of the sensor.
-_HARMLESS = re.compile(r"fan|tcc|powerclamp|wifi|iwl|phy\d|lcd|backlight|mwifiex|ath\d", re.IGNORECASE)
-_ALARMS = ("curr*_crit_alarm", "curr*_max_alarm", "oc*_throt_cnt")
+_ALARMS = ("curr*_crit_alarm", "curr*_max_alarm", "oc*_throt_cnt", "oc*_event_cnt")
 _MAX_ENTRIES = 48
 #: On a healthy board it takes milliseconds.
 _TIMEOUT_S = 5.0
@@ -60,18 +59,17 @@ def _throttled(root: str) -> Optional[int]:
 
 def _largest(root: str, name: str) -> Optional[int]:
     """Return the largest value of all CPU clusters: a single thread is put on the fastest."""
-    values = _numbers(find(root, "sys/devices/system/cpu/cpufreq/policy*/" + name)).values()
+    values = _numbers(cpufreq.paths(root, name)).values()
     return max(values) if values else None
 
 
 def _cooling(root: str) -> Strain:
     """Return state by type of every cooling device that could slow the board; the highest where a type has several."""
+    kinds = {path: kind for kind, path in cooling.states(root)}
     states: Strain = {}
-    for path, state in _numbers(find(root, "sys/class/thermal/cooling_device*/cur_state")).items():
-        kind = text_of(os.path.join(os.path.dirname(path), "type")) or "unknown"
-        if not _HARMLESS.search(kind):
-            name = COOLING + kind[:40]
-            states[name] = max(state, states.get(name) or 0)
+    for path, state in _numbers(list(kinds)).items():
+        name = COOLING + kinds[path][:40]
+        states[name] = max(state, states.get(name) or 0)
     return states
 
 
@@ -81,6 +79,8 @@ def _over_current(root: str) -> Strain:
     for pattern in _ALARMS:
         for path, value in _numbers(find(root, "sys/class/hwmon/hwmon*/" + pattern)).items():
             folder, name = os.path.split(path)
+            if name.endswith("_event_cnt") and text_of(path[: -len("event_cnt")] + "throt_en") == "0":
+                continue
             driver = text_of(os.path.join(folder, "name")) or os.path.basename(folder)
             rail = (
                 text_of(os.path.join(folder, "in%s_label" % name[4:].split("_")[0]))

@@ -92,17 +92,30 @@ class Record:
             name = signal.Signals(number).name
         except ValueError:
             name = "signal %d" % number
-        kills = [self._before.get("oom_kill"), self._after.get("oom_kill")]
-        if number == signal.SIGKILL and None not in kills and kills[1] > kills[0]:  # type: ignore[operator]
-            line, why_none = kernel_log.oom_line(pid, root=self._root)
-            return (
-                "oom",
-                "killed by the kernel: out of memory (SIGKILL, and oom_kill in /proc/vmstat rose); %s"
-                % (line or why_none),
-            )
+        if number == signal.SIGKILL:
+            return self._by_sigkill(pid)
         if number == signal.SIGILL:
             return "killed", "SIGILL: this build does not run on this CPU"
         return "killed", "the workload was killed by %s" % name
+
+    def _by_sigkill(self, pid: int) -> "tuple[str, str]":
+        """Tell the kernel's kill for want of memory from anybody else's, by its counter, else by its own line.
+
+        The counter is there from Linux 4.13 on (proc_vmstat(5)); JetPack 4 has 4.9.
+        """
+        before, after = self._before.get("oom_kill"), self._after.get("oom_kill")
+        if before is not None and after is not None:
+            if after <= before:
+                return "killed", "the workload was killed by SIGKILL"
+            line, why_none = kernel_log.oom_line(pid, root=self._root)
+            said = "killed by the kernel: out of memory (SIGKILL, and oom_kill in /proc/vmstat rose); %s"
+            return "oom", said % (line or why_none)
+        line, why_none = kernel_log.oom_line(pid, root=self._root, since_ns=self._start_ns)
+        if line:
+            said = "killed by the kernel: out of memory (SIGKILL, and the kernel's log names the process); %s"
+            return "oom", said % line
+        said = "the workload was killed by SIGKILL (no oom_kill in /proc/vmstat tells whether for want of memory: %s)"
+        return "killed", said % why_none
 
     def sampled(self, sampler: Sampler, peak_rss_b: Optional[int]) -> None:
         """Take over what the sampler saw; call it after the sampler was closed."""
@@ -134,8 +147,16 @@ class Record:
             self.warn("swapped", "pages were swapped while the workload ran")
 
     def _explain_silence(self, sampler: Sampler) -> None:
-        """Explain which channels never gave a value; without any power, power as such is missing."""
+        """Explain which channels never gave a value; without any power, power as such is missing.
+
+        What was asleep when it was looked for and has given values since is not missing.
+        """
         silent = sampler.silent()
+        spoke = {name for name, counts in sampler.counts.items() if counts.n}
+        if "cpu_temp_c" in spoke:
+            spoke.add("temp_c")
+        for name in spoke:
+            self.missing.pop(name, None)
         self.missing.update(silent)
         powers = [channel.id for channel in sampler.channels if channel.kind == "power"]
         if powers and all(name in silent for name in powers):

@@ -21,20 +21,21 @@ NOT_DUE = NotDue()
 class ReadEnd:
     """What one read of one sensor gave."""
 
-    def __init__(self, values: List[Any], reason: Optional[str], refused: bool) -> None:
+    def __init__(self, values: List[Any], reason: Optional[str], refused: bool, asleep: bool = False) -> None:
         self.values = values
         self.reason = reason
         self.refused = refused
+        self.asleep = asleep
 
 
 def read(sensor: Sensor) -> ReadEnd:
     """Read a sensor; an exception becomes the reason for the missing values."""
-    sensor.reason, sensor.refused = None, False
+    sensor.reason, sensor.refused, sensor.asleep = None, False, False
     try:
         values = sensor.read()
     except Exception as error:  # noqa: BLE001 - one odd driver must not end the sampling
         return ReadEnd([None] * len(sensor.channels), "%s: %s" % (type(error).__name__, error), False)
-    return ReadEnd(values, sensor.reason, sensor.refused)
+    return ReadEnd(values, sensor.reason, sensor.refused, sensor.asleep)
 
 
 class Reader:

@@ -171,7 +171,7 @@ class Sampler:
         return {
             name: counts.reason or "never read"
             for name, counts in self.counts.items()
-            if counts.n == 0 and counts.errors + counts.refused > 0
+            if counts.n == 0 and counts.errors + counts.refused + counts.asleep > 0
         }
 
     def _write(self, value: Any) -> None:
@@ -184,12 +184,13 @@ class Counts:
     Attributes:
         n: values.
         errors: reads that gave none.
+        asleep: reads of something that is switched off: no errors, and no values.
         refused: reads whose values contradicted one another.
         reasons: how often each reason came, the first few kinds.
     """
 
     def __init__(self) -> None:
-        self.n = self.errors = self.refused = 0
+        self.n = self.errors = self.refused = self.asleep = 0
         self.reasons: Dict[str, int] = {}
 
     def add(self, value: Any, outcome: ReadEnd) -> None:
@@ -198,7 +199,9 @@ class Counts:
         if value is not None:
             self.n += 1
             return
-        if outcome.refused:
+        if outcome.asleep:
+            self.asleep += 1
+        elif outcome.refused:
             self.refused += 1
         else:
             self.errors += 1

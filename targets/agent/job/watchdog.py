@@ -5,11 +5,11 @@ that the board declares (Documentation/driver-api/thermal/sysfs-api.rst); withou
 what a Raspberry Pi's and a Jetson's chip is specified for. ``watchdog: {"off": reason}`` turns it off.
 """
 
-import os
 from typing import Any, Dict, List, Optional
 
 from tunebench.targets.agent.job.sampler import Sampler
-from tunebench.targets.agent.linux.sysfs import find, text_of
+from tunebench.targets.agent.linux import cooling
+from tunebench.targets.agent.sensors import thermal
 
 DEFAULT_C = 95.0
 MARGIN_C = 5.0
@@ -73,7 +73,8 @@ class Watchdog:
     def entry(self) -> Dict[str, Any]:
         """Return the watchdog's entry in the exit record; ``reason`` says why it watches nothing.
 
-        ``passive_trip_c`` is where the kernel begins to throttle, if the board says so.
+        ``passive_trip_c`` is where the kernel begins to throttle, if the board says so: the lowest passive trip point to
+        which a device that slows the board is bound.
         """
         return {
             "limit_c": self.limit_c,
@@ -97,16 +98,16 @@ def limit(wanted: Dict[str, Any], root: str = "/") -> "tuple[float, str]":
 
 
 def trip_points(root: str, kinds: "tuple[str, ...]") -> List[float]:
-    """Return temperatures (C) of the trip points of some kinds, of all zones; those out of reason are left out."""
+    """Return temperatures (C) of the trip points of some kinds, of all zones; those out of reason are left out.
+
+    A passive one counts if a device that slows the board is bound to it, a hot one unless it only warns people.
+    """
     temperatures_c = []
-    for path in find(root, "sys/class/thermal/thermal_zone*/trip_point_*_temp"):
-        if text_of(path[: -len("temp")] + "type") not in kinds:
+    for trip in cooling.trip_points(root):
+        counts = trip.slows() if trip.kind == "passive" else trip.kind == "critical" or not trip.only_tells()
+        celsius = thermal.degrees(trip.raw)[0]
+        if trip.kind not in kinds or not counts or celsius is None or "pmic" in trip.zone.lower():
             continue
-        zone = text_of(os.path.join(os.path.dirname(path), "type")) or ""
-        try:
-            celsius = int(text_of(path) or "") / 1e3
-        except ValueError:
-            continue
-        if _SANE_C[0] <= celsius <= _SANE_C[1] and "pmic" not in zone.lower():
+        if _SANE_C[0] <= celsius <= _SANE_C[1]:
             temperatures_c.append(celsius)
     return temperatures_c

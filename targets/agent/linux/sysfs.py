@@ -6,9 +6,13 @@ import os
 import threading
 from typing import Any, Callable, List, Optional
 
+_BLOCKS = "no answer: the read would block"
+_EMPTY = "the file is empty"
+#: What the driver of a thing that is switched off gives: EAGAIN (a Jetson's GPU zone), or nothing.
+NO_ANSWER = (_BLOCKS, _EMPTY)
 _WORDS = {
-    errno.EAGAIN: "no answer: the read would block",
-    errno.ESPIPE: "no answer: the read would block",
+    errno.EAGAIN: _BLOCKS,
+    errno.ESPIPE: _BLOCKS,
     errno.ETIMEDOUT: "the driver timed out (ETIMEDOUT)",
     errno.EIO: "the driver could not read its chip (EIO)",
     errno.EACCES: "permission denied",
@@ -60,8 +64,8 @@ class File:
             return None
         try:
             return int(text, base) * scale
-        except ValueError:
-            self.error = "not a number: %r" % text.strip()[:40] if text.strip() else "the file is empty"
+        except (ValueError, OverflowError):
+            self.error = "not a number: %r" % text.strip()[:40] if text.strip() else _EMPTY
             return None
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from tunebench.targets.agent.linux.sysfs import File
+from tunebench.targets.agent.linux.sysfs import NO_ANSWER, File
 
 #: A first read that takes longer belongs to a driver that hangs.
 FIRST_READ_S = 1.0
@@ -42,6 +42,7 @@ class Sensor:
         every_s: it is read no more often than that (what changes slowly, or costs much); 0: every time.
         reason: why the last read lacks a value.
         refused: the last read gave values, but they contradict one another.
+        asleep: the last read gave nothing because what is measured is switched off: no fault of the sensor.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Sensor:
         self.every_s = every_s
         self.reason: Optional[str] = None
         self.refused = False
+        self.asleep = False
         self._read = read
 
     def read(self) -> List[Optional[float]]:
@@ -109,12 +111,20 @@ class FileSensor(Sensor):
     """One channel that is one file."""
 
     def __init__(
-        self, channel: Channel, file: File, scale: float = 1.0, *, base: int = 10, every_s: float = 0.0
+        self,
+        channel: Channel,
+        file: File,
+        scale: float = 1.0,
+        *,
+        base: int = 10,
+        every_s: float = 0.0,
+        may_sleep: bool = False,
     ) -> None:
         super().__init__([channel], every_s=every_s)
-        self._file, self._scale, self._base = file, scale, base
+        self._file, self._scale, self._base, self._may_sleep = file, scale, base, may_sleep
 
     def read(self) -> List[Optional[float]]:
         value = self._file.number(self._scale, self._base)
         self.reason = self._file.error
+        self.asleep = self._may_sleep and self._file.error in NO_ANSWER
         return [value]

@@ -1,14 +1,18 @@
-"""Power on Jetson boards: the INA3221 monitors, in both driver generations, found by their labels.
+"""Power on the board: INA3221 monitors, in both driver generations, and monitors of one channel, by their labels.
 
 JetPack 5 and newer (kernel drivers/hwmon/ina3221.c): volts and amperes per labelled channel, no power file;
 ``in4..in7`` and ``curr4`` are shunt voltages and sums, not rails. JetPack 4 (NVIDIA's iio ina3221x driver):
-``in_power<N>_input`` in mW, name in ``rail_name_<N>``; its ``trigger`` files read 0 and are left alone. Bus and
-device numbers move, labels do not. All monitors are one sensor: a total below one of its rails refutes all.
+``in_power<N>_input`` in mW, name in ``rail_name_<N>``; its ``trigger`` files read 0 and are left alone. An AGX Thor's
+input ``VIN`` is on an INA238: one channel, named by the device tree's ``label``, ``power1_input`` in uW; INA219, 226,
+228, 230, 237 and 260 are alike. Bus and device numbers move, labels do not. All monitors are one sensor: a total below
+one of its rails refutes all. A monitor without any label measures nobody knows what; it is named among the reasons.
+
+Sources: Documentation/hwmon/{ina3221,ina2xx,ina238}.rst; ``label``: Documentation/ABI/testing/sysfs-class-hwmon.
 """
 
 import os
 import re
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from tunebench.targets.agent.formats import rails
 from tunebench.targets.agent.linux.sysfs import File, find, text_of
@@ -49,10 +53,10 @@ class Monitors(Sensor):
     Where the rails make up no total, none has a scope: the energy of a single rail is not the board's.
     """
 
-    def __init__(self, board_rails: List[Rail]) -> None:
+    def __init__(self, board_rails: List[Rail], parts: Sequence[str]) -> None:
         self._rails = board_rails
-        self._parts, scope = rails.parts_of({rail.label: None for rail in board_rails})
-        channels = [_sum(self._parts, board_rails)] if scope == "rails_sum" else []
+        self._parts = tuple(parts)
+        channels = [_sum(self._parts, board_rails)] if len(self._parts) > 1 else []
         self._has_sum = bool(channels)
         waits_s = sum(rail.reads * rail.cycle_s for rail in board_rails)
         rate_hz = round(1.0 / waits_s, 3) if waits_s > 0 else None
@@ -87,9 +91,12 @@ class Monitors(Sensor):
 def discover(root: str = "/") -> Discovery:
     """Look for ``<rail>_w`` for each rail, the total (or its parts' sum ``rails_sum_w``) first."""
     failed: Dict[str, str] = {}
-    board_rails = _hwmon_rails(root, failed) + _iio_rails(root, failed)
+    unlabelled: List[str] = []
+    board_rails = _hwmon_rails(root, failed, unlabelled) + _iio_rails(root, failed)
     table = {rail.label: rail for rail in board_rails}
-    parts, _ = rails.parts_of(table)
+    # An input that cannot be read now is not replaced by the sum of its parts: that is another scope.
+    parts, _ = rails.parts_of(dict(failed, **dict.fromkeys(table, "")))
+    parts = parts if all(label in table for label in parts) else ()
     chosen = sorted(
         table.values(), key=lambda rail: (rail.label not in parts, rail.label not in rails.INPUTS)
     )
@@ -97,28 +104,73 @@ def discover(root: str = "/") -> Discovery:
     if not chosen:
         message = "no power sensor: looked for " + ", ".join(_HWMON[:1] + _IIO[:1])
         why = "; ".join("rail %s: %s" % pair for pair in sorted(failed.items()))
-        return Discovery([], dict(missing, power="the INA3221 is there, but " + why if why else message))
+        if why:
+            message = "the INA3221 is there, but " + why
+        elif unlabelled:
+            message = "; ".join(unlabelled)
+        return Discovery([], dict(missing, power=message))
     if not parts:
         lost = "; ".join("rail %s: %s" % pair for pair in sorted(failed.items()))
         missing["power"] = "no total: no input rail and no complete set of parts among %s%s" % (
             ", ".join(sorted(table)),
-            " (%s)" % lost if lost else "",
+            " (%s)" % "; ".join(filter(None, [lost] + unlabelled)) if lost or unlabelled else "",
         )
-    return Discovery([Monitors(chosen)], missing)
+    return Discovery([Monitors(chosen, parts)], missing)
 
 
 def _identifier(label: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_") + "_w"
 
 
-def _hwmon_rails(root: str, failed: Dict[str, str]) -> List[Rail]:
-    board_rails = []
+def _hwmon_rails(root: str, failed: Dict[str, str], unlabelled: List[str]) -> List[Rail]:
+    board_rails: List[Rail] = []
     for folder in _folders(root, _HWMON):
-        if "ina3221" not in (text_of(os.path.join(folder, "name")) or ""):
-            continue
+        name = text_of(os.path.join(folder, "name")) or ""
+        if "ina3221" in name:
+            board_rails += _three(folder, failed, unlabelled)
+        elif rails.is_single_monitor(name):
+            board_rails += _single(folder, name, failed, unlabelled)
+    return board_rails
+
+
+def _unlabelled(name: str, folder: str, labels: str) -> str:
+    """Return the reason for a monitor of which nobody says what it measures."""
+    place = os.path.join(*folder.split(os.sep)[-2:])
+    return "the %s at %s has no labels (%s): which supply it measures is not known" % (
+        name.upper(),
+        place,
+        labels,
+    )
+
+
+def _single(folder: str, name: str, failed: Dict[str, str], unlabelled: List[str]) -> List[Rail]:
+    """Return the rail of a monitor with one channel: its own power, else the product of bus voltage and current."""
+    texts = (text_of(os.path.join(folder, file)) for file in rails.LABELS_OF_ONE)
+    label = next((text for text in texts if text), None)
+    if not rails.is_rail(label):
+        unlabelled.append(_unlabelled(name, folder, "label, in1_label"))
+        return []
+    cycle_s, settings = _settings(folder)
+    power = File(os.path.join(folder, "power1_input"))
+    if power.number() is not None:
+        source = "%s hwmon power1_input%s" % (name, settings)
+        return [Rail(str(label), source, lambda: power.number(1e-6), [power], None, cycle_s, 1)]
+    volts, amperes = (File(os.path.join(folder, file)) for file in ("in1_input", "curr1_input"))
+    if _product(volts, amperes) is None:
+        failed[str(label)] = _why(power, volts, amperes)
+        return []
+    source = "%s hwmon in1 x curr1%s" % (name, settings)
+    return [Rail(str(label), source, lambda: _product(volts, amperes), [volts, amperes], None, cycle_s, 2)]
+
+
+def _three(folder: str, failed: Dict[str, str], unlabelled: List[str]) -> List[Rail]:
+    board_rails = []
+    labels = {index: text_of(os.path.join(folder, "in%d_label" % index)) for index in (1, 2, 3)}
+    if not any(labels.values()):
+        unlabelled.append(_unlabelled("ina3221", folder, "in1_label to in3_label"))
+    if any(rails.is_rail(label) for label in labels.values()):
         cycle_s, settings = _settings(folder)
-        for index in (1, 2, 3):
-            label = text_of(os.path.join(folder, "in%d_label" % index))
+        for index, label in labels.items():
             if not rails.is_rail(label):
                 continue
             volts = File(os.path.join(folder, "in%d_input" % index))

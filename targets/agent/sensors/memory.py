@@ -15,6 +15,21 @@ _FIELD = re.compile(r"^(\w+):?\s+(\d+)", re.MULTILINE)
 #: It changes slowly.
 _ZRAM_EVERY_S = 1.0
 _COUNTERS = ("pswpin", "pswpout", "oom_kill")
+_CHANNELS = (
+    Channel("mem_available_b", "board", "memory", "B", None, "/proc/meminfo MemAvailable", 1024.0),
+    Channel("swap_used_b", "board", "memory", "B", None, "/proc/meminfo SwapTotal - SwapFree", 1024.0),
+)
+#: Channel -> the lines that it is made from, and why a kernel may lack them.
+_UNCOUNTED = {
+    "mem_available_b": (
+        ("MemAvailable",),
+        "no MemAvailable in /proc/meminfo: kernels before 3.14 do not estimate it (proc_meminfo(5))",
+    ),
+    "swap_used_b": (
+        ("SwapTotal", "SwapFree"),
+        "no SwapTotal and SwapFree in /proc/meminfo: a kernel without swap",
+    ),
+}
 
 
 def fields(text: Optional[str]) -> Dict[str, int]:
@@ -23,24 +38,28 @@ def fields(text: Optional[str]) -> Dict[str, int]:
 
 
 def discover(root: str = "/") -> Discovery:
-    """Look for ``mem_available_b`` and ``swap_used_b``."""
+    """Look for ``mem_available_b`` and ``swap_used_b``; one that this kernel does not count has a reason, no channel."""
     file = File(os.path.join(root, "proc/meminfo"))
+    names = fields(file.text())
+    missing = {
+        identifier: reason
+        for identifier, (needed, reason) in _UNCOUNTED.items()
+        if not all(name in names for name in needed)
+    }
+    if len(missing) == len(_UNCOUNTED):
+        return Discovery([], {"mem_available_b": "no memory figures: looked for proc/meminfo"})
+    channels = [channel for channel in _CHANNELS if channel.id not in missing]
 
     def read() -> List[Optional[float]]:
         table = fields(file.text())
         available, total, free = (table.get(name) for name in ("MemAvailable", "SwapTotal", "SwapFree"))
-        return [
-            None if available is None else available * 1024,
-            None if total is None or free is None else (total - free) * 1024,
-        ]
+        values = {
+            "mem_available_b": None if available is None else available * 1024,
+            "swap_used_b": None if total is None or free is None else (total - free) * 1024,
+        }
+        return [values[channel.id] for channel in channels]
 
-    channels = [
-        Channel("mem_available_b", "board", "memory", "B", None, "/proc/meminfo MemAvailable", 1024.0),
-        Channel("swap_used_b", "board", "memory", "B", None, "/proc/meminfo SwapTotal - SwapFree", 1024.0),
-    ]
-    if read() == [None, None]:
-        return Discovery([], {"mem_available_b": "no memory figures: looked for proc/meminfo"})
-    return Discovery([Sensor(channels, read)] + _compressed(root), {})
+    return Discovery([Sensor(channels, read)] + _compressed(root), missing)
 
 
 def _compressed(root: str) -> List[Sensor]:

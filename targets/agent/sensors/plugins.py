@@ -114,7 +114,7 @@ class GuardedSensor(Sensor):
         self._sensor = sensor
 
     def read(self) -> List[Optional[float]]:
-        self._sensor.reason, self._sensor.refused = None, False
+        self._sensor.reason, self._sensor.refused, self._sensor.asleep = None, False, False
         values: Sequence[Any] = self._sensor.read()
         if len(values) != len(self.channels):
             self.reason = "%d values of %d channels" % (len(values), len(self.channels))
@@ -123,6 +123,7 @@ class GuardedSensor(Sensor):
         reason = self._sensor.reason
         self.reason = None if reason is None else str(reason)[:_MAX_REASON]
         self.refused = bool(self._sensor.refused)
+        self.asleep = bool(self._sensor.asleep)
         for value, number in zip(values, numbers):  # noqa: B905 - Python 3.6
             if value is not None and number is None:
                 self.reason = ("not a finite number: %r" % (value,))[:_MAX_REASON]

@@ -7,10 +7,10 @@ Documentation/driver-api/thermal/sysfs-api.rst, Documentation/hwmon/ina3221.rst.
 """
 
 import os
-import re
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from tunebench.targets.agent.formats import throttled as flags
+from tunebench.targets.agent.linux import cooling
 from tunebench.targets.agent.linux.sysfs import File, find, text_of
 from tunebench.targets.agent.sensors.base import Channel, Discovery, FileSensor, Sensor
 from tunebench.targets.agent.sensors.firmware import Firmware
@@ -22,8 +22,6 @@ _PATTERNS = (
 NAMES = flags.NAMES
 #: The flags remember; alarms hold for 2 s: reading them once a second misses nothing and costs little.
 EVERY_S = 1.0
-#: Cooling devices that take no speed away: fans, radios, displays, an offset of the sensor.
-_HARMLESS = re.compile(r"fan|tcc|powerclamp|wifi|iwl|phy\d|lcd|backlight|mwifiex|ath\d", re.IGNORECASE)
 _MAX_FILES = 24
 
 
@@ -31,12 +29,13 @@ def discover(root: str = "/") -> Discovery:
     """Look for ``throttled`` (bits) first, then ``undervoltage``, ``cooling_state`` and ``over_current``."""
     sensors = []
     missing = {}
-    bits = _flags(root)
+    bits, said = _flags(root)
     if bits is not None:
         sensors.append(bits)
     else:
-        missing["throttled"] = "no readable throttle flags: looked for %s and vcgencmd get_throttled" % (
-            " and ".join(_PATTERNS)
+        missing["throttled"] = "no readable throttle flags: looked for %s and vcgencmd get_throttled%s" % (
+            " and ".join(_PATTERNS),
+            "; " + said if said else "",
         )
     for sensor in (_undervoltage(root), _cooling(root), _over_current(root)):
         if sensor is not None:
@@ -44,21 +43,24 @@ def discover(root: str = "/") -> Discovery:
     return Discovery(sensors, missing)
 
 
-def _flags(root: str) -> Optional[Sensor]:
+def _flags(root: str) -> Tuple[Optional[Sensor], Optional[str]]:
+    """Return the flags' sensor, or why the firmware of a Raspberry Pi tells none."""
     for pattern in _PATTERNS:
         for path in find(root, pattern):
             if File(path).number(base=16) is not None:
-                return FileSensor(_channel("get_throttled", root), File(path), base=16, every_s=EVERY_S)
+                return FileSensor(_channel("get_throttled", root), File(path), base=16, every_s=EVERY_S), None
     if "Raspberry Pi" not in (text_of(os.path.join(root, "proc/device-tree/model")) or ""):
-        return None
+        return None, None
     firmware = Firmware(root)
-    if flags.bits_of(firmware.ask_once(["get_throttled"]).out) is None:
-        return None
-    return Sensor(
+    said = firmware.ask_once(["get_throttled"])
+    if flags.bits_of(said.out) is None:
+        return None, said.reason or flags.parse(said.out).reason
+    sensor = Sensor(
         [_channel("get_throttled (%s)" % firmware.route, root)],
         lambda: [flags.bits_of(firmware.ask(["get_throttled"]).out)],
         EVERY_S,
     )
+    return sensor, None
 
 
 def _channel(source: str, root: str) -> Channel:
@@ -78,12 +80,8 @@ def _undervoltage(root: str) -> Optional[Sensor]:
 
 def _cooling(root: str) -> Optional[Sensor]:
     """Return a sensor for the highest state of all devices that cool by slowing down."""
-    files = []
-    for path in find(root, "sys/class/thermal/cooling_device*/cur_state"):
-        kind = text_of(os.path.join(os.path.dirname(path), "type")) or "unknown"
-        if not _HARMLESS.search(kind) and File(path).number() is not None:
-            files.append(File(path))
-    source = "cooling devices but fans, highest cur_state of %d" % len(files)
+    files = [File(path) for _, path in cooling.states(root) if File(path).number() is not None]
+    source = "cooling devices that slow the board, highest cur_state of %d" % len(files)
     return _highest("cooling_state", source, files) if files else None
 
 

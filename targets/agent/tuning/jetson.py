@@ -8,15 +8,21 @@ import re
 from typing import Any, Dict, List, Optional, Sequence
 
 from tunebench.targets.agent.environment import jetpack
+from tunebench.targets.agent.sensors import gpu
 from tunebench.targets.agent.tuning.cpufreq import POLICIES, number
 from tunebench.targets.agent.tuning.operation import ALREADY, CHANGE, UNAVAILABLE, Item, Look, Operation
 from tunebench.targets.agent.tuning.system import NO_ARGUMENTS, Done, System
 
 #: Readable by root alone: whoever could write it could make `jetson_clocks --restore` write anywhere as root.
 STORE = "/root/.tunebench-clocks.conf"
-#: A GPU's devfreq device by its driver's name: gm20b, gp10b, gv11b, ga10b, or plain gpu.
-_GPU = "sys/class/devfreq/*.g*"
-_PAIRS = ((POLICIES, "scaling_min_freq", "scaling_max_freq"), (_GPU, "min_freq", "max_freq"))
+#: Clocks that are pinned: the folders' pattern, the files of the least and of the most.
+_CPU_LIMITS = ("scaling_min_freq", "scaling_max_freq")
+_GPU_LIMITS = ("min_freq", "max_freq")
+
+
+def _gpus(system: System) -> List[str]:
+    """Return the devfreq folders of the GPU's own clock (not of its video engines)."""
+    return gpu.nodes(system.find(gpu.DEVFREQ))
 
 
 def modes(system: System) -> Dict[str, str]:
@@ -109,25 +115,26 @@ class JetsonClocks(Operation):
 
     name = "jetson_clocks"
     keys = ("jetson_clocks",)
-    absent = "no Jetson GPU: looked for /" + _GPU
+    absent = (
+        "no Jetson GPU: looked for /%s, named after its chip (17000000.gv11b), .gpu or gpu-gpc-0"
+        % gpu.DEVFREQ
+    )
 
     def look(self, system: System, wanted: Dict[str, Any]) -> Look:
         items = self._limits(system)
-        if not system.find(_GPU) or not items:
+        if not _gpus(system) or not items:
             return Look(UNAVAILABLE, self.absent)
         return Look(CHANGE if any(item.before != item.after for item in items) else ALREADY, None, items)
 
     def _limits(self, system: System) -> List[Item]:
         """Return each clock's minimum, as it is now and as it is when pinned."""
+        folders = [(folder, _CPU_LIMITS) for folder in system.find(POLICIES)]
+        folders += [(folder, _GPU_LIMITS) for folder in _gpus(system)]
         items = []
-        for pattern, low, high in _PAIRS:
-            for folder in system.find(pattern):
-                least, most = (
-                    number(system, "%s/%s" % (folder, low)),
-                    number(system, "%s/%s" % (folder, high)),
-                )
-                if least is not None and most is not None:
-                    items.append(Item("%s/%s" % (folder, low), str(least), str(most)))
+        for folder, (low, high) in folders:
+            least, most = (number(system, "%s/%s" % (folder, name)) for name in (low, high))
+            if least is not None and most is not None:
+                items.append(Item("%s/%s" % (folder, low), str(least), str(most)))
         return items
 
     def set(self, system: System, items: Sequence[Item]) -> Done:
@@ -148,7 +155,7 @@ class JetsonClocks(Operation):
         return bool(re.match(r"sys/(devices/system/cpu/cpufreq|class/devfreq)/[^/]+/[a-z_]+\Z", key))
 
     def commands(self, system: System, wanted: Dict[str, Any]) -> List[List[str]]:
-        if not system.find(_GPU):
+        if not _gpus(system):
             return []
         ways = (["--store", STORE], ["--restore", STORE], [NO_ARGUMENTS])
         return [system.running(["jetson_clocks"] + way) for way in ways]

@@ -70,9 +70,11 @@ def test_binary_input_gives_an_answer_without_channels_and_with_a_reason(parse):
 
 
 def test_a_strangers_escape_sequences_do_not_reach_the_terminal(parse):
-    done = parse("ina3221", "-", content=b"in1_label:VDD\x1b]0;x\x07IN\nin1_input:5000\ncurr1_input:100\n")
+    done = parse("ina3221", "-", content=b"in1_label:VDD\x1b]0;x\x07_IN\nin1_input:5000\ncurr1_input:100\n")
     assert b"\x1b" not in done.stdout
-    assert b"VDD?]0;x?IN" in done.stdout
+    assert b"total: 0.5 W, scope module" in done.stdout
+    done = parse("tegrastats", "-", content=b"\x1b_a\x9b\x07 no line\n")
+    assert not {0x1B, 0x07} & set(done.stdout)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ EXPECTED = {
     "orin-nano-jp6": ("Jetson Orin Nano / Orin NX", "tegra234", "module", 6),
     "orin-nx-jp6": ("Jetson Orin Nano / Orin NX", "tegra234", "module", 8),
     "agx-orin-jp6": ("Jetson AGX Orin", "tegra234", "rails_sum", 12),
+    "agx-thor-jp7": ("Jetson AGX Thor", "tegra264", "board_input", 14),
     "pi-5": ("Raspberry Pi 5", "bcm2712", "rails_sum", 4),
     "pi-4": ("Raspberry Pi 4", "bcm2711", None, 4),
     "pi-3": ("Raspberry Pi 3", "bcm2837", None, 4),

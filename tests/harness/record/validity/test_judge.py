@@ -114,6 +114,9 @@ FIRES = [
     (with_counters({"throttled": 0x50000}, {"throttled": 0x50000}), "throttled", "degraded"),
     (with_counters({"freq_cap_khz": 1500000}, {"freq_cap_khz": 1200000}), "frequency-capped", "invalid"),
     (replace(GOOD, freq_median_hz=1.2e9), "clock-low", "degraded"),
+    # The kernel believes in its cap, the firmware measures less.
+    (replace(GOOD, clock_median_hz=1.000265088e9), "clock-low", "degraded"),
+    (replace(GOOD, freq_median_hz=None, clock_median_hz=1.0e9), "clock-low", "degraded"),
     (with_counters({COOLING + "cpufreq-cpu0": 0}, {COOLING + "cpufreq-cpu0": 2}), "cooling", "invalid"),
     (with_counters({OVER_CURRENT + "x alarm": 0}, {OVER_CURRENT + "x alarm": 1}), "over-current", "invalid"),
     (
@@ -179,6 +182,10 @@ def test_each_check_fires_on_its_own_fault_and_names_itself(evidence, code, verd
         with_part("sampler", channels={"rss_b": reads(10, errors=2)}),
         replace(GOOD, exit_record=exit_with(process_s=1.0, sampler={"period_s": 0.2, "n": 3})),
         replace(GOOD, freq_median_hz=1.48e9),
+        replace(GOOD, clock_median_hz=1.500345728e9),
+        replace(GOOD, clock_median_hz=0.0),  # 0 is a clock that is off, not one that is slow
+        replace(GOOD, clock_median_hz=0.6e9, role="idle"),
+        replace(GOOD, clock_median_hz=0.6e9, policy="sustained"),
         replace(GOOD, freq_median_hz=0.6e9, role="idle"),  # an idle board may slow down
         replace(GOOD, policy="sustained", settled=True),
         replace(GOOD, board_kind="linux", freq_median_hz=1.2e9),  # a PC does not keep its turbo
@@ -189,6 +196,13 @@ def test_each_check_fires_on_its_own_fault_and_names_itself(evidence, code, verd
 )
 def test_what_is_within_bounds_or_unknown_is_not_held_against_the_run(evidence):
     assert judge(evidence) == ("valid", [])
+
+
+def test_the_firmwares_clock_is_told_beside_what_the_kernel_believes():
+    _, (reason,) = judge(replace(GOOD, clock_median_hz=1.000265088e9))
+    assert "ran at 1000 MHz (the firmware's measurement" in reason.message
+    assert "the kernel believes 1500; its cap is 1500" in reason.message
+    assert reason.values == {"median_hz": 1.000265088e9, "cap_hz": 1.5e9}
 
 
 def test_a_step_of_the_wall_clock_is_told_with_its_size_and_leaves_durations_alone():

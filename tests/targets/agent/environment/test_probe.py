@@ -87,6 +87,24 @@ def test_a_jetson_tells_its_jetpack_its_chip_and_its_clusters_governors(tmp_path
     assert reply["governor"] == "schedutil,performance"
 
 
+@pytest.mark.parametrize(
+    ("release", "revision", "version"),
+    [
+        (36, "5.0", "6.2.2"),
+        (36, "5.2", "6.2.3"),
+        (38, "2.0", "7.0"),
+        (38, "2.1", "7.0"),
+        (38, "4.0", "7.1"),
+        (39, "2.0", "7.2"),
+        (39, "2.1", "7.2.1"),
+        (39, "3.0", None),
+    ],
+)
+def test_the_jetpack_of_a_release_is_the_one_that_nvidia_published_with_it(release, revision, version):
+    text = f"# R{release} (release), REVISION: {revision}, GCID: 45000000, BOARD: generic, EABI: aarch64\n"
+    assert jetpack.jetpack(jetpack.release(text)) == version
+
+
 def test_a_jetpack_that_is_not_listed_is_not_guessed():
     assert jetpack.jetpack("36.9.9") is None
     assert jetpack.jetpack(None) is None

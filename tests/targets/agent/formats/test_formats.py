@@ -67,6 +67,30 @@ def test_totals_of_boards_that_no_capture_shows(line, expected):
     assert (reading.total_w, reading.total_scope) == (pytest.approx(expected[0]), expected[1])
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (
+            "VDD_GPU 4210mW/1mW/2mW VDD_CPU_SOC_MSS 6020mW/1mW/2mW VIN_SYS_5V0 4415mW/1mW",
+            "it ends with 4415mW/1mW",
+        ),
+        ("VDD_GPU 4210mW/1mW VDD_CPU_SOC_MSS 6020mW/1mW VIN_SYS_5V0 4415mW/", "it ends with 4415mW/"),
+        (
+            "VDD_GPU 4210mW/1mW VDD_CPU_SOC_MSS 6020mW/1mW VIN_SYS_5V0 4415mW/1mW VI",
+            "it ends with the name VI",
+        ),
+        (
+            "VDD_GPU 4210mW/1mW VDD_CPU_SOC_MSS 6020mW/1mW VIN_SYS_5V0 4415mW/1mW VIN 24",
+            "VIN has no whole value",
+        ),
+    ],
+)
+def test_a_line_cut_within_its_rails_has_no_total(line, reason):
+    found = read("tegrastats", "RAM 1/2MB CPU [0%@2201] " + line)
+    assert found.total_w is None
+    assert reason in found.reason
+
+
 @pytest.mark.parametrize("missing", ["VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"])
 def test_a_sum_that_lacks_a_part_is_none(missing):
     parts = {"VDD_GPU_SOC": 1.0, "VDD_CPU_CV": 2.0, "VIN_SYS_5V0": 3.0}
@@ -89,6 +113,7 @@ def test_unconnected_channels_are_no_rails_but_letters_within_a_name_do_no_harm(
         ("", "the output is empty"),
         ("# only a comment\n", "the output is empty"),
         ("bash: tegrastats: command not found", "no line of tegrastats: it begins with 'bash: tegrastats"),
+        ("bash: tegrastats: command not found", "there is no such program on this board"),
         ("RAM 1/2MB CPU [0%@729] cpu@40C", "no power rails in this output"),
         ("RAM 1/2MB CPU [0%@729] VDD_SOC 100mW/100mW", "no input rail and no complete set of parts"),
         ("RAM 1/2MB CPU [0%] VDD_IN " + "9" * 400 + "mW/1mW", "damaged"),
@@ -123,6 +148,20 @@ def test_more_power_than_a_supply_gives_is_refused():
     reading = read("pmic", text)
     assert reading.total_w is None
     assert "more than 5 A at 5.00 V" in reading.reason
+
+
+@pytest.mark.parametrize("lost", ["EXT5V", "VDD_CORE"])
+def test_rails_whose_two_lines_are_lost_leave_no_total(lost):
+    text = "\n".join(line for line in trees.pmic_text().splitlines() if lost not in line)
+    found = read("pmic", text)
+    assert found.total_w is None
+    assert found.reason.startswith("not a whole answer")
+
+
+def test_one_rail_asked_by_name_is_not_the_board():
+    found = read("pmic", "VDD_CORE_A current(7)=1.00000000A\nVDD_CORE_V volt(15)=0.90000000V\n")
+    assert (found.total_w, table(found)) == (None, {"VDD_CORE": 0.9})
+    assert "only these rails were told: VDD_CORE" in found.reason
 
 
 def test_of_two_answers_of_the_power_chip_the_last_counts():
@@ -254,6 +293,40 @@ def test_a_dump_of_the_kernels_driver_in_every_way_people_print_it(text):
     assert (reading.total_w, reading.total_scope) == (pytest.approx(5.048 * 0.92), "module")
     assert reading.details["samples"] == "512"
     assert reading.details["alarms"] == ["VDD_CPU_GPU_CV max"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("cat: /sys/class/hwmon/hwmon3/in1_label: Permission denied\n", "in1_label: Permission denied"),
+        ("name:ina3221\nin1_input:5144\ncurr1_input:640\n", "ina3221 has no label"),
+        ("name:ina226\nin1_input:5144\ncurr1_input:640\npower1_input:3292160\n", "ina226 has no label"),
+        ("name:pwmfan\nin1_label:VIN\nin1_input:5144\ncurr1_input:640\n", "no labelled rail"),
+        ("in1_label:VIN\nin1_input:5.1\ncurr1_input:640\n", "in1_input: 5.1"),  # no kernel prints fractions
+        ("in1_label:VIN\nin1_input:5 A\ncurr1_input:640\n", "no number of V"),
+        ("VDD_IN: 4.6mV 5048mV 920mA\n", "4.6 mV and 5048 mV: which one is meant?"),
+        (
+            "ls: cannot access '/sys/bus/i2c/drivers/ina3221': No such file or directory\n",
+            "cannot access",
+        ),
+    ],
+)
+def test_a_dump_that_does_not_tell_its_rails_says_why(text, reason):
+    found = read("ina3221", text)
+    assert found.total_w is None
+    assert reason in " ".join([found.reason, *(each.get("reason", "") for each in found.channels)])
+
+
+def test_values_with_their_units_are_what_they_say():
+    text = "in1_label: VDD_IN\nin1_input: 5.048 V\ncurr1_input: 920 mA\n"
+    assert read("ina3221", text).total_w == pytest.approx(5.048 * 0.92)
+
+
+def test_unlabelled_channels_of_lm_sensors_are_no_rails():
+    text = "ina3221-i2c-1-40\nAdapter: x\nin1:   5.14 V\nin2:   0.00 V\ncurr1: 640.00 mA\n"
+    found = read("ina3221", text)
+    assert (found.channels, found.total_w) == ([], None)
+    assert "ina3221 has no label" in found.reason
 
 
 def test_lm_sensors_prints_the_same_rails():

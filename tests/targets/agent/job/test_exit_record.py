@@ -12,6 +12,7 @@ from tunebench.targets.agent.environment import probe
 from tunebench.targets.agent.health import counters as health_counters
 from tunebench.targets.agent.job import exit_record, job_files
 from tunebench.targets.agent.job.sampler import Sampler
+from tunebench.targets.agent.linux import kernel_log, programs
 from tunebench.targets.agent.protocol import EXIT_SCHEMA
 from tunebench.targets.agent.sensors.base import Channel, Sensor
 from tunebench.targets.agent.workdir import AgentError, Workdir
@@ -93,6 +94,72 @@ def test_swapping_and_throttling_are_warned_of(tmp_path, counters):
     assert fields["peak_rss_b"] is None
     assert "VmHWM" in fields["missing"]["peak_rss_b"]
     assert set(fields["files"]) == {"log.txt", "samples.jsonl"}
+
+
+class Sleeper(Sensor):
+    """A temperature of something that is off in some of the reads."""
+
+    def __init__(self, readings):
+        super().__init__([Channel("gpu_temp_c", "gpu", "temperature", "C", None, "test", None)])
+        self.readings = readings
+
+    def read(self):
+        value = self.readings.pop(0)
+        self.asleep, self.reason = value is None, "the sensor is off (-256 C)" if value is None else None
+        return [value]
+
+
+@pytest.mark.parametrize("wakes_up", [True, False])
+def test_what_sleeps_is_no_error_and_missing_only_if_it_never_woke_up(tmp_path, counters, wakes_up):
+    ended = record(tmp_path)
+    ended.missing["gpu_temp_c"] = "zone gpu-thermal: the sensor is off (-256 C)"
+    sampler = Sampler(
+        str(tmp_path / "samples.jsonl"), [Sleeper([None, None, 58.2 if wakes_up else None])], 0.1
+    )
+    for _ in range(3):
+        sampler.sample()
+    sampler.close()
+    ended.ended(0, deadline_hit=False, stop_reason=None)
+    ended.sampled(sampler, None)
+    found = ended.finish()
+    counts = found["sampler"]["channels"]["gpu_temp_c"]
+    assert (counts["n"], counts["errors"], counts["refused"]) == (int(wakes_up), 0, 0)
+    assert counts["reasons"] == {"the sensor is off (-256 C)": 2 if wakes_up else 3}
+    assert found["missing"].get("gpu_temp_c") == (None if wakes_up else "the sensor is off (-256 C)")
+    assert [json.loads(line)[1] for line in (tmp_path / "samples.jsonl").read_text().splitlines()[1:]] == [
+        None,
+        None,
+        58.2 if wakes_up else None,
+    ]
+
+
+OLD_KERNEL = (
+    "Out of memory: Kill process 77 (python3) score 911 or sacrifice child\n"
+    "Killed process 77 (python3) total-vm:3893904kB, anon-rss:3457512kB, file-rss:0kB\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "oom_kill", "outcome", "told"),
+    [
+        (OLD_KERNEL, None, "oom", "Killed process 77 (python3) total-vm"),
+        (OLD_KERNEL.replace("77", "78"), None, "killed", "no oom_kill in /proc/vmstat"),
+        (None, None, "killed", "no program journalctl"),
+        (OLD_KERNEL, 0, "killed", "SIGKILL"),  # a kernel that counts, and counted none
+    ],
+)
+def test_a_kernel_without_the_counter_is_asked_for_its_line(tmp_path, said, oom_kill, outcome, told):
+    board = tmp_path / "board"
+    tree(board, {"proc/vmstat": "pswpin 3\n" + ("" if oom_kill is None else f"oom_kill {oom_kill}\n")})
+    if said is not None:
+        answer = json.dumps({"argv": list(kernel_log.JOURNAL), "rc": 0, "out": said})
+        tree(board, {".commands/" + programs.recording_name(kernel_log.JOURNAL): answer})
+    (tmp_path / "log.txt").write_text("")
+    ended = exit_record.Record({"rep_id": "rep-1", "root": str(board)}, str(tmp_path))
+    ended.started()
+    ended.ended(-signal.SIGKILL, deadline_hit=False, stop_reason=None, pid=77)
+    assert ended.outcome == outcome
+    assert told in ended.reason
 
 
 # -- packing --------------------------------------------------------------------------------------

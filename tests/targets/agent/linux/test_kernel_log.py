@@ -34,6 +34,13 @@ def test_the_last_line_on_that_process_counts_and_no_other(tmp_path):
     assert kernel_log.oom_line(4321, path) == (OLD, None)
 
 
+def test_a_line_from_long_before_the_process_is_another_ones(tmp_path):
+    path = tmp_path / "kmsg"
+    path.write_text(f"6,1,{5_000_000},-;{NEW}\n6,2,{400_000_000},-;eth0: link up\n")
+    assert kernel_log.oom_line(4321, str(path), since_ns=30_000_000_000) == (NEW, None)  # within a minute
+    assert kernel_log.oom_line(4321, str(path), since_ns=300_000_000_000)[0] is None
+
+
 def test_a_log_without_a_line_says_so(tmp_path):
     path = log(tmp_path, "usb 1-1: new device")
     assert kernel_log.oom_line(4321, path) == (None, f"{path} has no line on process 4321")

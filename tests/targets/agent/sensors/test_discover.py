@@ -1,4 +1,4 @@
-"""Every board, as a simulated tree: which channels are found on it, their values, and what is missing and why."""
+"""Every board, as a simulated tree: what is found on it, what it is worth, and what is missing and why."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ def channels(discovery):
 NX = {"vdd_in_w": 4.0, "vdd_cpu_gpu_cv_w": 1.0, "vdd_soc_w": 1.2}
 TX2 = {"vdd_in_w": 3.04, "vdd_sys_gpu_w": 0.152, "vdd_sys_soc_w": 0.684, "vdd_4v0_wifi_w": 0.0}
 XAVIER = {"gpu_w": 0.152, "cpu_w": 0.304, "soc_w": 0.912, "cv_w": 0.0, "vddrq_w": 0.608, "sys5v_w": 1.48}
+THOR = {"vdd_gpu_w": 9.0, "vdd_cpu_soc_mss_w": 6.0, "vin_sys_5v0_w": 5.0}
 AGX_ORIN = {"vdd_gpu_soc_w": 2.4, "vdd_cpu_cv_w": 0.8, "vin_sys_5v0_w": 4.0, "vddq_vdd2_1v8ao_w": 0.3}
 
 
@@ -69,6 +70,7 @@ AGX_ORIN = {"vdd_gpu_soc_w": 2.4, "vdd_cpu_cv_w": 0.8, "vin_sys_5v0_w": 4.0, "vd
         ("orin-nano-jp6", NX, "vdd_in_w", "module"),
         ("orin-nx-jp6", NX, "vdd_in_w", "module"),
         ("agx-orin-jp6", {"rails_sum_w": 7.2, **AGX_ORIN}, "rails_sum_w", "rails_sum"),
+        ("agx-thor-jp7", {"vin_w": 30.0, **THOR}, "vin_w", "board_input"),
         ("pi-5", {"rails_sum_w": 2.5, "vdd_core_w": 1.0}, "rails_sum_w", "rails_sum"),
     ],
 )
@@ -101,17 +103,19 @@ JETSON = {
     "mem_available_b",
     "load_1m",
 }
+#: What a board of the table has not, and why: the GPU that sleeps, and whose load no file tells.
+ABSENT = {"agx-thor-jp7": {"gpu_temp_c", "gpu_load"}}
 PI = {"cpu_temp_c", "cpu_freq_hz", "cpu_clock_hz", "throttled", "undervoltage", "mem_available_b", "load_1m"}
 
 
 def test_every_board_has_its_other_channels_and_names_what_is_missing(simulated):
     for board in trees.BOARDS:
         with discovery_on(simulated(board)) as discovery:
-            is_pi = board.startswith(("pi", "zero"))
-            known = values(discovery)
-            assert set(known) >= (PI if is_pi else JETSON), board
-            assert None not in [known[name] for name in (PI if is_pi else JETSON)], board
-            assert set(discovery.missing) <= {"power", "throttled"}, (board, discovery.missing)
+            is_pi, absent = board.startswith(("pi", "zero")), ABSENT.get(board, set())
+            known, expected = values(discovery), (PI if is_pi else JETSON) - absent
+            assert set(known) >= expected, board
+            assert None not in [known[name] for name in expected], board
+            assert set(discovery.missing) <= {"power", "throttled"} | absent, (board, discovery.missing)
             assert ("throttled" in discovery.missing) == (not is_pi)
             ids = [channel.id for sensor in discovery.sensors for channel in sensor.channels]
             assert len(ids) == len(set(ids))
@@ -192,6 +196,7 @@ def test_a_sensor_that_is_off_is_named_and_no_temperature(simulated):
         tree.zones[kind].write_text("-256000\n")
     with discovery_on(tree) as discovery:
         known = values(discovery)
+        assert known["gpu_temp_c"] is None  # it has a channel all the same: it may wake up
         assert known["cpu_temp_c"] == 48.625  # the highest of all that are on, and the source says so
         assert channels(discovery)["cpu_temp_c"].source == "thermal tj-thermal"
         assert discovery.missing["gpu_temp_c"] == "zone gpu-thermal: the sensor is off (-256 C)"
@@ -214,7 +219,10 @@ def test_a_power_chips_dummy_zone_is_never_the_cpus(simulated):
     for kind, path in tree.zones.items():
         if kind != "PMIC-Die":
             path.write_text("\n")
-    assert thermal.discover(str(tree)).sensors == []
+    discovery = thermal.discover(str(tree))
+    assert not [channel for channel in channels(discovery).values() if "PMIC" in channel.source]
+    assert set(values(discovery).values()) == {None}
+    assert "zone CPU-therm: the file is empty" in discovery.missing["temp_c"]
 
 
 @pytest.mark.parametrize(
@@ -266,7 +274,7 @@ def test_a_user_outside_group_video_learns_what_is_missing(simulated):
             in discovery.missing["power"]
         )
         assert "cpu_clock_hz" not in channels(discovery)
-        assert values(discovery)["throttled"] == 0  # everybody may read the file in sysfs
+        assert values(discovery)["throttled"] == 0  # the file in sysfs is everybody's
 
 
 _AS_NOBODY = """
@@ -407,10 +415,64 @@ def test_the_gpus_load_is_a_share_of_one(simulated):
     assert values(discovery) == {"gpu_freq_hz": 921600000, "gpu_load": 0.995}
 
 
+def test_a_gpu_that_sleeps_is_sampled_and_wakes_up(simulated):
+    tree = simulated("orin-nano-jp6")
+    load = tree.root / "sys/class/devfreq/17000000.gpu/device/load"
+    for asleep in ("", "-256000\n"):
+        tree.zones["gpu-thermal"].write_text(asleep)
+        load.write_text("")
+        with discovery_on(tree) as discovery:
+            by_id = {channel.id: sensor for sensor in discovery.sensors for channel in sensor.channels}
+            assert set(by_id) >= {"gpu_temp_c", "gpu_load"}
+            assert set(discovery.missing) >= {"gpu_temp_c", "gpu_load"}
+            for name in ("gpu_temp_c", "gpu_load"):
+                assert (by_id[name].read(), by_id[name].asleep) == ([None], True)
+            tree.zones["gpu-thermal"].write_text("58200\n")
+            load.write_text("500\n")
+            assert (by_id["gpu_temp_c"].read(), by_id["gpu_load"].read()) == ([58.2], [0.5])
+            assert by_id["cpu_temp_c"].asleep is False
+
+
+def test_a_thors_gpu_is_its_graphics_clusters_and_its_load_is_missing_with_the_reason(simulated):
+    discovery = gpu.discover(str(simulated("agx-thor-jp7")))
+    assert channels(discovery)["gpu_freq_hz"].source == "devfreq gpu-gpc-0 cur_freq"
+    assert values(discovery) == {"gpu_freq_hz": 315000000}
+    assert "NVML" in discovery.missing["gpu_load"]
+
+
+def test_a_gpu_of_another_maker_without_a_load_file_is_not_sent_to_nvml(simulated):
+    tree = simulated("pi-4")
+    tree.write("sys/class/devfreq/fb000000.gpu/cur_freq", 300000000)
+    assert gpu.discover(str(tree)).missing == {
+        "gpu_load": "no load file of the GPU: looked for device/load of devfreq fb000000.gpu"
+    }
+
+
+def test_a_pi_without_cpufreq_keeps_the_clock_that_the_firmware_measures(simulated):
+    tree = simulated("pi-4")
+    for path in (tree.root / "sys/devices/system/cpu/cpufreq/policy0").iterdir():
+        path.unlink()
+    with discovery_on(tree) as discovery:
+        assert values(discovery)["cpu_clock_hz"] == 1800457088
+        assert "cpu_freq_hz" not in channels(discovery)
+        assert "no readable CPU frequency" in discovery.missing["cpu_freq_hz"]
+
+
+def test_without_vcgencmd_the_reason_is_the_program_not_the_group(simulated):
+    tree = simulated("pi-5")
+    for path in (tree.root / ".commands").iterdir():
+        path.unlink()
+    (tree.root / "sys/devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled").unlink()
+    with discovery_on(tree) as discovery:
+        for quantity in ("power", "cpu_clock_hz", "throttled"):
+            assert "no program vcgencmd on this board" in discovery.missing[quantity]
+            assert "group" not in discovery.missing[quantity]
+
+
 # -- the registry ----------------------------------------------------------------------------------
 
 
-def test_a_sensor_is_added_by_one_module_and_one_line(simulated, monkeypatch):
+def test_a_sensor_is_one_module_and_one_line(simulated, monkeypatch):
     def find(root="/"):
         channel = Channel("light_lx", "lid", "light", "lx", None, "a toy", None)
         return Discovery([Sensor([channel], lambda: [7.0])], {"dust": "no dust sensor on this board"})

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tunebench.targets.agent.health import counters
 from tunebench.targets.agent.job.sampler import Sampler
 from tunebench.targets.agent.sensors import cpufreq, ina3221, load, memory, rapl, thermal, throttled
 from tunebench.targets.agent.sensors.base import Channel, Discovery, Sensor
@@ -108,6 +109,80 @@ def test_a_board_without_a_total_rail_gets_the_sum_of_its_parts(tmp_path):
     assert "rails_sum_w" not in channels(partial)  # a sum that lacks a part is none
 
 
+INA = "sys/class/hwmon/hwmon%d/"
+
+
+@pytest.mark.parametrize(
+    "chip", ["ina219", "ina226", "ina228", "ina230", "ina237", "ina238", "ina260", "sq52206"]
+)
+@pytest.mark.parametrize("label", ["label", "in1_label", "power1_label"])
+def test_a_monitor_of_one_channel_is_a_rail_by_its_label(tmp_path, chip, label):
+    folder = INA % 4
+    files = {
+        folder + "name": chip,
+        folder + label: "VIN",
+        folder + "in0_input": "3",
+        folder + "in1_input": "20000",
+    }
+    files |= {
+        folder + "curr1_input": "1500",
+        folder + "power1_input": "30000000",
+        folder + "update_interval": "4",
+    }
+    root = tree(tmp_path, files)
+    discovery = ina3221.discover(root)
+    assert values(discovery) == {"vin_w": pytest.approx(30.0)}
+    (channel,) = channels(discovery).values()
+    assert (channel.scope, channel.rate_hz) == ("board_input", pytest.approx(1 / 0.0066, rel=1e-3))
+    assert channel.source == f"{chip} hwmon power1_input, update_interval 4"
+    (tmp_path / folder / "power1_input").unlink()  # older drivers of the INA219 have it, too; but who knows
+    assert values(ina3221.discover(root)) == {"vin_w": pytest.approx(30.0)}
+
+
+def test_an_input_that_cannot_be_read_is_not_replaced_by_the_sum_of_its_parts(tmp_path):
+    three, single = INA % 3, INA % 4
+    files = {
+        three + "name": "ina3221",
+        single + "name": "ina238",
+        single + "label": "VIN",
+        single + "power1_input": "",
+    }
+    for index, label in enumerate(("VDD_GPU", "VDD_CPU_SOC_MSS", "VIN_SYS_5V0"), start=1):
+        files |= {
+            three + f"in{index}_label": label,
+            three + f"in{index}_input": "5000",
+            three + f"curr{index}_input": "100",
+        }
+    discovery = ina3221.discover(tree(tmp_path, files))
+    assert {channel.scope for channel in channels(discovery).values()} == {None}
+    assert discovery.missing["vin_w"] == "the file is empty"
+    assert "rail VIN: the file is empty" in discovery.missing["power"]
+    (tmp_path / single / "power1_input").write_text("9000000")
+    assert channels(ina3221.discover(str(tmp_path)))["vin_w"].scope == "board_input"
+
+
+@pytest.mark.parametrize(
+    ("chip", "words"),
+    [("ina3221", "the INA3221 at hwmon/hwmon3 has no labels (in1_label to in3_label)"),
+     ("ina226", "the INA226 at hwmon/hwmon3 has no labels (label, in1_label)")],
+)  # fmt: skip
+def test_a_monitor_without_labels_is_named_and_measures_nobody_knows_what(tmp_path, chip, words):
+    folder = INA % 3
+    files = {folder + "name": chip, folder + "in1_input": "5144", folder + "curr1_input": "640"}
+    discovery = ina3221.discover(tree(tmp_path, files))
+    assert discovery.sensors == []
+    assert words in discovery.missing["power"]
+    assert words in discover(str(tmp_path)).missing["power"]
+
+
+def test_other_hwmon_devices_with_volts_and_amperes_are_no_rails(tmp_path):
+    folder = INA % 5
+    files = {folder + "name": "ucsi_source_psy_1", folder + "in1_label": "VIN", folder + "in1_input": "20000"}
+    discovery = ina3221.discover(tree(tmp_path, {**files, folder + "curr1_input": "3000"}))
+    assert discovery.sensors == []
+    assert "looked for" in discovery.missing["power"]
+
+
 def test_a_failed_read_is_null_and_never_the_value_before(tmp_path):
     discovery = ina3221.discover(tree(tmp_path, NANO_JP4))
     assert values(discovery)["pom_5v_in_w"] == pytest.approx(1.022)
@@ -136,12 +211,47 @@ def zones(*kinds: tuple[str, str]) -> dict[str, str]:
             [("PMIC-Die", "100000"), ("GPU-therm", "40000"), ("CPU-therm", "41500")],
             {"cpu_temp_c": 41.5, "gpu_temp_c": 40.0},
         ),
-        ([("gpu-thermal", "-256000"), ("cpu-thermal", "45000")], {"cpu_temp_c": 45.0}),
+        ([("gpu-thermal", "-256000"), ("cpu-thermal", "45000")], {"cpu_temp_c": 45.0, "gpu_temp_c": None}),
         ([("acpitz", "30000"), ("x86_pkg_temp", "55000")], {"cpu_temp_c": 55.0}),
     ],
 )
 def test_zones_are_chosen_by_type_and_only_if_sane(tmp_path, kinds, expected):
     assert values(thermal.discover(tree(tmp_path, zones(*kinds)))) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("48312", 48.312),
+        ("1000", 1.0),
+        ("-5000", -5.0),
+        ("88", 88.0),  # whole degrees: as thousandths it would be frost
+        ("1", 1.0),
+        ("150", 150.0),
+        ("151", None),  # tenths, or frost: not guessed
+        ("485", None),
+        ("999", None),
+        ("0", None),
+        ("-12", None),
+        ("-256000", None),
+        ("-256", None),
+        ("48312000", None),  # millionths
+        ("48.3", None),
+        ("", None),
+        ("9" * 500, None),
+    ],
+)
+def test_a_temperature_is_in_thousandths_or_in_whole_degrees_and_never_guessed(tmp_path, raw, expected):
+    root = tree(tmp_path, zones(("cpu_thermal_zone", "50000")))
+    (sensor,) = thermal.discover(root).sensors
+    (tmp_path / (ZONE % (0, "temp"))).write_text(raw + "\n")
+    assert sensor.read() == [expected]
+    assert (sensor.reason is None) == (expected is not None)
+    again = thermal.discover(root)
+    assert [value for value in values(again).values() if value is not None] == (
+        [] if expected is None else [expected]
+    )
+    assert ("temp_c" in again.missing) == (expected is None)
 
 
 def test_a_pc_without_zones_reads_its_core_sensor(tmp_path):
@@ -163,6 +273,22 @@ def test_load_and_memory_in_units_of_one(tmp_path):
     root = tree(tmp_path, files)
     assert values(load.discover(root)) == {"load_1m": 0.52}
     assert values(memory.discover(root)) == {"mem_available_b": 512_000_000, "swap_used_b": 614_400}
+
+
+def test_a_kernel_that_does_not_estimate_available_memory_says_so(tmp_path):
+    discovery = memory.discover(
+        tree(tmp_path, {"proc/meminfo": "MemTotal: 9 kB\nMemFree: 5 kB\nSwapTotal: 4 kB\nSwapFree: 1 kB\n"})
+    )
+    assert values(discovery) == {"swap_used_b": 3072}
+    assert "kernels before 3.14" in discovery.missing["mem_available_b"]
+
+
+def test_kernels_before_4_3_have_their_clocks_in_each_cpus_folder(tmp_path):
+    path = "sys/devices/system/cpu/cpu%d/cpufreq/%s"
+    files = {path % (0, "scaling_cur_freq"): "1912000\n", path % (0, "scaling_max_freq"): "1912000\n"}
+    root = tree(tmp_path, files)
+    assert values(cpufreq.discover(root)) == {"cpu_freq_hz": 1.912e9, "cpu_freq_cap_hz": 1.912e9}
+    assert counters.read(root)["freq_cap_khz"] == 1912000
 
 
 def test_the_peak_of_a_process_is_its_own(tmp_path):

@@ -237,6 +237,19 @@ def test_jetson_clocks_is_believed_when_every_minimum_is_its_maximum(simulated, 
     assert contents(tree) == before
 
 
+def test_a_thors_clocks_are_those_of_its_graphics_clusters(simulated, tune):
+    tree = simulated("agx-thor-jp7")
+    minima = {CPU + "policy0/scaling_min_freq": 2601000, "sys/class/devfreq/gpu-gpc-0/min_freq": 1575000000}
+    tree.command(
+        ["jetson_clocks", "--store", "/root/.tunebench-clocks.conf"], "Storing system configuration\n"
+    )
+    tree.command(["jetson_clocks"], "", writes={name: f"{value}\n" for name, value in minima.items()})
+    assert (
+        tune(tree, jetson_clocks=True)[0]["state"] == "set"
+    )  # whether it pins the video engines' clock, too, or not
+    assert tree.read("sys/class/devfreq/gpu-nvd-0/min_freq").strip() == "315000000"
+
+
 def test_jetson_clocks_that_leaves_a_clock_free_has_failed(simulated, tune):
     tree = simulated("orin-nano-jp6")
     jetson_clocks(tree)
