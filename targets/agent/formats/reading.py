@@ -140,14 +140,30 @@ def json_answers(text: str, what: str) -> Answers:
 def _decoded(text: str, at: int) -> Tuple[Any, int, Optional[str]]:
     """Return the JSON value that begins at a place and where it ends, or why it is none."""
     try:
-        value, end = json.JSONDecoder().raw_decode(text, at)
+        value, end = json.JSONDecoder(object_pairs_hook=_object).raw_decode(text, at)
     except json.JSONDecodeError as error:
         return None, at, _fault(text, at, error)
+    except _ToldTwiceError as error:
+        return None, at, "no valid JSON: the key %r stands twice, with different values" % str(error)[:60]
     except RecursionError:
         return None, at, "damaged: JSON that is nested too deeply"
     except ValueError:  # more digits than Python turns into an integer
         return None, at, "damaged: JSON with a number that cannot be"
     return value, end, None
+
+
+class _ToldTwiceError(ValueError):
+    """An object has a key twice: which value is meant is not told."""
+
+
+def _object(pairs: List[Tuple[str, Any]]) -> Json:
+    """Return an object of its keys and values, none of them told twice."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        for key, value in pairs:
+            if made[key] != value:
+                raise _ToldTwiceError(key)
+    return made
 
 
 def _as_nan(match: "re.Match[str]") -> str:

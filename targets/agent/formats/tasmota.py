@@ -13,6 +13,8 @@ from tunebench.targets.agent.formats.reading import Json, Reading, json_answers,
 _KWH_J = 3.6e6
 #: What a message without ``ENERGY`` must hold beside ``Power`` to be a meter's: a relay's state is called Power, too.
 _OF_A_METER = ("Voltage", "Current", "Factor", "Today", "Yesterday")
+#: What is a list where there are several relays (totals may be one sum, tariffs are lists of their own).
+_OF_EACH_RELAY = ("Power", "ApparentPower", "ReactivePower", "Factor", "Voltage", "Current")
 #: Relays that one device may have.
 _MOST_RELAYS = 64
 
@@ -32,8 +34,11 @@ def parse(text: str) -> Reading:
     if not energies:
         return without_power([], _refusal(answers.objects[-1]))
     energy, board_time = energies[-1]
-    lists = [value for value in map(energy.get, ("Power", "Voltage", "Current")) if isinstance(value, list)]
-    count = max([1] + [len(value) for value in lists])
+    counts = {key: len(energy[key]) for key in _OF_EACH_RELAY if isinstance(energy.get(key), list)}
+    if len(set(counts.values())) > 1:
+        told = ", ".join("%s %d" % (key, counts[key]) for key in sorted(counts))
+        return without_power([], "its lists are not of equally many relays: %s" % told)
+    count = max([1] + list(counts.values()))
     if count > _MOST_RELAYS:
         return without_power([], "damaged: %d relays" % count)
     meters = [_meter(energy, index, count) for index in range(count)]

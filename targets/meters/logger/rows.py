@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tunebench.targets.meters.base import Errors
 from tunebench.targets.meters.logger.fields import Form
-from tunebench.targets.meters.logger.table import Cell, Table
+from tunebench.targets.meters.logger.table import Cell, Table, row_width
 from tunebench.targets.meters.logger.times import DAY_S, Moment, advice, is_compact, read_moment
 from tunebench.targets.meters.logger.units import Quantity
 
@@ -56,9 +56,6 @@ class Reader:
 
     def power(self, fields: Sequence[str]) -> tuple[float | None, str | None]:
         """Return the watts of a row, and what is wrong with them if something is."""
-        misfit = self.table.misfit(fields)
-        if misfit is not None:
-            return None, misfit
         product = 1.0 if self.voltage_v is None else self.voltage_v
         for quantity, cell in self.table.cells.items():
             if quantity != "time":
@@ -71,9 +68,6 @@ class Reader:
     def problem(self, line: str) -> str | None:
         """Return why the file's first row cannot be read, and what would be right; ``None``: it can."""
         fields = self.form.cut(line)
-        misfit = self.table.misfit(fields)
-        if misfit is not None:
-            return f"{misfit}: is 'delimiter' right? (a decimal comma needs another; else give the columns by number)"
         cell, moment = self.table.cells["time"], self.moment(fields)
         text = _text(cell, fields)
         if moment is None:
@@ -115,6 +109,11 @@ def read_rows(lines: Sequence[str], reader: Reader, errors: Errors) -> list[Row]
 
     All times must be written in one way, that of the first; a time of day that falls by half a day has passed midnight.
     """
+    width = reader.table.width or row_width(lines, reader.form)
+    misfit = reader.table.misfit(width)
+    if misfit is not None:
+        errors.add(misfit)
+        return []
     rows: list[Row] = []
     form, days = None, 0
     for line in lines:
@@ -122,6 +121,9 @@ def read_rows(lines: Sequence[str], reader: Reader, errors: Errors) -> list[Row]
         moment = reader.moment(fields)
         if moment is None or moment.form != (form or moment.form):
             errors.add(f"no time in this row: {line[:60]!r}")
+            continue
+        if len(fields) != width:  # torn, or cut where it should not be: a value may stand in another's place
+            errors.add(f"{len(fields)} fields in this row, {width} in others: {line[:60]!r}")
             continue
         form = moment.form
         power_w, problem = reader.power(fields)
@@ -157,6 +159,8 @@ def may_be_cut(last: str, lines: Sequence[str], reader: Reader) -> bool:
     decimals = set()
     for line in (*lines[-_ROWS_COMPARED:], last):
         row = reader.form.cut(line)
-        match = digits.search(row[len(fields) - 1]) if len(row) == len(fields) else None
-        decimals.add(0 if match is None else len(match[1]))
+        text = row[len(fields) - 1] if len(row) == len(fields) else "0"
+        match = digits.search(text)
+        if line is last or any(character.isdigit() for character in text):
+            decimals.add(0 if match is None else len(match[1]))
     return len(decimals) > 1 or 0 in decimals or not lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,8 @@ from tunebench.targets.meters.logger.units import Quantity, Unit, plain, unit_in
 
 #: Signs that may stand between fields, for advice.
 _DELIMITERS = {",": '","', ";": '";"', "\t": '"\\t"', "|": '"|"', " ": '" "'}
+#: Rows whose fields are counted: what most of them have is a row's width.
+_ROWS_COUNTED = 100
 
 
 class Unreadable(Exception):
@@ -56,30 +59,25 @@ class Table:
 
     Attributes:
         begin: lines before the first one that may be data.
-        names: of the columns; ``None``: the file names none.
         cells: the columns asked for.
-        is_by_name: some of them by name.
+        header_widths: fields of the header, with and without empty ones behind its last name; none, where names do not
+            matter because all columns are given by number.
+        width: fields of a row; ``None``: there was no row yet.
     """
 
     begin: int
-    names: tuple[str, ...] | None
     cells: Mapping[Quantity, Cell]
-    is_by_name: bool
+    header_widths: tuple[int, ...]
+    width: int | None
 
-    def misfit(self, fields: Sequence[str]) -> str | None:
-        """Return why a row is not one of this table; ``None``: it is.
-
-        A row with more fields than names was cut where it should not be; one with fewer is torn, or its names are not
-        those of its fields. Columns given by number need no names.
-        """
-        if self.names is None:
+    def misfit(self, width: int | None) -> str | None:
+        """Return why rows of so many fields are not those that the header names; ``None``: they are."""
+        if width is None or not self.header_widths or width in self.header_widths:
             return None
-        count = len(fields)
-        while count > len(self.names) and not fields[count - 1]:
-            count -= 1
-        if count > len(self.names) or (count < len(self.names) and self.is_by_name):
-            return f"{count} fields in this row, the header names {len(self.names)}"
-        return None
+        return (
+            f"its rows have {width} fields, its header names {min(self.header_widths)}: is 'delimiter' right? (a decimal "
+            "comma needs another one; else give the columns by number)"
+        )
 
 
 def find_table(lines: Sequence[str], form: Form, asked: Sequence[Asked]) -> Table:
@@ -89,61 +87,88 @@ def find_table(lines: Sequence[str], form: Form, asked: Sequence[Asked]) -> Tabl
     are given by number, it is the first line that is no comment; unless that is data, and a comment with as many fields
     stands above. A line of units may follow.
 
+    Args:
+        lines: the file's first ones; the last of them may still be written.
+        form: how they are cut.
+        asked: the columns.
+
     Raises:
-        Unreadable: there is no such line, a name stands twice, or a unit contradicts a key.
+        Unreadable: there is no such line, a name stands twice, a unit contradicts a key, or rows have not as many fields
+            as the header names (so that a name may stand over another's field).
     """
     rows = [index for index, line in enumerate(lines) if not is_comment(line)]
-    begin, names = _header(lines, rows, form, asked)
-    width = len(names) if names is not None else len(form.cut(lines[rows[0]]))
-    places = {item.quantity: _place(item, names, width) for item in asked}
+    begin, header = _header(lines, rows, form, asked)
+    names = _names(header)
+    places = {
+        item.quantity: _place(item, names, len(header) or len(form.cut(lines[rows[0]]))) for item in asked
+    }
     units: Mapping[Quantity, Unit] = {}
     following = next((index for index in rows if index >= begin), None)
     if form.header and following is not None:
         units = _units_row(form.cut(lines[following]), form, places)
         begin = following + 1 if units else begin
+    width = row_width([lines[index] for index in rows if begin <= index < len(lines) - 1], form)
     cells = {}
     for item in asked:
         index = places[item.quantity]
-        name = None if names is None or index >= len(names) else names[index]
-        told = units.get(item.quantity) or (None if name is None else unit_in(name, item.quantity))
+        told = units.get(item.quantity) or (
+            unit_in(names[index], item.quantity) if index < len(names) else None
+        )
         unit = _agreed(item, told)
         cells[item.quantity] = Cell(item, index, unit.factor, is_unit_told=unit is not item.default)
-    return Table(begin, names, cells, any(isinstance(item.column, str) for item in asked))
+    is_by_name = any(isinstance(item.column, str) for item in asked)
+    table = Table(begin, cells, (len(names), len(header)) if is_by_name else (), width)
+    misfit = table.misfit(width)
+    if misfit is not None:
+        raise Unreadable(misfit)
+    return table
+
+
+def row_width(lines: Sequence[str], form: Form) -> int | None:
+    """Return how many fields most rows have; ``None``: there are no rows."""
+    counts = Counter(len(form.cut(line)) for line in lines[:_ROWS_COUNTED])
+    return max(counts, key=counts.__getitem__) if counts else None
 
 
 def _header(
     lines: Sequence[str], rows: Sequence[int], form: Form, asked: Sequence[Asked]
-) -> tuple[int, tuple[str, ...] | None]:
-    """Return how many lines stand before what may be data, and the columns' names where there are any."""
+) -> tuple[int, tuple[str, ...]]:
+    """Return how many lines stand before what may be data, and the fields that name the columns; none, if none do."""
     wanted = [plain(item.column) for item in asked if isinstance(item.column, str)]
     if not form.header:
         if not rows:
             raise Unreadable("the file is empty: start the logger first")
         if wanted:
             raise Unreadable(f"with header = false columns are given by number, not {wanted[0]!r}")
-        return 0, None
+        return 0, ()
     if wanted:
         for index, line in enumerate(lines):
-            names = _names(line, form)
-            if all(name in names for name in wanted):
-                return index + 1, names
+            header = _cut(line, form)
+            if all(name in header for name in wanted):
+                return index + 1, header
     if not rows:
         raise Unreadable("the file is empty: start the logger first")
     if wanted:
         raise _no_column(lines, rows, form, asked)
     fields = form.cut(lines[rows[0]])
-    remarks = [_names(line, form) for line in lines[: rows[0]]]
-    remark = next((names for names in reversed(remarks) if len(names) == len(fields) > 1), None)
+    remarks = [_cut(line, form) for line in lines[: rows[0]]]
+    remark = next((header for header in reversed(remarks) if len(header) == len(fields) > 1), None)
     if remark is not None and _is_data(fields, form, asked):
         return rows[0], remark
-    return rows[0] + 1, _names(lines[rows[0]], form)
+    return rows[0] + 1, _cut(lines[rows[0]], form)
 
 
-def _names(line: str, form: Form) -> tuple[str, ...]:
-    fields = [plain(field) for field in form.cut(line.strip().lstrip("#").strip())]
-    while fields and not fields[-1]:
-        fields.pop()
-    return tuple(fields)
+def _cut(line: str, form: Form) -> tuple[str, ...]:
+    """Return the fields of a line that may be a header, which may be written as a comment."""
+    return tuple(plain(field) for field in form.cut(line.lstrip(" #")))
+
+
+def _names(header: Sequence[str]) -> tuple[str, ...]:
+    """Return the fields of a header without those behind its last name."""
+    count = len(header)
+    while count and not header[count - 1]:
+        count -= 1
+    return tuple(header[:count])
 
 
 def _is_data(fields: Sequence[str], form: Form, asked: Sequence[Asked]) -> bool:
@@ -163,13 +188,13 @@ def _no_column(lines: Sequence[str], rows: Sequence[int], form: Form, asked: Seq
     for sign, key in _DELIMITERS.items():
         other = replace(form, delimiter=sign)
         for line in lines:
-            if sign != form.delimiter and all(name in _names(line, other) for name in wanted):
+            if sign != form.delimiter and all(name in _cut(line, other) for name in wanted):
                 return Unreadable(
                     f"no column {wanted[0]!r}: its header is cut by another sign: set delimiter = {key}"
                 )
-    names = _names(lines[rows[0]], form)
+    names = _names(_cut(lines[rows[0]], form))
     if _is_numeric(names, form):  # then a remark above may name them
-        remarks = [_names(line, form) for line in lines[: rows[0]]]
+        remarks = [_names(_cut(line, form)) for line in lines[: rows[0]]]
         names = next((remark for remark in reversed(remarks) if len(remark) > 1), names)
     if _is_numeric(names, form):
         return Unreadable("it names no columns: give them by number, with header = false")
@@ -185,14 +210,14 @@ def _is_numeric(fields: Sequence[str], form: Form) -> bool:
     return bool(fields) and all(form.number(field, "time") is not None for field in fields)
 
 
-def _place(item: Asked, names: tuple[str, ...] | None, width: int) -> int:
+def _place(item: Asked, names: Sequence[str], width: int) -> int:
     if isinstance(item.column, int):
         if not 0 <= item.column < width:
             raise Unreadable(
                 f"no column number {item.column}; it has 0 to {width - 1} (key '{item.quantity}_column')"
             )
         return item.column
-    places = [index for index, name in enumerate(names or ()) if name == plain(item.column)]
+    places = [index for index, name in enumerate(names) if name == plain(item.column)]
     if len(places) > 1:
         numbers = " and ".join(map(str, places))
         raise Unreadable(f"{item.named} stands more than once: give it by number ({numbers})")
