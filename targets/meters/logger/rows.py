@@ -90,8 +90,7 @@ class Reader:
         number = self.form.number(text, cell.asked.quantity)
         if number is None:
             # "nan", "-", "OL": the logger had no value; digits that cannot be read are another matter.
-            has_digits = any(character.isdigit() for character in text)
-            return None, f"no number in the {cell.asked.quantity} of this row" if has_digits else None
+            return None, f"no number in the {cell.asked.quantity} of this row" if _has_digits(text) else None
         return number.value * (cell.factor if number.factor is None else number.factor), None
 
     def _other_decimal(self, text: str, quantity: Quantity) -> str | None:
@@ -149,18 +148,19 @@ def may_be_cut(last: str, lines: Sequence[str], reader: Reader) -> bool:
     It has not where its last field is another one, is in quotes, or has as many decimals as in all other rows.
     """
     fields = reader.form.cut(last)
-    if (
-        not fields
-        or last.endswith('"')
-        or len(fields) - 1 not in {cell.index for cell in reader.table.cells.values()}
-    ):
+    place = len(fields) - 1
+    if last.endswith('"') or place not in {cell.index for cell in reader.table.cells.values()}:
         return False
-    digits = re.compile(rf"[.{reader.form.decimal}](\d+)", re.ASCII)
-    decimals = set()
-    for line in (*lines[-_ROWS_COMPARED:], last):
-        row = reader.form.cut(line)
-        text = row[len(fields) - 1] if len(row) == len(fields) else "0"
-        match = digits.search(text)
-        if line is last or any(character.isdigit() for character in text):
-            decimals.add(0 if match is None else len(match[1]))
-    return len(decimals) > 1 or 0 in decimals or not lines
+    rows = [reader.form.cut(line) for line in (*lines[-_ROWS_COMPARED:], last)]
+    ends = {_decimals(row[place]) for row in rows[:-1] if len(row) == len(fields) and _has_digits(row[place])}
+    return ends != {_decimals(fields[place])} or ends == {""}
+
+
+def _decimals(text: str) -> str:
+    """Return what follows the last decimal sign, each digit as 0; empty: there is no such sign."""
+    _, *decimals = re.split(r"[.,](?=[^.,]*$)", text)
+    return re.sub(r"\d", "0", decimals[0]) if decimals else ""
+
+
+def _has_digits(text: str) -> bool:
+    return any(character.isdigit() for character in text)
