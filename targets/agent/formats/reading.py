@@ -124,7 +124,7 @@ def json_answers(text: str, what: str) -> Answers:
             continue
         if fault is not None:
             return Answers(found, fault)
-        parts = [value] if isinstance(value, dict) else objects(value)
+        parts = [_payload(value)] if isinstance(value, dict) else objects(value)
         if len(parts) > 1:
             return Answers(found, "a JSON list of %d answers: give one of them" % len(parts))
         is_part, at = _is_part(text, match.start(), end), end
@@ -188,6 +188,12 @@ def _fault(text: str, at: int, error: json.JSONDecodeError) -> str:
         if depth == 0:
             return "no valid JSON: %s at character %d" % (error.msg, error.pos)
     return "the answer is cut: its JSON is not whole, brackets are open at its end (%d)" % depth
+
+
+def _payload(value: Json) -> Json:
+    """Return what a message holds, where a client of MQTT printed topic and time around it (mosquitto_sub -F %J)."""
+    inside = value.get("payload")
+    return inside if "topic" in value and isinstance(inside, dict) else value
 
 
 def _is_part(text: str, start: int, end: int) -> bool:
