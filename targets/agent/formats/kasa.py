@@ -43,9 +43,9 @@ def parse(text: str) -> Reading:
     answers = json_answers(text, "a JSON answer of a Kasa or Tapo plug")
     if answers.fault is not None:
         return without_power([], answers.fault)
-    told = [list(_parts((), "", answer, _DEPTH)) for answer in answers.objects]
-    parts = told[-1]
-    if _slots(part for answer in told for part in answer) > _slots(parts):
+    parts_of_each = [list(_parts((), "", answer, _DEPTH)) for answer in answers.objects]
+    parts = parts_of_each[-1]
+    if _slots(part for each in parts_of_each for part in each) > _slots(parts):
         return without_power([], "answers of several outlets stand one after another: give one of them")
     sites: Dict[Place, Dict[str, Meter]] = {}
     for part in parts:
@@ -160,8 +160,8 @@ def _outlets(parts: List[_Part], meters: Dict[Place, Meter]) -> Union[List[Meter
         ]
     count = _count(parts)
     if len(outlets) < count:
-        told = "%d of %d outlets told" % (len(outlets), count)
-        outlets.append(Meter("other outlets", None, reason="%s: ask each for its power" % told))
+        message = "%d of %d outlets told: ask each for its power" % (len(outlets), count)
+        outlets.append(Meter("other outlets", None, reason=message))
     return outlets
 
 

@@ -111,7 +111,7 @@ def json_answers(text: str, what: str) -> Answers:
         what: what it should be, for the fault of an output without any object.
     """
     text = body(text)
-    found: List[Json] = []
+    collected: List[Json] = []
     at, is_part, is_mended = 0, False, False
     while True:
         match = _BEGINNING.search(text, at)
@@ -123,18 +123,18 @@ def json_answers(text: str, what: str) -> Answers:
             text, is_mended = text[:at] + _NO_NUMBER.sub(_as_nan, text[at:]), True
             continue
         if fault is not None:
-            return Answers(found, fault)
+            return Answers(collected, fault)
         parts = [_payload(value)] if isinstance(value, dict) else objects(value)
         if len(parts) > 1:
-            return Answers(found, "a JSON list of %d answers: give one of them" % len(parts))
+            return Answers(collected, "a JSON list of %d answers: give one of them" % len(parts))
         is_part, at = _is_part(text, match.start(), end), end
         if not is_part:
-            found += parts
-    if is_part or (not found and text.count("}") > text.count("{")):
-        return Answers(found, "the answer is cut: its JSON is not whole, the beginning is missing")
-    if not found:
+            collected += parts
+    if is_part or (not collected and text.count("}") > text.count("{")):
+        return Answers(collected, "the answer is cut: its JSON is not whole, the beginning is missing")
+    if not collected:
         return Answers([], unlike(what, text))
-    return Answers([answer for answer in found if answer] or found, None)
+    return Answers([answer for answer in collected if answer] or collected, None)
 
 
 def _decoded(text: str, at: int) -> Tuple[Any, int, Optional[str]]:

@@ -69,9 +69,9 @@ def _partial(answers: List[Json]) -> Optional[str]:
     """Return why an output tells of some outlets only, where it does: one outlet's watts are not the device's."""
     if answers[-1].get("method") == "NotifyStatus":
         return "a notification tells what has changed, not all outlets: ask for Shelly.GetStatus"
-    told = [_unwrapped(answer) for answer in answers]
-    outlets = {answer.get("id") for answer in told if _is_meter(answer)} - {None}
-    strips = [answer for answer in told if any(_COMPONENT.match(key) for key in answer)]
+    contents = [_unwrapped(answer) for answer in answers]
+    outlets = {str(content["id"]) for content in contents if "id" in content and _is_meter(content)}
+    strips = [content for content in contents if any(map(_COMPONENT.match, content))]
     if len(outlets) > 1 or (outlets and strips):
         return "answers of several outlets stand one after another: give that of Shelly.GetStatus alone"
     return None

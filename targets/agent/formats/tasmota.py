@@ -36,8 +36,8 @@ def parse(text: str) -> Reading:
     energy, board_time = energies[-1]
     counts = {key: len(energy[key]) for key in _OF_EACH_RELAY if isinstance(energy.get(key), list)}
     if len(set(counts.values())) > 1:
-        told = ", ".join("%s %d" % (key, counts[key]) for key in sorted(counts))
-        return without_power([], "its lists are not of equally many relays: %s" % told)
+        lengths = ", ".join("%s %d" % (key, counts[key]) for key in sorted(counts))
+        return without_power([], "its lists are not of equally many relays: %s" % lengths)
     count = max([1] + list(counts.values()))
     if count > _MOST_RELAYS:
         return without_power([], "damaged: %d relays" % count)

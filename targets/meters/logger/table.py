@@ -111,10 +111,10 @@ def find_table(lines: Sequence[str], form: Form, asked: Sequence[Asked]) -> Tabl
     cells = {}
     for item in asked:
         index = places[item.quantity]
-        told = units.get(item.quantity) or (
+        named = units.get(item.quantity) or (
             unit_in(names[index], item.quantity) if index < len(names) else None
         )
-        unit = _agreed(item, told)
+        unit = _agreed(item, named)
         cells[item.quantity] = Cell(item, index, unit.factor, is_unit_told=unit is not item.default)
     is_by_name = any(isinstance(item.column, str) for item in asked)
     table = Table(begin, cells, (len(names), len(header)) if is_by_name else (), width)
@@ -237,24 +237,24 @@ def _units_row(fields: Sequence[str], form: Form, places: Mapping[Quantity, int]
     return units
 
 
-def _agreed(item: Asked, told: Unit | None) -> Unit:
+def _agreed(item: Asked, named: Unit | None) -> Unit:
     """Return the unit of a column: the file's own word and the key must not contradict each other.
 
     A column given by number is what its number says: its name counts only where the key is not given.
     """
     is_by_name = isinstance(item.column, str)
-    if told is None or (told.quantity != item.quantity and not is_by_name):
+    if named is None or (named.quantity != item.quantity and not is_by_name):
         return item.unit or item.default
-    if told.quantity != item.quantity:
+    if named.quantity != item.quantity:
         raise Unreadable(
-            f"{item.named} is in {told.text}, and a {item.quantity} is read in {item.default.text}: give another column "
+            f"{item.named} is in {named.text}, and a {item.quantity} is read in {item.default.text}: give another column "
             "(or this one by number, if its name misleads)"
         )
-    if item.unit is not None and item.unit.factor != told.factor:
+    if item.unit is not None and item.unit.factor != named.factor:
         if not is_by_name:
             return item.unit
         raise Unreadable(
-            f"{item.named} is in {told.text}, and key '{item.quantity}_unit' is {item.unit.text!r}: leave the key out "
+            f"{item.named} is in {named.text}, and key '{item.quantity}_unit' is {item.unit.text!r}: leave the key out "
             "(or give the column by number, if its name misleads)"
         )
-    return told
+    return named

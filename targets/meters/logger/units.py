@@ -39,7 +39,7 @@ def plain(text: str) -> str:
 
 def _table() -> tuple[dict[str, Unit], dict[str, Unit]]:
     symbols = {plain(text): Unit(text, None, 1.0) for text in _OTHERS.split()}
-    words = {}
+    words: dict[str, Unit] = {}
     for quantity, (symbol, names) in _BASES.items():
         for prefix, long_prefix, factor in _PREFIXES:
             text = prefix + symbol
@@ -49,11 +49,8 @@ def _table() -> tuple[dict[str, Unit], dict[str, Unit]]:
             symbols.update(dict.fromkeys(spellings, unit))
             for name in names:
                 words[long_prefix + name] = words[prefix + name] = unit
-    for quantity, text, factor, spellings in (
-        ("time", "min", 60.0, ("min", "mins", "minute", "minutes")),
-        ("time", "h", 3600.0, ("h", "hr", "hrs", "hour", "hours")),
-    ):
-        words.update(dict.fromkeys(spellings, Unit(text, quantity, factor)))  # type: ignore[arg-type]
+    words.update(dict.fromkeys(("min", "mins", "minute", "minutes"), Unit("min", "time", 60.0)))
+    words.update(dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), Unit("h", "time", 3600.0)))
     return symbols, words
 
 
