@@ -489,6 +489,7 @@ def test_an_outlets_watts_are_never_the_devices_total(answer, reason):
         ('payload="{"id":0,"apower":12.5}"', 12.5),
         ('{"switch:0":{"apower":12.5},"switch:0":{"apower":12.5}}', 12.5),
         ('{"em:0":{"total_act_power":12.5},"switch:100":{"id":100,"output":true}}', 12.5),
+        ('{"id":[0],"apower":12.5}', 12.5),
         ('{"tst":"2026-03-01","topic":"x","payload":{"id":0,"apower":12.5}}', 12.5),
     ],
 )
