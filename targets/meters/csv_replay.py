@@ -7,18 +7,22 @@ load pulses; with ``host-wall`` its times are epoch times of this host's own wal
 
 from __future__ import annotations
 
-import math
+import re
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tunebench.targets.meters.base import Errors, Meter, MeterError, MeterInfo, MeterTrace
 from tunebench.targets.meters.keys import HostPath, MeterKeys
+from tunebench.targets.meters.logger.fields import Form
+from tunebench.targets.meters.logger.rows import Reader, Row, may_be_cut, read_rows, refusal
+from tunebench.targets.meters.logger.table import Asked, Unreadable, find_table
+from tunebench.targets.meters.logger.text import Encoding, encoding_of, is_comment, split_lines
+from tunebench.targets.meters.logger.units import SYMBOLS, Quantity
 
 MAX_FILE_B = 256 * 1024 * 1024
 #: A logger that buffers may write the end of the run so much later.
@@ -27,53 +31,10 @@ SETTLE_S = 3.0
 _MAX_WALL_STEP_S = 0.02
 #: Samples this long before start and after stop are kept, so that the window's edges have neighbours.
 _MARGIN_S = 5.0
-_TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-_PREFIXES = {"": 1.0, "m": 1e-3, "u": 1e-6}
+#: So much of a file's beginning is looked at for the names of its columns and its first rows.
+_HEAD_B = 64 * 1024
 
 Column = str | int
-
-
-@dataclass(frozen=True)
-class Mapped:
-    """Which columns hold what, and in what unit (factor to s, W, V, A)."""
-
-    time: Column
-    time_factor: float
-    power: Column | None
-    power_factor: float
-    voltage: Column | None
-    voltage_factor: float
-    current: Column | None
-    current_factor: float
-
-    @property
-    def used(self) -> list[Column]:
-        """Return all columns that are read."""
-        return [
-            column for column in (self.time, self.power, self.voltage, self.current) if column is not None
-        ]
-
-
-@dataclass(frozen=True)
-class Format:
-    """How a line is cut and a number is written."""
-
-    delimiter: str = ","
-    decimal: str = "."
-    header: bool = True
-
-    def cut(self, line: str) -> list[str]:
-        """Split a line into its fields; a space as delimiter stands for any white space."""
-        fields = line.split() if self.delimiter == " " else line.split(self.delimiter)
-        return [field.strip().strip('"') for field in fields]
-
-    def number(self, text: str) -> float | None:
-        """Return a finite number, or None."""
-        try:
-            value = float(text.replace(self.decimal, ".") if self.decimal != "." else text)
-        except ValueError:
-            return None
-        return value if math.isfinite(value) else None
 
 
 class Keys(MeterKeys):
@@ -82,17 +43,36 @@ class Keys(MeterKeys):
     kind: Literal["csv-replay"]
     path: HostPath = Field(min_length=1)
     time_column: Column
-    time_unit: Literal["s", "ms", "us", "ns"] = "s"
+    time_unit: Literal["s", "ms", "us", "ns"] | None = Field(
+        default=None, description="of times that are numbers; default: as the column's name says, else s"
+    )
+    time_format: str | None = Field(
+        default=None,
+        min_length=2,
+        description='of dates that can be read in two ways, as strptime takes it: "%d/%m/%Y %H:%M:%S.%f"',
+    )
     clock: Literal["own", "host-wall"] = Field(
         default="own",
         description="own: aligned by load pulses; host-wall: epoch times of this host's own clock",
     )
     power_column: Column | None = None
-    power_unit: Literal["W", "mW", "uW"] = "W"
+    power_unit: Literal["W", "mW", "uW"] | None = Field(
+        default=None, description="default: as the column's name says, else W"
+    )
+    voltage_v: float | None = Field(
+        default=None,
+        gt=0,
+        le=1000,
+        description="in place of a column, for a logger of currents alone: the set voltage",
+    )
     voltage_column: Column | None = None
-    voltage_unit: Literal["V", "mV", "uV"] = "V"
+    voltage_unit: Literal["V", "mV", "uV"] | None = Field(
+        default=None, description="default: as the column's name says, else V"
+    )
     current_column: Column | None = None
-    current_unit: Literal["A", "mA", "uA"] = "A"
+    current_unit: Literal["A", "mA", "uA"] | None = Field(
+        default=None, description="default: as the column's name says, else A"
+    )
     delimiter: str = Field(
         default=",", min_length=1, max_length=1, description="a space stands for any white space"
     )
@@ -102,11 +82,31 @@ class Keys(MeterKeys):
     quantum_w: float | None = Field(default=None, gt=0)
     chip_s: float = Field(default=0.5, ge=0.1, le=10, description="length of a load pulse's chip, seconds")
 
+    @field_validator("time_format")
+    @classmethod
+    def _is_a_time_format(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            datetime.strptime(datetime.now().strftime(value), value)
+        except (ValueError, re.error) as error:
+            raise ValueError(f"{value!r} is no format of strptime: {error}") from None
+        return value
+
     @model_validator(mode="after")
     def _power_or_its_factors(self) -> Keys:
-        factors = (self.voltage_column, self.current_column)
-        if (self.power_column is None) == (None in factors) or (None in factors and factors != (None, None)):
-            raise ValueError("give either 'power_column', or 'voltage_column' and 'current_column'")
+        has_voltage = self.voltage_column is not None or self.voltage_v is not None
+        has_current = self.current_column is not None
+        if has_voltage != has_current or has_current == (self.power_column is not None):
+            raise ValueError(
+                "give either 'power_column', or 'current_column' with 'voltage_column' (or 'voltage_v', if it is fixed)"
+            )
+        if self.voltage_column is not None and self.voltage_v is not None:
+            raise ValueError("give 'voltage_column' or 'voltage_v', not both")
+        if self.delimiter == self.decimal and not self.header:
+            raise ValueError(
+                "'delimiter' and 'decimal' are both ',': without a header fields and decimals look alike"
+            )
         return self
 
     def placed(self, folder: Path) -> Self:
@@ -119,18 +119,19 @@ class Keys(MeterKeys):
         return self.chip_s
 
     @property
-    def columns(self) -> Mapped:
-        """Return which columns are read, with the factors of their units."""
-        return Mapped(
-            self.time_column,
-            _TIME_UNITS[self.time_unit],
-            self.power_column,
-            _PREFIXES[self.power_unit.removesuffix("W")],
-            self.voltage_column,
-            _PREFIXES[self.voltage_unit.removesuffix("V")],
-            self.current_column,
-            _PREFIXES[self.current_unit.removesuffix("A")],
-        )
+    def columns(self) -> list[Asked]:
+        """Return which columns are read, and their units as far as the keys tell them."""
+        columns: list[tuple[Quantity, Column | None, str | None, str]] = [
+            ("time", self.time_column, self.time_unit, "s"),
+            ("power", self.power_column, self.power_unit, "W"),
+            ("voltage", self.voltage_column, self.voltage_unit, "V"),
+            ("current", self.current_column, self.current_unit, "A"),
+        ]
+        return [
+            Asked(quantity, column, None if unit is None else SYMBOLS[unit], SYMBOLS[default])
+            for quantity, column, unit, default in columns
+            if column is not None
+        ]
 
 
 def make(keys: Keys) -> CsvReplayMeter:
@@ -145,11 +146,14 @@ class CsvReplayMeter(Meter):
         self._path = Path(keys.path)
         self._scope = keys.scope
         self._columns = keys.columns
-        self._form = Format(keys.delimiter, keys.decimal, keys.header)
+        self._form = Form(keys.delimiter, keys.decimal, keys.header)
         self._clock: Literal["host", "own"] = "host" if keys.clock == "host-wall" else "own"
+        self._time_format = keys.time_format
+        self._voltage_v = keys.voltage_v
         self._rate_hz = keys.rate_hz
         self._quantum_w = keys.quantum_w
-        self._names: list[str] | None = None
+        self._encoding = Encoding()
+        self._reader: Reader | None = None
         self._from_b = 0
         self._started: tuple[float, float] | None = None
 
@@ -160,25 +164,37 @@ class CsvReplayMeter(Meter):
             id="logger's file",
             kind="csv-replay",
             scope=self._scope,
-            source="csv",
+            source="csv" if self._voltage_v is None else f"csv, currents at {self._voltage_v:g} V",
             quantum_w=self._quantum_w,
             rate_hz=self._rate_hz,
             clock=self._clock,
         )
 
     def open(self) -> None:
-        """Read the names of the columns.
+        """Read the names of the columns, and look at the first rows.
 
         Raises:
-            MeterError: no such file, too large a file, or a column that it does not have (those it has are named).
+            MeterError: no such file, too large a file, no text, a column that it does not have (those it has are named),
+                or rows that cannot be read as the keys say (the message says what would be right).
         """
-        first = next((line for line in self._text(0, 64 * 1024).splitlines() if _says_something(line)), None)
-        if first is None:
-            raise MeterError(f"{self._named}: the file is empty: start the logger first")
-        fields = self._form.cut(first)
-        self._names = fields if self._form.header else None
-        for column in self._columns.used:
-            self._index(column, len(fields))
+        data = self._bytes(0, _HEAD_B)
+        encoding = encoding_of(data)
+        if encoding is None:
+            raise MeterError(f"{self._named}: it is no text (there are NUL bytes in it): export it as CSV")
+        self._encoding = encoding
+        lines = split_lines(encoding.text(data))
+        if len(data) > _HEAD_B:
+            lines.pop()
+        try:
+            table = find_table(lines, self._form, self._columns)
+        except Unreadable as error:
+            raise MeterError(f"{self._named}: {error}") from None
+        self._reader = Reader(table, self._form, self._voltage_v, self._time_format, self._clock == "host")
+        # The last line may still be written.
+        first = [line for line in lines[table.begin : -1] if not is_comment(line)]
+        problem = refusal(first, self._reader)
+        if problem is not None:
+            raise MeterError(f"{self._named}: {problem}")
 
     def start(self) -> None:
         """Remember how far the file has got."""
@@ -198,7 +214,7 @@ class CsvReplayMeter(Meter):
         except MeterError as error:
             errors.add(str(error))
             rows = []
-        t_s, power_w = [row[0] for row in rows], [row[1] for row in rows]
+        t_s, power_w = [row.t_s for row in rows], [row.power_w for row in rows]
         if self._rate_hz is not None and t_s:
             t_s = [t_s[0] + index / self._rate_hz for index in range(len(t_s))]
         elif any(b <= a for a, b in pairwise(t_s)):
@@ -216,6 +232,11 @@ class CsvReplayMeter(Meter):
             for t, power in zip(t_s, power_w, strict=True)
             if started_s - _MARGIN_S <= t - wall_s <= stopped_s + _MARGIN_S
         ]
+        if t_s and not kept:
+            errors.add(
+                f"none of its {len(t_s)} readings lies within the run: the last is {t_s[-1] - wall_s - stopped_s:+.0f} s "
+                "from its end; are its times those of this host's clock, in seconds?"
+            )
         return MeterTrace(
             self.info, [row[0] for row in kept], [row[1] for row in kept], None, errors.list(), step_s + 1e-3
         )
@@ -248,7 +269,7 @@ class CsvReplayMeter(Meter):
             return False
         return True
 
-    def _text(self, from_b: int, limit_b: int) -> str:
+    def _bytes(self, from_b: int, limit_b: int) -> bytes:
         try:
             with self._path.open("rb") as file:
                 file.seek(from_b)
@@ -257,69 +278,27 @@ class CsvReplayMeter(Meter):
             raise MeterError(f"{self._named}: {error.strerror}") from None
         if len(data) > limit_b == MAX_FILE_B:
             raise MeterError(f"{self._named}: more than {MAX_FILE_B} bytes")
-        return data.decode("utf-8", "replace").removeprefix("\ufeff")
+        return data
 
-    def _rows(self, from_b: int, errors: Errors) -> list[tuple[float, float | None]]:
-        """Return times and watts; a torn last line is left for the next time, others that cannot be read are errors."""
-        text = self._text(max(0, from_b - 1), MAX_FILE_B)
-        lines = text.split("\n")
-        torn = lines.pop()
-        if from_b == 0 and _says_something(torn):
-            lines.append(torn)  # a whole file may end without a newline
-        elif from_b:
-            lines = lines[1:]  # the line in which the part begins
-        lines = [line for line in lines if _says_something(line)]
-        if from_b == 0 and self._names is not None:
-            lines = lines[1:]
-        rows: list[tuple[float, float | None]] = []
-        for line in lines:
-            row = self._row(self._form.cut(line))
-            if isinstance(row, str):
-                errors.add(f"{row}: {line[:60]!r}")
+    def _rows(self, from_b: int, errors: Errors) -> list[Row]:
+        """Return the readings; rows that cannot be read, and a last one that may be cut, are errors."""
+        if self._reader is None:
+            raise MeterError(f"{self._named}: it is not open")
+        width_b = self._encoding.width_b
+        begin_b = max(0, from_b - from_b % width_b - width_b)
+        lines = split_lines(self._encoding.text(self._bytes(begin_b, MAX_FILE_B)))
+        last = lines.pop()  # what has no line end: of a growing file it is left for the next time
+        if len(lines) < self._reader.table.begin:
+            last = ""  # the names of the columns
+        # A part begins with the end of the line before it, a whole file with the names of its columns.
+        lines = lines[1:] if from_b else lines[self._reader.table.begin :]
+        lines = [line for line in lines if not is_comment(line)]
+        problem = refusal(lines, self._reader)
+        if problem is not None:
+            errors.add(problem)
+        if from_b == 0 and not is_comment(last):
+            if may_be_cut(last, lines, self._reader):
+                errors.add(f"the last row has no line end and may be cut: {last[:60]!r}")
             else:
-                rows.append(row)
-        return rows
-
-    def _row(self, fields: Sequence[str]) -> tuple[float, float | None] | str:
-        def value(column: Column | None, factor: float) -> float | None:
-            index = None if column is None else self._index(column, len(fields), strict=False)
-            if index is None or index >= len(fields):
-                return None
-            number = self._form.number(fields[index])
-            return None if number is None else _finite(number * factor)
-
-        columns = self._columns
-        t_s = value(columns.time, columns.time_factor)
-        if t_s is None:
-            return "no time in this row"
-        if columns.power is not None:
-            return t_s, value(columns.power, columns.power_factor)
-        volts = value(columns.voltage, columns.voltage_factor)
-        amperes = value(columns.current, columns.current_factor)
-        return t_s, None if volts is None or amperes is None else _finite(volts * amperes)
-
-    def _index(self, column: Column, width: int, *, strict: bool = True) -> int:
-        """Return the place of a column.
-
-        Raises:
-            MeterError: the file does not have it.
-        """
-        if isinstance(column, int):
-            if strict and not 0 <= column < width:
-                raise MeterError(f"{self._named}: no column number {column}; it has 0 to {width - 1}")
-            return column
-        if self._names is None:
-            raise MeterError(
-                f"{self._named}: with header = false columns are given by number, not {column!r}"
-            )
-        if column not in self._names:
-            raise MeterError(f"{self._named}: no column {column!r}; it has: {', '.join(self._names)}")
-        return self._names.index(column)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _says_something(line: str) -> bool:
-    return bool(line.strip()) and not line.lstrip().startswith("#")
+                lines.append(last)
+        return read_rows(lines, self._reader, errors)

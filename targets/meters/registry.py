@@ -113,9 +113,20 @@ def _said(keys: type[MeterKeys], error: ValidationError) -> str:
     if problem["type"] == "extra_forbidden":
         return f"unknown key '{key}'; allowed: {', '.join(sorted(keys.model_fields))}"
     if problem["type"] == "literal_error":
-        allowed = ", ".join(map(str, get_args(keys.model_fields[key].annotation)))
+        allowed = ", ".join(_literals(keys.model_fields[key].annotation))
         return f"key '{key}' is {problem['input']!r}; allowed: {allowed}"
     return f"key '{key}': {message}" if key else message
+
+
+def _literals(annotation: Any) -> list[str]:
+    """Return the words that a key may be, also where it may be left out."""
+    words: list[str] = []
+    for item in get_args(annotation):
+        if isinstance(item, str):
+            words.append(item)
+        elif item is not type(None):
+            words += _literals(item) or [str(item)]
+    return words
 
 
 def _deferred(name: str) -> type[MeterKeys]:

@@ -13,10 +13,9 @@ from tunebench.targets.agent.formats.reading import (
     Json,
     Reading,
     channel,
-    last_json,
+    json_answers,
     number,
     objects,
-    unlike,
     without_power,
 )
 
@@ -29,12 +28,13 @@ _FAULTS = re.compile(r"power_meter|out_of_range:(act_power|current|voltage)|ct_t
 
 def parse(text: str) -> Reading:
     """Read power, voltage, current and energy of each outlet; the total is their sum."""
-    answer = last_json(text)
-    if answer is None:
-        return without_power([], unlike("a JSON answer of a Shelly", text))
-    for wrapper in ("result", "params"):
-        if isinstance(answer.get(wrapper), dict):
-            answer = answer[wrapper]
+    answers = json_answers(text, "a JSON answer of a Shelly")
+    if answers.fault is not None:
+        return without_power([], answers.fault)
+    refused = _partial(answers.objects)
+    if refused:
+        return without_power([], refused)
+    answer = _unwrapped(answers.objects[-1])
     refused = _refusal(answer)
     if refused:
         return without_power([], refused)
@@ -44,7 +44,10 @@ def parse(text: str) -> Reading:
         key: value for key, value in answer.items() if _COMPONENT.match(key) and isinstance(value, dict)
     }
     if components:
-        meters = [_gen2(key, value, answer) for key, value in sorted(components.items()) if _is_meter(value)]
+        kinds = {_kind(key) for key, value in components.items() if _is_meter(value)}
+        meters = [
+            _gen2(key, value, answer) for key, value in sorted(components.items()) if _kind(key) in kinds
+        ]
         temperatures = [
             made for key, value in sorted(components.items()) for made in _temperature(key, value)
         ]
@@ -53,6 +56,30 @@ def parse(text: str) -> Reading:
     if not meters:
         return without_power(temperatures, "no power meter in this answer (no apower, act_power or meters)")
     return reading(meters, temperatures, generation=2 if components or "power" not in answer else 1)
+
+
+def _unwrapped(answer: Json) -> Json:
+    for wrapper in ("result", "params"):
+        if isinstance(answer.get(wrapper), dict):
+            answer = answer[wrapper]
+    return answer
+
+
+def _partial(answers: List[Json]) -> Optional[str]:
+    """Return why an output tells of some outlets only, where it does: one outlet's watts are not the device's."""
+    if answers[-1].get("method") == "NotifyStatus":
+        return "a notification tells what has changed, not all outlets: ask for Shelly.GetStatus"
+    contents = [_unwrapped(answer) for answer in answers]
+    outlets = {str(content["id"]) for content in contents if "id" in content and _is_meter(content)}
+    strips = [content for content in contents if any(map(_COMPONENT.match, content))]
+    if len(outlets) > 1 or (outlets and strips):
+        return "answers of several outlets stand one after another: give that of Shelly.GetStatus alone"
+    return None
+
+
+def _kind(component: str) -> str:
+    """Return what a component is (``switch`` of ``switch:0``): a device's components of one kind are alike."""
+    return component.partition(":")[0]
 
 
 def _refusal(answer: Json) -> Optional[str]:
@@ -88,7 +115,9 @@ def _is_meter(component: Json) -> bool:
 
 
 def _gen2(site: str, component: Json, answer: Json) -> Meter:
-    name = next(name for name in _POWERS if name in component)
+    name = next((name for name in _POWERS if name in component), None)
+    if name is None:
+        return Meter(site, None, reason="it tells no power, unlike its neighbours")
     watts = number(component[name])
     reason: Optional[str] = None
     errors = component.get("errors")
@@ -98,7 +127,7 @@ def _gen2(site: str, component: Json, answer: Json) -> Meter:
     if faults:
         watts, reason = None, "the meter reports: " + ", ".join(faults)
     elif watts is None:
-        reason = "%s is null" % name
+        reason = "%s is null" % name if component[name] is None else "%s is no number" % name
     volts, amperes = number(component.get("voltage")), number(component.get("current"))
     if amperes is None:
         amperes = number(component.get("total_current"))

@@ -34,10 +34,45 @@ def test_columns_are_mapped_by_name_or_number_with_their_units(tmp_path):
 
 def test_continental_files_are_read_with_their_delimiter_and_decimal_comma(tmp_path):
     path = tmp_path / "log.csv"
-    path.write_text('\ufeff# exported\n"t";"Power"\n0,5;1,25\n1,0;1,5', encoding="utf-8")
+    path.write_text('\ufeff# exported\n"t";"Power"\n0,5;1,25\n1,0;1,50', encoding="utf-8")
     trace = _whole(path, delimiter=";", decimal=",", power_column="Power", power_unit="W")
     assert trace.t_s == [0.5, 1.0]
     assert trace.power_w == [1.25, 1.5]
+
+
+def test_a_last_row_without_a_line_end_counts_only_where_it_cannot_be_cut(tmp_path):
+    path = tmp_path / "log.csv"
+    for last, power_w in (
+        ("2,2.50,x", 2.5),  # another field follows
+        ("2,2.50", None),  # a field is missing
+        ("2,2.", None),
+    ):
+        path.write_text("t,W,note\n0,1.25,\n1,2.25,\n" + last)
+        assert _whole(path, power_column="W").power_w[2:] == ([] if power_w is None else [power_w])
+    for last, power_w in (("2,2.50", [2.5]), ("2,2.5", []), ("2,25", []), ("2,", [])):
+        path.write_text("t,W\n0,1.25\n1,2.25\n" + last)
+        trace = _whole(path, power_column="W")
+        assert trace.power_w[2:] == power_w
+        assert trace.errors == ([] if power_w else [f"the last row has no line end and may be cut: {last!r}"])
+    path.write_text("t,W\n0,1\n1,2\n2,3")  # integers: 3 may have been 35
+    assert _whole(path, power_column="W").power_w == [1.0, 2.0]
+
+
+def test_a_file_of_names_alone_has_no_reading(tmp_path):
+    path = tmp_path / "log.csv"
+    for text in ("t,W", "t,W\n", "#t,W\n", "# a logger\n\nt,W\n# begun\n"):
+        path.write_text(text)
+        trace = _whole(path, power_column="W")
+        assert (trace.t_s, trace.errors) == ([], [])
+
+
+def test_times_of_this_host_that_lie_elsewhere_are_told(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text(f"t,W\n{time.time() * 1e3:.0f},3\n")
+    trace = _whole(path, power_column="W", clock="host-wall")
+    assert trace.n == 0
+    assert "none of its 1 readings lies within the run" in trace.errors[0]
+    assert _whole(path, power_column="W", clock="host-wall", time_unit="ms").power_w == [3.0]
 
 
 def test_a_captured_log_whose_times_jump_back_is_rebuilt_from_its_count(tmp_path, capture):

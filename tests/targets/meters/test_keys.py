@@ -18,6 +18,9 @@ GOOD = {
     "shelly": 'kind = "shelly"\nscope = "wall_ac"\nhost = "plug-1"\npassword_env = "PLUG_PASSWORD"\n',
     "joulescope": 'kind = "joulescope"\nscope = "dc_input"\n',
 }
+CURRENT_ONLY = GOOD["csv-replay"].replace(
+    "power_column = 1", 'current_column = 1\ncurrent_unit = "uA"\nvoltage_v = 3.7'
+)
 
 
 def _load(tmp_path: Path, meter: str):
@@ -46,6 +49,12 @@ def test_paths_are_given_relative_to_the_inventory(tmp_path):
     assert _load(tmp_path, GOOD["csv-replay"]).path == str(tmp_path / "log.csv")
 
 
+def test_a_logger_of_currents_alone_has_a_fixed_voltage(tmp_path):
+    meter = _load(tmp_path, CURRENT_ONLY.replace("3.7", "5"))
+    assert meter.spec()["voltage_v"] == 5.0
+    assert "power_unit" not in meter.spec()  # so that the column's own name may tell it
+
+
 def test_a_misspelt_key_names_the_keys_of_that_kind_only(tmp_path):
     message = _refused(tmp_path, GOOD["shelly"].replace("host", "hots"))
     assert "unknown key 'hots' (did you mean 'host'?)" in message
@@ -71,6 +80,29 @@ def test_a_misspelt_key_names_the_keys_of_that_kind_only(tmp_path):
             GOOD["csv-replay"].replace("power_column = 1", "voltage_column = 1"),
             "give either 'power_column', or",
         ),
+        (
+            CURRENT_ONLY.replace("voltage_v = 3.7\n", ""),
+            "give either 'power_column', or 'current_column' with 'voltage_column' (or 'voltage_v', if it is fixed)",
+        ),
+        (CURRENT_ONLY + "power_column = 2\n", "give either 'power_column', or"),
+        (GOOD["csv-replay"] + "voltage_v = 3.7\n", "give either 'power_column', or"),
+        (CURRENT_ONLY + "voltage_column = 2\n", "give 'voltage_column' or 'voltage_v', not both"),
+        (CURRENT_ONLY.replace("3.7", "0"), "key 'board.meter.voltage_v': Input should be greater than 0"),
+        (
+            CURRENT_ONLY.replace("3.7", "3700.0"),
+            "key 'board.meter.voltage_v': Input should be less than or equal to",
+        ),
+        (
+            CURRENT_ONLY.replace("3.7", '"3.7 V"'),
+            "key 'board.meter.voltage_v': Input should be a valid number",
+        ),
+        (
+            GOOD["csv-replay"] + 'power_unit = "kW"\n',
+            "key 'board.meter.power_unit': Input should be 'W', 'mW' or 'uW'",
+        ),
+        (GOOD["csv-replay"] + 'time_format = "%Q"\n', "'%Q' is no format of strptime"),
+        (GOOD["csv-replay"] + 'time_format = "%Y %Y"\n', "'%Y %Y' is no format of strptime"),
+        (GOOD["csv-replay"] + 'decimal = ","\nheader = false\n', "'delimiter' and 'decimal' are both ','"),
         (GOOD["shelly"].replace("PLUG_PASSWORD", "hunter2!"), "key 'board.meter.password_env'"),
         (GOOD["shelly"] + 'password = "hunter2"\n', "unknown key 'password'"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -499,6 +500,212 @@ def test_a_kasa_without_power_has_a_reason(answer, reason):
     reading = read("kasa", json.dumps(answer))
     assert reading.total_w is None
     assert reason in reading.reason
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (
+            '{"switch:0":{"apower":12.5},"switch:1":{"ap',
+            "the answer is cut: its JSON is not whole, brackets are open",
+        ),
+        ('{"switch:0":{"apower":12.5},"switch:1":{"apower":3.', "the answer is cut"),
+        ('{"switch:0":{"apower":12.5},"sw\n\npi@host:~ $ ', "a string is cut, or broken by a line's end"),
+        (
+            '"switch:0":{"apower":12.5},"switch:1":{"apower":3.0}}',
+            "the answer is cut: .* the beginning is missing",
+        ),
+        (',"switch:1":{"apower":3.0}', "the beginning is missing"),
+        ('{"apower":12.5},"switch:1":{"apower":3.0}', "the beginning is missing"),
+        (':{"apower":3.0}', "the beginning is missing"),
+        ('5,"voltage":230.5}}', "the beginning is missing"),
+        ('{"apower":12.5},', "the beginning is missing"),
+        (
+            '{"switch:0":{"apower":12.5} "switch:1":{"apower":3.0}}',
+            "no valid JSON: Expecting ',' delimiter at character 28",
+        ),
+        ('{"switch:0":{"apower":12.5},"switch:0":{"apower":3.0}}', "the key 'switch:0' stands twice"),
+        ('[{"id":0,"apower":12.5},{"id":1,"apower":3.0}]', "a JSON list of 2 answers: give one"),
+        (
+            '{"id":0,"apower":12.5}\n{"id":1,"apower":3.0}\n',
+            "answers of several outlets stand one after another",
+        ),
+        (
+            '{"switch:0":{"apower":12.5},"switch:1":{"apower":3.0}}\n{"id":1,"apower":3.0}\n',
+            "answers of several outlets stand one after another",
+        ),
+        (
+            '{"switch:0":{"apower":12.5},"switch:1":{"output":true}}',
+            "switch:1: it tells no power, unlike its neighbours",
+        ),
+        (
+            '{"src":"plug","method":"NotifyStatus","params":{"ts":1.5,"switch:1":{"id":1,"apower":3.0}}}',
+            "a notification tells what has changed, not all outlets",
+        ),
+        ('{"id":0,"apower":nan}', "apower is no number"),
+    ],
+)
+def test_an_outlets_watts_are_never_the_devices_total(answer, reason):
+    found = read("shelly", "# source: nobody\n" + answer)
+    assert found.total_w is None
+    assert re.search(reason, found.reason)
+
+
+@pytest.mark.parametrize(
+    ("output", "total"),
+    [
+        ('[2026-03-01 08:00:00] plug: {"id":0,"apower":12.5}\n', 12.5),
+        ('${HOME}$ curl http://192.0.2.1/rpc/{Switch}\n{"id":0,"apower":12.5} $ ', 12.5),
+        ('{"id":0,"apower":3.0}\n{"id":0,"apower":12.5}\n', 12.5),  # two readings of one outlet: the last
+        ("{}\n" + '{"id":0,"apower":12.5}\n{}', 12.5),
+        ('[{"id":0,"apower":12.5}]', 12.5),
+        ('payload="{"id":0,"apower":12.5}"', 12.5),
+        ('{"switch:0":{"apower":12.5},"switch:0":{"apower":12.5}}', 12.5),
+        ('{"em:0":{"total_act_power":12.5},"switch:100":{"id":100,"output":true}}', 12.5),
+        ('{"id":[0],"apower":12.5}', 12.5),
+        ('{"tst":"2026-03-01","topic":"x","payload":{"id":0,"apower":12.5}}', 12.5),
+    ],
+)
+def test_what_stands_around_a_whole_answer_is_passed_over(output, total):
+    found = read("shelly", output)
+    assert (found.total_w, found.reason) == (total, None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        # a strip of which one outlet is told
+        (
+            {
+                "system": {"get_sysinfo": {"child_num": 3}},
+                "emeter": {"get_realtime": {"power_mw": 5e4, "slot_id": 0}},
+            },
+            "1 of 3 outlets told",
+        ),
+        (
+            {
+                "system": {"get_sysinfo": {"children": [{"id": "0"}, {"id": "1"}]}},
+                "emeter": {"power_mw": 5e4},
+            },
+            "1 of 2 outlets told",
+        ),
+        # an outlet that failed, and one that lost its power
+        (
+            {
+                "emeter": {"get_realtime": {"power_mw": 5e4, "slot_id": 0, "err_code": 0}},
+                "emeter2": {"get_realtime": {"err_code": -1, "err_msg": "busy"}},
+            },
+            "emeter2: error -1: busy",
+        ),
+        (
+            {"emeter": {"get_realtime": {"power_mw": 5e4, "slot_id": 0}}, "emeter2": {"err_code": -1}},
+            "emeter2: error -1",
+        ),
+        (
+            {
+                "emeter": {"get_realtime": {"power_mw": 5e4, "slot_id": 0}},
+                "emeter2": {"get_realtime": {"voltage_mv": 230000, "current_ma": 5, "slot_id": 1}},
+            },
+            "outlet 1: no power in its answer",
+        ),
+        # answers that do not say of which outlet they are
+        (
+            {
+                "responses": [
+                    {"method": "get_energy_usage", "result": {"current_power": power}}
+                    for power in (7000, 9000)
+                ]
+            },
+            "several answers to get_energy_usage do not tell their outlet",
+        ),
+        (
+            {
+                "get_energy_usage": {"current_power": 9000},
+                "children": {"a": {"get_energy_usage": {"current_power": 7000}}},
+            },
+            "both the whole and its parts tell a power",
+        ),
+    ],
+)
+def test_a_strip_of_kasa_that_tells_of_some_outlets_has_no_total(answer, reason):
+    found = read("kasa", json.dumps(answer))
+    assert found.total_w is None
+    assert reason in found.reason
+
+
+def test_made_up_a_strip_of_kasa_is_the_sum_of_its_outlets_whatever_tells_them_apart():
+    slots = {
+        f"emeter{index or ''}": {"get_realtime": {"power_mw": power * 1000, "slot_id": index, "err_code": 0}}
+        for index, power in enumerate((58.5, 0, 3.25))
+    }
+    found = read("kasa", json.dumps({"system": {"get_sysinfo": {"child_num": 3, "err_code": 0}}, **slots}))
+    assert (found.total_w, table(found)) == (61.75, {"outlet 0": 58.5, "outlet 1": 0, "outlet 2": 3.25})
+    children = {
+        "child_devices": {
+            name: {
+                "get_energy_usage": {"current_power": power, "today_energy": 1},
+                "get_emeter_data": {"error_code": -1},
+            }
+            for name, power in (("one", 7000), ("two", 1500))
+        }
+    }
+    assert read("kasa", json.dumps(children)).total_w == 8.5
+    outlets = "\n".join(json.dumps({"slot_id": slot, "power_mw": 1000, "total_wh": 1}) for slot in (0, 1))
+    assert "several outlets" in read("kasa", outlets).reason
+    bulb = {
+        "emeter": {"err_code": -1, "err_msg": "module not support"},
+        "smartlife.iot.common.emeter": {"get_realtime": {"power_mw": 9500, "err_code": 0}},
+    }
+    assert read("kasa", json.dumps(bulb)).total_w == 9.5
+
+
+@pytest.mark.parametrize(
+    ("text", "total"),
+    [
+        # up to 5.10 there is no ENERGY, and up to 3 some numbers are texts
+        ('{"StatusPWR":{"Voltage":222,"Current":"1.067","Power":234,"Today":"0.048","Factor":"0.98"}}', 234),
+        ('{"StatusPWR":{"Voltage":222,"Power":"234","Today":"0.048"}}', 234),
+        ('{"Time":"2018-01-20T09:08:07","Total":4.3,"Today":0.1,"Period":1,"Power":37,"Voltage":229}', 37),
+        # "Status 0" on a console: the message about energy is not the last
+        (
+            'STATUS = {"Status":{"Module":43,"Power":1}}\nSTATUS8 = {"StatusSNS":{"ENERGY":{"Power":12.5}}}\n'
+            'STATUS11 = {"StatusSTS":{"POWER":"ON"}}\n',
+            12.5,
+        ),
+        # tariffs are lists, too
+        ('{"ENERGY":{"Total":3.5,"TotalTariff":[1.5,2.0],"Power":12.5,"Voltage":230}}', 12.5),
+        ('{"ENERGY":{"Power":[1,0,0],"Total":3.5,"Voltage":[230,230,230],"Frequency":50}}', 1),
+        (json.dumps({"ENERGY": {"Power": [1.5] * 12}}), 18),
+    ],
+)
+def test_tasmotas_of_all_versions(text, total):
+    assert read("tasmota", text).total_w == total
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            '{"Status":{"Module":43,"FriendlyName":["a"],"Power":1}}',
+            "no ENERGY in this answer",
+        ),  # a relay's state
+        ('{"StatusSTS":{"POWER":"ON"}}', "no ENERGY in this answer"),
+        ('{"ENERGY":{"Power":nan,"Voltage":230}}', "its Power is no number: nan"),
+        ('{"ENERGY":{"Power":[12,-nan],"Voltage":230}}', "relay 2: its Power is no number: nan"),
+        ('{"ENERGY":{"Power":[12,null]}}', "relay 2: no Power for it"),
+        (
+            '{"ENERGY":{"Power":[12,5,7],"Current":[0.1,0.2]}}',
+            "not of equally many relays: Current 2, Power 3",
+        ),
+        ('{"ENERGY":{"Power":12,"Total":,"Voltage":230}}', "no valid JSON: Expecting value at character 30"),
+        ('{"ENERGY":{"Power":12,5,"Voltage":230}}', "no valid JSON"),
+        (json.dumps({"ENERGY": {"Power": [1] * 99}}), "damaged: 99 relays"),
+    ],
+)
+def test_a_tasmota_that_does_not_tell_its_power_rightly_has_no_total(text, reason):
+    found = read("tasmota", text)
+    assert found.total_w is None
+    assert reason in found.reason
 
 
 def test_tasmota_with_two_relays_gives_lists():

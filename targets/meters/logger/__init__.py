@@ -1,0 +1,1 @@
+"""What vendors' loggers write into their files: encodings, rows, numbers, units and times."""
