@@ -100,15 +100,16 @@ def suite_file(folder: Path, blocks: int, engine: str) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.alone  # a busy machine's sampler misses more than the 1% of a window that a record may lack
 @pytest.mark.torch
 @pytest.mark.timeout(500)
 def test_joules_of_one_fine_tuning_are_power_times_time_over_k_net_of_the_idle_board(
     campaign, lab, nano, tmp_path
 ):
     pytest.importorskip("torch")
-    ran = campaign(lab("nano", extra=f'simulated_root = "{nano}"'), suite_file(tmp_path, 2, "torch"))
+    ran = campaign(lab("nano", extra=f'simulated_root = "{nano}"'), suite_file(tmp_path, 1, "torch"))
     reps = ran.reader.repetitions
-    assert Counter(rep.role for rep in reps) == {"check": 1, "timed": 4, "energy": 4, "idle": 3}
+    assert Counter(rep.role for rep in reps) == {"check": 1, "timed": 2, "energy": 2, "idle": 2}
     assert {rep.outcome for rep in reps} == {"ok"}
     assert exit_code(ran.outcome, ran.session.writer, ran.session.plan) == 0
 
@@ -133,14 +134,14 @@ def test_joules_of_one_fine_tuning_are_power_times_time_over_k_net_of_the_idle_b
         assert energy.net_j_per_finetuning == pytest.approx(net_j, rel=0.01)
         assert 0.4 < rep.quality.after <= 1.0, "the last of them was trained like any other"
     timed_windows = [rep.energy for rep in reps if rep.role == "timed"]
-    assert timed_windows == [None] * 4, "these windows are too short for a sensor"
+    assert timed_windows == [None] * 2, "these windows are too short for a sensor"
 
     summary = summarise(ran.reader)
     rows = {row.label: row for row in summary.rows}
     assert set(rows) == {"ft-all", "skip2-lora"}
     for row in rows.values():
         (energy,) = row.joules
-        assert (energy.scope, energy.n, row.n) == ("board_input", 2, 2)
+        assert (energy.scope, energy.n, row.n) == ("board_input", 1, 1)
         assert energy.net_j.median < energy.j.median
     timed = [rep.wall_s for rep in reps if rep.role == "timed" and rep.label == "ft-all"]
     assert rows["ft-all"].wall_s.max == max(timed), "energy repetitions stand in no time"
