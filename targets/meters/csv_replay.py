@@ -77,7 +77,7 @@ class Keys(MeterKeys):
         default=",", min_length=1, max_length=1, description="a space stands for any white space"
     )
     decimal: Literal[".", ","] = "."
-    header: bool = Field(default=True, description="the first row that is no comment names the columns")
+    header: bool = Field(default=True, description="a line names the columns; it may be written as a comment")
     rate_hz: float | None = Field(default=None, gt=0, description="rebuild times from the count of samples")
     quantum_w: float | None = Field(default=None, gt=0)
     chip_s: float = Field(default=0.5, ge=0.1, le=10, description="length of a load pulse's chip, seconds")

@@ -13,9 +13,10 @@ Json = Dict[str, Any]
 _BEGINNING = re.compile(r"\{(?=\s*(?:[\"}]|\Z))|\[(?=\s*\{\s*(?:[\"}]|\Z))")
 #: A string within its line (or the quote of one that does not end there), and brackets.
 _STRUCTURE = re.compile(r'"(?:[^"\\\n]|\\.)*"|["{}\[\]]')
-#: A string, or what C prints for a number that is none (Tasmota writes ``nan`` for a sensor that does not answer).
+#: A string (to its end, or its line's), or what C prints for a number that is none: Tasmota writes ``nan`` for a sensor
+#: that does not answer.
 _NO_NUMBER = re.compile(
-    r'"(?:[^"\\\n]|\\.)*"|(?<![\w.])[-+]?(?:nan|inf(?:inity)?|ovf)(?![\w.])', re.IGNORECASE
+    r'"(?:[^"\\\n]|\\.)*"?|(?<![\w.])[-+]?(?:nan|inf(?:inity)?|ovf)(?![\w.])', re.IGNORECASE
 )
 #: As far as an object's surroundings are looked at; blanks of an indentation are fewer.
 _NEAR = 256
@@ -69,9 +70,10 @@ def with_total(channels: List[Json], total_w: float, scope: str, **details: Any)
 def body(text: str) -> str:
     """Return the output without the comment lines that a capture begins with."""
     lines = text.lstrip("\ufeff").splitlines()
-    while lines and (lines[0].startswith("#") or not lines[0].strip()):
-        lines.pop(0)
-    return "\n".join(lines)
+    begin = 0
+    while begin < len(lines) and (lines[begin].startswith("#") or not lines[begin].strip()):
+        begin += 1
+    return "\n".join(lines[begin:])
 
 
 def first_line(text: str, limit: int = 160) -> str:
