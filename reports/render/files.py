@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
+import shlex
 import socket
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from tunebench.reports.formatting.output import OutputError, write_output
 from tunebench.reports.results import ResultsError, RunReader, find_run
 
 if TYPE_CHECKING:
@@ -37,25 +42,36 @@ def report(
         baseline: the label to compare with.
         store: a results root whose nights the trend shows; its index is made anew.
         against: the run whose environment this one's is held against.
+
+    Raises:
+        OutputError: a file cannot be written; what was there before is unchanged.
     """
     run_dir = find_run(run_path)
     reader = _opened(run_dir, baseline)
-    if html is None and json_file is None:
+    beside = html is None and json_file is None
+    if beside:
         # Beside, not inside: the run's directory is write-once and its manifest lists every file in it.
         html = run_dir.with_name(f"{run_dir.name}.html")
     if html is not None:
         from tunebench.reports.render.html import render
 
-        index, decided = _nights(store)
-        page = render(
-            reader, baseline, words=names_here(), index=index, decisions=decided, against=_other(against)
-        )
-        _write(html, page)
+        with _nights(store) as (index, decided):
+            page = render(
+                reader, baseline, words=names_here(), index=index, decisions=decided, against=_other(against)
+            )
+        try:
+            _write(html, page, "--html")
+        except OutputError as error:
+            if not beside:
+                raise
+            command = shlex.join(["tunebench", "report", str(run_dir), "--html", html.name])
+            raise OutputError(f"{error}, e.g. {command}", disk=error.disk) from error
     if json_file is not None:
         from tunebench.reports.formatting.privacy import scrubbed, scrubber
         from tunebench.reports.summary import as_json, summarise
 
-        _write(json_file, _json(as_json(scrubbed(summarise(reader, baseline), scrubber(_words(reader))))))
+        summary = scrubbed(summarise(reader, baseline), scrubber(_words(reader)))
+        _write(json_file, _json(as_json(summary)), "--json")
     return html, json_file
 
 
@@ -88,9 +104,9 @@ def comparison(run_a: Path, run_b: Path, html: Path | None, json_file: Path | No
     if html is not None:
         from tunebench.reports.render.html import render_comparison
 
-        _write(html, render_comparison(compared, words=words))
+        _write(html, render_comparison(compared, words=words), "--html")
     if json_file is not None:
-        _write(json_file, _json(json_value(scrubbed(compared, scrubber(words)))))
+        _write(json_file, _json(json_value(scrubbed(compared, scrubber(words)))), "--json")
     return (as_markdown if form == "md" else as_text)(compared, scrubber(words))
 
 
@@ -120,18 +136,24 @@ def _opened(run_dir: Path, baseline: str | None) -> RunReader:
     return reader
 
 
-def _nights(store: Path | None) -> tuple[Path | None, Sequence[Decision]]:
-    """Return the index and the decisions of a store; the index is a cache and is always built anew."""
+@contextmanager
+def _nights(store: Path | None) -> Iterator[tuple[Path | None, Sequence[Decision]]]:
+    """Give the index and the decisions of a store; the index is a cache and is always built anew.
+
+    In a store that cannot be written (a read-only disk), it is built elsewhere for the time of its use.
+    """
     if store is None:
-        return None, ()
+        yield None, ()
+        return
     from tunebench.reports.history import decisions, index
 
     console = Console(stderr=True)
-    made = index.build(store)
-    decided, warnings = decisions.read(store)
-    for warning in [*made.warnings, *warnings]:
-        console.print(warning, markup=False, soft_wrap=True)
-    return made.path, decided
+    with tempfile.TemporaryDirectory(prefix="tunebench-index-") as folder:
+        made = index.build(store, None if os.access(store, os.W_OK) else Path(folder) / index.INDEX)
+        decided, warnings = decisions.read(store)
+        for warning in [*made.warnings, *warnings]:
+            console.print(warning, markup=False, soft_wrap=True)
+        yield made.path, decided
 
 
 def _other(run: Path | None) -> RunReader | None:
@@ -147,7 +169,6 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
 
 
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _write(path: Path, text: str, option: str) -> None:
     # A lone surrogate of a hostile name has no UTF-8.
-    path.write_text(text, encoding="utf-8", errors="replace")
+    write_output(path, text.encode("utf-8", "replace"), option)
