@@ -34,9 +34,11 @@ def small_disk(folder: Path, size_kib: int) -> str:
 
 def nameless(folder: Path) -> str:
     """Return the line after which no account has a name: as under ``docker run --user 12345``."""
-    table = folder / "nobody-at-all"
+    table, switch = folder / "nobody-at-all", folder / "files-alone"
     table.write_text("")
-    return f"mount --bind {shlex.quote(str(table))} /etc/passwd"
+    switch.write_text("passwd: files\ngroup: files\nhosts: files\n")  # nss-systemd makes up a root
+    binds = {table: "/etc/passwd", switch: "/etc/nsswitch.conf"}
+    return " && ".join(f"mount --bind {shlex.quote(str(ours))} {theirs}" for ours, theirs in binds.items())
 
 
 def within(lines: Sequence[str], command: Sequence[str]) -> list[str]:

@@ -254,7 +254,7 @@ def unfit(config: pytest.Config) -> str | None:
         return (
             "pytest-benchmark is not loaded, and the boards' seconds are accounted there. Leave out"
             " `-p no:benchmark`; where PYTEST_DISABLE_PLUGIN_AUTOLOAD or --disable-plugin-autoload is set, add"
-            " `-p pytest_benchmark.plugin`"
+            " `-p benchmark`"
         )
     if getattr(option, "benchmark_skip", False) and not getattr(option, "benchmark_only", False):
         return "--benchmark-skip leaves out every test that measures: leave it out, or the inventory"

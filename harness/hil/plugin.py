@@ -12,7 +12,7 @@ long ones beside them.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -58,12 +58,14 @@ class Lab:
         source: where the inventory is named; None: nowhere.
         session: what measures, once it is open.
         refusal: why it cannot be opened.
+        asking: ids of the tests that measure and that their own marks do not skip.
     """
 
     config: pytest.Config
     source: options.Source | None
     session: HilSession | None = None
     refusal: str | None = None
+    asking: set[str] = field(default_factory=set)
 
     def open(self) -> HilSession | None:
         """Return what measures; None where no inventory is named, or where it is refused."""
@@ -138,6 +140,14 @@ def _parametrize(metafunc: pytest.Metafunc, argument: str, values: list[Any]) ->
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Note which tests measure, before ``--benchmark-skip`` marks them as skipped."""
+    config.stash[_LAB].asking |= {
+        item.nodeid for item in items if measures(item) and item.get_closest_marker("skip") is None
+    }
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Refuse, before anything is measured, a session that could only seem to measure."""
     config = session.config
@@ -145,7 +155,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     if lab.source is None or config.option.collectonly or hasattr(config, "workerinput"):
         return
     measuring = [item for item in session.items if measures(item)]
-    if lab.refusal is not None and any(item.get_closest_marker("skip") is None for item in measuring):
+    if lab.refusal is not None and any(item.nodeid in lab.asking for item in measuring):
         raise pytest.UsageError(lab.refusal)
     if lab.source.explicit and session.items and not measuring:
         raise pytest.UsageError(f"{lab.source.named_by}: {NOTHING_MEASURES}")

@@ -42,7 +42,7 @@ def write_output(path: Path, data: bytes, option: str) -> None:
         OutputError: it cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         _write(path, data)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -59,7 +59,7 @@ def write_output(path: Path, data: bytes, option: str) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    target = path.resolve() if path.is_symlink() else path
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
     old = _state(target)
     if path.is_relative_to("/dev") or (old is not None and not stat.S_ISREG(old.st_mode)):
         target.write_bytes(data)
@@ -83,6 +83,13 @@ def _write(path: Path, data: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from None
 
 
 def _state(path: Path) -> os.stat_result | None:

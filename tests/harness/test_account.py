@@ -48,15 +48,15 @@ def test_what_lies_in_the_home_is_still_found_once_xdg_cache_home_is_set(account
     build_cache.keep([blob])
     monkeypatch.setenv("XDG_CACHE_HOME", f"{account}/xdg")
     assert cache_places("built") == [
-        f"{account}/xdg/tunebench/built",
-        f"{account}/home/.cache/tunebench/built",
+        account / "xdg" / "tunebench" / "built",
+        account / "home" / ".cache" / "tunebench" / "built",
     ]
     kept = build_cache.kept(blob.sha256, ".zip", "payload")
     assert kept is not None
     assert kept.sha256 == blob.sha256
 
 
-@pytest.mark.parametrize("home", ["/proc/nowhere", "/dev/null", "/dev/null/below"])
+@pytest.mark.parametrize("home", ["/dev/null", "/dev/null/below"])
 def test_a_home_that_cannot_hold_it_gives_way_to_a_private_folder(account, monkeypatch, home):
     monkeypatch.setenv("HOME", home)
     assert not home_can_be_written()
@@ -68,7 +68,7 @@ def test_a_home_that_cannot_hold_it_gives_way_to_a_private_folder(account, monke
 
 @pytest.mark.parametrize("made", ["link", "open", "file"])
 def test_a_folder_of_that_name_that_others_can_write_is_not_trusted(account, monkeypatch, made):
-    monkeypatch.setenv("HOME", "/proc/nowhere")
+    monkeypatch.setenv("HOME", "/dev/null")
     name = account / "tmp" / f"tunebench-{os.getuid()}"
     if made == "link":
         (account / "elsewhere").mkdir()

@@ -51,8 +51,8 @@ KINDS = {
     "no name": ("nameless", {"HOME": "{root}/home"}),
     "no name, no home": ("nameless read-only-root", {}),
     "no name, HOME=/": ("nameless read-only-root", {"HOME": "/"}),
-    "a home that is not there": ("", {"HOME": "/nonexistent"}),
-    "a home that is not there and cannot be made": ("", {"HOME": "/proc/nonexistent"}),
+    "a home that is not there": ("read-only-root", {"HOME": "/nonexistent"}),
+    "a home that is no folder": ("", {"HOME": "/dev/null"}),
     "a read-only home": ("read-only", {"HOME": "{root}/home"}),
     "a read-only home and XDG_CACHE_HOME": (
         "read-only",
@@ -81,7 +81,7 @@ def test_a_campaign_runs(account, bare_lab, sleep_suite, tmp_path, kind):
     lines, variables = lines_of(kind, tmp_path)
     suite = str(sleep_suite(["a"], blocks=1))
     works(account(lines, "run", "-i", bare_lab, "-s", suite, **variables), tmp_path)
-    if "read-only" in kind or kind == "no name, no home":
+    if "read-only" in KINDS[kind][0]:
         assert list((tmp_path / "home").iterdir()) == []
     if "XDG_CACHE_HOME" in variables and os.path.isabs(variables["XDG_CACHE_HOME"]):
         assert list((tmp_path / "xdg" / "tunebench" / "built").iterdir())

@@ -93,16 +93,20 @@ def test_both_inventories_in_one_session(run_pytest, python, tmp_path, lab, slee
 
 
 @pytest.mark.parametrize(
-    "how",
-    [("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1"), ("PYTEST_ADDOPTS", "-p no:ansible")],
-    ids=lambda how: how[0],
+    ("words", "env"),
+    [
+        (["-p", "tunebench", "-p", "benchmark"], {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}),
+        (["-p", "no:ansible"], {}),
+        ([], {"PYTEST_ADDOPTS": "-p no:ansible"}),
+    ],
+    ids=["autoload off", "-p no:ansible", "PYTEST_ADDOPTS"],
 )
 def test_where_it_is_not_loaded_the_short_name_is_ours(
-    run_pytest, python, lab, sleep_suite, measuring, records, how
+    run_pytest, python, lab, sleep_suite, measuring, records, words, env
 ):
     done = run_pytest(
-        "-p", "tunebench.harness.hil.plugin", "-p", "pytest_benchmark.plugin", "--inventory", str(lab("one")),
-        "--campaign", str(sleep_suite(["a"], blocks=1)), python=python, env=dict([how]),
+        *words, "--inventory", str(lab("one")), "--campaign", str(sleep_suite(["a"], blocks=1)),
+        python=python, env=env,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(records()) == 1

@@ -11,6 +11,9 @@ import pytest
 FAULT = """
 import importlib
 
+import pytest
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
     module, _, name = {where!r}.rpartition(":")
     owner = importlib.import_module(module)
