@@ -188,7 +188,7 @@ class HilSession:
         try:
             return run.wait(board.id, workload)
         except Exception as error:
-            if self._config.option.fulltrace or self._config.option.debug:
+            if _wants_traces(self._config.option):
                 raise
             pytest.fail(f"the campaign has ended: {ending_of(error).message}", pytrace=False)
 
@@ -239,7 +239,7 @@ class HilSession:
                 log=self._log,
             )
         except Exception as error:
-            if option.fulltrace or option.debug:
+            if _wants_traces(option):
                 raise
             raise pytest.UsageError(ending_of(error).message) from None
         self._run.start()
@@ -346,6 +346,11 @@ class HilSession:
             with contextlib.suppress(OSError, ValueError):
                 reporter.ensure_newline()
                 reporter.write_line(f"tunebench: {line}")
+
+
+def _wants_traces(option: Any) -> bool:
+    """Tell whether whoever called wants to see where an error came from."""
+    return bool(getattr(option, "fulltrace", False) or getattr(option, "debug", None))
 
 
 def _runs_tests(option: Any) -> bool:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 import shlex
 import socket
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,10 +52,10 @@ def report(
     if html is not None:
         from tunebench.reports.render.html import render
 
-        with _nights(store) as (index, decided):
-            page = render(
-                reader, baseline, words=names_here(), index=index, decisions=decided, against=_other(against)
-            )
+        index, decided = _nights(store)
+        page = render(
+            reader, baseline, words=names_here(), index=index, decisions=decided, against=_other(against)
+        )
         try:
             _write(html, page, "--html")
         except OutputError as error:
@@ -136,24 +133,18 @@ def _opened(run_dir: Path, baseline: str | None) -> RunReader:
     return reader
 
 
-@contextmanager
-def _nights(store: Path | None) -> Iterator[tuple[Path | None, Sequence[Decision]]]:
-    """Give the index and the decisions of a store; the index is a cache and is always built anew.
-
-    In a store that cannot be written (a read-only disk), it is built elsewhere for the time of its use.
-    """
+def _nights(store: Path | None) -> tuple[Path | None, Sequence[Decision]]:
+    """Return the index and the decisions of a store; the index is a cache and is always built anew."""
     if store is None:
-        yield None, ()
-        return
+        return None, ()
     from tunebench.reports.history import decisions, index
 
     console = Console(stderr=True)
-    with tempfile.TemporaryDirectory(prefix="tunebench-index-") as folder:
-        made = index.build(store, None if os.access(store, os.W_OK) else Path(folder) / index.INDEX)
-        decided, warnings = decisions.read(store)
-        for warning in [*made.warnings, *warnings]:
-            console.print(warning, markup=False, soft_wrap=True)
-        yield made.path, decided
+    made = index.build(store)
+    decided, warnings = decisions.read(store)
+    for warning in [*made.warnings, *warnings]:
+        console.print(warning, markup=False, soft_wrap=True)
+    return made.path, decided
 
 
 def _other(run: Path | None) -> RunReader | None:

@@ -24,7 +24,7 @@ LAYERS = {
     "tunebench.harness.config.suite:load_suite": RUN,
     "tunebench.harness.config.toml:tomllib.load": RUN,
     "tunebench.harness.artifacts.gather:build_payload": RUN,
-    "tunebench.harness.planning.plan:make_plan": "plan -i {lab} -s {suite}",
+    "tunebench.harness.campaign.session:dry_run": "plan -i {lab} -s {suite}",
     "tunebench.harness.campaign.session:make_plan": RUN,
     "tunebench.harness.campaign.session:durations_below": RUN,
     "tunebench.harness.campaign.run:open_session": RUN,
@@ -32,8 +32,8 @@ LAYERS = {
     "tunebench.harness.lab.survey:look_at": "boards -i {lab}",
     "tunebench.harness.lab.doctor:examine_all": "doctor -i {lab}",
     "tunebench.harness.nightly.gate:gate": "gate --run {run} --store {store}",
-    "tunebench.harness.verify.audit:verify": "verify {run}",
-    "tunebench.reports.results.reader:RunReader.repetitions": "report {run} --html {out}",
+    "tunebench.harness.verify:look_through": "verify {run}",
+    "tunebench.reports.results.reader:with_net": "report {run} --html {out}",
     "tunebench.reports.analysis.run_comparison:compare_runs": "compare {run} {other}",
     "tunebench.reports.summary:summarise": "report {run} --html {out} --json {out}",
     "tunebench.reports.render.html:render": "report {run} --html {out}",
@@ -42,7 +42,7 @@ LAYERS = {
     "tunebench.reports.history.index:build": "index {store}",
     "tunebench.targets.payload:deterministic_zip": RUN,
     "tunebench.workloads.prepare.artefacts:prepare": "run -i {lab} -s quick",
-    "tunebench.workloads.methods.table:method": "params ft-all yolov8n",
+    "tunebench.harness.cli.params:counted": "params --model yolov8n",
 }
 #: These are met in the thread of a board: a campaign runs.
 BOARD_LAYERS = (

@@ -30,14 +30,14 @@ def measured(done, folder) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "section", "quote"),
+    ("name", "section", "quote", "cwd"),
     [
-        ("pytest.ini", "pytest", ""),
-        ("tox.ini", "pytest", ""),
-        ("pyproject.toml", "tool.pytest.ini_options", '"'),
+        ("pytest.ini", "pytest", "", "."),
+        ("pytest.ini", "pytest", "", "deep/er"),
+        ("tox.ini", "pytest", "", "deep"),
+        ("pyproject.toml", "tool.pytest.ini_options", '"', "deep"),
     ],
 )
-@pytest.mark.parametrize("cwd", [".", "deep", "deep/er"])
 def test_the_keys_are_relative_to_their_file(run_pytest, project, name, section, quote, cwd):
     (project / "pyproject.toml").write_text("")
     (project / name).write_text(INI.format(section=section, quote=quote))

@@ -252,18 +252,11 @@ def test_what_only_lists_measures_nothing_and_passes(run_pytest, quick, measurin
 @pytest.mark.parametrize(
     "words",
     [
-        ["--benchmark-cprofile=tottime"],
-        ["--benchmark-cprofile=cumtime", "--benchmark-cprofile-loops=3"],
-        ["--benchmark-warmup=on", "--benchmark-min-rounds=9", "--benchmark-disable-gc"],
-        ["--benchmark-only"],
-        ["--benchmark-only", "--benchmark-skip"],
-        ["-p", "no:terminal"],
-        ["-p", "no:capture"],
-        ["-s"],
-        ["--capture=sys"],
-        ["-n", "0"],
-        ["--setup-show"],
-        ["-p", "no:warnings", "-W", "error"],
+        ["--benchmark-cprofile=tottime", "-s"],
+        ["--benchmark-cprofile=cumtime", "--benchmark-cprofile-loops=3", "-p", "no:terminal"],
+        ["--benchmark-warmup=on", "--benchmark-min-rounds=9", "--benchmark-disable-gc", "--capture=sys"],
+        ["--benchmark-only", "--benchmark-skip", "-n", "0"],
+        ["--setup-show", "-p", "no:warnings", "-W", "error"],
     ],
     ids=" ".join,
 )
@@ -286,13 +279,15 @@ def test_disabled_benchmarks_measure_and_account_nothing(run_pytest, quick, meas
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("ours", ["tunebench.harness.hil.plugin", "tunebench"])
-@pytest.mark.parametrize("theirs", ["pytest_benchmark.plugin", "benchmark"])
+@pytest.mark.parametrize(
+    "plugins",
+    [("tunebench.harness.hil.plugin", "pytest_benchmark.plugin"), ("tunebench", "benchmark")],
+    ids=" ".join,
+)
 def test_without_autoload_named_plugins_measure_and_the_short_names_are_ours(
-    run_pytest, lab, sleep_suite, measuring, records, ours, theirs
+    run_pytest, lab, sleep_suite, measuring, records, plugins
 ):
-    if ours == "tunebench":
-        pytest.importorskip("importlib.metadata").version("tunebench")
+    ours, theirs = plugins
     done = run_pytest(
         "-p", ours, "-p", theirs, "--inventory", str(lab("one")), "--campaign", str(sleep_suite(["a"], blocks=1)),
         env={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},

@@ -211,6 +211,17 @@ def test_a_project_with_a_remote_of_its_own_can_measure_by_the_long_name(
 
 
 @pytest.mark.slow
+def test_our_own_suite_measures_beside_a_projects_fixtures(run_pytest, tmp_path, quick, records):
+    """A conftest.py at the root is heard by tests of installed packages, too."""
+    (tmp_path / "conftest.py").write_text(
+        "import pytest\n"
+        + "".join(f"@pytest.fixture\ndef {name}():\n    return 'their {name}'\n" for name in FIXTURES)
+    )
+    passes(run_pytest(*quick, "--pyargs", "tunebench.harness.hil", "--benchmark-group-by=param:board"))
+    assert len(records()) == 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_where_a_short_option_is_theirs_the_long_one_is_ours(
     run_pytest, tmp_path, lab, sleep_suite, measuring, records, name
