@@ -177,8 +177,9 @@ def test_a_full_disk_leaves_the_page_that_was_there(runs, tmp_path):
     disk.mkdir()
     page = f"{disk}/r.html"
     report = f"{shlex.quote(sys.executable)} -m tunebench report {runs[0]} --html {page}"
+    script = f"{report}; echo $?; cat {page}; ls -A {disk}"
     done = subprocess.run(
-        mounts.within([mounts.small_disk(disk, 64), f"echo old > {page}"], ["sh", "-c", f"{report}; echo $?; cat {page}; ls -A {disk}"]),
+        mounts.within([mounts.small_disk(disk, 64), f"echo old > {page}"], ["sh", "-c", script]),
         cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert done.stdout.splitlines() == ["4", "old", "r.html"], done.stdout + done.stderr
