@@ -76,7 +76,7 @@ class Streams:
             io.BufferedWriter(writer),
             encoding=stream.encoding,
             errors="backslashreplace",
-            line_buffering=stream.line_buffering or name == "stderr",
+            line_buffering=bool(stream.line_buffering) or name == "stderr",
         )
 
     def lost(self) -> str | None:
