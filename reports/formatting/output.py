@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 
 #: Nobody can mend these by naming another file on the same disk.
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class OutputError(Exception):
