@@ -106,6 +106,7 @@ class Results:
 
         Raises:
             ResultsError: no repetition has the label ``baseline``.
+            OutputError: the file cannot be written; what was there before is unchanged.
         """
         page = Path(html) if html is not None else self.path.with_name(f"{self.path.name}.html")
         files.report(self.path, page, None, baseline, store=None if store is None else Path(store))
@@ -208,14 +209,15 @@ def run(
         UsageError: inventory, suite, boards, methods or ``out`` are wrong; the message says where and what is right.
         HarnessError: nothing was recorded, e.g. because no board could be reached.
     """
-    from rich.console import Console
-
+    from tunebench.harness.account import complete_account
     from tunebench.harness.artifacts.gather import data_dir_from_env
     from tunebench.harness.campaign import run as campaign
+    from tunebench.harness.campaign.progress import console
     from tunebench.harness.campaign.session import Request
     from tunebench.harness.config.inventory import load_inventory
     from tunebench.harness.config.suite import load_suite
 
+    complete_account()
     lab = load_inventory(Path(inventory))
     request = Request(
         suite=load_suite(str(suite)).only_methods(_comma_separated(methods)),
@@ -226,7 +228,7 @@ def run(
         command=["tunebench.run", str(inventory), str(suite)],
         data_dir=data_dir_from_env(),
     )
-    code, run_dir = campaign.run(request, Console(stderr=True))
+    code, run_dir = campaign.run(request, console())
     if run_dir is None:
         raise HarnessError(f"nothing was recorded (exit code {code}); the lines above say why")
     return Results(RunReader(run_dir))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from tunebench.harness.account import cache_place, cache_places
 from tunebench.targets.payload import Blob
 
 #: Roles of blobs that are built here; data and start weights have a cache of their own.
@@ -13,11 +14,11 @@ BUILT = ("payload", "own", "native")
 
 
 def default_folder() -> Path:
-    """Return ``~/.cache/tunebench/built``.
+    """Return ``~/.cache/tunebench/built``, or what :func:`tunebench.harness.account.cache_place` puts in its place.
 
     It may be deleted; then an old build that no board has any more cannot be the pinned build of a confirmation.
     """
-    return Path.home() / ".cache" / "tunebench" / "built"
+    return cache_place("built")
 
 
 def keep(blobs: Iterable[Blob], folder: Path | None = None) -> None:
@@ -41,8 +42,10 @@ def _content(blob: Blob) -> bytes:
 
 def kept(sha256: str, suffix: str, role: str, folder: Path | None = None) -> Blob | None:
     """Return a blob that was kept, once its SHA-256 is verified; None if it is gone or damaged."""
-    path = (folder or default_folder()) / f"{sha256}{suffix}"
-    if not path.is_file():
-        return None
-    blob = Blob.of_file(path, suffix, role)
-    return blob if blob.sha256 == sha256 else None
+    for place in [folder] if folder else [default_folder(), *cache_places("built")]:
+        path = place / f"{sha256}{suffix}"
+        if path.is_file():
+            blob = Blob.of_file(path, suffix, role)
+            if blob.sha256 == sha256:
+                return blob
+    return None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tunebench import workloads
+from tunebench.harness.account import cache_place, cache_places
 from tunebench.harness.artifacts import lab_packages
 from tunebench.harness.config.suite import Suite, Workload
 from tunebench.targets.payload import Blob, deterministic_zip, make_payload, package_files
@@ -57,7 +58,7 @@ class Artifacts:
 
 def default_cache() -> Path:
     """Return the folder in which the host keeps the artefacts that it has made."""
-    return Path.home() / ".cache" / "tunebench" / "artefacts"
+    return cache_place("artefacts")
 
 
 def travelling_workloads() -> dict[str, bytes]:
@@ -131,7 +132,10 @@ def gather(
                 dataset,
                 model,
                 cache_dir=cache_dir or default_cache(),
+                also=[] if cache_dir else cache_places("artefacts")[1:],
                 data_dir=data_dir,
+                datasets_dir=cache_place("datasets"),
+                datasets_also=cache_places("datasets")[1:],
                 download=download,
                 progress=progress,
             )

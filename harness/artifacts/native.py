@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunebench.harness.account import cache_place
 from tunebench.targets.client.replies import Probe
 from tunebench.targets.payload import Blob
 from tunebench.workloads.engines.native import build
@@ -45,5 +46,5 @@ def library_for(probe: Probe, wanted: str | None = None) -> NativeLibrary:
         raise NativeError(
             f"build {variant!r} is for {build.VARIANTS[variant].machine}; this board is {machine}"
         )
-    built = build.build(variant)
+    built = build.build(variant, str(cache_place("native")))
     return NativeLibrary(Blob.of_file(Path(built.path), ".so", role="native"), variant, built.record)

@@ -104,6 +104,10 @@ class Campaign:
                 shared.observer.ended(entry.id, "stopped")
             else:
                 self._give_up(entry.id, str(error), missed=bool(queue))
+        except Exception as error:
+            shared.observer.ended(entry.id, "ended by an error of ours")
+            error.add_note(f"board {entry.id}")
+            raise
 
     def _give_up(self, board_id: str, reason: str, *, missed: bool) -> None:
         """Leave the rest of a board's queue out; a board that has nothing left to do is not missed."""

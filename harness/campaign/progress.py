@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -12,6 +14,43 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from tunebench.harness.planning.plan import Plan
 from tunebench.harness.planning.repetition import Planned
 from tunebench.reports.records import Repetition
+
+
+class Forgiving:
+    """A text stream whose failures are nobody's: progress that cannot be shown is no reason to stop measuring.
+
+    A closed pipe, a full disk, a closed file and a character that the encoding lacks; the stream is otherwise itself.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write what can be written; characters that the encoding lacks as their escapes."""
+        try:
+            self._stream.write(text)
+        except UnicodeEncodeError as error:
+            plain = text.encode(error.encoding, "backslashreplace").decode(error.encoding)
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.write(plain)
+        except (OSError, ValueError):
+            pass
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush if the stream still can."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
+
+
+def console() -> Console:
+    """Return a console on standard error that never fails."""
+    if sys.stderr is None:
+        return Console(quiet=True)
+    return Console(file=cast(TextIO, Forgiving(sys.stderr)))
 
 
 class Observer(Protocol):

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tunebench.harness.cli.options import RESULTS, JsonFlag, StoreOption
-from tunebench.harness.errors import UsageError
+from tunebench.harness.errors import UsageError, ending_of
 
 app = typer.Typer(add_completion=False)
 
@@ -43,6 +43,8 @@ def gate(
     confirmed regression, 3 unclear, 4 infrastructure (precedence 2, 1, 4, 3, 0).
     """
     from tunebench.harness.nightly import gate as nightly
+    from tunebench.harness.nightly.night import PRECEDENCE
+    from tunebench.reports.formatting.output import OutputError, write_output
     from tunebench.reports.history import gate_text
 
     if (inventory is None) != (baseline is None):
@@ -54,12 +56,20 @@ def gate(
         from tunebench.harness.config.inventory import load_inventory
 
         judgement = nightly.confirmed(judgement, run, store, load_inventory(inventory), baseline)
-    if junit is not None:
-        junit.write_text(gate_text.junit_xml(judgement), encoding="utf-8")
-    if markdown is not None:
-        markdown.write_text(gate_text.markdown_text(judgement), encoding="utf-8")
+    # The verdict first: a file that cannot be written must not hide it.
     if as_json:
         typer.echo(json.dumps(gate_text.as_json_value(judgement), indent=2))
     else:
         typer.echo(gate_text.plain_text(judgement))
-    raise typer.Exit(judgement.exit_code)
+    codes = [judgement.exit_code]
+    for path, text, option in (
+        (junit, gate_text.junit_xml, "--junit"),
+        (markdown, gate_text.markdown_text, "--md"),
+    ):
+        try:
+            if path is not None:
+                write_output(path, text(judgement).encode(), option)
+        except OutputError as error:
+            typer.echo(f"tunebench: {error}", err=True)
+            codes.append(ending_of(error).code)
+    raise typer.Exit(next(code for code in PRECEDENCE if code in codes))

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from tunebench.harness.cli.registry import COMMANDS, GROUP, CommandModule, module_of
-from tunebench.harness.errors import UsageError
+from tunebench.harness.errors import HarnessError, UsageError, ending_of
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -41,6 +41,19 @@ class CommandGroup(TyperGroup):
         if name is not None:
             command = _load(name)
         return name, command, remaining
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; keep from typer what it would end as 1, which means a measured failure here.
+
+        Raises:
+            HarnessError: a pipe or a connection was closed under the command, or a question was not answered with yes.
+        """
+        try:
+            return super().invoke(ctx)
+        except typer.Abort:
+            raise HarnessError("not done: nobody said yes") from None
+        except (EOFError, BrokenPipeError) as error:
+            raise HarnessError(ending_of(error).message) from error
 
     def _add_entry_points(self) -> None:
         for entry in sorted(_entry_points(), key=lambda entry: entry.name):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tunebench.harness.cli.options import RESULTS, stderr_console
+from tunebench.harness.errors import UsageError
 
 app = typer.Typer(add_completion=False)
 
@@ -19,6 +21,11 @@ def index(
     """Build the index of all runs below DIR: a cache (DIR/index.duckdb) that can be deleted at any time."""
     from tunebench.reports.history.index import build
 
+    if store.is_dir() and not os.access(store, os.W_OK):
+        raise UsageError(
+            f"{store}: cannot be written, and the index would lie there. Commands that need one (report --store, gate)"
+            " make it for themselves"
+        )
     console = stderr_console()
     report = build(store, progress=lambda message: console.print(message, markup=False, soft_wrap=True))
     for warning in report.warnings:

@@ -65,9 +65,9 @@ def request_of(inventory: Inventory, suite: Suite, boards: str | None, out: Path
 
 def stderr_console() -> Console:
     """Return a console on standard error for progress: standard output is for results."""
-    from rich.console import Console
+    from tunebench.harness.campaign.progress import console
 
-    return Console(stderr=True)
+    return console()
 
 
 def print_json(value: Any) -> None:

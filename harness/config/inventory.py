@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from tunebench.harness.account import cache_place, home_can_be_written
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
 from tunebench.targets.boards import KINDS, kind_of
@@ -202,11 +203,20 @@ class BoardEntry(_Strict):
             host_keys=self.host_keys,
             python=self.python or default_python,
             interpreter=words,
-            # A loopback board with the default one gets a folder of its own below it.
-            workdir=self.workdir or DEFAULT_WORKDIR,
+            workdir=self.workdir or self._default_workdir(),
             root=self.simulated_root or "/",
             timeouts=Timeouts(**self.timeouts.model_dump(exclude={"comeback_s"})),
         )
+
+    def _default_workdir(self) -> str:
+        """Return the working directory where the inventory gives none.
+
+        A loopback board with the usual one gets a folder of its own below it. Where this machine's home cannot be
+        written (a container's nameless user), it lies where our caches lie then.
+        """
+        if kind_of(self.kind).host_itself and not home_can_be_written():
+            return str(cache_place("loopback") / self.id)
+        return DEFAULT_WORKDIR
 
 
 class Lab(_Strict):

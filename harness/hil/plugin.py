@@ -1,17 +1,24 @@
 """The pytest plugin: ``pytest --inventory lab.toml --campaign quick --pyargs tunebench.harness.hil``.
 
-Options, markers and fixtures. pytest imports this module wherever tunebench is installed, so it imports nothing but
-pytest: what measures (:mod:`tunebench.harness.hil.session`) is imported and registered once an inventory is given.
+Hooks, markers and fixtures. pytest imports this module wherever tunebench is installed, so it imports nothing but
+pytest and the options: what measures (:mod:`tunebench.harness.hil.session`) is imported once an inventory is named and
+a test asks for it.
+
+Installed is not imposed. ``board``, ``workload`` and ``remote`` are short names of ``tunebench_board``,
+``tunebench_workload`` and ``tunebench_remote``; a project that has fixtures of these names keeps its own, and may use the
+long ones beside them.
 """
 
 from __future__ import annotations
 
-from argparse import ArgumentError
-from collections.abc import Callable
-from importlib.util import find_spec
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tunebench.harness.hil import options
+from tunebench.harness.hil.items import REMOTE, measures
 
 if TYPE_CHECKING:
     from tunebench.harness.config.inventory import BoardEntry
@@ -19,72 +26,64 @@ if TYPE_CHECKING:
     from tunebench.harness.hil.session import HilSession
     from tunebench.harness.hil.timer import Result
 
-#: What measures in this session; None where no inventory is given.
-_SESSION: pytest.StashKey[HilSession | None] = pytest.StashKey()
-
 NO_INVENTORY = (
     "no inventory: give --inventory lab.toml (or --tunebench-inventory, or the ini key tunebench_inventory)"
 )
-#: The built-in suites that the help names; :data:`tunebench.harness.config.suite_schema.LEVELS` without the demo.
-LEVELS = "smoke, quick, nightly, paper"
+NOTHING_MEASURES = (
+    "no selected test asks for the fixture `remote`, so nothing would be measured. tunebench's own suite is named by"
+    " `--pyargs tunebench.harness.hil`; to run the other tests, leave the inventory out"
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("tunebench", "tunebench: fine-tuning on the boards of an inventory")
-    _add(group, "--inventory", dest="inventory_short", metavar="FILE", help="The lab's boards (TOML).")
-    group.addoption(
-        "--tunebench-inventory",
-        dest="tunebench_inventory",
-        metavar="FILE",
-        help="The same; the only one where another plugin has taken --inventory.",
-    )
-    _add(
-        group,
-        "--boards",
-        dest="tunebench_boards",
-        metavar="GLOB",
-        help="Only boards whose id or tag matches.",
-    )
-    _add(group, "--methods", dest="tunebench_methods", metavar="LIST", help="Only these methods.")
-    _add(
-        group,
-        "--campaign",
-        dest="tunebench_campaign",
-        metavar="NAME|FILE",
-        help=f"What to run: {LEVELS}, or a suite file. Default: smoke.",
-    )
-    group.addoption(
-        "--tunebench-out", dest="tunebench_out", metavar="DIR", help="Root of the results. Default: results."
-    )
-    group.addoption(
-        "--tunebench-resume",
-        dest="tunebench_resume",
-        action="store_true",
-        default=False,
-        help="Continue the newest unfinished run of the same campaign.",
-    )
-    group.addoption(
-        "--tunebench-report", dest="tunebench_report", metavar="FILE", help="Write the HTML report here."
-    )
-    parser.addini("tunebench_inventory", "The lab's boards (TOML).", default="")
-    parser.addini("tunebench_campaign", "What to run.", default="smoke")
-    parser.addini("tunebench_out", "Root of the results.", default="results")
+    options.add(parser)
 
 
-def _add(group: Any, name: str, **attributes: Any) -> None:
-    """Add an option whose short name another plugin may have taken; ours then has its long name only.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None, object, object]:
+    options.foresee(early_config, parser, args)
+    result = yield
+    options.claim(early_config, parser, args)
+    return result
 
-    A plugin that is loaded after ours would fail on the conflict, so a known one is looked for first.
+
+@dataclass
+class Lab:
+    """The inventory of a pytest session: opened when the first test asks for a board.
+
+    Attributes:
+        config: of the session.
+        source: where the inventory is named; None: nowhere.
+        session: what measures, once it is open.
+        refusal: why it cannot be opened.
+        asking: ids of the tests that measure and that their own marks do not skip.
     """
-    taken = name == "--inventory" and find_spec("pytest_ansible") is not None
-    try:
-        if not taken:
-            group.addoption(name, **attributes)
-            return
-    except (ValueError, ArgumentError):
-        pass
-    if name != "--inventory":
-        group.addoption(f"--tunebench-{name.removeprefix('--')}", **attributes)
+
+    config: pytest.Config
+    source: options.Source | None
+    session: HilSession | None = None
+    refusal: str | None = None
+    asking: set[str] = field(default_factory=set)
+
+    def open(self) -> HilSession | None:
+        """Return what measures; None where no inventory is named, or where it is refused."""
+        if self.session is None and self.source is not None and self.refusal is None:
+            self.refusal = options.unfit(self.config)
+            if self.refusal is None:
+                from tunebench.harness.hil.session import open_hil_session
+
+                try:
+                    self.session = open_hil_session(self.config, self.source)
+                except pytest.UsageError as error:
+                    self.refusal = str(error)
+                else:
+                    self.config.pluginmanager.register(self.session, "tunebench-session")
+        return self.session
+
+
+_LAB: pytest.StashKey[Lab] = pytest.StashKey()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -96,65 +95,146 @@ def pytest_configure(config: pytest.Config) -> None:
         "needs(ram_gb=None, gpu=False): skip boards whose capabilities do not suffice",
     ):
         config.addinivalue_line("markers", line)
-    config.stash[_SESSION] = None
-    path = _inventory_path(config)
-    if not path:
-        return
-    if getattr(config.option, "numprocesses", None):
-        raise pytest.UsageError(
-            "-n (xdist) does not go with --inventory: boards already run in parallel, one queue a board in this"
-            " process; several processes would fight for the same boards, and pytest-benchmark disables itself"
-            " under xdist. Leave -n out."
-        )
-    from tunebench.harness.hil.session import open_hil_session
-
-    session = config.stash[_SESSION] = open_hil_session(config, path)
-    config.pluginmanager.register(session, "tunebench-session")
+    lab = config.stash[_LAB] = Lab(config, options.inventory_source(config))
+    if lab.source is not None and lab.source.explicit:
+        lab.open()
+        if lab.refusal is not None:
+            raise pytest.UsageError(lab.refusal)
 
 
-def _inventory_path(config: pytest.Config) -> str:
-    short = getattr(config.option, "inventory_short", None)
-    return str(config.option.tunebench_inventory or short or config.getini("tunebench_inventory"))
-
-
+@pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if not {"board", "workload", "remote"} <= set(metafunc.fixturenames):
+    """Make a test that measures for every workload that it takes and every board.
+
+    Last of all: a board or workload that the project itself has chosen stays.
+    """
+    if REMOTE not in metafunc.fixturenames:
         return
-    session = metafunc.config.stash[_SESSION]
-    if session is None:
-        skip = pytest.mark.skip(reason=NO_INVENTORY)
-        metafunc.parametrize(
-            "board,workload", [pytest.param("", "", marks=skip)], indirect=True, ids=["none"]
-        )
-        return
+    lab = metafunc.config.stash[_LAB]
+    session = lab.open()
+    workload, board = (_argument(metafunc, name) for name in ("workload", "board"))
     # Plain strings as parameters, so that --benchmark-group-by=param:board works and the JSON can hold them.
-    metafunc.parametrize("workload", session.workload_ids(metafunc.definition), indirect=True)
-    metafunc.parametrize("board", session.board_ids(), indirect=True)
+    workload_ids = session.workload_ids(metafunc.definition) if session is not None else []
+    if session is not None and workload_ids:
+        _parametrize(metafunc, workload, workload_ids)
+        _parametrize(metafunc, board, session.board_ids())
+        return
+    # One test that skips, or that the fixture fails, with the reason.
+    reason = NO_INVENTORY if lab.refusal is None and session is None else None
+    if session is not None:
+        reason = session.left_out(metafunc.definition)
+    marks = [pytest.mark.skip(reason=reason)] if reason is not None else []
+    _parametrize(metafunc, workload, [pytest.param("", marks=marks, id="none")])
+
+
+def _argument(metafunc: pytest.Metafunc, name: str) -> str:
+    """Return the short name of a fixture if the test has ours by it, else the long one."""
+    return name if f"_tunebench_short_{name}" in metafunc.fixturenames else f"tunebench_{name}"
+
+
+def _parametrize(metafunc: pytest.Metafunc, argument: str, values: list[Any]) -> None:
+    try:
+        metafunc.parametrize(argument, values, indirect=True)
+    except (ValueError, pytest.Collector.CollectError):
+        pass  # the project has parametrized it
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Note which tests measure, before ``--benchmark-skip`` marks them as skipped."""
+    config.stash[_LAB].asking |= {
+        item.nodeid for item in items if measures(item) and item.get_closest_marker("skip") is None
+    }
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Refuse, before anything is measured, a session that could only seem to measure."""
+    config = session.config
+    lab = config.stash[_LAB]
+    if lab.source is None or config.option.collectonly or hasattr(config, "workerinput"):
+        return
+    measuring = [item for item in session.items if measures(item)]
+    if lab.refusal is not None and any(item.nodeid in lab.asking for item in measuring):
+        raise pytest.UsageError(lab.refusal)
+    if lab.source.explicit and session.items and not measuring:
+        raise pytest.UsageError(f"{lab.source.named_by}: {NOTHING_MEASURES}")
 
 
 def _session(request: pytest.FixtureRequest) -> HilSession:
-    session = request.config.stash[_SESSION]
-    if session is None:
+    """Return what measures; skip without an inventory, fail where it is refused."""
+    lab = request.config.stash[_LAB]
+    if not measures(request.node):
+        pytest.fail(
+            "the fixtures `board` and `workload` of tunebench describe a measurement: name `remote` among the test's"
+            " arguments, too. If this project has nothing to do with tunebench, a fixture of its own is missing",
+            pytrace=False,
+        )
+    session = lab.open()
+    if session is not None:
+        return session
+    if lab.refusal is None:
         pytest.skip(NO_INVENTORY)
-    return session
+    pytest.fail(lab.refusal, pytrace=False)
 
 
 @pytest.fixture
-def board(request: pytest.FixtureRequest) -> BoardEntry:
+def tunebench_board(request: pytest.FixtureRequest) -> BoardEntry:
     """Return the board of this test, as the inventory describes it."""
-    return _session(request).board(request.param)
+    return _session(request).board(request.node)
 
 
 @pytest.fixture
-def workload(request: pytest.FixtureRequest) -> Workload:
+def tunebench_workload(request: pytest.FixtureRequest) -> Workload:
     """Return the workload of this test: a row of the campaign's suite."""
-    return _session(request).workload(request.param)
+    return _session(request).workload(request.node)
 
 
 @pytest.fixture
-def remote(
-    request: pytest.FixtureRequest, benchmark: Any, board: BoardEntry, workload: Workload
+def tunebench_remote(
+    request: pytest.FixtureRequest,
+    benchmark: Any,
+    tunebench_workload: Workload,
+    tunebench_board: BoardEntry,
 ) -> Callable[[], Result]:
     """Return a function that waits for this test's repetitions and accounts their seconds in pytest-benchmark."""
     session = _session(request)
-    return lambda: session.measure(request.node, benchmark, board, workload)
+    results: list[Result] = []
+
+    def remote() -> Result:
+        if not results:
+            results.append(session.measure(request.node, benchmark, tunebench_board, tunebench_workload))
+        return results[0]
+
+    return remote
+
+
+# These tell, among the names of a test's fixtures, that its `board` or `workload` is ours.
+
+
+@pytest.fixture
+def _tunebench_short_board(tunebench_board: BoardEntry) -> BoardEntry:
+    return tunebench_board
+
+
+@pytest.fixture
+def _tunebench_short_workload(tunebench_workload: Workload) -> Workload:
+    return tunebench_workload
+
+
+@pytest.fixture
+def board(_tunebench_short_board: BoardEntry) -> BoardEntry:
+    """Return the board of this test, as the inventory describes it."""
+    return _tunebench_short_board
+
+
+@pytest.fixture
+def workload(_tunebench_short_workload: Workload) -> Workload:
+    """Return the workload of this test: a row of the campaign's suite."""
+    return _tunebench_short_workload
+
+
+@pytest.fixture
+def remote(tunebench_remote: Callable[[], Result]) -> Callable[[], Result]:
+    """Return a function that waits for this test's repetitions and accounts their seconds in pytest-benchmark."""
+    return tunebench_remote

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,6 +15,7 @@ from tunebench.harness.campaign.progress import describe
 from tunebench.harness.campaign.session import Request, Session, open_session
 from tunebench.harness.config.inventory import Inventory
 from tunebench.harness.config.suite import Suite, Workload
+from tunebench.harness.errors import ending_of
 from tunebench.harness.hil.timer import Mailbox, Result
 from tunebench.harness.planning.repetition import Planned
 from tunebench.reports.records import Repetition
@@ -63,8 +66,14 @@ class HilRun:
         self._campaign = self._session.campaign(self, on_record=self._mailbox.put)
         self._outcome: CampaignOutcome = self._campaign.outcome
         self._failure: BaseException | None = None
+        self._pid = os.getpid()
         self._complete = False
         self._thread = threading.Thread(target=self._work, name="campaign", daemon=True)
+
+    @property
+    def pid(self) -> int:
+        """Return the process whose threads measure: a forked one would wait for ever."""
+        return self._pid
 
     @property
     def path(self) -> Path:
@@ -124,11 +133,17 @@ class HilRun:
         }
 
     def finish(self, *, interrupted: bool) -> None:
-        """Let the queues end, or stop them if the session was interrupted; then complete the run."""
+        """Let the queues end, or stop them if the session was interrupted; then complete the run.
+
+        Raises:
+            Exception: what ended the campaign before its end. The run stays resumable.
+        """
         if interrupted:
             self._campaign.stop()
         while self._thread.is_alive():
             self._thread.join(timeout=0.5)
+        if self._failure is not None:
+            raise self._failure
         self._complete = self._session.close(self._outcome)
 
     def closing_lines(self, report: str | None) -> list[str]:
@@ -139,8 +154,12 @@ class HilRun:
         if not self._complete:
             lines.append("the run is not complete; --tunebench-resume continues it")
         if report and self._session.writer.stored:
-            html, _ = files.report(self.path, Path(report), None, None)
-            lines.append(f"report: {html}")
+            try:
+                html, _ = files.report(self.path, Path(report), None, None)
+                lines.append(f"report: {html}")
+            except Exception as error:  # noqa: BLE001 - the results are on disk; a page can be made of them later
+                lines.append(f"report: not written: {ending_of(error).message}")
+                lines.append(f"later: tunebench report {shlex.quote(str(self.path))} --html FILE")
         return lines
 
     # What the campaign tells (tunebench.harness.campaign.progress.Observer).

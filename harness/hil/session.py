@@ -6,21 +6,26 @@ boards in parallel. A test waits for its repetitions and replays the board's sec
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
+import os
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from tunebench.harness.account import complete_account
 from tunebench.harness.artifacts.gather import data_dir_from_env
 from tunebench.harness.config.inventory import BoardEntry, Inventory, load_inventory
 from tunebench.harness.config.suite import Suite, Workload, load_suite
 from tunebench.harness.config.suite_schema import Delta
-from tunebench.harness.errors import HarnessError, UsageError
+from tunebench.harness.errors import HarnessError, UsageError, ending_of
+from tunebench.harness.hil import options
+from tunebench.harness.hil.items import measures, parameter
+from tunebench.harness.hil.options import Source
 from tunebench.harness.hil.run import HilRun
 from tunebench.harness.hil.timer import ReplayClock, Result, replay
 from tunebench.harness.planning.plan import unmet_need
@@ -28,32 +33,61 @@ from tunebench.harness.planning.plan import unmet_need
 _CLOCK = pytest.StashKey[ReplayClock]()
 
 
-def open_hil_session(config: pytest.Config, inventory_path: str) -> HilSession:
+#: What the marker ``tunebench`` may say.
+_MARKER_KEYS = {"methods", "tasks", "min_valid"}
+#: Exit code of a session in which nothing was measured, pytest's for a session that was asked for wrongly.
+NOTHING_MEASURED = pytest.ExitCode.USAGE_ERROR
+
+
+def open_hil_session(config: pytest.Config, source: Source) -> HilSession:
     """Read the inventory and the suite that the options name.
 
     Raises:
         pytest.UsageError: one of them is wrong, or no board or method is left; pytest prints it without a traceback.
     """
+    complete_account()
     try:
-        inventory = load_inventory(Path(inventory_path))
-        suite = load_suite(_option(config, "tunebench_campaign")).only_methods(
-            config.option.tunebench_methods
-        )
+        inventory = _inventory(source)
+        whole = load_suite(options.campaign(config))
+        suite = whole.only_methods(config.option.tunebench_methods)
+        if not suite.workloads:
+            raise UsageError(f"--methods {config.option.tunebench_methods!r}: names no method")
         boards = inventory.select(config.option.tunebench_boards)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from None
-    return HilSession(config, inventory, suite, boards)
+    except Exception as error:
+        raise pytest.UsageError(ending_of(error).message) from error
+    return HilSession(config, inventory, suite, boards, whole)
 
 
-def _option(config: pytest.Config, name: str) -> str:
-    return str(getattr(config.option, name, None) or config.getini(name))
+def _inventory(source: Source) -> Inventory:
+    """Read the inventory.
+
+    Raises:
+        UsageError: it cannot be read; if the option belongs to somebody else, that is said, too.
+    """
+    try:
+        return load_inventory(source.path)
+    except UsageError as error:
+        if not source.taken:
+            raise
+        raise UsageError(
+            f"{source.named_by} belongs to another plugin or a conftest.py here, and what it names is no inventory of"
+            f" tunebench's ({error}). Give --tunebench-inventory lab.toml; or --tunebench-inventory= to skip the tests"
+            " that measure"
+        ) from None
 
 
 class HilSession:
     """A plugin object: the boards and the suite of this pytest session, and the run once it is started."""
 
     def __init__(
-        self, config: pytest.Config, inventory: Inventory, suite: Suite, boards: list[BoardEntry]
+        self,
+        config: pytest.Config,
+        inventory: Inventory,
+        suite: Suite,
+        boards: list[BoardEntry],
+        whole: Suite,
     ) -> None:
         self._config = config
         self._inventory = inventory
@@ -62,7 +96,11 @@ class HilSession:
         self._workloads: Mapping[str, Workload] = {
             f"{workload.task}:{workload.label}": workload for workload in suite.workloads
         }
+        self._whole = whole
         self._run: HilRun | None = None
+        self._asked: set[str] = set()
+        self._measured = False
+        self._troubles: list[str] = []
 
     def board_ids(self) -> list[str]:
         """Return the ids of the boards that tests are made for, by alphabet."""
@@ -70,30 +108,64 @@ class HilSession:
 
     def workload_ids(self, item: Any) -> list[str]:
         """Return ``task:label`` of every workload that the marker ``tunebench`` of a test lets through."""
-        marker = item.get_closest_marker("tunebench")
-        wanted = dict(marker.kwargs) if marker else {}
         return [
-            workload_id
-            for workload_id, workload in self._workloads.items()
-            if _matches(workload.label, wanted.get("methods"))
-            and _matches(workload.task, wanted.get("tasks"))
+            workload_id for workload_id, workload in self._workloads.items() if _lets_through(item, workload)
         ]
 
-    def board(self, board_id: str) -> BoardEntry:
-        """Return a board by its id."""
-        return next(entry for entry in self._inventory.boards if entry.id == board_id)
+    def left_out(self, item: Any) -> str | None:
+        """Return why a test without workloads skips: ``--methods`` leaves out what it takes.
 
-    def workload(self, workload_id: str) -> Workload:
-        """Return a workload by its ``task:label``."""
-        return self._workloads[workload_id]
+        None: no workload of the whole campaign matches its marker, which is a mistake and fails the test.
+        """
+        if any(_lets_through(item, workload) for workload in self._whole.workloads):
+            return f"--methods {self._config.option.tunebench_methods} leaves out what this test takes"
+        return None
+
+    def board(self, node: Any) -> BoardEntry:
+        """Return the board of a test; a test without one fails."""
+        self.workload(node)
+        board_id = parameter(node, "board")
+        for entry in self._boards:
+            if entry.id == board_id:
+                return entry
+        known = ", ".join(self.board_ids())
+        pytest.fail(f"no board {board_id!r}; the inventory has: {known}", pytrace=False)
+
+    def workload(self, node: Any) -> Workload:
+        """Return the workload of a test; a test without one fails."""
+        workload_id = parameter(node, "workload")
+        workload = self._workloads.get(workload_id or "")
+        if workload is not None:
+            return workload
+        known = ", ".join(self._workloads)
+        marker = node.get_closest_marker("tunebench")
+        if workload_id == "" and marker is not None:
+            words = ", ".join(f"{name}={value!r}" for name, value in marker.kwargs.items())
+            message = f"marker tunebench({words}) matches no workload of suite {self._suite.name!r}, which has: {known}"
+        else:
+            message = f"no workload {workload_id!r}; suite {self._suite.name!r} has: {known}"
+        pytest.fail(message, pytrace=False)
 
     def measure(self, node: Any, benchmark: Any, board: BoardEntry, workload: Workload) -> Result:
         """Wait for a test's repetitions, replay their seconds, and return them; skip or fail without enough."""
+        self._asked.add(node.nodeid)
         _skip_if_unmet(node, board, workload)
         run = self._run
         if run is None:
-            pytest.skip("the campaign was not started")
-        result = run.wait(board.id, workload)
+            pytest.fail("the campaign was not started: nothing is measured in this session", pytrace=False)
+        if os.getpid() != run.pid:
+            pytest.fail(
+                "this test runs in another process than the one that measures; leave out the plugin or option that"
+                " starts a process for each test",
+                pytrace=False,
+            )
+        if not hasattr(benchmark, "pedantic"):
+            pytest.fail(
+                f"the fixture `benchmark` is not pytest-benchmark's ({type(benchmark).__name__}): the boards' seconds"
+                " are accounted there, so give the project's own fixture another name",
+                pytrace=False,
+            )
+        result = self._waited(run, board, workload)
         reason = run.skip_reason(board.id, workload)
         if not result.records:
             pytest.skip(reason or f"board {board.id}: its queue ended before this workload")
@@ -106,50 +178,84 @@ class HilSession:
                 + "; ".join(sorted(reasons)),
                 pytrace=False,
             )
+        self._measured = True
         replay(benchmark, node.stash[_CLOCK], result.seconds)
         benchmark.extra_info.update(run.extra_info(result))
         return result
+
+    def _waited(self, run: HilRun, board: BoardEntry, workload: Workload) -> Result:
+        """Wait for a test's repetitions; an error that ended the campaign is one sentence, unless a trace is wanted."""
+        try:
+            return run.wait(board.id, workload)
+        except Exception as error:
+            if _wants_traces(self._config.option):
+                raise
+            pytest.fail(f"the campaign has ended: {ending_of(error).message}", pytrace=False)
 
     # Hooks of pytest and pytest-benchmark.
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
-            if "remote" in getattr(item, "fixturenames", ()):
+            if measures(item):
                 marker = item.get_closest_marker("benchmark")
                 clock = item.stash[_CLOCK] = ReplayClock()
                 given = dict(marker.kwargs) if marker else {}
                 item.add_marker(pytest.mark.benchmark(**{**given, "timer": clock}), append=False)
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """Say what is going to be measured, and which options are not ours."""
+        if self._config.get_verbosity() < 0:
+            return []
+        lines = [f"tunebench: suite {self._suite.name}, boards {', '.join(self.board_ids())}"]
+        foreign = [name for name in options.taken(self._config) if name != options.INVENTORY]
+        lines += [
+            f"tunebench: {name} belongs to another plugin or a conftest.py here; ours is {options.LONG_NAMES[name]}"
+            for name in foreign
+        ]
+        return lines
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         """Start every board's queue: collection and selection are final."""
-        if self._config.option.collectonly or session.testsfailed:
-            return
-        wanted = self._wanted(session)
-        if not wanted:
+        option = self._config.option
+        broken = session.testsfailed and not option.continue_on_collection_errors
+        if broken or not _runs_tests(option):
             return
         try:
+            _check_markers(session)
+            wanted = self._wanted(session)
+            if not wanted:
+                return
             self._run = HilRun(
                 self._inventory,
                 replace(self._suite, task_deltas=self._task_deltas(session)),
                 wanted,
-                out=Path(_option(self._config, "tunebench_out")),
-                resume=self._config.option.tunebench_resume,
+                out=options.out(self._config),
+                resume=option.tunebench_resume,
                 command=["pytest", *sys.argv[1:]],
                 data_dir=data_dir_from_env(),
                 log=self._log,
             )
-        except HarnessError as error:
-            raise pytest.UsageError(str(error)) from None
+        except Exception as error:
+            if _wants_traces(option):
+                raise
+            raise pytest.UsageError(ending_of(error).message) from None
         self._run.start()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Mark a measurement in the benchmark JSON as failed if its test failed, e.g. its accuracy assertion."""
+        """Mark a measurement in the benchmark JSON as failed if its test failed, e.g. its accuracy assertion.
+
+        A test that never calls its ``remote`` has looked at no measurement, and fails.
+        """
         report = yield
+        if call.when == "call" and report.passed and measures(item) and item.nodeid not in self._asked:
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid} asks for `remote` and never calls it: nothing was looked at"
         if report.failed and _CLOCK in item.stash:
             benchmark = getattr(item, "funcargs", {}).get("benchmark")
             if benchmark is not None:
@@ -166,22 +272,42 @@ class HilSession:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._run is not None:
             interrupted = bool(session.shouldstop) or session.exitstatus == pytest.ExitCode.INTERRUPTED
-            self._run.finish(interrupted=interrupted)
+            try:
+                self._run.finish(interrupted=interrupted)
+            except Exception as error:  # noqa: BLE001 - pytest would print a traceback of its own
+                self._troubles.append(ending_of(error).message)
+        if session.exitstatus == pytest.ExitCode.OK and self._nothing_measured(session):
+            self._troubles.append(
+                "Nothing was measured: no test got a usable repetition, so this session does not pass."
+                " `pytest -rs` shows why each was skipped."
+            )
+        if self._troubles and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = NOTHING_MEASURED
+
+    def _nothing_measured(self, session: pytest.Session) -> bool:
+        """Tell whether tests asked for measurements, and not one has got a usable one."""
+        asked = any(measures(item) for item in getattr(session, "items", ()))
+        return asked and not self._measured and _runs_tests(self._config.option)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if self._run is None:
+        if self._run is None and not self._troubles:
             return
         terminalreporter.section("tunebench")
-        for line in self._run.closing_lines(self._config.option.tunebench_report):
-            terminalreporter.write_line(line)
+        if self._run is not None:
+            for line in self._run.closing_lines(self._config.option.tunebench_report):
+                terminalreporter.write_line(line)
+        for trouble in self._troubles:
+            terminalreporter.write_line(trouble, red=True)
 
     def _wanted(self, session: pytest.Session) -> set[tuple[str, tuple[str, str]]]:
         """Return (board id, workload key) of every selected test that can run there."""
         pairs = set()
         for item in session.items:
             workload = self._workload_of(item)
-            if workload is not None and item.get_closest_marker("skip") is None:
-                pairs.add((str(_parameters(item)["board"]), workload.key))
+            if workload is not None and measures(item) and item.get_closest_marker("skip") is None:
+                board_id = parameter(item, "board")
+                if any(entry.id == board_id for entry in self._boards):
+                    pairs.add((str(board_id), workload.key))
         return pairs
 
     def _task_deltas(self, session: pytest.Session) -> dict[str, dict[str, float]]:
@@ -194,7 +320,7 @@ class HilSession:
         for item in session.items:
             marker = item.get_closest_marker("delta")
             workload = self._workload_of(item)
-            if marker is None or workload is None:
+            if marker is None or workload is None or not measures(item):
                 continue
             try:
                 Delta(**marker.kwargs)
@@ -211,22 +337,61 @@ class HilSession:
         return deltas
 
     def _workload_of(self, item: pytest.Item) -> Workload | None:
-        return self._workloads.get(_parameters(item).get("workload", ""))
+        return self._workloads.get(parameter(item, "workload") or "")
 
     def _log(self, line: str) -> None:
+        """Show a line with ``-v``; a terminal that is gone is no reason to stop a board's queue."""
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and self._config.get_verbosity() > 0:
-            reporter.ensure_newline()
-            reporter.write_line(f"tunebench: {line}")
+            with contextlib.suppress(OSError, ValueError):
+                reporter.ensure_newline()
+                reporter.write_line(f"tunebench: {line}")
 
 
-def _parameters(item: pytest.Item) -> Mapping[str, Any]:
-    parameters: Mapping[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
-    return parameters
+def _wants_traces(option: Any) -> bool:
+    """Tell whether whoever called wants to see where an error came from."""
+    return bool(getattr(option, "fulltrace", False) or getattr(option, "debug", None))
 
 
-def _matches(name: str, patterns: list[str] | None) -> bool:
-    return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+def _runs_tests(option: Any) -> bool:
+    """Tell whether this session runs tests at all, and not only lists them or sets fixtures up."""
+    return not (
+        option.collectonly or getattr(option, "setuponly", False) or getattr(option, "setupplan", False)
+    )
+
+
+def _lets_through(item: Any, workload: Workload) -> bool:
+    """Tell whether the marker ``tunebench`` of a test lets a workload through."""
+    marker = item.get_closest_marker("tunebench")
+    wanted = dict(marker.kwargs) if marker else {}
+    return _matches(workload.label, wanted.get("methods")) and _matches(workload.task, wanted.get("tasks"))
+
+
+def _matches(name: str, patterns: str | Sequence[str] | None) -> bool:
+    """Tell whether a name matches one of the globs; one string may hold several, with commas."""
+    globs = patterns.split(",") if isinstance(patterns, str) else patterns
+    return not globs or any(fnmatch.fnmatchcase(name, pattern.strip()) for pattern in globs)
+
+
+def _check_markers(session: pytest.Session) -> None:
+    """Refuse a marker ``tunebench`` that says what we do not know: it would choose everything.
+
+    Raises:
+        UsageError: names the test, and what is known.
+    """
+    for item in session.items:
+        marker = item.get_closest_marker("tunebench")
+        if marker is None or not measures(item):
+            continue
+        unknown = [repr(value) for value in marker.args] + sorted(marker.kwargs.keys() - _MARKER_KEYS)
+        if unknown:
+            known = ", ".join(sorted(_MARKER_KEYS))
+            raise UsageError(f"{item.nodeid}: marker tunebench: unknown {', '.join(unknown)}; known: {known}")
+        min_valid = marker.kwargs.get("min_valid", 1)
+        if not isinstance(min_valid, int) or min_valid < 1:
+            raise UsageError(
+                f"{item.nodeid}: marker tunebench: min_valid={min_valid!r}: a whole number from 1"
+            )
 
 
 def _skip_if_unmet(node: Any, board: BoardEntry, workload: Workload) -> None:

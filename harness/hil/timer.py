@@ -32,14 +32,18 @@ class ReplayClock:
 
 
 def replay(benchmark: Any, clock: ReplayClock, seconds: Sequence[float]) -> None:
-    """Replay measured seconds in pytest-benchmark, as rounds of one iteration each."""
+    """Replay measured seconds in pytest-benchmark, as rounds of one iteration each.
+
+    ``--benchmark-cprofile`` calls the function once more, or as often as ``--benchmark-cprofile-loops`` says, after the
+    rounds: there is nothing left to replay then, and the profile is that of nothing.
+    """
     rounds: Iterator[float] = iter(seconds)
 
     def reset() -> None:
         clock.now_s = 0.0
 
     def measured() -> None:
-        clock.now_s = next(rounds)
+        clock.now_s = next(rounds, clock.now_s)
 
     benchmark.pedantic(measured, setup=reset, rounds=len(seconds), iterations=1)
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tunebench.harness.account import cache_place
 from tunebench.harness.errors import HarnessError
 from tunebench.targets.boards.wheels import Facts
 from tunebench.targets.client.board import Board
@@ -50,7 +51,7 @@ class Download:
 
 def default_cache() -> Path:
     """Return where fetched wheels stay on this machine."""
-    return Path.home() / ".cache" / "tunebench" / "wheelhouse"
+    return cache_place("wheelhouse")
 
 
 def platform_options(facts: Facts) -> list[str]:

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
 from tunebench.harness.artifacts.gather import data_dir_from_env
 from tunebench.harness.campaign import run
+from tunebench.harness.campaign.progress import console
 from tunebench.harness.campaign.session import Request
 from tunebench.harness.config.inventory import Inventory
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError
 from tunebench.harness.nightly import gate
+from tunebench.reports.formatting.output import OutputError, write_output
 from tunebench.reports.history import gate_text
 from tunebench.reports.history.gating import Judgement
 from tunebench.reports.render import files
@@ -51,7 +52,6 @@ class NightRequest:
 def night(asked: NightRequest) -> int:
     """Run, judge and report a night; return its exit code."""
     inventory, store, summary = asked.inventory, asked.store, asked.summary
-    console = Console(stderr=True)
     request = Request(
         suite=load_suite(asked.suite),
         boards=inventory.select(asked.boards),
@@ -61,7 +61,7 @@ def night(asked: NightRequest) -> int:
         command=["tunebench", *sys.argv[1:]],
         data_dir=data_dir_from_env(),
     )
-    code, folder = run.run(request, console)
+    code, folder = run.run(request, console())
     if code == EXIT_INTERRUPTED or folder is None:
         return code
     try:
@@ -74,8 +74,13 @@ def night(asked: NightRequest) -> int:
         # What was measured is still reported; that it could not be judged is the night's ending.
         typer.echo(f"tunebench: the night could not be judged: {error}", err=True)
         codes = [code, error.exit_code if isinstance(error, HarnessError) else EXIT_INFRA]
-    html, _ = files.report(folder, summary / "report.html" if summary else None, None, None, store=store)
-    typer.echo(f"Report: {html}")
+    try:
+        html, _ = files.report(folder, summary / "report.html" if summary else None, None, None, store=store)
+        typer.echo(f"Report: {html}")
+    except OutputError as error:
+        # What was measured is on disk, and the verdict is printed.
+        typer.echo(f"tunebench: the report could not be written: {error}", err=True)
+        codes.append(EXIT_INFRA)
     return next(ending for ending in PRECEDENCE if ending in codes)
 
 
@@ -84,9 +89,8 @@ def _publish(judgement: Judgement, summary: Path | None) -> None:
     typer.echo(gate_text.plain_text(judgement))
     markdown = gate_text.markdown_text(judgement)
     if summary is not None:
-        summary.mkdir(parents=True, exist_ok=True)
-        (summary / "gate.md").write_text(markdown, encoding="utf-8")
-        (summary / "gate.xml").write_text(gate_text.junit_xml(judgement), encoding="utf-8")
+        write_output(summary / "gate.md", markdown.encode(), "--summary")
+        write_output(summary / "gate.xml", gate_text.junit_xml(judgement).encode(), "--summary")
     page = os.environ.get(_STEP_SUMMARY)
     if page:
         with Path(page).open("a", encoding="utf-8") as file:

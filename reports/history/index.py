@@ -8,8 +8,12 @@ which is why this is an index and not the store.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,14 +69,15 @@ def build(
 
     Args:
         root: a results root.
-        path: the DuckDB file; default ``root/index.duckdb``. An older one is replaced.
+        path: the DuckDB file; default ``root/index.duckdb``. An older one is replaced. Below a root that cannot be
+            written (a read-only disk), it lies in a temporary folder as long as this process lives.
         progress: told what is being done.
 
     Raises:
         RunNotFound: no run below ``root``.
     """
     root = Path(root)
-    path = path or root / INDEX
+    path = path or (root if os.access(root, os.W_OK) else _temporary()) / INDEX
     runs = run_folders(root)
     progress(f"indexing {len(runs)} runs below {root}")
     rows, boards, warnings = _read_heads(root, runs)
@@ -87,6 +92,12 @@ def build(
     part.replace(path)
     progress(f"{repetitions} repetitions in {path}")
     return IndexReport(path, len(runs), repetitions, damaged, warnings)
+
+
+def _temporary() -> Path:
+    folder = tempfile.mkdtemp(prefix="tunebench-index-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 _RUNS = (

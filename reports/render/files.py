@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import shlex
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from tunebench.reports.formatting.output import OutputError, write_output
 from tunebench.reports.results import ResultsError, RunReader, find_run
 
 if TYPE_CHECKING:
@@ -37,10 +39,14 @@ def report(
         baseline: the label to compare with.
         store: a results root whose nights the trend shows; its index is made anew.
         against: the run whose environment this one's is held against.
+
+    Raises:
+        OutputError: a file cannot be written; what was there before is unchanged.
     """
     run_dir = find_run(run_path)
     reader = _opened(run_dir, baseline)
-    if html is None and json_file is None:
+    beside = html is None and json_file is None
+    if beside:
         # Beside, not inside: the run's directory is write-once and its manifest lists every file in it.
         html = run_dir.with_name(f"{run_dir.name}.html")
     if html is not None:
@@ -50,12 +56,19 @@ def report(
         page = render(
             reader, baseline, words=names_here(), index=index, decisions=decided, against=_other(against)
         )
-        _write(html, page)
+        try:
+            _write(html, page, "--html")
+        except OutputError as error:
+            if not beside:
+                raise
+            command = shlex.join(["tunebench", "report", str(run_dir), "--html", html.name])
+            raise OutputError(f"{error}, e.g. {command}", disk=error.disk) from error
     if json_file is not None:
         from tunebench.reports.formatting.privacy import scrubbed, scrubber
         from tunebench.reports.summary import as_json, summarise
 
-        _write(json_file, _json(as_json(scrubbed(summarise(reader, baseline), scrubber(_words(reader))))))
+        summary = scrubbed(summarise(reader, baseline), scrubber(_words(reader)))
+        _write(json_file, _json(as_json(summary)), "--json")
     return html, json_file
 
 
@@ -88,9 +101,9 @@ def comparison(run_a: Path, run_b: Path, html: Path | None, json_file: Path | No
     if html is not None:
         from tunebench.reports.render.html import render_comparison
 
-        _write(html, render_comparison(compared, words=words))
+        _write(html, render_comparison(compared, words=words), "--html")
     if json_file is not None:
-        _write(json_file, _json(json_value(scrubbed(compared, scrubber(words)))))
+        _write(json_file, _json(json_value(scrubbed(compared, scrubber(words)))), "--json")
     return (as_markdown if form == "md" else as_text)(compared, scrubber(words))
 
 
@@ -147,7 +160,6 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
 
 
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _write(path: Path, text: str, option: str) -> None:
     # A lone surrogate of a hostile name has no UTF-8.
-    path.write_text(text, encoding="utf-8", errors="replace")
+    write_output(path, text.encode("utf-8", "replace"), option)

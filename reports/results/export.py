@@ -6,9 +6,11 @@ import filecmp
 import json
 import secrets
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
@@ -16,8 +18,12 @@ from tunebench.reports.formatting.privacy import Anonymiser
 from tunebench.reports.records import BoardEnv, Energy, Repetition, Skip
 from tunebench.reports.results.files import unpack, write_durable
 from tunebench.reports.results.layout import MANIFEST, ResultsError, run_folders
+from tunebench.reports.formatting.output import write_output
 from tunebench.reports.results.reader import RunReader
 from tunebench.reports.results.writer import RunWriter
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SALT = ".anonymise-salt"
 _SALT_B = 32
@@ -233,6 +239,7 @@ def write_table(runs: Iterable[Path], path: Path) -> int:
 
     Raises:
         ResultsError: the ending is neither ``.csv`` nor ``.parquet``.
+        OutputError: the file cannot be written.
     """
     kind = {".csv": "csv", ".parquet": "parquet"}.get(path.suffix.lower())
     if kind is None:
@@ -242,11 +249,13 @@ def write_table(runs: Iterable[Path], path: Path) -> int:
     from tunebench.reports.results.frames import frame
 
     table = pd.concat([frame(RunReader(run).repetitions).assign(run_id=run.name) for run in runs])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if kind == "csv":
-        table.to_csv(path, index=False)
-        return len(table)
-    with duckdb.connect() as database:
-        database.register("shared", table)
-        database.table("shared").write_parquet(str(path), compression="zstd")
+    write_output(path, table.to_csv(index=False).encode() if kind == "csv" else _parquet(table), "--table")
     return len(table)
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="tunebench-export-") as folder, duckdb.connect() as database:
+        part = Path(folder) / "table.parquet"
+        database.register("shared", table)
+        database.table("shared").write_parquet(str(part), compression="zstd")
+        return part.read_bytes()

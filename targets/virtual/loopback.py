@@ -221,7 +221,7 @@ class LoopbackServer:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            cwd=Path.home(),
+            cwd=_home(),
             env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
             start_new_session=True,
         )
@@ -253,6 +253,15 @@ class LoopbackServer:
                 await asyncio.sleep(0.01)
             # wait() would also wait for the pipes, which unread output or a detached process keeps open.
             child._transport.close()  # type: ignore[attr-defined]
+
+
+def _home() -> Path:
+    """Return the account's home, or ``/`` where it has none or it is not there, as sshd does."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return Path("/")
+    return home if os.access(home, os.X_OK) and home.is_dir() else Path("/")
 
 
 async def _copy(source: asyncio.StreamReader | None, sink: asyncssh.SSHWriter[bytes]) -> None:

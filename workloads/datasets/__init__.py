@@ -14,7 +14,7 @@ taken from a local folder, else from a cache, else - only when asked for - downl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -121,6 +121,7 @@ def load(
     download: bool = False,
     cache_dir: Path | None = None,
     progress: Progress | None = None,
+    also: Sequence[Path] = (),
 ) -> Dataset | ImageSet:
     """Load a data set.
 
@@ -130,6 +131,7 @@ def load(
         download: whether what is missing may be downloaded from its home.
         cache_dir: downloads and converted files; None takes ``~/.cache/tunebench/datasets``.
         progress: told about downloads and conversions: what, and the share done.
+        also: other caches; read only.
 
     Raises:
         UnknownDataset: names the allowed ones.
@@ -139,7 +141,9 @@ def load(
 
     module = dataset_module(name)
     return module.load(
-        Store(data_dir or default_data_dir(), cache_dir or default_cache(), download, progress)
+        Store(
+            data_dir or default_data_dir(), cache_dir or default_cache(), download, progress, also=tuple(also)
+        )
     )
 
 

@@ -64,7 +64,7 @@ def load(store: Store) -> ImageSet:
 
 
 def _folder(store: Store) -> Path:
-    places = [base / FOLDER for base in (store.data_dir, store.cache_dir) if base is not None]
+    places = [base / FOLDER for base in (store.data_dir, store.cache_dir, *store.also) if base is not None]
     for place in places:
         if place.is_dir():
             sha256_here = content_hash(place)

@@ -56,6 +56,7 @@ class Store:
     Attributes:
         data_dir: local copies, never written to; default TUNEBENCH_DATA.
         cache_dir: downloads, records of hashes and converted files; made when first written to.
+        also: other folders like ``cache_dir``, read and never written to.
         download: whether what is missing may be downloaded.
         progress: told about downloads and conversions.
         limits: bounds of a download.
@@ -66,6 +67,7 @@ class Store:
     download: bool = False
     progress: Progress | None = None
     limits: Limits = field(default_factory=Limits)
+    also: tuple[Path, ...] = ()
 
     def find(self, source: Source) -> StoredFile | None:
         """Return the local or cached copy; None if there is none.
@@ -73,7 +75,7 @@ class Store:
         Raises:
             DataUnavailable: it is there and damaged, or another version than pinned or recorded.
         """
-        for folder in (self.data_dir, self.cache_dir):
+        for folder in (self.data_dir, self.cache_dir, *self.also):
             for name in (source.name, *source.also):
                 if folder is not None and (folder / name).is_file():
                     return StoredFile(folder / name, self._verify(folder / name, name, source))
@@ -119,11 +121,12 @@ class Store:
         Raises:
             DataUnavailable: the cache cannot be written.
         """
-        path = self.cache_dir / f"{key}.npz"
-        kept = _read_arrays(path)
-        if kept is not None:
-            return kept
+        for folder in (self.cache_dir, *self.also):
+            kept = _read_arrays(folder / f"{key}.npz")
+            if kept is not None:
+                return kept
         arrays = dict(make())
+        path = self.cache_dir / f"{key}.npz"
         self._write(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
         return arrays
 
@@ -137,7 +140,8 @@ class Store:
             if sha256 != source.sha256:
                 raise source.damaged(path, f"SHA-256 {sha256}, expected {source.sha256}")
             return sha256
-        record = self.cache_dir / f"{name}.json"
+        records = [folder / f"{name}.json" for folder in (self.cache_dir, *self.also)]
+        record = next((path for path in records if path.is_file()), records[0])
         recorded = self._recorded(record)
         if recorded is None:
             try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,8 @@ def prepare(
     download: bool = False,
     datasets_dir: Path | None = None,
     progress: Progress | None = None,
+    also: Sequence[Path] = (),
+    datasets_also: Sequence[Path] = (),
 ) -> Prepared:
     """Return the artefacts of a data set and model: shipped, cached, or built now.
 
@@ -70,6 +73,8 @@ def prepare(
         download: whether a data set that is missing may be downloaded from its home.
         datasets_dir: downloads and converted files; None takes ``~/.cache/tunebench/datasets``.
         progress: told what is done and how far it is.
+        also: other folders in which built artefacts may lie; read only.
+        datasets_also: other folders like ``datasets_dir``; read only.
 
     Raises:
         UnknownDataset, UnknownModel, ValueError: the pair does not exist.
@@ -79,13 +84,24 @@ def prepare(
     check_name(dataset)
     if (dataset, model) in SHIPPED_TASKS:
         return _prepared(SHIPPED / f"{dataset}.tbx", SHIPPED / f"{dataset}-{model}.tbx")
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    data = cache_dir / f"{dataset}-{_recipe_hash(dataset)}.tbx"
-    weights = cache_dir / f"{dataset}-{model}-{_recipe_hash(dataset, model)}.tbx"
+    names = f"{dataset}-{_recipe_hash(dataset)}.tbx", f"{dataset}-{model}-{_recipe_hash(dataset, model)}.tbx"
+    for folder in also:
+        data, weights = (folder / name for name in names)
+        if _intact(data) and _intact(weights) and not (cache_dir / names[1]).exists():
+            return _prepared(data, weights)
+    data, weights = (cache_dir / name for name in names)
     if not (_intact(data) and _intact(weights)):
+        cache_dir.mkdir(parents=True, exist_ok=True)
         if progress is not None:
             progress(f"loading {dataset}", 0.0)
-        loaded = load(dataset, data_dir, download=download, cache_dir=datasets_dir, progress=progress)
+        loaded = load(
+            dataset,
+            data_dir,
+            download=download,
+            cache_dir=datasets_dir,
+            progress=progress,
+            also=datasets_also,
+        )
         _build(loaded, model, data, weights, progress)
     return _prepared(data, weights)
 

@@ -78,8 +78,8 @@ class Image:
 
 def cache_folder() -> Path:
     """Where images are kept: ``$XDG_CACHE_HOME/tunebench/emulated`` or below ``~/.cache``."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "tunebench" / "emulated"
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))  # a relative one is to be ignored (XDG specification)
+    return (base if base.is_absolute() else Path.home() / ".cache") / "tunebench" / "emulated"
 
 
 def find(cache: Path, mirror: str = recipe.MIRROR) -> Image | None:

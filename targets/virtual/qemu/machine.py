@@ -68,8 +68,13 @@ class Status:
 
 def state_folder(board_id: str) -> Path:
     """Return where a board's card, logs and state lie: below ``$XDG_STATE_HOME`` or ``~/.local/state``."""
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "tunebench" / "emulated" / board_id
+    base = Path(os.environ.get("XDG_STATE_HOME", ""))  # a relative one is to be ignored (XDG specification)
+    return (
+        (base if base.is_absolute() else Path.home() / ".local" / "state")
+        / "tunebench"
+        / "emulated"
+        / board_id
+    )
 
 
 class EmulatedBoard:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 import socket
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
 
+from tests import mounts
 from tunebench.harness.cli.app import app
 from tunebench.reports.history import decisions
 from tunebench.reports.history.simulated import SimulatedLab
@@ -125,3 +129,81 @@ def test_boards_keep_their_names_even_if_a_machine_has_the_same(runs, tmp_path, 
     assert "board-00" in (tmp_path / "r.html").read_text()
     assert "board-00" in files.printed(runs[0], None, "md")
     assert "board-00" in files.comparison(runs[0], runs[1], None, None, "text")
+
+
+# Results on a disk that cannot be written, or that is full
+
+
+def real(lines, *words, cwd):
+    """Run the real command in a mount namespace of its own."""
+    return subprocess.run(
+        mounts.within(lines, [sys.executable, "-m", "tunebench", *map(str, words)]),
+        cwd=cwd, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+
+
+def test_results_on_a_read_only_disk_say_how_to_name_another_place(store, runs, tmp_path):
+    done = real([mounts.read_only(store)], "report", runs[0], cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Read-only file system; name another place with --html FILE, e.g. tunebench report " in done.stderr
+    pasted = shlex.split(done.stderr.strip().partition("e.g. tunebench ")[2])
+    again = real([mounts.read_only(store)], *pasted, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / f"{runs[0].name}.html").read_text().startswith("<!")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["report", "gate", "calibrate"])
+def test_a_history_on_a_read_only_disk_is_read_as_on_another(store, runs, tmp_path, command):
+    words = {
+        "report": ["report", runs[-1], "--store", store, "--html", "r.html"],
+        "gate": ["gate", "--run", runs[-1], "--store", store],
+        "calibrate": ["calibrate", "--store", store],
+    }[command]
+    done = real([mounts.read_only(store)], *words, cwd=tmp_path)
+    other = real(["true"], *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (other.returncode, other.stdout), done.stderr
+
+
+def test_an_index_on_a_read_only_disk_is_refused_with_the_reason(store, tmp_path):
+    done = real([mounts.read_only(store)], "index", store, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "cannot be written, and the index would lie there" in done.stderr
+
+
+def test_a_full_disk_leaves_the_page_that_was_there(runs, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    page = f"{disk}/r.html"
+    report = f"{shlex.quote(sys.executable)} -m tunebench report {runs[0]} --html {page}"
+    script = f"{report}; echo $?; cat {page}; ls -A {disk}"
+    done = subprocess.run(
+        mounts.within([mounts.small_disk(disk, 64), f"echo old > {page}"], ["sh", "-c", script]),
+        cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["4", "old", "r.html"], done.stdout + done.stderr
+    assert "No space left on device; the old file is unchanged" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_every_file_that_is_asked_for_is_told_by_its_option(runs, tmp_path):
+    (tmp_path / "file").write_text("")
+    for words, option in (
+        (["report", runs[0], "--html", "file/r"], "--html"),
+        (["report", runs[0], "--json", "file/r"], "--json"),
+        (["compare", runs[0], runs[1], "--html", "file/c"], "--html"),
+        (["compare", runs[0], runs[1], "--json", "file/c"], "--json"),
+        (["export", runs[0], "--table", "file/t.csv"], "--table"),
+        (["export", runs[0], "--table", "file/t.parquet"], "--table"),
+        (["gate", "--run", runs[0], "--store", runs[0].parents[4], "--junit", "file/g.xml"], "--junit"),
+        (["gate", "--run", runs[0], "--store", runs[0].parents[4], "--md", "file/g.md"], "--md"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "tunebench", *map(str, words)],
+            cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False,
+        )  # fmt: skip
+        assert done.returncode == 2, done.stderr
+        assert f"Not a directory; name another place with {option} FILE" in done.stderr
+        assert "Traceback" not in done.stderr

@@ -7,43 +7,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tunebench.harness.config.suite_schema import LEVELS
-from tunebench.harness.hil import plugin
-
-ROOT = Path(__file__).resolve().parents[3]
+from tunebench.harness.hil import options
 
 TEST = """
 def test_it(remote, board, workload):
     result = remote()
     assert result.quality_after > {limit}
 """
-
-
-@pytest.fixture
-def run_pytest(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run pytest in a process of its own, in a folder of its own."""
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        (tmp_path / "pytest.ini").write_text("[pytest]\n")
-        return subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
-            cwd=tmp_path,
-            env={
-                **{k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")},
-                "HOME": str(tmp_path),
-            },
-            capture_output=True,
-            text=True,
-            timeout=110,
-            check=False,
-        )
-
-    return run
 
 
 def _records(tmp_path: Path) -> dict[str, dict]:
@@ -142,29 +117,6 @@ def test_a_killed_session_is_continued_by_the_same_command(run_pytest, lab, slee
     assert outcomes == ["ok"] * 6
     assert len(_records(tmp_path)) == 6
     assert list((tmp_path / "work-one" / "jobs").iterdir()) == []
-
-
-@pytest.mark.slow
-def test_xdist_is_refused_with_a_sentence_saying_why(run_pytest, lab, tmp_path):
-    (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
-    done = run_pytest("--inventory", str(lab("one")), "-n", "2")
-    assert done.returncode == 4
-    assert "boards already run in parallel" in done.stdout + done.stderr
-    assert not (tmp_path / "results").exists()
-
-
-@pytest.mark.slow
-def test_another_plugin_may_have_taken_the_short_option(run_pytest, lab, sleep_suite, tmp_path):
-    (tmp_path / "fakeansible.py").write_text(
-        "def pytest_addoption(parser):\n    parser.addoption('--inventory', dest='ansible')\n"
-    )
-    (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
-    done = run_pytest(
-        "-p", "fakeansible", "--tunebench-inventory", str(lab("one")),
-        "--campaign", str(sleep_suite(["a"], blocks=1)), "-q",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert len(_records(tmp_path)) == 1
 
 
 def test_without_an_inventory_the_tests_skip_and_say_what_to_give(run_pytest):
@@ -272,7 +224,8 @@ def test_unused_it_imports_nothing_but_itself(run_pytest, tmp_path):
     (tmp_path / "test_trivial.py").write_text(
         "import sys\n\ndef test_trivial():\n"
         "    ours = sorted(name for name in sys.modules if name.split('.')[0] == 'tunebench')\n"
-        "    assert ours == ['tunebench', 'tunebench.harness', 'tunebench.harness.hil', 'tunebench.harness.hil.plugin']\n"
+        "    assert ours == ['tunebench', 'tunebench.harness', 'tunebench.harness.hil',\n"
+        "        'tunebench.harness.hil.items', 'tunebench.harness.hil.options', 'tunebench.harness.hil.plugin']\n"
         "    heavy = {'numpy', 'pandas', 'scipy', 'paramiko', 'asyncssh', 'pydantic', 'typer', 'rich', 'duckdb'}\n"
         "    assert not heavy & set(sys.modules)\n"
     )
@@ -281,14 +234,4 @@ def test_unused_it_imports_nothing_but_itself(run_pytest, tmp_path):
 
 
 def test_the_help_names_the_built_in_suites():
-    assert plugin.LEVELS.split(", ") == [level for level in LEVELS if level != "demo"]
-
-
-def test_a_known_plugin_that_takes_the_short_option_later_is_made_room_for(run_pytest, tmp_path):
-    (tmp_path / "pytest_ansible.py").write_text(
-        "def pytest_addoption(parser):\n    parser.addoption('--inventory', dest='ansible')\n"
-    )
-    (tmp_path / "test_trivial.py").write_text("def test_trivial():\n    pass\n")
-    (tmp_path / "conftest.py").write_text("pytest_plugins = ['pytest_ansible']\n")
-    done = run_pytest("--inventory", "hosts", "-q")
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert options.LEVELS.split(", ") == [level for level in LEVELS if level != "demo"]

@@ -1,0 +1,168 @@
+"""Accounts as containers and services have them: no name, no home, a home that cannot be written; all commands work."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests import mounts
+from tunebench.harness.account import complete_account
+
+COMMAND = (sys.executable, "-m", "tunebench")
+#: What tells an account's name or home, so that nothing but the system's table could.
+NAMES = ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")
+
+
+@pytest.fixture
+def account(tmp_path):
+    """Function (mounts, words, **variables) -> the command run under an account of that kind."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "tmp").mkdir()
+
+    def run(lines, *words, **variables):
+        env = {name: value for name, value in os.environ.items() if name not in NAMES}
+        return subprocess.run(
+            mounts.within(lines, [*COMMAND, *words]),
+            cwd=tmp_path, env={**env, "TMPDIR": str(tmp_path / "tmp"), "COLUMNS": "200", **variables},
+            capture_output=True, text=True, timeout=170, check=False,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def bare_lab(tmp_path):
+    """An inventory of a loopback board that has no working directory of its own: the default is tried."""
+    path = tmp_path / "lab.toml"
+    path.write_text('[lab]\nname = "testlab"\n[[board]]\nid = "here"\nkind = "loopback"\n')
+    return str(path)
+
+
+def works(done, tmp_path) -> None:
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert list(tmp_path.glob("results/**/run.json"))
+
+
+KINDS = {
+    "no name": ("nameless", {"HOME": "{root}/home"}),
+    "no name, no home": ("nameless read-only-root", {}),
+    "no name, HOME=/": ("nameless read-only-root", {"HOME": "/"}),
+    "a home that is not there": ("read-only-root", {"HOME": "/nonexistent"}),
+    "a home that is no folder": ("", {"HOME": "/dev/null"}),
+    "a read-only home": ("read-only", {"HOME": "{root}/home"}),
+    "a read-only home and XDG_CACHE_HOME": (
+        "read-only",
+        {"HOME": "{root}/home", "XDG_CACHE_HOME": "{root}/xdg"},
+    ),
+    "XDG_CACHE_HOME": ("", {"HOME": "{root}/home", "XDG_CACHE_HOME": "{root}/xdg"}),
+    "a relative XDG_CACHE_HOME": ("", {"HOME": "{root}/home", "XDG_CACHE_HOME": "xdg"}),
+    "no name and a read-only home": ("nameless read-only", {"HOME": "{root}/home"}),
+}
+
+
+def lines_of(kind: str, tmp_path):
+    made = []
+    if "nameless" in KINDS[kind][0]:
+        made.append(mounts.nameless(tmp_path))
+    if "read-only-root" in KINDS[kind][0]:
+        made.append(mounts.read_only_root(tmp_path))
+    elif "read-only" in KINDS[kind][0]:
+        made.append(mounts.read_only(tmp_path / "home"))
+    return made, {name: value.format(root=tmp_path) for name, value in KINDS[kind][1].items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_campaign_runs(account, bare_lab, sleep_suite, tmp_path, kind):
+    lines, variables = lines_of(kind, tmp_path)
+    suite = str(sleep_suite(["a"], blocks=1))
+    works(account(lines, "run", "-i", bare_lab, "-s", suite, **variables), tmp_path)
+    if "read-only" in KINDS[kind][0]:
+        assert list((tmp_path / "home").iterdir()) == []
+    if "XDG_CACHE_HOME" in variables and os.path.isabs(variables["XDG_CACHE_HOME"]):
+        assert list((tmp_path / "xdg" / "tunebench" / "built").iterdir())
+    assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["no name", "no name, no home", "a read-only home"])
+@pytest.mark.parametrize("command", ["boards", "doctor", "report", "plan"])
+def test_every_command_works(account, bare_lab, sleep_suite, tmp_path, kind, command):
+    lines, variables = lines_of(kind, tmp_path)
+    suite = str(sleep_suite(["a"], blocks=1))
+    words = {
+        "boards": ["boards", "-i", bare_lab],
+        "doctor": ["doctor", "-i", bare_lab],
+        "plan": ["plan", "-i", bare_lab, "-s", suite],
+        "report": ["report", "results"],
+    }[command]
+    if command == "report":
+        works(account(lines, "run", "-i", bare_lab, "-s", suite, **variables), tmp_path)
+    done = account(lines, *words, **variables)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+@pytest.mark.parametrize("kind", ["no name, HOME=/", "no name and a read-only home"])
+def test_torch_trains(account, tmp_path, kind):
+    """torch asks for the account's name when its optimisers are imported."""
+    lines, variables = lines_of(kind, tmp_path)
+    works(account(lines, "demo", "--suite", "smoke", **variables), tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another account")
+@pytest.mark.slow
+def test_a_number_without_a_name_for_real(bare_lab, sleep_suite, tmp_path_factory):
+    """As ``docker run --user 12345``: another uid, which may read this checkout but owns nothing."""
+    import tempfile
+
+    suite = sleep_suite(["a"], blocks=1)
+    with tempfile.TemporaryDirectory(prefix="tunebench-test-", dir="/tmp") as folder:
+        os.chown(folder, 12345, 12345)
+        for path in (suite, suite.with_name("sleep.py")):
+            with open(os.path.join(folder, path.name), "w") as copy:
+                copy.write(path.read_text())
+        env = {name: value for name, value in os.environ.items() if name not in NAMES}
+        how = {"user": 12345, "group": 12345, "extra_groups": [], "cwd": folder}
+        readable = subprocess.run([*COMMAND, "--version"], env=env, capture_output=True, check=False, **how)
+        if readable.returncode != 0:
+            pytest.skip("other accounts may not read this checkout or this interpreter")
+        with open(os.path.join(folder, "lab.toml"), "w") as lab:
+            lab.write('[lab]\nname = "testlab"\n[[board]]\nid = "here"\nkind = "loopback"\n')
+        done = subprocess.run(
+            [*COMMAND, "run", "-i", "lab.toml", "-s", suite.name],
+            env={**env, "HOME": "/"}, capture_output=True, text=True, timeout=170, check=False, **how,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_an_account_that_has_a_name_keeps_it(monkeypatch):
+    monkeypatch.setenv("LOGNAME", "ann")
+    monkeypatch.setenv("HOME", "/home/ann")
+    complete_account()
+    assert (os.environ["LOGNAME"], os.environ["HOME"]) == ("ann", "/home/ann")
+
+
+@pytest.mark.slow
+def test_the_library_works_without_a_name_too(tmp_path, bare_lab, sleep_suite):
+    program = (
+        "import tunebench\n"
+        f"results = tunebench.run({bare_lab!r}, {str(sleep_suite(['a'], blocks=1))!r})\n"
+        "print(results.complete)"
+    )
+    env = {name: value for name, value in os.environ.items() if name not in NAMES}
+    done = subprocess.run(
+        mounts.within(
+            [mounts.nameless(tmp_path), mounts.read_only_root(tmp_path)], [sys.executable, "-c", program]
+        ),
+        cwd=tmp_path, env={**env, "HOME": "/", "TMPDIR": str(tmp_path)},
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == "True", done.stderr
