@@ -11,9 +11,11 @@ from typing import Any, List, Mapping
 
 #: Beyond the supervisor's own deadline: ends what the supervisor cannot reach, in another PID namespace.
 _MARGIN_S = 30
-#: Set, change folder, arm the alarm (it survives exec), become the workload.
+#: Files of users in the folder are not taken for Python's own. Set, change folder, arm the alarm (it survives exec), become the workload.
 BECOME = """
-import json, os, signal, sys
+import sys
+sys.path[:] = [entry for entry in sys.path if entry]
+import json, os, signal
 told = json.loads(sys.argv[1])
 missing = [path for path in told["paths"] if not os.path.exists(path)]
 if missing:
