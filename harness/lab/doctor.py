@@ -175,7 +175,7 @@ def _way_is_free(entry: BoardEntry, probe: Probe, rights: Examination) -> list[D
 def _workdir(probe: Probe, rights: Examination) -> DoctorCheck:
     if probe.noexec is None:
         return DoctorCheck("workdir", "ok", _clean(rights.workdir))
-    text = f"{rights.workdir}: {probe.noexec} is mounted noexec: no own program, compiled kernel or environment runs there"
+    text = f"{rights.workdir}: {probe.noexec} is mounted noexec: own programs, compiled kernels, environments fail there"
     return DoctorCheck("workdir", "warn", _clean(text))
 
 

@@ -56,7 +56,7 @@ _ISOLATED = ("-I", "-S")
 
 @dataclass(frozen=True)
 class BoardSpec:
-    """A board as the inventory describes it; :class:`tunebench.targets.transport.endpoint.Endpoint` tells the link's fields.
+    """A board as the inventory describes it; the link's fields: :class:`tunebench.targets.transport.endpoint.Endpoint`.
 
     Attributes:
         kind: one of :data:`tunebench.targets.boards.KINDS`; a board that is this machine gets a server in this process,

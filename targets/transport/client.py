@@ -24,7 +24,16 @@ from tunebench.targets.transport.identity.identities import identities
 from tunebench.targets.transport.identity.login import log_in
 
 #: The name-lists of SSH_MSG_KEXINIT (RFC 4253, section 7.1), in their order, as errors call them.
-_LISTS = ("key exchange", "host key algorithm", "cipher", "cipher", "MAC", "MAC", "compression", "compression")
+_LISTS = (
+    "key exchange",
+    "host key algorithm",
+    "cipher",
+    "cipher",
+    "MAC",
+    "MAC",
+    "compression",
+    "compression",
+)
 
 
 class _Handler(AuthOnlyHandler):
@@ -148,7 +157,9 @@ class Client(paramiko.SSHClient):
         if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
             raise IncompatibleError(self._incompatible(transport, error)) from error
         if "Signature verification" in str(error):
-            raise HostKeyError(f"{self._config.where}: the server does not have the host key that it shows") from error
+            raise HostKeyError(
+                f"{self._config.where}: the server does not have the host key that it shows"
+            ) from error
         if transport.farewell is not None:
             raise LinkError(f"{self._config.where}: the server hung up: {transport.farewell}") from error
         raise error
@@ -166,10 +177,10 @@ class Client(paramiko.SSHClient):
             if not set(offered) & set(ours[name]):
                 return (
                     f"{self._config.where}: no {name} in common: the board offers {', '.join(offered)[:300]}; we speak"
-                    f" {', '.join(ours[name])[:300]}. Set transport = \"openssh\" for this board: the system's ssh may"
+                    f' {", ".join(ours[name])[:300]}. Set transport = "openssh" for this board: the system\'s ssh may'
                     " speak more"
                 )
-        return f"{self._config.where}: {error}. Set transport = \"openssh\" for this board"
+        return f'{self._config.where}: {error}. Set transport = "openssh" for this board'
 
 
 def _verifiable(transport: paramiko.Transport, algorithms: Sequence[str]) -> list[str]:

@@ -131,7 +131,7 @@ class OpenSsh:
         folder = tempfile.mkdtemp(prefix="tb-")
         if len(folder) + 2 > _MAX_SOCKET_PATH:
             os.rmdir(folder)  # noqa: PTH106 - just made
-            folder = tempfile.mkdtemp(prefix="tb-", dir="/tmp")  # noqa: S108 - mode 0700, a name of its own
+            folder = tempfile.mkdtemp(prefix="tb-", dir="/tmp")
         self._folder = Path(folder)
         bound_s = timeouts.connect_s + timeouts.banner_s + timeouts.auth_s
         with (self._folder / "said").open("wb") as said:
@@ -148,7 +148,9 @@ class OpenSsh:
             if self._master.poll() is not None:
                 raise translated(end.host, self._said())
             if time.monotonic() > give_up_s:
-                raise LinkError(f"{end.host}: ssh is not connected within {bound_s:g} s; it said: {self._said()[-300:]}")
+                raise LinkError(
+                    f"{end.host}: ssh is not connected within {bound_s:g} s; it said: {self._said()[-300:]}"
+                )
             time.sleep(_LOOK_S)
 
     def _options(self) -> list[str]:
@@ -231,7 +233,16 @@ class OpenSsh:
 
     def _client(self, command: str) -> subprocess.Popen[bytes]:
         # Without its master it must not connect by itself: no configuration, and a proxy that ends at once.
-        alone = ["-F", "/dev/null", "-o", "ControlMaster=no", "-o", "ProxyCommand=false", "-o", "BatchMode=yes"]
+        alone = [
+            "-F",
+            "/dev/null",
+            "-o",
+            "ControlMaster=no",
+            "-o",
+            "ProxyCommand=false",
+            "-o",
+            "BatchMode=yes",
+        ]
         return subprocess.Popen(
             [self._program, "-T", "-S", str(self._socket), *alone, "--", "board", command],
             stdin=subprocess.PIPE,
@@ -267,7 +278,11 @@ class _Client:
         self._process = process
         self._timeout_s = 1.0
         assert process.stdin and process.stdout and process.stderr  # noqa: S101 - pipes were asked for
-        self._in, self._out, self._err = process.stdin.fileno(), process.stdout.fileno(), process.stderr.fileno()
+        self._in, self._out, self._err = (
+            process.stdin.fileno(),
+            process.stdout.fileno(),
+            process.stderr.fileno(),
+        )
         self._held = b""
         self._ended: set[int] = set()
         for pipe in (self._in, self._out, self._err):
@@ -390,7 +405,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _environment() -> dict[str, str]:
     """Return our environment without what Debian's ssh_config sends on: a board's messages are to be its own."""
-    return {name: value for name, value in os.environ.items() if name != "LANG" and not name.startswith("LC_")}
+    return {
+        name: value for name, value in os.environ.items() if name != "LANG" and not name.startswith("LC_")
+    }
 
 
 def _quoted(path: str) -> str:
@@ -405,7 +422,10 @@ _WORDS: tuple[tuple[str, type[TargetError]], ...] = (
     (r"revoked|Host key verification failed|host key is known|Certificate invalid", HostKeyError),
     (r"no matching .* found|Unable to negotiate", IncompatibleError),
     (r"Permission denied|Too many authentication failures|No more authentication methods", AuthError),
-    (r"Could not resolve hostname|Connection refused|No route to host|Network is unreachable", UnreachableError),
+    (
+        r"Could not resolve hostname|Connection refused|No route to host|Network is unreachable",
+        UnreachableError,
+    ),
     (r"connect to host .*(timed out|Connection timed out)|stdio forwarding failed", UnreachableError),
     (r"Bad configuration|Bad owner or permissions|bad configuration options|jumphost loop", SshConfigError),
     (r"Can't open user config file|Invalid|unknown user|No user exists|keyword .* argument", SshConfigError),
@@ -428,6 +448,8 @@ def translated(host: str, said: str) -> TargetError:
             if error is HostKeyError and "HAS CHANGED" in said:
                 known = "the host key has changed"
             elif error is HostKeyError and "host key is known" in said:
-                known = "unknown host key; check it, then connect once with ssh, or set host_keys = 'accept-new'"
+                known = (
+                    "unknown host key; check it, then connect once with ssh, or set host_keys = 'accept-new'"
+                )
             return error(f"{host}: {known}: {words}")
     return LinkError(f"{host}: the connection could not be set up: {words}")

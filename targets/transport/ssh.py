@@ -191,7 +191,7 @@ class Ssh:
             ) from error
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise LinkError(f"{what}: no channel: {error or type(error).__name__}") from error
-        return Duplex(channel, what, watchdog, timeout_s or timeouts.command_s, lambda: transport.is_active())
+        return Duplex(channel, what, watchdog, timeout_s or timeouts.command_s, transport.is_active)
 
     def run(
         self,

@@ -97,7 +97,10 @@ class DropbearServer:
             stderr=subprocess.DEVNULL,
         )
         told = subprocess.run(
-            [_path_of("dropbearkey") or "", "-y", "-f", str(host_key)], check=True, capture_output=True, text=True
+            [_path_of("dropbearkey") or "", "-y", "-f", str(host_key)],
+            check=True,
+            capture_output=True,
+            text=True,
         )
         public = next(line for line in told.stdout.splitlines() if line.startswith("ssh-ed25519 "))
         client = directory / "client"
@@ -108,9 +111,7 @@ class DropbearServer:
         self.home.chmod(0o700)
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        (directory / "known_hosts").write_text(
-            f"[127.0.0.1]:{self.port} {' '.join(public.split()[:2])}\n"
-        )
+        (directory / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {' '.join(public.split()[:2])}\n")
         self._start(host_key)
 
     def _start(self, host_key: Path) -> None:

@@ -80,7 +80,8 @@ class OpenSshServer:
         )
         (directory / "known_hosts").write_text(
             "".join(
-                f"[127.0.0.1]:{self.port} {Path(f'{key}.pub').read_text().rsplit(' ', 1)[0]}\n" for key in host_keys
+                f"[127.0.0.1]:{self.port} {Path(f'{key}.pub').read_text().rsplit(' ', 1)[0]}\n"
+                for key in host_keys
             )
         )
         self.start()

@@ -18,20 +18,18 @@ from pathlib import Path
 from tunebench.targets.transport.endpoint import Endpoint, Timeouts
 from tunebench.targets.virtual.dropbear import nss_wrapper, other_home
 
+_SCAN_S = 20.0
+
 
 def what_is_missing() -> str | None:
     """Return which program is not installed (Debian: tinysshd, libnss-wrapper); ``None``: all are there."""
-    if _tinysshd() is None or shutil.which("tinysshd-makekey") is None and _of_sbin("tinysshd-makekey") is None:
+    if _of_sbin("tinysshd") is None or _of_sbin("tinysshd-makekey") is None:
         return "no tinysshd on this machine: install tinysshd"
     return None if nss_wrapper() else "no nss_wrapper on this machine: install libnss-wrapper"
 
 
 def _of_sbin(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/sbin")
-
-
-def _tinysshd() -> str | None:
-    return _of_sbin("tinysshd")
 
 
 class TinySshServer:
@@ -57,13 +55,16 @@ class TinySshServer:
         client = directory / "client"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(client)], check=True)
         shutil.copy(f"{client}.pub", home / ".ssh" / "authorized_keys")
-        self._argv = [_tinysshd() or "", "-v", str(keys)]
+        self._argv = [_of_sbin("tinysshd") or "", "-v", str(keys)]
         self._env = {**os.environ, **other_home(home)}
         self._processes: list[subprocess.Popen[bytes]] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._accept, name="tunebench-tinyssh", daemon=True)
         self._thread.start()
+        scan = ["ssh-keyscan", "-p", str(self.port), "-t", "ed25519", "127.0.0.1"]
+        told = subprocess.run(scan, check=True, capture_output=True, timeout=_SCAN_S)
+        (directory / "known_hosts").write_bytes(told.stdout)
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError), (self.directory / "log").open("ab") as log:
@@ -83,14 +84,13 @@ class TinySshServer:
 
     @property
     def endpoint(self) -> Endpoint:
-        """Return how to reach the server; its host key is to be learnt."""
+        """Return how to reach the server."""
         return Endpoint(
             host="127.0.0.1",
             user=getpass.getuser(),
             port=self.port,
             key_file=str(self.directory / "client"),
             known_hosts=str(self.directory / "known_hosts"),
-            host_keys="accept-new",
             ssh_config="",
             timeouts=self._timeouts,
         )

@@ -210,7 +210,13 @@ class Build:
             null = subprocess.DEVNULL
             return (
                 subprocess.run(
-                    argv, stdin=null, stdout=null, stderr=null, cwd=interpreters.NEUTRAL, timeout=60, check=False
+                    argv,
+                    stdin=null,
+                    stdout=null,
+                    stderr=null,
+                    cwd=interpreters.NEUTRAL,
+                    timeout=60,
+                    check=False,
                 ).returncode
                 == 0
             )

@@ -11,7 +11,8 @@ from typing import Any, List, Mapping
 
 #: Beyond the supervisor's own deadline: ends what the supervisor cannot reach, in another PID namespace.
 _MARGIN_S = 30
-#: Files of users in the folder are not taken for Python's own. Set, change folder, arm the alarm (it survives exec), become the workload.
+#: Files of users in the folder are not taken for Python's own.
+#: Set, change folder, arm the alarm (it survives exec), become the workload.
 BECOME = """
 import sys
 sys.path[:] = [entry for entry in sys.path if entry]

@@ -111,7 +111,9 @@ def parse_hop(text: str, board: str) -> tuple[str | None, str, int | None]:
     """
     match = _HOP.match(_URI.sub("", text.strip()))
     if match is None:
-        raise SshConfigError(f"{board}: jump host {text!r}: expected user@host:port, [address]:port or ssh://host")
+        raise SshConfigError(
+            f"{board}: jump host {text!r}: expected user@host:port, [address]:port or ssh://host"
+        )
     port = match["port"]
     return match["user"], match["host"].strip("[]"), int(port) if port else None
 

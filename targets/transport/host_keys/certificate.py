@@ -86,18 +86,15 @@ def _fault(certificate: SSHCertificate, blob: bytes, now_s: float) -> str | None
     except (InvalidSignature, UnsupportedAlgorithm, ValueError):
         return "its signature is wrong"
     signature = key_type_of(_last_string(blob))
-    if signature not in _SIGNATURES:
-        return f"it is signed with {signature}, which is not safe any more"
-    if certificate.type is not SSHCertificateType.HOST:
-        return "it is a user's certificate, not a host's"
-    if now_s < certificate.valid_after:
-        return f"it holds only from {_utc(certificate.valid_after)} on"
-    if now_s >= certificate.valid_before:
-        return f"it expired at {_utc(certificate.valid_before)}"
-    if certificate.critical_options:
-        names = b", ".join(certificate.critical_options).decode("utf-8", "replace")
-        return f"it has critical options that no host certificate may have: {names[:100]}"
-    return None
+    options = b", ".join(certificate.critical_options).decode("utf-8", "replace")
+    faults = (
+        (signature not in _SIGNATURES, f"it is signed with {signature}, which is not safe any more"),
+        (certificate.type is not SSHCertificateType.HOST, "it is a user's certificate, not a host's"),
+        (now_s < certificate.valid_after, f"it holds only from {_utc(certificate.valid_after)} on"),
+        (now_s >= certificate.valid_before, f"it expired at {_utc(certificate.valid_before)}"),
+        (bool(options), f"it has critical options that no host certificate may have: {options[:100]}"),
+    )
+    return next((fault for holds, fault in faults if holds), None)
 
 
 def _last_string(blob: bytes) -> bytes:
@@ -114,7 +111,12 @@ def _last_string(blob: bytes) -> bytes:
                 inner, last = take_string(body, end)
             except BlobError:
                 continue
-            if last == len(body) and inner and name.isascii() and name.startswith((b"ssh-", b"ecdsa-", b"rsa-")):
+            if (
+                last == len(body)
+                and inner
+                and name.isascii()
+                and name.startswith((b"ssh-", b"ecdsa-", b"rsa-"))
+            ):
                 return body
     raise BlobError("the certificate has no signature")
 

@@ -72,7 +72,9 @@ class HostKeys:
             try:
                 proof = certificate.read(shown)
             except ValueError as error:
-                raise HostKeyError(f"{self._config.where}: its host certificate cannot be read: {error}") from None
+                raise HostKeyError(
+                    f"{self._config.where}: its host certificate cannot be read: {error}"
+                ) from None
             self._refuse_revoked(proof.plain, proof.authority)
             if self._signed_by_ours(proof.authority):
                 fault = proof.unfit_for(self._host)
@@ -80,7 +82,9 @@ class HostKeys:
                     return
                 note = f"; it has a certificate of an authority that we know, but {fault}"
             else:
-                note = f"; it has a certificate of an authority that is not known ({described(proof.authority)})"
+                note = (
+                    f"; it has a certificate of an authority that is not known ({described(proof.authority)})"
+                )
             plain = proof.plain
         self._refuse_revoked(plain)
         self._check_plain(plain, note)
@@ -124,7 +128,9 @@ class HostKeys:
         config = self._config
         files = ", ".join(map(str, config.known_hosts)) or "any file (UserKnownHostsFile is none)"
         others = sorted({key.key_type for name in self._names for key in self._of(name)})
-        known = f"its keys there are of another type ({', '.join(others)})" if others else f"it is not in {files}"
+        known = (
+            f"its keys there are of another type ({', '.join(others)})" if others else f"it is not in {files}"
+        )
         remedy = "set host_keys = 'accept-new'"
         if config.known_hosts:
             port = [] if config.port == DEFAULT_PORT else ["-p", str(config.port)]
@@ -137,7 +143,9 @@ class HostKeys:
             return
         file, name = self._config.known_hosts[0], self._names[0]
         try:
-            known_hosts.append(file, known_hosts.hashed(name) if self._config.hash_known_hosts else name, plain)
+            known_hosts.append(
+                file, known_hosts.hashed(name) if self._config.hash_known_hosts else name, plain
+            )
         except OSError as error:
             raise HostKeyError(f"{self._config.where}: cannot write its key to {file}: {error}") from error
 
@@ -145,7 +153,13 @@ class HostKeys:
 def _short_type(blob: bytes) -> str:
     """Return a key's type as ssh-keyscan takes it."""
     key_type = key_type_of(blob)
-    return "rsa" if key_type in _RSA else "ecdsa" if key_type.startswith("ecdsa-") else key_type.removeprefix("ssh-")
+    return (
+        "rsa"
+        if key_type in _RSA
+        else "ecdsa"
+        if key_type.startswith("ecdsa-")
+        else key_type.removeprefix("ssh-")
+    )
 
 
 def _listed_as_revoked(file: Path, blobs: Sequence[bytes]) -> str | None:

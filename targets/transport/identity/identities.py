@@ -72,7 +72,10 @@ def identities(config: HostConfig, demanded: Path | None = None) -> Identities:
     keys.left_out += [f"{short(file.path)} {file.fault}" for file in files if _is_left_out(file, in_agent)]
     keys.offered += _certified(config, files, in_agent, keys._agent)
     named = {
-        blob: file for file in files for blob in in_agent if file.public is not None and file.public == _plain(blob)
+        blob: file
+        for file in files
+        for blob in in_agent
+        if file.public is not None and file.public == _plain(blob)
     }
     ordered = [*named, *(blob for blob in in_agent if blob not in named)]
     for blob in ordered:

@@ -103,7 +103,7 @@ def _why_not(data: bytes, public: bytes | None, error: Exception) -> str:
     if data.startswith(b"PuTTY-User-Key-File"):
         return "is PuTTY's; convert it: puttygen KEY.ppk -O private-openssh -o KEY"
     if public is not None and key_type_of(public).startswith("sk-"):
-        return "lives in a FIDO token: add it to an agent (ssh-add), or set transport = \"openssh\""
+        return 'lives in a FIDO token: add it to an agent (ssh-add), or set transport = "openssh"'
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return f"is not a private key: {first[:200]}"
 

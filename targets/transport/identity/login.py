@@ -121,7 +121,7 @@ def _check_alive(
     if keys.in_agent > 3:
         words += (
             f". The agent has {keys.in_agent} keys, and sshd counts each (MaxAuthTries): name the right one with"
-            " key = \"...\", or with IdentityFile and IdentitiesOnly yes in the ssh config"
+            ' key = "...", or with IdentityFile and IdentitiesOnly yes in the ssh config'
         )
     raise AuthError(f"{config.where}: {words}. {_tried(login)}") from error
 
