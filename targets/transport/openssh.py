@@ -31,6 +31,7 @@ from tunebench.targets.errors import (
 )
 from tunebench.targets.transport.channel import Duplex, Watchdog
 from tunebench.targets.transport.config.asked import find_ssh, options
+from tunebench.targets.transport.config.host_config import home
 from tunebench.targets.transport.endpoint import Completed, Dial, Endpoint
 from tunebench.targets.transport.identity import key_file
 from tunebench.targets.transport.ssh import run_to_end, short
@@ -136,7 +137,16 @@ class OpenSsh:
         bound_s = timeouts.connect_s + timeouts.banner_s + timeouts.auth_s
         with (self._folder / "said").open("wb") as said:
             self._master = subprocess.Popen(
-                [self._program, "-M", "-N", "-T", "-S", str(self._socket), *self._options(), *self._target()],
+                [
+                    self._program,
+                    "-M",
+                    "-N",
+                    "-T",
+                    "-S",
+                    str(self._socket),
+                    *self._options(),
+                    *self._target(self._folder),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=said,
@@ -158,23 +168,42 @@ class OpenSsh:
         chosen = dict(_NEVER)
         # ssh counts the server's banner in, which may be slow where the connection is not.
         chosen["ConnectTimeout"] = str(math.ceil(end.timeouts.connect_s + end.timeouts.banner_s))
-        if end.host_keys is not None:
-            chosen["StrictHostKeyChecking"] = "accept-new" if end.host_keys == "accept-new" else "yes"
-        if end.known_hosts is not None:
-            chosen["UserKnownHostsFile"] = _quoted(end.known_hosts)
-            chosen["GlobalKnownHostsFile"] = "/dev/null"
         if end.key_file is not None:
             file = key_file.read(Path(end.key_file).expanduser())
             # An encrypted key may be in the agent, and ssh speaks more kinds of keys than we read.
             if file.private is None and file.public is None and not file.encrypted:
                 raise AuthError(f"{end.host}: key_file {end.key_file} {file.fault}")
-            chosen["IdentityFile"] = _quoted(end.key_file)
             chosen["IdentitiesOnly"] = "yes"
         return [word for name, value in chosen.items() for word in ("-o", f"{name}={value}")]
 
-    def _target(self) -> list[str]:
+    def _target(self, folder: Path) -> list[str]:
+        """Return where to, and by which configuration.
+
+        What the inventory sets for all hosts on the way stands in a file before the user's own: ssh gives no option on to
+        the ssh that it starts for a jump host, but the file.
+        """
         end = self.endpoint
-        return options(end.host, end.user, end.port, end.proxy_jump, end.ssh_config)
+        lines = []
+        if end.host_keys is not None:
+            lines.append(f"StrictHostKeyChecking {'accept-new' if end.host_keys == 'accept-new' else 'yes'}")
+        if end.known_hosts is not None:
+            lines += [f"UserKnownHostsFile {_quoted(end.known_hosts)}", "GlobalKnownHostsFile /dev/null"]
+        if end.key_file is not None:
+            lines.append(f"IdentityFile {_quoted(end.key_file)}")
+        if not lines:
+            return options(end.host, end.user, end.port, end.proxy_jump, end.ssh_config)
+        if end.ssh_config is None:
+            files = [
+                path for path in (home() / ".ssh" / "config", Path("/etc/ssh/ssh_config")) if path.is_file()
+            ]
+        else:
+            files = [Path(end.ssh_config).expanduser()] if end.ssh_config else []
+        if end.ssh_config and not files[0].is_file():
+            raise SshConfigError(f"{end.host}: ssh config {files[0]}: No such file or directory")
+        lines += [f"Include {_quoted(str(path))}" for path in files]
+        own = folder / "config"
+        own.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")
+        return options(end.host, end.user, end.port, end.proxy_jump, str(own))
 
     def _said(self) -> str:
         """Return what ssh has said last."""

@@ -74,7 +74,7 @@ def _configuration(
     if file != "":
         try:
             values = asked.ask(host, user=user, port=port, jump=jump, file=file)
-            return make(name, values, user, None), 1
+            return make(name, values, None, None), 1
         except asked.NoSshError:
             pass
     user, port = user or own_user, port or own_port
