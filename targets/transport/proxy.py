@@ -19,15 +19,20 @@ _END_S = 2.0
 class ProxyCommand:
     """A running ProxyCommand.
 
+    Args:
+        command: as it stands in the configuration, tokens expanded.
+        timeout_s: for a command that hands over a socket (``ProxyUseFdpass``): until it does; ``None``: it carries.
+
     Attributes:
         socket: our end.
+        carries: the connection goes through it, so that its end is the connection's.
 
     Raises:
-        OSError: it cannot be started.
+        OSError: it cannot be started, or does not hand a socket over.
     """
 
-    def __init__(self, command: str) -> None:
-        self.command = command
+    def __init__(self, command: str, timeout_s: float | None = None) -> None:
+        self.carries = True
         self.socket, theirs = socket.socketpair()
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the connection
         shell = os.environ.get("SHELL") or "/bin/sh"
@@ -44,6 +49,23 @@ class ProxyCommand:
             self.socket.close()
             self._said.close()
             raise
+        if timeout_s is not None:
+            self._receive(timeout_s)
+
+    def _receive(self, timeout_s: float) -> None:
+        """Take the socket that the command hands over, as with sendmsg(2); it then ends."""
+        self.socket.settimeout(timeout_s)
+        try:
+            _, descriptors, _, _ = socket.recv_fds(self.socket, 1, 1)
+        except OSError:
+            descriptors = []
+        if not descriptors:
+            ended = self.ended() or f"nothing within {timeout_s:g} s"
+            self.close()
+            raise ConnectionError(f"the ProxyCommand hands no socket over ({ended})")
+        self.socket.close()
+        self.socket = socket.socket(fileno=descriptors[0])
+        self.carries = False
 
     def ended(self) -> str | None:
         """Return how the command ended and what it said last; ``None`` while it runs."""

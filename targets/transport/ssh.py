@@ -122,7 +122,8 @@ class Ssh:
 
     def _first(self, hop: HostConfig) -> socket.socket:
         if hop.proxy_command is not None:
-            self._proxy = ProxyCommand(hop.proxy_command)
+            handed_over = self.endpoint.timeouts.connect_s if hop.proxy_passes_socket else None
+            self._proxy = ProxyCommand(hop.proxy_command, handed_over)
             self._socket = self._proxy.socket
         else:
             self._socket = self._dial(hop.hostname, hop.port, self.endpoint.timeouts.connect_s)
@@ -139,7 +140,7 @@ class Ssh:
 
     def proxy_ended(self) -> str | None:
         """Return how the ProxyCommand ended; ``None`` if it runs, or there is none."""
-        return self._proxy.ended() if self._proxy is not None else None
+        return self._proxy.ended() if self._proxy is not None and self._proxy.carries else None
 
     def close(self) -> None:
         """Close the connection and those of its gateways; safe to call more than once."""

@@ -47,10 +47,12 @@ class HostConfig:
         identities_only: offer no key of the agent that is not one of ``identity_files``.
         agent: the agent's socket; ``None``: no agent.
         proxy_command: a command of the user's shell that carries the connection.
+        proxy_passes_socket: it does not carry it, but hands over a socket (``ProxyUseFdpass``).
         proxy_jump: jump hosts as ``ssh -J`` takes them.
         known_hosts: where the user's host keys are; new ones go to the first.
         hash_known_hosts: new names are written hashed.
         accept_new: ``StrictHostKeyChecking`` is ``accept-new`` or ``no``.
+        trust_localhost: keys of this machine itself are not verified (``NoHostAuthenticationForLocalhost``).
     """
 
     alias: str
@@ -62,6 +64,7 @@ class HostConfig:
     identities_only: bool = False
     agent: Path | None = None
     proxy_command: str | None = None
+    proxy_passes_socket: bool = False
     proxy_jump: str | None = None
     known_hosts: tuple[Path, ...] = ()
     global_known_hosts: tuple[Path, ...] = ()
@@ -69,6 +72,7 @@ class HostConfig:
     revoked_host_keys: Path | None = None
     hash_known_hosts: bool = False
     accept_new: bool = False
+    trust_localhost: bool = False
 
     @property
     def where(self) -> str:
@@ -120,6 +124,7 @@ def make(alias: str, values: Mapping[str, Sequence[str]], user: str | None, port
         identities_only=_is_on(first("identitiesonly")),
         agent=_agent(first("identityagent"), expand),
         proxy_command=None if _is_none(command) else expand.tokens(str(command)),
+        proxy_passes_socket=_is_on(first("proxyusefdpass")),
         proxy_jump=None if _is_none(jump) else jump,
         known_hosts=tuple(expand.path(path) for path in split_paths(known[0])),
         global_known_hosts=tuple(expand.path(path) for path in split_paths(shared[0])),
@@ -127,6 +132,7 @@ def make(alias: str, values: Mapping[str, Sequence[str]], user: str | None, port
         revoked_host_keys=None if _is_none(revoked) else expand.path(str(revoked)),
         hash_known_hosts=_is_on(first("hashknownhosts")),
         accept_new=str(first("stricthostkeychecking")).lower() in ("accept-new", "no", "off", "false"),
+        trust_localhost=_is_on(first("nohostauthenticationforlocalhost")),
     )
 
 

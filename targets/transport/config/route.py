@@ -90,7 +90,8 @@ def _with_own(config: HostConfig, endpoint: Endpoint, *, is_board: bool) -> Host
         own = (Path(endpoint.known_hosts).expanduser(),)
         config = dataclasses.replace(config, known_hosts=own, global_known_hosts=())
     if endpoint.host_keys is not None:
-        config = dataclasses.replace(config, accept_new=endpoint.host_keys == "accept-new")
+        accept_new = endpoint.host_keys == "accept-new"
+        config = dataclasses.replace(config, accept_new=accept_new, trust_localhost=False)
     if endpoint.key_file is None:
         return config
     key = Path(endpoint.key_file).expanduser()

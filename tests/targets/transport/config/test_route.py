@@ -165,6 +165,18 @@ def test_a_proxy_command_is_run_by_the_shell(lab, agrees, relay, name):
     agrees(lab.config(ProxyCommand=command))
 
 
+def test_a_proxy_command_may_hand_over_a_socket(lab, agrees):
+    program = lab.folder / "hand-over.py"
+    program.write_text(
+        "import socket, sys\n"
+        "far = socket.create_connection((sys.argv[1], int(sys.argv[2])))\n"
+        "socket.send_fds(socket.socket(fileno=1), [b'x'], [far.fileno()])\n"
+    )
+    command = f"{sys.executable} -S {program} %h %p"
+    agrees(lab.config(ProxyCommand=command, ProxyUseFdpass="yes"))
+    agrees(lab.config(ProxyCommand="true", ProxyUseFdpass="yes"), works=False)
+
+
 def test_a_proxy_command_gets_the_inventorys_port(lab, relay):
     config = lab.config(Port="9", ProxyCommand=f"{relay} %h %p")
     for transport in ("paramiko", "openssh"):

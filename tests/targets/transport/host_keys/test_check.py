@@ -193,6 +193,13 @@ def test_the_command_that_an_unknown_key_is_told_with_makes_it_known(lab):
     assert lab.ours(lab.endpoint(config)).works
 
 
+def test_this_machines_own_keys_need_not_be_known_where_the_config_says_so(lab, agrees):
+    lab.known_hosts.write_text("")
+    agrees(lab.config(NoHostAuthenticationForLocalhost="yes"))
+    agrees(lab.config(NoHostAuthenticationForLocalhost="yes", HostName="localhost"))
+    agrees(lab.config(NoHostAuthenticationForLocalhost="yes", HostKeyAlias="b"), works=False)
+
+
 def test_dev_null_knows_nothing_and_learns_nothing(lab, agrees):
     agrees(lab.config(UserKnownHostsFile="/dev/null", StrictHostKeyChecking="no"))
 
