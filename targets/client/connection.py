@@ -37,7 +37,7 @@ from tunebench.targets.payload import Blob
 from tunebench.targets.transport import clock_offset
 from tunebench.targets.transport.channel import Duplex
 from tunebench.targets.transport.clock_offset import Offset
-from tunebench.targets.transport.config.route import Route
+from tunebench.targets.transport.config.route import Route, route_to
 from tunebench.targets.transport.endpoint import Dial, Endpoint, Timeouts, Transport
 from tunebench.targets.transport.openssh import OpenSsh
 from tunebench.targets.transport.ssh import Ssh
@@ -164,14 +164,11 @@ class Connection:
 
     def _link(self) -> Ssh | OpenSsh:
         endpoint = self._endpoint()
-        if endpoint.transport == "openssh":
-            return OpenSsh(endpoint, self._dial)
         # A loopback board's server has another port each time; nothing of it is configured.
-        if self._route is not None and endpoint == self._routed:
-            return Ssh(endpoint, self._dial, self._route)
-        ssh = Ssh(endpoint, self._dial)
-        self._route, self._routed = ssh.route, endpoint
-        return ssh
+        if self._route is None or endpoint != self._routed:
+            self._route, self._routed = route_to(endpoint), endpoint
+        kind = OpenSsh if endpoint.transport == "openssh" else Ssh
+        return kind(endpoint, self._dial, self._route)
 
     def beside(self, dial: Dial) -> Self:
         """Return the same board over another link, not yet connected: a context manager that knows what was synced."""

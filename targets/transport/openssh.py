@@ -32,6 +32,7 @@ from tunebench.targets.errors import (
 from tunebench.targets.transport.channel import Duplex, Watchdog
 from tunebench.targets.transport.config.asked import find_ssh, options
 from tunebench.targets.transport.config.host_config import home
+from tunebench.targets.transport.config.route import Route, route_to
 from tunebench.targets.transport.endpoint import Completed, Dial, Endpoint
 from tunebench.targets.transport.identity import key_file
 from tunebench.targets.transport.ssh import run_to_end, short
@@ -71,14 +72,16 @@ class OpenSsh:
     Args:
         endpoint: where it is.
         dial: not used: this connection is OpenSSH's own.
+        route: the way there, if it is known already.
 
     Attributes:
         channels_opened: channels opened so far.
     """
 
-    def __init__(self, endpoint: Endpoint, dial: Dial | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, dial: Dial | None = None, route: Route | None = None) -> None:
         self.endpoint = endpoint
         self.dial = dial
+        self._route = route
         self.channels_opened = 0
         self._program = ""
         self._folder: Path | None = None
@@ -96,6 +99,17 @@ class OpenSsh:
     def alive(self) -> bool:
         """Tell whether the connection is believed to be up (a frozen peer is noticed only by asking)."""
         return self._master is not None and self._master.poll() is None
+
+    @property
+    def route(self) -> Route:
+        """Return the way to the board; OpenSSH is asked for it once. ssh itself would follow circles of jump hosts.
+
+        Raises:
+            SshConfigError: the ssh config cannot be read or understood.
+        """
+        if self._route is None:
+            self._route = route_to(self.endpoint)
+        return self._route
 
     @property
     def _socket(self) -> Path:
@@ -166,6 +180,9 @@ class OpenSsh:
     def _options(self) -> list[str]:
         end = self.endpoint
         chosen = dict(_NEVER)
+        if self.route.board.accept_new:
+            # Also where the configuration says "no": a key that has changed is refused here in any case.
+            chosen["StrictHostKeyChecking"] = "accept-new"
         # ssh counts the server's banner in, which may be slow where the connection is not.
         chosen["ConnectTimeout"] = str(math.ceil(end.timeouts.connect_s + end.timeouts.banner_s))
         if end.key_file is not None:

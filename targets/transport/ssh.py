@@ -38,6 +38,14 @@ _LOOK_S = 1.0
 _REFUSED_PAUSE_S = 0.05
 
 
+class _NoConfig(paramiko.SSHConfig):
+    """Says nothing of any host; paramiko's own asks for this account's name to do so, which it may not have."""
+
+    def lookup(self, hostname: str) -> paramiko.SSHConfigDict:
+        """Return the name alone."""
+        return paramiko.SSHConfigDict(hostname=hostname)
+
+
 class Ssh:
     """One connection to one board, by paramiko.
 
@@ -113,7 +121,7 @@ class Ssh:
         with translated(hop, self):
             sock = self._through() if self._connections else self._first(hop)
             # Nothing of fabric's own files: what the user's ssh does is the measure.
-            config = fabric.Config(ssh_config=paramiko.SSHConfig(), lazy=True)
+            config = fabric.Config(ssh_config=_NoConfig(), lazy=True)
             connection = fabric.Connection(hop.hostname, user=hop.user, port=hop.port, config=config)
             connection.client = Client(hop, self.endpoint.timeouts, demanded)
             connection.connect_kwargs = {"sock": sock}
@@ -129,14 +137,15 @@ class Ssh:
             self._socket = self._dial(hop.hostname, hop.port, self.endpoint.timeouts.connect_s)
         return self._socket
 
-    def _through(self) -> paramiko.Channel:
+    def _through(self) -> Tunnel:
         """Return a connection from the last host reached to the next one."""
         hop = self.route.hops[len(self._connections)]
         transport = self._connections[-1].client.get_transport()
-        channel: paramiko.Channel = transport.open_channel(
-            "direct-tcpip", (hop.hostname, hop.port), ("", 0), timeout=self.endpoint.timeouts.connect_s
+        return Tunnel(
+            transport.open_channel(
+                "direct-tcpip", (hop.hostname, hop.port), ("", 0), timeout=self.endpoint.timeouts.connect_s
+            )
         )
-        return channel
 
     def proxy_ended(self) -> str | None:
         """Return how the ProxyCommand ended; ``None`` if it runs, or there is none."""
@@ -210,6 +219,40 @@ class Ssh:
         bound_s = self.endpoint.timeouts.command_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + bound_s
         return run_to_end(self.open(argv, bound_s), stdin, deadline, bound_s, max_output_b)
+
+
+class Tunnel:
+    """A channel of a jump host as the socket of the next connection.
+
+    Where the jump host is gone first, closing paramiko's own channel raises in a thread, and Python prints that.
+    """
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether it is closed."""
+        return bool(self._channel.closed)
+
+    _closed = closed  # the name by which paramiko asks sockets
+
+    def settimeout(self, timeout: float) -> None:
+        """Bound each of the following calls."""
+        self._channel.settimeout(timeout)
+
+    def send(self, data: bytes) -> int:
+        """Send some of ``data``; return how many bytes."""
+        return self._channel.send(data)
+
+    def recv(self, nbytes: int) -> bytes:
+        """Return some of what came; empty at the end."""
+        return self._channel.recv(nbytes)
+
+    def close(self) -> None:
+        """Close the channel, whatever has become of its connection."""
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            self._channel.close()
 
 
 def _session(transport: paramiko.Transport, give_up_s: float) -> paramiko.Channel:

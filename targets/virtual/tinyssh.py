@@ -12,6 +12,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class TinySshServer:
     """A listener that starts a tinysshd for each connection; a context manager.
 
     Args:
-        directory: for its keys and home directory; must be the current user's alone.
+        directory: for its keys and log; must be the current user's alone.
         timeouts: of the endpoint it offers.
 
     Raises:
@@ -48,8 +49,10 @@ class TinySshServer:
             raise FileNotFoundError(missing)
         self.directory = directory
         self._timeouts = timeouts or Timeouts()
-        home = directory / "home"
-        (home / ".ssh").mkdir(parents=True, mode=0o700)
+        # tinysshd wants every folder above the keys to be writable by its owner alone; /tmp is not.
+        places = [place for place in ("/run", "/var/lib", str(Path.home())) if os.access(place, os.W_OK)]
+        self._home = home = Path(tempfile.mkdtemp(prefix="tunebench-tinyssh-", dir=places[0]))
+        (home / ".ssh").mkdir(mode=0o700)
         keys = directory / "keys"
         subprocess.run([_of_sbin("tinysshd-makekey") or "", "-q", str(keys)], check=True)
         client = directory / "client"
@@ -105,6 +108,7 @@ class TinySshServer:
             if process.poll() is None:
                 process.terminate()
             process.wait(10)
+        shutil.rmtree(self._home, ignore_errors=True)
 
     def __enter__(self) -> TinySshServer:
         return self

@@ -108,50 +108,59 @@ class HostKeys:
         return any(key.blob == authority for name in self._names for key in self._of(name, "@cert-authority"))
 
     def _refuse_revoked(self, *blobs: bytes) -> None:
-        for name in self._names:
-            for key in self._of(name, "@revoked"):
-                if key.blob in blobs:
-                    raise HostKeyError(
-                        f"{self._config.where}: the host key is revoked: {described(key.blob)} ({key.place})."
-                        " Somebody who has it may pretend to be this board: give the board a new one"
-                    )
+        # As in ssh, only lines for this very port count here; a line without a port revokes what it would vouch for.
+        for key in self._of(self._names[0], "@revoked"):
+            if key.blob in blobs:
+                raise HostKeyError(
+                    f"{self._config.where}: the host key is revoked: {described(key.blob)} ({key.place})."
+                    " Somebody who has it may pretend to be this board: give the board a new one"
+                )
         file = self._config.revoked_host_keys
         if file is not None and (reason := _listed_as_revoked(file, blobs)):
             raise HostKeyError(f"{self._config.where}: the host key is revoked: {reason}")
 
     def _check_plain(self, plain: bytes, note: str) -> None:
-        same_type = [key for key in self._of(self._names[0]) if key.key_type == key_type_of(plain)]
-        if any(key.blob == plain for key in same_type):
+        known = self._of(self._names[0])
+        if any(key.blob == plain for key in known):
             return
-        if same_type:
-            raise HostKeyError(self._changed(plain, same_type[0]) + note)
-        if any(key.blob == plain for name in self._names[1:] for key in self._of(name)):
-            return
+        if known:
+            # Also where all are of other types: those were asked for first, and the server has none of them any more.
+            raise HostKeyError(self._changed(plain, known) + note)
+        for name in self._names[1:]:
+            if any(key.blob == plain for key in self._of(name)) and not any(
+                key.blob == plain for key in self._of(name, "@revoked")
+            ):
+                return
         if not self._config.accept_new:
             raise HostKeyError(self._unknown(plain) + note)
         self._remember(plain)
 
-    def _changed(self, plain: bytes, known: KnownKey) -> str:
+    def _changed(self, plain: bytes, keys: Sequence[KnownKey]) -> str:
+        known = next((key for key in keys if key.key_type == key_type_of(plain)), keys[0])
+        other = (
+            ""
+            if known.key_type == key_type_of(plain)
+            else ", and the server has no key of that type any more"
+        )
         command = shlex.join(["ssh-keygen", "-R", self._names[0], "-f", str(known.file)])
         return (
             f"{self._config.where}: the host key has changed: got {described(plain)}, known is "
-            f"{described(known.blob)} ({known.place}). Another machine, or someone in between? If the board was set "
-            f"up anew, remove its line: {command}"
+            f"{described(known.blob)} ({known.place}){other}. Another machine, or someone in between? If the board was "
+            f"set up anew, remove its line: {command}"
         )
 
     def _unknown(self, plain: bytes) -> str:
         config = self._config
         files = ", ".join(map(str, config.known_hosts)) or "any file (UserKnownHostsFile is none)"
-        others = sorted({key.key_type for name in self._names for key in self._of(name)})
-        known = (
-            f"its keys there are of another type ({', '.join(others)})" if others else f"it is not in {files}"
-        )
         remedy = "set host_keys = 'accept-new'"
         if config.known_hosts:
             port = [] if config.port == DEFAULT_PORT else ["-p", str(config.port)]
             scan = shlex.join(["ssh-keyscan", *port, "-t", _short_type(plain), config.hostname])
             remedy += f", or take it over: {scan} >> {shlex.quote(str(config.known_hosts[0]))}"
-        return f"{config.where}: unknown host key {described(plain)}; {known}. Check it, then {remedy}"
+        return (
+            f"{config.where}: unknown host key {described(plain)}; it is not in {files}. Check it (on the board:"
+            f" ssh-keygen -lf /etc/ssh/ssh_host_{_short_type(plain)}_key.pub), then {remedy}"
+        )
 
     def _remember(self, plain: bytes) -> None:
         if not self._config.known_hosts:

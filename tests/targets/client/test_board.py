@@ -218,7 +218,7 @@ def test_two_loopback_boards_of_one_machine_do_not_share_a_working_directory(pay
 def test_files_in_the_home_folder_that_are_called_like_pythons_own_do_not_matter(
     tmp_path, monkeypatch, make_board, make_job, run_job
 ):
-    """random.py, json.py, ...: commands start in the home folder, and Python looks there first unless it is told not to."""
+    """random.py, json.py, ...: commands start in the home folder, where Python looks first unless told not to."""
     home = tmp_path / "home"
     home.mkdir()
     for name in (
