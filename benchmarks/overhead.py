@@ -151,7 +151,11 @@ def main() -> int:
         inventory = options.inventory
         if options.openssh or options.dropbear:
             server = "dropbear" if options.dropbear else "openssh"
-            inventory = _served_inventory(stack, server, options.transport)
+            try:
+                inventory = _served_inventory(stack, server, options.transport)
+            except FileNotFoundError as error:
+                print(f"left out: {error}")
+                return 0
         found = measure(inventory, options.board, max(3, options.repetitions), options.sleep_s)
     if options.json:
         print(json.dumps(found, indent=2))

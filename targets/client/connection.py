@@ -167,8 +167,9 @@ class Connection:
         # A loopback board's server has another port each time; nothing of it is configured.
         if self._route is None or endpoint != self._routed:
             self._route, self._routed = route_to(endpoint), endpoint
-        kind = OpenSsh if endpoint.transport == "openssh" else Ssh
-        return kind(endpoint, self._dial, self._route)
+        if endpoint.transport == "openssh":
+            return OpenSsh(endpoint, self._dial, self._route)
+        return Ssh(endpoint, self._dial, self._route)
 
     def beside(self, dial: Dial) -> Self:
         """Return the same board over another link, not yet connected: a context manager that knows what was synced."""

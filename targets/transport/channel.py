@@ -27,7 +27,7 @@ _SLICE_S, _LONGEST_SLICE_S = 0.25, 2.0
 class Status(Protocol):
     """The event that a command has ended."""
 
-    def wait(self, timeout: float) -> bool:
+    def wait(self, timeout: float, /) -> bool:
         """Return whether it has ended, after at most ``timeout`` seconds."""
 
 
@@ -42,19 +42,19 @@ class Stream(Protocol):
     def exit_status(self) -> int:
         """Return its exit status; negative: a signal ended it, or nobody told."""
 
-    def settimeout(self, timeout: float) -> None:
+    def settimeout(self, timeout: float, /) -> None:
         """Bound each of the following calls; they raise TimeoutError."""
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes, /) -> int:
         """Send some of ``data``; return how many bytes, 0 if the other end is closed."""
 
-    def recv(self, nbytes: int) -> bytes:
+    def recv(self, nbytes: int, /) -> bytes:
         """Return some output; empty at its end."""
 
     def recv_ready(self) -> bool:
         """Tell whether output is there."""
 
-    def recv_stderr(self, nbytes: int) -> bytes:
+    def recv_stderr(self, nbytes: int, /) -> bytes:
         """Return some of standard error."""
 
     def recv_stderr_ready(self) -> bool:

@@ -32,9 +32,9 @@ class Agent:
         AgentError: nobody answers at the socket in time.
     """
 
-    def __init__(self, path: Path, timeout_s: float = _TIMEOUT_S) -> None:
+    def __init__(self, path: Path, timeout_s: float | None = None) -> None:
         self.path = path
-        self._timeout_s = timeout_s
+        self._timeout_s = timeout_s = _TIMEOUT_S if timeout_s is None else timeout_s
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout_s)
         try:
