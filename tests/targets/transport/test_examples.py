@@ -9,7 +9,8 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "name", ["transport.config.host_config", "transport.config.parsed", "transport.config.route", "agent.linux.said"]
+    "name",
+    ["transport.config.host_config", "transport.config.parsed", "transport.config.route", "agent.linux.said"],
 )
 def test_examples_hold(name):
     result = doctest.testmod(importlib.import_module(f"tunebench.targets.{name}"))
