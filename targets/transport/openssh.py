@@ -476,6 +476,12 @@ _WORDS: tuple[tuple[str, type[TargetError]], ...] = (
     (r"Bad configuration|Bad owner or permissions|bad configuration options|jumphost loop", SshConfigError),
     (r"Can't open user config file|Invalid|unknown user|No user exists|keyword .* argument", SshConfigError),
 )
+_MEANINGS: dict[type[TargetError], str] = {
+    HostKeyError: "the host key is not accepted",
+    AuthError: "the board does not accept our keys",
+    IncompatibleError: "no algorithm in common",
+    SshConfigError: "ssh config",
+}
 _FRAME = re.compile(r"^@+$|^\s*$")
 
 
@@ -485,17 +491,12 @@ def translated(host: str, said: str) -> TargetError:
     words = "; ".join(line for line in lines if line)[-900:] or "it said nothing"
     for pattern, error in _WORDS:
         if re.search(pattern, said, re.IGNORECASE):
-            known = {
-                HostKeyError: "the host key is not accepted",
-                AuthError: "the board does not accept our keys",
-                IncompatibleError: "no algorithm in common",
-                SshConfigError: "ssh config",
-            }.get(error, "not reachable")
+            meaning = _MEANINGS.get(error, "not reachable")
             if error is HostKeyError and "HAS CHANGED" in said:
-                known = "the host key has changed"
+                meaning = "the host key has changed"
             elif error is HostKeyError and "host key is known" in said:
-                known = (
+                meaning = (
                     "unknown host key; check it, then connect once with ssh, or set host_keys = 'accept-new'"
                 )
-            return error(f"{host}: {known}: {words}")
+            return error(f"{host}: {meaning}: {words}")
     return LinkError(f"{host}: the connection could not be set up: {words}")
