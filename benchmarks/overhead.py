@@ -1,7 +1,8 @@
 """What the host adds to a repetition: ``python -m benchmarks.overhead [--json]``.
 
 Runs a workload that sleeps on a warm board and prints, for each repetition, the wall time as the host sees it (start,
-wait, harvest, record on disk, clean-up) less the life of the workload's own process, and the SSH channels opened.
+wait, harvest, record on disk, clean-up) less the life of the workload's own process, the SSH channels opened, and what
+asking ``ssh -G`` for the configuration costs, once a hop and run.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from tunebench.harness.planning.plan import make_plan
 from tunebench.harness.planning.repetition import Planned
 from tunebench.reports.records import Repetition
 from tunebench.reports.results import RunWriter
+from tunebench.targets.boards import kind_of
+from tunebench.targets.transport.config.route import route_to
+from tunebench.targets.virtual.dropbear import DropbearServer
 from tunebench.targets.virtual.openssh import OpenSshServer
 
 _SLEEPER = """
@@ -86,8 +90,12 @@ def measure(inventory: Path | None, board_id: str | None, blocks: int, sleep_s: 
     walls = [b - a for a, b in zip(watch.edges_s, watch.edges_s[1:], strict=False)][1:-1]
     kept = watch.records[1:-1]
     added = [wall - (record.process_s or 0.0) for wall, record in zip(walls, kept, strict=True)]
+    way = None if kind_of(board.kind).host_itself else route_to(board.spec().endpoint)
     return {
         "board": board.id,
+        "transport": board.transport,
+        "asked_ssh_g": way.asked if way else 0,
+        "asked_ssh_g_ms": round(way.asked_s * 1e3, 1) if way else 0.0,
         "n": len(added),
         "workload_s": sleep_s,
         "added_median_s": statistics.median(added),
@@ -98,16 +106,27 @@ def measure(inventory: Path | None, board_id: str | None, blocks: int, sleep_s: 
     }
 
 
-def _openssh_inventory(stack: contextlib.ExitStack) -> Path:
-    """An inventory of this machine behind OpenSSH's server, which runs until the stack is left."""
+def _served_inventory(stack: contextlib.ExitStack, server: str, transport: str) -> Path:
+    """An inventory of this machine behind OpenSSH's server or dropbear, which runs until the stack is left."""
     root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    end = stack.enter_context(OpenSshServer(root)).endpoint
+    kind = DropbearServer if server == "dropbear" else OpenSshServer
+    end = stack.enter_context(kind(root)).endpoint
     inventory = root / "lab.toml"
-    inventory.write_text(
-        f'[[board]]\nid = "openssh"\nkind = "linux"\nhost = "127.0.0.1"\nport = {end.port}\nuser = "{end.user}"\n'
-        f'key = "{end.key_file}"\nknown_hosts = "{end.known_hosts}"\npython = "{sys.executable}"\n'
-        f'interpreter = "{sys.executable}"\ngates = "warn"\nworkdir = "{root}/work"\n'
-    )
+    keys = {
+        "id": server,
+        "kind": "linux",
+        "transport": transport,
+        "host": "127.0.0.1",
+        "user": end.user,
+        "key": end.key_file,
+        "known_hosts": end.known_hosts,
+        "python": sys.executable,
+        "interpreter": sys.executable,
+        "gates": "warn",
+        "workdir": f"{root}/work",
+    }
+    lines = [f"port = {end.port}", *(f'{key} = "{value}"' for key, value in keys.items())]
+    inventory.write_text("\n".join(["[[board]]", *lines, ""]))
     return inventory
 
 
@@ -115,13 +134,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inventory", type=Path, help="default: this machine over loopback")
     parser.add_argument("--board", help="its id in the inventory; default: the first")
-    parser.add_argument("--openssh", action="store_true", help="over OpenSSH's own server on a loopback port")
+    served = parser.add_mutually_exclusive_group()
+    served.add_argument("--openssh", action="store_true", help="over OpenSSH's own server on a loopback port")
+    served.add_argument("--dropbear", action="store_true", help="over dropbear, with BusyBox's programs")
+    parser.add_argument(
+        "--transport",
+        choices=("paramiko", "openssh"),
+        default="paramiko",
+        help="with --openssh or --dropbear: who speaks SSH on this side",
+    )
     parser.add_argument("--repetitions", type=int, default=12)
     parser.add_argument("--sleep-s", type=float, default=1.0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
-        inventory = _openssh_inventory(stack) if options.openssh else options.inventory
+        inventory = options.inventory
+        if options.openssh or options.dropbear:
+            server = "dropbear" if options.dropbear else "openssh"
+            try:
+                inventory = _served_inventory(stack, server, options.transport)
+            except FileNotFoundError as error:
+                print(f"left out: {error}")
+                return 0
         overhead = measure(inventory, options.board, max(3, options.repetitions), options.sleep_s)
     if options.json:
         print(json.dumps(overhead, indent=2))
@@ -135,6 +169,9 @@ def main() -> int:
         f"{overhead['added_max_s']:>10.3f}   (target < 1.5)"
     )
     print(f"{'SSH channels a repetition':28}{overhead['channels_max']:>10}{'':>20}   (target <= 6)")
+    print(
+        f"{'ssh -G, ms a run':28}{overhead['asked_ssh_g_ms']:>10}{'':>20}   ({overhead['asked_ssh_g']} hops asked)"
+    )
     return 0
 
 

@@ -165,6 +165,8 @@ def bench(args: Sequence[str]) -> None:
     for words in (
         ["benchmarks.overhead"],
         ["benchmarks.overhead", "--openssh"],
+        ["benchmarks.overhead", "--openssh", "--transport", "openssh"],
+        ["benchmarks.overhead", "--dropbear"],
         ["benchmarks.sampler"],
         # Eight nights of the gate's rehearsal; the figures in docs/history.md are of sixty in each of two labs.
         ["benchmarks.gate_nights", "--nights", "8", "--seeds", "1"],

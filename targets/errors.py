@@ -7,8 +7,10 @@ The retry is decided once, here, by the class an error is translated into::
     |   +-- BlobError            a blob has gone from the board: sync again, ask again
     +-- BoardError               this board is out: quarantine it, skip the rest of its queue
     |   +-- UnreachableError     no TCP connection: refused, no route, timed out, unknown name
-    |   +-- AuthError            the board does not accept our key
-    |   +-- HostKeyError         unknown or changed host key
+    |   +-- AuthError            the board does not accept our keys, or wants more than a key
+    |   +-- HostKeyError         unknown, changed or revoked host key, or a certificate that does not hold
+    |   +-- SshConfigError       the ssh config cannot be read or understood for this board
+    |   +-- IncompatibleError    both sides have no cipher, MAC, key exchange or key type in common
     |   +-- InterpreterError     the board's Python is not there or does not start
     |   +-- WorkdirError         the working directory cannot be made, written, or is full
     |   +-- UndoError            its list of what to put back cannot be understood
@@ -58,7 +60,15 @@ class AuthError(BoardError):
 
 
 class HostKeyError(BoardError):
-    """The board's host key is unknown, or is not the one we know."""
+    """The board's host key is unknown, revoked, or not the one we know."""
+
+
+class SshConfigError(BoardError):
+    """The ssh config cannot be read or understood, or makes no sense for this board."""
+
+
+class IncompatibleError(BoardError):
+    """The board's SSH server and our client have no algorithm of some kind in common."""
 
 
 class InterpreterError(BoardError):

@@ -15,7 +15,7 @@ import pytest
 from tests.boards import trees
 
 #: Fixtures that tests of several rooms use.
-pytest_plugins = ["tests.fixtures.meters"]
+pytest_plugins = ["tests.fixtures.meters", "tests.fixtures.mounts"]
 
 _DATA = ("TUNEBENCH_DATA", "TUNEBENCH_CAPTURES")
 

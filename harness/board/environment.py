@@ -37,15 +37,37 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def unable(workload: Workload, interpreter: Interpreter, words: Sequence[str]) -> str | None:
-    """Return why a probed interpreter cannot run a workload; ``None`` if it can."""
+def unable(
+    workload: Workload, interpreter: Interpreter, words: Sequence[str], noexec: str | None = None
+) -> str | None:
+    """Return why a probed board cannot run a workload; ``None`` if it can.
+
+    Args:
+        noexec: the mount point of the working directory's file system, if programs may not be run from it.
+    """
     name = " ".join(words)
+    if noexec is not None and (what := _run_from_workdir(workload)):
+        return (
+            f"{what} cannot be run: the board's working directory lies on {noexec}, which is mounted noexec; set"
+            " workdir in the inventory to a folder that allows it"
+        )
     if not interpreter.ok:
         return f"interpreter {name!r}: {interpreter.reason or 'it does not start'}"
     if workload.needs_torch and not interpreter.torch:
         return f"interpreter {name!r} has no usable torch: {interpreter.reason or 'not installed'}"
     if workload.device == "cuda" and not interpreter.cuda:
         return f"interpreter {name!r}: its torch sees no CUDA device"
+    return None
+
+
+def _run_from_workdir(workload: Workload) -> str | None:
+    """Return what of a workload is started or loaded from the board's working directory; ``None``: nothing."""
+    if workload.needs_library:
+        return "the compiled kernels of the native engine"
+    if workload.command is not None:
+        program = workload.command[0]
+        if program.startswith("./") or program in workload.files:
+            return f"its own program {program}"
     return None
 
 

@@ -32,7 +32,7 @@ from tunebench.targets.boards import KINDS, kind_of
 from tunebench.targets.client.connection import DEFAULT_WORKDIR, BoardSpec
 from tunebench.targets.meters.keys import HostPath
 from tunebench.targets.meters.registry import MeterEntry
-from tunebench.targets.transport.ssh import Timeouts
+from tunebench.targets.transport.endpoint import Timeouts, Transport
 
 if TYPE_CHECKING:
     Kind = str
@@ -67,8 +67,9 @@ class TimeoutKeys(_Strict):
     """Bounds of the link, in seconds; each wait has its own."""
 
     connect_s: float = Field(default=10.0, gt=0, le=_MAX_WAIT_S)
-    banner_s: float = Field(default=10.0, gt=0, le=_MAX_WAIT_S)
-    auth_s: float = Field(default=10.0, gt=0, le=_MAX_WAIT_S)
+    # sshd that asks a dead resolver (UseDNS) takes 30 s for a login; plain ssh waits, too.
+    banner_s: float = Field(default=60.0, gt=0, le=_MAX_WAIT_S)
+    auth_s: float = Field(default=60.0, gt=0, le=_MAX_WAIT_S)
     channel_s: float = Field(default=10.0, gt=0, le=_MAX_WAIT_S)
     command_s: float = Field(default=60.0, gt=0, le=_MAX_WAIT_S)
     comeback_s: float = Field(
@@ -129,8 +130,13 @@ class BoardEntry(_Strict):
     port: int | None = Field(default=None, ge=1, le=65535)
     key: str | None = Field(default=None, description="private key file; ~ is expanded")
     proxy_jump: str | None = None
-    known_hosts: str | None = Field(default=None, description="default: ~/.ssh/known_hosts")
-    host_keys: Literal["verify", "accept-new"] = "verify"
+    known_hosts: str | None = Field(default=None, description="default: as the ssh config says")
+    host_keys: Literal["verify", "accept-new"] | None = Field(
+        default=None, description="default: as StrictHostKeyChecking of the ssh config says; else verify"
+    )
+    transport: Transport = Field(
+        default="paramiko", description="who speaks SSH: this process, or the system's ssh (openssh)"
+    )
     interpreter: str | list[str] | None = Field(
         default=None, description="runs the workload; a list is a whole command, e.g. docker exec ..."
     )
@@ -201,6 +207,7 @@ class BoardEntry(_Strict):
             proxy_jump=self.proxy_jump,
             known_hosts=self.known_hosts,
             host_keys=self.host_keys,
+            transport=self.transport,
             python=self.python or default_python,
             interpreter=words,
             workdir=self.workdir or self._default_workdir(),

@@ -24,8 +24,10 @@ from tunebench.targets.client.replies import CaptureSummary, Interpreter, Probe
 from tunebench.targets.errors import (
     AuthError,
     HostKeyError,
+    IncompatibleError,
     InterpreterError,
     ReplyError,
+    SshConfigError,
     TargetError,
     UnreachableError,
     WorkdirError,
@@ -37,8 +39,8 @@ SCHEMA = "tunebench.doctor/1"
 MANIFEST = "bundle.json"
 _TOPS = ("sys", "proc", "etc", "var", "usr", ".commands")
 #: The order in which a board is reached; a failure of one says that those before it are fine.
-_WAY: tuple[tuple[str, type[TargetError]], ...] = (
-    ("reachable", UnreachableError),
+_WAY: tuple[tuple[str, type[TargetError] | tuple[type[TargetError], ...]], ...] = (
+    ("reachable", (UnreachableError, SshConfigError, IncompatibleError)),
     ("host key", HostKeyError),
     ("login", AuthError),
     ("python", InterpreterError),
@@ -164,10 +166,17 @@ def _way_is_free(entry: BoardEntry, probe: Probe, rights: Examination) -> list[D
         ),
         DoctorCheck("login", "ok", f"as {_clean(rights.user)}"),
         DoctorCheck("python", "ok", f"{_clean(probe.agent_python)} runs the agent"),
-        DoctorCheck("workdir", "ok", _clean(rights.workdir)),
+        _workdir(probe, rights),
         DoctorCheck("disk", "ok" if enough else "fail", f"{shown}; at least {limits.MIN_FREE_B >> 20} MiB"),
         *(_interpreter(interpreter) for interpreter in probe.interpreters[:4]),
     ]
+
+
+def _workdir(probe: Probe, rights: Examination) -> DoctorCheck:
+    if probe.noexec is None:
+        return DoctorCheck("workdir", "ok", _clean(rights.workdir))
+    text = f"{rights.workdir}: {probe.noexec} is mounted noexec: own programs, compiled kernels, environments fail there"
+    return DoctorCheck("workdir", "warn", _clean(text))
 
 
 def _interpreter(interpreter: Interpreter) -> DoctorCheck:

@@ -151,6 +151,11 @@ class _Setup:
 
     def run(self) -> SetupResult:
         self._say(describe(self._facts))
+        if self._facts.noexec is not None:
+            raise Refusal(
+                f"the working directory lies on {self._facts.noexec}, which is mounted noexec: torch's libraries could"
+                " not be loaded from it. Set workdir in the inventory to a folder that allows it"
+            )
         if self._wish.flavour == "jetson":
             done = self._already_there()
             if done is not None:

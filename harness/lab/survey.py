@@ -82,6 +82,11 @@ class BoardRow:
             notes.append(f"a meter would add {model.needs_meter}")
         notes += [f"no {name}: {reason}" for name, reason in probe.missing.items() if name != "power"]
         notes += _of_interpreters(probe.interpreters, self.entry.id)
+        if probe.noexec is not None:
+            notes.append(
+                f"its working directory lies on {probe.noexec}, which is mounted noexec: no program, compiled kernel or"
+                " environment can be run from it; set workdir in the inventory to a folder that allows it"
+            )
         if probe.undo_pending:
             notes.append("a run that died left its tuning in place: the next run puts it back first")
         if any(swap.zram and swap.used_b for swap in probe.swaps or []):

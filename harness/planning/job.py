@@ -164,7 +164,8 @@ def _payload(
         },
         "blobs": {role: blob.name for role, blob in blobs.items()},
         "unpack": {"own": "src"} if "own" in blobs else {},
-        "cwd": "src" if "own" in blobs else "out",
+        # A module's folder is entered once Python has started: it would take files there for its own (random.py).
+        "cwd": "src" if "own" in blobs and planned.workload.command is not None else "out",
         "deadline_s": planned.deadline_s,
         "lease_s": planned.deadline_s + LEASE_MARGIN_S + pulses_s,
         **({"pulses": {"chip_s": context.pulse_chip_s}} if pulses_s else {}),

@@ -6,11 +6,14 @@ What the board says is not trusted: what it may answer is checked where it is re
 from __future__ import annotations
 
 import base64
+import dataclasses
 import gzip
 import io
 import json
+import random
 import shlex
 import tarfile
+import time
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,10 +37,15 @@ from tunebench.targets.payload import Blob
 from tunebench.targets.transport import clock_offset
 from tunebench.targets.transport.channel import Duplex
 from tunebench.targets.transport.clock_offset import Offset
-from tunebench.targets.transport.ssh import Dial, Endpoint, Ssh, Timeouts
+from tunebench.targets.transport.config.route import Route, route_to
+from tunebench.targets.transport.endpoint import Dial, Endpoint, Timeouts, Transport
+from tunebench.targets.transport.openssh import OpenSsh
+from tunebench.targets.transport.ssh import Ssh
 from tunebench.targets.virtual.loopback import LoopbackServer
 
 DEFAULT_WORKDIR = "~/.cache/tunebench"
+#: How long a server may drop new connections (``MaxStartups``, a restart) when a command begins.
+_ENTER_PATIENCE_S = 10.0
 _PINGS = 8
 _MAX_PATH = 4096
 #: Larger uploads are wheels and the like; compressing them costs more than it saves.
@@ -48,7 +56,7 @@ _ISOLATED = ("-I", "-S")
 
 @dataclass(frozen=True)
 class BoardSpec:
-    """A board as the inventory describes it; see :class:`tunebench.targets.transport.ssh.Endpoint` for the link's fields.
+    """A board as the inventory describes it; the link's fields: :class:`tunebench.targets.transport.endpoint.Endpoint`.
 
     Attributes:
         kind: one of :data:`tunebench.targets.boards.KINDS`; a board that is this machine gets a server in this process,
@@ -67,8 +75,9 @@ class BoardSpec:
     key_file: str | None = None
     proxy_jump: str | None = None
     known_hosts: str | None = None
-    host_keys: Literal["verify", "accept-new"] = "verify"
+    host_keys: Literal["verify", "accept-new"] | None = None
     ssh_config: str | None = None
+    transport: Transport = "paramiko"
     python: str = "python3"
     interpreter: tuple[str, ...] = ()
     workdir: str = DEFAULT_WORKDIR
@@ -87,6 +96,7 @@ class BoardSpec:
             known_hosts=self.known_hosts,
             host_keys=self.host_keys,
             ssh_config=self.ssh_config,
+            transport=self.transport,
             timeouts=self.timeouts,
         )
 
@@ -110,19 +120,37 @@ class Connection:
         self.spec = spec
         self._dial = dial
         self._server: LoopbackServer | None = None
-        self._ssh: Ssh | None = None
+        self._ssh: Ssh | OpenSsh | None = None
+        #: OpenSSH is asked for it once, however often the link breaks.
+        self._route: Route | None = None
+        self._routed: Endpoint | None = None
         self._workdir: str | None = None
         self._payload: str | None = None
 
     def __enter__(self) -> Self:
-        self.connect()
-        return self
+        give_up_s = time.monotonic() + _ENTER_PATIENCE_S
+        pause_s = 0.2
+        while True:
+            try:
+                self.connect()
+            except LinkError:
+                if time.monotonic() + pause_s > give_up_s:
+                    self.close()
+                    raise
+                # Boards behind one jump host connect together: not all at the same moment again.
+                time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+                pause_s = min(2 * pause_s, 2.0)
+            except BaseException:
+                self.close()
+                raise
+            else:
+                return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
-    def ssh(self) -> Ssh:
+    def ssh(self) -> Ssh | OpenSsh:
         """Return the connection; its ``channels_opened`` counts on over reconnections."""
         if self._ssh is None:
             raise LinkError(f"{self.spec.id}: not connected")
@@ -131,13 +159,23 @@ class Connection:
     def connect(self) -> None:
         """Connect; starts the server first if the board is a loopback."""
         if self._ssh is None:
-            self._ssh = Ssh(self._endpoint(), self._dial)
+            self._ssh = self._link()
         self._ssh.connect()
+
+    def _link(self) -> Ssh | OpenSsh:
+        endpoint = self._endpoint()
+        # A loopback board's server has another port each time; nothing of it is configured.
+        if self._route is None or endpoint != self._routed:
+            self._route, self._routed = route_to(endpoint), endpoint
+        if endpoint.transport == "openssh":
+            return OpenSsh(endpoint, self._dial, self._route)
+        return Ssh(endpoint, self._dial, self._route)
 
     def beside(self, dial: Dial) -> Self:
         """Return the same board over another link, not yet connected: a context manager that knows what was synced."""
         other = type(self)(self.spec, dial)
         other._workdir, other._payload = self._workdir, self._payload
+        other._route, other._routed = self._route, self._routed
         return other
 
     def _endpoint(self) -> Endpoint:
@@ -146,7 +184,7 @@ class Connection:
         if self._server is None:
             self._server = LoopbackServer(self.spec.timeouts)
         self._server.start()
-        return self._server.endpoint
+        return dataclasses.replace(self._server.endpoint, transport=self.spec.transport)
 
     def reconnect(self) -> None:
         """Drop the connection, dead or alive, and connect anew."""
@@ -154,7 +192,7 @@ class Connection:
         if self._ssh is not None:
             opened = self._ssh.channels_opened
             self._ssh.close()
-        self._ssh = Ssh(self._endpoint(), self._dial)
+        self._ssh = self._link()
         self._ssh.channels_opened = opened
         self._ssh.connect()
 

@@ -159,6 +159,7 @@ class Probe(Reply):
         missing: quantity -> why no channel measures it.
         jobs: those of the run that was named, or all.
         swaps: ``None``: not readable.
+        noexec: the mount point of the file system of the working directory, if programs may not be run from it.
         cpu_features: lines of ``/proc/cpuinfo`` that decide which compiled code runs.
         undo_pending: a run left the board tuned.
         simulated: sensors are read below another folder than ``/``.
@@ -174,6 +175,7 @@ class Probe(Reply):
     lease: Lease | None = None
     cpu_features: Text | None = None
     disk_free_b: int | None = None
+    noexec: Name | None = None
     mem_total_b: int | None = None
     mem_available_b: int | None = None
     boot_id: Name | None = None

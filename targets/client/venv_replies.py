@@ -64,6 +64,7 @@ class VenvFacts(Reply):
         disk_free_b: bytes below the working directory.
         lse: all ARM cores have the atomics of ARMv8.1; ``None`` on other machines.
         building: a build is at work.
+        noexec: the mount point of the working directory's file system, if programs may not be run from it.
         wheels: names of the wheels that lie ready.
     """
 
@@ -75,6 +76,7 @@ class VenvFacts(Reply):
     jetpack: Name | None = None
     state: BuildState = BuildState()
     building: bool = False
+    noexec: Name | None = None
     wheels: Annotated[list[Name], Field(max_length=10_000)] = Field(default_factory=list)
 
 

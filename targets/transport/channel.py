@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import paramiko
 
@@ -22,6 +22,49 @@ MAX_NOISE_B = 1024 * 1024
 SLOWEST_B_PER_S = 20e3
 #: How often a wait for output looks at standard error: at first, and at least.
 _SLICE_S, _LONGEST_SLICE_S = 0.25, 2.0
+
+
+class Status(Protocol):
+    """The event that a command has ended."""
+
+    def wait(self, timeout: float, /) -> bool:
+        """Return whether it has ended, after at most ``timeout`` seconds."""
+
+
+class Stream(Protocol):
+    """The bytes of a running command: a paramiko channel, or the pipes of a client process that speaks for us."""
+
+    @property
+    def status_event(self) -> Status:
+        """Return the event of its end."""
+
+    @property
+    def exit_status(self) -> int:
+        """Return its exit status; negative: a signal ended it, or nobody told."""
+
+    def settimeout(self, timeout: float, /) -> None:
+        """Bound each of the following calls; they raise TimeoutError."""
+
+    def send(self, data: bytes, /) -> int:
+        """Send some of ``data``; return how many bytes, 0 if the other end is closed."""
+
+    def recv(self, nbytes: int, /) -> bytes:
+        """Return some output; empty at its end."""
+
+    def recv_ready(self) -> bool:
+        """Tell whether output is there."""
+
+    def recv_stderr(self, nbytes: int, /) -> bytes:
+        """Return some of standard error."""
+
+    def recv_stderr_ready(self) -> bool:
+        """Tell whether some of standard error is there."""
+
+    def shutdown_write(self) -> None:
+        """Close the command's standard input."""
+
+    def close(self) -> None:
+        """Close everything."""
 
 
 class Watchdog:
@@ -82,13 +125,19 @@ class Duplex:
         what: names the board and command in errors.
         watchdog: bounds writes to the socket.
         timeout_s: default bound of each wait.
-        max_stderr_b: what is kept of standard error (its tail).
+        link_is_up: tells whether the connection that carries the channel is up.
     """
 
     def __init__(
-        self, channel: paramiko.Channel, what: str, watchdog: Watchdog, timeout_s: float = 60.0
+        self,
+        channel: Stream,
+        what: str,
+        watchdog: Watchdog,
+        timeout_s: float = 60.0,
+        link_is_up: Callable[[], bool] = lambda: True,
     ) -> None:
         self._channel = channel
+        self._link_is_up = link_is_up
         self._what = what
         self._watchdog = watchdog
         self._timeout_s = timeout_s
@@ -275,10 +324,6 @@ class Duplex:
     def _check_time(self, deadline: float, bound_s: float) -> None:
         if time.monotonic() >= deadline:
             raise LinkError(f"{self._what}: no answer within {bound_s:g} s")
-
-    def _link_is_up(self) -> bool:
-        transport = self._channel.get_transport()
-        return bool(transport.is_active())
 
     def _gone(self, why: str) -> TargetError:
         return self._ended() if self._link_is_up() else LinkError(f"{self._what}: connection lost ({why})")

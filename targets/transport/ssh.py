@@ -1,107 +1,70 @@
-"""The one way to reach a board: one SSH connection, reused; every wait bounded; every argument quoted.
+"""The usual way to reach a board: one SSH connection, reused; every wait bounded; every argument quoted.
 
-fabric reads ``~/.ssh/config`` (alias, user, port, key, ProxyJump) and connects; channels are opened here,
-because fabric's own ``open_session()`` waits up to 3600 s on a frozen peer (fabric #2197).
+OpenSSH is asked what its configuration says (alias, user, port, keys, jump hosts); fabric and paramiko connect.
+Channels are opened here, because fabric's own ``open_session()`` waits up to 3600 s on a frozen peer (fabric #2197).
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import re
 import shlex
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from glob import glob
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import fabric
 import paramiko
 
-from tunebench.targets.errors import AuthError, HostKeyError, LinkError, TargetError, UnreachableError
+from tunebench.targets.errors import IncompatibleError, LinkError, TargetError, UnreachableError
 from tunebench.targets.transport.channel import Duplex, Watchdog
-from tunebench.targets.transport.host_keys import AcceptNew, RefuseUnknown, fingerprint
+from tunebench.targets.transport.client import Client
+from tunebench.targets.transport.config.host_config import HostConfig
+from tunebench.targets.transport.config.route import Route, route_to
+from tunebench.targets.transport.endpoint import Completed, Dial, Endpoint, Timeouts
+from tunebench.targets.transport.proxy import ProxyCommand
+
+__all__ = ["Completed", "Dial", "Endpoint", "Ssh", "Timeouts", "run_to_end", "short", "tcp"]
 
 #: paramiko logs the tracebacks of what it also raises; who wants them configures logging.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
-#: (host, port, timeout_s) -> a connected socket: how TCP connections are made
-#: (:mod:`tunebench.targets.transport.traffic_shaping` has another way).
-Dial = Callable[[str, int, float], socket.socket]
-
 #: How often an idle connection's thread wakes up to look after itself; ten times a second, paramiko's way, is half of
 #: what waiting for a board costs the host.
 _LOOK_S = 1.0
-_INCLUDE = re.compile(r"^\s*include\s*=?\s*(.+?)\s*$", re.IGNORECASE)
+#: A server with ``MaxSessions 1`` refuses a channel until the one before it is quite gone: how often it is asked again.
+_REFUSED_PAUSE_S = 0.05
 
 
-@dataclass(frozen=True)
-class Timeouts:
-    """Bounds in seconds of everything that waits for the peer.
+class _NoConfig(paramiko.SSHConfig):
+    """Says nothing of any host; paramiko's own asks for this account's name to do so, which it may not have."""
 
-    Attributes:
-        connect_s: TCP connection, and key exchange.
-        banner_s: the server's identification line.
-        auth_s: authentication.
-        channel_s: opening a channel and starting a command on it.
-        command_s: default for one answer of a command.
-    """
-
-    connect_s: float = 10.0
-    banner_s: float = 15.0
-    auth_s: float = 20.0
-    channel_s: float = 15.0
-    command_s: float = 60.0
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where a board is and how it proves who it is.
-
-    Attributes:
-        host: name, address or alias of the ssh config.
-        user, port, key_file, proxy_jump: override the ssh config; ``proxy_jump`` as in ssh (``a,user@b:22``).
-        known_hosts: default: the ssh config's first ``UserKnownHostsFile``, else ``~/.ssh/known_hosts``.
-        host_keys: ``accept-new`` adds unknown keys to ``known_hosts``; a changed key is always refused.
-        ssh_config: a file; ``None``: ``~/.ssh/config`` and ``/etc/ssh/ssh_config``; ``""``: none at all.
-    """
-
-    host: str
-    user: str | None = None
-    port: int | None = None
-    key_file: str | None = None
-    proxy_jump: str | None = None
-    known_hosts: str | None = None
-    host_keys: Literal["verify", "accept-new"] = "verify"
-    ssh_config: str | None = None
-    timeouts: Timeouts = field(default_factory=Timeouts)
-
-
-@dataclass(frozen=True)
-class Completed:
-    """A remote command that has ended; ``returncode`` is ``None`` if a signal ended it."""
-
-    returncode: int | None
-    stdout: bytes
-    stderr: bytes
+    def lookup(self, hostname: str) -> paramiko.SSHConfigDict:
+        """Return the name alone."""
+        return paramiko.SSHConfigDict(hostname=hostname)
 
 
 class Ssh:
-    """One connection to one board.
+    """One connection to one board, by paramiko.
+
+    Args:
+        endpoint: where it is.
+        dial: how TCP connections are made.
+        route: the way there, if it is known already.
 
     Attributes:
         channels_opened: channels opened so far; on a loopback OpenSSH one costs about 0.1 s.
     """
 
-    def __init__(self, endpoint: Endpoint, dial: Dial | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, dial: Dial | None = None, route: Route | None = None) -> None:
         self.endpoint = endpoint
         self._dial = dial or tcp
+        self._route = route
         self.channels_opened = 0
-        self._connection: Any = None
+        self._connections: list[Any] = []
+        self._proxy: ProxyCommand | None = None
         self._socket: socket.socket | None = None
         self._transport: paramiko.Transport | None = None
         self._watchdog: Watchdog | None = None
@@ -118,53 +81,96 @@ class Ssh:
         """Tell whether the connection is believed to be up (a frozen peer is noticed only by asking)."""
         return self._transport is not None and bool(self._transport.is_active())
 
+    @property
+    def route(self) -> Route:
+        """Return the way to the board; OpenSSH is asked for it once.
+
+        Raises:
+            SshConfigError: the ssh config cannot be read or understood.
+        """
+        if self._route is None:
+            self._route = route_to(self.endpoint)
+        return self._route
+
     def connect(self) -> None:
         """Connect and authenticate; does nothing if the connection is up.
 
         Raises:
-            UnreachableError, AuthError, HostKeyError: see :mod:`tunebench.targets.errors`.
+            BoardError: its classes of :mod:`tunebench.targets.errors`: the board or the configuration is at fault.
             LinkError: the peer accepted the TCP connection and then fell silent or talked nonsense.
         """
         if self.alive:
             return
         self.close()
-        with translated(self.endpoint.host):
-            self._connection = make_connection(self.endpoint)
-        where = f"{self._connection.host}:{self._connection.port}"
         try:
-            with translated(where, _known_hosts(self._connection, self.endpoint)):
-                for hop in [*_gateways(self._connection), self._connection]:
-                    if not hop.gateway:
-                        self._socket = self._dial(hop.host, hop.port, self.endpoint.timeouts.connect_s)
-                        hop.connect_kwargs["sock"] = self._socket
-                    hop.open()
+            for hop in self.route.hops:
+                self._open_hop(hop)
         except BaseException:
             self.close()
             raise
-        self._transport = self._connection.client.get_transport()
+        self._transport = self._connections[-1].client.get_transport()
         if self._socket is not None:
             self._socket.settimeout(_LOOK_S)
         self._watchdog = Watchdog(self._abort)
+
+    def _open_hop(self, hop: HostConfig) -> None:
+        """Connect to the next host, through the one before it."""
+        is_board = hop is self.route.board
+        key = self.endpoint.key_file
+        demanded = Path(key).expanduser() if is_board and key is not None else None
+        with translated(hop, self):
+            sock = self._through() if self._connections else self._first(hop)
+            # Nothing of fabric's own files: what the user's ssh does is the measure.
+            config = fabric.Config(ssh_config=_NoConfig(), lazy=True)
+            connection = fabric.Connection(hop.hostname, user=hop.user, port=hop.port, config=config)
+            connection.client = Client(hop, self.endpoint.timeouts, demanded)
+            connection.connect_kwargs = {"sock": sock}
+            self._connections.append(connection)
+            connection.open()
+
+    def _first(self, hop: HostConfig) -> socket.socket:
+        if hop.proxy_command is not None:
+            handed_over = self.endpoint.timeouts.connect_s if hop.proxy_passes_socket else None
+            self._proxy = ProxyCommand(hop.proxy_command, handed_over)
+            self._socket = self._proxy.socket
+        else:
+            self._socket = self._dial(hop.hostname, hop.port, self.endpoint.timeouts.connect_s)
+        return self._socket
+
+    def _through(self) -> Tunnel:
+        """Return a connection from the last host reached to the next one."""
+        hop = self.route.hops[len(self._connections)]
+        transport = self._connections[-1].client.get_transport()
+        return Tunnel(
+            transport.open_channel(
+                "direct-tcpip", (hop.hostname, hop.port), ("", 0), timeout=self.endpoint.timeouts.connect_s
+            )
+        )
+
+    def proxy_ended(self) -> str | None:
+        """Return how the ProxyCommand ended; ``None`` if it runs, or there is none."""
+        return self._proxy.ended() if self._proxy is not None and self._proxy.carries else None
 
     def close(self) -> None:
         """Close the connection and those of its gateways; safe to call more than once."""
         self._abort()
         if self._watchdog is not None:
             self._watchdog.stop()
-        self._watchdog = self._transport = self._connection = self._socket = None
+        self._watchdog = self._transport = self._socket = self._proxy = None
+        self._connections = []
 
     def _abort(self) -> None:
-        connection = self._connection
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)  # wakes the transport, which looks only now and then
-        if connection is not None:
-            for hop in [connection, *_gateways(connection)]:
-                # The client's own close; fabric's does nothing when connecting had failed half-way.
-                with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-                    hop.client.close()
+        for connection in reversed(self._connections):
+            # The client's own close; fabric's does nothing when connecting had failed half-way.
+            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+                connection.client.close()
         if self._socket is not None:
             self._socket.close()  # the transport's, unless connecting failed before there was one
+        if self._proxy is not None:
+            self._proxy.close()
 
     def open(self, argv: Sequence[str], timeout_s: float | None = None) -> Duplex:
         """Start a command and return its channel.
@@ -177,20 +183,25 @@ class Ssh:
             LinkError: not connected, connection lost, or no channel within ``channel_s``.
         """
         timeouts = self.endpoint.timeouts
-        what = f"{self.endpoint.host}: {_short(argv)}"
+        what = f"{self.endpoint.host}: {short(argv)}"
         transport, watchdog = self._transport, self._watchdog
         if transport is None or watchdog is None or not self.alive:
             raise LinkError(f"{what}: not connected")
+        give_up_s = time.monotonic() + timeouts.channel_s
         try:
             with watchdog.guard(timeouts.channel_s + 1.0):
-                channel = transport.open_session(timeout=timeouts.channel_s)
+                channel = _session(transport, give_up_s)
                 self.channels_opened += 1
                 channel.settimeout(timeouts.channel_s)
                 # exec_command waits for the server's yes without looking at the timeout
                 channel.exec_command(shlex.join(argv))
+        except paramiko.ChannelException as error:
+            raise LinkError(
+                f"{what}: the board refuses a session for {timeouts.channel_s:g} s: {error} (MaxSessions?)"
+            ) from error
         except (OSError, EOFError, paramiko.SSHException) as error:
             raise LinkError(f"{what}: no channel: {error or type(error).__name__}") from error
-        return Duplex(channel, what, watchdog, timeout_s or timeouts.command_s)
+        return Duplex(channel, what, watchdog, timeout_s or timeouts.command_s, transport.is_active)
 
     def run(
         self,
@@ -207,13 +218,77 @@ class Ssh:
         """
         bound_s = self.endpoint.timeouts.command_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + bound_s
-        with self.open(argv, bound_s) as duplex:
-            # A command may end without reading its input; its status then says what happened.
-            with contextlib.suppress(TargetError) if stdin else contextlib.nullcontext():
-                duplex.send(stdin, bound_s)
-            duplex.close_stdin()
-            stdout = duplex.read_all(deadline, max_output_b, bound_s)
-            return Completed(duplex.returncode(), stdout, duplex.stderr)
+        return run_to_end(self.open(argv, bound_s), stdin, deadline, bound_s, max_output_b)
+
+
+class Tunnel:
+    """A channel of a jump host as the socket of the next connection.
+
+    Where the jump host is gone first, closing paramiko's own channel raises in a thread, and Python prints that.
+    """
+
+    def __init__(self, channel: paramiko.Channel) -> None:
+        self._channel = channel
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether it is closed."""
+        return bool(self._channel.closed)
+
+    _closed = closed  # the name by which paramiko asks sockets
+
+    def settimeout(self, timeout: float) -> None:
+        """Bound each of the following calls."""
+        self._channel.settimeout(timeout)
+
+    def send(self, data: bytes) -> int:
+        """Send some of ``data``; return how many bytes."""
+        return self._channel.send(data)
+
+    def recv(self, nbytes: int) -> bytes:
+        """Return some of what came; empty at the end."""
+        return self._channel.recv(nbytes)
+
+    def close(self) -> None:
+        """Close the channel, whatever has become of its connection."""
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            self._channel.close()
+
+
+def _session(transport: paramiko.Transport, give_up_s: float) -> paramiko.Channel:
+    """Open a session; where the server allows few, wait for the one before to be quite gone.
+
+    Raises:
+        paramiko.ChannelException: it was refused until ``give_up_s`` (monotonic).
+    """
+    pause_s = _REFUSED_PAUSE_S
+    while True:
+        left_s = give_up_s - time.monotonic()
+        try:
+            return transport.open_session(timeout=max(0.1, left_s))
+        except paramiko.ChannelException:
+            if left_s < pause_s:
+                raise
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 1.0)
+
+
+def run_to_end(duplex: Duplex, stdin: bytes, deadline: float, bound_s: float, max_output_b: int) -> Completed:
+    """Feed a command, take in what it says to its end, and close its channel.
+
+    Args:
+        deadline: monotonic; ``bound_s`` is what an error calls it.
+
+    Raises:
+        LinkError, ReplyError: as :meth:`Ssh.run`.
+    """
+    with duplex:
+        # A command may end without reading its input; its status then says what happened.
+        with contextlib.suppress(TargetError) if stdin else contextlib.nullcontext():
+            duplex.send(stdin, bound_s)
+        duplex.close_stdin()
+        stdout = duplex.read_all(deadline, max_output_b, bound_s)
+        return Completed(duplex.returncode(), stdout, duplex.stderr)
 
 
 def tcp(host: str, port: int, timeout_s: float) -> socket.socket:
@@ -223,178 +298,41 @@ def tcp(host: str, port: int, timeout_s: float) -> socket.socket:
     return sock
 
 
-def make_connection(endpoint: Endpoint) -> Any:
-    """Return a fabric connection (not yet open) with our policies on it and on each of its gateways."""
-    config = fabric.Config(ssh_config=load_ssh_config(endpoint.ssh_config))
-    known = config.base_ssh_config.lookup(endpoint.host)
-    gateway: Any = _gateway(endpoint.proxy_jump or known.get("proxyjump"), endpoint, config)
-    if gateway is None:
-        gateway = known.get("proxycommand") or False
-    # fabric takes ConnectTimeout as whole seconds and refuses it next to our own: ours wins.
-    connection = fabric.Connection(
-        endpoint.host,
-        user=endpoint.user,
-        port=endpoint.port,
-        config=config,
-        gateway=gateway,
-        connect_timeout=1,
-    )
-    return _prepare(connection, endpoint, endpoint.key_file)
-
-
-def _gateway(hops: str | None, endpoint: Endpoint, config: Any) -> Any:
-    """Return the last of a chain of jump hosts (``a,user@b:22``), each reached through the one before it."""
-    if not hops or hops.lower() == "none":
-        return None
-    last: Any = None
-    for hop in hops.split(","):
-        connection = fabric.Connection(hop.strip(), config=config, gateway=last or False, connect_timeout=1)
-        last = _prepare(connection, endpoint, endpoint.key_file)
-    return last
-
-
-def _gateways(connection: Any) -> list[Any]:
-    """Return the jump hosts of a connection, the first to be opened first."""
-    gateways: list[Any] = []
-    gateway = connection.gateway
-    while gateway and not isinstance(gateway, str):
-        gateways.insert(0, gateway)
-        gateway = gateway.gateway
-    return gateways
-
-
-def _prepare(connection: Any, endpoint: Endpoint, key_file: str | None) -> Any:
-    timeouts = endpoint.timeouts
-    connection.connect_timeout = None
-    keys = [str(Path(key_file).expanduser())] if key_file else connection.ssh_config.get("identityfile", [])
-    if key_file:
-        _check_key(endpoint.host, keys[0])
-    keys = [key for key in keys if Path(key).is_file()]
-    connection.connect_kwargs = {
-        "timeout": timeouts.connect_s,
-        "banner_timeout": timeouts.banner_s,
-        "auth_timeout": timeouts.auth_s,
-        "channel_timeout": timeouts.channel_s,
-        "key_filename": keys,
-        "look_for_keys": not keys,
-        "allow_agent": not key_file and _agent_answers(),
-    }
-    known_hosts = _known_hosts(connection, endpoint)
-    policy = AcceptNew if endpoint.host_keys == "accept-new" else RefuseUnknown
-    client = connection.client
-    client.set_missing_host_key_policy(policy(known_hosts))
-    shared = [] if endpoint.known_hosts else [Path("/etc/ssh/ssh_known_hosts")]
-    for file in [known_hosts, *shared]:
-        if file.is_file():
-            client.load_system_host_keys(str(file))
-    return connection
-
-
-def _check_key(host: str, key: str) -> None:
-    """Say what is wrong with a key file here: paramiko's word comes late and looks like a broken link."""
-    if not Path(key).is_file():
-        raise AuthError(f"{host}: key_file {key} does not exist")
-    try:
-        paramiko.PKey.from_path(key)
-    except TypeError as error:
-        raise AuthError(
-            f"{host}: key_file {key} is encrypted; add it to ssh-agent and leave key_file out"
-        ) from error
-    except (ValueError, OSError, paramiko.SSHException, paramiko.pkey.UnknownKeyType) as error:
-        raise AuthError(f"{host}: key_file {key} is not a private key: {error}") from error
-
-
-def _known_hosts(connection: Any, endpoint: Endpoint) -> Path:
-    configured = connection.ssh_config.get("userknownhostsfile", "").split()
-    chosen = endpoint.known_hosts or (configured[0] if configured else "~/.ssh/known_hosts")
-    return Path(chosen).expanduser()
-
-
-def _agent_answers(timeout_s: float = 2.0) -> bool:
-    """Tell whether an ssh-agent is there and answers: paramiko waits for a hung one without bound (#2147)."""
-    path = os.environ.get("SSH_AUTH_SOCK")
-    if not path:
-        return False
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as agent:
-            agent.settimeout(timeout_s)
-            agent.connect(path)
-            agent.sendall(b"\0\0\0\1\x0b")  # SSH_AGENTC_REQUEST_IDENTITIES
-            return bool(agent.recv(4))
-    except OSError:
-        return False
-
-
-def load_ssh_config(path: str | None) -> paramiko.SSHConfig:
-    """Read ssh config files; ``Include`` is expanded, which paramiko does not do.
-
-    Raises:
-        TargetError: a file was named and cannot be read or parsed.
-    """
-    if path is None:
-        candidates = [Path("~/.ssh/config").expanduser(), Path("/etc/ssh/ssh_config")]
-        files = [candidate for candidate in candidates if candidate.is_file()]
-    else:
-        files = [Path(path).expanduser()] if path else []
-    try:
-        text = "".join(line + "\n" for file in files for line in _config_lines(file, depth=0))
-        return paramiko.SSHConfig.from_text(text)
-    except (OSError, UnicodeDecodeError, paramiko.ConfigParseError) as error:
-        raise TargetError(f"ssh config {', '.join(map(str, files))}: {error}") from error
-
-
-def _config_lines(file: Path, depth: int) -> Iterator[str]:
-    # An Include at the top must not swallow what follows it into its last Host block.
-    yield "Host *"
-    block = "Host *"
-    for line in file.read_text(encoding="utf-8").splitlines():
-        include = _INCLUDE.match(line)
-        if include is None:
-            if re.match(r"\s*(host|match)[\s=]", line, re.IGNORECASE):
-                block = line
-            yield line
-            continue
-        for pattern in include.group(1).split():
-            rooted = str(Path("~/.ssh") / Path(pattern)) if not pattern.startswith(("/", "~")) else pattern
-            for name in sorted(glob(str(Path(rooted).expanduser()))):  # noqa: PTH207 - absolute patterns
-                if depth < 8 and Path(name).is_file():
-                    yield from _config_lines(Path(name), depth + 1)
-        yield block
-
-
-def _short(argv: Sequence[str]) -> str:
+def short(argv: Sequence[str]) -> str:
+    """Return a command in at most 100 letters, as errors name it."""
     text = shlex.join(argv)
     return text if len(text) <= 100 else text[:97] + "..."
 
 
 @contextlib.contextmanager
-def translated(where: str, known_hosts: Path | None = None) -> Iterator[None]:
+def translated(hop: HostConfig, ssh: Ssh) -> Iterator[None]:
     """Turn what paramiko and the socket raise while connecting into our errors; the retry is decided here."""
+    where = hop.where
     try:
         yield
+    except LinkError as error:
+        _check_proxy(where, ssh, error)
+        raise
     except TargetError:
         raise
-    except paramiko.BadHostKeyException as error:
-        raise HostKeyError(
-            f"{where}: the host key has changed: got {error.key.get_name()} {fingerprint(error.key)}, known "
-            f"is {error.expected_key.get_name()} {fingerprint(error.expected_key)}. Another machine, or "
-            f"someone in between? If the board was set up anew, remove its line from {known_hosts}"
-        ) from error
-    except paramiko.AuthenticationException as error:
-        if "timeout" in str(error).lower():
-            raise LinkError(f"{where}: authentication took too long") from error
-        raise AuthError(f"{where}: the board does not accept our key or user: {error}") from error
     except paramiko.ChannelException as error:
         raise UnreachableError(f"{where}: the jump host could not connect to it: {error}") from error
     except (paramiko.ssh_exception.NoValidConnectionsError, socket.gaierror, ConnectionRefusedError) as error:
         raise UnreachableError(f"{where}: {error}") from error
     except TimeoutError as error:
         raise UnreachableError(f"{where}: no TCP connection in time") from error
+    except paramiko.ssh_exception.IncompatiblePeer as error:
+        raise IncompatibleError(f"{where}: {error}") from error
     except (paramiko.SSHException, EOFError, ConnectionError) as error:
-        if "No authentication methods" in str(error):
-            raise AuthError(f"{where}: no key to offer: set key_file, or start ssh-agent") from error
+        _check_proxy(where, ssh, error)
         raise LinkError(
             f"{where}: the connection could not be set up: {error or 'closed by the peer'}"
         ) from error
     except (OSError, ValueError) as error:
         raise UnreachableError(f"{where}: {error}") from error
+
+
+def _check_proxy(where: str, ssh: Ssh, error: Exception) -> None:
+    """Say what a ProxyCommand said that ended by itself: all else is a consequence."""
+    if (ended := ssh.proxy_ended()) is not None:
+        raise UnreachableError(f"{where}: the ProxyCommand ended ({ended})") from error

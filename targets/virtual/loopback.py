@@ -23,7 +23,7 @@ from typing import Any
 import asyncssh
 
 from tunebench.targets.errors import TargetError
-from tunebench.targets.transport.ssh import Endpoint, Timeouts
+from tunebench.targets.transport.endpoint import Endpoint, Timeouts
 
 _PASSED_ON = ("HOME", "USER", "LOGNAME", "SHELL", "PATH", "LANG", "LC_ALL", "TMPDIR", "TZ")
 _START_S = 10.0

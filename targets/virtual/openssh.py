@@ -13,9 +13,10 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from tunebench.targets.transport.ssh import Endpoint, Timeouts
+from tunebench.targets.transport.endpoint import Endpoint, Timeouts
 
 
 def find_sshd() -> str | None:
@@ -29,13 +30,21 @@ class OpenSshServer:
     Args:
         directory: for its keys, configuration and log; must be the current user's alone.
         timeouts: of the endpoint it offers.
+        settings: lines of sshd_config(5) that come before its own; the first of a keyword counts.
+        key_types: of its host keys.
 
     Raises:
         FileNotFoundError: no sshd on this machine.
         RuntimeError: it does not listen; the message holds its log.
     """
 
-    def __init__(self, directory: Path, timeouts: Timeouts | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        timeouts: Timeouts | None = None,
+        settings: str = "",
+        key_types: Sequence[str] = ("ed25519",),
+    ) -> None:
         self.directory = directory
         self._timeouts = timeouts or Timeouts()
         sshd = find_sshd()
@@ -45,16 +54,20 @@ class OpenSshServer:
         if os.getuid() == 0:
             # sshd as root insists on its privilege separation directory
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-        for name in ("host", "client"):
-            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / name)]
+        keys = {"client": "ed25519", "host": key_types[0]}
+        keys |= {f"host_{key_type}": key_type for key_type in key_types[1:]}
+        for name, key_type in keys.items():
+            command = ["ssh-keygen", "-q", "-t", key_type, "-N", "", "-f", str(directory / name)]
             subprocess.run(command, check=True)
+        host_keys = [directory / name for name in keys if name.startswith("host")]
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         (directory / "config").write_text(
             f"""
+            {settings}
             Port {self.port}
             ListenAddress 127.0.0.1
-            HostKey {directory}/host
+            {"".join(f"HostKey {key}{chr(10)}" for key in host_keys)}
             AuthorizedKeysFile {directory}/client.pub
             PidFile none
             UsePAM no
@@ -65,8 +78,12 @@ class OpenSshServer:
             MaxSessions 50
             """
         )
-        public = (directory / "host.pub").read_text().rsplit(" ", 1)[0]
-        (directory / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {public}\n")
+        (directory / "known_hosts").write_text(
+            "".join(
+                f"[127.0.0.1]:{self.port} {Path(f'{key}.pub').read_text().rsplit(' ', 1)[0]}\n"
+                for key in host_keys
+            )
+        )
         self.start()
 
     def start(self) -> None:

@@ -12,13 +12,14 @@ import sys
 import time
 from pathlib import Path
 
-import paramiko
+import asyncssh
 import pytest
 
 from tunebench.targets.client.board import Board
 from tunebench.targets.client.connection import BoardSpec
 from tunebench.targets.payload import make_payload
-from tunebench.targets.transport.ssh import Endpoint, Timeouts
+from tunebench.targets.transport.endpoint import Endpoint, Timeouts
+from tunebench.targets.virtual import dropbear, tinyssh
 from tunebench.targets.virtual.loopback import LoopbackServer
 from tunebench.targets.virtual.openssh import OpenSshServer, find_sshd
 
@@ -34,27 +35,58 @@ def sshd(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def dropbear_server(tmp_path_factory):
+    if (missing := dropbear.what_is_missing()) is not None:
+        pytest.skip(missing)
+    with dropbear.DropbearServer(tmp_path_factory.mktemp("dropbear"), SHORT) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tinyssh_server(tmp_path_factory):
+    if (missing := tinyssh.what_is_missing()) is not None:
+        pytest.skip(missing)
+    with tinyssh.TinySshServer(tmp_path_factory.mktemp("tinyssh"), SHORT) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def loopback():
     with LoopbackServer(SHORT) as server:
         yield server
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "every_server: runs over our own SSH server and over OpenSSH's")
+    config.addinivalue_line(
+        "markers",
+        "every_server: runs over our own SSH server, OpenSSH's, dropbear and TinySSH, by each transport that speaks it",
+    )
+
+
+#: Server, and by which transport. TinySSH speaks nothing that paramiko speaks.
+WAYS = {
+    "loopback": ("loopback", "paramiko"),
+    "openssh": ("sshd", "paramiko"),
+    "openssh-by-ssh": ("sshd", "openssh"),
+    "dropbear": ("dropbear_server", "paramiko"),
+    "dropbear-by-ssh": ("dropbear_server", "openssh"),
+    "tinyssh-by-ssh": ("tinyssh_server", "openssh"),
+}
 
 
 def pytest_generate_tests(metafunc):
     if "endpoint" in metafunc.fixturenames:
-        servers = ["loopback"]
+        ways = ["loopback"]
         if metafunc.definition.get_closest_marker("every_server"):
-            servers.append(pytest.param("openssh", marks=pytest.mark.openssh))
-        metafunc.parametrize("endpoint", servers, indirect=True)
+            ways += [pytest.param(way, marks=pytest.mark.openssh) for way in WAYS if way != "loopback"]
+        metafunc.parametrize("endpoint", ways, indirect=True)
 
 
 @pytest.fixture
 def endpoint(request) -> Endpoint:
-    """Where a real SSH server listens: ours, or OpenSSH's."""
-    return request.getfixturevalue({"loopback": "loopback", "openssh": "sshd"}[request.param]).endpoint
+    """Where a real SSH server listens: ours, OpenSSH's, dropbear or TinySSH; and who speaks with it."""
+    server, transport = WAYS[request.param]
+    return dataclasses.replace(request.getfixturevalue(server).endpoint, transport=transport)
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +108,9 @@ def make_board(endpoint, tmp_path, payload):
                 port=endpoint.port,
                 key_file=endpoint.key_file,
                 known_hosts=endpoint.known_hosts,
+                host_keys=endpoint.host_keys,
                 ssh_config="",
+                transport=endpoint.transport,
                 python=sys.executable,
                 workdir=str(tmp_path / "work dir"),
                 timeouts=SHORT,
@@ -132,9 +166,9 @@ def proxied(endpoint, tmp_path, make_proxy):
 @pytest.fixture
 def other_host_key(endpoint, tmp_path) -> Path:
     """A known_hosts file in which the server has another key than it has."""
-    key = paramiko.ECDSAKey.generate()
+    key = asyncssh.generate_private_key("ssh-ed25519")
     path = tmp_path / "other_known_hosts"
-    path.write_text(f"[127.0.0.1]:{endpoint.port} {key.get_name()} {key.get_base64()}\n")
+    path.write_text(f"[127.0.0.1]:{endpoint.port} {key.export_public_key().decode()}")
     return path
 
 

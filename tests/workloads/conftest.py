@@ -122,7 +122,7 @@ def run_job(tmp_path: Path, payload: Path, monkeypatch: pytest.MonkeyPatch):
         env.update(PYTHONPATH=str(payload), TUNEBENCH_JOB=str(folder), OMP_NUM_THREADS="1")
         ended = subprocess.run(
             [python, *(argv or ["-m", "tunebench.workloads.run"])],
-            cwd=folder / "src",
+            cwd=folder / ("src" if argv else "out"),
             env=env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -136,6 +136,7 @@ def run_job(tmp_path: Path, payload: Path, monkeypatch: pytest.MonkeyPatch):
         with monkeypatch.context() as patch, contextlib.redirect_stderr(output):
             patch.setenv("TUNEBENCH_JOB", str(folder))
             patch.setattr(sys, "path", list(sys.path))
+            patch.chdir(folder / "src")
             code = running.main()
         return Ended(folder, code, output.getvalue())
 

@@ -47,6 +47,8 @@ def run(folder: str) -> None:
     recorder.mark("load")
     job = marks.load_job()
     spec, paths = parse(job.get("workload", {})), dict(job.get("paths", {}))
+    if spec.module is not None and os.path.isdir(paths.get("src", "")):
+        os.chdir(paths["src"])  # Python has started: it takes no file there for its own any more
     rows: Optional[List[Any]] = None
     session: Optional[Session] = None
     if spec.mode == "check":

@@ -29,14 +29,16 @@ FACTS = ("params_total", "params_trainable", "update_b", "cache_b", "cache_hit_r
 
 
 def load_module(path: str) -> Any:
-    """Import a user's module by its path; its folder is put on the import path.
+    """Import a user's module by its path; its folder goes on the import path, behind the standard library.
+
+    So a ``random.py`` or ``json.py`` beside the module is not taken for Python's own by the libraries that need that.
 
     Raises:
         SpecError: no such file, or one of the four functions is missing.
     """
     if not os.path.isfile(path):
         raise SpecError("workload.module: no file %s; list it under 'files' so that it travels" % path)
-    sys.path.insert(0, os.path.dirname(path))
+    sys.path.insert(_behind_the_standard_library(), os.path.dirname(path))
     name = os.path.splitext(os.path.basename(path))[0]
     loadable = importlib.util.spec_from_file_location(name, path)
     if loadable is None or loadable.loader is None:
@@ -51,6 +53,14 @@ def load_module(path: str) -> Any:
             % (path, ", ".join(name + "()" for name in missing), ", ".join(NEEDED))
         )
     return module
+
+
+def _behind_the_standard_library() -> int:
+    """Return where installed packages begin on the import path: a user's modules may stand in their place."""
+    for index, entry in enumerate(sys.path):
+        if os.path.basename(entry) in ("site-packages", "dist-packages"):
+            return index
+    return len(sys.path)
 
 
 def as_dict(spec: Spec, paths: Dict[str, str]) -> Dict[str, Any]:

@@ -4,7 +4,7 @@ import json
 import subprocess
 from typing import Any, Dict, List
 
-from tunebench.targets.agent.linux import processes
+from tunebench.targets.agent.linux import processes, said
 
 #: Importing torch takes up to a minute from an SD card.
 IMPORT_S = 240
@@ -13,8 +13,13 @@ _SIGILL = -4
 _SIGILL_OF_A_SHELL = 132
 SIGILL = "SIGILL: this torch build does not run on this CPU"
 #: Runs in the interpreter in question, in a child: a torch built for another CPU dies by SIGILL.
+#: A folder without files of users: Python would take a ``json.py`` or ``random.py`` there for its own.
+NEUTRAL = "/"
+#: The packages of the user and PYTHON* variables stay, since the workload will have them, too: so it is not ``-I``.
 _ASK = """
-import json, sys
+import sys
+sys.path[:] = [entry for entry in sys.path if entry]
+import json
 found = {"python": "%d.%d.%d" % sys.version_info[:3], "executable": sys.executable, "torch": None,
          "cuda": False, "cuda_version": None, "reason": None}
 print(json.dumps(found))
@@ -57,6 +62,7 @@ def interpreter(argv: List[str], timeout_s: float = IMPORT_S) -> Dict[str, Any]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            cwd=NEUTRAL,
             timeout=timeout_s,
             check=False,
         )
@@ -68,14 +74,16 @@ def interpreter(argv: List[str], timeout_s: float = IMPORT_S) -> Dict[str, Any]:
         return answer
     for line in done.stdout.decode("utf-8", "replace").splitlines():
         try:
-            said = json.loads(line)
+            told = json.loads(line)
         except ValueError:
             continue
-        if isinstance(said, dict) and "python" in said:
-            answer.update(said, ok=True)
+        if isinstance(told, dict) and "python" in told:
+            answer.update(told, ok=True)
     if done.returncode in (_SIGILL, _SIGILL_OF_A_SHELL):
         answer.update(reason=SIGILL, sigill=True)
     elif done.returncode != 0:
-        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-        answer["reason"] = "exit status %d: %s" % (done.returncode, "".join(last)[:300])
+        answer["reason"] = "exit status %d: %s" % (
+            done.returncode,
+            said.why(done.stderr.decode("utf-8", "replace")),
+        )
     return answer

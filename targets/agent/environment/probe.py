@@ -8,6 +8,7 @@ from tunebench.targets.agent import lease, workdir
 from tunebench.targets.agent.environment import identity, jetpack
 from tunebench.targets.agent.environment.interpreters import interpreter
 from tunebench.targets.agent.job import state
+from tunebench.targets.agent.linux.mounts import noexec
 from tunebench.targets.agent.linux.sysfs import find, text_of
 from tunebench.targets.agent.protocol import PROBE_SCHEMA
 from tunebench.targets.agent.sensors import memory
@@ -38,6 +39,7 @@ def probe(place: Workdir, request: Dict[str, Any], root: str = "/") -> Dict[str,
         "missing": discovery.missing,
         "interpreters": interpreters,
         "disk_free_b": shutil.disk_usage(place.root).free,
+        "noexec": noexec(place.root),
         "mem_total_b": _bytes(table.get("MemTotal")),
         "mem_available_b": _bytes(table.get("MemAvailable")),
         "swaps": swaps(root),

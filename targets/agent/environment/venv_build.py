@@ -111,7 +111,7 @@ class Build:
 
     def _environment(self) -> None:
         works = self._run_quietly(
-            [self._here.python, "-c", "import sys; sys.exit(sys.prefix == sys.base_prefix)"]
+            [self._here.python, "-I", "-c", "import sys; sys.exit(sys.prefix == sys.base_prefix)"]
         )
         same = self._state.get("python") == self._recipe["python"]
         has_pip = not self._recipe["pip"] or os.path.exists(os.path.join(self._here.venv, "bin", "pip"))
@@ -123,16 +123,16 @@ class Build:
     def _make_environment(self) -> None:
         shutil.rmtree(self._here.venv, ignore_errors=True)
         options = [] if self._recipe["pip"] else ["--without-pip"]
-        argv = processes.expanded(self._recipe["python"]) + ["-m", "venv"] + options + [self._here.venv]
+        argv = processes.expanded(self._recipe["python"]) + ["-I", "-m", "venv"] + options + [self._here.venv]
         self._run("environment", argv)
 
     def _download(self, download: Dict[str, Any]) -> None:
         os.makedirs(self._here.wheels, mode=0o700, exist_ok=True)
-        argv = [self._here.python, "-m", "pip", "download", "--dest", self._here.wheels, "--no-deps"]
+        argv = [self._here.python, "-I", "-m", "pip", "download", "--dest", self._here.wheels, "--no-deps"]
         self._run("download", argv + ["--only-binary=:all:"] + download["args"] + [download["what"]])
 
     def _install(self) -> None:
-        argv = [self._here.python, "-m", "pip", "install", "--no-index", "--no-deps"]
+        argv = [self._here.python, "-I", "-m", "pip", "install", "--no-index", "--no-deps"]
         argv += ["--find-links", self._here.wheels] + self._recipe["installs"]
         # Only from the wheelhouse: the board's own pip configuration may name other places with other builds.
         self._run("install", argv, PIP_CONFIG_FILE=os.devnull, PIP_FIND_LINKS="")
@@ -180,6 +180,7 @@ class Build:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
+                    cwd=interpreters.NEUTRAL,
                     env=env,
                     preexec_fn=_die_with_parent(),  # noqa: PLW1509 - this process has one thread
                 )
@@ -208,7 +209,15 @@ class Build:
         try:
             null = subprocess.DEVNULL
             return (
-                subprocess.run(argv, stdin=null, stdout=null, stderr=null, timeout=60, check=False).returncode
+                subprocess.run(
+                    argv,
+                    stdin=null,
+                    stdout=null,
+                    stderr=null,
+                    cwd=interpreters.NEUTRAL,
+                    timeout=60,
+                    check=False,
+                ).returncode
                 == 0
             )
         except (OSError, subprocess.TimeoutExpired):

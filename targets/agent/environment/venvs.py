@@ -14,8 +14,9 @@ import time
 from typing import Any, Callable, Dict, List, Optional
 
 from tunebench.targets.agent import workdir
-from tunebench.targets.agent.environment import identity, jetpack
-from tunebench.targets.agent.linux import detached, processes
+from tunebench.targets.agent.environment import identity, interpreters, jetpack
+from tunebench.targets.agent.linux import detached, processes, said
+from tunebench.targets.agent.linux.mounts import noexec
 from tunebench.targets.agent.linux.sysfs import text_of
 from tunebench.targets.agent.workdir import AgentError, Workdir
 
@@ -99,6 +100,7 @@ def facts(place: Workdir, request: Dict[str, Any], root: str = "/") -> Dict[str,
         "venv": here.venv,
         "distro": {key: release.get(key.upper()) for key in ("id", "id_like", "version_id", "pretty_name")},
         "disk_free_b": shutil.disk_usage(place.root).free,
+        "noexec": noexec(place.root),
         "lse": identity.has_lse(_read(root, "proc/cpuinfo")),
         "l4t": l4t,
         "jetpack": jetpack.jetpack(l4t),
@@ -120,23 +122,24 @@ def ask(argv: List[str]) -> Dict[str, Any]:
     """
     try:
         done = subprocess.run(
-            processes.expanded(argv) + ["-c", _ASK],
+            processes.expanded(argv) + ["-I", "-c", _ASK],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            cwd=interpreters.NEUTRAL,
             timeout=_ASK_S,
             check=False,
         )
-        said = json.loads(done.stdout.decode("utf-8", "replace").strip().splitlines()[-1])
-        said["short"], said["executable"]
+        told = json.loads(done.stdout.decode("utf-8", "replace").strip().splitlines()[-1])
+        told["short"], told["executable"]
     except subprocess.TimeoutExpired:
         raise AgentError("interpreter", "%s: no answer within %g s" % (argv[0], _ASK_S)) from None
     except OSError as error:
         raise AgentError("interpreter", "cannot start %s: %s" % (argv[0], error.strerror)) from None
     except (ValueError, IndexError, KeyError, TypeError):
-        last = done.stderr.decode("utf-8", "replace").strip()[-300:]
+        last = said.why(done.stderr.decode("utf-8", "replace"))
         raise AgentError("interpreter", "%s is no Python that works: %s" % (" ".join(argv), last)) from None
-    return dict(said)
+    return dict(told)
 
 
 def is_building(here: Place) -> bool:

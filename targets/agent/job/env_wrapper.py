@@ -11,9 +11,12 @@ from typing import Any, List, Mapping
 
 #: Beyond the supervisor's own deadline: ends what the supervisor cannot reach, in another PID namespace.
 _MARGIN_S = 30
+#: Files of users in the folder are not taken for Python's own.
 #: Set, change folder, arm the alarm (it survives exec), become the workload.
 BECOME = """
-import json, os, signal, sys
+import sys
+sys.path[:] = [entry for entry in sys.path if entry]
+import json, os, signal
 settings = json.loads(sys.argv[1])
 missing = [path for path in settings["paths"] if not os.path.exists(path)]
 if missing:

@@ -1,5 +1,6 @@
 """The exit record: how a repetition ended, under what conditions, and the hashes of its files."""
 
+import errno
 import hashlib
 import os
 import signal
@@ -12,6 +13,7 @@ from tunebench.targets.agent.job import job_files
 from tunebench.targets.agent.job.log import last_line
 from tunebench.targets.agent.job.sampler import Sampler, summary
 from tunebench.targets.agent.linux import kernel_log
+from tunebench.targets.agent.linux.mounts import why_not_startable
 from tunebench.targets.agent.protocol import EXIT_SCHEMA, monotonic_ns
 from tunebench.targets.agent.sensors import throttled
 
@@ -51,10 +53,11 @@ class Record:
         self._cpu_s = time.process_time()
         self._start_ns = self._end_ns = monotonic_ns()
 
-    def unstartable(self, program: str, error: OSError) -> None:
-        """Record that the workload could not be started at all."""
+    def unstartable(self, program: str, error: OSError, cwd: str = "/") -> None:
+        """Record that the workload could not be started at all; ``cwd`` is where it would have run."""
         self.outcome = "failed"
-        self.reason = "cannot start %s: %s" % (program, error)
+        reason = why_not_startable(program, cwd) if error.errno == errno.EACCES else None
+        self.reason = "cannot start %s: %s%s" % (program, error, "; " + reason if reason else "")
         with open(os.path.join(self._dir, "log.txt"), "a", encoding="utf-8") as file:
             file.write(self.reason + "\n")
 

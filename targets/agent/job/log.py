@@ -3,6 +3,7 @@
 import os
 from typing import Optional
 
+from tunebench.targets.agent.linux import said
 from tunebench.targets.agent.protocol import MAX_LOG_B
 
 #: Most crashes explain themselves in the last lines.
@@ -61,9 +62,8 @@ class Capture:
 
 
 def last_line(path: str, reach_b: int = 4096) -> Optional[str]:
-    """Return the last line of a log that is not blank, shortened."""
+    """Return the last line of a log that is not blank, shortened; of a Python that could not start, what says why."""
     with open(path, "rb") as file:
         file.seek(0, os.SEEK_END)
         file.seek(max(0, file.tell() - reach_b))
-        lines = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines()]
-    return next((line[:300] for line in reversed(lines) if line), None)
+        return said.why(file.read().decode("utf-8", "replace")) or None

@@ -145,7 +145,7 @@ class Supervisor:
                 preexec_fn=prepare,  # noqa: PLW1509 - another thread could only hang in a driver
             )
         except OSError as error:
-            record.unstartable(argv[0], error)
+            record.unstartable(argv[0], error, cwd)
             return None
         self._journal.write("spawned", pid=workload.pid)
         return workload

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunebench.targets.errors import TargetError
-from tunebench.targets.transport.ssh import Endpoint, Ssh, Timeouts
+from tunebench.targets.transport.endpoint import Endpoint, Timeouts
+from tunebench.targets.transport.ssh import Ssh
 from tunebench.targets.virtual.qemu import BOOT_S, recipe
 from tunebench.targets.virtual.qemu.errors import EmulationError, InUseError, MissingError
 from tunebench.targets.virtual.qemu.image import Image, Tell, apt_line

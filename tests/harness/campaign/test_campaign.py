@@ -13,6 +13,7 @@ import pytest
 
 from tunebench.harness.campaign.session import exit_code
 from tunebench.harness.errors import UsageError
+from tunebench.targets.virtual import dropbear, tinyssh
 from tunebench.targets.virtual.openssh import OpenSshServer, find_sshd
 
 
@@ -264,19 +265,37 @@ def test_nothing_of_the_inventory_s_addresses_reaches_the_results(campaign, lab,
 
 
 @pytest.mark.openssh
-def test_the_same_campaign_runs_over_opensshs_own_server(campaign, sleep_suite, tmp_path):
-    """Reach the board as a remote one: host key in known_hosts, key file, port, user; OpenSSH serves it."""
-    if find_sshd() is None:
-        pytest.skip("no sshd on this machine: install openssh-server")
+@pytest.mark.parametrize(
+    ("kind", "transport"),
+    [("openssh", "paramiko"), ("openssh", "openssh"), ("dropbear", "paramiko"), ("tinyssh", "openssh")],
+)
+def test_the_same_campaign_runs_over_other_servers(campaign, sleep_suite, tmp_path, kind, transport):
+    """Reach the board as a remote one: host key in known_hosts, key file, port, user; no server of ours in between.
+
+    Behind dropbear there are BusyBox's programs only.
+    """
+    missing = {
+        "openssh": None if find_sshd() else "no sshd on this machine: install openssh-server",
+        "dropbear": dropbear.what_is_missing(),
+        "tinyssh": tinyssh.what_is_missing(),
+    }[kind]
+    if missing is not None:
+        pytest.skip(missing)
     keys = tmp_path / "keys"
     keys.mkdir(mode=0o700)
-    with OpenSshServer(keys) as server:
+    servers = {
+        "openssh": OpenSshServer,
+        "dropbear": dropbear.DropbearServer,
+        "tinyssh": tinyssh.TinySshServer,
+    }
+    with servers[kind](keys) as server:
         end = server.endpoint
         inventory = tmp_path / "lab.toml"
         inventory.write_text(
             f'[[board]]\nid = "real"\nkind = "linux"\nhost = "127.0.0.1"\nport = {end.port}\nuser = "{end.user}"\n'
             f'key = "{end.key_file}"\nknown_hosts = "{end.known_hosts}"\npython = "{sys.executable}"\n'
             f'interpreter = "{sys.executable}"\ngates = "warn"\nworkdir = "{tmp_path}/work"\n'
+            f'transport = "{transport}"\n'
         )
         ran = campaign(inventory, sleep_suite(["a"], blocks=2))
     assert ran.outcome.given_up == {}

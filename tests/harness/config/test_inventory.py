@@ -141,3 +141,21 @@ def test_values_that_no_board_can_have_are_refused_in_one_sentence(tmp_path, lin
     with pytest.raises(UsageError, match=message) as refusal:
         load_inventory(path)
     assert len(str(refusal.value)) < 1000
+
+
+def test_who_speaks_ssh_is_chosen_for_each_board(tmp_path):
+    text = GOOD.replace('host = "pi5"', 'host = "pi5"\ntransport = "openssh"\nhost_keys = "accept-new"')
+    remote, here = (board.spec() for board in _load(tmp_path, text).boards)
+    assert (remote.transport, here.transport) == ("openssh", "paramiko")
+    assert (remote.endpoint.transport, remote.endpoint.host_keys) == ("openssh", "accept-new")
+    assert here.host_keys is None, "what the ssh config says"
+    said = _refused(tmp_path, text.replace('"openssh"', '"ansible"'))
+    assert "transport" in said
+    assert "'paramiko' or 'openssh'" in said
+
+
+def test_slow_servers_are_waited_for_unless_the_inventory_says_otherwise(tmp_path):
+    """sshd with UseDNS and a dead resolver takes 30 s a login."""
+    timeouts = _load(tmp_path, GOOD).boards[0].spec().timeouts
+    assert timeouts.banner_s >= 45.0
+    assert timeouts.auth_s >= 45.0

@@ -213,3 +213,32 @@ def test_two_loopback_boards_of_one_machine_do_not_share_a_working_directory(pay
     with Board(spec) as first, Board(dataclasses.replace(spec, id="two")) as second:
         assert first.sync([payload]).uploaded_b > 0
         assert second.sync([payload]).uploaded_b > 0
+
+
+def test_files_in_the_home_folder_that_are_called_like_pythons_own_do_not_matter(
+    tmp_path, monkeypatch, make_board, make_job, run_job
+):
+    """random.py, json.py, ...: commands start in the home folder, where Python looks first unless told not to."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in (
+        "random",
+        "queue",
+        "json",
+        "types",
+        "struct",
+        "hashlib",
+        "zlib",
+        "encodings",
+        "typing",
+        "ctypes",
+    ):
+        (home / f"{name}.py").write_text("raise RuntimeError('a file of the user was imported')\n")
+    monkeypatch.setenv("HOME", str(home))
+    board = make_board()
+    assert board.ssh.run(["pwd"]).stdout.decode().strip() == str(home)
+    probe = board.probe([[sys.executable]])
+    assert probe.interpreters[0].ok, probe.interpreters[0].reason
+    assert board.venv_facts([sys.executable], "cpu").python.venv
+    record, _ = run_job(board, make_job(program="import json, random, queue; print('fine')"))
+    assert record["outcome"] == "ok", record["reason"]

@@ -1,7 +1,8 @@
-"""The one way to reach a board, over our own SSH server and over OpenSSH's."""
+"""Reaching a board: over our own SSH server, OpenSSH's, dropbear and TinySSH, by paramiko and by the system's ssh."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -21,9 +22,24 @@ from tunebench.targets.errors import (
     TargetError,
     UnreachableError,
 )
-from tunebench.targets.transport.ssh import Endpoint, Ssh, Timeouts
+from tunebench.targets.transport.endpoint import Endpoint, Timeouts
+from tunebench.targets.transport.openssh import OpenSsh
+from tunebench.targets.transport.ssh import Ssh, Tunnel
 
 pytestmark = pytest.mark.every_server
+
+
+def link(endpoint: Endpoint) -> Ssh | OpenSsh:
+    """A connection by the transport that the endpoint names, not yet open."""
+    return OpenSsh(endpoint) if endpoint.transport == "openssh" else Ssh(endpoint)
+
+
+def one_channel(request: pytest.FixtureRequest) -> None:
+    """Skip where a channel that is given up holds the only one that there is."""
+    if "tinyssh" in request.node.name:
+        pytest.skip(
+            "TinySSH has one channel, and it is busy until its command has ended and all output is taken"
+        )
 
 
 def within(seconds: float):
@@ -38,53 +54,82 @@ def within(seconds: float):
 
 
 def test_a_command_gives_its_status_output_and_errors(endpoint):
-    with Ssh(endpoint) as ssh:
+    with link(endpoint) as ssh:
         done = ssh.run(["sh", "-c", "cat; echo oops >&2; exit 3"], stdin=b"in")
     assert (done.returncode, done.stdout, done.stderr) == (3, b"in", b"oops\n")
 
 
 def test_arguments_arrive_as_they_are(endpoint):
     nasty = ["a b", "it's", '"', "$HOME", "`id`", "*", "~", "", "line\nline", "\\", "ü", "; false"]
-    with Ssh(endpoint) as ssh:
+    with link(endpoint) as ssh:
         done = ssh.run(["printf", "%s\\0", *nasty])
     assert done.stdout.decode().split("\0")[:-1] == nasty
 
 
 def test_megabytes_are_sent_while_their_echo_is_read(endpoint):
     data = os.urandom(3_000_000)
-    with Ssh(endpoint) as ssh:
+    with link(endpoint) as ssh:
         assert ssh.run(["cat"], stdin=data, max_output_b=4_000_000).stdout == data
 
 
 def test_input_that_nobody_reads_does_not_hide_the_status(endpoint):
-    with Ssh(endpoint) as ssh:
+    with link(endpoint) as ssh:
         assert ssh.run(["sh", "-c", "exit 5"], stdin=bytes(5_000_000)).returncode == 5
 
 
 def test_too_much_output_is_refused(endpoint):
-    with Ssh(endpoint) as ssh, pytest.raises(ReplyError, match="more than 1000 bytes"):
+    with link(endpoint) as ssh, pytest.raises(ReplyError, match="more than 1000 bytes"):
         ssh.run(["head", "-c", "100000", "/dev/zero"], max_output_b=1000)
 
 
-def test_a_flood_of_errors_does_not_block_the_output(endpoint):
-    with Ssh(endpoint) as ssh:
+def test_a_flood_of_errors_does_not_block_the_output(endpoint, request):
+    one_channel(request)
+    with link(endpoint) as ssh:
         done = ssh.run(["sh", "-c", "head -c 5000000 /dev/zero >&2; echo end"])
     assert done.stdout == b"end\n"
     assert 0 < len(done.stderr) <= 65536
 
 
 def test_a_signal_leaves_no_returncode(endpoint):
-    with Ssh(endpoint) as ssh:
+    with link(endpoint) as ssh:
         assert ssh.run(["sh", "-c", "exec sh -c 'kill -9 $$'"]).returncode in (None, 137)
 
 
-def test_a_slow_command_is_given_up_in_time_and_the_connection_stays(endpoint):
-    with Ssh(endpoint) as ssh:
+def test_a_slow_command_is_given_up_in_time_and_the_connection_stays(endpoint, request):
+    one_channel(request)
+    with link(endpoint) as ssh:
         with within(2), pytest.raises(LinkError, match=r"no answer within 0\.5 s"):
             ssh.run(["sleep", "4"], timeout_s=0.5)
         assert ssh.alive
         assert ssh.run(["echo", "still"]).stdout == b"still\n"
         assert ssh.channels_opened == 2
+
+
+@pytest.mark.openssh
+def test_the_systems_ssh_sends_nothing_while_nothing_is_asked(sshd):
+    """No keep-alive, whatever the ssh config says: it would fall into measured windows."""
+    from tests.conftest import Proxy
+
+    config = Path(sshd.directory) / "keep-alive"
+    config.write_text("ServerAliveInterval 1\n")
+    with contextlib.closing(Proxy(sshd.port)) as proxy:
+        known = Path(sshd.directory) / "known_through_proxy"
+        known.write_text(
+            (sshd.directory / "known_hosts").read_text().replace(f":{sshd.port} ", f":{proxy.port} ")
+        )
+        quiet = dataclasses.replace(
+            sshd.endpoint,
+            port=proxy.port,
+            known_hosts=str(known),
+            ssh_config=str(config),
+            transport="openssh",
+        )
+        with OpenSsh(quiet) as ssh:
+            assert ssh.run(["true"]).returncode == 0
+            pipe = Path(f"/proc/{ssh._master.pid}/io")
+            before = pipe.read_text()
+            time.sleep(2.5)
+            assert pipe.read_text() == before
 
 
 def test_an_idle_connection_seldom_wakes_and_is_closed_at_once(loopback):
@@ -107,7 +152,7 @@ def wakes(status: Path) -> int:
 
 def test_a_missing_program_is_an_interpreter_error(endpoint):
     with (
-        Ssh(endpoint) as ssh,
+        link(endpoint) as ssh,
         ssh.open(["/no/such/python", "-c", "pass"]) as duplex,
         pytest.raises(InterpreterError, match="/no/such/python"),
     ):
@@ -116,7 +161,7 @@ def test_a_missing_program_is_an_interpreter_error(endpoint):
 
 def test_noise_around_messages_is_skipped(endpoint):
     program = "echo Welcome; echo '@tb1 {\"a\": 1}'; echo noise; printf '@tb1 {\"b\": 2}\\nraw'"
-    with Ssh(endpoint) as ssh, ssh.open(["sh", "-c", program]) as duplex:
+    with link(endpoint) as ssh, ssh.open(["sh", "-c", program]) as duplex:
         assert duplex.read_message(5) == {"a": 1}
         assert duplex.read_message(5) == {"b": 2}
         assert duplex.read_exact(3, 5) == b"raw"
@@ -145,23 +190,25 @@ def test_endless_noise_is_not_read_for_ever(loopback):
 
 def test_an_unknown_host_key_is_refused_and_not_learnt(endpoint, tmp_path):
     known_hosts = tmp_path / "known_hosts"
-    with pytest.raises(HostKeyError, match=r"unknown host key .*SHA256:.*accept-new"):
-        Ssh(dataclasses.replace(endpoint, known_hosts=str(known_hosts))).connect()
+    unknown = dataclasses.replace(endpoint, known_hosts=str(known_hosts), host_keys="verify")
+    with pytest.raises(HostKeyError, match=r"unknown host key.*accept-new"):
+        link(unknown).connect()
     assert not known_hosts.exists()
 
 
 def test_accept_new_learns_a_key_once_and_keeps_the_rest_of_the_file(endpoint, tmp_path):
     known_hosts = tmp_path / "ssh" / "known_hosts"
     known_hosts.parent.mkdir()
-    known_hosts.write_text("# mine, without a newline")
+    # ssh itself appends to a last line that has no end
+    known_hosts.write_text("# mine, without a newline" + ("\n" if endpoint.transport == "openssh" else ""))
     learning = dataclasses.replace(endpoint, known_hosts=str(known_hosts), host_keys="accept-new")
     for _ in range(2):
-        with Ssh(learning) as ssh:
+        with link(learning) as ssh:
             assert ssh.alive
     lines = known_hosts.read_text().splitlines()
     assert lines[0] == "# mine, without a newline"
     assert len(lines) == 2
-    with Ssh(dataclasses.replace(learning, host_keys="verify")) as ssh:
+    with link(dataclasses.replace(learning, host_keys="verify")) as ssh:
         assert ssh.alive
 
 
@@ -170,7 +217,7 @@ def test_a_changed_host_key_is_always_refused(endpoint, other_host_key, policy):
     before = other_host_key.read_text()
     changed = dataclasses.replace(endpoint, known_hosts=str(other_host_key), host_keys=policy)
     with pytest.raises(HostKeyError, match="has changed"):
-        Ssh(changed).connect()
+        link(changed).connect()
     assert other_host_key.read_text() == before
 
 
@@ -183,7 +230,7 @@ def test_another_key_is_refused(endpoint, tmp_path):
     key = tmp_path / "id"
     asyncssh.generate_private_key("ssh-ed25519").write_private_key(key)
     with pytest.raises(AuthError, match="does not accept"):
-        Ssh(dataclasses.replace(endpoint, key_file=str(key))).connect()
+        link(dataclasses.replace(endpoint, key_file=str(key))).connect()
 
 
 def test_another_user_is_refused_by_the_loopback_server(loopback):
@@ -193,7 +240,7 @@ def test_another_user_is_refused_by_the_loopback_server(loopback):
 
 def test_a_key_file_that_is_not_there_is_named(endpoint):
     with pytest.raises(AuthError, match="/no/such/key"):
-        Ssh(dataclasses.replace(endpoint, key_file="/no/such/key")).connect()
+        link(dataclasses.replace(endpoint, key_file="/no/such/key")).connect()
 
 
 @pytest.mark.parametrize("encrypted", [True, False])
@@ -212,21 +259,10 @@ def test_a_key_file_that_cannot_be_used_is_named(loopback, tmp_path, encrypted):
 def test_without_any_key_the_error_says_what_to_do(loopback, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    config = tmp_path / "config"
+    config.write_text("IdentityFile none\n")
     with pytest.raises(AuthError, match="no key to offer"):
-        Ssh(dataclasses.replace(loopback.endpoint, key_file=None)).connect()
-
-
-def test_a_hung_ssh_agent_is_left_out_in_time(tmp_path, monkeypatch):
-    from tunebench.targets.transport.ssh import _agent_answers
-
-    path = str(tmp_path / "agent")
-    monkeypatch.setenv("SSH_AUTH_SOCK", path)
-    assert not _agent_answers()
-    with socket.socket(socket.AF_UNIX) as hung:
-        hung.bind(path)
-        hung.listen()
-        with within(2):
-            assert not _agent_answers(timeout_s=0.2)
+        Ssh(dataclasses.replace(loopback.endpoint, key_file=None, ssh_config=str(config))).connect()
 
 
 # -- links that fail ------------------------------------------------------------------------------
@@ -270,10 +306,11 @@ def test_a_server_that_speaks_no_ssh_is_a_link_error():
             ssh.connect()
 
 
-def test_a_frozen_peer_ends_every_wait_in_time(proxied):
+def test_a_frozen_peer_ends_every_wait_in_time(proxied, request):
+    one_channel(request)
     proxy, endpoint = proxied
     quick = dataclasses.replace(endpoint, timeouts=Timeouts(channel_s=0.5, command_s=0.5))
-    with Ssh(quick) as ssh:
+    with link(quick) as ssh:
         assert ssh.run(["true"]).returncode == 0
         with ssh.open(["cat"]) as duplex:
             proxy.freeze()
@@ -290,7 +327,7 @@ def test_a_frozen_peer_ends_every_wait_in_time(proxied):
 @pytest.mark.openssh
 def test_a_stopped_sshd_is_a_link_error_in_time(sshd):
     quick = dataclasses.replace(sshd.endpoint, timeouts=Timeouts(channel_s=1.0, command_s=1.0))
-    with Ssh(quick) as ssh:
+    with link(quick) as ssh:
         assert ssh.run(["true"]).returncode == 0
         stopped = sshd.session_pids()
         assert stopped
@@ -306,7 +343,7 @@ def test_a_stopped_sshd_is_a_link_error_in_time(sshd):
 
 def test_a_cut_link_is_a_link_error_and_one_can_reconnect(proxied):
     proxy, endpoint = proxied
-    with Ssh(endpoint) as ssh:
+    with link(endpoint) as ssh:
         with ssh.open(["cat"]) as duplex:
             proxy.cut()
             with within(3), pytest.raises(LinkError):
@@ -321,7 +358,7 @@ def test_nothing_is_left_after_closing(endpoint):
     import threading
 
     before = set(threading.enumerate())
-    ssh = Ssh(endpoint)
+    ssh = link(endpoint)
     ssh.connect()
     ssh.run(["true"])
     ssh.close()
@@ -354,7 +391,7 @@ Host bench
 
 def test_an_alias_gives_host_user_port_and_key(endpoint, tmp_path):
     config = write_config(tmp_path, endpoint)
-    with Ssh(Endpoint("bench", ssh_config=config)) as ssh:
+    with link(Endpoint("bench", ssh_config=config, transport=endpoint.transport)) as ssh:
         assert ssh.run(["echo", "there"]).stdout == b"there\n"
 
 
@@ -362,14 +399,16 @@ def test_an_included_file_counts(endpoint, tmp_path):
     included = write_config(tmp_path, endpoint)
     outer = tmp_path / "outer"
     outer.write_text(f"Include {included}\nHost other\n    HostName 192.0.2.1\n")
-    with Ssh(Endpoint("bench", ssh_config=str(outer))) as ssh:
+    with link(Endpoint("bench", ssh_config=str(outer), transport=endpoint.transport)) as ssh:
         assert ssh.alive
 
 
 def test_what_the_inventory_says_beats_the_alias(endpoint, tmp_path):
     config = write_config(tmp_path, dataclasses.replace(endpoint, user="nobody-here", port=9))
-    chosen = Endpoint("bench", user=endpoint.user, port=endpoint.port, ssh_config=config)
-    with Ssh(chosen) as ssh:
+    chosen = Endpoint(
+        "bench", user=endpoint.user, port=endpoint.port, ssh_config=config, transport=endpoint.transport
+    )
+    with link(chosen) as ssh:
         assert ssh.alive
 
 
@@ -393,7 +432,7 @@ def test_a_jump_host_is_gone_through(sshd, tmp_path, where):
     with Ssh(Endpoint("target", proxy_jump=jump, ssh_config=config)) as ssh:
         # through the jump host the connection comes from sshd itself, from another port than ours
         assert ssh.run(["echo", "far"]).stdout == b"far\n"
-        assert isinstance(ssh._transport.sock, __import__("paramiko").Channel)
+        assert isinstance(ssh._transport.sock, Tunnel)
 
 
 @pytest.mark.openssh

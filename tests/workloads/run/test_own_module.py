@@ -156,3 +156,23 @@ def test_further_numbers_of_a_module_are_kept(run_job, tmp_path):
     result = attempt(run_job, tmp_path, text).read("result.json")
     assert (result["n_items"], result["params_trainable"], result["update_b"]) == (3, 7, 28)
     assert result["metrics"] == {"f1": 0.25, "sparsity": 0.5}
+
+
+def test_files_beside_a_module_that_are_called_like_pythons_own_do_not_matter(run_job, tmp_path):
+    """random.py, queue.py, json.py, types.py: Python and the libraries keep theirs; the module finds its own others."""
+    names = ("random", "queue", "json", "types", "struct", "runpy", "typing", "gc")
+    for name in names:
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('a file of the user was imported')\n")
+    (tmp_path / "helper.py").write_text("ACCURACY = 0.75\n")
+    (tmp_path / "data.txt").write_text("3\n")
+    (tmp_path / "mine.py").write_text(
+        "import json, random, queue, helper\n"
+        "def build(spec):\n    return int(open('data.txt').read())\n"
+        "def batches(spec):\n    return range(3)\n"
+        "def step(state, batch):\n    return float(batch + random.random() * 0)\n"
+        "def evaluate(state):\n    return helper.ACCURACY\n"
+    )
+    files = (*sorted(tmp_path.glob("*.py")), tmp_path / "data.txt")
+    ended = run_job({"module": "mine.py", "epochs": 2, "mode": "timed"}, files=files)
+    assert ended.returncode == 0, ended.output
+    assert ended.read("result.json")["after"] == 0.75
