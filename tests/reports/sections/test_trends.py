@@ -99,6 +99,22 @@ def test_a_night_in_quarantine_is_shown_and_does_not_count(store, newest):
     assert "board in quarantine: fan broken" in told
 
 
+def test_what_is_usual_is_usual_for_the_machine_that_measured(tmp_path):
+    """Two machines take turns under one id; the other is twice as slow."""
+    lab = SimulatedLab(boards=1, cells=1, repetitions=3, bad_nights=0.0)
+    for night in range(14):
+        prints = {"board-00": fingerprint(hardware={"model": "ab"[night % 2]})}
+        folder = lab.write_night(
+            tmp_path, night, fingerprints=prints, factors={lab.series[0].key: 1.0 + night % 2}
+        )
+    found = trend(tmp_path, RunReader(folder))
+    assert found.table.rows[0][1:3] == ["14", "2"], "14 nights; the last is of the second segment"
+    assert found.table.rows[0][-1] == "yes"
+    assert "hardware changed: back to segment 2" in words(
+        render(RunReader(folder), index=index.build(tmp_path).path)
+    )
+
+
 def test_later_nights_are_not_shown_on_an_earlier_runs_page(store):
     early = RunReader(layout.run_folders(store)[4])
     assert {row[1] for row in trend(store, early).table.rows} == {"5"}
