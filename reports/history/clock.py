@@ -177,11 +177,16 @@ def clock_view(database: duckdb.DuckDBPyConnection, run_id: str, now: datetime |
     if tonight is None:
         return ClockView(last=False, words=())
     others = [run for run in runs if run.run_id != run_id]
-    later = [run for run in others if run.at > tonight.end + TOLERANCE]
+    later = [run for run in others if run.at > tonight.at + TOLERANCE]
     here = [run for run in later if run.at <= now + TOLERANCE]
     newest = bool(later) and all(_written_before(run, tonight) for run in here)
     words = [what for what in (tonight.doubt, tonight.disagrees) if what]
-    if newest and tonight.order_utc:
+    if newest and tonight.order_utc and later[-1].at <= tonight.end + TOLERANCE:
+        words.append(
+            f"it began at {tonight.order_utc} and ended at {stamp(tonight.end)}, after {_runs(len(later))} of the store"
+            " that began later: it was resumed, or its clock was set meanwhile. The night is judged as the newest"
+        )
+    elif newest and tonight.order_utc:
         words.append(
             f"it stands at {tonight.order_utc}, and {_runs(len(later))} of the store later, the last at"
             f" {later[-1].order_utc} ({later[-1].run_id}); the clock here says {stamp(now)}. One of the clocks is wrong:"

@@ -11,6 +11,7 @@ from tunebench.reports.figures import DataTable, Figure
 from tunebench.reports.figures.trend import Band, Point, trend_figure
 from tunebench.reports.formatting.privacy import Scrub
 from tunebench.reports.formatting.units import clean, seconds, signed_percent
+from tunebench.reports.history.clock import clock_view
 from tunebench.reports.history.decisions import Decision
 from tunebench.reports.history.series import Night, Series, all_series, nights_of, opened, usable
 from tunebench.reports.results.reader import RunReader
@@ -71,8 +72,13 @@ def trend_of(reader: RunReader, index: Path, decisions: Sequence[Decision], scru
     own = {rep.series_key for rep in reader.repetitions if rep.role == "timed"}
     with opened(index) as database:
         series = [member for member in all_series(database) if member.series_key in own]
-        nights_by_key = nights_of(database, [member.series_key for member in series], "time", decisions)
-        paths = database.execute("SELECT run_id, path FROM runs ORDER BY order_utc, run_id").fetchall()
+        newest = run_id if clock_view(database, run_id).last else None
+        keys = [member.series_key for member in series]
+        nights_by_key = nights_of(database, keys, "time", decisions, newest=newest)
+        paths = database.execute(
+            "SELECT run_id, path FROM runs ORDER BY run_id IS NOT DISTINCT FROM ?, order_utc, run_id",
+            [newest],
+        ).fetchall()
     since = since_the_run_before(reader, index.parent, paths, run_id, scrub)
     if run_id not in {name for name, _ in paths}:
         return Trend(why="This run does not lie in the store that was given.", since=since)

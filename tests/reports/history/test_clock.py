@@ -180,13 +180,18 @@ def test_it_keeps_it_beside_a_night_of_the_year_2099(store, lab):
     assert judgement.learning == judgement.screened > 0
 
 
-def test_a_campaign_that_was_resumed_days_later_has_no_wrong_clock(store, lab):
-    """It began before the last nights, and ended after them."""
-    folder = lab.write_night(store, NIGHTS, started=FIRST + timedelta(days=NIGHTS - 4, hours=1))
+def test_a_campaign_that_ends_days_after_it_began_is_judged_as_the_newest(store, lab):
+    """It was resumed, or its host got the time meanwhile: it began before the last nights, and ended after them."""
+    slow = lab.series[1].key
+    began = FIRST + timedelta(days=NIGHTS - 6, hours=1)
+    folder = lab.write_night(store, NIGHTS, started=began, slower={slow: 0.25})
     manifest = json.loads((folder / "run.json").read_text())
     manifest["ended_utc"] = clock.stamp(NOW)
     (folder / "run.json").write_text(json.dumps(manifest))
-    assert told(judged(store, folder)) == ""
+    judgement = judged(store, folder, confirmer=confirmer_of(lab, 0.25))
+    assert judgement.exit_code == 1
+    assert judgement.findings[0].screening.n == NIGHTS
+    assert "it was resumed, or its clock was set meanwhile" in told(judgement)
 
 
 def test_a_clock_that_is_hours_off_is_not_worth_a_word(store, lab):
