@@ -6,13 +6,20 @@ TOX := .venv/bin/tox
 TEST := $(TOX) run -q -e test --notest && $(TOX) exec -q -e test -- python scripts/part.py
 FULL := $(TOX) run -q -e full --notest && $(TOX) exec -q -e full -- python scripts/part.py
 
-.PHONY: demo test lint rest coverage emulated faults check-demo bench clean
+.PHONY: demo test lowest newest lint rest coverage emulated faults check-demo bench clean
 
 demo: $(TOX)
 	$(TOX) run -q -e demo -- $(ARGS)
 
 test: $(TOX)
 	$(TOX) run -e test -- $(ARGS)
+
+# Fast tests again, with other versions: the lowest that pyproject.toml allows, and newer Pythons where they are here.
+lowest: $(TOX)
+	$(TOX) run -q -e lowest -- $(ARGS)
+
+newest: $(TOX)
+	$(PYTHON) scripts/newest.py $(TOX) $(ARGS)
 
 lint: $(TOX)
 	$(TEST) lint

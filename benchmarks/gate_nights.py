@@ -1,6 +1,7 @@
 """Rehearses the nightly gate on a simulated lab: false alarms a month, and what it catches the first night.
 
-Run: ``python -m benchmarks.gate_nights [--nights 60] [--boards 8] [--cells 24] [--json FILE]``. The lab is simulated
+Run: ``python -m benchmarks.gate_nights [--nights 60] [--boards 8] [--cells 24] [--machines 1] [--json FILE]``. With
+``--machines 2`` two machines take turns under every board id, the second slower by 40%. The lab is simulated
 (:mod:`tunebench.reports.history.simulated`); everything else is the gate's own code on real result files: the index is
 built anew every night, the screen reads it, nominated series are confirmed with pairs drawn from the same night.
 """
@@ -40,31 +41,51 @@ class Tally:
 
 
 def rehearse(
-    root: Path, *, boards: int, cells: int, nights: int, seed: int, injected: int, sizes: tuple[float, ...]
+    root: Path,
+    *,
+    boards: int,
+    cells: int,
+    nights: int,
+    seed: int,
+    injected: int,
+    sizes: tuple[float, ...],
+    machines: int = 1,
 ) -> Tally:
-    """Judge ``nights`` nights after a month of learning; inject changes into ``injected`` series a gate run."""
+    """Judge ``nights`` nights after a month of learning a machine; inject changes into ``injected`` series a gate run."""
     lab = SimulatedLab(boards=boards, cells=cells, seed=seed)
     rng = np.random.default_rng(seed + 1)
     tally = Tally(caught={size: Counter() for size in sizes})
-    for night in range(LEARNING):
-        lab.write_night(root, night)
-    for night in range(LEARNING, LEARNING + nights):
-        factors = lab.night_factor()
+    learning = LEARNING * machines
+    for night in range(learning):
+        lab.write_night(
+            root, night, factors=_factors(lab, night % machines), fingerprints=_prints(lab, night % machines)
+        )
+    for night in range(learning, learning + nights):
+        factors, prints = _factors(lab, night % machines), _prints(lab, night % machines)
         for size in sizes:
             # A few of many: a night on which everything got slower is no rehearsal.
             chosen = [lab.series[i].key for i in rng.choice(len(lab.series), injected, replace=False)]
             slower = dict.fromkeys(chosen, size)
-            folder = lab.write_night(root, night, slower=slower, factors=factors)
+            folder = lab.write_night(root, night, slower=slower, factors=factors, fingerprints=prints)
             judged = _gate(lab, root, folder, factors, slower)
             verdicts = {finding.series_key: finding.verdict for finding in judged.findings}
             tally.caught[size].update(verdicts.get(key, "not nominated") for key in chosen)
             shutil.rmtree(folder)
-        folder = lab.write_night(root, night, factors=factors)
+        folder = lab.write_night(root, night, factors=factors, fingerprints=prints)
         judged = _gate(lab, root, folder, factors, {})
         tally.nights += 1
         tally.nominated += judged.confirmed
         tally.clean.update(finding.verdict for finding in judged.findings)
     return tally
+
+
+def _factors(lab: SimulatedLab, machine: int) -> dict[str, float]:
+    return {key: factor * 1.4**machine for key, factor in lab.night_factor().items()}
+
+
+def _prints(lab: SimulatedLab, machine: int) -> dict[str, dict[str, object]]:
+    tiers: dict[str, object] = {"hardware": {"model": f"simulated {machine}"}, "firmware": {}}
+    return dict.fromkeys((series.board_id for series in lab.series), tiers)
 
 
 def _gate(
@@ -98,6 +119,7 @@ def main() -> int:
     parser.add_argument("--cells", type=int, default=24)
     parser.add_argument("--injected", type=int, default=18)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--machines", type=int, default=1)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     started = time.monotonic()
@@ -107,7 +129,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             tally = rehearse(
                 Path(folder), boards=args.boards, cells=args.cells, nights=args.nights, seed=seed,
-                injected=args.injected, sizes=sizes,
+                injected=args.injected, sizes=sizes, machines=args.machines,
             )  # fmt: skip
         total.nights += tally.nights
         total.nominated += tally.nominated

@@ -1,6 +1,7 @@
 """Run one part of what is checked: ``python scripts/part.py PART [PYTEST-ARGUMENTS]``. The Makefile and tox call it.
 
-Each test runs in one part only. ``test`` is what a contributor runs on every save. ``rest`` is what it left out, and
+Each test runs in one part only, but those that ``lowest`` and ``newest`` run again with other versions of Python and of
+dependencies. ``test`` is what a contributor runs on every save. ``rest`` is what it left out, and
 what it skipped as its environment lacks a tool. With ``TUNEBENCH_COVERAGE`` set, ``test`` counts lines, too, and
 ``rest`` makes one report of both. ``coverage`` is all of it at once.
 
@@ -11,10 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +30,19 @@ _ELSEWHERE = "not emulated and not faults and not demo"
 _FAST = f"not slow and not alone and not browser and not openssh and {_ELSEWHERE}"
 _ALONE = f"alone and {_ELSEWHERE}"
 _REST = f"(slow or browser or openssh) and not alone and {_ELSEWHERE}"
+#: Rooms whose code meets a dependency: what they show is whether another version has what we use. Of others, campaigns,
+#: studies, hostile boards and fuzzing lead through the same code once more; workloads and what travels meet none.
+_MEET_DEPENDENCIES = (
+    *(f"tests/harness/{room}" for room in ("cli", "config", "hil", "nightly", "planning", "record", "verify")),
+    *(
+        f"tests/reports/{room}"
+        for room in ("analysis", "figures", "formatting", "history", "render", "results", "sections", "stats")
+    ),
+    *(f"tests/targets/{room}" for room in ("client", "meters", "transport")),
+    "tests/api", "tests/reports/test_records.py", "tests/reports/test_summary.py",
+)  # fmt: skip
+#: What a newer Python may break beside these: the agent, which runs on whatever Python a board has.
+_MEET_PYTHON = (*_MEET_DEPENDENCIES, "tests/targets/agent")
 #: Two at a time: most wait for a board. What fails beside others must pass alone.
 _TWO = ("-n", "2", "--dist", "worksteal")
 
@@ -99,6 +116,28 @@ def test(args: Sequence[str]) -> None:
     if coverage:
         run("coverage", "erase")
     pytest("test", _FAST, "--timeout=120", "--durations=8", *args, coverage=coverage, at_once=_TWO)
+
+
+def lowest(args: Sequence[str]) -> None:
+    """Run the fast tests of the rooms that meet a dependency, on the lowest versions that pyproject.toml allows."""
+    versions()
+    pytest("lowest", _FAST, "--timeout=120", *(args or _MEET_DEPENDENCIES), coverage=False, at_once=_TWO)
+
+
+def newest(args: Sequence[str]) -> None:
+    """Run the fast tests that meet a dependency, and the agent's, under this Python; without torch."""
+    versions()
+    name = f"newest-{sys.version_info[0]}.{sys.version_info[1]}"
+    pytest(name, _FAST, "--timeout=120", *(args or _MEET_PYTHON), coverage=False, at_once=_TWO)
+
+
+def versions() -> None:
+    """Print the Python and the direct dependencies that tests run with."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        required = tomllib.load(file)["project"]["dependencies"]
+    names = [re.match(r"[\w.-]+", line).group() for line in required]  # type: ignore[union-attr]
+    listed = ", ".join(f"{name} {metadata.version(name)}" for name in names)
+    print(f"Python {sys.version.split()[0]}; {listed}", flush=True)
 
 
 def rest(args: Sequence[str]) -> None:
@@ -177,7 +216,7 @@ def bench(args: Sequence[str]) -> None:
 
 
 PARTS: dict[str, Callable[[Sequence[str]], None]] = {
-    part.__name__: part for part in (lint, test, rest, coverage, emulated, faults, demo, bench)
+    part.__name__: part for part in (lint, test, lowest, newest, rest, coverage, emulated, faults, demo, bench)
 }
 
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from tunebench.harness.errors import UsageError
-from tunebench.reports.history import decisions
+from tunebench.reports.history import clock, decisions
 
 
 def decide(
@@ -27,12 +27,17 @@ def decide(
         series_key: the series that it is about; None: every series of the board.
 
     Raises:
-        UsageError: the reason is empty.
+        UsageError: the reason is empty, or the clock here cannot be right: what a decision holds for goes by its date.
     """
     if not reason.strip():
         raise UsageError("--reason: say why; it is kept and shown in reports")
+    now = decisions.now_utc()
+    if now < clock.stamp(clock.EARLIEST):
+        raise UsageError(
+            f"this host's clock says {now}; a decision holds for the nights after its date: set the clock, then try again"
+        )
     decision = decisions.Decision(
-        t_utc=decisions.now_utc(),
+        t_utc=now,
         who=_user(),
         kind=kind,
         reason=reason.strip(),

@@ -12,10 +12,11 @@ from rich.console import Console
 from tunebench.harness.artifacts.gather import data_dir_from_env
 from tunebench.harness.config.inventory import Inventory
 from tunebench.harness.errors import UsageError
-from tunebench.reports.history import decisions, index
+from tunebench.reports.history import clock, decisions, index
 from tunebench.reports.history.gating import Confirmer, Judgement, judge
 from tunebench.reports.history.series import opened
 from tunebench.reports.results import RunReader, find_run
+from tunebench.reports.results.layout import run_folders
 
 
 def gate(run: Path, store: Path, confirmer: Confirmer | None = None) -> Judgement:
@@ -30,7 +31,7 @@ def gate(run: Path, store: Path, confirmer: Confirmer | None = None) -> Judgemen
         UsageError: the run does not lie below the store.
         ResultsError: the run or the store is not readable.
     """
-    folder = find_run(run)
+    folder = judged_run(run)
     reader = RunReader(folder, check=False)
     run_id = str(reader.plan_view.run_id)
     report = index.build(store)
@@ -40,6 +41,19 @@ def gate(run: Path, store: Path, confirmer: Confirmer | None = None) -> Judgemen
         if not database.execute("SELECT 1 FROM runs WHERE run_id = ?", [run_id]).fetchone():
             raise UsageError(f"--run {folder}: not below --store {store}; the gate needs its history there")
         return judge(database, run_id, decisions=past_decisions, confirmer=confirmer, damaged=damaged)
+
+
+def judged_run(run: Path) -> Path:
+    """Return a run's directory itself, else the newest run below a root: one of a day still to come only if all are.
+
+    Raises:
+        RunNotFound: the path does not exist or holds no run.
+    """
+    newest = find_run(run)
+    if newest in (Path(run), Path(run).parent) or not clock.to_come(newest):
+        return newest
+    folders = [folder for folder in run_folders(Path(run)) if len(folder.parts) == len(newest.parts)]
+    return next((folder for folder in reversed(folders) if not clock.to_come(folder)), newest)
 
 
 def confirmed(judgement: Judgement, run: Path, store: Path, inventory: Inventory, baseline: str) -> Judgement:
@@ -53,5 +67,5 @@ def confirmed(judgement: Judgement, run: Path, store: Path, inventory: Inventory
     find_baseline(store, baseline)
     if not any(finding.nominated for finding in judgement.findings):
         return judgement
-    night = JudgedNight(RunReader(find_run(run), check=False), store, inventory, data_dir_from_env())
+    night = JudgedNight(RunReader(judged_run(run), check=False), store, inventory, data_dir_from_env())
     return gate(run, store, confirmer(judgement, night, baseline, Console(stderr=True)))

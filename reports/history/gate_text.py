@@ -11,11 +11,13 @@ from tunebench.reports.history.gating import Judgement, NightFinding
 
 #: Verdicts that a reader must act on or know of, in the order in which they are shown.
 _ORDER = (
-    "REGRESSION", "OFFLINE", "DAMAGED", "INVALID", "UNCLEAR", "MISSING", "BOARD", "RENAMED", "TRANSIENT",
-    "IMPROVED", "QUARANTINED", "NEW",
+    "REGRESSION", "OFFLINE", "DAMAGED", "INVALID", "UNCLEAR", "MISSING", "LEARNING", "BOARD", "SWAPPED", "CLOCK",
+    "RENAMED", "TRANSIENT", "IMPROVED", "QUARANTINED", "NEW",
 )  # fmt: skip
 #: Verdicts that fail a JUnit test case; the others pass or are skipped.
 _FAILURES = {"REGRESSION", "OFFLINE", "DAMAGED", "INVALID", "MISSING"}
+#: Verdicts that say that nothing can be said: a skipped test case.
+_SKIPPED = {"UNCLEAR", "LEARNING"}
 _SHOWN = 40
 SCHEMA = "tunebench.gate/1"
 
@@ -109,7 +111,7 @@ def junit_xml(judgement: Judgement) -> str:
     """Return the judgement as JUnit XML for CI systems, one test case for each finding."""
     cases = _ordered(judgement)
     failed = sum(finding.verdict in _FAILURES for finding in cases)
-    skipped = sum(finding.verdict == "UNCLEAR" for finding in cases)
+    skipped = sum(finding.verdict in _SKIPPED for finding in cases)
     suite = ElementTree.Element(
         "testsuite",
         name="tunebench gate",
@@ -125,7 +127,7 @@ def junit_xml(judgement: Judgement) -> str:
         message = _printable("; ".join(filter(None, [finding.verdict, _figures(finding), finding.reason])))
         if finding.verdict in _FAILURES:
             ElementTree.SubElement(case, "failure", message=message)
-        elif finding.verdict == "UNCLEAR":
+        elif finding.verdict in _SKIPPED:
             ElementTree.SubElement(case, "skipped", message=message)
         else:
             ElementTree.SubElement(case, "system-out").text = message

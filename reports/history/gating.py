@@ -7,21 +7,25 @@ order of precedence: 1 a confirmed regression, 4 infrastructure (a board or a re
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from statistics import median
 from typing import Literal
 
 import duckdb
 
+from tunebench.reports.history.clock import LAST_UTC, ClockView, clock_view
 from tunebench.reports.history.confirm import Confirmation, confirm
 from tunebench.reports.history.decisions import Decision, quarantined
 from tunebench.reports.history.screen import Rule, Screening, screen
-from tunebench.reports.history.series import Metric, Night, Series, all_series, nights_of, usable
+from tunebench.reports.history.segments import Night, learning_nights, usable
+from tunebench.reports.history.series import Metric, Series, all_series, nights_of, turns
 
 NightVerdict = Literal[
     "REGRESSION", "BOARD", "TRANSIENT", "UNCLEAR", "IMPROVED", "OK", "LEARNING",
-    "MISSING", "NEW", "RENAMED", "INVALID", "OFFLINE", "DAMAGED", "QUARANTINED",
+    "MISSING", "NEW", "RENAMED", "INVALID", "OFFLINE", "DAMAGED", "QUARANTINED", "SWAPPED", "CLOCK",
 ]  # fmt: skip
 
 #: Direction and tolerance of each metric.
@@ -35,6 +39,8 @@ RULES: dict[Metric, Rule] = {
 DELTAS: dict[Metric, float] = {"time": 0.02, "energy": 0.03, "memory": 0.01, "accuracy": 0.005}
 #: A series that one of so many runs before has measured is missed.
 LOOK_BACK = 7
+#: A series with so many nights, none of which could be judged, is no new series any more: something keeps it learning.
+LEARNING_NIGHTS = 14
 #: Most series that are confirmed on one board in a night; the worst go first, the rest stay unclear.
 MAX_CONFIRMED = 12
 #: If so large a share of a board's confirmations say BOARD, the rest of its nominated series are not UNCLEAR.
@@ -103,7 +109,7 @@ class Judgement:
             return 1
         if seen & {"OFFLINE", "DAMAGED", "INVALID"}:
             return 4
-        return 3 if seen & {"UNCLEAR", "MISSING"} else 0
+        return 3 if seen & {"UNCLEAR", "MISSING", "LEARNING"} else 0
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,7 @@ def judge(
     confirmer: Confirmer | None = None,
     damaged: int = 0,
     metrics: Sequence[Metric] = ("time", "energy", "memory", "accuracy"),
+    now: datetime | None = None,
 ) -> Judgement:
     """Judge one indexed run.
 
@@ -133,7 +140,9 @@ def judge(
         confirmer: measures pairs on the boards; None: nominated series stay UNCLEAR.
         damaged: lines of the run that are no record.
         metrics: what to screen.
+        now: what the clock here says; default: this machine's.
     """
+    clock = clock_view(database, run_id, now)
     judgement = Judgement(run_id)
     if damaged:
         reason = f"{damaged} lines of reps.jsonl are no record; see `tunebench report`"
@@ -141,14 +150,30 @@ def judge(
     present = _series_of(database, run_id)
     nominees: list[_Nominee] = []
     for metric in metrics:
-        past = nights_of(database, list(present), metric, decisions)
+        past = nights_of(database, list(present), metric, decisions, newest=run_id if clock.last else None)
         for key, series in present.items():
             nominee = _screen_series(series, metric, past.get(key, []), judgement)
             if nominee is not None:
                 nominees.append(nominee)
-    judgement.findings += _absent(database, run_id, present, decisions)
+    judgement.findings += _absent(database, run_id, present, decisions, clock)
     _confirm_all(nominees, confirmer, judgement)
+    judgement.findings += _swapped(database, run_id, clock)
+    judgement.findings += [NightFinding("CLOCK", "", run_id, reason=words) for words in clock.words]
     return judgement
+
+
+def _swapped(database: duckdb.DuckDBPyConnection, run_id: str, clock: ClockView) -> list[NightFinding]:
+    """Return a finding for each board whose fingerprint goes to and fro."""
+    return [
+        NightFinding(
+            "SWAPPED",
+            turn.board_id,
+            turn.board_id,
+            reason=f"its {turn.tier} went to and fro in its last {turn.nights} nights ({turn.kinds} of them): machines or"
+            " systems take turns under this id. Each is held against its own nights; give each an id of its own",
+        )
+        for turn in turns(database, run_id, newest=clock.last)
+    ]
 
 
 def _series_of(database: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, Series]:
@@ -197,11 +222,36 @@ def _screen_series(
         return _Nominee(series, metric, screening, tonight.value, median(past))
     if screening.state == "learning":
         judgement.learning += 1
+        why = _learns_too_long(nights, judgement.run_id, past)
         if len(nights) == 1 and metric == "time":
             note("NEW", "seen for the first time", screening)
+        elif why and not any(
+            finding.verdict == "LEARNING" and finding.series_key == series.series_key
+            for finding in judgement.findings
+        ):
+            note("LEARNING", why, screening)
     elif screening.state == "better":
         note("IMPROVED", "better than its last nights; accept it to make it the yardstick", screening)
     return None
+
+
+def _learns_too_long(nights: Sequence[Night], run_id: str, past: Sequence[float]) -> str | None:
+    """Return why a series is still learning that should not be any more; None where it may be."""
+    needed = RULES["time"].min_nights
+    if len(past) >= needed:
+        # It has its nights, and they are no yardstick: the screen knows no relative change of nothing.
+        why = f"the median of its last {len(past)} nights is 0: no relative change can be told"
+        return why if len(past) + 1 >= LEARNING_NIGHTS else None
+    learning = learning_nights(nights, run_id)
+    if len(learning) < LEARNING_NIGHTS:
+        return None
+    changes = Counter(night.opened_by.partition(":")[0] for night in learning if night.opened_by)
+    told = "".join(f"; {what}: {number} times" for what, number in changes.most_common(2))
+    return (
+        f"still learning after {len(learning)} nights: {len(past)} of the {needed} that it needs are comparable with"
+        f" tonight, the others lie in {len({night.segment for night in learning}) - 1} other segments{told}."
+        " Until then no slow-down is seen"
+    )
 
 
 def _confirm_all(nominees: Sequence[_Nominee], confirmer: Confirmer | None, judgement: Judgement) -> None:
@@ -273,9 +323,10 @@ def _absent(
     run_id: str,
     present: dict[str, Series],
     decisions: Sequence[Decision],
+    clock: ClockView,
 ) -> list[NightFinding]:
     """Return a finding for each board and series that recent runs of the same suite measured and this run did not."""
-    before = _recent_runs(database, run_id)
+    before = _recent_runs(database, run_id, clock)
     if not before:
         return []
     measured, timed = _series_keys(database, before), _series_keys(database, before, role="timed")
@@ -286,7 +337,7 @@ def _absent(
     }
     missing = [known[key] for key in sorted(timed - set(present)) if key in known and key not in accepted]
     boards_here = {series.board_id for series in present.values()}
-    now = _started(database, run_id)
+    now = LAST_UTC if clock.last else _started(database, run_id)
     findings = [
         NightFinding("OFFLINE", board, board, reason="measured in recent runs, not in this one")
         for board in sorted({series.board_id for series in missing} - boards_here)
@@ -334,15 +385,17 @@ def _twin(missing: Series, fresh: Sequence[Series]) -> Series | None:
     return None
 
 
-def _recent_runs(database: duckdb.DuckDBPyConnection, run_id: str) -> list[str]:
+def _recent_runs(database: duckdb.DuckDBPyConnection, run_id: str, clock: ClockView) -> list[str]:
+    """Return the last runs of the same lab and suite before a run, the newest first."""
     rows = database.execute(
         "SELECT o.run_id FROM runs o, runs t WHERE t.run_id = ? AND o.lab = t.lab AND o.suite = t.suite"
-        " AND (o.started_utc, o.run_id) < (t.started_utc, t.run_id) ORDER BY o.started_utc DESC, o.run_id DESC LIMIT ?",
-        [run_id, LOOK_BACK],
+        " AND o.run_id <> t.run_id AND (? OR (o.order_utc, o.run_id) < (t.order_utc, t.run_id))"
+        " ORDER BY o.order_utc DESC, o.run_id DESC LIMIT ?",
+        [run_id, clock.last, LOOK_BACK],
     ).fetchall()
     return [row[0] for row in rows]
 
 
 def _started(database: duckdb.DuckDBPyConnection, run_id: str) -> str:
-    row = database.execute("SELECT started_utc FROM runs WHERE run_id = ?", [run_id]).fetchone()
+    row = database.execute("SELECT order_utc FROM runs WHERE run_id = ?", [run_id]).fetchone()
     return str(row[0] or "") if row else ""

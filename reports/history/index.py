@@ -21,12 +21,13 @@ from typing import NamedTuple
 
 import duckdb
 
+from tunebench.reports.history import clock
 from tunebench.reports.results.layout import MANIFEST, PLAN, REPS, run_folders
 from tunebench.reports.results.plan_view import PlanView
 
 INDEX = "index.duckdb"
 #: Raised when the tables change; an index of another version is rebuilt, never migrated.
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 
 _MAX_LINE_B = 16 << 20
 #: JSON path in a record -> column. What is not here is read from the files when it is needed.
@@ -102,7 +103,7 @@ def _temporary() -> Path:
 
 _RUNS = (
     "run_id VARCHAR, path VARCHAR, lab VARCHAR, suite VARCHAR, level VARCHAR, started_utc VARCHAR, "
-    "ended_utc VARCHAR, complete BOOLEAN"
+    "ended_utc VARCHAR, complete BOOLEAN, order_utc VARCHAR, doubt VARCHAR, disagrees VARCHAR, written_s DOUBLE"
 )
 _BOARDS = (
     "run_id VARCHAR, board_id VARCHAR, hardware VARCHAR, firmware VARCHAR, os VARCHAR, python VARCHAR, "
@@ -111,16 +112,20 @@ _BOARDS = (
 
 
 class _Run(NamedTuple):
-    """A row of the table ``runs``."""
+    """A row of the table ``runs``; ``order_utc`` and what follows: see :mod:`tunebench.reports.history.clock`."""
 
     run_id: str
     path: str
     lab: str | None
     suite: str | None
     level: str | None
-    started_utc: object
-    ended_utc: object
+    started_utc: str | None
+    ended_utc: str | None
     complete: bool
+    order_utc: str
+    doubt: str | None
+    disagrees: str | None
+    written_s: float | None
 
 
 class _Board(NamedTuple):
@@ -195,13 +200,15 @@ def _read_heads(root: Path, runs: Sequence[Path]) -> tuple[list[_Run], list[_Boa
             warnings.append(f"{folder / PLAN}: not readable; the run was left out of the index")
             continue
         rows.append(run)
+        warnings += [f"{folder}: {what}" for what in (run.doubt, run.disagrees) if what is not None]
         for file in sorted((folder / "env").glob("*.before.json")):
             board = _board(run.run_id, file)
             if board is None:
                 warnings.append(f"{file}: not readable; the board's segment is not known")
             else:
                 boards.append(board)
-    return rows, boards, warnings
+    ahead = clock.told_of_days_to_come({run.path: run.order_utc for run in rows})
+    return rows, boards, [*warnings, *([ahead] if ahead else [])]
 
 
 def _run(root: Path, folder: Path) -> _Run | None:
@@ -211,15 +218,23 @@ def _run(root: Path, folder: Path) -> _Run | None:
     run_id, plan, manifest = value.get("run_id"), PlanView.of(value), _object(folder / MANIFEST)
     if not isinstance(run_id, str):
         return None
+    started_utc = (manifest or {}).get("started_utc") or plan.started_utc
+    ended_utc = (manifest or {}).get("ended_utc")
+    written_s = clock.newest_written_s([folder / name for name in (PLAN, MANIFEST, REPS)])
+    order_utc, doubt = clock.place(run_id, started_utc, written_s)
     return _Run(
         run_id=run_id,
         path=str(folder.relative_to(root)),
         lab=plan.lab,
         suite=plan.suite.name,
         level=plan.suite.level,
-        started_utc=(manifest or {}).get("started_utc") or plan.started_utc,
-        ended_utc=(manifest or {}).get("ended_utc"),
+        started_utc=started_utc if isinstance(started_utc, str) else None,
+        ended_utc=ended_utc if isinstance(ended_utc, str) else None,
         complete=bool(manifest),
+        order_utc=order_utc,
+        doubt=doubt,
+        disagrees=clock.disagreement(run_id, started_utc),
+        written_s=written_s,
     )
 
 

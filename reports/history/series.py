@@ -1,9 +1,7 @@
-"""Read series of nights and their segments from the index.
+"""Read series and their nights from the index.
 
-A *night* is one run's valid repetitions of one series, reduced to their median. A new *segment* begins where
-the board's hardware or firmware, or the meaning of our own numbers (``bench_version``), changed, and where a
-person accepted a change; nights of different segments are never compared. A change of the operating system or of
-Python packages opens none: finding what it does to the numbers is what the history is for; it is marked.
+A *night* is one run's valid repetitions of one series, reduced to their median. Nights of different *segments*
+(:mod:`tunebench.reports.history.segments`) are never compared.
 """
 
 from __future__ import annotations
@@ -16,9 +14,15 @@ from typing import Literal, NamedTuple
 
 import duckdb
 
-from tunebench.reports.history.decisions import Decision, quarantined
+from tunebench.reports.history.clock import LAST_UTC
+from tunebench.reports.history.decisions import Decision
 from tunebench.reports.history.index import INDEX_VERSION
+from tunebench.reports.history.segments import Night, Row, segmented, usable
 from tunebench.reports.results.layout import ResultsError
+
+__all__ = [
+    "METRICS", "Metric", "Night", "Series", "Turns", "all_series", "nights", "nights_of", "opened", "turns", "usable",
+]  # fmt: skip
 
 Metric = Literal["time", "energy", "memory", "accuracy"]
 #: Metric -> column of the index.
@@ -28,8 +32,6 @@ METRICS: dict[Metric, str] = {
     "memory": "peak_rss_b",
     "accuracy": "accuracy",
 }
-#: A night with fewer valid repetitions says nothing.
-MIN_VALID = 3
 
 
 @dataclass(frozen=True)
@@ -51,35 +53,6 @@ class Series:
     def name(self) -> str:
         """Return ``board / task / label``, the name that people use; only the key is always unique."""
         return f"{self.board_id} / {self.task} / {self.label}"
-
-
-@dataclass(frozen=True)
-class Night:
-    """The value of one series in one run.
-
-    Attributes:
-        value: median of the valid repetitions, in the metric's unit; None with fewer than ``MIN_VALID``.
-        low: smallest of them.
-        high: largest.
-        n: valid repetitions.
-        n_all: repetitions of any outcome and verdict.
-        segment: counts up from 0.
-        opened_by: why a new segment begins here, or None.
-        marks: changes that open no segment (operating system, Python packages), in words.
-        excluded: why the night counts for nothing (quarantine), or None.
-    """
-
-    run_id: str
-    t_utc: str
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    n_all: int
-    segment: int
-    opened_by: str | None
-    marks: tuple[str, ...]
-    excluded: str | None
 
 
 @contextmanager
@@ -133,12 +106,20 @@ def nights_of(
     series_keys: Sequence[str],
     metric: Metric = "time",
     decisions: Sequence[Decision] = (),
+    *,
+    newest: str | None = None,
 ) -> dict[str, list[Night]]:
-    """Return the nights of several series, each oldest first."""
+    """Return the nights of several series, each oldest first.
+
+    Args:
+        newest: the run that was measured last, whatever its date says; None: dates say which it is.
+    """
     column = METRICS[metric]
     rows = database.execute(
         f"""
-        SELECT r.series_key, r.run_id, coalesce(any_value(u.started_utc), min(r.t_start_utc), ''),
+        SELECT r.series_key, r.run_id,
+               CASE WHEN r.run_id = ? THEN ? ELSE coalesce(any_value(u.order_utc), min(r.t_start_utc), '') END,
+               coalesce(any_value(u.started_utc), min(r.t_start_utc), ''),
                median({column}) FILTER (ok), min({column}) FILTER (ok), max({column}) FILTER (ok),
                count({column}) FILTER (ok), count(*), any_value(r.board_id), max(r.bench_version),
                any_value(b.hardware), any_value(b.firmware), any_value(b.os), any_value(b.python)
@@ -148,109 +129,60 @@ def nights_of(
         LEFT JOIN boards b ON b.run_id = r.run_id AND b.board_id = r.board_id
         GROUP BY r.series_key, r.run_id ORDER BY 1, 3, 2
         """,
-        [list(series_keys)],
+        [newest or "", LAST_UTC, list(series_keys)],
     ).fetchall()
-    grouped: dict[str, list[_Row]] = {}
+    grouped: dict[str, list[Row]] = {}
     for key, *row in rows:
-        grouped.setdefault(key, []).append(_Row(*row))
-    return {key: _segmented(key, group, decisions) for key, group in grouped.items()}
+        grouped.setdefault(key, []).append(Row(*row))
+    return {key: segmented(key, group, decisions) for key, group in grouped.items()}
 
 
-#: Names of the tiers of :class:`_Row`.
-_TIERS = ("bench version", "hardware", "firmware", "operating system", "Python packages")
-#: A change of one of these opens a segment; a change of the others is only marked.
-_OPENING = _TIERS[:3]
+class Turns(NamedTuple):
+    """A board whose fingerprint went to and fro.
 
-_TierValues = Sequence[int | str | None]
+    Attributes:
+        tier: what did.
+        kinds: how many of these there were.
+        nights: among its last so many.
+    """
 
-
-class _Row(NamedTuple):
-    """One run's row of one series in the index; of each tier a number or a hash, None where it was not probed."""
-
-    run_id: str
-    t_utc: str
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    n_all: int
     board_id: str
-    bench_version: int | None
-    hardware: str | None
-    firmware: str | None
-    system: str | None
-    python: str | None
-
-    @property
-    def tiers(self) -> _TierValues:
-        """Return the versions and hashes that the night was measured with, in the order of ``_TIERS``."""
-        return (self.bench_version, self.hardware, self.firmware, self.system, self.python)
+    tier: str
+    kinds: int
+    nights: int
 
 
-def _segmented(series_key: str, rows: Sequence[_Row], decisions: Sequence[Decision]) -> list[Night]:
-    """Turn the rows of one series into nights, with their segments."""
-    accepted = sorted(
-        decision.t_utc
-        for decision in decisions
-        if decision.kind == "accept" and decision.series_key == series_key
-    )
-    history: list[Night] = []
-    segment = 0
-    known: _TierValues | None = None
-    for row in rows:
-        opened_by, marks = _changes(known, row.tiers)
-        if history and any(history[-1].t_utc < t_utc <= row.t_utc for t_utc in accepted):
-            opened_by = "the change was accepted"
-        segment += bool(opened_by)
-        quarantine = quarantined(decisions, row.board_id, row.t_utc)
-        history.append(
-            Night(
-                run_id=row.run_id,
-                t_utc=row.t_utc,
-                value=row.value if row.n >= MIN_VALID else None,
-                low=row.low,
-                high=row.high,
-                n=row.n,
-                n_all=row.n_all,
-                segment=segment,
-                opened_by=opened_by,
-                marks=marks,
-                excluded=f"board in quarantine: {quarantine.reason}" if quarantine else None,
-            )
-        )
-        known = [
-            new if new is not None else old for old, new in zip(known or row.tiers, row.tiers, strict=True)
-        ]
-    return history
+#: Nights of a board that are looked through for a change to and fro.
+_TURNS = 14
+#: Tier -> so many changes tell that something takes turns. Hardware that comes back was another machine meanwhile;
+#: a firmware or kernel that comes back once was taken back.
+_CHANGES = {"hardware": 2, "firmware": 3, "operating system": 3, "Python packages": 3}
 
 
-def _changes(before: _TierValues | None, now: _TierValues) -> tuple[str | None, tuple[str, ...]]:
-    """Return the change that opens a segment, and the changes that are only marked; a tier not probed is no change."""
-    if before is None:
-        return None, ()
-    changed = [
-        name
-        for name, old, new in zip(_TIERS, before, now, strict=True)
-        if old is not None and new is not None and old != new
-    ]
-    opening = [name for name in changed if name in _OPENING]
-    marks = tuple(f"{name} changed" for name in changed if name not in _OPENING)
-    return (f"{' and '.join(opening)} changed" if opening else None), marks
-
-
-def usable(history: Sequence[Night], *, before_run: str | None = None, last: int = 30) -> list[Night]:
-    """Return the last nights of the newest segment that have a value and are not excluded.
+def turns(database: duckdb.DuckDBPyConnection, run_id: str, *, newest: bool = False) -> list[Turns]:
+    """Return the boards of a run whose hardware, firmware, system or packages changed and came back, by their ids.
 
     Args:
-        history: the nights of one series, as :func:`nights` gives them.
-        before_run: only nights before this run, in its segment.
-        last: at most so many.
+        newest: the run was measured last, whatever its date says.
     """
-    end = next((i for i, night in enumerate(history) if night.run_id == before_run), len(history))
-    newest = history[min(end, len(history) - 1)].segment if history else 0
-    kept = [
-        night
-        for night in history[:end]
-        if night.segment == newest and night.value is not None and not night.excluded
-    ]
-    return kept[-last:]
+    rows = database.execute(
+        "SELECT b.board_id, b.hardware, b.firmware, b.os, b.python FROM boards b JOIN runs u USING (run_id), runs t"
+        " WHERE t.run_id = ? AND u.lab IS NOT DISTINCT FROM t.lab"
+        " AND b.board_id IN (SELECT board_id FROM boards WHERE run_id = t.run_id)"
+        " AND (? OR (u.order_utc, u.run_id) <= (t.order_utc, t.run_id))"
+        " ORDER BY b.board_id, u.run_id = t.run_id, u.order_utc, u.run_id",
+        [run_id, newest],
+    ).fetchall()
+    boards: dict[str, list[tuple[str | None, ...]]] = {}
+    for board_id, *tiers in rows:
+        boards.setdefault(board_id, []).append(tuple(tiers))
+    taken = []
+    for board_id, nights_of_board in boards.items():
+        shown = nights_of_board[-_TURNS:]
+        for place, (tier, changes) in enumerate(_CHANGES.items()):
+            known = [tiers[place] for tiers in shown if tiers[place] is not None]
+            runs = [value for value, before in zip(known, [None, *known], strict=False) if value != before]
+            if len(runs) > changes and len(set(runs)) < len(runs):
+                taken.append(Turns(board_id, tier, len(set(runs)), len(shown)))
+                break
+    return taken

@@ -104,6 +104,7 @@ class SimulatedLab:
         left_out: Sequence[str] = (),
         fingerprints: Mapping[str, Mapping[str, object]] | None = None,
         rename: Mapping[str, str] | None = None,
+        started: datetime | None = None,
     ) -> Path:
         """Write one night's run; returns its directory.
 
@@ -115,9 +116,10 @@ class SimulatedLab:
             left_out: series keys that are not measured tonight.
             fingerprints: board id -> fingerprint by tier; default: the same every night.
             rename: series key -> another one, for series that changed their identity.
+            started: what the host's clock says; default: a night after the one before.
         """
         factors = dict(factors or self.night_factor())
-        started = _START + timedelta(days=night)
+        started = started or _START + timedelta(days=night)
         run_id = f"{started:%Y%m%dT%H%M%SZ}-{night:06x}"
         folder = root / self.lab / f"{started:%Y/%m/%d}" / run_id
         folder.mkdir(parents=True)

@@ -38,6 +38,31 @@ def changes(before: BoardEnv, after: BoardEnv) -> list[Change]:
     return differing
 
 
+#: Keys of the hardware tier that differ from boot to boot of one machine.
+_FROM_BOOT_TO_BOOT = ("ram_b", "cores_online")
+_SERIAL = "serial_sha256"
+
+
+def other_machine(before: Mapping[str, object], after: Mapping[str, object]) -> list[Change]:
+    """Return what tells that two hardware tiers are of different machines; empty if nothing does.
+
+    Serial numbers decide where both are known. What was not readable on one side tells nothing.
+
+    >>> other_machine({"model": "Pi 5", "ram_b": 1}, {"model": "Pi 5", "ram_b": 2, "soc": "bcm2712"})
+    []
+    >>> other_machine({"model": "Pi 5"}, {"model": "Pi 4"})[0].key
+    'model'
+    """
+    differing = [
+        Change("hardware", key, before[key], after[key])
+        for key in sorted(set(before) & set(after) - set(_FROM_BOOT_TO_BOOT))
+        if before[key] is not None and after[key] is not None and before[key] != after[key]
+    ]
+    if before.get(_SERIAL) is not None and after.get(_SERIAL) is not None:
+        return differing if before[_SERIAL] != after[_SERIAL] else []
+    return differing
+
+
 def judged(repetitions: Sequence[Repetition], changed: Mapping[str, list[Change]]) -> list[Repetition]:
     """Return the records; those of boards that changed get the reason, and ``valid`` becomes ``degraded``.
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import filecmp
 import json
 import secrets
+import shlex
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
+from tunebench.reports.formatting.output import write_output
 from tunebench.reports.formatting.privacy import Anonymiser
 from tunebench.reports.records import BoardEnv, Energy, Repetition, Skip
+from tunebench.reports.results.drift import other_machine
 from tunebench.reports.results.files import unpack, write_durable
-from tunebench.reports.results.layout import MANIFEST, ResultsError, run_folders
-from tunebench.reports.formatting.output import write_output
+from tunebench.reports.results.layout import MANIFEST, PLAN, ResultsError, RunNotFound, run_folders
 from tunebench.reports.results.reader import RunReader
 from tunebench.reports.results.writer import RunWriter
 
@@ -205,30 +207,111 @@ def _preds(reader: RunReader, rep: Repetition) -> bytes | None:
 
 
 def merge(
-    sources: Iterable[Path], out: Path, *, progress: Callable[[str], None] = lambda _: None
+    sources: Iterable[Path],
+    out: Path,
+    *,
+    different_machines: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
     """Copy the complete runs of several results roots into one; a run that is there already and equal is skipped.
+
+    Args:
+        different_machines: whether two machines may have one lab and board id; their nights share one history then.
 
     Returns:
         The runs that were added.
 
     Raises:
-        ResultsError: a run of the same name with other content is there, or a run is damaged.
+        ResultsError: a run of the same name with other content is there, a run is damaged, or two machines have one
+            lab and board id; of the last, nothing was copied.
     """
+    sources = list(sources)
+    runs = [run for source in sources for run in run_folders(source)]
+    if not different_machines:
+        _check_machines(sources, runs, out)
     added: list[Path] = []
-    for source in sources:
-        for run in run_folders(source):
-            target = out.joinpath(*run.parts[-5:])
-            if not (run / MANIFEST).is_file():
-                progress(f"{run}: not complete, left out")
-                continue
-            if target.exists():
-                if not filecmp.cmp(run / MANIFEST, target / MANIFEST, shallow=False):
-                    raise ResultsError(f"{run}: another run of this name is in {out}; neither was changed")
-                continue
-            added.append(export_run(run, out))
-            progress(f"{added[-1]}: added")
+    for run in runs:
+        target = out.joinpath(*run.parts[-5:])
+        if not (run / MANIFEST).is_file():
+            progress(f"{run}: not complete, left out")
+            continue
+        if target.exists():
+            if not filecmp.cmp(run / MANIFEST, target / MANIFEST, shallow=False):
+                raise ResultsError(f"{run}: another run of this name is in {out}; neither was changed")
+            continue
+        added.append(export_run(run, out))
+        progress(f"{added[-1]}: added")
     return added
+
+
+class _Machine(NamedTuple):
+    """A board's hardware as a run of a lab probed it."""
+
+    lab: str
+    board_id: str
+    hardware: Mapping[str, object]
+    run: Path
+
+
+def _check_machines(sources: Sequence[Path], runs: Sequence[Path], out: Path) -> None:
+    """Refuse a machine that would share its lab and board id with another one, which it does not yet in ``out``.
+
+    Raises:
+        ResultsError: there is one; the message says how to merge all the same.
+    """
+    known: dict[tuple[str, str], list[_Machine]] = {}
+    try:
+        there = run_folders(out)
+    except RunNotFound:
+        there = []
+    for machine in (machine for run in there for machine in _machines(run)):
+        same_name = known.setdefault((machine.lab, machine.board_id), [])
+        if all(machine.hardware != other.hardware for other in same_name):
+            same_name.append(machine)
+    for machine in (machine for run in runs if (run / MANIFEST).is_file() for machine in _machines(run)):
+        same_name = known.setdefault((machine.lab, machine.board_id), [])
+        differing = [other_machine(other.hardware, machine.hardware) for other in same_name]
+        if all(differing) and same_name:
+            told = ", ".join(
+                f"{change.key} {_short(change.before)} and {_short(change.after)}" for change in differing[0][:3]
+            )
+            words = ["tunebench", "merge", *map(str, sources), "--out", str(out), "--different-machines"]
+            raise ResultsError(
+                f"{machine.run}: board {machine.board_id!r} of lab {machine.lab!r} is another machine than in"
+                f" {same_name[0].run} ({told}); nothing was merged. Under one name their nights are one history: run one"
+                f" of them under another lab or board id, or merge both knowingly: {shlex.join(words)}"
+            )
+        if all(machine.hardware != other.hardware for other in same_name):
+            same_name.append(machine)
+
+
+def _machines(run: Path) -> list[_Machine]:
+    """Return the boards of a run that were probed; a probe that is not readable tells nothing."""
+    head = _object(run / MANIFEST) or _object(run / PLAN)
+    lab = head.get("lab")
+    machines = []
+    for file in sorted((run / "env").glob("*.before.json")):
+        probe = _object(file)
+        fingerprint = probe.get("fingerprint")
+        hardware = fingerprint.get("hardware") if isinstance(fingerprint, dict) else None
+        if isinstance(hardware, dict) and isinstance(probe.get("board_id"), str):
+            named = lab if isinstance(lab, str) else run.parts[-5:][0]
+            machines.append(_Machine(named, str(probe["board_id"]), hardware, run))
+    return machines
+
+
+def _object(path: Path) -> Mapping[str, object]:
+    """Return the JSON object in a file; an empty one if it holds none."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:12]}...{text[-6:]}"
 
 
 def write_table(runs: Iterable[Path], path: Path) -> int:

@@ -74,7 +74,7 @@ def test_the_slowest_stand_first_below_their_runs(report):
 
 def test_an_unknown_part_is_told_which_there_are(capsys):
     assert load("part").main(["tests"]) == 2
-    assert "lint|test|rest|coverage|emulated|faults|demo|bench" in capsys.readouterr().err
+    assert "lint|test|lowest|newest|rest|coverage|emulated|faults|demo|bench" in capsys.readouterr().err
 
 
 def test_a_part_ends_with_the_code_of_the_command_that_failed(monkeypatch, tmp_path):

@@ -57,7 +57,10 @@ def since_the_run_before(
         root: of the store.
         paths: run id and path below the root, oldest first.
     """
-    earlier = [path for name, path in paths if name < run_id][::-1][:_EARLIER]
+    # By the store's order: an id begins with a date, which a wrong clock may have made.
+    names = [name for name, _ in paths]
+    end = names.index(run_id) if run_id in names else sum(name < run_id for name in names)
+    earlier = [path for _, path in paths[:end]][::-1][:_EARLIER]
 
     def env(board_id: str) -> BoardEnv | None:
         return next((env for path in earlier if (env := _env(root / path, board_id))), None)

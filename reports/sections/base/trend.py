@@ -11,8 +11,9 @@ from tunebench.reports.figures import DataTable, Figure
 from tunebench.reports.figures.trend import Band, Point, trend_figure
 from tunebench.reports.formatting.privacy import Scrub
 from tunebench.reports.formatting.units import clean, seconds, signed_percent
+from tunebench.reports.history.clock import clock_view
 from tunebench.reports.history.decisions import Decision
-from tunebench.reports.history.series import Night, Series, all_series, nights_of, opened
+from tunebench.reports.history.series import Night, Series, all_series, nights_of, opened, usable
 from tunebench.reports.results.reader import RunReader
 from tunebench.reports.sections.base.changes import Since, since_the_run_before
 
@@ -71,8 +72,13 @@ def trend_of(reader: RunReader, index: Path, decisions: Sequence[Decision], scru
     own = {rep.series_key for rep in reader.repetitions if rep.role == "timed"}
     with opened(index) as database:
         series = [member for member in all_series(database) if member.series_key in own]
-        nights_by_key = nights_of(database, [member.series_key for member in series], "time", decisions)
-        paths = database.execute("SELECT run_id, path FROM runs ORDER BY started_utc, run_id").fetchall()
+        newest = run_id if clock_view(database, run_id).last else None
+        keys = [member.series_key for member in series]
+        nights_by_key = nights_of(database, keys, "time", decisions, newest=newest)
+        paths = database.execute(
+            "SELECT run_id, path FROM runs ORDER BY run_id IS NOT DISTINCT FROM ?, order_utc, run_id",
+            [newest],
+        ).fetchall()
     since = since_the_run_before(reader, index.parent, paths, run_id, scrub)
     if run_id not in {name for name, _ in paths}:
         return Trend(why="This run does not lie in the store that was given.", since=since)
@@ -94,12 +100,8 @@ def trend_of(reader: RunReader, index: Path, decisions: Sequence[Decision], scru
 
 
 def _line(series: Series, nights: list[Night], decisions: Sequence[Decision], scrub: Scrub) -> _Line:
-    past = [
-        n.value
-        for n in nights[:-1]
-        if n.segment == nights[-1].segment and n.value is not None and not n.excluded
-    ]
-    band = usual(past[-USUAL:])
+    comparable = usable(nights, before_run=nights[-1].run_id, last=USUAL)
+    band = usual([night.value for night in comparable if night.value is not None])
     tonight = nights[-1].value
     change = tonight / band.middle - 1 if band and band.middle and tonight is not None else None
     shown = nights[-MAX_NIGHTS:]

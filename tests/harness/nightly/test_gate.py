@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
+from typing import get_args
 from xml.etree import ElementTree
 
 import pytest
@@ -13,8 +15,8 @@ from tunebench.harness.cli.app import app
 from tunebench.harness.errors import UsageError
 from tunebench.harness.nightly import gate
 from tunebench.harness.nightly.decide import decide
-from tunebench.reports.history import gate_text
-from tunebench.reports.history.gating import Judgement, NightFinding
+from tunebench.reports.history import decisions, gate_text
+from tunebench.reports.history.gating import Judgement, NightFinding, NightVerdict
 from tunebench.reports.history.simulated import SimulatedLab
 
 NIGHTS = 12
@@ -63,6 +65,35 @@ def test_the_newest_run_of_a_root_is_judged(store):
     result = called("gate", "--run", store, "--store", store)
     assert result.exit_code == 0
     assert "values screened" in result.stdout
+
+
+def test_a_night_of_the_year_2099_is_not_the_newest_for_ever(store, lab):
+    future = lab.write_night(store, 90, started=datetime(2099, 1, 1, 2, tzinfo=UTC))
+    assert gate.judged_run(future) == future, "named outright, it is judged"
+    assert gate.judged_run(store) == sorted(store.glob("*/2026/*/*/*"))[-1]
+    judgement = gate.gate(store, store)
+    assert (judgement.exit_code, judgement.learning) == (0, 0)
+    assert "2099-01-01" in judgement.findings[-1].reason
+
+
+def test_decisions_wait_for_a_clock_that_is_set(store, monkeypatch):
+    monkeypatch.setattr(decisions, "now_utc", lambda: "1970-01-01T00:05:00Z")
+    result = called("quarantine", "board-00", "--reason", "fan", "--store", store)
+    assert isinstance(result.exception, UsageError)
+    assert "this host's clock says 1970-01-01T00:05:00Z" in str(result.exception)
+    assert not (store / "decisions.jsonl").exists()
+
+
+def test_index_names_a_run_whose_date_cannot_be_right(store, lab):
+    lab.write_night(store, NIGHTS, started=datetime(1970, 1, 1, tzinfo=UTC))
+    result = called("index", store)
+    assert result.exit_code == 0
+    assert "it is dated 1970-01-01T00:00:00Z, which cannot be right" in result.output
+
+
+def test_every_verdict_has_a_place_in_the_summaries():
+    findings = [NightFinding(verdict, "b", "n") for verdict in get_args(NightVerdict) if verdict != "OK"]
+    assert len(gate_text.as_json_value(Judgement("r", findings))["findings"]) == len(findings)
 
 
 def test_a_run_outside_the_store_is_a_usage_error(store, lab, tmp_path):

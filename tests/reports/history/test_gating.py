@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -203,13 +204,130 @@ def test_damaged_records_are_infrastructure(store, lab):
     assert "2 lines" in judgement.findings[0].reason
 
 
+# -- machines that take turns, and series that learn for ever -----------------------------------
+
+
+def fingerprint(**tiers):
+    base = {
+        "hardware": {"model": "a"},
+        "firmware": {"version": "1"},
+        "os": {"kernel": "6.1"},
+        "python": {"torch": "2"},
+    }
+    return base | tiers
+
+
+#: Machines, or cards in one of them, that are told apart by what the name says.
+MACHINES = {
+    "hardware": [fingerprint(hardware={"model": "a"}), fingerprint(hardware={"model": "b"})],
+    "serial number": [
+        fingerprint(hardware={"model": "a", "serial_sha256": "1"}),
+        fingerprint(hardware={"model": "a", "serial_sha256": "2"}),
+    ],
+    "firmware": [fingerprint(firmware={"version": "1"}), fingerprint(firmware={"version": "2"})],
+    "operating system": [fingerprint(os={"kernel": "6.1"}), fingerprint(os={"kernel": "6.6"})],
+    "Python packages": [fingerprint(python={"torch": "2"}), fingerprint(python={"torch": "1"})],
+    "three of them": [fingerprint(hardware={"model": model}) for model in "abc"],
+}
+
+
+def write_by_turns(lab, store, machines, nights, *, stay=1, slower=None):
+    """Write nights that machines measured by turns, each slower than the one before by 60%; return the last."""
+    boards = {series.board_id for series in lab.series}
+    for night in nights:
+        turn = night // stay % len(machines)
+        factors = {series.key: 1.6**turn * (1 + 0.004 * (night % 3)) for series in lab.series}
+        folder = lab.write_night(
+            store, night, factors=factors, fingerprints=dict.fromkeys(boards, machines[turn]),
+            slower=slower if night == nights[-1] else None,
+        )  # fmt: skip
+    return folder
+
+
+@pytest.mark.parametrize("stay", [1, 5])
+@pytest.mark.parametrize("machines", MACHINES.values(), ids=MACHINES)
+def test_a_slower_build_is_red_where_machines_take_turns_under_one_id(tmp_path, lab, machines, stay):
+    slow = lab.series[1].key
+    last = range(12 * len(machines) * stay + 1)
+    folder = write_by_turns(lab, tmp_path, machines, last, stay=stay, slower={slow: 0.25})
+    judgement = judged(tmp_path, folder, confirmer=pairs_with(lab, tonight=1.25))
+    assert judgement.exit_code == 1
+    assert verdicts(judgement)[slow] == "REGRESSION"
+    assert judgement.learning == 0
+
+
+@pytest.mark.parametrize("machines", MACHINES.values(), ids=MACHINES)
+def test_turns_are_told_and_each_machines_quiet_night_is_green(tmp_path, lab, machines):
+    begun = 12 * len(machines)
+    write_by_turns(lab, tmp_path, machines, range(begun))
+    for night in range(begun, begun + len(machines)):
+        judgement = judged(tmp_path, write_by_turns(lab, tmp_path, machines, [night]))
+        assert judgement.exit_code == 0
+        assert verdicts(judgement) == {"board-00": "SWAPPED", "board-01": "SWAPPED"}
+        assert "take turns under this id" in judgement.findings[0].reason
+
+
+@pytest.mark.parametrize("tier", ["firmware", "os"])
+def test_an_update_that_was_taken_back_once_is_no_turn(store, lab, tier):
+    boards = {series.board_id for series in lab.series}
+    old = {"hardware": {"model": "simulated"}, "firmware": {}, "os": {}}
+    quiet = {series.key: 1.0 for series in lab.series}
+    for night, value in enumerate(({}, {"version": "2"}, {}), start=NIGHTS):
+        prints = dict.fromkeys(boards, old | {tier: value})
+        folder = lab.write_night(store, night, factors=quiet, fingerprints=prints)
+    assert judged(store, folder).findings == []
+
+
+def test_a_series_that_does_not_leave_learning_is_a_finding(tmp_path, lab):
+    """A board whose fingerprint is another every night: nothing would ever be seen."""
+    machines = [fingerprint(hardware={"model": str(number)}) for number in range(40)]
+    folder = write_by_turns(lab, tmp_path, machines, range(13))
+    judgement = judged(tmp_path, folder)
+    assert (judgement.exit_code, judgement.findings) == (0, [])
+    for nights in ([13], [14]):
+        folder = write_by_turns(lab, tmp_path, machines, nights)
+        judgement = judged(tmp_path, folder)
+        assert judgement.exit_code == 3
+        assert verdicts(judgement) == {series.key: "LEARNING" for series in lab.series}
+    assert "still learning after 15 nights: 0 of the 10" in judgement.findings[0].reason
+    assert "hardware changed: 14 times" in judgement.findings[0].reason
+
+
+def test_a_slow_night_of_machines_that_still_learn_is_not_green(tmp_path, lab):
+    slow = {lab.series[1].key: 0.25}
+    folder = write_by_turns(lab, tmp_path, MACHINES["hardware"], range(16), slower=slow)
+    judgement = judged(tmp_path, folder)
+    assert judgement.exit_code == 3
+    assert set(verdicts(judgement).values()) == {"LEARNING", "SWAPPED"}
+
+
+def test_an_update_lets_an_old_series_learn_anew_without_a_word(store, lab):
+    boards = {series.board_id for series in lab.series}
+    for night in range(NIGHTS, NIGHTS + 10):
+        prints = dict.fromkeys(boards, fingerprint(firmware={"version": "2"}))
+        folder = lab.write_night(store, night, fingerprints=prints)
+        assert judged(store, folder).findings == []
+
+
+def test_nights_of_nothing_are_no_yardstick_and_it_is_told(store, lab):
+    for folder in store.glob("*/*/*/*/*"):
+        lines = [json.loads(line) for line in (folder / "reps.jsonl").read_text().splitlines()]
+        text = "".join(json.dumps(line | {"peak_rss_b": 0}) + "\n" for line in lines)
+        (folder / "reps.jsonl").write_text(text)
+    folder = lab.write_night(store, NIGHTS, factors={series.key: 1.0 for series in lab.series})
+    judgement = judged(store, folder)
+    assert judgement.exit_code == 3
+    assert "the median of its last 14 nights is 0" in judgement.findings[0].reason
+
+
 @pytest.mark.parametrize(
     ("names", "code"),
     [
         (["REGRESSION", "OFFLINE", "UNCLEAR"], 1),
         (["OFFLINE", "UNCLEAR"], 4),
         (["UNCLEAR", "BOARD"], 3),
-        (["BOARD", "TRANSIENT", "IMPROVED", "NEW", "RENAMED"], 0),
+        (["LEARNING", "CLOCK"], 3),
+        (["BOARD", "TRANSIENT", "IMPROVED", "NEW", "RENAMED", "SWAPPED", "CLOCK"], 0),
     ],
 )
 def test_exit_codes_have_their_precedence(names, code):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shlex
 import time
+from dataclasses import replace
 
 import duckdb
 import pandas as pd
@@ -13,9 +16,11 @@ from typer.testing import CliRunner
 from tunebench.harness.cli.app import app
 from tunebench.harness.errors import UsageError
 from tunebench.reports.formatting.privacy import Anonymiser, scrubber
+from tunebench.reports.history.simulated import SimulatedLab
 from tunebench.reports.records import BoardEnv, Reason, Skip
 from tunebench.reports.results import ResultsError, RunReader, RunWriter
 from tunebench.reports.results.export import SALT, export_run, merge, salt_of, write_table
+from tunebench.reports.results.layout import other_files
 from tunebench.reports.summary import summarise
 
 SECRETS = {
@@ -189,6 +194,75 @@ def test_merging_adds_each_run_once_and_refuses_another_of_its_name(lab_run, sec
     manifest.write_text(manifest.read_text().replace('"blocks":', '"blocks" :'))
     with pytest.raises(ResultsError, match="another run of this name"):
         merge(roots[:1], tmp_path / "other")
+
+
+# -- one name for two machines ----------------------------------------------------------------
+
+PI5, PI4 = {"model": "Raspberry Pi 5", "ram_b": 1}, {"model": "Raspberry Pi 4", "ram_b": 1}
+
+
+def lab_of(root, hardware, *, night=0, board_id="board-00", lab="my-lab"):
+    """A results root with one night of one board."""
+    made = SimulatedLab(boards=1, cells=1, lab=lab)
+    made.series = [replace(series, board_id=board_id) for series in made.series]
+    probed = {"os": {}} if hardware is None else {"hardware": hardware}
+    folder = made.write_night(root, night, fingerprints={board_id: probed})
+    manifest = json.loads((folder / "run.json").read_text())
+    sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in other_files(folder)}
+    (folder / "run.json").write_text(json.dumps(manifest | {"files": sums}))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (PI5, PI4),
+        (PI5 | {"serial_sha256": "a" * 64}, PI5 | {"serial_sha256": "b" * 64}),
+        (PI5 | {"serial_sha256": None}, PI4 | {"serial_sha256": "b" * 64}),
+        (PI5, PI5 | {"cores": 8, "model": "Raspberry Pi 5 Model B Rev 1.1"}),
+    ],
+)
+def test_merging_refuses_two_machines_under_one_name(tmp_path, old, new):
+    roots = [lab_of(tmp_path / "a", old), lab_of(tmp_path / "b b", new, night=1)]
+    with pytest.raises(ResultsError, match=r"board 'board-00' of lab 'my-lab' is another machine than in") as refused:
+        merge(roots, tmp_path / "all")
+    assert not (tmp_path / "all").exists(), "nothing was copied"
+    command = str(refused.value).partition("knowingly: ")[2]
+    assert CliRunner().invoke(app, shlex.split(command)[1:]).exit_code == 0
+    assert len(list((tmp_path / "all").glob("*/*/*/*/*/run.json"))) == 2
+    assert merge(roots, tmp_path / "all") == [], "told once, they are together"
+
+
+def test_it_refuses_a_machine_other_than_the_one_that_is_there(tmp_path):
+    merge([lab_of(tmp_path / "a", PI5)], tmp_path / "all")
+    with pytest.raises(ResultsError, match="model 'Raspberry Pi 5' and 'Raspberry Pi 4'"):
+        merge([lab_of(tmp_path / "b", PI4, night=1)], tmp_path / "all")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (PI5, PI5 | {"ram_b": 2, "cores_online": "0-2"}),
+        (PI5, PI5 | {"gpu": "found by a newer probe"}),
+        (PI5, None),
+        (PI5 | {"serial_sha256": "a" * 64}, PI5 | {"serial_sha256": "a" * 64, "model": "Rev 1.1"}),
+        (PI5 | {"serial_sha256": None}, PI5 | {"serial_sha256": "b" * 64}),
+    ],
+)
+def test_merging_takes_one_machine_for_one(tmp_path, old, new):
+    assert len(merge([lab_of(tmp_path / "a", old), lab_of(tmp_path / "b", new, night=1)], tmp_path / "all")) == 2
+
+
+@pytest.mark.parametrize("other", [{"board_id": "board-07"}, {"lab": "your-lab"}])
+def test_machines_with_names_of_their_own_are_merged(tmp_path, other):
+    roots = [lab_of(tmp_path / "a", PI5), lab_of(tmp_path / "b", PI4, night=1, **other)]
+    assert len(merge(roots, tmp_path / "all")) == 2
+
+
+def test_a_store_without_runs_beside_its_decisions_takes_some(tmp_path):
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "decisions.jsonl").write_text("")
+    assert len(merge([lab_of(tmp_path / "a", PI5)], tmp_path / "all")) == 1
 
 
 def test_merging_leaves_out_what_is_not_complete(secret_run, tmp_path):

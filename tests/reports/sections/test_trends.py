@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 
 import pytest
 
@@ -97,6 +98,35 @@ def test_a_night_in_quarantine_is_shown_and_does_not_count(store, newest):
     ]
     text = words(render(newest, index=index.build(store).path, decisions=made))
     assert "board in quarantine: fan broken" in text
+
+
+def test_what_is_usual_is_usual_for_the_machine_that_measured(tmp_path):
+    """Two machines take turns under one id; the other is twice as slow."""
+    lab = SimulatedLab(boards=1, cells=1, repetitions=3, bad_nights=0.0)
+    for night in range(14):
+        prints = {"board-00": fingerprint(hardware={"model": "ab"[night % 2]})}
+        folder = lab.write_night(
+            tmp_path, night, fingerprints=prints, factors={lab.series[0].key: 1.0 + night % 2}
+        )
+    found = trend(tmp_path, RunReader(folder))
+    assert found.table.rows[0][1:3] == ["14", "2"], "14 nights; the last is of the second segment"
+    assert found.table.rows[0][-1] == "yes"
+    assert "hardware changed: back to segment 2" in words(
+        render(RunReader(folder), index=index.build(tmp_path).path)
+    )
+
+
+@pytest.mark.parametrize("date", ["1970-01-01", "2025-06-01", "2099-01-01"])
+def test_a_night_with_a_wrong_date_stands_behind_the_others(tmp_path, date):
+    lab = SimulatedLab(boards=1, cells=1, repetitions=3, bad_nights=0.0)
+    for night in range(7):
+        lab.write_night(tmp_path, night, fingerprints={"board-00": fingerprint()})
+    prints = {"board-00": fingerprint(firmware={"version": "2"})}
+    wrong = datetime.fromisoformat(date).replace(tzinfo=UTC)
+    folder = lab.write_night(tmp_path, 7, fingerprints=prints, started=wrong)
+    found = trend(tmp_path, RunReader(folder))
+    assert found.table.rows[0][1:3] == ["8", "2"]
+    assert found.since.table.rows == [["board-00", "firmware.version", "1", "2"]]
 
 
 def test_later_nights_are_not_shown_on_an_earlier_runs_page(store):
