@@ -320,7 +320,7 @@ def test_a_dump_that_does_not_tell_its_rails_says_why(text, reason):
 
 
 def test_prose_beside_a_dump_is_no_file():
-    text = "name of the board below\nname ina3221\nin1_label VDD_IN\nin1_input 5000\ncurr1_input 400\nlabel as seen on it\n"
+    text = "name of the board below\nname ina3221\nin1_label VDD_IN\nin1_input 5000\ncurr1_input 400\nlabel as seen\n"
     assert read("ina3221", text).total_w == pytest.approx(2.0)
 
 
