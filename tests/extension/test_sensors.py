@@ -25,7 +25,7 @@ from tunebench.targets.payload import make_payload
 from tunebench.workloads.engines import lab
 
 HEAD = """
-from tunebench.targets.agent.sensors.base import Channel, Device, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, Device, Discovery, Sensor
 
 def channel(identifier, **other):
     return Channel(identifier, "room", "light", "lx", None, "a toy", None)._replace(**other)
@@ -36,7 +36,7 @@ GOOD = (
 DEVICES = [Device("dev/light", "the room's light", "toys", "RULE", False), "not a device"]
 
 def discover(root="/"):
-    return Found([Sensor([channel("light_lx")], lambda: [7.0])], {"dust": "no dust sensor here"})
+    return Discovery([Sensor([channel("light_lx")], lambda: [7.0])], {"dust": "no dust sensor here"})
 """
 )
 #: What a module does -> what is said of it.
@@ -44,17 +44,17 @@ BROKEN = {
     "import smbus_of_nobody": "ModuleNotFoundError: No module named 'smbus_of_nobody'",
     "def discover(root): 1 / 0": "ZeroDivisionError: division by zero",
     "def discover(root): raise SystemExit(3)": "SystemExit: 3",
-    "def discover(root): return []": "discover() returned list, not Found",
-    "def discover(root): return Found([7], {})": "discover() found int, not a Sensor",
-    "def discover(root): return Found([Sensor(['x'])], {})": "a channel is str, not Channel",
-    "def discover(root): return Found([Sensor([channel('')])], {})": "a field of channel '' is no text",
-    "def discover(root): return Found([Sensor([channel('a', unit=3)])], {})": "a field of channel 'a' is no text",
-    "def discover(root): return Found([Sensor([channel('a', quantum='1')])], {})": (
+    "def discover(root): return []": "discover() returned list, not Discovery",
+    "def discover(root): return Discovery([7], {})": "discover() found int, not a Sensor",
+    "def discover(root): return Discovery([Sensor(['x'])], {})": "a channel is str, not Channel",
+    "def discover(root): return Discovery([Sensor([channel('')])], {})": "a field of channel '' is no text",
+    "def discover(root): return Discovery([Sensor([channel('a', unit=3)])], {})": "a field of channel 'a' is no text",
+    "def discover(root): return Discovery([Sensor([channel('a', quantum='1')])], {})": (
         "quantum or rate_hz of channel 'a' is no number"
     ),
-    "def discover(root): return Found([Sensor([channel('a'), channel('a')])], {})": "there is a channel 'a' already",
-    "def discover(root): return Found([Sensor([channel('load_1m')])], {})": "there is a channel 'load_1m' already",
-    "def discover(root): return Found([Sensor([channel('rss_b')])], {})": "there is a channel 'rss_b' already",
+    "def discover(root): return Discovery([Sensor([channel('a'), channel('a')])], {})": "there is a channel 'a' already",
+    "def discover(root): return Discovery([Sensor([channel('load_1m')])], {})": "there is a channel 'load_1m' already",
+    "def discover(root): return Discovery([Sensor([channel('rss_b')])], {})": "there is a channel 'rss_b' already",
     "pass": "AttributeError: module 'my_room.light' has no attribute 'discover'",
 }
 Install = Callable[..., None]
@@ -208,7 +208,7 @@ def test_a_power_sensor_of_a_package_is_the_boards_power(on_board, simulated):
     on_board(
         HEAD + "def discover(root):\n"
         "    power = channel('input_w', kind='power', unit='W', scope='board_input')\n"
-        "    return Found([Sensor([power], lambda: [3.5])], {})"
+        "    return Discovery([Sensor([power], lambda: [3.5])], {})"
     )
     assert "power" not in discover(str(tree)).missing
 

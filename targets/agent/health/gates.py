@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from tunebench.targets.agent.health import background_load
 from tunebench.targets.agent.sensors import load, memory, thermal, throttled
-from tunebench.targets.agent.sensors.base import Found
+from tunebench.targets.agent.sensors.base import Discovery
 from tunebench.targets.agent.workdir import AgentError
 
 Values = Dict[str, Optional[float]]
@@ -146,7 +146,7 @@ def _with_background(facts: Facts, gates: Dict[str, Any], root: str) -> Facts:
     return facts._replace(values=dict(facts.values, background_cores=cores), consumers=consumers)
 
 
-def _first(discovery: Found, wanted: str) -> Optional[float]:
+def _first(discovery: Discovery, wanted: str) -> Optional[float]:
     for sensor in discovery.sensors:
         for channel, value in zip(sensor.channels, sensor.read()):  # noqa: B905 - Python 3.6
             if channel.id == wanted:

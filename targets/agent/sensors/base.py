@@ -66,7 +66,7 @@ class Sensor:
         """Release what the sensor holds (a child process); it is not read again."""
 
 
-class Found(NamedTuple):
+class Discovery(NamedTuple):
     """What a module found, and why the rest is missing (quantity -> reason)."""
 
     sensors: List[Sensor]
@@ -99,7 +99,7 @@ if TYPE_CHECKING:
 
         DEVICES: Sequence[Device]
 
-        def discover(self, root: str = "/") -> Found:
+        def discover(self, root: str = "/") -> Discovery:
             """Return the sensors that are there, each read once, and why others are missing; raise nothing.
 
             Args:

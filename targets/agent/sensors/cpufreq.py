@@ -9,7 +9,7 @@ from typing import Dict, List, Optional, Tuple
 
 from tunebench.targets.agent import formats
 from tunebench.targets.agent.linux.sysfs import File, find, text_of
-from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, Discovery, Sensor
 from tunebench.targets.agent.sensors.firmware import Firmware
 
 #: Kernels before 4.3 have no folder for a policy, but one in each CPU's.
@@ -21,7 +21,7 @@ _MAX_POLICIES = 8
 _MEASURE_EVERY_S = 1.0
 
 
-def discover(root: str = "/") -> Found:
+def discover(root: str = "/") -> Discovery:
     """Look for ``cpu_freq_hz`` and its cap ``cpu_freq_cap_hz``: of the fastest cluster (a single thread is put there);
     ``cpu_clock_hz`` where the firmware measures it."""
     sensors = []
@@ -44,7 +44,7 @@ def discover(root: str = "/") -> Found:
         # What is missing is the kernel's frequency where the firmware tells the true one, else all of it.
         quantity = "freq_hz" if measured is None else "cpu_freq_hz"
         missing[quantity] = "no readable CPU frequency: looked for " + _PATTERN
-    return Found(sensors, missing)
+    return Discovery(sensors, missing)
 
 
 def _readable(root: str, name: str) -> List[File]:

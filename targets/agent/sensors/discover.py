@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Dict, List, Tuple, cast
 
 from tunebench.targets.agent.linux.sysfs import bounded
 from tunebench.targets.agent.sensors import plugins
-from tunebench.targets.agent.sensors.base import Channel, Device, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, Device, Discovery, Sensor
 
 if TYPE_CHECKING:
     from tunebench.targets.agent.sensors.base import SensorModule
@@ -56,7 +56,7 @@ def _joined(reasons: List[str]) -> str:
     return "; ".join(([_LOOKED + ", ".join(places)] if places else []) + others)
 
 
-def discover(root: str = "/") -> Found:
+def discover(root: str = "/") -> Discovery:
     """Ask every module for its sensors; power is missing only if none has it, with all searched places as the reason.
 
     A module that hangs (in a driver) is left behind after 5 s and named.
@@ -67,7 +67,7 @@ def discover(root: str = "/") -> Found:
     for name, quantity in SENSORS.items():
         why = "%s: no answer within %g s: a driver hangs" % (name, _MODULE_S)
         ask = functools.partial(MODULES[name].discover, root)
-        discovery: Found = bounded(ask, _MODULE_S, Found([], {quantity: why}))
+        discovery: Discovery = bounded(ask, _MODULE_S, Discovery([], {quantity: why}))
         sensors += discovery.sensors
         for what, reason in discovery.missing.items():
             if what == "power":
@@ -88,7 +88,7 @@ def discover(root: str = "/") -> Found:
                 missing.setdefault(what, reason)
     if not any(channel.scope for channel in _powers(sensors)):
         missing["power"] = _joined(without_power)
-    return Found(sensors, missing)
+    return Discovery(sensors, missing)
 
 
 def devices() -> List[Device]:
@@ -106,11 +106,11 @@ def _lab_sensors() -> Dict[str, Tuple[str, str]]:
     return {name: point for name, point in sorted(plugins.points().items()) if name not in MODULES}
 
 
-def _of_package(name: str, point: Tuple[str, str], root: str, sensors: List[Sensor]) -> Found:
+def _of_package(name: str, point: Tuple[str, str], root: str, sensors: List[Sensor]) -> Discovery:
     taken = [_OF_THE_WORKLOAD] + [channel.id for sensor in sensors for channel in sensor.channels]
     late = "%s: no answer within %g s" % (plugins.named(name, point), _MODULE_S)
-    discovery: Found = bounded(
-        functools.partial(plugins.find, name, point, root, taken), _MODULE_S, Found([], {name: late})
+    discovery: Discovery = bounded(
+        functools.partial(plugins.find, name, point, root, taken), _MODULE_S, Discovery([], {name: late})
     )
     return discovery
 

@@ -7,14 +7,14 @@ import os
 from typing import Optional
 
 from tunebench.targets.agent.linux.sysfs import File, find, text_of
-from tunebench.targets.agent.sensors.base import Channel, FileSensor, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, FileSensor, Discovery, Sensor
 
 _NAMES = ("pwmfan", "pwm_tach", "pwm-fan")
 _EVERY_S = 1.0
 _FILES = (("fan_rpm", "fan1_input", "rpm", 1.0), ("fan_duty", "pwm1", "1", 1.0 / 255.0))
 
 
-def discover(root: str = "/") -> Found:
+def discover(root: str = "/") -> Discovery:
     """Look for ``fan_rpm`` and ``fan_duty`` (0 to 1); most boards have neither and miss nothing."""
     sensors = []
     folders = [os.path.dirname(path) for path in find(root, "sys/class/hwmon/hwmon*/name")]
@@ -25,7 +25,7 @@ def discover(root: str = "/") -> Found:
             sensors.append(
                 _sensor(identifier, unit, text_of(os.path.dirname(path) + "/name"), File(path), scale)
             )
-    return Found(sensors, {})
+    return Discovery(sensors, {})
 
 
 def _sensor(identifier: str, unit: str, driver: Optional[str], file: File, scale: float) -> Sensor:

@@ -12,7 +12,7 @@ import re
 from typing import Dict, List, Optional
 
 from tunebench.targets.agent.linux.sysfs import NO_ANSWER, File, find
-from tunebench.targets.agent.sensors.base import Channel, FileSensor, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, FileSensor, Discovery, Sensor
 
 DEVFREQ = "sys/class/devfreq/*"
 _NODE = re.compile(r"gpu|gv11b|gp10b|ga10b|gb10b|gm20b", re.IGNORECASE)
@@ -22,7 +22,7 @@ _ENGINES = re.compile(r"nvd|nvenc|nvjpg|vic|ofa", re.IGNORECASE)
 _LOADS = ("sys/devices/gpu.0/load", "sys/devices/platform/gpu.0/load", "sys/devices/platform/*gpu*/load")
 
 
-def discover(root: str = "/") -> Found:
+def discover(root: str = "/") -> Discovery:
     """Look for ``gpu_freq_hz`` and ``gpu_load`` (0 to 1); a board without such a GPU misses nothing.
 
     A GPU that sleeps has its channels, too: it wakes up with the workload.
@@ -47,7 +47,7 @@ def discover(root: str = "/") -> Found:
             missing["gpu_load"] += (
                 "; from JetPack 7 on its driver tells the load through NVML only (nvidia-smi)"
             )
-    return Found([sensor for sensor in sensors if sensor is not None], missing)
+    return Discovery([sensor for sensor in sensors if sensor is not None], missing)
 
 
 def nodes(paths: List[str]) -> List[str]:

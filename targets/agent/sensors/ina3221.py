@@ -16,7 +16,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from tunebench.targets.agent.formats import rails
 from tunebench.targets.agent.linux.sysfs import File, find, text_of
-from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, Discovery, Sensor
 
 _HWMON = ("sys/bus/i2c/drivers/ina3221/*-*/hwmon/hwmon*", "sys/class/hwmon/hwmon*")
 _IIO = ("sys/bus/i2c/drivers/ina3221x/*-*/iio*device*", "sys/bus/i2c/devices/*-*/iio:device*")
@@ -88,7 +88,7 @@ class Monitors(Sensor):
         return ([whole.watts] if self._has_sum else []) + [values[rail.label] for rail in self._rails]
 
 
-def discover(root: str = "/") -> Found:
+def discover(root: str = "/") -> Discovery:
     """Look for ``<rail>_w`` for each rail, the total (or its parts' sum ``rails_sum_w``) first."""
     failed: Dict[str, str] = {}
     unlabelled: List[str] = []
@@ -108,14 +108,14 @@ def discover(root: str = "/") -> Found:
             message = "the INA3221 is there, but " + why
         elif unlabelled:
             message = "; ".join(unlabelled)
-        return Found([], dict(missing, power=message))
+        return Discovery([], dict(missing, power=message))
     if not parts:
         lost = "; ".join("rail %s: %s" % pair for pair in sorted(failed.items()))
         missing["power"] = "no total: no input rail and no complete set of parts among %s%s" % (
             ", ".join(sorted(table)),
             " (%s)" % "; ".join(filter(None, [lost] + unlabelled)) if lost or unlabelled else "",
         )
-    return Found([Monitors(chosen, parts)], missing)
+    return Discovery([Monitors(chosen, parts)], missing)
 
 
 def _identifier(label: str) -> str:

@@ -4,13 +4,13 @@ import os
 from typing import List, Optional
 
 from tunebench.targets.agent.linux.sysfs import File
-from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, Discovery, Sensor
 
 #: The kernel renews it every 5 s.
 _EVERY_S = 1.0
 
 
-def discover(root: str = "/") -> Found:
+def discover(root: str = "/") -> Discovery:
     """Look for ``load_1m``."""
     file = File(os.path.join(root, "proc/loadavg"))
 
@@ -22,6 +22,6 @@ def discover(root: str = "/") -> Found:
             return [None]
 
     if read() == [None]:
-        return Found([], {"load_1m": "no readable load average: looked for proc/loadavg"})
+        return Discovery([], {"load_1m": "no readable load average: looked for proc/loadavg"})
     channel = Channel("load_1m", "board", "load", "1", None, "/proc/loadavg", 0.01)
-    return Found([Sensor([channel], read, _EVERY_S)], {})
+    return Discovery([Sensor([channel], read, _EVERY_S)], {})

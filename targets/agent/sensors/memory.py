@@ -9,7 +9,7 @@ import re
 from typing import Dict, List, Optional
 
 from tunebench.targets.agent.linux.sysfs import File, find, text_of
-from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, Discovery, Sensor
 
 _FIELD = re.compile(r"^(\w+):?\s+(\d+)", re.MULTILINE)
 #: It changes slowly.
@@ -37,7 +37,7 @@ def fields(text: Optional[str]) -> Dict[str, int]:
     return {name: int(value) for name, value in _FIELD.findall(text or "")}
 
 
-def discover(root: str = "/") -> Found:
+def discover(root: str = "/") -> Discovery:
     """Look for ``mem_available_b`` and ``swap_used_b``; one that this kernel does not count has a reason, no channel."""
     file = File(os.path.join(root, "proc/meminfo"))
     names = fields(file.text())
@@ -47,7 +47,7 @@ def discover(root: str = "/") -> Found:
         if not all(name in names for name in needed)
     }
     if len(missing) == len(_UNCOUNTED):
-        return Found([], {"mem_available_b": "no memory figures: looked for proc/meminfo"})
+        return Discovery([], {"mem_available_b": "no memory figures: looked for proc/meminfo"})
     channels = [channel for channel in _CHANNELS if channel.id not in missing]
 
     def read() -> List[Optional[float]]:
@@ -59,7 +59,7 @@ def discover(root: str = "/") -> Found:
         }
         return [values[channel.id] for channel in channels]
 
-    return Found([Sensor(channels, read)] + _compressed(root), missing)
+    return Discovery([Sensor(channels, read)] + _compressed(root), missing)
 
 
 def _compressed(root: str) -> List[Sensor]:

@@ -9,7 +9,7 @@ import math
 from importlib import import_module
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
-from tunebench.targets.agent.sensors.base import Channel, Device, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, Device, Discovery, Sensor
 
 #: In a payload that carries such sensors; its ``points()`` returns name -> (``module``, name of the package).
 TABLE = "tunebench.targets.agent.sensors.lab"
@@ -30,7 +30,7 @@ def points() -> Dict[str, Tuple[str, str]]:
     return dict(table.points())
 
 
-def find(name: str, point: Tuple[str, str], root: str, taken: Iterable[str]) -> Found:
+def find(name: str, point: Tuple[str, str], root: str, taken: Iterable[str]) -> Discovery:
     """Ask a package's module for its sensors; it raises nothing, whatever the module does.
 
     Args:
@@ -42,7 +42,7 @@ def find(name: str, point: Tuple[str, str], root: str, taken: Iterable[str]) -> 
     try:
         return _checked(_module(point).discover(root), set(taken))
     except BaseException as error:  # noqa: BLE001 - a package of somebody else's may raise anything, SystemExit too
-        return Found([], {name: _reason(name, point, error)})
+        return Discovery([], {name: _reason(name, point, error)})
 
 
 def devices(name: str, point: Tuple[str, str]) -> List[Device]:
@@ -70,14 +70,14 @@ def _module(point: Tuple[str, str]) -> Any:
     return getattr(loaded, attribute) if attribute else loaded
 
 
-def _checked(discovery: Any, taken: Set[str]) -> Found:
+def _checked(discovery: Any, taken: Set[str]) -> Discovery:
     """Return the sensors, each behind a guard.
 
     Raises:
         NotASensor: says what is wrong.
     """
-    if not isinstance(discovery, Found):
-        raise NotASensor("discover() returned %s, not Found" % type(discovery).__name__)
+    if not isinstance(discovery, Discovery):
+        raise NotASensor("discover() returned %s, not Discovery" % type(discovery).__name__)
     sensors: List[Sensor] = []
     for sensor in discovery.sensors:
         if not isinstance(sensor, Sensor):
@@ -88,7 +88,7 @@ def _checked(discovery: Any, taken: Set[str]) -> Found:
                 raise NotASensor("there is a channel %r already" % channel.id)
             taken.add(channel.id)
         sensors.append(GuardedSensor(sensor))
-    return Found(sensors, {str(what): str(why)[:_MAX_REASON] for what, why in discovery.missing.items()})
+    return Discovery(sensors, {str(what): str(why)[:_MAX_REASON] for what, why in discovery.missing.items()})
 
 
 def _check_channel(channel: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Dict, List, Optional
 from tunebench.targets.agent import formats
 from tunebench.targets.agent.formats.reading import Reading
 from tunebench.targets.agent.linux.sysfs import text_of
-from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, Discovery, Sensor
 from tunebench.targets.agent.sensors.firmware import Firmware
 
 _ASK = ("pmic_read_adc",)
@@ -49,17 +49,17 @@ class Pmic(Sensor):
         self._firmware.close()
 
 
-def discover(root: str = "/") -> Found:
+def discover(root: str = "/") -> Discovery:
     """Look for ``rails_sum_w``, ``vdd_core_w``, ``ext5v_v`` of a Raspberry Pi 5."""
     model = text_of(os.path.join(root, "proc/device-tree/model")) or ""
     if "Raspberry Pi" not in model:
-        return Found([], {"power": "no power sensor: looked for vcgencmd pmic_read_adc"})
+        return Discovery([], {"power": "no power sensor: looked for vcgencmd pmic_read_adc"})
     firmware = Firmware(root)
     said = firmware.ask_once(_ASK)
     reading = formats.read("pmic", said.out)
     if any(channel["kind"] == "power" for channel in reading.channels):
-        return Found([Pmic(firmware, reading)], {})
-    return Found([], {"power": "no power sensor: " + (_without(model) or said.reason or str(reading.reason))})
+        return Discovery([Pmic(firmware, reading)], {})
+    return Discovery([], {"power": "no power sensor: " + (_without(model) or said.reason or str(reading.reason))})
 
 
 def _without(model: str) -> Optional[str]:

@@ -9,7 +9,7 @@ from typing import List, Optional
 
 from tunebench.targets.agent.linux.sysfs import File, find, text_of
 from tunebench.targets.agent.protocol import monotonic_ns
-from tunebench.targets.agent.sensors.base import Channel, Device, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, Device, Discovery, Sensor
 
 _PATTERN = "sys/class/powercap/intel-rapl:*/energy_uj"
 DEVICES = (
@@ -23,7 +23,7 @@ DEVICES = (
 )
 
 
-def discover(root: str = "/") -> Found:
+def discover(root: str = "/") -> Discovery:
     """Look for ``package_<N>_w``."""
     sensors = []
     refused = []
@@ -38,9 +38,9 @@ def discover(root: str = "/") -> Found:
         span_uj = File(os.path.join(folder, "max_energy_range_uj")).number()
         sensors.append(_sensor(name, File(path), span_uj))
     if sensors:
-        return Found(sensors, {})
+        return Discovery(sensors, {})
     why = "%s is readable by root only" % refused[0] if refused else "no power sensor: looked for " + _PATTERN
-    return Found([], {"power": why})
+    return Discovery([], {"power": why})
 
 
 def _sensor(name: str, file: File, span_uj: Optional[float]) -> Sensor:

@@ -12,7 +12,7 @@ from tunebench.targets.agent import formats
 from tunebench.targets.agent.formats.reading import Reading
 from tunebench.targets.agent.linux import programs
 from tunebench.targets.agent.linux.sysfs import bounded
-from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, Discovery, Sensor
 
 #: Twice as fast as the default sampling, so that there is a new line for each sample.
 INTERVAL_MS = 100
@@ -21,18 +21,18 @@ _ARGV = ["tegrastats", "--interval", str(INTERVAL_MS)]
 _FIRST_LINE_S = 3.0
 
 
-def discover(root: str = "/") -> Found:
+def discover(root: str = "/") -> Discovery:
     """Look for ``<rail>_w`` as tegrastats prints them; only for a Jetson (``/etc/nv_tegra_release``)."""
     if not os.path.exists(os.path.join(root, "etc/nv_tegra_release")):
-        return Found([], {})
+        return Discovery([], {})
     with programs.stream(root, _ARGV, INTERVAL_MS / 1e3) as stream:
         if stream.reason is not None:
-            return Found([], {"power": "tegrastats: " + stream.reason})
+            return Discovery([], {"power": "tegrastats: " + stream.reason})
         line = bounded(lambda: next(stream.lines(), ""), _FIRST_LINE_S, "")
     reading = formats.read("tegrastats", line)
     if not _powers(reading):
-        return Found([], {"power": "tegrastats: " + str(reading.reason)})
-    return Found([Tegrastats(root, reading)], {})
+        return Discovery([], {"power": "tegrastats: " + str(reading.reason)})
+    return Discovery([Tegrastats(root, reading)], {})
 
 
 def _powers(reading: Reading) -> Dict[str, Any]:

@@ -12,7 +12,7 @@ import re
 from typing import Dict, List, NamedTuple, Optional, Pattern, Tuple
 
 from tunebench.targets.agent.linux.sysfs import NO_ANSWER, File, bounded, find, text_of
-from tunebench.targets.agent.sensors.base import FIRST_READ_S, Channel, Found, Sensor
+from tunebench.targets.agent.sensors.base import FIRST_READ_S, Channel, Discovery, Sensor
 
 #: What stands for the CPU, the best first.
 _CPU = tuple(
@@ -45,7 +45,7 @@ class Zone(NamedTuple):
     sleeps: bool
 
 
-def discover(root: str = "/") -> Found:
+def discover(root: str = "/") -> Discovery:
     """Look for ``cpu_temp_c``; ``gpu_temp_c`` and ``tj_temp_c`` (junction) where there are such zones.
 
     What is off now has a channel and, under its name, the reason why it has no value yet.
@@ -65,12 +65,12 @@ def discover(root: str = "/") -> Found:
             dead = zone or dead
             missing[site + "_temp_c"] = "zone %s: %s" % (dead.kind, dead.reason)
     if zones:
-        return Found(sensors, missing)
+        return Discovery(sensors, missing)
     missing["temp_c"] = "no readable temperature: " + (
         "; ".join("zone %s: %s" % (zone.kind, zone.reason) for zone in all_zones)
         or "looked for sys/class/thermal/thermal_zone*/temp and hwmon (%s)" % ", ".join(_HWMON_CPU)
     )
-    return Found(sensors, missing)
+    return Discovery(sensors, missing)
 
 
 def degrees(raw: int) -> Tuple[Optional[float], Optional[str]]:

@@ -12,7 +12,7 @@ from typing import List, Optional, Tuple
 from tunebench.targets.agent.formats import throttled as flags
 from tunebench.targets.agent.linux import cooling
 from tunebench.targets.agent.linux.sysfs import File, find, text_of
-from tunebench.targets.agent.sensors.base import Channel, FileSensor, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, FileSensor, Discovery, Sensor
 from tunebench.targets.agent.sensors.firmware import Firmware
 
 _PATTERNS = (
@@ -25,7 +25,7 @@ EVERY_S = 1.0
 _MAX_FILES = 24
 
 
-def discover(root: str = "/") -> Found:
+def discover(root: str = "/") -> Discovery:
     """Look for ``throttled`` (bits) first, then ``undervoltage``, ``cooling_state`` and ``over_current``."""
     sensors = []
     missing = {}
@@ -40,7 +40,7 @@ def discover(root: str = "/") -> Found:
     for sensor in (_undervoltage(root), _cooling(root), _over_current(root)):
         if sensor is not None:
             sensors.append(sensor)
-    return Found(sensors, missing)
+    return Discovery(sensors, missing)
 
 
 def _flags(root: str) -> Tuple[Optional[Sensor], Optional[str]]:

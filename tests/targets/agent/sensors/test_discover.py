@@ -18,7 +18,7 @@ from tests.boards import trees
 from tunebench.targets.agent.doctor import permissions
 from tunebench.targets.agent.sensors import discover as discover_module
 from tunebench.targets.agent.sensors import firmware, gpu, pmic, rapl, tegrastats, thermal, throttled
-from tunebench.targets.agent.sensors.base import Channel, Device, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, Device, Discovery, Sensor
 from tunebench.targets.agent.sensors.discover import discover
 from tunebench.targets.agent.workdir import Workdir
 
@@ -469,7 +469,7 @@ def test_without_vcgencmd_the_reason_is_the_program_not_the_group(simulated):
 def test_a_sensor_is_one_module_and_one_line(simulated, monkeypatch):
     def find(root="/"):
         channel = Channel("light_lx", "lid", "light", "lx", None, "a toy", None)
-        return Found([Sensor([channel], lambda: [7.0])], {"dust": "no dust sensor on this board"})
+        return Discovery([Sensor([channel], lambda: [7.0])], {"dust": "no dust sensor on this board"})
 
     toy = types.SimpleNamespace(discover=find, DEVICES=[Device("dev/toy", "light", "toys", "RULE", False)])
     monkeypatch.setitem(discover_module.SENSORS, "toy", "light")

@@ -15,7 +15,7 @@ import pytest
 from tunebench.targets.agent.health import counters
 from tunebench.targets.agent.job.sampler import Sampler
 from tunebench.targets.agent.sensors import cpufreq, ina3221, load, memory, rapl, thermal, throttled
-from tunebench.targets.agent.sensors.base import Channel, Found, Sensor
+from tunebench.targets.agent.sensors.base import Channel, Discovery, Sensor
 from tunebench.targets.agent.sensors.discover import discover
 
 
@@ -27,7 +27,7 @@ def tree(root: Path, files: dict[str, str]) -> str:
     return str(root)
 
 
-def values(found: Found) -> dict[str, float | None]:
+def values(found: Discovery) -> dict[str, float | None]:
     return {
         channel.id: value
         for sensor in found.sensors
@@ -35,7 +35,7 @@ def values(found: Found) -> dict[str, float | None]:
     }
 
 
-def channels(found: Found) -> dict[str, Channel]:
+def channels(found: Discovery) -> dict[str, Channel]:
     return {channel.id: channel for sensor in found.sensors for channel in sensor.channels}
 
 
