@@ -19,6 +19,7 @@ from tunebench.harness.campaign.progress import Silent
 from tunebench.harness.campaign.session import Request, open_session
 from tunebench.harness.config.inventory import load_inventory
 from tunebench.harness.config.suite import load_suite
+from tunebench.harness.verify import audit
 from tunebench.reports.results import RunReader
 from tunebench.targets.agent.doctor import permissions
 from tunebench.targets.agent.environment import probe
@@ -400,3 +401,8 @@ def test_out_of_memory_is_told_by_the_kernels_line_where_it_counts_no_kills(ran)
     record = ran[1]["board_nano_jp4_no_oom_counter"]
     assert record.outcome == "oom"
     assert "Killed process" in record.outcome_reason
+
+
+@pytest.mark.slow
+def test_what_the_runs_kept_gives_their_verdicts_again(ran):
+    assert audit(ran[0].path) == []

@@ -22,13 +22,17 @@ _FILE = (
     r"power\d+_(?:input|label|crit_alarm|max_alarm)|label|rail_name_\d+|in_(?:power|current|voltage)\d+_input|"
     r"running_mode|samples|update_interval|name)"
 )
+#: Words that prose has, too: with nothing but blanks behind them, one word is their value.
+_WORD = r"(?:label|name|samples)"
 #: What a folder of sysfs may hold beside them; a value below such a name belongs to it.
 _OTHER = (
     r"(?:(?:in|curr|power|temp|energy|fan|pwm|in_(?:power|current|voltage))\d+_?\w*|"
     r"uevent|device|subsystem|of_node|power)"
 )
 _LINE = re.compile(
-    r"^(?:.*\s(?=/))?(?P<folder>[^\s=]*/)?(?P<file>"
+    r"^(?!"
+    + _WORD
+    + r"\s+[^\s:=|,>-]+\s)(?:.*\s(?=/))?(?P<folder>[^\s=]*/)?(?P<file>"
     + _FILE
     + r")(?:\s*(?:=>|->|[:=|,])\s*(?:1:)?|\s+)(?P<value>\S.*)$"
 )

@@ -59,6 +59,8 @@ def test_swapped_labels_give_no_total():
         ),
         # TX2 developer kit: the carrier's own supply stands beside the module's
         ("RAM 1/2MB (lfb 1x2MB) CPU [0%@345] VDD_IN 3056/3056 VDD_MUX 5000/5000", (3.056, "module")),
+        # made up: a release that prints small letters, as it does for temperatures
+        ("RAM 1/2MB cpu [0%@345] vdd_in 4500mW/4100mW vdd_soc 1100mW/900mW", (4.5, "module")),
         # made up: watts instead of milliwatts, one value instead of two
         ("RAM 1/2MB CPU [0%@345] VDD_IN 4.5W/3.2W VDD_SOC 1100mW", (4.5, "module")),
     ],
@@ -316,6 +318,22 @@ def test_a_dump_that_does_not_tell_its_rails_says_why(text, reason):
     found = read("ina3221", text)
     assert found.total_w is None
     assert reason in " ".join([found.reason, *(each.get("reason", "") for each in found.channels)])
+
+
+def test_prose_beside_a_dump_is_no_file():
+    text = "name of the board below\nname ina3221\nin1_label VDD_IN\nin1_input 5000\ncurr1_input 400\nlabel as seen\n"
+    assert read("ina3221", text).total_w == pytest.approx(2.0)
+
+
+def test_lm_sensors_prints_a_monitor_of_one_channel():
+    text = (
+        "ina238-i2c-2-44\nAdapter: c610000.i2c\nin0:           3.00 mV\nVIN:          19.88 V  (min =  +0.00 V)\n"
+        "power1:       29.82 W  (max = 0.00 W)\ntemp1:        +41.0 C\ncurr1:         1.50 A\n\n"
+        "ina3221-i2c-2-40\nVDD_GPU:  12.00 V\ncurr1: 750.00 mA\n"
+    )
+    found = read("ina3221", text)
+    assert (found.total_w, found.total_scope) == (pytest.approx(29.82), "board_input")
+    assert table(found) == pytest.approx({"VIN": 29.82, "VDD_GPU": 9.0})
 
 
 def test_values_with_their_units_are_what_they_say():
