@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self, cast
@@ -28,6 +27,11 @@ class _Untrusted(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, str_max_length=20_000)
 
 
+def _number(value: object) -> float | None:
+    """Return what a board sent as a number; ``None`` if it is none. The reader of JSON has refused nan and giants."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
 class WatchdogEntry(_Untrusted):
     """What the thermal watchdog did; a value of another form counts as not told.
 
@@ -44,7 +48,7 @@ class WatchdogEntry(_Untrusted):
     @field_validator("*", mode="before")
     @classmethod
     def _number_or_none(cls, value: Any) -> Any:
-        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+        return _number(value)
 
 
 class Notice(_Untrusted):
@@ -162,10 +166,8 @@ class SampledChannel:
             return str(value) if value else None
 
         def positive(name: str) -> float | None:
-            value = described.get(name)
-            if not isinstance(value, int | float) or isinstance(value, bool):
-                return None
-            return float(value) if math.isfinite(value) and value > 0 else None
+            number = _number(described.get(name))
+            return number if number is not None and number > 0 else None
 
         return cls(
             id=text("id"),
@@ -343,11 +345,10 @@ def read_samples(text: str) -> Samples:
         if not _is_row(row, len(channels) + 1):
             raise protocol.ProtocolError(f"samples: line {number + 2} is not [t_ns, {len(channels)} values]")
         rows.append(row)
-    period = header.get("period_s")
     return Samples(
         tuple(SampledChannel.read(channel) for channel in channels),
         rows,
-        float(period) if isinstance(period, int | float) else None,
+        _number(header.get("period_s")),
     )
 
 

@@ -21,7 +21,12 @@ def test_the_demo_ends_with_a_report_of_all_five_methods(tmp_path):
             print(line, end="", flush=True)  # minutes of work show what they do
             lines.append(line.rstrip())
     assert demo.returncode == 0
-    (last,) = [line for line in lines if line.startswith("Report: ")]
+    (at,) = [number for number, line in enumerate(lines) if line.startswith("Report: ")]
+    farewell = [line.split()[0] for line in lines[at + 1 :]]
+    assert farewell == ["demo:", "congratulations"], (
+        "nothing but tox's two lines stands behind the report's path"
+    )
+    last = lines[at]
     page = Path(last.removeprefix("Report: ")).read_text()
     for method in ("ft-all", "lora-all", "lora-last", "skip2-lora", "lorae", "ft-all (A/A)"):
         assert any(line.startswith(f"{method} ") for line in lines)
