@@ -216,7 +216,8 @@ def bench(args: Sequence[str]) -> None:
 
 
 PARTS: dict[str, Callable[[Sequence[str]], None]] = {
-    part.__name__: part for part in (lint, test, lowest, newest, rest, coverage, emulated, faults, demo, bench)
+    part.__name__: part
+    for part in (lint, test, lowest, newest, rest, coverage, emulated, faults, demo, bench)
 }
 
 

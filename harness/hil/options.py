@@ -186,7 +186,8 @@ def inventory_source(config: pytest.Config) -> Source | None:
 
 def taken(config: pytest.Config) -> list[str]:
     """Return the short names on the command line that belong to another plugin or a conftest file."""
-    return sorted(config.stash.get(_TAKEN, {}))
+    names: dict[str, str | None] = config.stash.get(_TAKEN, {})
+    return sorted(names)
 
 
 def campaign(config: pytest.Config) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import paramiko
 from paramiko.auth_handler import AuthOnlyHandler
 from paramiko.common import cMSG_SERVICE_REQUEST, cMSG_USERAUTH_REQUEST
+from paramiko.transport import ServiceRequestingTransport
 
 from tunebench.targets.errors import HostKeyError, IncompatibleError, LinkError
 from tunebench.targets.transport.config.host_config import HostConfig
@@ -55,7 +56,7 @@ class _Handler(AuthOnlyHandler):
         return self.wait_for_response(answered)
 
 
-class HostTransport(paramiko.ServiceRequestingTransport):
+class HostTransport(ServiceRequestingTransport):
     """paramiko's, which asks for authentication once and signs in our thread; and tells what the server said.
 
     Attributes:
@@ -185,5 +186,5 @@ class Client(paramiko.SSHClient):
 
 def _verifiable(transport: paramiko.Transport, algorithms: Sequence[str]) -> list[str]:
     """Return algorithms for host keys with those for certificates of the same keys before them."""
-    spoken = [name + CERTIFICATE for name in algorithms if name + CERTIFICATE in transport._key_info]
+    spoken = [name + CERTIFICATE for name in algorithms if name + CERTIFICATE in transport._key_info]  # type: ignore[attr-defined]
     return [*spoken, *algorithms]

@@ -40,8 +40,8 @@ class ProxyCommand:
             with theirs:
                 self._process = subprocess.Popen(
                     [shell, "-c", f"exec {command}"],
-                    stdin=theirs,
-                    stdout=theirs,
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
                     stderr=self._said,
                     start_new_session=True,
                 )

@@ -77,8 +77,8 @@ class TinySshServer:
                     self._processes.append(
                         subprocess.Popen(
                             self._argv,
-                            stdin=connection,
-                            stdout=connection,
+                            stdin=connection.fileno(),
+                            stdout=connection.fileno(),
                             stderr=log,
                             env=self._env,
                             start_new_session=True,

@@ -116,7 +116,7 @@ class AgentKey(paramiko.PKey):
 
     agent: Agent
     blob: bytes
-    public_blob: paramiko.pkey.PublicBlob | None = None  # type: ignore[assignment]
+    public_blob: paramiko.pkey.PublicBlob | None = None
 
     def get_name(self) -> str:
         """Return the key's type."""
