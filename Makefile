@@ -24,7 +24,7 @@ newest: $(TOX)
 lint: $(TOX)
 	$(TEST) lint
 
-# What `make test` left out, after it; with the coverage of both where it ran with TUNEBENCH_COVERAGE=1.
+# What `make test` left out, after it.
 rest: $(TOX)
 	$(FULL) rest $(ARGS)
 

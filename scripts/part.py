@@ -3,7 +3,7 @@
 Each test runs in one part only, but those that ``lowest`` and ``newest`` run again with other versions of Python and of
 dependencies. ``test`` is what a contributor runs on every save. ``rest`` is what it left out, and
 what it skipped as its environment lacks a tool. With ``TUNEBENCH_COVERAGE`` set, ``test`` counts lines, too, and
-``rest`` makes one report of both. ``coverage`` is all of it at once.
+reports them. ``coverage`` is the coverage of both, at once.
 
 Every run of pytest leaves a JUnit file in ``.tox/junit``, from which ``scripts/slowest.py`` makes its list.
 """
@@ -116,6 +116,8 @@ def test(args: Sequence[str]) -> None:
     if coverage:
         run("coverage", "erase")
     pytest("test", _FAST, "--timeout=120", "--durations=8", *args, coverage=coverage, at_once=_TWO)
+    if coverage:
+        _report_coverage()
 
 
 def lowest(args: Sequence[str]) -> None:
@@ -141,14 +143,14 @@ def versions() -> None:
 
 
 def rest(args: Sequence[str]) -> None:
-    """Run what the fast tests left out or skipped, and report the coverage of both."""
+    """Run what the fast tests left out or skipped."""
     skipped = skipped_by(JUNIT / "test.xml")
     if skipped:
         # Where the environment has no more tools than theirs they are skipped again, and cost nothing.
         with contextlib.suppress(Nothing):
-            pytest("skipped", _FAST, "--timeout=600", *skipped, coverage=True, second_look=False)
-    pytest("rest", _REST, "--timeout=600", "--durations=12", *args, coverage=True, at_once=_TWO)
-    _alone_and_report()
+            pytest("skipped", _FAST, "--timeout=600", *skipped, coverage=False, second_look=False)
+    pytest("rest", _REST, "--timeout=600", "--durations=12", *args, coverage=False, at_once=_TWO)
+    _alone()
 
 
 def coverage(args: Sequence[str]) -> None:
@@ -156,11 +158,16 @@ def coverage(args: Sequence[str]) -> None:
     run("coverage", "erase")
     marks = f"not alone and {_ELSEWHERE}"
     pytest("coverage", marks, "--timeout=600", "--durations=12", *args, coverage=True, at_once=_TWO)
-    _alone_and_report()
+    _alone()
+    _report_coverage()
 
 
-def _alone_and_report() -> None:
-    pytest("alone", _ALONE, "--timeout=600", "tests", coverage=True)
+def _alone() -> None:
+    # Never under coverage: it slows our lines, not the kernels that they are compared with.
+    pytest("alone", _ALONE, "--timeout=600", "tests", coverage=False)
+
+
+def _report_coverage() -> None:
     run("coverage", "combine", "-q")
     run("coverage", "report", f"--fail-under={FLOOR}")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -33,6 +35,14 @@ def pytest_runtest_makereport(
             report.outcome = "failed"
             report.longrepr = f"{', '.join(promised)} is set, yet this test was skipped: {reason}"
     return report
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Command of a Python that has no torch, which each probe of a board would import."""
+    folder = tmp_path_factory.mktemp("bare")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    return f"{folder}/bin/python"
 
 
 @pytest.fixture

@@ -69,7 +69,14 @@ marks.result(accuracy=0.9)
 
 
 @pytest.fixture
-def own_method(tmp_path: Path) -> Callable[[float], Path]:
+def workload_python(request: pytest.FixtureRequest) -> str:
+    """Command of the Python that runs a board's workloads: with torch where the test is marked so."""
+    with_torch = request.node.get_closest_marker("torch") is not None
+    return sys.executable if with_torch else request.getfixturevalue("bare_python")
+
+
+@pytest.fixture
+def own_method(tmp_path: Path, workload_python: str) -> Callable[[float], Path]:
     """Function (seconds): ``suite.toml`` of one's own method that takes so long, and ``lab.toml`` of one board."""
 
     def write(seconds: float) -> Path:
@@ -77,6 +84,7 @@ def own_method(tmp_path: Path) -> Callable[[float], Path]:
         (tmp_path / "train.py").write_text(_OWN_TRAIN.format(seconds=seconds))
         (tmp_path / "lab.toml").write_text(
             f'[lab]\nname = "lab1"\n[[board]]\nid = "here"\nkind = "loopback"\nworkdir = "{tmp_path}/work"\n'
+            f'interpreter = "{workload_python}"\n'
         )
         return tmp_path
 
@@ -114,10 +122,12 @@ def sleep_suite(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Callable[..., Path]:
+def lab(tmp_path: Path, workload_python: str) -> Callable[..., Path]:
     """Write an inventory of loopback boards with workdirs of their own; returns its file."""
 
     def write(*boards: str, extra: str = "") -> Path:
+        if "interpreter" not in extra:
+            extra = f'interpreter = "{workload_python}"\n{extra}'
         text = '[lab]\nname = "testlab"\n'
         for board in boards:
             text += f'\n[[board]]\nid = "{board}"\nkind = "loopback"\nworkdir = "{tmp_path}/work-{board}"\n{extra}\n'

@@ -38,7 +38,7 @@ marks.result(accuracy=0.75, before=0.5)
 
 @pytest.fixture
 def tunebench(
-    tmp_path: Path, one_repetition: Callable[[str], Path]
+    tmp_path: Path, one_repetition: Callable[[str], Path], bare_python: str
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a one-repetition campaign by the real command."""
 
@@ -52,7 +52,7 @@ def tunebench(
             python = program(tmp_path / "python3", text)
         (tmp_path / "lab.toml").write_text(
             '[lab]\nname = "lab"\n[[board]]\nid = "here"\nkind = "loopback"\n'
-            f'workdir = "{tmp_path}/work"\npython = "{python}"\ninterpreter = "{sys.executable}"\n'
+            f'workdir = "{tmp_path}/work"\npython = "{python}"\ninterpreter = "{bare_python}"\n'
         )
         argv = ["run", "--inventory", "lab.toml", "--suite", "suite.toml", "--out", "out"]
         return subprocess.run(

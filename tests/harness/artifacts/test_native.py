@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import platform
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -42,11 +40,9 @@ def _probe(machine: str, features: str = "") -> Probe:
 
 @pytest.mark.slow
 @needs_compiler
-def test_a_board_without_torch_runs_native_methods_and_says_which_build(campaign, lab, tmp_path):
-    bare = tmp_path / "bare"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
+def test_a_board_without_torch_runs_native_methods_and_says_which_build(campaign, lab, bare_python, tmp_path):
     (tmp_path / "nat.toml").write_text(SUITE)
-    ran = campaign(lab("here", extra=f'interpreter = "{bare}/bin/python"'), tmp_path / "nat.toml")
+    ran = campaign(lab("here", extra=f'interpreter = "{bare_python}"'), tmp_path / "nat.toml")
     records = ran.reader.repetitions
     assert [record.outcome for record in records] == ["ok"] * 3
     assert {record.role for record in records} == {"check", "timed"}

@@ -51,7 +51,7 @@ class Ran:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[..., Ran]:
+def run(tmp_path: Path, bare_python: str) -> Callable[..., Ran]:
     """Run a workload that sleeps on a loopback board with a meter."""
 
     def go(meter: str, *, sleep_s: float, lead_s: float = 0.3, blocks: int = 1, board: str = "") -> Ran:
@@ -62,7 +62,8 @@ def run(tmp_path: Path) -> Callable[..., Ran]:
             f"params = {{ sleep_s = {sleep_s}, lead_s = {lead_s} }}\ndeadline_s = {sleep_s + 60}\n"
         )
         (tmp_path / "lab.toml").write_text(
-            f'[[board]]\nid = "here"\nkind = "loopback"\nworkdir = "{tmp_path}/work"\n{board}\n'
+            f'[[board]]\nid = "here"\nkind = "loopback"\nworkdir = "{tmp_path}/work"\n'
+            f'interpreter = "{bare_python}"\n{board}\n'
             f"[board.meter]\n{meter}"
         )
         inventory = load_inventory(tmp_path / "lab.toml")

@@ -26,7 +26,7 @@ marks.result(accuracy=0.75, before=0.5)
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory):
+def ran(tmp_path_factory, bare_python):
     """Run one campaign on all boards at once; return board id -> its record. The id says what is simulated."""
     root = tmp_path_factory.mktemp("simulated")
     rotated = [
@@ -43,7 +43,7 @@ def ran(tmp_path_factory):
     text = '[lab]\nname = "testlab"\n'
     for name, tree in made.items():
         text += f'\n[[board]]\nid = "{name}"\nkind = "loopback"\nworkdir = "{root}/work-{name}"\n'
-        text += f'simulated_root = "{tree}"\n'
+        text += f'simulated_root = "{tree}"\ninterpreter = "{bare_python}"\n'
     (root / "lab.toml").write_text(text)
     (root / "sleep.py").write_text(_SLEEPER)
     (root / "suite.toml").write_text(

@@ -88,12 +88,10 @@ def test_a_missing_interpreter_ends_with_3_and_names_it(cli, lab, sleep_suite):
     _fails(done, 3, "/opt/nowhere/python", "skips sleep a")
 
 
-def test_missing_torch_ends_with_3_and_names_the_interpreter(cli, lab, tmp_path):
-    bare = tmp_path / "bare"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
-    inventory = lab("here", extra=f'interpreter = "{bare}/bin/python"')
+def test_missing_torch_ends_with_3_and_names_the_interpreter(cli, lab, bare_python):
+    inventory = lab("here", extra=f'interpreter = "{bare_python}"')
     done = cli("run", "-i", str(inventory), "-s", "smoke", "-m", "ft-all")
-    _fails(done, 3, f"{bare}/bin/python", "torch")
+    _fails(done, 3, bare_python, "torch")
 
 
 @pytest.mark.slow
