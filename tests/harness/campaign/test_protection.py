@@ -92,6 +92,7 @@ def test_a_board_that_gets_too_hot_is_stopped_and_its_repetition_is_not_tried_ag
 
 @pytest.mark.parametrize(("policy", "verdict"), [("cold", "invalid"), ("sustained", "degraded")])
 @pytest.mark.slow
+@pytest.mark.torch
 def test_throttling_in_mid_run_is_a_fault_when_cold_and_data_when_sustained(
     campaign, lab, suite, pi, policy, verdict, module_suite
 ):
