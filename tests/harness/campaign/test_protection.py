@@ -299,7 +299,7 @@ def test_repetitions_begin_as_warm_as_the_first_one_did(campaign, lab, suite, pi
         while not done.wait(0.05):
             value = int(zone.read_text() or 45000)
             if value > 45000:
-                zone.write_text(str(max(45000, value - 400)))
+                zone.write_text(str(max(45000, value - 150)))
 
     thread = threading.Thread(target=cool)
     thread.start()
