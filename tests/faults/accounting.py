@@ -64,9 +64,11 @@ class Account(Counts):
         starts: how often the command was given.
         seconds: all of it; ``campaign_s``: from the first start of the command to its last end.
         findings: a sentence on everything that is not as it should be.
+        struck_twice: slots whose attempts were both destroyed; they count as spoilt, too.
     """
 
     struck: bool = False
+    struck_twice: int = 0
     completed: bool = False
     starts: int = 0
     seconds: float = 0.0
@@ -166,6 +168,7 @@ def audit(
     if account.spoilt > fault.at_most:
         account.lost += account.spoilt - fault.at_most
         account.findings.append(f"{account.spoilt} slots were spoilt, the fault excuses {fault.at_most}")
+    account.spoilt += account.struck_twice
 
 
 def _audit_slot(
@@ -204,6 +207,8 @@ def _audit_slot(
     last = attempts[-1]
     if any(attempt.outcome != "ok" and not attempt.outcome_reason for attempt in attempts):
         lost("it ended badly and nobody says why")
+    elif last.outcome == "lost" and len(attempts) > 1 and ids.keys() <= fault.destroyed:
+        account.struck_twice += 1  # no third attempt is made
     elif last.outcome in fault.spoils:
         account.spoilt += 1
     elif last.outcome != "ok":

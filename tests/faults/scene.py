@@ -30,6 +30,7 @@ class Scene:
         site: the board that is struck.
         over: set when the campaign has ended for good.
         patience_s: how long a fault looks for what it is to strike.
+        destroyed: ids of the repetitions whose supervisor was killed so far.
     """
 
     folder: Path
@@ -40,6 +41,7 @@ class Scene:
     stack: contextlib.ExitStack
     over: threading.Event = field(default_factory=threading.Event)
     patience_s: float = 60.0
+    destroyed: set[str] = field(default_factory=set)
 
     def at(self, site: Site) -> Scene:
         """Return the same scene with another board to strike."""
@@ -99,6 +101,7 @@ class Fault:
         family: the name of its module.
         spoils: outcomes that a slot may end with instead of ``ok``; at most ``at_most`` slots.
         destroys: a measurement may be destroyed with the board's files or processes; then it is measured once more.
+        destroyed: ids that were destroyed for sure: a slot whose two attempts are among them must stay lost.
         may_skip: the board may be left out, with the reason (a board that could not be used at all).
         from_the_start: the fault is there before the command is given; the strike mends it, if the campaign still runs.
         logs: whether the log of every repetition that began must have come.
@@ -113,6 +116,7 @@ class Fault:
     spoils: frozenset[str] = frozenset()
     at_most = 1
     destroys = False
+    destroyed: frozenset[str] = frozenset()
     may_skip = False
     from_the_start = False
     logs = True

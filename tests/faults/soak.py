@@ -86,7 +86,8 @@ class _Excused(Fault):
     may_skip = True
     spoils = frozenset({"killed", "failed"})
 
-    def __init__(self, struck: Counter[str]) -> None:
+    def __init__(self, struck: Counter[str], destroyed: frozenset[str]) -> None:
+        self.destroyed = destroyed
         spoiling = {strike.name for strike in STRIKES if strike.spoils}
         self.at_most = sum(n for name, n in struck.items() if name in spoiling)
 
@@ -122,7 +123,7 @@ def _campaign(tally: Tally, rng: random.Random, until_s: float) -> None:
         findings = _to_the_end(scene, until_s)
         scene.over.set()
         striker.join(60.0)
-        account = settle(scene, _Excused(struck))
+        account = settle(scene, _Excused(struck, frozenset(scene.destroyed)))
         if findings:
             account.completed = False
         if findings or not account.clean:

@@ -76,6 +76,16 @@ def test_a_fault_excuses_what_it_must_cost_and_no_more():
     assert counted(again, fault=Costly()) == (0, 0)
 
 
+def test_a_slot_may_stay_lost_only_if_both_attempts_are_known_to_be_destroyed():
+    fault = Costly()
+    lost = [record(0), record(1, "lost", "died"), record(1, "lost", "died", attempt=2)]
+    fault.destroyed = frozenset({"run.board.0001"})
+    assert counted(lost, fault=fault) == (1, 0)
+    fault.destroyed = frozenset({"run.board.0001", "run.board.0001.try2"})
+    assert counted(lost, fault=fault) == (0, 0)
+    assert counted([record(0), record(1, "lost", "died")], fault=fault) == (1, 0)
+
+
 def test_what_is_skipped_needs_a_reason_and_a_fault_that_may_cost_a_board():
     assert counted([record(0)], [skip("b")]) == (1, 0)
     assert counted([record(0)], [skip("b")], Costly()) == (0, 0)

@@ -28,6 +28,7 @@ class SupervisorKilled(Fault):
             scene.pause(scene.rng.uniform(0.0, scene.host.sleep_s + 0.3))
             if job.supervised and not job.ended:
                 os.kill(job.supervisor, signal.SIGKILL)
+                scene.destroyed.add(job.folder.name)
                 return
 
 

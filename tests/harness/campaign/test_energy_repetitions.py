@@ -151,6 +151,7 @@ def test_joules_of_one_fine_tuning_are_power_times_time_over_k_net_of_the_idle_b
 
 
 @pytest.mark.slow
+@pytest.mark.torch
 @pytest.mark.timeout(200)
 def test_a_board_without_power_skips_them_once_with_the_reason_and_loses_no_time(
     campaign, lab, simulated, sleep_suite, tmp_path
