@@ -394,11 +394,16 @@ class _Client:
             return 0
 
     def recv(self, nbytes: int) -> bytes:
-        """Return some output; empty at its end."""
+        """Return some output; empty at its end.
+
+        Raises:
+            TimeoutError: none came in time, or errors did: a pipe holds 64 KiB, and whoever floods it waits for a reader.
+        """
         if self._held:
             data, self._held = self._held[:nbytes], self._held[nbytes:]
             return data
-        if not _ready(self._out, select.POLLIN, self._timeout_s):
+        pipes = {self._out, self._err} - self._ended
+        if self._out not in _ready_of(pipes | {self._out}, select.POLLIN, self._timeout_s):
             raise TimeoutError
         data = os.read(self._out, nbytes)
         if not data:
@@ -434,9 +439,15 @@ class _Client:
 
 
 def _ready(pipe: int, event: int, timeout_s: float) -> bool:
+    return bool(_ready_of({pipe}, event, timeout_s))
+
+
+def _ready_of(pipes: set[int], event: int, timeout_s: float) -> set[int]:
+    """Return which pipes are ready, or at their end; none after the time."""
     poller = select.poll()
-    poller.register(pipe, event)
-    return bool(poller.poll(max(0, math.ceil(timeout_s * 1000))))
+    for pipe in pipes:
+        poller.register(pipe, event)
+    return {pipe for pipe, _ in poller.poll(max(0, math.ceil(timeout_s * 1000)))}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
