@@ -26,6 +26,8 @@ EXIT_PARTIAL = 3
 EXIT_INFRA = 4
 EXIT_INTERRUPTED = 130
 
+_ROOMS = ("harness", "reports", "targets", "workloads")
+
 
 class HarnessError(Exception):
     """Ends a command with one clear message."""
@@ -80,11 +82,11 @@ def _unforeseen(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Return the last line of this package that an error passed through."""
+    """Return the last line of our rooms that an error passed through."""
     package = Path(__file__).resolve().parent.parent
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename).resolve()
-        if path.is_relative_to(package) and "site-packages" not in path.relative_to(package).parts:
+        if path.is_relative_to(package) and path.relative_to(package).parts[0] in _ROOMS:
             return f" (in {path.relative_to(package)}, line {frame.lineno})"
     return ""
 

@@ -82,7 +82,7 @@ def test_the_probe_the_survey_and_the_doctor_tell_it(entry, noexec_folder):
     assert any("mounted noexec" in note for note in BoardRow(entry, probe).notes())
     checks = {check.name: check for check in diagnose(entry, payload).checks}
     assert checks["workdir"].state == "warn"
-    assert "noexec" in checks["workdir"].told
+    assert "noexec" in checks["workdir"].message
 
 
 def test_a_set_up_is_refused_before_anything_is_built(entry):

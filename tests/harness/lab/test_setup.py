@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -98,19 +99,24 @@ def test_a_board_without_room_is_told_so_before_anything_is_made(
 @pytest.fixture
 def without_ensurepip(tmp_path):
     """Return a Python like Debian's without python3-venv: it has ``venv``, not ``ensurepip``."""
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(
+    return fake_python(
+        tmp_path / "fake-python-without-ensurepip",
         "import sys\n"
         "class Hide:\n"
         "    @staticmethod\n"
         "    def find_spec(name, path=None, target=None):\n"
         "        if name == 'ensurepip': raise ModuleNotFoundError(name)\n"
-        "sys.meta_path.insert(0, Hide)\n"
+        "sys.meta_path.insert(0, Hide)\n",
     )
-    fake = tmp_path / "fake-python-without-ensurepip"
-    fake.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path}/site exec {sys.executable} "$@"\n')
-    fake.chmod(0o755)
-    return str(fake)
+
+
+def fake_python(folder: Path, at_start: str) -> str:
+    """Make a Python that runs this source when it starts, also isolated from its environment (-I)."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    packages = folder / "lib" / f"python{PYTHON}" / "site-packages"
+    (packages / "fake_fault.py").write_text(at_start)
+    (packages / "fake_fault.pth").write_text("import fake_fault\n")
+    return f"{folder}/bin/python"
 
 
 def test_a_missing_ensurepip_prints_the_one_apt_line(
@@ -148,17 +154,13 @@ def test_a_missing_c_library_of_torch_is_told_before_anything_is_fetched(
     root = tmp_path / "root"
     (root / "etc").mkdir(parents=True)
     (root / "etc" / "os-release").write_text("ID=debian\n")
-    fake = tmp_path / "fake-python-without-libstdcxx"
     hide = "import ctypes\ndef CDLL(name, *_, **__):\n    raise OSError(name)\nctypes.CDLL = CDLL\n"
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(hide)
-    fake.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path}/site exec {sys.executable} "$@"\n')
-    fake.chmod(0o755)
+    fake = fake_python(tmp_path / "fake-python-without-libstdcxx", hide)
     simulated = entry.model_copy(update={"simulated_root": str(root)})
     with pytest.raises(
         Refusal, match=r"needs libstdc\+\+\.so\.6\. On the board, once: sudo apt install libstdc\+\+6"
     ):
-        set_up(simulated, wish("cpu", python=str(fake)), messages.append)
+        set_up(simulated, wish("cpu", python=fake), messages.append)
 
 
 def test_a_jetson_without_a_jetpack_is_told_where_nvidia_lists_its_builds(entry, wish, messages):

@@ -171,7 +171,7 @@ def test_the_inventory_it_writes_is_one_with_a_pinned_key(board, fake_image, tmp
     (entry,) = load_inventory(path).boards
     assert (entry.id, entry.kind, entry.emulated, entry.gates) == ("emu-1", kind, True, "warn")
     assert (entry.host, entry.port, entry.user) == ("127.0.0.1", 2222, "bench")
-    assert (entry.key, entry.host_keys) == (str(fake_image.key), None)
+    assert (entry.key, entry.host_keys) == (str(fake_image.key), "verify")
     assert entry.known_hosts == str(board.known_hosts)
     assert entry.timeouts.command_s >= 60
 
