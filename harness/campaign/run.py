@@ -12,8 +12,15 @@ from tunebench.harness.campaign.session import Request, Session, exit_code, open
 from tunebench.harness.planning.feasibility import feasibility, feasibility_lines
 
 
-def run(request: Request, console: Console) -> tuple[int, Path | None]:
+def run(
+    request: Request, console: Console, *, tell_feasibility: bool = True
+) -> tuple[int, Path | None]:
     """Run a suite; return the exit code and the run's directory (None: nothing was recorded).
+
+    Args:
+        request: what is asked for.
+        console: where progress goes.
+        tell_feasibility: say at the start where so few blocks allow no verdict; a night is judged by other nights.
 
     Raises:
         UsageError: the results cannot be written, or the run to resume differs from what is asked.
@@ -31,7 +38,7 @@ def run(request: Request, console: Console) -> tuple[int, Path | None]:
         console.print(
             f"{skip.board_id}: skips {skip.task} {skip.label}: {skip.reason}", markup=False, soft_wrap=True
         )
-    for line in feasibility_lines(feasibility(plan, session.history)):
+    for line in feasibility_lines(feasibility(plan, session.history)) if tell_feasibility else ():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     outcome = _campaign(session, console)
     code = exit_code(outcome, session.writer, plan)

@@ -224,9 +224,7 @@ def lab_of(root, hardware, *, night=0, board_id="board-00", lab="my-lab"):
 )
 def test_merging_refuses_two_machines_under_one_name(tmp_path, old, new):
     roots = [lab_of(tmp_path / "a", old), lab_of(tmp_path / "b b", new, night=1)]
-    with pytest.raises(
-        ResultsError, match=r"board 'board-00' of lab 'my-lab' is another machine than in"
-    ) as refused:
+    with pytest.raises(ResultsError, match=r"board 'board-00' of lab 'my-lab' is another machine than in") as refused:
         merge(roots, tmp_path / "all")
     assert not (tmp_path / "all").exists(), "nothing was copied"
     command = str(refused.value).partition("knowingly: ")[2]
@@ -252,9 +250,7 @@ def test_it_refuses_a_machine_other_than_the_one_that_is_there(tmp_path):
     ],
 )
 def test_merging_takes_one_machine_for_one(tmp_path, old, new):
-    assert (
-        len(merge([lab_of(tmp_path / "a", old), lab_of(tmp_path / "b", new, night=1)], tmp_path / "all")) == 2
-    )
+    assert len(merge([lab_of(tmp_path / "a", old), lab_of(tmp_path / "b", new, night=1)], tmp_path / "all")) == 2
 
 
 @pytest.mark.parametrize("other", [{"board_id": "board-07"}, {"lab": "your-lab"}])
