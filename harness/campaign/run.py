@@ -34,6 +34,8 @@ def run(
         highlight=False,
         soft_wrap=True,
     )
+    for line in _about_blocks(session):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     for skip in plan.skipped:
         console.print(
             f"{skip.board_id}: skips {skip.task} {skip.label}: {skip.reason}", markup=False, soft_wrap=True
@@ -51,6 +53,19 @@ def run(
             soft_wrap=True,
         )
     return code, session.writer.path if recorded else None
+
+
+def _about_blocks(session: Session) -> list[str]:
+    """Say that blocks are added, or after how many the run is looked at."""
+    plan = session.plan
+    lines = []
+    if plan.earlier_blocks:
+        counts = " -> ".join(map(str, [*plan.earlier_blocks, plan.suite.header.blocks]))
+        lines.append(f"blocks are added: {counts}; {len(session.writer.stored)} repetitions are there")
+    if plan.suite.looks:
+        at = ", ".join(str(look.blocks) for look in plan.suite.looks)
+        lines.append(f"until decided: looks after {at} blocks; a task stops when each of its times has a verdict")
+    return lines
 
 
 def _campaign(session: Session, console: Console) -> CampaignOutcome:
