@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import shutil
 
 import pytest
 
 from tests.reports.campaigns import Campaign
+from tunebench.reports.formatting.privacy import Anonymiser
 from tunebench.reports.results import ResultsError, RunReader, RunWriter
+from tunebench.reports.results.export import export_run, merge
 from tunebench.reports.results.files import sha256_file
 
 
@@ -73,6 +76,26 @@ def test_a_run_may_be_extended_again(finished, make_record):
     reader = add(finished, make_record, rep_id="later.2")
     assert [manifest.blocks for manifest in reader.earlier_manifests] == [3, 4]
     assert reader.verify() == []
+
+
+def test_stores_that_hold_a_run_before_and_after_are_told_apart(finished, make_record, tmp_path):
+    before = tmp_path / "before"
+    shutil.copytree(tmp_path / "results", before)
+    add(finished, make_record)
+    told = []
+    assert merge([before], tmp_path / "results", progress=told.append) == []
+    assert "blocks were added to it" in told[0]
+    with pytest.raises(ResultsError, match="as it was before blocks were added; remove it"):
+        merge([tmp_path / "results"], before)
+
+
+def test_a_copy_holds_what_was_set_aside_too(finished, make_record, tmp_path):
+    add(finished, make_record)
+    copy = RunReader(export_run(finished, tmp_path / "copy"))
+    assert copy.verify() == []
+    assert len(copy.earlier_manifests) == 1
+    hidden = RunReader(export_run(finished, tmp_path / "public", Anonymiser(b"salt")))
+    assert (hidden.verify(), hidden.plan_view.earlier_blocks) == ([], (3,))
 
 
 def test_an_unfinished_run_is_resumed_and_not_extended(finished):
