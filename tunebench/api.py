@@ -214,7 +214,8 @@ def run(
         max_blocks: bound of ``until_decided``; default 30, or the suite's blocks if these are more.
 
     Raises:
-        UsageError: inventory, suite, boards, methods, blocks or ``out`` are wrong; the message says where and what is right.
+        UsageError: inventory, suite, boards, methods, blocks or ``out`` are wrong; the message says where and what is
+            right.
         HarnessError: nothing was recorded, e.g. because no board could be reached.
     """
     from tunebench.harness.account import complete_account

@@ -10,7 +10,6 @@ from tunebench.reports.records import Repetition
 from tunebench.reports.results.state import Stored
 from tunebench.targets.client.replies import StartWarning
 
-
 _CHECK_FAILED = "correctness gate failed on this board: {}"
 
 
