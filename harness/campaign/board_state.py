@@ -35,7 +35,9 @@ class BoardState:
         state = cls(next((temp_c for temp_c in temperatures if temp_c is not None), None))
         for record in of_board:
             if record.role == "check" and (record.outcome != "ok" or record.check_passed is not True):
-                state._failed_checks[record.task, record.method] = _CHECK_FAILED.format("it had failed before")
+                state._failed_checks[record.task, record.method] = _CHECK_FAILED.format(
+                    "it had failed before"
+                )
             elif record.role == "check":
                 state._failed_checks.pop((record.task, record.method), None)
         return state

@@ -12,9 +12,7 @@ from tunebench.harness.campaign.session import Request, Session, exit_code, open
 from tunebench.harness.planning.feasibility import feasibility, feasibility_lines
 
 
-def run(
-    request: Request, console: Console, *, tell_feasibility: bool = True
-) -> tuple[int, Path | None]:
+def run(request: Request, console: Console, *, tell_feasibility: bool = True) -> tuple[int, Path | None]:
     """Run a suite; return the exit code and the run's directory (None: nothing was recorded).
 
     Args:
@@ -64,7 +62,9 @@ def _about_blocks(session: Session) -> list[str]:
         lines.append(f"blocks are added: {counts}; {len(session.writer.stored)} repetitions are there")
     if plan.suite.looks:
         at = ", ".join(str(look.blocks) for look in plan.suite.looks)
-        lines.append(f"until decided: looks after {at} blocks; a task stops when each of its times has a verdict")
+        lines.append(
+            f"until decided: looks after {at} blocks; a task stops when each of its times has a verdict"
+        )
     return lines
 
 

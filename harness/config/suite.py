@@ -144,6 +144,11 @@ class Suite:
         return self.header.name
 
     @property
+    def tasks(self) -> list[str]:
+        """Return the tasks in the order of the suite."""
+        return list(dict.fromkeys(workload.task for workload in self.workloads))
+
+    @property
     def most_claims(self) -> int:
         """Return how many methods the task with most of them compares with its baseline."""
         labels: dict[str, int] = {}
@@ -279,7 +284,9 @@ def sized(
         UsageError: what is asked excludes each other, or no verdict is possible with so few blocks.
     """
     if until_decided and blocks is not None:
-        raise UsageError("--blocks and --until-decided exclude each other: what bounds --until-decided is --max-blocks")
+        raise UsageError(
+            "--blocks and --until-decided exclude each other: what bounds --until-decided is --max-blocks"
+        )
     if max_blocks is not None and not until_decided:
         raise UsageError("--max-blocks goes with --until-decided; a fixed number of blocks is --blocks")
     if until_decided:

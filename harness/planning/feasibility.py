@@ -54,7 +54,7 @@ def feasibility(plan: Plan, durations: Durations | None = None) -> list[Feasibil
     found = []
     for board in plan.boards:
         queue = plan.of_board(board.id)
-        for task, baseline in plan.suite.baselines.items():
+        for task in plan.suite.tasks:
             timed = [
                 planned for planned in queue if planned.role == "timed" and planned.workload.task == task
             ]
@@ -62,7 +62,7 @@ def feasibility(plan: Plan, durations: Durations | None = None) -> list[Feasibil
             labels = [label for label, workload in own.items() if not workload.aa_control]
             if len(labels) < 2:
                 continue
-            claims = _claims(own, baseline)
+            claims = _claims(own, plan.suite.baselines[task])
             blocks = len({planned.block for planned in timed})
             fewest = _fewest(plan, claims) if claims else None
             more = 0 if fewest is None else max(0, fewest - blocks)

@@ -20,11 +20,11 @@ def quoted(*methods):
 
 @pytest.fixture
 def plan(tmp_path):
-    """Function (blocks, *rows, boards, **sizes) -> plan of a suite written for it."""
+    """Function (blocks of the suite, *rows, boards, **sizes) -> plan of a suite written for it."""
 
-    def make(blocks, *rows, boards=("a",), baseline="ft-all", **sizes):
+    def make(of_suite, *rows, boards=("a",), baseline="ft-all", **sizes):
         path = tmp_path / "s.toml"
-        path.write_text(HEAD.format(blocks=blocks, baseline=baseline) + "".join(rows))
+        path.write_text(HEAD.format(blocks=of_suite, baseline=baseline) + "".join(rows))
         entries = [BoardEntry(id=name, kind="linux", host=name) for name in boards]
         return make_plan(sized(load_suite(str(path)), **sizes), entries, run_id="r", lab="lab")
 

@@ -163,7 +163,7 @@ def test_a_task_with_blocks_of_its_own_leaves_the_others_alone():
     plan = _plan(suite="demo", boards=("a",))
     blocks = {
         task: {p.block for p in plan.of_board("a") if p.role == "timed" and p.workload.task == task}
-        for task in plan.suite.baselines
+        for task in plan.suite.tasks
     }
     assert [len(of_task) for of_task in blocks.values()] == [8, 3, 6]
     for block in range(8):

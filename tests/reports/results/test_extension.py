@@ -30,7 +30,12 @@ def longer_plan(path):
 
 def end(writer):
     return writer.finish(
-        suite="demo", tunebench="0", started_utc="a", ended_utc="b", boards=["host"], blocks=4
+        suite="demo",
+        tunebench="0",
+        started_utc="2026-11-21T07:45:00Z",
+        ended_utc="2026-11-22T07:45:00Z",
+        boards=["host"],
+        blocks=4,
     )
 
 
