@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 
 from tests.reports.campaigns import make_rep
+from tunebench.harness.board import link
 from tunebench.harness.campaign.campaign import Campaign
 from tunebench.harness.campaign.looks import BoardLooks
 from tunebench.harness.campaign.outcome import CampaignOutcome
@@ -180,7 +181,8 @@ def test_a_run_that_was_cut_takes_no_look_twice_and_ends_as_if_it_had_not_been(b
     assert len({rep.rep_id for rep in reader.repetitions}) == len(reader.repetitions)
 
 
-def test_a_run_whose_host_died_when_all_was_decided_ends_though_the_board_is_gone(begin):
+def test_a_run_whose_host_died_when_all_was_decided_ends_though_the_board_is_gone(begin, monkeypatch):
+    monkeypatch.setattr(link, "CONNECT_PATIENCE_S", 0.0)
     plan, writer = begin()
     Board(plan, writer).run()
     gone = BoardEntry(id="a", kind="linux", host="127.0.0.1", port=9, host_keys="accept-new")
