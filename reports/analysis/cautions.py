@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from tunebench.reports.analysis.energy import MISSES, PARTIAL, SCOPE_NAMES
@@ -9,7 +10,8 @@ from tunebench.reports.analysis.measured import Caution, Control, Measured
 from tunebench.reports.analysis.row import SpeedUp, Verdict
 from tunebench.reports.analysis.verdict_words import effect
 from tunebench.reports.formatting.units import clean, percent, seconds, signed_percent
-from tunebench.reports.stats.paired import MAX_BLOCKS_NEEDED, MIN_BLOCKS
+from tunebench.reports.stats.attainable import verdict_possible
+from tunebench.reports.stats.paired import MAX_BLOCKS_NEEDED
 
 #: Below this many seeds a difference in accuracy is told but not claimed.
 MIN_SEEDS = 5
@@ -126,16 +128,36 @@ def _emulated(summary: Measured) -> Iterator[Caution]:
 
 
 def _blocks(summary: Measured) -> Iterator[Caution]:
-    few = [row.speed_up.n for row in summary.rows if row.speed_up and _too_few(row.speed_up)]
+    few = [row.speed_up for row in summary.rows if row.speed_up and _too_few(row.speed_up)]
     if few:
-        least = min(few)
+        least = min(speed_up.n for speed_up in few)
+        fewest = max(speed_up.n + speed_up.blocks_needed for speed_up in few)
         seen = "the intervals shown are the range seen, not a claim about the next run"
         if least == 1:
             seen = "one block shows no spread at all"
         yield Caution(
             "few-blocks",
-            f"{least} block{'s' if least != 1 else ''}: too few for a verdict. A 95% interval needs at "
-            f"least {MIN_BLOCKS}; {seen}.",
+            f"{least} block{'s' if least != 1 else ''}: too few for a verdict, which needs at "
+            f"least {fewest} with so many methods; {seen}.",
+        )
+
+
+def _added_blocks(summary: Measured) -> Iterator[Caution]:
+    """Caution where blocks were added to a run that could have had verdicts before: each time was a look at them."""
+    compared = Counter(
+        (row.board_id, row.task) for row in summary.rows if not row.is_baseline and not row.aa_control
+    )
+    looks = [
+        blocks
+        for blocks in summary.run.earlier_blocks or ()
+        if any(verdict_possible(blocks, claims) for claims in compared.values())
+    ]
+    if looks:
+        counts = " and ".join(str(blocks) for blocks in looks)
+        yield Caution(
+            "added-blocks",
+            f"Blocks were added after verdicts had been possible (at {counts} blocks). Whoever adds blocks until a "
+            f"verdict pleases is wrong more often than one look says: up to {len(looks) + 1} times as often.",
         )
 
 
@@ -255,6 +277,6 @@ def _skipped(summary: Measured) -> Iterator[Caution]:
 
 
 _CHECKS: tuple[Callable[[Measured], Iterator[Caution]], ...] = (
-    _records, _aa, _correctness, _failed, _shared, _emulated, _blocks, _pairs, _work,
+    _records, _aa, _correctness, _failed, _shared, _emulated, _blocks, _added_blocks, _pairs, _work,
     _conditions, _energy, _accuracy, _environment, _skipped,
 )  # fmt: skip

@@ -17,6 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tunebench.reports.stats.attainable import ALPHA, smallest_p
 from tunebench.reports.stats.paired import (
     MIN_BLOCKS,
     Comparison,
@@ -28,7 +29,7 @@ from tunebench.reports.stats.paired import (
 )
 from tunebench.reports.stats.signed_rank import hodges_lehmann, min_values
 
-ALPHA = 0.05
+__all__ = ["ALPHA", "Adjusted", "compare_all", "holm"]
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,19 @@ class Adjusted:
         alone: the comparison as if there were no other method; its interval covers at 95% on its own.
         verdict: what survives Holm's procedure; never clearer than ``alone.verdict``.
         methods: how many methods were judged together.
+        alpha: what Holm's procedure keeps any false claim among them below.
         p: Holm-adjusted p-value of the nearer claim; None below six blocks.
         level: the level at which this method was tested; None below six blocks.
         low: the interval of confidence 1 - level, as a ratio; None if so few blocks have none.
         high: its upper end.
-        blocks_needed: estimated number of further blocks until the adjusted verdict can be clear; 0 = it is.
+        blocks_needed: estimated number of further blocks until the adjusted verdict can be clear; 0 = it is. Below six
+            blocks: until Holm's procedure over all these methods can give one.
     """
 
     alone: Comparison
     verdict: ComparisonVerdict
     methods: int
+    alpha: float
     p: float | None
     level: float | None
     low: float | None
@@ -85,7 +89,11 @@ def holm(p_values: Sequence[float], *, alpha: float = ALPHA) -> list[tuple[float
 
 
 def compare_all(
-    baseline_s: Sequence[Sequence[float]], candidates_s: Sequence[Sequence[float]], *, delta: float
+    baseline_s: Sequence[Sequence[float]],
+    candidates_s: Sequence[Sequence[float]],
+    *,
+    delta: float,
+    alpha: float = ALPHA,
 ) -> list[Adjusted]:
     """Compare several methods with their baseline and adjust the verdicts for their number.
 
@@ -93,6 +101,7 @@ def compare_all(
         baseline_s: for each candidate the baseline's values in the blocks that both share.
         candidates_s: for each candidate its values in these blocks.
         delta: relative difference that does not matter.
+        alpha: probability of any false claim among the candidates; smaller at a look of a run that may stop early.
 
     Returns:
         One result a candidate. Candidates with fewer than six blocks get no verdict and are not counted.
@@ -108,21 +117,56 @@ def compare_all(
         >>> both = compare_all([base, base], [fast, fast], delta=0.02)    # six blocks cannot carry two methods
         >>> [(result.alone.verdict, result.verdict, result.blocks_needed) for result in both]
         [('FASTER', 'UNCLEAR', 1), ('FASTER', 'UNCLEAR', 1)]
+        >>> few = compare_all([base[:3]] * 3, [fast[:3]] * 3, delta=0.02)    # seven blocks would carry three
+        >>> few[0].verdict, few[0].blocks_needed
+        ('NO VERDICT', 4)
     """
     if len(baseline_s) != len(candidates_s):
         raise ValueError(f"{len(baseline_s)} baselines for {len(candidates_s)} candidates")
     alone = [compare(b, c, delta=delta) for b, c in zip(baseline_s, candidates_s, strict=True)]
     judged = [index for index, comparison in enumerate(alone) if comparison.verdict != "NO VERDICT"]
-    outside = holm([alone[index].p_outside for index in judged])
-    inside = holm([alone[index].p_inside for index in judged])
+    outside = holm([alone[index].p_outside for index in judged], alpha=alpha)
+    inside = holm([alone[index].p_inside for index in judged], alpha=alpha)
+    counts = [comparison.n for comparison in alone]
     results = [
-        Adjusted(comparison, "NO VERDICT", len(judged), None, None, None, None, comparison.blocks_needed)
-        for comparison in alone
+        Adjusted(
+            comparison,
+            "NO VERDICT",
+            len(judged),
+            alpha,
+            None,
+            None,
+            None,
+            None,
+            _blocks_until_possible(counts, index, alpha),
+        )
+        for index, comparison in enumerate(alone)
     ]
     for place, index in enumerate(judged):
         ratios = log_ratios(baseline_s[index], candidates_s[index]).tolist()
-        results[index] = _adjust(alone[index], ratios, outside[place], inside[place], len(judged))
+        results[index] = _adjust(
+            alone[index], ratios, outside[place], inside[place], methods=len(judged), alpha=alpha
+        )
     return results
+
+
+def _blocks_until_possible(counts: Sequence[int], index: int, alpha: float) -> int:
+    """Return the further blocks after which a method can have a verdict, if all have their smallest p-values by then.
+
+    Args:
+        counts: blocks of each method now; each further block is one for all of them.
+        index: the method.
+        alpha: as in :func:`compare_all`.
+
+    >>> _blocks_until_possible([3, 3, 3], 0, 0.05), _blocks_until_possible([6, 3], 1, 0.05)
+    (4, 3)
+    """
+    more = max(1, MIN_BLOCKS - counts[index])
+    while True:
+        p_values = [smallest_p(count + more) for count in counts]
+        if holm(p_values, alpha=alpha)[index][0] <= alpha:
+            return more
+        more += 1
 
 
 def _adjust(
@@ -130,11 +174,13 @@ def _adjust(
     ratios: Sequence[float],
     outside: tuple[float, float],
     inside: tuple[float, float],
+    *,
     methods: int,
+    alpha: float,
 ) -> Adjusted:
     band, shift, n = math.log1p(alone.delta), hodges_lehmann(ratios), len(ratios)
     p, level = outside if abs(shift) > band else inside
-    verdict: ComparisonVerdict = alone.verdict if p <= ALPHA else "UNCLEAR"
+    verdict: ComparisonVerdict = alone.verdict if p <= alpha else "UNCLEAR"
     interval = centre_interval(ratios, confidence=1 - level)
     needed = 0
     if verdict == "UNCLEAR":
@@ -145,6 +191,7 @@ def _adjust(
         alone=alone,
         verdict=verdict,
         methods=methods,
+        alpha=alpha,
         p=p,
         level=level,
         low=math.exp(interval[0]) if interval else None,
