@@ -327,7 +327,7 @@ def _checks(reader: RunReader) -> list[Check]:
 def _skipped(reader: RunReader) -> list[Mapping[str, object]]:
     if reader.manifest:
         return [skip.model_dump() for skip in reader.manifest.skipped]
-    return list(reader.plan_view.skipped)
+    return [*reader.plan_view.skipped, *(skip.model_dump() for skip in reader.missing)]
 
 
 def _environment(reader: RunReader) -> list[BoardProbe]:

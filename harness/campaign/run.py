@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tunebench.harness.campaign.ending import closing_lines
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import LiveProgress, PlainLines, StageLines
 from tunebench.harness.campaign.session import Request, Session, exit_code, open_session
@@ -19,9 +20,10 @@ def run(request: Request, console: Console) -> tuple[int, Path | None]:
     """
     session = open_session(request, StageLines(console))
     plan = session.plan
+    n_stored = len(session.writer.stored)
     console.print(
-        f"run {plan.run_id}: {len(plan.repetitions)} repetitions on {len(plan.boards)} board(s),"
-        f" results in {session.writer.path}",
+        f"run {plan.run_id}: {len(plan.repetitions)} repetitions on {len(plan.boards)} board(s)"
+        f"{f', {n_stored} of them recorded before' if n_stored else ''}, results in {session.writer.path}",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -32,14 +34,16 @@ def run(request: Request, console: Console) -> tuple[int, Path | None]:
         )
     outcome = _campaign(session, console)
     code = exit_code(outcome, session.writer, plan)
-    recorded = bool(session.writer.stored)
+    recorded = len(session.writer.stored)
     complete = session.close(outcome)
-    if not complete:
-        console.print(
-            "The run is not complete; the same command with --resume continues it.",
-            markup=False,
-            soft_wrap=True,
-        )
+    for line in closing_lines(
+        outcome,
+        recorded=recorded,
+        planned=len(plan.repetitions),
+        complete=complete,
+        command=request.command,
+    ):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     return code, session.writer.path if recorded else None
 
 

@@ -17,6 +17,7 @@ from tunebench.harness.campaign.board_run import OnRecord
 from tunebench.harness.campaign.campaign import Campaign
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import Observer
+from tunebench.harness.campaign.unfinished import nothing_to_resume, unfinished_run
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import Suite
 from tunebench.harness.errors import (
@@ -36,7 +37,15 @@ from tunebench.reports.results import ResultsError, RunReader, RunWriter
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asked for."""
+    """What a user asked for.
+
+    Attributes:
+        resume: continue the newest unfinished run of this suite below ``out``; it is a mistake if there is none.
+        or_begin: with ``resume``: begin a run where there is none to continue.
+        resume_within_s: with ``resume``: leave runs alone that were begun longer ago; None: however long.
+        leave_out_missing: complete the run without boards that were never reached, instead of leaving it open for them.
+        command: the command line that asks, as it is stored with the run and repeated in hints.
+    """
 
     suite: Suite
     boards: Sequence[BoardEntry]
@@ -45,6 +54,9 @@ class Request:
     resume: bool = False
     command: Sequence[str] = ()
     data_dir: Path | None = None
+    or_begin: bool = False
+    resume_within_s: float | None = None
+    leave_out_missing: bool = False
 
 
 @dataclass
@@ -61,7 +73,13 @@ class Session:
     def campaign(self, observer: Observer, on_record: OnRecord | None = None) -> Campaign:
         """Return the campaign that will run this plan."""
         return Campaign(
-            self.plan, self.artifacts, self.writer, observer, history=self.history, on_record=on_record
+            self.plan,
+            self.artifacts,
+            self.writer,
+            observer,
+            history=self.history,
+            on_record=on_record,
+            leave_out_missing=self.request.leave_out_missing,
         )
 
     def close(self, outcome: CampaignOutcome) -> bool:
@@ -111,15 +129,17 @@ def open_session(request: Request, progress: Progress | None = None) -> Session:
     """Plan a run and make its results directory, or find the one to resume.
 
     Raises:
-        UsageError: the directory cannot be written, or the run to resume differs from what is asked.
+        UsageError: the directory cannot be written, there is nothing to resume, or the run to resume differs from what is
+            asked.
     """
+    unfinished = unfinished_run(request.out, request.suite.name, within_s=request.resume_within_s) if request.resume else None
+    if request.resume and unfinished is None and not request.or_begin:
+        raise UsageError(nothing_to_resume(request.out, request.suite.name, request.command))
     check_writable(request.out)
     artifacts = gather(request.suite, data_dir=request.data_dir, progress=progress)
     history = durations_below(request.out, request.lab)
-    if request.resume:
-        unfinished = _unfinished(request)
-        if unfinished is not None:
-            return _resume(request, artifacts, unfinished, history)
+    if unfinished is not None:
+        return _resume(request, artifacts, unfinished, history)
     keep([artifacts.payload, *artifacts.own.values()])
     plan = _plan(request, artifacts, new_run_id())
     try:
@@ -155,21 +175,6 @@ def check_writable(out: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise UsageError(f"--out {out}: cannot be written: {error.strerror or error}") from None
-
-
-def _unfinished(request: Request) -> RunReader | None:
-    """Return the newest incomplete run of this suite below the results root (or in the run directory itself)."""
-    candidates = sorted(request.out.glob("**/plan.json"), key=lambda path: path.parent.name, reverse=True)
-    for path in candidates:
-        if (path.parent / "run.json").exists():
-            continue
-        try:
-            reader = RunReader(path.parent)
-        except ResultsError:
-            continue
-        if reader.plan_view.suite.name == request.suite.name:
-            return reader
-    return None
 
 
 def _resume(request: Request, artifacts: Artifacts, unfinished: RunReader, history: Durations) -> Session:

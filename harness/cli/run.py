@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,11 +35,18 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue this suite's newest unfinished run below --out.")
     ] = False,
+    leave_out_missing: Annotated[
+        bool,
+        typer.Option(
+            "--leave-out-missing", help="Complete the run without boards that were never reached."
+        ),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Run a suite on the boards of an inventory.
 
-    Boards run in parallel, methods in random order within blocks. Ctrl-C leaves a resumable run.
+    Boards run in parallel, methods in random order within blocks. Ctrl-C leaves a resumable run, and so does a board that
+    cannot be reached.
     """
     from tunebench.harness.campaign import run as campaign
     from tunebench.harness.config.inventory import load_inventory
@@ -46,6 +54,7 @@ def run(
 
     loaded = load_inventory(inventory)
     request = request_of(loaded, load_suite(suite).only_methods(methods), boards, out, resume)
+    request = replace(request, leave_out_missing=leave_out_missing)
     code, run_dir = campaign.run(request, stderr_console())
     if as_json:
         print_json(_run_json(run_dir, code))

@@ -16,6 +16,7 @@ from tunebench.harness.campaign.session import Request, Session, open_session
 from tunebench.harness.config.inventory import Inventory
 from tunebench.harness.config.suite import Suite, Workload
 from tunebench.harness.errors import ending_of
+from tunebench.harness.hil.progress import Progress
 from tunebench.harness.hil.timer import Mailbox, Result
 from tunebench.harness.planning.repetition import Planned
 from tunebench.reports.records import Repetition
@@ -26,6 +27,17 @@ Log = Callable[[str], None]
 
 class HilRun:
     """A campaign over the selected tests' boards and workloads.
+
+    Args:
+        inventory: the lab's boards.
+        suite: the campaign's.
+        wanted: (board id, workload key) of every selected test.
+        out: root of the results.
+        resume: continue the newest unfinished run of the suite, if there is one.
+        command: the command line, as it is stored with the run.
+        data_dir: local copies of data sets.
+        log: shows what happens, a line an event.
+        tell: shows, seldom, how far it is.
 
     Raises:
         UsageError: the results directory cannot be written or a resumed run differs.
@@ -42,6 +54,7 @@ class HilRun:
         command: Sequence[str],
         data_dir: Path | None,
         log: Log,
+        tell: Log = lambda _: None,
     ) -> None:
         board_ids = {board_id for board_id, _ in wanted}
         keys = {key for _, key in wanted}
@@ -55,11 +68,16 @@ class HilRun:
                 lab=inventory.lab.name,
                 out=out,
                 resume=resume,
+                or_begin=True,
                 command=command,
                 data_dir=data_dir,
             )
         )
         self._log = log
+        if resume and not self._session.writer.stored:
+            tell(f"there was no run of suite {suite.name!r} to resume: a new one begins")
+        n_done = sum(planned.rep_id in self._session.writer.done_rep_ids for planned in self._session.plan.repetitions)
+        self._progress = Progress(tell, len(self._session.plan.repetitions), n_done)
         self._mailbox = Mailbox(self._session.plan.repetitions)
         for record in self._session.writer.repetitions():
             self._mailbox.put(record)
@@ -95,9 +113,12 @@ class HilRun:
 
     def wait(self, board_id: str, workload: Workload) -> Result:
         """Block until a workload's repetitions are there or will not come."""
-        result = self._mailbox.wait(
-            board_id, workload.task, workload.label, lambda: self._campaign.skip_reason(board_id, workload)
-        )
+
+        def skipped() -> str | None:
+            self._progress.tick()
+            return self._campaign.skip_reason(board_id, workload)
+
+        result = self._mailbox.wait(board_id, workload.task, workload.label, skipped)
         if self._failure is not None:
             raise self._failure
         return result
@@ -168,14 +189,17 @@ class HilRun:
         self._log(f"{board_id}: {message}")
 
     def left_out(self, board_id: str, count: int) -> None:
-        """Do nothing: the tests of what is left out skip and say why."""
+        """Count them out: the tests of what is left out skip and say why."""
+        self._progress.left_out(count)
 
     def started(self, planned: Planned, left_s: float | None) -> None:
-        """Do nothing: pytest shows which test is running."""
+        self._progress.started(planned, left_s)
 
     def finished(self, planned: Planned, record: Repetition) -> None:
         self._log(f"{planned.board_id}: {describe(record)}")
+        self._progress.finished(record)
 
     def ended(self, board_id: str, message: str) -> None:
+        self._progress.ended(board_id)
         self._log(f"{board_id}: {message}")
         self._mailbox.close(board_id)

@@ -27,6 +27,9 @@ from tunebench.reports.results import ResultsError
 PRECEDENCE = (EXIT_INTERRUPTED, 2, 1, EXIT_INFRA, 3, 0)
 #: Where GitHub Actions takes a job page's summary from.
 _STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+#: An unfinished run that was begun longer ago is another night's: continued, it would measure what is left of that night
+#: in place of this one.
+_SAME_NIGHT_S = 20 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,9 @@ def night(asked: NightRequest) -> int:
         lab=inventory.lab.name,
         out=store,
         resume=True,
+        or_begin=True,
+        resume_within_s=_SAME_NIGHT_S,
+        leave_out_missing=True,
         command=["tunebench", *sys.argv[1:]],
         data_dir=data_dir_from_env(),
     )

@@ -17,6 +17,8 @@ from tunebench.reports.results.files import file_name
 When = Literal["before", "after"]
 
 PLAN, REPS, MANIFEST = "plan.json", "reps.jsonl", "run.json"
+#: Boards that an unfinished run did not get to the end of, and why; gone once the run is complete.
+MISSING, MISSING_SCHEMA = "missing.json", "tunebench.missing/1"
 SIDE_FILES = {
     "trace": ".jsonl.gz",
     "log": ".txt.gz",

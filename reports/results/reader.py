@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from functools import cached_property
@@ -10,11 +11,21 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from tunebench.reports.records import ENV_SCHEMA, PLAN_SCHEMA, RUN_SCHEMA, BoardEnv, Repetition, RunManifest
+from tunebench.reports.records import (
+    ENV_SCHEMA,
+    PLAN_SCHEMA,
+    RUN_SCHEMA,
+    BoardEnv,
+    Repetition,
+    RunManifest,
+    Skip,
+)
 from tunebench.reports.results.drift import changed_boards, judged
 from tunebench.reports.results.files import sha256_file, unpack
 from tunebench.reports.results.layout import (
     MANIFEST,
+    MISSING,
+    MISSING_SCHEMA,
     PLAN,
     REPS,
     ChecksumError,
@@ -36,6 +47,19 @@ T = TypeVar("T")
 
 def _class(value: Any) -> int | None:
     return None if value is None else int(value)
+
+
+def missing_boards(path: Path) -> list[Skip]:
+    """Return the boards whose queue was left open, as the run's directory says; what cannot be read is left out."""
+    try:
+        boards = load_object(path / MISSING, MISSING_SCHEMA).get("boards")
+    except ResultsError:
+        return []
+    skips = []
+    for board in boards if isinstance(boards, list) else []:
+        with contextlib.suppress(ValidationError):
+            skips.append(Skip.model_validate(board))
+    return skips
 
 
 class RunReader:
@@ -81,6 +105,13 @@ class RunReader:
     def complete(self) -> bool:
         """Return whether the run was finished."""
         return self.manifest is not None
+
+    @property
+    def missing(self) -> list[Skip]:
+        """Return the boards whose queue an unfinished run has left open, each with the reason; empty if complete."""
+        if self.complete:
+            return []
+        return missing_boards(self.path)
 
     def env(self, board_id: str, when: When = "before") -> BoardEnv | None:
         """Return what the probe read on a board, or None if it was not stored.
