@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunebench.harness.cli.options import RunArgument
+from tunebench.harness.cli.options import RunArgument, stdout_is_taken
 from tunebench.harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ def export(
     ] = False,
     table: Annotated[
         Path | None,
-        typer.Option("--table", metavar="FILE", help="Write all repetitions as FILE.csv or FILE.parquet."),
+        typer.Option(
+            "--table", metavar="FILE", help="Write all repetitions as FILE.csv or FILE.parquet; - prints CSV."
+        ),
     ] = None,
 ) -> None:
     """Copy a run to give away, and/or write its repetitions as one flat table."""
@@ -39,7 +42,12 @@ def export(
     from tunebench.reports.results.export import export_run, write_table
 
     if out is None and table is None:
-        raise UsageError("say what to write: --out DIR (a copy of the run) and/or --table FILE.csv|.parquet")
+        asked = shlex.join(["tunebench", "export", str(run)])
+        raise UsageError(
+            "nothing to write: give --out DIR for a copy of the run and/or --table FILE for its repetitions, e.g."
+            f"\n  {asked} --out shared --anonymise\n  {asked} --table repetitions.csv"
+        )
+    taken = stdout_is_taken({"--table": table})
     folder = find_run(run)
     shared = folder
     if anonymise and out is None:
@@ -50,10 +58,11 @@ def export(
         if out.resolve() == _root_of(folder).resolve():
             raise UsageError(f"--out {out}: is where the run lies; give another folder")
         shared = export_run(folder, out, _anonymiser(folder) if anonymise else None)
-        typer.echo(f"Run: {shared}")
+        typer.echo(f"Run: {shared}", err=taken)
     if table is not None:
         rows = write_table([shared], table)
-        typer.echo(f"Table: {table} ({rows} repetitions)")
+        if not taken:
+            typer.echo(f"Table: {table} ({rows} repetitions)")
 
 
 def _root_of(folder: Path) -> Path:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from tunebench.harness.cli.options import RESULTS, JsonFlag, StoreOption
+from tunebench.harness.cli import completion
+from tunebench.harness.cli.options import RESULTS, JsonFlag, StoreOption, stdout_is_taken
 from tunebench.harness.errors import UsageError, ending_of
 
 app = typer.Typer(add_completion=False)
@@ -16,7 +17,15 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def gate(
-    run: Annotated[Path, typer.Option("--run", metavar="RUN", help="The run to judge (or a results root).")],
+    run: Annotated[
+        Path,
+        typer.Option(
+            "--run",
+            metavar="RUN",
+            help="The run to judge (or a results root).",
+            autocompletion=completion.runs,
+        ),
+    ],
     store: StoreOption = RESULTS,
     inventory: Annotated[
         Path | None,
@@ -30,9 +39,9 @@ def gate(
             help="The pinned build: a run's directory or a payload's SHA-256[+environment's SHA-256].",
         ),
     ] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML; - is standard output.")] = None,
     markdown: Annotated[
-        Path | None, typer.Option("--md", metavar="FILE", help="Write a Markdown summary.")
+        Path | None, typer.Option("--md", metavar="FILE", help="Write a Markdown summary; - is standard output.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -51,6 +60,7 @@ def gate(
         raise UsageError(
             "--inventory and --baseline go together: boards to confirm on, and the build to compare with"
         )
+    taken = stdout_is_taken({"--junit": junit, "--md": markdown}, "--json" if as_json else None)
     judgement = nightly.gate(run, store)
     if inventory is not None and baseline is not None:
         from tunebench.harness.config.inventory import load_inventory
@@ -60,7 +70,7 @@ def gate(
     if as_json:
         typer.echo(json.dumps(gate_text.as_json_value(judgement), indent=2))
     else:
-        typer.echo(gate_text.plain_text(judgement))
+        typer.echo(gate_text.plain_text(judgement), err=taken)
     codes = [judgement.exit_code]
     for path, text, option in (
         (junit, gate_text.junit_xml, "--junit"),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tunebench.harness.cli import completion
 from tunebench.harness.cli.options import RESULTS
 
 app = typer.Typer(add_completion=False)
@@ -16,10 +17,16 @@ app = typer.Typer(add_completion=False)
 def nightly(
     inventory: Annotated[Path, typer.Option("--inventory", "-i", metavar="FILE", help="The lab's boards.")],
     suite: Annotated[
-        str, typer.Option("--suite", "-s", metavar="NAME|FILE", help="What to run.")
+        str,
+        typer.Option(
+            "--suite", "-s", metavar="NAME|FILE", help="What to run.", autocompletion=completion.suites
+        ),
     ] = "nightly",
     boards: Annotated[
-        str | None, typer.Option("--boards", "-b", metavar="GLOB", help="Only these boards.")
+        str | None,
+        typer.Option(
+            "--boards", "-b", metavar="GLOB", help="Only these boards.", autocompletion=completion.boards
+        ),
     ] = None,
     store: Annotated[
         Path, typer.Option("--store", metavar="DIR", help="Root of the results directories; keep it.")

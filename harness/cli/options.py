@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from tunebench.harness.cli import completion
+from tunebench.harness.errors import UsageError
+from tunebench.reports.formatting.output import STDOUT
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,25 +25,59 @@ InventoryOption = Annotated[
     Path, typer.Option("--inventory", "-i", help="The lab's boards (TOML).", metavar="FILE")
 ]
 SuiteOption = Annotated[
-    str, typer.Option("--suite", "-s", metavar="NAME|FILE", help="A built-in suite or a suite file (TOML).")
+    str,
+    typer.Option(
+        "--suite",
+        "-s",
+        metavar="NAME|FILE",
+        help="A built-in suite or a suite file (TOML).",
+        autocompletion=completion.suites,
+    ),
 ]
 BoardsOption = Annotated[
     str | None,
-    typer.Option("--boards", "-b", metavar="GLOB", help="Only boards whose id or tag matches, e.g. 'pi5-*'."),
+    typer.Option(
+        "--boards",
+        "-b",
+        metavar="GLOB",
+        help="Only boards whose id or tag matches, e.g. 'pi5-*'.",
+        autocompletion=completion.boards,
+    ),
 ]
 MethodsOption = Annotated[
     str | None,
-    typer.Option("--methods", "-m", metavar="LIST", help="Only these methods, e.g. 'ft-all,skip2-lora'."),
+    typer.Option(
+        "--methods",
+        "-m",
+        metavar="LIST",
+        help="Only these methods, e.g. 'ft-all,skip2-lora'.",
+        autocompletion=completion.methods,
+    ),
 ]
 OutOption = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", help="Root of the results directories.")
 ]
-BoardArgument = Annotated[str, typer.Argument(metavar="BOARD", help="A board's id in the inventory.")]
-RunArgument = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run's directory, or a results root (newest run).")
+BoardArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="BOARD", help="A board's id in the inventory.", autocompletion=completion.board
+    ),
 ]
-HtmlOption = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the HTML page here.")]
-JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers here.")]
+RunArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="A run's directory, or a results root (newest run).",
+        autocompletion=completion.runs,
+    ),
+]
+HtmlOption = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", help="Write the HTML page here; - is standard output."),
+]
+JsonOption = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers here; - is standard output.")
+]
 StoreOption = Annotated[Path, typer.Option("--store", metavar="DIR", help="Root of the results directories.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept and shown in reports.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
@@ -61,6 +100,23 @@ def request_of(inventory: Inventory, suite: Suite, boards: str | None, out: Path
         command=["tunebench", *sys.argv[1:]],
         data_dir=data_dir_from_env(),
     )
+
+
+def stdout_is_taken(files: Mapping[str, Path | None], printed: str | None = None) -> bool:
+    """Return whether one of these files is standard output (``-``): all else that is printed goes to standard error then.
+
+    Args:
+        files: option -> the file that it names.
+        printed: the option that prints to standard output, if one is given.
+
+    Raises:
+        UsageError: two of them want it.
+    """
+    named = [option for option, path in files.items() if path == STDOUT]
+    wanting = [*named, *([printed] if printed is not None else [])]
+    if named and len(wanting) > 1:
+        raise UsageError(f"{' and '.join(wanting)}: only one of them can be standard output; name a file for the others")
+    return bool(named)
 
 
 def stderr_console() -> Console:

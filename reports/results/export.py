@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
-from tunebench.reports.formatting.output import write_output
+from tunebench.reports.formatting.output import STDOUT, refuse_folder, write_output
 from tunebench.reports.formatting.privacy import Anonymiser
 from tunebench.reports.records import BoardEnv, Energy, Repetition, Skip
 from tunebench.reports.results.drift import other_machine
@@ -315,7 +315,7 @@ def _short(value: object) -> str:
 
 
 def write_table(runs: Iterable[Path], path: Path) -> int:
-    """Write every repetition of the given runs as one flat table: CSV or Parquet, by the file's ending.
+    """Write every repetition of the given runs as one flat table: CSV or Parquet, by the file's ending; ``-`` prints CSV.
 
     Returns:
         The number of rows.
@@ -324,7 +324,8 @@ def write_table(runs: Iterable[Path], path: Path) -> int:
         ResultsError: the ending is neither ``.csv`` nor ``.parquet``.
         OutputError: the file cannot be written.
     """
-    kind = {".csv": "csv", ".parquet": "parquet"}.get(path.suffix.lower())
+    refuse_folder(path, "--table")
+    kind = "csv" if path == STDOUT else {".csv": "csv", ".parquet": "parquet"}.get(path.suffix.lower())
     if kind is None:
         raise ResultsError(f"{path}: ends in neither .csv nor .parquet; those are what can be written")
     import pandas as pd
