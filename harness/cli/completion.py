@@ -56,7 +56,7 @@ def board(ctx: typer.Context, incomplete: str) -> list[Completion]:
 def methods(ctx: typer.Context, incomplete: str) -> list[Completion]:
     """Return the methods and labels of the suite that the command line names, or of its default."""
     named = str(_given(ctx, "suite") or "quick")
-    built_in = _SUITES / f"{named}.toml"
+    built_in = suite_file(named)
     suite = _tables(built_in if built_in.is_file() else Path(named))
     names: dict[str, str] = {}
     for entry in _of_tables(suite.get("workload")):
@@ -102,6 +102,11 @@ def _folders_in(folder: Path) -> list[Path]:
     except OSError:
         return []
     return [folder / name for name in sorted(names, reverse=True)]
+
+
+def suite_file(name: str) -> Path:
+    """Return where a built-in suite of this name lies, or would lie."""
+    return _SUITES / f"{name}.toml"
 
 
 def description(suite: Path) -> str:

@@ -21,8 +21,11 @@ COMMANDS: Mapping[str, str] = {
     "boards": "Show the boards of an inventory: what each is and has, who holds it, what stays empty and why.",
     "plan": "Dry run: what would run where, what would be skipped and why, and how long it will take.",
     "run": "Run a suite on the boards of an inventory.",
+    "runs": "List the runs below a results root, the newest first: what ran, what is running, how far it is.",
+    "status": "Say how far a run is, board by board: what runs now, how long it will take, what is missing and why.",
     "prepare": "Make the data and start-weight artefacts that a suite needs, on this host (needs torch for new ones).",
-    "suites": "List the built-in suites.",
+    "suites": "List the built-in suites: what each is for, how much it measures, how long it took.",
+    "examples": "Copy the examples that come with tunebench into a folder; without one, list them.",
     "setup": "Prepare a board: check it, make a virtual environment in its working directory, install the torch that fits.",  # noqa: E501
     "release": "End a board's lease: an expired one, or with --force anybody's.",
     "doctor": "Say whether boards can be measured, what stays empty and why, and print the lines that would fill it.",
