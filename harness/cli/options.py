@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tunebench.harness.config.inventory_place import ORDER, find_inventory
+from tunebench.harness.hints import remember_inventory
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -16,8 +19,38 @@ if TYPE_CHECKING:
     from tunebench.harness.config.inventory import Inventory
     from tunebench.harness.config.suite import Suite
 
+
+
+def found_inventory() -> Path:
+    """Return the inventory that nobody named, and tell on standard error which one it is.
+
+    Raises:
+        UsageError: there is none.
+    """
+    place = find_inventory()
+    typer.echo(place.sentence, err=True)
+    return place.path
+
+
+def _named_inventory(ctx: typer.Context, path: Path) -> Path:
+    """Note an inventory that was named: hints name it, too."""
+    if not ctx.resilient_parsing:
+        source = ctx.get_parameter_source("inventory")
+        remember_inventory(path if source is not None and source.name == "COMMANDLINE" else None)
+    return path
+
+
 InventoryOption = Annotated[
-    Path, typer.Option("--inventory", "-i", help="The lab's boards (TOML).", metavar="FILE")
+    Path,
+    typer.Option(
+        "--inventory",
+        "-i",
+        help="The lab's boards (TOML).",
+        metavar="FILE",
+        default_factory=found_inventory,
+        show_default=ORDER,
+        callback=_named_inventory,
+    ),
 ]
 SuiteOption = Annotated[
     str, typer.Option("--suite", "-s", metavar="NAME|FILE", help="A built-in suite or a suite file (TOML).")
