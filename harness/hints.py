@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,30 @@ def command(*words: str | Path, inventory: bool = False) -> str:
     """
     named = ["-i", str(_given.inventory)] if inventory and _given.inventory is not None else []
     return shlex.join([*program(), *map(str, words), *named])
+
+
+#: Commands that continue an unfinished run where they are told to, and those that do so by themselves.
+_RESUME, _RESUMABLE, _RESUMING = "--resume", ("run",), ("nightly",)
+
+
+def continuing(called: Sequence[str]) -> str:
+    """Return how a run that is not complete is continued, as the end of a sentence.
+
+    Args:
+        called: the command line that began it, the program first.
+    """
+    words = list(called[1:])
+    name = next((word for word in words if not word.startswith("-")), None)
+    if name in _RESUMABLE:
+        words += [] if _RESUME in words else [_RESUME]
+    elif name not in _RESUMING:
+        return f"`{command(*words)}` begins a new one" if words else "it can be resumed"
+    return f"`{command(*words)}` continues it"
+
+
+def anew(called: Sequence[str]) -> str:
+    """Return the command that begins a run anew instead of continuing one."""
+    return command(*(word for word in called[1:] if word != _RESUME))
 
 
 @functools.cache

@@ -9,6 +9,7 @@ from rich.console import Console
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import LiveProgress, PlainLines, StageLines
 from tunebench.harness.campaign.session import Request, Session, exit_code, open_session
+from tunebench.harness.hints import continuing
 
 
 def run(request: Request, console: Console) -> tuple[int, Path | None]:
@@ -36,7 +37,7 @@ def run(request: Request, console: Console) -> tuple[int, Path | None]:
     complete = session.close(outcome)
     if not complete:
         console.print(
-            "The run is not complete; the same command with --resume continues it.",
+            f"The run is not complete; {continuing(request.command)}.",
             markup=False,
             soft_wrap=True,
         )

@@ -18,6 +18,7 @@ GROUP = "tunebench.commands"
 #: Name of a command -> what it does, the first sentence of its own help.
 COMMANDS: Mapping[str, str] = {
     "demo": "Run the main job on this machine as a board, over a real SSH server on 127.0.0.1, and write the report.",
+    "init": "Write a first inventory: find boards in ~/.ssh/config, ask each what it is, write lab.toml.",
     "boards": "Show the boards of an inventory: what each is and has, who holds it, what stays empty and why.",
     "plan": "Dry run: what would run where, what would be skipped and why, and how long it will take.",
     "run": "Run a suite on the boards of an inventory.",

@@ -58,7 +58,7 @@ def find_inventory() -> FoundInventory:
 
 
 def config_folder() -> Path:
-    """Return ``$XDG_CONFIG_HOME/tunebench`` (only an absolute path counts, by that specification), else below ~/.config."""
+    """Return ``$XDG_CONFIG_HOME/tunebench`` (an absolute path, by that specification), else the one below ~/.config."""
     named = Path(os.environ.get("XDG_CONFIG_HOME", ""))
     base = named if named.is_absolute() else Path("~/.config").expanduser()
     return base / "tunebench"
