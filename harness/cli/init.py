@@ -179,7 +179,7 @@ def _tell(out: Path, chosen: Sequence[Chosen]) -> None:
     unreached = next((board for board in chosen if board.host is not None and not board.reached), None)
     if unreached is not None:
         typer.echo(
-            f"Not every board answered: `ssh {unreached.host}` must work without a password, and its host key must be known."
+            f"Not every board answered: `ssh {unreached.host}` must work without a password, its host key be known."
         )
     named = [] if out.resolve() == Path(FILE).resolve() else ["-i", out]
     typer.echo(f"Next: {command('boards', *named)}")

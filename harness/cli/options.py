@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tunebench.harness.config.suite import Suite
 
 
-
 def found_inventory() -> Path:
     """Return the inventory that nobody named, and tell on standard error which one it is.
 

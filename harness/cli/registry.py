@@ -1,12 +1,14 @@
 """The commands of ``tunebench``, in the order of its help: one module and one line here for each.
 
-The command ``power-cycle`` would live in the module ``power_cycle`` of this package. Nothing is imported for the list
-itself, so that ``tunebench --help`` stays quick; a module is imported when its command runs or is asked for help.
+The command ``power-cycle`` would live in the module ``power_cycle`` of this package, and ``try``, which is a word of
+Python, lives in ``try_``. Nothing is imported for the list itself, so that ``tunebench --help`` stays quick; a module is
+imported when its command runs or is asked for help.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ COMMANDS: Mapping[str, str] = {
     "boards": "Show the boards of an inventory: what each is and has, who holds it, what stays empty and why.",
     "plan": "Dry run: what would run where, what would be skipped and why, and how long it will take.",
     "run": "Run a suite on the boards of an inventory.",
+    "new-method": "Write the scaffold of a method of your own: code that works as it stands, and a suite to compare it.",
+    "try": "Run a suite's own methods once on this machine, shortened, and say what came out; nothing is kept.",
     "prepare": "Make the data and start-weight artefacts that a suite needs, on this host (needs torch for new ones).",
     "suites": "List the built-in suites.",
     "setup": "Prepare a board: check it, make a virtual environment in its working directory, install the torch that fits.",  # noqa: E501
@@ -78,4 +82,5 @@ class CommandModule(Protocol):
 
 def module_of(name: str) -> str:
     """Return the import name of the module of one of :data:`COMMANDS`."""
-    return f"{__package__}.{name.replace('-', '_')}"
+    module = name.replace("-", "_")
+    return f"{__package__}.{module}_" if iskeyword(module) else f"{__package__}.{module}"
