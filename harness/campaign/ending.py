@@ -1,14 +1,14 @@
-"""Say how a campaign ended where it did not end well: which boards are missing, and the command that goes on from there."""
+"""Say how a campaign ended that is not complete: which boards are missing, and the command that goes on from there."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.unfinished import continuing
+from tunebench.harness.hints import anew
+from tunebench.harness.hints import command as hint
 
-_INVENTORY = ("-i", "--inventory")
 #: So many missing boards are named one by one.
 _MOST_NAMED = 10
 _MOST_CHARACTERS = 300
@@ -35,14 +35,17 @@ def closing_lines(
     if missing and not recorded and not outcome.interrupted:
         lines.append("Nothing was measured: no board could be used.")
     if missing and not outcome.interrupted:
-        looked = ["tunebench", "doctor", next(iter(missing)), *_inventory(command)]
-        lines.append(f"To see what is wrong: {shlex.join(looked)}")
-    lines.append(f"The run is not complete ({recorded} of {planned} repetitions are recorded). {_next(command)}")
+        lines.append(f"To see what is wrong: {hint('doctor', next(iter(missing)), inventory=True)}")
+    lines.append(
+        f"The run is not complete ({recorded} of {planned} repetitions are recorded). {_next(command)}"
+    )
     return lines
 
 
 def _missing(given_up: Mapping[str, str]) -> list[str]:
-    lines = [f"Missing: {_reason(board_id, reason)}" for board_id, reason in list(given_up.items())[:_MOST_NAMED]]
+    lines = [
+        f"Missing: {_reason(board_id, reason)}" for board_id, reason in list(given_up.items())[:_MOST_NAMED]
+    ]
     more = len(given_up) - len(lines)
     return [*lines, f"Missing: {more} more boards"] if more > 0 else lines
 
@@ -64,14 +67,4 @@ def _next(command: Sequence[str]) -> str:
         return f"To continue it: {continued}"
     if command[:1] == ["tunebench.run"]:
         return "To continue it: tunebench.run(..., resume=True)"
-    return "The same command begins a new one."
-
-
-def _inventory(command: Sequence[str]) -> list[str]:
-    """Return the option of a command line that names the inventory, as it was given."""
-    for word, value in zip(command, [*command[1:], ""], strict=True):
-        if word in _INVENTORY and value:
-            return ["-i", value]
-        if word.startswith("--inventory="):
-            return ["-i", word.partition("=")[2]]
-    return []
+    return f"A new one begins with: {anew(command)}"

@@ -28,6 +28,7 @@ from tunebench.harness.errors import (
     EXIT_PARTIAL,
     UsageError,
 )
+from tunebench.harness.hints import anew
 from tunebench.harness.planning import attempts
 from tunebench.harness.planning.durations import Durations, durations_below
 from tunebench.harness.planning.plan import Plan, differences, make_plan
@@ -132,7 +133,11 @@ def open_session(request: Request, progress: Progress | None = None) -> Session:
         UsageError: the directory cannot be written, there is nothing to resume, or the run to resume differs from what is
             asked.
     """
-    unfinished = unfinished_run(request.out, request.suite.name, within_s=request.resume_within_s) if request.resume else None
+    unfinished = (
+        unfinished_run(request.out, request.suite.name, within_s=request.resume_within_s)
+        if request.resume
+        else None
+    )
     if request.resume and unfinished is None and not request.or_begin:
         raise UsageError(nothing_to_resume(request.out, request.suite.name, request.command))
     check_writable(request.out)
@@ -190,9 +195,9 @@ def _resume(request: Request, artifacts: Artifacts, unfinished: RunReader, histo
         raise UsageError(
             f"{unfinished.path}: cannot be resumed, because what is asked differs from what was started:\n  "
             + "\n  ".join(changed or ["the boards' connection details"])
-            + "\nGive the same inventory, suite and options, or start a new run without --resume."
+            + f"\nGive the same inventory, suite and options, or start a new run: `{anew(request.command)}`"
         )
-    _refuse_other_artifacts(unfinished, artifacts)
+    _refuse_other_artifacts(unfinished, artifacts, request.command)
     try:
         writer = RunWriter.open(unfinished.path)
     except ResultsError as error:
@@ -200,7 +205,7 @@ def _resume(request: Request, artifacts: Artifacts, unfinished: RunReader, histo
     return Session(request, plan, artifacts, writer, history, str(stored.started_utc))
 
 
-def _refuse_other_artifacts(unfinished: RunReader, artifacts: Artifacts) -> None:
+def _refuse_other_artifacts(unfinished: RunReader, artifacts: Artifacts, command: Sequence[str]) -> None:
     """Refuse to resume a run with other files than it was started with: equal names with other contents differ.
 
     Raises:
@@ -217,7 +222,7 @@ def _refuse_other_artifacts(unfinished: RunReader, artifacts: Artifacts) -> None
     raise UsageError(
         f"{unfinished.path}: cannot be resumed, because files that the boards are given have changed since:\n  "
         + "\n  ".join(lines)
-        + "\nPut them back, or start a new run without --resume."
+        + f"\nPut them back, or start a new run: `{anew(command)}`"
     )
 
 

@@ -143,7 +143,9 @@ def in_full(path: Path) -> RunStatus:
     if run.state == "running" and len(path.parents) >= _ROOT_DEPTH:
         history = durations_below(path.parents[_ROOT_DEPTH - 1], str(plan.lab))
     boards = [
-        _board(board_id, plan.repetitions, stored, history, missing.get(board_id), running=run.state == "running")
+        _board(
+            board_id, plan.repetitions, stored, history, missing.get(board_id), running=run.state == "running"
+        )
         for board_id in plan.boards
     ]
     return replace(run, boards=tuple(boards))

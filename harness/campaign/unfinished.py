@@ -5,11 +5,12 @@ A run is unfinished as long as it has no ``run.json``: it was interrupted, its h
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tunebench.harness.hints import anew
+from tunebench.harness.hints import command as hint
 from tunebench.reports.records import PLAN_SCHEMA
 from tunebench.reports.results import ResultsError, RunReader
 from tunebench.reports.results.layout import MANIFEST, PLAN, load_object
@@ -56,27 +57,26 @@ def nothing_to_resume(root: Path, suite: str, command: Sequence[str]) -> str:
     lines += [f"  unfinished, of suite {name!r}: {path}" for path, name in others]
     if complete is None and not others:
         lines.append("  there is no run at all; if it lies elsewhere, name its folder with --out DIR")
-    begin = [word for word in command if word != _RESUME]
-    if begin[:1] == ["tunebench"]:
-        lines.append(f"A new run begins with: {shlex.join(begin)}")
+    if command[:1] == ["tunebench"]:
+        lines.append(f"A new run begins with: {anew(command)}")
     return "\n".join(lines)
 
 
 def continuing(command: Sequence[str]) -> str | None:
     """Return the command line that continues a run begun by ``command``; None where no command line does.
 
-    >>> continuing(["tunebench", "run", "-i", "my lab.toml"])
-    "tunebench run -i 'my lab.toml' --resume"
+    >>> continuing(["tunebench", "run", "-i", "my lab.toml"]).rpartition("tunebench ")[2]
+    "run -i 'my lab.toml' --resume"
     >>> continuing(["tunebench", "demo"]) is None
     True
     """
-    words = list(command)
-    names = [word for word in words[1:] if not word.startswith("-")]
-    if words[:1] != ["tunebench"] or names[:1] not in (["run"], ["nightly"]):
+    words = list(command[1:])
+    names = [word for word in words if not word.startswith("-")]
+    if command[:1] != ["tunebench"] or names[:1] not in (["run"], ["nightly"]):
         return None
     if names[0] == "run" and _RESUME not in words:
         words.append(_RESUME)
-    return shlex.join(words)
+    return hint(*words)
 
 
 def _there_instead(root: Path, suite: str) -> tuple[Path | None, list[tuple[Path, str]]]:

@@ -1,4 +1,4 @@
-"""What ``tunebench boards`` prints: a row, or on a narrow terminal a card, for each board; below, what stays empty and why."""
+"""The table, or on a narrow terminal the cards, that ``tunebench boards`` prints; below, what stays empty and why."""
 
 from __future__ import annotations
 
@@ -50,8 +50,15 @@ def cards(rows: Sequence[BoardRow], width: int) -> list[str]:
         shown += [""] if shown else []
         shown.append(printable(row.entry.id if answered else f"{row.entry.id}: not reachable"))
         for name, cell in zip(names, _cells(row)[1:] if answered else [], strict=False):
-            wrapped = [part for line in printable(cell).split("\n") for part in textwrap.wrap(line, text_width) or [""]]
-            shown += [f"{_INDENT}{head:{column}}{part}" for head, part in zip([name, *[""] * len(wrapped)], wrapped, strict=False)]
+            wrapped = [
+                part
+                for line in printable(cell).split("\n")
+                for part in textwrap.wrap(line, text_width) or [""]
+            ]
+            shown += [
+                f"{_INDENT}{head:{column}}{part}"
+                for head, part in zip([name, *[""] * len(wrapped)], wrapped, strict=False)
+            ]
     return shown
 
 

@@ -17,8 +17,10 @@ import typer
 
 Completion = tuple[str, str]
 
+#: The variable by which a shell asks for completions; typer's, of the program's name.
+ASKED = "_TUNEBENCH_COMPLETE"
+
 _SUITES = Path(__file__).resolve().parent.parent / "config" / "suites"
-_INVENTORY_VARIABLE = "TUNEBENCH_INVENTORY"
 #: A run lies so many folders below a results root.
 _ROOT_DEPTH = 5
 #: The newest of a store of years.
@@ -67,12 +69,14 @@ def methods(ctx: typer.Context, incomplete: str) -> list[Completion]:
 
 
 def runs(ctx: typer.Context, incomplete: str) -> list[Completion]:
-    """Return the directories of runs below the results root, the newest first, each with its suite and whether it ended."""
+    """Return the directories of runs below the results root, the newest first, each with its suite and state."""
     root = Path(str(_given(ctx, "out") or _given(ctx, "store") or "results"))
     given = Path(incomplete) if incomplete else root
     below = root if str(root).startswith(incomplete) or str(given).startswith(f"{root}/") else given
     found = [
-        (str(path), _run_words(path)) for path in run_folders(below)[:_MOST_RUNS] if str(path).startswith(incomplete)
+        (str(path), _run_words(path))
+        for path in run_folders(below)[:_MOST_RUNS]
+        if str(path).startswith(incomplete)
     ]
     return found or list(_folders(incomplete))
 
@@ -129,7 +133,11 @@ def description(suite: Path) -> str:
 
 def _first_sentence(text: str) -> str:
     for at, letter in enumerate(text):
-        if letter in ".?!" and text[at + 1 : at + 2] in ("", " ") and text[:at].count("(") == text[:at].count(")"):
+        if (
+            letter in ".?!"
+            and text[at + 1 : at + 2] in ("", " ")
+            and text[:at].count("(") == text[:at].count(")")
+        ):
             return text[: at + 1]
     return text
 
@@ -140,8 +148,8 @@ def _given(ctx: typer.Context, name: str) -> Any:
 
 
 def _boards(ctx: typer.Context) -> list[Mapping[str, Any]]:
-    named = _given(ctx, "inventory") or os.environ.get(_INVENTORY_VARIABLE) or "lab.toml"
-    return _of_tables(_tables(Path(str(named))).get("board"))
+    """Return the boards of the inventory that the command line names, or that the command would find."""
+    return _of_tables(_tables(Path(str(_given(ctx, "inventory") or ""))).get("board"))
 
 
 def _tables(path: Path) -> dict[str, Any]:
@@ -165,7 +173,9 @@ def _of_list(incomplete: str, names: Sequence[Completion]) -> list[Completion]:
     before, comma, last = incomplete.rpartition(",")
     taken = {name.strip() for name in before.split(",")}
     return [
-        (f"{before}{comma}{name}", words) for name, words in names if name.startswith(last) and name not in taken
+        (f"{before}{comma}{name}", words)
+        for name, words in names
+        if name.startswith(last) and name not in taken
     ]
 
 
@@ -187,7 +197,9 @@ def _beside(incomplete: str) -> list[Path]:
     folder, _, name = incomplete.rpartition("/")
     base = Path(folder or ("/" if incomplete.startswith("/") else "."))
     try:
-        return sorted(path for path in base.iterdir() if path.name.startswith(name) and not path.name.startswith("."))
+        return sorted(
+            path for path in base.iterdir() if path.name.startswith(name) and not path.name.startswith(".")
+        )
     except OSError:
         return []
 

@@ -33,7 +33,9 @@ def doctor(
     bundle: Annotated[
         Path | None,
         typer.Option(
-            "--bundle", metavar="FILE", help="Write a redacted capture of BOARD's sensors as a zip; - is standard output."
+            "--bundle",
+            metavar="FILE",
+            help="Write a redacted capture of BOARD's sensors as a zip; - is standard output.",
         ),
     ] = None,
     as_json: JsonFlag = False,

@@ -86,7 +86,8 @@ def up(
         bool, typer.Option("--keep-disk", help="Go on with the card of the last run, as after a power cut.")
     ] = False,
     inventory_out: Annotated[
-        Path | None, typer.Option("--inventory-out", help="Write the inventory here; - prints it.", metavar="FILE")
+        Path | None,
+        typer.Option("--inventory-out", help="Write the inventory here; - prints it.", metavar="FILE"),
     ] = None,
     boot_s: Annotated[
         float, typer.Option("--boot-s", min=1.0, help="How long to wait for a login, s.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from tunebench.harness.cli import completion
 from tunebench.harness.errors import HarnessError, UsageError
+from tunebench.harness.hints import command as hint
 from tunebench.reports.formatting.output import OutputError, write_output
 
 app = typer.Typer(add_completion=False)
@@ -26,7 +26,8 @@ _LEFT_OUT = ("__pycache__",)
 @app.command()
 def examples(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Where to; files that are there are never overwritten.")
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="Where to; files that are there are never overwritten."),
     ] = None,
 ) -> None:
     """Copy the examples that come with tunebench into a folder; without one, list them.
@@ -39,14 +40,15 @@ def examples(
         width = max(len(str(name)) for name in names)
         for name in names:
             typer.echo(f"{name!s:{width}}  {_about(source / name)}".rstrip())
-        typer.echo("To copy them: tunebench examples DIR")
+        typer.echo(f"To copy them: {hint('examples', 'tunebench-examples')}")
         return
     written = copied(source, folder)
-    typer.echo(f"{folder}: {len(written)} of {len(names)} files written" + ("" if written else ": all are there"))
+    typer.echo(
+        f"{folder}: {len(written)} of {len(names)} files written" + ("" if written else ": all are there")
+    )
     for name, words in _FIRST.items():
         if (folder / name).is_file():
-            paths = [str(folder / word) if word.endswith(".toml") else word for word in words]
-            typer.echo(f"  {shlex.join(['tunebench', *paths])}")
+            typer.echo(f"  {hint(*(folder / word if word.endswith('.toml') else word for word in words))}")
 
 
 def examples_folder() -> Path:

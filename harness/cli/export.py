@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from tunebench.harness.cli.options import RunArgument, stdout_is_taken
 from tunebench.harness.errors import UsageError
+from tunebench.harness.hints import command as hint
 
 if TYPE_CHECKING:
     from tunebench.reports.formatting.privacy import Anonymiser
@@ -42,10 +42,10 @@ def export(
     from tunebench.reports.results.export import export_run, write_table
 
     if out is None and table is None:
-        asked = shlex.join(["tunebench", "export", str(run)])
         raise UsageError(
             "nothing to write: give --out DIR for a copy of the run and/or --table FILE for its repetitions, e.g."
-            f"\n  {asked} --out shared --anonymise\n  {asked} --table repetitions.csv"
+            f"\n  {hint('export', run, '--out', 'shared', '--anonymise')}"
+            f"\n  {hint('export', run, '--table', 'repetitions.csv')}"
         )
     taken = stdout_is_taken({"--table": table})
     folder = find_run(run)

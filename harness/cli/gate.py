@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from tunebench.harness.cli import completion
-from tunebench.harness.cli.options import RESULTS, JsonFlag, StoreOption, stdout_is_taken
+from tunebench.harness.cli.options import RESULTS, JsonFlag, StoreOption, found_inventory, stdout_is_taken
+from tunebench.harness.config.inventory_place import ORDER
 from tunebench.harness.errors import UsageError, ending_of
 
 app = typer.Typer(add_completion=False)
@@ -29,7 +30,12 @@ def gate(
     store: StoreOption = RESULTS,
     inventory: Annotated[
         Path | None,
-        typer.Option("--inventory", "-i", metavar="FILE", help="The lab's boards, to confirm on."),
+        typer.Option(
+            "--inventory",
+            "-i",
+            metavar="FILE",
+            help=f"The lab's boards, to confirm on; with --baseline, by default: {ORDER}.",
+        ),
     ] = None,
     baseline: Annotated[
         str | None,
@@ -39,15 +45,18 @@ def gate(
             help="The pinned build: a run's directory or a payload's SHA-256[+environment's SHA-256].",
         ),
     ] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML; - is standard output.")] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML; - is standard output.")
+    ] = None,
     markdown: Annotated[
-        Path | None, typer.Option("--md", metavar="FILE", help="Write a Markdown summary; - is standard output.")
+        Path | None,
+        typer.Option("--md", metavar="FILE", help="Write a Markdown summary; - is standard output."),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Judge a night: screen every series against its last nights, list what is missing, decide.
 
-    With --inventory and --baseline, what the screen nominates is measured again in pairs of the pinned build and
+    With --baseline, what the screen nominates is measured again in pairs of the pinned build and
     tonight's on the same board; without, it is UNCLEAR. Exit codes: 0 nothing found, 1 a
     confirmed regression, 3 unclear, 4 infrastructure (precedence 2, 1, 4, 3, 0).
     """
@@ -56,16 +65,18 @@ def gate(
     from tunebench.reports.formatting.output import OutputError, write_output
     from tunebench.reports.history import gate_text
 
-    if (inventory is None) != (baseline is None):
+    if inventory is not None and baseline is None:
         raise UsageError(
-            "--inventory and --baseline go together: boards to confirm on, and the build to compare with"
+            f"--inventory {inventory}: is for confirming on boards, which needs the build to compare with, too:"
+            " --baseline RUN or a payload's SHA-256"
         )
     taken = stdout_is_taken({"--junit": junit, "--md": markdown}, "--json" if as_json else None)
     judgement = nightly.gate(run, store)
-    if inventory is not None and baseline is not None:
+    if baseline is not None:
         from tunebench.harness.config.inventory import load_inventory
 
-        judgement = nightly.confirmed(judgement, run, store, load_inventory(inventory), baseline)
+        lab = load_inventory(inventory or found_inventory())
+        judgement = nightly.confirmed(judgement, run, store, lab, baseline)
     # The verdict first: a file that cannot be written must not hide it.
     if as_json:
         typer.echo(json.dumps(gate_text.as_json_value(judgement), indent=2))

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from tunebench.harness.cli import completion
-from tunebench.harness.cli.options import RESULTS
+from tunebench.harness.cli.options import RESULTS, InventoryOption
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def nightly(
-    inventory: Annotated[Path, typer.Option("--inventory", "-i", metavar="FILE", help="The lab's boards.")],
+    inventory: InventoryOption,
     suite: Annotated[
         str,
         typer.Option(

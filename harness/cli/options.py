@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tunebench.harness.cli import completion
+from tunebench.harness.config.inventory_place import FILE, ORDER, find_inventory
 from tunebench.harness.errors import UsageError
+from tunebench.harness.hints import remember_inventory
 from tunebench.reports.formatting.output import STDOUT
 
 if TYPE_CHECKING:
@@ -21,8 +25,43 @@ if TYPE_CHECKING:
     from tunebench.harness.config.inventory import Inventory
     from tunebench.harness.config.suite import Suite
 
+
+def found_inventory() -> Path:
+    """Return the inventory that nobody named, and tell on standard error which one it is.
+
+    A shell that only wants to complete a word is told nothing.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if completion.ASKED in os.environ:
+        with contextlib.suppress(UsageError):
+            return find_inventory().path
+        return Path(FILE)
+    place = find_inventory()
+    typer.echo(place.sentence, err=True)
+    return place.path
+
+
+def _named_inventory(ctx: typer.Context, path: Path) -> Path:
+    """Note an inventory that was named: hints name it, too."""
+    if not ctx.resilient_parsing:
+        source = ctx.get_parameter_source("inventory")
+        remember_inventory(path if source is not None and source.name == "COMMANDLINE" else None)
+    return path
+
+
 InventoryOption = Annotated[
-    Path, typer.Option("--inventory", "-i", help="The lab's boards (TOML).", metavar="FILE")
+    Path,
+    typer.Option(
+        "--inventory",
+        "-i",
+        help="The lab's boards (TOML).",
+        metavar="FILE",
+        default_factory=found_inventory,
+        show_default=ORDER,
+        callback=_named_inventory,
+    ),
 ]
 SuiteOption = Annotated[
     str,
@@ -59,9 +98,7 @@ OutOption = Annotated[
 ]
 BoardArgument = Annotated[
     str,
-    typer.Argument(
-        metavar="BOARD", help="A board's id in the inventory.", autocompletion=completion.board
-    ),
+    typer.Argument(metavar="BOARD", help="A board's id in the inventory.", autocompletion=completion.board),
 ]
 RunArgument = Annotated[
     Path,
@@ -115,7 +152,9 @@ def stdout_is_taken(files: Mapping[str, Path | None], printed: str | None = None
     named = [option for option, path in files.items() if path == STDOUT]
     wanting = [*named, *([printed] if printed is not None else [])]
     if named and len(wanting) > 1:
-        raise UsageError(f"{' and '.join(wanting)}: only one of them can be standard output; name a file for the others")
+        raise UsageError(
+            f"{' and '.join(wanting)}: only one of them can be standard output; name a file for the others"
+        )
     return bool(named)
 
 

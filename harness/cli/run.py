@@ -37,9 +37,7 @@ def run(
     ] = False,
     leave_out_missing: Annotated[
         bool,
-        typer.Option(
-            "--leave-out-missing", help="Complete the run without boards that were never reached."
-        ),
+        typer.Option("--leave-out-missing", help="Complete the run without boards that were never reached."),
     ] = False,
     as_json: JsonFlag = False,
 ) -> None:

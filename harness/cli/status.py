@@ -69,7 +69,9 @@ def lines(run: RunStatus) -> list[str]:
         shown.append(f"last record: {clock_of(run.quiet_s)} ago")
     shown.append(f"results: {run.path}")
     if run.state == "not complete":
-        shown.append("nobody measures it now" + (f"; to continue it: {run.continuing}" if run.continuing else ""))
+        shown.append(
+            "nobody measures it now" + (f"; to continue it: {run.continuing}" if run.continuing else "")
+        )
     return shown
 
 

@@ -12,6 +12,7 @@ import typer
 
 from tunebench.harness.cli import completion
 from tunebench.harness.cli.options import RESULTS, JsonFlag, OutOption, print_json
+from tunebench.harness.hints import command as hint
 
 if TYPE_CHECKING:
     from tunebench.harness.campaign.status import RunStatus
@@ -82,7 +83,7 @@ def _duration_words(suite: Mapping[str, Any]) -> str:
         return f"took {clock_of(last['seconds'])} on {boards} ({utc(last['ended_utc'])[:10]})"
     if suite["lasts"]:
         return f"takes {suite['lasts']}"
-    return f"not run here yet; how long it takes: tunebench plan -i lab.toml -s {suite['name']}"
+    return f"not run here yet; once its methods have been: {hint('plan', '-s', suite['name'])}"
 
 
 def _last_runs(out: Path) -> dict[str, RunStatus]:

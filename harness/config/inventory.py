@@ -271,7 +271,9 @@ class Inventory(_Strict):
             raise UsageError(f"--boards {patterns!r} matches no board id or tag; the inventory has: {known}")
         for pattern in wanted:
             if not any(_matches(board, pattern) for board in self.boards) and not set(pattern) & set("*?["):
-                raise UsageError(f"--boards: no board has the id or tag {pattern!r}; the inventory has: {known}")
+                raise UsageError(
+                    f"--boards: no board has the id or tag {pattern!r}; the inventory has: {known}"
+                )
         return chosen
 
 

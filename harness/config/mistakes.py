@@ -83,7 +83,10 @@ def given(problem: Mapping[str, Any], key: str, entry: int | str | None = None) 
 def _right(kind: str, value: object) -> tuple[str, str] | None:
     """Return what to do about a value of the wrong type, and the value as it should have been written."""
     if isinstance(value, str):
-        if kind in ("int_type", "float_type") and value.strip().removeprefix("-").replace(".", "", 1).isdigit():
+        if (
+            kind in ("int_type", "float_type")
+            and value.strip().removeprefix("-").replace(".", "", 1).isdigit()
+        ):
             return ("without quotes", value.strip()) if kind == "float_type" or "." not in value else None
         if kind == "bool_type" and value.lower() in ("true", "false"):
             return "without quotes", value.lower()
@@ -116,10 +119,16 @@ def brackets(problem: Mapping[str, Any], dotted: str, *, several: bool) -> str |
     """
     kind, value = str(problem["type"]), problem.get("input")
     if several and kind in ("list_type", "tuple_type"):
-        here = f"here it stands as [{dotted}]" if isinstance(value, dict) else f"here it is {shown(value)[:60]}"
+        here = (
+            f"here it stands as [{dotted}]" if isinstance(value, dict) else f"here it is {shown(value)[:60]}"
+        )
         return f"is written in two brackets, [[{dotted}]], once for each; {here}"
     if kind in _TABLES and not several:
-        here = f"here it stands as [[{dotted}]]" if isinstance(value, list) else f"here it is {shown(value)[:60]}"
+        here = (
+            f"here it stands as [[{dotted}]]"
+            if isinstance(value, list)
+            else f"here it is {shown(value)[:60]}"
+        )
         return f"is a table, written in single brackets, [{dotted}], once; {here}"
     if kind in _TABLES:
         return f"must be a table, written [[{dotted}]]; here it is {shown(value)[:60]}"

@@ -134,6 +134,8 @@ class Suite:
     root: Path | None = None
     #: task -> quantity -> what does not matter there; beats the header's (pytest's marker ``delta``).
     task_deltas: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    #: Built-in name or file, as it was asked for; hints repeat it.
+    given: str | None = None
 
     @property
     def name(self) -> str:
@@ -223,16 +225,14 @@ def load_suite(name_or_file: str) -> Suite:
         UsageError: neither exists, or the file is wrong (file, workload, key and what is allowed).
     """
     if name_or_file in built_in_suites():
-        with resources.as_file(
-            resources.files(_SUITES).joinpath(f"{name_or_file}.toml")
-        ) as path:
-            return _load(path)
+        with resources.as_file(resources.files(_SUITES).joinpath(f"{name_or_file}.toml")) as path:
+            return replace(_load(path), given=name_or_file)
     path = Path(name_or_file)
     if path.suffix != ".toml" and not path.exists():
         raise UsageError(
             f"--suite {name_or_file!r}: no such file and no built-in suite; built in: {', '.join(built_in_suites())}"
         )
-    return _load(path)
+    return replace(_load(path), given=name_or_file)
 
 
 def _load(path: Path) -> Suite:

@@ -65,7 +65,9 @@ def validate(model: type[Model], data: Mapping[str, Any], path: Path, place: Pla
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        lines = _merged([_explain(model, data, problem, place) for problem in error.errors(include_url=False)])
+        lines = _merged(
+            [_explain(model, data, problem, place) for problem in error.errors(include_url=False)]
+        )
         raise UsageError("\n".join(f"{path}: {line}" for line in lines)) from None
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tunebench.harness import hints
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import describe
 from tunebench.harness.campaign.session import Request, Session, open_session
@@ -23,6 +24,7 @@ from tunebench.reports.records import Repetition
 from tunebench.reports.render import files
 
 Log = Callable[[str], None]
+_RESUME = "--tunebench-resume"
 
 
 class HilRun:
@@ -76,7 +78,9 @@ class HilRun:
         self._log = log
         if resume and not self._session.writer.stored:
             tell(f"there was no run of suite {suite.name!r} to resume: a new one begins")
-        n_done = sum(planned.rep_id in self._session.writer.done_rep_ids for planned in self._session.plan.repetitions)
+        n_done = sum(
+            planned.rep_id in self._session.writer.done_rep_ids for planned in self._session.plan.repetitions
+        )
         self._progress = Progress(tell, len(self._session.plan.repetitions), n_done)
         self._mailbox = Mailbox(self._session.plan.repetitions)
         for record in self._session.writer.repetitions():
@@ -97,6 +101,11 @@ class HilRun:
     def path(self) -> Path:
         """Return the run's results directory."""
         return self._session.writer.path
+
+    def _resume_command(self) -> str:
+        """Return the command of this session with the option that continues its run."""
+        words = list(self._session.request.command)
+        return shlex.join([*words, *([] if _RESUME in words else [_RESUME])])
 
     def start(self) -> None:
         """Start all boards' queues."""
@@ -173,14 +182,14 @@ class HilRun:
         lines = [f"results: {self.path} ({counts or 'nothing recorded'})"]
         lines += [f"{board}: quarantined: {reason}" for board, reason in self._outcome.given_up.items()]
         if not self._complete:
-            lines.append("the run is not complete; --tunebench-resume continues it")
+            lines.append(f"the run is not complete; `{self._resume_command()}` continues it")
         if report and self._session.writer.stored:
             try:
                 html, _ = files.report(self.path, Path(report), None, None)
                 lines.append(f"report: {html}")
             except Exception as error:  # noqa: BLE001 - the results are on disk; a page can be made of them later
                 lines.append(f"report: not written: {ending_of(error).message}")
-                lines.append(f"later: tunebench report {shlex.quote(str(self.path))} --html FILE")
+                lines.append(f"later: `{hints.command('report', self.path)}`")
         return lines
 
     # What the campaign tells (tunebench.harness.campaign.progress.Observer).

@@ -218,7 +218,10 @@ class HilSession:
         """Say what is going to be measured, and which options are not ours."""
         if self._config.get_verbosity() < 0:
             return []
-        lines = [f"tunebench: suite {self._suite.name}, boards {', '.join(self.board_ids())}", *self._unmatched]
+        lines = [
+            f"tunebench: suite {self._suite.name}, boards {', '.join(self.board_ids())}",
+            *self._unmatched,
+        ]
         foreign = [name for name in options.taken(self._config) if name != options.INVENTORY]
         lines += [
             f"tunebench: {name} belongs to another plugin or a conftest.py here; ours is {options.LONG_NAMES[name]}"
@@ -402,7 +405,9 @@ def _globs(patterns: Any) -> list[str] | None:
     if patterns is None:
         return None
     texts = [patterns] if isinstance(patterns, str) else patterns
-    if not isinstance(texts, list | tuple | set | frozenset) or not all(isinstance(text, str) for text in texts):
+    if not isinstance(texts, list | tuple | set | frozenset) or not all(
+        isinstance(text, str) for text in texts
+    ):
         return []
     return [glob.strip() for text in texts for glob in text.split(",") if glob.strip()]
 
@@ -411,7 +416,10 @@ def unmatched(item: Any, workloads: Sequence[Workload]) -> list[str]:
     """Return the globs of a test's marker that match no workload at all, as ``methods='lora-al'``."""
     marker = item.get_closest_marker("tunebench")
     wanted = dict(marker.kwargs) if marker else {}
-    names = {"methods": [workload.label for workload in workloads], "tasks": [workload.task for workload in workloads]}
+    names = {
+        "methods": [workload.label for workload in workloads],
+        "tasks": [workload.task for workload in workloads],
+    }
     return [
         f"{key}={glob!r}"
         for key, known in names.items()

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 
 from tunebench.reports.analysis.energy import MISSES, PARTIAL, SCOPE_NAMES
 from tunebench.reports.analysis.measured import Caution, Control, Measured
+from tunebench.reports.analysis.options import failed_check
 from tunebench.reports.analysis.row import SpeedUp, Verdict
+from tunebench.reports.analysis.settling import settling
 from tunebench.reports.analysis.verdict_words import effect
 from tunebench.reports.formatting.units import clean, percent, seconds, signed_percent
-from tunebench.reports.stats.paired import MAX_BLOCKS_NEEDED, MIN_BLOCKS
 
 #: Below this many seeds a difference in accuracy is told but not claimed.
 MIN_SEEDS = 5
@@ -83,7 +84,7 @@ def _aa_words(control: Control, speed_up: SpeedUp) -> Caution:
 
 def _correctness(summary: Measured) -> Iterator[Caution]:
     for check in summary.checks:
-        if check.passed is False or check.outcome != "ok":
+        if failed_check(check):
             why = clean(check.reason or "cached and recomputed training disagree")
             yield Caution(
                 "incorrect",
@@ -126,38 +127,42 @@ def _emulated(summary: Measured) -> Iterator[Caution]:
 
 
 def _blocks(summary: Measured) -> Iterator[Caution]:
-    few = [row.speed_up.n for row in summary.rows if row.speed_up and _too_few(row.speed_up)]
+    few = [
+        (row.speed_up.n, needed.blocks or 1)
+        for row in summary.rows
+        if row.speed_up
+        and not row.aa_control
+        and row.speed_up.verdict == "NO VERDICT"
+        and (needed := settling(row.speed_up)) is not None
+    ]
     if few:
-        least = min(few)
+        least, more = min(few)
         seen = "the intervals shown are the range seen, not a claim about the next run"
         if least == 1:
             seen = "one block shows no spread at all"
         yield Caution(
             "few-blocks",
-            f"{least} block{'s' if least != 1 else ''}: too few for a verdict. A 95% interval needs at "
-            f"least {MIN_BLOCKS}; {seen}.",
+            f"{least} block{'s' if least != 1 else ''}: too few for a verdict, which needs at least "
+            f"{least + more}: {more} more; {seen}.",
         )
 
 
-def _too_few(speed_up: SpeedUp) -> bool:
-    return speed_up.verdict == "NO VERDICT" and not speed_up.withheld
-
-
 def _pairs(summary: Measured) -> Iterator[Caution]:
-    unclear = [
-        (row.label, row.speed_up.blocks_needed)
-        for row in summary.rows
-        if row.speed_up and row.speed_up.verdict == "UNCLEAR"
-    ]
-    if unclear:
-        more = max(needed for _, needed in unclear)
-        advice = f"About {more} more block{'s' if more != 1 else ''} would settle it."
-        if more >= MAX_BLOCKS_NEEDED:
-            advice = "No reasonable number of blocks would settle it."
+    """Say of each verdict on time that is open what would settle it: methods of which the same holds stand together."""
+    groups = {(row.board_id, row.task) for row in summary.rows}
+    by_words: dict[str, list[str]] = {}
+    for row in summary.rows:
+        if row.speed_up is None or row.speed_up.verdict != "UNCLEAR" or row.aa_control:
+            continue
+        needed = settling(row.speed_up)
+        if needed is not None:
+            where = f" ({clean(row.board_id, 30)}, {clean(row.task, 30)})" if len(groups) > 1 else ""
+            by_words.setdefault(needed.words, []).append(f"{clean(row.label, 40)}{where}")
+    for words, labels in by_words.items():
         yield Caution(
             "unclear",
-            f"{_names([label for label, _ in unclear])}: whether the times differ by more than "
-            f"±{percent(summary.delta['time'], 0)} is open. {advice}",
+            f"{_names(labels)}: whether the times differ by more than ±{percent(summary.delta['time'], 0)} is open; "
+            f"{words}.",
         )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tunebench.reports.analysis.row import Verdict
+from tunebench.reports.analysis.settling import settling
 from tunebench.reports.formatting.units import clean, signed_percent
-from tunebench.reports.stats.paired import MAX_BLOCKS_NEEDED, MIN_BLOCKS
 from tunebench.reports.stats.signed_rank import min_values
 
 #: verdict -> whether it is good news; the others are neither.
@@ -15,7 +15,7 @@ def reason(verdict: Verdict) -> str:
     """Say in one sentence why a verdict is what it is."""
     alone, band = verdict.verdict_alone, _band(verdict)
     if verdict.verdict == "NO VERDICT":
-        return f"{_blocks(verdict.n)}: a verdict needs at least {MIN_BLOCKS}."
+        return f"{_blocks(verdict.n)}: a verdict needs at least {verdict.n + max(1, verdict.blocks_needed)}."
     if verdict.verdict == "SAME":
         return f"The interval lies wholly within {band}."
     if verdict.verdict != "UNCLEAR":
@@ -32,12 +32,8 @@ def reason(verdict: Verdict) -> str:
 
 
 def _more(verdict: Verdict) -> str:
-    needed = verdict.blocks_needed
-    if needed < MAX_BLOCKS_NEEDED:
-        return f"About {needed} more block{'s' if needed != 1 else ''} would settle it."
-    if verdict.limited_by == "items" and verdict.pairs is not None:
-        return f"More blocks will not settle it: the {verdict.pairs.items} test items are too few."
-    return "The difference lies so near the edge that no reasonable number of blocks would settle it."
+    needed = settling(verdict)
+    return f"{needed.words[:1].upper()}{needed.words[1:]}." if needed else ""
 
 
 def withheld_reason(control: Verdict, baseline: str) -> str:

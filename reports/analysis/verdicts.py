@@ -28,7 +28,7 @@ from tunebench.reports.analysis.row import ItemPairs, NotCompared, Origin, Verdi
 from tunebench.reports.analysis.verdict_words import BETTER, reason, withheld_reason
 from tunebench.reports.results.reader import RunReader
 from tunebench.reports.stats.accuracy import AccuracyComparison, compare_accuracies, compare_accuracy
-from tunebench.reports.stats.holm import ALPHA, Adjusted, compare_all, holm
+from tunebench.reports.stats.holm import ALPHA, Adjusted, compare_all, fewest_blocks, holm
 
 Judged = Verdict | NotCompared
 #: ``id(cell)`` -> quantity -> verdict.
@@ -211,12 +211,14 @@ def _accuracy(
     tested = [result for result in alone if result is not None and result.verdict != "NO VERDICT"]
     outside = iter(holm([result.p_outside for result in tested]))
     inside = iter(holm([result.p_inside for result in tested]))
+    fewest = fewest_blocks(sum(way is not None for way in ways))
     judged: list[Judged] = []
     for way, result in zip(ways, alone, strict=True):
         if way is None or result is None:
             judged.append(NotCompared("accuracy", missing="no block in which the accuracy of both is known"))
         elif result.verdict == "NO VERDICT":
-            judged.append(_points(result, result.verdict, len(tested), (None, None), result))
+            few = replace(result, blocks_needed=max(1, fewest - result.n))
+            judged.append(_points(few, result.verdict, len(tested), (None, None), few))
         else:
             tests = next(outside), next(inside)
             p, level = tests[0] if abs(result.points) > delta else tests[1]

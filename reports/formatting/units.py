@@ -43,15 +43,15 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:.{digits - 1 - math.floor(math.log10(abs(rounded)))}f}"
 
 
-def size(value_b: float) -> str:
-    """Format bytes in binary units.
+def size(value_b: float, digits: int = 3) -> str:
+    """Format bytes in binary units, with three significant digits (or ``digits``).
 
-    >>> size(512), size(2048), size(123456789)
-    ('512 B', '2.00 KiB', '118 MiB')
+    >>> size(512), size(2048), size(123456789), size(4608, 2)
+    ('512 B', '2.00 KiB', '118 MiB', '4.5 KiB')
     """
     for unit, scale in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if abs(value_b) >= scale:
-            return f"{significant(value_b / scale)} {unit}"
+            return f"{significant(value_b / scale, digits)} {unit}"
     return f"{value_b:.0f} B"
 
 

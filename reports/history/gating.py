@@ -145,7 +145,7 @@ def judge(
     clock = clock_view(database, run_id, now)
     judgement = Judgement(run_id)
     if damaged:
-        reason = f"{damaged} lines of reps.jsonl are no record; see `tunebench report`"
+        reason = f"{damaged} lines of reps.jsonl are no record; the run's report names them"
         judgement.findings.append(NightFinding("DAMAGED", "", run_id, reason=reason))
     present = _series_of(database, run_id)
     nominees: list[_Nominee] = []
@@ -354,7 +354,7 @@ def _missing(series: Series, fresh: Sequence[Series]) -> NightFinding:
     """Return the finding for a series that is not measured any more; ``fresh``: series seen for the first time."""
     twin = _twin(series, fresh)
     verdict: NightVerdict = "MISSING"
-    reason = "measured in recent runs, not in this one; `tunebench accept` it if it was removed on purpose"
+    reason = "measured in recent runs, not in this one; accept it if it was removed on purpose"
     if twin is not None:
         verdict = "RENAMED"
         reason = f"its identity changed (now {twin.name}, {twin.series_key[:12]}); its history does not go on"

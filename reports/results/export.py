@@ -273,7 +273,8 @@ def _check_machines(sources: Sequence[Path], runs: Sequence[Path], out: Path) ->
         differing = [other_machine(other.hardware, machine.hardware) for other in same_name]
         if all(differing) and same_name:
             told = ", ".join(
-                f"{change.key} {_short(change.before)} and {_short(change.after)}" for change in differing[0][:3]
+                f"{change.key} {_short(change.before)} and {_short(change.after)}"
+                for change in differing[0][:3]
             )
             words = ["tunebench", "merge", *map(str, sources), "--out", str(out), "--different-machines"]
             raise ResultsError(

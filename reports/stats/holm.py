@@ -84,6 +84,17 @@ def holm(p_values: Sequence[float], *, alpha: float = ALPHA) -> list[tuple[float
     return adjusted
 
 
+def fewest_blocks(methods: int) -> int:
+    """Return the fewest blocks from which the clearest of so many methods can have a verdict.
+
+    Holm tests the smallest p-value at 0.05 / methods, and the smallest that n blocks can have is 2 * 0.5**n.
+
+    >>> fewest_blocks(1), fewest_blocks(3), fewest_blocks(4)
+    (6, 7, 8)
+    """
+    return max(MIN_BLOCKS, min_values(1 - ALPHA / max(1, methods)))
+
+
 def compare_all(
     baseline_s: Sequence[Sequence[float]], candidates_s: Sequence[Sequence[float]], *, delta: float
 ) -> list[Adjusted]:
@@ -115,8 +126,9 @@ def compare_all(
     judged = [index for index, comparison in enumerate(alone) if comparison.verdict != "NO VERDICT"]
     outside = holm([alone[index].p_outside for index in judged])
     inside = holm([alone[index].p_inside for index in judged])
+    fewest = fewest_blocks(len(alone))
     results = [
-        Adjusted(comparison, "NO VERDICT", len(judged), None, None, None, None, comparison.blocks_needed)
+        Adjusted(comparison, "NO VERDICT", len(judged), None, None, None, None, max(1, fewest - comparison.n))
         for comparison in alone
     ]
     for place, index in enumerate(judged):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 import threading
@@ -166,7 +167,9 @@ def test_the_sentence_says_what_where_and_how_to_see_more(ends, monkeypatch):
     _, _, told = ends("report {run} --html {out}")
     sentence = one_sentence(told)
     assert "unexpected KeyError: 'injected' (in reports/render/files.py, line " in sentence
-    assert sentence.endswith("; `tunebench --debug ...` shows the traceback")
+    whole = re.search(r"; `(.*)` shows the traceback\Z", sentence)
+    assert whole is not None
+    assert re.search(r"tunebench --debug report \S+ --html \S+\Z", whole.group(1)), "it can be pasted"
 
 
 def test_a_mistake_of_the_user_is_not_called_unexpected(ends):
