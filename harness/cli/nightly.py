@@ -43,6 +43,14 @@ def nightly(
         Path | None,
         typer.Option("--summary", metavar="DIR", help="Write report.html, gate.md, gate.xml there."),
     ] = None,
+    hook: Annotated[
+        str | None,
+        typer.Option(
+            "--notify",
+            metavar="COMMAND",
+            help="Start this program at the end, without a shell, with the verdict as JSON on standard input.",
+        ),
+    ] = None,
 ) -> None:
     """Run the suite, index the store, write the report, judge the night; an unfinished run of it is resumed.
 
@@ -52,5 +60,8 @@ def nightly(
     """
     from tunebench.harness.config.inventory import load_inventory
     from tunebench.harness.nightly.night import NightRequest, night
+    from tunebench.harness.nightly.notify import hook_of
 
-    raise typer.Exit(night(NightRequest(load_inventory(inventory), suite, boards, store, baseline, summary)))
+    notify = hook_of(hook) if hook is not None else ()
+    asked = NightRequest(load_inventory(inventory), suite, boards, store, baseline, summary, notify)
+    raise typer.Exit(night(asked))

@@ -46,6 +46,10 @@ def open_hil_session(config: pytest.Config, source: Source) -> HilSession:
         pytest.UsageError: one of them is wrong, or no board or method is left; pytest prints it without a traceback.
     """
     complete_account()
+    if config.option.tunebench_report == "-":
+        raise pytest.UsageError(
+            "--tunebench-report -: names a file; standard output is pytest's own. Later: tunebench report RUN --html -"
+        )
     try:
         inventory = _inventory(source)
         whole = load_suite(options.campaign(config))

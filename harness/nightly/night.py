@@ -15,8 +15,8 @@ from tunebench.harness.campaign.progress import console
 from tunebench.harness.campaign.session import Request
 from tunebench.harness.config.inventory import Inventory
 from tunebench.harness.config.suite import load_suite
-from tunebench.harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError
-from tunebench.harness.nightly import gate
+from tunebench.harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError, ending_of
+from tunebench.harness.nightly import gate, notify
 from tunebench.reports.formatting.output import OutputError, write_output
 from tunebench.reports.history import gate_text
 from tunebench.reports.history.gating import Judgement
@@ -42,6 +42,7 @@ class NightRequest:
         store: root of the results.
         baseline: the pinned build to confirm against, as ``tunebench gate`` takes it; None: nothing is confirmed.
         summary: folder for report and summaries; None: the report lies beside the run.
+        notify: argv of a program that is told how the night ended (:mod:`tunebench.harness.nightly.notify`).
     """
 
     inventory: Inventory
@@ -50,10 +51,38 @@ class NightRequest:
     store: Path
     baseline: str | None
     summary: Path | None
+    notify: tuple[str, ...] = ()
+
+
+@dataclass
+class _Night:
+    """What is known of a night so far: what a hook is told, however it ends."""
+
+    folder: Path | None = None
+    judgement: Judgement | None = None
+    report: Path | None = None
+    problem: str | None = None
 
 
 def night(asked: NightRequest) -> int:
-    """Run, judge and report a night; return its exit code."""
+    """Run, judge and report a night, and tell the hook; return its exit code."""
+    known, code = _Night(), EXIT_INFRA
+    try:
+        code = _night(asked, known)
+    except BaseException as error:
+        ending = ending_of(error)
+        code, known.problem = ending.code, ending.message
+        raise
+    finally:
+        if asked.notify:
+            value = notify.notice(code, known.folder, known.judgement, known.report, problem=known.problem)
+            problem = notify.tell(asked.notify, value)
+            if problem is not None:
+                typer.echo(f"tunebench: {problem}", err=True)
+    return code
+
+
+def _night(asked: NightRequest, known: _Night) -> int:
     inventory, store, summary = asked.inventory, asked.store, asked.summary
     request = Request(
         suite=load_suite(asked.suite),
@@ -68,20 +97,25 @@ def night(asked: NightRequest) -> int:
         data_dir=data_dir_from_env(),
     )
     code, folder = run.run(request, console())
+    known.folder = folder
     if code == EXIT_INTERRUPTED or folder is None:
+        known.problem = "interrupted" if code == EXIT_INTERRUPTED else "nothing was measured"
         return code
     try:
         judgement = gate.gate(folder, store)
         if asked.baseline is not None:
             judgement = gate.confirmed(judgement, folder, store, inventory, asked.baseline)
+        known.judgement = judgement
         _publish(judgement, summary)
         codes = [code, judgement.exit_code]
     except (HarnessError, ResultsError) as error:
         # What was measured is still reported; that it could not be judged is the night's ending.
-        typer.echo(f"tunebench: the night could not be judged: {error}", err=True)
+        known.problem = f"the night could not be judged: {error}"
+        typer.echo(f"tunebench: {known.problem}", err=True)
         codes = [code, error.exit_code if isinstance(error, HarnessError) else EXIT_INFRA]
     try:
         html, _ = files.report(folder, summary / "report.html" if summary else None, None, None, store=store)
+        known.report = html
         typer.echo(f"Report: {html}")
     except OutputError as error:
         # What was measured is on disk, and the verdict is printed.
