@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator
 from tunebench.reports.analysis.energy import MISSES, PARTIAL, SCOPE_NAMES
 from tunebench.reports.analysis.measured import Caution, Control, Measured
 from tunebench.reports.analysis.options import failed_check
-from tunebench.reports.analysis.row import SpeedUp, Verdict
+from tunebench.reports.analysis.row import MethodResult, SpeedUp, Verdict
 from tunebench.reports.analysis.settling import settling
 from tunebench.reports.analysis.verdict_words import effect
 from tunebench.reports.formatting.units import clean, percent, seconds, signed_percent
 
 #: Below this many seeds a difference in accuracy is told but not claimed.
 MIN_SEEDS = 5
+#: So far apart (a share) two methods may start where the number of test items is not told.
+_SAME_START = 0.002
 
 
 def cautions(summary: Measured) -> list[Caution]:
@@ -172,7 +174,52 @@ def _work(summary: Measured) -> Iterator[Caution]:
             yield Caution(
                 "unequal-work",
                 f"{clean(row.label, 60)} did not do the baseline's work "
-                f"({_names(row.unequal_params)}): its speed-up is not the method's alone.",
+                f"({_names(row.unequal_params)}): its speed-up is not the method's alone.{_once_an_epoch(row, summary)}",
+            )
+
+
+def _baseline_of(row: MethodResult, summary: Measured) -> MethodResult | None:
+    """Return the baseline's row on the same board and task, under the same conditions if there is one."""
+    others = [
+        other
+        for other in summary.rows
+        if other.is_baseline and (other.board_id, other.task) == (row.board_id, row.task)
+    ]
+    alike = [other for other in others if (other.engine, other.device) == (row.engine, row.device)]
+    return next(iter(alike or others), None)
+
+
+def _once_an_epoch(row: MethodResult, summary: Measured) -> str:
+    """Return what most likely happened where a module of one's own made as many times more steps as it had epochs."""
+    base, epochs = _baseline_of(row, summary), row.params.get("epochs")
+    if base is None or not row.own or not isinstance(epochs, int) or epochs < 2:
+        return ""
+    if not row.steps or not base.steps or row.steps != epochs * base.steps:
+        return ""
+    return (
+        f" It made {epochs} times as many steps in {epochs} epochs: batches(spec) is called once an epoch and returns the"
+        " batches of that epoch alone."
+    )
+
+
+def _start(summary: Measured) -> Iterator[Caution]:
+    """Find methods that did not start where their baseline did: other start weights, other test data, or a mistake."""
+    for row in summary.rows:
+        base = _baseline_of(row, summary)
+        if base is None or base is row or row.accuracy is None or base.accuracy is None:
+            continue
+        own, theirs = row.accuracy, base.accuracy
+        if own.before_mean is None or theirs.before_mean is None or own.metric != theirs.metric:
+            continue
+        items = [accuracy.n_items for accuracy in (own, theirs) if accuracy.n_items]
+        # Engines round differently: one test item may fall on the other side.
+        tolerated = 1.5 / min(items) if items else _SAME_START
+        if abs(own.before_mean - theirs.before_mean) > tolerated:
+            yield Caution(
+                "unequal-start",
+                f"{clean(row.label, 60)} starts at {own.metric} {percent(own.before_mean)} on "
+                f"{clean(row.board_id, 60)}, its baseline {clean(base.label, 60)} at {percent(theirs.before_mean)}: they"
+                " had not the same start weights or test data, so where they end does not compare.",
             )
 
 
@@ -260,6 +307,6 @@ def _skipped(summary: Measured) -> Iterator[Caution]:
 
 
 _CHECKS: tuple[Callable[[Measured], Iterator[Caution]], ...] = (
-    _records, _aa, _correctness, _failed, _shared, _emulated, _blocks, _pairs, _work,
+    _records, _aa, _correctness, _failed, _shared, _emulated, _blocks, _pairs, _work, _start,
     _conditions, _energy, _accuracy, _environment, _skipped,
 )  # fmt: skip

@@ -98,13 +98,30 @@ def paired(baseline: Cell, candidate: Cell, *, delta: float) -> tuple[Comparison
 
 
 def unequal_work(baseline: Cell, cell: Cell) -> list[str]:
-    """List the parameters (epochs, batch) that differ from the baseline's: then the speed-up is not only the method's."""
+    """List what of the work differs from the baseline's: then the speed-up is not only the method's.
+
+    The parameters ``epochs`` and ``batch``, and the steps that were made, unless the epochs alone explain them.
+    """
     base, own = baseline.first.params, cell.first.params
-    return [
+    differing = [
         f"{name}: {own.get(name)} against {base.get(name)}"
         for name in ("epochs", "batch")
         if name in base and name in own and base[name] != own[name]
     ]
+    steps, base_steps = steps_of(cell), steps_of(baseline)
+    if steps is None or base_steps is None or steps == base_steps:
+        return differing
+    epochs, base_epochs = own.get("epochs"), base.get("epochs")
+    if isinstance(epochs, int) and isinstance(base_epochs, int) and base.get("batch") == own.get("batch"):
+        explained = epochs != base_epochs and steps * base_epochs == base_steps * epochs
+        return differing if explained else [*differing, f"steps: {steps} against {base_steps}"]
+    return [*differing, f"steps: {steps} against {base_steps}"]
+
+
+def steps_of(cell: Cell) -> int | None:
+    """Return the training steps of one fine-tuning, as the repetitions that count tell them; None if none does."""
+    steps = _agreed([rep.steps for rep in cell.usable])
+    return steps if isinstance(steps, int) else None
 
 
 def numbers(cell: Cell) -> CellNumbers:
