@@ -1,4 +1,4 @@
-"""A board that is not reached keeps the run open; `--resume` measures what is missing and nothing else, or says why not."""
+"""A board that is not reached keeps the run open; `--resume` measures what is missing and nothing else, or says why."""
 
 from __future__ import annotations
 
