@@ -167,3 +167,18 @@ def test_many_findings_are_cut_and_counted():
     judgement = Judgement("r", [NightFinding("NEW", "b", f"s{i}") for i in range(100)])
     assert "and 60 more" in gate_text.plain_text(judgement)
     assert "and 60 more" in gate_text.markdown_text(judgement)
+
+
+def test_junit_on_standard_output_is_alone_there(store, lab, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = lab.write_night(store, NIGHTS)
+    done = called("gate", "--run", folder, "--store", store, "--junit", "-")
+    assert ElementTree.fromstring(done.stdout).tag == "testsuite"
+    assert "gate: exit" in done.stderr
+    assert not (tmp_path / "-").exists()
+    assert (
+        "gate: exit"
+        not in called("gate", "--run", folder, "--store", store, "--md", "-").stdout.split("###")[0]
+    )
+    refused = called("gate", "--run", folder, "--store", store, "--json", "--junit", "-")
+    assert "--junit and --json: only one" in str(refused.exception)
