@@ -203,7 +203,7 @@ def run(
         boards: globs of ids or tags; default: all boards.
         methods: labels of the suite; default: all.
         out: root of the results directories.
-        resume: continue the newest unfinished run of this suite below ``out``.
+        resume: continue the newest unfinished run of this suite below ``out``; it is an error if there is none.
 
     Raises:
         UsageError: inventory, suite, boards, methods or ``out`` are wrong; the message says where and what is right.

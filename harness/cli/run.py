@@ -33,7 +33,11 @@ def run(
     methods: MethodsOption = None,
     out: OutOption = RESULTS,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue this suite's newest unfinished run below --out.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue this suite's newest unfinished run below --out; an error if there is none.",
+        ),
     ] = False,
     leave_out_missing: Annotated[
         bool,

@@ -175,7 +175,7 @@ def test_what_a_marker_names_is_read_as_globs_or_as_nothing(given, globs):
 
 def test_a_name_that_matches_nothing_beside_one_that_does_is_told(run_pytest, tmp_path, lab, sleep_suite):
     (tmp_path / "test_own.py").write_text(
-        "import pytest\n@pytest.mark.tunebench(methods='a,lora-al')\ndef test_it(remote, board, workload):\n    remote()\n"
+        "import pytest\n@pytest.mark.tunebench(methods='a,lora-al')\ndef test_it(remote, workload):\n    remote()\n"
     )
     done = run_pytest(
         "--inventory", str(lab("one")), "--campaign", str(sleep_suite(["a", "b"], blocks=1)), "--setup-plan"
