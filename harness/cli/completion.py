@@ -6,6 +6,7 @@ cannot be read completes to nothing: the command itself says what is wrong with 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tomllib
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import typer
+
+from tunebench.harness.config.inventory_place import find_inventory
+from tunebench.harness.errors import UsageError
 
 Completion = tuple[str, str]
 
@@ -149,7 +153,11 @@ def _given(ctx: typer.Context, name: str) -> Any:
 
 def _boards(ctx: typer.Context) -> list[Mapping[str, Any]]:
     """Return the boards of the inventory that the command line names, or that the command would find."""
-    return _of_tables(_tables(Path(str(_given(ctx, "inventory") or ""))).get("board"))
+    named = _given(ctx, "inventory")
+    if named is None:
+        with contextlib.suppress(UsageError):
+            named = find_inventory().path
+    return _of_tables(_tables(Path(str(named or ""))).get("board"))
 
 
 def _tables(path: Path) -> dict[str, Any]:

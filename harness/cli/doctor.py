@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tunebench.harness.cli import completion
-from tunebench.harness.cli.options import BoardsOption, InventoryOption, JsonFlag, stdout_is_taken
+from tunebench.harness.cli.options import (
+    BoardsOption,
+    InventoryOption,
+    JsonFlag,
+    output_file,
+    stdout_is_taken,
+)
 from tunebench.harness.errors import EXIT_INFRA, UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +42,7 @@ def doctor(
             "--bundle",
             metavar="FILE",
             help="Write a redacted capture of BOARD's sensors as a zip; - is standard output.",
+            parser=output_file,
         ),
     ] = None,
     as_json: JsonFlag = False,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tunebench.harness.cli.options import stdout_is_taken
+from tunebench.harness.cli.options import output_file, stdout_is_taken
 from tunebench.harness.errors import EXIT_INFRA, HarnessError, UsageError
 from tunebench.reports.formatting.output import STDOUT, write_output
 from tunebench.targets.virtual.qemu import BOOT_S, recipe
@@ -87,7 +87,12 @@ def up(
     ] = False,
     inventory_out: Annotated[
         Path | None,
-        typer.Option("--inventory-out", help="Write the inventory here; - prints it.", metavar="FILE"),
+        typer.Option(
+            "--inventory-out",
+            help="Write the inventory here; - prints it.",
+            parser=output_file,
+            metavar="FILE",
+        ),
     ] = None,
     boot_s: Annotated[
         float, typer.Option("--boot-s", min=1.0, help="How long to wait for a login, s.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunebench.harness.cli.options import RunArgument, stdout_is_taken
+from tunebench.harness.cli.options import RunArgument, output_file, stdout_is_taken
 from tunebench.harness.errors import UsageError
 from tunebench.harness.hints import command as hint
 
@@ -33,7 +33,10 @@ def export(
     table: Annotated[
         Path | None,
         typer.Option(
-            "--table", metavar="FILE", help="Write all repetitions as FILE.csv or FILE.parquet; - prints CSV."
+            "--table",
+            metavar="FILE",
+            help="Write all repetitions as FILE.csv or FILE.parquet; - prints CSV.",
+            parser=output_file,
         ),
     ] = None,
 ) -> None:

@@ -9,7 +9,14 @@ from typing import Annotated
 import typer
 
 from tunebench.harness.cli import completion
-from tunebench.harness.cli.options import RESULTS, JsonFlag, StoreOption, found_inventory, stdout_is_taken
+from tunebench.harness.cli.options import (
+    RESULTS,
+    JsonFlag,
+    StoreOption,
+    found_inventory,
+    output_file,
+    stdout_is_taken,
+)
 from tunebench.harness.config.inventory_place import ORDER
 from tunebench.harness.errors import UsageError, ending_of
 
@@ -46,11 +53,16 @@ def gate(
         ),
     ] = None,
     junit: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML; - is standard output.")
+        Path | None,
+        typer.Option(
+            "--junit", metavar="FILE", help="Write JUnit XML; - is standard output.", parser=output_file
+        ),
     ] = None,
     markdown: Annotated[
         Path | None,
-        typer.Option("--md", metavar="FILE", help="Write a Markdown summary; - is standard output."),
+        typer.Option(
+            "--md", metavar="FILE", help="Write a Markdown summary; - is standard output.", parser=output_file
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -108,12 +108,30 @@ RunArgument = Annotated[
         autocompletion=completion.runs,
     ),
 ]
+
+
+def output_file(text: str) -> Path:
+    """Return the file that an option names.
+
+    Raises:
+        UsageError: it is the name of a folder; one that is not there yet would become a file of that name.
+    """
+    if text.endswith("/"):
+        raise UsageError(f"{text}: is the name of a folder; name a file in it")
+    return Path(text)
+
+
 HtmlOption = Annotated[
     Path | None,
-    typer.Option("--html", metavar="FILE", help="Write the HTML page here; - is standard output."),
+    typer.Option(
+        "--html", metavar="FILE", help="Write the HTML page here; - is standard output.", parser=output_file
+    ),
 ]
 JsonOption = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers here; - is standard output.")
+    Path | None,
+    typer.Option(
+        "--json", metavar="FILE", help="Write the numbers here; - is standard output.", parser=output_file
+    ),
 ]
 StoreOption = Annotated[Path, typer.Option("--store", metavar="DIR", help="Root of the results directories.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept and shown in reports.")]

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,7 +47,10 @@ def open_hil_session(config: pytest.Config, source: Source) -> HilSession:
         pytest.UsageError: one of them is wrong, or no board or method is left; pytest prints it without a traceback.
     """
     complete_account()
-    if config.option.tunebench_report == "-":
+    report = config.option.tunebench_report
+    if report and Path(report).is_dir():
+        raise pytest.UsageError(f"--tunebench-report {report}: is a folder; name a file in it")
+    if report == "-":
         raise pytest.UsageError(
             "--tunebench-report -: names a file; standard output is pytest's own. Later: tunebench report RUN --html -"
         )

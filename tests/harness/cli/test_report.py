@@ -258,6 +258,16 @@ def test_a_folder_for_a_file_is_refused_with_an_option_that_would_do(runs, elsew
     )
 
 
+@pytest.mark.parametrize(
+    "words", [("report", "RUN", "--html"), ("compare", "RUN", "RUN", "--json"), ("export", "RUN", "--table")]
+)
+def test_the_name_of_a_folder_that_is_not_there_yet_is_refused_too(runs, elsewhere, words):
+    done = tunebench(*(runs[0] if word == "RUN" else word for word in words), "new/")
+    assert ending_of(done.exception).code == 2
+    assert "new/: is the name of a folder; name a file in it" in str(done.exception)
+    assert not (elsewhere / "new").exists()
+
+
 def test_a_comparison_on_standard_output_leaves_its_text_to_standard_error(runs, elsewhere):
     done = tunebench("compare", runs[0], runs[1], "--json", "-")
     assert done.exit_code == 0, done.output

@@ -112,8 +112,9 @@ def test_resuming_where_there_is_nothing_is_said_and_measures(run_pytest, quick,
     assert "there was no run of suite 'sleep' to resume: a new one begins" in done.stdout
 
 
-def test_a_report_on_standard_output_is_refused(run_pytest, quick, measuring, nothing_measured):
-    done = run_pytest(*quick, "--tunebench-report", "-")
+@pytest.mark.parametrize(("name", "told"), [("-", "standard output is pytest's own"), (".", "is a folder")])
+def test_a_report_that_can_be_no_file_is_refused(run_pytest, quick, measuring, nothing_measured, name, told):
+    done = run_pytest(*quick, "--tunebench-report", name)
     assert done.returncode == 4
-    assert "standard output is pytest's own" in done.stdout + done.stderr
+    assert told in done.stdout + done.stderr
     assert nothing_measured()
