@@ -6,10 +6,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tunebench.harness.campaign.ending import closing_lines
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import LiveProgress, PlainLines, StageLines
 from tunebench.harness.campaign.session import Request, Session, exit_code, open_session
+from tunebench.harness.runs.ending import closing_lines
 
 
 def run(request: Request, console: Console) -> tuple[int, Path | None]:
@@ -37,7 +37,8 @@ def run(request: Request, console: Console) -> tuple[int, Path | None]:
     recorded = len(session.writer.stored)
     complete = session.close(outcome)
     for line in closing_lines(
-        outcome,
+        outcome.given_up,
+        interrupted=outcome.interrupted,
         recorded=recorded,
         planned=len(plan.repetitions),
         complete=complete,

@@ -17,7 +17,6 @@ from tunebench.harness.campaign.board_run import OnRecord
 from tunebench.harness.campaign.campaign import Campaign
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import Observer
-from tunebench.harness.campaign.unfinished import nothing_to_resume, unfinished_run
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import Suite
 from tunebench.harness.errors import (
@@ -33,6 +32,7 @@ from tunebench.harness.planning import attempts
 from tunebench.harness.planning.durations import Durations, durations_below
 from tunebench.harness.planning.plan import Plan, differences, make_plan
 from tunebench.harness.planning.repetition import covers
+from tunebench.harness.runs.unfinished import nothing_to_resume, unfinished_run
 from tunebench.reports.results import ResultsError, RunReader, RunWriter
 
 

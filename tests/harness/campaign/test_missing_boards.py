@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.reports.campaigns import Campaign as Stored
-from tunebench.harness.campaign.ending import closing_lines
-from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.session import Request, exit_code, open_session
-from tunebench.harness.campaign.unfinished import continuing, nothing_to_resume, unfinished_run
 from tunebench.harness.config.inventory import load_inventory
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
+from tunebench.harness.runs.ending import closing_lines
+from tunebench.harness.runs.unfinished import continuing, nothing_to_resume, unfinished_run
 from tunebench.reports.results import RunReader
 from tunebench.reports.summary import summarise
 from tunebench.targets.virtual.loopback import LoopbackServer
@@ -186,37 +185,35 @@ def test_the_command_that_continues_a_run_is_whole_or_none(command, continued):
         assert line.endswith(f" {continued}")
 
 
-def outcome_of(given_up: dict[str, str], *, interrupted: bool = False) -> CampaignOutcome:
-    outcome = CampaignOutcome()
-    outcome.interrupted = interrupted
-    for board_id, reason in given_up.items():
-        outcome.give_up(board_id, reason, begun=False)
-    return outcome
-
-
-def lines_of(outcome: CampaignOutcome, **fields: object) -> list[str]:
-    values = {"recorded": 3, "planned": 12, "complete": False, "command": ["tunebench", "run"], **fields}
-    return closing_lines(outcome, **values)
+def lines_of(missing: dict[str, str] | None = None, **fields: object) -> list[str]:
+    values = {
+        "interrupted": False,
+        "recorded": 3,
+        "planned": 12,
+        "complete": False,
+        "command": ["tunebench", "run"],
+    }
+    return closing_lines(missing or {}, **{**values, **fields})
 
 
 def test_a_run_that_ended_well_needs_no_closing_sentence():
-    assert lines_of(outcome_of({}), complete=True) == []
+    assert lines_of(complete=True) == []
 
 
 def test_an_interrupted_run_says_how_to_continue():
-    (line,) = lines_of(outcome_of({}, interrupted=True))
+    (line,) = lines_of(interrupted=True)
     assert line.startswith("The run is not complete (3 of 12 repetitions are recorded). To continue it: ")
 
 
 def test_many_missing_boards_are_counted_and_long_reasons_cut():
-    lines = lines_of(outcome_of({f"b{number}": "no\nroute " * 200 for number in range(30)}))
+    lines = lines_of({f"b{number}": "no\nroute " * 200 for number in range(30)})
     assert lines[10] == "Missing: 20 more boards"
     assert all(len(line) < 400 for line in lines)
     assert not any("\n" in line for line in lines)
 
 
 def test_a_run_of_the_demo_begins_anew():
-    assert lines_of(outcome_of({}, interrupted=True), command=["tunebench", "demo"])[-1].endswith(" demo")
+    assert lines_of(interrupted=True, command=["tunebench", "demo"])[-1].endswith(" demo")
 
 
 def test_a_reader_of_an_open_run_survives_notes_that_make_no_sense(tmp_path):

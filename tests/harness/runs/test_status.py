@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from tests.reports.campaigns import ORIN, PI5, make_rep
 from tests.reports.campaigns import Campaign as Stored
-from tunebench.harness.campaign.status import in_full, in_short, run_folders
 from tunebench.harness.cli.app import app
+from tunebench.harness.runs.status import in_full, in_short, run_folders
 from tunebench.reports.results import ResultsError, RunWriter, is_being_written
 
 #: Holds a run open until its standard input ends.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tunebench.harness.campaign.outcome import CampaignOutcome
-from tunebench.harness.campaign.unfinished import continuing
 from tunebench.harness.hints import anew
 from tunebench.harness.hints import command as hint
+from tunebench.harness.runs.unfinished import continuing
 
 #: So many missing boards are named one by one.
 _MOST_NAMED = 10
@@ -15,26 +14,32 @@ _MOST_CHARACTERS = 300
 
 
 def closing_lines(
-    outcome: CampaignOutcome, *, recorded: int, planned: int, complete: bool, command: Sequence[str]
+    missing: Mapping[str, str],
+    *,
+    interrupted: bool,
+    recorded: int,
+    planned: int,
+    complete: bool,
+    command: Sequence[str],
 ) -> list[str]:
     """Return the last lines of a campaign that is not complete, or from which boards are missing; else none.
 
     Args:
-        outcome: the campaign's.
+        missing: board id -> why the rest of its queue was left out.
+        interrupted: whether the user asked to stop.
         recorded: how many repetitions are on disk.
         planned: how many were planned.
         complete: whether the run was closed.
         command: the command line that began it.
     """
-    missing = outcome.given_up
     if complete and not missing:
         return []
     lines = _missing(missing)
     if complete:
         return [*lines, f"The run is complete without {_names(missing)}."]
-    if missing and not recorded and not outcome.interrupted:
+    if missing and not recorded and not interrupted:
         lines.append("Nothing was measured: no board could be used.")
-    if missing and not outcome.interrupted:
+    if missing and not interrupted:
         lines.append(f"To see what is wrong: {hint('doctor', next(iter(missing)), inventory=True)}")
     lines.append(
         f"The run is not complete ({recorded} of {planned} repetitions are recorded). {_next(command)}"
