@@ -46,8 +46,8 @@ def examples(
     typer.echo(
         f"{folder}: {len(written)} of {len(names)} files written" + ("" if written else ": all are there")
     )
-    for name, words in _FIRST.items():
-        if (folder / name).is_file():
+    for first, words in _FIRST.items():
+        if (folder / first).is_file():
             typer.echo(f"  {hint(*(folder / word if word.endswith('.toml') else word for word in words))}")
 
 

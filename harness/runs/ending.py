@@ -70,6 +70,6 @@ def _next(command: Sequence[str]) -> str:
     continued = continuing(command)
     if continued is not None:
         return f"To continue it: {continued}"
-    if command[:1] == ["tunebench.run"]:
+    if list(command[:1]) == ["tunebench.run"]:
         return "To continue it: tunebench.run(..., resume=True)"
     return f"A new one begins with: {anew(command)}"

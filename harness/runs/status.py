@@ -113,7 +113,8 @@ def _of_plan(path: Path, plan: PlanView) -> RunStatus:
     state: State = "complete"
     if manifest is None:
         state = "running" if is_being_written(path) else "not complete"
-    ended_utc = manifest.get("ended_utc") if manifest is not None else None
+    began_utc = (manifest or {}).get("started_utc") or plan.started_utc
+    ended_utc = (manifest or {}).get("ended_utc")
     return RunStatus(
         path=path,
         run_id=plan.run_id or path.name,
@@ -122,7 +123,7 @@ def _of_plan(path: Path, plan: PlanView) -> RunStatus:
         recorded=_count_lines(path / REPS),
         planned=plan.planned,
         board_ids=plan.boards,
-        started_utc=plan.started_utc,
+        started_utc=str(began_utc) if began_utc is not None else None,
         ended_utc=str(ended_utc) if ended_utc is not None else None,
         quiet_s=_quiet_s(path / REPS),
         continuing=continuing(plan.command) if state == "not complete" else None,

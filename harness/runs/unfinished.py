@@ -57,7 +57,7 @@ def nothing_to_resume(root: Path, suite: str, command: Sequence[str]) -> str:
     lines += [f"  unfinished, of suite {name!r}: {path}" for path, name in others]
     if complete is None and not others:
         lines.append("  there is no run at all; if it lies elsewhere, name its folder with --out DIR")
-    if command[:1] == ["tunebench"]:
+    if list(command[:1]) == ["tunebench"]:
         lines.append(f"A new run begins with: {anew(command)}")
     return "\n".join(lines)
 
@@ -72,7 +72,7 @@ def continuing(command: Sequence[str]) -> str | None:
     """
     words = list(command[1:])
     names = [word for word in words if not word.startswith("-")]
-    if command[:1] != ["tunebench"] or names[:1] not in (["run"], ["nightly"]):
+    if list(command[:1]) != ["tunebench"] or names[:1] not in (["run"], ["nightly"]):
         return None
     if names[0] == "run" and _RESUME not in words:
         words.append(_RESUME)

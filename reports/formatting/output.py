@@ -49,10 +49,15 @@ def refuse_folder(path: Path, option: str) -> None:
     Raises:
         OutputError: it is one; the message has an option that would do.
     """
-    if path.is_dir():
+    try:
+        folder = path.is_dir()
+    except OSError:  # a name that is too long, say; writing tells it
+        return
+    if folder:
         inside = path / _NAMES.get(option, "output")
         raise OutputError(
-            f"{path}: is a folder, and {option} takes a file: name one in it, e.g. {option} {shlex.quote(str(inside))}"
+            f"{path}: cannot be written: Is a directory; name a file in it with {option} FILE, e.g."
+            f" {option} {shlex.quote(str(inside))}"
         )
 
 

@@ -129,7 +129,9 @@ def test_nothing_is_said_and_nothing_heavy_imported(folder):
         done = ask(folder, words)
         *said, modules = done.stderr.splitlines()
         assert said == []
-        assert not set(json.loads(modules)) & HEAVY, words
+        # typer itself takes pydantic from 0.29 on.
+        assert not set(json.loads(modules)) & (HEAVY - {"pydantic"}), words
+        assert "tunebench.harness.config.suite" not in modules
 
 
 @pytest.mark.parametrize("text", ["[[board]", "board = 3", "", "[[board]]\nid = 3\n[[board]]\ntags = 'x'\n"])

@@ -253,7 +253,7 @@ def test_a_folder_for_a_file_is_refused_with_an_option_that_would_do(runs, elsew
     (elsewhere / "out").mkdir()
     done = tunebench("report", runs[0], option, "out")
     assert ending_of(done.exception).code == 2
-    assert f"out: is a folder, and {option} takes a file: name one in it, e.g. {option} out/report." in str(
+    assert f"out: cannot be written: Is a directory; name a file in it with {option} FILE, e.g. {option} out/report." in str(
         done.exception
     )
 
@@ -297,4 +297,4 @@ def test_an_export_of_nothing_says_what_to_give(runs, elsewhere):
 def test_a_table_into_a_folder_is_refused(runs, elsewhere):
     (elsewhere / "tables.csv").mkdir()
     done = tunebench("export", runs[0], "--table", "tables.csv")
-    assert "tables.csv: is a folder" in str(done.exception)
+    assert "tables.csv: cannot be written: Is a directory" in str(done.exception)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from tests.reports.campaigns import ORIN, PI5, make_rep
 from tests.reports.campaigns import Campaign as Stored
 from tunebench.harness.cli.app import app
+from tunebench.harness.errors import ending_of
 from tunebench.harness.runs.status import in_full, in_short, run_folders
 from tunebench.reports.results import ResultsError, RunWriter, is_being_written
 
@@ -146,7 +147,7 @@ def test_runs_lists_the_newest_first_and_says_how_many_more(tmp_path):
 def test_without_runs_the_folder_is_named(tmp_path):
     for command in ("runs", "status"):
         done = CliRunner().invoke(app, [command, "-o", str(tmp_path / "none")])
-        assert done.exit_code == 2
+        assert ending_of(done.exception).code == 2
         assert "holds no run" in str(done.exception)
 
 
@@ -168,7 +169,7 @@ def test_status_of_several_running_runs_shows_them_all(tmp_path, held):
     held(paths[0])
     held(paths[1])
     text = called("status", "-o", tmp_path)
-    assert text.count("running") == 2
+    assert text.count(": running, ") == 2
     assert json.loads(called("status", paths[0], "--json"))[0]["run_id"] == "a"
     assert run_folders(tmp_path) == paths[::-1]
 
