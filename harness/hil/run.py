@@ -40,6 +40,7 @@ class HilRun:
         data_dir: local copies of data sets.
         log: shows what happens, a line an event.
         tell: shows, seldom, how far it is.
+        idle: called again and again by who waits for a record.
 
     Raises:
         UsageError: the results directory cannot be written or a resumed run differs.
@@ -57,6 +58,7 @@ class HilRun:
         data_dir: Path | None,
         log: Log,
         tell: Log = lambda _: None,
+        idle: Callable[[], None] = lambda: None,
     ) -> None:
         board_ids = {board_id for board_id, _ in wanted}
         keys = {key for _, key in wanted}
@@ -75,7 +77,7 @@ class HilRun:
                 data_dir=data_dir,
             )
         )
-        self._log = log
+        self._log, self._idle = log, idle
         if resume and not self._session.writer.stored:
             tell(f"there was no run of suite {suite.name!r} to resume: a new one begins")
         n_done = sum(
@@ -125,6 +127,7 @@ class HilRun:
 
         def skipped() -> str | None:
             self._progress.tick()
+            self._idle()
             return self._campaign.skip_reason(board_id, workload)
 
         result = self._mailbox.wait(board_id, workload.task, workload.label, skipped)
@@ -172,6 +175,8 @@ class HilRun:
             self._campaign.stop()
         while self._thread.is_alive():
             self._thread.join(timeout=0.5)
+            self._idle()
+        self._idle()
         if self._failure is not None:
             raise self._failure
         self._complete = self._session.close(self._outcome)

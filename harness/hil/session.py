@@ -10,6 +10,8 @@ import contextlib
 import fnmatch
 import os
 import sys
+import threading
+from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -110,6 +112,8 @@ class HilSession:
         self._measured = False
         self._troubles: list[str] = []
         self._unmatched: list[str] = []
+        self._unshown: deque[str] = deque()
+        self._thread_id = threading.get_ident()
 
     def board_ids(self) -> list[str]:
         """Return the ids of the boards that tests are made for, by alphabet."""
@@ -259,6 +263,7 @@ class HilSession:
                 data_dir=data_dir_from_env(),
                 log=self._log,
                 tell=self._tell,
+                idle=self._show,
             )
         except Exception as error:
             if _wants_traces(option):
@@ -372,10 +377,26 @@ class HilSession:
             self._write(line)
 
     def _write(self, line: str) -> None:
-        """Show a line; a terminal that is gone is no reason to stop a board's queue."""
-        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
-            with contextlib.suppress(OSError, ValueError):
+        """Show a line; one of a board's thread as soon as the session's own thread waits or comes by."""
+        self._unshown.append(line)
+        self._show()
+
+    def _show(self) -> None:
+        """Show the lines that wait, past pytest's capture, which would keep them for a test that fails.
+
+        Only the session's own thread may turn the capture off for a moment. A terminal that is gone is no reason to stop
+        a board's queue.
+        """
+        if threading.get_ident() != self._thread_id:
+            return
+        plugins = self._config.pluginmanager
+        reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
+        while self._unshown:
+            line = self._unshown.popleft()
+            if reporter is None:
+                continue
+            shown = capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext()
+            with contextlib.suppress(OSError, ValueError), shown:
                 reporter.ensure_newline()
                 reporter.write_line(f"tunebench: {line}")
 
