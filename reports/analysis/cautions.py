@@ -136,14 +136,17 @@ def _blocks(summary: Measured) -> Iterator[Caution]:
         and (needed := settling(row.speed_up)) is not None
     ]
     if few:
-        least, more = min(few)
+        least = min(n for n, _ in few)
+        # Holm's correction asks for more blocks where more methods are compared.
+        needed_of = sorted({n + more for n, more in few})
+        fewest = " or ".join(dict.fromkeys(str(needed) for needed in (needed_of[0], needed_of[-1])))
         seen = "the intervals shown are the range seen, not a claim about the next run"
         if least == 1:
             seen = "one block shows no spread at all"
         yield Caution(
             "few-blocks",
-            f"{least} block{'s' if least != 1 else ''}: too few for a verdict, which needs at least "
-            f"{least + more}: {more} more; {seen}.",
+            f"{least} block{'s' if least != 1 else ''}: too few for a verdict, which needs at least {fewest}"
+            f"{' (by the number of methods)' if len(needed_of) > 1 else ''}; {seen}.",
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tunebench.reports.analysis.row import Verdict
 from tunebench.reports.analysis.settling import settling
-from tunebench.reports.formatting.units import clean, signed_percent
+from tunebench.reports.formatting.units import clean, factor, signed_percent, significant
 from tunebench.reports.stats.signed_rank import min_values
 
 #: verdict -> whether it is good news; the others are neither.
@@ -77,6 +77,26 @@ def span_words(unit: str, low: float, high: float, interval: str) -> str:
     if unit == "points":
         return f"[{low:+.2f}, {high:+.2f}]{star}".replace("-", "−")
     return f"[{signed_percent(low - 1)}, {signed_percent(high - 1)}]{star}"
+
+
+def beside(verdict: Verdict) -> str:
+    """Return a difference in the one unit of the table of verdicts: how many times better, or points.
+
+    The factor is the baseline's over this one's, as in a speed-up: above 1 is better in time, energy and memory.
+    """
+    if verdict.unit == "points":
+        return f"{verdict.value:+.2f} points".replace("-", "−")
+    return factor(1 / verdict.value)
+
+
+def beside_span(verdict: Verdict) -> str:
+    """Return the interval of :func:`beside`; a star marks a range; one block has none."""
+    if verdict.n == 1:
+        return "(one block)"
+    if verdict.unit == "points":
+        return span(verdict)
+    star = "*" if verdict.interval == "range" else ""
+    return f"[{significant(1 / verdict.high)}, {significant(1 / verdict.low)}]{star}"
 
 
 def _band(verdict: Verdict) -> str:

@@ -8,18 +8,21 @@ from tunebench.reports.analysis.measured import Control
 from tunebench.reports.analysis.row import MethodResult
 from tunebench.reports.formatting.table import bullets
 from tunebench.reports.formatting.units import clean, factor, significant
-from tunebench.reports.sections.base.findings import control_words
+from tunebench.reports.sections.base.control_words import control_words
 from tunebench.reports.sections.base.groups import counted
 from tunebench.reports.sections.registry import in_text_order, sections
 from tunebench.reports.summary import Summary
 
 
 def table(summary: Summary) -> str:
-    """Return the report as plain text: banner, sections, quantities not measured, and cautions.
+    """Return the report as plain text: answers, banner, sections, quantities not measured, and cautions.
 
     Plain text: no colour; control characters of foreign text are made visible.
     """
-    parts = [_banner(summary)]
+    parts = []
+    if summary.answers:
+        parts.append("What to use\n" + bullets([answer.line for answer in summary.answers]))
+    parts.append(_banner(summary))
     for section in in_text_order(sections()):
         parts += section.text(summary)
     if any(

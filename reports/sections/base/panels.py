@@ -78,33 +78,31 @@ def phase_panels(groups: Sequence[Group]) -> list[Panel]:
 
 
 def cost_panels(groups: Sequence[Group], styles: Styles) -> list[Panel]:
-    """Draw accuracy against its cost, and accuracy during training."""
-    panels: list[Panel] = []
-    for cost, words in (("time", "Against time"), ("energy", "Against energy")):
-        able = [g for g in groups if len(points(g.rows, cost)) > 1 and (cost == "time" or _scope(g))]
-        half = len(able) > 1
-        figures = [
-            _of(
-                g,
-                pareto_figure(
-                    f"front-{cost}-{g.ident}",
-                    g.rows,
-                    cost,
-                    styles,
-                    heading=g.heading,
-                    half=half,
-                    scope=_scope(g) if cost == "energy" else "",
-                ),
-            )
-            for g in able
-        ]
-        panels.append((f"front-{cost}", words, figures))
+    """Draw accuracy against energy, and accuracy during training; against time it stands in the page's head."""
+    able = [g for g in groups if len(points(g.rows, "energy")) > 1 and _scope(g)]
+    half = len(able) > 1
+    fronts = [
+        _of(
+            g,
+            pareto_figure(
+                f"front-energy-{g.ident}",
+                g.rows,
+                "energy",
+                styles,
+                heading=g.heading,
+                half=half,
+                scope=_scope(g),
+            ),
+        )
+        for g in able
+    ]
     able = [g for g in groups if any(row.accuracy and row.wall_s for row in g.rows)]
     half = len(able) > 1
     curves = [
         _of(g, accuracy_figure(f"acc-{g.ident}", g.rows, styles, heading=g.heading, half=half)) for g in able
     ]
-    return _lighter([*panels, ("curve", "While training", curves)], groups)
+    panels: list[Panel] = [("front-energy", "Against energy", fronts), ("curve", "While training", curves)]
+    return _lighter(panels, groups)
 
 
 def _scope(group: Group) -> str:
