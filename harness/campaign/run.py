@@ -9,6 +9,7 @@ from rich.console import Console
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import LiveProgress, PlainLines, StageLines
 from tunebench.harness.campaign.session import Request, Session, exit_code, open_session
+from tunebench.harness.planning.feasibility import feasibility, feasibility_lines
 
 
 def run(request: Request, console: Console) -> tuple[int, Path | None]:
@@ -30,6 +31,8 @@ def run(request: Request, console: Console) -> tuple[int, Path | None]:
         console.print(
             f"{skip.board_id}: skips {skip.task} {skip.label}: {skip.reason}", markup=False, soft_wrap=True
         )
+    for line in feasibility_lines(feasibility(plan, session.history)):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     outcome = _campaign(session, console)
     code = exit_code(outcome, session.writer, plan)
     recorded = bool(session.writer.stored)

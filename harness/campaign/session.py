@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from tunebench.harness import __version__
 from tunebench.harness.artifacts.build_cache import keep
 from tunebench.harness.artifacts.gather import Artifacts, Progress, gather
 from tunebench.harness.board.environment import utc_now
+from tunebench.harness.campaign import extension
 from tunebench.harness.campaign.board_run import OnRecord
 from tunebench.harness.campaign.campaign import Campaign
 from tunebench.harness.campaign.outcome import CampaignOutcome
@@ -31,12 +32,18 @@ from tunebench.harness.planning import attempts
 from tunebench.harness.planning.durations import Durations, durations_below
 from tunebench.harness.planning.plan import Plan, differences, make_plan
 from tunebench.harness.planning.repetition import covers
+from tunebench.reports.records import Skip
 from tunebench.reports.results import ResultsError, RunReader, RunWriter
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asked for."""
+    """What a user asked for.
+
+    Attributes:
+        resume: continue the newest unfinished run of the suite.
+        add_blocks: add so many blocks to the newest finished run of the suite; 0: none.
+    """
 
     suite: Suite
     boards: Sequence[BoardEntry]
@@ -45,11 +52,16 @@ class Request:
     resume: bool = False
     command: Sequence[str] = ()
     data_dir: Path | None = None
+    add_blocks: int = 0
 
 
 @dataclass
 class Session:
-    """A run that is ready to start."""
+    """A run that is ready to start.
+
+    Attributes:
+        left_out_before: what the run had left out when it ended, before blocks were added: it stays out.
+    """
 
     request: Request
     plan: Plan
@@ -57,12 +69,15 @@ class Session:
     writer: RunWriter
     history: Durations
     started_utc: str
+    left_out_before: Sequence[Skip] = ()
 
     def campaign(self, observer: Observer, on_record: OnRecord | None = None) -> Campaign:
         """Return the campaign that will run this plan."""
-        return Campaign(
+        campaign = Campaign(
             self.plan, self.artifacts, self.writer, observer, history=self.history, on_record=on_record
         )
+        campaign.outcome.leave_out(self.left_out_before)
+        return campaign
 
     def close(self, outcome: CampaignOutcome) -> bool:
         """Write ``run.json`` if every repetition is accounted for.
@@ -116,6 +131,8 @@ def open_session(request: Request, progress: Progress | None = None) -> Session:
     check_writable(request.out)
     artifacts = gather(request.suite, data_dir=request.data_dir, progress=progress)
     history = durations_below(request.out, request.lab)
+    if request.add_blocks:
+        return _extend(request, artifacts, history)
     if request.resume:
         unfinished = _unfinished(request)
         if unfinished is not None:
@@ -131,7 +148,7 @@ def open_session(request: Request, progress: Progress | None = None) -> Session:
     return Session(request, plan, artifacts, writer, history, started_utc)
 
 
-def _plan(request: Request, artifacts: Artifacts, run_id: str) -> Plan:
+def _plan(request: Request, artifacts: Artifacts, run_id: str, earlier_blocks: Sequence[int] = ()) -> Plan:
     return make_plan(
         request.suite,
         request.boards,
@@ -139,6 +156,7 @@ def _plan(request: Request, artifacts: Artifacts, run_id: str) -> Plan:
         lab=request.lab,
         command=request.command,
         unavailable=artifacts.unavailable,
+        earlier_blocks=earlier_blocks,
     )
 
 
@@ -179,24 +197,70 @@ def _resume(request: Request, artifacts: Artifacts, unfinished: RunReader, histo
         UsageError: what is asked differs from what was started, or the results cannot be opened.
     """
     stored = unfinished.plan_view
-    plan = _plan(request, artifacts, stored.run_id or unfinished.path.name)
-    if stored.sha256 != plan.sha256:
-        changed = differences(_comparable(unfinished.plan), _comparable(plan.as_dict()))
-        raise UsageError(
-            f"{unfinished.path}: cannot be resumed, because what is asked differs from what was started:\n  "
-            + "\n  ".join(changed or ["the boards' connection details"])
-            + "\nGive the same inventory, suite and options, or start a new run without --resume."
-        )
+    if stored.earlier_blocks and stored.suite.blocks is not None:
+        # Blocks were being added when it stopped: it goes on to as many as it was to have.
+        request = replace(request, suite=request.suite.with_blocks(stored.suite.blocks))
+    plan = _plan(request, artifacts, stored.run_id or unfinished.path.name, stored.earlier_blocks)
+    _refuse_other_plan(unfinished, plan)
     _refuse_other_artifacts(unfinished, artifacts)
     try:
         writer = RunWriter.open(unfinished.path)
     except ResultsError as error:
         raise UsageError(str(error)) from None
-    return Session(request, plan, artifacts, writer, history, str(stored.started_utc))
+    left_out = extension.left_out_before(unfinished)
+    return Session(request, plan, artifacts, writer, history, str(stored.started_utc), left_out)
 
 
-def _refuse_other_artifacts(unfinished: RunReader, artifacts: Artifacts) -> None:
-    """Refuse to resume a run with other files than it was started with: equal names with other contents differ.
+def _extend(request: Request, artifacts: Artifacts, history: Durations) -> Session:
+    """Open the newest finished run of the suite and add blocks to it: seeds, orders and ids go on where they ended.
+
+    Raises:
+        UsageError: no run can have more blocks, or what is asked differs from what was run.
+    """
+    finished = extension.finished_run(request.out, request.suite.name)
+    stored, had = finished.plan_view, extension.blocks_of(finished)
+    run_id, option = stored.run_id or finished.path.name, "--add-blocks"
+    as_it_was = replace(request, suite=request.suite.with_blocks(had))
+    _refuse_other_plan(finished, _plan(as_it_was, artifacts, run_id, stored.earlier_blocks), option)
+    _refuse_other_artifacts(finished, artifacts, option)
+    request = replace(request, suite=request.suite.with_blocks(had + request.add_blocks))
+    plan = _plan(request, artifacts, run_id, (*stored.earlier_blocks, had))
+    left_out, started_utc = extension.left_out_before(finished), str(stored.started_utc)
+    content = {
+        **plan.as_dict(),
+        "cargo": artifacts.hashes(),
+        "started_utc": started_utc,
+        "extended": extension.extensions(finished, utc_now()),
+    }
+    try:
+        writer = RunWriter.extend(finished.path, content)
+    except ResultsError as error:
+        raise UsageError(str(error)) from None
+    return Session(request, plan, artifacts, writer, history, started_utc, left_out)
+
+
+def _refuse_other_plan(run: RunReader, plan: Plan, option: str = "--resume") -> None:
+    """Refuse to go on with a run under another suite or on other boards.
+
+    Raises:
+        UsageError: names what differs.
+    """
+    if run.plan_view.sha256 == plan.sha256:
+        return
+    changed = differences(_comparable(run.plan), _comparable(plan.as_dict()))
+    raise UsageError(
+        f"{run.path}: cannot be {_WORDS[option]}, because what is asked differs from what was started:\n  "
+        + "\n  ".join(changed or ["the boards' connection details"])
+        + f"\nGive the same inventory, suite and options, or start a new run without {option}."
+    )
+
+
+#: Option -> what it does to a run.
+_WORDS = {"--resume": "resumed", "--add-blocks": "extended"}
+
+
+def _refuse_other_artifacts(unfinished: RunReader, artifacts: Artifacts, option: str = "--resume") -> None:
+    """Refuse to go on with a run with other files than it was started with: equal names with other contents differ.
 
     Raises:
         UsageError: names what has changed. Runs of older versions did not write it down; they are believed.
@@ -210,9 +274,9 @@ def _refuse_other_artifacts(unfinished: RunReader, artifacts: Artifacts) -> None
         for line in changed
     ]
     raise UsageError(
-        f"{unfinished.path}: cannot be resumed, because files that the boards are given have changed since:\n  "
+        f"{unfinished.path}: cannot be {_WORDS[option]}, because files that the boards are given have changed since:\n  "
         + "\n  ".join(lines)
-        + "\nPut them back, or start a new run without --resume."
+        + f"\nPut them back, or start a new run without {option}."
     )
 
 
@@ -234,7 +298,7 @@ def exit_code(outcome: CampaignOutcome, writer: RunWriter, plan: Plan) -> int:
     if not records and outcome.given_up:
         return EXIT_INFRA
     # A board without a power sensor has measured all it can.
-    left_out = [skip for skip in outcome.skipped if skip.role is None]
+    left_out = [skip for skip in outcome.skipped if skip.role is None and skip.from_block is None]
     planned_skips = sum(skip.role is None for skip in plan.skipped)
     nothing_to_do = not plan.repetitions
     if (

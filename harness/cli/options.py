@@ -43,6 +43,27 @@ StoreOption = Annotated[Path, typer.Option("--store", metavar="DIR", help="Root 
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept and shown in reports.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
+BlocksOption = Annotated[
+    int | None,
+    typer.Option("--blocks", metavar="N", help="So many blocks in place of the suite's.", show_default=False),
+]
+UntilDecidedOption = Annotated[
+    bool,
+    typer.Option(
+        "--until-decided",
+        help="Measure until every comparison of times is decided, at most --max-blocks blocks.",
+    ),
+]
+MaxBlocksOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-blocks",
+        metavar="N",
+        help="With --until-decided. Default: 30, or the suite's blocks if more.",
+        show_default=False,
+    ),
+]
+
 #: Default of ``--out`` and ``--store``.
 RESULTS = Path("results")
 
@@ -61,6 +82,25 @@ def request_of(inventory: Inventory, suite: Suite, boards: str | None, out: Path
         command=["tunebench", *sys.argv[1:]],
         data_dir=data_dir_from_env(),
     )
+
+
+def sized(suite: Suite, blocks: int | None, until_decided: bool, max_blocks: int | None) -> Suite:
+    """Return a suite with as many blocks as the options of a command line ask for.
+
+    Raises:
+        UsageError: options that exclude each other, or a number of blocks that makes no sense.
+    """
+    from tunebench.harness.errors import UsageError
+
+    if until_decided and blocks is not None:
+        raise UsageError(
+            "--blocks and --until-decided exclude each other: the bound of --until-decided is --max-blocks"
+        )
+    if max_blocks is not None and not until_decided:
+        raise UsageError("--max-blocks goes with --until-decided; a fixed number of blocks is --blocks")
+    if until_decided:
+        return suite.until_decided(max_blocks)
+    return suite if blocks is None else suite.with_blocks(blocks)
 
 
 def stderr_console() -> Console:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,15 +10,19 @@ import typer
 
 from tunebench.harness.cli.options import (
     RESULTS,
+    BlocksOption,
     BoardsOption,
     InventoryOption,
     JsonFlag,
+    MaxBlocksOption,
     MethodsOption,
     OutOption,
     SuiteOption,
+    UntilDecidedOption,
     comparison_text,
     print_json,
     request_of,
+    sized,
     stderr_console,
 )
 
@@ -34,6 +39,19 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue this suite's newest unfinished run below --out.")
     ] = False,
+    blocks: BlocksOption = None,
+    add_blocks: Annotated[
+        int | None,
+        typer.Option(
+            "--add-blocks",
+            metavar="N",
+            min=1,
+            help="Add N blocks to this suite's newest finished run below --out.",
+            show_default=False,
+        ),
+    ] = None,
+    until_decided: UntilDecidedOption = False,
+    max_blocks: MaxBlocksOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run a suite on the boards of an inventory.
@@ -43,9 +61,15 @@ def run(
     from tunebench.harness.campaign import run as campaign
     from tunebench.harness.config.inventory import load_inventory
     from tunebench.harness.config.suite import load_suite
+    from tunebench.harness.errors import UsageError
 
+    if add_blocks and (resume or until_decided or blocks is not None):
+        raise UsageError(
+            "--add-blocks goes on with a finished run as it is: leave out the other options of blocks and --resume"
+        )
     loaded = load_inventory(inventory)
-    request = request_of(loaded, load_suite(suite).only_methods(methods), boards, out, resume)
+    chosen = sized(load_suite(suite).only_methods(methods), blocks, until_decided, max_blocks)
+    request = replace(request_of(loaded, chosen, boards, out, resume), add_blocks=add_blocks or 0)
     code, run_dir = campaign.run(request, stderr_console())
     if as_json:
         print_json(_run_json(run_dir, code))

@@ -34,6 +34,7 @@ from typing import Any
 from tunebench.harness.config.suite_schema import LEVELS, Header, SuiteFile, WorkloadEntry
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
+from tunebench.reports.stats.sequential import ALPHA_OVER_LOOKS, MAX_BLOCKS, Look, plan_looks
 from tunebench.workloads import defaults
 from tunebench.workloads.engines import Engine, find_engine
 
@@ -130,10 +131,50 @@ class Suite:
     root: Path | None = None
     #: task -> quantity -> what does not matter there; beats the header's (pytest's marker ``delta``).
     task_deltas: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    #: After how many blocks to look whether every comparison is decided; empty: all blocks are measured.
+    looks: tuple[Look, ...] = ()
 
     @property
     def name(self) -> str:
         return self.header.name
+
+    @property
+    def most_claims(self) -> int:
+        """Return how many methods the task with most of them compares with its baseline."""
+        labels: dict[str, int] = {}
+        for workload in self.workloads:
+            labels[workload.task] = labels.get(workload.task, 0) + (not workload.aa_control)
+        return max(labels.values(), default=1) - 1
+
+    def with_blocks(self, blocks: int) -> Suite:
+        """Return the suite with another number of blocks.
+
+        Raises:
+            UsageError: not between 1 and 1000.
+        """
+        return replace(
+            self, header=self.header.model_copy(update={"blocks": _block_count(blocks, "--blocks")})
+        )
+
+    def until_decided(self, max_blocks: int | None = None) -> Suite:
+        """Return the suite as one that stops when every comparison is decided, at the latest after ``max_blocks``.
+
+        Args:
+            max_blocks: default 30, or the suite's own blocks if these are more.
+
+        Raises:
+            UsageError: nothing is compared, or so few blocks allow no verdict.
+        """
+        if self.most_claims < 1:
+            raise UsageError(
+                f"--until-decided: suite {self.name!r} compares nothing: no task of it has two methods"
+            )
+        blocks = max(MAX_BLOCKS, self.header.blocks) if max_blocks is None else max_blocks
+        suite = self.with_blocks(_block_count(blocks, "--max-blocks"))
+        try:
+            return replace(suite, looks=plan_looks(self.most_claims, blocks))
+        except ValueError as error:
+            raise UsageError(f"--max-blocks {blocks}: {error}") from None
 
     def only_methods(self, names: str | None) -> Suite:
         """Keep the workloads of the comma-separated labels (A/A controls follow their baseline).
@@ -194,11 +235,29 @@ class Suite:
                 if self.header.quality_target is not None
                 else {}
             ),
+            # Only where it is asked for: plans without keep their hashes.
+            **(
+                {
+                    "until_decided": {
+                        "alpha": ALPHA_OVER_LOOKS,
+                        "quantity": "time",
+                        "looks": [{"blocks": look.blocks, "alpha": look.alpha} for look in self.looks],
+                    }
+                }
+                if self.looks
+                else {}
+            ),
             "study": self.header.study,
             **({"candidate": self.header.candidate} if self.header.candidate is not None else {}),
             "baselines": dict(self.baselines),
             "cells": [workload.as_dict() for workload in self.workloads],
         }
+
+
+def _block_count(blocks: int, option: str) -> int:
+    if not 1 <= blocks <= 1000:
+        raise UsageError(f"{option} {blocks}: a whole number from 1 to 1000")
+    return blocks
 
 
 def built_in_suites() -> list[str]:

@@ -64,7 +64,9 @@ def not_repeated(workload: Workload) -> str | None:
     return None
 
 
-def rows(suite: Suite, board: BoardEntry, workloads: Sequence[Workload], shuffle: Shuffle) -> Iterator[Row]:
+def rows(
+    suite: Suite, board: BoardEntry, workloads: Sequence[Workload], shuffle: Shuffle, blocks: range
+) -> Iterator[Row]:
     """Yield an idle baseline and the energy repetitions, in random order, of each block; at the end an idle baseline.
 
     They stand together, after the timed blocks: so the idle baselines lie directly before and behind them, and the
@@ -74,11 +76,11 @@ def rows(suite: Suite, board: BoardEntry, workloads: Sequence[Workload], shuffle
     if not suite.header.energy or not repeated:
         return
     lasts_s, rests_s = window_s(suite.header, board), suite.header.idle_s
-    for block in range(suite.header.blocks):
+    for block in blocks:
         yield IDLE_WORKLOAD, block, 0, IDLE, rests_s
         for slot, workload in enumerate(shuffle(repeated, block)):
             yield workload, block, 1 + slot, ENERGY, lasts_s
-    yield IDLE_WORKLOAD, suite.header.blocks, 0, IDLE, rests_s
+    yield IDLE_WORKLOAD, blocks.stop, 0, IDLE, rests_s
 
 
 def least_s(role: str, window_s: float) -> float:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from tunebench.harness.verify import files
 from tunebench.harness.verify.discrepancy import Discrepancy
+from tunebench.harness.verify.earlier import earlier_states
 from tunebench.harness.verify.exit_records import read_kept
+from tunebench.harness.verify.looks import looks
 from tunebench.harness.verify.order import block_order
 from tunebench.harness.verify.plan import plan_against_records
 from tunebench.harness.verify.verdicts import not_judged_anew, verdicts
@@ -57,6 +59,8 @@ def look_through(path: Path) -> Audited:
     findings += files.windows(reader, lines)
     findings += plan_against_records(reader, lines)
     findings += block_order(lines)
+    findings += earlier_states(reader)
+    findings += looks(reader)
     for line in lines:
         findings += verdicts(line, read_kept(reader, line))
     return Audited(findings, not_judged_anew(lines))

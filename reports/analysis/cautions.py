@@ -11,6 +11,7 @@ from tunebench.reports.analysis.row import SpeedUp, Verdict
 from tunebench.reports.analysis.settling import settling
 from tunebench.reports.analysis.verdict_words import effect
 from tunebench.reports.formatting.units import clean, percent, seconds, signed_percent
+from tunebench.reports.stats.attainable import verdict_possible
 
 #: Below this many seeds a difference in accuracy is told but not claimed.
 MIN_SEEDS = 5
@@ -150,6 +151,21 @@ def _blocks(summary: Measured) -> Iterator[Caution]:
         )
 
 
+def _added_blocks(summary: Measured) -> Iterator[Caution]:
+    """Caution where blocks were added to a run that could have had verdicts before: each time was a look at them."""
+    claims = len({row.label for row in summary.rows if not row.is_baseline and not row.aa_control})
+    looks = [
+        blocks for blocks in summary.run.earlier_blocks or () if verdict_possible(blocks, max(1, claims))
+    ]
+    if looks:
+        counts = " and ".join(str(blocks) for blocks in looks)
+        yield Caution(
+            "added-blocks",
+            f"Blocks were added after verdicts had been possible (at {counts} blocks). Whoever adds blocks until a "
+            f"verdict pleases is wrong more often than one look says: up to {len(looks) + 1} times as often.",
+        )
+
+
 def _pairs(summary: Measured) -> Iterator[Caution]:
     """Say of each verdict on time that is open what would settle it: methods of which the same holds stand together."""
     groups = {(row.board_id, row.task) for row in summary.rows}
@@ -263,6 +279,6 @@ def _skipped(summary: Measured) -> Iterator[Caution]:
 
 
 _CHECKS: tuple[Callable[[Measured], Iterator[Caution]], ...] = (
-    _records, _aa, _correctness, _failed, _shared, _emulated, _blocks, _pairs, _work,
+    _records, _aa, _correctness, _failed, _shared, _emulated, _blocks, _added_blocks, _pairs, _work,
     _conditions, _energy, _accuracy, _environment, _skipped,
 )  # fmt: skip

@@ -74,6 +74,8 @@ class Verdict:
         n: blocks.
         blocks_needed: further blocks until the verdict could be clear; 0 if it is.
         methods: how many methods Holm's correction runs over; ``level`` is what it leaves for this one.
+        alpha: what the correction keeps any false claim among them below: 5%; less at a look of a run that stops when it
+            is decided.
         limited_by: ``items`` where more blocks would not settle it.
         withheld: whether the A/A control failed, so that no verdict is given.
         reason: one sentence on why the verdict is what it is.
@@ -104,6 +106,7 @@ class Verdict:
     withheld: bool = False
     missing: None = None
     reason: str = ""
+    alpha: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tunebench.reports.analysis.row import Verdict
 from tunebench.reports.analysis.settling import settling
 from tunebench.reports.formatting.units import clean, factor, signed_percent, significant
+from tunebench.reports.stats.attainable import ALPHA
+from tunebench.reports.stats.paired import MIN_BLOCKS
 from tunebench.reports.stats.signed_rank import min_values
 
 #: verdict -> whether it is good news; the others are neither.
@@ -15,7 +17,7 @@ def reason(verdict: Verdict) -> str:
     """Say in one sentence why a verdict is what it is."""
     alone, band = verdict.verdict_alone, _band(verdict)
     if verdict.verdict == "NO VERDICT":
-        return f"{_blocks(verdict.n)}: a verdict needs at least {verdict.n + max(1, verdict.blocks_needed)}."
+        return f"{_blocks(verdict.n)}: a verdict needs {fewest_words(verdict)}."
     if verdict.verdict == "SAME":
         return f"The interval lies wholly within {band}."
     if verdict.verdict != "UNCLEAR":
@@ -23,12 +25,34 @@ def reason(verdict: Verdict) -> str:
     if alone == "UNCLEAR":
         why = f"The interval crosses the edge of {band}"
     else:
-        why = f"{alone} on its own, but not after Holm's correction over {verdict.methods} methods"
+        why = f"{alone} on its own, but not {_level_words(verdict)}"
         # An unclear verdict was tested, so it has a level.
         fewest = min_values(1 - (verdict.level or 0.0))
         if verdict.adjusted_low is None:
             why += f", which needs at least {fewest} blocks"
     return f"{why}. {_more(verdict)}"
+
+
+def fewest_words(verdict: Verdict) -> str:
+    """Say how many blocks the first verdict of these methods asks for, and why more than six.
+
+    Only for a verdict that is missing for want of blocks.
+    """
+    fewest = verdict.n + verdict.blocks_needed
+    because = " (Holm's correction for several methods)"
+    if verdict.alpha < ALPHA:
+        because = f" (at this look's level of {100 * verdict.alpha:.2g}%)"
+    return f"at least {fewest}{because if fewest > MIN_BLOCKS else ''}"
+
+
+def _level_words(verdict: Verdict) -> str:
+    if verdict.alpha < ALPHA:
+        return f"at this look's level of {100 * verdict.alpha:.2g}% over {_methods(verdict.methods)}"
+    return f"after Holm's correction over {_methods(verdict.methods)}"
+
+
+def _methods(count: int) -> str:
+    return f"{count} method{'s' if count != 1 else ''}"
 
 
 def _more(verdict: Verdict) -> str:
