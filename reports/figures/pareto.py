@@ -11,7 +11,7 @@ from tunebench.reports.figures.base.legend import methods, methods_height
 from tunebench.reports.figures.base.model import HALF, NARROW, WIDE, Figure, Styles, figure
 from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain, ticks
 from tunebench.reports.formatting.table import DataTable
-from tunebench.reports.formatting.units import percent, seconds, significant
+from tunebench.reports.formatting.units import joules, percent, seconds, time_unit
 
 _PLOT = 270
 _LEFT, _RIGHT = 50, 16
@@ -27,6 +27,7 @@ class Point:
         cost: median seconds or joules, with ``low`` and ``high``.
         good: mean accuracy, a share of one; ``sd`` over seeds, None for one seed.
         control: the A/A control, which is its twin once more: it beats nobody.
+        of_one: the cost is one value.
     """
 
     label: str
@@ -37,6 +38,7 @@ class Point:
     sd: float | None
     n: int
     control: bool = False
+    of_one: bool = False
 
 
 def points(rows: Sequence[MethodResult], cost: str) -> list[Point]:
@@ -49,7 +51,7 @@ def points(rows: Sequence[MethodResult], cost: str) -> list[Point]:
             known.append(
                 Point(
                     row.label, spread.median, spread.low, spread.high,
-                    accuracy.after_mean, accuracy.after_sd, accuracy.n, row.aa_control,
+                    accuracy.after_mean, accuracy.after_sd, accuracy.n, row.aa_control, spread.n == 1,
                 )
             )  # fmt: skip
     return known
@@ -91,7 +93,7 @@ def pareto_figure(
         columns=("method", "cost, median", "low", "high", "accuracy, mean", "sd", "seeds", "on the frontier"),
         rows=[
             [
-                point.label, words(point.cost), words(point.low), words(point.high), percent(point.good, 2),
+                point.label, words(point.cost), *_ends(point, words), percent(point.good, 2),
                 "–" if point.sd is None else f"{100 * point.sd:.2f} points", str(point.n),
                 "yes" if point in best else "no",
             ]
@@ -109,8 +111,13 @@ def pareto_figure(
     )
 
 
+def _ends(point: Point, words: Callable[[float], str]) -> tuple[str, str]:
+    """Return the ends of a cost's interval; one value has none."""
+    return ("one value", "–") if point.of_one else (words(point.low), words(point.high))
+
+
 def _cost_words(cost: str) -> Callable[[float], str]:
-    return seconds if cost == "time" else lambda value: f"{significant(value)} J"
+    return seconds if cost == "time" else joules
 
 
 def _draw(
@@ -128,14 +135,17 @@ def _draw(
     high = max(p.good + (p.sd or 0) for p in known)
     room = max(0.1 * (high - low), 0.004)
     up = Scale(low - room, high + room, top + _PLOT, top)
-    for tick in ticks(up.low, up.high, 6):
+    levels = ticks(up.low, up.high, 6)
+    for tick in levels:
         canvas.line(_LEFT, up(tick), width - _RIGHT, up(tick), "grid")
-        canvas.text(_LEFT - 8, up(tick) + 4, f"{100 * tick:g}%", "tick", anchor="end")
-    for tick in log_ticks(across.low, across.high, 4 if width <= NARROW else 6):
+    canvas.ticks_left(up, levels, _LEFT - 8, lambda tick: f"{100 * tick:g}%")
+    marks = log_ticks(across.low, across.high, 4 if width <= NARROW else 6)
+    for tick in marks:
         canvas.line(across(tick), top, across(tick), top + _PLOT, "grid")
-        canvas.text(across(tick), top + _PLOT + 20, plain(tick), "tick", anchor="middle")
+    scale, name = time_unit(across.high) if cost == "time" else (1.0, "joules")
+    canvas.ticks_below(across, marks, top + _PLOT + 20, lambda tick: plain(tick / scale))
     canvas.line(_LEFT, top + _PLOT, width - _RIGHT, top + _PLOT, "rule")
-    unit = "seconds, log axis" if cost == "time" else f"joules ({scope}), log axis"
+    unit = f"{name}, log axis" if cost == "time" else f"joules ({scope}), log axis"
     canvas.text(width - _RIGHT, top + _PLOT + 40, unit, "tick", anchor="end")
     _steps(canvas, best, across, up)
     for point in known:

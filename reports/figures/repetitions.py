@@ -74,9 +74,10 @@ def _draw(
     up = Scale(-reach, reach, top + _PLOT, top)
     across = Scale(-0.5, max(len(timed) - 0.5, 0.5), _LEFT, width - _RIGHT)
     _blocks(canvas, timed, across, top, lowest)
-    for tick in ticks(-reach, reach, 6):
+    levels = ticks(-reach, reach, 6)
+    for tick in levels:
         canvas.line(_LEFT, up(tick), width - _RIGHT, up(tick), "grid" if tick else "rule")
-        canvas.text(_LEFT - 8, up(tick) + 4, signed_percent(tick) if tick else "median", "tick", anchor="end")
+    canvas.ticks_left(up, levels, _LEFT - 8, lambda tick: signed_percent(tick) if tick else "median")
     if None in deviations:
         canvas.text(_LEFT - 8, lowest - 8, "no time", "tick", anchor="end")
     crowded = (width - _LEFT - _RIGHT) / max(1, len(timed))

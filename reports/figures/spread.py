@@ -66,11 +66,10 @@ def _draw(width: int, shown: Sequence[Line], styles: Styles, *, several: bool) -
     reach = max(0.005, min(_MOST, reach)) * 1.08
     scale = Scale(-reach, reach, left, width - 14)
     bottom = len(shown) * _ROW + 2
-    for tick in ticks(-reach, reach, 3 if narrow else 7):
+    marks = ticks(-reach, reach, 3 if narrow else 7)
+    for tick in marks:
         canvas.line(scale(tick), 0, scale(tick), bottom, "grid" if tick else "rule")
-        canvas.text(
-            scale(tick), bottom + 18, signed_percent(tick) if tick else "median", "tick", anchor="middle"
-        )
+    canvas.ticks_below(scale, marks, bottom + 18, lambda tick: signed_percent(tick) if tick else "median")
     canvas.text(width - 14, bottom + 36, beyond, "tick", anchor="end")
     for index, (task, label, walls) in enumerate(shown):
         y, look = index * _ROW + 15, styles.of(label)

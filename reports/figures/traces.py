@@ -127,9 +127,10 @@ def _draw(
             for t, value in zip(trace.t_ns, values, strict=True)
         ]
         _chart(canvas, channel, points, across, top + index * (_CHART + _GAP))
-    for tick in ticks(0, (end_ns - start_ns) / 1e9, 4 if width <= NARROW else 8):
+    marks = ticks(0, (end_ns - start_ns) / 1e9, 4 if width <= NARROW else 8)
+    for tick in marks:
         canvas.line(across(tick), bottom - 6, across(tick), bottom - 1, "rule")
-        canvas.text(across(tick), bottom + 13, plain(tick), "tick", anchor="middle")
+    canvas.ticks_below(across, marks, bottom + 13, plain)
     canvas.text(width - _RIGHT, bottom + 31, "seconds since the first mark", "tick", anchor="end")
     return canvas
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tunebench.reports.analysis.row import MethodResult
 from tunebench.reports.formatting.units import clean
-from tunebench.reports.sections.base.rows import Row, comparison_row, notes
+from tunebench.reports.sections.base.rows import Table, comparison_table, notes
 
 Rows = Sequence[MethodResult]
 
@@ -22,7 +22,7 @@ class Group:
     conditions: str
     baseline: str | None
     rows: Rows
-    table: Sequence[Row]
+    table: Table
     notes: Sequence[tuple[str, str]]
 
     @property
@@ -46,7 +46,7 @@ def groups_of(rows: Rows) -> list[Group]:
             conditions=f"{engines(members)} on {conditions}",
             baseline=members[0].baseline,
             rows=members,
-            table=[comparison_row(row) for row in members],
+            table=comparison_table(members),
             notes=notes(members),
         )
         for index, ((board_id, task, conditions), members) in enumerate(grouped(rows).items())
@@ -67,6 +67,12 @@ def grouped(rows: Sequence[MethodResult]) -> dict[tuple[str, str, str], list[Met
 def engines(rows: Sequence[MethodResult]) -> str:
     """Return the engines of a table's rows, in their order."""
     return " and ".join(dict.fromkeys(clean(row.engine, 40) for row in rows))
+
+
+def against(rows: Sequence[MethodResult]) -> str:
+    """Name the baseline of a table's rows, or say that there is none."""
+    name = rows[0].baseline
+    return f"baseline {clean(name, 40)}" if name is not None else "no baseline"
 
 
 def conditions(row: MethodResult) -> str:
