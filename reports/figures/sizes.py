@@ -10,7 +10,7 @@ from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain, 
 from tunebench.reports.formatting.table import DataTable
 from tunebench.reports.formatting.units import clean, number, size
 
-_ROW = 44
+_ROW = 36
 _MIB = float(1 << 20)
 
 
@@ -96,12 +96,12 @@ def _draw_memory(width: int, known: Sequence[tuple[MethodResult, Spread]], capac
         y, words = 30 + index * _ROW, _words(row, peak)
         canvas.text(0, y + 14, row.label, "t", width=width - 20 - text_width(words))
         canvas.text(width - 8, y + 14, words, "t num", anchor="end")
-        middle = y + 27
-        canvas.rect(0, y + 20, scale(peak.median / _MIB), 14, "bar c-bar", hint=f"{row.label}: {words}")
+        middle = y + 24.5
+        canvas.rect(0, y + 19, scale(peak.median / _MIB), 11, "bar c-bar", hint=f"{row.label}: {words}")
         if row.over_idle_b:
             # Drawn over the bar: what is left of it in full colour is what the fine-tuning itself takes.
             idle = scale(max(0.0, peak.median - row.over_idle_b.median) / _MIB)
-            canvas.rect(0, y + 20, idle, 14, "bar c-idle", hint="an idle interpreter with its engine loaded")
+            canvas.rect(0, y + 19, idle, 11, "bar c-idle", hint="an idle interpreter with its engine loaded")
         if peak.n > 1:
             canvas.line(scale(peak.low / _MIB), middle, scale(peak.high / _MIB), middle, "whisker")
     return canvas
@@ -120,10 +120,10 @@ def _draw_update(width: int, known: Sequence[tuple[MethodResult, int]]) -> Canva
     for index, (row, update_b) in enumerate(known):
         y = 30 + index * _ROW
         canvas.text(0, y + 14, row.label, "t", width=width - 90)
-        canvas.line(0, y + 27, scale(update_b), y + 27, "stem")
+        canvas.line(0, y + 24, scale(update_b), y + 24, "stem")
         hint = f"{row.label}: {number(update_b)} bytes"
-        canvas.marker(scale(update_b), y + 27, "circle", "c-bar", size=5.5, hint=hint)
-        canvas.text(scale(update_b) + 12, y + 31.5, size(update_b), "t num")
+        canvas.marker(scale(update_b), y + 24, "circle", "c-bar", size=5.5, hint=hint)
+        canvas.text(scale(update_b) + 12, y + 28.5, size(update_b), "t num")
     return canvas
 
 

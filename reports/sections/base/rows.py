@@ -322,8 +322,8 @@ def _memory(row: MethodResult) -> CellText:
         return CellText("–", "not measured", missing=True)
     added = f"idle + {size(row.over_idle_b.median)}" if row.over_idle_b else ""
     cache = f"cache {size(row.cache_b)}" if row.cache_b is not None else ""
-    one = "one value" if peak.n == 1 and row.n > 1 else ""
-    small = [part for part in (added, cache, one) if part]
+    single = "one value" if peak.n == 1 and row.n > 1 else ""
+    small = [part for part in (added, cache, single) if part]
     return CellText(size(peak.median), *small[:2])
 
 
@@ -332,8 +332,8 @@ def _energy(row: MethodResult) -> CellText:
     if energy is None:
         return CellText("–", "not measured", missing=True)
     where = SCOPE_NAMES[energy.scope]
-    one = ", one value" if energy.gross_j.n == 1 and row.n > 1 else ""
-    return CellText(joules(energy.gross_j.median), where + one, clean(energy.source, 24))
+    single = ", one value" if energy.gross_j.n == 1 and row.n > 1 else ""
+    return CellText(joules(energy.gross_j.median), where + single, clean(energy.source, 24))
 
 
 def _accuracy(row: MethodResult) -> CellText:
@@ -342,8 +342,8 @@ def _accuracy(row: MethodResult) -> CellText:
         return CellText("–", "not measured", missing=True)
     spread = f" ± {100 * accuracy.after_sd:.1f}" if accuracy.after_sd is not None else ""
     before = f"from {percent(accuracy.before_mean)}" if accuracy.before_mean is not None else ""
-    one = "one seed" if accuracy.n == 1 else ""
-    return CellText(percent(accuracy.after_mean) + spread, before, one)
+    single = "one seed" if accuracy.n == 1 else ""
+    return CellText(percent(accuracy.after_mean) + spread, before, single)
 
 
 def _update(row: MethodResult) -> CellText:
