@@ -19,6 +19,7 @@ from tunebench.reports.analysis.quantities import (
     right_items,
     values,
 )
+from tunebench.reports.analysis.series_differences import SeriesDifference, series_differences
 from tunebench.reports.formatting.json_value import INLINE
 from tunebench.reports.formatting.privacy import names_one
 from tunebench.reports.results.drift import changes
@@ -124,7 +125,11 @@ class OtherDifference:
 
 @dataclass(frozen=True, slots=True)
 class RunComparison:
-    """Two runs side by side: series in both, series in one only, and what else differs."""
+    """Two runs side by side: series in both, series in one only, and what else differs.
+
+    Attributes:
+        not_shared: what keeps each series of A that is in no series of B from being one of them.
+    """
 
     schema: str
     a: Head
@@ -136,6 +141,7 @@ class RunComparison:
     only_b: Sequence[SeriesName]
     environment: Sequence[OtherDifference]
     warnings: Sequence[str]
+    not_shared: Sequence[SeriesDifference] = ()
 
 
 def compare_runs(first: RunReader, second: RunReader) -> RunComparison:
@@ -163,6 +169,10 @@ def compare_runs(first: RunReader, second: RunReader) -> RunComparison:
         only_b=[_name(theirs[key]) for key in theirs if key not in ours],
         environment=_environment(first, second),
         warnings=[*first.warnings, *second.warnings],
+        not_shared=series_differences(
+            [cell for key, cell in ours.items() if key not in theirs],
+            [cell for key, cell in theirs.items() if key not in ours],
+        ),
     )
 
 

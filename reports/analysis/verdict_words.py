@@ -12,6 +12,9 @@ from tunebench.reports.stats.signed_rank import min_values
 #: verdict -> whether it is good news; the others are neither.
 BETTER = {"FASTER": True, "SLOWER": False, "LESS": True, "MORE": False, "HIGHER": True, "LOWER": False}
 
+#: Stands where an interval would: a single pair has none, and its value twice is no range.
+ONE_BLOCK = "one block"
+
 
 def reason(verdict: Verdict) -> str:
     """Say in one sentence why a verdict is what it is."""
@@ -85,7 +88,9 @@ def size_words(unit: str, value: float) -> str:
 
 
 def span(verdict: Verdict) -> str:
-    """Return the interval of a difference in words."""
+    """Return the interval of a difference in words; one block has none."""
+    if verdict.n == 1:
+        return ONE_BLOCK
     return span_words(verdict.unit, verdict.low, verdict.high, verdict.interval)
 
 

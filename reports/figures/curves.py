@@ -79,11 +79,11 @@ def _draw(
     last = max(epoch for line in lines for epoch, _ in line.points)
     low, high = _range(min(values), max(values), log=log)
     up, across = Scale(low, high, top + _PLOT, top, log=log), Scale(0, last * 1.02, _LEFT, width - _RIGHT)
-    for at in log_ticks(low, high, 5) if log else ticks(low, high, 5):
+    levels = log_ticks(low, high, 5) if log else ticks(low, high, 5)
+    for at in levels:
         canvas.line(_LEFT, up(at), width - _RIGHT, up(at), "grid")
-        canvas.text(_LEFT - 8, up(at) + 4, tick(at), "tick", anchor="end")
-    for at in ticks(0, last, 4 if width <= NARROW else 5):
-        canvas.text(across(at), top + _PLOT + 20, plain(at), "tick", anchor="middle")
+    canvas.ticks_left(up, levels, _LEFT - 8, tick)
+    canvas.ticks_below(across, ticks(0, last, 4 if width <= NARROW else 5), top + _PLOT + 20, plain)
     canvas.line(_LEFT, top + _PLOT, width - _RIGHT, top + _PLOT, "rule")
     canvas.text(width - _RIGHT, top + _PLOT + 40, "epoch", "tick", anchor="end")
     for line in lines:

@@ -56,6 +56,8 @@ def effects_figure(
 
 
 def _kind(verdict: Verdict) -> str:
+    if verdict.n == 1:
+        return "one block"
     return "range seen" if verdict.interval == "range" else f"95%, {verdict.interval}"
 
 
@@ -88,8 +90,8 @@ def _draw(width: int, judged: Sequence[tuple[str, Verdict]], quantity: str) -> C
     places = ticks(scale.low, scale.high, most) if points else log_ticks(scale.low, scale.high, most)
     for tick in places:
         canvas.line(scale(tick), 0, scale(tick), bottom, "grid")
-        text = f"{tick:+g}".replace("-", "−") if points and tick else plain(tick)
-        canvas.text(scale(tick), bottom + 18, text if points else f"{text}×", "tick", anchor="middle")
+    say = _signed if points else lambda tick: f"{plain(tick)}×"
+    canvas.ticks_below(scale, places, bottom + 18, say, keep=0.0 if points else 1.0)
     none = scale(0.0 if points else 1.0)
     canvas.line(none, 0, none, bottom, "rule")
     _, less, more = WORDS[quantity]
@@ -101,6 +103,10 @@ def _draw(width: int, judged: Sequence[tuple[str, Verdict]], quantity: str) -> C
         top = index * row_height
         _row(canvas, label, verdict, scale, top=top, narrow=narrow)
     return canvas
+
+
+def _signed(points: float) -> str:
+    return f"{'+' if points > 0 else ''}{plain(points)}".replace("-", "−")
 
 
 def _row(canvas: Canvas, label: str, verdict: Verdict, scale: Scale, *, top: float, narrow: bool) -> None:
@@ -115,5 +121,6 @@ def _row(canvas: Canvas, label: str, verdict: Verdict, scale: Scale, *, top: flo
         canvas.text(canvas.width - 276, y + 4.5, value, "t num")
         canvas.text(canvas.width, y + 4.5, word.lower(), f"t {css} word", anchor="end")
     ends, dashed = (scale(verdict.low), scale(verdict.high)), verdict.interval == "range"
-    canvas.interval(*ends, y, f"interval {css}", cap=5, dashed=dashed)
+    if verdict.n > 1:
+        canvas.interval(*ends, y, f"interval {css}", cap=5, dashed=dashed)
     canvas.marker(scale(verdict.value), y, shape, css, size=5.5, hint=f"{label}: {value}, {word.lower()}")

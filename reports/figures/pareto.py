@@ -10,9 +10,9 @@ from tunebench.reports.analysis.options import unbeaten
 from tunebench.reports.analysis.row import MethodResult
 from tunebench.reports.figures.base.labels import placed
 from tunebench.reports.figures.base.model import HALF, NARROW, WIDE, Figure, Styles, figure
-from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, text_width, ticks
+from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain, ticks
 from tunebench.reports.formatting.table import DataTable
-from tunebench.reports.formatting.units import percent, seconds, significant
+from tunebench.reports.formatting.units import joules, percent, seconds, time_unit
 
 _PLOT = 250
 _LEFT, _RIGHT, _TOP = 50, 16, 24
@@ -29,6 +29,7 @@ class Point:
         good: mean accuracy, a share of one; ``sd`` over seeds, None for one seed.
         control: the A/A control, which is its twin once more: it beats nobody.
         baseline: what the others are compared with.
+        of_one: the cost is one value.
     """
 
     label: str
@@ -40,6 +41,7 @@ class Point:
     n: int
     control: bool = False
     baseline: bool = False
+    of_one: bool = False
 
 
 def points(rows: Sequence[MethodResult], cost: str) -> list[Point]:
@@ -52,7 +54,7 @@ def points(rows: Sequence[MethodResult], cost: str) -> list[Point]:
             known.append(
                 Point(
                     row.label, spread.median, spread.low, spread.high,
-                    accuracy.after_mean, accuracy.after_sd, accuracy.n, row.aa_control, row.is_baseline,
+                    accuracy.after_mean, accuracy.after_sd, accuracy.n, row.aa_control, row.is_baseline, spread.n == 1,
                 )
             )  # fmt: skip
     return known
@@ -89,7 +91,7 @@ def pareto_figure(
         columns=("method", "cost, median", "low", "high", "accuracy, mean", "sd", "seeds", "on the frontier"),
         rows=[
             [
-                point.label, words(point.cost), words(point.low), words(point.high), percent(point.good, 2),
+                point.label, words(point.cost), *_ends(point, words), percent(point.good, 2),
                 "–" if point.sd is None else f"{100 * point.sd:.2f} points", str(point.n),
                 "yes" if point in best else "no",
             ]
@@ -107,8 +109,13 @@ def pareto_figure(
     )
 
 
+def _ends(point: Point, words: Callable[[float], str]) -> tuple[str, str]:
+    """Return the ends of a cost's interval; one value has none."""
+    return ("one value", "–") if point.of_one else (words(point.low), words(point.high))
+
+
 def _cost_words(cost: str) -> Callable[[float], str]:
-    return seconds if cost == "time" else lambda value: f"{significant(value)} J"
+    return seconds if cost == "time" else joules
 
 
 def _draw(
@@ -126,45 +133,25 @@ def _draw(
     high = max(p.good + (p.sd or 0) for p in shown)
     room = max(0.1 * (high - low), 0.004)
     up = Scale(low - room, high + room, bottom, _TOP)
-    for tick in ticks(up.low, up.high, 6):
+    levels = ticks(up.low, up.high, 6)
+    for tick in levels:
         canvas.line(_LEFT, up(tick), width - _RIGHT, up(tick), "grid")
-        canvas.text(_LEFT - 8, up(tick) + 4, f"{100 * tick:g}%", "tick", anchor="end")
-    words = _cost_words(cost)
-    _cost_axis(canvas, across, bottom, lambda value: _short(words(value)), most=4 if width <= NARROW else 5)
+    canvas.ticks_left(up, levels, _LEFT - 8, lambda tick: f"{100 * tick:g}%")
+    marks = log_ticks(across.low, across.high, 4 if width <= NARROW else 6)
+    for tick in marks:
+        canvas.line(across(tick), _TOP, across(tick), bottom, "grid")
+    scale, name = time_unit(across.high) if cost == "time" else (1.0, "joules")
+    canvas.ticks_below(across, marks, bottom + 20, lambda tick: plain(tick / scale))
+    canvas.line(_LEFT, bottom, width - _RIGHT, bottom, "rule")
     canvas.text(0, 11, "accuracy", "tick")
-    unit = "time, log axis" if cost == "time" else f"energy ({scope}), log axis"
+    unit = f"time in {name}, log axis" if cost == "time" else f"joules ({scope}), log axis"
     canvas.text(width - _RIGHT, bottom + 40, unit, "tick", anchor="end")
     if best:
         _steps(canvas, best, across, up)
     for point in shown:
-        _point(canvas, point, styles, across, up, best=point in best, words=words)
+        _point(canvas, point, styles, across, up, best=point in best, words=_cost_words(cost))
     _names(canvas, sorted(shown, key=lambda point: point not in best), across, up)
     return canvas
-
-
-def _cost_axis(
-    canvas: Canvas, across: Scale, bottom: float, words: Callable[[float], str], *, most: int
-) -> None:
-    """Draw the axis of costs; a tick whose words would touch those before it has a line and no words."""
-    free = 0.0
-    for tick in log_ticks(across.low, across.high, most):
-        x, text = across(tick), words(tick)
-        canvas.line(x, _TOP, x, bottom, "grid")
-        half = text_width(text, 12.5) / 2
-        if x - half >= free and x + half <= canvas.width:
-            canvas.text(x, bottom + 20, text, "tick", anchor="middle")
-            free = x + half + 8
-    canvas.line(across.start, bottom, across.end, bottom, "rule")
-
-
-def _short(words: str) -> str:
-    """Return a round number without its trailing zeros.
-
-    >>> _short("10.0 ms"), _short("1.50 s"), _short("200 ms")
-    ('10 ms', '1.5 s', '200 ms')
-    """
-    value, _, unit = words.partition(" ")
-    return f"{value.rstrip('0').rstrip('.') if '.' in value else value} {unit}"
 
 
 def _names(canvas: Canvas, shown: Sequence[Point], across: Scale, up: Scale) -> None:

@@ -8,7 +8,7 @@ from statistics import median
 
 from tunebench.reports.analysis.measured import RepetitionFacts
 from tunebench.reports.figures.base.legend import methods, methods_height
-from tunebench.reports.figures.base.model import NARROW, Figure, Styles, figure
+from tunebench.reports.figures.base.model import HALF, Figure, Styles, figure
 from tunebench.reports.figures.base.svg import Canvas, Scale, at_the_edge, ticks
 from tunebench.reports.formatting.table import DataTable
 from tunebench.reports.formatting.units import seconds, signed_percent
@@ -46,6 +46,7 @@ def strip_figure(ident: str, reps: Sequence[RepetitionFacts], styles: Styles, *,
         lambda width: _draw(width, timed, deviations, styles),
         table=table,
         heading=heading,
+        wide=HALF,
     )
 
 
@@ -74,9 +75,10 @@ def _draw(
     up = Scale(-reach, reach, top + _PLOT, top)
     across = Scale(-0.5, max(len(timed) - 0.5, 0.5), _LEFT, width - _RIGHT)
     _blocks(canvas, timed, across, top, lowest)
-    for tick in ticks(-reach, reach, 6):
+    levels = ticks(-reach, reach, 6)
+    for tick in levels:
         canvas.line(_LEFT, up(tick), width - _RIGHT, up(tick), "grid" if tick else "rule")
-        canvas.text(_LEFT - 8, up(tick) + 4, signed_percent(tick) if tick else "median", "tick", anchor="end")
+    canvas.ticks_left(up, levels, _LEFT - 8, lambda tick: signed_percent(tick) if tick else "median")
     if None in deviations:
         canvas.text(_LEFT - 8, lowest - 8, "no time", "tick", anchor="end")
     crowded = (width - _LEFT - _RIGHT) / max(1, len(timed))
@@ -103,7 +105,7 @@ def _blocks(
 ) -> None:
     """Shade every second block and number them where there is room."""
     starts = [i for i, rep in enumerate(timed) if i == 0 or rep.block != timed[i - 1].block]
-    room = 34 if canvas.width <= NARROW else 56
+    room = 34 if canvas.width <= HALF else 56
     last_label = -1e9
     for place, start in enumerate(starts):
         end = starts[place + 1] if place + 1 < len(starts) else len(timed)
@@ -113,7 +115,7 @@ def _blocks(
         middle = (left + right) / 2
         if middle - last_label >= room:
             canvas.text(middle, lowest + 16, f"block {timed[start].block + 1}", "tick", anchor="middle")
-            last_label = middle + (22 if canvas.width <= NARROW else 0)
+            last_label = middle + (22 if canvas.width <= HALF else 0)
 
 
 def _value(rep: RepetitionFacts, value: float | None) -> str:

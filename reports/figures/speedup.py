@@ -74,9 +74,10 @@ def _draw(width: int, known: Sequence[tuple[str, SpeedUp]], domain: tuple[float,
     canvas.rect(
         band_low, 0, band_high - band_low, bottom, "band", hint=f"±{100 * delta:g}%: counts as the same"
     )
-    for tick in log_ticks(*domain, most=5 if narrow else 8):
+    marks = log_ticks(*domain, most=5 if narrow else 8)
+    for tick in marks:
         canvas.line(scale(tick), 0, scale(tick), bottom, "grid")
-        canvas.text(scale(tick), bottom + 18, f"{plain(tick)}×", "tick", anchor="middle")
+    canvas.ticks_below(scale, marks, bottom + 18, lambda tick: f"{plain(tick)}×", keep=1.0)
     canvas.line(scale(1), 0, scale(1), bottom, "rule")
     canvas.text(left, bottom + 38, "← slower", "tick")
     canvas.text(width - right, bottom + 38, "faster →", "tick", anchor="end")
@@ -91,7 +92,8 @@ def _row(
     canvas: Canvas, label: str, speed: SpeedUp, scale: Scale, *, y: float, top: float, narrow: bool
 ) -> None:
     shape, css = VERDICTS[speed.verdict]
-    value = f"{factor(speed.factor)}  [{significant(speed.low)}, {significant(speed.high)}]"
+    span = f"[{significant(speed.low)}, {significant(speed.high)}]" if speed.n > 1 else "one block"
+    value = f"{factor(speed.factor)}  {span}"
     if narrow:
         canvas.text(8, top + 20, label, "t strong", width=canvas.width * 0.42)
         canvas.text(canvas.width - 8, top + 20, f"{value} {speed.verdict.lower()}", "tick", anchor="end")
@@ -100,13 +102,16 @@ def _row(
         canvas.text(canvas.width - 258, y + 4.5, value, "t num")
         canvas.text(canvas.width, y + 4.5, speed.verdict.lower(), f"t {css} word", anchor="end")
     ends, dashed = (scale(speed.low), scale(speed.high)), speed.interval == "range"
-    canvas.interval(*ends, y, f"interval {css}", cap=5, dashed=dashed)
+    if speed.n > 1:
+        canvas.interval(*ends, y, f"interval {css}", cap=5, dashed=dashed)
     hint = f"{label}: {_words(speed)}"
     canvas.marker(scale(speed.factor), y, shape, css, size=5.5, hint=hint)
 
 
 def _words(speed: SpeedUp) -> str:
     kind = "range" if speed.interval == "range" else "95% interval"
+    if speed.n == 1:
+        return f"{factor(speed.factor)}, one block, {speed.verdict.lower()}"
     return (
         f"{factor(speed.factor)}, {kind} {significant(speed.low)} to {significant(speed.high)}, "
         f"{speed.verdict.lower()}, {speed.n} blocks"
@@ -114,12 +119,13 @@ def _words(speed: SpeedUp) -> str:
 
 
 def _table_row(label: str, speed: SpeedUp) -> list[str]:
+    kind = "range seen" if speed.interval == "range" else "95%, exact Wilcoxon"
+    kind = kind if speed.n > 1 else "one block"
     return [
         label,
         factor(speed.factor),
-        factor(speed.low),
-        factor(speed.high),
-        "range seen" if speed.interval == "range" else "95%, exact Wilcoxon",
+        *((factor(speed.low), factor(speed.high)) if speed.n > 1 else ("–", "–")),
+        kind,
         speed.verdict,
         str(speed.n),
         str(speed.blocks_needed),

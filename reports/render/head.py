@@ -13,19 +13,12 @@ from tunebench.reports.formatting.units import clean, factor, significant
 from tunebench.reports.sections.base.answer_cards import Card, cards
 from tunebench.reports.sections.base.control_words import control_words
 from tunebench.reports.sections.base.section import Page
+from tunebench.reports.sections.base.validity import use_of
 from tunebench.reports.summary import Summary
 
 #: Cautions that stand open; the others are folded.
 OPEN_CAUTIONS = 2
 _CLASSES = ("valid", "degraded", "invalid", "failed", "skipped")
-#: What a class of repetitions means for the numbers.
-_MEANS = {
-    "valid": "stand in the numbers",
-    "degraded": "stand in the numbers, with a reservation that their reason names",
-    "invalid": "stand in no number",
-    "failed": "stand in no number",
-    "skipped": "were not measured",
-}
 _AA_CSS = {"passed": "is-passed", "failed": "is-failed", "unclear": "is-unclear"}
 
 
@@ -120,7 +113,7 @@ def _validity(summary: Summary) -> Chip:
     counts = summary.counts.by_class
     total = sum(counts[name] for name in _CLASSES)
     usable = counts["valid"] + counts["degraded"]
-    details = [f"{counts[name]} {name}: {_MEANS[name]}" for name in _CLASSES if counts[name]]
+    details = [f"{counts[name]} {name}: {use_of(name, reasons=False)}" for name in _CLASSES if counts[name]]
     css = "is-valid" if usable == total == counts["valid"] else "is-degraded" if usable else "is-invalid"
     return Chip("validity", "repetitions", f"{usable} of {total} usable", css, details)
 

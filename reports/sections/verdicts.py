@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tunebench.reports.analysis.row import MethodResult, Verdict
 from tunebench.reports.analysis.verdict_words import beside, beside_span
 from tunebench.reports.figures import DataTable
-from tunebench.reports.formatting.table import bullets, grid
+from tunebench.reports.formatting.table import bullets, grid, paragraph
 from tunebench.reports.formatting.units import clean, percent
 from tunebench.reports.sections.base.groups import Group
 from tunebench.reports.sections.base.overall import overall_lines, overall_tables
@@ -70,7 +70,7 @@ class VerdictsSection(Section):
         blocks = []
         lines = verdict_rows(summary.rows)
         if lines:
-            blocks.append(f"{CAPTION}\n{grid(HEADINGS, lines)}")
+            blocks.append(f"{paragraph(CAPTION)}\n{grid(HEADINGS, lines, keys=3)}")
             why = [f"{which}: {sentence}" for which, sentence in reasons(summary.rows)]
             if why:
                 blocks.append("Why verdicts are open\n" + bullets(why))

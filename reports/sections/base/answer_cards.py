@@ -14,7 +14,7 @@ from tunebench.reports.figures import Figure
 from tunebench.reports.figures.factor_bar import factor_bars
 from tunebench.reports.figures.pareto import pareto_figure
 from tunebench.reports.figures.pareto import points as pareto_points
-from tunebench.reports.formatting.units import clean, percent, seconds, significant, size
+from tunebench.reports.formatting.units import clean, joules, percent, seconds, size
 from tunebench.reports.sections.base.groups import Group
 from tunebench.reports.sections.base.section import Page
 from tunebench.reports.sections.base.symbols import Mark, mark_of
@@ -158,7 +158,7 @@ def _line(option: Option, bar: Markup | None, base: str, *, picked: bool) -> Met
         accuracy=percent(option.accuracy) if option.accuracy is not None else "–",
         points=points(option.points) if option.points is not None and not option.is_baseline else "",
         points_mark=None if option.is_baseline else mark_of(option.points_verdict),
-        energy=f"{significant(option.energy_j)} J" if option.energy_j is not None else "–",
+        energy=joules(option.energy_j) if option.energy_j is not None else "–",
         memory=size(option.memory_b) if option.memory_b is not None else "–",
         update=size(option.update_b) if option.update_b is not None else "–",
         values=[

@@ -9,7 +9,7 @@ from tunebench.reports.analysis.row import Accuracy, PhaseTimes
 from tunebench.reports.figures import DataTable
 from tunebench.reports.figures.phases import parts
 from tunebench.reports.formatting.units import clean, percent, seconds, significant
-from tunebench.reports.studies.skip2_lora.constants import TITLES
+from tunebench.reports.studies.skip2_lora.constants import METHODS
 from tunebench.reports.studies.skip2_lora.model import Method, Task
 from tunebench.reports.studies.skip2_lora.sentences import rate
 
@@ -29,7 +29,7 @@ def accuracy_table(tasks: Tasks) -> DataTable | None:
         if method.accuracy
     }
     seeds = {accuracy.n for accuracy in cells.values()}
-    titles = [title for title in TITLES.values() if any((title, task.name) in cells for task in known)]
+    titles = [title for title in METHODS if any((title, task.name) in cells for task in known)]
     titles += [title for title, _ in cells if title not in titles]
     over = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else str(min(seeds))
     plural = "s" if max(seeds) > 1 else ""
