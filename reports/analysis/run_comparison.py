@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from tunebench.reports.analysis.cells import Cell, cells
+from tunebench.reports.analysis.comparison_answer import Moved, comparison_answer
 from tunebench.reports.analysis.quantities import (
     DEFAULT_DELTA,
     Quantity,
@@ -20,8 +21,10 @@ from tunebench.reports.analysis.quantities import (
     values,
 )
 from tunebench.reports.analysis.series_differences import SeriesDifference, series_differences
+from tunebench.reports.analysis.verdict_words import size_words
 from tunebench.reports.formatting.json_value import INLINE
 from tunebench.reports.formatting.privacy import names_one
+from tunebench.reports.formatting.units import clean
 from tunebench.reports.results.drift import changes
 from tunebench.reports.results.layout import ResultsError
 from tunebench.reports.results.reader import RunReader
@@ -129,6 +132,7 @@ class RunComparison:
 
     Attributes:
         not_shared: what keeps each series of A that is in no series of B from being one of them.
+        answer: what the comparison comes to, in one sentence.
     """
 
     schema: str
@@ -142,6 +146,7 @@ class RunComparison:
     environment: Sequence[OtherDifference]
     warnings: Sequence[str]
     not_shared: Sequence[SeriesDifference] = ()
+    answer: str = ""
 
 
 def compare_runs(first: RunReader, second: RunReader) -> RunComparison:
@@ -158,13 +163,14 @@ def compare_runs(first: RunReader, second: RunReader) -> RunComparison:
     ours, theirs = _by_series(first), _by_series(second)
     shared = [key for key in ours if key in theirs]
     delta = _delta(first)
+    rows = [row for key in shared for row in _rows((ours[key], theirs[key]), (first, second), delta)]
     return RunComparison(
         schema=COMPARE_SCHEMA,
         a=_head(first),
         b=_head(second),
         delta=delta,
         cautions=CAUTIONS,
-        rows=[row for key in shared for row in _rows((ours[key], theirs[key]), (first, second), delta)],
+        rows=rows,
         only_a=[_name(ours[key]) for key in ours if key not in theirs],
         only_b=[_name(theirs[key]) for key in theirs if key not in ours],
         environment=_environment(first, second),
@@ -173,7 +179,16 @@ def compare_runs(first: RunReader, second: RunReader) -> RunComparison:
             [cell for key, cell in ours.items() if key not in theirs],
             [cell for key, cell in theirs.items() if key not in ours],
         ),
+        answer=comparison_answer([_moved(row) for row in rows]),
     )
+
+
+def _moved(row: RatioRow | PointsRow) -> Moved:
+    series = row.series
+    name = " · ".join(clean(part, 40) for part in (series.board_id, series.task, series.label))
+    unit, value = ("points", row.points) if isinstance(row, PointsRow) else ("ratio", row.ratio)
+    far = abs(value) / 100 if unit == "points" else abs(np.log(value))
+    return Moved(name, row.quantity, row.verdict, size_words(unit, value), float(far))
 
 
 def _by_series(reader: RunReader) -> dict[_Key, Cell]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tunebench.reports.formatting.markdown import escaped
+from tunebench.reports.formatting.markdown import lines as folded
 from tunebench.reports.formatting.privacy import Scrub, scrubbed
 from tunebench.reports.formatting.units import clean, factor
 from tunebench.reports.sections.base.groups import counted
@@ -73,7 +74,7 @@ def _fitting(sentences: Sequence[str], limit: int) -> list[str]:
     lines: list[str] = []
     left = _LIST_CHARS
     for sentence in sentences[:_MOST]:
-        line = f"- {escaped(sentence, limit)}"
+        line = f"- {folded(sentence, limit, indent='  ')}"
         left -= len(line)
         if left < 0:
             break
