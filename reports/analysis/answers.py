@@ -142,7 +142,8 @@ class _Given:
 
     def row(self, option: Option) -> MethodResult:
         """Return the row of a method."""
-        return next(row for row in self.rows if row.label == option.label and not row.aa_control)
+        members = [row for row in self.rows if not row.aa_control]
+        return next(row for row, made in zip(members, self.options, strict=True) if made is option)
 
     def settling(self, option: Option) -> Settling | None:
         """Return what would settle a method's verdict on time."""
@@ -376,6 +377,12 @@ def _why_withheld(given: _Given) -> str:
 
 def _notes(given: _Given, choice: Option | None) -> list[str]:
     notes = []
+    judged = given.row(choice).judged("accuracy") if choice is not None and not choice.is_baseline else None
+    needed = settling(judged) if judged is not None else None
+    if choice is not None and needed is not None:
+        notes.append(
+            f"Whether {choice.name} ends at another {clean(choice.metric, 30)} is open: {needed.words}."
+        )
     reach = _first_to_target(given)
     if reach and choice is not None and reach[0] != choice.label:
         label, words = reach

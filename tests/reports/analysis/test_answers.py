@@ -113,6 +113,8 @@ def test_an_accuracy_that_is_open_is_called_open(run):
     assert (answer.state, answer.points_verdict) == ("use", "UNCLEAR")
     assert "(open: " in answer.sentence
     assert "equal accuracy" not in answer.sentence
+    (note,) = answer.notes
+    assert note.startswith("Whether fast ends at another accuracy is open: about ")
 
 
 def test_a_loss_that_is_open_is_no_recommendation(run):
