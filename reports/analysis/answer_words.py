@@ -9,10 +9,10 @@ from tunebench.reports.formatting.units import clean, significant, size
 def times(factor: float) -> str:
     """Return a factor with as many digits as an answer needs.
 
-    >>> times(7.04), times(12.6), times(1.034), times(127.2)
-    ('7.0×', '13×', '1.03×', '127×')
+    >>> times(7.04), times(12.6), times(1.034), times(127.2), times(0.7204)
+    ('7.0×', '13×', '1.03×', '127×', '0.72×')
     """
-    return f"{significant(factor, 2 if factor >= 2 else 3)}×"
+    return f"{significant(factor, 3 if 1 <= factor < 2 else 2)}×"
 
 
 def points(value: float) -> str:

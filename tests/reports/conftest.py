@@ -11,7 +11,7 @@ from tests.reports.campaigns import ORIN, PI5, Campaign, FakeBoard, make_rep
 from tests.reports.lorae_runs import LoraeRun
 from tests.reports.study_runs import StudyRun
 from tunebench.reports.records import Quality, Repetition, Skip
-from tunebench.reports.results import RunReader, RunWriter
+from tunebench.reports.results import RunReader, RunWriter, plan_sha256
 
 
 @pytest.fixture
@@ -117,6 +117,7 @@ def answer_run(tmp_path_factory) -> Path:
     """Ten blocks of one task on one Pi: a clear answer, a more accurate and a less accurate method beside it."""
     rng = random.Random(5)
     plan = {"tasks": {"digits/mlp": {"baseline": "lora-all", "labels": list(_CHOICES)}}, "boards": ["pi5-01"]}
+    plan["sha256"] = plan_sha256(plan)
     root = tmp_path_factory.mktemp("answer") / "results"
     with RunWriter.create(root, "lab1", make_rep().run_id, plan) as writer:
         for block in range(10):
@@ -130,10 +131,16 @@ def answer_run(tmp_path_factory) -> Path:
                         update={
                             "label": label, "method": method, "aa_control": label.endswith("A/A"), "wall_s": took_s,
                             "update_b": update_b, "quality": quality, "energy": energy, "engine": "native",
-                            "peak_rss_b": 40_000_000 + 4_000_000 * slot + 1000 * block, "params": {"epochs": 10},
+                            "peak_rss_b": 40_000_000 + 4_000_000 * max(0, slot - 1) + 1000 * block,
+                            "params": {"epochs": 10},
                         }
                     )
                 )  # fmt: skip
+        writer.finish(
+            suite="demo", level="demo", command=["tunebench", "run"], tunebench="0.2.0", boards=["pi5-01"], blocks=10,
+            started_utc="2026-11-21T07:45:00Z", ended_utc="2026-11-21T07:52:10Z", baselines={"digits/mlp": "lora-all"},
+            delta={"time": 0.02}, skipped=[],
+        )  # fmt: skip
     return writer.path
 
 

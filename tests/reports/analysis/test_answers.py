@@ -38,7 +38,7 @@ def run(tmp_path, make_record):
                     gain += noise * rng.normal() / 100
                     given = {name: get(label, block) for name, get in fields.items()}
                     rep = make_record(
-                        rep_id=f"{label}-{block}".replace(" A/A", "-aa"),
+                        rep_id=f"m{list(methods).index(label)}-{block}",
                         label=label,
                         aa_control=label.endswith("A/A"),
                         method="ft-all" if label.startswith("ft-all") else label,
@@ -178,7 +178,7 @@ def test_too_few_blocks_say_how_many_are_missing_and_what_was_seen(run):
     assert (answer.state, answer.blocks_missing, answer.lead) == ("too few", 4, "b")
     assert answer.sentence == (
         "No verdict yet: 3 blocks, and a verdict over 3 methods needs at least 7: 4 more are missing. "
-        "So far b ran 1.67× as fast as ft-all, accuracy ±0.0 points (no verdict)."
+        "So far b ran 1.66× as fast as ft-all, accuracy ±0.0 points (no verdict)."
     )
 
 
@@ -295,7 +295,7 @@ def test_what_has_regressed_is_told_before_everything_else(run):
 def test_each_board_and_task_has_its_answer_in_the_order_of_the_run(lab):
     lines = answer_lines(summarise(lab))
     assert [line.split(": ")[0] for line in lines] == ["pi5-01 · digits/mlp", "orin-02 · digits/mlp"]
-    assert all("Stay with ft-all" in line and "skip2-lora if 1.7 points" in line for line in lines)
+    assert all("Stay with ft-all" in line and "skip2-lora if 1.6 points" in line for line in lines)
 
 
 def test_conditions_stand_where_only_they_tell_two_answers_apart(run, make_record):
@@ -342,7 +342,7 @@ def test_every_form_of_the_report_has_the_same_sentence(run):
 
 def test_cautions_and_reasons_speak_of_the_same_number_of_blocks(run):
     """One method is one block away from a verdict, the other never will be: neither speaks for the other."""
-    near = [4.0 * r for r in (1.0, 1.05, 0.99, 1.04, 1.0, 1.05, 1.01, 1.04)]
+    near = [4.0 * r for r in (1.0, 1.02, 0.99, 1.03, 1.0, 1.02, 0.99, 1.0)]
     edge = [4.0 * r for r in (1.02, 1.02, 1.021, 1.019, 1.02, 1.02, 1.021, 1.019)]
     summary = summarise(run({"ft-all": [4.0] * 8, "near": near, "edge": edge}))
     told = {caution.message for caution in summary.cautions if caution.code == "unclear"}
