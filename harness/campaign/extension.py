@@ -12,7 +12,7 @@ from tunebench.reports.results import ResultsError, RunReader
 
 
 def finished_run(out: Path, suite: str) -> RunReader:
-    """Return the newest run of a suite below a results root (or in the run's directory itself) if it can have more blocks.
+    """Return the newest run of a suite below a results root (or in the run's directory itself) if it can be extended.
 
     Raises:
         UsageError: there is none; or it has not ended, was measured until it was decided, or is damaged.

@@ -76,7 +76,7 @@ class BoardLooks:
         stopped = {task for task, look in self._last.items() if look.stops}
         timed = [planned for planned in self._plan.of_board(self._board_id) if planned.role == "timed"]
         measured = {planned.workload.task for planned in timed if not self._left_out(planned)}
-        return [task for task in self._plan.suite.baselines if task in measured - stopped]
+        return [task for task in self._plan.suite.tasks if task in measured - stopped]
 
     def _left_out(self, planned: Planned) -> bool:
         return self._outcome.is_skipped(planned)
@@ -98,7 +98,7 @@ class BoardLooks:
         labels = [workload.label for workload in self._plan.suite.workloads if workload.task == look.task]
         skips = [_skip(self._board_id, look.task, label, reason, look.blocks) for label in labels]
         self._outcome.leave_out(skips)
-        if not self._open_tasks():
+        if self._plan.suite.header.energy and not self._open_tasks():
             longest = max(taken.blocks for taken in self._last.values())
             idle = energy_windows.IDLE_WORKLOAD
             # The baseline behind the last block is needed by that block.

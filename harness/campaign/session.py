@@ -19,7 +19,7 @@ from tunebench.harness.campaign.campaign import Campaign
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import Observer
 from tunebench.harness.config.inventory import BoardEntry
-from tunebench.harness.config.suite import Suite
+from tunebench.harness.config.suite import MAX_BLOCKS, Suite
 from tunebench.harness.errors import (
     EXIT_INFRA,
     EXIT_INTERRUPTED,
@@ -199,7 +199,7 @@ def _resume(request: Request, artifacts: Artifacts, unfinished: RunReader, histo
     stored = unfinished.plan_view
     if stored.earlier_blocks and stored.suite.blocks is not None:
         # Blocks were being added when it stopped: it goes on to as many as it was to have.
-        request = replace(request, suite=request.suite.with_blocks(stored.suite.blocks))
+        request = replace(request, suite=request.suite.resized(stored.suite.blocks))
     plan = _plan(request, artifacts, stored.run_id or unfinished.path.name, stored.earlier_blocks)
     _refuse_other_plan(unfinished, plan)
     _refuse_other_artifacts(unfinished, artifacts)
@@ -220,10 +220,14 @@ def _extend(request: Request, artifacts: Artifacts, history: Durations) -> Sessi
     finished = extension.finished_run(request.out, request.suite.name)
     stored, had = finished.plan_view, extension.blocks_of(finished)
     run_id, option = stored.run_id or finished.path.name, "--add-blocks"
-    as_it_was = replace(request, suite=request.suite.with_blocks(had))
+    as_it_was = replace(request, suite=request.suite.resized(had))
     _refuse_other_plan(finished, _plan(as_it_was, artifacts, run_id, stored.earlier_blocks), option)
     _refuse_other_artifacts(finished, artifacts, option)
-    request = replace(request, suite=request.suite.with_blocks(had + request.add_blocks))
+    if had + request.add_blocks > MAX_BLOCKS:
+        raise UsageError(
+            f"{option} {request.add_blocks}: {finished.path} has {had} blocks, and {MAX_BLOCKS} are the most"
+        )
+    request = replace(request, suite=request.suite.resized(had + request.add_blocks))
     plan = _plan(request, artifacts, run_id, (*stored.earlier_blocks, had))
     left_out, started_utc = extension.left_out_before(finished), str(stored.started_utc)
     content = {

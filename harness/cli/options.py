@@ -84,25 +84,6 @@ def request_of(inventory: Inventory, suite: Suite, boards: str | None, out: Path
     )
 
 
-def sized(suite: Suite, blocks: int | None, until_decided: bool, max_blocks: int | None) -> Suite:
-    """Return a suite with as many blocks as the options of a command line ask for.
-
-    Raises:
-        UsageError: options that exclude each other, or a number of blocks that makes no sense.
-    """
-    from tunebench.harness.errors import UsageError
-
-    if until_decided and blocks is not None:
-        raise UsageError(
-            "--blocks and --until-decided exclude each other: the bound of --until-decided is --max-blocks"
-        )
-    if max_blocks is not None and not until_decided:
-        raise UsageError("--max-blocks goes with --until-decided; a fixed number of blocks is --blocks")
-    if until_decided:
-        return suite.until_decided(max_blocks)
-    return suite if blocks is None else suite.with_blocks(blocks)
-
-
 def stderr_console() -> Console:
     """Return a console on standard error for progress: standard output is for results."""
     from tunebench.harness.campaign.progress import console

@@ -20,7 +20,6 @@ from tunebench.harness.cli.options import (
     UntilDecidedOption,
     print_json,
     request_of,
-    sized,
 )
 
 if TYPE_CHECKING:
@@ -46,10 +45,15 @@ def plan(
     No board is contacted. The ETA comes from earlier runs below --out; without any, none is claimed.
     """
     from tunebench.harness.config.inventory import load_inventory
-    from tunebench.harness.config.suite import load_suite
+    from tunebench.harness.config.suite import load_suite, sized
 
     loaded = load_inventory(inventory)
-    chosen = sized(load_suite(suite).only_methods(methods), blocks, until_decided, max_blocks)
+    chosen = sized(
+        load_suite(suite).only_methods(methods),
+        blocks=blocks,
+        until_decided=until_decided,
+        max_blocks=max_blocks,
+    )
     request = request_of(loaded, chosen, boards, out, False)
     summary = plan_json(request)
     if as_json:

@@ -22,7 +22,6 @@ from tunebench.harness.cli.options import (
     comparison_text,
     print_json,
     request_of,
-    sized,
     stderr_console,
 )
 
@@ -60,15 +59,20 @@ def run(
     """
     from tunebench.harness.campaign import run as campaign
     from tunebench.harness.config.inventory import load_inventory
-    from tunebench.harness.config.suite import load_suite
+    from tunebench.harness.config.suite import load_suite, sized
     from tunebench.harness.errors import UsageError
 
-    if add_blocks and (resume or until_decided or blocks is not None):
+    if add_blocks and (resume or until_decided):
         raise UsageError(
             "--add-blocks goes on with a finished run as it is: leave out the other options of blocks and --resume"
         )
     loaded = load_inventory(inventory)
-    chosen = sized(load_suite(suite).only_methods(methods), blocks, until_decided, max_blocks)
+    chosen = sized(
+        load_suite(suite).only_methods(methods),
+        blocks=blocks,
+        until_decided=until_decided,
+        max_blocks=max_blocks,
+    )
     request = replace(request_of(loaded, chosen, boards, out, resume), add_blocks=add_blocks or 0)
     code, run_dir = campaign.run(request, stderr_console())
     if as_json:

@@ -34,11 +34,13 @@ from typing import Any
 from tunebench.harness.config.suite_schema import LEVELS, Header, SuiteFile, WorkloadEntry
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
-from tunebench.reports.stats.sequential import ALPHA_OVER_LOOKS, MAX_BLOCKS, Look, plan_looks
+from tunebench.reports.stats import sequential
 from tunebench.workloads import defaults
 from tunebench.workloads.engines import Engine, find_engine
 
 AA_SUFFIX = " (A/A)"
+#: No run has more blocks, whatever asks for them.
+MAX_BLOCKS = 1000
 
 #: Engines of workloads that none of ours runs: a command of the user's own, an idle baseline.
 NO_ENGINES = ("own", "none")
@@ -71,6 +73,8 @@ class Workload:
     sustained_s: float | None = None
     #: Updates to ship after each timed repetition: :func:`tunebench.workloads.updates.parse_form`.
     ship: tuple[str, ...] = ()
+    #: Fewer blocks than the suite's; ``None``: as many. Equal in all workloads of a task.
+    blocks: int | None = None
 
     @property
     def own(self) -> bool:
@@ -118,6 +122,7 @@ class Workload:
             "sustained_s": self.sustained_s,
             # Only where it is asked for: plans without keep their hashes.
             **({"ship": list(self.ship)} if self.ship else {}),
+            **({"blocks": self.blocks} if self.blocks is not None else {}),
         }
 
 
@@ -132,11 +137,16 @@ class Suite:
     #: task -> quantity -> what does not matter there; beats the header's (pytest's marker ``delta``).
     task_deltas: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     #: After how many blocks to look whether every comparison is decided; empty: all blocks are measured.
-    looks: tuple[Look, ...] = ()
+    looks: tuple[sequential.Look, ...] = ()
 
     @property
     def name(self) -> str:
         return self.header.name
+
+    @property
+    def tasks(self) -> list[str]:
+        """Return the tasks in the order of the suite."""
+        return list(dict.fromkeys(workload.task for workload in self.workloads))
 
     @property
     def most_claims(self) -> int:
@@ -146,15 +156,20 @@ class Suite:
             labels[workload.task] = labels.get(workload.task, 0) + (not workload.aa_control)
         return max(labels.values(), default=1) - 1
 
-    def with_blocks(self, blocks: int) -> Suite:
-        """Return the suite with another number of blocks.
+    def with_blocks(self, blocks: int, option: str = "--blocks") -> Suite:
+        """Return the suite with another number of blocks, also for workloads that have a number of their own.
 
         Raises:
-            UsageError: not between 1 and 1000.
+            UsageError: not between 1 and 1000; the message names the option.
         """
-        return replace(
-            self, header=self.header.model_copy(update={"blocks": _block_count(blocks, "--blocks")})
-        )
+        if not 1 <= blocks <= MAX_BLOCKS:
+            raise UsageError(f"{option} {blocks}: a whole number from 1 to {MAX_BLOCKS}")
+        workloads = tuple(replace(workload, blocks=None) for workload in self.workloads)
+        return replace(self, workloads=workloads).resized(blocks)
+
+    def resized(self, blocks: int) -> Suite:
+        """Return the suite with another number of blocks; workloads that have a number of their own keep it."""
+        return replace(self, header=self.header.model_copy(update={"blocks": blocks}))
 
     def until_decided(self, max_blocks: int | None = None) -> Suite:
         """Return the suite as one that stops when every comparison is decided, at the latest after ``max_blocks``.
@@ -169,10 +184,10 @@ class Suite:
             raise UsageError(
                 f"--until-decided: suite {self.name!r} compares nothing: no task of it has two methods"
             )
-        blocks = max(MAX_BLOCKS, self.header.blocks) if max_blocks is None else max_blocks
-        suite = self.with_blocks(_block_count(blocks, "--max-blocks"))
+        blocks = max(sequential.MAX_BLOCKS, self.header.blocks) if max_blocks is None else max_blocks
+        suite = self.with_blocks(blocks, "--max-blocks")
         try:
-            return replace(suite, looks=plan_looks(self.most_claims, blocks))
+            return replace(suite, looks=sequential.plan_looks(self.most_claims, blocks))
         except ValueError as error:
             raise UsageError(f"--max-blocks {blocks}: {error}") from None
 
@@ -239,7 +254,7 @@ class Suite:
             **(
                 {
                     "until_decided": {
-                        "alpha": ALPHA_OVER_LOOKS,
+                        "alpha": sequential.ALPHA_OVER_LOOKS,
                         "quantity": "time",
                         "looks": [{"blocks": look.blocks, "alpha": look.alpha} for look in self.looks],
                     }
@@ -254,10 +269,29 @@ class Suite:
         }
 
 
-def _block_count(blocks: int, option: str) -> int:
-    if not 1 <= blocks <= 1000:
-        raise UsageError(f"{option} {blocks}: a whole number from 1 to 1000")
-    return blocks
+def sized(
+    suite: Suite, *, blocks: int | None = None, until_decided: bool = False, max_blocks: int | None = None
+) -> Suite:
+    """Return a suite with as many blocks as a user asks for.
+
+    Args:
+        suite: what to measure.
+        blocks: in place of the suite's.
+        until_decided: stop when every comparison of times is decided.
+        max_blocks: bound of that; default 30, or the suite's own blocks if these are more.
+
+    Raises:
+        UsageError: what is asked excludes each other, or no verdict is possible with so few blocks.
+    """
+    if until_decided and blocks is not None:
+        raise UsageError(
+            "--blocks and --until-decided exclude each other: what bounds --until-decided is --max-blocks"
+        )
+    if max_blocks is not None and not until_decided:
+        raise UsageError("--max-blocks goes with --until-decided; a fixed number of blocks is --blocks")
+    if until_decided:
+        return suite.until_decided(max_blocks)
+    return suite if blocks is None else suite.with_blocks(blocks)
 
 
 def built_in_suites() -> list[str]:
@@ -305,6 +339,7 @@ def _load(path: Path) -> Suite:
             )
         seen.add(workload.key)
     _check_candidate(parsed.suite, workloads, path)
+    _check_blocks(parsed.suite, workloads, path)
     _check_files(workloads, root, path)
     return Suite(parsed.suite, tuple(workloads), baselines, root)
 
@@ -346,6 +381,7 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
             build=entry.build,
             sustained_s=sustained_s,
             ship=() if entry.own else tuple(header.ship),
+            blocks=entry.blocks,
         )
         for name in names
     ]
@@ -389,6 +425,23 @@ def _check_candidate(header: Header, workloads: list[Workload], path: Path) -> N
         raise UsageError(
             f"{path}: [suite]: candidate {header.candidate!r} is not one of its methods: {', '.join(sorted(labels))}"
         )
+
+
+def _check_blocks(header: Header, workloads: list[Workload], path: Path) -> None:
+    """Refuse a task whose methods would not stand in the same blocks, and more blocks than the suite has."""
+    of_task: dict[str, Workload] = {}
+    for workload in workloads:
+        first = of_task.setdefault(workload.task, workload)
+        if first.blocks != workload.blocks:
+            raise UsageError(
+                f"{path}: task {workload.task!r}: 'blocks' must be the same for {first.label!r} and {workload.label!r}: "
+                "methods are compared within blocks"
+            )
+        if workload.blocks is not None and workload.blocks > header.blocks:
+            raise UsageError(
+                f"{path}: task {workload.task!r}: blocks = {workload.blocks} is more than [suite] blocks = "
+                f"{header.blocks}: give the suite as many as its longest task needs"
+            )
 
 
 def _check_files(workloads: list[Workload], root: Path, path: Path) -> None:

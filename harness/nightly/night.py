@@ -61,7 +61,7 @@ def night(asked: NightRequest) -> int:
         command=["tunebench", *sys.argv[1:]],
         data_dir=data_dir_from_env(),
     )
-    code, folder = run.run(request, console())
+    code, folder = run.run(request, console(), tell_feasibility=False)
     if code == EXIT_INTERRUPTED or folder is None:
         return code
     try:

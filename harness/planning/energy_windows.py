@@ -70,14 +70,15 @@ def rows(
     """Yield an idle baseline and the energy repetitions, in random order, of each block; at the end an idle baseline.
 
     They stand together, after the timed blocks: so the idle baselines lie directly before and behind them, and the
-    long loads warm nothing that is timed.
+    long loads warm nothing that is timed. Blocks that are added to a run begin with a baseline of their own, in slot 1:
+    that with which the run had ended is old by then.
     """
     repeated = [workload for workload in workloads if not_repeated(workload) is None]
     if not suite.header.energy or not repeated:
         return
     lasts_s, rests_s = window_s(suite.header, board), suite.header.idle_s
     for block in blocks:
-        yield IDLE_WORKLOAD, block, 0, IDLE, rests_s
+        yield IDLE_WORKLOAD, block, int(block == blocks.start > 0), IDLE, rests_s
         for slot, workload in enumerate(shuffle(repeated, block)):
             yield workload, block, 1 + slot, ENERGY, lasts_s
     yield IDLE_WORKLOAD, blocks.stop, 0, IDLE, rests_s

@@ -25,6 +25,7 @@ class Feasibility:
         accuracy_possible: whether one on accuracy is, by stored predictions.
         fewest_blocks: from how many blocks on one on time, energy and memory is; None if nothing is compared.
         more_s: predicted seconds of the blocks that are missing; None without history, or if none are.
+        by_choice: the suite gives this task fewer blocks than others.
     """
 
     board_id: str
@@ -36,6 +37,7 @@ class Feasibility:
     accuracy_possible: bool
     fewest_blocks: int | None
     more_s: float | None = None
+    by_choice: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return what ``plan --json`` says of it."""
@@ -52,7 +54,7 @@ def feasibility(plan: Plan, durations: Durations | None = None) -> list[Feasibil
     found = []
     for board in plan.boards:
         queue = plan.of_board(board.id)
-        for task, baseline in plan.suite.baselines.items():
+        for task in plan.suite.tasks:
             timed = [
                 planned for planned in queue if planned.role == "timed" and planned.workload.task == task
             ]
@@ -60,8 +62,8 @@ def feasibility(plan: Plan, durations: Durations | None = None) -> list[Feasibil
             labels = [label for label, workload in own.items() if not workload.aa_control]
             if len(labels) < 2:
                 continue
-            claims = _claims(own, baseline)
-            blocks = plan.suite.header.blocks
+            claims = _claims(own, plan.suite.baselines[task])
+            blocks = len({planned.block for planned in timed})
             fewest = _fewest(plan, claims) if claims else None
             more = 0 if fewest is None else max(0, fewest - blocks)
             found.append(
@@ -71,10 +73,11 @@ def feasibility(plan: Plan, durations: Durations | None = None) -> list[Feasibil
                     blocks=blocks,
                     methods=len(labels),
                     claims=claims,
-                    possible=_possible(plan, claims),
+                    possible=_possible(plan, blocks, claims),
                     accuracy_possible=verdict_possible(blocks, claims, "accuracy"),
                     fewest_blocks=fewest,
                     more_s=_blocks_s(queue, more, durations or {}) if more else None,
+                    by_choice=any(workload.blocks is not None for workload in own.values()),
                 )
             )
     return found
@@ -95,9 +98,9 @@ def _conditions(workload: Workload) -> tuple[object, ...]:
     return workload.device, workload.threads, workload.dtype, build
 
 
-def _possible(plan: Plan, claims: int) -> bool:
-    looks = [(look.blocks, look.alpha) for look in plan.suite.looks] or [(plan.suite.header.blocks, ALPHA)]
-    return any(verdict_possible(blocks, claims, alpha=alpha) for blocks, alpha in looks)
+def _possible(plan: Plan, blocks: int, claims: int) -> bool:
+    looks = [(look.blocks, look.alpha) for look in plan.suite.looks] or [(blocks, ALPHA)]
+    return any(verdict_possible(count, claims, alpha=alpha) for count, alpha in looks)
 
 
 def _fewest(plan: Plan, claims: int) -> int:
@@ -127,37 +130,37 @@ def feasibility_lines(tasks: Iterable[Feasibility]) -> list[str]:
     []
     """
     known = list(tasks)
-    short = [task for task in known if not task.possible and task.fewest_blocks is not None]
     lines = [
         f"{task.task} on {task.board_id}: its baseline is not measured there, so nothing is compared"
         for task in known
         if not task.claims
     ]
-    kinds = list(dict.fromkeys((task.methods, task.fewest_blocks) for task in short))
-    if not short:
-        return lines
-    fewest = max(task.fewest_blocks or 0 for task in short)
-    for kind in kinds:
-        of_kind = [task for task in short if (task.methods, task.fewest_blocks) == kind]
-        names = list(dict.fromkeys(task.task for task in of_kind))
-        where = "" if len(kinds) == 1 and len(short) == len(known) else f"{', '.join(names)}: "
+    short = [task for task in known if not task.possible and task.fewest_blocks is not None]
+    kinds: dict[tuple[object, ...], list[Feasibility]] = {}
+    for task in short:
+        kinds.setdefault((task.blocks, task.methods, task.fewest_blocks, task.by_choice), []).append(task)
+    for of_kind in kinds.values():
+        names = ", ".join(dict.fromkeys(task.task for task in of_kind))
+        where = "" if len(kinds) == 1 and len(short) == len(known) else f"{names}: "
         lines.append(f"{where}{_words(of_kind[0])}")
-    times = [task.more_s for task in short]
-    more_s = None if None in times else max(time for time in times if time is not None)
-    more = f" (about {_more_words(more_s)})" if more_s is not None else ""
-    option = f"--blocks {fewest}"
-    lines[-1] += f"{more}: {option}" if len(kinds) == 1 else ""
-    if len(kinds) > 1:
-        lines.append(f"{option} allows them all{more}")
+    missed = [task for task in short if not task.by_choice]
+    if missed:
+        # The option counts for all tasks: none is to have fewer blocks than it has now.
+        option = f"--blocks {max(max(task.fewest_blocks or 0, task.blocks) for task in known)}"
+        times = [task.more_s for task in missed if task.more_s is not None]
+        more = f" (about {_more_words(max(times))})" if len(times) == len(missed) else ""
+        if len(kinds) == 1:
+            lines[-1] += f"{more}: {option}"
+        else:
+            lines.append(f"{option} would allow them all{more}")
     return lines
 
 
 def _words(task: Feasibility) -> str:
     blocks = f"{task.blocks} block{'s' if task.blocks != 1 else ''}"
     what = "no verdict on time, energy or memory" if task.accuracy_possible else "no verdict"
-    return (
-        f"{blocks}, {task.methods} methods: {what} is possible; {task.fewest_blocks} blocks would allow one"
-    )
+    choice = " (the suite gives this task fewer blocks)" if task.by_choice else ""
+    return f"{blocks}, {task.methods} methods: {what} is possible{choice}; {task.fewest_blocks} blocks would allow one"
 
 
 def _more_words(seconds: float) -> str:

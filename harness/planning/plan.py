@@ -186,15 +186,20 @@ def _of_board(
     checked = [workload for workload in workloads if _is_checked(workload)]
     for slot, workload in enumerate(checked):
         add(workload, 0, slot, "check")
+
+    def in_block(of: Sequence[Workload], block: int, kind: str | None = None) -> list[Workload]:
+        there = [workload for workload in of if workload.blocks is None or block < workload.blocks]
+        return _shuffled(there, suite, board.id, block, kind)
+
     for first, end in pairwise((0, *earlier_blocks, suite.header.blocks)):
         for block in range(first, end):
-            for slot, workload in enumerate(_shuffled(workloads, suite, board.id, block)):
+            for slot, workload in enumerate(in_block(workloads, block)):
                 add(workload, block, slot, "timed")
         for row in energy_windows.rows(
             suite,
             board,
             workloads,
-            lambda repeated, block: _shuffled(repeated, suite, board.id, block, energy_windows.ENERGY),
+            lambda repeated, block: in_block(repeated, block, energy_windows.ENERGY),
             range(first, end),
         ):
             add(*row)

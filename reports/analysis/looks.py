@@ -1,4 +1,4 @@
-"""Say at which level a board's methods are judged: that of a fixed campaign, or of a look at a run that may stop early."""
+"""Say at which level methods are judged: that of a fixed campaign, or of a look at a run that may stop early."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from tunebench.reports.formatting.privacy import Anonymiser
 from tunebench.reports.records import BoardEnv, Energy, Repetition
 from tunebench.reports.results.drift import other_machine
 from tunebench.reports.results.files import unpack, write_durable
-from tunebench.reports.results.layout import MANIFEST, PLAN, ResultsError, RunNotFound, run_folders
+from tunebench.reports.results.layout import EARLIER, MANIFEST, PLAN, ResultsError, RunNotFound, run_folders
 from tunebench.reports.results.reader import RunReader
 from tunebench.reports.results.writer import RunWriter
 
@@ -241,12 +241,24 @@ def merge(
             progress(f"{run}: not complete, left out")
             continue
         if target.exists():
-            if not filecmp.cmp(run / MANIFEST, target / MANIFEST, shallow=False):
+            if _is_earlier(run, target):
+                progress(f"{run}: blocks were added to it in {out}, left as it is there")
+            elif _is_earlier(target, run):
+                raise ResultsError(
+                    f"{target}: is {run} as it was before blocks were added; remove it, then merge again"
+                )
+            elif not filecmp.cmp(run / MANIFEST, target / MANIFEST, shallow=False):
                 raise ResultsError(f"{run}: another run of this name is in {out}; neither was changed")
             continue
         added.append(export_run(run, out))
         progress(f"{added[-1]}: added")
     return added
+
+
+def _is_earlier(run: Path, other: Path) -> bool:
+    """Tell whether a run is another one as it was before blocks were added to it."""
+    states = (other / EARLIER).glob(f"*.{MANIFEST}")
+    return any(filecmp.cmp(run / MANIFEST, state, shallow=False) for state in states)
 
 
 class _Machine(NamedTuple):

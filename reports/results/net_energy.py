@@ -25,50 +25,29 @@ def with_net(repetitions: Sequence[Repetition]) -> list[Repetition]:
     """Return the repetitions; their energies get net figures, or the reason why there are none.
 
     Block ``b``'s energy repetitions lie between the idle baselines ``b`` and ``b + 1`` of the same board; of
-    several attempts the last stands. Where blocks were added to a run, the baseline at which it had ended was measured once
-    more before they began: the one nearest in order counts.
+    several attempts the last stands. Where blocks were added to a run, the baseline at which it had ended (slot 0) was
+    measured once more before they began (slot 1): the first is behind the old blocks, the second before the new ones.
     """
     idle: Idle = {}
-    for place, rep in enumerate(repetitions):
+    for rep in repetitions:
         if rep.role == "idle":
-            idle.setdefault((rep.board_id, rep.block), []).append((place, rep))
-    return [_joined(place, rep, idle) for place, rep in enumerate(repetitions)]
+            idle.setdefault((rep.board_id, rep.block), {})[rep.slot] = rep
+    return [_joined(rep, idle) for rep in repetitions]
 
 
-#: (board, block) -> its idle baselines with their places among the records.
-Idle = dict[tuple[str, int], list[tuple[int, Repetition]]]
+#: (board, block) -> slot -> idle baseline.
+Idle = dict[tuple[str, int], dict[int, Repetition]]
 
 
-def _before(idle: Idle, rep: Repetition, place: int) -> Repetition | None:
-    """Return the last idle baseline before a repetition's block."""
-    baselines = idle.get((rep.board_id, rep.block), [])
-    earlier = [baseline for at, baseline in baselines if at < place]
-    return earlier[-1] if earlier else _last(baselines)
-
-
-def _after(idle: Idle, rep: Repetition, place: int) -> Repetition | None:
-    """Return the first idle baseline behind a repetition's block, its last attempt."""
-    baselines = idle.get((rep.board_id, rep.block + 1), [])
-    later = [baseline for at, baseline in baselines if at > place]
-    first = [baseline for baseline in later if _root(baseline) == _root(later[0])]
-    return first[-1] if first else _last(baselines)
-
-
-def _root(rep: Repetition) -> str:
-    return rep.rep_id.rsplit(".try", 1)[0] if rep.attempt > 1 else rep.rep_id
-
-
-def _last(baselines: Sequence[tuple[int, Repetition]]) -> Repetition | None:
-    return baselines[-1][1] if baselines else None
-
-
-def _joined(place: int, rep: Repetition, idle: Idle) -> Repetition:
+def _joined(rep: Repetition, idle: Idle) -> Repetition:
     if rep.role == "idle" or (rep.energy is None and not rep.energy_other):
         return rep
     if rep.role != "energy":
         energies = [_not_bracketed(energy) for energy in _energies(rep)]
     else:
-        before, after = _before(idle, rep, place), _after(idle, rep, place)
+        earlier, later = idle.get((rep.board_id, rep.block), {}), idle.get((rep.board_id, rep.block + 1), {})
+        before = earlier[max(earlier)] if earlier else None
+        after = later[min(later)] if later else None
         energies = [net(energy, before, after) for energy in _energies(rep)]
     primary = energies.pop(0) if rep.energy is not None else None
     return rep.model_copy(update={"energy": primary, "energy_other": energies})

@@ -287,6 +287,25 @@ def test_below_six_blocks_the_reason_is_the_number_of_blocks(run):
     assert verdict.reason == "3 blocks: a verdict needs at least 6."
 
 
+def test_what_at_least_means_takes_holm_into_account(run):
+    methods = {f"m{i}": blocks(0.5, n=3, seed=i) for i in range(3)}
+    reader = run({"ft-all": blocks(1, n=3), **methods})
+    verdict = verdict_of(reader, "m0")
+    assert (verdict.verdict, verdict.blocks_needed) == ("NO VERDICT", 4)
+    assert verdict.reason == "3 blocks: a verdict needs at least 7 (Holm's correction for several methods)."
+    (few,) = [caution.message for caution in summarise(reader).cautions if caution.code == "few-blocks"]
+    assert "needs at least 7 with so many methods" in few
+
+
+def test_an_accuracy_without_predictions_asks_for_as_many_blocks_as_a_time(run):
+    accuracy = verdict_of(
+        run({"ft-all": blocks(1, n=3), "a": blocks(1, n=3), "b": blocks(1, n=3), "c": blocks(1, n=3)}),
+        "a",
+        "accuracy",
+    )
+    assert (accuracy.verdict, accuracy.n + accuracy.blocks_needed) == ("NO VERDICT", 7)
+
+
 def test_a_control_of_another_baseline_still_shows_its_speed_up(run):
     reader = run({"ft-all": blocks(1), "ft-all A/A": blocks(1, seed=2), "fast": blocks(0.5)})
     summary = summarise(reader, "fast")
