@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunebench.reports.formatting.markdown import escaped
+from tunebench.reports.formatting.markdown import escaped, lines
 from tunebench.reports.formatting.privacy import Scrub, scrubbed
 from tunebench.reports.formatting.units import clean, factor
 from tunebench.reports.sections.base.findings import findings
@@ -36,30 +36,32 @@ def markdown(summary: Summary, scrub: Scrub = str) -> str:
 def _head(summary: Summary) -> str:
     run, counts = summary.run, summary.counts
     state = "" if run.complete else ", **not complete**"
-    lines = [
+    heads = [
         f"## tunebench: {escaped(run.suite or 'run', 60)}",
-        f"`{clean(run.run_id, 80).replace('`', '')}`{state}: {counts.recorded} repetitions, {counted(counts.by_class)}.",
+        f"`{clean(run.run_id, 40).replace('`', '')}`{state}: {counts.recorded} repetitions, {counted(counts.by_class)}.",
     ]
     for control in summary.aa[:16]:
         times = control.speed_up
         result = f"{control.result}, {factor(times.factor)}" if times else control.result
-        where = f"{escaped(control.board_id, 60)}, {escaped(control.task, 60)}"
-        lines.append(f"- A/A control on {where}: {result}")
+        where = f"{clean(control.board_id, 60)}, {clean(control.task, 60)}"
+        heads.append(f"- {lines(f'A/A control on {where}: {result}', indent='  ')}")
     if not summary.aa:
-        lines.append("- No A/A control was run.")
-    return lines[0] + "\n\n" + lines[1] + "\n\n" + "\n".join(lines[2:])
+        heads.append("- No A/A control was run.")
+    return heads[0] + "\n\n" + heads[1] + "\n\n" + "\n".join(heads[2:])
 
 
 def _seen(summary: Summary) -> str:
     sentences = findings(groups_of(summary.rows))[:_MOST] or ["No method could be compared with a baseline."]
-    return "### What was seen\n\n" + "\n".join(f"- {escaped(sentence, 400)}" for sentence in sentences)
+    return "### What was seen\n\n" + "\n".join(
+        f"- {lines(sentence, 400, indent='  ')}" for sentence in sentences
+    )
 
 
 def _cautions(summary: Summary) -> str:
-    lines = [f"- {escaped(caution.message, 400)}" for caution in summary.cautions[:_MOST]]
+    cautions = [f"- {lines(caution.message, 400, indent='  ')}" for caution in summary.cautions[:_MOST]]
     more = len(summary.cautions) - _MOST
     if more > 0:
-        lines.append(f"- and {more} more in the report")
+        cautions.append(f"- and {more} more in the report")
     return "### What you may not conclude\n\n" + (
-        "\n".join(lines) or "- Nothing beyond the boards named above."
+        "\n".join(cautions) or "- Nothing beyond the boards named above."
     )

@@ -114,7 +114,7 @@ def _aa(control: Control) -> dict[str, str]:
     if times is None:
         return {"where": where, "result": control.result, "words": control.missing or ""}
     kind = "range" if times.interval == "range" else "95%"
-    interval = f"{kind} {significant(times.low)} to {significant(times.high)}"
+    interval = f"{kind} {significant(times.low)} to {significant(times.high)}" if times.n > 1 else "one block"
     return {
         "where": where,
         "result": control.result,

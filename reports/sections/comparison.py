@@ -136,8 +136,10 @@ def _group(rows: Sequence[MethodResult]) -> str:
     under = lines(f"{engines(rows)} on {conditions(first)}, {against(rows)}")
     cells = [_row(row) for row in rows]
     # What is the same in every row is said once, above: a line of the table has little room.
-    same = [i for i in (7, 8) if len(rows) > 1 and len({row[i] for row in cells}) == 1]
-    every = ", ".join(f"{_MARKDOWN_HEADINGS[i]} {cells[0][i]}" for i in same)
+    same = [
+        i for i in range(1, len(_MARKDOWN_HEADINGS)) if len(rows) > 1 and len({row[i] for row in cells}) == 1
+    ]
+    every = ", ".join(f"{_MARKDOWN_HEADINGS[i]} {cells[0][i]}" for i in same if cells[0][i].strip("–"))
     left = [i for i in range(len(_MARKDOWN_HEADINGS)) if i not in same]
     shown = table([_MARKDOWN_HEADINGS[i] for i in left], [[row[i] for i in left] for row in cells])
     return "\n\n".join([title, under, *([lines(f"In every row: {every}")] if every else []), shown])

@@ -32,12 +32,13 @@ def _finding(group: Group) -> str | None:
     name, where = clean(best.label, 40), group.heading
     base = clean(str(group.baseline), 40)
     span = f"{significant(speed.low)} to {significant(speed.high)}"
+    seen = f"range {span}" if speed.n > 1 else "one value"
     if speed.withheld:
         sentence = f"{where}: no verdict on times is given, since the A/A control failed"
     elif speed.verdict == "NO VERDICT":
         sentence = (
             f"{where}: over {speed.n} block{'s' if speed.n != 1 else ''}, {name} ran "
-            f"{factor(speed.factor)} as fast as {base} (range {span}; too few blocks for a verdict)"
+            f"{factor(speed.factor)} as fast as {base} ({seen}; too few blocks for a verdict)"
         )
     elif speed.verdict == "FASTER":
         sentence = (
