@@ -301,10 +301,7 @@ def test_runs_without_a_common_series_say_what_differs(runs_of, make_record, cha
 def test_hashes_that_differ_are_counted_not_dumped(runs_of, make_record):
     def prov(digit):
         return make_record().prov.model_copy(
-            update={
-                name: digit * 64
-                for name in ("payload_sha256", "data_sha256", "env_sha256", "workload_sha256")
-            }
+            update=dict.fromkeys(("payload_sha256", "data_sha256", "env_sha256", "workload_sha256"), digit * 64)
         )
 
     a = [make_record(label=f"m{i}", series_key=f"k{i}", prov=prov(str(i))) for i in range(4)]

@@ -58,7 +58,7 @@ def test_the_demo_prints_on_ten_pages_at_most(visit, demo_page, tmp_path):
     page.pdf(
         path=str(tmp_path / "demo.pdf"),
         format="A4",
-        margin={s: "15mm" for s in ("top", "bottom", "left", "right")},
+        margin=dict.fromkeys(("top", "bottom", "left", "right"), "15mm"),
     )
     data = (tmp_path / "demo.pdf").read_bytes()
     pages = len(re.findall(rb"/Type\s*/Page\b", data))
