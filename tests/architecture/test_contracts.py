@@ -88,7 +88,7 @@ def test_workloads_and_agent_agree_on_updates():
 
 
 def test_the_report_knows_every_method_of_the_table_and_what_it_does():
-    from tunebench.reports.analysis.known_methods import KNOWN
+    from tunebench.reports.figures.methods.known import KNOWN
     from tunebench.workloads.methods.table import METHODS
 
     assert {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from tunebench.reports.analysis.run_comparison import OtherDifference, compare_runs
+from tunebench.reports.analysis.two_runs.comparison import OtherDifference, compare_runs
 from tunebench.reports.formatting.privacy import scrubber
 from tunebench.reports.records import Quality
 from tunebench.reports.render.compare import as_markdown, as_text
@@ -301,7 +301,9 @@ def test_runs_without_a_common_series_say_what_differs(runs_of, make_record, cha
 def test_hashes_that_differ_are_counted_not_dumped(runs_of, make_record):
     def prov(digit):
         return make_record().prov.model_copy(
-            update=dict.fromkeys(("payload_sha256", "data_sha256", "env_sha256", "workload_sha256"), digit * 64)
+            update=dict.fromkeys(
+                ("payload_sha256", "data_sha256", "env_sha256", "workload_sha256"), digit * 64
+            )
         )
 
     a = [make_record(label=f"m{i}", series_key=f"k{i}", prov=prov(str(i))) for i in range(4)]

@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from tunebench.reports.analysis.known_methods import KNOWN, KnownMethod
-from tunebench.reports.figures.method_diagram import method_diagram
+from tunebench.reports.figures.methods.diagram import method_diagram
+from tunebench.reports.figures.methods.known import KNOWN, KnownMethod
 from tunebench.reports.render.html import render
 from tunebench.reports.results import RunReader
 from tunebench.reports.sections.base.method_words import what_it_costs, what_trains

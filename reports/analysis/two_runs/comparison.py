@@ -19,7 +19,7 @@ from tunebench.reports.analysis.quantities import (
     right_items,
     values,
 )
-from tunebench.reports.analysis.series_differences import SeriesDifference, series_differences
+from tunebench.reports.analysis.two_runs.differences import SeriesDifference, series_differences
 from tunebench.reports.formatting.json_value import INLINE
 from tunebench.reports.formatting.privacy import names_one
 from tunebench.reports.results.drift import changes
