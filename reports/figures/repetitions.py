@@ -69,7 +69,10 @@ def _draw(
     labels = styles.in_order(rep.label for rep in timed)
     top = methods_height(labels, width) + 14
     lowest = top + _PLOT + (_FLOOR if None in deviations else 0)
-    canvas = Canvas(width, lowest + 44)
+    beyond, order = at_the_edge(deviations, _MOST), "run order →"
+    room = width - _LEFT - _RIGHT - text_width(order, TICK_FONT) - 8
+    below = 18 if text_width(beyond, TICK_FONT) > room else 0
+    canvas = Canvas(width, lowest + 44 + below)
     methods(canvas, labels, styles, lines=False)
     reach = max([0.01] + [min(_MOST, abs(value)) for value in deviations if value is not None]) * 1.15
     up = Scale(-reach, reach, top + _PLOT, top)
@@ -95,8 +98,8 @@ def _draw(
         canvas.marker(across(index), y, shape, look.css, size=dot, hint=hint)
     for (shape, css), places in crowd.items():
         canvas.dots(places, shape, css, dot)
-    canvas.text(width - _RIGHT, lowest + 36, "run order →", "tick", anchor="end")
-    canvas.text(_LEFT, lowest + 36, at_the_edge(deviations, _MOST), "tick")
+    canvas.text(width - _RIGHT, lowest + 36, order, "tick", anchor="end")
+    canvas.text(_LEFT, lowest + 36 + below, beyond, "tick")
     return canvas
 
 
