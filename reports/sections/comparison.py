@@ -98,13 +98,18 @@ def _cells(row: MethodResult) -> list[str]:
         _interval(wall) if wall else "-",
         _factor(speed) if speed else "baseline" if row.is_baseline else "-",
         speed.verdict if speed else "",
-        size(row.peak_rss_b.median) if row.peak_rss_b else "-",
+        _memory(row.peak_rss_b, row.over_idle_b) if row.peak_rss_b else "-",
         f"{joules(energy.gross_j.median)} {energy.scope}" if energy else "-",
         _accuracy(accuracy) if accuracy else "-",
         number(row.params_trainable) if row.params_trainable is not None else "-",
         size(row.update_b) if row.update_b is not None else "-",
         in_short(row),
     ]
+
+
+def _memory(peak: Median, over_idle: Median | None) -> str:
+    """Return the peak, and in brackets what of it the fine-tuning adds to an idle interpreter."""
+    return size(peak.median) + (f" (idle + {size(over_idle.median)})" if over_idle else "")
 
 
 def _star(kind: str) -> str:
@@ -157,7 +162,7 @@ def _row(row: MethodResult) -> list[str]:
         compared,
         speed.verdict.lower() if speed else "",
         seconds(wall.median) if wall else "–",
-        (size(row.peak_rss_b.median) if row.peak_rss_b else "–") + _judged(row, "memory"),
+        (_memory(row.peak_rss_b, row.over_idle_b) if row.peak_rss_b else "–") + _judged(row, "memory"),
         (f"{joules(energy.gross_j.median)} {energy.scope}" if energy else "–") + _judged(row, "energy"),
         (percent(accuracy.after_mean) if accuracy else "–") + _judged(row, "accuracy"),
         str(row.n),
