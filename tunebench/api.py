@@ -14,7 +14,7 @@ import pandas as pd
 
 from tunebench.harness.errors import HarnessError, UsageError
 from tunebench.reports.analysis.row import Verdict
-from tunebench.reports.analysis.run_comparison import RunComparison, compare_runs
+from tunebench.reports.analysis.two_runs.comparison import RunComparison, compare_runs
 from tunebench.reports.render import files
 from tunebench.reports.results import ResultsError, RunReader, find_run
 from tunebench.reports.results.frames import frame

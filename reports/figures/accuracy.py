@@ -48,6 +48,9 @@ def accuracy_figure(
         table=table,
         heading=heading,
         wide=HALF if half else WIDE,
+        notes=["Each line is one marked repetition (n = 1)."]
+        if any(row.curve for row, _, _ in known)
+        else [],
     )
 
 

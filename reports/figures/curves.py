@@ -9,7 +9,7 @@ from tunebench.reports.figures.base.legend import methods, methods_height
 from tunebench.reports.figures.base.model import HALF, NARROW, Figure, Styles, figure
 from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain, ticks
 from tunebench.reports.formatting.table import DataTable
-from tunebench.reports.formatting.units import number
+from tunebench.reports.formatting.units import clean, number
 
 _PLOT = 220
 _LEFT, _RIGHT = 50, 10
@@ -57,7 +57,18 @@ def curves_figure(
         lambda width: _draw(width, title, known, styles, tick=tick, log=log and positive),
         table=table,
         wide=HALF,
+        notes=_single(known),
     )
+
+
+def _single(lines: Sequence[Line]) -> list[str]:
+    """Say which lines are one repetition and no mean."""
+    single = [line.label for line in lines if line.n == 1]
+    if not single:
+        return []
+    if len(single) == len(lines):
+        return ["Each line is one repetition (n = 1)."]
+    return [f"One repetition (n = 1): {', '.join(clean(label, 40) for label in single[:8])}."]
 
 
 def _draw(

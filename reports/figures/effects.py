@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tunebench.reports.analysis.row import MethodResult, Verdict
 from tunebench.reports.analysis.verdict_words import BETTER, effect, span
 from tunebench.reports.figures.base.model import NARROW, Figure, figure
-from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain, ticks
+from tunebench.reports.figures.base.svg import TICK_FONT, Canvas, Scale, log_ticks, plain, text_width, ticks
 from tunebench.reports.formatting.table import DataTable
 
 #: Whether a verdict is good news -> (marker shape, colour class); shape tells it without colour too.
@@ -114,8 +114,9 @@ def _row(canvas: Canvas, label: str, verdict: Verdict, scale: Scale, *, top: flo
     shape, css = _LOOKS[BETTER[word]] if word in BETTER else _OTHERS.get(word, ("open-diamond", "v-none"))
     value = f"{effect(verdict)}  {span(verdict)}"
     if narrow:
-        canvas.text(8, top + 20, label, "t strong", width=canvas.width * 0.32)
-        canvas.text(canvas.width - 8, top + 20, f"{effect(verdict)} {word.lower()}", "tick", anchor="end")
+        words = f"{effect(verdict)} {word.lower()}"
+        canvas.text(8, top + 20, label, "t strong", width=canvas.width - 24 - text_width(words, TICK_FONT))
+        canvas.text(canvas.width - 8, top + 20, words, "tick", anchor="end")
     else:
         canvas.text(0, y + 4.5, label, "t strong", width=138)
         canvas.text(canvas.width - 276, y + 4.5, value, "t num")

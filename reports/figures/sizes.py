@@ -73,7 +73,8 @@ def _no_increment(known: Sequence[tuple[MethodResult, Spread]]) -> list[str]:
 
 def _words(row: MethodResult, peak: Spread) -> str:
     """Return the peak, and what of it the fine-tuning adds to an idle interpreter."""
-    return size(peak.median) + (f", idle + {size(row.over_idle_b.median)}" if row.over_idle_b else "")
+    added = f", idle + {size(row.over_idle_b.median)}" if row.over_idle_b else ""
+    return f"{size(peak.median)}{added}{', n = 1' if peak.n == 1 else ''}"
 
 
 def _draw_memory(width: int, known: Sequence[tuple[MethodResult, Spread]], capacity_b: int | None) -> Canvas:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tunebench.reports.analysis.row import MethodResult, SpeedUp
 from tunebench.reports.figures.base.model import NARROW, Figure, figure
-from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain
+from tunebench.reports.figures.base.svg import TICK_FONT, Canvas, Scale, log_ticks, plain, text_width
 from tunebench.reports.formatting.table import DataTable
 from tunebench.reports.formatting.units import factor, significant
 
@@ -95,8 +95,9 @@ def _row(
     span = f"[{significant(speed.low)}, {significant(speed.high)}]" if speed.n > 1 else "one block"
     value = f"{factor(speed.factor)}  {span}"
     if narrow:
-        canvas.text(8, top + 20, label, "t strong", width=canvas.width * 0.42)
-        canvas.text(canvas.width - 8, top + 20, f"{value} {speed.verdict.lower()}", "tick", anchor="end")
+        words = f"{value} {speed.verdict.lower()}"
+        canvas.text(8, top + 20, label, "t strong", width=canvas.width - 24 - text_width(words, TICK_FONT))
+        canvas.text(canvas.width - 8, top + 20, words, "tick", anchor="end")
     else:
         canvas.text(0, y + 4.5, label, "t strong", width=138)
         canvas.text(canvas.width - 258, y + 4.5, value, "t num")

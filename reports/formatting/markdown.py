@@ -15,7 +15,7 @@ _SPECIAL = {ord(c): f"\\{c}" for c in "\\`*_[]|~"} | {
 _LINKING = re.compile(r"(@|#|:/|www)(?=[\w/.])", re.I)
 _NO_WIDTH = "\u200b"
 #: A line of Markdown is never wider than ``MAX_WIDTH`` characters; text is folded at ``WRAP``, cells are cut.
-MAX_WIDTH, WRAP, MAX_CELL = 150, 110, 60
+MAX_WIDTH, WRAP, MAX_CELL = 150, 80, 60
 _BEGINS = re.compile(r"^(\d*)([-+=#.)])")
 
 
@@ -33,7 +33,7 @@ def escaped(text: str, limit: int = 200) -> str:
 def lines(text: str, limit: int = 400, *, indent: str = "") -> str:
     """Escape a foreign text for Markdown and fold it at ``WRAP`` characters; no line of it becomes a list or a heading.
 
-    >>> print(lines("a " * 55 + "- no item").split("\\n")[1])
+    >>> print(lines("a " * 40 + "- no item").split("\\n")[1])
     \\- no item
     """
     width = WRAP - len(indent)

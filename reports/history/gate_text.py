@@ -59,7 +59,9 @@ def _figures(finding: NightFinding) -> str:
     if screening is not None and screening.change is not None:
         parts.append(f"{finding.metric} {say(screening.change)} (z {screening.z:.1f}, {screening.n} nights)")
     if pairs is not None and pairs.change is not None and pairs.bound is not None:
-        parts.append(f"pairs {say(pairs.change)}, bound {say(pairs.bound)}")
+        # A confirmation counts what is worse as more than 0; of accuracy less is worse.
+        sign = -1 if finding.metric == "accuracy" else 1
+        parts.append(f"pairs {say(sign * pairs.change)}, bound {say(sign * pairs.bound)}")
     return "; ".join(parts)
 
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from tunebench.reports.analysis.run_comparison import Head, PointsRow, RatioRow, RunComparison, SeriesName
-from tunebench.reports.analysis.series_differences import shared_reasons
+from tunebench.reports.analysis.two_runs.comparison import (
+    Head,
+    PointsRow,
+    RatioRow,
+    RunComparison,
+    SeriesName,
+)
+from tunebench.reports.analysis.two_runs.differences import shared_reasons
 from tunebench.reports.figures import DataTable
 from tunebench.reports.formatting.markdown import lines, table
 from tunebench.reports.formatting.privacy import Scrub, scrubbed

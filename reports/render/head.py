@@ -137,7 +137,7 @@ def _aa_words(control: Control) -> str:
     if times is None:
         return f"{control.result}, {clean(control.missing or '', 200)}".rstrip(", ")
     kind = "range" if times.interval == "range" else "95%"
-    interval = f"{kind} {significant(times.low)} to {significant(times.high)}"
+    interval = f"{kind} {significant(times.low)} to {significant(times.high)}" if times.n > 1 else "one block"
     size = f"{factor(times.factor)}, {interval}, n\u00a0=\u00a0{times.n}"
     return f"{control.result}, {size}{control_words(control.quantities)}"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from tunebench.reports.analysis.run_comparison import RunComparison
+from tunebench.reports.analysis.two_runs.comparison import RunComparison
 from tunebench.reports.formatting.privacy import scrubbed, scrubber, shown_names
 from tunebench.reports.formatting.units import clean
 from tunebench.reports.history.decisions import Decision
@@ -110,7 +110,7 @@ def render_comparison(comparison: RunComparison, *, words: Iterable[str] = ()) -
     """Render two runs side by side as one HTML document without a script.
 
     Args:
-        comparison: what :func:`tunebench.reports.analysis.run_comparison.compare_runs` made.
+        comparison: what :func:`tunebench.reports.analysis.two_runs.comparison.compare_runs` made.
     """
     style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
     policy = (

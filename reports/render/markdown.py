@@ -43,7 +43,7 @@ def _head(summary: Summary) -> str:
     state = "" if run.complete else ", **not complete**"
     return (
         f"## tunebench: {escaped(run.suite or 'run', 60)}\n\n"
-        f"`{clean(run.run_id, 80).replace('`', '')}`{state}: {counts.recorded} repetitions, {counted(counts.by_class)}."
+        f"`{clean(run.run_id, 40).replace('`', '')}`{state}: {counts.recorded} repetitions, {counted(counts.by_class)}."
     )
 
 
@@ -57,8 +57,8 @@ def _controls(summary: Summary) -> str:
     for control in summary.aa[:16]:
         times = control.speed_up
         result = f"{control.result}, {factor(times.factor)}" if times else control.result
-        where = f"{escaped(control.board_id, 60)}, {escaped(control.task, 60)}"
-        lines.append(f"- A/A control on {where}: {result}")
+        where = f"{clean(control.board_id, 60)}, {clean(control.task, 60)}"
+        lines.append(f"- {folded(f'A/A control on {where}: {result}', indent='  ')}")
     return "\n".join(lines) or "- No A/A control was run."
 
 

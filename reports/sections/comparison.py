@@ -98,13 +98,18 @@ def _cells(row: MethodResult) -> list[str]:
         _interval(wall) if wall else "-",
         _factor(speed) if speed else "baseline" if row.is_baseline else "-",
         speed.verdict if speed else "",
-        size(row.peak_rss_b.median) if row.peak_rss_b else "-",
+        _memory(row.peak_rss_b, row.over_idle_b) if row.peak_rss_b else "-",
         f"{joules(energy.gross_j.median)} {energy.scope}" if energy else "-",
         _accuracy(accuracy) if accuracy else "-",
         number(row.params_trainable) if row.params_trainable is not None else "-",
         size(row.update_b) if row.update_b is not None else "-",
         in_short(row),
     ]
+
+
+def _memory(peak: Median, over_idle: Median | None) -> str:
+    """Return the peak, and in brackets what of it the fine-tuning adds to an idle interpreter."""
+    return size(peak.median) + (f" (idle + {size(over_idle.median)})" if over_idle else "")
 
 
 def _star(kind: str) -> str:
@@ -136,8 +141,10 @@ def _group(rows: Sequence[MethodResult]) -> str:
     under = lines(f"{engines(rows)} on {conditions(first)}, {against(rows)}")
     cells = [_row(row) for row in rows]
     # What is the same in every row is said once, above: a line of the table has little room.
-    same = [i for i in (7, 8) if len(rows) > 1 and len({row[i] for row in cells}) == 1]
-    every = ", ".join(f"{_MARKDOWN_HEADINGS[i]} {cells[0][i]}" for i in same)
+    same = [
+        i for i in range(1, len(_MARKDOWN_HEADINGS)) if len(rows) > 1 and len({row[i] for row in cells}) == 1
+    ]
+    every = ", ".join(f"{_MARKDOWN_HEADINGS[i]} {cells[0][i]}" for i in same if cells[0][i].strip("–"))
     left = [i for i in range(len(_MARKDOWN_HEADINGS)) if i not in same]
     shown = table([_MARKDOWN_HEADINGS[i] for i in left], [[row[i] for i in left] for row in cells])
     return "\n\n".join([title, under, *([lines(f"In every row: {every}")] if every else []), shown])
@@ -155,7 +162,7 @@ def _row(row: MethodResult) -> list[str]:
         compared,
         speed.verdict.lower() if speed else "",
         seconds(wall.median) if wall else "–",
-        (size(row.peak_rss_b.median) if row.peak_rss_b else "–") + _judged(row, "memory"),
+        (_memory(row.peak_rss_b, row.over_idle_b) if row.peak_rss_b else "–") + _judged(row, "memory"),
         (f"{joules(energy.gross_j.median)} {energy.scope}" if energy else "–") + _judged(row, "energy"),
         (percent(accuracy.after_mean) if accuracy else "–") + _judged(row, "accuracy"),
         str(row.n),

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from tunebench.reports.analysis.known_methods import KNOWN
 from tunebench.reports.analysis.row import MethodResult
-from tunebench.reports.figures.method_diagram import LEGEND, method_diagram
+from tunebench.reports.figures.methods.diagram import LEGEND, method_diagram
+from tunebench.reports.figures.methods.known import KNOWN
 from tunebench.reports.formatting.units import clean
 from tunebench.reports.sections.base.method_words import what_it_costs, what_trains
 from tunebench.reports.sections.base.section import Page, Section, partial

@@ -26,6 +26,9 @@ from tunebench.workloads.run.window import _fine_tune
 from tunebench.workloads.tasks.spec import Spec, SpecError, parse
 from tunebench.workloads.tasks.task import Task, make_task
 
+#: The metric that tells the resident memory of an interpreter with its engine loaded and nothing else.
+IDLE_RSS = "idle_rss_b"
+
 
 def main() -> int:
     """Run the job named by TUNEBENCH_JOB; return the exit code."""
@@ -111,7 +114,7 @@ def _session(spec: Spec, paths: Dict[str, str]) -> Tuple[Session, Dict[str, floa
     idle: Dict[str, float] = {}
     if started_b is not None and read_b is not None and loaded_b is not None:
         # Data are read before the engine is loaded; an idle interpreter has none of them.
-        idle["idle_rss_b"] = float(started_b + loaded_b - read_b)
+        idle[IDLE_RSS] = float(started_b + loaded_b - read_b)
     return cast(Session, engine.Session(task)), idle
 
 

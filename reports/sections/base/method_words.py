@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunebench.reports.analysis.known_methods import KnownMethod
+from tunebench.reports.figures.methods.known import KnownMethod
 
 _ADAPTERS = {
     "own-last": "a low-rank adapter beside the last layer",

@@ -37,7 +37,7 @@ def effect_panels(groups: Sequence[Group]) -> list[Panel]:
                 _of(
                     g,
                     speedup_figure(
-                        f"speed-{g.ident}", g.rows, domain, baseline=str(g.baseline), heading=g.heading
+                        f"speed-{g.ident}", g.rows, domain, baseline=_reference(g), heading=g.heading
                     ),
                 )
                 for g in groups
@@ -49,15 +49,18 @@ def effect_panels(groups: Sequence[Group]) -> list[Panel]:
         figures = [
             _of(
                 g,
-                effects_figure(
-                    f"{name}-{g.ident}", g.rows, name, baseline=str(g.baseline), heading=g.heading
-                ),
+                effects_figure(f"{name}-{g.ident}", g.rows, name, baseline=_reference(g), heading=g.heading),
             )
             for g in groups
             if known(g.rows, name)
         ]
         panels.append((name, name.capitalize(), figures))
     return _lighter(panels, groups)
+
+
+def _reference(group: Group) -> str:
+    """Name what a group's rows are held against: without a baseline only an A/A control is, against its twin."""
+    return group.baseline if group.baseline is not None else "the A/A control's twin"
 
 
 def phase_panels(groups: Sequence[Group]) -> list[Panel]:

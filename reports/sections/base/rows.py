@@ -121,7 +121,8 @@ def comparison_table(rows: Sequence[MethodResult]) -> Table:
     # A table of one row has nothing that rows have in common; only what it ran on stands apart.
     dropped = {_ENGINE} if len({_full(cells[_ENGINE]) for cells in words}) == 1 else set()
     if dropped:
-        shared.append(("ran on", _ran_on(rows[0])))
+        # On what they ran stands in the caption: only the version is more.
+        shared += [("engine", clean(version, 200))] if (version := rows[0].engine_version) else []
     if len(rows) > 1:
         dropped |= _shared_columns(words, shared)
         _shared_lines(rows, words, shared)
@@ -357,12 +358,3 @@ def _update(row: MethodResult) -> CellText:
 
 def _engine(row: MethodResult) -> CellText:
     return CellText(clean(row.engine, 30), clean(row.engine_version or "", 60))
-
-
-def _ran_on(row: MethodResult) -> str:
-    """Return engine and version, then what rows of one table always have in common."""
-    threads = f"{row.threads} thread{'s' if row.threads != 1 else ''}"
-    version = row.engine_version or ""
-    engine = version if version.startswith(row.engine) else f"{row.engine} {version}".strip()
-    parts = (engine, row.engine_build, row.device, threads, row.dtype, row.power_mode)
-    return ", ".join(clean(str(part), 60) for part in parts if part)

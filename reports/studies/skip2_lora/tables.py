@@ -70,7 +70,14 @@ def phases_table(tasks: Tasks) -> DataTable | None:
     names = [*_USUAL, *(name for name in phase_order(met) if name not in _USUAL)]
     return DataTable(
         caption="Time of one training step by phase, mean over the instrumented repetitions",
-        columns=("data set", "method", "step", *(name.replace("_", " ") for name in names), "unaccounted"),
+        columns=(
+            "data set",
+            "method",
+            "step",
+            *(name.replace("_", " ") for name in names),
+            "unaccounted",
+            "n",
+        ),
         rows=[[clean(name, 40), title, *_phases(phases, names)] for name, title, phases in rows],
     )
 
@@ -78,7 +85,7 @@ def phases_table(tasks: Tasks) -> DataTable | None:
 def _phases(phases: PhaseTimes, names: Sequence[str]) -> list[str]:
     values = dict(parts(phases))
     cells = [seconds(values[phase]) if phase in values else "–" for phase in (*names, "unaccounted")]
-    return [seconds(phases.step_s), *cells]
+    return [seconds(phases.step_s), *cells, str(phases.n)]
 
 
 def madds_table(tasks: Tasks) -> DataTable | None:

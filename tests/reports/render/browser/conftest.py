@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.reports.analysis.run_comparison import compare_runs
+from tunebench.reports.analysis.two_runs.comparison import compare_runs
 from tunebench.reports.render.html import render, render_comparison
 from tunebench.reports.results import RunReader
 

@@ -10,7 +10,6 @@ from typing import TypeVar
 import numpy as np
 
 from tunebench.reports.analysis.cells import Cell, cells
-from tunebench.reports.analysis.comparison_answer import Moved, comparison_answer
 from tunebench.reports.analysis.quantities import (
     DEFAULT_DELTA,
     Quantity,
@@ -20,7 +19,8 @@ from tunebench.reports.analysis.quantities import (
     right_items,
     values,
 )
-from tunebench.reports.analysis.series_differences import SeriesDifference, series_differences
+from tunebench.reports.analysis.two_runs.answer import Moved, comparison_answer
+from tunebench.reports.analysis.two_runs.differences import SeriesDifference, series_differences
 from tunebench.reports.analysis.verdict_words import size_words
 from tunebench.reports.formatting.json_value import INLINE
 from tunebench.reports.formatting.privacy import names_one

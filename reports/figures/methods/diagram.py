@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from tunebench.reports.analysis.known_methods import KnownMethod
 from tunebench.reports.figures.base.svg import Canvas, num
+from tunebench.reports.figures.methods.known import KnownMethod
 
 _WIDTH, _HEIGHT = 236, 96
 _LAYERS = 3
