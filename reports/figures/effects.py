@@ -13,7 +13,7 @@ from tunebench.reports.formatting.table import DataTable
 #: Whether a verdict is good news -> (marker shape, colour class); shape tells it without colour too.
 _LOOKS = {True: ("right", "v-faster"), False: ("left", "v-slower")}
 _OTHERS = {"SAME": ("square", "v-same"), "UNCLEAR": ("ring", "v-unclear")}
-_ROW = 34
+_ROW = 28
 _AXIS = 46
 #: quantity -> (what it is, words at the axis' left and right end)
 WORDS = {
@@ -77,7 +77,7 @@ def _scale(judged: Sequence[tuple[str, Verdict]], start: float, end: float) -> S
 
 def _draw(width: int, judged: Sequence[tuple[str, Verdict]], quantity: str) -> Canvas:
     narrow = width <= NARROW
-    row_height = _ROW + (20 if narrow else 0)
+    row_height = _ROW + (26 if narrow else 0)
     left, right = (8, 8) if narrow else (150, 290)
     canvas = Canvas(width, len(judged) * row_height + _AXIS)
     bottom = len(judged) * row_height + 4
@@ -110,7 +110,7 @@ def _signed(points: float) -> str:
 
 
 def _row(canvas: Canvas, label: str, verdict: Verdict, scale: Scale, *, top: float, narrow: bool) -> None:
-    y, word = top + (38 if narrow else 17), verdict.verdict
+    y, word = top + (38 if narrow else 14), verdict.verdict
     shape, css = _LOOKS[BETTER[word]] if word in BETTER else _OTHERS.get(word, ("open-diamond", "v-none"))
     value = f"{effect(verdict)}  {span(verdict)}"
     if narrow:

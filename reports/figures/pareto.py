@@ -13,7 +13,7 @@ from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain, 
 from tunebench.reports.formatting.table import DataTable
 from tunebench.reports.formatting.units import joules, percent, seconds, time_unit
 
-_PLOT = 270
+_PLOT = 210
 _LEFT, _RIGHT = 50, 16
 #: Hollow twin of each filled shape is the same outline; these have no inside, so they say it by a ring.
 _NO_INSIDE = ("plus", "cross")

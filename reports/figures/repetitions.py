@@ -13,7 +13,7 @@ from tunebench.reports.figures.base.svg import TICK_FONT, Canvas, Scale, apart, 
 from tunebench.reports.formatting.table import DataTable
 from tunebench.reports.formatting.units import seconds, signed_percent
 
-_PLOT = 190
+_PLOT = 160
 _FLOOR = 34
 _LEFT, _RIGHT = 52, 12
 #: Beyond this deviation a repetition is drawn at the edge, its value in the tooltip and in the table.

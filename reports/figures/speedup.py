@@ -18,7 +18,7 @@ VERDICTS = {
     "UNCLEAR": ("ring", "v-unclear"),
     "NO VERDICT": ("open-diamond", "v-none"),
 }
-_ROW = 34
+_ROW = 28
 _AXIS = 46
 
 
@@ -64,7 +64,7 @@ def speedup_domain(rows: Sequence[MethodResult]) -> tuple[float, float]:
 
 def _draw(width: int, known: Sequence[tuple[str, SpeedUp]], domain: tuple[float, float]) -> Canvas:
     narrow = width <= NARROW
-    row_height = _ROW + (20 if narrow else 0)
+    row_height = _ROW + (26 if narrow else 0)
     left, right = (8, 8) if narrow else (150, 272)
     canvas = Canvas(width, len(known) * row_height + _AXIS)
     bottom = len(known) * row_height + 4
@@ -83,7 +83,7 @@ def _draw(width: int, known: Sequence[tuple[str, SpeedUp]], domain: tuple[float,
     canvas.text(width - right, bottom + 38, "faster →", "tick", anchor="end")
     for index, (label, speed) in enumerate(known):
         top = index * row_height
-        y = top + (38 if narrow else 17)
+        y = top + (38 if narrow else 14)
         _row(canvas, label, speed, scale, y=y, top=top, narrow=narrow)
     return canvas
 

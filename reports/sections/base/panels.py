@@ -71,7 +71,12 @@ def phase_panels(groups: Sequence[Group]) -> list[Panel]:
             name,
             words,
             [
-                _of(g, phases_figure(f"{name}-{g.ident}", g.rows, heading=g.heading, share=share))
+                _of(
+                    g,
+                    phases_figure(
+                        f"{name}-{g.ident}", g.rows, heading=g.heading, share=share, half=len(able) > 1
+                    ),
+                )
                 for g in able
             ],
         )
