@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tunebench.reports.analysis.row import MethodResult, Verdict
 from tunebench.reports.analysis.verdict_words import BETTER, effect, span
-from tunebench.reports.figures.base.model import NARROW, Figure, figure
+from tunebench.reports.figures.base.model import HALF, NARROW, WIDE, Figure, figure
 from tunebench.reports.figures.base.svg import TICK_FONT, Canvas, Scale, log_ticks, plain, text_width, ticks
 from tunebench.reports.formatting.table import DataTable
 
@@ -29,7 +29,13 @@ def known(rows: Sequence[MethodResult], quantity: str) -> list[tuple[str, Verdic
 
 
 def effects_figure(
-    ident: str, rows: Sequence[MethodResult], quantity: str, *, baseline: str, heading: str
+    ident: str,
+    rows: Sequence[MethodResult],
+    quantity: str,
+    *,
+    baseline: str,
+    heading: str,
+    half: bool = False,
 ) -> Figure:
     """Draw one row for each method: ratios on a logarithmic axis, accuracy in points on a linear axis."""
     judged = known(rows, quantity)
@@ -52,6 +58,7 @@ def effects_figure(
         lambda width: _draw(width, judged, quantity),
         table=table,
         heading=heading,
+        wide=HALF if half else WIDE,
     )
 
 
@@ -78,7 +85,7 @@ def _scale(judged: Sequence[tuple[str, Verdict]], start: float, end: float) -> S
 def _draw(width: int, judged: Sequence[tuple[str, Verdict]], quantity: str) -> Canvas:
     narrow = width <= NARROW
     row_height = _ROW + (26 if narrow else 0)
-    left, right = (8, 8) if narrow else (150, 290)
+    left, right = (8, 8) if narrow else (108, 150) if width <= HALF else (150, 290)
     canvas = Canvas(width, len(judged) * row_height + _AXIS)
     bottom = len(judged) * row_height + 4
     scale = _scale(judged, left, width - right)
@@ -117,6 +124,10 @@ def _row(canvas: Canvas, label: str, verdict: Verdict, scale: Scale, *, top: flo
         words = f"{effect(verdict)} {word.lower()}"
         canvas.text(8, top + 20, label, "t strong", width=canvas.width - 24 - text_width(words, TICK_FONT))
         canvas.text(canvas.width - 8, top + 20, words, "tick", anchor="end")
+    elif canvas.width <= HALF:
+        canvas.text(0, y + 4.5, label, "t strong", width=100)
+        words = f"{effect(verdict)} {word.lower()}"
+        canvas.text(canvas.width, y + 4.5, words, f"tick {css} word", anchor="end")
     else:
         canvas.text(0, y + 4.5, label, "t strong", width=138)
         canvas.text(canvas.width - 276, y + 4.5, value, "t num")

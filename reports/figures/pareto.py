@@ -13,7 +13,7 @@ from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain, 
 from tunebench.reports.formatting.table import DataTable
 from tunebench.reports.formatting.units import joules, percent, seconds, time_unit
 
-_PLOT = 210
+_PLOT = 190
 _LEFT, _RIGHT = 50, 16
 #: Hollow twin of each filled shape is the same outline; these have no inside, so they say it by a ring.
 _NO_INSIDE = ("plus", "cross")
@@ -145,7 +145,7 @@ def _draw(
     scale, name = time_unit(across.high) if cost == "time" else (1.0, "joules")
     canvas.ticks_below(across, marks, top + _PLOT + 20, lambda tick: plain(tick / scale))
     canvas.line(_LEFT, top + _PLOT, width - _RIGHT, top + _PLOT, "rule")
-    unit = f"{name}, log axis" if cost == "time" else f"joules ({scope}), log axis"
+    unit = f"time in {name}, log axis" if cost == "time" else f"joules ({scope}), log axis"
     canvas.text(width - _RIGHT, top + _PLOT + 40, unit, "tick", anchor="end")
     _steps(canvas, best, across, up)
     for point in known:

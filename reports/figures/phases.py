@@ -74,10 +74,7 @@ def disagreements(known: Sequence[tuple[MethodResult, PhaseTimes]]) -> list[str]
     ]
     if not apart:
         return []
-    return [
-        f"Disagrees with the timed medians: {', '.join(apart)}. Marks cost time, and so few repetitions may have met "
-        "another load: read the shares, not the seconds."
-    ]
+    return [f"Disagrees with the timed medians: {', '.join(apart)}. Read the shares, not the seconds."]
 
 
 def parts(phases: PhaseTimes) -> Iterable[tuple[str, float]]:

@@ -75,6 +75,10 @@ def no_increment(rows: Sequence[MethodResult]) -> list[str]:
     ]
 
 
+def _names(labels: Sequence[str]) -> str:
+    return ", ".join(clean(label, 40) for label in list(dict.fromkeys(labels))[:6])
+
+
 def _words(row: MethodResult, peak: Spread) -> str:
     """Return the peak, and what of it the fine-tuning adds to an idle interpreter."""
     added = f", idle + {size(row.over_idle_b.median)}" if row.over_idle_b else ""

@@ -48,6 +48,7 @@ _MARKDOWN_HEADINGS = (
 class _View:
     groups: Sequence[Group]
     filters: bool
+    notes: Sequence[tuple[str, str]]
 
 
 class ComparisonSection(Section):
@@ -64,7 +65,11 @@ class ComparisonSection(Section):
     def view(self, page: Page) -> _View:
         """Return the groups of rows; each knows its columns and what is the same in all of its rows."""
         rows = sum(len(group.rows) for group in page.groups)
-        return _View(page.groups, rows > _FEW_ROWS or len({group.board_id for group in page.groups}) > 1)
+        notes = [group.notes for group in page.groups]
+        # What every table would say stands once, below the last.
+        shared = notes[0] if len(notes) > 1 and all(own == notes[0] for own in notes) else ()
+        several = len({group.board_id for group in page.groups}) > 1
+        return _View(page.groups, rows > _FEW_ROWS or several, shared)
 
     def text(self, summary: Summary) -> Sequence[str]:
         """Return a table for each board, task and set of conditions."""
