@@ -85,7 +85,7 @@ def _scale(judged: Sequence[tuple[str, Verdict]], start: float, end: float) -> S
 def _draw(width: int, judged: Sequence[tuple[str, Verdict]], quantity: str) -> Canvas:
     narrow = width <= NARROW
     row_height = _ROW + (26 if narrow else 0)
-    left, right = (8, 8) if narrow else (108, 150) if width <= HALF else (150, 290)
+    left, right = (8, 8) if narrow else (108, _words_width(judged)) if width <= HALF else (150, 290)
     canvas = Canvas(width, len(judged) * row_height + _AXIS)
     bottom = len(judged) * row_height + 4
     scale = _scale(judged, left, width - right)
@@ -102,14 +102,22 @@ def _draw(width: int, judged: Sequence[tuple[str, Verdict]], quantity: str) -> C
     none = scale(0.0 if points else 1.0)
     canvas.line(none, 0, none, bottom, "rule")
     _, less, more = WORDS[quantity]
+    # A small drawing has its unit in the values beside it.
+    unit = "" if NARROW < width <= HALF else "points, " if points else "× "
     canvas.text(left, bottom + 38, less, "tick")
-    canvas.text(
-        width - right, bottom + 38, f"points, {more}" if points else f"× {more}", "tick", anchor="end"
-    )
+    canvas.text(width - right, bottom + 38, f"{unit}{more}", "tick", anchor="end")
     for index, (label, verdict) in enumerate(judged):
         top = index * row_height
         _row(canvas, label, verdict, scale, top=top, narrow=narrow)
     return canvas
+
+
+def _in_short(verdict: Verdict) -> str:
+    return f"{effect(verdict)} {verdict.verdict.lower()}"
+
+
+def _words_width(judged: Sequence[tuple[str, Verdict]]) -> float:
+    return max(text_width(_in_short(verdict)) for _, verdict in judged) + 10
 
 
 def _signed(points: float) -> str:
@@ -121,12 +129,12 @@ def _row(canvas: Canvas, label: str, verdict: Verdict, scale: Scale, *, top: flo
     shape, css = _LOOKS[BETTER[word]] if word in BETTER else _OTHERS.get(word, ("open-diamond", "v-none"))
     value = f"{effect(verdict)}  {span(verdict)}"
     if narrow:
-        words = f"{effect(verdict)} {word.lower()}"
+        words = _in_short(verdict)
         canvas.text(8, top + 20, label, "t strong", width=canvas.width - 24 - text_width(words, TICK_FONT))
         canvas.text(canvas.width - 8, top + 20, words, "tick", anchor="end")
     elif canvas.width <= HALF:
         canvas.text(0, y + 4.5, label, "t strong", width=100)
-        words = f"{effect(verdict)} {word.lower()}"
+        words = _in_short(verdict)
         canvas.text(canvas.width, y + 4.5, words, f"tick {css} word", anchor="end")
     else:
         canvas.text(0, y + 4.5, label, "t strong", width=138)

@@ -72,7 +72,7 @@ def speedup_domain(rows: Sequence[MethodResult]) -> tuple[float, float]:
 def _draw(width: int, known: Sequence[tuple[str, SpeedUp]], domain: tuple[float, float]) -> Canvas:
     narrow = width <= NARROW
     row_height = _ROW + (26 if narrow else 0)
-    left, right = (8, 8) if narrow else (108, 128) if width <= HALF else (150, 272)
+    left, right = (8, 8) if narrow else (108, _words_width(known)) if width <= HALF else (150, 272)
     canvas = Canvas(width, len(known) * row_height + _AXIS)
     bottom = len(known) * row_height + 4
     scale = Scale(*domain, left, width - right, log=True)
@@ -108,7 +108,7 @@ def _row(
     elif canvas.width <= HALF:
         # The interval is drawn, and stands in the table: for its numbers there is no room.
         canvas.text(0, y + 4.5, label, "t strong", width=100)
-        words = f"{factor(speed.factor)} {speed.verdict.lower()}"
+        words = _in_short(speed)
         canvas.text(canvas.width, y + 4.5, words, f"tick {css} word", anchor="end")
     else:
         canvas.text(0, y + 4.5, label, "t strong", width=138)
@@ -119,6 +119,14 @@ def _row(
         canvas.interval(*ends, y, f"interval {css}", cap=5, dashed=dashed)
     hint = f"{label}: {_words(speed)}"
     canvas.marker(scale(speed.factor), y, shape, css, size=5.5, hint=hint)
+
+
+def _in_short(speed: SpeedUp) -> str:
+    return f"{factor(speed.factor)} {speed.verdict.lower()}"
+
+
+def _words_width(known: Sequence[tuple[str, SpeedUp]]) -> float:
+    return max(text_width(_in_short(speed)) for _, speed in known) + 10
 
 
 def _words(speed: SpeedUp) -> str:

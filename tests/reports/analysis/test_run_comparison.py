@@ -342,6 +342,10 @@ def test_a_run_without_records_is_named(runs_of, make_record):
     lost = [make_record(verdict="invalid", outcome="oom", wall_s=None)]
     text = as_text(compare_runs(*runs_of([make_record()], lost)), width=150)
     assert "holds no repetition that may be used" in text
+
+
+def test_two_runs_without_records_are_both_named(runs_of, make_record):
+    lost = [make_record(verdict="invalid", outcome="oom", wall_s=None)]
     assert "Neither holds" in as_text(compare_runs(*runs_of(lost, lost)))
 
 
