@@ -13,7 +13,7 @@ from tunebench.reports.figures.traces import decimate
 from tunebench.reports.formatting.table import DataTable
 from tunebench.reports.formatting.units import percent, seconds, time_unit
 
-_PLOT = 270
+_PLOT = 190
 _LEFT, _RIGHT = 46, 14
 _CURVE_POINTS = 80
 

@@ -14,7 +14,7 @@ from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain, 
 from tunebench.reports.formatting.table import DataTable
 from tunebench.reports.formatting.units import joules, percent, seconds, time_unit
 
-_PLOT = 250
+_PLOT = 216
 _LEFT, _RIGHT, _TOP = 50, 16, 24
 #: Hollow twin of each filled shape is the same outline; these have no inside, so they say it by a ring.
 _NO_INSIDE = ("plus", "cross")

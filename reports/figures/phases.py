@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from tunebench.reports.analysis.phases import phase_order
 from tunebench.reports.analysis.row import MethodResult, PhaseTimes
 from tunebench.reports.figures.base.legend import swatches, swatches_height
-from tunebench.reports.figures.base.model import NARROW, Figure, figure
+from tunebench.reports.figures.base.model import HALF, NARROW, WIDE, Figure, figure
 from tunebench.reports.figures.base.svg import Canvas, Scale, plain, ticks
 from tunebench.reports.formatting.table import DataTable
 from tunebench.reports.formatting.units import percent, seconds, signed_percent, time_unit
@@ -30,7 +30,7 @@ _OWN = ("p-own0", "p-own1", "p-own2")
 UNACCOUNTED = "unaccounted"
 #: A marked repetition that differs by more from the timed median tells other seconds than the comparison does.
 APART = 0.1
-_ROW = 34
+_ROW = 28
 
 
 def phase_class(phase: str, known: Sequence[str]) -> str:
@@ -41,7 +41,9 @@ def phase_class(phase: str, known: Sequence[str]) -> str:
     return COLOURS.get(phase) or _OWN[own.index(phase) % len(_OWN)]
 
 
-def phases_figure(ident: str, rows: Sequence[MethodResult], *, heading: str, share: bool = False) -> Figure:
+def phases_figure(
+    ident: str, rows: Sequence[MethodResult], *, heading: str, share: bool = False, half: bool = False
+) -> Figure:
     """Draw one bar for each method: mean seconds of one step by phase; with ``share``, shares of the whole step."""
     known = [(row, row.phases) for row in rows if row.phases]
     names = [*phase_order({name for _, phases in known for name in phases.by_phase_s}), UNACCOUNTED]
@@ -59,6 +61,7 @@ def phases_figure(ident: str, rows: Sequence[MethodResult], *, heading: str, sha
         table=None if share else table,
         heading=heading,
         notes=disagreements(known),
+        wide=HALF if half else WIDE,
     )
 
 
@@ -71,10 +74,7 @@ def disagreements(known: Sequence[tuple[MethodResult, PhaseTimes]]) -> list[str]
     ]
     if not apart:
         return []
-    return [
-        f"Disagrees with the timed medians: {', '.join(apart)}. Marks cost time, and so few repetitions may have met "
-        "another load: read the shares, not the seconds."
-    ]
+    return [f"Disagrees with the timed medians: {', '.join(apart)}. Read the shares, not the seconds."]
 
 
 def parts(phases: PhaseTimes) -> Iterable[tuple[str, float]]:
@@ -88,8 +88,8 @@ def _draw(
 ) -> Canvas:
     narrow = width <= NARROW
     top = swatches_height(names, width) + 10
-    row_height = _ROW + (20 if narrow else 0)
-    left, right = (0, 14) if narrow else (150, 130)
+    row_height = _ROW + (26 if narrow else 0)
+    left, right = (0, 14) if narrow else (112, 106) if width <= HALF else (150, 130)
     canvas = Canvas(width, top + len(known) * row_height + 44)
     swatches(canvas, [(name, phase_class(name, names)) for name in names])
     most = max(phases.step_s for _, phases in known)
@@ -132,7 +132,7 @@ def _bar(
 ) -> None:
     whole_s = phases.step_s if share and phases.step_s else 1.0
     y = top + (26 if narrow else 6)
-    canvas.text(0, top + 19, label, "t strong", width=200 if narrow else 138)
+    canvas.text(0, top + 19, label, "t strong", width=200 if narrow else 104 if canvas.width <= HALF else 138)
     done_s = 0.0
     for phase, phase_s in parts(phases):
         x = scale(done_s)

@@ -13,9 +13,9 @@ from tunebench.reports.figures.base.svg import TICK_FONT, Canvas, Scale, apart, 
 from tunebench.reports.formatting.table import DataTable
 from tunebench.reports.formatting.units import seconds, signed_percent
 
-_PLOT = 190
+_PLOT = 160
 _FLOOR = 34
-_LEFT, _RIGHT = 52, 12
+_LEFT, _RIGHT = 60, 12
 #: Beyond this deviation a repetition is drawn at the edge, its value in the tooltip and in the table.
 _MOST = 0.5
 #: With more repetitions than these the tooltips would weigh more than the figure; the table has the values.
@@ -116,7 +116,8 @@ def _blocks(
             canvas.rect(left, top, right - left, lowest - top, "stripe")
         name = f"block {timed[start].block + 1}"
         # Blocks are counted from one, and a resumed run may hold one block in two stretches.
-        labels.append(((left + right) / 2, text_width(name, TICK_FONT), name))
+        wide = text_width(name, TICK_FONT)
+        labels.append((min((left + right) / 2, canvas.width - wide / 2), wide, name))
     for middle, name in apart(labels, range(len(labels)), 0):
         canvas.text(middle, lowest + 16, name, "tick", anchor="middle")
 

@@ -10,7 +10,7 @@ from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain, 
 from tunebench.reports.formatting.table import DataTable
 from tunebench.reports.formatting.units import clean, number, size
 
-_ROW = 36
+_ROW = 30
 _MIB = float(1 << 20)
 
 
@@ -34,7 +34,6 @@ def memory_figure(
         table=table,
         heading=heading,
         wide=HALF,
-        notes=_no_increment(known),
     )
 
 
@@ -58,17 +57,26 @@ def update_figure(ident: str, rows: Sequence[MethodResult], *, heading: str) -> 
     )
 
 
-def _no_increment(known: Sequence[tuple[MethodResult, Spread]]) -> list[str]:
+def no_increment(rows: Sequence[MethodResult]) -> list[str]:
     """Say for which methods the memory over an idle interpreter is not known, each reason once."""
+    known = [row for row in rows if row.peak_rss_b]
     labels_of: dict[str, list[str]] = {}
-    for row, _ in known:
+    for row in known:
         if row.over_idle_missing:
             labels_of.setdefault(row.over_idle_missing, []).append(row.label)
     return [
         f"Over an idle interpreter: not known, {clean(reason, 200)}"
-        + ("." if len(labels) == len(known) else f" ({', '.join(clean(label, 40) for label in labels[:6])}).")
+        + (
+            "."
+            if len(labels) == len(known)
+            else f" ({', '.join(clean(label, 40) for label in list(dict.fromkeys(labels))[:6])})."
+        )
         for reason, labels in labels_of.items()
     ]
+
+
+def _names(labels: Sequence[str]) -> str:
+    return ", ".join(clean(label, 40) for label in list(dict.fromkeys(labels))[:6])
 
 
 def _words(row: MethodResult, peak: Spread) -> str:
@@ -95,14 +103,14 @@ def _draw_memory(width: int, known: Sequence[tuple[MethodResult, Spread]], capac
         canvas.line(scale(own), 26, scale(own), bottom, "capacity")
     for index, (row, peak) in enumerate(known):
         y, words = 30 + index * _ROW, _words(row, peak)
-        canvas.text(0, y + 14, row.label, "t", width=width - 20 - text_width(words))
-        canvas.text(width - 8, y + 14, words, "t num", anchor="end")
-        middle = y + 24.5
-        canvas.rect(0, y + 19, scale(peak.median / _MIB), 11, "bar c-bar", hint=f"{row.label}: {words}")
+        canvas.text(0, y + 12, row.label, "t", width=width - 20 - text_width(words))
+        canvas.text(width - 8, y + 12, words, "t num", anchor="end")
+        middle = y + 21
+        canvas.rect(0, y + 16.5, scale(peak.median / _MIB), 9, "bar c-bar", hint=f"{row.label}: {words}")
         if row.over_idle_b:
             # Drawn over the bar: what is left of it in full colour is what the fine-tuning itself takes.
             idle = scale(max(0.0, peak.median - row.over_idle_b.median) / _MIB)
-            canvas.rect(0, y + 19, idle, 11, "bar c-idle", hint="an idle interpreter with its engine loaded")
+            canvas.rect(0, y + 16.5, idle, 9, "bar c-idle", hint="an idle interpreter with its engine loaded")
         if peak.n > 1:
             canvas.line(scale(peak.low / _MIB), middle, scale(peak.high / _MIB), middle, "whisker")
     return canvas
@@ -120,11 +128,11 @@ def _draw_update(width: int, known: Sequence[tuple[MethodResult, int]]) -> Canva
     canvas.ticks_below(scale, marks, bottom + 18, _short)
     for index, (row, update_b) in enumerate(known):
         y = 30 + index * _ROW
-        canvas.text(0, y + 14, row.label, "t", width=width - 90)
-        canvas.line(0, y + 24, scale(update_b), y + 24, "stem")
+        canvas.text(0, y + 12, row.label, "t", width=width - 90)
+        canvas.line(0, y + 21, scale(update_b), y + 21, "stem")
         hint = f"{row.label}: {number(update_b)} bytes"
-        canvas.marker(scale(update_b), y + 24, "circle", "c-bar", size=5.5, hint=hint)
-        canvas.text(scale(update_b) + 12, y + 28.5, size(update_b), "t num")
+        canvas.marker(scale(update_b), y + 21, "circle", "c-bar", size=5, hint=hint)
+        canvas.text(scale(update_b) + 12, y + 25.5, size(update_b), "t num")
     return canvas
 
 

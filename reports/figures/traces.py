@@ -57,18 +57,23 @@ def trace_figure(ident: str, trace: Trace, *, title: str, heading: str) -> Figur
 
 
 def choose(trace: Trace) -> list[tuple[Channel, list[float | None]]]:
-    """Return the channels that changed, the most informative kinds first, ``MAX_CHANNELS`` at most."""
-    changing = [(channel, values) for channel, values in _sampled(trace) if not _constant(values)]
-    return changing[:MAX_CHANNELS]
+    """Return the channels that changed, the most informative kinds first, ``MAX_CHANNELS`` at most.
+
+    Where none changed but the board said that it was throttled, the first stands for all: something must carry the marks.
+    """
+    sampled = _sampled(trace)
+    changing = [(channel, values) for channel, values in sampled if not _constant(values)]
+    return changing[:MAX_CHANNELS] or (sampled[:1] if throttle_marks(trace, 0) else [])
 
 
 def not_drawn(trace: Trace) -> list[str]:
     """Say which sampled channels are not drawn: those that never changed, with their value, and those beyond the most."""
-    sampled = _sampled(trace)
+    drawn = [channel for channel, _ in choose(trace)]
+    left = [(channel, values) for channel, values in _sampled(trace) if channel not in drawn]
     constant = [
-        f"{_name(channel)} {_amount(channel, values)}" for channel, values in sampled if _constant(values)
+        f"{_name(channel)} {_amount(channel, values)}" for channel, values in left if _constant(values)
     ]
-    further = [_name(channel) for channel, values in sampled if not _constant(values)][MAX_CHANNELS:]
+    further = [_name(channel) for channel, values in left if not _constant(values)]
     sentences = [f"Constant, not drawn: {'; '.join(constant)}."] if constant else []
     if further:
         sentences.append(f"Not drawn for want of room: {', '.join(further)}; the run's directory holds them.")

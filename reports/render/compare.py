@@ -86,10 +86,10 @@ def _no_series(comparison: RunComparison) -> str:
     """Say that nothing can be compared, and where to look for the reason."""
     empty = [f"{name} ({clean(run.run_id, 60)})" for name, run, only in _sides(comparison) if not only]
     if len(empty) == 2:
-        return "The runs share no series: neither holds a repetition that may be used."
+        return "The runs share no series. Neither holds a repetition that may be used."
     if empty:
-        return f"The runs share no series: {empty[0]} holds no repetition that may be used."
-    return "The runs share no series: below stands in what they differ."
+        return f"The runs share no series. {empty[0]} holds no repetition that may be used."
+    return "The runs share no series. Below stands in what they differ."
 
 
 def _sides(comparison: RunComparison) -> list[tuple[str, Head, Sequence[SeriesName]]]:

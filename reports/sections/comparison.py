@@ -28,6 +28,8 @@ HEADINGS = (
     "method", "n", "median", "interval", "speed-up", "verdict", "peak mem", "energy", "accuracy", "trains",
     "update", "validity",
 )  # fmt: skip
+#: So few rows of one board are seen at a glance: nobody needs to filter them.
+_FEW_ROWS = 12
 #: Of the Markdown table.
 _MARKDOWN_HEADINGS = (
     "method",
@@ -45,6 +47,8 @@ _MARKDOWN_HEADINGS = (
 @dataclass(frozen=True)
 class _View:
     groups: Sequence[Group]
+    filters: bool
+    notes: Sequence[tuple[str, str]]
 
 
 class ComparisonSection(Section):
@@ -60,7 +64,12 @@ class ComparisonSection(Section):
 
     def view(self, page: Page) -> _View:
         """Return the groups of rows; each knows its columns and what is the same in all of its rows."""
-        return _View(page.groups)
+        rows = sum(len(group.rows) for group in page.groups)
+        notes = [group.notes for group in page.groups]
+        # What every table would say stands once, below the last.
+        shared = notes[0] if len(notes) > 1 and all(own == notes[0] for own in notes) else ()
+        several = len({group.board_id for group in page.groups}) > 1
+        return _View(page.groups, rows > _FEW_ROWS or several, shared)
 
     def text(self, summary: Summary) -> Sequence[str]:
         """Return a table for each board, task and set of conditions."""

@@ -7,7 +7,7 @@ from tunebench.reports.figures.methods.known import KnownMethod
 _ADAPTERS = {
     "own-last": "a low-rank adapter beside the last layer",
     "own-all": "a low-rank adapter beside every layer",
-    "skip": "a low-rank adapter from each layer's input to the last layer's output",
+    "skip": "a low-rank adapter from each layer's input to the last output",
     "convolutions": "a low-rank adapter at every convolution",
 }
 
@@ -16,13 +16,13 @@ def what_trains(method: KnownMethod) -> str:
     """Say what of the network trains.
 
     >>> what_trains(KnownMethod(adapters="own-all"))
-    'The network is frozen; what trains is a low-rank adapter beside every layer.'
+    'Frozen, and a low-rank adapter beside every layer that trains.'
     >>> what_trains(KnownMethod(weights="last", biases="last"))
     'Only weights and biases of the last layer train.'
     """
     base, adapters = _base(method), _ADAPTERS.get(method.adapters, "")
     if not base:
-        return f"The network is frozen; what trains is {adapters}." if adapters else "Nothing trains."
+        return f"Frozen, and {adapters} that trains." if adapters else "Nothing trains."
     if adapters:
         return f"{base} train, and {adapters}."
     return f"{base} train." if base.startswith("All") else f"Only {base[:1].lower()}{base[1:]} train."
@@ -42,19 +42,15 @@ def what_it_costs(method: KnownMethod) -> str:
     """Say what a training step runs, and what is shipped.
 
     >>> what_it_costs(KnownMethod(adapters="own-last"))
-    'Gradients end at the last layer; each step runs the whole network forward. It ships the adapters.'
+    'Gradients: last layer alone. Forward: whole network in each step. Ships the adapters.'
     """
-    back = (
-        "Gradients go back through every layer"
-        if method.reach == "all"
-        else "Gradients end at the last layer"
-    )
+    back = "every layer" if method.reach == "all" else "last layer alone"
     forward = (
-        "from the second epoch on the frozen layers' values are read from a cache"
+        "what is frozen in the first epoch only, then from a cache"
         if method.cache
-        else "each step runs the whole network forward"
+        else "whole network in each step"
     )
-    return f"{back}; {forward}. It ships {_shipped(method)}."
+    return f"Gradients: {back}. Forward: {forward}. Ships {_shipped(method)}."
 
 
 def _shipped(method: KnownMethod) -> str:

@@ -29,6 +29,7 @@ Panel = tuple[str, str, list[Figure]]
 def effect_panels(groups: Sequence[Group]) -> list[Panel]:
     """Draw each method against its baseline: in time as a speed-up, and in energy, memory and accuracy."""
     domain = speedup_domain([row for group in groups for row in group.rows])
+    half = len(groups) > 1
     panels: list[Panel] = [
         (
             "time",
@@ -37,7 +38,12 @@ def effect_panels(groups: Sequence[Group]) -> list[Panel]:
                 _of(
                     g,
                     speedup_figure(
-                        f"speed-{g.ident}", g.rows, domain, baseline=_reference(g), heading=g.heading
+                        f"speed-{g.ident}",
+                        g.rows,
+                        domain,
+                        baseline=_reference(g),
+                        heading=g.heading,
+                        half=half,
                     ),
                 )
                 for g in groups
@@ -49,7 +55,14 @@ def effect_panels(groups: Sequence[Group]) -> list[Panel]:
         figures = [
             _of(
                 g,
-                effects_figure(f"{name}-{g.ident}", g.rows, name, baseline=_reference(g), heading=g.heading),
+                effects_figure(
+                    f"{name}-{g.ident}",
+                    g.rows,
+                    name,
+                    baseline=_reference(g),
+                    heading=g.heading,
+                    half=half,
+                ),
             )
             for g in groups
             if known(g.rows, name)
@@ -71,7 +84,12 @@ def phase_panels(groups: Sequence[Group]) -> list[Panel]:
             name,
             words,
             [
-                _of(g, phases_figure(f"{name}-{g.ident}", g.rows, heading=g.heading, share=share))
+                _of(
+                    g,
+                    phases_figure(
+                        f"{name}-{g.ident}", g.rows, heading=g.heading, share=share, half=len(able) > 1
+                    ),
+                )
                 for g in able
             ],
         )

@@ -238,8 +238,8 @@ def notes(rows: Sequence[MethodResult]) -> list[tuple[str, str]]:
     for row in rows:
         for what, missing in _MISSING:
             reason = missing(row)
-            if reason and (row.n or what == "Time"):
-                labels_of.setdefault((f"{what} not measured", reason), []).append(row.label)
+            if reason and (row.n or what.startswith("Time")):
+                labels_of.setdefault((what, reason), []).append(row.label)
         for validity in row.reasons:
             labels_of.setdefault((validity.code, validity.message), []).append(row.label)
         if row.speed_up is None and not row.is_baseline:
@@ -250,12 +250,19 @@ def notes(rows: Sequence[MethodResult]) -> list[tuple[str, str]]:
     ]
 
 
+def _no_update(row: MethodResult) -> str | None:
+    if row.update_b is not None or row.params_trainable is not None:
+        return None
+    return "the workload told neither its bytes nor what trains"
+
+
 #: (what, why a row does not have it)
 _MISSING: tuple[tuple[str, Callable[[MethodResult], str | None]], ...] = (
-    ("Time", lambda row: row.wall_missing),
-    ("Peak memory", lambda row: row.peak_rss_missing),
-    ("Energy", lambda row: row.energy_missing),
-    ("Accuracy", lambda row: row.accuracy_missing),
+    ("Time not measured", lambda row: row.wall_missing),
+    ("Peak memory not measured", lambda row: row.peak_rss_missing),
+    ("Energy not measured", lambda row: row.energy_missing),
+    ("Accuracy not measured", lambda row: row.accuracy_missing),
+    ("Update not reported", _no_update),
 )
 
 

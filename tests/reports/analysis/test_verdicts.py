@@ -125,7 +125,7 @@ def test_a_control_that_fails_in_memory_is_told(run):
     assert summary.aa[0].quantities["memory"].result == "failed"
     assert verdict_of(reader, "fast", "memory").withheld
     assert any("A/A control failed in memory" in caution.message for caution in summary.cautions)
-    assert "memory failed" in table(summary)
+    assert "memory failed" in table(summary, 150)
     assert "<b>failed</b>" in render(reader).split('id="aa"')[1][:400]
 
 

@@ -47,8 +47,11 @@ def collisions(root):
 def scaled(store_reps, make_record):
     """Function (seconds, joules) -> the page of a run whose methods lie at and around these."""
 
+    made = []
+
     def make(wall_s, spread=0.02, near=1.001):
         reps = []
+        made.append(wall_s)
         for place, (label, share) in enumerate([("ft-all", 1.0), ("lora-all", near), ("skip2-lora", 0.3)]):
             for block in range(7):
                 at = wall_s * share * (1 + spread * (block % 3))
@@ -71,7 +74,8 @@ def scaled(store_reps, make_record):
                 }
             )  # fmt: skip
             reps.append(marked)
-        return render(store_reps(reps))
+        run_id = f"20261121T0745{len(made):02}Z-a1b2"
+        return render(store_reps([rep.model_copy(update={"run_id": run_id}) for rep in reps]))
 
     return make
 
