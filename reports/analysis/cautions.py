@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from tunebench.reports.analysis.answers.options import failed_check
 from tunebench.reports.analysis.energy import MISSES, PARTIAL, SCOPE_NAMES
 from tunebench.reports.analysis.measured import Caution, Control, Measured
-from tunebench.reports.analysis.options import failed_check
 from tunebench.reports.analysis.row import SpeedUp, Verdict
-from tunebench.reports.analysis.settling import settling
-from tunebench.reports.analysis.verdict_words import effect
+from tunebench.reports.analysis.verdict_words import effect, settling
 from tunebench.reports.formatting.units import clean, percent, seconds, signed_percent
 from tunebench.reports.stats.attainable import verdict_possible
 

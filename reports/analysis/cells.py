@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from tunebench.reports.analysis.energy import joules
-from tunebench.reports.analysis.phases import UNEXPLAINED, phase_order
 from tunebench.reports.analysis.row import (
     Accuracy,
     CellNumbers,
@@ -21,7 +20,8 @@ from tunebench.reports.analysis.row import (
     Spread,
     TimedEnergy,
 )
-from tunebench.reports.analysis.sustained import lasting
+from tunebench.reports.analysis.within.phases import UNEXPLAINED, phase_order
+from tunebench.reports.analysis.within.sustained import lasting
 from tunebench.reports.records import Repetition
 from tunebench.reports.results.frames import CELL, CONDITIONS, frame, pairs, usable
 from tunebench.reports.results.layout import count

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from tunebench.reports.analysis.options import Option
+from tunebench.reports.analysis.answers.options import Option
 from tunebench.reports.figures.base.svg import Canvas, Scale
 from tunebench.reports.figures.speedup import VERDICTS
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tunebench.reports.analysis.options import unbeaten
+from tunebench.reports.analysis.answers.options import unbeaten
 from tunebench.reports.analysis.row import MethodResult
 from tunebench.reports.figures.base.labels import placed
 from tunebench.reports.figures.base.model import HALF, NARROW, WIDE, Figure, Styles, figure

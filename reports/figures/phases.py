@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tunebench.reports.analysis.phases import phase_order
 from tunebench.reports.analysis.row import MethodResult, PhaseTimes
+from tunebench.reports.analysis.within.phases import phase_order
 from tunebench.reports.figures.base.legend import swatches, swatches_height
 from tunebench.reports.figures.base.model import HALF, NARROW, WIDE, Figure, figure
 from tunebench.reports.figures.base.svg import Canvas, Scale, plain, ticks

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from tunebench.reports.analysis.answer_words import points, times, told
 from tunebench.reports.analysis.answers import Answer
-from tunebench.reports.analysis.options import Option
+from tunebench.reports.analysis.answers.options import Option
+from tunebench.reports.analysis.answers.words import points, times, told
 from tunebench.reports.figures import Figure
 from tunebench.reports.figures.factor_bar import factor_bars
 from tunebench.reports.figures.pareto import pareto_figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tunebench.reports.analysis.families import conditions, engines, grouped
+from tunebench.reports.analysis.answers.families import conditions, engines, grouped
 from tunebench.reports.analysis.row import MethodResult
 from tunebench.reports.formatting.units import clean
 from tunebench.reports.sections.base.rows import Table, comparison_table, notes

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tunebench.reports.analysis.phases import phase_order
 from tunebench.reports.analysis.row import Accuracy, PhaseTimes
+from tunebench.reports.analysis.within.phases import phase_order
 from tunebench.reports.figures import DataTable
 from tunebench.reports.figures.phases import parts
 from tunebench.reports.formatting.units import clean, percent, seconds, significant

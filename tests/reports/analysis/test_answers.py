@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from tunebench.reports.analysis.answers import answer_lines, answers
+from tunebench.reports.analysis.answers.options import unbeaten
 from tunebench.reports.analysis.cautions import cautions
-from tunebench.reports.analysis.options import unbeaten
-from tunebench.reports.analysis.settling import Settling, settling
+from tunebench.reports.analysis.verdict_words import Settling, settling
 from tunebench.reports.records import Quality
 from tunebench.reports.render.html import render
 from tunebench.reports.render.markdown import markdown

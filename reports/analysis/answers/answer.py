@@ -12,13 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tunebench.reports.analysis.answer_words import accuracy, points, ship, speed, times, told
-from tunebench.reports.analysis.families import grouped
+from tunebench.reports.analysis.answers.families import grouped
+from tunebench.reports.analysis.answers.options import Option, options
+from tunebench.reports.analysis.answers.words import accuracy, points, ship, speed, times, told
 from tunebench.reports.analysis.measured import Measured
-from tunebench.reports.analysis.options import Option, options
 from tunebench.reports.analysis.row import MethodResult, ToTarget
-from tunebench.reports.analysis.settling import Settling, settling
-from tunebench.reports.analysis.verdict_words import effect, span
+from tunebench.reports.analysis.verdict_words import Settling, effect, settling, span
 from tunebench.reports.analysis.verdicts import aa_result
 from tunebench.reports.formatting.units import clean, seconds, significant, size
 

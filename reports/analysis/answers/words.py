@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunebench.reports.analysis.options import Option
+from tunebench.reports.analysis.answers.options import Option
 from tunebench.reports.formatting.units import clean, significant, size
 
 
