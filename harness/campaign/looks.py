@@ -51,7 +51,7 @@ class BoardLooks:
         """Take every look that is due before the rest of the queue begins; what is decided is left out of it."""
         while (due := self._due(rest)) is not None:
             look, tasks = due
-            from tunebench.reports.analysis.look_taking import look_at
+            from tunebench.reports.analysis.looks.taking import look_at
 
             reader = RunReader(self._writer.path, check=False)
             for taken in look_at(reader, self._board_id, tasks, look):

@@ -15,7 +15,7 @@ def looks(reader: RunReader) -> Iterator[Discrepancy]:
     planned = reader.plan_view.suite.looks
     if not planned and not reader.looks:
         return
-    from tunebench.reports.analysis.look_taking import look_at
+    from tunebench.reports.analysis.looks.taking import look_at
 
     for number, taken in enumerate(reader.looks, start=1):
         if (taken.blocks, taken.alpha) not in planned:

@@ -11,6 +11,7 @@ from tunebench.reports.analysis.row import SpeedUp, Verdict
 from tunebench.reports.analysis.verdict_words import effect, settling
 from tunebench.reports.formatting.units import clean, percent, seconds, signed_percent
 from tunebench.reports.stats.attainable import verdict_possible
+from tunebench.reports.stats.paired import MIN_BLOCKS
 
 #: Below this many seeds a difference in accuracy is told but not claimed.
 MIN_SEEDS = 5
@@ -146,7 +147,7 @@ def _blocks(summary: Measured) -> Iterator[Caution]:
         yield Caution(
             "few-blocks",
             f"{least} block{'s' if least != 1 else ''}: too few for a verdict, which needs at least {fewest}"
-            f"{' (by the number of methods)' if len(needed_of) > 1 else ''}; {seen}.",
+            f"{' with so many methods' if needed_of[-1] > MIN_BLOCKS else ''}; {seen}.",
         )
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from tunebench.reports.analysis.cells import Cell
-from tunebench.reports.analysis.looks import FIXED, Judging, JudgingOf, judging_of, no_look_words
+from tunebench.reports.analysis.looks.judging import FIXED, Judging, JudgingOf, judging_of, no_look_words
 from tunebench.reports.analysis.quantities import (
     DEFAULT_DELTA,
     QUANTITIES,

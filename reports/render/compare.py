@@ -135,8 +135,8 @@ def as_markdown(comparison: RunComparison, scrub: Scrub = str) -> str:
     comparison = scrubbed(comparison, scrub)
     said = "\n".join(f"- {lines(line, indent='  ')}" for line in heads(comparison))
     cautions = "\n".join(f"- {lines(caution, indent='  ')}" for caution in comparison.cautions)
-    answer = f"**{lines(comparison.answer, 600)}**"
-    parts = ["## tunebench: two runs", answer, said, f"### What you may not conclude\n\n{cautions}"]
+    answer = [f"**{lines(comparison.answer, 600)}**"] if comparison.rows else []
+    parts = ["## tunebench: two runs", *answer, said, f"### What you may not conclude\n\n{cautions}"]
     left = MAX_CHARS - sum(map(len, parts)) - 1000
     for heading, made, words in tables(comparison):
         keys = _KEYS.get(heading, 1)
@@ -158,7 +158,9 @@ def as_text(comparison: RunComparison, scrub: Scrub = str, width: int | None = N
 
 
 def _text(comparison: RunComparison) -> str:
-    parts = [paragraph(comparison.answer), "\n".join(heads(comparison))]
+    parts = ["\n".join(heads(comparison))]
+    if comparison.rows:
+        parts.insert(0, paragraph(comparison.answer))
     for heading, made, words in tables(comparison):
         laid_out = grid(made.columns, made.rows, keys=_KEYS.get(heading, 1)) if made else ""
         body = f"{laid_out}\n{paragraph(made.caption)}" if made else paragraph(words)

@@ -118,7 +118,7 @@ def render_comparison(comparison: RunComparison, *, words: Iterable[str] = ()) -
     )
     comparison = scrubbed(comparison, scrubber(words))
     parts = {
-        "answer": comparison.answer,
+        "answer": comparison.answer if comparison.rows else "",
         "heads": heads(comparison),
         "sections": tables(comparison),
         "cautions": comparison.cautions,

@@ -40,10 +40,20 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """How a simulated campaign ended: after how many blocks, and with which results."""
+    """How a simulated campaign ended.
+
+    Attributes:
+        blocks: after how many blocks.
+        looks: the results of each look that was taken, in order.
+    """
 
     blocks: int
-    results: Sequence[Adjusted]
+    looks: Sequence[Sequence[Adjusted]]
+
+    @property
+    def results(self) -> Sequence[Adjusted]:
+        """Return what the campaign ended with: the results of its last look."""
+        return self.looks[-1]
 
 
 def plan_looks(
@@ -113,10 +123,11 @@ def run_until_decided(
     >>> stopped.blocks, stopped.results[0].verdict
     (9, 'FASTER')
     """
+    taken: list[Sequence[Adjusted]] = []
     for look in looks:
         base = baseline_s[: look.blocks]
         candidates = [values[: look.blocks] for values in candidates_s]
-        results = compare_all([base] * len(candidates), candidates, delta=delta, alpha=look.alpha)
-        if is_decided(results):
+        taken.append(compare_all([base] * len(candidates), candidates, delta=delta, alpha=look.alpha))
+        if is_decided(taken[-1]):
             break
-    return Stopped(look.blocks, results)
+    return Stopped(look.blocks, taken)

@@ -37,7 +37,7 @@ def comparison_answer(moved: Sequence[Moved]) -> str:
     'B is not shown to differ from A in the one comparison; 1 is the same.'
     """
     if not moved:
-        return "No answer: the runs share no series."
+        return "The runs share no series."
     worse = _farthest_first(item for item in moved if BETTER.get(item.verdict) is False)
     better = _farthest_first(item for item in moved if BETTER.get(item.verdict) is True)
     rest = [

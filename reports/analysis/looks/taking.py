@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tunebench.reports.analysis.cells import Cell, cells
-from tunebench.reports.analysis.looks import at_look, is_clear
+from tunebench.reports.analysis.looks.judging import at_look, is_clear
 from tunebench.reports.analysis.verdicts import Verdicts, verdicts
 from tunebench.reports.records import LookTaken
 from tunebench.reports.results.reader import RunReader
