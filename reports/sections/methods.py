@@ -35,7 +35,7 @@ class _View:
 class MethodsSection(Section):
     """The section on what each method does; left out of a run without any."""
 
-    ident = "methods"
+    ident = "each-method"
     nav = "Methods"
 
     def template(self) -> str:

@@ -72,7 +72,7 @@ def write_and_render(campaign, path):
 
 SECTIONS = [
     "comparison",
-    "methods",
+    "each-method",
     "speed-up",
     "phases",
     "accuracy",

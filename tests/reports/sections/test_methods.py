@@ -89,13 +89,13 @@ def test_everything_in_a_diagram_lies_inside_it(name):
 
 def test_the_page_has_a_card_for_each_method_and_none_twice(demo):
     html = render(demo)
-    section = html[html.index('<section id="methods">') :]
+    section = html[html.index('<section id="each-method">') :]
     section = section[: section.index("</section>")]
     names = re.findall(r"<li><h3>([^<]+)</h3>", section)
     assert names == ["ft-all", "lora-all", "lora-last", "skip2-lora"], "the A/A control is its twin"
     assert section.count('role="img"') == 4
     assert "Adapters of this run have rank 4." in section
-    assert 'href="#methods"' in html
+    assert 'href="#each-method"' in html
 
 
 def test_a_method_of_ones_own_and_an_unknown_one_are_called_what_they_are(store_reps, make_record):
@@ -108,8 +108,8 @@ def test_a_method_of_ones_own_and_an_unknown_one_are_called_what_they_are(store_
 def test_a_run_without_records_has_no_such_section_and_no_link_to_it(campaign, tmp_path):
     campaign.methods, campaign.finish = [], False
     html = render(RunReader(campaign.write(tmp_path)))
-    assert "#methods" not in html
-    assert 'id="methods"' not in html
+    assert 'href="#each-method"' not in html
+    assert 'id="each-method"' not in html
 
 
 def test_a_method_that_trains_nothing_and_mixed_ones_are_put_into_words():

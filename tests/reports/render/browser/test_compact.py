@@ -134,6 +134,6 @@ def test_methods_are_told_in_two_columns_and_their_diagrams_follow_the_theme(vis
     fills = []
     for scheme in ("light", "dark"):
         page = visit(demo_page, viewport={"width": 1400, "height": 900}, color_scheme=scheme)
-        fills.append(page.evaluate("getComputedStyle(document.querySelector('#methods .m-frozen')).fill"))
+        fills.append(page.evaluate("getComputedStyle(document.querySelector('#each-method .m-frozen')).fill"))
     assert len(set(fills)) == 2
-    assert page.locator("#methods .cards li").first.bounding_box()["width"] > 400
+    assert page.locator("#each-method .cards li").first.bounding_box()["width"] > 400
