@@ -9,10 +9,11 @@ from tunebench.reports.formatting.units import clean, significant, size
 def times(factor: float) -> str:
     """Return a factor with as many digits as an answer needs.
 
-    >>> times(7.04), times(12.6), times(1.034), times(127.2), times(0.7204)
-    ('7.0×', '13×', '1.03×', '127×', '0.72×')
+    >>> times(7.04), times(12.6), times(1.034), times(127.2), times(0.7204), times(1.9999999)
+    ('7.0×', '13×', '1.03×', '127×', '0.72×', '2.0×')
     """
-    return f"{significant(factor, 3 if 1 <= factor < 2 else 2)}×"
+    rounded = float(f"{factor:.3g}")
+    return f"{significant(rounded, 3 if 1 <= rounded < 2 else 2)}×"
 
 
 def points(value: float) -> str:
