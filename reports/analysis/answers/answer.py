@@ -408,8 +408,8 @@ def _first_to_target(given: _Given) -> tuple[str, str] | None:
     ]
     if len(known) < 2:
         return None
-    median, label, reached = min(known, key=lambda entry: entry[0])
-    return label, f"{seconds(median, 2)}, {reached.reached} of {reached.n} runs"
+    median, label, first = min(known, key=lambda entry: entry[0])
+    return label, f"{seconds(median, 2)}, {first.reached} of {first.n} runs"
 
 
 def _made(

@@ -85,7 +85,7 @@ class Card:
 def cards(page: Page) -> list[Card]:
     """Return the answers of a page, in the order of its groups."""
     left = list(page.groups)
-    made = []
+    made: list[Card] = []
     for answer in page.summary.answers:
         # Both stand in the order of the rows. Two may fall together once names are taken out of an engine's build.
         here = [group for group in left if (group.board_id, group.task) == (answer.board_id, answer.task)]
