@@ -358,10 +358,26 @@ class Skip(Record):
     board_id: str
     label: str | None = Field(default=None, description="None: the whole board")
     task: str | None = None
+    from_block: int | None = Field(
+        default=None, description="only this block and those behind it: what came before had decided the task"
+    )
     role: Role | None = Field(
         default=None, description="None: everything; energy: energy repetitions and their idle baselines only"
     )
     reason: str
+
+
+class LookTaken(Record):
+    """One look at a task on a board, in a run that stops when it is decided: a line of ``looks.jsonl``."""
+
+    board_id: str
+    task: str
+    blocks: int = Field(description="only blocks before this one were looked at")
+    alpha: float = Field(description="what the look may spend: probability of any false difference at it")
+    decided: dict[str, str] = Field(default_factory=dict, description="label -> verdict on its time")
+    undecided: list[str] = Field(default_factory=list, description="labels whose verdict is open")
+    not_compared: list[str] = Field(default_factory=list, description="labels without any block to compare")
+    stops: bool = Field(description="nothing is open: the task is left out of the blocks that follow")
 
 
 class BoardEnv(Record):

@@ -21,9 +21,11 @@ from tunebench.reports.analysis.measured import (
     Control,
     ControlQuantity,
     Counts,
+    LookFacts,
     Measured,
     RepetitionFacts,
     RunFacts,
+    UntilDecided,
 )
 from tunebench.reports.analysis.overall import across, quality_target, reach
 from tunebench.reports.analysis.quantities import DEFAULT_DELTA
@@ -302,16 +304,46 @@ def _run(reader: RunReader) -> RunFacts:
         started_utc=manifest.started_utc if manifest else first.t_start_utc if first else None,
         ended_utc=manifest.ended_utc if manifest else None,
         plan_sha256=manifest.plan_sha256 if manifest else plan.sha256,
+        earlier_blocks=plan.earlier_blocks or None,
+        until_decided=_until_decided(reader),
     )
+
+
+def _until_decided(reader: RunReader) -> UntilDecided | None:
+    planned = reader.plan_view.suite.looks
+    if not planned:
+        return None
+    names = [item.name for item in fields(LookFacts)]
+    taken = [LookFacts(**{name: getattr(look, name) for name in names}) for look in reader.looks]
+    return UntilDecided(sum(alpha for _, alpha in planned), planned, taken)
 
 
 def _counts(reader: RunReader) -> Counts:
     return Counts(
-        planned=reader.plan_view.planned,
+        planned=_planned(reader),
         recorded=len(reader.repetitions),
         by_class=count(reader.repetitions),
         timed=count(rep for rep in reader.repetitions if rep.role == "timed"),
     )
+
+
+def _planned(reader: RunReader) -> int | None:
+    """Return how many repetitions were planned, less those that a decision made needless; None where no plan says it."""
+    plan, manifest = reader.plan_view, reader.manifest
+    ends: dict[tuple[object, ...], int] = {
+        (skip.board_id, skip.task, skip.label): skip.from_block
+        for skip in (manifest.skipped if manifest else [])
+        if skip.from_block is not None
+    }
+    if plan.planned is None or not ends:
+        return plan.planned
+    return sum(not _is_needless(planned, ends) for planned in plan.repetitions)
+
+
+def _is_needless(planned: Mapping[str, object], ends: Mapping[tuple[object, ...], int]) -> bool:
+    block = planned.get("block")
+    end = ends.get((planned.get("board_id"), planned.get("task"), planned.get("label")))
+    return isinstance(block, int) and end is not None and block >= end
 
 
 def _checks(reader: RunReader) -> list[Check]:
@@ -332,9 +364,11 @@ def _checks(reader: RunReader) -> list[Check]:
 
 
 def _skipped(reader: RunReader) -> list[Mapping[str, object]]:
+    """Return what was left out; not what nobody misses, since blocks before it had decided the task."""
     if reader.manifest:
-        return [skip.model_dump() for skip in reader.manifest.skipped]
-    return [*reader.plan_view.skipped, *(skip.model_dump() for skip in reader.missing)]
+        missed = (skip for skip in reader.manifest.skipped if skip.from_block is None)
+        return [skip.model_dump(exclude={"from_block"}) for skip in missed]
+    return [*reader.plan_view.skipped, *(skip.model_dump(exclude={"from_block"}) for skip in reader.missing)]
 
 
 def _environment(reader: RunReader) -> list[BoardProbe]:

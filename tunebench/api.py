@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from tunebench.harness.errors import HarnessError
+from tunebench.harness.errors import HarnessError, UsageError
 from tunebench.reports.analysis.row import Verdict
-from tunebench.reports.analysis.run_comparison import RunComparison, compare_runs
+from tunebench.reports.analysis.two_runs.comparison import RunComparison, compare_runs
 from tunebench.reports.render import files
 from tunebench.reports.results import ResultsError, RunReader, find_run
 from tunebench.reports.results.frames import frame
@@ -192,6 +192,10 @@ def run(
     methods: str | Sequence[str] | None = None,
     out: AnyPath = "results",
     resume: bool = False,
+    blocks: int | None = None,
+    add_blocks: int = 0,
+    until_decided: bool = False,
+    max_blocks: int | None = None,
 ) -> Results:
     """Run a suite on the boards of an inventory, as ``tunebench run`` does, and return its results.
 
@@ -204,9 +208,14 @@ def run(
         methods: labels of the suite; default: all.
         out: root of the results directories.
         resume: continue the newest unfinished run of this suite below ``out``; it is an error if there is none.
+        blocks: so many in place of the suite's.
+        add_blocks: add so many to the newest finished run of this suite below ``out``; its records stay as they are.
+        until_decided: measure until every comparison of times is decided, by looks fixed beforehand.
+        max_blocks: bound of ``until_decided``; default 30, or the suite's blocks if these are more.
 
     Raises:
-        UsageError: inventory, suite, boards, methods or ``out`` are wrong; the message says where and what is right.
+        UsageError: inventory, suite, boards, methods, blocks or ``out`` are wrong; the message says where and what is
+            right.
         HarnessError: nothing was recorded, e.g. because no board could be reached.
     """
     from tunebench.harness.account import complete_account
@@ -215,18 +224,27 @@ def run(
     from tunebench.harness.campaign.progress import console
     from tunebench.harness.campaign.session import Request
     from tunebench.harness.config.inventory import load_inventory
-    from tunebench.harness.config.suite import load_suite
+    from tunebench.harness.config.suite import load_suite, sized
 
     complete_account()
+    if add_blocks < 0 or (add_blocks and (resume or until_decided)):
+        raise UsageError("add_blocks: a whole number from 1, and neither resume nor until_decided beside it")
+    chosen = sized(
+        load_suite(str(suite)).only_methods(_comma_separated(methods)),
+        blocks=blocks,
+        until_decided=until_decided,
+        max_blocks=max_blocks,
+    )
     lab = load_inventory(Path(inventory))
     request = Request(
-        suite=load_suite(str(suite)).only_methods(_comma_separated(methods)),
+        suite=chosen,
         boards=lab.select(_comma_separated(boards)),
         lab=lab.lab.name,
         out=Path(out),
         resume=resume,
         command=["tunebench.run", str(inventory), str(suite)],
         data_dir=data_dir_from_env(),
+        add_blocks=add_blocks,
     )
     code, run_dir = campaign.run(request, console())
     if run_dir is None:

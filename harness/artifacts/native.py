@@ -13,7 +13,7 @@ from tunebench.targets.payload import Blob
 from tunebench.workloads.engines.native import build
 from tunebench.workloads.engines.native.errors import NativeError
 
-__all__ = ["NativeError", "NativeLibrary", "library_for"]
+__all__ = ["NativeError", "NativeLibrary", "library_for", "why_no_kernels_here"]
 
 
 @dataclass(frozen=True)
@@ -48,3 +48,12 @@ def library_for(probe: Probe, wanted: str | None = None) -> NativeLibrary:
         )
     built = build.build(variant, str(cache_place("native")))
     return NativeLibrary(Blob.of_file(Path(built.path), ".so", role="native"), variant, built.record)
+
+
+def why_no_kernels_here() -> str | None:
+    """Return why nothing compiles the kernels for this machine; None if they are compiled (and kept for the run)."""
+    try:
+        build.build_here(str(cache_place("native")))
+    except NativeError as error:
+        return str(error)
+    return None

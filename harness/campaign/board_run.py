@@ -19,6 +19,7 @@ from tunebench.harness.board.link import Interrupted, Link, connect
 from tunebench.harness.board.meter import BoardMeter
 from tunebench.harness.board.tuning import Tuner
 from tunebench.harness.campaign.board_state import BoardState
+from tunebench.harness.campaign.looks import BoardLooks
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import Observer
 from tunebench.harness.campaign.repetition import run_repetition
@@ -264,24 +265,40 @@ class BoardRun:
     def _measure_queue(self) -> None:
         """Measure the queue in order, a lost repetition once more; look at the board again at the end."""
         shared, link = self._shared, self._link
-        queue = [planned for planned in self._queue if not shared.outcome.is_skipped(planned)]
-        shared.observer.left_out(self._entry.id, len(self._queue) - len(queue))
-        for position, planned in enumerate(queue):
+        # What earlier looks have decided is left out from the start.
+        looks = BoardLooks(shared.plan, self._entry.id, shared.writer, shared.outcome, self._note)
+        queue = self._left(self._queue)
+        while queue:
             if shared.stop.is_set():
                 raise Interrupted
-            left_s = estimate(queue[position:], shared.stopwatch.durations()).total_s
+            if shared.plan.suite.looks:
+                looks.take_due(queue)
+                queue = self._left(queue)
+                if not queue:
+                    break
+            planned, *rest = queue
+            left_s = estimate(queue, shared.stopwatch.durations()).total_s
             shared.observer.started(planned, left_s)
-            last = position == len(queue) - 1
+            last = not rest
             record = self._measure(planned, last=last)
             if attempts.to_be_repeated(record):
                 self._recover()
                 second_attempt = attempts.next_attempt(planned)
                 shared.observer.started(second_attempt, left_s)
                 self._measure(second_attempt, last=last)
+            queue = rest
+        looks.take_due([])
         # With the interpreters again: a torch that was upgraded meanwhile is a changed environment.
         interpreter = list(link.board.spec.interpreter)
         probe = link.persist(lambda: link.board.probe([interpreter], shared.plan.run_id))
         shared.writer.write_env(board_env(self._entry.id, probe), "after")
+
+    def _left(self, queue: Sequence[Planned]) -> list[Planned]:
+        """Return what is left of a queue, and tell how much of it is left out."""
+        left = [planned for planned in queue if not self._shared.outcome.is_skipped(planned)]
+        if len(left) < len(queue):
+            self._shared.observer.left_out(self._entry.id, len(queue) - len(left))
+        return left
 
     def _recover(self) -> None:
         """Put a board right that lost a repetition: if it went down it may have torn files, and is untuned."""

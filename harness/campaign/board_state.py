@@ -10,6 +10,8 @@ from tunebench.reports.records import Repetition
 from tunebench.reports.results.state import Stored
 from tunebench.targets.client.replies import StartWarning
 
+_CHECK_FAILED = "correctness gate failed on this board: {}"
+
 
 class BoardState:
     """The changing part of a board's run; the unchanging one is :class:`~tunebench.harness.planning.job.BoardContext`.
@@ -24,9 +26,21 @@ class BoardState:
 
     @classmethod
     def resumed(cls, records: Iterable[Stored], board_id: str) -> BoardState:
-        """Begin as the first stored repetition of a board did, so that a resumed run goes on alike."""
-        temperatures = (record.temp_start_c for record in records if record.board_id == board_id)
-        return cls(next((temp_c for temp_c in temperatures if temp_c is not None), None))
+        """Begin as the first stored repetition of a board did, so that a resumed run goes on alike.
+
+        A method that failed its correctness check before is not believed now.
+        """
+        of_board = [record for record in records if record.board_id == board_id]
+        temperatures = (record.temp_start_c for record in of_board)
+        state = cls(next((temp_c for temp_c in temperatures if temp_c is not None), None))
+        for record in of_board:
+            if record.role == "check" and (record.outcome != "ok" or record.check_passed is not True):
+                state._failed_checks[record.task, record.method] = _CHECK_FAILED.format(
+                    "it had failed before"
+                )
+            elif record.role == "check":
+                state._failed_checks.pop((record.task, record.method), None)
+        return state
 
     def note_start(self, temp_c: float | None, warnings: Sequence[StartWarning]) -> None:
         """Note where a repetition began: the first sets the mark; one that could not keep it moves the mark.
@@ -45,7 +59,7 @@ class BoardState:
             return
         if record.outcome != "ok" or record.check is None or record.check.get("passed") is not True:
             reason = record.outcome_reason or "cache on and off disagree"
-            self._failed_checks[_key(planned.workload)] = f"correctness gate failed on this board: {reason}"
+            self._failed_checks[_key(planned.workload)] = _CHECK_FAILED.format(reason)
         else:  # the first attempt may have been lost
             self._failed_checks.pop(_key(planned.workload), None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Iterable
 
 from tunebench.harness.config.suite import Workload
 from tunebench.harness.planning.repetition import Planned, covers
@@ -43,9 +44,14 @@ class CampaignOutcome:
         """Leave a workload out on a board."""
         with self._lock:
             self._skips.setdefault(board_id, {})[workload.key] = reason
-            self.skipped.append(
-                Skip(board_id=board_id, label=workload.label, task=workload.task, reason=reason)
-            )
+            skip = Skip(board_id=board_id, label=workload.label, task=workload.task, reason=reason)
+            if skip not in self.skipped:
+                self.skipped.append(skip)
+
+    def leave_out(self, skips: Iterable[Skip]) -> None:
+        """Leave out what nobody misses: what follows a decision, or was left out before blocks were added."""
+        with self._lock:
+            self.skipped.extend(skip for skip in skips if skip not in self.skipped)
 
     def skip_role(self, skip: Skip) -> None:
         """Leave a board's repetitions of one role out."""

@@ -9,11 +9,17 @@ from rich.console import Console
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import LiveProgress, PlainLines, StageLines
 from tunebench.harness.campaign.session import Request, Session, exit_code, open_session
+from tunebench.harness.planning.feasibility import feasibility, feasibility_lines
 from tunebench.harness.runs.ending import closing_lines
 
 
-def run(request: Request, console: Console) -> tuple[int, Path | None]:
+def run(request: Request, console: Console, *, tell_feasibility: bool = True) -> tuple[int, Path | None]:
     """Run a suite; return the exit code and the run's directory (None: nothing was recorded).
+
+    Args:
+        request: what is asked for.
+        console: where progress goes.
+        tell_feasibility: say at the start where so few blocks allow no verdict; a night is judged by other nights.
 
     Raises:
         UsageError: the results cannot be written, or the run to resume differs from what is asked.
@@ -28,10 +34,14 @@ def run(request: Request, console: Console) -> tuple[int, Path | None]:
         highlight=False,
         soft_wrap=True,
     )
+    for line in _about_blocks(session):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     for skip in plan.skipped:
         console.print(
             f"{skip.board_id}: skips {skip.task} {skip.label}: {skip.reason}", markup=False, soft_wrap=True
         )
+    for line in feasibility_lines(feasibility(plan, session.history)) if tell_feasibility else ():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     outcome = _campaign(session, console)
     code = exit_code(outcome, session.writer, plan)
     recorded = len(session.writer.stored)
@@ -46,6 +56,21 @@ def run(request: Request, console: Console) -> tuple[int, Path | None]:
     ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return code, session.writer.path if recorded else None
+
+
+def _about_blocks(session: Session) -> list[str]:
+    """Say that blocks are added, or after how many the run is looked at."""
+    plan = session.plan
+    lines = []
+    if plan.earlier_blocks:
+        counts = " -> ".join(map(str, [*plan.earlier_blocks, plan.suite.header.blocks]))
+        lines.append(f"blocks are added: {counts}; {len(session.writer.stored)} repetitions are there")
+    if plan.suite.looks:
+        at = ", ".join(str(look.blocks) for look in plan.suite.looks)
+        lines.append(
+            f"until decided: looks after {at} blocks; a task stops when each of its times has a verdict"
+        )
+    return lines
 
 
 def _campaign(session: Session, console: Console) -> CampaignOutcome:

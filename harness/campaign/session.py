@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from tunebench.harness import __version__
 from tunebench.harness.artifacts.build_cache import keep
 from tunebench.harness.artifacts.gather import Artifacts, Progress, gather
 from tunebench.harness.board.environment import utc_now
+from tunebench.harness.campaign import extension
 from tunebench.harness.campaign.board_run import OnRecord
 from tunebench.harness.campaign.campaign import Campaign
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import Observer
 from tunebench.harness.config.inventory import BoardEntry
-from tunebench.harness.config.suite import Suite
+from tunebench.harness.config.suite import MAX_BLOCKS, Suite
 from tunebench.harness.errors import (
     EXIT_INFRA,
     EXIT_INTERRUPTED,
@@ -33,6 +34,7 @@ from tunebench.harness.planning.durations import Durations, durations_below
 from tunebench.harness.planning.plan import Plan, differences, make_plan
 from tunebench.harness.planning.repetition import covers
 from tunebench.harness.runs.unfinished import nothing_to_resume, unfinished_run
+from tunebench.reports.records import Skip
 from tunebench.reports.results import ResultsError, RunReader, RunWriter
 
 
@@ -46,6 +48,7 @@ class Request:
         resume_within_s: with ``resume``: leave runs alone that were begun longer ago; None: however long.
         leave_out_missing: complete the run without boards that were never reached, instead of leaving it open for them.
         command: the command line that asks, as it is stored with the run and repeated in hints.
+        add_blocks: add so many blocks to the newest finished run of the suite; 0: none.
     """
 
     suite: Suite
@@ -58,11 +61,16 @@ class Request:
     or_begin: bool = False
     resume_within_s: float | None = None
     leave_out_missing: bool = False
+    add_blocks: int = 0
 
 
 @dataclass
 class Session:
-    """A run that is ready to start."""
+    """A run that is ready to start.
+
+    Attributes:
+        left_out_before: what the run had left out when it ended, before blocks were added: it stays out.
+    """
 
     request: Request
     plan: Plan
@@ -70,10 +78,11 @@ class Session:
     writer: RunWriter
     history: Durations
     started_utc: str
+    left_out_before: Sequence[Skip] = ()
 
     def campaign(self, observer: Observer, on_record: OnRecord | None = None) -> Campaign:
         """Return the campaign that will run this plan."""
-        return Campaign(
+        campaign = Campaign(
             self.plan,
             self.artifacts,
             self.writer,
@@ -82,6 +91,8 @@ class Session:
             on_record=on_record,
             leave_out_missing=self.request.leave_out_missing,
         )
+        campaign.outcome.leave_out(self.left_out_before)
+        return campaign
 
     def close(self, outcome: CampaignOutcome) -> bool:
         """Write ``run.json`` if every repetition is accounted for.
@@ -143,6 +154,8 @@ def open_session(request: Request, progress: Progress | None = None) -> Session:
     check_writable(request.out)
     artifacts = gather(request.suite, data_dir=request.data_dir, progress=progress)
     history = durations_below(request.out, request.lab)
+    if request.add_blocks:
+        return _extend(request, artifacts, history)
     if unfinished is not None:
         return _resume(request, artifacts, unfinished, history)
     keep([artifacts.payload, *artifacts.own.values()])
@@ -156,7 +169,7 @@ def open_session(request: Request, progress: Progress | None = None) -> Session:
     return Session(request, plan, artifacts, writer, history, started_utc)
 
 
-def _plan(request: Request, artifacts: Artifacts, run_id: str) -> Plan:
+def _plan(request: Request, artifacts: Artifacts, run_id: str, earlier_blocks: Sequence[int] = ()) -> Plan:
     return make_plan(
         request.suite,
         request.boards,
@@ -164,6 +177,7 @@ def _plan(request: Request, artifacts: Artifacts, run_id: str) -> Plan:
         lab=request.lab,
         command=request.command,
         unavailable=artifacts.unavailable,
+        earlier_blocks=earlier_blocks,
     )
 
 
@@ -189,24 +203,82 @@ def _resume(request: Request, artifacts: Artifacts, unfinished: RunReader, histo
         UsageError: what is asked differs from what was started, or the results cannot be opened.
     """
     stored = unfinished.plan_view
-    plan = _plan(request, artifacts, stored.run_id or unfinished.path.name)
-    if stored.sha256 != plan.sha256:
-        changed = differences(_comparable(unfinished.plan), _comparable(plan.as_dict()))
-        raise UsageError(
-            f"{unfinished.path}: cannot be resumed, because what is asked differs from what was started:\n  "
-            + "\n  ".join(changed or ["the boards' connection details"])
-            + f"\nGive the same inventory, suite and options, or start a new run: `{anew(request.command)}`"
-        )
+    if stored.earlier_blocks and stored.suite.blocks is not None:
+        # Blocks were being added when it stopped: it goes on to as many as it was to have.
+        request = replace(request, suite=request.suite.resized(stored.suite.blocks))
+    plan = _plan(request, artifacts, stored.run_id or unfinished.path.name, stored.earlier_blocks)
+    _refuse_other_plan(unfinished, plan, request.command)
     _refuse_other_artifacts(unfinished, artifacts, request.command)
     try:
         writer = RunWriter.open(unfinished.path)
     except ResultsError as error:
         raise UsageError(str(error)) from None
-    return Session(request, plan, artifacts, writer, history, str(stored.started_utc))
+    left_out = extension.left_out_before(unfinished)
+    return Session(request, plan, artifacts, writer, history, str(stored.started_utc), left_out)
 
 
-def _refuse_other_artifacts(unfinished: RunReader, artifacts: Artifacts, command: Sequence[str]) -> None:
-    """Refuse to resume a run with other files than it was started with: equal names with other contents differ.
+def _extend(request: Request, artifacts: Artifacts, history: Durations) -> Session:
+    """Open the newest finished run of the suite and add blocks to it: seeds, orders and ids go on where they ended.
+
+    Raises:
+        UsageError: no run can have more blocks, or what is asked differs from what was run.
+    """
+    finished = extension.finished_run(request.out, request.suite.name)
+    stored, had = finished.plan_view, extension.blocks_of(finished)
+    run_id, option = stored.run_id or finished.path.name, "--add-blocks"
+    as_it_was = replace(request, suite=request.suite.resized(had))
+    before = _plan(as_it_was, artifacts, run_id, stored.earlier_blocks)
+    _refuse_other_plan(finished, before, request.command, option)
+    _refuse_other_artifacts(finished, artifacts, request.command, option)
+    if had + request.add_blocks > MAX_BLOCKS:
+        raise UsageError(
+            f"{option} {request.add_blocks}: {finished.path} has {had} blocks, and {MAX_BLOCKS} are the most"
+        )
+    request = replace(request, suite=request.suite.resized(had + request.add_blocks))
+    plan = _plan(request, artifacts, run_id, (*stored.earlier_blocks, had))
+    left_out, started_utc = extension.left_out_before(finished), str(stored.started_utc)
+    content = {
+        **plan.as_dict(),
+        "cargo": artifacts.hashes(),
+        "started_utc": started_utc,
+        "extended": extension.extensions(finished, utc_now()),
+    }
+    try:
+        writer = RunWriter.extend(finished.path, content)
+    except ResultsError as error:
+        raise UsageError(str(error)) from None
+    return Session(request, plan, artifacts, writer, history, started_utc, left_out)
+
+
+def _refuse_other_plan(run: RunReader, plan: Plan, command: Sequence[str], option: str = "--resume") -> None:
+    """Refuse to go on with a run under another suite or on other boards.
+
+    Raises:
+        UsageError: names what differs.
+    """
+    if run.plan_view.sha256 == plan.sha256:
+        return
+    changed = differences(_comparable(run.plan), _comparable(plan.as_dict()))
+    raise UsageError(
+        f"{run.path}: cannot be {_WORDS[option]}, because what is asked differs from what was started:\n  "
+        + "\n  ".join(changed or ["the boards' connection details"])
+        + f"\nGive the same inventory, suite and options, or start a new run{_begun_anew(command, option)}"
+    )
+
+
+def _begun_anew(command: Sequence[str], option: str) -> str:
+    """Return how a new run is begun, as the end of a sentence."""
+    return f": `{anew(command)}`" if option == "--resume" else f" without {option}."
+
+
+#: Option -> what it does to a run.
+_WORDS = {"--resume": "resumed", "--add-blocks": "extended"}
+
+
+def _refuse_other_artifacts(
+    unfinished: RunReader, artifacts: Artifacts, command: Sequence[str], option: str = "--resume"
+) -> None:
+    """Refuse to go on with a run with other files than it was started with: equal names with other contents differ.
 
     Raises:
         UsageError: names what has changed. Runs of older versions did not write it down; they are believed.
@@ -220,9 +292,9 @@ def _refuse_other_artifacts(unfinished: RunReader, artifacts: Artifacts, command
         for line in changed
     ]
     raise UsageError(
-        f"{unfinished.path}: cannot be resumed, because files that the boards are given have changed since:\n  "
+        f"{unfinished.path}: cannot be {_WORDS[option]}, because files that the boards are given have changed since:\n  "
         + "\n  ".join(lines)
-        + f"\nPut them back, or start a new run: `{anew(command)}`"
+        + f"\nPut them back, or start a new run{_begun_anew(command, option)}"
     )
 
 
@@ -244,7 +316,7 @@ def exit_code(outcome: CampaignOutcome, writer: RunWriter, plan: Plan) -> int:
     if not records and outcome.given_up:
         return EXIT_INFRA
     # A board without a power sensor has measured all it can.
-    left_out = [skip for skip in outcome.skipped if skip.role is None]
+    left_out = [skip for skip in outcome.skipped if skip.role is None and skip.from_block is None]
     planned_skips = sum(skip.role is None for skip in plan.skipped)
     nothing_to_do = not plan.repetitions
     if (

@@ -137,6 +137,27 @@ StoreOption = Annotated[Path, typer.Option("--store", metavar="DIR", help="Root 
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept and shown in reports.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
+BlocksOption = Annotated[
+    int | None,
+    typer.Option("--blocks", metavar="N", help="So many blocks in place of the suite's.", show_default=False),
+]
+UntilDecidedOption = Annotated[
+    bool,
+    typer.Option(
+        "--until-decided",
+        help="Measure until every comparison of times is decided, at most --max-blocks blocks.",
+    ),
+]
+MaxBlocksOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-blocks",
+        metavar="N",
+        help="With --until-decided. Default: 30, or the suite's blocks if more.",
+        show_default=False,
+    ),
+]
+
 #: Default of ``--out`` and ``--store``.
 RESULTS = Path("results")
 

@@ -9,12 +9,15 @@ import typer
 
 from tunebench.harness.cli.options import (
     RESULTS,
+    BlocksOption,
     BoardsOption,
     InventoryOption,
     JsonFlag,
+    MaxBlocksOption,
     MethodsOption,
     OutOption,
     SuiteOption,
+    UntilDecidedOption,
     print_json,
     request_of,
 )
@@ -32,6 +35,9 @@ def plan(
     boards: BoardsOption = None,
     methods: MethodsOption = None,
     out: OutOption = RESULTS,
+    blocks: BlocksOption = None,
+    until_decided: UntilDecidedOption = False,
+    max_blocks: MaxBlocksOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Dry run: what would run where, what would be skipped and why, and how long it will take.
@@ -39,10 +45,16 @@ def plan(
     No board is contacted. The ETA comes from earlier runs below --out; without any, none is claimed.
     """
     from tunebench.harness.config.inventory import load_inventory
-    from tunebench.harness.config.suite import load_suite
+    from tunebench.harness.config.suite import load_suite, sized
 
     loaded = load_inventory(inventory)
-    request = request_of(loaded, load_suite(suite).only_methods(methods), boards, out, False)
+    chosen = sized(
+        load_suite(suite).only_methods(methods),
+        blocks=blocks,
+        until_decided=until_decided,
+        max_blocks=max_blocks,
+    )
+    request = request_of(loaded, chosen, boards, out, False)
     summary = plan_json(request)
     if as_json:
         print_json(summary)
@@ -54,8 +66,10 @@ def plan_json(request: Request) -> dict[str, Any]:
     """Return what ``plan --json`` prints."""
     from tunebench.harness.campaign.session import dry_run
     from tunebench.harness.planning.durations import estimate
+    from tunebench.harness.planning.feasibility import feasibility, feasibility_lines
 
     plan, durations = dry_run(request)
+    verdicts = feasibility(plan, durations)
     boards = []
     for board in plan.boards:
         queue = plan.of_board(board.id)
@@ -77,6 +91,9 @@ def plan_json(request: Request) -> dict[str, Any]:
         "boards": boards,
         # Boards run in parallel: the slowest one decides.
         "eta_s": max(known) if known and len(known) == len(etas) else None,
+        "looks": [{"blocks": look.blocks, "alpha": look.alpha} for look in plan.suite.looks],
+        "verdicts": [task.as_dict() for task in verdicts],
+        "verdicts_text": feasibility_lines(verdicts),
         "skipped": [skip.model_dump() for skip in plan.skipped],
         "repetitions": [repetition.as_dict() for repetition in plan.repetitions],
     }
@@ -87,6 +104,12 @@ def plan_text(summary: Mapping[str, Any]) -> str:
     from tunebench.harness.campaign.progress import clock
 
     lines = [f"suite {summary['suite']}: {summary['blocks']} block(s)"]
+    if summary["looks"]:
+        at = ", ".join(str(look["blocks"]) for look in summary["looks"])
+        lines = [
+            f"suite {summary['suite']}: until decided, at most {summary['blocks']} blocks; looks after {at} blocks"
+        ]
+    lines += [f"  {line}" for line in summary["verdicts_text"]]
     for board in summary["boards"]:
         eta = (
             "ETA unknown: no earlier run of this board"

@@ -10,12 +10,15 @@ import typer
 
 from tunebench.harness.cli.options import (
     RESULTS,
+    BlocksOption,
     BoardsOption,
     InventoryOption,
     JsonFlag,
+    MaxBlocksOption,
     MethodsOption,
     OutOption,
     SuiteOption,
+    UntilDecidedOption,
     comparison_text,
     print_json,
     request_of,
@@ -43,6 +46,19 @@ def run(
         bool,
         typer.Option("--leave-out-missing", help="Complete the run without boards that were never reached."),
     ] = False,
+    blocks: BlocksOption = None,
+    add_blocks: Annotated[
+        int | None,
+        typer.Option(
+            "--add-blocks",
+            metavar="N",
+            min=1,
+            help="Add N blocks to this suite's newest finished run below --out.",
+            show_default=False,
+        ),
+    ] = None,
+    until_decided: UntilDecidedOption = False,
+    max_blocks: MaxBlocksOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Run a suite on the boards of an inventory.
@@ -52,11 +68,25 @@ def run(
     """
     from tunebench.harness.campaign import run as campaign
     from tunebench.harness.config.inventory import load_inventory
-    from tunebench.harness.config.suite import load_suite
+    from tunebench.harness.config.suite import load_suite, sized
+    from tunebench.harness.errors import UsageError
 
+    if add_blocks and (resume or until_decided):
+        raise UsageError(
+            "--add-blocks goes on with a finished run as it is: leave out the other options of blocks and --resume"
+        )
     loaded = load_inventory(inventory)
-    request = request_of(loaded, load_suite(suite).only_methods(methods), boards, out, resume)
-    request = replace(request, leave_out_missing=leave_out_missing)
+    chosen = sized(
+        load_suite(suite).only_methods(methods),
+        blocks=blocks,
+        until_decided=until_decided,
+        max_blocks=max_blocks,
+    )
+    request = replace(
+        request_of(loaded, chosen, boards, out, resume),
+        add_blocks=add_blocks or 0,
+        leave_out_missing=leave_out_missing,
+    )
     code, run_dir = campaign.run(request, stderr_console())
     if as_json:
         print_json(_run_json(run_dir, code))

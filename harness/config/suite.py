@@ -36,12 +36,15 @@ from typing import Any
 from tunebench.harness.config.suite_schema import LEVELS, Header, SuiteFile, WorkloadEntry
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
+from tunebench.reports.stats import sequential
 from tunebench.workloads import defaults
 from tunebench.workloads.engines import Engine, find_engine
 from tunebench.workloads.methods.table import METHODS
 
 AA_SUFFIX = " (A/A)"
 _SUITES = "tunebench.harness.config.suites"
+#: No run has more blocks, whatever asks for them.
+MAX_BLOCKS = 1000
 
 #: Engines of workloads that none of ours runs: a command of the user's own, an idle baseline.
 NO_ENGINES = ("own", "none")
@@ -74,6 +77,8 @@ class Workload:
     sustained_s: float | None = None
     #: Updates to ship after each timed repetition: :func:`tunebench.workloads.updates.parse_form`.
     ship: tuple[str, ...] = ()
+    #: Fewer blocks than the suite's; ``None``: as many. Equal in all workloads of a task.
+    blocks: int | None = None
 
     @property
     def own(self) -> bool:
@@ -121,6 +126,7 @@ class Workload:
             "sustained_s": self.sustained_s,
             # Only where it is asked for: plans without keep their hashes.
             **({"ship": list(self.ship)} if self.ship else {}),
+            **({"blocks": self.blocks} if self.blocks is not None else {}),
         }
 
 
@@ -136,10 +142,60 @@ class Suite:
     task_deltas: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     #: Built-in name or file, as it was asked for; hints repeat it.
     given: str | None = None
+    #: After how many blocks to look whether every comparison is decided; empty: all blocks are measured.
+    looks: tuple[sequential.Look, ...] = ()
 
     @property
     def name(self) -> str:
         return self.header.name
+
+    @property
+    def tasks(self) -> list[str]:
+        """Return the tasks in the order of the suite."""
+        return list(dict.fromkeys(workload.task for workload in self.workloads))
+
+    @property
+    def most_claims(self) -> int:
+        """Return how many methods the task with most of them compares with its baseline."""
+        labels: dict[str, int] = {}
+        for workload in self.workloads:
+            labels[workload.task] = labels.get(workload.task, 0) + (not workload.aa_control)
+        return max(labels.values(), default=1) - 1
+
+    def with_blocks(self, blocks: int, option: str = "--blocks") -> Suite:
+        """Return the suite with another number of blocks, also for workloads that have a number of their own.
+
+        Raises:
+            UsageError: not between 1 and 1000; the message names the option.
+        """
+        if not 1 <= blocks <= MAX_BLOCKS:
+            raise UsageError(f"{option} {blocks}: a whole number from 1 to {MAX_BLOCKS}")
+        workloads = tuple(replace(workload, blocks=None) for workload in self.workloads)
+        return replace(self, workloads=workloads).resized(blocks)
+
+    def resized(self, blocks: int) -> Suite:
+        """Return the suite with another number of blocks; workloads that have a number of their own keep it."""
+        return replace(self, header=self.header.model_copy(update={"blocks": blocks}))
+
+    def until_decided(self, max_blocks: int | None = None) -> Suite:
+        """Return the suite as one that stops when every comparison is decided, at the latest after ``max_blocks``.
+
+        Args:
+            max_blocks: default 30, or the suite's own blocks if these are more.
+
+        Raises:
+            UsageError: nothing is compared, or so few blocks allow no verdict.
+        """
+        if self.most_claims < 1:
+            raise UsageError(
+                f"--until-decided: suite {self.name!r} compares nothing: no task of it has two methods"
+            )
+        blocks = max(sequential.MAX_BLOCKS, self.header.blocks) if max_blocks is None else max_blocks
+        suite = self.with_blocks(blocks, "--max-blocks")
+        try:
+            return replace(suite, looks=sequential.plan_looks(self.most_claims, blocks))
+        except ValueError as error:
+            raise UsageError(f"--max-blocks {blocks}: {error}") from None
 
     def only_methods(self, names: str | None) -> Suite:
         """Keep the workloads of the comma-separated labels (A/A controls follow their baseline).
@@ -202,11 +258,48 @@ class Suite:
                 if self.header.quality_target is not None
                 else {}
             ),
+            # Only where it is asked for: plans without keep their hashes.
+            **(
+                {
+                    "until_decided": {
+                        "alpha": sequential.ALPHA_OVER_LOOKS,
+                        "quantity": "time",
+                        "looks": [{"blocks": look.blocks, "alpha": look.alpha} for look in self.looks],
+                    }
+                }
+                if self.looks
+                else {}
+            ),
             "study": self.header.study,
             **({"candidate": self.header.candidate} if self.header.candidate is not None else {}),
             "baselines": dict(self.baselines),
             "cells": [workload.as_dict() for workload in self.workloads],
         }
+
+
+def sized(
+    suite: Suite, *, blocks: int | None = None, until_decided: bool = False, max_blocks: int | None = None
+) -> Suite:
+    """Return a suite with as many blocks as a user asks for.
+
+    Args:
+        suite: what to measure.
+        blocks: in place of the suite's.
+        until_decided: stop when every comparison of times is decided.
+        max_blocks: bound of that; default 30, or the suite's own blocks if these are more.
+
+    Raises:
+        UsageError: what is asked excludes each other, or no verdict is possible with so few blocks.
+    """
+    if until_decided and blocks is not None:
+        raise UsageError(
+            "--blocks and --until-decided exclude each other: what bounds --until-decided is --max-blocks"
+        )
+    if max_blocks is not None and not until_decided:
+        raise UsageError("--max-blocks goes with --until-decided; a fixed number of blocks is --blocks")
+    if until_decided:
+        return suite.until_decided(max_blocks)
+    return suite if blocks is None else suite.with_blocks(blocks)
 
 
 def built_in_suites() -> list[str]:
@@ -252,6 +345,7 @@ def _load(path: Path) -> Suite:
             )
         seen.add(workload.key)
     _check_candidate(parsed.suite, workloads, path)
+    _check_blocks(parsed.suite, workloads, path)
     _check_files(workloads, root, path)
     return Suite(parsed.suite, tuple(workloads), baselines, root)
 
@@ -293,6 +387,7 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
             build=entry.build,
             sustained_s=sustained_s,
             ship=() if entry.own else tuple(header.ship),
+            blocks=entry.blocks,
         )
         for name in names
     ]
@@ -375,6 +470,23 @@ def _check_candidate(header: Header, workloads: list[Workload], path: Path) -> N
         raise UsageError(
             f"{path}: [suite]: candidate {header.candidate!r} is not one of its methods: {', '.join(sorted(labels))}"
         )
+
+
+def _check_blocks(header: Header, workloads: list[Workload], path: Path) -> None:
+    """Refuse a task whose methods would not stand in the same blocks, and more blocks than the suite has."""
+    of_task: dict[str, Workload] = {}
+    for workload in workloads:
+        first = of_task.setdefault(workload.task, workload)
+        if first.blocks != workload.blocks:
+            raise UsageError(
+                f"{path}: task {workload.task!r}: 'blocks' must be the same for {first.label!r} and {workload.label!r}: "
+                "methods are compared within blocks"
+            )
+        if workload.blocks is not None and workload.blocks > header.blocks:
+            raise UsageError(
+                f"{path}: task {workload.task!r}: blocks = {workload.blocks} is more than [suite] blocks = "
+                f"{header.blocks}: give the suite as many as its longest task needs"
+            )
 
 
 def _check_files(workloads: list[Workload], root: Path, path: Path) -> None:

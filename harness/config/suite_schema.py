@@ -144,6 +144,12 @@ class WorkloadEntry(_Strict):
     files: list[str] = Field(default_factory=list)
     task: str | None = Field(default=None, min_length=1, max_length=64)
     baseline: str | None = None
+    blocks: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="fewer blocks than the suite's, for a task that is to take less time",
+    )
     engine: str = "torch"
     device: str = "cpu"
     threads: int = Field(default=1, ge=1, le=1024)

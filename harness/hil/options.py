@@ -66,6 +66,13 @@ def add(parser: pytest.Parser) -> None:
         help=f"Root of the results. Default: {DEFAULT_OUT}.",
     )
     group.addoption(
+        "--tunebench-blocks",
+        dest="tunebench_blocks",
+        metavar="N",
+        type=int,
+        help="So many blocks in place of the campaign's.",
+    )
+    group.addoption(
         "--tunebench-resume",
         dest="tunebench_resume",
         action="store_true",

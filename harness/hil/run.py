@@ -19,6 +19,7 @@ from tunebench.harness.config.suite import Suite, Workload
 from tunebench.harness.errors import ending_of
 from tunebench.harness.hil.progress import Progress
 from tunebench.harness.hil.timer import Mailbox, Result
+from tunebench.harness.planning.feasibility import feasibility, feasibility_lines
 from tunebench.harness.planning.repetition import Planned
 from tunebench.reports.records import Repetition
 from tunebench.reports.render import files
@@ -110,7 +111,9 @@ class HilRun:
         return shlex.join([*words, *([] if _RESUME in words else [_RESUME])])
 
     def start(self) -> None:
-        """Start all boards' queues."""
+        """Start all boards' queues; say before where no verdict is possible."""
+        for line in feasibility_lines(feasibility(self._session.plan, self._session.history)):
+            self._log(line)
         self._thread.start()
 
     def _work(self) -> None:

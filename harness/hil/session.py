@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from tunebench.harness.account import complete_account
 from tunebench.harness.artifacts.gather import data_dir_from_env
 from tunebench.harness.config.inventory import BoardEntry, Inventory, load_inventory
-from tunebench.harness.config.suite import Suite, Workload, load_suite
+from tunebench.harness.config.suite import Suite, Workload, load_suite, sized
 from tunebench.harness.config.suite_schema import Delta
 from tunebench.harness.errors import HarnessError, UsageError, ending_of
 from tunebench.harness.hil import options
@@ -58,7 +58,7 @@ def open_hil_session(config: pytest.Config, source: Source) -> HilSession:
         )
     try:
         inventory = _inventory(source)
-        whole = load_suite(options.campaign(config))
+        whole = sized(load_suite(options.campaign(config)), blocks=config.option.tunebench_blocks)
         suite = whole.only_methods(config.option.tunebench_methods)
         if not suite.workloads:
             raise UsageError(f"--methods {config.option.tunebench_methods!r}: names no method")

@@ -96,7 +96,7 @@ def _night(asked: NightRequest, known: _Night) -> int:
         command=["tunebench", *sys.argv[1:]],
         data_dir=data_dir_from_env(),
     )
-    code, folder = run.run(request, console())
+    code, folder = run.run(request, console(), tell_feasibility=False)
     known.folder = folder
     if code == EXIT_INTERRUPTED or folder is None:
         known.problem = "interrupted" if code == EXIT_INTERRUPTED else "nothing was measured"

@@ -64,21 +64,24 @@ def not_repeated(workload: Workload) -> str | None:
     return None
 
 
-def rows(suite: Suite, board: BoardEntry, workloads: Sequence[Workload], shuffle: Shuffle) -> Iterator[Row]:
+def rows(
+    suite: Suite, board: BoardEntry, workloads: Sequence[Workload], shuffle: Shuffle, blocks: range
+) -> Iterator[Row]:
     """Yield an idle baseline and the energy repetitions, in random order, of each block; at the end an idle baseline.
 
     They stand together, after the timed blocks: so the idle baselines lie directly before and behind them, and the
-    long loads warm nothing that is timed.
+    long loads warm nothing that is timed. Blocks that are added to a run begin with a baseline of their own, in slot 1:
+    that with which the run had ended is old by then.
     """
     repeated = [workload for workload in workloads if not_repeated(workload) is None]
     if not suite.header.energy or not repeated:
         return
     lasts_s, rests_s = window_s(suite.header, board), suite.header.idle_s
-    for block in range(suite.header.blocks):
-        yield IDLE_WORKLOAD, block, 0, IDLE, rests_s
+    for block in blocks:
+        yield IDLE_WORKLOAD, block, int(block == blocks.start > 0), IDLE, rests_s
         for slot, workload in enumerate(shuffle(repeated, block)):
             yield workload, block, 1 + slot, ENERGY, lasts_s
-    yield IDLE_WORKLOAD, suite.header.blocks, 0, IDLE, rests_s
+    yield IDLE_WORKLOAD, blocks.stop, 0, IDLE, rests_s
 
 
 def least_s(role: str, window_s: float) -> float:

@@ -11,6 +11,7 @@ import hashlib
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from tunebench.harness.config.inventory import BoardEntry
@@ -32,6 +33,8 @@ class Plan:
     repetitions: tuple[Planned, ...]
     skipped: tuple[Skip, ...] = ()
     command: tuple[str, ...] = field(default=(), compare=False)
+    #: How many blocks the run had before each time that some were added to it.
+    earlier_blocks: tuple[int, ...] = ()
 
     def of_board(self, board_id: str) -> list[Planned]:
         """Return a board's queue, in order."""
@@ -93,6 +96,7 @@ def make_plan(
     lab: str,
     command: Iterable[str] = (),
     unavailable: Mapping[str, str] | None = None,
+    earlier_blocks: Sequence[int] = (),
 ) -> Plan:
     """Expand a suite over boards.
 
@@ -103,6 +107,8 @@ def make_plan(
         lab: name of the lab.
         command: the command line, as it is stored with the plan.
         unavailable: task -> why its data or weights cannot be had; its workloads are skipped with that reason.
+        earlier_blocks: how many blocks the run had before each time that some were added to it. What was added stands
+            behind all that was there: blocks, seeds and ids go on where they ended.
     """
     repetitions: list[Planned] = []
     skipped: list[Skip] = []
@@ -122,8 +128,17 @@ def make_plan(
                 workloads.append(workload)
         if suite.header.energy:
             skipped.extend(_not_repeated(workloads, board))
-        repetitions.extend(_of_board(suite, board, workloads, run_id))
-    return Plan(run_id, lab, suite, tuple(boards), tuple(repetitions), tuple(skipped), tuple(command))
+        repetitions.extend(_of_board(suite, board, workloads, run_id, earlier_blocks))
+    return Plan(
+        run_id,
+        lab,
+        suite,
+        tuple(boards),
+        tuple(repetitions),
+        tuple(skipped),
+        tuple(command),
+        tuple(earlier_blocks),
+    )
 
 
 def _not_repeated(workloads: Iterable[Workload], board: BoardEntry) -> list[Skip]:
@@ -157,7 +172,9 @@ def unrepeatable(workload: Workload) -> str | None:
     return None
 
 
-def _of_board(suite: Suite, board: BoardEntry, workloads: Sequence[Workload], run_id: str) -> list[Planned]:
+def _of_board(
+    suite: Suite, board: BoardEntry, workloads: Sequence[Workload], run_id: str, earlier_blocks: Sequence[int]
+) -> list[Planned]:
     planned: list[Planned] = []
 
     def add(workload: Workload, block: int, slot: int, role: str, window_s: float = 0.0) -> None:
@@ -169,21 +186,28 @@ def _of_board(suite: Suite, board: BoardEntry, workloads: Sequence[Workload], ru
     checked = [workload for workload in workloads if _is_checked(workload)]
     for slot, workload in enumerate(checked):
         add(workload, 0, slot, "check")
-    for block in range(suite.header.blocks):
-        for slot, workload in enumerate(_shuffled(workloads, suite, board.id, block)):
-            add(workload, block, slot, "timed")
-    for row in energy_windows.rows(
-        suite,
-        board,
-        workloads,
-        lambda repeated, block: _shuffled(repeated, suite, board.id, block, energy_windows.ENERGY),
-    ):
-        add(*row)
-    if suite.header.instrumented:
-        for slot, workload in enumerate(
-            workload for workload in workloads if not workload.aa_control and workload.command is None
+
+    def in_block(of: Sequence[Workload], block: int, kind: str | None = None) -> list[Workload]:
+        there = [workload for workload in of if workload.blocks is None or block < workload.blocks]
+        return _shuffled(there, suite, board.id, block, kind)
+
+    for first, end in pairwise((0, *earlier_blocks, suite.header.blocks)):
+        for block in range(first, end):
+            for slot, workload in enumerate(in_block(workloads, block)):
+                add(workload, block, slot, "timed")
+        for row in energy_windows.rows(
+            suite,
+            board,
+            workloads,
+            lambda repeated, block: in_block(repeated, block, energy_windows.ENERGY),
+            range(first, end),
         ):
-            add(workload, 0, slot, "instrumented")
+            add(*row)
+        if suite.header.instrumented and first == 0:
+            for slot, workload in enumerate(
+                workload for workload in workloads if not workload.aa_control and workload.command is None
+            ):
+                add(workload, 0, slot, "instrumented")
     return planned
 
 

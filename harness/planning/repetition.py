@@ -77,6 +77,8 @@ def covers(skip: Skip, planned: Planned) -> bool:
         return False
     if skip.label is not None and (skip.task, skip.label) != planned.workload.key:
         return False
+    if skip.from_block is not None and planned.block < skip.from_block:
+        return False
     with_energy = (
         skip.role == energy_windows.ENERGY and skip.label is None and planned.role == energy_windows.IDLE
     )

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from tunebench.harness.verify import files
 from tunebench.harness.verify.discrepancy import Discrepancy
+from tunebench.harness.verify.earlier import earlier_states
 from tunebench.harness.verify.exit_records import read_kept
+from tunebench.harness.verify.looks import looks
 from tunebench.harness.verify.order import block_order
 from tunebench.harness.verify.plan import plan_against_records
 from tunebench.harness.verify.verdicts import not_judged_anew, verdicts
@@ -22,10 +24,12 @@ class Audited:
     Attributes:
         findings: what is wrong.
         notes: what could not be checked, and why.
+        records: how many were looked through.
     """
 
     findings: list[Discrepancy]
     notes: list[str] = field(default_factory=list)
+    records: int = 0
 
 
 def audit(path: Path) -> list[Discrepancy]:
@@ -57,6 +61,12 @@ def look_through(path: Path) -> Audited:
     findings += files.windows(reader, lines)
     findings += plan_against_records(reader, lines)
     findings += block_order(lines)
+    findings += earlier_states(reader)
+    findings += looks(reader)
     for line in lines:
         findings += verdicts(line, read_kept(reader, line))
-    return Audited(findings, not_judged_anew(lines))
+    if not lines:
+        # Silence would read as "nothing is wrong": of a run without records nothing can be said.
+        why = "holds no record: nothing was measured, or nothing of it is left, so there is nothing that could be right"
+        findings.append(Discrepancy("empty", "reps.jsonl", None, why))
+    return Audited(findings, not_judged_anew(lines), len(lines))

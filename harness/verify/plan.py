@@ -63,6 +63,9 @@ def _covers(skip: Skip, planned: Mapping[str, object]) -> bool:
         return False
     if skip.label is not None and (skip.task, skip.label) != (planned.get("task"), planned.get("label")):
         return False
+    block = planned.get("block")
+    if skip.from_block is not None and not (isinstance(block, int) and block >= skip.from_block):
+        return False
     role = planned.get("role")
     idle_too = skip.role == energy_windows.ENERGY and skip.label is None and role == energy_windows.IDLE
     return skip.role is None or skip.role == role or idle_too

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from tunebench.reports.analysis.answers.options import failed_check
 from tunebench.reports.analysis.energy import MISSES, PARTIAL, SCOPE_NAMES
 from tunebench.reports.analysis.measured import Caution, Control, Measured
-from tunebench.reports.analysis.options import failed_check
 from tunebench.reports.analysis.row import MethodResult, SpeedUp, Verdict
-from tunebench.reports.analysis.settling import settling
-from tunebench.reports.analysis.verdict_words import effect
+from tunebench.reports.analysis.verdict_words import effect, settling
 from tunebench.reports.formatting.units import clean, percent, seconds, signed_percent
+from tunebench.reports.stats.attainable import verdict_possible
+from tunebench.reports.stats.paired import MIN_BLOCKS
 
 #: Below this many seeds a difference in accuracy is told but not claimed.
 MIN_SEEDS = 5
@@ -138,14 +139,32 @@ def _blocks(summary: Measured) -> Iterator[Caution]:
         and (needed := settling(row.speed_up)) is not None
     ]
     if few:
-        least, more = min(few)
+        least = min(n for n, _ in few)
+        # Holm's correction asks for more blocks where more methods are compared.
+        needed_of = sorted({n + more for n, more in few})
+        fewest = " or ".join(dict.fromkeys(str(needed) for needed in (needed_of[0], needed_of[-1])))
         seen = "the intervals shown are the range seen, not a claim about the next run"
         if least == 1:
             seen = "one block shows no spread at all"
         yield Caution(
             "few-blocks",
-            f"{least} block{'s' if least != 1 else ''}: too few for a verdict, which needs at least "
-            f"{least + more}: {more} more; {seen}.",
+            f"{least} block{'s' if least != 1 else ''}: too few for a verdict, which needs at least {fewest}"
+            f"{' with so many methods' if needed_of[-1] > MIN_BLOCKS else ''}; {seen}.",
+        )
+
+
+def _added_blocks(summary: Measured) -> Iterator[Caution]:
+    """Caution where blocks were added to a run that could have had verdicts before: each time was a look at them."""
+    claims = len({row.label for row in summary.rows if not row.is_baseline and not row.aa_control})
+    looks = [
+        blocks for blocks in summary.run.earlier_blocks or () if verdict_possible(blocks, max(1, claims))
+    ]
+    if looks:
+        counts = " and ".join(str(blocks) for blocks in looks)
+        yield Caution(
+            "added-blocks",
+            f"Blocks were added after verdicts had been possible (at {counts} blocks). Whoever adds blocks until a "
+            f"verdict pleases is wrong more often than one look says: up to {len(looks) + 1} times as often.",
         )
 
 
@@ -307,6 +326,6 @@ def _skipped(summary: Measured) -> Iterator[Caution]:
 
 
 _CHECKS: tuple[Callable[[Measured], Iterator[Caution]], ...] = (
-    _records, _aa, _correctness, _failed, _shared, _emulated, _blocks, _pairs, _work, _start,
+    _records, _aa, _correctness, _failed, _shared, _emulated, _blocks, _added_blocks, _pairs, _work, _start,
     _conditions, _energy, _accuracy, _environment, _skipped,
 )  # fmt: skip

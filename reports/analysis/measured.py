@@ -9,13 +9,48 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tunebench.reports.analysis.row import MethodResult, NotCompared, SpeedUp, Verdict
-from tunebench.reports.formatting.json_value import INLINE, named
+from tunebench.reports.formatting.json_value import INLINE, OMIT_NONE, named
 from tunebench.reports.results.drift import Change
 
 
 @dataclass(frozen=True, slots=True)
+class LookFacts:
+    """A look at a task on a board: what was decided at it, and whether the task's measuring ended with it."""
+
+    board_id: str
+    task: str
+    blocks: int
+    alpha: float
+    decided: Mapping[str, str]
+    undecided: Sequence[str]
+    not_compared: Sequence[str]
+    stops: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UntilDecided:
+    """The looks of a run that stops when every comparison of times is decided.
+
+    Attributes:
+        alpha: probability of any false difference over all looks of a board and task.
+        planned: (blocks, what the look may spend of alpha) of each look, the last one at the most blocks.
+        taken: in order.
+    """
+
+    alpha: float
+    planned: Sequence[tuple[int, float]]
+    taken: Sequence[LookFacts]
+
+
+@dataclass(frozen=True, slots=True)
 class RunFacts:
-    """A run's identity and how it was started; ``complete``: its manifest was written."""
+    """A run's identity and how it was started.
+
+    Attributes:
+        complete: whether its manifest was written.
+        earlier_blocks: how many blocks it had before each time that some were added; None: never.
+        until_decided: None in a run that measures all its blocks.
+    """
 
     run_id: str
     lab: str
@@ -28,6 +63,8 @@ class RunFacts:
     started_utc: str | None
     ended_utc: str | None
     plan_sha256: str | None
+    earlier_blocks: Sequence[int] | None = field(default=None, metadata=OMIT_NONE)
+    until_decided: UntilDecided | None = field(default=None, metadata=OMIT_NONE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,8 @@ class Verdict:
         n: blocks.
         blocks_needed: further blocks until the verdict could be clear; 0 if it is.
         methods: how many methods Holm's correction runs over; ``level`` is what it leaves for this one.
+        alpha: what the correction keeps any false claim among them below: 5%; less at a look of a run that stops when it
+            is decided.
         limited_by: ``items`` where more blocks would not settle it.
         withheld: whether the A/A control failed, so that no verdict is given.
         reason: one sentence on why the verdict is what it is.
@@ -104,6 +106,7 @@ class Verdict:
     withheld: bool = False
     missing: None = None
     reason: str = ""
+    alpha: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +331,12 @@ class NoTarget:
 
 @dataclass(frozen=True, slots=True)
 class CellNumbers:
-    """All figures of a cell except its comparison with the baseline; ``..._missing`` says why a figure is None."""
+    """All figures of a cell except its comparison with the baseline; ``..._missing`` says why a figure is None.
+
+    Attributes:
+        idle_rss_b: resident memory of the same process when it had loaded its engine, but no data and no network yet.
+        over_idle_b: peak memory less that, repetition by repetition: what the fine-tuning itself takes.
+    """
 
     board_id: str
     board_kind: str
@@ -359,6 +367,9 @@ class CellNumbers:
     wall_missing: str | None
     peak_rss_b: Spread | None
     peak_rss_missing: str | None
+    idle_rss_b: Spread | None
+    over_idle_b: Spread | None
+    over_idle_missing: str | None
     joules: list[ScopeEnergy]
     joules_missing: str | None
     energy: RepeatedEnergy | TimedEnergy | None

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from tunebench.reports.analysis.cells import Cell
+from tunebench.reports.analysis.looks.judging import FIXED, Judging, JudgingOf, judging_of, no_look_words
 from tunebench.reports.analysis.quantities import (
     DEFAULT_DELTA,
     QUANTITIES,
@@ -28,7 +29,8 @@ from tunebench.reports.analysis.row import ItemPairs, NotCompared, Origin, Verdi
 from tunebench.reports.analysis.verdict_words import BETTER, reason, withheld_reason
 from tunebench.reports.results.reader import RunReader
 from tunebench.reports.stats.accuracy import AccuracyComparison, compare_accuracies, compare_accuracy
-from tunebench.reports.stats.holm import ALPHA, Adjusted, compare_all, fewest_blocks, holm
+from tunebench.reports.stats.attainable import ALPHA, fewest_blocks
+from tunebench.reports.stats.holm import Adjusted, compare_all, holm
 
 Judged = Verdict | NotCompared
 #: ``id(cell)`` -> quantity -> verdict.
@@ -43,6 +45,9 @@ def verdicts(
     groups: Sequence[Cell],
     baselines: Mapping[str, str | None],
     deltas: Callable[[str], Mapping[str, float]],
+    *,
+    judging: JudgingOf | None = None,
+    quantities: Sequence[Quantity] = QUANTITIES,
 ) -> Verdicts:
     """Judge every method of a run against its baseline.
 
@@ -51,31 +56,37 @@ def verdicts(
         groups: its cells.
         baselines: task -> label of its baseline.
         deltas: task -> what does not matter, by quantity.
+        judging: (board, task) -> level and blocks; default: the run's own.
+        quantities: those to judge.
 
     Returns:
         ``id(cell)`` -> quantity -> verdict, for A/A controls and for every cell whose baseline was measured.
     """
     judged: Verdicts = {}
+    how_of = judging or judging_of(reader)
     for members in _families(groups):
         first = members[0].first
+        how = how_of(first.board_id, first.task)
         delta = {**DEFAULT_DELTA, **deltas(first.task)}
         base = next((cell for cell in members if cell.first.label == baselines.get(first.task)), None)
         controls = [cell for cell in members if cell.first.aa_control]
         others = [cell for cell in members if not cell.first.aa_control and cell is not base]
-        predicted = {id(cell): right_items(cell, reader) for cell in members}
+        asked = members if "accuracy" in quantities else []
+        predicted = {id(cell): right_items(cell, reader) for cell in asked}
         twins = {id(cell): twin(members, cell) for cell in controls}
-        for name in QUANTITIES:
+        for name in quantities:
             for cell in controls:
                 judged.setdefault(id(cell), {})[name] = _control(
-                    name, twins[id(cell)], cell, delta[name], predicted
+                    name, twins[id(cell)], cell, delta[name], predicted, how=how
                 )
             if base is None:
                 continue
             control = next((cell for cell in controls if twins[id(cell)] is base), None)
-            verdicts_of_others = _judged(name, base, others, delta[name], predicted)
+            verdicts_of_others = _judged(name, base, others, delta[name], predicted, how=how)
             for cell, verdict in zip(others, verdicts_of_others, strict=True):
                 aa = judged[id(control)][name] if control else None
-                judged.setdefault(id(cell), {})[name] = _after_control(verdict, aa, base.first.label)
+                after_control = _after_control(verdict, aa, base.first.label)
+                judged.setdefault(id(cell), {})[name] = _before_any_look(after_control, how)
     return judged
 
 
@@ -88,7 +99,7 @@ def twin(groups: Sequence[Cell], control: Cell) -> Cell | None:
 
 def alone(name: Quantity, base: Cell, cell: Cell, delta: float) -> Judged:
     """Compare seconds, joules or bytes of two cells alone, without a correction for other methods."""
-    return _ratios(name, base, [cell], delta)[0]
+    return _ratios(name, base, [cell], delta, FIXED)[0]
 
 
 def aa_result(judged: Judged) -> str:
@@ -106,13 +117,18 @@ def _families(groups: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def _control(
-    name: Quantity, base: Cell | None, cell: Cell, delta: float, predicted: Mapping[int, dict[int, Right]]
+    name: Quantity,
+    base: Cell | None,
+    cell: Cell,
+    delta: float,
+    predicted: Mapping[int, dict[int, Right]],
+    *,
+    how: Judging,
 ) -> Judged:
-    return (
-        NotCompared(name, missing=_NO_TWIN)
-        if base is None
-        else _judged(name, base, [cell], delta, predicted)[0]
-    )
+    """Judge a control, always at the level of a fixed campaign: what it finds withholds verdicts and gives none."""
+    if base is None:
+        return NotCompared(name, missing=_NO_TWIN)
+    return _judged(name, base, [cell], delta, predicted, how=replace(how, alpha=ALPHA))[0]
 
 
 def _after_control(judged: Judged, control: Judged | None, baseline: str) -> Judged:
@@ -129,19 +145,34 @@ def _after_control(judged: Judged, control: Judged | None, baseline: str) -> Jud
     )
 
 
+def _before_any_look(judged: Judged, how: Judging) -> Judged:
+    """Give no verdict in a run that stops when it is decided and that was not looked at yet."""
+    if how.first_look is None or not isinstance(judged, Verdict) or judged.withheld:
+        return judged
+    needed = max(1, how.first_look - judged.n)
+    return replace(judged, verdict="NO VERDICT", better=None, blocks_needed=needed, reason=no_look_words(how))
+
+
 def _judged(
     name: Quantity,
     base: Cell,
     cells: Sequence[Cell],
     delta: float,
     predicted: Mapping[int, dict[int, Right]],
+    *,
+    how: Judging,
 ) -> list[Judged]:
     if name == "accuracy":
-        return _accuracy(base, cells, delta, predicted)
-    return _ratios(name, base, cells, delta)
+        return _accuracy(base, cells, delta, predicted, how)
+    return _ratios(name, base, cells, delta, how)
 
 
-def _ratios(name: Quantity, base: Cell, cells: Sequence[Cell], delta: float) -> list[Judged]:
+def _looked_at(blocks: set[int], how: Judging) -> list[int]:
+    """Return the blocks that are judged, in order."""
+    return sorted(block for block in blocks if how.before_block is None or block < how.before_block)
+
+
+def _ratios(name: Quantity, base: Cell, cells: Sequence[Cell], delta: float, how: Judging) -> list[Judged]:
     reference = values(base, name)
     compared: list[NotCompared | Source] = []
     pairs: list[tuple[list[float], list[float]]] = []
@@ -150,14 +181,14 @@ def _ratios(name: Quantity, base: Cell, cells: Sequence[Cell], delta: float) -> 
         shared = [source for source in reference.by_source if source in own.by_source]
         source = shared[0] if shared else Source()
         theirs, ours = reference.by_source.get(source, {}), own.by_source.get(source, {})
-        blocks = sorted(set(theirs) & set(ours))
+        blocks = _looked_at(set(theirs) & set(ours), how)
         if blocks:
             compared.append(source)
             pairs.append(([theirs[b] for b in blocks], [ours[b] for b in blocks]))
         else:
             reason = _incomparable(name, reference, own, base.first.label)
             compared.append(NotCompared(name, missing=reason or "not measured"))
-    adjusted = iter(compare_all([b for b, _ in pairs], [c for _, c in pairs], delta=delta))
+    adjusted = iter(compare_all([b for b, _ in pairs], [c for _, c in pairs], delta=delta, alpha=how.alpha))
     return [_ratio(name, next(adjusted), item) if isinstance(item, Source) else item for item in compared]
 
 
@@ -198,27 +229,34 @@ def _ratio(name: Quantity, adjusted: Adjusted, source: Source) -> Verdict:
         adjusted_high=adjusted.high,
         pairs=None,
         limited_by=None,
+        alpha=adjusted.alpha,
     )
     return replace(verdict, reason=reason(verdict))
 
 
 def _accuracy(
-    base: Cell, cells: Sequence[Cell], delta: float, predicted: Mapping[int, dict[int, Right]]
+    base: Cell,
+    cells: Sequence[Cell],
+    delta: float,
+    predicted: Mapping[int, dict[int, Right]],
+    how: Judging,
 ) -> list[Judged]:
     """Compare accuracies by stored predictions; where there are none, by the accuracies of each block."""
-    ways = [_accuracy_of(base, cell, delta, predicted) for cell in cells]
+    ways = [_accuracy_of(base, cell, delta, predicted, how) for cell in cells]
     alone = [way(ALPHA) if way else None for way in ways]
     tested = [result for result in alone if result is not None and result.verdict != "NO VERDICT"]
     outside = iter(holm([result.p_outside for result in tested]))
     inside = iter(holm([result.p_inside for result in tested]))
-    fewest = fewest_blocks(sum(way is not None for way in ways))
     judged: list[Judged] = []
     for way, result in zip(ways, alone, strict=True):
         if way is None or result is None:
             judged.append(NotCompared("accuracy", missing="no block in which the accuracy of both is known"))
         elif result.verdict == "NO VERDICT":
-            few = replace(result, blocks_needed=max(1, fewest - result.n))
-            judged.append(_points(few, result.verdict, len(tested), (None, None), few))
+            needed = result.blocks_needed
+            if not result.items:  # judged by signed ranks: as many blocks as times ask for
+                needed = max(1, fewest_blocks(sum(way is not None for way in ways)) - result.n)
+            short = replace(result, blocks_needed=needed)
+            judged.append(_points(short, short.verdict, len(tested), (None, None), short))
         else:
             tests = next(outside), next(inside)
             p, level = tests[0] if abs(result.points) > delta else tests[1]
@@ -229,12 +267,12 @@ def _accuracy(
 
 
 def _accuracy_of(
-    base: Cell, cell: Cell, delta: float, predicted: Mapping[int, dict[int, Right]]
+    base: Cell, cell: Cell, delta: float, predicted: Mapping[int, dict[int, Right]], how: Judging
 ) -> Callable[[float], AccuracyComparison] | None:
     """Return a function that compares two cells' accuracy at a level; None if no block holds both."""
-    before, after = _paired_right(predicted[id(base)], predicted[id(cell)])
+    before, after = _paired_right(predicted[id(base)], predicted[id(cell)], how)
     theirs, ours = accuracies(base), accuracies(cell)
-    blocks = sorted(set(theirs) & set(ours))
+    blocks = _looked_at(set(theirs) & set(ours), how)
     # Predictions of a part of the blocks would say less than the accuracies of all.
     if len(before) and len(before) >= len(blocks):
         return lambda level: compare_accuracy(before, after, delta=delta, level=level)
@@ -244,9 +282,12 @@ def _accuracy_of(
     return lambda level: compare_accuracies(*pairs, delta=delta, level=level)
 
 
-def _paired_right(base: dict[int, Right], own: dict[int, Right]) -> tuple[np.ndarray, np.ndarray]:
+def _paired_right(
+    base: dict[int, Right], own: dict[int, Right], how: Judging
+) -> tuple[np.ndarray, np.ndarray]:
     """Return which items baseline and candidate got right (blocks x items), for blocks that predicted the same items."""
-    blocks = [block for block in sorted(set(base) & set(own)) if base[block].items == own[block].items]
+    shared = _looked_at(set(base) & set(own), how)
+    blocks = [block for block in shared if base[block].items == own[block].items]
     blocks = [block for block in blocks if base[block].items == base[blocks[0]].items]
     if not blocks:
         return np.empty((0, 0), dtype=bool), np.empty((0, 0), dtype=bool)

@@ -54,14 +54,23 @@ def as_json_value(judgement: Judgement) -> GateJson:
 def _figures(finding: NightFinding) -> str:
     """Return ``time +7.1% (z 5.2, 30 nights); pairs +6.8%, bound +5.9%``, or nothing."""
     parts = []
-    unit = "+.3f" if finding.metric == "accuracy" else "+.1%"
+    say = _points if finding.metric == "accuracy" else _relative
     screening, pairs = finding.screening, finding.confirmation
     if screening is not None and screening.change is not None:
-        change = format(screening.change, unit)
-        parts.append(f"{finding.metric} {change} (z {screening.z:.1f}, {screening.n} nights)")
+        parts.append(f"{finding.metric} {say(screening.change)} (z {screening.z:.1f}, {screening.n} nights)")
     if pairs is not None and pairs.change is not None and pairs.bound is not None:
-        parts.append(f"pairs {format(pairs.change, unit)}, bound {format(pairs.bound, unit)}")
+        # A confirmation counts what is worse as more than 0; of accuracy less is worse.
+        sign = -1 if finding.metric == "accuracy" else 1
+        parts.append(f"pairs {say(sign * pairs.change)}, bound {say(sign * pairs.bound)}")
     return "; ".join(parts)
+
+
+def _relative(change: float) -> str:
+    return f"{change:+.1%}"
+
+
+def _points(change: float) -> str:
+    return f"{100 * change:+.2f} points"
 
 
 def headline(judgement: Judgement) -> str:

@@ -91,7 +91,7 @@ def comparison(run_a: Path, run_b: Path, html: Path | None, json_file: Path | No
     folders = find_run(run_a), find_run(run_b)
     if folders[0].resolve() == folders[1].resolve():
         raise ResultsError(f"{run_b}: is the same run as {run_a}; name two runs' directories")
-    from tunebench.reports.analysis.run_comparison import compare_runs
+    from tunebench.reports.analysis.two_runs.comparison import compare_runs
     from tunebench.reports.formatting.json_value import json_value
     from tunebench.reports.formatting.privacy import scrubbed, scrubber
     from tunebench.reports.render.compare import as_markdown, as_text

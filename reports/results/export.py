@@ -17,10 +17,10 @@ import duckdb
 
 from tunebench.reports.formatting.output import STDOUT, refuse_folder, write_output
 from tunebench.reports.formatting.privacy import Anonymiser
-from tunebench.reports.records import BoardEnv, Energy, Repetition, Skip
+from tunebench.reports.records import BoardEnv, Energy, Repetition
 from tunebench.reports.results.drift import other_machine
 from tunebench.reports.results.files import unpack, write_durable
-from tunebench.reports.results.layout import MANIFEST, PLAN, ResultsError, RunNotFound, run_folders
+from tunebench.reports.results.layout import EARLIER, MANIFEST, PLAN, ResultsError, RunNotFound, run_folders
 from tunebench.reports.results.reader import RunReader
 from tunebench.reports.results.writer import RunWriter
 
@@ -100,6 +100,9 @@ class _Rewriting:
                         env = self._reader.env(board, when)
                         if env is not None:
                             writer.write_env(self._env(env), when)
+                for look in self._reader.looks:
+                    named = {"board_id": self._boards[look.board_id]}
+                    writer.append_look(look.model_copy(update=named))
                 self._finish(writer)
         except BaseException:
             shutil.rmtree(writer.path)
@@ -109,7 +112,8 @@ class _Rewriting:
     def _plan(self) -> dict[str, object]:
         """Return the plan's suite and tasks without the queue: its ids contain board names; the records say what ran."""
         plan = self._reader.plan
-        public = {name: plan[name] for name in ("suite", "tasks", "started_utc") if name in plan}
+        names = ("suite", "tasks", "started_utc", "extended")
+        public = {name: plan[name] for name in names if name in plan}
         return {**self._hide.value(public), "boards": sorted(self._boards.values()), "anonymised": True}
 
     def _copy(self, writer: RunWriter, rep: Repetition) -> None:
@@ -178,11 +182,12 @@ class _Rewriting:
             delta=dict(manifest.delta),
             counts=dict(manifest.counts),
             skipped=[
-                Skip(
-                    board_id=self._boards.get(skip.board_id) or self._hide.pseudonym("board", skip.board_id),
-                    label=skip.label,
-                    task=skip.task,
-                    reason=self._hide.text(skip.reason),
+                skip.model_copy(
+                    update={
+                        "board_id": self._boards.get(skip.board_id)
+                        or self._hide.pseudonym("board", skip.board_id),
+                        "reason": self._hide.text(skip.reason),
+                    }
                 )
                 for skip in manifest.skipped
             ],
@@ -236,12 +241,24 @@ def merge(
             progress(f"{run}: not complete, left out")
             continue
         if target.exists():
-            if not filecmp.cmp(run / MANIFEST, target / MANIFEST, shallow=False):
+            if _is_earlier(run, target):
+                progress(f"{run}: blocks were added to it in {out}, left as it is there")
+            elif _is_earlier(target, run):
+                raise ResultsError(
+                    f"{target}: is {run} as it was before blocks were added; remove it, then merge again"
+                )
+            elif not filecmp.cmp(run / MANIFEST, target / MANIFEST, shallow=False):
                 raise ResultsError(f"{run}: another run of this name is in {out}; neither was changed")
             continue
         added.append(export_run(run, out))
         progress(f"{added[-1]}: added")
     return added
+
+
+def _is_earlier(run: Path, other: Path) -> bool:
+    """Tell whether a run is another one as it was before blocks were added to it."""
+    states = (other / EARLIER).glob(f"*.{MANIFEST}")
+    return any(filecmp.cmp(run / MANIFEST, state, shallow=False) for state in states)
 
 
 class _Machine(NamedTuple):

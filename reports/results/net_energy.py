@@ -9,7 +9,7 @@ differ by max(3%, 2 quanta) at most; the load must stand out by 3 sigma of the i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from tunebench.reports.records import Energy, Repetition
 
@@ -25,19 +25,29 @@ def with_net(repetitions: Sequence[Repetition]) -> list[Repetition]:
     """Return the repetitions; their energies get net figures, or the reason why there are none.
 
     Block ``b``'s energy repetitions lie between the idle baselines ``b`` and ``b + 1`` of the same board; of
-    several attempts the last stands.
+    several attempts the last stands. Where blocks were added to a run, the baseline at which it had ended (slot 0) was
+    measured once more before they began (slot 1): the first is behind the old blocks, the second before the new ones.
     """
-    idle = {(rep.board_id, rep.block): rep for rep in repetitions if rep.role == "idle"}
+    idle: Idle = {}
+    for rep in repetitions:
+        if rep.role == "idle":
+            idle.setdefault((rep.board_id, rep.block), {})[rep.slot] = rep
     return [_joined(rep, idle) for rep in repetitions]
 
 
-def _joined(rep: Repetition, idle: Mapping[tuple[str, int], Repetition]) -> Repetition:
+#: (board, block) -> slot -> idle baseline.
+Idle = dict[tuple[str, int], dict[int, Repetition]]
+
+
+def _joined(rep: Repetition, idle: Idle) -> Repetition:
     if rep.role == "idle" or (rep.energy is None and not rep.energy_other):
         return rep
     if rep.role != "energy":
         energies = [_not_bracketed(energy) for energy in _energies(rep)]
     else:
-        before, after = idle.get((rep.board_id, rep.block)), idle.get((rep.board_id, rep.block + 1))
+        earlier, later = idle.get((rep.board_id, rep.block), {}), idle.get((rep.board_id, rep.block + 1), {})
+        before = earlier[max(earlier)] if earlier else None
+        after = later[min(later)] if later else None
         energies = [net(energy, before, after) for energy in _energies(rep)]
     primary = energies.pop(0) if rep.energy is not None else None
     return rep.model_copy(update={"energy": primary, "energy_other": energies})

@@ -18,6 +18,8 @@ class SuiteView:
         quality_target: share of the metric that a run is timed to; None: the baseline's own quality.
         delta: quantity -> difference that does not matter; positive numbers only.
         workloads: what was to run, each as it was written (key ``cells``).
+        looks: (blocks, alpha) of each look that a run which stops when it is decided takes at most (key
+            ``until_decided``); empty in other runs.
     """
 
     name: str | None = None
@@ -28,6 +30,7 @@ class SuiteView:
     quality_target: float | None = None
     delta: Mapping[str, float] = field(default_factory=dict)
     workloads: tuple[Mapping[str, object], ...] = ()
+    looks: tuple[tuple[int, float], ...] = ()
 
     @classmethod
     def of(cls, value: object) -> SuiteView:
@@ -43,6 +46,7 @@ class SuiteView:
             quality_target=float(target) if isinstance(target, int | float) else None,
             delta=_delta(suite.get("delta")),
             workloads=tuple(_objects(suite.get("cells"))),
+            looks=tuple(_looks(suite.get("until_decided"))),
         )
 
 
@@ -82,6 +86,7 @@ class PlanView:
         planned: how many repetitions were planned; None where the plan lists none at all.
         skipped: what was left out, each as it was written.
         artifacts: SHA-256 of what the boards were given (key ``cargo``); None in runs of older versions.
+        earlier_blocks: how many blocks the run had before each time that some were added (key ``extended``).
     """
 
     run_id: str | None = None
@@ -96,6 +101,7 @@ class PlanView:
     skipped: tuple[Mapping[str, object], ...] = ()
     command: tuple[str, ...] = ()
     artifacts: Mapping[str, object] | None = None
+    earlier_blocks: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, plan: Mapping[str, object]) -> PlanView:
@@ -122,6 +128,7 @@ class PlanView:
             skipped=tuple(_objects(plan.get("skipped"))),
             command=tuple(map(str, _list(plan.get("command")))),
             artifacts=artifacts if isinstance(artifacts, dict) else None,
+            earlier_blocks=tuple(_earlier(plan.get("extended"))),
         )
 
 
@@ -140,6 +147,17 @@ def _list(value: object) -> Iterable[object]:
 
 def _objects(value: object) -> Iterable[Mapping[str, object]]:
     return (item for item in _list(value) if isinstance(item, dict))
+
+
+def _looks(value: object) -> Iterable[tuple[int, float]]:
+    for look in _objects(_object(value).get("looks")):
+        blocks, alpha = look.get("blocks"), look.get("alpha")
+        if isinstance(blocks, int) and isinstance(alpha, int | float):
+            yield blocks, float(alpha)
+
+
+def _earlier(value: object) -> Iterable[int]:
+    return (blocks for entry in _objects(value) if isinstance(blocks := entry.get("from_blocks"), int))
 
 
 def _delta(value: object) -> Mapping[str, float]:

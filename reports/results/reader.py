@@ -16,6 +16,7 @@ from tunebench.reports.records import (
     PLAN_SCHEMA,
     RUN_SCHEMA,
     BoardEnv,
+    LookTaken,
     Repetition,
     RunManifest,
     Skip,
@@ -23,6 +24,8 @@ from tunebench.reports.records import (
 from tunebench.reports.results.drift import changed_boards, judged
 from tunebench.reports.results.files import sha256_file, unpack
 from tunebench.reports.results.layout import (
+    EARLIER,
+    LOOKS,
     MANIFEST,
     MISSING,
     MISSING_SCHEMA,
@@ -112,6 +115,46 @@ class RunReader:
         if self.complete:
             return []
         return missing_boards(self.path)
+
+    @cached_property
+    def earlier_manifests(self) -> list[RunManifest]:
+        """Return the manifests that the run had before blocks were added to it, the oldest first."""
+        return [manifest for _, manifest in self.earlier_states()]
+
+    def earlier_states(self) -> list[tuple[str, RunManifest]]:
+        """Return (prefix, manifest) of each state before blocks were added: what it replaced is ``earlier/<prefix>...``.
+
+        Raises:
+            ResultsError: one of them is not readable.
+        """
+        numbered = [
+            (int(path.name.split(".")[0]), path)
+            for path in (self.path / EARLIER).glob(f"*.{MANIFEST}")
+            if path.name.split(".")[0].isdigit()
+        ]
+        states = []
+        for number, path in sorted(numbered):
+            try:
+                manifest = RunManifest.model_validate(load_object(path, RUN_SCHEMA))
+            except ValidationError as error:
+                raise ResultsError(f"{path}: {first_fault(error)}") from None
+            states.append((f"{EARLIER}/{number}.", manifest))
+        return states
+
+    @cached_property
+    def looks(self) -> list[LookTaken]:
+        """Return the looks that were taken, in order; none in a run that does not stop when it is decided."""
+        try:
+            lines = (self.path / LOOKS).read_bytes().splitlines()
+        except FileNotFoundError:
+            return []
+        looks = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                looks.append(LookTaken.model_validate_json(line))
+            except ValidationError as error:
+                self.warnings.append(f"{LOOKS}: line {number} was left out: {first_fault(error)}")
+        return looks
 
     def env(self, board_id: str, when: When = "before") -> BoardEnv | None:
         """Return what the probe read on a board, or None if it was not stored.

@@ -28,6 +28,8 @@ class Stored:
     verdict: Verdict
     check_passed: bool | None
     temp_start_c: float | None
+    task: str = ""
+    method: str = ""
 
     @classmethod
     def of(cls, rep: Repetition) -> Stored:
@@ -41,6 +43,8 @@ class Stored:
             verdict=rep.verdict,
             check_passed=None if rep.check is None else rep.check.get("passed") is True,
             temp_start_c=rep.conditions.temp_start_c,
+            task=sys.intern(rep.task),
+            method=sys.intern(rep.method),
         )
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from tunebench.reports.records import PLAN_SCHEMA, BoardEnv, Repetition, RunManifest, Skip
+from tunebench.reports.records import PLAN_SCHEMA, BoardEnv, LookTaken, Repetition, RunManifest, Skip
 from tunebench.reports.results.files import (
     is_safe_name,
+    make_folder,
     pack,
     sha256_file,
     sync_folder,
@@ -22,6 +23,8 @@ from tunebench.reports.results.files import (
     write_durable,
 )
 from tunebench.reports.results.layout import (
+    EARLIER,
+    LOOKS,
     MANIFEST,
     MISSING,
     MISSING_SCHEMA,
@@ -110,6 +113,51 @@ class RunWriter:
         except OSError as error:
             raise ResultsError(f"{path}: cannot be written: {error.strerror}") from None
 
+    @classmethod
+    def extend(cls, path: Path, plan: Mapping[str, object]) -> Self:
+        """Open a complete run to add repetitions to it; :meth:`finish` completes it again.
+
+        Nothing that was recorded is touched. What the addition replaces (``run.json``, the plan, what was found on the boards
+        afterwards) is kept below ``earlier/``, so that the checksums of then still hold. ``run.json`` goes first: from then
+        on the run is an unfinished one, by its old plan or by the new one, whenever the power is cut.
+
+        Args:
+            path: the run's directory.
+            plan: the new plan; it holds every repetition of the old one.
+
+        Raises:
+            ResultsError: the run is not complete, another process writes it, or it cannot be written.
+        """
+        writer = cls.open(path)
+        try:
+            writer._set_aside(plan)
+        except OSError as error:
+            writer.close()
+            raise ResultsError(f"{path}: cannot be written: {error.strerror}") from None
+        except BaseException:
+            writer.close()
+            raise
+        return writer
+
+    def _set_aside(self, plan: Mapping[str, object]) -> None:
+        with self._lock:
+            if not self.complete:
+                raise ResultsError(
+                    f"{self.path}: the run is not complete ({MANIFEST} is missing): resume it first"
+                )
+            folder = self.path / EARLIER
+            make_folder(folder)
+            number = next(n for n in range(1, 10_000) if not (folder / f"{n}.{MANIFEST}").exists())
+            (self.path / MANIFEST).rename(folder / f"{number}.{MANIFEST}")
+            sync_folder(folder)
+            sync_folder(self.path)
+            replaced = [self.path / PLAN, *sorted((self.path / "env").glob("*.after.json"))]
+            for file in replaced:
+                write_durable(folder / f"{number}.{file.name}", file.read_bytes())
+            value = {"schema": PLAN_SCHEMA, **plan, "run_id": self._run_id, "lab": self._lab}
+            write_durable(self.path / PLAN, json_bytes(value))
+            self._run_id, self._lab, self._plan_sha256 = _names(self.path)
+
     @property
     def plan(self) -> dict[str, object]:
         """Return the plan as written, read back from disk."""
@@ -176,6 +224,14 @@ class RunWriter:
             self._append_line(stored.to_line().encode())
             self._done[stored.rep_id] = Stored.of(stored)
         return stored
+
+    def append_look(self, look: LookTaken) -> None:
+        """Store a look that was taken, durably, before anything follows from it."""
+        path = self.path / LOOKS
+        with self._lock:
+            self._refuse_if_complete()
+            before = path.read_bytes() if path.exists() else b""
+            write_durable(path, before + look.to_line().encode())
 
     def write_env(self, env: BoardEnv, when: When) -> Path:
         """Store what a probe found on a board before or after the campaign.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from tunebench.reports.analysis.measured import Measured
+from tunebench.reports.analysis.measured import Measured, UntilDecided
 from tunebench.reports.formatting.units import clean, percent, seconds, signed_percent
 from tunebench.reports.records import Repetition
 from tunebench.reports.results.reader import RunReader
@@ -78,7 +78,8 @@ def method_facts(measured: Measured, reader: RunReader) -> list[tuple[str, str]]
             "Log ratio of each block, Hodges-Lehmann estimate, exact Wilcoxon signed-rank interval at 95% with ranks "
             "capped at half of the blocks, so that one outlier does not decide. "
             f"Judged against a band of ±{percent(measured.delta['time'], 1)}: wholly outside is faster "
-            "or slower, wholly inside the same, across its edge unclear. Below six blocks: no verdict. "
+            "or slower, wholly inside the same, across its edge unclear. Below six blocks, more with several methods: no "
+            "verdict. "
             "The A/A control is judged first; where it fails, verdicts are withheld.",
         ),
         (
@@ -97,12 +98,52 @@ def method_facts(measured: Measured, reader: RunReader) -> list[tuple[str, str]]
             "Order-statistic interval of the median from six values on; below that the range seen.",
         ),
     ]
+    facts += _blocks(measured)
     facts += _sampling(reps)
     facts += _marks(measured)
     facts += _host(reps)
     facts += _checks(measured)
     facts += _hashes(reps, measured)
     return facts
+
+
+def _blocks(measured: Measured) -> list[tuple[str, str]]:
+    """Say which looks were taken at a run that stops when it is decided, and that blocks were added to one."""
+    facts = []
+    rule = measured.run.until_decided
+    if rule is not None:
+        at = ", ".join(str(blocks) for blocks, _ in rule.planned)
+        facts.append(
+            (
+                "Looks",
+                f"Measured until every comparison of times was decided. Looks were fixed beforehand, after {at} blocks; "
+                "a difference where there is none is claimed at any of them with a probability of "
+                f"{100 * rule.alpha:g}% at most. {_looks_taken(rule)}",
+            )
+        )
+    if measured.run.earlier_blocks:
+        counts = " -> ".join(str(count) for count in [*measured.run.earlier_blocks, measured.run.blocks])
+        facts.append(
+            ("Added blocks", f"Blocks were added when the run had ended: {counts}. The seeds go on.")
+        )
+    return facts
+
+
+def _looks_taken(rule: UntilDecided) -> str:
+    if not rule.taken:
+        return "None was taken yet."
+    ends = {}
+    for look in rule.taken:
+        ends[look.board_id, look.task] = look
+    sentences = []
+    for (board_id, task), look in ends.items():
+        numbers = [taken.blocks for taken in rule.taken if (taken.board_id, taken.task) == (board_id, task)]
+        open_labels = ", ".join(clean(label, 40) for label in look.undecided)
+        end = "all decided" if look.stops else f"open: {open_labels}"
+        sentences.append(
+            f"{clean(task, 40)} on {clean(board_id, 40)}: after {', '.join(map(str, numbers))} ({end})"
+        )
+    return f"Taken: {'; '.join(sentences)}."
 
 
 def _sampling(reps: Sequence[Repetition]) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
+from tunebench.reports.stats.attainable import RESAMPLES
 from tunebench.reports.stats.paired import (
     MAX_BLOCKS_NEEDED,
     MIN_BLOCKS,
@@ -26,11 +27,9 @@ from tunebench.reports.stats.paired import (
     difference,
     further_blocks,
 )
-from tunebench.reports.stats.signed_rank import Floats, claim_p_values, half
+from tunebench.reports.stats.signed_rank import Floats, claim_p_values, half, min_values
 
 AccuracyVerdict = Literal["HIGHER", "LOWER", "SAME", "UNCLEAR", "NO VERDICT"]
-#: Resamples; the Monte Carlo error of a 2.5% tail is then 0.35 points of probability.
-RESAMPLES = 2000
 #: Above so many items the draws of items are not kept for the next comparison (40 MB).
 _MANY_ITEMS = 5000
 
@@ -194,8 +193,8 @@ def compare_accuracies(
     # Without an interval of this level (few blocks, many methods) there is none to judge by.
     verdict = accuracy_verdict(paired.low, paired.high, delta) if paired.confidence else "UNCLEAR"
     verdict = verdict if judged else "NO VERDICT"
-    needed = MIN_BLOCKS - paired.n
-    if judged:
+    needed = max(MIN_BLOCKS, min_values(1 - level)) - paired.n
+    if paired.confidence:
         needed = further_blocks(paired.shift, (paired.high - paired.low) / 2, delta, paired.n)
     return AccuracyComparison(
         points=paired.shift,

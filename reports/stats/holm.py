@@ -17,6 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tunebench.reports.stats.attainable import ALPHA, fewest_blocks
 from tunebench.reports.stats.paired import (
     MIN_BLOCKS,
     Comparison,
@@ -28,7 +29,7 @@ from tunebench.reports.stats.paired import (
 )
 from tunebench.reports.stats.signed_rank import hodges_lehmann, min_values
 
-ALPHA = 0.05
+__all__ = ["ALPHA", "Adjusted", "compare_all", "holm"]
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,19 @@ class Adjusted:
         alone: the comparison as if there were no other method; its interval covers at 95% on its own.
         verdict: what survives Holm's procedure; never clearer than ``alone.verdict``.
         methods: how many methods were judged together.
+        alpha: what Holm's procedure keeps any false claim among them below.
         p: Holm-adjusted p-value of the nearer claim; None below six blocks.
         level: the level at which this method was tested; None below six blocks.
         low: the interval of confidence 1 - level, as a ratio; None if so few blocks have none.
         high: its upper end.
-        blocks_needed: estimated number of further blocks until the adjusted verdict can be clear; 0 = it is.
+        blocks_needed: estimated number of further blocks until the adjusted verdict can be clear; 0 = it is. Below six
+            blocks: until Holm's procedure over all these methods can give one.
     """
 
     alone: Comparison
     verdict: ComparisonVerdict
     methods: int
+    alpha: float
     p: float | None
     level: float | None
     low: float | None
@@ -84,19 +88,12 @@ def holm(p_values: Sequence[float], *, alpha: float = ALPHA) -> list[tuple[float
     return adjusted
 
 
-def fewest_blocks(methods: int) -> int:
-    """Return the fewest blocks from which the clearest of so many methods can have a verdict.
-
-    Holm tests the smallest p-value at 0.05 / methods, and the smallest that n blocks can have is 2 * 0.5**n.
-
-    >>> fewest_blocks(1), fewest_blocks(3), fewest_blocks(4)
-    (6, 7, 8)
-    """
-    return max(MIN_BLOCKS, min_values(1 - ALPHA / max(1, methods)))
-
-
 def compare_all(
-    baseline_s: Sequence[Sequence[float]], candidates_s: Sequence[Sequence[float]], *, delta: float
+    baseline_s: Sequence[Sequence[float]],
+    candidates_s: Sequence[Sequence[float]],
+    *,
+    delta: float,
+    alpha: float = ALPHA,
 ) -> list[Adjusted]:
     """Compare several methods with their baseline and adjust the verdicts for their number.
 
@@ -104,6 +101,7 @@ def compare_all(
         baseline_s: for each candidate the baseline's values in the blocks that both share.
         candidates_s: for each candidate its values in these blocks.
         delta: relative difference that does not matter.
+        alpha: probability of any false claim among the candidates; smaller at a look of a run that may stop early.
 
     Returns:
         One result a candidate. Candidates with fewer than six blocks get no verdict and are not counted.
@@ -119,21 +117,37 @@ def compare_all(
         >>> both = compare_all([base, base], [fast, fast], delta=0.02)    # six blocks cannot carry two methods
         >>> [(result.alone.verdict, result.verdict, result.blocks_needed) for result in both]
         [('FASTER', 'UNCLEAR', 1), ('FASTER', 'UNCLEAR', 1)]
+        >>> few = compare_all([base[:3]] * 3, [fast[:3]] * 3, delta=0.02)    # seven blocks would carry three
+        >>> few[0].verdict, few[0].blocks_needed
+        ('NO VERDICT', 4)
     """
     if len(baseline_s) != len(candidates_s):
         raise ValueError(f"{len(baseline_s)} baselines for {len(candidates_s)} candidates")
     alone = [compare(b, c, delta=delta) for b, c in zip(baseline_s, candidates_s, strict=True)]
     judged = [index for index, comparison in enumerate(alone) if comparison.verdict != "NO VERDICT"]
-    outside = holm([alone[index].p_outside for index in judged])
-    inside = holm([alone[index].p_inside for index in judged])
-    fewest = fewest_blocks(len(alone))
+    outside = holm([alone[index].p_outside for index in judged], alpha=alpha)
+    inside = holm([alone[index].p_inside for index in judged], alpha=alpha)
+    # Whoever has too few blocks now is judged together with all others once it has enough.
+    fewest = fewest_blocks(len(alone), alpha=alpha)
     results = [
-        Adjusted(comparison, "NO VERDICT", len(judged), None, None, None, None, max(1, fewest - comparison.n))
+        Adjusted(
+            comparison,
+            "NO VERDICT",
+            len(judged),
+            alpha,
+            None,
+            None,
+            None,
+            None,
+            max(1, fewest - comparison.n),
+        )
         for comparison in alone
     ]
     for place, index in enumerate(judged):
         ratios = log_ratios(baseline_s[index], candidates_s[index]).tolist()
-        results[index] = _adjust(alone[index], ratios, outside[place], inside[place], len(judged))
+        results[index] = _adjust(
+            alone[index], ratios, outside[place], inside[place], methods=len(judged), alpha=alpha
+        )
     return results
 
 
@@ -142,11 +156,13 @@ def _adjust(
     ratios: Sequence[float],
     outside: tuple[float, float],
     inside: tuple[float, float],
+    *,
     methods: int,
+    alpha: float,
 ) -> Adjusted:
     band, shift, n = math.log1p(alone.delta), hodges_lehmann(ratios), len(ratios)
     p, level = outside if abs(shift) > band else inside
-    verdict: ComparisonVerdict = alone.verdict if p <= ALPHA else "UNCLEAR"
+    verdict: ComparisonVerdict = alone.verdict if p <= alpha else "UNCLEAR"
     interval = centre_interval(ratios, confidence=1 - level)
     needed = 0
     if verdict == "UNCLEAR":
@@ -157,6 +173,7 @@ def _adjust(
         alone=alone,
         verdict=verdict,
         methods=methods,
+        alpha=alpha,
         p=p,
         level=level,
         low=math.exp(interval[0]) if interval else None,

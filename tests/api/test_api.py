@@ -16,6 +16,7 @@ import tunebench
 from tests.api.user_files import write_lab, write_suite
 from tests.reports.campaigns import ORIN, PI5, Campaign
 from tunebench.api import VERDICT_COLUMNS
+from tunebench.harness.errors import UsageError
 from tunebench.reports.analysis.row import Verdict
 from tunebench.reports.results import ResultsError
 
@@ -144,3 +145,34 @@ def test_the_interface_is_typed_for_those_who_check_strictly(tmp_path):
         'note: Revealed type is "str"',
         'error: Module has no attribute "magic"  [attr-defined]',
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"add_blocks": 2, "resume": True}, "add_blocks: a whole number from 1"),
+        ({"add_blocks": -1}, "add_blocks: a whole number from 1"),
+        ({"add_blocks": 2, "until_decided": True}, "neither resume nor until_decided"),
+        ({"blocks": 3, "until_decided": True}, "exclude each other"),
+        ({"blocks": 0}, "a whole number from 1 to 1000"),
+        ({"until_decided": True}, "compares nothing"),
+        ({"add_blocks": 2}, "no run of suite"),
+    ],
+)
+def test_numbers_of_blocks_that_make_no_sense_are_refused(folder, monkeypatch, options, words):
+    monkeypatch.chdir(folder)
+    with pytest.raises(UsageError, match=words):
+        tunebench.run("lab.toml", "mine.toml", out="none", **options)
+
+
+@pytest.mark.slow
+def test_blocks_are_added_to_a_run_from_python(tmp_path, monkeypatch):
+    write_lab(tmp_path)
+    write_suite(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    first = tunebench.run("lab.toml", "mine.toml", blocks=2)
+    assert len(first.repetitions) == 2
+    more = tunebench.run("lab.toml", "mine.toml", blocks=2, add_blocks=1)
+    assert more.path == first.path
+    assert more.repetitions["block"].tolist() == [0, 1, 2]
+    assert more.summary.run.earlier_blocks == (2,)

@@ -288,7 +288,7 @@ def test_an_unclear_result_says_how_many_more_blocks(store, make_record):
     summary = store([make_record(block=b, wall_s=4.0) for b in range(8)] + other)
     speed_up = row_of(summary, "other").speed_up
     assert speed_up.verdict == "UNCLEAR"
-    assert f"About {speed_up.blocks_needed} more blocks" in message(summary, "unclear")
+    assert f"about {speed_up.blocks_needed} more blocks would settle it" in message(summary, "unclear")
 
 
 def test_an_incomplete_run_says_how_far_it_got(campaign, tmp_path):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tunebench.reports.analysis.families import conditions, engines, grouped
+from tunebench.reports.analysis.answers.families import conditions, engines, grouped
 from tunebench.reports.analysis.row import MethodResult
 from tunebench.reports.formatting.units import clean
-from tunebench.reports.sections.base.rows import Row, comparison_row, notes
+from tunebench.reports.sections.base.rows import Table, comparison_table, notes
 
-__all__ = ["Group", "conditions", "counted", "engines", "grouped", "groups_of"]
+__all__ = ["Group", "against", "conditions", "counted", "engines", "grouped", "groups_of"]
 
 Rows = Sequence[MethodResult]
 
@@ -25,7 +25,7 @@ class Group:
     conditions: str
     baseline: str | None
     rows: Rows
-    table: Sequence[Row]
+    table: Table
     notes: Sequence[tuple[str, str]]
 
     @property
@@ -49,7 +49,7 @@ def groups_of(rows: Rows) -> list[Group]:
             conditions=f"{engines(members)} on {shared}",
             baseline=members[0].baseline,
             rows=members,
-            table=[comparison_row(row) for row in members],
+            table=comparison_table(members),
             notes=notes(members),
         )
         for index, ((board_id, task, shared), members) in enumerate(grouped(rows).items())
@@ -57,6 +57,12 @@ def groups_of(rows: Rows) -> list[Group]:
 
 
 _CLASSES = ("valid", "degraded", "invalid", "failed", "skipped")
+
+
+def against(rows: Sequence[MethodResult]) -> str:
+    """Name the baseline of a table's rows, or say that there is none."""
+    name = rows[0].baseline
+    return f"baseline {clean(name, 40)}" if name is not None else "no baseline"
 
 
 def counted(counts: Mapping[str, int]) -> str:

@@ -23,7 +23,7 @@ def peak_mib():  # ru_maxrss would be the parent's, if that was larger when it f
 n = int(sys.argv[1])
 boards = [BoardEntry(id=f"b{i:04d}", kind="linux", host="h") for i in range(n)]
 begun = time.process_time()
-plan = make_plan(load_suite("demo"), boards, run_id="r", lab="lab")
+plan = make_plan(load_suite("quick"), boards, run_id="r", lab="lab")
 content = plan.as_dict()
 planned_s = time.process_time() - begun
 

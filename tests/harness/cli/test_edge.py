@@ -35,7 +35,7 @@ LAYERS = {
     "tunebench.harness.nightly.gate:gate": "gate --run {run} --store {store}",
     "tunebench.harness.verify:look_through": "verify {run}",
     "tunebench.reports.results.reader:with_net": "report {run} --html {out}",
-    "tunebench.reports.analysis.run_comparison:compare_runs": "compare {run} {other}",
+    "tunebench.reports.analysis.two_runs.comparison:compare_runs": "compare {run} {other}",
     "tunebench.reports.summary:summarise": "report {run} --html {out} --json {out}",
     "tunebench.reports.render.html:render": "report {run} --html {out}",
     "tunebench.reports.formatting.output:_write": "report {run} --html {out}",

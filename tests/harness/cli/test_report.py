@@ -253,8 +253,9 @@ def test_a_folder_for_a_file_is_refused_with_an_option_that_would_do(runs, elsew
     (elsewhere / "out").mkdir()
     done = tunebench("report", runs[0], option, "out")
     assert ending_of(done.exception).code == 2
-    assert f"out: cannot be written: Is a directory; name a file in it with {option} FILE, e.g. {option} out/report." in str(
-        done.exception
+    assert (
+        f"out: cannot be written: Is a directory; name a file in it with {option} FILE, e.g. {option} out/report."
+        in str(done.exception)
     )
 
 

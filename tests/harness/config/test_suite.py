@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tunebench.harness.cli import completion
-from tunebench.harness.config.suite import AA_SUFFIX, built_in_suites, load_suite
+from tunebench.harness.config.suite import AA_SUFFIX, built_in_suites, load_suite, sized
 from tunebench.harness.config.suite_schema import LEVELS
 from tunebench.harness.errors import UsageError
 
@@ -50,7 +50,7 @@ def _refused(tmp_path: Path, text: str, files: tuple[str, ...] = ("my_ft.py",)) 
 
 def test_every_level_is_a_built_in_suite_with_its_number_of_blocks():
     blocks = {name: load_suite(name).header.blocks for name in LEVELS}
-    assert blocks == {"smoke": 1, "demo": 3, "quick": 3, "nightly": 5, "paper": 10}
+    assert blocks == {"smoke": 1, "demo": 8, "quick": 3, "nightly": 5, "paper": 10}
     assert set(LEVELS) <= set(built_in_suites())
 
 
@@ -59,11 +59,67 @@ def test_the_demo_has_the_five_methods_and_a_control_a_task():
     labels = {workload.label for workload in suite.workloads}
     assert {"ft-all", "lora-all", "lora-last", "skip2-lora", "lorae"} <= labels
     controls = [workload for workload in suite.workloads if workload.aa_control]
-    assert [(workload.task, workload.label) for workload in controls] == [
-        ("digits/mlp", "ft-all" + AA_SUFFIX),
+    assert sorted((workload.task, workload.label) for workload in controls) == [
         ("digits/cnn", "ft-all" + AA_SUFFIX),
+        ("digits/mlp", "lora-all" + AA_SUFFIX),
+        ("digits/mlp [native cpu x1 float32]", "lora-all" + AA_SUFFIX),
     ]
-    assert all(workload.method == "ft-all" for workload in controls)
+    assert {workload.engine for workload in suite.workloads} == {"native", "torch"}
+
+
+def test_a_task_may_have_fewer_blocks_of_its_own_and_all_its_methods_have_them(tmp_path):
+    suite = load_suite("demo")
+    assert {workload.task: workload.blocks for workload in suite.workloads} == {
+        "digits/mlp [native cpu x1 float32]": None,
+        "digits/mlp": 3,
+        "digits/cnn": 6,
+    }
+    path = tmp_path / "s.toml"
+    row = '[[workload]]\ndataset = "digits"\nmodel = "mlp"\nmethods = ["{}"]\n{}\n'
+    head = '[suite]\nname = "s"\nblocks = 4\n'
+    path.write_text(head + row.format("ft-all", "blocks = 2") + row.format("lora-all", "blocks = 3"))
+    with pytest.raises(UsageError, match=r"'blocks' must be the same for 'ft-all' and 'lora-all'"):
+        load_suite(str(path))
+    path.write_text(head + row.format("ft-all", "blocks = 5"))
+    with pytest.raises(UsageError, match=r"blocks = 5 is more than \[suite\] blocks = 4"):
+        load_suite(str(path))
+
+
+def test_another_number_of_blocks_counts_for_every_task_and_has_bounds():
+    suite = sized(load_suite("demo"), blocks=12)
+    assert suite.header.blocks == 12
+    assert {workload.blocks for workload in suite.workloads} == {None}
+    assert sized(suite) is suite
+    for blocks in (0, -1, 1001):
+        with pytest.raises(UsageError, match=rf"--blocks {blocks}: a whole number from 1 to 1000"):
+            sized(suite, blocks=blocks)
+
+
+def test_a_suite_until_it_is_decided_has_looks_and_says_so_in_its_plan():
+    suite = sized(load_suite("quick"), until_decided=True)
+    assert (suite.header.blocks, [look.blocks for look in suite.looks]) == (30, [11, 17, 30])
+    assert [look["blocks"] for look in suite.as_dict()["until_decided"]["looks"]] == [11, 17, 30]
+    assert "until_decided" not in load_suite("quick").as_dict()
+    assert sized(load_suite("quick"), until_decided=True, max_blocks=12).looks[-1].blocks == 12
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"blocks": 4, "until_decided": True}, "exclude each other"),
+        ({"max_blocks": 4}, "--max-blocks goes with --until-decided"),
+        ({"until_decided": True, "max_blocks": 5}, "allow no verdict; the first one is possible after 10"),
+        ({"until_decided": True, "max_blocks": 0}, "--max-blocks 0: a whole number"),
+    ],
+)
+def test_numbers_of_blocks_that_make_no_sense_are_refused(options, words):
+    with pytest.raises(UsageError, match=words):
+        sized(load_suite("quick"), **options)
+
+
+def test_a_suite_that_compares_nothing_cannot_be_decided():
+    with pytest.raises(UsageError, match="compares nothing"):
+        sized(load_suite("quick").only_methods("lorae"), until_decided=True)
 
 
 def test_an_own_method_stands_in_the_task_of_the_built_in_ones(tmp_path):
@@ -142,10 +198,10 @@ def test_an_unknown_suite_names_the_built_in_ones():
 
 
 def test_methods_select_rows_and_their_controls():
-    suite = load_suite("demo").only_methods("ft-all,skip2-lora")
+    suite = load_suite("quick").only_methods("ft-all,skip2-lora")
     assert {workload.label for workload in suite.workloads} == {"ft-all", "ft-all" + AA_SUFFIX, "skip2-lora"}
-    with pytest.raises(UsageError, match=r"unknown method 'magic'; suite 'demo' has: ft-all"):
-        load_suite("demo").only_methods("magic")
+    with pytest.raises(UsageError, match=r"unknown method 'magic'; suite 'quick' has: ft-all"):
+        load_suite("quick").only_methods("magic")
 
 
 @pytest.mark.parametrize("names", ["", " ", ",", " , "])

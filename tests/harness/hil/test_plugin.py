@@ -48,6 +48,23 @@ def test_board_seconds_are_replayed_bit_for_bit(run_pytest, lab, sleep_suite, tm
 
 
 @pytest.mark.slow
+def test_another_number_of_blocks_is_measured_and_too_few_for_a_verdict_are_told(
+    run_pytest, lab, sleep_suite, tmp_path
+):
+    (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
+    suite = str(sleep_suite(["a", "b"], blocks=1))
+    words = ["--inventory", str(lab("one")), "--campaign", suite, "--benchmark-json", "out.json", "-v"]
+    done = run_pytest(*words, "--tunebench-blocks", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    out = json.loads((tmp_path / "out.json").read_text())
+    assert {bench["stats"]["rounds"] for bench in out["benchmarks"]} == {2}
+    assert "tunebench: 2 blocks, 2 methods: no verdict is possible; 6 blocks would allow one" in done.stdout
+    refused = run_pytest(*words, "--tunebench-blocks", "0")
+    assert refused.returncode == 4
+    assert "a whole number from 1 to 1000" in refused.stdout + refused.stderr
+
+
+@pytest.mark.slow
 def test_compare_and_compare_fail_work_on_board_seconds(run_pytest, lab, sleep_suite, tmp_path):
     (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
     common = ("--inventory", str(lab("one")), "-q", "--benchmark-storage", f"file://{tmp_path}/bench")

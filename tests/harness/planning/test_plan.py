@@ -14,7 +14,7 @@ def _board(name: str, **capabilities) -> BoardEntry:
     return BoardEntry(id=name, kind="linux", host=name, capabilities=Capabilities(**capabilities))
 
 
-def _plan(run_id: str = "r1", suite: str = "demo", boards=("a", "b"), **options):
+def _plan(run_id: str = "r1", suite: str = "quick", boards=("a", "b"), **options):
     return make_plan(
         load_suite(suite), [_board(name) for name in boards], run_id=run_id, lab="lab", **options
     )
@@ -132,3 +132,45 @@ def test_the_stored_plan_holds_no_address_or_key():
     text = str(make_plan(load_suite("smoke"), [board], run_id="r", lab="lab").as_dict())
     assert "secret-host" not in text
     assert "private" not in text
+
+
+def test_added_blocks_stand_behind_all_that_was_there_and_go_on_with_ids_and_seeds():
+    short, whole = _sized(3), _sized(7, earlier_blocks=(3,))
+    before, after = short.of_board("a"), whole.of_board("a")
+    assert after[: len(before)] == before
+    added = after[len(before) :]
+    assert {(planned.role, planned.block, planned.seed) for planned in added} == {
+        ("timed", block, block) for block in range(3, 7)
+    }
+    ids = [planned.rep_id for planned in after]
+    assert ids == [f"r1.a.{number:04d}" for number in range(len(ids))]
+    # The order within a block is that of a run with seven blocks from the start.
+    at_once = [(p.block, p.slot, p.workload.key) for p in _sized(7).of_board("a") if p.role == "timed"]
+    assert [(p.block, p.slot, p.workload.key) for p in after if p.role == "timed"] == at_once
+
+
+def test_blocks_may_be_added_again_and_energy_has_its_baselines_each_time():
+    whole = _sized(9, earlier_blocks=(5, 7), suite="nightly")
+    rows = [(p.role, p.block) for p in whole.of_board("a") if p.role in ("idle", "energy")]
+    idle = [block for role, block in rows if role == "idle"]
+    assert idle == [0, 1, 2, 3, 4, 5, 5, 6, 7, 7, 8, 9]
+    instrumented = [p for p in whole.of_board("a") if p.role == "instrumented"]
+    before = [p for p in _sized(5, suite="nightly").of_board("a") if p.role == "instrumented"]
+    assert instrumented == before
+
+
+def test_a_task_with_blocks_of_its_own_leaves_the_others_alone():
+    plan = _plan(suite="demo", boards=("a",))
+    blocks = {
+        task: {p.block for p in plan.of_board("a") if p.role == "timed" and p.workload.task == task}
+        for task in plan.suite.tasks
+    }
+    assert [len(of_task) for of_task in blocks.values()] == [8, 3, 6]
+    for block in range(8):
+        slots = [p.slot for p in plan.of_board("a") if p.role == "timed" and p.block == block]
+        assert slots == list(range(len(slots)))
+
+
+def _sized(blocks: int, *, earlier_blocks=(), suite: str = "quick"):
+    loaded = load_suite(suite).with_blocks(blocks)
+    return make_plan(loaded, [_board("a")], run_id="r1", lab="lab", earlier_blocks=earlier_blocks)

@@ -112,7 +112,7 @@ def test_a_failed_control_withholds_the_verdicts_of_its_quantity_only(run):
     codes = {caution.code for caution in summary.cautions}
     assert "aa-failed" in codes
     assert "few-blocks" not in codes
-    assert "no verdict on times is given, since the A/A control failed" in render(reader)
+    assert "No answer: the A/A control failed" in render(reader)
 
 
 def test_a_control_that_fails_in_memory_is_told(run):
@@ -125,8 +125,8 @@ def test_a_control_that_fails_in_memory_is_told(run):
     assert summary.aa[0].quantities["memory"].result == "failed"
     assert verdict_of(reader, "fast", "memory").withheld
     assert any("A/A control failed in memory" in caution.message for caution in summary.cautions)
-    assert "memory failed" in table(summary)
-    assert "Failed" in render(reader).split('id="aa"')[1][:400]
+    assert "memory failed" in table(summary, 150)
+    assert "<b>failed</b>" in render(reader).split('id="aa"')[1][:400]
 
 
 def energy_record(make_record, label, block, joules, scope="module", source="ina3221", **fields):
@@ -285,6 +285,25 @@ def test_below_six_blocks_the_reason_is_the_number_of_blocks(run):
     verdict = verdict_of(run({"ft-all": blocks(1, 3), "fast": blocks(0.5, 3)}), "fast")
     assert (verdict.verdict, verdict.blocks_needed) == ("NO VERDICT", 3)
     assert verdict.reason == "3 blocks: a verdict needs at least 6."
+
+
+def test_what_at_least_means_takes_holm_into_account(run):
+    methods = {f"m{i}": blocks(0.5, n=3, seed=i) for i in range(3)}
+    reader = run({"ft-all": blocks(1, n=3), **methods})
+    verdict = verdict_of(reader, "m0")
+    assert (verdict.verdict, verdict.blocks_needed) == ("NO VERDICT", 4)
+    assert verdict.reason == "3 blocks: a verdict needs at least 7 (Holm's correction for several methods)."
+    (few,) = [caution.message for caution in summarise(reader).cautions if caution.code == "few-blocks"]
+    assert "needs at least 7 with so many methods" in few
+
+
+def test_an_accuracy_without_predictions_asks_for_as_many_blocks_as_a_time(run):
+    accuracy = verdict_of(
+        run({"ft-all": blocks(1, n=3), "a": blocks(1, n=3), "b": blocks(1, n=3), "c": blocks(1, n=3)}),
+        "a",
+        "accuracy",
+    )
+    assert (accuracy.verdict, accuracy.n + accuracy.blocks_needed) == ("NO VERDICT", 7)
 
 
 def test_a_control_of_another_baseline_still_shows_its_speed_up(run):

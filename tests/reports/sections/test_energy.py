@@ -81,6 +81,17 @@ def test_of_two_attempts_at_a_baseline_the_last_stands(record):
     assert rep.energy.idle_before_w == 2.0
 
 
+def test_blocks_that_were_added_have_a_baseline_of_their_own_before_them(record):
+    """The run ended at block 1; when blocks were added later the idle board drew more."""
+    ended = record("idle", 1, energy=energy(2.0, 60.0, 0))
+    began = record("idle", 1, energy=energy(2.06, 60.0, 0), slot=1).model_copy(update={"rep_id": "idle-1b"})
+    last = record("idle", 2, energy=energy(2.06, 60.0, 0))
+    reps = joined(record("idle", 0), record("energy", 0), ended, began, record("energy", 1), last)
+    assert reps["energy-ft-all-0"].energy.idle_after_w == 2.0
+    assert reps["energy-ft-all-1"].energy.idle_before_w == 2.06
+    assert reps["energy-ft-all-1"].energy.idle_source == "idle-1b, idle-2"
+
+
 @pytest.mark.parametrize(
     ("before", "after", "load", "reason"),
     [

@@ -12,13 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tunebench.reports.analysis.answer_words import accuracy, points, ship, speed, times, told
-from tunebench.reports.analysis.families import grouped
+from tunebench.reports.analysis.answers.families import grouped
+from tunebench.reports.analysis.answers.options import Option, options
+from tunebench.reports.analysis.answers.words import accuracy, points, ship, speed, times, told
 from tunebench.reports.analysis.measured import Measured
-from tunebench.reports.analysis.options import Option, options
 from tunebench.reports.analysis.row import MethodResult, ToTarget
-from tunebench.reports.analysis.settling import Settling, settling
-from tunebench.reports.analysis.verdict_words import effect, span
+from tunebench.reports.analysis.verdict_words import Settling, effect, settling, span
 from tunebench.reports.analysis.verdicts import aa_result
 from tunebench.reports.formatting.units import clean, seconds, significant, size
 
@@ -45,8 +44,10 @@ class Answer:
         choice: the label to use; the baseline's for ``keep``; None where there is no answer.
         factor: the baseline's time over the choice's; ``verdict`` on it.
         points: the choice's accuracy less the baseline's; ``points_verdict`` on it.
+        lead: the label that the sentence speaks of: the choice, else the method that comes nearest to being one.
         sentence: the whole answer in one sentence, ready to be shown; foreign names in it are clean.
-        others: what to use if something else counts more, each as a phrase; they stand in the sentence, too.
+        claim: its first part, without ``others``.
+        others: what to use if something else counts more, each as a phrase.
         notes: further sentences: what else was seen, what is open.
         blocks_missing: about how many more blocks would give (or settle) the verdict; None if that is no matter.
         aa: result of the A/A control here: ``passed``, ``failed``, ``unclear``, ``no verdict`` or ``none``.
@@ -65,13 +66,20 @@ class Answer:
     verdict: str | None
     points: float | None
     points_verdict: str | None
+    lead: str | None
     sentence: str
+    claim: str
     others: list[str]
     notes: list[str]
     blocks_missing: int | None
     aa: str
     regressed: list[str]
     options: list[Option]
+
+    @property
+    def leading(self) -> Option | None:
+        """Return the method that the sentence speaks of; None if it speaks of none."""
+        return next((option for option in self.options if option.label == self.lead), None)
 
     @property
     def line(self) -> str:
@@ -133,7 +141,8 @@ class _Given:
 
     def row(self, option: Option) -> MethodResult:
         """Return the row of a method."""
-        return next(row for row in self.rows if row.label == option.label and not row.aa_control)
+        members = [row for row in self.rows if not row.aa_control]
+        return next(row for row, made in zip(members, self.options, strict=True) if made is option)
 
     def settling(self, option: Option) -> Settling | None:
         """Return what would settle a method's verdict on time."""
@@ -144,7 +153,7 @@ class _Given:
 def _answer(given: _Given) -> Answer:
     refused = _refusal(given)
     if refused is not None:
-        return _made(given, *refused)
+        return _made(given, *refused, lead=given.able[0] if given.able else None)
     judged = [option for option in given.able if option.verdict != "NO VERDICT"]
     if not judged:
         return _too_few(given)
@@ -208,30 +217,29 @@ def _use(given: _Given, choice: Option) -> Answer:
     others = _first_of_each(
         [*_more_accurate(given, choice), *_faster_at_a_loss(given, choice), *_smaller(given, choice)]
     )
-    sentence = "; ".join([f"Use {choice.name}: {phrase}", *others])
-    return _made(given, "use", sentence, choice=choice, others=others)
+    return _made(given, "use", f"Use {choice.name}: {phrase}", choice=choice, lead=choice, others=others)
 
 
 def _keep(given: _Given, faster: Sequence[Option]) -> Answer:
     base = given.baseline
-    others = _first_of_each(_faster_at_a_loss(given, base)) if base else []
+    others: dict[str, str] = {}
     if faster:
         why = f"no method is shown to be faster at equal {clean(faster[0].metric, 30)}"
+        others = _first_of_each(_faster_at_a_loss(given, base)) if base else {}
     else:
         nearest = given.able[0]
         why = f"no method is shown to be faster (nearest: {nearest.name}, {speed(nearest, given.base)})"
-        others = _first_of_each(_more_accurate(given, base)) if base else []
-    return _made(
-        given, "keep", "; ".join([f"Stay with {given.base}: {why}", *others]), choice=base, others=others
-    )
+        others = _first_of_each(_more_accurate(given, base)) if base else {}
+    lead = next((option for option in given.able if option.label in others), given.able[0])
+    return _made(given, "keep", f"Stay with {given.base}: {why}", choice=base, lead=lead, others=others)
 
 
-def _first_of_each(phrases: Sequence[_Phrase]) -> list[str]:
-    """Return the first phrase on each method, as many as a sentence can bear."""
+def _first_of_each(phrases: Sequence[_Phrase]) -> dict[str, str]:
+    """Return the first phrase on each method, by label, as many as a sentence can bear."""
     by_label: dict[str, str] = {}
     for label, phrase in phrases:
         by_label.setdefault(label, phrase)
-    return list(by_label.values())[:_MOST_OTHERS]
+    return dict(list(by_label.items())[:_MOST_OTHERS])
 
 
 def _open(given: _Given, best: Option) -> Answer:
@@ -246,7 +254,8 @@ def _open(given: _Given, best: Option) -> Answer:
     if needed is not None:
         sentence += f"; {needed.words}"
     blocks = needed.blocks if needed else None
-    return _made(given, "open", f"{sentence}. Until then stay with {given.base}", missing=blocks)
+    sentence += f". Until then stay with {given.base}"
+    return _made(given, "open", sentence, lead=best, missing=blocks)
 
 
 def _too_few(given: _Given) -> Answer:
@@ -268,7 +277,7 @@ def _too_few(given: _Given) -> Answer:
         )
     else:
         sentence += f"So far none ran faster than {given.base}"
-    return _made(given, "too few", sentence, missing=missing)
+    return _made(given, "too few", sentence, lead=best, missing=missing)
 
 
 def _blocks(n: int) -> str:
@@ -367,6 +376,12 @@ def _why_withheld(given: _Given) -> str:
 
 def _notes(given: _Given, choice: Option | None) -> list[str]:
     notes = []
+    judged = given.row(choice).judged("accuracy") if choice is not None and not choice.is_baseline else None
+    needed = settling(judged) if judged is not None else None
+    if choice is not None and needed is not None:
+        notes.append(
+            f"Whether {choice.name} ends at another {clean(choice.metric, 30)} is open: {needed.words}."
+        )
     reach = _first_to_target(given)
     if reach and choice is not None and reach[0] != choice.label:
         label, words = reach
@@ -393,21 +408,24 @@ def _first_to_target(given: _Given) -> tuple[str, str] | None:
     ]
     if len(known) < 2:
         return None
-    median, label, reached = min(known, key=lambda entry: entry[0])
-    return label, f"{seconds(median, 2)}, {reached.reached} of {reached.n} runs"
+    median, label, first = min(known, key=lambda entry: entry[0])
+    return label, f"{seconds(median, 2)}, {first.reached} of {first.n} runs"
 
 
 def _made(
     given: _Given,
     state: State,
-    sentence: str,
+    claim: str,
     *,
     choice: Option | None = None,
-    others: Sequence[str] = (),
+    lead: Option | None = None,
+    others: Mapping[str, str] | None = None,
     missing: int | None = None,
 ) -> Answer:
     first = given.rows[0]
     control = next((row for row in given.rows if row.aa_control), None)
+    phrases = list((others or {}).values())
+    claim = claim.rstrip(".")
     return Answer(
         board_id=first.board_id,
         task=first.task,
@@ -420,8 +438,10 @@ def _made(
         verdict=choice.verdict if choice else None,
         points=choice.points if choice else None,
         points_verdict=choice.points_verdict if choice else None,
-        sentence=f"{sentence.rstrip('.')}.",
-        others=list(others),
+        lead=lead.label if lead else None,
+        sentence=f"{'; '.join([claim, *phrases])}.",
+        claim=f"{claim}.",
+        others=phrases,
         notes=_notes(given, choice),
         blocks_missing=missing,
         aa=aa_result(control.verdicts["time"]) if control and "time" in control.verdicts else "none",
@@ -440,4 +460,9 @@ def _with_regressions(answer: Answer, regressed: Regressed) -> Answer:
     if not here:
         return answer
     names = ", ".join(here[:3]) + (f" and {len(here) - 3} more" if len(here) > 3 else "")
-    return replace(answer, regressed=here, sentence=f"Regressed: {names}. {answer.sentence}")
+    return replace(
+        answer,
+        regressed=here,
+        sentence=f"Regressed: {names}. {answer.sentence}",
+        claim=f"Regressed: {names}. {answer.claim}",
+    )

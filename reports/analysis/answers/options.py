@@ -17,7 +17,8 @@ class Option:
     """A method of one board and task, in the figures by which one chooses.
 
     Attributes:
-        factor: the baseline's time over this one's, above 1 is faster; 1 for the baseline, None if not compared.
+        factor: the baseline's time over this one's, above 1 is faster; 1 for the baseline; None if not compared, and on
+            emulated boards.
         low: lower end of the factor's interval, or of the range seen if ``interval`` is ``range``.
         verdict: on the time; None for the baseline and where nothing was compared.
         accuracy: after training, a share; its metric is ``metric``.
@@ -117,7 +118,8 @@ def _refused(row: MethodResult, checks: Sequence[Check]) -> str | None:
 
 
 def _option(row: MethodResult, refused: str | None, frontier: bool, delta: float) -> Option:
-    speed, points = row.speed_up, row.judged("accuracy")
+    # An emulator's times are compared in the tables below; as a reason to choose they are none.
+    speed, points = (None if row.emulated else row.speed_up), row.judged("accuracy")
     accuracy, energy = row.accuracy, row.energy
     base = row.is_baseline
     return Option(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from tunebench.reports.analysis.options import Option
+from tunebench.reports.analysis.answers.options import Option
 from tunebench.reports.formatting.units import clean, significant, size
 
 
 def times(factor: float) -> str:
     """Return a factor with as many digits as an answer needs.
 
-    >>> times(7.04), times(12.6), times(1.034), times(127.2)
-    ('7.0×', '13×', '1.03×', '127×')
+    >>> times(7.04), times(12.6), times(1.034), times(127.2), times(0.7204), times(1.9999999)
+    ('7.0×', '13×', '1.03×', '127×', '0.72×', '2.0×')
     """
-    return f"{significant(factor, 2 if factor >= 2 else 3)}×"
+    rounded = float(f"{factor:.3g}")
+    return f"{significant(rounded, 3 if 1 <= rounded < 2 else 2)}×"
 
 
 def points(value: float) -> str:
