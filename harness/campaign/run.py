@@ -10,7 +10,7 @@ from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import LiveProgress, PlainLines, StageLines
 from tunebench.harness.campaign.session import Request, Session, exit_code, open_session
 from tunebench.harness.planning.feasibility import feasibility, feasibility_lines
-from tunebench.harness.runs.ending import closing_lines
+from tunebench.harness.planning.runs.ending import closing_lines
 
 
 def run(request: Request, console: Console, *, tell_feasibility: bool = True) -> tuple[int, Path | None]:

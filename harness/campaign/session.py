@@ -33,7 +33,7 @@ from tunebench.harness.planning import attempts
 from tunebench.harness.planning.durations import Durations, durations_below
 from tunebench.harness.planning.plan import Plan, differences, make_plan
 from tunebench.harness.planning.repetition import covers
-from tunebench.harness.runs.unfinished import nothing_to_resume, unfinished_run
+from tunebench.harness.planning.runs.unfinished import nothing_to_resume, unfinished_run
 from tunebench.reports.records import Skip
 from tunebench.reports.results import ResultsError, RunReader, RunWriter
 

@@ -11,7 +11,7 @@ from tunebench.harness.cli.options import RESULTS, JsonFlag, OutOption, print_js
 from tunebench.harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from tunebench.harness.runs.status import RunStatus
+    from tunebench.harness.planning.runs.status import RunStatus
 
 app = typer.Typer(add_completion=False)
 
@@ -26,7 +26,7 @@ def runs(
 
     Only files are read: no board is asked, and a run that is being measured is not disturbed.
     """
-    from tunebench.harness.runs.status import in_short, run_folders
+    from tunebench.harness.planning.runs.status import in_short, run_folders
     from tunebench.reports.results import ResultsError
 
     folders = run_folders(out)

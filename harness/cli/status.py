@@ -13,7 +13,7 @@ from tunebench.harness.cli.runs import as_dict, clock_of, headline
 from tunebench.harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from tunebench.harness.runs.status import BoardStatus, RunStatus
+    from tunebench.harness.planning.runs.status import BoardStatus, RunStatus
 
 app = typer.Typer(add_completion=False)
 
@@ -35,7 +35,7 @@ def status(
 
     From another terminal, also while it is measured: only files are read, and no board is asked.
     """
-    from tunebench.harness.runs.status import in_full
+    from tunebench.harness.planning.runs.status import in_full
 
     found = [in_full(folder) for folder in _folders(run, out)]
     if as_json:
@@ -46,7 +46,7 @@ def status(
 
 def _folders(run: Path | None, out: Path) -> list[Path]:
     """Return the directories of the runs that are meant."""
-    from tunebench.harness.runs.status import run_folders
+    from tunebench.harness.planning.runs.status import run_folders
     from tunebench.reports.results import find_run, is_being_written
     from tunebench.reports.results.layout import MANIFEST
 

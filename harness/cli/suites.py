@@ -15,7 +15,7 @@ from tunebench.harness.cli.options import RESULTS, JsonFlag, OutOption, print_js
 from tunebench.harness.hints import command as hint
 
 if TYPE_CHECKING:
-    from tunebench.harness.runs.status import RunStatus
+    from tunebench.harness.planning.runs.status import RunStatus
 
 #: So many of the newest runs are looked at for how long a suite took.
 _MOST_RUNS = 100
@@ -88,7 +88,7 @@ def _duration_words(suite: Mapping[str, Any]) -> str:
 
 def _last_runs(out: Path) -> dict[str, RunStatus]:
     """Return the newest complete run of each suite below a results root."""
-    from tunebench.harness.runs.status import in_short, run_folders
+    from tunebench.harness.planning.runs.status import in_short, run_folders
     from tunebench.reports.results import ResultsError
 
     newest: dict[str, RunStatus] = {}

@@ -14,8 +14,8 @@ from tunebench.harness.campaign.session import Request, exit_code, open_session
 from tunebench.harness.config.inventory import load_inventory
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
-from tunebench.harness.runs.ending import closing_lines
-from tunebench.harness.runs.unfinished import continuing, nothing_to_resume, unfinished_run
+from tunebench.harness.planning.runs.ending import closing_lines
+from tunebench.harness.planning.runs.unfinished import continuing, nothing_to_resume, unfinished_run
 from tunebench.reports.results import RunReader
 from tunebench.reports.summary import summarise
 from tunebench.targets.virtual.loopback import LoopbackServer

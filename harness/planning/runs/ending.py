@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tunebench.harness.hints import anew
 from tunebench.harness.hints import command as hint
-from tunebench.harness.runs.unfinished import continuing
+from tunebench.harness.planning.runs.unfinished import continuing
 
 #: So many missing boards are named one by one.
 _MOST_NAMED = 10

@@ -14,7 +14,7 @@ from tests.reports.campaigns import ORIN, PI5, make_rep
 from tests.reports.campaigns import Campaign as Stored
 from tunebench.harness.cli.app import app
 from tunebench.harness.errors import ending_of
-from tunebench.harness.runs.status import in_full, in_short, run_folders
+from tunebench.harness.planning.runs.status import in_full, in_short, run_folders
 from tunebench.reports.results import ResultsError, RunWriter, is_being_written
 
 #: Holds a run open until its standard input ends.

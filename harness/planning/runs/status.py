@@ -17,7 +17,7 @@ from typing import Literal
 from tunebench.harness.planning import attempts
 from tunebench.harness.planning.durations import durations_below
 from tunebench.harness.planning.repetition import duration_key
-from tunebench.harness.runs.unfinished import continuing
+from tunebench.harness.planning.runs.unfinished import continuing
 from tunebench.reports.records import PLAN_SCHEMA, RUN_SCHEMA
 from tunebench.reports.results import ResultsError, is_being_written
 from tunebench.reports.results.layout import MANIFEST, PLAN, REPS, load_object
