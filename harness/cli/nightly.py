@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tunebench.harness.cli.options import RESULTS, InventoryOption
+from tunebench.harness.cli.options import RESULTS, InventoryOption, NoHtmlFlag
 
 app = typer.Typer(add_completion=False)
 
@@ -36,14 +36,19 @@ def nightly(
         Path | None,
         typer.Option("--summary", metavar="DIR", help="Write report.html, gate.md, gate.xml there."),
     ] = None,
+    no_html: NoHtmlFlag = False,
 ) -> None:
     """Run the suite, index the store, write the report, judge the night; an unfinished run of it is resumed.
 
     Exit codes as of `run` and `gate` together: 0 ok, 1 a measured failure or confirmed regression, 2 usage,
     3 unclear or partial, 4 infrastructure, 130 interrupted (precedence 130, 2, 1, 4, 3, 0). Report and summaries are
-    written whatever the code. In GitHub Actions the Markdown summary goes into the job's page.
+    written whatever the code; the report begins with the gate's verdict. In GitHub Actions the Markdown summary goes into the job's page.
     """
     from tunebench.harness.config.inventory import load_inventory
     from tunebench.harness.nightly.night import NightRequest, night
 
-    raise typer.Exit(night(NightRequest(load_inventory(inventory), suite, boards, store, baseline, summary)))
+    raise typer.Exit(
+        night(
+            NightRequest(load_inventory(inventory), suite, boards, store, baseline, summary, html=not no_html)
+        )
+    )

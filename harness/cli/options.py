@@ -74,6 +74,7 @@ JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help=
 StoreOption = Annotated[Path, typer.Option("--store", metavar="DIR", help="Root of the results directories.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept and shown in reports.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+NoHtmlFlag = Annotated[bool, typer.Option("--no-html", help="Write no HTML report.")]
 
 #: Default of ``--out`` and ``--store``.
 RESULTS = Path("results")
