@@ -42,7 +42,8 @@ def nightly(
 
     Exit codes as of `run` and `gate` together: 0 ok, 1 a measured failure or confirmed regression, 2 usage,
     3 unclear or partial, 4 infrastructure, 130 interrupted (precedence 130, 2, 1, 4, 3, 0). Report and summaries are
-    written whatever the code; the report begins with the gate's verdict. In GitHub Actions the Markdown summary goes into the job's page.
+    written whatever the code; the report begins with the gate's verdict. In GitHub Actions the Markdown summary goes
+    into the job's page.
     """
     from tunebench.harness.config.inventory import load_inventory
     from tunebench.harness.nightly.night import NightRequest, night
