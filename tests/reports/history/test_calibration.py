@@ -118,15 +118,6 @@ def test_too_few_nights_are_not_made_into_a_month(tmp_path, nights):
     assert ("not known for 2 series" in result.stdout) == (nights < 10)
 
 
-def test_one_repetition_a_night_does_not_tell_how_repetitions_scatter(tmp_path):
-    lab = SimulatedLab(boards=1, cells=1, repetitions=1, bad_nights=0.0)
-    for night in range(12):
-        lab.write_night(tmp_path, night)
-    for series in calibrate(tmp_path).series:
-        assert series.smallest is None
-        assert series.reason is not None
-
-
 def test_a_control_of_few_blocks_has_no_width(store):
     few = PairedNoise("b", "t", 3, None, 0.0)
     assert few.half_width is None
