@@ -114,7 +114,7 @@ def _parameters(function: Any) -> Iterator[_Parameter]:
             else _value(value)
         )
         if isinstance(info, ArgumentInfo):
-            meta = (info.metavar or name.upper()).strip("[]")
+            meta = (info.metavar or name.upper()).strip("[].")
             several = "..." if get_origin(kind) is list else ""
             label = f"{meta}{several}" if needed else f"[{meta}{several}]"
         else:

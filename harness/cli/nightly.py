@@ -29,7 +29,7 @@ def nightly(
         typer.Option(
             "--baseline",
             metavar="ARTIFACT",
-            help="The pinned build to confirm against; see `tunebench gate`.",
+            help="The pinned build to confirm against; as `gate` takes it.",
         ),
     ] = None,
     summary: Annotated[

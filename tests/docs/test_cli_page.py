@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +38,7 @@ def test_the_page_names_the_options_that_the_help_shows():
     """Held against the real help of a command with many: as an independent reader of the same options."""
     shown = subprocess.run(
         [sys.executable, "-m", "tunebench", "run", "--help"],
-        capture_output=True, text=True, check=True, env={"COLUMNS": "200", "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "200", "PYTHONPATH": str(ROOT)},
     ).stdout  # fmt: skip
     section = PAGE.partition("\n## tunebench run\n")[2].partition("\n## ")[0]
     options = {
