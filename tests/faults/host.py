@@ -125,7 +125,7 @@ class Host:
 
     def start(self) -> None:
         """Start the command; it is the same one every time."""
-        words = ["run", "-i", "lab.toml", "-s", "suite.toml", "-o", str(self.out), "--resume"]
+        words = ["run", "-i", "lab.toml", "-s", "suite.toml", "-o", str(self.out), "--resume", "--no-html"]
         env = {
             name: value for name, value in os.environ.items() if not name.startswith(("TUNEBENCH_", "COV"))
         }
