@@ -65,7 +65,7 @@ def test_a_file_that_is_there_is_kept(tmp_path, there):
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="--dir .*cannot be written"):
+    with pytest.raises(UsageError, match=r"--dir .*cannot be written"):
         write_scaffold("mine", tmp_path / "file", "module")
 
 
