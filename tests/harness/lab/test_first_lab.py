@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import select
 import shlex
 import subprocess
 import sys
-import time
 
 import pytest
 
+from tests.terminal import BOUND_S, at_a_terminal
 from tunebench.harness.config.inventory import load_inventory
 from tunebench.harness.errors import UsageError
 from tunebench.harness.lab import first_lab
 from tunebench.targets.transport.neighbours import Neighbour
 from tunebench.targets.virtual.openssh import OpenSshServer, find_sshd
-
-BOUND_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -99,34 +94,12 @@ def ssh_config_plain(tmp_path):
     return str(path)
 
 
-def at_a_terminal(arguments, answers, cwd, env=None):
-    """Run the command on a pty, answer each question when it is there; return exit code and all that was shown."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tunebench", *arguments],
-        stdin=slave, stdout=slave, stderr=slave, cwd=cwd, env={**os.environ, **(env or {})}, start_new_session=True,
-    )  # fmt: skip
-    os.close(slave)
-    shown, left, give_up = b"", list(answers), time.monotonic() + BOUND_S
-    seen = 0
-    while time.monotonic() < give_up:
-        if select.select([master], [], [], 0.2)[0]:
-            try:
-                piece = os.read(master, 4096)
-            except OSError:  # the other end is closed
-                break
-            shown += piece
-        if left and b"]: " in shown[seen:]:
-            seen = len(shown)
-            os.write(master, left.pop(0))
-    code = process.wait(timeout=10)
-    os.close(master)
-    return code, shown.decode()
+INIT = (sys.executable, "-m", "tunebench", "init")
 
 
 def test_a_person_chooses_by_number_and_may_name_more(ssh_config_plain, tmp_path):
-    arguments = ["init", "--ssh-config", ssh_config_plain]
-    code, shown = at_a_terminal(arguments, [b"1 127.0.0.9\n", b"attic\n"], tmp_path)
+    words = [*INIT, "--ssh-config", ssh_config_plain]
+    code, shown = at_a_terminal(words, [b"1 127.0.0.9\n", b"attic\n"], tmp_path)
     assert code == 0, shown
     assert boards(tmp_path / "lab.toml") == {
         "pi5-01": ("pi5-01", "raspberry-pi"),
@@ -136,8 +109,8 @@ def test_a_person_chooses_by_number_and_may_name_more(ssh_config_plain, tmp_path
 
 
 def test_a_wrong_number_is_asked_again_and_the_end_of_input_ends_it(ssh_config_plain, tmp_path):
-    arguments = ["init", "--ssh-config", ssh_config_plain]
-    code, shown = at_a_terminal(arguments, [b"7\n", b"\x04"], tmp_path)
+    words = [*INIT, "--ssh-config", ssh_config_plain]
+    code, shown = at_a_terminal(words, [b"7\n", b"\x04"], tmp_path)
     assert "7: there are numbers from 1 to 2" in shown
     assert code != 0
     assert "Traceback" not in shown
