@@ -46,9 +46,9 @@ def test_readme_is_short_and_has_one_picture():
 
 
 def test_readme_leads_to_every_page():
-    linked = set(re.findall(r"\]\((docs/[^)#]+)", TEXT)) | set(
+    linked = set(re.findall(r"\]\((docs/[^)#]+)", TEXT)) | {
         f"docs/{name}" for name in re.findall(r"\]\(([^)#:]+\.md)", (ROOT / "docs" / "README.md").read_text())
-    )
+    }
     pages = {str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")} - {"docs/README.md"}
     assert pages - linked == set()
 

@@ -117,6 +117,29 @@ def test_a_wrong_number_is_asked_again_and_the_end_of_input_ends_it(ssh_config_p
     assert not (tmp_path / "lab.toml").exists()
 
 
+def test_who_has_no_board_takes_this_machine(tmp_path):
+    code, shown = at_a_terminal([*INIT, "--ssh-config", str(tmp_path / "none")], [b"\n", b"\n"], tmp_path)
+    assert code == 0, shown
+    assert "names no board" in shown
+    assert boards(tmp_path / "lab.toml") == {"this-machine": (None, "loopback")}
+
+
+def test_a_person_may_have_the_network_looked_through_and_names_a_kind(ssh_config_plain, tmp_path):
+    """Only if asked; in a network namespace, so that nobody is knocked at."""
+    alone = ["unshare", "--net"]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("no network namespace for this account (unshare --net)")
+    answers = [b"network\n", b"2 127.0.0.9=jetson here\n", b"\n"]
+    code, shown = at_a_terminal([*alone, *INIT, "--ssh-config", ssh_config_plain], answers, tmp_path)
+    assert code == 0, shown
+    assert "looking for SSH servers on no network" in shown
+    assert boards(tmp_path / "lab.toml") == {
+        "orin": ("orin", "jetson"),
+        "127.0.0.9": ("127.0.0.9", "jetson"),
+        "this-machine": (None, "loopback"),
+    }
+
+
 @pytest.mark.parametrize("kind", ["raspberry-pi", "jetson", "linux"])
 def test_boards_named_with_their_kind_need_no_answer(cli, tmp_path, kind):
     done = cli("init", "--board", f"ann@127.0.0.1={kind}", "--lab", "x")
@@ -167,7 +190,7 @@ def test_without_any_host_the_ways_to_name_one_are_told(cli, tmp_path):
     done = cli("init", "--ssh-config", str(tmp_path / "none"))
     assert done.returncode == 2
     ends = [line.split("init ")[1] for line in re.findall("`([^`]*)`", done.stderr)]
-    assert ends == ["--board pi@192.168.1.5", "--network", "--loopback"]
+    assert ends == ["--board pi@192.168.1.5", "--network --yes", "--loopback"]
 
 
 def test_hosts_of_the_network_bring_the_kind_of_their_card():
