@@ -43,8 +43,9 @@ def command(*words: str | Path, inventory: bool = False) -> str:
     return shlex.join([*program(), *map(str, words), *named])
 
 
-#: Options that continue a run -> number of their values; commands that continue an unfinished run where they are told to, and those that do so by themselves.
+#: Options that continue a run, with the number of their values.
 _CONTINUING = {"--resume": 0, "--add-blocks": 1}
+#: Commands that continue an unfinished run where they are told to, and those that do so by themselves.
 _RESUME, _RESUMABLE, _RESUMING = "--resume", ("run",), ("nightly",)
 
 
