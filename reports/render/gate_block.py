@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from tunebench.reports.analysis.answers import Regressed
@@ -39,11 +40,13 @@ class GateBlock:
 
     Attributes:
         title: the night in two words.
+        night: its date and time, so that a row of open pages can be told apart; empty where it is not known.
         sight: what the gate would have seen.
         rest: findings that are not shown.
     """
 
     title: str
+    night: str
     css: str
     sight: str
     lines: list[GateLine]
@@ -52,12 +55,13 @@ class GateBlock:
     confirmed: int
 
 
-def gate_block(judgement: Judgement, scrub: Scrub) -> GateBlock:
+def gate_block(judgement: Judgement, started_utc: str | None, scrub: Scrub) -> GateBlock:
     """Return the verdict on a night for the page; names of people and machines are taken out."""
     findings = ordered(judgement)
     code = judgement.exit_code
     return GateBlock(
         title=_TITLES.get(code, "Judged"),
+        night=_night(started_utc),
         css={1: "is-failed", 4: "is-failed", 3: "is-unclear"}.get(code, "is-passed"),
         sight=judgement.sight.sentence if judgement.sight is not None else "",
         lines=[
@@ -77,6 +81,18 @@ def gate_block(judgement: Judgement, scrub: Scrub) -> GateBlock:
         screened=judgement.screened,
         confirmed=judgement.confirmed,
     )
+
+
+def _night(started_utc: str | None) -> str:
+    """Return the date and time of a night.
+
+    >>> _night("2026-11-29T02:00:00Z"), _night(None)
+    ('29 November 2026, 02:00 UTC', '')
+    """
+    try:
+        return datetime.fromisoformat(str(started_utc)).strftime("%-d %B %Y, %H:%M UTC")
+    except ValueError:
+        return ""
 
 
 def regressed(judgement: Judgement | None, repetitions: Iterable[Repetition]) -> Regressed:

@@ -78,7 +78,7 @@ def render(
     parts = [part for section in sections() if (part := _part(section, content)) is not None]
     # Style and scripts are ours and go in unescaped; their hashes stand in the policy.
     ours: dict[str, object] = {"style": Markup(style), "scripts": [Markup(text) for text in code]}  # noqa: S704
-    ours["gate"] = gate_block(gate, scrub) if gate is not None else None
+    ours["gate"] = gate_block(gate, summary.run.started_utc, scrub) if gate is not None else None
     return template.render(policy=policy, parts=parts, **ours, **header(content))
 
 

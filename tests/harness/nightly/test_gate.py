@@ -264,6 +264,7 @@ def test_the_gate_keeps_its_verdict_and_the_report_begins_with_it(store, lab, tm
     assert called("report", folder, "--html", page).exit_code == 0
     text = page.read_text()
     assert "Nightly gate: Unclear" in text
+    assert "<title>Unclear, 13 January 2026, 02:00 UTC · " in text, "pages of many nights are told apart"
     assert text.index("Nightly gate: Unclear") < text.index("<h1>")
     assert f"board-00 / simulated/mlp / {slow.label}" in text
     other = store / "elsewhere.html"
