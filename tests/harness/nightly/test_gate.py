@@ -195,9 +195,11 @@ def test_each_finding_has_the_command_that_accepts_it_and_that_command_works(sto
     words = shlex.split(line)
     assert words[words.index("accept") + 1] == slow.key
     assert f"UNCLEAR of {folder.name} is meant: time +" in words[words.index("--reason") + 1]
+    monkeypatch.setattr(decisions, "now_utc", lambda: "2026-01-13T12:00:00Z")  # the morning after
     accepted = called(*words[words.index("accept") :])
     assert accepted.exit_code == 0, accepted.output
-    again = called("gate", "--run", folder, "--store", store)
+    following = lab.write_night(store, NIGHTS + 1, slower={slow.key: 0.2})
+    again = called("gate", "--run", following, "--store", store)
     assert again.exit_code == 0, again.output
     assert " accept " not in again.stdout
 
