@@ -173,12 +173,9 @@ def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(cli, tmp_path)
         (["--board", "=jetson"], "names no host"),
         (["--board", "-oProxyCommand=x"], "names no host|kind 'x' is none of"),
         (["--loopback", "--lab", "a b"], "--lab 'a b': use 1-64 letters"),
-        (["--loopback", "--out", "no/such/../\0"], ""),
     ],
 )
 def test_a_mistake_is_one_sentence_and_writes_nothing(cli, tmp_path, words, sentence):
-    if "\0" in words[-1]:
-        pytest.skip("no argument of a command can hold this")
     done = cli("init", *words)
     assert done.returncode == 2, done.stdout
     assert re.search(sentence, done.stderr)
