@@ -126,12 +126,14 @@ def headline(judgement: Judgement) -> str:
 
 def plain_text(judgement: Judgement, decide: Decide | None = None) -> str:
     """Return the judgement for a terminal; under each finding the command that decides on it, ready to be pasted."""
-    lines = [headline(judgement)]
+    lines, told = [headline(judgement)], set[str]()
     for finding in ordered(judgement)[:_SHOWN]:
         details = "; ".join(filter(None, [figures(finding), finding.reason]))
         lines.append(_printable(f"  {finding.verdict:11} {finding.name}: {details}"))
         command = decide(finding) if decide is not None else None
-        lines += [f"    {_printable(command)}"] if command else []
+        if command and command not in told:
+            told.add(command)
+            lines.append(f"    {_printable(command)}")
     if len(judgement.findings) > _SHOWN:
         lines.append(f"  and {len(judgement.findings) - _SHOWN} more (--json has all)")
     return "\n".join(lines)
@@ -149,7 +151,7 @@ def markdown_text(judgement: Judgement, decide: Decide | None = None) -> str:
         if len(judgement.findings) > _SHOWN:
             lines += ["", f"and {len(judgement.findings) - _SHOWN} more"]
         commands = [decide(finding) for finding in ordered(judgement)[:_SHOWN]] if decide is not None else []
-        shown = [_printable(command).replace("`", "'") for command in commands if command]
+        shown = [_printable(command).replace("`", "'") for command in dict.fromkeys(commands) if command]
         lines += ["", "If a change is meant:", "", "```console", *shown, "```"] if shown else []
     return "\n".join(lines) + "\n"
 

@@ -26,7 +26,7 @@ ADDED = {
     "tunebench new-method": ["--command"],
     "tunebench try": ["--epochs", "1"],
     "tunebench run -s": ["-m", "my-method"],
-    "tunebench nightly": ["-s", "mine.toml"],
+    "tunebench nightly": ["-s", "night.toml"],
     "pytest --pyargs": ["--campaign", "mine.toml", "-q", "-p", "no:cacheprovider"],
 }
 
@@ -84,6 +84,8 @@ def test_the_commands_of_readme_run_in_a_fresh_environment(installed_wheel, boar
     work = tmp_path / "work"
     work.mkdir()
     write_suite(work)
+    night = (work / "mine.toml").read_text().replace('name = "mine"', 'name = "night"', 1)
+    (work / "night.toml").write_text(night.replace("blocks = 1", "blocks = 3"))  # fewer are no night
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -100,6 +102,7 @@ def test_the_commands_of_readme_run_in_a_fresh_environment(installed_wheel, boar
             assert code == 0, shown
             (board_text,) = re.findall(r'host = "([^"]+)"', (work / "lab.toml").read_text())
             assert board_text == "pi5-01", "a forge is no board"
+            _never_wait(work / "lab.toml")
         else:
             more = next(
                 (ADDED[begin] for begin in sorted(ADDED, key=len, reverse=True) if line.startswith(begin)), []
@@ -107,7 +110,7 @@ def test_the_commands_of_readme_run_in_a_fresh_environment(installed_wheel, boar
             # What the wheel depends on lies elsewhere, its scripts too.
             program = ["python", "-m", "pytest", *words[1:]] if words[0] == "pytest" else words
             done = subprocess.run(
-                [*program, *more], cwd=work, env=env, capture_output=True, text=True, timeout=120, check=False
+                [*program, *more], cwd=work, env=env, capture_output=True, text=True, timeout=300, check=False
             )
             assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
             assert "Traceback" not in done.stderr
@@ -119,6 +122,12 @@ def test_the_commands_of_readme_run_in_a_fresh_environment(installed_wheel, boar
                 assert (work / page).read_text().startswith("<!doctype html>")
         ran.append(line)
     assert len(ran) >= 10
+
+
+def _never_wait(inventory: Path) -> None:
+    """Have the board measure at once: it is this machine, on which other tests run."""
+    text = inventory.read_text()
+    inventory.write_text(re.sub(r"^(kind = .*)$", r'\1\ngates = "warn"', text, flags=re.MULTILINE))
 
 
 def _shorten(suite: Path) -> None:
