@@ -10,8 +10,7 @@ from xml.etree import ElementTree
 
 from tunebench.reports.history.confirm import Confirmation
 from tunebench.reports.history.gating import Judgement, NightFinding, NightVerdict
-from tunebench.reports.history.screen import Screening
-from tunebench.reports.history.sight import Sight
+from tunebench.reports.history.screen import Screening, Sight
 
 #: Verdicts that a reader must act on or know of, in the order in which they are shown.
 _ORDER = (

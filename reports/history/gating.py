@@ -19,10 +19,9 @@ import duckdb
 from tunebench.reports.history.clock import LAST_UTC, ClockView, clock_view
 from tunebench.reports.history.confirm import Confirmation, confirm
 from tunebench.reports.history.decisions import Decision, quarantined
-from tunebench.reports.history.screen import Rule, Screening, screen
+from tunebench.reports.history.screen import Rule, Screening, Sight, screen, sight_of
 from tunebench.reports.history.segments import Night, learning_nights, usable
 from tunebench.reports.history.series import Metric, Series, all_series, nights_of, turns
-from tunebench.reports.history.sight import Sight, sight_of
 
 NightVerdict = Literal[
     "REGRESSION", "BOARD", "TRANSIENT", "UNCLEAR", "IMPROVED", "OK", "LEARNING",

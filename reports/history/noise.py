@@ -17,9 +17,8 @@ import numpy as np
 from tunebench.reports.history.confirm import PAIRS, confirm
 from tunebench.reports.history.decisions import Decision
 from tunebench.reports.history.gating import DELTAS, RULES
-from tunebench.reports.history.screen import screen
+from tunebench.reports.history.screen import POWER, screen
 from tunebench.reports.history.series import Night, Series, all_series, nights_of, usable
-from tunebench.reports.history.sight import POWER
 from tunebench.reports.stats.sample import robust_sd
 
 #: A reviewer's number of blocks; the interval of ten is exact and its width is what limits a comparison.

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from tunebench.reports.history.noise import smallest_seen
-from tunebench.reports.history.screen import Rule, screen
-from tunebench.reports.history.sight import POWER, Sight, sight_of, smallest_visible
+from tunebench.reports.history.screen import POWER, Rule, Sight, screen, sight_of, smallest_visible
 
 RULE = Rule()
 
