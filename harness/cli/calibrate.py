@@ -57,7 +57,7 @@ def _percent(value: float | None) -> str:
 def _series_table(rows: list[SeriesJson]) -> Table:
     from rich.table import Table
 
-    from tunebench.reports.history.noise import POWER
+    from tunebench.reports.history.screen import POWER
 
     table = Table(title="noise by series (time)", title_justify="left")
     for column in (

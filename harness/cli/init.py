@@ -201,5 +201,5 @@ def _tell(out: Path, chosen: Sequence[Chosen]) -> None:
         typer.echo(
             f"Not every board answered: `ssh {unreached.host}` must work without a password, its host key be known."
         )
-    named = [] if out.resolve() == Path(FILE).resolve() else ["-i", out]
+    named = [] if out.resolve() == Path(FILE).resolve() else ["-i", str(out)]
     typer.echo(f"Next: {command('boards', *named)}")
