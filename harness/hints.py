@@ -43,6 +43,8 @@ def command(*words: str | Path, inventory: bool = False) -> str:
     return shlex.join([*program(), *map(str, words), *named])
 
 
+#: Options that continue a run, with the number of their values.
+_CONTINUING = {"--resume": 0, "--add-blocks": 1}
 #: Commands that continue an unfinished run where they are told to, and those that do so by themselves.
 _RESUME, _RESUMABLE, _RESUMING = "--resume", ("run",), ("nightly",)
 
@@ -64,7 +66,12 @@ def continuing(called: Sequence[str]) -> str:
 
 def anew(called: Sequence[str]) -> str:
     """Return the command that begins a run anew instead of continuing one."""
-    return command(*(word for word in called[1:] if word != _RESUME))
+    words = list(called[1:])
+    for option, values in _CONTINUING.items():
+        if option in words:
+            at = words.index(option)
+            del words[at : at + 1 + values]
+    return command(*words)
 
 
 @functools.cache

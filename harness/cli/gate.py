@@ -69,13 +69,16 @@ def gate(
     """Judge a night: screen every series against its last nights, list what is missing, decide.
 
     With --baseline, what the screen nominates is measured again in pairs of the pinned build and
-    tonight's on the same board; without, it is UNCLEAR. Exit codes: 0 nothing found, 1 a
+    tonight's on the same board; without, it is UNCLEAR. The verdict is kept beside the run (RUN.gate.json), and its
+    report begins with it. Exit codes: 0 nothing found, 1 a
     confirmed regression, 3 unclear, 4 infrastructure (precedence 2, 1, 4, 3, 0).
     """
     from tunebench.harness.nightly import gate as nightly
+    from tunebench.harness.nightly.decide import decisions_on
     from tunebench.harness.nightly.night import PRECEDENCE
     from tunebench.reports.formatting.output import OutputError, write_output
     from tunebench.reports.history import gate_text
+    from tunebench.reports.render import gate_block
 
     if inventory is not None and baseline is None:
         raise UsageError(
@@ -89,15 +92,18 @@ def gate(
 
         lab = load_inventory(inventory or found_inventory())
         judgement = nightly.confirmed(judgement, run, store, lab, baseline)
+    # Where later reports of the run find it.
+    gate_block.keep(judgement, nightly.judged_run(run))
+    decide = decisions_on(judgement, store)
     # The verdict first: a file that cannot be written must not hide it.
     if as_json:
         typer.echo(json.dumps(gate_text.as_json_value(judgement), indent=2))
     else:
-        typer.echo(gate_text.plain_text(judgement), err=taken)
+        typer.echo(gate_text.plain_text(judgement, decide), err=taken)
     codes = [judgement.exit_code]
     for path, text, option in (
         (junit, gate_text.junit_xml, "--junit"),
-        (markdown, gate_text.markdown_text, "--md"),
+        (markdown, lambda judged: gate_text.markdown_text(judged, decide), "--md"),
     ):
         try:
             if path is not None:

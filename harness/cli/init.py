@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False)
 
-#: Wrong answers to one question; then it is a program that answers.
-_TRIES = 5
+#: Answers to one question; then it is a program that answers.
+_TRIES = 6
 
 
 @app.command()
@@ -65,10 +65,15 @@ def init(
         raise UsageError(f"{out}: is there already; `{again}` replaces it")
     if board or loopback:
         named = dict(map(first_lab.parse_board, board or []))
-        chosen = _asked(list(named), named, None)
+        chosen = _asked(list(named), named, ssh_config)
     else:
         candidates = _found(ssh_config, network)
-        chosen = _chosen(candidates, yes, ssh_config)
+        _refuse_nobody(candidates, yes, network, ssh_config)
+        _show(candidates)
+        taken = candidates if yes else _picked(candidates)
+        loopback = first_lab.HERE in taken
+        hosts = {found.host: found.kind for found in taken if found != first_lab.HERE}
+        chosen = _asked(list(hosts), hosts, ssh_config)
         if lab is None and not yes:
             lab = typer.prompt("Name of the lab", default="my-lab", err=True)
     if loopback:
@@ -81,28 +86,39 @@ def init(
 
 
 def _found(ssh_config: str | None, network: bool) -> list[Candidate]:
-    """Return the hosts that may be boards, shown as they are found.
-
-    Raises:
-        UsageError: there is none; the message says what would name one.
-    """
+    """Return the hosts that may be boards."""
     from tunebench.harness.lab import first_lab
 
     candidates = [found for found in first_lab.from_ssh_config(ssh_config) if found.why_not is None]
-    if network:
-        candidates += _on_network({found.where.rpartition("@")[2] for found in candidates})
+    return [*candidates, *_on_network(candidates)] if network else candidates
+
+
+def _refuse_nobody(candidates: Sequence[Candidate], yes: bool, network: bool, ssh_config: str | None) -> None:
+    """Raise where no board can be chosen: nothing is found to be taken, or there is nobody to ask.
+
+    Raises:
+        UsageError: the message has the commands that say what to take.
+    """
+    if yes and candidates:
+        return
+    if _has_terminal() and not yes:
+        return
     if candidates:
-        return candidates
-    where = f"{ssh_config or '~/.ssh/config'} names no board" + (
-        " and none answers on this network" if network else ""
-    )
+        named = [word for found in candidates[:8] for word in ("--board", found.host)]
+        raise UsageError(
+            f"there is no terminal to ask at, and {len(candidates)} host(s) may be boards. Take some:"
+            f" `{command('init', *named)}`; or all: `{command('init', '--yes')}`"
+        )
+    where = f"{ssh_config or '~/.ssh/config'} names no board"
+    where += " and none answers on this network" if network else ""
     raise UsageError(
         f"{where}. Name one as ssh takes it, e.g. `{command('init', '--board', 'pi@192.168.1.5')}`; look on the local"
-        f" network: `{command('init', '--network')}`; or take this machine: `{command('init', '--loopback')}`"
+        f" network: `{command('init', '--network', '--yes')}`; or take this machine: `{command('init', '--loopback')}`"
     )
 
 
-def _on_network(known: set[str]) -> list[Candidate]:
+def _on_network(known: Sequence[Candidate]) -> list[Candidate]:
+    """Return the SSH servers of the local network that are not known already."""
     from tunebench.harness.lab import first_lab
     from tunebench.targets.transport import neighbours
 
@@ -110,32 +126,19 @@ def _on_network(known: set[str]) -> list[Candidate]:
     for name in neighbours.too_large(networks):
         typer.echo(f"{name} is too large to be looked through", err=True)
     typer.echo(f"looking for SSH servers on {', '.join(map(str, networks)) or 'no network'} ...", err=True)
-    found = [answer for answer in neighbours.neighbours(networks) if answer.address not in known]
+    addresses = {found.where.rpartition("@")[2].partition(":")[0] for found in known}
+    found = [answer for answer in neighbours.neighbours(networks) if answer.address not in addresses]
     return first_lab.from_network(found)
-
-
-def _chosen(candidates: Sequence[Candidate], yes: bool, ssh_config: str | None) -> list[Chosen]:
-    """Return the boards that the user takes.
-
-    Raises:
-        UsageError: nobody can be asked; the message has the command that says what to take.
-    """
-    if not yes and not _has_terminal():
-        named = [word for found in candidates[:8] for word in ("--board", found.host)]
-        raise UsageError(
-            f"there is no terminal to ask at, and {len(candidates)} host(s) may be boards. Take some:"
-            f" `{command('init', *named)}`; or all: `{command('init', '--yes')}`"
-        )
-    for number, found in enumerate(candidates, start=1):
-        kind = f", {found.kind}" if found.kind else ""
-        typer.echo(f"  {number:2}  {found.host:20} {found.where}{kind}", err=True)
-    taken = list(candidates) if yes else _picked(candidates)
-    kinds = {found.host: found.kind for found in taken}
-    return _asked([found.host for found in taken], kinds, ssh_config)
 
 
 def _has_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _show(candidates: Sequence[Candidate], first: int = 1) -> None:
+    for number, found in enumerate(candidates, start=first):
+        kind = f", {found.kind}" if found.kind else ""
+        typer.echo(f"  {number:2}  {found.host:20} {found.where}{kind}", err=True)
 
 
 def _picked(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -144,23 +147,40 @@ def _picked(candidates: Sequence[Candidate]) -> list[Candidate]:
     Raises:
         UsageError: no answer named one.
     """
-    from tunebench.harness.lab.first_lab import Candidate
-
+    known = list(candidates)
+    if not known:
+        typer.echo("~/.ssh/config names no board.", err=True)
     for _ in range(_TRIES):
-        answer = typer.prompt("Which are boards? (numbers, further hosts, or all)", default="all", err=True)
-        words = answer.replace(",", " ").split()
-        if words == ["all"]:
-            return list(candidates)
-        wrong = [word for word in words if word.isdigit() and not 1 <= int(word) <= len(candidates)]
-        if words and not wrong:
-            return [
-                candidates[int(word) - 1] if word.isdigit() else Candidate(word, "named by you")
-                for word in dict.fromkeys(words)
-            ]
-        typer.echo(
-            f"{', '.join(wrong) or 'nothing'}: there are numbers from 1 to {len(candidates)}", err=True
-        )
+        question = "Which are boards? Numbers, hosts as ssh takes them, all, here (this machine), network (look there)"
+        words = typer.prompt(question, default="all" if known else "here", err=True).replace(",", " ").split()
+        if words == ["network"]:
+            more = _on_network(known)
+            _show(more, first=len(known) + 1)
+            known += more
+            continue
+        picked = [_meant(word, known) for word in dict.fromkeys(words)]
+        if picked and None not in picked:
+            return [candidate for some in picked if some is not None for candidate in some]
+        typer.echo(f"{' '.join(words) or 'nothing'}: there are numbers from 1 to {len(known)}", err=True)
     raise UsageError("no board was named; nothing was written")
+
+
+def _meant(word: str, known: Sequence[Candidate]) -> list[Candidate] | None:
+    """Return what one word of an answer stands for; None if it stands for nothing."""
+    from tunebench.harness.lab.first_lab import HERE, Candidate, parse_board
+
+    if word == "all":
+        return list(known) or None
+    if word == "here":
+        return [HERE]
+    if word.isdigit():
+        return [known[int(word) - 1]] if 1 <= int(word) <= len(known) else None
+    try:
+        host, kind = parse_board(word)
+    except UsageError as error:
+        typer.echo(str(error), err=True)
+        return None
+    return [Candidate(host, "named by you", kind)]
 
 
 def _asked(hosts: list[str], kinds: dict[str, str | None], ssh_config: str | None) -> list[Chosen]:
@@ -181,5 +201,5 @@ def _tell(out: Path, chosen: Sequence[Chosen]) -> None:
         typer.echo(
             f"Not every board answered: `ssh {unreached.host}` must work without a password, its host key be known."
         )
-    named = [] if out.resolve() == Path(FILE).resolve() else ["-i", out]
+    named = [] if out.resolve() == Path(FILE).resolve() else ["-i", str(out)]
     typer.echo(f"Next: {command('boards', *named)}")

@@ -136,6 +136,7 @@ JsonOption = Annotated[
 StoreOption = Annotated[Path, typer.Option("--store", metavar="DIR", help="Root of the results directories.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept and shown in reports.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+NoHtmlFlag = Annotated[bool, typer.Option("--no-html", help="Write no HTML report.")]
 
 BlocksOption = Annotated[
     int | None,

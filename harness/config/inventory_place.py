@@ -53,7 +53,8 @@ def find_inventory() -> FoundInventory:
         return FoundInventory(own, "in the configuration folder")
     raise UsageError(
         f"no inventory: neither ./{FILE} nor {own}, and {VARIABLE} is not set."
-        f" `{command('init')}` writes one, `{command('init', '--loopback')}` one of this machine alone; -i names another"
+        f" `{command('init')}` writes one, `{command('init', '--loopback')}` one of this machine alone;"
+        " --inventory (-i) names another"
     )
 
 

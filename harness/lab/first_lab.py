@@ -61,6 +61,10 @@ class Candidate:
     why_not: str | None = None
 
 
+#: This machine itself, which is no host.
+HERE = Candidate("", "this machine")
+
+
 @dataclass(frozen=True)
 class Chosen:
     """A board as it will stand in the inventory.

@@ -10,17 +10,18 @@ from pathlib import Path
 import typer
 
 from tunebench.harness.artifacts.gather import data_dir_from_env
-from tunebench.harness.campaign import run
+from tunebench.harness.campaign import closing, run
 from tunebench.harness.campaign.progress import console
 from tunebench.harness.campaign.session import Request
 from tunebench.harness.config.inventory import Inventory
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import EXIT_INFRA, EXIT_INTERRUPTED, HarnessError, ending_of
 from tunebench.harness.nightly import gate, notify
-from tunebench.reports.formatting.output import OutputError, write_output
+from tunebench.harness.nightly.decide import decisions_on
+from tunebench.reports.formatting.output import write_output
 from tunebench.reports.history import gate_text
 from tunebench.reports.history.gating import Judgement
-from tunebench.reports.render import files
+from tunebench.reports.render import gate_block
 from tunebench.reports.results import ResultsError
 
 #: Where several endings meet, the first of these that occurs is the night's.
@@ -42,6 +43,7 @@ class NightRequest:
         store: root of the results.
         baseline: the pinned build to confirm against, as ``tunebench gate`` takes it; None: nothing is confirmed.
         summary: folder for report and summaries; None: the report lies beside the run.
+        html: whether the report is written.
         notify: argv of a program that is told how the night ended (:mod:`tunebench.harness.nightly.notify`).
     """
 
@@ -51,6 +53,7 @@ class NightRequest:
     store: Path
     baseline: str | None
     summary: Path | None
+    html: bool = True
     notify: tuple[str, ...] = ()
 
 
@@ -101,33 +104,37 @@ def _night(asked: NightRequest, known: _Night) -> int:
     if code == EXIT_INTERRUPTED or folder is None:
         known.problem = "interrupted" if code == EXIT_INTERRUPTED else "nothing was measured"
         return code
+    judgement = None
     try:
         judgement = gate.gate(folder, store)
         if asked.baseline is not None:
             judgement = gate.confirmed(judgement, folder, store, inventory, asked.baseline)
         known.judgement = judgement
-        _publish(judgement, summary)
+        gate_block.keep(judgement, folder)
+        _publish(judgement, asked)
         codes = [code, judgement.exit_code]
     except (HarnessError, ResultsError) as error:
         # What was measured is still reported; that it could not be judged is the night's ending.
         known.problem = f"the night could not be judged: {error}"
         typer.echo(f"tunebench: {known.problem}", err=True)
         codes = [code, error.exit_code if isinstance(error, HarnessError) else EXIT_INFRA]
-    try:
-        html, _ = files.report(folder, summary / "report.html" if summary else None, None, None, store=store)
-        known.report = html
-        typer.echo(f"Report: {html}")
-    except OutputError as error:
+    for line in closing.answer_lines(folder, judgement):
+        typer.echo(f"Answer: {line}")
+    if asked.html:
+        page = summary / "report.html" if summary else None
+        report = closing.write_report(folder, page, store=store, gate=judgement)
+        known.report = report.path
+        typer.echo(report.line, err=report.path is None)
         # What was measured is on disk, and the verdict is printed.
-        typer.echo(f"tunebench: the report could not be written: {error}", err=True)
-        codes.append(EXIT_INFRA)
+        codes += [EXIT_INFRA] if report.path is None else []
     return next(ending for ending in PRECEDENCE if ending in codes)
 
 
-def _publish(judgement: Judgement, summary: Path | None) -> None:
-    """Print the judgement; write it into ``summary`` and into the page of a GitHub job."""
-    typer.echo(gate_text.plain_text(judgement))
-    markdown = gate_text.markdown_text(judgement)
+def _publish(judgement: Judgement, asked: NightRequest) -> None:
+    """Print the judgement; write it into the folder of summaries and into the page of a GitHub job."""
+    summary, decide = asked.summary, decisions_on(judgement, asked.store)
+    typer.echo(gate_text.plain_text(judgement, decide))
+    markdown = gate_text.markdown_text(judgement, decide)
     if summary is not None:
         write_output(summary / "gate.md", markdown.encode(), "--summary")
         write_output(summary / "gate.xml", gate_text.junit_xml(judgement).encode(), "--summary")

@@ -17,7 +17,9 @@ from tunebench.reports.analysis.two_runs.comparison import RunComparison
 from tunebench.reports.formatting.privacy import scrubbed, scrubber, shown_names
 from tunebench.reports.formatting.units import clean
 from tunebench.reports.history.decisions import Decision
+from tunebench.reports.history.gating import Judgement
 from tunebench.reports.render.compare import heads, tables
+from tunebench.reports.render.gate_block import gate_block, regressed
 from tunebench.reports.render.head import head_of
 from tunebench.reports.render.page import page_of
 from tunebench.reports.results.reader import RunReader
@@ -44,6 +46,7 @@ def render(
     index: Path | None = None,
     decisions: Sequence[Decision] = (),
     against: RunReader | None = None,
+    gate: Judgement | None = None,
 ) -> str:
     """Render the report of a run as one HTML document.
 
@@ -54,12 +57,13 @@ def render(
         index: a DuckDB index of the store that the run lies in, for the trend over its nights.
         decisions: those of that store.
         against: the run whose environment this one's is held against; default: the run before in the store.
+        gate: the verdict on its night, with which the page begins.
 
     Raises:
         UnknownBaseline: no repetition carries this label.
         ResultsError: the index cannot be read.
     """
-    styles = [_VENDOR / "uPlot.min.css", _TEMPLATES / "style.css"]
+    styles = [_VENDOR / "uPlot.min.css", _TEMPLATES / "style.css", _TEMPLATES / "gate.css"]
     scripts = [_VENDOR / "uPlot.iife.min.js", _TEMPLATES / "report.js"]
     style = "\n".join(path.read_text(encoding="utf-8") for path in styles)
     code = [path.read_text(encoding="utf-8") for path in scripts]
@@ -72,11 +76,13 @@ def render(
     trend = trend_of(reader, index, decisions, scrub) if index is not None else no_trend()
     if against is not None:
         trend = replace(trend, since=since(reader, against, scrub))
-    summary = scrubbed(summarise(reader, baseline), scrub)
+    worse = regressed(gate, reader.repetitions)
+    summary = scrubbed(summarise(reader, baseline, regressed=worse), scrub)
     content = page_of(summary, reader, scrub, trend)
     parts = [part for section in sections() if (part := _part(section, content)) is not None]
     # Style and scripts are ours and go in unescaped; their hashes stand in the policy.
-    ours = {"style": Markup(style), "scripts": [Markup(text) for text in code]}  # noqa: S704
+    ours: dict[str, object] = {"style": Markup(style), "scripts": [Markup(text) for text in code]}  # noqa: S704
+    ours["gate"] = gate_block(gate, summary.run.started_utc, scrub) if gate is not None else None
     return template.render(policy=policy, parts=parts, summary=summary, head=head_of(content), **ours)
 
 

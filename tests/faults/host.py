@@ -125,7 +125,7 @@ class Host:
 
     def start(self) -> None:
         """Start the command; the same one every time, with ``--resume`` once there is a run."""
-        words = ["run", "-i", "lab.toml", "-s", "suite.toml", "-o", str(self.out)]
+        words = ["run", "-i", "lab.toml", "-s", "suite.toml", "-o", str(self.out), "--no-html"]
         words += ["--resume"] if self.runs else []
         env = {
             name: value for name, value in os.environ.items() if not name.startswith(("TUNEBENCH_", "COV"))

@@ -150,7 +150,7 @@ class EmulatedBoard:
         if running.machine != machine or port not in (None, running.port):
             raise InUseError(
                 f"{self.board_id} is up as {running.machine} on port {running.port}; end it first:"
-                f" `{self._down_command()}`, or give another --name"
+                f" `{self._down_command()}`, or start another beside it: `{self._other_command()}`"
             )
 
     def _card(self, image: Image, keep_disk: bool) -> None:
@@ -242,6 +242,9 @@ class EmulatedBoard:
                 tell(f"booting, {waited_s:.0f} s (last line of its console: {self._last_line()})")
                 notice_s += _NOTICE_S
             time.sleep(1.0)
+
+    def _other_command(self) -> str:
+        return shlex.join(["tunebench", "emulate", "raspi3b", "up", "--name", f"{self.board_id}-2"])
 
     def _down_command(self) -> str:
         words = ["tunebench", "emulate", "raspi3b", "down", "--hard", "--name", self.board_id]

@@ -77,7 +77,8 @@ def test_an_empty_variable_is_none(places, monkeypatch):
 
 def test_a_folder_called_lab_toml_is_no_inventory(places, tmp_path):
     (tmp_path / "here" / "lab.toml").mkdir()
-    assert find_inventory().path == places("config")
+    path = places("config")
+    assert find_inventory().path == path
 
 
 def test_without_any_the_places_and_the_command_that_writes_one_are_named(places):
