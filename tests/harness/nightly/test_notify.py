@@ -80,7 +80,7 @@ def test_a_night_that_cannot_be_judged_is_told_with_the_reason(own_method, hook,
 
 
 def test_a_night_that_ends_in_an_error_is_told_too(own_method, hook, monkeypatch):
-    def broken(*_):
+    def broken(*_, **more):
         raise KeyError("injected")
 
     monkeypatch.setattr(nightly_night.run, "run", broken)
