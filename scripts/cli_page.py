@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "cli.md"
 #: In the order of a first day; a command that stands in none comes under the last one.
 GROUPS = {
-    "A first lab": ("demo", "init", "boards", "setup", "doctor", "plan", "run"),
-    "Your own method": ("new-method", "try", "params"),
+    "A first lab": ("demo", "init", "boards", "setup", "doctor", "plan", "run", "status", "runs"),
+    "Your own method": ("new-method", "try", "params", "suites", "examples"),
     "Reading results": ("report", "compare", "verify", "export", "merge"),
     "A lab every night": ("nightly", "gate", "accept", "quarantine", "calibrate", "index"),
     "Boards and their sensors": ("release", "meter", "sensors", "emulate"),
@@ -36,7 +36,8 @@ _HEAD = """# Commands
 
 `tunebench COMMAND --help` says the same at a terminal. `-i` may be left out: the inventory is then `./lab.toml`, else the
 file that `TUNEBENCH_INVENTORY` names, else `~/.config/tunebench/lab.toml`; which one it was is said on standard error.
-What commands tell a script: [exit codes](exit-codes.md).
+What commands tell a script: [exit codes](exit-codes.md). `tunebench --install-completion` teaches your shell the names of
+commands, suites, methods, boards and runs.
 """
 
 
