@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from tunebench.reports.analysis.answers import Answer, Regressed, answers
 from tunebench.reports.analysis.cautions import cautions
 from tunebench.reports.analysis.cells import Cell, cells, numbers, unequal_work
 from tunebench.reports.analysis.energy import one_scope_a_column
@@ -53,11 +54,13 @@ class Summary(Measured):
         study: the numbers of the Skip2-LoRA study; None for runs that are none.
         lorae: the numbers of the LoRAE study; None for runs that are none.
         cautions: conclusions that the run does not support, the gravest first.
+        answers: what to use on each board for each task; every report and command takes its sentence from here.
     """
 
     study: Study | None
     lorae: LoraeStudy | None
     cautions: list[Caution]
+    answers: list[Answer]
 
 
 def as_json(summary: Summary) -> dict[str, Any]:
@@ -66,12 +69,15 @@ def as_json(summary: Summary) -> dict[str, Any]:
     return value
 
 
-def summarise(reader: RunReader, baseline: str | None = None) -> Summary:
+def summarise(
+    reader: RunReader, baseline: str | None = None, *, regressed: Regressed | None = None
+) -> Summary:
     """Compute everything the report shows.
 
     Args:
         reader: an open run, complete or not.
         baseline: the label to compare with, in every task that has it; default: the plan's, else ``ft-all``.
+        regressed: what the gate found to have become worse in this run.
 
     Raises:
         UnknownBaseline: no repetition carries this label.
@@ -108,6 +114,7 @@ def summarise(reader: RunReader, baseline: str | None = None) -> Summary:
         study=study_block(reader, groups, delta["time"]),
         lorae=lorae_block(reader, groups, rows),
         cautions=cautions(measured),
+        answers=answers(measured, regressed),
     )
 
 
@@ -361,7 +368,7 @@ def _skipped(reader: RunReader) -> list[Mapping[str, object]]:
     if reader.manifest:
         missed = (skip for skip in reader.manifest.skipped if skip.from_block is None)
         return [skip.model_dump(exclude={"from_block"}) for skip in missed]
-    return list(reader.plan_view.skipped)
+    return [*reader.plan_view.skipped, *(skip.model_dump(exclude={"from_block"}) for skip in reader.missing)]
 
 
 def _environment(reader: RunReader) -> list[BoardProbe]:

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Any
 
 #: Control characters, text direction and the like, half surrogates; line and paragraph separators.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _KEPT = frozenset("\n\t")
+
+
+#: What no board would say by itself: a program of ours that travels as one word, or another blob.
+_BLOB = re.compile(
+    r"import base64,zlib;exec\(zlib\.decompress\(base64\.b64decode\([\"'\\]*[A-Za-z0-9+/=]*[\"'\\]*\)*"
+    r"|[A-Za-z0-9+/]{80,}={0,2}"
+)
+
+
+def without_blobs(text: str) -> str:
+    """Return the text with what is encoded in it left out: a shell that is given a program may quote all of it.
+
+    >>> without_blobs("sh: not found: " + 40 * "eNqVWN" + "==; try again")
+    'sh: not found: ...; try again'
+    """
+    return _BLOB.sub("...", text)
 
 
 def printable(text: str) -> str:

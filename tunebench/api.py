@@ -14,7 +14,7 @@ import pandas as pd
 
 from tunebench.harness.errors import HarnessError, UsageError
 from tunebench.reports.analysis.row import Verdict
-from tunebench.reports.analysis.run_comparison import RunComparison, compare_runs
+from tunebench.reports.analysis.two_runs.comparison import RunComparison, compare_runs
 from tunebench.reports.render import files
 from tunebench.reports.results import ResultsError, RunReader, find_run
 from tunebench.reports.results.frames import frame
@@ -207,7 +207,7 @@ def run(
         boards: globs of ids or tags; default: all boards.
         methods: labels of the suite; default: all.
         out: root of the results directories.
-        resume: continue the newest unfinished run of this suite below ``out``.
+        resume: continue the newest unfinished run of this suite below ``out``; it is an error if there is none.
         blocks: so many in place of the suite's.
         add_blocks: add so many to the newest finished run of this suite below ``out``; its records stay as they are.
         until_decided: measure until every comparison of times is decided, by looks fixed beforehand.

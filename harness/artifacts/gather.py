@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -16,6 +17,7 @@ from tunebench.harness.config.suite import Suite, Workload
 from tunebench.targets.payload import Blob, deterministic_zip, make_payload, package_files
 from tunebench.workloads import engines
 from tunebench.workloads.datasets import DataUnavailable
+from tunebench.workloads.datasets.store import FETCH_COMMAND
 from tunebench.workloads.engines.native import build
 from tunebench.workloads.prepare import artefacts
 
@@ -140,7 +142,7 @@ def gather(
                 progress=progress,
             )
         except (DataUnavailable, artefacts.PrepareError) as error:
-            unavailable[task] = str(error)
+            unavailable[task] = str(error).replace(FETCH_COMMAND, _fetch_command(suite))
             continue
         data[task] = Blob(name=f"{prepared.data_sha256}.tbx", sha256=prepared.data_sha256, path=prepared.data)
         weights[task] = Blob(
@@ -152,6 +154,11 @@ def gather(
         if workload.files and suite.root is not None
     }
     return Artifacts(build_payload(_lab_engines(suite)), data, weights, own, unavailable)
+
+
+def _fetch_command(suite: Suite) -> str:
+    """Return the command that fetches what this suite lacks, whole; its words are stored, so no path of this machine."""
+    return f"{FETCH_COMMAND} -s {shlex.quote(suite.given)}" if suite.given else FETCH_COMMAND
 
 
 def _lab_engines(suite: Suite) -> dict[str, str]:

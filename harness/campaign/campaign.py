@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -32,6 +33,7 @@ class Campaign:
         observer: told how the campaign goes.
         history: durations of earlier runs, for the time left.
         on_record: called with every record once it is on disk.
+        leave_out_missing: complete the run without boards that were never reached, instead of leaving it open for them.
     """
 
     def __init__(
@@ -43,9 +45,10 @@ class Campaign:
         *,
         history: Durations | None = None,
         on_record: OnRecord | None = None,
+        leave_out_missing: bool = False,
     ) -> None:
         self.plan = plan
-        self.outcome = CampaignOutcome(plan.skipped)
+        self.outcome = CampaignOutcome(plan.skipped, leave_out_missing=leave_out_missing)
         done_rep_ids = writer.done_rep_ids
         self._shared = Shared(
             plan=plan,
@@ -118,7 +121,10 @@ class Campaign:
         if not missed:
             self._shared.observer.ended(board_id, f"nothing left to do; it was not tidied up: {reason}")
             return
-        self.outcome.give_up(board_id, reason, begun=board_id in self._shared.begun)
+        if self.outcome.give_up(board_id, reason, begun=board_id in self._shared.begun):
+            # Told on the way out: who looks at the run from elsewhere, or at its report, sees why it is not whole.
+            with contextlib.suppress(OSError):
+                self._shared.writer.note_missing(board_id, reason)
         self._shared.observer.ended(board_id, f"quarantined: {reason}")
 
 

@@ -19,13 +19,18 @@ class CampaignOutcome:
         skipped: what is left out, of the plan and found out since.
         given_up: board id -> why the rest of its queue is left out.
         interrupted: whether the user asked to stop.
+
+    Args:
+        skipped: what the plan leaves out.
+        leave_out_missing: skip boards that were never reached for good, so that the run can be completed without them.
     """
 
-    def __init__(self, skipped: tuple[Skip, ...] = ()) -> None:
+    def __init__(self, skipped: tuple[Skip, ...] = (), *, leave_out_missing: bool = False) -> None:
         self.counts: Counter[str] = Counter()
         self.skipped: list[Skip] = list(skipped)
         self.given_up: dict[str, str] = {}
         self.interrupted = False
+        self._leave_out_missing = leave_out_missing
         self._skips: dict[str, dict[tuple[str, str], str]] = {}
         self._lock = threading.Lock()
 
@@ -53,20 +58,21 @@ class CampaignOutcome:
         with self._lock:
             self.skipped.append(skip)
 
-    def give_up(self, board_id: str, reason: str, *, begun: bool) -> None:
-        """Leave the rest of a board's queue out.
+    def give_up(self, board_id: str, reason: str, *, begun: bool) -> bool:
+        """Leave the rest of a board's queue out; return whether it stays open, so that the run can be resumed.
 
         Args:
             board_id: the board.
             reason: why.
-            begun: whether something was started on it. A board that never began is skipped for good. One that was
-                lost on the way may hold a finished repetition: its queue stays open, so that the run can be resumed
-                and nothing is lost.
+            begun: whether something was started on it. It may hold a finished repetition then, so its queue stays open
+                whatever was asked: nothing is lost.
         """
         with self._lock:
             self.given_up[board_id] = reason
-            if not begun:
+            closed = self._leave_out_missing and not begun
+            if closed:
                 self.skipped.append(Skip(board_id=board_id, reason=reason))
+            return not closed
 
     def is_skipped(self, planned: Planned) -> bool:
         """Tell whether a repetition is left out."""

@@ -10,6 +10,7 @@ from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import LiveProgress, PlainLines, StageLines
 from tunebench.harness.campaign.session import Request, Session, exit_code, open_session
 from tunebench.harness.planning.feasibility import feasibility, feasibility_lines
+from tunebench.harness.planning.runs.ending import closing_lines
 
 
 def run(request: Request, console: Console, *, tell_feasibility: bool = True) -> tuple[int, Path | None]:
@@ -25,9 +26,10 @@ def run(request: Request, console: Console, *, tell_feasibility: bool = True) ->
     """
     session = open_session(request, StageLines(console))
     plan = session.plan
+    n_stored = len(session.writer.stored)
     console.print(
-        f"run {plan.run_id}: {len(plan.repetitions)} repetitions on {len(plan.boards)} board(s),"
-        f" results in {session.writer.path}",
+        f"run {plan.run_id}: {len(plan.repetitions)} repetitions on {len(plan.boards)} board(s)"
+        f"{f', {n_stored} of them recorded before' if n_stored else ''}, results in {session.writer.path}",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -42,15 +44,17 @@ def run(request: Request, console: Console, *, tell_feasibility: bool = True) ->
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     outcome = _campaign(session, console)
     code = exit_code(outcome, session.writer, plan)
-    recorded = bool(session.writer.stored)
+    recorded = len(session.writer.stored)
     complete = session.close(outcome)
-    if not complete:
-        instead = " in place of --add-blocks" if request.add_blocks else ""
-        console.print(
-            f"The run is not complete; the same command with --resume{instead} continues it.",
-            markup=False,
-            soft_wrap=True,
-        )
+    for line in closing_lines(
+        outcome.given_up,
+        interrupted=outcome.interrupted,
+        recorded=recorded,
+        planned=len(plan.repetitions),
+        complete=complete,
+        command=request.command,
+    ):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     return code, session.writer.path if recorded else None
 
 

@@ -28,10 +28,12 @@ from tunebench.harness.errors import (
     EXIT_PARTIAL,
     UsageError,
 )
+from tunebench.harness.hints import anew
 from tunebench.harness.planning import attempts
 from tunebench.harness.planning.durations import Durations, durations_below
 from tunebench.harness.planning.plan import Plan, differences, make_plan
 from tunebench.harness.planning.repetition import covers
+from tunebench.harness.planning.runs.unfinished import nothing_to_resume, unfinished_run
 from tunebench.reports.records import Skip
 from tunebench.reports.results import ResultsError, RunReader, RunWriter
 
@@ -41,7 +43,11 @@ class Request:
     """What a user asked for.
 
     Attributes:
-        resume: continue the newest unfinished run of the suite.
+        resume: continue the newest unfinished run of this suite below ``out``; it is a mistake if there is none.
+        or_begin: with ``resume``: begin a run where there is none to continue.
+        resume_within_s: with ``resume``: leave runs alone that were begun longer ago; None: however long.
+        leave_out_missing: complete the run without boards that were never reached, instead of leaving it open for them.
+        command: the command line that asks, as it is stored with the run and repeated in hints.
         add_blocks: add so many blocks to the newest finished run of the suite; 0: none.
     """
 
@@ -52,6 +58,9 @@ class Request:
     resume: bool = False
     command: Sequence[str] = ()
     data_dir: Path | None = None
+    or_begin: bool = False
+    resume_within_s: float | None = None
+    leave_out_missing: bool = False
     add_blocks: int = 0
 
 
@@ -74,7 +83,13 @@ class Session:
     def campaign(self, observer: Observer, on_record: OnRecord | None = None) -> Campaign:
         """Return the campaign that will run this plan."""
         campaign = Campaign(
-            self.plan, self.artifacts, self.writer, observer, history=self.history, on_record=on_record
+            self.plan,
+            self.artifacts,
+            self.writer,
+            observer,
+            history=self.history,
+            on_record=on_record,
+            leave_out_missing=self.request.leave_out_missing,
         )
         campaign.outcome.leave_out(self.left_out_before)
         return campaign
@@ -126,17 +141,23 @@ def open_session(request: Request, progress: Progress | None = None) -> Session:
     """Plan a run and make its results directory, or find the one to resume.
 
     Raises:
-        UsageError: the directory cannot be written, or the run to resume differs from what is asked.
+        UsageError: the directory cannot be written, there is nothing to resume, or the run to resume differs from what is
+            asked.
     """
+    unfinished = (
+        unfinished_run(request.out, request.suite.name, within_s=request.resume_within_s)
+        if request.resume
+        else None
+    )
+    if request.resume and unfinished is None and not request.or_begin:
+        raise UsageError(nothing_to_resume(request.out, request.suite.name, request.command))
     check_writable(request.out)
     artifacts = gather(request.suite, data_dir=request.data_dir, progress=progress)
     history = durations_below(request.out, request.lab)
     if request.add_blocks:
         return _extend(request, artifacts, history)
-    if request.resume:
-        unfinished = _unfinished(request)
-        if unfinished is not None:
-            return _resume(request, artifacts, unfinished, history)
+    if unfinished is not None:
+        return _resume(request, artifacts, unfinished, history)
     keep([artifacts.payload, *artifacts.own.values()])
     plan = _plan(request, artifacts, new_run_id())
     try:
@@ -175,21 +196,6 @@ def check_writable(out: Path) -> None:
         raise UsageError(f"--out {out}: cannot be written: {error.strerror or error}") from None
 
 
-def _unfinished(request: Request) -> RunReader | None:
-    """Return the newest incomplete run of this suite below the results root (or in the run directory itself)."""
-    candidates = sorted(request.out.glob("**/plan.json"), key=lambda path: path.parent.name, reverse=True)
-    for path in candidates:
-        if (path.parent / "run.json").exists():
-            continue
-        try:
-            reader = RunReader(path.parent)
-        except ResultsError:
-            continue
-        if reader.plan_view.suite.name == request.suite.name:
-            return reader
-    return None
-
-
 def _resume(request: Request, artifacts: Artifacts, unfinished: RunReader, history: Durations) -> Session:
     """Open a run that was started before.
 
@@ -201,8 +207,8 @@ def _resume(request: Request, artifacts: Artifacts, unfinished: RunReader, histo
         # Blocks were being added when it stopped: it goes on to as many as it was to have.
         request = replace(request, suite=request.suite.resized(stored.suite.blocks))
     plan = _plan(request, artifacts, stored.run_id or unfinished.path.name, stored.earlier_blocks)
-    _refuse_other_plan(unfinished, plan)
-    _refuse_other_artifacts(unfinished, artifacts)
+    _refuse_other_plan(unfinished, plan, request.command)
+    _refuse_other_artifacts(unfinished, artifacts, request.command)
     try:
         writer = RunWriter.open(unfinished.path)
     except ResultsError as error:
@@ -221,8 +227,9 @@ def _extend(request: Request, artifacts: Artifacts, history: Durations) -> Sessi
     stored, had = finished.plan_view, extension.blocks_of(finished)
     run_id, option = stored.run_id or finished.path.name, "--add-blocks"
     as_it_was = replace(request, suite=request.suite.resized(had))
-    _refuse_other_plan(finished, _plan(as_it_was, artifacts, run_id, stored.earlier_blocks), option)
-    _refuse_other_artifacts(finished, artifacts, option)
+    before = _plan(as_it_was, artifacts, run_id, stored.earlier_blocks)
+    _refuse_other_plan(finished, before, request.command, option)
+    _refuse_other_artifacts(finished, artifacts, request.command, option)
     if had + request.add_blocks > MAX_BLOCKS:
         raise UsageError(
             f"{option} {request.add_blocks}: {finished.path} has {had} blocks, and {MAX_BLOCKS} are the most"
@@ -243,7 +250,7 @@ def _extend(request: Request, artifacts: Artifacts, history: Durations) -> Sessi
     return Session(request, plan, artifacts, writer, history, started_utc, left_out)
 
 
-def _refuse_other_plan(run: RunReader, plan: Plan, option: str = "--resume") -> None:
+def _refuse_other_plan(run: RunReader, plan: Plan, command: Sequence[str], option: str = "--resume") -> None:
     """Refuse to go on with a run under another suite or on other boards.
 
     Raises:
@@ -255,15 +262,22 @@ def _refuse_other_plan(run: RunReader, plan: Plan, option: str = "--resume") -> 
     raise UsageError(
         f"{run.path}: cannot be {_WORDS[option]}, because what is asked differs from what was started:\n  "
         + "\n  ".join(changed or ["the boards' connection details"])
-        + f"\nGive the same inventory, suite and options, or start a new run without {option}."
+        + f"\nGive the same inventory, suite and options, or start a new run{_begun_anew(command, option)}"
     )
+
+
+def _begun_anew(command: Sequence[str], option: str) -> str:
+    """Return how a new run is begun, as the end of a sentence."""
+    return f": `{anew(command)}`" if option == "--resume" else f" without {option}."
 
 
 #: Option -> what it does to a run.
 _WORDS = {"--resume": "resumed", "--add-blocks": "extended"}
 
 
-def _refuse_other_artifacts(unfinished: RunReader, artifacts: Artifacts, option: str = "--resume") -> None:
+def _refuse_other_artifacts(
+    unfinished: RunReader, artifacts: Artifacts, command: Sequence[str], option: str = "--resume"
+) -> None:
     """Refuse to go on with a run with other files than it was started with: equal names with other contents differ.
 
     Raises:
@@ -280,7 +294,7 @@ def _refuse_other_artifacts(unfinished: RunReader, artifacts: Artifacts, option:
     raise UsageError(
         f"{unfinished.path}: cannot be {_WORDS[option]}, because files that the boards are given have changed since:\n  "
         + "\n  ".join(lines)
-        + f"\nPut them back, or start a new run without {option}."
+        + f"\nPut them back, or start a new run{_begun_anew(command, option)}"
     )
 
 

@@ -43,7 +43,9 @@ def find_series(store: Path, wanted: str) -> Series:
     from tunebench.reports.history.series import all_series, opened
 
     with opened(index.build(store).path) as database:
-        known = all_series(database)
+        roles = (all_series(database, role=role) for role in ("energy", "timed"))
+        # A series may have energy repetitions alone; one that has both is one.
+        known = list({series.series_key: series for role in roles for series in role}.values())
     name = "".join(wanted.split())
     matches = [
         series

@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from tunebench.harness import hints
 from tunebench.harness.account import complete_account
 from tunebench.harness.cli.group import CommandGroup
 from tunebench.harness.cli.registry import COMMANDS
@@ -67,7 +68,7 @@ def main() -> None:
         _end(streams, arguments, ending.code)
     except BaseException as error:  # noqa: BLE001 - the edge: whatever it is, it ends as one sentence
         end = ending_of(error)
-        hint = "" if end.foreseen or debug else "; `tunebench --debug ...` shows the traceback"
+        hint = "" if end.foreseen or debug else f"; `{hints.command(_DEBUG, *arguments)}` shows the traceback"
         if debug and not isinstance(error, KeyboardInterrupt):
             traceback.print_exception(error)
         typer.echo(f"tunebench: {end.message}{hint}", err=True)

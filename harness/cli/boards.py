@@ -18,7 +18,7 @@ def boards(
     """Show the boards of an inventory: what each is and has, who holds it, what stays empty and why."""
     from rich.console import Console
 
-    from tunebench.harness.cli.boards_table import lines, table
+    from tunebench.harness.cli.boards_table import TABLE_WIDTH, cards, lines, table
     from tunebench.harness.config.inventory import load_inventory
     from tunebench.harness.lab.survey import look_at
 
@@ -27,7 +27,12 @@ def boards(
     if as_json:
         print_json([row.as_dict() for row in rows])
     else:
-        Console().print(table(rows))
+        console = Console()
+        if console.width >= TABLE_WIDTH:
+            console.print(table(rows))
+        else:
+            for line in cards(rows, console.width):
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
         for line in lines(rows):
-            Console().print(line, markup=False, highlight=False, soft_wrap=True)
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)

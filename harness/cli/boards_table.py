@@ -1,7 +1,8 @@
-"""The table that ``tunebench boards`` prints: one row for each board, and below it what stays empty and why."""
+"""The table, or on a narrow terminal the cards, that ``tunebench boards`` prints; below, what stays empty and why."""
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
@@ -26,6 +27,39 @@ COLUMNS = (
     "meter",
     "lease",
 )
+
+
+#: A table of so many columns is readable from this width on; below, each board is a card.
+TABLE_WIDTH = 150
+_INDENT = "  "
+
+
+def cards(rows: Sequence[BoardRow], width: int) -> list[str]:
+    """Return the boards as cards, a line for each thing that is known; words wrap below their own column.
+
+    Args:
+        rows: the boards.
+        width: of the terminal, in characters.
+    """
+    names = COLUMNS[2:]
+    column = max(map(len, names)) + 2
+    text_width = max(20, width - len(_INDENT) - column)
+    shown: list[str] = []
+    for row in rows:
+        answered = row.probe is not None
+        shown += [""] if shown else []
+        shown.append(printable(row.entry.id if answered else f"{row.entry.id}: not reachable"))
+        for name, cell in zip(names, _cells(row)[1:] if answered else [], strict=False):
+            wrapped = [
+                part
+                for line in printable(cell).split("\n")
+                for part in textwrap.wrap(line, text_width) or [""]
+            ]
+            shown += [
+                f"{_INDENT}{head:{column}}{part}"
+                for head, part in zip([name, *[""] * len(wrapped)], wrapped, strict=False)
+            ]
+    return shown
 
 
 def table(rows: Sequence[BoardRow]) -> Table:

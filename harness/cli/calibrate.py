@@ -57,7 +57,7 @@ def _percent(value: float | None) -> str:
 def _series_table(rows: list[SeriesJson]) -> Table:
     from rich.table import Table
 
-    from tunebench.reports.history.noise import POWER
+    from tunebench.reports.history.screen import POWER
 
     table = Table(title="noise by series (time)", title_justify="left")
     for column in (
@@ -70,7 +70,8 @@ def _series_table(rows: list[SeriesJson]) -> Table:
     ):
         table.add_column(column, overflow="fold")
     for row in rows:
-        smallest = f"+{row['smallest']:.0%}" if row["smallest"] is not None else "> +50%"
+        known = "> +50%" if row["reason"] is None else "not known"
+        smallest = f"+{row['smallest']:.0%}" if row["smallest"] is not None else known
         nominated = f"{row['nominated']} of {row['judged']}" if row["judged"] else "learning"
         table.add_row(
             row["name"],
@@ -84,17 +85,29 @@ def _series_table(rows: list[SeriesJson]) -> Table:
 
 
 def _lines(value: CalibrationJson) -> list[str]:
-    from tunebench.reports.history.noise import COMPARED_BLOCKS
+    from tunebench.reports.history.noise import COMPARED_BLOCKS, MIN_BLOCKS
 
     lines = []
     if value["false_alarms_a_month"] is None:
         lines.append(f"False alarms: not known: {value['reason']}")
     else:
         lines.append(
-            f"False alarms: the screen nominates {value['nominations_a_month']:.1f} values a month; confirmed by pairs,"
+            f"False alarms: the screen nominates {value['nominations_a_month']:.1f} values a month"
+            f" (95%: at most {value['nominations_a_month_at_most']:.0f}); confirmed by pairs,"
             f" at most {value['false_alarms_a_month']:.2f} a month turn red by chance"
         )
+    unknown: dict[str, int] = {}
+    for series in value["series"]:
+        if series["reason"] is not None:
+            unknown[series["reason"]] = unknown.get(series["reason"], 0) + 1
+    lines += [f"Smallest change: not known for {number} series: {why}" for why, number in unknown.items()]
     for row in value["aa"]:
+        if row["half_width"] is None or row["spread"] is None:
+            lines.append(
+                f"A/A on {row['board_id']}, {row['task']}: {row['n']} block(s), {MIN_BLOCKS} are needed to tell how far"
+                " one varies"
+            )
+            continue
         lines.append(
             f"A/A on {row['board_id']}, {row['task']}: one block varies by {row['spread']:.1%} (bias {row['bias']:+.2%},"
             f" {row['n']} blocks); {COMPARED_BLOCKS} blocks tell apart about {row['half_width']:.1%}"

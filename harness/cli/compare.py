@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from tunebench.harness.cli.options import HtmlOption, JsonOption
+from tunebench.harness.cli import completion
+from tunebench.harness.cli.options import HtmlOption, JsonOption, stdout_is_taken
+from tunebench.reports.formatting.output import STDOUT
 
 app = typer.Typer(add_completion=False)
 
@@ -15,9 +17,17 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def compare(
     run_a: Annotated[
-        Path, typer.Argument(metavar="RUN_A", help="The reference: a run's directory, or a results root.")
+        Path,
+        typer.Argument(
+            metavar="RUN_A",
+            help="The reference: a run's directory, or a results root.",
+            autocompletion=completion.runs,
+        ),
     ],
-    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The run to hold against it.")],
+    run_b: Annotated[
+        Path,
+        typer.Argument(metavar="RUN_B", help="The run to hold against it.", autocompletion=completion.runs),
+    ],
     html: HtmlOption = None,
     json_file: JsonOption = None,
     form: Annotated[str, typer.Option("--format", metavar="md|text", help="How to print it.")] = "text",
@@ -28,7 +38,8 @@ def compare(
     """
     from tunebench.reports.render.files import comparison
 
-    typer.echo(comparison(run_a, run_b, html, json_file, form), nl=False)
+    taken = stdout_is_taken({"--html": html, "--json": json_file})
+    typer.echo(comparison(run_a, run_b, html, json_file, form), nl=False, err=taken)
     for path in (html, json_file):
-        if path is not None:
+        if path is not None and path != STDOUT:
             typer.echo(f"Comparison: {path}", err=True)

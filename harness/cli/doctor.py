@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunebench.harness.cli.options import BoardsOption, InventoryOption, JsonFlag
+from tunebench.harness.cli import completion
+from tunebench.harness.cli.options import (
+    BoardsOption,
+    InventoryOption,
+    JsonFlag,
+    output_file,
+    stdout_is_taken,
+)
 from tunebench.harness.errors import EXIT_INFRA, UsageError
 
 if TYPE_CHECKING:
@@ -21,13 +28,21 @@ app = typer.Typer(add_completion=False)
 def doctor(
     inventory: InventoryOption,
     board: Annotated[
-        str | None, typer.Argument(metavar="[BOARD]", help="A board's id in the inventory; default: all.")
+        str | None,
+        typer.Argument(
+            metavar="[BOARD]",
+            help="A board's id in the inventory; default: all.",
+            autocompletion=completion.board,
+        ),
     ] = None,
     boards: BoardsOption = None,
     bundle: Annotated[
         Path | None,
         typer.Option(
-            "--bundle", metavar="FILE", help="Write a redacted capture of BOARD's sensors as a zip."
+            "--bundle",
+            metavar="FILE",
+            help="Write a redacted capture of BOARD's sensors as a zip; - is standard output.",
+            parser=output_file,
         ),
     ] = None,
     as_json: JsonFlag = False,
@@ -70,6 +85,7 @@ def _bundle(chosen: list[BoardEntry], path: Path, as_json: bool) -> None:
     from tunebench.harness.lab import doctor as work
     from tunebench.targets.errors import TargetError
 
+    taken = stdout_is_taken({"--bundle": path}, "--json" if as_json else None)
     if len(chosen) != 1:
         names = ", ".join(entry.id for entry in chosen)
         raise UsageError(f"--bundle is of one board: name it; there are: {names}")
@@ -81,4 +97,4 @@ def _bundle(chosen: list[BoardEntry], path: Path, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({**summary, "file": str(path)}, indent=2, sort_keys=True))
     else:
-        typer.echo(work.bundle_text(summary, path))
+        typer.echo(work.bundle_text(summary, path), err=taken)

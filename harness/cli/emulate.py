@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tunebench.harness.cli.options import output_file, stdout_is_taken
 from tunebench.harness.errors import EXIT_INFRA, HarnessError, UsageError
+from tunebench.reports.formatting.output import STDOUT, write_output
 from tunebench.targets.virtual.qemu import BOOT_S, recipe
 
 if TYPE_CHECKING:
@@ -84,7 +86,13 @@ def up(
         bool, typer.Option("--keep-disk", help="Go on with the card of the last run, as after a power cut.")
     ] = False,
     inventory_out: Annotated[
-        Path | None, typer.Option("--inventory-out", help="Write the inventory here.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            "--inventory-out",
+            help="Write the inventory here; - prints it.",
+            parser=output_file,
+            metavar="FILE",
+        ),
     ] = None,
     boot_s: Annotated[
         float, typer.Option("--boot-s", min=1.0, help="How long to wait for a login, s.")
@@ -100,9 +108,12 @@ def up(
     with _translated():
         built = image.find_any(cache or image.cache_folder())
         started = board.up(built, tell, machine=machine.value, port=port, keep_disk=keep_disk, boot_s=boot_s)
+    text = board.inventory_text(started).encode()
+    if stdout_is_taken({"--inventory-out": inventory_out}):
+        write_output(STDOUT, text, "--inventory-out")
+        return
     path = (inventory_out or board.inventory).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(board.inventory_text(started), encoding="utf-8")
+    write_output(path, text, "--inventory-out")
     typer.echo(path)
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tunebench.harness.cli.options import RunArgument
+from tunebench.harness.cli.options import RunArgument, output_file, stdout_is_taken
 from tunebench.harness.errors import UsageError
+from tunebench.harness.hints import command as hint
 
 if TYPE_CHECKING:
     from tunebench.reports.formatting.privacy import Anonymiser
@@ -31,7 +32,12 @@ def export(
     ] = False,
     table: Annotated[
         Path | None,
-        typer.Option("--table", metavar="FILE", help="Write all repetitions as FILE.csv or FILE.parquet."),
+        typer.Option(
+            "--table",
+            metavar="FILE",
+            help="Write all repetitions as FILE.csv or FILE.parquet; - prints CSV.",
+            parser=output_file,
+        ),
     ] = None,
 ) -> None:
     """Copy a run to give away, and/or write its repetitions as one flat table."""
@@ -39,7 +45,12 @@ def export(
     from tunebench.reports.results.export import export_run, write_table
 
     if out is None and table is None:
-        raise UsageError("say what to write: --out DIR (a copy of the run) and/or --table FILE.csv|.parquet")
+        raise UsageError(
+            "nothing to write: give --out DIR for a copy of the run and/or --table FILE for its repetitions, e.g."
+            f"\n  {hint('export', run, '--out', 'shared', '--anonymise')}"
+            f"\n  {hint('export', run, '--table', 'repetitions.csv')}"
+        )
+    taken = stdout_is_taken({"--table": table})
     folder = find_run(run)
     shared = folder
     if anonymise and out is None:
@@ -50,10 +61,11 @@ def export(
         if out.resolve() == _root_of(folder).resolve():
             raise UsageError(f"--out {out}: is where the run lies; give another folder")
         shared = export_run(folder, out, _anonymiser(folder) if anonymise else None)
-        typer.echo(f"Run: {shared}")
+        typer.echo(f"Run: {shared}", err=taken)
     if table is not None:
         rows = write_table([shared], table)
-        typer.echo(f"Table: {table} ({rows} repetitions)")
+        if not taken:
+            typer.echo(f"Table: {table} ({rows} repetitions)")
 
 
 def _root_of(folder: Path) -> Path:

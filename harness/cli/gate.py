@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from tunebench.harness.cli.options import RESULTS, JsonFlag, StoreOption
+from tunebench.harness.cli import completion
+from tunebench.harness.cli.options import (
+    RESULTS,
+    JsonFlag,
+    StoreOption,
+    found_inventory,
+    output_file,
+    stdout_is_taken,
+)
+from tunebench.harness.config.inventory_place import ORDER
 from tunebench.harness.errors import UsageError, ending_of
 
 app = typer.Typer(add_completion=False)
@@ -16,11 +25,24 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def gate(
-    run: Annotated[Path, typer.Option("--run", metavar="RUN", help="The run to judge (or a results root).")],
+    run: Annotated[
+        Path,
+        typer.Option(
+            "--run",
+            metavar="RUN",
+            help="The run to judge (or a results root).",
+            autocompletion=completion.runs,
+        ),
+    ],
     store: StoreOption = RESULTS,
     inventory: Annotated[
         Path | None,
-        typer.Option("--inventory", "-i", metavar="FILE", help="The lab's boards, to confirm on."),
+        typer.Option(
+            "--inventory",
+            "-i",
+            metavar="FILE",
+            help=f"The lab's boards, to confirm on; with --baseline, by default: {ORDER}.",
+        ),
     ] = None,
     baseline: Annotated[
         str | None,
@@ -30,41 +52,58 @@ def gate(
             help="The pinned build: a run's directory or a payload's SHA-256[+environment's SHA-256].",
         ),
     ] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option(
+            "--junit", metavar="FILE", help="Write JUnit XML; - is standard output.", parser=output_file
+        ),
+    ] = None,
     markdown: Annotated[
-        Path | None, typer.Option("--md", metavar="FILE", help="Write a Markdown summary.")
+        Path | None,
+        typer.Option(
+            "--md", metavar="FILE", help="Write a Markdown summary; - is standard output.", parser=output_file
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Judge a night: screen every series against its last nights, list what is missing, decide.
 
-    With --inventory and --baseline, what the screen nominates is measured again in pairs of the pinned build and
-    tonight's on the same board; without, it is UNCLEAR. Exit codes: 0 nothing found, 1 a
+    With --baseline, what the screen nominates is measured again in pairs of the pinned build and
+    tonight's on the same board; without, it is UNCLEAR. The verdict is kept beside the run (RUN.gate.json), and its
+    report begins with it. Exit codes: 0 nothing found, 1 a
     confirmed regression, 3 unclear, 4 infrastructure (precedence 2, 1, 4, 3, 0).
     """
     from tunebench.harness.nightly import gate as nightly
+    from tunebench.harness.nightly.decide import decisions_on
     from tunebench.harness.nightly.night import PRECEDENCE
     from tunebench.reports.formatting.output import OutputError, write_output
     from tunebench.reports.history import gate_text
+    from tunebench.reports.render import gate_block
 
-    if (inventory is None) != (baseline is None):
+    if inventory is not None and baseline is None:
         raise UsageError(
-            "--inventory and --baseline go together: boards to confirm on, and the build to compare with"
+            f"--inventory {inventory}: is for confirming on boards, which needs the build to compare with, too:"
+            " --baseline RUN or a payload's SHA-256"
         )
+    taken = stdout_is_taken({"--junit": junit, "--md": markdown}, "--json" if as_json else None)
     judgement = nightly.gate(run, store)
-    if inventory is not None and baseline is not None:
+    if baseline is not None:
         from tunebench.harness.config.inventory import load_inventory
 
-        judgement = nightly.confirmed(judgement, run, store, load_inventory(inventory), baseline)
+        lab = load_inventory(inventory or found_inventory())
+        judgement = nightly.confirmed(judgement, run, store, lab, baseline)
+    # Where later reports of the run find it.
+    gate_block.keep(judgement, nightly.judged_run(run))
+    decide = decisions_on(judgement, store)
     # The verdict first: a file that cannot be written must not hide it.
     if as_json:
         typer.echo(json.dumps(gate_text.as_json_value(judgement), indent=2))
     else:
-        typer.echo(gate_text.plain_text(judgement))
+        typer.echo(gate_text.plain_text(judgement, decide), err=taken)
     codes = [judgement.exit_code]
     for path, text, option in (
         (junit, gate_text.junit_xml, "--junit"),
-        (markdown, gate_text.markdown_text, "--md"),
+        (markdown, lambda judged: gate_text.markdown_text(judged, decide), "--md"),
     ):
         try:
             if path is not None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tunebench.harness.cli import completion
 from tunebench.harness.cli.options import RESULTS, ReasonOption, StoreOption
 from tunebench.harness.errors import UsageError
 
@@ -14,7 +15,9 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def quarantine(
-    board: Annotated[str, typer.Argument(metavar="BOARD", help="A board's id.")],
+    board: Annotated[
+        str, typer.Argument(metavar="BOARD", help="A board's id.", autocompletion=completion.board)
+    ],
     reason: ReasonOption,
     store: StoreOption = RESULTS,
     release: Annotated[bool, typer.Option("--release", help="End the quarantine.")] = False,

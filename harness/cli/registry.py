@@ -1,12 +1,14 @@
 """The commands of ``tunebench``, in the order of its help: one module and one line here for each.
 
-The command ``power-cycle`` would live in the module ``power_cycle`` of this package. Nothing is imported for the list
-itself, so that ``tunebench --help`` stays quick; a module is imported when its command runs or is asked for help.
+The command ``power-cycle`` would live in the module ``power_cycle`` of this package, and ``try``, which is a word of
+Python, lives in ``try_``. Nothing is imported for the list itself, so that ``tunebench --help`` stays quick; a module is
+imported when its command runs or is asked for help.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -18,11 +20,17 @@ GROUP = "tunebench.commands"
 #: Name of a command -> what it does, the first sentence of its own help.
 COMMANDS: Mapping[str, str] = {
     "demo": "Run the main job on this machine as a board, over a real SSH server on 127.0.0.1, and write the report.",
+    "init": "Write a first inventory: find boards in ~/.ssh/config, ask each what it is, write lab.toml.",
     "boards": "Show the boards of an inventory: what each is and has, who holds it, what stays empty and why.",
     "plan": "Dry run: what would run where, what would be skipped and why, and how long it will take.",
     "run": "Run a suite on the boards of an inventory.",
+    "runs": "List the runs below a results root, the newest first: what ran, what is running, how far it is.",
+    "status": "Say how far a run is, board by board: what runs now, how long it will take, what is missing and why.",
+    "new-method": "Write the scaffold of a method of your own: code that works as it stands, and a suite to compare it.",
+    "try": "Run a suite's own methods once on this machine, shortened, and say what came out; nothing is kept.",
     "prepare": "Make the data and start-weight artefacts that a suite needs, on this host (needs torch for new ones).",
-    "suites": "List the built-in suites.",
+    "suites": "List the built-in suites: what each is for, how much it measures, how long it took.",
+    "examples": "Copy the examples that come with tunebench into a folder; without one, list them.",
     "setup": "Prepare a board: check it, make a virtual environment in its working directory, install the torch that fits.",  # noqa: E501
     "release": "End a board's lease: an expired one, or with --force anybody's.",
     "doctor": "Say whether boards can be measured, what stays empty and why, and print the lines that would fill it.",
@@ -77,4 +85,5 @@ class CommandModule(Protocol):
 
 def module_of(name: str) -> str:
     """Return the import name of the module of one of :data:`COMMANDS`."""
-    return f"{__package__}.{name.replace('-', '_')}"
+    module = name.replace("-", "_")
+    return f"{__package__}.{module}_" if iskeyword(module) else f"{__package__}.{module}"

@@ -9,6 +9,7 @@ import typer
 
 from tunebench.harness.cli.options import BoardArgument, InventoryOption
 from tunebench.harness.errors import EXIT_INFRA, EXIT_OK, UsageError
+from tunebench.harness.hints import command
 
 if TYPE_CHECKING:
     from tunebench.targets.client.connection import BoardSpec
@@ -57,7 +58,8 @@ def end_lease(spec: BoardSpec, *, force: bool) -> tuple[str, int]:
             board.sync([build_payload()])
             ended = board.release(me, force)
     except ConditionError as error:
-        return f"{error}; --force ends it all the same", EXIT_INFRA
+        again = command("release", spec.id, "--force", inventory=True)
+        return f"{error}; `{again}` ends it all the same", EXIT_INFRA
     except TargetError as error:
         return str(error), EXIT_INFRA
     if ended is None:

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from tunebench.harness.cli.options import HtmlOption, JsonOption, RunArgument
+from tunebench.harness.cli import completion
+from tunebench.harness.cli.options import HtmlOption, JsonOption, RunArgument, stdout_is_taken
+from tunebench.reports.formatting.output import STDOUT
 
 app = typer.Typer(add_completion=False)
 
@@ -29,6 +31,7 @@ def report(
         typer.Option(
             "--against",
             metavar="RUN",
+            autocompletion=completion.runs,
             help="Hold the boards' environment against this run's; default: the run before in --store.",
         ),
     ] = None,
@@ -40,10 +43,11 @@ def report(
     """Render a run as one self-contained HTML file and/or JSON; by default RUN.html beside the run."""
     from tunebench.reports.render import files
 
+    taken = stdout_is_taken({"--html": html, "--json": json_file}, "--format" if form is not None else None)
     if form is not None:
         typer.echo(files.printed(run, baseline, form), nl=False)
         if html is None and json_file is None:
             return
     for path in files.report(run, html, json_file, baseline, store=store, against=against):
-        if path is not None:
-            typer.echo(f"Report: {path}", err=form is not None)
+        if path is not None and path != STDOUT:
+            typer.echo(f"Report: {path}", err=taken or form is not None)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
+from tunebench.harness import hints
 from tunebench.harness.cli.options import BoardArgument, InventoryOption, JsonFlag, stderr_console
 from tunebench.harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL, UsageError
 
@@ -75,7 +77,7 @@ def setup(
     except TargetError as error:
         _fail(entry, str(error), EXIT_INFRA, as_json, say)
     except KeyboardInterrupt:
-        say("what the board has begun it ends; the same command follows it")
+        say(f"what the board has begun it ends; `{hints.command(*sys.argv[1:])}` follows it")
         raise
     if write:
         set_interpreter(inventory, entry.id, outcome.python)

@@ -20,7 +20,7 @@ def verify(
 ) -> None:
     """Check a finished run: checksums, schema, plan against records, protocol, clocks; judge it once more.
 
-    Exit codes: 0 nothing is wrong, 1 something is (each with its file and line), 2 there is no run.
+    Exit codes: 0 nothing is wrong, 1 something is (each with its file and line) or there is no record, 2 there is no run.
     """
     from tunebench.harness.verify import look_through
     from tunebench.reports.results import find_run
@@ -34,6 +34,7 @@ def verify(
             "ok": not findings,
             "findings": [asdict(finding) for finding in findings],
             "notes": audit.notes,
+            "records": audit.records,
         }
         typer.echo(json.dumps(value, indent=2))
     else:
@@ -41,5 +42,6 @@ def verify(
             typer.echo(str(finding))
         for note in audit.notes:
             typer.echo(f"not judged again: {note}")
-        typer.echo(f"{path}: {f'{len(findings)} finding(s)' if findings else 'nothing is wrong'}")
+        looked = f"{audit.records} record{'s' if audit.records != 1 else ''} looked through"
+        typer.echo(f"{path}: {looked}, {f'{len(findings)} finding(s)' if findings else 'nothing is wrong'}")
     raise typer.Exit(EXIT_MEASURED if findings else EXIT_OK)

@@ -255,29 +255,36 @@ class Inventory(_Strict):
     def select(self, patterns: str | None) -> list[BoardEntry]:
         """Return the boards whose id or tag matches one of the comma-separated glob ``patterns``.
 
+        A pattern without a wildcard is the name of a board or a tag: one that is not there is a mistake.
+
         Raises:
-            UsageError: no board matches; the message names those there are.
+            UsageError: no board matches, or none has a name that is given; the message names those there are.
         """
-        if not patterns:
+        if patterns is None:
             return list(self.boards)
+        known = ", ".join(board.id for board in self.boards)
         wanted = [pattern.strip() for pattern in patterns.split(",") if pattern.strip()]
-        chosen = [
-            board
-            for board in self.boards
-            if any(
-                fnmatch.fnmatchcase(name, pattern) for pattern in wanted for name in (board.id, *board.tags)
-            )
-        ]
+        if not wanted:
+            raise UsageError(f"--boards {patterns!r}: names no board; the inventory has: {known}")
+        chosen = [board for board in self.boards if any(_matches(board, pattern) for pattern in wanted)]
         if not chosen:
-            known = ", ".join(board.id for board in self.boards)
             raise UsageError(f"--boards {patterns!r} matches no board id or tag; the inventory has: {known}")
+        for pattern in wanted:
+            if not any(_matches(board, pattern) for board in self.boards) and not set(pattern) & set("*?["):
+                raise UsageError(
+                    f"--boards: no board has the id or tag {pattern!r}; the inventory has: {known}"
+                )
         return chosen
+
+
+def _matches(board: BoardEntry, pattern: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for name in (board.id, *board.tags))
 
 
 def _place(location: tuple[int | str, ...], data: Mapping[str, Any]) -> str:
     """Return the place of an error in words, e.g. ``board 'pi5-01'`` for one inside the third ``[[board]]``."""
-    if len(location) >= 2 and location[0] == "board" and isinstance(location[1], int):
-        entry = data["board"][location[1]]
+    if len(location) >= 2 and location[0] in ("board", "boards") and isinstance(location[1], int):
+        entry = data[location[0]][location[1]]
         name = entry.get("id") if isinstance(entry, dict) else None
         return f"board {name!r}" if isinstance(name, str) else f"board number {location[1] + 1}"
     return f"[{location[0]}]" if location else "inventory"

@@ -24,8 +24,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -37,8 +39,10 @@ from tunebench.harness.errors import UsageError
 from tunebench.reports.stats import sequential
 from tunebench.workloads import defaults
 from tunebench.workloads.engines import Engine, find_engine
+from tunebench.workloads.methods.table import METHODS
 
 AA_SUFFIX = " (A/A)"
+_SUITES = "tunebench.harness.config.suites"
 #: No run has more blocks, whatever asks for them.
 MAX_BLOCKS = 1000
 
@@ -136,6 +140,8 @@ class Suite:
     root: Path | None = None
     #: task -> quantity -> what does not matter there; beats the header's (pytest's marker ``delta``).
     task_deltas: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    #: Built-in name or file, as it was asked for; hints repeat it.
+    given: str | None = None
     #: After how many blocks to look whether every comparison is decided; empty: all blocks are measured.
     looks: tuple[sequential.Look, ...] = ()
 
@@ -195,17 +201,19 @@ class Suite:
         """Keep the workloads of the comma-separated labels (A/A controls follow their baseline).
 
         Raises:
-            UsageError: a name is not in the suite.
+            UsageError: a name is not in the suite, or there is none at all.
         """
-        if not names:
+        if names is None:
             return self
         wanted = [name.strip() for name in names.split(",") if name.strip()]
         known = {workload.label for workload in self.workloads if not workload.aa_control}
+        if not wanted:
+            raise UsageError(
+                f"--methods {names!r}: names no method; suite {self.name!r} has: {', '.join(sorted(known))}"
+            )
         for name in wanted:
             if name not in known:
-                raise UsageError(
-                    f"--methods: unknown method {name!r}; suite {self.name!r} has: {', '.join(sorted(known))}"
-                )
+                raise UsageError(_not_in_suite(name, self.name, known))
         workloads = tuple(
             workload for workload in self.workloads if workload.label.removesuffix(AA_SUFFIX) in wanted
         )
@@ -296,7 +304,7 @@ def sized(
 
 def built_in_suites() -> list[str]:
     """Return the names that ``--suite`` takes besides a file."""
-    folder = resources.files("tunebench.harness.config.suites")
+    folder = resources.files(_SUITES)
     return sorted(
         (entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")),
         key=lambda name: (LEVELS.index(name) if name in LEVELS else len(LEVELS), name),
@@ -310,16 +318,14 @@ def load_suite(name_or_file: str) -> Suite:
         UsageError: neither exists, or the file is wrong (file, workload, key and what is allowed).
     """
     if name_or_file in built_in_suites():
-        with resources.as_file(
-            resources.files("tunebench.harness.config.suites").joinpath(f"{name_or_file}.toml")
-        ) as path:
-            return _load(path)
+        with resources.as_file(resources.files(_SUITES).joinpath(f"{name_or_file}.toml")) as path:
+            return replace(_load(path), given=name_or_file)
     path = Path(name_or_file)
     if path.suffix != ".toml" and not path.exists():
         raise UsageError(
             f"--suite {name_or_file!r}: no such file and no built-in suite; built in: {', '.join(built_in_suites())}"
         )
-    return _load(path)
+    return replace(_load(path), given=name_or_file)
 
 
 def _load(path: Path) -> Suite:
@@ -387,11 +393,50 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
     ]
 
 
+def _not_in_suite(name: str, suite: str, known: Collection[str]) -> str:
+    """Return what to say of a method that a suite does not have: a slip of the pen, or a method of other suites."""
+    has = ", ".join(sorted(known))
+    if name not in {row.name for row in METHODS}:
+        hint = _did_you_mean(name, known)
+        return f"--methods: unknown method {name!r}{hint}; suite {suite!r} has: {has}"
+    elsewhere = [other for other in built_in_suites() if other != suite and name in methods_named(other)]
+    there = f"; built-in suites with it: {', '.join(elsewhere)}" if elsewhere else ""
+    return (
+        f"--methods: suite {suite!r} does not measure the built-in method {name!r}; it has: {has}{there}. Or list it"
+        " under 'methods' in a suite file of your own"
+    )
+
+
+def _did_you_mean(name: str, known: Collection[str]) -> str:
+    """Return a hint at the known name that a mistyped one resembles, whatever its case; empty if none does."""
+    by_lower = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(name.lower(), sorted(by_lower), 1)
+    return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""
+
+
+def methods_named(built_in: str) -> set[str]:
+    """Return the methods and labels that the file of a built-in suite names."""
+    text = resources.files(_SUITES).joinpath(f"{built_in}.toml").read_text(encoding="utf-8")
+    workloads = tomllib.loads(text).get("workload", [])
+    return {name for entry in workloads for name in [*entry.get("methods", []), entry.get("label")] if name}
+
+
 def _baselines(parsed: SuiteFile, workloads: list[Workload], path: Path) -> dict[str, str]:
-    """Return task -> label of its baseline: the workload's, else the suite's, else the task's first method."""
+    """Return task -> label of its baseline: the workload's, else the suite's, else the task's first method.
+
+    Raises:
+        UsageError: a baseline that the file names is in none of its tasks, or not in the task that it is named for.
+    """
     labels: dict[str, list[str]] = {}
     for workload in workloads:
         labels.setdefault(workload.task, []).append(workload.label)
+    given = parsed.suite.baseline
+    if "baseline" in parsed.suite.model_fields_set and not any(given in names for names in labels.values()):
+        every = list(dict.fromkeys(name for names in labels.values() for name in names))
+        raise UsageError(
+            f"{path}: [suite]: baseline {given!r} is not one of its methods{_did_you_mean(given, every)}; it has:"
+            f" {', '.join(every)}"
+        )
     chosen: dict[str, str] = {}
     for entry in parsed.workload:
         if entry.baseline is not None:

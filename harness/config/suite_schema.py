@@ -88,6 +88,11 @@ class Header(_Strict):
     ship_wait_s: float = Field(
         default=5.0, ge=0, le=60, description="a shaped transfer that takes longer is computed"
     )
+    lasts: str | None = Field(
+        default=None,
+        max_length=200,
+        description="how long it took, on what machine and when, in words; for `tunebench suites`",
+    )
     study: Literal["skip2-lora", "lorae"] | None = Field(
         default=None, description="a section of its own in the report"
     )

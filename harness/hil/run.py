@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tunebench.harness import hints
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import describe
 from tunebench.harness.campaign.session import Request, Session, open_session
 from tunebench.harness.config.inventory import Inventory
 from tunebench.harness.config.suite import Suite, Workload
 from tunebench.harness.errors import ending_of
+from tunebench.harness.hil.progress import Progress
 from tunebench.harness.hil.timer import Mailbox, Result
 from tunebench.harness.planning.feasibility import feasibility, feasibility_lines
 from tunebench.harness.planning.repetition import Planned
@@ -23,10 +25,23 @@ from tunebench.reports.records import Repetition
 from tunebench.reports.render import files
 
 Log = Callable[[str], None]
+_RESUME = "--tunebench-resume"
 
 
 class HilRun:
     """A campaign over the selected tests' boards and workloads.
+
+    Args:
+        inventory: the lab's boards.
+        suite: the campaign's.
+        wanted: (board id, workload key) of every selected test.
+        out: root of the results.
+        resume: continue the newest unfinished run of the suite, if there is one.
+        command: the command line, as it is stored with the run.
+        data_dir: local copies of data sets.
+        log: shows what happens, a line an event.
+        tell: shows, seldom, how far it is.
+        idle: called again and again by who waits for a record.
 
     Raises:
         UsageError: the results directory cannot be written or a resumed run differs.
@@ -43,6 +58,8 @@ class HilRun:
         command: Sequence[str],
         data_dir: Path | None,
         log: Log,
+        tell: Log = lambda _: None,
+        idle: Callable[[], None] = lambda: None,
     ) -> None:
         board_ids = {board_id for board_id, _ in wanted}
         keys = {key for _, key in wanted}
@@ -56,11 +73,18 @@ class HilRun:
                 lab=inventory.lab.name,
                 out=out,
                 resume=resume,
+                or_begin=True,
                 command=command,
                 data_dir=data_dir,
             )
         )
-        self._log = log
+        self._log, self._idle = log, idle
+        if resume and not self._session.writer.stored:
+            tell(f"there was no run of suite {suite.name!r} to resume: a new one begins")
+        n_done = sum(
+            planned.rep_id in self._session.writer.done_rep_ids for planned in self._session.plan.repetitions
+        )
+        self._progress = Progress(tell, len(self._session.plan.repetitions), n_done)
         self._mailbox = Mailbox(self._session.plan.repetitions)
         for record in self._session.writer.repetitions():
             self._mailbox.put(record)
@@ -81,6 +105,11 @@ class HilRun:
         """Return the run's results directory."""
         return self._session.writer.path
 
+    def _resume_command(self) -> str:
+        """Return the command of this session with the option that continues its run."""
+        words = list(self._session.request.command)
+        return shlex.join([*words, *([] if _RESUME in words else [_RESUME])])
+
     def start(self) -> None:
         """Start all boards' queues; say before where no verdict is possible."""
         for line in feasibility_lines(feasibility(self._session.plan, self._session.history)):
@@ -98,9 +127,13 @@ class HilRun:
 
     def wait(self, board_id: str, workload: Workload) -> Result:
         """Block until a workload's repetitions are there or will not come."""
-        result = self._mailbox.wait(
-            board_id, workload.task, workload.label, lambda: self._campaign.skip_reason(board_id, workload)
-        )
+
+        def skipped() -> str | None:
+            self._progress.tick()
+            self._idle()
+            return self._campaign.skip_reason(board_id, workload)
+
+        result = self._mailbox.wait(board_id, workload.task, workload.label, skipped)
         if self._failure is not None:
             raise self._failure
         return result
@@ -145,6 +178,8 @@ class HilRun:
             self._campaign.stop()
         while self._thread.is_alive():
             self._thread.join(timeout=0.5)
+            self._idle()
+        self._idle()
         if self._failure is not None:
             raise self._failure
         self._complete = self._session.close(self._outcome)
@@ -155,14 +190,14 @@ class HilRun:
         lines = [f"results: {self.path} ({counts or 'nothing recorded'})"]
         lines += [f"{board}: quarantined: {reason}" for board, reason in self._outcome.given_up.items()]
         if not self._complete:
-            lines.append("the run is not complete; --tunebench-resume continues it")
+            lines.append(f"the run is not complete; `{self._resume_command()}` continues it")
         if report and self._session.writer.stored:
             try:
                 html, _ = files.report(self.path, Path(report), None, None)
                 lines.append(f"report: {html}")
             except Exception as error:  # noqa: BLE001 - the results are on disk; a page can be made of them later
                 lines.append(f"report: not written: {ending_of(error).message}")
-                lines.append(f"later: tunebench report {shlex.quote(str(self.path))} --html FILE")
+                lines.append(f"later: `{hints.command('report', self.path)}`")
         return lines
 
     # What the campaign tells (tunebench.harness.campaign.progress.Observer).
@@ -171,14 +206,17 @@ class HilRun:
         self._log(f"{board_id}: {message}")
 
     def left_out(self, board_id: str, count: int) -> None:
-        """Do nothing: the tests of what is left out skip and say why."""
+        """Count them out: the tests of what is left out skip and say why."""
+        self._progress.left_out(count)
 
     def started(self, planned: Planned, left_s: float | None) -> None:
-        """Do nothing: pytest shows which test is running."""
+        self._progress.started(planned, left_s)
 
     def finished(self, planned: Planned, record: Repetition) -> None:
         self._log(f"{planned.board_id}: {describe(record)}")
+        self._progress.finished(record)
 
     def ended(self, board_id: str, message: str) -> None:
+        self._progress.ended(board_id)
         self._log(f"{board_id}: {message}")
         self._mailbox.close(board_id)

@@ -10,8 +10,11 @@ import contextlib
 import fnmatch
 import os
 import sys
+import threading
+from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +49,13 @@ def open_hil_session(config: pytest.Config, source: Source) -> HilSession:
         pytest.UsageError: one of them is wrong, or no board or method is left; pytest prints it without a traceback.
     """
     complete_account()
+    report = config.option.tunebench_report
+    if report and Path(report).is_dir():
+        raise pytest.UsageError(f"--tunebench-report {report}: is a folder; name a file in it")
+    if report == "-":
+        raise pytest.UsageError(
+            "--tunebench-report -: names a file; standard output is pytest's own. Later: tunebench report RUN --html -"
+        )
     try:
         inventory = _inventory(source)
         whole = sized(load_suite(options.campaign(config)), blocks=config.option.tunebench_blocks)
@@ -101,6 +111,9 @@ class HilSession:
         self._asked: set[str] = set()
         self._measured = False
         self._troubles: list[str] = []
+        self._unmatched: list[str] = []
+        self._unshown: deque[str] = deque()
+        self._thread_id = threading.get_ident()
 
     def board_ids(self) -> list[str]:
         """Return the ids of the boards that tests are made for, by alphabet."""
@@ -198,17 +211,29 @@ class HilSession:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
             if measures(item):
+                self._note_unmatched(item)
                 marker = item.get_closest_marker("benchmark")
                 clock = item.stash[_CLOCK] = ReplayClock()
                 given = dict(marker.kwargs) if marker else {}
                 item.add_marker(pytest.mark.benchmark(**{**given, "timer": clock}), append=False)
+
+    def _note_unmatched(self, item: pytest.Item) -> None:
+        """Note what a marker names beside what it matches: a slip of the pen there would be measured by no test."""
+        for words in unmatched(item, self._whole.workloads):
+            test = item.nodeid.partition("[")[0]
+            line = f"tunebench: {test}: marker tunebench({words}) matches no workload of suite {self._suite.name!r}"
+            if line not in self._unmatched:
+                self._unmatched.append(line)
 
     @pytest.hookimpl(trylast=True)
     def pytest_report_collectionfinish(self) -> list[str]:
         """Say what is going to be measured, and which options are not ours."""
         if self._config.get_verbosity() < 0:
             return []
-        lines = [f"tunebench: suite {self._suite.name}, boards {', '.join(self.board_ids())}"]
+        lines = [
+            f"tunebench: suite {self._suite.name}, boards {', '.join(self.board_ids())}",
+            *self._unmatched,
+        ]
         foreign = [name for name in options.taken(self._config) if name != options.INVENTORY]
         lines += [
             f"tunebench: {name} belongs to another plugin or a conftest.py here; ours is {options.LONG_NAMES[name]}"
@@ -224,7 +249,7 @@ class HilSession:
         if broken or not _runs_tests(option):
             return
         try:
-            _check_markers(session)
+            _check_markers(session.items)
             wanted = self._wanted(session)
             if not wanted:
                 return
@@ -237,6 +262,8 @@ class HilSession:
                 command=["pytest", *sys.argv[1:]],
                 data_dir=data_dir_from_env(),
                 log=self._log,
+                tell=self._tell,
+                idle=self._show,
             )
         except Exception as error:
             if _wants_traces(option):
@@ -340,10 +367,36 @@ class HilSession:
         return self._workloads.get(parameter(item, "workload") or "")
 
     def _log(self, line: str) -> None:
-        """Show a line with ``-v``; a terminal that is gone is no reason to stop a board's queue."""
-        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None and self._config.get_verbosity() > 0:
-            with contextlib.suppress(OSError, ValueError):
+        """Show a line with ``-v``."""
+        if self._config.get_verbosity() > 0:
+            self._write(line)
+
+    def _tell(self, line: str) -> None:
+        """Show a line that comes seldom, also with ``-q``; with ``-v`` every event is shown instead."""
+        if -1 <= self._config.get_verbosity() <= 0:
+            self._write(line)
+
+    def _write(self, line: str) -> None:
+        """Show a line; one of a board's thread as soon as the session's own thread waits or comes by."""
+        self._unshown.append(line)
+        self._show()
+
+    def _show(self) -> None:
+        """Show the lines that wait, past pytest's capture, which would keep them for a test that fails.
+
+        Only the session's own thread may turn the capture off for a moment. A terminal that is gone is no reason to stop
+        a board's queue.
+        """
+        if threading.get_ident() != self._thread_id:
+            return
+        plugins = self._config.pluginmanager
+        reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
+        while self._unshown:
+            line = self._unshown.popleft()
+            if reporter is None:
+                continue
+            shown = capture.global_and_fixture_disabled() if capture is not None else contextlib.nullcontext()
+            with contextlib.suppress(OSError, ValueError), shown:
                 reporter.ensure_newline()
                 reporter.write_line(f"tunebench: {line}")
 
@@ -364,22 +417,53 @@ def _lets_through(item: Any, workload: Workload) -> bool:
     """Tell whether the marker ``tunebench`` of a test lets a workload through."""
     marker = item.get_closest_marker("tunebench")
     wanted = dict(marker.kwargs) if marker else {}
-    return _matches(workload.label, wanted.get("methods")) and _matches(workload.task, wanted.get("tasks"))
+    return _matches(workload.label, _globs(wanted.get("methods"))) and _matches(
+        workload.task, _globs(wanted.get("tasks"))
+    )
 
 
-def _matches(name: str, patterns: str | Sequence[str] | None) -> bool:
-    """Tell whether a name matches one of the globs; one string may hold several, with commas."""
-    globs = patterns.split(",") if isinstance(patterns, str) else patterns
-    return not globs or any(fnmatch.fnmatchcase(name, pattern.strip()) for pattern in globs)
+def _matches(name: str, globs: Sequence[str] | None) -> bool:
+    return globs is None or any(fnmatch.fnmatchcase(name, glob) for glob in globs)
 
 
-def _check_markers(session: pytest.Session) -> None:
+def _globs(patterns: Any) -> list[str] | None:
+    """Return the globs that a marker names: one text may hold several, with commas. None: all; empty: it names nothing.
+
+    What is neither text nor a list of texts matches nothing; so its test fails, and shows what the marker says.
+    """
+    if patterns is None:
+        return None
+    texts = [patterns] if isinstance(patterns, str) else patterns
+    if not isinstance(texts, list | tuple | set | frozenset) or not all(
+        isinstance(text, str) for text in texts
+    ):
+        return []
+    return [glob.strip() for text in texts for glob in text.split(",") if glob.strip()]
+
+
+def unmatched(item: Any, workloads: Sequence[Workload]) -> list[str]:
+    """Return the globs of a test's marker that match no workload at all, as ``methods='lora-al'``."""
+    marker = item.get_closest_marker("tunebench")
+    wanted = dict(marker.kwargs) if marker else {}
+    names = {
+        "methods": [workload.label for workload in workloads],
+        "tasks": [workload.task for workload in workloads],
+    }
+    return [
+        f"{key}={glob!r}"
+        for key, known in names.items()
+        for glob in _globs(wanted.get(key)) or ()
+        if not any(fnmatch.fnmatchcase(name, glob) for name in known)
+    ]
+
+
+def _check_markers(items: Sequence[pytest.Item]) -> None:
     """Refuse a marker ``tunebench`` that says what we do not know: it would choose everything.
 
     Raises:
         UsageError: names the test, and what is known.
     """
-    for item in session.items:
+    for item in items:
         marker = item.get_closest_marker("tunebench")
         if marker is None or not measures(item):
             continue

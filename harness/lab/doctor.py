@@ -17,6 +17,7 @@ from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL, UsageError
 from tunebench.harness.lab.permissions import fixes
 from tunebench.harness.planning import limits
+from tunebench.reports.formatting.output import STDOUT, OutputError, refuse_folder, write_output
 from tunebench.targets.boards import kind_of, match
 from tunebench.targets.client.board import Board
 from tunebench.targets.client.examination import Examination
@@ -263,13 +264,21 @@ def make_bundle(entry: BoardEntry, path: Path) -> dict[str, Any]:
         UsageError: the file cannot be written.
         TargetError: the board cannot be reached, or its answer is not of the agreed form.
     """
+    try:
+        refuse_folder(path, "--bundle")
+    except OutputError as error:
+        raise UsageError(str(error)) from None
     with Board(entry.spec()) as board:
         board.sync([build_payload()])
         capture, files = board.bundle()
     summary = _summary(capture, files, entry.id)
     manifest = json.dumps(summary, indent=2, sort_keys=True).encode() + b"\n"
+    data = deterministic_zip({**files, MANIFEST: manifest})
+    if path == STDOUT:
+        write_output(path, data, "--bundle")
+        return summary
     try:
-        path.write_bytes(deterministic_zip({**files, MANIFEST: manifest}))
+        path.write_bytes(data)
         with zipfile.ZipFile(path) as archive:
             archive.testzip()
     except OSError as error:

@@ -19,6 +19,7 @@ from tunebench.harness.board.environment import owner
 from tunebench.harness.board.link import Link
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.errors import EXIT_OK, EXIT_PARTIAL, HarnessError
+from tunebench.harness.hints import command
 from tunebench.harness.lab import wheelhouse
 from tunebench.harness.lab.wheelhouse import Download
 from tunebench.targets.boards import kind_of
@@ -118,7 +119,7 @@ def set_up(entry: BoardEntry, wish: Wish, say: Callable[[str], None]) -> SetupRe
             link.occupy(me, LEASE_S)
         except ConditionError as error:
             raise Refusal(
-                f"{error}; `tunebench release {entry.id}` ends a lease that nobody needs"
+                f"{error}; `{command('release', entry.id, '--force', inventory=True)}` ends a lease that nobody needs"
             ) from error
         try:
             return _Setup(link, wish, say).run()
@@ -173,7 +174,8 @@ class _Setup:
             if end.ok:
                 return self._outcome(wheel, end.interpreter, changed=True)
             if end.kind != "sigill" or wheel is None:
-                raise Refusal(explain(end, self._facts, wheel, self._wish.offline))
+                again = self._command(), self._command(offline=True)
+                raise Refusal(explain(end, self._facts, wheel, again, offline=self._wish.offline))
             failed.add(wheel.torch)
             self._say(f"torch {wheel.torch} dies on this board by SIGILL: trying the next older one")
 
@@ -191,7 +193,19 @@ class _Setup:
         return SetupResult(self._board.spec.id, python, interpreter.torch, True, False, (note,))
 
     def _why_not(self, choice: Choice) -> str:
-        return "no torch of the table fits this board:\n  " + "\n  ".join(choice.reasons)
+        reasons = "\n  ".join(choice.reasons)
+        for flavour in ("none", "cpu"):
+            reasons = reasons.replace(f"use --torch {flavour}", f"use `{self._command(torch=flavour)}`")
+        return f"no torch of the table fits this board:\n  {reasons}"
+
+    def _command(self, *, torch: str | None = None, offline: bool | None = None) -> str:
+        """Return the command that sets this board up as it was asked for, or with something else in its place."""
+        wish = self._wish
+        words = ["setup", self._board.spec.id, "--torch", torch or wish.flavour]
+        words += ["--offline"] if (wish.offline if offline is None else offline) else []
+        words += ["--python", wish.python] if wish.python else []
+        words += ["--index-url", wish.index] if wish.index else []
+        return command(*words, inventory=True)
 
     def _build(self, wheel: Wheel | None, recipe: Mapping[str, Any]) -> BuildEnd:
         self._check(wheel)
@@ -341,22 +355,28 @@ def _once(distro: Distribution, package: str, otherwise: str = "") -> str:
     return f"Install the system's package that brings it{more}"
 
 
-def explain(end: BuildEnd, facts: VenvFacts, wheel: Wheel | None, offline: bool) -> str:
-    """Return why a build ended, and what would help."""
+def explain(
+    end: BuildEnd, facts: VenvFacts, wheel: Wheel | None, again: tuple[str, str], *, offline: bool
+) -> str:
+    """Return why a build ended, and what would help.
+
+    Args:
+        again: the commands that go on with it: as it was asked for, and with wheels that this machine fetches.
+    """
     kind, reason = str(end.kind), str(end.reason)
     if kind == "environment" and "ensurepip" in reason:
         return venv_missing(facts.python, facts.distro)
     if kind == "download" and not offline:
         return (
-            f"the board could not download: {reason}\nThe same command goes on from there; if the board has no internet,"
-            " add --offline: this machine then fetches the wheels and pushes them."
+            f"the board could not download: {reason}\n`{again[0]}` goes on from there. If the board has no internet:"
+            f" `{again[1]}`; this machine then fetches the wheels and pushes them."
         )
     if kind == "check" and wheel is not None and wheel.apt:
         return f"torch does not start: {reason}\n" + _once(facts.distro, " ".join(wheel.apt))
     if kind == "check" and "cannot open shared object file" in reason:
-        what_helps = "Install the package that brings it; the same command goes on."
+        what_helps = f"Install the package that brings it; `{again[0]}` goes on."
         return f"torch is there, but lacks a library of the system: {reason}\n{what_helps}"
-    return f"{kind}: {reason}\nThe same command goes on from there."
+    return f"{kind}: {reason}\n`{again[0]}` goes on from there."
 
 
 class Progress:

@@ -15,6 +15,7 @@ from tunebench.harness.artifacts.gather import build_payload
 from tunebench.harness.board.environment import board_env
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.errors import EXIT_INFRA, EXIT_OK, EXIT_PARTIAL
+from tunebench.harness.hints import command
 from tunebench.targets.boards import BoardModel, match
 from tunebench.targets.client.board import Board
 from tunebench.targets.client.replies import Channel, Interpreter, Probe
@@ -195,7 +196,8 @@ def _of_interpreters(interpreters: Sequence[Interpreter], board_id: str) -> list
             notes.append(f"interpreter {interpreter.words}: {interpreter.reason}")
         elif not interpreter.torch:
             notes.append(
-                f"no torch ({interpreter.reason}): tunebench setup {board_id} installs the one that fits"
+                f"no torch ({interpreter.reason}): `{command('setup', board_id, '--write', inventory=True)}`"
+                " installs the one that fits"
             )
     return notes
 

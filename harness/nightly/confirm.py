@@ -243,7 +243,12 @@ def _campaign(rows: Sequence[_Row], night: JudgedNight, console: Console) -> lis
     )
     boards = [board for board in night.inventory.boards if board.id in set(owners.values())]
     request = Request(
-        suite, boards, str(night.run.plan_view.lab), night.store / CONFIRMATIONS, data_dir=night.data_dir
+        suite,
+        boards,
+        str(night.run.plan_view.lab),
+        night.store / CONFIRMATIONS,
+        data_dir=night.data_dir,
+        leave_out_missing=True,
     )
     artifacts = gather(suite, data_dir=night.data_dir, progress=StageLines(console))
     plan = make_plan(suite, boards, run_id=new_run_id(), lab=request.lab, unavailable=artifacts.unavailable)

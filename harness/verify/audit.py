@@ -24,10 +24,12 @@ class Audited:
     Attributes:
         findings: what is wrong.
         notes: what could not be checked, and why.
+        records: how many were looked through.
     """
 
     findings: list[Discrepancy]
     notes: list[str] = field(default_factory=list)
+    records: int = 0
 
 
 def audit(path: Path) -> list[Discrepancy]:
@@ -63,4 +65,8 @@ def look_through(path: Path) -> Audited:
     findings += looks(reader)
     for line in lines:
         findings += verdicts(line, read_kept(reader, line))
-    return Audited(findings, not_judged_anew(lines))
+    if not lines:
+        # Silence would read as "nothing is wrong": of a run without records nothing can be said.
+        why = "holds no record: nothing was measured, or nothing of it is left, so there is nothing that could be right"
+        findings.append(Discrepancy("empty", "reps.jsonl", None, why))
+    return Audited(findings, not_judged_anew(lines), len(lines))

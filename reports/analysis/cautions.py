@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+from tunebench.reports.analysis.answers.options import failed_check
 from tunebench.reports.analysis.energy import MISSES, PARTIAL, SCOPE_NAMES
 from tunebench.reports.analysis.measured import Caution, Control, Measured
-from tunebench.reports.analysis.row import SpeedUp, Verdict
-from tunebench.reports.analysis.verdict_words import effect
+from tunebench.reports.analysis.row import MethodResult, SpeedUp, Verdict
+from tunebench.reports.analysis.verdict_words import effect, settling
 from tunebench.reports.formatting.units import clean, percent, seconds, signed_percent
 from tunebench.reports.stats.attainable import verdict_possible
-from tunebench.reports.stats.paired import MAX_BLOCKS_NEEDED
+from tunebench.reports.stats.paired import MIN_BLOCKS
 
 #: Below this many seeds a difference in accuracy is told but not claimed.
 MIN_SEEDS = 5
+#: So far apart (a share) two methods may start where the number of test items is not told.
+_SAME_START = 0.002
 
 
 def cautions(summary: Measured) -> list[Caution]:
@@ -85,7 +88,7 @@ def _aa_words(control: Control, speed_up: SpeedUp) -> Caution:
 
 def _correctness(summary: Measured) -> Iterator[Caution]:
     for check in summary.checks:
-        if check.passed is False or check.outcome != "ok":
+        if failed_check(check):
             why = clean(check.reason or "cached and recomputed training disagree")
             yield Caution(
                 "incorrect",
@@ -128,17 +131,26 @@ def _emulated(summary: Measured) -> Iterator[Caution]:
 
 
 def _blocks(summary: Measured) -> Iterator[Caution]:
-    few = [row.speed_up for row in summary.rows if row.speed_up and _too_few(row.speed_up)]
+    few = [
+        (row.speed_up.n, needed.blocks or 1)
+        for row in summary.rows
+        if row.speed_up
+        and not row.aa_control
+        and row.speed_up.verdict == "NO VERDICT"
+        and (needed := settling(row.speed_up)) is not None
+    ]
     if few:
-        least = min(speed_up.n for speed_up in few)
-        fewest = max(speed_up.n + speed_up.blocks_needed for speed_up in few)
+        least = min(n for n, _ in few)
+        # Holm's correction asks for more blocks where more methods are compared.
+        needed_of = sorted({n + more for n, more in few})
+        fewest = " or ".join(dict.fromkeys(str(needed) for needed in (needed_of[0], needed_of[-1])))
         seen = "the intervals shown are the range seen, not a claim about the next run"
         if least == 1:
             seen = "one block shows no spread at all"
         yield Caution(
             "few-blocks",
-            f"{least} block{'s' if least != 1 else ''}: too few for a verdict, which needs at "
-            f"least {fewest} with so many methods; {seen}.",
+            f"{least} block{'s' if least != 1 else ''}: too few for a verdict, which needs at least {fewest}"
+            f"{' with so many methods' if needed_of[-1] > MIN_BLOCKS else ''}; {seen}.",
         )
 
 
@@ -161,25 +173,22 @@ def _added_blocks(summary: Measured) -> Iterator[Caution]:
         )
 
 
-def _too_few(speed_up: SpeedUp) -> bool:
-    return speed_up.verdict == "NO VERDICT" and not speed_up.withheld
-
-
 def _pairs(summary: Measured) -> Iterator[Caution]:
-    unclear = [
-        (row.label, row.speed_up.blocks_needed)
-        for row in summary.rows
-        if row.speed_up and row.speed_up.verdict == "UNCLEAR"
-    ]
-    if unclear:
-        more = max(needed for _, needed in unclear)
-        advice = f"About {more} more block{'s' if more != 1 else ''} would settle it."
-        if more >= MAX_BLOCKS_NEEDED:
-            advice = "No reasonable number of blocks would settle it."
+    """Say of each verdict on time that is open what would settle it: methods of which the same holds stand together."""
+    groups = {(row.board_id, row.task) for row in summary.rows}
+    by_words: dict[str, list[str]] = {}
+    for row in summary.rows:
+        if row.speed_up is None or row.speed_up.verdict != "UNCLEAR" or row.aa_control:
+            continue
+        needed = settling(row.speed_up)
+        if needed is not None:
+            where = f" ({clean(row.board_id, 30)}, {clean(row.task, 30)})" if len(groups) > 1 else ""
+            by_words.setdefault(needed.words, []).append(f"{clean(row.label, 40)}{where}")
+    for words, labels in by_words.items():
         yield Caution(
             "unclear",
-            f"{_names([label for label, _ in unclear])}: whether the times differ by more than "
-            f"±{percent(summary.delta['time'], 0)} is open. {advice}",
+            f"{_names(labels)}: whether the times differ by more than ±{percent(summary.delta['time'], 0)} is open; "
+            f"{words}.",
         )
 
 
@@ -189,7 +198,52 @@ def _work(summary: Measured) -> Iterator[Caution]:
             yield Caution(
                 "unequal-work",
                 f"{clean(row.label, 60)} did not do the baseline's work "
-                f"({_names(row.unequal_params)}): its speed-up is not the method's alone.",
+                f"({_names(row.unequal_params)}): its speed-up is not the method's alone.{_once_an_epoch(row, summary)}",
+            )
+
+
+def _baseline_of(row: MethodResult, summary: Measured) -> MethodResult | None:
+    """Return the baseline's row on the same board and task, under the same conditions if there is one."""
+    others = [
+        other
+        for other in summary.rows
+        if other.is_baseline and (other.board_id, other.task) == (row.board_id, row.task)
+    ]
+    alike = [other for other in others if (other.engine, other.device) == (row.engine, row.device)]
+    return next(iter(alike or others), None)
+
+
+def _once_an_epoch(row: MethodResult, summary: Measured) -> str:
+    """Return what most likely happened where a module of one's own made as many times more steps as it had epochs."""
+    base, epochs = _baseline_of(row, summary), row.params.get("epochs")
+    if base is None or not row.own or not isinstance(epochs, int) or epochs < 2:
+        return ""
+    if not row.steps or not base.steps or row.steps != epochs * base.steps:
+        return ""
+    return (
+        f" It made {epochs} times as many steps in {epochs} epochs: batches(spec) is called once an epoch and returns the"
+        " batches of that epoch alone."
+    )
+
+
+def _start(summary: Measured) -> Iterator[Caution]:
+    """Find methods that did not start where their baseline did: other start weights, other test data, or a mistake."""
+    for row in summary.rows:
+        base = _baseline_of(row, summary)
+        if base is None or base is row or row.accuracy is None or base.accuracy is None:
+            continue
+        own, theirs = row.accuracy, base.accuracy
+        if own.before_mean is None or theirs.before_mean is None or own.metric != theirs.metric:
+            continue
+        items = [accuracy.n_items for accuracy in (own, theirs) if accuracy.n_items]
+        # Engines round differently: one test item may fall on the other side.
+        tolerated = 1.5 / min(items) if items else _SAME_START
+        if abs(own.before_mean - theirs.before_mean) > tolerated:
+            yield Caution(
+                "unequal-start",
+                f"{clean(row.label, 60)} starts at {own.metric} {percent(own.before_mean)} on "
+                f"{clean(row.board_id, 60)}, its baseline {clean(base.label, 60)} at {percent(theirs.before_mean)}: they"
+                " had not the same start weights or test data, so where they end does not compare.",
             )
 
 
@@ -277,6 +331,6 @@ def _skipped(summary: Measured) -> Iterator[Caution]:
 
 
 _CHECKS: tuple[Callable[[Measured], Iterator[Caution]], ...] = (
-    _records, _aa, _correctness, _failed, _shared, _emulated, _blocks, _added_blocks, _pairs, _work,
+    _records, _aa, _correctness, _failed, _shared, _emulated, _blocks, _added_blocks, _pairs, _work, _start,
     _conditions, _energy, _accuracy, _environment, _skipped,
 )  # fmt: skip

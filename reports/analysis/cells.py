@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from tunebench.reports.analysis.energy import joules
-from tunebench.reports.analysis.phases import UNEXPLAINED, phase_order
 from tunebench.reports.analysis.row import (
     Accuracy,
     CellNumbers,
@@ -21,7 +20,8 @@ from tunebench.reports.analysis.row import (
     Spread,
     TimedEnergy,
 )
-from tunebench.reports.analysis.sustained import lasting
+from tunebench.reports.analysis.within.phases import UNEXPLAINED, phase_order
+from tunebench.reports.analysis.within.sustained import lasting
 from tunebench.reports.records import Repetition
 from tunebench.reports.results.frames import CELL, CONDITIONS, frame, pairs, usable
 from tunebench.reports.results.layout import count
@@ -29,6 +29,8 @@ from tunebench.reports.stats.paired import Comparison, compare
 from tunebench.reports.stats.sample import iqr, mean_sd, median_abs_deviation, median_interval
 
 _EVALUATE = "evaluate"
+#: The metric in which a workload tells the resident memory of its process before it read data and made a network.
+IDLE_RSS = "idle_rss_b"
 _WORST_FIRST = ("invalid", "degraded", "valid")
 
 
@@ -98,13 +100,30 @@ def paired(baseline: Cell, candidate: Cell, *, delta: float) -> tuple[Comparison
 
 
 def unequal_work(baseline: Cell, cell: Cell) -> list[str]:
-    """List the parameters (epochs, batch) that differ from the baseline's: then the speed-up is not only the method's."""
+    """List what of the work differs from the baseline's: then the speed-up is not only the method's.
+
+    The parameters ``epochs`` and ``batch``, and the steps that were made, unless the epochs alone explain them.
+    """
     base, own = baseline.first.params, cell.first.params
-    return [
+    differing = [
         f"{name}: {own.get(name)} against {base.get(name)}"
         for name in ("epochs", "batch")
         if name in base and name in own and base[name] != own[name]
     ]
+    steps, base_steps = steps_of(cell), steps_of(baseline)
+    if steps is None or base_steps is None or steps == base_steps:
+        return differing
+    epochs, base_epochs = own.get("epochs"), base.get("epochs")
+    if isinstance(epochs, int) and isinstance(base_epochs, int) and base.get("batch") == own.get("batch"):
+        explained = epochs != base_epochs and steps * base_epochs == base_steps * epochs
+        return differing if explained else [*differing, f"steps: {steps} against {base_steps}"]
+    return [*differing, f"steps: {steps} against {base_steps}"]
+
+
+def steps_of(cell: Cell) -> int | None:
+    """Return the training steps of one fine-tuning, as the repetitions that count tell them; None if none does."""
+    steps = _agreed([rep.steps for rep in cell.usable])
+    return steps if isinstance(steps, int) else None
 
 
 def numbers(cell: Cell) -> CellNumbers:
@@ -143,6 +162,9 @@ def numbers(cell: Cell) -> CellNumbers:
         wall_missing=None if used else _why_no_time(cell),
         peak_rss_b=_spread([rep.peak_rss_b for rep in used]),
         peak_rss_missing=_missing(used, "peak_rss_b", lambda rep: rep.peak_rss_b),
+        idle_rss_b=_spread([_idle(rep) for rep in used]),
+        over_idle_b=_spread([_over_idle(rep) for rep in used]),
+        over_idle_missing=_why_no_increment(cell),
         joules=repeated,
         joules_missing=repeated_missing,
         energy=energy,
@@ -201,6 +223,31 @@ def _missing(used: Sequence[Repetition], key: str, get: Callable[[Repetition], A
         return "no repetition that may be used"
     reasons = [rep.missing[key] for rep in used if key in rep.missing]
     return Counter(reasons).most_common(1)[0][0] if reasons else "not measured; the record gives no reason"
+
+
+def _idle(rep: Repetition) -> float | None:
+    """Return the idle interpreter's memory, bytes; a module of one's own may call a number of its own like that."""
+    idle_b = None if rep.own else rep.metrics.get(IDLE_RSS)
+    return idle_b if idle_b is not None and idle_b > 0 else None
+
+
+def _over_idle(rep: Repetition) -> float | None:
+    """Return the peak memory less the idle interpreter's, bytes; None where either is not known or they contradict."""
+    idle_b, peak_b = _idle(rep), rep.peak_rss_b
+    return peak_b - idle_b if idle_b is not None and peak_b is not None and idle_b <= peak_b else None
+
+
+def _why_no_increment(cell: Cell) -> str | None:
+    used = cell.usable
+    if any(_over_idle(rep) is not None for rep in used):
+        return None
+    if not used:
+        return "no repetition that may be used"
+    if cell.first.own:
+        return "a module of one's own loads its engine itself: there is no moment at which it is idle"
+    if any(_idle(rep) is None for rep in used):
+        return "the memory of the idle interpreter was not recorded (a run of an earlier version, or no /proc there)"
+    return "the peak is not known, or lies below the idle interpreter's memory: not believed"
 
 
 def _why_no_time(cell: Cell) -> str:

@@ -331,7 +331,12 @@ class NoTarget:
 
 @dataclass(frozen=True, slots=True)
 class CellNumbers:
-    """All figures of a cell except its comparison with the baseline; ``..._missing`` says why a figure is None."""
+    """All figures of a cell except its comparison with the baseline; ``..._missing`` says why a figure is None.
+
+    Attributes:
+        idle_rss_b: resident memory of the same process when it had loaded its engine, but no data and no network yet.
+        over_idle_b: peak memory less that, repetition by repetition: what the fine-tuning itself takes.
+    """
 
     board_id: str
     board_kind: str
@@ -362,6 +367,9 @@ class CellNumbers:
     wall_missing: str | None
     peak_rss_b: Spread | None
     peak_rss_missing: str | None
+    idle_rss_b: Spread | None
+    over_idle_b: Spread | None
+    over_idle_missing: str | None
     joules: list[ScopeEnergy]
     joules_missing: str | None
     energy: RepeatedEnergy | TimedEnergy | None

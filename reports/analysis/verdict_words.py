@@ -2,14 +2,65 @@
 
 from __future__ import annotations
 
-from tunebench.reports.analysis.row import Verdict
-from tunebench.reports.formatting.units import clean, signed_percent
+from dataclasses import dataclass
+
+from tunebench.reports.analysis.row import SpeedUp, Verdict
+from tunebench.reports.formatting.units import clean, factor, signed_percent, significant
 from tunebench.reports.stats.attainable import ALPHA
 from tunebench.reports.stats.paired import MAX_BLOCKS_NEEDED, MIN_BLOCKS
 from tunebench.reports.stats.signed_rank import min_values
 
+_OPEN = ("UNCLEAR", "NO VERDICT")
 #: verdict -> whether it is good news; the others are neither.
 BETTER = {"FASTER": True, "SLOWER": False, "LESS": True, "MORE": False, "HIGHER": True, "LOWER": False}
+
+#: Stands where an interval would: a single pair has none, and its value twice is no range.
+ONE_BLOCK = "one block"
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """What would settle a verdict that is open.
+
+    Attributes:
+        blocks: about how many further blocks; None if no reasonable number of blocks would.
+        items: the number of test items, where these and not the blocks are too few; else None.
+        least: whether ``blocks`` is the least that a verdict of any kind needs, not an estimate.
+    """
+
+    blocks: int | None
+    items: int | None = None
+    least: bool = False
+
+    @property
+    def words(self) -> str:
+        """Return what would settle it, without the end of the sentence.
+
+        >>> Settling(1).words, Settling(4, least=True).words
+        ('about 1 more block would settle it', 'at least 4 more blocks are needed')
+        >>> Settling(None, items=97).words
+        'more blocks will not settle it: the 97 test items are too few'
+        """
+        if self.blocks is None:
+            if self.items is not None:
+                return f"more blocks will not settle it: the {self.items} test items are too few"
+            return "the difference lies so near the edge that no reasonable number of blocks would settle it"
+        more = f"{self.blocks} more block{'s' if self.blocks != 1 else ''}"
+        if self.least:
+            return f"at least {more} {'are' if self.blocks != 1 else 'is'} needed"
+        return f"about {more} would settle it"
+
+
+def settling(judged: Verdict | SpeedUp) -> Settling | None:
+    """Return what would settle a verdict; None if it is settled, or withheld because the A/A control failed."""
+    if judged.withheld or judged.verdict not in _OPEN:
+        return None
+    if judged.verdict == "NO VERDICT":
+        return Settling(max(1, judged.blocks_needed), least=True)
+    if judged.blocks_needed < MAX_BLOCKS_NEEDED:
+        return Settling(max(1, judged.blocks_needed))
+    pairs = judged.pairs if isinstance(judged, Verdict) and judged.limited_by == "items" else None
+    return Settling(None, items=pairs.items if pairs else None)
 
 
 def reason(verdict: Verdict) -> str:
@@ -55,12 +106,8 @@ def _methods(count: int) -> str:
 
 
 def _more(verdict: Verdict) -> str:
-    needed = verdict.blocks_needed
-    if needed < MAX_BLOCKS_NEEDED:
-        return f"About {needed} more block{'s' if needed != 1 else ''} would settle it."
-    if verdict.limited_by == "items" and verdict.pairs is not None:
-        return f"More blocks will not settle it: the {verdict.pairs.items} test items are too few."
-    return "The difference lies so near the edge that no reasonable number of blocks would settle it."
+    needed = settling(verdict)
+    return f"{needed.words[:1].upper()}{needed.words[1:]}." if needed else ""
 
 
 def withheld_reason(control: Verdict, baseline: str) -> str:
@@ -88,7 +135,9 @@ def size_words(unit: str, value: float) -> str:
 
 
 def span(verdict: Verdict) -> str:
-    """Return the interval of a difference in words."""
+    """Return the interval of a difference in words; one block has none."""
+    if verdict.n == 1:
+        return ONE_BLOCK
     return span_words(verdict.unit, verdict.low, verdict.high, verdict.interval)
 
 
@@ -104,6 +153,26 @@ def span_words(unit: str, low: float, high: float, interval: str) -> str:
     if unit == "points":
         return f"[{low:+.2f}, {high:+.2f}]{star}".replace("-", "−")
     return f"[{signed_percent(low - 1)}, {signed_percent(high - 1)}]{star}"
+
+
+def beside(verdict: Verdict) -> str:
+    """Return a difference in the one unit of the table of verdicts: how many times better, or points.
+
+    The factor is the baseline's over this one's, as in a speed-up: above 1 is better in time, energy and memory.
+    """
+    if verdict.unit == "points":
+        return f"{verdict.value:+.2f} points".replace("-", "−")
+    return factor(1 / verdict.value)
+
+
+def beside_span(verdict: Verdict) -> str:
+    """Return the interval of :func:`beside`; a star marks a range; one block has none."""
+    if verdict.n == 1:
+        return "(one block)"
+    if verdict.unit == "points":
+        return span(verdict)
+    star = "*" if verdict.interval == "range" else ""
+    return f"[{significant(1 / verdict.high)}, {significant(1 / verdict.low)}]{star}"
 
 
 def _band(verdict: Verdict) -> str:

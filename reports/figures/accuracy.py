@@ -11,9 +11,9 @@ from tunebench.reports.figures.base.model import HALF, NARROW, WIDE, Figure, Loo
 from tunebench.reports.figures.base.svg import Canvas, Scale, plain, ticks
 from tunebench.reports.figures.traces import decimate
 from tunebench.reports.formatting.table import DataTable
-from tunebench.reports.formatting.units import percent, seconds
+from tunebench.reports.formatting.units import percent, seconds, time_unit
 
-_PLOT = 270
+_PLOT = 190
 _LEFT, _RIGHT = 46, 14
 _CURVE_POINTS = 80
 
@@ -48,6 +48,9 @@ def accuracy_figure(
         table=table,
         heading=heading,
         wide=HALF if half else WIDE,
+        notes=["Each line is one marked repetition (n = 1)."]
+        if any(row.curve for row, _, _ in known)
+        else [],
     )
 
 
@@ -62,13 +65,15 @@ def _draw(width: int, known: Sequence[_Method], styles: Styles) -> Canvas:
     low, high = _range(known)
     across = Scale(0, time_high * 1.05, _LEFT, width - _RIGHT)
     up = Scale(low, high, top + _PLOT, top)
-    for tick in ticks(low, high, 6):
+    levels = ticks(low, high, 6)
+    for tick in levels:
         canvas.line(_LEFT, up(tick), width - _RIGHT, up(tick), "grid")
-        canvas.text(_LEFT - 8, up(tick) + 4, f"{100 * tick:g}%", "tick", anchor="end")
-    for tick in ticks(0, time_high * 1.05, 4 if width <= NARROW else 6):
-        canvas.text(across(tick), top + _PLOT + 20, plain(tick), "tick", anchor="middle")
+    canvas.ticks_left(up, levels, _LEFT - 8, lambda tick: f"{100 * tick:g}%")
+    unit_s, unit = time_unit(time_high)
+    marks = [tick * unit_s for tick in ticks(0, time_high * 1.05 / unit_s, 4 if width <= NARROW else 6)]
+    canvas.ticks_below(across, marks, top + _PLOT + 20, lambda tick: plain(tick / unit_s))
     canvas.line(_LEFT, top + _PLOT, width - _RIGHT, top + _PLOT, "rule")
-    canvas.text(width - _RIGHT, top + _PLOT + 40, "seconds of fine-tuning", "tick", anchor="end")
+    canvas.text(width - _RIGHT, top + _PLOT + 40, f"{unit} of fine-tuning", "tick", anchor="end")
     for row, _, _ in known:
         look = styles.of(row.label)
         points = [(across(t), up(value)) for _, t, value in row.curve if low <= value <= high]

@@ -8,7 +8,7 @@ from tunebench.reports.analysis.row import MethodResult, Spread
 from tunebench.reports.figures.base.model import NARROW, Figure, Styles, figure
 from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain
 from tunebench.reports.formatting.table import DataTable
-from tunebench.reports.formatting.units import clean, seconds
+from tunebench.reports.formatting.units import clean, seconds, time_unit
 
 _ROW = 22
 _HEAD = 26
@@ -47,7 +47,8 @@ def boards_figure(ident: str, panels: Sequence[Panel], styles: Styles, *, headin
 
 
 def _times(wall: Spread) -> list[str]:
-    return [seconds(value) for value in (wall.median, wall.low, wall.high)]
+    ends = [seconds(wall.low), seconds(wall.high)] if wall.n > 1 else ["one value", "–"]
+    return [seconds(wall.median), *ends]
 
 
 def _draw(width: int, panels: Sequence[_Timed], labels: Sequence[str], styles: Styles) -> Canvas:
@@ -61,21 +62,23 @@ def _draw(width: int, panels: Sequence[_Timed], labels: Sequence[str], styles: S
     spans = [wall for _, rows in panels for _, wall in rows]
     low, high = min(wall.low for wall in spans), max(wall.high for wall in spans)
     air = max((high / max(low, 1e-9)) ** 0.05, 1.05)
+    unit_s, unit = time_unit(high)
     for index, (board, rows) in enumerate(panels):
         column, line = index % across, index // across
         x, y = left + column * (wide + gap), line * tall
         scale = Scale(max(low, 1e-9) / air, high * air, x, x + wide, log=True)
         canvas.text(x, y + 15, board, "t strong", width=wide)
         bottom = y + _HEAD + _ROW * len(labels)
-        for tick in log_ticks(scale.low, scale.high, 4):
+        marks = log_ticks(scale.low, scale.high, 4)
+        for tick in marks:
             canvas.line(scale(tick), y + _HEAD - 2, scale(tick), bottom, "grid")
-            canvas.text(scale(tick), bottom + 16, plain(tick), "tick", anchor="middle")
+        canvas.ticks_below(scale, marks, bottom + 16, lambda tick: plain(tick / unit_s), within=(x, x + wide))
         if column == 0:
             for place, label in enumerate(labels):
                 canvas.text(0, y + _HEAD + _ROW * place + 15, label, "t", width=left - 10)
         for row, wall in rows:
             _dot(canvas, row, wall, scale, y=y + _HEAD + _ROW * labels.index(row.label) + 11, styles=styles)
-    canvas.text(width - 10, canvas.height - 4, "seconds, one log axis for all boards", "tick", anchor="end")
+    canvas.text(width - 10, canvas.height - 4, f"{unit}, one log axis for all boards", "tick", anchor="end")
     return canvas
 
 

@@ -9,7 +9,7 @@ from tunebench.reports.figures.base.legend import methods, methods_height
 from tunebench.reports.figures.base.model import HALF, NARROW, Figure, Styles, figure
 from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain, ticks
 from tunebench.reports.formatting.table import DataTable
-from tunebench.reports.formatting.units import number
+from tunebench.reports.formatting.units import clean, number
 
 _PLOT = 220
 _LEFT, _RIGHT = 50, 10
@@ -57,7 +57,18 @@ def curves_figure(
         lambda width: _draw(width, title, known, styles, tick=tick, log=log and positive),
         table=table,
         wide=HALF,
+        notes=_single(known),
     )
+
+
+def _single(lines: Sequence[Line]) -> list[str]:
+    """Say which lines are one repetition and no mean."""
+    single = [line.label for line in lines if line.n == 1]
+    if not single:
+        return []
+    if len(single) == len(lines):
+        return ["Each line is one repetition (n = 1)."]
+    return [f"One repetition (n = 1): {', '.join(clean(label, 40) for label in single[:8])}."]
 
 
 def _draw(
@@ -79,11 +90,11 @@ def _draw(
     last = max(epoch for line in lines for epoch, _ in line.points)
     low, high = _range(min(values), max(values), log=log)
     up, across = Scale(low, high, top + _PLOT, top, log=log), Scale(0, last * 1.02, _LEFT, width - _RIGHT)
-    for at in log_ticks(low, high, 5) if log else ticks(low, high, 5):
+    levels = log_ticks(low, high, 5) if log else ticks(low, high, 5)
+    for at in levels:
         canvas.line(_LEFT, up(at), width - _RIGHT, up(at), "grid")
-        canvas.text(_LEFT - 8, up(at) + 4, tick(at), "tick", anchor="end")
-    for at in ticks(0, last, 4 if width <= NARROW else 5):
-        canvas.text(across(at), top + _PLOT + 20, plain(at), "tick", anchor="middle")
+    canvas.ticks_left(up, levels, _LEFT - 8, tick)
+    canvas.ticks_below(across, ticks(0, last, 4 if width <= NARROW else 5), top + _PLOT + 20, plain)
     canvas.line(_LEFT, top + _PLOT, width - _RIGHT, top + _PLOT, "rule")
     canvas.text(width - _RIGHT, top + _PLOT + 40, "epoch", "tick", anchor="end")
     for line in lines:

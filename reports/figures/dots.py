@@ -114,9 +114,10 @@ def _draw(width: int, rows: Sequence[DotRow], styles: Styles, axis: Axis) -> Can
     def scale(value: float) -> float:
         return pixels(axis.at(value))
 
-    for tick in axis.ticks(low, high, 4 if narrow else 9):
+    marks = axis.ticks(low, high, 4 if narrow else 9)
+    for tick in marks:
         canvas.line(scale(tick), top, scale(tick), bottom, "grid")
-        canvas.text(scale(tick), bottom + 18, axis.tick(tick), "tick", anchor="middle")
+    canvas.ticks_below(scale, marks, bottom + 18, axis.tick, keep=axis.rule)
     canvas.line(scale(axis.rule), top, scale(axis.rule), bottom, "rule")
     canvas.text(left, bottom + 38, axis.left, "tick")
     canvas.text(width - right, bottom + 38, axis.right, "tick", anchor="end")
@@ -153,7 +154,8 @@ def _row(
         y = at + (26 if narrow else 10)
         _words(canvas, dot, at + 15 if narrow else y + 4.5, narrow=narrow)
         css = styles.of(dot.series).css
-        canvas.interval(scale(dot.low), scale(dot.high), y, f"error {css}", cap=4, dashed=dot.is_range)
+        if dot.low < dot.high:
+            canvas.interval(scale(dot.low), scale(dot.high), y, f"error {css}", cap=4, dashed=dot.is_range)
         hint = f"{row.name}, {dot.series}: {dot.text} {dot.word}".rstrip()
         canvas.marker(scale(dot.value), y, styles.of(dot.series).shape, css, size=5, hint=hint)
 

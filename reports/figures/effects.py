@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from tunebench.reports.analysis.row import MethodResult, Verdict
 from tunebench.reports.analysis.verdict_words import BETTER, effect, span
-from tunebench.reports.figures.base.model import NARROW, Figure, figure
-from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain, ticks
+from tunebench.reports.figures.base.model import HALF, NARROW, WIDE, Figure, figure
+from tunebench.reports.figures.base.svg import TICK_FONT, Canvas, Scale, log_ticks, plain, text_width, ticks
 from tunebench.reports.formatting.table import DataTable
 
 #: Whether a verdict is good news -> (marker shape, colour class); shape tells it without colour too.
 _LOOKS = {True: ("right", "v-faster"), False: ("left", "v-slower")}
 _OTHERS = {"SAME": ("square", "v-same"), "UNCLEAR": ("ring", "v-unclear")}
-_ROW = 34
+_ROW = 28
 _AXIS = 46
 #: quantity -> (what it is, words at the axis' left and right end)
 WORDS = {
@@ -29,7 +29,13 @@ def known(rows: Sequence[MethodResult], quantity: str) -> list[tuple[str, Verdic
 
 
 def effects_figure(
-    ident: str, rows: Sequence[MethodResult], quantity: str, *, baseline: str, heading: str
+    ident: str,
+    rows: Sequence[MethodResult],
+    quantity: str,
+    *,
+    baseline: str,
+    heading: str,
+    half: bool = False,
 ) -> Figure:
     """Draw one row for each method: ratios on a logarithmic axis, accuracy in points on a linear axis."""
     judged = known(rows, quantity)
@@ -52,10 +58,13 @@ def effects_figure(
         lambda width: _draw(width, judged, quantity),
         table=table,
         heading=heading,
+        wide=HALF if half else WIDE,
     )
 
 
 def _kind(verdict: Verdict) -> str:
+    if verdict.n == 1:
+        return "one block"
     return "range seen" if verdict.interval == "range" else f"95%, {verdict.interval}"
 
 
@@ -75,8 +84,8 @@ def _scale(judged: Sequence[tuple[str, Verdict]], start: float, end: float) -> S
 
 def _draw(width: int, judged: Sequence[tuple[str, Verdict]], quantity: str) -> Canvas:
     narrow = width <= NARROW
-    row_height = _ROW + (20 if narrow else 0)
-    left, right = (8, 8) if narrow else (150, 290)
+    row_height = _ROW + (26 if narrow else 0)
+    left, right = (8, 8) if narrow else (108, _words_width(judged)) if width <= HALF else (150, 290)
     canvas = Canvas(width, len(judged) * row_height + _AXIS)
     bottom = len(judged) * row_height + 4
     scale = _scale(judged, left, width - right)
@@ -88,32 +97,50 @@ def _draw(width: int, judged: Sequence[tuple[str, Verdict]], quantity: str) -> C
     places = ticks(scale.low, scale.high, most) if points else log_ticks(scale.low, scale.high, most)
     for tick in places:
         canvas.line(scale(tick), 0, scale(tick), bottom, "grid")
-        text = f"{tick:+g}".replace("-", "−") if points and tick else plain(tick)
-        canvas.text(scale(tick), bottom + 18, text if points else f"{text}×", "tick", anchor="middle")
+    say = _signed if points else lambda tick: f"{plain(tick)}×"
+    canvas.ticks_below(scale, places, bottom + 18, say, keep=0.0 if points else 1.0)
     none = scale(0.0 if points else 1.0)
     canvas.line(none, 0, none, bottom, "rule")
     _, less, more = WORDS[quantity]
+    # A small drawing has its unit in the values beside it.
+    unit = "" if NARROW < width <= HALF else "points, " if points else "× "
     canvas.text(left, bottom + 38, less, "tick")
-    canvas.text(
-        width - right, bottom + 38, f"points, {more}" if points else f"× {more}", "tick", anchor="end"
-    )
+    canvas.text(width - right, bottom + 38, f"{unit}{more}", "tick", anchor="end")
     for index, (label, verdict) in enumerate(judged):
         top = index * row_height
         _row(canvas, label, verdict, scale, top=top, narrow=narrow)
     return canvas
 
 
+def _in_short(verdict: Verdict) -> str:
+    return f"{effect(verdict)} {verdict.verdict.lower()}"
+
+
+def _words_width(judged: Sequence[tuple[str, Verdict]]) -> float:
+    return max(text_width(_in_short(verdict)) for _, verdict in judged) + 10
+
+
+def _signed(points: float) -> str:
+    return f"{'+' if points > 0 else ''}{plain(points)}".replace("-", "−")
+
+
 def _row(canvas: Canvas, label: str, verdict: Verdict, scale: Scale, *, top: float, narrow: bool) -> None:
-    y, word = top + (38 if narrow else 17), verdict.verdict
+    y, word = top + (38 if narrow else 14), verdict.verdict
     shape, css = _LOOKS[BETTER[word]] if word in BETTER else _OTHERS.get(word, ("open-diamond", "v-none"))
     value = f"{effect(verdict)}  {span(verdict)}"
     if narrow:
-        canvas.text(8, top + 20, label, "t strong", width=canvas.width * 0.32)
-        canvas.text(canvas.width - 8, top + 20, f"{effect(verdict)} {word.lower()}", "tick", anchor="end")
+        words = _in_short(verdict)
+        canvas.text(8, top + 20, label, "t strong", width=canvas.width - 24 - text_width(words, TICK_FONT))
+        canvas.text(canvas.width - 8, top + 20, words, "tick", anchor="end")
+    elif canvas.width <= HALF:
+        canvas.text(0, y + 4.5, label, "t strong", width=100)
+        words = _in_short(verdict)
+        canvas.text(canvas.width, y + 4.5, words, f"tick {css} word", anchor="end")
     else:
         canvas.text(0, y + 4.5, label, "t strong", width=138)
         canvas.text(canvas.width - 276, y + 4.5, value, "t num")
         canvas.text(canvas.width, y + 4.5, word.lower(), f"t {css} word", anchor="end")
     ends, dashed = (scale(verdict.low), scale(verdict.high)), verdict.interval == "range"
-    canvas.interval(*ends, y, f"interval {css}", cap=5, dashed=dashed)
+    if verdict.n > 1:
+        canvas.interval(*ends, y, f"interval {css}", cap=5, dashed=dashed)
     canvas.marker(scale(verdict.value), y, shape, css, size=5.5, hint=f"{label}: {value}, {word.lower()}")

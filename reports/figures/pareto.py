@@ -1,4 +1,4 @@
-"""Accuracy against what it costs: intervals both ways, what nothing beats filled, the frontier as steps."""
+"""Accuracy against what it costs: points named, intervals both ways, what nothing beats filled, the frontier as steps."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from tunebench.reports.analysis.answers.options import unbeaten
 from tunebench.reports.analysis.row import MethodResult
-from tunebench.reports.figures.base.legend import methods, methods_height
+from tunebench.reports.figures.base.labels import placed
 from tunebench.reports.figures.base.model import HALF, NARROW, WIDE, Figure, Styles, figure
 from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain, ticks
 from tunebench.reports.formatting.table import DataTable
-from tunebench.reports.formatting.units import percent, seconds, significant
+from tunebench.reports.formatting.units import joules, percent, seconds, time_unit
 
-_PLOT = 270
-_LEFT, _RIGHT = 50, 16
+_PLOT = 216
+_LEFT, _RIGHT, _TOP = 50, 16, 24
 #: Hollow twin of each filled shape is the same outline; these have no inside, so they say it by a ring.
 _NO_INSIDE = ("plus", "cross")
 
@@ -27,6 +28,8 @@ class Point:
         cost: median seconds or joules, with ``low`` and ``high``.
         good: mean accuracy, a share of one; ``sd`` over seeds, None for one seed.
         control: the A/A control, which is its twin once more: it beats nobody.
+        baseline: what the others are compared with.
+        of_one: the cost is one value.
     """
 
     label: str
@@ -37,6 +40,8 @@ class Point:
     sd: float | None
     n: int
     control: bool = False
+    baseline: bool = False
+    of_one: bool = False
 
 
 def points(rows: Sequence[MethodResult], cost: str) -> list[Point]:
@@ -49,7 +54,7 @@ def points(rows: Sequence[MethodResult], cost: str) -> list[Point]:
             known.append(
                 Point(
                     row.label, spread.median, spread.low, spread.high,
-                    accuracy.after_mean, accuracy.after_sd, accuracy.n, row.aa_control,
+                    accuracy.after_mean, accuracy.after_sd, accuracy.n, row.aa_control, row.is_baseline, spread.n == 1,
                 )
             )  # fmt: skip
     return known
@@ -62,13 +67,8 @@ def frontier(known: Sequence[Point]) -> list[Point]:
     >>> [point.label for point in frontier([c, b, a])]
     ['a', 'b']
     """
-    best: list[Point] = []
-    for point in sorted(
-        (point for point in known if not point.control), key=lambda point: (point.cost, -point.good)
-    ):
-        if not best or point.good > best[-1].good:
-            best.append(point)
-    return best
+    contenders = [point for point in known if not point.control]
+    return [contenders[place] for place in unbeaten([(point.cost, point.good) for point in contenders])]
 
 
 def pareto_figure(
@@ -91,7 +91,7 @@ def pareto_figure(
         columns=("method", "cost, median", "low", "high", "accuracy, mean", "sd", "seeds", "on the frontier"),
         rows=[
             [
-                point.label, words(point.cost), words(point.low), words(point.high), percent(point.good, 2),
+                point.label, words(point.cost), *_ends(point, words), percent(point.good, 2),
                 "–" if point.sd is None else f"{100 * point.sd:.2f} points", str(point.n),
                 "yes" if point in best else "no",
             ]
@@ -109,38 +109,59 @@ def pareto_figure(
     )
 
 
+def _ends(point: Point, words: Callable[[float], str]) -> tuple[str, str]:
+    """Return the ends of a cost's interval; one value has none."""
+    return ("one value", "–") if point.of_one else (words(point.low), words(point.high))
+
+
 def _cost_words(cost: str) -> Callable[[float], str]:
-    return seconds if cost == "time" else lambda value: f"{significant(value)} J"
+    return seconds if cost == "time" else joules
 
 
 def _draw(
     width: int, known: Sequence[Point], best: Sequence[Point], styles: Styles, *, cost: str, scope: str
 ) -> Canvas:
-    labels = [point.label for point in known]
-    top = methods_height(labels, width) + 14
-    canvas = Canvas(width, top + _PLOT + 46)
-    methods(canvas, labels, styles, lines=False)
-    air = max((max(p.high for p in known) / min(p.low for p in known)) ** 0.06, 1.03)
+    # The A/A control is its twin once more: drawn, the two would hide each other. It stands in the numbers.
+    shown = [point for point in known if not point.control] or list(known)
+    bottom = _TOP + _PLOT
+    canvas = Canvas(width, bottom + 46)
+    air = max((max(p.high for p in shown) / min(p.low for p in shown)) ** 0.06, 1.03)
     across = Scale(
-        min(p.low for p in known) / air, max(p.high for p in known) * air, _LEFT, width - _RIGHT, log=True
+        min(p.low for p in shown) / air, max(p.high for p in shown) * air, _LEFT, width - _RIGHT, log=True
     )
-    low = min(p.good - (p.sd or 0) for p in known)
-    high = max(p.good + (p.sd or 0) for p in known)
+    low = min(p.good - (p.sd or 0) for p in shown)
+    high = max(p.good + (p.sd or 0) for p in shown)
     room = max(0.1 * (high - low), 0.004)
-    up = Scale(low - room, high + room, top + _PLOT, top)
-    for tick in ticks(up.low, up.high, 6):
+    up = Scale(low - room, high + room, bottom, _TOP)
+    levels = ticks(up.low, up.high, 6)
+    for tick in levels:
         canvas.line(_LEFT, up(tick), width - _RIGHT, up(tick), "grid")
-        canvas.text(_LEFT - 8, up(tick) + 4, f"{100 * tick:g}%", "tick", anchor="end")
-    for tick in log_ticks(across.low, across.high, 4 if width <= NARROW else 6):
-        canvas.line(across(tick), top, across(tick), top + _PLOT, "grid")
-        canvas.text(across(tick), top + _PLOT + 20, plain(tick), "tick", anchor="middle")
-    canvas.line(_LEFT, top + _PLOT, width - _RIGHT, top + _PLOT, "rule")
-    unit = "seconds, log axis" if cost == "time" else f"joules ({scope}), log axis"
-    canvas.text(width - _RIGHT, top + _PLOT + 40, unit, "tick", anchor="end")
-    _steps(canvas, best, across, up)
-    for point in known:
+    canvas.ticks_left(up, levels, _LEFT - 8, lambda tick: f"{100 * tick:g}%")
+    marks = log_ticks(across.low, across.high, 4 if width <= NARROW else 6)
+    for tick in marks:
+        canvas.line(across(tick), _TOP, across(tick), bottom, "grid")
+    scale, name = time_unit(across.high) if cost == "time" else (1.0, "joules")
+    canvas.ticks_below(across, marks, bottom + 20, lambda tick: plain(tick / scale))
+    canvas.line(_LEFT, bottom, width - _RIGHT, bottom, "rule")
+    canvas.text(0, 11, "accuracy", "tick")
+    unit = f"time in {name}, log axis" if cost == "time" else f"joules ({scope}), log axis"
+    canvas.text(width - _RIGHT, bottom + 40, unit, "tick", anchor="end")
+    if best:
+        _steps(canvas, best, across, up)
+    for point in shown:
         _point(canvas, point, styles, across, up, best=point in best, words=_cost_words(cost))
+    _names(canvas, sorted(shown, key=lambda point: point not in best), across, up)
     return canvas
+
+
+def _names(canvas: Canvas, shown: Sequence[Point], across: Scale, up: Scale) -> None:
+    """Write each point's name beside it."""
+    points = [(across(p.cost), up(p.good), f"{p.label} (baseline)" if p.baseline else p.label) for p in shown]
+    labels = placed(points, (_LEFT + 2, 0, canvas.width, up.start))
+    for (x, y, _), label in zip(points, labels, strict=True):
+        if label.far:
+            canvas.line(x, y, label.x, label.y - 5, "rule")
+        canvas.text(label.x, label.y, label.text, "t strong", anchor=label.anchor)
 
 
 def _steps(canvas: Canvas, best: Sequence[Point], across: Scale, up: Scale) -> None:

@@ -8,14 +8,14 @@ from statistics import median
 
 from tunebench.reports.analysis.measured import RepetitionFacts
 from tunebench.reports.figures.base.legend import methods, methods_height
-from tunebench.reports.figures.base.model import NARROW, Figure, Styles, figure
-from tunebench.reports.figures.base.svg import Canvas, Scale, at_the_edge, ticks
+from tunebench.reports.figures.base.model import HALF, Figure, Styles, figure
+from tunebench.reports.figures.base.svg import TICK_FONT, Canvas, Scale, apart, at_the_edge, text_width, ticks
 from tunebench.reports.formatting.table import DataTable
 from tunebench.reports.formatting.units import seconds, signed_percent
 
-_PLOT = 190
+_PLOT = 160
 _FLOOR = 34
-_LEFT, _RIGHT = 52, 12
+_LEFT, _RIGHT = 60, 12
 #: Beyond this deviation a repetition is drawn at the edge, its value in the tooltip and in the table.
 _MOST = 0.5
 #: With more repetitions than these the tooltips would weigh more than the figure; the table has the values.
@@ -46,6 +46,7 @@ def strip_figure(ident: str, reps: Sequence[RepetitionFacts], styles: Styles, *,
         lambda width: _draw(width, timed, deviations, styles),
         table=table,
         heading=heading,
+        wide=HALF,
     )
 
 
@@ -68,15 +69,19 @@ def _draw(
     labels = styles.in_order(rep.label for rep in timed)
     top = methods_height(labels, width) + 14
     lowest = top + _PLOT + (_FLOOR if None in deviations else 0)
-    canvas = Canvas(width, lowest + 44)
+    beyond, order = at_the_edge(deviations, _MOST), "run order →"
+    room = width - _LEFT - _RIGHT - text_width(order, TICK_FONT) - 8
+    below = 18 if text_width(beyond, TICK_FONT) > room else 0
+    canvas = Canvas(width, lowest + 44 + below)
     methods(canvas, labels, styles, lines=False)
     reach = max([0.01] + [min(_MOST, abs(value)) for value in deviations if value is not None]) * 1.15
     up = Scale(-reach, reach, top + _PLOT, top)
     across = Scale(-0.5, max(len(timed) - 0.5, 0.5), _LEFT, width - _RIGHT)
     _blocks(canvas, timed, across, top, lowest)
-    for tick in ticks(-reach, reach, 6):
+    levels = ticks(-reach, reach, 6)
+    for tick in levels:
         canvas.line(_LEFT, up(tick), width - _RIGHT, up(tick), "grid" if tick else "rule")
-        canvas.text(_LEFT - 8, up(tick) + 4, signed_percent(tick) if tick else "median", "tick", anchor="end")
+    canvas.ticks_left(up, levels, _LEFT - 8, lambda tick: signed_percent(tick) if tick else "median")
     if None in deviations:
         canvas.text(_LEFT - 8, lowest - 8, "no time", "tick", anchor="end")
     crowded = (width - _LEFT - _RIGHT) / max(1, len(timed))
@@ -93,8 +98,8 @@ def _draw(
         canvas.marker(across(index), y, shape, look.css, size=dot, hint=hint)
     for (shape, css), places in crowd.items():
         canvas.dots(places, shape, css, dot)
-    canvas.text(width - _RIGHT, lowest + 36, "run order →", "tick", anchor="end")
-    canvas.text(_LEFT, lowest + 36, at_the_edge(deviations, _MOST), "tick")
+    canvas.text(width - _RIGHT, lowest + 36, order, "tick", anchor="end")
+    canvas.text(_LEFT, lowest + 36 + below, beyond, "tick")
     return canvas
 
 
@@ -103,17 +108,18 @@ def _blocks(
 ) -> None:
     """Shade every second block and number them where there is room."""
     starts = [i for i, rep in enumerate(timed) if i == 0 or rep.block != timed[i - 1].block]
-    room = 34 if canvas.width <= NARROW else 56
-    last_label = -1e9
+    labels = []
     for place, start in enumerate(starts):
         end = starts[place + 1] if place + 1 < len(starts) else len(timed)
         left, right = across(start - 0.5), across(end - 0.5)
         if place % 2 == 0:
             canvas.rect(left, top, right - left, lowest - top, "stripe")
-        middle = (left + right) / 2
-        if middle - last_label >= room:
-            canvas.text(middle, lowest + 16, f"block {timed[start].block + 1}", "tick", anchor="middle")
-            last_label = middle + (22 if canvas.width <= NARROW else 0)
+        name = f"block {timed[start].block + 1}"
+        # Blocks are counted from one, and a resumed run may hold one block in two stretches.
+        wide = text_width(name, TICK_FONT)
+        labels.append((min((left + right) / 2, canvas.width - wide / 2), wide, name))
+    for middle, name in apart(labels, range(len(labels)), 0):
+        canvas.text(middle, lowest + 16, name, "tick", anchor="middle")
 
 
 def _value(rep: RepetitionFacts, value: float | None) -> str:

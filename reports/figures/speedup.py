@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tunebench.reports.analysis.row import MethodResult, SpeedUp
-from tunebench.reports.figures.base.model import NARROW, Figure, figure
-from tunebench.reports.figures.base.svg import Canvas, Scale, log_ticks, plain
+from tunebench.reports.figures.base.model import HALF, NARROW, WIDE, Figure, figure
+from tunebench.reports.figures.base.svg import TICK_FONT, Canvas, Scale, log_ticks, plain, text_width
 from tunebench.reports.formatting.table import DataTable
 from tunebench.reports.formatting.units import factor, significant
 
@@ -18,12 +18,18 @@ VERDICTS = {
     "UNCLEAR": ("ring", "v-unclear"),
     "NO VERDICT": ("open-diamond", "v-none"),
 }
-_ROW = 34
+_ROW = 28
 _AXIS = 46
 
 
 def speedup_figure(
-    ident: str, rows: Sequence[MethodResult], domain: tuple[float, float], *, baseline: str, heading: str
+    ident: str,
+    rows: Sequence[MethodResult],
+    domain: tuple[float, float],
+    *,
+    baseline: str,
+    heading: str,
+    half: bool = False,
 ) -> Figure:
     """Draw one row for each method; all figures of a report share ``domain``, so that boards can be compared."""
     known = [(row.label, row.speed_up) for row in rows if row.speed_up]
@@ -49,6 +55,7 @@ def speedup_figure(
         lambda width: _draw(width, known, domain),
         table=table,
         heading=heading,
+        wide=HALF if half else WIDE,
     )
 
 
@@ -64,8 +71,8 @@ def speedup_domain(rows: Sequence[MethodResult]) -> tuple[float, float]:
 
 def _draw(width: int, known: Sequence[tuple[str, SpeedUp]], domain: tuple[float, float]) -> Canvas:
     narrow = width <= NARROW
-    row_height = _ROW + (20 if narrow else 0)
-    left, right = (8, 8) if narrow else (150, 272)
+    row_height = _ROW + (26 if narrow else 0)
+    left, right = (8, 8) if narrow else (108, _words_width(known)) if width <= HALF else (150, 272)
     canvas = Canvas(width, len(known) * row_height + _AXIS)
     bottom = len(known) * row_height + 4
     scale = Scale(*domain, left, width - right, log=True)
@@ -74,15 +81,16 @@ def _draw(width: int, known: Sequence[tuple[str, SpeedUp]], domain: tuple[float,
     canvas.rect(
         band_low, 0, band_high - band_low, bottom, "band", hint=f"±{100 * delta:g}%: counts as the same"
     )
-    for tick in log_ticks(*domain, most=5 if narrow else 8):
+    marks = log_ticks(*domain, most=5 if narrow else 8)
+    for tick in marks:
         canvas.line(scale(tick), 0, scale(tick), bottom, "grid")
-        canvas.text(scale(tick), bottom + 18, f"{plain(tick)}×", "tick", anchor="middle")
+    canvas.ticks_below(scale, marks, bottom + 18, lambda tick: f"{plain(tick)}×", keep=1.0)
     canvas.line(scale(1), 0, scale(1), bottom, "rule")
     canvas.text(left, bottom + 38, "← slower", "tick")
     canvas.text(width - right, bottom + 38, "faster →", "tick", anchor="end")
     for index, (label, speed) in enumerate(known):
         top = index * row_height
-        y = top + (38 if narrow else 17)
+        y = top + (38 if narrow else 14)
         _row(canvas, label, speed, scale, y=y, top=top, narrow=narrow)
     return canvas
 
@@ -91,22 +99,40 @@ def _row(
     canvas: Canvas, label: str, speed: SpeedUp, scale: Scale, *, y: float, top: float, narrow: bool
 ) -> None:
     shape, css = VERDICTS[speed.verdict]
-    value = f"{factor(speed.factor)}  [{significant(speed.low)}, {significant(speed.high)}]"
+    span = f"[{significant(speed.low)}, {significant(speed.high)}]" if speed.n > 1 else "one block"
+    value = f"{factor(speed.factor)}  {span}"
     if narrow:
-        canvas.text(8, top + 20, label, "t strong", width=canvas.width * 0.42)
-        canvas.text(canvas.width - 8, top + 20, f"{value} {speed.verdict.lower()}", "tick", anchor="end")
+        words = f"{value} {speed.verdict.lower()}"
+        canvas.text(8, top + 20, label, "t strong", width=canvas.width - 24 - text_width(words, TICK_FONT))
+        canvas.text(canvas.width - 8, top + 20, words, "tick", anchor="end")
+    elif canvas.width <= HALF:
+        # The interval is drawn, and stands in the table: for its numbers there is no room.
+        canvas.text(0, y + 4.5, label, "t strong", width=100)
+        words = _in_short(speed)
+        canvas.text(canvas.width, y + 4.5, words, f"tick {css} word", anchor="end")
     else:
         canvas.text(0, y + 4.5, label, "t strong", width=138)
         canvas.text(canvas.width - 258, y + 4.5, value, "t num")
         canvas.text(canvas.width, y + 4.5, speed.verdict.lower(), f"t {css} word", anchor="end")
     ends, dashed = (scale(speed.low), scale(speed.high)), speed.interval == "range"
-    canvas.interval(*ends, y, f"interval {css}", cap=5, dashed=dashed)
+    if speed.n > 1:
+        canvas.interval(*ends, y, f"interval {css}", cap=5, dashed=dashed)
     hint = f"{label}: {_words(speed)}"
     canvas.marker(scale(speed.factor), y, shape, css, size=5.5, hint=hint)
 
 
+def _in_short(speed: SpeedUp) -> str:
+    return f"{factor(speed.factor)} {speed.verdict.lower()}"
+
+
+def _words_width(known: Sequence[tuple[str, SpeedUp]]) -> float:
+    return max(text_width(_in_short(speed)) for _, speed in known) + 10
+
+
 def _words(speed: SpeedUp) -> str:
     kind = "range" if speed.interval == "range" else "95% interval"
+    if speed.n == 1:
+        return f"{factor(speed.factor)}, one block, {speed.verdict.lower()}"
     return (
         f"{factor(speed.factor)}, {kind} {significant(speed.low)} to {significant(speed.high)}, "
         f"{speed.verdict.lower()}, {speed.n} blocks"
@@ -114,12 +140,13 @@ def _words(speed: SpeedUp) -> str:
 
 
 def _table_row(label: str, speed: SpeedUp) -> list[str]:
+    kind = "range seen" if speed.interval == "range" else "95%, exact Wilcoxon"
+    kind = kind if speed.n > 1 else "one block"
     return [
         label,
         factor(speed.factor),
-        factor(speed.low),
-        factor(speed.high),
-        "range seen" if speed.interval == "range" else "95%, exact Wilcoxon",
+        *((factor(speed.low), factor(speed.high)) if speed.n > 1 else ("–", "–")),
+        kind,
         speed.verdict,
         str(speed.n),
         str(speed.blocks_needed),

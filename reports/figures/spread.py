@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tunebench.reports.analysis.measured import RepetitionFacts
-from tunebench.reports.figures.base.model import NARROW, Figure, Styles, figure
+from tunebench.reports.figures.base.model import HALF, NARROW, Figure, Styles, figure
 from tunebench.reports.figures.base.svg import Canvas, Scale, at_the_edge, ticks
 from tunebench.reports.formatting.table import DataTable
 from tunebench.reports.formatting.units import seconds, signed_percent
@@ -48,6 +48,7 @@ def spread_figure(ident: str, reps: Sequence[RepetitionFacts], styles: Styles, *
         lambda width: _draw(width, shown, styles, several=several),
         table=table,
         heading=heading,
+        wide=HALF,
     )
 
 
@@ -58,7 +59,7 @@ def _deviations(walls: Sequence[float]) -> list[float]:
 
 def _draw(width: int, shown: Sequence[Line], styles: Styles, *, several: bool) -> Canvas:
     narrow = width <= NARROW
-    left = 116 if narrow else 250 if several else 150
+    left = 116 if narrow else 190 if several else 120
     deviations = [value for _, _, walls in shown for value in _deviations(walls)]
     beyond = at_the_edge(deviations, _MOST)
     canvas = Canvas(width, len(shown) * _ROW + (62 if beyond else 44))
@@ -66,11 +67,10 @@ def _draw(width: int, shown: Sequence[Line], styles: Styles, *, several: bool) -
     reach = max(0.005, min(_MOST, reach)) * 1.08
     scale = Scale(-reach, reach, left, width - 14)
     bottom = len(shown) * _ROW + 2
-    for tick in ticks(-reach, reach, 3 if narrow else 7):
+    marks = ticks(-reach, reach, 3 if narrow else 5)
+    for tick in marks:
         canvas.line(scale(tick), 0, scale(tick), bottom, "grid" if tick else "rule")
-        canvas.text(
-            scale(tick), bottom + 18, signed_percent(tick) if tick else "median", "tick", anchor="middle"
-        )
+    canvas.ticks_below(scale, marks, bottom + 18, lambda tick: signed_percent(tick) if tick else "median")
     canvas.text(width - 14, bottom + 36, beyond, "tick", anchor="end")
     for index, (task, label, walls) in enumerate(shown):
         y, look = index * _ROW + 15, styles.of(label)

@@ -12,7 +12,7 @@ from tunebench.reports.figures.base.svg import Canvas, Scale, plain, ticks
 from tunebench.reports.figures.phases import phase_class
 from tunebench.reports.figures.throttle import throttle_marks
 from tunebench.reports.formatting.table import DataTable
-from tunebench.reports.formatting.units import seconds, significant
+from tunebench.reports.formatting.units import clean, seconds, significant
 from tunebench.reports.results.timeseries import Channel, Trace
 
 #: Points a channel keeps at most: two a bucket, its least and its greatest.
@@ -52,15 +52,54 @@ def trace_figure(ident: str, trace: Trace, *, title: str, heading: str) -> Figur
         lambda width: _draw(width, trace, shown, bands, names),
         table=table,
         heading=heading,
+        notes=not_drawn(trace),
     )
 
 
 def choose(trace: Trace) -> list[tuple[Channel, list[float | None]]]:
+    """Return the channels that changed, the most informative kinds first, ``MAX_CHANNELS`` at most.
+
+    Where none changed but the board said that it was throttled, the first stands for all: something must carry the marks.
+    """
+    sampled = _sampled(trace)
+    changing = [(channel, values) for channel, values in sampled if not _constant(values)]
+    return changing[:MAX_CHANNELS] or (sampled[:1] if throttle_marks(trace, 0) else [])
+
+
+def not_drawn(trace: Trace) -> list[str]:
+    """Say which sampled channels are not drawn: those that never changed, with their value, and those beyond the most."""
+    drawn = [channel for channel, _ in choose(trace)]
+    left = [(channel, values) for channel, values in _sampled(trace) if channel not in drawn]
+    constant = [
+        f"{_name(channel)} {_amount(channel, values)}" for channel, values in left if _constant(values)
+    ]
+    further = [_name(channel) for channel, values in left if not _constant(values)]
+    sentences = [f"Constant, not drawn: {'; '.join(constant)}."] if constant else []
+    if further:
+        sentences.append(f"Not drawn for want of room: {', '.join(further)}; the run's directory holds them.")
+    return sentences
+
+
+def _sampled(trace: Trace) -> list[tuple[Channel, list[float | None]]]:
     """Return the channels with at least two samples, the most informative kinds first."""
     pairs = ((c, v) for c, v in zip(trace.channels, trace.values, strict=True) if c.kind != "throttle")
     known = [(channel, values) for channel, values in pairs if sum(v is not None for v in values) > 1]
     rank = {kind: place for place, kind in enumerate(_KINDS)}
-    return sorted(known, key=lambda pair: rank.get(pair[0].kind, len(rank)))[:MAX_CHANNELS]
+    return sorted(known, key=lambda pair: rank.get(pair[0].kind, len(rank)))
+
+
+def _constant(values: Sequence[float | None]) -> bool:
+    return len({value for value in values if value is not None}) == 1
+
+
+def _amount(channel: Channel, values: Sequence[float | None]) -> str:
+    scale, unit = UNITS.get(channel.unit, (1.0, channel.unit))
+    value = next(value for value in values if value is not None)
+    return f"{_label(value * scale)} {clean(unit, 20)}".rstrip()
+
+
+def _name(channel: Channel) -> str:
+    return clean(channel.id if not channel.scope else f"{channel.id} ({channel.scope})", 60)
 
 
 def decimate(points: Sequence[Point], most: int = MAX_POINTS) -> list[Point]:
@@ -127,9 +166,10 @@ def _draw(
             for t, value in zip(trace.t_ns, values, strict=True)
         ]
         _chart(canvas, channel, points, across, top + index * (_CHART + _GAP))
-    for tick in ticks(0, (end_ns - start_ns) / 1e9, 4 if width <= NARROW else 8):
+    marks = ticks(0, (end_ns - start_ns) / 1e9, 4 if width <= NARROW else 8)
+    for tick in marks:
         canvas.line(across(tick), bottom - 6, across(tick), bottom - 1, "rule")
-        canvas.text(across(tick), bottom + 13, plain(tick), "tick", anchor="middle")
+    canvas.ticks_below(across, marks, bottom + 13, plain)
     canvas.text(width - _RIGHT, bottom + 31, "seconds since the first mark", "tick", anchor="end")
     return canvas
 
@@ -145,7 +185,7 @@ def _chart(
         low, high = low - max(abs(low) * 0.05, 0.5), high + max(abs(high) * 0.05, 0.5)
         low = max(0.0, low) if positive else low
     up = Scale(low, high, top + 16 + _CHART, top + 20)
-    name = channel.id if not channel.scope else f"{channel.id} ({channel.scope})"
+    name = _name(channel)
     canvas.text(
         _LEFT, top + 13, f"{name}, {unit}" if unit else name, "tick strong", width=canvas.width - _LEFT
     )

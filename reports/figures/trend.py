@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tunebench.reports.figures.base.model import NARROW, Figure, figure
 from tunebench.reports.figures.base.svg import Canvas, Scale, num, plain, ticks
 from tunebench.reports.formatting.table import DataTable
-from tunebench.reports.formatting.units import clean, seconds, signed_percent
+from tunebench.reports.formatting.units import clean, seconds, signed_percent, time_unit
 
 _PLOT = 118
 _TOP = 34
@@ -20,6 +20,7 @@ class Point:
     """One night as it is drawn.
 
     Attributes:
+        day: date and time of its start, UTC, as ``2026-11-29T02:00:00Z`` or the date alone.
         value: median, seconds; None if the night has none.
         why_not: why the night counts for nothing.
         notes: what changed or was decided before this night, in words, each with its kind of tick.
@@ -74,7 +75,7 @@ def trend_figure(ident: str, title: str, nights: Sequence[Point], band: Band | N
 def _row(night: Point) -> list[str]:
     notes = "; ".join([*(words for _, words in night.notes), *([night.why_not] if night.why_not else [])])
     spread = [seconds(value) if value is not None else "–" for value in (night.value, night.low, night.high)]
-    return [night.day, *spread, str(night.n), str(night.segment + 1), clean(notes, 300) or "–"]
+    return [night_name(night.day), *spread, str(night.n), str(night.segment + 1), clean(notes, 300) or "–"]
 
 
 def _draw(width: int, nights: Sequence[Point], band: Band | None) -> Canvas:
@@ -85,18 +86,50 @@ def _draw(width: int, nights: Sequence[Point], band: Band | None) -> Canvas:
     air = max(0.08 * (high - low), 0.005 * high, 1e-9)
     up = Scale(low - air, high + air, _TOP + _PLOT, _TOP)
     across = Scale(0, max(1, len(nights) - 1), _LEFT + 6, width - _RIGHT - 6)
-    for tick in ticks(up.low, up.high, 4):
+    unit_s, unit = time_unit(max(edges, default=1.0))
+    levels = [tick * unit_s for tick in ticks(up.low / unit_s, up.high / unit_s, 4)]
+    for tick in levels:
         canvas.line(_LEFT, up(tick), width - _RIGHT, up(tick), "grid")
-        canvas.text(_LEFT - 8, up(tick) + 4, plain(tick), "tick", anchor="end")
-    canvas.text(0, 12, "seconds", "tick")
+    canvas.ticks_left(up, levels, _LEFT - 8, lambda tick: plain(tick / unit_s))
+    canvas.text(0, 12, unit, "tick")
     _band(canvas, nights, band, across, up)
     _notes(canvas, nights, across)
     _values(canvas, nights, across, up)
     most = 3 if width <= NARROW else 7
     step = max(1, -(-len(nights) // most))
-    for place in range(0, len(nights), step):
-        canvas.text(across(place), _TOP + _PLOT + 20, nights[place].day[5:10], "tick", anchor="middle")
+    places = list(range(0, len(nights), step))
+    names = night_names([night.day for night in nights])
+    canvas.ticks_below(
+        across, [float(place) for place in places], _TOP + _PLOT + 20, lambda place: names[round(place)]
+    )
     return canvas
+
+
+def night_name(day: str) -> str:
+    """Return a night's date and time.
+
+    >>> night_name("2026-11-29T02:00:00Z"), night_name("2026-11-29")
+    ('2026-11-29 02:00', '2026-11-29')
+    """
+    return day.replace("T", " ")[:16]
+
+
+def night_names(days: Sequence[str]) -> list[str]:
+    """Return the shortest names that tell nights apart: the day; with its year, its time, or all of it.
+
+    >>> night_names(["2026-11-28T02:00:00Z", "2026-11-29T02:00:00Z"])
+    ['11-28', '11-29']
+    >>> night_names(["2026-11-29T02:00:00Z", "2026-11-29T14:30:00Z"])
+    ['11-29 02:00', '11-29 14:30']
+    >>> night_names(["2025-11-29T02:00:00Z", "2026-11-29T02:00:00Z"])
+    ['2025-11-29', '2026-11-29']
+    """
+    plain_days = [day.replace("T", " ").removesuffix("Z") for day in days]
+    for begin, end in ((5, 10), (0, 10), (5, 16), (0, 16), (5, 19)):
+        names = [day[begin:end] for day in plain_days]
+        if len(set(names)) == len(set(days)):
+            return names
+    return plain_days
 
 
 def _band(canvas: Canvas, nights: Sequence[Point], band: Band | None, across: Scale, up: Scale) -> None:
@@ -118,7 +151,9 @@ def _notes(canvas: Canvas, nights: Sequence[Point], across: Scale) -> None:
             canvas.line(x, _TOP - 6, x, _TOP + _PLOT, _TICKS[kind], dash=dash)
             shape = {"segment": "square", "mark": "triangle", "decision": "diamond"}[kind]
             note = "; ".join(text for _, text in night.notes)
-            canvas.marker(x, _TOP - 12, shape, _TICKS[kind], size=4.5, hint=f"{night.day}: {note or words}")
+            canvas.marker(
+                x, _TOP - 12, shape, _TICKS[kind], size=4.5, hint=f"{night_name(night.day)}: {note or words}"
+            )
 
 
 def _values(canvas: Canvas, nights: Sequence[Point], across: Scale, up: Scale) -> None:
@@ -127,7 +162,9 @@ def _values(canvas: Canvas, nights: Sequence[Point], across: Scale, up: Scale) -
     for place, night in enumerate(nights):
         x = num(across(place))
         if night.value is None or night.why_not:
-            lost.append((across(place), f"{night.day}: {night.why_not or 'too few valid repetitions'}"))
+            lost.append(
+                (across(place), f"{night_name(night.day)}: {night.why_not or 'too few valid repetitions'}")
+            )
         else:
             if night.low is not None and night.high is not None:
                 whiskers.append(f"M{x} {num(_inside(up, night.low))}V{num(_inside(up, night.high))}")

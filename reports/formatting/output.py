@@ -9,11 +9,26 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shlex
 import stat
+import sys
 from pathlib import Path
 
 #: Nobody can mend these by naming another file on the same disk.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+#: A file of this name is standard output.
+STDOUT = Path("-")
+#: What a file is called where only its folder was named.
+_NAMES = {
+    "--html": "report.html",
+    "--json": "report.json",
+    "--junit": "gate.xml",
+    "--md": "gate.md",
+    "--table": "repetitions.csv",
+    "--bundle": "bundle.zip",
+}
 
 
 class OutputError(Exception):
@@ -28,8 +43,26 @@ class OutputError(Exception):
         self.disk = disk
 
 
+def refuse_folder(path: Path, option: str) -> None:
+    """Refuse a folder where a file is to be written.
+
+    Raises:
+        OutputError: it is one; the message has an option that would do.
+    """
+    try:
+        folder = path.is_dir()
+    except OSError:  # a name that is too long, say; writing tells it
+        return
+    if folder:
+        inside = path / _NAMES.get(option, "output")
+        raise OutputError(
+            f"{path}: cannot be written: Is a directory; name a file in it with {option} FILE, e.g."
+            f" {option} {shlex.quote(str(inside))}"
+        )
+
+
 def write_output(path: Path, data: bytes, option: str) -> None:
-    """Write a file in one step, its folder made if it is missing.
+    """Write a file in one step, its folder made if it is missing; ``-`` is standard output.
 
     Devices and pipes are written to as they are; a link's target is replaced, not the link; the mode is kept.
 
@@ -41,6 +74,10 @@ def write_output(path: Path, data: bytes, option: str) -> None:
     Raises:
         OutputError: it cannot be written.
     """
+    if path == STDOUT:
+        _print(data)
+        return
+    refuse_folder(path, option)
     try:
         _make_folder(path.parent)
         _write(path, data)
@@ -56,6 +93,17 @@ def write_output(path: Path, data: bytes, option: str) -> None:
         raise OutputError(
             f"{path}: cannot be written: {reason}; name another place with {option} FILE"
         ) from error
+
+
+def _print(data: bytes) -> None:
+    """Write to standard output, whose own rules say what becomes of what cannot be written."""
+    sys.stdout.flush()
+    binary = getattr(sys.stdout, "buffer", None)
+    if binary is None:  # a notebook's
+        sys.stdout.write(data.decode("utf-8", "replace"))
+        return
+    binary.write(data)
+    binary.flush()
 
 
 def _write(path: Path, data: bytes) -> None:

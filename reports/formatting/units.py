@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 
 #: Text from boards, logs and users is shown up to this length; the cut is visible.
 MAX_TEXT = 200
+#: Half a step of the finest clock that we read.
+_RESOLUTION_S = 0.5e-9
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
@@ -16,14 +19,41 @@ _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 def seconds(value: float, digits: int = 3) -> str:
     """Format seconds with three significant digits (or ``digits``) and a fitting unit.
 
-    >>> seconds(12.345), seconds(0.0456), seconds(0.0000123), seconds(754.0)
-    ('12.3 s', '45.6 ms', '12.3 µs', '754 s')
+    Less than half a nanosecond is nothing: no clock tells it, it is what floating point leaves of a difference.
+
+    >>> seconds(12.345), seconds(0.0456), seconds(0.0000123), seconds(754.0), seconds(1.16e-20)
+    ('12.3 s', '45.6 ms', '12.3 µs', '754 s', '0 s')
     """
-    size = abs(value)
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if size >= scale * 0.9995:
-            return f"{significant(value / scale, digits)} {unit}"
-    return f"{significant(value / 1e-9, digits)} ns" if size else "0 s"
+    if abs(value) < _RESOLUTION_S:
+        return "0 s"
+    scale, unit = time_unit(value)
+    return f"{significant(value / scale, digits)} {unit}"
+
+
+def time_unit(value: float) -> tuple[float, str]:
+    """Return the unit in which a time is shown, and its seconds.
+
+    >>> time_unit(0.0456), time_unit(3.0), time_unit(0.9996)
+    ((0.001, 'ms'), (1.0, 's'), (1.0, 's'))
+    """
+    return _unit(value, ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")))
+
+
+def joules(value: float) -> str:
+    """Format joules with three significant digits and a fitting unit.
+
+    >>> joules(12.345), joules(0.0456), joules(0.0000123), joules(0.0)
+    ('12.3 J', '45.6 mJ', '12.3 µJ', '0 J')
+    """
+    if value == 0:
+        return "0 J"
+    scale, unit = _unit(value, ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ")))
+    return f"{significant(value / scale)} {unit}"
+
+
+def _unit(value: float, units: Sequence[tuple[float, str]]) -> tuple[float, str]:
+    # What would be rounded up to a whole of the larger unit is shown in that.
+    return next(((scale, unit) for scale, unit in units if abs(value) >= scale * 0.9995), units[-1])
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -43,15 +73,15 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:.{digits - 1 - math.floor(math.log10(abs(rounded)))}f}"
 
 
-def size(value_b: float) -> str:
-    """Format bytes in binary units.
+def size(value_b: float, digits: int = 3) -> str:
+    """Format bytes in binary units, with three significant digits (or ``digits``).
 
-    >>> size(512), size(2048), size(123456789)
-    ('512 B', '2.00 KiB', '118 MiB')
+    >>> size(512), size(2048), size(123456789), size(4608, 2)
+    ('512 B', '2.00 KiB', '118 MiB', '4.5 KiB')
     """
     for unit, scale in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if abs(value_b) >= scale:
-            return f"{significant(value_b / scale)} {unit}"
+            return f"{significant(value_b / scale, digits)} {unit}"
     return f"{value_b:.0f} B"
 
 

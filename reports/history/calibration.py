@@ -14,14 +14,20 @@ from tunebench.reports.history.screen import screen
 from tunebench.reports.history.series import Night, nights_of, opened, usable
 
 SCHEMA = "tunebench.calibration/1"
-_NO_ALARMS = "no series has more than 10 nights yet"
+#: Nights that must have been judged before a month is told from them: a third of it.
+MIN_JUDGED_NIGHTS = 10
 
 
 class FalseAlarms(NamedTuple):
-    """Nominations of the gate in a month without any change, and how many of them turn red."""
+    """Nominations of the gate in a month without any change, and how many of them turn red.
+
+    Attributes:
+        nominations_at_most: the upper end of the 95% interval: few nights that saw none do not promise none.
+    """
 
     nominations_a_month: float
     false_alarms_a_month: float
+    nominations_at_most: float
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Calibration:
 
     Attributes:
         aa: the A/A controls.
-        alarms: None without a night that the screen could judge; ``reason`` says so.
+        alarms: None with too few nights that the screen could judge; ``reason`` says so.
         drill: None if none was asked for.
     """
 
@@ -58,7 +64,7 @@ class Calibration:
     @property
     def reason(self) -> str | None:
         """Return the reason why there are no alarms."""
-        return None if self.alarms else _NO_ALARMS
+        return None if self.alarms else _too_few(self.series)
 
 
 class SeriesJson(TypedDict):
@@ -67,9 +73,10 @@ class SeriesJson(TypedDict):
     series_key: str
     name: str
     repetition: float | None
-    night: float
+    night: float | None
     nights: int
     smallest: float | None
+    reason: str | None
     nominated: int
     judged: int
 
@@ -80,9 +87,9 @@ class PairedJson(TypedDict):
     board_id: str
     task: str
     n: int
-    spread: float
+    spread: float | None
     bias: float
-    half_width: float
+    half_width: float | None
 
 
 class DrillJson(TypedDict):
@@ -101,6 +108,7 @@ class CalibrationJson(TypedDict):
     series: list[SeriesJson]
     aa: list[PairedJson]
     nominations_a_month: float | None
+    nominations_a_month_at_most: float | None
     false_alarms_a_month: float | None
     reason: str | None
     drill: DrillJson | None
@@ -132,13 +140,42 @@ def false_alarms_a_month(noise: Sequence[SeriesNoise]) -> FalseAlarms | None:
     """Return nominations per month, from a replay of the stored nights, and how many of them turn red by mistake.
 
     A nominated night turns red only if ten pairs of the same build differ by more than delta at the bound: for equal
-    builds at most 1.1 % of confirmations, by the bound's own confidence. None without a judged night.
+    builds at most 1.1 % of confirmations, by the bound's own confidence. None where no series has had
+    ``MIN_JUDGED_NIGHTS`` judged nights: a month is not told from two of them.
     """
-    judged = sum(estimate.judged for estimate in noise)
-    if not judged:
+    if max((estimate.judged for estimate in noise), default=0) < MIN_JUDGED_NIGHTS:
         return None
-    nominated = 30 * len(noise) * sum(estimate.nominated for estimate in noise) / judged
-    return FalseAlarms(nominated, nominated * (1 - 0.9892578125))
+    judged = sum(estimate.judged for estimate in noise)
+    nominated = sum(estimate.nominated for estimate in noise)
+    month = 30 * len(noise)
+    # Values of one night go together (a bad board): only its nights are independent, so the interval goes by them.
+    nights = max(estimate.judged for estimate in noise)
+    share = nominated / judged
+    most = month * _upper_end(share * nights, nights)
+    return FalseAlarms(month * share, month * share * (1 - 0.9892578125), most)
+
+
+def _upper_end(successes: float, n: int) -> float:
+    """Return the upper end of the 95% interval of a share (Clopper & Pearson, Biometrika 26 (1934) 404).
+
+    >>> round(_upper_end(0, 20), 2)  # none of twenty
+    0.17
+    """
+    from scipy.stats import beta
+
+    return 1.0 if successes >= n else float(beta.ppf(0.975, successes + 1, n - successes))
+
+
+def _too_few(noise: Sequence[SeriesNoise]) -> str:
+    """Return why a month cannot be told."""
+    judged = max((estimate.judged for estimate in noise), default=0)
+    stored = max((estimate.nights for estimate in noise), default=0)
+    if not judged:
+        return f"no series has more than 10 nights yet ({stored} at most); the first 10 are what others are held against"
+    return (
+        f"only {judged} of {stored} nights could be judged, the first 10 are what they are held against;"
+        f" a month is not told from fewer than {MIN_JUDGED_NIGHTS}"
+    )
 
 
 def as_json_value(calibration: Calibration) -> CalibrationJson:
@@ -149,6 +186,7 @@ def as_json_value(calibration: Calibration) -> CalibrationJson:
         "series": [_series_json(estimate) for estimate in calibration.series],
         "aa": [_paired_json(estimate) for estimate in calibration.aa],
         "nominations_a_month": alarms.nominations_a_month if alarms else None,
+        "nominations_a_month_at_most": alarms.nominations_at_most if alarms else None,
         "false_alarms_a_month": alarms.false_alarms_a_month if alarms else None,
         "reason": calibration.reason,
         "drill": None if drill is None else _drill_json(drill),
@@ -163,6 +201,7 @@ def _series_json(estimate: SeriesNoise) -> SeriesJson:
         "night": estimate.night,
         "nights": estimate.nights,
         "smallest": estimate.smallest,
+        "reason": estimate.reason,
         "nominated": estimate.nominated,
         "judged": estimate.judged,
     }

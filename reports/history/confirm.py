@@ -105,13 +105,17 @@ def confirm(
         board = float(np.expm1(sign * np.log(float(np.median(old)) / past_centre)))
     rank, coverage = rank_of_bound(n)
     change, bound, upper = float(np.median(gains)), float(gains[rank - 1]), float(gains[n - rank])
-    verdict, reason = _decide(bound, upper, board, delta, excess)
+    # The only metric whose differences are absolute is a share of one: its hundredths are points.
+    words = f"{100 * delta:g} points" if absolute else f"{100 * delta:g}%"
+    verdict, reason = _decide(bound, upper, board, delta, excess, words=words)
     return Confirmation(verdict, change, bound, upper, coverage, n, board, reason)
 
 
-def _decide(bound: float, upper: float, board: float, delta: float, excess: float) -> tuple[Confirmed, str]:
+def _decide(
+    bound: float, upper: float, board: float, delta: float, excess: float, *, words: str
+) -> tuple[Confirmed, str]:
     if bound > delta:
-        return "REGRESSION", f"tonight's build is worse than the pinned one by more than {delta:g}"
+        return "REGRESSION", f"tonight's build is worse than the pinned one by more than {words}"
     if board > excess:
         return "BOARD", "the pinned build is as far from its history: the board or its surroundings changed"
     if upper < excess:

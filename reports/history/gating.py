@@ -19,7 +19,7 @@ import duckdb
 from tunebench.reports.history.clock import LAST_UTC, ClockView, clock_view
 from tunebench.reports.history.confirm import Confirmation, confirm
 from tunebench.reports.history.decisions import Decision, quarantined
-from tunebench.reports.history.screen import Rule, Screening, screen
+from tunebench.reports.history.screen import Rule, Screening, Sight, screen, sight_of
 from tunebench.reports.history.segments import Night, learning_nights, usable
 from tunebench.reports.history.series import Metric, Series, all_series, nights_of, turns
 
@@ -93,6 +93,8 @@ class Judgement:
         screened: values that were held against past nights.
         learning: of these, how many had too few nights before them.
         confirmed: series that were measured again on their boards.
+        passed: values that were screened and are no finding, those still learning among them.
+        sight: how small a change of time would have been seen; None where none was asked for.
     """
 
     run_id: str
@@ -100,6 +102,8 @@ class Judgement:
     screened: int = 0
     learning: int = 0
     confirmed: int = 0
+    passed: list[NightFinding] = field(default_factory=list)
+    sight: Sight | None = None
 
     @property
     def exit_code(self) -> int:
@@ -145,16 +149,21 @@ def judge(
     clock = clock_view(database, run_id, now)
     judgement = Judgement(run_id)
     if damaged:
-        reason = f"{damaged} lines of reps.jsonl are no record; see `tunebench report`"
+        reason = f"{damaged} lines of reps.jsonl are no record; the run's report names them"
         judgement.findings.append(NightFinding("DAMAGED", "", run_id, reason=reason))
     present = _series_of(database, run_id)
     nominees: list[_Nominee] = []
+    yardsticks: list[list[float]] = []
     for metric in metrics:
         past = nights_of(database, list(present), metric, decisions, newest=run_id if clock.last else None)
         for key, series in present.items():
-            nominee = _screen_series(series, metric, past.get(key, []), judgement)
+            nights = past.get(key, [])
+            nominee = _screen_series(series, metric, nights, judgement)
             if nominee is not None:
                 nominees.append(nominee)
+            if metric == "time" and series.role == "timed" and _counts(nights, run_id):
+                yardsticks.append(_values(nights, run_id))
+    judgement.sight = sight_of(yardsticks, RULES["time"])
     judgement.findings += _absent(database, run_id, present, decisions, clock)
     _confirm_all(nominees, confirmer, judgement)
     judgement.findings += _swapped(database, run_id, clock)
@@ -215,7 +224,7 @@ def _screen_series(
     if tonight.value is None:
         note("INVALID", f"only {tonight.n} of {tonight.n_all} repetitions are valid")
         return None
-    past = [night.value for night in usable(nights, before_run=judgement.run_id) if night.value is not None]
+    past = _values(nights, judgement.run_id)
     screening = screen(past, tonight.value, RULES[metric])
     judgement.screened += 1
     if screening.state == "suspect":
@@ -230,9 +239,32 @@ def _screen_series(
             for finding in judgement.findings
         ):
             note("LEARNING", why, screening)
+        else:
+            reason = f"learning: {screening.n} of {RULES[metric].min_nights} nights"
+            judgement.passed.append(_passed(series, metric, tonight.value, screening, reason))
     elif screening.state == "better":
         note("IMPROVED", "better than its last nights; accept it to make it the yardstick", screening)
+    else:
+        judgement.passed.append(_passed(series, metric, tonight.value, screening, "like its last nights"))
     return None
+
+
+def _passed(
+    series: Series, metric: Metric, tonight: float, screening: Screening, reason: str
+) -> NightFinding:
+    return NightFinding(
+        "OK", series.board_id, series.name, series.series_key, metric, tonight, screening, reason=reason
+    )
+
+
+def _values(nights: Sequence[Night], run_id: str) -> list[float]:
+    """Return the past medians that a run is held against."""
+    return [night.value for night in usable(nights, before_run=run_id) if night.value is not None]
+
+
+def _counts(nights: Sequence[Night], run_id: str) -> bool:
+    """Return whether a run has a night of this series that is judged."""
+    return any(night.run_id == run_id and night.value is not None and not night.excluded for night in nights)
 
 
 def _learns_too_long(nights: Sequence[Night], run_id: str, past: Sequence[float]) -> str | None:
@@ -354,7 +386,7 @@ def _missing(series: Series, fresh: Sequence[Series]) -> NightFinding:
     """Return the finding for a series that is not measured any more; ``fresh``: series seen for the first time."""
     twin = _twin(series, fresh)
     verdict: NightVerdict = "MISSING"
-    reason = "measured in recent runs, not in this one; `tunebench accept` it if it was removed on purpose"
+    reason = "measured in recent runs, not in this one; accept it if it was removed on purpose"
     if twin is not None:
         verdict = "RENAMED"
         reason = f"its identity changed (now {twin.name}, {twin.series_key[:12]}); its history does not go on"

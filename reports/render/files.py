@@ -17,6 +17,7 @@ from tunebench.reports.results import ResultsError, RunReader, find_run
 
 if TYPE_CHECKING:
     from tunebench.reports.history.decisions import Decision
+    from tunebench.reports.history.gating import Judgement
 
 FORMATS = ("md", "text")
 
@@ -29,6 +30,7 @@ def report(
     *,
     store: Path | None = None,
     against: Path | None = None,
+    gate: Judgement | None = None,
 ) -> tuple[Path | None, Path | None]:
     """Write the report of a run; without a file named, the HTML goes beside the run's directory.
 
@@ -39,12 +41,16 @@ def report(
         baseline: the label to compare with.
         store: a results root whose nights the trend shows; its index is made anew.
         against: the run whose environment this one's is held against.
+        gate: the verdict on its night; default: the one that was kept beside the run, if any.
 
     Raises:
         OutputError: a file cannot be written; what was there before is unchanged.
     """
+    from tunebench.reports.render.gate_block import kept, regressed
+
     run_dir = find_run(run_path)
     reader = _opened(run_dir, baseline)
+    judged = gate or kept(run_dir, str(reader.plan_view.run_id))
     beside = html is None and json_file is None
     if beside:
         # Beside, not inside: the run's directory is write-once and its manifest lists every file in it.
@@ -54,7 +60,13 @@ def report(
 
         index, decided = _nights(store)
         page = render(
-            reader, baseline, words=names_here(), index=index, decisions=decided, against=_other(against)
+            reader,
+            baseline,
+            words=names_here(),
+            index=index,
+            decisions=decided,
+            against=_other(against),
+            gate=judged,
         )
         try:
             _write(html, page, "--html")
@@ -67,7 +79,8 @@ def report(
         from tunebench.reports.formatting.privacy import scrubbed, scrubber
         from tunebench.reports.summary import as_json, summarise
 
-        summary = scrubbed(summarise(reader, baseline), scrubber(_words(reader)))
+        worse = regressed(judged, reader.repetitions)
+        summary = scrubbed(summarise(reader, baseline, regressed=worse), scrubber(_words(reader)))
         _write(json_file, _json(as_json(summary)), "--json")
     return html, json_file
 
@@ -75,13 +88,16 @@ def report(
 def printed(run_path: Path, baseline: str | None, form: str) -> str:
     """Return the report as Markdown (below 65,000 characters) or plain text, without names of people and machines."""
     _check_format(form)
-    reader = _opened(find_run(run_path), baseline)
+    run_dir = find_run(run_path)
+    reader = _opened(run_dir, baseline)
     from tunebench.reports.formatting.privacy import scrubbed, scrubber
+    from tunebench.reports.render.gate_block import kept, regressed
     from tunebench.reports.render.markdown import markdown
     from tunebench.reports.render.text import table
     from tunebench.reports.summary import summarise
 
-    summary, scrub = summarise(reader, baseline), scrubber(_words(reader))
+    worse = regressed(kept(run_dir, str(reader.plan_view.run_id)), reader.repetitions)
+    summary, scrub = summarise(reader, baseline, regressed=worse), scrubber(_words(reader))
     return markdown(summary, scrub) if form == "md" else table(scrubbed(summary, scrub))
 
 
@@ -91,7 +107,7 @@ def comparison(run_a: Path, run_b: Path, html: Path | None, json_file: Path | No
     folders = find_run(run_a), find_run(run_b)
     if folders[0].resolve() == folders[1].resolve():
         raise ResultsError(f"{run_b}: is the same run as {run_a}; name two runs' directories")
-    from tunebench.reports.analysis.run_comparison import compare_runs
+    from tunebench.reports.analysis.two_runs.comparison import compare_runs
     from tunebench.reports.formatting.json_value import json_value
     from tunebench.reports.formatting.privacy import scrubbed, scrubber
     from tunebench.reports.render.compare import as_markdown, as_text

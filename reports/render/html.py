@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,12 +13,15 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from tunebench.reports.analysis.run_comparison import RunComparison
+from tunebench.reports.analysis.two_runs.comparison import RunComparison
 from tunebench.reports.formatting.privacy import scrubbed, scrubber, shown_names
 from tunebench.reports.formatting.units import clean
 from tunebench.reports.history.decisions import Decision
+from tunebench.reports.history.gating import Judgement
 from tunebench.reports.render.compare import heads, tables
-from tunebench.reports.render.page import header, page_of
+from tunebench.reports.render.gate_block import gate_block, regressed
+from tunebench.reports.render.head import head_of
+from tunebench.reports.render.page import page_of
 from tunebench.reports.results.reader import RunReader
 from tunebench.reports.sections.base.changes import since
 from tunebench.reports.sections.base.section import Page, Section
@@ -30,6 +34,8 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _VENDOR = Path(__file__).parent / "vendor" / "uplot"
 #: Any single piece of foreign text on the page is cut, visibly, at this many characters.
 _MAX_TEXT = 1200
+#: Elements that carry what a section is about; its heading and its paragraphs do not.
+_CONTENT = re.compile(r"<(?:table|figure|svg|details|dl|pre|ul|ol)[\s>]")
 
 
 def render(
@@ -40,6 +46,7 @@ def render(
     index: Path | None = None,
     decisions: Sequence[Decision] = (),
     against: RunReader | None = None,
+    gate: Judgement | None = None,
 ) -> str:
     """Render the report of a run as one HTML document.
 
@@ -50,12 +57,13 @@ def render(
         index: a DuckDB index of the store that the run lies in, for the trend over its nights.
         decisions: those of that store.
         against: the run whose environment this one's is held against; default: the run before in the store.
+        gate: the verdict on its night, with which the page begins.
 
     Raises:
         UnknownBaseline: no repetition carries this label.
         ResultsError: the index cannot be read.
     """
-    styles = [_VENDOR / "uPlot.min.css", _TEMPLATES / "style.css"]
+    styles = [_VENDOR / "uPlot.min.css", _TEMPLATES / "style.css", _TEMPLATES / "gate.css"]
     scripts = [_VENDOR / "uPlot.iife.min.js", _TEMPLATES / "report.js"]
     style = "\n".join(path.read_text(encoding="utf-8") for path in styles)
     code = [path.read_text(encoding="utf-8") for path in scripts]
@@ -68,17 +76,19 @@ def render(
     trend = trend_of(reader, index, decisions, scrub) if index is not None else no_trend()
     if against is not None:
         trend = replace(trend, since=since(reader, against, scrub))
-    summary = scrubbed(summarise(reader, baseline), scrub)
+    worse = regressed(gate, reader.repetitions)
+    summary = scrubbed(summarise(reader, baseline, regressed=worse), scrub)
     content = page_of(summary, reader, scrub, trend)
     parts = [part for section in sections() if (part := _part(section, content)) is not None]
     # Style and scripts are ours and go in unescaped; their hashes stand in the policy.
-    ours = {"style": Markup(style), "scripts": [Markup(text) for text in code]}  # noqa: S704
-    return template.render(policy=policy, parts=parts, **ours, **header(content))
+    ours: dict[str, object] = {"style": Markup(style), "scripts": [Markup(text) for text in code]}  # noqa: S704
+    ours["gate"] = gate_block(gate, summary.run.started_utc, scrub) if gate is not None else None
+    return template.render(policy=policy, parts=parts, summary=summary, head=head_of(content), **ours)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A section as it stands on the page."""
+    """A section as it stands on the page; without ``nav`` the navigation does not name it."""
 
     ident: str
     nav: str
@@ -97,14 +107,16 @@ def _part(section: Section, page: Page) -> _Part | None:
             raise
         section.failed(f"{type(error).__name__}: {error}")
         return None
-    return _Part(section.ident, section.nav, Markup(html))  # noqa: S704 - escaped by the template
+    # A section of ours that only says why it is empty is no place to go to.
+    nav = section.nav if isinstance(section, PluginSection) or _CONTENT.search(html) else ""
+    return _Part(section.ident, nav, Markup(html))  # noqa: S704 - escaped by the template
 
 
 def render_comparison(comparison: RunComparison, *, words: Iterable[str] = ()) -> str:
     """Render two runs side by side as one HTML document without a script.
 
     Args:
-        comparison: what :func:`tunebench.reports.analysis.run_comparison.compare_runs` made.
+        comparison: what :func:`tunebench.reports.analysis.two_runs.comparison.compare_runs` made.
     """
     style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
     policy = (
@@ -112,6 +124,7 @@ def render_comparison(comparison: RunComparison, *, words: Iterable[str] = ()) -
     )
     comparison = scrubbed(comparison, scrubber(words))
     parts = {
+        "answer": comparison.answer if comparison.rows else "",
         "heads": heads(comparison),
         "sections": tables(comparison),
         "cautions": comparison.cautions,

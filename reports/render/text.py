@@ -6,20 +6,33 @@ from collections.abc import Callable, Sequence
 
 from tunebench.reports.analysis.measured import Control
 from tunebench.reports.analysis.row import MethodResult
-from tunebench.reports.formatting.table import bullets
+from tunebench.reports.formatting.table import bullets, paragraph, terminal_width, text_width, within_width
 from tunebench.reports.formatting.units import clean, factor, significant
-from tunebench.reports.sections.base.findings import control_words
+from tunebench.reports.sections.base.control_words import control_words
 from tunebench.reports.sections.base.groups import counted
+from tunebench.reports.sections.base.validity import use_of
 from tunebench.reports.sections.registry import in_text_order, sections
 from tunebench.reports.summary import Summary
 
 
-def table(summary: Summary) -> str:
-    """Return the report as plain text: banner, sections, quantities not measured, and cautions.
+def table(summary: Summary, width: int | None = None) -> str:
+    """Return the report as plain text: answers, banner, sections, quantities not measured, and cautions.
 
     Plain text: no colour; control characters of foreign text are made visible.
+
+    Args:
+        summary: of the run.
+        width: characters a line at most; default: the terminal's (``COLUMNS``), or 80, never more than 150.
     """
-    parts = [_banner(summary)]
+    with text_width(width or terminal_width()):
+        return within_width(_table(summary))
+
+
+def _table(summary: Summary) -> str:
+    parts = []
+    if summary.answers:
+        parts.append("What to use\n" + bullets([answer.line for answer in summary.answers]))
+    parts.append(_banner(summary))
     for section in in_text_order(sections()):
         parts += section.text(summary)
     if any(
@@ -42,12 +55,14 @@ def _banner(summary: Summary) -> str:
     run, counts = summary.run, summary.counts
     state = "complete" if run.complete else "NOT COMPLETE"
     lines = [
-        f"{clean(run.run_id, 80)}  ·  {clean(run.suite, 60)}  ·  {state}",
+        paragraph(f"{clean(run.run_id, 80)}  ·  {clean(run.suite, 60)}  ·  {state}", "  "),
         f"{counts.recorded} repetitions: {counted(counts.by_class)}",
     ]
+    if counts.by_class["degraded"]:
+        lines[-1] += f"\ndegraded: {use_of('degraded', reasons=False)} (the reason stands with each)"
     for control in summary.aa:
         where = f"{clean(control.board_id, 60)}, {clean(control.task, 60)}"
-        lines.append(f"A/A control on {where}: {_aa(control)}")
+        lines.append(paragraph(f"A/A control on {where}: {_aa(control)}", "  "))
     return "\n".join(lines)
 
 
@@ -55,9 +70,8 @@ def _aa(control: Control) -> str:
     times = control.speed_up
     if times is None:
         return f"{control.result} ({control.missing})"
-    interval = (
-        f"[{significant(times.low)}, {significant(times.high)}]{'*' if times.interval == 'range' else ''}"
-    )
+    star = "*" if times.interval == "range" else ""
+    interval = f"[{significant(times.low)}, {significant(times.high)}]{star}" if times.n > 1 else "one block"
     sentence = f"{control.result}, {factor(times.factor)} {interval}, n = {times.n}"
     return sentence + control_words(control.quantities)
 

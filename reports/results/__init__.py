@@ -8,6 +8,7 @@ Layout below a results root::
         env/            <board>.before.json, <board>.after.json
         trace/ log/ preds/   side files of a repetition, gzip, written before its line
         run.json        RunManifest, with the SHA-256 of every other file; written last: there = complete
+        missing.json    while it is not: boards whose queue was left open, each with the reason
 
 Errors::
 
@@ -28,7 +29,7 @@ from tunebench.reports.results.layout import (
     rep_class,
 )
 from tunebench.reports.results.reader import RunReader
-from tunebench.reports.results.writer import RunWriter
+from tunebench.reports.results.writer import RunWriter, is_being_written
 
 __all__ = [
     "ChecksumError",
@@ -38,6 +39,7 @@ __all__ = [
     "RunWriter",
     "count",
     "find_run",
+    "is_being_written",
     "plan_sha256",
     "rep_class",
 ]

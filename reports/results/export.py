@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
-from tunebench.reports.formatting.output import write_output
+from tunebench.reports.formatting.output import STDOUT, refuse_folder, write_output
 from tunebench.reports.formatting.privacy import Anonymiser
 from tunebench.reports.records import BoardEnv, Energy, Repetition
 from tunebench.reports.results.drift import other_machine
@@ -290,7 +290,8 @@ def _check_machines(sources: Sequence[Path], runs: Sequence[Path], out: Path) ->
         differing = [other_machine(other.hardware, machine.hardware) for other in same_name]
         if all(differing) and same_name:
             told = ", ".join(
-                f"{change.key} {_short(change.before)} and {_short(change.after)}" for change in differing[0][:3]
+                f"{change.key} {_short(change.before)} and {_short(change.after)}"
+                for change in differing[0][:3]
             )
             words = ["tunebench", "merge", *map(str, sources), "--out", str(out), "--different-machines"]
             raise ResultsError(
@@ -332,7 +333,7 @@ def _short(value: object) -> str:
 
 
 def write_table(runs: Iterable[Path], path: Path) -> int:
-    """Write every repetition of the given runs as one flat table: CSV or Parquet, by the file's ending.
+    """Write every repetition of the given runs as one flat table: CSV or Parquet, by the file's ending; ``-`` prints CSV.
 
     Returns:
         The number of rows.
@@ -341,7 +342,8 @@ def write_table(runs: Iterable[Path], path: Path) -> int:
         ResultsError: the ending is neither ``.csv`` nor ``.parquet``.
         OutputError: the file cannot be written.
     """
-    kind = {".csv": "csv", ".parquet": "parquet"}.get(path.suffix.lower())
+    refuse_folder(path, "--table")
+    kind = "csv" if path == STDOUT else {".csv": "csv", ".parquet": "parquet"}.get(path.suffix.lower())
     if kind is None:
         raise ResultsError(f"{path}: ends in neither .csv nor .parquet; those are what can be written")
     import pandas as pd

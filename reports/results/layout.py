@@ -19,6 +19,8 @@ When = Literal["before", "after"]
 PLAN, REPS, MANIFEST, LOOKS = "plan.json", "reps.jsonl", "run.json", "looks.jsonl"
 #: Folder for what a run's directory held before blocks were added to it: ``earlier/1.run.json`` and so on.
 EARLIER = "earlier"
+#: Boards that an unfinished run did not get to the end of, and why; gone once the run is complete.
+MISSING, MISSING_SCHEMA = "missing.json", "tunebench.missing/1"
 SIDE_FILES = {
     "trace": ".jsonl.gz",
     "log": ".txt.gz",

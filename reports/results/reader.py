@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from functools import cached_property
@@ -18,6 +19,7 @@ from tunebench.reports.records import (
     LookTaken,
     Repetition,
     RunManifest,
+    Skip,
 )
 from tunebench.reports.results.drift import changed_boards, judged
 from tunebench.reports.results.files import sha256_file, unpack
@@ -25,6 +27,8 @@ from tunebench.reports.results.layout import (
     EARLIER,
     LOOKS,
     MANIFEST,
+    MISSING,
+    MISSING_SCHEMA,
     PLAN,
     REPS,
     ChecksumError,
@@ -46,6 +50,19 @@ T = TypeVar("T")
 
 def _class(value: Any) -> int | None:
     return None if value is None else int(value)
+
+
+def missing_boards(path: Path) -> list[Skip]:
+    """Return the boards whose queue was left open, as the run's directory says; what cannot be read is left out."""
+    try:
+        boards = load_object(path / MISSING, MISSING_SCHEMA).get("boards")
+    except ResultsError:
+        return []
+    skips = []
+    for board in boards if isinstance(boards, list) else []:
+        with contextlib.suppress(ValidationError):
+            skips.append(Skip.model_validate(board))
+    return skips
 
 
 class RunReader:
@@ -91,6 +108,13 @@ class RunReader:
     def complete(self) -> bool:
         """Return whether the run was finished."""
         return self.manifest is not None
+
+    @property
+    def missing(self) -> list[Skip]:
+        """Return the boards whose queue an unfinished run has left open, each with the reason; empty if complete."""
+        if self.complete:
+            return []
+        return missing_boards(self.path)
 
     @cached_property
     def earlier_manifests(self) -> list[RunManifest]:

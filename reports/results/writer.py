@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 from tunebench.reports.records import PLAN_SCHEMA, BoardEnv, LookTaken, Repetition, RunManifest, Skip
 from tunebench.reports.results.files import (
@@ -25,6 +26,8 @@ from tunebench.reports.results.layout import (
     EARLIER,
     LOOKS,
     MANIFEST,
+    MISSING,
+    MISSING_SCHEMA,
     PLAN,
     REPS,
     SIDE_FILES,
@@ -41,6 +44,10 @@ from tunebench.reports.results.plan_view import PlanView
 from tunebench.reports.results.state import Stored, records, scan
 
 
+#: How often, and how far apart, a run's lock is tried before it is called another process's.
+_LOCK_TRIES, _LOCK_PAUSE_S = 5, 0.05
+
+
 class RunWriter:
     """The writer of one run. Thread-safe; one process at a time (an flock on ``reps.jsonl``).
 
@@ -54,15 +61,17 @@ class RunWriter:
         self.warnings: list[str] = []
         self._lock = threading.Lock()
         self._done: dict[str, Stored] = {}
+        self._missing: dict[str, str] = {}
         self._run_id, self._lab, self._plan_sha256 = _names(path)
         self._file = (path / REPS).open("ab", buffering=0)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _locked(self._file):
             self._file.close()
-            raise ResultsError(f"{path}: another process is writing this run; wait for it to end") from None
+            raise ResultsError(f"{path}: another process is writing this run; wait for it to end")
         sync_folder(path)
         self._drop_torn_tail()
+        if not self.complete:
+            # What was missing when the run was left is looked for anew.
+            (path / MISSING).unlink(missing_ok=True)
 
     @classmethod
     def create(
@@ -133,7 +142,9 @@ class RunWriter:
     def _set_aside(self, plan: Mapping[str, object]) -> None:
         with self._lock:
             if not self.complete:
-                raise ResultsError(f"{self.path}: the run is not complete ({MANIFEST} is missing): resume it first")
+                raise ResultsError(
+                    f"{self.path}: the run is not complete ({MANIFEST} is missing): resume it first"
+                )
             folder = self.path / EARLIER
             make_folder(folder)
             number = next(n for n in range(1, 10_000) if not (folder / f"{n}.{MANIFEST}").exists())
@@ -235,6 +246,14 @@ class RunWriter:
             write_durable(path, env.to_line().encode())
         return path
 
+    def note_missing(self, board_id: str, reason: str) -> None:
+        """Store why a board's queue was left open, for whoever looks at the run before it is complete."""
+        with self._lock:
+            self._refuse_if_complete()
+            self._missing[board_id] = reason
+            boards = [{"board_id": name, "reason": why} for name, why in self._missing.items()]
+            write_durable(self.path / MISSING, json_bytes({"schema": MISSING_SCHEMA, "boards": boards}))
+
     def finish(
         self,
         *,
@@ -257,6 +276,7 @@ class RunWriter:
         """
         with self._lock:
             self._refuse_if_complete()
+            (self.path / MISSING).unlink(missing_ok=True)
             manifest = RunManifest(
                 run_id=self._run_id,
                 lab=self._lab,
@@ -327,6 +347,34 @@ class RunWriter:
             )
         self._done = contents.stored
         self.warnings += contents.warnings
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Lock a run's records; a lock that is held for a moment only (somebody looks whether it is held) is waited for."""
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            time.sleep(_LOCK_PAUSE_S)
+        else:
+            return True
+    return False
+
+
+def is_being_written(path: Path) -> bool:
+    """Tell whether a process has this run open for writing.
+
+    The lock is tried for a moment, shared, so that several may look at once; it says nothing where the file system has
+    no locks, or where nothing was written yet.
+    """
+    try:
+        with (path / REPS).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _names(path: Path) -> tuple[str, str, str | None]:

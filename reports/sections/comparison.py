@@ -6,12 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunebench.reports.analysis.row import Accuracy, Median, MethodResult, SpeedUp
-from tunebench.reports.formatting.markdown import escaped, table
-from tunebench.reports.formatting.table import grid
-from tunebench.reports.formatting.units import clean, factor, number, percent, seconds, significant, size
-from tunebench.reports.sections.base.groups import Group, conditions, engines, grouped
-from tunebench.reports.sections.base.rows import COLUMNS, SORTING
+from tunebench.reports.formatting.markdown import escaped, lines, table
+from tunebench.reports.formatting.table import grid, paragraph
+from tunebench.reports.formatting.units import (
+    clean,
+    factor,
+    joules,
+    number,
+    percent,
+    seconds,
+    significant,
+    size,
+)
+from tunebench.reports.sections.base.groups import Group, against, conditions, engines, grouped
 from tunebench.reports.sections.base.section import Page, Section, partial
+from tunebench.reports.sections.base.validity import in_short
 from tunebench.reports.summary import Summary
 
 #: Of the text table.
@@ -19,6 +28,8 @@ HEADINGS = (
     "method", "n", "median", "interval", "speed-up", "verdict", "peak mem", "energy", "accuracy", "trains",
     "update", "validity",
 )  # fmt: skip
+#: So few rows of one board are seen at a glance: nobody needs to filter them.
+_FEW_ROWS = 12
 #: Of the Markdown table.
 _MARKDOWN_HEADINGS = (
     "method",
@@ -36,8 +47,8 @@ _MARKDOWN_HEADINGS = (
 @dataclass(frozen=True)
 class _View:
     groups: Sequence[Group]
-    columns: Sequence[tuple[str, str]]
-    sorting: Sequence[tuple[str, str, str]]
+    filters: bool
+    notes: Sequence[tuple[str, str]]
 
 
 class ComparisonSection(Section):
@@ -52,8 +63,13 @@ class ComparisonSection(Section):
         return partial("comparison")
 
     def view(self, page: Page) -> _View:
-        """Return the groups of rows, their columns, and the values by which each column is sorted."""
-        return _View(page.groups, COLUMNS, SORTING)
+        """Return the groups of rows; each knows its columns and what is the same in all of its rows."""
+        rows = sum(len(group.rows) for group in page.groups)
+        notes = [group.notes for group in page.groups]
+        # What every table would say stands once, below the last.
+        shared = notes[0] if len(notes) > 1 and all(own == notes[0] for own in notes) else ()
+        several = len({group.board_id for group in page.groups}) > 1
+        return _View(page.groups, rows > _FEW_ROWS or several, shared)
 
     def text(self, summary: Summary) -> Sequence[str]:
         """Return a table for each board, task and set of conditions."""
@@ -77,8 +93,8 @@ class ComparisonSection(Section):
 
 def _text_group(key: tuple[str, str, str], rows: Sequence[MethodResult]) -> str:
     board, task, shared = (clean(part, 60) for part in key)
-    names = [board, task, f"{engines(rows)} on {shared}", f"baseline {clean(str(rows[0].baseline), 40)}"]
-    return "  ·  ".join(names) + "\n" + grid(HEADINGS, [_cells(row) for row in rows])
+    names = [board, task, f"{engines(rows)} on {shared}", against(rows)]
+    return paragraph("  ·  ".join(names), "  ") + "\n" + grid(HEADINGS, [_cells(row) for row in rows])
 
 
 def _cells(row: MethodResult) -> list[str]:
@@ -91,13 +107,18 @@ def _cells(row: MethodResult) -> list[str]:
         _interval(wall) if wall else "-",
         _factor(speed) if speed else "baseline" if row.is_baseline else "-",
         speed.verdict if speed else "",
-        size(row.peak_rss_b.median) if row.peak_rss_b else "-",
-        f"{significant(energy.gross_j.median)} J {energy.scope}" if energy else "-",
+        _memory(row.peak_rss_b, row.over_idle_b) if row.peak_rss_b else "-",
+        f"{joules(energy.gross_j.median)} {energy.scope}" if energy else "-",
         _accuracy(accuracy) if accuracy else "-",
         number(row.params_trainable) if row.params_trainable is not None else "-",
         size(row.update_b) if row.update_b is not None else "-",
-        row.verdict + (f" ({clean(row.reasons[0].code, 30)})" if row.reasons else ""),
+        in_short(row),
     ]
+
+
+def _memory(peak: Median, over_idle: Median | None) -> str:
+    """Return the peak, and in brackets what of it the fine-tuning adds to an idle interpreter."""
+    return size(peak.median) + (f" (idle + {size(over_idle.median)})" if over_idle else "")
 
 
 def _star(kind: str) -> str:
@@ -125,29 +146,36 @@ def _accuracy(accuracy: Accuracy) -> str:
 
 def _group(rows: Sequence[MethodResult]) -> str:
     first = rows[0]
-    baseline = escaped(str(first.baseline), 40)
-    under = f"{escaped(engines(rows), 60)} on {escaped(conditions(first), 80)}, baseline {baseline}"
-    title = f"### {escaped(first.board_id, 60)} · {escaped(first.task, 60)}"
-    return f"{title}\n\n{under}\n\n{table(_MARKDOWN_HEADINGS, [_row(row) for row in rows])}"
+    title = f"### {escaped(first.board_id, 40)} · {escaped(first.task, 40)}"
+    under = lines(f"{engines(rows)} on {conditions(first)}, {against(rows)}")
+    cells = [_row(row) for row in rows]
+    # What is the same in every row is said once, above: a line of the table has little room.
+    same = [
+        i for i in range(1, len(_MARKDOWN_HEADINGS)) if len(rows) > 1 and len({row[i] for row in cells}) == 1
+    ]
+    every = ", ".join(f"{_MARKDOWN_HEADINGS[i]} {cells[0][i]}" for i in same if cells[0][i].strip("–"))
+    left = [i for i in range(len(_MARKDOWN_HEADINGS)) if i not in same]
+    shown = table([_MARKDOWN_HEADINGS[i] for i in left], [[row[i] for i in left] for row in cells])
+    return "\n\n".join([title, under, *([lines(f"In every row: {every}")] if every else []), shown])
 
 
 def _row(row: MethodResult) -> list[str]:
     speed, wall, energy, accuracy = row.speed_up, row.wall_s, row.energy, row.accuracy
-    against = "baseline" if row.is_baseline else "–"
+    compared = "baseline" if row.is_baseline else "–"
     if speed:
         star = "\u2217" if speed.interval == "range" else ""
-        against = f"{factor(speed.factor)} ({significant(speed.low)}–{significant(speed.high)}){star}"
+        span = f"{significant(speed.low)}–{significant(speed.high)}" if speed.n > 1 else "one block"
+        compared = f"{factor(speed.factor)} ({span}){star if speed.n > 1 else ''}"
     return [
         clean(row.label, 40),
-        against,
+        compared,
         speed.verdict.lower() if speed else "",
         seconds(wall.median) if wall else "–",
-        (size(row.peak_rss_b.median) if row.peak_rss_b else "–") + _judged(row, "memory"),
-        (f"{significant(energy.gross_j.median)} J {energy.scope}" if energy else "–")
-        + _judged(row, "energy"),
+        (_memory(row.peak_rss_b, row.over_idle_b) if row.peak_rss_b else "–") + _judged(row, "memory"),
+        (f"{joules(energy.gross_j.median)} {energy.scope}" if energy else "–") + _judged(row, "energy"),
         (percent(accuracy.after_mean) if accuracy else "–") + _judged(row, "accuracy"),
         str(row.n),
-        row.verdict + (f": {clean(row.reasons[0].code, 30)}" if row.reasons else ""),
+        in_short(row),
     ]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tunebench.reports.analysis.energy import SCOPE_NAMES, SCOPES
 from tunebench.reports.analysis.row import EnergyRatio, Median, MethodResult, ScopeEnergy
 from tunebench.reports.figures import DataTable
-from tunebench.reports.formatting.table import bullets, grid
+from tunebench.reports.formatting.table import bullets, grid, paragraph
 from tunebench.reports.formatting.units import clean, percent, significant
 from tunebench.reports.sections.base.section import Page, Section, partial
 from tunebench.reports.summary import Summary
@@ -48,7 +48,8 @@ class EnergySection(Section):
         table = joules_table(summary.rows)
         if table is None:
             return []
-        return [f"{CAPTION}\n{grid(table.columns, table.rows)}\n{bullets(notes(summary.rows))}"]
+        laid_out = grid(table.columns, table.rows, keys=3)
+        return [f"{paragraph(CAPTION)}\n{laid_out}\n{bullets(notes(summary.rows))}"]
 
 
 def joules_table(rows: Sequence[MethodResult]) -> DataTable | None:

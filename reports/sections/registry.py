@@ -24,6 +24,7 @@ MODULES = (
     "lorae",
     "speed_up",
     "comparison",
+    "methods",
     "energy",
     "sustained",
     "verdicts",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tunebench.reports.analysis.row import MethodResult, Sustained
 from tunebench.reports.figures import DataTable
-from tunebench.reports.formatting.table import grid
+from tunebench.reports.formatting.table import grid, paragraph
 from tunebench.reports.formatting.units import clean, seconds, signed_percent
 from tunebench.reports.sections.base.section import Page, Section, partial
 from tunebench.reports.summary import Summary
@@ -53,7 +53,7 @@ class SustainedSection(Section):
     def text(self, summary: Summary) -> Sequence[str]:
         """Return a row a method that was sustained."""
         cells = _cells(summary.rows)
-        return [f"{CAPTION}\n{grid(HEADINGS, cells)}"] if cells else []
+        return [f"{paragraph(CAPTION)}\n{grid(HEADINGS, cells, keys=3)}"] if cells else []
 
 
 def _cells(rows: Sequence[MethodResult]) -> list[list[str]]:

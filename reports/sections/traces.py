@@ -10,7 +10,7 @@ from markupsafe import Markup
 from tunebench.reports.analysis.row import MethodResult
 from tunebench.reports.figures import Figure
 from tunebench.reports.figures.plot import plot_data
-from tunebench.reports.figures.traces import trace_figure
+from tunebench.reports.figures.traces import not_drawn, trace_figure
 from tunebench.reports.formatting.json_value import json_value
 from tunebench.reports.formatting.privacy import Scrub
 from tunebench.reports.formatting.units import clean
@@ -134,7 +134,8 @@ def _view(
         return TraceView(ident, board, title, None, "no trace was stored for this repetition")
     data = plot_data(trace)
     if data is None:
-        return TraceView(ident, board, title, None, "no channel was sampled more than once")
+        constant = " ".join(not_drawn(trace)).rstrip(".")
+        return TraceView(ident, board, title, None, constant or "no channel was sampled more than once")
     figure = trace_figure(ident, trace, title=title, heading="")
     if figure is not None and not draw:
         figure = replace(figure, drawings=[])

@@ -213,13 +213,16 @@ class Connection:
         manifest = [{"name": b.name, "sha256": b.sha256, "size": b.size_b} for b in wanted.values()]
         source = _receiver_source()
         with self.ssh.open([*self._python(), "-c", source, self._wanted_workdir()]) as duplex:
-            duplex.send(json.dumps(manifest).encode() + b"\n")
             try:
+                duplex.send(json.dumps(manifest).encode() + b"\n")
                 answer = self._answer(duplex, self.spec.timeouts.command_s)
-            except NoAnswerError as error:
-                if error.killed:
+            except (NoAnswerError, InterpreterError) as error:
+                if isinstance(error, NoAnswerError) and error.killed:
                     raise  # a kernel that needs memory does not ask what for
-                raise InterpreterError(f"{self.spec.id}: {self.spec.python} does not run: {error}") from error
+                raise InterpreterError(
+                    f"{self.spec.id}: {self.spec.python!r} does not run the agent: {error}. Set `python` of this board in"
+                    " the inventory to a Python 3.6 or newer that is on it"
+                ) from error
             missing, workdir = answer.get("missing"), answer.get("workdir")
             if not isinstance(missing, list) or not _are_among(missing, wanted):
                 raise ReplyError(f"{self.spec.id}: sync: unknown blobs asked for: {str(missing)[:200]}")

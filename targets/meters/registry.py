@@ -107,7 +107,7 @@ def _said(keys: type[MeterKeys], error: ValidationError) -> str:
     """Say what is wrong with the first key."""
     problem = error.errors(include_url=False)[0]
     key = str(problem["loc"][0]) if problem["loc"] else ""
-    message = problem["msg"].removeprefix("Value error, ")
+    message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     if problem["type"] == "missing":
         return f"key '{key}' is missing"
     if problem["type"] == "extra_forbidden":

@@ -12,7 +12,7 @@ import paramiko
 
 from tunebench.targets.agent import protocol
 from tunebench.targets.errors import InterpreterError, LinkError, NoAnswerError, ReplyError, TargetError
-from tunebench.targets.sanitize import cleaned
+from tunebench.targets.sanitize import cleaned, without_blobs
 
 _CHUNK_B = 64 * 1024
 _TAIL_B = 2000
@@ -334,7 +334,8 @@ class Duplex:
             return LinkError(f"{self._what}: connection lost")
         status = self._channel.exit_status if self._channel.status_event.wait(5.0) else -1
         self._take_stderr()
-        said = (bytes(self._stderr) or bytes(self._noise))[-_TAIL_B:].decode("utf-8", "replace").strip()
+        heard = (bytes(self._stderr) or bytes(self._noise)).decode("utf-8", "replace")
+        said = without_blobs(heard)[-_TAIL_B:].strip()
         if status in (126, 127):
             return InterpreterError(f"{self._what}: cannot run it (exit status {status}): {said}")
         if not self._link_is_up():

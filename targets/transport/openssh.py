@@ -506,8 +506,7 @@ def translated(host: str, said: str) -> TargetError:
             if error is HostKeyError and "HAS CHANGED" in said:
                 meaning = "the host key has changed"
             elif error is HostKeyError and "host key is known" in said:
-                meaning = (
-                    "unknown host key; check it, then connect once with ssh, or set host_keys = 'accept-new'"
-                )
+                once = shlex.join(["ssh", "--", host])
+                meaning = f"unknown host key; check it, then connect once, `{once}`, or set host_keys = 'accept-new'"
             return error(f"{host}: {meaning}: {words}")
     return LinkError(f"{host}: the connection could not be set up: {words}")

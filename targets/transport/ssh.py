@@ -36,6 +36,8 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 _LOOK_S = 1.0
 #: A server with ``MaxSessions 1`` refuses a channel until the one before it is quite gone: how often it is asked again.
 _REFUSED_PAUSE_S = 0.05
+#: A longer word with a bracket in it is no name and no path.
+_LONGEST_WORD = 60
 
 
 class _NoConfig(paramiko.SSHConfig):
@@ -299,8 +301,8 @@ def tcp(host: str, port: int, timeout_s: float) -> socket.socket:
 
 
 def short(argv: Sequence[str]) -> str:
-    """Return a command in at most 100 letters, as errors name it."""
-    text = shlex.join(argv)
+    """Return a command in at most 100 letters, as errors name it; a program that is one of its words is left out."""
+    text = shlex.join("..." if len(word) > _LONGEST_WORD and "(" in word else word for word in argv)
     return text if len(text) <= 100 else text[:97] + "..."
 
 

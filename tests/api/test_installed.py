@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +11,6 @@ import pytest
 
 from tests.api.user_files import write_lab, write_suite
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("harness", "reports", "targets", "workloads", "tests")
 ITS_TEST = """
 from harness import NAME as harness
@@ -31,23 +28,6 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh virtual environment with the wheel in it; what it depends on comes from this environment."""
-    pytest.importorskip("hatchling")
-    folder = tmp_path_factory.mktemp("installed")
-    _checked([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)], ROOT)
-    (wheel,) = folder.glob("*.whl")
-    environment = folder / "env"
-    _checked([sys.executable, "-m", "venv", str(environment)], folder)
-    python = environment / "bin" / "python"
-    _checked([str(python), "-m", "pip", "install", "--no-deps", "--no-index", "-q", str(wheel)], folder)
-    (packages,) = environment.glob("lib/python*/site-packages")
-    # A .pth adds the folder to the path without reading the .pth files in it: the checkout stays out.
-    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return environment
-
-
-@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's project."""
     folder = tmp_path_factory.mktemp("project")
@@ -62,7 +42,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(environment: Path, project: Path) -> Run:
+def run(installed_wheel: Path, project: Path) -> Run:
     """Run a program of the environment in the project's folder."""
 
     def start(program: str, *words: str) -> subprocess.CompletedProcess[str]:
@@ -70,7 +50,7 @@ def run(environment: Path, project: Path) -> Run:
             name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))
         }
         return subprocess.run(
-            [str(environment / "bin" / program), *words],
+            [str(installed_wheel / "bin" / program), *words],
             cwd=project,
             env={**kept, "HOME": str(project)},
             capture_output=True,
@@ -82,14 +62,9 @@ def run(environment: Path, project: Path) -> Run:
     return start
 
 
-def _checked(words: list[str], folder: Path) -> None:
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_the_package_is_the_installed_one(run, environment):
+def test_the_package_is_the_installed_one(run, installed_wheel):
     done = run("python", "-c", "import tunebench.harness.cli.app as app; print(app.__file__)")
-    assert done.stdout.startswith(str(environment)), done.stdout + done.stderr
+    assert done.stdout.startswith(str(installed_wheel)), done.stdout + done.stderr
 
 
 # With -P the folder is not on the path, as with the script `pytest`.

@@ -85,3 +85,19 @@ def test_workloads_and_agent_agree_on_updates():
     assert update_check.FORMS == made.FORMS
     assert shipped.FOLDER == made.FOLDER
     assert (read.ITEM_B, read.METADATA) == (written.ITEM_B, written.METADATA)
+
+
+def test_the_report_knows_every_method_of_the_table_and_what_it_does():
+    from tunebench.reports.figures.methods.known import KNOWN
+    from tunebench.workloads.methods.table import METHODS
+
+    assert {
+        name: (method.weights, method.biases, method.adapters, method.cache) for name, method in KNOWN.items()
+    } == {row.name: (row.weights, row.biases, row.adapters, row.cache) for row in METHODS}
+
+
+def test_the_report_reads_the_memory_that_workloads_tell_of_an_idle_interpreter():
+    from tunebench.reports.analysis.cells import IDLE_RSS
+    from tunebench.workloads.run.job import IDLE_RSS as WRITTEN
+
+    assert IDLE_RSS == WRITTEN

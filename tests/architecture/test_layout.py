@@ -15,6 +15,7 @@ ROOT = source.ROOT
 MOST = 13
 #: Every entry is one kind of one thing, found by a registry; each new kind adds one.
 KINDS = {
+    "harness": "rooms",
     "harness/cli": "commands",
     "reports/figures": "figures",
     "reports/sections": "sections of a report",

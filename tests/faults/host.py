@@ -124,8 +124,9 @@ class Host:
         (self.folder / "suite.toml").write_text(_SUITE.format(blocks=self.blocks) + "".join(rows))
 
     def start(self) -> None:
-        """Start the command; it is the same one every time."""
-        words = ["run", "-i", "lab.toml", "-s", "suite.toml", "-o", str(self.out), "--resume"]
+        """Start the command; the same one every time, with ``--resume`` once there is a run."""
+        words = ["run", "-i", "lab.toml", "-s", "suite.toml", "-o", str(self.out), "--no-html"]
+        words += ["--resume"] if self.runs else []
         env = {
             name: value for name, value in os.environ.items() if not name.startswith(("TUNEBENCH_", "COV"))
         }

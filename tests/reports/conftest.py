@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from tests.reports.campaigns import ORIN, PI5, Campaign, FakeBoard, make_rep
 from tests.reports.lorae_runs import LoraeRun
 from tests.reports.study_runs import StudyRun
-from tunebench.reports.records import Repetition, Skip
-from tunebench.reports.results import RunReader, RunWriter
+from tunebench.reports.records import Quality, Repetition, Skip
+from tunebench.reports.results import RunReader, RunWriter, plan_sha256
 
 
 @pytest.fixture
@@ -99,6 +100,48 @@ def lorae(tmp_path, make_record):
         return LoraeRun(boards=boards, **fields).write(tmp_path / "lorae", make_record)
 
     return write
+
+
+#: label -> (method, seconds, accuracy, bytes of the update). Made up, after a demo's native engine.
+_CHOICES = {
+    "lora-all": ("lora-all", 0.121, 0.867, 7_373),
+    "lora-all A/A": ("lora-all", 0.121, 0.867, 7_373),
+    "skip2-lora": ("skip2-lora", 0.0172, 0.870, 4_608),
+    "ft-all": ("ft-all", 0.168, 0.886, 65_536),
+    "lora-last": ("lora-last", 0.070, 0.839, 1_741),
+}
+
+
+@pytest.fixture(scope="session")
+def answer_run(tmp_path_factory) -> Path:
+    """Ten blocks of one task on one Pi: a clear answer, a more accurate and a less accurate method beside it."""
+    rng = random.Random(5)
+    plan = {"tasks": {"digits/mlp": {"baseline": "lora-all", "labels": list(_CHOICES)}}, "boards": ["pi5-01"]}
+    plan["sha256"] = plan_sha256(plan)
+    root = tmp_path_factory.mktemp("answer") / "results"
+    with RunWriter.create(root, "lab1", make_rep().run_id, plan) as writer:
+        for block in range(10):
+            for slot, (label, (method, wall_s, accuracy, update_b)) in enumerate(_CHOICES.items()):
+                made = make_rep("ft-all", PI5, rep_id=f"b{block}-{slot}", block=block, slot=slot)
+                took_s = wall_s * (1 + rng.gauss(0, 0.004))
+                quality = Quality(before=0.781, after=accuracy + 0.001 * (block % 3), n_items=447)
+                energy = made.energy.model_copy(update={"gross_j": 5.4 * took_s, "net_j": 2.2 * took_s})
+                writer.append(
+                    made.model_copy(
+                        update={
+                            "label": label, "method": method, "aa_control": label.endswith("A/A"), "wall_s": took_s,
+                            "update_b": update_b, "quality": quality, "energy": energy, "engine": "native",
+                            "peak_rss_b": 40_000_000 + 4_000_000 * max(0, slot - 1) + 1000 * block,
+                            "params": {"epochs": 10},
+                        }
+                    )
+                )  # fmt: skip
+        writer.finish(
+            suite="demo", level="demo", command=["tunebench", "run"], tunebench="0.2.0", boards=["pi5-01"], blocks=10,
+            started_utc="2026-11-21T07:45:00Z", ended_utc="2026-11-21T07:52:10Z", baselines={"digits/mlp": "lora-all"},
+            delta={"time": 0.02}, skipped=[],
+        )  # fmt: skip
+    return writer.path
 
 
 @pytest.fixture(scope="session")

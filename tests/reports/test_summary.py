@@ -6,7 +6,7 @@ import statistics
 import pytest
 
 from tunebench.reports.analysis.row import ReasonCount
-from tunebench.reports.records import Skip
+from tunebench.reports.records import Quality, Skip
 from tunebench.reports.results import RunReader, RunWriter
 from tunebench.reports.results.drift import Change
 from tunebench.reports.summary import UnknownBaseline, as_json, summarise
@@ -288,7 +288,7 @@ def test_an_unclear_result_says_how_many_more_blocks(store, make_record):
     summary = store([make_record(block=b, wall_s=4.0) for b in range(8)] + other)
     speed_up = row_of(summary, "other").speed_up
     assert speed_up.verdict == "UNCLEAR"
-    assert f"About {speed_up.blocks_needed} more blocks" in message(summary, "unclear")
+    assert f"about {speed_up.blocks_needed} more blocks would settle it" in message(summary, "unclear")
 
 
 def test_an_incomplete_run_says_how_far_it_got(campaign, tmp_path):
@@ -355,3 +355,79 @@ def test_a_plan_of_odd_shape_does_not_stop_the_summary(store, make_record):
     summary = store([make_record()], plan)
     assert summary.counts.planned is None
     assert summary.delta == {"time": 0.02, "energy": 0.03, "memory": 0.01, "accuracy": 0.5}
+
+
+def test_steps_that_differ_under_equal_parameters_are_unequal_work(store, make_record):
+    mine = blocks(make_record, 6, label="mine", own=True, steps=4000)
+    summary = store(blocks(make_record, 6, steps=200) + mine)
+    assert row_of(summary, "mine").unequal_params == ["steps: 4000 against 200"]
+    assert "steps: 4000 against 200" in message(summary, "unequal-work")
+    assert "once an epoch" not in message(summary, "unequal-work")
+
+
+def test_epochs_times_too_many_steps_of_a_module_are_explained(store, make_record):
+    """What a method does that gives all epochs' batches from each call of batches."""
+    params = {"epochs": 20, "batch": 20}
+    mine = blocks(make_record, 6, label="mine", own=True, steps=20 * 460, params=params)
+    summary = store(blocks(make_record, 6, steps=460, params=params) + mine)
+    assert "20 times as many steps in 20 epochs: batches(spec) is called once an epoch" in message(
+        summary, "unequal-work"
+    )
+
+
+@pytest.mark.parametrize(
+    ("params", "steps", "told"),
+    [
+        ({"epochs": 10, "batch": 20}, 200, []),
+        ({"epochs": 5, "batch": 20}, 100, ["epochs: 5 against 10"]),
+        ({"epochs": 5, "batch": 20}, 200, ["epochs: 5 against 10"]),
+        ({"epochs": 10, "batch": 20}, None, []),
+        ({"epochs": 10, "batch": 20}, 199, ["steps: 199 against 200"]),
+    ],
+)
+def test_steps_that_the_epochs_explain_are_not_told_twice(store, make_record, params, steps, told):
+    base = blocks(make_record, 6, steps=200, params={"epochs": 10, "batch": 20})
+    summary = store(base + blocks(make_record, 6, label="mine", own=True, steps=steps, params=params))
+    assert row_of(summary, "mine").unequal_params == told
+
+
+def starting(before, **fields):
+    return Quality(before=before, after=0.9, n_items=fields.pop("n_items", 100), **fields)
+
+
+@pytest.mark.parametrize(
+    ("before", "n_items", "told"),
+    [
+        (0.5, 100, False),
+        (0.51, 100, False),
+        (0.52, 100, True),
+        (0.1, 100, True),
+        (0.501, None, False),
+        (0.6, None, True),
+    ],
+)
+def test_methods_that_start_elsewhere_than_their_baseline_are_told(store, make_record, before, n_items, told):
+    base = blocks(make_record, 6, quality=starting(0.5))
+    mine = blocks(make_record, 6, label="mine", own=True, quality=starting(before, n_items=n_items))
+    summary = store(
+        [rep.model_copy(update={"quality": starting(0.5, n_items=n_items)}) for rep in base] + mine
+    )
+    assert ("unequal-start" in codes(summary)) == told
+    if told:
+        assert "mine starts at accuracy" in message(summary, "unequal-start")
+        assert "its baseline ft-all at 50.0%" in message(summary, "unequal-start")
+
+
+@pytest.mark.parametrize("quality", [starting(None), starting(0.1, metric="mIoU")])
+def test_a_start_that_is_not_told_or_is_of_another_kind_is_not_compared(store, make_record, quality):
+    mine = blocks(make_record, 6, label="mine", own=True, quality=quality)
+    assert "unequal-start" not in codes(store(blocks(make_record, 6, quality=starting(0.5)) + mine))
+
+
+def test_an_open_runs_missing_boards_stand_among_what_was_not_measured(tmp_path, make_record):
+    with RunWriter.create(tmp_path / "results", "lab1", "r", {}) as writer:
+        writer.append(make_record(run_id="r"))
+        writer.note_missing("late", "late: no route")
+    summary = summarise(RunReader(writer.path))
+    assert "all methods on late" in message(summary, "skipped")
+    assert "not complete" in message(summary, "incomplete")

@@ -26,7 +26,9 @@ from tunebench.workloads.datasets.base import DataUnavailable
 from tunebench.workloads.datasets.fetch import Limits, Progress, Source, fetch
 
 RECORD_SCHEMA = "tunebench.fetched/1"
-FETCH_HINT = "; or let it be fetched: tunebench prepare --download"
+#: The command that fetches; whoever knows the suite names it (``-s``).
+FETCH_COMMAND = "tunebench prepare --download"
+FETCH_HINT = f"; or let it be fetched: `{FETCH_COMMAND}`"
 
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -21,9 +21,13 @@ from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.methods import macs
 from tunebench.workloads.run.correctness import check
 from tunebench.workloads.run.own_module import OwnSession
+from tunebench.workloads.run.peak_memory import resident_b
 from tunebench.workloads.run.window import _fine_tune
 from tunebench.workloads.tasks.spec import Spec, SpecError, parse
 from tunebench.workloads.tasks.task import Task, make_task
+
+#: The metric that tells the resident memory of an interpreter with its engine loaded and nothing else.
+IDLE_RSS = "idle_rss_b"
 
 
 def main() -> int:
@@ -97,19 +101,28 @@ def _checked(spec: Spec, paths: Dict[str, str], recorder: marks.Recorder) -> Dic
     return dict(marks.empty_result(), check=result, steps=result["steps"], engine_version=engine_version)
 
 
-def _session(spec: Spec, paths: Dict[str, str]) -> Session:
+def _session(spec: Spec, paths: Dict[str, str]) -> Tuple[Session, Dict[str, float]]:
+    """Return the session, and the memory of the interpreter with its engine loaded but nothing to do yet, if known."""
     if spec.module:
-        return OwnSession(spec, paths)
+        return OwnSession(spec, paths), {}
     find_engine(spec.engine)
+    started_b = resident_b()
     task = load_task(spec, paths)  # before torch is imported: a job that cannot be run ends at once
-    return cast(Session, load_engine(spec.engine, spec.model).Session(task))
+    read_b = resident_b()
+    engine = load_engine(spec.engine, spec.model)
+    loaded_b = resident_b()
+    idle: Dict[str, float] = {}
+    if started_b is not None and read_b is not None and loaded_b is not None:
+        # Data are read before the engine is loaded; an idle interpreter has none of them.
+        idle[IDLE_RSS] = float(started_b + loaded_b - read_b)
+    return cast(Session, engine.Session(task)), idle
 
 
 def _measured(
     spec: Spec, paths: Dict[str, str], recorder: marks.Recorder
 ) -> Tuple[Dict[str, Any], Optional[List[Any]], Session]:
     """Evaluate, warm up, fine-tune in the window, evaluate; return the result, the predictions' rows, the session."""
-    session = _session(spec, paths)
+    session, idle = _session(spec, paths)
     recorder.synchronise = session.synchronise
     recorder.mark("evaluate")
     before = session.evaluate()
@@ -121,6 +134,7 @@ def _measured(
     facts = session.facts()
     metrics = dict(facts.pop("metrics"), **(after.metrics if after else {}))
     metrics.update(training.memory)
+    metrics.update(idle)
     result = dict(marks.empty_result(), **facts)
     result["madds"] = _madds(session)
     result.update(

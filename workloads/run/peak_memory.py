@@ -88,3 +88,12 @@ def status_b(name: str) -> Optional[int]:
     except (OSError, ValueError, IndexError):
         pass
     return None
+
+
+def resident_b() -> Optional[int]:
+    """Return what this process holds now, VmRSS + VmSwap, bytes; None where /proc does not say.
+
+    It is what :func:`tunebench.workloads.marks.peak_rss_b` is the peak of.
+    """
+    resident = status_b("VmRSS")
+    return None if resident is None else resident + (status_b("VmSwap") or 0)

@@ -65,13 +65,14 @@ class Styles:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure in its two drawings, with words for those who do not see it."""
+    """A figure in its two drawings, with words for those who do not see it; ``notes`` stand below it for everybody."""
 
     title: str
     drawings: Sequence[tuple[str, Markup]]
     table: DataTable | None = None
     heading: str = ""
     board: str = ""
+    notes: Sequence[str] = ()
 
 
 def figure(
@@ -83,10 +84,11 @@ def figure(
     table: DataTable | None = None,
     heading: str = "",
     wide: int = WIDE,
+    notes: Sequence[str] = (),
 ) -> Figure:
     """Draw a figure at both widths. ``ident`` must be unique on the page and is never foreign text."""
     drawings = [
         ("wide", draw(wide).render(f"{ident}-w", title, description)),
         ("narrow", draw(NARROW).render(f"{ident}-n", title, description)),
     ]
-    return Figure(title=title, drawings=drawings, table=table, heading=heading)
+    return Figure(title=title, drawings=drawings, table=table, heading=heading, notes=notes)

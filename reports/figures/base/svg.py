@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 
@@ -14,6 +16,8 @@ from tunebench.reports.formatting.units import clean
 _CHAR_EM = 0.56
 #: Drawings of this width and less are for phones.
 _PHONE = 360
+#: Size of a tick's label, the height of its line, and the least room between two labels, pixels.
+TICK_FONT, _LINE, _GAP = 12.5, 13.0, 4.0
 
 
 @dataclass
@@ -56,6 +60,43 @@ class Canvas:
             f'<rect x="{num(x)}" y="{num(y)}" width="{num(max(0.0, width))}" height="{num(height)}"{corner} '
             f'class="{css}"{inner}'
         )
+
+    def ticks_below(
+        self,
+        scale: Callable[[float], float],
+        values: Sequence[float],
+        y: float,
+        say: Callable[[float], str],
+        *,
+        keep: float = 0.0,
+        within: tuple[float, float] | None = None,
+    ) -> None:
+        """Write values below a horizontal axis; where labels would touch, only every second, third ... is written.
+
+        Args:
+            scale: value to x.
+            values: in order.
+            y: of the labels' baseline.
+            say: a label.
+            keep: the value that is written whatever else is left out.
+            within: no label leaves this stretch; default: the drawing.
+        """
+        left, right = within or (0.0, self.width)
+        labels = []
+        for value in values:
+            label = say(value)
+            wide = text_width(label, TICK_FONT)
+            labels.append((max(left + wide / 2, min(right - wide / 2, scale(value))), wide, label))
+        for x, label in apart(labels, values, keep):
+            self.text(x, y, label, "tick", anchor="middle")
+
+    def ticks_left(
+        self, scale: Callable[[float], float], values: Sequence[float], x: float, say: Callable[[float], str]
+    ) -> None:
+        """Write values left of a vertical axis, right-aligned at ``x``, each a line apart."""
+        labels = [(scale(value), _LINE, say(value)) for value in values]
+        for y, label in apart(labels, values, 0.0):
+            self.text(x, y + 4, label, "tick", anchor="end")
 
     def polyline(self, points: Sequence[tuple[float, float]], css: str, dash: str = "") -> None:
         """Draw a line through points; draw nothing for fewer than two."""
@@ -194,11 +235,32 @@ class Scale:
         return self.start + share * (self.end - self.start)
 
 
+def apart(
+    labels: Sequence[tuple[float, float, str]], values: Sequence[float], keep: float
+) -> list[tuple[float, str]]:
+    """Return (place, text) of as many evenly chosen labels as do not touch.
+
+    Args:
+        labels: (middle, extent along the axis, text) in the order of the axis.
+        values: of the labels.
+        keep: the value that stays if it is one of them; else the first stays.
+
+    >>> apart([(0, 30, "0"), (20, 30, "1"), (40, 30, "2"), (60, 30, "3")], [0, 1, 2, 3], 2)
+    [(0, '0'), (40, '2')]
+    """
+    stay = next((i for i, value in enumerate(values) if value == keep), 0)
+    for stride in range(1, len(labels) + 1):
+        chosen = labels[stay % stride :: stride]
+        if all(abs(b[0] - a[0]) >= (a[1] + b[1]) / 2 + _GAP and a[2] != b[2] for a, b in pairwise(chosen)):
+            return [(place, text) for place, _, text in chosen]
+    return []
+
+
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Return round values inside [low, high], in steps of 1, 2 or 5 times a power of ten.
 
-    >>> ticks(0, 4.4, 6)
-    [0.0, 1.0, 2.0, 3.0, 4.0]
+    >>> ticks(0, 4.4, 6), ticks(0, 2e-13, 2)
+    ([0.0, 1.0, 2.0, 3.0, 4.0], [0.0, 1e-13, 2e-13])
     """
     if not high > low:
         return [low]
@@ -207,7 +269,8 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
-    return [round(index * step, 12) for index in range(first, last + 1)]
+    places = max(12, 2 - math.floor(math.log10(step)))
+    return [round(index * step, places) for index in range(first, last + 1)]
 
 
 _LOG_STEPS = (
@@ -229,7 +292,7 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
         return ticks(low, high, most)
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in _LOG_STEPS:
-        values = [round(step * 10.0**power, 12) for power in powers for step in steps]
+        values = [float(f"{step}e{power}") for power in powers for step in steps]
         inside = [value for value in values if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
         if len(inside) <= most:
             return inside
@@ -237,12 +300,12 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
 
 
 def plain(value: float) -> str:
-    """Return a tick's label: no trailing zeros.
+    """Return a tick's label: no trailing zeros, never in scientific notation.
 
-    >>> plain(1.50), plain(20.0), plain(0.05)
-    ('1.5', '20', '0.05')
+    >>> plain(1.50), plain(20.0), plain(0.05), plain(0.00001), plain(2e6)
+    ('1.5', '20', '0.05', '0.00001', '2000000')
     """
-    return f"{value:.6g}"
+    return f"{Decimal(f'{value:.6g}'):f}"
 
 
 def at_the_edge(deviations: Iterable[float | None], most: float) -> str:

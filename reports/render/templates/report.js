@@ -1,4 +1,4 @@
-/* What a script adds to the page: sorting, filtering, links that keep the view, zoomable traces, downloads.
+/* What a script adds to the page: choosing, sorting, filtering, links that keep the view, zoomable traces, downloads.
    Without it everything stands there as text, tables and drawings. No network, no markup made from data. */
 (() => {
 "use strict";
@@ -8,7 +8,7 @@ const make = (tag, css, text) => { const made = document.createElement(tag); mad
 document.documentElement.classList.add("js");
 all("[data-js]").forEach(node => { node.hidden = false; });
 
-/* The view is kept in the address: #b=board&m=filter&sort=-energy&s=section */
+/* The view is kept in the address: #b=board&m=filter&sort=-energy&loss=1&least=energy&s=section */
 const view = new Map();
 const readHash = () => {
   const hash = location.hash.slice(1);
@@ -90,6 +90,83 @@ const filterTables = () => {
   found.textContent = shown === total ? `${total} rows` : `${shown} of ${total} rows`;
   one("#filter-clear").hidden = !["m", "b", "v", "sort"].some(key => view.get(key));
 };
+
+/* The chooser: which methods keep within limits, ranked by what counts first. Numbers and phrases stand in the rows. */
+const chooser = one("#chooser"), NOT_KNOWN = " not known";
+const amount = (row, key) => { const text = row.getAttribute("data-n-" + key); return text ? +text : NaN; };
+/* key in the address: what it limits, in the unit of its field */
+const LIMITS = {
+  loss: ["accuracy", row => -amount(row, "points")], mem: ["memory", row => amount(row, "memory") / 1048576],
+  joule: ["energy", row => amount(row, "energy")], kib: ["update", row => amount(row, "update") / 1024],
+};
+const RANKS = { time: ["time", 1, "the fastest"], points: ["points", -1, "the most accurate"], energy: ["energy", 1, "least energy"], memory: ["memory", 1, "least memory"], update: ["update", 1, "the smallest update"] };
+const limitOf = key => { const text = (view.get(key) || "").trim(), limit = text === "" ? NaN : +text; return limit >= 0 ? limit : NaN; };
+const choices = all("[data-answer]").map(answer => {
+  const table = one("table.methods", answer), line = one(`[data-list="${answer.dataset.answer}"]`);
+  const rows = table ? [...table.tBodies[0].rows] : [];
+  rows.forEach(row => { row.dataset.picked = row.classList.contains("pick") ? "yes" : ""; });
+  const slots = line ? all("[data-slot]", line).map(slot => [slot, [...slot.childNodes]]) : [];
+  return { answer, line, rows, slots, body: table && table.tBodies[0] };
+});
+const misses = (row, asked) => {
+  if (row.dataset.refused) return [row.dataset.refused];
+  return asked.map(key => [LIMITS[key][0], LIMITS[key][1](row) - limitOf(key)]).filter(([, over]) => !(over <= 1e-9))
+    .map(([name, over]) => Number.isNaN(over) ? name + NOT_KNOWN : "over the limit of " + name);
+};
+const inList = (choice, row) => {
+  const put_ = (slot, ...nodes) => one(`[data-slot="${slot}"]`, choice.line)?.replaceChildren(...nodes);
+  if (!row) { put_("do", "None fits"); ["lead", "time", "accuracy", "update"].forEach(slot => put_(slot, "–")); return; }
+  const base = !one(".chip", one("[data-slot=time]", row));
+  put_("do", base ? "Stay with " : "Use ", make("b", "", row.dataset.name));
+  put_("lead", row.dataset.name);
+  put_("update", row.cells[row.cells.length - 1].textContent);
+  ["time", "accuracy"].forEach(slot => put_(slot, ...all("b, .chip, .quiet:not(.wide-only)", one(`[data-slot="${slot}"]`, row)).flatMap(node => [node.cloneNode(true), " "])));
+};
+const choose = () => {
+  if (!chooser) return;
+  const asked = Object.keys(LIMITS).filter(key => one("#limit-" + key, chooser) && !Number.isNaN(limitOf(key)));
+  const first = Object.hasOwn(RANKS, view.get("least") || "") ? view.get("least") : "time", [key, way, words] = RANKS[first];
+  const active = asked.length > 0 || first !== "time";
+  Object.keys(LIMITS).forEach(name => { const field = one("#limit-" + name, chooser); if (field && document.activeElement !== field) field.value = asked.includes(name) ? view.get(name) : ""; });
+  one("#limit-least").value = first === "time" ? "" : first;
+  one("#limit-clear").hidden = !active;
+  let fitting = 0, total = 0, answered = 0;
+  choices.forEach(choice => {
+    const { answer, line, rows, slots, body } = choice;
+    if (!body) return;
+    const over = new Map(rows.map(row => [row, active ? misses(row, asked) : []]));
+    const by = row => { const value = amount(row, key); return Number.isNaN(value) ? Infinity : way * value; };
+    const ranked = active ? [...rows].sort((a, b) => (over.get(a).length > 0) - (over.get(b).length > 0) || (by(a) === by(b) ? 0 : by(a) - by(b)) || rows.indexOf(a) - rows.indexOf(b)) : rows;
+    const best = active && over.get(ranked[0]).length === 0 && by(ranked[0]) !== Infinity ? ranked[0] : null;
+    if (ranked.some((row, index) => body.rows[index] !== row)) body.append(...ranked);
+    rows.forEach(row => {
+      row.classList.toggle("pick", active ? row === best : row.dataset.picked === "yes");
+      row.classList.toggle("is-out", over.get(row).length > 0);
+      one("[data-slot=out]", row).textContent = over.get(row).join(", ");
+    });
+    const chosen = one("[data-slot=chosen]", answer);
+    one("[data-slot=claim]", answer).hidden = active;
+    chosen.hidden = !active;
+    all(".others", answer).forEach(list => { list.hidden = active; });
+    if (active && best) chosen.replaceChildren((asked.length ? "Within these limits, " : "By the numbers, ") + words + ": ", make("em", "", best.dataset.name), `, ${best.dataset.say}.`);
+    else if (active) chosen.replaceChildren("No method keeps within these limits.");
+    if (line && active) inList(choice, best);
+    else if (line) slots.forEach(([slot, nodes]) => slot.replaceChildren(...nodes));
+    total += rows.length; fitting += rows.filter(row => over.get(row).length === 0).length; answered += Boolean(best);
+  });
+  one("#limit-found").textContent = !active ? "" : choices.length > 1 ? `${answered} of ${choices.length} have a method within these limits` : `${fitting} of ${total} methods fit`;
+};
+if (chooser) {
+  Object.keys(LIMITS).forEach(key => one("#limit-" + key, chooser)?.addEventListener("input", event => put(key, event.target.value)));
+  one("#limit-least").addEventListener("change", event => put("least", event.target.value));
+  one("#limit-clear").addEventListener("click", () => { [...Object.keys(LIMITS), "least"].forEach(key => view.delete(key)); all("input", chooser).forEach(field => { field.value = ""; }); writeHash(); apply(); one("input, select", chooser).focus(); });
+  chooser.addEventListener("submit", event => event.preventDefault());
+}
+all("table.answers a").forEach(link => link.addEventListener("click", event => {
+  const answer = document.getElementById(link.hash.slice(1));
+  event.preventDefault();
+  answer.open = true; answer.scrollIntoView(); one("summary", answer).focus({ preventScroll: true });
+}));
 
 /* Panels of which one is shown: time or energy, seconds or shares. */
 const tabs = all("[data-tabs]").map(box => {
@@ -239,7 +316,7 @@ all("nav a, a.skip").forEach(link => link.addEventListener("click", event => {
   view.set("s", link.hash.slice(1)); writeHash();
   one(link.hash).scrollIntoView();
 }));
-const apply = () => { sortTables(); filterTables(); tabs.forEach(tab => tab()); };
+const apply = () => { sortTables(); filterTables(); choose(); tabs.forEach(tab => tab()); };
 const arrive = () => {
   readHash(); apply();
   const trace = view.get("t") && all(".plot").find(box => box.dataset.plot === view.get("t"));

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tunebench.reports.analysis.answers.families import conditions, engines, grouped
 from tunebench.reports.analysis.row import MethodResult
 from tunebench.reports.formatting.units import clean
-from tunebench.reports.sections.base.rows import Row, comparison_row, notes
+from tunebench.reports.sections.base.rows import Table, comparison_table, notes
+
+__all__ = ["Group", "against", "conditions", "counted", "engines", "grouped", "groups_of"]
 
 Rows = Sequence[MethodResult]
 
@@ -22,7 +25,7 @@ class Group:
     conditions: str
     baseline: str | None
     rows: Rows
-    table: Sequence[Row]
+    table: Table
     notes: Sequence[tuple[str, str]]
 
     @property
@@ -43,38 +46,23 @@ def groups_of(rows: Rows) -> list[Group]:
             ident=f"g{index}",
             board_id=board_id,
             task=task,
-            conditions=f"{engines(members)} on {conditions}",
+            conditions=f"{engines(members)} on {shared}",
             baseline=members[0].baseline,
             rows=members,
-            table=[comparison_row(row) for row in members],
+            table=comparison_table(members),
             notes=notes(members),
         )
-        for index, ((board_id, task, conditions), members) in enumerate(grouped(rows).items())
+        for index, ((board_id, task, shared), members) in enumerate(grouped(rows).items())
     ]
 
 
 _CLASSES = ("valid", "degraded", "invalid", "failed", "skipped")
 
 
-def grouped(rows: Sequence[MethodResult]) -> dict[tuple[str, str, str], list[MethodResult]]:
-    """Group rows that may be compared with each other: by (board, task, conditions)."""
-    groups: dict[tuple[str, str, str], list[MethodResult]] = {}
-    for row in rows:
-        groups.setdefault((row.board_id, row.task, conditions(row)), []).append(row)
-    return groups
-
-
-def engines(rows: Sequence[MethodResult]) -> str:
-    """Return the engines of a table's rows, in their order."""
-    return " and ".join(dict.fromkeys(clean(row.engine, 40) for row in rows))
-
-
-def conditions(row: MethodResult) -> str:
-    """Return a row's conditions (engine build, device, threads, dtype, power mode), which compared rows have equal."""
-    threads = f"{row.threads} thread{'s' if row.threads != 1 else ''}"
-    build = f"build {row.engine_build}" if row.engine_build else ""
-    parts = [row.device, threads, row.dtype, build, row.power_mode or ""]
-    return " ".join(part for part in parts if part)
+def against(rows: Sequence[MethodResult]) -> str:
+    """Name the baseline of a table's rows, or say that there is none."""
+    name = rows[0].baseline
+    return f"baseline {clean(name, 40)}" if name is not None else "no baseline"
 
 
 def counted(counts: Mapping[str, int]) -> str:

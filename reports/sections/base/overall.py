@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from tunebench.reports.analysis.measured import AcrossBoards, Measured
 from tunebench.reports.analysis.row import MethodResult, Reached, ReachedAgainst, ToTarget
 from tunebench.reports.figures import DataTable
-from tunebench.reports.formatting.units import clean, percent, seconds, signed_percent, significant
-
-Grid = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
+from tunebench.reports.formatting.table import Grid, paragraph
+from tunebench.reports.formatting.units import clean, joules, percent, seconds, signed_percent, significant
 
 ACROSS_CAPTION = (
     "Over boards: geometric mean of the boards' own ratios, method over baseline, below 1 is less. Boards are the "
@@ -46,7 +45,10 @@ def overall_tables(measured: Measured) -> list[tuple[str, DataTable]]:
 
 def overall_lines(measured: Measured, grid: Grid) -> list[str]:
     """Return both tables as plain text."""
-    return [f"{table.caption}\n{grid(table.columns, table.rows)}" for _, table in overall_tables(measured)]
+    return [
+        f"{paragraph(table.caption)}\n{grid(table.columns, table.rows, keys=3)}"
+        for _, table in overall_tables(measured)
+    ]
 
 
 def _across_row(mean: AcrossBoards) -> list[str]:
@@ -73,7 +75,7 @@ def _reach_row(row: MethodResult, reached: ToTarget) -> list[str]:
         f"{percent(reached.target)}, {clean(reached.target_source, 60)}",
         f"{time_s.reached} of {time_s.n}",
         _middle(time_s, seconds),
-        _middle(energy_j, lambda joules: f"{significant(joules)} J") if energy_j else "–",
+        _middle(energy_j, joules) if energy_j else "–",
         _against(against) if against else "–",
     ]
 

@@ -29,6 +29,7 @@ Panel = tuple[str, str, list[Figure]]
 def effect_panels(groups: Sequence[Group]) -> list[Panel]:
     """Draw each method against its baseline: in time as a speed-up, and in energy, memory and accuracy."""
     domain = speedup_domain([row for group in groups for row in group.rows])
+    half = len(groups) > 1
     panels: list[Panel] = [
         (
             "time",
@@ -37,7 +38,12 @@ def effect_panels(groups: Sequence[Group]) -> list[Panel]:
                 _of(
                     g,
                     speedup_figure(
-                        f"speed-{g.ident}", g.rows, domain, baseline=str(g.baseline), heading=g.heading
+                        f"speed-{g.ident}",
+                        g.rows,
+                        domain,
+                        baseline=_reference(g),
+                        heading=g.heading,
+                        half=half,
                     ),
                 )
                 for g in groups
@@ -50,7 +56,12 @@ def effect_panels(groups: Sequence[Group]) -> list[Panel]:
             _of(
                 g,
                 effects_figure(
-                    f"{name}-{g.ident}", g.rows, name, baseline=str(g.baseline), heading=g.heading
+                    f"{name}-{g.ident}",
+                    g.rows,
+                    name,
+                    baseline=_reference(g),
+                    heading=g.heading,
+                    half=half,
                 ),
             )
             for g in groups
@@ -58,6 +69,11 @@ def effect_panels(groups: Sequence[Group]) -> list[Panel]:
         ]
         panels.append((name, name.capitalize(), figures))
     return _lighter(panels, groups)
+
+
+def _reference(group: Group) -> str:
+    """Name what a group's rows are held against: without a baseline only an A/A control is, against its twin."""
+    return group.baseline if group.baseline is not None else "the A/A control's twin"
 
 
 def phase_panels(groups: Sequence[Group]) -> list[Panel]:
@@ -68,7 +84,12 @@ def phase_panels(groups: Sequence[Group]) -> list[Panel]:
             name,
             words,
             [
-                _of(g, phases_figure(f"{name}-{g.ident}", g.rows, heading=g.heading, share=share))
+                _of(
+                    g,
+                    phases_figure(
+                        f"{name}-{g.ident}", g.rows, heading=g.heading, share=share, half=len(able) > 1
+                    ),
+                )
                 for g in able
             ],
         )
@@ -78,33 +99,31 @@ def phase_panels(groups: Sequence[Group]) -> list[Panel]:
 
 
 def cost_panels(groups: Sequence[Group], styles: Styles) -> list[Panel]:
-    """Draw accuracy against its cost, and accuracy during training."""
-    panels: list[Panel] = []
-    for cost, words in (("time", "Against time"), ("energy", "Against energy")):
-        able = [g for g in groups if len(points(g.rows, cost)) > 1 and (cost == "time" or _scope(g))]
-        half = len(able) > 1
-        figures = [
-            _of(
-                g,
-                pareto_figure(
-                    f"front-{cost}-{g.ident}",
-                    g.rows,
-                    cost,
-                    styles,
-                    heading=g.heading,
-                    half=half,
-                    scope=_scope(g) if cost == "energy" else "",
-                ),
-            )
-            for g in able
-        ]
-        panels.append((f"front-{cost}", words, figures))
+    """Draw accuracy against energy, and accuracy during training; against time it stands in the page's head."""
+    able = [g for g in groups if len(points(g.rows, "energy")) > 1 and _scope(g)]
+    half = len(able) > 1
+    fronts = [
+        _of(
+            g,
+            pareto_figure(
+                f"front-energy-{g.ident}",
+                g.rows,
+                "energy",
+                styles,
+                heading=g.heading,
+                half=half,
+                scope=_scope(g),
+            ),
+        )
+        for g in able
+    ]
     able = [g for g in groups if any(row.accuracy and row.wall_s for row in g.rows)]
     half = len(able) > 1
     curves = [
         _of(g, accuracy_figure(f"acc-{g.ident}", g.rows, styles, heading=g.heading, half=half)) for g in able
     ]
-    return _lighter([*panels, ("curve", "While training", curves)], groups)
+    panels: list[Panel] = [("front-energy", "Against energy", fronts), ("curve", "While training", curves)]
+    return _lighter(panels, groups)
 
 
 def _scope(group: Group) -> str:

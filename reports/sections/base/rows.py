@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tunebench.reports.analysis.energy import SCOPE_NAMES
-from tunebench.reports.analysis.row import Median, MethodResult
+from tunebench.reports.analysis.row import Median, MethodResult, ReasonCount
 from tunebench.reports.figures.speedup import VERDICTS
 from tunebench.reports.formatting.table import CellText
-from tunebench.reports.formatting.units import clean, factor, number, percent, seconds, significant, size
+from tunebench.reports.formatting.units import (
+    clean,
+    factor,
+    joules,
+    number,
+    percent,
+    seconds,
+    significant,
+    size,
+)
+from tunebench.reports.sections.base.validity import use_of
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the comparison table."""
+    """One row of the comparison table; ``cells`` and ``values`` belong to the columns of its table."""
 
     label: str
     badges: list[str]
@@ -22,32 +32,71 @@ class Row:
     verdict_css: str
     cells: list[CellText]
     validity: str
+    use: str
     reasons: list[str]
     values: list[float | str | None]
 
 
-#: Headings of ``Row.cells``, each with what it means.
-COLUMNS = (
-    ("Speed-up", "baseline's time over this one's, paired by block; above 1 is faster"),
-    (
-        "Time",
-        "the fine-tuning window: median over repetitions, its interval, and its spread",
+@dataclass(frozen=True)
+class Column:
+    """A column of the comparison table.
+
+    Attributes:
+        name: its heading, which also stands before its cells where the page is too narrow for a table.
+        meaning: of its values.
+        key: its name in the page's address.
+        kind: ``number`` or ``text``.
+        first: which end interests first, ``high`` or ``low``.
+    """
+
+    name: str
+    meaning: str
+    key: str
+    kind: str = "number"
+    first: str = "low"
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a comparison, and what is the same in all of them.
+
+    Attributes:
+        columns: those in which rows differ.
+        shared: (what, value) of what is the same in every row.
+        validity: of every row, where all have the same: (verdict, what it means, reasons); None: it has a column.
+    """
+
+    columns: list[Column]
+    rows: list[Row]
+    shared: list[tuple[str, str]]
+    validity: tuple[str, str, list[str]] | None
+
+
+_COLUMNS = (
+    Column(
+        "Speed-up",
+        "baseline's time over this one's, paired by block; above 1 is faster",
+        "speedup",
+        first="high",
     ),
-    ("n", "repetitions that stand in the numbers"),
-    ("Peak memory", "largest resident set of the workload's process"),
-    ("Energy", "gross, of one fine-tuning, with where and by what it was measured"),
-    ("Accuracy", "on held-out target data, before and after; mean and standard deviation over seeds"),
-    ("Update", "bytes to store or send after fine-tuning; parameters that train"),
-    (
-        "Runs on",
-        "engine and its build, device, threads, number format: rows that differ in any but the engine are never compared",
+    Column("Time", "the fine-tuning window: median over repetitions, its interval, and its spread", "time"),
+    Column("n", "repetitions that stand in the numbers", "n", first="high"),
+    Column(
+        "Peak memory",
+        "largest resident set of the workload's process; what it adds to an idle interpreter with its engine loaded",
+        "memory",
     ),
+    Column("Energy", "gross, of one fine-tuning, with where and by what it was measured", "energy"),
+    Column(
+        "Accuracy",
+        "on held-out target data, before and after; mean and standard deviation over seeds",
+        "accuracy",
+        first="high",
+    ),
+    Column("Update", "bytes to store or send after fine-tuning; parameters that train", "update"),
+    Column("Engine", "what carried the method out, and its version", "runs", "text"),
 )
-#: For each heading: its name in the page's address, what its values are, and which end interests first.
-SORTING = (
-    ("speedup", "number", "high"), ("time", "number", "low"), ("n", "number", "high"), ("memory", "number", "low"),
-    ("energy", "number", "low"), ("accuracy", "number", "high"), ("update", "number", "low"), ("runs", "text", "low"),
-)  # fmt: skip
+_N, _MEMORY, _ENERGY, _ACCURACY, _UPDATE, _ENGINE = 2, 3, 4, 5, 6, 7
 
 
 def sort_values(row: MethodResult) -> list[float | str | None]:
@@ -65,9 +114,98 @@ def sort_values(row: MethodResult) -> list[float | str | None]:
     ]
 
 
-def comparison_row(row: MethodResult) -> Row:
-    """Put one row of the comparison into words."""
-    speed = row.speed_up
+def comparison_table(rows: Sequence[MethodResult]) -> Table:
+    """Put a comparison into words; what is the same in every row is said once."""
+    shared: list[tuple[str, str]] = []
+    words = [_words(row) for row in rows]
+    # A table of one row has nothing that rows have in common; only what it ran on stands apart.
+    dropped = {_ENGINE} if len({_full(cells[_ENGINE]) for cells in words}) == 1 else set()
+    if dropped:
+        # On what they ran stands in the caption: only the version is more.
+        shared += [("engine", clean(version, 200))] if (version := rows[0].engine_version) else []
+    if len(rows) > 1:
+        dropped |= _shared_columns(words, shared)
+        _shared_lines(rows, words, shared)
+    kept = [i for i in range(len(_COLUMNS)) if i not in dropped]
+    made = [_row(row, cells, kept) for row, cells in zip(rows, words, strict=True)]
+    judged = {(row.validity, row.use, tuple(row.reasons)) for row in made}
+    validity = None
+    if len(made) > 1 and len(judged) == 1:
+        validity = (made[0].validity, made[0].use, made[0].reasons)
+    return Table([_COLUMNS[i] for i in kept], made, shared, validity)
+
+
+def _words(row: MethodResult) -> list[CellText]:
+    return [
+        _speed_up(row),
+        _time(row),
+        _count(row),
+        _memory(row),
+        _energy(row),
+        _accuracy(row),
+        _update(row),
+        _engine(row),
+    ]
+
+
+def _full(cell: CellText) -> tuple[str, str, str]:
+    return cell.main, cell.second, cell.third
+
+
+def _shared_columns(words: Sequence[Sequence[CellText]], shared: list[tuple[str, str]]) -> set[int]:
+    """Return the columns whose cells are all the same; their value goes to ``shared``, or notes say why it is missing."""
+    dropped = set()
+    for i, what in (
+        (_N, "repetitions of each method"),
+        (_MEMORY, ""),
+        (_ENERGY, ""),
+        (_ACCURACY, ""),
+        (_UPDATE, ""),
+    ):
+        cells = [row[i] for row in words]
+        if len({_full(cell) for cell in cells}) == 1 and (what or cells[0].missing):
+            dropped.add(i)
+            if what:
+                shared.append((what, " ".join(part for part in _full(cells[0]) if part)))
+    return dropped
+
+
+def _shared_lines(
+    rows: Sequence[MethodResult], words: Sequence[list[CellText]], shared: list[tuple[str, str]]
+) -> None:
+    """Take small lines that are the same under every value out of the cells."""
+    sources = {(row.energy.scope, row.energy.source) for row in rows if row.energy}
+    if len(sources) == 1:
+        energy = next(row.energy for row in rows if row.energy)
+        shared.append(("energy, gross", f"{SCOPE_NAMES[energy.scope]} {clean(energy.source, 24)}"))
+        _without(words, _ENERGY, second=True, third=True)
+    before = {words_of[_ACCURACY].second for words_of in words if not words_of[_ACCURACY].missing}
+    if len(before) == 1 and "" not in before:
+        shared.append(("accuracy before", before.pop().removeprefix("from ")))
+        _without(words, _ACCURACY, second=True)
+    totals = {row.params_total for row in rows if row.params_total and row.params_trainable is not None}
+    if len(totals) == 1:
+        shared.append(("parameters of the model", number(totals.pop())))
+        for place, row in enumerate(rows):
+            if row.params_total and row.params_trainable is not None:
+                share = percent(row.params_trainable / row.params_total)
+                words[place][_UPDATE] = replace(words[place][_UPDATE], third=f"{share} of the model")
+    idle = [row.idle_rss_b.median for row in rows if row.idle_rss_b]
+    if idle:
+        low, high = size(min(idle)), size(max(idle))
+        shared.append(("idle interpreter", low if low == high else f"{low} to {high}"))
+
+
+def _without(words: Sequence[list[CellText]], i: int, *, second: bool = False, third: bool = False) -> None:
+    for cells in words:
+        if not cells[i].missing:
+            cells[i] = replace(
+                cells[i], second="" if second else cells[i].second, third="" if third else cells[i].third
+            )
+
+
+def _row(row: MethodResult, cells: Sequence[CellText], kept: Sequence[int]) -> Row:
+    speed, values = row.speed_up, sort_values(row)
     badges = []
     if row.is_baseline:
         badges.append("baseline")
@@ -80,20 +218,18 @@ def comparison_row(row: MethodResult) -> Row:
         badges=badges,
         verdict=speed.verdict.lower() if speed else "",
         verdict_css=VERDICTS[speed.verdict][1] if speed else "",
-        cells=[
-            _speed_up(row),
-            _time(row),
-            _count(row),
-            _memory(row),
-            _energy(row),
-            _accuracy(row),
-            _update(row),
-            _runs_on(row),
-        ],
+        cells=[cells[i] for i in kept],
         validity=row.verdict,
-        reasons=[f"{clean(reason.code, 40)} ({reason.n}×)" for reason in row.reasons[:3]],
-        values=sort_values(row),
+        use=use_of(row.verdict, reasons=bool(row.reasons)),
+        reasons=[_reason(reason, row) for reason in row.reasons[:3]],
+        values=[values[i] for i in kept],
     )
+
+
+def _reason(reason: ReasonCount, row: MethodResult) -> str:
+    """Return a reason's code, and how often it was met unless that is in every repetition."""
+    times = "" if reason.n == row.n else f" ({reason.n} of {sum(row.counts.values())})"
+    return f"{clean(reason.code, 40)}{times}"
 
 
 def notes(rows: Sequence[MethodResult]) -> list[tuple[str, str]]:
@@ -102,8 +238,8 @@ def notes(rows: Sequence[MethodResult]) -> list[tuple[str, str]]:
     for row in rows:
         for what, missing in _MISSING:
             reason = missing(row)
-            if reason and (row.n or what == "Time"):
-                labels_of.setdefault((f"{what} not measured", reason), []).append(row.label)
+            if reason and (row.n or what.startswith("Time")):
+                labels_of.setdefault((what, reason), []).append(row.label)
         for validity in row.reasons:
             labels_of.setdefault((validity.code, validity.message), []).append(row.label)
         if row.speed_up is None and not row.is_baseline:
@@ -114,12 +250,19 @@ def notes(rows: Sequence[MethodResult]) -> list[tuple[str, str]]:
     ]
 
 
+def _no_update(row: MethodResult) -> str | None:
+    if row.update_b is not None or row.params_trainable is not None:
+        return None
+    return "the workload told neither its bytes nor what trains"
+
+
 #: (what, why a row does not have it)
 _MISSING: tuple[tuple[str, Callable[[MethodResult], str | None]], ...] = (
-    ("Time", lambda row: row.wall_missing),
-    ("Peak memory", lambda row: row.peak_rss_missing),
-    ("Energy", lambda row: row.energy_missing),
-    ("Accuracy", lambda row: row.accuracy_missing),
+    ("Time not measured", lambda row: row.wall_missing),
+    ("Peak memory not measured", lambda row: row.peak_rss_missing),
+    ("Energy not measured", lambda row: row.energy_missing),
+    ("Accuracy not measured", lambda row: row.accuracy_missing),
+    ("Update not reported", _no_update),
 )
 
 
@@ -161,7 +304,8 @@ def _time(row: MethodResult) -> CellText:
     wall = row.wall_s
     if wall is None:
         return CellText("–", "not measured", missing=True)
-    spread = f"IQR {_short(wall.iqr)}, MAD {_short(wall.mad)}"
+    # One value has no spread.
+    spread = f"IQR {_short(wall.iqr)}, MAD {_short(wall.mad)}" if wall.n > 1 else ""
     return CellText(seconds(wall.median), interval_words(wall), spread)
 
 
@@ -184,8 +328,11 @@ def _memory(row: MethodResult) -> CellText:
     peak = row.peak_rss_b
     if peak is None:
         return CellText("–", "not measured", missing=True)
+    added = f"idle + {size(row.over_idle_b.median)}" if row.over_idle_b else ""
     cache = f"cache {size(row.cache_b)}" if row.cache_b is not None else ""
-    return CellText(size(peak.median), cache)
+    single = "one value" if peak.n == 1 and row.n > 1 else ""
+    small = [part for part in (added, cache, single) if part]
+    return CellText(size(peak.median), *small[:2])
 
 
 def _energy(row: MethodResult) -> CellText:
@@ -193,7 +340,8 @@ def _energy(row: MethodResult) -> CellText:
     if energy is None:
         return CellText("–", "not measured", missing=True)
     where = SCOPE_NAMES[energy.scope]
-    return CellText(f"{significant(energy.gross_j.median)} J", where, clean(energy.source, 24))
+    single = ", one value" if energy.gross_j.n == 1 and row.n > 1 else ""
+    return CellText(joules(energy.gross_j.median), where + single, clean(energy.source, 24))
 
 
 def _accuracy(row: MethodResult) -> CellText:
@@ -202,7 +350,8 @@ def _accuracy(row: MethodResult) -> CellText:
         return CellText("–", "not measured", missing=True)
     spread = f" ± {100 * accuracy.after_sd:.1f}" if accuracy.after_sd is not None else ""
     before = f"from {percent(accuracy.before_mean)}" if accuracy.before_mean is not None else ""
-    return CellText(percent(accuracy.after_mean) + spread, before)
+    single = "one seed" if accuracy.n == 1 else ""
+    return CellText(percent(accuracy.after_mean) + spread, before, single)
 
 
 def _update(row: MethodResult) -> CellText:
@@ -214,8 +363,5 @@ def _update(row: MethodResult) -> CellText:
     return CellText(size(row.update_b), second, third)
 
 
-def _runs_on(row: MethodResult) -> CellText:
-    threads = f"{row.threads} thread{'s' if row.threads != 1 else ''}, {row.dtype}"
-    version = row.power_mode or row.engine_version or ""
-    engine = " ".join(part for part in (row.engine, row.engine_build, row.device) if part)
-    return CellText(clean(engine, 30), clean(threads, 30), clean(version, 26))
+def _engine(row: MethodResult) -> CellText:
+    return CellText(clean(row.engine, 30), clean(row.engine_version or "", 60))

@@ -142,7 +142,7 @@ def _notes(
 def _figure(index: int, line: _Line) -> Figure:
     points = [
         Point(
-            day=night.t_utc[:10],
+            day=night.t_utc,
             value=night.value,
             low=night.low,
             high=night.high,

@@ -64,6 +64,8 @@ def points(difference: AnyDifference | None) -> str:
         return "–"
     if not isinstance(difference, Difference):
         return f"– ({clean(difference.missing, 80)})"
+    if difference.n == 1:
+        return f"{signed(difference.value)} one block"
     star = "*" if difference.interval == "range" else ""
     return f"{signed(difference.value)} [{signed(difference.low)}, {signed(difference.high)}]{star}"
 

@@ -111,7 +111,7 @@ def cost_table(unit: Unit) -> DataTable:
         ),
         [
             [
-                clean(method.label, 40),
+                clean(method.label, 40) + (" (n = 1)" if method.n == 1 else ""),
                 sentences.bytes_of(method.update_b),
                 sentences.shipping(method),
                 sentences.bytes_of(method.peak_b),

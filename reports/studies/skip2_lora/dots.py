@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tunebench.reports.figures import DataTable, Figure, Styles
 from tunebench.reports.figures.dots import Axis, Dot, DotRow, dots_figure
 from tunebench.reports.formatting.units import percent
-from tunebench.reports.studies.skip2_lora.constants import AGAINST, CANDIDATE, REFERENCE, TITLES
+from tunebench.reports.studies.skip2_lora.constants import AGAINST, CANDIDATE, METHODS, REFERENCE
 from tunebench.reports.studies.skip2_lora.model import Difference, Method, Published, Reduction, Task
 
 Tasks = Sequence[Task]
@@ -30,19 +30,19 @@ def reduction_dots(ident: str, tasks: Tasks, published: Published, sets: Styles)
         DotRow(
             title,
             [_saved(name, saved) for method, name, saved in known if method.title == title],
-            band if title == TITLES[CANDIDATE] else None,
+            band if title == CANDIDATE else None,
         )
         for title in titles
     ]
     described = "; ".join(f"{method.title} on {name} {percent(saved.value)}" for method, name, saved in known)
     table = DataTable(
-        caption=f"Time saved against {TITLES[REFERENCE]}, paired by block",
+        caption=f"Time saved against {REFERENCE}, paired by block",
         columns=("method", "data set", "saved", "low", "high", "interval", "blocks"),
         rows=[_saved_row(method.title, name, saved) for method, name, saved in known],
     )
     return dots_figure(
         ident,
-        f"Time saved against {TITLES[REFERENCE]}",
+        f"Time saved against {REFERENCE}",
         f"Share of the fine-tuning time saved, by method and data set. {described}.",
         rows,
         styles=sets,
@@ -62,7 +62,7 @@ _Saved = tuple[Method, str, Reduction]
 
 
 def _ordered(known: Sequence[_Saved]) -> list[_Saved]:
-    order = list(TITLES)
+    order = list(METHODS)
     return sorted(
         known, key=lambda item: order.index(item[0].method) if item[0].method in order else len(order)
     )
@@ -76,7 +76,14 @@ def _saved(name: str, saved: Reduction) -> Dot:
 
 def _saved_row(title: str, name: str, saved: Reduction) -> list[str]:
     values = [percent(share, 2).replace("-", "−") for share in (saved.value, saved.low, saved.high)]
-    return [title, name, *values, _kind(saved.interval, saved.confidence), str(saved.n)]
+    return [title, name, *_span(values, saved.interval, saved.confidence, saved.n)]
+
+
+def _span(values: Sequence[str], interval: str, confidence: float | None, n: int) -> list[str]:
+    """Return value, ends, kind of the interval and number of blocks; one block has no ends."""
+    if n == 1:
+        return [values[0], "–", "–", "one block", "1"]
+    return [*values, _kind(interval, confidence), str(n)]
 
 
 def _kind(interval: str, confidence: float | None) -> str:
@@ -97,18 +104,17 @@ def difference_dots(ident: str, tasks: Tasks, aim_points: float, sets: Styles) -
         return None
     rows = [
         DotRow(
-            f"minus {TITLES[against]}",
+            f"minus {against}",
             [_points(name, difference) for other, name, difference in known if other == against],
             (-aim_points, None, aim_points),
         )
         for against in dict.fromkeys(against for against, _, _ in known)
     ]
     described = "; ".join(
-        f"minus {TITLES[against]} on {name}: {_signed(difference.points)}"
-        for against, name, difference in known
+        f"minus {against} on {name}: {_signed(difference.points)}" for against, name, difference in known
     )
     table = DataTable(
-        caption=f"Accuracy of {TITLES[CANDIDATE]} less that of others, points, paired by block",
+        caption=f"Accuracy of {CANDIDATE} less that of others, points, paired by block",
         columns=(
             "against",
             "data set",
@@ -121,11 +127,14 @@ def difference_dots(ident: str, tasks: Tasks, aim_points: float, sets: Styles) -
         ),
         rows=[
             [
-                TITLES[against],
+                against,
                 name,
-                *(_signed(points, 2) for points in (difference.points, difference.low, difference.high)),
-                _kind(difference.interval, difference.confidence),
-                str(difference.n),
+                *_span(
+                    [_signed(points, 2) for points in (difference.points, difference.low, difference.high)],
+                    difference.interval,
+                    difference.confidence,
+                    difference.n,
+                ),
                 difference.aim,
             ]
             for against, name, difference in known
@@ -133,13 +142,13 @@ def difference_dots(ident: str, tasks: Tasks, aim_points: float, sets: Styles) -
     )
     return dots_figure(
         ident,
-        f"Accuracy of {TITLES[CANDIDATE]} less that of {' and of '.join(TITLES[name] for name in AGAINST)}",
+        f"Accuracy of {CANDIDATE} less that of {' and of '.join(AGAINST)}",
         f"Differences in points with their intervals. {described}.",
         rows,
         styles=sets,
         axis=Axis(
             tick=lambda value: _signed(value, None),
-            left=f"← {TITLES[CANDIDATE]} less accurate",
+            left=f"← {CANDIDATE} less accurate",
             right="more accurate →",
             band=f"aim: within {aim_points:g} points",
         ),

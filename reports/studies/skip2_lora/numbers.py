@@ -13,6 +13,7 @@ from tunebench.reports.studies.skip2_lora.constants import (
     AGAINST,
     AIM_POINTS,
     CANDIDATE,
+    METHODS,
     PUBLISHED,
     PUBLISHED_HIGH,
     PUBLISHED_LOW,
@@ -20,7 +21,6 @@ from tunebench.reports.studies.skip2_lora.constants import (
     PUBLISHED_SOURCE,
     REFERENCE,
     STUDY,
-    TITLES,
 )
 from tunebench.reports.studies.skip2_lora.model import (
     Difference,
@@ -135,7 +135,7 @@ def _task(cells: Sequence[Cell], delta: float) -> Task:
         # Where a method stands under two labels, the one that is called like it counts.
         if cell.first.method not in by_method or cell.first.label == cell.first.method:
             by_method[cell.first.method] = cell
-    order = [name for name in TITLES if name in by_method] + [n for n in by_method if n not in TITLES]
+    order = [name for name in METHODS if name in by_method] + [n for n in by_method if n not in METHODS]
     reference = by_method.get(REFERENCE)
     methods = [_method(by_method[name], reference, delta) for name in order]
     candidate = next((method for method in methods if method.method == CANDIDATE), None)
@@ -145,7 +145,7 @@ def _task(cells: Sequence[Cell], delta: float) -> Task:
         dataset=first.dataset,
         model=first.model,
         methods=methods,
-        missing_methods=[name for name in TITLES if name not in by_method],
+        missing_methods=[name for name in METHODS if name not in by_method],
         reduction=candidate.reduction if candidate else None,
         reduction_missing=candidate.reduction_missing if candidate else f"{CANDIDATE} was not measured",
         differences=[_difference(by_method, name) for name in AGAINST],
@@ -173,7 +173,7 @@ def _method(cell: Cell, reference: Cell | None, delta: float) -> Method:
         wall_missing=figures.wall_missing,
         accuracy=figures.accuracy,
         phases=figures.phases,
-        title=TITLES.get(cell.first.method, cell.first.method),
+        title=cell.first.method,
         reduction=reduction,
         reduction_missing=missing,
         losses=losses,

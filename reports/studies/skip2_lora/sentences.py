@@ -7,7 +7,7 @@ from statistics import mean, median
 from typing import Protocol
 
 from tunebench.reports.formatting.units import clean, percent, significant
-from tunebench.reports.studies.skip2_lora.constants import CANDIDATE, REFERENCE, TITLES
+from tunebench.reports.studies.skip2_lora.constants import CANDIDATE, REFERENCE
 from tunebench.reports.studies.skip2_lora.model import Task, Unit
 
 #: Rates of two methods that differ by less are told as equal.
@@ -15,7 +15,7 @@ _SAME_RATE = 0.1
 #: Below this share of the best rate seen on the board, the reference itself is not bound by arithmetic.
 _FAR_BELOW = 0.5
 _NEAR = 0.01
-_OURS, _THEIRS = TITLES[CANDIDATE], TITLES[REFERENCE]
+_OURS, _THEIRS = CANDIDATE, REFERENCE
 
 
 class Place(Protocol):

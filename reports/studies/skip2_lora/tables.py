@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tunebench.reports.analysis.phases import phase_order
 from tunebench.reports.analysis.row import Accuracy, PhaseTimes
+from tunebench.reports.analysis.within.phases import phase_order
 from tunebench.reports.figures import DataTable
 from tunebench.reports.figures.phases import parts
 from tunebench.reports.formatting.units import clean, percent, seconds, significant
-from tunebench.reports.studies.skip2_lora.constants import TITLES
+from tunebench.reports.studies.skip2_lora.constants import METHODS
 from tunebench.reports.studies.skip2_lora.model import Method, Task
 from tunebench.reports.studies.skip2_lora.sentences import rate
 
@@ -29,7 +29,7 @@ def accuracy_table(tasks: Tasks) -> DataTable | None:
         if method.accuracy
     }
     seeds = {accuracy.n for accuracy in cells.values()}
-    titles = [title for title in TITLES.values() if any((title, task.name) in cells for task in known)]
+    titles = [title for title in METHODS if any((title, task.name) in cells for task in known)]
     titles += [title for title, _ in cells if title not in titles]
     over = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else str(min(seeds))
     plural = "s" if max(seeds) > 1 else ""
@@ -70,7 +70,14 @@ def phases_table(tasks: Tasks) -> DataTable | None:
     names = [*_USUAL, *(name for name in phase_order(met) if name not in _USUAL)]
     return DataTable(
         caption="Time of one training step by phase, mean over the instrumented repetitions",
-        columns=("data set", "method", "step", *(name.replace("_", " ") for name in names), "unaccounted"),
+        columns=(
+            "data set",
+            "method",
+            "step",
+            *(name.replace("_", " ") for name in names),
+            "unaccounted",
+            "n",
+        ),
         rows=[[clean(name, 40), title, *_phases(phases, names)] for name, title, phases in rows],
     )
 
@@ -78,7 +85,7 @@ def phases_table(tasks: Tasks) -> DataTable | None:
 def _phases(phases: PhaseTimes, names: Sequence[str]) -> list[str]:
     values = dict(parts(phases))
     cells = [seconds(values[phase]) if phase in values else "–" for phase in (*names, "unaccounted")]
-    return [seconds(phases.step_s), *cells]
+    return [seconds(phases.step_s), *cells, str(phases.n)]
 
 
 def madds_table(tasks: Tasks) -> DataTable | None:

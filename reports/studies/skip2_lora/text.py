@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Callable, Sequence
-
+from tunebench.reports.formatting.table import Grid, paragraph
 from tunebench.reports.formatting.units import clean, percent
-from tunebench.reports.studies.skip2_lora.constants import AGAINST, CANDIDATE, REFERENCE, TITLES
+from tunebench.reports.studies.skip2_lora.constants import AGAINST, CANDIDATE, REFERENCE
 from tunebench.reports.studies.skip2_lora.model import Difference, NoDifference, Study, Task, Unit
 from tunebench.reports.studies.skip2_lora.sentences import reservation, unit_name
-
-_WIDTH = 110
-
-
-Grid = Callable[[Sequence[str], Sequence[Sequence[str]]], str]
 
 
 def study_lines(study: Study, grid: Grid) -> str:
     """Return plain text, a few lines for each board, engine and build; ``grid`` lays out headings and rows in columns."""
     aim = f"{study.aim_points:g}"
-    headings = ("ours", "data set", "saved", "95% interval", *(f"minus {TITLES[name]}" for name in AGAINST))
+    headings = ("ours", "data set", "saved", "95% interval", *(f"minus {name}" for name in AGAINST))
     parts = [
-        f"Skip2-LoRA study: time saved by {TITLES[CANDIDATE]} against {TITLES[REFERENCE]}, and its accuracy less "
+        f"Skip2-LoRA study: time saved by {CANDIDATE} against {REFERENCE}, and its accuracy less "
         f"others' in points (aim: within {aim})",
-        grid(headings, [row for unit in study.units for row in _rows(unit)]),
+        grid(headings, [row for unit in study.units for row in _rows(unit)], keys=2),
         *(f"{unit_name(unit)}: {reason}" for unit in study.units if (reason := reservation(unit))),
         study.published.label,
         study.dependence,
     ]
-    return "\n".join([_wrapped(parts[0]), parts[1], *map(_wrapped, parts[2:])])
+    return "\n".join([paragraph(parts[0]), parts[1], *map(paragraph, parts[2:])])
 
 
 def _rows(unit: Unit) -> list[list[str]]:
@@ -52,12 +45,10 @@ def _difference(difference: Difference | NoDifference) -> str:
     if isinstance(difference, NoDifference):
         return f"- ({clean(difference.missing, 60)})"
     span = f"[{difference.low:+.1f}, {difference.high:+.1f}]{_star(difference.interval)}"
+    if difference.n == 1:
+        span = "one block"
     return f"{difference.points:+.1f} {span} {difference.aim}"
 
 
 def _star(kind: str) -> str:
     return "*" if kind == "range" else ""
-
-
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, _WIDTH, break_on_hyphens=False)

@@ -10,7 +10,7 @@ from tunebench.reports.figures.base.svg import plain
 from tunebench.reports.figures.curves import Line, curves_figure
 from tunebench.reports.formatting.table import CellText
 from tunebench.reports.formatting.units import clean, percent, significant
-from tunebench.reports.studies.skip2_lora.constants import CANDIDATE, REFERENCE, TITLES
+from tunebench.reports.studies.skip2_lora.constants import CANDIDATE, REFERENCE
 from tunebench.reports.studies.skip2_lora.dots import difference_dots, reduction_dots
 from tunebench.reports.studies.skip2_lora.model import NoDifference, Study, Task, Unit
 from tunebench.reports.studies.skip2_lora.sentences import conditions, reservation, unit_name
@@ -76,8 +76,8 @@ def study_view(study: Study | None, styles: Styles) -> StudyView | None:
     sets = Styles(names)
     published = study.published
     return StudyView(
-        candidate=TITLES[CANDIDATE],
-        reference=TITLES[REFERENCE],
+        candidate=CANDIDATE,
+        reference=REFERENCE,
         published=published.label,
         published_mean=percent(published.reduction_mean),
         published_span=f"{percent(published.low, 0)} to {percent(published.high, 0)}",
@@ -141,7 +141,7 @@ def _missing(tasks: Sequence[Task]) -> list[str]:
     gaps: dict[str, list[str]] = {}
     for task in tasks:
         measured = {method.method for method in task.methods}
-        absent = [TITLES[name] for name in task.missing_methods]
+        absent = list(task.missing_methods)
         absent += [method.title for method in task.methods if not method.n]
         if absent:
             gaps.setdefault(f"not measured: {', '.join(clean(name, 40) for name in absent)}", []).append(
@@ -149,7 +149,7 @@ def _missing(tasks: Sequence[Task]) -> list[str]:
             )
         for gap in task.differences:
             if isinstance(gap, NoDifference) and {CANDIDATE, gap.against} <= measured:
-                sentence = f"no accuracy difference to {TITLES[gap.against]}: {clean(gap.missing, 200)}"
+                sentence = f"no accuracy difference to {gap.against}: {clean(gap.missing, 200)}"
                 gaps.setdefault(sentence, []).append(clean(task.name, 40))
         if task.reduction is None:
             gaps.setdefault(f"no reduction: {clean(str(task.reduction_missing), 200)}", []).append(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
@@ -20,9 +20,10 @@ from tunebench.targets.transport.config.host_config import Tokens, home, local_u
 _ADDED = ("identityfile", "certificatefile")
 #: Keywords that take the rest of the line as it stands, for a shell.
 _WHOLE = ("proxycommand", "localcommand", "remotecommand", "knownhostscommand")
-_MAX_DEPTH = 16
+MAX_DEPTH = 16
 _EXEC_S = 30.0
-_LINE = re.compile(r"\s*([A-Za-z][A-Za-z0-9]*)(?:\s*=\s*|\s+|\s*(?=\"))(.*?)\s*\Z")
+#: A keyword and the rest of its line.
+LINE = re.compile(r"\s*([A-Za-z][A-Za-z0-9]*)(?:\s*=\s*|\s+|\s*(?=\"))(.*?)\s*\Z")
 
 
 @dataclass
@@ -52,11 +53,11 @@ class _Reader:
         for number, line in enumerate(text.split("\n"), 1):
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
-            match = _LINE.match(line)
+            match = LINE.match(line)
             if match is None:
                 raise SshConfigError(f"ssh config {file}, line {number}: {line.strip()[:80]!r} is no setting")
             keyword, rest = match.group(1).lower(), match.group(2)
-            words = [rest] if keyword in _WHOLE else list(_words(rest))
+            words = [rest] if keyword in _WHOLE else list(words_of(rest))
             if keyword == "host":
                 active = outer and _matches_list(self.alias, words)
             elif keyword == "match":
@@ -67,13 +68,10 @@ class _Reader:
                 self._take(keyword, words)
 
     def _include(self, file: Path, patterns: list[str], depth: int, active: bool) -> None:
-        if depth >= _MAX_DEPTH:
-            raise SshConfigError(f"ssh config {file}: more than {_MAX_DEPTH} files included in one another")
-        folder = Path("/etc/ssh") if file.is_relative_to("/etc/ssh") else home() / ".ssh"
-        for pattern in patterns:
-            path = re.sub(r"\A~(?=/)", str(home()), pattern)
-            for name in sorted(glob(str(folder / path))):  # noqa: PTH207 - absolute patterns
-                self.read(Path(name), depth + 1, active, named=False)
+        if depth >= MAX_DEPTH:
+            raise SshConfigError(f"ssh config {file}: more than {MAX_DEPTH} files included in one another")
+        for name in included(file, patterns):
+            self.read(name, depth + 1, active, named=False)
 
     def _take(self, keyword: str, words: list[str]) -> None:
         quoted = keyword in ("userknownhostsfile", "globalknownhostsfile")
@@ -159,7 +157,16 @@ def read(host: str, user: str | None, port: int | None, file: str | None) -> dic
     return reader.values
 
 
-def _words(text: str) -> Iterator[str]:
+def included(file: Path, patterns: Sequence[str]) -> Iterator[Path]:
+    """Return the files that an Include of a file names, in the order in which ssh reads them."""
+    folder = Path("/etc/ssh") if file.is_relative_to("/etc/ssh") else home() / ".ssh"
+    for pattern in patterns:
+        path = re.sub(r"\A~(?=/)", str(home()), pattern)
+        for name in sorted(glob(str(folder / path))):  # noqa: PTH207 - absolute patterns
+            yield Path(name)
+
+
+def words_of(text: str) -> Iterator[str]:
     """Split a line's arguments as ssh does: quotes hold words together, ``#`` before a word begins a comment."""
     word, quote, begun = "", "", False
     letters = iter(text)

@@ -11,8 +11,10 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections import deque
@@ -103,7 +105,7 @@ def find_any(cache: Path) -> Image:
             return Image(manifest.parent)
     raise MissingError(
         f"{cache}: no image of this version's recipe ({recipe.recipe_hash()}); make it once, as root:"
-        " tunebench emulate raspi3b build"
+        f" `sudo --preserve-env=HOME {build_command(cache)}`"
     )
 
 
@@ -118,7 +120,7 @@ def build(cache: Path, tell: Tell, *, mirror: str = recipe.MIRROR) -> Image:
     if image is not None:
         tell(f"image is there: {image.path}")
         return image
-    check_requirements()
+    check_requirements(cache)
     name = recipe.recipe_hash(mirror)
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / f"{name}.lock", tell):
@@ -140,7 +142,13 @@ def build(cache: Path, tell: Tell, *, mirror: str = recipe.MIRROR) -> Image:
     return Image(cache / name)
 
 
-def check_requirements() -> None:
+def build_command(cache: Path | None = None) -> str:
+    """Return the command that builds the image; sudo looks for programs elsewhere, so it names the interpreter."""
+    where = ["--cache", str(cache)] if cache is not None and cache != cache_folder() else []
+    return shlex.join([sys.executable, "-m", "tunebench", "emulate", "raspi3b", "build", *where])
+
+
+def check_requirements(cache: Path | None = None) -> None:
     """Raise a :class:`MissingError` that names everything that is missing at once."""
     missing = sorted({package for tool, package in BUILD_TOOLS.items() if not _tool(tool)})
     if not _KEYRING.is_file():
@@ -150,7 +158,7 @@ def check_requirements() -> None:
         faults.append(f"install {', '.join(missing)}: {apt_line(missing)}")
     if os.geteuid() != 0:
         faults.append(
-            "run `build` as root (sudo --preserve-env=HOME tunebench emulate raspi3b build); up and down need no root"
+            f"run it as root, up and down need no root: `sudo --preserve-env=HOME {build_command(cache)}`"
         )
     if faults:
         raise MissingError("the image cannot be built: " + "; ".join(faults))

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -148,8 +149,8 @@ class EmulatedBoard:
     def _check_same(self, running: State, machine: Machine, port: int | None) -> None:
         if running.machine != machine or port not in (None, running.port):
             raise InUseError(
-                f"{self.board_id} is up as {running.machine} on port {running.port}; end it first (down), or give"
-                " another --name"
+                f"{self.board_id} is up as {running.machine} on port {running.port}; end it first:"
+                f" `{self._down_command()}`, or start another beside it: `{self._other_command()}`"
             )
 
     def _card(self, image: Image, keep_disk: bool) -> None:
@@ -235,12 +236,19 @@ class EmulatedBoard:
             if waited_s > boot_s:
                 raise EmulationError(
                     f"{self.board_id}: no login within {boot_s:g} s ({reason}); it is still running: end it with"
-                    f" `tunebench emulate raspi3b down --hard`; {self._serial_tail()}"
+                    f" `{self._down_command()}`; {self._serial_tail()}"
                 )
             if waited_s > notice_s:
                 tell(f"booting, {waited_s:.0f} s (last line of its console: {self._last_line()})")
                 notice_s += _NOTICE_S
             time.sleep(1.0)
+
+    def _other_command(self) -> str:
+        return shlex.join(["tunebench", "emulate", "raspi3b", "up", "--name", f"{self.board_id}-2"])
+
+    def _down_command(self) -> str:
+        words = ["tunebench", "emulate", "raspi3b", "down", "--hard", "--name", self.board_id]
+        return shlex.join([*words, "--state", str(self.folder)])
 
     def _last_line(self) -> str:
         lines = self.serial_log.read_text(encoding="utf-8", errors="replace").strip().splitlines()

@@ -249,7 +249,7 @@ def test_an_unreachable_board_is_quarantined_and_the_others_run(campaign, lab, s
     assert set(ran.outcome.given_up) == {"gone"}
     assert "127.0.0.1" in ran.outcome.given_up["gone"]
     assert {record.board_id for record in ran.reader.repetitions} == {"here"}
-    assert ran.reader.manifest is not None
+    assert ran.reader.manifest is None, "it can be resumed (test_missing_boards.py)"
     assert exit_code(ran.outcome, ran.session.writer, ran.session.plan) == 3
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 import threading
@@ -34,7 +35,7 @@ LAYERS = {
     "tunebench.harness.nightly.gate:gate": "gate --run {run} --store {store}",
     "tunebench.harness.verify:look_through": "verify {run}",
     "tunebench.reports.results.reader:with_net": "report {run} --html {out}",
-    "tunebench.reports.analysis.run_comparison:compare_runs": "compare {run} {other}",
+    "tunebench.reports.analysis.two_runs.comparison:compare_runs": "compare {run} {other}",
     "tunebench.reports.summary:summarise": "report {run} --html {out} --json {out}",
     "tunebench.reports.render.html:render": "report {run} --html {out}",
     "tunebench.reports.formatting.output:_write": "report {run} --html {out}",
@@ -166,7 +167,9 @@ def test_the_sentence_says_what_where_and_how_to_see_more(ends, monkeypatch):
     _, _, told = ends("report {run} --html {out}")
     sentence = one_sentence(told)
     assert "unexpected KeyError: 'injected' (in reports/render/files.py, line " in sentence
-    assert sentence.endswith("; `tunebench --debug ...` shows the traceback")
+    whole = re.search(r"; `(.*)` shows the traceback\Z", sentence)
+    assert whole is not None
+    assert re.search(r"tunebench --debug report \S+ --html \S+\Z", whole.group(1)), "it can be pasted"
 
 
 def test_a_mistake_of_the_user_is_not_called_unexpected(ends):

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from tests import mounts
 from tunebench.harness.cli.app import app
+from tunebench.harness.errors import ending_of
 from tunebench.reports.history import decisions
 from tunebench.reports.history.simulated import SimulatedLab
 from tunebench.reports.render import files
@@ -207,3 +208,94 @@ def test_every_file_that_is_asked_for_is_told_by_its_option(runs, tmp_path):
         assert done.returncode == 2, done.stderr
         assert f"Not a directory; name another place with {option} FILE" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Work in a folder of its own, in which nothing of the name ``-`` may appear."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    assert not (tmp_path / "-").exists()
+
+
+def test_the_numbers_may_go_to_standard_output_alone(runs, elsewhere):
+    done = tunebench("report", runs[0], "--json", "-")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["schema"] == "tunebench.summary/1"
+    assert not list(runs[0].parent.glob("*.html"))
+
+
+def test_beside_a_page_the_line_about_it_goes_to_standard_error(runs, elsewhere):
+    done = tunebench("report", runs[0], "--json", "-", "--html", elsewhere / "r.html")
+    assert json.loads(done.stdout)["schema"]
+    assert f"Report: {elsewhere}/r.html" in done.stderr
+
+
+def test_the_page_may_go_to_standard_output(runs, elsewhere):
+    assert tunebench("report", runs[0], "--html", "-").stdout.lstrip().startswith("<!")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--json", "-", "--html", "-"), "--html and --json"),
+        (("--json", "-", "--format", "md"), "--json and --format"),
+    ],
+)
+def test_two_things_on_standard_output_are_refused(runs, elsewhere, words, told):
+    done = tunebench("report", runs[0], *words)
+    assert done.exit_code == 2 or ending_of(done.exception).code == 2
+    assert f"{told}: only one of them can be standard output" in str(done.exception)
+
+
+@pytest.mark.parametrize("option", ["--html", "--json"])
+def test_a_folder_for_a_file_is_refused_with_an_option_that_would_do(runs, elsewhere, option):
+    (elsewhere / "out").mkdir()
+    done = tunebench("report", runs[0], option, "out")
+    assert ending_of(done.exception).code == 2
+    assert (
+        f"out: cannot be written: Is a directory; name a file in it with {option} FILE, e.g. {option} out/report."
+        in str(done.exception)
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [("report", "RUN", "--html"), ("compare", "RUN", "RUN", "--json"), ("export", "RUN", "--table")]
+)
+def test_the_name_of_a_folder_that_is_not_there_yet_is_refused_too(runs, elsewhere, words):
+    done = tunebench(*(runs[0] if word == "RUN" else word for word in words), "new/")
+    assert ending_of(done.exception).code == 2
+    assert "new/: is the name of a folder; name a file in it" in str(done.exception)
+    assert not (elsewhere / "new").exists()
+
+
+def test_a_comparison_on_standard_output_leaves_its_text_to_standard_error(runs, elsewhere):
+    done = tunebench("compare", runs[0], runs[1], "--json", "-")
+    assert done.exit_code == 0, done.output
+    json.loads(done.stdout)
+    assert "Comparison: " not in done.output
+    assert done.stderr
+
+
+def test_a_table_on_standard_output_is_csv(runs, elsewhere):
+    done = tunebench("export", runs[0], "--table", "-")
+    assert done.exit_code == 0, done.output
+    head, *rows = done.stdout.splitlines()
+    assert "rep_id" in head.split(",")
+    assert rows
+
+
+def test_an_export_of_nothing_says_what_to_give(runs, elsewhere):
+    done = tunebench("export", runs[0])
+    assert ending_of(done.exception).code == 2
+    lines = str(done.exception).splitlines()
+    assert lines[0].startswith("nothing to write: give --out DIR")
+    assert lines[1].endswith(f"export {runs[0]} --out shared --anonymise")
+    assert tunebench(*shlex.split(lines[2])[-4:]).exit_code == 0, "a command that works when it is pasted"
+    assert (elsewhere / "repetitions.csv").is_file()
+
+
+def test_a_table_into_a_folder_is_refused(runs, elsewhere):
+    (elsewhere / "tables.csv").mkdir()
+    done = tunebench("export", runs[0], "--table", "tables.csv")
+    assert "tables.csv: cannot be written: Is a directory" in str(done.exception)

@@ -79,9 +79,13 @@ def test_a_duplicate_id_is_named(tmp_path):
     ("old", "new", "words"),
     [
         ('kind = "raspberry-pi"', 'kind = "toaster"', "'raspberry-pi', 'jetson', 'linux' or 'loopback'"),
-        ('host = "pi5"', 'host = "pi5"\nport = "22"', "valid integer (got '22')"),
+        ('host = "pi5"', 'host = "pi5"\nport = "22"', "a whole number (got '22'); without quotes: port = 22"),
         ('host = "pi5"', 'host = "pi5"\nport = 70000', "less than or equal to 65535 (got 70000)"),
-        ('tags = ["8gb", "desk"]', 'tags = "8gb"', "valid list (got '8gb')"),
+        (
+            'tags = ["8gb", "desk"]',
+            'tags = "8gb"',
+            "a list (got '8gb'); a list, even of one: tags = [\"8gb\"]",
+        ),
         ('host = "pi5"\n', "", "'host' is missing"),
         ('kind = "loopback"', 'kind = "loopback"\nhost = "x"', "does not go with kind 'loopback'"),
         ('id = "pi5-01"', 'id = "../evil"', "use 1-64 letters, digits"),
@@ -95,6 +99,68 @@ def test_a_wrong_value_is_told_what_would_be_right(tmp_path, old, new, words):
     message = _refused(tmp_path, GOOD.replace(old, new))
     assert words in message
     assert "board '" in message
+
+
+HERE = '[[board]]\nid = "a"\nkind = "loopback"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            '[board]\nid = "a"\n',
+            "[board]: is written in two brackets, [[board]], once for each; here it stands as [board]",
+        ),
+        ("board = 3\n", "two brackets, [[board]], once for each; here it is 3"),
+        ('board = ["pi5"]\n', "board number 1: must be a table, written [[board]]; here it is 'pi5'"),
+        (
+            '[[lab]]\nname = "x"\n' + HERE,
+            "[lab]: is a table, written in single brackets, [lab], once; here it stands as [[lab]]",
+        ),
+        ('lab = "x"\n' + HERE, "single brackets, [lab], once; here it is 'x'"),
+        (
+            HERE + 'meter = "shelly"\n',
+            "board 'a': 'meter': is a table, written in single brackets, [board.meter]",
+        ),
+        (
+            HERE + '[[board.tuning]]\ngovernor = "x"\n',
+            "[board.tuning], once; here it stands as [[board.tuning]]",
+        ),
+        (HERE + "timeouts = 5\n", "[board.timeouts], once; here it is 5"),
+        (
+            '[tuning]\ngovernor = "x"\n' + HERE,
+            "'tuning' (it belongs to a [[board]]: write [board.tuning] below it)",
+        ),
+        ('id = "a"\n' + HERE, "unknown key 'id' (it belongs to a [[board]])"),
+        (HERE + HERE, "inventory: board id 'a' is given twice"),
+        (
+            HERE + "tuning = { freq_khz = 5, min_freq_khz = 5 }\n",
+            "board 'a': in 'tuning': 'freq_khz' fixes both limits",
+        ),
+        (HERE + 'host = "x"\n', "board 'a': 'host' does not go with kind"),
+        ("board = []\n", "key 'board': must have 1 or more entries"),
+        (HERE + "interpreter = 5\n", "key 'board.interpreter': must be text in quotes or a list (got 5)"),
+        (HERE + 'interpreter = ["a", 5]\n', "must be text in quotes (entry 2 is 5)"),
+        (HERE + 'emulated = "true"\n', "must be true or false (got 'true'); without quotes: emulated = true"),
+        (HERE + "user = 5\n", 'must be text in quotes (got 5); in quotes: user = "5"'),
+        (HERE + "port = true\n", "must be a whole number (got true)"),
+        (
+            HERE + '[board.timeouts]\nconnect_s = "5.5"\n',
+            "must be a number (got '5.5'); without quotes: connect_s = 5.5",
+        ),
+        (HERE + 'hots = "x"\nusr = "y"\n', "unknown key 'usr' (did you mean 'user'?)"),
+    ],
+)
+def test_a_mistake_is_told_in_our_words_and_where_it_stands(tmp_path, text, words):
+    message = _refused(tmp_path, text)
+    assert words in message
+    for foreign in ("Input should", "(whole file)", "valid dictionary", "pydantic", "str type", "list[str]"):
+        assert foreign not in message
+
+
+def test_several_mistakes_have_a_line_each(tmp_path):
+    message = _refused(tmp_path, HERE + 'hots = "x"\nusr = "y"\nport = "z"\n')
+    assert len(message.splitlines()) == 3
 
 
 def test_an_inventory_without_boards_is_refused(tmp_path):
@@ -117,6 +183,17 @@ def test_boards_are_selected_by_glob_over_ids_and_tags(tmp_path):
     assert len(inventory.select(None)) == 2
     with pytest.raises(UsageError, match="the inventory has: pi5-01, here"):
         inventory.select("jetson*")
+
+
+@pytest.mark.parametrize("patterns", ["", " ", ",", "here,pi5-10", "desk, heer"])
+def test_boards_that_name_none_or_one_that_is_not_there_are_refused(tmp_path, patterns):
+    """An empty variable of a CI job, a slip of the pen: measuring all, or fewer, would hide it."""
+    with pytest.raises(UsageError, match="the inventory has: pi5-01, here"):
+        _load(tmp_path, GOOD).select(patterns)
+
+
+def test_a_pattern_of_a_list_may_match_nothing(tmp_path):
+    assert [board.id for board in _load(tmp_path, GOOD).select("pi*,jetson*")] == ["pi5-01"]
 
 
 def test_the_embedded_default_is_this_machine():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from tunebench.harness.cli import completion
 from tunebench.harness.config.suite import AA_SUFFIX, built_in_suites, load_suite, sized
 from tunebench.harness.config.suite_schema import LEVELS
 from tunebench.harness.errors import UsageError
@@ -200,3 +202,70 @@ def test_methods_select_rows_and_their_controls():
     assert {workload.label for workload in suite.workloads} == {"ft-all", "ft-all" + AA_SUFFIX, "skip2-lora"}
     with pytest.raises(UsageError, match=r"unknown method 'magic'; suite 'quick' has: ft-all"):
         load_suite("quick").only_methods("magic")
+
+
+@pytest.mark.parametrize("names", ["", " ", ",", " , "])
+def test_methods_that_name_none_are_refused(names):
+    with pytest.raises(UsageError, match="names no method; suite 'quick' has: ft-all"):
+        load_suite("quick").only_methods(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("skip-lora", "does not measure the built-in method 'skip-lora'; it has: ft-all"),
+        ("skip-lora", "built-in suites with it: emulated, skip2-paper"),
+        ("lora-last-cached", "list it under 'methods' in a suite file of your own"),
+        ("ft-al", "unknown method 'ft-al' (did you mean 'ft-all'?)"),
+        ("Skip2-LoRA", "(did you mean 'skip2-lora'?)"),
+    ],
+)
+def test_a_method_that_is_known_elsewhere_is_not_called_unknown(name, words):
+    with pytest.raises(UsageError, match=re.escape(words)):
+        load_suite("quick").only_methods(name)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "hint"), [("ft", ""), ("FT-All", " (did you mean 'ft-all'?)"), ("lora-all", ""), ("", "")]
+)
+def test_a_baseline_that_is_in_no_task_is_refused_with_the_names(tmp_path, baseline, hint):
+    message = _refused(tmp_path, OWN.replace('baseline = "ft-all"', f'baseline = "{baseline}"'))
+    assert f"mine.toml: [suite]: baseline {baseline!r} is not one of its methods{hint}" in message
+    assert message.endswith("it has: ft-all, skip2-lora, my-method")
+
+
+def test_a_baseline_may_be_of_one_task_only_or_not_be_named_at_all(tmp_path):
+    other = '\n[[workload]]\ndataset = "digits"\nmodel = "cnn"\nmethods = ["lora-last", "lorae"]\n'
+    assert load_suite(_write(tmp_path, OWN + other)).baselines == {
+        "digits/mlp": "ft-all",
+        "digits/cnn": "lora-last",
+    }
+    bare = '[suite]\nname = "x"\n' + other
+    assert load_suite(_write(tmp_path, bare)).baselines == {"digits/cnn": "lora-last"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("[suite]", "[[suite]]", "[suite]: is a table, written in single brackets, [suite], once"),
+        ('name = "mine"', 'name = "a b"', "must be 1 to 64 letters, digits"),
+        ("blocks = 2", "blocks = 2.5", "must be a whole number (got 2.5)"),
+        ("blocks = 2", 'blocks = "2"', "without quotes: blocks = 2"),
+        (
+            'methods = ["ft-all", "skip2-lora"]',
+            'methods = "ft-all, skip2-lora"',
+            'methods = ["ft-all", "skip2-lora"]',
+        ),
+        ("params = { depth = 2 }", 'needs = "gpu"', "[workload.needs], once; here it is 'gpu'"),
+    ],
+)
+def test_a_wrong_form_is_told_in_our_words(tmp_path, old, new, words):
+    assert old in OWN
+    message = _refused(tmp_path, OWN.replace(old, new, 1))
+    assert words in message
+    assert "Input should" not in message
+
+
+def test_every_built_in_suite_says_in_one_sentence_what_it_is_for():
+    for name in built_in_suites():
+        assert completion.description(completion.suite_file(name))[-1] in ".?", name

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from tunebench.harness.hil.session import _globs
+
 TAKEN = "def pytest_addoption(parser):\n    parser.addoption('--inventory', default='hosts')\n"
 
 UNREACHABLE = '\n[[board]]\nid = "{board}"\nkind = "linux"\nhost = "127.0.0.1"\nport = 9\n'
@@ -115,6 +117,13 @@ def test_boards_that_all_lack_what_is_needed_are_no_pass(run_pytest, tmp_path, q
         ("tasks=['digits-*']", "matches no workload"),
         ("methods=['a'], tasks=['other']", "sleep:a, sleep:b"),
         ("methods='lora*'", "matches no workload"),
+        ("methods='x,y'", "methods='x,y') matches no workload"),
+        ("methods=['x, y']", "matches no workload"),
+        ("methods=[]", "methods=[]) matches no workload"),
+        ("methods=''", "matches no workload"),
+        ("methods=('x',)", "matches no workload"),
+        ("methods=5", "methods=5) matches no workload"),
+        ("tasks=None, methods={'x': 1}", "matches no workload"),
     ],
 )
 def test_a_marker_that_matches_no_workload_fails_its_test(
@@ -127,6 +136,60 @@ def test_a_marker_that_matches_no_workload_fails_its_test(
     assert done.returncode == 1, done.stdout + done.stderr
     assert told in done.stdout
     assert "Traceback" not in done.stdout
+    assert nothing_measured()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("methods", ["'a, b'", "['a', 'b']"])
+def test_methods_may_be_one_text_or_several(run_pytest, tmp_path, lab, sleep_suite, records, methods):
+    (tmp_path / "test_own.py").write_text(
+        f"import pytest\n@pytest.mark.tunebench(methods={methods})\ndef test_it(remote, board, workload):\n    remote()\n"
+    )
+    done = run_pytest(
+        "--inventory", str(lab("one")), "--campaign", str(sleep_suite(["a", "b", "ab"], blocks=1))
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {record["label"] for record in records().values()} == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("given", "globs"),
+    [
+        (None, None),
+        ("a,b", ["a", "b"]),
+        (" a , b, ", ["a", "b"]),
+        (["a,b", "c"], ["a", "b", "c"]),
+        (("a", "b"), ["a", "b"]),
+        ({"a"}, ["a"]),
+        ("", []),
+        ([], []),
+        (5, []),
+        ([5], []),
+        (b"ab", []),
+        ({"a": 1}, []),
+    ],
+)
+def test_what_a_marker_names_is_read_as_globs_or_as_nothing(given, globs):
+    assert _globs(given) == globs
+
+
+def test_a_name_that_matches_nothing_beside_one_that_does_is_told(run_pytest, tmp_path, lab, sleep_suite):
+    (tmp_path / "test_own.py").write_text(
+        "import pytest\n@pytest.mark.tunebench(methods='a,lora-al')\ndef test_it(remote, workload):\n    remote()\n"
+    )
+    done = run_pytest(
+        "--inventory", str(lab("one")), "--campaign", str(sleep_suite(["a", "b"], blocks=1)), "--setup-plan"
+    )
+    told = "tunebench: test_own.py::test_it: marker tunebench(methods='lora-al') matches no workload of suite 'sleep'"
+    assert done.stdout.count(told) == 1, done.stdout
+
+
+@pytest.mark.parametrize("name", ["", ","])
+def test_empty_options_are_refused_and_do_not_measure_everything(
+    run_pytest, quick, measuring, nothing_measured, name
+):
+    refused(run_pytest(*quick, f"--tunebench-methods={name}"), "names no method")
+    refused(run_pytest(*quick, f"--tunebench-boards={name}"), "names no board")
     assert nothing_measured()
 
 

@@ -130,3 +130,40 @@ def test_the_command_asks_all_boards_and_one_that_is_gone_makes_it_partial(cli, 
     assert rows["pi-5"]["board"] == "Raspberry Pi 5"
     assert "refused" in rows["gone"]["reason"]
     assert "[3/3]" in done.stderr
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_on_a_narrow_terminal_each_board_is_a_card_of_lines_that_fit(row_of, name):
+    row = row_of(name)
+    gone = dataclasses.replace(row, probe=None, reason="no route")
+    for width in (40, 80, 100):
+        lines = boards_table.cards([row, gone], width)
+        assert lines[0] == "here"
+        assert lines[-1] == "here: not reachable"
+        for column in boards_table.COLUMNS[2:]:
+            assert any(line.startswith(f"  {column} ") for line in lines)
+        if width >= 80:
+            assert all(len(line) <= width for line in lines)
+            joined = " ".join(" ".join(lines).split())
+            assert all(words.split()[0].rstrip(",") in joined for words in SHOWN[name][0])
+
+
+def test_words_are_not_broken_within_a_card(row_of):
+    lines = boards_table.cards([row_of("pi-4")], 80)
+    assert not any(line.strip() and len(line.strip()) == 1 for line in lines), "a letter a line is no card"
+
+
+@pytest.mark.parametrize(("width", "is_table"), [(80, False), (149, False), (150, True)])
+def test_the_command_chooses_by_the_width_of_the_terminal(monkeypatch, row_of, tmp_path, width, is_table):
+    from typer.testing import CliRunner
+
+    from tunebench.harness.cli.app import app
+    from tunebench.harness.lab import survey
+
+    row = row_of("pi-4")
+    monkeypatch.setattr(survey, "look_at", lambda *_: (0, [row]))
+    done = CliRunner().invoke(app, ["boards", "-i", str(tmp_path / "lab.toml")], env={"COLUMNS": str(width)})
+    assert done.exit_code == 0, done.output
+    assert ("boards" in done.stdout.splitlines()[0]) == is_table
+    table = done.stdout.split("here: ")[0].splitlines()
+    assert max(map(len, table)) <= width

@@ -124,14 +124,15 @@ def test_what_is_no_baseline_is_refused_with_what_one_must_be(tmp_path, wrong):
         find_baseline(tmp_path, wrong)
 
 
-def test_boards_and_baseline_go_together(tmp_path):
+def test_boards_without_a_build_to_compare_with_are_refused(tmp_path):
     from typer.testing import CliRunner
 
     from tunebench.harness.cli.app import app
 
-    result = CliRunner().invoke(app, ["gate", "--run", str(tmp_path), "--baseline", "x"])
+    result = CliRunner().invoke(app, ["gate", "--run", str(tmp_path), "-i", "lab.toml"])
     assert isinstance(result.exception, UsageError)
-    assert "go together" in str(result.exception)
+    assert "--inventory lab.toml: is for confirming" in str(result.exception)
+    assert "--baseline" in str(result.exception)
 
 
 def test_a_kept_build_that_was_damaged_is_not_used(tmp_path):

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import get_args
 from xml.etree import ElementTree
 
 import pytest
 from typer.testing import CliRunner
 
+from tunebench.harness.campaign import closing
 from tunebench.harness.cli.accept import find_series
 from tunebench.harness.cli.app import app
 from tunebench.harness.errors import UsageError
 from tunebench.harness.nightly import gate
-from tunebench.harness.nightly.decide import decide
+from tunebench.harness.nightly.decide import decide, decision_command
 from tunebench.reports.history import decisions, gate_text
 from tunebench.reports.history.gating import Judgement, NightFinding, NightVerdict
+from tunebench.reports.history.screen import Screening
 from tunebench.reports.history.simulated import SimulatedLab
+from tunebench.reports.render import gate_block
 
 NIGHTS = 12
 
@@ -36,6 +43,14 @@ def store(tmp_path, lab):
     for night in range(NIGHTS):
         lab.write_night(tmp_path / "results", night)
     return tmp_path / "results"
+
+
+def named(lab):
+    """Return the lab's series with the names that people use."""
+    return [
+        SimpleNamespace(key=item.key, name=f"{item.board_id} / simulated/mlp / {item.label}")
+        for item in lab.series
+    ]
 
 
 def called(*args):
@@ -57,7 +72,10 @@ def test_gate_writes_json_junit_and_markdown_and_returns_its_code(store, lab, tm
     value = json.loads(result.stdout)
     assert (value["exit_code"], value["findings"][0]["verdict"]) == (3, "UNCLEAR")
     suite = ElementTree.parse(junit).getroot()
-    assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("1", "0", "1")
+    cases = suite.findall("testcase")
+    assert (suite.get("failures"), suite.get("skipped")) == ("0", "1")
+    assert len(cases) == int(suite.get("tests")) == value["screened"], "every value that was judged is a case"
+    assert {case.get("name").partition(" [")[0] for case in cases} == {series.name for series in named(lab)}
     assert "| UNCLEAR | board-00 / simulated/mlp / method-01 |" in markdown.read_text()
 
 
@@ -167,3 +185,123 @@ def test_many_findings_are_cut_and_counted():
     judgement = Judgement("r", [NightFinding("NEW", "b", f"s{i}") for i in range(100)])
     assert "and 60 more" in gate_text.plain_text(judgement)
     assert "and 60 more" in gate_text.markdown_text(judgement)
+
+
+def test_junit_on_standard_output_is_alone_there(store, lab, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = lab.write_night(store, NIGHTS)
+    done = called("gate", "--run", folder, "--store", store, "--junit", "-")
+    assert ElementTree.fromstring(done.stdout).tag == "testsuite"
+    assert "gate: exit" in done.stderr
+    assert not (tmp_path / "-").exists()
+    assert (
+        "gate: exit"
+        not in called("gate", "--run", folder, "--store", store, "--md", "-").stdout.split("###")[0]
+    )
+    refused = called("gate", "--run", folder, "--store", store, "--json", "--junit", "-")
+    assert "--junit and --json: only one" in str(refused.exception)
+
+
+def test_each_finding_has_the_command_that_accepts_it_and_that_command_works(store, lab, monkeypatch):
+    slow = lab.series[1]
+    folder = lab.write_night(store, NIGHTS, slower={slow.key: 0.2})
+    result = called("gate", "--run", folder, "--store", store)
+    (line,) = [line for line in result.stdout.splitlines() if " accept " in line]
+    words = shlex.split(line)
+    assert words[words.index("accept") + 1] == slow.key
+    assert f"UNCLEAR of {folder.name} is meant: time +" in words[words.index("--reason") + 1]
+    monkeypatch.setattr(decisions, "now_utc", lambda: "2026-01-13T12:00:00Z")  # the morning after
+    accepted = called(*words[words.index("accept") :])
+    assert accepted.exit_code == 0, accepted.output
+    following = lab.write_night(store, NIGHTS + 1, slower={slow.key: 0.2})
+    again = called("gate", "--run", following, "--store", store)
+    assert again.exit_code == 0, again.output
+    assert " accept " not in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("verdict", "command"),
+    [
+        ("OFFLINE", "quarantine b"),
+        ("BOARD", "quarantine b"),
+        ("QUARANTINED", "quarantine b --release"),
+        ("NEW", None),
+    ],
+)
+def test_findings_on_a_board_have_the_command_for_the_board(tmp_path, verdict, command):
+    finding = NightFinding(verdict, "b", "b / t / m", "k")
+    told = decision_command(finding, "run-1", tmp_path)
+    assert told is None if command is None else command in told
+
+
+def test_a_real_key_is_named_by_its_first_digits(tmp_path):
+    told = decision_command(NightFinding("IMPROVED", "b", "n", "ab" * 32, "time"), "r", tmp_path)
+    assert " accept abababababababab --reason " in told
+
+
+def test_nothing_found_says_what_would_have_been_seen(store, lab):
+    folder = lab.write_night(store, NIGHTS, factors={series.key: 1.0 for series in lab.series})
+    result = called("gate", "--run", folder, "--store", store)
+    assert re.search(
+        r"exit 0: nothing found; slow-downs above [\d.]+% would have been seen in 8 of 10 nights",
+        result.stdout,
+    )
+
+
+def test_a_young_lab_says_that_nothing_can_be_seen_yet(tmp_path, lab):
+    for night in range(4):
+        folder = lab.write_night(tmp_path, night)
+    result = called("gate", "--run", folder, "--store", tmp_path)
+    assert "nothing can be seen yet: all 4 series are still learning (3 of 10 nights)" in result.stdout
+    suite = ElementTree.fromstring(gate_text.junit_xml(gate.gate(folder, tmp_path)))
+    assert suite.get("skipped") == suite.get("tests") != "0"
+
+
+def test_a_judgement_reads_back_from_its_json(store, lab):
+    folder = lab.write_night(store, NIGHTS, slower={lab.series[1].key: 0.2}, left_out=[lab.series[2].key])
+    judgement = gate.gate(folder, store)
+    value = json.loads(json.dumps(gate_text.as_json_value(judgement)))
+    assert gate_text.judgement_of(value) == replace(judgement, findings=gate_text.ordered(judgement))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, [], {}, {"schema": "tunebench.gate/2"}, {"schema": "tunebench.gate/1", "findings": [{}]}, "x"],
+)
+def test_what_is_no_judgement_is_refused(value):
+    with pytest.raises(ValueError, match=r"judgement|schema|verdict"):
+        gate_text.judgement_of(value)
+
+
+def test_the_gate_keeps_its_verdict_and_the_report_begins_with_it(store, lab, tmp_path):
+    slow = lab.series[1]
+    folder = lab.write_night(store, NIGHTS, slower={slow.key: 0.2})
+    assert called("gate", "--run", folder, "--store", store).exit_code == 3
+    page = tmp_path / "page.html"
+    assert called("report", folder, "--html", page).exit_code == 0
+    text = page.read_text()
+    assert "Nightly gate: Unclear" in text
+    assert "<title>Unclear, 13 January 2026, 02:00 UTC · " in text, "pages of many nights are told apart"
+    assert text.index("Nightly gate: Unclear") < text.index("<h1>")
+    assert f"board-00 / simulated/mlp / {slow.label}" in text
+    other = store / "elsewhere.html"
+    gate_block.place_of(folder).write_text("torn {")
+    assert called("report", folder, "--html", other).exit_code == 0
+    assert "Nightly gate" not in other.read_text()
+
+
+def test_a_regression_is_told_before_any_answer_and_never_as_the_fastest(store, lab, tmp_path):
+    fast = min(
+        (series for series in lab.series if series.board_id == "board-00"), key=lambda series: series.wall_s
+    )
+    folder = lab.write_night(store, NIGHTS)
+    judgement = gate.gate(folder, store)
+    name = f"board-00 / simulated/mlp / {fast.label}"
+    screening = Screening("suspect", 0.348, 9.0, 12)
+    judgement.findings.append(NightFinding("REGRESSION", "board-00", name, fast.key, "time", 1.0, screening))
+    lines = closing.answer_lines(folder, judgement)
+    (mine,) = [line for line in lines if line.startswith("board-00")]
+    assert re.match(rf"board-00 · simulated/mlp: Regressed: {fast.label} \(time \+34.8%", mine)
+    report = closing.write_report(folder, tmp_path / "page.html", gate=judgement)
+    text = report.path.read_text()
+    assert text.index("Nightly gate: Regression") < text.index("<h1>")

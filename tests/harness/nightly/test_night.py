@@ -38,6 +38,11 @@ def test_a_night_leaves_report_and_summaries_and_tells_the_job_page(lab, monkeyp
     assert ElementTree.parse(lab / "summary" / "gate.xml").getroot().get("failures") == "0"
     assert (lab / "page.md").read_text() == (lab / "summary" / "gate.md").read_text()
     assert "1 NEW" in result.stdout
+    page = (lab / "summary" / "report.html").read_text()
+    assert page.index("Nightly gate: Nothing found") < page.index("<h1>")
+    lines = result.stdout.splitlines()
+    assert lines[-2].startswith("Answer: here · ")
+    assert lines[-1].startswith("Report: ")
 
 
 @pytest.mark.slow
@@ -65,6 +70,20 @@ def test_a_night_that_cannot_be_judged_is_still_reported(lab, monkeypatch):
     assert result.exit_code == 2
     assert "could not be judged: no such thing" in result.output
     assert "Report: " in result.output
+
+
+@pytest.mark.slow
+def test_a_red_night_is_red_at_once_in_its_report_and_may_go_without_one(lab, monkeypatch):
+    monkeypatch.setattr(
+        gate, "gate", lambda *_: Judgement("r", [NightFinding("REGRESSION", "b", "b / t / m", "k", "time")])
+    )
+    result = night(lab)
+    assert result.exit_code == 1
+    page = next(lab.glob("results/**/*.html")).read_text()
+    assert page.index("Nightly gate: Regression") < page.index("<h1>")
+    assert "accept k --reason " in result.stdout
+    quiet = night(lab, "--no-html")
+    assert "Report: " not in quiet.output
 
 
 def test_an_interrupt_is_the_first_of_a_nights_exit_codes_and_success_the_last():

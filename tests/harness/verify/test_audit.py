@@ -140,3 +140,20 @@ def test_two_seeds_in_a_block_are_found(change):
 )
 def test_a_better_verdict_than_the_record_bears_is_found(change, forgery, fields, code):
     assert (code, "reps.jsonl", 2) in change(lambda rows: rows[1].update(fields)), forgery
+
+
+@pytest.mark.parametrize("finish", [True, False])
+def test_of_a_run_without_records_nobody_says_that_nothing_is_wrong(tmp_path, finish):
+    path = Campaign(methods=[], finish=finish).write(tmp_path / "results")
+    done = CliRunner().invoke(app, ["verify", str(path)])
+    assert done.exit_code == 1
+    assert "nothing is wrong" not in done.output
+    assert "holds no record" in done.output
+    value = json.loads(CliRunner().invoke(app, ["verify", str(path), "--json"]).output)
+    assert (value["ok"], value["records"]) == (False, 0)
+    assert "empty" in {finding["code"] for finding in value["findings"]}
+
+
+def test_a_run_that_is_right_says_how_much_was_looked_through(demo_run):
+    done = CliRunner().invoke(app, ["verify", str(demo_run)])
+    assert "19 records looked through, nothing is wrong" in done.output

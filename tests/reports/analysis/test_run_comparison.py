@@ -2,13 +2,14 @@
 
 import itertools
 import random
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from tunebench.reports.analysis.run_comparison import OtherDifference, compare_runs
+from tunebench.reports.analysis.two_runs.comparison import OtherDifference, compare_runs
 from tunebench.reports.formatting.privacy import scrubber
 from tunebench.reports.records import Quality
 from tunebench.reports.render.compare import as_markdown, as_text
@@ -254,3 +255,111 @@ def test_samples_must_be_positive_and_there():
     with pytest.raises(ValueError, match="positive"):
         shift([1.0, 0.0], [1.0], delta=0.02)
     assert shift([1.0] * (MIN_VALUES - 1), [1.0] * 9, delta=0.02).verdict == "NO VERDICT"
+
+
+def texts_of(comparison):
+    return [as_text(comparison), as_markdown(comparison), words(render_comparison(comparison))]
+
+
+def words(html):
+    body = re.sub(r"<style.*?</style>", " ", html, flags=re.S)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
+
+
+HASH = re.compile(r"[0-9a-f]{24,}")
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"params": {"epochs": 5, "batch": 20, "lr": 0.02, "rank": 4}}, ["setting epochs", "10", "5"]),
+        ({"threads": 4}, ["threads", "1", "4"]),
+        ({"lab": "lab2"}, ["lab", "lab1", "lab2"]),
+        ({"board_id": "pi5-02"}, ["board", "host", "pi5-02"]),
+        ({"engine": "native"}, ["engine", "torch", "native"]),
+        ({"engine_build": "v3"}, ["engine build", "not known", "v3"]),
+        ({"dtype": "float16"}, ["number format", "float32", "float16"]),
+        ({"power_mode": "15W"}, ["power mode", "not known", "15W"]),
+        ({"task": "har/mlp"}, ["task", "digits/mlp", "har/mlp"]),
+        ({"label": "lora-all"}, ["method", "ft-all", "lora-all"]),
+        ({"policy": "sustained"}, ["policy", "cold", "sustained"]),
+        ({"bench_version": 2}, ["bench version", "1", "2"]),
+    ],
+)
+def test_runs_without_a_common_series_say_what_differs(runs_of, make_record, change, shown):
+    a = [make_record(block=b, seed=b) for b in range(2)]
+    b = [make_record(block=b, seed=b, series_key="9" * 40, **change) for b in range(2)]
+    comparison = compare_runs(*runs_of(a, b))
+    assert comparison.rows == []
+    assert [difference.what for difference in comparison.not_shared] == [shown[0]]
+    for text in texts_of(comparison):
+        assert "share no series" in text
+        assert all(word in text for word in shown)
+        assert HASH.search(text) is None
+
+
+def test_hashes_that_differ_are_counted_not_dumped(runs_of, make_record):
+    def prov(digit):
+        return make_record().prov.model_copy(
+            update=dict.fromkeys(
+                ("payload_sha256", "data_sha256", "env_sha256", "workload_sha256"), digit * 64
+            )
+        )
+
+    a = [make_record(label=f"m{i}", series_key=f"k{i}", prov=prov(str(i))) for i in range(4)]
+    b = [make_record(label=f"m{i}", series_key=f"other{i}", prov=prov(str(i + 1))) for i in range(4)]
+    comparison = compare_runs(*runs_of(a, b))
+    assert any(len(str(difference.a)) > 200 for difference in comparison.environment), "the JSON keeps them"
+    for text in texts_of(comparison):
+        assert HASH.search(text) is None
+        assert "4, 3 of them in both" in text
+        assert "code that travelled" in text
+
+
+def test_a_series_is_held_against_the_one_that_is_nearest_to_it(runs_of, make_record):
+    a = [make_record(label="x", series_key="a")]
+    b = [
+        make_record(label="y", series_key="b"),
+        make_record(label="x", series_key="c", threads=4, dtype="float16"),
+    ]
+    comparison = compare_runs(*runs_of(a, b))
+    assert [difference.what for difference in comparison.not_shared] == ["threads", "number format"]
+
+
+def test_the_same_difference_of_many_series_stands_in_one_line(two, campaign):
+    a, b = two({"task": "digits/mlp"}, {"task": "har/mlp"})
+    text = as_text(compare_runs(a, b))
+    assert text.count("har/mlp") <= 8
+    assert "every series of A" in text
+
+
+def test_series_that_no_field_of_the_record_tells_apart_are_not_called_equal(runs_of, make_record):
+    comparison = compare_runs(*runs_of([make_record()], [make_record(series_key="z")]))
+    assert [difference.what for difference in comparison.not_shared] == ["tuning or own settings"]
+
+
+def test_a_run_without_records_is_named(runs_of, make_record):
+    lost = [make_record(verdict="invalid", outcome="oom", wall_s=None)]
+    text = as_text(compare_runs(*runs_of([make_record()], lost)), width=150)
+    assert "holds no repetition that may be used" in text
+
+
+def test_two_runs_without_records_are_both_named(runs_of, make_record):
+    lost = [make_record(verdict="invalid", outcome="oom", wall_s=None)]
+    assert "Neither holds" in as_text(compare_runs(*runs_of(lost, lost)))
+
+
+def test_once_against_once_has_no_interval(runs_of, make_record):
+    comparison = compare_runs(*runs_of([make_record(wall_s=2.0)], [make_record(wall_s=2.696)]))
+    for text in texts_of(comparison):
+        assert "+34.8%" in text
+        assert "[+34.8%, +34.8%]" not in text
+        assert "one value each" in text
+        assert "one seed" in text
+
+
+def test_a_comparison_fits_its_reader(two):
+    comparison = compare_runs(*two({"blocks": 6}))
+    assert max(map(len, as_text(comparison, width=80).splitlines())) <= 80
+    assert max(map(len, as_text(comparison).splitlines())) <= 150
+    assert max(map(len, as_markdown(comparison).splitlines())) <= 150

@@ -135,7 +135,7 @@ def test_samples_that_were_not_read_are_gaps():
 
 
 def test_a_flat_channel_of_zeros_has_no_negative_axis():
-    rows = [[i * 10**7, 0] for i in range(5)]
+    rows = [[i * 10**7, 0 if i else 1e-12] for i in range(5)]
     drawn = trace_figure(
         "t", trace_of(rows, channels=[{"id": "swap", "unit": "1"}]), title="flat", heading=""
     )
@@ -150,7 +150,7 @@ def test_a_trace_without_samples_has_no_figure():
 
 
 def test_a_trace_without_marks_or_window_is_still_drawn():
-    rows = [[i * 10**7, 5.0] for i in range(20)]
+    rows = [[i * 10**7, 5.0 + i] for i in range(20)]
     drawn = trace_figure("t", trace_of(rows, events=[], window_ns=None), title="bare", heading="")
     assert "not marked" in parse(drawn.drawings[0][1]).find(SVG + "desc").text
 
@@ -164,7 +164,7 @@ def test_many_marks_inside_the_window_become_one_band():
 
 def test_telling_channels_come_first_and_are_limited():
     channels = [{"id": f"x{i}", "kind": "other"} for i in range(8)] + [{"id": "vdd", "kind": "power"}]
-    rows = [[i, *range(9)] for i in range(3)]
+    rows = [[i, *range(i, i + 9)] for i in range(3)]
     choice = choose(trace_of(rows, channels=channels))
     assert len(choice) == 6
     assert choice[0][0].id == "vdd"

@@ -59,11 +59,11 @@ def test_throttling_is_marked_where_the_board_said_so():
 
 
 def test_a_channel_that_is_read_once_a_second_is_a_line_and_its_missed_reading_a_gap():
-    slow = [1.0, None, None, None, None] * 8
+    slow = [value for i in range(8) for value in (1.0 + i % 2, None, None, None, None)]
     slow[20] = None  # one reading was missed
-    data = plot_data(trace_of([[1.0, value] for value in slow], channels=("power", "load")))
+    data = plot_data(trace_of([[1.0 + i, value] for i, value in enumerate(slow)], channels=("power", "load")))
     y = data.channels[1].y
-    assert y[:6] == [1.0, "", "", "", "", 1.0]
+    assert y[:6] == [1.0, "", "", "", "", 2.0]
     assert y[16:25] == [None] * 9
     title = "slow"
     figure = trace_figure(

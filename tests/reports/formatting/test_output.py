@@ -185,3 +185,21 @@ def test_a_file_in_a_folder_that_cannot_be_written_is_written_in_place(tmp_path)
     finally:
         path.parent.chmod(0o755)
     assert path.read_text() == "new"
+
+
+def test_a_folder_is_refused_with_a_name_in_it(tmp_path):
+    folder = tmp_path / "my reports"
+    folder.mkdir()
+    with pytest.raises(OutputError) as refusal:
+        write_output(folder, b"new", "--html")
+    assert str(refusal.value).endswith(f"name a file in it with --html FILE, e.g. --html '{folder}/report.html'")
+    assert "Errno" not in str(refusal.value)
+    assert ending_of(refusal.value).code == 2
+    assert list(folder.iterdir()) == []
+
+
+def test_a_hyphen_is_standard_output(tmp_path, monkeypatch, capfdbinary):
+    monkeypatch.chdir(tmp_path)
+    write_output(Path("-"), b"new \xff\n", "--json")
+    assert capfdbinary.readouterr().out == b"new \xff\n"
+    assert list(tmp_path.iterdir()) == []

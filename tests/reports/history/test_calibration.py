@@ -11,7 +11,7 @@ from tunebench.harness.cli.app import app
 from tunebench.harness.errors import UsageError
 from tunebench.reports.history import index
 from tunebench.reports.history.calibration import calibrate, false_alarms_a_month
-from tunebench.reports.history.noise import paired_noise, series_noise, smallest_seen
+from tunebench.reports.history.noise import PairedNoise, paired_noise, series_noise, smallest_seen
 from tunebench.reports.history.series import opened
 from tunebench.reports.history.simulated import SimulatedLab
 
@@ -58,9 +58,10 @@ def test_more_noise_never_makes_smaller_changes_visible():
 
 def test_false_alarms_follow_from_the_replay(store):
     noise = noise_of(store)
-    nominated, red = false_alarms_a_month(noise)
+    nominated, red, most = false_alarms_a_month(noise)
     assert nominated == pytest.approx(30 * 2 * sum(series.nominated for series in noise) / 60)
     assert red < 0.05 * nominated + 1e-9
+    assert most > nominated, "thirty nights do not promise that there are no more"
     assert false_alarms_a_month([]) is None
 
 
@@ -97,3 +98,26 @@ def test_a_lab_without_history_says_so(lab_run):
 def test_an_absurd_drill_is_refused(store):
     result = CliRunner().invoke(app, ["calibrate", "--store", str(store), "--drill", "-1"])
     assert isinstance(result.exception, UsageError)
+
+
+@pytest.mark.parametrize("nights", [3, 9, 12, 19])
+def test_too_few_nights_are_not_made_into_a_month(tmp_path, nights):
+    lab = SimulatedLab(boards=1, cells=2, bad_nights=0.0, seed=5)
+    for night in range(nights):
+        lab.write_night(tmp_path, night)
+    calibration = calibrate(tmp_path)
+    assert calibration.alarms is None
+    assert f"{nights} nights" in calibration.reason or f"({nights} at most)" in calibration.reason
+    for series in calibration.series:
+        known = nights >= 10
+        assert (series.smallest is not None, series.night is not None) == (known, known)
+        assert known == (series.reason is None)
+    result = CliRunner().invoke(app, ["calibrate", "--store", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "False alarms: not known: " in result.stdout
+    assert ("not known for 2 series" in result.stdout) == (nights < 10)
+
+
+def test_a_control_of_few_blocks_has_no_width(store):
+    few = PairedNoise("b", "t", 3, None, 0.0)
+    assert few.half_width is None

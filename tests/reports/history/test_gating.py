@@ -11,7 +11,9 @@ import pytest
 from tunebench.reports.history import gating, index
 from tunebench.reports.history.confirm import PAIRS, confirm, rank_of_bound
 from tunebench.reports.history.decisions import Decision
-from tunebench.reports.history.screen import Rule, screen
+from tunebench.reports.history.gate_text import _figures
+from tunebench.reports.history.gating import NightFinding
+from tunebench.reports.history.screen import Rule, Screening, screen
 from tunebench.reports.history.series import opened
 from tunebench.reports.history.simulated import SimulatedLab
 
@@ -384,3 +386,25 @@ def test_judging_a_night_loads_no_scipy():
     code = "import sys, tunebench.harness.nightly.gate; print(sorted({'scipy', 'pandas'} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_a_regression_is_told_with_its_unit():
+    slower = confirm([1.0] * 10, [1.1] * 10, past_centre=1.0, delta=0.02)
+    assert slower.verdict == "REGRESSION"
+    assert slower.reason.endswith("worse than the pinned one by more than 2%")
+    kwargs = {"past_centre": 0.95, "delta": 0.005, "excess": 0.01, "worse": "down", "absolute": True}
+    worse = confirm([0.95] * 10, [0.90] * 10, **kwargs)
+    assert worse.verdict == "REGRESSION"
+    assert worse.reason.endswith("by more than 0.5 points")
+
+
+def test_a_change_of_accuracy_is_shown_in_points():
+    screening = Screening("suspect", -0.012, 5.0, 30)
+    finding = NightFinding("UNCLEAR", "pi5", "pi5 · digits", metric="accuracy", screening=screening)
+    assert _figures(finding) == "accuracy -1.20 points (z 5.0, 30 nights)"
+    kwargs = {"past_centre": 0.95, "delta": 0.005, "excess": 0.01, "worse": "down", "absolute": True}
+    pairs = confirm([0.95] * 10, [0.90] * 10, **kwargs)
+    finding = NightFinding(
+        "REGRESSION", "pi5", "pi5", metric="accuracy", screening=screening, confirmation=pairs
+    )
+    assert _figures(finding).endswith("pairs -5.00 points, bound -5.00 points"), "a fall is a fall in both"

@@ -221,3 +221,32 @@ def test_every_repetition_falls_in_one_class(make_record):
 def test_a_plan_hash_does_not_depend_on_itself_or_on_key_order():
     assert plan_sha256({"a": 1, "b": 2}) == plan_sha256({"b": 2, "a": 1, "sha256": "x"})
     assert plan_sha256({"a": 1}) != plan_sha256({"a": 2})
+
+
+def test_missing_boards_are_noted_while_the_run_is_open_and_only_then(writer, rep):
+    writer.append(rep)
+    writer.note_missing("late", "no route")
+    writer.note_missing("late", "refused")
+    writer.note_missing("gone", "unplugged")
+    assert [(skip.board_id, skip.reason) for skip in RunReader(writer.path).missing] == [
+        ("late", "refused"),
+        ("gone", "unplugged"),
+    ]
+    writer.close()
+    with RunWriter.open(writer.path) as again:
+        assert RunReader(writer.path).missing == [], "it is looked for anew"
+        again.note_missing("gone", "unplugged")
+        finish(again)
+    assert RunReader(writer.path).verify() == []
+    assert RunReader(writer.path).missing == []
+    assert not (writer.path / "missing.json").exists()
+
+
+def test_a_complete_run_is_left_as_it_is_by_who_opens_it(writer, rep):
+    writer.append(rep)
+    finish(writer)
+    (writer.path / "missing.json").write_text("{}")
+    RunWriter.open(writer.path).close()
+    assert (writer.path / "missing.json").exists(), "a stranger's file is verify's to tell"
+    with pytest.raises(ResultsError, match="complete"):
+        RunWriter.open(writer.path).note_missing("a", "b")

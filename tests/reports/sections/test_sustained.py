@@ -41,7 +41,7 @@ def test_the_summary_tells_medians_and_how_many_settled(reader):
 
 
 def test_the_text_table_and_the_page_show_steady_state_and_decline(reader):
-    text = table(summarise(reader))
+    text = table(summarise(reader), 150)
     (line,) = [line for line in text.splitlines() if "2 of 3" in line]
     assert "+32" in line and "83 °C" in line
     page = render(reader)

@@ -188,7 +188,7 @@ def test_overhead_shows_in_the_explanation(block):
     torch, native = block(engines=[("torch", None), ("native", "v3")], sets=["har-hapt"]).units
     assert "falls short of the bound" in torch.explanation
     assert "of the rate that it has with native v3 on this board" in torch.explanation
-    assert "Faster arithmetic shortens LoRA-All more" in native.explanation
+    assert "Faster arithmetic shortens lora-all more" in native.explanation
 
 
 @pytest.mark.parametrize(

@@ -99,11 +99,16 @@ def test_a_board_without_room_is_a_workdir_error(board):
 
 @pytest.mark.every_server
 @pytest.mark.parametrize(
-    ("python", "said"), [("/no/such/python3", "no/such"), ("/bin/false", "does not run")]
+    ("python", "said"),
+    [("/no/such/python3", "no/such"), ("/bin/false", "does not run"), ("/bin/echo", "does not run")],
 )
 def test_a_missing_python_is_an_interpreter_error(make_board, python, said):
-    with pytest.raises(InterpreterError, match=said):
+    with pytest.raises(InterpreterError, match=said) as refusal:
         make_board(python=python)
+    message = str(refusal.value)
+    assert "Set `python` of this board in the inventory" in message
+    assert "base64" not in message
+    assert len(message) < 600, "our own program is not quoted"
 
 
 def test_an_agent_command_before_a_sync_is_a_programming_error(endpoint):

@@ -72,10 +72,10 @@ def test_a_misspelt_key_names_the_keys_of_that_kind_only(tmp_path):
         ('scope = "wall_ac"\n', "key 'board.meter.kind' is missing; allowed: hwmon, "),
         (
             GOOD["shelly"].replace("wall_ac", "wall"),
-            "key 'board.meter.scope': Input should be 'wall_ac', 'dc_input'",
+            "key 'board.meter.scope': must be 'wall_ac', 'dc_input'",
         ),
         (GOOD["joulescope"].replace('scope = "dc_input"', ""), "key 'scope' is missing"),
-        (GOOD["hwmon"].replace("10000", "0"), "key 'board.meter.shunt_uohm': Input should be greater than 0"),
+        (GOOD["hwmon"].replace("10000", "0"), "key 'board.meter.shunt_uohm': must be greater than 0"),
         (
             GOOD["csv-replay"].replace("power_column = 1", "voltage_column = 1"),
             "give either 'power_column', or",
@@ -87,18 +87,18 @@ def test_a_misspelt_key_names_the_keys_of_that_kind_only(tmp_path):
         (CURRENT_ONLY + "power_column = 2\n", "give either 'power_column', or"),
         (GOOD["csv-replay"] + "voltage_v = 3.7\n", "give either 'power_column', or"),
         (CURRENT_ONLY + "voltage_column = 2\n", "give 'voltage_column' or 'voltage_v', not both"),
-        (CURRENT_ONLY.replace("3.7", "0"), "key 'board.meter.voltage_v': Input should be greater than 0"),
+        (CURRENT_ONLY.replace("3.7", "0"), "key 'board.meter.voltage_v': must be greater than 0"),
         (
             CURRENT_ONLY.replace("3.7", "3700.0"),
-            "key 'board.meter.voltage_v': Input should be less than or equal to",
+            "key 'board.meter.voltage_v': must be less than or equal to",
         ),
         (
             CURRENT_ONLY.replace("3.7", '"3.7 V"'),
-            "key 'board.meter.voltage_v': Input should be a valid number",
+            "key 'board.meter.voltage_v': must be a number",
         ),
         (
             GOOD["csv-replay"] + 'power_unit = "kW"\n',
-            "key 'board.meter.power_unit': Input should be 'W', 'mW' or 'uW'",
+            "key 'board.meter.power_unit': must be 'W', 'mW' or 'uW'",
         ),
         (GOOD["csv-replay"] + 'time_format = "%Q"\n', "'%Q' is no format of strptime"),
         (GOOD["csv-replay"] + 'time_format = "%Y %Y"\n', "'%Y %Y' is no format of strptime"),

@@ -58,6 +58,8 @@ def test_the_result_says_what_was_reached(run_job):
     assert result["after"] > result["before"] + 0.1
     assert (result["n_items"], result["steps"], len(result["losses"])) == (447, 20 * 23, 20)
     assert (result["loss_first"], result["loss_final"]) == (result["losses"][0], result["losses"][-1])
+    # An interpreter with torch, and what the fine-tuning adds to it.
+    assert 30e6 < result["metrics"]["idle_rss_b"] < result["peak_rss_b"]
     assert (result["params_trainable"], result["update_b"]) == (4 * (74 + 106 + 106), 4 * 4 * 286)
     assert (result["cache_b"], result["cache_hit_ratio"]) == (4 * 450 * 202, 0.95)
     assert result["engine_version"].startswith("torch ")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tunebench.reports.analysis.run_comparison import compare_runs
+from tunebench.reports.analysis.two_runs.comparison import compare_runs
 from tunebench.reports.render.html import render, render_comparison
 from tunebench.reports.results import RunReader
 
@@ -36,7 +36,7 @@ def browser():
 
 
 @pytest.fixture(scope="package")
-def pages(tmp_path_factory, lab_run, study_run, lorae_run):
+def pages(tmp_path_factory, answer_run, lab_run, study_run, lorae_run):
     """Files by name: the pages of a lab's campaign, two studies, and two runs compared."""
     root = tmp_path_factory.mktemp("pages")
 
@@ -47,6 +47,7 @@ def pages(tmp_path_factory, lab_run, study_run, lorae_run):
 
     lab, study = RunReader(lab_run), RunReader(study_run)
     return {
+        "answer_run": write("answer", render(RunReader(answer_run))),
         "lab_run": write("lab", render(lab)),
         "study_run": write("study", render(study)),
         "lorae_run": write("lorae", render(RunReader(lorae_run))),

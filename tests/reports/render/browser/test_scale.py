@@ -39,7 +39,7 @@ def test_it_opens_soon_and_decodes_no_trace_that_it_does_not_show(visit, large):
     assert min(loaded_ms) < 2000
     assert page.locator("script[id^='data-trace']").count() > 20
     assert page.locator("script[data-decoded]").count() == 0
-    page.locator("#traces details.trace").first.scroll_into_view_if_needed()
+    page.locator("#traces details.trace summary").first.click()
     page.locator("#traces canvas").first.wait_for()
     assert page.locator("script[data-decoded]").count() == 1
 

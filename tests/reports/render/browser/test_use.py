@@ -102,7 +102,7 @@ def test_traces_are_drawn_when_unfolded_and_not_before(lab_page):
     assert packed >= 8
     assert page.locator("script[data-decoded]").count() == 0
     first = page.locator("#traces details.trace").first
-    first.scroll_into_view_if_needed()
+    first.locator("summary").first.click()
     first.locator("canvas").first.wait_for()
     assert page.locator("script[data-decoded]").count() == 1
     second = page.locator("#traces details.trace").nth(1)
@@ -175,6 +175,8 @@ def test_without_scripts_everything_stands_there(lab_page):
     assert not page.locator(".controls").is_visible()
     assert not page.locator("#theme").is_visible()
     assert page.locator("div[data-panel='memory']").first.is_visible()
+    assert not page.locator("#traces .draw").first.is_visible()
+    page.locator("#traces summary").first.click()
     assert page.locator("#traces .draw").first.is_visible()
     assert not page.locator(".plot-bar").first.is_visible()
     page.locator("#speed-up summary").first.click()

@@ -364,5 +364,5 @@ def test_an_account_without_a_name_goes_on_without_ssh(lab):
 
 
 def test_words_are_split_as_ssh_splits_them():
-    assert list(parsed._words('a \'b c\' "d\\"e" f#g # comment')) == ["a", "b c", 'd"e', "f#g"]
+    assert list(parsed.words_of('a \'b c\' "d\\"e" f#g # comment')) == ["a", "b c", 'd"e', "f#g"]
     assert shlex.split("a 'b c'") == ["a", "b c"]

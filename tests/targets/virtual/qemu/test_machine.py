@@ -143,7 +143,7 @@ def test_a_board_that_is_up_is_left_as_it_is_and_another_machine_is_refused(boar
         board.up(fake_image, lambda _: None, boot_s=0.0)
     pid = board.state().pid
     assert board.up(fake_image, lambda _: None).pid == pid
-    with pytest.raises(InUseError, match=r"is up as raspi3b .* another --name"):
+    with pytest.raises(InUseError, match=r"is up as raspi3b .* start another beside it"):
         board.up(fake_image, lambda _: None, machine="virt")
 
 

@@ -19,8 +19,12 @@ from tunebench.reports.analysis.quantities import (
     right_items,
     values,
 )
+from tunebench.reports.analysis.two_runs.answer import Moved, comparison_answer
+from tunebench.reports.analysis.two_runs.differences import SeriesDifference, series_differences
+from tunebench.reports.analysis.verdict_words import size_words
 from tunebench.reports.formatting.json_value import INLINE
 from tunebench.reports.formatting.privacy import names_one
+from tunebench.reports.formatting.units import clean
 from tunebench.reports.results.drift import changes
 from tunebench.reports.results.layout import ResultsError
 from tunebench.reports.results.reader import RunReader
@@ -124,7 +128,12 @@ class OtherDifference:
 
 @dataclass(frozen=True, slots=True)
 class RunComparison:
-    """Two runs side by side: series in both, series in one only, and what else differs."""
+    """Two runs side by side: series in both, series in one only, and what else differs.
+
+    Attributes:
+        not_shared: what keeps each series of A that is in no series of B from being one of them.
+        answer: what the comparison comes to, in one sentence.
+    """
 
     schema: str
     a: Head
@@ -136,6 +145,8 @@ class RunComparison:
     only_b: Sequence[SeriesName]
     environment: Sequence[OtherDifference]
     warnings: Sequence[str]
+    not_shared: Sequence[SeriesDifference] = ()
+    answer: str = ""
 
 
 def compare_runs(first: RunReader, second: RunReader) -> RunComparison:
@@ -152,18 +163,32 @@ def compare_runs(first: RunReader, second: RunReader) -> RunComparison:
     ours, theirs = _by_series(first), _by_series(second)
     shared = [key for key in ours if key in theirs]
     delta = _delta(first)
+    rows = [row for key in shared for row in _rows((ours[key], theirs[key]), (first, second), delta)]
     return RunComparison(
         schema=COMPARE_SCHEMA,
         a=_head(first),
         b=_head(second),
         delta=delta,
         cautions=CAUTIONS,
-        rows=[row for key in shared for row in _rows((ours[key], theirs[key]), (first, second), delta)],
+        rows=rows,
         only_a=[_name(ours[key]) for key in ours if key not in theirs],
         only_b=[_name(theirs[key]) for key in theirs if key not in ours],
         environment=_environment(first, second),
         warnings=[*first.warnings, *second.warnings],
+        not_shared=series_differences(
+            [cell for key, cell in ours.items() if key not in theirs],
+            [cell for key, cell in theirs.items() if key not in ours],
+        ),
+        answer=comparison_answer([_moved(row) for row in rows]),
     )
+
+
+def _moved(row: RatioRow | PointsRow) -> Moved:
+    series = row.series
+    name = " · ".join(clean(part, 40) for part in (series.board_id, series.task, series.label))
+    unit, value = ("points", row.points) if isinstance(row, PointsRow) else ("ratio", row.ratio)
+    far = abs(value) / 100 if unit == "points" else abs(np.log(value))
+    return Moved(name, row.quantity, row.verdict, size_words(unit, value), float(far))
 
 
 def _by_series(reader: RunReader) -> dict[_Key, Cell]:

@@ -1,0 +1,1 @@
+"""Two runs side by side: what lies how far apart, and what keeps their series apart."""

@@ -1,0 +1,1 @@
+"""Diagrams of methods, and what the report knows of each."""

@@ -1,0 +1,61 @@
+"""What a method does, in two lines made from what the table of methods says of it."""
+
+from __future__ import annotations
+
+from tunebench.reports.figures.methods.known import KnownMethod
+
+_ADAPTERS = {
+    "own-last": "a low-rank adapter beside the last layer",
+    "own-all": "a low-rank adapter beside every layer",
+    "skip": "a low-rank adapter from each layer's input to the last output",
+    "convolutions": "a low-rank adapter at every convolution",
+}
+
+
+def what_trains(method: KnownMethod) -> str:
+    """Say what of the network trains.
+
+    >>> what_trains(KnownMethod(adapters="own-all"))
+    'Frozen, and a low-rank adapter beside every layer that trains.'
+    >>> what_trains(KnownMethod(weights="last", biases="last"))
+    'Only weights and biases of the last layer train.'
+    """
+    base, adapters = _base(method), _ADAPTERS.get(method.adapters, "")
+    if not base:
+        return f"Frozen, and {adapters} that trains." if adapters else "Nothing trains."
+    if adapters:
+        return f"{base} train, and {adapters}."
+    return f"{base} train." if base.startswith("All") else f"Only {base[:1].lower()}{base[1:]} train."
+
+
+def _base(method: KnownMethod) -> str:
+    both = (("weights", method.weights), ("biases", method.biases))
+    chosen = [(what, layers) for what, layers in both if layers != "none"]
+    if len(chosen) == 2 and method.weights == method.biases:
+        return "All weights and biases" if method.weights == "all" else "Weights and biases of the last layer"
+    return " and ".join(
+        f"{what} of {'all layers' if layers == 'all' else 'the last layer'}" for what, layers in chosen
+    )
+
+
+def what_it_costs(method: KnownMethod) -> str:
+    """Say what a training step runs, and what is shipped.
+
+    >>> what_it_costs(KnownMethod(adapters="own-last"))
+    'Gradients: last layer alone. Forward: whole network in each step. Ships the adapters.'
+    """
+    back = "every layer" if method.reach == "all" else "last layer alone"
+    forward = (
+        "what is frozen in the first epoch only, then from a cache"
+        if method.cache
+        else "whole network in each step"
+    )
+    return f"Gradients: {back}. Forward: {forward}. Ships {_shipped(method)}."
+
+
+def _shipped(method: KnownMethod) -> str:
+    own = {"all": "the whole network", "last": "the last layer", "none": ""}[method.weights]
+    if not own and method.biases != "none":
+        own = "the biases" if method.biases == "all" else "the last layer's bias"
+    adapters = "the adapters" if method.adapters != "none" else ""
+    return " and ".join(part for part in (own, adapters) if part) or "nothing"
