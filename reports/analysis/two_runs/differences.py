@@ -66,7 +66,7 @@ def shared_reasons(differences: Sequence[SeriesDifference]) -> list[tuple[str, o
     return [(item.what, item.a, item.b, labels) for item, labels in ordered]
 
 
-def _weight(differences: Sequence[SeriesDifference]) -> tuple[int, int]:
+def _weight(differences: list[SeriesDifference]) -> tuple[int, int]:
     """Return how far two series lie apart: other boards, tasks and methods weigh more than settings."""
     grave = sum(item.what in ("board", "task", "method") for item in differences)
     return grave, len(differences)
