@@ -52,7 +52,8 @@ def series_differences(ours: Sequence[Cell], theirs: Sequence[Cell]) -> list[Ser
     for cell in ours:
         candidates = [list(_differences(cell.usable[0], other.usable[0])) for other in theirs]
         if candidates:
-            differences += min(candidates, key=_weight)
+            nearest = min(candidates, key=_weight)
+            differences.extend(nearest)
     return differences
 
 
