@@ -21,10 +21,11 @@ from tunebench.reports.analysis.verdict_words import Settling, effect, settling,
 from tunebench.reports.analysis.verdicts import aa_result
 from tunebench.reports.formatting.units import clean, seconds, significant, size
 
-#: ``use``: a method is shown to be better. ``keep``: none is, or only at a loss of accuracy. ``open``: a verdict is
-#: unclear. ``too few``: too few blocks for any verdict. ``withheld``: the A/A control failed. ``emulated``: times are
-#: an emulator's. ``nothing``: nothing could be compared.
-State = Literal["use", "keep", "open", "too few", "withheld", "emulated", "nothing"]
+#: ``use``: a method is shown to be better. ``use if``: it is faster, and whether it loses accuracy is open. ``keep``:
+#: none is better, or only at a loss of accuracy that is shown. ``open``: a verdict is unclear. ``too few``: too few
+#: blocks for any verdict. ``withheld``: the A/A control failed. ``emulated``: times are an emulator's. ``nothing``:
+#: nothing could be compared.
+State = Literal["use", "use if", "keep", "open", "too few", "withheld", "emulated", "nothing"]
 
 #: (board, task, label) -> what the gate found, such as ``time +34.8% against its last nights``.
 Regressed = Mapping[tuple[str, str, str], str]
@@ -185,7 +186,8 @@ def _choice(given: _Given) -> Option | None:
     """Return the fastest method that is shown to be faster and not seen to lose accuracy.
 
     A method whose accuracy is settled goes before one whose accuracy is open, and that before one without any. A
-    method that is only as fast is chosen if it is shown to be better in something else.
+    method that is only as fast is chosen if it is shown to be better in something else. Last comes one that is
+    faster and may lose accuracy: it is recommended to who can bear the loss.
     """
     faster = [option for option in given.able if option.verdict == "FASTER"]
     same = [option for option in given.able if option.verdict == "SAME"]
@@ -197,6 +199,7 @@ def _choice(given: _Given) -> Option | None:
         [option for option in faster if _open_without_loss(option)],
         [option for option in faster if option.points is None],
         better,
+        [option for option in faster if _open_loss(option)],
     )
     return next((tier[0] for tier in tiers if tier), None)
 
@@ -211,13 +214,24 @@ def _open_without_loss(option: Option) -> bool:
     return is_open and option.points is not None and option.points >= -option.delta_points
 
 
+def _open_loss(option: Option) -> bool:
+    """Return whether an accuracy is not settled and its estimate is a loss that matters."""
+    is_open = option.points_verdict in {"UNCLEAR", "NO VERDICT"}
+    return is_open and option.points is not None and option.points < -option.delta_points
+
+
 def _use(given: _Given, choice: Option) -> Answer:
     also = [] if choice.verdict == "FASTER" else choice.savings[:1]
     phrase = ", ".join([told(choice, given.base), *also])
     others = _first_of_each(
         [*_more_accurate(given, choice), *_faster_at_a_loss(given, choice), *_smaller(given, choice)]
     )
-    return _made(given, "use", f"Use {choice.name}: {phrase}", choice=choice, lead=choice, others=others)
+    if choice.verdict != "FASTER" or not _open_loss(choice):
+        return _made(given, "use", f"Use {choice.name}: {phrase}", choice=choice, lead=choice, others=others)
+    metric, lost = clean(choice.metric, 30), points(abs(choice.points or 0.0)).lstrip("+")
+    claim = f"Use {choice.name} if {lost} of {metric} may be lost: {phrase}"
+    others = {str(given.rows[0].baseline): f"{given.base} if not", **others}
+    return _made(given, "use if", claim, choice=choice, lead=choice, others=others)
 
 
 def _keep(given: _Given, faster: Sequence[Option]) -> Answer:
@@ -263,7 +277,8 @@ def _too_few(given: _Given) -> Answer:
         option for option in given.able if option.points is None or _open_without_loss(option)
     ]
     ahead = [option for option in seen_without_loss if (option.factor or 0.0) > 1]
-    best = (ahead or given.able)[0]
+    unbeaten = [option for option in given.able if option.frontier and (option.factor or 0.0) > 1]
+    best = (ahead or unbeaten or given.able)[0]
     needed = given.settling(best)
     missing = needed.blocks if needed and needed.blocks else 1
     over = f" over {len(given.able)} methods" if len(given.able) > 1 else ""

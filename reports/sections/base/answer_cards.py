@@ -22,6 +22,7 @@ from tunebench.reports.sections.base.symbols import Mark, mark_of
 #: state -> the first words of its line in the list of answers; the last two have no method to name after them.
 _DO = {
     "use": "Use",
+    "use if": "If accuracy allows",
     "keep": "Stay with",
     "open": "No verdict yet",
     "too few": "No verdict yet",
