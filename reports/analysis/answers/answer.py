@@ -14,7 +14,16 @@ from typing import Literal
 
 from tunebench.reports.analysis.answers.families import grouped
 from tunebench.reports.analysis.answers.options import Option, options
-from tunebench.reports.analysis.answers.words import accuracy, points, ship, speed, times, told
+from tunebench.reports.analysis.answers.words import (
+    accuracy,
+    brief_points,
+    brief_speed,
+    points,
+    ship,
+    speed,
+    times,
+    told,
+)
 from tunebench.reports.analysis.measured import Measured
 from tunebench.reports.analysis.row import MethodResult, ToTarget
 from tunebench.reports.analysis.verdict_words import Settling, effect, settling, span
@@ -230,7 +239,9 @@ def _use(given: _Given, choice: Option) -> Answer:
         return _made(given, "use", f"Use {choice.name}: {phrase}", choice=choice, lead=choice, others=others)
     metric, lost = clean(choice.metric, 30), points(abs(choice.points or 0.0)).lstrip("+")
     claim = f"Use {choice.name} if {lost} of {metric} may be lost: {phrase}"
-    others = {str(given.rows[0].baseline): f"{given.base} if not", **others}
+    others = dict(
+        list({str(given.rows[0].baseline): f"{given.base} if not", **others}.items())[:_MOST_OTHERS]
+    )
     return _made(given, "use if", claim, choice=choice, lead=choice, others=others)
 
 
@@ -314,8 +325,7 @@ def _more_accurate(given: _Given, choice: Option) -> list[_Phrase]:
     if best is None:
         return []
     metric = clean(best.metric, 30)
-    beside = accuracy(best).removeprefix(f"{metric} ")
-    return [(best.label, f"{best.name} if {metric} counts more ({beside}, {speed(best, given.base)})")]
+    return [(best.label, f"{best.name} if {metric} counts more ({brief_points(best)}, {brief_speed(best)})")]
 
 
 def _faster_at_a_loss(given: _Given, choice: Option) -> list[_Phrase]:
@@ -335,7 +345,7 @@ def _faster_at_a_loss(given: _Given, choice: Option) -> list[_Phrase]:
         size_ = points(abs(option.points)).lstrip("+")
         metric = clean(option.metric, 30)
         condition = f"{size_} of {metric} may be lost" if lost else f"its {metric} holds ({accuracy(option)})"
-        also = [part for part in (speed(option, given.base), ship(option)) if part]
+        also = [part for part in (brief_speed(option), ship(option)) if part]
         if lost and option.points_verdict != "LOWER":
             also.append("loss open")
         phrases.append((option.label, f"{option.name} if {condition} ({', '.join(also)})"))
@@ -352,7 +362,7 @@ def _smaller(given: _Given, choice: Option) -> list[_Phrase]:
     least = min(known, key=lambda option: option.update_b or 0, default=None)
     if least is None or choice.update_b is None or (least.update_b or 0) > choice.update_b / 2:
         return []
-    beside = f"{size(least.update_b or 0, 2)}, {speed(least, given.base)}, {accuracy(least)}"
+    beside = f"{size(least.update_b or 0, 2)}, {brief_speed(least)}, {clean(least.metric, 30)} {brief_points(least)}"
     return [(least.label, f"{least.name} if the update must be small ({beside})")]
 
 

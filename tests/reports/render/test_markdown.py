@@ -61,7 +61,7 @@ def test_it_has_the_counts_the_control_and_the_verdicts_of_the_page(lab):
     assert (
         "- pi5-01 · digits/mlp: Stay with ft-all: no method is shown to be faster at equal accuracy" in words
     )
-    assert "skip2-lora if 1.6 points of accuracy may be lost (3.3× faster than ft-all" in words
+    assert "skip2-lora if 1.6 points of accuracy may be lost (3.3× faster" in words
     row = next(line for line in text.splitlines() if line.startswith("| skip2-lora"))
     assert "| faster |" in row
     assert ", less" in row  # energy
