@@ -44,7 +44,7 @@ def test_eight_boards_and_twelve_cells_fit_into_a_comment(large):
 def test_the_longest_names_fit_too_and_what_is_left_out_is_told(store_reps, make_record):
     reps = [
         make_record(board_id=f"{b}" + "#" * 10_000, label=f"{m}" + "<" * 10_000, task="@" * 1000)
-        for b in range(40)
+        for b in range(80)
         for m in range(10)
     ]
     text = markdown(summarise(store_reps(reps)))
