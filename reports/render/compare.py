@@ -200,7 +200,10 @@ def _points(value: float) -> str:
 
 def _both(a: object, b: object) -> tuple[str, str]:
     """Return both values in words; of long lists only what is not in the other, hashes by their first digits."""
-    ours, theirs = (set(value.split(", ")) if isinstance(value, str) else set() for value in (a, b))
+    # A run whose records tell none has an empty text.
+    ours, theirs = (
+        set(filter(None, value.split(", "))) if isinstance(value, str) else set() for value in (a, b)
+    )
     if all(_DIGEST.fullmatch(item) for item in ours | theirs) and ours | theirs:
         return _digests(ours, theirs), _digests(theirs, ours)
     return _plain(a), _plain(b)
@@ -210,8 +213,10 @@ def _digests(own: set[str], other: set[str]) -> str:
     """Say how many hashes there are and how many of them both runs have; one alone is named by its first digits."""
     if len(own) == 1 and not own & other:
         return f"{next(iter(own))[:12]}…"
-    return f"{len(own)}, {len(own & other)} of them in both" if own else "none"
+    return f"{len(own)}, {len(own & other)} of them in both" if own else "not known"
 
 
 def _plain(value: object) -> str:
-    return "not known" if value is None else clean(value if isinstance(value, str) else repr(value), 120)
+    return (
+        "not known" if value in (None, "") else clean(value if isinstance(value, str) else repr(value), 120)
+    )

@@ -52,7 +52,8 @@ def series_differences(ours: Sequence[Cell], theirs: Sequence[Cell]) -> list[Ser
     for cell in ours:
         candidates = [list(_differences(cell.usable[0], other.usable[0])) for other in theirs]
         if candidates:
-            differences += min(candidates, key=_weight)
+            nearest = min(candidates, key=_weight)
+            differences.extend(nearest)
     return differences
 
 
@@ -66,7 +67,7 @@ def shared_reasons(differences: Sequence[SeriesDifference]) -> list[tuple[str, o
     return [(item.what, item.a, item.b, labels) for item, labels in ordered]
 
 
-def _weight(differences: Sequence[SeriesDifference]) -> tuple[int, int]:
+def _weight(differences: list[SeriesDifference]) -> tuple[int, int]:
     """Return how far two series lie apart: other boards, tasks and methods weigh more than settings."""
     grave = sum(item.what in ("board", "task", "method") for item in differences)
     return grave, len(differences)

@@ -238,7 +238,7 @@ class Scale:
 def apart(
     labels: Sequence[tuple[float, float, str]], values: Sequence[float], keep: float
 ) -> list[tuple[float, str]]:
-    """Return (place, text) of as many evenly chosen labels as do not touch.
+    """Return (place, text) of as many labels as do not touch: every second, third ... of an even axis.
 
     Args:
         labels: (middle, extent along the axis, text) in the order of the axis.
@@ -247,13 +247,35 @@ def apart(
 
     >>> apart([(0, 30, "0"), (20, 30, "1"), (40, 30, "2"), (60, 30, "3")], [0, 1, 2, 3], 2)
     [(0, '0'), (40, '2')]
+    >>> apart([(0, 20, "1"), (50, 20, "2"), (60, 20, "3"), (100, 20, "9")], [1, 2, 3, 9], 2)
+    [(0, '1'), (50, '2'), (100, '9')]
     """
     stay = next((i for i, value in enumerate(values) if value == keep), 0)
+    steps = [abs(b[0] - a[0]) for a, b in pairwise(labels)]
+    if steps and max(steps) - min(steps) > 0.2 * max(steps):
+        chosen = _greedy(labels, stay)
+        return [(place, text) for place, _, text in chosen]
     for stride in range(1, len(labels) + 1):
-        chosen = labels[stay % stride :: stride]
-        if all(abs(b[0] - a[0]) >= (a[1] + b[1]) / 2 + _GAP and a[2] != b[2] for a, b in pairwise(chosen)):
+        chosen = list(labels[stay % stride :: stride])
+        if all(_free(a, b) for a, b in pairwise(chosen)):
             return [(place, text) for place, _, text in chosen]
     return []
+
+
+def _greedy(labels: Sequence[tuple[float, float, str]], stay: int) -> list[tuple[float, float, str]]:
+    """Return the label that stays, and from there to both ends each next one that has room."""
+    chosen = [labels[stay]]
+    for label in labels[stay + 1 :]:
+        if _free(chosen[-1], label):
+            chosen.append(label)
+    for label in reversed(labels[:stay]):
+        if _free(chosen[0], label):
+            chosen.insert(0, label)
+    return chosen
+
+
+def _free(a: tuple[float, float, str], b: tuple[float, float, str]) -> bool:
+    return abs(b[0] - a[0]) >= (a[1] + b[1]) / 2 + _GAP and a[2] != b[2]
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:

@@ -331,8 +331,8 @@ def _memory(row: MethodResult) -> CellText:
     added = f"idle + {size(row.over_idle_b.median)}" if row.over_idle_b else ""
     cache = f"cache {size(row.cache_b)}" if row.cache_b is not None else ""
     single = "one value" if peak.n == 1 and row.n > 1 else ""
-    small = [part for part in (added, cache, single) if part]
-    return CellText(size(peak.median), *small[:2])
+    small = [*(part for part in (added, cache, single) if part), "", ""]
+    return CellText(size(peak.median), small[0], small[1])
 
 
 def _energy(row: MethodResult) -> CellText:

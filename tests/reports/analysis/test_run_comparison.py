@@ -316,6 +316,15 @@ def test_hashes_that_differ_are_counted_not_dumped(runs_of, make_record):
         assert "code that travelled" in text
 
 
+def test_a_hash_that_only_one_run_tells_is_cut_too(runs_of, make_record):
+    prov = make_record().prov.model_copy(update={"payload_sha256": "ab" * 32})
+    comparison = compare_runs(*runs_of([make_record(prov=prov)], [make_record()]))
+    for text in texts_of(comparison):
+        assert HASH.search(text) is None
+        assert "abababababab…" in text
+        assert "not known" in text
+
+
 def test_a_series_is_held_against_the_one_that_is_nearest_to_it(runs_of, make_record):
     a = [make_record(label="x", series_key="a")]
     b = [
