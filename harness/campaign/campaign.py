@@ -10,6 +10,7 @@ from tunebench.harness.artifacts.gather import Artifacts
 from tunebench.harness.board.environment import owner
 from tunebench.harness.board.link import Interrupted
 from tunebench.harness.campaign.board_run import BoardRun, OnRecord, Shared
+from tunebench.harness.campaign.looks import leave_out_decided
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import Observer
 from tunebench.harness.config.inventory import BoardEntry
@@ -89,6 +90,9 @@ class Campaign:
         """Run one board's queue, and tell how it ended; a board that fails does not stop the others."""
         shared = self._shared
         queue = attempts.still_open(self.plan.of_board(entry.id), shared.writer.stored)
+        if self.plan.suite.looks:
+            leave_out_decided(self.plan, entry.id, shared.writer, self.outcome)
+            queue = [planned for planned in queue if not self.outcome.is_skipped(planned)]
         if not queue and entry.id not in shared.begun:
             shared.observer.ended(entry.id, "nothing left to do")
             return

@@ -105,6 +105,11 @@ class BoardLooks:
             self._outcome.leave_out([_skip(self._board_id, idle.task, idle.label, reason, longest + 1)])
 
 
+def leave_out_decided(plan: Plan, board_id: str, writer: RunWriter, outcome: CampaignOutcome) -> None:
+    """Leave out what earlier looks at a board have decided: a resumed run has less to do, or nothing."""
+    BoardLooks(plan, board_id, writer, outcome, lambda message: None)
+
+
 def look_text(look: LookTaken, most: int) -> str:
     """Return a look in one line."""
     parts = [f"{label} {verdict}" for label, verdict in look.decided.items()]

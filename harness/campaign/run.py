@@ -45,8 +45,9 @@ def run(request: Request, console: Console, *, tell_feasibility: bool = True) ->
     recorded = bool(session.writer.stored)
     complete = session.close(outcome)
     if not complete:
+        instead = " in place of --add-blocks" if request.add_blocks else ""
         console.print(
-            "The run is not complete; the same command with --resume continues it.",
+            f"The run is not complete; the same command with --resume{instead} continues it.",
             markup=False,
             soft_wrap=True,
         )

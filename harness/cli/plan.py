@@ -114,7 +114,7 @@ def plan_text(summary: Mapping[str, Any]) -> str:
         eta = (
             "ETA unknown: no earlier run of this board"
             if board["eta_s"] is None
-            else f"ETA {clock(board['eta_s'])}"
+            else f"ETA {'at most ' if summary['looks'] else ''}{clock(board['eta_s'])}"
         )
         partly = (
             f" ({board['without_history']} repetitions without history)" if board["without_history"] else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from tunebench.reports.analysis.answers.options import failed_check
@@ -153,9 +154,13 @@ def _blocks(summary: Measured) -> Iterator[Caution]:
 
 def _added_blocks(summary: Measured) -> Iterator[Caution]:
     """Caution where blocks were added to a run that could have had verdicts before: each time was a look at them."""
-    claims = len({row.label for row in summary.rows if not row.is_baseline and not row.aa_control})
+    compared = Counter(
+        (row.board_id, row.task) for row in summary.rows if not row.is_baseline and not row.aa_control
+    )
     looks = [
-        blocks for blocks in summary.run.earlier_blocks or () if verdict_possible(blocks, max(1, claims))
+        blocks
+        for blocks in summary.run.earlier_blocks or ()
+        if any(verdict_possible(blocks, claims) for claims in compared.values())
     ]
     if looks:
         counts = " and ".join(str(blocks) for blocks in looks)

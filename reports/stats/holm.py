@@ -17,7 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tunebench.reports.stats.attainable import ALPHA, fewest_blocks
+from tunebench.reports.stats.attainable import ALPHA, smallest_p
 from tunebench.reports.stats.paired import (
     MIN_BLOCKS,
     Comparison,
@@ -127,8 +127,7 @@ def compare_all(
     judged = [index for index, comparison in enumerate(alone) if comparison.verdict != "NO VERDICT"]
     outside = holm([alone[index].p_outside for index in judged], alpha=alpha)
     inside = holm([alone[index].p_inside for index in judged], alpha=alpha)
-    # Whoever has too few blocks now is judged together with all others once it has enough.
-    fewest = fewest_blocks(len(alone), alpha=alpha)
+    counts = [comparison.n for comparison in alone]
     results = [
         Adjusted(
             comparison,
@@ -139,9 +138,9 @@ def compare_all(
             None,
             None,
             None,
-            max(1, fewest - comparison.n),
+            _blocks_until_possible(counts, index, alpha),
         )
-        for comparison in alone
+        for index, comparison in enumerate(alone)
     ]
     for place, index in enumerate(judged):
         ratios = log_ratios(baseline_s[index], candidates_s[index]).tolist()
@@ -149,6 +148,25 @@ def compare_all(
             alone[index], ratios, outside[place], inside[place], methods=len(judged), alpha=alpha
         )
     return results
+
+
+def _blocks_until_possible(counts: Sequence[int], index: int, alpha: float) -> int:
+    """Return the further blocks after which a method can have a verdict, if all have their smallest p-values by then.
+
+    Args:
+        counts: blocks of each method now; each further block is one for all of them.
+        index: the method.
+        alpha: as in :func:`compare_all`.
+
+    >>> _blocks_until_possible([3, 3, 3], 0, 0.05), _blocks_until_possible([6, 3], 1, 0.05)
+    (4, 3)
+    """
+    more = max(1, MIN_BLOCKS - counts[index])
+    while True:
+        p_values = [smallest_p(count + more) for count in counts]
+        if holm(p_values, alpha=alpha)[index][0] <= alpha:
+            return more
+        more += 1
 
 
 def _adjust(

@@ -8,12 +8,16 @@ import json
 import math
 import random
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from tests.reports.campaigns import make_rep
+from tunebench.harness.board import link
+from tunebench.harness.campaign.campaign import Campaign
 from tunebench.harness.campaign.looks import BoardLooks
 from tunebench.harness.campaign.outcome import CampaignOutcome
+from tunebench.harness.campaign.progress import Silent
 from tunebench.harness.campaign.session import exit_code
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import load_suite, sized
@@ -175,6 +179,20 @@ def test_a_run_that_was_cut_takes_no_look_twice_and_ends_as_if_it_had_not_been(b
     assert [(look.task, look.blocks) for look in reader.looks] == [(MLP, 11), (CNN, 11)]
     assert blocks_of(reader, MLP) == set(range(11))
     assert len({rep.rep_id for rep in reader.repetitions}) == len(reader.repetitions)
+
+
+def test_a_run_whose_host_died_when_all_was_decided_ends_though_the_board_is_gone(begin, monkeypatch):
+    monkeypatch.setattr(link, "CONNECT_PATIENCE_S", 0.0)
+    plan, writer = begin()
+    Board(plan, writer).run()
+    gone = BoardEntry(id="a", kind="linux", host="127.0.0.1", port=9, host_keys="accept-new")
+    campaign = Campaign(replace(plan, boards=(gone,)), None, writer, Silent())
+    outcome = campaign.run()
+    assert outcome.given_up == {}
+    left = attempts.still_open(plan.repetitions, writer.stored)
+    assert left
+    assert all(any(covers(skip, planned) for skip in outcome.skipped) for planned in left)
+    writer.close()
 
 
 def test_a_run_that_is_read_between_looks_is_judged_by_the_last_look_alone(begin):

@@ -13,7 +13,7 @@ import pytest
 
 from tests.reports.campaigns import Campaign
 from tunebench.harness.cli import demo as command
-from tunebench.harness.cli.demo_story import closing, next_steps
+from tunebench.harness.cli.demo import _sentences, closing, next_steps
 from tunebench.harness.config.inventory import loopback_inventory
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.planning.feasibility import feasibility
@@ -106,7 +106,6 @@ def row(label, engine, factor, **fields):
 
 
 def test_both_engines_together_tell_that_the_engine_matters():
-    from tunebench.harness.cli.demo_story import _sentences
 
     text = "\n".join(_sentences([row("skip2-lora", "native", 7.05), row("skip2-lora", "torch", 1.6)]))
     assert f"{NATIVE}: skip2-lora ran 7.05× [5.64×, 8.46×] as fast as lora-all (FASTER, 8 blocks)." in text
@@ -114,7 +113,6 @@ def test_both_engines_together_tell_that_the_engine_matters():
 
 
 def test_who_reaches_the_accuracy_first_is_told_where_it_is_not_the_fastest():
-    from tunebench.harness.cli.demo_story import _sentences
     from tunebench.reports.analysis.row import Reached, ToTarget
 
     def to(seconds):

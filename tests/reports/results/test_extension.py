@@ -11,6 +11,7 @@ from tunebench.reports.formatting.privacy import Anonymiser
 from tunebench.reports.results import ResultsError, RunReader, RunWriter
 from tunebench.reports.results.export import export_run, merge
 from tunebench.reports.results.files import sha256_file
+from tunebench.reports.summary import summarise
 
 
 @pytest.fixture
@@ -101,6 +102,17 @@ def test_a_copy_holds_what_was_set_aside_too(finished, make_record, tmp_path):
     assert len(copy.earlier_manifests) == 1
     hidden = RunReader(export_run(finished, tmp_path / "public", Anonymiser(b"salt")))
     assert (hidden.verify(), hidden.plan_view.earlier_blocks) == ([], (3,))
+
+
+@pytest.mark.parametrize(("had", "told"), [(3, False), (6, False), (7, True), (12, True)])
+def test_the_report_warns_where_a_verdict_had_been_possible_before(finished, make_record, had, told):
+    """Four methods against ft-all but its control: three comparisons, from seven blocks on."""
+    add(finished, make_record)
+    plan = json.loads((finished / "plan.json").read_text())
+    plan["extended"] = [{"from_blocks": had}]
+    (finished / "plan.json").write_text(json.dumps(plan))
+    codes = {caution.code for caution in summarise(RunReader(finished, check=False)).cautions}
+    assert ("added-blocks" in codes) == told
 
 
 def test_an_unfinished_run_is_resumed_and_not_extended(finished):
