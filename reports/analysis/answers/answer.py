@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tunebench.reports.analysis.answers.families import grouped
@@ -28,6 +28,7 @@ from tunebench.reports.analysis.measured import Measured
 from tunebench.reports.analysis.row import MethodResult, ToTarget
 from tunebench.reports.analysis.verdict_words import Settling, effect, settling, span
 from tunebench.reports.analysis.verdicts import aa_result
+from tunebench.reports.formatting.json_value import LEFT_OUT
 from tunebench.reports.formatting.units import clean, seconds, significant, size
 
 #: ``use``: a method is shown to be better. ``use if``: it is faster, and whether it loses accuracy is open. ``keep``:
@@ -62,7 +63,7 @@ class Answer:
         blocks_missing: about how many more blocks would give (or settle) the verdict; None if that is no matter.
         aa: result of the A/A control here: ``passed``, ``failed``, ``unclear``, ``no verdict`` or ``none``.
         regressed: what the gate found to have become worse in this run; the sentence begins with it.
-        options: every method, in the run's order.
+        options: every method, in the run's order; in JSON the run's rows have their numbers.
     """
 
     board_id: str
@@ -84,7 +85,7 @@ class Answer:
     blocks_missing: int | None
     aa: str
     regressed: list[str]
-    options: list[Option]
+    options: list[Option] = field(metadata=LEFT_OUT)
 
     @property
     def leading(self) -> Option | None:
