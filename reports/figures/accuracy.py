@@ -73,7 +73,7 @@ def _draw(width: int, known: Sequence[_Method], styles: Styles) -> Canvas:
     marks = [tick * unit_s for tick in ticks(0, time_high * 1.05 / unit_s, 4 if width <= NARROW else 6)]
     canvas.ticks_below(across, marks, top + _PLOT + 20, lambda tick: plain(tick / unit_s))
     canvas.line(_LEFT, top + _PLOT, width - _RIGHT, top + _PLOT, "rule")
-    canvas.text(width - _RIGHT, top + _PLOT + 40, f"{unit} of fine-tuning", "tick", anchor="end")
+    canvas.text(width - _RIGHT, top + _PLOT + 40, f"fine-tuning in {unit}", "tick", anchor="end")
     for row, _, _ in known:
         look = styles.of(row.label)
         points = [(across(t), up(value)) for _, t, value in row.curve if low <= value <= high]

@@ -78,7 +78,9 @@ def _draw(width: int, panels: Sequence[_Timed], labels: Sequence[str], styles: S
                 canvas.text(0, y + _HEAD + _ROW * place + 15, label, "t", width=left - 10)
         for row, wall in rows:
             _dot(canvas, row, wall, scale, y=y + _HEAD + _ROW * labels.index(row.label) + 11, styles=styles)
-    canvas.text(width - 10, canvas.height - 4, f"{unit}, one log axis for all boards", "tick", anchor="end")
+    canvas.text(
+        width - 10, canvas.height - 4, f"time in {unit}, one log axis for all boards", "tick", anchor="end"
+    )
     return canvas
 
 

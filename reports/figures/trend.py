@@ -91,7 +91,7 @@ def _draw(width: int, nights: Sequence[Point], band: Band | None) -> Canvas:
     for tick in levels:
         canvas.line(_LEFT, up(tick), width - _RIGHT, up(tick), "grid")
     canvas.ticks_left(up, levels, _LEFT - 8, lambda tick: plain(tick / unit_s))
-    canvas.text(0, 12, unit, "tick")
+    canvas.text(0, 12, f"time in {unit}", "tick")
     _band(canvas, nights, band, across, up)
     _notes(canvas, nights, across)
     _values(canvas, nights, across, up)

@@ -190,4 +190,4 @@ def test_the_axis_of_nights_has_a_unit_that_fits(value):
     ]
     svg = str(trend_figure("t", "x", nights, None).drawings[0][1])
     assert ">seconds<" not in svg
-    assert re.search(r">(s|ms|µs)<", svg)
+    assert re.search(r">time in (s|ms|µs)<", svg)
