@@ -51,13 +51,17 @@ def feasibility(plan: Plan, durations: Durations | None = None) -> list[Feasibil
         plan: what is to be measured.
         durations: what is known of how long repetitions take, for ``more_s``.
     """
-    found = []
-    for board in plan.boards:
-        queue = plan.of_board(board.id)
+    known = []
+    queues: dict[str, list[Planned]] = {board.id: [] for board in plan.boards}
+    for planned in plan.repetitions:
+        queues[planned.board_id].append(planned)
+    for board_id, queue in queues.items():
+        timed_of: dict[str, list[Planned]] = {}
+        for planned in queue:
+            if planned.role == "timed":
+                timed_of.setdefault(planned.workload.task, []).append(planned)
         for task in plan.suite.tasks:
-            timed = [
-                planned for planned in queue if planned.role == "timed" and planned.workload.task == task
-            ]
+            timed = timed_of.get(task, [])
             own = {planned.workload.label: planned.workload for planned in timed}
             labels = [label for label, workload in own.items() if not workload.aa_control]
             if len(labels) < 2:
@@ -66,9 +70,9 @@ def feasibility(plan: Plan, durations: Durations | None = None) -> list[Feasibil
             blocks = len({planned.block for planned in timed})
             fewest = _fewest(plan, claims) if claims else None
             more = 0 if fewest is None else max(0, fewest - blocks)
-            found.append(
+            known.append(
                 Feasibility(
-                    board_id=board.id,
+                    board_id=board_id,
                     task=task,
                     blocks=blocks,
                     methods=len(labels),
@@ -80,7 +84,7 @@ def feasibility(plan: Plan, durations: Durations | None = None) -> list[Feasibil
                     by_choice=any(workload.blocks is not None for workload in own.values()),
                 )
             )
-    return found
+    return known
 
 
 def _claims(own: dict[str, Workload], baseline: str) -> int:

@@ -24,8 +24,8 @@ def workload():
 
 @pytest.mark.parametrize("records", [[check(False)], [check(None)], [check(True, outcome="failed")]])
 def test_a_check_that_failed_before_is_not_forgotten(records, workload):
-    told = BoardState.resumed(records, "host").check_failed(workload)
-    assert told == "correctness gate failed on this board: it had failed before"
+    sentence = BoardState.resumed(records, "host").check_failed(workload)
+    assert sentence == "correctness gate failed on this board: it had failed before"
 
 
 @pytest.mark.parametrize(

@@ -137,8 +137,8 @@ def test_every_repetition_is_measured_or_left_out_with_the_reason_and_the_audit_
     assert {skip.reason for skip in board.outcome.skipped} == {"decided after 11 of at most 30 blocks"}
     assert exit_code(board.outcome, writer, plan) == 0
     reader = finish(plan, writer, board.outcome)
-    told = [str(finding) for finding in audit(reader.path) if finding.code != "side-file"]
-    assert told == []
+    findings = [str(finding) for finding in audit(reader.path) if finding.code != "side-file"]
+    assert findings == []
 
 
 def test_a_task_that_is_open_goes_on_alone(begin):

@@ -105,9 +105,9 @@ def test_boards_without_the_baseline_compare_nothing_and_it_is_told(tmp_path):
 
 
 def test_methods_under_other_conditions_are_not_counted(plan):
-    one = ROW.format(model="mlp", methods=quoted("ft-all", "lora-all"), more='task = "t"')
+    same = ROW.format(model="mlp", methods=quoted("ft-all", "lora-all"), more='task = "t"')
     threads = ROW.format(model="mlp", methods=quoted("skip2-lora"), more='task = "t"\nthreads = 2')
-    (task,) = feasibility(plan(8, one, threads))
+    (task,) = feasibility(plan(8, same, threads))
     assert (task.methods, task.claims) == (3, 1)
 
 

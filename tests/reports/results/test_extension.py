@@ -88,9 +88,9 @@ def test_stores_that_hold_a_run_before_and_after_are_told_apart(finished, make_r
     before = tmp_path / "before"
     shutil.copytree(tmp_path / "results", before)
     add(finished, make_record)
-    told = []
-    assert merge([before], tmp_path / "results", progress=told.append) == []
-    assert "blocks were added to it" in told[0]
+    messages = []
+    assert merge([before], tmp_path / "results", progress=messages.append) == []
+    assert "blocks were added to it" in messages[0]
     with pytest.raises(ResultsError, match="as it was before blocks were added; remove it"):
         merge([tmp_path / "results"], before)
 
@@ -104,15 +104,15 @@ def test_a_copy_holds_what_was_set_aside_too(finished, make_record, tmp_path):
     assert (hidden.verify(), hidden.plan_view.earlier_blocks) == ([], (3,))
 
 
-@pytest.mark.parametrize(("had", "told"), [(3, False), (6, False), (7, True), (12, True)])
-def test_the_report_warns_where_a_verdict_had_been_possible_before(finished, make_record, had, told):
+@pytest.mark.parametrize(("had", "warned"), [(3, False), (6, False), (7, True), (12, True)])
+def test_the_report_warns_where_a_verdict_had_been_possible_before(finished, make_record, had, warned):
     """Four methods against ft-all but its control: three comparisons, from seven blocks on."""
     add(finished, make_record)
     plan = json.loads((finished / "plan.json").read_text())
     plan["extended"] = [{"from_blocks": had}]
     (finished / "plan.json").write_text(json.dumps(plan))
     codes = {caution.code for caution in summarise(RunReader(finished, check=False)).cautions}
-    assert ("added-blocks" in codes) == told
+    assert ("added-blocks" in codes) == warned
 
 
 def test_an_unfinished_run_is_resumed_and_not_extended(finished):

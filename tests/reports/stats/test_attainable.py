@@ -20,8 +20,8 @@ def clearest(blocks, claims, ratio, **options):
 def test_a_verdict_is_possible_from_the_very_block_on_that_is_told(claims, ratio, verdict):
     fewest = fewest_blocks(claims)
     for blocks in range(1, 13):
-        found = {result.verdict for result in clearest(blocks, claims, ratio)}
-        assert (found == {verdict}) == (blocks >= fewest) == verdict_possible(blocks, claims)
+        verdicts = {result.verdict for result in clearest(blocks, claims, ratio)}
+        assert (verdicts == {verdict}) == (blocks >= fewest) == verdict_possible(blocks, claims)
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.01, 0.005, 0.0025])
