@@ -19,7 +19,7 @@ from tunebench.reports.render.html import render
 from tunebench.reports.render.markdown import markdown
 from tunebench.reports.render.text import table
 from tunebench.reports.results import RunReader, RunWriter
-from tunebench.reports.stats.holm import fewest_blocks
+from tunebench.reports.stats.attainable import fewest_blocks
 from tunebench.reports.summary import as_json, summarise
 
 
