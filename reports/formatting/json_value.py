@@ -11,6 +11,9 @@ INLINE = {"inline": True}
 #: Metadata of a field that is left out where it is None.
 OMIT_NONE = {"omit_none": True}
 
+#: Metadata of a field that has no place in JSON: what it says stands there already.
+LEFT_OUT = {"left_out": True}
+
 
 def named(name: str) -> dict[str, str]:
     """Return the metadata of a field whose name in JSON is not a valid Python name, such as ``class``."""
@@ -44,6 +47,8 @@ def json_value(value: object) -> Any:
 
 
 def _member(item: Field[Any], value: object) -> Mapping[str, object]:
+    if item.metadata.get("left_out"):
+        return {}
     if value is None and (item.metadata.get("inline") or item.metadata.get("omit_none")):
         return {}
     if item.metadata.get("inline"):

@@ -45,7 +45,10 @@ class _Matrix:
 
 @dataclass(frozen=True)
 class _View:
+    """The matrices; ``reasons`` of open verdicts stand below them only where the page holds too much to unfold each."""
+
     matrices: Sequence[_Matrix]
+    reasons: Sequence[tuple[str, str]]
     overall: Sequence[tuple[str, DataTable]]
 
 
@@ -63,7 +66,8 @@ class VerdictsSection(Section):
     def view(self, page: Page) -> _View | None:
         """Return all verdicts with their reasons, and what goes beyond one comparison."""
         matrices = [matrix for group in page.groups if (matrix := _matrix(group)) is not None]
-        return _View(matrices, overall_tables(page.summary)) if matrices else None
+        why = reasons(page.summary.rows) if page.heavy else ()
+        return _View(matrices, why, overall_tables(page.summary)) if matrices else None
 
     def text(self, summary: Summary) -> Sequence[str]:
         """Return the table of verdicts, the reasons of open verdicts and the overall tables, as plain text."""

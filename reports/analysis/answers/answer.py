@@ -9,22 +9,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tunebench.reports.analysis.answers.families import grouped
 from tunebench.reports.analysis.answers.options import Option, options
-from tunebench.reports.analysis.answers.words import accuracy, points, ship, speed, times, told
+from tunebench.reports.analysis.answers.words import (
+    accuracy,
+    brief_points,
+    brief_speed,
+    points,
+    ship,
+    speed,
+    times,
+    told,
+)
 from tunebench.reports.analysis.measured import Measured
 from tunebench.reports.analysis.row import MethodResult, ToTarget
 from tunebench.reports.analysis.verdict_words import Settling, effect, settling, span
 from tunebench.reports.analysis.verdicts import aa_result
+from tunebench.reports.formatting.json_value import LEFT_OUT
 from tunebench.reports.formatting.units import clean, seconds, significant, size
 
-#: ``use``: a method is shown to be better. ``keep``: none is, or only at a loss of accuracy. ``open``: a verdict is
-#: unclear. ``too few``: too few blocks for any verdict. ``withheld``: the A/A control failed. ``emulated``: times are
-#: an emulator's. ``nothing``: nothing could be compared.
-State = Literal["use", "keep", "open", "too few", "withheld", "emulated", "nothing"]
+#: ``use``: a method is shown to be better. ``use if``: it is faster, and whether it loses accuracy is open. ``keep``:
+#: none is better, or only at a loss of accuracy that is shown. ``open``: a verdict is unclear. ``too few``: too few
+#: blocks for any verdict. ``withheld``: the A/A control failed. ``emulated``: times are an emulator's. ``nothing``:
+#: nothing could be compared.
+State = Literal["use", "use if", "keep", "open", "too few", "withheld", "emulated", "nothing"]
 
 #: (board, task, label) -> what the gate found, such as ``time +34.8% against its last nights``.
 Regressed = Mapping[tuple[str, str, str], str]
@@ -52,7 +63,7 @@ class Answer:
         blocks_missing: about how many more blocks would give (or settle) the verdict; None if that is no matter.
         aa: result of the A/A control here: ``passed``, ``failed``, ``unclear``, ``no verdict`` or ``none``.
         regressed: what the gate found to have become worse in this run; the sentence begins with it.
-        options: every method, in the run's order.
+        options: every method, in the run's order; in JSON the run's rows have their numbers.
     """
 
     board_id: str
@@ -74,7 +85,7 @@ class Answer:
     blocks_missing: int | None
     aa: str
     regressed: list[str]
-    options: list[Option]
+    options: list[Option] = field(metadata=LEFT_OUT)
 
     @property
     def leading(self) -> Option | None:
@@ -185,7 +196,8 @@ def _choice(given: _Given) -> Option | None:
     """Return the fastest method that is shown to be faster and not seen to lose accuracy.
 
     A method whose accuracy is settled goes before one whose accuracy is open, and that before one without any. A
-    method that is only as fast is chosen if it is shown to be better in something else.
+    method that is only as fast is chosen if it is shown to be better in something else. Last comes one that is
+    faster and may lose accuracy: it is recommended to who can bear the loss.
     """
     faster = [option for option in given.able if option.verdict == "FASTER"]
     same = [option for option in given.able if option.verdict == "SAME"]
@@ -197,6 +209,7 @@ def _choice(given: _Given) -> Option | None:
         [option for option in faster if _open_without_loss(option)],
         [option for option in faster if option.points is None],
         better,
+        [option for option in faster if _open_loss(option)],
     )
     return next((tier[0] for tier in tiers if tier), None)
 
@@ -211,13 +224,26 @@ def _open_without_loss(option: Option) -> bool:
     return is_open and option.points is not None and option.points >= -option.delta_points
 
 
+def _open_loss(option: Option) -> bool:
+    """Return whether an accuracy is not settled and its estimate is a loss that matters."""
+    is_open = option.points_verdict in {"UNCLEAR", "NO VERDICT"}
+    return is_open and option.points is not None and option.points < -option.delta_points
+
+
 def _use(given: _Given, choice: Option) -> Answer:
     also = [] if choice.verdict == "FASTER" else choice.savings[:1]
     phrase = ", ".join([told(choice, given.base), *also])
     others = _first_of_each(
         [*_more_accurate(given, choice), *_faster_at_a_loss(given, choice), *_smaller(given, choice)]
     )
-    return _made(given, "use", f"Use {choice.name}: {phrase}", choice=choice, lead=choice, others=others)
+    if choice.verdict != "FASTER" or not _open_loss(choice):
+        return _made(given, "use", f"Use {choice.name}: {phrase}", choice=choice, lead=choice, others=others)
+    metric, lost = clean(choice.metric, 30), points(abs(choice.points or 0.0)).lstrip("+")
+    claim = f"Use {choice.name} if {lost} of {metric} may be lost: {phrase}"
+    others = dict(
+        list({str(given.rows[0].baseline): f"{given.base} if not", **others}.items())[:_MOST_OTHERS]
+    )
+    return _made(given, "use if", claim, choice=choice, lead=choice, others=others)
 
 
 def _keep(given: _Given, faster: Sequence[Option]) -> Answer:
@@ -263,7 +289,8 @@ def _too_few(given: _Given) -> Answer:
         option for option in given.able if option.points is None or _open_without_loss(option)
     ]
     ahead = [option for option in seen_without_loss if (option.factor or 0.0) > 1]
-    best = (ahead or given.able)[0]
+    unbeaten = [option for option in given.able if option.frontier and (option.factor or 0.0) > 1]
+    best = (ahead or unbeaten or given.able)[0]
     needed = given.settling(best)
     missing = needed.blocks if needed and needed.blocks else 1
     over = f" over {len(given.able)} methods" if len(given.able) > 1 else ""
@@ -299,8 +326,7 @@ def _more_accurate(given: _Given, choice: Option) -> list[_Phrase]:
     if best is None:
         return []
     metric = clean(best.metric, 30)
-    beside = accuracy(best).removeprefix(f"{metric} ")
-    return [(best.label, f"{best.name} if {metric} counts more ({beside}, {speed(best, given.base)})")]
+    return [(best.label, f"{best.name} if {metric} counts more ({brief_points(best)}, {brief_speed(best)})")]
 
 
 def _faster_at_a_loss(given: _Given, choice: Option) -> list[_Phrase]:
@@ -320,7 +346,7 @@ def _faster_at_a_loss(given: _Given, choice: Option) -> list[_Phrase]:
         size_ = points(abs(option.points)).lstrip("+")
         metric = clean(option.metric, 30)
         condition = f"{size_} of {metric} may be lost" if lost else f"its {metric} holds ({accuracy(option)})"
-        also = [part for part in (speed(option, given.base), ship(option)) if part]
+        also = [part for part in (brief_speed(option), ship(option)) if part]
         if lost and option.points_verdict != "LOWER":
             also.append("loss open")
         phrases.append((option.label, f"{option.name} if {condition} ({', '.join(also)})"))
@@ -337,7 +363,7 @@ def _smaller(given: _Given, choice: Option) -> list[_Phrase]:
     least = min(known, key=lambda option: option.update_b or 0, default=None)
     if least is None or choice.update_b is None or (least.update_b or 0) > choice.update_b / 2:
         return []
-    beside = f"{size(least.update_b or 0, 2)}, {speed(least, given.base)}, {accuracy(least)}"
+    beside = f"{size(least.update_b or 0, 2)}, {brief_speed(least)}, {clean(least.metric, 30)} {brief_points(least)}"
     return [(least.label, f"{least.name} if the update must be small ({beside})")]
 
 

@@ -38,8 +38,7 @@ def speed(option: Option, base: str) -> str:
         return f"{times(1 / factor)} the time of {base}"
     if option.verdict == "SAME":
         return f"as fast as {base}"
-    open_ = "open" if option.verdict == "UNCLEAR" else "no verdict"
-    return f"{times(factor)} as fast as {base} ({open_})"
+    return f"{times(factor)} as fast as {base} ({_open(option.verdict)})"
 
 
 def accuracy(option: Option) -> str:
@@ -60,6 +59,31 @@ def accuracy(option: Option) -> str:
         low, high = (points(end).removesuffix(" points") for end in (option.points_low, option.points_high))
         return f"{metric} {size_} (open: {low} to {high})"
     return f"{metric} {size_} (no verdict)"
+
+
+def brief_speed(option: Option) -> str:
+    """Say how fast a method is where the baseline is named already."""
+    factor = option.factor
+    if factor is None or option.verdict is None:
+        return "time not compared"
+    words = {
+        "FASTER": f"{times(factor)} faster",
+        "SLOWER": f"{times(1 / factor)} the time",
+        "SAME": "as fast",
+    }
+    return words.get(option.verdict) or f"{times(factor)} as fast, {_open(option.verdict)}"
+
+
+def brief_points(option: Option) -> str:
+    """Say how much accuracy a method gains or loses, without the metric's name."""
+    if option.points is None:
+        return "not compared"
+    settled = option.points_verdict in {"SAME", "HIGHER", "LOWER"}
+    return points(option.points) + ("" if settled else f", {_open(option.points_verdict)}")
+
+
+def _open(verdict: str | None) -> str:
+    return "open" if verdict == "UNCLEAR" else "no verdict"
 
 
 def ship(option: Option) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -22,6 +22,7 @@ from tunebench.reports.sections.base.symbols import Mark, mark_of
 #: state -> the first words of its line in the list of answers; the last two have no method to name after them.
 _DO = {
     "use": "Use",
+    "use if": "If accuracy allows",
     "keep": "Stay with",
     "open": "No verdict yet",
     "too few": "No verdict yet",
@@ -98,7 +99,8 @@ def cards(page: Page) -> list[Card]:
 
 
 def _card(page: Page, answer: Answer, group: Group, ident: str) -> Card:
-    bars = factor_bars(answer.options)
+    # A page that holds much else has the numbers alone.
+    bars = [None for _ in answer.options] if page.heavy else factor_bars(answer.options)
     base = clean(answer.baseline, 40) if answer.baseline else ""
     lines = [
         _line(option, bar, base, picked=option.label == answer.choice)
@@ -141,7 +143,11 @@ def _figure(page: Page, group: Group, ident: str) -> Figure | None:
     if len([point for point in pareto_points(group.rows, "time") if not point.control]) < 2:
         return None
     made = pareto_figure(f"front-time-{ident}", group.rows, "time", page.styles, heading="", half=True)
-    return page.lighter([made])[0]
+    if not page.heavy:
+        return made
+    # The drawing made for phones fits the column beside the answer, too.
+    narrow = [("once", drawing) for kind, drawing in made.drawings if kind == "narrow"]
+    return replace(made, drawings=narrow)
 
 
 def _line(option: Option, bar: Markup | None, base: str, *, picked: bool) -> MethodLine:

@@ -207,4 +207,4 @@ def once(figures: Sequence[Figure]) -> list[Figure]:
 def _lighter(panels: list[Panel], groups: Sequence[Group]) -> list[Panel]:
     if not is_heavy(groups):
         return panels
-    return [(name, words, figures if name == "time" else once(figures)) for name, words, figures in panels]
+    return [(name, words, once(figures)) for name, words, figures in panels]

@@ -182,7 +182,7 @@ def test_the_banner_counts_and_judges(lab_page):
     assert "106 of 108" in text
     assert "A/A control: passed pi5-01 · digits/mlp: passed" in text
     assert "106 valid: may be used 1 invalid: stands in no number 1 failed: stands in no number" in text
-    assert "skip2-lora if 1.6 points of accuracy may be lost (3.3× faster than ft-all" in text
+    assert "skip2-lora if 1.6 points of accuracy may be lost (3.3× faster" in text
 
 
 def test_losses_stand_with_reason_and_log(lab_page):

@@ -123,8 +123,7 @@ def test_a_trace_zooms_and_shows_the_baseline(lab_page):
     trace.get_by_role("button", name="Whole run").click()
     trace.get_by_role("checkbox").check()
     trace.locator("canvas").first.wait_for()
-    canvas = trace.locator(".u-over").first.bounding_box()
-    page.mouse.move(canvas["x"] + canvas["width"] / 2, canvas["y"] + 20)
+    trace.locator(".u-over").first.hover()
     page.wait_for_timeout(100)
     assert " s, " in trace.locator(".plot-say").inner_text()
 
@@ -155,7 +154,8 @@ def test_the_theme_button_beats_the_system_and_redraws_traces(lab_page):
 def test_on_paper_every_panel_and_table_stands_and_no_control(lab_page):
     page = lab_page()
     page.emulate_media(media="print")
-    assert not page.locator(".controls").is_visible()
+    assert not page.locator("#comparison .controls").is_visible()
+    assert not page.locator("#chooser").is_visible()
     assert not page.locator("#theme").is_visible()
     assert page.locator("[data-tabs='q'] div[data-panel='memory'] h3.panel-name").is_visible()
     assert page.locator("#speed-up .draw:visible").count() == 8
@@ -172,7 +172,8 @@ def test_on_paper_a_trace_that_was_drawn_stands_once(lab_page):
 def test_without_scripts_everything_stands_there(lab_page):
     page = lab_page(java_script_enabled=False)
     assert page.locator("#comparison tbody tr").count() == 10
-    assert not page.locator(".controls").is_visible()
+    assert not page.locator("#comparison .controls").is_visible()
+    assert not page.locator("#chooser").is_visible()
     assert not page.locator("#theme").is_visible()
     assert page.locator("div[data-panel='memory']").first.is_visible()
     assert not page.locator("#traces .draw").first.is_visible()

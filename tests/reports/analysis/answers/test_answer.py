@@ -5,6 +5,7 @@ The campaigns are made up; what is tested is what is said of them.
 
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from tunebench.reports.render.html import render
 from tunebench.reports.render.markdown import markdown
 from tunebench.reports.render.text import table
 from tunebench.reports.results import RunReader, RunWriter
-from tunebench.reports.stats.holm import fewest_blocks
+from tunebench.reports.stats.attainable import fewest_blocks
 from tunebench.reports.summary import as_json, summarise
 
 
@@ -93,8 +94,8 @@ def test_of_several_the_fastest_without_a_loss_is_chosen_and_the_others_stand_be
         answer.claim == "Use good: 5.0× faster than ft-all at equal accuracy (±0.0 points), 4.5 KiB to ship."
     )
     assert answer.others == [
-        "rich if accuracy counts more (+2.0 points, 1.50× the time of ft-all)",
-        "lossy if 4.0 points of accuracy may be lost (10× faster than ft-all, 1.0 KiB to ship)",
+        "rich if accuracy counts more (+2.0 points, 1.50× the time)",
+        "lossy if 4.0 points of accuracy may be lost (10× faster, 1.0 KiB to ship)",
     ]
     assert all(other in answer.sentence for other in answer.others)
 
@@ -104,7 +105,7 @@ def test_a_faster_method_that_loses_accuracy_is_not_recommended_but_told_with_it
     assert (answer.state, answer.choice, answer.lead) == ("keep", "ft-all", "fast")
     assert answer.sentence == (
         "Stay with ft-all: no method is shown to be faster at equal accuracy; "
-        "fast if 3.0 points of accuracy may be lost (2.0× faster than ft-all, 69 KiB to ship)."
+        "fast if 3.0 points of accuracy may be lost (2.0× faster, 69 KiB to ship)."
     )
 
 
@@ -117,10 +118,31 @@ def test_an_accuracy_that_is_open_is_called_open(run):
     assert note.startswith("Whether fast ends at another accuracy is open: about ")
 
 
-def test_a_loss_that_is_open_is_no_recommendation(run):
+def test_a_loss_that_is_open_is_a_recommendation_to_who_can_bear_it(run):
     answer = answer_of(run({"ft-all": blocks(1), "fast": blocks(0.5)}, points={"fast": -0.9}, noise=1.2))
-    assert (answer.state, answer.leading.points_verdict) == ("keep", "UNCLEAR")
-    assert "may be lost (2.0× faster than ft-all, 69 KiB to ship, loss open)" in answer.sentence
+    assert (answer.state, answer.choice, answer.points_verdict) == ("use if", "fast", "UNCLEAR")
+    assert re.match(
+        r"Use fast if \d\.\d points of accuracy may be lost: 2\.0× faster than ft-all, accuracy −\d\.\d points "
+        r"\(open: −\d\.\d to [+−]\d\.\d\), 69 KiB to ship; ft-all if not\.",
+        answer.sentence,
+    )
+
+
+def test_a_sure_gain_goes_before_a_larger_one_whose_loss_is_open(run):
+    losses = (0.02, 0.001, 0.015, 0.002)
+    reader = run(
+        {"ft-all": blocks(1), "risky": blocks(0.2), "sure": blocks(0.5)},
+        quality=lambda label, block: Quality(after=0.9 - (losses[block % 4] if label == "risky" else 0.0)),
+    )
+    answer = answer_of(reader)
+    assert (answer.state, answer.choice, answer.points_verdict) == ("use", "sure", "SAME")
+    assert answer.others[0].startswith("risky if ")
+
+
+def test_of_methods_that_lose_before_there_are_verdicts_the_unbeaten_one_is_told(run):
+    methods = {"ft-all": blocks(1, 3), "bad": [2.0, 2.3, 2.3], "good": [2.24] * 3}
+    answer = answer_of(run(methods, points={"bad": -6.0, "good": -3.0}))
+    assert answer.lead == "good"
 
 
 def test_without_an_accuracy_the_speed_is_told_and_that_accuracy_is_not_known(run):
@@ -141,7 +163,7 @@ def test_a_slower_method_is_never_called_faster(run):
 
 def test_a_slower_method_that_is_more_accurate_is_told_as_such(run):
     answer = answer_of(run({"ft-all": blocks(1), "rich": blocks(1.4)}, points={"rich": 1.9}))
-    assert answer.others == ["rich if accuracy counts more (+1.9 points, 1.40× the time of ft-all)"]
+    assert answer.others == ["rich if accuracy counts more (+1.9 points, 1.40× the time)"]
 
 
 def test_a_method_that_is_the_same_in_everything_is_no_reason_to_change(run):
