@@ -13,7 +13,7 @@ from tunebench.reports.formatting.output import OutputError, write_output
 from tunebench.reports.formatting.privacy import Scrub
 from tunebench.reports.formatting.units import clean
 from tunebench.reports.history.gate_text import as_json_value, figures, judgement_of, ordered
-from tunebench.reports.history.gating import Judgement
+from tunebench.reports.history.gating import Judgement, NightFinding
 from tunebench.reports.records import Repetition
 
 #: Findings shown; a night with more has another trouble than these.
@@ -104,9 +104,23 @@ def regressed(judgement: Judgement | None, repetitions: Iterable[Repetition]) ->
     for finding in judgement.findings:
         place = places.get(finding.series_key or "")
         if finding.verdict == "REGRESSION" and place is not None:
-            words = figures(finding) or str(finding.metric)
+            words = _worse(finding)
             worse[place] = f"{worse[place]}; {words}" if place in worse else words
     return worse
+
+
+def _worse(finding: NightFinding) -> str:
+    """Return how much worse a series became, and than what: the pinned build where pairs tell it."""
+    pairs, screening = finding.confirmation, finding.screening
+    change, against = (pairs.change, "the pinned build") if pairs is not None else (None, "")
+    if change is None and screening is not None:
+        change, against = screening.change, "its last nights"
+    if change is None:
+        return f"{finding.metric} worse"
+    if finding.metric == "accuracy":
+        # Of pairs, worse is above 0; the screen keeps the sign of the difference.
+        return f"accuracy {-abs(100 * change):.1f} points against {against}"
+    return f"{finding.metric} {change:+.1%} against {against}"
 
 
 def place_of(run_dir: Path) -> Path:

@@ -53,6 +53,8 @@ def hints() -> Iterator[Told]:
 _ADVICE = re.compile(r"\b(?:add|use|give|try|pass|without|continues? with) (?:another |an? )?`?--[a-z]")
 
 
+#: Functions that write whole commands.
+_WRITERS = {"command", "hint", "anew", "continuing"}
 #: Of the table of torch wheels, which knows no board: set-up puts the whole command in its place.
 _SET_UP = re.compile(r"use --torch (?:none|cpu|1)\b")
 
@@ -71,9 +73,16 @@ def loose_options() -> Iterator[Told]:
             tree = ast.parse(path.read_text(encoding="utf-8"))
             for node in _texts(tree):
                 text = _plain(node)
-                whole = "tunebench" in text or "pytest" in text or _SET_UP.search(text)
+                whole = "tunebench" in text or "pytest" in text or _SET_UP.search(text) or _has_command(node)
                 if _ADVICE.search(text) and not whole:
                     yield Told(f"{path.relative_to(ROOT)}:{node.lineno}", text)
+
+
+def _has_command(node: ast.Constant | ast.JoinedStr) -> bool:
+    """Tell whether a whole command is put into a text: by ``command(...)``, under whatever name it is imported."""
+    calls = [value.value for value in getattr(node, "values", ()) if isinstance(value, ast.FormattedValue)]
+    functions = [call.func for call in calls if isinstance(call, ast.Call)]
+    return any(getattr(function, "attr", getattr(function, "id", "")) in _WRITERS for function in functions)
 
 
 def _of_texts(tree: ast.Module, where: str) -> Iterator[Told]:

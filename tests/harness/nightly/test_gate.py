@@ -21,6 +21,7 @@ from tunebench.harness.errors import UsageError
 from tunebench.harness.nightly import gate
 from tunebench.harness.nightly.decide import decide, decision_command
 from tunebench.reports.history import decisions, gate_text
+from tunebench.reports.history.confirm import Confirmation
 from tunebench.reports.history.gating import Judgement, NightFinding, NightVerdict
 from tunebench.reports.history.screen import Screening
 from tunebench.reports.history.simulated import SimulatedLab
@@ -301,7 +302,28 @@ def test_a_regression_is_told_before_any_answer_and_never_as_the_fastest(store, 
     judgement.findings.append(NightFinding("REGRESSION", "board-00", name, fast.key, "time", 1.0, screening))
     lines = closing.answer_lines(folder, judgement)
     (mine,) = [line for line in lines if line.startswith("board-00")]
-    assert re.match(rf"board-00 · simulated/mlp: Regressed: {fast.label} \(time \+34.8%", mine)
+    assert re.match(
+        rf"board-00 · simulated/mlp: Regressed: {fast.label} \(time \+34\.8% against its last nights\)", mine
+    )
     report = closing.write_report(folder, tmp_path / "page.html", gate=judgement)
     text = report.path.read_text()
     assert text.index("Nightly gate: Regression") < text.index("<h1>")
+
+
+@pytest.mark.parametrize(
+    ("metric", "screened", "paired", "words"),
+    [
+        ("time", 0.1, None, "time +10.0% against its last nights"),
+        ("time", 0.1, 0.07, "time +7.0% against the pinned build"),
+        ("accuracy", -0.02, None, "accuracy -2.0 points against its last nights"),
+        ("accuracy", -0.02, 0.015, "accuracy -1.5 points against the pinned build"),
+        ("memory", None, None, "memory worse"),
+    ],
+)
+def test_what_became_worse_is_told_by_how_much_and_than_what(metric, screened, paired, words):
+    rep = SimpleNamespace(series_key="k", board_id="b", task="t", label="m")
+    pairs = None if paired is None else Confirmation("REGRESSION", paired, 0.0, 1.0, 0.98, 10, 0.0, "")
+    finding = NightFinding(
+        "REGRESSION", "b", "b / t / m", "k", metric, 1.0, Screening("suspect", screened, 3.0, 12), pairs
+    )
+    assert gate_block.regressed(Judgement("r", [finding]), [rep]) == {("b", "t", "m"): words}

@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tunebench.reports.history.gating import Judgement, NightFinding
+from tunebench.reports.history.screen import Screening, Sight
+from tunebench.reports.render.html import render
+from tunebench.reports.results import RunReader
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 #: WCAG 2.2 A and AA, and what axe calls best practice.
@@ -63,3 +68,26 @@ def test_axe_finds_nothing_serious_on_a_phone_with_everything_unfolded(visit, pa
 
 def test_axe_finds_nothing_serious_in_hostile_content(visit, hostile, axe):
     assert violations(visit(hostile), axe) == []
+
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\u202e{{7*7}}"
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (400, "dark")])
+def test_a_gates_verdict_is_the_first_thing_seen_and_axe_finds_nothing_serious(
+    visit, lab_run, tmp_path, axe, width, scheme
+):
+    finding = NightFinding(
+        "REGRESSION", "b", EVIL, "k", "time", 1.0, Screening("suspect", 0.3, 9.0, 12), reason=EVIL
+    )
+    judgement = Judgement("r", [finding, NightFinding("UNCLEAR", "b", "b / t / m", "l", "time")], 12)
+    judgement.sight = Sight(0.12, 0.04, 8, 0)
+    path = tmp_path / "gate.html"
+    path.write_text(render(RunReader(lab_run), gate=judgement), encoding="utf-8")
+    page = visit(path, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    box = page.locator("#gate").bounding_box()
+    assert box["y"] < 60
+    assert box["y"] + box["height"] < 800
+    assert box["x"] + box["width"] <= width
+    assert page.title().startswith("Regression")
+    assert violations(page, axe) == []
