@@ -45,28 +45,12 @@ def command(*words: str | Path, inventory: bool = False) -> str:
 
 #: Options that continue a run, with the number of their values.
 _CONTINUING = {"--resume": 0, "--add-blocks": 1}
-#: Commands that continue an unfinished run where they are told to, and those that do so by themselves.
-_RESUME, _RESUMABLE, _RESUMING = "--resume", ("run",), ("nightly",)
-
-
-def continuing(called: Sequence[str]) -> str:
-    """Return how a run that is not complete is continued, as the end of a sentence.
-
-    Args:
-        called: the command line that began it, the program first.
-    """
-    words = list(called[1:])
-    name = next((word for word in words if not word.startswith("-")), None)
-    if name in _RESUMABLE:
-        words += [] if _RESUME in words else [_RESUME]
-    elif name not in _RESUMING:
-        return f"`{command(*words)}` begins a new one" if words else "it can be resumed"
-    return f"`{command(*words)}` continues it"
+_ADD_BLOCKS_IS = "--add-blocks="
 
 
 def anew(called: Sequence[str]) -> str:
     """Return the command that begins a run anew instead of continuing one."""
-    words = list(called[1:])
+    words = [word for word in called[1:] if not word.startswith(_ADD_BLOCKS_IS)]
     for option, values in _CONTINUING.items():
         if option in words:
             at = words.index(option)

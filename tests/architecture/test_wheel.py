@@ -41,7 +41,17 @@ def checkout() -> set[str]:
     """Return the files of the package that git knows or would take, as they are named once installed."""
     if not (ROOT / ".git").exists() or not shutil.which("git"):
         pytest.skip("no checkout of git")
-    words = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *FOLDERS, "examples", "tunebench"]
+    words = [
+        "git",
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        "--",
+        *FOLDERS,
+        "examples",
+        "tunebench",
+    ]
     listed = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\n")
     files = {name for name in listed if name and (ROOT / name).is_file()}
     return {name if name.startswith("tunebench/") else f"tunebench/{name}" for name in files}

@@ -61,21 +61,7 @@ def test_without_a_script_it_is_the_interpreter(monkeypatch, tmp_path):
         hints.program.cache_clear()
 
 
-@pytest.mark.parametrize(
-    ("called", "line", "what"),
-    [
-        ("run -s quick", "run -s quick --resume", "continues it"),
-        ("run -s quick --resume", "run -s quick --resume", "continues it"),
-        ("--debug run", "--debug run --resume", "continues it"),
-        ("nightly --store x", "nightly --store x", "continues it"),
-        ("demo --out x", "demo --out x", "begins a new one"),
-    ],
-)
-def test_a_run_that_is_not_complete_is_continued_by_the_command_that_is_told(called, line, what):
-    told = hints.continuing(["tunebench", *called.split()])
-    assert told.endswith(f"{line}` {what}")
-
-
 def test_a_new_run_is_begun_by_the_same_command_without_what_continues_one():
     assert words(hints.anew(["tunebench", "run", "--resume", "-s", "a b"])) == ["run", "-s", "a b"]
     assert words(hints.anew(["tunebench", "run", "--add-blocks", "3", "-s", "q"])) == ["run", "-s", "q"]
+    assert words(hints.anew(["tunebench", "run", "--add-blocks=3", "-s", "q"])) == ["run", "-s", "q"]

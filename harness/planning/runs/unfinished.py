@@ -67,6 +67,8 @@ def continuing(command: Sequence[str]) -> str | None:
 
     >>> continuing(["tunebench", "run", "-i", "my lab.toml"]).rpartition("tunebench ")[2]
     "run -i 'my lab.toml' --resume"
+    >>> continuing(["tunebench", "run", "--add-blocks", "4"]).rpartition("tunebench ")[2]
+    'run --resume'
     >>> continuing(["tunebench", "demo"]) is None
     True
     """
@@ -74,9 +76,8 @@ def continuing(command: Sequence[str]) -> str | None:
     names = [word for word in words if not word.startswith("-")]
     if list(command[:1]) != ["tunebench"] or names[:1] not in (["run"], ["nightly"]):
         return None
-    if names[0] == "run" and _RESUME not in words:
-        words.append(_RESUME)
-    return hint(*words)
+    # An extension that was cut off is an unfinished run like any other: --add-blocks would ask for more.
+    return f"{anew(command)} {_RESUME}" if names[0] == "run" else hint(*words)
 
 
 def _there_instead(root: Path, suite: str) -> tuple[Path | None, list[tuple[Path, str]]]:

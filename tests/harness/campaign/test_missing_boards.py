@@ -170,6 +170,7 @@ def test_with_or_begin_a_run_begins_where_there_is_none_to_continue(asked, tmp_p
     [
         (["tunebench", "run", "-i", "my lab.toml"], "run -i 'my lab.toml' --resume"),
         (["tunebench", "run", "--resume"], "run --resume"),
+        (["tunebench", "run", "--add-blocks", "3", "-s", "q"], "run -s q --resume"),
         (["tunebench", "--debug", "run"], "--debug run --resume"),
         (["tunebench", "nightly", "-i", "lab.toml"], "nightly -i lab.toml"),
         (["tunebench", "demo"], None),

@@ -192,7 +192,9 @@ def test_a_folder_is_refused_with_a_name_in_it(tmp_path):
     folder.mkdir()
     with pytest.raises(OutputError) as refusal:
         write_output(folder, b"new", "--html")
-    assert str(refusal.value).endswith(f"name a file in it with --html FILE, e.g. --html '{folder}/report.html'")
+    assert str(refusal.value).endswith(
+        f"name a file in it with --html FILE, e.g. --html '{folder}/report.html'"
+    )
     assert "Errno" not in str(refusal.value)
     assert ending_of(refusal.value).code == 2
     assert list(folder.iterdir()) == []
