@@ -112,7 +112,6 @@ def test_every_module_of_the_folder_is_a_command_or_a_part_of_the_command_line()
         "app",
         "boards_table",
         "completion",
-        "demo_story",
         "group",
         "options",
         "registry",

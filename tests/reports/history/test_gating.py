@@ -11,7 +11,7 @@ import pytest
 from tunebench.reports.history import gating, index
 from tunebench.reports.history.confirm import PAIRS, confirm, rank_of_bound
 from tunebench.reports.history.decisions import Decision
-from tunebench.reports.history.gate_text import _figures
+from tunebench.reports.history.gate_text import figures
 from tunebench.reports.history.gating import NightFinding
 from tunebench.reports.history.screen import Rule, Screening, screen
 from tunebench.reports.history.series import opened
@@ -401,10 +401,10 @@ def test_a_regression_is_told_with_its_unit():
 def test_a_change_of_accuracy_is_shown_in_points():
     screening = Screening("suspect", -0.012, 5.0, 30)
     finding = NightFinding("UNCLEAR", "pi5", "pi5 · digits", metric="accuracy", screening=screening)
-    assert _figures(finding) == "accuracy -1.20 points (z 5.0, 30 nights)"
+    assert figures(finding) == "accuracy -1.20 points (z 5.0, 30 nights)"
     kwargs = {"past_centre": 0.95, "delta": 0.005, "excess": 0.01, "worse": "down", "absolute": True}
     pairs = confirm([0.95] * 10, [0.90] * 10, **kwargs)
     finding = NightFinding(
         "REGRESSION", "pi5", "pi5", metric="accuracy", screening=screening, confirmation=pairs
     )
-    assert _figures(finding).endswith("pairs -5.00 points, bound -5.00 points"), "a fall is a fall in both"
+    assert figures(finding).endswith("pairs -5.00 points, bound -5.00 points"), "a fall is a fall in both"
