@@ -101,7 +101,7 @@ class Fault:
         family: the name of its module.
         spoils: outcomes that a slot may end with instead of ``ok``; at most ``at_most`` slots.
         destroys: a measurement may be destroyed with the board's files or processes; then it is measured once more.
-        destroyed: ids that were destroyed for sure: a slot whose two attempts are among them must stay lost.
+        destroyed: ids of repetitions that surely were: a slot whose two attempts are among them may stay lost.
         may_skip: the board may be left out, with the reason (a board that could not be used at all).
         from_the_start: the fault is there before the command is given; the strike mends it, if the campaign still runs.
         logs: whether the log of every repetition that began must have come.

@@ -29,7 +29,7 @@ COMMAND_S = 800.0
 TEST_S = 900.0
 pytestmark = [pytest.mark.emulated, pytest.mark.timeout(TEST_S)]
 
-#: Waits on the board until a workload runs: 500 s and more, since QEMU may have to share its core.
+#: Waits on the board until a workload runs, 500 s and more: on a busy machine QEMU took longer than 150 s to get there.
 WAIT_FOR_A_JOB_S = 600.0
 #: Longer than the first pauses between two attempts to connect.
 LINK_DOWN_S = 8.0
