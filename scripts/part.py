@@ -196,7 +196,7 @@ def emulated(args: Sequence[str]) -> None:
 
 
 def faults(args: Sequence[str]) -> None:
-    """Run the fault matrix in its short form, and three minutes of random faults."""
+    """Run the fault matrix in its short form, and two minutes of random faults."""
     words = ("-s", "--timeout=2700", "--durations=0", "tests/faults", *args)
     pytest("faults", "faults", *words, coverage=False, second_look=False)
 
@@ -207,17 +207,18 @@ def demo(args: Sequence[str]) -> None:
 
 
 def bench(args: Sequence[str]) -> None:
-    """Measure what the harness costs, and what a step costs on each engine."""
+    """Measure what the harness costs, and what a step costs on each engine, in short: figures of docs are of whole runs."""
+    few = ["--repetitions", "6"]
     for words in (
-        ["benchmarks.overhead"],
-        ["benchmarks.overhead", "--openssh"],
-        ["benchmarks.overhead", "--openssh", "--transport", "openssh"],
-        ["benchmarks.overhead", "--dropbear"],
-        ["benchmarks.sampler"],
+        ["benchmarks.overhead", *few],
+        ["benchmarks.overhead", "--openssh", *few],
+        ["benchmarks.overhead", "--openssh", "--transport", "openssh", *few],
+        ["benchmarks.overhead", "--dropbear", *few],
+        ["benchmarks.sampler", "--blocks", "4"],
         # Eight nights of the gate's rehearsal; the figures in docs/history.md are of sixty in each of two labs.
         ["benchmarks.gate_nights", "--nights", "8", "--seeds", "1"],
         ["benchmarks.report_scale"],
-        ["benchmarks.finetune_steps", *args],
+        ["benchmarks.finetune_steps", *(args or ["--rounds", "2", "--datasets", "fan-damage1", "har-hapt"])],
     ):
         run(sys.executable, "-m", *words)
 
