@@ -57,8 +57,8 @@ def neighbours(
     addresses = [
         str(host)
         for network in (own_networks() if networks is None else networks)
-        for host in network.hosts()
         if network.num_addresses <= MAX_HOSTS + 2
+        for host in network.hosts()
     ]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         banners = list(pool.map(lambda address: _banner(address, port), addresses))
