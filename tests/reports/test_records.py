@@ -16,9 +16,15 @@ def test_schema_files_are_current():
     texts = schema_files.schema_texts()
     assert set(texts) == {path.name for path in schema_files.FOLDER.iterdir()}
     for name, text in texts.items():
-        assert (schema_files.FOLDER / name).read_text() == text, (
+        stored = json.loads((schema_files.FOLDER / name).read_text(), object_hook=without_defaults)
+        assert stored == json.loads(text, object_hook=without_defaults), (
             "run: python -m tunebench.reports.results.schema_files"
         )
+
+
+def without_defaults(schema):
+    """A part of a schema without what says nothing: pydantic below 2.10 does not write it."""
+    return {key: value for key, value in schema.items() if (key, value) != ("additionalProperties", True)}
 
 
 def test_schema_files_are_written_anew(tmp_path, monkeypatch):
