@@ -30,16 +30,16 @@ _ELSEWHERE = "not emulated and not faults and not demo"
 _FAST = f"not slow and not alone and not browser and not openssh and {_ELSEWHERE}"
 _ALONE = f"alone and {_ELSEWHERE}"
 _REST = f"(slow or browser or openssh) and not alone and {_ELSEWHERE}"
-#: Rooms whose code meets a dependency: what they show is whether another version has what we use. Of others, campaigns,
-#: studies, hostile boards and fuzzing lead through the same code once more; workloads and what travels meet none.
+#: Where the code meets a dependency: what these show is whether another version has what we use. `make lowest ARGS=tests`
+#: and `make newest ARGS=tests` run all fast tests so; minutes of CI are for what differs.
 _MEET_DEPENDENCIES = (
-    *(f"tests/harness/{room}" for room in ("cli", "config", "hil", "nightly", "planning", "record", "verify")),
-    *(
-        f"tests/reports/{room}"
-        for room in ("analysis", "figures", "formatting", "history", "render", "results", "sections", "stats")
-    ),
-    *(f"tests/targets/{room}" for room in ("client", "meters", "transport")),
-    "tests/api", "tests/reports/test_records.py", "tests/reports/test_summary.py",
+    *(f"tests/harness/cli/test_{name}.py" for name in ("app", "completion", "registry", "report")),  # typer, rich
+    *(f"tests/harness/hil/test_{name}.py" for name in ("plugin", "not_imposed")),  # pytest and its plugins
+    "tests/harness/config", "tests/harness/record", "tests/reports/test_records.py",  # pydantic
+    "tests/reports/results", "tests/reports/history/test_index.py", "tests/reports/test_summary.py",  # pandas, DuckDB
+    "tests/reports/stats", "tests/reports/render",  # NumPy, SciPy, Jinja2
+    "tests/targets/client", "tests/targets/meters", "tests/targets/transport",  # paramiko, fabric, asyncssh, httpx
+    "tests/api",
 )  # fmt: skip
 #: What a newer Python may break beside these: the agent, which runs on whatever Python a board has.
 _MEET_PYTHON = (*_MEET_DEPENDENCIES, "tests/targets/agent")
@@ -121,7 +121,7 @@ def test(args: Sequence[str]) -> None:
 
 
 def lowest(args: Sequence[str]) -> None:
-    """Run the fast tests of the rooms that meet a dependency, on the lowest versions that pyproject.toml allows."""
+    """Run the fast tests that meet a dependency, on the lowest versions that pyproject.toml allows."""
     versions()
     pytest("lowest", _FAST, "--timeout=120", *(args or _MEET_DEPENDENCIES), coverage=False, at_once=_TWO)
 
@@ -207,7 +207,7 @@ def demo(args: Sequence[str]) -> None:
 
 
 def bench(args: Sequence[str]) -> None:
-    """Measure what the harness costs, and what a step costs on each engine, in short: figures of docs are of whole runs."""
+    """Measure what the harness costs, and a step on each engine, in short; the figures of docs are of whole runs."""
     few = ["--repetitions", "6"]
     for words in (
         ["benchmarks.overhead", *few],

@@ -23,7 +23,7 @@ _DATA = ("TUNEBENCH_DATA", "TUNEBENCH_CAPTURES")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Count lines in the tests' own processes alone where ``make test`` counts: each command they start would count, too."""
+    """Count lines in the tests' own processes alone: in each command that they start it would take half a second more."""
     if hasattr(config, "workerinput") and os.environ.get("TUNEBENCH_COVERAGE"):
         os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
