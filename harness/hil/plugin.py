@@ -96,6 +96,10 @@ def pytest_configure(config: pytest.Config) -> None:
     ):
         config.addinivalue_line("markers", line)
     lab = config.stash[_LAB] = Lab(config, options.inventory_source(config))
+    if lab.source is not None and not hasattr(config, "workerinput"):
+        from tunebench.harness.hil.streams import forgive_standard_streams
+
+        config.add_cleanup(forgive_standard_streams())
     if lab.source is not None and lab.source.explicit:
         lab.open()
         if lab.refusal is not None:
