@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TextIO
 
 
@@ -75,6 +76,21 @@ class ForgivenStream:
                 os.close(nowhere)
 
 
+def open_closed_streams() -> None:
+    """Put ``/dev/null`` in the place of standard streams that were closed when the interpreter started (``>&-``).
+
+    pytest's terminal ends with an internal error without one; its capturing gives back what it has found, so this comes
+    before it. Their numbers are taken, too: a stream that got another's would be captured with it.
+    """
+    closed = [name for name in ("stdout", "stderr") if getattr(sys, name) is None]
+    while closed and (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    if closed:
+        os.close(descriptor)
+    for name in closed:
+        setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - to the end
+
+
 def forgive_standard_streams() -> Callable[[], None]:
     """Let standard output and error drop what they cannot write.
 
@@ -82,21 +98,13 @@ def forgive_standard_streams() -> Callable[[], None]:
         What ends that. It tells on standard error why standard output is not whole, but for a closed pipe: its reader
         has seen enough.
     """
-    forgiven = {
-        name: ForgivenStream(stream)
-        for name, stream in (("output", sys.stdout), ("error", sys.stderr))
-        if stream is not None
-    }
+    output, error = ForgivenStream(sys.stdout), ForgivenStream(sys.stderr)
 
     def restore() -> None:
-        output, error = (forgiven.get(name) for name in ("output", "error"))
-        if output is not None:
-            output.restore()
-            if output.failure is not None and output.failure.errno != errno.EPIPE and error is not None:
-                error.write(
-                    f"tunebench: standard output: {output.failure.strerror}; what was to be printed is not whole\n"
-                )
-        if error is not None:
-            error.restore()
+        output.restore()
+        if output.failure is not None and output.failure.errno != errno.EPIPE:
+            reason = output.failure.strerror or str(output.failure)
+            error.write(f"tunebench: standard output: {reason}; what was to be printed is not whole\n")
+        error.restore()
 
     return restore

@@ -5,6 +5,9 @@ A virtual environment is made on top of this one, and pip fetches into it what a
 
 from __future__ import annotations
 
+import fcntl
+import json
+import os
 import subprocess
 import sys
 import sysconfig
@@ -17,35 +20,38 @@ pytestmark = pytest.mark.slow
 OTHERS = ("pytest-ansible>=25", "pytest-forked>=1.6", "pytest-rerunfailures>=14", "pytest-randomly>=3.15")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The interpreter of a virtual environment that has these plugins besides what this one has."""
-    folder = tmp_path_factory.mktemp("beside")
-    environment = folder / "env"
+    """The interpreter of a virtual environment that has these plugins besides what this one has; one for all workers."""
+    base = tmp_path_factory.getbasetemp()
+    environment = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "beside-others"
+    interpreter, outcome = environment / "bin" / "python", environment.with_suffix(".json")
+    with environment.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not outcome.exists():
+            code, said = install(environment)
+            outcome.write_text(json.dumps([code, said]))
+    code, said = json.loads(outcome.read_text())
+    if code != 0:
+        if any(word in said for word in ("Failed to establish", "Temporary failure", "No matching")):
+            pytest.skip(f"pip cannot fetch {', '.join(OTHERS)}: {said[-300:]}")
+        pytest.fail(said[-2000:])
+    return str(interpreter)
+
+
+def install(environment: Path) -> tuple[int, str]:
+    """Make the environment; return pip's exit code and what it said."""
     subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True, timeout=120)
     (packages,) = environment.glob("lib/python*/site-packages")
     # addsitedir reads the .pth files in it, too: an editable checkout is found.
     (packages / "beside.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
     done = subprocess.run(
         [
-            str(environment / "bin" / "python"),
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--disable-pip-version-check",
-            *OTHERS,
+            str(environment / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", *OTHERS,
         ],
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
-    if done.returncode != 0:
-        if any(word in done.stderr for word in ("Failed to establish", "Temporary failure", "No matching")):
-            pytest.skip(f"pip cannot fetch {', '.join(OTHERS)}: {done.stderr[-300:]}")
-        pytest.fail(done.stderr[-2000:])
-    return str(environment / "bin" / "python")
+        capture_output=True, text=True, timeout=500, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stderr
 
 
 def test_it_is_really_there(run_pytest, python):

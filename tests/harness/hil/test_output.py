@@ -97,20 +97,20 @@ def test_a_report_that_cannot_be_written_is_told_and_the_session_passes(
 
 
 def _start(tmp_path, lab, sleep_suite, *more, **streams):
-    """Start a session of four repetitions; its tests print, too."""
+    """Start a session of two repetitions; its tests print, too."""
     (tmp_path / "test_own.py").write_text(
         "def test_it(remote, board, workload):\n    assert remote().quality_after > 0.5\n    print('text ' * 4000)\n"
     )
     words = [
         sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--inventory", str(lab("one")),
-        "--campaign", str(sleep_suite(["a", "b"], blocks=2)), *more,
+        "--campaign", str(sleep_suite(["a", "b"], blocks=1)), *more,
     ]  # fmt: skip
     return subprocess.Popen(words, cwd=tmp_path, **streams)
 
 
 def _complete(tmp_path) -> bool:
     (path,) = tmp_path.glob("results/**/reps.jsonl")
-    return path.read_text().count('"outcome":"ok"') == 4 and path.with_name("run.json").is_file()
+    return path.read_text().count('"outcome":"ok"') == 2 and path.with_name("run.json").is_file()
 
 
 @pytest.mark.slow
@@ -194,3 +194,13 @@ def test_only_a_session_with_an_inventory_is_forgiven(tmp_path):
     )  # fmt: skip
     os.close(writing)
     assert done.returncode != 0
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_from_the_beginning_stop_no_session(tmp_path, closed):
+    """pytest's terminal needs some stream, before it is known whether anything will be measured."""
+    (tmp_path / "test_plain.py").write_text("def test_plain():\n    pass\n")
+    line = f"exec {sys.executable} -m pytest -p no:cacheprovider --junitxml=out.xml {closed}"
+    done = subprocess.run(["sh", "-c", line], cwd=tmp_path, timeout=100, check=False)
+    assert done.returncode == 0
+    assert 'failures="0"' in (tmp_path / "out.xml").read_text()
