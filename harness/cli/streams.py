@@ -7,11 +7,12 @@ remembered, and a character that the stream's encoding lacks is written as its e
 
 from __future__ import annotations
 
+import codecs
 import errno
 import io
 import os
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 _STANDARD = (0, 1, 2)
 
@@ -50,6 +51,16 @@ class DroppingWriter(io.RawIOBase):
         return len(view)
 
 
+class AsciiText(io.TextIOWrapper):
+    """Text in ASCII alone. Click takes a stream of that encoding for a mistake, and writes UTF-8 into its ``buffer``
+    (``_stream_is_misconfigured``); so it has none to show.
+    """
+
+    @property
+    def buffer(self) -> Any:
+        raise AttributeError("buffer")
+
+
 class Streams:
     """Standard output and error of this process, made so that they cannot stop it."""
 
@@ -72,7 +83,8 @@ class Streams:
         except (OSError, ValueError):
             return None
         writer = self._writers[name] = DroppingWriter(descriptor)
-        return io.TextIOWrapper(
+        ascii_alone = codecs.lookup(stream.encoding).name == "ascii"
+        return (AsciiText if ascii_alone else io.TextIOWrapper)(
             io.BufferedWriter(writer),
             encoding=stream.encoding,
             errors="backslashreplace",

@@ -1,8 +1,8 @@
 """The pytest plugin: ``pytest --inventory lab.toml --campaign quick --pyargs tunebench.harness.hil``.
 
 Hooks, markers and fixtures. pytest imports this module wherever tunebench is installed, so it imports nothing but
-pytest and the options: what measures (:mod:`tunebench.harness.hil.session`) is imported once an inventory is named and
-a test asks for it.
+pytest, the options and the standard streams: what measures (:mod:`tunebench.harness.hil.session`) is imported once an
+inventory is named and a test asks for it.
 
 Installed is not imposed. ``board``, ``workload`` and ``remote`` are short names of ``tunebench_board``,
 ``tunebench_workload`` and ``tunebench_remote``; a project that has fixtures of these names keeps its own, and may use the
@@ -19,6 +19,7 @@ import pytest
 
 from tunebench.harness.hil import options
 from tunebench.harness.hil.items import REMOTE, measures
+from tunebench.harness.hil.streams import forgive_standard_streams, open_closed_streams
 
 if TYPE_CHECKING:
     from tunebench.harness.config.inventory import BoardEntry
@@ -43,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> Generator[None, object, object]:
+    open_closed_streams()
     options.foresee(early_config, parser, args)
     result = yield
     options.claim(early_config, parser, args)
@@ -96,6 +98,8 @@ def pytest_configure(config: pytest.Config) -> None:
     ):
         config.addinivalue_line("markers", line)
     lab = config.stash[_LAB] = Lab(config, options.inventory_source(config))
+    if lab.source is not None and not hasattr(config, "workerinput"):
+        config.add_cleanup(forgive_standard_streams())
     if lab.source is not None and lab.source.explicit:
         lab.open()
         if lab.refusal is not None:

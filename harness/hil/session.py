@@ -38,6 +38,10 @@ _CLOCK = pytest.StashKey[ReplayClock]()
 
 #: What the marker ``tunebench`` may say.
 _MARKER_KEYS = {"methods", "tasks", "min_valid"}
+FORKED = (
+    "the marker `forked` (pytest-forked) runs this test in another process than the one that measures: take the marker"
+    " away, or leave out the tests that have it (`-m 'not forked'`)"
+)
 #: Exit code of a session in which nothing was measured, pytest's for a session that was asked for wrongly.
 NOTHING_MEASURED = pytest.ExitCode.USAGE_ERROR
 
@@ -249,7 +253,7 @@ class HilSession:
         if broken or not _runs_tests(option):
             return
         try:
-            _check_markers(session.items)
+            _check_markers(session)
             wanted = self._wanted(session)
             if not wanted:
                 return
@@ -457,15 +461,18 @@ def unmatched(item: Any, workloads: Sequence[Workload]) -> list[str]:
     ]
 
 
-def _check_markers(items: Sequence[pytest.Item]) -> None:
-    """Refuse a marker ``tunebench`` that says what we do not know: it would choose everything.
+def _check_markers(session: pytest.Session) -> None:
+    """Refuse a marker ``tunebench`` that says what we do not know (it would choose everything), and one that forks.
 
     Raises:
         UsageError: names the test, and what is known.
     """
-    for item in items:
+    forks = session.config.pluginmanager.hasplugin("pytest_forked")
+    for item in filter(measures, session.items):
+        if forks and item.get_closest_marker("forked") is not None:
+            raise UsageError(f"{item.nodeid}: {FORKED}")
         marker = item.get_closest_marker("tunebench")
-        if marker is None or not measures(item):
+        if marker is None:
             continue
         unknown = [repr(value) for value in marker.args] + sorted(marker.kwargs.keys() - _MARKER_KEYS)
         if unknown:

@@ -20,7 +20,7 @@ FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full 
 
 @pytest.fixture
 def started(tmp_path, lab, sleep_suite):
-    """Function (**streams) -> the real command, running a campaign of four repetitions."""
+    """Function (**streams) -> the real command, running a campaign of two repetitions."""
     home = tmp_path / "home"
     home.mkdir()
     words = [
@@ -29,7 +29,7 @@ def started(tmp_path, lab, sleep_suite):
         "-i",
         str(lab("one")),
         "-s",
-        str(sleep_suite(["a", "b"], blocks=2, sleep_s=0.2)),
+        str(sleep_suite(["a", "b"], blocks=1, sleep_s=0.2)),
     ]
     children = []
 
@@ -48,16 +48,14 @@ def started(tmp_path, lab, sleep_suite):
 
 def complete(folder: Path) -> bool:
     (path,) = folder.glob("results/**/reps.jsonl")
-    return path.read_text().count('"outcome":"ok"') == 4 and path.with_name("run.json").is_file()
+    return path.read_text().count('"outcome":"ok"') == 2 and path.with_name("run.json").is_file()
 
 
 # A closed pipe, at every moment
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("lines", "merged"), [(0, True), (1, True), (2, True), (4, True), (0, False), (2, False)]
-)
+@pytest.mark.parametrize(("lines", "merged"), [(0, True), (1, True), (3, True), (0, False), (2, False)])
 def test_a_reader_that_has_seen_enough_does_not_stop_the_campaign(started, tmp_path, lines, merged):
     other = subprocess.STDOUT if merged else subprocess.PIPE
     child = started(stdout=subprocess.PIPE, stderr=other)
@@ -173,10 +171,10 @@ def test_a_mistake_keeps_its_code_on_a_full_disk():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "<&-"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-", "<&-"])
 def test_closed_streams_do_not_lend_their_numbers_to_the_results(tmp_path, lab, sleep_suite, closed):
     """The next file that is opened gets the lowest free number: a child that prints would print into the results."""
-    suite = sleep_suite(["a", "b"], blocks=2)
+    suite = sleep_suite(["a", "b"], blocks=1)
     line = f"exec {sys.executable} -m tunebench run -i {lab('one')} -s {suite} {closed}"
     done = subprocess.run(
         ["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
@@ -198,7 +196,7 @@ def test_closed_streams_do_not_lend_their_numbers_to_the_results(tmp_path, lab, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii", "cp437", "koi8-r"])
+@pytest.mark.parametrize("encoding", ["iso-8859-1", "ascii"])  # has our signs, has none
 def test_a_terminal_of_another_character_set_does_not_stop_the_campaign(started, tmp_path, encoding):
     child = started(
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
@@ -206,7 +204,24 @@ def test_a_terminal_of_another_character_set_does_not_stop_the_campaign(started,
     printed, told = child.communicate(timeout=100)
     assert child.returncode == 0, told
     assert complete(tmp_path)
-    assert b"Results: " in printed.decode(encoding).encode()
+    assert "Results: " in printed.decode(encoding)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "us-ascii", "iso-8859-1", "cp437", "koi8-r"])
+def test_what_is_printed_can_be_read_in_the_terminals_character_set(encoding):
+    """Click would print UTF-8 where it meets ASCII."""
+    program = (
+        "import typer; from tunebench.harness.cli.streams import Streams; Streams()\n"
+        "typer.echo('5 \N{MICRO SIGN}s \N{RIGHTWARDS ARROW} 6'); print('\N{CJK UNIFIED IDEOGRAPH-4E00}')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+        capture_output=True, timeout=100, check=True,
+    )  # fmt: skip
+    shown = done.stdout.decode(encoding)
+    assert shown.startswith("5 ")
+    assert shown.endswith("\\u2192 6\n\\u4e00\n")
 
 
 @pytest.mark.slow

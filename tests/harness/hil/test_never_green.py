@@ -375,3 +375,30 @@ def test_a_fixture_benchmark_of_the_projects_own_fails_with_a_sentence(
     done = run_pytest(*quick)
     assert done.returncode != 0, done.stdout
     assert "is not pytest-benchmark's (str)" in done.stdout or "must be a BenchmarkFixture" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_test_in_a_process_of_its_own_fails_and_does_not_wait_for_ever(
+    run_pytest, tmp_path, quick, measuring
+):
+    """As a plugin does that we do not know: the child has the campaign's objects, and none of its threads."""
+    (tmp_path / "conftest.py").write_text(
+        "import os\n"
+        "import pytest\n"
+        "@pytest.hookimpl(wrapper=True)\n"
+        "def pytest_pyfunc_call(pyfuncitem):\n"
+        "    child = os.fork()\n"
+        "    if child:\n"
+        "        os.waitpid(child, 0)\n"
+        "        pytest.fail(open('said').read(), pytrace=False)\n"
+        "    try:\n"
+        "        return (yield)\n"
+        "    except BaseException as error:\n"
+        "        with open('said', 'w') as file:\n"
+        "            file.write(str(error))\n"
+        "    finally:\n"
+        "        os._exit(0)\n"
+    )
+    done = run_pytest(*quick)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "in another process than the one that measures" in done.stdout

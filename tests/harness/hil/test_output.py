@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import subprocess
 import sys
 
 import pytest
+
+from tunebench.harness.hil.streams import ForgivenStream
 
 #: A fake, for a fault that cannot be made otherwise: a library that raises in one of our layers.
 FAULT = """
@@ -91,17 +96,111 @@ def test_a_report_that_cannot_be_written_is_told_and_the_session_passes(
     assert "Traceback" not in done.stdout + done.stderr
 
 
-@pytest.mark.slow
-def test_with_nobody_reading_the_campaign_goes_on(tmp_path, lab, sleep_suite, measuring):
-    """As `pytest -v ... | head -1`: pytest itself ends with an error of its own; the boards' queues are worked off."""
+def _start(tmp_path, lab, sleep_suite, *more, **streams):
+    """Start a session of two repetitions; its tests print, too."""
+    (tmp_path / "test_own.py").write_text(
+        "def test_it(remote, board, workload):\n    assert remote().quality_after > 0.5\n    print('text ' * 4000)\n"
+    )
     words = [
-        sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--inventory", str(lab("one")),
-        "--campaign", str(sleep_suite(["a", "b"], blocks=2, sleep_s=0.3)),
+        sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--inventory", str(lab("one")),
+        "--campaign", str(sleep_suite(["a", "b"], blocks=1)), *more,
     ]  # fmt: skip
-    process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.stdout.close()
-    assert process.wait(timeout=100) != 0
+    return subprocess.Popen(words, cwd=tmp_path, **streams)
+
+
+def _complete(tmp_path) -> bool:
     (path,) = tmp_path.glob("results/**/reps.jsonl")
-    assert path.read_text().count('"outcome":"ok"') == 4
+    return path.read_text().count('"outcome":"ok"') == 2 and path.with_name("run.json").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("lines", "more"), [(0, ()), (1, ("-v",)), (9, ("-s", "--benchmark-json=out.json"))], ids=str
+)
+def test_with_nobody_reading_the_session_goes_on_and_keeps_its_code(tmp_path, lab, sleep_suite, lines, more):
+    """As `pytest ... 2>&1 | head -1`, with the pipe closed before the first line, in the head and in mid-campaign."""
+    process = _start(
+        tmp_path, lab, sleep_suite, *more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0
+    )
+    assert process.stdout is not None
+    for _ in range(lines):
+        process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=100) == 0
+    assert _complete(tmp_path)
+    assert not more or more[0] != "-s" or (tmp_path / "out.json").stat().st_size
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.slow
+def test_a_full_disk_below_the_log_of_a_session_is_told_and_stops_nothing(tmp_path, lab, sleep_suite):
+    with open("/dev/full", "w") as full:
+        process = _start(tmp_path, lab, sleep_suite, "-v", stdout=full, stderr=subprocess.PIPE)
+        _, shown = process.communicate(timeout=100)
+    assert process.returncode == 0, shown
+    assert shown.decode() == (
+        "tunebench: standard output: No space left on device; what was to be printed is not whole\n"
+    )
+    assert _complete(tmp_path)
+
+
+# The parts
+
+
+@pytest.fixture
+def broken():
+    """A buffered stream into a pipe that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    stream = open(writing, "w")  # noqa: SIM115
+    yield stream
+    with contextlib.suppress(OSError):
+        stream.close()
+
+
+def test_a_forgiven_stream_drops_what_it_cannot_write_and_keeps_nothing(broken):
+    forgiven = ForgivenStream(broken)
+    print("lost", file=broken, flush=True)
+    assert forgiven.failure is not None
+    assert forgiven.failure.errno == errno.EPIPE
+    broken.write("lost, too")
+    forgiven.restore()
+    broken.flush()  # would fail if anything were left in it
+    broken.write("its own error again")
+    with pytest.raises(BrokenPipeError):
+        broken.flush()
+
+
+def test_a_forgiven_stream_that_works_is_as_it_was(tmp_path):
+    with (tmp_path / "file").open("w", encoding="ascii") as stream:
+        forgiven = ForgivenStream(stream)
+        print("text", file=stream)
+        with pytest.raises(UnicodeEncodeError):  # pytest's terminal answers it
+            stream.write("\N{MICRO SIGN}")
+        forgiven.restore()
+        stream.write("more")
+    assert (tmp_path / "file").read_text() == "text\nmore"
+    assert forgiven.failure is None
+
+
+def test_only_a_session_with_an_inventory_is_forgiven(tmp_path):
+    """Plain pytest behind a closed pipe stays as it is, with this plugin installed."""
+    (tmp_path / "test_plain.py").write_text("def test_plain():\n    pass\n")
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
+        cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, timeout=100, check=False,
+    )  # fmt: skip
+    os.close(writing)
+    assert done.returncode != 0
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_from_the_beginning_stop_no_session(tmp_path, closed):
+    """pytest's terminal needs some stream, before it is known whether anything will be measured."""
+    (tmp_path / "test_plain.py").write_text("def test_plain():\n    pass\n")
+    line = f"exec {sys.executable} -m pytest -p no:cacheprovider --junitxml=out.xml {closed}"
+    done = subprocess.run(["sh", "-c", line], cwd=tmp_path, timeout=100, check=False)
+    assert done.returncode == 0
+    assert 'failures="0"' in (tmp_path / "out.xml").read_text()
