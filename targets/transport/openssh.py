@@ -58,7 +58,7 @@ _MAX_BESIDE = 4
 #: What a client says whose session was never opened: the command cannot have run (mux.c, sshconnect.c). The last two: the
 #: master was gone already, and the client tried to connect by itself.
 _NEVER_OPENED = re.compile(
-    r"mux_client_(hello_exchange|request_session)|Control socket|kex_exchange_identification|UNKNOWN port"
+    r"mux_client_(hello_exchange|request_alive|request_session)|Control socket|kex_exchange_identification|UNKNOWN port"
 )
 #: dropbear closes a session that it has just opened when the command of another one ends at that moment (its
 #: ``sesscheckclose`` takes "not started yet" for "ended"): how often it is asked again.
