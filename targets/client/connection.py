@@ -213,8 +213,8 @@ class Connection:
         manifest = [{"name": b.name, "sha256": b.sha256, "size": b.size_b} for b in wanted.values()]
         source = _receiver_source()
         with self.ssh.open([*self._python(), "-c", source, self._wanted_workdir()]) as duplex:
-            duplex.send(json.dumps(manifest).encode() + b"\n")
             try:
+                duplex.send(json.dumps(manifest).encode() + b"\n")
                 answer = self._answer(duplex, self.spec.timeouts.command_s)
             except NoAnswerError as error:
                 if error.killed:
