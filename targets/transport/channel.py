@@ -326,20 +326,22 @@ class Duplex:
             raise LinkError(f"{self._what}: no answer within {bound_s:g} s")
 
     def _gone(self, why: str) -> TargetError:
-        return self._ended() if self._link_is_up() else LinkError(f"{self._what}: connection lost ({why})")
+        return self._ended(f" ({why})")
 
-    def _ended(self) -> TargetError:
-        """Return the error for a command whose output ended where a message was due."""
-        if not self._link_is_up():
-            return LinkError(f"{self._what}: connection lost")
-        status = self._channel.exit_status if self._channel.status_event.wait(5.0) else -1
+    def _ended(self, why: str = "") -> TargetError:
+        """Return the error for a command whose output ended where a message was due.
+
+        A status counts also where the link is down: servers hang up after their only command (TinySSH).
+        """
+        wait_s = 5.0 if self._link_is_up() else 1.0
+        status = self._channel.exit_status if self._channel.status_event.wait(wait_s) else -1
+        if status < 0 and not self._link_is_up():
+            return LinkError(f"{self._what}: connection lost{why}")
         self._take_stderr()
         heard = (bytes(self._stderr) or bytes(self._noise)).decode("utf-8", "replace")
         said = without_blobs(heard)[-_TAIL_B:].strip()
         if status in (126, 127):
             return InterpreterError(f"{self._what}: cannot run it (exit status {status}): {said}")
-        if not self._link_is_up():
-            return LinkError(f"{self._what}: connection lost")
         how = f"exit status {status}" if status >= 0 else "no exit status"
         return NoAnswerError(
             f"{self._what}: ended without an answer ({how}); it said: {said or 'nothing'}", killed=status < 0

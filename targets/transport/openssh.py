@@ -3,6 +3,9 @@
 For what paramiko does not speak: TinySSH, chacha20-poly1305 only, sntrup761 only, FIDO keys, Kerberos. One process holds
 the connection (ssh(1), -M); each channel is a small client of it (-S). OpenSSH reads its own configuration, verifies
 host keys and logs in by itself; nobody is asked anything (BatchMode).
+
+A server may serve one session in a connection (TinySSH), or one at a time (``MaxSessions 1``). Where it hangs up after
+the first, the next command gets a new connection; where it refuses a second one, that gets a connection beside the first.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tunebench.targets.errors import (
@@ -47,6 +50,21 @@ _OPENED = b"@tunebench-session\n"
 _MAX_BEFORE_B = 64 * 1024
 _REFUSED = re.compile(r"session request failed|Session open refused|open failed")
 _REFUSED_PAUSE_S = 0.05
+#: A session that we have given up may keep the server busy: how long the next one waits for its end before it gets a
+#: connection of its own.
+_REFUSED_PATIENCE_S = 1.0
+#: How many connections beside each other serve one board at most.
+_MAX_BESIDE = 4
+#: What a client says whose session was never opened: the command cannot have run (mux.c, sshconnect.c). The last two: the
+#: master was gone already, and the client tried to connect by itself.
+_NEVER_OPENED = re.compile(
+    r"mux_client_(hello_exchange|request_alive|request_session)|Control socket|kex_exchange_identification|UNKNOWN port"
+)
+#: dropbear closes a session that it has just opened when the command of another one ends at that moment (its
+#: ``sesscheckclose`` takes "not started yet" for "ended"): how often it is asked again.
+_CLOSED_TRIES = 5
+#: How long after the last word of a client its master may take to end, where the connection is gone.
+_HANG_UP_S = 0.5
 #: What ssh must not do here, whatever its configuration says. Nothing may cross the link unasked: a keep-alive would
 #: fall into measured windows.
 _NEVER = {
@@ -87,6 +105,13 @@ class OpenSsh:
         self._folder: Path | None = None
         self._master: subprocess.Popen[bytes] | None = None
         self._watchdog: Watchdog | None = None
+        #: Of the present master: sessions that it has opened, those that are open, and whether one of them broke.
+        self._served = 0
+        self._running: set[_Client] = set()
+        self._broke = False
+        #: Another connection, for sessions that this one's server refuses; and how many there are before this one.
+        self._beside: OpenSsh | None = None
+        self._before = 0
 
     def __enter__(self) -> OpenSsh:
         self.connect()
@@ -97,8 +122,23 @@ class OpenSsh:
 
     @property
     def alive(self) -> bool:
-        """Tell whether the connection is believed to be up (a frozen peer is noticed only by asking)."""
+        """Tell whether a command can be asked for, as far as is known (a frozen peer is noticed only by asking)."""
+        return self._is_up or self._is_used_up
+
+    @property
+    def _is_up(self) -> bool:
         return self._master is not None and self._master.poll() is None
+
+    @property
+    def _is_used_up(self) -> bool:
+        """Tell whether the server hung up after the only session that it serves in a connection.
+
+        A connection that has served several was lost, and so was one that ended under a command.
+        """
+        if self._master is None or self._master.poll() is None:
+            return False
+        ended = all(client.ended_by_itself and client.exit_status >= 0 for client in self._running)
+        return self._served == 1 and ended and not self._broke
 
     @property
     def route(self) -> Route:
@@ -133,12 +173,15 @@ class OpenSsh:
                 f'{self.endpoint.host}: transport = "openssh" needs the program ssh: install openssh-client'
             )
         self._program = program
+        self._log_in()
+
+    def _log_in(self) -> None:
         try:
             self._start()
         except BaseException:
-            self.close()
+            self._drop()
             raise
-        self._watchdog = Watchdog(self._abort)
+        self._watchdog = Watchdog(self._expire)
 
     def _start(self) -> None:
         """Start the master, and wait until it has logged in: then its socket is there."""
@@ -232,12 +275,24 @@ class OpenSsh:
 
     def close(self) -> None:
         """Close the connection; safe to call more than once."""
+        if self._beside is not None:
+            self._beside.close()
+        self._beside = None
+        self._drop()
+
+    def _drop(self) -> None:
+        """Close the connection, but none beside it."""
         self._abort()
         if self._watchdog is not None:
             self._watchdog.stop()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._watchdog = self._master = self._folder = None
+        self._served, self._running, self._broke = 0, set(), False
+
+    def _expire(self) -> None:
+        self._broke = True
+        self._abort()
 
     def _abort(self) -> None:
         if self._master is not None:
@@ -253,29 +308,101 @@ class OpenSsh:
         Raises:
             LinkError: not connected, connection lost, or no channel within ``channel_s``.
         """
-        timeouts = self.endpoint.timeouts
         what = f"{self.endpoint.host}: {short(argv)}"
-        watchdog = self._watchdog
-        if watchdog is None or not self.alive:
+        if not self.alive:
             raise LinkError(f"{what}: not connected")
-        give_up_s = time.monotonic() + timeouts.channel_s
-        command = f"echo {_OPENED.decode().strip()}; {shlex.join(argv)}"
+        bound_s = self.endpoint.timeouts.channel_s
+        give_up_s = time.monotonic() + bound_s
+        patience_s = time.monotonic() + min(_REFUSED_PATIENCE_S, bound_s / 2)
         pause_s = _REFUSED_PAUSE_S
+        closed = 0
+        renewed = False
         while True:
-            client = _Client(self._client(command))
-            self.channels_opened += 1
+            if self._is_used_up and not renewed:
+                self._renew(what)
+                renewed = True
+                give_up_s = time.monotonic() + bound_s
+            client = _Client(self._client(f"echo {_OPENED.decode().strip()}; {shlex.join(argv)}"))
             said = client.await_opened(give_up_s)
             if said is None:
-                return Duplex(client, what, watchdog, timeout_s or timeouts.command_s, lambda: self.alive)
+                return self._opened(client, what, timeout_s)
+            # What did not open does not count.
+            closed_at_once = client.ended_by_itself and client.exit_status < 0 and not said
             client.close()
-            if not self.alive:
+            refused = _REFUSED.search(said) is not None
+            turned_away = not refused and _NEVER_OPENED.search(said) is not None
+            if not self._is_up or (turned_away and self._has_hung_up()):
+                if self._is_used_up and not renewed and (refused or turned_away):
+                    continue
                 raise LinkError(f"{what}: connection lost: {self._said()[-300:]}")
-            if not _REFUSED.search(said) or time.monotonic() + pause_s > give_up_s:
-                raise LinkError(f"{what}: no channel within {timeouts.channel_s:g} s: {said or 'no answer'}")
-            # MaxSessions 1: the session before is not quite gone. It did not open, so it does not count.
-            self.channels_opened -= 1
+            impatient = self._is_busy or time.monotonic() > patience_s
+            if refused and impatient and self._before + 1 < _MAX_BESIDE:
+                return self._open_beside(argv, timeout_s)
+            # The session before is not quite gone.
+            closed += closed_at_once
+            again = refused or (closed_at_once and closed < _CLOSED_TRIES)
+            if not again or time.monotonic() + pause_s > give_up_s:
+                raise LinkError(f"{what}: no channel within {bound_s:g} s: {said or 'no answer'}")
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, 1.0)
+
+    def _opened(self, client: _Client, what: str, timeout_s: float | None) -> Duplex:
+        master, watchdog = self._master, self._watchdog
+        if master is None or watchdog is None:
+            client.close()
+            raise LinkError(f"{what}: not connected")
+        self.channels_opened += 1
+        self._served += 1
+        self._running.add(client)
+        client.at_close = self._ended
+        bound_s = timeout_s or self.endpoint.timeouts.command_s
+        return Duplex(client, what, watchdog, bound_s, lambda: master.poll() is None)
+
+    def _ended(self, client: _Client) -> None:
+        """Take note that a session is over. Of a former master's nothing is known any more."""
+        if client not in self._running:
+            return
+        self._running.discard(client)
+        over = client.ended_by_itself or (not self._is_up and client.wait(_HANG_UP_S))
+        if over or not self._is_up:
+            self._broke = self._broke or client.exit_status < 0
+
+    @property
+    def _is_busy(self) -> bool:
+        return any(not client.ended_by_itself for client in self._running)
+
+    def _has_hung_up(self) -> bool:
+        """Wait a moment for the end of a master whose client was turned away."""
+        if self._master is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._master.wait(_HANG_UP_S)
+        return not self._is_up
+
+    def _renew(self, what: str) -> None:
+        """Connect anew: the server hung up when the only session that it serves was over."""
+        self._drop()
+        try:
+            self._log_in()
+        except TargetError as error:
+            raise LinkError(f"{what}: the server hung up, and: {error}") from error
+
+    def _open_beside(self, argv: Sequence[str], timeout_s: float | None) -> Duplex:
+        """Open a session in a connection of its own."""
+        if self._beside is None:
+            self._beside = OpenSsh(self.endpoint, self.dial, self._route)
+            self._beside._before = self._before + 1
+        beside, before = self._beside, self._beside.channels_opened
+        try:
+            beside.connect()
+        except LinkError:
+            raise
+        except TargetError as error:
+            raise LinkError(
+                f"{self.endpoint.host}: the board refuses a second session, and: {error}"
+            ) from error
+        duplex = beside.open(argv, timeout_s)
+        self.channels_opened += beside.channels_opened - before
+        return duplex
 
     def _client(self, command: str) -> subprocess.Popen[bytes]:
         # Without its master it must not connect by itself: no configuration, and a proxy that ends at once.
@@ -322,6 +449,8 @@ class _Client:
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
+        #: Called when it is closed.
+        self.at_close: Callable[[_Client], None] = lambda _: None
         self._timeout_s = 1.0
         assert process.stdin and process.stdout and process.stderr  # noqa: S101 - pipes were asked for
         self._in, self._out, self._err = (
@@ -358,6 +487,11 @@ class _Client:
         while self.recv_stderr_ready() and len(said) < _SAID_B:
             said += self.recv_stderr(_SAID_B)
         return " ".join(said.decode("utf-8", "replace").split())
+
+    @property
+    def ended_by_itself(self) -> bool:
+        """Tell whether the client has ended, and not because we ended it."""
+        return self._process.poll() is not None
 
     # -- as a channel -----------------------------------------------------------------------------
 
@@ -432,6 +566,7 @@ class _Client:
 
     def close(self) -> None:
         """End the client; the master then closes its channel."""
+        self.at_close(self)
         _end(self._process)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:

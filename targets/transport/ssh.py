@@ -38,6 +38,9 @@ _LOOK_S = 1.0
 _REFUSED_PAUSE_S = 0.05
 #: A longer word with a bracket in it is no name and no path.
 _LONGEST_WORD = 60
+#: dropbear closes a session that it has just opened when the command of another one ends at that moment (its
+#: ``sesscheckclose`` takes "not started yet" for "ended"): how often it is asked again. Nothing has run then.
+_CLOSED_TRIES = 5
 
 
 class _NoConfig(paramiko.SSHConfig):
@@ -192,11 +195,8 @@ class Ssh:
         give_up_s = time.monotonic() + timeouts.channel_s
         try:
             with watchdog.guard(timeouts.channel_s + 1.0):
-                channel = _session(transport, give_up_s)
+                channel = _started(transport, shlex.join(argv), timeouts.channel_s, give_up_s)
                 self.channels_opened += 1
-                channel.settimeout(timeouts.channel_s)
-                # exec_command waits for the server's yes without looking at the timeout
-                channel.exec_command(shlex.join(argv))
         except paramiko.ChannelException as error:
             raise LinkError(
                 f"{what}: the board refuses a session for {timeouts.channel_s:g} s: {error} (MaxSessions?)"
@@ -255,6 +255,31 @@ class Tunnel:
         """Close the channel, whatever has become of its connection."""
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
             self._channel.close()
+
+
+def _started(
+    transport: paramiko.Transport, command: str, channel_s: float, give_up_s: float
+) -> paramiko.Channel:
+    """Open a session and start a command in it; what the server closes before it has said yes is asked for again.
+
+    Raises:
+        paramiko.SSHException: it was refused until ``give_up_s`` (monotonic), or closed too often.
+    """
+    for tries_left in reversed(range(_CLOSED_TRIES)):
+        try:
+            channel = _session(transport, give_up_s)
+            channel.settimeout(channel_s)
+            # exec_command waits for the server's yes without looking at the timeout
+            channel.exec_command(command)
+        except paramiko.ChannelException:
+            raise
+        except paramiko.SSHException:
+            if not tries_left or not transport.is_active() or time.monotonic() + _REFUSED_PAUSE_S > give_up_s:
+                raise
+        else:
+            return channel
+        time.sleep(_REFUSED_PAUSE_S)
+    raise AssertionError
 
 
 def _session(transport: paramiko.Transport, give_up_s: float) -> paramiko.Channel:

@@ -59,7 +59,11 @@ def loopback():
 def pytest_configure(config):
     config.addinivalue_line(
         "markers",
-        "every_server: runs over our own SSH server, OpenSSH's, dropbear and TinySSH, by each transport that speaks it",
+        "openssh_server: runs over our own SSH server and OpenSSH's, by both transports",
+    )
+    config.addinivalue_line(
+        "markers",
+        "every_server: as openssh_server, and over dropbear and TinySSH, by each transport that speaks it",
     )
 
 
@@ -76,9 +80,18 @@ WAYS = {
 
 def pytest_generate_tests(metafunc):
     if "endpoint" in metafunc.fixturenames:
-        ways = ["loopback"]
-        if metafunc.definition.get_closest_marker("every_server"):
-            ways += [pytest.param(way, marks=pytest.mark.openssh) for way in WAYS if way != "loopback"]
+        marks = {mark.name for mark in metafunc.definition.iter_markers()}
+        servers = {"loopback"}
+        if marks & {"openssh_server", "every_server"}:
+            servers.add("sshd")
+        if "every_server" in marks:
+            # Each costs seconds: one test for each kind of behaviour, not every test.
+            servers |= {"dropbear_server", "tinyssh_server"}
+        ways = [
+            pytest.param(way, marks=() if server == "loopback" else pytest.mark.openssh)
+            for way, (server, _) in WAYS.items()
+            if server in servers
+        ]
         metafunc.parametrize("endpoint", ways, indirect=True)
 
 

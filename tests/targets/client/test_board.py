@@ -48,7 +48,7 @@ def test_a_repetition_takes_four_channels(board, make_job, run_job):
 
 @pytest.mark.alone
 @pytest.mark.slow
-@pytest.mark.every_server
+@pytest.mark.openssh_server
 def test_the_host_adds_less_than_a_second(board, make_job, run_job):
     run_job(board, make_job("warm-up"))
     begin = time.monotonic()
@@ -185,7 +185,7 @@ def test_an_interpreter_killed_by_sigill_says_so(board, tmp_path):
 # -- old Pythons, loopback boards -----------------------------------------------------------------
 
 
-@pytest.mark.every_server
+@pytest.mark.openssh_server
 def test_the_agent_runs_under_python_3_6(make_board, make_job, python36, run_job):
     board = make_board(python=python36)
     assert board.probe([[python36]]).interpreters[0].python.startswith("3.6.")

@@ -32,7 +32,7 @@ def test_a_second_sync_uploads_nothing(board, payload):
     assert (workdir(board) / "blobs" / data.name).read_bytes() == data.data
 
 
-@pytest.mark.every_server
+@pytest.mark.openssh_server
 def test_a_corrupted_blob_is_uploaded_again(board):
     data = Blob.of_bytes(b"precious" * 1000, ".tbx")
     board.sync([data])
@@ -42,7 +42,7 @@ def test_a_corrupted_blob_is_uploaded_again(board):
     assert stored.read_bytes() == data.data
 
 
-@pytest.mark.every_server
+@pytest.mark.openssh_server
 def test_an_upload_that_does_not_match_its_hash_is_refused(board):
     lie = Blob("a" * 64 + ".tbx", "a" * 64, data=b"something else")
     with pytest.raises(BlobError, match="arrived with SHA-256"):
@@ -97,7 +97,7 @@ def test_a_board_without_room_is_a_workdir_error(board):
         board.sync([Huge("c" * 64 + ".tbx", "c" * 64, data=b"")])
 
 
-@pytest.mark.every_server
+@pytest.mark.openssh_server
 @pytest.mark.parametrize(
     ("python", "said"),
     [("/no/such/python3", "no/such"), ("/bin/false", "does not run"), ("/bin/echo", "does not run")],

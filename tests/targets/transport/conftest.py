@@ -8,6 +8,7 @@ import getpass
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -136,9 +137,11 @@ class SshLab:
         process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
         self._stack.callback(lambda: (process.send_signal(signal.SIGTERM), process.wait(10)))
         deadline = time.monotonic() + 10
-        while not path.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        # The socket is there before the agent listens at it.
+        with socket.socket(socket.AF_UNIX) as probe:
+            while probe.connect_ex(str(path)) != 0:
+                assert time.monotonic() < deadline, "ssh-agent does not listen"
+                time.sleep(0.01)
         for key in keys:
             add(path, key)
         return path

@@ -20,7 +20,7 @@ def workdir(board: Board) -> Path:
     return Path(board.spec.workdir)
 
 
-@pytest.mark.every_server
+@pytest.mark.openssh_server
 def test_start_is_idempotent(board, make_job):
     job = make_job(
         program="import os, time; open('runs', 'a').write('x')\nwhile not os.path.exists('go'): time.sleep(0.02)"
@@ -51,7 +51,7 @@ def test_wait_notices_the_end_at_once(board, make_job):
 
 
 @pytest.mark.slow
-@pytest.mark.every_server
+@pytest.mark.openssh_server
 def test_a_job_outlives_its_link_and_is_harvested_over_a_new_one(proxied, make_board, make_job):
     proxy, endpoint = proxied
     board = make_board(port=endpoint.port, known_hosts=endpoint.known_hosts)
@@ -65,7 +65,7 @@ def test_a_job_outlives_its_link_and_is_harvested_over_a_new_one(proxied, make_b
     assert board.harvest("rep-1").files["log.txt"] == b"finished\n"
 
 
-@pytest.mark.every_server
+@pytest.mark.openssh_server
 def test_a_job_outlives_its_host(make_board, make_job):
     board = make_board()
     board.start(make_job(program="import time; time.sleep(0.5); print('finished')"))
@@ -75,7 +75,7 @@ def test_a_job_outlives_its_host(make_board, make_job):
     assert again.harvest("rep-1").files["log.txt"] == b"finished\n"
 
 
-@pytest.mark.every_server
+@pytest.mark.openssh_server
 def test_a_job_whose_supervisor_died_is_lost_and_ends_too(board, make_job, is_gone, eventually):
     board.start(make_job(program=SLEEPER.format(60)))
     job_dir = workdir(board) / "jobs" / "rep-1"
@@ -123,7 +123,7 @@ def test_a_running_job_is_not_harvested(board, make_job):
 OTHER = {"user": "eve", "host": "there", "pid": 1, "token": "hers"}
 
 
-@pytest.mark.every_server
+@pytest.mark.openssh_server
 def test_a_board_leased_to_another_is_refused_with_the_owner(board, make_job):
     run_on = make_job("hers", owner=OTHER, program="pass")
     board.start(run_on)

@@ -29,7 +29,7 @@ def test_a_workload_that_cannot_start_is_an_outcome(board, make_job, run_job):
     assert "/no/such/python3" in record["reason"]
 
 
-@pytest.mark.every_server
+@pytest.mark.openssh_server
 def test_a_workload_killed_by_a_signal_is_an_outcome(board, make_job, run_job):
     record, _ = run_job(board, make_job(program="import os; os.kill(os.getpid(), 11)"))
     assert (record["outcome"], record["signal"], record["returncode"]) == ("killed", 11, None)
@@ -41,7 +41,7 @@ def test_running_out_of_memory_inside_is_an_outcome(board, make_job, run_job):
     assert record["outcome"] == "oom"
 
 
-@pytest.mark.every_server
+@pytest.mark.openssh_server
 def test_the_board_enforces_the_deadline_and_leaves_no_process(board, make_job, is_gone, run_job):
     # ignores SIGTERM, and has a child that left its group and session
     program = (
@@ -69,7 +69,7 @@ def test_what_a_workload_leaves_running_is_ended_with_it(board, make_job, is_gon
     assert is_gone(int(files["out/pid"]))
 
 
-@pytest.mark.every_server
+@pytest.mark.openssh_server
 def test_the_log_is_capped_and_keeps_both_ends(board, make_job, run_job):
     program = "print('first')\nfor _ in range(4000): print('x' * 999)\nprint('last')"
     record, files = run_job(board, make_job(program=program))
@@ -99,7 +99,7 @@ def test_a_link_in_the_output_is_not_followed(board, make_job, run_job):
 # -- a board that lies ----------------------------------------------------------------------------
 
 
-@pytest.mark.every_server
+@pytest.mark.openssh_server
 def test_files_changed_after_the_end_are_noticed(board, make_job):
     board.start(make_job(program="open('result.json', 'w').write('{}')"))
     board.wait("rep-1", 10)
