@@ -172,6 +172,11 @@ def text_width(content: str, font: float = 13.0) -> float:
     return len(content) * font * _CHAR_EM
 
 
+def label_width(labels: Iterable[str]) -> float:
+    """Return the room for labels beside the rows of a drawing of half the width: so much that an A/A control's fits."""
+    return min(132.0, max([108.0, *(text_width(label, 13.5) + 9 for label in labels)]))
+
+
 def _polygon(points: Iterable[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{num(x)} {num(y)}" for x, y in points) + "Z"
 
