@@ -86,7 +86,8 @@ class Canvas:
         for value in values:
             label = say(value)
             wide = text_width(label, TICK_FONT)
-            labels.append((max(left + wide / 2, min(right - wide / 2, scale(value))), wide, label))
+            # More air than between lines: neighbours must not read as one number.
+            labels.append((max(left + wide / 2, min(right - wide / 2, scale(value))), wide + 4, label))
         for x, label in apart(labels, values, keep):
             self.text(x, y, label, "tick", anchor="middle")
 
