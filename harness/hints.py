@@ -45,13 +45,18 @@ def command(*words: str | Path, inventory: bool = False) -> str:
 
 #: Options that continue a run, with the number of their values.
 _CONTINUING = {"--resume": 0, "--add-blocks": 1}
-_ADD_BLOCKS_IS = "--add-blocks="
 
 
-def anew(called: Sequence[str]) -> str:
-    """Return the command that begins a run anew instead of continuing one."""
-    words = [word for word in called[1:] if not word.startswith(_ADD_BLOCKS_IS)]
-    for option, values in _CONTINUING.items():
+def anew(called: Sequence[str], *, leave_out: Sequence[str] = ()) -> str:
+    """Return the command that begins a run anew instead of continuing one.
+
+    Args:
+        called: the command line that continues it.
+        leave_out: options with a value that the new run is not to have either.
+    """
+    words = list(called[1:])
+    for option, values in {**_CONTINUING, **dict.fromkeys(leave_out, 1)}.items():
+        words = [word for word in words if not word.startswith(f"{option}=")]
         if option in words:
             at = words.index(option)
             del words[at : at + 1 + values]

@@ -6,30 +6,37 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tunebench.harness.config.suite import MAX_BLOCKS
 from tunebench.harness.errors import UsageError
+from tunebench.harness.hints import anew
 from tunebench.reports.records import Skip
 from tunebench.reports.results import ResultsError, RunReader
 
 
-def finished_run(out: Path, suite: str) -> RunReader:
+def finished_run(out: Path, suite: str, command: Sequence[str]) -> RunReader:
     """Return the newest run of a suite below a results root (or in the run's directory itself) if it can be extended.
+
+    Args:
+        out: the results root, or the run's directory.
+        suite: the suite's name.
+        command: the command line that asks for more blocks: what is told to do instead is made of it.
 
     Raises:
         UsageError: there is none; or it has not ended, was measured until it was decided, or is damaged.
     """
     run = _newest(out, suite)
     if run is None:
-        raise UsageError(
-            f"--add-blocks: no run of suite {suite!r} below {out}: run it first, without --add-blocks"
-        )
+        raise UsageError(f"--add-blocks: no run of suite {suite!r} below {out}; `{anew(command)}` begins one")
     if run.manifest is None:
         raise UsageError(
-            f"{run.path}: has not ended yet; give --resume in place of --add-blocks to end it, then add blocks"
+            f"{run.path}: has not ended yet; `{anew(command)} --resume` ends it, then blocks can be added"
         )
     if run.plan_view.suite.looks:
+        more = min(2 * blocks_of(run), MAX_BLOCKS)
+        new = f"{anew(command, leave_out=['--blocks'])} --until-decided --max-blocks {more}"
         raise UsageError(
             f"{run.path}: was measured until it was decided, and its looks have spent what they may be wrong;"
-            " start a new run, with a larger --max-blocks if it was not decided"
+            f" `{new}` begins a new run that may have more blocks"
         )
     problems = run.verify()
     if problems:

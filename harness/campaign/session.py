@@ -223,7 +223,7 @@ def _extend(request: Request, artifacts: Artifacts, history: Durations) -> Sessi
     Raises:
         UsageError: no run can have more blocks, or what is asked differs from what was run.
     """
-    finished = extension.finished_run(request.out, request.suite.name)
+    finished = extension.finished_run(request.out, request.suite.name, request.command)
     stored, had = finished.plan_view, extension.blocks_of(finished)
     run_id, option = stored.run_id or finished.path.name, "--add-blocks"
     as_it_was = replace(request, suite=request.suite.resized(had))
@@ -231,8 +231,9 @@ def _extend(request: Request, artifacts: Artifacts, history: Durations) -> Sessi
     _refuse_other_plan(finished, before, request.command, option)
     _refuse_other_artifacts(finished, artifacts, request.command, option)
     if had + request.add_blocks > MAX_BLOCKS:
+        had_text = f"{had} block{'s' if had != 1 else ''}"
         raise UsageError(
-            f"{option} {request.add_blocks}: {finished.path} has {had} blocks, and {MAX_BLOCKS} are the most"
+            f"{option} {request.add_blocks}: {finished.path} has {had_text}, and {MAX_BLOCKS} are the most"
         )
     request = replace(request, suite=request.suite.resized(had + request.add_blocks))
     plan = _plan(request, artifacts, run_id, (*stored.earlier_blocks, had))
@@ -262,13 +263,8 @@ def _refuse_other_plan(run: RunReader, plan: Plan, command: Sequence[str], optio
     raise UsageError(
         f"{run.path}: cannot be {_WORDS[option]}, because what is asked differs from what was started:\n  "
         + "\n  ".join(changed or ["the boards' connection details"])
-        + f"\nGive the same inventory, suite and options, or start a new run{_begun_anew(command, option)}"
+        + f"\nGive the same inventory, suite and options, or start a new run: `{anew(command)}`"
     )
-
-
-def _begun_anew(command: Sequence[str], option: str) -> str:
-    """Return how a new run is begun, as the end of a sentence."""
-    return f": `{anew(command)}`" if option == "--resume" else f" without {option}."
 
 
 #: Option -> what it does to a run.
@@ -294,7 +290,7 @@ def _refuse_other_artifacts(
     raise UsageError(
         f"{unfinished.path}: cannot be {_WORDS[option]}, because files that the boards are given have changed since:\n  "
         + "\n  ".join(lines)
-        + f"\nPut them back, or start a new run{_begun_anew(command, option)}"
+        + f"\nPut them back, or start a new run: `{anew(command)}`"
     )
 
 

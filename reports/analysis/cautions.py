@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from tunebench.reports.analysis.answers.options import failed_check
 from tunebench.reports.analysis.energy import MISSES, PARTIAL, SCOPE_NAMES
@@ -132,7 +132,7 @@ def _emulated(summary: Measured) -> Iterator[Caution]:
 
 def _blocks(summary: Measured) -> Iterator[Caution]:
     few = [
-        (row.speed_up.n, needed.blocks or 1)
+        (row, row.speed_up.n, needed.blocks or 1)
         for row in summary.rows
         if row.speed_up
         and not row.aa_control
@@ -140,18 +140,28 @@ def _blocks(summary: Measured) -> Iterator[Caution]:
         and (needed := settling(row.speed_up)) is not None
     ]
     if few:
-        least = min(n for n, _ in few)
+        least = min(n for _, n, _ in few)
         # Holm's correction asks for more blocks where more methods are compared.
-        needed_of = sorted({n + more for n, more in few})
+        needed_of = sorted({n + more for _, n, more in few})
+        compared = [row for row in summary.rows if row.speed_up and not row.aa_control]
+        where = _where([row for row, _, _ in few], compared)
         fewest = " or ".join(dict.fromkeys(str(needed) for needed in (needed_of[0], needed_of[-1])))
         seen = "the intervals shown are the range seen, not a claim about the next run"
         if least == 1:
             seen = "one block shows no spread at all"
         yield Caution(
             "few-blocks",
-            f"{least} block{'s' if least != 1 else ''}: too few for a verdict, which needs at least {fewest}"
+            f"{least} block{'s' if least != 1 else ''}{where}: too few for a verdict, which needs at least {fewest}"
             f"{' with so many methods' if needed_of[-1] > MIN_BLOCKS else ''}; {seen}.",
         )
+
+
+def _where(rows: Sequence[MethodResult], among: Sequence[MethodResult]) -> str:
+    """Name the boards and tasks of some rows, as words behind a number; nothing where all rows' are meant."""
+    some = dict.fromkeys((row.board_id, row.task) for row in rows)
+    if len(some) == len({(row.board_id, row.task) for row in among}):
+        return ""
+    return f" in {_names([f'{task} on {board}' for board, task in some])}"
 
 
 def _added_blocks(summary: Measured) -> Iterator[Caution]:
@@ -298,12 +308,14 @@ def _accuracy(summary: Measured) -> Iterator[Caution]:
     if not known:
         return
     seeds = min(accuracy.n for accuracy in known)
+    able = [row for row in summary.rows if row.accuracy]
+    where = _where([row for row in able if row.accuracy and row.accuracy.n < MIN_SEEDS], able)
     items = [accuracy.n_items for accuracy in known if accuracy.n_items]
     if seeds < MIN_SEEDS:
         grain = f" One test item of {min(items)} is {percent(1 / min(items), 2)}." if items else ""
         yield Caution(
             "few-seeds",
-            f"Accuracy rests on {seeds} seed{'s' if seeds != 1 else ''} (at least {MIN_SEEDS} are needed to "
+            f"Accuracy rests on {seeds} seed{'s' if seeds != 1 else ''}{where} (at least {MIN_SEEDS} are needed to "
             f"claim a difference): read small gaps as equal.{grain}",
         )
 

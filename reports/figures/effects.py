@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from tunebench.reports.analysis.row import MethodResult, Verdict
 from tunebench.reports.analysis.verdict_words import BETTER, effect, span
 from tunebench.reports.figures.base.model import HALF, NARROW, WIDE, Figure, figure
-from tunebench.reports.figures.base.svg import TICK_FONT, Canvas, Scale, log_ticks, plain, text_width, ticks
+from tunebench.reports.figures.base.svg import (
+    TICK_FONT,
+    Canvas,
+    Scale,
+    label_width,
+    log_ticks,
+    plain,
+    text_width,
+    ticks,
+)
 from tunebench.reports.formatting.table import DataTable
 
 #: Whether a verdict is good news -> (marker shape, colour class); shape tells it without colour too.
@@ -85,7 +94,13 @@ def _scale(judged: Sequence[tuple[str, Verdict]], start: float, end: float) -> S
 def _draw(width: int, judged: Sequence[tuple[str, Verdict]], quantity: str) -> Canvas:
     narrow = width <= NARROW
     row_height = _ROW + (26 if narrow else 0)
-    left, right = (8, 8) if narrow else (108, _words_width(judged)) if width <= HALF else (150, 290)
+    left, right = (
+        (8, 8)
+        if narrow
+        else (label_width(label for label, _ in judged), _words_width(judged))
+        if width <= HALF
+        else (150, 290)
+    )
     canvas = Canvas(width, len(judged) * row_height + _AXIS)
     bottom = len(judged) * row_height + 4
     scale = _scale(judged, left, width - right)
@@ -133,7 +148,7 @@ def _row(canvas: Canvas, label: str, verdict: Verdict, scale: Scale, *, top: flo
         canvas.text(8, top + 20, label, "t strong", width=canvas.width - 24 - text_width(words, TICK_FONT))
         canvas.text(canvas.width - 8, top + 20, words, "tick", anchor="end")
     elif canvas.width <= HALF:
-        canvas.text(0, y + 4.5, label, "t strong", width=100)
+        canvas.text(0, y + 4.5, label, "t strong", width=scale.start - 8)
         words = _in_short(verdict)
         canvas.text(canvas.width, y + 4.5, words, f"tick {css} word", anchor="end")
     else:

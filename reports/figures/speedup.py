@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 from tunebench.reports.analysis.row import MethodResult, SpeedUp
 from tunebench.reports.figures.base.model import HALF, NARROW, WIDE, Figure, figure
-from tunebench.reports.figures.base.svg import TICK_FONT, Canvas, Scale, log_ticks, plain, text_width
+from tunebench.reports.figures.base.svg import (
+    TICK_FONT,
+    Canvas,
+    Scale,
+    label_width,
+    log_ticks,
+    plain,
+    text_width,
+)
 from tunebench.reports.formatting.table import DataTable
 from tunebench.reports.formatting.units import factor, significant
 
@@ -72,7 +80,13 @@ def speedup_domain(rows: Sequence[MethodResult]) -> tuple[float, float]:
 def _draw(width: int, known: Sequence[tuple[str, SpeedUp]], domain: tuple[float, float]) -> Canvas:
     narrow = width <= NARROW
     row_height = _ROW + (26 if narrow else 0)
-    left, right = (8, 8) if narrow else (108, _words_width(known)) if width <= HALF else (150, 272)
+    left, right = (
+        (8, 8)
+        if narrow
+        else (label_width(label for label, _ in known), _words_width(known))
+        if width <= HALF
+        else (150, 272)
+    )
     canvas = Canvas(width, len(known) * row_height + _AXIS)
     bottom = len(known) * row_height + 4
     scale = Scale(*domain, left, width - right, log=True)
@@ -107,7 +121,7 @@ def _row(
         canvas.text(canvas.width - 8, top + 20, words, "tick", anchor="end")
     elif canvas.width <= HALF:
         # The interval is drawn, and stands in the table: for its numbers there is no room.
-        canvas.text(0, y + 4.5, label, "t strong", width=100)
+        canvas.text(0, y + 4.5, label, "t strong", width=scale.start - 8)
         words = _in_short(speed)
         canvas.text(canvas.width, y + 4.5, words, f"tick {css} word", anchor="end")
     else:

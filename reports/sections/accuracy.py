@@ -18,7 +18,7 @@ class AccuracySection(Section):
     """The section on accuracy against what it costs."""
 
     ident = "accuracy"
-    nav = "Accuracy and cost"
+    nav = "Accuracy"
 
     def template(self) -> str:
         """Return the section's partial."""

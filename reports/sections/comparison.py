@@ -67,7 +67,7 @@ class ComparisonSection(Section):
         rows = sum(len(group.rows) for group in page.groups)
         notes = [group.notes for group in page.groups]
         # What every table would say stands once, below the last.
-        shared = notes[0] if len(notes) > 1 and all(own == notes[0] for own in notes) else ()
+        shared = [note for note in notes[0] if all(note in own for own in notes)] if len(notes) > 1 else []
         several = len({group.board_id for group in page.groups}) > 1
         return _View(page.groups, rows > _FEW_ROWS or several, shared)
 

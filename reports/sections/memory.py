@@ -21,7 +21,7 @@ class MemorySection(Section):
     """The section on peak memory and bytes of the update."""
 
     ident = "memory"
-    nav = "Memory and size"
+    nav = "Memory"
 
     def template(self) -> str:
         """Return the section's partial."""

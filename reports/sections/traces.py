@@ -82,6 +82,7 @@ def trace_views(
     by_id = {rep.rep_id: rep for rep in reader.repetitions}
     views: list[TraceView] = []
     left = 0
+    several = len({group.board_id for group in groups}) > 1
     for group in groups:
         base = next((i for i, row in enumerate(group.rows) if row.is_baseline), None)
         for place, row in enumerate(group.rows):
@@ -90,7 +91,7 @@ def trace_views(
                     left += 1
                     continue
                 ident, draw = f"{kind}-{group.ident}-{place}", len(views) < most_drawn
-                view = _view(ident, group, row.label, rep, (reader, scrub), draw=draw)
+                view = _view(ident, group, row.label, rep, (reader, scrub), draw=draw, named=several)
                 packed_b += len(view.packed or "")
                 under = f"{kind}-{group.ident}-{base}" if base not in (None, place) else ""
                 views.append(replace(view, baseline=under))
@@ -120,12 +121,21 @@ def _j_per_finetuning(rep: Repetition) -> float:
 
 
 def _view(
-    ident: str, group: Group, label: str, rep: Repetition, source: tuple[RunReader, Scrub], *, draw: bool
+    ident: str,
+    group: Group,
+    label: str,
+    rep: Repetition,
+    source: tuple[RunReader, Scrub],
+    *,
+    draw: bool,
+    named: bool,
 ) -> TraceView:
     (reader, scrub), board = source, clean(group.board_id, 60)
-    where = f"{clean(group.board_id, 40)}, {clean(group.task, 40)}"
     energy = ", energy repetition" if rep.role == "energy" else ""
-    title = f"{clean(label, 40)} on {where}, block {rep.block + 1}{energy}"
+    what = f"{clean(group.task, 40)}, block {rep.block + 1}{energy}"
+    whole = f"{clean(label, 40)} on {clean(group.board_id, 40)}, {what}"
+    # On a page of one board its name would stand in every line.
+    title = whole if named else f"{clean(label, 40)}, {what}"
     try:
         trace = reader.trace(rep)
     except ResultsError as error:
@@ -136,7 +146,7 @@ def _view(
     if data is None:
         constant = " ".join(not_drawn(trace)).rstrip(".")
         return TraceView(ident, board, title, None, constant or "no channel was sampled more than once")
-    figure = trace_figure(ident, trace, title=title, heading="")
+    figure = trace_figure(ident, trace, title=whole, heading="")
     if figure is not None and not draw:
         figure = replace(figure, drawings=[])
     return TraceView(ident, board, title, figure, None, packed(json_value(data)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tunebench.reports.sections.base.section import Page, Section, partial
-from tunebench.reports.sections.base.trend import Trend
+from tunebench.reports.sections.base.trend import ONE_RUN, Trend
 
 
 class TrendsSection(Section):
-    """The section on this run's series over the nights of a store; without a store it says so."""
+    """The section on this run's series over the nights of a store; without one Environment says what it would add."""
 
     ident = "trend"
     nav = "Nights"
@@ -18,8 +18,10 @@ class TrendsSection(Section):
         """Return the section's partial."""
         return partial("trends")
 
-    def view(self, page: Page) -> Trend:
-        """Return the nights, or why there are none."""
+    def view(self, page: Page) -> Trend | None:
+        """Return the nights, or why a store has none; None without a store."""
+        if page.trend.why == ONE_RUN:
+            return None
         return replace(page.trend, figures=page.lighter(page.trend.figures))
 
 

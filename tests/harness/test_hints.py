@@ -65,3 +65,5 @@ def test_a_new_run_is_begun_by_the_same_command_without_what_continues_one():
     assert words(hints.anew(["tunebench", "run", "--resume", "-s", "a b"])) == ["run", "-s", "a b"]
     assert words(hints.anew(["tunebench", "run", "--add-blocks", "3", "-s", "q"])) == ["run", "-s", "q"]
     assert words(hints.anew(["tunebench", "run", "--add-blocks=3", "-s", "q"])) == ["run", "-s", "q"]
+    called = ["tunebench", "run", "--blocks", "2", "--add-blocks", "3", "-s", "q"]
+    assert words(hints.anew(called, leave_out=["--blocks"])) == ["run", "-s", "q"]

@@ -1,6 +1,7 @@
 """The summary: what it counts, compares and refuses to compare, and what it says one may not conclude."""
 
 import json
+import re
 import statistics
 
 import pytest
@@ -279,6 +280,24 @@ def test_emulated_boards_times_are_not_a_boards(store, make_record):
 def test_few_blocks_are_told(demo, lab):
     assert "3 blocks: too few for a verdict" in message(summarise(demo), "few-blocks")
     assert "few-blocks" not in codes(summarise(lab))
+
+
+def test_a_caution_names_the_tables_that_it_is_about_unless_it_is_about_all(store, make_record):
+    cells = (("digits/mlp", 8), ("digits/cnn", 3))
+    summary = store(
+        [
+            make_record(label=label, task=task, block=block, seed=block)
+            for task, blocks in cells
+            for label in ("ft-all", "lora-all")
+            for block in range(blocks)
+        ]
+    )
+    few = message(summary, "few-blocks")
+    assert re.match(r"3 blocks in digits/cnn on \S+: too few for a verdict", few)
+    assert "rests on 3 seeds in digits/cnn on " in message(summary, "few-seeds")
+
+
+def test_holms_correction_is_no_caution(lab):
     assert "many-comparisons" not in codes(summarise(lab))  # Holm's correction makes it so
 
 

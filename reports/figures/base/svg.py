@@ -86,7 +86,8 @@ class Canvas:
         for value in values:
             label = say(value)
             wide = text_width(label, TICK_FONT)
-            labels.append((max(left + wide / 2, min(right - wide / 2, scale(value))), wide, label))
+            # More air than between lines: neighbours must not read as one number.
+            labels.append((max(left + wide / 2, min(right - wide / 2, scale(value))), wide + 4, label))
         for x, label in apart(labels, values, keep):
             self.text(x, y, label, "tick", anchor="middle")
 
@@ -170,6 +171,11 @@ def fit(content: str, width: float, font: float = 13.0) -> str:
 def text_width(content: str, font: float = 13.0) -> float:
     """Return about how many pixels wide a text is."""
     return len(content) * font * _CHAR_EM
+
+
+def label_width(labels: Iterable[str]) -> float:
+    """Return the room for labels beside the rows of a drawing of half the width: so much that an A/A control's fits."""
+    return min(132.0, max([108.0, *(text_width(label, 13.5) + 9 for label in labels)]))
 
 
 def _polygon(points: Iterable[tuple[float, float]]) -> str:

@@ -63,7 +63,8 @@ class Table:
     Attributes:
         columns: those in which rows differ.
         shared: (what, value) of what is the same in every row.
-        validity: of every row, where all have the same: (verdict, what it means, reasons); None: it has a column.
+        validity: of every row, where all have the same: (verdict, what it means, the reasons that all have); None: it has
+            a column.
     """
 
     columns: list[Column]
@@ -128,11 +129,15 @@ def comparison_table(rows: Sequence[MethodResult]) -> Table:
         _shared_lines(rows, words, shared)
     kept = [i for i in range(len(_COLUMNS)) if i not in dropped]
     made = [_row(row, cells, kept) for row, cells in zip(rows, words, strict=True)]
-    judged = {(row.validity, row.use, tuple(row.reasons)) for row in made}
-    validity = None
-    if len(made) > 1 and len(judged) == 1:
-        validity = (made[0].validity, made[0].use, made[0].reasons)
-    return Table([_COLUMNS[i] for i in kept], made, shared, validity)
+    return Table([_COLUMNS[i] for i in kept], made, shared, _shared_validity(made))
+
+
+def _shared_validity(rows: Sequence[Row]) -> tuple[str, str, list[str]] | None:
+    """Return the validity of all rows if it is one, with the reasons that all have; further ones stand in their rows."""
+    if len(rows) < 2 or len({(row.validity, row.use) for row in rows}) > 1:
+        return None
+    common = [reason for reason in rows[0].reasons if all(reason in row.reasons for row in rows)]
+    return (rows[0].validity, rows[0].use, common) if common or not any(row.reasons for row in rows) else None
 
 
 def _words(row: MethodResult) -> list[CellText]:

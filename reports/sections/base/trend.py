@@ -25,11 +25,11 @@ MAX_NIGHTS, USUAL = 60, 30
 MIN_USUAL = 5
 _ROBUST = 2.5 * 1.4826
 
-ONE_RUN = (
-    "No store was given: a single run has one night. With --store DIR, tunebench report shows how these series "
-    "went over the nights stored there."
+ONE_RUN = "No store was given: a single run has one night."
+NO_STORE = (
+    "No store was given, so the run before is not known. With --store DIR, tunebench report names it, and shows how "
+    "these series went over the nights stored there."
 )
-NO_STORE = "No store was given, so the run before is not known."
 
 
 @dataclass(frozen=True)

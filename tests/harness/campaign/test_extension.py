@@ -69,14 +69,14 @@ def test_added_blocks_go_on_with_the_seeds_and_leave_the_records_as_they_were(
 
 def test_what_cannot_be_extended_is_refused_and_nothing_is_touched(campaign, lab, sleep_suite, request_of):
     inventory, suite = lab("here"), sleep_suite(["a", "b"], blocks=1)
-    with pytest.raises(UsageError, match=r"--add-blocks: no run of suite 'sleep' below .*: run it first"):
+    with pytest.raises(UsageError, match=r"--add-blocks: no run of suite 'sleep' below .*; `.*` begins one"):
         open_session(request_of(inventory, suite, add_blocks=1))
     path = campaign(inventory, suite).path
     manifest = (path / "run.json").read_bytes()
-    with pytest.raises(UsageError, match=r"(?s)cannot be extended.*suite.cells.*without --add-blocks"):
+    with pytest.raises(UsageError, match=r"(?s)cannot be extended.*suite.cells.*start a new run: `"):
         open_session(request_of(inventory, sleep_suite(["a", "b"], blocks=1, sleep_s=0.06), add_blocks=1))
     suite = sleep_suite(["a", "b"], blocks=1)
-    with pytest.raises(UsageError, match="has 1 blocks, and 1000 are the most"):
+    with pytest.raises(UsageError, match="has 1 block, and 1000 are the most"):
         open_session(request_of(inventory, suite, add_blocks=1000))
     assert (path / "run.json").read_bytes() == manifest
     assert not (path / "earlier").exists()
@@ -90,10 +90,10 @@ def test_an_unfinished_run_is_told_to_be_resumed(campaign, lab, sleep_suite, req
     inventory, suite = lab("here"), sleep_suite(["a"], blocks=1)
     path = campaign(inventory, suite).path
     (path / "run.json").unlink()
-    with pytest.raises(UsageError, match="has not ended yet; give --resume"):
+    with pytest.raises(UsageError, match=r"has not ended yet; `.* --resume` ends it"):
         open_session(request_of(inventory, suite, add_blocks=1))
     with pytest.raises(UsageError, match="has not ended yet"):
-        finished_run(path, "sleep")
+        finished_run(path, "sleep", ("tunebench", "run"))
 
 
 @pytest.mark.slow

@@ -344,3 +344,4 @@ def test_a_real_board_stops_when_it_is_decided_and_takes_no_more_blocks(cli, lab
     more = cli("run", "-i", str(lab("here")), "-s", str(suite), "--add-blocks", "2")
     assert more.returncode == 2
     assert "until it was decided" in more.stderr
+    assert f"run -i {lab('here')} -s {suite} --until-decided --max-blocks 28` begins a new run" in more.stderr

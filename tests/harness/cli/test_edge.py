@@ -62,8 +62,9 @@ BOARD_LAYERS = (
 class Injected:
     """A fake, for faults that cannot be made otherwise: what raises in place of one of our functions."""
 
-    def __init__(self, error: type[Exception]) -> None:
+    def __init__(self, error: type[Exception], original: object) -> None:
         self._error = error
+        self.original = original
 
     def __call__(self, *arguments: object, **more: object) -> object:
         raise self._error("injected")
@@ -79,10 +80,21 @@ def inject(monkeypatch: pytest.MonkeyPatch, where: str, error: type[Exception]) 
     for part in path:
         owner = getattr(owner, part)
     original = getattr(owner, last)
-    fault: object = Injected(error)
+    fault: object = Injected(error, original)
     if isinstance(original, property):
-        fault = property(Injected(error))
+        fault = property(Injected(error, original))
     monkeypatch.setattr(owner, last, fault)
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_injected():
+    """Put the original back where a module that was first imported during a test has taken the fault by ``from``."""
+    yield
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "tunebench":
+            for attribute, value in list(vars(module).items()):
+                if isinstance(value, Injected):
+                    setattr(module, attribute, value.original)
 
 
 @pytest.fixture(scope="module")

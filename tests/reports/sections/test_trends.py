@@ -58,8 +58,8 @@ def trend(store, reader, decisions=()):
     return trend_of(reader, index.build(store).path, decisions, scrubber())
 
 
-def words(html):
-    section = re.search(r'<section id="trend".*?</section>', html, re.S).group(0)
+def words(html, ident="trend"):
+    section = re.search(rf'<section id="{ident}".*?</section>', html, re.S).group(0)
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", section))
 
 
@@ -146,7 +146,9 @@ def test_a_run_from_elsewhere_is_not_taken_for_a_first_night(store, demo):
 
 
 def test_without_a_store_the_page_says_what_is_missing(demo):
-    assert "No store was given" in words(render(demo))
+    told = words(render(demo), "environment")
+    assert "No store was given" in told
+    assert "With --store DIR, tunebench report" in told
 
 
 def test_a_missing_index_is_told(newest, tmp_path):

@@ -19,22 +19,28 @@ HALF_OF_BEFORE = 11_437 / 2
 
 @pytest.fixture(scope="module")
 def demo_page(tmp_path_factory):
-    """A run like the demo's: one machine, two acts of five and three methods with A/A controls, eight blocks."""
+    """A run like the demo's: one machine, three tables of three to five rows with A/A controls, up to eight blocks."""
     root = tmp_path_factory.mktemp("demo")
     board, reps = FakeBoard(), []
-    for task, engine, labels in (
-        ("digits/mlp", "native", ["ft-all", "ft-all A/A", "lora-all", "lora-last", "skip2-lora"]),
-        ("digits/cnn", "torch", ["ft-all", "ft-all A/A", "lora-last", "lora-all"]),
+    for task, engine, blocks, labels in (
+        (
+            "digits/mlp [native cpu x1 float32]",
+            "native",
+            8,
+            ["ft-all", "ft-all A/A", "lora-all", "lora-last", "skip2-lora"],
+        ),
+        ("digits/mlp", "torch", 3, ["ft-all", "ft-all A/A", "skip2-lora"]),
+        ("digits/cnn", "torch", 6, ["ft-all", "ft-all A/A", "lora-all"]),
     ):
         for place, label in enumerate(labels):
-            for block in range(8):
-                rep_id = f"{engine}-t{block}-{place}"
+            for block in range(blocks):
+                rep_id = f"{len(reps)}-t{block}-{place}"
                 rep = make_rep(
                     label, board, rep_id=rep_id, task=task, block=block, slot=place, drift=1 + 0.003 * block
                 )
                 reps.append(rep.model_copy(update={"engine": engine}))
             if not label.endswith("A/A"):
-                rep = make_rep(label, board, rep_id=f"{engine}-i-{place}", task=task, role="instrumented")
+                rep = make_rep(label, board, rep_id=f"{len(reps)}-i-{place}", task=task, role="instrumented")
                 reps.append(rep.model_copy(update={"engine": engine}))
     # Its traces are as boards send them.
     shown = Campaign(boards=[board]).write(root / "other")
@@ -130,10 +136,12 @@ def test_the_validity_column_stays_on_a_desktop_whatever_an_engine_calls_its_bui
     assert right <= 1400
 
 
-def test_methods_are_told_in_two_columns_and_their_diagrams_follow_the_theme(visit, demo_page):
+def test_methods_are_told_beside_each_other_and_their_diagrams_follow_the_theme(visit, demo_page):
     fills = []
     for scheme in ("light", "dark"):
         page = visit(demo_page, viewport={"width": 1400, "height": 900}, color_scheme=scheme)
         fills.append(page.evaluate("getComputedStyle(document.querySelector('#each-method .m-frozen')).fill"))
     assert len(set(fills)) == 2
-    assert page.locator("#each-method .cards li").first.bounding_box()["width"] > 400
+    boxes = [card.bounding_box() for card in page.locator("#each-method .cards li").all()]
+    assert min(box["width"] for box in boxes) > 220
+    assert len({round(box["y"]) for box in boxes}) == 1, "one line of cards"

@@ -213,7 +213,7 @@ def test_the_navigation_names_no_section_that_is_empty(open_page):
     for name in names:
         section = page.locator(name)
         assert section.locator("table, figure, svg, details, dl, pre, ul").count() > 0, name
-    assert "#trend" not in names  # no store was given: the section only says so
+    assert "#trend" not in names  # no store was given
 
 
 def test_a_verdict_of_the_matrix_tells_its_reason_on_demand(open_page):

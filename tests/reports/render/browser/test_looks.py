@@ -33,10 +33,17 @@ def test_the_comparison_fits_a_desktop(open_page):
 
 
 @pytest.mark.parametrize(("width", "shown", "hidden"), [(1400, "wide", "narrow"), (400, "narrow", "wide")])
-def test_each_width_has_its_drawing(open_page, width, shown, hidden):
-    page = open_page(viewport={"width": width, "height": 900})
+def test_each_width_has_its_drawing(visit, pages, width, shown, hidden):
+    page = visit(pages["lab_run"], viewport={"width": width, "height": 900})
     assert page.locator(f"#speed-up .draw.{shown}").first.is_visible()
     assert not page.locator(f"#speed-up .draw.{hidden}").first.is_visible()
+
+
+@pytest.mark.parametrize("width", [1400, 400])
+def test_a_page_with_many_rows_has_one_drawing_for_every_width(visit, pages, width):
+    page = visit(pages["study_run"], viewport={"width": width, "height": 900})
+    assert page.locator("#speed-up .draw.once").first.is_visible()
+    assert page.locator("#speed-up .draw.wide, #speed-up .draw.narrow").count() == 0
 
 
 @pytest.mark.parametrize("width", [1400, 400])
