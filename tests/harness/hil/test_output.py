@@ -92,7 +92,7 @@ def test_a_report_that_cannot_be_written_is_told_and_the_session_passes(
     done = run_pytest(*quick, "--tunebench-report", "file/report.html")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "report: not written: file/report.html: cannot be written" in done.stdout
-    assert "later: tunebench report results/" in done.stdout
+    assert "later: `tunebench report results/" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
 
