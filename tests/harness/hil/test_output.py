@@ -105,7 +105,9 @@ def _start(tmp_path, lab, sleep_suite, *more, **streams):
         sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--inventory", str(lab("one")),
         "--campaign", str(sleep_suite(["a", "b"], blocks=1)), *more,
     ]  # fmt: skip
-    return subprocess.Popen(words, cwd=tmp_path, **streams)
+    # A worker of pytest-xdist names itself there, and pytest-benchmark then measures nothing.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return subprocess.Popen(words, cwd=tmp_path, env=env, **streams)
 
 
 def _complete(tmp_path) -> bool:
