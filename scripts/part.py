@@ -2,8 +2,7 @@
 
 Each test runs in one part only, but those that ``lowest`` and ``newest`` run again with other versions of Python and of
 dependencies. ``test`` is what a contributor runs on every save. ``rest`` is what it left out, and
-what it skipped as its environment lacks a tool. With ``TUNEBENCH_COVERAGE`` set, ``test`` counts lines, too, and
-reports them. ``coverage`` is the coverage of both, at once.
+what it skipped as its environment lacks a tool. ``coverage`` counts the lines that the fast tests reach.
 
 Every run of pytest leaves a JUnit file in ``.tox/junit``, from which ``scripts/slowest.py`` makes its list.
 """
@@ -71,31 +70,19 @@ def run(*command: str) -> None:
         raise Nothing(code) if code == _NO_TESTS and "pytest" in command else Failed(code)
 
 
-def pytest(
-    name: str, marks: str, *args: str, coverage: bool, at_once: Sequence[str] = (), second_look: bool = True
-) -> None:
+def pytest(name: str, marks: str, *args: str, at_once: Sequence[str] = (), second_look: bool = True) -> None:
     """Run the tests that have these marks; with a second look, those that fail are tried once more, alone.
 
     Args:
         name: of the JUnit file.
         marks: pytest's ``-m``.
         args: more arguments of pytest.
-        coverage: whether lines are counted.
         at_once: pytest-xdist's arguments; none: one test after the other.
         second_look: whether what fails is tried once more, and named.
     """
-    words = ["-m", marks, f"--junitxml={JUNIT / name}.xml", *args]
-    if second_look:
-        run(
-            sys.executable,
-            "scripts/second_look.py",
-            *(["--under-coverage"] if coverage else []),
-            *at_once,
-            *words,
-        )
-    else:
-        how = ["coverage", "run", "-m"] if coverage else []
-        run(sys.executable, "-m", *how, "pytest", "-q", *words)
+    words = ["-m", marks, f"--junitxml={JUNIT / name}.xml", *at_once, *args]
+    how = ["scripts/second_look.py"] if second_look else ["-m", "pytest", "-q"]
+    run(sys.executable, *how, *words)
 
 
 def lint(args: Sequence[str]) -> None:
@@ -112,25 +99,20 @@ def lint(args: Sequence[str]) -> None:
 
 def test(args: Sequence[str]) -> None:
     """Run the fast tests."""
-    coverage = bool(os.environ.get("TUNEBENCH_COVERAGE"))
-    if coverage:
-        run("coverage", "erase")
-    pytest("test", _FAST, "--timeout=120", "--durations=8", *args, coverage=coverage, at_once=_TWO)
-    if coverage:
-        _report_coverage()
+    pytest("test", _FAST, "--timeout=120", "--durations=8", *args, at_once=_TWO)
 
 
 def lowest(args: Sequence[str]) -> None:
     """Run the fast tests that meet a dependency, on the lowest versions that pyproject.toml allows."""
     versions()
-    pytest("lowest", _FAST, "--timeout=120", *(args or _MEET_DEPENDENCIES), coverage=False, at_once=_TWO)
+    pytest("lowest", _FAST, "--timeout=120", *(args or _MEET_DEPENDENCIES), at_once=_TWO)
 
 
 def newest(args: Sequence[str]) -> None:
     """Run the fast tests that meet a dependency, and the agent's, under this Python; without torch."""
     versions()
     name = f"newest-{sys.version_info[0]}.{sys.version_info[1]}"
-    pytest(name, _FAST, "--timeout=120", *(args or _MEET_PYTHON), coverage=False, at_once=_TWO)
+    pytest(name, _FAST, "--timeout=120", *(args or _MEET_PYTHON), at_once=_TWO)
 
 
 def versions() -> None:
@@ -148,28 +130,20 @@ def rest(args: Sequence[str]) -> None:
     if skipped:
         # Where the environment has no more tools than theirs they are skipped again, and cost nothing.
         with contextlib.suppress(Nothing):
-            pytest("skipped", _FAST, "--timeout=600", *skipped, coverage=False, second_look=False)
-    pytest("rest", _REST, "--timeout=600", "--durations=12", *args, coverage=False, at_once=_TWO)
-    _alone()
+            pytest("skipped", _FAST, "--timeout=600", *skipped, second_look=False)
+    pytest("rest", _REST, "--timeout=600", "--durations=12", *args, at_once=_TWO)
+    pytest("alone", _ALONE, "--timeout=600", "tests")
 
 
 def coverage(args: Sequence[str]) -> None:
-    """Run every test but those of the emulated board and the fault matrix, and report the coverage."""
+    """Count the lines and branches that the fast tests reach; what compares times is counted by no test of these."""
     run("coverage", "erase")
-    marks = f"not alone and {_ELSEWHERE}"
-    pytest("coverage", marks, "--timeout=600", "--durations=12", *args, coverage=True, at_once=_TWO)
-    _alone()
-    _report_coverage()
-
-
-def _alone() -> None:
-    # Never under coverage: it slows our lines, not the kernels that they are compared with.
-    pytest("alone", _ALONE, "--timeout=600", "tests", coverage=False)
-
-
-def _report_coverage() -> None:
-    run("coverage", "combine", "-q")
-    run("coverage", "report", f"--fail-under={FLOOR}")
+    words = ["-q", "-m", _FAST, "--timeout=600", *_TWO, *args]
+    try:
+        run(sys.executable, "-m", "coverage", "run", "-m", "pytest", *words)
+    finally:
+        run("coverage", "combine", "-q")
+        run("coverage", "report", f"--fail-under={FLOOR}")
 
 
 def skipped_by(report: Path) -> list[str]:
@@ -192,18 +166,18 @@ def _path(module: str) -> str:
 def emulated(args: Sequence[str]) -> None:
     """Boot the emulated board and measure on it; ``-s``, since minutes of work show what they do."""
     words = ("-s", "--durations=0", "tests/targets/virtual", *args)
-    pytest("emulated", "emulated", *words, coverage=False, second_look=False)
+    pytest("emulated", "emulated", *words, second_look=False)
 
 
 def faults(args: Sequence[str]) -> None:
     """Run the fault matrix in its short form, and two minutes of random faults."""
     words = ("-s", "--timeout=2700", "--durations=0", "tests/faults", *args)
-    pytest("faults", "faults", *words, coverage=False, second_look=False)
+    pytest("faults", "faults", *words, second_look=False)
 
 
 def demo(args: Sequence[str]) -> None:
     """Run ``make demo`` and look at what it ends with."""
-    pytest("demo", "demo", "-s", "tests/harness/cli", *args, coverage=False, second_look=False)
+    pytest("demo", "demo", "-s", "tests/harness/cli", *args, second_look=False)
 
 
 def bench(args: Sequence[str]) -> None:

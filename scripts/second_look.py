@@ -1,6 +1,6 @@
 """Run pytest; tests that failed are looked at once more, one after the other and alone.
 
-    python scripts/second_look.py [--under-coverage] PYTEST-ARGUMENTS
+    python scripts/second_look.py PYTEST-ARGUMENTS
 
 Many tests wait for boards, links and samplers that run in real time, two at a time on whatever else a CI machine does;
 others compare times.
@@ -21,19 +21,15 @@ _LAST = Path(".pytest_cache/v/cache/lastfailed")
 
 
 def main(args: list[str]) -> int:
-    command = [sys.executable, "-m"]
-    if args[:1] == ["--under-coverage"]:
-        command, args = [*command, "coverage", "run", "-m"], args[1:]
+    command = [sys.executable, "-m", "pytest"]
     _LAST.unlink(missing_ok=True)
     # Said outright: under tox pytest would put its cache elsewhere.
-    code = subprocess.run(
-        [*command, "pytest", "-o", f"cache_dir={_LAST.parts[0]}", *args], check=False
-    ).returncode
+    code = subprocess.run([*command, "-o", f"cache_dir={_LAST.parts[0]}", *args], check=False).returncode
     failed = _failed() if code == _FAILED else []
     if not 0 < len(failed) <= MOST:
         return code
     print(f"\nsecond look at {len(failed)} that failed: {', '.join(failed)}", flush=True)
-    again = subprocess.run([*command, "pytest", "-q", "--timeout=600", *failed], check=False).returncode
+    again = subprocess.run([*command, "-q", "--timeout=600", *failed], check=False).returncode
     if again == 0:
         print(f"second look: passed alone: {', '.join(failed)}", flush=True)
     return again

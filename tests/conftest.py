@@ -22,12 +22,6 @@ pytest_plugins = ["tests.fixtures.installed", "tests.fixtures.meters", "tests.fi
 _DATA = ("TUNEBENCH_DATA", "TUNEBENCH_CAPTURES")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Count lines in the tests' own processes alone: in each command that they start it would take half a second more."""
-    if hasattr(config, "workerinput") and os.environ.get("TUNEBENCH_COVERAGE"):
-        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

@@ -1,8 +1,8 @@
 """The pytest plugin: ``pytest --inventory lab.toml --campaign quick --pyargs tunebench.harness.hil``.
 
 Hooks, markers and fixtures. pytest imports this module wherever tunebench is installed, so it imports nothing but
-pytest, the options and the standard streams: what measures (:mod:`tunebench.harness.hil.session`) is imported once an
-inventory is named and a test asks for it.
+pytest and the options: what measures (:mod:`tunebench.harness.hil.session`) is imported once an inventory is named and a
+test asks for it.
 
 Installed is not imposed. ``board``, ``workload`` and ``remote`` are short names of ``tunebench_board``,
 ``tunebench_workload`` and ``tunebench_remote``; a project that has fixtures of these names keeps its own, and may use the
@@ -11,6 +11,7 @@ long ones beside them.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,6 @@ import pytest
 
 from tunebench.harness.hil import options
 from tunebench.harness.hil.items import REMOTE, measures
-from tunebench.harness.hil.streams import forgive_standard_streams, open_closed_streams
 
 if TYPE_CHECKING:
     from tunebench.harness.config.inventory import BoardEntry
@@ -44,7 +44,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(
     early_config: pytest.Config, parser: pytest.Parser, args: list[str]
 ) -> Generator[None, object, object]:
-    open_closed_streams()
+    if sys.stdout is None or sys.stderr is None:
+        from tunebench.harness.hil.streams import open_closed_streams
+
+        open_closed_streams()
     options.foresee(early_config, parser, args)
     result = yield
     options.claim(early_config, parser, args)
@@ -99,6 +102,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", line)
     lab = config.stash[_LAB] = Lab(config, options.inventory_source(config))
     if lab.source is not None and not hasattr(config, "workerinput"):
+        from tunebench.harness.hil.streams import forgive_standard_streams
+
         config.add_cleanup(forgive_standard_streams())
     if lab.source is not None and lab.source.explicit:
         lab.open()

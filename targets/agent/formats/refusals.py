@@ -50,7 +50,7 @@ def refusal(program: str, text: str) -> Optional[str]:
     """
     for line in body(text).splitlines():
         said = re.sub(r"[^\x20-\x7e]", "?", line.strip())[:_LIMIT]
-        meaning = _meaning(program, said)
+        meaning = _meaning(program, said) if said else None
         if meaning is not None:
             return meaning % {"program": program, "said": said}
     return None
