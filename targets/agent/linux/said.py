@@ -1,10 +1,14 @@
 """Find in what a program said before it ended badly the lines that say why."""
 
+import os
 import re
 
 _LIMIT = 300
-#: Python prints the settings that it starts by; a wrong PYTHONHOME is the usual reason for not starting.
-_SETTING = re.compile(r"^\s+(PYTHONHOME|PYTHONPATH) = (?!\(not set\))(.+)$")
+#: Python prints the settings that it starts by; a wrong PYTHONHOME is the usual reason for not starting. Those before 3.8
+#: and 3.13 do not: then they are what the environment says, which such a Python inherited.
+_SETTINGS = ("PYTHONHOME", "PYTHONPATH")
+_SETTING = re.compile(r"^\s+(%s) = (?!\(not set\))(.+)$" % "|".join(_SETTINGS))
+_HEADING = "Python path configuration:"
 
 
 def why(text: str, limit: int = _LIMIT) -> str:
@@ -21,5 +25,7 @@ def why(text: str, limit: int = _LIMIT) -> str:
     if not fatal:
         return lines[-1].strip()[:limit]
     settings = ["%s = %s" % match.groups() for match in map(_SETTING.match, lines) if match]
+    if _HEADING not in lines:
+        settings = ["%s = %r" % (name, os.environ[name]) for name in _SETTINGS if os.environ.get(name)]
     missing = [line.strip() for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
     return "; ".join(fatal[:1] + settings + missing[:1])[:limit]
