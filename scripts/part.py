@@ -33,7 +33,7 @@ _REST = f"(slow or browser or openssh) and not alone and {_ELSEWHERE}"
 #: and `make newest ARGS=tests` run all fast tests so; minutes of CI are for what differs.
 _MEET_DEPENDENCIES = (
     *(f"tests/harness/cli/test_{name}.py" for name in ("app", "completion", "registry", "report")),  # typer, rich
-    *(f"tests/harness/hil/test_{name}.py" for name in ("plugin", "not_imposed")),  # pytest and its plugins
+    "tests/harness/hil/test_plugin.py",  # pytest and its plugins
     "tests/harness/config", "tests/harness/record", "tests/reports/test_records.py",  # pydantic
     "tests/reports/results", "tests/reports/history/test_index.py", "tests/reports/test_summary.py",  # pandas, DuckDB
     "tests/reports/stats", "tests/reports/render",  # NumPy, SciPy, Jinja2

@@ -94,4 +94,4 @@ def test_with_an_inventory_the_boards_are_measured_beside_the_projects_tests(run
 def test_the_command_runs_from_the_projects_folder(run, words):
     done = run(*words, "suites")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("smoke ")
+    assert done.stdout.startswith("smoke: ")

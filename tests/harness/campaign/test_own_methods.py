@@ -19,7 +19,10 @@ EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "own"
 def test_an_example_is_measured_and_compared_with_the_built_in_methods(
     cli, lab, tmp_path, suite, own, baseline
 ):
-    done = cli("run", "-i", str(lab("here")), "-s", str(EXAMPLES / f"{suite}.toml"), "--json", timeout_s=400)
+    done = cli(
+        *("run", "-i", str(lab("here")), "-s", str(EXAMPLES / f"{suite}.toml"), "--blocks", "1", "--json"),
+        timeout_s=400,
+    )
     assert done.returncode == 0, done.stderr
     run = json.loads(done.stdout)["run"]
     assert cli("report", run, "--html", "r.html", "--json", "r.json").returncode == 0

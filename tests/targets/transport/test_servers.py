@@ -237,9 +237,7 @@ class SlowDoor:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("command", "transport"), [("boards", "openssh"), ("doctor", "paramiko"), ("release", "paramiko")]
-)
+@pytest.mark.parametrize(("command", "transport"), [("boards", "openssh"), ("doctor", "paramiko")])
 def test_commands_wait_for_a_banner_of_twelve_seconds(lab, tmp_path, transport, command):
     with contextlib.closing(SlowDoor(lab.port, 12.0)) as door:
         assert COMMANDS[command](inventory_entry(lab, tmp_path, transport, door.port))
