@@ -17,9 +17,15 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats as scipy_stats
 
 from tunebench.reports.stats.attainable import RESAMPLES
+from tunebench.reports.stats.distributions import (
+    binomial_p,
+    normal_quantile_above,
+    normal_tail,
+    t_quantile,
+    t_tail,
+)
 from tunebench.reports.stats.paired import (
     MAX_BLOCKS_NEEDED,
     MIN_BLOCKS,
@@ -91,7 +97,7 @@ def mcnemar(baseline_right: Sequence[bool], candidate_right: Sequence[bool]) -> 
     if base.ndim != 1 or base.shape != other.shape or base.size == 0:
         raise ValueError(f"predictions must be paired by item: got {base.shape} and {other.shape}")
     lost, won = int((base & ~other).sum()), int((~base & other).sum())
-    p = scipy_stats.binomtest(lost, lost + won, 0.5).pvalue if lost + won else 1.0
+    p = binomial_p(lost, lost + won) if lost + won else 1.0
     return lost, won, float(p)
 
 
@@ -260,8 +266,8 @@ def _percentiles(draws: Floats, level: float, freedom: float) -> tuple[float, fl
 
     The "expanded percentile" interval of Hesterberg, The American Statistician 69 (2015) 371.
     """
-    quantile = _widening(freedom) * float(scipy_stats.t.ppf(1 - level / 2, freedom))
-    tail = float(scipy_stats.norm.sf(quantile))
+    quantile = _widening(freedom) * t_quantile(1 - level / 2, freedom)
+    tail = normal_tail(quantile)
     low, high = np.quantile(draws, [tail, 1 - tail])
     return float(low), float(high)
 
@@ -271,8 +277,8 @@ def _claims(draws: Floats, delta: float, freedom: float) -> tuple[float, float]:
     edge = delta + 1e-9
 
     def p(tail: float) -> float:
-        quantile = float(scipy_stats.norm.isf(min(0.5, tail))) / _widening(freedom)
-        return min(1.0, 2 * float(scipy_stats.t.sf(quantile, freedom)))
+        quantile = normal_quantile_above(min(0.5, tail)) / _widening(freedom)
+        return min(1.0, 2 * t_tail(quantile, freedom))
 
     def share(hits: NDArray[np.bool_]) -> float:
         # One more in the count: a tail that no resample reached is small, not zero.
@@ -284,7 +290,7 @@ def _claims(draws: Floats, delta: float, freedom: float) -> tuple[float, float]:
 
 
 def _quantile(level: float) -> float:
-    return float(scipy_stats.norm.isf(level / 2))
+    return normal_quantile_above(level / 2)
 
 
 def _widening(freedom: float) -> float:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats as scipy_stats
 
+from tunebench.reports.stats.distributions import normal_tail, t_quantile
 from tunebench.reports.stats.paired import log_ratios
 from tunebench.reports.stats.signed_rank import hodges_lehmann
 
@@ -83,8 +83,8 @@ def across_boards(ratios: Sequence[float], *, confidence: float = 0.95, seed: in
     if n >= MIN_BOARDS:
         rng = np.random.default_rng(seed)
         means = rng.choice(logs, size=(RESAMPLES, n)).mean(axis=1)
-        wide = math.sqrt(n / (n - 1)) * float(scipy_stats.t.ppf((1 + confidence) / 2, n - 1))
-        tail = float(scipy_stats.norm.sf(wide))
+        wide = math.sqrt(n / (n - 1)) * t_quantile((1 + confidence) / 2, n - 1)
+        tail = normal_tail(wide)
         low, high = (float(end) for end in np.quantile(means, [tail, 1 - tail]))
     return AcrossBoards(
         ratio=math.exp(float(logs.mean())),
