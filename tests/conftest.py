@@ -22,6 +22,16 @@ pytest_plugins = ["tests.fixtures.installed", "tests.fixtures.meters", "tests.fi
 _DATA = ("TUNEBENCH_DATA", "TUNEBENCH_CAPTURES")
 
 
+# tox lets nobody write bytecode, as tests make modules and change them. The tests' own are kept all the same: to read and
+# rewrite them again takes half of the twenty seconds of a collection, in each worker of each part.
+sys.dont_write_bytecode = False
+
+
+def pytest_collection_finish() -> None:
+    """Write no bytecode from here on, if the environment says so."""
+    sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

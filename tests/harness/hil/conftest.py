@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.sessions import PYTEST
+
 MEASURES = """
 def test_it(remote, board, workload):
     result = remote()
@@ -32,7 +34,7 @@ def run_pytest(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
         if not any((tmp_path / name).exists() for name in ("pytest.ini", "pyproject.toml")):
             (tmp_path / "pytest.ini").write_text("[pytest]\n")
         return subprocess.run(
-            [python, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+            [python, *PYTEST, *arguments],
             cwd=tmp_path / cwd,
             env={
                 **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from tests.sessions import PYTEST
 from tunebench.harness.hil.streams import ForgivenStream
 
 #: A fake, for a fault that cannot be made otherwise: a library that raises in one of our layers.
@@ -102,7 +103,7 @@ def _start(tmp_path, lab, sleep_suite, *more, **streams):
         "def test_it(remote, board, workload):\n    assert remote().quality_after > 0.5\n    print('text ' * 4000)\n"
     )
     words = [
-        sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--inventory", str(lab("one")),
+        sys.executable, *PYTEST, "--inventory", str(lab("one")),
         "--campaign", str(sleep_suite(["a", "b"], blocks=1)), *more,
     ]  # fmt: skip
     # A worker of pytest-xdist names itself there, and pytest-benchmark then measures nothing.
@@ -191,7 +192,7 @@ def test_only_a_session_with_an_inventory_is_forgiven(tmp_path):
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
+        [sys.executable, *PYTEST],
         cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, timeout=100, check=False,
     )  # fmt: skip
     os.close(writing)
