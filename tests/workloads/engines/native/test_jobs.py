@@ -30,6 +30,7 @@ def workload(**keys):
 
 
 def test_a_timed_job_gives_what_torchs_gives(native, run_job):
+    pytest.importorskip("torch")
     ours = run_job(workload(), here=True)
     theirs = run_job(workload(engine="torch"), here=True)
     assert (ours.returncode, ours.output) == (0, "")
