@@ -66,8 +66,8 @@ def anew(called: Sequence[str], *, leave_out: Sequence[str] = ()) -> str:
 @functools.cache
 def program() -> tuple[str, ...]:
     """Return the words that start this program: its name where the shell finds it, else where it lies."""
-    found = shutil.which(_NAME)
-    if found is not None and _is_this(Path(found)):
+    path = shutil.which(_NAME)
+    if path is not None and _is_this(Path(path)):
         return (_NAME,)
     beside = Path(sys.executable).with_name(_NAME)
     if os.access(beside, os.X_OK):
@@ -75,11 +75,11 @@ def program() -> tuple[str, ...]:
     return (sys.executable, "-m", _NAME)
 
 
-def _is_this(found: Path) -> bool:
+def _is_this(path: Path) -> bool:
     """Tell whether a program on the path is ours: it lies beside our interpreter, or it is what was called."""
-    if found.parent == Path(sys.executable).parent:
+    if path.parent == Path(sys.executable).parent:
         return True
     try:
-        return found.samefile(sys.argv[0])
+        return path.samefile(sys.argv[0])
     except (OSError, IndexError):
         return False

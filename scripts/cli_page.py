@@ -120,8 +120,8 @@ def _parameters(function: Any) -> Iterator[_Parameter]:
             label = f"{meta}{several}" if needed else f"[{meta}{several}]"
         else:
             # Typer keeps the first name of an annotated option where a default would stand.
-            told = [word for word in (info.default, *(info.param_decls or ())) if isinstance(word, str)]
-            words = ", ".join(told or [f"--{name.replace('_', '-')}"])
+            names = [word for word in (info.default, *(info.param_decls or ())) if isinstance(word, str)]
+            words = ", ".join(names or [f"--{name.replace('_', '-')}"])
             label = words if kind is bool else f"{words} {_meta(info, kind)}"
         yield _Parameter(
             label.replace("|", "\\|"), info.help or "", shown, isinstance(info, ArgumentInfo), info.hidden

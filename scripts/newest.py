@@ -46,13 +46,13 @@ def main(words: list[str]) -> int:
     only_prepare = arguments[:1] == ["--notest"]
     codes = []
     for version in VERSIONS:
-        found = interpreter(version)
-        if found is None:
+        path = interpreter(version)
+        if path is None:
             print(f"newest-{version}: skipped: no Python {version} on PATH or under pyenv", flush=True)
             continue
         how = ["--notest"] if only_prepare else []
         more = ["--", *arguments] if arguments and not only_prepare else []
-        command = [tox, "run", "-q", "--discover", found, *how, "-e", f"newest-{version}", *more]
+        command = [tox, "run", "-q", "--discover", path, *how, "-e", f"newest-{version}", *more]
         codes.append(subprocess.run(command, check=False).returncode)
     return next((code for code in codes if code), 0)
 

@@ -88,8 +88,8 @@ def without_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
         end = arguments.index("--")
     if command is not None and command not in COMMANDS:
         end = min(end, arguments.index(command))
-    kept = [word for word in arguments[:end] if word != _DEBUG]
-    return [*kept, *arguments[end:]], len(kept) < end
+    remaining = [word for word in arguments[:end] if word != _DEBUG]
+    return [*remaining, *arguments[end:]], len(remaining) < end
 
 
 def _end(streams: Streams, arguments: Sequence[str], code: Any) -> NoReturn:
@@ -97,8 +97,8 @@ def _end(streams: Streams, arguments: Sequence[str], code: Any) -> NoReturn:
     reason = streams.lost()
     if reason is not None:
         typer.echo(f"tunebench: standard output: {reason}; what was to be printed is not whole", err=True)
-        kept = arguments[:1] and arguments[0] in _CAMPAIGNS and "--json" not in arguments
-        if code in (None, EXIT_OK) and not kept:
+        reports_on_disk = arguments[:1] and arguments[0] in _CAMPAIGNS and "--json" not in arguments
+        if code in (None, EXIT_OK) and not reports_on_disk:
             code = EXIT_INFRA
     streams.lost()  # flushes the message
     sys.exit(code)

@@ -77,29 +77,29 @@ def runs(ctx: typer.Context, incomplete: str) -> list[Completion]:
     root = Path(str(_given(ctx, "out") or _given(ctx, "store") or "results"))
     given = Path(incomplete) if incomplete else root
     below = root if str(root).startswith(incomplete) or str(given).startswith(f"{root}/") else given
-    found = [
+    matching = [
         (str(path), _run_words(path))
         for path in run_folders(below)[:_MOST_RUNS]
         if str(path).startswith(incomplete)
     ]
-    return found or list(_folders(incomplete))
+    return matching or list(_folders(incomplete))
 
 
 def run_folders(root: Path) -> list[Path]:
     """Return the directories of runs below a folder, or the folder itself, the newest first; a look of bounded length."""
-    found: list[Path] = []
+    folders: list[Path] = []
     level, left = [root], _MOST_LOOKED_AT
     for _ in range(_ROOT_DEPTH + 1):
         below: list[Path] = []
         for folder in level:
             if (folder / "plan.json").is_file():
-                found.append(folder)
+                folders.append(folder)
                 continue
             inside = _folders_in(folder)[:left]
             left -= len(inside)
             below += inside
         level = below
-    return sorted(found, key=lambda path: path.name, reverse=True)
+    return sorted(folders, key=lambda path: path.name, reverse=True)
 
 
 def _folders_in(folder: Path) -> list[Path]:

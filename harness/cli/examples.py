@@ -66,8 +66,8 @@ def examples_folder() -> Path:
 
 def files(folder: Path) -> list[Path]:
     """Return the files of the examples, in order."""
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return [path for path in found if not set(path.relative_to(folder).parts) & set(_LEFT_OUT)]
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return [path for path in paths if not set(path.relative_to(folder).parts) & set(_LEFT_OUT)]
 
 
 def copied(source: Path, folder: Path) -> list[Path]:

@@ -72,7 +72,7 @@ def init(
         _show(candidates)
         taken = candidates if yes else _picked(candidates)
         loopback = first_lab.HERE in taken
-        hosts = {found.host: found.kind for found in taken if found != first_lab.HERE}
+        hosts = {candidate.host: candidate.kind for candidate in taken if candidate != first_lab.HERE}
         chosen = _asked(list(hosts), hosts, ssh_config)
         if lab is None and not yes:
             lab = typer.prompt("Name of the lab", default="my-lab", err=True)
@@ -89,7 +89,9 @@ def _found(ssh_config: str | None, network: bool) -> list[Candidate]:
     """Return the hosts that may be boards."""
     from tunebench.harness.lab import first_lab
 
-    candidates = [found for found in first_lab.from_ssh_config(ssh_config) if found.why_not is None]
+    candidates = [
+        candidate for candidate in first_lab.from_ssh_config(ssh_config) if candidate.why_not is None
+    ]
     return [*candidates, *_on_network(candidates)] if network else candidates
 
 
@@ -104,7 +106,7 @@ def _refuse_nobody(candidates: Sequence[Candidate], yes: bool, network: bool, ss
     if _has_terminal() and not yes:
         return
     if candidates:
-        named = [word for found in candidates[:8] for word in ("--board", found.host)]
+        named = [word for candidate in candidates[:8] for word in ("--board", candidate.host)]
         raise UsageError(
             f"there is no terminal to ask at, and {len(candidates)} host(s) may be boards. Take some:"
             f" `{command('init', *named)}`; or all: `{command('init', '--yes')}`"
@@ -126,9 +128,9 @@ def _on_network(known: Sequence[Candidate]) -> list[Candidate]:
     for name in neighbours.too_large(networks):
         typer.echo(f"{name} is too large to be looked through", err=True)
     typer.echo(f"looking for SSH servers on {', '.join(map(str, networks)) or 'no network'} ...", err=True)
-    addresses = {found.where.rpartition("@")[2].partition(":")[0] for found in known}
-    found = [answer for answer in neighbours.neighbours(networks) if answer.address not in addresses]
-    return first_lab.from_network(found)
+    addresses = {candidate.where.rpartition("@")[2].partition(":")[0] for candidate in known}
+    answers = [answer for answer in neighbours.neighbours(networks) if answer.address not in addresses]
+    return first_lab.from_network(answers)
 
 
 def _has_terminal() -> bool:
@@ -136,9 +138,9 @@ def _has_terminal() -> bool:
 
 
 def _show(candidates: Sequence[Candidate], first: int = 1) -> None:
-    for number, found in enumerate(candidates, start=first):
-        kind = f", {found.kind}" if found.kind else ""
-        typer.echo(f"  {number:2}  {found.host:20} {found.where}{kind}", err=True)
+    for number, candidate in enumerate(candidates, start=first):
+        kind = f", {candidate.kind}" if candidate.kind else ""
+        typer.echo(f"  {number:2}  {candidate.host:20} {candidate.where}{kind}", err=True)
 
 
 def _picked(candidates: Sequence[Candidate]) -> list[Candidate]:

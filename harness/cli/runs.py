@@ -32,16 +32,16 @@ def runs(
     folders = run_folders(out)
     if not folders:
         raise UsageError(f"--out {out}: holds no run; give the folder that runs were written to")
-    found: list[RunStatus] = []
+    statuses: list[RunStatus] = []
     for folder in folders[:most]:
         try:
-            found.append(in_short(folder))
+            statuses.append(in_short(folder))
         except ResultsError as error:
             typer.echo(f"tunebench: {error}", err=True)
     if as_json:
-        print_json([as_dict(run) for run in found])
+        print_json([as_dict(run) for run in statuses])
         return
-    for run in found:
+    for run in statuses:
         typer.echo(f"{run.run_id}  {headline(run)}")
         typer.echo(f"    {run.path}")
     if len(folders) > most:

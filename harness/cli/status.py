@@ -37,11 +37,11 @@ def status(
     """
     from tunebench.harness.planning.runs.status import in_full
 
-    found = [in_full(folder) for folder in _folders(run, out)]
+    statuses = [in_full(folder) for folder in _folders(run, out)]
     if as_json:
-        print_json([as_dict(one) for one in found])
+        print_json([as_dict(run_status) for run_status in statuses])
         return
-    typer.echo("\n\n".join("\n".join(lines(one)) for one in found))
+    typer.echo("\n\n".join("\n".join(lines(run_status)) for run_status in statuses))
 
 
 def _folders(run: Path | None, out: Path) -> list[Path]:

@@ -33,12 +33,12 @@ def suites(out: OutOption = RESULTS, as_json: JsonFlag = False) -> None:
     from tunebench.harness.config.suite import built_in_suites
 
     took = _last_runs(out)
-    found = [_of_suite(name, took.get(name)) for name in built_in_suites()]
+    descriptions = [_of_suite(name, took.get(name)) for name in built_in_suites()]
     if as_json:
-        print_json(found)
+        print_json(descriptions)
         return
     width = shutil.get_terminal_size().columns
-    for suite in found:
+    for suite in descriptions:
         tasks = ", ".join(suite["tasks"])
         blocks = f"{suite['blocks']} block{'s' if suite['blocks'] != 1 else ''}"
         typer.echo(_wrapped(f"{suite['name']}: {blocks}, {suite['rows']} rows: {tasks}", "", width))

@@ -62,8 +62,8 @@ def open_hil_session(config: pytest.Config, source: Source) -> HilSession:
         )
     try:
         inventory = _inventory(source)
-        whole = sized(load_suite(options.campaign(config)), blocks=config.option.tunebench_blocks)
-        suite = whole.only_methods(config.option.tunebench_methods)
+        full_suite = sized(load_suite(options.campaign(config)), blocks=config.option.tunebench_blocks)
+        suite = full_suite.only_methods(config.option.tunebench_methods)
         if not suite.workloads:
             raise UsageError(f"--methods {config.option.tunebench_methods!r}: names no method")
         boards = inventory.select(config.option.tunebench_boards)
@@ -71,7 +71,7 @@ def open_hil_session(config: pytest.Config, source: Source) -> HilSession:
         raise pytest.UsageError(str(error)) from None
     except Exception as error:
         raise pytest.UsageError(ending_of(error).message) from error
-    return HilSession(config, inventory, suite, boards, whole)
+    return HilSession(config, inventory, suite, boards, full_suite)
 
 
 def _inventory(source: Source) -> Inventory:
@@ -101,7 +101,7 @@ class HilSession:
         inventory: Inventory,
         suite: Suite,
         boards: list[BoardEntry],
-        whole: Suite,
+        full_suite: Suite,
     ) -> None:
         self._config = config
         self._inventory = inventory
@@ -110,7 +110,7 @@ class HilSession:
         self._workloads: Mapping[str, Workload] = {
             f"{workload.task}:{workload.label}": workload for workload in suite.workloads
         }
-        self._whole = whole
+        self._full_suite = full_suite
         self._run: HilRun | None = None
         self._asked: set[str] = set()
         self._measured = False
@@ -134,7 +134,7 @@ class HilSession:
 
         None: no workload of the whole campaign matches its marker, which is a mistake and fails the test.
         """
-        if any(_lets_through(item, workload) for workload in self._whole.workloads):
+        if any(_lets_through(item, workload) for workload in self._full_suite.workloads):
             return f"--methods {self._config.option.tunebench_methods} leaves out what this test takes"
         return None
 
@@ -223,7 +223,7 @@ class HilSession:
 
     def _note_unmatched(self, item: pytest.Item) -> None:
         """Note what a marker names beside what it matches: a slip of the pen there would be measured by no test."""
-        for words in unmatched(item, self._whole.workloads):
+        for words in unmatched(item, self._full_suite.workloads):
             test = item.nodeid.partition("[")[0]
             line = f"tunebench: {test}: marker tunebench({words}) matches no workload of suite {self._suite.name!r}"
             if line not in self._unmatched:

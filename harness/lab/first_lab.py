@@ -91,11 +91,11 @@ def from_ssh_config(file: str | None = None) -> list[Candidate]:
         return list(pool.map(lambda alias: _explained(alias, file), aliases(file)))
 
 
-def from_network(found: Iterable[Neighbour]) -> list[Candidate]:
+def from_network(neighbours: Iterable[Neighbour]) -> list[Candidate]:
     """Return the SSH servers of the local network as candidates."""
     return [
         Candidate(neighbour.address, f"on this network, {one_line(neighbour.server)[:60]}", neighbour.kind)
-        for neighbour in found
+        for neighbour in neighbours
     ]
 
 

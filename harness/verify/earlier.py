@@ -37,8 +37,8 @@ def _state(path: Path, prefixes: Sequence[str], manifest: RunManifest) -> Iterat
     prefix = prefixes[0]
     for name, expected in sorted(manifest.files.items()):
         # Whatever replaced it first had set it aside.
-        kept = (path / f"{at}{Path(name).name}" for at in prefixes)
-        file = next((copy for copy in kept if copy.is_file()), path / name)
+        paths = (path / f"{at}{Path(name).name}" for at in prefixes)
+        file = next((copy for copy in paths if copy.is_file()), path / name)
         where = file.relative_to(path).as_posix()
         if not file.resolve().is_relative_to(path.resolve()) or not file.is_file():
             yield Discrepancy("missing-file", where, None, f"missing, though {prefix}run.json lists {name}")

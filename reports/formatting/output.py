@@ -84,9 +84,9 @@ def write_output(path: Path, data: bytes, option: str) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         if error.errno in _DISK:
-            kept = "the old file is unchanged" if path.is_file() else "no part of it was left there"
+            remainder = "the old file is unchanged" if path.is_file() else "no part of it was left there"
             raise OutputError(
-                f"{path}: cannot be written: {reason}; {kept}. Make room, or name a place on another disk with"
+                f"{path}: cannot be written: {reason}; {remainder}. Make room, or name a place on another disk with"
                 f" {option} FILE",
                 disk=True,
             ) from error

@@ -134,13 +134,13 @@ def headline(judgement: Judgement) -> str:
 
 def plain_text(judgement: Judgement, decide: Decide | None = None) -> str:
     """Return the judgement for a terminal; under each finding the command that decides on it, ready to be pasted."""
-    lines, told = [headline(judgement)], set[str]()
+    lines, shown = [headline(judgement)], set[str]()
     for finding in ordered(judgement)[:_SHOWN]:
         details = "; ".join(filter(None, [figures(finding), finding.reason]))
         lines.append(_printable(f"  {finding.verdict:11} {finding.name}: {details}"))
         command = decide(finding) if decide is not None else None
-        if command and command not in told:
-            told.add(command)
+        if command and command not in shown:
+            shown.add(command)
             lines.append(f"    {_printable(command)}")
     if len(judgement.findings) > _SHOWN:
         lines.append(f"  and {len(judgement.findings) - _SHOWN} more (--json has all)")

@@ -278,10 +278,10 @@ def _learns_too_long(nights: Sequence[Night], run_id: str, past: Sequence[float]
     if len(learning) < LEARNING_NIGHTS:
         return None
     changes = Counter(night.opened_by.partition(":")[0] for night in learning if night.opened_by)
-    told = "".join(f"; {what}: {number} times" for what, number in changes.most_common(2))
+    causes = "".join(f"; {what}: {number} times" for what, number in changes.most_common(2))
     return (
         f"still learning after {len(learning)} nights: {len(past)} of the {needed} that it needs are comparable with"
-        f" tonight, the others lie in {len({night.segment for night in learning}) - 1} other segments{told}."
+        f" tonight, the others lie in {len({night.segment for night in learning}) - 1} other segments{causes}."
         " Until then no slow-down is seen"
     )
 

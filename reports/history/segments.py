@@ -197,15 +197,15 @@ def usable(history: Sequence[Night], *, before_run: str | None = None, last: int
         return []
     end = next((i for i, night in enumerate(history) if night.run_id == before_run), len(history))
     newest = history[min(end, len(history) - 1)]
-    kept = [
+    comparable = [
         night
         for night in history[:end]
         if night.segment == newest.segment and night.value is not None and not night.excluded
     ]
-    alike = [night for night in kept if night.system == newest.system]
-    if len(alike) >= Rule().min_nights and _to_and_fro(kept, newest):
-        kept = alike
-    return kept[-last:]
+    alike = [night for night in comparable if night.system == newest.system]
+    if len(alike) >= Rule().min_nights and _to_and_fro(comparable, newest):
+        comparable = alike
+    return comparable[-last:]
 
 
 def _to_and_fro(nights: Sequence[Night], newest: Night) -> bool:

@@ -144,8 +144,10 @@ def as_markdown(comparison: RunComparison, scrub: Scrub = str) -> str:
             table(made.columns, made.rows, keys=min(keys, 3)) if made else lines(words)
         )
         if len(text) > left:
-            whole = text[: max(left, 0)].splitlines()[:-1]
-            text = "\n".join(whole) + f"\n\n{heading}: the rest is left out; a comment holds no more text."
+            full_lines = text[: max(left, 0)].splitlines()[:-1]
+            text = (
+                "\n".join(full_lines) + f"\n\n{heading}: the rest is left out; a comment holds no more text."
+            )
         left -= len(text) + 2
         parts.append(text)
     return "\n\n".join(parts) + "\n"

@@ -289,14 +289,14 @@ def _check_machines(sources: Sequence[Path], runs: Sequence[Path], out: Path) ->
         same_name = known.setdefault((machine.lab, machine.board_id), [])
         differing = [other_machine(other.hardware, machine.hardware) for other in same_name]
         if all(differing) and same_name:
-            told = ", ".join(
+            changes = ", ".join(
                 f"{change.key} {_short(change.before)} and {_short(change.after)}"
                 for change in differing[0][:3]
             )
             words = ["tunebench", "merge", *map(str, sources), "--out", str(out), "--different-machines"]
             raise ResultsError(
                 f"{machine.run}: board {machine.board_id!r} of lab {machine.lab!r} is another machine than in"
-                f" {same_name[0].run} ({told}); nothing was merged. Under one name their nights are one history: run one"
+                f" {same_name[0].run} ({changes}); nothing was merged. Under one name their nights are one history: run one"
                 f" of them under another lab or board id, or merge both knowingly: {shlex.join(words)}"
             )
         if all(machine.hardware != other.hardware for other in same_name):

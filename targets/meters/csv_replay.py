@@ -227,18 +227,23 @@ class CsvReplayMeter(Meter):
         if step_s > _MAX_WALL_STEP_S:
             errors.add(f"the host's wall clock moved by {step_s:.3f} s meanwhile: its times cannot be placed")
             return MeterTrace(self.info, [], [], None, errors.list())
-        kept = [
+        readings = [
             (t - wall_s, power)
             for t, power in zip(t_s, power_w, strict=True)
             if started_s - _MARGIN_S <= t - wall_s <= stopped_s + _MARGIN_S
         ]
-        if t_s and not kept:
+        if t_s and not readings:
             errors.add(
                 f"none of its {len(t_s)} readings lies within the run: the last is {t_s[-1] - wall_s - stopped_s:+.0f} s "
                 "from its end; are its times those of this host's clock, in seconds?"
             )
         return MeterTrace(
-            self.info, [row[0] for row in kept], [row[1] for row in kept], None, errors.list(), step_s + 1e-3
+            self.info,
+            [row[0] for row in readings],
+            [row[1] for row in readings],
+            None,
+            errors.list(),
+            step_s + 1e-3,
         )
 
     def close(self) -> None:

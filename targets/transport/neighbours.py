@@ -80,7 +80,7 @@ def own_networks(route: str | None = None) -> list[ipaddress.IPv4Network]:
     >>> own_networks(table)
     [IPv4Network('192.168.1.0/24')]
     """
-    found = []
+    networks = []
     for line in (_text("/proc/net/route") if route is None else route).splitlines()[1:]:
         fields = line.split()
         if len(fields) < 8 or fields[0].startswith(_VIRTUAL):
@@ -88,8 +88,8 @@ def own_networks(route: str | None = None) -> list[ipaddress.IPv4Network]:
         with contextlib.suppress(ValueError, struct.error):
             destination, gateway, mask = (int(fields[place], 16) for place in (1, 2, 7))
             if gateway == 0 and mask not in (0, 0xFFFFFFFF):
-                found.append(ipaddress.IPv4Network((_dotted(destination), _dotted(mask))))
-    return list(dict.fromkeys(found))
+                networks.append(ipaddress.IPv4Network((_dotted(destination), _dotted(mask))))
+    return list(dict.fromkeys(networks))
 
 
 def kinds_of(arp: str) -> dict[str, str]:

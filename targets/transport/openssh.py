@@ -471,8 +471,8 @@ class _Client:
                 return self._last_words() or "no answer"
             data = os.read(self._out, 65536)
             before += data
-            head, found, rest = before.partition(_OPENED)
-            if found:
+            head, marker, rest = before.partition(_OPENED)
+            if marker:
                 # What shells print when they start (a motd, an rc file) comes before it, and stays noise.
                 self._held = head + rest
                 return None
@@ -641,7 +641,7 @@ def translated(host: str, said: str) -> TargetError:
             if error is HostKeyError and "HAS CHANGED" in said:
                 meaning = "the host key has changed"
             elif error is HostKeyError and "host key is known" in said:
-                once = shlex.join(["ssh", "--", host])
-                meaning = f"unknown host key; check it, then connect once, `{once}`, or set host_keys = 'accept-new'"
+                command = shlex.join(["ssh", "--", host])
+                meaning = f"unknown host key; check it, then connect once, `{command}`, or set host_keys = 'accept-new'"
             return error(f"{host}: {meaning}: {words}")
     return LinkError(f"{host}: the connection could not be set up: {words}")

@@ -96,13 +96,13 @@ class DropbearServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        told = subprocess.run(
+        shown = subprocess.run(
             [_path_of("dropbearkey") or "", "-y", "-f", str(host_key)],
             check=True,
             capture_output=True,
             text=True,
         )
-        public = next(line for line in told.stdout.splitlines() if line.startswith("ssh-ed25519 "))
+        public = next(line for line in shown.stdout.splitlines() if line.startswith("ssh-ed25519 "))
         client = directory / "client"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(client)], check=True)
         keys = self.home / ".ssh" / "authorized_keys"
@@ -147,8 +147,8 @@ class DropbearServer:
         folder = self.directory / "bin"
         folder.mkdir()
         busybox = _path_of("busybox") or ""
-        told = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True)
-        for name in ("busybox", *told.stdout.split()):
+        listing = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True)
+        for name in ("busybox", *listing.stdout.split()):
             with contextlib.suppress(FileExistsError):
                 (folder / name).symlink_to(busybox)
         (folder / "python3").symlink_to(sys.executable)

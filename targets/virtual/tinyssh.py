@@ -66,8 +66,8 @@ class TinySshServer:
         self._thread = threading.Thread(target=self._accept, name="tunebench-tinyssh", daemon=True)
         self._thread.start()
         scan = ["ssh-keyscan", "-p", str(self.port), "-t", "ed25519", "127.0.0.1"]
-        told = subprocess.run(scan, check=True, capture_output=True, timeout=_SCAN_S)
-        (directory / "known_hosts").write_bytes(told.stdout)
+        scanned = subprocess.run(scan, check=True, capture_output=True, timeout=_SCAN_S)
+        (directory / "known_hosts").write_bytes(scanned.stdout)
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError), (self.directory / "log").open("ab") as log:

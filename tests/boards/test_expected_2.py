@@ -159,20 +159,24 @@ REASONS = {
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_an_output_is_read_as_its_board_meant_it(name):
     kind, total, lines, values = OUTPUTS[name]
-    found = read(kind, capture(name).read_text(encoding="utf-8"))
+    reading = read(kind, capture(name).read_text(encoding="utf-8"))
     if total is None:
         says, says_not = REASONS[name]
-        assert (found.total_w, found.total_scope) == (None, None)
-        assert says in found.reason
-        assert says_not not in found.reason
+        assert (reading.total_w, reading.total_scope) == (None, None)
+        assert says in reading.reason
+        assert says_not not in reading.reason
     else:
-        assert (found.total_w, found.total_scope, found.reason) == (pytest.approx(total[0]), total[1], None)
+        assert (reading.total_w, reading.total_scope, reading.reason) == (
+            pytest.approx(total[0]),
+            total[1],
+            None,
+        )
     if lines is not None:
-        assert found.details["lines"] == lines
+        assert reading.details["lines"] == lines
     for quantity, expected in values.items():
-        told = {each["site"]: each["value"] for each in found.channels if each["kind"] == quantity}
-        assert told == pytest.approx(expected), quantity
-    assert all(each["value"] is not None or each["reason"] for each in found.channels)
+        by_site = {each["site"]: each["value"] for each in reading.channels if each["kind"] == quantity}
+        assert by_site == pytest.approx(expected), quantity
+    assert all(each["value"] is not None or each["reason"] for each in reading.channels)
 
 
 # -- boards at rest -----------------------------------------------------------------------------------
@@ -198,13 +202,13 @@ def planted(name: str, folder: Path) -> Path:
 
 def values_on(root: Path) -> tuple[dict[str, float | None], dict[str, Any], dict[str, str]]:
     """What the sensors of a board read, their channels, and what is missing and why."""
-    found = discover(str(root))
+    discovery = discover(str(root))
     values, channels = {}, {}
-    for sensor in found.sensors:
+    for sensor in discovery.sensors:
         for channel, value in zip(sensor.channels, sensor.read(), strict=True):
             values[channel.id], channels[channel.id] = value, channel
         sensor.close()
-    return values, channels, found.missing
+    return values, channels, discovery.missing
 
 
 def a_thor_has_its_input_on_an_ina238(root: Path) -> None:

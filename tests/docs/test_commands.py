@@ -31,16 +31,16 @@ def test_hints_are_collected_wherever_they_are_told():
 
 def test_no_text_tells_an_option_without_its_command():
     """What sounds like advice names a whole command, not a word to be put somewhere."""
-    assert [str(told) for told in loose_options()] == []
+    assert [str(option) for option in loose_options()] == []
 
 
 #: What a page shows of a command's form: something is to be put there by the reader.
 _FORM = re.compile(r"(?<!=)\b[A-Z]{3,}\b|[|\[<]")
 
 
-@pytest.mark.parametrize("told", [told for told in DOCS if not _FORM.search(told.line)], ids=str)
-def test_a_command_of_the_documentation_can_be_typed(told):
-    assert reads(told.line) is None
+@pytest.mark.parametrize("command", [each for each in DOCS if not _FORM.search(each.line)], ids=str)
+def test_a_command_of_the_documentation_can_be_typed(command):
+    assert reads(command.line) is None
 
 
 @pytest.mark.parametrize(

@@ -48,18 +48,24 @@ def given(suite: str) -> dict:
 
 
 def test_the_page_names_every_key_of_a_modules_spec_and_no_other():
-    told = set().union(*(names(row[0]) for row in rows(section("What `spec` holds")) if row[2] == "yes"))
-    assert told == set(own_module.as_dict(parse(given("module.toml")), {}))
+    documented = set().union(
+        *(names(row[0]) for row in rows(section("What `spec` holds")) if row[2] == "yes")
+    )
+    assert documented == set(own_module.as_dict(parse(given("module.toml")), {}))
 
 
 def test_the_page_names_every_key_of_a_commands_spec_and_no_other():
-    told = set().union(*(names(row[0]) for row in rows(section("What `spec` holds")) if row[3] == "yes"))
-    assert told == {*given("command.toml"), "paths"}
+    documented = set().union(
+        *(names(row[0]) for row in rows(section("What `spec` holds")) if row[3] == "yes")
+    )
+    assert documented == {*given("command.toml"), "paths"}
 
 
 def test_the_page_names_the_functions_of_a_module():
-    told = {re.match(r"`(\w+)\(", row[0])[1] for row in rows(section("Form 1: a module (Python with torch)"))}
-    assert told == {*own_module.NEEDED, "facts"}
+    documented = {
+        re.match(r"`(\w+)\(", row[0])[1] for row in rows(section("Form 1: a module (Python with torch)"))
+    }
+    assert documented == {*own_module.NEEDED, "facts"}
 
 
 def test_the_page_says_that_batches_are_those_of_one_epoch():
@@ -89,20 +95,20 @@ def test_the_page_names_the_arguments_of_result_and_the_functions_of_marks():
 
 
 def test_the_page_names_the_tensors_of_data():
-    told = set().union(
+    documented = set().union(
         *(names(cell) for row in section("Tensors").splitlines() for cell in row.split("|")[2:3])
     )
     shipped = set(artefact.read(str(SHIPPED / "digits.tbx")).tensors)
-    assert shipped <= told
+    assert shipped <= documented
     parts = {"finetune", "test"}
-    assert {name for name in told if name.split("_")[0] in parts} == {
+    assert {name for name in documented if name.split("_")[0] in parts} == {
         f"{part}_{kind}" for part in parts for kind in ("x", "y", "boxes")
     }
 
 
 @pytest.mark.parametrize("model", sorted(MODELS))
 def test_the_page_names_the_tensors_of_start_weights(model):
-    told = {
+    documented = {
         name.partition(".")[2]
         for row in rows(section("Tensors"))
         for name in names(row[0])
@@ -113,8 +119,8 @@ def test_the_page_names_the_tensors_of_start_weights(model):
         tensors = weight_shapes(graph_of(model, shape, 4))
     except WorkloadError as error:
         pytest.skip(f"{model}: {error}")
-    assert {name.rpartition(".")[2] for name, _ in tensors} <= told
-    assert told == {"weight", "bias", "gamma", "beta", "mean", "variance"}
+    assert {name.rpartition(".")[2] for name, _ in tensors} <= documented
+    assert documented == {"weight", "bias", "gamma", "beta", "mean", "variance"}
 
 
 def test_the_epsilon_on_the_page_is_that_of_the_engines():

@@ -395,7 +395,7 @@ def test_epochs_times_too_many_steps_of_a_module_are_explained(store, make_recor
 
 
 @pytest.mark.parametrize(
-    ("params", "steps", "told"),
+    ("params", "steps", "cautions"),
     [
         ({"epochs": 10, "batch": 20}, 200, []),
         ({"epochs": 5, "batch": 20}, 100, ["epochs: 5 against 10"]),
@@ -404,10 +404,10 @@ def test_epochs_times_too_many_steps_of_a_module_are_explained(store, make_recor
         ({"epochs": 10, "batch": 20}, 199, ["steps: 199 against 200"]),
     ],
 )
-def test_steps_that_the_epochs_explain_are_not_told_twice(store, make_record, params, steps, told):
+def test_steps_that_the_epochs_explain_are_not_told_twice(store, make_record, params, steps, cautions):
     base = blocks(make_record, 6, steps=200, params={"epochs": 10, "batch": 20})
     summary = store(base + blocks(make_record, 6, label="mine", own=True, steps=steps, params=params))
-    assert row_of(summary, "mine").unequal_params == told
+    assert row_of(summary, "mine").unequal_params == cautions
 
 
 def starting(before, **fields):
@@ -415,7 +415,7 @@ def starting(before, **fields):
 
 
 @pytest.mark.parametrize(
-    ("before", "n_items", "told"),
+    ("before", "n_items", "cautions"),
     [
         (0.5, 100, False),
         (0.51, 100, False),
@@ -425,14 +425,16 @@ def starting(before, **fields):
         (0.6, None, True),
     ],
 )
-def test_methods_that_start_elsewhere_than_their_baseline_are_told(store, make_record, before, n_items, told):
+def test_methods_that_start_elsewhere_than_their_baseline_are_told(
+    store, make_record, before, n_items, cautions
+):
     base = blocks(make_record, 6, quality=starting(0.5))
     mine = blocks(make_record, 6, label="mine", own=True, quality=starting(before, n_items=n_items))
     summary = store(
         [rep.model_copy(update={"quality": starting(0.5, n_items=n_items)}) for rep in base] + mine
     )
-    assert ("unequal-start" in codes(summary)) == told
-    if told:
+    assert ("unequal-start" in codes(summary)) == cautions
+    if cautions:
         assert "mine starts at accuracy" in message(summary, "unequal-start")
         assert "its baseline ft-all at 50.0%" in message(summary, "unequal-start")
 

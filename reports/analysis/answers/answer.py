@@ -105,7 +105,7 @@ def answers(summary: Measured, regressed: Regressed | None = None) -> list[Answe
         summary: what was measured; a :class:`tunebench.reports.summary.Summary` is one, and holds these answers.
         regressed: what the gate found to have become worse.
     """
-    found = []
+    answers_of_tasks = []
     families = grouped(summary.rows)
     alike = Counter((board, task) for board, task, _ in families)
     for (board_id, task, conditions), rows in families.items():
@@ -120,8 +120,8 @@ def answers(summary: Measured, regressed: Regressed | None = None) -> list[Answe
             conditions=conditions,
         )
         answer = _answer(given)
-        found.append(_with_regressions(answer, regressed or {}))
-    return found
+        answers_of_tasks.append(_with_regressions(answer, regressed or {}))
+    return answers_of_tasks
 
 
 def answer_lines(summary: Measured, regressed: Regressed | None = None) -> list[str]:

@@ -73,7 +73,7 @@ def _cost(box: Box, room: Box, others: Sequence[Box]) -> float:
     return 4 * outside + sum(_shared(box, other) for other in others)
 
 
-def _shared(one: Box, other: Box) -> float:
-    wide = min(one[2], other[2]) - max(one[0], other[0])
-    high = min(one[3], other[3]) - max(one[1], other[1])
+def _shared(box: Box, other: Box) -> float:
+    wide = min(box[2], other[2]) - max(box[0], other[0])
+    high = min(box[3], other[3]) - max(box[1], other[1])
     return wide * high if wide > 0 and high > 0 else 0.0

@@ -74,11 +74,11 @@ def interpreter(argv: List[str], timeout_s: float = IMPORT_S) -> Dict[str, Any]:
         return answer
     for line in done.stdout.decode("utf-8", "replace").splitlines():
         try:
-            told = json.loads(line)
+            answered = json.loads(line)
         except ValueError:
             continue
-        if isinstance(told, dict) and "python" in told:
-            answer.update(told, ok=True)
+        if isinstance(answered, dict) and "python" in answered:
+            answer.update(answered, ok=True)
     if done.returncode in (_SIGILL, _SIGILL_OF_A_SHELL):
         answer.update(reason=SIGILL, sigill=True)
     elif done.returncode != 0:

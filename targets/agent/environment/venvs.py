@@ -130,8 +130,8 @@ def ask(argv: List[str]) -> Dict[str, Any]:
             timeout=_ASK_S,
             check=False,
         )
-        told = json.loads(done.stdout.decode("utf-8", "replace").strip().splitlines()[-1])
-        told["short"], told["executable"]
+        answer = json.loads(done.stdout.decode("utf-8", "replace").strip().splitlines()[-1])
+        answer["short"], answer["executable"]
     except subprocess.TimeoutExpired:
         raise AgentError("interpreter", "%s: no answer within %g s" % (argv[0], _ASK_S)) from None
     except OSError as error:
@@ -139,7 +139,7 @@ def ask(argv: List[str]) -> Dict[str, Any]:
     except (ValueError, IndexError, KeyError, TypeError):
         last = said.why(done.stderr.decode("utf-8", "replace"))
         raise AgentError("interpreter", "%s is no Python that works: %s" % (" ".join(argv), last)) from None
-    return dict(told)
+    return dict(answer)
 
 
 def is_building(here: Place) -> bool:

@@ -116,11 +116,11 @@ def _from_files(lines: List[str]) -> List[Files]:
     if head is not None:
         folders.excuse(head[0], head[1], "")
     known = re.compile(_FILE + "$")
-    kept = [
+    readable = [
         {name: value for name, value in files.items() if known.match(name)}
         for files in folders.devices.values()
     ]
-    return [files for files in kept if files]
+    return [files for files in readable if files]
 
 
 def _head(line: str) -> Optional[Tuple[str, str]]:

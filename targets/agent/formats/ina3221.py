@@ -44,14 +44,14 @@ def parse(text: str) -> Reading:
         for kind, unit, value in (("voltage", "V", rail.volts), ("current", "A", rail.amperes)):
             if value is not None:
                 channels.append(channel(rail.label, kind, unit, value))
-    whole = rails.total({rail.label: rail.watts for rail in labelled_rails})
-    details: Json = {"total_of": list(whole.parts), "alarms": _alarms(devices)}
+    total = rails.total({rail.label: rail.watts for rail in labelled_rails})
+    details: Json = {"total_of": list(total.parts), "alarms": _alarms(devices)}
     for name in ("running_mode", "samples", "update_interval"):
         values = sorted({files[name] for files in devices if name in files and _is_monitor(files)})
         if values:
             details[name] = ", ".join(values)
-    scope_of_total = whole.scope if whole.watts is not None else None
-    return Reading(channels, whole.watts, scope_of_total, whole.reason, details)
+    scope_of_total = total.scope if total.watts is not None else None
+    return Reading(channels, total.watts, scope_of_total, total.reason, details)
 
 
 def _without_rails(devices: List[Files]) -> Optional[str]:

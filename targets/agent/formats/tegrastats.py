@@ -81,18 +81,18 @@ def parse(text: str) -> Reading:
     now: Dict[str, Optional[float]] = {name: power.now for name, power in powers.items()}
     channels = [channel(name, "power", "W", watts, rails.scope_of(name)) for name, watts in now.items()]
     channels += _temperatures(line) + _memory(line) + _cores(line) + _graphics(line)
-    whole = rails.total(now)
+    total = rails.total(now)
     averages = {name: power.average for name, power in powers.items()}
-    details: Json = {"lines": len(samples), "total_of": list(whole.parts), "average_since_start_w": averages}
+    details: Json = {"lines": len(samples), "total_of": list(total.parts), "average_since_start_w": averages}
     if stamp:
         details["board_time"] = stamp
     cut = _cut(line, powers) or _lost(samples, powers)
     if cut is not None:
         return without_power(channels, cut, **dict(details, total_of=[]))
-    why = whole.reason
+    why = total.reason
     if not powers:
         why = "no power rails in this output (some releases print them for root only)"
-    return Reading(channels, whole.watts, whole.scope if whole.watts is not None else None, why, details)
+    return Reading(channels, total.watts, total.scope if total.watts is not None else None, why, details)
 
 
 def _samples(lines: List[str]) -> List[Tuple[Optional[str], str]]:

@@ -76,16 +76,16 @@ class Monitors(Sensor):
 
     def read(self) -> List[Optional[float]]:
         values = {rail.label: rail.watts() for rail in self._rails}
-        whole = rails.total(values)
-        self.refused = whole.refused
+        total = rails.total(values)
+        self.refused = total.refused
         failed = [rail for rail in self._rails if values[rail.label] is None]
-        if whole.refused:
-            self.reason = whole.reason
+        if total.refused:
+            self.reason = total.reason
             return [None] * len(self.channels)
         if failed:
             errors = [file.error for file in failed[0].files if file.error]
             self.reason = "%s: %s" % (failed[0].label, errors[0] if errors else "no value")
-        return ([whole.watts] if self._has_sum else []) + [values[rail.label] for rail in self._rails]
+        return ([total.watts] if self._has_sum else []) + [values[rail.label] for rail in self._rails]
 
 
 def discover(root: str = "/") -> Discovery:

@@ -91,8 +91,8 @@ def _date(match: re.Match[str], is_local: bool) -> Moment | None:
     except ValueError:
         return None
     if shift is None and is_local:
-        whole = day + timedelta(seconds=int(seconds))
-        return Moment("date", whole.replace(tzinfo=None).timestamp() + seconds % 1)
+        moment = day + timedelta(seconds=int(seconds))
+        return Moment("date", moment.replace(tzinfo=None).timestamp() + seconds % 1)
     shift_s = 0.0 if shift is None else shift.utcoffset(None).total_seconds()
     return Moment("date", day.timestamp() + seconds - shift_s)
 

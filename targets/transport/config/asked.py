@@ -101,5 +101,5 @@ def parse(text: str) -> dict[str, list[str]]:
 def _in_one_line(said: str) -> str:
     """Join what ssh says; its last line only counts the others."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    kept = [line for line in lines if "terminating," not in line] or lines
-    return "; ".join(kept)[:600]
+    causes = [line for line in lines if "terminating," not in line] or lines
+    return "; ".join(causes)[:600]

@@ -150,12 +150,12 @@ def test_a_night_does_not_go_on_with_the_run_of_another_night(tmp_path):
     """Else a board that was lost once would keep every later night from being measured."""
     run = Stored(finish=False).write(tmp_path)
     plan = json.loads((run / "plan.json").read_text())
-    for hours, found in ((1, True), (30, False), (-5, True)):
+    for hours, resumed in ((1, True), (30, False), (-5, True)):
         began = datetime.now(UTC) - timedelta(hours=hours)
         (run / "plan.json").write_text(
             json.dumps({**plan, "started_utc": began.strftime("%Y-%m-%dT%H:%M:%SZ")})
         )
-        assert (unfinished_run(tmp_path, "demo", within_s=20 * 3600) is not None) == found
+        assert (unfinished_run(tmp_path, "demo", within_s=20 * 3600) is not None) == resumed
     assert unfinished_run(tmp_path, "demo") is not None
 
 

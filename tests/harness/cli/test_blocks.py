@@ -31,7 +31,7 @@ def test_plan_shows_the_looks_of_a_run_until_it_is_decided(cli, lab):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reason"),
     [
         (["--blocks", "0"], "--blocks 0: a whole number from 1 to 1000"),
         (["--blocks", "5", "--until-decided"], "exclude each other"),
@@ -46,10 +46,10 @@ def test_plan_shows_the_looks_of_a_run_until_it_is_decided(cli, lab):
         (["--add-blocks", "0"], "--add-blocks"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_a_board_is_touched(cli, lab, tmp_path, words, told):
+def test_what_makes_no_sense_is_refused_before_a_board_is_touched(cli, lab, tmp_path, words, reason):
     done = cli("run", "-i", str(lab("here")), "-s", "quick", *words)
     assert done.returncode == 2, done.stderr
-    assert told in " ".join(done.stderr.split())
+    assert reason in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("work-*"))
 

@@ -133,10 +133,10 @@ def ends(monkeypatch, tmp_path, capfd, lab, sleep_suite, store):
     threading.excepthook, sys.unraisablehook, sys.stdout, sys.stderr = hook
 
 
-def one_sentence(told: str) -> str:
+def one_sentence(message: str) -> str:
     """Return the line that ends a command; there is one."""
-    lines = [line for line in told.splitlines() if line.startswith("tunebench: ")]
-    assert len(lines) == 1, told
+    lines = [line for line in message.splitlines() if line.startswith("tunebench: ")]
+    assert len(lines) == 1, message
     return lines[0]
 
 
@@ -144,11 +144,11 @@ def one_sentence(told: str) -> str:
 @pytest.mark.parametrize("where", LAYERS, ids=lambda where: where.removeprefix("tunebench."))
 def test_an_injected_error_is_one_sentence_and_a_documented_code(ends, monkeypatch, where, error):
     inject(monkeypatch, where, error)
-    code, printed, told = ends(LAYERS[where])
+    code, printed, message = ends(LAYERS[where])
     # A ValueError may be what the layer above expects of a wrong file: then it is a mistake of the user's, code 2.
-    assert code == 4 or (code == 2 and error is ValueError), told
-    assert "Traceback" not in printed + told
-    assert "injected" in one_sentence(told)
+    assert code == 4 or (code == 2 and error is ValueError), message
+    assert "Traceback" not in printed + message
+    assert "injected" in one_sentence(message)
 
 
 @pytest.mark.slow
@@ -158,26 +158,26 @@ def test_an_injected_error_on_a_board_is_one_sentence_and_never_a_measured_failu
     ends, monkeypatch, where, error
 ):
     inject(monkeypatch, where, error)
-    code, printed, told = ends(RUN)
-    assert code == 4, told
-    assert "Traceback" not in printed + told
-    assert "injected" in told
+    code, printed, message = ends(RUN)
+    assert code == 4, message
+    assert "Traceback" not in printed + message
+    assert "injected" in message
 
 
 @pytest.mark.parametrize("words", ["--debug report {run} --html {out}", "report {run} --html {out} --debug"])
 def test_the_traceback_is_there_for_who_asks(ends, monkeypatch, words):
     inject(monkeypatch, "tunebench.reports.render.html:render", KeyError)
-    code, _, told = ends(words)
+    code, _, message = ends(words)
     assert code == 4
-    assert "Traceback (most recent call last)" in told
-    assert "KeyError: 'injected'" in told
-    one_sentence(told)
+    assert "Traceback (most recent call last)" in message
+    assert "KeyError: 'injected'" in message
+    one_sentence(message)
 
 
 def test_the_sentence_says_what_where_and_how_to_see_more(ends, monkeypatch):
     inject(monkeypatch, "tunebench.reports.render.html:render", KeyError)
-    _, _, told = ends("report {run} --html {out}")
-    sentence = one_sentence(told)
+    _, _, message = ends("report {run} --html {out}")
+    sentence = one_sentence(message)
     assert "unexpected KeyError: 'injected' (in reports/render/files.py, line " in sentence
     whole = re.search(r"; `(.*)` shows the traceback\Z", sentence)
     assert whole is not None
@@ -185,10 +185,11 @@ def test_the_sentence_says_what_where_and_how_to_see_more(ends, monkeypatch):
 
 
 def test_a_mistake_of_the_user_is_not_called_unexpected(ends):
-    code, _, told = ends("report /nowhere")
+    code, _, message = ends("report /nowhere")
     assert code == 2
     assert (
-        one_sentence(told) == "tunebench: /nowhere: does not exist; give a run's directory or a results root"
+        one_sentence(message)
+        == "tunebench: /nowhere: does not exist; give a run's directory or a results root"
     )
 
 
@@ -202,9 +203,9 @@ def test_a_connection_that_breaks_is_no_measured_failure(ends, monkeypatch, erro
         raise error
 
     monkeypatch.setattr("tunebench.harness.lab.survey.look_at", breaks)
-    code, _, told = ends("boards -i {lab}")
-    assert code == 4, told
-    one_sentence(told)
+    code, _, message = ends("boards -i {lab}")
+    assert code == 4, message
+    one_sentence(message)
 
 
 def test_ctrl_c_in_any_command_ends_with_130(ends, monkeypatch):
@@ -232,14 +233,14 @@ def test_an_error_in_a_thread_is_one_sentence(ends, monkeypatch, capfd):
         return 0, []
 
     monkeypatch.setattr("tunebench.harness.lab.survey.look_at", looks)
-    code, _, told = ends("boards -i {lab} --json")
+    code, _, message = ends("boards -i {lab} --json")
     assert code == 0
-    assert "Traceback" not in told
-    assert one_sentence(told).startswith("tunebench: reader: unexpected KeyError: 'injected'")
+    assert "Traceback" not in message
+    assert one_sentence(message).startswith("tunebench: reader: unexpected KeyError: 'injected'")
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "told"),
+    ("error", "code", "closing"),
     [
         (UsageError("lab.toml: what"), 2, "lab.toml: what"),
         (ResultsError("run: what"), 2, "run: what"),
@@ -253,9 +254,9 @@ def test_an_error_in_a_thread_is_one_sentence(ends, monkeypatch, capfd):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
-def test_every_error_has_its_ending(error, code, told):
+def test_every_error_has_its_ending(error, code, closing):
     ending = ending_of(error)
-    assert (ending.code, ending.message) == (code, told)
+    assert (ending.code, ending.message) == (code, closing)
 
 
 def test_what_is_noted_on_the_way_up_stands_before_the_sentence():

@@ -236,16 +236,16 @@ def test_the_page_may_go_to_standard_output(runs, elsewhere):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reason"),
     [
         (("--json", "-", "--html", "-"), "--html and --json"),
         (("--json", "-", "--format", "md"), "--json and --format"),
     ],
 )
-def test_two_things_on_standard_output_are_refused(runs, elsewhere, words, told):
+def test_two_things_on_standard_output_are_refused(runs, elsewhere, words, reason):
     done = tunebench("report", runs[0], *words)
     assert done.exit_code == 2 or ending_of(done.exception).code == 2
-    assert f"{told}: only one of them can be standard output" in str(done.exception)
+    assert f"{reason}: only one of them can be standard output" in str(done.exception)
 
 
 @pytest.mark.parametrize("option", ["--html", "--json"])

@@ -129,11 +129,11 @@ def test_a_full_disk_below_a_log_does_not_stop_the_campaign(started, tmp_path, s
         child = started(
             **{**dict.fromkeys(("stdout", "stderr"), subprocess.PIPE), **dict.fromkeys(streams, full)}
         )
-        _, told = child.communicate(timeout=100)
-    assert child.returncode == 0, told
+        _, errors = child.communicate(timeout=100)
+    assert child.returncode == 0, errors
     assert complete(tmp_path)
     if streams == ("stdout",):
-        assert b"standard output: No space left on device" in told
+        assert b"standard output: No space left on device" in errors
 
 
 @FULL
@@ -141,8 +141,8 @@ def test_a_full_disk_below_a_log_does_not_stop_the_campaign(started, tmp_path, s
 def test_json_that_is_lost_is_no_success(started, tmp_path):
     with open("/dev/full", "w") as full:
         child = started("--json", stdout=full, stderr=subprocess.PIPE)
-        _, told = child.communicate(timeout=100)
-    assert child.returncode == 4, told
+        _, errors = child.communicate(timeout=100)
+    assert child.returncode == 4, errors
     assert complete(tmp_path)
 
 
@@ -201,8 +201,8 @@ def test_a_terminal_of_another_character_set_does_not_stop_the_campaign(started,
     child = started(
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     )
-    printed, told = child.communicate(timeout=100)
-    assert child.returncode == 0, told
+    printed, errors = child.communicate(timeout=100)
+    assert child.returncode == 0, errors
     assert complete(tmp_path)
     assert "Results: " in printed.decode(encoding)
 

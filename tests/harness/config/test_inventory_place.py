@@ -45,8 +45,8 @@ def test_this_folder_comes_first_then_the_variable_then_the_configuration_folder
     seen = []
     for place in ("config", "variable", "here"):
         places(place)
-        found = find_inventory()
-        seen.append((found.path.read_text().split('"')[1], found.why))
+        inventory = find_inventory()
+        seen.append((inventory.path.read_text().split('"')[1], inventory.why))
     assert seen == [
         ("config", "in the configuration folder"),
         ("variable", f"named by {VARIABLE}"),

@@ -79,7 +79,7 @@ def test_an_override_on_the_command_line_is_relative_as_pytests_own_are(run_pyte
 
 
 @pytest.mark.parametrize(
-    ("key", "told"),
+    ("key", "reason"),
     [
         ("tunebench_inventory = labs/lba.toml", "labs/lba.toml: no such file"),
         (
@@ -89,10 +89,10 @@ def test_an_override_on_the_command_line_is_relative_as_pytests_own_are(run_pyte
         ("tunebench_inventory = labs/lab.toml\ntunebench_campaign = tomorrow", "built in: "),
     ],
 )
-def test_a_key_that_names_nothing_is_refused_with_the_whole_path(run_pytest, project, key, told):
+def test_a_key_that_names_nothing_is_refused_with_the_whole_path(run_pytest, project, key, reason):
     (project / "pytest.ini").write_text(f"[pytest]\n{key}\n")
     done = run_pytest(cwd="deep")
     assert done.returncode == 4, done.stdout + done.stderr
-    assert told in done.stderr + done.stdout
-    if told.endswith("file"):
+    assert reason in done.stderr + done.stdout
+    if reason.endswith("file"):
         assert str(project) in done.stderr + done.stdout

@@ -14,11 +14,11 @@ TAKEN = "def pytest_addoption(parser):\n    parser.addoption('--inventory', defa
 UNREACHABLE = '\n[[board]]\nid = "{board}"\nkind = "linux"\nhost = "127.0.0.1"\nport = 9\n'
 
 
-def refused(done, *told: str) -> None:
+def refused(done, *reasons: str) -> None:
     output = done.stdout + done.stderr
     assert done.returncode == 4, output
     assert "Traceback" not in output
-    for text in told:
+    for text in reasons:
         assert text in output
 
 
@@ -141,8 +141,8 @@ def test_a_marker_that_matches_no_workload_fails_its_test(
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.search(f"{len(MATCH_NOTHING)} (failed|errors?)", done.stdout), done.stdout
     assert "passed" not in done.stdout
-    for told in MATCH_NOTHING.values():
-        assert told in done.stdout
+    for reason in MATCH_NOTHING.values():
+        assert reason in done.stdout
     assert "Traceback" not in done.stdout
     assert nothing_measured()
 
@@ -188,8 +188,8 @@ def test_a_name_that_matches_nothing_beside_one_that_does_is_told(run_pytest, tm
     done = run_pytest(
         "--inventory", str(lab("one")), "--campaign", str(sleep_suite(["a", "b"], blocks=1)), "--setup-plan"
     )
-    told = "tunebench: test_own.py::test_it: marker tunebench(methods='lora-al') matches no workload of suite 'sleep'"
-    assert done.stdout.count(told) == 1, done.stdout
+    warning = "tunebench: test_own.py::test_it: marker tunebench(methods='lora-al') matches no workload of suite 'sleep'"
+    assert done.stdout.count(warning) == 1, done.stdout
 
 
 @pytest.mark.parametrize("name", ["", ","])
@@ -226,7 +226,7 @@ def test_methods_that_name_none_are_refused(run_pytest, lab, sleep_suite, measur
 
 
 @pytest.mark.parametrize(
-    ("marker", "told"),
+    ("marker", "reason"),
     [
         ("method=['a']", "unknown method; known: methods, min_valid, tasks"),
         ("'a'", "unknown 'a'"),
@@ -235,14 +235,14 @@ def test_methods_that_name_none_are_refused(run_pytest, lab, sleep_suite, measur
     ],
 )
 def test_a_marker_that_says_what_is_not_known_is_refused(
-    run_pytest, tmp_path, quick, nothing_measured, marker, told
+    run_pytest, tmp_path, quick, nothing_measured, marker, reason
 ):
     (tmp_path / "test_own.py").write_text(
         f"import pytest\n@pytest.mark.tunebench({marker})\ndef test_it(remote, board, workload):\n    remote()\n"
     )
     done = run_pytest(*quick)
     refused(done, "marker tunebench")
-    assert told.split(";")[0] in done.stdout + done.stderr
+    assert reason.split(";")[0] in done.stdout + done.stderr
     assert nothing_measured()
 
 
@@ -270,7 +270,7 @@ def test_an_inventory_in_addopts_that_no_test_uses_is_not(run_pytest, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reason"),
     [
         (["-n", "2"], "-n (pytest-xdist)"),
         (["--tx", "2*popen", "--dist", "load"], "--tx (pytest-xdist)"),
@@ -280,9 +280,11 @@ def test_an_inventory_in_addopts_that_no_test_uses_is_not(run_pytest, tmp_path, 
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_goes_against_measuring_is_refused(run_pytest, quick, measuring, nothing_measured, words, told):
+def test_what_goes_against_measuring_is_refused(
+    run_pytest, quick, measuring, nothing_measured, words, reason
+):
     pytest.importorskip("xdist")
-    refused(run_pytest(*quick, *words), told)
+    refused(run_pytest(*quick, *words), reason)
     assert nothing_measured()
 
 

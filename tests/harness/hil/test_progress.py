@@ -94,14 +94,14 @@ SOON = "import tunebench.harness.hil.progress as progress\nprogress.FIRST_S = pr
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("option", "told"), [((), True), (("-q",), True), (("-qq",), False), (("-v",), False)]
+    ("option", "shown"), [((), True), (("-q",), True), (("-qq",), False), (("-v",), False)]
 )
-def test_a_quiet_session_shows_its_progress(run_pytest, tmp_path, lab, sleep_suite, measuring, option, told):
+def test_a_quiet_session_shows_its_progress(run_pytest, tmp_path, lab, sleep_suite, measuring, option, shown):
     (tmp_path / "conftest.py").write_text(SOON)
     suite = str(sleep_suite(["a"], blocks=2, sleep_s=0.6))
     done = run_pytest("--inventory", str(lab("one")), "--campaign", suite, *option)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert ("tunebench: 0 of 2 repetitions, one: sleep a" in done.stdout) == told
+    assert ("tunebench: 0 of 2 repetitions, one: sleep a" in done.stdout) == shown
     assert "Traceback" not in done.stdout
 
 
@@ -112,9 +112,11 @@ def test_resuming_where_there_is_nothing_is_said_and_measures(run_pytest, quick,
     assert "there was no run of suite 'sleep' to resume: a new one begins" in done.stdout
 
 
-@pytest.mark.parametrize(("name", "told"), [("-", "standard output is pytest's own"), (".", "is a folder")])
-def test_a_report_that_can_be_no_file_is_refused(run_pytest, quick, measuring, nothing_measured, name, told):
+@pytest.mark.parametrize(("name", "reason"), [("-", "standard output is pytest's own"), (".", "is a folder")])
+def test_a_report_that_can_be_no_file_is_refused(
+    run_pytest, quick, measuring, nothing_measured, name, reason
+):
     done = run_pytest(*quick, "--tunebench-report", name)
     assert done.returncode == 4
-    assert told in done.stdout + done.stderr
+    assert reason in done.stdout + done.stderr
     assert nothing_measured()

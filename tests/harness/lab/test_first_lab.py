@@ -47,11 +47,11 @@ def boards(path):
 
 @pytest.mark.openssh
 def test_the_ssh_configs_hosts_are_explained_by_ssh_itself_and_forges_are_none(ssh_config):
-    found = {candidate.host: candidate for candidate in first_lab.from_ssh_config(ssh_config)}
-    assert list(found) == ["bench", "pi5-gone", "github.com", "work-git"]
-    assert found["bench"].why_not is None
-    assert re.search(r"@127\.0\.0\.1:\d+\Z", found["bench"].where)
-    assert found["github.com"].why_not == found["work-git"].why_not == "a forge"
+    candidates = {candidate.host: candidate for candidate in first_lab.from_ssh_config(ssh_config)}
+    assert list(candidates) == ["bench", "pi5-gone", "github.com", "work-git"]
+    assert candidates["bench"].why_not is None
+    assert re.search(r"@127\.0\.0\.1:\d+\Z", candidates["bench"].where)
+    assert candidates["github.com"].why_not == candidates["work-git"].why_not == "a forge"
 
 
 @pytest.mark.openssh
@@ -79,10 +79,10 @@ def test_without_a_terminal_nothing_is_asked_and_the_commands_that_need_none_are
         [sys.executable, "-m", "tunebench", "init", "--ssh-config", ssh_config_plain],
         stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
     ) as process:  # fmt: skip
-        _, told = process.communicate(timeout=BOUND_S)
+        _, errors = process.communicate(timeout=BOUND_S)
     assert process.returncode == 2
     assert not (tmp_path / "lab.toml").exists()
-    commands = [shlex.split(line) for line in re.findall("`([^`]*)`", told)]
+    commands = [shlex.split(line) for line in re.findall("`([^`]*)`", errors)]
     assert commands[0][-5:] == ["init", "--board", "pi5-01", "--board", "orin"]
     assert commands[1][-1] == "--yes"
 
@@ -191,9 +191,9 @@ def test_without_any_host_the_ways_to_name_one_are_told(cli, tmp_path):
 
 
 def test_hosts_of_the_network_bring_the_kind_of_their_card():
-    found = first_lab.from_network([Neighbour("10.0.0.7", "SSH-2.0-OpenSSH_9.2\x1b[2J", "jetson")])
-    assert (found[0].host, found[0].kind) == ("10.0.0.7", "jetson")
-    assert "\x1b" not in found[0].where
+    candidates = first_lab.from_network([Neighbour("10.0.0.7", "SSH-2.0-OpenSSH_9.2\x1b[2J", "jetson")])
+    assert (candidates[0].host, candidates[0].kind) == ("10.0.0.7", "jetson")
+    assert "\x1b" not in candidates[0].where
 
 
 @pytest.mark.parametrize(

@@ -231,13 +231,13 @@ def test_each_finding_has_the_command_that_accepts_it_and_that_command_works(sto
 )
 def test_findings_on_a_board_have_the_command_for_the_board(tmp_path, verdict, command):
     finding = NightFinding(verdict, "b", "b / t / m", "k")
-    told = decision_command(finding, "run-1", tmp_path)
-    assert told is None if command is None else command in told
+    accept = decision_command(finding, "run-1", tmp_path)
+    assert accept is None if command is None else command in accept
 
 
 def test_a_real_key_is_named_by_its_first_digits(tmp_path):
-    told = decision_command(NightFinding("IMPROVED", "b", "n", "ab" * 32, "time"), "r", tmp_path)
-    assert " accept abababababababab --reason " in told
+    accept = decision_command(NightFinding("IMPROVED", "b", "n", "ab" * 32, "time"), "r", tmp_path)
+    assert " accept abababababababab --reason " in accept
 
 
 def test_nothing_found_says_what_would_have_been_seen(store, lab):

@@ -57,11 +57,15 @@ def test_a_hook_is_told_the_night_and_its_failure_changes_no_exit_code(own_metho
     assert result.exit_code == 3, result.output
     value = json.loads(written.read_text())
     assert value["argv"][:-1] == ["$(touch", "pwned);", "*"], "words are words"
-    told = value["told"]
-    assert (told["schema"], told["exit_code"], told["ending"]) == ("tunebench.night/1", 3, "unclear")
-    assert told["gate"]["findings"][0]["verdict"] == "UNCLEAR"
-    assert Path(told["run"], "run.json").is_file()
-    assert Path(told["report"]).is_file()
+    document = value["told"]
+    assert (document["schema"], document["exit_code"], document["ending"]) == (
+        "tunebench.night/1",
+        3,
+        "unclear",
+    )
+    assert document["gate"]["findings"][0]["verdict"] == "UNCLEAR"
+    assert Path(document["run"], "run.json").is_file()
+    assert Path(document["report"]).is_file()
     failed = "ended with exit code 5; it said: no mail today"
     assert (failed in result.stderr) == (code != 0)
 
@@ -74,9 +78,9 @@ def test_a_night_that_cannot_be_judged_is_told_with_the_reason(own_method, hook,
     monkeypatch.setattr(gate, "gate", refuse)
     make, written = hook
     assert night(own_method(0.05), "--notify", make(0)).exit_code == 2
-    told = json.loads(written.read_text())["told"]
-    assert (told["exit_code"], told["gate"]) == (2, None)
-    assert told["headline"] == "the night could not be judged: no such thing"
+    document = json.loads(written.read_text())["told"]
+    assert (document["exit_code"], document["gate"]) == (2, None)
+    assert document["headline"] == "the night could not be judged: no such thing"
 
 
 def test_a_night_that_ends_in_an_error_is_told_too(own_method, hook, monkeypatch):
@@ -87,9 +91,9 @@ def test_a_night_that_ends_in_an_error_is_told_too(own_method, hook, monkeypatch
     make, written = hook
     result = night(own_method(0.05), "--notify", make(0))
     assert result.exit_code != 0
-    told = json.loads(written.read_text())["told"]
-    assert (told["exit_code"], told["run"]) == (4, None)
-    assert "KeyError" in told["headline"]
+    document = json.loads(written.read_text())["told"]
+    assert (document["exit_code"], document["run"]) == (4, None)
+    assert "KeyError" in document["headline"]
 
 
 @pytest.mark.parametrize(

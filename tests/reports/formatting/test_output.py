@@ -113,10 +113,10 @@ def test_whoever_reads_sees_the_old_page_or_the_new_one(tmp_path):
 )
 def test_a_place_that_cannot_be_written_is_told_with_the_option(tmp_path, make, name, reason):
     make(tmp_path)
-    with pytest.raises(OutputError, match="--html FILE") as told:
+    with pytest.raises(OutputError, match="--html FILE") as raised:
         write_output(tmp_path / name, b"new", "--html")
-    assert reason in str(told.value)
-    assert ending_of(told.value).code == 2
+    assert reason in str(raised.value)
+    assert ending_of(raised.value).code == 2
 
 
 def test_a_full_disk_leaves_the_old_page(tmp_path):
@@ -166,10 +166,10 @@ def test_a_disk_that_fails_at_the_last_moment_leaves_the_old_page(tmp_path, monk
 
     (tmp_path / "r.html").write_text("old")
     monkeypatch.setattr(output.os, "fsync", fails)
-    with pytest.raises(OutputError) as told:
+    with pytest.raises(OutputError) as raised:
         write_output(tmp_path / "r.html", b"new", "--html")
-    assert told.value.disk
-    assert ending_of(told.value).code == 4
+    assert raised.value.disk
+    assert ending_of(raised.value).code == 4
     assert (tmp_path / "r.html").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
 

@@ -36,9 +36,9 @@ def test_the_screen_sees_that_slow_down_as_often_as_is_told(scatter, n):
 def test_the_calibrations_simulation_agrees():
     """The simulation has the confirmation in it and tries steps: the screen alone sees no more than a step sooner."""
     for scatter in (0.005, 0.02):
-        told = [smallest_visible(past(scatter, 30, seed), RULE) for seed in range(20)]
+        smallest = [smallest_visible(past(scatter, 30, seed), RULE) for seed in range(20)]
         simulated = smallest_seen(0.004, scatter, 10_000.0)
-        assert float(np.median(told)) == pytest.approx(simulated, rel=0.5)
+        assert float(np.median(smallest)) == pytest.approx(simulated, rel=0.5)
 
 
 def test_too_few_nights_promise_nothing():

@@ -146,8 +146,8 @@ def test_the_comparison_holds_each_method_with_its_conditions(page):
     text = page.text()
     for label in ("ft-all", "ft-all A/A", "lora-all", "lora-last", "skip2-lora"):
         assert label in text
-    told = text.count("torch on cpu 1 thread float32")
-    assert told == 2, "what every row has in common is said once: at the answer and above the comparison"
+    mentions = text.count("torch on cpu 1 thread float32")
+    assert mentions == 2, "what every row has in common is said once: at the answer and above the comparison"
     assert "engine: torch 2.13.0+cpu" in text
     assert "3.33×" in text
     assert "no verdict" in text

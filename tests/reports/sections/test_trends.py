@@ -108,9 +108,9 @@ def test_what_is_usual_is_usual_for_the_machine_that_measured(tmp_path):
         folder = lab.write_night(
             tmp_path, night, fingerprints=prints, factors={lab.series[0].key: 1.0 + night % 2}
         )
-    found = trend(tmp_path, RunReader(folder))
-    assert found.table.rows[0][1:3] == ["14", "2"], "14 nights; the last is of the second segment"
-    assert found.table.rows[0][-1] == "yes"
+    section = trend(tmp_path, RunReader(folder))
+    assert section.table.rows[0][1:3] == ["14", "2"], "14 nights; the last is of the second segment"
+    assert section.table.rows[0][-1] == "yes"
     assert "hardware changed: back to segment 2" in words(
         render(RunReader(folder), index=index.build(tmp_path).path)
     )
@@ -124,9 +124,9 @@ def test_a_night_with_a_wrong_date_stands_behind_the_others(tmp_path, date):
     prints = {"board-00": fingerprint(firmware={"version": "2"})}
     wrong = datetime.fromisoformat(date).replace(tzinfo=UTC)
     folder = lab.write_night(tmp_path, 7, fingerprints=prints, started=wrong)
-    found = trend(tmp_path, RunReader(folder))
-    assert found.table.rows[0][1:3] == ["8", "2"]
-    assert found.since.table.rows == [["board-00", "firmware.version", "1", "2"]]
+    section = trend(tmp_path, RunReader(folder))
+    assert section.table.rows[0][1:3] == ["8", "2"]
+    assert section.since.table.rows == [["board-00", "firmware.version", "1", "2"]]
 
 
 def test_later_nights_are_not_shown_on_an_earlier_runs_page(store):
@@ -146,9 +146,9 @@ def test_a_run_from_elsewhere_is_not_taken_for_a_first_night(store, demo):
 
 
 def test_without_a_store_the_page_says_what_is_missing(demo):
-    told = words(render(demo), "environment")
-    assert "No store was given" in told
-    assert "With --store DIR, tunebench report" in told
+    text = words(render(demo), "environment")
+    assert "No store was given" in text
+    assert "With --store DIR, tunebench report" in text
 
 
 def test_a_missing_index_is_told(newest, tmp_path):

@@ -154,7 +154,7 @@ def test_a_growing_file_is_read_in_its_encoding(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "keys", "told"),
+    ("text", "keys", "reason"),
     [
         # what is mapped is not what the column holds
         (
@@ -246,8 +246,8 @@ def test_a_growing_file_is_read_in_its_encoding(tmp_path, monkeypatch):
         ("\0\1\2binary", {"time_column": 0, "power_column": 1}, "it is no text"),
     ],
 )
-def test_what_cannot_be_read_rightly_is_refused_with_what_would_be_right(tmp_path, text, keys, told):
-    with pytest.raises(MeterError, match=told) as caught:
+def test_what_cannot_be_read_rightly_is_refused_with_what_would_be_right(tmp_path, text, keys, reason):
+    with pytest.raises(MeterError, match=reason) as caught:
         _open(tmp_path / "log.csv", text, keys)
     assert str(tmp_path / "log.csv") in str(caught.value) or "csv-replay meter: key" in str(caught.value)
 

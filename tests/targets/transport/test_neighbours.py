@@ -15,11 +15,13 @@ LOOPBACK = ipaddress.IPv4Network("127.0.0.0/30")
 
 
 def test_a_real_server_is_found_by_its_banner(loopback):
-    (found,) = [
-        one for one in neighbours([LOOPBACK], port=loopback.endpoint.port) if one.address == "127.0.0.1"
+    (neighbour,) = [
+        neighbour
+        for neighbour in neighbours([LOOPBACK], port=loopback.endpoint.port)
+        if neighbour.address == "127.0.0.1"
     ]
-    assert found.server.startswith("SSH-2.0-")
-    assert found.kind is None
+    assert neighbour.server.startswith("SSH-2.0-")
+    assert neighbour.kind is None
 
 
 def test_a_server_of_something_else_and_a_silent_one_are_none():

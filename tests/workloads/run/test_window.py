@@ -37,15 +37,15 @@ def energy_job(run_job, engine="torch", method="skip2-lora", repeat=None, **keys
 @pytest.mark.parametrize("method", ["ft-all", "skip2-lora"])
 def test_every_fine_tuning_of_a_window_starts_anew_and_ends_alike(native, run_job, engine, method):
     pytest.importorskip("torch")
-    once = run_job({"method": method, "engine": engine, "epochs": 5}, here=True)
+    single = run_job({"method": method, "engine": engine, "epochs": 5}, here=True)
     many = energy_job(run_job, engine, method, {**REPEAT, "lead_s": 0.05, "tail_s": 0.05})
     assert (many.returncode, many.output) == (0, "")
-    first, last = once.read("result.json"), many.read("result.json")
+    first, last = single.read("result.json"), many.read("result.json")
     assert (first["repeats"], first["repeats_s"]) == (None, [])
     assert last["repeats"] == len(last["repeats_s"]) >= 2
     for key in ("losses", "before", "after", "steps", "cache_b", "cache_hit_ratio", "n_items"):
         assert last[key] == first[key], key
-    assert many.predictions() == once.predictions()
+    assert many.predictions() == single.predictions()
 
 
 @pytest.mark.slow

@@ -179,8 +179,8 @@ class Session(TorchSession):
     # training ----------------------------------------------------------------------------------------------
 
     def warm_up(self, steps: int) -> None:
-        once = self.task._replace(spec=self.task.spec._replace(epochs=1))
-        copy = Session(once, cache=None if self.cache is not None else False)
+        task = self.task._replace(spec=self.task.spec._replace(epochs=1))
+        copy = Session(task, cache=None if self.cache is not None else False)
         for _ in range(2 if self.cache is not None else 1):  # a cached plan has two kinds of step
             for rows in copy.batches[0][:steps]:
                 copy.step(rows, no_mark)

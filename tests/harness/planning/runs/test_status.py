@@ -90,8 +90,8 @@ def test_another_process_that_writes_makes_a_run_running_and_is_not_disturbed(tm
     assert is_being_written(path)
     run = in_full(path)
     assert (run.state, run.recorded, run.planned) == ("running", 1, 4)
-    one, two = run.boards
-    assert (one.done, one.planned, one.now) == (1, 2, "digits/mlp ft-all block 1")
+    first, two = run.boards
+    assert (first.done, first.planned, first.now) == (1, 2, "digits/mlp ft-all block 1")
     assert two.now == "digits/mlp ft-all block 0", "who opened it looks for the missing board anew"
     with pytest.raises(ResultsError, match="another process is writing"):
         RunWriter.open(path)

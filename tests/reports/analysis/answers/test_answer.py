@@ -369,11 +369,11 @@ def test_cautions_and_reasons_speak_of_the_same_number_of_blocks(run):
     near = [4.0 * r for r in (1.0, 1.02, 0.99, 1.03, 1.0, 1.02, 0.99, 1.0)]
     edge = [4.0 * r for r in (1.02, 1.02, 1.021, 1.019, 1.02, 1.02, 1.021, 1.019)]
     summary = summarise(run({"ft-all": [4.0] * 8, "near": near, "edge": edge}))
-    told = {caution.message for caution in summary.cautions if caution.code == "unclear"}
+    messages = {caution.message for caution in summary.cautions if caution.code == "unclear"}
     for row in summary.rows[1:]:
         words = settling(row.speed_up).words
-        mine = [message for message in told if row.label in message.split(":")[0]]
-        assert [words in message for message in mine] == [True], (row.label, told)
+        mine = [message for message in messages if row.label in message.split(":")[0]]
+        assert [words in message for message in mine] == [True], (row.label, messages)
         assert f"{words[0].upper()}{words[1:]}." in row.verdicts["time"].reason
     assert settling(summary.rows[2].speed_up) == Settling(None)
     assert settling(summary.rows[1].speed_up).blocks is not None

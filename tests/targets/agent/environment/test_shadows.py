@@ -69,7 +69,7 @@ def test_an_environment_is_built_beside_them(shadows, tmp_path):
 def test_the_users_own_packages_are_seen(tmp_path, monkeypatch):
     """A torch in ~/.local (pip install --user) is what the workload would import; so -I would tell a lie."""
     monkeypatch.setenv("PYTHONUSERBASE", str(tmp_path))
-    told = subprocess.run(
+    shown = subprocess.run(
         [
             "/usr/bin/python3",
             "-c",
@@ -79,9 +79,9 @@ def test_the_users_own_packages_are_seen(tmp_path, monkeypatch):
         text=True,
         check=False,
     ).stdout.strip()
-    if not told:
+    if not shown:
         pytest.skip("/usr/bin/python3 has no packages of the user")
-    package = Path(told) / "torch"
+    package = Path(shown) / "torch"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("raise ImportError('this is the one of the user')\n")
     assert "this is the one of the user" in interpreters.interpreter(["/usr/bin/python3"])["reason"]

@@ -89,9 +89,9 @@ def test_totals_of_boards_that_no_capture_shows(line, expected):
     ],
 )
 def test_a_line_cut_within_its_rails_has_no_total(line, reason):
-    found = read("tegrastats", "RAM 1/2MB CPU [0%@2201] " + line)
-    assert found.total_w is None
-    assert reason in found.reason
+    reading = read("tegrastats", "RAM 1/2MB CPU [0%@2201] " + line)
+    assert reading.total_w is None
+    assert reason in reading.reason
 
 
 @pytest.mark.parametrize("missing", ["VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0"])
@@ -156,15 +156,15 @@ def test_more_power_than_a_supply_gives_is_refused():
 @pytest.mark.parametrize("lost", ["EXT5V", "VDD_CORE"])
 def test_rails_whose_two_lines_are_lost_leave_no_total(lost):
     text = "\n".join(line for line in trees.pmic_text().splitlines() if lost not in line)
-    found = read("pmic", text)
-    assert found.total_w is None
-    assert found.reason.startswith("not a whole answer")
+    reading = read("pmic", text)
+    assert reading.total_w is None
+    assert reading.reason.startswith("not a whole answer")
 
 
 def test_one_rail_asked_by_name_is_not_the_board():
-    found = read("pmic", "VDD_CORE_A current(7)=1.00000000A\nVDD_CORE_V volt(15)=0.90000000V\n")
-    assert (found.total_w, table(found)) == (None, {"VDD_CORE": 0.9})
-    assert "only these rails were told: VDD_CORE" in found.reason
+    reading = read("pmic", "VDD_CORE_A current(7)=1.00000000A\nVDD_CORE_V volt(15)=0.90000000V\n")
+    assert (reading.total_w, table(reading)) == (None, {"VDD_CORE": 0.9})
+    assert "only these rails were told: VDD_CORE" in reading.reason
 
 
 def test_of_two_answers_of_the_power_chip_the_last_counts():
@@ -315,9 +315,9 @@ def test_a_dump_of_the_kernels_driver_in_every_way_people_print_it(text):
     ],
 )
 def test_a_dump_that_does_not_tell_its_rails_says_why(text, reason):
-    found = read("ina3221", text)
-    assert found.total_w is None
-    assert reason in " ".join([found.reason, *(each.get("reason", "") for each in found.channels)])
+    reading = read("ina3221", text)
+    assert reading.total_w is None
+    assert reason in " ".join([reading.reason, *(each.get("reason", "") for each in reading.channels)])
 
 
 def test_prose_beside_a_dump_is_no_file():
@@ -331,9 +331,9 @@ def test_lm_sensors_prints_a_monitor_of_one_channel():
         "power1:       29.82 W  (max = 0.00 W)\ntemp1:        +41.0 C\ncurr1:         1.50 A\n\n"
         "ina3221-i2c-2-40\nVDD_GPU:  12.00 V\ncurr1: 750.00 mA\n"
     )
-    found = read("ina3221", text)
-    assert (found.total_w, found.total_scope) == (pytest.approx(29.82), "board_input")
-    assert table(found) == pytest.approx({"VIN": 29.82, "VDD_GPU": 9.0})
+    reading = read("ina3221", text)
+    assert (reading.total_w, reading.total_scope) == (pytest.approx(29.82), "board_input")
+    assert table(reading) == pytest.approx({"VIN": 29.82, "VDD_GPU": 9.0})
 
 
 def test_values_with_their_units_are_what_they_say():
@@ -343,9 +343,9 @@ def test_values_with_their_units_are_what_they_say():
 
 def test_unlabelled_channels_of_lm_sensors_are_no_rails():
     text = "ina3221-i2c-1-40\nAdapter: x\nin1:   5.14 V\nin2:   0.00 V\ncurr1: 640.00 mA\n"
-    found = read("ina3221", text)
-    assert (found.channels, found.total_w) == ([], None)
-    assert "ina3221 has no label" in found.reason
+    reading = read("ina3221", text)
+    assert (reading.channels, reading.total_w) == ([], None)
+    assert "ina3221 has no label" in reading.reason
 
 
 def test_lm_sensors_prints_the_same_rails():
@@ -564,9 +564,9 @@ def test_a_kasa_without_power_has_a_reason(answer, reason):
     ],
 )
 def test_an_outlets_watts_are_never_the_devices_total(answer, reason):
-    found = read("shelly", "# source: nobody\n" + answer)
-    assert found.total_w is None
-    assert re.search(reason, found.reason)
+    reading = read("shelly", "# source: nobody\n" + answer)
+    assert reading.total_w is None
+    assert re.search(reason, reading.reason)
 
 
 @pytest.mark.parametrize(
@@ -585,8 +585,8 @@ def test_an_outlets_watts_are_never_the_devices_total(answer, reason):
     ],
 )
 def test_what_stands_around_a_whole_answer_is_passed_over(output, total):
-    found = read("shelly", output)
-    assert (found.total_w, found.reason) == (total, None)
+    reading = read("shelly", output)
+    assert (reading.total_w, reading.reason) == (total, None)
 
 
 @pytest.mark.parametrize(
@@ -646,9 +646,9 @@ def test_what_stands_around_a_whole_answer_is_passed_over(output, total):
     ],
 )
 def test_a_strip_of_kasa_that_tells_of_some_outlets_has_no_total(answer, reason):
-    found = read("kasa", json.dumps(answer))
-    assert found.total_w is None
-    assert reason in found.reason
+    reading = read("kasa", json.dumps(answer))
+    assert reading.total_w is None
+    assert reason in reading.reason
 
 
 def test_made_up_a_strip_of_kasa_is_the_sum_of_its_outlets_whatever_tells_them_apart():
@@ -656,8 +656,8 @@ def test_made_up_a_strip_of_kasa_is_the_sum_of_its_outlets_whatever_tells_them_a
         f"emeter{index or ''}": {"get_realtime": {"power_mw": power * 1000, "slot_id": index, "err_code": 0}}
         for index, power in enumerate((58.5, 0, 3.25))
     }
-    found = read("kasa", json.dumps({"system": {"get_sysinfo": {"child_num": 3, "err_code": 0}}, **slots}))
-    assert (found.total_w, table(found)) == (61.75, {"outlet 0": 58.5, "outlet 1": 0, "outlet 2": 3.25})
+    reading = read("kasa", json.dumps({"system": {"get_sysinfo": {"child_num": 3, "err_code": 0}}, **slots}))
+    assert (reading.total_w, table(reading)) == (61.75, {"outlet 0": 58.5, "outlet 1": 0, "outlet 2": 3.25})
     children = {
         "child_devices": {
             name: {
@@ -721,9 +721,9 @@ def test_tasmotas_of_all_versions(text, total):
     ],
 )
 def test_a_tasmota_that_does_not_tell_its_power_rightly_has_no_total(text, reason):
-    found = read("tasmota", text)
-    assert found.total_w is None
-    assert reason in found.reason
+    reading = read("tasmota", text)
+    assert reading.total_w is None
+    assert reason in reading.reason
 
 
 def test_tasmota_with_two_relays_gives_lists():

@@ -72,18 +72,18 @@ def wrapped(logger: str, line: str, n: int) -> str:
 def test_a_loggers_lines_of_tegrastats_are_samples_of_their_own(logger):
     plain = read("tegrastats", LAST)
     text = "\n".join(wrapped(logger, line, n) for n, line in enumerate((FIRST, LAST)))
-    found = read("tegrastats", text)
-    assert found.details["lines"] == 2
-    assert (found.total_w, found.total_scope, found.channels) == (14.32, "module", plain.channels)
+    reading = read("tegrastats", text)
+    assert reading.details["lines"] == 2
+    assert (reading.total_w, reading.total_scope, reading.channels) == (14.32, "module", plain.channels)
 
 
 @pytest.mark.parametrize("logger", ["syslog", "docker json-file", "colours", "docker logs -t"])
 def test_other_words_of_a_log_belong_to_no_sample(logger):
     noise = ["-- Boot 5a1b --", "systemd[1]: Started stats.", "kernel: usb 1-1: new device", "{not json"]
     text = "\n".join([noise[0], wrapped(logger, FIRST, 0), *noise[1:], wrapped(logger, LAST, 1), noise[2]])
-    found = read("tegrastats", text)
-    assert (found.details["lines"], found.total_w) == (2, 14.32)
-    assert found.channels == read("tegrastats", LAST).channels
+    reading = read("tegrastats", text)
+    assert (reading.details["lines"], reading.total_w) == (2, 14.32)
+    assert reading.channels == read("tegrastats", LAST).channels
 
 
 def test_a_line_that_a_terminal_broke_is_one_sample():
@@ -92,13 +92,13 @@ def test_a_line_that_a_terminal_broke_is_one_sample():
         if words[at].startswith(("(", "9")) or words[at - 1].isupper():
             continue  # a name and its number belong together
         text = FIRST + "\n" + " ".join(words[:at]) + "\n" + " ".join(words[at:])
-        found = read("tegrastats", text)
-        assert (found.details["lines"], found.total_w) == (2, 14.32), words[at]
+        reading = read("tegrastats", text)
+        assert (reading.details["lines"], reading.total_w) == (2, 14.32), words[at]
 
 
 def test_two_samples_in_one_line_are_two():
-    found = read("tegrastats", f"{FIRST} 03-01-2026 08:00:01 {LAST}")
-    assert (found.details["lines"], found.total_w, found.details["board_time"]) == (
+    reading = read("tegrastats", f"{FIRST} 03-01-2026 08:00:01 {LAST}")
+    assert (reading.details["lines"], reading.total_w, reading.details["board_time"]) == (
         2,
         14.32,
         "03-01-2026 08:00:01",
@@ -113,19 +113,19 @@ def test_the_boards_time_is_tegrastats_own_not_the_loggers():
 
 @pytest.mark.parametrize("at", range(20, len(LAST)))
 def test_a_line_cut_anywhere_has_its_own_total_or_none(at):
-    found = read("tegrastats", LAST[:at])
-    assert found.total_w in (None, 14.32)
-    assert (found.total_w is None) == bool(found.reason)
-    told = {each["site"]: each["value"] for each in found.channels if each["kind"] == "power"}
-    assert told.items() <= {"VDD_IN": 14.32, "VDD_CPU_GPU_CV": 6.41, "VDD_SOC": 2.89}.items()
+    reading = read("tegrastats", LAST[:at])
+    assert reading.total_w in (None, 14.32)
+    assert (reading.total_w is None) == bool(reading.reason)
+    values = {each["site"]: each["value"] for each in reading.channels if each["kind"] == "power"}
+    assert values.items() <= {"VDD_IN": 14.32, "VDD_CPU_GPU_CV": 6.41, "VDD_SOC": 2.89}.items()
 
 
 def test_a_last_line_that_lacks_the_input_of_the_line_before_was_cut():
     thor = "RAM 1/2MB CPU [0%@2201] VDD_GPU 4000mW/1mW VDD_CPU_SOC_MSS 5000mW/1mW VIN_SYS_5V0 6000mW/1mW"
     assert read("tegrastats", thor).total_scope == "rails_sum"
-    found = read("tegrastats", f"{thor} VIN 24000mW/1mW\n{thor}")
-    assert found.total_w is None
-    assert "lacks VIN" in found.reason
+    reading = read("tegrastats", f"{thor} VIN 24000mW/1mW\n{thor}")
+    assert reading.total_w is None
+    assert "lacks VIN" in reading.reason
 
 
 @pytest.mark.parametrize("logger", [*LOGGERS, *WRAPPERS])
@@ -134,8 +134,8 @@ def test_answers_of_vcgencmd_are_found_in_a_loggers_line(logger):
         wrapped(logger, line, n)
         for n, line in enumerate(("temp=48.3'C", "throttled=0x50005", "arm:\tfrequency(48)=1500"))
     )
-    found = read("vcgencmd", text)
-    assert [(each["site"], each["value"]) for each in found.channels] == [
+    reading = read("vcgencmd", text)
+    assert [(each["site"], each["value"]) for each in reading.channels] == [
         ("soc", 48.3),
         ("board", 0x50005),
         ("arm", 1500),
@@ -168,15 +168,15 @@ def test_plain_lines_are_left_as_they_are():
 )
 @pytest.mark.parametrize("kind", ["pmic", "throttled", "vcgencmd"])
 def test_a_program_that_is_not_there_is_not_a_matter_of_groups(kind, said):
-    found = read(kind, said + "\n")
-    assert (found.channels, found.total_w) == ([], None)
-    assert "there is no such program on this board" in found.reason
-    assert said in found.reason
-    assert "group" not in found.reason
+    reading = read(kind, said + "\n")
+    assert (reading.channels, reading.total_w) == ([], None)
+    assert "there is no such program on this board" in reading.reason
+    assert said in reading.reason
+    assert "group" not in reading.reason
 
 
 @pytest.mark.parametrize(
-    ("said", "told", "group"),
+    ("said", "meaning", "group"),
     [
         ("Can't open device file: /dev/vcio_gencmd", "Can't open device file", True),
         ("VCHI initialization failed", "VCHI initialization failed", True),
@@ -197,9 +197,9 @@ def test_a_program_that_is_not_there_is_not_a_matter_of_groups(kind, said):
         ("sudo: a password is required", "was not run", False),
     ],
 )
-def test_each_refusal_has_its_own_reason(said, told, group):
+def test_each_refusal_has_its_own_reason(said, meaning, group):
     reason = refusal("vcgencmd", said)
-    assert told in reason
+    assert meaning in reason
     assert ("group video" in reason) is group
 
 

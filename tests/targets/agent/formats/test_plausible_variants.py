@@ -58,19 +58,19 @@ def right_total(
     return None
 
 
-def told(found, kind: str) -> dict[str, float | None]:
-    return {each["site"]: each["value"] for each in found.channels if each["kind"] == kind}
+def told(reading, kind: str) -> dict[str, float | None]:
+    return {each["site"]: each["value"] for each in reading.channels if each["kind"] == kind}
 
 
-def same(found, expected: tuple[float, str] | None) -> None:
+def same(reading, expected: tuple[float, str] | None) -> None:
     """A right total, or none with a reason; and where it can be told, it is."""
     if expected is None:
-        assert found.total_w is None, (found.total_w, found.total_scope)
+        assert reading.total_w is None, (reading.total_w, reading.total_scope)
     else:
-        assert found.total_w is not None, found.reason
-        assert abs(found.total_w - expected[0]) < 1e-6
-        assert found.total_scope == expected[1]
-    assert (found.total_w is None) == bool(found.reason)
+        assert reading.total_w is not None, reading.reason
+        assert abs(reading.total_w - expected[0]) < 1e-6
+        assert reading.total_scope == expected[1]
+    assert (reading.total_w is None) == bool(reading.reason)
 
 
 # -- tegrastats ------------------------------------------------------------------------------------
@@ -159,12 +159,12 @@ def test_tegrastats_in_any_order_with_any_rails(made, prefix, end):
     before = (
         "RAM 1/2MB (lfb 1x4MB) CPU [99%@9] GR3D_FREQ 98%@[7] cpu@11.5C gpu@12.5C NEW_IN 7mW/7mW SWAP 3/4MB"
     )
-    found = read("tegrastats", f"{prefix}{before}{end}{prefix}{line}{end}")
-    same(found, right_total(known_input, parts, powers))
-    assert found.details["lines"] == 2
-    assert told(found, "power") == {name: power / 1e3 for name, power in powers.items()}
-    assert told(found, "temperature") == temperatures
-    loads, clocks = told(found, "load"), told(found, "frequency")
+    reading = read("tegrastats", f"{prefix}{before}{end}{prefix}{line}{end}")
+    same(reading, right_total(known_input, parts, powers))
+    assert reading.details["lines"] == 2
+    assert told(reading, "power") == {name: power / 1e3 for name, power in powers.items()}
+    assert told(reading, "temperature") == temperatures
+    loads, clocks = told(reading, "load"), told(reading, "frequency")
     expected_clocks = dict(cpu[2]) if gpu[2] is None else {**cpu[2], "gpu": gpu[2]}
     assert clocks == expected_clocks
     assert {name: load for name, load in loads.items() if load is not None} == (
@@ -178,13 +178,13 @@ def test_tegrastats_in_any_order_with_any_rails(made, prefix, end):
 def test_tegrastats_cut_anywhere_has_no_half_number(made, prefix, data):
     known_input, parts, powers, line, _, _, temperatures = made
     text = prefix + line
-    found = read("tegrastats", text[: data.draw(st.integers(0, len(text)))])
-    assert told(found, "power").items() <= {name: power / 1e3 for name, power in powers.items()}.items()
-    assert told(found, "temperature").items() <= temperatures.items()
-    assert (found.total_w is None) == bool(found.reason)
-    if found.total_w is not None:
-        present = {name: round((value or 0) * 1e3) for name, value in told(found, "power").items()}
-        same(found, right_total(known_input, parts, present))
+    reading = read("tegrastats", text[: data.draw(st.integers(0, len(text)))])
+    assert told(reading, "power").items() <= {name: power / 1e3 for name, power in powers.items()}.items()
+    assert told(reading, "temperature").items() <= temperatures.items()
+    assert (reading.total_w is None) == bool(reading.reason)
+    if reading.total_w is not None:
+        present = {name: round((value or 0) * 1e3) for name, value in told(reading, "power").items()}
+        same(reading, right_total(known_input, parts, present))
 
 
 # -- dumps of power monitors -------------------------------------------------------------------------
@@ -281,9 +281,9 @@ def test_dumps_of_monitors_in_any_form_and_order(made, form, data):
         ("/sys/class/hwmon/hwmon91/", "in1_input", "9000"),
     ]
     order = data.draw(st.permutations(entries + noise))
-    found = read("ina3221", "\n".join(FORMS[form](*entry) for entry in order) + "\n")
-    same(found, right_total(known_input, parts, powers))
-    values = told(found, "power")
+    reading = read("ina3221", "\n".join(FORMS[form](*entry) for entry in order) + "\n")
+    same(reading, right_total(known_input, parts, powers))
+    values = told(reading, "power")
     assert {name: round((value or 0) * 1e3, 6) for name, value in values.items()} == powers
 
 
@@ -298,14 +298,14 @@ def test_dumps_whose_files_are_lost_or_unreadable_have_the_rails_that_are_left(m
     hurt = [entry for index, entry in enumerate(entries) if index != at]
     if error is not None:
         hurt.insert(data.draw(st.integers(0, len(hurt))), (folder, name, error))
-    found = read("ina3221", "\n".join(FORMS[form](*entry) for entry in hurt) + "\n")
-    values = {rail: value for rail, value in told(found, "power").items() if value is not None}
+    reading = read("ina3221", "\n".join(FORMS[form](*entry) for entry in hurt) + "\n")
+    values = {rail: value for rail, value in told(reading, "power").items() if value is not None}
     for rail, value in values.items():
         assert abs(value * 1e3 - powers.get(rail, -1)) < 1e-3, (rail, value, powers)
-    assert (found.total_w is None) == bool(found.reason)
-    if found.total_w is not None:
+    assert (reading.total_w is None) == bool(reading.reason)
+    if reading.total_w is not None:
         same(
-            found,
+            reading,
             right_total(known_input, parts, {rail: round(value * 1e3) for rail, value in values.items()}),
         )
 
@@ -329,9 +329,9 @@ def test_what_lm_sensors_prints_of_monitors(made, option):
             text += f"{label}:\n  {name}: {whole:.6f}\n"
             chips[chip][label] = {name: whole}
         true |= {rail: powers[rail] for file, rail in files.items() if file.endswith("_label")}
-    found = read("ina3221", text if option == "-u" else json.dumps(chips))
-    same(found, right_total(known_input, parts, true) if true else None)
-    assert {rail: round((value or 0) * 1e3, 3) for rail, value in told(found, "power").items()} == true
+    reading = read("ina3221", text if option == "-u" else json.dumps(chips))
+    same(reading, right_total(known_input, parts, true) if true else None)
+    assert {rail: round((value or 0) * 1e3, 3) for rail, value in told(reading, "power").items()} == true
 
 
 # -- the Pi's tools ---------------------------------------------------------------------------------
@@ -376,10 +376,10 @@ def test_the_power_chip_tells_its_whole_sum_or_none(made, prefix, data):
     lines, total_w = made
     lost = data.draw(st.sets(st.sampled_from(lines)))
     separator = data.draw(st.sampled_from(["\n", "\r\n", " ; "]))
-    found = read("pmic", separator.join(prefix + line for line in lines if line not in lost))
-    assert (found.total_w is None) == bool(found.reason)
-    if found.total_w is not None:
-        assert abs(found.total_w - total_w) < 1e-6
+    reading = read("pmic", separator.join(prefix + line for line in lines if line not in lost))
+    assert (reading.total_w is None) == bool(reading.reason)
+    if reading.total_w is not None:
+        assert abs(reading.total_w - total_w) < 1e-6
     elif not lost:
         assert total_w == 0 or total_w > 5 * 5.1
 
@@ -390,8 +390,8 @@ def test_an_answer_of_the_power_chip_cut_anywhere_tells_its_whole_sum_or_none(ma
     lines, total_w = made
     text = "\n".join(lines)
     begin = data.draw(st.integers(0, len(text) // 4))
-    found = read("pmic", text[begin : len(text) - data.draw(st.integers(0, len(text) // 2))])
-    assert found.total_w is None or abs(found.total_w - total_w) < 1e-6
+    reading = read("pmic", text[begin : len(text) - data.draw(st.integers(0, len(text) // 2))])
+    assert reading.total_w is None or abs(reading.total_w - total_w) < 1e-6
 
 
 @st.composite
@@ -417,7 +417,7 @@ def answers(draw) -> tuple[str, str, str, float]:
 @given(st.lists(answers(), min_size=1, max_size=5), PREFIXES, st.sampled_from(["\n", "\r\n", ", ", " | "]))
 def test_answers_of_vcgencmd_keep_their_names(made, prefix, separator):
     text = separator.join((prefix if "\n" in separator else "") + answer for answer, *_ in made)
-    found = read("vcgencmd", text)
-    assert found.total_w is None
+    reading = read("vcgencmd", text)
+    assert reading.total_w is None
     expected = {(site, kind): value for _, site, kind, value in made}
-    assert {(each["site"], each["kind"]): each["value"] for each in found.channels} == expected
+    assert {(each["site"], each["kind"]): each["value"] for each in reading.channels} == expected

@@ -188,14 +188,14 @@ def varied(value: Any, chance: random.Random, extras: list[Any]) -> Any:
 @st.composite
 def answers(draw, name: str) -> tuple[Any, list[Outlet]]:
     _, make, most = MAKERS[name]
-    told = draw(outlets(most))
+    outlet_powers = draw(outlets(most))
     extras = draw(st.lists(EXTRA, max_size=3))
-    return varied(make(told), random.Random(draw(st.integers(0, 999))), extras), told
+    return varied(make(outlet_powers), random.Random(draw(st.integers(0, 999))), extras), outlet_powers
 
 
 def powers(value: Any) -> list[tuple[Any, Any]]:
     """Where powers stand: the object (or list) and the key (or index)."""
-    found: list[tuple[Any, Any]] = []
+    pairs: list[tuple[Any, Any]] = []
     items = (
         list(value.items())
         if isinstance(value, dict)
@@ -205,26 +205,26 @@ def powers(value: Any) -> list[tuple[Any, Any]]:
     )
     for key, inside in items:
         if key in POWERS and isinstance(inside, list):
-            found += [(inside, index) for index in range(len(inside))]
+            pairs += [(inside, index) for index in range(len(inside))]
         elif key in POWERS:
-            found.append((value, key))
+            pairs.append((value, key))
         elif not str(key).startswith("x_"):
-            found += powers(inside)
-    return found
+            pairs += powers(inside)
+    return pairs
 
 
 @pytest.mark.parametrize("name", MAKERS)
 @EXAMPLES
 @given(data=st.data())
 def test_a_whole_answer_is_the_sum_of_its_outlets(name, data):
-    answer, told = data.draw(answers(name))
+    answer, expected = data.draw(answers(name))
     text = json.dumps(answer, indent=data.draw(st.sampled_from([None, 0, 2, "\t"])))
     output = data.draw(st.sampled_from(BEFORE)) + text + data.draw(st.sampled_from(AFTER))
     reading = read(MAKERS[name][0], output)
     assert reading.reason is None
-    assert reading.total_w == pytest.approx(sum(outlet.watts for outlet in told), abs=1e-6)
+    assert reading.total_w == pytest.approx(sum(outlet.watts for outlet in expected), abs=1e-6)
     assert reading.total_scope == "wall_ac"
-    assert len(reading.details["total_of"]) == len(told)
+    assert len(reading.details["total_of"]) == len(expected)
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -249,7 +249,7 @@ def test_an_answer_that_is_cut_anywhere_has_no_total(name, data):
 @given(data=st.data())
 def test_an_answer_that_lost_a_line_or_two_in_its_middle_has_its_whole_total_or_none(name, data):
     """Lines of a pretty answer are lost: what is left is no JSON, or still the whole."""
-    answer, told = data.draw(answers(name))
+    answer, expected = data.draw(answers(name))
     lines = json.dumps(answer, indent=data.draw(st.sampled_from([0, 2]))).split("\n")
     first = data.draw(st.integers(0, len(lines) - 1))
     last = data.draw(st.integers(first, min(first + 1, len(lines) - 1)))
@@ -257,7 +257,7 @@ def test_an_answer_that_lost_a_line_or_two_in_its_middle_has_its_whole_total_or_
         return  # a field that is missing as if it had never been there: the next test
     reading = read(MAKERS[name][0], "\n".join(lines[:first] + lines[last + 1 :]))
     if reading.total_w is not None:
-        assert reading.total_w == pytest.approx(sum(outlet.watts for outlet in told), abs=1e-6)
+        assert reading.total_w == pytest.approx(sum(outlet.watts for outlet in expected), abs=1e-6)
     else:
         assert reading.reason
 
@@ -286,20 +286,20 @@ def test_a_power_that_is_missing_is_missing_in_the_total(name, data):
 @EXAMPLES
 @given(data=st.data())
 def test_a_sensor_that_tells_nan_costs_only_its_own_value(name, data):
-    answer, told = data.draw(answers(name))
+    answer, expected = data.draw(answers(name))
     inner = answer.get("StatusSNS", answer)
     inner["DS18B20"] = {"Temperature": "@", "Humidity": "@", "Text": "nan, inf"}
     text = json.dumps(answer).replace(
         '"@"', data.draw(st.sampled_from(["nan", "-nan", "inf", "-inf", "NaN", "ovf"]))
     )
-    assert read("tasmota", text).total_w == pytest.approx(sum(outlet.watts for outlet in told), abs=1e-6)
+    assert read("tasmota", text).total_w == pytest.approx(sum(outlet.watts for outlet in expected), abs=1e-6)
 
 
 @EXAMPLES
-@given(outlets(4).filter(lambda told: len(told) > 1), st.data())
-def test_an_outlet_that_a_strip_does_not_tell_of_is_missing_in_the_total(told, data):
-    answer = kasa_strip(told)
+@given(outlets(4).filter(lambda outlet_powers: len(outlet_powers) > 1), st.data())
+def test_an_outlet_that_a_strip_does_not_tell_of_is_missing_in_the_total(outlet_powers, data):
+    answer = kasa_strip(outlet_powers)
     del answer[data.draw(st.sampled_from([key for key in answer if key.startswith("emeter")]))]
     reading = read("kasa", json.dumps(answer))
     assert reading.total_w is None
-    assert f"{len(told) - 1} of {len(told)} outlets" in reading.reason
+    assert f"{len(outlet_powers) - 1} of {len(outlet_powers)} outlets" in reading.reason

@@ -121,11 +121,11 @@ def test_what_sleeps_is_no_error_and_missing_only_if_it_never_woke_up(tmp_path, 
     sampler.close()
     ended.ended(0, deadline_hit=False, stop_reason=None)
     ended.sampled(sampler, None)
-    found = ended.finish()
-    counts = found["sampler"]["channels"]["gpu_temp_c"]
+    finished = ended.finish()
+    counts = finished["sampler"]["channels"]["gpu_temp_c"]
     assert (counts["n"], counts["errors"], counts["refused"]) == (int(wakes_up), 0, 0)
     assert counts["reasons"] == {"the sensor is off (-256 C)": 2 if wakes_up else 3}
-    assert found["missing"].get("gpu_temp_c") == (None if wakes_up else "the sensor is off (-256 C)")
+    assert finished["missing"].get("gpu_temp_c") == (None if wakes_up else "the sensor is off (-256 C)")
     assert [json.loads(line)[1] for line in (tmp_path / "samples.jsonl").read_text().splitlines()[1:]] == [
         None,
         None,
@@ -140,7 +140,7 @@ OLD_KERNEL = (
 
 
 @pytest.mark.parametrize(
-    ("said", "oom_kill", "outcome", "told"),
+    ("said", "oom_kill", "outcome", "line"),
     [
         (OLD_KERNEL, None, "oom", "Killed process 77 (python3) total-vm"),
         (OLD_KERNEL.replace("77", "78"), None, "killed", "no oom_kill in /proc/vmstat"),
@@ -148,7 +148,7 @@ OLD_KERNEL = (
         (OLD_KERNEL, 0, "killed", "SIGKILL"),  # a kernel that counts, and counted none
     ],
 )
-def test_a_kernel_without_the_counter_is_asked_for_its_line(tmp_path, said, oom_kill, outcome, told):
+def test_a_kernel_without_the_counter_is_asked_for_its_line(tmp_path, said, oom_kill, outcome, line):
     board = tmp_path / "board"
     tree(board, {"proc/vmstat": "pswpin 3\n" + ("" if oom_kill is None else f"oom_kill {oom_kill}\n")})
     if said is not None:
@@ -159,7 +159,7 @@ def test_a_kernel_without_the_counter_is_asked_for_its_line(tmp_path, said, oom_
     ended.started()
     ended.ended(-signal.SIGKILL, deadline_hit=False, stop_reason=None, pid=77)
     assert ended.outcome == outcome
-    assert told in ended.reason
+    assert line in ended.reason
 
 
 # -- packing --------------------------------------------------------------------------------------

@@ -119,10 +119,10 @@ def test_a_line_that_is_left_out_is_told_once(lab, caplog):
     endpoint = lab.endpoint(lab.config())
     for _ in range(2):
         assert lab.ours(endpoint).works
-    told = [record.getMessage() for record in caplog.records if "known hosts" in record.getMessage()]
-    assert len(told) == 1
-    assert "line 1" in told[0]
-    assert "@cert-authority or @revoked" in told[0]
+    messages = [record.getMessage() for record in caplog.records if "known hosts" in record.getMessage()]
+    assert len(messages) == 1
+    assert "line 1" in messages[0]
+    assert "@cert-authority or @revoked" in messages[0]
 
 
 # -- several types of keys ------------------------------------------------------------------------
@@ -413,5 +413,5 @@ def test_the_matcher_finds_what_ssh_keygen_finds(lab):
             text=True,
             check=False,
         )
-        found = [int(line.split()[-1]) for line in done.stdout.splitlines() if not line.startswith("#")]
-        assert [key.line - 1 for key in keys if key.is_of(name)] == found, name
+        lines = [int(line.split()[-1]) for line in done.stdout.splitlines() if not line.startswith("#")]
+        assert [key.line - 1 for key in keys if key.is_of(name)] == lines, name

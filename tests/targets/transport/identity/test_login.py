@@ -81,10 +81,10 @@ def test_the_keys_that_were_tried_are_named(own, agrees):
     config = own.config(IdentityFile=f"{paths[0]}\n    IdentityFile {paths[1]}")
     said = agrees(config, works=False, around=own)
     for path in paths:
-        told = subprocess.run(
+        shown = subprocess.run(
             ["ssh-keygen", "-lf", str(path)], capture_output=True, text=True, check=True
         ).stdout
-        assert told.split()[1] in said
+        assert shown.split()[1] in said
         assert str(path) in said
 
 
@@ -298,9 +298,9 @@ def test_the_plain_key_is_offered_after_a_certificate_that_has_expired(own, agre
 )
 def test_what_is_wanted_beside_a_key_is_told(lab, agrees, settings, said):
     here = lab.serve(settings)
-    told = agrees(here.config(), works=False, around=here, transports=("paramiko",))
-    assert told.startswith("AuthError")
-    assert said in told
+    failures = agrees(here.config(), works=False, around=here, transports=("paramiko",))
+    assert failures.startswith("AuthError")
+    assert said in failures
     assert here.ours(here.endpoint(here.config(), transport="openssh")).said.startswith("AuthError")
 
 

@@ -141,9 +141,9 @@ def test_training_leaves_the_base_bit_identical(form):
 def test_merging_twice_is_merging_once():
     adapted = filled(AdaptedConv2d(nn.Conv2d(2, 3, 3), 2))
     adapted.merge()
-    once = adapted.base.weight.clone()
+    first = adapted.base.weight.clone()
     adapted.merge()
-    assert adapted.merged and torch.equal(adapted.base.weight, once)
+    assert adapted.merged and torch.equal(adapted.base.weight, first)
     adapted.unmerge()
     adapted.unmerge()
     assert not adapted.merged
