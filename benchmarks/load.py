@@ -36,7 +36,7 @@ from tunebench.harness.planning.repetition import Planned
 from tunebench.reports.records import Repetition
 from tunebench.reports.results import RunWriter
 from tunebench.reports.results.reader import RunReader
-from tunebench.targets.transport.ssh import Endpoint
+from tunebench.targets.transport.endpoint import Endpoint
 from tunebench.targets.virtual.loopback import LoopbackServer
 
 BOARDS = (1, 4, 16, 64)

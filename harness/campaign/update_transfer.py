@@ -219,7 +219,9 @@ def _over_profile(
     try:
         with ShapedLink(profile) as shaped, link.board.beside(shaped.dial) as board:
             if not shaped.dialled:
-                raise TargetError("a board behind a ProxyCommand has no TCP connection of ours to shape")
+                raise TargetError(
+                    'a board behind a ProxyCommand or by transport = "openssh" has no TCP connection of ours to shape'
+                )
             with board.updates(rep_id) as channel:
                 channel.listed()  # the agent is up before the first clock starts
                 while pending:

@@ -39,6 +39,7 @@ from tunebench.targets.transport.channel import Duplex
 from tunebench.targets.transport.clock_offset import Offset
 from tunebench.targets.transport.config.route import Route, route_to
 from tunebench.targets.transport.endpoint import Dial, Endpoint, Timeouts, Transport
+from tunebench.targets.transport.link import SshLink
 from tunebench.targets.transport.openssh import OpenSsh
 from tunebench.targets.transport.ssh import Ssh
 from tunebench.targets.virtual.loopback import LoopbackServer
@@ -120,7 +121,7 @@ class Connection:
         self.spec = spec
         self._dial = dial
         self._server: LoopbackServer | None = None
-        self._ssh: Ssh | OpenSsh | None = None
+        self._ssh: SshLink | None = None
         #: OpenSSH is asked for it once, however often the link breaks.
         self._route: Route | None = None
         self._routed: Endpoint | None = None
@@ -150,7 +151,7 @@ class Connection:
         self.close()
 
     @property
-    def ssh(self) -> Ssh | OpenSsh:
+    def ssh(self) -> SshLink:
         """Return the connection; its ``channels_opened`` counts on over reconnections."""
         if self._ssh is None:
             raise LinkError(f"{self.spec.id}: not connected")
@@ -162,13 +163,13 @@ class Connection:
             self._ssh = self._link()
         self._ssh.connect()
 
-    def _link(self) -> Ssh | OpenSsh:
+    def _link(self) -> SshLink:
         endpoint = self._endpoint()
         # A loopback board's server has another port each time; nothing of it is configured.
         if self._route is None or endpoint != self._routed:
             self._route, self._routed = route_to(endpoint), endpoint
         if endpoint.transport == "openssh":
-            return OpenSsh(endpoint, self._dial, self._route)
+            return OpenSsh(endpoint, self._route)
         return Ssh(endpoint, self._dial, self._route)
 
     def beside(self, dial: Dial) -> Self:

@@ -22,11 +22,10 @@ from tunebench.targets.errors import IncompatibleError, LinkError, TargetError, 
 from tunebench.targets.transport.channel import Duplex, Watchdog
 from tunebench.targets.transport.client import Client
 from tunebench.targets.transport.config.host_config import HostConfig
-from tunebench.targets.transport.config.route import Route, route_to
-from tunebench.targets.transport.endpoint import Completed, Dial, Endpoint, Timeouts
+from tunebench.targets.transport.config.route import Route
+from tunebench.targets.transport.endpoint import Dial, Endpoint
+from tunebench.targets.transport.link import CLOSED_TRIES, REFUSED_PAUSE_S, SshLink, short
 from tunebench.targets.transport.proxy import ProxyCommand
-
-__all__ = ["Completed", "Dial", "Endpoint", "Ssh", "Timeouts", "run_to_end", "short", "tcp"]
 
 #: paramiko logs the tracebacks of what it also raises; who wants them configures logging.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -34,13 +33,6 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 #: How often an idle connection's thread wakes up to look after itself; ten times a second, paramiko's way, is half of
 #: what waiting for a board costs the host.
 _LOOK_S = 1.0
-#: A server with ``MaxSessions 1`` refuses a channel until the one before it is quite gone: how often it is asked again.
-_REFUSED_PAUSE_S = 0.05
-#: A longer word with a bracket in it is no name and no path.
-_LONGEST_WORD = 60
-#: dropbear closes a session that it has just opened when the command of another one ends at that moment (its
-#: ``sesscheckclose`` takes "not started yet" for "ended"): how often it is asked again. Nothing has run then.
-_CLOSED_TRIES = 5
 
 
 class _NoConfig(paramiko.SSHConfig):
@@ -51,51 +43,28 @@ class _NoConfig(paramiko.SSHConfig):
         return paramiko.SSHConfigDict(hostname=hostname)
 
 
-class Ssh:
+class Ssh(SshLink):
     """One connection to one board, by paramiko.
 
     Args:
         endpoint: where it is.
-        dial: how TCP connections are made.
+        dial: opens the TCP connection.
         route: the way there, if it is known already.
-
-    Attributes:
-        channels_opened: channels opened so far; on a loopback OpenSSH one costs about 0.1 s.
     """
 
     def __init__(self, endpoint: Endpoint, dial: Dial | None = None, route: Route | None = None) -> None:
-        self.endpoint = endpoint
+        super().__init__(endpoint, route)
         self._dial = dial or tcp
-        self._route = route
-        self.channels_opened = 0
         self._connections: list[Any] = []
         self._proxy: ProxyCommand | None = None
         self._socket: socket.socket | None = None
         self._transport: paramiko.Transport | None = None
         self._watchdog: Watchdog | None = None
 
-    def __enter__(self) -> Ssh:
-        self.connect()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     @property
     def alive(self) -> bool:
         """Tell whether the connection is believed to be up (a frozen peer is noticed only by asking)."""
         return self._transport is not None and bool(self._transport.is_active())
-
-    @property
-    def route(self) -> Route:
-        """Return the way to the board; OpenSSH is asked for it once.
-
-        Raises:
-            SshConfigError: the ssh config cannot be read or understood.
-        """
-        if self._route is None:
-            self._route = route_to(self.endpoint)
-        return self._route
 
     def connect(self) -> None:
         """Connect and authenticate; does nothing if the connection is up.
@@ -205,23 +174,6 @@ class Ssh:
             raise LinkError(f"{what}: no channel: {error or type(error).__name__}") from error
         return Duplex(channel, what, watchdog, timeout_s or timeouts.command_s, transport.is_active)
 
-    def run(
-        self,
-        argv: Sequence[str],
-        stdin: bytes = b"",
-        timeout_s: float | None = None,
-        max_output_b: int = 4 * 1024 * 1024,
-    ) -> Completed:
-        """Run a command to its end.
-
-        Raises:
-            LinkError: it took longer than ``timeout_s`` or the connection was lost.
-            ReplyError: it printed more than ``max_output_b``.
-        """
-        bound_s = self.endpoint.timeouts.command_s if timeout_s is None else timeout_s
-        deadline = time.monotonic() + bound_s
-        return run_to_end(self.open(argv, bound_s), stdin, deadline, bound_s, max_output_b)
-
 
 class Tunnel:
     """A channel of a jump host as the socket of the next connection.
@@ -265,7 +217,7 @@ def _started(
     Raises:
         paramiko.SSHException: it was refused until ``give_up_s`` (monotonic), or closed too often.
     """
-    for tries_left in reversed(range(_CLOSED_TRIES)):
+    for tries_left in reversed(range(CLOSED_TRIES)):
         try:
             channel = _session(transport, give_up_s)
             channel.settimeout(channel_s)
@@ -274,11 +226,11 @@ def _started(
         except paramiko.ChannelException:
             raise
         except paramiko.SSHException:
-            if not tries_left or not transport.is_active() or time.monotonic() + _REFUSED_PAUSE_S > give_up_s:
+            if not tries_left or not transport.is_active() or time.monotonic() + REFUSED_PAUSE_S > give_up_s:
                 raise
         else:
             return channel
-        time.sleep(_REFUSED_PAUSE_S)
+        time.sleep(REFUSED_PAUSE_S)
     raise AssertionError
 
 
@@ -288,7 +240,7 @@ def _session(transport: paramiko.Transport, give_up_s: float) -> paramiko.Channe
     Raises:
         paramiko.ChannelException: it was refused until ``give_up_s`` (monotonic).
     """
-    pause_s = _REFUSED_PAUSE_S
+    pause_s = REFUSED_PAUSE_S
     while True:
         left_s = give_up_s - time.monotonic()
         try:
@@ -300,35 +252,11 @@ def _session(transport: paramiko.Transport, give_up_s: float) -> paramiko.Channe
         pause_s = min(2 * pause_s, 1.0)
 
 
-def run_to_end(duplex: Duplex, stdin: bytes, deadline: float, bound_s: float, max_output_b: int) -> Completed:
-    """Feed a command, take in what it says to its end, and close its channel.
-
-    Args:
-        deadline: monotonic; ``bound_s`` is what an error calls it.
-
-    Raises:
-        LinkError, ReplyError: as :meth:`Ssh.run`.
-    """
-    with duplex:
-        # A command may end without reading its input; its status then says what happened.
-        with contextlib.suppress(TargetError) if stdin else contextlib.nullcontext():
-            duplex.send(stdin, bound_s)
-        duplex.close_stdin()
-        stdout = duplex.read_all(deadline, max_output_b, bound_s)
-        return Completed(duplex.returncode(), stdout, duplex.stderr)
-
-
 def tcp(host: str, port: int, timeout_s: float) -> socket.socket:
     """Open a TCP connection without Nagle's algorithm, which paramiko leaves on: 40 ms a round trip."""
     sock = socket.create_connection((host, port), timeout_s)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
-
-
-def short(argv: Sequence[str]) -> str:
-    """Return a command in at most 100 letters, as errors name it; a program that is one of its words is left out."""
-    text = shlex.join("..." if len(word) > _LONGEST_WORD and "(" in word else word for word in argv)
-    return text if len(text) <= 100 else text[:97] + "..."
 
 
 @contextlib.contextmanager

@@ -15,13 +15,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from glob import glob
 from pathlib import Path
 
 from tunebench.targets.transport.endpoint import Endpoint, Timeouts
-
-_LISTEN_S = 10.0
+from tunebench.targets.virtual.servers import await_listening, endpoint_at
 
 
 def what_is_missing() -> str | None:
@@ -133,14 +131,7 @@ class DropbearServer:
                 start_new_session=True,
                 env={**os.environ, **other_home(self.home)},
             )  # fmt: skip
-        give_up_s = time.monotonic() + _LISTEN_S
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as probe:
-                probe.recv(1)
-                return
-            if self.process.poll() is not None or time.monotonic() > give_up_s:
-                raise RuntimeError(f"dropbear does not listen: {(self.directory / 'log').read_text()}")
-            time.sleep(0.02)
+        await_listening(self.process, self.port, self.directory / "log")
 
     def _busybox(self) -> Path:
         """Make a folder with BusyBox's programs, and Python: all that a board of this kind has."""
@@ -157,15 +148,7 @@ class DropbearServer:
     @property
     def endpoint(self) -> Endpoint:
         """Return how to reach the server."""
-        return Endpoint(
-            host="127.0.0.1",
-            user=getpass.getuser(),
-            port=self.port,
-            key_file=str(self.directory / "client"),
-            known_hosts=str(self.directory / "known_hosts"),
-            ssh_config="",
-            timeouts=self._timeouts,
-        )
+        return endpoint_at(self.directory, self.port, self._timeouts)
 
     def close(self) -> None:
         """End the server; connections that are open live on."""

@@ -6,17 +6,16 @@ It runs as the current user, on 127.0.0.1 only, with keys and configuration of i
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from tunebench.targets.transport.endpoint import Endpoint, Timeouts
+from tunebench.targets.virtual.servers import await_listening, endpoint_at
 
 
 def find_sshd() -> str | None:
@@ -101,27 +100,12 @@ class OpenSshServer:
                 # Ctrl-C is for whoever started us: connections are closed in order, not cut.
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 10
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as probe:
-                probe.recv(1)
-                return
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"sshd does not listen: {(self.directory / 'log').read_text()}")
-            time.sleep(0.02)
+        await_listening(self.process, self.port, self.directory / "log")
 
     @property
     def endpoint(self) -> Endpoint:
         """Return how to reach the server."""
-        return Endpoint(
-            host="127.0.0.1",
-            user=getpass.getuser(),
-            port=self.port,
-            key_file=str(self.directory / "client"),
-            known_hosts=str(self.directory / "known_hosts"),
-            ssh_config="",
-            timeouts=self._timeouts,
-        )
+        return endpoint_at(self.directory, self.port, self._timeouts)
 
     def session_pids(self) -> list[int]:
         """Return the processes that serve connections: the listener's descendants that are sshd."""

@@ -7,7 +7,6 @@ connection on its standard input and output, as under inetd; a thread here accep
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import shutil
 import socket
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from tunebench.targets.transport.endpoint import Endpoint, Timeouts
 from tunebench.targets.virtual.dropbear import nss_wrapper, other_home
+from tunebench.targets.virtual.servers import endpoint_at
 
 _SCAN_S = 20.0
 
@@ -88,15 +88,7 @@ class TinySshServer:
     @property
     def endpoint(self) -> Endpoint:
         """Return how to reach the server."""
-        return Endpoint(
-            host="127.0.0.1",
-            user=getpass.getuser(),
-            port=self.port,
-            key_file=str(self.directory / "client"),
-            known_hosts=str(self.directory / "known_hosts"),
-            ssh_config="",
-            timeouts=self._timeouts,
-        )
+        return endpoint_at(self.directory, self.port, self._timeouts)
 
     def close(self) -> None:
         """End the listener and all connections."""

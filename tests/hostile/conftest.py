@@ -18,7 +18,7 @@ import pytest
 from tunebench.targets.client.board import Board
 from tunebench.targets.client.connection import BoardSpec
 from tunebench.targets.payload import make_payload
-from tunebench.targets.transport.ssh import Timeouts
+from tunebench.targets.transport.endpoint import Timeouts
 from tunebench.targets.virtual.loopback import LoopbackServer
 
 SHORT = Timeouts(connect_s=3.0, banner_s=3.0, auth_s=5.0, channel_s=3.0, command_s=6.0)

@@ -16,7 +16,7 @@ import pytest
 from tunebench.harness.config.inventory import load_inventory
 from tunebench.harness.errors import HarnessError
 from tunebench.targets.payload import make_payload
-from tunebench.targets.transport.ssh import Endpoint
+from tunebench.targets.transport.endpoint import Endpoint
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("harness", "targets", "workloads", "reports")

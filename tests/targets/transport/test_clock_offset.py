@@ -20,7 +20,7 @@ from tunebench.targets.client.connection import BoardSpec
 from tunebench.targets.errors import ReplyError
 from tunebench.targets.payload import make_payload
 from tunebench.targets.transport.clock_offset import ClockLine, Offset, exchange
-from tunebench.targets.transport.ssh import Timeouts
+from tunebench.targets.transport.endpoint import Timeouts
 from tunebench.targets.virtual.loopback import LoopbackServer
 
 JITTER_S = 0.05

@@ -266,6 +266,6 @@ def test_a_port_where_nobody_listens_and_a_name_that_nobody_knows_are_unreachabl
 
 
 def test_the_systems_ssh_that_is_not_there_is_told(lab, monkeypatch):
-    monkeypatch.setattr("tunebench.targets.transport.openssh.find_ssh", lambda: None)
+    monkeypatch.setattr("tunebench.targets.transport.openssh.connection.find_ssh", lambda: None)
     outcome = lab.ours(lab.endpoint(lab.config(), transport="openssh"))
     assert "openssh-client" in outcome.said

@@ -15,7 +15,7 @@ import pytest
 from tunebench.targets.client.venv_replies import BuildState
 from tunebench.targets.errors import BlobError, ConditionError, InterpreterError, TargetError
 from tunebench.targets.payload import Blob
-from tunebench.targets.transport.ssh import Timeouts
+from tunebench.targets.transport.endpoint import Timeouts
 
 NONE = {
     "python": [sys.executable],
