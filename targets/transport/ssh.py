@@ -67,12 +67,7 @@ class Ssh(SshLink):
         return self._transport is not None and bool(self._transport.is_active())
 
     def connect(self) -> None:
-        """Connect and authenticate; does nothing if the connection is up.
-
-        Raises:
-            BoardError: its classes of :mod:`tunebench.targets.errors`: the board or the configuration is at fault.
-            LinkError: the peer accepted the TCP connection and then fell silent or talked nonsense.
-        """
+        """Connect and authenticate; does nothing if the connection is up."""
         if self.alive:
             return
         self.close()
@@ -147,15 +142,7 @@ class Ssh(SshLink):
             self._proxy.close()
 
     def open(self, argv: Sequence[str], timeout_s: float | None = None) -> Duplex:
-        """Start a command and return its channel.
-
-        Args:
-            argv: the command; each argument is quoted for the board's POSIX shell.
-            timeout_s: default bound of each wait on the channel.
-
-        Raises:
-            LinkError: not connected, connection lost, or no channel within ``channel_s``.
-        """
+        """Start a command and return its channel."""
         timeouts = self.endpoint.timeouts
         what = f"{self.endpoint.host}: {short(argv)}"
         transport, watchdog = self._transport, self._watchdog

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
+
 from tunebench.reports.records import (
     BoardEnv,
     ClockOffset,
@@ -329,3 +331,9 @@ PI5 = FakeBoard(
     "pi5-01", "raspberry-pi", "Raspberry Pi 5 Model B Rev 1.0", speed=0.55, power_scope="rails_sum"
 )
 ORIN = FakeBoard("orin-02", "jetson", "Jetson Orin Nano 8GB", speed=0.8, power_scope="module")
+
+
+def blocks(ratio: float, n: int = 10, noise: float = 0.003, seed: int = 1) -> list[float]:
+    """Seconds of a method in n blocks: about 4 s times a ratio."""
+    rng = np.random.default_rng([seed, int(1000 * ratio)])
+    return (4 * ratio * np.exp(rng.normal(0, noise, n))).tolist()

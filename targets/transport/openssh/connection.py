@@ -112,12 +112,7 @@ class OpenSsh(SshLink):
         return self._folder / "s"
 
     def connect(self) -> None:
-        """Connect and authenticate; does nothing if the connection is up.
-
-        Raises:
-            BoardError: its classes of :mod:`tunebench.targets.errors`: the board or the configuration is at fault.
-            LinkError: the peer accepted the TCP connection and then fell silent or talked nonsense.
-        """
+        """Connect and authenticate; does nothing if the connection is up."""
         if self.alive:
             return
         self.close()
@@ -253,15 +248,7 @@ class OpenSsh(SshLink):
             end_process(self._master)
 
     def open(self, argv: Sequence[str], timeout_s: float | None = None) -> Duplex:
-        """Start a command and return its channel.
-
-        Args:
-            argv: the command; each argument is quoted for the board's POSIX shell.
-            timeout_s: default bound of each wait on the channel.
-
-        Raises:
-            LinkError: not connected, connection lost, or no channel within ``channel_s``.
-        """
+        """Start a command and return its channel."""
         what = f"{self.endpoint.host}: {short(argv)}"
         if not self.alive:
             raise LinkError(f"{what}: not connected")

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
+from tests.reports.labs import quiet_lab
 from tunebench.harness.campaign import closing
 from tunebench.harness.cli.accept import find_series
 from tunebench.harness.cli.app import app
@@ -24,7 +25,6 @@ from tunebench.reports.history import decisions, gate_text
 from tunebench.reports.history.confirm import Confirmation
 from tunebench.reports.history.gating import Judgement, NightFinding, NightVerdict
 from tunebench.reports.history.screen import Screening
-from tunebench.reports.history.simulated import SimulatedLab
 from tunebench.reports.render import gate_block
 
 NIGHTS = 12
@@ -32,11 +32,7 @@ NIGHTS = 12
 
 @pytest.fixture
 def lab():
-    made = SimulatedLab(boards=2, cells=2, bad_nights=0.0, seed=3)
-    made.series = [
-        type(series)(series.board_id, series.label, series.wall_s, 0.003, 0.004) for series in made.series
-    ]
-    return made
+    return quiet_lab()
 
 
 @pytest.fixture

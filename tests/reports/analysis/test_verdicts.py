@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from tests.reports.campaigns import blocks
 from tunebench.reports.analysis.row import NoTarget
 from tunebench.reports.formatting.json_value import json_value
 from tunebench.reports.records import Energy, Quality
@@ -41,11 +42,6 @@ def run(tmp_path, make_record):
         return RunReader(writer.path)
 
     return write
-
-
-def blocks(ratio, n=10, noise=0.003, seed=1):
-    rng = np.random.default_rng([seed, int(1000 * ratio)])
-    return (4 * ratio * np.exp(rng.normal(0, noise, n))).tolist()
 
 
 def verdict_of(reader, label, quantity="time", board=None):

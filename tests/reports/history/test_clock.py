@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.reports.labs import quiet_lab
 from tunebench.reports.history import clock, gating, index
 from tunebench.reports.history.confirm import PAIRS
 from tunebench.reports.history.decisions import Decision
 from tunebench.reports.history.series import nights, opened
-from tunebench.reports.history.simulated import SimulatedLab
 
 NIGHTS = 14
 FIRST = datetime(2026, 1, 1, 2, 0, tzinfo=UTC)
@@ -26,11 +26,7 @@ def at(text):
 
 @pytest.fixture
 def lab():
-    made = SimulatedLab(boards=2, cells=2, bad_nights=0.0, seed=3)
-    made.series = [
-        type(series)(series.board_id, series.label, series.wall_s, 0.003, 0.004) for series in made.series
-    ]
-    return made
+    return quiet_lab()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.reports.labs import quiet_lab
 from tunebench.reports.history import gating, index
 from tunebench.reports.history.confirm import PAIRS, confirm, rank_of_bound
 from tunebench.reports.history.decisions import Decision
@@ -23,11 +24,7 @@ NIGHTS = 14
 @pytest.fixture
 def lab():
     """Two quiet boards, three cells each."""
-    made = SimulatedLab(boards=2, cells=3, repetitions=5, bad_nights=0.0, seed=3)
-    made.series = [
-        type(series)(series.board_id, series.label, series.wall_s, 0.003, 0.004) for series in made.series
-    ]
-    return made
+    return quiet_lab(cells=3, repetitions=5)
 
 
 @pytest.fixture

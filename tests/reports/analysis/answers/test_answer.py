@@ -10,6 +10,7 @@ import re
 import numpy as np
 import pytest
 
+from tests.reports.campaigns import blocks
 from tunebench.reports.analysis.answers import answer_lines, answers
 from tunebench.reports.analysis.answers.options import unbeaten
 from tunebench.reports.analysis.cautions import cautions
@@ -54,11 +55,6 @@ def run(tmp_path, make_record):
         return RunReader(writer.path)
 
     return write
-
-
-def blocks(ratio, n=10, noise=0.003, seed=1):
-    rng = np.random.default_rng([seed, int(1000 * ratio)])
-    return (4 * ratio * np.exp(rng.normal(0, noise, n))).tolist()
 
 
 def answer_of(reader, **options):
