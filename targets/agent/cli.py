@@ -12,6 +12,7 @@ import sys
 from typing import Any, BinaryIO, Dict, List, Optional
 
 from tunebench.targets.agent import protocol
+from tunebench.targets.agent.environment import bytecode
 from tunebench.targets.agent.workdir import AgentError, Workdir
 
 #: A command whose host has fallen silent ends by itself after so many seconds.
@@ -178,6 +179,9 @@ def _lease(place: Workdir, options: Dict[str, str]) -> None:
 
 
 def _probe(place: Workdir, _options: Dict[str, str]) -> None:
+    compiled = bytecode.path_of(sys.argv[0])
+    if bytecode.keep(sys.argv[0], compiled):
+        bytecode.use(compiled)
     from tunebench.targets.agent.environment import probe
 
     signal.alarm(SILENCE_S)
