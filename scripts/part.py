@@ -49,6 +49,8 @@ _MEET_PYTHON = (
 )
 #: Two at a time: most wait for a board. What fails beside others must pass alone.
 _TWO = ("-n", "2", "--dist", "worksteal")
+#: The others leave a fifth of two CPUs idle so: they start processes and wait for them.
+_THREE = ("-n", "3", "--dist", "worksteal")
 
 
 class Failed(Exception):
@@ -136,7 +138,7 @@ def rest(args: Sequence[str]) -> None:
         # Where the environment has no more tools than theirs they are skipped again, and cost nothing.
         with contextlib.suppress(Nothing):
             pytest("skipped", _FAST, "--timeout=600", *skipped, second_look=False)
-    pytest("rest", _REST, "--timeout=600", "--durations=12", *args, at_once=_TWO)
+    pytest("rest", _REST, "--timeout=600", "--durations=12", *args, at_once=_THREE)
     pytest("alone", _ALONE, "--timeout=600", "tests")
 
 
