@@ -35,7 +35,7 @@ class Training(NamedTuple):
         optimizer: one of :data:`OPTIMIZERS`.
         schedule: of the learning rate, one of :data:`SCHEDULES`; see :func:`learning_rates`.
         clip: largest Euclidean norm of all gradients together, as in torch's ``clip_grad_norm_``; None: not clipped.
-        weight_decay: decoupled with ``adamw`` (p -= lr * decay * p); added to the gradient with the others, as torch does.
+        weight_decay: decoupled with ``adamw`` (p -= lr * decay * p), else added to the gradient, as torch does.
         batchnorm: one of :data:`BATCHNORMS`.
         head: one of :data:`HEADS`.
         lora_plus: learning rate of every adapter's B over that of its A (Hayou et al., LoRA+, ICML 2024).
