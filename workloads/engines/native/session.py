@@ -15,6 +15,7 @@ from tunebench.workloads.methods.plan import Plan, counts
 from tunebench.workloads.models.graph import product
 from tunebench.workloads.tasks.spec import SpecError
 from tunebench.workloads.tasks.task import Task
+from tunebench.workloads.tasks.training import PLAIN
 
 #: phases as the kernels number them
 PHASES = ("gather", "cache_fill", "forward", "backward", "update")
@@ -95,6 +96,7 @@ class Session(BaseSession):
         self.task, self.plan, self.library = task, task.plan, library or find_library()
         self.layers = self.plan.graph.layers
         self.options = cache_options(task.spec.params)
+        self.changes = task.plan.trains
         self.caching = task.plan.caches and cache is not False
         self.slots = cache_slots(self.plan, task.n_train, self.options) if self.caching else 0
         self.step_losses = []  # type: List[float]
@@ -184,7 +186,7 @@ class Session(BaseSession):
         few = _first_rows(self.task.data, rows)
         params = {key: value for key, value in self.task.spec.params.items() if key != "cache_budget_b"}
         spec = self.task.spec._replace(epochs=epochs, batch=min(rows, self.task.spec.batch), params=params)
-        if steps > 0:
+        if steps > 0 and self.plan.trains:
             Session(self.task._replace(data=few, spec=spec), self.caching, self.library).train_epochs(
                 0, epochs
             )
@@ -207,6 +209,8 @@ class Session(BaseSession):
             count: epochs.
             events: filled with (t_ns, phase number) pairs.
         """
+        if not self.plan.trains:
+            return []
         n, steps = self.task.n_train, self.steps_per_epoch()
         losses, means = array("f", bytes(4 * steps * count)), array("d", bytes(8 * count))
         n_events = array("q", [0])
@@ -311,7 +315,21 @@ class Session(BaseSession):
 
 def _check(task: Task) -> None:
     """Refuse what the kernels do not do."""
-    spec = task.spec
+    spec, training = task.spec, task.spec.training
+    for key, value, only in (
+        ("batchnorm", training.batchnorm, PLAIN.batchnorm),
+        ("head", training.head, PLAIN.head),
+    ):
+        if value != only:
+            raise SpecError(
+                "workload.%s is %r: engine 'native' takes %r only, engine 'torch' takes the others"
+                % (key, value, only)
+            )
+    if task.plan.statistics or task.plan.norms:
+        raise SpecError(
+            "workload.method is %r: engine 'native' leaves BatchNorm frozen; engine 'torch' runs this method"
+            % spec.method
+        )
     if any(layer.op != "linear" for layer in task.plan.graph.layers):
         raise SpecError("workload.engine 'native' runs linear layers only, model %r has others" % spec.model)
     if spec.device != "cpu" or spec.threads != 1:
