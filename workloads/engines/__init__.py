@@ -20,6 +20,8 @@ from typing import Any, Dict, NamedTuple, Tuple
 
 from tunebench.workloads.models import NETWORKS
 from tunebench.workloads.tasks.spec import DEVICES, SpecError
+from tunebench.workloads.tasks.task import Task
+from tunebench.workloads.tasks.training import PLAIN
 
 
 class Engine(NamedTuple):
@@ -35,6 +37,7 @@ class Engine(NamedTuple):
         library: its kernels are compiled on the host for each board (:mod:`~tunebench.workloads.engines.native.build`).
         settings: keys of a ``[[workload]]`` that are for it.
         limits: the limits above in words, for the error of a suite beyond them.
+        norms: it does to BatchNorm and the head what keys ``batchnorm`` and ``head`` and methods without labels ask for.
         package: of a lab's engine, the top-level package whose Python files travel to boards.
     """
 
@@ -48,6 +51,7 @@ class Engine(NamedTuple):
     settings: Tuple[str, ...] = ()
     limits: str = ""
     package: str = ""
+    norms: bool = False
 
     def runs(self, model: str, device: str, threads: int) -> bool:
         """Return whether it trains a model on a device with so many threads."""
@@ -62,7 +66,7 @@ class Engine(NamedTuple):
 _HERE = "tunebench.workloads.engines."
 #: name -> engine
 ENGINES: Dict[str, Engine] = {
-    "torch": Engine(_HERE + "pytorch.chain", _HERE + "pytorch.networks", needs_torch=True),
+    "torch": Engine(_HERE + "pytorch.chain", _HERE + "pytorch.networks", needs_torch=True, norms=True),
     "native": Engine(
         _HERE + "native",
         models=("mlp",),
@@ -108,6 +112,31 @@ def find_engine(name: str) -> Engine:
     if not engine.package:
         raise SpecError("%s does not name the package that travels to boards" % where)
     return engine
+
+
+def check_norms(name: str, task: Task) -> None:
+    """Check that an engine does to BatchNorm and the head what a task asks for.
+
+    Raises:
+        SpecError: it does not; names the key or the method, and what the engine takes.
+    """
+    if find_engine(name).norms:
+        return
+    able = ", ".join(other for other in ENGINES if ENGINES[other].norms)
+    training, plan = task.spec.training, task.plan
+    for key, value, only in (
+        ("batchnorm", training.batchnorm, PLAIN.batchnorm),
+        ("head", training.head, PLAIN.head),
+    ):
+        if value != only:
+            raise SpecError(
+                "workload.%s is %r: engine %r takes %r only, use it or engine: %s" % (key, value, name, only, able)
+            )
+    if plan.statistics or plan.norms:
+        raise SpecError(
+            "workload.method is %r, which changes BatchNorm: engine %r leaves it frozen, use engine: %s"
+            % (task.spec.method, name, able)
+        )
 
 
 def load_engine(name: str, model: str = "mlp") -> Any:

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from tunebench.workloads import defaults, seeds
 from tunebench.workloads.artefact import Artefact
+from tunebench.workloads.engines import check_norms
 from tunebench.workloads.engines.native.errors import NativeError
 from tunebench.workloads.engines.native.loader import Library, address, find_library
 from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
@@ -15,7 +16,6 @@ from tunebench.workloads.methods.plan import Plan, counts
 from tunebench.workloads.models.graph import product
 from tunebench.workloads.tasks.spec import SpecError
 from tunebench.workloads.tasks.task import Task
-from tunebench.workloads.tasks.training import PLAIN
 
 #: phases as the kernels number them
 PHASES = ("gather", "cache_fill", "forward", "backward", "update")
@@ -315,21 +315,8 @@ class Session(BaseSession):
 
 def _check(task: Task) -> None:
     """Refuse what the kernels do not do."""
-    spec, training = task.spec, task.spec.training
-    for key, value, only in (
-        ("batchnorm", training.batchnorm, PLAIN.batchnorm),
-        ("head", training.head, PLAIN.head),
-    ):
-        if value != only:
-            raise SpecError(
-                "workload.%s is %r: engine 'native' takes %r only, engine 'torch' takes the others"
-                % (key, value, only)
-            )
-    if task.plan.statistics or task.plan.norms:
-        raise SpecError(
-            "workload.method is %r: engine 'native' leaves BatchNorm frozen; engine 'torch' runs this method"
-            % spec.method
-        )
+    spec = task.spec
+    check_norms("native", task)
     if any(layer.op != "linear" for layer in task.plan.graph.layers):
         raise SpecError("workload.engine 'native' runs linear layers only, model %r has others" % spec.model)
     if spec.device != "cpu" or spec.threads != 1:
