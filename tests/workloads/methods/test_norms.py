@@ -189,6 +189,6 @@ def test_re_estimating_costs_one_forward_pass_over_the_set():
 
 def test_one_sample_has_no_variance(digits):
     for keys in ({"batchnorm": "reestimated"}, {"batchnorm": "reestimated+affine"}):
-        with pytest.raises(SpecError, match="batch is 1: re-estimating .* batches of 2 samples or more"):
+        with pytest.raises(SpecError, match=r"batch is 1: re-estimating .* batches of 2 samples or more"):
             digits("ft-all", batch=1, **keys)
     assert digits("ft-all", batch=1, batchnorm="affine").plan.norms
