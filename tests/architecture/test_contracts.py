@@ -82,7 +82,7 @@ def test_workloads_and_agent_agree_on_updates():
         made.SEAL,
         made.DTYPES,
     )
-    assert update_check.FORMS == made.FORMS
+    assert (update_check.FORMS, update_check.STATISTICS) == (made.FORMS, made.STATISTICS)
     assert shipped.FOLDER == made.FOLDER
     assert (read.ITEM_B, read.METADATA) == (written.ITEM_B, written.METADATA)
 

@@ -34,7 +34,8 @@ def trained(task):
 
 @gpu
 @pytest.mark.parametrize(
-    ("method", "model"), [(row.name, model) for row in table.METHODS for model in row.models if model in NETWORKS]
+    ("method", "model"),
+    [(row.name, model) for row in table.METHODS for model in row.models if model in NETWORKS],
 )
 def test_every_method_has_the_same_losses_and_statistics_on_cuda(small, method, model):
     cpu, wanted = trained(small(method, model))
