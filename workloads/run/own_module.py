@@ -66,9 +66,7 @@ def _behind_the_standard_library() -> int:
 def as_dict(spec: Spec, paths: Dict[str, str]) -> Dict[str, Any]:
     """Return the spec as a user's module gets it."""
     given = dict(spec._asdict(), paths=dict(paths), epoch=0)
-    del given["training"]  # refused, see OwnSession
-    if given["alpha"] is None:
-        del given["alpha"]
+    del given["training"], given["alpha"]  # the first is refused, see OwnSession; of the other, scale holds what it gives
     return given
 
 
