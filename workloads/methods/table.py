@@ -91,6 +91,12 @@ METHODS = (
 # fmt: on
 
 
+#: keys of a workload that say something of adapters only, and that a method without adapters must not be given
+ADAPTER_KEYS = ("lora_plus", "alpha")
+#: keys about what trains besides the method's own: a control's row says all of that itself
+OWN_KEYS = ("batchnorm", "head")
+
+
 class UnknownMethod(WorkloadError):
     """A method name that is not in the table."""
 
@@ -119,3 +125,15 @@ def supports(name: str, model: str) -> bool:
 def methods_of(model: str) -> List[str]:
     """Return the names of the methods that apply to the model, in the table's order."""
     return [row.name for row in METHODS if model in row.models]
+
+
+def honours(row: Method, key: str) -> bool:
+    """Return whether a key of training means something for a method; beside methods that it does, others go without."""
+    if key in ADAPTER_KEYS:
+        return row.adapters != NONE
+    return row.labels if key in OWN_KEYS else row.objective != NO_STEPS
+
+
+def honouring(key: str, model: str) -> List[str]:
+    """Return the names of the model's methods that honour a key of training."""
+    return [name for name in methods_of(model) if honours(method(name), key)]

@@ -60,7 +60,7 @@ def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
 
     Raises:
         SpecError: the model's task is not the data set's, a batch larger than the set, a label out of range, NaN among
-            the inputs.
+            the inputs, settings of adapters for a method without any.
         UnknownMethod, UnsupportedMethod, UnknownModel, UnsupportedModel, WorkloadError: see
             :mod:`tunebench.workloads.methods.plan` and :mod:`tunebench.workloads.models`.
         ArtefactError: a tensor is missing or has another shape or type.
@@ -74,6 +74,7 @@ def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
             % (spec.model, MODELS[spec.model].task, data.meta.get("task"))
         )
     graph = graph_of(spec.model, shape, n_classes)
+    _check_keys(spec, row)
     applied = plan(row, graph, spec.rank, spec.training.batchnorm, spec.training.head)
     task = Task(spec, applied, data, weights)
     for name, needed in weight_shapes(graph):
@@ -110,6 +111,20 @@ def _check_statistics(task: Task) -> None:
             "workload.batch is %d: of %d samples it leaves a last batch of 1, but method %r takes BatchNorm's "
             "statistics from every batch; use another batch" % (spec.batch, task.n_train, spec.method)
         )
+
+
+def _check_keys(spec: Spec, row: table.Method) -> None:
+    """Refuse keys that mean nothing for a method; BatchNorm's and the head's are checked with the plan."""
+    given = spec.training.changed + (("alpha",) if spec.alpha is not None else ())
+    for key in given:
+        if key not in table.OWN_KEYS and not table.honours(row, key):
+            about = (
+                "adapters, method %r has none" if key in table.ADAPTER_KEYS else "steps, method %r takes none"
+            )
+            raise SpecError(
+                "workload.%s is about %s; methods that do: %s"
+                % (key, about % row.name, ", ".join(table.honouring(key, spec.model)))
+            )
 
 
 def _number(data: Artefact, key: str) -> int:

@@ -5,7 +5,7 @@ rate with BatchNorm frozen (see :mod:`tunebench.workloads.defaults`).
 """
 
 import math
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from tunebench.workloads.errors import WorkloadError
 
@@ -63,6 +63,11 @@ class Training(NamedTuple):
     def state_floats(self) -> int:
         """Return how many float32 values the optimizer keeps for each trained parameter."""
         return {"sgd": 0, "momentum": 1, "adamw": 2}[self.optimizer]
+
+    @property
+    def changed(self) -> Tuple[str, ...]:
+        """Return the keys whose values are not the defaults, in the order of the attributes."""
+        return tuple(key for key in self._fields if getattr(self, key) != getattr(PLAIN, key))
 
 
 #: The first form of the protocol.

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from tunebench.workloads import defaults, seeds
 from tunebench.workloads.artefact import Artefact
-from tunebench.workloads.engines import check_norms
+from tunebench.workloads.engines import check_plan, check_training
 from tunebench.workloads.engines.native.errors import NativeError
 from tunebench.workloads.engines.native.loader import Library, address, find_library
 from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
@@ -300,6 +300,7 @@ class Session(BaseSession):
             "params_total": amount.total,
             "params_trainable": amount.trainable,
             "update_b": amount.update_b,
+            "optimizer_state_b": 0,  # plain SGD
             "cache_b": cache_b if self.caching else None,
             "cache_hit_ratio": hits / lookups if self.caching and lookups else None,
             "engine_version": version(self.library),
@@ -316,7 +317,8 @@ class Session(BaseSession):
 def _check(task: Task) -> None:
     """Refuse what the kernels do not do."""
     spec = task.spec
-    check_norms("native", task)
+    check_training("native", spec.training)
+    check_plan("native", str(spec.method), task.plan)
     if any(layer.op != "linear" for layer in task.plan.graph.layers):
         raise SpecError("workload.engine 'native' runs linear layers only, model %r has others" % spec.model)
     if spec.device != "cpu" or spec.threads != 1:

@@ -50,6 +50,11 @@ def apply_plan(model: Network, plan: Plan, scale: float, seed: int) -> List[Any]
     return chosen
 
 
+def mappers_of(model: Network, plan: Plan) -> List[Any]:
+    """Return the mapper of each adapter: LoRA's B."""
+    return [getattr(model, name).mapper for name in plan.adapted]
+
+
 class Session(TorchSession):
     """A fine-tuning of a network.
 
@@ -72,8 +77,9 @@ class Session(TorchSession):
         )
         self.model = Network(task.plan.graph)
         load_weights(self.model, task.weights)
-        self.trained = apply_plan(self.model, task.plan, spec.scale, spec.seed)
+        trained = apply_plan(self.model, task.plan, spec.scale, spec.seed)
         self.model.to(self.device)
+        self.will_train(trained, mappers_of(self.model, task.plan))
         self.norms = [norm_of(self.model, name) for name in self.plan.statistics]
         self.statistics = [item for norm in self.norms for item in (norm.running_mean, norm.running_var)]
         self.cache = self._empty_cache() if self.plan.caches and cache is not False else None
