@@ -117,14 +117,13 @@ def _check_keys(spec: Spec, row: table.Method) -> None:
     """Refuse keys that mean nothing for a method; BatchNorm's and the head's are checked with the plan."""
     given = spec.training.changed + (("alpha",) if spec.alpha is not None else ())
     for key in given:
-        if key not in table.OWN_KEYS and not table.honours(row, key):
-            about = (
-                "adapters, method %r has none" if key in table.ADAPTER_KEYS else "steps, method %r takes none"
-            )
-            raise SpecError(
-                "workload.%s is about %s; methods that do: %s"
-                % (key, about % row.name, ", ".join(table.honouring(key, spec.model)))
-            )
+        if key in table.OWN_KEYS or table.honours(row, key):
+            continue
+        about, fitting = ("adapters", "with adapters") if key in table.ADAPTER_KEYS else ("steps", "with steps")
+        raise SpecError(
+            "workload.%s is about %s, method %r has none; methods %s: %s"
+            % (key, about, row.name, fitting, ", ".join(table.honouring(key, spec.model)))
+        )
 
 
 def _number(data: Artefact, key: str) -> int:

@@ -113,12 +113,14 @@ def test_epochs_in_one_call_or_one_by_one_are_the_same(digits, library):
         ({"rank": 0}, "workload.rank is 0: adapters need a rank of at least 1"),
         ({"method": "ft-all", "model": "cnn"}, "runs linear layers only, model 'cnn' has others"),
         ({"method": "lorae"}, "does not apply to model 'mlp'"),
-        ({"batchnorm": "reestimated"}, "batchnorm is 'reestimated': engine 'native' takes 'frozen' only"),
-        ({"method": "ft-all", "batchnorm": "affine"}, "use it or engine: torch"),
-        ({"head": "trained"}, "workload.head is 'trained': engine 'native' takes 'method' only"),
+        (
+            {"batchnorm": "reestimated"},
+            "engine 'native' does not have batchnorm = 'reestimated'; engines that do: torch",
+        ),
+        ({"head": "trained"}, "engine 'native' does not have head = 'trained'; engines that do: torch"),
         (
             {"method": "reestimated"},
-            "which changes BatchNorm: engine 'native' leaves it frozen, use engine: torch",
+            "engine 'native' leaves BatchNorm frozen, method 'reestimated' changes it; engines that do: torch",
         ),
     ],
 )
