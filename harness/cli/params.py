@@ -18,6 +18,7 @@ from tunebench.workloads.methods import memory as step_memory
 from tunebench.workloads.methods import plan as plans
 from tunebench.workloads.methods import table as methods_table
 from tunebench.workloads.models import COUNTED, counted
+from tunebench.workloads.tasks.training import BATCHNORMS, HEADS, OPTIMIZERS, PLAIN, Training, parse_training
 
 app = typer.Typer(add_completion=False)
 
@@ -33,6 +34,13 @@ def params(
         typer.Option("--task", metavar="TASK", help="YOLOv8: detect (default), segment or classify."),
     ] = None,
     rank: Annotated[int, typer.Option("--rank", min=1, help="Of every adapter.")] = 4,
+    batchnorm: Annotated[
+        str,
+        typer.Option("--batchnorm", metavar="WHAT", help="As in a suite: " + ", ".join(BATCHNORMS) + "."),
+    ] = PLAIN.batchnorm,
+    head: Annotated[
+        str, typer.Option("--head", metavar="WHAT", help="As in a suite: " + ", ".join(HEADS) + ".")
+    ] = PLAIN.head,
     classes: Annotated[
         int | None, typer.Option("--classes", min=1, help="Default: those of the published size.")
     ] = None,
@@ -42,6 +50,12 @@ def params(
     batch: Annotated[
         int | None,
         typer.Option("--batch", min=1, help="Predict a training step's memory at this batch."),
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            "--optimizer", metavar="NAME", help=f"Whose state is in the memory: {', '.join(OPTIMIZERS)}."
+        ),
     ] = None,
     free_mb: Annotated[
         float | None,
@@ -68,7 +82,8 @@ def params(
     """
     numbers = count(
         model, method, rank, task=task, classes=classes, size=size,
-        batch=batch, free_mb=free_mb, board=board, taken_mb=taken_mb,
+        batch=batch, optimizer=optimizer, free_mb=free_mb, board=board, taken_mb=taken_mb, batchnorm=batchnorm,
+        head=head,
     )  # fmt: skip
     typer.echo(json.dumps(numbers, indent=2, sort_keys=True) if as_json else table(numbers))
 
@@ -82,41 +97,56 @@ def count(
     classes: int | None = None,
     size: int | None = None,
     batch: int | None = None,
+    optimizer: str | None = None,
     free_mb: float | None = None,
     board: str | None = None,
     taken_mb: float = lab_memory.TAKEN_MB,
+    batchnorm: str = PLAIN.batchnorm,
+    head: str = PLAIN.head,
 ) -> dict[str, Any]:
     """Count what a method trains on a network; return what the command prints as JSON.
 
     Returns:
         ``model, task, method, rank, classes, input`` (c, h, w), ``params`` (BatchNorm's scale and shift included, its
-        statistics not), ``trainable``, ``reduction_pct`` (100 (1 - trainable / params)), ``update_b`` (bytes in
-        float32), ``update_file_b`` (of the safetensors file that ships it: ``update_b`` and a header of names and
-        shapes), ``madds`` and ``madds_base`` (forward, one sample, with and without adapters), ``adapted`` (number of
-        layers), ``skipped`` (layer -> why it has no adapter); with ``batch``, ``free_mb`` or ``board`` also
-        ``memory`` (:class:`tunebench.workloads.methods.memory.Memory`, ``total_b``, ``batch``; with
+        statistics not), ``trainable``, ``statistics`` (values of BatchNorm's that are re-estimated), ``reduction_pct``
+        (100 (1 - (trainable + statistics) / params)), ``update_b`` (bytes of both in float32), ``update_file_b`` (of
+        the safetensors file that ships them: ``update_b`` and a header of names and shapes; 0 if nothing changes),
+        ``batchnorm`` and ``head`` (as asked for), ``madds`` and ``madds_base`` (forward, one sample, with and without
+        adapters), ``adapted`` (number of layers), ``skipped`` (layer -> why it has no adapter); with ``batch``,
+        ``optimizer``, ``free_mb`` or ``board`` also ``memory``
+        (:class:`tunebench.workloads.methods.memory.Memory`, ``total_b``, ``batch``, ``optimizer``; with
         ``free_mb`` what :class:`tunebench.harness.lab.memory.Room` has, with ``board`` a row of it for every memory
         size in ``boards``).
 
     Raises:
-        UsageError: unknown model, task, method or board, or an input size that the network does not take.
+        UsageError: unknown model, task, method, board or value of a key, or an input size that the network does not
+            take.
     """
+    if optimizer not in (None, *OPTIMIZERS):
+        raise UsageError(f"--optimizer {optimizer!r}: use one of: {', '.join(OPTIMIZERS)}")
+
+    def plan_of(side: int | None) -> plans.Plan:
+        network = counted(model, task, classes, side)
+        return plans.plan(row, network, rank, training.batchnorm, training.head)
+
     try:
+        keys = {"optimizer": optimizer or PLAIN.optimizer, "batchnorm": batchnorm, "head": head}
+        training = parse_training(keys)
         row = methods_table.method(method)
-        plan = plans.plan(row, counted(model, task, classes, size), rank)
+        plan = plan_of(size)
     except WorkloadError as error:
         raise UsageError(str(error)) from error
 
     def plan_at(side: int | None) -> plans.Plan:
-        return plan if side is None else plans.plan(row, counted(model, task, classes, side), rank)
+        return plan if side is None else plan_of(side)
 
     memory: dict[str, Any] | None = None
-    if (batch, free_mb, board) != (None, None, None):
-        memory = predicted(plan_at, batch or 1, free_mb)
+    if (batch, optimizer, free_mb, board) != (None,) * 4:
+        memory = predicted(plan_at, batch or 1, free_mb, training)
     if memory is not None and board is not None:
         memory |= {
             "taken_mb": taken_mb,
-            "boards": lab_memory.rows(plan_at, batch or 1, board, taken_mb),
+            "boards": lab_memory.rows(plan_at, batch or 1, board, taken_mb, training.state_floats),
         }
     total = plan.graph.n_params
     counts, forward = plans.counts(plan), macs.forward_madds(plan)
@@ -128,8 +158,11 @@ def count(
         "classes": _classes(plan.graph),
         "input": list(plan.graph.shape),
         "params": total,
+        "batchnorm": batchnorm,
+        "head": head,
         "trainable": counts.trainable,
-        "reduction_pct": round(100.0 * (1.0 - counts.trainable / total), 4),
+        "statistics": counts.statistics,
+        "reduction_pct": round(100.0 * (1.0 - counts.updated / total), 4),
         "update_b": counts.update_b,
         "update_file_b": file_b(plan, method),
         "madds": forward.base + forward.adapters,
@@ -141,19 +174,32 @@ def count(
 
 
 def predicted(
-    plan_at: Callable[[int | None], plans.Plan], batch: int, free_mb: float | None
+    plan_at: Callable[[int | None], plans.Plan],
+    batch: int,
+    free_mb: float | None,
+    training: Training = PLAIN,
 ) -> dict[str, Any]:
     """Predict a training step's memory, and what fits into ``free_mb`` (10^6 bytes)."""
-    memory = step_memory.predict(plan_at(None), batch)
-    prediction: dict[str, Any] = {**memory._asdict(), "total_b": memory.total_b, "batch": batch}
+    memory = step_memory.predict(plan_at(None), batch, state_floats=training.state_floats)
+    prediction: dict[str, Any] = {
+        **memory._asdict(),
+        "total_b": memory.total_b,
+        "batch": batch,
+        "optimizer": training.optimizer,
+    }
     if free_mb is not None:
-        prediction |= vars(lab_memory.room(plan_at, batch, int(free_mb * 1e6)))
+        prediction |= vars(lab_memory.room(plan_at, batch, int(free_mb * 1e6), training.state_floats))
     return prediction
 
 
 def file_b(plan: plans.Plan, method: str) -> int:
-    """Return the bytes of the float32 file that ships a method's update: its adapters, or the delta of what it trains."""
+    """Return the bytes of the float32 file that ships a method's update; 0 if it changes nothing.
+
+    It holds the adapters and what changes besides, or the delta of what changes.
+    """
     content = "adapter" if plan.adapters else "delta"
+    if not plans.update_shapes(plan, content):
+        return 0
     form = updates.Form(content, "float32", False)
     return sum(updates.foretold_b(plans.update_shapes(plan, content), form, method))
 
@@ -168,10 +214,14 @@ def table(numbers: dict[str, Any]) -> str:
     """Return the count as text for people: one line for each number."""
     rank = "" if numbers["rank"] is None else f", rank {numbers['rank']}"
     side = "x".join(str(value) for value in numbers["input"])
+    statistics = [f"  re-estimated  {numbers['statistics']:>14,} statistics of BatchNorm"] * bool(
+        numbers["statistics"]
+    )
     lines = [
         f"{numbers['model']} ({numbers['task']}, {numbers['classes']} classes), {numbers['method']}{rank}",
         f"  original      {numbers['params']:>14,} parameters",
         f"  trainable     {numbers['trainable']:>14,} parameters",
+        *statistics,
         f"  reduction     {numbers['reduction_pct']:>14.2f} %",
         f"  update        {numbers['update_b']:>14,} bytes (float32; {numbers['update_file_b']:,} as a safetensors file)",
         f"  multiply-adds {numbers['madds']:>14,} a sample, forward, input {side}",
@@ -193,8 +243,8 @@ def _memory_lines(memory: dict[str, Any]) -> list[str]:
     mb = {name: f"{value / 1e6:.1f}" for name, value in memory.items() if name.endswith("_b")}
     lines = [
         f"  memory        {mb['total_b']:>14} MB predicted at batch {memory['batch']}, interpreter and torch not in it",
-        f"    weights {mb['weights_b']}, optimiser {mb['optimiser_b']}, a step at its peak {mb['step_b']} "
-        f"(kept activations {mb['saved_b']}, gradients {mb['gradients_b']})",
+        f"    weights {mb['weights_b']}, state of {memory['optimizer']} {mb['optimiser_b']}, a step at its peak "
+        f"{mb['step_b']} (kept activations {mb['saved_b']}, gradients {mb['gradients_b']})",
     ]
     if "fits" in memory:
         word = {"yes": "fits", "perhaps": "may fit", "no": "does not fit"}[memory["fits"]]

@@ -15,7 +15,10 @@ from tunebench.workloads import datasets as data_sets
 from tunebench.workloads import defaults, engines
 from tunebench.workloads.engines.native.build import VARIANTS
 from tunebench.workloads.methods import table
-from tunebench.workloads.models import MODELS
+from tunebench.workloads.methods.plan import plan as make_plan
+from tunebench.workloads.models import MODELS, graph_of
+from tunebench.workloads.tasks import training as trainings
+from tunebench.workloads.tasks.training import PLAIN, Training
 from tunebench.workloads.updates import parse_form
 
 Level = Literal["smoke", "demo", "quick", "nightly", "paper"]
@@ -23,6 +26,13 @@ LEVELS: tuple[Level, ...] = ("smoke", "demo", "quick", "nightly", "paper")
 
 _DEVICES = ("cpu", "cuda")
 _DTYPES = ("float32",)
+#: Names that a key may have, of keys of training.
+_WORDS = {
+    "optimizer": trainings.OPTIMIZERS,
+    "schedule": trainings.SCHEDULES,
+    "batchnorm": trainings.BATCHNORMS,
+    "head": trainings.HEADS,
+}
 
 
 class _Strict(BaseModel):
@@ -159,6 +169,22 @@ class WorkloadEntry(_Strict):
     lr: float = Field(default=defaults.LEARNING_RATE, gt=0)
     rank: int = Field(default=defaults.RANK, ge=1)
     scale: float = Field(default=defaults.SCALE, gt=0)
+    alpha: float | None = Field(
+        default=None, gt=0, description="in place of scale, which is then alpha / rank"
+    )
+    optimizer: str = PLAIN.optimizer
+    schedule: str = Field(default=PLAIN.schedule, description="of the learning rate")
+    clip: float | None = Field(
+        default=None,
+        gt=0,
+        description="largest Euclidean norm of all gradients together; default: not clipped",
+    )
+    weight_decay: float = Field(default=PLAIN.weight_decay, ge=0)
+    batchnorm: str = PLAIN.batchnorm
+    head: str = PLAIN.head
+    lora_plus: float = Field(
+        default=PLAIN.lora_plus, gt=0, description="learning rate of the adapters' B over that of A"
+    )
     warmup_steps: int = Field(default=defaults.WARMUP_STEPS, ge=0)
     build: str | None = Field(
         default=None, description="native engine: CPU variant; default: the board's best"
@@ -180,7 +206,7 @@ class WorkloadEntry(_Strict):
             ) from None
         return value
 
-    @field_validator("dataset", "model", "engine", "device", "dtype")
+    @field_validator("dataset", "model", "engine", "device", "dtype", *_WORDS)
     @classmethod
     def _is_known(cls, value: str | None, info: ValidationInfo) -> str | None:
         known: dict[str, tuple[str, ...]] = {
@@ -189,6 +215,7 @@ class WorkloadEntry(_Strict):
             "engine": tuple(engines.ENGINES),
             "device": _DEVICES,
             "dtype": _DTYPES,
+            **_WORDS,
         }
         allowed = known[str(info.field_name)]
         if value is not None and value not in allowed:
@@ -199,6 +226,8 @@ class WorkloadEntry(_Strict):
 
     @model_validator(mode="after")
     def _check_form(self) -> WorkloadEntry:
+        if self.alpha is not None and "scale" in self.model_fields_set:
+            raise ValueError("'alpha' and 'scale' exclude each other: scale is alpha / rank")
         if self.own:
             self._check_own()
         else:
@@ -210,7 +239,22 @@ class WorkloadEntry(_Strict):
         """Return whether this is a method of the user's own."""
         return self.module is not None or self.command is not None
 
+    @property
+    def training(self) -> Training:
+        """Return how weights are updated."""
+        return Training(**{key: getattr(self, key) for key in Training._fields})
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Return the keys of training that ask for something else than the defaults do."""
+        return (*self.training.changed, *(("alpha",) if self.alpha is not None else ()))
+
     def _check_own(self) -> None:
+        if self.training.changed:
+            raise ValueError(
+                f"'{self.training.changed[0]}' goes with built-in methods; hand a method of your own what it needs by "
+                "'params'"
+            )
         if self.module is not None and self.command is not None:
             raise ValueError("'module' and 'command' exclude each other")
         if self.methods:
@@ -245,12 +289,41 @@ class WorkloadEntry(_Strict):
                 raise ValueError(
                     f"method {name!r} does not apply to model {self.model!r}; those that do: {fitting}"
                 )
+        self._check_keys(self.model)
+        self._check_plans(self.model)
+
+    def _check_keys(self, model: str) -> None:
+        """Refuse keys that mean nothing for any of the methods; beside one that honours a key, the others go without."""
+        rows = [table.method(name) for name in self.methods]
+        for key in self.asked:
+            if any(table.honours(row, key) for row in rows):
+                continue
+            names, fitting = ", ".join(self.methods), ", ".join(table.honouring(key, model))
+            if key in table.ADAPTER_KEYS:
+                raise ValueError(
+                    f"'{key}' is about adapters, and {names} {'has' if len(rows) == 1 else 'have'} none; methods of "
+                    f"model {model!r} that have: {fitting}"
+                )
+            raise ValueError(
+                f"'{key}' means nothing for {names}: no labels are learnt from or no step is taken; methods of model "
+                f"{model!r} for which it does: {fitting}"
+            )
+
+    def _check_plans(self, model: str) -> None:
+        """Refuse what no board could plan: a cache of what every step changes, keys of BatchNorm where there is none."""
+        entry = MODELS[model]
+        graph = graph_of(model, entry.shape, entry.n_classes)
+        for name in self.methods:
+            row = table.method(name)
+            keys = {key: getattr(self, key) for key in table.OWN_KEYS if table.honours(row, key)}
+            engines.check_plan(self.engine, name, make_plan(row, graph, self.rank, **keys))
 
     def _check_engine(self, model: str) -> None:
         engine = engines.find_engine(self.engine)
         if not engine.runs(model, self.device, self.threads):
             limits = engine.limits or "neither this model nor this device, or not with so many threads"
             raise ValueError(f"engine {self.engine!r} runs {limits}")
+        engines.check_training(self.engine, self.training, model)
         settings = {
             "build": self.build,
             "cache_dtype": self.cache_dtype,

@@ -1,12 +1,14 @@
 """Predict the memory that one training step of a network needs from its graph; needs no torch.
 
-What is counted: the network's tensors, the gradients of what trains, the optimiser's state (none: plain SGD), and
-what autograd keeps between forward and backward. That last part follows the rules of torch's own formulas
+What is counted: the network's tensors, the gradients of what trains, the optimiser's state (none with plain SGD, one or
+two values a trained parameter with momentum or AdamW; clipping and schedule keep nothing), and what autograd keeps
+between forward and backward. That last part follows the rules of torch's own formulas
 (``tools/autograd/derivatives.yaml``), for the layers that autograd meets, i.e. those above the lowest that trains:
 
 - a convolution or linear map keeps its input, whether its weight trains or not; a composed adapter keeps the weight that
   it forms; a linear adapter its low-rank output;
-- BatchNorm keeps its input, also with frozen statistics and affine;
+- BatchNorm keeps its input, also with frozen statistics and affine; a batch's own statistics, which are kept, too, are
+  a few bytes a channel and left out;
 - relu in place keeps its result, which is the next layer's input: the same bytes; silu and relu6 keep their input, the
   latter as a copy although it runs in place (seen with torch 2.13);
 - max pooling keeps its input and an 8-byte index for each output; sums, concatenations and upsampling keep nothing;
@@ -20,6 +22,7 @@ of what a process takes, and tells methods and batches apart.
 from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from tunebench.workloads.methods.plan import Plan, counts, own_params
+from tunebench.workloads.methods.table import ENTROPY
 from tunebench.workloads.models.graph import INPUT, Node, product
 
 #: Where the search for the largest ends. Sides are multiples of what every network takes.
@@ -35,7 +38,7 @@ class Memory(NamedTuple):
     Attributes:
         weights_b: of the network: parameters, BatchNorm's statistics, adapters.
         gradients_b: of what trains.
-        optimiser_b: state that an optimiser keeps; plain SGD has none.
+        optimiser_b: state that the optimiser keeps from step to step; plain SGD has none.
         saved_b: kept by autograd at the end of the forward pass: the activations.
         step_b: most that lives at once during a step besides the weights: inputs, activations, their gradients and the
             weights' gradients.
@@ -118,7 +121,8 @@ class _Step:
                     self.tape.drop(self.value[name])
         for name in sorted(outputs):
             if name in self.needs_grad:
-                size_b = _loss_b(self.plan.graph.task, self.batch, shapes[name])
+                entropy = self.plan.objective == ENTROPY
+                size_b = _loss_b(self.plan.graph.task, self.batch, shapes[name], entropy)
                 self.kept[name].append(("loss", self.tape.make("loss " + name, size_b)))
 
     def _keep(self, node: Node, part: str, tensor: str) -> None:
@@ -250,7 +254,7 @@ def run_nodes(plan: Plan) -> List[Node]:
 
 def needs_grad(plan: Plan, nodes: List[Node]) -> Set[str]:
     """Return the nodes that autograd reaches: their own parameters train, or those of a node before them."""
-    training = set(plan.weights) | set(plan.biases) | set(plan.adapted)
+    training = set(plan.weights) | set(plan.biases) | set(plan.adapted) | set(plan.norms)
     graded: Set[str] = set()
     for node in nodes:
         if node.name in training or any(name in graded for name in node.inputs):
@@ -258,35 +262,48 @@ def needs_grad(plan: Plan, nodes: List[Node]) -> Set[str]:
     return graded
 
 
-def _loss_b(task: str, batch: int, shape: Tuple[int, ...]) -> int:
+def _loss_b(task: str, batch: int, shape: Tuple[int, ...], entropy: bool = False) -> int:
     """Return the bytes that the loss keeps of one output.
 
-    Classes of samples or pixels: their log-probabilities, and labels as 8-byte integers. A detector's losses are chains
+    Classes of samples or pixels: their log-probabilities, and labels as 8-byte integers; the entropy keeps the
+    probabilities instead of labels. A detector's losses are chains
     of elementwise operations: focal loss keeps 7 tensors of the scores' size; generalised IoU 25 maps, of which each of
     the four distances is one (:mod:`tunebench.workloads.engines.pytorch.networks.detection`, read off its formulas).
     """
     values = batch * product(shape)
+    if entropy:
+        return 2 * _FLOAT_B * values
     if task == "detect":
         return _FLOAT_B * (values // shape[0] * 25 if shape[0] == _BOX_MAPS else values * 7)
     return _FLOAT_B * values + _INDEX_B * values // shape[0]
 
 
-def predict(plan: Plan, batch: int, n_train: Optional[int] = None) -> Memory:
-    """Predict a training step's memory.
+def optimizer_state_b(plan: Plan, state_floats: int) -> int:
+    """Return the bytes of an optimizer's state that holds so many float32 values for each trained parameter."""
+    return _FLOAT_B * state_floats * counts(plan).trainable
+
+
+def predict(plan: Plan, batch: int, n_train: Optional[int] = None, state_floats: int = 0) -> Memory:
+    """Predict a training step's memory; without steps that of re-estimating statistics, which runs batches forward.
+
+    Re-estimating takes no more than a step of the same plan does, or than filling its cache.
 
     Args:
         plan: method and network.
         batch: samples of a step.
         n_train: samples of the fine-tuning set, for the size of a cache.
+        state_floats: values that the optimizer keeps for each trained parameter: 0 plain SGD, 1 momentum, 2 AdamW.
     """
     amount = counts(plan)
     statistics = sum(2 * node.channels_out for node in plan.graph.layers if node.norm)
-    step = _Step(plan, batch)
-    step.forward()
-    saved = {tensor for kept in step.kept.values() for _, tensor in kept}
-    saved_b = sum(step.tape.size_b[name] for name in saved)
-    step.backward()
-    peak_b = step.tape.peak_b
+    saved_b = peak_b = 0
+    if plan.trains or plan.statistics:
+        step = _Step(plan, batch)
+        step.forward()
+        saved = {tensor for kept in step.kept.values() for _, tensor in kept}
+        saved_b = sum(step.tape.size_b[name] for name in saved)
+        step.backward()
+        peak_b = step.tape.peak_b
     if plan.caches:  # the first epoch runs the trunk, too, and keeps nothing of it
         fill = _Step(plan._replace(cached=()), batch)
         fill.needs_grad = set()
@@ -294,8 +311,8 @@ def predict(plan: Plan, batch: int, n_train: Optional[int] = None) -> Memory:
         peak_b = max(peak_b, fill.tape.peak_b)
     return Memory(
         weights_b=_FLOAT_B * (amount.total + statistics),
-        gradients_b=amount.update_b,
-        optimiser_b=0,
+        gradients_b=_FLOAT_B * amount.trainable,
+        optimiser_b=optimizer_state_b(plan, state_floats),
         saved_b=saved_b,
         step_b=peak_b,
         cache_b=_FLOAT_B * amount.cache_floats * (n_train or 0),
@@ -323,13 +340,17 @@ def largest(fits: Callable[[int], bool], limit: int = 1 << 20) -> int:
     return low
 
 
-def largest_batch(plan: Plan, free_b: int, n_train: Optional[int] = None) -> int:
+def largest_batch(plan: Plan, free_b: int, n_train: Optional[int] = None, state_floats: int = 0) -> int:
     """Find the largest batch whose predicted memory is at most ``free_b``; 0 if none is."""
-    return largest(lambda batch: predict(plan, batch, n_train).total_b <= free_b, MOST_BATCH)
+    return largest(lambda batch: predict(plan, batch, n_train, state_floats).total_b <= free_b, MOST_BATCH)
 
 
 def largest_side(
-    plan_at: Callable[[int], Plan], batch: int, free_b: int, n_train: Optional[int] = None
+    plan_at: Callable[[int], Plan],
+    batch: int,
+    free_b: int,
+    n_train: Optional[int] = None,
+    state_floats: int = 0,
 ) -> int:
     """Find the largest side of a square input that fits with a batch, a multiple of :data:`SIDE_STEP`; 0 if none does.
 
@@ -338,6 +359,6 @@ def largest_side(
     """
 
     def fits(count: int) -> bool:
-        return predict(plan_at(SIDE_STEP * count), batch, n_train).total_b <= free_b
+        return predict(plan_at(SIDE_STEP * count), batch, n_train, state_floats).total_b <= free_b
 
     return SIDE_STEP * largest(fits, MOST_SIDE // SIDE_STEP)

@@ -4,6 +4,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from tunebench.workloads import defaults
 from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.tasks.training import PLAIN, Training, parse_training
 from tunebench.workloads.updates import Form, UpdateError, parse_form
 
 SCHEMA = "tunebench.workload/1"
@@ -57,6 +58,9 @@ class Spec(NamedTuple):
     repeat: Optional[Repeat] = None
     #: updates to be written after the fine-tuning, outside the window
     ship: Tuple[Form, ...] = ()
+    training: Training = PLAIN
+    #: numerator of the adapters' scale; None: ``scale`` was given itself
+    alpha: Optional[float] = None
 
 
 def parse(workload: Dict[str, Any]) -> Spec:
@@ -72,6 +76,10 @@ def parse(workload: Dict[str, Any]) -> Spec:
     # A module of the user's own may have neither.
     dataset, model = str(get("dataset") or "digits"), get("model") or "mlp"
     module = get("module")
+    rank = _integer("rank", get("rank", defaults.RANK), 0)
+    alpha = None if get("alpha") is None else _number("alpha", get("alpha"))
+    if alpha is not None and "scale" in workload:
+        raise SpecError("workload.alpha and workload.scale exclude each other: scale is alpha / rank")
     return Spec(
         mode=_choice("mode", get("mode", "timed"), MODES),
         method=None if module else _text("method", get("method")),
@@ -84,14 +92,16 @@ def parse(workload: Dict[str, Any]) -> Spec:
         epochs=_integer("epochs", get("epochs", defaults.epochs(dataset, str(model))), 1),
         batch=_integer("batch", get("batch", defaults.BATCH), 1),
         lr=_number("lr", get("lr", defaults.LEARNING_RATE)),
-        rank=_integer("rank", get("rank", defaults.RANK), 0),
-        scale=_number("scale", get("scale", defaults.SCALE)),
+        rank=rank,
+        scale=alpha / max(1, rank) if alpha is not None else _number("scale", get("scale", defaults.SCALE)),
         seed=_integer("seed", get("seed", 0), 0),
         warmup_steps=_integer("warmup_steps", get("warmup_steps", defaults.WARMUP_STEPS), 0),
         module=_text("module", module) if module else None,
         params=dict(get("params") or {}),
         repeat=_repeat(get("repeat"), get("mode", "timed")),
         ship=_ship(get("ship")),
+        training=parse_training(workload),
+        alpha=alpha,
     )
 
 

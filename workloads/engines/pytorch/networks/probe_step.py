@@ -6,33 +6,40 @@ import torch
 import torch.nn.functional as F
 
 from tunebench.workloads.engines.pytorch.networks import detection
+from tunebench.workloads.engines.pytorch.networks.goals import entropy
 from tunebench.workloads.engines.pytorch.networks.network import Network, start
 from tunebench.workloads.engines.pytorch.networks.session import apply_plan
+from tunebench.workloads.engines.pytorch.optimizers import make_optimizer
 from tunebench.workloads.methods.plan import Plan
+from tunebench.workloads.methods.table import ENTROPY
+from tunebench.workloads.tasks.training import PLAIN, Training
 
 _LEARNING_RATE = 1e-6
 
 
-def stepper(plan: Plan) -> Callable[[int], None]:
-    """Return a function that runs one step, as a session does, on a batch of so many inputs; one thread."""
+def stepper(plan: Plan, training: Training = PLAIN) -> Callable[[int], None]:
+    """Return a function that runs one step, as a session does, on a batch of so many inputs; one thread.
+
+    The optimizer's state is there from the beginning.
+    """
     torch.set_num_threads(1)
     network = Network(plan.graph)
     start(network, 0)
     trained = apply_plan(network, plan, 1.0, 0)
+    optimizer = make_optimizer(training, trained)
 
     def step(batch: int) -> None:
         loss = loss_of(plan, network(torch.rand((batch,) + tuple(plan.graph.shape))))
-        gradients = torch.autograd.grad(loss, trained)
-        with torch.no_grad():
-            for item, gradient in zip(trained, gradients):  # noqa: B905  Python 3.10
-                item.add_(gradient, alpha=-_LEARNING_RATE)
+        optimizer.step(torch.autograd.grad(loss, trained), _LEARNING_RATE)
 
     return step
 
 
 def loss_of(plan: Plan, outputs: Tuple[Any, ...]) -> Any:
-    """Return the task's own loss, on labels that are noise."""
+    """Return the task's own loss, on labels that are noise; or the entropy, which needs none."""
     first = outputs[0]
+    if plan.objective == ENTROPY:
+        return entropy(first)
     if plan.graph.task == "detect":
         boxes = torch.rand_like(outputs[1]).cumsum(1) * 20
         inside = torch.ones(first.shape[0], *first.shape[2:])
