@@ -6,11 +6,12 @@ runs whole fine-tunings of all cells in random order; torch and peft, which are 
 
 Columns and keys of ``rows``: ``finetune_s`` is the wall time of the whole fine-tuning, cache fill included
 (median of the rounds); ``step_us`` a step after the first epoch; ``forward_us`` (with gathering and loss),
-``backward_us``, ``update_us`` medians of an instrumented run of its own (native's updates include the weights'
-gradients, which are made and applied at once); ``gflops`` from the plan's multiply-adds; ``peak_share`` against
-the same build's multiply-adds from registers alone, measured in each round; ``reduction_vs_lora_all`` is
-1 - finetune_s / finetune_s of LoRA-All on the same engine and build, paired by round, median. What was not
-measured is null.
+``backward_us``, ``update_us`` from instrumented epochs right behind the timed ones of each round: medians of a
+round's steps, then of the rounds (native's updates include the weights' gradients, which are made and applied at
+once); ``phases`` of the document holds each round by itself; ``gflops`` from the plan's multiply-adds;
+``peak_share`` against the same build's multiply-adds from registers alone, measured in each round;
+``reduction_vs_lora_all`` is 1 - finetune_s / finetune_s of LoRA-All on the same engine and build, paired by round,
+median. What was not measured is null.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import gc
 import importlib.util
 import itertools
 import json
+import math
 import os
 import platform
 import random
@@ -45,7 +47,28 @@ from tunebench.workloads.methods.macs import of_sample
 SCHEMA = "tunebench.finetune_steps/1"
 ENGINES = ("torch", "native", "peft")
 BUILDS = ("x86-64", "v3", "v4")
-PHASE_EPOCHS = 4
+#: measurements without and with marks behind each fine-tuning, by turns, and how long each of those without is at least
+PHASE_PAIRS, PLAIN_US = 5, 400.0
+PHASES = ("forward", "backward", "update")
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round says of a cell's steps, us.
+
+    Attributes:
+        step_us: mean of the timed fine-tuning's steps after the first epoch; a neighbour's load is in it.
+        step_cpu_us: the same by the clock of this thread, which stands while others run.
+        plain_us: a step of epochs without marks, the quickest of the turns.
+        forward_us, backward_us, update_us: medians over the steps of the epochs with marks.
+    """
+
+    step_us: float
+    step_cpu_us: float
+    plain_us: float
+    forward_us: float
+    backward_us: float
+    update_us: float
 
 
 @dataclass
@@ -58,8 +81,7 @@ class Cell:
     method: str
     library: Library | None = None
     finetune_s: dict[int, float] = field(default_factory=dict)  # by round
-    step_us: list[float] = field(default_factory=list)
-    phases_us: dict[str, float] = field(default_factory=dict)
+    rounds: list[Round] = field(default_factory=list)
     cache_b: int | None = None
     peak_rss_b: int | None = None
 
@@ -67,6 +89,10 @@ class Cell:
     def slow(self) -> bool:
         """Runs in the first round only."""
         return self.engine != "native" or self.dataset == WIDE
+
+    def median(self, key: str) -> float:
+        """Over the rounds, of an attribute of :class:`Round`."""
+        return statistics.median(getattr(item, key) for item in self.rounds)
 
     def session(self, task: Any) -> Any:
         """A fresh fine-tuning."""
@@ -119,7 +145,7 @@ class Bench:
         return self.libraries[name]
 
     def run(self, rounds: int, progress: Any) -> None:
-        """All rounds, then phases and memory."""
+        """All rounds, then memory."""
         shuffle = random.Random(0).shuffle
         self.rounds = rounds
         for number in range(rounds):
@@ -132,9 +158,6 @@ class Bench:
                         f"round {number + 1}/{rounds} {name} {cell.engine} {cell.build or ''} {cell.method}"
                     )
                     finetune(cell, cases.task(cell.method), number)
-        progress("phases")
-        for cell in self.cells:
-            cell.phases_us = phases(cell, self.cases[cell.dataset])
         progress("memory")
         for engine in ENGINES:
             measure_memory(engine, [cell for cell in self.cells if cell.engine == engine], self.cases)
@@ -157,7 +180,7 @@ class Bench:
 
     def row(self, cell: Cell) -> dict[str, Any]:
         """A cell's row: :data:`COLUMNS`."""
-        step_us = statistics.median(cell.step_us)
+        step_us = cell.median("step_us")
         made = of_sample(self.cases[cell.dataset].task(cell.method).plan)
         macs = made.step * self._mean_batch(cell)
         gflops = 2e-3 * macs / step_us
@@ -168,7 +191,7 @@ class Bench:
             "build": cell.build,
             "method": cell.method,
             "step_us": step_us,
-            **{f"{name}_us": cell.phases_us.get(name) for name in ("forward", "backward", "update")},
+            **{f"{name}_us": cell.median(f"{name}_us") for name in PHASES},
             "gflops": gflops,
             "peak_share": 5e8 * gflops / peak if peak else None,
             "finetune_s": statistics.median(cell.finetune_s.values()),
@@ -208,6 +231,9 @@ class Bench:
             "rounds": self.rounds,
             "builds": builds,
             "rows": rows,
+            "phases": [
+                {**_names(cell), "rounds": [asdict(item) for item in cell.rounds]} for cell in self.cells
+            ],
             "memory_bound": [row for row in (self._reading(cell) for cell in self.cells) if row],
             "torch_mm_gflops": torch_mm_gflops(),
             "summary": summary(rows),
@@ -222,13 +248,16 @@ class Bench:
         task = self.cases[cell.dataset].task(cell.method)
         row_b = 4 * task.plan.graph.layers[0].channels_in + cell.cache_b / task.n_train
         step_b = row_b * self._mean_batch(cell)
-        share = step_b / (statistics.median(cell.step_us) * 1e-6) / bandwidth
-        names = {"dataset": cell.dataset, "build": cell.build, "method": cell.method}
-        return {**names, "step_b": step_b, "read_b_per_s": bandwidth, "read_share": share}
+        share = step_b / (cell.median("step_us") * 1e-6) / bandwidth
+        return {**_names(cell), "step_b": step_b, "read_b_per_s": bandwidth, "read_share": share}
+
+
+def _names(cell: Cell) -> dict[str, Any]:
+    return {"dataset": cell.dataset, "engine": cell.engine, "build": cell.build, "method": cell.method}
 
 
 def finetune(cell: Cell, task: Any, number: int) -> None:
-    """One whole fine-tuning: its wall time, and the mean of a step after the first epoch."""
+    """One whole fine-tuning: its wall time, the mean of a step after the first epoch, and the phases of such steps."""
     gc.collect()  # before the session, not before the window: with torch loaded it would sweep the CPU's caches
     made = cell.session(task)
     epochs = task.spec.epochs
@@ -236,11 +265,13 @@ def finetune(cell: Cell, task: Any, number: int) -> None:
         made.warm_up(task.spec.warmup_steps)  # on a throw-away copy, as before every measured window
     started = time.perf_counter()
     _train(made, 0, 1)
-    first = time.perf_counter()
+    first, first_cpu = time.perf_counter(), time.thread_time()
     _train(made, 1, epochs - 1)
-    ended = time.perf_counter()
+    ended, ended_cpu = time.perf_counter(), time.thread_time()
     cell.finetune_s[number] = ended - started
-    cell.step_us.append(1e6 * (ended - first) / ((epochs - 1) * task.steps_per_epoch))
+    steps = (epochs - 1) * task.steps_per_epoch
+    step_us, step_cpu_us = 1e6 * (ended - first) / steps, 1e6 * (ended_cpu - first_cpu) / steps
+    cell.rounds.append(Round(step_us, step_cpu_us, **phases(made, task, step_us)))
     if hasattr(made, "facts"):
         cell.cache_b = made.facts()["cache_b"]
 
@@ -253,22 +284,33 @@ def _train(made: Any, first: int, count: int) -> None:
             made.train_epoch(epoch, no_mark)
 
 
-def phases(cell: Cell, cases: Cases) -> dict[str, float]:
-    """Median time of forward, backward and update over the steps behind the first epoch, us."""
-    task = cases.task(cell.method, epochs=PHASE_EPOCHS)
-    made = cell.session(task)
+def phases(made: Any, task: Any, step_us: float) -> dict[str, float]:
+    """Return the quickest plain step and medians of its phases, us: epochs without and with marks by turns.
+
+    By turns, and in pieces so short that most of them see nothing of a neighbour, whatever else the machine does.
+
+    Args:
+        made: a session behind its first epoch.
+        task: what it trains.
+        step_us: of a step, about: the cheapest need several epochs a call, which itself costs some of them.
+    """
+    together = math.ceil(min(PLAIN_US / (step_us * task.steps_per_epoch), 8))
     events: list[tuple[int, str]] = []
 
     def mark(phase: str, t_ns: int | None = None) -> None:
         events.append((time.monotonic_ns() if t_ns is None else t_ns, phase))
 
-    made.train_epoch(0, no_mark)
-    spent: dict[str, list[float]] = {"forward": [], "backward": [], "update": []}
-    for epoch in range(1, PHASE_EPOCHS):
+    spent: dict[str, list[float]] = {name: [] for name in PHASES}
+    plain: list[float] = []
+    for epoch in range(1, 1 + PHASE_PAIRS):
+        started_ns = time.perf_counter_ns()
+        _train(made, epoch, together)
+        plain.append((time.perf_counter_ns() - started_ns) / 1e3 / (together * task.steps_per_epoch))
         events.clear()
         made.train_epoch(epoch, mark)
         _add_steps(events, spent)
-    return {name: statistics.median(values) for name, values in spent.items()}
+    medians = {f"{name}_us": statistics.median(values) for name, values in spent.items()}
+    return {"plain_us": min(plain), **medians}
 
 
 def _add_steps(events: list[tuple[int, str]], spent: dict[str, list[float]]) -> None:
