@@ -92,7 +92,8 @@ class Cell:
 
     def median(self, key: str) -> float:
         """Over the rounds, of an attribute of :class:`Round`."""
-        return statistics.median(getattr(item, key) for item in self.rounds)
+        values: list[float] = [getattr(item, key) for item in self.rounds]
+        return statistics.median(values)
 
     def session(self, task: Any) -> Any:
         """A fresh fine-tuning."""
