@@ -21,7 +21,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from tunebench.workloads.engines.native.errors import RECORD_SUFFIX, NativeError
 
-SOURCES = ("kernels.c", "model.h", "probe.h", "simd.h", "tiles.h")
+SOURCES = ("kernels.c", "model.h", "probe.h", "rules.h", "simd.h", "tiles.h")
 FLAGS = (
     "-std=c11", "-O3", "-fPIC", "-shared", "-fvisibility=hidden", "-ffp-contract=fast", "-fno-math-errno",
     "-fno-trapping-math", "-Wall", "-Wextra",

@@ -1,4 +1,4 @@
-/* The native engine: fine-tuning of an MLP with frozen BatchNorm, by SGD on softmax cross-entropy, float32.
+/* The native engine: fine-tuning of an MLP with frozen BatchNorm on softmax cross-entropy, float32.
  *
  * Which weights and biases train, where adapters start and end and what is cached comes as data (a plan of
  * workloads/methods.py); no method's name is known here. One session holds everything; whole epochs run in
@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "model.h"
+#include "rules.h"
 #include "simd.h"
 #include "tiles.h"
 
@@ -44,6 +45,17 @@ static void *take(tb_session *s, size_t count, size_t size) {
 
 static float *take_floats(tb_session *s, size_t count) { return take(s, count, sizeof(float)); }
 
+/* Weights; those that train with room behind them. The distance is no multiple of a page: an address's last bits tell
+ * a processor which loads wait for which stores. */
+static float *take_weights(tb_session *s, size_t count, int trains, int second) {
+    const tb_training *t = &s->training;
+    int behind = trains ? t->n_states + t->keeps : 0;
+    size_t apart = count + TB_ALIGN_B / sizeof(float);
+    float *at = take_floats(s, behind ? (size_t)(behind + 1) * apart : count);
+    if (at && trains) s->trained[s->n_trained++] = (tb_trained){at, (long)count, (long)apart, second};
+    return at;
+}
+
 static float **rows_of(tb_session *s, float *at, int count, int width) {
     float **rows = take(s, (size_t)count + 4, sizeof *rows);
     if (!rows || !at) return rows;
@@ -58,9 +70,9 @@ static float *take_wide(tb_session *s, float *narrow, size_t count) {
 static void make_layer(tb_session *s, tb_layer *l, const int32_t *row) {
     l->n_in = row[0], l->n_out = row[1], l->norm = row[2], l->train_w = row[3], l->train_b = row[4];
     l->k = padded(l->n_in), l->o = padded(l->n_out);
-    l->w = take_floats(s, (size_t)l->o * l->k);
+    l->w = take_weights(s, (size_t)l->o * l->k, l->train_w, 0);
     l->w_rows = rows_of(s, l->w, l->o, l->k);
-    l->bias = take_floats(s, l->o);
+    l->bias = take_weights(s, (size_t)l->o, l->train_b, 0);
     l->slope = take_floats(s, l->o);
     l->shift0 = take_floats(s, l->o);
     l->shift = take_floats(s, l->o);
@@ -72,7 +84,7 @@ static void make_layer(tb_session *s, tb_layer *l, const int32_t *row) {
 
 static void make_paths(tb_session *s, tb_layer *l) {
     size_t size = (size_t)s->batch * l->rank;
-    l->b = take_floats(s, (size_t)l->rank * l->o), l->b_rows = rows_of(s, l->b, l->rank, l->o);
+    l->b = take_weights(s, (size_t)l->rank * l->o, l->rank > 0, 1), l->b_rows = rows_of(s, l->b, l->rank, l->o);
     l->u = take_floats(s, size), l->u_rows = rows_of(s, l->u, s->batch, l->rank);
     l->mid = take_floats(s, size), l->mid_rows = rows_of(s, l->mid, s->batch, l->rank);
     l->u_wide = take_wide(s, l->u, size);
@@ -85,7 +97,7 @@ static void make_adapter(tb_session *s, tb_adapter *a, const int32_t *row) {
     int width = s->layers[a->start].k, rank = (a->rank + 3) / 4 * 4;
     a->at = end->rank;
     end->rank += rank;
-    a->a = take_floats(s, (size_t)rank * width);
+    a->a = take_weights(s, (size_t)rank * width, 1, 0);
     a->rows = rows_of(s, a->a, rank, width);
 }
 
@@ -134,14 +146,26 @@ TB_API void tb_free(tb_session *s) {
     free(s);
 }
 
+static void set_training(tb_training *t, int optimizer, const double *numbers) {
+    t->clip = numbers[1], t->decay = numbers[2], t->second_rate = numbers[3], t->momentum = numbers[4];
+    t->beta1 = numbers[5], t->beta2 = numbers[6], t->epsilon = numbers[7];
+    t->rule = optimizer == 0 ? TB_STEP : optimizer == 1 ? TB_MOMENTUM : TB_ADAMW;
+    t->keeps = t->clip > 0.0 || (t->decay > 0.0 && t->rule != TB_ADAMW);
+    t->n_states = optimizer;
+    t->power1 = t->power2 = 1.0;
+}
+
 /* layers: n_layers rows (n_in, n_out, norm, train_w, train_b); adapters: rows (start, end, rank);
- * keep: n_layers + 1 flags, see planes; sizes: n_rows, batch, caching, half, slots. NULL: out of memory. */
+ * keep: n_layers + 1 flags, see planes; sizes: n_rows, batch, caching, half, slots, optimizer (0 SGD, 1 momentum,
+ * 2 AdamW); numbers: scale, clip (0: none), decay, lora_plus, momentum, beta1, beta2, epsilon. NULL: out of memory. */
 TB_API tb_session *tb_new(const int32_t *layers, int n_layers, const int32_t *adapters, int n_adapters,
-                          const int32_t *keep, const int32_t *sizes, float scale) {
+                          const int32_t *keep, const int32_t *sizes, const double *numbers) {
     tb_session *s = calloc(1, sizeof *s);
     if (!s) return NULL;
-    s->n_layers = n_layers, s->n_adapters = n_adapters, s->scale = scale;
+    s->n_layers = n_layers, s->n_adapters = n_adapters, s->scale = (float)numbers[0];
     s->n_rows = sizes[0], s->batch = sizes[1], s->caching = sizes[2], s->half = sizes[3], s->slots = sizes[4];
+    set_training(&s->training, sizes[5], numbers);
+    s->trained = take(s, (size_t)(3 * n_layers + n_adapters + 1), sizeof *s->trained);
     s->layers = take(s, (size_t)n_layers, sizeof *s->layers);
     s->adapters = take(s, (size_t)n_adapters + 1, sizeof *s->adapters);
     for (int l = 0; l < n_layers && !s->failed; l++) make_layer(s, &s->layers[l], layers + 5 * l);
@@ -212,8 +236,13 @@ TB_API void tb_set_data(tb_session *s, const float *x, const int32_t *label) {
     memcpy(s->label, label, sizeof *label * s->n_rows);
 }
 
-/* An empty cache and counts at zero: the next fine-tuning starts as the first one did. */
+/* An empty cache, an optimizer without a past and counts at zero: the next fine-tuning starts as the first one did. */
 TB_API void tb_forget(tb_session *s) {
+    for (int i = 0; i < s->n_trained && s->training.n_states; i++) {
+        tb_trained *t = &s->trained[i];
+        memset(t->at + t->apart, 0, sizeof(float) * (size_t)(s->training.n_states * t->apart));
+    }
+    s->training.power1 = s->training.power2 = 1.0;
     for (int i = 0; i < s->n_rows; i++) s->slot[i] = -1;
     s->used_slots = 0;
     s->lookups = s->hits = s->fill_ns = s->recompute_ns = 0;
@@ -498,37 +527,123 @@ static void backward(tb_session *s, int m) {
     }
 }
 
-static void update_bias(tb_layer *l, int m, float lr) {
+/* The rules of the next step, of most weights and of adapters' second factors. */
+static void next_rules(tb_session *s, double lr, tb_rule *rules) {
+    tb_training *t = &s->training;
+    if (t->rule == TB_ADAMW) t->power1 *= t->beta1, t->power2 *= t->beta2;
+    for (int second = 0; second < 2; second++) {
+        double rate = second ? lr * t->second_rate : lr;
+        tb_rule *r = &rules[second];
+        r->rate = (float)-rate, r->n_states = t->n_states;
+        r->beta1 = (float)t->momentum;
+        if (t->rule != TB_ADAMW) continue;
+        double root = __builtin_sqrt((1.0 - t->power2) / (1.0 - t->beta2));
+        r->rate = (float)(-2.0 * rate * (1.0 - t->beta1) / (1.0 - t->power1) * root);
+        r->floor = (float)(2.0 * t->epsilon * root);
+        r->keep = (float)(1.0 - rate * t->decay);
+        r->beta1 = (float)t->beta1, r->beta2 = (float)t->beta2;
+    }
+}
+
+/* The weights c by a sum of products: moved, or their gradient kept. */
+static void change(const tb_session *s, int m, int n, const tb_term *by, float *const *c, size_t count,
+                   tb_rule *rule) {
+    rule->apart = (long)(count + TB_ALIGN_B / sizeof(float));
+    switch (s->training.keeps ? TB_KEEP : s->training.rule) {
+        case TB_STEP: outer_step(m, n, by, c, rule); break;
+        case TB_MOMENTUM: outer_momentum(m, n, by, c, rule); break;
+        case TB_ADAMW: outer_adamw(m, n, by, c, rule); break;
+        default: outer_keep(m, n, by, c, rule); break;
+    }
+}
+
+TB_INLINE void bias_by(const int what, tb_layer *l, int m, const tb_rule *rule) {
     for (int o = 0; o < l->o; o += VL) {
         vf sum = all(0.0f);
         for (int i = 0; i < m; i++) sum += load(l->gy_rows[i] + o);
-        store(l->bias + o, load(l->bias + o) - lr * sum);
+        move(what, l->bias + o, sum, rule);
+    }
+}
+
+static void update_bias(const tb_session *s, tb_layer *l, int m, tb_rule *rule) {
+    rule->apart = (long)(l->o + TB_ALIGN_B / sizeof(float));
+    switch (s->training.keeps ? TB_KEEP : s->training.rule) {
+        case TB_STEP: bias_by(TB_STEP, l, m, rule); break;
+        case TB_MOMENTUM: bias_by(TB_MOMENTUM, l, m, rule); break;
+        case TB_ADAMW: bias_by(TB_ADAMW, l, m, rule); break;
+        default: bias_by(TB_KEEP, l, m, rule); break;
     }
     fold(l);
 }
 
-static void update(tb_session *s, int m, float lr) {
+/* What a clipped gradient is multiplied by: torch's clip_grad_norm_. NaN stays NaN. */
+static float clip_share(const tb_session *s) {
+    double squares = 0.0;
+    for (int i = 0; i < s->n_trained; i++) {
+        const tb_trained *t = &s->trained[i];
+        const float *from = t->at + (s->training.n_states + 1) * t->apart;
+        vf sum = all(0.0f);
+        for (long at = 0; at < t->count; at += VL) sum += load(from + at) * load(from + at);
+        for (int j = 0; j < VL; j++) squares += (double)sum[j];
+    }
+    double share = s->training.clip / (__builtin_sqrt(squares) + 1e-6);
+    return share > 1.0 ? 1.0f : (float)share;
+}
+
+TB_INLINE void move_kept(const int what, const tb_trained *t, const tb_rule *rule) {
+    const float *from = t->at + (rule->n_states + 1) * t->apart;
+    for (long at = 0; at < t->count; at += VL) {
+        move(what, t->at + at, rule->share * load(from + at) + rule->decay * load(t->at + at), rule);
+    }
+}
+
+/* All weights by the gradients that were kept. */
+static void move_all(tb_session *s, tb_rule *rules) {
+    const tb_training *training = &s->training;
+    float share = training->clip > 0.0 ? clip_share(s) : 1.0f;
+    float decay = training->rule == TB_ADAMW ? 0.0f : (float)training->decay;
+    for (int i = 0; i < s->n_trained; i++) {
+        const tb_trained *t = &s->trained[i];
+        tb_rule *rule = &rules[t->second];
+        rule->share = share, rule->decay = decay, rule->apart = t->apart;
+        switch (training->rule) {
+            case TB_STEP: move_kept(TB_STEP, t, rule); break;
+            case TB_MOMENTUM: move_kept(TB_MOMENTUM, t, rule); break;
+            default: move_kept(TB_ADAMW, t, rule); break;
+        }
+    }
+    for (int l = 0; l < s->n_layers; l++) {
+        if (s->layers[l].train_b) fold(&s->layers[l]);
+    }
+}
+
+static void update(tb_session *s, int m, double lr) {
+    tb_rule rules[2];
+    next_rules(s, lr, rules);
     for (int l = s->lowest; l < s->n_layers; l++) {
         tb_layer *layer = &s->layers[l];
         if (layer->train_w) {
             tb_term by = term_of(layer->gy_wide, 1, layer->o, s->rows[l], m);
-            outer_step(layer->n_out, layer->k, &by, layer->w_rows, -lr);
+            change(s, layer->n_out, layer->k, &by, layer->w_rows, (size_t)layer->o * layer->k, &rules[0]);
         }
-        if (layer->train_b) update_bias(layer, m, lr);
+        if (layer->train_b) update_bias(s, layer, m, &rules[0]);
         if (layer->rank) {
             tb_term by = term_of(layer->u_wide, 1, layer->rank, layer->gy_rows, m);
-            outer_step(layer->rank, layer->o, &by, layer->b_rows, -lr);
+            size_t count = (size_t)layer->rank * layer->o;
+            change(s, layer->rank, layer->o, &by, layer->b_rows, count, &rules[1]);
         }
     }
     for (int a = 0; a < s->n_adapters; a++) {
         tb_adapter *p = &s->adapters[a];
         tb_layer *end = &s->layers[p->end], *start = &s->layers[p->start];
         tb_term by = term_of(end->mid_wide + p->at * TB_UNIT, 1, end->rank, s->rows[p->start], m);
-        outer_step(p->rank, start->k, &by, p->rows, -lr);
+        size_t count = (size_t)((p->rank + 3) / 4 * 4) * start->k;
+        change(s, p->rank, start->k, &by, p->rows, count, &rules[0]);
     }
+    if (s->training.keeps) move_all(s, rules);
 }
 
-static float step(tb_session *s, const int32_t *order, int m, float lr) {
+static float step(tb_session *s, const int32_t *order, int m, double lr) {
     int width = s->layers[0].k;
     event(s, TB_GATHER);
     for (int i = 0; i < m; i++) {
@@ -546,25 +661,47 @@ static float step(tb_session *s, const int32_t *order, int m, float lr) {
     return loss;
 }
 
-/* Trains epochs; order: epochs x n_rows indices of samples. step_loss: epochs x steps, epoch_loss: epochs.
- * events: NULL, or room for 5 a step. Ends early behind an epoch whose loss is not finite. Returns the number
+/* Where a weight's gradient has become zero, its moments halve again and again, down to where a float has no exponent
+ * left; some processors take a hundred times as long there. Below 1e-38 is 0 meanwhile. */
+static unsigned flush_tiny(void) {
+#if defined(__SSE2__)
+    unsigned mode = _mm_getcsr();
+    _mm_setcsr(mode | 0x8040);
+    return mode;
+#else
+    return 0;
+#endif
+}
+
+static void restore_tiny(unsigned mode) {
+#if defined(__SSE2__)
+    _mm_setcsr(mode);
+#else
+    (void)mode;
+#endif
+}
+
+/* Trains epochs; order: epochs x n_rows indices of samples; rates: the learning rate of each of their steps.
+ * step_loss: epochs x steps, epoch_loss: epochs. events: NULL, or room for 5 a step. Ends early behind an epoch whose loss is not finite. Returns the number
  * of epochs run. */
-TB_API int tb_train(tb_session *s, const int32_t *order, int epochs, float lr, float *step_loss,
+TB_API int tb_train(tb_session *s, const int32_t *order, int epochs, const double *rates, float *step_loss,
                     double *epoch_loss, tb_event *events, int64_t *n_events) {
     s->events = events;
     s->n_events = 0;
     int done = 0;
+    unsigned mode = s->training.n_states ? flush_tiny() : 0;
     while (done < epochs) {
         double total = 0.0;
         for (int at = 0; at < s->n_rows; at += s->batch) {
             int m = s->n_rows - at < s->batch ? s->n_rows - at : s->batch;
-            *step_loss = step(s, order + at, m, lr);
+            *step_loss = step(s, order + at, m, *rates++);
             total += (double)*step_loss++ * m;
         }
         order += s->n_rows;
         epoch_loss[done++] = total / s->n_rows;
         if (!(total - total == 0.0)) break; /* NaN or infinite */
     }
+    if (s->training.n_states) restore_tiny(mode);
     if (n_events) *n_events = s->n_events;
     return done;
 }

@@ -6,13 +6,13 @@ import os
 import sys
 import time
 from array import array
-from ctypes import c_char_p, c_float, c_int, c_int64, c_void_p
+from ctypes import c_char_p, c_int, c_int64, c_void_p
 from typing import Any, Dict, NamedTuple, Optional
 
 from tunebench.workloads import marks
 from tunebench.workloads.engines.native.errors import RECORD_SUFFIX, NativeError
 
-ABI = 2
+ABI = 3
 
 #: names the library's file; without it the job's ``paths.native`` does, else one is built here
 VARIABLE = "TUNEBENCH_NATIVE"
@@ -23,7 +23,7 @@ _FUNCTIONS = {
     "tb_vector_floats": (c_int, []),
     "tb_has_fma": (c_int, []),
     "tb_compiler": (c_char_p, []),
-    "tb_new": (c_void_p, [c_void_p, c_int, c_void_p, c_int, c_void_p, c_void_p, c_float]),
+    "tb_new": (c_void_p, [c_void_p, c_int, c_void_p, c_int, c_void_p, c_void_p, c_void_p]),
     "tb_free": (None, [c_void_p]),
     "tb_set_layer": (None, [c_void_p, c_int] + [c_void_p] * 4),
     "tb_get_layer": (None, [c_void_p, c_int, c_void_p, c_void_p]),
@@ -31,7 +31,7 @@ _FUNCTIONS = {
     "tb_get_adapter": (None, [c_void_p, c_int, c_void_p, c_void_p]),
     "tb_set_data": (None, [c_void_p, c_void_p, c_void_p]),
     "tb_forget": (None, [c_void_p]),
-    "tb_train": (c_int, [c_void_p, c_void_p, c_int, c_float] + [c_void_p] * 4),
+    "tb_train": (c_int, [c_void_p, c_void_p, c_int] + [c_void_p] * 5),
     "tb_logits": (None, [c_void_p, c_void_p, c_int, c_void_p]),
     "tb_cached": (c_int, [c_void_p, c_int, c_void_p, c_void_p]),
     "tb_counts": (None, [c_void_p, c_void_p]),

@@ -5,6 +5,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Weights that train: count floats, and behind them the optimizer's state and what is kept of the gradient. */
+typedef struct {
+    float *at;
+    long count, apart;
+    int second; /* an adapter's second factor, whose rate may be another */
+} tb_trained;
+
+/* Of the whole fine-tuning; see tunebench/workloads/tasks/training.py. clip 0: not clipped. */
+typedef struct {
+    double clip, decay, second_rate, momentum, beta1, beta2, epsilon;
+    int rule;              /* TB_STEP, TB_MOMENTUM, TB_ADAMW */
+    int keeps;             /* gradients are kept: to be clipped, or to have decay added */
+    int n_states;          /* values kept for a weight from step to step */
+    double power1, power2; /* beta ^ steps so far */
+} tb_training;
+
 typedef struct {
     int n_in, n_out;       /* as in the model */
     int k, o;              /* the same, padded to a multiple of VL */
@@ -47,6 +63,9 @@ typedef struct tb_session {
     int n_layers, n_adapters, batch;
     int lowest;            /* the lowest layer whose output needs a gradient */
     float scale;
+    tb_training training;
+    tb_trained *trained;
+    int n_trained;
     tb_layer *layers;
     tb_adapter *adapters;
     int n_rows, n_test_rows;

@@ -14,8 +14,17 @@ from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
 from tunebench.workloads.engines.session import Session as BaseSession
 from tunebench.workloads.methods.plan import Plan, counts
 from tunebench.workloads.models.graph import product
-from tunebench.workloads.tasks.spec import SpecError
+from tunebench.workloads.tasks.spec import Spec, SpecError
 from tunebench.workloads.tasks.task import Task
+from tunebench.workloads.tasks.training import (
+    BETA1,
+    BETA2,
+    EPSILON,
+    MOMENTUM,
+    OPTIMIZERS,
+    PLAIN,
+    learning_rates,
+)
 
 #: phases as the kernels number them
 PHASES = ("gather", "cache_fill", "forward", "backward", "update")
@@ -102,6 +111,9 @@ class Session(BaseSession):
         self.step_losses = []  # type: List[float]
         self.steps = 0
         self._orders = self._draw_orders()
+        self._rates = array(
+            "d", learning_rates(task.spec.training, task.spec.lr, task.spec.epochs * task.steps_per_epoch)
+        )
         self._test = task.data.need("test_x").array()
         self._handle = self._make()  # type: Optional[int]
         self._start = []  # type: List[Tuple[Any, int, List[array[float]]]]
@@ -134,13 +146,22 @@ class Session(BaseSession):
         keep.append(plan.cached_output)
         half = self.options.dtype == "float16"
         sizes = array("i", [self.task.n_train, self.task.spec.batch, self.caching, half, self.slots])
+        sizes.append(OPTIMIZERS.index(self.task.spec.training.optimizer))
+        numbers = self.numbers(self.task.spec)
         handle = self.library.c.tb_new(
             address(layers), len(self.layers), address(adapters), len(plan.adapters), address(keep),
-            address(sizes), self.task.spec.scale,
+            address(sizes), address(numbers),
         )  # fmt: skip
         if not handle:
             raise NativeError("out of memory for a fine-tuning of %d samples" % self.task.n_train)
         return int(handle)
+
+    @staticmethod
+    def numbers(spec: Spec) -> "array[float]":
+        """Return the numbers of a training, as ``tb_new`` takes them."""
+        training = spec.training
+        chosen = [spec.scale, training.clip or 0.0, training.weight_decay, training.lora_plus]
+        return array("d", chosen + [MOMENTUM, BETA1, BETA2, EPSILON])
 
     def _set_start(self) -> None:
         """Set the data, the base weights and the adapters' start values."""
@@ -215,8 +236,8 @@ class Session(BaseSession):
         losses, means = array("f", bytes(4 * steps * count)), array("d", bytes(8 * count))
         n_events = array("q", [0])
         done = self.library.c.tb_train(
-            self._handle, address(self._orders) + 4 * n * first, count, self.task.spec.lr, address(losses),
-            address(means), None if events is None else address(events), address(n_events),
+            self._handle, address(self._orders) + 4 * n * first, count, address(self._rates) + 8 * steps * first,
+            address(losses), address(means), None if events is None else address(events), address(n_events),
         )  # fmt: skip
         self._n_events = 2 * n_events[0]
         self.steps += done * steps
@@ -300,7 +321,7 @@ class Session(BaseSession):
             "params_total": amount.total,
             "params_trainable": amount.trainable,
             "update_b": amount.update_b,
-            "optimizer_state_b": 0,  # plain SGD
+            "optimizer_state_b": 4 * self.task.spec.training.state_floats * amount.trainable,
             "cache_b": cache_b if self.caching else None,
             "cache_hit_ratio": hits / lookups if self.caching and lookups else None,
             "engine_version": version(self.library),
@@ -325,6 +346,16 @@ def _check(task: Task) -> None:
         raise SpecError(
             "workload.engine 'native' runs on one thread of the CPU, not on %d of %r"
             % (spec.threads, spec.device)
+        )
+    training, head = spec.training, task.plan.graph.layers[-1].name
+    if training.batchnorm != PLAIN.batchnorm:
+        raise SpecError(
+            "workload.batchnorm is %r, engine 'native' keeps BatchNorm frozen; use engine 'torch'"
+            % training.batchnorm
+        )
+    if training.head == "trained" and not (head in task.plan.weights and head in task.plan.biases):
+        raise SpecError(
+            "workload.head is 'trained', engine 'native' trains what the method says; use engine 'torch'"
         )
     if len(task.plan.graph.layers) > MAX_LAYERS:
         raise SpecError("workload.engine 'native' takes at most %d layers" % MAX_LAYERS)

@@ -1,4 +1,4 @@
-/* Vectors of VL floats through compiler extensions: SSE2 and NEON 4, AVX 8, AVX-512 16. No intrinsics.
+/* Vectors of VL floats through compiler extensions: SSE2 and NEON 4, AVX 8, AVX-512 16. No intrinsics but in rules.h.
  *
  * Every buffer is aligned to TB_ALIGN_B and every row padded with zeros to a multiple of VL floats, so the
  * kernels need no tails; padding stays zero because a product with it is zero.

@@ -10,6 +10,7 @@
 #ifndef TB_TILES_H
 #define TB_TILES_H
 
+#include "rules.h"
 #include "simd.h"
 
 /* A case of a remainder that cannot occur must still fit the tile. */
@@ -76,12 +77,10 @@ TB_INLINE tb_term term_of(const float *g, int g_i, int g_p, float *const *x, int
 /* Terms of one sum: a layer has its weights and at most an adapter to each layer above. */
 #define TB_MAX_TERMS 34
 
-enum { TB_STEP, TB_ADD, TB_GATE };
-
-/* What happens to the sums: TB_STEP C += alpha * sum; TB_ADD C += sum; TB_GATE C = sum * slope where gate > 0,
- * else 0 (through ReLU and a frozen BatchNorm of that slope). */
+/* What happens to the sums: TB_ADD C += sum; TB_GATE C = sum * slope where gate > 0, else 0 (through ReLU and a frozen
+ * BatchNorm of that slope); else C are weights that move by their rule. */
 typedef struct {
-    float alpha;
+    const tb_rule *rule;
     const float *const *gate;
     const float *slope;
 } tb_finish;
@@ -110,10 +109,10 @@ TB_INLINE void outer_tile(const int rows, const int cols, const int what, const 
     TB_UNROLL for (int i = 0; i < rows; i++) {
         TB_UNROLL for (int v = 0; v < cols; v++) {
             float *to = c[i0 + i] + at + v * VL;
-            if (what == TB_STEP) {
-                store(to, load(to) + finish->alpha * sum[i][v]);
-            } else if (what == TB_ADD) {
+            if (what == TB_ADD) {
                 store(to, load(to) + sum[i][v]);
+            } else if (what != TB_GATE) {
+                move(what, to, sum[i][v], finish->rule);
             } else {
                 vi open = (vi)(load(finish->gate[i0 + i] + at + v * VL) > all(0.0f));
                 store(to, choose(open, sum[i][v] * load(finish->slope + at + v * VL), all(0.0f)));
@@ -151,19 +150,34 @@ TB_INLINE void outer(const int what, int m, int n, const tb_term *terms, int n_t
     }
 }
 
-static void outer_step(int m, int n, const tb_term *by, float *const *c, float alpha) {
-    tb_finish finish = {alpha, NULL, NULL};
+static void outer_step(int m, int n, const tb_term *by, float *const *c, const tb_rule *rule) {
+    tb_finish finish = {rule, NULL, NULL};
     outer(TB_STEP, m, n, by, 1, c, &finish);
 }
 
+static void outer_momentum(int m, int n, const tb_term *by, float *const *c, const tb_rule *rule) {
+    tb_finish finish = {rule, NULL, NULL};
+    outer(TB_MOMENTUM, m, n, by, 1, c, &finish);
+}
+
+static void outer_adamw(int m, int n, const tb_term *by, float *const *c, const tb_rule *rule) {
+    tb_finish finish = {rule, NULL, NULL};
+    outer(TB_ADAMW, m, n, by, 1, c, &finish);
+}
+
+static void outer_keep(int m, int n, const tb_term *by, float *const *c, const tb_rule *rule) {
+    tb_finish finish = {rule, NULL, NULL};
+    outer(TB_KEEP, m, n, by, 1, c, &finish);
+}
+
 static void outer_add(int m, int n, const tb_term *by, float *const *c) {
-    tb_finish finish = {0.0f, NULL, NULL};
+    tb_finish finish = {NULL, NULL, NULL};
     outer(TB_ADD, m, n, by, 1, c, &finish);
 }
 
 static void outer_gate(int m, int n, const tb_term *terms, int n_terms, float *const *c,
                        const float *const *gate, const float *slope) {
-    tb_finish finish = {0.0f, gate, slope};
+    tb_finish finish = {NULL, gate, slope};
     outer(TB_GATE, m, n, terms, n_terms, c, &finish);
 }
 

@@ -26,17 +26,18 @@ int main(int count, char **arguments) {
         fprintf(stderr, "%s\n", count == 3 ? dlerror() : "driver LIBRARY CASE");
         return 1;
     }
-    void *(*make)(const void *, int, const void *, int, const void *, const void *, float) = find(library, "tb_new");
+    void *(*make)(const void *, int, const void *, int, const void *, const void *, const void *) =
+        find(library, "tb_new");
     void (*set_data)(void *, const void *, const void *) = find(library, "tb_set_data");
     void (*set_layer)(void *, int, const void *, const void *, const void *, const void *) =
         find(library, "tb_set_layer");
     void (*set_adapter)(void *, int, const void *, const void *) = find(library, "tb_set_adapter");
-    int (*train)(void *, const void *, int, float, float *, double *, void *, void *) = find(library, "tb_train");
+    int (*train)(void *, const void *, int, const void *, float *, double *, void *, void *) = find(library, "tb_train");
 
     int32_t *counts = next(file); /* layers, adapters, epochs, steps */
-    float *numbers = next(file);  /* scale, learning rate */
+    void *numbers = next(file);
     void *layers = next(file), *adapters = next(file), *keep = next(file), *sizes = next(file);
-    void *session = make(layers, counts[0], adapters, counts[1], keep, sizes, numbers[0]);
+    void *session = make(layers, counts[0], adapters, counts[1], keep, sizes, numbers);
     if (!session) return 4;
     void *x = next(file);
     set_data(session, x, next(file));
@@ -50,7 +51,8 @@ int main(int count, char **arguments) {
     }
     float *losses = calloc((size_t)counts[3], sizeof *losses);
     double *means = calloc((size_t)counts[2], sizeof *means);
-    train(session, next(file), counts[2], numbers[1], losses, means, NULL, NULL);
+    void *order = next(file);
+    train(session, order, counts[2], next(file), losses, means, NULL, NULL);
     for (int i = 0; i < counts[3]; i++) printf("%.9g\n", losses[i]);
     return 0;
 }

@@ -14,6 +14,7 @@ import pytest
 from tunebench.workloads import seeds
 from tunebench.workloads.engines.native import Session, build
 from tunebench.workloads.engines.native.session import _folded_norm
+from tunebench.workloads.tasks.training import OPTIMIZERS, learning_rates
 
 DRIVER = Path(__file__).parent / "driver.c"
 #: variant -> (emulator, folder of the C library)
@@ -24,6 +25,16 @@ BOARDS = {
     "armhf": ("qemu-arm", "/usr/arm-linux-gnueabihf"),
 }
 EPOCHS = 5
+#: plain SGD, and rules whose square roots and quotients each processor estimates in its own way
+CASES = {
+    "skip2-lora": {},
+    "ft-all-lora": {},
+    "skip2-lora adamw": {"optimizer": "adamw", "lr": 0.003},
+    "ft-all-lora adamw": {
+        "optimizer": "adamw", "lr": 0.003, "schedule": "cosine", "clip": 1.0, "weight_decay": 0.1, "lora_plus": 4.0,
+    },
+    "lora-all momentum": {"optimizer": "momentum", "lr": 0.002},
+}  # fmt: skip
 
 
 def write_case(made, path):
@@ -32,7 +43,7 @@ def write_case(made, path):
     steps = EPOCHS * made.steps_per_epoch
     rows += [
         array("i", [len(plan.graph.layers), len(plan.adapters), EPOCHS, steps]),
-        array("f", [spec.scale, spec.lr]),
+        Session.numbers(spec),
     ]
     rows.append(array("i"))
     for layer in plan.graph.layers:
@@ -42,7 +53,8 @@ def write_case(made, path):
     rows.append(
         array("i", [*(i in plan.cached_inputs for i in range(len(plan.graph.layers))), plan.cached_output])
     )
-    rows.append(array("i", [made.n_train, spec.batch, plan.caches, 0, made.n_train]))
+    optimizer = OPTIMIZERS.index(spec.training.optimizer)
+    rows.append(array("i", [made.n_train, spec.batch, plan.caches, 0, made.n_train, optimizer]))
     rows += [made.data.need("finetune_x").array(), made.data.need("finetune_y").array()]
     for index, layer in enumerate(plan.graph.layers):
         weight, bias = (made.weights.need(f"layer{index}.{part}").array() for part in ("weight", "bias"))
@@ -54,6 +66,7 @@ def write_case(made, path):
     rows.append(
         array("i", [i for epoch in range(EPOCHS) for i in seeds.order(made.n_train, spec.seed, epoch)])
     )
+    rows.append(array("d", learning_rates(spec.training, spec.lr, steps)))
     with path.open("wb") as file:
         for row in rows:
             file.write(struct.pack("<q", len(row) * row.itemsize) + row.tobytes())
@@ -61,9 +74,9 @@ def write_case(made, path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", sorted(BOARDS))
-@pytest.mark.parametrize("method", ["skip2-lora", "ft-all-lora"])
+@pytest.mark.parametrize("case", CASES)
 def test_a_boards_library_gives_the_losses_of_this_machine(
-    variant, method, digits, library, tmp_path, losses_of
+    variant, case, digits, library, tmp_path, losses_of
 ):
     emulator, root = BOARDS[variant]
     if not build.has_zig():
@@ -72,7 +85,7 @@ def test_a_boards_library_gives_the_losses_of_this_machine(
         packages = "qemu-user libc6-arm64-cross libc6-armhf-cross"
         pytest.skip(f"no {emulator}, or no C library in {root}: apt install {packages}")
     row = build.VARIANTS[variant]
-    driver, case = tmp_path / "driver", tmp_path / "case"
+    driver, file = tmp_path / "driver", tmp_path / "case"
     line = [
         sys.executable,
         "-m",
@@ -87,10 +100,10 @@ def test_a_boards_library_gives_the_losses_of_this_machine(
         "-ldl",
     ]
     subprocess.run(line, check=True, capture_output=True)
-    made = digits(method, epochs=EPOCHS)
-    write_case(made, case)
+    made = digits(case.split()[0], epochs=EPOCHS, **CASES[case])
+    write_case(made, file)
     ended = subprocess.run(
-        [emulator, "-L", root, str(driver), build.build(variant).path, str(case)],
+        [emulator, "-L", root, str(driver), build.build(variant).path, str(file)],
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
