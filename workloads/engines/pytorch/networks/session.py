@@ -38,7 +38,8 @@ def apply_plan(model: Network, plan: Plan, scale: float, seed: int) -> List[Any]
             chosen += ([layer.bias] if node.bias else []) + ([norm.bias] if node.norm_trains else [])
     if plan.adapters:
         rule = Rule(rank=plan.rank, include=plan.adapted, linear=True, scale=scale, seed=seed)
-        for name in wrap(model, rule).adapted:
+        draw = torch.Generator().manual_seed(seed)
+        for name in wrap(model, rule, example=torch.rand((1,) + plan.graph.shape, generator=draw)).adapted:
             layer = getattr(model, name)
             chosen += [layer.extractor, layer.mapper]
     for item in chosen:
