@@ -21,10 +21,10 @@ from tunebench import workloads
 from tunebench.harness.artifacts.gather import travelling_workloads
 from tunebench.workloads import artefact
 from tunebench.workloads.engines.native import Library, NativeError, build
-from tunebench.workloads.models import MODELS
+from tunebench.workloads.models import MODELS, graph_of
 from tunebench.workloads.prepare import artefacts
 from tunebench.workloads.prepare.artefacts import SHIPPED
-from tunebench.workloads.prepare.pretrain import pretrain
+from tunebench.workloads.prepare.pretrain import pretrain, shape_of
 from tunebench.workloads.run import job as running
 from tunebench.workloads.tasks import spec, task
 
@@ -161,6 +161,18 @@ def library(builds: dict[str, Library]) -> Library:
     return next(iter(builds.values()))
 
 
+def untrained(model: str, loaded: Any) -> dict[str, artefact.Tensor]:
+    """Start values of a network whose published weights tests do without."""
+    from tunebench.workloads.engines.pytorch.networks.network import Network, places, start
+
+    network = Network(graph_of(model, shape_of(loaded.meta), loaded.meta["n_classes"]))
+    start(network, 0)
+    return {
+        name: artefact.tensor("float32", tuple(place.shape), place.detach().reshape(-1).tolist())
+        for name, place in places(network)
+    }
+
+
 @pytest.fixture(scope="session")
 def small(tmp_path_factory):
     """Function (method, model, **spec) -> Task on a small set."""
@@ -171,7 +183,10 @@ def small(tmp_path_factory):
         if model not in made:
             loaded = small_set(MODELS[model].task)
             artefacts.write_data(loaded, folder / f"{model}.tbx")
-            weights = artefact.encode("weights", {}, pretrain(model, loaded, epochs=1))
+            tensors = (
+                untrained(model, loaded) if MODELS[model].pretrained else pretrain(model, loaded, epochs=1)
+            )
+            weights = artefact.encode("weights", {}, tensors)
             made[model] = (artefact.read(str(folder / f"{model}.tbx")), artefact.decode(weights))
         wanted = {"method": method, "model": model, "batch": 6, "epochs": 2, "lr": 0.005, "rank": 2, **keys}
         return task.make_task(spec.parse(wanted), *made[model])

@@ -41,6 +41,9 @@ DATASETS: Mapping[str, str] = {
     "pneumonia": "pneumonia",
     "bccd": "bccd",
     "shapes": "shapes",
+    "mnist-64": "enlarged:MNIST",
+    "pneumonia-64": "enlarged:PNEUMONIA",
+    "bccd-cells": "bccd_cells",
 }
 
 

@@ -10,6 +10,7 @@ Needs Pillow to read JPEG: another libjpeg may give pixels that differ by 1, and
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -63,6 +64,27 @@ def load(store: Store) -> ImageSet:
     return build("bccd", "detect", arrays, META)
 
 
+#: pixels (3, 480, 640), class of each box, corners (m, 4) of each box in pixels
+Photograph = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32], npt.NDArray[np.float64]]
+
+
+def photographs(store: Store) -> Iterator[tuple[str, Iterator[Photograph]]]:
+    """Walk through the parts and their photographs at full size, undrifted, with their boxes.
+
+    Raises:
+        DataUnavailable: as :func:`load`.
+    """
+    folder = _folder(store)
+    for part in PARTS:
+        yield part, (_photograph(folder, name) for name in _names(folder, part))
+
+
+def _photograph(folder: Path, name: str) -> Photograph:
+    pixels = _pixels(folder / "JPEGImages" / f"{name}.jpg").astype(np.uint8).transpose(2, 0, 1)
+    rows, corners = _boxes(folder, [name], shrink=1, border=0)
+    return pixels, rows[:, 1], corners.astype(np.float64)
+
+
 def _folder(store: Store) -> Path:
     places = [base / FOLDER for base in (store.data_dir, store.cache_dir, *store.also) if base is not None]
     for place in places:
@@ -103,18 +125,25 @@ def _names(folder: Path, part: str) -> list[str]:
 
 def _image(path: Path) -> npt.NDArray[np.uint8]:
     """Read a photograph and make it smaller: (3, 128, 160)."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise DataUnavailable("BCCD's images are JPEG, which Pillow reads: pip install pillow") from error
-    with Image.open(path) as opened:
-        pixels = np.asarray(opened.convert("RGB"), dtype=np.float64)
+    pixels = _pixels(path)
     height, width = (size // SHRINK for size in pixels.shape[:2])
     small = pixels.reshape(height, SHRINK, width, SHRINK, 3).mean((1, 3)).transpose(2, 0, 1)
     return np.pad(np.round(small), ((0, 0), (BORDER, BORDER), (0, 0)), mode="edge").astype(np.uint8)
 
 
-def _boxes(folder: Path, names: list[str]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+def _pixels(path: Path) -> npt.NDArray[np.float64]:
+    """Read a photograph: (480, 640, 3)."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise DataUnavailable("BCCD's images are JPEG, which Pillow reads: pip install pillow") from error
+    with Image.open(path) as opened:
+        return np.asarray(opened.convert("RGB"), dtype=np.float64)
+
+
+def _boxes(
+    folder: Path, names: list[str], shrink: int = SHRINK, border: int = BORDER
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
     """Read (image, class) and the corners in pixels of each box.
 
     A box without area, of which the set has some, is left out.
@@ -131,5 +160,5 @@ def _boxes(folder: Path, names: list[str]) -> tuple[npt.NDArray[np.int32], npt.N
             )
             if sides and sides[2] > sides[0] and sides[3] > sides[1]:
                 rows.append((at, CLASSES.index(item.findtext("name", ""))))
-                corners.append([value / SHRINK + (BORDER if i % 2 else 0) for i, value in enumerate(sides)])
+                corners.append([value / shrink + (border if i % 2 else 0) for i, value in enumerate(sides)])
     return np.array(rows, dtype=np.int32).reshape(-1, 2), np.array(corners, dtype=np.float32).reshape(-1, 4)

@@ -23,12 +23,15 @@ class Model(NamedTuple):
         task: what its data sets are for: ``classify``, ``detect`` or ``segment`` images; :data:`ROWS` takes rows of
             numbers and is a chain of layers.
         shape, n_classes: what it is counted at where nothing else is asked for.
+        pretrained: its start weights are published ones (:mod:`tunebench.workloads.prepare.checkpoints`) with a head of
+            our own; the others are trained on the host from nothing.
     """
 
     builder: str
     task: str
     shape: Shape
     n_classes: int
+    pretrained: bool = False
 
     def build(self, name: str, shape: Shape, n_classes: int) -> Graph:
         """Return the graph of the model called ``name`` for inputs of a shape and a number of classes.
@@ -50,15 +53,20 @@ MODELS: Dict[str, Model] = {
     "resnet-small": Model("classifiers:resnet_small", "classify", (1, 28, 28), 10),
     "detector-small": Model("dense:detector", "detect", (3, 128, 160), 3),
     "unet-small": Model("dense:unet", "segment", (1, 64, 64), 4),
+    "mobilenetv2": Model(
+        "classifiers:mobilenetv2_imagenet", "classify", (3, 224, 224), 1000, pretrained=True
+    ),
+    "efficientnet-lite0": Model("efficientnet:lite0", "classify", (3, 224, 224), 1000, pretrained=True),
 }
 #: name -> model at its published size, which is only counted
 PUBLISHED: Dict[str, Model] = {
-    "mobilenetv2": Model("classifiers:mobilenetv2", "classify", (3, 224, 224), 1000),
     "squeezenet1.1": Model("classifiers:squeezenet", "classify", (3, 224, 224), 1000),
     "resnet18": Model("classifiers:resnet", "classify", (3, 224, 224), 1000),
 }
 #: models that train on images
 NETWORKS = tuple(name for name in MODELS if MODELS[name].task != ROWS)
+#: of those, the ones with published weights
+PRETRAINED = tuple(name for name in MODELS if MODELS[name].pretrained)
 #: names that :func:`counted` takes
 COUNTED = tuple("yolov8" + size for size in yolov8.SIZES) + tuple(PUBLISHED) + NETWORKS
 _IMAGENET, _COCO = 1000, 80
@@ -121,6 +129,7 @@ __all__ = [
     "COUNTED",
     "MODELS",
     "NETWORKS",
+    "PRETRAINED",
     "Model",
     "UnknownModel",
     "UnknownNetwork",

@@ -16,6 +16,8 @@ from tunebench.workloads.models.graph import INPUT, Builder, Graph
 _INVERTED = (
     (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
 )  # fmt: skip
+#: Mean and standard deviation of ImageNet's red, green and blue, of values from 0 to 1 (torchvision's own)
+IMAGENET = ((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))
 #: SqueezeNet 1.1's Fire modules between poolings: squeezed and expanded channels
 _FIRES = (((16, 64), (16, 64)), ((32, 128), (32, 128)), ((48, 192), (48, 192), (64, 256), (64, 256)))
 
@@ -34,6 +36,7 @@ def mobilenetv2(
     width: float = 1.0,
     last: int = 1280,
     stem_stride: int = 2,
+    scaling: Sequence[Tuple[float, float]] = (),
 ) -> Graph:
     """Build a MobileNetV2 of inverted residuals: expand 1x1, depthwise 3x3, project 1x1 without activation.
 
@@ -44,9 +47,11 @@ def mobilenetv2(
         width: factor of all channels but the last.
         last: channels before the head.
         stem_stride: 1 for inputs of few pixels.
+        scaling: mean and deviation of each channel that its weights expect; none: inputs as they are.
     """
     b = Builder(name, "classify", shape)
-    y = b.conv("stem", INPUT, _of_eight(32 * width), 3, stem_stride, act="relu6")
+    y = b.normalise("normal", INPUT, scaling) if scaling else INPUT
+    y = b.conv("stem", y, _of_eight(32 * width), 3, stem_stride, act="relu6")
     for stage, (expansion, channels, repeats, stride) in enumerate(_INVERTED):
         for index in range(repeats):
             part = "stage%d_%d" % (stage, index)
@@ -141,6 +146,11 @@ def basic_block(b: Builder, part: str, source: str, channels: int, stride: int =
 def mobilenetv2_small(name: str, shape: Tuple[int, ...], n_classes: int) -> Graph:
     """Return a MobileNetV2 of half the width for inputs of 28 to 64 pixels."""
     return mobilenetv2(name, shape, n_classes, width=0.5, last=320, stem_stride=1)
+
+
+def mobilenetv2_imagenet(name: str, shape: Tuple[int, ...], n_classes: int) -> Graph:
+    """Return MobileNetV2 at its published size, for weights pretrained on ImageNet; grey images are read three times."""
+    return mobilenetv2(name, shape, n_classes, scaling=IMAGENET)
 
 
 def squeezenet_small(name: str, shape: Tuple[int, ...], n_classes: int) -> Graph:

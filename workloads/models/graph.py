@@ -11,7 +11,7 @@ from tunebench.workloads.errors import WorkloadError
 #: nodes with weights
 WEIGHED = ("conv", "deconv", "linear")
 #: the others; ``rearrange`` stands for a view that is only counted and cannot be built
-PLAIN = ("add", "concat", "slice", "maxpool", "avgpool", "upsample", "rearrange")
+PLAIN = ("add", "concat", "slice", "maxpool", "avgpool", "upsample", "normalise", "pad", "rearrange")
 ACTIVATIONS = ("", "relu", "relu6", "silu")
 INPUT = "input"
 #: task of a chain: to tell the class of a row of numbers
@@ -39,6 +39,8 @@ class Node(NamedTuple):
         fixed: its weights are constants, which no method trains (YOLOv8's DFL).
         first: first channel of a ``slice``.
         ceil: a pooling rounds its output's size up.
+        scaling: mean and standard deviation of each channel that a ``normalise`` takes off and divides by.
+        pads: zeros that a ``pad`` puts above, below, to the left and to the right.
     """
 
     name: str
@@ -58,6 +60,8 @@ class Node(NamedTuple):
     fixed: bool = False
     first: int = 0
     ceil: bool = False
+    scaling: Tuple[Tuple[float, float], ...] = ()
+    pads: Tuple[int, ...] = ()
 
     @property
     def channels_out(self) -> int:
@@ -230,6 +234,51 @@ class Builder(object):
             name, "conv", (source,), out, c, kernel, stride, pad, 1, groups, own, norm, act, head, fixed
         )
         return self.add_node(node)
+
+    def conv_same(
+        self,
+        name: str,
+        source: str,
+        channels: int,
+        kernel: int,
+        stride: int = 1,
+        *,
+        groups: int = 1,
+        act: str = "relu",
+    ) -> str:
+        """Add a convolution with BatchNorm whose output is ``ceil(size / stride)``, padded as TensorFlow's SAME does.
+
+        An odd zero goes behind. Where before and after differ, a ``NAME_pad`` stands before it.
+        """
+        pads: List[int] = []
+        for size in self.shapes[source][1:]:
+            short = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            pads += [short // 2, short - short // 2]
+        if len(set(pads)) == 1:
+            return self.conv(name, source, channels, kernel, stride, padding=pads[0], groups=groups, act=act)
+        padded = self.pad(name + "_pad", source, pads)
+        return self.conv(name, padded, channels, kernel, stride, padding=0, groups=groups, act=act)
+
+    def pad(self, name: str, source: str, pads: Sequence[int]) -> str:
+        """Add a border of zeros: as many as told above, below, to the left and to the right."""
+        (c, h, w), (top, bottom, left, right) = self.shapes[source], pads
+        shape = (c, h + top + bottom, w + left + right)
+        return self.add_node(Node(name, "pad", (source,), shape, c, pads=tuple(pads)))
+
+    def normalise(self, name: str, source: str, scaling: Sequence[Tuple[float, float]]) -> str:
+        """Add ``(x - mean) / deviation`` for each channel; a source of one channel is read by all of them.
+
+        Raises:
+            UnsupportedModel: the source has neither one channel nor as many as there are pairs.
+        """
+        c, h, w = self.shapes[source]
+        if c not in (1, len(scaling)):
+            raise UnsupportedModel(
+                "model %r: inputs of %d channels, expected 1 or %d" % (self.name, c, len(scaling))
+            )
+        return self.add_node(
+            Node(name, "normalise", (source,), (len(scaling), h, w), c, scaling=tuple(scaling))
+        )
 
     def deconv(self, name: str, source: str, channels: int, kernel: int = 2) -> str:
         """Add a transposed convolution with bias whose stride is its kernel."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunebench.workloads import artefact
 from tunebench.workloads.datasets import check_name, dataset_module, load
+from tunebench.workloads.datasets.store import Store, default_cache, default_data_dir
 from tunebench.workloads.models import MODELS, UnsupportedModel, graph_of
 from tunebench.workloads.models.graph import ROWS
 from tunebench.workloads.prepare.pretrain import Progress, data_tensors, pretrain, recipe_of, shape_of
@@ -78,7 +79,7 @@ def prepare(
 
     Raises:
         UnknownDataset, UnknownModel, ValueError: the pair does not exist.
-        DataUnavailable: the data set's file is missing or damaged.
+        DataUnavailable: the data set's file, or that of published weights, is missing or damaged.
         PrepareError: torch is needed and not installed.
     """
     check_name(dataset)
@@ -94,15 +95,14 @@ def prepare(
         cache_dir.mkdir(parents=True, exist_ok=True)
         if progress is not None:
             progress(f"loading {dataset}", 0.0)
-        loaded = load(
-            dataset,
-            data_dir,
-            download=download,
-            cache_dir=datasets_dir,
-            progress=progress,
-            also=datasets_also,
+        store = Store(
+            data_dir or default_data_dir(),
+            datasets_dir or default_cache(),
+            download,
+            progress,
+            also=tuple(datasets_also),
         )
-        _build(loaded, model, data, weights, progress)
+        _build(dataset_module(dataset).load(store), model, data, weights, store)
     return _prepared(data, weights)
 
 
@@ -135,14 +135,12 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _build(
-    loaded: Dataset | ImageSet, model: str, data: Path, weights: Path, progress: Progress | None
-) -> None:
+def _build(loaded: Dataset | ImageSet, model: str, data: Path, weights: Path, store: Store) -> None:
     _check_pair(loaded, model)
     if not _intact(data):
         write_data(loaded, data)
     if not _intact(weights):
-        write_weights(loaded, model, weights, progress)
+        write_weights(loaded, model, weights, store.progress, store)
 
 
 def _check_pair(loaded: Dataset | ImageSet, model: str) -> None:
@@ -159,11 +157,16 @@ def write_data(loaded: Dataset | ImageSet, path: Path) -> str:
 
 
 def write_weights(
-    loaded: Dataset | ImageSet, model: str, path: Path, progress: Progress | None = None
+    loaded: Dataset | ImageSet,
+    model: str,
+    path: Path,
+    progress: Progress | None = None,
+    store: Store | None = None,
 ) -> str:
     """Pretrain and write a weights artefact with its recipe; return its SHA-256.
 
     Raises:
+        DataUnavailable: the model's published weights are not there.
         PrepareError: no torch.
     """
     try:
@@ -173,7 +176,7 @@ def write_weights(
             f"start weights of {loaded.name}/{model} must be trained here once, and torch is not installed: "
             "pip install 'tunebench[torch]'"
         ) from error
-    tensors = pretrain(model, loaded, seed=SEED, progress=progress)
+    tensors = pretrain(model, loaded, seed=SEED, progress=progress, store=store)
     size = "shape" if "shape" in loaded.meta else "n_in"
     meta = {
         "dataset": loaded.name,

@@ -1,4 +1,4 @@
-"""Make start weights on the host: train the base model on the source domain. Needs torch.
+"""Make start weights on the host: train the base model, or a pretrained one's head, on the source domain. Needs torch.
 
 Batches, start values and order come from :mod:`tunebench.workloads.seeds`, the recipe is a dict that stands in the
 artefact's meta; one thread. Another torch build gives the same weights up to rounding.
@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tunebench.workloads import artefact, defaults, seeds
+from tunebench.workloads.datasets.store import Store
 from tunebench.workloads.models import MODELS, graph_of
 from tunebench.workloads.models.graph import INPUT, ROWS, Graph, weight_shapes
+from tunebench.workloads.prepare import checkpoints, pretrained
 
 if TYPE_CHECKING:
     from tunebench.workloads.datasets.base import Dataset
@@ -47,7 +49,9 @@ _LITTLE_ENDIAN = {"uint8": "|u1", "int32": "<i4", "float32": "<f4"}
 
 
 def recipe_of(model: str) -> dict[str, Any]:
-    """Return how a model's start weights are trained."""
+    """Return how a model's start weights are made."""
+    if model in MODELS and MODELS[model].pretrained:
+        return pretrained.recipe(model)
     return CHAIN_RECIPE if model in MODELS and MODELS[model].task == ROWS else IMAGE_RECIPE
 
 
@@ -74,8 +78,9 @@ def pretrain(
     seed: int = 0,
     epochs: int | None = None,
     progress: Progress | None = None,
+    store: Store | None = None,
 ) -> dict[str, artefact.Tensor]:
-    """Train a model on the source domain.
+    """Train a model on the source domain; of one with published weights only the head.
 
     Args:
         model: one of :data:`tunebench.workloads.models.MODELS`.
@@ -83,12 +88,14 @@ def pretrain(
         seed: of start values and order.
         epochs: None takes the recipe's (tests take fewer).
         progress: told after each epoch.
+        store: where published weights lie, and whether they may be fetched; None: the usual places, and no.
 
     Returns:
         Tensors by :func:`tunebench.workloads.models.graph.weight_shapes`' names.
 
     Raises:
         ImportError: no torch.
+        DataUnavailable: the model's published weights are not there.
         UnknownModel, UnsupportedModel: the model does not fit the data.
     """
     import torch
@@ -101,7 +108,14 @@ def pretrain(
         graph = graph_of(model, shape_of(loaded.meta), loaded.meta["n_classes"])
         network = Network(graph)
         start(network, seed)
-        _train(network, loaded, seed, epochs, progress)
+        if MODELS[model].pretrained:
+            checkpoint = checkpoints.CHECKPOINTS[model]
+            path = checkpoints.obtain(checkpoint, store or Store(progress=progress))
+            pretrained.load_trunk(network, pretrained.read(path, checkpoint), checkpoint)
+            inputs, goal = _inputs_and_goal(graph, loaded)
+            pretrained.train_head(network, inputs, goal, seed=seed, epochs=epochs, progress=progress)
+        else:
+            _train(network, loaded, seed, epochs, progress)
         trained = dict(places(network))
         return {
             name: artefact.tensor("float32", shape, trained[name].detach().reshape(-1).tolist())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tunebench.workloads import artefact, datasets
-from tunebench.workloads.datasets import DataUnavailable, bccd, images, mnist, shapes
+from tunebench.workloads.datasets import DataUnavailable, bccd, bccd_cells, enlarged, images, mnist, shapes
 from tunebench.workloads.datasets.store import Store
 from tunebench.workloads.models import UnsupportedModel
 from tunebench.workloads.prepare import artefacts
@@ -53,6 +53,29 @@ def test_a_box_whose_centre_leaves_the_image_is_dropped_and_the_others_are_cut_t
     assert boxes.min() >= 0 and boxes.max() <= 64
 
 
+def test_an_enlarged_image_is_torchs_bilinear_one():
+    torch = pytest.importorskip("torch", reason="torch's own interpolation is the reference")
+    clean = np.random.default_rng(0).integers(0, 256, (3, 2, 28, 20), dtype=np.uint8)
+    size = (64, 33)
+    expected = torch.nn.functional.interpolate(torch.tensor(clean).double(), size, mode="bilinear")
+    assert np.abs(enlarged.resized(clean, *size) - expected.numpy()).max() <= 0.5 + 1e-6
+    assert np.array_equal(enlarged.resized(clean, 28, 20), clean)
+
+
+def test_a_cell_is_cut_out_about_its_boxs_middle_and_edges_are_repeated():
+    pixels = np.zeros((3, 480, 640), dtype=np.uint8)
+    pixels[0, 100:140, 200:240] = 255
+    cell = bccd_cells.cut(pixels, np.array([200.0, 100.0, 240.0, 140.0]))
+    assert cell.shape == (3, 64, 64) and cell[1:].max() == 0
+    rows, columns = np.nonzero(cell[0] > 127)
+    assert abs(rows.mean() - 31.5) < 0.6 and abs(columns.mean() - 31.5) < 0.6
+    assert len(rows) == pytest.approx((64 / bccd_cells.WIDER) ** 2, rel=0.05)
+    assert (
+        bccd_cells.cut(pixels + 7, np.array([620.0, 460.0, 660.0, 500.0])).tolist()
+        == np.full((3, 64, 64), 7).tolist()
+    )
+
+
 def test_no_turn_no_noise_and_full_contrast_change_nothing():
     still = images.Drift(degrees=0.0, contrast=1.0, floor=0.0, noise=0.0, seed=0)
     clean, masks = shapes.draw(3, 0)
@@ -91,6 +114,30 @@ def test_pneumonia_keeps_its_own_splits(store):
     loaded = datasets.dataset_module("pneumonia").load(store)
     assert loaded.meta["rows"] == {"pretrain": 3882, "finetune": 524, "test": 624}
     assert loaded.meta["shape"] == [1, 28, 28]
+
+
+@needs_data
+@pytest.mark.parametrize("name", ["pneumonia", "mnist"])
+def test_an_enlarged_set_has_the_same_pictures_and_labels(store, name):
+    own, large = (datasets.dataset_module(key).load(store) for key in (name, f"{name}-64"))
+    assert large.meta["shape"] == [1, 64, 64] and large.meta["rows"] == own.meta["rows"]
+    assert large.meta["drift"] == f"{own.meta['drift']}; then 28x28 enlarged bilinearly"
+    for part in images.PARTS:
+        assert np.array_equal(large.arrays[f"{part}_y"], own.arrays[f"{part}_y"])
+        means = (loaded.arrays[f"{part}_x"][:200].mean() for loaded in (own, large))
+        assert np.diff(list(means)) == pytest.approx(0, abs=1.0)
+
+
+@needs_data
+@pytest.mark.slow
+def test_single_cells_are_balanced_by_photograph_and_no_photograph_gives_to_two_parts(store):
+    pytest.importorskip("PIL", reason="BCCD's images are JPEG")
+    loaded = datasets.dataset_module("bccd-cells").load(store)
+    assert loaded.meta["rows"] == {"pretrain": 817, "finetune": 336, "test": 278}
+    counted = {part: np.bincount(loaded.arrays[f"{part}_y"]).tolist() for part in images.PARTS}
+    assert counted == {"pretrain": [394, 214, 209], "finetune": [166, 87, 83], "test": [138, 71, 69]}
+    clean, drifted = (loaded.arrays[f"{part}_x"].std() for part in ("pretrain", "test"))
+    assert drifted != clean and loaded.meta["shape"] == [3, 64, 64]
 
 
 @needs_data

@@ -20,6 +20,14 @@ PAIRS = [
     for method in table.methods_of("unet-small")
     if table.supports(method, model)
 ]
+PAIRS += [
+    pytest.param(*pair, marks=pytest.mark.slow)
+    for pair in (
+        ("lora-last-cached", "mobilenetv2"),
+        ("ft-all", "efficientnet-lite0"),
+        ("lorae", "efficientnet-lite0"),
+    )
+]
 
 
 @pytest.mark.parametrize(("method", "model"), PAIRS)

@@ -11,7 +11,8 @@ from tunebench.workloads.methods import plan as plans
 from tunebench.workloads.models import counted
 from tunebench.workloads.run.peak_memory import Watch
 
-MODELS = ("unet-small", "resnet-small", "squeezenet-small", "mobilenetv2-small", "detector-small")
+MODELS = ("unet-small", "resnet-small", "squeezenet-small", "mobilenetv2-small", "detector-small", "mobilenetv2",
+          "efficientnet-lite0")  # fmt: skip
 
 
 def plan_of(model, method, rank=4):
@@ -53,7 +54,9 @@ def test_autograd_keeps_what_was_predicted(small, model, method):
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("model", ["squeezenet-small", "mobilenetv2-small"])
+@pytest.mark.parametrize(
+    "model", ["squeezenet-small", "mobilenetv2-small", "mobilenetv2", "efficientnet-lite0"]
+)
 def test_autograd_keeps_what_was_predicted_without_norms_and_with_depthwise_layers(small, model):
     session_of = pytest.importorskip("tunebench.workloads.engines.pytorch.networks").Session
     session = session_of(small("lorae", model))

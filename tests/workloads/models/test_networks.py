@@ -11,6 +11,7 @@ from tunebench.workloads.models import (
     COUNTED,
     MODELS,
     NETWORKS,
+    PRETRAINED,
     UnknownNetwork,
     UnsupportedModel,
     counted,
@@ -23,7 +24,7 @@ PUBLISHED = [
     ("yolov8n", "detect", 3_157_200), ("yolov8s", "detect", 11_166_560), ("yolov8m", "detect", 25_902_640),
     ("yolov8l", "detect", 43_691_520), ("yolov8x", "detect", 68_229_648), ("yolov8x", "segment", 71_827_888),
     ("yolov8x", "classify", 57_422_840), ("mobilenetv2", None, 3_504_872), ("squeezenet1.1", None, 1_235_496),
-    ("resnet18", None, 11_689_512),
+    ("resnet18", None, 11_689_512), ("efficientnet-lite0", None, 4_652_008),
 ]  # fmt: skip
 # Published as rounded millions only.
 ROUNDED = [
@@ -70,7 +71,43 @@ def test_lorae_on_yolov8x_has_the_reductions_of_the_issue(task, rank, expected):
     assert round(reduction_pct("yolov8x", task, rank), 2) == expected
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS))
+# As public summaries count them: 0.301 and 0.385 billion.
+@pytest.mark.parametrize(("name", "millions"), [("mobilenetv2", 300.8), ("efficientnet-lite0", 385.2)])
+def test_multiply_adds_of_published_networks(name, millions):
+    graph = counted(name)
+    shapes = shapes_of(graph)
+    assert sum(madds(node, shapes) for node in graph.layers) / 1e6 == pytest.approx(millions, abs=0.1)
+
+
+@pytest.mark.parametrize("side", [28, 32, 49, 64, 224])
+def test_padding_as_tensorflow_does_gives_the_size_over_the_stride_rounded_up(side):
+    graph = counted("efficientnet-lite0", side=side)
+    shapes = shapes_of(graph)
+    for node in graph.nodes:
+        if node.op == "conv":
+            before = shapes[node.inputs[0]]
+            if node.inputs[0].endswith("_pad"):
+                before = shapes[next(pad for pad in graph.nodes if pad.name == node.inputs[0]).inputs[0]]
+            assert node.shape[1:] == tuple(-(-size // node.stride) for size in before[1:])
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_a_pretrained_network_takes_grey_and_colour_and_nothing_else(name):
+    assert graph_of(name, (1, 64, 64), 2).n_params == graph_of(name, (3, 64, 64), 2).n_params
+    with pytest.raises(UnsupportedModel, match="inputs of 4 channels, expected 1 or 3"):
+        graph_of(name, (4, 64, 64), 2)
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_depthwise_convolutions_of_pretrained_networks_carry_no_adapter(name):
+    made = plan(name, "lora-all")
+    depthwise = {node.name for node in made.graph.layers if node.depthwise}
+    assert depthwise and depthwise == set(made.skipped)
+    assert not depthwise & set(made.adapted)
+    assert set(made.adapted) | depthwise == {node.name for node in made.graph.layers}
+
+
+@pytest.mark.parametrize("name", sorted(set(NETWORKS) - set(PRETRAINED)))
 def test_small_networks_stay_under_two_million_parameters_and_160_pixels(name):
     graph = counted(name)
     assert graph.n_params < 2_000_000

@@ -38,6 +38,10 @@ class AdapterError(WorkloadError):
 
 def unsupported(module: Any) -> Optional[str]:
     """Return why a module cannot carry an adapter; None if it can."""
+    if isinstance(module, (nn.Conv2d, nn.Linear)):
+        reason = _no_plain_weight(module)
+        if reason is not None:
+            return reason
     if isinstance(module, nn.Conv2d):
         if module.padding_mode != "zeros":
             return (
@@ -46,7 +50,39 @@ def unsupported(module: Any) -> Optional[str]:
         return None
     if isinstance(module, nn.Linear):
         return None
-    return "%s carries no adapter (Conv2d and Linear do)" % type(module).__name__
+    return "%s carries no adapter (Conv2d and Linear do)" % kind_of(module)
+
+
+def kind_of(module: Any) -> str:
+    """Return the name of a module's class; with its module's where torch has a layer of that name, too."""
+    kind = type(module)
+    stranger = getattr(nn, kind.__name__, kind) is not kind
+    return "%s.%s" % (kind.__module__, kind.__name__) if stranger else str(kind.__name__)
+
+
+def _no_plain_weight(module: Any) -> Optional[str]:
+    """Return why a layer's weight cannot be adapted: it is no parameter, has no values yet, or is quantised."""
+    weight = module._parameters.get("weight")
+    if hasattr(module, "parametrizations") or weight is None:
+        return (
+            "its weight is computed from other values (a parametrization, weight_norm, spectral_norm or pruning): "
+            "make it a plain parameter first, e.g. by torch.nn.utils.parametrize.remove_parametrizations"
+        )
+    if isinstance(weight, nn.parameter.UninitializedParameter):
+        return "%s has no weight yet: run one batch through the model first" % type(module).__name__
+    if not weight.is_floating_point():
+        return "its weight is quantised (%s)" % str(weight.dtype).replace("torch.", "")
+    return None
+
+
+def has_own_way(module: Any) -> bool:
+    """Return whether calling a layer does more than torch's own layer does: a subclass, a patched object, hooks."""
+    plain = nn.Conv2d if isinstance(module, nn.Conv2d) else nn.Linear
+    methods = ("__call__", "_call_impl", "forward", "_conv_forward", "__getattr__")
+    own_class = any(getattr(type(module), name, None) is not getattr(plain, name, None) for name in methods)
+    patched = any(name in module.__dict__ for name in methods + ("weight", "bias"))
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return own_class or patched or any(module.__dict__.get(name) for name in hooks)
 
 
 def is_depthwise(module: Any) -> bool:
@@ -62,6 +98,8 @@ class Adapted(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
         extractor: ``(groups * r, c_in / groups, kh, kw)``; of a linear layer ``(r, n_in)``.
         mapper: ``(c_out, r, 1, 1)``; of a linear layer ``(n_out, r)``; starts at zero.
         scale: factor of the adapter's part.
+        own_way: calling the base does more than torch's own layer (:func:`has_own_way`): it is then always called itself,
+            with the composed weight in its weight's place, so that it pads, casts and calls hooks as before.
     """
 
     def __init__(
@@ -71,6 +109,7 @@ class Adapted(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
         if type(rank) is not int or rank < 1:
             raise AdapterError("adapter of %r: rank is %r, expected an integer of at least 1" % (name, rank))
         self.base, self.rank, self.scale, self.groups = base, rank, float(scale), groups
+        self.own_way = has_own_way(base)
         weight = base.weight
         tail = tuple(weight.shape[2:])
         a_shape = (groups * rank, weight.shape[1]) + tail
@@ -99,6 +138,35 @@ class Adapted(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
         """Return ``W + scale * mapper . extractor`` in the weight's shape; gradients reach mapper and extractor."""
         whole, mapper, extractor = self._matrices()
         return torch.baddbmm(whole, mapper, extractor, alpha=self.scale).reshape(self.base.weight.shape)
+
+    @property
+    def weight(self) -> Any:
+        """Return the weight in use: a module that reads its layer's weight itself (attention) gets the adapter, too."""
+        return self.base.weight if self.merged else self.composed_weight()
+
+    @property
+    def bias(self) -> Any:
+        """Return the base's bias; None if it has none."""
+        return self.base.bias
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what only the base has (``stride``, ``in_features``, what a subclass added)."""
+        try:
+            return super(Adapted, self).__getattr__(name)
+        except AttributeError:
+            base = self.__dict__.get("_modules", {}).get("base")
+            if base is None or name.startswith("__"):
+                raise
+            return getattr(base, name)
+
+    def _called_itself(self, x: Any) -> Any:
+        """Call the base as it is, with the composed weight where it looks for its own."""
+        attributes = self.base.__dict__
+        attributes["weight"] = self.composed_weight()
+        try:
+            return self.base(x)
+        finally:
+            del attributes["weight"]
 
     def merge(self) -> None:
         """Fold the adapter into the base weight; the output changes by rounding only. A second call does nothing.
@@ -155,6 +223,11 @@ class AdaptedConv2d(Adapted):
             raise AdapterError("adapter of %r: %s" % (name, reason))
         if form not in FORMS:
             raise AdapterError("adapter of %r: form %r, use one of: %s" % (name, form, ", ".join(FORMS)))
+        if form == BRANCH and has_own_way(base):
+            raise AdapterError(
+                "adapter of %r: %s has a forward or hooks of its own, which a branch beside it would miss: use form %r"
+                % (name, kind_of(base), COMPOSED)
+            )
         kernel = base.kernel_size
         fan_in = base.in_channels // base.groups * kernel[0] * kernel[1]
         super(AdaptedConv2d, self).__init__(
@@ -166,6 +239,8 @@ class AdaptedConv2d(Adapted):
         base = self.base
         if self.merged:
             return base(x)
+        if self.own_way:
+            return self._called_itself(x)
         if self.form == COMPOSED:
             weight = self.composed_weight()
             return F.conv2d(x, weight, base.bias, base.stride, base.padding, base.dilation, base.groups)
@@ -183,8 +258,9 @@ class AdaptedLinear(Adapted):
     def __init__(
         self, base: Any, rank: int, scale: float = 1.0, name: str = "adapter", seed: int = 0
     ) -> None:
-        if not isinstance(base, nn.Linear):
-            raise AdapterError("adapter of %r: expected a Linear" % name)
+        reason = unsupported(base) if isinstance(base, nn.Linear) else "expected a Linear"
+        if reason:
+            raise AdapterError("adapter of %r: %s" % (name, reason))
         super(AdaptedLinear, self).__init__(
             base, rank, scale, groups=1, fan_in=base.in_features, name=name, seed=seed
         )
@@ -192,5 +268,7 @@ class AdaptedLinear(Adapted):
     def forward(self, x: Any) -> Any:
         if self.merged:
             return self.base(x)
+        if self.own_way:
+            return self._called_itself(x)
         low = F.linear(F.linear(x, self.extractor), self.mapper)
         return torch.add(self.base(x), low, alpha=self.scale)

@@ -38,6 +38,10 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
         for node in graph.nodes:
             if node.op == "rearrange":
                 raise UnsupportedModel("model %r is for counting only and cannot be built" % graph.name)
+            if node.op == "normalise":
+                pairs = torch.tensor(node.scaling).reshape(-1, 2, 1, 1)
+                self.register_buffer(node.name + "_scale", 1.0 / pairs[:, 1], persistent=False)
+                self.register_buffer(node.name + "_shift", -pairs[:, 0] / pairs[:, 1], persistent=False)
         for node in graph.layers:
             self.add_module(node.name, _layer(node))
             if node.norm:
@@ -80,6 +84,11 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
             x = F.max_pool2d(x, node.kernel, node.stride, node.padding, ceil_mode=node.ceil)
         elif node.op == "avgpool":
             x = x.mean((2, 3))
+        elif node.op == "normalise":
+            x = torch.addcmul(getattr(self, node.name + "_shift"), x, getattr(self, node.name + "_scale"))
+        elif node.op == "pad":
+            top, bottom, left, right = node.pads
+            x = F.pad(x, (left, right, top, bottom))
         else:
             x = F.interpolate(x, scale_factor=float(node.stride), mode="nearest")
         return _activated(x, node.act)

@@ -42,7 +42,8 @@ def apply_plan(model: Network, plan: Plan, scale: float, seed: int) -> List[Any]
         chosen += [own[part] for part in own_parts(plan, node)]
     if plan.adapters:
         rule = Rule(rank=plan.rank, include=plan.adapted, linear=True, scale=scale, seed=seed)
-        for name in wrap(model, rule).adapted:
+        draw = torch.Generator().manual_seed(seed)
+        for name in wrap(model, rule, example=torch.rand((1,) + plan.graph.shape, generator=draw)).adapted:
             layer = getattr(model, name)
             chosen += [layer.extractor, layer.mapper]
     for item in chosen:

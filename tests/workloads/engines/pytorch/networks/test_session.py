@@ -17,7 +17,7 @@ from tunebench.workloads.engines.session import no_mark  # noqa: E402
 from tunebench.workloads.methods import plan as plans  # noqa: E402
 from tunebench.workloads.methods import table  # noqa: E402
 from tunebench.workloads.methods.table import method as row_of  # noqa: E402
-from tunebench.workloads.models import COUNTED, NETWORKS, UnsupportedModel, counted  # noqa: E402
+from tunebench.workloads.models import COUNTED, NETWORKS, PRETRAINED, UnsupportedModel, counted  # noqa: E402
 from tunebench.workloads.models.graph import INPUT  # noqa: E402
 from tunebench.workloads.run.correctness import check  # noqa: E402
 from tunebench.workloads.tasks.spec import SpecError  # noqa: E402
@@ -29,14 +29,20 @@ QUICK = ("detector-small", "resnet-small")
 
 
 def pairs(methods):
-    """Methods on all networks; on most of them only in the slow run."""
-    every = [(method, model) for method in methods for model in NETWORKS]
+    """Methods on our small networks; on most of them only in the slow run."""
+    every = [(method, model) for method in methods for model in NETWORKS if model not in PRETRAINED]
     return [pytest.param(*pair, marks=[] if pair[1] in QUICK else pytest.mark.slow) for pair in every]
 
 
 #: those that learn from labels; the controls have their own tests
 TRAINED = [name for name in table.methods_of("unet-small") if row_of(name).labels]
 PAIRS = pairs(TRAINED)
+#: one method of each kind on networks of published size: a second each
+PAIRS += [
+    pytest.param(method, model, marks=pytest.mark.slow)
+    for model in PRETRAINED
+    for method in ("ft-all", "ft-bias", "lora-all", "lorae", "lora-last-cached")
+]
 CACHED = pairs(name for name in table.methods_of("unet-small") if row_of(name).cache)
 
 
@@ -86,7 +92,7 @@ def test_training_longer_learns_and_the_metric_is_named(small, model, metric):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", sorted(NETWORKS))
+@pytest.mark.parametrize("model", sorted(set(NETWORKS) - set(PRETRAINED)))
 def test_all_methods_start_with_the_same_loss_and_repeat_bit_for_bit(small, model):
     firsts = []
     for method in TRAINED:
