@@ -43,7 +43,9 @@ def counted(result: WorkloadResult, outcome: str, repeats: int) -> tuple[Pmu | N
         return None, missing
     instructions = values.get("instructions")
     pmu = Pmu(
-        **values,
+        instructions=instructions,
+        cycles=values.get("cycles"),
+        cache_misses=values.get("cache_misses"),
         running=min(shares),
         repeats=repeats,
         instructions_per_finetuning=None if instructions is None else instructions / repeats,
