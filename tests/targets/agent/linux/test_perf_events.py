@@ -338,3 +338,22 @@ def test_a_loop_of_known_length_counts_its_instructions_within_one_percent(tmp_p
     )
     count, enabled, running = result["counts"]["instructions"]  # type: ignore[index]
     assert count * enabled / running == pytest.approx(3 * turns, rel=0.01)
+
+
+def test_one_reason_stands_for_all_where_nothing_counts():
+    nothing = (Event("instructions", 99, 1), Event("cycles", 99, 0))
+    able, missing = perf_events.tried(nothing)
+    assert able == []
+    assert set(missing) == {"instructions"}
+
+
+@needs_perf
+def test_an_event_that_is_not_known_leaves_the_others():
+    able, missing = perf_events.tried((Event("instructions", 99, 1), FAULTS))
+    assert able == [FAULTS]
+    assert set(missing) == {"instructions"}
+
+
+def test_the_first_two_events_make_instructions_a_cycle():
+    assert [event.name for event in EVENTS] == ["instructions", "cycles", "cache_misses"]
+    assert [event.config for event in EVENTS] == [1, 0, 3]
