@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 REP_SCHEMA = "tunebench.rep/1"
 #: What is written; minor versions only add fields. 1.1: energy repetitions, idle baselines, energy of several sources.
 #: 1.2: updates shipped after the fine-tuning; the board's exit record, and what the host alone saw.
-REP_SCHEMA_WRITTEN = "tunebench.rep/1.2"
+#: 1.3: instructions, cycles and cache misses of the window.
+REP_SCHEMA_WRITTEN = "tunebench.rep/1.3"
 RUN_SCHEMA = "tunebench.run/1"
 PLAN_SCHEMA = "tunebench.plan/1"
 ENV_SCHEMA = "tunebench.env/1"
@@ -217,6 +218,25 @@ class Update(Record):
     transfers: list[Transfer] = Field(default_factory=list)
 
 
+class Pmu(Record):
+    """What the CPU's counters (its PMU) counted in the window: the workload in user space, with its threads and children.
+
+    Heat, clock and neighbours move seconds and hardly move instructions. Events that were not counted are null, with the
+    reason in the record's ``missing`` under their own names.
+    """
+
+    scope: Literal["user"] = "user"
+    instructions: int | None = None
+    cycles: int | None = None
+    cache_misses: int | None = Field(default=None, description="usually of the last level of cache")
+    running: float = Field(
+        description="least share of the window's CPU time in which a counter was to be had; below 1 others took turns at"
+        " the PMU, and counts are scaled up by it"
+    )
+    repeats: int = Field(default=1, description="fine-tunings in the window, restarts between them included")
+    instructions_per_finetuning: float | None = Field(default=None, description="instructions / repeats")
+
+
 class Provenance(Record):
     """Hashes and versions: equal hashes mean equal bytes."""
 
@@ -316,6 +336,7 @@ class Repetition(Record):
     energy_other: list[Energy] = Field(
         default_factory=list, description="of further sources, e.g. the board's own sensor beside a meter"
     )
+    pmu: Pmu | None = None
     repeats: int | None = Field(
         default=None, description="complete fine-tunings in the window, where it repeats them; else null"
     )

@@ -136,7 +136,13 @@ def diagnose(entry: BoardEntry, payload: Any) -> Diagnosis:
     known = match(probe.hardware)
     if "power" in diagnosis.empty:
         diagnosis.empty["power"] += f" ({known.name}: {known.needs_meter})" if known.needs_meter else ""
-    diagnosis.checks = [*_way_is_free(entry, probe, rights), *_state(probe), *_wishes(rights), *meter]
+    diagnosis.checks = [
+        *_way_is_free(entry, probe, rights),
+        *_state(probe),
+        *_counters(probe),
+        *_wishes(rights),
+        *meter,
+    ]
     return diagnosis
 
 
@@ -201,6 +207,15 @@ def _state(probe: Probe) -> list[DoctorCheck]:
             DoctorCheck("undo list", "warn", "a run left the board tuned; the next one puts it back")
         )
     return checks
+
+
+def _counters(probe: Probe) -> list[DoctorCheck]:
+    """Tell whether the CPU counts instructions; a warning only where a command would allow it."""
+    names = ", ".join(_clean(name).replace("_", " ") for name in probe.pmu)
+    if "instructions" in probe.pmu:
+        return [DoctorCheck("instructions", "ok", f"yes: {names}")]
+    reason = _clean(probe.missing.get("instructions", ""))
+    return [DoctorCheck("instructions", "warn", f"no: {reason}")] if "`" in reason else []
 
 
 def _wishes(rights: Examination) -> list[DoctorCheck]:

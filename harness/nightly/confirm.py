@@ -295,6 +295,7 @@ def _pairs(measured: Sequence[Repetition], row: _Row, metric: Metric) -> Pairs:
     """Return the values of both sides by block; a block with an invalid half is no pair."""
     role = "energy" if metric == "energy" else "timed"
     sides: dict[str, dict[int, float]] = {PINNED: {}, TONIGHT: {}}
+    counts: dict[str, dict[int, float]] = {PINNED: {}, TONIGHT: {}}
     for rep in measured:
         value = _VALUES[metric](rep)
         side = next((mark for mark in sides if rep.label == _label(row.workload, mark, row.board_id)), None)
@@ -302,5 +303,12 @@ def _pairs(measured: Sequence[Repetition], row: _Row, metric: Metric) -> Pairs:
             continue
         if rep.outcome == "ok" and rep.verdict != "invalid" and value is not None:
             sides[side][rep.block] = value
+            if rep.pmu is not None and rep.pmu.instructions_per_finetuning is not None:
+                counts[side][rep.block] = rep.pmu.instructions_per_finetuning
     blocks = sorted(set(sides[PINNED]) & set(sides[TONIGHT]))
-    return Pairs([sides[PINNED][block] for block in blocks], [sides[TONIGHT][block] for block in blocks])
+    counted = sorted(set(counts[PINNED]) & set(counts[TONIGHT]))
+    return Pairs(
+        [sides[PINNED][block] for block in blocks],
+        [sides[TONIGHT][block] for block in blocks],
+        instructions=[(counts[PINNED][block], counts[TONIGHT][block]) for block in counted],
+    )

@@ -23,6 +23,10 @@ _MAX_NAME = 200
 MAX_EXIT_B = 1 << 20
 
 
+#: A counter has 64 bits.
+_Count = Annotated[int, Field(ge=0, lt=1 << 64)]
+
+
 class _Untrusted(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, str_max_length=20_000)
 
@@ -100,6 +104,20 @@ class ExitRecord(_Untrusted):
     lease_taken_over_from: FormerLease | None = None
 
 
+class PmuCounts(_Untrusted):
+    """What the workload read from its counters.
+
+    Attributes:
+        counts: event -> count, nanoseconds switched on, nanoseconds of these in which it was counted; over all threads.
+        core_pmus: kinds of cores with counters of their own; 0: not named.
+        reason: why there are none.
+    """
+
+    counts: dict[str, tuple[_Count, _Count, _Count]] = Field(default_factory=dict, max_length=16)
+    core_pmus: int = 0
+    reason: str | None = Field(default=None, max_length=1000)
+
+
 class WorkloadResult(_Untrusted):
     """``out/result.json``: what the workload says of itself."""
 
@@ -128,6 +146,7 @@ class WorkloadResult(_Untrusted):
     metrics: dict[str, Any] = Field(default_factory=dict, max_length=256)
     repeats: int | None = Field(default=None, ge=0)
     repeats_s: list[Annotated[float, Field(ge=0)]] = Field(default_factory=list, max_length=100_000)
+    pmu: PmuCounts | None = None
 
 
 @dataclass(frozen=True)

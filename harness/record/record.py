@@ -16,6 +16,7 @@ from tunebench.harness.record.energy.board import energy_of_window
 from tunebench.harness.record.energy.meter import MeterEnergy
 from tunebench.harness.record.harvest import MAX_EXIT_B, ExitRecord, Harvested, WorkloadResult
 from tunebench.harness.record.outcome import disagreement, outcome_of
+from tunebench.harness.record.pmu import counted
 from tunebench.harness.record.sustained import sustained
 from tunebench.harness.record.validity.evidence import evidence_of
 from tunebench.harness.record.validity.judge import judge
@@ -134,6 +135,9 @@ def _unjudged(
             missing["wall_s"] = steady
     missing.update(exit_record.missing if exit_record else {})
     energy, energy_other = _primary(energy, missing, by_meter)
+    pmu, uncounted = counted(result, outcome, in_window(planned, result))
+    # Why the agent could open none is known better than that the workload read none.
+    missing.update({name: reason for name, reason in uncounted.items() if name not in missing})
     if result.peak_rss_b is None and (exit_record is None or exit_record.peak_rss_b is None):
         missing["peak_rss_b"] = "neither the workload nor the sampler reported VmHWM"
     if result.after is None and planned.role not in ("check", "idle"):
@@ -192,6 +196,7 @@ def _unjudged(
         peak_rss_b=result.peak_rss_b or (exit_record.peak_rss_b if exit_record else None),
         energy=energy,
         energy_other=energy_other,
+        pmu=pmu,
         repeats=result.repeats,
         # Under policy `sustained` the series stands in `sustained`.
         repeats_s=thin(result.repeats_s) if planned.role == "energy" else [],

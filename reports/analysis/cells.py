@@ -17,17 +17,19 @@ from tunebench.reports.analysis.row import (
     ReasonCount,
     RepeatedEnergy,
     ScopeEnergy,
-    Spread,
     TimedEnergy,
 )
+from tunebench.reports.analysis.within.instructions import instructions
 from tunebench.reports.analysis.within.phases import UNEXPLAINED, phase_order
+from tunebench.reports.analysis.within.spreads import known_spread as _known_spread
+from tunebench.reports.analysis.within.spreads import spread as _spread
 from tunebench.reports.analysis.within.sustained import lasting
 from tunebench.reports.formatting.training_words import DEFAULTS, setting
 from tunebench.reports.records import Repetition
 from tunebench.reports.results.frames import CELL, CONDITIONS, frame, pairs, usable
 from tunebench.reports.results.layout import count
 from tunebench.reports.stats.paired import Comparison, compare
-from tunebench.reports.stats.sample import iqr, mean_sd, median_abs_deviation, median_interval
+from tunebench.reports.stats.sample import mean_sd, median_interval
 
 _EVALUATE = "evaluate"
 #: The metric in which a workload tells the resident memory of its process before it read data and made a network.
@@ -174,6 +176,8 @@ def numbers(cell: Cell) -> CellNumbers:
         idle_rss_b=_spread([_idle(rep) for rep in used]),
         over_idle_b=_spread([_over_idle(rep) for rep in used]),
         over_idle_missing=_why_no_increment(cell),
+        pmu=instructions(used),
+        pmu_missing=_missing(used, "instructions", lambda rep: rep.pmu),
         joules=repeated,
         joules_missing=repeated_missing,
         energy=energy,
@@ -192,27 +196,6 @@ def numbers(cell: Cell) -> CellNumbers:
         phases=_phases(cell),
         instrumentation_overhead=_overhead(cell),
         curve=_curve(cell),
-    )
-
-
-def _spread(values: Iterable[float | None]) -> Spread | None:
-    known = [float(value) for value in values if value is not None]
-    return _known_spread(known) if known else None
-
-
-def _known_spread(known: Sequence[float]) -> Spread:
-    middle = median_interval(known)
-    return Spread(
-        n=middle.n,
-        median=middle.median,
-        low=middle.low,
-        high=middle.high,
-        interval=middle.kind,
-        confidence=middle.confidence,
-        iqr=iqr(known),
-        mad=median_abs_deviation(known),
-        min=min(known),
-        max=max(known),
     )
 
 

@@ -330,6 +330,26 @@ class NoTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class Instructions:
+    """What the CPU counted of one fine-tuning in user space, over the repetitions that stand in the times.
+
+    Attributes:
+        n: repetitions that counted anything.
+        per_step: instructions of one training step.
+        ipc: instructions a cycle.
+        running: least share of its time in which a counter was to be had; below 1 counts are scaled.
+    """
+
+    n: int
+    instructions: Spread | None
+    per_step: Spread | None
+    cycles: Spread | None
+    ipc: Spread | None
+    cache_misses: Spread | None
+    running: float
+
+
+@dataclass(frozen=True, slots=True)
 class CellNumbers:
     """All figures of a cell except its comparison with the baseline; ``..._missing`` says why a figure is None.
 
@@ -370,6 +390,8 @@ class CellNumbers:
     idle_rss_b: Spread | None
     over_idle_b: Spread | None
     over_idle_missing: str | None
+    pmu: Instructions | None
+    pmu_missing: str | None
     joules: list[ScopeEnergy]
     joules_missing: str | None
     energy: RepeatedEnergy | TimedEnergy | None

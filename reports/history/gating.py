@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from statistics import median
 from typing import Literal
@@ -18,10 +18,11 @@ import duckdb
 
 from tunebench.reports.history.clock import LAST_UTC, ClockView, clock_view
 from tunebench.reports.history.confirm import Confirmation, confirm
+from tunebench.reports.history.corroboration import change_of, change_of_pairs, words
 from tunebench.reports.history.decisions import Decision, quarantined
 from tunebench.reports.history.screen import Rule, Screening, Sight, screen, sight_of
 from tunebench.reports.history.segments import Night, learning_nights, usable
-from tunebench.reports.history.series import Metric, Series, all_series, nights_of, turns
+from tunebench.reports.history.series import INSTRUCTIONS, Metric, Series, all_series, nights_of, turns
 
 NightVerdict = Literal[
     "REGRESSION", "BOARD", "TRANSIENT", "UNCLEAR", "IMPROVED", "OK", "LEARNING",
@@ -52,11 +53,16 @@ Confirmer = Callable[[Series, Metric], "Pairs"]
 
 @dataclass(frozen=True)
 class Pairs:
-    """Values measured back to back; empty with a reason if that was not possible."""
+    """Values measured back to back; empty with a reason if that was not possible.
+
+    Attributes:
+        instructions: of the same pairs, (pinned build's, tonight's), where both were counted.
+    """
 
     baseline: Sequence[float] = ()
     tonight: Sequence[float] = ()
     reason: str | None = None
+    instructions: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,7 @@ class NightFinding:
         tonight: the night's value in the metric's unit.
         screening: what the screen said; None where it was not asked.
         confirmation: what the pairs said; None where none were measured.
+        instructions: relative change of instructions beside a nominated time, more is > 0; says why, decides nothing.
     """
 
     verdict: NightVerdict
@@ -78,6 +85,7 @@ class NightFinding:
     screening: Screening | None = None
     confirmation: Confirmation | None = None
     reason: str = ""
+    instructions: float | None = None
 
     @property
     def nominated(self) -> bool:
@@ -123,6 +131,7 @@ class _Nominee:
     screening: Screening
     tonight: float
     centre: float
+    instructions: float | None = None
 
 
 def judge(
@@ -165,6 +174,9 @@ def judge(
                 yardsticks.append(_values(nights, run_id))
     judgement.sight = sight_of(yardsticks, RULES["time"])
     judgement.findings += _absent(database, run_id, present, decisions, clock)
+    slower = [nominee.series.series_key for nominee in nominees if nominee.metric == "time"]
+    counts = nights_of(database, slower, INSTRUCTIONS, decisions, newest=run_id if clock.last else None)
+    nominees = [_corroborated(nominee, counts, run_id) for nominee in nominees]
     _confirm_all(nominees, confirmer, judgement)
     judgement.findings += _swapped(database, run_id, clock)
     judgement.findings += [NightFinding("CLOCK", "", run_id, reason=words) for words in clock.words]
@@ -257,6 +269,13 @@ def _passed(
     )
 
 
+def _corroborated(nominee: _Nominee, counts: dict[str, list[Night]], run_id: str) -> _Nominee:
+    """Put tonight's instructions against those of the past nights beside a nominated time."""
+    nights = counts.get(nominee.series.series_key, []) if nominee.metric == "time" else []
+    tonight = next((night.value for night in nights if night.run_id == run_id), None)
+    return replace(nominee, instructions=change_of(_values(nights, run_id), tonight))
+
+
 def _values(nights: Sequence[Night], run_id: str) -> list[float]:
     """Return the past medians that a run is held against."""
     return [night.value for night in usable(nights, before_run=run_id) if night.value is not None]
@@ -330,6 +349,12 @@ def _confirmed(nominee: _Nominee, pairs: Pairs) -> NightFinding:
         worse=rule.worse,
         absolute=rule.absolute,
     )
+    if nominee.metric == "time" and result.verdict == "REGRESSION":
+        # Both builds were measured tonight: what differs between them is the build's doing alone.
+        change = change_of_pairs(
+            [old for old, _ in pairs.instructions], [new for _, new in pairs.instructions]
+        )
+        nominee = nominee if change is None else replace(nominee, instructions=change)
     return _nominated(nominee, result.verdict, result.reason, result)
 
 
@@ -337,6 +362,9 @@ def _nominated(
     nominee: _Nominee, verdict: NightVerdict, reason: str, confirmation: Confirmation | None = None
 ) -> NightFinding:
     series = nominee.series
+    regressed = confirmation is not None and verdict == "REGRESSION"
+    slower = confirmation.change if confirmation is not None and regressed else nominee.screening.change
+    beside = words(nominee.instructions, slower, series.threads) if nominee.metric == "time" else ""
     return NightFinding(
         verdict,
         series.board_id,
@@ -346,7 +374,8 @@ def _nominated(
         nominee.tonight,
         nominee.screening,
         confirmation,
-        reason,
+        "; ".join(filter(None, [reason, beside])),
+        nominee.instructions,
     )
 
 

@@ -27,7 +27,7 @@ from tunebench.reports.results.plan_view import PlanView
 
 INDEX = "index.duckdb"
 #: Raised when the tables change; an index of another version is rebuilt, never migrated.
-INDEX_VERSION = 2
+INDEX_VERSION = 3
 
 _MAX_LINE_B = 16 << 20
 #: JSON path in a record -> column. What is not here is read from the files when it is needed.
@@ -40,6 +40,7 @@ _COLUMNS = {
     "t_start_utc": "VARCHAR", "wall_s": "DOUBLE", "peak_rss_b": "DOUBLE", "outcome": "VARCHAR", "verdict": "VARCHAR",
     "energy": "STRUCT(j_per_finetuning DOUBLE, scope VARCHAR, source VARCHAR)",
     "quality": 'STRUCT("after" DOUBLE)',
+    "pmu": "STRUCT(instructions_per_finetuning DOUBLE)",
     "prov": "STRUCT(payload_sha256 VARCHAR, env_sha256 VARCHAR, tunebench VARCHAR)",
 }  # fmt: skip
 
@@ -174,6 +175,7 @@ def _load_repetitions(database: duckdb.DuckDBPyConnection, files: Sequence[Path]
     database.execute(
         f"CREATE TABLE raw AS SELECT run_id, {plain}, energy.j_per_finetuning AS energy_j,"
         ' energy.scope AS energy_scope, energy.source AS energy_source, quality."after" AS accuracy,'
+        " pmu.instructions_per_finetuning AS instructions,"
         f" prov.payload_sha256 AS payload_sha256, prov.env_sha256 AS env_sha256 FROM {source}",
         [names] if names else [],
     )

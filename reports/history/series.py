@@ -21,7 +21,8 @@ from tunebench.reports.history.segments import Night, Row, segmented, usable
 from tunebench.reports.results.layout import ResultsError
 
 __all__ = [
-    "METRICS", "Metric", "Night", "Series", "Turns", "all_series", "nights", "nights_of", "opened", "turns", "usable",
+    "INSTRUCTIONS", "METRICS", "Metric", "Night", "Series", "Turns", "all_series", "nights", "nights_of", "opened",
+    "turns", "usable",
 ]  # fmt: skip
 
 Metric = Literal["time", "energy", "memory", "accuracy"]
@@ -32,6 +33,8 @@ METRICS: dict[Metric, str] = {
     "memory": "peak_rss_b",
     "accuracy": "accuracy",
 }
+#: No metric that is judged, but what a metric's change is held against: instructions of one fine-tuning.
+INSTRUCTIONS: Literal["instructions"] = "instructions"
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def nights(
 def nights_of(
     database: duckdb.DuckDBPyConnection,
     series_keys: Sequence[str],
-    metric: Metric = "time",
+    metric: Metric | Literal["instructions"] = "time",
     decisions: Sequence[Decision] = (),
     *,
     newest: str | None = None,
@@ -114,7 +117,7 @@ def nights_of(
     Args:
         newest: the run that was measured last, whatever its date says; None: dates say which it is.
     """
-    column = METRICS[metric]
+    column = INSTRUCTIONS if metric == INSTRUCTIONS else METRICS[metric]
     rows = database.execute(
         f"""
         SELECT r.series_key, r.run_id,

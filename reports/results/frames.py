@@ -23,7 +23,7 @@ _PLAIN = [
 COLUMNS = [
     *_PLAIN, "class", "usable", "order", "energy_j", "energy_scope", "energy_source", "energy_repeats",
     "net_j", "accuracy_before",
-    "accuracy_after", "temp_max_c",
+    "accuracy_after", "temp_max_c", "instructions", "cycles", "cache_misses", "pmu_running",
 ]  # fmt: skip
 
 
@@ -75,4 +75,13 @@ def _row(order: int, rep: Repetition) -> dict[str, object]:
         row["net_j"] = rep.energy.net_j
     row["accuracy_before"], row["accuracy_after"] = rep.quality.before, rep.quality.after
     row["temp_max_c"] = rep.conditions.temp_max_c
+    if rep.pmu is not None:
+        # Of one fine-tuning, as wall_s is; a window may hold several.
+        counts = {
+            "instructions": rep.pmu.instructions,
+            "cycles": rep.pmu.cycles,
+            "cache_misses": rep.pmu.cache_misses,
+        }
+        row |= {name: None if count is None else count / rep.pmu.repeats for name, count in counts.items()}
+        row["pmu_running"] = rep.pmu.running
     return row

@@ -31,6 +31,7 @@ MODULES = (
     "phases",
     "accuracy",
     "repetitions",
+    "instructions",
     "traces",
     "memory",
     "boards",

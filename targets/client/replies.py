@@ -156,7 +156,8 @@ class Probe(Reply):
     Attributes:
         fingerprint: tier (``hardware``, ``firmware``, ``os``, ``python``) -> its values, as they are stored.
         interpreters: one for each that was asked about, in that order.
-        missing: quantity -> why no channel measures it.
+        missing: quantity -> why no channel measures it, or no counter of the CPU.
+        pmu: what the CPU's counters count here: ``instructions``, ``cycles``, ``cache_misses``.
         jobs: those of the run that was named, or all.
         swaps: ``None``: not readable.
         noexec: the mount point of the file system of the working directory, if programs may not be run from it.
@@ -170,6 +171,7 @@ class Probe(Reply):
     interpreters: list[Interpreter] = Field(default_factory=list, max_length=100)
     channels: list[Channel] = Field(default_factory=list, max_length=1000)
     missing: dict[Name, Name] = Field(default_factory=dict, max_length=1000)
+    pmu: list[Name] = Field(default_factory=list, max_length=100)
     jobs: list[JobOnBoard] = Field(default_factory=list, max_length=100_000)
     swaps: list[Swap] | None = Field(default=None, max_length=1000)
     lease: Lease | None = None

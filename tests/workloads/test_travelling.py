@@ -104,4 +104,4 @@ def test_torch_is_imported_by_its_engines_only():
 
 def test_the_files_that_stay_on_the_host_exist():
     assert all((ROOT / name).exists() for name in workloads.HOST_ONLY)
-    assert {"job.py", "marks.py", "table.py", "task.py"} <= {file.name for file in FILES}
+    assert {"job.py", "pmu.py", "table.py", "task.py"} <= {file.name for file in FILES}

@@ -152,6 +152,7 @@ def _measured(
         curve=training.curve,
         metrics=metrics,
         peak_rss_b=training.hidden_b or None,
+        pmu=recorder.counters.result,
     )
     if spec.repeat is not None:
         result.update(repeats=len(training.repeats_s), repeats_s=training.repeats_s)

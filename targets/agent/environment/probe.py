@@ -8,6 +8,7 @@ from tunebench.targets.agent import lease, workdir
 from tunebench.targets.agent.environment import identity, jetpack
 from tunebench.targets.agent.environment.interpreters import interpreter
 from tunebench.targets.agent.job import state
+from tunebench.targets.agent.linux import perf_events
 from tunebench.targets.agent.linux.mounts import noexec
 from tunebench.targets.agent.linux.sysfs import find, text_of
 from tunebench.targets.agent.protocol import PROBE_SCHEMA
@@ -22,21 +23,23 @@ UNDO = "undo.json"
 def probe(place: Workdir, request: Dict[str, Any], root: str = "/") -> Dict[str, Any]:
     """Answer a probe request: ``{"interpreters": [[argv]...], "run_id"}``.
 
-    Below another root than ``/`` everything but the machine's architecture, the free disk, the C library,
-    the interpreters and the working directory comes from that tree.
+    Below another root than ``/`` everything but the machine's architecture, the free disk, the C library, what the CPU
+    counts, the interpreters and the working directory comes from that tree.
     """
     discovery = discover(root)
     table = memory.fields(text_of(os.path.join(root, "proc/meminfo")))
     interpreters = [interpreter(argv) for argv in request.get("interpreters", [])]
     tiers = identity.fingerprint(root, interpreters)
     mode = jetpack.power_mode(root)
+    counters = perf_events.tried()
     return {
         "schema": PROBE_SCHEMA,
         "fingerprint": tiers,
         "fingerprint_sha256": identity.hashes(tiers),
         "cpu_features": identity.cpu_features(text_of(os.path.join(root, "proc/cpuinfo")) or ""),
         "channels": [dict(channel._asdict()) for sensor in discovery.sensors for channel in sensor.channels],
-        "missing": discovery.missing,
+        "missing": dict(discovery.missing, **counters.missing),
+        "pmu": [event.name for event in counters.events],
         "interpreters": interpreters,
         "disk_free_b": shutil.disk_usage(place.root).free,
         "noexec": noexec(place.root),

@@ -9,6 +9,8 @@ import json
 import math
 from typing import Any, List, Mapping
 
+from tunebench.targets.agent.linux import perf_events
+
 #: Beyond the supervisor's own deadline: ends what the supervisor cannot reach, in another PID namespace.
 _MARGIN_S = 30
 #: Files of users in the folder are not taken for Python's own.
@@ -45,7 +47,7 @@ def carried(job: Mapping[str, Any], argv: List[str], env: Mapping[str, str], cwd
     n = job.get("interpreter_words", 1)
     if not isinstance(n, int) or not 1 < n < len(argv):
         return argv
-    names = set(job.get("env", {})) | {"PYTHONUNBUFFERED", "TUNEBENCH_JOB"}
+    names = set(job.get("env", {})) | {"PYTHONUNBUFFERED", "TUNEBENCH_JOB", perf_events.VARIABLE}
     own = {name: env[name] for name in names if name in env}
     payload = job["paths"]["payload"]
     own["PYTHONPATH"] = payload

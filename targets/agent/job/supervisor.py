@@ -18,7 +18,7 @@ from tunebench.targets.agent.job.journal import Journal
 from tunebench.targets.agent.job.log import Capture
 from tunebench.targets.agent.job.sampler import Sampler
 from tunebench.targets.agent.job.watchdog import Watchdog
-from tunebench.targets.agent.linux import detached, processes
+from tunebench.targets.agent.linux import detached, perf_events, processes
 from tunebench.targets.agent.protocol import monotonic_ns
 from tunebench.targets.agent.sensors.base import Sensor
 from tunebench.targets.agent.sensors.discover import discover
@@ -129,8 +129,12 @@ class Supervisor:
         env[processes.JOB_VARIABLE] = self._dir
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [paths["payload"], env.get("PYTHONPATH")]))
         cwd = paths[job.get("cwd", "out")]
+        counters = perf_events.Handover()
+        env.pop(perf_events.VARIABLE, None)  # another run's, where this one is part of it
+        record.missing.update(counters.missing)
+        env.update(counters.variables())
         argv: List[str] = env_wrapper.carried(job, processes.expanded(job["argv"]), env, cwd)
-        prepare = _before_exec()
+        prepare = _before_exec(counters)
         workdir.write_json(os.path.join(self._dir, SPAWNED), {"argv": argv})
         record.started()
         try:
@@ -142,11 +146,14 @@ class Supervisor:
                 cwd=cwd,
                 env=env,
                 start_new_session=True,
+                pass_fds=counters.files,
                 preexec_fn=prepare,  # noqa: PLW1509 - another thread could only hang in a driver
             )
         except OSError as error:
             record.unstartable(argv[0], error, cwd)
             return None
+        finally:
+            counters.close()
         self._journal.write("spawned", pid=workload.pid)
         return workload
 
@@ -208,7 +215,7 @@ class Supervisor:
         self._stop_reason = "the supervisor was stopped by %s" % signal.Signals(number).name
 
 
-def _before_exec() -> Callable[[], None]:
+def _before_exec(counters: perf_events.Handover) -> Callable[[], None]:
     """Prepare the child between fork and exec; all that could fail is loaded before."""
     try:
         prctl: Any = ctypes.CDLL(None).prctl
@@ -226,6 +233,7 @@ def _before_exec() -> Callable[[], None]:
                 file.write(_OOM_SCORE_ADJ)
         except OSError:
             pass
+        counters.open_in_child()
 
     return prepare
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tunebench.targets.agent import protocol
+from tunebench.targets.agent.linux import perf_events
 from tunebench.targets.client.board import Board
 from tunebench.targets.errors import ReplyError
 
@@ -114,3 +115,20 @@ def test_a_file_gone_after_the_end_is_noticed(board, make_job):
     (workdir(board) / "jobs/rep-1/out/result.json").unlink()
     with pytest.raises(ReplyError, match=r"out/result\.json.*did not come"):
         board.harvest("rep-1")
+
+
+def test_a_workload_has_counters_or_its_record_says_why_not(board, make_job, run_job):
+    """What the agent finds when it tries is what the workload is given."""
+    program = (
+        "import json, os, sys\n"
+        "told = json.loads(os.environ.get('TUNEBENCH_PMU', '{\"files\": []}'))\n"
+        "print('PMU', json.dumps([[name, os.readlink('/proc/self/fd/%d' % file)] for name, file in told['files']]))\n"
+    )
+    record, files = run_job(board, make_job(program=program))
+    line = next(line for line in files["log.txt"].decode().splitlines() if line.startswith("PMU "))
+    able, missing = perf_events.tried()
+    given = json.loads(line[4:])
+    assert [name for name, _ in given] == [event.name for event in able]
+    assert all("perf_event" in target for _, target in given)
+    told = {name: record["missing"][name] for name in missing}
+    assert told == missing

@@ -26,6 +26,8 @@ import time
 from array import array
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+from tunebench.workloads.marks import pmu
+
 MARKS_SCHEMA = "tunebench.marks/1"
 RESULT_SCHEMA = "tunebench.result/1"
 JOB_VARIABLE = "TUNEBENCH_JOB"
@@ -59,6 +61,9 @@ class Recorder:
     Args:
         capacity: marks for which memory is taken at once; more are kept too, at the cost of growing.
         synchronise: called before each mark is taken (``torch.cuda.synchronize``); None on a CPU.
+
+    Attributes:
+        counters: what the CPU counts in the window; switched outside of the two readings of the clock.
     """
 
     def __init__(self, capacity: int = 1024, synchronise: Optional[Callable[[], None]] = None) -> None:
@@ -68,6 +73,7 @@ class Recorder:
         self._names: Dict[str, int] = {}
         self.synchronise = synchronise
         self.window: Optional[Tuple[int, Optional[int]]] = None
+        self.counters = pmu.of_this_process()
 
     def reserve(self, count: int) -> None:
         """Take memory for ``count`` further marks now, so that none is taken inside the window."""
@@ -96,6 +102,9 @@ class Recorder:
         """Open the measured window."""
         if self.window is not None:
             raise MarksError("window_start() was called twice: one repetition has one window")
+        if self.synchronise is not None:
+            self.synchronise()
+        self.counters.start()
         t_ns = self.mark(phase)
         self.window = (t_ns, None)
         return t_ns
@@ -105,6 +114,7 @@ class Recorder:
         if self.window is None or self.window[1] is not None:
             raise MarksError("window_end() needs one window_start() before it")
         t_ns = self.mark(phase)
+        self.counters.stop()
         self.window = (self.window[0], t_ns)
         return t_ns
 
@@ -152,7 +162,7 @@ def write_json(path: str, value: Any) -> None:
 #: fields of a result that stay null where nobody fills them
 RESULT_FIELDS = (
     "reason before after n_items loss_first loss_final steps params_total params_trainable update_b optimizer_state_b "
-    "cache_b cache_hit_ratio peak_rss_b engine_version check repeats"
+    "cache_b cache_hit_ratio peak_rss_b engine_version check repeats pmu"
 )
 
 
@@ -295,6 +305,7 @@ def result(
         update_b=update_b,
         engine_version=engine_version(),
         metrics=metrics,
+        pmu=command.recorder.counters.result,
     )
     if predictions is not None:
         write_predictions(os.path.join(out, "preds.jsonl"), predictions)
