@@ -80,7 +80,7 @@ ENGINES: Dict[str, Engine] = {
         max_threads=1,
         library=True,
         settings=("build", "cache_dtype", "cache_budget_b"),
-        training=(),
+        training=("optimizer", "schedule", "clip", "weight_decay", "lora_plus"),
         limits="model 'mlp' on one thread of the CPU",
     ),
 }

@@ -76,7 +76,11 @@ def assert_torchs(losses_of):
             apart = first_apart(losses[:STEPS], expected[:STEPS])
             if apart is not None:  # rounding has opened or closed a ReLU: float64 says for whom
                 exact, _ = torch_losses(made, double=True)
-                assert first_apart(losses[:STEPS], exact[:STEPS]) is None, (apart, losses[apart], expected[apart])
+                assert first_apart(losses[:STEPS], exact[:STEPS]) is None, (
+                    apart,
+                    losses[apart],
+                    expected[apart],
+                )
                 assert first_apart(expected[:STEPS], exact[:STEPS]) == apart
 
     return check
