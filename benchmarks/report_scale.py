@@ -21,7 +21,7 @@ from pathlib import Path
 from tunebench.reports.history import index
 from tunebench.reports.history.series import all_series, nights_of, opened
 from tunebench.reports.history.simulated import SimulatedLab
-from tunebench.reports.history.simulated_details import fill_up
+from tunebench.reports.history.simulated.details import fill_up
 from tunebench.reports.results import layout
 
 #: What the browser tells of a page: milliseconds since the navigation began.

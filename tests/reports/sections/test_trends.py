@@ -12,7 +12,7 @@ from tunebench.reports.formatting.privacy import scrubber
 from tunebench.reports.history import index
 from tunebench.reports.history.decisions import Decision
 from tunebench.reports.history.simulated import SimulatedLab
-from tunebench.reports.history.simulated_details import fill_up
+from tunebench.reports.history.simulated.details import fill_up
 from tunebench.reports.render.html import render
 from tunebench.reports.results import ResultsError, RunReader, layout
 from tunebench.reports.sections.base.changes import since

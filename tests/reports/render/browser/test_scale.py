@@ -6,7 +6,7 @@ import pytest
 
 from tunebench.reports.history import index
 from tunebench.reports.history.simulated import SimulatedLab
-from tunebench.reports.history.simulated_details import fill_up
+from tunebench.reports.history.simulated.details import fill_up
 from tunebench.reports.render.html import render
 from tunebench.reports.results import RunReader
 
