@@ -21,6 +21,8 @@ from tunebench.workloads.tasks.task import Task, make_task
 STUDY = ("fan-damage1", "fan-damage2", "har-hapt")
 WIDE = "mlp-1024"
 WIDE_WIDTH, WIDE_BATCH, WIDE_EPOCHS = 1024, 256, 40
+#: learning rates at which the study's fine-tunings do not diverge: a step's time does not depend on it
+RATES = {"momentum": {"lr": 0.002}, "adamw": {"lr": 0.001}}
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Cases:
 
     def task(self, method: str, **keys: Any) -> Task:
         """The task of a method, at the protocol's numbers unless told otherwise."""
+        keys = {**RATES.get(keys.get("optimizer", "sgd"), {}), **keys}
         if not self.wide:
             parsed = spec.parse({"method": method, "dataset": self.source.name, **keys})
             return make_task(parsed, self.data, self.weights)

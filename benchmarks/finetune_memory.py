@@ -44,7 +44,7 @@ def preload(engine: str) -> None:
 
 def measure(engine: str, case: dict[str, Any]) -> int:
     """Peak bytes of this process after a short fine-tuning with everything of the whole one in place."""
-    task = Cases(Source(**case["source"])).task(case["method"])
+    task = Cases(Source(**case["source"])).task(case["method"], optimizer=case["optimizer"])
     made = session(engine, task, case["library"])
     for epoch in range(min(EPOCHS, task.spec.epochs)):
         made.train_epoch(epoch, no_mark)

@@ -12,6 +12,9 @@ once); ``phases`` of the document holds each round by itself; ``gflops`` from th
 ``peak_share`` against the same build's multiply-adds from registers alone, measured in each round;
 ``reduction_vs_lora_all`` is 1 - finetune_s / finetune_s of LoRA-All on the same engine and build, paired by round,
 median. What was not measured is null.
+
+``--optimizer`` runs several rules of update after one another, each with a document and a summary of its own; all but
+``sgd`` on the native engine alone.
 """
 
 from __future__ import annotations
@@ -43,6 +46,7 @@ from tunebench.workloads.engines.native import Library, NativeError, build
 from tunebench.workloads.engines.session import no_mark
 from tunebench.workloads.methods import table as methods_table
 from tunebench.workloads.methods.macs import of_sample
+from tunebench.workloads.tasks.training import OPTIMIZERS
 
 SCHEMA = "tunebench.finetune_steps/1"
 ENGINES = ("torch", "native", "peft")
@@ -103,7 +107,10 @@ class Cell:
 class Bench:
     """The cells, the rounds and what they gave."""
 
-    def __init__(self, sources: list[Source], engines: Iterable[str], builds: Iterable[str]) -> None:
+    def __init__(
+        self, sources: list[Source], engines: Iterable[str], builds: Iterable[str], optimizer: str = "sgd"
+    ) -> None:
+        self.optimizer = optimizer
         self.cases = {source.name: Cases(source) for source in sources}
         self.skipped: list[str] = []
         self.libraries: dict[str, Library] = {}
@@ -158,10 +165,11 @@ class Bench:
                     progress(
                         f"round {number + 1}/{rounds} {name} {cell.engine} {cell.build or ''} {cell.method}"
                     )
-                    finetune(cell, cases.task(cell.method), number)
+                    finetune(cell, cases.task(cell.method, optimizer=self.optimizer), number)
         progress("memory")
         for engine in ENGINES:
-            measure_memory(engine, [cell for cell in self.cells if cell.engine == engine], self.cases)
+            cells = [cell for cell in self.cells if cell.engine == engine]
+            measure_memory(engine, cells, self.cases, self.optimizer)
         self._measure_reads()
 
     def _measure_peaks(self) -> None:
@@ -229,6 +237,7 @@ class Bench:
             "schema": SCHEMA,
             "machine": {"cpu": _cpu(), "machine": platform.machine(), "python": platform.python_version()},
             "threads": 1,
+            "optimizer": self.optimizer,
             "rounds": self.rounds,
             "builds": builds,
             "rows": rows,
@@ -326,7 +335,7 @@ def _add_steps(events: list[tuple[int, str]], spent: dict[str, list[float]]) -> 
             step = {}
 
 
-def measure_memory(engine: str, cells: list[Cell], cases: dict[str, Cases]) -> None:
+def measure_memory(engine: str, cells: list[Cell], cases: dict[str, Cases], optimizer: str) -> None:
     """Peak memory of every cell, each in a process of its own."""
     if not cells:
         return
@@ -335,6 +344,7 @@ def measure_memory(engine: str, cells: list[Cell], cases: dict[str, Cases]) -> N
             {
                 "source": asdict(cases[cell.dataset].source),
                 "method": cell.method,
+                "optimizer": optimizer,
                 "library": cell.library.path if cell.library else None,
             }
         )
@@ -399,10 +409,16 @@ def main() -> int:
     parser.add_argument("--datasets", nargs="+", default=[*STUDY, WIDE], choices=[*STUDY, WIDE])
     parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=ENGINES)
     parser.add_argument("--builds", nargs="+", default=list(BUILDS), choices=BUILDS)
+    parser.add_argument(
+        "--optimizer", default="sgd", choices=OPTIMIZERS, help="rule of update, without decay or clip"
+    )
     parser.add_argument("--cache-dir", type=Path, default=Path.home() / ".cache" / "tunebench" / "artefacts")
     args = parser.parse_args()
     inputs, skipped = sources(args.datasets, args.cache_dir)
-    bench = Bench(inputs, args.engines, args.builds)
+    engines = [name for name in args.engines if name != "peft" or args.optimizer == "sgd"]
+    if len(engines) < len(args.engines):
+        skipped.append("engine peft: measured with --optimizer sgd only")
+    bench = Bench(inputs, engines, args.builds, args.optimizer)
     bench.skipped += skipped
     quiet = not sys.stderr.isatty()
     bench.run(

@@ -75,8 +75,8 @@ def table(document: dict[str, Any]) -> str:
     for row in document["summary"]["skip2"]:
         share = row["lora_all_peak_share_min"]
         lines.append(
-            f"Skip2-LoRA below LoRA-All, mean of {row['datasets']} data sets: {row['engine']} {row['build'] or ''} "
-            f"{100 * row['skip2_reduction_mean']:.1f}%"
+            f"Skip2-LoRA below LoRA-All with {document['optimizer']}, mean of {row['datasets']} data sets: "
+            f"{row['engine']} {row['build'] or ''} {100 * row['skip2_reduction_mean']:.1f}%"
             + (f"; LoRA-All at {100 * share:.0f}% of peak or more" if share else "")
         )
     for row in document["summary"]["speedup_har"]:

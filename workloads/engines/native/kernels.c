@@ -45,14 +45,17 @@ static void *take(tb_session *s, size_t count, size_t size) {
 
 static float *take_floats(tb_session *s, size_t count) { return take(s, count, sizeof(float)); }
 
-/* Weights; those that train with room behind them. The distance is no multiple of a page: an address's last bits tell
- * a processor which loads wait for which stores. */
+/* Floats from weights to their state: 320 bytes more than a multiple of 1024, so that neither a state nor another row of
+ * it shares the last bits of its address with weights nearby. They tell a processor which loads wait for which stores. */
+static long apart_of(size_t count) { return (long)((count + 255) / 256 * 256 + 80); }
+
+/* Weights; those that train with room behind them. */
 static float *take_weights(tb_session *s, size_t count, int trains, int second) {
     const tb_training *t = &s->training;
     int behind = trains ? t->n_states + t->keeps : 0;
-    size_t apart = count + TB_ALIGN_B / sizeof(float);
-    float *at = take_floats(s, behind ? (size_t)(behind + 1) * apart : count);
-    if (at && trains) s->trained[s->n_trained++] = (tb_trained){at, (long)count, (long)apart, second};
+    long apart = apart_of(count);
+    float *at = take_floats(s, behind ? (size_t)((behind + 1) * apart) : count);
+    if (at && trains) s->trained[s->n_trained++] = (tb_trained){at, (long)count, apart, second};
     return at;
 }
 
@@ -149,8 +152,8 @@ TB_API void tb_free(tb_session *s) {
 static void set_training(tb_training *t, int optimizer, const double *numbers) {
     t->clip = numbers[1], t->decay = numbers[2], t->second_rate = numbers[3], t->momentum = numbers[4];
     t->beta1 = numbers[5], t->beta2 = numbers[6], t->epsilon = numbers[7];
-    t->rule = optimizer == 0 ? TB_STEP : optimizer == 1 ? TB_MOMENTUM : TB_ADAMW;
-    t->keeps = t->clip > 0.0 || (t->decay > 0.0 && t->rule != TB_ADAMW);
+    t->rule = optimizer == 0 ? TB_STEP : optimizer == 1 ? TB_MOMENTUM : t->decay > 0.0 ? TB_DECAY : TB_ADAMW;
+    t->keeps = t->clip > 0.0 || (t->decay > 0.0 && t->rule != TB_DECAY);
     t->n_states = optimizer;
     t->power1 = t->power2 = 1.0;
 }
@@ -530,13 +533,13 @@ static void backward(tb_session *s, int m) {
 /* The rules of the next step, of most weights and of adapters' second factors. */
 static void next_rules(tb_session *s, double lr, tb_rule *rules) {
     tb_training *t = &s->training;
-    if (t->rule == TB_ADAMW) t->power1 *= t->beta1, t->power2 *= t->beta2;
+    if (t->n_states == 2) t->power1 *= t->beta1, t->power2 *= t->beta2;
     for (int second = 0; second < 2; second++) {
         double rate = second ? lr * t->second_rate : lr;
         tb_rule *r = &rules[second];
         r->rate = (float)-rate, r->n_states = t->n_states;
         r->beta1 = (float)t->momentum;
-        if (t->rule != TB_ADAMW) continue;
+        if (t->n_states != 2) continue;
         double root = __builtin_sqrt((1.0 - t->power2) / (1.0 - t->beta2));
         r->rate = (float)(-2.0 * rate * (1.0 - t->beta1) / (1.0 - t->power1) * root);
         r->floor = (float)(2.0 * t->epsilon * root);
@@ -548,29 +551,32 @@ static void next_rules(tb_session *s, double lr, tb_rule *rules) {
 /* The weights c by a sum of products: moved, or their gradient kept. */
 static void change(const tb_session *s, int m, int n, const tb_term *by, float *const *c, size_t count,
                    tb_rule *rule) {
-    rule->apart = (long)(count + TB_ALIGN_B / sizeof(float));
+    rule->apart = apart_of(count);
     switch (s->training.keeps ? TB_KEEP : s->training.rule) {
         case TB_STEP: outer_step(m, n, by, c, rule); break;
         case TB_MOMENTUM: outer_momentum(m, n, by, c, rule); break;
         case TB_ADAMW: outer_adamw(m, n, by, c, rule); break;
+        case TB_DECAY: outer_decay(m, n, by, c, rule); break;
         default: outer_keep(m, n, by, c, rule); break;
     }
 }
 
 TB_INLINE void bias_by(const int what, tb_layer *l, int m, const tb_rule *rule) {
+    const tb_rule own = *rule;
     for (int o = 0; o < l->o; o += VL) {
         vf sum = all(0.0f);
         for (int i = 0; i < m; i++) sum += load(l->gy_rows[i] + o);
-        move(what, l->bias + o, sum, rule);
+        move(what, l->bias + o, sum, &own);
     }
 }
 
 static void update_bias(const tb_session *s, tb_layer *l, int m, tb_rule *rule) {
-    rule->apart = (long)(l->o + TB_ALIGN_B / sizeof(float));
+    rule->apart = apart_of((size_t)l->o);
     switch (s->training.keeps ? TB_KEEP : s->training.rule) {
         case TB_STEP: bias_by(TB_STEP, l, m, rule); break;
         case TB_MOMENTUM: bias_by(TB_MOMENTUM, l, m, rule); break;
         case TB_ADAMW: bias_by(TB_ADAMW, l, m, rule); break;
+        case TB_DECAY: bias_by(TB_DECAY, l, m, rule); break;
         default: bias_by(TB_KEEP, l, m, rule); break;
     }
     fold(l);
@@ -591,9 +597,11 @@ static float clip_share(const tb_session *s) {
 }
 
 TB_INLINE void move_kept(const int what, const tb_trained *t, const tb_rule *rule) {
-    const float *from = t->at + (rule->n_states + 1) * t->apart;
-    for (long at = 0; at < t->count; at += VL) {
-        move(what, t->at + at, rule->share * load(from + at) + rule->decay * load(t->at + at), rule);
+    const tb_rule own = *rule;
+    float *to = t->at;
+    const float *from = to + (own.n_states + 1) * own.apart;
+    for (const float *end = to + t->count; to < end; to += VL, from += VL) {
+        move(what, to, own.share * load(from) + own.decay * load(to), &own);
     }
 }
 
@@ -601,7 +609,7 @@ TB_INLINE void move_kept(const int what, const tb_trained *t, const tb_rule *rul
 static void move_all(tb_session *s, tb_rule *rules) {
     const tb_training *training = &s->training;
     float share = training->clip > 0.0 ? clip_share(s) : 1.0f;
-    float decay = training->rule == TB_ADAMW ? 0.0f : (float)training->decay;
+    float decay = training->rule == TB_DECAY ? 0.0f : (float)training->decay;
     for (int i = 0; i < s->n_trained; i++) {
         const tb_trained *t = &s->trained[i];
         tb_rule *rule = &rules[t->second];
@@ -609,7 +617,8 @@ static void move_all(tb_session *s, tb_rule *rules) {
         switch (training->rule) {
             case TB_STEP: move_kept(TB_STEP, t, rule); break;
             case TB_MOMENTUM: move_kept(TB_MOMENTUM, t, rule); break;
-            default: move_kept(TB_ADAMW, t, rule); break;
+            case TB_ADAMW: move_kept(TB_ADAMW, t, rule); break;
+            default: move_kept(TB_DECAY, t, rule); break;
         }
     }
     for (int l = 0; l < s->n_layers; l++) {

@@ -15,7 +15,7 @@ typedef struct {
 /* Of the whole fine-tuning; see tunebench/workloads/tasks/training.py. clip 0: not clipped. */
 typedef struct {
     double clip, decay, second_rate, momentum, beta1, beta2, epsilon;
-    int rule;              /* TB_STEP, TB_MOMENTUM, TB_ADAMW */
+    int rule;              /* TB_STEP, TB_MOMENTUM, TB_ADAMW, TB_DECAY */
     int keeps;             /* gradients are kept: to be clipped, or to have decay added */
     int n_states;          /* values kept for a weight from step to step */
     double power1, power2; /* beta ^ steps so far */

@@ -14,8 +14,9 @@
 #include <arm_neon.h>
 #endif
 
-/* of outer: TB_ADD, TB_GATE see tiles.h; TB_STEP, TB_MOMENTUM, TB_ADAMW move weights; TB_KEEP keeps their gradient */
-enum { TB_STEP, TB_ADD, TB_GATE, TB_MOMENTUM, TB_ADAMW, TB_KEEP };
+/* of outer: TB_ADD, TB_GATE see tiles.h; TB_STEP, TB_MOMENTUM, TB_ADAMW (without decay), TB_DECAY (AdamW with decay) move
+ * weights; TB_KEEP keeps their gradient */
+enum { TB_STEP, TB_ADD, TB_GATE, TB_MOMENTUM, TB_ADAMW, TB_DECAY, TB_KEEP };
 
 /* Of one step and one kind of weights.
  *
@@ -78,13 +79,14 @@ TB_INLINE void move(const int what, float *at, vf gradient, const tb_rule *by) {
         vf velocity = by->beta1 * load(at + by->apart) + gradient;
         store(at + by->apart, velocity);
         store(at, load(at) + by->rate * velocity);
-    } else if (what == TB_ADAMW) {
+    } else if (what == TB_ADAMW || what == TB_DECAY) {
         float *m_at = at + by->apart, *v_at = m_at + by->apart;
         vf m = by->beta1 * load(m_at) + gradient;
         vf v = by->beta2 * load(v_at) + gradient * gradient;
         store(m_at, m);
         store(v_at, v);
-        store(at, by->keep * load(at) + by->rate * quotient(m, twice_sqrt(v) + by->floor));
+        vf weight = what == TB_DECAY ? by->keep * load(at) : load(at);
+        store(at, weight + by->rate * quotient(m, twice_sqrt(v) + by->floor));
     } else {
         store(at + (by->n_states + 1) * by->apart, gradient);
     }

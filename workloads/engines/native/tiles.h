@@ -150,24 +150,31 @@ TB_INLINE void outer(const int what, int m, int n, const tb_term *terms, int n_t
     }
 }
 
+/* The rule is copied, so that its numbers stand in registers: they may not change by what is stored. */
+TB_INLINE void outer_move(const int what, int m, int n, const tb_term *by, float *const *c, const tb_rule *rule) {
+    const tb_rule own = *rule;
+    tb_finish finish = {&own, NULL, NULL};
+    outer(what, m, n, by, 1, c, &finish);
+}
+
 static void outer_step(int m, int n, const tb_term *by, float *const *c, const tb_rule *rule) {
-    tb_finish finish = {rule, NULL, NULL};
-    outer(TB_STEP, m, n, by, 1, c, &finish);
+    outer_move(TB_STEP, m, n, by, c, rule);
 }
 
 static void outer_momentum(int m, int n, const tb_term *by, float *const *c, const tb_rule *rule) {
-    tb_finish finish = {rule, NULL, NULL};
-    outer(TB_MOMENTUM, m, n, by, 1, c, &finish);
+    outer_move(TB_MOMENTUM, m, n, by, c, rule);
 }
 
 static void outer_adamw(int m, int n, const tb_term *by, float *const *c, const tb_rule *rule) {
-    tb_finish finish = {rule, NULL, NULL};
-    outer(TB_ADAMW, m, n, by, 1, c, &finish);
+    outer_move(TB_ADAMW, m, n, by, c, rule);
+}
+
+static void outer_decay(int m, int n, const tb_term *by, float *const *c, const tb_rule *rule) {
+    outer_move(TB_DECAY, m, n, by, c, rule);
 }
 
 static void outer_keep(int m, int n, const tb_term *by, float *const *c, const tb_rule *rule) {
-    tb_finish finish = {rule, NULL, NULL};
-    outer(TB_KEEP, m, n, by, 1, c, &finish);
+    outer_move(TB_KEEP, m, n, by, c, rule);
 }
 
 static void outer_add(int m, int n, const tb_term *by, float *const *c) {
