@@ -17,6 +17,7 @@ MOST = 13
 KINDS = {
     "harness": "rooms",
     "harness/cli": "commands",
+    "harness/config/suites": "suites",
     "reports/figures": "figures",
     "reports/sections": "sections of a report",
     "targets/agent/formats": "formats of outputs",

@@ -215,7 +215,7 @@ def _tied(layers: List[_Place]) -> Dict[int, str]:
     """Return layer's id -> why not, for layers whose weight is another layer's, too: merging would change both."""
     users: Dict[int, List[_Place]] = {}
     for place in layers:
-        weight = place[1]._parameters.get("weight")
+        weight = dict(place[1]._parameters.items()).get("weight")  # a scripted module's are no dict
         if weight is not None:
             users.setdefault(weight.data_ptr() or id(weight), []).append(place)
     reasons: Dict[int, str] = {}
