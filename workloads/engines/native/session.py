@@ -347,16 +347,6 @@ def _check(task: Task) -> None:
             "workload.engine 'native' runs on one thread of the CPU, not on %d of %r"
             % (spec.threads, spec.device)
         )
-    training, head = spec.training, task.plan.graph.layers[-1].name
-    if training.batchnorm != PLAIN.batchnorm:
-        raise SpecError(
-            "workload.batchnorm is %r, engine 'native' keeps BatchNorm frozen; use engine 'torch'"
-            % training.batchnorm
-        )
-    if training.head == "trained" and not (head in task.plan.weights and head in task.plan.biases):
-        raise SpecError(
-            "workload.head is 'trained', engine 'native' trains what the method says; use engine 'torch'"
-        )
     if len(task.plan.graph.layers) > MAX_LAYERS:
         raise SpecError("workload.engine 'native' takes at most %d layers" % MAX_LAYERS)
 
