@@ -65,7 +65,7 @@ def number(machine: str, pointer_b: int) -> Optional[int]:
     >>> number("x86_64", 8), number("aarch64", 4), number("mips64", 8)
     (298, 364, None)
     """
-    wide, narrow = _NUMBERS.get(machine, (None, None))
+    wide, narrow = _NUMBERS.get(machine, (None, None))  # type: Optional[int], Optional[int]
     return wide if pointer_b == 8 else narrow
 
 

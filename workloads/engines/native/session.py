@@ -22,7 +22,6 @@ from tunebench.workloads.tasks.training import (
     EPSILON,
     MOMENTUM,
     OPTIMIZERS,
-    PLAIN,
     learning_rates,
 )
 

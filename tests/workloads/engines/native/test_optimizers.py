@@ -13,7 +13,7 @@ from tunebench.workloads.methods.plan import counts
 from tunebench.workloads.tasks.spec import SpecError
 from tunebench.workloads.tasks.training import PLAIN, learning_rates
 
-MLP = table.methods_of("mlp")
+MLP = [name for name in table.methods_of("mlp") if table.method(name).labels]
 #: at rates that train: steps of AdamW are as long as its rate, whatever the gradient
 OPTIMIZERS = {"momentum": {"lr": 0.002}, "adamw": {"lr": 0.003}}
 #: every key beside the optimizer, and all at once; a norm of 1 is between those that occur
