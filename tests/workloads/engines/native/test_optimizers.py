@@ -206,4 +206,4 @@ def test_what_the_kernels_do_not_do_is_refused_by_name(key, value, digits, libra
     with pytest.raises(
         SpecError, match=f"engine 'native' does not have {key} = '{value}'; engines that do: torch"
     ):
-        Session(digits("skip2-lora", **{key: value}), library=library)
+        Session(digits("lora-all", **{key: value}), library=library)
