@@ -54,10 +54,10 @@ def _draw(width: int, lines: Sequence[TwoSpreads], widest: float) -> Canvas:
         top = index * _ROW + 6
         canvas.text(0, top + 18, clean(line.label, 40), "t", width=left - 12)
         for place, (name, share, css) in enumerate(
-            (("time", line.time, "c-idle"), ("instructions", line.instructions, "c-bar"))
+            (("time", line.time, "box"), ("instructions", line.instructions, "bar c-bar"))
         ):
             y = top + place * (_BAR + 4)
             hint = f"{clean(line.label, 40)}, {name}: {percent(share, 2)}"
-            canvas.rect(left, y, max(1.0, scale(share) - left), _BAR, f"bar {css}", hint=hint)
+            canvas.rect(left, y, max(1.0, scale(share) - left), _BAR, css, hint=hint)
             canvas.text(scale(share) + 6, y + 9.5, f"{name} {percent(share, 2)}", "tick")
     return canvas

@@ -16,11 +16,12 @@ from tunebench.reports.summary import Summary
 
 CAPTION = (
     "Instructions of one fine-tuning in user space, medians over the repetitions that stand in the times. "
-    "Spread is the interquartile range over the median. Misses are of the cache, usually the last level."
+    "Spread is the interquartile range over the median. IPC is instructions a cycle; misses are of the cache "
+    "(usually the last level) in 1000 instructions."
 )
 HEADINGS = (
-    "board", "task", "method", "n", "instructions", "a step", "their spread", "spread of time", "a cycle",
-    "misses in 1000",
+    "board", "task", "method", "n", "instructions", "a step", "their spread", "spread of time", "IPC",
+    "misses",
 )  # fmt: skip
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 #: From here on counts are called scaled.

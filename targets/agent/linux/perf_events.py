@@ -16,7 +16,7 @@ import platform
 import signal
 import struct
 import sys
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from tunebench.targets.agent.linux.sysfs import text_of
 
@@ -32,8 +32,9 @@ _ATTRIBUTE = struct.Struct("=IIQQQQQIIQ")
 #: PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING; what children inherit cannot be read as a group.
 _TIMES = 1 | 2
 _DISABLED, _INHERIT, _EXCLUDE_KERNEL, _EXCLUDE_HV = 1, 1 << 1, 1 << 5, 1 << 6
-#: Kernel's name of the machine -> number of perf_event_open, for programs of 64 bits and of 32.
-_NUMBERS = {
+#: Kernel's name of the machine -> number of perf_event_open, for programs of 64 bits and of 32. Machines with ioctl
+#: numbers of their own (powerpc, mips, sparc) are left out: the workload switches its counters by the common ones.
+_NUMBERS: Dict[str, Tuple[Optional[int], Optional[int]]] = {
     "x86_64": (298, 336),
     "i386": (None, 336),
     "i486": (None, 336),
@@ -45,8 +46,7 @@ _NUMBERS = {
     "armv8l": (None, 364),
     "riscv64": (241, None),
     "loongarch64": (241, None),
-    "ppc64le": (319, None),
-}  # type: Dict[str, Any]
+}
 
 Event = NamedTuple("Event", [("name", str), ("type", int), ("config", int)])
 #: PERF_COUNT_HW_INSTRUCTIONS, _CPU_CYCLES, _CACHE_MISSES (usually of the last level).

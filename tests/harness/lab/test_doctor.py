@@ -20,6 +20,7 @@ from tunebench.harness.errors import UsageError
 from tunebench.harness.lab.doctor import (
     Diagnosis,
     DoctorCheck,
+    _counters,
     _how_far,
     _summary,
     examine_all,
@@ -30,7 +31,7 @@ from tunebench.harness.lab.doctor import (
 from tunebench.harness.lab.permissions import fixes
 from tunebench.targets.agent.doctor.permissions import SCHEMA
 from tunebench.targets.client.examination import read_examination
-from tunebench.targets.client.replies import CaptureSummary
+from tunebench.targets.client.replies import CaptureSummary, Probe
 from tunebench.targets.errors import HostKeyError, InterpreterError, ReplyError, UnreachableError
 
 GOVERNOR = "/sys/devices/system/cpu/cpufreq/policy0/scaling_governor"
@@ -286,3 +287,21 @@ def test_a_bundle_is_of_one_board(lab, tmp_path):
 def test_a_bundle_with_a_file_from_elsewhere_is_refused(name):
     with pytest.raises(ReplyError, match="no place of ours"):
         _summary(CaptureSummary(), {name: b""}, "pi")
+
+
+@pytest.mark.parametrize(
+    ("probe", "line"),
+    [
+        (Probe(pmu=["instructions", "cycles"]), ("ok", "yes: instructions, cycles")),
+        (
+            Probe(missing={"instructions": "perf_event_paranoid is 4, ...; `sudo sysctl x=2` allows it"}),
+            ("warn", "no: perf_event_paranoid is 4, ...; `sudo sysctl x=2` allows it"),
+        ),
+        (Probe(missing={"instructions": "no PMU counts instructions here (ENOENT)"}), None),
+        (Probe(), None),
+    ],
+    ids=["counted", "a command allows it", "no PMU: stands under what stays empty", "an older agent"],
+)
+def test_the_doctor_says_whether_instructions_are_counted(probe, line):
+    checks = _counters(probe)
+    assert [(check.state, check.message) for check in checks] == ([line] if line else [])

@@ -95,3 +95,11 @@ def test_a_folder_that_is_not_mounted_is_named(tmp_path):
 def test_what_the_supervisor_cannot_reach_ends_by_itself(tmp_path):
     settings = {"env": {"PYTHONPATH": "/"}, "cwd": "/", "paths": [], "deadline_s": 1}
     assert become(settings, "-c", "import time; time.sleep(15)").returncode == -signal.SIGALRM
+
+
+def test_counters_are_told_of_behind_a_command_that_keeps_open_files():
+    """As ``nice -n 5 python3``; what closes them (docker exec) is found out where the window is marked."""
+    job = {"paths": {"payload": "/p"}, "deadline_s": 5, "interpreter_words": 4}
+    argv = ["nice", "-n", "5", "python3", "-m", "x"]
+    settings = json.loads(env_wrapper.carried(job, argv, {"TUNEBENCH_PMU": "told"}, "/")[6])
+    assert settings["env"]["TUNEBENCH_PMU"] == "told"

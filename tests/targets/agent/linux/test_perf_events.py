@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -90,7 +91,7 @@ def test_the_numbers_are_those_of_the_kernels_own_headers(pointer_b):
     ("machine", "pointer_b", "expected"),
     [
         ("x86_64", 8, 298), ("x86_64", 4, 336), ("i686", 4, 336), ("aarch64", 8, 241), ("aarch64", 4, 364),
-        ("armv7l", 4, 364), ("armv6l", 4, 364), ("riscv64", 8, 241), ("riscv64", 4, None),
+        ("armv7l", 4, 364), ("armv6l", 4, 364), ("riscv64", 8, 241), ("riscv64", 4, None), ("ppc64le", 8, None),
         ("m68k", 4, None), ("i686", 8, None),
     ],
 )  # fmt: skip
@@ -109,6 +110,42 @@ def test_the_attribute_is_laid_out_as_the_kernel_reads_it():
     (flags,) = struct.unpack_from("<Q", text, 40)
     assert {bit for bit in range(64) if flags >> bit & 1} == {0, 1, 5, 6}
     assert attribute(Event("cycles", 0, 7), disabled=False)[40] & 1 == 0
+
+
+BY_THE_COMPILER = """
+#include <linux/perf_event.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+int main(void) {
+    struct perf_event_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.type = PERF_TYPE_HARDWARE;
+    attr.size = PERF_ATTR_SIZE_VER0;
+    attr.config = PERF_COUNT_HW_CACHE_MISSES;
+    attr.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING;
+    attr.disabled = attr.inherit = attr.exclude_kernel = attr.exclude_hv = 1;
+    for (int i = 0; i < PERF_ATTR_SIZE_VER0; i++) printf("%02x", ((unsigned char *)&attr)[i]);
+    printf(" %d %d ", PERF_COUNT_HW_INSTRUCTIONS, PERF_COUNT_HW_CPU_CYCLES);
+    printf("%d %d", PERF_EVENT_IOC_ENABLE, PERF_EVENT_IOC_DISABLE);
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(
+    shutil.which("cc") is None or not Path("/usr/include/linux/perf_event.h").is_file(),
+    reason="no C compiler, or no headers of the kernel (Debian: gcc, linux-libc-dev)",
+)
+def test_the_kernels_header_gives_the_same_bytes_and_numbers(tmp_path):
+    source, program = tmp_path / "attr.c", tmp_path / "attr"
+    source.write_text(BY_THE_COMPILER)
+    subprocess.run(["cc", "-o", str(program), str(source)], check=True, timeout=60)
+    text, *numbers = subprocess.run(
+        [str(program)], check=True, capture_output=True, text=True, timeout=20
+    ).stdout.split()
+    assert attribute(EVENTS[2], disabled=True).hex() == text
+    assert [int(n) for n in numbers] == [EVENTS[0].config, EVENTS[1].config, pmu._ENABLE, pmu._DISABLE]
 
 
 @needs_perf
