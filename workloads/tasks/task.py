@@ -119,7 +119,9 @@ def _check_keys(spec: Spec, row: table.Method) -> None:
     for key in given:
         if key in table.OWN_KEYS or table.honours(row, key):
             continue
-        about, fitting = ("adapters", "with adapters") if key in table.ADAPTER_KEYS else ("steps", "with steps")
+        about, fitting = (
+            ("adapters", "with adapters") if key in table.ADAPTER_KEYS else ("steps", "with steps")
+        )
         raise SpecError(
             "workload.%s is about %s, method %r has none; methods %s: %s"
             % (key, about, row.name, fitting, ", ".join(table.honouring(key, spec.model)))
