@@ -262,7 +262,8 @@ def measure(params: Dict[str, Any]) -> Dict[str, float]:
 
     plan, batch = plan_at(None), chosen["batch"]
     if not plan.trains:
-        fitting = ", ".join(table.honouring("optimizer", chosen["model"]))
+        able = [other for other in table.METHODS if other.networks and table.honours(other, "optimizer")]
+        fitting = ", ".join(other.name for other in able)
         raise FitError(
             "params.method is %r, which takes no step; methods that do: %s" % (chosen["method"], fitting)
         )
