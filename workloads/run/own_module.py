@@ -66,10 +66,8 @@ def _behind_the_standard_library() -> int:
 def as_dict(spec: Spec, paths: Dict[str, str]) -> Dict[str, Any]:
     """Return the spec as a user's module gets it."""
     given = dict(spec._asdict(), paths=dict(paths), epoch=0)
-    del (
-        given["training"],
-        given["alpha"],
-    )  # the first is refused, see OwnSession; of the other, scale holds what it gives
+    # The first is refused, see OwnSession; of the other, scale holds what it comes to.
+    del given["training"], given["alpha"]
     return given
 
 
