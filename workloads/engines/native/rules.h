@@ -85,7 +85,8 @@ TB_INLINE void move(const int what, float *at, vf gradient, const tb_rule *by) {
         vf v = by->beta2 * load(v_at) + gradient * gradient;
         store(m_at, m);
         store(v_at, v);
-        vf weight = what == TB_DECAY ? by->keep * load(at) : load(at);
+        vf weight = load(at);
+        if (what == TB_DECAY) weight = by->keep * weight;
         store(at, weight + by->rate * quotient(m, twice_sqrt(v) + by->floor));
     } else {
         store(at + (by->n_states + 1) * by->apart, gradient);
