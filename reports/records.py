@@ -288,6 +288,10 @@ class Repetition(Record):
     dtype: str
     params: dict[str, object] = Field(default_factory=dict, description="epochs, batch, lr, rank, ...")
     seed: int
+    base: int | None = Field(
+        default=None,
+        description="pretraining base that it began from; null where the suite has one base, and in older records",
+    )
     series_key: str
     bench_version: int = BENCH_VERSION
 
