@@ -122,7 +122,9 @@ def _cut(pool: artefact.Artefact, rest: Mask, held: Mask, task: str) -> artefact
         kept = rows[table[:, 0]]
         number = np.cumsum(rows) - 1
         renumbered = np.stack([number[table[kept, 0]], table[kept, 1]], 1).astype("<i4")
-        tensors[f"{part}_y"] = artefact.Tensor("int32", renumbered.shape, memoryview(bytearray(renumbered.tobytes())))
+        tensors[f"{part}_y"] = artefact.Tensor(
+            "int32", renumbered.shape, memoryview(bytearray(renumbered.tobytes()))
+        )
         tensors[f"{part}_boxes"] = _rows(pool.need("finetune_boxes"), kept)
     return artefact.Artefact(pool.kind, pool.meta, tensors)
 

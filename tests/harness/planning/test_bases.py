@@ -130,3 +130,23 @@ def test_the_dry_run_tells_what_is_to_be_trained():
         "  a/mlp: start weights of 50 pretraining bases, 49 are to be trained on this host"
     )
     assert lines[2] == "  b/mlp: start weights of 10 pretraining bases, all are there"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("margin = 1.0", "'margin' goes with 'study'"),
+        ('margin = 1.0\nstudy = "lorae"', "'margin' goes with 'candidate'"),
+        ('margin = 0\nstudy = "skip2-lora"', "margin"),
+        ('margin = "one"\nstudy = "skip2-lora"', "margin"),
+    ],
+)
+def test_a_margin_is_committed_with_what_it_judges(suite_of, more, message):
+    with pytest.raises(UsageError, match=message):
+        suite_of(more)
+
+
+def test_a_committed_margin_stands_in_the_plan_and_only_then(suite_of):
+    suite = suite_of('margin = 1.5\nstudy = "lorae"\ncandidate = "ft-last"')
+    assert suite.as_dict()["margin"] == 1.5
+    assert "margin" not in suite_of().as_dict()
