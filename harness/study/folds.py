@@ -1,9 +1,9 @@
 """Cut validation folds from the fine-tuning pool, blocked by writer or time; the test set is not in what is cut.
 
-The pool is in the order in which it was recorded. A fold is one stretch of it, so that images of one writer and windows
-of one moment stay together. Where such a fold, or what is left, would lack a class (recordings that stand one after
-another, as the fan's do), the samples of each class are cut in this way instead, in their order. Rows that touch a
-held-out one are in neither part: neighbouring windows overlap.
+The pool is in the order in which it was recorded. Of images a fold is one stretch of it, so that those of one writer
+stay together. Rows are windows of recordings, one person's or machine's after another's, and fine-tuning adapts to just
+these: of them a fold holds the same part, in time, of every stretch of one class. Where a part would lack a class, the
+samples of each class are cut in their order. Rows that touch a held-out one are in neither part: neighbours overlap.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def folds_of(data: artefact.Artefact, count: int) -> list[Fold]:
     task = pool.meta.get("task", ROWS)
     labels = _values(pool.need("finetune_y")) if task in (ROWS, "classify") else None
     folds = []
-    for held in masks(labels, n_pool, count):
+    for held in masks(labels, n_pool, count, by_time=task == ROWS):
         rest = ~(_widened(held) if task == ROWS else held)
         if not rest.any():
             raise ValueError(f"{count} folds of a pool of {n_pool} samples leave none to train on")
@@ -68,24 +68,38 @@ def folds_of(data: artefact.Artefact, count: int) -> list[Fold]:
     return folds
 
 
-def masks(labels: npt.NDArray[np.integer[Any]] | None, n_pool: int, count: int) -> list[Mask]:
+def masks(
+    labels: npt.NDArray[np.integer[Any]] | None, n_pool: int, count: int, *, by_time: bool = False
+) -> list[Mask]:
     """Return which samples each fold holds out; every sample is held out once.
 
     Args:
         labels: the class of each sample, in the pool's order; None: samples have no single class.
         n_pool: samples.
         count: folds.
+        by_time: first try to cut every stretch of one class; rows beside a held-out one do not train.
 
     Raises:
         ValueError: no cut leaves every class in every fold and in what is left of it.
     """
-    in_order = _in_order([np.arange(n_pool)], n_pool, count)
-    if labels is None or _all_have_all_classes(labels, in_order):
-        return in_order
-    by_class = _in_order([np.flatnonzero(labels == label) for label in np.unique(labels)], n_pool, count)
-    if not _all_have_all_classes(labels, by_class):
-        raise ValueError(f"{count} folds of this pool would leave a class out of a fold or of what trains")
-    return by_class
+    in_order = [np.arange(n_pool)]
+    if labels is None:
+        return _in_order(in_order, n_pool, count)
+    stretches = np.split(in_order[0], np.flatnonzero(np.diff(labels)) + 1)
+    by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    for groups in ([stretches] if by_time else []) + [in_order, by_class]:
+        folds = _in_order(groups, n_pool, count)
+        trained = [~(_widened(held) if by_time else held) for held in folds]
+        enough = all(rest.sum() >= (~held).sum() / 2 for held, rest in zip(folds, trained, strict=True))
+        if enough and _have_all_classes(labels, [*folds, *trained]) and _are_alike(folds):
+            return folds
+    raise ValueError(f"{count} folds of this pool would leave a class out of a fold or of what trains")
+
+
+def _are_alike(folds: list[Mask]) -> bool:
+    """Return whether no fold has more than twice another's samples, as it has where stretches are too short to be cut."""
+    sizes = [int(held.sum()) for held in folds]
+    return max(sizes) <= 2 * min(sizes)
 
 
 def _in_order(groups: list[npt.NDArray[np.intp]], n_pool: int, count: int) -> list[Mask]:
@@ -97,9 +111,9 @@ def _in_order(groups: list[npt.NDArray[np.intp]], n_pool: int, count: int) -> li
     return folds
 
 
-def _all_have_all_classes(labels: npt.NDArray[np.integer[Any]], folds: list[Mask]) -> bool:
+def _have_all_classes(labels: npt.NDArray[np.integer[Any]], parts: list[Mask]) -> bool:
     classes = len(np.unique(labels))
-    return all(len(np.unique(labels[part])) == classes for held in folds for part in (held, ~held))
+    return all(len(np.unique(labels[part])) == classes for part in parts)
 
 
 def _widened(held: Mask) -> Mask:
