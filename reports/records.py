@@ -312,6 +312,10 @@ class Repetition(Record):
         "batchnorm, head, lora_plus) only where they are not the defaults, see docs/training.md",
     )
     seed: int
+    base: int | None = Field(
+        default=None,
+        description="pretraining base that it began from; null where the suite has one base, and in older records",
+    )
     series_key: str
     bench_version: int = BENCH_VERSION
 

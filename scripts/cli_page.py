@@ -24,7 +24,7 @@ PAGE = ROOT / "docs" / "cli.md"
 #: In the order of a first day; a command that stands in none comes under the last one.
 GROUPS = {
     "A first lab": ("demo", "init", "boards", "setup", "doctor", "plan", "run", "status", "runs"),
-    "Your own method": ("new-method", "try", "params", "suites", "examples"),
+    "Your own method": ("new-method", "try", "params", "suites", "examples", "tune-rates"),
     "Reading results": ("report", "compare", "verify", "export", "merge"),
     "A lab every night": ("nightly", "gate", "accept", "quarantine", "calibrate", "index"),
     "Boards and their sensors": ("release", "meter", "sensors", "emulate"),

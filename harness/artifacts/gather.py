@@ -21,6 +21,9 @@ from tunebench.workloads.datasets.store import FETCH_COMMAND
 from tunebench.workloads.engines.native import build
 from tunebench.workloads.prepare import artefacts
 
+#: Key of :meth:`Artifacts.hashes` for the start weights of further bases.
+BASES = "bases"
+
 #: What is being made, and how much of it is done (0..1).
 Progress = Callable[[str, float], None]
 
@@ -32,17 +35,22 @@ class Artifacts:
     payload: Blob
     data: Mapping[str, Blob] = field(default_factory=dict)
     weights: Mapping[str, Blob] = field(default_factory=dict)
+    #: Start weights of further bases: (task, base) -> blob; base 0 stands in ``weights``.
+    bases: Mapping[tuple[str, int], Blob] = field(default_factory=dict)
+    #: task -> how many bases have no start weights yet; only where none are to be trained now.
+    to_train: Mapping[str, int] = field(default_factory=dict)
     own: Mapping[tuple[str, str], Blob] = field(default_factory=dict)
     unavailable: Mapping[str, str] = field(default_factory=dict)
     #: Workloads that run other builds than today's: role -> blob, instead of what is built now.
     built: Mapping[tuple[str, str], Mapping[str, Blob]] = field(default_factory=dict)
 
-    def of_workload(self, workload: Workload) -> dict[str, Blob]:
-        """Return what one workload needs on the board: role -> blob."""
+    def of_workload(self, workload: Workload, base: int = 0) -> dict[str, Blob]:
+        """Return what one workload needs on the board when it begins from a base: role -> blob."""
         blobs = {"payload": self.payload}
         if workload.task in self.data and workload.dataset:
             blobs["data"] = self.data[workload.task]
-            blobs["weights"] = self.weights[workload.task]
+            first = base == 0
+            blobs["weights"] = self.weights[workload.task] if first else self.bases[workload.task, base]
         if workload.key in self.own:
             blobs["own"] = self.own[workload.key]
         blobs.update(self.built.get(workload.key, {}))
@@ -55,6 +63,12 @@ class Artifacts:
             "data": {task: blob.sha256 for task, blob in self.data.items()},
             "weights": {task: blob.sha256 for task, blob in self.weights.items()},
             "own": {f"{task} {label}": blob.sha256 for (task, label), blob in self.own.items()},
+            # Only in suites of several: runs without keep what they wrote down.
+            **(
+                {BASES: {f"{task} base {base}": blob.sha256 for (task, base), blob in self.bases.items()}}
+                if self.bases
+                else {}
+            ),
         }
 
 
@@ -113,6 +127,7 @@ def gather(
     data_dir: Path | None = None,
     download: bool = False,
     progress: Progress | None = None,
+    train_bases: bool = True,
 ) -> Artifacts:
     """Build the payload, and find or make the artefacts of every task.
 
@@ -124,15 +139,20 @@ def gather(
         data_dir: where local copies of published data sets lie.
         download: whether published data sets may be fetched.
         progress: called while artefacts are prepared.
+        train_bases: whether start weights of further bases are made; else it is only told how many would be.
     """
+    bases: dict[tuple[str, int], Blob] = {}
+    to_train: dict[str, int] = {}
     data: dict[str, Blob] = {}
     weights: dict[str, Blob] = {}
     unavailable: dict[str, str] = {}
     for task, (dataset, model) in _artefacts_of(suite).items():
         try:
-            prepared = artefacts.prepare(
+            needed = suite.bases_of(task)
+            made = artefacts.prepare_bases(
                 dataset,
                 model,
+                needed if train_bases else needed[:1],
                 cache_dir=cache_dir or default_cache(),
                 also=[] if cache_dir else cache_places("artefacts")[1:],
                 data_dir=data_dir,
@@ -144,16 +164,24 @@ def gather(
         except (DataUnavailable, artefacts.PrepareError) as error:
             unavailable[task] = str(error).replace(FETCH_COMMAND, _fetch_command(suite))
             continue
-        data[task] = Blob(name=f"{prepared.data_sha256}.tbx", sha256=prepared.data_sha256, path=prepared.data)
-        weights[task] = Blob(
-            name=f"{prepared.weights_sha256}.tbx", sha256=prepared.weights_sha256, path=prepared.weights
-        )
+        data[task] = _blob(made[0].data, made[0].data_sha256)
+        weights[task], *others = (_blob(prepared.weights, prepared.weights_sha256) for prepared in made)
+        bases.update({(task, base): blob for base, blob in enumerate(others, 1)})
+        if not train_bases:
+            folders = [cache_dir] if cache_dir else cache_places("artefacts")
+            to_train[task] = len(artefacts.missing_bases(dataset, model, needed[1:], folders))
     own = {
         workload.key: own_blob(workload, suite.root)
         for workload in suite.workloads
         if workload.files and suite.root is not None
     }
-    return Artifacts(build_payload(_lab_engines(suite)), data, weights, own, unavailable)
+    return Artifacts(
+        build_payload(_lab_engines(suite)), data, weights, bases, to_train, own=own, unavailable=unavailable
+    )
+
+
+def _blob(path: Path, sha256: str) -> Blob:
+    return Blob(name=f"{sha256}.tbx", sha256=sha256, path=path)
 
 
 def _fetch_command(suite: Suite) -> str:

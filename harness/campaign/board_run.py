@@ -150,7 +150,9 @@ class BoardRun:
         artifacts = self._shared.artifacts
         if not self._queue:
             return [artifacts.payload]
-        needed = [artifacts.of_workload(planned.workload).values() for planned in self._queue]
+        needed = [
+            artifacts.of_workload(planned.workload, planned.base or 0).values() for planned in self._queue
+        ]
         return list({blob.name: blob for blobs in needed for blob in blobs}.values())
 
     def _sync(self, blobs: Sequence[Blob], agent: SyncReport) -> None:
@@ -212,6 +214,7 @@ class BoardRun:
             pulse_chip_s=link.meter.pulse_chip_s,
             ship_links=tuple(header.ship_links),
             ship_wait_s=header.ship_wait_s,
+            bases=header.bases,
         )
 
     def _sweep(self, probe: Probe) -> None:

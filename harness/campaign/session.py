@@ -11,7 +11,7 @@ from typing import Any
 
 from tunebench.harness import __version__
 from tunebench.harness.artifacts.build_cache import keep
-from tunebench.harness.artifacts.gather import Artifacts, Progress, gather
+from tunebench.harness.artifacts.gather import BASES, Artifacts, Progress, gather
 from tunebench.harness.board.environment import utc_now
 from tunebench.harness.campaign import extension
 from tunebench.harness.campaign.board_run import OnRecord
@@ -130,11 +130,24 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
-def dry_run(request: Request, progress: Progress | None = None) -> tuple[Plan, Durations]:
-    """Return the plan and the known durations, without touching a board or the results."""
-    artifacts = gather(request.suite, data_dir=request.data_dir, progress=progress)
+@dataclass(frozen=True)
+class DryRun:
+    """What a run would be.
+
+    Attributes:
+        to_train: task -> how many pretraining bases have no start weights yet: they are trained on this host first.
+    """
+
+    plan: Plan
+    durations: Durations
+    to_train: Mapping[str, int]
+
+
+def dry_run(request: Request, progress: Progress | None = None) -> DryRun:
+    """Return the plan and what is known of it, without touching a board or the results."""
+    artifacts = gather(request.suite, data_dir=request.data_dir, progress=progress, train_bases=False)
     plan = _plan(request, artifacts, "dry-run")
-    return plan, durations_below(request.out, request.lab)
+    return DryRun(plan, durations_below(request.out, request.lab), artifacts.to_train)
 
 
 def open_session(request: Request, progress: Progress | None = None) -> Session:
@@ -155,9 +168,9 @@ def open_session(request: Request, progress: Progress | None = None) -> Session:
     artifacts = gather(request.suite, data_dir=request.data_dir, progress=progress)
     history = durations_below(request.out, request.lab)
     if request.add_blocks:
-        return _extend(request, artifacts, history)
+        return _extend(request, artifacts, history, progress)
     if unfinished is not None:
-        return _resume(request, artifacts, unfinished, history)
+        return _resume(request, artifacts, unfinished, history, progress)
     keep([artifacts.payload, *artifacts.own.values()])
     plan = _plan(request, artifacts, new_run_id())
     try:
@@ -196,7 +209,20 @@ def check_writable(out: Path) -> None:
         raise UsageError(f"--out {out}: cannot be written: {error.strerror or error}") from None
 
 
-def _resume(request: Request, artifacts: Artifacts, unfinished: RunReader, history: Durations) -> Session:
+def _of_all_blocks(request: Request, artifacts: Artifacts, progress: Progress | None) -> Artifacts:
+    """Return the artefacts for a run that has another number of blocks than was asked: it may begin from more bases."""
+    if request.suite.header.bases == 1:
+        return artifacts
+    return gather(request.suite, data_dir=request.data_dir, progress=progress)
+
+
+def _resume(
+    request: Request,
+    artifacts: Artifacts,
+    unfinished: RunReader,
+    history: Durations,
+    progress: Progress | None,
+) -> Session:
     """Open a run that was started before.
 
     Raises:
@@ -206,6 +232,7 @@ def _resume(request: Request, artifacts: Artifacts, unfinished: RunReader, histo
     if stored.earlier_blocks and stored.suite.blocks is not None:
         # Blocks were being added when it stopped: it goes on to as many as it was to have.
         request = replace(request, suite=request.suite.resized(stored.suite.blocks))
+        artifacts = _of_all_blocks(request, artifacts, progress)
     plan = _plan(request, artifacts, stored.run_id or unfinished.path.name, stored.earlier_blocks)
     _refuse_other_plan(unfinished, plan, request.command)
     _refuse_other_artifacts(unfinished, artifacts, request.command)
@@ -217,7 +244,7 @@ def _resume(request: Request, artifacts: Artifacts, unfinished: RunReader, histo
     return Session(request, plan, artifacts, writer, history, str(stored.started_utc), left_out)
 
 
-def _extend(request: Request, artifacts: Artifacts, history: Durations) -> Session:
+def _extend(request: Request, artifacts: Artifacts, history: Durations, progress: Progress | None) -> Session:
     """Open the newest finished run of the suite and add blocks to it: seeds, orders and ids go on where they ended.
 
     Raises:
@@ -229,13 +256,14 @@ def _extend(request: Request, artifacts: Artifacts, history: Durations) -> Sessi
     as_it_was = replace(request, suite=request.suite.resized(had))
     before = _plan(as_it_was, artifacts, run_id, stored.earlier_blocks)
     _refuse_other_plan(finished, before, request.command, option)
-    _refuse_other_artifacts(finished, artifacts, request.command, option)
     if had + request.add_blocks > MAX_BLOCKS:
         had_text = f"{had} block{'s' if had != 1 else ''}"
         raise UsageError(
             f"{option} {request.add_blocks}: {finished.path} has {had_text}, and {MAX_BLOCKS} are the most"
         )
     request = replace(request, suite=request.suite.resized(had + request.add_blocks))
+    artifacts = _of_all_blocks(request, artifacts, progress)
+    _refuse_other_artifacts(finished, artifacts, request.command, option)
     plan = _plan(request, artifacts, run_id, (*stored.earlier_blocks, had))
     left_out, started_utc = extension.left_out_before(finished), str(stored.started_utc)
     content = {
@@ -280,7 +308,7 @@ def _refuse_other_artifacts(
         UsageError: names what has changed. Runs of older versions did not write it down; they are believed.
     """
     before = unfinished.plan_view.artifacts
-    changed = differences(before, artifacts.hashes()) if before is not None else []
+    changed = differences(before, _as_before(artifacts.hashes(), before)) if before is not None else []
     if not changed:
         return
     lines = [
@@ -292,6 +320,16 @@ def _refuse_other_artifacts(
         + "\n  ".join(lines)
         + f"\nPut them back, or start a new run: `{anew(command)}`"
     )
+
+
+def _as_before(hashes: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Return hashes without the bases that only blocks begin from which the run did not have yet."""
+    had = before.get(BASES, {})
+    known = {name: sha256 for name, sha256 in hashes.get(BASES, {}).items() if name in had}
+    return {
+        **{key: value for key, value in hashes.items() if key != BASES},
+        **({BASES: known} if known else {}),
+    }
 
 
 def _comparable(plan: Mapping[str, Any]) -> dict[str, Any]:

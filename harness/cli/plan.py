@@ -68,7 +68,8 @@ def plan_json(request: Request) -> dict[str, Any]:
     from tunebench.harness.planning.durations import estimate
     from tunebench.harness.planning.feasibility import feasibility, feasibility_lines
 
-    plan, durations = dry_run(request)
+    dry = dry_run(request)
+    plan, durations = dry.plan, dry.durations
     verdicts = feasibility(plan, durations)
     boards = []
     for board in plan.boards:
@@ -94,6 +95,11 @@ def plan_json(request: Request) -> dict[str, Any]:
         "looks": [{"blocks": look.blocks, "alpha": look.alpha} for look in plan.suite.looks],
         "verdicts": [task.as_dict() for task in verdicts],
         "verdicts_text": feasibility_lines(verdicts),
+        "bases": {
+            task: {"bases": len(plan.suite.bases_of(task)), "to_train": to_train}
+            for task, to_train in dry.to_train.items()
+            if plan.suite.header.bases > 1
+        },
         "skipped": [skip.model_dump() for skip in plan.skipped],
         "repetitions": [repetition.as_dict() for repetition in plan.repetitions],
         "workloads": [
@@ -121,6 +127,13 @@ def plan_text(summary: Mapping[str, Any]) -> str:
             f"suite {summary['suite']}: until decided, at most {summary['blocks']} blocks; looks after {at} blocks"
         ]
     lines += [f"  {line}" for line in summary["verdicts_text"]]
+    for task, start in summary["bases"].items():
+        todo = (
+            f"{start['to_train']} are to be trained on this host first (`tunebench prepare` does it beforehand)"
+            if start["to_train"]
+            else "all are there"
+        )
+        lines.append(f"  {task}: start weights of {start['bases']} pretraining bases, {todo}")
     for board in summary["boards"]:
         eta = (
             "ETA unknown: no earlier run of this board"

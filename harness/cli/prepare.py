@@ -48,10 +48,16 @@ def _prepare(suite: Suite, data_dir: Path | None, download: bool, console: Conso
 
     artifacts = gather(suite, data_dir=data_dir, download=download, progress=StageLines(console))
     lines = [
-        f"{task}: data {blob.sha256[:12]}, start weights {artifacts.weights[task].sha256[:12]}"
+        f"{task}: data {blob.sha256[:12]}, start weights {artifacts.weights[task].sha256[:12]}{_of(suite, task)}"
         for task, blob in artifacts.data.items()
     ]
     if artifacts.unavailable:
         reasons = "\n".join(f"{task}: {reason}" for task, reason in artifacts.unavailable.items())
         raise UsageError("\n".join([*lines, reasons]))
     return lines
+
+
+def _of(suite: Suite, task: str) -> str:
+    """Return how many bases a task's start weights are, where there are several."""
+    count = len(suite.bases_of(task))
+    return f" and of {count - 1} further bases" if count > 1 else ""

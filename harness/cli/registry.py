@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "new-method": "Write the scaffold of a method of your own: code that works as it stands, and a suite to compare it.",
     "try": "Run a suite's own methods once on this machine, shortened, and say what came out; nothing is kept.",
     "prepare": "Make the data and start-weight artefacts that a suite needs, on this host (needs torch for new ones).",
+    "tune-rates": "Search every method's learning rate without the suite's test set, and print the lines for the suite.",
     "suites": "List the built-in suites: what each is for, how much it measures, how long it took.",
     "examples": "Copy the examples that come with tunebench into a folder; without one, list them.",
     "setup": "Prepare a board: check it, make a virtual environment in its working directory, install the torch that fits.",  # noqa: E501

@@ -8,6 +8,7 @@
     epochs = 10                 # default: the protocol's for each data set
     baseline = "ft-all"         # what the others are compared with; also the A/A control
     energy = true               # energy repetitions and idle baselines on boards that tell their power
+    bases = 3                   # start weights from 3 pretrainings: block k begins from base k modulo 3; default: 1
 
     [[workload]]
     dataset = "digits"
@@ -155,6 +156,14 @@ class Suite:
         """Return the tasks in the order of the suite."""
         return list(dict.fromkeys(workload.task for workload in self.workloads))
 
+    def bases_of(self, task: str) -> range:
+        """Return the pretraining bases that the blocks of a task begin from."""
+        blocks = next(
+            (workload.blocks for workload in self.workloads if workload.task == task and workload.blocks),
+            self.header.blocks,
+        )
+        return range(min(self.header.bases, blocks))
+
     @property
     def most_claims(self) -> int:
         """Return how many methods the task with most of them compares with its baseline."""
@@ -273,6 +282,8 @@ class Suite:
             ),
             "study": self.header.study,
             **({"candidate": self.header.candidate} if self.header.candidate is not None else {}),
+            **({"margin": self.header.margin} if self.header.margin is not None else {}),
+            **({"bases": self.header.bases} if self.header.bases > 1 else {}),
             "baselines": dict(self.baselines),
             "cells": [workload.as_dict() for workload in self.workloads],
         }

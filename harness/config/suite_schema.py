@@ -17,6 +17,7 @@ from tunebench.workloads.engines.native.build import VARIANTS
 from tunebench.workloads.methods import table
 from tunebench.workloads.methods.plan import plan as make_plan
 from tunebench.workloads.models import MODELS, graph_of
+from tunebench.workloads.prepare.bases import FIRST_DEVELOPMENT_BASE
 from tunebench.workloads.tasks import training as trainings
 from tunebench.workloads.tasks.training import PLAIN, Training
 from tunebench.workloads.updates import parse_form
@@ -110,6 +111,35 @@ class Header(_Strict):
         default=None,
         description='study "lorae": the label whose difference to the baseline was chosen to be judged beforehand',
     )
+    margin: float | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        description="points: a candidate that is worse than the baseline by less is not inferior; fixed beforehand",
+    )
+    bases: int = Field(
+        default=1,
+        ge=1,
+        description="start weights from so many pretrainings: block k begins from base k modulo so many",
+    )
+
+    @field_validator("bases")
+    @classmethod
+    def _are_for_tests(cls, value: int) -> int:
+        if value > FIRST_DEVELOPMENT_BASE:
+            raise ValueError(
+                f"bases from {FIRST_DEVELOPMENT_BASE} on are development bases: learning rates are chosen on them, so no "
+                f"suite measures on them; at most {FIRST_DEVELOPMENT_BASE}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _check_margin(self) -> Header:
+        if self.margin is not None and self.study is None:
+            raise ValueError("'margin' goes with 'study': the study's section judges the candidate by it")
+        if self.margin is not None and self.study == "lorae" and self.candidate is None:
+            raise ValueError("'margin' goes with 'candidate': name the label that is judged by it")
+        return self
 
     @field_validator("ship")
     @classmethod

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from tunebench.harness.artifacts.gather import Artifacts
 from tunebench.harness.artifacts.native import NativeLibrary
-from tunebench.harness.config.suite import Workload, canonical_json
+from tunebench.harness.config.suite import canonical_json
 from tunebench.harness.planning import energy_windows, limits
 from tunebench.harness.planning.repetition import Planned
 from tunebench.reports.records import BENCH_VERSION
@@ -62,6 +62,8 @@ class BoardContext:
     #: Names of :data:`tunebench.targets.transport.traffic_shaping.PROFILES`, and how long a transfer over one may take.
     ship_links: tuple[str, ...] = ()
     ship_wait_s: float = 0.0
+    #: How many pretraining bases the suite's blocks begin from.
+    bases: int = 1
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def make_job(planned: Planned, context: BoardContext, start_temp_c: float | None
         start_temp_c: where the board's first repetition began; the gates wait for it.
     """
     workload = planned.workload
-    blobs = _blobs_of(workload, context)
+    blobs = _blobs_of(planned, context)
     pulses_s = _pulses_s(planned, context)
     spec = workload_spec(planned)
     payload = _payload(planned, context, blobs, spec=spec, pulses_s=pulses_s, start_temp_c=start_temp_c)
@@ -117,8 +119,9 @@ def make_job(planned: Planned, context: BoardContext, start_temp_c: float | None
     )
 
 
-def _blobs_of(workload: Workload, context: BoardContext) -> dict[str, Blob]:
-    blobs = context.artifacts.of_workload(workload)
+def _blobs_of(planned: Planned, context: BoardContext) -> dict[str, Blob]:
+    workload = planned.workload
+    blobs = context.artifacts.of_workload(workload, planned.base or 0)
     if workload.needs_library and workload.build in context.libraries and "native" not in blobs:
         blobs["native"] = context.libraries[workload.build].blob
     return blobs
@@ -278,5 +281,7 @@ def _series_key(planned: Planned, context: BoardContext) -> str:
         "bench_version": BENCH_VERSION,
         # Only where something is set: series of boards that nobody tunes keep their keys.
         **({"tuning": dict(context.tuning)} if context.tuning else {}),
+        # The accuracy of a series over several bases is another one's.
+        **({"bases": context.bases} if planned.base is not None else {}),
     }
     return hashlib.sha256(canonical_json(parts).encode()).hexdigest()[:40]

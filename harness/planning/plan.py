@@ -1,6 +1,7 @@
 """Plan a suite on boards: repetitions in order, and skips with their reasons. Pure: no input, no output.
 
-A block holds every workload once on one board, in random order, all with the same seed: it is the unit of pairing.
+A block holds every workload once on one board, in random order, all with the same seed and from the same start weights:
+it is the unit of pairing.
 Correctness checks come first, timed blocks next, then energy repetitions, instrumented ones last, so that an
 interrupted campaign has spent its time on what counts.
 """
@@ -179,8 +180,20 @@ def _of_board(
 
     def add(workload: Workload, block: int, slot: int, role: str, window_s: float = 0.0) -> None:
         rep_id = f"{run_id}.{board.id}.{len(planned):04d}"
+        several = suite.header.bases > 1 and workload.dataset is not None
+        base = block % suite.header.bases if several else None
         planned.append(
-            Planned(rep_id, board.id, block, slot, role, seed=block, workload=workload, window_s=window_s)
+            Planned(
+                rep_id,
+                board.id,
+                block,
+                slot,
+                role,
+                seed=block,
+                workload=workload,
+                window_s=window_s,
+                base=base,
+            )
         )
 
     checked = [workload for workload in workloads if _is_checked(workload)]

@@ -28,6 +28,8 @@ class Planned:
     window_s: float = 0.0
     #: Counts from 1; see :mod:`tunebench.harness.planning.attempts`.
     attempt: int = 1
+    #: Pretraining base whose start weights it begins from; None: the suite has one, or it has no start weights.
+    base: int | None = None
 
     @property
     def duration_key(self) -> DurationKey:
@@ -58,6 +60,8 @@ class Planned:
             "task": self.workload.task,
             "label": self.workload.label,
             "method": self.workload.method,
+            # Only in suites of several: plans without keep their form.
+            **({"base": self.base} if self.base is not None else {}),
         }
 
 

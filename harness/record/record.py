@@ -182,6 +182,7 @@ def _unjudged(
         dtype=workload.dtype,
         params={**workload.params, **({"own": dict(workload.own_params)} if workload.own_params else {})},
         seed=planned.seed,
+        base=planned.base,
         series_key=job.series_key,
         policy=context.policy,
         sustained=sustained_load,

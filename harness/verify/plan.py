@@ -12,7 +12,7 @@ from tunebench.reports.records import Skip
 from tunebench.reports.results.layout import PLAN
 from tunebench.reports.results.reader import RunReader
 
-_AS_PLANNED = ("board_id", "block", "slot", "role", "seed", "task", "label", "method")
+_AS_PLANNED = ("board_id", "block", "slot", "role", "seed", "task", "label", "method", "base")
 
 
 def plan_against_records(reader: RunReader, lines: Sequence[RecordLine]) -> Iterator[Discrepancy]:

@@ -15,6 +15,9 @@ class SuiteView:
     """The suite as it stands in the plan.
 
     Attributes:
+        margin: points by which the candidate may be worse than the baseline and count as not inferior; None: none was
+            fixed beforehand.
+        bases: pretraining bases that blocks begin from.
         quality_target: share of the metric that a run is timed to; None: the baseline's own quality.
         delta: quantity -> difference that does not matter; positive numbers only.
         workloads: what was to run, each as it was written (key ``cells``).
@@ -27,6 +30,8 @@ class SuiteView:
     blocks: int | None = None
     study: str | None = None
     candidate: str | None = None
+    margin: float | None = None
+    bases: int = 1
     quality_target: float | None = None
     delta: Mapping[str, float] = field(default_factory=dict)
     workloads: tuple[Mapping[str, object], ...] = ()
@@ -36,13 +41,15 @@ class SuiteView:
     def of(cls, value: object) -> SuiteView:
         """Return the view of a plan's ``suite``."""
         suite = _object(value)
-        blocks, target = suite.get("blocks"), suite.get("quality_target")
+        blocks, target, bases = suite.get("blocks"), suite.get("quality_target"), suite.get("bases")
         return cls(
             name=_text(suite.get("name")),
             level=_text(suite.get("level")),
             blocks=blocks if isinstance(blocks, int) else None,
             study=_text(suite.get("study")),
             candidate=_text(suite.get("candidate")),
+            margin=_positive(suite.get("margin")),
+            bases=bases if isinstance(bases, int) and bases > 1 else 1,
             quality_target=float(target) if isinstance(target, int | float) else None,
             delta=_delta(suite.get("delta")),
             workloads=tuple(_objects(suite.get("cells"))),
@@ -135,6 +142,10 @@ class PlanView:
 def _text(value: object) -> str | None:
     """Return a text or number as text, and None for anything else."""
     return str(value) if isinstance(value, str | int | float) else None
+
+
+def _positive(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and value > 0 else None
 
 
 def _object(value: object) -> Mapping[str, object]:

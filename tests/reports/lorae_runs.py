@@ -36,6 +36,7 @@ class LoraeRun:
     candidate: str | None = "lorae-r4"
     points: dict = field(default_factory=dict)  # label -> points more
     noise: float = 0.001
+    suite: dict = field(default_factory=dict)  # further keys of the plan's suite
     shipped: bool = False
     rename: dict = field(default_factory=dict)  # label -> label
     change: dict = field(default_factory=dict)  # label -> fields of its records
@@ -43,7 +44,7 @@ class LoraeRun:
     def write(self, root, make_record):
         """Write the run and open it."""
         suite = {"name": "lorae-study", "blocks": self.blocks, "delta": {"accuracy": 1.0}}
-        suite |= {"study": self.study, "candidate": self.candidate}
+        suite |= {"study": self.study, "candidate": self.candidate, **self.suite}
         labels = [self.rename.get(label, label) for label in self.labels]
         plan = {
             "suite": suite,

@@ -48,6 +48,7 @@ class StudyRun:
     sets: list = field(default_factory=lambda: list(SETS))
     methods: list = field(default_factory=lambda: list(EIGHT))
     blocks: int = 10
+    suite: dict = field(default_factory=dict)  # further keys of the plan's suite
     madds: bool = True
     instrumented: bool = True
     study: str | None = "skip2-lora"
@@ -57,7 +58,13 @@ class StudyRun:
 
     def write(self, root, make_record):
         """Write the run and open it."""
-        suite = {"name": "skip2-paper", "level": "paper", "blocks": self.blocks, "delta": {"time": 0.02}}
+        suite = {
+            "name": "skip2-paper",
+            "level": "paper",
+            "blocks": self.blocks,
+            "delta": {"time": 0.02},
+            **self.suite,
+        }
         if self.study:
             suite["study"] = self.study
         plan = {

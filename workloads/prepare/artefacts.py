@@ -2,6 +2,9 @@
 
 Digits for both models ship in the package (no torch, no scikit-learn needed); others are built once into a
 cache folder. File names carry a hash of the recipe, so that a changed recipe never meets an old file.
+
+Start weights exist for many **bases**: base k is the network pretrained with seed k, from other start values and in
+another order. Base 0 is the one that every suite begins from unless it asks for several.
 ``python -m tunebench.workloads.prepare.artefacts --ship`` rebuilds the shipped ones.
 """
 
@@ -10,7 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +23,14 @@ from tunebench.workloads.datasets import check_name, dataset_module, load
 from tunebench.workloads.datasets.store import Store, default_cache, default_data_dir
 from tunebench.workloads.models import MODELS, UnsupportedModel, graph_of
 from tunebench.workloads.models.graph import ROWS
-from tunebench.workloads.prepare.pretrain import Progress, data_tensors, pretrain, recipe_of, shape_of
+from tunebench.workloads.prepare.pretrain import (
+    PRETRAINING,
+    Progress,
+    data_tensors,
+    pretrain,
+    recipe_of,
+    shape_of,
+)
 
 if TYPE_CHECKING:
     from tunebench.workloads.datasets.base import Dataset
@@ -28,6 +38,7 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).parent / "shipped"
 SHIPPED_TASKS = (("digits", "mlp"), ("digits", "cnn"))
+#: Of base 0, which suites begin from unless they ask for several.
 SEED = 0
 
 
@@ -63,6 +74,7 @@ def prepare(
     progress: Progress | None = None,
     also: Sequence[Path] = (),
     datasets_also: Sequence[Path] = (),
+    base: int = 0,
 ) -> Prepared:
     """Return the artefacts of a data set and model: shipped, cached, or built now.
 
@@ -76,42 +88,136 @@ def prepare(
         progress: told what is done and how far it is.
         also: other folders in which built artefacts may lie; read only.
         datasets_also: other folders like ``datasets_dir``; read only.
+        base: which start weights.
 
     Raises:
         UnknownDataset, UnknownModel, ValueError: the pair does not exist.
         DataUnavailable: the data set's file, or that of published weights, is missing or damaged.
         PrepareError: torch is needed and not installed.
     """
+    return prepare_bases(
+        dataset,
+        model,
+        [base],
+        cache_dir=cache_dir,
+        data_dir=data_dir,
+        download=download,
+        datasets_dir=datasets_dir,
+        progress=progress,
+        also=also,
+        datasets_also=datasets_also,
+    )[0]
+
+
+def prepare_bases(
+    dataset: str,
+    model: str,
+    bases: Sequence[int],
+    *,
+    cache_dir: Path,
+    data_dir: Path | None = None,
+    download: bool = False,
+    datasets_dir: Path | None = None,
+    progress: Progress | None = None,
+    also: Sequence[Path] = (),
+    datasets_also: Sequence[Path] = (),
+) -> list[Prepared]:
+    """Return the artefacts of several bases, in their order; the data are read once. The rest is as :func:`prepare`."""
     check_name(dataset)
-    if (dataset, model) in SHIPPED_TASKS:
+    store = Store(
+        data_dir or default_data_dir(),
+        datasets_dir or default_cache(),
+        download,
+        progress,
+        also=tuple(datasets_also),
+    )
+    loaded: list[Dataset | ImageSet] = []
+
+    def source() -> Dataset | ImageSet:
+        if not loaded:
+            if progress is not None:
+                progress(f"loading {dataset}", 0.0)
+            loaded.append(dataset_module(dataset).load(store))
+        return loaded[0]
+
+    made = []
+    for place, base in enumerate(bases):
+        told = progress if len(bases) == 1 else _of_all(f"{dataset}/{model}", place, len(bases), progress)
+        made.append(
+            _one_base(dataset, model, base, source, store, cache_dir=cache_dir, also=also, progress=told)
+        )
+    return made
+
+
+def missing_bases(dataset: str, model: str, bases: Sequence[int], folders: Sequence[Path]) -> list[int]:
+    """Return the bases whose start weights lie in none of the folders yet, in order; they would be trained."""
+    check_name(dataset)
+    return [
+        base
+        for base in bases
+        if not _is_shipped(dataset, model, base)
+        and not any(_intact(folder / _weights_name(dataset, model, base)) for folder in folders)
+    ]
+
+
+def _of_all(task: str, place: int, count: int, progress: Progress | None) -> Progress | None:
+    """Return a progress that tells the training of one base as its part of the work on all of them."""
+    if progress is None:
+        return None
+
+    def told(what: str, share: float) -> None:
+        if what == PRETRAINING:
+            progress(f"start weights of {count} bases of {task}", (place + share) / count)
+        else:
+            progress(what, share)
+
+    return told
+
+
+def _one_base(
+    dataset: str,
+    model: str,
+    base: int,
+    source: Callable[[], Dataset | ImageSet],
+    store: Store,
+    *,
+    cache_dir: Path,
+    also: Sequence[Path],
+    progress: Progress | None,
+) -> Prepared:
+    shipped = (dataset, model) in SHIPPED_TASKS
+    if shipped and base == SEED:
         return _prepared(SHIPPED / f"{dataset}.tbx", SHIPPED / f"{dataset}-{model}.tbx")
-    names = f"{dataset}-{_recipe_hash(dataset)}.tbx", f"{dataset}-{model}-{_recipe_hash(dataset, model)}.tbx"
+    names = f"{dataset}-{_recipe_hash(dataset)}.tbx", _weights_name(dataset, model, base)
     for folder in also:
         data, weights = (folder / name for name in names)
+        data = SHIPPED / f"{dataset}.tbx" if shipped else data
         if _intact(data) and _intact(weights) and not (cache_dir / names[1]).exists():
             return _prepared(data, weights)
     data, weights = (cache_dir / name for name in names)
+    # All bases of a shipped task are fine-tuned on the data that are shipped.
+    data = SHIPPED / f"{dataset}.tbx" if shipped else data
     if not (_intact(data) and _intact(weights)):
         cache_dir.mkdir(parents=True, exist_ok=True)
-        if progress is not None:
-            progress(f"loading {dataset}", 0.0)
-        store = Store(
-            data_dir or default_data_dir(),
-            datasets_dir or default_cache(),
-            download,
-            progress,
-            also=tuple(datasets_also),
-        )
-        _build(dataset_module(dataset).load(store), model, data, weights, store)
+        _build(source(), model, data, weights, store, base=base, progress=progress)
     return _prepared(data, weights)
 
 
-def _recipe_hash(dataset: str, model: str = "") -> str:
+def _is_shipped(dataset: str, model: str, base: int) -> bool:
+    return base == SEED and (dataset, model) in SHIPPED_TASKS
+
+
+def _weights_name(dataset: str, model: str, base: int) -> str:
+    of_base = "" if base == SEED else f"-base{base}"
+    return f"{dataset}-{model}{of_base}-{_recipe_hash(dataset, model, base)}.tbx"
+
+
+def _recipe_hash(dataset: str, model: str = "", base: int = SEED) -> str:
     """Return a short hash of everything that decides an artefact's content, the data set's revision included."""
     revision = dataset_module(dataset).REVISION
     parts: list[Any] = [dataset, revision, artefact.SCHEMA]
     if model:
-        parts += [model, SEED, recipe_of(model)]
+        parts += [model, base, recipe_of(model)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -135,12 +241,21 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _build(loaded: Dataset | ImageSet, model: str, data: Path, weights: Path, store: Store) -> None:
+def _build(
+    loaded: Dataset | ImageSet,
+    model: str,
+    data: Path,
+    weights: Path,
+    store: Store,
+    *,
+    base: int,
+    progress: Progress | None,
+) -> None:
     _check_pair(loaded, model)
     if not _intact(data):
         write_data(loaded, data)
     if not _intact(weights):
-        write_weights(loaded, model, weights, store.progress, store)
+        write_weights(loaded, model, weights, progress, store=store, base=base)
 
 
 def _check_pair(loaded: Dataset | ImageSet, model: str) -> None:
@@ -161,7 +276,9 @@ def write_weights(
     model: str,
     path: Path,
     progress: Progress | None = None,
+    *,
     store: Store | None = None,
+    base: int = SEED,
 ) -> str:
     """Pretrain and write a weights artefact with its recipe; return its SHA-256.
 
@@ -176,14 +293,14 @@ def write_weights(
             f"start weights of {loaded.name}/{model} must be trained here once, and torch is not installed: "
             "pip install 'tunebench[torch]'"
         ) from error
-    tensors = pretrain(model, loaded, seed=SEED, progress=progress, store=store)
+    tensors = pretrain(model, loaded, seed=base, progress=progress, store=store)
     size = "shape" if "shape" in loaded.meta else "n_in"
     meta = {
         "dataset": loaded.name,
         "model": model,
         size: loaded.meta[size],
         "n_classes": loaded.meta["n_classes"],
-        "seed": SEED,
+        "seed": base,
         "recipe": recipe_of(model),
         "dataset_revision": loaded.meta["revision"],
         "made_with": f"torch {torch.__version__}",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: called with (what is being done, share done 0..1)
 Progress = Callable[[str, float], None]
+#: what is being done while a network trains
+PRETRAINING = "pretraining"
 
 CHAIN_RECIPE: dict[str, Any] = {
     "revision": 1,
@@ -152,7 +154,7 @@ def _train(
             optimiser.step()
         schedule.step()
         if progress is not None:
-            progress("pretraining", (epoch + 1) / epochs)
+            progress(PRETRAINING, (epoch + 1) / epochs)
 
 
 def _by_task(value: int | Mapping[str, int], graph: Graph) -> int:

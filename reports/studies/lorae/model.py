@@ -170,6 +170,8 @@ class Unit:
         metrics: the main metric and further ones.
         target: least reduction that is to be reached; None where the paper has no figure.
         shared_machine: whether other programs may have run beside it.
+        judged: the candidate by the margin that the suite committed, in a sentence; None without a margin.
+        bases: how many pretrainings the blocks begin from.
     """
 
     board_id: str
@@ -194,6 +196,8 @@ class Unit:
     chosen: Chosen | None
     chosen_missing: str | None
     shared_machine: bool
+    judged: str | None = None
+    bases: int = 1
 
 
 @dataclass(frozen=True, slots=True)

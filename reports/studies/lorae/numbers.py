@@ -12,6 +12,7 @@ from statistics import median
 from tunebench.reports.analysis.cells import Cell
 from tunebench.reports.analysis.row import MethodResult, NotCompared, Verdict
 from tunebench.reports.records import Repetition, Update
+from tunebench.reports.results.plan_view import SuiteView
 from tunebench.reports.results.reader import RunReader
 from tunebench.reports.stats.accuracy import compare_accuracies
 from tunebench.reports.stats.sample import mean_sd
@@ -39,6 +40,7 @@ from tunebench.reports.studies.lorae.model import (
     TimeRatio,
     Unit,
 )
+from tunebench.reports.studies.margin import judged_sentence
 
 Row = MethodResult
 _Pair = tuple[Cell, Row]
@@ -66,11 +68,12 @@ def lorae_block(reader: RunReader, groups: Sequence[Cell], rows: Sequence[Row]) 
         source=PUBLISHED_SOURCE,
         candidate=suite.candidate,
         published=PUBLISHED,
-        units=[_unit(members, suite.candidate) for members in units.values()],
+        units=[_unit(members, suite) for members in units.values()],
     )
 
 
-def _unit(members: Sequence[_Pair], candidate: str | None) -> Unit:
+def _unit(members: Sequence[_Pair], suite: SuiteView) -> Unit:
+    candidate = suite.candidate
     first = members[0][1]
     base = next((pair for pair in members if pair[1].is_baseline), None)
     full = next((row.params_trainable for _, row in members if row.method == REFERENCE), None)
@@ -102,6 +105,17 @@ def _unit(members: Sequence[_Pair], candidate: str | None) -> Unit:
         chosen=_chosen(chosen, published.target if published else None),
         chosen_missing=None if chosen else _why_not_chosen(candidate),
         shared_machine=first.board_kind == "loopback",
+        judged=_judged(members, base, suite),
+        bases=suite.bases,
+    )
+
+
+def _judged(members: Sequence[_Pair], base: _Pair | None, suite: SuiteView) -> str | None:
+    candidate = next((cell for cell, row in members if row.label == suite.candidate), None)
+    return (
+        judged_sentence(candidate, base[0], suite.margin)
+        if candidate is not None and base is not None
+        else None
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tunebench.reports.formatting.units import clean, factor, number, percent, seconds, size
 from tunebench.reports.studies.lorae.model import AnyDifference, Chosen, Difference, Method, Quality, Unit
 from tunebench.reports.studies.skip2_lora.sentences import conditions, reservation, unit_name
@@ -21,6 +23,17 @@ SEEDS = (
 )
 
 
+def seeds(units: Sequence[Unit]) -> str:
+    """Return in what blocks differ."""
+    bases = max((unit.bases for unit in units), default=1)
+    if bases == 1:
+        return SEEDS
+    return (
+        "Blocks differ in the fine-tuning's seed (order of the data, start of the adapters) and in their start weights, "
+        f"which come from {bases} pretrainings; within a block all methods begin from the same."
+    )
+
+
 def task_name(unit: Unit) -> str:
     """Return ``shapes/unet-small``."""
     return clean(f"{unit.dataset}/{unit.model}", 60)
@@ -33,7 +46,7 @@ def place(unit: Unit) -> str:
 
 def notes(unit: Unit) -> list[str]:
     """Say what limits this unit's figures."""
-    sentences = []
+    sentences = [unit.judged] if unit.judged else []
     reason = reservation(unit)
     if reason:
         sentences.append(f"{reason[:1].upper()}{reason[1:]}.")

@@ -14,7 +14,7 @@ def lorae_lines(study: LoraeStudy, grid: Grid) -> str:
     """Return the study as plain text; ``grid`` lays out headings and rows in columns."""
     parts = [
         TITLE,
-        *map(paragraph, (sentences.RULE, sentences.SEEDS, sentences.COUNTED)),
+        *map(paragraph, (sentences.RULE, sentences.seeds(study.units), sentences.COUNTED)),
         _table(headline(study), grid, keys=2),
     ]
     for unit in study.units:

@@ -46,7 +46,7 @@ def lorae_view(study: LoraeStudy | None) -> LoraeView | None:
     return LoraeView(
         headline=headline(study),
         rule=sentences.RULE,
-        seeds=sentences.SEEDS,
+        seeds=sentences.seeds(study.units),
         counted=sentences.COUNTED,
         units=[_unit(f"lorae-u{i}", unit) for i, unit in enumerate(study.units)],
     )

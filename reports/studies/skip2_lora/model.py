@@ -96,7 +96,10 @@ class NoDifference:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One data set and model on one board; ``bound`` is the reduction by multiply-adds alone."""
+    """One data set and model on one board; ``bound`` is the reduction by multiply-adds alone.
+
+    ``judged`` says how the candidate stands to the reference by the margin that the suite committed; None without one.
+    """
 
     task: str
     dataset: str
@@ -108,6 +111,7 @@ class Task:
     differences: list[Difference | NoDifference]
     bound: float | None
     name: str = ""
+    judged: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from tunebench.reports.analysis.cells import Cell, numbers, paired, unequal_work
 from tunebench.reports.results.reader import RunReader
 from tunebench.reports.stats.paired import difference
 from tunebench.reports.stats.sample import mean_sd
+from tunebench.reports.studies.margin import judged_sentence
 from tunebench.reports.studies.skip2_lora.constants import (
     AGAINST,
     AIM_POINTS,
@@ -50,7 +51,8 @@ def study_block(reader: RunReader, groups: Sequence[Cell], delta: float) -> Stud
     if reader.plan_view.suite.study != STUDY:
         return None
     members_of = _by_unit(groups)
-    tasks_of = _named([_tasks(members, delta) for members in members_of])
+    margin = reader.plan_view.suite.margin
+    tasks_of = _named([_tasks(members, delta, margin) for members in members_of])
     units = [_unit(members, tasks) for members, tasks in zip(members_of, tasks_of, strict=True)]
     return Study(
         name=STUDY,
@@ -71,11 +73,11 @@ def _by_unit(groups: Sequence[Cell]) -> list[list[Cell]]:
     return list(units.values())
 
 
-def _tasks(members: Sequence[Cell], delta: float) -> list[Task]:
+def _tasks(members: Sequence[Cell], delta: float, margin: float | None) -> list[Task]:
     by_task: dict[str, list[Cell]] = {}
     for cell in members:
         by_task.setdefault(cell.first.task, []).append(cell)
-    return [_task(cells, delta) for cells in by_task.values()]
+    return [_task(cells, delta, margin) for cells in by_task.values()]
 
 
 def _unit(members: Sequence[Cell], tasks: list[Task]) -> Unit:
@@ -129,7 +131,7 @@ def _named(units: Sequence[Sequence[Task]]) -> list[list[Task]]:
     return [[replace(task, name=name(task)) for task in tasks] for tasks in units]
 
 
-def _task(cells: Sequence[Cell], delta: float) -> Task:
+def _task(cells: Sequence[Cell], delta: float, margin: float | None) -> Task:
     by_method: dict[str, Cell] = {}
     for cell in cells:
         # Where a method stands under two labels, the one that is called like it counts.
@@ -150,6 +152,9 @@ def _task(cells: Sequence[Cell], delta: float) -> Task:
         reduction_missing=candidate.reduction_missing if candidate else f"{CANDIDATE} was not measured",
         differences=[_difference(by_method, name) for name in AGAINST],
         bound=_bound(methods),
+        judged=judged_sentence(by_method[CANDIDATE], reference, margin)
+        if candidate is not None and reference is not None
+        else None,
     )
 
 

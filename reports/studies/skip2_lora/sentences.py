@@ -65,6 +65,11 @@ def reservation(unit: Place) -> str | None:
     return None
 
 
+def judged(tasks: Sequence[Task]) -> list[str]:
+    """Return what may be claimed of each data set by the margin that the suite committed; empty without one."""
+    return [f"{clean(task.name, 40)}: {task.judged}" for task in tasks if task.judged]
+
+
 def rate(per_s: float) -> str:
     """Format multiply-adds per second: ``4.10 G/s``."""
     for unit, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):

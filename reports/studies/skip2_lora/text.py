@@ -6,7 +6,7 @@ from tunebench.reports.formatting.table import Grid, paragraph
 from tunebench.reports.formatting.units import clean, percent
 from tunebench.reports.studies.skip2_lora.constants import AGAINST, CANDIDATE, REFERENCE
 from tunebench.reports.studies.skip2_lora.model import Difference, NoDifference, Study, Task, Unit
-from tunebench.reports.studies.skip2_lora.sentences import reservation, unit_name
+from tunebench.reports.studies.skip2_lora.sentences import judged, reservation, unit_name
 
 
 def study_lines(study: Study, grid: Grid) -> str:
@@ -18,6 +18,7 @@ def study_lines(study: Study, grid: Grid) -> str:
         f"others' in points (aim: within {aim})",
         grid(headings, [row for unit in study.units for row in _rows(unit)], keys=2),
         *(f"{unit_name(unit)}: {reason}" for unit in study.units if (reason := reservation(unit))),
+        *(f"{unit_name(unit)}: {sentence}" for unit in study.units for sentence in judged(unit.tasks)),
         study.published.label,
         study.dependence,
     ]

@@ -13,7 +13,7 @@ from tunebench.reports.formatting.units import clean, percent, significant
 from tunebench.reports.studies.skip2_lora.constants import CANDIDATE, REFERENCE
 from tunebench.reports.studies.skip2_lora.dots import difference_dots, reduction_dots
 from tunebench.reports.studies.skip2_lora.model import NoDifference, Study, Task, Unit
-from tunebench.reports.studies.skip2_lora.sentences import conditions, reservation, unit_name
+from tunebench.reports.studies.skip2_lora.sentences import conditions, judged, reservation, unit_name
 from tunebench.reports.studies.skip2_lora.tables import accuracy_table, madds_table, phases_table
 
 
@@ -118,7 +118,7 @@ def _unit(ident: str, unit: Unit, study: Study, styles: Styles, sets: Styles) ->
         name=unit_name(unit),
         where=conditions(unit),
         note=reservation(unit) or "",
-        missing=_missing(tasks),
+        missing=[*judged(tasks), *_missing(tasks)],
         reduction=reduction_dots(f"{ident}-r", tasks, study.published, sets),
         accuracy=accuracy_table(tasks),
         differences=difference_dots(f"{ident}-d", tasks, study.aim_points, sets),

@@ -148,7 +148,7 @@ def test_a_job_is_told_how_long_and_has_the_time_for_it(plan):
 class _NoArtifacts:
     """Stand in for artifacts: it knows the payload's name alone."""
 
-    def of_workload(self, workload):
+    def of_workload(self, workload, base=0):
         return {}
 
 

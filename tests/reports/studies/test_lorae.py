@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tunebench.reports.formatting.json_value import json_value
+from tunebench.reports.records import Quality
 from tunebench.reports.render.html import render
 from tunebench.reports.render.markdown import markdown
 from tunebench.reports.render.text import table
@@ -153,3 +154,47 @@ def test_foreign_names_are_escaped(lorae):
     html = section(render(lorae(sets=["bccd"], labels=TWO, rename={"lorae-r4": evil}, candidate=evil)))
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
+
+
+def judged(block, **fields):
+    (unit,) = block(suite={"margin": 1.0}, noise=0.0, **fields).units
+    return unit.judged
+
+
+def test_without_a_margin_nothing_is_said_of_inferiority(block):
+    study = block()
+    assert study.units[0].judged is None
+    assert "inferior" not in str(study)
+
+
+@pytest.mark.parametrize(
+    ("points", "blocks", "claim"),
+    [
+        (0.5, 8, "lorae-r4 is not inferior to ft-all by 1 point, the margin fixed beforehand: −0.50 points"),
+        (-1.0, 8, "lorae-r4 is inferior to ft-all: worse by more than 1 point"),
+        (0.0, 8, "Whether lorae-r4 is inferior to ft-all by 1 point"),
+        (0.5, 5, "Too few blocks to say whether lorae-r4 is inferior to ft-all"),
+    ],
+)
+def test_the_candidate_is_judged_by_the_margin_that_the_suite_committed(block, points, blocks, claim):
+    # the made-up gains differ by one point: 19 against 20
+    sentence = judged(block, points={"lorae-r4": points}, blocks=blocks)
+    assert sentence.startswith(claim)
+    assert "from one pretraining: other start weights are not in it" in sentence
+
+
+def test_a_run_that_diverged_is_counted_as_0(block):
+    lost = {"outcome": "diverged", "quality": Quality(before=0.3)}
+    sentence = judged(block, change={"lorae-r4": lost})
+    assert "8 runs diverged and count as 0" in sentence
+    assert "is inferior to ft-all" in sentence
+
+
+def test_bases_and_losses_stand_beside_the_claim(lorae):
+    run = lorae(
+        sets=["bccd"], labels=TWO, suite={"margin": 1.0, "bases": 4}, points={"lorae-r4": 1.0},
+        change={"lorae-r4": {"base": 2}},
+    )  # fmt: skip
+    text = table(summarise(run))
+    assert "start weights, which come from 4 pretrainings" in " ".join(text.split())
+    assert "is not inferior to ft-all" in words(section(render(run)))

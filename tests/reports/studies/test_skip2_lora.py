@@ -264,3 +264,19 @@ def test_tasks_of_one_data_set_are_told_apart_and_called_alike_on_every_engine(s
 def test_an_empty_study_is_no_crash(study):
     empty_study = summarise(study(methods=[], instrumented=False)).study
     assert empty_study.units == []
+
+
+@pytest.mark.parametrize(
+    ("margin", "points", "claim"),
+    [
+        (1.5, 5.0, "skip2-lora is not inferior to lora-all by 1.5 points"),
+        (1.5, -9.0, "skip2-lora is inferior to lora-all"),
+        (None, 5.0, None),
+    ],
+)
+def test_each_data_set_is_judged_by_the_margin_that_the_suite_committed(block, margin, points, claim):
+    study = block(
+        sets=["fan-damage1", "fan-damage2"], suite={"margin": margin}, points={"skip2-lora": points}
+    )
+    for task in study.units[0].tasks:
+        assert task.judged is None if claim is None else task.judged.startswith(claim)

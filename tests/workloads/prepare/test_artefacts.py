@@ -179,3 +179,37 @@ def test_the_real_data_sets_are_prepared_and_fine_tuned(dataset, gain, tmp_path)
             session.train_epoch(epoch, no_mark)
         assert session.evaluate().accuracy > before + gain, method
     assert correctness.check(make_task(parsed, data, weights))["passed"]
+
+
+def test_base_0_keeps_the_name_of_its_file_and_others_have_their_own():
+    # as version 1 named them: made by hand from its recipe
+    assert artefacts._weights_name("fan-damage1", "mlp", 0) == "fan-damage1-mlp-b4b9a7703598.tbx"
+    assert artefacts._weights_name("mnist", "resnet-small", 0) == "mnist-resnet-small-4cea674fd6e9.tbx"
+    names = {artefacts._weights_name("fan-damage1", "mlp", base) for base in range(150)}
+    assert len(names) == 150
+    assert artefacts._weights_name("fan-damage1", "mlp", 7).startswith("fan-damage1-mlp-base7-")
+
+
+@pytest.mark.torch
+def test_bases_differ_in_their_weights_alone_and_progress_counts_all_of_them(tmp_path, monkeypatch):
+    pytest.importorskip("torch", reason="pretraining needs torch")
+    pytest.importorskip("sklearn", reason="digits are built from scikit-learn")
+    monkeypatch.setitem(CHAIN_RECIPE, "epochs", 1)
+    messages = []
+    bases = [0, 1, 100]
+    assert artefacts.missing_bases("digits", "mlp", bases, [tmp_path]) == [1, 100]
+    made = artefacts.prepare_bases(
+        "digits", "mlp", bases, cache_dir=tmp_path, progress=lambda *news: messages.append(news)
+    )
+    assert made[0] == artefacts.prepare("digits", "mlp", cache_dir=tmp_path)
+    assert made[0].weights == artefacts.SHIPPED / "digits-mlp.tbx"
+    assert len({prepared.data_sha256 for prepared in made}) == 1
+    assert len({prepared.weights_sha256 for prepared in made}) == 3
+    assert [prepared.meta["weights"]["seed"] for prepared in made] == bases
+    shares = [share for what, share in messages if what == "start weights of 3 bases of digits/mlp"]
+    assert shares == pytest.approx([2 / 3, 1.0])
+    assert artefacts.missing_bases("digits", "mlp", bases, [tmp_path]) == []
+    messages.clear()
+    again = artefacts.prepare_bases("digits", "mlp", bases, cache_dir=tmp_path / "other", also=[tmp_path])
+    assert [prepared.weights for prepared in again] == [prepared.weights for prepared in made]
+    assert messages == []

@@ -1,0 +1,356 @@
+"""Search the learning rate of every method of a suite by protocol 2, in this process, on this machine.
+
+Every method of a task is run at the same rates, on the same development bases and folds of the fine-tuning pool. What one
+method needs beyond the first rates is run for all. The rules are :mod:`tunebench.harness.study.protocol`'s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tunebench.harness.account import cache_place, cache_places
+from tunebench.harness.artifacts.gather import Progress, default_cache
+from tunebench.harness.config.suite import Suite, Workload, canonical_json
+from tunebench.harness.errors import UsageError
+from tunebench.harness.planning.job import workload_spec
+from tunebench.harness.planning.repetition import Planned
+from tunebench.harness.study import protocol
+from tunebench.harness.study.folds import Fold, folds_of
+from tunebench.harness.study.scores import Run, ScoresFile
+from tunebench.workloads import artefact
+from tunebench.workloads.datasets import DataUnavailable
+from tunebench.workloads.engines import load_engine
+from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.prepare import artefacts
+from tunebench.workloads.tasks import spec
+from tunebench.workloads.tasks.task import make_task
+
+#: (what was run, runs that are done, runs that are known to be needed, seconds that the rest will take)
+Told = Callable[[Run, int, int, float], None]
+#: The steps are doubled so often at most when their plateau is looked for.
+DOUBLINGS = 3
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is searched and how; equal for every method.
+
+    Attributes:
+        track: of :data:`tunebench.harness.study.protocol.TRACKS`.
+        folds, bases: how many.
+        steps: whether the plateau of the steps is looked for at the chosen rates.
+    """
+
+    track: str = "main"
+    folds: int = protocol.FOLDS
+    bases: int = protocol.BASES
+    steps: bool = False
+
+    @property
+    def development_bases(self) -> range:
+        """Return the bases that are searched on."""
+        return protocol.development_bases(self.bases)
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What came out for one method.
+
+    Attributes:
+        scores: rate -> score by (base, fold).
+        by_epochs: epochs -> mean score at the chosen rate, where the plateau was looked for.
+    """
+
+    workload: Workload
+    scores: protocol.Scores
+    choice: protocol.Choice
+    by_epochs: Mapping[int, protocol.Score] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TaskSearch:
+    """What came out for one task.
+
+    Attributes:
+        rates: that every method was run at.
+        epochs: where the slowest method's steps reach their plateau; None: not looked for, or not reached.
+        missing: why nothing was searched; None: it was.
+    """
+
+    task: str
+    methods: tuple[Searched, ...] = ()
+    rates: tuple[float, ...] = ()
+    epochs: int | None = None
+    missing: str | None = None
+
+    @property
+    def stands(self) -> bool:
+        """Return whether every method has a rate by the rule."""
+        return self.missing is None and all(method.choice.stands for method in self.methods)
+
+
+def candidates(
+    suite: Suite, tasks: Sequence[str] = (), methods: Sequence[str] = ()
+) -> dict[str, list[Workload]]:
+    """Return task -> the workloads to search: built-in methods, without A/A controls.
+
+    Args:
+        tasks: only these; empty: all.
+        methods: only these labels or methods; empty: all.
+
+    Raises:
+        UsageError: a name is none of the suite's, or nothing is left.
+    """
+    rows = [row for row in suite.workloads if not row.own and not row.aa_control]
+    _refuse_unknown("--task", tasks, {row.task for row in rows}, suite)
+    _refuse_unknown("--method", methods, {name for row in rows for name in (row.label, row.method)}, suite)
+    chosen: dict[str, list[Workload]] = {}
+    for row in rows:
+        if (not tasks or row.task in tasks) and (not methods or {row.label, row.method} & {*methods}):
+            chosen.setdefault(row.task, []).append(row)
+    if not chosen:
+        raise UsageError(f"suite {suite.name!r}: has no built-in method to search a rate for")
+    return chosen
+
+
+def _refuse_unknown(option: str, names: Sequence[str], known: set[str], suite: Suite) -> None:
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"{option} {name!r}: suite {suite.name!r} has: {', '.join(sorted(known)) or 'none'}"
+            )
+
+
+@dataclass(frozen=True)
+class Place:
+    """A base and a fold: start weights, data, and what tells both from others."""
+
+    base: int
+    fold: int
+    cut: Fold
+    weights: artefact.Artefact
+    sha256: str
+
+
+def places_of(
+    workload: Workload,
+    settings: Settings,
+    *,
+    data_dir: Path | None = None,
+    cache_dir: Path | None = None,
+    download: bool = False,
+    progress: Progress | None = None,
+) -> list[Place]:
+    """Return the development bases and folds of a workload's task; start weights that are missing are trained now.
+
+    Raises:
+        DataUnavailable, PrepareError: the data or the start weights cannot be had; with the reason.
+        UsageError: the pool cannot be cut into so many folds.
+    """
+    dataset, model = str(workload.dataset), str(workload.model)
+    made = artefacts.prepare_bases(
+        dataset,
+        model,
+        settings.development_bases,
+        cache_dir=cache_dir or default_cache(),
+        also=[] if cache_dir else cache_places("artefacts")[1:],
+        data_dir=data_dir,
+        datasets_dir=cache_place("datasets"),
+        datasets_also=cache_places("datasets")[1:],
+        download=download,
+        progress=progress,
+    )
+    try:
+        cuts = folds_of(artefact.read(str(made[0].data)), settings.folds)
+    except ValueError as error:
+        raise UsageError(f"--folds {settings.folds}: task {workload.task!r}: {error}") from None
+    return [
+        Place(
+            base,
+            fold,
+            cut,
+            weights,
+            f"{prepared.data_sha256} {prepared.weights_sha256} {fold}/{settings.folds}",
+        )
+        for base, prepared in zip(settings.development_bases, made, strict=True)
+        for weights in [artefact.read(str(prepared.weights))]
+        for fold, cut in enumerate(cuts)
+    ]
+
+
+def spec_of(workload: Workload, track: str, rate: float, epochs: int, seed: int) -> dict[str, Any]:
+    """Return what a run is told: the suite's workload with the track's keys, a rate, epochs and a seed."""
+    planned = Planned("tune-rates", "host", 0, 0, "timed", seed, replace(workload, ship=(), sustained_s=None))
+    return {**workload_spec(planned), **protocol.TRACKS[track], "lr": rate, "epochs": epochs}
+
+
+def key_of(settings: Mapping[str, Any], place: Place) -> str:
+    """Return what a run's score depends on, as one hash; neither its label nor its task's name is in it."""
+    parts = {key: value for key, value in settings.items() if key != "label"}
+    return hashlib.sha256(f"{canonical_json(parts)} {place.sha256}".encode()).hexdigest()
+
+
+class Trainer:
+    """Runs of one task, each made once and then read from the file.
+
+    Args:
+        settings: of the search.
+        places: bases and folds.
+        keep: where scores are kept.
+        told: called after each run.
+    """
+
+    def __init__(self, settings: Settings, places: Sequence[Place], keep: ScoresFile, told: Told) -> None:
+        self._settings, self._places, self._keep, self._told = settings, places, keep, told
+        self._took_s: list[float] = []
+
+    def fill(self, wanted: Sequence[tuple[Workload, float, int]]) -> None:
+        """Run what is not there yet of (workload, rate, the suite's epochs), on every base and fold."""
+        runs = [(row, rate, epochs, place) for row, rate, epochs in wanted for place in self._places]
+        open_runs = [run for run in runs if self._key(*run) not in self._keep.runs]
+        for at, run in enumerate(open_runs, 1):
+            done = self._run(*run)
+            self._keep.add(done)
+            self._took_s.append(done.seconds)
+            mean_s = sum(self._took_s) / len(self._took_s)
+            self._told(done, len(runs) - len(open_runs) + at, len(runs), mean_s * (len(open_runs) - at))
+
+    def scores(self, workload: Workload, rate: float, epochs: int) -> dict[protocol.Cell, protocol.Score]:
+        """Return the scores of a rate by base and fold; it was run."""
+        return {
+            (place.base, place.fold): self._keep.runs[self._key(workload, rate, epochs, place)].score
+            for place in self._places
+        }
+
+    def _spec(self, workload: Workload, rate: float, epochs: int, place: Place) -> dict[str, Any]:
+        return spec_of(workload, self._settings.track, rate, place.cut.epochs(epochs), seed=place.fold)
+
+    def _key(self, workload: Workload, rate: float, epochs: int, place: Place) -> str:
+        return key_of(self._spec(workload, rate, epochs, place), place)
+
+    def _run(self, workload: Workload, rate: float, epochs: int, place: Place) -> Run:
+        settings = self._spec(workload, rate, epochs, place)
+        began_s = time.perf_counter()
+        parsed = spec.parse(settings)
+        session = load_engine(parsed.engine, parsed.model).Session(
+            make_task(parsed, place.cut.data, place.weights)
+        )
+        before = float(session.evaluate().accuracy)
+        losses = [float(loss) for loss in session.train_epochs(0, parsed.epochs)]
+        finished = len(losses) == parsed.epochs and all(map(math.isfinite, losses))
+        score = float(session.evaluate().accuracy) if finished else None
+        return Run(
+            key=key_of(settings, place),
+            task=workload.task,
+            label=workload.label,
+            method=workload.method,
+            track=self._settings.track,
+            lr=rate,
+            base=place.base,
+            fold=place.fold,
+            folds=self._settings.folds,
+            epochs=parsed.epochs,
+            before=before,
+            score=score if score is not None and math.isfinite(score) else None,
+            loss_first=_finite(losses[0]) if losses else None,
+            loss_final=_finite(losses[-1]) if losses else None,
+            seconds=round(time.perf_counter() - began_s, 3),
+        )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def search_task(workloads: Sequence[Workload], trainer: Trainer, settings: Settings) -> TaskSearch:
+    """Search the rates of a task's methods; all of them are run at the same ones."""
+    rates = list(protocol.first_window(settings.track))
+    while True:
+        trainer.fill([(row, rate, _epochs(row)) for rate in rates for row in workloads])
+        by_label = {
+            row.label: {rate: trainer.scores(row, rate, _epochs(row)) for rate in sorted(rates)}
+            for row in workloads
+        }
+        more = protocol.to_score_next(by_label)
+        if not more:
+            break
+        rates += more
+    searched = [Searched(row, by_label[row.label], protocol.choose(by_label[row.label])) for row in workloads]
+    epochs = None
+    if settings.steps:
+        searched = [replace(item, by_epochs=_doubled(item, trainer)) for item in searched]
+        known = {item.workload.label: item.by_epochs for item in searched}
+        epochs = protocol.steps_for_all(known) if all(known.values()) else None
+    return TaskSearch(workloads[0].task, tuple(searched), tuple(sorted(rates)), epochs)
+
+
+def _epochs(workload: Workload) -> int:
+    return int(workload.params["epochs"])
+
+
+def _doubled(searched: Searched, trainer: Trainer) -> dict[int, protocol.Score]:
+    """Return mean scores at the chosen rate by the suite's epochs, doubled until that adds nothing."""
+    rate, row = searched.choice.rate, searched.workload
+    means: dict[int, protocol.Score] = {}
+    if rate is None:
+        return means
+    for doubling in range(DOUBLINGS + 1):
+        epochs = _epochs(row) * 2**doubling
+        trainer.fill([(row, rate, epochs)])
+        scores = list(trainer.scores(row, rate, epochs).values())
+        known = [score for score in scores if score is not None]
+        means[epochs] = math.fsum(known) / len(known) if len(known) == len(scores) else None
+        if protocol.plateau(means).steps is not None:
+            break
+    return means
+
+
+def search(
+    chosen: Mapping[str, Sequence[Workload]],
+    settings: Settings,
+    keep: ScoresFile,
+    *,
+    told: Told,
+    data_dir: Path | None = None,
+    cache_dir: Path | None = None,
+    download: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[TaskSearch]:
+    """Search task by task; one that cannot be searched here is told with its reason.
+
+    Raises:
+        UsageError: the pool of a task cannot be cut into so many folds.
+    """
+    for task, workloads in chosen.items():
+        lacking = _lacking(workloads)
+        if lacking is not None:
+            yield TaskSearch(task, missing=lacking)
+            continue
+        try:
+            places = places_of(
+                workloads[0],
+                settings,
+                data_dir=data_dir,
+                cache_dir=cache_dir,
+                download=download,
+                progress=progress,
+            )
+            yield search_task(workloads, Trainer(settings, places, keep, told), settings)
+        except (DataUnavailable, artefacts.PrepareError, WorkloadError) as error:
+            yield TaskSearch(task, missing=str(error))
+
+
+def _lacking(workloads: Sequence[Workload]) -> str | None:
+    """Return why this Python cannot run a task's engine."""
+    if any(row.needs_torch for row in workloads) and importlib.util.find_spec("torch") is None:
+        return (
+            "engine 'torch' runs in this process, and torch is not installed: pip install 'tunebench[torch]'"
+        )
+    return None

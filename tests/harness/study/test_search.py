@@ -1,0 +1,282 @@
+"""A search of rates on the native engine: same runs for every method, kept after each, gone on with, lines to paste."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from tunebench.harness.artifacts.native import why_no_kernels_here
+from tunebench.harness.cli import tune_rates
+from tunebench.harness.config.suite import load_suite
+from tunebench.harness.errors import UsageError
+from tunebench.harness.study import protocol, search
+from tunebench.harness.study.folds import folds_of
+from tunebench.harness.study.scores import Run, ScoresFile
+from tunebench.harness.study.suite_lines import suite_lines
+from tunebench.workloads import artefact
+from tunebench.workloads.datasets import DataUnavailable
+from tunebench.workloads.prepare.pretrain import CHAIN_RECIPE
+
+TASK = "digits/mlp [native cpu x1 float32]"
+RUN = Run("k", "t", "a", "ft-all", "paper", 0.002, 100, 0, 2, 3, 0.5, 0.9, 1.0, 0.1, 0.2)
+
+
+SUITE = """[suite]
+name = "mine"
+blocks = 2
+
+[[workload]]
+dataset = "digits"
+model = "mlp"
+engine = "native"
+methods = ["ft-all", "skip2-lora"]
+epochs = 2
+
+[[workload]]
+dataset = "digits"
+model = "mlp"
+engine = "native"
+methods = ["lora-all"]
+label = "lora-r2"
+rank = 2
+epochs = 2
+"""
+
+
+@pytest.fixture
+def suite_file(tmp_path):
+    """Return a suite of three rows on digits."""
+    path = tmp_path / "mine.toml"
+    path.write_text(SUITE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """Return development bases and folds of digits: pretrained for one epoch, a fifth of the pool."""
+    pytest.importorskip("torch", reason="pretraining needs torch")
+    pytest.importorskip("sklearn", reason="digits are built from scikit-learn")
+    if why := why_no_kernels_here():
+        pytest.skip(why)
+    folder = tmp_path_factory.mktemp("bases")
+    suite = folder / "s.toml"
+    suite.write_text(SUITE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(CHAIN_RECIPE, "epochs", 1)
+        patch.setattr(search, "folds_of", lambda data, count: folds_of(_fifth(data), count))
+        return search.places_of(
+            load_suite(str(suite)).workloads[0], search.Settings("paper"), cache_dir=folder
+        )
+
+
+def _fifth(data):
+    tensors = {}
+    for name, item in data.tensors.items():
+        kept = np.frombuffer(bytes(item.data), item.dtype).reshape(item.shape)[::5]
+        tensors[name] = artefact.Tensor(item.dtype, kept.shape, bytearray(kept.tobytes()))
+    return data._replace(tensors=tensors)
+
+
+def _run_in(folder, places, **settings):
+    """Return the search of the suite with the scores that a folder keeps, and the runs that it made."""
+    made: list[Run] = []
+    suite = folder / "mine.toml"
+    suite.write_text(SUITE)
+    wanted = search.Settings(**{"track": "paper", **settings})
+    trainer = search.Trainer(
+        wanted, places, ScoresFile(folder / "mine.rates.json"), lambda run, *rest: made.append(run)
+    )
+    return search.search_task(search.candidates(load_suite(str(suite)))[TASK], trainer, wanted), made
+
+
+@pytest.fixture(scope="module")
+def first(places, tmp_path_factory):
+    """Return a search from nothing, its runs, and the folder with its scores."""
+    folder = tmp_path_factory.mktemp("first")
+    return *_run_in(folder, places), folder
+
+
+@pytest.fixture
+def searched(first, places, tmp_path):
+    """Function (**settings) -> another search with the scores of the first one, and the runs that it made."""
+    shutil.copy(first[2] / "mine.rates.json", tmp_path)
+    return lambda **settings: _run_in(tmp_path, places, **settings)
+
+
+@pytest.mark.torch
+def test_every_method_is_run_at_the_same_rates_on_the_same_bases_and_folds(first):
+    task, made, _ = first
+    runs = {
+        label: sorted((run.lr, run.base, run.fold) for run in made if run.label == label)
+        for label in ("ft-all", "skip2-lora", "lora-r2")
+    }
+    assert runs["ft-all"] == runs["skip2-lora"] == runs["lora-r2"]
+    assert len(runs["ft-all"]) == len(task.rates) * 4 == len(set(runs["ft-all"]))
+    assert {run.base for run in made} == {100, 101}
+    for method in task.methods:
+        assert method.choice.stands
+        at = task.rates.index(method.choice.rate)
+        assert 0 < at < len(task.rates) - 1  # both neighbours were scored
+
+
+@pytest.mark.torch
+def test_a_search_that_was_stopped_goes_on_and_one_that_ended_runs_nothing(first, searched, tmp_path):
+    again, none = searched()
+    assert none == []
+    assert again == first[0]
+    keep = tmp_path / "mine.rates.json"
+    content = json.loads(keep.read_text())
+    content["runs"] = content["runs"][:-7]
+    keep.write_text(json.dumps(content))
+    rest, seven = searched()
+    assert len(seven) == 7
+    assert rest == first[0]
+
+
+@pytest.mark.torch
+def test_the_steps_are_doubled_at_the_chosen_rates(searched):
+    task, made = searched(steps=True)
+    for method in task.methods:
+        assert list(method.by_epochs)[:2] == [2, 4]
+        assert set(method.by_epochs) <= {2, 4, 8, 16}
+    assert task.epochs is None or task.epochs in (2, 4, 8)
+    assert min(run.epochs for run in made) > 4  # a part of the pool trains, so more epochs than the suite's
+
+
+@pytest.mark.torch
+def test_the_lines_are_a_suite_that_loads_with_the_chosen_rates(first, tmp_path):
+    task = first[0]
+    text = "\n".join(
+        line
+        for line in suite_lines(task, "paper").splitlines()
+        if not line.startswith(("optimizer", "schedule"))
+    )
+    path = tmp_path / "pasted.toml"
+    path.write_text(f'[suite]\nname = "mine"\n{text}\n')
+    pasted = {row.key: row.params for row in load_suite(str(path)).workloads if not row.aa_control}
+    for method in task.methods:
+        row = method.workload
+        assert pasted[row.key] == {**row.params, "lr": method.choice.rate}
+
+
+def test_the_tracks_keys_are_told_to_every_method(suite_file):
+    rows = search.candidates(load_suite(str(suite_file)))[TASK]
+    for row in rows:
+        told = search.spec_of(row, "main", 0.004, 6, seed=1)
+        assert (told["optimizer"], told["schedule"], told["clip"]) == ("adamw", "cosine", 1.0)
+        assert (told["lr"], told["epochs"], told["seed"], told["method"]) == (0.004, 6, 1, row.method)
+        paper = search.spec_of(row, "paper", 0.004, 6, seed=1)
+        assert (paper["optimizer"], paper["schedule"], paper["clip"]) == ("sgd", "constant", None)
+        assert search.spec.parse(paper).training == search.spec.parse({"method": "ft-all"}).training
+
+
+def test_a_label_is_no_part_of_a_runs_key_but_rate_fold_and_settings_are(suite_file):
+    row = search.candidates(load_suite(str(suite_file)))[TASK][0]
+    place = search.Place(100, 0, None, None, "data weights 0/2")
+    first = search.key_of(search.spec_of(row, "main", 0.004, 6, seed=0), place)
+    assert first == search.key_of(
+        search.spec_of(replace(row, label="other"), "main", 0.004, 6, seed=0), place
+    )
+    others = [
+        search.key_of(search.spec_of(row, "paper", 0.004, 6, seed=0), place),
+        search.key_of(search.spec_of(row, "main", 0.008, 6, seed=0), place),
+        search.key_of(search.spec_of(row, "main", 0.004, 5, seed=0), place),
+        search.key_of(
+            search.spec_of(row, "main", 0.004, 6, seed=0), replace(place, sha256="data weights 0/3")
+        ),
+    ]
+    assert len({first, *others}) == 5
+
+
+@pytest.mark.parametrize(
+    ("tasks", "methods", "message"),
+    [
+        (["digits"], [], "--task 'digits': suite 'mine' has: digits/mlp"),
+        ([], ["lorae"], "--method 'lorae': suite 'mine' has: ft-all, lora-all, lora-r2, skip2-lora"),
+    ],
+)
+def test_a_name_that_the_suite_lacks_is_refused(suite_file, tasks, methods, message):
+    with pytest.raises(UsageError, match=message.replace("(", r"\(")):
+        search.candidates(load_suite(str(suite_file)), tasks, methods)
+
+
+def test_a_suite_of_own_methods_alone_has_nothing_to_search(sleep_suite):
+    with pytest.raises(UsageError, match="no built-in method"):
+        search.candidates(load_suite(str(sleep_suite(["a"]))))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "nonsense", '{"schema": "other/1", "runs": []}', '{"schema": "tunebench.rates/1"}',
+             '{"schema": "tunebench.rates/1", "runs": [{"key": "k"}]}', '{"schema": "tunebench.rates/1", "runs": 3}'],
+)  # fmt: skip
+def test_a_file_that_holds_no_scores_is_refused_and_left_alone(tmp_path, text):
+    path = tmp_path / "keep.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="holds no scores of a search"):
+        ScoresFile(path)
+    assert path.read_text() == text
+
+
+def test_scores_are_read_as_they_were_written_divergences_too(tmp_path):
+    keep = ScoresFile(tmp_path / "deep" / "keep.json")
+    keep.add(RUN)
+    keep.add(replace(RUN, key="k2", score=None, loss_final=None))
+    assert ScoresFile(keep.path).runs == keep.runs
+    assert keep.runs["k2"].score is None
+
+
+def command(*arguments):
+    return CliRunner().invoke(tune_rates.app, [str(argument) for argument in arguments])
+
+
+def test_the_command_refuses_another_track_before_anything_is_made(suite_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = command(suite_file, "--track", "fast")
+    assert isinstance(ended.exception, UsageError)
+    assert "'fast': one of main, paper" in str(ended.exception)
+    assert not (tmp_path / "mine.rates.json").exists()
+
+
+def test_without_data_the_reason_is_told_and_the_code_is_4(suite_file, tmp_path, monkeypatch):
+    def none(*arguments, **options):
+        raise DataUnavailable("no file digits anywhere")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(search.artefacts, "prepare_bases", none)
+    ended = command(suite_file)
+    assert ended.exit_code == 4
+    assert f"{TASK}: not searched: no file digits anywhere" in ended.stdout
+    assert ScoresFile(tmp_path / "mine.rates.json").runs == {}
+
+
+def test_without_torch_a_torch_task_names_the_command(suite_file, tmp_path, monkeypatch):
+    suite_file.write_text(suite_file.read_text().replace('"native"', '"torch"'))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr(search.importlib.util, "find_spec", lambda name: None)
+    ended = command(suite_file)
+    assert (ended.exit_code, "pip install 'tunebench[torch]'" in ended.stdout) == (4, True)
+
+
+@pytest.mark.torch
+def test_the_command_prints_the_table_and_the_lines_and_as_json_the_same(
+    places, suite_file, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(search, "places_of", lambda *arguments, **options: places)
+    ended = command(suite_file, "--track", "paper", "--method", "ft-all")
+    assert ended.exit_code == 0, ended.output
+    assert "on bases 100, 101 and 2 folds" in ended.stdout
+    assert 'methods = ["ft-all"]' in ended.stdout
+    values = json.loads(command(suite_file, "--track", "paper", "--method", "ft-all", "--json").stdout)
+    (task,) = values["tasks"]
+    (method,) = task["methods"]
+    assert f"lr = {method['rate']}" in ended.stdout
+    assert task["runs_per_method"] == len(task["rates"]) * 4 == len(method["scores"])
+    assert values["protocol"] == protocol.VERSION
