@@ -93,9 +93,9 @@ def count(
         statistics not), ``trainable``, ``reduction_pct`` (100 (1 - trainable / params)), ``update_b`` (bytes in
         float32), ``update_file_b`` (of the safetensors file that ships it: ``update_b`` and a header of names and
         shapes), ``madds`` and ``madds_base`` (forward, one sample, with and without adapters), ``adapted`` (number of
-        layers), ``skipped`` (layer -> why it has no adapter); with ``batch``, ``free_mb`` or ``board`` also
-        ``memory`` (:class:`tunebench.workloads.methods.memory.Memory`, ``total_b``, ``batch``; with
-        ``free_mb`` what :class:`tunebench.harness.lab.memory.Room` has, with ``board`` a row of it for every memory
+        layers or, of skip adapters, of blocks), ``skipped`` (layer -> why it has no adapter); with ``batch``,
+        ``free_mb`` or ``board`` also ``memory`` (:class:`tunebench.workloads.methods.memory.Memory`, ``total_b``,
+        ``batch``; with ``free_mb`` what :class:`tunebench.harness.lab.memory.Room` has, with ``board`` a row of it for every memory
         size in ``boards``).
 
     Raises:
@@ -124,7 +124,7 @@ def count(
         "model": model,
         "task": plan.graph.task,
         "method": method,
-        "rank": rank if plan.adapters else None,
+        "rank": rank if plan.has_adapters else None,
         "classes": _classes(plan.graph),
         "input": list(plan.graph.shape),
         "params": total,
@@ -134,7 +134,7 @@ def count(
         "update_file_b": file_b(plan, method),
         "madds": forward.base + forward.adapters,
         "madds_base": forward.base,
-        "adapted": len(plan.adapters),
+        "adapted": len(plan.adapters) + max(0, len(plan.graph.added) - 1),
         "skipped": plan.skipped,
         **({} if memory is None else {"memory": memory}),
     }
@@ -153,7 +153,7 @@ def predicted(
 
 def file_b(plan: plans.Plan, method: str) -> int:
     """Return the bytes of the float32 file that ships a method's update: its adapters, or the delta of what it trains."""
-    content = "adapter" if plan.adapters else "delta"
+    content = "adapter" if plan.has_adapters else "delta"
     form = updates.Form(content, "float32", False)
     return sum(updates.foretold_b(plans.update_shapes(plan, content), form, method))
 
@@ -180,7 +180,10 @@ def table(numbers: dict[str, Any]) -> str:
     if "memory" in numbers:
         lines += _memory_lines(numbers["memory"])
     if numbers["adapted"]:
-        lines.append(f"  adapters      {numbers['adapted']:>14,} layers")
+        where = (
+            "blocks" if methods_table.method(numbers["method"]).adapters == methods_table.SKIP else "layers"
+        )
+        lines.append(f"  adapters      {numbers['adapted']:>14,} {where}")
     if numbers["skipped"]:
         reasons: dict[str, int] = {}
         for reason in numbers["skipped"].values():

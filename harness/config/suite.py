@@ -39,7 +39,8 @@ from tunebench.harness.errors import UsageError
 from tunebench.reports.stats import sequential
 from tunebench.workloads import defaults
 from tunebench.workloads.engines import Engine, find_engine
-from tunebench.workloads.methods.table import METHODS
+from tunebench.workloads.methods.table import METHODS, SKIP
+from tunebench.workloads.methods.table import method as find_method
 
 AA_SUFFIX = " (A/A)"
 _SUITES = "tunebench.harness.config.suites"
@@ -376,7 +377,7 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
             device=entry.device,
             threads=entry.threads,
             dtype=entry.dtype,
-            params=params,
+            params=params | _skip_params(entry, name),
             own_params=options,
             deadline_s=(entry.deadline_s or header.deadline_s) + (sustained_s or 0.0),
             needs_ram_gb=entry.needs.ram_gb,
@@ -391,6 +392,13 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
         )
         for name in names
     ]
+
+
+def _skip_params(entry: WorkloadEntry, name: str) -> dict[str, Any]:
+    """Return the keys of skip adapters that ask for something, for a method that has any; the others have none."""
+    if entry.own or find_method(name).adapters != SKIP:
+        return {}
+    return {key: getattr(entry, key) for key in entry.skips.changed}
 
 
 def _not_in_suite(name: str, suite: str, known: Collection[str]) -> str:

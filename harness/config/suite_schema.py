@@ -14,8 +14,11 @@ from tunebench.targets.transport.traffic_shaping import PROFILES
 from tunebench.workloads import datasets as data_sets
 from tunebench.workloads import defaults, engines
 from tunebench.workloads.engines.native.build import VARIANTS
+from tunebench.workloads.methods import plan as plans
 from tunebench.workloads.methods import table
+from tunebench.workloads.methods.skips import Skips, parse_skips
 from tunebench.workloads.models import MODELS
+from tunebench.workloads.models.graph import Graph
 from tunebench.workloads.updates import parse_form
 
 Level = Literal["smoke", "demo", "quick", "nightly", "paper"]
@@ -132,6 +135,11 @@ def _of_packages(field: str) -> tuple[str, ...]:
     return tuple(sorted(engines.plugins())) if field == "engine" else ()
 
 
+def counted_at_usual_size(model: str) -> Graph:
+    """Return a model's graph at the size that it is counted at, for what does not depend on the data set."""
+    return MODELS[model].build(model, MODELS[model].shape, MODELS[model].n_classes)
+
+
 class WorkloadEntry(_Strict):
     """One ``[[workload]]``: built-in methods, or one method of the user's own."""
 
@@ -159,6 +167,14 @@ class WorkloadEntry(_Strict):
     lr: float = Field(default=defaults.LEARNING_RATE, gt=0)
     rank: int = Field(default=defaults.RANK, ge=1)
     scale: float = Field(default=defaults.SCALE, gt=0)
+    skip_grid: str | None = Field(
+        default=None,
+        description="skip adapters of a network: side of the pooled maps, '1x1' (default) or '2x2'",
+    )
+    skip_blocks: int | str | None = Field(
+        default=None,
+        description="skip adapters of a network: 'all' blocks (default), or the number of the last ones",
+    )
     warmup_steps: int = Field(default=defaults.WARMUP_STEPS, ge=0)
     build: str | None = Field(
         default=None, description="native engine: CPU variant; default: the board's best"
@@ -213,6 +229,8 @@ class WorkloadEntry(_Strict):
     def _check_own(self) -> None:
         if self.module is not None and self.command is not None:
             raise ValueError("'module' and 'command' exclude each other")
+        if self.skips.changed:
+            raise ValueError(f"'{self.skips.changed[0]}' goes with built-in methods of skip adapters")
         if self.methods:
             raise ValueError("'methods' lists built-in methods; a method of your own has a 'label'")
         if not self.label:
@@ -241,10 +259,28 @@ class WorkloadEntry(_Strict):
         for name in self.methods:
             table.method(name)
             if not table.supports(name, self.model):
-                fitting = ", ".join(table.methods_of(self.model))
+                fitting, reason = ", ".join(table.methods_of(self.model)), self._no_skips(name)
                 raise ValueError(
-                    f"method {name!r} does not apply to model {self.model!r}; those that do: {fitting}"
+                    f"method {name!r} does not apply to model {self.model!r}{reason}; those that do: {fitting}"
                 )
+        self._check_skips(self.model)
+
+    def _no_skips(self, name: str) -> str:
+        return plans.no_skips(table.method(name), counted_at_usual_size(str(self.model)))
+
+    @property
+    def skips(self) -> Skips:
+        """Return which blocks skip adapters read; raise WorkloadError if a key is wrong."""
+        return parse_skips(self.skip_grid, self.skip_blocks)
+
+    def _check_skips(self, model: str) -> None:
+        """Refuse keys of skip adapters that no method honours; beside one that does, the others go without them."""
+        if not self.skips.changed:
+            return
+        graph = counted_at_usual_size(model)
+        skipping = [name for name in self.methods if table.method(name).adapters == table.SKIP]
+        for name in skipping or self.methods[:1]:
+            plans.plan(table.method(name), graph, self.rank, skips=self.skips)
 
     def _check_engine(self, model: str) -> None:
         engine = engines.find_engine(self.engine)

@@ -62,7 +62,7 @@ def of_sample(plan: Plan) -> MultiplyAdds:
     Raises:
         ValueError: a chain with convolutions: its engine runs their adapters as branches, which this does not count.
     """
-    layers = {node.name: node for node in plan.graph.layers}
+    layers = {node.name: node for node in plan.graph.layers + plan.graph.added}
     if plan.graph.chain and any(node.op != "linear" for node in layers.values()):
         raise ValueError("multiply-adds of a chain are counted for linear layers only")
     shapes, nodes = shapes_of(plan.graph), run_nodes(plan)
@@ -112,4 +112,5 @@ def forward_madds(plan: Plan) -> ForwardMadds:
     shapes = shapes_of(plan.graph)
     base = sum(madds(node, shapes) for node in plan.graph.layers)
     beside = sum(product(shapes[adapter.end][1:]) * adapter.n_params for adapter in plan.adapters)
+    beside += sum(madds(node, shapes) for node in plan.graph.added)
     return ForwardMadds(base, beside)

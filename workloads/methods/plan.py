@@ -7,11 +7,16 @@ every method. "Last" is the head: the layers the outputs come from.
 An adapter on a convolution is an extractor of the convolution's kernel to ``rank`` channels and a 1x1 mapper:
 ``rank (c_in kh kw + c_out)`` parameters (Wang et al., LoRAE, Scientific Reports 15:33109, 2025). That is also LoRA
 on the weight flattened to c_out x (c_in kh kw), so on one convolution the two are the same map.
+
+Skip adapters of a network with branches are nodes of its graph (:mod:`tunebench.workloads.methods.skips`) whose weights
+train.
 """
 
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
 from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.methods import skips as skipping
+from tunebench.workloads.methods.skips import Skips
 from tunebench.workloads.methods.table import (
     ALL,
     CONVOLUTIONS,
@@ -54,7 +59,7 @@ class Plan(NamedTuple):
     """A method applied to a network: what an engine needs and no more.
 
     Attributes:
-        graph: the network.
+        graph: the network; with the nodes of skip adapters where it has branches.
         weights: layers whose weight trains, with the scale of a BatchNorm that trains.
         biases: layers whose bias trains, which may be BatchNorm's shift.
         adapters: in the order of the layers that they end at.
@@ -79,6 +84,11 @@ class Plan(NamedTuple):
         return bool(self.cached) or self.cached_output
 
     @property
+    def has_adapters(self) -> bool:
+        """Return whether there are adapters: beside layers or, in a network with branches, from blocks to its scores."""
+        return bool(self.adapters or self.graph.added)
+
+    @property
     def adapted(self) -> Tuple[str, ...]:
         """Return the layers that an adapter ends at."""
         return tuple(adapter.end for adapter in self.adapters)
@@ -97,32 +107,67 @@ class Plan(NamedTuple):
         )
 
 
-def plan(row: Method, graph: Graph, rank: int) -> Plan:
+def plan(row: Method, graph: Graph, rank: int, skips: Skips = skipping.USUAL) -> Plan:
     """Apply a method to a network.
 
+    Args:
+        row: the method.
+        graph: the network.
+        rank: of every adapter.
+        skips: which blocks of a network with branches get skip adapters, and how they are pooled.
+
     Raises:
-        UnsupportedMethod: the pair does not fit; names the methods that do.
+        UnsupportedMethod: the pair does not fit, or keys of skip adapters where there are none; names what does.
         WorkloadError: rank below 1.
         ValueError: a row that cannot be: it caches what its training changes, or skips convolutions.
     """
     if not _applies(row, graph):
         fitting = ", ".join(other.name for other in METHODS if _applies(other, graph))
         raise UnsupportedMethod(
-            "method %r does not apply to model %r; for it use one of: %s" % (row.name, graph.name, fitting)
+            "method %r does not apply to model %r%s; for it use one of: %s"
+            % (row.name, graph.name, no_skips(row, graph), fitting)
         )
+    _check_skips(row, graph, skips)
     if row.adapters != NONE and rank < 1:
         raise WorkloadError("workload.rank is %d: adapters need a rank of at least 1" % rank)
     trainable = [node for node in graph.layers if not node.fixed]
     weights = tuple(node.name for node in trainable if _chosen(row.weights, node))
     biases = tuple(node.name for node in trainable if _chosen(row.biases, node) and (node.bias or node.norm))
     skipped: Dict[str, str] = {}
-    adapters = _adapters(row.adapters, graph, rank, skipped)
+    adapters: Tuple[Adapter, ...] = ()
+    if row.adapters == SKIP and not graph.chain:
+        graph = skipping.with_skips(graph, rank, skips)
+        weights += tuple(node.name for node in graph.added)
+    else:
+        adapters = _adapters(row.adapters, graph, rank, skipped)
     made = Plan(graph, weights, biases, adapters, rank, skipped, (), False)
     return _with_cache(row, made) if row.cache else made
 
 
 def _applies(row: Method, graph: Graph) -> bool:
-    return graph.name in row.models or (row.networks and not graph.chain)
+    return (graph.name in row.models or (row.networks and not graph.chain)) and not no_skips(row, graph)
+
+
+def no_skips(row: Method, graph: Graph) -> str:
+    """Return why a method of skip adapters does not apply to a network with branches, as part of a sentence."""
+    return skipping.why_not(graph) if row.adapters == SKIP and row.networks and not graph.chain else ""
+
+
+def _check_skips(row: Method, graph: Graph, skips: Skips) -> None:
+    """Refuse keys of skip adapters where a method has none, and for a chain, whose every layer gets one."""
+    for key in skips.changed:
+        value = skips.grid if key == "skip_grid" else skips.blocks
+        if row.adapters != SKIP:
+            able = ", ".join(other.name for other in METHODS if other.adapters == SKIP)
+            raise UnsupportedMethod(
+                "workload.%s is %r: method %r has no skip adapters, leave the key out or use one of: %s"
+                % (key, value, row.name, able)
+            )
+        if graph.chain:
+            raise UnsupportedMethod(
+                "workload.%s is %r: it is for networks with branches; model %r is a chain, leave the key out"
+                % (key, value, graph.name)
+            )
 
 
 def _chosen(which: str, node: Node) -> bool:
@@ -175,8 +220,11 @@ def _with_cache(row: Method, made: Plan) -> Plan:
     """
     heads = {node.name for node in made.graph.nodes if node.head}
     trained = set(made.weights) | set(made.biases)
-    if not trained | set(made.adapted) <= heads:
+    added = {node.name for node in made.graph.added}
+    if not (trained - added) | set(made.adapted) <= heads:
         raise ValueError("method %r cannot cache: what it trains changes the activations" % row.name)
+    if added:
+        return made._replace(cached=skipping.kept(made.graph, bool(trained & heads)))
     reading = heads | {adapter.start for adapter in made.adapters}
     cached: List[str] = []
     for node in made.graph.nodes:
@@ -204,11 +252,12 @@ class Counts(NamedTuple):
 def counts(made: Plan) -> Counts:
     """Count parameters, bytes of the update and cached floats of a plan."""
     adapters = sum(adapter.n_params for adapter in made.adapters)
-    trainable = adapters + sum(own_params(made, node) for node in made.graph.layers)
+    trainable = adapters + sum(own_params(made, node) for node in made.graph.layers + made.graph.added)
     shapes = shapes_of(made.graph)
     cached = sum(product(shapes[name]) for name in made.cached)
     cached += product(shapes[made.graph.outputs[0]]) * made.cached_output
-    return Counts(made.graph.n_params + adapters, trainable, 4 * trainable, cached)
+    total = made.graph.n_params + sum(node.n_weights for node in made.graph.added) + adapters
+    return Counts(total, trainable, 4 * trainable, cached)
 
 
 def own_params(made: Plan, node: Node) -> int:
@@ -232,7 +281,7 @@ def changed_names(made: Plan) -> Tuple[str, ...]:
             names.append(node.name + ".gamma")
         if node.name in made.biases:
             names += [node.name + ".bias"] * node.bias + [node.name + ".beta"] * node.norm_trains
-    return tuple(names)
+    return tuple(names) + tuple(node.name + ".weight" for node in made.graph.added)
 
 
 def update_shapes(made: Plan, what: str) -> Dict[str, Tuple[int, ...]]:
@@ -242,11 +291,12 @@ def update_shapes(made: Plan, what: str) -> Dict[str, Tuple[int, ...]]:
         made: the plan of a network.
         what: one of :data:`tunebench.workloads.updates.FORMS`.
     """
+    added = {node.name + ".weight": node.weight_shape for node in made.graph.added}
     if what == "adapter":
-        shapes: Dict[str, Tuple[int, ...]] = {}
+        shapes = dict(added)
         for adapter in made.adapters:
             shapes[adapter.end + ".extractor"] = adapter.extractor
             shapes[adapter.end + ".mapper"] = adapter.mapper
         return shapes
-    every = dict(weight_shapes(made.graph))
+    every = {**dict(weight_shapes(made.graph)), **added}
     return every if what == "weights" else {name: every[name] for name in changed_names(made)}

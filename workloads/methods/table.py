@@ -3,12 +3,13 @@
 from typing import List, NamedTuple, Sequence, Tuple
 
 from tunebench.workloads.errors import WorkloadError
-from tunebench.workloads.models import NETWORKS
+from tunebench.workloads.models import MODELS, NETWORKS
 
 NONE, LAST, ALL = "none", "last", "all"
 
 #: where adapters sit: no adapter; last layer's input -> its output; each layer's input -> its own output;
-#: each layer's input -> the last layer's output; each convolution's input -> its own output
+#: each layer's input -> the last layer's output, or in a network with branches each block's pooled output -> the scores
+#: (:mod:`tunebench.workloads.methods.skips`); each convolution's input -> its own output
 OWN_LAST, OWN_ALL, SKIP, CONVOLUTIONS = "own-last", "own-all", "skip", "convolutions"
 
 
@@ -42,6 +43,8 @@ class Method(NamedTuple):
 
 
 _MLP, _ANY, _CNN, _NEW = ("mlp",), ("mlp", "cnn") + NETWORKS, ("cnn",) + NETWORKS, ("mlp",) + NETWORKS
+#: skip adapters end at scores of classes, not at maps
+_SKIP = ("mlp",) + tuple(name for name in NETWORKS if MODELS[name].task == "classify")
 _LORA = "Hu et al., LoRA, ICLR 2022"
 _SKIP2 = "Matsutani et al., Skip2-LoRA, ASP-DAC 2025"
 _BITFIT = "Ben Zaken et al., BitFit, ACL 2022"
@@ -57,8 +60,8 @@ METHODS = (
     Method("ft-all-lora", "FT-All-LoRA", _MLP,  ALL,    ALL,   OWN_ALL,      False, _SKIP2),
     Method("lora-all",    "LoRA-All",    _NEW,  NONE,   NONE,  OWN_ALL,      False, _LORA),
     Method("lora-last",   "LoRA-Last",   _ANY,  NONE,   NONE,  OWN_LAST,     False, _LORA),
-    Method("skip-lora",   "Skip-LoRA",   _MLP,  NONE,   NONE,  SKIP,         False, _SKIP2),
-    Method("skip2-lora",  "Skip2-LoRA",  _MLP,  NONE,   NONE,  SKIP,         True,  _SKIP2),
+    Method("skip-lora",   "Skip-LoRA",   _SKIP, NONE,   NONE,  SKIP,         False, _SKIP2),
+    Method("skip2-lora",  "Skip2-LoRA",  _SKIP, NONE,   NONE,  SKIP,         True,  _SKIP2),
     Method("lora-last-cached", "LoRA-Last cached", _NEW, NONE, NONE, OWN_LAST, True, _CACHED),
     Method("ft-last-cached", "FT-Last cached", _NEW, LAST, LAST, NONE,       True,  _CACHED),
     Method("lorae",       "LoRAE",       _CNN,  NONE,   NONE,  CONVOLUTIONS, False, _LORAE),

@@ -4,6 +4,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from tunebench.workloads import defaults
 from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.methods.skips import USUAL, Skips, parse_skips
 from tunebench.workloads.tasks.training import PLAIN, Training, parse_training
 from tunebench.workloads.updates import Form, UpdateError, parse_form
 
@@ -61,6 +62,8 @@ class Spec(NamedTuple):
     training: Training = PLAIN
     #: numerator of the adapters' scale; None: ``scale`` was given itself
     alpha: Optional[float] = None
+    #: of skip adapters in a network with branches
+    skips: Skips = USUAL
 
 
 def parse(workload: Dict[str, Any]) -> Spec:
@@ -102,6 +105,7 @@ def parse(workload: Dict[str, Any]) -> Spec:
         ship=_ship(get("ship")),
         training=parse_training(workload),
         alpha=alpha,
+        skips=parse_skips(get("skip_grid"), get("skip_blocks")),
     )
 
 

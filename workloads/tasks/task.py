@@ -74,7 +74,7 @@ def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
             % (spec.model, MODELS[spec.model].task, data.meta.get("task"))
         )
     graph = graph_of(spec.model, shape, n_classes)
-    task = Task(spec, plan(row, graph, spec.rank), data, weights)
+    task = Task(spec, plan(row, graph, spec.rank, skips=spec.skips), data, weights)
     for name, needed in weight_shapes(graph):
         given = weights.need(name).shape
         if given != needed:

@@ -10,6 +10,7 @@ from tunebench.workloads.engines.pytorch.networks.adapter import Adapted
 from tunebench.workloads.engines.pytorch.networks.network import Network
 from tunebench.workloads.engines.pytorch.networks.wrapping import FrozenNorm
 from tunebench.workloads.methods.plan import Plan, changed_names
+from tunebench.workloads.methods.skips import MAPPER
 from tunebench.workloads.updates import Exported, Values
 
 _NORM_PARTS = (("gamma", "weight"), ("beta", "bias"), ("mean", "running_mean"), ("variance", "running_var"))
@@ -38,8 +39,19 @@ def exported(model: Network, plan: Plan, base: Artefact, scale: float) -> Export
                 weights[node.name + ".bias"] = _values(layer.bias)
             if node.norm:
                 weights.update(_norm(model, node.name))
+    for node in (
+        plan.graph.added
+    ):  # what cannot be merged stands beside: in the weights with its scale, before it was 0
+        name, layer = node.name + ".weight", getattr(model, node.name)
+        adapter[name] = _values(layer.weight)
+        weights[name] = _values(layer.weight * scale) if node.name == MAPPER else adapter[name]
     changed = changed_names(plan)
-    before = {name: Values(weights[name].shape, base.need(name).array()) for name in changed}
+    before = {
+        name: Values(
+            weights[name].shape, base.need(name).array() if name in base.tensors else _zeros(weights[name])
+        )
+        for name in changed
+    }
     return Exported(weights, changed, before, adapter, scale)
 
 
@@ -47,6 +59,10 @@ def _norm(model: Network, name: str) -> List[Tuple[str, Values]]:
     norm = getattr(model, name + "_norm")
     plain = norm.norm if isinstance(norm, FrozenNorm) else norm
     return [("%s.%s" % (name, part), _values(getattr(plain, to))) for part, to in _NORM_PARTS]
+
+
+def _zeros(like: Values) -> "array[float]":
+    return array("f", bytes(4 * len(like.data)))
 
 
 def _values(item: Any) -> Values:

@@ -8,6 +8,7 @@ from torch import nn
 
 from tunebench.workloads import defaults, seeds
 from tunebench.workloads.artefact import Artefact
+from tunebench.workloads.methods.skips import MAPPER
 from tunebench.workloads.models.graph import INPUT, Graph, Node, UnsupportedModel
 
 _NORM = "_norm"
@@ -38,7 +39,9 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
         for node in graph.nodes:
             if node.op == "rearrange":
                 raise UnsupportedModel("model %r is for counting only and cannot be built" % graph.name)
-        for node in graph.layers:
+        #: of the adapters that are nodes of the graph
+        self.scale = 1.0
+        for node in graph.layers + graph.added:
             self.add_module(node.name, _layer(node))
             if node.norm:
                 kind = nn.BatchNorm1d if node.op == "linear" else nn.BatchNorm2d
@@ -70,6 +73,7 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
         if node.op in ("conv", "deconv", "linear"):
             x = getattr(self, node.name)(x.flatten(1) if node.op == "linear" else x)
             x = getattr(self, node.name + _NORM)(x) if node.norm else x
+            x = x * self.scale if node.name == MAPPER and self.scale != 1.0 else x
         elif node.op == "add":
             x = x + inputs[1]
         elif node.op == "concat":
@@ -79,7 +83,7 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
         elif node.op == "maxpool":
             x = F.max_pool2d(x, node.kernel, node.stride, node.padding, ceil_mode=node.ceil)
         elif node.op == "avgpool":
-            x = x.mean((2, 3))
+            x = x.mean((2, 3)) if node.kernel == 1 else F.adaptive_avg_pool2d(x, node.kernel).flatten(1)
         else:
             x = F.interpolate(x, scale_factor=float(node.stride), mode="nearest")
         return _activated(x, node.act)

@@ -12,6 +12,7 @@ import torch
 from tunebench.workloads.engines.pytorch.networks.export import exported
 from tunebench.workloads.engines.pytorch.networks.goals import make_goal
 from tunebench.workloads.engines.pytorch.networks.network import Network, load_weights, norm_of
+from tunebench.workloads.engines.pytorch.networks.skips import start_skips
 from tunebench.workloads.engines.pytorch.networks.wrapping import Rule, wrap
 from tunebench.workloads.engines.pytorch.session import TorchSession, to_torch
 from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
@@ -36,6 +37,7 @@ def apply_plan(model: Network, plan: Plan, scale: float, seed: int) -> List[Any]
             chosen += [layer.weight] + ([norm.weight] if node.norm_trains else [])
         if node.name in plan.biases:
             chosen += ([layer.bias] if node.bias else []) + ([norm.bias] if node.norm_trains else [])
+    chosen += start_skips(model, scale, seed)
     if plan.adapters:
         rule = Rule(rank=plan.rank, include=plan.adapted, linear=True, scale=scale, seed=seed)
         for name in wrap(model, rule).adapted:
