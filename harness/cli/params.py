@@ -95,8 +95,8 @@ def count(
         shapes), ``madds`` and ``madds_base`` (forward, one sample, with and without adapters), ``adapted`` (number of
         layers or, of skip adapters, of blocks), ``skipped`` (layer -> why it has no adapter); with ``batch``,
         ``free_mb`` or ``board`` also ``memory`` (:class:`tunebench.workloads.methods.memory.Memory`, ``total_b``,
-        ``batch``; with ``free_mb`` what :class:`tunebench.harness.lab.memory.Room` has, with ``board`` a row of it for every memory
-        size in ``boards``).
+        ``batch``; with ``free_mb`` what :class:`tunebench.harness.lab.memory.Room` has, with
+        ``board`` a row of it for every memory size in ``boards``).
 
     Raises:
         UsageError: unknown model, task, method or board, or an input size that the network does not take.
