@@ -286,7 +286,11 @@ class Repetition(Record):
     device: str
     threads: int
     dtype: str
-    params: dict[str, object] = Field(default_factory=dict, description="epochs, batch, lr, rank, ...")
+    params: dict[str, object] = Field(
+        default_factory=dict,
+        description="epochs, batch, lr, rank, ...; keys of training (optimizer, schedule, clip, weight_decay, alpha, "
+        "batchnorm, head, lora_plus) only where they are not the defaults, see docs/training.md",
+    )
     seed: int
     series_key: str
     bench_version: int = BENCH_VERSION
@@ -319,6 +323,9 @@ class Repetition(Record):
     params_total: int | None = None
     params_trainable: int | None = None
     update_b: int | None = None
+    optimizer_state_b: int | None = Field(
+        default=None, description="what the optimizer really kept from step to step; 0 with plain SGD"
+    )
     cache_b: int | None = None
     cache_hit_ratio: float | None = None
     madds: dict[str, int] | None = Field(

@@ -151,7 +151,7 @@ def write_json(path: str, value: Any) -> None:
 
 #: fields of a result that stay null where nobody fills them
 RESULT_FIELDS = (
-    "reason before after n_items loss_first loss_final steps params_total params_trainable update_b "
+    "reason before after n_items loss_first loss_final steps params_total params_trainable update_b optimizer_state_b "
     "cache_b cache_hit_ratio peak_rss_b engine_version check repeats"
 )
 

@@ -18,6 +18,7 @@ from tunebench.workloads.methods import memory as step_memory
 from tunebench.workloads.methods import plan as plans
 from tunebench.workloads.methods import table as methods_table
 from tunebench.workloads.models import COUNTED, counted
+from tunebench.workloads.tasks.training import OPTIMIZERS, PLAIN, Training
 
 app = typer.Typer(add_completion=False)
 
@@ -42,6 +43,12 @@ def params(
     batch: Annotated[
         int | None,
         typer.Option("--batch", min=1, help="Predict a training step's memory at this batch."),
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            "--optimizer", metavar="NAME", help=f"Whose state is in the memory: {', '.join(OPTIMIZERS)}."
+        ),
     ] = None,
     free_mb: Annotated[
         float | None,
@@ -68,7 +75,7 @@ def params(
     """
     numbers = count(
         model, method, rank, task=task, classes=classes, size=size,
-        batch=batch, free_mb=free_mb, board=board, taken_mb=taken_mb,
+        batch=batch, optimizer=optimizer, free_mb=free_mb, board=board, taken_mb=taken_mb,
     )  # fmt: skip
     typer.echo(json.dumps(numbers, indent=2, sort_keys=True) if as_json else table(numbers))
 
@@ -82,6 +89,7 @@ def count(
     classes: int | None = None,
     size: int | None = None,
     batch: int | None = None,
+    optimizer: str | None = None,
     free_mb: float | None = None,
     board: str | None = None,
     taken_mb: float = lab_memory.TAKEN_MB,
@@ -94,13 +102,17 @@ def count(
         float32), ``update_file_b`` (of the safetensors file that ships it: ``update_b`` and a header of names and
         shapes), ``madds`` and ``madds_base`` (forward, one sample, with and without adapters), ``adapted`` (number of
         layers or, of skip adapters, of blocks), ``skipped`` (layer -> why it has no adapter); with ``batch``,
-        ``free_mb`` or ``board`` also ``memory`` (:class:`tunebench.workloads.methods.memory.Memory`, ``total_b``,
-        ``batch``; with ``free_mb`` what :class:`tunebench.harness.lab.memory.Room` has, with
-        ``board`` a row of it for every memory size in ``boards``).
+        ``optimizer``, ``free_mb`` or ``board`` also ``memory``
+        (:class:`tunebench.workloads.methods.memory.Memory`, ``total_b``, ``batch``, ``optimizer``; with ``free_mb``
+        what :class:`tunebench.harness.lab.memory.Room` has, with ``board`` a row of it for every memory size in
+        ``boards``).
 
     Raises:
-        UsageError: unknown model, task, method or board, or an input size that the network does not take.
+        UsageError: unknown model, task, method, optimizer or board, or an input size that the network does not take.
     """
+    if optimizer not in (None, *OPTIMIZERS):
+        raise UsageError(f"--optimizer {optimizer!r}: use one of: {', '.join(OPTIMIZERS)}")
+    training = Training(optimizer=optimizer or PLAIN.optimizer)
     try:
         row = methods_table.method(method)
         plan = plans.plan(row, counted(model, task, classes, size), rank)
@@ -111,12 +123,12 @@ def count(
         return plan if side is None else plans.plan(row, counted(model, task, classes, side), rank)
 
     memory: dict[str, Any] | None = None
-    if (batch, free_mb, board) != (None, None, None):
-        memory = predicted(plan_at, batch or 1, free_mb)
+    if (batch, optimizer, free_mb, board) != (None,) * 4:
+        memory = predicted(plan_at, batch or 1, free_mb, training)
     if memory is not None and board is not None:
         memory |= {
             "taken_mb": taken_mb,
-            "boards": lab_memory.rows(plan_at, batch or 1, board, taken_mb),
+            "boards": lab_memory.rows(plan_at, batch or 1, board, taken_mb, training.state_floats),
         }
     total = plan.graph.n_params
     counts, forward = plans.counts(plan), macs.forward_madds(plan)
@@ -141,13 +153,21 @@ def count(
 
 
 def predicted(
-    plan_at: Callable[[int | None], plans.Plan], batch: int, free_mb: float | None
+    plan_at: Callable[[int | None], plans.Plan],
+    batch: int,
+    free_mb: float | None,
+    training: Training = PLAIN,
 ) -> dict[str, Any]:
     """Predict a training step's memory, and what fits into ``free_mb`` (10^6 bytes)."""
-    memory = step_memory.predict(plan_at(None), batch)
-    prediction: dict[str, Any] = {**memory._asdict(), "total_b": memory.total_b, "batch": batch}
+    memory = step_memory.predict(plan_at(None), batch, state_floats=training.state_floats)
+    prediction: dict[str, Any] = {
+        **memory._asdict(),
+        "total_b": memory.total_b,
+        "batch": batch,
+        "optimizer": training.optimizer,
+    }
     if free_mb is not None:
-        prediction |= vars(lab_memory.room(plan_at, batch, int(free_mb * 1e6)))
+        prediction |= vars(lab_memory.room(plan_at, batch, int(free_mb * 1e6), training.state_floats))
     return prediction
 
 
@@ -196,8 +216,8 @@ def _memory_lines(memory: dict[str, Any]) -> list[str]:
     mb = {name: f"{value / 1e6:.1f}" for name, value in memory.items() if name.endswith("_b")}
     lines = [
         f"  memory        {mb['total_b']:>14} MB predicted at batch {memory['batch']}, interpreter and torch not in it",
-        f"    weights {mb['weights_b']}, optimiser {mb['optimiser_b']}, a step at its peak {mb['step_b']} "
-        f"(kept activations {mb['saved_b']}, gradients {mb['gradients_b']})",
+        f"    weights {mb['weights_b']}, state of {memory['optimizer']} {mb['optimiser_b']}, a step at its peak "
+        f"{mb['step_b']} (kept activations {mb['saved_b']}, gradients {mb['gradients_b']})",
     ]
     if "fits" in memory:
         word = {"yes": "fits", "perhaps": "may fit", "no": "does not fit"}[memory["fits"]]

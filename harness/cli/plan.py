@@ -96,13 +96,24 @@ def plan_json(request: Request) -> dict[str, Any]:
         "verdicts_text": feasibility_lines(verdicts),
         "skipped": [skip.model_dump() for skip in plan.skipped],
         "repetitions": [repetition.as_dict() for repetition in plan.repetitions],
+        "workloads": [
+            {
+                "task": workload.task,
+                "label": workload.label,
+                "method": workload.method,
+                "params": dict(workload.params),
+            }
+            for workload in plan.suite.workloads
+        ],
     }
 
 
 def plan_text(summary: Mapping[str, Any]) -> str:
     """Return the dry run as text for a person."""
     from tunebench.harness.campaign.progress import clock
+    from tunebench.reports.formatting.training_words import training_words
 
+    trained = {(row["task"], row["label"]): training_words(row["params"]) for row in summary["workloads"]}
     lines = [f"suite {summary['suite']}: {summary['blocks']} block(s)"]
     if summary["looks"]:
         at = ", ".join(str(look["blocks"]) for look in summary["looks"])
@@ -130,7 +141,9 @@ def plan_text(summary: Mapping[str, Any]) -> str:
                 counts[repetition["role"]] = counts.get(repetition["role"], 0) + 1
         for (task, label), counts in rows.items():
             lines.append(
-                f"    {task:24} {label:20} " + ", ".join(f"{n} {role}" for role, n in counts.items())
+                f"    {task:24} {label:20} "
+                + ", ".join(f"{n} {role}" for role, n in counts.items())
+                + (f"; {trained[task, label]}" if trained.get((task, label)) else "")
             )
     for skip in summary["skipped"]:
         lines.append(f"  skip {skip['board_id']}: {skip['task']} {skip['label']}: {skip['reason']}")

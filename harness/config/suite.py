@@ -39,7 +39,7 @@ from tunebench.harness.errors import UsageError
 from tunebench.reports.stats import sequential
 from tunebench.workloads import defaults
 from tunebench.workloads.engines import Engine, find_engine
-from tunebench.workloads.methods.table import METHODS, SKIP
+from tunebench.workloads.methods.table import ADAPTER_KEYS, METHODS, NONE, SKIP
 from tunebench.workloads.methods.table import method as find_method
 
 AA_SUFFIX = " (A/A)"
@@ -338,20 +338,27 @@ def _load(path: Path) -> Suite:
     baselines = _baselines(parsed, workloads, path)
     if parsed.suite.aa:
         workloads.extend(_aa_controls(workloads, baselines))
-    seen: set[tuple[str, str]] = set()
+    seen: dict[tuple[str, str], Workload] = {}
     for workload in workloads:
         if workload.key in seen:
             raise UsageError(
                 f"{path}: task {workload.task!r}: {workload.label!r} is given twice; give one a 'task' or 'label'"
+                + _label_hint(seen[workload.key], workload)
             )
-        seen.add(workload.key)
+        seen[workload.key] = workload
     _check_candidate(parsed.suite, workloads, path)
     _check_blocks(parsed.suite, workloads, path)
     _check_files(workloads, root, path)
     return Suite(parsed.suite, tuple(workloads), baselines, root)
 
 
-def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
+def _params(entry: WorkloadEntry, header: Header, name: str) -> dict[str, Any]:
+    """Return the hyper-parameters of a method of an entry.
+
+    Keys of training stand in them only where they ask for something, and those of adapters only where the method has
+    adapters: what is measured without keeps its hash and its series key, and no record tells what was not done. A method
+    of the user's own, which knows no ``alpha``, gets ``scale``.
+    """
     params = {
         "epochs": entry.epochs
         or header.epochs
@@ -362,6 +369,16 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
         "scale": entry.scale,
         "warmup_steps": entry.warmup_steps,
     }
+    if entry.own:
+        return params | ({"scale": entry.alpha / entry.rank} if entry.alpha is not None else {})
+    adapts = find_method(name).adapters != NONE
+    asked = [key for key in entry.asked if adapts or key not in ADAPTER_KEYS]
+    if "alpha" in asked:
+        del params["scale"]
+    return {**params, **{key: getattr(entry, key) for key in asked}}
+
+
+def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
     cache = {"cache_dtype": entry.cache_dtype, "cache_budget_b": entry.cache_budget_b}
     options = {**entry.params, **{key: value for key, value in cache.items() if value is not None}}
     names = [entry.label or ""] if entry.own else entry.methods
@@ -377,7 +394,7 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
             device=entry.device,
             threads=entry.threads,
             dtype=entry.dtype,
-            params=params | _skip_params(entry, name),
+            params=_params(entry, header, name) | _skip_params(entry, name),
             own_params=options,
             deadline_s=(entry.deadline_s or header.deadline_s) + (sustained_s or 0.0),
             needs_ram_gb=entry.needs.ram_gb,
@@ -399,6 +416,19 @@ def _skip_params(entry: WorkloadEntry, name: str) -> dict[str, Any]:
     if entry.own or find_method(name).adapters != SKIP:
         return {}
     return {key: getattr(entry, key) for key in entry.skips.changed}
+
+
+def _label_hint(first: Workload, second: Workload) -> str:
+    """Return a label for a method that stands in a task with other settings, too; empty if the settings are equal."""
+    for workload, other in ((second, first), (first, second)):
+        differing = [
+            f"{value}" if isinstance(value, str) else f"{key} {value:g}"
+            for key, value in workload.params.items()
+            if other.params.get(key) != value
+        ]
+        if differing:
+            return f', e.g. label = "{" ".join([workload.label, *differing])[:64]}"'
+    return ""
 
 
 def _not_in_suite(name: str, suite: str, known: Collection[str]) -> str:

@@ -19,6 +19,8 @@ from tunebench.workloads.methods import table
 from tunebench.workloads.methods.skips import Skips, parse_skips
 from tunebench.workloads.models import MODELS
 from tunebench.workloads.models.graph import Graph
+from tunebench.workloads.tasks import training as trainings
+from tunebench.workloads.tasks.training import PLAIN, Training
 from tunebench.workloads.updates import parse_form
 
 Level = Literal["smoke", "demo", "quick", "nightly", "paper"]
@@ -26,6 +28,13 @@ LEVELS: tuple[Level, ...] = ("smoke", "demo", "quick", "nightly", "paper")
 
 _DEVICES = ("cpu", "cuda")
 _DTYPES = ("float32",)
+#: Names that a key may have, of keys of training.
+_WORDS = {
+    "optimizer": trainings.OPTIMIZERS,
+    "schedule": trainings.SCHEDULES,
+    "batchnorm": trainings.BATCHNORMS,
+    "head": trainings.HEADS,
+}
 
 
 class _Strict(BaseModel):
@@ -175,6 +184,22 @@ class WorkloadEntry(_Strict):
         default=None,
         description="skip adapters of a network: 'all' blocks (default), or the number of the last ones",
     )
+    alpha: float | None = Field(
+        default=None, gt=0, description="in place of scale, which is then alpha / rank"
+    )
+    optimizer: str = PLAIN.optimizer
+    schedule: str = Field(default=PLAIN.schedule, description="of the learning rate")
+    clip: float | None = Field(
+        default=None,
+        gt=0,
+        description="largest Euclidean norm of all gradients together; default: not clipped",
+    )
+    weight_decay: float = Field(default=PLAIN.weight_decay, ge=0)
+    batchnorm: str = PLAIN.batchnorm
+    head: str = PLAIN.head
+    lora_plus: float = Field(
+        default=PLAIN.lora_plus, gt=0, description="learning rate of the adapters' B over that of A"
+    )
     warmup_steps: int = Field(default=defaults.WARMUP_STEPS, ge=0)
     build: str | None = Field(
         default=None, description="native engine: CPU variant; default: the board's best"
@@ -196,7 +221,7 @@ class WorkloadEntry(_Strict):
             ) from None
         return value
 
-    @field_validator("dataset", "model", "engine", "device", "dtype")
+    @field_validator("dataset", "model", "engine", "device", "dtype", *_WORDS)
     @classmethod
     def _is_known(cls, value: str | None, info: ValidationInfo) -> str | None:
         known: dict[str, tuple[str, ...]] = {
@@ -205,6 +230,7 @@ class WorkloadEntry(_Strict):
             "engine": tuple(engines.ENGINES),
             "device": _DEVICES,
             "dtype": _DTYPES,
+            **_WORDS,
         }
         allowed = known[str(info.field_name)]
         if value is not None and value not in allowed:
@@ -215,6 +241,8 @@ class WorkloadEntry(_Strict):
 
     @model_validator(mode="after")
     def _check_form(self) -> WorkloadEntry:
+        if self.alpha is not None and "scale" in self.model_fields_set:
+            raise ValueError("'alpha' and 'scale' exclude each other: scale is alpha / rank")
         if self.own:
             self._check_own()
         else:
@@ -226,7 +254,22 @@ class WorkloadEntry(_Strict):
         """Return whether this is a method of the user's own."""
         return self.module is not None or self.command is not None
 
+    @property
+    def training(self) -> Training:
+        """Return how weights are updated."""
+        return Training(**{key: getattr(self, key) for key in Training._fields})
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Return the keys of training that ask for something else than the defaults do."""
+        return (*self.training.changed, *(("alpha",) if self.alpha is not None else ()))
+
     def _check_own(self) -> None:
+        if self.training.changed:
+            raise ValueError(
+                f"'{self.training.changed[0]}' goes with built-in methods; hand a method of your own what it needs by "
+                "'params'"
+            )
         if self.module is not None and self.command is not None:
             raise ValueError("'module' and 'command' exclude each other")
         if self.skips.changed:
@@ -256,6 +299,7 @@ class WorkloadEntry(_Strict):
                 f"model {self.model!r} does not take data set {self.dataset!r}; those it takes: {', '.join(sets)}"
             )
         self._check_engine(self.model)
+        self._check_adapters(self.model)
         for name in self.methods:
             table.method(name)
             if not table.supports(name, self.model):
@@ -282,11 +326,22 @@ class WorkloadEntry(_Strict):
         for name in skipping or self.methods[:1]:
             plans.plan(table.method(name), graph, self.rank, skips=self.skips)
 
+    def _check_adapters(self, model: str) -> None:
+        """Refuse what is said of adapters where no method has any; beside one that has, the others go without it."""
+        if any(name in table.adapting(model) for name in self.methods):
+            return
+        for key in table.adapter_keys(self.asked):
+            raise ValueError(
+                f"'{key}' is about adapters, and {', '.join(self.methods)} {'has' if len(self.methods) == 1 else 'have'} "
+                f"none; methods of model {model!r} that have: {', '.join(table.adapting(model))}"
+            )
+
     def _check_engine(self, model: str) -> None:
         engine = engines.find_engine(self.engine)
         if not engine.runs(model, self.device, self.threads):
             limits = engine.limits or "neither this model nor this device, or not with so many threads"
             raise ValueError(f"engine {self.engine!r} runs {limits}")
+        engines.check_training(self.engine, self.training, model)
         settings = {
             "build": self.build,
             "cache_dtype": self.cache_dtype,

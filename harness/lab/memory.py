@@ -54,19 +54,20 @@ def safe_b(memory: step_memory.Memory) -> int:
     return rest_b + int(STEP_FACTOR * memory.step_b) + PROCESS_MORE_B
 
 
-def room(plan_at: Callable[[int | None], Plan], batch: int, free_b: int) -> Room:
+def room(plan_at: Callable[[int | None], Plan], batch: int, free_b: int, state_floats: int = 0) -> Room:
     """Return what of a method on a network fits into ``free_b`` bytes.
 
     Args:
         plan_at: the method at a side of the input; ``None``: the network's own.
         free_b: beyond interpreter and torch.
+        state_floats: values that the optimizer keeps for each trained parameter: 0 plain SGD, 1 momentum, 2 AdamW.
     """
 
     def at_most(plan: Plan, number: int) -> bool:
-        return step_memory.predict(plan, number).total_b <= free_b
+        return step_memory.predict(plan, number, state_floats=state_floats).total_b <= free_b
 
     def safe(plan: Plan, number: int) -> bool:
-        return safe_b(step_memory.predict(plan, number)) <= free_b
+        return safe_b(step_memory.predict(plan, number, state_floats=state_floats)) <= free_b
 
     plan = plan_at(None)
     fits: Fits = "yes" if safe(plan, batch) else "perhaps" if at_most(plan, batch) else "no"
@@ -100,14 +101,14 @@ def boards_of(name: str) -> Sequence[BoardModel]:
 
 
 def rows(
-    plan_at: Callable[[int | None], Plan], batch: int, name: str, taken_mb: float
+    plan_at: Callable[[int | None], Plan], batch: int, name: str, taken_mb: float, state_floats: int = 0
 ) -> list[dict[str, Any]]:
     """Return one row for each board and memory size, as JSON has them; ``basis`` says that they are predicted."""
     predictions = []
     for board in boards_of(name):
         for ram_gb in board.ram_gb:
             free_b = max(0, int(ram_gb * _GIB - taken_mb * 1e6))
-            fit = room(plan_at, batch, free_b)
+            fit = room(plan_at, batch, free_b, state_floats)
             predictions.append(
                 {"board": board.page, "name": board.name, "ram_gb": ram_gb, "basis": "predicted", **vars(fit)}
             )

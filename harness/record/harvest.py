@@ -117,6 +117,7 @@ class WorkloadResult(_Untrusted):
     params_total: int | None = Field(default=None, ge=0)
     params_trainable: int | None = Field(default=None, ge=0)
     update_b: int | None = Field(default=None, ge=0)
+    optimizer_state_b: int | None = Field(default=None, ge=0)
     cache_b: int | None = Field(default=None, ge=0)
     cache_hit_ratio: float | None = Field(default=None, ge=0, le=1)
     peak_rss_b: int | None = Field(default=None, ge=0)

@@ -193,6 +193,7 @@ def _unjudged(
         params_total=result.params_total,
         params_trainable=result.params_trainable,
         update_b=result.update_b,
+        optimizer_state_b=result.optimizer_state_b,
         cache_b=result.cache_b,
         cache_hit_ratio=result.cache_hit_ratio,
         madds=result.madds,

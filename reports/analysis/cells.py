@@ -22,6 +22,7 @@ from tunebench.reports.analysis.row import (
 )
 from tunebench.reports.analysis.within.phases import UNEXPLAINED, phase_order
 from tunebench.reports.analysis.within.sustained import lasting
+from tunebench.reports.formatting.training_words import DEFAULTS, setting
 from tunebench.reports.records import Repetition
 from tunebench.reports.results.frames import CELL, CONDITIONS, frame, pairs, usable
 from tunebench.reports.results.layout import count
@@ -31,6 +32,8 @@ from tunebench.reports.stats.sample import iqr, mean_sd, median_abs_deviation, m
 _EVALUATE = "evaluate"
 #: The metric in which a workload tells the resident memory of its process before it read data and made a network.
 IDLE_RSS = "idle_rss_b"
+#: Keys of training that cost time; schedule, alpha and LoRA+'s ratio change a factor only.
+_COSTLY = ("optimizer", "clip", "weight_decay", "batchnorm", "head")
 _WORST_FIRST = ("invalid", "degraded", "valid")
 
 
@@ -102,7 +105,8 @@ def paired(baseline: Cell, candidate: Cell, *, delta: float) -> tuple[Comparison
 def unequal_work(baseline: Cell, cell: Cell) -> list[str]:
     """List what of the work differs from the baseline's: then the speed-up is not only the method's.
 
-    The parameters ``epochs`` and ``batch``, and the steps that were made, unless the epochs alone explain them.
+    The parameters ``epochs`` and ``batch``, what of the training costs time (:data:`_COSTLY`; a user's own method does
+    not tell), and the steps that were made, unless the epochs alone explain them.
     """
     base, own = baseline.first.params, cell.first.params
     differing = [
@@ -110,6 +114,11 @@ def unequal_work(baseline: Cell, cell: Cell) -> list[str]:
         for name in ("epochs", "batch")
         if name in base and name in own and base[name] != own[name]
     ]
+    if not (baseline.first.own or cell.first.own):
+        for name in _COSTLY:
+            ours, theirs = (params.get(name, DEFAULTS[name]) for params in (own, base))
+            if ours != theirs:
+                differing.append(f"{name}: {setting(ours)} against {setting(theirs)}")
     steps, base_steps = steps_of(cell), steps_of(baseline)
     if steps is None or base_steps is None or steps == base_steps:
         return differing
@@ -175,6 +184,7 @@ def numbers(cell: Cell) -> CellNumbers:
         params_trainable=_agreed([rep.params_trainable for rep in used]),
         update_b=_agreed([rep.update_b for rep in used]),
         cache_b=_agreed([rep.cache_b for rep in used]),
+        optimizer_state_b=_agreed([rep.optimizer_state_b for rep in used]),
         cache_hit_ratio=_agreed([rep.cache_hit_ratio for rep in used]),
         temp_max_c=max((t for rep in used if (t := rep.conditions.temp_max_c) is not None), default=None),
         verdict=verdict,

@@ -380,6 +380,7 @@ class CellNumbers:
     params_trainable: int | None
     update_b: int | None
     cache_b: int | None
+    optimizer_state_b: int | None
     cache_hit_ratio: float | None
     temp_max_c: float | None
     verdict: str

@@ -18,7 +18,7 @@ CONDITIONS = [name for name in CELL if name not in ("label", "engine")]
 _PLAIN = [
     "rep_id", "block", "slot", "attempt", "role", *CELL, "board_kind", "emulated", "method", "aa_control",
     "own", "seed", "t_start_utc", "wall_s", "process_s", "host_s", "steps", "peak_rss_b", "params_total",
-    "params_trainable", "update_b", "cache_b", "outcome", "verdict",
+    "params_trainable", "update_b", "optimizer_state_b", "cache_b", "outcome", "verdict",
 ]  # fmt: skip
 COLUMNS = [
     *_PLAIN, "class", "usable", "order", "energy_j", "energy_scope", "energy_source", "energy_repeats",

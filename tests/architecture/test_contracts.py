@@ -96,6 +96,13 @@ def test_the_report_knows_every_method_of_the_table_and_what_it_does():
     } == {row.name: (row.weights, row.biases, row.adapters, row.cache) for row in METHODS}
 
 
+def test_the_report_knows_the_keys_of_training_and_their_defaults():
+    from tunebench.reports.formatting.training_words import DEFAULTS
+    from tunebench.workloads.tasks.training import PLAIN
+
+    assert PLAIN._asdict() == DEFAULTS
+
+
 def test_the_report_reads_the_memory_that_workloads_tell_of_an_idle_interpreter():
     from tunebench.reports.analysis.cells import IDLE_RSS
     from tunebench.workloads.run.job import IDLE_RSS as WRITTEN

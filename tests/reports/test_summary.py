@@ -166,6 +166,25 @@ def test_unequal_work_is_told(store, make_record):
     assert "epochs: 5 against 10" in message(summary, "unequal-work")
 
 
+def test_a_training_that_costs_more_is_unequal_work_and_one_that_does_not_is_none(store, make_record):
+    plain = {"epochs": 10, "batch": 20}
+    costly = {**plain, "optimizer": "adamw", "clip": 1.0, "schedule": "cosine", "alpha": 8.0}
+    free = {**plain, "schedule": "cosine", "lora_plus": 4.0}
+    runs = [("costly", costly, False), ("free", free, False), ("own", costly, True)]
+    others = [
+        rep
+        for label, params, own in runs
+        for rep in blocks(make_record, 6, label=label, params=params, own=own)
+    ]
+    summary = store(blocks(make_record, 6) + others)
+    assert row_of(summary, "costly").unequal_params == [
+        "optimizer: adamw against sgd",
+        "clip: 1 against none",
+    ]
+    assert row_of(summary, "free").unequal_params == []
+    assert row_of(summary, "own").unequal_params == []
+
+
 def test_missing_energy_carries_its_reason(demo):
     row = row_of(summarise(demo), "ft-all")
     assert row.energy is None

@@ -20,6 +20,7 @@ from typing import Any, Dict, NamedTuple, Tuple
 
 from tunebench.workloads.models import NETWORKS
 from tunebench.workloads.tasks.spec import DEVICES, SpecError
+from tunebench.workloads.tasks.training import Training
 
 
 class Engine(NamedTuple):
@@ -34,6 +35,8 @@ class Engine(NamedTuple):
         needs_torch: the board's interpreter must have torch.
         library: its kernels are compiled on the host for each board (:mod:`~tunebench.workloads.engines.native.build`).
         settings: keys of a ``[[workload]]`` that are for it.
+        training: keys of training (:class:`~tunebench.workloads.tasks.training.Training`) that it honours; a workload
+            that sets another is refused. ``alpha`` is none of them: it is settled before an engine sees it, as ``scale``.
         limits: the limits above in words, for the error of a suite beyond them.
         package: of a lab's engine, the top-level package whose Python files travel to boards.
     """
@@ -46,6 +49,7 @@ class Engine(NamedTuple):
     needs_torch: bool = False
     library: bool = False
     settings: Tuple[str, ...] = ()
+    training: Tuple[str, ...] = ()
     limits: str = ""
     package: str = ""
 
@@ -62,7 +66,12 @@ class Engine(NamedTuple):
 _HERE = "tunebench.workloads.engines."
 #: name -> engine
 ENGINES: Dict[str, Engine] = {
-    "torch": Engine(_HERE + "pytorch.chain", _HERE + "pytorch.networks", needs_torch=True),
+    "torch": Engine(
+        _HERE + "pytorch.chain",
+        _HERE + "pytorch.networks",
+        needs_torch=True,
+        training=("optimizer", "schedule", "clip", "weight_decay", "lora_plus"),
+    ),
     "native": Engine(
         _HERE + "native",
         models=("mlp",),
@@ -70,6 +79,7 @@ ENGINES: Dict[str, Engine] = {
         max_threads=1,
         library=True,
         settings=("build", "cache_dtype", "cache_budget_b"),
+        training=(),
         limits="model 'mlp' on one thread of the CPU",
     ),
 }
@@ -108,6 +118,26 @@ def find_engine(name: str) -> Engine:
     if not engine.package:
         raise SpecError("%s does not name the package that travels to boards" % where)
     return engine
+
+
+def check_training(name: str, training: Training, model: str = "mlp") -> None:
+    """Refuse keys of training that an engine does not honour; a value that is the default asks for nothing.
+
+    Raises:
+        SpecError: names the first such key, its value, and the engines that honour it for the model.
+    """
+    engine = find_engine(name)
+    for key in training.changed:
+        if key not in engine.training:
+            able = [
+                other
+                for other, entry in ENGINES.items()
+                if key in entry.training and entry.runs(model, DEVICES[0], 1)
+            ]
+            raise SpecError(
+                "engine %r does not have %s = %r; engines that do: %s"
+                % (name, key, getattr(training, key), ", ".join(able) or "none of this version")
+            )
 
 
 def load_engine(name: str, model: str = "mlp") -> Any:

@@ -1,7 +1,8 @@
 """Predict the memory that one training step of a network needs from its graph; needs no torch.
 
-What is counted: the network's tensors, the gradients of what trains, the optimiser's state (none: plain SGD), and
-what autograd keeps between forward and backward. That last part follows the rules of torch's own formulas
+What is counted: the network's tensors, the gradients of what trains, the optimiser's state (none with plain SGD, one or
+two values a trained parameter with momentum or AdamW; clipping and schedule keep nothing), and what autograd keeps
+between forward and backward. That last part follows the rules of torch's own formulas
 (``tools/autograd/derivatives.yaml``), for the layers that autograd meets, i.e. those above the lowest that trains:
 
 - a convolution or linear map keeps its input, whether its weight trains or not; a composed adapter keeps the weight that
@@ -35,7 +36,7 @@ class Memory(NamedTuple):
     Attributes:
         weights_b: of the network: parameters, BatchNorm's statistics, adapters.
         gradients_b: of what trains.
-        optimiser_b: state that an optimiser keeps; plain SGD has none.
+        optimiser_b: state that the optimiser keeps from step to step; plain SGD has none.
         saved_b: kept by autograd at the end of the forward pass: the activations.
         step_b: most that lives at once during a step besides the weights: inputs, activations, their gradients and the
             weights' gradients.
@@ -271,13 +272,19 @@ def _loss_b(task: str, batch: int, shape: Tuple[int, ...]) -> int:
     return _FLOAT_B * values + _INDEX_B * values // shape[0]
 
 
-def predict(plan: Plan, batch: int, n_train: Optional[int] = None) -> Memory:
+def optimizer_state_b(plan: Plan, state_floats: int) -> int:
+    """Return the bytes of an optimizer's state that holds so many float32 values for each trained parameter."""
+    return _FLOAT_B * state_floats * counts(plan).trainable
+
+
+def predict(plan: Plan, batch: int, n_train: Optional[int] = None, state_floats: int = 0) -> Memory:
     """Predict a training step's memory.
 
     Args:
         plan: method and network.
         batch: samples of a step.
         n_train: samples of the fine-tuning set, for the size of a cache.
+        state_floats: values that the optimizer keeps for each trained parameter: 0 plain SGD, 1 momentum, 2 AdamW.
     """
     amount = counts(plan)
     statistics = sum(2 * node.channels_out for node in plan.graph.layers if node.norm)
@@ -295,7 +302,7 @@ def predict(plan: Plan, batch: int, n_train: Optional[int] = None) -> Memory:
     return Memory(
         weights_b=_FLOAT_B * (amount.total + statistics),
         gradients_b=amount.update_b,
-        optimiser_b=0,
+        optimiser_b=optimizer_state_b(plan, state_floats),
         saved_b=saved_b,
         step_b=peak_b,
         cache_b=_FLOAT_B * amount.cache_floats * (n_train or 0),
@@ -323,13 +330,17 @@ def largest(fits: Callable[[int], bool], limit: int = 1 << 20) -> int:
     return low
 
 
-def largest_batch(plan: Plan, free_b: int, n_train: Optional[int] = None) -> int:
+def largest_batch(plan: Plan, free_b: int, n_train: Optional[int] = None, state_floats: int = 0) -> int:
     """Find the largest batch whose predicted memory is at most ``free_b``; 0 if none is."""
-    return largest(lambda batch: predict(plan, batch, n_train).total_b <= free_b, MOST_BATCH)
+    return largest(lambda batch: predict(plan, batch, n_train, state_floats).total_b <= free_b, MOST_BATCH)
 
 
 def largest_side(
-    plan_at: Callable[[int], Plan], batch: int, free_b: int, n_train: Optional[int] = None
+    plan_at: Callable[[int], Plan],
+    batch: int,
+    free_b: int,
+    n_train: Optional[int] = None,
+    state_floats: int = 0,
 ) -> int:
     """Find the largest side of a square input that fits with a batch, a multiple of :data:`SIDE_STEP`; 0 if none does.
 
@@ -338,6 +349,6 @@ def largest_side(
     """
 
     def fits(count: int) -> bool:
-        return predict(plan_at(SIDE_STEP * count), batch, n_train).total_b <= free_b
+        return predict(plan_at(SIDE_STEP * count), batch, n_train, state_floats).total_b <= free_b
 
     return SIDE_STEP * largest(fits, MOST_SIDE // SIDE_STEP)

@@ -69,6 +69,10 @@ METHODS = (
 # fmt: on
 
 
+#: keys of a workload that say something of adapters only, and that a method without adapters must not be given
+ADAPTER_KEYS = ("lora_plus", "alpha")
+
+
 class UnknownMethod(WorkloadError):
     """A method name that is not in the table."""
 
@@ -97,3 +101,13 @@ def supports(name: str, model: str) -> bool:
 def methods_of(model: str) -> List[str]:
     """Return the names of the methods that apply to the model, in the table's order."""
     return [row.name for row in METHODS if model in row.models]
+
+
+def adapter_keys(keys: Sequence[str]) -> List[str]:
+    """Return those of the keys that are about adapters only."""
+    return [key for key in keys if key in ADAPTER_KEYS]
+
+
+def adapting(model: str) -> List[str]:
+    """Return the names of the methods with adapters that apply to the model."""
+    return [name for name in methods_of(model) if method(name).adapters != NONE]

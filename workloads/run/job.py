@@ -15,7 +15,7 @@ import sys
 from typing import Any, Dict, List, Optional, Tuple, Union, cast
 
 from tunebench.workloads import artefact, marks, updates
-from tunebench.workloads.engines import find_engine, load_engine
+from tunebench.workloads.engines import check_training, load_engine
 from tunebench.workloads.engines.session import Evaluation, Session
 from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.methods import macs
@@ -92,7 +92,7 @@ def _checked(spec: Spec, paths: Dict[str, str], recorder: marks.Recorder) -> Dic
     """Run the correctness gate; its window is the check itself and is no measurement."""
     if spec.module:
         raise SpecError("workload.mode 'check' is for built-in methods; a module of your own is not checked")
-    find_engine(spec.engine)
+    check_training(spec.engine, spec.training, spec.model)
     task = load_task(spec, paths)
     engine_version = load_engine(spec.engine, spec.model).version()
     recorder.window_start("check")
@@ -105,7 +105,7 @@ def _session(spec: Spec, paths: Dict[str, str]) -> Tuple[Session, Dict[str, floa
     """Return the session, and the memory of the interpreter with its engine loaded but nothing to do yet, if known."""
     if spec.module:
         return OwnSession(spec, paths), {}
-    find_engine(spec.engine)
+    check_training(spec.engine, spec.training, spec.model)
     started_b = resident_b()
     task = load_task(spec, paths)  # before torch is imported: a job that cannot be run ends at once
     read_b = resident_b()

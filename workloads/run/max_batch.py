@@ -1,9 +1,10 @@
 """The largest batch and the largest input that train within a limit of memory: tried, not calculated.
 
 ``python -m tunebench.workloads.run.max_batch`` as the command of a suite (``tunebench run --suite lorae-fit``).
-``params``: ``model``; ``method``, ``rank``; ``batch`` (of the largest input); ``limit_mb`` (10^6 bytes beyond
-interpreter, torch and weights; without it, 80% of what the board says is available); ``allocator`` (``default``, or
-``mmap``: every larger tensor is mapped by itself). A job without torch fails as any other does.
+``params``: ``model``; ``method``, ``rank``; ``optimizer`` (``sgd``, ``momentum`` or ``adamw``); ``batch`` (of the largest
+input); ``limit_mb`` (10^6 bytes beyond interpreter, torch and weights, the optimizer's state in it; without it, 80% of
+what the board says is available); ``allocator`` (``default``, or ``mmap``: every larger tensor is mapped by itself).
+A job without torch fails as any other does.
 
 Every try is a process of its own, forked when torch is loaded and nothing has run: it takes a step with one sample, sets
 ``RLIMIT_DATA`` (private writable memory, Linux 4.7 and later) to what it has plus the limit, and takes two steps. So the
@@ -27,12 +28,13 @@ from tunebench.workloads.methods.plan import Plan
 from tunebench.workloads.methods.plan import plan as make_plan
 from tunebench.workloads.models import counted
 from tunebench.workloads.run.peak_memory import map_large_blocks, status_b
+from tunebench.workloads.tasks.training import OPTIMIZERS, PLAIN, Training
 
 #: Of the memory that is available, where no limit is given.
 SHARE = 0.8
 #: Words of torch, C++ and oneDNN (whose scratch memory is part of a "primitive") for memory that was refused.
 _NO_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "could not create a primitive")
-_SETTINGS = ("model", "method", "rank", "batch", "limit_mb", "allocator")
+_SETTINGS = ("model", "method", "rank", "optimizer", "batch", "limit_mb", "allocator")
 DEFAULT, MMAP = "default", "mmap"
 #: A try that takes longer is ended: three steps, one of them with one sample.
 TRY_S = 900
@@ -72,8 +74,12 @@ class _Crash(Exception):
     """A try that failed by an error or a signal that says nothing of memory."""
 
 
-def attempt(plan: Plan, batch: int, limit_b: int, allocator: str = DEFAULT) -> Try:
+def attempt(
+    plan: Plan, batch: int, limit_b: int, allocator: str = DEFAULT, training: Training = PLAIN
+) -> Try:
     """Try whether two steps with a batch fit into ``limit_b`` bytes beyond what one step of one sample has taken.
+
+    The optimizer's state is in the limit: it is there before the limit is set, which is so much lower.
 
     Libraries may crash where memory is refused, instead of saying so. So what fails in other words is tried once more
     without a limit: if it runs then, it was the memory.
@@ -82,21 +88,29 @@ def attempt(plan: Plan, batch: int, limit_b: int, allocator: str = DEFAULT) -> T
         FitError: the step fails without a limit, too.
     """
     try:
-        return _tried(plan, batch, limit_b, allocator)
+        return _tried(plan, batch, limit_b, allocator, training)
     except _Crash as error:
         why = str(error)
     try:
-        free = _tried(plan, batch, None, allocator)
+        free = _tried(plan, batch, None, allocator, training)
     except _Crash as error:
         raise FitError("a try with batch %d %s, and without a limit it %s" % (batch, why, error)) from None
     return Try(False, "%s; without a limit it %s" % (why, "runs" if free.fits else "does not fit either"))
 
 
-def _tried(plan: Plan, batch: int, limit_b: Optional[int], allocator: str) -> Try:
+def _tried(plan: Plan, batch: int, limit_b: Optional[int], allocator: str, training: Training) -> Try:
     """Make one try in a process of its own."""
     from tunebench.workloads.engines.pytorch.networks import (
         probe_step,  # torch is loaded here, once, before the fork
     )
+
+    if limit_b is not None:
+        limit_b -= memory.optimizer_state_b(plan, training.state_floats)
+        if limit_b < 0:
+            return Try(False, "the state of %s alone is larger than the limit" % training.optimizer)
+
+    def stepper() -> Callable[[int], None]:
+        return probe_step.stepper(plan, training)
 
     reader, writer = os.pipe()
     sys.stdout.flush()
@@ -106,7 +120,7 @@ def _tried(plan: Plan, batch: int, limit_b: Optional[int], allocator: str) -> Tr
         os.close(reader)
         if allocator == MMAP:
             map_large_blocks()
-        _child(probe_step.stepper, plan, batch, limit_b, writer)
+        _child(stepper, batch, limit_b, writer)
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
         message = pipe.read()
@@ -126,8 +140,7 @@ def _tried(plan: Plan, batch: int, limit_b: Optional[int], allocator: str) -> Tr
 
 
 def _child(
-    stepper: Callable[[Plan], Callable[[int], None]],
-    plan: Plan,
+    stepper: Callable[[], Callable[[int], None]],
     batch: int,
     limit_b: Optional[int],
     writer: int,
@@ -137,7 +150,7 @@ def _child(
     signal.alarm(TRY_S)
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     try:
-        step = stepper(plan)
+        step = stepper()
         step(1)
         swapped_b = status_b("VmSwap") or 0
         if limit_b is not None:
@@ -173,18 +186,22 @@ def _bisected(fits: Callable[[int], Try], limit: int) -> Largest:
     return Largest(number, len(asked), reasons.get(number + 1))
 
 
-def largest_batch(plan: Plan, limit_b: int, allocator: str = DEFAULT) -> Largest:
+def largest_batch(plan: Plan, limit_b: int, allocator: str = DEFAULT, training: Training = PLAIN) -> Largest:
     """Find the largest batch that trains."""
-    return _bisected(lambda batch: attempt(plan, batch, limit_b, allocator), MOST_BATCH)
+    return _bisected(lambda batch: attempt(plan, batch, limit_b, allocator, training), MOST_BATCH)
 
 
 def largest_side(
-    plan_at: Callable[[int], Plan], batch: int, limit_b: int, allocator: str = DEFAULT
+    plan_at: Callable[[int], Plan],
+    batch: int,
+    limit_b: int,
+    allocator: str = DEFAULT,
+    training: Training = PLAIN,
 ) -> Largest:
     """Find the largest side of a square input, in pixels, that trains with a batch; a multiple of 32."""
 
     def fits(count: int) -> Try:
-        return attempt(plan_at(SIDE_STEP * count), batch, limit_b, allocator)
+        return attempt(plan_at(SIDE_STEP * count), batch, limit_b, allocator, training)
 
     largest = _bisected(fits, MOST_SIDE // SIDE_STEP)
     return largest._replace(number=SIDE_STEP * largest.number)
@@ -215,13 +232,18 @@ def settings(params: Dict[str, Any]) -> Dict[str, Any]:
     unknown = sorted(set(params) - set(_SETTINGS))
     if unknown:
         raise FitError("params.%s is not known; known: %s" % (unknown[0], ", ".join(_SETTINGS)))
-    chosen = dict({"rank": 4, "batch": 10, "limit_mb": None, "allocator": DEFAULT}, **params)
+    usual = {"rank": 4, "optimizer": PLAIN.optimizer, "batch": 10, "limit_mb": None, "allocator": DEFAULT}
+    chosen = dict(usual, **params)
     for key, what in (("model", "a network"), ("method", "a method")):
         if not isinstance(chosen.get(key), str):
             raise FitError("params.%s is missing: the name of %s" % (key, what))
     for key in ("rank", "batch"):
         if type(chosen[key]) is not int or chosen[key] < 1:
             raise FitError("params.%s is %r, expected a whole number from 1" % (key, chosen[key]))
+    if chosen["optimizer"] not in OPTIMIZERS:
+        raise FitError(
+            "params.optimizer is %r, expected one of: %s" % (chosen["optimizer"], ", ".join(OPTIMIZERS))
+        )
     if chosen["allocator"] not in (DEFAULT, MMAP):
         raise FitError("params.allocator is %r, expected %s or %s" % (chosen["allocator"], DEFAULT, MMAP))
     limit = chosen["limit_mb"]
@@ -233,24 +255,26 @@ def settings(params: Dict[str, Any]) -> Dict[str, Any]:
 def measure(params: Dict[str, Any]) -> Dict[str, float]:
     """Return the numbers of a record's ``metrics``: what was found and, beside it, what was predicted."""
     chosen = settings(params)
-    row = table.method(chosen["method"])
+    row, training = table.method(chosen["method"]), Training(optimizer=chosen["optimizer"])
 
     def plan_at(side: Optional[int]) -> Plan:
         return make_plan(row, counted(chosen["model"], side=side), chosen["rank"])
 
     plan, batch = plan_at(None), chosen["batch"]
     limit_b = int(chosen["limit_mb"] * 1e6) if chosen["limit_mb"] else int(SHARE * available_b())
-    by_batch = largest_batch(plan, limit_b, chosen["allocator"])
-    by_side = largest_side(plan_at, batch, limit_b, chosen["allocator"])
+    by_batch = largest_batch(plan, limit_b, chosen["allocator"], training)
+    by_side = largest_side(plan_at, batch, limit_b, chosen["allocator"], training)
     predicted_b = limit_b + _resident_b(plan)
     for what, largest in (("batch", by_batch), ("side", by_side)):
         print("largest %s %d; the next: %s" % (what, largest.number, largest.reason or "not tried"))
     return {
         "fit_limit_b": limit_b,
         "fit_batch": by_batch.number,
-        "fit_batch_predicted": memory.largest_batch(plan, predicted_b),
+        "fit_batch_predicted": memory.largest_batch(plan, predicted_b, state_floats=training.state_floats),
         "fit_side_px": by_side.number,
-        "fit_side_predicted_px": memory.largest_side(plan_at, batch, predicted_b),
+        "fit_side_predicted_px": memory.largest_side(
+            plan_at, batch, predicted_b, state_floats=training.state_floats
+        ),
         "fit_side_batch": batch,
         "fit_tries": by_batch.tries + by_side.tries,
     }

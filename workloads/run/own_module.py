@@ -25,7 +25,7 @@ from tunebench.workloads.marks import engine_version
 from tunebench.workloads.tasks.spec import Spec, SpecError
 
 NEEDED = ("build", "batches", "step", "evaluate")
-FACTS = ("params_total", "params_trainable", "update_b", "cache_b", "cache_hit_ratio")
+FACTS = ("params_total", "params_trainable", "update_b", "optimizer_state_b", "cache_b", "cache_hit_ratio")
 
 
 def load_module(path: str) -> Any:
@@ -65,16 +65,30 @@ def _behind_the_standard_library() -> int:
 
 def as_dict(spec: Spec, paths: Dict[str, str]) -> Dict[str, Any]:
     """Return the spec as a user's module gets it."""
-    return dict(spec._asdict(), paths=dict(paths), epoch=0)
+    given = dict(spec._asdict(), paths=dict(paths), epoch=0)
+    # The first two are refused, see OwnSession; of the last, scale holds what it gives.
+    del given["training"], given["skips"], given["alpha"]
+    return given
 
 
 class OwnSession(Session):
-    """A user's module behind the runner's interface."""
+    """A user's module behind the runner's interface.
+
+    Raises:
+        SpecError: no such module, or keys of training: only the module could honour them, and nobody would see whether it
+            does.
+    """
 
     first_phase = "batches"
     marks_per_step = 2
 
     def __init__(self, spec: Spec, paths: Dict[str, str]) -> None:
+        asked = spec.training.changed + spec.skips.changed
+        if asked:
+            raise SpecError(
+                "workload.%s goes with built-in methods; hand a module of your own what it needs by 'params'"
+                % asked[0]
+            )
         path = os.path.join(paths.get("src", ""), spec.module or "")
         self.module = load_module(path)
         self.given, self.paths = spec, paths

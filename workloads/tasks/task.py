@@ -60,7 +60,7 @@ def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
 
     Raises:
         SpecError: the model's task is not the data set's, a batch larger than the set, a label out of range, NaN among
-            the inputs.
+            the inputs, settings of adapters for a method without any.
         UnknownMethod, UnsupportedMethod, UnknownModel, UnsupportedModel, WorkloadError: see
             :mod:`tunebench.workloads.methods.plan` and :mod:`tunebench.workloads.models`.
         ArtefactError: a tensor is missing or has another shape or type.
@@ -74,6 +74,7 @@ def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
             % (spec.model, MODELS[spec.model].task, data.meta.get("task"))
         )
     graph = graph_of(spec.model, shape, n_classes)
+    _check_adapters(spec, row)
     task = Task(spec, plan(row, graph, spec.rank, skips=spec.skips), data, weights)
     for name, needed in weight_shapes(graph):
         given = weights.need(name).shape
@@ -93,6 +94,17 @@ def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
             % (spec.batch, task.n_train, "rows" if rows else "images")
         )
     return task
+
+
+def _check_adapters(spec: Spec, row: table.Method) -> None:
+    """Refuse keys that are about adapters for a method that has none."""
+    given = spec.training.changed + (("alpha",) if spec.alpha is not None else ())
+    for key in table.adapter_keys(given):
+        if row.adapters == table.NONE:
+            raise SpecError(
+                "workload.%s is about adapters, method %r has none; methods with adapters: %s"
+                % (key, row.name, ", ".join(table.adapting(spec.model)))
+            )
 
 
 def _number(data: Artefact, key: str) -> int:

@@ -5,7 +5,7 @@ rate with BatchNorm frozen (see :mod:`tunebench.workloads.defaults`).
 """
 
 import math
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from tunebench.workloads.errors import WorkloadError
 
@@ -35,7 +35,7 @@ class Training(NamedTuple):
         optimizer: one of :data:`OPTIMIZERS`.
         schedule: of the learning rate, one of :data:`SCHEDULES`; see :func:`learning_rates`.
         clip: largest Euclidean norm of all gradients together, as in torch's ``clip_grad_norm_``; None: not clipped.
-        weight_decay: decoupled with ``adamw`` (p -= lr * decay * p); added to the gradient with the others, as torch does.
+        weight_decay: decoupled with ``adamw`` (p -= lr * decay * p), else added to the gradient, as torch does.
         batchnorm: one of :data:`BATCHNORMS`.
         head: one of :data:`HEADS`.
         lora_plus: learning rate of every adapter's B over that of its A (Hayou et al., LoRA+, ICML 2024).
@@ -63,6 +63,11 @@ class Training(NamedTuple):
     def state_floats(self) -> int:
         """Return how many float32 values the optimizer keeps for each trained parameter."""
         return {"sgd": 0, "momentum": 1, "adamw": 2}[self.optimizer]
+
+    @property
+    def changed(self) -> Tuple[str, ...]:
+        """Return the keys whose values are not the defaults, in the order of the attributes."""
+        return tuple(key for key in self._fields if getattr(self, key) != getattr(PLAIN, key))
 
 
 #: The first form of the protocol.

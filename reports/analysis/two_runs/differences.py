@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tunebench.reports.analysis.cells import Cell
+from tunebench.reports.formatting.training_words import DEFAULTS
 from tunebench.reports.records import Repetition
 
 #: What makes a series, in words; a difference in an earlier one says more.
@@ -84,9 +85,11 @@ def _differences(a: Repetition, b: Repetition) -> Iterator[SeriesDifference]:
             known = True
             yield differing(what, ours, theirs)
     for name in sorted(set(a.params) | set(b.params)):
-        if a.params.get(name) != b.params.get(name):
+        # A record without a key of training was made by its default.
+        ours, theirs = (rep.params.get(name, DEFAULTS.get(name)) for rep in (a, b))
+        if ours != theirs:
             known = True
-            yield differing(f"setting {name}", a.params.get(name), b.params.get(name))
+            yield differing(f"setting {name}", ours, theirs)
     data = a.prov.data_sha256, b.prov.data_sha256
     if data[0] != data[1]:
         known = True

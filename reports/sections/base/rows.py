@@ -9,6 +9,7 @@ from tunebench.reports.analysis.energy import SCOPE_NAMES
 from tunebench.reports.analysis.row import Median, MethodResult, ReasonCount
 from tunebench.reports.figures.speedup import VERDICTS
 from tunebench.reports.formatting.table import CellText
+from tunebench.reports.formatting.training_words import training_words
 from tunebench.reports.formatting.units import (
     clean,
     factor,
@@ -188,6 +189,9 @@ def _shared_lines(
     if len(before) == 1 and "" not in before:
         shared.append(("accuracy before", before.pop().removeprefix("from ")))
         _without(words, _ACCURACY, second=True)
+    trainings = {training_words(row.params) for row in rows if not row.own}
+    if len(trainings) == 1 and "" not in trainings:
+        shared.append(("trained by", clean(trainings.pop(), 200)))
     totals = {row.params_total for row in rows if row.params_total and row.params_trainable is not None}
     if len(totals) == 1:
         shared.append(("parameters of the model", number(totals.pop())))
@@ -334,9 +338,10 @@ def _memory(row: MethodResult) -> CellText:
     if peak is None:
         return CellText("–", "not measured", missing=True)
     added = f"idle + {size(row.over_idle_b.median)}" if row.over_idle_b else ""
-    cache = f"cache {size(row.cache_b)}" if row.cache_b is not None else ""
+    kept = [f"cache {size(row.cache_b)}"] if row.cache_b is not None else []
+    kept += [f"optimizer {size(row.optimizer_state_b)}"] if row.optimizer_state_b else []
     single = "one value" if peak.n == 1 and row.n > 1 else ""
-    small = [*(part for part in (added, cache, single) if part), "", ""]
+    small = [*(part for part in (added, ", ".join(kept), single) if part), "", ""]
     return CellText(size(peak.median), small[0], small[1])
 
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from tunebench.harness.cli.app import app
 from tunebench.harness.cli.params import count
 from tunebench.harness.errors import UsageError
+from tunebench.workloads.tasks.training import OPTIMIZERS
 
 
 def test_json_tells_what_the_issue_asks_for():
@@ -66,6 +67,24 @@ def test_memory_is_predicted_where_a_batch_is_named():
     nothing = count("unet-small", "lorae", 4, free_mb=0.001)["memory"]
     assert (nothing["fits"], nothing["batch_at_most"], nothing["side_at_most_px"]) == ("no", 0, 0)
     assert count("unet-small", "lorae", 4, batch=10, free_mb=100)["memory"]["fits"] == "perhaps"
+
+
+def test_an_optimizers_state_stands_in_the_memory_and_in_what_fits():
+    counted = {name: count("unet-small", "ft-all", 4, optimizer=name, free_mb=100) for name in OPTIMIZERS}
+    memory = {name: numbers["memory"] for name, numbers in counted.items()}
+    trained_b = counted["sgd"]["update_b"]
+    assert [memory[name]["optimiser_b"] for name in OPTIMIZERS] == [0, trained_b, 2 * trained_b]
+    assert memory["adamw"]["total_b"] - memory["sgd"]["total_b"] == 2 * trained_b
+    assert memory["adamw"]["batch_at_most"] < memory["sgd"]["batch_at_most"]
+    assert (memory["adamw"]["optimizer"], memory["adamw"]["batch"]) == ("adamw", 1)
+    on_board = count("yolov8x", "ft-all", 4, optimizer="adamw", board="raspberry-pi-zero-2-w")["memory"][
+        "boards"
+    ]
+    assert {row["fits"] for row in on_board} == {"no"}
+    with pytest.raises(UsageError, match=r"--optimizer 'adam': use one of: sgd, momentum, adamw"):
+        count("unet-small", "ft-all", 4, optimizer="adam")
+    result = CliRunner().invoke(app, ["params", "--model", "unet-small", "--optimizer", "adamw"])
+    assert "state of adamw" in result.stdout and "at batch 1" in result.stdout
 
 
 def test_the_table_says_whether_a_batch_fits():

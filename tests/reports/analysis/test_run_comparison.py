@@ -273,6 +273,10 @@ HASH = re.compile(r"[0-9a-f]{24,}")
     ("change", "shown"),
     [
         ({"params": {"epochs": 5, "batch": 20, "lr": 0.02, "rank": 4}}, ["setting epochs", "10", "5"]),
+        (
+            {"params": {"epochs": 10, "batch": 20, "lr": 0.02, "rank": 4, "optimizer": "adamw"}},
+            ["setting optimizer", "sgd", "adamw"],
+        ),
         ({"threads": 4}, ["threads", "1", "4"]),
         ({"lab": "lab2"}, ["lab", "lab1", "lab2"]),
         ({"board_id": "pi5-02"}, ["board", "host", "pi5-02"]),

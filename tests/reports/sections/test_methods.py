@@ -10,6 +10,7 @@ from tunebench.reports.figures.methods.known import KNOWN, KnownMethod
 from tunebench.reports.render.html import render
 from tunebench.reports.results import RunReader
 from tunebench.reports.sections.base.method_words import what_it_costs, what_trains
+from tunebench.reports.sections.base.rows import comparison_table
 from tunebench.reports.sections.methods import method_cards
 from tunebench.reports.summary import summarise
 
@@ -96,6 +97,41 @@ def test_the_page_has_a_card_for_each_method_and_none_twice(demo):
     assert section.count('role="img"') == 4
     assert "Adapters of this run have rank 4." in section
     assert 'href="#each-method"' in html
+
+
+def section_of(reader):
+    html = render(reader)
+    section = html[html.index('<section id="each-method">') :]
+    return section[: section.index("</section>")]
+
+
+def test_how_weights_were_updated_is_told_where_it_is_not_the_plain_way(store_reps, make_record):
+    adamw = {"optimizer": "adamw", "schedule": "cosine", "clip": 1.0, "rank": 4}
+    reps = [
+        make_record(),
+        make_record(label="lora-all adamw", method="lora-all", params=adamw),
+        make_record(
+            label="lora-all fast", method="lora-all", params={"schedule": "cosine", "lora_plus": 16.0}
+        ),
+        make_record(label="mine", method="own", own=True),
+    ]
+    assert (
+        "Trained by: ft-all: plain SGD at a constant rate; lora-all adamw: AdamW, cosine schedule, gradients clipped at "
+        "1; lora-all fast: SGD, cosine schedule, LoRA+ 16."
+    ) in section_of(store_reps(reps))
+
+
+def test_one_training_of_all_methods_is_told_once(store_reps, make_record):
+    params = {"optimizer": "momentum", "weight_decay": 0.01}
+    reps = [make_record(label=label, method=label, params=params) for label in ("ft-all", "lora-all")]
+    reader = store_reps(reps)
+    assert "Trained by SGD with momentum 0.9, weight decay 0.01." in section_of(reader)
+    shared = comparison_table(summarise(reader).rows).shared
+    assert ("trained by", "SGD with momentum 0.9, weight decay 0.01") in shared
+
+
+def test_the_plain_way_needs_no_words(demo):
+    assert "rained by" not in section_of(demo)
 
 
 def test_a_method_of_ones_own_and_an_unknown_one_are_called_what_they_are(store_reps, make_record):

@@ -128,6 +128,19 @@ def test_a_diverged_training_is_an_outcome_not_a_crash(run_job):
         ({"method": "lorae"}, "'lorae' does not apply to model 'mlp'; for it use one of: ft-all,"),
         ({"method": "lora-all", "rank": 0}, "rank is 0"),
         ({"method": "ft-all", "batch": 451}, "workload.batch is 451, the fine-tuning set has 450 rows"),
+        (
+            {"method": "lora-all", "engine": "native", "batchnorm": "affine"},
+            "engine 'native' does not have batchnorm = 'affine'; engines that do: ",
+        ),
+        (
+            {"method": "ft-all", "optimizer": "adam"},
+            "workload.optimizer is 'adam', allowed: sgd, momentum, adamw",
+        ),
+        (
+            {"method": "ft-all", "lora_plus": 4},
+            "workload.lora_plus is about adapters, method 'ft-all' has none",
+        ),
+        ({"module": "gone.py", "clip": 1}, "workload.clip goes with built-in methods"),
         ({"module": "gone.py"}, "gone.py; list it under 'files'"),
         ({"module": "gone.py", "mode": "check"}, "a module of your own is not checked"),
     ],

@@ -13,6 +13,7 @@ from tunebench.workloads.methods import plan as plans
 from tunebench.workloads.models import counted
 from tunebench.workloads.run import max_batch
 from tunebench.workloads.run.max_batch import FitError, Try, attempt
+from tunebench.workloads.tasks.training import PLAIN
 
 LIMIT_B = 60_000_000
 
@@ -26,9 +27,9 @@ def tries(monkeypatch):
     """Replace a try by the prediction; return the list of what was tried."""
     asked = []
 
-    def predicted(plan, batch, limit_b, allocator="default"):
+    def predicted(plan, batch, limit_b, allocator="default", training=PLAIN):
         asked.append((plan.graph.shape, batch, allocator))
-        fits = memory.predict(plan, batch).total_b <= limit_b
+        fits = memory.predict(plan, batch, state_floats=training.state_floats).total_b <= limit_b
         return Try(fits, None if fits else "too much")
 
     monkeypatch.setattr(max_batch, "attempt", predicted)
@@ -62,6 +63,20 @@ def test_a_job_measures_both_beside_their_prediction(tries):
     assert metrics["fit_tries"] == len(tries)
 
 
+def test_the_state_of_an_optimizer_takes_from_the_limit(tries):
+    wanted = {"model": "resnet-small", "method": "ft-all", "limit_mb": 20, "batch": 4}
+    plain, adamw = (max_batch.measure({**wanted, "optimizer": name}) for name in ("sgd", "adamw"))
+    assert adamw["fit_batch"] < plain["fit_batch"]
+    assert adamw["fit_batch_predicted"] < plain["fit_batch_predicted"]
+
+
+@pytest.mark.torch
+def test_a_limit_below_the_state_alone_is_not_tried():
+    pytest.importorskip("torch", reason="torch is not installed")
+    refused = attempt(plan_of(), 1, 1_000_000, training=PLAIN._replace(optimizer="adamw"))
+    assert refused == (False, "the state of adamw alone is larger than the limit")
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [
@@ -79,6 +94,10 @@ def test_a_job_measures_both_beside_their_prediction(tries):
         (
             {"model": "unet-small", "method": "lorae", "allocator": "arena"},
             "params.allocator is 'arena', expected default or mmap",
+        ),
+        (
+            {"model": "unet-small", "method": "lorae", "optimizer": "adam"},
+            "params.optimizer is 'adam', expected one of: sgd, momentum, adamw",
         ),
     ],
 )
@@ -144,7 +163,7 @@ def stepping(monkeypatch):
     probe_step = pytest.importorskip("tunebench.workloads.engines.pytorch.networks.probe_step")
 
     def instead(act):
-        monkeypatch.setattr(probe_step, "stepper", lambda plan: lambda batch: act() if batch > 1 else None)
+        monkeypatch.setattr(probe_step, "stepper", lambda *_: lambda batch: act() if batch > 1 else None)
 
     return instead
 

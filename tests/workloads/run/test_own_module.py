@@ -103,6 +103,14 @@ def attempt(run_job, tmp_path, text, here=True, **workload):
     return run_job({"module": "mine.py", "epochs": 2, **workload}, files=(file,), here=here)
 
 
+def test_a_module_gets_the_scale_that_alpha_comes_to_and_no_keys_of_training(run_job, tmp_path):
+    text = GOOD.replace("build(spec): return", "build(spec): assert 'training' not in spec; return")
+    text += "\ndef facts(state): return {'scale': state['scale'], 'optimizer_state_b': 12}\n"
+    text = text.replace('"lr": spec["lr"]', '"scale": spec["scale"]')
+    result = attempt(run_job, tmp_path, text, alpha=8, rank=2).read("result.json")
+    assert (result["metrics"]["scale"], result["optimizer_state_b"]) == (4.0, 12)
+
+
 def test_a_module_without_torch_runs_and_is_warmed_up_apart(run_job, tmp_path):
     ended = attempt(run_job, tmp_path, GOOD, here=False, warmup_steps=3)
     result = ended.read("result.json")

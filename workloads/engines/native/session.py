@@ -296,6 +296,7 @@ class Session(BaseSession):
             "params_total": amount.total,
             "params_trainable": amount.trainable,
             "update_b": amount.update_b,
+            "optimizer_state_b": 0,  # plain SGD
             "cache_b": cache_b if self.caching else None,
             "cache_hit_ratio": hits / lookups if self.caching and lookups else None,
             "engine_version": version(self.library),

@@ -53,9 +53,7 @@ class Session(TorchSession):
             for name, _ in weight_shapes(self.plan.graph)
         }
         self.adapters = [self._start_adapter(adapter) for adapter in self.plan.adapters]
-        self.trained = self._trained()
-        for item in self.trained:
-            item.requires_grad_(True)
+        self.will_train(self._trained(), [second for _, second in self.adapters])
         self.cache = self._empty_cache() if self.plan.caches and cache is not False else None
 
     def _part(self, part: str) -> Tuple[Any, Any]:

@@ -1,20 +1,22 @@
 # ruff: noqa: B905  zip(strict=) came with Python 3.10
 """What the sessions on torch share: order of the data, start and restart, an epoch, the update, the facts.
 
-Plain SGD, written out in place (``p -= lr * g``). Nothing here knows what the model is.
+Nothing here knows what the model is.
 """
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import torch
 
 from tunebench.workloads import seeds
 from tunebench.workloads.artefact import Tensor
+from tunebench.workloads.engines.pytorch.optimizers import Optimizer, make_optimizer
 from tunebench.workloads.engines.session import Mark
 from tunebench.workloads.engines.session import Session as BaseSession
 from tunebench.workloads.methods.plan import Plan, counts
 from tunebench.workloads.tasks.spec import SpecError
 from tunebench.workloads.tasks.task import Task
+from tunebench.workloads.tasks.training import learning_rates
 
 
 def version() -> str:
@@ -45,7 +47,9 @@ class TorchSession(BaseSession):
 
     Attributes:
         batches: rows of each epoch's batches, on the device.
-        trained: the trained tensors; set by the model's session.
+        trained: the trained tensors; set by the model's session, see :meth:`will_train`.
+        optimizer: what updates them, with its state; set likewise.
+        rates: learning rate of each step of the fine-tuning.
         cache: what a plan that caches keeps, None without; set by the model's session.
         filled_epoch: the epoch in which the cache was filled; None: not yet.
         step_losses: losses of the last epoch's steps, on the device.
@@ -57,6 +61,7 @@ class TorchSession(BaseSession):
     task: Task
     plan: Plan
     trained: List[Any]
+    optimizer: Optimizer
     cache: Optional[Any]
 
     def __init__(self, task: Task) -> None:
@@ -65,14 +70,25 @@ class TorchSession(BaseSession):
             raise SpecError("workload.device is 'cuda', but %s finds no CUDA device" % version())
         torch.set_num_threads(spec.threads)
         exact_float32()
-        self.task, self.plan, self.lr = task, task.plan, spec.lr
+        self.task, self.plan = task, task.plan
         self.device = torch.device(spec.device)
         self.synchronise = torch.cuda.synchronize if spec.device == "cuda" else None
         self.batches = [self._epoch_batches(epoch) for epoch in range(spec.epochs)]
+        self.rates = learning_rates(spec.training, spec.lr, spec.epochs * task.steps_per_epoch)
         self.filled_epoch: Optional[int] = None
         self.step_losses: List[Any] = []
         self.steps = self.lookups = self.hits = 0
         self.start: List[Any] = []
+
+    def will_train(self, trained: Sequence[Any], mappers: Sequence[Any]) -> None:
+        """Take the tensors that train, on their device.
+
+        Args:
+            trained: in the order of the updates.
+            mappers: those of them that are an adapter's B.
+        """
+        self.trained = [item.requires_grad_(True) for item in trained]
+        self.optimizer = make_optimizer(self.task.spec.training, self.trained, mappers)
 
     def step(self, rows: Any, mark: Mark) -> Any:
         """Do one update on the samples ``rows``; return the loss before it, detached, on the device."""
@@ -93,6 +109,7 @@ class TorchSession(BaseSession):
         with torch.no_grad():
             for item, first in zip(self.trained, self.start):
                 item.copy_(first)
+            self.optimizer.reset()
         self.filled_epoch = None  # the cache is computed anew and overwritten row by row
         self.steps = self.lookups = self.hits = 0
 
@@ -109,9 +126,8 @@ class TorchSession(BaseSession):
         mark("backward")
         gradients = torch.autograd.grad(loss, self.trained)
         mark("update")
-        with torch.no_grad():
-            for item, gradient in zip(self.trained, gradients):
-                item.add_(gradient, alpha=-self.lr)
+        # Whoever goes on behind the schedule's end (a warm-up of few epochs) stays at its last rate.
+        self.optimizer.step(gradients, self.rates[min(self.steps, len(self.rates) - 1)])
         self.steps += 1
         return loss.detach()
 
@@ -132,6 +148,7 @@ class TorchSession(BaseSession):
             "params_total": counted.total,
             "params_trainable": counted.trainable,
             "update_b": counted.update_b,
+            "optimizer_state_b": self.optimizer.state_b,
             "cache_b": None if self.cache is None else 4 * counted.cache_floats * self.task.n_train,
             "cache_hit_ratio": self.hits / self.lookups if self.cache is not None and self.lookups else None,
             "engine_version": version(),

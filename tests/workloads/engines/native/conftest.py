@@ -107,9 +107,7 @@ def torch_losses_in_double(made: task.Task) -> list[float]:
     session.base = {name: item.detach().double() for name, item in session.base.items()}
     session.adapters = [(a.detach().double(), b.detach().double()) for a, b in session.adapters]
     session.cache = None
-    session.trained = session._trained()
-    for item in session.trained:
-        item.requires_grad_(True)
+    session.will_train(session._trained(), [second for _, second in session.adapters])
     return [float(session.step(rows, no_mark)) for epoch in session.batches for rows in epoch]
 
 

@@ -8,24 +8,27 @@ import torch.nn.functional as F
 from tunebench.workloads.engines.pytorch.networks import detection
 from tunebench.workloads.engines.pytorch.networks.network import Network, start
 from tunebench.workloads.engines.pytorch.networks.session import apply_plan
+from tunebench.workloads.engines.pytorch.optimizers import make_optimizer
 from tunebench.workloads.methods.plan import Plan
+from tunebench.workloads.tasks.training import PLAIN, Training
 
 _LEARNING_RATE = 1e-6
 
 
-def stepper(plan: Plan) -> Callable[[int], None]:
-    """Return a function that runs one step, as a session does, on a batch of so many inputs; one thread."""
+def stepper(plan: Plan, training: Training = PLAIN) -> Callable[[int], None]:
+    """Return a function that runs one step, as a session does, on a batch of so many inputs; one thread.
+
+    The optimizer's state is there from the beginning.
+    """
     torch.set_num_threads(1)
     network = Network(plan.graph)
     start(network, 0)
     trained = apply_plan(network, plan, 1.0, 0)
+    optimizer = make_optimizer(training, trained)
 
     def step(batch: int) -> None:
         loss = loss_of(plan, network(torch.rand((batch,) + tuple(plan.graph.shape))))
-        gradients = torch.autograd.grad(loss, trained)
-        with torch.no_grad():
-            for item, gradient in zip(trained, gradients):  # noqa: B905  Python 3.10
-                item.add_(gradient, alpha=-_LEARNING_RATE)
+        optimizer.step(torch.autograd.grad(loss, trained), _LEARNING_RATE)
 
     return step
 

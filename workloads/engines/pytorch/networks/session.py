@@ -1,7 +1,7 @@
 """Fine-tuning of a network on torch: the same protocol as the chain models' engine, for every method.
 
-Plain SGD written out in place; BatchNorm with its stored statistics. A plan that caches keeps what the head reads in
-the first epoch; from the second on a step is: gather the batch's rows, run the head, loss, backward, update.
+BatchNorm has its stored statistics. A plan that caches keeps what the head reads in the first epoch; from the second on
+a step is: gather the batch's rows, run the head, loss, backward, update.
 """
 
 import math
@@ -12,7 +12,7 @@ import torch
 from tunebench.workloads.engines.pytorch.networks.export import exported
 from tunebench.workloads.engines.pytorch.networks.goals import make_goal
 from tunebench.workloads.engines.pytorch.networks.network import Network, load_weights, norm_of
-from tunebench.workloads.engines.pytorch.networks.skips import start_skips
+from tunebench.workloads.engines.pytorch.networks.skips import mapper_of, start_skips
 from tunebench.workloads.engines.pytorch.networks.wrapping import Rule, wrap
 from tunebench.workloads.engines.pytorch.session import TorchSession, to_torch
 from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
@@ -48,6 +48,11 @@ def apply_plan(model: Network, plan: Plan, scale: float, seed: int) -> List[Any]
     return chosen
 
 
+def mappers_of(model: Network, plan: Plan) -> List[Any]:
+    """Return the mapper of each adapter: LoRA's B."""
+    return [getattr(model, name).mapper for name in plan.adapted] + mapper_of(model)
+
+
 class Session(TorchSession):
     """A fine-tuning of a network.
 
@@ -70,8 +75,9 @@ class Session(TorchSession):
         )
         self.model = Network(task.plan.graph)
         load_weights(self.model, task.weights)
-        self.trained = apply_plan(self.model, task.plan, spec.scale, spec.seed)
+        trained = apply_plan(self.model, task.plan, spec.scale, spec.seed)
         self.model.to(self.device)
+        self.will_train(trained, mappers_of(self.model, task.plan))
         self.cache = self._empty_cache() if self.plan.caches and cache is not False else None
 
     def _empty_cache(self) -> Dict[str, Any]:
