@@ -18,7 +18,7 @@ from tunebench.workloads.methods import memory as step_memory
 from tunebench.workloads.methods import plan as plans
 from tunebench.workloads.methods import table as methods_table
 from tunebench.workloads.models import COUNTED, counted
-from tunebench.workloads.tasks.training import OPTIMIZERS, PLAIN, Training
+from tunebench.workloads.tasks.training import BATCHNORMS, HEADS, OPTIMIZERS, PLAIN, Training, parse_training
 
 app = typer.Typer(add_completion=False)
 
@@ -34,6 +34,13 @@ def params(
         typer.Option("--task", metavar="TASK", help="YOLOv8: detect (default), segment or classify."),
     ] = None,
     rank: Annotated[int, typer.Option("--rank", min=1, help="Of every adapter.")] = 4,
+    batchnorm: Annotated[
+        str,
+        typer.Option("--batchnorm", metavar="WHAT", help="As in a suite: " + ", ".join(BATCHNORMS) + "."),
+    ] = PLAIN.batchnorm,
+    head: Annotated[
+        str, typer.Option("--head", metavar="WHAT", help="As in a suite: " + ", ".join(HEADS) + ".")
+    ] = PLAIN.head,
     classes: Annotated[
         int | None, typer.Option("--classes", min=1, help="Default: those of the published size.")
     ] = None,
@@ -75,7 +82,8 @@ def params(
     """
     numbers = count(
         model, method, rank, task=task, classes=classes, size=size,
-        batch=batch, optimizer=optimizer, free_mb=free_mb, board=board, taken_mb=taken_mb,
+        batch=batch, optimizer=optimizer, free_mb=free_mb, board=board, taken_mb=taken_mb, batchnorm=batchnorm,
+        head=head,
     )  # fmt: skip
     typer.echo(json.dumps(numbers, indent=2, sort_keys=True) if as_json else table(numbers))
 
@@ -93,34 +101,44 @@ def count(
     free_mb: float | None = None,
     board: str | None = None,
     taken_mb: float = lab_memory.TAKEN_MB,
+    batchnorm: str = PLAIN.batchnorm,
+    head: str = PLAIN.head,
 ) -> dict[str, Any]:
     """Count what a method trains on a network; return what the command prints as JSON.
 
     Returns:
         ``model, task, method, rank, classes, input`` (c, h, w), ``params`` (BatchNorm's scale and shift included, its
-        statistics not), ``trainable``, ``reduction_pct`` (100 (1 - trainable / params)), ``update_b`` (bytes in
-        float32), ``update_file_b`` (of the safetensors file that ships it: ``update_b`` and a header of names and
-        shapes), ``madds`` and ``madds_base`` (forward, one sample, with and without adapters), ``adapted`` (number of
-        layers or, of skip adapters, of blocks), ``skipped`` (layer -> why it has no adapter); with ``batch``,
-        ``optimizer``, ``free_mb`` or ``board`` also ``memory``
-        (:class:`tunebench.workloads.methods.memory.Memory`, ``total_b``, ``batch``, ``optimizer``; with ``free_mb``
-        what :class:`tunebench.harness.lab.memory.Room` has, with ``board`` a row of it for every memory size in
-        ``boards``).
+        statistics not), ``trainable``, ``statistics`` (values of BatchNorm's that are re-estimated), ``reduction_pct``
+        (100 (1 - (trainable + statistics) / params)), ``update_b`` (bytes of both in float32), ``update_file_b`` (of
+        the safetensors file that ships them: ``update_b`` and a header of names and shapes; 0 if nothing changes),
+        ``batchnorm`` and ``head`` (as asked for), ``madds`` and ``madds_base`` (forward, one sample, with and without
+        adapters), ``adapted`` (number of layers or, of skip adapters, of blocks), ``skipped`` (layer -> why it has no
+        adapter); with ``batch``, ``optimizer``, ``free_mb`` or ``board`` also ``memory``
+        (:class:`tunebench.workloads.methods.memory.Memory`, ``total_b``, ``batch``, ``optimizer``; with
+        ``free_mb`` what :class:`tunebench.harness.lab.memory.Room` has, with ``board`` a row of it for every memory
+        size in ``boards``).
 
     Raises:
-        UsageError: unknown model, task, method, optimizer or board, or an input size that the network does not take.
+        UsageError: unknown model, task, method, board or value of a key, or an input size that the network does not
+            take.
     """
     if optimizer not in (None, *OPTIMIZERS):
         raise UsageError(f"--optimizer {optimizer!r}: use one of: {', '.join(OPTIMIZERS)}")
-    training = Training(optimizer=optimizer or PLAIN.optimizer)
+
+    def plan_of(side: int | None) -> plans.Plan:
+        network = counted(model, task, classes, side)
+        return plans.plan(row, network, rank, training.batchnorm, training.head)
+
     try:
+        keys = {"optimizer": optimizer or PLAIN.optimizer, "batchnorm": batchnorm, "head": head}
+        training = parse_training(keys)
         row = methods_table.method(method)
-        plan = plans.plan(row, counted(model, task, classes, size), rank)
+        plan = plan_of(size)
     except WorkloadError as error:
         raise UsageError(str(error)) from error
 
     def plan_at(side: int | None) -> plans.Plan:
-        return plan if side is None else plans.plan(row, counted(model, task, classes, side), rank)
+        return plan if side is None else plan_of(side)
 
     memory: dict[str, Any] | None = None
     if (batch, optimizer, free_mb, board) != (None,) * 4:
@@ -140,8 +158,11 @@ def count(
         "classes": _classes(plan.graph),
         "input": list(plan.graph.shape),
         "params": total,
+        "batchnorm": batchnorm,
+        "head": head,
         "trainable": counts.trainable,
-        "reduction_pct": round(100.0 * (1.0 - counts.trainable / total), 4),
+        "statistics": counts.statistics,
+        "reduction_pct": round(100.0 * (1.0 - counts.updated / total), 4),
         "update_b": counts.update_b,
         "update_file_b": file_b(plan, method),
         "madds": forward.base + forward.adapters,
@@ -172,8 +193,13 @@ def predicted(
 
 
 def file_b(plan: plans.Plan, method: str) -> int:
-    """Return the bytes of the float32 file that ships a method's update: its adapters, or the delta of what it trains."""
+    """Return the bytes of the float32 file that ships a method's update; 0 if it changes nothing.
+
+    It holds the adapters and what changes besides, or the delta of what changes.
+    """
     content = "adapter" if plan.has_adapters else "delta"
+    if not plans.update_shapes(plan, content):
+        return 0
     form = updates.Form(content, "float32", False)
     return sum(updates.foretold_b(plans.update_shapes(plan, content), form, method))
 
@@ -188,10 +214,14 @@ def table(numbers: dict[str, Any]) -> str:
     """Return the count as text for people: one line for each number."""
     rank = "" if numbers["rank"] is None else f", rank {numbers['rank']}"
     side = "x".join(str(value) for value in numbers["input"])
+    statistics = [f"  re-estimated  {numbers['statistics']:>14,} statistics of BatchNorm"] * bool(
+        numbers["statistics"]
+    )
     lines = [
         f"{numbers['model']} ({numbers['task']}, {numbers['classes']} classes), {numbers['method']}{rank}",
         f"  original      {numbers['params']:>14,} parameters",
         f"  trainable     {numbers['trainable']:>14,} parameters",
+        *statistics,
         f"  reduction     {numbers['reduction_pct']:>14.2f} %",
         f"  update        {numbers['update_b']:>14,} bytes (float32; {numbers['update_file_b']:,} as a safetensors file)",
         f"  multiply-adds {numbers['madds']:>14,} a sample, forward, input {side}",

@@ -39,7 +39,7 @@ from tunebench.harness.errors import UsageError
 from tunebench.reports.stats import sequential
 from tunebench.workloads import defaults
 from tunebench.workloads.engines import Engine, find_engine
-from tunebench.workloads.methods.table import ADAPTER_KEYS, METHODS, NONE, SKIP
+from tunebench.workloads.methods.table import METHODS, SKIP, honours
 from tunebench.workloads.methods.table import method as find_method
 
 AA_SUFFIX = " (A/A)"
@@ -355,9 +355,10 @@ def _load(path: Path) -> Suite:
 def _params(entry: WorkloadEntry, header: Header, name: str) -> dict[str, Any]:
     """Return the hyper-parameters of a method of an entry.
 
-    Keys of training stand in them only where they ask for something, and those of adapters only where the method has
-    adapters: what is measured without keeps its hash and its series key, and no record tells what was not done. A method
-    of the user's own, which knows no ``alpha``, gets ``scale``.
+    Keys of training stand in them only where they ask for something of the method: those of adapters only where it has
+    adapters, none of steps where it takes none; a control says itself what trains. So what is measured without keeps its
+    hash and its series key, and no record tells what was not done. A method of the user's own, which knows no ``alpha``,
+    gets ``scale``.
     """
     params = {
         "epochs": entry.epochs
@@ -371,8 +372,8 @@ def _params(entry: WorkloadEntry, header: Header, name: str) -> dict[str, Any]:
     }
     if entry.own:
         return params | ({"scale": entry.alpha / entry.rank} if entry.alpha is not None else {})
-    adapts = find_method(name).adapters != NONE
-    asked = [key for key in entry.asked if adapts or key not in ADAPTER_KEYS]
+    row = find_method(name)
+    asked = [key for key in entry.asked if honours(row, key)]
     if "alpha" in asked:
         del params["scale"]
     return {**params, **{key: getattr(entry, key) for key in asked}}

@@ -14,11 +14,11 @@ from tunebench.targets.transport.traffic_shaping import PROFILES
 from tunebench.workloads import datasets as data_sets
 from tunebench.workloads import defaults, engines
 from tunebench.workloads.engines.native.build import VARIANTS
-from tunebench.workloads.methods import plan as plans
 from tunebench.workloads.methods import table
-from tunebench.workloads.methods.skips import Skips, parse_skips
-from tunebench.workloads.models import MODELS
-from tunebench.workloads.models.graph import Graph
+from tunebench.workloads.methods.plan import plan as make_plan
+from tunebench.workloads.methods.plan import unfit
+from tunebench.workloads.methods.skips import USUAL, Skips, parse_skips
+from tunebench.workloads.models import MODELS, graph_of
 from tunebench.workloads.tasks import training as trainings
 from tunebench.workloads.tasks.training import PLAIN, Training
 from tunebench.workloads.updates import parse_form
@@ -142,11 +142,6 @@ def _of_packages(field: str) -> tuple[str, ...]:
     if field == "dataset":
         return tuple(sorted(data_sets.plugins()))
     return tuple(sorted(engines.plugins())) if field == "engine" else ()
-
-
-def counted_at_usual_size(model: str) -> Graph:
-    """Return a model's graph at the size that it is counted at, for what does not depend on the data set."""
-    return MODELS[model].build(model, MODELS[model].shape, MODELS[model].n_classes)
 
 
 class WorkloadEntry(_Strict):
@@ -299,42 +294,52 @@ class WorkloadEntry(_Strict):
                 f"model {self.model!r} does not take data set {self.dataset!r}; those it takes: {', '.join(sets)}"
             )
         self._check_engine(self.model)
-        self._check_adapters(self.model)
         for name in self.methods:
             table.method(name)
             if not table.supports(name, self.model):
-                fitting, reason = ", ".join(table.methods_of(self.model)), self._no_skips(name)
+                fitting, reason = ", ".join(table.methods_of(self.model)), self._unfit(name)
                 raise ValueError(
                     f"method {name!r} does not apply to model {self.model!r}{reason}; those that do: {fitting}"
                 )
-        self._check_skips(self.model)
+        self._check_keys(self.model)
+        self._check_plans(self.model)
 
-    def _no_skips(self, name: str) -> str:
-        return plans.no_skips(table.method(name), counted_at_usual_size(str(self.model)))
+    def _unfit(self, name: str) -> str:
+        entry, model = MODELS[str(self.model)], str(self.model)
+        return unfit(table.method(name), graph_of(model, entry.shape, entry.n_classes))
 
     @property
     def skips(self) -> Skips:
         """Return which blocks skip adapters read; raise WorkloadError if a key is wrong."""
         return parse_skips(self.skip_grid, self.skip_blocks)
 
-    def _check_skips(self, model: str) -> None:
-        """Refuse keys of skip adapters that no method honours; beside one that does, the others go without them."""
-        if not self.skips.changed:
-            return
-        graph = counted_at_usual_size(model)
-        skipping = [name for name in self.methods if table.method(name).adapters == table.SKIP]
-        for name in skipping or self.methods[:1]:
-            plans.plan(table.method(name), graph, self.rank, skips=self.skips)
-
-    def _check_adapters(self, model: str) -> None:
-        """Refuse what is said of adapters where no method has any; beside one that has, the others go without it."""
-        if any(name in table.adapting(model) for name in self.methods):
-            return
-        for key in table.adapter_keys(self.asked):
+    def _check_keys(self, model: str) -> None:
+        """Refuse keys that mean nothing for any of the methods; beside one that honours a key, the others go without."""
+        rows = [table.method(name) for name in self.methods]
+        for key in self.asked:
+            if any(table.honours(row, key) for row in rows):
+                continue
+            names, fitting = ", ".join(self.methods), ", ".join(table.honouring(key, model))
+            if key in table.ADAPTER_KEYS:
+                raise ValueError(
+                    f"'{key}' is about adapters, and {names} {'has' if len(rows) == 1 else 'have'} none; methods of "
+                    f"model {model!r} that have: {fitting}"
+                )
             raise ValueError(
-                f"'{key}' is about adapters, and {', '.join(self.methods)} {'has' if len(self.methods) == 1 else 'have'} "
-                f"none; methods of model {model!r} that have: {', '.join(table.adapting(model))}"
+                f"'{key}' means nothing for {names}: no labels are learnt from or no step is taken; methods of model "
+                f"{model!r} for which it does: {fitting}"
             )
+
+    def _check_plans(self, model: str) -> None:
+        """Refuse what no board could plan: a cache of what every step changes, keys of BatchNorm where there is none."""
+        entry = MODELS[model]
+        graph = graph_of(model, entry.shape, entry.n_classes)
+        rows = [table.method(name) for name in self.methods]
+        skipping = any(row.adapters == table.SKIP for row in rows)
+        for name, row in zip(self.methods, rows, strict=True):
+            skips = self.skips if row.adapters == table.SKIP or not skipping else USUAL
+            keys = {key: getattr(self, key) for key in table.OWN_KEYS if table.honours(row, key)}
+            engines.check_plan(self.engine, name, make_plan(row, graph, self.rank, skips=skips, **keys))
 
     def _check_engine(self, model: str) -> None:
         engine = engines.find_engine(self.engine)

@@ -37,6 +37,8 @@ from tunebench.targets.transport.clock_offset import Offset
 
 #: So many of a window's fine-tunings stand in its record at most: a record is a line.
 MAX_REPEATS_KEPT = 1000
+#: Why a control that changes nothing has no time: what its window lasts is the measuring itself.
+UNTIMED = "the method trains nothing and changes nothing: its window is empty and is not timed"
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,9 @@ def _unjudged(
         reason = lost_because or reason
     wall_s = (marks.window_ns[1] - marks.window_ns[0]) / 1e9 if marks and outcome == "ok" else None
     energy, missing = _energy(harvested, outcome, in_window(planned, result))
+    untimed = wall_s is not None and not workload.own and (result.steps, result.update_b) == (0, 0)
+    if untimed:
+        wall_s, missing["wall_s"] = None, UNTIMED
     window_s, sustained_load = wall_s, None
     if planned.role == "timed" and workload.sustained_s is not None and wall_s is not None:
         steady = sustained(
@@ -138,7 +143,7 @@ def _unjudged(
     if shipped is not None and shipped.missing:
         missing["updates"] = shipped.missing
     seen = Seen(
-        window_s=window_s if sustained_load or wall_s is not None else None,
+        window_s=0.0 if untimed else window_s if sustained_load or wall_s is not None else None,
         window_missing=missing.get("wall_s")
         or next((fault for fault in harvested.faults if fault.startswith("out/marks.json")), None),
         exchanges=list(exchanges),

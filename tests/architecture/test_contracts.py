@@ -82,7 +82,7 @@ def test_workloads_and_agent_agree_on_updates():
         made.SEAL,
         made.DTYPES,
     )
-    assert update_check.FORMS == made.FORMS
+    assert (update_check.FORMS, update_check.STATISTICS) == (made.FORMS, made.STATISTICS)
     assert shipped.FOLDER == made.FOLDER
     assert (read.ITEM_B, read.METADATA) == (written.ITEM_B, written.METADATA)
 
@@ -91,9 +91,10 @@ def test_the_report_knows_every_method_of_the_table_and_what_it_does():
     from tunebench.reports.figures.methods.known import KNOWN
     from tunebench.workloads.methods.table import METHODS
 
-    assert {
-        name: (method.weights, method.biases, method.adapters, method.cache) for name, method in KNOWN.items()
-    } == {row.name: (row.weights, row.biases, row.adapters, row.cache) for row in METHODS}
+    fields = ("weights", "biases", "adapters", "cache", "batchnorm", "objective")
+    assert {name: [getattr(method, field) for field in fields] for name, method in KNOWN.items()} == {
+        row.name: [getattr(row, field) for field in fields] for row in METHODS
+    }
 
 
 def test_the_report_knows_the_keys_of_training_and_their_defaults():

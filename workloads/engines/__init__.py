@@ -18,6 +18,7 @@ On boards there are no entry points: the payload of a suite that uses the engine
 import importlib
 from typing import Any, Dict, NamedTuple, Tuple
 
+from tunebench.workloads.methods.plan import Plan
 from tunebench.workloads.models import NETWORKS
 from tunebench.workloads.tasks.spec import DEVICES, SpecError
 from tunebench.workloads.tasks.training import Training
@@ -70,7 +71,7 @@ ENGINES: Dict[str, Engine] = {
         _HERE + "pytorch.chain",
         _HERE + "pytorch.networks",
         needs_torch=True,
-        training=("optimizer", "schedule", "clip", "weight_decay", "lora_plus"),
+        training=("optimizer", "schedule", "clip", "weight_decay", "batchnorm", "head", "lora_plus"),
     ),
     "native": Engine(
         _HERE + "native",
@@ -138,6 +139,26 @@ def check_training(name: str, training: Training, model: str = "mlp") -> None:
                 "engine %r does not have %s = %r; engines that do: %s"
                 % (name, key, getattr(training, key), ", ".join(able) or "none of this version")
             )
+
+
+def check_plan(name: str, method: str, plan: Plan) -> None:
+    """Refuse a method that changes BatchNorm by itself on an engine that leaves it frozen.
+
+    Raises:
+        SpecError: names the engines that run it.
+    """
+    if "batchnorm" in find_engine(name).training or not (plan.statistics or plan.norms):
+        return
+    model = plan.graph.name
+    able = [
+        other
+        for other, entry in ENGINES.items()
+        if "batchnorm" in entry.training and entry.runs(model, DEVICES[0], 1)
+    ]
+    raise SpecError(
+        "engine %r leaves BatchNorm frozen, method %r changes it; engines that do: %s"
+        % (name, method, ", ".join(able) or "none of this version")
+    )
 
 
 def load_engine(name: str, model: str = "mlp") -> Any:

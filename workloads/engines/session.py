@@ -41,24 +41,36 @@ class Session:
     first_phase = "gather"
     #: phases that an epoch marks for each batch: sizes the marks' buffer
     marks_per_step = 5
+    #: whether a fine-tuning changes anything; a control may leave the network as it is
+    changes = True
 
     def steps_per_epoch(self) -> Optional[int]:
-        """Return the number of batches in an epoch; None if not known beforehand."""
+        """Return the number of batches in an epoch; None if not known beforehand, 0 of a method without steps."""
         raise NotImplementedError
 
     def warm_up(self, steps: int) -> None:
         """Run ``steps`` steps on a throw-away copy: nothing of this session's state may change."""
         raise NotImplementedError
 
+    def begin(self, mark: Mark) -> None:
+        """Do what precedes the first step of a fine-tuning, inside its window; a second call does nothing."""
+
     def train_epoch(self, epoch: int, mark: Mark) -> float:
-        """Train one epoch; return the mean loss over its samples (NaN or infinite: diverged)."""
+        """Train one epoch, which has steps; return the mean loss over its samples (NaN or infinite: diverged).
+
+        The first one begins the fine-tuning, see :meth:`begin`.
+        """
         raise NotImplementedError
 
     def train_epochs(self, first: int, count: int) -> List[float]:
         """Train epochs without marks, up to one whose loss is not finite; return the mean loss of each.
 
-        An engine that can runs them all in one call, so that nothing of Python stands between epochs.
+        An engine that can runs them all in one call, so that nothing of Python stands between epochs. A method
+        without steps only begins, and has no losses.
         """
+        if self.steps_per_epoch() == 0:
+            self.begin(no_mark)
+            return []
         losses = []
         for epoch in range(first, first + count):
             losses.append(self.train_epoch(epoch, no_mark))

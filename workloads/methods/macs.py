@@ -21,12 +21,14 @@ class MultiplyAdds(NamedTuple):
         backward: gradients of activations and of the adapters' middle values.
         update: gradients of what trains, each applied where it is made.
         fill: of the frozen part, once for each cached sample; 0 where nothing is cached.
+        reestimate: of the forward pass that re-estimates BatchNorm's statistics, once for each sample; mostly 0.
     """
 
     forward: int
     backward: int
     update: int
     fill: int
+    reestimate: int = 0
 
     @property
     def step(self) -> int:
@@ -48,7 +50,11 @@ def of_training(plan: Plan, samples: int, epochs: int, batch: int) -> Dict[str, 
     """
     sample, composed = of_sample(plan), _composed(plan)
     seen, steps = samples * epochs, -(-samples // batch) * epochs
+    if not plan.trains:
+        seen = steps = 0
+    once = {"reestimate": sample.reestimate * samples} if plan.statistics else {}
     return {
+        **once,
         "forward": sample.forward * seen + composed * steps,
         "backward": sample.backward * seen,
         "update": sample.update * seen + 2 * composed * steps,
@@ -68,9 +74,10 @@ def of_sample(plan: Plan) -> MultiplyAdds:
     shapes, nodes = shapes_of(plan.graph), run_nodes(plan)
     graded, run = needs_grad(plan, nodes), {node.name for node in nodes}
     above = {name: any(before in graded for before in node.inputs) for name, node in layers.items()}
-    forward = backward = update = fill = 0
+    forward = backward = update = fill = reestimate = 0
     for name, node in layers.items():
         own = madds(node, shapes)
+        reestimate += own * bool(plan.statistics)
         if name not in run or (plan.cached_output and node.head):
             fill += own
         else:
@@ -84,8 +91,8 @@ def of_sample(plan: Plan) -> MultiplyAdds:
             backward += high + low * above[adapter.start]
             update += low + high
         else:
-            update += madds(layers[adapter.end], shapes)
-    return MultiplyAdds(forward, backward, update, fill)
+            update += madds(layers[adapter.end], shapes) * (adapter.end not in plan.weights)
+    return MultiplyAdds(forward, backward, update, fill, reestimate)
 
 
 def _composed(plan: Plan) -> int:

@@ -7,7 +7,8 @@ between forward and backward. That last part follows the rules of torch's own fo
 
 - a convolution or linear map keeps its input, whether its weight trains or not; a composed adapter keeps the weight that
   it forms; a linear adapter its low-rank output;
-- BatchNorm keeps its input, also with frozen statistics and affine;
+- BatchNorm keeps its input, also with frozen statistics and affine; a batch's own statistics, which are kept, too, are
+  a few bytes a channel and left out;
 - relu in place keeps its result, which is the next layer's input: the same bytes; silu and relu6 keep their input, the
   latter as a copy although it runs in place (seen with torch 2.13);
 - max pooling keeps its input and an 8-byte index for each output; sums, concatenations and upsampling keep nothing;
@@ -21,6 +22,7 @@ of what a process takes, and tells methods and batches apart.
 from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from tunebench.workloads.methods.plan import Plan, counts, own_params
+from tunebench.workloads.methods.table import ENTROPY
 from tunebench.workloads.models.graph import INPUT, Node, product
 
 #: Where the search for the largest ends. Sides are multiples of what every network takes.
@@ -119,7 +121,8 @@ class _Step:
                     self.tape.drop(self.value[name])
         for name in sorted(outputs):
             if name in self.needs_grad:
-                size_b = _loss_b(self.plan.graph.task, self.batch, shapes[name])
+                entropy = self.plan.objective == ENTROPY
+                size_b = _loss_b(self.plan.graph.task, self.batch, shapes[name], entropy)
                 self.kept[name].append(("loss", self.tape.make("loss " + name, size_b)))
 
     def _keep(self, node: Node, part: str, tensor: str) -> None:
@@ -251,7 +254,7 @@ def run_nodes(plan: Plan) -> List[Node]:
 
 def needs_grad(plan: Plan, nodes: List[Node]) -> Set[str]:
     """Return the nodes that autograd reaches: their own parameters train, or those of a node before them."""
-    training = set(plan.weights) | set(plan.biases) | set(plan.adapted)
+    training = set(plan.weights) | set(plan.biases) | set(plan.adapted) | set(plan.norms)
     graded: Set[str] = set()
     for node in nodes:
         if node.name in training or any(name in graded for name in node.inputs):
@@ -259,14 +262,17 @@ def needs_grad(plan: Plan, nodes: List[Node]) -> Set[str]:
     return graded
 
 
-def _loss_b(task: str, batch: int, shape: Tuple[int, ...]) -> int:
+def _loss_b(task: str, batch: int, shape: Tuple[int, ...], entropy: bool = False) -> int:
     """Return the bytes that the loss keeps of one output.
 
-    Classes of samples or pixels: their log-probabilities, and labels as 8-byte integers. A detector's losses are chains
+    Classes of samples or pixels: their log-probabilities, and labels as 8-byte integers; the entropy keeps the
+    probabilities instead of labels. A detector's losses are chains
     of elementwise operations: focal loss keeps 7 tensors of the scores' size; generalised IoU 25 maps, of which each of
     the four distances is one (:mod:`tunebench.workloads.engines.pytorch.networks.detection`, read off its formulas).
     """
     values = batch * product(shape)
+    if entropy:
+        return 2 * _FLOAT_B * values
     if task == "detect":
         return _FLOAT_B * (values // shape[0] * 25 if shape[0] == _BOX_MAPS else values * 7)
     return _FLOAT_B * values + _INDEX_B * values // shape[0]
@@ -278,7 +284,9 @@ def optimizer_state_b(plan: Plan, state_floats: int) -> int:
 
 
 def predict(plan: Plan, batch: int, n_train: Optional[int] = None, state_floats: int = 0) -> Memory:
-    """Predict a training step's memory.
+    """Predict a training step's memory; without steps that of re-estimating statistics, which runs batches forward.
+
+    Re-estimating takes no more than a step of the same plan does, or than filling its cache.
 
     Args:
         plan: method and network.
@@ -288,12 +296,14 @@ def predict(plan: Plan, batch: int, n_train: Optional[int] = None, state_floats:
     """
     amount = counts(plan)
     statistics = sum(2 * node.channels_out for node in plan.graph.layers if node.norm)
-    step = _Step(plan, batch)
-    step.forward()
-    saved = {tensor for kept in step.kept.values() for _, tensor in kept}
-    saved_b = sum(step.tape.size_b[name] for name in saved)
-    step.backward()
-    peak_b = step.tape.peak_b
+    saved_b = peak_b = 0
+    if plan.trains or plan.statistics:
+        step = _Step(plan, batch)
+        step.forward()
+        saved = {tensor for kept in step.kept.values() for _, tensor in kept}
+        saved_b = sum(step.tape.size_b[name] for name in saved)
+        step.backward()
+        peak_b = step.tape.peak_b
     if plan.caches:  # the first epoch runs the trunk, too, and keeps nothing of it
         fill = _Step(plan._replace(cached=()), batch)
         fill.needs_grad = set()
@@ -301,7 +311,7 @@ def predict(plan: Plan, batch: int, n_train: Optional[int] = None, state_floats:
         peak_b = max(peak_b, fill.tape.peak_b)
     return Memory(
         weights_b=_FLOAT_B * (amount.total + statistics),
-        gradients_b=amount.update_b,
+        gradients_b=_FLOAT_B * amount.trainable,
         optimiser_b=optimizer_state_b(plan, state_floats),
         saved_b=saved_b,
         step_b=peak_b,

@@ -1,8 +1,10 @@
 """Apply a method of the table to a network: what trains, where adapters sit, what is cached, and their counts.
 
 A chain's layers have a bias of their own, and BatchNorm behind them is frozen. A network's convolutions have none where
-BatchNorm follows: its shift is then their bias, its scale belongs to their weight. BatchNorm's statistics are frozen in
-every method. "Last" is the head: the layers the outputs come from.
+BatchNorm follows: its shift is then their bias, its scale belongs to their weight. BatchNorm's statistics are frozen
+unless the workload's key ``batchnorm`` or the method's row has them re-estimated; its scales and shifts train in every
+layer if either says so. "Last" is the head: the layers the outputs come from; with the key ``head`` its weights and
+biases train whatever the method.
 
 An adapter on a convolution is an extractor of the convolution's kernel to ``rank`` channels and a 1x1 mapper:
 ``rank (c_in kh kw + c_out)`` parameters (Wang et al., LoRAE, Scientific Reports 15:33109, 2025). That is also LoRA
@@ -20,6 +22,9 @@ from tunebench.workloads.methods.skips import Skips
 from tunebench.workloads.methods.table import (
     ALL,
     CONVOLUTIONS,
+    ENTROPY,
+    FROZEN,
+    LABELS,
     LAST,
     METHODS,
     NONE,
@@ -29,6 +34,9 @@ from tunebench.workloads.methods.table import (
     UnsupportedMethod,
 )
 from tunebench.workloads.models.graph import INPUT, Graph, Node, product, shapes_of, weight_shapes
+
+#: of a BatchNorm, as a weights artefact names them; they are no parameters
+STATISTICS = ("mean", "variance")
 
 
 class Adapter(NamedTuple):
@@ -67,6 +75,9 @@ class Plan(NamedTuple):
         skipped: layer -> why the method's rule gives it no adapter.
         cached: nodes whose output is kept from the first epoch on; what lies before is then not run again.
         cached_output: the output of a chain's frozen head, without adapters, is kept, too.
+        norms: layers whose BatchNorm's scale and shift both train, whatever ``weights`` and ``biases`` say.
+        statistics: layers whose BatchNorm's statistics are re-estimated before the first step.
+        objective: of the steps, as in the method's row.
     """
 
     graph: Graph
@@ -77,6 +88,14 @@ class Plan(NamedTuple):
     skipped: Dict[str, str]
     cached: Tuple[str, ...]
     cached_output: bool
+    norms: Tuple[str, ...] = ()
+    statistics: Tuple[str, ...] = ()
+    objective: str = LABELS
+
+    @property
+    def trains(self) -> bool:
+        """Return whether there are steps at all."""
+        return bool(self.weights or self.biases or self.adapters or self.norms)
 
     @property
     def caches(self) -> bool:
@@ -107,17 +126,26 @@ class Plan(NamedTuple):
         )
 
 
-def plan(row: Method, graph: Graph, rank: int, skips: Skips = skipping.USUAL) -> Plan:
+def plan(
+    row: Method,
+    graph: Graph,
+    rank: int,
+    batchnorm: str = FROZEN,
+    head: str = "method",
+    *,
+    skips: Skips = skipping.USUAL,
+) -> Plan:
     """Apply a method to a network.
 
     Args:
         row: the method.
         graph: the network.
         rank: of every adapter.
+        batchnorm, head: the workload's keys of these names (:class:`tunebench.workloads.tasks.training.Training`).
         skips: which blocks of a network with branches get skip adapters, and how they are pooled.
 
     Raises:
-        UnsupportedMethod: the pair does not fit, or keys of skip adapters where there are none; names what does.
+        UnsupportedMethod: the pair does not fit, or the keys do not fit the method or the network; names what does.
         WorkloadError: rank below 1.
         ValueError: a row that cannot be: it caches what its training changes, or skips convolutions.
     """
@@ -125,14 +153,24 @@ def plan(row: Method, graph: Graph, rank: int, skips: Skips = skipping.USUAL) ->
         fitting = ", ".join(other.name for other in METHODS if _applies(other, graph))
         raise UnsupportedMethod(
             "method %r does not apply to model %r%s; for it use one of: %s"
-            % (row.name, graph.name, no_skips(row, graph), fitting)
+            % (row.name, graph.name, unfit(row, graph), fitting)
         )
     _check_skips(row, graph, skips)
+    _check_keys(row, graph, batchnorm, head)
     if row.adapters != NONE and rank < 1:
         raise WorkloadError("workload.rank is %d: adapters need a rank of at least 1" % rank)
     trainable = [node for node in graph.layers if not node.fixed]
-    weights = tuple(node.name for node in trainable if _chosen(row.weights, node))
-    biases = tuple(node.name for node in trainable if _chosen(row.biases, node) and (node.bias or node.norm))
+    whole_head = head == "trained"
+    weights = tuple(
+        node.name for node in trainable if _chosen(row.weights, node) or (whole_head and node.head)
+    )
+    biases = tuple(
+        node.name
+        for node in trainable
+        if (_chosen(row.biases, node) or (whole_head and node.head)) and (node.bias or node.norm)
+    )
+    normed = tuple(node.name for node in graph.layers if node.norm)
+    does = (row.batchnorm, batchnorm)
     skipped: Dict[str, str] = {}
     adapters: Tuple[Adapter, ...] = ()
     if row.adapters == SKIP and not graph.chain:
@@ -140,17 +178,48 @@ def plan(row: Method, graph: Graph, rank: int, skips: Skips = skipping.USUAL) ->
         weights += tuple(node.name for node in graph.added)
     else:
         adapters = _adapters(row.adapters, graph, rank, skipped)
-    made = Plan(graph, weights, biases, adapters, rank, skipped, (), False)
+    made = Plan(
+        graph, weights, biases, adapters, rank, skipped, (), False,
+        norms=normed if any(value.endswith("affine") for value in does) else (),
+        statistics=normed if any(value.startswith("reestimated") for value in does) else (),
+        objective=row.objective,
+    )  # fmt: skip
     return _with_cache(row, made) if row.cache else made
 
 
 def _applies(row: Method, graph: Graph) -> bool:
-    return (graph.name in row.models or (row.networks and not graph.chain)) and not no_skips(row, graph)
+    return (graph.name in row.models or (row.networks and not graph.chain)) and not unfit(row, graph)
 
 
-def no_skips(row: Method, graph: Graph) -> str:
-    """Return why a method of skip adapters does not apply to a network with branches, as part of a sentence."""
-    return skipping.why_not(graph) if row.adapters == SKIP and row.networks and not graph.chain else ""
+def unfit(row: Method, graph: Graph) -> str:
+    """Return what a method needs that a network does not have, as part of a sentence; "" if nothing."""
+    if row.adapters == SKIP and row.networks and not graph.chain and skipping.why_not(graph):
+        return skipping.why_not(graph)
+    if row.batchnorm != FROZEN and not any(node.norm for node in graph.layers):
+        return ", which has no BatchNorm"
+    if row.objective == ENTROPY and graph.task == "detect":
+        return ", whose outputs are no probabilities of one class each: they have no entropy to minimise"
+    return ""
+
+
+def _check_keys(row: Method, graph: Graph, batchnorm: str, head: str) -> None:
+    """Refuse keys that a method without labels does not honour, and BatchNorm's where there is none."""
+    if batchnorm != FROZEN and not any(node.norm for node in graph.layers):
+        raise UnsupportedMethod(
+            "workload.batchnorm is %r, but model %r has no BatchNorm: leave the key out"
+            % (batchnorm, graph.name)
+        )
+    if row.labels:
+        return
+    if batchnorm not in (FROZEN, row.batchnorm):
+        raise UnsupportedMethod(
+            "method %r says itself what BatchNorm does, %r: workload.batchnorm is %r, leave it out"
+            % (row.name, row.batchnorm, batchnorm)
+        )
+    if head != "method":
+        raise UnsupportedMethod(
+            "method %r learns from no labels: workload.head is %r, leave it out" % (row.name, head)
+        )
 
 
 def _check_skips(row: Method, graph: Graph, skips: Skips) -> None:
@@ -219,6 +288,13 @@ def _with_cache(row: Method, made: Plan) -> Plan:
     What the head and the adapters read is frozen, so its values are those of the first epoch.
     """
     heads = {node.name for node in made.graph.nodes if node.head}
+    if not set(made.norms) <= heads:
+        fitting = [other for other in METHODS if _applies(other, made.graph) and other.labels]
+        others = [other.name for other in fitting if not other.cache]
+        raise UnsupportedMethod(
+            "method %r caches activations, which workload.batchnorm 'affine' changes in every step: use 'frozen' or "
+            "'reestimated', or a method without a cache: %s" % (row.name, ", ".join(others))
+        )
     trained = set(made.weights) | set(made.biases)
     added = {node.name for node in made.graph.added}
     if not (trained - added) | set(made.adapted) <= heads:
@@ -239,14 +315,21 @@ class Counts(NamedTuple):
     Attributes:
         total: parameters of the base model (BatchNorm's affine included, statistics not) and the adapters.
         trainable: of those, the ones that train.
-        update_b: bytes of the trained ones in float32: what a device would send or store.
+        update_b: bytes of the updated values in float32: what a device would send or store.
         cache_floats: floats kept for one sample.
+        statistics: values of BatchNorm's statistics that are re-estimated: means and variances.
     """
 
     total: int
     trainable: int
     update_b: int
     cache_floats: int
+    statistics: int = 0
+
+    @property
+    def updated(self) -> int:
+        """Return how many values a fine-tuning changes: parameters that train, and re-estimated statistics."""
+        return self.trainable + self.statistics
 
 
 def counts(made: Plan) -> Counts:
@@ -256,32 +339,48 @@ def counts(made: Plan) -> Counts:
     shapes = shapes_of(made.graph)
     cached = sum(product(shapes[name]) for name in made.cached)
     cached += product(shapes[made.graph.outputs[0]]) * made.cached_output
+    changed = set(made.statistics)
+    statistics = sum(2 * node.channels_out for node in made.graph.layers if node.name in changed)
     total = made.graph.n_params + sum(node.n_weights for node in made.graph.added) + adapters
-    return Counts(total, trainable, 4 * trainable, cached)
+    return Counts(total, trainable, 4 * (trainable + statistics), cached, statistics)
 
 
 def own_params(made: Plan, node: Node) -> int:
     """Return how many of a layer's own parameters train: weight, bias, BatchNorm's affine; no adapter's."""
-    own = 0
-    if node.name in made.weights:
-        own += node.n_weights + node.channels_out * node.norm_trains
-    if node.name in made.biases:
-        own += node.channels_out * (node.bias + node.norm_trains)
-    return own
+    return sum(node.n_weights if part == "weight" else node.channels_out for part in own_parts(made, node))
+
+
+def own_parts(made: Plan, node: Node) -> Tuple[str, ...]:
+    """Return which of a layer's own parameters train, by their names in a weights artefact, in the order of training."""
+    weight, bias, norm = (node.name in names for names in (made.weights, made.biases, made.norms))
+    parts = (
+        ("weight", weight),
+        ("gamma", norm or (weight and node.norm_trains)),
+        ("bias", bias and node.bias),
+        ("beta", norm or (bias and node.norm_trains)),
+    )
+    return tuple(part for part, trains in parts if trains)
 
 
 def changed_names(made: Plan) -> Tuple[str, ...]:
     """Return the tensors of the weights artefact that a plan can change; an adapter changes its layer's weight."""
+    adapted = {adapter.end + ".weight" for adapter in made.adapters}
+    chosen = adapted | set(own_names(made))
+    base = tuple(name for name, _ in weight_shapes(made.graph) if name in chosen)
+    return base + tuple(node.name + ".weight" for node in made.graph.added)
+
+
+def own_names(made: Plan) -> Tuple[str, ...]:
+    """Return the tensors of the weights artefact that a plan changes itself: parameters that train, statistics.
+
+    With adapters they travel in the update beside them, since no adapter holds them.
+    """
     names: List[str] = []
-    adapted: Set[str] = set(made.adapted)
+    changed: Set[str] = set(made.statistics)
     for node in made.graph.layers:
-        if node.name in made.weights or node.name in adapted:
-            names.append(node.name + ".weight")
-        if node.name in made.weights and node.norm_trains:
-            names.append(node.name + ".gamma")
-        if node.name in made.biases:
-            names += [node.name + ".bias"] * node.bias + [node.name + ".beta"] * node.norm_trains
-    return tuple(names) + tuple(node.name + ".weight" for node in made.graph.added)
+        names += ["%s.%s" % (node.name, part) for part in own_parts(made, node)]
+        names += ["%s.%s" % (node.name, part) for part in STATISTICS if node.name in changed]
+    return tuple(names)
 
 
 def update_shapes(made: Plan, what: str) -> Dict[str, Tuple[int, ...]]:
@@ -292,11 +391,13 @@ def update_shapes(made: Plan, what: str) -> Dict[str, Tuple[int, ...]]:
         what: one of :data:`tunebench.workloads.updates.FORMS`.
     """
     added = {node.name + ".weight": node.weight_shape for node in made.graph.added}
+    every = {**dict(weight_shapes(made.graph)), **added}
     if what == "adapter":
         shapes = dict(added)
         for adapter in made.adapters:
             shapes[adapter.end + ".extractor"] = adapter.extractor
             shapes[adapter.end + ".mapper"] = adapter.mapper
+        if shapes:
+            shapes.update((name, every[name]) for name in own_names(made))
         return shapes
-    every = {**dict(weight_shapes(made.graph)), **added}
     return every if what == "weights" else {name: every[name] for name in changed_names(made)}

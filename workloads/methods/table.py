@@ -12,6 +12,11 @@ NONE, LAST, ALL = "none", "last", "all"
 #: (:mod:`tunebench.workloads.methods.skips`); each convolution's input -> its own output
 OWN_LAST, OWN_ALL, SKIP, CONVOLUTIONS = "own-last", "own-all", "skip", "convolutions"
 
+#: what the steps minimise: the loss of the labels; the entropy of the predictions, without labels; there are no steps
+LABELS, ENTROPY, NO_STEPS = "labels", "entropy", "none"
+#: of BatchNorm, as the workload's key of that name has them: whatever the key says, the method does this
+FROZEN, STATISTICS, ADAPTED = "frozen", "reestimated", "reestimated+affine"
+
 
 class Method(NamedTuple):
     """One row of the table.
@@ -25,6 +30,8 @@ class Method(NamedTuple):
         cache: activations are kept in the first epoch and read back in later ones; allowed only where
             nothing trains before the last layer's output (checked when the plan is made).
         source: where it was published.
+        batchnorm: what the method itself does to BatchNorm, one of the values of the workload's key ``batchnorm``.
+        objective: one of ``labels``, ``entropy``, ``none``.
     """
 
     name: str
@@ -35,21 +42,35 @@ class Method(NamedTuple):
     adapters: str
     cache: bool
     source: str
+    batchnorm: str = FROZEN
+    objective: str = LABELS
 
     @property
     def networks(self) -> bool:
         """Return whether the method applies to networks with branches."""
         return any(name in NETWORKS for name in self.models)
 
+    @property
+    def labels(self) -> bool:
+        """Return whether the method learns from labels; the others are controls."""
+        return self.objective == LABELS
+
 
 _MLP, _ANY, _CNN, _NEW = ("mlp",), ("mlp", "cnn") + NETWORKS, ("cnn",) + NETWORKS, ("mlp",) + NETWORKS
 #: skip adapters end at scores of classes, not at maps
 _SKIP = ("mlp",) + tuple(name for name in NETWORKS if MODELS[name].task == "classify")
+#: networks with BatchNorm, and those of them whose outputs are probabilities of classes
+_NORMED = tuple(name for name in NETWORKS if name != "squeezenet-small")
+_BN = ("mlp", "cnn") + _NORMED
+_SCORED = tuple(name for name in _NORMED if MODELS[name].task != "detect")
 _LORA = "Hu et al., LoRA, ICLR 2022"
 _SKIP2 = "Matsutani et al., Skip2-LoRA, ASP-DAC 2025"
 _BITFIT = "Ben Zaken et al., BitFit, ACL 2022"
 _CACHED = "ours: Skip2-LoRA's cache under a method that the study runs without one"
 _LORAE = "Wang et al., LoRAE, Scientific Reports 15:33109, 2025"
+_BASE = "the base as it is"
+_AGAIN = "statistics alone, e.g. Schneider et al., NeurIPS 2020"
+_TENT = "Wang et al., Tent, ICLR 2021"
 
 # fmt: off
 METHODS = (
@@ -65,12 +86,18 @@ METHODS = (
     Method("lora-last-cached", "LoRA-Last cached", _NEW, NONE, NONE, OWN_LAST, True, _CACHED),
     Method("ft-last-cached", "FT-Last cached", _NEW, LAST, LAST, NONE,       True,  _CACHED),
     Method("lorae",       "LoRAE",       _CNN,  NONE,   NONE,  CONVOLUTIONS, False, _LORAE),
+    # controls: without labels
+    Method("untrained",   "Untrained",   _ANY,  NONE,   NONE,  NONE,         False, _BASE, FROZEN, NO_STEPS),
+    Method("reestimated", "Re-estimated", _BN,  NONE,   NONE,  NONE,         False, _AGAIN, STATISTICS, NO_STEPS),
+    Method("tent",        "Tent",        _SCORED, NONE, NONE,  NONE,         False, _TENT, ADAPTED, ENTROPY),
 )
 # fmt: on
 
 
 #: keys of a workload that say something of adapters only, and that a method without adapters must not be given
 ADAPTER_KEYS = ("lora_plus", "alpha")
+#: keys about what trains besides the method's own: a control's row says all of that itself
+OWN_KEYS = ("batchnorm", "head")
 
 
 class UnknownMethod(WorkloadError):
@@ -103,11 +130,13 @@ def methods_of(model: str) -> List[str]:
     return [row.name for row in METHODS if model in row.models]
 
 
-def adapter_keys(keys: Sequence[str]) -> List[str]:
-    """Return those of the keys that are about adapters only."""
-    return [key for key in keys if key in ADAPTER_KEYS]
+def honours(row: Method, key: str) -> bool:
+    """Return whether a key of training means something for a method; beside methods that it does, others go without."""
+    if key in ADAPTER_KEYS:
+        return row.adapters != NONE
+    return row.labels if key in OWN_KEYS else row.objective != NO_STEPS
 
 
-def adapting(model: str) -> List[str]:
-    """Return the names of the methods with adapters that apply to the model."""
-    return [name for name in methods_of(model) if method(name).adapters != NONE]
+def honouring(key: str, model: str) -> List[str]:
+    """Return the names of the model's methods that honour a key of training."""
+    return [name for name in methods_of(model) if honours(method(name), key)]

@@ -261,6 +261,8 @@ def measure(params: Dict[str, Any]) -> Dict[str, float]:
         return make_plan(row, counted(chosen["model"], side=side), chosen["rank"])
 
     plan, batch = plan_at(None), chosen["batch"]
+    if not plan.trains:
+        raise FitError("params.method is %r, which trains nothing: it has no step to fit" % chosen["method"])
     limit_b = int(chosen["limit_mb"] * 1e6) if chosen["limit_mb"] else int(SHARE * available_b())
     by_batch = largest_batch(plan, limit_b, chosen["allocator"], training)
     by_side = largest_side(plan_at, batch, limit_b, chosen["allocator"], training)

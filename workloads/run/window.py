@@ -4,7 +4,7 @@ import math
 from typing import Dict, List, NamedTuple, Optional
 
 from tunebench.workloads import marks
-from tunebench.workloads.engines.session import Session, no_mark
+from tunebench.workloads.engines.session import Session
 from tunebench.workloads.run.peak_memory import Watch
 from tunebench.workloads.tasks.spec import Repeat, Spec
 
@@ -32,8 +32,9 @@ class Training(NamedTuple):
 def _fine_tune(spec: Spec, session: Session, recorder: marks.Recorder) -> Training:
     """Run the measured window: all epochs, stopped early only by a loss that is not finite.
 
-    An instrumented run marks every phase and evaluates after each epoch; the curve's time leaves the
-    evaluations out. A timed run marks the window's edges only.
+    A method without steps (a control) only begins: it has neither losses nor a curve. An instrumented run marks every
+    phase and evaluates after each epoch; the curve's time leaves the evaluations out. A timed run marks the window's
+    edges only.
     """
     if spec.repeat is not None:
         return _repeated(spec, spec.repeat, session, recorder)
@@ -53,6 +54,7 @@ def _repeated(spec: Spec, repeat: Repeat, session: Session, recorder: marks.Reco
     goes on behind it, so that the power does not step at its edges; the results are those of the last one.
     """
     session.hold_start()
+    without_steps = session.steps_per_epoch() == 0
     _lead(spec, repeat.lead_s, session)
     recorder.reserve(16)
     repeats_ns: List[int] = []
@@ -64,7 +66,8 @@ def _repeated(spec: Spec, repeat: Repeat, session: Session, recorder: marks.Reco
         now_ns = marks.monotonic_ns()
         repeats_ns.append(now_ns - begun_ns)
         over = now_ns - started_ns >= repeat.min_s * 1e9 or len(repeats_ns) >= repeat.max_n
-        if over or not losses or not math.isfinite(losses[-1]):
+        failed = not losses or not math.isfinite(losses[-1])
+        if over or not session.changes or (failed and not without_steps):
             break
         session.restart()
         begun_ns = marks.monotonic_ns()
@@ -78,7 +81,7 @@ def _lead(spec: Spec, lead_s: float, session: Session) -> None:
     """Train for ``lead_s`` seconds, to the end of an epoch, and go back to the start."""
     epoch, until_ns = 0, marks.monotonic_ns() + lead_s * 1e9
     while marks.monotonic_ns() < until_ns:
-        session.train_epoch(epoch, no_mark)
+        session.train_epochs(epoch, 1)
         epoch = (epoch + 1) % spec.epochs
         if epoch == 0:
             session.restart()
@@ -93,6 +96,11 @@ def _instrumented(spec: Spec, session: Session, recorder: marks.Recorder) -> Tra
     watch = Watch()
     watch.begin()
     started_ns = recorder.window_start(session.first_phase)
+    if session.steps_per_epoch() == 0:
+        session.begin(recorder.mark)
+        watch.end()
+        recorder.window_end("evaluate")
+        return Training(losses, curve, None)._replace(memory=watch.metrics(), hidden_b=watch.hidden_b)
     for epoch in range(spec.epochs):
         losses.append(session.train_epoch(epoch, recorder.mark))
         if not math.isfinite(losses[-1]):

@@ -46,8 +46,8 @@ class Task(NamedTuple):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Return the number of batches in an epoch, the last short one included."""
-        return -(-self.n_train // self.spec.batch)
+        """Return the number of batches in an epoch, the last short one included; 0 of a method without steps."""
+        return -(-self.n_train // self.spec.batch) if self.plan.trains else 0
 
     @property
     def n_classes(self) -> int:
@@ -74,8 +74,9 @@ def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
             % (spec.model, MODELS[spec.model].task, data.meta.get("task"))
         )
     graph = graph_of(spec.model, shape, n_classes)
-    _check_adapters(spec, row)
-    task = Task(spec, plan(row, graph, spec.rank, skips=spec.skips), data, weights)
+    _check_keys(spec, row)
+    applied = plan(row, graph, spec.rank, spec.training.batchnorm, spec.training.head, skips=spec.skips)
+    task = Task(spec, applied, data, weights)
     for name, needed in weight_shapes(graph):
         given = weights.need(name).shape
         if given != needed:
@@ -93,18 +94,38 @@ def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
             "workload.batch is %d, the fine-tuning set has %d %s"
             % (spec.batch, task.n_train, "rows" if rows else "images")
         )
+    _check_statistics(task)
     return task
 
 
-def _check_adapters(spec: Spec, row: table.Method) -> None:
-    """Refuse keys that are about adapters for a method that has none."""
+def _check_statistics(task: Task) -> None:
+    """Refuse batches of one sample where BatchNorm's statistics are taken from them: they have no variance."""
+    spec, entropy = task.spec, task.plan.objective == table.ENTROPY
+    if task.plan.statistics and spec.batch < 2:
+        raise SpecError(
+            "workload.batch is %d: re-estimating BatchNorm's statistics needs batches of 2 samples or more"
+            % spec.batch
+        )
+    if entropy and task.n_train % spec.batch == 1:
+        raise SpecError(
+            "workload.batch is %d: of %d samples it leaves a last batch of 1, but method %r takes BatchNorm's "
+            "statistics from every batch; use another batch" % (spec.batch, task.n_train, spec.method)
+        )
+
+
+def _check_keys(spec: Spec, row: table.Method) -> None:
+    """Refuse keys that mean nothing for a method; BatchNorm's and the head's are checked with the plan."""
     given = spec.training.changed + (("alpha",) if spec.alpha is not None else ())
-    for key in table.adapter_keys(given):
-        if row.adapters == table.NONE:
-            raise SpecError(
-                "workload.%s is about adapters, method %r has none; methods with adapters: %s"
-                % (key, row.name, ", ".join(table.adapting(spec.model)))
-            )
+    for key in given:
+        if key in table.OWN_KEYS or table.honours(row, key):
+            continue
+        about, fitting = (
+            ("adapters", "with adapters") if key in table.ADAPTER_KEYS else ("steps", "with steps")
+        )
+        raise SpecError(
+            "workload.%s is about %s, method %r has none; methods %s: %s"
+            % (key, about, row.name, fitting, ", ".join(table.honouring(key, spec.model)))
+        )
 
 
 def _number(data: Artefact, key: str) -> int:

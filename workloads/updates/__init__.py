@@ -4,12 +4,14 @@ Forms, as a suite writes them (``adapter/int8+zlib``; without a type ``float32``
 
 - ``weights``: every tensor of the network, adapters merged into it;
 - ``delta``: after less before, of the tensors that changed, dense, adapters merged;
-- ``adapter``: extractors and mappers as they are; methods without adapters have none.
+- ``adapter``: extractors and mappers as they are, and, as they are now, the tensors that changed besides (re-estimated
+  statistics of BatchNorm, its affine or the head where these train); methods without adapters have none.
 
 Types: ``float32``; ``float16``; ``int8``: one scale a tensor, symmetric (x = scale q, |q| <= 127), the scale beside it as
 ``NAME.scale``; tensors of one dimension (biases, BatchNorm) stay float32, since they weigh nothing and a variance that
-rounds to zero breaks the network. The largest and the rms error of the values stand in the file. The files are
-safetensors (:mod:`tunebench.workloads.updates.safetensors`); ``+zlib`` compresses the whole file.
+rounds to zero breaks the network. Beside adapters and in a delta, BatchNorm's means and variances are float32 in every
+type: a rounded difference could make a variance negative. The largest and the rms error of the values stand in the file.
+The files are safetensors (:mod:`tunebench.workloads.updates.safetensors`); ``+zlib`` compresses the whole file.
 """
 
 import hashlib
@@ -31,6 +33,8 @@ INDEX_SCHEMA = "tunebench.updates/1"
 FOLDER = "updates"
 FORMS = ("weights", "delta", "adapter")
 DTYPES = {"float32": "F32", "float16": "F16", "int8": "I8"}
+#: Last parts of the names of BatchNorm's statistics.
+STATISTICS = ("mean", "variance")
 #: Key of a file's own SHA-256, and what stands there while it is taken.
 SEAL, BLANK = "file_sha256", "0" * 64
 #: Skip adapters of a network stand beside its tensors: how their names begin, and the one that the scale belongs to.
@@ -99,7 +103,7 @@ class Exported(NamedTuple):
         weights: every tensor, by the names of the weights artefact; adapters are merged.
         changed: names of those that the method can change.
         base: what those were before.
-        adapter: ``NAME.extractor``, ``NAME.mapper``; empty without adapters.
+        adapter: ``NAME.extractor``, ``NAME.mapper``, and the tensors that changed besides; empty without adapters.
         scale: factor of the adapters' part.
     """
 
@@ -145,7 +149,7 @@ def chosen(exported: Exported, what: str) -> Dict[str, Values]:
     """Return the float32 values of a form.
 
     Raises:
-        UpdateError: the method has no adapters.
+        UpdateError: the method has no adapters, or changes nothing.
     """
     if what == "weights":
         return exported.weights
@@ -153,6 +157,8 @@ def chosen(exported: Exported, what: str) -> Dict[str, Values]:
         if not exported.adapter:
             raise UpdateError("the method has no adapters: its update is the delta")
         return exported.adapter
+    if not exported.changed:
+        raise UpdateError("the method changes nothing: there is no update to ship")
     return {name: _difference(exported.weights[name], exported.base[name]) for name in exported.changed}
 
 
@@ -161,16 +167,17 @@ def _difference(after: Values, before: Values) -> Values:
     return Values(after.shape, array("f", [new - old for new, old in pairs]))
 
 
-def stored_dtype(dtype: str, shape: Sequence[int]) -> str:
+def stored_dtype(form: Form, name: str, shape: Sequence[int]) -> str:
     """Return the safetensors dtype of a tensor of an update."""
-    return "F32" if dtype == "int8" and len(shape) < 2 else DTYPES[dtype]
+    statistics = form.what != "weights" and name.rpartition(".")[2] in STATISTICS
+    return "F32" if statistics or (form.dtype == "int8" and len(shape) < 2) else DTYPES[form.dtype]
 
 
-def rows_of(shapes: Dict[str, Tuple[int, ...]], dtype: str) -> List[safetensors.Row]:
+def rows_of(shapes: Dict[str, Tuple[int, ...]], form: Form) -> List[safetensors.Row]:
     """Return the file's entries for the tensors of an update, int8 scales included."""
     rows: List[safetensors.Row] = []
     for name, shape in shapes.items():
-        stored = stored_dtype(dtype, shape)
+        stored = stored_dtype(form, name, shape)
         rows.append((name, stored, shape))
         if stored == "I8":
             rows.append((name + ".scale", "F32", (1,)))
@@ -208,13 +215,13 @@ def sealed(head: bytes, body: bytes) -> bytes:
 
 def foretold_b(shapes: Dict[str, Tuple[int, ...]], form: Form, method: str) -> Tuple[int, int]:
     """Return the bytes of the header and of the values of an update's safetensors file, from its shapes alone."""
-    rows = rows_of(shapes, form.dtype)
+    rows = rows_of(shapes, form)
     metadata = metadata_of(form, method=method, scale=1.0, base_sha256=BLANK, error=(0.0, 0.0))
     values_b = sum(safetensors.ITEM_B[dtype] * safetensors.product(shape) for _, dtype, shape in rows)
     return len(safetensors.header(rows, metadata)), values_b
 
 
-def quantised(name: str, item: Values, dtype: str) -> Dict[str, Tensor]:
+def quantised(name: str, item: Values, form: Form) -> Dict[str, Tensor]:
     """Return the tensors that a file holds for one tensor: itself, and its scale if it is int8.
 
     Raises:
@@ -223,7 +230,7 @@ def quantised(name: str, item: Values, dtype: str) -> Dict[str, Tensor]:
     largest = max((abs(value) for value in item.data), default=0.0)
     if not math.isfinite(sum(item.data)) or not math.isfinite(largest):
         raise UpdateError("%s holds a value that is not finite" % name)
-    stored = stored_dtype(dtype, item.shape)
+    stored = stored_dtype(form, name, item.shape)
     if stored != "I8":
         try:
             return {name: safetensors.tensor(stored, item.shape, item.data)}
@@ -270,7 +277,7 @@ def make(exported: Exported, form: Form, method: str, base_sha256: str) -> Tuple
     exact = chosen(exported, form.what)
     tensors: Dict[str, Tensor] = {}
     for name, item in exact.items():
-        tensors.update(quantised(name, item, form.dtype))
+        tensors.update(quantised(name, item, form))
     largest, rms = (0.0, 0.0) if form.dtype == "float32" else error_of(exact, dequantised(tensors))
     rows = [(name, item.dtype, item.shape) for name, item in tensors.items()]
     body = b"".join(tensors[name].data for name, _, _ in safetensors.ordered(rows))
@@ -353,8 +360,9 @@ def _sha256(path: str) -> str:
 def rebuild(base: Dict[str, Values], update: TensorFile) -> Dict[str, Values]:
     """Return a network's tensors as the receiver runs them, from its base and an update that was verified.
 
-    An adapter is folded into its weight: W + scale * mapper . extractor, in float64, group by group. Skip adapters of a
-    network stand beside its tensors, their mapper with the scale in it.
+    An adapter is folded into its weight: W + scale * mapper . extractor, in float64, group by group. What travels beside
+    adapters takes the base's place first. Skip adapters of a network stand beside its tensors, their mapper with the
+    scale in it.
 
     Raises:
         UpdateError: the update names a tensor that the base does not have.
@@ -362,6 +370,8 @@ def rebuild(base: Dict[str, Values], update: TensorFile) -> Dict[str, Values]:
     values = dequantised(update.tensors)
     form = update.metadata.get("form")
     rebuilt = dict(base)
+    if form == "adapter":
+        rebuilt.update((name, item) for name, item in values.items() if name in base)
     for name, item in values.items():
         target = name.rsplit(".", 1)[0] + ".weight" if form == "adapter" else name
         if name.startswith(SKIP_PREFIX):  # a skip adapter, which stands beside the network's tensors
@@ -378,7 +388,7 @@ def rebuild(base: Dict[str, Values], update: TensorFile) -> Dict[str, Values]:
             rebuilt[name] = Values(item.shape, array("f", [old + change for old, change in pairs]))
         elif name.endswith(".extractor"):
             mapper = values[name[: -len(".extractor")] + ".mapper"]
-            rebuilt[target] = _folded(base[target], item, mapper, float(update.metadata["scale"]))
+            rebuilt[target] = _folded(rebuilt[target], item, mapper, float(update.metadata["scale"]))
     return rebuilt
 
 

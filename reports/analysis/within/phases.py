@@ -11,6 +11,7 @@ PHASES = (
     "load",
     "warm-up",
     "warmup",
+    "reestimate",
     "gather",
     "cache_fill",
     "forward",

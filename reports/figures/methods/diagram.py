@@ -65,14 +65,17 @@ def _chosen(which: str, i: int) -> bool:
 def _layer(canvas: Canvas, method: KnownMethod, i: int) -> None:
     x = _left(i)
     canvas.rect(x, _TOP, _BOX_W, _BOX_H, "m-trains" if _chosen(method.weights, i) else "m-frozen", r=3)
-    # The bias is a strip at the layer's end: it may train alone.
-    css = "m-trains" if _chosen(method.biases, i) else "m-frozen"
+    # The bias, or BatchNorm's scale and shift, is a strip at the layer's end: it may train alone.
+    affine = method.batchnorm.endswith("affine") and i < _LAYERS - 1
+    css = "m-trains" if affine or _chosen(method.biases, i) else "m-frozen"
     canvas.rect(x + _BOX_W - 7, _TOP, 7, _BOX_H, css, r=2)
     if method.adapters == "convolutions":
         canvas.text(x + 3, _MIDDLE + 4, "conv", "m-word")
 
 
 def _gradients(canvas: Canvas, method: KnownMethod) -> None:
+    if method.objective == "none":
+        return
     first = 0 if method.reach == "all" else _LAYERS - 1
     y, x = _TOP - 10, _left(first) + _BOX_W / 2
     canvas.line(x + 6, y, _left(_LAYERS - 1) + _BOX_W + 22, y, "m-back", dash="4 3")

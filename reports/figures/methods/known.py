@@ -23,17 +23,22 @@ class KnownMethod:
         adapters: ``none``; ``own-last``, ``own-all``: from the input of the last, of each layer to its own output;
             ``skip``: from each layer's input to the last layer's output; ``convolutions``: at each convolution.
         cache: what the frozen part gives is kept in the first epoch and read back in later ones.
+        batchnorm: what the method itself does to BatchNorm: nothing, statistics re-estimated, or its affine trained, too.
+        objective: what its steps minimise: the labels' loss, the predictions' entropy; it has none.
     """
 
     weights: Layers = "none"
     biases: Layers = "none"
     adapters: Adapters = "none"
     cache: bool = False
+    batchnorm: Literal["frozen", "reestimated", "reestimated+affine"] = "frozen"
+    objective: Literal["labels", "entropy", "none"] = "labels"
 
     @property
     def reach(self) -> Layers:
         """Return how far back gradients go: through all layers, through the last alone."""
-        everywhere = "all" in (self.weights, self.biases) or self.adapters in ("own-all", "convolutions")
+        layers = "all" in (self.weights, self.biases) or self.adapters in ("own-all", "convolutions")
+        everywhere = layers or self.batchnorm.endswith("affine")
         return "all" if everywhere else "last"
 
 
@@ -49,4 +54,7 @@ KNOWN: Mapping[str, KnownMethod] = {
     "lora-last-cached": KnownMethod(adapters="own-last", cache=True),
     "ft-last-cached": KnownMethod(weights="last", biases="last", cache=True),
     "lorae": KnownMethod(adapters="convolutions"),
+    "untrained": KnownMethod(objective="none"),
+    "reestimated": KnownMethod(batchnorm="reestimated", objective="none"),
+    "tent": KnownMethod(batchnorm="reestimated+affine", objective="entropy"),
 }

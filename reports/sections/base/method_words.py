@@ -21,6 +21,12 @@ def what_trains(method: KnownMethod) -> str:
     'Only weights and biases of the last layer train.'
     """
     base, adapters = _base(method), _ADAPTERS.get(method.adapters, "")
+    if method.batchnorm != "frozen":
+        known = {
+            "reestimated": "Nothing trains; BatchNorm's statistics are re-estimated on the inputs, without labels.",
+            "reestimated+affine": "BatchNorm's scales and shifts train without labels, on its statistics re-estimated.",
+        }
+        return known[method.batchnorm]
     if not base:
         return f"Frozen, and {adapters} that trains." if adapters else "Nothing trains."
     if adapters:
@@ -44,6 +50,9 @@ def what_it_costs(method: KnownMethod) -> str:
     >>> what_it_costs(KnownMethod(adapters="own-last"))
     'Gradients: last layer alone. Forward: whole network in each step. Ships the adapters.'
     """
+    if method.objective == "none":
+        once = "whole network once" if method.batchnorm != "frozen" else "none"
+        return f"Gradients: none. Forward: {once}. Ships {_shipped(method)}."
     back = "every layer" if method.reach == "all" else "last layer alone"
     forward = (
         "what is frozen in the first epoch only, then from a cache"
@@ -54,6 +63,10 @@ def what_it_costs(method: KnownMethod) -> str:
 
 
 def _shipped(method: KnownMethod) -> str:
+    if method.batchnorm != "frozen":
+        return "BatchNorm's statistics" + (
+            ", scales and shifts" if method.batchnorm.endswith("affine") else ""
+        )
     own = {"all": "the whole network", "last": "the last layer", "none": ""}[method.weights]
     if not own and method.biases != "none":
         own = "the biases" if method.biases == "all" else "the last layer's bias"

@@ -15,6 +15,8 @@ SCHEMA = "tunebench.update/1"
 FORMS = ("weights", "delta", "adapter")
 #: dtype of an update -> type of its tensors; int8 leaves those of one dimension in float32
 DTYPES = {"float32": "F32", "float16": "F16", "int8": "I8"}
+#: Last parts of the names of BatchNorm's statistics: float32 in every type, but where all weights travel.
+STATISTICS = ("mean", "variance")
 #: Key of a file's own SHA-256 in its metadata.
 SEAL = "file_sha256"
 #: Beyond that an update is not unpacked, whatever it says of itself.
@@ -109,7 +111,7 @@ def check(raw: bytes, sha256: str, packed: bool, base: Base) -> bytes:
     form, dtype = _check_metadata(head, base)
     _check_seal(plain, head)
     values = _without_scales(head)
-    _check_types(head, values, dtype)
+    _check_types(values, form, dtype)
     _check_shapes(values, form, base)
     for name, entry in head.tensors.items():
         safetensors.check_finite(plain, name, entry)
@@ -162,9 +164,10 @@ def _without_scales(head: Head) -> Dict[str, Entry]:
     return tensors
 
 
-def _check_types(head: Head, values: Dict[str, Entry], dtype: str) -> None:
+def _check_types(values: Dict[str, Entry], form: str, dtype: str) -> None:
     for name, entry in values.items():
-        wanted = "F32" if dtype == "int8" and len(entry.shape) < 2 else DTYPES[dtype]
+        statistics = form != "weights" and name.rpartition(".")[2] in STATISTICS
+        wanted = "F32" if statistics or (dtype == "int8" and len(entry.shape) < 2) else DTYPES[dtype]
         if entry.dtype != wanted:
             raise Refused("tensor %.80r is %s in an update of %s" % (name, entry.dtype, dtype))
 
@@ -174,25 +177,33 @@ def _check_shapes(values: Dict[str, Entry], form: str, base: Base) -> None:
         _check_adapters(values, base)
         return
     for name, entry in values.items():
-        wanted: Any = base.shapes.get(name)
-        if wanted is None:
-            raise Refused("tensor %.80r is none of the base" % name)
-        if entry.shape != wanted:
-            raise Refused(
-                "tensor %.80r has shape %s, the base's %s" % (name, list(entry.shape), list(wanted))
-            )
+        _check_shape(name, entry, base)
     missing = sorted(set(base.shapes) - set(values))
     if form == "weights" and missing:
         raise Refused("it lacks %.80r" % missing[0])
 
 
+def _check_shape(name: str, entry: Entry, base: Base) -> None:
+    wanted: Any = base.shapes.get(name)
+    if wanted is None:
+        raise Refused("tensor %.80r is none of the base" % name)
+    if entry.shape != wanted:
+        raise Refused("tensor %.80r has shape %s, the base's %s" % (name, list(entry.shape), list(wanted)))
+
+
 def _check_adapters(values: Dict[str, Entry], base: Base) -> None:
+    """Check adapters, and the tensors of the base that changed besides and travel with them."""
     names = set()
-    for name in values:
+    for name, entry in values.items():
         layer, dot, part = name.rpartition(".")
-        if not dot or part not in ("extractor", "mapper"):
-            raise Refused("tensor %.80r is no part of an adapter" % name)
-        names.add(layer)
+        if dot and part in ("extractor", "mapper"):
+            names.add(layer)
+        elif name in base.shapes:
+            _check_shape(name, entry, base)
+        else:
+            raise Refused("tensor %.80r is no part of an adapter and none of the base" % name)
+    if not names:
+        raise Refused("it holds no adapter")
     for layer in sorted(names):
         extractor, mapper = values.get(layer + ".extractor"), values.get(layer + ".mapper")
         weight = base.shapes.get(layer + ".weight")

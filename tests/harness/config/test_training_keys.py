@@ -150,3 +150,35 @@ def test_the_same_method_with_other_settings_needs_a_label_and_one_is_proposed(
 def test_equal_workloads_are_given_no_label(tmp_path):
     entry = 'methods = ["lora-all"]'
     assert _refused(tmp_path, entry, entry).endswith("is given twice; give one a 'task' or 'label'")
+
+
+def test_a_control_beside_methods_that_honour_a_key_goes_without_it(tmp_path):
+    keys = (
+        'methods = ["untrained", "reestimated", "lora-all"]\noptimizer = "adamw"\nclip = 1\nalpha = 8\n'
+        'batchnorm = "reestimated+affine"\nhead = "trained"'
+    )
+    loaded = _loaded(tmp_path, keys)
+    asked = {"optimizer", "clip", "alpha", "batchnorm", "head"}
+    assert not asked & set(loaded["untrained"].params) and not asked & set(loaded["reestimated"].params)
+    assert asked <= set(loaded["lora-all"].params)
+
+
+@pytest.mark.parametrize(
+    ("methods", "key", "words"),
+    [
+        (["untrained", "reestimated"], 'optimizer = "adamw"', "'optimizer' means nothing for untrained, reestimated"),
+        (["untrained"], 'head = "trained"', "'head' means nothing for untrained"),
+        (["reestimated"], 'batchnorm = "affine"', "'batchnorm' means nothing for reestimated"),
+        (["skip2-lora"], 'batchnorm = "affine"', "'skip2-lora' caches activations, which workload.batchnorm 'affine'"),
+    ],
+)  # fmt: skip
+def test_keys_that_no_method_honours_are_refused_before_a_board_is_asked(tmp_path, methods, key, words):
+    message = _refused(tmp_path, f"methods = {methods}\n{key}")
+    assert words in message and "lora-all" in message
+
+
+def test_what_the_native_engine_does_not_do_to_batchnorm_is_refused_before_a_board_is_asked(tmp_path):
+    assert _loaded(tmp_path, 'engine = "native"\nmethods = ["untrained"]')
+    assert _refused(tmp_path, 'engine = "native"\nmethods = ["reestimated"]').endswith(
+        "engine 'native' leaves BatchNorm frozen, method 'reestimated' changes it; engines that do: torch"
+    )

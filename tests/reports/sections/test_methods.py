@@ -52,6 +52,10 @@ def test_every_method_has_its_own_two_lines():
         # Its last layer trains: what that gives changes and is not kept.
         ("ft-last-cached", {"m-trains": 2, "m-frozen": 4, "m-adapter": 0, "m-kept": 1}),
         ("lorae", {"m-trains": 0, "m-frozen": 6, "m-adapter": 3, "m-kept": 0}),
+        ("untrained", {"m-trains": 0, "m-frozen": 6, "m-adapter": 0, "m-kept": 0}),
+        ("reestimated", {"m-trains": 0, "m-frozen": 6, "m-adapter": 0, "m-kept": 0}),
+        # BatchNorm's affine; the last layer has none.
+        ("tent", {"m-trains": 2, "m-frozen": 4, "m-adapter": 0, "m-kept": 0}),
     ],
 )
 def test_the_diagram_shows_what_trains_where_adapters_sit_and_what_is_kept(name, expected):
@@ -60,12 +64,13 @@ def test_the_diagram_shows_what_trains_where_adapters_sit_and_what_is_kept(name,
 
 def test_gradients_are_drawn_as_far_as_they_go():
     def reach(name):
-        line = next(e for e in diagram(name).iter(SVG + "line") if e.get("class") == "m-back")
-        return float(line.get("x1"))
+        lines = [e for e in diagram(name).iter(SVG + "line") if e.get("class") == "m-back"]
+        return float(lines[0].get("x1")) if lines else None
 
     assert (
         reach("lora-all") == reach("ft-all") == reach("ft-bias") < reach("skip2-lora") == reach("lora-last")
     )
+    assert reach("untrained") is None and reach("reestimated") is None and reach("tent") == reach("ft-all")
 
 
 @pytest.mark.parametrize("name", KNOWN)

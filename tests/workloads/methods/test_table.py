@@ -13,6 +13,7 @@ from tunebench.workloads.methods import plan as plans
 from tunebench.workloads.methods import table
 from tunebench.workloads.methods.table import Method
 from tunebench.workloads.models import UnknownModel, UnsupportedModel, graph_of
+from tunebench.workloads.tasks.training import BATCHNORMS
 
 FAN, HAR, DIGITS = (256, 3), (561, 6), (64, 10)
 
@@ -129,7 +130,8 @@ def test_a_model_that_does_not_exist_or_fit_is_refused():
 
 
 def test_nothing_else_knows_a_methods_name():
-    names = {row.name for row in table.METHODS}
+    # what may be done to BatchNorm is called by the same word as the method that does nothing else
+    names = {row.name for row in table.METHODS} - set(BATCHNORMS)
     root = Path(workloads.__file__).parent
     for file in root.rglob("*.py"):
         if file == root / "methods" / "table.py":

@@ -158,8 +158,8 @@ def test_a_model_task_or_input_that_cannot_be_is_refused():
 
 def test_every_network_counts_with_every_method_of_its_kind():
     for name in COUNTED:
-        for method in table.methods_of("unet-small"):
-            assert plans.counts(plan(name, method)).trainable > 0
+        for method in table.methods_of("squeezenet-small"):
+            assert (plans.counts(plan(name, method)).trainable > 0) == (method != "untrained")
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))

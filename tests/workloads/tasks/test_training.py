@@ -103,3 +103,13 @@ def test_every_number_of_steps_has_its_rates(steps):
     assert len(rates) == steps and all(0 < rate <= 0.1 for rate in rates)
     assert max(rates) == pytest.approx(0.1)
     assert rates.index(max(rates)) == max(1, steps // 20) - 1
+
+
+@pytest.mark.parametrize(
+    "key", [{"optimizer": "adamw"}, {"schedule": "cosine"}, {"clip": 1.0}, {"weight_decay": 0.1}]
+)
+def test_settings_of_steps_are_refused_for_a_method_without_any(digits, key):
+    (name,) = key
+    words = f"workload.{name} is about steps, method 'untrained' has none; methods with steps: ft-all, "
+    with pytest.raises(SpecError, match=words):
+        digits("untrained", **key)

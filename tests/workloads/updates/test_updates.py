@@ -113,7 +113,7 @@ def test_tensors_of_one_dimension_stay_float32_in_int8(exported):
 
 
 def test_a_tensor_of_zeros_survives_int8():
-    made = updates.quantised("x", Values((2, 2), array("f", [0.0] * 4)), "int8")
+    made = updates.quantised("x", Values((2, 2), array("f", [0.0] * 4)), Form("delta", "int8", False))
     assert updates.dequantised(made)["x"].data.tolist() == [0.0] * 4
 
 
@@ -121,12 +121,12 @@ def test_a_tensor_of_zeros_survives_int8():
 @pytest.mark.parametrize("dtype", list(updates.DTYPES))
 def test_values_that_are_not_finite_are_no_update(wrong, dtype):
     with pytest.raises(UpdateError, match="not finite"):
-        updates.quantised("x", Values((1, 2), array("f", [1.0, wrong])), dtype)
+        updates.quantised("x", Values((1, 2), array("f", [1.0, wrong])), Form("delta", dtype, False))
 
 
 def test_a_value_too_large_for_float16_is_told(exported):
     with pytest.raises(UpdateError, match="F16"):
-        updates.quantised("x", Values((1, 1), array("f", [1e5])), "float16")
+        updates.quantised("x", Values((1, 1), array("f", [1e5])), Form("delta", "float16", False))
 
 
 def base_file(folder: Path) -> Path:

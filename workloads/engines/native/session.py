@@ -7,6 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from tunebench.workloads import defaults, seeds
 from tunebench.workloads.artefact import Artefact
+from tunebench.workloads.engines import check_plan, check_training
 from tunebench.workloads.engines.native.errors import NativeError
 from tunebench.workloads.engines.native.loader import Library, address, find_library
 from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
@@ -95,6 +96,7 @@ class Session(BaseSession):
         self.task, self.plan, self.library = task, task.plan, library or find_library()
         self.layers = self.plan.graph.layers
         self.options = cache_options(task.spec.params)
+        self.changes = task.plan.trains
         self.caching = task.plan.caches and cache is not False
         self.slots = cache_slots(self.plan, task.n_train, self.options) if self.caching else 0
         self.step_losses = []  # type: List[float]
@@ -184,7 +186,7 @@ class Session(BaseSession):
         few = _first_rows(self.task.data, rows)
         params = {key: value for key, value in self.task.spec.params.items() if key != "cache_budget_b"}
         spec = self.task.spec._replace(epochs=epochs, batch=min(rows, self.task.spec.batch), params=params)
-        if steps > 0:
+        if steps > 0 and self.plan.trains:
             Session(self.task._replace(data=few, spec=spec), self.caching, self.library).train_epochs(
                 0, epochs
             )
@@ -207,6 +209,8 @@ class Session(BaseSession):
             count: epochs.
             events: filled with (t_ns, phase number) pairs.
         """
+        if not self.plan.trains:
+            return []
         n, steps = self.task.n_train, self.steps_per_epoch()
         losses, means = array("f", bytes(4 * steps * count)), array("d", bytes(8 * count))
         n_events = array("q", [0])
@@ -313,6 +317,8 @@ class Session(BaseSession):
 def _check(task: Task) -> None:
     """Refuse what the kernels do not do."""
     spec = task.spec
+    check_training("native", spec.training)
+    check_plan("native", str(spec.method), task.plan)
     if any(layer.op != "linear" for layer in task.plan.graph.layers):
         raise SpecError("workload.engine 'native' runs linear layers only, model %r has others" % spec.model)
     if spec.device != "cpu" or spec.threads != 1:

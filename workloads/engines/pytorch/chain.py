@@ -2,7 +2,7 @@
 """The torch engine: autograd, as practitioners run it; torch 1.10 and later, no numpy.
 
 Every method goes through the same code: frozen tensors do not require gradients, so autograd builds a graph
-only from the lowest trained tensor upwards. BatchNorm uses its stored statistics and affine in every method.
+only from the lowest trained tensor upwards. BatchNorm uses its stored statistics, which a plan may re-estimate first.
 
 A plan that caches fills one buffer of ``cache_floats`` floats a sample during the first epoch; from the
 second epoch on a step is: gather the batch's rows, adapters, loss, backward through the adapters, update.
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from tunebench.workloads import defaults, seeds
 from tunebench.workloads.engines.pytorch.session import TorchSession, to_torch, version
 from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
-from tunebench.workloads.methods.plan import Adapter, counts
+from tunebench.workloads.methods.plan import STATISTICS, Adapter, counts, own_parts
 from tunebench.workloads.models.graph import product, shapes_of, weight_shapes
 from tunebench.workloads.tasks.task import Task
 
@@ -54,6 +54,11 @@ class Session(TorchSession):
         }
         self.adapters = [self._start_adapter(adapter) for adapter in self.plan.adapters]
         self.will_train(self._trained(), [second for _, second in self.adapters])
+        self.statistics = [
+            self.base[name + "." + part] for name in self.plan.statistics for part in STATISTICS
+        ]
+        #: while statistics are re-estimated: how far they move towards a batch's own
+        self.share: Optional[float] = None
         self.cache = self._empty_cache() if self.plan.caches and cache is not False else None
 
     def _part(self, part: str) -> Tuple[Any, Any]:
@@ -69,8 +74,7 @@ class Session(TorchSession):
     def _trained(self) -> List[Any]:
         chosen: List[Any] = []
         for layer in self.layers:
-            chosen += [self.base[layer.name + ".weight"]] if layer.name in self.plan.weights else []
-            chosen += [self.base[layer.name + ".bias"]] if layer.name in self.plan.biases else []
+            chosen += [self.base[layer.name + "." + part] for part in own_parts(self.plan, layer)]
         return chosen + [item for pair in self.adapters for item in pair]
 
     def _empty_cache(self) -> Any:
@@ -105,8 +109,8 @@ class Session(TorchSession):
             base[part + "variance"],
             base[part + "gamma"],
             base[part + "beta"],
-            False,
-            0.0,
+            self.share is not None,
+            self.share or 0.0,
             defaults.BATCHNORM_EPSILON,
         )
         return F.relu(y)
@@ -179,10 +183,19 @@ class Session(TorchSession):
     def warm_up(self, steps: int) -> None:
         task = self.task._replace(spec=self.task.spec._replace(epochs=1))
         copy = Session(task, cache=None if self.cache is not None else False)
+        if self.plan.statistics:
+            copy.reestimate(copy.batches[0][:steps])
+        if not self.plan.trains:
+            return
         for _ in range(2 if self.cache is not None else 1):  # a cached plan has two kinds of step
             for rows in copy.batches[0][:steps]:
                 copy.step(rows, no_mark)
             copy.filled_epoch = 0
+
+    def observe(self, rows: Any, share: float) -> None:
+        self.share = share
+        self._body(self.train_x.index_select(0, rows))
+        self.share = None
 
     def step(self, rows: Any, mark: Mark) -> Any:
         """Do one update on the samples ``rows``; return the loss before it, detached, on the device."""

@@ -1,7 +1,8 @@
 # ruff: noqa: B905  zip(strict=) came with Python 3.10
 """What the sessions on torch share: order of the data, start and restart, an epoch, the update, the facts.
 
-Nothing here knows what the model is.
+Nothing here knows what the model is. Re-estimating BatchNorm's statistics, where the plan says so, comes before the first
+step and the filling of a cache.
 """
 
 from typing import Any, Dict, List, Optional, Sequence
@@ -50,6 +51,7 @@ class TorchSession(BaseSession):
         trained: the trained tensors; set by the model's session, see :meth:`will_train`.
         optimizer: what updates them, with its state; set likewise.
         rates: learning rate of each step of the fine-tuning.
+        statistics: means and variances of BatchNorm that a fine-tuning changes; set by the model's session.
         cache: what a plan that caches keeps, None without; set by the model's session.
         filled_epoch: the epoch in which the cache was filled; None: not yet.
         step_losses: losses of the last epoch's steps, on the device.
@@ -62,6 +64,7 @@ class TorchSession(BaseSession):
     plan: Plan
     trained: List[Any]
     optimizer: Optimizer
+    statistics: List[Any]
     cache: Optional[Any]
 
     def __init__(self, task: Task) -> None:
@@ -79,6 +82,8 @@ class TorchSession(BaseSession):
         self.step_losses: List[Any] = []
         self.steps = self.lookups = self.hits = 0
         self.start: List[Any] = []
+        self.begun = False
+        self.changes = self.plan.trains or bool(self.plan.statistics)
 
     def will_train(self, trained: Sequence[Any], mappers: Sequence[Any]) -> None:
         """Take the tensors that train, on their device.
@@ -103,17 +108,47 @@ class TorchSession(BaseSession):
         return self.task.steps_per_epoch
 
     def hold_start(self) -> None:
-        self.start = [item.detach().clone() for item in self.trained]
+        self.start = [item.detach().clone() for item in self.trained + self.statistics]
 
     def restart(self) -> None:
         with torch.no_grad():
-            for item, first in zip(self.trained, self.start):
+            for item, first in zip(self.trained + self.statistics, self.start):
                 item.copy_(first)
             self.optimizer.reset()
+        self.begun = False
         self.filled_epoch = None  # the cache is computed anew and overwritten row by row
         self.steps = self.lookups = self.hits = 0
 
+    def begin(self, mark: Mark) -> None:
+        if self.begun:
+            return
+        self.begun = True
+        if self.plan.statistics:
+            mark("reestimate")
+            self.reestimate(self.batches[0])
+
+    def reestimate(self, batches: List[Any]) -> None:
+        """Set BatchNorm's statistics to those of the fine-tuning inputs; no labels, no gradients.
+
+        One forward pass over the first epoch's batches, in which every BatchNorm normalises by the batch's own
+        statistics, as in training. A layer's new mean is the mean of its batches' means, its new variance that of their
+        (unbiased) variances, each batch weighed by its samples: torch's cumulative average (``momentum=None``), but for
+        the last, shorter batch. A last batch of one sample has no variance and joins the one before it.
+        """
+        if len(batches) > 1 and len(batches[-1]) == 1:
+            batches = batches[:-2] + [torch.cat(batches[-2:])]
+        seen = 0
+        with torch.no_grad():
+            for rows in batches:
+                seen += len(rows)
+                self.observe(rows, len(rows) / seen)
+
+    def observe(self, rows: Any, share: float) -> None:
+        """Run the samples ``rows`` forward; each BatchNorm's statistics move by ``share`` towards the batch's own."""
+        raise NotImplementedError
+
     def train_epoch(self, epoch: int, mark: Mark) -> float:
+        self.begin(mark)
         self.step_losses = [self.step(rows, mark) for rows in self.batches[epoch]]
         if self.cache is not None and self.filled_epoch is None:
             self.filled_epoch = epoch
@@ -146,7 +181,7 @@ class TorchSession(BaseSession):
         return {
             "steps": self.steps,
             "params_total": counted.total,
-            "params_trainable": counted.trainable,
+            "params_trainable": counted.updated,
             "update_b": counted.update_b,
             "optimizer_state_b": self.optimizer.state_b,
             "cache_b": None if self.cache is None else 4 * counted.cache_floats * self.task.n_train,

@@ -225,6 +225,53 @@ def test_a_forged_update_whose_checksums_are_right_is_refused_by_what_is_wrong(j
         update_check.check(wrong, sha256(wrong), False, base)
 
 
+def beside(job, form, **changes):
+    """An update of adapters with BatchNorm's statistics and a layer's weight beside them."""
+    made = exported()
+    own = {"conv.mean": numbers("m", (4,)), "head.weight": numbers("w", SHAPES["head.weight"]), **changes}
+    made = made._replace(adapter={**made.adapter, **own})
+    base = update_check.read_base(str(job.base))
+    base = base._replace(shapes={**base.shapes, "conv.mean": (4,), "conv.variance": (4,)})
+    raw, _ = made_by.make(made, made_by.parse_form(form), "lorae", base.sha256)
+    return raw, base
+
+
+@pytest.mark.parametrize("form", ["adapter", "adapter/float16", "adapter/int8"])
+def test_what_changed_beside_adapters_travels_with_them(job, form):
+    raw, base = beside(job, form)
+    assert update_check.check(raw, sha256(raw), False, base) == raw
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"conv.mean": numbers("m", (5,))}, r"'conv.mean' has shape \[5\], the base's \[4\]"),
+        ({"conv.size": numbers("m", (4,))}, "'conv.size' is no part of an adapter and none of the base"),
+    ],
+)
+def test_what_does_not_fit_the_base_is_refused_beside_adapters(job, changes, reason):
+    raw, base = beside(job, "adapter", **changes)
+    with pytest.raises(Refused, match=reason):
+        update_check.check(raw, sha256(raw), False, base)
+
+
+def test_an_update_of_adapters_without_an_adapter_is_refused(job):
+    raw, base = beside(job, "adapter")
+    made = exported()._replace(adapter={"conv.mean": numbers("m", (4,))})
+    raw, _ = made_by.make(made, made_by.parse_form("adapter"), "lorae", base.sha256)
+    with pytest.raises(Refused, match="it holds no adapter"):
+        update_check.check(raw, sha256(raw), False, base)
+
+
+def test_statistics_that_are_not_float32_are_refused(job):
+    raw, base = beside(job, "adapter/float16")
+    header, body = parts_of(raw)
+    header["conv.mean"] = {**header["conv.mean"], "dtype": "F16", "shape": [8]}
+    wrong = rewritten(header, body)
+    with pytest.raises(Refused, match=r"'conv.mean' is F16 in an update of float16"):
+        update_check.check(wrong, sha256(wrong), False, base)
+
+
 @pytest.mark.parametrize(
     ("packed", "reason"),
     [

@@ -113,6 +113,15 @@ def test_epochs_in_one_call_or_one_by_one_are_the_same(digits, library):
         ({"rank": 0}, "workload.rank is 0: adapters need a rank of at least 1"),
         ({"method": "ft-all", "model": "cnn"}, "runs linear layers only, model 'cnn' has others"),
         ({"method": "lorae"}, "does not apply to model 'mlp'"),
+        (
+            {"batchnorm": "reestimated"},
+            "engine 'native' does not have batchnorm = 'reestimated'; engines that do: torch",
+        ),
+        ({"head": "trained"}, "engine 'native' does not have head = 'trained'; engines that do: torch"),
+        (
+            {"method": "reestimated"},
+            "engine 'native' leaves BatchNorm frozen, method 'reestimated' changes it; engines that do: torch",
+        ),
     ],
 )
 def test_what_cannot_run_ends_with_one_clear_line(native, run_job, keys, message):
@@ -120,6 +129,23 @@ def test_what_cannot_run_ends_with_one_clear_line(native, run_job, keys, message
     assert ended.returncode == 2
     assert message in ended.output
     assert message in ended.read("result.json")["reason"]
+
+
+@pytest.mark.parametrize("mode", ["timed", "instrumented", "energy", "check"])
+def test_a_control_that_changes_nothing_ends_as_it_began(native, run_job, mode):
+    repeat = {"repeat": {"min_s": 5, "max_n": 9, "lead_s": 0.01}} if mode == "energy" else {}
+    ended = run_job(workload(method="untrained", mode=mode, **repeat), here=True)
+    assert (ended.returncode, ended.output) == (0, "")
+    result = ended.read("result.json")
+    if mode == "check":
+        assert result["check"] == {
+            "passed": True, "max_loss_diff": None, "max_activation_diff": None, "steps": 0,
+        }  # fmt: skip
+        return
+    assert result["before"] == result["after"]
+    assert (result["steps"], result["update_b"], result["losses"], result["loss_first"]) == (0, 0, [], None)
+    assert not any(result["madds"].values())
+    assert result["repeats"] == (1 if mode == "energy" else None)
 
 
 def test_methods_of_other_models_are_refused(digits):

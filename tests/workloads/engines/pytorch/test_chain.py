@@ -12,12 +12,14 @@ from tunebench.workloads.engines.pytorch.chain import Session  # noqa: E402
 from tunebench.workloads.engines.pytorch.session import to_torch  # noqa: E402
 from tunebench.workloads.engines.session import no_mark  # noqa: E402
 from tunebench.workloads.methods import table  # noqa: E402
+from tunebench.workloads.run.correctness import check  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
 CHAINS = ("mlp", "cnn")
-PAIRS = [(row.name, model) for row in table.METHODS for model in row.models if model in CHAINS]
-ADAPTERS_ONLY = [(row.name, model) for row in table.METHODS if row.weights == row.biases == "none"
+TRAINED = [row for row in table.METHODS if row.labels]
+PAIRS = [(row.name, model) for row in TRAINED for model in row.models if model in CHAINS]
+ADAPTERS_ONLY = [(row.name, model) for row in TRAINED if row.weights == row.biases == "none"
                  for model in row.models if model in CHAINS]  # fmt: skip
 
 
@@ -60,7 +62,7 @@ def test_another_seed_gives_another_order_and_other_adapters(digits):
 
 
 def test_all_methods_share_order_start_weights_and_the_loss_before_training(digits):
-    sessions = [Session(digits(method, seed=5, epochs=1)) for method in table.methods_of("mlp")]
+    sessions = [Session(digits(row.name, seed=5, epochs=1)) for row in TRAINED if "mlp" in row.models]
     for session in sessions[1:]:
         assert all(torch.equal(a, b) for a, b in zip(session.batches[0], sessions[0].batches[0], strict=True))
         assert all(torch.equal(session.base[name], sessions[0].base[name]) for name in session.base)
@@ -224,3 +226,84 @@ def test_cuda_without_a_device_is_an_error_that_says_so(digits):
 
 def test_an_empty_tensor_is_read():
     assert to_torch(tensor("float32", (0, 3), [])).shape == (0, 3)
+
+
+# BatchNorm and the head --------------------------------------------------------------------------------------
+
+
+def moved(session):
+    """Names of the base's tensors that changed."""
+    return {
+        name
+        for name, item in session.base.items()
+        if not torch.equal(item.detach(), to_torch(session.task.weights.need(name)))
+    }
+
+
+@pytest.mark.parametrize("model", CHAINS)
+def test_re_estimated_statistics_are_those_of_the_layers_values_by_batch(digits, model):
+    session = Session(digits("reestimated", model, batch=45))
+    assert session.train_epochs(0, 3) == []
+    fresh = Session(digits("untrained", model, batch=45))
+    first = fresh.layers[0]
+    values = [
+        fresh._layer(0, fresh.train_x[rows].reshape(len(rows), *fresh.in_shapes[0]))
+        for rows in fresh.batches[0]
+    ]
+    over = [axis for axis in range(values[0].dim()) if axis != 1]
+    mean = torch.stack([item.mean(over) for item in values]).mean(0)
+    variance = torch.stack([item.var(over, unbiased=True) for item in values]).mean(0)
+    assert torch.allclose(session.base[first.name + ".mean"], mean, rtol=1e-4, atol=1e-5)
+    assert torch.allclose(session.base[first.name + ".variance"], variance, rtol=1e-4, atol=1e-5)
+    assert moved(session) == {f"layer{i}.{part}" for i in range(2) for part in ("mean", "variance")}
+    assert (fresh.train_epochs(0, 3), moved(fresh)) == ([], set())
+
+
+def test_re_estimating_recovers_much_of_the_drift_without_labels(digits):
+    session = Session(digits("reestimated", batch=45))
+    before = session.evaluate().accuracy
+    session.begin(no_mark)
+    assert session.evaluate().accuracy > before + 0.1
+
+
+@pytest.mark.parametrize(
+    ("method", "keys", "parts"),
+    [
+        ("lora-all", {"batchnorm": "affine"}, {"gamma", "beta"}),
+        ("ft-bias", {"batchnorm": "reestimated+affine"}, {"bias", "gamma", "beta", "mean", "variance"}),
+        ("skip2-lora", {"batchnorm": "reestimated"}, {"mean", "variance"}),
+        ("lora-all", {"head": "trained"}, set()),
+        ("skip2-lora", {"head": "trained"}, set()),
+    ],
+)
+def test_the_keys_train_what_they_say_besides_the_method(digits, method, keys, parts):
+    session = Session(digits(method, epochs=10, batch=45, **keys))
+    losses = train(session)
+    assert sum(losses[-10:]) < sum(losses[:10])
+    names = moved(session)
+    assert {name.rpartition(".")[2] for name in names if not name.startswith("layer2")} == parts
+    assert ({"layer2.weight", "layer2.bias"} <= names) == ("head" in keys)
+    facts = session.facts()
+    numbers = sum(item.numel() for item in session.trained + session.statistics)
+    assert facts["params_trainable"] == numbers and facts["update_b"] == 4 * numbers
+
+
+@pytest.mark.parametrize(
+    "keys", [{"batchnorm": "reestimated"}, {"batchnorm": "reestimated", "head": "trained"}]
+)
+def test_the_gate_holds_with_new_statistics_below_the_cache(digits, keys):
+    assert check(digits("skip2-lora", batch=45, **keys))["passed"]
+
+
+@pytest.mark.parametrize("method", ["ft-all", "skip2-lora", "reestimated"])
+def test_warming_up_and_restarting_leave_the_bases_statistics(digits, method):
+    keys = {"epochs": 2, "batch": 45, "batchnorm": "reestimated"}
+    session, cold = (Session(digits(method, **keys)) for _ in range(2))
+    session.warm_up(3)
+    assert moved(session) == set()
+    session.hold_start()
+    session.train_epochs(0, 2)
+    session.restart()
+    assert moved(session) == set()
+    assert session.train_epochs(0, 2) == cold.train_epochs(0, 2)
+    assert all(torch.equal(a, b) for a, b in zip(session.statistics, cold.statistics, strict=True))

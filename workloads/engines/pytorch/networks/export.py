@@ -7,9 +7,8 @@ import torch
 
 from tunebench.workloads.artefact import Artefact
 from tunebench.workloads.engines.pytorch.networks.adapter import Adapted
-from tunebench.workloads.engines.pytorch.networks.network import Network
-from tunebench.workloads.engines.pytorch.networks.wrapping import FrozenNorm
-from tunebench.workloads.methods.plan import Plan, changed_names
+from tunebench.workloads.engines.pytorch.networks.network import Network, norm_of
+from tunebench.workloads.methods.plan import Plan, changed_names, own_names
 from tunebench.workloads.methods.skips import MAPPER
 from tunebench.workloads.updates import Exported, Values
 
@@ -24,6 +23,7 @@ def exported(model: Network, plan: Plan, base: Artefact, scale: float) -> Export
         scale: factor of the adapters' part.
     """
     weights: Dict[str, Values] = {}
+    own: Dict[str, Values] = {}
     adapter: Dict[str, Values] = {}
     with torch.no_grad():
         for node in plan.graph.layers:
@@ -33,18 +33,20 @@ def exported(model: Network, plan: Plan, base: Artefact, scale: float) -> Export
                 adapter[node.name + ".extractor"] = _values(layer.extractor)
                 adapter[node.name + ".mapper"] = _values(layer.mapper)
                 layer = layer.base
+                own[node.name + ".weight"] = _values(layer.weight)
             else:
                 weights[node.name + ".weight"] = _values(layer.weight)
             if node.bias:
                 weights[node.name + ".bias"] = _values(layer.bias)
             if node.norm:
                 weights.update(_norm(model, node.name))
-    for node in (
-        plan.graph.added
-    ):  # what cannot be merged stands beside: in the weights with its scale, before it was 0
+    # What cannot be merged stands beside; in the weights with its scale, and before the first step it was nothing.
+    for node in plan.graph.added:
         name, layer = node.name + ".weight", getattr(model, node.name)
         adapter[name] = _values(layer.weight)
         weights[name] = _values(layer.weight * scale) if node.name == MAPPER else adapter[name]
+    if adapter:
+        adapter.update((name, own[name] if name in own else weights[name]) for name in own_names(plan))
     changed = changed_names(plan)
     before = {
         name: Values(
@@ -56,9 +58,8 @@ def exported(model: Network, plan: Plan, base: Artefact, scale: float) -> Export
 
 
 def _norm(model: Network, name: str) -> List[Tuple[str, Values]]:
-    norm = getattr(model, name + "_norm")
-    plain = norm.norm if isinstance(norm, FrozenNorm) else norm
-    return [("%s.%s" % (name, part), _values(getattr(plain, to))) for part, to in _NORM_PARTS]
+    norm = norm_of(model, name)
+    return [("%s.%s" % (name, part), _values(getattr(norm, to))) for part, to in _NORM_PARTS]
 
 
 def _zeros(like: Values) -> "array[float]":

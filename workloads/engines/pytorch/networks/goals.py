@@ -22,6 +22,16 @@ def graph_classes(graph: Graph) -> int:
     return {node.name: node for node in graph.nodes}[graph.outputs[0]].channels_out
 
 
+def entropy(scores: Any) -> Any:
+    """Return the mean entropy of the predicted classes of images or pixels, in nats: a loss without labels.
+
+    Args:
+        scores: of each class, before softmax: (n, classes, ...).
+    """
+    logs = F.log_softmax(scores, 1)
+    return -(logs.exp() * logs).sum(1).mean()
+
+
 class Goal(object):
     """The goal on one part of a data set: its labels, the loss and the quality. Base class: says what each must do."""
 

@@ -171,5 +171,6 @@ def places(model: Network) -> List[Tuple[str, Any]]:
 
 
 def norm_of(model: Network, name: str) -> Any:
-    """Return the BatchNorm behind a layer; None if there is none."""
-    return getattr(model, name + _NORM, None)
+    """Return the BatchNorm behind a layer, also of a model with adapters; None if there is none."""
+    norm = getattr(model, name + _NORM, None)
+    return getattr(norm, "norm", norm)

@@ -6,10 +6,12 @@ import torch
 import torch.nn.functional as F
 
 from tunebench.workloads.engines.pytorch.networks import detection
+from tunebench.workloads.engines.pytorch.networks.goals import entropy
 from tunebench.workloads.engines.pytorch.networks.network import Network, start
 from tunebench.workloads.engines.pytorch.networks.session import apply_plan
 from tunebench.workloads.engines.pytorch.optimizers import make_optimizer
 from tunebench.workloads.methods.plan import Plan
+from tunebench.workloads.methods.table import ENTROPY
 from tunebench.workloads.tasks.training import PLAIN, Training
 
 _LEARNING_RATE = 1e-6
@@ -34,8 +36,10 @@ def stepper(plan: Plan, training: Training = PLAIN) -> Callable[[int], None]:
 
 
 def loss_of(plan: Plan, outputs: Tuple[Any, ...]) -> Any:
-    """Return the task's own loss, on labels that are noise."""
+    """Return the task's own loss, on labels that are noise; or the entropy, which needs none."""
     first = outputs[0]
+    if plan.objective == ENTROPY:
+        return entropy(first)
     if plan.graph.task == "detect":
         boxes = torch.rand_like(outputs[1]).cumsum(1) * 20
         inside = torch.ones(first.shape[0], *first.shape[2:])

@@ -1,28 +1,32 @@
 """Fine-tuning of a network on torch: the same protocol as the chain models' engine, for every method.
 
-BatchNorm has its stored statistics. A plan that caches keeps what the head reads in the first epoch; from the second on
-a step is: gather the batch's rows, run the head, loss, backward, update.
+BatchNorm with its stored statistics, which a plan may re-estimate first. A plan that caches keeps what the head reads in
+the first epoch; from the second on a step is: gather the batch's rows, run the head, loss, backward, update.
 """
 
+import contextlib
 import math
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 import torch
 
 from tunebench.workloads.engines.pytorch.networks.export import exported
-from tunebench.workloads.engines.pytorch.networks.goals import make_goal
+from tunebench.workloads.engines.pytorch.networks.goals import entropy, make_goal
 from tunebench.workloads.engines.pytorch.networks.network import Network, load_weights, norm_of
 from tunebench.workloads.engines.pytorch.networks.skips import mapper_of, start_skips
 from tunebench.workloads.engines.pytorch.networks.wrapping import Rule, wrap
 from tunebench.workloads.engines.pytorch.session import TorchSession, to_torch
 from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
 from tunebench.workloads.methods import memory
-from tunebench.workloads.methods.plan import Plan
+from tunebench.workloads.methods.plan import Plan, own_parts
+from tunebench.workloads.methods.table import ENTROPY
 from tunebench.workloads.models.graph import INPUT
 from tunebench.workloads.tasks.task import Task
 from tunebench.workloads.updates import Exported
 
 _EVALUATE_IMAGES = 32  # bounds the memory of an evaluation
+#: Share by which the statistics follow each batch in steps that normalise by it: torch's ``momentum``.
+_FOLLOW = 0.1
 
 
 def apply_plan(model: Network, plan: Plan, scale: float, seed: int) -> List[Any]:
@@ -33,10 +37,10 @@ def apply_plan(model: Network, plan: Plan, scale: float, seed: int) -> List[Any]
     chosen: List[Any] = []
     for node in plan.graph.layers:
         layer, norm = getattr(model, node.name), norm_of(model, node.name)
-        if node.name in plan.weights:
-            chosen += [layer.weight] + ([norm.weight] if node.norm_trains else [])
-        if node.name in plan.biases:
-            chosen += ([layer.bias] if node.bias else []) + ([norm.bias] if node.norm_trains else [])
+        own = {"weight": layer.weight, "bias": layer.bias}
+        if norm is not None:
+            own.update(gamma=norm.weight, beta=norm.bias)
+        chosen += [own[part] for part in own_parts(plan, node)]
     chosen += start_skips(model, scale, seed)
     if plan.adapters:
         rule = Rule(rank=plan.rank, include=plan.adapted, linear=True, scale=scale, seed=seed)
@@ -78,6 +82,8 @@ class Session(TorchSession):
         trained = apply_plan(self.model, task.plan, spec.scale, spec.seed)
         self.model.to(self.device)
         self.will_train(trained, mappers_of(self.model, task.plan))
+        self.norms = [norm_of(self.model, name) for name in self.plan.statistics]
+        self.statistics = [item for norm in self.norms for item in (norm.running_mean, norm.running_var)]
         self.cache = self._empty_cache() if self.plan.caches and cache is not False else None
 
     def _empty_cache(self) -> Dict[str, Any]:
@@ -112,12 +118,38 @@ class Session(TorchSession):
     def warm_up(self, steps: int) -> None:
         """Run steps on this session itself and take them back afterwards: a copy would double the peak memory."""
         self.hold_start()
+        if self.plan.statistics:
+            self.reestimate(self.batches[0][:steps])
         for _ in range(2 if self.cache is not None else 1):  # a cached plan has two kinds of step
-            for rows in self.batches[0][:steps]:
+            for rows in self.batches[0][:steps] if self.plan.trains else ():
                 self.step(rows, no_mark)
             self.filled_epoch = 0
         self.restart()
         self.start = []
+
+    @contextlib.contextmanager
+    def _by_batch(self, share: float) -> Iterator[None]:
+        """Let BatchNorm normalise by each batch's own statistics, and the stored ones move by ``share`` towards them."""
+        for norm in self.norms:
+            norm.train()
+            norm.momentum = share
+        try:
+            yield
+        finally:
+            for norm in self.norms:
+                norm.eval()
+
+    def observe(self, rows: Any, share: float) -> None:
+        with self._by_batch(share):
+            self.model(self._batch(rows))
+
+    def _unlabelled_loss(self, x: Any) -> Any:
+        """Return the entropy of the predictions for images ``x``, normalised by their own statistics (Tent).
+
+        The stored statistics, by which the network is evaluated and shipped, follow.
+        """
+        with self._by_batch(_FOLLOW):
+            return entropy(self.model(x)[0])
 
     def step(self, rows: Any, mark: Mark) -> Any:
         """Do one update on the images ``rows``; return the loss before it, detached, on the device."""
@@ -125,6 +157,8 @@ class Session(TorchSession):
         if self.cache is None:
             x = self._batch(rows)
             mark("forward")
+            if self.plan.objective == ENTROPY:
+                return self._descend(self._unlabelled_loss(x), mark)
             outputs = self.model(x)
         else:
             outputs = self.model.run(self._lookup(self.cache, rows, mark), self.plan.graph.outputs)

@@ -15,6 +15,7 @@ from tunebench.workloads.engines.pytorch.networks.network import Network, load_w
 from tunebench.workloads.methods import memory  # noqa: E402
 from tunebench.workloads.methods import plan as plans  # noqa: E402
 from tunebench.workloads.methods.skips import blocks  # noqa: E402
+from tunebench.workloads.methods.table import UnsupportedMethod  # noqa: E402
 from tunebench.workloads.models import graph_of  # noqa: E402
 from tunebench.workloads.models.graph import INPUT  # noqa: E402
 from tunebench.workloads.run import correctness  # noqa: E402
@@ -151,3 +152,27 @@ def test_a_restart_gives_the_same_losses_again(small):
     first = losses_of(session)
     session.restart()
     assert losses_of(session) == first
+
+
+@pytest.mark.parametrize(("keys", "kept"), [
+    ({}, {"skip_pooled", "classifier"}), ({"head": "trained"}, {"skip_pooled", "pool"}),
+    ({"batchnorm": "reestimated", "optimizer": "adamw", "clip": 1.0, "lora_plus": 4.0}, {"skip_pooled", "classifier"}),
+])  # fmt: skip
+def test_keys_of_training_are_honoured_kept_and_shipped(small, monkeypatch, keys, kept):
+    monkeypatch.setattr(correctness, "STEPS", 8)
+    task = small("skip2-lora", "resnet-small", lr=0.01, **keys)
+    assert set(task.plan.cached) == kept and correctness.check(task)["passed"]
+    session = Session(task)
+    session.train_epochs(0, 2)
+    made = session.export()
+    shapes = {name: item.shape for name, item in updates.chosen(made, "adapter").items()}
+    assert shapes == plans.update_shapes(session.plan, "adapter")
+    assert ("classifier.weight" in shapes) == ("head" in keys)
+    assert sum(ratio == 4.0 for ratio in session.optimizer.ratios) == ("lora_plus" in keys)
+
+
+def test_affine_that_trains_in_the_trunk_cannot_be_kept_and_goes_without_a_cache(small):
+    with pytest.raises(UnsupportedMethod, match=r"'skip2-lora' caches activations.*skip-lora"):
+        small("skip2-lora", "resnet-small", batchnorm="affine")
+    losses = losses_of(Session(small("skip-lora", "resnet-small", lr=0.1, batchnorm="affine", epochs=4)))
+    assert losses[-1] < losses[0]
