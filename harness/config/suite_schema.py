@@ -326,8 +326,8 @@ class WorkloadEntry(_Strict):
                     f"model {model!r} that have: {fitting}"
                 )
             raise ValueError(
-                f"'{key}' means nothing for {names}: no labels are learnt from or no step is taken; methods of model "
-                f"{model!r} for which it does: {fitting}"
+                f"'{key}' means nothing for {names}: no labels are learnt from, no gradient is computed or no step is "
+                f"taken; methods of model {model!r} for which it does: {fitting}"
             )
 
     def _check_plans(self, model: str) -> None:

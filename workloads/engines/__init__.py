@@ -19,6 +19,7 @@ import importlib
 from typing import Any, Dict, NamedTuple, Tuple
 
 from tunebench.workloads.methods.plan import Plan
+from tunebench.workloads.methods.table import FORWARD_ONLY
 from tunebench.workloads.models import NETWORKS
 from tunebench.workloads.tasks.spec import DEVICES, SpecError
 from tunebench.workloads.tasks.training import Training
@@ -39,6 +40,7 @@ class Engine(NamedTuple):
         training: keys of training (:class:`~tunebench.workloads.tasks.training.Training`) that it honours; a workload
             that sets another is refused. ``alpha`` is none of them: it is settled before an engine sees it, as ``scale``.
         limits: the limits above in words, for the error of a suite beyond them.
+        forward_only: it trains methods that compute no gradient (MeZO).
         package: of a lab's engine, the top-level package whose Python files travel to boards.
     """
 
@@ -53,6 +55,7 @@ class Engine(NamedTuple):
     training: Tuple[str, ...] = ()
     limits: str = ""
     package: str = ""
+    forward_only: bool = False
 
     def runs(self, model: str, device: str, threads: int) -> bool:
         """Return whether it trains a model on a device with so many threads."""
@@ -71,6 +74,7 @@ ENGINES: Dict[str, Engine] = {
         _HERE + "pytorch.chain",
         _HERE + "pytorch.networks",
         needs_torch=True,
+        forward_only=True,
         training=("optimizer", "schedule", "clip", "weight_decay", "batchnorm", "head", "lora_plus"),
     ),
     "native": Engine(
@@ -142,11 +146,17 @@ def check_training(name: str, training: Training, model: str = "mlp") -> None:
 
 
 def check_plan(name: str, method: str, plan: Plan) -> None:
-    """Refuse a method that changes BatchNorm by itself on an engine that leaves it frozen.
+    """Refuse a method that changes BatchNorm by itself or computes no gradient on an engine that cannot.
 
     Raises:
         SpecError: names the engines that run it.
     """
+    if plan.gradient == FORWARD_ONLY and not find_engine(name).forward_only:
+        able = [other for other, entry in ENGINES.items() if entry.forward_only]
+        raise SpecError(
+            "engine %r trains by gradients, method %r computes none; engines that do: %s"
+            % (name, method, ", ".join(able))
+        )
     if "batchnorm" in find_engine(name).training or not (plan.statistics or plan.norms):
         return
     model = plan.graph.name

@@ -10,6 +10,7 @@ from typing import Dict, NamedTuple
 
 from tunebench.workloads.methods.memory import needs_grad, run_nodes
 from tunebench.workloads.methods.plan import Plan
+from tunebench.workloads.methods.table import FORWARD_ONLY
 from tunebench.workloads.models.graph import madds, product, shapes_of
 
 
@@ -92,6 +93,10 @@ def of_sample(plan: Plan) -> MultiplyAdds:
             update += low + high
         else:
             update += madds(layers[adapter.end], shapes) * (adapter.end not in plan.weights)
+    if (
+        plan.gradient == FORWARD_ONLY
+    ):  # two passes; moving the weights multiplies nothing that is counted here
+        return MultiplyAdds(2 * forward, 0, 0, fill, reestimate)
     return MultiplyAdds(forward, backward, update, fill, reestimate)
 
 

@@ -22,7 +22,7 @@ of what a process takes, and tells methods and batches apart.
 from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
 
 from tunebench.workloads.methods.plan import Plan, counts, own_params
-from tunebench.workloads.methods.table import ENTROPY
+from tunebench.workloads.methods.table import BACKWARD, ENTROPY, FORWARD_ONLY
 from tunebench.workloads.models.graph import INPUT, Node, product
 
 #: Where the search for the largest ends. Sides are multiples of what every network takes.
@@ -283,6 +283,14 @@ def optimizer_state_b(plan: Plan, state_floats: int) -> int:
     return _FLOAT_B * state_floats * counts(plan).trainable
 
 
+def _moving_b(plan: Plan, step: _Step) -> int:
+    """Return the bytes beside the weights while they move: the largest tensor's direction and the inputs."""
+    if plan.gradient != FORWARD_ONLY:
+        return 0
+    largest_part = max(product(node.weight_shape) for node in plan.graph.layers)
+    return step.bytes_of(plan.graph.shape) + _FLOAT_B * largest_part
+
+
 def predict(plan: Plan, batch: int, n_train: Optional[int] = None, state_floats: int = 0) -> Memory:
     """Predict a training step's memory; without steps that of re-estimating statistics, which runs batches forward.
 
@@ -299,11 +307,13 @@ def predict(plan: Plan, batch: int, n_train: Optional[int] = None, state_floats:
     saved_b = peak_b = 0
     if plan.trains or plan.statistics:
         step = _Step(plan, batch)
+        if plan.gradient == FORWARD_ONLY:
+            step.needs_grad = set()
         step.forward()
         saved = {tensor for kept in step.kept.values() for _, tensor in kept}
         saved_b = sum(step.tape.size_b[name] for name in saved)
         step.backward()
-        peak_b = step.tape.peak_b
+        peak_b = max(step.tape.peak_b, _moving_b(plan, step))
     if plan.caches:  # the first epoch runs the trunk, too, and keeps nothing of it
         fill = _Step(plan._replace(cached=()), batch)
         fill.needs_grad = set()
@@ -311,7 +321,7 @@ def predict(plan: Plan, batch: int, n_train: Optional[int] = None, state_floats:
         peak_b = max(peak_b, fill.tape.peak_b)
     return Memory(
         weights_b=_FLOAT_B * (amount.total + statistics),
-        gradients_b=_FLOAT_B * amount.trainable,
+        gradients_b=_FLOAT_B * amount.trainable * (plan.gradient == BACKWARD),
         optimiser_b=optimizer_state_b(plan, state_floats),
         saved_b=saved_b,
         step_b=peak_b,

@@ -21,6 +21,7 @@ from tunebench.workloads.methods import skips as skipping
 from tunebench.workloads.methods.skips import Skips
 from tunebench.workloads.methods.table import (
     ALL,
+    BACKWARD,
     CONVOLUTIONS,
     ENTROPY,
     FROZEN,
@@ -77,7 +78,7 @@ class Plan(NamedTuple):
         cached_output: the output of a chain's frozen head, without adapters, is kept, too.
         norms: layers whose BatchNorm's scale and shift both train, whatever ``weights`` and ``biases`` say.
         statistics: layers whose BatchNorm's statistics are re-estimated before the first step.
-        objective: of the steps, as in the method's row.
+        objective, gradient: of the steps, as in the method's row.
     """
 
     graph: Graph
@@ -91,6 +92,7 @@ class Plan(NamedTuple):
     norms: Tuple[str, ...] = ()
     statistics: Tuple[str, ...] = ()
     objective: str = LABELS
+    gradient: str = BACKWARD
 
     @property
     def trains(self) -> bool:
@@ -183,6 +185,7 @@ def plan(
         norms=normed if any(value.endswith("affine") for value in does) else (),
         statistics=normed if any(value.startswith("reestimated") for value in does) else (),
         objective=row.objective,
+        gradient=row.gradient,
     )  # fmt: skip
     return _with_cache(row, made) if row.cache else made
 

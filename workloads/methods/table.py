@@ -14,6 +14,8 @@ OWN_LAST, OWN_ALL, SKIP, CONVOLUTIONS = "own-last", "own-all", "skip", "convolut
 
 #: what the steps minimise: the loss of the labels; the entropy of the predictions, without labels; there are no steps
 LABELS, ENTROPY, NO_STEPS = "labels", "entropy", "none"
+#: how a step knows where to go: by the gradient, or by the slope along one direction from two forward passes
+BACKWARD, FORWARD_ONLY = "backward", "forward-only"
 #: of BatchNorm, as the workload's key of that name has them: whatever the key says, the method does this
 FROZEN, STATISTICS, ADAPTED = "frozen", "reestimated", "reestimated+affine"
 
@@ -32,6 +34,7 @@ class Method(NamedTuple):
         source: where it was published.
         batchnorm: what the method itself does to BatchNorm, one of the values of the workload's key ``batchnorm``.
         objective: one of ``labels``, ``entropy``, ``none``.
+        gradient: ``backward``, or ``forward-only``: estimated, by plain SGD and without a graph.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Method(NamedTuple):
     source: str
     batchnorm: str = FROZEN
     objective: str = LABELS
+    gradient: str = BACKWARD
 
     @property
     def networks(self) -> bool:
@@ -70,6 +74,7 @@ _CACHED = "ours: Skip2-LoRA's cache under a method that the study runs without o
 _LORAE = "Wang et al., LoRAE, Scientific Reports 15:33109, 2025"
 _BASE = "the base as it is"
 _AGAIN = "statistics alone, e.g. Schneider et al., NeurIPS 2020"
+_MEZO = "Malladi et al., MeZO, NeurIPS 2023"
 _TENT = "Wang et al., Tent, ICLR 2021"
 
 # fmt: off
@@ -86,6 +91,7 @@ METHODS = (
     Method("lora-last-cached", "LoRA-Last cached", _NEW, NONE, NONE, OWN_LAST, True, _CACHED),
     Method("ft-last-cached", "FT-Last cached", _NEW, LAST, LAST, NONE,       True,  _CACHED),
     Method("lorae",       "LoRAE",       _CNN,  NONE,   NONE,  CONVOLUTIONS, False, _LORAE),
+    Method("mezo",        "MeZO",        _ANY,  ALL,    ALL,   NONE,         False, _MEZO, gradient=FORWARD_ONLY),
     # controls: without labels
     Method("untrained",   "Untrained",   _ANY,  NONE,   NONE,  NONE,         False, _BASE, FROZEN, NO_STEPS),
     Method("reestimated", "Re-estimated", _BN,  NONE,   NONE,  NONE,         False, _AGAIN, STATISTICS, NO_STEPS),
@@ -98,6 +104,8 @@ METHODS = (
 ADAPTER_KEYS = ("lora_plus", "alpha")
 #: keys about what trains besides the method's own: a control's row says all of that itself
 OWN_KEYS = ("batchnorm", "head")
+#: keys of training that mean something where no gradient is computed
+FORWARD_ONLY_KEYS = OWN_KEYS + ("schedule",)
 
 
 class UnknownMethod(WorkloadError):
@@ -134,6 +142,8 @@ def honours(row: Method, key: str) -> bool:
     """Return whether a key of training means something for a method; beside methods that it does, others go without."""
     if key in ADAPTER_KEYS:
         return row.adapters != NONE
+    if row.gradient == FORWARD_ONLY:
+        return key in FORWARD_ONLY_KEYS
     return row.labels if key in OWN_KEYS else row.objective != NO_STEPS
 
 

@@ -119,6 +119,11 @@ def _check_keys(spec: Spec, row: table.Method) -> None:
     for key in given:
         if key in table.OWN_KEYS or table.honours(row, key):
             continue
+        if row.gradient == table.FORWARD_ONLY and key not in table.ADAPTER_KEYS:
+            raise SpecError(
+                "workload.%s is about gradients, method %r computes none: leave the key out; methods that do: %s"
+                % (key, row.name, ", ".join(table.honouring(key, spec.model)))
+            )
         about, fitting = (
             ("adapters", "with adapters") if key in table.ADAPTER_KEYS else ("steps", "with steps")
         )

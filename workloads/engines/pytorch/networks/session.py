@@ -19,7 +19,7 @@ from tunebench.workloads.engines.pytorch.session import TorchSession, to_torch
 from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
 from tunebench.workloads.methods import memory
 from tunebench.workloads.methods.plan import Plan, own_parts
-from tunebench.workloads.methods.table import ENTROPY
+from tunebench.workloads.methods.table import ENTROPY, FORWARD_ONLY
 from tunebench.workloads.models.graph import INPUT
 from tunebench.workloads.tasks.task import Task
 from tunebench.workloads.updates import Exported
@@ -156,6 +156,8 @@ class Session(TorchSession):
         mark("gather")
         if self.cache is None:
             x = self._batch(rows)
+            if self.plan.gradient == FORWARD_ONLY:
+                return self._forward_only(lambda: self.goal.loss(self.model(x), rows), mark)
             mark("forward")
             if self.plan.objective == ENTROPY:
                 return self._descend(self._unlabelled_loss(x), mark)
