@@ -395,7 +395,7 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
             device=entry.device,
             threads=entry.threads,
             dtype=entry.dtype,
-            params=_params(entry, header, name) | _skip_params(entry, name),
+            params=_params(entry, header, name) | _skip_params(entry, name) | _checkpoint_params(entry, name),
             own_params=options,
             deadline_s=(entry.deadline_s or header.deadline_s) + (sustained_s or 0.0),
             needs_ram_gb=entry.needs.ram_gb,
@@ -410,6 +410,11 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
         )
         for name in names
     ]
+
+
+def _checkpoint_params(entry: WorkloadEntry, name: str) -> dict[str, Any]:
+    """Return the key of gradient checkpointing for a method that keeps blocks; the others of a workload go without."""
+    return {"checkpoint": True} if entry.checkpoint and not entry.own and entry.checkpoints(name) else {}
 
 
 def _skip_params(entry: WorkloadEntry, name: str) -> dict[str, Any]:

@@ -171,6 +171,10 @@ class WorkloadEntry(_Strict):
     lr: float = Field(default=defaults.LEARNING_RATE, gt=0)
     rank: int = Field(default=defaults.RANK, ge=1)
     scale: float = Field(default=defaults.SCALE, gt=0)
+    checkpoint: bool = Field(
+        default=False,
+        description="networks: values of blocks are computed again in the backward pass, not kept",
+    )
     skip_grid: str | None = Field(
         default=None,
         description="skip adapters of a network: side of the pooled maps, '1x1' (default) or '2x2'",
@@ -267,6 +271,8 @@ class WorkloadEntry(_Strict):
             )
         if self.module is not None and self.command is not None:
             raise ValueError("'module' and 'command' exclude each other")
+        if self.checkpoint:
+            raise ValueError("'checkpoint' goes with built-in methods")
         if self.skips.changed:
             raise ValueError(f"'{self.skips.changed[0]}' goes with built-in methods of skip adapters")
         if self.methods:
@@ -304,6 +310,15 @@ class WorkloadEntry(_Strict):
         self._check_keys(self.model)
         self._check_plans(self.model)
 
+    def checkpoints(self, name: str) -> bool:
+        """Return whether a method keeps something of the network's blocks that can be computed again."""
+        entry, model = MODELS[str(self.model)], str(self.model)
+        graph = graph_of(model, entry.shape, entry.n_classes)
+        try:
+            return make_plan(table.method(name), graph, self.rank, checkpoint=True).checkpoint
+        except table.UnsupportedMethod:
+            return False
+
     def _unfit(self, name: str) -> str:
         entry, model = MODELS[str(self.model)], str(self.model)
         return unfit(table.method(name), graph_of(model, entry.shape, entry.n_classes))
@@ -335,11 +350,15 @@ class WorkloadEntry(_Strict):
         entry = MODELS[model]
         graph = graph_of(model, entry.shape, entry.n_classes)
         rows = [table.method(name) for name in self.methods]
+        checkpointing = any(self.checkpoints(name) for name in self.methods)
         skipping = any(row.adapters == table.SKIP for row in rows)
         for name, row in zip(self.methods, rows, strict=True):
             skips = self.skips if row.adapters == table.SKIP or not skipping else USUAL
+            again = self.checkpoint and (self.checkpoints(name) or not checkpointing)
             keys = {key: getattr(self, key) for key in table.OWN_KEYS if table.honours(row, key)}
-            engines.check_plan(self.engine, name, make_plan(row, graph, self.rank, skips=skips, **keys))
+            engines.check_plan(
+                self.engine, name, make_plan(row, graph, self.rank, skips=skips, checkpoint=again, **keys)
+            )
 
     def _check_engine(self, model: str) -> None:
         engine = engines.find_engine(self.engine)

@@ -8,6 +8,7 @@ batch, and its gradient is as large as the weight's.
 
 from typing import Dict, NamedTuple
 
+from tunebench.workloads.methods.checkpointing import segments
 from tunebench.workloads.methods.memory import needs_grad, run_nodes
 from tunebench.workloads.methods.plan import Plan
 from tunebench.workloads.methods.table import FORWARD_ONLY
@@ -97,6 +98,10 @@ def of_sample(plan: Plan) -> MultiplyAdds:
         plan.gradient == FORWARD_ONLY
     ):  # two passes; moving the weights multiplies nothing that is counted here
         return MultiplyAdds(2 * forward, 0, 0, fill, reestimate)
+    if plan.checkpoint:
+        again = {node.name for part in segments(nodes, plan.graph.outputs) if part.again for node in part.nodes
+                 if any(other.name in graded for other in part.nodes)}  # fmt: skip
+        forward += sum(madds(layers[name], shapes) for name in again if name in layers)
     return MultiplyAdds(forward, backward, update, fill, reestimate)
 
 

@@ -19,8 +19,9 @@ besides (reordered copies, columns), the allocator's slack, the interpreter and 
 of what a process takes, and tells methods and batches apart.
 """
 
-from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
+from tunebench.workloads.methods.checkpointing import segments
 from tunebench.workloads.methods.plan import Plan, counts, own_params
 from tunebench.workloads.methods.table import BACKWARD, ENTROPY, FORWARD_ONLY
 from tunebench.workloads.models.graph import INPUT, Node, product
@@ -183,8 +184,15 @@ class _Step:
 
     def backward(self) -> None:
         """Walk from the outputs to the inputs: gradients come and go, and each part frees what was kept for it."""
-        gradients: Dict[str, str] = {}
-        for node in reversed(self.nodes):
+        self._backward_through(self.nodes, {})
+
+    def saved(self) -> Set[str]:
+        """Return the tensors that autograd keeps at the end of the forward pass."""
+        return {tensor for kept in self.kept.values() for _, tensor in kept}
+
+    def _backward_through(self, nodes: Sequence[Node], gradients: Dict[str, str]) -> None:
+        """Walk from the last node to the first; ``gradients`` holds, by node, those that have not been used yet."""
+        for node in reversed(nodes):
             if node.name not in self.needs_grad:
                 continue
             if node.name in self.plan.graph.outputs:
@@ -236,6 +244,65 @@ class _Step:
             self.tape.drop(made)
             made = total
         gradients[name] = made
+
+
+class _CheckpointedStep(_Step):
+    """A step whose blocks are run again in the backward pass: of each only what enters it is kept."""
+
+    def __init__(self, plan: Plan, batch: int) -> None:
+        super().__init__(plan, batch)
+        self.graded = self.needs_grad
+        self.segments = segments(self.nodes, plan.graph.outputs)
+        #: segment -> what is kept of it
+        self.entering: Dict[int, List[str]] = {}
+
+    def _again(self, at: int) -> bool:
+        segment = self.segments[at]
+        return segment.again and any(node.name in self.graded for node in segment.nodes)
+
+    def forward(self) -> None:
+        every, self.needs_grad = self.nodes, set()
+        last = {name: node.name for node in every for name in node.inputs}
+        self.value[INPUT] = self.tape.make("value " + INPUT, self.bytes_of(self.plan.graph.shape))
+        for at, segment in enumerate(self.segments):
+            if self._again(at):
+                self.entering[at] = [self.tape.hold(self.value[name]) for name in segment.inputs]
+            self.needs_grad = set() if self._again(at) else self.graded
+            self._run_all(segment.nodes, last)
+        self.needs_grad = self.graded
+        shapes = {node.name: node.shape for node in every}
+        for name in sorted(self.plan.graph.outputs):
+            size_b = _loss_b(self.plan.graph.task, self.batch, shapes[name])
+            self.kept[name].append(("loss", self.tape.make("loss " + name, size_b)))
+
+    def _run_all(self, nodes: Sequence[Node], last: Dict[str, str]) -> None:
+        outputs = set(self.plan.graph.outputs)
+        for node in nodes:
+            self.kept[node.name] = []
+            self.value[node.name] = self._run(node)
+            for name in set(node.inputs):
+                if last[name] == node.name and name not in outputs:
+                    self.tape.drop(self.value[name])
+
+    def saved(self) -> Set[str]:
+        return super().saved() | {tensor for tensors in self.entering.values() for tensor in tensors}
+
+    def backward(self) -> None:
+        gradients: Dict[str, str] = {}
+        for at in reversed(range(len(self.segments))):
+            segment = self.segments[at]
+            if self._again(at):
+                own = {node.name for node in segment.nodes}
+                last = {name: node.name for node in segment.nodes for name in node.inputs if name in own}
+                for name, tensor in zip(segment.inputs, self.entering[at]):  # noqa: B905  Python 3.10
+                    self.value[name], last[name] = tensor, ""
+                self._run_all(segment.nodes, last)
+                for name in segment.outputs:
+                    if name not in last:
+                        self.tape.drop(self.value[name])
+            self._backward_through(segment.nodes, gradients)
+            for tensor in self.entering.get(at, ()):
+                self.tape.drop(tensor)
 
 
 def run_nodes(plan: Plan) -> List[Node]:
@@ -306,12 +373,11 @@ def predict(plan: Plan, batch: int, n_train: Optional[int] = None, state_floats:
     statistics = sum(2 * node.channels_out for node in plan.graph.layers if node.norm)
     saved_b = peak_b = 0
     if plan.trains or plan.statistics:
-        step = _Step(plan, batch)
+        step = _CheckpointedStep(plan, batch) if plan.checkpoint else _Step(plan, batch)
         if plan.gradient == FORWARD_ONLY:
             step.needs_grad = set()
         step.forward()
-        saved = {tensor for kept in step.kept.values() for _, tensor in kept}
-        saved_b = sum(step.tape.size_b[name] for name in saved)
+        saved_b = sum(step.tape.size_b[name] for name in step.saved())
         step.backward()
         peak_b = max(step.tape.peak_b, _moving_b(plan, step))
     if plan.caches:  # the first epoch runs the trunk, too, and keeps nothing of it

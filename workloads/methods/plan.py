@@ -24,6 +24,7 @@ from tunebench.workloads.methods.table import (
     BACKWARD,
     CONVOLUTIONS,
     ENTROPY,
+    FORWARD_ONLY,
     FROZEN,
     LABELS,
     LAST,
@@ -79,6 +80,8 @@ class Plan(NamedTuple):
         norms: layers whose BatchNorm's scale and shift both train, whatever ``weights`` and ``biases`` say.
         statistics: layers whose BatchNorm's statistics are re-estimated before the first step.
         objective, gradient: of the steps, as in the method's row.
+        checkpoint: values of blocks are computed again in the backward pass, not kept
+            (:mod:`tunebench.workloads.methods.checkpointing`).
     """
 
     graph: Graph
@@ -93,6 +96,7 @@ class Plan(NamedTuple):
     statistics: Tuple[str, ...] = ()
     objective: str = LABELS
     gradient: str = BACKWARD
+    checkpoint: bool = False
 
     @property
     def trains(self) -> bool:
@@ -136,6 +140,7 @@ def plan(
     head: str = "method",
     *,
     skips: Skips = skipping.USUAL,
+    checkpoint: bool = False,
 ) -> Plan:
     """Apply a method to a network.
 
@@ -145,6 +150,7 @@ def plan(
         rank: of every adapter.
         batchnorm, head: the workload's keys of these names (:class:`tunebench.workloads.tasks.training.Training`).
         skips: which blocks of a network with branches get skip adapters, and how they are pooled.
+        checkpoint: values of a network's blocks are computed again in the backward pass.
 
     Raises:
         UnsupportedMethod: the pair does not fit, or the keys do not fit the method or the network; names what does.
@@ -187,7 +193,34 @@ def plan(
         objective=row.objective,
         gradient=row.gradient,
     )  # fmt: skip
-    return _with_cache(row, made) if row.cache else made
+    made = _with_cache(row, made) if row.cache else made
+    return _with_checkpoints(row, made) if checkpoint else made
+
+
+def _with_checkpoints(row: Method, made: Plan) -> Plan:
+    """Return the plan with its blocks run again in the backward pass.
+
+    Raises:
+        UnsupportedMethod: there is nothing to keep that could be computed again, or that may be run twice.
+    """
+    start = "workload.checkpoint is true: "
+    if made.graph.chain or not any(node.block for node in made.graph.nodes):
+        raise UnsupportedMethod(
+            start + "model %r has no blocks to run again, leave the key out" % made.graph.name
+        )
+    if row.objective == ENTROPY:
+        raise UnsupportedMethod(
+            start + "method %r moves BatchNorm's statistics in each run, leave the key out" % row.name
+        )
+    trained = set(made.weights) | set(made.biases) | set(made.adapted) | set(made.norms)
+    trunk = {node.name for node in made.graph.layers if not node.head}
+    if made.gradient == FORWARD_ONLY or not trained & trunk:
+        raise UnsupportedMethod(
+            start
+            + "method %r keeps nothing of the blocks, no gradient goes through them: leave the key out, or use "
+            "e.g. ft-all, ft-bias, lora-all" % row.name
+        )
+    return made._replace(checkpoint=True)
 
 
 def _applies(row: Method, graph: Graph) -> bool:

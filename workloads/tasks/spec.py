@@ -64,6 +64,8 @@ class Spec(NamedTuple):
     alpha: Optional[float] = None
     #: of skip adapters in a network with branches
     skips: Skips = USUAL
+    #: values of a network's blocks are computed again in the backward pass
+    checkpoint: bool = False
 
 
 def parse(workload: Dict[str, Any]) -> Spec:
@@ -106,6 +108,7 @@ def parse(workload: Dict[str, Any]) -> Spec:
         training=parse_training(workload),
         alpha=alpha,
         skips=parse_skips(get("skip_grid"), get("skip_blocks")),
+        checkpoint=_flag("checkpoint", get("checkpoint", False)),
     )
 
 
@@ -147,6 +150,12 @@ def _choice(key: str, value: Any, allowed: Any) -> str:
     if value not in allowed:
         raise SpecError("workload.%s is %r, allowed: %s" % (key, value, ", ".join(allowed)))
     return str(value)
+
+
+def _flag(key: str, value: Any) -> bool:
+    if type(value) is not bool:
+        raise SpecError("workload.%s is %r, allowed: true, false" % (key, value))
+    return bool(value)
 
 
 def _text(key: str, value: Any) -> str:

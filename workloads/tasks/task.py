@@ -75,7 +75,15 @@ def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
         )
     graph = graph_of(spec.model, shape, n_classes)
     _check_keys(spec, row)
-    applied = plan(row, graph, spec.rank, spec.training.batchnorm, spec.training.head, skips=spec.skips)
+    applied = plan(
+        row,
+        graph,
+        spec.rank,
+        spec.training.batchnorm,
+        spec.training.head,
+        skips=spec.skips,
+        checkpoint=spec.checkpoint,
+    )
     task = Task(spec, applied, data, weights)
     for name, needed in weight_shapes(graph):
         given = weights.need(name).shape

@@ -1,4 +1,4 @@
-"""Keys of skip adapters in a suite: they travel to the methods that honour them, else they are refused."""
+"""Keys of skip adapters and checkpointing in a suite: they reach the methods that honour them, or are refused."""
 
 from __future__ import annotations
 
@@ -61,3 +61,21 @@ def test_what_no_method_honours_is_refused_with_what_would_be_right(
 ):
     with pytest.raises(UsageError, match=message):
         suite(tmp_path, *methods, model=model, dataset=dataset, keys=keys)
+
+
+def test_checkpointing_goes_to_the_methods_that_keep_blocks(tmp_path):
+    params = params_of(suite(tmp_path, "ft-all", "ft-last", "skip2-lora", keys="checkpoint = true"))
+    assert [name for name in params if "checkpoint" in params[name]] == ["ft-all"]
+    assert (
+        params_of(suite(tmp_path, "ft-all", keys="checkpoint = false"))["ft-all"].keys()
+        == params["ft-last"].keys()
+    )
+
+
+@pytest.mark.parametrize(("method", "model", "dataset", "message"), [
+    ("ft-last", "resnet-small", "mnist", "keeps nothing of the blocks"),
+    ("ft-all", "mlp", "har-hapt", "'mlp' has no blocks"),
+])  # fmt: skip
+def test_checkpointing_that_no_method_can_use_is_refused(tmp_path, method, model, dataset, message):
+    with pytest.raises(UsageError, match=message):
+        suite(tmp_path, method, model=model, dataset=dataset, keys="checkpoint = true")

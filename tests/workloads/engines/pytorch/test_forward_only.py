@@ -108,6 +108,6 @@ def test_the_native_engine_refuses_it_by_name():
 
     made = plans.plan(table.method("mezo"), graph_of("mlp", (64,), 10), 4)
     with pytest.raises(
-        SpecError, match=r"'native' trains by gradients, method 'mezo' computes none.*: torch"
+        SpecError, match=r"'native' does not estimate slopes .*'mezo' is to; engines that do: torch"
     ):
         check_plan("native", "mezo", made)

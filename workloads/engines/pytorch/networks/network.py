@@ -8,6 +8,8 @@ from torch import nn
 
 from tunebench.workloads import defaults, seeds
 from tunebench.workloads.artefact import Artefact
+from tunebench.workloads.engines.pytorch.networks.checkpointing import run_again
+from tunebench.workloads.methods.checkpointing import Segment, segments
 from tunebench.workloads.methods.skips import MAPPER
 from tunebench.workloads.models.graph import INPUT, Graph, Node, UnsupportedModel
 
@@ -41,6 +43,8 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
                 raise UnsupportedModel("model %r is for counting only and cannot be built" % graph.name)
         #: of the adapters that are nodes of the graph
         self.scale = 1.0
+        #: values of blocks are computed again in the backward pass
+        self.checkpoint = False
         for node in graph.layers + graph.added:
             self.add_module(node.name, _layer(node))
             if node.norm:
@@ -58,6 +62,8 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
             given: node (or ``input``) -> its value.
             wanted: names of nodes.
         """
+        if self.checkpoint and torch.is_grad_enabled():
+            return self._run_segments(given, wanted)
         key = (tuple(sorted(given)), tuple(wanted))
         if key not in self._programs:
             self._programs[key] = _program(self.graph, *key)
@@ -66,6 +72,27 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
             values[node.name] = self._value(node, [values[name] for name in node.inputs])
             for name in free:
                 del values[name]
+        return tuple(values[name] for name in wanted)
+
+    def _run_segments(self, given: Dict[str, Any], wanted: Sequence[str]) -> Tuple[Any, ...]:
+        """Run segment by segment; those that end with a block are run again in the backward pass."""
+        nodes = [step.node for step in _program(self.graph, tuple(given), tuple(wanted))]
+        values, parts = dict(given), segments(nodes, wanted)
+        for at, segment in enumerate(parts):
+
+            def run(inside: Dict[str, Any], segment: Segment = segment) -> Tuple[Any, ...]:
+                for node in segment.nodes:
+                    inside[node.name] = self._value(node, [inside[name] for name in node.inputs])
+                return tuple(inside[name] for name in segment.outputs)
+
+            if segment.again:
+                outputs = run_again(segment, values, run)
+            else:
+                outputs = run({name: values[name] for name in segment.inputs})
+            values.update(zip(segment.outputs, outputs))  # noqa: B905  Python 3.10
+            del outputs
+            needed = {name for part in parts[at + 1 :] for name in part.inputs} | set(wanted)
+            values = {name: value for name, value in values.items() if name in needed}
         return tuple(values[name] for name in wanted)
 
     def _value(self, node: Node, inputs: List[Any]) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 import torch
 
+from tunebench.workloads.engines.pytorch.networks.checkpointing import check_torch
 from tunebench.workloads.engines.pytorch.networks.export import exported
 from tunebench.workloads.engines.pytorch.networks.goals import entropy, make_goal
 from tunebench.workloads.engines.pytorch.networks.network import Network, load_weights, norm_of
@@ -32,6 +33,9 @@ _FOLLOW = 0.1
 def apply_plan(model: Network, plan: Plan, scale: float, seed: int) -> List[Any]:
     """Freeze a network except what the plan trains, put its adapters in, and return the trained parameters."""
     model.eval()
+    if plan.checkpoint:
+        check_torch()
+    model.checkpoint = plan.checkpoint
     for item in model.parameters():
         item.requires_grad_(False)
     chosen: List[Any] = []
