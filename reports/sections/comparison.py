@@ -19,6 +19,7 @@ from tunebench.reports.formatting.units import (
     size,
 )
 from tunebench.reports.sections.base.groups import Group, against, conditions, engines, grouped
+from tunebench.reports.sections.base.method_words import trained_by
 from tunebench.reports.sections.base.section import Page, Section, partial
 from tunebench.reports.sections.base.validity import in_short
 from tunebench.reports.summary import Summary
@@ -94,7 +95,9 @@ class ComparisonSection(Section):
 def _text_group(key: tuple[str, str, str], rows: Sequence[MethodResult]) -> str:
     board, task, shared = (clean(part, 60) for part in key)
     names = [board, task, f"{engines(rows)} on {shared}", against(rows)]
-    return paragraph("  ·  ".join(names), "  ") + "\n" + grid(HEADINGS, [_cells(row) for row in rows])
+    trained = trained_by(rows)
+    head = paragraph("  ·  ".join(names), "  ") + (f"\n{paragraph(trained)}" if trained else "")
+    return f"{head}\n{grid(HEADINGS, [_cells(row) for row in rows])}"
 
 
 def _cells(row: MethodResult) -> list[str]:
@@ -148,6 +151,7 @@ def _group(rows: Sequence[MethodResult]) -> str:
     first = rows[0]
     title = f"### {escaped(first.board_id, 40)} · {escaped(first.task, 40)}"
     under = lines(f"{engines(rows)} on {conditions(first)}, {against(rows)}")
+    said = [lines(trained, 1000)] if (trained := trained_by(rows)) else []
     cells = [_row(row) for row in rows]
     # What is the same in every row is said once, above: a line of the table has little room.
     same = [
@@ -156,7 +160,8 @@ def _group(rows: Sequence[MethodResult]) -> str:
     every = ", ".join(f"{_MARKDOWN_HEADINGS[i]} {cells[0][i]}" for i in same if cells[0][i].strip("–"))
     left = [i for i in range(len(_MARKDOWN_HEADINGS)) if i not in same]
     shown = table([_MARKDOWN_HEADINGS[i] for i in left], [[row[i] for i in left] for row in cells])
-    return "\n\n".join([title, under, *([lines(f"In every row: {every}")] if every else []), shown])
+    said += [lines(f"In every row: {every}")] if every else []
+    return "\n\n".join([title, under, *said, shown])
 
 
 def _row(row: MethodResult) -> list[str]:

@@ -10,9 +10,8 @@ from markupsafe import Markup
 from tunebench.reports.analysis.row import MethodResult
 from tunebench.reports.figures.methods.diagram import LEGEND, method_diagram
 from tunebench.reports.figures.methods.known import KNOWN
-from tunebench.reports.formatting.training_words import PLAIN, training_words
 from tunebench.reports.formatting.units import clean
-from tunebench.reports.sections.base.method_words import what_it_costs, what_trains
+from tunebench.reports.sections.base.method_words import trained_by, what_it_costs, what_trains
 from tunebench.reports.sections.base.section import Page, Section, partial
 
 
@@ -53,7 +52,7 @@ class MethodsSection(Section):
         # Of what no diagram holds, the legend need not speak.
         drawn = "".join(card.diagram or "" for card in cards)
         legend = [(css, words) for css, words in LEGEND if f'class="{css}"' in drawn]
-        return _View(cards, legend, _ranks(rows), _trainings(rows))
+        return _View(cards, legend, _ranks(rows), trained_by(rows))
 
 
 def method_cards(rows: Sequence[MethodResult]) -> list[MethodCard]:
@@ -85,25 +84,6 @@ def _ranks(rows: Sequence[MethodResult]) -> str:
     if not ranks:
         return ""
     return f"Adapters of this run have rank {', '.join(str(rank) for rank in ranks[:6])}."
-
-
-def _trainings(rows: Sequence[MethodResult]) -> str:
-    """Return how weights were updated, in words; empty if plainly by all of our methods."""
-    labels: dict[str, list[str]] = {}
-    for row in rows:
-        if not row.own and not row.aa_control:
-            names = labels.setdefault(training_words(row.params) or PLAIN, [])
-            if row.label not in names:
-                names.append(row.label)
-    if set(labels) <= {PLAIN}:
-        return ""
-    if len(labels) == 1:
-        return f"Trained by {clean(next(iter(labels)), 200)}."
-    sentences = [
-        f"{', '.join(clean(label, 60) for label in names)}: {clean(words, 200)}"
-        for words, names in labels.items()
-    ]
-    return f"Trained by: {'; '.join(sentences)}."
 
 
 SECTION = MethodsSection()

@@ -262,7 +262,11 @@ def measure(params: Dict[str, Any]) -> Dict[str, float]:
 
     plan, batch = plan_at(None), chosen["batch"]
     if not plan.trains:
-        raise FitError("params.method is %r, which trains nothing: it has no step to fit" % chosen["method"])
+        able = [other for other in table.METHODS if other.networks and table.honours(other, "optimizer")]
+        fitting = ", ".join(other.name for other in able)
+        raise FitError(
+            "params.method is %r, which takes no step; methods that do: %s" % (chosen["method"], fitting)
+        )
     limit_b = int(chosen["limit_mb"] * 1e6) if chosen["limit_mb"] else int(SHARE * available_b())
     by_batch = largest_batch(plan, limit_b, chosen["allocator"], training)
     by_side = largest_side(plan_at, batch, limit_b, chosen["allocator"], training)

@@ -73,6 +73,7 @@ def parse(workload: Dict[str, Any]) -> Spec:
 
     Raises:
         SpecError: the first key that is wrong.
+        TrainingError: likewise, of the keys of training.
     """
     schema = str(workload.get("schema", SCHEMA))
     if schema != SCHEMA and not schema.startswith(SCHEMA + "."):

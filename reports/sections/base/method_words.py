@@ -1,8 +1,13 @@
-"""What a method does, in two lines made from what the table of methods says of it."""
+"""What a method does, in two lines made from what the table of methods says of it; how its weights were updated."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from tunebench.reports.analysis.row import MethodResult
 from tunebench.reports.figures.methods.known import KnownMethod
+from tunebench.reports.formatting.training_words import PLAIN, training_words
+from tunebench.reports.formatting.units import clean
 
 _ADAPTERS = {
     "own-last": "a low-rank adapter beside the last layer",
@@ -74,3 +79,22 @@ def _shipped(method: KnownMethod) -> str:
         own = "the biases" if method.biases == "all" else "the last layer's bias"
     adapters = "the adapters" if method.adapters != "none" else ""
     return " and ".join(part for part in (own, adapters) if part) or "nothing"
+
+
+def trained_by(rows: Sequence[MethodResult]) -> str:
+    """Return how weights were updated, in words; empty if plainly by all of our methods. A user's own does not tell."""
+    labels: dict[str, list[str]] = {}
+    for row in rows:
+        if not row.own and not row.aa_control:
+            names = labels.setdefault(training_words(row.params) or PLAIN, [])
+            if row.label not in names:
+                names.append(row.label)
+    if set(labels) <= {PLAIN}:
+        return ""
+    if len(labels) == 1:
+        return f"Trained by {clean(next(iter(labels)), 200)}."
+    sentences = [
+        f"{', '.join(clean(label, 60) for label in names)}: {clean(words, 200)}"
+        for words, names in labels.items()
+    ]
+    return f"Trained by: {'; '.join(sentences)}."

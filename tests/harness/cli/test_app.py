@@ -133,6 +133,22 @@ def test_plan_is_a_dry_run_with_json_and_no_invented_eta(cli, lab, tmp_path):
     assert "skip2-lora" in text
 
 
+def test_plan_says_how_weights_are_updated_where_it_is_not_the_plain_way(cli, lab, tmp_path):
+    suite = tmp_path / "trained.toml"
+    suite.write_text(
+        '[suite]\nname = "trained"\nblocks = 1\naa = false\n[[workload]]\ndataset = "digits"\nmodel = "mlp"\n'
+        'methods = ["ft-all", "lora-all"]\noptimizer = "adamw"\nschedule = "cosine"\nlora_plus = 4\n'
+    )
+    words = ["plan", "-i", str(lab("here")), "-s", str(suite)]
+    rows = {line.split()[1]: line for line in cli(*words).stdout.splitlines() if "digits/mlp  " in line}
+    assert rows["ft-all"].endswith("; AdamW, cosine schedule")
+    assert rows["lora-all"].endswith("; AdamW, cosine schedule, LoRA+ 4")
+    workloads = json.loads(cli(*words, "--json").stdout)["workloads"]
+    assert [(row["label"], row["params"].get("lora_plus")) for row in workloads] == [
+        ("ft-all", None), ("lora-all", 4.0),
+    ]  # fmt: skip
+
+
 @pytest.mark.slow
 def test_run_then_report_then_an_eta_from_history(cli, lab, sleep_suite, tmp_path):
     inventory, suite = str(lab("here")), str(sleep_suite(["a", "b"], blocks=1))

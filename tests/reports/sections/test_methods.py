@@ -11,6 +11,7 @@ from tunebench.reports.render.html import render
 from tunebench.reports.results import RunReader
 from tunebench.reports.sections.base.method_words import what_it_costs, what_trains
 from tunebench.reports.sections.base.rows import comparison_table
+from tunebench.reports.sections.comparison import SECTION
 from tunebench.reports.sections.methods import method_cards
 from tunebench.reports.summary import summarise
 
@@ -120,10 +121,15 @@ def test_how_weights_were_updated_is_told_where_it_is_not_the_plain_way(store_re
         ),
         make_record(label="mine", method="own", own=True),
     ]
-    assert (
+    sentence = (
         "Trained by: ft-all: plain SGD at a constant rate; lora-all adamw: AdamW, cosine schedule, gradients clipped at "
         "1; lora-all fast: SGD, cosine schedule, LoRA+ 16."
-    ) in section_of(store_reps(reps))
+    )
+    reader = store_reps(reps)
+    assert sentence in section_of(reader)
+    summary = summarise(reader)
+    for shown in (SECTION.text(summary), [SECTION.markdown(summary, 60_000)]):
+        assert sentence in " ".join(" ".join(shown).split())
 
 
 def test_one_training_of_all_methods_is_told_once(store_reps, make_record):
@@ -136,7 +142,9 @@ def test_one_training_of_all_methods_is_told_once(store_reps, make_record):
 
 
 def test_the_plain_way_needs_no_words(demo):
-    assert "rained by" not in section_of(demo)
+    summary = summarise(demo)
+    shown = [section_of(demo), *SECTION.text(summary), SECTION.markdown(summary, 60_000)]
+    assert all("rained by" not in text for text in shown)
 
 
 def test_a_method_of_ones_own_and_an_unknown_one_are_called_what_they_are(store_reps, make_record):

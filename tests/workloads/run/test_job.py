@@ -211,3 +211,34 @@ def test_an_older_torch_gives_the_same_losses(run_job, other_torch, method, mode
     ours, theirs = ours.read("result.json"), theirs.read("result.json")
     assert ours["losses"] == pytest.approx(theirs["losses"], rel=1e-4)
     assert ours["before"] == theirs["before"]
+
+
+def test_re_estimating_is_a_phase_of_the_window_and_a_method_without_steps_has_no_other(run_job):
+    keys = {"method": "reestimated", "batch": 45, "epochs": 2}
+    ended = run_job({**keys, "mode": "instrumented"}, here=True)
+    assert (ended.returncode, ended.output) == (0, "")
+    marks, result = ended.read("marks.json"), ended.read("result.json")
+    start, end = marks["window_ns"]
+    inside = [phase for t_ns, phase in check_marks(marks) if start <= t_ns <= end]
+    assert inside == ["gather", "reestimate", "evaluate"]
+    assert (result["steps"], result["losses"], result["curve"], result["loss_final"]) == (0, [], [], None)
+    assert result["after"] > result["before"] + 0.1
+    assert result["update_b"] == 4 * result["params_trainable"] == 4 * 2 * 192
+    assert result["madds"]["reestimate"] == 450 * (64 * 96 + 96 * 96 + 96 * 10)
+    repeat = {"min_s": 60, "max_n": 3, "lead_s": 0.01}
+    many = run_job({**keys, "mode": "energy", "repeat": repeat}, here=True).read("result.json")
+    assert (many["repeats"], many["after"]) == (3, result["after"])
+
+
+def test_a_cached_method_re_estimates_before_its_first_step(run_job):
+    keys = {
+        "method": "skip2-lora",
+        "batch": 45,
+        "epochs": 2,
+        "mode": "instrumented",
+        "batchnorm": "reestimated",
+    }
+    marks = run_job(keys, here=True).read("marks.json")
+    phases = [phase for _, phase in check_marks(marks)]
+    first = phases.index("reestimate")
+    assert phases.count("reestimate") == 1 and phases[first + 1 : first + 3] == ["gather", "cache_fill"]

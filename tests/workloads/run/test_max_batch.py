@@ -99,6 +99,10 @@ def test_a_limit_below_the_state_alone_is_not_tried():
             {"model": "unet-small", "method": "lorae", "optimizer": "adam"},
             "params.optimizer is 'adam', expected one of: sgd, momentum, adamw",
         ),
+        (
+            {"model": "unet-small", "method": "reestimated"},
+            "params.method is 'reestimated', which takes no step; methods that do: ft-all, .*tent",
+        ),
     ],
 )
 def test_wrong_settings_are_refused_with_what_is_allowed(params, message):

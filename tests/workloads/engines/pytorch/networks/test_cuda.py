@@ -47,6 +47,16 @@ def test_every_method_has_the_same_losses_and_statistics_on_cuda(small, method, 
 
 
 @gpu
+@pytest.mark.parametrize("optimizer", ["momentum", "adamw"])
+def test_every_optimizer_has_the_same_losses_on_cuda(small, optimizer):
+    keys = {"optimizer": optimizer, "schedule": "cosine", "clip": 1.0, "weight_decay": 0.01, "lr": 0.001}
+    _, wanted = trained(small("lorae", "resnet-small", lora_plus=4.0, **keys))
+    session, losses = trained(small("lorae", "resnet-small", lora_plus=4.0, device="cuda", **keys))
+    assert all(item.is_cuda for quantity in session.optimizer.state for item in quantity)
+    assert losses == pytest.approx(wanted, rel=SAME)
+
+
+@gpu
 @pytest.mark.parametrize("model", ["resnet-small", "detector-small", "unet-small"])
 def test_evaluations_before_the_first_step_agree(small, model):
     cpu, cuda = (Session(small("lorae", model, device=device)).evaluate() for device in ("cpu", "cuda"))
