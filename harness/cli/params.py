@@ -112,8 +112,8 @@ def count(
         (100 (1 - (trainable + statistics) / params)), ``update_b`` (bytes of both in float32), ``update_file_b`` (of
         the safetensors file that ships them: ``update_b`` and a header of names and shapes; 0 if nothing changes),
         ``batchnorm`` and ``head`` (as asked for), ``madds`` and ``madds_base`` (forward, one sample, with and without
-        adapters), ``adapted`` (number of layers), ``skipped`` (layer -> why it has no adapter); with ``batch``,
-        ``optimizer``, ``free_mb`` or ``board`` also ``memory``
+        adapters), ``adapted`` (number of layers or, of skip adapters, of blocks), ``skipped`` (layer -> why it has no
+        adapter); with ``batch``, ``optimizer``, ``free_mb`` or ``board`` also ``memory``
         (:class:`tunebench.workloads.methods.memory.Memory`, ``total_b``, ``batch``, ``optimizer``; with
         ``free_mb`` what :class:`tunebench.harness.lab.memory.Room` has, with ``board`` a row of it for every memory
         size in ``boards``).
@@ -154,7 +154,7 @@ def count(
         "model": model,
         "task": plan.graph.task,
         "method": method,
-        "rank": rank if plan.adapters else None,
+        "rank": rank if plan.has_adapters else None,
         "classes": _classes(plan.graph),
         "input": list(plan.graph.shape),
         "params": total,
@@ -167,7 +167,7 @@ def count(
         "update_file_b": file_b(plan, method),
         "madds": forward.base + forward.adapters,
         "madds_base": forward.base,
-        "adapted": len(plan.adapters),
+        "adapted": len(plan.adapters) + max(0, len(plan.graph.added) - 1),
         "skipped": plan.skipped,
         **({} if memory is None else {"memory": memory}),
     }
@@ -197,7 +197,7 @@ def file_b(plan: plans.Plan, method: str) -> int:
 
     It holds the adapters and what changes besides, or the delta of what changes.
     """
-    content = "adapter" if plan.adapters else "delta"
+    content = "adapter" if plan.has_adapters else "delta"
     if not plans.update_shapes(plan, content):
         return 0
     form = updates.Form(content, "float32", False)
@@ -230,7 +230,10 @@ def table(numbers: dict[str, Any]) -> str:
     if "memory" in numbers:
         lines += _memory_lines(numbers["memory"])
     if numbers["adapted"]:
-        lines.append(f"  adapters      {numbers['adapted']:>14,} layers")
+        where = (
+            "blocks" if methods_table.method(numbers["method"]).adapters == methods_table.SKIP else "layers"
+        )
+        lines.append(f"  adapters      {numbers['adapted']:>14,} {where}")
     if numbers["skipped"]:
         reasons: dict[str, int] = {}
         for reason in numbers["skipped"].values():

@@ -40,7 +40,7 @@ from tunebench.harness.errors import UsageError
 from tunebench.reports.stats import sequential
 from tunebench.workloads import defaults
 from tunebench.workloads.engines import Engine, find_engine
-from tunebench.workloads.methods.table import METHODS, honours
+from tunebench.workloads.methods.table import METHODS, SKIP, honours
 from tunebench.workloads.methods.table import method as find_method
 
 AA_SUFFIX = " (A/A)"
@@ -406,7 +406,7 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
             device=entry.device,
             threads=entry.threads,
             dtype=entry.dtype,
-            params=_params(entry, header, name),
+            params=_params(entry, header, name) | _skip_params(entry, name) | _checkpoint_params(entry, name),
             own_params=options,
             deadline_s=(entry.deadline_s or header.deadline_s) + (sustained_s or 0.0),
             needs_ram_gb=entry.needs.ram_gb,
@@ -421,6 +421,18 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
         )
         for name in names
     ]
+
+
+def _checkpoint_params(entry: WorkloadEntry, name: str) -> dict[str, Any]:
+    """Return the key of gradient checkpointing for a method that keeps blocks; the others of a workload go without."""
+    return {"checkpoint": True} if entry.checkpoint and not entry.own and entry.checkpoints(name) else {}
+
+
+def _skip_params(entry: WorkloadEntry, name: str) -> dict[str, Any]:
+    """Return the keys of skip adapters that ask for something, for a method that has any; the others have none."""
+    if entry.own or find_method(name).adapters != SKIP:
+        return {}
+    return {key: getattr(entry, key) for key in entry.skips.changed}
 
 
 def _label_hint(first: Workload, second: Workload) -> str:

@@ -16,6 +16,8 @@ from tunebench.workloads import defaults, engines
 from tunebench.workloads.engines.native.build import VARIANTS
 from tunebench.workloads.methods import table
 from tunebench.workloads.methods.plan import plan as make_plan
+from tunebench.workloads.methods.plan import unfit
+from tunebench.workloads.methods.skips import USUAL, Skips, parse_skips
 from tunebench.workloads.models import MODELS, graph_of
 from tunebench.workloads.prepare.bases import FIRST_DEVELOPMENT_BASE
 from tunebench.workloads.tasks import training as trainings
@@ -199,6 +201,18 @@ class WorkloadEntry(_Strict):
     lr: float = Field(default=defaults.LEARNING_RATE, gt=0)
     rank: int = Field(default=defaults.RANK, ge=1)
     scale: float = Field(default=defaults.SCALE, gt=0)
+    checkpoint: bool = Field(
+        default=False,
+        description="networks: values of blocks are computed again in the backward pass, not kept",
+    )
+    skip_grid: str | None = Field(
+        default=None,
+        description="skip adapters of a network: side of the pooled maps, '1x1' (default) or '2x2'",
+    )
+    skip_blocks: int | str | None = Field(
+        default=None,
+        description="skip adapters of a network: 'all' blocks (default), or the number of the last ones",
+    )
     alpha: float | None = Field(
         default=None, gt=0, description="in place of scale, which is then alpha / rank"
     )
@@ -287,6 +301,10 @@ class WorkloadEntry(_Strict):
             )
         if self.module is not None and self.command is not None:
             raise ValueError("'module' and 'command' exclude each other")
+        if self.checkpoint:
+            raise ValueError("'checkpoint' goes with built-in methods")
+        if self.skips.changed:
+            raise ValueError(f"'{self.skips.changed[0]}' goes with built-in methods of skip adapters")
         if self.methods:
             raise ValueError("'methods' lists built-in methods; a method of your own has a 'label'")
         if not self.label:
@@ -315,12 +333,30 @@ class WorkloadEntry(_Strict):
         for name in self.methods:
             table.method(name)
             if not table.supports(name, self.model):
-                fitting = ", ".join(table.methods_of(self.model))
+                fitting, reason = ", ".join(table.methods_of(self.model)), self._unfit(name)
                 raise ValueError(
-                    f"method {name!r} does not apply to model {self.model!r}; those that do: {fitting}"
+                    f"method {name!r} does not apply to model {self.model!r}{reason}; those that do: {fitting}"
                 )
         self._check_keys(self.model)
         self._check_plans(self.model)
+
+    def checkpoints(self, name: str) -> bool:
+        """Return whether a method keeps something of the network's blocks that can be computed again."""
+        entry, model = MODELS[str(self.model)], str(self.model)
+        graph = graph_of(model, entry.shape, entry.n_classes)
+        try:
+            return make_plan(table.method(name), graph, self.rank, checkpoint=True).checkpoint
+        except table.UnsupportedMethod:
+            return False
+
+    def _unfit(self, name: str) -> str:
+        entry, model = MODELS[str(self.model)], str(self.model)
+        return unfit(table.method(name), graph_of(model, entry.shape, entry.n_classes))
+
+    @property
+    def skips(self) -> Skips:
+        """Return which blocks skip adapters read; raise WorkloadError if a key is wrong."""
+        return parse_skips(self.skip_grid, self.skip_blocks)
 
     def _check_keys(self, model: str) -> None:
         """Refuse keys that mean nothing for any of the methods; beside one that honours a key, the others go without."""
@@ -335,18 +371,24 @@ class WorkloadEntry(_Strict):
                     f"model {model!r} that have: {fitting}"
                 )
             raise ValueError(
-                f"'{key}' means nothing for {names}: no labels are learnt from or no step is taken; methods of model "
-                f"{model!r} for which it does: {fitting}"
+                f"'{key}' means nothing for {names}: no labels are learnt from, no gradient is computed or no step is "
+                f"taken; methods of model {model!r} for which it does: {fitting}"
             )
 
     def _check_plans(self, model: str) -> None:
         """Refuse what no board could plan: a cache of what every step changes, keys of BatchNorm where there is none."""
         entry = MODELS[model]
         graph = graph_of(model, entry.shape, entry.n_classes)
-        for name in self.methods:
-            row = table.method(name)
+        rows = [table.method(name) for name in self.methods]
+        checkpointing = any(self.checkpoints(name) for name in self.methods)
+        skipping = any(row.adapters == table.SKIP for row in rows)
+        for name, row in zip(self.methods, rows, strict=True):
+            skips = self.skips if row.adapters == table.SKIP or not skipping else USUAL
+            again = self.checkpoint and (self.checkpoints(name) or not checkpointing)
             keys = {key: getattr(self, key) for key in table.OWN_KEYS if table.honours(row, key)}
-            engines.check_plan(self.engine, name, make_plan(row, graph, self.rank, **keys))
+            engines.check_plan(
+                self.engine, name, make_plan(row, graph, self.rank, skips=skips, checkpoint=again, **keys)
+            )
 
     def _check_engine(self, model: str) -> None:
         engine = engines.find_engine(self.engine)

@@ -19,9 +19,17 @@ import importlib
 from typing import Any, Dict, NamedTuple, Tuple
 
 from tunebench.workloads.methods.plan import Plan
+from tunebench.workloads.methods.table import FORWARD_ONLY
 from tunebench.workloads.models import NETWORKS
 from tunebench.workloads.tasks.spec import DEVICES, SpecError
 from tunebench.workloads.tasks.training import Training
+
+#: abilities that a plan may ask of an engine, and what that is in words
+ABILITIES = {
+    "forward-only": "estimate slopes without gradients",
+    "checkpoint": "run blocks again in the backward pass",
+    "block-skips": "train skip adapters from blocks",
+}
 
 
 class Engine(NamedTuple):
@@ -39,6 +47,7 @@ class Engine(NamedTuple):
         training: keys of training (:class:`~tunebench.workloads.tasks.training.Training`) that it honours; a workload
             that sets another is refused. ``alpha`` is none of them: it is settled before an engine sees it, as ``scale``.
         limits: the limits above in words, for the error of a suite beyond them.
+        abilities: what else it does, of :data:`ABILITIES`.
         package: of a lab's engine, the top-level package whose Python files travel to boards.
     """
 
@@ -53,6 +62,7 @@ class Engine(NamedTuple):
     training: Tuple[str, ...] = ()
     limits: str = ""
     package: str = ""
+    abilities: Tuple[str, ...] = ()
 
     def runs(self, model: str, device: str, threads: int) -> bool:
         """Return whether it trains a model on a device with so many threads."""
@@ -71,6 +81,7 @@ ENGINES: Dict[str, Engine] = {
         _HERE + "pytorch.chain",
         _HERE + "pytorch.networks",
         needs_torch=True,
+        abilities=tuple(ABILITIES),
         training=("optimizer", "schedule", "clip", "weight_decay", "batchnorm", "head", "lora_plus"),
     ),
     "native": Engine(
@@ -142,11 +153,23 @@ def check_training(name: str, training: Training, model: str = "mlp") -> None:
 
 
 def check_plan(name: str, method: str, plan: Plan) -> None:
-    """Refuse a method that changes BatchNorm by itself on an engine that leaves it frozen.
+    """Refuse what a plan asks of an engine that does not do it.
 
     Raises:
         SpecError: names the engines that run it.
     """
+    asked = {
+        "forward-only": plan.gradient == FORWARD_ONLY,
+        "checkpoint": plan.checkpoint,
+        "block-skips": bool(plan.graph.added),
+    }
+    for ability, wanted in asked.items():
+        if wanted and ability not in find_engine(name).abilities:
+            able = [other for other, entry in ENGINES.items() if ability in entry.abilities]
+            raise SpecError(
+                "engine %r does not %s, as method %r is to; engines that do: %s"
+                % (name, ABILITIES[ability], method, ", ".join(able))
+            )
     if "batchnorm" in find_engine(name).training or not (plan.statistics or plan.norms):
         return
     model = plan.graph.name

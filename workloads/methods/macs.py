@@ -8,8 +8,10 @@ batch, and its gradient is as large as the weight's.
 
 from typing import Dict, NamedTuple
 
+from tunebench.workloads.methods.checkpointing import segments
 from tunebench.workloads.methods.memory import needs_grad, run_nodes
 from tunebench.workloads.methods.plan import Plan
+from tunebench.workloads.methods.table import FORWARD_ONLY
 from tunebench.workloads.models.graph import madds, product, shapes_of
 
 
@@ -68,7 +70,7 @@ def of_sample(plan: Plan) -> MultiplyAdds:
     Raises:
         ValueError: a chain with convolutions: its engine runs their adapters as branches, which this does not count.
     """
-    layers = {node.name: node for node in plan.graph.layers}
+    layers = {node.name: node for node in plan.graph.layers + plan.graph.added}
     if plan.graph.chain and any(node.op != "linear" for node in layers.values()):
         raise ValueError("multiply-adds of a chain are counted for linear layers only")
     shapes, nodes = shapes_of(plan.graph), run_nodes(plan)
@@ -92,6 +94,14 @@ def of_sample(plan: Plan) -> MultiplyAdds:
             update += low + high
         else:
             update += madds(layers[adapter.end], shapes) * (adapter.end not in plan.weights)
+    if (
+        plan.gradient == FORWARD_ONLY
+    ):  # two passes; moving the weights multiplies nothing that is counted here
+        return MultiplyAdds(2 * forward, 0, 0, fill, reestimate)
+    if plan.checkpoint:
+        again = {node.name for part in segments(nodes, plan.graph.outputs) if part.again for node in part.nodes
+                 if any(other.name in graded for other in part.nodes)}  # fmt: skip
+        forward += sum(madds(layers[name], shapes) for name in again if name in layers)
     return MultiplyAdds(forward, backward, update, fill, reestimate)
 
 
@@ -119,4 +129,5 @@ def forward_madds(plan: Plan) -> ForwardMadds:
     shapes = shapes_of(plan.graph)
     base = sum(madds(node, shapes) for node in plan.graph.layers)
     beside = sum(product(shapes[adapter.end][1:]) * adapter.n_params for adapter in plan.adapters)
+    beside += sum(madds(node, shapes) for node in plan.graph.added)
     return ForwardMadds(base, beside)

@@ -19,10 +19,11 @@ besides (reordered copies, columns), the allocator's slack, the interpreter and 
 of what a process takes, and tells methods and batches apart.
 """
 
-from typing import Callable, Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
+from tunebench.workloads.methods.checkpointing import segments
 from tunebench.workloads.methods.plan import Plan, counts, own_params
-from tunebench.workloads.methods.table import ENTROPY
+from tunebench.workloads.methods.table import BACKWARD, ENTROPY, FORWARD_ONLY
 from tunebench.workloads.models.graph import INPUT, Node, product
 
 #: Where the search for the largest ends. Sides are multiples of what every network takes.
@@ -183,8 +184,15 @@ class _Step:
 
     def backward(self) -> None:
         """Walk from the outputs to the inputs: gradients come and go, and each part frees what was kept for it."""
-        gradients: Dict[str, str] = {}
-        for node in reversed(self.nodes):
+        self._backward_through(self.nodes, {})
+
+    def saved(self) -> Set[str]:
+        """Return the tensors that autograd keeps at the end of the forward pass."""
+        return {tensor for kept in self.kept.values() for _, tensor in kept}
+
+    def _backward_through(self, nodes: Sequence[Node], gradients: Dict[str, str]) -> None:
+        """Walk from the last node to the first; ``gradients`` holds, by node, those that have not been used yet."""
+        for node in reversed(nodes):
             if node.name not in self.needs_grad:
                 continue
             if node.name in self.plan.graph.outputs:
@@ -238,6 +246,65 @@ class _Step:
         gradients[name] = made
 
 
+class _CheckpointedStep(_Step):
+    """A step whose blocks are run again in the backward pass: of each only what enters it is kept."""
+
+    def __init__(self, plan: Plan, batch: int) -> None:
+        super().__init__(plan, batch)
+        self.graded = self.needs_grad
+        self.segments = segments(self.nodes, plan.graph.outputs)
+        #: segment -> what is kept of it
+        self.entering: Dict[int, List[str]] = {}
+
+    def _again(self, at: int) -> bool:
+        segment = self.segments[at]
+        return segment.again and any(node.name in self.graded for node in segment.nodes)
+
+    def forward(self) -> None:
+        every, self.needs_grad = self.nodes, set()
+        last = {name: node.name for node in every for name in node.inputs}
+        self.value[INPUT] = self.tape.make("value " + INPUT, self.bytes_of(self.plan.graph.shape))
+        for at, segment in enumerate(self.segments):
+            if self._again(at):
+                self.entering[at] = [self.tape.hold(self.value[name]) for name in segment.inputs]
+            self.needs_grad = set() if self._again(at) else self.graded
+            self._run_all(segment.nodes, last)
+        self.needs_grad = self.graded
+        shapes = {node.name: node.shape for node in every}
+        for name in sorted(self.plan.graph.outputs):
+            size_b = _loss_b(self.plan.graph.task, self.batch, shapes[name])
+            self.kept[name].append(("loss", self.tape.make("loss " + name, size_b)))
+
+    def _run_all(self, nodes: Sequence[Node], last: Dict[str, str]) -> None:
+        outputs = set(self.plan.graph.outputs)
+        for node in nodes:
+            self.kept[node.name] = []
+            self.value[node.name] = self._run(node)
+            for name in set(node.inputs):
+                if last[name] == node.name and name not in outputs:
+                    self.tape.drop(self.value[name])
+
+    def saved(self) -> Set[str]:
+        return super().saved() | {tensor for tensors in self.entering.values() for tensor in tensors}
+
+    def backward(self) -> None:
+        gradients: Dict[str, str] = {}
+        for at in reversed(range(len(self.segments))):
+            segment = self.segments[at]
+            if self._again(at):
+                own = {node.name for node in segment.nodes}
+                last = {name: node.name for node in segment.nodes for name in node.inputs if name in own}
+                for name, tensor in zip(segment.inputs, self.entering[at]):  # noqa: B905  Python 3.10
+                    self.value[name], last[name] = tensor, ""
+                self._run_all(segment.nodes, last)
+                for name in segment.outputs:
+                    if name not in last:
+                        self.tape.drop(self.value[name])
+            self._backward_through(segment.nodes, gradients)
+            for tensor in self.entering.get(at, ()):
+                self.tape.drop(tensor)
+
+
 def run_nodes(plan: Plan) -> List[Node]:
     """Return the nodes of a step: those behind the cached ones, if the method caches."""
     by_name = {node.name: node for node in plan.graph.nodes}
@@ -283,6 +350,14 @@ def optimizer_state_b(plan: Plan, state_floats: int) -> int:
     return _FLOAT_B * state_floats * counts(plan).trainable
 
 
+def _moving_b(plan: Plan, step: _Step) -> int:
+    """Return the bytes beside the weights while they move: the largest tensor's direction and the inputs."""
+    if plan.gradient != FORWARD_ONLY:
+        return 0
+    largest_part = max(product(node.weight_shape) for node in plan.graph.layers)
+    return step.bytes_of(plan.graph.shape) + _FLOAT_B * largest_part
+
+
 def predict(plan: Plan, batch: int, n_train: Optional[int] = None, state_floats: int = 0) -> Memory:
     """Predict a training step's memory; without steps that of re-estimating statistics, which runs batches forward.
 
@@ -298,12 +373,13 @@ def predict(plan: Plan, batch: int, n_train: Optional[int] = None, state_floats:
     statistics = sum(2 * node.channels_out for node in plan.graph.layers if node.norm)
     saved_b = peak_b = 0
     if plan.trains or plan.statistics:
-        step = _Step(plan, batch)
+        step = _CheckpointedStep(plan, batch) if plan.checkpoint else _Step(plan, batch)
+        if plan.gradient == FORWARD_ONLY:
+            step.needs_grad = set()
         step.forward()
-        saved = {tensor for kept in step.kept.values() for _, tensor in kept}
-        saved_b = sum(step.tape.size_b[name] for name in saved)
+        saved_b = sum(step.tape.size_b[name] for name in step.saved())
         step.backward()
-        peak_b = step.tape.peak_b
+        peak_b = max(step.tape.peak_b, _moving_b(plan, step))
     if plan.caches:  # the first epoch runs the trunk, too, and keeps nothing of it
         fill = _Step(plan._replace(cached=()), batch)
         fill.needs_grad = set()
@@ -311,7 +387,7 @@ def predict(plan: Plan, batch: int, n_train: Optional[int] = None, state_floats:
         peak_b = max(peak_b, fill.tape.peak_b)
     return Memory(
         weights_b=_FLOAT_B * (amount.total + statistics),
-        gradients_b=_FLOAT_B * amount.trainable,
+        gradients_b=_FLOAT_B * amount.trainable * (plan.gradient == BACKWARD),
         optimiser_b=optimizer_state_b(plan, state_floats),
         saved_b=saved_b,
         step_b=peak_b,

@@ -9,15 +9,22 @@ biases train whatever the method.
 An adapter on a convolution is an extractor of the convolution's kernel to ``rank`` channels and a 1x1 mapper:
 ``rank (c_in kh kw + c_out)`` parameters (Wang et al., LoRAE, Scientific Reports 15:33109, 2025). That is also LoRA
 on the weight flattened to c_out x (c_in kh kw), so on one convolution the two are the same map.
+
+Skip adapters of a network with branches are nodes of its graph (:mod:`tunebench.workloads.methods.skips`) whose weights
+train.
 """
 
 from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
 from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.methods import skips as skipping
+from tunebench.workloads.methods.skips import Skips
 from tunebench.workloads.methods.table import (
     ALL,
+    BACKWARD,
     CONVOLUTIONS,
     ENTROPY,
+    FORWARD_ONLY,
     FROZEN,
     LABELS,
     LAST,
@@ -62,7 +69,7 @@ class Plan(NamedTuple):
     """A method applied to a network: what an engine needs and no more.
 
     Attributes:
-        graph: the network.
+        graph: the network; with the nodes of skip adapters where it has branches.
         weights: layers whose weight trains, with the scale of a BatchNorm that trains.
         biases: layers whose bias trains, which may be BatchNorm's shift.
         adapters: in the order of the layers that they end at.
@@ -72,7 +79,9 @@ class Plan(NamedTuple):
         cached_output: the output of a chain's frozen head, without adapters, is kept, too.
         norms: layers whose BatchNorm's scale and shift both train, whatever ``weights`` and ``biases`` say.
         statistics: layers whose BatchNorm's statistics are re-estimated before the first step.
-        objective: of the steps, as in the method's row.
+        objective, gradient: of the steps, as in the method's row.
+        checkpoint: values of blocks are computed again in the backward pass, not kept
+            (:mod:`tunebench.workloads.methods.checkpointing`).
     """
 
     graph: Graph
@@ -86,6 +95,8 @@ class Plan(NamedTuple):
     norms: Tuple[str, ...] = ()
     statistics: Tuple[str, ...] = ()
     objective: str = LABELS
+    gradient: str = BACKWARD
+    checkpoint: bool = False
 
     @property
     def trains(self) -> bool:
@@ -96,6 +107,11 @@ class Plan(NamedTuple):
     def caches(self) -> bool:
         """Return whether activations are kept from the first epoch on."""
         return bool(self.cached) or self.cached_output
+
+    @property
+    def has_adapters(self) -> bool:
+        """Return whether there are adapters: beside layers or, in a network with branches, from blocks to its scores."""
+        return bool(self.adapters or self.graph.added)
 
     @property
     def adapted(self) -> Tuple[str, ...]:
@@ -116,7 +132,16 @@ class Plan(NamedTuple):
         )
 
 
-def plan(row: Method, graph: Graph, rank: int, batchnorm: str = FROZEN, head: str = "method") -> Plan:
+def plan(
+    row: Method,
+    graph: Graph,
+    rank: int,
+    batchnorm: str = FROZEN,
+    head: str = "method",
+    *,
+    skips: Skips = skipping.USUAL,
+    checkpoint: bool = False,
+) -> Plan:
     """Apply a method to a network.
 
     Args:
@@ -124,6 +149,8 @@ def plan(row: Method, graph: Graph, rank: int, batchnorm: str = FROZEN, head: st
         graph: the network.
         rank: of every adapter.
         batchnorm, head: the workload's keys of these names (:class:`tunebench.workloads.tasks.training.Training`).
+        skips: which blocks of a network with branches get skip adapters, and how they are pooled.
+        checkpoint: values of a network's blocks are computed again in the backward pass.
 
     Raises:
         UnsupportedMethod: the pair does not fit, or the keys do not fit the method or the network; names what does.
@@ -134,8 +161,9 @@ def plan(row: Method, graph: Graph, rank: int, batchnorm: str = FROZEN, head: st
         fitting = ", ".join(other.name for other in METHODS if _applies(other, graph))
         raise UnsupportedMethod(
             "method %r does not apply to model %r%s; for it use one of: %s"
-            % (row.name, graph.name, _unfit(row, graph), fitting)
+            % (row.name, graph.name, unfit(row, graph), fitting)
         )
+    _check_skips(row, graph, skips)
     _check_keys(row, graph, batchnorm, head)
     if row.adapters != NONE and rank < 1:
         raise WorkloadError("workload.rank is %d: adapters need a rank of at least 1" % rank)
@@ -152,22 +180,57 @@ def plan(row: Method, graph: Graph, rank: int, batchnorm: str = FROZEN, head: st
     normed = tuple(node.name for node in graph.layers if node.norm)
     does = (row.batchnorm, batchnorm)
     skipped: Dict[str, str] = {}
-    adapters = _adapters(row.adapters, graph, rank, skipped)
+    adapters: Tuple[Adapter, ...] = ()
+    if row.adapters == SKIP and not graph.chain:
+        graph = skipping.with_skips(graph, rank, skips)
+        weights += tuple(node.name for node in graph.added)
+    else:
+        adapters = _adapters(row.adapters, graph, rank, skipped)
     made = Plan(
         graph, weights, biases, adapters, rank, skipped, (), False,
         norms=normed if any(value.endswith("affine") for value in does) else (),
         statistics=normed if any(value.startswith("reestimated") for value in does) else (),
         objective=row.objective,
+        gradient=row.gradient,
     )  # fmt: skip
-    return _with_cache(row, made) if row.cache else made
+    made = _with_cache(row, made) if row.cache else made
+    return _with_checkpoints(row, made) if checkpoint else made
+
+
+def _with_checkpoints(row: Method, made: Plan) -> Plan:
+    """Return the plan with its blocks run again in the backward pass.
+
+    Raises:
+        UnsupportedMethod: there is nothing to keep that could be computed again, or that may be run twice.
+    """
+    start = "workload.checkpoint is true: "
+    if made.graph.chain or not any(node.block for node in made.graph.nodes):
+        raise UnsupportedMethod(
+            start + "model %r has no blocks to run again, leave the key out" % made.graph.name
+        )
+    if row.objective == ENTROPY:
+        raise UnsupportedMethod(
+            start + "method %r moves BatchNorm's statistics in each run, leave the key out" % row.name
+        )
+    trained = set(made.weights) | set(made.biases) | set(made.adapted) | set(made.norms)
+    trunk = {node.name for node in made.graph.layers if not node.head}
+    if made.gradient == FORWARD_ONLY or not trained & trunk:
+        raise UnsupportedMethod(
+            start
+            + "method %r keeps nothing of the blocks, no gradient goes through them: leave the key out, or use "
+            "e.g. ft-all, ft-bias, lora-all" % row.name
+        )
+    return made._replace(checkpoint=True)
 
 
 def _applies(row: Method, graph: Graph) -> bool:
-    return (graph.name in row.models or (row.networks and not graph.chain)) and not _unfit(row, graph)
+    return (graph.name in row.models or (row.networks and not graph.chain)) and not unfit(row, graph)
 
 
-def _unfit(row: Method, graph: Graph) -> str:
+def unfit(row: Method, graph: Graph) -> str:
     """Return what a method needs that a network does not have, as part of a sentence; "" if nothing."""
+    if row.adapters == SKIP and row.networks and not graph.chain and skipping.why_not(graph):
+        return skipping.why_not(graph)
     if row.batchnorm != FROZEN and not any(node.norm for node in graph.layers):
         return ", which has no BatchNorm"
     if row.objective == ENTROPY and graph.task == "detect":
@@ -193,6 +256,23 @@ def _check_keys(row: Method, graph: Graph, batchnorm: str, head: str) -> None:
         raise UnsupportedMethod(
             "method %r learns from no labels: workload.head is %r, leave it out" % (row.name, head)
         )
+
+
+def _check_skips(row: Method, graph: Graph, skips: Skips) -> None:
+    """Refuse keys of skip adapters where a method has none, and for a chain, whose every layer gets one."""
+    for key in skips.changed:
+        value = skips.grid if key == "skip_grid" else skips.blocks
+        if row.adapters != SKIP:
+            able = ", ".join(other.name for other in METHODS if other.adapters == SKIP)
+            raise UnsupportedMethod(
+                "workload.%s is %r: method %r has no skip adapters, leave the key out or use one of: %s"
+                % (key, value, row.name, able)
+            )
+        if graph.chain:
+            raise UnsupportedMethod(
+                "workload.%s is %r: it is for networks with branches; model %r is a chain, leave the key out"
+                % (key, value, graph.name)
+            )
 
 
 def _chosen(which: str, node: Node) -> bool:
@@ -252,8 +332,11 @@ def _with_cache(row: Method, made: Plan) -> Plan:
             "'reestimated', or a method without a cache: %s" % (row.name, ", ".join(others))
         )
     trained = set(made.weights) | set(made.biases)
-    if not trained | set(made.adapted) <= heads:
+    added = {node.name for node in made.graph.added}
+    if not (trained - added) | set(made.adapted) <= heads:
         raise ValueError("method %r cannot cache: what it trains changes the activations" % row.name)
+    if added:
+        return made._replace(cached=skipping.kept(made.graph, bool(trained & heads)))
     reading = heads | {adapter.start for adapter in made.adapters}
     cached: List[str] = []
     for node in made.graph.nodes:
@@ -288,13 +371,14 @@ class Counts(NamedTuple):
 def counts(made: Plan) -> Counts:
     """Count parameters, bytes of the update and cached floats of a plan."""
     adapters = sum(adapter.n_params for adapter in made.adapters)
-    trainable = adapters + sum(own_params(made, node) for node in made.graph.layers)
+    trainable = adapters + sum(own_params(made, node) for node in made.graph.layers + made.graph.added)
     shapes = shapes_of(made.graph)
     cached = sum(product(shapes[name]) for name in made.cached)
     cached += product(shapes[made.graph.outputs[0]]) * made.cached_output
     changed = set(made.statistics)
     statistics = sum(2 * node.channels_out for node in made.graph.layers if node.name in changed)
-    return Counts(made.graph.n_params + adapters, trainable, 4 * (trainable + statistics), cached, statistics)
+    total = made.graph.n_params + sum(node.n_weights for node in made.graph.added) + adapters
+    return Counts(total, trainable, 4 * (trainable + statistics), cached, statistics)
 
 
 def own_params(made: Plan, node: Node) -> int:
@@ -318,7 +402,8 @@ def changed_names(made: Plan) -> Tuple[str, ...]:
     """Return the tensors of the weights artefact that a plan can change; an adapter changes its layer's weight."""
     adapted = {adapter.end + ".weight" for adapter in made.adapters}
     chosen = adapted | set(own_names(made))
-    return tuple(name for name, _ in weight_shapes(made.graph) if name in chosen)
+    base = tuple(name for name, _ in weight_shapes(made.graph) if name in chosen)
+    return base + tuple(node.name + ".weight" for node in made.graph.added)
 
 
 def own_names(made: Plan) -> Tuple[str, ...]:
@@ -341,9 +426,10 @@ def update_shapes(made: Plan, what: str) -> Dict[str, Tuple[int, ...]]:
         made: the plan of a network.
         what: one of :data:`tunebench.workloads.updates.FORMS`.
     """
-    every = dict(weight_shapes(made.graph))
+    added = {node.name + ".weight": node.weight_shape for node in made.graph.added}
+    every = {**dict(weight_shapes(made.graph)), **added}
     if what == "adapter":
-        shapes: Dict[str, Tuple[int, ...]] = {}
+        shapes = dict(added)
         for adapter in made.adapters:
             shapes[adapter.end + ".extractor"] = adapter.extractor
             shapes[adapter.end + ".mapper"] = adapter.mapper

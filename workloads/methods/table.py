@@ -8,11 +8,14 @@ from tunebench.workloads.models import MODELS, NETWORKS
 NONE, LAST, ALL = "none", "last", "all"
 
 #: where adapters sit: no adapter; last layer's input -> its output; each layer's input -> its own output;
-#: each layer's input -> the last layer's output; each convolution's input -> its own output
+#: each layer's input -> the last layer's output, or in a network with branches each block's pooled output -> the scores
+#: (:mod:`tunebench.workloads.methods.skips`); each convolution's input -> its own output
 OWN_LAST, OWN_ALL, SKIP, CONVOLUTIONS = "own-last", "own-all", "skip", "convolutions"
 
 #: what the steps minimise: the loss of the labels; the entropy of the predictions, without labels; there are no steps
 LABELS, ENTROPY, NO_STEPS = "labels", "entropy", "none"
+#: how a step knows where to go: by the gradient, or by the slope along one direction from two forward passes
+BACKWARD, FORWARD_ONLY = "backward", "forward-only"
 #: of BatchNorm, as the workload's key of that name has them: whatever the key says, the method does this
 FROZEN, STATISTICS, ADAPTED = "frozen", "reestimated", "reestimated+affine"
 
@@ -31,6 +34,7 @@ class Method(NamedTuple):
         source: where it was published.
         batchnorm: what the method itself does to BatchNorm, one of the values of the workload's key ``batchnorm``.
         objective: one of ``labels``, ``entropy``, ``none``.
+        gradient: ``backward``, or ``forward-only``: estimated, by plain SGD and without a graph.
     """
 
     name: str
@@ -43,6 +47,7 @@ class Method(NamedTuple):
     source: str
     batchnorm: str = FROZEN
     objective: str = LABELS
+    gradient: str = BACKWARD
 
     @property
     def networks(self) -> bool:
@@ -56,6 +61,8 @@ class Method(NamedTuple):
 
 
 _MLP, _ANY, _CNN, _NEW = ("mlp",), ("mlp", "cnn") + NETWORKS, ("cnn",) + NETWORKS, ("mlp",) + NETWORKS
+#: skip adapters end at scores of classes, not at maps
+_SKIP = ("mlp",) + tuple(name for name in NETWORKS if MODELS[name].task == "classify")
 #: networks with BatchNorm, and those of them whose outputs are probabilities of classes
 _NORMED = tuple(name for name in NETWORKS if name != "squeezenet-small")
 _BN = ("mlp", "cnn") + _NORMED
@@ -67,6 +74,7 @@ _CACHED = "ours: Skip2-LoRA's cache under a method that the study runs without o
 _LORAE = "Wang et al., LoRAE, Scientific Reports 15:33109, 2025"
 _BASE = "the base as it is"
 _AGAIN = "statistics alone, e.g. Schneider et al., NeurIPS 2020"
+_MEZO = "Malladi et al., MeZO, NeurIPS 2023"
 _TENT = "Wang et al., Tent, ICLR 2021"
 
 # fmt: off
@@ -78,11 +86,12 @@ METHODS = (
     Method("ft-all-lora", "FT-All-LoRA", _MLP,  ALL,    ALL,   OWN_ALL,      False, _SKIP2),
     Method("lora-all",    "LoRA-All",    _NEW,  NONE,   NONE,  OWN_ALL,      False, _LORA),
     Method("lora-last",   "LoRA-Last",   _ANY,  NONE,   NONE,  OWN_LAST,     False, _LORA),
-    Method("skip-lora",   "Skip-LoRA",   _MLP,  NONE,   NONE,  SKIP,         False, _SKIP2),
-    Method("skip2-lora",  "Skip2-LoRA",  _MLP,  NONE,   NONE,  SKIP,         True,  _SKIP2),
+    Method("skip-lora",   "Skip-LoRA",   _SKIP, NONE,   NONE,  SKIP,         False, _SKIP2),
+    Method("skip2-lora",  "Skip2-LoRA",  _SKIP, NONE,   NONE,  SKIP,         True,  _SKIP2),
     Method("lora-last-cached", "LoRA-Last cached", _NEW, NONE, NONE, OWN_LAST, True, _CACHED),
     Method("ft-last-cached", "FT-Last cached", _NEW, LAST, LAST, NONE,       True,  _CACHED),
     Method("lorae",       "LoRAE",       _CNN,  NONE,   NONE,  CONVOLUTIONS, False, _LORAE),
+    Method("mezo",        "MeZO",        _ANY,  ALL,    ALL,   NONE,         False, _MEZO, gradient=FORWARD_ONLY),
     # controls: without labels
     Method("untrained",   "Untrained",   _ANY,  NONE,   NONE,  NONE,         False, _BASE, FROZEN, NO_STEPS),
     Method("reestimated", "Re-estimated", _BN,  NONE,   NONE,  NONE,         False, _AGAIN, STATISTICS, NO_STEPS),
@@ -95,6 +104,8 @@ METHODS = (
 ADAPTER_KEYS = ("lora_plus", "alpha")
 #: keys about what trains besides the method's own: a control's row says all of that itself
 OWN_KEYS = ("batchnorm", "head")
+#: keys of training that mean something where no gradient is computed
+FORWARD_ONLY_KEYS = OWN_KEYS + ("schedule",)
 
 
 class UnknownMethod(WorkloadError):
@@ -131,6 +142,8 @@ def honours(row: Method, key: str) -> bool:
     """Return whether a key of training means something for a method; beside methods that it does, others go without."""
     if key in ADAPTER_KEYS:
         return row.adapters != NONE
+    if row.gradient == FORWARD_ONLY:
+        return key in FORWARD_ONLY_KEYS
     return row.labels if key in OWN_KEYS else row.objective != NO_STEPS
 
 

@@ -51,13 +51,13 @@ def mobilenetv2(
     """
     b = Builder(name, "classify", shape)
     y = b.normalise("normal", INPUT, scaling) if scaling else INPUT
-    y = b.conv("stem", y, _of_eight(32 * width), 3, stem_stride, act="relu6")
+    y = b.end_block(b.conv("stem", y, _of_eight(32 * width), 3, stem_stride, act="relu6"))
     for stage, (expansion, channels, repeats, stride) in enumerate(_INVERTED):
         for index in range(repeats):
             part = "stage%d_%d" % (stage, index)
             step = stride if index == 0 else 1
             y = _inverted(b, part, y, _of_eight(channels * width), expansion=expansion, stride=step)
-    y = b.conv("wide", y, last, 1, act="relu6")
+    y = b.end_block(b.conv("wide", y, last, 1, act="relu6"))
     return b.graph(b.linear("classifier", b.avgpool("pool", y), n_classes))
 
 
@@ -68,7 +68,7 @@ def _inverted(b: Builder, part: str, source: str, channels: int, *, expansion: i
         y = b.conv(part + "_expand", y, hidden, 1, act="relu6")
     y = b.conv(part + "_depth", y, hidden, 3, stride, groups=hidden, act="relu6")
     y = b.conv(part + "_project", y, channels, 1, act="")
-    return b.add(part + "_sum", source, y) if stride == 1 and c_in == channels else y
+    return b.end_block(b.add(part + "_sum", source, y) if stride == 1 and c_in == channels else y)
 
 
 def squeezenet(
@@ -92,12 +92,13 @@ def squeezenet(
     y = b.conv("stem", INPUT, wide(64), 3, stride, padding=padding, norm=False)
     for group, fires in enumerate(_FIRES):
         y = b.maxpool("pool%d" % group, y, 3, 2, ceil=True)
+        y = y if group else b.end_block(y)
         for index, (squeezed, expanded) in enumerate(fires):
             part = "fire%d_%d" % (group, index)
             low = b.conv(part + "_squeeze", y, wide(squeezed), 1, norm=False)
             narrow = b.conv(part + "_expand1", low, wide(expanded), 1, norm=False)
             square = b.conv(part + "_expand3", low, wide(expanded), 3, norm=False)
-            y = b.concat(part, narrow, square)
+            y = b.end_block(b.concat(part, narrow, square))
     act = "" if small_input else "relu"
     y = b.conv("classifier", y, n_classes, 1, norm=False, act=act, head=True)
     return b.graph(b.avgpool("pool", y))
@@ -123,9 +124,9 @@ def resnet(
     """
     b = Builder(name, "classify", shape)
     if small_input:
-        y = b.conv("stem", INPUT, widths[0], 3)
+        y = b.end_block(b.conv("stem", INPUT, widths[0], 3))
     else:
-        y = b.maxpool("pool0", b.conv("stem", INPUT, widths[0], 7, 2), 3, 2, padding=1)
+        y = b.end_block(b.maxpool("pool0", b.conv("stem", INPUT, widths[0], 7, 2), 3, 2, padding=1))
     for stage, (channels, count) in enumerate(zip(widths, blocks)):  # noqa: B905  Python 3.10
         for index in range(count):
             stride = 2 if stage and index == 0 else 1
@@ -140,7 +141,7 @@ def basic_block(b: Builder, part: str, source: str, channels: int, stride: int =
     beside = source
     if b.shapes[source] != b.shapes[y]:
         beside = b.conv(part + "_short", source, channels, 1, stride, act="")
-    return b.add(part + "_sum", beside, y, act="relu")
+    return b.end_block(b.add(part + "_sum", beside, y, act="relu"))
 
 
 def mobilenetv2_small(name: str, shape: Tuple[int, ...], n_classes: int) -> Graph:

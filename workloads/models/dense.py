@@ -30,12 +30,12 @@ def detector(
     """
     _check_sides(name, shape, 2 * CELL)
     b = Builder(name, "detect", shape)
-    y = b.conv("stem", INPUT, widths[0], 3, 2)
+    y = b.end_block(b.conv("stem", INPUT, widths[0], 3, 2))
     y = basic_block(b, "stage1", y, widths[1], 2)
     near = basic_block(b, "stage2_b", basic_block(b, "stage2_a", y, widths[2], 2), widths[2])
     far = basic_block(b, "stage3", near, widths[3], 2)
     joined = b.concat("joined", near, b.upsample("to_near", far))
-    y = b.conv("neck", joined, widths[2], 1)
+    y = b.end_block(b.conv("neck", joined, widths[2], 1))
     classes = b.conv("class_a", y, widths[2], 3)
     boxes = b.conv("box_a", y, widths[2], 3)
     return b.graph(
@@ -64,11 +64,12 @@ def unet(
     for level, channels in enumerate(widths):
         if level:
             y = b.maxpool("pool%d" % level, y, 2, 2)
-        y = b.conv("down%d_b" % level, b.conv("down%d_a" % level, y, channels), channels)
+        y = b.end_block(b.conv("down%d_b" % level, b.conv("down%d_a" % level, y, channels), channels))
         kept.append(y)
     for level in reversed(range(len(widths) - 1)):
         joined = b.concat("joined%d" % level, kept[level], b.upsample("to%d" % level, y))
-        y = b.conv("up%d_b" % level, b.conv("up%d_a" % level, joined, widths[level]), widths[level])
+        y = b.conv("up%d_a" % level, joined, widths[level])
+        y = b.end_block(b.conv("up%d_b" % level, y, widths[level]))
     return b.graph(b.conv("classes", y, n_classes, 1, norm=False, act="", head=True))
 
 

@@ -21,7 +21,7 @@ SCALING = ((127 / 255, 128 / 255),) * 3
 def lite0(name: str, shape: Tuple[int, ...], n_classes: int) -> Graph:
     """Build EfficientNet-Lite0 for inputs of a shape (c, h, w); grey images are read three times."""
     b = Builder(name, "classify", shape)
-    y = b.conv_same("stem", b.normalise("normal", INPUT, SCALING), 32, 3, 2, act="relu6")
+    y = b.end_block(b.conv_same("stem", b.normalise("normal", INPUT, SCALING), 32, 3, 2, act="relu6"))
     for stage, (expansion, channels, repeats, stride, kernel) in enumerate(_STAGES):
         for index in range(repeats):
             part, source, c_in = "stage%d_%d" % (stage, index), y, b.shapes[y][0]
@@ -30,7 +30,6 @@ def lite0(name: str, shape: Tuple[int, ...], n_classes: int) -> Graph:
                 y = b.conv(part + "_expand", y, hidden, 1, act="relu6")
             y = b.conv_same(part + "_depth", y, hidden, kernel, step, groups=hidden, act="relu6")
             y = b.conv(part + "_project", y, channels, 1, act="")
-            if step == 1 and c_in == channels:
-                y = b.add(part + "_sum", source, y)
-    y = b.conv("wide", y, 1280, 1, act="relu6")
+            y = b.end_block(b.add(part + "_sum", source, y) if step == 1 and c_in == channels else y)
+    y = b.end_block(b.conv("wide", y, 1280, 1, act="relu6"))
     return b.graph(b.linear("classifier", b.avgpool("pool", y), n_classes))

@@ -31,7 +31,8 @@ class Node(NamedTuple):
         inputs: names of the nodes it reads; ``input`` is the network's input.
         shape: of its output for one sample: ``(c, h, w)`` or ``(n,)``.
         channels_in: channels or features of its (first) input; a linear layer reads all values of it.
-        kernel, stride, padding, dilation, groups: of a convolution or pooling; square.
+        kernel, stride, padding, dilation, groups: of a convolution or pooling; square. An ``avgpool``'s kernel is
+            the side of its grid of means: (c, h, w) -> (c kernel kernel,).
         bias: it has a bias of its own.
         norm: BatchNorm follows.
         act: activation behind it, one of :data:`ACTIVATIONS`.
@@ -41,6 +42,8 @@ class Node(NamedTuple):
         ceil: a pooling rounds its output's size up.
         scaling: mean and standard deviation of each channel that a ``normalise`` takes off and divides by.
         pads: zeros that a ``pad`` puts above, below, to the left and to the right.
+        block: a block of the network ends with it, see :func:`tunebench.workloads.methods.skips.blocks`.
+        added: a method put it there: it is none of the base model's.
     """
 
     name: str
@@ -62,6 +65,8 @@ class Node(NamedTuple):
     ceil: bool = False
     scaling: Tuple[Tuple[float, float], ...] = ()
     pads: Tuple[int, ...] = ()
+    block: bool = False
+    added: bool = False
 
     @property
     def channels_out(self) -> int:
@@ -120,8 +125,13 @@ class Graph(NamedTuple):
 
     @property
     def layers(self) -> Tuple[Node, ...]:
-        """Return the nodes with weights."""
-        return tuple(node for node in self.nodes if node.op in WEIGHED)
+        """Return the base model's nodes with weights."""
+        return tuple(node for node in self.nodes if node.op in WEIGHED and not node.added)
+
+    @property
+    def added(self) -> Tuple[Node, ...]:
+        """Return the nodes with weights that a method put there."""
+        return tuple(node for node in self.nodes if node.op in WEIGHED and node.added)
 
     @property
     def chain(self) -> bool:
@@ -327,6 +337,11 @@ class Builder(object):
     def avgpool(self, name: str, source: str) -> str:
         """Add the mean of each channel: (c, h, w) -> (c,)."""
         return self.add_node(Node(name, "avgpool", (source,), self.shapes[source][:1]))
+
+    def end_block(self, name: str) -> str:
+        """Say that a block of the network ends with a node; return its name."""
+        self.nodes = [node._replace(block=True) if node.name == name else node for node in self.nodes]
+        return name
 
     def upsample(self, name: str, source: str, factor: int = 2) -> str:
         """Add a larger copy of the source, in which every value is repeated."""

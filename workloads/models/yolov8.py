@@ -54,7 +54,7 @@ class _Yolo(object):
             part = "%s_block%d" % (name, index)
             y = self.conv(part + "_b", self.conv(part + "_a", parts[-1], half, 3), half, 3)
             parts.append(self.b.add(part + "_sum", parts[-1], y) if shortcut else y)
-        return self.conv(name + "_out", self.b.concat(name + "_all", *parts), out)
+        return self.b.end_block(self.conv(name + "_out", self.b.concat(name + "_all", *parts), out))
 
     def sppf(self, name: str, source: str, wanted: int) -> str:
         """Add three poolings one behind another, all joined."""
@@ -62,13 +62,14 @@ class _Yolo(object):
         parts = [self.conv(name + "_in", source, out // 2)]
         for index in range(3):
             parts.append(self.b.maxpool("%s_pool%d" % (name, index), parts[-1], 5, 1, padding=2))
-        return self.conv(name + "_out", self.b.concat(name + "_all", *parts), out)
+        return self.b.end_block(self.conv(name + "_out", self.b.concat(name + "_all", *parts), out))
 
     def backbone(self) -> Tuple[str, str, str]:
         """Add the backbone; return its feature maps at strides 8, 16 and 32."""
         y, maps = "input", []
         for stage, (wanted, repeats) in enumerate(((64, 0), (128, 3), (256, 6), (512, 6), (1024, 3))):
             y = self.conv("down%d" % stage, y, self.channels(wanted), 3, 2)
+            y = y if stage else self.b.end_block(y)
             if repeats:
                 y = self.c2f("stage%d" % stage, y, wanted, repeats)
             maps.append(y)
@@ -134,6 +135,6 @@ def graph(size: str, task: str, n_classes: int, side: int) -> Graph:
     y = _Yolo(size, task, side)
     p3, p4, p5 = y.backbone()
     if task == "classify":
-        pooled = y.b.avgpool("pool", y.conv("wide", p5, CLASSIFIER_CHANNELS))
+        pooled = y.b.avgpool("pool", y.b.end_block(y.conv("wide", p5, CLASSIFIER_CHANNELS)))
         return y.b.graph(y.b.linear("classifier", pooled, n_classes))
     return y.b.graph(*y.heads(y.neck(p3, p4, p5), n_classes))

@@ -66,8 +66,8 @@ def _behind_the_standard_library() -> int:
 def as_dict(spec: Spec, paths: Dict[str, str]) -> Dict[str, Any]:
     """Return the spec as a user's module gets it."""
     given = dict(spec._asdict(), paths=dict(paths), epoch=0)
-    # The first is refused, see OwnSession; of the other, scale holds what it comes to.
-    del given["training"], given["alpha"]
+    # The first three are refused, see OwnSession; of the last, scale holds what it gives.
+    del given["training"], given["skips"], given["checkpoint"], given["alpha"]
     return given
 
 
@@ -83,10 +83,11 @@ class OwnSession(Session):
     marks_per_step = 2
 
     def __init__(self, spec: Spec, paths: Dict[str, str]) -> None:
-        if spec.training.changed:
+        asked = spec.training.changed + spec.skips.changed + (("checkpoint",) if spec.checkpoint else ())
+        if asked:
             raise SpecError(
                 "workload.%s goes with built-in methods; hand a module of your own what it needs by 'params'"
-                % spec.training.changed[0]
+                % asked[0]
             )
         path = os.path.join(paths.get("src", ""), spec.module or "")
         self.module = load_module(path)

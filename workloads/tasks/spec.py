@@ -4,6 +4,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from tunebench.workloads import defaults
 from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.methods.skips import USUAL, Skips, parse_skips
 from tunebench.workloads.tasks.training import PLAIN, Training, parse_training
 from tunebench.workloads.updates import Form, UpdateError, parse_form
 
@@ -61,6 +62,10 @@ class Spec(NamedTuple):
     training: Training = PLAIN
     #: numerator of the adapters' scale; None: ``scale`` was given itself
     alpha: Optional[float] = None
+    #: of skip adapters in a network with branches
+    skips: Skips = USUAL
+    #: values of a network's blocks are computed again in the backward pass
+    checkpoint: bool = False
 
 
 def parse(workload: Dict[str, Any]) -> Spec:
@@ -103,6 +108,8 @@ def parse(workload: Dict[str, Any]) -> Spec:
         ship=_ship(get("ship")),
         training=parse_training(workload),
         alpha=alpha,
+        skips=parse_skips(get("skip_grid"), get("skip_blocks")),
+        checkpoint=_flag("checkpoint", get("checkpoint", False)),
     )
 
 
@@ -144,6 +151,12 @@ def _choice(key: str, value: Any, allowed: Any) -> str:
     if value not in allowed:
         raise SpecError("workload.%s is %r, allowed: %s" % (key, value, ", ".join(allowed)))
     return str(value)
+
+
+def _flag(key: str, value: Any) -> bool:
+    if type(value) is not bool:
+        raise SpecError("workload.%s is %r, allowed: true, false" % (key, value))
+    return bool(value)
 
 
 def _text(key: str, value: Any) -> str:

@@ -75,7 +75,15 @@ def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
         )
     graph = graph_of(spec.model, shape, n_classes)
     _check_keys(spec, row)
-    applied = plan(row, graph, spec.rank, spec.training.batchnorm, spec.training.head)
+    applied = plan(
+        row,
+        graph,
+        spec.rank,
+        spec.training.batchnorm,
+        spec.training.head,
+        skips=spec.skips,
+        checkpoint=spec.checkpoint,
+    )
     task = Task(spec, applied, data, weights)
     for name, needed in weight_shapes(graph):
         given = weights.need(name).shape
@@ -119,6 +127,11 @@ def _check_keys(spec: Spec, row: table.Method) -> None:
     for key in given:
         if key in table.OWN_KEYS or table.honours(row, key):
             continue
+        if row.gradient == table.FORWARD_ONLY and key not in table.ADAPTER_KEYS:
+            raise SpecError(
+                "workload.%s is about gradients, method %r computes none: leave the key out; methods that do: %s"
+                % (key, row.name, ", ".join(table.honouring(key, spec.model)))
+            )
         about, fitting = (
             ("adapters", "with adapters") if key in table.ADAPTER_KEYS else ("steps", "with steps")
         )

@@ -37,6 +37,8 @@ DTYPES = {"float32": "F32", "float16": "F16", "int8": "I8"}
 STATISTICS = ("mean", "variance")
 #: Key of a file's own SHA-256, and what stands there while it is taken.
 SEAL, BLANK = "file_sha256", "0" * 64
+#: Skip adapters of a network stand beside its tensors: how their names begin, and the one that the scale belongs to.
+SKIP_PREFIX, SKIP_MAPPER = "skip_", "skip_mapper"
 _PACK_LEVEL = 6
 _MOST = 127
 
@@ -359,7 +361,8 @@ def rebuild(base: Dict[str, Values], update: TensorFile) -> Dict[str, Values]:
     """Return a network's tensors as the receiver runs them, from its base and an update that was verified.
 
     An adapter is folded into its weight: W + scale * mapper . extractor, in float64, group by group. What travels beside
-    adapters takes the base's place first.
+    adapters takes the base's place first. Skip adapters of a network stand beside its tensors, their mapper with the
+    scale in it.
 
     Raises:
         UpdateError: the update names a tensor that the base does not have.
@@ -371,6 +374,11 @@ def rebuild(base: Dict[str, Values], update: TensorFile) -> Dict[str, Values]:
         rebuilt.update((name, item) for name, item in values.items() if name in base)
     for name, item in values.items():
         target = name.rsplit(".", 1)[0] + ".weight" if form == "adapter" else name
+        if name.startswith(SKIP_PREFIX):  # a skip adapter, which stands beside the network's tensors
+            scaled = form == "adapter" and name == SKIP_MAPPER + ".weight"
+            scale = float(update.metadata["scale"]) if scaled else 1.0
+            rebuilt[name] = Values(item.shape, array("f", [scale * value for value in item.data]))
+            continue
         if target not in base:
             raise UpdateError("the base has no tensor %r" % target)
         if form == "weights":

@@ -74,7 +74,7 @@ def _layer(canvas: Canvas, method: KnownMethod, i: int) -> None:
 
 
 def _gradients(canvas: Canvas, method: KnownMethod) -> None:
-    if method.objective == "none":
+    if method.objective == "none" or method.gradient == "forward-only":
         return
     first = 0 if method.reach == "all" else _LAYERS - 1
     y, x = _TOP - 10, _left(first) + _BOX_W / 2

@@ -25,6 +25,7 @@ class KnownMethod:
         cache: what the frozen part gives is kept in the first epoch and read back in later ones.
         batchnorm: what the method itself does to BatchNorm: nothing, statistics re-estimated, or its affine trained, too.
         objective: what its steps minimise: the labels' loss, the predictions' entropy; it has none.
+        gradient: computed backwards, or estimated from two forward passes.
     """
 
     weights: Layers = "none"
@@ -33,6 +34,7 @@ class KnownMethod:
     cache: bool = False
     batchnorm: Literal["frozen", "reestimated", "reestimated+affine"] = "frozen"
     objective: Literal["labels", "entropy", "none"] = "labels"
+    gradient: Literal["backward", "forward-only"] = "backward"
 
     @property
     def reach(self) -> Layers:
@@ -54,6 +56,7 @@ KNOWN: Mapping[str, KnownMethod] = {
     "lora-last-cached": KnownMethod(adapters="own-last", cache=True),
     "ft-last-cached": KnownMethod(weights="last", biases="last", cache=True),
     "lorae": KnownMethod(adapters="convolutions"),
+    "mezo": KnownMethod(weights="all", biases="all", gradient="forward-only"),
     "untrained": KnownMethod(objective="none"),
     "reestimated": KnownMethod(batchnorm="reestimated", objective="none"),
     "tent": KnownMethod(batchnorm="reestimated+affine", objective="entropy"),

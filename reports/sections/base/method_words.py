@@ -58,6 +58,8 @@ def what_it_costs(method: KnownMethod) -> str:
     if method.objective == "none":
         once = "whole network once" if method.batchnorm != "frozen" else "none"
         return f"Gradients: none. Forward: {once}. Ships {_shipped(method)}."
+    if method.gradient == "forward-only":
+        return f"Gradients: none; estimated from two forward passes a step. Ships {_shipped(method)}."
     back = "every layer" if method.reach == "all" else "last layer alone"
     forward = (
         "what is frozen in the first epoch only, then from a cache"

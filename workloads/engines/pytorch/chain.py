@@ -18,6 +18,7 @@ from tunebench.workloads import defaults, seeds
 from tunebench.workloads.engines.pytorch.session import TorchSession, to_torch, version
 from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
 from tunebench.workloads.methods.plan import STATISTICS, Adapter, counts, own_parts
+from tunebench.workloads.methods.table import FORWARD_ONLY
 from tunebench.workloads.models.graph import product, shapes_of, weight_shapes
 from tunebench.workloads.tasks.task import Task
 
@@ -201,6 +202,8 @@ class Session(TorchSession):
         """Do one update on the samples ``rows``; return the loss before it, detached, on the device."""
         mark("gather")
         x, y = self.train_x.index_select(0, rows), self.train_y.index_select(0, rows)
+        if self.plan.gradient == FORWARD_ONLY:
+            return self._forward_only(lambda: F.cross_entropy(self.forward(x), y), mark)
         if self.cache is None:
             mark("forward")
             logits = self.forward(x)

@@ -5,16 +5,18 @@ Nothing here knows what the model is. Re-estimating BatchNorm's statistics, wher
 step and the filling of a cache.
 """
 
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import torch
 
 from tunebench.workloads import seeds
 from tunebench.workloads.artefact import Tensor
+from tunebench.workloads.engines.pytorch import forward_only
 from tunebench.workloads.engines.pytorch.optimizers import Optimizer, make_optimizer
 from tunebench.workloads.engines.session import Mark
 from tunebench.workloads.engines.session import Session as BaseSession
 from tunebench.workloads.methods.plan import Plan, counts
+from tunebench.workloads.methods.table import FORWARD_ONLY
 from tunebench.workloads.tasks.spec import SpecError
 from tunebench.workloads.tasks.task import Task
 from tunebench.workloads.tasks.training import learning_rates
@@ -83,6 +85,8 @@ class TorchSession(BaseSession):
         self.steps = self.lookups = self.hits = 0
         self.start: List[Any] = []
         self.begun = False
+        if self.plan.gradient == FORWARD_ONLY:
+            self.marks_per_step = 6
         self.changes = self.plan.trains or bool(self.plan.statistics)
 
     def will_train(self, trained: Sequence[Any], mappers: Sequence[Any]) -> None:
@@ -165,6 +169,13 @@ class TorchSession(BaseSession):
         self.optimizer.step(gradients, self.rates[min(self.steps, len(self.rates) - 1)])
         self.steps += 1
         return loss.detach()
+
+    def _forward_only(self, loss_of: Callable[[], Any], mark: Mark) -> Any:
+        """Do a whole step without a gradient; return its loss."""
+        lr = self.rates[min(self.steps, len(self.rates) - 1)]
+        seed = forward_only.seed_of(self.task.spec.seed, self.steps)
+        self.steps += 1
+        return forward_only.step(self.trained, loss_of, seed, lr, mark)
 
     def _metrics(self) -> Dict[str, float]:
         """Return further numbers of the result: on CUDA the allocator's peak memory, bytes."""

@@ -10,7 +10,7 @@ from tunebench.workloads.methods.table import ALL, LAST, NONE, OWN_ALL, OWN_LAST
 
 pytest.importorskip("torch")
 
-MLP = [name for name in table.methods_of("mlp") if table.method(name).labels]
+MLP = [name for name in table.methods_of("mlp") if table.method(name).labels and name != "mezo"]
 #: rows that the table does not hold, but could: gradients through several adapters, biases and caches of all kinds
 OTHERS = [
     Method("all-skip", "", ("mlp",), ALL, ALL, SKIP, False, ""),

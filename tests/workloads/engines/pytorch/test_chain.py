@@ -17,7 +17,7 @@ from tunebench.workloads.run.correctness import check  # noqa: E402
 pytestmark = pytest.mark.torch
 
 CHAINS = ("mlp", "cnn")
-TRAINED = [row for row in table.METHODS if row.labels]
+TRAINED = [row for row in table.METHODS if row.labels and row.gradient == "backward"]
 PAIRS = [(row.name, model) for row in TRAINED for model in row.models if model in CHAINS]
 ADAPTERS_ONLY = [(row.name, model) for row in TRAINED if row.weights == row.biases == "none"
                  for model in row.models if model in CHAINS]  # fmt: skip

@@ -8,6 +8,9 @@ from torch import nn
 
 from tunebench.workloads import defaults, seeds
 from tunebench.workloads.artefact import Artefact
+from tunebench.workloads.engines.pytorch.networks.checkpointing import run_again
+from tunebench.workloads.methods.checkpointing import Segment, segments
+from tunebench.workloads.methods.skips import MAPPER
 from tunebench.workloads.models.graph import INPUT, Graph, Node, UnsupportedModel
 
 _NORM = "_norm"
@@ -42,7 +45,11 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
                 pairs = torch.tensor(node.scaling).reshape(-1, 2, 1, 1)
                 self.register_buffer(node.name + "_scale", 1.0 / pairs[:, 1], persistent=False)
                 self.register_buffer(node.name + "_shift", -pairs[:, 0] / pairs[:, 1], persistent=False)
-        for node in graph.layers:
+        #: of the adapters that are nodes of the graph
+        self.scale = 1.0
+        #: values of blocks are computed again in the backward pass
+        self.checkpoint = False
+        for node in graph.layers + graph.added:
             self.add_module(node.name, _layer(node))
             if node.norm:
                 kind = nn.BatchNorm1d if node.op == "linear" else nn.BatchNorm2d
@@ -59,6 +66,8 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
             given: node (or ``input``) -> its value.
             wanted: names of nodes.
         """
+        if self.checkpoint and torch.is_grad_enabled():
+            return self._run_segments(given, wanted)
         key = (tuple(sorted(given)), tuple(wanted))
         if key not in self._programs:
             self._programs[key] = _program(self.graph, *key)
@@ -69,11 +78,33 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
                 del values[name]
         return tuple(values[name] for name in wanted)
 
+    def _run_segments(self, given: Dict[str, Any], wanted: Sequence[str]) -> Tuple[Any, ...]:
+        """Run segment by segment; those that end with a block are run again in the backward pass."""
+        nodes = [step.node for step in _program(self.graph, tuple(given), tuple(wanted))]
+        values, parts = dict(given), segments(nodes, wanted)
+        for at, segment in enumerate(parts):
+
+            def run(inside: Dict[str, Any], segment: Segment = segment) -> Tuple[Any, ...]:
+                for node in segment.nodes:
+                    inside[node.name] = self._value(node, [inside[name] for name in node.inputs])
+                return tuple(inside[name] for name in segment.outputs)
+
+            if segment.again:
+                outputs = run_again(segment, values, run)
+            else:
+                outputs = run({name: values[name] for name in segment.inputs})
+            values.update(zip(segment.outputs, outputs))  # noqa: B905  Python 3.10
+            del outputs
+            needed = {name for part in parts[at + 1 :] for name in part.inputs} | set(wanted)
+            values = {name: value for name, value in values.items() if name in needed}
+        return tuple(values[name] for name in wanted)
+
     def _value(self, node: Node, inputs: List[Any]) -> Any:
         x = inputs[0]
         if node.op in ("conv", "deconv", "linear"):
             x = getattr(self, node.name)(x.flatten(1) if node.op == "linear" else x)
             x = getattr(self, node.name + _NORM)(x) if node.norm else x
+            x = x * self.scale if node.name == MAPPER and self.scale != 1.0 else x
         elif node.op == "add":
             x = x + inputs[1]
         elif node.op == "concat":
@@ -83,7 +114,7 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
         elif node.op == "maxpool":
             x = F.max_pool2d(x, node.kernel, node.stride, node.padding, ceil_mode=node.ceil)
         elif node.op == "avgpool":
-            x = x.mean((2, 3))
+            x = x.mean((2, 3)) if node.kernel == 1 else F.adaptive_avg_pool2d(x, node.kernel).flatten(1)
         elif node.op == "normalise":
             x = torch.addcmul(getattr(self, node.name + "_shift"), x, getattr(self, node.name + "_scale"))
         elif node.op == "pad":

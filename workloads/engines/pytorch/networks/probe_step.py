@@ -5,13 +5,15 @@ from typing import Any, Callable, Tuple
 import torch
 import torch.nn.functional as F
 
+from tunebench.workloads.engines.pytorch import forward_only
 from tunebench.workloads.engines.pytorch.networks import detection
 from tunebench.workloads.engines.pytorch.networks.goals import entropy
 from tunebench.workloads.engines.pytorch.networks.network import Network, start
 from tunebench.workloads.engines.pytorch.networks.session import apply_plan
 from tunebench.workloads.engines.pytorch.optimizers import make_optimizer
+from tunebench.workloads.engines.session import no_mark
 from tunebench.workloads.methods.plan import Plan
-from tunebench.workloads.methods.table import ENTROPY
+from tunebench.workloads.methods.table import ENTROPY, FORWARD_ONLY
 from tunebench.workloads.tasks.training import PLAIN, Training
 
 _LEARNING_RATE = 1e-6
@@ -29,7 +31,11 @@ def stepper(plan: Plan, training: Training = PLAIN) -> Callable[[int], None]:
     optimizer = make_optimizer(training, trained)
 
     def step(batch: int) -> None:
-        loss = loss_of(plan, network(torch.rand((batch,) + tuple(plan.graph.shape))))
+        x = torch.rand((batch,) + tuple(plan.graph.shape))
+        if plan.gradient == FORWARD_ONLY:
+            forward_only.step(trained, lambda: loss_of(plan, network(x)), 0, _LEARNING_RATE, no_mark)
+            return
+        loss = loss_of(plan, network(x))
         optimizer.step(torch.autograd.grad(loss, trained), _LEARNING_RATE)
 
     return step

@@ -10,15 +10,17 @@ from typing import Any, Dict, Iterator, List, Optional
 
 import torch
 
+from tunebench.workloads.engines.pytorch.networks.checkpointing import check_torch
 from tunebench.workloads.engines.pytorch.networks.export import exported
 from tunebench.workloads.engines.pytorch.networks.goals import entropy, make_goal
 from tunebench.workloads.engines.pytorch.networks.network import Network, load_weights, norm_of
+from tunebench.workloads.engines.pytorch.networks.skips import mapper_of, start_skips
 from tunebench.workloads.engines.pytorch.networks.wrapping import Rule, wrap
 from tunebench.workloads.engines.pytorch.session import TorchSession, to_torch
 from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
 from tunebench.workloads.methods import memory
 from tunebench.workloads.methods.plan import Plan, own_parts
-from tunebench.workloads.methods.table import ENTROPY
+from tunebench.workloads.methods.table import ENTROPY, FORWARD_ONLY
 from tunebench.workloads.models.graph import INPUT
 from tunebench.workloads.tasks.task import Task
 from tunebench.workloads.updates import Exported
@@ -31,6 +33,9 @@ _FOLLOW = 0.1
 def apply_plan(model: Network, plan: Plan, scale: float, seed: int) -> List[Any]:
     """Freeze a network except what the plan trains, put its adapters in, and return the trained parameters."""
     model.eval()
+    if plan.checkpoint:
+        check_torch()
+    model.checkpoint = plan.checkpoint
     for item in model.parameters():
         item.requires_grad_(False)
     chosen: List[Any] = []
@@ -40,6 +45,7 @@ def apply_plan(model: Network, plan: Plan, scale: float, seed: int) -> List[Any]
         if norm is not None:
             own.update(gamma=norm.weight, beta=norm.bias)
         chosen += [own[part] for part in own_parts(plan, node)]
+    chosen += start_skips(model, scale, seed)
     if plan.adapters:
         rule = Rule(rank=plan.rank, include=plan.adapted, linear=True, scale=scale, seed=seed)
         draw = torch.Generator().manual_seed(seed)
@@ -53,7 +59,7 @@ def apply_plan(model: Network, plan: Plan, scale: float, seed: int) -> List[Any]
 
 def mappers_of(model: Network, plan: Plan) -> List[Any]:
     """Return the mapper of each adapter: LoRA's B."""
-    return [getattr(model, name).mapper for name in plan.adapted]
+    return [getattr(model, name).mapper for name in plan.adapted] + mapper_of(model)
 
 
 class Session(TorchSession):
@@ -155,6 +161,8 @@ class Session(TorchSession):
         mark("gather")
         if self.cache is None:
             x = self._batch(rows)
+            if self.plan.gradient == FORWARD_ONLY:
+                return self._forward_only(lambda: self.goal.loss(self.model(x), rows), mark)
             mark("forward")
             if self.plan.objective == ENTROPY:
                 return self._descend(self._unlabelled_loss(x), mark)

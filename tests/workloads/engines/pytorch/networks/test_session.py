@@ -34,8 +34,8 @@ def pairs(methods):
     return [pytest.param(*pair, marks=[] if pair[1] in QUICK else pytest.mark.slow) for pair in every]
 
 
-#: those that learn from labels; the controls have their own tests
-TRAINED = [name for name in table.methods_of("unet-small") if row_of(name).labels]
+#: those that learn from labels by gradients; controls and MeZO have their own tests
+TRAINED = [name for name in table.methods_of("unet-small") if row_of(name).labels and name != "mezo"]
 PAIRS = pairs(TRAINED)
 #: one method of each kind on networks of published size: a second each
 PAIRS += [
