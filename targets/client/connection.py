@@ -127,7 +127,6 @@ class Connection:
         self._routed: Endpoint | None = None
         self._workdir: str | None = None
         self._payload: str | None = None
-        self._executable: str | None = None
 
     def __enter__(self) -> Self:
         give_up_s = time.monotonic() + _ENTER_PATIENCE_S
@@ -177,7 +176,6 @@ class Connection:
         """Return the same board over another link, not yet connected: a context manager that knows what was synced."""
         other = type(self)(self.spec, dial)
         other._workdir, other._payload = self._workdir, self._payload
-        other._executable = self._executable
         other._route, other._routed = self._route, self._routed
         return other
 
@@ -237,7 +235,6 @@ class Connection:
             if missing:
                 self._upload(duplex, [wanted[name] for name in missing], uploaded_b)
         self._workdir = workdir
-        self._executable = _executable(answer.get("python"))
         self._payload = next((b.name for b in wanted.values() if b.role == "payload"), self._payload)
         present = tuple(name for name in wanted if name not in missing)
         return SyncReport(uploaded_b, tuple(missing), present)
@@ -257,10 +254,7 @@ class Connection:
     # -- for the commands ---------------------------------------------------------------------------
 
     def _python(self) -> list[str]:
-        words = shlex.split(self.spec.python)
-        if self._executable is not None and len(words) == 1:
-            words = [self._executable]  # without the launcher in front of it: pyenv's takes 85 ms each time
-        return [*words, *_ISOLATED]
+        return [*shlex.split(self.spec.python), *_ISOLATED]
 
     def _wanted_workdir(self) -> str:
         if kind_of(self.spec.kind).host_itself and self.spec.workdir == DEFAULT_WORKDIR:
@@ -309,12 +303,6 @@ def _raise(board_id: str, error: Any) -> NoReturn:
 def mapping(value: Any) -> dict[str, Any]:
     """Return what should be a mapping; an empty one if the board sent something else."""
     return value if isinstance(value, dict) else {}
-
-
-def _executable(path: Any) -> str | None:
-    """Return the path of the Python that answers on the board; None where its answer is no plain absolute path."""
-    plain = isinstance(path, str) and path.startswith("/") and len(path) <= _MAX_PATH and path.isprintable()
-    return path if plain else None
 
 
 def _are_among(asked: list[Any], known: Mapping[str, Any]) -> bool:

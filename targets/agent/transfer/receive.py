@@ -138,7 +138,7 @@ def main(root: str) -> None:
     free_b = shutil.disk_usage(blobs).free
     if missing and free_b < needed_b + SPARE_B:
         raise Refused("workdir", "%s: %d bytes free, %d needed" % (root, free_b, needed_b + SPARE_B))
-    reply({"workdir": root, "missing": [blob["name"] for blob in missing], "python": sys.executable})
+    reply({"workdir": root, "missing": [blob["name"] for blob in missing]})
     if missing:
         take(blobs, missing)
         reply({"stored": len(missing), "stored_b": needed_b})

@@ -62,7 +62,7 @@ def test_a_segmenter_is_fine_tuned_on_a_board_by_every_kind_of_method(campaign, 
         ({"model": "mlp"}, "'mlp' does not take data set 'shapes'; those it takes: digits, fan"),
         (
             {"methods": ("skip2-lora",)},
-            "'skip2-lora' does not apply to model 'unet-small'; those that do: ft-all",
+            r"'skip2-lora' does not apply to model 'unet-small', whose outputs are maps.*; those that do: ft-all",
         ),
     ],
 )

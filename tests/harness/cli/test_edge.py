@@ -42,7 +42,7 @@ LAYERS = {
     "tunebench.reports.results.export:write_table": "export {run} --table {out}.csv",
     "tunebench.reports.history.index:build": "index {store}",
     "tunebench.targets.payload:deterministic_zip": RUN,
-    "tunebench.workloads.prepare.artefacts:prepare": "run -i {lab} -s quick",
+    "tunebench.workloads.prepare.artefacts:prepare_bases": "run -i {lab} -s quick",
     "tunebench.harness.cli.params:counted": "params --model yolov8n",
 }
 #: These are met in the thread of a board: a campaign runs.

@@ -123,6 +123,7 @@ def test_bases_that_are_added_with_blocks_are_no_change_but_other_weights_are(su
 def test_the_dry_run_tells_what_is_to_be_trained():
     summary = {
         "suite": "s", "blocks": 50, "looks": [], "verdicts_text": [], "boards": [], "skipped": [], "eta_s": None,
+        "workloads": [],
         "bases": {"a/mlp": {"bases": 50, "to_train": 49}, "b/mlp": {"bases": 10, "to_train": 0}},
     }  # fmt: skip
     lines = plan_text(summary).splitlines()

@@ -21,7 +21,7 @@ FORMER_SERIES_KEY = "428c24f28ad5ebdd8e017139fa16e2491ae6435e"
 class _NoArtifacts:
     """Stand in for artifacts: there are no blobs."""
 
-    def of_workload(self, workload):
+    def of_workload(self, workload, base=0):
         return {}
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tunebench.targets.client.board import Board
-from tunebench.targets.client.connection import BoardSpec, _executable
+from tunebench.targets.client.connection import BoardSpec
 from tunebench.targets.errors import BlobError, InterpreterError, LinkError, TargetError, WorkdirError
 from tunebench.targets.payload import Blob
 
@@ -110,23 +109,6 @@ def test_a_missing_python_is_an_interpreter_error(make_board, python, said):
     assert "Set `python` of this board in the inventory" in message
     assert "base64" not in message
     assert len(message) < 600, "our own program is not quoted"
-
-
-def test_a_launcher_in_front_of_python_is_passed_once_a_connection(make_board, tmp_path):
-    """pyenv's takes 85 ms, each time: from the first answer on, the Python that it starts is called itself."""
-    starts, launcher = tmp_path / "starts", tmp_path / "python3"
-    launcher.write_text(f'#!/bin/sh\necho >>{starts}\nexec {sys.executable} "$@"\n')
-    launcher.chmod(0o755)
-    board = make_board(python=str(launcher))
-    board.probe()
-    assert board.wait("rep-1", 0.1) == "unknown"
-    board.probe()
-    assert starts.read_text().count("\n") == 1
-
-
-@pytest.mark.parametrize("path", [None, "", 3, "python3", "/a\nb", "/" + 5000 * "x"])
-def test_what_is_no_path_of_a_python_is_not_called(path):
-    assert _executable(path) is None
 
 
 def test_an_agent_command_before_a_sync_is_a_programming_error(endpoint):

@@ -195,7 +195,10 @@ def test_a_model_task_or_input_that_cannot_be_is_refused():
 
 def test_every_network_counts_with_every_method_of_its_kind():
     for name in COUNTED:
+        skipping = plan(name, "ft-all").graph.task == "classify"  # maps are too large to be kept
         for method in table.methods_of("squeezenet-small"):
+            if table.method(method).adapters == table.SKIP and not skipping:
+                continue
             assert (plans.counts(plan(name, method)).trainable > 0) == (method != "untrained")
 
 

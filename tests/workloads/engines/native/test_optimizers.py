@@ -13,7 +13,11 @@ from tunebench.workloads.methods.plan import counts
 from tunebench.workloads.tasks.spec import SpecError
 from tunebench.workloads.tasks.training import PLAIN, learning_rates
 
-MLP = [name for name in table.methods_of("mlp") if table.method(name).labels]
+MLP = [
+    row.name
+    for row in table.METHODS
+    if "mlp" in row.models and row.labels and row.gradient != table.FORWARD_ONLY
+]
 #: at rates that train: steps of AdamW are as long as its rate, whatever the gradient
 OPTIMIZERS = {"momentum": {"lr": 0.002}, "adamw": {"lr": 0.003}}
 #: every key beside the optimizer, and all at once; a norm of 1 is between those that occur
