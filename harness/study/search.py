@@ -28,6 +28,7 @@ from tunebench.workloads import artefact
 from tunebench.workloads.datasets import DataUnavailable
 from tunebench.workloads.engines import load_engine
 from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.methods import table
 from tunebench.workloads.prepare import artefacts
 from tunebench.workloads.tasks import spec
 from tunebench.workloads.tasks.task import make_task
@@ -99,7 +100,7 @@ class TaskSearch:
 def candidates(
     suite: Suite, tasks: Sequence[str] = (), methods: Sequence[str] = ()
 ) -> dict[str, list[Workload]]:
-    """Return task -> the workloads to search: built-in methods, without A/A controls.
+    """Return task -> the workloads to search: built-in methods that take steps, without A/A controls.
 
     Args:
         tasks: only these; empty: all.
@@ -108,7 +109,7 @@ def candidates(
     Raises:
         UsageError: a name is none of the suite's, or nothing is left.
     """
-    rows = [row for row in suite.workloads if not row.own and not row.aa_control]
+    rows = [row for row in suite.workloads if not row.own and not row.aa_control and _steps(row)]
     _refuse_unknown("--task", tasks, {row.task for row in rows}, suite)
     _refuse_unknown("--method", methods, {name for row in rows for name in (row.label, row.method)}, suite)
     chosen: dict[str, list[Workload]] = {}
@@ -118,6 +119,11 @@ def candidates(
     if not chosen:
         raise UsageError(f"suite {suite.name!r}: has no built-in method to search a rate for")
     return chosen
+
+
+def _steps(row: Workload) -> bool:
+    """Return whether a built-in method takes steps: the controls that do not have no rate."""
+    return table.method(str(row.method)).objective != table.NO_STEPS
 
 
 def _refuse_unknown(option: str, names: Sequence[str], known: set[str], suite: Suite) -> None:
@@ -188,7 +194,14 @@ def places_of(
 def spec_of(workload: Workload, track: str, rate: float, epochs: int, seed: int) -> dict[str, Any]:
     """Return what a run is told: the suite's workload with the track's keys, a rate, epochs and a seed."""
     planned = Planned("tune-rates", "host", 0, 0, "timed", seed, replace(workload, ship=(), sustained_s=None))
-    return {**workload_spec(planned), **protocol.TRACKS[track], "lr": rate, "epochs": epochs}
+    return {**workload_spec(planned), **track_keys([workload], track), "lr": rate, "epochs": epochs}
+
+
+def track_keys(workloads: Sequence[Workload], track: str) -> dict[str, Any]:
+    """Return the keys of a track that mean something for one of the methods: MeZO, e.g., has no gradients to clip."""
+    rows = [table.method(str(workload.method)) for workload in workloads]
+    keys = protocol.TRACKS[track]
+    return {key: value for key, value in keys.items() if any(table.honours(row, key) for row in rows)}
 
 
 def key_of(settings: Mapping[str, Any], place: Place) -> str:

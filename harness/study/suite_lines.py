@@ -8,8 +8,7 @@ from typing import Any
 
 from tunebench.harness.config.suite import Workload
 from tunebench.harness.config.suite_schema import WorkloadEntry
-from tunebench.harness.study import protocol
-from tunebench.harness.study.search import Searched, TaskSearch
+from tunebench.harness.study.search import Searched, TaskSearch, track_keys
 from tunebench.workloads import defaults
 
 #: Keys of a workload's params that a suite leaves out where they have these values.
@@ -46,7 +45,12 @@ def _entry(row: Workload, rate: float, items: Sequence[Searched], track: str) ->
         keys["task"] = row.task
     if row.label != row.method:
         keys["label"] = row.label
-    settings = {**_settings(row), **row.own_params, **protocol.TRACKS[track], "lr": rate}
+    settings = {
+        **_settings(row),
+        **row.own_params,
+        **track_keys([item.workload for item in items], track),
+        "lr": rate,
+    }
     if row.blocks is not None:
         settings["blocks"] = row.blocks
     yield "[[workload]]"

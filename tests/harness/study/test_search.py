@@ -168,12 +168,29 @@ def test_the_lines_are_a_suite_that_loads_with_the_chosen_rates(first, tmp_path)
 def test_the_tracks_keys_are_told_to_every_method(suite_file):
     rows = search.candidates(load_suite(str(suite_file)))[TASK]
     for row in rows:
-        told = search.spec_of(row, "main", 0.004, 6, seed=1)
-        assert (told["optimizer"], told["schedule"], told["clip"]) == ("adamw", "cosine", 1.0)
-        assert (told["lr"], told["epochs"], told["seed"], told["method"]) == (0.004, 6, 1, row.method)
+        given = search.spec_of(row, "main", 0.004, 6, seed=1)
+        assert (given["optimizer"], given["schedule"], given["clip"]) == ("adamw", "cosine", 1.0)
+        assert (given["lr"], given["epochs"], given["seed"], given["method"]) == (0.004, 6, 1, row.method)
         paper = search.spec_of(row, "paper", 0.004, 6, seed=1)
         assert (paper["optimizer"], paper["schedule"], paper["clip"]) == ("sgd", "constant", None)
         assert search.spec.parse(paper).training == search.spec.parse({"method": "ft-all"}).training
+
+
+def test_controls_have_no_rate_and_a_method_goes_without_the_keys_that_mean_nothing_for_it(tmp_path):
+    path = tmp_path / "controls.toml"
+    path.write_text(
+        '[suite]\nname = "controls"\nbaseline = "ft-all"\n[[workload]]\ndataset = "digits"\nmodel = "mlp"\n'
+        'methods = ["ft-all", "mezo", "untrained", "reestimated"]\n'
+    )
+    suite = load_suite(str(path))
+    ((_, rows),) = search.candidates(suite).items()
+    assert [row.label for row in rows] == ["ft-all", "mezo"]
+    assert search.spec_of(rows[0], "main", 0.1, 1, 0)["optimizer"] == "adamw"
+    given = search.spec_of(rows[1], "main", 0.1, 1, 0)
+    assert given["schedule"] == "cosine"
+    assert not {"optimizer", "clip"} & set(given)
+    with pytest.raises(UsageError, match="'untrained'"):
+        search.candidates(suite, methods=["untrained"])
 
 
 def test_a_label_is_no_part_of_a_runs_key_but_rate_fold_and_settings_are(suite_file):
