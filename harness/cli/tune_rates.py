@@ -79,12 +79,17 @@ def tune_rates(
     scores.write()
     console = stderr_console()
 
-    def told(run: Run, done: int, known: int, left_s: float) -> None:
+    def print_run(run: Run, done: int, known: int, left_s: float) -> None:
         console.print(_line(run, done, known, left_s), markup=False, highlight=False, soft_wrap=True)
 
     tasks: list[TaskSearch] = []
     for searched in search(
-        chosen, settings, scores, told=told, data_dir=data_dir_from_env(), progress=StageLines(console)
+        chosen,
+        settings,
+        scores,
+        after_run=print_run,
+        data_dir=data_dir_from_env(),
+        progress=StageLines(console),
     ):
         tasks.append(searched)
         if not as_json:

@@ -34,7 +34,7 @@ from tunebench.workloads.tasks import spec
 from tunebench.workloads.tasks.task import make_task
 
 #: (what was run, runs that are done, runs that are known to be needed, seconds that the rest will take)
-Told = Callable[[Run, int, int, float], None]
+AfterRun = Callable[[Run, int, int, float], None]
 #: The steps are doubled so often at most when their plateau is looked for.
 DOUBLINGS = 3
 
@@ -192,7 +192,7 @@ def places_of(
 
 
 def spec_of(workload: Workload, track: str, rate: float, epochs: int, seed: int) -> dict[str, Any]:
-    """Return what a run is told: the suite's workload with the track's keys, a rate, epochs and a seed."""
+    """Return what a run gets: the suite's workload with the track's keys, a rate, epochs and a seed."""
     planned = Planned("tune-rates", "host", 0, 0, "timed", seed, replace(workload, ship=(), sustained_s=None))
     return {**workload_spec(planned), **track_keys([workload], track), "lr": rate, "epochs": epochs}
 
@@ -217,11 +217,13 @@ class Trainer:
         settings: of the search.
         places: bases and folds.
         keep: where scores are kept.
-        told: called after each run.
+        after_run: called after each run.
     """
 
-    def __init__(self, settings: Settings, places: Sequence[Place], keep: ScoresFile, told: Told) -> None:
-        self._settings, self._places, self._keep, self._told = settings, places, keep, told
+    def __init__(
+        self, settings: Settings, places: Sequence[Place], keep: ScoresFile, after_run: AfterRun
+    ) -> None:
+        self._settings, self._places, self._keep, self._after_run = settings, places, keep, after_run
         self._took_s: list[float] = []
 
     def fill(self, wanted: Sequence[tuple[Workload, float, int]]) -> None:
@@ -233,7 +235,7 @@ class Trainer:
             self._keep.add(done)
             self._took_s.append(done.seconds)
             mean_s = sum(self._took_s) / len(self._took_s)
-            self._told(done, len(runs) - len(open_runs) + at, len(runs), mean_s * (len(open_runs) - at))
+            self._after_run(done, len(runs) - len(open_runs) + at, len(runs), mean_s * (len(open_runs) - at))
 
     def scores(self, workload: Workload, rate: float, epochs: int) -> dict[protocol.Cell, protocol.Score]:
         """Return the scores of a rate by base and fold; it was run."""
@@ -330,13 +332,13 @@ def search(
     settings: Settings,
     keep: ScoresFile,
     *,
-    told: Told,
+    after_run: AfterRun,
     data_dir: Path | None = None,
     cache_dir: Path | None = None,
     download: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[TaskSearch]:
-    """Search task by task; one that cannot be searched here is told with its reason.
+    """Search task by task; one that cannot be searched here says why.
 
     Raises:
         UsageError: the pool of a task cannot be cut into so many folds.
@@ -355,7 +357,7 @@ def search(
                 download=download,
                 progress=progress,
             )
-            yield search_task(workloads, Trainer(settings, places, keep, told), settings)
+            yield search_task(workloads, Trainer(settings, places, keep, after_run), settings)
         except (DataUnavailable, artefacts.PrepareError, WorkloadError) as error:
             yield TaskSearch(task, missing=str(error))
 

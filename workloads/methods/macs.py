@@ -54,9 +54,9 @@ def of_training(plan: Plan, samples: int, epochs: int, batch: int) -> Dict[str, 
     seen, steps = samples * epochs, -(-samples // batch) * epochs
     if not plan.trains:
         seen = steps = 0
-    once = {"reestimate": sample.reestimate * samples} if plan.statistics else {}
+    statistics = {"reestimate": sample.reestimate * samples} if plan.statistics else {}
     return {
-        **once,
+        **statistics,
         "forward": sample.forward * seen + composed * steps,
         "backward": sample.backward * seen,
         "update": sample.update * seen + 2 * composed * steps,

@@ -216,8 +216,8 @@ class Handover:
         if not self.files:
             return {}
         names = [event.name for event in self._events]
-        told = {"files": list(map(list, zip(names, self.files))), "core_pmus": core_pmus()}
-        return {VARIABLE: json.dumps(told)}
+        opened = {"files": list(map(list, zip(names, self.files))), "core_pmus": core_pmus()}
+        return {VARIABLE: json.dumps(opened)}
 
     def open_in_child(self) -> None:
         """Open the counters of this process in the places; what fails now, the workload will miss."""
