@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import ipaddress
+import re
 import socket
 import stat
 import sys
@@ -90,15 +91,19 @@ def test_what_turns_data_into_code_would_be_found(line):
     assert _faults(ast.parse(line)) != []
 
 
-#: It writes, by marshal, what Python's own import reads on the same board; it loads nothing.
-BYTECODE = Path("targets/agent/environment/bytecode.py")
+#: Bytecode is written (and loaded by Python's own import, on the same board); of pickle the name of an error is used.
+ALLOWED = {
+    "targets/agent/environment/bytecode.py": ["marshal", "compile"],
+    "workloads/prepare/pretrained.py": ["pickle"],
+}
 
 
 @pytest.mark.slow
 def test_no_package_turns_data_into_code():
     findings = {str(path.relative_to(ROOT)): faults for path, tree in _trees() if (faults := _faults(tree))}
-    assert findings == {str(BYTECODE): ["pickle"]}
-    assert "marshal.load" not in (ROOT / BYTECODE).read_text()
+    assert findings == ALLOWED
+    for name in ALLOWED:
+        assert not re.search(r"\b(marshal|pickle)\.(load|Unpickler\b)", (ROOT / name).read_text())
 
 
 def test_the_linters_security_rules_are_on_and_few_are_off():
