@@ -104,6 +104,15 @@ class Cell:
         return session(self.engine, task, self.library.path if self.library else None)
 
 
+def _stepping_methods() -> list[str]:
+    """Return the MLP's methods that both engines train by gradients: neither the controls nor MeZO."""
+    return [
+        row.name
+        for row in methods_table.METHODS
+        if "mlp" in row.models and row.labels and row.gradient == methods_table.BACKWARD
+    ]
+
+
 class Bench:
     """The cells, the rounds and what they gave."""
 
@@ -122,7 +131,7 @@ class Bench:
         self.rounds = 0
 
     def _cells(self, dataset: str, engine: str, builds: Iterable[str]) -> list[Cell]:
-        names = list(WIDE_METHODS) if dataset == WIDE else methods_table.methods_of("mlp")
+        names = list(WIDE_METHODS) if dataset == WIDE else _stepping_methods()
         if engine == "native":
             libraries = [(name, self._library(name)) for name in builds]
             return [Cell(dataset, engine, name, m, lib) for name, lib in libraries if lib for m in names]
