@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -120,6 +120,35 @@ def own_blob(workload: Workload, root: Path) -> Blob:
     return Blob.of_bytes(deterministic_zip(files), ".zip", role="own")
 
 
+def prepare_bases(
+    dataset: str,
+    model: str,
+    bases: Sequence[int],
+    *,
+    cache_dir: Path | None = None,
+    data_dir: Path | None = None,
+    download: bool = False,
+    progress: Progress | None = None,
+) -> list[artefacts.Prepared]:
+    """Find or make the artefacts of several bases in this host's caches; ``cache_dir`` takes the place of them all.
+
+    Raises:
+        DataUnavailable, PrepareError: the data or the start weights cannot be had; with the reason.
+    """
+    return artefacts.prepare_bases(
+        dataset,
+        model,
+        bases,
+        cache_dir=cache_dir or default_cache(),
+        also=[] if cache_dir else cache_places("artefacts")[1:],
+        data_dir=data_dir,
+        datasets_dir=cache_place("datasets"),
+        datasets_also=cache_places("datasets")[1:],
+        download=download,
+        progress=progress,
+    )
+
+
 def gather(
     suite: Suite,
     *,
@@ -149,15 +178,12 @@ def gather(
     for task, (dataset, model) in _artefacts_of(suite).items():
         try:
             needed = suite.bases_of(task)
-            made = artefacts.prepare_bases(
+            made = prepare_bases(
                 dataset,
                 model,
                 needed if train_bases else needed[:1],
-                cache_dir=cache_dir or default_cache(),
-                also=[] if cache_dir else cache_places("artefacts")[1:],
+                cache_dir=cache_dir,
                 data_dir=data_dir,
-                datasets_dir=cache_place("datasets"),
-                datasets_also=cache_places("datasets")[1:],
                 download=download,
                 progress=progress,
             )

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tunebench.harness.account import cache_place, cache_places
-from tunebench.harness.artifacts.gather import Progress, default_cache
+from tunebench.harness.artifacts.gather import Progress, prepare_bases
 from tunebench.harness.config.suite import Suite, Workload, canonical_json
 from tunebench.harness.errors import UsageError
 from tunebench.harness.planning.job import workload_spec
@@ -161,15 +160,12 @@ def places_of(
         UsageError: the pool cannot be cut into so many folds.
     """
     dataset, model = str(workload.dataset), str(workload.model)
-    made = artefacts.prepare_bases(
+    made = prepare_bases(
         dataset,
         model,
         settings.development_bases,
-        cache_dir=cache_dir or default_cache(),
-        also=[] if cache_dir else cache_places("artefacts")[1:],
+        cache_dir=cache_dir,
         data_dir=data_dir,
-        datasets_dir=cache_place("datasets"),
-        datasets_also=cache_places("datasets")[1:],
         download=download,
         progress=progress,
     )

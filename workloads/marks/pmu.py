@@ -22,16 +22,20 @@ _LOST = (
 
 
 class Counters:
-    """The counters of one window; without any, all of it does nothing."""
+    """The counters of one window; without any, every call does nothing.
 
-    def __init__(self, told: Optional[str]) -> None:
+    Args:
+        variable: the value of :data:`VARIABLE`, in which the supervisor names the counters that it opened; None: none.
+    """
+
+    def __init__(self, variable: Optional[str]) -> None:
         self._files: List[Tuple[str, int]] = []
         self._core_pmus = 0
         self.result: Optional[Dict[str, Any]] = None
-        if not told:
+        if not variable:
             return
         try:
-            value = json.loads(told)
+            value = json.loads(variable)
             files = [(str(name), int(file)) for name, file in value["files"]]
             self._core_pmus = int(value["core_pmus"])
         except (ValueError, KeyError, TypeError):

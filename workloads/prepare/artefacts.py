@@ -142,9 +142,9 @@ def prepare_bases(
 
     made = []
     for place, base in enumerate(bases):
-        told = progress if len(bases) == 1 else _of_all(f"{dataset}/{model}", place, len(bases), progress)
+        share = progress if len(bases) == 1 else _of_all(f"{dataset}/{model}", place, len(bases), progress)
         made.append(
-            _one_base(dataset, model, base, source, store, cache_dir=cache_dir, also=also, progress=told)
+            _one_base(dataset, model, base, source, store, cache_dir=cache_dir, also=also, progress=share)
         )
     return made
 
@@ -161,17 +161,17 @@ def missing_bases(dataset: str, model: str, bases: Sequence[int], folders: Seque
 
 
 def _of_all(task: str, place: int, count: int, progress: Progress | None) -> Progress | None:
-    """Return a progress that tells the training of one base as its part of the work on all of them."""
+    """Return a progress that shows the training of one base as a part of the training of all."""
     if progress is None:
         return None
 
-    def told(what: str, share: float) -> None:
+    def report(what: str, share: float) -> None:
         if what == PRETRAINING:
             progress(f"start weights of {count} bases of {task}", (place + share) / count)
         else:
             progress(what, share)
 
-    return told
+    return report
 
 
 def _one_base(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.workloads.engines import losses
 from tunebench.workloads import artefact
 from tunebench.workloads.engines.native import Library, Session
 from tunebench.workloads.engines.session import no_mark
@@ -79,15 +80,23 @@ def any_task():
 @pytest.fixture(scope="session")
 def losses_of():
     """Function (session, epochs) -> the losses of all steps."""
+    return losses.losses_of
 
-    def run(session: Any, epochs: int) -> list[float]:
-        losses: list[float] = []
-        for epoch in range(epochs):
-            session.train_epoch(epoch, no_mark)
-            losses += [float(loss) for loss in session.step_losses]
-        return losses
 
-    return run
+def assert_same_weights(ours: Any, reference: Any, *, abs: float) -> None:
+    """Everything that trained is the same after training: so were the gradients."""
+
+    def close_to(tensor: Any) -> Any:
+        return pytest.approx(tensor.detach().reshape(-1).tolist(), rel=1e-3, abs=abs)
+
+    for index in range(len(ours.layers)):
+        weight, bias = ours.layer(index)
+        assert weight.tolist() == close_to(reference.base[f"layer{index}.weight"])
+        assert bias.tolist() == close_to(reference.base[f"layer{index}.bias"])
+    for index, (first, second) in enumerate(reference.adapters):
+        a, b = ours.adapter(index)
+        assert a.tolist() == close_to(first)
+        assert b.tolist() == close_to(second)
 
 
 def first_apart(losses: list[float], expected: list[float]) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.workloads.engines.native.conftest import assert_same_weights
 from tunebench.workloads.engines.native import Session
 from tunebench.workloads.methods import table
 from tunebench.workloads.methods.table import ALL, LAST, NONE, OWN_ALL, OWN_LAST, SKIP, Method
@@ -61,23 +62,7 @@ def test_any_shape_rank_and_batch_gives_torchs_losses(
     for library in builds.values():
         ours, reference = Session(made, library=library), chain.Session(made)
         assert losses_of(ours, 4) == pytest.approx(losses_of(reference, 4), rel=2e-4, abs=2e-6)
-        assert_same_weights(ours, reference)
-
-
-def assert_same_weights(ours, reference):
-    """Everything that trained is the same after training: so were the gradients."""
-    for index in range(len(ours.layers)):
-        weight, bias = ours.layer(index)
-        assert weight.tolist() == close_to(reference.base[f"layer{index}.weight"])
-        assert bias.tolist() == close_to(reference.base[f"layer{index}.bias"])
-    for index, (first, second) in enumerate(reference.adapters):
-        a, b = ours.adapter(index)
-        assert a.tolist() == close_to(first)
-        assert b.tolist() == close_to(second)
-
-
-def close_to(tensor):
-    return pytest.approx(tensor.detach().reshape(-1).tolist(), rel=1e-3, abs=2e-6)
+        assert_same_weights(ours, reference, abs=2e-6)
 
 
 def test_start_values_and_frozen_weights_are_torchs_exactly(digits, library):

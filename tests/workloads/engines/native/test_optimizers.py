@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tests.workloads.engines.native.conftest import STEPS, first_apart
+from tests.workloads.engines.native.conftest import STEPS, assert_same_weights, first_apart
 from tunebench.workloads.engines.native import Session
 from tunebench.workloads.methods import table
 from tunebench.workloads.methods.plan import counts
@@ -124,18 +124,7 @@ def test_any_shape_and_rank_moves_every_weight_as_torch_does(
     for library in builds.values():
         ours = Session(made, library=library)
         assert losses_of(ours, 4) == pytest.approx(expected, rel=2e-4, abs=2e-6)
-        for index in range(len(ours.layers)):
-            weight, bias = ours.layer(index)
-            assert weight.tolist() == close_to(reference.base[f"layer{index}.weight"])
-            assert bias.tolist() == close_to(reference.base[f"layer{index}.bias"])
-        for index, (first, second) in enumerate(reference.adapters):
-            a, b = ours.adapter(index)
-            assert a.tolist() == close_to(first)
-            assert b.tolist() == close_to(second)
-
-
-def close_to(tensor):
-    return pytest.approx(tensor.detach().reshape(-1).tolist(), rel=1e-3, abs=5e-6)
+        assert_same_weights(ours, reference, abs=5e-6)
 
 
 @pytest.mark.data

@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the torch engine needs torch")
 
+from tests.workloads.engines.losses import losses_of  # noqa: E402
 from tunebench.workloads import seeds  # noqa: E402
 from tunebench.workloads.artefact import tensor  # noqa: E402
 from tunebench.workloads.engines.pytorch.chain import Session  # noqa: E402
@@ -23,20 +24,11 @@ ADAPTERS_ONLY = [(row.name, model) for row in TRAINED if row.weights == row.bias
                  for model in row.models if model in CHAINS]  # fmt: skip
 
 
-def train(session, epochs=None):
-    """Train; return every step's loss."""
-    losses = []
-    for epoch in range(epochs or session.task.spec.epochs):
-        session.train_epoch(epoch, no_mark)
-        losses += [float(loss) for loss in session.step_losses]
-    return losses
-
-
 @pytest.mark.parametrize(("method", "model"), PAIRS)
 def test_every_method_improves_the_drifted_digits(digits, method, model):
     session = Session(digits(method, model, epochs=40 if model == "mlp" else 15))
     before = session.evaluate()
-    losses = train(session)
+    losses = losses_of(session)
     after = session.evaluate()
     assert after.accuracy >= before.accuracy + 0.05
     assert sum(losses[-23:]) < sum(losses[:23])
@@ -51,14 +43,14 @@ def test_the_drift_costs_accuracy_before_fine_tuning(digits):
 @pytest.mark.parametrize(("method", "model"), PAIRS)
 def test_the_same_seed_gives_the_same_losses_bit_for_bit(digits, method, model):
     task = digits(method, model, epochs=2)
-    assert train(Session(task)) == train(Session(task))
+    assert losses_of(Session(task)) == losses_of(Session(task))
 
 
 def test_another_seed_gives_another_order_and_other_adapters(digits):
     first, second = (Session(digits("lora-all", seed=seed)) for seed in (0, 1))
     assert first.batches[0][0].tolist() != second.batches[0][0].tolist()
     assert not torch.equal(first.adapters[0][0], second.adapters[0][0])
-    assert train(first, 1) != train(second, 1)
+    assert losses_of(first, 1) != losses_of(second, 1)
 
 
 def test_all_methods_share_order_start_weights_and_the_loss_before_training(digits):
@@ -67,7 +59,7 @@ def test_all_methods_share_order_start_weights_and_the_loss_before_training(digi
         assert all(torch.equal(a, b) for a, b in zip(session.batches[0], sessions[0].batches[0], strict=True))
         assert all(torch.equal(session.base[name], sessions[0].base[name]) for name in session.base)
     # B starts at zero: adapters change nothing yet
-    firsts = [train(session)[0] for session in sessions]
+    firsts = [losses_of(session)[0] for session in sessions]
     assert firsts == pytest.approx([firsts[0]] * len(firsts), rel=1e-6)
 
 
@@ -75,7 +67,7 @@ def test_all_methods_share_order_start_weights_and_the_loss_before_training(digi
 def test_adapter_methods_leave_the_base_bit_identical(digits, method, model):
     session = Session(digits(method, model, epochs=2))
     adapters = [item.detach().clone() for item in session.trained]
-    train(session)
+    losses_of(session)
     for name, item in session.base.items():
         assert torch.equal(item, to_torch(session.task.weights.need(name))), name
     assert all(not torch.equal(now, then) for now, then in zip(session.trained, adapters, strict=True))
@@ -84,7 +76,7 @@ def test_adapter_methods_leave_the_base_bit_identical(digits, method, model):
 @pytest.mark.parametrize("method", ["ft-all", "ft-bias", "ft-last", "ft-all-lora"])
 def test_full_methods_train_what_the_table_says_and_never_batchnorm(digits, method):
     session = Session(digits(method, epochs=1))
-    train(session)
+    losses_of(session)
     for layer in session.layers:
         for part, trains in (
             ("weight", layer.name in session.plan.weights),
@@ -99,7 +91,7 @@ def test_full_methods_train_what_the_table_says_and_never_batchnorm(digits, meth
 
 def test_skip2_has_the_losses_and_predictions_of_skip(digits):
     skip, skip2 = (Session(digits(method, epochs=6)) for method in ("skip-lora", "skip2-lora"))
-    a, b = train(skip2), train(skip)
+    a, b = losses_of(skip2), losses_of(skip)
     assert len(a) == 6 * 23
     assert all(abs(x - y) <= 1e-6 + 1e-4 * abs(y) for x, y in zip(a, b, strict=True))
     same = [x == y for x, y in zip(skip2.evaluate().predictions, skip.evaluate().predictions, strict=True)]
@@ -197,7 +189,7 @@ def test_training_is_plain_sgd_as_torch_does_it(digits):
         loss.backward()
         optimiser.step()
         expected.append(loss.item())
-    assert train(session) == pytest.approx(expected, rel=1e-6)
+    assert losses_of(session) == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_epochs_loss_weighs_the_short_batch_by_its_rows(digits):
@@ -214,7 +206,7 @@ def test_warming_up_changes_nothing(digits, method):
     warm, cold = (Session(digits(method, epochs=2)) for _ in range(2))
     warm.warm_up(3)
     assert warm.steps == 0
-    assert train(warm) == train(cold)
+    assert losses_of(warm) == losses_of(cold)
 
 
 def test_cuda_without_a_device_is_an_error_that_says_so(digits):
@@ -278,7 +270,7 @@ def test_re_estimating_recovers_much_of_the_drift_without_labels(digits):
 )
 def test_the_keys_train_what_they_say_besides_the_method(digits, method, keys, parts):
     session = Session(digits(method, epochs=10, batch=45, **keys))
-    losses = train(session)
+    losses = losses_of(session)
     assert sum(losses[-10:]) < sum(losses[:10])
     names = moved(session)
     assert {name.rpartition(".")[2] for name in names if not name.startswith("layer2")} == parts

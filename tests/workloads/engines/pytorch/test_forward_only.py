@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 import torch.nn.functional as F  # noqa: E402
 
+from tests.workloads.engines.losses import losses_of  # noqa: E402
 from tunebench.workloads.engines.pytorch import forward_only  # noqa: E402
 from tunebench.workloads.engines.pytorch.networks import Session  # noqa: E402
 from tunebench.workloads.engines.pytorch.networks.network import Network, load_weights  # noqa: E402
@@ -19,14 +20,6 @@ from tunebench.workloads.tasks.spec import SpecError  # noqa: E402
 
 pytestmark = pytest.mark.torch
 MODEL = "resnet-small"
-
-
-def losses_of(session):
-    losses = []
-    for epoch in range(session.task.spec.epochs):
-        session.train_epochs(epoch, 1)
-        losses += [float(loss) for loss in session.step_losses]
-    return losses
 
 
 def by_hand(task):

@@ -8,6 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the torch engine needs torch")
 
+from tests.workloads.engines.losses import losses_of  # noqa: E402
 from tunebench.workloads.engines import load_engine  # noqa: E402
 from tunebench.workloads.engines.pytorch.optimizers import clip_norm, make_optimizer  # noqa: E402
 from tunebench.workloads.engines.session import no_mark  # noqa: E402
@@ -40,15 +41,6 @@ def with_keys(make, method, model="mlp", **keys):
 
 def session_of(task, **options):
     return load_engine("torch", task.spec.model).Session(task, **options)
-
-
-def train(session, epochs=None):
-    """Train; return every step's loss."""
-    losses = []
-    for epoch in range(epochs or session.task.spec.epochs):
-        session.train_epoch(epoch, no_mark)
-        losses += [float(loss) for loss in session.step_losses]
-    return losses
 
 
 class _Torch:
@@ -84,14 +76,14 @@ class _Torch:
 def losses_by_torch(task, **options):
     session = session_of(task, **options)
     session.optimizer = _Torch(session)
-    return train(session)
+    return losses_of(session)
 
 
 @pytest.mark.parametrize("keys", TRAININGS, ids=NAMES)
 @pytest.mark.parametrize("method", MLP)
 def test_a_hundred_steps_have_the_losses_of_torchs_own_optimizer(digits, method, keys):
     task = with_keys(digits, method, epochs=5, **keys)
-    ours, theirs = train(session_of(task)), losses_by_torch(task)
+    ours, theirs = losses_of(session_of(task)), losses_by_torch(task)
     assert len(ours) == 115 >= STEPS
     assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-7)
     assert sum(ours[-23:]) < sum(ours[:23])
@@ -101,7 +93,7 @@ def test_a_hundred_steps_have_the_losses_of_torchs_own_optimizer(digits, method,
 @pytest.mark.parametrize("method", ["ft-all", "lorae"])
 def test_a_network_trains_as_with_torchs_own_optimizer(small, method, keys):
     task = with_keys(small, method, "resnet-small", epochs=10, **keys)
-    assert train(session_of(task)) == pytest.approx(losses_by_torch(task), rel=1e-4, abs=1e-6)
+    assert losses_of(session_of(task)) == pytest.approx(losses_by_torch(task), rel=1e-4, abs=1e-6)
 
 
 @pytest.mark.parametrize("model", ["mlp", "resnet-small"])
@@ -119,7 +111,7 @@ def test_the_defaults_are_bit_for_bit_a_loop_of_in_place_descent(digits, small, 
 
     by_hand = session_of(task)
     by_hand.optimizer = Loop()
-    assert train(session_of(task)) == train(by_hand)
+    assert losses_of(session_of(task)) == losses_of(by_hand)
 
 
 @pytest.mark.parametrize("keys", TRAININGS, ids=NAMES)
@@ -129,14 +121,14 @@ def test_the_defaults_are_bit_for_bit_a_loop_of_in_place_descent(digits, small, 
 def test_restarting_and_warming_up_leave_nothing_behind(digits, small, method, model, keys):
     task = with_keys(digits if model == "mlp" else small, method, model, epochs=2, **keys)
     cold, warm = session_of(task), session_of(task)
-    expected = train(cold)
+    expected = losses_of(cold)
     warm.warm_up(3)
     warm.hold_start()
     assert warm.optimizer.steps == 0
     assert all(not item.any() for quantity in warm.optimizer.state for item in quantity)
-    assert train(warm) == expected
+    assert losses_of(warm) == expected
     warm.restart()
-    assert train(warm) == expected
+    assert losses_of(warm) == expected
 
 
 @pytest.mark.parametrize("keys", TRAININGS[1:], ids=NAMES[1:])
@@ -162,7 +154,7 @@ def test_the_state_that_is_predicted_is_the_state_that_is_held(
 ):
     task = (digits if model == "mlp" else small)(method, model, optimizer=optimizer, lr=0.001)
     session = session_of(task)
-    train(session, 1)
+    losses_of(session, 1)
     held_b = session.facts()["optimizer_state_b"]
     assert held_b == 4 * floats * sum(item.numel() for item in session.trained)
     assert held_b == memory.predict(task.plan, 6, state_floats=task.spec.training.state_floats).optimiser_b
@@ -219,6 +211,6 @@ def test_the_adapters_b_alone_takes_lora_pluss_rate():
 
 def test_a_warm_up_longer_than_the_schedule_stays_at_its_last_rate(digits):
     session = session_of(digits("ft-all", epochs=1, schedule="cosine"))
-    train(session)
+    losses_of(session)
     session.train_epoch(0, no_mark)
     assert session.steps == 46 and len(session.rates) == 23

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from torch.utils._pytree import tree_flatten  # noqa: E402
 
+from tests.workloads.engines.losses import losses_of  # noqa: E402
 from tunebench.workloads.engines.pytorch.networks import Session  # noqa: E402
 from tunebench.workloads.engines.session import no_mark  # noqa: E402
 from tunebench.workloads.methods import macs, memory  # noqa: E402
@@ -49,14 +50,6 @@ class Peak(TorchDispatchMode):
                     weakref.finalize(storage, self._gone, storage.nbytes())
         self.peak_b = max(self.peak_b, self.live_b)
         return out
-
-
-def losses_of(session):
-    losses = []
-    for epoch in range(session.task.spec.epochs):
-        session.train_epochs(epoch, 1)
-        losses += [float(loss) for loss in session.step_losses]
-    return losses
 
 
 def peak_b(session):

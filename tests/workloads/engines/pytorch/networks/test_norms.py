@@ -6,6 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
+from tests.workloads.engines.losses import losses_of  # noqa: E402
 from tunebench.harness.cli import params  # noqa: E402
 from tunebench.workloads import updates  # noqa: E402
 from tunebench.workloads.artefact import tensor  # noqa: E402
@@ -29,15 +30,6 @@ pytestmark = pytest.mark.torch
 
 MODEL = "resnet-small"
 STATISTICS = {"batchnorm": "reestimated"}
-
-
-def train(session):
-    """Train; return every step's loss."""
-    losses = []
-    for epoch in range(session.task.spec.epochs):
-        session.train_epoch(epoch, no_mark)
-        losses += [float(loss) for loss in session.step_losses]
-    return losses
 
 
 def changed(session):
@@ -138,7 +130,7 @@ def test_what_trains_is_what_is_counted_on_other_networks(small, model, keys):
     session = Session(small("lora-all", model, epochs=1, **keys))
     assert sum(item.numel() for item in session.trained) == plans.counts(session.plan).trainable
     assert all(item.requires_grad for item in session.trained)
-    train(session)
+    losses_of(session)
 
 
 def test_re_estimating_comes_inside_the_window_once_and_before_the_first_step(small):
@@ -155,9 +147,9 @@ def test_re_estimating_comes_inside_the_window_once_and_before_the_first_step(sm
 def test_the_cache_holds_what_the_network_with_its_new_statistics_gives(small):
     task = small("ft-last-cached", MODEL, epochs=3, **STATISTICS)
     cached, plain = Session(task), Session(task, cache=False)
-    assert train(cached) == pytest.approx(train(plain), rel=1e-4, abs=1e-6)
+    assert losses_of(cached) == pytest.approx(losses_of(plain), rel=1e-4, abs=1e-6)
     assert cached.cache_error() <= 1e-6
-    assert train(Session(small("ft-last-cached", MODEL, epochs=3))) != train(Session(task))
+    assert losses_of(Session(small("ft-last-cached", MODEL, epochs=3))) != losses_of(Session(task))
 
 
 @pytest.mark.parametrize(
@@ -218,12 +210,12 @@ def test_controls_evaluate_once_more_and_take_no_step(small):
 def test_tent_lowers_the_entropy_of_predictions_without_labels(small, model):
     task = small("tent", model, epochs=8, lr=0.3 if model == "unet-small" else 0.02)
     session = Session(task)
-    losses = train(session)
+    losses = losses_of(session)
     assert sum(losses[-4:]) < sum(losses[:4])
     # the same again, with other labels
     labels = task.data.need("finetune_y")
     other = {**task.data.tensors, "finetune_y": tensor(labels.dtype, labels.shape, [0] * labels.size)}
-    assert train(Session(task._replace(data=task.data._replace(tensors=other)))) == losses
+    assert losses_of(Session(task._replace(data=task.data._replace(tensors=other)))) == losses
 
 
 def test_tents_steps_normalise_by_the_batch(small):

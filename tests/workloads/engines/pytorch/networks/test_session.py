@@ -8,12 +8,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
+from tests.workloads.engines.losses import losses_of  # noqa: E402
 from tunebench.workloads.artefact import Artefact, ArtefactError, tensor  # noqa: E402
 from tunebench.workloads.engines import load_engine  # noqa: E402
 from tunebench.workloads.engines.pytorch.networks import Session, wrapping  # noqa: E402
 from tunebench.workloads.engines.pytorch.networks.network import Network, places  # noqa: E402
 from tunebench.workloads.engines.pytorch.session import to_torch  # noqa: E402
-from tunebench.workloads.engines.session import no_mark  # noqa: E402
 from tunebench.workloads.methods import plan as plans  # noqa: E402
 from tunebench.workloads.methods import table  # noqa: E402
 from tunebench.workloads.methods.table import method as row_of  # noqa: E402
@@ -46,20 +46,11 @@ PAIRS += [
 CACHED = pairs(name for name in table.methods_of("unet-small") if row_of(name).cache)
 
 
-def train(session, epochs=None):
-    """Train; return every step's loss."""
-    losses = []
-    for epoch in range(epochs or session.task.spec.epochs):
-        session.train_epoch(epoch, no_mark)
-        losses += [float(loss) for loss in session.step_losses]
-    return losses
-
-
 @pytest.mark.parametrize(("method", "model"), PAIRS)
 def test_a_method_trains_what_the_plan_says_and_leaves_the_rest_bit_identical(small, method, model):
     session = Session(small(method, model, epochs=1))
     assert sum(item.numel() for item in session.trained) == plans.counts(session.plan).trainable
-    losses = train(session)
+    losses = losses_of(session)
     assert all(math.isfinite(loss) for loss in losses) and len(losses) == 2
     plan = session.plan
     for layer in wrapping.adapters(session.model):
@@ -84,7 +75,7 @@ def test_a_method_trains_what_the_plan_says_and_leaves_the_rest_bit_identical(sm
 ])  # fmt: skip
 def test_training_longer_learns_and_the_metric_is_named(small, model, metric):
     session = Session(small("ft-all", model, epochs=12, lr=0.01))
-    losses = train(session)
+    losses = losses_of(session)
     assert sum(losses[-3:]) < sum(losses[:3])
     after = session.evaluate()
     assert (after.metric, after.n_items) == (metric, 12)
@@ -96,17 +87,17 @@ def test_training_longer_learns_and_the_metric_is_named(small, model, metric):
 def test_all_methods_start_with_the_same_loss_and_repeat_bit_for_bit(small, model):
     firsts = []
     for method in TRAINED:
-        losses = train(Session(small(method, model, epochs=1)))
+        losses = losses_of(Session(small(method, model, epochs=1)))
         if method == "lorae":
-            assert losses == train(Session(small(method, model, epochs=1)))
+            assert losses == losses_of(Session(small(method, model, epochs=1)))
         firsts.append(losses[0])
     assert firsts == pytest.approx([firsts[0]] * len(firsts), rel=1e-5)
 
 
 @pytest.mark.parametrize(("method", "model"), CACHED)
 def test_a_cached_head_trains_as_an_uncached_one(small, method, model):
-    a = train(Session(small(method, model, epochs=3)))
-    b = train(Session(small(method, model, epochs=3), cache=False))
+    a = losses_of(Session(small(method, model, epochs=3)))
+    b = losses_of(Session(small(method, model, epochs=3), cache=False))
     assert a == pytest.approx(b, rel=1e-4, abs=1e-6)
 
 
@@ -115,7 +106,7 @@ def test_the_trunk_runs_in_the_first_epoch_only(small, monkeypatch):
     seen = []
     whole = session.compute_cached
     monkeypatch.setattr(session, "compute_cached", lambda x: seen.append(len(x)) or whole(x))
-    train(session)
+    losses_of(session)
     assert sum(seen) == 12
     facts = session.facts()
     assert facts["cache_b"] == 4 * 12 * 2 * 64 * 4 * 4
@@ -138,15 +129,15 @@ def test_warming_up_changes_nothing(small, method):
     warm, cold = (Session(small(method, "resnet-small")) for _ in range(2))
     warm.warm_up(2)
     assert warm.steps == 0 and warm.filled_epoch is None
-    assert train(warm) == train(cold)
+    assert losses_of(warm) == losses_of(cold)
 
 
 def test_a_restart_repeats_the_training(small):
     session = Session(small("lorae", "resnet-small"))
     session.hold_start()
-    first = train(session)
+    first = losses_of(session)
     session.restart()
-    assert train(session) == first
+    assert losses_of(session) == first
 
 
 @pytest.mark.parametrize("name", [name for name in COUNTED if not name.startswith("yolov8")])
@@ -166,7 +157,7 @@ def test_a_network_for_counting_only_is_not_built():
 
 
 def test_without_linear_layers_lora_all_is_lorae(small):
-    assert train(Session(small("lora-all", "detector-small"))) == train(
+    assert losses_of(Session(small("lora-all", "detector-small"))) == losses_of(
         Session(small("lorae", "detector-small"))
     )
 

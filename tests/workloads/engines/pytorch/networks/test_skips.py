@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 import torch.nn.functional as F  # noqa: E402
 
+from tests.workloads.engines.losses import losses_of  # noqa: E402
 from tunebench.harness.cli import params  # noqa: E402
 from tunebench.workloads import updates  # noqa: E402
 from tunebench.workloads.engines.pytorch.networks import Session  # noqa: E402
@@ -23,14 +24,6 @@ from tunebench.workloads.updates import Form, Values, safetensors  # noqa: E402
 
 pytestmark = pytest.mark.torch
 MODELS = ["resnet-small", "squeezenet-small", pytest.param("mobilenetv2-small", marks=pytest.mark.slow)]
-
-
-def losses_of(session):
-    losses = []
-    for epoch in range(session.task.spec.epochs):
-        session.train_epochs(epoch, 1)
-        losses += [float(loss) for loss in session.step_losses]
-    return losses
 
 
 def by_hand(task, grid, count):
