@@ -19,8 +19,8 @@ import importlib
 from typing import Any, Dict, NamedTuple, Tuple
 
 from tunebench.workloads.methods.plan import Plan
-from tunebench.workloads.methods.table import FORWARD_ONLY
-from tunebench.workloads.models import NETWORKS
+from tunebench.workloads.methods.table import FORWARD_ONLY, keeping_trunk
+from tunebench.workloads.models import MODELS, NETWORKS
 from tunebench.workloads.tasks.spec import DEVICES, SpecError
 from tunebench.workloads.tasks.training import Training
 
@@ -47,8 +47,9 @@ class Engine(NamedTuple):
         training: keys of training (:class:`~tunebench.workloads.tasks.training.Training`) that it honours; a workload
             that sets another is refused. ``alpha`` is none of them: it is settled before an engine sees it, as ``scale``.
         limits: the limits above in words, for the error of a suite beyond them.
-        abilities: what else it does, of :data:`ABILITIES`.
         package: of a lab's engine, the top-level package whose Python files travel to boards.
+        abilities: what else it does, of :data:`ABILITIES`.
+        frozen_trunk: of a network it trains what stands behind the trunk only: the head, skip adapters.
     """
 
     chain: str = ""
@@ -63,6 +64,7 @@ class Engine(NamedTuple):
     limits: str = ""
     package: str = ""
     abilities: Tuple[str, ...] = ()
+    frozen_trunk: bool = False
 
     def runs(self, model: str, device: str, threads: int) -> bool:
         """Return whether it trains a model on a device with so many threads."""
@@ -86,13 +88,16 @@ ENGINES: Dict[str, Engine] = {
     ),
     "native": Engine(
         _HERE + "native",
-        models=("mlp",),
+        _HERE + "native.network",
+        models=("mlp",) + tuple(name for name in NETWORKS if MODELS[name].task == "classify"),
         devices=("cpu",),
         max_threads=1,
         library=True,
         settings=("build", "cache_dtype", "cache_budget_b"),
         training=("optimizer", "schedule", "clip", "weight_decay", "lora_plus"),
-        limits="model 'mlp' on one thread of the CPU",
+        limits="model 'mlp', and classifiers of images whose trunk stays frozen, on one thread of the CPU",
+        abilities=("block-skips",),
+        frozen_trunk=True,
     ),
 }
 
@@ -170,6 +175,13 @@ def check_plan(name: str, method: str, plan: Plan) -> None:
                 "engine %r does not %s, as method %r is to; engines that do: %s"
                 % (name, ABILITIES[ability], method, ", ".join(able))
             )
+    if find_engine(name).frozen_trunk and plan.trains_trunk:
+        able = [other for other, entry in ENGINES.items() if entry.network and not entry.frozen_trunk]
+        raise SpecError(
+            "engine %r keeps a network's trunk frozen, method %r trains it; engines that do: %s; methods of model %r that "
+            "leave it frozen: %s"
+            % (name, method, ", ".join(able), plan.graph.name, ", ".join(keeping_trunk(plan.graph.name)))
+        )
     if "batchnorm" in find_engine(name).training or not (plan.statistics or plan.norms):
         return
     model = plan.graph.name

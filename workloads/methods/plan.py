@@ -114,6 +114,13 @@ class Plan(NamedTuple):
         return bool(self.adapters or self.graph.added)
 
     @property
+    def trains_trunk(self) -> bool:
+        """Return whether something of a network with branches trains, or adapts, that lies before its head."""
+        behind = {node.name for node in self.graph.nodes if node.head or node.added}
+        trained = set(self.weights) | set(self.biases) | set(self.adapted)
+        return not self.graph.chain and not trained <= behind
+
+    @property
     def adapted(self) -> Tuple[str, ...]:
         """Return the layers that an adapter ends at."""
         return tuple(adapter.end for adapter in self.adapters)

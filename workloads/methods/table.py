@@ -138,6 +138,17 @@ def methods_of(model: str) -> List[str]:
     return [row.name for row in METHODS if model in row.models]
 
 
+def keeping_trunk(model: str) -> List[str]:
+    """Return the names of the model's methods that change nothing before its head, in the table's order."""
+    return [
+        row.name
+        for row in (method(name) for name in methods_of(model))
+        if ALL not in (row.weights, row.biases)
+        and row.adapters in (NONE, OWN_LAST, SKIP)
+        and row.batchnorm == FROZEN
+    ]
+
+
 def honours(row: Method, key: str) -> bool:
     """Return whether a key of training means something for a method; beside methods that it does, others go without."""
     if key in ADAPTER_KEYS:

@@ -21,7 +21,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from tunebench.workloads.engines.native.errors import RECORD_SUFFIX, NativeError
 
-SOURCES = ("kernels.c", "model.h", "probe.h", "rules.h", "simd.h", "tiles.h")
+SOURCES = (
+    "kernels.c", "conv.h", "model.h", "pool.h", "probe.h", "rules.h", "simd.h", "tiles.h", "trunk.h",
+)  # fmt: skip
 FLAGS = (
     "-std=c11", "-O3", "-fPIC", "-shared", "-fvisibility=hidden", "-ffp-contract=fast", "-fno-math-errno",
     "-fno-trapping-math", "-Wall", "-Wextra",

@@ -1,4 +1,5 @@
-/* The native engine: fine-tuning of an MLP with frozen BatchNorm on softmax cross-entropy, float32.
+/* The native engine: fine-tuning of an MLP with frozen BatchNorm on softmax cross-entropy, float32; or of what stands
+ * behind the frozen trunk of a network (trunk.h).
  *
  * Which weights and biases train, where adapters start and end and what is cached comes as data (a plan of
  * workloads/methods.py); no method's name is known here. One session holds everything; whole epochs run in
@@ -13,6 +14,7 @@
 #include "rules.h"
 #include "simd.h"
 #include "tiles.h"
+#include "trunk.h"
 
 #define TB_API __attribute__((visibility("default")))
 
@@ -70,11 +72,14 @@ static float *take_wide(tb_session *s, float *narrow, size_t count) {
     return TB_UNIT == 1 ? narrow : take_floats(s, count * TB_UNIT);
 }
 
-static void make_layer(tb_session *s, tb_layer *l, const int32_t *row) {
+/* given: what it would compute comes from a trunk, so it has no weights. */
+static void make_layer(tb_session *s, tb_layer *l, const int32_t *row, int given) {
     l->n_in = row[0], l->n_out = row[1], l->norm = row[2], l->train_w = row[3], l->train_b = row[4];
     l->k = padded(l->n_in), l->o = padded(l->n_out);
-    l->w = take_weights(s, (size_t)l->o * l->k, l->train_w, 0);
-    l->w_rows = rows_of(s, l->w, l->o, l->k);
+    if (!given) {
+        l->w = take_weights(s, (size_t)l->o * l->k, l->train_w, 0);
+        l->w_rows = rows_of(s, l->w, l->o, l->k);
+    }
     l->bias = take_weights(s, (size_t)l->o, l->train_b, 0);
     l->slope = take_floats(s, l->o);
     l->shift0 = take_floats(s, l->o);
@@ -118,9 +123,10 @@ static void make_cache(tb_session *s, const int32_t *keep) {
     for (int i = 0; i < s->n_rows; i++) s->slot[i] = -1;
     for (int l = 0; l <= s->n_layers; l++) {
         tb_plane *p = &s->planes[l];
-        if (!keep[l] || !s->caching) continue;
+        if (!keep[l] || !(s->caching || s->fed)) continue;
         p->used = 1;
         p->n = l < s->n_layers ? s->layers[l].n_in : s->layers[l - 1].n_out;
+        if (!s->caching) continue;
         p->direct = !s->half && p->n % VL == 0 && l < s->n_layers;
         p->data = take(s, (size_t)s->slots * p->n, s->half ? sizeof(uint16_t) : sizeof(float));
     }
@@ -132,6 +138,8 @@ static void make_batch(tb_session *s) {
     s->rows = take(s, (size_t)s->n_layers + 1, sizeof *s->rows);
     s->sub = take(s, (size_t)s->n_layers + 1, sizeof *s->sub);
     s->missing = take(s, (size_t)s->batch, sizeof *s->missing);
+    s->image = take(s, (size_t)s->batch, sizeof *s->image);
+    s->missing_image = take(s, (size_t)s->batch, sizeof *s->missing_image);
     s->batch_slot = take(s, (size_t)s->batch, sizeof *s->batch_slot);
     s->batch_label = take(s, (size_t)s->batch + 3, sizeof *s->batch_label);
     s->columns = take_floats(s, (size_t)(classes + 3) * 4);
@@ -160,18 +168,22 @@ static void set_training(tb_training *t, int optimizer, const double *numbers) {
 
 /* layers: n_layers rows (n_in, n_out, norm, train_w, train_b); adapters: rows (start, end, rank);
  * keep: n_layers + 1 flags, see planes; sizes: n_rows, batch, caching, half, slots, optimizer (0 SGD, 1 momentum,
- * 2 AdamW); numbers: scale, clip (0: none), decay, lora_plus, momentum, beta1, beta2, epsilon. NULL: out of memory. */
+ * 2 AdamW), fed (what keep names comes from a trunk, see tb_feed); numbers: scale, clip (0: none), decay, lora_plus,
+ * momentum, beta1, beta2, epsilon. NULL: out of memory. */
 TB_API tb_session *tb_new(const int32_t *layers, int n_layers, const int32_t *adapters, int n_adapters,
                           const int32_t *keep, const int32_t *sizes, const double *numbers) {
     tb_session *s = calloc(1, sizeof *s);
     if (!s) return NULL;
     s->n_layers = n_layers, s->n_adapters = n_adapters, s->scale = (float)numbers[0];
     s->n_rows = sizes[0], s->batch = sizes[1], s->caching = sizes[2], s->half = sizes[3], s->slots = sizes[4];
+    s->fed = sizes[6];
     set_training(&s->training, sizes[5], numbers);
     s->trained = take(s, (size_t)(3 * n_layers + n_adapters + 1), sizeof *s->trained);
     s->layers = take(s, (size_t)n_layers, sizeof *s->layers);
     s->adapters = take(s, (size_t)n_adapters + 1, sizeof *s->adapters);
-    for (int l = 0; l < n_layers && !s->failed; l++) make_layer(s, &s->layers[l], layers + 5 * l);
+    for (int l = 0; l < n_layers && !s->failed; l++) {
+        make_layer(s, &s->layers[l], layers + 5 * l, s->fed && (l < n_layers - 1 || keep[n_layers]));
+    }
     for (int a = 0; a < n_adapters && !s->failed; a++) make_adapter(s, &s->adapters[a], adapters + 3 * a);
     for (int l = 0; l < n_layers && !s->failed; l++) make_paths(s, &s->layers[l]);
     if (!s->failed) {
@@ -363,12 +375,28 @@ static void add_paths(tb_session *s, int end, int m, float *const *y) {
     outer_add(m, l->o, &by, y);
 }
 
+/* What a trunk gives for count images: the planes' values. */
+static void feed(tb_session *s, int count, float ***rows, const uint8_t *const *images) {
+    tb_trunk *t = s->trunk;
+    for (int at = 0; at < count; at += t->chunk) {
+        int m = count - at < t->chunk ? count - at : t->chunk, output = 0;
+        run_trunk(t, images + at, m);
+        for (int l = 1; l <= s->n_layers; l++) {
+            if (!s->planes[l].used) continue;
+            size_t size_b = sizeof(float) * (size_t)s->planes[l].n;
+            for (int i = 0; i < m; i++) memcpy(rows[l][at + i], output_of(t, output, i), size_b);
+            output++;
+        }
+    }
+}
+
 /* Everything that is not cached, from the batch's inputs to its logits. */
 static void forward(tb_session *s, int m) {
-    int last = s->n_layers - 1;
-    for (int l = s->caching ? last : 0; l <= last; l++) {
+    int last = s->n_layers - 1, given = s->caching || s->fed;
+    if (s->fed && !s->caching) feed(s, m, s->rows, s->image);
+    for (int l = given ? last : 0; l <= last; l++) {
         tb_layer *layer = &s->layers[l];
-        int known = s->caching && l == last && s->planes[s->n_layers].used;
+        int known = given && l == last && s->planes[s->n_layers].used;
         if (!known) base_layer(layer, m, s->rows[l], s->rows[l + 1]);
         /* a last layer adds its bias before its adapters, as what is cached has it: bit for bit the same */
         if (!known && !layer->norm) finish_layer(layer, m, s->rows[l + 1]);
@@ -401,7 +429,11 @@ static void read_row(const tb_session *s, const tb_plane *p, int slot, float *to
 }
 
 /* The frozen part of the model for count samples: what the cache keeps, adapters left out. */
-static void body(tb_session *s, int count, float ***rows) {
+static void body(tb_session *s, int count, float ***rows, const uint8_t *const *images) {
+    if (s->fed) {
+        feed(s, count, rows, images);
+        return;
+    }
     int end = s->planes[s->n_layers].used ? s->n_layers : s->n_layers - 1;
     for (int l = 0; l < end; l++) {
         base_layer(&s->layers[l], count, rows[l], rows[l + 1]);
@@ -448,8 +480,9 @@ static void lookup(tb_session *s, const int32_t *order, int m) {
     int64_t *spent_ns = s->used_slots < s->slots ? &s->fill_ns : &s->recompute_ns;
     for (int j = 0; j < n_missing; j++) {
         for (int l = 0; l <= s->n_layers; l++) s->sub[l][j] = s->rows[l][s->missing[j]];
+        s->missing_image[j] = s->image[s->missing[j]];
     }
-    body(s, n_missing, s->sub);
+    body(s, n_missing, s->sub, s->missing_image);
     for (int j = 0; j < n_missing && s->used_slots < s->slots; j++, s->used_slots++) {
         s->slot[order[s->missing[j]]] = s->used_slots;
         for (int l = 1; l <= s->n_layers; l++) {
@@ -657,6 +690,7 @@ static float step(tb_session *s, const int32_t *order, int m, double lr) {
     event(s, TB_GATHER);
     for (int i = 0; i < m; i++) {
         s->rows[0][i] = s->x + (size_t)order[i] * width;
+        s->image[i] = s->images + (size_t)order[i] * s->image_b;
         s->batch_label[i] = s->label[order[i]];
     }
     if (s->caching) lookup(s, order, m);
@@ -715,8 +749,8 @@ TB_API int tb_train(tb_session *s, const int32_t *order, int epochs, const doubl
     return done;
 }
 
-/* Logits (n x n_out) of inputs (n x n_in), nothing cached. */
-TB_API void tb_logits(tb_session *s, const float *x, int n, float *logits) {
+/* Logits (n x n_out) of inputs (n x n_in), or of images behind a trunk; nothing cached. */
+static void logits_of(tb_session *s, const float *x, const uint8_t *images, int n, float *logits) {
     tb_layer *last = &s->layers[s->n_layers - 1];
     int n_in = s->layers[0].n_in, caching = s->caching;
     for (int l = 0; l <= s->n_layers; l++) {
@@ -727,13 +761,62 @@ TB_API void tb_logits(tb_session *s, const float *x, int n, float *logits) {
     s->caching = 0;
     for (int at = 0; at < n; at += s->batch) {
         int m = n - at < s->batch ? n - at : s->batch;
-        copy_in(s->staged, s->layers[0].k, x + (size_t)at * n_in, m, n_in);
+        if (x) copy_in(s->staged, s->layers[0].k, x + (size_t)at * n_in, m, n_in);
+        for (int i = 0; images && i < m; i++) s->image[i] = images + (size_t)(at + i) * s->image_b;
         forward(s, m);
         for (int i = 0; i < m; i++) {
             memcpy(logits + (size_t)(at + i) * last->n_out, last->y_rows[i], sizeof(float) * last->n_out);
         }
     }
     s->caching = caching;
+}
+
+TB_API void tb_logits(tb_session *s, const float *x, int n, float *logits) { logits_of(s, x, NULL, n, logits); }
+
+TB_API void tb_logits_of_images(tb_session *s, const uint8_t *images, int n, float *logits) {
+    logits_of(s, NULL, images, n, logits);
+}
+
+/* a network's trunk --------------------------------------------------------------------------------------- */
+
+TB_API tb_trunk *tb_trunk_new(const int32_t *ops, int n_ops, const int32_t *maps, int n_maps, const int32_t *outputs,
+                              int n_outputs, int chunk, int64_t arena) {
+    return trunk_of(ops, n_ops, maps, n_maps, outputs, n_outputs, chunk, arena);
+}
+
+TB_API void tb_trunk_free(tb_trunk *t) { tb_trunk_release(t); }
+
+TB_API void tb_trunk_set(tb_trunk *t, int node, const float *w, const float *slope, const float *shift) {
+    set_node(t, node, w, slope, shift);
+}
+
+/* (c, h, w), as torch has them, of a map's pixels. */
+static float *copy_out(const tb_map *map, const float *from, float *to) {
+    long place = (long)map->h * map->w;
+    for (int c = 0; c < map->c; c++) {
+        for (long at = 0; at < place; at++) *to++ = from[at * map->cp + c];
+    }
+    return to;
+}
+
+/* The outputs of n images of image_b bytes: of each image one behind another. */
+TB_API void tb_trunk_values(tb_trunk *t, const uint8_t *images, int image_b, int n, float *values) {
+    const uint8_t *chunk[TB_MAX_CHUNK];
+    for (int at = 0; at < n; at += t->chunk) {
+        int m = n - at < t->chunk ? n - at : t->chunk;
+        for (int i = 0; i < m; i++) chunk[i] = images + (size_t)(at + i) * image_b;
+        run_trunk(t, chunk, m);
+        for (int i = 0; i < m; i++) {
+            for (int o = 0; o < t->n_outputs; o++) {
+                values = copy_out(&t->maps[t->outputs[o]], output_of(t, o, i), values);
+            }
+        }
+    }
+}
+
+/* Where a session's planes come from: a trunk, which must live longer, and its images of image_b bytes. */
+TB_API void tb_feed(tb_session *s, tb_trunk *t, const uint8_t *images, int image_b) {
+    s->trunk = t, s->images = images, s->image_b = image_b;
 }
 
 /* inspection ---------------------------------------------------------------------------------------------- */
@@ -748,7 +831,8 @@ TB_API int tb_cached(tb_session *s, int sample, float *held, float *again) {
         one[l] = l == 0 ? s->x + (size_t)sample * s->layers[0].k : s->layers[l - 1].y_rows[0];
         rows[l] = &one[l];
     }
-    body(s, 1, rows);
+    const uint8_t *image = s->images + (size_t)sample * s->image_b;
+    body(s, 1, rows, &image);
     for (int l = 1; l <= s->n_layers; l++) {
         tb_plane *p = &s->planes[l];
         if (!p->used) continue;

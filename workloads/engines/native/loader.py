@@ -12,7 +12,7 @@ from typing import Any, Dict, NamedTuple, Optional
 from tunebench.workloads import marks
 from tunebench.workloads.engines.native.errors import RECORD_SUFFIX, NativeError
 
-ABI = 3
+ABI = 4
 
 #: names the library's file; without it the job's ``paths.native`` does, else one is built here
 VARIABLE = "TUNEBENCH_NATIVE"
@@ -33,6 +33,12 @@ _FUNCTIONS = {
     "tb_forget": (None, [c_void_p]),
     "tb_train": (c_int, [c_void_p, c_void_p, c_int] + [c_void_p] * 5),
     "tb_logits": (None, [c_void_p, c_void_p, c_int, c_void_p]),
+    "tb_logits_of_images": (None, [c_void_p, c_void_p, c_int, c_void_p]),
+    "tb_trunk_new": (c_void_p, [c_void_p, c_int, c_void_p, c_int, c_void_p, c_int, c_int, c_int64]),
+    "tb_trunk_free": (None, [c_void_p]),
+    "tb_trunk_set": (None, [c_void_p, c_int] + [c_void_p] * 3),
+    "tb_trunk_values": (None, [c_void_p, c_void_p, c_int, c_int, c_void_p]),
+    "tb_feed": (None, [c_void_p, c_void_p, c_void_p, c_int]),
     "tb_cached": (c_int, [c_void_p, c_int, c_void_p, c_void_p]),
     "tb_counts": (None, [c_void_p, c_void_p]),
     "tb_peak": (c_int64, [c_int64, c_void_p]),

@@ -75,6 +75,11 @@ typedef struct tb_session {
     float ***rows;         /* rows[l][i]: input of layer l of the batch's sample i; rows[n_layers]: logits */
     float ***sub;          /* the same for the samples that must be computed */
     int *missing;          /* their places in the batch */
+    int fed;               /* the planes' values come from a trunk, not from layers */
+    struct tb_trunk *trunk;
+    const uint8_t *images; /* n_rows of them, image_b bytes each; image, missing_image: the batch's */
+    int image_b;
+    const uint8_t **image, **missing_image;
     int *batch_slot;       /* where the batch's samples are in the cache, or will be; -1: nowhere */
     int32_t *batch_label;
     float *columns;        /* logits of four samples, by class */

@@ -5,14 +5,16 @@ import math
 from array import array
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from tunebench.workloads import defaults, seeds
-from tunebench.workloads.artefact import Artefact
+from tunebench.workloads import seeds
+from tunebench.workloads.artefact import ITEM_B, Artefact
 from tunebench.workloads.engines import check_plan, check_training
 from tunebench.workloads.engines.native.errors import NativeError
+from tunebench.workloads.engines.native.layout import Layout, chain_layout
 from tunebench.workloads.engines.native.loader import Library, address, find_library
+from tunebench.workloads.engines.native.trunk import folded_norm
 from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
 from tunebench.workloads.engines.session import Session as BaseSession
-from tunebench.workloads.methods.plan import Plan, counts
+from tunebench.workloads.methods.plan import counts
 from tunebench.workloads.models.graph import product
 from tunebench.workloads.tasks.spec import Spec, SpecError
 from tunebench.workloads.tasks.task import Task
@@ -69,13 +71,13 @@ def cache_options(params: Dict[str, Any]) -> CacheOptions:
     return CacheOptions(str(dtype), budget)
 
 
-def cache_slots(plan: Plan, n_rows: int, options: CacheOptions) -> int:
+def cache_slots(layout: Layout, n_rows: int, options: CacheOptions) -> int:
     """Return how many samples the cache has room for.
 
     Raises:
         SpecError: the budget is below one sample.
     """
-    row_b = counts(plan).cache_floats * CACHE_DTYPES[options.dtype]
+    row_b = layout.cache_floats * CACHE_DTYPES[options.dtype]
     if options.budget_b is None:
         return n_rows
     if options.budget_b < row_b:
@@ -100,20 +102,20 @@ class Session(BaseSession):
     """
 
     def __init__(self, task: Task, cache: Optional[bool] = None, library: Optional[Library] = None) -> None:
-        _check(task)
+        self._check(task)
         self.task, self.plan, self.library = task, task.plan, library or find_library()
-        self.layers = self.plan.graph.layers
+        self.layout = self._layout()
         self.options = cache_options(task.spec.params)
         self.changes = task.plan.trains
         self.caching = task.plan.caches and cache is not False
-        self.slots = cache_slots(self.plan, task.n_train, self.options) if self.caching else 0
+        self.slots = cache_slots(self.layout, task.n_train, self.options) if self.caching else 0
         self.step_losses = []  # type: List[float]
         self.steps = 0
         self._orders = self._draw_orders()
         self._rates = array(
             "d", learning_rates(task.spec.training, task.spec.lr, task.spec.epochs * task.steps_per_epoch)
         )
-        self._test = task.data.need("test_x").array()
+        self._test = None  # type: Any
         self._handle = self._make()  # type: Optional[int]
         self._start = []  # type: List[Tuple[Any, int, List[array[float]]]]
         self._set_start()
@@ -133,22 +135,30 @@ class Session(BaseSession):
             orders.extend(seeds.order(self.task.n_train, spec.seed, epoch))
         return orders
 
+    def _check(self, task: Task) -> None:
+        """Refuse what the kernels do not do."""
+        check_training("native", task.spec.training)
+        check_plan("native", str(task.spec.method), task.plan)
+        if any(layer.op != "linear" for layer in task.plan.graph.layers):
+            raise SpecError(
+                "workload.engine 'native' runs linear layers only, model %r has others" % task.spec.model
+            )
+        check_place(task)
+        if len(task.plan.graph.layers) > MAX_LAYERS:
+            raise SpecError("workload.engine 'native' takes at most %d layers" % MAX_LAYERS)
+
+    def _layout(self) -> Layout:
+        return chain_layout(self.plan)
+
     def _make(self) -> int:
-        plan = self.plan
-        layers, adapters = array("i"), array("i")
-        for layer in self.layers:
-            layers.extend([layer.channels_in, layer.channels_out, layer.norm])
-            layers.extend([layer.name in plan.weights, layer.name in plan.biases])
-        for start, end in plan.places:
-            adapters.extend([start, end, plan.rank])
-        keep = array("i", [index in plan.cached_inputs for index in range(len(self.layers))])
-        keep.append(plan.cached_output)
+        layout = self.layout
+        layers, adapters, keep = layout.arrays()
         half = self.options.dtype == "float16"
         sizes = array("i", [self.task.n_train, self.task.spec.batch, self.caching, half, self.slots])
-        sizes.append(OPTIMIZERS.index(self.task.spec.training.optimizer))
+        sizes.extend([OPTIMIZERS.index(self.task.spec.training.optimizer), layout.fed])
         numbers = self.numbers(self.task.spec)
         handle = self.library.c.tb_new(
-            address(layers), len(self.layers), address(adapters), len(plan.adapters), address(keep),
+            address(layers), len(layout.layers), address(adapters), len(layout.adapters), address(keep),
             address(sizes), address(numbers),
         )  # fmt: skip
         if not handle:
@@ -167,7 +177,7 @@ class Session(BaseSession):
         task, c = self.task, self.library.c
         inputs, labels = task.data.need("finetune_x").array(), task.data.need("finetune_y").array()
         c.tb_set_data(self._handle, address(inputs), address(labels))
-        for index in range(len(self.layers)):
+        for index in range(len(self.layout.layers)):
             weight, bias = (
                 task.weights.need("layer%d.%s" % (index, part)).array() for part in ("weight", "bias")
             )
@@ -180,13 +190,13 @@ class Session(BaseSession):
             c.tb_set_adapter(self._handle, index, address(first), address(second))
 
     def hold_start(self) -> None:
-        c, plan = self.library.c, self.plan
-        for index, layer in enumerate(self.layers):
-            if layer.name in plan.weights or layer.name in plan.biases:
+        c, layout = self.library.c, self.layout
+        for index, layer in enumerate(layout.layers):
+            if layer.train_weight or layer.train_bias:
                 weight, bias = self.layer(index)
-                norm = _folded_norm(self.task.weights, index, layer.norm, len(bias))
+                norm = folded_norm(self.task.weights, "layer%d" % index, layer.norm, len(bias))
                 self._start.append((c.tb_set_layer, index, [weight, bias, norm[0], norm[1]]))
-        for index in range(len(plan.adapters)):
+        for index in range(len(layout.adapters)):
             self._start.append((c.tb_set_adapter, index, list(self.adapter(index))))
 
     def restart(self) -> None:
@@ -207,9 +217,11 @@ class Session(BaseSession):
         params = {key: value for key, value in self.task.spec.params.items() if key != "cache_budget_b"}
         spec = self.task.spec._replace(epochs=epochs, batch=min(rows, self.task.spec.batch), params=params)
         if steps > 0 and self.plan.trains:
-            Session(self.task._replace(data=few, spec=spec), self.caching, self.library).train_epochs(
-                0, epochs
-            )
+            self._like(self.task._replace(data=few, spec=spec)).train_epochs(0, epochs)
+
+    def _like(self, task: Task) -> "Session":
+        """Return a session on another task of the same network and method."""
+        return Session(task, self.caching, self.library)
 
     def train_epoch(self, epoch: int, mark: Mark) -> float:
         """Train one epoch; then report each step's phases to ``mark`` as (phase, t_ns), unless it is ``no_mark``."""
@@ -247,14 +259,20 @@ class Session(BaseSession):
 
     def logits(self, inputs: "array[float]", rows: int) -> "array[float]":
         """Compute logits (rows x n_classes, flat) of inputs (rows x n_in, flat), nothing cached."""
-        values = array("f", bytes(4 * rows * self.layers[-1].channels_out))
+        values = array("f", bytes(4 * rows * self.layout.layers[-1].n_out))
         self.library.c.tb_logits(self._handle, address(inputs), rows, address(values))
         return values
 
+    def _test_logits(self, rows: int) -> "array[float]":
+        """Compute the logits of the test set."""
+        if self._test is None:
+            self._test = self.task.data.need("test_x").array()
+        return self.logits(self._test, rows)
+
     def evaluate(self) -> Evaluation:
         labels = self.task.data.need("test_y").array().tolist()
-        classes = self.layers[-1].channels_out
-        logits = self.logits(self._test, len(labels))
+        classes = self.layout.layers[-1].n_out
+        logits = self._test_logits(len(labels))
         rows = (logits[at : at + classes] for at in range(0, len(logits), classes))
         predicted = [_largest(row) for row in rows]
         right = sum(label == guess for label, guess in zip(labels, predicted))
@@ -262,25 +280,29 @@ class Session(BaseSession):
 
     def layer(self, index: int) -> Tuple["array[float]", "array[float]"]:
         """Return weight (n_out x n_in, flat) and bias of a layer as they are now."""
-        layer = self.layers[index]
-        weight, bias = (array("f", bytes(4 * size)) for size in (layer.n_weights, layer.channels_out))
+        layer = self.layout.layers[index]
+        weight, bias = (array("f", bytes(4 * size)) for size in (layer.n_in * layer.n_out, layer.n_out))
         self.library.c.tb_get_layer(self._handle, index, address(weight), address(bias))
         return weight, bias
 
     def set_layer(self, index: int, weight: "array[float]", bias: "array[float]") -> None:
         """Give a layer other weights, flat; its BatchNorm stays."""
-        slope, shift = _folded_norm(self.task.weights, index, self.layers[index].norm, len(bias))
+        norm = self.layout.layers[index].norm
+        slope, shift = folded_norm(self.task.weights, "layer%d" % index, norm, len(bias))
         parts = (address(part) for part in (weight, bias, slope, shift))
         self.library.c.tb_set_layer(self._handle, index, *parts)
 
     def adapter(self, index: int) -> Tuple["array[float]", "array[float]"]:
         """Return the first (rank x n_in) and second (n_out x rank) weights of an adapter, flat, as they are now."""
-        adapter = self.plan.adapters[index]
-        first, second = (
-            array("f", bytes(4 * product(shape))) for shape in (adapter.extractor, adapter.mapper)
-        )
+        first, second = (array("f", bytes(4 * size)) for size in self.adapter_sizes(index))
         self.library.c.tb_get_adapter(self._handle, index, address(first), address(second))
         return first, second
+
+    def adapter_sizes(self, index: int) -> Tuple[int, int]:
+        """Return the numbers of values of an adapter's two weights."""
+        start, end = self.layout.adapters[index]
+        rank, layers = self.layout.rank, self.layout.layers
+        return rank * layers[start].n_in, layers[end].n_out * rank
 
     def cache_error(self) -> Optional[float]:
         """Return the largest |cached - recomputed|, both rounded to the cache's dtype; None if nothing is cached."""
@@ -300,7 +322,7 @@ class Session(BaseSession):
 
     def _cached(self, row: int) -> Tuple["array[float]", "array[float]"]:
         """Return what the cache holds of a sample, and what it should hold."""
-        width = counts(self.plan).cache_floats
+        width = self.layout.cache_floats
         held, again = array("f", bytes(4 * width)), array("f", bytes(4 * width))
         if (
             not self.caching
@@ -314,7 +336,7 @@ class Session(BaseSession):
         counters = array("q", [0] * 5)
         self.library.c.tb_counts(self._handle, address(counters))
         lookups, hits, kept, fill_ns, recompute_ns = counters
-        cache_b = self.slots * amount.cache_floats * CACHE_DTYPES[self.options.dtype]
+        cache_b = self.slots * self.layout.cache_floats * CACHE_DTYPES[self.options.dtype]
         return {
             "steps": self.steps,
             "params_total": amount.total,
@@ -334,31 +356,14 @@ class Session(BaseSession):
         }
 
 
-def _check(task: Task) -> None:
-    """Refuse what the kernels do not do."""
+def check_place(task: Task) -> None:
+    """Refuse to run anywhere but on one thread of the CPU."""
     spec = task.spec
-    check_training("native", spec.training)
-    check_plan("native", str(spec.method), task.plan)
-    if any(layer.op != "linear" for layer in task.plan.graph.layers):
-        raise SpecError("workload.engine 'native' runs linear layers only, model %r has others" % spec.model)
     if spec.device != "cpu" or spec.threads != 1:
         raise SpecError(
             "workload.engine 'native' runs on one thread of the CPU, not on %d of %r"
             % (spec.threads, spec.device)
         )
-    if len(task.plan.graph.layers) > MAX_LAYERS:
-        raise SpecError("workload.engine 'native' takes at most %d layers" % MAX_LAYERS)
-
-
-def _folded_norm(weights: Artefact, index: int, norm: bool, n: int) -> Tuple["array[float]", "array[float]"]:
-    """Return slope and shift of a frozen BatchNorm, y = slope * x + shift; 1 and 0 where there is none."""
-    if not norm:
-        return array("f", [1.0] * n), array("f", [0.0] * n)
-    gamma, beta, mean, variance = (
-        weights.need("layer%d.%s" % (index, part)).array() for part in ("gamma", "beta", "mean", "variance")
-    )
-    slope = [g / math.sqrt(v + defaults.BATCHNORM_EPSILON) for g, v in zip(gamma, variance)]
-    return array("f", slope), array("f", [b - m * s for b, m, s in zip(beta, mean, slope)])
 
 
 def _first_rows(data: Artefact, rows: int) -> Artefact:
@@ -366,7 +371,7 @@ def _first_rows(data: Artefact, rows: int) -> Artefact:
     tensors = dict(data.tensors)
     for name in ("finetune_x", "finetune_y"):
         item = tensors[name]
-        row_b = 4 * item.size // item.shape[0]
+        row_b = ITEM_B[item.dtype] * item.size // item.shape[0]
         tensors[name] = item._replace(shape=(rows,) + item.shape[1:], data=item.data[: rows * row_b])
     return data._replace(tensors=tensors)
 

@@ -89,7 +89,7 @@ def assert_same_weights(ours: Any, reference: Any, *, abs: float) -> None:
     def close_to(tensor: Any) -> Any:
         return pytest.approx(tensor.detach().reshape(-1).tolist(), rel=1e-3, abs=abs)
 
-    for index in range(len(ours.layers)):
+    for index in range(len(ours.layout.layers)):
         weight, bias = ours.layer(index)
         assert weight.tolist() == close_to(reference.base[f"layer{index}.weight"])
         assert bias.tolist() == close_to(reference.base[f"layer{index}.bias"])

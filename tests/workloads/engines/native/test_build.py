@@ -137,7 +137,7 @@ def test_a_file_that_is_no_library_or_an_older_one_is_refused(tmp_path, library,
     with pytest.raises(NativeError, match="is not a library of this engine"):
         Library(ctypes.CDLL(None)._name or "libc.so.6")
     monkeypatch.setattr("tunebench.workloads.engines.native.loader.ABI", 99)
-    with pytest.raises(NativeError, match="has interface 3, this engine needs 99"):
+    with pytest.raises(NativeError, match="has interface 4, this engine needs 99"):
         Library(library.path)
 
 

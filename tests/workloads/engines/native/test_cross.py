@@ -13,7 +13,8 @@ import pytest
 
 from tunebench.workloads import seeds
 from tunebench.workloads.engines.native import Session, build
-from tunebench.workloads.engines.native.session import _folded_norm
+from tunebench.workloads.engines.native.layout import chain_layout
+from tunebench.workloads.engines.native.trunk import folded_norm
 from tunebench.workloads.tasks.training import OPTIMIZERS, learning_rates
 
 DRIVER = Path(__file__).parent / "driver.c"
@@ -44,21 +45,14 @@ def write_case(made, path):
     rows += [
         array("i", [len(plan.graph.layers), len(plan.adapters), EPOCHS, steps]),
         Session.numbers(spec),
+        *chain_layout(plan).arrays(),
     ]
-    rows.append(array("i"))
-    for layer in plan.graph.layers:
-        trains = [layer.name in plan.weights, layer.name in plan.biases]
-        rows[-1].extend([layer.channels_in, layer.channels_out, layer.norm, *trains])
-    rows.append(array("i", [value for place in plan.places for value in (*place, plan.rank)]))
-    rows.append(
-        array("i", [*(i in plan.cached_inputs for i in range(len(plan.graph.layers))), plan.cached_output])
-    )
     optimizer = OPTIMIZERS.index(spec.training.optimizer)
-    rows.append(array("i", [made.n_train, spec.batch, plan.caches, 0, made.n_train, optimizer]))
+    rows.append(array("i", [made.n_train, spec.batch, plan.caches, 0, made.n_train, optimizer, 0]))
     rows += [made.data.need("finetune_x").array(), made.data.need("finetune_y").array()]
     for index, layer in enumerate(plan.graph.layers):
         weight, bias = (made.weights.need(f"layer{index}.{part}").array() for part in ("weight", "bias"))
-        rows += [weight, bias, *_folded_norm(made.weights, index, layer.norm, len(bias))]
+        rows += [weight, bias, *folded_norm(made.weights, f"layer{index}", layer.norm, len(bias))]
     for item in plan.adapters:
         count = item.extractor[0] * item.extractor[1]
         rows.append(seeds.kaiming_uniform(count, item.fan_in, spec.seed, item.name))

@@ -1,0 +1,99 @@
+"""A network whose trunk stays frozen on the native kernels: the trunk in inference mode, what trains behind it as ever.
+
+A plan that caches runs the trunk once an image; the others run it in every step. Neither torch nor numpy is needed.
+"""
+
+from array import array
+from typing import Any, Optional
+
+from tunebench.workloads import seeds
+from tunebench.workloads.artefact import Tensor
+from tunebench.workloads.engines import check_plan, check_training
+from tunebench.workloads.engines.native.errors import NativeError
+from tunebench.workloads.engines.native.head import head_of
+from tunebench.workloads.engines.native.layout import Layout
+from tunebench.workloads.engines.native.loader import Library, address, find_library
+from tunebench.workloads.engines.native.session import MAX_LAYERS, check_place, version
+from tunebench.workloads.engines.native.session import Session as ChainSession
+from tunebench.workloads.engines.native.trunk import Trunk, node_values
+from tunebench.workloads.tasks.spec import SpecError
+from tunebench.workloads.tasks.task import Task
+
+__all__ = ["NativeError", "Session", "version"]
+
+
+class Session(ChainSession):
+    """A fine-tuning of what stands behind a network's frozen trunk.
+
+    Args:
+        task: what to train.
+        cache: None follows the plan; False recomputes what the plan would cache (the correctness check).
+        library: the kernels; None: see :func:`find_library`.
+        trunk: of another session on the same network and method, to share.
+
+    Raises:
+        SpecError: the task asks for what this engine does not have.
+        NativeError: no library, or out of memory.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        cache: Optional[bool] = None,
+        library: Optional[Library] = None,
+        trunk: Optional[Trunk] = None,
+    ) -> None:
+        self._check(task)
+        self.head = head_of(task.plan)
+        if len(self.head.layout.layers) > MAX_LAYERS:
+            raise SpecError(
+                "workload.engine 'native' takes at most %d blocks with skip adapters, model %r has %d: set "
+                "workload.skip_blocks" % (MAX_LAYERS - 1, task.spec.model, len(self.head.layout.layers) - 1)
+            )
+        chosen = library or find_library()
+        self.trunk = trunk or Trunk(self.head.graph, self.head.given, task.weights, chosen)
+        self._images = bytes_of(task.data.need("finetune_x"))
+        super().__init__(task, cache, chosen)
+        self._test = bytes_of(task.data.need("test_x"))
+
+    def _check(self, task: Task) -> None:
+        check_training("native", task.spec.training, task.spec.model)
+        check_plan("native", str(task.spec.method), task.plan)
+        check_place(task)
+
+    def _layout(self) -> Layout:
+        return self.head.layout
+
+    def _set_start(self) -> None:
+        c = self.library.c
+        labels = self.task.data.need("finetune_y").array()
+        none = array("f", [0.0])  # layer 0 has no inputs
+        c.tb_set_data(self._handle, address(none), address(labels))
+        c.tb_feed(self._handle, self.trunk.handle, address(self._images), self.trunk.image_b)
+        if self.head.layer:
+            (node,) = (node for node in self.head.graph.nodes if node.name == self.head.layer)
+            weight, _, bias = node_values(node, self.task.weights)
+            self.set_layer(1, weight, bias)
+        for index, (name, fan_in) in enumerate(self.head.extractors):
+            n_first, n_second = self.adapter_sizes(index)
+            first = seeds.kaiming_uniform(n_first, fan_in, self.task.spec.seed, name)
+            second = array("f", bytes(4 * n_second))
+            c.tb_set_adapter(self._handle, index, address(first), address(second))
+
+    def _like(self, task: Task) -> "Session":
+        return Session(task, self.caching, self.library, self.trunk)
+
+    def images_logits(self, images: Any, rows: int) -> "array[float]":
+        """Compute logits (rows x n_classes, flat) of images of bytes, nothing cached."""
+        values = array("f", bytes(4 * rows * self.layout.layers[-1].n_out))
+        self.library.c.tb_logits_of_images(self._handle, address(images), rows, address(values))
+        return values
+
+    def _test_logits(self, rows: int) -> "array[float]":
+        return self.images_logits(self._test, rows)
+
+
+def bytes_of(item: Tensor) -> Any:
+    """Return a tensor's bytes where they lie, or a copy if the kernels could not be given their address."""
+    view = memoryview(item.data)
+    return bytearray(view) if view.readonly else view
