@@ -11,13 +11,13 @@ import typer
 from tunebench.harness.cli.options import JsonFlag
 from tunebench.harness.errors import UsageError
 from tunebench.harness.lab import memory as lab_memory
-from tunebench.workloads import updates
+from tunebench.workloads import engines, updates
 from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.methods import macs
-from tunebench.workloads.methods import memory as step_memory
 from tunebench.workloads.methods import plan as plans
 from tunebench.workloads.methods import table as methods_table
 from tunebench.workloads.models import COUNTED, counted
+from tunebench.workloads.tasks.spec import SpecError
 from tunebench.workloads.tasks.training import BATCHNORMS, HEADS, OPTIMIZERS, PLAIN, Training, parse_training
 
 app = typer.Typer(add_completion=False)
@@ -63,16 +63,23 @@ def params(
             "--free-mb", min=0, help="With it, the largest batch that fits (beyond interpreter and torch)."
         ),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option("--engine", metavar="NAME", help="Whose memory: " + ", ".join(lab_memory.TAKINGS) + "."),
+    ] = "torch",
     board: Annotated[
         str | None,
         typer.Option("--board", metavar="NAME", help="What fits on a board, e.g. raspberry-pi-4, or 'all'."),
     ] = None,
     taken_mb: Annotated[
-        float,
+        float | None,
         typer.Option(
-            "--taken-mb", min=0, help="Of a board's memory: system, interpreter and torch (10^6 bytes)."
+            "--taken-mb",
+            min=0,
+            help="Of a board's memory: system, interpreter and torch (10^6 bytes); default "
+            f"{lab_memory.TAKEN_MB:g}, {lab_memory.NATIVE_TAKEN_MB:g} with --engine native.",
         ),
-    ] = lab_memory.TAKEN_MB,
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Count what a method trains on a network: parameters, the update's bytes, multiply-adds.
@@ -83,7 +90,7 @@ def params(
     numbers = count(
         model, method, rank, task=task, classes=classes, size=size,
         batch=batch, optimizer=optimizer, free_mb=free_mb, board=board, taken_mb=taken_mb, batchnorm=batchnorm,
-        head=head,
+        head=head, engine=engine,
     )  # fmt: skip
     typer.echo(json.dumps(numbers, indent=2, sort_keys=True) if as_json else table(numbers))
 
@@ -100,9 +107,10 @@ def count(
     optimizer: str | None = None,
     free_mb: float | None = None,
     board: str | None = None,
-    taken_mb: float = lab_memory.TAKEN_MB,
+    taken_mb: float | None = None,
     batchnorm: str = PLAIN.batchnorm,
     head: str = PLAIN.head,
+    engine: str = "torch",
 ) -> dict[str, Any]:
     """Count what a method trains on a network; return what the command prints as JSON.
 
@@ -114,7 +122,7 @@ def count(
         ``batchnorm`` and ``head`` (as asked for), ``madds`` and ``madds_base`` (forward, one sample, with and without
         adapters), ``adapted`` (number of layers or, of skip adapters, of blocks), ``skipped`` (layer -> why it has no
         adapter); with ``batch``, ``optimizer``, ``free_mb`` or ``board`` also ``memory``
-        (:class:`tunebench.workloads.methods.memory.Memory`, ``total_b``, ``batch``, ``optimizer``; with
+        (:class:`tunebench.workloads.methods.memory.Memory`, ``total_b``, ``batch``, ``optimizer``, ``engine``; with
         ``free_mb`` what :class:`tunebench.harness.lab.memory.Room` has, with ``board`` a row of it for every memory
         size in ``boards``).
 
@@ -125,6 +133,10 @@ def count(
     if optimizer not in (None, *OPTIMIZERS):
         raise UsageError(f"--optimizer {optimizer!r}: use one of: {', '.join(OPTIMIZERS)}")
 
+    if engine not in lab_memory.TAKINGS:
+        raise UsageError(f"--engine {engine!r}: use one of: {', '.join(lab_memory.TAKINGS)}")
+    taking = lab_memory.TAKINGS[engine]
+
     def plan_of(side: int | None) -> plans.Plan:
         network = counted(model, task, classes, side)
         return plans.plan(row, network, rank, training.batchnorm, training.head)
@@ -134,6 +146,7 @@ def count(
         training = parse_training(keys)
         row = methods_table.method(method)
         plan = plan_of(size)
+        _check_engine(engine, model, method, training, plan)
     except WorkloadError as error:
         raise UsageError(str(error)) from error
 
@@ -142,11 +155,12 @@ def count(
 
     memory: dict[str, Any] | None = None
     if (batch, optimizer, free_mb, board) != (None,) * 4:
-        memory = predicted(plan_at, batch or 1, free_mb, training)
+        memory = predicted(plan_at, batch or 1, free_mb, training, engine)
     if memory is not None and board is not None:
+        taken = taking.taken_mb if taken_mb is None else taken_mb
         memory |= {
-            "taken_mb": taken_mb,
-            "boards": lab_memory.rows(plan_at, batch or 1, board, taken_mb, training.state_floats),
+            "taken_mb": taken,
+            "boards": lab_memory.rows(plan_at, batch or 1, board, taken, training.state_floats, taking),
         }
     total = plan.graph.n_params
     counts, forward = plans.counts(plan), macs.forward_madds(plan)
@@ -173,22 +187,36 @@ def count(
     }
 
 
+def _check_engine(
+    engine: str, model: str, method: str, training: Training, plan: plans.Plan
+) -> None:
+    """Refuse what an engine does not run, also where only its memory is asked for."""
+    entry = engines.find_engine(engine)
+    if engine != "torch" and not entry.runs(model, "cpu", 1):
+        raise SpecError(f"engine {engine!r} runs {entry.limits}, not model {model!r}")
+    engines.check_training(engine, training, model)
+    engines.check_plan(engine, method, plan)
+
+
 def predicted(
     plan_at: Callable[[int | None], plans.Plan],
     batch: int,
     free_mb: float | None,
     training: Training = PLAIN,
+    engine: str = "torch",
 ) -> dict[str, Any]:
     """Predict a training step's memory, and what fits into ``free_mb`` (10^6 bytes)."""
-    memory = step_memory.predict(plan_at(None), batch, state_floats=training.state_floats)
+    taking = lab_memory.TAKINGS[engine]
+    memory = taking.predict(plan_at(None), batch, training.state_floats)
     prediction: dict[str, Any] = {
         **memory._asdict(),
         "total_b": memory.total_b,
         "batch": batch,
         "optimizer": training.optimizer,
+        "engine": engine,
     }
     if free_mb is not None:
-        prediction |= vars(lab_memory.room(plan_at, batch, int(free_mb * 1e6), training.state_floats))
+        prediction |= vars(lab_memory.room(plan_at, batch, int(free_mb * 1e6), training.state_floats, taking))
     return prediction
 
 
@@ -245,7 +273,8 @@ def table(numbers: dict[str, Any]) -> str:
 def _memory_lines(memory: dict[str, Any]) -> list[str]:
     mb = {name: f"{value / 1e6:.1f}" for name, value in memory.items() if name.endswith("_b")}
     lines = [
-        f"  memory        {mb['total_b']:>14} MB predicted at batch {memory['batch']}, interpreter and torch not in it",
+        f"  memory        {mb['total_b']:>14} MB predicted at batch {memory['batch']}, interpreter and "
+        f"{'torch' if memory['engine'] == 'torch' else 'data'} not in it",
         f"    weights {mb['weights_b']}, state of {memory['optimizer']} {mb['optimiser_b']}, a step at its peak "
         f"{mb['step_b']} (kept activations {mb['saved_b']}, gradients {mb['gradients_b']})",
     ]

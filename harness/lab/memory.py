@@ -4,17 +4,19 @@ A step's memory is predicted as a lower bound (:mod:`tunebench.workloads.methods
 takes is more: the C library's heap has holes, convolutions have workspaces. In ``python -m
 benchmarks.network_memory`` and in campaigns it was up to 2.2 times as much and 40 MB that every process pays. So
 there are three answers: it fits even then (``yes``), it does not even by the bound (``no``), or nobody knows before
-it is tried (``perhaps``; suite ``lorae-fit``).
+it is tried (``perhaps``; suite ``lorae-fit``). The native engine takes all of its memory before the first step, and
+what it predicts is what it takes (``python -m benchmarks.network_steps``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from tunebench.harness.errors import UsageError
 from tunebench.targets.boards import BOARDS, BoardModel
+from tunebench.workloads.engines.native import memory as native_memory
 from tunebench.workloads.methods import memory as step_memory
 from tunebench.workloads.methods.plan import Plan
 
@@ -24,6 +26,10 @@ STEP_FACTOR, PROCESS_MORE_B = 2.2, 40_000_000
 #: What is not ours, 10^6 bytes: firmware, kernel and a system without desktop (assumed), interpreter with torch for
 #: CPUs (229 measured on x86-64, torch 2.13). CUDA's context comes on top.
 TAKEN_MB = 430.0
+#: The same with an interpreter that has loaded the native engine (22 measured).
+NATIVE_TAKEN_MB = 223.0
+#: Of the native engine: allocator and start of the process, beside what is predicted.
+NATIVE_MORE_B = 4_000_000
 ALL = "all"
 _GIB = 1 << 30
 
@@ -48,26 +54,69 @@ class Room:
     side_at_most_px: int
 
 
+@dataclass(frozen=True)
+class Taking:
+    """What a process of an engine takes.
+
+    Attributes:
+        predict: a step's memory: (plan, batch, optimizer's values for each trained parameter).
+        step_factor: the most that a step was seen to take of what is predicted.
+        more_b: the most that was seen beside it, once a process.
+        taken_mb: of a board's memory, what is not ours (10^6 bytes): system and interpreter, with the engine loaded.
+    """
+
+    predict: Callable[[Plan, int, int], step_memory.Memory]
+    step_factor: float
+    more_b: int
+    taken_mb: float
+
+    def safe_b(self, memory: step_memory.Memory) -> int:
+        """Return the bytes that a process takes at most beyond the interpreter, by all measurements so far."""
+        rest_b = memory.weights_b + memory.optimiser_b + memory.cache_b
+        return rest_b + int(self.step_factor * memory.step_b) + self.more_b
+
+
+def _torch(plan: Plan, batch: int, state_floats: int) -> step_memory.Memory:
+    return step_memory.predict(plan, batch, state_floats=state_floats)
+
+
+def _native(plan: Plan, batch: int, state_floats: int) -> step_memory.Memory:
+    return native_memory.predict(plan, batch, state_floats=state_floats)
+
+
+#: engine -> what it takes
+TAKINGS: Mapping[str, Taking] = {
+    "torch": Taking(_torch, STEP_FACTOR, PROCESS_MORE_B, TAKEN_MB),
+    "native": Taking(_native, 1.0, NATIVE_MORE_B, NATIVE_TAKEN_MB),
+}
+
+
 def safe_b(memory: step_memory.Memory) -> int:
     """Return the bytes that a process takes at most beyond interpreter and torch, by all measurements so far."""
-    rest_b = memory.weights_b + memory.optimiser_b + memory.cache_b
-    return rest_b + int(STEP_FACTOR * memory.step_b) + PROCESS_MORE_B
+    return TAKINGS["torch"].safe_b(memory)
 
 
-def room(plan_at: Callable[[int | None], Plan], batch: int, free_b: int, state_floats: int = 0) -> Room:
+def room(
+    plan_at: Callable[[int | None], Plan],
+    batch: int,
+    free_b: int,
+    state_floats: int = 0,
+    taking: Taking = TAKINGS["torch"],
+) -> Room:
     """Return what of a method on a network fits into ``free_b`` bytes.
 
     Args:
         plan_at: the method at a side of the input; ``None``: the network's own.
         free_b: beyond interpreter and torch.
         state_floats: values that the optimizer keeps for each trained parameter: 0 plain SGD, 1 momentum, 2 AdamW.
+        taking: of the engine.
     """
 
     def at_most(plan: Plan, number: int) -> bool:
-        return step_memory.predict(plan, number, state_floats=state_floats).total_b <= free_b
+        return taking.predict(plan, number, state_floats).total_b <= free_b
 
     def safe(plan: Plan, number: int) -> bool:
-        return safe_b(step_memory.predict(plan, number, state_floats=state_floats)) <= free_b
+        return taking.safe_b(taking.predict(plan, number, state_floats)) <= free_b
 
     plan = plan_at(None)
     fits: Fits = "yes" if safe(plan, batch) else "perhaps" if at_most(plan, batch) else "no"
@@ -101,14 +150,19 @@ def boards_of(name: str) -> Sequence[BoardModel]:
 
 
 def rows(
-    plan_at: Callable[[int | None], Plan], batch: int, name: str, taken_mb: float, state_floats: int = 0
+    plan_at: Callable[[int | None], Plan],
+    batch: int,
+    name: str,
+    taken_mb: float,
+    state_floats: int = 0,
+    taking: Taking = TAKINGS["torch"],
 ) -> list[dict[str, Any]]:
     """Return one row for each board and memory size, as JSON has them; ``basis`` says that they are predicted."""
     predictions = []
     for board in boards_of(name):
         for ram_gb in board.ram_gb:
             free_b = max(0, int(ram_gb * _GIB - taken_mb * 1e6))
-            fit = room(plan_at, batch, free_b, state_floats)
+            fit = room(plan_at, batch, free_b, state_floats, taking)
             predictions.append(
                 {"board": board.page, "name": board.name, "ram_gb": ram_gb, "basis": "predicted", **vars(fit)}
             )

@@ -4,7 +4,7 @@ A plan that caches runs the trunk once an image; the others run it in every step
 """
 
 from array import array
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
 from tunebench.workloads import seeds
 from tunebench.workloads.artefact import Tensor
@@ -13,6 +13,7 @@ from tunebench.workloads.engines.native.errors import NativeError
 from tunebench.workloads.engines.native.head import head_of
 from tunebench.workloads.engines.native.layout import Layout
 from tunebench.workloads.engines.native.loader import Library, address, find_library
+from tunebench.workloads.engines.native.memory import predict
 from tunebench.workloads.engines.native.session import MAX_LAYERS, check_place, version
 from tunebench.workloads.engines.native.session import Session as ChainSession
 from tunebench.workloads.engines.native.trunk import Trunk, node_values
@@ -88,6 +89,11 @@ class Session(ChainSession):
         values = array("f", bytes(4 * rows * self.layout.layers[-1].n_out))
         self.library.c.tb_logits_of_images(self._handle, address(images), rows, address(values))
         return values
+
+    def facts(self) -> Dict[str, Any]:
+        facts = super().facts()
+        predicted = predict(self.plan, self.task.spec.batch, vector_floats=self.library.vector_floats)
+        return {**facts, "metrics": {"predicted_step_b": predicted.step_b, **facts["metrics"]}}
 
     def _test_logits(self, rows: int) -> "array[float]":
         return self.images_logits(self._test, rows)

@@ -21,6 +21,8 @@ ACTIVATIONS = {"": 0, "relu": 1, "relu6": 2}
 #: images run together: many share the weights they read, few leave the maps in a small core's cache
 CHUNK, CHUNK_B = 16, 4 << 20
 _LINE = 16  # floats of 64 bytes
+#: inputs of a block of outputs, at least of a tile's: TB_BLOCK and TB_PIXELS of conv.h
+_BLOCK, _MOST_PIXELS = 24576, 6
 
 
 class Program(NamedTuple):
@@ -33,6 +35,7 @@ class Program(NamedTuple):
         arena: floats of one image's maps.
         nodes: nodes with weights or constants, and the number of the operation that has them.
         weight_b: bytes of their weights as the kernels keep them.
+        columns_b: bytes for the inputs of the largest convolution that is not 1x1, gathered block by block.
     """
 
     ops: Tuple[Tuple[int, ...], ...]
@@ -41,6 +44,12 @@ class Program(NamedTuple):
     arena: int
     nodes: Tuple[Tuple[int, Node], ...]
     weight_b: int
+    columns_b: int
+
+    @property
+    def run_b(self) -> int:
+        """Return the bytes that a run takes besides the weights."""
+        return 4 * self.arena * self.chunk + self.columns_b
 
     @property
     def chunk(self) -> int:
@@ -84,7 +93,9 @@ def compile_trunk(graph: Graph, wanted: Sequence[str], vector_floats: int) -> Pr
                 room.give(name)
     weights = sum(_weight_floats(node, shapes, vector_floats) for _, node in numbered)
     outputs = tuple(number[name] for name in wanted)
-    return Program(tuple(ops), tuple(maps), outputs, room.end, tuple(numbered), 4 * weights)
+    gathered = [node.fan_in for _, node in numbered if node.op == "conv" and not node.depthwise]
+    columns = max([_BLOCK] + [_MOST_PIXELS * inputs for inputs in gathered])
+    return Program(tuple(ops), tuple(maps), outputs, room.end, tuple(numbered), 4 * weights, 4 * columns)
 
 
 def _needed(graph: Graph, wanted: Sequence[str]) -> List[Node]:
