@@ -145,7 +145,16 @@ def ask(case: dict[str, Any]) -> dict[str, Any]:
 
 def summary(case: dict[str, Any], answers: list[dict[str, Any]]) -> dict[str, Any]:
     """Return a case's row."""
-    kept = ("finetune_s", "first_epoch_s", "step_us", "peak_rss_b", "idle_rss_b", "predicted_b", "cache_b", "accuracy")
+    kept = (
+        "finetune_s",
+        "first_epoch_s",
+        "step_us",
+        "peak_rss_b",
+        "idle_rss_b",
+        "predicted_b",
+        "cache_b",
+        "accuracy",
+    )
     row = {key: case[key] for key in ("case", "engine", "build", "method")}
     for key in kept:
         values = [answer[key] for answer in answers if answer[key] is not None]
@@ -171,7 +180,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 workload = {
                     **TRAINING, "dataset": dataset, "model": model, "method": method, "epochs": options.epochs,
                 }  # fmt: skip
-                base = {"case": name, "method": method, "data": data, "weights": weights, "workload": workload}
+                base = {
+                    "case": name,
+                    "method": method,
+                    "data": data,
+                    "weights": weights,
+                    "workload": workload,
+                }
                 engines = [("torch", None, None)] + [("native", build, path) for build, path in built.items()]
                 cases += [
                     {**base, "engine": engine, "build": build, "library": path}

@@ -160,7 +160,9 @@ def count(
         taken = taking.taken_mb if taken_mb is None else taken_mb
         memory |= {
             "taken_mb": taken,
-            "boards": lab_memory.rows(plan_at, batch or 1, board, taken, training.state_floats, taking),
+            "boards": lab_memory.rows(
+                plan_at, batch or 1, board, taken, training.state_floats, taking=taking
+            ),
         }
     total = plan.graph.n_params
     counts, forward = plans.counts(plan), macs.forward_madds(plan)
@@ -187,9 +189,7 @@ def count(
     }
 
 
-def _check_engine(
-    engine: str, model: str, method: str, training: Training, plan: plans.Plan
-) -> None:
+def _check_engine(engine: str, model: str, method: str, training: Training, plan: plans.Plan) -> None:
     """Refuse what an engine does not run, also where only its memory is asked for."""
     entry = engines.find_engine(engine)
     if engine != "torch" and not entry.runs(model, "cpu", 1):

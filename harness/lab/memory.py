@@ -155,6 +155,7 @@ def rows(
     name: str,
     taken_mb: float,
     state_floats: int = 0,
+    *,
     taking: Taking = TAKINGS["torch"],
 ) -> list[dict[str, Any]]:
     """Return one row for each board and memory size, as JSON has them; ``basis`` says that they are predicted."""

@@ -178,8 +178,8 @@ def check_plan(name: str, method: str, plan: Plan) -> None:
     if find_engine(name).frozen_trunk and plan.trains_trunk:
         able = [other for other, entry in ENGINES.items() if entry.network and not entry.frozen_trunk]
         raise SpecError(
-            "engine %r keeps a network's trunk frozen, method %r trains it; engines that do: %s; methods of model %r that "
-            "leave it frozen: %s"
+            "engine %r keeps a network's trunk frozen, method %r trains it; engines that do: %s; methods of model %r "
+            "that leave it frozen: %s"
             % (name, method, ", ".join(able), plan.graph.name, ", ".join(keeping_trunk(plan.graph.name)))
         )
     if "batchnorm" in find_engine(name).training or not (plan.statistics or plan.norms):

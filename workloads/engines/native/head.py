@@ -1,4 +1,4 @@
-"""What trains behind a network's frozen trunk, as the kernels see it: its last layer, an adapter beside it, skip adapters.
+"""What trains behind a network's frozen trunk, as the kernels see it: its last layer, its adapter, skip adapters.
 
 A head that is a 1x1 convolution with the mean over its map behind it (SqueezeNet) is linear: the mean is taken before it,
 which is the same map, needs one product an image and keeps one value a channel.
@@ -46,9 +46,8 @@ def _skips(plan: Plan) -> Head:
     pools, lows = by_name[POOLED].inputs, by_name[PREFIX + "low"].inputs
     (scores,) = (name for name in by_name[SCORES].inputs if name != MAPPER)
     widths = [product(by_name[name].shape) for name in pools] + [product(by_name[scores].shape)]
-    rows = [LayerRow(0, widths[0])]
-    rows += [LayerRow(n_in, n_out) for n_in, n_out in zip(widths, widths[1:])]  # noqa: B905  Python 3.10
     count = len(pools)
+    rows = [LayerRow(0, widths[0])] + [LayerRow(widths[at], widths[at + 1]) for at in range(count)]
     adapters = tuple((start, count) for start in range(1, count + 1))
     layout = Layout(tuple(rows), adapters, plan.rank, (False,) + (True,) * (count + 1), fed=True)
     extractors = tuple((name, by_name[name].fan_in) for name in lows)

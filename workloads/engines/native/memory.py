@@ -42,7 +42,9 @@ def predict(
     read = plan.graph.n_params + statistics
     own = last.n_out * (last.n_in if head.layer else 0)
     ranks = head.layout.rank * len(head.layout.adapters)
-    own += head.layout.rank * sum(layers[start].n_in for start, _ in head.layout.adapters) + last.n_out * ranks
+    own += (
+        head.layout.rank * sum(layers[start].n_in for start, _ in head.layout.adapters) + last.n_out * ranks
+    )
     rows = sum(layer.n_out for layer in layers) + last.n_out + 2 * ranks
     return Memory(
         weights_b=4 * (read + own) + program.weight_b,

@@ -1,4 +1,4 @@
-/* Runs a fine-tuning written by test_native_cross.py through a library, and prints the losses of its steps:
+/* Runs a fine-tuning written by test_cross.py through a library, and prints the losses of its steps:
  * driver LIBRARY CASE. */
 #include <dlfcn.h>
 #include <stdint.h>
@@ -19,6 +19,23 @@ static void *find(void *library, const char *name) {
     return found;
 }
 
+/* A network's trunk and its images; see write_trunk. */
+static void feed(void *library, FILE *file, void *session) {
+    void *(*make)(const void *, int, const void *, int, const void *, int, int, int64_t) = find(library, "tb_trunk_new");
+    void (*set)(void *, int, const void *, const void *, const void *) = find(library, "tb_trunk_set");
+    void (*give)(void *, void *, const void *, int) = find(library, "tb_feed");
+    int32_t *sizes = next(file); /* operations, maps, outputs, chunk, arena, nodes with weights, bytes of an image */
+    void *ops = next(file), *maps = next(file);
+    void *trunk = make(ops, sizes[0], maps, sizes[1], next(file), sizes[2], sizes[3], sizes[4]);
+    if (!trunk) exit(5);
+    int32_t *numbers = next(file);
+    for (int i = 0; i < sizes[5]; i++) {
+        void *weight = next(file), *slope = next(file);
+        set(trunk, numbers[i], weight, slope, next(file));
+    }
+    give(session, trunk, next(file), sizes[6]);
+}
+
 int main(int count, char **arguments) {
     void *library = count == 3 ? dlopen(arguments[1], RTLD_NOW) : NULL;
     FILE *file = library ? fopen(arguments[2], "rb") : NULL;
@@ -34,14 +51,14 @@ int main(int count, char **arguments) {
     void (*set_adapter)(void *, int, const void *, const void *) = find(library, "tb_set_adapter");
     int (*train)(void *, const void *, int, const void *, float *, double *, void *, void *) = find(library, "tb_train");
 
-    int32_t *counts = next(file); /* layers, adapters, epochs, steps */
+    int32_t *counts = next(file); /* layers, adapters, epochs, steps, layers that are set, whether a trunk follows */
     void *numbers = next(file);
     void *layers = next(file), *adapters = next(file), *keep = next(file), *sizes = next(file);
     void *session = make(layers, counts[0], adapters, counts[1], keep, sizes, numbers);
     if (!session) return 4;
     void *x = next(file);
     set_data(session, x, next(file));
-    for (int i = 0; i < counts[0]; i++) {
+    for (int i = counts[0] - counts[4]; i < counts[0]; i++) {
         void *weight = next(file), *bias = next(file), *slope = next(file);
         set_layer(session, i, weight, bias, slope, next(file));
     }
@@ -49,6 +66,7 @@ int main(int count, char **arguments) {
         void *first = next(file);
         set_adapter(session, i, first, next(file));
     }
+    if (counts[5]) feed(library, file, session);
     float *losses = calloc((size_t)counts[3], sizeof *losses);
     double *means = calloc((size_t)counts[2], sizeof *means);
     void *order = next(file);

@@ -8,13 +8,16 @@ import subprocess
 import sys
 from array import array
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tunebench.workloads import seeds
-from tunebench.workloads.engines.native import Session, build
+from tunebench.workloads.engines.native import Session, build, memory, network
+from tunebench.workloads.engines.native.head import head_of
 from tunebench.workloads.engines.native.layout import chain_layout
-from tunebench.workloads.engines.native.trunk import folded_norm
+from tunebench.workloads.engines.native.trunk import compile_trunk, folded_norm, node_values
+from tunebench.workloads.models.graph import product
 from tunebench.workloads.tasks.training import OPTIMIZERS, learning_rates
 
 DRIVER = Path(__file__).parent / "driver.c"
@@ -40,30 +43,101 @@ CASES = {
 
 def write_case(made, path):
     """Everything that the kernels are given, in the driver's order."""
-    plan, spec, rows = made.plan, made.spec, []
-    steps = EPOCHS * made.steps_per_epoch
-    rows += [
-        array("i", [len(plan.graph.layers), len(plan.adapters), EPOCHS, steps]),
-        Session.numbers(spec),
-        *chain_layout(plan).arrays(),
-    ]
-    optimizer = OPTIMIZERS.index(spec.training.optimizer)
-    rows.append(array("i", [made.n_train, spec.batch, plan.caches, 0, made.n_train, optimizer, 0]))
+    plan = made.plan
+    rows = _settings(made, chain_layout(plan), len(plan.graph.layers))
     rows += [made.data.need("finetune_x").array(), made.data.need("finetune_y").array()]
     for index, layer in enumerate(plan.graph.layers):
         weight, bias = (made.weights.need(f"layer{index}.{part}").array() for part in ("weight", "bias"))
         rows += [weight, bias, *folded_norm(made.weights, f"layer{index}", layer.norm, len(bias))]
     for item in plan.adapters:
-        count = item.extractor[0] * item.extractor[1]
-        rows.append(seeds.kaiming_uniform(count, item.fan_in, spec.seed, item.name))
-        rows.append(array("f", [0.0] * (item.mapper[0] * item.mapper[1])))
-    rows.append(
-        array("i", [i for epoch in range(EPOCHS) for i in seeds.order(made.n_train, spec.seed, epoch)])
-    )
-    rows.append(array("d", learning_rates(spec.training, spec.lr, steps)))
+        rows += _adapter(item.extractor[0] * item.extractor[1], item.mapper[0] * item.mapper[1], item, made)
+    _write(rows + _order(made), path)
+
+
+def write_network_case(made, path):
+    """The same for what trains behind a network's trunk, which follows the adapters."""
+    head = head_of(made.plan)
+    layers, rank = head.layout.layers, head.layout.rank
+    rows = _settings(made, head.layout, bool(head.layer), trunk=True)
+    rows += [array("f", [0.0]), made.data.need("finetune_y").array()]
+    nodes = {node.name: node for node in head.graph.nodes}
+    if head.layer:
+        weight, _, bias = node_values(nodes[head.layer], made.weights)
+        rows += [weight, bias, *folded_norm(made.weights, "", False, len(bias))]
+    for start, name in zip(head.layout.adapters, head.extractors, strict=True):
+        item = SimpleNamespace(name=name[0], fan_in=name[1])
+        rows += _adapter(rank * layers[start[0]].n_in, rank * layers[-1].n_out, item, made)
+    _write(rows + _trunk(made, head) + _order(made), path)
+
+
+def _settings(made, layout, n_set, trunk=False):
+    spec, training = made.spec, made.spec.training
+    counts = [len(layout.layers), len(layout.adapters), EPOCHS, EPOCHS * made.steps_per_epoch, n_set, trunk]
+    sizes = [
+        made.n_train,
+        spec.batch,
+        made.plan.caches,
+        0,
+        made.n_train,
+        OPTIMIZERS.index(training.optimizer),
+        trunk,
+    ]
+    return [array("i", counts), Session.numbers(spec), *layout.arrays(), array("i", sizes)]
+
+
+def _adapter(n_first, n_second, item, made):
+    first = seeds.kaiming_uniform(n_first, item.fan_in, made.spec.seed, item.name)
+    return [first, array("f", [0.0] * n_second)]
+
+
+def _trunk(made, head):
+    program = compile_trunk(head.graph, head.given, memory.VECTOR_FLOATS)
+    image_b = product(head.graph.shape)
+    sizes = [len(program.ops), len(program.maps), len(program.outputs), program.chunk, program.arena]
+    rows = [array("i", [*sizes, len(program.nodes), image_b])]
+    rows += [array("i", [value for row in table for value in row]) for table in (program.ops, program.maps)]
+    rows += [array("i", program.outputs), array("i", [index for index, _ in program.nodes])]
+    for _, node in program.nodes:
+        weight, slope, shift = node_values(node, made.weights)
+        rows += [weight or array("f"), slope, shift]
+    return [*rows, made.data.need("finetune_x").array()]
+
+
+def _order(made):
+    spec, steps = made.spec, EPOCHS * made.steps_per_epoch
+    order = [i for epoch in range(EPOCHS) for i in seeds.order(made.n_train, spec.seed, epoch)]
+    return [array("i", order), array("d", learning_rates(spec.training, spec.lr, steps))]
+
+
+def _write(rows, path):
     with path.open("wb") as file:
         for row in rows:
             file.write(struct.pack("<q", len(row) * row.itemsize) + row.tobytes())
+
+
+def _losses_on(variant, file, tmp_path):
+    """Run a case through a board's library in its emulator."""
+    emulator, root = BOARDS[variant]
+    if not build.has_zig():
+        pytest.skip("ziglang is not installed: pip install ziglang")
+    if shutil.which(emulator) is None or not Path(root).is_dir():
+        packages = "qemu-user libc6-arm64-cross libc6-armhf-cross"
+        pytest.skip(f"no {emulator}, or no C library in {root}: apt install {packages}")
+    driver = tmp_path / "driver"
+    zig = [sys.executable, "-m", "ziglang", "cc", "-target", build.VARIANTS[variant].triple]
+    subprocess.run([*zig, "-O1", str(DRIVER), "-o", str(driver), "-ldl"], check=True, capture_output=True)
+    ended = subprocess.run(
+        [emulator, "-L", root, str(driver), build.build(variant).path, str(file)],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    return [float(line) for line in ended.stdout.split()]
+
+
+def _assert_same(theirs, ours):
+    assert len(theirs) == len(ours)
+    for step, (a, b) in enumerate(zip(theirs, ours, strict=True)):
+        assert abs(a - b) <= 1e-6 + 1e-4 * abs(b), (step, a, b)
 
 
 @pytest.mark.slow
@@ -72,37 +146,28 @@ def write_case(made, path):
 def test_a_boards_library_gives_the_losses_of_this_machine(
     variant, case, digits, library, tmp_path, losses_of
 ):
-    emulator, root = BOARDS[variant]
-    if not build.has_zig():
-        pytest.skip("ziglang is not installed: pip install ziglang")
-    if shutil.which(emulator) is None or not Path(root).is_dir():
-        packages = "qemu-user libc6-arm64-cross libc6-armhf-cross"
-        pytest.skip(f"no {emulator}, or no C library in {root}: apt install {packages}")
-    row = build.VARIANTS[variant]
-    driver, file = tmp_path / "driver", tmp_path / "case"
-    line = [
-        sys.executable,
-        "-m",
-        "ziglang",
-        "cc",
-        "-target",
-        row.triple,
-        "-O1",
-        str(DRIVER),
-        "-o",
-        str(driver),
-        "-ldl",
-    ]
-    subprocess.run(line, check=True, capture_output=True)
     made = digits(case.split()[0], epochs=EPOCHS, **CASES[case])
-    write_case(made, file)
-    ended = subprocess.run(
-        [emulator, "-L", root, str(driver), build.build(variant).path, str(file)],
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
-    theirs = [float(line) for line in ended.stdout.split()]
+    write_case(made, tmp_path / "case")
     ours = losses_of(Session(made, library=library), EPOCHS)
-    assert len(theirs) == len(ours) >= 100
-    for step, (a, b) in enumerate(zip(theirs, ours, strict=True)):
-        assert abs(a - b) <= 1e-6 + 1e-4 * abs(b), (step, a, b)
+    assert len(ours) >= 100
+    _assert_same(_losses_on(variant, tmp_path / "case", tmp_path), ours)
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("variant", "model", "method"),
+    [
+        ("armhf", "resnet-small", "ft-last-cached"),
+        ("cortex-a53", "squeezenet-small", "lora-last-cached"),
+        ("armhf", "efficientnet-lite0", "skip2-lora"),  # borders on one side, windows of 5
+        ("cortex-a53", "efficientnet-lite0", "skip2-lora"),
+    ],
+)
+def test_a_boards_library_gives_this_machines_losses_behind_a_trunk(
+    variant, model, method, small, library, tmp_path, losses_of
+):
+    made = small(method, model, batch=3, epochs=EPOCHS, optimizer="adamw", lr=0.002)
+    write_network_case(made, tmp_path / "case")
+    theirs = _losses_on(variant, tmp_path / "case", tmp_path)
+    _assert_same(theirs, losses_of(network.Session(made, library=library), EPOCHS))

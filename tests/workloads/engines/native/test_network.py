@@ -94,7 +94,8 @@ def test_the_correctness_gate_holds_and_sees_a_damaged_cache(small, library, mon
 
 def test_a_cache_is_as_large_as_its_formula_and_keeps_its_options(small, library, losses_of):
     made = {
-        method: Session(small(method, "resnet-small"), library=library).facts()["cache_b"] for method in CACHED
+        method: Session(small(method, "resnet-small"), library=library).facts()["cache_b"]
+        for method in CACHED
     }
     assert made == {
         "ft-last-cached": 12 * 4 * 64,
@@ -225,7 +226,14 @@ def test_the_payload_alone_trains_without_torch_or_numpy(small, library, payload
     data, weights = tmp_path / "data.tbx", tmp_path / "weights.tbx"
     artefact.write(str(data), "data", task.data.meta, task.data.tensors)
     artefact.write(str(weights), "weights", {}, task.weights.tensors)
-    workload = {"method": "skip2-lora", "model": "resnet-small", "batch": 6, "epochs": 2, "lr": 0.005, "rank": 2}
+    workload = {
+        "method": "skip2-lora",
+        "model": "resnet-small",
+        "batch": 6,
+        "epochs": 2,
+        "lr": 0.005,
+        "rank": 2,
+    }
     code = CHILD.format(payload=str(payload), workload=workload, data=str(data), weights=str(weights))
     ended = subprocess.run(
         [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False, timeout=60,

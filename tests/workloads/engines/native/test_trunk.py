@@ -97,8 +97,9 @@ def odd(kernel, stride, padding, groups, act):
 
 @pytest.mark.parametrize("act", ["", "relu", "relu6"])
 @pytest.mark.parametrize(
-    ("kernel", "stride", "padding"), [(1, 1, 0), (1, 2, 0), (3, 1, 1), (3, 2, 0), (5, 2, 2), (5, 1, 4), (7, 3, 3), (2, 1, 1)]
-)  # fmt: skip
+    ("kernel", "stride", "padding"),
+    [(1, 1, 0), (1, 2, 0), (3, 1, 1), (3, 2, 0), (5, 2, 2), (5, 1, 4), (7, 3, 3), (2, 1, 1)],
+)
 @pytest.mark.parametrize("groups", [1, 6])
 def test_any_convolution_and_a_linear_layer_on_a_map_are_torchs(kernel, stride, padding, groups, act, builds):
     pytest.importorskip("torch")
@@ -156,7 +157,9 @@ def test_room_is_used_again_but_never_while_its_map_is_needed():
             last[number] = max(at, last.get(number, at))
     starts = [at for _, _, _, at in program.maps]
     for number, other in itertools.combinations(made, 2):
-        apart = starts[number] + sizes[number] <= starts[other] or starts[other] + sizes[other] <= starts[number]
+        apart = (
+            starts[number] + sizes[number] <= starts[other] or starts[other] + sizes[other] <= starts[number]
+        )
         assert apart or last[number] < made[other] or last[other] < made[number]
 
 
