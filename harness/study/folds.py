@@ -2,12 +2,16 @@
 
 The pool is in the order in which it was recorded. Of images a fold is one stretch of it, so that those of one writer
 stay together. Rows are windows of recordings, one person's or machine's after another's, and fine-tuning adapts to just
-these: of them a fold holds the same part, in time, of every stretch of one class. Where a part would lack a class, the
-samples of each class are cut in their order. Rows that touch a held-out one are in neither part: neighbours overlap.
+these: of them a fold holds the same part, in time, of every stretch of one class. A long stretch is not all alike (the
+fan's classes run through three speeds): it is cut in several blocks, and the folds take them in turn. Where a part would
+lack a class, the samples of each class are cut in their order. Rows that touch a held-out one are in neither part:
+neighbours overlap.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +23,8 @@ from tunebench.workloads.models.graph import ROWS
 
 _LITTLE_ENDIAN = {"uint8": "|u1", "int32": "<i4", "float32": "<f4"}
 _POOL = "finetune_"
+#: Rows of a block at least, where a stretch is long enough for several blocks a fold.
+BLOCK_ROWS = 20
 Mask = npt.NDArray[np.bool_]
 
 
@@ -30,11 +36,14 @@ class Fold:
         data: its fine-tuning part is the rest of the pool, its test part the fold: nothing of the original test set.
         n_train: how many samples train.
         n_pool: how many the pool has.
+        cut: which samples are held out, as a hash, where a fold has several blocks of a stretch; else empty: number and
+            count of the folds tell it.
     """
 
     data: artefact.Artefact
     n_train: int
     n_pool: int
+    cut: str = ""
 
     def epochs(self, of_suite: int) -> int:
         """Return the epochs that give about as many steps as the suite's do on the whole pool."""
@@ -64,8 +73,22 @@ def folds_of(data: artefact.Artefact, count: int) -> list[Fold]:
         rest = ~(_widened(held) if task == ROWS else held)
         if not rest.any():
             raise ValueError(f"{count} folds of a pool of {n_pool} samples leave none to train on")
-        folds.append(Fold(_cut(pool, rest, held, task), int(rest.sum()), n_pool))
+        folds.append(
+            Fold(
+                _cut(pool, rest, held, task),
+                int(rest.sum()),
+                n_pool,
+                _mark(labels if task == ROWS else None, held, count),
+            )
+        )
     return folds
+
+
+def _mark(labels: npt.NDArray[np.integer[Any]] | None, held: Mask, count: int) -> str:
+    """Return a hash of a fold with several blocks a stretch; empty for the others, whose scores were kept without."""
+    if labels is None or all(len(stretch) < 2 * count * BLOCK_ROWS for stretch in _stretches(labels)):
+        return ""
+    return hashlib.sha256(np.packbits(held).tobytes()).hexdigest()
 
 
 def masks(
@@ -85,7 +108,7 @@ def masks(
     in_order = [np.arange(n_pool)]
     if labels is None:
         return _in_order(in_order, n_pool, count)
-    stretches = np.split(in_order[0], np.flatnonzero(np.diff(labels)) + 1)
+    stretches = [block for stretch in _stretches(labels) for block in _blocks(stretch, count)]
     by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     for groups in ([stretches] if by_time else []) + [in_order, by_class]:
         folds = _in_order(groups, n_pool, count)
@@ -94,6 +117,16 @@ def masks(
         if enough and _have_all_classes(labels, [*folds, *trained]) and _are_alike(folds):
             return folds
     raise ValueError(f"{count} folds of this pool would leave a class out of a fold or of what trains")
+
+
+def _stretches(labels: npt.NDArray[np.integer[Any]]) -> list[npt.NDArray[np.intp]]:
+    """Return the samples of each stretch of one class."""
+    return np.split(np.arange(len(labels)), np.flatnonzero(np.diff(labels)) + 1)
+
+
+def _blocks(stretch: npt.NDArray[np.intp], count: int) -> Sequence[npt.NDArray[np.intp]]:
+    """Return equal pieces of a stretch, of each of which every fold takes its part: one, or what its length allows."""
+    return np.array_split(stretch, max(1, len(stretch) // (count * BLOCK_ROWS)))
 
 
 def _are_alike(folds: list[Mask]) -> bool:

@@ -148,15 +148,19 @@ def choose(scores: Scores, ladder: Sequence[float] = LADDER) -> Choice:
     rate = min(rate for rate, mean in means.items() if mean >= top - error - _TOLERANCE)
     missing = sorted({near for at in (best, rate) for near in _neighbours(at, ladder) if near not in scores})
     return Choice(
-        rate, best, means[rate], means[best], error, tuple(out), tuple(missing), _edge(best, ladder)
+        rate, best, means[rate], means[best], error, tuple(out), tuple(missing), _edge(best, rate, ladder)
     )
 
 
 _TOLERANCE = 1e-12
 
 
-def _edge(best: float, ladder: Sequence[float]) -> str:
-    return f"the best rate, {best:g}, is an end of the ladder" if best in (ladder[0], ladder[-1]) else ""
+def _edge(best: float, rate: float, ladder: Sequence[float]) -> str:
+    """Return why a choice does not stand that has a neighbour less: nothing tells whether a method learns there."""
+    for name, at in (("best", best), ("chosen", rate)):
+        if at in (ladder[0], ladder[-1]):
+            return f"the {name} rate, {at:g}, is an end of the ladder"
+    return ""
 
 
 def _neighbours(rate: float, ladder: Sequence[float]) -> list[float]:

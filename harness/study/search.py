@@ -179,7 +179,7 @@ def places_of(
             fold,
             cut,
             weights,
-            f"{prepared.data_sha256} {prepared.weights_sha256} {fold}/{settings.folds}",
+            f"{prepared.data_sha256} {prepared.weights_sha256} {fold}/{settings.folds}{cut.cut and ' ' + cut.cut}",
         )
         for base, prepared in zip(settings.development_bases, made, strict=True)
         for weights in [artefact.read(str(prepared.weights))]

@@ -22,7 +22,10 @@ _PLACE_DEFAULTS: Mapping[str, Any] = {"engine": "torch", "device": "cpu", "threa
 
 
 def suite_lines(searched: TaskSearch, track: str) -> str:
-    """Return one ``[[workload]]`` for the methods of a task that have equal rates and all else equal."""
+    """Return one ``[[workload]]`` for the methods of a task that have equal rates and all else equal.
+
+    Epochs are those of the plateau, where it was looked for and reached.
+    """
     groups: dict[str, tuple[Workload, float, list[Searched]]] = {}
     for item in searched.methods:
         if item.choice.stands and item.choice.rate is not None:
@@ -32,10 +35,15 @@ def suite_lines(searched: TaskSearch, track: str) -> str:
                 [renamed, item.choice.rate, row.build, _settings(row), row.own_params], sort_keys=True
             )
             groups.setdefault(key, (row, item.choice.rate, []))[2].append(item)
-    return "\n\n".join("\n".join(_entry(row, rate, items, track)) for row, rate, items in groups.values())
+    found = {} if searched.epochs is None else {"epochs": searched.epochs}
+    return "\n\n".join(
+        "\n".join(_entry(row, rate, items, track, found)) for row, rate, items in groups.values()
+    )
 
 
-def _entry(row: Workload, rate: float, items: Sequence[Searched], track: str) -> Iterator[str]:
+def _entry(
+    row: Workload, rate: float, items: Sequence[Searched], track: str, found: Mapping[str, int]
+) -> Iterator[str]:
     methods = [item.workload.method for item in items]
     place = {key: getattr(row, key) for key, usual in _PLACE_DEFAULTS.items() if getattr(row, key) != usual}
     keys: dict[str, Any] = {"dataset": row.dataset, "model": row.model, "methods": methods, **place}
@@ -47,6 +55,7 @@ def _entry(row: Workload, rate: float, items: Sequence[Searched], track: str) ->
         keys["label"] = row.label
     settings = {
         **_settings(row),
+        **found,
         **row.own_params,
         **track_keys([item.workload for item in items], track),
         "lr": rate,

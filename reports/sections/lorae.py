@@ -11,6 +11,7 @@ from tunebench.reports.studies.lorae.constants import TITLE
 from tunebench.reports.studies.lorae.tables import headline
 from tunebench.reports.studies.lorae.text import lorae_lines
 from tunebench.reports.studies.lorae.view import LoraeView, lorae_view
+from tunebench.reports.studies.tracks.words import track_markdown
 from tunebench.reports.summary import Summary
 
 #: Characters of the table in Markdown at most.
@@ -42,6 +43,8 @@ class LoraeSection(Section):
             return ""
         lines = headline(summary.lorae)
         text = f"### {TITLE}\n\n{escaped(lines.caption)}\n\n{table(lines.columns, lines.rows)}"
+        if summary.lorae.tracks:
+            text += f"\n\n{track_markdown(summary.lorae.tracks)}"
         is_short = len(text) + 2 < _MOST_MARKDOWN
         return text if is_short else f"### {TITLE}\n\nToo long for a comment: see the page."
 

@@ -8,6 +8,7 @@ from tunebench.reports.formatting.table import padded_grid
 from tunebench.reports.sections.base.section import Page, Section, partial
 from tunebench.reports.studies.skip2_lora.text import study_lines
 from tunebench.reports.studies.skip2_lora.view import StudyView, study_view
+from tunebench.reports.studies.tracks.words import track_markdown
 from tunebench.reports.summary import Summary
 
 
@@ -29,6 +30,13 @@ class Skip2LoraSection(Section):
     def text(self, summary: Summary) -> Sequence[str]:
         """Return the headline and what it depends on."""
         return [study_lines(summary.study, padded_grid)] if summary.study is not None else []
+
+    def markdown(self, summary: Summary, limit: int) -> str:
+        """Return the study's tracks: what may be claimed of them. Time saved stands in the run's own tables."""
+        if summary.study is None or not summary.study.tracks:
+            return ""
+        text = f"### {self.nav}\n\n{track_markdown(summary.study.tracks)}"
+        return text if len(text) + 2 < limit else f"### {self.nav}\n\nToo long for a comment: see the page."
 
 
 SECTION = Skip2LoraSection()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tunebench.reports.stats.paired import difference
+from tunebench.reports.stats.paired import Difference, difference
 
 NonInferiorityVerdict = Literal["NOT INFERIOR", "INFERIOR", "OPEN", "NO VERDICT"]
 
@@ -61,25 +61,35 @@ def judge_non_inferiority(
     """
     if not margin > 0:  # NaN, too
         raise ValueError(f"margin must be positive, got {margin}")
-    blocks = sorted(set(baseline) & set(candidate))
-    if not blocks:
+    shift = points_apart(baseline, candidate)
+    if shift is None:
         return None
-    pairs = [(baseline[block], candidate[block]) for block in blocks]
-    theirs, ours = ([100 * _score(pair[side]) for pair in pairs] for side in (0, 1))
-    shift = difference(theirs, ours, confidence=1 - 2 * ALPHA)
+    both = set(baseline) & set(candidate)
     return NonInferiority(
         points=shift.shift,
         low=shift.low,
         high=shift.high,
         margin=margin,
         n=shift.n,
-        diverged=sum(score is None for pair in pairs for score in pair),
+        diverged=sum(scores[block] is None for scores in (baseline, candidate) for block in both),
         interval=shift.interval,
         verdict=_verdict(shift.low, shift.high, margin) if shift.interval != "range" else "NO VERDICT",
     )
 
 
-def _score(score: float | None) -> float:
+def points_apart(
+    baseline: Mapping[int, float | None], candidate: Mapping[int, float | None]
+) -> Difference | None:
+    """Return candidate less baseline in points, paired by block (divergence: score 0); None if no block has both."""
+    blocks = sorted(set(baseline) & set(candidate))
+    if not blocks:
+        return None
+    theirs, ours = ([100 * as_score(of[block]) for block in blocks] for of in (baseline, candidate))
+    return difference(theirs, ours, confidence=1 - 2 * ALPHA)
+
+
+def as_score(score: float | None) -> float:
+    """Return a score as it counts: a run that diverged has one, too."""
     return DIVERGED if score is None else score
 
 

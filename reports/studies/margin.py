@@ -7,18 +7,24 @@ from statistics import fmean
 
 from tunebench.reports.analysis.cells import Cell
 from tunebench.reports.formatting.units import clean
-from tunebench.reports.stats.non_inferiority import NonInferiority, judge_non_inferiority
+from tunebench.reports.records import Repetition
+from tunebench.reports.stats.non_inferiority import NonInferiority, judge_non_inferiority, points_apart
 
 
 def scores(cell: Cell) -> Mapping[int, float | None]:
     """Return the score of each block; None: the run of that block diverged. Others that failed are in no block."""
-    known: dict[int, float | None] = {
-        rep.block: rep.quality.after for rep in cell.usable if rep.quality.after is not None
-    }
+    known: dict[int, float | None] = {rep.block: rep.quality.after for rep in scored(cell)}
     for rep in cell.timed:
         if rep.outcome == "diverged":
             known.setdefault(rep.block, None)
     return known
+
+
+def scored(cell: Cell) -> list[Repetition]:
+    """Return the repetitions whose quality counts, of a block the last; one of a method without steps has no time."""
+    ended = [rep for rep in cell.timed if rep.outcome == "ok" and rep.verdict != "invalid"]
+    by_block = {rep.block: rep for rep in ended if rep.quality.after is not None}
+    return list(by_block.values())
 
 
 def judged_sentence(candidate: Cell, baseline: Cell, margin: float | None) -> str | None:
@@ -34,17 +40,31 @@ def judged_sentence(candidate: Cell, baseline: Cell, margin: float | None) -> st
     )
 
 
+def beside_sentence(candidate: Cell, other: Cell) -> str | None:
+    """Return how a candidate stands to a method that no claim was fixed for; None if no block has both."""
+    shift = points_apart(scores(other), scores(candidate))
+    if shift is None:
+        return None
+    ours, theirs = (clean(cell.first.label, 40) for cell in (candidate, other))
+    span = f"[{signed(shift.low)}, {signed(shift.high)}]"
+    return f"Beside it, without a claim: {ours} less {theirs} {signed(shift.shift)} points, {span}."
+
+
 def _claim(judged: NonInferiority, ours: str, theirs: str) -> str:
     points = f"{judged.margin:g} point{'s' if judged.margin != 1 else ''}"
     words = {
-        "NOT INFERIOR": f"{ours} is not inferior to {theirs} by {points}, the margin fixed beforehand",
+        "NOT INFERIOR": f"{ours} is non-inferior to {theirs} at {points}, the margin fixed beforehand",
         "INFERIOR": f"{ours} is inferior to {theirs}: worse by more than {points}, the margin fixed beforehand",
-        "OPEN": f"Whether {ours} is inferior to {theirs} by {points}, the margin fixed beforehand, is open",
-        "NO VERDICT": f"Too few blocks to say whether {ours} is inferior to {theirs} by {points}",
+        "OPEN": f"Not shown that {ours} is non-inferior to {theirs} at {points}, the margin fixed beforehand: the "
+        f"difference may be {signed(judged.low)}",
+        "NO VERDICT": f"Too few blocks to say whether {ours} is non-inferior to {theirs} at {points}",
     }
     if judged.verdict == "NO VERDICT":
-        return f"{words[judged.verdict]}: {_signed(judged.points)} points, range {_span(judged)}."
-    return f"{words[judged.verdict]}: {_signed(judged.points)} points, {_span(judged)}, one-sided at 2.5%."
+        return f"{words[judged.verdict]}: {signed(judged.points)} points, range {_span(judged)}."
+    mark = ";" if judged.verdict == "OPEN" else ":"
+    return (
+        f"{words[judged.verdict]}{mark} {signed(judged.points)} points, {_span(judged)}, one-sided at 2.5%."
+    )
 
 
 def _basis(judged: NonInferiority, candidate: Cell) -> str:
@@ -67,7 +87,7 @@ def _basis(judged: NonInferiority, candidate: Cell) -> str:
 def _losses(candidate: Cell, baseline: Cell, ours: str, theirs: str) -> list[str]:
     """Return the training losses at the end, where both are known: they tell too few steps from too few parameters."""
     ends = [
-        [rep.quality.loss_final for rep in cell.usable if rep.quality.loss_final is not None]
+        [rep.quality.loss_final for rep in scored(cell) if rep.quality.loss_final is not None]
         for cell in (candidate, baseline)
     ]
     if not all(ends):
@@ -77,9 +97,10 @@ def _losses(candidate: Cell, baseline: Cell, ours: str, theirs: str) -> list[str
 
 
 def _span(judged: NonInferiority) -> str:
-    return f"[{_signed(judged.low)}, {_signed(judged.high)}]"
+    return f"[{signed(judged.low)}, {signed(judged.high)}]"
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """Return points with their sign: ``−1.20``."""
     text = f"{value:+.2f}"
     return "0.00" if float(text) == 0 else text.replace("-", "−")

@@ -31,11 +31,13 @@ _MADDS = {
     "lora-last": ((34476, 12, 396), (64056, 24, 408)),
     "skip-lora": ((35908, 36, 1828), (66732, 72, 3084)),
     "skip2-lora": ((1828, 36, 1828), (3084, 72, 3084)),
+    "untrained": ((0, 0, 0), (0, 0, 0)),
 }
 #: method -> accuracy gained, in shares of what is missing before
 _GAIN = {
     "ft-all": 0.94, "ft-last": 0.80, "ft-bias": 0.86, "ft-all-lora": 0.94, "lora-all": 0.91, "lora-last": 0.78,
     "skip-lora": 0.90, "skip2-lora": 0.90,
+    "untrained": 0.0,
 }  # fmt: skip
 
 
@@ -55,6 +57,7 @@ class StudyRun:
     rename: dict = field(default_factory=dict)  # data set -> name in the records
     points: dict = field(default_factory=dict)  # method -> accuracy points more
     change: dict = field(default_factory=dict)  # method -> fields of its records
+    tracks: dict = field(default_factory=lambda: {"": {}})  # end of the task's name -> keys of training
 
     def write(self, root, make_record):
         """Write the run and open it."""
@@ -71,15 +74,21 @@ class StudyRun:
             "suite": suite,
             "boards": [board.id for board in self.boards],
             "tasks": {
-                self._task(name, engine): {"baseline": "lora-all", "labels": self.methods}
+                self._task(name, engine) + track: {"baseline": "lora-all", "labels": self.methods}
                 for engine in self.engines
                 for name in self.sets
+                for track in self.tracks
             },
         }
         plan["sha256"] = plan_sha256(plan)
         rng = random.Random(3)
         with RunWriter.create(root, "lab1", RUN_ID, plan) as writer:
-            for i, rep in enumerate(self._reps(make_record, rng)):
+            reps = [
+                rep.model_copy(update={"task": rep.task + track, "params": {**rep.params, **keys}})
+                for track, keys in self.tracks.items()
+                for rep in self._reps(make_record, rng)
+            ]
+            for i, rep in enumerate(reps):
                 writer.append(rep.model_copy(update={"rep_id": f"r{i}", "run_id": RUN_ID}))
         return RunReader(writer.path)
 
@@ -108,6 +117,7 @@ class StudyRun:
         parts_us = [fixed_us / 3 + 20 * count / 1e6 * per_million_us for count in sample_madds]
         step_s = sum(parts_us) / 1e6 / board.speed
         wall_s = steps * step_s * (1 + rng.gauss(0, 0.01))
+        trains = method != "untrained"
         shares = dict(
             zip(("forward", "backward", "update"), (p / sum(parts_us) * 0.9 for p in parts_us), strict=True)
         )
@@ -121,7 +131,8 @@ class StudyRun:
             **place, role=role, task=self._task(name, engine), dataset=self.rename.get(name, name), model="mlp",
             method=method, label=method, aa_control=False, engine=engine[0], engine_build=engine[1],
             board_id=board.id, board_kind=board.kind, board_model=board.model, emulated=board.emulated,
-            params={"epochs": epochs, "batch": 20, "lr": 0.02, "rank": 4}, wall_s=wall_s, steps=steps,
+            params={"epochs": epochs, "batch": 20, "lr": 0.02, "rank": 4}, wall_s=wall_s if trains else None,
+            steps=steps if trains else 0,
             window_phases_s={name: share * wall_s for name, share in shares.items()} if marked else {"finetune": wall_s},
             madds=_counts(sample_madds, samples * epochs) if self.madds else None,
             peak_rss_b=40_000_000, reasons=[], verdict="valid", trace=None,

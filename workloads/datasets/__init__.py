@@ -37,6 +37,8 @@ DATASETS: Mapping[str, str] = {
     "fan-damage2": "fan:DAMAGE2",
     "har-hapt": "har",
     "har-uci": "har_uci",
+    "fan-damage1-quiet": "fan:DAMAGE1_QUIET",
+    "fan-damage2-quiet": "fan:DAMAGE2_QUIET",
     "mnist": "mnist",
     "pneumonia": "pneumonia",
     "bccd": "bccd",

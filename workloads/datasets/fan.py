@@ -4,6 +4,9 @@ Classes stop / normal / damaged. A set is one normal and one damaged recording o
 ``silentA_1``, fine-tune ``noisy_1``, test ``noisy_2`` - different recordings, so nothing leaks. Class stop is
 the 0 rpm rows of both. Inputs: bins 1..256 (1 Hz each). The splits are ours: the data's home defines none.
 
+``-quiet`` sets drift the other way, onto recordings of another silent room that no other set holds: pretrain ``noisy_1``,
+fine-tune ``silentB_1``, test ``silentB_2``. They are there to confirm what was found on the first ones.
+
 Two ways to the arrays:
 
 - ``fan12_hmlo.npz`` in a local folder: all recordings, converted once, its hash pinned;
@@ -82,6 +85,24 @@ KNOWN = {
     "12cm_hmlo_damage2_noisy_2": Known(
         "9e0cd90e8dfc9cd67c78d8b39a18af73bb8f43cdcca439b838b92427587c5327", (63, 123, 180)
     ),
+    "12cm_hmlo_normal_silentB_1": Known(
+        "11c64b95c1e41d24a775db9182d0fdfd027092790f207224288fb6ff966b116d", (61, 119, 177)
+    ),
+    "12cm_hmlo_damage1_silentB_1": Known(
+        "7892a7f6412c17a5c2c132ffcc1b8ebb4a0d08a55fc8ca17f499677ca880a24c", (61, 121, 179)
+    ),
+    "12cm_hmlo_damage2_silentB_1": Known(
+        "8aed5aa155c5a6ede39128c804a9549cbbf617cfeba7d59043f10718de822b83", (61, 119, 178)
+    ),
+    "12cm_hmlo_normal_silentB_2": Known(
+        "01e87feaa36dfb749e48c432865f0021bcf34176b5557f7ee5837e837022a040", (60, 119, 176)
+    ),
+    "12cm_hmlo_damage1_silentB_2": Known(
+        "af3d74ba2a9d6229216c2d156d1967091e5c5227e432170604ff1090ac8702cc", (60, 121, 179)
+    ),
+    "12cm_hmlo_damage2_silentB_2": Known(
+        "378c5289090f96a50becc999b9072ab39ace9a8c4b4174e6a5d25dae71b749b9", (63, 124, 181)
+    ),
 }
 
 NPZ = Source(FILE, HOME, sha256=SHA256)
@@ -91,27 +112,53 @@ META: dict[str, Any] = {
     "source": HOME,
     "licence": "no licence file, so not redistributed; "
     "cite Sunaga, Kondo, Matsutani, IEEE Micro 43(6):66-73, 2023",
-    "drift": "a silent room while pretraining, a noisy one while fine-tuning and testing",
-    "splits": "by recording: pretrain silentA_1, fine-tune noisy_1, test noisy_2",
+    "drift": "",
+    "splits": "",
     "revision": REVISION,
 }
-PARTS = {"pretrain": "silentA_1", "finetune": "noisy_1", "test": "noisy_2"}
+
+
+class Split(NamedTuple):
+    """Which recording is which part, and the drift between them in words."""
+
+    pretrain: str
+    finetune: str
+    test: str
+    drift: str
+
+
+#: end of the set's name -> its split
+SPLITS = {
+    "": Split(
+        "silentA_1",
+        "noisy_1",
+        "noisy_2",
+        "a silent room while pretraining, a noisy one while fine-tuning and testing",
+    ),
+    "-quiet": Split(
+        "noisy_1",
+        "silentB_1",
+        "silentB_2",
+        "a noisy room while pretraining, a silent one while fine-tuning and testing",
+    ),
+}
 
 
 class _Fan:
-    """The set with the recordings that are called ``damage1`` or ``damage2`` at their home."""
+    """The set with the recordings that are called ``damage1`` or ``damage2`` at their home, and one of the splits."""
 
     REVISION, TASK = REVISION, TASK
 
-    def __init__(self, damage: str) -> None:
-        self._damage = damage
+    def __init__(self, damage: str, split: str = "") -> None:
+        self._damage, self._split = damage, split
 
     def load(self, store: Store) -> Dataset:
         """Return the set; see the module."""
-        return _load(self._damage, store)
+        return _load(self._damage, self._split, store)
 
 
 DAMAGE1, DAMAGE2 = _Fan("damage1"), _Fan("damage2")
+DAMAGE1_QUIET, DAMAGE2_QUIET = _Fan("damage1", "-quiet"), _Fan("damage2", "-quiet")
 
 
 def zip_source(name: str) -> Source:
@@ -120,9 +167,13 @@ def zip_source(name: str) -> Source:
     return Source(f"{name}.zip", url, url, max_b=50_000_000, max_unpacked_b=200_000_000)
 
 
-def _load(damage: str, store: Store) -> Dataset:
-    names = [f"12cm_hmlo_{state}_{part}" for part in PARTS.values() for state in ("normal", damage)]
-    meta = {**META, "title": f"cooling fan, {damage}"}
+def _load(damage: str, split: str, store: Store) -> Dataset:
+    parts = SPLITS[split]
+    recordings = {"pretrain": parts.pretrain, "finetune": parts.finetune, "test": parts.test}
+    names = [f"12cm_hmlo_{state}_{part}" for part in recordings.values() for state in ("normal", damage)]
+    splits = "by recording: pretrain %s, fine-tune %s, test %s" % parts[:3]
+    title = f"cooling fan, {damage}{', from noise to silence' if split else ''}"
+    meta = {**META, "drift": parts.drift, "splits": splits, "title": title}
     whole = store.find(NPZ)
     if whole is not None:
         arrays = _of_npz(whole, names)
@@ -132,8 +183,8 @@ def _load(damage: str, store: Store) -> Dataset:
         arrays, verified = _of_zips(store, names)
         if not verified:
             meta["conversion"] = UNVERIFIED
-    parts = {part: _recordings(arrays, damage, recording) for part, recording in PARTS.items()}
-    return build(f"fan-{damage}", parts, meta)
+    rows = {part: _recordings(arrays, damage, recording) for part, recording in recordings.items()}
+    return build(f"fan-{damage}{split}", rows, meta)
 
 
 def _of_npz(whole: StoredFile, names: list[str]) -> Arrays:

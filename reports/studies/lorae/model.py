@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tunebench.reports.formatting.json_value import INLINE
 from tunebench.reports.studies.lorae.constants import Published
+from tunebench.reports.studies.tracks import TrackedTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +203,11 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class LoraeStudy:
-    """The study of a run; ``published``: by main metric."""
+    """The study of a run; ``published``: by main metric; ``tracks`` has its tracks side by side."""
 
     name: str
     source: str
     candidate: str | None
     published: Mapping[str, Published]
     units: list[Unit]
+    tracks: list[TrackedTask] = field(default_factory=list)

@@ -41,6 +41,7 @@ from tunebench.reports.studies.lorae.model import (
     Unit,
 )
 from tunebench.reports.studies.margin import judged_sentence
+from tunebench.reports.studies.tracks import Roles, tracked_tasks
 
 Row = MethodResult
 _Pair = tuple[Cell, Row]
@@ -69,6 +70,7 @@ def lorae_block(reader: RunReader, groups: Sequence[Cell], rows: Sequence[Row]) 
         candidate=suite.candidate,
         published=PUBLISHED,
         units=[_unit(members, suite) for members in units.values()],
+        tracks=tracked_tasks(groups, Roles(suite.candidate, REFERENCE, margin=suite.margin)),
     )
 
 

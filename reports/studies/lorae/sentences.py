@@ -46,7 +46,7 @@ def place(unit: Unit) -> str:
 
 def notes(unit: Unit) -> list[str]:
     """Say what limits this unit's figures."""
-    sentences = [unit.judged] if unit.judged else []
+    sentences = []
     reason = reservation(unit)
     if reason:
         sentences.append(f"{reason[:1].upper()}{reason[1:]}.")

@@ -8,6 +8,7 @@ from tunebench.reports.studies.lorae import sentences
 from tunebench.reports.studies.lorae.constants import TITLE
 from tunebench.reports.studies.lorae.model import LoraeStudy
 from tunebench.reports.studies.lorae.tables import cost_table, headline, quality_table
+from tunebench.reports.studies.tracks.words import track_lines
 
 
 def lorae_lines(study: LoraeStudy, grid: Grid) -> str:
@@ -23,7 +24,7 @@ def lorae_lines(study: LoraeStudy, grid: Grid) -> str:
             _table(cost_table(unit), grid),
             *map(paragraph, sentences.notes(unit)),
         ]
-    return "\n".join(parts)
+    return "\n".join([*parts, *track_lines(study.tracks, grid)])
 
 
 def _table(table: DataTable, grid: Grid, keys: int = 1) -> str:

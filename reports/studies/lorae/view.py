@@ -11,6 +11,7 @@ from tunebench.reports.formatting.units import clean
 from tunebench.reports.studies.lorae import sentences
 from tunebench.reports.studies.lorae.model import Difference, LoraeStudy, Unit
 from tunebench.reports.studies.lorae.tables import cost_table, headline, quality_table
+from tunebench.reports.studies.tracks.words import TracksView, tracks_view
 
 _CSS = {"SAME": "v-same", "HIGHER": "v-faster", "LOWER": "v-slower"}
 
@@ -37,6 +38,7 @@ class LoraeView:
     seeds: str
     counted: str
     units: Sequence[UnitView]
+    tracks: TracksView | None = None
 
 
 def lorae_view(study: LoraeStudy | None) -> LoraeView | None:
@@ -49,6 +51,7 @@ def lorae_view(study: LoraeStudy | None) -> LoraeView | None:
         seeds=sentences.seeds(study.units),
         counted=sentences.COUNTED,
         units=[_unit(f"lorae-u{i}", unit) for i, unit in enumerate(study.units)],
+        tracks=tracks_view(study.tracks),
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tunebench.reports.analysis.row import Accuracy, PhaseTimes, Spread
+from tunebench.reports.studies.tracks import TrackedTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,10 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One board, engine and build under one set of conditions; units are never pooled."""
+    """One board, engine and build under one set of conditions; units are never pooled.
+
+    ``track``: how its methods were trained, where the run has several ways; None where it has one.
+    """
 
     board_id: str
     engine: str
@@ -141,11 +145,12 @@ class Unit:
     tasks: list[Task]
     headline: Headline
     explanation: str | None = None
+    track: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """The study of a run; ``dependence`` says what the saving depends on."""
+    """The study of a run; ``dependence`` says what the saving depends on, ``tracks`` has its tracks side by side."""
 
     name: str
     candidate: str
@@ -154,3 +159,4 @@ class Study:
     published: Published
     dependence: str
     units: list[Unit]
+    tracks: list[TrackedTask] = field(default_factory=list)

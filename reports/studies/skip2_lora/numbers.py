@@ -35,6 +35,8 @@ from tunebench.reports.studies.skip2_lora.model import (
     Unit,
 )
 from tunebench.reports.studies.skip2_lora.sentences import dependence, explanation
+from tunebench.reports.studies.tracks import Roles, tracked_tasks
+from tunebench.reports.studies.tracks.sorting import keys_of, takes_steps, track_name
 
 #: What must be equal within a unit.
 _UNIT = ("board_id", "engine", "engine_build", "device", "threads", "dtype", "power_mode")
@@ -50,10 +52,13 @@ def study_block(reader: RunReader, groups: Sequence[Cell], delta: float) -> Stud
     """
     if reader.plan_view.suite.study != STUDY:
         return None
-    members_of = _by_unit(groups)
     margin = reader.plan_view.suite.margin
-    tasks_of = _named([_tasks(members, delta, margin) for members in members_of])
-    units = [_unit(members, tasks) for members, tasks in zip(members_of, tasks_of, strict=True)]
+    members_of = _by_unit(groups)
+    tasks_of = _named([_tasks(members, delta, margin) for _, members in members_of])
+    units = [
+        _unit(members, tasks, track if len({name for name, _ in members_of}) > 1 else None)
+        for (track, members), tasks in zip(members_of, tasks_of, strict=True)
+    ]
     return Study(
         name=STUDY,
         candidate=CANDIDATE,
@@ -62,15 +67,29 @@ def study_block(reader: RunReader, groups: Sequence[Cell], delta: float) -> Stud
         published=Published(PUBLISHED, PUBLISHED_MEAN, PUBLISHED_LOW, PUBLISHED_HIGH, PUBLISHED_SOURCE),
         dependence=dependence(units),
         units=[replace(unit, explanation=explanation(unit, units)) for unit in units],
+        tracks=tracked_tasks(groups, Roles(CANDIDATE, REFERENCE, AGAINST, margin)),
     )
 
 
-def _by_unit(groups: Sequence[Cell]) -> list[list[Cell]]:
-    units: dict[tuple[object, ...], list[Cell]] = {}
+def _by_unit(groups: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
+    """Return the cells of each unit with its track; tasks of controls that take no steps are in none."""
+    by_task: dict[tuple[object, ...], list[Cell]] = {}
     for cell in groups:
         if not (cell.first.own or cell.first.aa_control):
-            units.setdefault(tuple(getattr(cell.first, name) for name in _UNIT), []).append(cell)
-    return list(units.values())
+            place = tuple(getattr(cell.first, name) for name in _UNIT)
+            by_task.setdefault((place, cell.first.task), []).append(cell)
+    units: dict[tuple[object, ...], list[Cell]] = {}
+    for (place, _), cells in by_task.items():
+        if any(map(takes_steps, cells)):
+            units.setdefault((place, _track(cells)), []).extend(cells)
+    return [(str(track), cells) for (_, track), cells in units.items()]
+
+
+def _track(cells: Sequence[Cell]) -> str:
+    """Return the track of a task: that of the method which the others are held against."""
+    trained = [cell for cell in cells if takes_steps(cell)]
+    lead = next((cell for cell in trained if cell.first.method == REFERENCE), trained[0])
+    return track_name(dict(keys_of(lead)))
 
 
 def _tasks(members: Sequence[Cell], delta: float, margin: float | None) -> list[Task]:
@@ -80,7 +99,7 @@ def _tasks(members: Sequence[Cell], delta: float, margin: float | None) -> list[
     return [_task(cells, delta, margin) for cells in by_task.values()]
 
 
-def _unit(members: Sequence[Cell], tasks: list[Task]) -> Unit:
+def _unit(members: Sequence[Cell], tasks: list[Task], track: str | None) -> Unit:
     first = members[0].first
     return Unit(
         board_id=first.board_id,
@@ -96,6 +115,7 @@ def _unit(members: Sequence[Cell], tasks: list[Task]) -> Unit:
         engine_version=next((v for c in members if (v := c.first.prov.engine_version)), None),
         tasks=tasks,
         headline=_headline(tasks),
+        track=track,
     )
 
 

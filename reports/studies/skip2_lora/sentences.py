@@ -49,6 +49,11 @@ def unit_name(unit: Place) -> str:
     return f"{clean(unit.board_id, 60)}, {engine}"
 
 
+def name_of(unit: Unit) -> str:
+    """Return board, engine and build, and the track where the run has several: ``pi-01, native cortex_a53, main``."""
+    return unit_name(unit) + (f", {clean(unit.track, 60)}" if unit.track else "")
+
+
 def conditions(unit: Place) -> str:
     """Return the other fixed conditions: ``cpu, 1 thread, float32``."""
     threads = f"{unit.threads} thread{'s' if unit.threads != 1 else ''}"
@@ -63,11 +68,6 @@ def reservation(unit: Place) -> str | None:
     if unit.board_kind == "loopback":
         return "loopback: this machine, shared with the host; its times say nothing about a Pi or a Jetson"
     return None
-
-
-def judged(tasks: Sequence[Task]) -> list[str]:
-    """Return what may be claimed of each data set by the margin that the suite committed; empty without one."""
-    return [f"{clean(task.name, 40)}: {task.judged}" for task in tasks if task.judged]
 
 
 def rate(per_s: float) -> str:
@@ -85,7 +85,7 @@ def dependence(units: Sequence[Unit]) -> str:
         return "No reduction is known from a machine that is not emulated: nothing is said about the saving."
     if len(known) == 1:
         return (
-            f"This is one machine's figure, with one engine and build ({unit_name(known[0])}): the saving depends "
+            f"This is one machine's figure, with one engine and build ({name_of(known[0])}): the saving depends "
             "on all three, so it says nothing about others."
         )
     shared = set.intersection(*(set(unit.headline.datasets) for unit in known))
@@ -94,13 +94,14 @@ def dependence(units: Sequence[Unit]) -> str:
             "The saving depends on the machine, the engine and its build; those measured here have no data "
             "set in common and are not compared."
         )
-    means = sorted((_mean_over(unit, shared), unit_name(unit)) for unit in known)
+    means = sorted((_mean_over(unit, shared), name_of(unit)) for unit in known)
     (least, least_name), (most, most_name) = means[0], means[-1]
     over = f"the plain mean of {', '.join(clean(name, 40) for name in sorted(shared))}"
     span = f"{percent(least)} ({least_name}) to {percent(most)} ({most_name})"
     if most - least < _NEAR:
         return f"The saving was about the same on all {len(means)}: {span}, over {over}. Others may differ."
-    return f"The saving depends on the machine, the engine and its build: from {span}, over {over}."
+    trained = " and how weights are updated" if len({unit.track for unit in known}) > 1 else ""
+    return f"The saving depends on the machine, the engine and its build{trained}: from {span}, over {over}."
 
 
 def _mean_over(unit: Unit, names: set[str]) -> float:
@@ -162,7 +163,7 @@ def _share_of_best(unit: Unit, tasks: Sequence[Task], units: Sequence[Unit]) -> 
     """Return the reference's lowest rate relative to another engine on this board, and that engine; None without any."""
     rates: list[tuple[float, str]] = []
     for other in units:
-        if other is unit or other.board_id != unit.board_id:
+        if other.board_id != unit.board_id or _build(other) == _build(unit):
             continue
         theirs = {task.name: _rate(task, REFERENCE) for task in other.tasks}
         shares = [
@@ -172,6 +173,10 @@ def _share_of_best(unit: Unit, tasks: Sequence[Task], units: Sequence[Unit]) -> 
             name = " ".join(clean(part, 40) for part in (other.engine, other.engine_build) if part)
             rates.append((median(shares), name))
     return min(rates, default=None)
+
+
+def _build(unit: Unit) -> tuple[str, str | None]:
+    return unit.engine, unit.engine_build
 
 
 def _gathering(tasks: Sequence[Task]) -> str:

@@ -6,7 +6,8 @@ from tunebench.reports.formatting.table import Grid, paragraph
 from tunebench.reports.formatting.units import clean, percent
 from tunebench.reports.studies.skip2_lora.constants import AGAINST, CANDIDATE, REFERENCE
 from tunebench.reports.studies.skip2_lora.model import Difference, NoDifference, Study, Task, Unit
-from tunebench.reports.studies.skip2_lora.sentences import judged, reservation, unit_name
+from tunebench.reports.studies.skip2_lora.sentences import name_of, reservation
+from tunebench.reports.studies.tracks.words import track_lines
 
 
 def study_lines(study: Study, grid: Grid) -> str:
@@ -17,16 +18,16 @@ def study_lines(study: Study, grid: Grid) -> str:
         f"Skip2-LoRA study: time saved by {CANDIDATE} against {REFERENCE}, and its accuracy less "
         f"others' in points (aim: within {aim})",
         grid(headings, [row for unit in study.units for row in _rows(unit)], keys=2),
-        *(f"{unit_name(unit)}: {reason}" for unit in study.units if (reason := reservation(unit))),
-        *(f"{unit_name(unit)}: {sentence}" for unit in study.units for sentence in judged(unit.tasks)),
+        *(f"{name_of(unit)}: {reason}" for unit in study.units if (reason := reservation(unit))),
         study.published.label,
         study.dependence,
     ]
-    return "\n".join([paragraph(parts[0]), parts[1], *map(paragraph, parts[2:])])
+    lines = [paragraph(parts[0]), parts[1], *map(paragraph, parts[2:])]
+    return "\n".join([*lines, *track_lines(study.tracks, grid)])
 
 
 def _rows(unit: Unit) -> list[list[str]]:
-    mean, name = unit.headline.reduction_mean, unit_name(unit)
+    mean, name = unit.headline.reduction_mean, name_of(unit)
     rows = [[name, *_task(task)] for task in unit.tasks]
     return [*rows, [name, "mean", percent(mean) if mean is not None else "-"]]
 

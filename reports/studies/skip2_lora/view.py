@@ -13,8 +13,9 @@ from tunebench.reports.formatting.units import clean, percent, significant
 from tunebench.reports.studies.skip2_lora.constants import CANDIDATE, REFERENCE
 from tunebench.reports.studies.skip2_lora.dots import difference_dots, reduction_dots
 from tunebench.reports.studies.skip2_lora.model import NoDifference, Study, Task, Unit
-from tunebench.reports.studies.skip2_lora.sentences import conditions, judged, reservation, unit_name
+from tunebench.reports.studies.skip2_lora.sentences import conditions, name_of, reservation
 from tunebench.reports.studies.skip2_lora.tables import accuracy_table, madds_table, phases_table
+from tunebench.reports.studies.tracks.words import TracksView, tracks_view
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class StudyView:
     data_sets: Sequence[str]
     headline: Sequence[HeadlineRow]
     units: Sequence[UnitView]
+    tracks: TracksView | None = None
 
 
 def study_view(study: Study | None, styles: Styles) -> StudyView | None:
@@ -86,6 +88,7 @@ def study_view(study: Study | None, styles: Styles) -> StudyView | None:
         data_sets=[clean(name, 40) for name in names],
         headline=[_headline(unit, names) for unit in units],
         units=[_unit(f"study-u{i}", unit, study, styles, sets) for i, unit in enumerate(units)],
+        tracks=tracks_view(study.tracks),
     )
 
 
@@ -97,7 +100,7 @@ def _headline(unit: Unit, names: Sequence[str]) -> HeadlineRow:
     else:
         mean = CellText(percent(average), f"over {over} data set{'s' if over != 1 else ''}")
     cells = [mean, *(_saving(tasks.get(name)) for name in names)]
-    return HeadlineRow(unit_name(unit), conditions(unit), reservation(unit) or "", cells)
+    return HeadlineRow(name_of(unit), conditions(unit), reservation(unit) or "", cells)
 
 
 def _saving(task: Task | None) -> CellText:
@@ -115,10 +118,10 @@ def _unit(ident: str, unit: Unit, study: Study, styles: Styles, sets: Styles) ->
     tasks = unit.tasks
     return UnitView(
         ident=ident,
-        name=unit_name(unit),
+        name=name_of(unit),
         where=conditions(unit),
         note=reservation(unit) or "",
-        missing=[*judged(tasks), *_missing(tasks)],
+        missing=_missing(tasks),
         reduction=reduction_dots(f"{ident}-r", tasks, study.published, sets),
         accuracy=accuracy_table(tasks),
         differences=difference_dots(f"{ident}-d", tasks, study.aim_points, sets),

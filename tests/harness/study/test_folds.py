@@ -86,6 +86,24 @@ def test_images_are_cut_in_order_and_rows_within_each_stretch_of_a_class():
     assert first.tolist() == half + half
 
 
+def test_a_long_stretch_is_cut_in_blocks_that_the_folds_take_in_turn():
+    # a recording of 80 rows at two speeds, then one that stands still: every fold has rows of every speed to train on
+    labels = np.asarray([1] * 80 + [0] * 30 + [2] * 90)
+    first, second = masks(labels, len(labels), 2, by_time=True)
+    assert first[:80].tolist() == ([True] * 20 + [False] * 20) * 2
+    assert first[80:110].tolist() == [True] * 15 + [False] * 15
+    assert (first ^ second).all()
+    runs = np.diff(np.flatnonzero(np.diff(np.r_[-1, first.astype(int), -1])))
+    assert runs.min() >= 15  # still blocks of time: neighbours alone are not set against each other
+
+
+def test_only_a_cut_in_blocks_is_told_from_one_that_number_and_count_tell():
+    assert [fold.cut for fold in folds_of(rows_artefact(FAN), 2)] == ["", ""]
+    long = [1] * 80 + [0] * 30 + [2] * 90
+    marks = [fold.cut for fold in folds_of(rows_artefact(long), 2)]
+    assert len({*marks, ""}) == 3
+
+
 def test_images_whose_classes_stand_one_after_another_are_cut_within_each_class():
     first, _ = masks(np.asarray(FAN), len(FAN), 2)
     assert first.tolist() == [True] * 15 + [False] * 15 + [True] * 25 + [False] * 25

@@ -125,6 +125,14 @@ def test_a_best_rate_at_an_end_of_the_ladder_does_not_stand():
     assert "0.002, is an end of the ladder" in choice.reason
 
 
+def test_a_chosen_rate_at_an_end_of_the_ladder_does_not_stand_though_the_best_is_inside():
+    ladder = (0.001, 0.002, 0.004)
+    scores = {0.001: {"a": 0.70, "b": 0.72}, 0.002: {"a": 0.75, "b": 0.70}, 0.004: {"a": 0.70, "b": 0.71}}
+    choice = choose(scores, ladder)
+    assert (choice.best, choice.rate, choice.stands) == (0.002, 0.001, False)
+    assert "the chosen rate, 0.001, is an end of the ladder" in choice.reason
+
+
 def test_what_one_method_lacks_is_scored_for_all():
     up = {rate: dict.fromkeys(CELLS, rate) for rate in (0.001, 0.002, 0.004)}
     down = {rate: dict.fromkeys(CELLS, 1 - 100 * rate) for rate in (0.001, 0.002, 0.004)}

@@ -150,6 +150,15 @@ def test_the_steps_are_doubled_at_the_chosen_rates(searched):
 
 
 @pytest.mark.torch
+def test_the_lines_have_the_epochs_of_the_plateau_where_it_was_reached(first):
+    task = first[0]
+    assert "\nepochs = 2\n" in suite_lines(task, "paper")
+    reached = suite_lines(replace(task, epochs=8), "paper")
+    assert "\nepochs = 8\n" in reached
+    assert "epochs = 2\n" not in reached
+
+
+@pytest.mark.torch
 def test_the_lines_are_a_suite_that_loads_with_the_chosen_rates(first, tmp_path):
     task = first[0]
     text = "\n".join(

@@ -170,10 +170,10 @@ def test_without_a_margin_nothing_is_said_of_inferiority(block):
 @pytest.mark.parametrize(
     ("points", "blocks", "claim"),
     [
-        (0.5, 8, "lorae-r4 is not inferior to ft-all by 1 point, the margin fixed beforehand: −0.50 points"),
+        (0.5, 8, "lorae-r4 is non-inferior to ft-all at 1 point, the margin fixed beforehand: −0.50 points"),
         (-1.0, 8, "lorae-r4 is inferior to ft-all: worse by more than 1 point"),
-        (0.0, 8, "Whether lorae-r4 is inferior to ft-all by 1 point"),
-        (0.5, 5, "Too few blocks to say whether lorae-r4 is inferior to ft-all"),
+        (0.0, 8, "Not shown that lorae-r4 is non-inferior to ft-all at 1 point"),
+        (0.5, 5, "Too few blocks to say whether lorae-r4 is non-inferior to ft-all"),
     ],
 )
 def test_the_candidate_is_judged_by_the_margin_that_the_suite_committed(block, points, blocks, claim):
@@ -197,4 +197,4 @@ def test_bases_and_losses_stand_beside_the_claim(lorae):
     )  # fmt: skip
     text = table(summarise(run))
     assert "start weights, which come from 4 pretrainings" in " ".join(text.split())
-    assert "is not inferior to ft-all" in words(section(render(run)))
+    assert "is non-inferior to ft-all" in words(section(render(run)))

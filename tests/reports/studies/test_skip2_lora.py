@@ -269,7 +269,7 @@ def test_an_empty_study_is_no_crash(study):
 @pytest.mark.parametrize(
     ("margin", "points", "claim"),
     [
-        (1.5, 5.0, "skip2-lora is not inferior to lora-all by 1.5 points"),
+        (1.5, 5.0, "skip2-lora is non-inferior to lora-all at 1.5 points"),
         (1.5, -9.0, "skip2-lora is inferior to lora-all"),
         (None, 5.0, None),
     ],

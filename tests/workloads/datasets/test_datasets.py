@@ -375,7 +375,7 @@ def place_fan_zips(folder, names, **how):
         (folder / f"{name}.zip").write_bytes(fan_zip(name, **how))
 
 
-DAMAGE1 = [name for name in fan.KNOWN if "damage2" not in name]
+DAMAGE1 = [name for name in fan.KNOWN if "damage2" not in name and "silentB" not in name]
 
 
 @pytest.mark.parametrize("layout", [in_a_row, in_a_column, with_frequencies])
@@ -511,6 +511,17 @@ def test_the_two_damages_share_the_normal_recording_only():
     first, second = (datasets.load(f"fan-damage{number}", folder()) for number in (1, 2))
     assert np.array_equal(first.test_x[:235], second.test_x[:235])
     assert not np.array_equal(first.test_x[235:], second.test_x[235:])
+
+
+@pytest.mark.data
+def test_the_confirmation_sets_share_no_row_with_what_the_first_ones_fine_tune_on_and_test():
+    first, quiet = (datasets.load(name, folder()) for name in ("fan-damage1", "fan-damage1-quiet"))
+    known = {row.tobytes() for part in ("finetune_x", "test_x") for row in getattr(first, part) if row.any()}
+    for part in ("finetune_x", "test_x"):
+        assert not known & {row.tobytes() for row in getattr(quiet, part)}
+    assert np.array_equal(quiet.pretrain_x, first.finetune_x)
+    assert tuple(np.bincount(quiet.test_y)) == (115, 176, 179)
+    assert quiet.meta["splits"] == "by recording: pretrain noisy_1, fine-tune silentB_1, test silentB_2"
 
 
 @pytest.mark.data
