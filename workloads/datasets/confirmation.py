@@ -16,7 +16,7 @@ from tunebench.workloads.datasets import mnist, mnist_turned, shapes
 from tunebench.workloads.datasets.images import Drift, ImageSet
 from tunebench.workloads.datasets.store import Store
 
-#: As in ``mnist``: 600 images to fine-tune, 400 unused between the parts, since those of one writer stand together, 1,500 to test.
+#: As in ``mnist``: 600 to fine-tune, then 400 unused, since images of one writer stand together, then 1,500 to test.
 MNIST_SPLITS = {"pretrain": slice(0, 5000), "finetune": slice(7500, 8100), "test": slice(8500, 10000)}
 SHAPES_SEEDS = {"pretrain": 0, "finetune": 20261130, "test": 20261131}
 _NOISE_SEED = 20261130

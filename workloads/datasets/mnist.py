@@ -54,9 +54,7 @@ def load(store: Store) -> ImageSet:
     return cut("mnist", store, SPLITS, DRIFT, META)
 
 
-def cut(
-    name: str, store: Store, splits: Mapping[str, slice], drift: Drift, meta: dict[str, Any]
-) -> ImageSet:
+def cut(name: str, store: Store, splits: Mapping[str, slice], drift: Drift, meta: dict[str, Any]) -> ImageSet:
     """Return other rows of the file or another drift of them as a set of its own; ``pretrain`` stays clean.
 
     Raises:

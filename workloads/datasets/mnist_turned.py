@@ -1,7 +1,7 @@
 """MNIST turned by 90 degrees: a drift that re-estimating BatchNorm's statistics does not undo.
 
-Nothing else changes: no pixel's value, so hardly a channel's mean or variance, but every edge that a filter looks for. Images,
-splits and start weights are those of ``mnist``.
+Nothing else changes: no pixel's value, so hardly a channel's mean or variance, but every edge that a filter looks for.
+Images, splits and start weights are those of ``mnist``.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Digits for both models ship in the package (no torch, no scikit-learn needed); o
 cache folder. File names carry a hash of the recipe, so that a changed recipe never meets an old file.
 
 Start weights exist for many **bases**: base k is the network pretrained with seed k, from other start values and in
-another order. Base 0 is the one that every suite begins from unless it asks for several. Data sets with one pretraining part
-(:func:`tunebench.workloads.datasets.start_weights_of`) begin from the same networks.
+another order. Base 0 is the one that every suite begins from unless it asks for several. Data sets with one pretraining
+part (:func:`tunebench.workloads.datasets.start_weights_of`) begin from the same networks.
 ``python -m tunebench.workloads.prepare.artefacts --ship`` rebuilds the shipped ones.
 """
 
