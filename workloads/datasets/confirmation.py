@@ -53,7 +53,9 @@ def _fresh(drift: Drift) -> Drift:
     return replace(drift, seed=_NOISE_SEED)
 
 
-_MNIST_SPLITS_TEXT = "by position: 5,000 clean as in mnist; 600 and 1,500 drifted of rows 7500 to 9999, which mnist leaves unused"
+_MNIST_SPLITS_TEXT = (
+    "by position: 5,000 clean as in mnist; 600 and 1,500 drifted of rows 7500 to 9999, unused there"
+)
 _SHAPES_SPLITS_TEXT = "600 clean as in shapes; 120 and 200 drifted, drawn from seeds of their own"
 
 
