@@ -39,6 +39,7 @@ DATASETS: Mapping[str, str] = {
     "har-uci": "har_uci",
     "mnist": "mnist",
     "mnist-turned": "mnist_turned",
+    "mnist-new-classes": "mnist_new_classes",
     "pneumonia": "pneumonia",
     "bccd": "bccd",
     "shapes": "shapes",

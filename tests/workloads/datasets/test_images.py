@@ -129,6 +129,15 @@ def test_turned_digits_are_mnists_own_pixels_at_other_places(store):
     assert turned.meta["drift"].startswith("rotated 90 degrees")
 
 
+@needs_data
+def test_new_classes_are_in_the_target_domain_alone(store):
+    loaded = datasets.dataset_module("mnist-new-classes").load(store)
+    assert set(np.unique(loaded.arrays["pretrain_y"])) == set(range(8)) and loaded.meta["n_classes"] == 10
+    assert np.bincount(loaded.arrays["finetune_y"]).min() > 40
+    assert np.array_equal(loaded.arrays["test_y"], mnist.load(store).arrays["test_y"])
+    assert datasets.start_weights_of("mnist-new-classes") == "mnist-new-classes"
+
+
 def test_no_row_of_a_confirmation_set_is_in_the_set_that_rates_are_chosen_on():
     used = {row for rows in mnist.SPLITS.values() for row in range(rows.start, rows.stop)}
     spans = sorted((rows.start, rows.stop) for rows in confirmation.MNIST_SPLITS.values())
