@@ -53,13 +53,16 @@ def tune_rates(
         bool,
         typer.Option("--steps", help="Double the epochs at the chosen rates until that adds < 0.3 points."),
     ] = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, max=64, help="Runs at once, each in a process of its own.")
+    ] = 1,
     as_json: JsonFlag = False,
 ) -> None:
     """Search every method's learning rate without the suite's test set, and print the lines for the suite.
 
     Every method is run at the same rates, on start weights that no suite measures on, on folds of the fine-tuning pool
     cut by writer or time. The smallest rate within one standard error of the best is taken; a rate at which a run
-    collapses is out (docs/protocol.md). Runs on this machine, in this process, by the suite's engine.
+    collapses is out (docs/protocol.md). Runs on this machine by the suite's engine, one after another or --jobs at once.
 
     Exit codes: 0 every method has a rate, 1 one has none by the rule, 2 a mistake in what was asked, 3 a task could not
     be searched here (data or torch missing), 4 none could; Ctrl-C (130) leaves the scores, and the same command goes on.
@@ -74,7 +77,7 @@ def tune_rates(
         raise UsageError(f"--track {track!r}: one of {', '.join(_TRACKS)}")
     loaded = load_suite(suite)
     chosen = candidates(loaded, task or (), method or ())
-    settings = Settings(track, folds, bases, steps)
+    settings = Settings(track, folds, bases, steps, jobs)
     scores = ScoresFile(keep or Path(f"{loaded.name}.rates.json"))
     scores.write()
     console = stderr_console()

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tunebench.harness.planning.repetition import Planned
 from tunebench.harness.study import protocol
 from tunebench.harness.study.folds import Fold, folds_of
 from tunebench.harness.study.scores import Run, ScoresFile
+from tunebench.harness.study.workers import Workers
 from tunebench.workloads import artefact
 from tunebench.workloads.datasets import DataUnavailable
 from tunebench.workloads.engines import load_engine
@@ -46,12 +48,14 @@ class Settings:
         track: of :data:`tunebench.harness.study.protocol.TRACKS`.
         folds, bases: how many.
         steps: whether the plateau of the steps is looked for at the chosen rates.
+        jobs: runs at once, each in a process of its own; no score depends on it.
     """
 
     track: str = "main"
     folds: int = protocol.FOLDS
     bases: int = protocol.BASES
     steps: bool = False
+    jobs: int = 1
 
     @property
     def development_bases(self) -> range:
@@ -206,6 +210,66 @@ def key_of(settings: Mapping[str, Any], place: Place) -> str:
     return hashlib.sha256(f"{canonical_json(parts)} {place.sha256}".encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A fine-tuning that a search needs.
+
+    Attributes:
+        settings: of the search.
+        workload: what is fine-tuned.
+        rate: learning rate.
+        epochs: the suite's; a part of the pool gets more, for as many steps.
+        at: number of its place.
+    """
+
+    settings: Settings
+    workload: Workload
+    rate: float
+    epochs: int
+    at: int
+
+    def spec(self, places: Sequence[Place]) -> dict[str, Any]:
+        """Return what the run gets; the fold is the seed."""
+        place = places[self.at]
+        epochs = place.cut.epochs(self.epochs)
+        return spec_of(self.workload, self.settings.track, self.rate, epochs, seed=place.fold)
+
+    def key(self, places: Sequence[Place]) -> str:
+        """Return what the run's score depends on, as one hash."""
+        return key_of(self.spec(places), places[self.at])
+
+
+def run_of(places: Sequence[Place], wanted: Wanted) -> Run:
+    """Fine-tune once and return what came out."""
+    settings, place, workload = wanted.spec(places), places[wanted.at], wanted.workload
+    began_s = time.perf_counter()
+    parsed = spec.parse(settings)
+    session = load_engine(parsed.engine, parsed.model).Session(
+        make_task(parsed, place.cut.data, place.weights)
+    )
+    before = float(session.evaluate().accuracy)
+    losses = [float(loss) for loss in session.train_epochs(0, parsed.epochs)]
+    finished = len(losses) == parsed.epochs and all(map(math.isfinite, losses))
+    score = float(session.evaluate().accuracy) if finished else None
+    return Run(
+        key=key_of(settings, place),
+        task=workload.task,
+        label=workload.label,
+        method=workload.method,
+        track=wanted.settings.track,
+        lr=wanted.rate,
+        base=place.base,
+        fold=place.fold,
+        folds=wanted.settings.folds,
+        epochs=parsed.epochs,
+        before=before,
+        score=score if score is not None and math.isfinite(score) else None,
+        loss_first=_finite(losses[0]) if losses else None,
+        loss_final=_finite(losses[-1]) if losses else None,
+        seconds=round(time.perf_counter() - began_s, 3),
+    )
+
+
 class Trainer:
     """Runs of one task, each made once and then read from the file.
 
@@ -214,66 +278,48 @@ class Trainer:
         places: bases and folds.
         keep: where scores are kept.
         after_run: called after each run.
+        workers: processes that run them; None: this one does, one after another.
     """
 
     def __init__(
-        self, settings: Settings, places: Sequence[Place], keep: ScoresFile, after_run: AfterRun
+        self,
+        settings: Settings,
+        places: Sequence[Place],
+        keep: ScoresFile,
+        after_run: AfterRun,
+        workers: Workers | None = None,
     ) -> None:
         self._settings, self._places, self._keep, self._after_run = settings, places, keep, after_run
+        self._workers = workers
         self._took_s: list[float] = []
 
     def fill(self, wanted: Sequence[tuple[Workload, float, int]]) -> None:
         """Run what is not there yet of (workload, rate, the suite's epochs), on every base and fold."""
-        runs = [(row, rate, epochs, place) for row, rate, epochs in wanted for place in self._places]
-        open_runs = [run for run in runs if self._key(*run) not in self._keep.runs]
-        for at, run in enumerate(open_runs, 1):
-            done = self._run(*run)
+        runs = [
+            Wanted(self._settings, row, rate, epochs, at)
+            for row, rate, epochs in wanted
+            for at in range(len(self._places))
+        ]
+        open_runs = [run for run in runs if run.key(self._places) not in self._keep.runs]
+        for at, done in enumerate(self._results(open_runs), 1):
             self._keep.add(done)
             self._took_s.append(done.seconds)
-            mean_s = sum(self._took_s) / len(self._took_s)
+            mean_s = sum(self._took_s) / len(self._took_s) / self._settings.jobs
             self._after_run(done, len(runs) - len(open_runs) + at, len(runs), mean_s * (len(open_runs) - at))
+
+    def _results(self, wanted: Sequence[Wanted]) -> Iterator[Run]:
+        if self._workers is not None:
+            return self._workers.results(wanted)
+        return (run_of(self._places, run) for run in wanted)
 
     def scores(self, workload: Workload, rate: float, epochs: int) -> dict[protocol.Cell, protocol.Score]:
         """Return the scores of a rate by base and fold; it was run."""
         return {
-            (place.base, place.fold): self._keep.runs[self._key(workload, rate, epochs, place)].score
-            for place in self._places
+            (place.base, place.fold): self._keep.runs[
+                Wanted(self._settings, workload, rate, epochs, at).key(self._places)
+            ].score
+            for at, place in enumerate(self._places)
         }
-
-    def _spec(self, workload: Workload, rate: float, epochs: int, place: Place) -> dict[str, Any]:
-        return spec_of(workload, self._settings.track, rate, place.cut.epochs(epochs), seed=place.fold)
-
-    def _key(self, workload: Workload, rate: float, epochs: int, place: Place) -> str:
-        return key_of(self._spec(workload, rate, epochs, place), place)
-
-    def _run(self, workload: Workload, rate: float, epochs: int, place: Place) -> Run:
-        settings = self._spec(workload, rate, epochs, place)
-        began_s = time.perf_counter()
-        parsed = spec.parse(settings)
-        session = load_engine(parsed.engine, parsed.model).Session(
-            make_task(parsed, place.cut.data, place.weights)
-        )
-        before = float(session.evaluate().accuracy)
-        losses = [float(loss) for loss in session.train_epochs(0, parsed.epochs)]
-        finished = len(losses) == parsed.epochs and all(map(math.isfinite, losses))
-        score = float(session.evaluate().accuracy) if finished else None
-        return Run(
-            key=key_of(settings, place),
-            task=workload.task,
-            label=workload.label,
-            method=workload.method,
-            track=self._settings.track,
-            lr=rate,
-            base=place.base,
-            fold=place.fold,
-            folds=self._settings.folds,
-            epochs=parsed.epochs,
-            before=before,
-            score=score if score is not None and math.isfinite(score) else None,
-            loss_first=_finite(losses[0]) if losses else None,
-            loss_final=_finite(losses[-1]) if losses else None,
-            seconds=round(time.perf_counter() - began_s, 3),
-        )
 
 
 def _finite(value: float) -> float | None:
@@ -345,15 +391,14 @@ def search(
             yield TaskSearch(task, missing=lacking)
             continue
         try:
-            places = places_of(
-                workloads[0],
-                settings,
-                data_dir=data_dir,
-                cache_dir=cache_dir,
-                download=download,
-                progress=progress,
-            )
-            yield search_task(workloads, Trainer(settings, places, keep, after_run), settings)
+            where: dict[str, Any] = {"data_dir": data_dir, "cache_dir": cache_dir, "download": download}
+            places = places_of(workloads[0], settings, **where, progress=progress)
+            if settings.jobs == 1:
+                yield search_task(workloads, Trainer(settings, places, keep, after_run), settings)
+                continue
+            begin = partial(places_of, workloads[0], settings, **where)
+            with Workers(settings.jobs, begin, run_of) as workers:
+                yield search_task(workloads, Trainer(settings, places, keep, after_run, workers), settings)
         except (DataUnavailable, artefacts.PrepareError, WorkloadError) as error:
             yield TaskSearch(task, missing=str(error))
 

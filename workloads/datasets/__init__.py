@@ -40,12 +40,17 @@ DATASETS: Mapping[str, str] = {
     "fan-damage1-quiet": "fan:DAMAGE1_QUIET",
     "fan-damage2-quiet": "fan:DAMAGE2_QUIET",
     "mnist": "mnist",
+    "mnist-turned": "mnist_turned",
+    "mnist-new-classes": "mnist_new_classes",
     "pneumonia": "pneumonia",
     "bccd": "bccd",
     "shapes": "shapes",
     "mnist-64": "enlarged:MNIST",
     "pneumonia-64": "enlarged:PNEUMONIA",
     "bccd-cells": "bccd_cells",
+    "mnist-confirm": "confirmation:MNIST",
+    "mnist-turned-confirm": "confirmation:MNIST_TURNED",
+    "shapes-confirm": "confirmation:SHAPES",
 }
 
 
@@ -56,6 +61,8 @@ class DatasetModule(Protocol):
         REVISION: a number that changes with the arrays: prepared artefacts of another revision are made anew.
         TASK: what its models learn: ``rows`` (the class of a row of numbers), or to ``classify``, ``segment`` or
             ``detect`` images.
+
+    A set that pretrains on another's images, to the bit, may name that one in ``START_WEIGHTS``: its networks are taken.
     """
 
     REVISION: int
@@ -119,6 +126,15 @@ def dataset_module(name: str) -> DatasetModule:
     return cast(DatasetModule, loaded)
 
 
+def start_weights_of(name: str) -> str:
+    """Return the data set on whose pretraining part a set's start weights are trained: mostly itself.
+
+    Raises:
+        UnknownDataset: as :func:`dataset_module`.
+    """
+    return str(getattr(dataset_module(name), "START_WEIGHTS", name))
+
+
 def load(
     name: str,
     data_dir: Path | None = None,
@@ -161,4 +177,5 @@ __all__ = [
     "dataset_module",
     "load",
     "names",
+    "start_weights_of",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -50,13 +51,22 @@ def load(store: Store) -> ImageSet:
     Raises:
         DataUnavailable: a file is not there (they are not downloaded) or damaged.
     """
+    return cut("mnist", store, SPLITS, DRIFT, META)
+
+
+def cut(name: str, store: Store, splits: Mapping[str, slice], drift: Drift, meta: dict[str, Any]) -> ImageSet:
+    """Return other rows of the file or another drift of them as a set of its own; ``pretrain`` stays clean.
+
+    Raises:
+        DataUnavailable: as :func:`load`.
+    """
     images = _idx(IMAGES, store, 16).reshape(-1, 1, 28, 28)
     labels = _idx(LABELS, store, 8)
     arrays: dict[str, Any] = {}
-    for part, rows in SPLITS.items():
-        arrays[f"{part}_x"] = images[rows] if part == "pretrain" else DRIFT.images(images[rows])
+    for part, rows in splits.items():
+        arrays[f"{part}_x"] = images[rows] if part == "pretrain" else drift.images(images[rows])
         arrays[f"{part}_y"] = labels[rows]
-    return build("mnist", "classify", arrays, META)
+    return build(name, "classify", arrays, meta)
 
 
 def _idx(source: Source, store: Store, header_b: int) -> npt.NDArray[np.uint8]:

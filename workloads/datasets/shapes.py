@@ -7,6 +7,7 @@ are drifted; each part has a seed of its own.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from tunebench.workloads.datasets.store import Store
 REVISION, TASK = 1, "segment"
 SIDE = 64
 COUNTS = {"pretrain": 600, "finetune": 120, "test": 200}
+SEEDS = {"pretrain": 0, "finetune": 1, "test": 2}
 DRIFT = Drift(degrees=20.0, contrast=0.6, floor=0.25, noise=0.08, seed=20261123)
 
 META: dict[str, Any] = {
@@ -33,13 +35,18 @@ META: dict[str, Any] = {
 
 def load(store: Store | None = None) -> ImageSet:
     """Generate the shapes with drift (``shapes``); ``store`` is not used."""
+    return generate("shapes", SEEDS, DRIFT, META)
+
+
+def generate(name: str, seeds: Mapping[str, int], drift: Drift, meta: dict[str, Any]) -> ImageSet:
+    """Generate a set of as many images from other seeds (part -> seed) or under another drift."""
     arrays: dict[str, Any] = {}
-    for seed, (part, count) in enumerate(COUNTS.items()):
-        images, masks = draw(count, seed)
+    for part, seed in seeds.items():
+        images, masks = draw(COUNTS[part], seed)
         if part != "pretrain":
-            images, masks = DRIFT.images(images), DRIFT.masks(masks)
+            images, masks = drift.images(images), drift.masks(masks)
         arrays[f"{part}_x"], arrays[f"{part}_y"] = images, masks
-    return build("shapes", "segment", arrays, META)
+    return build(name, "segment", arrays, meta)
 
 
 def draw(count: int, seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:

@@ -4,7 +4,8 @@ Digits for both models ship in the package (no torch, no scikit-learn needed); o
 cache folder. File names carry a hash of the recipe, so that a changed recipe never meets an old file.
 
 Start weights exist for many **bases**: base k is the network pretrained with seed k, from other start values and in
-another order. Base 0 is the one that every suite begins from unless it asks for several.
+another order. Base 0 is the one that every suite begins from unless it asks for several. Data sets with one pretraining
+part (:func:`tunebench.workloads.datasets.start_weights_of`) begin from the same networks.
 ``python -m tunebench.workloads.prepare.artefacts --ship`` rebuilds the shipped ones.
 """
 
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebench.workloads import artefact
-from tunebench.workloads.datasets import check_name, dataset_module, load
+from tunebench.workloads.datasets import check_name, dataset_module, load, start_weights_of
 from tunebench.workloads.datasets.store import Store, default_cache, default_data_dir
 from tunebench.workloads.models import MODELS, UnsupportedModel, graph_of
 from tunebench.workloads.models.graph import ROWS
@@ -199,7 +200,11 @@ def _one_base(
     data = SHIPPED / f"{dataset}.tbx" if shipped else data
     if not (_intact(data) and _intact(weights)):
         cache_dir.mkdir(parents=True, exist_ok=True)
-        _build(source(), model, data, weights, store, base=base, progress=progress)
+        lender = start_weights_of(dataset)
+        _build(
+            source(), model, data, weights, store,
+            base=base, progress=progress, lender=None if lender == dataset else lender,
+        )  # fmt: skip
     return _prepared(data, weights)
 
 
@@ -209,7 +214,8 @@ def _is_shipped(dataset: str, model: str, base: int) -> bool:
 
 def _weights_name(dataset: str, model: str, base: int) -> str:
     of_base = "" if base == SEED else f"-base{base}"
-    return f"{dataset}-{model}{of_base}-{_recipe_hash(dataset, model, base)}.tbx"
+    source = start_weights_of(dataset)
+    return f"{source}-{model}{of_base}-{_recipe_hash(source, model, base)}.tbx"
 
 
 def _recipe_hash(dataset: str, model: str = "", base: int = SEED) -> str:
@@ -250,12 +256,13 @@ def _build(
     *,
     base: int,
     progress: Progress | None,
+    lender: str | None,
 ) -> None:
     _check_pair(loaded, model)
     if not _intact(data):
         write_data(loaded, data)
     if not _intact(weights):
-        write_weights(loaded, model, weights, progress, store=store, base=base)
+        write_weights(loaded, model, weights, progress, store=store, base=base, lender=lender)
 
 
 def _check_pair(loaded: Dataset | ImageSet, model: str) -> None:
@@ -279,8 +286,17 @@ def write_weights(
     *,
     store: Store | None = None,
     base: int = SEED,
+    lender: str | None = None,
 ) -> str:
     """Pretrain and write a weights artefact with its recipe; return its SHA-256.
+
+    Args:
+        loaded: the data set.
+        model, base: which network, and its seed.
+        path: of the artefact.
+        progress: as in :func:`prepare`.
+        store: where published weights lie.
+        lender: the set whose pretraining part ``loaded`` has and whose name the artefact gets; None: its own.
 
     Raises:
         DataUnavailable: the model's published weights are not there.
@@ -295,14 +311,15 @@ def write_weights(
         ) from error
     tensors = pretrain(model, loaded, seed=base, progress=progress, store=store)
     size = "shape" if "shape" in loaded.meta else "n_in"
+    revision = loaded.meta["revision"] if lender is None else dataset_module(lender).REVISION
     meta = {
-        "dataset": loaded.name,
+        "dataset": lender or loaded.name,
         "model": model,
         size: loaded.meta[size],
         "n_classes": loaded.meta["n_classes"],
         "seed": base,
         "recipe": recipe_of(model),
-        "dataset_revision": loaded.meta["revision"],
+        "dataset_revision": revision,
         "made_with": f"torch {torch.__version__}",
     }
     return artefact.write(str(path), "weights", meta, tensors)

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ from tunebench.harness.cli import tune_rates
 from tunebench.harness.config.suite import load_suite
 from tunebench.harness.errors import UsageError
 from tunebench.harness.study import protocol, search
-from tunebench.harness.study.folds import folds_of
+from tunebench.harness.study.folds import Fold, folds_of
 from tunebench.harness.study.scores import Run, ScoresFile
 from tunebench.harness.study.suite_lines import suite_lines
+from tunebench.harness.study.workers import Workers
 from tunebench.workloads import artefact
 from tunebench.workloads.datasets import DataUnavailable
 from tunebench.workloads.prepare.pretrain import CHAIN_RECIPE
@@ -255,6 +257,50 @@ def test_scores_are_read_as_they_were_written_divergences_too(tmp_path):
     keep.add(replace(RUN, key="k2", score=None, loss_final=None))
     assert ScoresFile(keep.path).runs == keep.runs
     assert keep.runs["k2"].score is None
+
+
+@pytest.mark.torch
+def test_several_processes_give_the_scores_of_one(places, first, tmp_path):
+    """The places travel here, since those of the fixture are smaller than what ``places_of`` finds."""
+    rows = search.candidates(load_suite(str(_written(tmp_path))))[TASK]
+    settings = search.Settings("paper", jobs=2)
+    keep, made = ScoresFile(tmp_path / "two.json"), []
+    with Workers(2, partial(_unpacked, tmp_path, _packed(places, tmp_path)), search.run_of) as workers:
+        trainer = search.Trainer(settings, places, keep, lambda run, *rest: made.append((run, rest)), workers)
+        trainer.fill([(row, rate, 2) for row in rows[:2] for rate in (0.016, 0.032)])
+    alone = ScoresFile(first[2] / "mine.rates.json").runs
+    assert len(keep.runs) == 16 == len(made)
+    for key, run in keep.runs.items():
+        assert replace(run, seconds=0) == replace(alone[key], seconds=0)
+    assert [rest[0] for _, rest in made] == list(range(1, 17))
+
+
+def _written(folder):
+    suite = folder / "mine.toml"
+    suite.write_text(SUITE)
+    return suite
+
+
+def _packed(places, folder):
+    for place in places:
+        for name, item in (("cut", place.cut.data), ("weights", place.weights)):
+            artefact.write(
+                str(folder / f"{name}{place.base}-{place.fold}"), item.kind, item.meta, item.tensors
+            )
+    return [(place.base, place.fold, place.cut.n_train, place.cut.n_pool, place.sha256) for place in places]
+
+
+def _unpacked(folder, rows):
+    return [
+        search.Place(
+            base,
+            fold,
+            Fold(artefact.read(str(folder / f"cut{base}-{fold}")), n_train, n_pool),
+            artefact.read(str(folder / f"weights{base}-{fold}")),
+            sha256,
+        )
+        for base, fold, n_train, n_pool, sha256 in rows
+    ]
 
 
 def command(*arguments):

@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from tunebench.workloads import artefact, datasets
-from tunebench.workloads.datasets import DataUnavailable, bccd, bccd_cells, enlarged, images, mnist, shapes
+from tunebench.workloads.datasets import (
+    DataUnavailable,
+    bccd,
+    bccd_cells,
+    confirmation,
+    enlarged,
+    images,
+    mnist,
+    shapes,
+)
 from tunebench.workloads.datasets.store import Store
 from tunebench.workloads.models import UnsupportedModel
 from tunebench.workloads.prepare import artefacts
@@ -107,6 +116,64 @@ def test_mnist_fine_tunes_and_tests_on_writers_it_was_not_pretrained_on(store):
     spans = sorted((rows.start, rows.stop) for rows in mnist.SPLITS.values())
     assert all(span[1] <= following[0] for span, following in itertools.pairwise(spans))
     assert np.bincount(loaded.arrays["test_y"], minlength=10).min() > 100
+
+
+@needs_data
+def test_turned_digits_are_mnists_own_pixels_at_other_places(store):
+    own, turned = (datasets.dataset_module(name).load(store) for name in ("mnist", "mnist-turned"))
+    clean = images.Drift(degrees=0.0, contrast=1.0, floor=0.0, noise=0.0, seed=0)
+    still = mnist.cut("mnist", store, mnist.SPLITS, clean, mnist.META)
+    for part in ("finetune", "test"):
+        assert np.array_equal(np.rot90(still.arrays[f"{part}_x"], axes=(2, 3)), turned.arrays[f"{part}_x"])
+        assert np.array_equal(own.arrays[f"{part}_y"], turned.arrays[f"{part}_y"])
+    assert turned.meta["drift"].startswith("rotated 90 degrees")
+
+
+@needs_data
+def test_new_classes_are_in_the_target_domain_alone(store):
+    loaded = datasets.dataset_module("mnist-new-classes").load(store)
+    assert set(np.unique(loaded.arrays["pretrain_y"])) == set(range(8)) and loaded.meta["n_classes"] == 10
+    assert np.bincount(loaded.arrays["finetune_y"]).min() > 40
+    assert np.array_equal(loaded.arrays["test_y"], mnist.load(store).arrays["test_y"])
+    assert datasets.start_weights_of("mnist-new-classes") == "mnist-new-classes"
+
+
+def test_no_row_of_a_confirmation_set_is_in_the_set_that_rates_are_chosen_on():
+    used = {row for rows in mnist.SPLITS.values() for row in range(rows.start, rows.stop)}
+    spans = sorted((rows.start, rows.stop) for rows in confirmation.MNIST_SPLITS.values())
+    assert all(span[1] <= following[0] for span, following in itertools.pairwise(spans))
+    for part in ("finetune", "test"):
+        rows = confirmation.MNIST_SPLITS[part]
+        assert not used & set(range(rows.start, rows.stop)) and rows.start >= 7500
+        length = mnist.SPLITS[part].stop - mnist.SPLITS[part].start
+        assert rows.stop - rows.start == length, "the same task, in the same numbers"
+    fresh = {seed for part, seed in confirmation.SHAPES_SEEDS.items() if part != "pretrain"}
+    assert len(fresh) == 2 and not fresh & set(shapes.SEEDS.values())
+
+
+def assert_it_begins_from_anothers_networks(name, load):
+    source = datasets.start_weights_of(name)
+    theirs, ours = load(source), load(name)
+    for what in ("x", "y"):
+        assert np.array_equal(theirs.arrays[f"pretrain_{what}"], ours.arrays[f"pretrain_{what}"])
+        for part in ("finetune", "test"):
+            assert theirs.arrays[f"{part}_{what}"].shape == ours.arrays[f"{part}_{what}"].shape
+    assert (ours.name, ours.meta["classes"]) == (name, theirs.meta["classes"])
+    assert {image.tobytes() for image in theirs.arrays["test_x"]}.isdisjoint(
+        image.tobytes() for image in ours.arrays["test_x"]
+    )
+
+
+@needs_data
+@pytest.mark.parametrize("name", ["mnist-turned", "mnist-confirm", "mnist-turned-confirm"])
+def test_a_set_of_mnist_that_begins_from_its_networks_has_its_pretraining_part(store, name):
+    assert datasets.start_weights_of(name) == "mnist"
+    assert_it_begins_from_anothers_networks(name, lambda key: datasets.dataset_module(key).load(store))
+
+
+def test_confirmation_shapes_begin_from_the_networks_of_shapes_and_are_others():
+    assert datasets.start_weights_of("shapes-confirm") == "shapes"
+    assert_it_begins_from_anothers_networks("shapes-confirm", datasets.load)
 
 
 @needs_data

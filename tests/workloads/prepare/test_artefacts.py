@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from tunebench.workloads import artefact, datasets
+from tunebench.workloads.datasets import shapes
 from tunebench.workloads.prepare import artefacts
-from tunebench.workloads.prepare.pretrain import CHAIN_RECIPE
+from tunebench.workloads.prepare.pretrain import CHAIN_RECIPE, IMAGE_RECIPE
 from tunebench.workloads.tasks import spec, task
 
 
@@ -188,6 +189,30 @@ def test_base_0_keeps_the_name_of_its_file_and_others_have_their_own():
     names = {artefacts._weights_name("fan-damage1", "mlp", base) for base in range(150)}
     assert len(names) == 150
     assert artefacts._weights_name("fan-damage1", "mlp", 7).startswith("fan-damage1-mlp-base7-")
+
+
+@pytest.mark.parametrize("base", [0, 7])
+def test_sets_with_one_pretraining_part_begin_from_the_same_files(base):
+    name = artefacts._weights_name("mnist", "resnet-small", base)
+    for other in ("mnist-turned", "mnist-confirm", "mnist-turned-confirm"):
+        assert artefacts._weights_name(other, "resnet-small", base) == name
+        assert artefacts._recipe_hash(other) != artefacts._recipe_hash("mnist"), "their data are their own"
+    assert artefacts._weights_name("mnist-64", "mobilenetv2", base).startswith("mnist-64-")
+
+
+@pytest.mark.torch
+def test_start_weights_are_one_file_whichever_set_they_were_made_for(tmp_path, monkeypatch):
+    pytest.importorskip("torch", reason="pretraining needs torch")
+    monkeypatch.setitem(IMAGE_RECIPE, "epochs", {"segment": 1})
+    monkeypatch.setattr(shapes, "COUNTS", {"pretrain": 10, "finetune": 4, "test": 4})
+    other, own = (
+        artefacts.prepare(name, "unet-small", cache_dir=tmp_path / name)
+        for name in ("shapes-confirm", "shapes")
+    )
+    assert (other.weights.name, other.weights_sha256) == (own.weights.name, own.weights_sha256)
+    assert other.data_sha256 != own.data_sha256
+    assert other.meta["weights"]["dataset"] == "shapes" and other.meta["data"]["dataset"] == "shapes-confirm"
+    assert artefacts.missing_bases("shapes-confirm", "unet-small", [0, 1], [tmp_path / "shapes"]) == [1]
 
 
 @pytest.mark.torch
