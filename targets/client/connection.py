@@ -185,7 +185,7 @@ class Connection:
         if not kind_of(self.spec.kind).host_itself:
             return self.spec.endpoint
         if self._server is None:
-            # Its library is imported only for a board of this kind: it would take a fifth of a second of every command's start.
+            # Imported for a board of this kind only: its library takes a fifth of a second of a command's start.
             from tunebench.targets.virtual.loopback import LoopbackServer
 
             self._server = LoopbackServer(self.spec.timeouts)
