@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self
 
 from tunebench.targets.agent import protocol
 from tunebench.targets.boards import kind_of
@@ -42,7 +42,9 @@ from tunebench.targets.transport.endpoint import Dial, Endpoint, Timeouts, Trans
 from tunebench.targets.transport.link import SshLink
 from tunebench.targets.transport.openssh import OpenSsh
 from tunebench.targets.transport.ssh import Ssh
-from tunebench.targets.virtual.loopback import LoopbackServer
+
+if TYPE_CHECKING:
+    from tunebench.targets.virtual.loopback import LoopbackServer
 
 DEFAULT_WORKDIR = "~/.cache/tunebench"
 #: How long a server may drop new connections (``MaxStartups``, a restart) when a command begins.
@@ -183,6 +185,9 @@ class Connection:
         if not kind_of(self.spec.kind).host_itself:
             return self.spec.endpoint
         if self._server is None:
+            # Imported for a board of this kind only: its library takes a fifth of a second of a command's start.
+            from tunebench.targets.virtual.loopback import LoopbackServer
+
             self._server = LoopbackServer(self.spec.timeouts)
         self._server.start()
         return dataclasses.replace(self._server.endpoint, transport=self.spec.transport)
