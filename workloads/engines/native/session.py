@@ -146,6 +146,7 @@ class Session(BaseSession):
         half = self.options.dtype == "float16"
         sizes = array("i", [self.task.n_train, self.task.spec.batch, self.caching, half, self.slots])
         sizes.append(OPTIMIZERS.index(self.task.spec.training.optimizer))
+        sizes.append(plan.frozen_extractors)
         numbers = self.numbers(self.task.spec)
         handle = self.library.c.tb_new(
             address(layers), len(self.layers), address(adapters), len(plan.adapters), address(keep),
