@@ -44,11 +44,15 @@ def params(
     ] = PLAIN.head,
     skip_grid: Annotated[
         str | None,
-        typer.Option("--skip-grid", metavar="GRID", help=f"As in a suite, of skip adapters: {', '.join(GRIDS)}."),
+        typer.Option(
+            "--skip-grid", metavar="GRID", help=f"As in a suite, of skip adapters: {', '.join(GRIDS)}."
+        ),
     ] = None,
     skip_blocks: Annotated[
         str | None,
-        typer.Option("--skip-blocks", metavar="N", help="As in a suite, of skip adapters: all, or how many last."),
+        typer.Option(
+            "--skip-blocks", metavar="N", help="As in a suite, of skip adapters: all, or how many last."
+        ),
     ] = None,
     checkpoint: Annotated[
         bool, typer.Option("--checkpoint", help="As in a suite: blocks run again in the backward pass.")
@@ -127,7 +131,8 @@ def count(
         (100 (1 - (trainable + statistics) / params)), ``update_b`` (bytes of both in float32), ``update_file_b`` (of
         the safetensors file that ships them: ``update_b`` and a header of names and shapes; 0 if nothing changes),
         ``batchnorm``, ``head`` and ``checkpoint`` (as asked for), ``skip_grid`` and ``skip_blocks`` (of skip adapters,
-        else None), ``cache_sample_b`` (bytes that a sample's cached activations take; 0 without a cache), ``madds`` and ``madds_base`` (forward, one sample, with and without
+        else None), ``cache_sample_b`` (bytes that a sample's cached activations take; 0 without a cache), ``madds`` and
+        ``madds_base`` (forward, one sample, with and without
         adapters), ``adapted`` (number of layers or, of skip adapters, of blocks), ``skipped`` (layer -> why it has no
         adapter); with ``batch``, ``optimizer``, ``free_mb`` or ``board`` also ``memory``
         (:class:`tunebench.workloads.methods.memory.Memory`, ``total_b``, ``batch``, ``optimizer``; with

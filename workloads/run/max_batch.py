@@ -1,10 +1,10 @@
 """The largest batch and the largest input that train within a limit of memory: tried, not calculated.
 
 ``python -m tunebench.workloads.run.max_batch`` as the command of a suite (``tunebench run --suite lorae-fit``).
-``params``: ``model``; ``method``, ``rank``, ``batchnorm``, ``head``, ``skip_grid``, ``skip_blocks``, ``checkpoint`` (as in a
-``[[workload]]``); ``optimizer`` (``sgd``, ``momentum`` or ``adamw``); ``batch`` (of the largest
-input); ``limit_mb`` (10^6 bytes beyond interpreter, torch and weights, the optimizer's state in it; without it, 80% of
-what the board says is available); ``allocator`` (``default``, or ``mmap``: every larger tensor is mapped by itself).
+``params``: ``model``; ``method``; ``rank``, ``optimizer``, ``batchnorm``, ``head``, ``skip_grid``, ``skip_blocks`` and
+``checkpoint`` as in a ``[[workload]]``; ``batch`` (of the largest input); ``limit_mb`` (10^6 bytes beyond interpreter,
+torch and weights, the optimizer's state in it; without it, 80% of what the board says is available); ``allocator``
+(``default``, or ``mmap``: every larger tensor is mapped by itself).
 A job without torch fails as any other does.
 
 Every try is a process of its own, forked when torch is loaded and nothing has run: it takes a step with one sample, sets

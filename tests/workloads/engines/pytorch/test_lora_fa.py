@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from tests.workloads.engines.losses import losses_of  # noqa: E402
 from tests.workloads.engines.pytorch.networks.test_checkpointing import peak_b  # noqa: E402
+from tunebench.workloads import engines  # noqa: E402
 from tunebench.workloads.engines.pytorch import chain  # noqa: E402
 from tunebench.workloads.engines.pytorch.networks import Session  # noqa: E402
 from tunebench.workloads.engines.pytorch.networks.adapter import AdapterError  # noqa: E402
@@ -116,3 +117,15 @@ def test_a_rule_may_freeze_extractors_of_any_model():
     assert done.trained == ("0.mapper", "2.mapper")
     with pytest.raises(AdapterError, match="rank is 0"):
         wrap(torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3)), Rule(rank=0, frozen_extractors=True))
+
+
+def test_an_engine_that_would_train_a_is_not_given_it(small, monkeypatch):
+    plan = small("lora-fa", "resnet-small").plan
+    engines.check_plan("torch", "lora-fa", plan)
+    monkeypatch.setitem(
+        engines.ENGINES, "other", engines.ENGINES["torch"]._replace(abilities=("checkpoint",))
+    )
+    with pytest.raises(
+        SpecError, match=r"'other' does not train adapters' B alone, as method 'lora-fa' is to"
+    ):
+        engines.check_plan("other", "lora-fa", plan)
