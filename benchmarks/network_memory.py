@@ -1,6 +1,7 @@
 """Memory of a training step on the small networks: measured beside its prediction, and what fits under a limit.
 
-``python -m benchmarks.network_memory [--batch 10] [--rank 4] [--models ...] [--limit-mb 300]``; one thread, CPU.
+``python -m benchmarks.network_memory [--batch 10] [--rank 4] [--models ...] [--methods ...] [--side 64]
+[--limit-mb 300]``; one thread, CPU. A method with ``+checkpoint`` runs the blocks again in the backward pass.
 Every case runs in a process of its own. Measured: resident memory at the peak of two steps less what was resident
 before the first (weights, torch and its code are in both), with the C library's allocator as it is (``default``) and
 with every larger tensor mapped by itself (``mmap``). With ``--limit-mb`` a second table: the largest batch, and the
@@ -23,14 +24,18 @@ from tunebench.workloads.models import NETWORKS, counted
 from tunebench.workloads.run import max_batch
 from tunebench.workloads.run.peak_memory import Watch, map_large_blocks
 
-METHODS = ("ft-all", "ft-last", "ft-bias", "lora-last", "lorae")
+METHODS = (
+    "ft-all", "ft-last", "ft-bias", "lora-last", "lorae", "lora-fa", "mezo", "ft-all+checkpoint", "lora-fa+checkpoint"
+)  # fmt: skip
+CHECKPOINT = "+checkpoint"
 FEW_METHODS = ("ft-all", "ft-last", "lorae")
 BATCH = 10
 
 
 def plan_of(model: str, method: str, rank: int, side: int | None = None) -> Plan:
     """A method on a network, at its usual size or another."""
-    return make_plan(table.method(method), counted(model, side=side), rank)
+    name, again = method.replace(CHECKPOINT, ""), method.endswith(CHECKPOINT)
+    return make_plan(table.method(name), counted(model, side=side), rank, checkpoint=again)
 
 
 # -- in the child -------------------------------------------------------------------------------------
@@ -53,10 +58,10 @@ def measure(plan: Plan, batch: int) -> int | None:
 
 def answer(case: list[str]) -> None:
     """The child's part: one measurement, printed as JSON."""
-    model, method, rank, what, allocator, number = case
+    model, method, rank, what, allocator, number, side = case
     if allocator == max_batch.MMAP:
         map_large_blocks()
-    plan = plan_of(model, method, int(rank))
+    plan = plan_of(model, method, int(rank), int(side) or None)
     if what == "step":
         print(json.dumps(measure(plan, int(number))))
     elif what == "batch":
@@ -71,9 +76,9 @@ def answer(case: list[str]) -> None:
 # -- in the parent ------------------------------------------------------------------------------------
 
 
-def ask(model: str, method: str, rank: int, what: str, allocator: str, number: int) -> Any:
-    """Run one case in a process of its own."""
-    case = [model, method, str(rank), what, allocator, str(number)]
+def ask(model: str, method: str, rank: int, what: str, allocator: str, number: int, side: int = 0) -> Any:
+    """Run one case in a process of its own; side 0 is the network's usual one."""
+    case = [model, method, str(rank), what, allocator, str(number), str(side)]
     argv = [sys.executable, "-m", "benchmarks.network_memory", "--case", *case]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -97,7 +102,7 @@ def share(part: float | None, whole: float | None) -> str:
     return f"{part / whole:.2f}" if part and whole else "-"
 
 
-def steps_table(models: list[str], rank: int, batch: int) -> None:
+def steps_table(models: list[str], methods: list[str], rank: int, batch: int, side: int | None) -> None:
     """Predicted and measured bytes of a step, with both ways of allocating."""
     print(f"a step at batch {batch}, rank {rank}, one thread; MB (10^6 bytes) besides weights")
     head(
@@ -114,11 +119,11 @@ def steps_table(models: list[str], rank: int, batch: int) -> None:
     )
     for model in models:
         first: dict[str, Any] = {}
-        for method in METHODS:
-            predicted = memory.predict(plan_of(model, method, rank), batch)
+        for method in methods:
+            predicted = memory.predict(plan_of(model, method, rank, side), batch)
             cells: list[str] = []
             for allocator in (max_batch.DEFAULT, max_batch.MMAP):
-                measured_b = ask(model, method, rank, "step", allocator, batch)
+                measured_b = ask(model, method, rank, "step", allocator, batch, side or 0)
                 whole = first.setdefault(allocator, measured_b)
                 shown = "-" if measured_b is None else f"{measured_b / 1e6:.1f}"
                 cells += [shown, share(measured_b, predicted.step_b), share(measured_b, whole)]
@@ -154,13 +159,15 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--rank", type=int, default=4)
     parser.add_argument("--models", nargs="*", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--methods", nargs="*", default=list(METHODS))
+    parser.add_argument("--side", type=int, help="of a square input, for the first table")
     parser.add_argument("--limit-mb", type=int)
-    parser.add_argument("--case", nargs=6, help=argparse.SUPPRESS)
+    parser.add_argument("--case", nargs=7, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.case:
         answer(chosen.case)
         return
-    steps_table(chosen.models, chosen.rank, chosen.batch)
+    steps_table(chosen.models, chosen.methods, chosen.rank, chosen.batch, chosen.side)
     if chosen.limit_mb:
         largest_table(chosen.models, chosen.rank, chosen.limit_mb)
 

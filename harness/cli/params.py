@@ -16,6 +16,7 @@ from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.methods import macs
 from tunebench.workloads.methods import plan as plans
 from tunebench.workloads.methods import table as methods_table
+from tunebench.workloads.methods.skips import GRIDS, parse_skips
 from tunebench.workloads.models import COUNTED, counted
 from tunebench.workloads.tasks.spec import SpecError
 from tunebench.workloads.tasks.training import BATCHNORMS, HEADS, OPTIMIZERS, PLAIN, Training, parse_training
@@ -41,6 +42,21 @@ def params(
     head: Annotated[
         str, typer.Option("--head", metavar="WHAT", help="As in a suite: " + ", ".join(HEADS) + ".")
     ] = PLAIN.head,
+    skip_grid: Annotated[
+        str | None,
+        typer.Option(
+            "--skip-grid", metavar="GRID", help=f"As in a suite, of skip adapters: {', '.join(GRIDS)}."
+        ),
+    ] = None,
+    skip_blocks: Annotated[
+        str | None,
+        typer.Option(
+            "--skip-blocks", metavar="N", help="As in a suite, of skip adapters: all, or how many last."
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        bool, typer.Option("--checkpoint", help="As in a suite: blocks run again in the backward pass.")
+    ] = False,
     classes: Annotated[
         int | None, typer.Option("--classes", min=1, help="Default: those of the published size.")
     ] = None,
@@ -90,7 +106,7 @@ def params(
     numbers = count(
         model, method, rank, task=task, classes=classes, size=size,
         batch=batch, optimizer=optimizer, free_mb=free_mb, board=board, taken_mb=taken_mb, batchnorm=batchnorm,
-        head=head, engine=engine,
+        head=head, engine=engine, skip_grid=skip_grid, skip_blocks=_number(skip_blocks), checkpoint=checkpoint,
     )  # fmt: skip
     typer.echo(json.dumps(numbers, indent=2, sort_keys=True) if as_json else table(numbers))
 
@@ -111,6 +127,9 @@ def count(
     batchnorm: str = PLAIN.batchnorm,
     head: str = PLAIN.head,
     engine: str = "torch",
+    skip_grid: str | None = None,
+    skip_blocks: int | str | None = None,
+    checkpoint: bool = False,
 ) -> dict[str, Any]:
     """Count what a method trains on a network; return what the command prints as JSON.
 
@@ -119,7 +138,9 @@ def count(
         statistics not), ``trainable``, ``statistics`` (values of BatchNorm's that are re-estimated), ``reduction_pct``
         (100 (1 - (trainable + statistics) / params)), ``update_b`` (bytes of both in float32), ``update_file_b`` (of
         the safetensors file that ships them: ``update_b`` and a header of names and shapes; 0 if nothing changes),
-        ``batchnorm`` and ``head`` (as asked for), ``madds`` and ``madds_base`` (forward, one sample, with and without
+        ``batchnorm``, ``head`` and ``checkpoint`` (as asked for), ``skip_grid`` and ``skip_blocks`` (of skip adapters,
+        else None), ``cache_sample_b`` (bytes that a sample's cached activations take; 0 without a cache), ``madds`` and
+        ``madds_base`` (forward, one sample, with and without
         adapters), ``adapted`` (number of layers or, of skip adapters, of blocks), ``skipped`` (layer -> why it has no
         adapter); with ``batch``, ``optimizer``, ``free_mb`` or ``board`` also ``memory``
         (:class:`tunebench.workloads.methods.memory.Memory`, ``total_b``, ``batch``, ``optimizer``, ``engine``; with
@@ -139,12 +160,15 @@ def count(
 
     def plan_of(side: int | None) -> plans.Plan:
         network = counted(model, task, classes, side)
-        return plans.plan(row, network, rank, training.batchnorm, training.head)
+        return plans.plan(
+            row, network, rank, training.batchnorm, training.head, skips=skips, checkpoint=checkpoint
+        )
 
     try:
         keys = {"optimizer": optimizer or PLAIN.optimizer, "batchnorm": batchnorm, "head": head}
         training = parse_training(keys)
         row = methods_table.method(method)
+        skips = parse_skips(skip_grid, skip_blocks)
         plan = plan_of(size)
         _check_engine(engine, model, method, training, plan)
     except WorkloadError as error:
@@ -176,6 +200,10 @@ def count(
         "params": total,
         "batchnorm": batchnorm,
         "head": head,
+        "checkpoint": checkpoint,
+        "skip_grid": skips.grid if plan.graph.added else None,
+        "skip_blocks": skips.blocks if plan.graph.added else None,
+        "cache_sample_b": 4 * counts.cache_floats,
         "trainable": counts.trainable,
         "statistics": counts.statistics,
         "reduction_pct": round(100.0 * (1.0 - counts.updated / total), 4),
@@ -232,6 +260,11 @@ def file_b(plan: plans.Plan, method: str) -> int:
     return sum(updates.foretold_b(plans.update_shapes(plan, content), form, method))
 
 
+def _number(blocks: str | None) -> int | str | None:
+    """Return the number that an option gives; other words are left to be refused."""
+    return int(blocks) if blocks is not None and blocks.isdecimal() else blocks
+
+
 def _classes(graph: Any) -> int:
     """Return the number of classes of the first output that classifies."""
     heads = [node for node in graph.layers if node.head and node.name.startswith("class")]
@@ -261,7 +294,12 @@ def table(numbers: dict[str, Any]) -> str:
         where = (
             "blocks" if methods_table.method(numbers["method"]).adapters == methods_table.SKIP else "layers"
         )
-        lines.append(f"  adapters      {numbers['adapted']:>14,} {where}")
+        grid = "" if numbers["skip_grid"] is None else f", pooled {numbers['skip_grid']}"
+        lines.append(f"  adapters      {numbers['adapted']:>14,} {where}{grid}")
+    if numbers["cache_sample_b"]:
+        lines.append(f"  cache         {numbers['cache_sample_b']:>14,} bytes a sample")
+    if numbers["checkpoint"]:
+        lines.append("  checkpoint    blocks run again in the backward pass")
     if numbers["skipped"]:
         reasons: dict[str, int] = {}
         for reason in numbers["skipped"].values():

@@ -129,6 +129,7 @@ def reach(
         energy_j=_reached(to_quality(joules)) if joules else None,
         energy_missing=energy_missing,
         against_baseline=against,
+        steps=_steps(cell, level),
     )
 
 
@@ -139,6 +140,19 @@ def _runs(cell: Cell) -> dict[int, tuple[list[float], list[float]]]:
         for rep in cell.instrumented
         if rep.quality.curve
     }
+
+
+def _steps(cell: Cell, level: float) -> Reached | None:
+    """Return the steps to the target: a curve has a point for each epoch, and each has as many steps."""
+    runs = [rep for rep in cell.instrumented if rep.quality.curve]
+    if not runs or any(not rep.steps for rep in runs):
+        return None
+    reached: list[float | None] = []
+    for rep in runs:
+        curve = rep.quality.curve or []
+        epoch = value_at_quality([point[0] for point in curve], [point[2] for point in curve], level)
+        reached.append(None if epoch is None else epoch * (rep.steps or 0) / curve[-1][0])
+    return _reached(to_quality(reached))
 
 
 def _joules(

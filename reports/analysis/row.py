@@ -279,7 +279,7 @@ class ReasonCount:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """Seconds or joules to the target, of the runs that recorded the quality during training.
+    """Seconds, joules or steps to the target, of the runs that recorded the quality during training.
 
     Attributes:
         reached: how many of ``n`` reached it.
@@ -310,7 +310,11 @@ class ReachedAgainst:
 
 @dataclass(frozen=True, slots=True)
 class ToTarget:
-    """Seconds and joules to the baseline's quality; ``target`` is a share."""
+    """Seconds, joules and steps to the baseline's quality; ``target`` is a share.
+
+    Attributes:
+        steps: None where a record does not tell its steps.
+    """
 
     target: float
     target_source: str
@@ -319,6 +323,7 @@ class ToTarget:
     energy_j: Reached | None
     energy_missing: str | None
     against_baseline: ReachedAgainst | None
+    steps: Reached | None = None
 
 
 @dataclass(frozen=True, slots=True)

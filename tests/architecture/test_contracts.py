@@ -91,7 +91,16 @@ def test_the_report_knows_every_method_of_the_table_and_what_it_does():
     from tunebench.reports.figures.methods.known import KNOWN
     from tunebench.workloads.methods.table import METHODS
 
-    fields = ("weights", "biases", "adapters", "cache", "batchnorm", "objective")
+    fields = (
+        "weights",
+        "biases",
+        "adapters",
+        "cache",
+        "batchnorm",
+        "objective",
+        "gradient",
+        "frozen_extractors",
+    )
     assert {name: [getattr(method, field) for field in fields] for name, method in KNOWN.items()} == {
         row.name: [getattr(row, field) for field in fields] for row in METHODS
     }

@@ -29,6 +29,7 @@ ABILITIES = {
     "forward-only": "estimate slopes without gradients",
     "checkpoint": "run blocks again in the backward pass",
     "block-skips": "train skip adapters from blocks",
+    "frozen-extractors": "train adapters' B alone",
 }
 
 
@@ -94,6 +95,7 @@ ENGINES: Dict[str, Engine] = {
         max_threads=1,
         library=True,
         settings=("build", "cache_dtype", "cache_budget_b"),
+        abilities=("frozen-extractors",),
         training=("optimizer", "schedule", "clip", "weight_decay", "lora_plus"),
         limits="model 'mlp', and classifiers of images whose trunk stays frozen, on one thread of the CPU",
         abilities=("block-skips",),
@@ -167,6 +169,7 @@ def check_plan(name: str, method: str, plan: Plan) -> None:
         "forward-only": plan.gradient == FORWARD_ONLY,
         "checkpoint": plan.checkpoint,
         "block-skips": bool(plan.graph.added),
+        "frozen-extractors": plan.frozen_extractors,
     }
     for ability, wanted in asked.items():
         if wanted and ability not in find_engine(name).abilities:

@@ -3,7 +3,8 @@
 Counted are the products of convolutions, linear maps and adapters: forward, gradients of inputs and of the adapters'
 middle values, gradients of what trains. BatchNorm, activations, biases and losses are left out: they are of the order
 of a layer's outputs. An adapter on a convolution is composed: its weight is formed in every step, once for the whole
-batch, and its gradient is as large as the weight's.
+batch, and its gradient is as large as the weight's. Where the extractor is frozen it is a branch beside it, and the
+weight is formed for the gradient of the layer's input.
 """
 
 from typing import Dict, NamedTuple
@@ -50,16 +51,16 @@ def of_training(plan: Plan, samples: int, epochs: int, batch: int) -> Dict[str, 
     Raises:
         ValueError: a chain with convolutions.
     """
-    sample, composed = of_sample(plan), _composed(plan)
+    sample, composed, still = of_sample(plan), _composed(plan), plan.frozen_extractors
     seen, steps = samples * epochs, -(-samples // batch) * epochs
     if not plan.trains:
         seen = steps = 0
     statistics = {"reestimate": sample.reestimate * samples} if plan.statistics else {}
     return {
         **statistics,
-        "forward": sample.forward * seen + composed * steps,
-        "backward": sample.backward * seen,
-        "update": sample.update * seen + 2 * composed * steps,
+        "forward": sample.forward * seen + (not still) * composed * steps,
+        "backward": sample.backward * seen + still * composed * steps,
+        "update": sample.update * seen + (not still) * 2 * composed * steps,
         "cache_fill": sample.fill * samples,
     }
 
@@ -87,11 +88,18 @@ def of_sample(plan: Plan) -> MultiplyAdds:
         backward += own * above[name]
         update += own * (name in plan.weights)
     for adapter in plan.adapters:
-        if layers[adapter.start].op == "linear":
-            low, high = product(adapter.extractor), product(adapter.mapper)
+        beside = layers[adapter.start].op == "linear" or plan.frozen_extractors
+        if beside:
+            places = product(shapes[adapter.end][1:])
+            low, high = places * product(adapter.extractor), places * product(adapter.mapper)
             forward += low + high
-            backward += high + low * above[adapter.start]
-            update += low + high
+            if plan.frozen_extractors:
+                linear = layers[adapter.start].op == "linear"
+                backward += (low + high) * (above[adapter.start] and linear)
+                update += high
+            else:
+                backward += high + low * above[adapter.start]
+                update += low + high
         else:
             update += madds(layers[adapter.end], shapes) * (adapter.end not in plan.weights)
     if (
@@ -106,9 +114,15 @@ def of_sample(plan: Plan) -> MultiplyAdds:
 
 
 def _composed(plan: Plan) -> int:
-    """Return what composing the weights of adapted convolutions costs a step; their gradients cost twice that."""
+    """Return what composing the weights of adapted convolutions costs a step; their gradients cost twice that.
+
+    With frozen extractors only a convolution whose input needs a gradient composes its weight.
+    """
     adapted = set(plan.adapted)
     nodes = [node for node in plan.graph.layers if node.name in adapted and node.op != "linear"]
+    if plan.frozen_extractors:
+        graded = needs_grad(plan, run_nodes(plan))
+        nodes = [node for node in nodes if graded & set(node.inputs)]
     return sum(plan.rank * node.n_weights for node in nodes)
 
 

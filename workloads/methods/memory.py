@@ -11,6 +11,9 @@ between forward and backward. That last part follows the rules of torch's own fo
   a few bytes a channel and left out;
 - relu in place keeps its result, which is the next layer's input: the same bytes; silu and relu6 keep their input, the
   latter as a copy although it runs in place (seen with torch 2.13);
+- where the extractors of a plan's adapters are frozen (LoRA-FA), what is frozen keeps no input
+  (:mod:`tunebench.workloads.engines.pytorch.lean`): a convolution or linear map nothing, BatchNorm a few bytes a channel,
+  relu and relu6 one byte an output, an adapter its low-rank output;
 - max pooling keeps its input and an 8-byte index for each output; sums, concatenations and upsampling keep nothing;
 - the loss keeps what stands in :func:`_loss_b`.
 
@@ -22,7 +25,7 @@ of what a process takes, and tells methods and batches apart.
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from tunebench.workloads.methods.checkpointing import segments
-from tunebench.workloads.methods.plan import Plan, counts, own_params
+from tunebench.workloads.methods.plan import Plan, adapter_params, counts, own_params
 from tunebench.workloads.methods.table import BACKWARD, ENTROPY, FORWARD_ONLY
 from tunebench.workloads.models.graph import INPUT, Node, product
 
@@ -148,12 +151,14 @@ class _Step:
         if node.op == "slice":  # a view
             return self.tape.hold(self.value[node.inputs[0]])
         made = self.tape.make("value " + name, size_b)
+        lean = self.plan.frozen_extractors
         if node.op in ("conv", "deconv", "linear"):
-            if self._layer_meets(node):
+            if self._layer_meets(node) and (not lean or own_params(self.plan, node)):
                 self._keep(node, "layer", self.value[node.inputs[0]])
             self._keep_adapter(node)
             if node.norm:
-                self._keep(node, "norm", made)
+                if not lean or node.name in self.plan.norms:
+                    self._keep(node, "norm", made)
                 normed = self.tape.make("normed " + name, size_b)
                 self.tape.drop(made)
                 made = normed
@@ -162,7 +167,12 @@ class _Step:
             index = self.tape.make("index " + name, self.bytes_of(node.shape, _INDEX_B))
             self._keep(node, "index", index)
             self.tape.drop(index)
-        if node.act == "silu" or (node.act == "relu6" and name in self.needs_grad):
+        if lean and node.act.startswith("relu"):
+            if name in self.needs_grad:
+                mask = self.tape.make("mask " + name, self.bytes_of(node.shape, 1))
+                self._keep(node, "act", mask)
+                self.tape.drop(mask)
+        elif node.act == "silu" or (node.act == "relu6" and name in self.needs_grad):
             self._keep(node, "act", made)
             after = self.tape.make("act " + name, size_b)
             self.tape.drop(made)
@@ -175,8 +185,15 @@ class _Step:
         """Keep a convolution's composed weight or a linear adapter's low-rank output; it is freed if nothing needs it."""
         if node.name not in self.adapters:
             return
-        size_b = self.bytes_of((self.plan.rank,)) if node.op == "linear" else _FLOAT_B * node.n_weights
+        if node.op == "linear":
+            size_b = self.bytes_of((self.plan.rank,))
+        elif self.plan.frozen_extractors:
+            size_b = self.bytes_of((self.plan.rank,) + node.shape[1:])
+        else:
+            size_b = _FLOAT_B * node.n_weights
         formed = self.tape.make("adapter " + node.name, size_b)
+        if self.plan.frozen_extractors:  # what it gives lives beside what it is added to
+            self.tape.drop(self.tape.make("branch " + node.name, self.bytes_of(node.shape)))
         self._keep(node, "adapter", formed)
         self.tape.drop(formed)
 
@@ -201,7 +218,7 @@ class _Step:
             self._release(kept, "loss")
             gradient = gradients.pop(node.name)
             for part in ("act", "norm"):
-                if part in kept:
+                if part in kept or (part == "norm" and node.norm and self.plan.frozen_extractors):
                     gradient = self._replaced(gradient, "%s of %s" % (part, node.name), node)
                     self._release(kept, part)
             self._to_parameters(node)
@@ -228,8 +245,8 @@ class _Step:
         """
         own = own_params(self.plan, node)
         if node.name in self.adapters:
-            own += self.adapters[node.name].n_params
-            if node.op == "conv":
+            own += adapter_params(self.plan, self.adapters[node.name])
+            if node.op == "conv" and not self.plan.frozen_extractors:
                 self.tape.drop(self.tape.make("grad of weight " + node.name, _FLOAT_B * node.n_weights))
         if own:
             self.tape.make("grad of parameters " + node.name, _FLOAT_B * own)
@@ -237,7 +254,10 @@ class _Step:
     def _to_input(self, gradients: Dict[str, str], node: Node, index: int) -> None:
         name = node.inputs[index]
         source = next(other for other in self.nodes if other.name == name)
+        formed = node.op == "conv" and node.name in self.adapters and self.plan.frozen_extractors
+        weight = self.tape.make("merged " + node.name, _FLOAT_B * node.n_weights * formed)
         made = self.tape.make("grad %s by %s %d" % (name, node.name, index), self.bytes_of(source.shape))
+        self.tape.drop(weight)
         if name in gradients:  # two paths meet: a sum, then the parts go
             total = self.tape.make("grad %s at %s %d" % (name, node.name, index), self.bytes_of(source.shape))
             self.tape.drop(gradients[name])

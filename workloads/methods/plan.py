@@ -82,6 +82,7 @@ class Plan(NamedTuple):
         objective, gradient: of the steps, as in the method's row.
         checkpoint: values of blocks are computed again in the backward pass, not kept
             (:mod:`tunebench.workloads.methods.checkpointing`).
+        frozen_extractors: of the adapters only the mappers train, and layers that are frozen keep no input.
     """
 
     graph: Graph
@@ -97,6 +98,7 @@ class Plan(NamedTuple):
     objective: str = LABELS
     gradient: str = BACKWARD
     checkpoint: bool = False
+    frozen_extractors: bool = False
 
     @property
     def trains(self) -> bool:
@@ -199,6 +201,7 @@ def plan(
         statistics=normed if any(value.startswith("reestimated") for value in does) else (),
         objective=row.objective,
         gradient=row.gradient,
+        frozen_extractors=row.frozen_extractors,
     )  # fmt: skip
     made = _with_cache(row, made) if row.cache else made
     return _with_checkpoints(row, made) if checkpoint else made
@@ -378,7 +381,9 @@ class Counts(NamedTuple):
 def counts(made: Plan) -> Counts:
     """Count parameters, bytes of the update and cached floats of a plan."""
     adapters = sum(adapter.n_params for adapter in made.adapters)
-    trainable = adapters + sum(own_params(made, node) for node in made.graph.layers + made.graph.added)
+    trainable = sum(adapter_params(made, adapter) for adapter in made.adapters) + sum(
+        own_params(made, node) for node in made.graph.layers + made.graph.added
+    )
     shapes = shapes_of(made.graph)
     cached = sum(product(shapes[name]) for name in made.cached)
     cached += product(shapes[made.graph.outputs[0]]) * made.cached_output
@@ -386,6 +391,11 @@ def counts(made: Plan) -> Counts:
     statistics = sum(2 * node.channels_out for node in made.graph.layers if node.name in changed)
     total = made.graph.n_params + sum(node.n_weights for node in made.graph.added) + adapters
     return Counts(total, trainable, 4 * (trainable + statistics), cached, statistics)
+
+
+def adapter_params(made: Plan, adapter: Adapter) -> int:
+    """Return how many of an adapter's values train: all, or the mapper's."""
+    return product(adapter.mapper) if made.frozen_extractors else adapter.n_params
 
 
 def own_params(made: Plan, node: Node) -> int:

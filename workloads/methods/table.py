@@ -35,6 +35,8 @@ class Method(NamedTuple):
         batchnorm: what the method itself does to BatchNorm, one of the values of the workload's key ``batchnorm``.
         objective: one of ``labels``, ``entropy``, ``none``.
         gradient: ``backward``, or ``forward-only``: estimated, by plain SGD and without a graph.
+        frozen_extractors: of each adapter only the mapper (B) trains. Then a gradient needs what the extractor (A) gives,
+            not what it reads, and no engine keeps a layer's input.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Method(NamedTuple):
     batchnorm: str = FROZEN
     objective: str = LABELS
     gradient: str = BACKWARD
+    frozen_extractors: bool = False
 
     @property
     def networks(self) -> bool:
@@ -74,6 +77,7 @@ _CACHED = "ours: Skip2-LoRA's cache under a method that the study runs without o
 _LORAE = "Wang et al., LoRAE, Scientific Reports 15:33109, 2025"
 _BASE = "the base as it is"
 _AGAIN = "statistics alone, e.g. Schneider et al., NeurIPS 2020"
+_FA = "Zhang et al., LoRA-FA, arXiv 2308.03303, 2023"
 _MEZO = "Malladi et al., MeZO, NeurIPS 2023"
 _TENT = "Wang et al., Tent, ICLR 2021"
 
@@ -85,6 +89,7 @@ METHODS = (
     Method("ft-bias",     "FT-Bias",     _NEW,  NONE,   ALL,   NONE,         False, _BITFIT),
     Method("ft-all-lora", "FT-All-LoRA", _MLP,  ALL,    ALL,   OWN_ALL,      False, _SKIP2),
     Method("lora-all",    "LoRA-All",    _NEW,  NONE,   NONE,  OWN_ALL,      False, _LORA),
+    Method("lora-fa",     "LoRA-FA",     _NEW,  NONE,   NONE,  OWN_ALL,      False, _FA, frozen_extractors=True),
     Method("lora-last",   "LoRA-Last",   _ANY,  NONE,   NONE,  OWN_LAST,     False, _LORA),
     Method("skip-lora",   "Skip-LoRA",   _SKIP, NONE,   NONE,  SKIP,         False, _SKIP2),
     Method("skip2-lora",  "Skip2-LoRA",  _SKIP, NONE,   NONE,  SKIP,         True,  _SKIP2),
@@ -152,7 +157,7 @@ def keeping_trunk(model: str) -> List[str]:
 def honours(row: Method, key: str) -> bool:
     """Return whether a key of training means something for a method; beside methods that it does, others go without."""
     if key in ADAPTER_KEYS:
-        return row.adapters != NONE
+        return row.adapters != NONE and not (key == "lora_plus" and row.frozen_extractors)
     if row.gradient == FORWARD_ONLY:
         return key in FORWARD_ONLY_KEYS
     return row.labels if key in OWN_KEYS else row.objective != NO_STEPS

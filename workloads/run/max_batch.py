@@ -1,9 +1,10 @@
 """The largest batch and the largest input that train within a limit of memory: tried, not calculated.
 
 ``python -m tunebench.workloads.run.max_batch`` as the command of a suite (``tunebench run --suite lorae-fit``).
-``params``: ``model``; ``method``, ``rank``; ``optimizer`` (``sgd``, ``momentum`` or ``adamw``); ``batch`` (of the largest
-input); ``limit_mb`` (10^6 bytes beyond interpreter, torch and weights, the optimizer's state in it; without it, 80% of
-what the board says is available); ``allocator`` (``default``, or ``mmap``: every larger tensor is mapped by itself).
+``params``: ``model``; ``method``; ``rank``, ``optimizer``, ``batchnorm``, ``head``, ``skip_grid``, ``skip_blocks`` and
+``checkpoint`` as in a ``[[workload]]``; ``batch`` (of the largest input); ``limit_mb`` (10^6 bytes beyond interpreter,
+torch and weights, the optimizer's state in it; without it, 80% of what the board says is available); ``allocator``
+(``default``, or ``mmap``: every larger tensor is mapped by itself).
 A job without torch fails as any other does.
 
 Every try is a process of its own, forked when torch is loaded and nothing has run: it takes a step with one sample, sets
@@ -26,15 +27,18 @@ from tunebench.workloads.methods import memory, table
 from tunebench.workloads.methods.memory import MOST_BATCH, MOST_SIDE, SIDE_STEP
 from tunebench.workloads.methods.plan import Plan
 from tunebench.workloads.methods.plan import plan as make_plan
+from tunebench.workloads.methods.skips import USUAL, parse_skips
 from tunebench.workloads.models import counted
 from tunebench.workloads.run.peak_memory import map_large_blocks, status_b
-from tunebench.workloads.tasks.training import OPTIMIZERS, PLAIN, Training
+from tunebench.workloads.tasks.training import BATCHNORMS, HEADS, OPTIMIZERS, PLAIN, Training
 
 #: Of the memory that is available, where no limit is given.
 SHARE = 0.8
 #: Words of torch, C++ and oneDNN (whose scratch memory is part of a "primitive") for memory that was refused.
 _NO_MEMORY = ("allocate memory", "out of memory", "bad_alloc", "could not create a primitive")
-_SETTINGS = ("model", "method", "rank", "optimizer", "batch", "limit_mb", "allocator")
+_TRAINING = ("optimizer", "batchnorm", "head")
+_PLANNED = _TRAINING + ("skip_grid", "skip_blocks", "checkpoint")
+_SETTINGS = ("model", "method", "rank") + _PLANNED + ("batch", "limit_mb", "allocator")
 DEFAULT, MMAP = "default", "mmap"
 #: A try that takes longer is ended: three steps, one of them with one sample.
 TRY_S = 900
@@ -232,7 +236,9 @@ def settings(params: Dict[str, Any]) -> Dict[str, Any]:
     unknown = sorted(set(params) - set(_SETTINGS))
     if unknown:
         raise FitError("params.%s is not known; known: %s" % (unknown[0], ", ".join(_SETTINGS)))
-    usual = {"rank": 4, "optimizer": PLAIN.optimizer, "batch": 10, "limit_mb": None, "allocator": DEFAULT}
+    usual = {"rank": 4, "checkpoint": False, "batch": 10, "limit_mb": None, "allocator": DEFAULT}
+    usual.update((key, getattr(PLAIN, key)) for key in _TRAINING)
+    usual.update(("skip_" + key, getattr(USUAL, key)) for key in USUAL._fields)
     chosen = dict(usual, **params)
     for key, what in (("model", "a network"), ("method", "a method")):
         if not isinstance(chosen.get(key), str):
@@ -240,10 +246,11 @@ def settings(params: Dict[str, Any]) -> Dict[str, Any]:
     for key in ("rank", "batch"):
         if type(chosen[key]) is not int or chosen[key] < 1:
             raise FitError("params.%s is %r, expected a whole number from 1" % (key, chosen[key]))
-    if chosen["optimizer"] not in OPTIMIZERS:
-        raise FitError(
-            "params.optimizer is %r, expected one of: %s" % (chosen["optimizer"], ", ".join(OPTIMIZERS))
-        )
+    for key, allowed in (("optimizer", OPTIMIZERS), ("batchnorm", BATCHNORMS), ("head", HEADS)):
+        if chosen[key] not in allowed:
+            raise FitError("params.%s is %r, expected one of: %s" % (key, chosen[key], ", ".join(allowed)))
+    if type(chosen["checkpoint"]) is not bool:
+        raise FitError("params.checkpoint is %r, expected true or false" % (chosen["checkpoint"],))
     if chosen["allocator"] not in (DEFAULT, MMAP):
         raise FitError("params.allocator is %r, expected %s or %s" % (chosen["allocator"], DEFAULT, MMAP))
     limit = chosen["limit_mb"]
@@ -255,10 +262,15 @@ def settings(params: Dict[str, Any]) -> Dict[str, Any]:
 def measure(params: Dict[str, Any]) -> Dict[str, float]:
     """Return the numbers of a record's ``metrics``: what was found and, beside it, what was predicted."""
     chosen = settings(params)
-    row, training = table.method(chosen["method"]), Training(optimizer=chosen["optimizer"])
+    row, training = table.method(chosen["method"]), Training(**{key: chosen[key] for key in _TRAINING})
+    skips = parse_skips(chosen["skip_grid"], chosen["skip_blocks"])
 
     def plan_at(side: Optional[int]) -> Plan:
-        return make_plan(row, counted(chosen["model"], side=side), chosen["rank"])
+        graph = counted(chosen["model"], side=side)
+        return make_plan(
+            row, graph, chosen["rank"], training.batchnorm, training.head,
+            skips=skips, checkpoint=chosen["checkpoint"],
+        )  # fmt: skip
 
     plan, batch = plan_at(None), chosen["batch"]
     if not plan.trains:

@@ -132,6 +132,11 @@ def _check_keys(spec: Spec, row: table.Method) -> None:
                 "workload.%s is about gradients, method %r computes none: leave the key out; methods that do: %s"
                 % (key, row.name, ", ".join(table.honouring(key, spec.model)))
             )
+        if row.frozen_extractors:
+            raise SpecError(
+                "workload.%s is the rate of B over that of A, method %r trains B alone: leave the key out; methods that "
+                "train both: %s" % (key, row.name, ", ".join(table.honouring(key, spec.model)))
+            )
         about, fitting = (
             ("adapters", "with adapters") if key in table.ADAPTER_KEYS else ("steps", "with steps")
         )

@@ -26,6 +26,7 @@ class KnownMethod:
         batchnorm: what the method itself does to BatchNorm: nothing, statistics re-estimated, or its affine trained, too.
         objective: what its steps minimise: the labels' loss, the predictions' entropy; it has none.
         gradient: computed backwards, or estimated from two forward passes.
+        frozen_extractors: of each adapter the second factor alone trains.
     """
 
     weights: Layers = "none"
@@ -35,6 +36,7 @@ class KnownMethod:
     batchnorm: Literal["frozen", "reestimated", "reestimated+affine"] = "frozen"
     objective: Literal["labels", "entropy", "none"] = "labels"
     gradient: Literal["backward", "forward-only"] = "backward"
+    frozen_extractors: bool = False
 
     @property
     def reach(self) -> Layers:
@@ -50,6 +52,7 @@ KNOWN: Mapping[str, KnownMethod] = {
     "ft-bias": KnownMethod(biases="all"),
     "ft-all-lora": KnownMethod(weights="all", biases="all", adapters="own-all"),
     "lora-all": KnownMethod(adapters="own-all"),
+    "lora-fa": KnownMethod(adapters="own-all", frozen_extractors=True),
     "lora-last": KnownMethod(adapters="own-last"),
     "skip-lora": KnownMethod(adapters="skip"),
     "skip2-lora": KnownMethod(adapters="skip", cache=True),

@@ -24,6 +24,8 @@ def what_trains(method: KnownMethod) -> str:
     'Frozen, and a low-rank adapter beside every layer that trains.'
     >>> what_trains(KnownMethod(weights="last", biases="last"))
     'Only weights and biases of the last layer train.'
+    >>> what_trains(KnownMethod(adapters="own-all", frozen_extractors=True))
+    'Frozen, and a low-rank adapter beside every layer whose second factor alone trains.'
     """
     base, adapters = _base(method), _ADAPTERS.get(method.adapters, "")
     if method.batchnorm != "frozen":
@@ -33,7 +35,8 @@ def what_trains(method: KnownMethod) -> str:
         }
         return known[method.batchnorm]
     if not base:
-        return f"Frozen, and {adapters} that trains." if adapters else "Nothing trains."
+        trains = "whose second factor alone trains" if method.frozen_extractors else "that trains"
+        return f"Frozen, and {adapters} {trains}." if adapters else "Nothing trains."
     if adapters:
         return f"{base} train, and {adapters}."
     return f"{base} train." if base.startswith("All") else f"Only {base[:1].lower()}{base[1:]} train."

@@ -19,7 +19,17 @@ REACH_CAPTION = (
     "To the baseline's quality: the first point of a marked repetition at or above the target. Runs that never got "
     "there count as slowest. Joules are the unmarked fine-tuning's, times the share of training it took."
 )
-REACH_HEADINGS = ("board", "task", "method", "target", "reached", "time", "energy", "against baseline")
+REACH_HEADINGS = (
+    "board",
+    "task",
+    "method",
+    "target",
+    "reached",
+    "steps",
+    "time",
+    "energy",
+    "against baseline",
+)
 
 
 def across_table(means: Sequence[AcrossBoards]) -> DataTable | None:
@@ -74,6 +84,7 @@ def _reach_row(row: MethodResult, reached: ToTarget) -> list[str]:
         clean(row.label, 32),
         f"{percent(reached.target)}, {clean(reached.target_source, 60)}",
         f"{time_s.reached} of {time_s.n}",
+        _middle(reached.steps, lambda value: f"{value:,.0f}") if reached.steps else "–",
         _middle(time_s, seconds),
         _middle(energy_j, joules) if energy_j else "–",
         _against(against) if against else "–",

@@ -51,6 +51,48 @@ def test_what_is_not_there_is_a_usage_error(model, method, task):
         count(model, method, 4, task=task)
 
 
+def test_keys_of_skip_adapters_and_checkpoints_change_what_is_counted():
+    every, four = (
+        count("mobilenetv2", "skip2-lora", 4, size=64, batch=8, skip_grid="2x2", skip_blocks=blocks)
+        for blocks in (None, 4)
+    )
+    assert (every["skip_blocks"], four["skip_blocks"], four["adapted"]) == ("all", 4, 4)
+    assert 0 < four["cache_sample_b"] < every["cache_sample_b"] and four["trainable"] < every["trainable"]
+    plain, again = (
+        count("mobilenetv2", "lora-fa", 4, size=224, batch=8, checkpoint=flag) for flag in (False, True)
+    )
+    assert again["memory"]["saved_b"] < plain["memory"]["saved_b"]
+    assert (plain["skip_grid"], plain["cache_sample_b"], again["checkpoint"]) == (None, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ["--method", "skip2-lora", "--skip-blocks", "last"],
+            r"skip_blocks is 'last', allowed: 'all', or the number",
+        ),
+        (
+            ["--method", "skip2-lora", "--skip-blocks", "99"],
+            r"skip_blocks is 99, model 'mobilenetv2' has \d+ blocks",
+        ),
+        (
+            ["--method", "lorae", "--skip-grid", "2x2"],
+            r"skip_grid is '2x2': method 'lorae' has no skip adapters",
+        ),
+        (
+            ["--method", "ft-last", "--checkpoint"],
+            r"checkpoint is true: method 'ft-last' keeps nothing of the blocks",
+        ),
+    ],
+)
+def test_a_key_that_the_method_does_not_honour_is_refused(options, words):
+    result = CliRunner().invoke(app, ["params", "--model", "mobilenetv2", *options])
+    assert result.exit_code != 0
+    with pytest.raises(UsageError, match=words):
+        raise result.exception
+
+
 def test_it_imports_no_torch():
     program = "import sys; sys.modules['torch'] = None\n"
     program += "from tunebench.harness.cli.params import count; count('yolov8n', 'lorae', 4)"

@@ -356,7 +356,9 @@ def test_time_and_energy_to_the_baselines_quality(lab):
 
 def test_a_suites_target_beats_the_baselines_end(run, make_record):
     curve = [(0, 0.0, 0.5), (1, 1.0, 0.75), (2, 2.0, 0.8)]
-    marks = make_record(rep_id="marks", role="instrumented", label="ft-all", quality=Quality(curve=curve))
+    marks = make_record(
+        rep_id="marks", role="instrumented", label="ft-all", quality=Quality(curve=curve), steps=46
+    )
     reader = run({"ft-all": blocks(1)}, {"suite": {"quality_target": 0.7}}, extra=[marks])
     to_quality = summarise(reader).rows[0].to_quality
     assert (to_quality.target, to_quality.target_source, to_quality.time_s.median) == (
@@ -364,6 +366,7 @@ def test_a_suites_target_beats_the_baselines_end(run, make_record):
         "the suite's target",
         1.0,
     )
+    assert to_quality.steps.median == 23  # one epoch of two
     assert to_quality.energy_j is None
     assert to_quality.energy_missing.startswith("no power sensor")
 

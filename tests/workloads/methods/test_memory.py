@@ -41,7 +41,9 @@ def kept_b(session, rows):
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("method", ["ft-all", "ft-last", "ft-bias", "lora-last", "lora-all", "lorae"])
+@pytest.mark.parametrize(
+    "method", ["ft-all", "ft-last", "ft-bias", "lora-last", "lora-all", "lora-fa", "lorae"]
+)
 @pytest.mark.parametrize("model", ["unet-small", "resnet-small", "detector-small"])
 def test_autograd_keeps_what_was_predicted(small, model, method):
     session_of = pytest.importorskip("tunebench.workloads.engines.pytorch.networks").Session
@@ -71,6 +73,7 @@ def test_methods_that_train_the_head_only_need_least(model):
     assert step_b["ft-last"] < 0.5 * step_b["ft-all"]
     assert step_b["lora-last-cached"] <= step_b["lora-last"]
     assert 0.95 < step_b["lorae"] / step_b["ft-all"] < 1.2  # the extractor saves the same inputs
+    assert step_b["lora-fa"] < 0.7 * step_b["lora-all"]  # no layer's input is kept
     assert 0.9 < step_b["ft-bias"] / step_b["ft-all"] <= 1.0  # a frozen weight's input is kept as well
 
 

@@ -8,6 +8,7 @@ import signal
 
 import pytest
 
+from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.methods import memory, table
 from tunebench.workloads.methods import plan as plans
 from tunebench.workloads.models import counted
@@ -61,6 +62,30 @@ def test_a_job_measures_both_beside_their_prediction(tries):
     assert 0 < metrics["fit_batch"] <= metrics["fit_batch_predicted"]
     assert 0 < metrics["fit_side_px"] <= metrics["fit_side_predicted_px"]
     assert metrics["fit_tries"] == len(tries)
+
+
+def test_keys_of_a_workload_change_what_fits(tries):
+    wanted = {"model": "resnet-small", "method": "ft-all", "limit_mb": 60, "batch": 4}
+    plain, again = (max_batch.measure({**wanted, "checkpoint": flag}) for flag in (False, True))
+    assert again["fit_batch_predicted"] > 1.3 * plain["fit_batch_predicted"]
+    skips = max_batch.measure({**wanted, "method": "skip2-lora", "skip_grid": "2x2", "skip_blocks": 2})
+    assert skips["fit_batch_predicted"] > again["fit_batch_predicted"]
+    frozen = max_batch.measure({**wanted, "method": "lora-fa"})
+    assert frozen["fit_batch_predicted"] > plain["fit_batch_predicted"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"checkpoint": 1}, "params.checkpoint is 1, expected true or false"),
+        ({"batchnorm": "live"}, "params.batchnorm is 'live', expected one of: frozen"),
+        ({"skip_blocks": 2}, "skip_blocks is 2: method 'ft-all' has no skip adapters"),
+        ({"head": "both"}, "params.head is 'both', expected one of: method, trained"),
+    ],
+)
+def test_keys_that_cannot_be_honoured_are_refused(tries, keys, words):
+    with pytest.raises(WorkloadError, match=words):
+        max_batch.measure({"model": "resnet-small", "method": "ft-all", "limit_mb": 60, **keys})
 
 
 def test_the_state_of_an_optimizer_takes_from_the_limit(tries):

@@ -105,7 +105,7 @@ static void make_adapter(tb_session *s, tb_adapter *a, const int32_t *row) {
     int width = s->layers[a->start].k, rank = (a->rank + 3) / 4 * 4;
     a->at = end->rank;
     end->rank += rank;
-    a->a = take_weights(s, (size_t)rank * width, 1, 0);
+    a->a = take_weights(s, (size_t)rank * width, !s->still, 0);
     a->rows = rows_of(s, a->a, rank, width);
 }
 
@@ -168,8 +168,8 @@ static void set_training(tb_training *t, int optimizer, const double *numbers) {
 
 /* layers: n_layers rows (n_in, n_out, norm, train_w, train_b); adapters: rows (start, end, rank);
  * keep: n_layers + 1 flags, see planes; sizes: n_rows, batch, caching, half, slots, optimizer (0 SGD, 1 momentum,
- * 2 AdamW), fed (what keep names comes from a trunk, see tb_feed); numbers: scale, clip (0: none), decay, lora_plus,
- * momentum, beta1, beta2, epsilon. NULL: out of memory. */
+ * 2 AdamW), fed (what keep names comes from a trunk, see tb_feed), whether the adapters' first factors stay as they are;
+ * numbers: scale, clip (0: none), decay, lora_plus, momentum, beta1, beta2, epsilon. NULL: out of memory. */
 TB_API tb_session *tb_new(const int32_t *layers, int n_layers, const int32_t *adapters, int n_adapters,
                           const int32_t *keep, const int32_t *sizes, const double *numbers) {
     tb_session *s = calloc(1, sizeof *s);
@@ -178,6 +178,7 @@ TB_API tb_session *tb_new(const int32_t *layers, int n_layers, const int32_t *ad
     s->n_rows = sizes[0], s->batch = sizes[1], s->caching = sizes[2], s->half = sizes[3], s->slots = sizes[4];
     s->fed = sizes[6];
     set_training(&s->training, sizes[5], numbers);
+    s->still = sizes[7];
     s->trained = take(s, (size_t)(3 * n_layers + n_adapters + 1), sizeof *s->trained);
     s->layers = take(s, (size_t)n_layers, sizeof *s->layers);
     s->adapters = take(s, (size_t)n_adapters + 1, sizeof *s->adapters);
@@ -543,7 +544,7 @@ static void backward(tb_session *s, int m) {
     for (int l = s->n_layers - 1; l >= s->lowest; l--) {
         tb_layer *layer = &s->layers[l];
         if (l > s->lowest || layer->train_w) spread(layer->gy, layer->gy_wide, m * layer->o);
-        if (layer->rank) {
+        if (layer->rank && (l > s->lowest || !s->still)) {
             tb_dot(m, layer->rank, layer->o, layer->b, layer->o, fixed(layer->gy_rows), layer->mid_rows, 0);
             rescale(s, layer->mid, m * layer->rank);
             spread(layer->mid, layer->mid_wide, m * layer->rank);
@@ -675,7 +676,7 @@ static void update(tb_session *s, int m, double lr) {
             change(s, layer->rank, layer->o, &by, layer->b_rows, count, &rules[1]);
         }
     }
-    for (int a = 0; a < s->n_adapters; a++) {
+    for (int a = 0; a < s->n_adapters && !s->still; a++) {
         tb_adapter *p = &s->adapters[a];
         tb_layer *end = &s->layers[p->end], *start = &s->layers[p->start];
         tb_term by = term_of(end->mid_wide + p->at * TB_UNIT, 1, end->rank, s->rows[p->start], m);

@@ -63,6 +63,7 @@ typedef struct tb_session {
     int n_layers, n_adapters, batch;
     int lowest;            /* the lowest layer whose output needs a gradient */
     float scale;
+    int still;             /* adapters' first factors do not train */
     tb_training training;
     tb_trained *trained;
     int n_trained;

@@ -156,6 +156,7 @@ class Session(BaseSession):
         half = self.options.dtype == "float16"
         sizes = array("i", [self.task.n_train, self.task.spec.batch, self.caching, half, self.slots])
         sizes.extend([OPTIMIZERS.index(self.task.spec.training.optimizer), layout.fed])
+        sizes.append(self.plan.frozen_extractors)
         numbers = self.numbers(self.task.spec)
         handle = self.library.c.tb_new(
             address(layers), len(layout.layers), address(adapters), len(layout.adapters), address(keep),

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from tunebench.workloads import defaults, seeds
+from tunebench.workloads.engines.pytorch import lean
 from tunebench.workloads.engines.pytorch.session import TorchSession, to_torch, version
 from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
 from tunebench.workloads.methods.plan import STATISTICS, Adapter, counts, own_parts
@@ -76,6 +77,8 @@ class Session(TorchSession):
         chosen: List[Any] = []
         for layer in self.layers:
             chosen += [self.base[layer.name + "." + part] for part in own_parts(self.plan, layer)]
+        if self.plan.frozen_extractors:
+            return chosen + [second for _, second in self.adapters]
         return chosen + [item for pair in self.adapters for item in pair]
 
     def _empty_cache(self) -> Any:
@@ -102,8 +105,11 @@ class Session(TorchSession):
         return y + low if self.scale == 1.0 else torch.add(y, low, alpha=self.scale)
 
     def _norm(self, index: int, y: Any) -> Any:
-        part = self.layers[index].name + "."
-        base = self.base
+        name, base = self.layers[index].name, self.base
+        part = name + "."
+        if self.plan.frozen_extractors and self.share is None and name not in self.plan.norms:
+            parts = tuple(base[part + key] for key in ("mean", "variance", "gamma", "beta"))
+            return lean.relu(lean.norm(y, parts, defaults.BATCHNORM_EPSILON))
         y = F.batch_norm(
             y,
             base[part + "mean"],

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from tunebench.workloads import seeds
+from tunebench.workloads.engines.pytorch import lean
 from tunebench.workloads.errors import WorkloadError
 
 #: two convolutions beside the base; the weight of one, formed anew in every step
@@ -98,6 +99,7 @@ class Adapted(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
         extractor: ``(groups * r, c_in / groups, kh, kw)``; of a linear layer ``(r, n_in)``.
         mapper: ``(c_out, r, 1, 1)``; of a linear layer ``(n_out, r)``; starts at zero.
         scale: factor of the adapter's part.
+        frozen_extractor: the mapper alone trains (:meth:`freeze_extractor`).
         own_way: calling the base does more than torch's own layer (:func:`has_own_way`): it is then always called itself,
             with the composed weight in its weight's place, so that it pads, casts and calls hooks as before.
     """
@@ -119,8 +121,17 @@ class Adapted(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
         self.extractor = nn.Parameter(values.reshape(a_shape).to(**kind).clone())
         self.mapper = nn.Parameter(torch.zeros((weight.shape[0], rank) + (1,) * len(tail), **kind))
         self._kept: Optional[Any] = None
+        self.frozen_extractor = False
         for item in base.parameters():
             item.requires_grad_(False)
+
+    def freeze_extractor(self) -> None:
+        """Train the mapper alone, as LoRA-FA does: a convolution's gradient then needs the extractor's output, no input.
+
+        It is a branch beside the base from then on, whatever its form; with a forward of its own it stays composed.
+        """
+        self.frozen_extractor = True
+        self.extractor.requires_grad_(False)
 
     @property
     def merged(self) -> bool:
@@ -241,6 +252,8 @@ class AdaptedConv2d(Adapted):
             return base(x)
         if self.own_way:
             return self._called_itself(x)
+        if self.frozen_extractor and lean.is_frozen(base):  # what is kept is rank channels, not x
+            return lean.adapted_convolution(x, self)
         if self.form == COMPOSED:
             weight = self.composed_weight()
             return F.conv2d(x, weight, base.bias, base.stride, base.padding, base.dilation, base.groups)

@@ -8,6 +8,7 @@ from torch import nn
 
 from tunebench.workloads import defaults, seeds
 from tunebench.workloads.artefact import Artefact
+from tunebench.workloads.engines.pytorch import lean
 from tunebench.workloads.engines.pytorch.networks.checkpointing import run_again
 from tunebench.workloads.methods.checkpointing import Segment, segments
 from tunebench.workloads.methods.skips import MAPPER
@@ -49,6 +50,8 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
         self.scale = 1.0
         #: values of blocks are computed again in the backward pass
         self.checkpoint = False
+        #: frozen layers keep no input for their gradients
+        self.lean = False
         for node in graph.layers + graph.added:
             self.add_module(node.name, _layer(node))
             if node.norm:
@@ -85,8 +88,12 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
         for at, segment in enumerate(parts):
 
             def run(inside: Dict[str, Any], segment: Segment = segment) -> Tuple[Any, ...]:
+                last = {name: node.name for node in segment.nodes for name in node.inputs}
                 for node in segment.nodes:
                     inside[node.name] = self._value(node, [inside[name] for name in node.inputs])
+                    for name in set(node.inputs):  # where layers keep no input, nothing else holds it
+                        if last[name] == node.name and name not in segment.outputs:
+                            del inside[name]
                 return tuple(inside[name] for name in segment.outputs)
 
             if segment.again:
@@ -102,8 +109,10 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
     def _value(self, node: Node, inputs: List[Any]) -> Any:
         x = inputs[0]
         if node.op in ("conv", "deconv", "linear"):
-            x = getattr(self, node.name)(x.flatten(1) if node.op == "linear" else x)
-            x = getattr(self, node.name + _NORM)(x) if node.norm else x
+            x = x.flatten(1) if node.op == "linear" else x
+            layer = getattr(self, node.name)
+            x = lean.layer_of(x, layer) if self.lean else layer(x)
+            x = self._normed(node, x) if node.norm else x
             x = x * self.scale if node.name == MAPPER and self.scale != 1.0 else x
         elif node.op == "add":
             x = x + inputs[1]
@@ -122,7 +131,14 @@ class Network(nn.Module):  # type: ignore[misc]  # torch is Any to mypy
             x = F.pad(x, (left, right, top, bottom))
         else:
             x = F.interpolate(x, scale_factor=float(node.stride), mode="nearest")
-        return _activated(x, node.act)
+        return _activated(x, node.act, self.lean)
+
+    def _normed(self, node: Node, x: Any) -> Any:
+        norm = norm_of(self, node.name)
+        if not self.lean or norm.training or not lean.is_frozen(norm):
+            return norm(x)
+        parts = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        return lean.norm(x, parts, norm.eps)
 
 
 def _layer(node: Node) -> Any:
@@ -137,15 +153,15 @@ def _layer(node: Node) -> Any:
     )  # fmt: skip
 
 
-def _activated(x: Any, act: str) -> Any:
+def _activated(x: Any, act: str, leanly: bool) -> Any:
     """Return ``x`` after its activation; ReLU works in place.
 
     What comes before (BatchNorm, convolution, sum) does not need its output again.
     """
     if act == "relu":
-        return F.relu(x, inplace=True)
+        return lean.relu(x) if leanly else F.relu(x, inplace=True)
     if act == "relu6":
-        return F.relu6(x, inplace=True)
+        return lean.relu6(x) if leanly else F.relu6(x, inplace=True)
     return F.silu(x) if act == "silu" else x
 
 

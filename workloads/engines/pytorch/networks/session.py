@@ -35,7 +35,7 @@ def apply_plan(model: Network, plan: Plan, scale: float, seed: int) -> List[Any]
     model.eval()
     if plan.checkpoint:
         check_torch()
-    model.checkpoint = plan.checkpoint
+    model.checkpoint, model.lean = plan.checkpoint, plan.frozen_extractors
     for item in model.parameters():
         item.requires_grad_(False)
     chosen: List[Any] = []
@@ -47,11 +47,14 @@ def apply_plan(model: Network, plan: Plan, scale: float, seed: int) -> List[Any]
         chosen += [own[part] for part in own_parts(plan, node)]
     chosen += start_skips(model, scale, seed)
     if plan.adapters:
-        rule = Rule(rank=plan.rank, include=plan.adapted, linear=True, scale=scale, seed=seed)
+        rule = Rule(
+            rank=plan.rank, include=plan.adapted, linear=True, scale=scale, seed=seed,
+            frozen_extractors=plan.frozen_extractors,
+        )  # fmt: skip
         draw = torch.Generator().manual_seed(seed)
         for name in wrap(model, rule, example=torch.rand((1,) + plan.graph.shape, generator=draw)).adapted:
             layer = getattr(model, name)
-            chosen += [layer.extractor, layer.mapper]
+            chosen += [layer.mapper] if plan.frozen_extractors else [layer.extractor, layer.mapper]
     for item in chosen:
         item.requires_grad_(True)
     return chosen

@@ -53,6 +53,8 @@ class Rule(NamedTuple):
         scale: factor of the adapters' part.
         form: of convolutions: ``branch`` or ``composed``.
         seed: of the start values.
+        frozen_extractors: of the adapters the mappers alone train (LoRA-FA), and an adapted layer keeps no input for its
+            gradient; one with a forward of its own does.
     """
 
     rank: int = 4
@@ -66,6 +68,7 @@ class Rule(NamedTuple):
     scale: float = 1.0
     form: str = DEFAULT_FORM
     seed: int = 0
+    frozen_extractors: bool = False
 
 
 class Wrapped(NamedTuple):
@@ -278,9 +281,14 @@ def _why_not(layer: Any, rule: Rule) -> Any:
 
 def _adapter(names: Tuple[str, ...], layer: Any, rule: Rule) -> Any:
     rank = next((rank for pattern, rank in rule.ranks if _meets(names, (pattern,))), rule.rank)
+    made: Any
     if isinstance(layer, nn.Linear):
-        return AdaptedLinear(layer, rank, rule.scale, name=names[0], seed=rule.seed)
-    return AdaptedConv2d(layer, rank, rule.scale, form=rule.form, name=names[0], seed=rule.seed)
+        made = AdaptedLinear(layer, rank, rule.scale, name=names[0], seed=rule.seed)
+    else:
+        made = AdaptedConv2d(layer, rank, rule.scale, form=rule.form, name=names[0], seed=rule.seed)
+    if rule.frozen_extractors:
+        made.freeze_extractor()
+    return made
 
 
 def _treated_norm(layer: Any, rule: Rule) -> Dict[int, Any]:
