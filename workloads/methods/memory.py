@@ -148,7 +148,12 @@ class _Step:
         if node.op == "slice":  # a view
             return self.tape.hold(self.value[node.inputs[0]])
         made = self.tape.make("value " + name, size_b)
-        if node.op in ("conv", "deconv", "linear"):
+        if node.op in ("attention", "multiply", "layernorm"):
+            for index, source in enumerate(node.inputs):
+                self._keep(node, "layer %d" % index, self.value[source])
+            if node.op == "attention":  # its backward pass reads the result, too
+                self._keep(node, "result", made)
+        elif node.op in ("conv", "deconv", "linear", "project"):
             if self._layer_meets(node):
                 self._keep(node, "layer", self.value[node.inputs[0]])
             self._keep_adapter(node)
@@ -162,7 +167,7 @@ class _Step:
             index = self.tape.make("index " + name, self.bytes_of(node.shape, _INDEX_B))
             self._keep(node, "index", index)
             self.tape.drop(index)
-        if node.act == "silu" or (node.act == "relu6" and name in self.needs_grad):
+        if node.act in ("silu", "gelu") or (node.act == "relu6" and name in self.needs_grad):
             self._keep(node, "act", made)
             after = self.tape.make("act " + name, size_b)
             self.tape.drop(made)
@@ -175,7 +180,8 @@ class _Step:
         """Keep a convolution's composed weight or a linear adapter's low-rank output; it is freed if nothing needs it."""
         if node.name not in self.adapters:
             return
-        size_b = self.bytes_of((self.plan.rank,)) if node.op == "linear" else _FLOAT_B * node.n_weights
+        low = {"linear": (self.plan.rank,), "project": (self.plan.rank,) + node.shape[1:]}
+        size_b = self.bytes_of(low[node.op]) if node.op in low else _FLOAT_B * node.n_weights
         formed = self.tape.make("adapter " + node.name, size_b)
         self._keep(node, "adapter", formed)
         self.tape.drop(formed)
