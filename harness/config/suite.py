@@ -385,6 +385,8 @@ def _params(entry: WorkloadEntry, header: Header, name: str) -> dict[str, Any]:
         return params | ({"scale": entry.alpha / entry.rank} if entry.alpha is not None else {})
     row = find_method(name)
     asked = [key for key in entry.asked if honours(row, key)]
+    if entry.seq_len is not None:
+        params["seq_len"] = entry.seq_len
     if "alpha" in asked:
         del params["scale"]
     return {**params, **{key: getattr(entry, key) for key in asked}}

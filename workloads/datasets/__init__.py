@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tunebench.workloads.datasets.fetch import Progress
     from tunebench.workloads.datasets.images import ImageSet
     from tunebench.workloads.datasets.store import Store
+    from tunebench.workloads.datasets.texts import TextSet
 
 GROUP = "tunebench.datasets"
 #: name in suites -> module of this package, or ``module:object``
@@ -44,6 +45,7 @@ DATASETS: Mapping[str, str] = {
     "mnist-64": "enlarged:MNIST",
     "pneumonia-64": "enlarged:PNEUMONIA",
     "bccd-cells": "bccd_cells",
+    "spam-mail": "spam_mail",
 }
 
 
@@ -53,13 +55,13 @@ class DatasetModule(Protocol):
     Attributes:
         REVISION: a number that changes with the arrays: prepared artefacts of another revision are made anew.
         TASK: what its models learn: ``rows`` (the class of a row of numbers), or to ``classify``, ``segment`` or
-            ``detect`` images.
+            ``detect`` images; ``text``: the class of a text.
     """
 
     REVISION: int
     TASK: str
 
-    def load(self, store: Store, /) -> Dataset | ImageSet:
+    def load(self, store: Store, /) -> Dataset | ImageSet | TextSet:
         """Return the arrays; called when artefacts are prepared and none are cached.
 
         Args:
@@ -125,7 +127,7 @@ def load(
     cache_dir: Path | None = None,
     progress: Progress | None = None,
     also: Sequence[Path] = (),
-) -> Dataset | ImageSet:
+) -> Dataset | ImageSet | TextSet:
     """Load a data set.
 
     Args:

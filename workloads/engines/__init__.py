@@ -21,6 +21,7 @@ from typing import Any, Dict, NamedTuple, Tuple
 from tunebench.workloads.methods.plan import Plan
 from tunebench.workloads.methods.table import FORWARD_ONLY
 from tunebench.workloads.models import NETWORKS
+from tunebench.workloads.models.language import is_text_model
 from tunebench.workloads.tasks.spec import DEVICES, SpecError
 from tunebench.workloads.tasks.training import Training
 
@@ -49,6 +50,8 @@ class Engine(NamedTuple):
         limits: the limits above in words, for the error of a suite beyond them.
         abilities: what else it does, of :data:`ABILITIES`.
         package: of a lab's engine, the top-level package whose Python files travel to boards.
+        text: module that trains transformers, models of texts; "" if none does.
+        packages: what the board's interpreter must have besides torch, by import name.
     """
 
     chain: str = ""
@@ -63,11 +66,19 @@ class Engine(NamedTuple):
     limits: str = ""
     package: str = ""
     abilities: Tuple[str, ...] = ()
+    text: str = ""
+    packages: Tuple[str, ...] = ()
+
+    def module_for(self, model: str) -> str:
+        """Return the module that trains a model; "" if none does."""
+        if is_text_model(model):
+            return self.text
+        return self.network if model in NETWORKS else self.chain
 
     def runs(self, model: str, device: str, threads: int) -> bool:
         """Return whether it trains a model on a device with so many threads."""
         return (
-            bool(self.network if model in NETWORKS else self.chain)
+            bool(self.module_for(model))
             and (not self.models or model in self.models)
             and device in self.devices
             and (not self.max_threads or threads <= self.max_threads)
@@ -93,6 +104,14 @@ ENGINES: Dict[str, Engine] = {
         settings=("build", "cache_dtype", "cache_budget_b"),
         training=("optimizer", "schedule", "clip", "weight_decay", "lora_plus"),
         limits="model 'mlp' on one thread of the CPU",
+    ),
+    "transformers": Engine(
+        text=_HERE + "transformers.session",
+        needs_torch=True,
+        packages=("transformers",),
+        abilities=("forward-only", "block-skips"),
+        training=("optimizer", "schedule", "clip", "weight_decay", "head", "lora_plus"),
+        limits="transformers: pypi:PACKAGE==VERSION, folder:PATH, shape:NAME",
     ),
 }
 
@@ -191,7 +210,7 @@ def load_engine(name: str, model: str = "mlp") -> Any:
         SpecError: there is no such engine, or it does not train such models.
     """
     engine = find_engine(name)
-    module = engine.network if model in NETWORKS else engine.chain
+    module = engine.module_for(model)
     if not module:
         able = [other for other in ENGINES if ENGINES[other].runs(model, DEVICES[0], 1)]
         raise SpecError("workload.engine is %r, model %r runs on: %s" % (name, model, ", ".join(able)))

@@ -271,6 +271,10 @@ def _check_skips(row: Method, graph: Graph, skips: Skips) -> None:
                 "workload.%s is %r: method %r has no skip adapters, leave the key out or use one of: %s"
                 % (key, value, row.name, able)
             )
+        if graph.task == TEXT and key == "skip_grid":
+            raise UnsupportedMethod(
+                "workload.%s is %r: of a transformer the mean over all tokens is read, leave the key out" % (key, value)
+            )
         if graph.chain:
             raise UnsupportedMethod(
                 "workload.%s is %r: it is for networks with branches; model %r is a chain, leave the key out"
