@@ -96,6 +96,11 @@ class Workload:
         return self._engine.needs_torch
 
     @property
+    def needs_packages(self) -> tuple[str, ...]:
+        """Return what the board's interpreter must have besides torch, by import name."""
+        return self._engine.packages
+
+    @property
     def needs_library(self) -> bool:
         """Return whether its engine's kernels are compiled for each board."""
         return self._engine.library

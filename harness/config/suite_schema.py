@@ -268,6 +268,8 @@ class WorkloadEntry(_Strict):
         allowed = known[str(info.field_name)]
         if value is not None and value not in allowed:
             allowed += _of_packages(str(info.field_name))
+        if info.field_name == "dataset" and value is not None and value.startswith(data_sets.FILE_PREFIX):
+            return data_sets.check_name(value)
         if info.field_name == "model" and value is not None and is_text_model(value):
             find_model(value)
             return value

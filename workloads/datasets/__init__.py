@@ -49,6 +49,10 @@ DATASETS: Mapping[str, str] = {
 }
 
 
+#: texts of a user's own (:mod:`tunebench.workloads.datasets.text_file`), and what their files end in
+FILE_PREFIX, FILE_ENDINGS = "file:", (".csv", ".jsonl", ".ndjson")
+
+
 class DatasetModule(Protocol):
     """What a module (or an object) must have to be a data set.
 
@@ -90,8 +94,14 @@ def check_name(name: str) -> str:
     Raises:
         UnknownDataset: names the allowed ones.
     """
+    if name.startswith(FILE_PREFIX):
+        if not name.endswith(FILE_ENDINGS):
+            raise UnknownDataset(f"data set {name!r}: a file of texts ends in {', '.join(FILE_ENDINGS)}")
+        return name
     if name not in DATASETS and name not in plugins():
-        raise UnknownDataset(f"unknown data set {name!r}, use one of: {', '.join(names())}")
+        raise UnknownDataset(
+            f"unknown data set {name!r}, use one of: {', '.join(names())}, or file:PATH, texts of your own"
+        )
     return name
 
 
@@ -102,7 +112,11 @@ def dataset_module(name: str) -> DatasetModule:
     Raises:
         UnknownDataset: there is no such data set, or its package cannot be imported.
     """
-    if check_name(name) in DATASETS:
+    if check_name(name).startswith(FILE_PREFIX):
+        from tunebench.workloads.datasets.text_file import TextFile
+
+        return cast(DatasetModule, TextFile(Path(name.removeprefix(FILE_PREFIX)).expanduser()))
+    if name in DATASETS:
         module, _, attribute = DATASETS[name].partition(":")
         imported = import_module(f"{__name__}.{module}")
         return cast(DatasetModule, getattr(imported, attribute) if attribute else imported)

@@ -1,8 +1,8 @@
 """Mails, spam or not, with drift in time: SpamAssassin's public corpus (2002-2003).
 
-Classes ham / spam. Pretrain: the earlier groups ``easy-ham-1`` and ``spam-1``; fine-tune and test: the later or harder ones
-``easy-ham-2``, ``hard-ham-1`` and ``spam-2``. A text is a mail's subject, a line break, its body. Mails whose body stands
-earlier in the file are left out: campaigns are sent again word for word.
+Classes ham / spam. Pretrain: the earlier groups ``easy-ham-1`` and ``spam-1``; fine-tune and test: the later or harder
+ones ``easy-ham-2``, ``hard-ham-1`` and ``spam-2``. A text is a mail's subject, a line break, its body. Mails whose body
+stands earlier in the file are left out: campaigns are sent again word for word.
 
 Within a group mails stand in the order of the archive, which is that of arrival. Fine-tuning mails are spaced evenly over
 the first 40% of each group, test mails over the rest, so that none is tested that was there before training ended. Of
@@ -15,11 +15,9 @@ import gzip
 import json
 from typing import Any
 
-
 from tunebench.workloads.datasets.fetch import Source
 from tunebench.workloads.datasets.store import Store
-from tunebench.workloads.datasets.texts import TextSet, build, spread
-from tunebench.workloads.models.graph import TEXT
+from tunebench.workloads.datasets.texts import TEXT, TextSet, build, spread
 
 REVISION, TASK = 1, TEXT
 FILE = Source(
@@ -71,5 +69,3 @@ def load(store: Store) -> TextSet:
     parts["finetune"] = [row for name, n in FINETUNE.items() for row in spread(groups[name][: cut[name]], n)]
     parts["test"] = [row for name, n in TEST.items() for row in spread(groups[name][cut[name] :], n)]
     return build("spam-mail", parts, META)
-
-

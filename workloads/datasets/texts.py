@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tunebench.workloads.models.graph import TEXT
-
+#: what its models learn, as :data:`tunebench.workloads.models.graph.TEXT` has it
+TEXT = "text"
 PARTS = ("pretrain", "finetune", "test")
 
 

@@ -273,7 +273,8 @@ def _check_skips(row: Method, graph: Graph, skips: Skips) -> None:
             )
         if graph.task == TEXT and key == "skip_grid":
             raise UnsupportedMethod(
-                "workload.%s is %r: of a transformer the mean over all tokens is read, leave the key out" % (key, value)
+                "workload.%s is %r: of a transformer the mean over all tokens is read, leave the key out"
+                % (key, value)
             )
         if graph.chain:
             raise UnsupportedMethod(

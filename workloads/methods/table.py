@@ -8,7 +8,8 @@ from tunebench.workloads.models.language import FAMILY
 
 NONE, LAST, ALL = "none", "last", "all"
 
-#: where adapters sit: no adapter; last layer's input -> its output (of a transformer also those of its last block); each layer's input -> its own output;
+#: where adapters sit: no adapter; last layer's input -> its output, and of a transformer those of its last block, too;
+#: each layer's input -> its own output;
 #: each layer's input -> the last layer's output, or in a network with branches each block's pooled output -> the scores
 #: (:mod:`tunebench.workloads.methods.skips`); each convolution's input -> its own output
 OWN_LAST, OWN_ALL, SKIP, CONVOLUTIONS = "own-last", "own-all", "skip", "convolutions"

@@ -6,9 +6,8 @@ A suite names a model by where its weights come from (:func:`parse_source`)::
     folder:PATH             such a folder on this host
     shape:NAME              a published architecture (:data:`SHAPES`) with random weights of the true size
 
-The graph counts tokens of one text in its last places: a node's shape is (features, tokens, 1). Its layers have the names of
-Hugging Face's modules with ``_`` for ``.``, so that a weights artefact names what an engine loads. Position codes without
-weights (rotary ones) are no nodes.
+A node's shape is (features, tokens, 1). Layers have the names of Hugging Face's modules with ``_`` for ``.``, so that a
+weights artefact names what an engine loads. Position codes without weights (rotary ones) are no nodes.
 """
 
 import re
@@ -38,12 +37,11 @@ def _bert(vocab: int, hidden: int, layers: int, inner: int, heads: int) -> Confi
     }  # fmt: skip
 
 
-def _decoder(model_type: str, vocab: int, hidden: int, layers: int, inner: int, heads: Tuple[int, int, int],
-             **others: Any) -> Config:  # fmt: skip
+def _decoder(model_type: str, heads: Tuple[int, int, int], **sizes: Any) -> Config:
+    """Return a decoder's config; ``heads``: of queries, of keys and values, and the features of one."""
     return {
-        "model_type": model_type, "vocab_size": vocab, "hidden_size": hidden, "num_hidden_layers": layers,
-        "num_attention_heads": heads[0], "num_key_value_heads": heads[1], "head_dim": heads[2],
-        "intermediate_size": inner, **others,
+        "model_type": model_type, "num_attention_heads": heads[0], "num_key_value_heads": heads[1],
+        "head_dim": heads[2], "tie_word_embeddings": True, **sizes,
     }  # fmt: skip
 
 
@@ -55,13 +53,19 @@ SHAPES: Dict[str, Config] = {
         "model_type": "distilbert", "vocab_size": 30522, "dim": 768, "n_layers": 6, "n_heads": 12,
         "hidden_dim": 3072, "max_position_embeddings": 512, "activation": "gelu", "pad_token_id": 0,
     },
-    "smollm2-135m": _decoder("llama", 49152, 576, 30, 1536, (9, 3, 64), rms_norm_eps=1e-5, rope_theta=1e5,
-                             max_position_embeddings=8192, hidden_act="silu", tie_word_embeddings=True),
-    "qwen2.5-0.5b": _decoder("qwen2", 151936, 896, 24, 4864, (14, 2, 64), rms_norm_eps=1e-6, rope_theta=1e6,
-                             max_position_embeddings=32768, hidden_act="silu", tie_word_embeddings=True),
-    "gemma-3-270m": _decoder("gemma3_text", 262144, 640, 18, 2048, (4, 1, 256), rms_norm_eps=1e-6,
-                             max_position_embeddings=32768, hidden_activation="gelu_pytorch_tanh",
-                             query_pre_attn_scalar=256, sliding_window=512, tie_word_embeddings=True),
+    "smollm2-135m": _decoder(
+        "llama", (9, 3, 64), vocab_size=49152, hidden_size=576, num_hidden_layers=30, intermediate_size=1536,
+        rms_norm_eps=1e-5, rope_theta=1e5, max_position_embeddings=8192, hidden_act="silu",
+    ),
+    "qwen2.5-0.5b": _decoder(
+        "qwen2", (14, 2, 64), vocab_size=151936, hidden_size=896, num_hidden_layers=24, intermediate_size=4864,
+        rms_norm_eps=1e-6, rope_theta=1e6, max_position_embeddings=32768, hidden_act="silu",
+    ),
+    "gemma-3-270m": _decoder(
+        "gemma3_text", (4, 1, 256), vocab_size=262144, hidden_size=640, num_hidden_layers=18, intermediate_size=2048,
+        rms_norm_eps=1e-6, max_position_embeddings=32768, hidden_activation="gelu_pytorch_tanh",
+        query_pre_attn_scalar=256, sliding_window=512,
+    ),
 }  # fmt: skip
 
 
@@ -132,7 +136,7 @@ def build(name: str, config: Config, seq_len: int, n_classes: int) -> Graph:
         n_classes: of the head.
 
     Raises:
-        UnsupportedModel: an architecture that is not known here, a size that is missing, or more tokens than it has places.
+        UnsupportedModel: an architecture that is not known here, a size that is missing, or more tokens than places.
     """
     kind = config.get("model_type")
     if kind not in ARCHITECTURES:

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebench.workloads import artefact
-from tunebench.workloads.datasets import check_name, dataset_module, load
+from tunebench.workloads.datasets import FILE_PREFIX, check_name, dataset_module, load
 from tunebench.workloads.datasets.store import Store, default_cache, default_data_dir
 from tunebench.workloads.datasets.texts import TextSet
 from tunebench.workloads.models import MODELS, UnsupportedModel, graph_of
 from tunebench.workloads.models.graph import ROWS
-from tunebench.workloads.models.language import is_text_model
+from tunebench.workloads.models.language import FOLDER, is_text_model
 from tunebench.workloads.prepare import language
 from tunebench.workloads.prepare.pretrain import (
     PRETRAINING,
@@ -215,13 +215,13 @@ def _is_shipped(dataset: str, model: str, base: int) -> bool:
 def _data_name(dataset: str, model: str) -> str:
     """Return the name of a data artefact; texts become the tokens of one model."""
     if is_text_model(model):
-        return f"{dataset}-{_file_name(model)}-tokens-{_recipe_hash(dataset, model)}.tbx"
+        return f"{_file_name(dataset)}-{_file_name(model)}-tokens-{_recipe_hash(dataset, model)}.tbx"
     return f"{dataset}-{_recipe_hash(dataset)}.tbx"
 
 
 def _weights_name(dataset: str, model: str, base: int) -> str:
     of_base = "" if base == SEED else f"-base{base}"
-    return f"{dataset}-{_file_name(model)}{of_base}-{_recipe_hash(dataset, model, base)}.tbx"
+    return f"{_file_name(dataset)}-{_file_name(model)}{of_base}-{_recipe_hash(dataset, model, base)}.tbx"
 
 
 def _file_name(model: str) -> str:
@@ -232,9 +232,12 @@ def _file_name(model: str) -> str:
 def _recipe_hash(dataset: str, model: str = "", base: int = SEED) -> str:
     """Return a short hash of everything that decides an artefact's content, the data set's revision included."""
     revision = dataset_module(dataset).REVISION
-    parts: list[Any] = [dataset, revision, artefact.SCHEMA]
+    # A file of the user's own is what its content is, wherever it lies.
+    own = dataset.startswith(FILE_PREFIX)
+    parts: list[Any] = [FILE_PREFIX if own else dataset, revision, artefact.SCHEMA]
     if model:
-        parts += [model, base, recipe_of(model)]
+        folder = model.startswith(f"{FOLDER}:")  # likewise; the files' hashes stand in the recipe
+        parts += [FOLDER if folder else model, base, recipe_of(model)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 

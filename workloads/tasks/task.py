@@ -121,9 +121,13 @@ def _text_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
     """Put a task of texts together; the weights' meta has the transformer's config."""
     config, n_classes = weights.meta.get("config"), _number(data, "n_classes")
     if not isinstance(config, dict) or data.meta.get("task") != TEXT:
-        raise SpecError("workload.model is %r, a transformer: its data are tokens of texts, these are not" % spec.model)
+        raise SpecError(
+            "workload.model is %r, a transformer: its data are tokens of texts, these are not" % spec.model
+        )
     if data.meta.get("tokenizer_sha256") != weights.meta.get("tokenizer_sha256"):
-        raise ArtefactError("data: tokenised by another tokenizer than the model's; run `tunebench prepare` again")
+        raise ArtefactError(
+            "data: tokenised by another tokenizer than the model's; run `tunebench prepare` again"
+        )
     graph = build_transformer(spec.model, config, spec.seq_len or SEQ_LEN, n_classes)
     task = _planned(spec, table.method(spec.method or ""), graph, data, weights)
     for part in ("finetune", "test"):
@@ -135,7 +139,9 @@ def _text_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
         _check_range(part, labels.array(), n_classes)
         values, known = tokens.array(), config.get("vocab_size", 0)
         if count and not 0 <= min(values) <= max(values) < known:
-            raise SpecError("data: %s_x has a token beyond 0..%d, all that model %r knows" % (part, known - 1, spec.model))
+            raise SpecError(
+                "data: %s_x has a token beyond 0..%d, all that model %r knows" % (part, known - 1, spec.model)
+            )
     if spec.batch > task.n_train:
         raise SpecError("workload.batch is %d, the fine-tuning set has %d texts" % (spec.batch, task.n_train))
     return task

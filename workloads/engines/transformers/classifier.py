@@ -5,6 +5,8 @@ The trunk stays in inference mode in every method: no dropout. So what a method 
 and methods differ by what they train alone.
 """
 
+import contextlib
+import importlib
 import sys
 from typing import Any, Dict, List, Set
 
@@ -115,7 +117,9 @@ class Classifier(nn.Module):  # type: ignore[misc]
                 self.mapper = nn.Parameter(torch.zeros(shape))
                 continue
             values = seeds.kaiming_uniform(node.n_weights, node.fan_in, seed, node.name)
-            self.lows.append(nn.Parameter(torch.frombuffer(values, dtype=torch.float32).reshape(shape).clone()))
+            self.lows.append(
+                nn.Parameter(torch.frombuffer(values, dtype=torch.float32).reshape(shape).clone())
+            )
         for index, low in enumerate(self.lows):
             self.register_parameter("low%d" % index, low)
         if self.mapper is not None:
@@ -167,10 +171,21 @@ def _trunk(config: Dict[str, Any]) -> Any:
     keys = {key: value for key, value in config.items() if key not in _OF_THE_FILE}
     keys["use_cache"] = False
     model_type = keys.pop("model_type")
-    trunk = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(model_type, **keys))
+    with _uninitialised():
+        trunk = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(model_type, **keys))
     if hasattr(trunk, "pooler"):  # BERT's own pooling, which nothing here reads
         trunk.pooler = None
     return trunk
+
+
+def _uninitialised() -> Any:
+    """Return a context in which no weights are drawn, since all are replaced; the package has moved it."""
+    for module in ("transformers.initialization", "transformers.modeling_utils"):
+        try:
+            return importlib.import_module(module).no_init_weights()
+        except (ImportError, AttributeError):
+            continue
+    return contextlib.ExitStack()
 
 
 def _places(trunk: Any, layers: Any) -> Dict[str, Any]:
@@ -183,7 +198,8 @@ def _places(trunk: Any, layers: Any) -> Dict[str, Any]:
     missing: Set[str] = {node.name for node in layers if node.name != HEAD} - set(modules)
     if missing:
         raise SpecError(
-            "transformers %s has no module %s in this architecture" % (transformers.__version__, sorted(missing)[0])
+            "transformers %s has no module %s in this architecture"
+            % (transformers.__version__, sorted(missing)[0])
         )
     return {node.name: modules[node.name] for node in layers if node.name != HEAD}
 

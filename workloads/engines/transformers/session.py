@@ -19,6 +19,7 @@ from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
 from tunebench.workloads.engines.transformers.classifier import Classifier, transformers
 from tunebench.workloads.methods import memory
 from tunebench.workloads.methods.table import FORWARD_ONLY
+from tunebench.workloads.models.language import parse_source
 from tunebench.workloads.tasks.metrics import balanced_accuracy
 from tunebench.workloads.tasks.task import Task
 
@@ -91,6 +92,12 @@ class Session(TorchSession):
         self.cache = self._empty_cache() if self.plan.caches and cache is not False else None
         self.test_values: List[Dict[str, Any]] = []
         self._count_anew()
+
+        if not parse_source(spec.model).trained:
+            self.no_quality = (
+                "model %r has random weights: its time, memory and energy are real, its quality is none"
+                % (spec.model)
+            )
 
     def _count_anew(self) -> None:
         self.tokens, self.padded, self.epochs_s = 0, 0, 0.0
@@ -210,8 +217,8 @@ class Session(TorchSession):
     def _metrics(self) -> Dict[str, float]:
         """Return further numbers of the result.
 
-        ``train_tokens`` without padding and ``padded_tokens`` with it, of one fine-tuning; ``tokens_per_s`` over its epochs;
-        seconds to load, of the first step, and of a step in the last epoch (median).
+        ``train_tokens`` without padding and ``padded_tokens`` with it, of one fine-tuning; ``tokens_per_s`` over its
+        epochs, padding left out; seconds to load, of the first step, and of a step in the last epoch (median).
         """
         training, steps = self.task.spec.training, self.task.steps_per_epoch
         predicted = memory.predict(
