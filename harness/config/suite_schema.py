@@ -335,8 +335,9 @@ class WorkloadEntry(_Strict):
         wanted = find_model(self.model).task
         if wanted != data_sets.dataset_module(self.dataset).TASK:
             sets = [name for name in data_sets.DATASETS if wanted == data_sets.dataset_module(name).TASK]
+            own = f", or {data_sets.FILE_PREFIX}PATH" if is_text_model(self.model) else ""
             raise ValueError(
-                f"model {self.model!r} does not take data set {self.dataset!r}; those it takes: {', '.join(sets)}"
+                f"model {self.model!r} does not take data set {self.dataset!r}; those it takes: {', '.join(sets)}{own}"
             )
         self._check_engine(self.model)
         if self.seq_len is not None and not is_text_model(self.model):

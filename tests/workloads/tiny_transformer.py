@@ -37,7 +37,10 @@ def write_mails(path: Path, count: int = 60) -> Path:
     lines = []
     for at in range(count):
         label, own = ("spam", SPAM) if at % 2 else ("ham", HAM)
-        words = [own[(at // 2 + step) % 4] if step % 3 == 0 else WORDS[(at + 7 * step) % 6] for step in range(3 + at % 9)]
+        words = [
+            own[(at // 2 + step) % 4] if step % 3 == 0 else WORDS[(at + 7 * step) % 6]
+            for step in range(3 + at % 9)
+        ]
         lines.append(json.dumps({"text": " ".join(words), "label": label}))
     path.write_text("\n".join(lines) + "\n")
     return path

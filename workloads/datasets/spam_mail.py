@@ -27,6 +27,8 @@ FILE = Source(
     sha256="884043c0761e9663c9b1e2ed10644a35253c2ae4210ca2d8a3f1f9f1d1cdce0e",
     also=("spam_mail/spam_mail.jsonl.gz",),
 )
+#: most mails of each class to pretrain with; as many as there are
+PRETRAIN = 2000
 #: share of a group, from its beginning, that is for fine-tuning
 EARLY = 0.4
 FINETUNE = {"easy-ham-2": 200, "hard-ham-1": 95, "spam-2": 205}
@@ -63,7 +65,7 @@ def load(store: Store) -> TextSet:
     missing = {"easy-ham-1", "spam-1", *FINETUNE} - set(groups)
     if missing:
         raise FILE.damaged(file.path, f"no mails of group {sorted(missing)[0]}")
-    spam = groups["spam-1"]
+    spam = spread(groups["spam-1"], PRETRAIN)
     parts: dict[str, list[tuple[str, int]]] = {"pretrain": spread(groups["easy-ham-1"], len(spam)) + spam}
     cut = {name: int(EARLY * len(groups[name])) for name in FINETUNE}
     parts["finetune"] = [row for name, n in FINETUNE.items() for row in spread(groups[name][: cut[name]], n)]

@@ -40,7 +40,16 @@ def task_of(made: Made) -> Callable[..., Any]:
 
     def make(method: str, **keys: Any) -> Any:
         usual = {"epochs": 4, "batch": 5, "lr": 0.01, "optimizer": "adamw", "seq_len": 8}
-        spec = parse({"model": made.model, "dataset": "mails", "engine": "transformers", "method": method, **usual, **keys})
+        spec = parse(
+            {
+                "model": made.model,
+                "dataset": "mails",
+                "engine": "transformers",
+                "method": method,
+                **usual,
+                **keys,
+            }
+        )
         return make_task(spec, artefact.read(str(made.data)), artefact.read(str(made.weights)))
 
     return make

@@ -148,7 +148,9 @@ class Peft:
         with torch.no_grad():
             self.model["classifier"].weight.copy_(head.weight)
             self.model["classifier"].bias.copy_(head.bias)
-        config = peft.LoraConfig(r=4, lora_alpha=4, target_modules=".*(query|key|value|dense|classifier)$", lora_dropout=0.0)
+        config = peft.LoraConfig(
+            r=4, lora_alpha=4, target_modules=".*(query|key|value|dense|classifier)$", lora_dropout=0.0
+        )
         self.model = peft.LoraModel(self.model, config, "default").eval()
         named = {
             path.removeprefix("model.").removeprefix("trunk.").replace(".", "_"): module
@@ -156,7 +158,9 @@ class Peft:
             if hasattr(module, "lora_A")
         }
         assert sorted(named) == sorted(adapted)
-        places = {id(layer.extractor): layer for layer in session.model.modules() if hasattr(layer, "extractor")}
+        places = {
+            id(layer.extractor): layer for layer in session.model.modules() if hasattr(layer, "extractor")
+        }
         ours = [places[id(item)] for item in session.trained if id(item) in places]
         with torch.no_grad():
             for name, layer in zip(adapted, ours, strict=True):
