@@ -15,10 +15,11 @@ from tunebench.harness.account import cache_place, cache_places
 from tunebench.harness.artifacts import lab_packages
 from tunebench.harness.config.suite import Suite, Workload
 from tunebench.targets.payload import Blob, deterministic_zip, make_payload, package_files
-from tunebench.workloads import engines
+from tunebench.workloads import datasets, engines
 from tunebench.workloads.datasets import DataUnavailable
 from tunebench.workloads.datasets.store import FETCH_COMMAND
 from tunebench.workloads.engines.native import build
+from tunebench.workloads.models import language
 from tunebench.workloads.prepare import artefacts
 
 #: Key of :meth:`Artifacts.hashes` for the start weights of further bases.
@@ -175,7 +176,7 @@ def gather(
     data: dict[str, Blob] = {}
     weights: dict[str, Blob] = {}
     unavailable: dict[str, str] = {}
-    for task, (dataset, model) in _artefacts_of(suite).items():
+    for task, (dataset, model) in artefacts_of(suite).items():
         try:
             needed = suite.bases_of(task)
             made = prepare_bases(
@@ -220,12 +221,23 @@ def _lab_engines(suite: Suite) -> dict[str, str]:
     return {name: engines.find_engine(name).package for name in names}
 
 
-def _artefacts_of(suite: Suite) -> dict[str, tuple[str, str]]:
+def artefacts_of(suite: Suite) -> dict[str, tuple[str, str]]:
+    """Return task -> data set and model; files and folders of the user's own are looked for from the suite's file on.
+
+    What is stored keeps the name as the suite has it: no record tells a path of this machine.
+    """
     return {
-        workload.task: (workload.dataset, workload.model)
+        workload.task: (_placed(workload.dataset, suite.root), _placed(workload.model, suite.root))
         for workload in suite.workloads
         if workload.dataset and workload.model
     }
+
+
+def _placed(name: str, root: Path | None) -> str:
+    kind, colon, path = name.partition(":")
+    if root is None or not colon or f"{kind}:" not in (datasets.FILE_PREFIX, f"{language.FOLDER}:"):
+        return name
+    return f"{kind}:{root / Path(path).expanduser()}"
 
 
 def data_dir_from_env() -> Path | None:

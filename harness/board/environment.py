@@ -55,6 +55,13 @@ def unable(
         return f"interpreter {name!r}: {interpreter.reason or 'it does not start'}"
     if workload.needs_torch and not interpreter.torch:
         return f"interpreter {name!r} has no usable torch: {interpreter.reason or 'not installed'}"
+    for package in workload.needs_packages:
+        if package == "transformers" and not interpreter.transformers:
+            python = interpreter.executable or name
+            return (
+                f"engine {workload.engine!r} needs the package transformers, which interpreter {name!r} does not have; "
+                f"on the board: {python} -m pip install transformers"
+            )
     if workload.device == "cuda" and not interpreter.cuda:
         return f"interpreter {name!r}: its torch sees no CUDA device"
     return None

@@ -96,6 +96,11 @@ class Workload:
         return self._engine.needs_torch
 
     @property
+    def needs_packages(self) -> tuple[str, ...]:
+        """Return what the board's interpreter must have besides torch, by import name."""
+        return self._engine.packages
+
+    @property
     def needs_library(self) -> bool:
         """Return whether its engine's kernels are compiled for each board."""
         return self._engine.library
@@ -385,6 +390,8 @@ def _params(entry: WorkloadEntry, header: Header, name: str) -> dict[str, Any]:
         return params | ({"scale": entry.alpha / entry.rank} if entry.alpha is not None else {})
     row = find_method(name)
     asked = [key for key in entry.asked if honours(row, key)]
+    if entry.seq_len is not None:
+        params["seq_len"] = entry.seq_len
     if "alpha" in asked:
         del params["scale"]
     return {**params, **{key: getattr(entry, key) for key in asked}}

@@ -18,7 +18,8 @@ from tunebench.workloads.methods import table
 from tunebench.workloads.methods.plan import plan as make_plan
 from tunebench.workloads.methods.plan import unfit
 from tunebench.workloads.methods.skips import USUAL, Skips, parse_skips
-from tunebench.workloads.models import MODELS, graph_of
+from tunebench.workloads.models import MODELS, checked_graph, find_model
+from tunebench.workloads.models.language import is_text_model
 from tunebench.workloads.prepare.bases import FIRST_DEVELOPMENT_BASE
 from tunebench.workloads.tasks import training as trainings
 from tunebench.workloads.tasks.training import PLAIN, Training
@@ -230,6 +231,9 @@ class WorkloadEntry(_Strict):
         default=PLAIN.lora_plus, gt=0, description="learning rate of the adapters' B over that of A"
     )
     warmup_steps: int = Field(default=defaults.WARMUP_STEPS, ge=0)
+    seq_len: int | None = Field(
+        default=None, ge=2, le=512, description="transformers: tokens of a text at most; default 96"
+    )
     build: str | None = Field(
         default=None, description="native engine: CPU variant; default: the board's best"
     )
@@ -264,6 +268,11 @@ class WorkloadEntry(_Strict):
         allowed = known[str(info.field_name)]
         if value is not None and value not in allowed:
             allowed += _of_packages(str(info.field_name))
+        if info.field_name == "dataset" and value is not None and value.startswith(data_sets.FILE_PREFIX):
+            return data_sets.check_name(value)
+        if info.field_name == "model" and value is not None and is_text_model(value):
+            find_model(value)
+            return value
         if value is not None and value not in allowed:
             raise ValueError(f"unknown {info.field_name} {value!r}; allowed: {', '.join(allowed)}")
         return value
@@ -323,13 +332,16 @@ class WorkloadEntry(_Strict):
             raise ValueError("'dataset', 'model' and 'methods' are needed (or 'module' or 'command')")
         if self.label and len(self.methods) != 1:
             raise ValueError("'label' renames one method; this workload has several")
-        wanted = MODELS[self.model].task
+        wanted = find_model(self.model).task
         if wanted != data_sets.dataset_module(self.dataset).TASK:
             sets = [name for name in data_sets.DATASETS if wanted == data_sets.dataset_module(name).TASK]
+            own = f", or {data_sets.FILE_PREFIX}PATH" if is_text_model(self.model) else ""
             raise ValueError(
-                f"model {self.model!r} does not take data set {self.dataset!r}; those it takes: {', '.join(sets)}"
+                f"model {self.model!r} does not take data set {self.dataset!r}; those it takes: {', '.join(sets)}{own}"
             )
         self._check_engine(self.model)
+        if self.seq_len is not None and not is_text_model(self.model):
+            raise ValueError(f"'seq_len' is about tokens, model {self.model!r} reads none: leave the key out")
         for name in self.methods:
             table.method(name)
             if not table.supports(name, self.model):
@@ -342,16 +354,14 @@ class WorkloadEntry(_Strict):
 
     def checkpoints(self, name: str) -> bool:
         """Return whether a method keeps something of the network's blocks that can be computed again."""
-        entry, model = MODELS[str(self.model)], str(self.model)
-        graph = graph_of(model, entry.shape, entry.n_classes)
+        graph = checked_graph(str(self.model))
         try:
             return make_plan(table.method(name), graph, self.rank, checkpoint=True).checkpoint
         except table.UnsupportedMethod:
             return False
 
     def _unfit(self, name: str) -> str:
-        entry, model = MODELS[str(self.model)], str(self.model)
-        return unfit(table.method(name), graph_of(model, entry.shape, entry.n_classes))
+        return unfit(table.method(name), checked_graph(str(self.model)))
 
     @property
     def skips(self) -> Skips:
@@ -377,8 +387,7 @@ class WorkloadEntry(_Strict):
 
     def _check_plans(self, model: str) -> None:
         """Refuse what no board could plan: a cache of what every step changes, keys of BatchNorm where there is none."""
-        entry = MODELS[model]
-        graph = graph_of(model, entry.shape, entry.n_classes)
+        graph = checked_graph(model)
         rows = [table.method(name) for name in self.methods]
         checkpointing = any(self.checkpoints(name) for name in self.methods)
         skipping = any(row.adapters == table.SKIP for row in rows)

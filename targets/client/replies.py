@@ -102,6 +102,7 @@ class Interpreter(Reply):
         ok: it starts.
         torch: version of a torch that works; ``None`` without one, and ``reason`` says why.
         cuda: torch sees a CUDA device.
+        transformers: version of Hugging Face's package; ``None`` without one, or from an agent that does not say.
     """
 
     argv: list[Name] | None = Field(default=None, max_length=100)
@@ -111,6 +112,7 @@ class Interpreter(Reply):
     torch: Name | None = None
     cuda: bool | None = None
     cuda_version: Name | None = None
+    transformers: Name | None = None
     sigill: bool | None = None
     reason: Name | None = None
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tunebench.workloads.datasets.fetch import Progress
     from tunebench.workloads.datasets.images import ImageSet
     from tunebench.workloads.datasets.store import Store
+    from tunebench.workloads.datasets.texts import TextSet
 
 GROUP = "tunebench.datasets"
 #: name in suites -> module of this package, or ``module:object``
@@ -51,7 +52,12 @@ DATASETS: Mapping[str, str] = {
     "mnist-confirm": "confirmation:MNIST",
     "mnist-turned-confirm": "confirmation:MNIST_TURNED",
     "shapes-confirm": "confirmation:SHAPES",
+    "spam-mail": "spam_mail",
 }
+
+
+#: texts of a user's own (:mod:`tunebench.workloads.datasets.text_file`), and what their files end in
+FILE_PREFIX, FILE_ENDINGS = "file:", (".csv", ".jsonl", ".ndjson")
 
 
 class DatasetModule(Protocol):
@@ -60,7 +66,7 @@ class DatasetModule(Protocol):
     Attributes:
         REVISION: a number that changes with the arrays: prepared artefacts of another revision are made anew.
         TASK: what its models learn: ``rows`` (the class of a row of numbers), or to ``classify``, ``segment`` or
-            ``detect`` images.
+            ``detect`` images; ``text``: the class of a text.
 
     A set that pretrains on another's images, to the bit, may name that one in ``START_WEIGHTS``: its networks are taken.
     """
@@ -68,7 +74,7 @@ class DatasetModule(Protocol):
     REVISION: int
     TASK: str
 
-    def load(self, store: Store, /) -> Dataset | ImageSet:
+    def load(self, store: Store, /) -> Dataset | ImageSet | TextSet:
         """Return the arrays; called when artefacts are prepared and none are cached.
 
         Args:
@@ -97,8 +103,14 @@ def check_name(name: str) -> str:
     Raises:
         UnknownDataset: names the allowed ones.
     """
+    if name.startswith(FILE_PREFIX):
+        if not name.endswith(FILE_ENDINGS):
+            raise UnknownDataset(f"data set {name!r}: a file of texts ends in {', '.join(FILE_ENDINGS)}")
+        return name
     if name not in DATASETS and name not in plugins():
-        raise UnknownDataset(f"unknown data set {name!r}, use one of: {', '.join(names())}")
+        raise UnknownDataset(
+            f"unknown data set {name!r}, use one of: {', '.join(names())}, or file:PATH, texts of your own"
+        )
     return name
 
 
@@ -109,7 +121,11 @@ def dataset_module(name: str) -> DatasetModule:
     Raises:
         UnknownDataset: there is no such data set, or its package cannot be imported.
     """
-    if check_name(name) in DATASETS:
+    if check_name(name).startswith(FILE_PREFIX):
+        from tunebench.workloads.datasets.text_file import TextFile
+
+        return cast(DatasetModule, TextFile(Path(name.removeprefix(FILE_PREFIX)).expanduser()))
+    if name in DATASETS:
         module, _, attribute = DATASETS[name].partition(":")
         imported = import_module(f"{__name__}.{module}")
         return cast(DatasetModule, getattr(imported, attribute) if attribute else imported)
@@ -143,7 +159,7 @@ def load(
     cache_dir: Path | None = None,
     progress: Progress | None = None,
     also: Sequence[Path] = (),
-) -> Dataset | ImageSet:
+) -> Dataset | ImageSet | TextSet:
     """Load a data set.
 
     Args:

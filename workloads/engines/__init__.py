@@ -21,6 +21,7 @@ from typing import Any, Dict, NamedTuple, Tuple
 from tunebench.workloads.methods.plan import Plan
 from tunebench.workloads.methods.table import FORWARD_ONLY, keeping_trunk
 from tunebench.workloads.models import MODELS, NETWORKS
+from tunebench.workloads.models.language import is_text_model
 from tunebench.workloads.tasks.spec import DEVICES, SpecError
 from tunebench.workloads.tasks.training import Training
 
@@ -51,6 +52,8 @@ class Engine(NamedTuple):
         package: of a lab's engine, the top-level package whose Python files travel to boards.
         abilities: what else it does, of :data:`ABILITIES`.
         frozen_trunk: of a network it trains what stands behind the trunk only: the head, skip adapters.
+        text: module that trains transformers, models of texts; "" if none does.
+        packages: what the board's interpreter must have besides torch, by import name.
     """
 
     chain: str = ""
@@ -66,11 +69,19 @@ class Engine(NamedTuple):
     package: str = ""
     abilities: Tuple[str, ...] = ()
     frozen_trunk: bool = False
+    text: str = ""
+    packages: Tuple[str, ...] = ()
+
+    def module_for(self, model: str) -> str:
+        """Return the module that trains a model; "" if none does."""
+        if is_text_model(model):
+            return self.text
+        return self.network if model in NETWORKS else self.chain
 
     def runs(self, model: str, device: str, threads: int) -> bool:
         """Return whether it trains a model on a device with so many threads."""
         return (
-            bool(self.network if model in NETWORKS else self.chain)
+            bool(self.module_for(model))
             and (not self.models or model in self.models)
             and device in self.devices
             and (not self.max_threads or threads <= self.max_threads)
@@ -95,11 +106,18 @@ ENGINES: Dict[str, Engine] = {
         max_threads=1,
         library=True,
         settings=("build", "cache_dtype", "cache_budget_b"),
-        abilities=("frozen-extractors",),
         training=("optimizer", "schedule", "clip", "weight_decay", "lora_plus"),
         limits="model 'mlp', and classifiers of images whose trunk stays frozen, on one thread of the CPU",
-        abilities=("block-skips",),
+        abilities=("block-skips", "frozen-extractors"),
         frozen_trunk=True,
+    ),
+    "transformers": Engine(
+        text=_HERE + "transformers.session",
+        needs_torch=True,
+        packages=("transformers",),
+        abilities=("forward-only", "block-skips"),
+        training=("optimizer", "schedule", "clip", "weight_decay", "head", "lora_plus"),
+        limits="transformers: pypi:PACKAGE==VERSION, folder:PATH, shape:NAME",
     ),
 }
 
@@ -206,7 +224,7 @@ def load_engine(name: str, model: str = "mlp") -> Any:
         SpecError: there is no such engine, or it does not train such models.
     """
     engine = find_engine(name)
-    module = engine.network if model in NETWORKS else engine.chain
+    module = engine.module_for(model)
     if not module:
         able = [other for other in ENGINES if ENGINES[other].runs(model, DEVICES[0], 1)]
         raise SpecError("workload.engine is %r, model %r runs on: %s" % (name, model, ", ".join(able)))

@@ -43,6 +43,8 @@ class Session:
     marks_per_step = 5
     #: whether a fine-tuning changes anything; a control may leave the network as it is
     changes = True
+    #: why the model's quality says nothing, where it says nothing: it is not told then
+    no_quality: Optional[str] = None
 
     def steps_per_epoch(self) -> Optional[int]:
         """Return the number of batches in an epoch; None if not known beforehand, 0 of a method without steps."""

@@ -152,7 +152,12 @@ class _Step:
             return self.tape.hold(self.value[node.inputs[0]])
         made = self.tape.make("value " + name, size_b)
         lean = self.plan.frozen_extractors
-        if node.op in ("conv", "deconv", "linear"):
+        if node.op in ("attention", "multiply", "layernorm"):
+            for index, source in enumerate(node.inputs):
+                self._keep(node, "layer %d" % index, self.value[source])
+            if node.op == "attention":  # its backward pass reads the result, too
+                self._keep(node, "result", made)
+        elif node.op in ("conv", "deconv", "linear", "project"):
             if self._layer_meets(node) and (not lean or own_params(self.plan, node)):
                 self._keep(node, "layer", self.value[node.inputs[0]])
             self._keep_adapter(node)
@@ -172,7 +177,7 @@ class _Step:
                 mask = self.tape.make("mask " + name, self.bytes_of(node.shape, 1))
                 self._keep(node, "act", mask)
                 self.tape.drop(mask)
-        elif node.act == "silu" or (node.act == "relu6" and name in self.needs_grad):
+        elif node.act in ("silu", "gelu") or (node.act == "relu6" and name in self.needs_grad):
             self._keep(node, "act", made)
             after = self.tape.make("act " + name, size_b)
             self.tape.drop(made)
@@ -185,8 +190,9 @@ class _Step:
         """Keep a convolution's composed weight or a linear adapter's low-rank output; it is freed if nothing needs it."""
         if node.name not in self.adapters:
             return
-        if node.op == "linear":
-            size_b = self.bytes_of((self.plan.rank,))
+        low = {"linear": (self.plan.rank,), "project": (self.plan.rank,) + node.shape[1:]}
+        if node.op in low:
+            size_b = self.bytes_of(low[node.op])
         elif self.plan.frozen_extractors:
             size_b = self.bytes_of((self.plan.rank,) + node.shape[1:])
         else:

@@ -35,7 +35,8 @@ from tunebench.workloads.methods.table import (
     Method,
     UnsupportedMethod,
 )
-from tunebench.workloads.models.graph import INPUT, Graph, Node, product, shapes_of, weight_shapes
+from tunebench.workloads.models.graph import INPUT, TEXT, Graph, Node, product, shapes_of, weight_shapes
+from tunebench.workloads.models.language import FAMILY
 
 #: of a BatchNorm, as a weights artefact names them; they are no parameters
 STATISTICS = ("mean", "variance")
@@ -234,6 +235,8 @@ def _with_checkpoints(row: Method, made: Plan) -> Plan:
 
 
 def _applies(row: Method, graph: Graph) -> bool:
+    if graph.task == TEXT:
+        return FAMILY in row.models
     return (graph.name in row.models or (row.networks and not graph.chain)) and not unfit(row, graph)
 
 
@@ -278,6 +281,11 @@ def _check_skips(row: Method, graph: Graph, skips: Skips) -> None:
                 "workload.%s is %r: method %r has no skip adapters, leave the key out or use one of: %s"
                 % (key, value, row.name, able)
             )
+        if graph.task == TEXT and key == "skip_grid":
+            raise UnsupportedMethod(
+                "workload.%s is %r: of a transformer the mean over all tokens is read, leave the key out"
+                % (key, value)
+            )
         if graph.chain:
             raise UnsupportedMethod(
                 "workload.%s is %r: it is for networks with branches; model %r is a chain, leave the key out"
@@ -292,9 +300,10 @@ def _chosen(which: str, node: Node) -> bool:
 def _adapters(where: str, graph: Graph, rank: int, skipped: Dict[str, str]) -> Tuple[Adapter, ...]:
     """Return the adapters of a rule; layers that it passes over are noted in ``skipped``."""
     layers, adapters = graph.layers, []
+    last_block = _last_block(graph)
     for index, node in enumerate(layers):
         end = layers[-1] if where == SKIP else node
-        reason = _why_not(where, node)
+        reason = "" if node.op in ("embedding", "layernorm") else _why_not(where, node, last_block)
         if reason is None:
             name = "adapter%d-%d" % (index, layers.index(end)) if graph.chain else node.name
             adapters.append(_adapter(name, node, end, rank))
@@ -313,9 +322,20 @@ def _adapter(name: str, start: Node, end: Node, rank: int) -> Adapter:
     )
 
 
-def _why_not(where: str, node: Node) -> Optional[str]:
+def _last_block(graph: Graph) -> Set[str]:
+    """Return the layers of a transformer's last block, which adapters of the last layer reach, too; else nothing.
+
+    A head with few classes is narrower than an adapter's rank: alone it would leave next to nothing to adapt.
+    """
+    ends = [index for index, node in enumerate(graph.nodes) if node.block]
+    if graph.task != TEXT or len(ends) < 2:
+        return set()
+    return {node.name for node in graph.nodes[ends[-2] + 1 : ends[-1] + 1]}
+
+
+def _why_not(where: str, node: Node, last_block: Set[str]) -> Optional[str]:
     """Return None if a layer gets an adapter, the reason if the rule passes it over, "" if the rule is not about it."""
-    if where == NONE or (where == OWN_LAST and not node.head):
+    if where == NONE or (where == OWN_LAST and not node.head and node.name not in last_block):
         return ""
     if node.fixed:
         return "its weights are constants"

@@ -14,7 +14,7 @@ from typing import List, NamedTuple, Tuple, Union
 
 from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.methods.table import UnsupportedMethod
-from tunebench.workloads.models.graph import Graph, Node, product
+from tunebench.workloads.models.graph import TEXT, Graph, Node, product
 from tunebench.workloads.updates import SKIP_MAPPER, SKIP_PREFIX
 
 #: sides of the grid of means that a block's maps are pooled to, as the key writes them
@@ -77,7 +77,7 @@ def blocks(graph: Graph) -> Tuple[str, ...]:
 
 def why_not(graph: Graph) -> str:
     """Return why a network with branches takes no skip adapters, as part of a sentence; "" if it does."""
-    if graph.task != "classify":
+    if graph.task not in ("classify", TEXT):
         return (
             ", whose outputs are maps: at their resolution the kept blocks of one image take "
             "hundreds of kilobytes to megabytes, and no cache pays"

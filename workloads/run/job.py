@@ -19,6 +19,7 @@ from tunebench.workloads.engines import check_plan, check_training, load_engine
 from tunebench.workloads.engines.session import Evaluation, Session
 from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.methods import macs
+from tunebench.workloads.models.graph import TEXT
 from tunebench.workloads.run.correctness import check
 from tunebench.workloads.run.own_module import OwnSession
 from tunebench.workloads.run.peak_memory import resident_b
@@ -154,6 +155,8 @@ def _measured(
         peak_rss_b=training.hidden_b or None,
         pmu=recorder.counters.result,
     )
+    if session.no_quality:
+        result.update(before=None, after=None, curve=[], reason=training.diverged or session.no_quality)
     if spec.repeat is not None:
         result.update(repeats=len(training.repeats_s), repeats_s=training.repeats_s)
     return result, _prediction_rows(before, after), session
@@ -166,6 +169,10 @@ def _madds(session: Session) -> Optional[Dict[str, int]]:
         return None
     graph = task.plan.graph
     if graph.chain and any(layer.op != "linear" for layer in graph.layers):
+        return None
+    if (
+        graph.task == TEXT
+    ):  # texts are padded to the longest of their batch: how many tokens run, the graph does not know
         return None
     return macs.of_training(task.plan, task.n_train, task.spec.epochs, task.spec.batch)
 

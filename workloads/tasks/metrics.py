@@ -149,3 +149,17 @@ def mean_iou(confusion: Sequence[Sequence[int]]) -> float:
     if not ious:
         raise ValueError("no pixel: the mean IoU has no value")
     return sum(ious.values()) / len(ious)
+
+
+def balanced_accuracy(labels: Sequence[int], predictions: Sequence[int]) -> float:
+    """Return the mean over classes that occur of the share of right predictions, 0..1.
+
+    >>> balanced_accuracy([0, 0, 0, 1], [0, 0, 1, 1])
+    0.8333333333333333
+    """
+    seen: Dict[int, int] = {}
+    right: Dict[int, int] = {}
+    for label, prediction in zip(labels, predictions):  # noqa: B905  Python 3.10
+        seen[label] = seen.get(label, 0) + 1
+        right[label] = right.get(label, 0) + (label == prediction)
+    return sum(right[label] / seen[label] for label in seen) / len(seen)

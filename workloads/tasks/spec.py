@@ -5,6 +5,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 from tunebench.workloads import defaults
 from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.methods.skips import USUAL, Skips, parse_skips
+from tunebench.workloads.models.language import SEQ_LEN, is_text_model
 from tunebench.workloads.tasks.training import PLAIN, Training, parse_training
 from tunebench.workloads.updates import Form, UpdateError, parse_form
 
@@ -66,6 +67,8 @@ class Spec(NamedTuple):
     skips: Skips = USUAL
     #: values of a network's blocks are computed again in the backward pass
     checkpoint: bool = False
+    #: tokens of a text at most; None of other data
+    seq_len: Optional[int] = None
 
 
 def parse(workload: Dict[str, Any]) -> Spec:
@@ -110,7 +113,18 @@ def parse(workload: Dict[str, Any]) -> Spec:
         alpha=alpha,
         skips=parse_skips(get("skip_grid"), get("skip_blocks")),
         checkpoint=_flag("checkpoint", get("checkpoint", False)),
+        seq_len=_seq_len(str(model), get("seq_len")),
     )
+
+
+def _seq_len(model: str, value: Any) -> Optional[int]:
+    if is_text_model(model):
+        return _integer("seq_len", SEQ_LEN if value is None else value, 2)
+    if value is not None:
+        raise SpecError(
+            "workload.seq_len is %r, model %r reads no tokens: leave the key out" % (value, model)
+        )
+    return None
 
 
 def _repeat(value: Any, mode: str) -> Optional[Repeat]:

@@ -4,6 +4,9 @@ Tensors of a part (``finetune``, ``test``) of the data:
 
 - rows of numbers: ``PART_x`` float32 (n, n_in), ``PART_y`` int32 (n,), class of each row.
 
+Texts are tokens: ``PART_x`` int32 (n, longest), padded behind; ``PART_n`` int32 (n,), tokens of each text; and ``PART_y``
+int32 (n,), class of each text.
+
 Images are bytes, scaled to 0..1 by the engine: ``PART_x`` uint8 (n, c, h, w), and
 
 - classify: ``PART_y`` int32 (n,), class of each image;
@@ -19,7 +22,9 @@ from tunebench.workloads.artefact import Artefact, ArtefactError, Tensor
 from tunebench.workloads.methods import table
 from tunebench.workloads.methods.plan import Plan, plan
 from tunebench.workloads.models import MODELS, graph_of
-from tunebench.workloads.models.graph import ROWS, weight_shapes
+from tunebench.workloads.models.graph import ROWS, TEXT, Graph, weight_shapes
+from tunebench.workloads.models.language import SEQ_LEN, is_text_model
+from tunebench.workloads.models.language import build as build_transformer
 from tunebench.workloads.tasks.metrics import Truth
 from tunebench.workloads.tasks.spec import Spec, SpecError
 
@@ -65,6 +70,8 @@ def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
             :mod:`tunebench.workloads.methods.plan` and :mod:`tunebench.workloads.models`.
         ArtefactError: a tensor is missing or has another shape or type.
     """
+    if is_text_model(spec.model):
+        return _text_task(spec, data, weights)
     rows = spec.model not in MODELS or MODELS[spec.model].task == ROWS
     shape = (_number(data, "n_in"),) if rows else _image_shape(data)
     n_classes, row = _number(data, "n_classes"), table.method(spec.method or "")
@@ -73,25 +80,7 @@ def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
             "workload.model is %r, for data sets to %s; this one is to %s"
             % (spec.model, MODELS[spec.model].task, data.meta.get("task"))
         )
-    graph = graph_of(spec.model, shape, n_classes)
-    _check_keys(spec, row)
-    applied = plan(
-        row,
-        graph,
-        spec.rank,
-        spec.training.batchnorm,
-        spec.training.head,
-        skips=spec.skips,
-        checkpoint=spec.checkpoint,
-    )
-    task = Task(spec, applied, data, weights)
-    for name, needed in weight_shapes(graph):
-        given = weights.need(name).shape
-        if given != needed:
-            raise ArtefactError(
-                "weights: %s has shape %s, model %r on this data set needs %s"
-                % (name, list(given), spec.model, list(needed))
-            )
+    task = _planned(spec, row, graph_of(spec.model, shape, n_classes), data, weights)
     for part in ("finetune", "test"):
         if rows:
             _check_rows(data, part, shape[0], n_classes)
@@ -103,6 +92,58 @@ def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
             % (spec.batch, task.n_train, "rows" if rows else "images")
         )
     _check_statistics(task)
+    return task
+
+
+def _planned(spec: Spec, row: table.Method, graph: Graph, data: Artefact, weights: Artefact) -> Task:
+    """Apply the method to the graph, and hold the weights against it."""
+    _check_keys(spec, row)
+    applied = plan(
+        row,
+        graph,
+        spec.rank,
+        spec.training.batchnorm,
+        spec.training.head,
+        skips=spec.skips,
+        checkpoint=spec.checkpoint,
+    )
+    for name, needed in weight_shapes(graph):
+        given = weights.need(name).shape
+        if given != needed:
+            raise ArtefactError(
+                "weights: %s has shape %s, model %r on this data set needs %s"
+                % (name, list(given), spec.model, list(needed))
+            )
+    return Task(spec, applied, data, weights)
+
+
+def _text_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
+    """Put a task of texts together; the weights' meta has the transformer's config."""
+    config, n_classes = weights.meta.get("config"), _number(data, "n_classes")
+    if not isinstance(config, dict) or data.meta.get("task") != TEXT:
+        raise SpecError(
+            "workload.model is %r, a transformer: its data are tokens of texts, these are not" % spec.model
+        )
+    if data.meta.get("tokenizer_sha256") != weights.meta.get("tokenizer_sha256"):
+        raise ArtefactError(
+            "data: tokenised by another tokenizer than the model's; run `tunebench prepare` again"
+        )
+    graph = build_transformer(spec.model, config, spec.seq_len or SEQ_LEN, n_classes)
+    task = _planned(spec, table.method(spec.method or ""), graph, data, weights)
+    for part in ("finetune", "test"):
+        tokens, labels = data.need(part + "_x"), data.need(part + "_y")
+        count = tokens.shape[0] if len(tokens.shape) == 2 else 0
+        _expect(part + "_x", tokens, "int32", (count, tokens.shape[-1]))
+        _expect(part + "_y", labels, "int32", (count,))
+        _expect(part + "_n", data.need(part + "_n"), "int32", (count,))
+        _check_range(part, labels.array(), n_classes)
+        values, known = tokens.array(), config.get("vocab_size", 0)
+        if count and not 0 <= min(values) <= max(values) < known:
+            raise SpecError(
+                "data: %s_x has a token beyond 0..%d, all that model %r knows" % (part, known - 1, spec.model)
+            )
+    if spec.batch > task.n_train:
+        raise SpecError("workload.batch is %d, the fine-tuning set has %d texts" % (spec.batch, task.n_train))
     return task
 
 

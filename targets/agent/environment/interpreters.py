@@ -21,7 +21,7 @@ import sys
 sys.path[:] = [entry for entry in sys.path if entry]
 import json
 found = {"python": "%d.%d.%d" % sys.version_info[:3], "executable": sys.executable, "torch": None,
-         "cuda": False, "cuda_version": None, "reason": None}
+         "cuda": False, "cuda_version": None, "transformers": None, "reason": None}
 print(json.dumps(found))
 sys.stdout.flush()
 try:
@@ -30,6 +30,11 @@ try:
     found["torch"] = torch.__version__
     found["cuda_version"] = torch.version.cuda
     found["cuda"] = bool(torch.cuda.is_available())
+    try:  # asked, not imported: that takes seconds
+        from importlib.metadata import version
+        found["transformers"] = version("transformers")
+    except Exception:
+        pass
 except ImportError as error:
     found["reason"] = "torch cannot be imported: %s" % error
 except Exception as error:
@@ -43,7 +48,8 @@ def interpreter(argv: List[str], timeout_s: float = IMPORT_S) -> Dict[str, Any]:
 
     Returns:
         ``argv``, ``ok`` (it starts), ``python``, ``executable``, ``torch``, ``cuda`` (a device is usable),
-        ``cuda_version`` (what torch was built for), ``sigill``, ``reason``.
+        ``cuda_version`` (what torch was built for), ``transformers`` (its version, from Python 3.8 on), ``sigill``,
+        ``reason``.
     """
     answer = {
         "argv": argv,
@@ -53,6 +59,7 @@ def interpreter(argv: List[str], timeout_s: float = IMPORT_S) -> Dict[str, Any]:
         "torch": None,
         "cuda": False,
         "cuda_version": None,
+        "transformers": None,
         "sigill": False,
         "reason": None,
     }  # type: Dict[str, Any]

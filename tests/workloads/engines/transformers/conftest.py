@@ -1,0 +1,55 @@
+"""Jobs of a tiny transformer, made from its folder by the host's own prepare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.workloads.tiny_transformer import write_mails, write_model
+from tunebench.workloads import artefact
+
+
+class Made(NamedTuple):
+    model: str
+    folder: Path
+    data: Path
+    weights: Path
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Prepare the tiny transformer and its mails once."""
+    for package in ("torch", "transformers", "tokenizers"):
+        pytest.importorskip(package, reason=f"{package} is not installed: pip install 'tunebench[language]'")
+    from tunebench.workloads.prepare.artefacts import prepare
+
+    place = tmp_path_factory.mktemp("tiny")
+    folder, mails = write_model(place / "model"), write_mails(place / "mails.jsonl")
+    prepared = prepare(f"file:{mails}", f"folder:{folder}", cache_dir=place / "cache")
+    return Made("folder:model", folder, prepared.data, prepared.weights)
+
+
+@pytest.fixture
+def task_of(made: Made) -> Callable[..., Any]:
+    """Return a function that makes a task of a method."""
+    from tunebench.workloads.tasks.spec import parse
+    from tunebench.workloads.tasks.task import make_task
+
+    def make(method: str, **keys: Any) -> Any:
+        usual = {"epochs": 4, "batch": 5, "lr": 0.01, "optimizer": "adamw", "seq_len": 8}
+        spec = parse(
+            {
+                "model": made.model,
+                "dataset": "mails",
+                "engine": "transformers",
+                "method": method,
+                **usual,
+                **keys,
+            }
+        )
+        return make_task(spec, artefact.read(str(made.data)), artefact.read(str(made.weights)))
+
+    return make

@@ -1,0 +1,46 @@
+"""A tiny pretrained transformer as its folder on disk, and mails of a few words: real files, read by the real packages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+WORDS = "the a of to you we meeting report list patch free offer money click win now our at in on".split()
+HAM, SPAM = ("meeting", "report", "list", "patch"), ("free", "offer", "money", "click")
+
+
+def write_model(folder: Path, seed: int = 0, **sizes: int) -> Path:
+    """Write a BERT of two layers with its tokenizer, as ``save_pretrained`` does."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel
+
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS]
+    tokenizer = Tokenizer(models.WordLevel({name: at for at, name in enumerate(names)}, "[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    torch.manual_seed(seed)
+    config = {
+        "vocab_size": len(names), "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "intermediate_size": 32, "max_position_embeddings": 64, **sizes,
+    }  # fmt: skip
+    BertModel(BertConfig(**config)).save_pretrained(folder)
+    return folder
+
+
+def write_mails(path: Path, count: int = 60) -> Path:
+    """Write mails as JSON lines, ham and spam in turn, of different lengths."""
+    lines = []
+    for at in range(count):
+        label, own = ("spam", SPAM) if at % 2 else ("ham", HAM)
+        words = [
+            own[(at // 2 + step) % 4] if step % 3 == 0 else WORDS[(at + 7 * step) % 6]
+            for step in range(3 + at % 9)
+        ]
+        lines.append(json.dumps({"text": " ".join(words), "label": label}))
+    path.write_text("\n".join(lines) + "\n")
+    return path

@@ -1,0 +1,243 @@
+# ruff: noqa: B905  zip(strict=) came with Python 3.10
+"""Fine-tuning of a transformer to tell the classes of texts: the same protocol as the other engines on torch.
+
+Texts of a batch are padded to its longest one, as Hugging Face's collators do; what is counted are the tokens without
+padding. A text longer than ``seq_len`` is cut, and its last token is then the tokenizer's end, where it has one.
+"""
+
+import math
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+
+from tunebench.workloads.artefact import Artefact
+from tunebench.workloads.engines.pytorch.session import TorchSession, to_torch
+from tunebench.workloads.engines.pytorch.session import version as torch_version
+from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
+from tunebench.workloads.engines.transformers.classifier import Classifier, transformers
+from tunebench.workloads.methods import memory
+from tunebench.workloads.methods.table import FORWARD_ONLY
+from tunebench.workloads.models.language import parse_source
+from tunebench.workloads.tasks.metrics import balanced_accuracy
+from tunebench.workloads.tasks.task import Task
+
+#: of the result
+METRIC = "balanced accuracy"
+_EVALUATE_TEXTS = 32  # bounds the memory of an evaluation
+
+
+def version() -> str:
+    """Return the engine's version, e.g. ``transformers 5.24.0, torch 2.13.0+cpu``."""
+    return "transformers %s, %s" % (transformers.__version__, torch_version())
+
+
+class Texts(object):
+    """The texts of one part of a data set, cut to a number of tokens, on the device.
+
+    Attributes:
+        labels: class of each text.
+        lengths: tokens of each text as it is read.
+    """
+
+    def __init__(self, data: Artefact, part: str, seq_len: int, device: Any) -> None:
+        whole = data.need(part + "_n").array().tolist()
+        tokens = to_torch(data.need(part + "_x")).to(torch.int64)[:, :seq_len].clone()
+        end = data.meta.get("end_token")
+        self.lengths: List[int] = [min(int(count), seq_len) for count in whole]
+        for row, count in enumerate(whole):
+            if count > seq_len and end is not None:
+                tokens[row, seq_len - 1] = end
+        self.tokens = tokens.to(device)
+        self.labels: List[int] = data.need(part + "_y").array().tolist()
+        self.y = torch.tensor(self.labels, dtype=torch.int64, device=device)
+        self.n = torch.tensor(self.lengths, dtype=torch.int64, device=device)
+
+    def batch(self, rows: Any, longest: int) -> Tuple[Any, Any]:
+        """Return the tokens and the mask of texts, padded to the longest of them."""
+        tokens = self.tokens[:, :longest].index_select(0, rows)
+        places = torch.arange(longest, device=tokens.device)
+        mask = (places.unsqueeze(0) < self.n.index_select(0, rows).unsqueeze(1)).to(torch.int64)
+        return tokens, mask
+
+
+class Session(TorchSession):
+    """A fine-tuning of a transformer.
+
+    Args:
+        task: what to train.
+        cache: None follows the plan; False recomputes what the plan would cache (the correctness check).
+
+    Raises:
+        SpecError: no CUDA device where one is asked for, or a version of transformers that names its modules otherwise.
+    """
+
+    def __init__(self, task: Task, cache: Optional[bool] = None) -> None:
+        spec = task.spec
+        super().__init__(task)
+        begun = time.monotonic()
+        seq_len = task.plan.graph.shape[0]
+        self.texts = {part: Texts(task.data, part, seq_len, self.device) for part in ("finetune", "test")}
+        self.model = Classifier(task.plan, task.weights, spec.scale, spec.seed).to(self.device)
+        # What is shipped is a difference to the base; without, nothing of it is kept that is not used.
+        self.base = task.weights if spec.ship else None
+        self.task = task._replace(weights=Artefact(task.weights.kind, task.weights.meta, {}))
+        self.will_train(self.model.trained, self.model.mappers)
+        self.statistics: List[Any] = []
+        self.rows = {  # on the host, to count tokens and find the longest without asking the device
+            id(rows): rows.tolist() for epoch in self.batches for rows in epoch
+        }
+        self.load_s = time.monotonic() - begun
+        self.cache = self._empty_cache() if self.plan.caches and cache is not False else None
+        self.test_values: List[Dict[str, Any]] = []
+        self._count_anew()
+
+        if not parse_source(spec.model).trained:
+            self.no_quality = (
+                "model %r has random weights: its time, memory and energy are real, its quality is none"
+                % (spec.model)
+            )
+
+    def _count_anew(self) -> None:
+        self.tokens, self.padded, self.epochs_s = 0, 0, 0.0
+        self.steps_s: List[float] = []
+
+    def _empty_cache(self) -> Dict[str, Any]:
+        shapes = {node.name: node.shape for node in self.plan.graph.nodes}
+        return {
+            name: torch.full((self.task.n_train,) + shapes[name], float("nan"), device=self.device)
+            for name in self.plan.cached
+        }
+
+    def _batch(self, rows: Any) -> Tuple[Any, Any]:
+        lengths = self.texts["finetune"].lengths
+        return self.texts["finetune"].batch(rows, max(lengths[row] for row in self.rows[id(rows)]))
+
+    def compute_cached(self, rows: Any) -> List[Any]:
+        """Return what the cache must hold for texts: one tensor for each cached node."""
+        with torch.no_grad():
+            return self.model.kept(*self._batch(rows))
+
+    def cache_error(self) -> Optional[float]:
+        """Return the largest |cached - recomputed| over the fine-tuning set; None if nothing is cached."""
+        if self.cache is None:
+            return None
+        worst = 0.0
+        for rows in self.batches[self.filled_epoch or 0]:
+            for name, again in zip(self.plan.cached, self.compute_cached(rows)):
+                difference = float((self.cache[name].index_select(0, rows) - again).abs().max())
+                if math.isnan(difference):  # a row that was never filled
+                    return float("inf")
+                worst = max(worst, difference)
+        return worst
+
+    def warm_up(self, steps: int) -> None:
+        """Run steps on this session itself and take them back afterwards: a copy would double the peak memory."""
+        self.hold_start()
+        for _ in range(2 if self.cache is not None else 1):  # a cached plan has two kinds of step
+            for rows in self.batches[0][:steps] if self.plan.trains else ():
+                self.step(rows, no_mark)
+            self.filled_epoch = 0
+        self.restart()
+        self.start = []
+
+    def restart(self) -> None:
+        super().restart()
+        self._count_anew()
+
+    def train_epoch(self, epoch: int, mark: Mark) -> float:
+        begun = time.monotonic()
+        mean = super().train_epoch(epoch, mark)
+        self.epochs_s += time.monotonic() - begun
+        return mean
+
+    def step(self, rows: Any, mark: Mark) -> Any:
+        """Do one update on the texts ``rows``; return the loss before it, detached, on the device."""
+        begun = time.monotonic()
+        loss = self._step(rows, mark)
+        self.steps_s.append(time.monotonic() - begun)
+        chosen = self.rows[id(rows)]
+        lengths = [self.texts["finetune"].lengths[row] for row in chosen]
+        self.tokens += sum(lengths)
+        self.padded += len(lengths) * max(lengths)
+        return loss
+
+    def _step(self, rows: Any, mark: Mark) -> Any:
+        mark("gather")
+        labels = self.texts["finetune"].y.index_select(0, rows)
+        if self.cache is not None:
+            scores = self.model.scores(self._lookup(self.cache, rows, mark))
+        else:
+            tokens, mask = self._batch(rows)
+            if self.plan.gradient == FORWARD_ONLY:
+                return self._forward_only(lambda: F.cross_entropy(self.model(tokens, mask), labels), mark)
+            mark("forward")
+            scores = self.model(tokens, mask)
+        return self._descend(F.cross_entropy(scores, labels), mark)
+
+    def _lookup(self, cache: Dict[str, Any], rows: Any, mark: Mark) -> Dict[str, Any]:
+        """Return the cached values of a batch; in the first epoch they are computed and stored."""
+        self.lookups += len(rows)
+        if self.filled_epoch is None:
+            mark("cache_fill")
+            values = dict(zip(self.plan.cached, self.compute_cached(rows)))
+            for name, made in values.items():
+                cache[name].index_copy_(0, rows, made)
+        else:
+            self.hits += len(rows)
+            values = {name: kept.index_select(0, rows) for name, kept in cache.items()}
+        mark("forward")
+        return values
+
+    def _test_values(self) -> List[Dict[str, Any]]:
+        """Return the trunk's values for the test set, batch by batch; a frozen trunk runs once."""
+        if self.test_values:
+            return self.test_values
+        texts, made = self.texts["test"], []
+        for at in range(0, len(texts.lengths), _EVALUATE_TEXTS):
+            rows = torch.arange(at, min(at + _EVALUATE_TEXTS, len(texts.lengths)), device=self.device)
+            made.append(self.model.pooled(*texts.batch(rows, max(texts.lengths[at : at + _EVALUATE_TEXTS]))))
+        if self.model.frozen:
+            self.test_values = made
+        return made
+
+    def evaluate(self) -> Evaluation:
+        labels, y = self.texts["test"].labels, self.texts["test"].y
+        with torch.no_grad():
+            scores = torch.cat([self.model.scores(values) for values in self._test_values()])
+            loss = float(F.cross_entropy(scores, y))
+        predictions = scores.argmax(1).tolist()
+        right = sum(label == prediction for label, prediction in zip(labels, predictions)) / len(labels)
+        quality = balanced_accuracy(labels, predictions)
+        metrics = {"accuracy": right, "test_loss": loss}
+        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        return Evaluation(quality, len(labels), labels, predictions, finite, METRIC)
+
+    def _metrics(self) -> Dict[str, float]:
+        """Return further numbers of the result.
+
+        ``train_tokens`` without padding and ``padded_tokens`` with it, of one fine-tuning; ``tokens_per_s`` over its
+        epochs, padding left out; seconds to load, of the first step, and of a step in the last epoch (median).
+        """
+        training, steps = self.task.spec.training, self.task.steps_per_epoch
+        predicted = memory.predict(
+            self.plan, self.task.spec.batch, self.task.n_train, state_floats=training.state_floats
+        )
+        metrics = {
+            "predicted_step_b": float(predicted.step_b),
+            "predicted_total_b": float(predicted.total_b),
+            "load_s": self.load_s,
+            "train_tokens": float(self.tokens),
+            "padded_tokens": float(self.padded),
+        }
+        if self.steps_s and self.epochs_s:
+            last = sorted(self.steps_s[-steps:])
+            metrics["first_step_s"] = self.steps_s[0]
+            metrics["steady_step_s"] = last[len(last) // 2]
+            metrics["tokens_per_s"] = self.tokens / self.epochs_s
+        metrics.update(super()._metrics())
+        return metrics
+
+    def facts(self) -> Dict[str, Any]:
+        return dict(super().facts(), engine_version=version())
