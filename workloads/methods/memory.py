@@ -172,14 +172,19 @@ class _Step:
             index = self.tape.make("index " + name, self.bytes_of(node.shape, _INDEX_B))
             self._keep(node, "index", index)
             self.tape.drop(index)
-        if lean and node.act.startswith("relu"):
+        return self._activate(node, made)
+
+    def _activate(self, node: Node, made: str) -> str:
+        """Keep what the activation's backward pass needs; return the tensor that holds its result."""
+        name = node.name
+        if self.plan.frozen_extractors and node.act.startswith("relu"):
             if name in self.needs_grad:
                 mask = self.tape.make("mask " + name, self.bytes_of(node.shape, 1))
                 self._keep(node, "act", mask)
                 self.tape.drop(mask)
         elif node.act in ("silu", "gelu") or (node.act == "relu6" and name in self.needs_grad):
             self._keep(node, "act", made)
-            after = self.tape.make("act " + name, size_b)
+            after = self.tape.make("act " + name, self.bytes_of(node.shape))
             self.tape.drop(made)
             made = after
         elif node.act:
