@@ -16,7 +16,7 @@ from tunebench.workloads.engines.native.loader import Library, address, find_lib
 from tunebench.workloads.engines.native.memory import predict
 from tunebench.workloads.engines.native.session import MAX_LAYERS, check_place, version
 from tunebench.workloads.engines.native.session import Session as ChainSession
-from tunebench.workloads.engines.native.trunk import Trunk, node_values
+from tunebench.workloads.engines.native.trunk import Trunk, folded_layer
 from tunebench.workloads.tasks.spec import SpecError
 from tunebench.workloads.tasks.task import Task
 
@@ -73,7 +73,7 @@ class Session(ChainSession):
         c.tb_feed(self._handle, self.trunk.handle, address(self._images), self.trunk.image_b)
         if self.head.layer:
             (node,) = (node for node in self.head.graph.nodes if node.name == self.head.layer)
-            weight, _, bias = node_values(node, self.task.weights)
+            weight, _, bias = folded_layer(node, self.task.weights)
             self.set_layer(1, weight, bias)
         for index, (name, fan_in) in enumerate(self.head.extractors):
             n_first, n_second = self.adapter_sizes(index)

@@ -68,8 +68,11 @@ def compile_trunk(graph: Graph, wanted: Sequence[str], vector_floats: int) -> Pr
         _check(graph, node)
     last_use = {name: at for at, node in enumerate(nodes) for name in node.inputs}
     last_use.update((name, len(nodes)) for name in wanted)
-    room, maps, ops, numbered = _Room(), [], [], []  # type: Any, List[Any], List[Any], List[Any]
-    number = {}  # type: Dict[str, int]
+    room = _Room()
+    maps: List[Tuple[int, ...]] = []
+    ops: List[Tuple[int, ...]] = []
+    numbered: List[Tuple[int, Node]] = []
+    number: Dict[str, int] = {}
     shapes = {INPUT: graph.shape}
 
     def place(name: str, shape: Tuple[int, ...]) -> None:
@@ -136,7 +139,8 @@ def _rows(node: Node, shapes: Sequence[Tuple[int, ...]]) -> List[Tuple[int, ...]
         k = node.kernel
         return [(kind, 0, k, k, node.stride, node.padding, node.dilation, act, 0)]
     if node.op == "concat":
-        first, rows = 0, []
+        first = 0
+        rows: List[Tuple[int, ...]] = []
         for index, shape in enumerate(shapes):
             rows.append((PUT, index, 1, 1, 1, 0, 1, 0, first))
             first += shape[0]
@@ -159,7 +163,7 @@ class _Room:
     """First-fit places for maps; room that is given back is used again."""
 
     def __init__(self) -> None:
-        self.taken = {}  # type: Dict[str, Tuple[int, int]]
+        self.taken: Dict[str, Tuple[int, int]] = {}
         self.end = 0
 
     def take(self, size: int, name: str) -> int:
@@ -193,7 +197,8 @@ class Trunk:
     """
 
     def __init__(self, graph: Graph, wanted: Sequence[str], weights: Artefact, library: Library) -> None:
-        self.library, self.handle = library, None  # type: Library, Optional[int]
+        self.library = library
+        self.handle: Optional[int] = None
         self.program = program = compile_trunk(graph, wanted, library.vector_floats)
         self.image_b = product(graph.shape)
         shapes = {node.name: node.shape for node in graph.nodes}
@@ -209,8 +214,16 @@ class Trunk:
         if not self.handle:
             raise NativeError("out of memory for the trunk of model %r" % graph.name)
         for index, node in program.nodes:
-            parts = node_values(node, weights)
-            library.c.tb_trunk_set(self.handle, index, *[part and address(part) for part in parts])
+            self._set(index, node, weights)
+
+    def _set(self, index: int, node: Node, weights: Artefact) -> None:
+        if node.op == "normalise":
+            slope, shift = constants(node)
+            at = None  # its products are those of the slope
+        else:
+            weight, slope, shift = folded_layer(node, weights)
+            at = address(weight)
+        self.library.c.tb_trunk_set(self.handle, index, at, address(slope), address(shift))
 
     def __del__(self) -> None:
         if self.handle is not None:
@@ -224,12 +237,15 @@ class Trunk:
         return values
 
 
-def node_values(node: Node, weights: Artefact) -> "Tuple[Optional[array[float]], array[float], array[float]]":
-    """Return a node's weight, and slope and shift of what follows it: bias and frozen BatchNorm, or its constants."""
-    if node.op == "normalise":
-        slope = [1.0 / deviation for _, deviation in node.scaling]
-        shift = [-mean / deviation for mean, deviation in node.scaling]
-        return None, array("f", slope), array("f", shift)
+def constants(node: Node) -> "Tuple[array[float], array[float]]":
+    """Return slope and shift of a ``normalise``."""
+    slope = [1.0 / deviation for _, deviation in node.scaling]
+    shift = [-mean / deviation for mean, deviation in node.scaling]
+    return array("f", slope), array("f", shift)
+
+
+def folded_layer(node: Node, weights: Artefact) -> "Tuple[array[float], array[float], array[float]]":
+    """Return a layer's weight, and slope and shift of what follows its products: bias and frozen BatchNorm."""
     weight = weights.need(node.name + ".weight").array()
     n = node.channels_out
     bias = weights.need(node.name + ".bias").array() if node.bias else array("f", bytes(4 * n))

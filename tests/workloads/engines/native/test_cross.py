@@ -16,7 +16,7 @@ from tunebench.workloads import seeds
 from tunebench.workloads.engines.native import Session, build, memory, network
 from tunebench.workloads.engines.native.head import head_of
 from tunebench.workloads.engines.native.layout import chain_layout
-from tunebench.workloads.engines.native.trunk import compile_trunk, folded_norm, node_values
+from tunebench.workloads.engines.native.trunk import compile_trunk, constants, folded_layer, folded_norm
 from tunebench.workloads.models.graph import product
 from tunebench.workloads.tasks.training import OPTIMIZERS, learning_rates
 
@@ -62,7 +62,7 @@ def write_network_case(made, path):
     rows += [array("f", [0.0]), made.data.need("finetune_y").array()]
     nodes = {node.name: node for node in head.graph.nodes}
     if head.layer:
-        weight, _, bias = node_values(nodes[head.layer], made.weights)
+        weight, _, bias = folded_layer(nodes[head.layer], made.weights)
         rows += [weight, bias, *folded_norm(made.weights, "", False, len(bias))]
     for start, name in zip(head.layout.adapters, head.extractors, strict=True):
         item = SimpleNamespace(name=name[0], fan_in=name[1])
@@ -98,8 +98,8 @@ def _trunk(made, head):
     rows += [array("i", [value for row in table for value in row]) for table in (program.ops, program.maps)]
     rows += [array("i", program.outputs), array("i", [index for index, _ in program.nodes])]
     for _, node in program.nodes:
-        weight, slope, shift = node_values(node, made.weights)
-        rows += [weight or array("f"), slope, shift]
+        constant = node.op == "normalise"
+        rows += [array("f"), *constants(node)] if constant else folded_layer(node, made.weights)
     return [*rows, made.data.need("finetune_x").array()]
 
 
