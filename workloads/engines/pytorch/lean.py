@@ -20,6 +20,20 @@ import torch.nn.functional as F
 from torch.nn import grad as gradients
 
 
+def _of_input(shape: Any, weight: Any, gradient: Any, how: Tuple[Any, Any, Any, int]) -> Any:
+    """Return the gradient of a convolution's input.
+
+    torch.nn.grad.conv2d_input would do, but oneDNN makes a tensor of the input's size there, only to read its shape.
+    """
+    stride, padding, dilation, groups = how
+    more = []
+    for axis in (0, 1):
+        reach = dilation[axis] * (weight.shape[2 + axis] - 1) + 1
+        least = (gradient.shape[2 + axis] - 1) * stride[axis] - 2 * padding[axis] + reach
+        more.append(shape[2 + axis] - least)
+    return F.conv_transpose2d(gradient, weight, None, stride, padding, tuple(more), groups, dilation)
+
+
 class _Convolution(torch.autograd.Function):  # type: ignore[misc]  # torch is Any to mypy
     """A convolution by a frozen weight."""
 
@@ -32,7 +46,7 @@ class _Convolution(torch.autograd.Function):  # type: ignore[misc]  # torch is A
     def backward(ctx: Any, gradient: Any) -> Tuple[Any, ...]:
         if not ctx.needs_input_grad[0]:
             return None, None, None, None
-        return gradients.conv2d_input(ctx.shape, ctx.weight, gradient, *ctx.how), None, None, None
+        return _of_input(ctx.shape, ctx.weight, gradient, ctx.how), None, None, None
 
 
 class _Transposed(torch.autograd.Function):  # type: ignore[misc]
@@ -98,7 +112,7 @@ class _LowRank(torch.autograd.Function):  # type: ignore[misc]
             of_mapper = gradients.conv2d_weight(low, mapper.shape, gradient, groups=adapted.base.groups)
             of_mapper = of_mapper.mul_(adapted.scale)
         if ctx.needs_input_grad[0]:
-            of_x = gradients.conv2d_input(ctx.shape, adapted.composed_weight(), gradient, *_how(adapted.base))
+            of_x = _of_input(ctx.shape, adapted.composed_weight(), gradient, _how(adapted.base))
         return of_x, of_mapper, None
 
 
@@ -121,9 +135,14 @@ def is_frozen(layer: Any) -> bool:
     return not any(item.requires_grad for item in layer.parameters())
 
 
+def is_lean(layer: Any) -> bool:
+    """Return whether a convolution can keep no input: it is frozen, and its padding is numbers."""
+    return is_frozen(layer) and not isinstance(layer.padding, str)
+
+
 def layer_of(x: Any, layer: Any) -> Any:
     """Return what a layer of a network gives for ``x``; a frozen convolution keeps no input."""
-    if is_frozen(layer) and isinstance(layer, torch.nn.Conv2d):
+    if isinstance(layer, torch.nn.Conv2d) and is_lean(layer):
         return _Convolution.apply(x, layer.weight, layer.bias, _how(layer))
     if is_frozen(layer) and isinstance(layer, torch.nn.ConvTranspose2d):
         return _Transposed.apply(x, layer.weight, layer.bias, layer.stride)

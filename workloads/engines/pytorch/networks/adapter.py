@@ -252,7 +252,7 @@ class AdaptedConv2d(Adapted):
             return base(x)
         if self.own_way:
             return self._called_itself(x)
-        if self.frozen_extractor and lean.is_frozen(base):  # what is kept is rank channels, not x
+        if self.frozen_extractor and lean.is_lean(base):  # what is kept is rank channels, not x
             return lean.adapted_convolution(x, self)
         if self.form == COMPOSED:
             weight = self.composed_weight()
