@@ -72,22 +72,29 @@ def study_block(reader: RunReader, groups: Sequence[Cell], delta: float) -> Stud
 
 
 def _by_unit(groups: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
-    """Return the cells of each unit with its track; tasks of controls that take no steps are in none."""
+    """Return the cells of each unit with its track.
+
+    A task of controls alone, which has neither of the two methods that the study compares, stands in the tracks only.
+    """
     by_task: dict[tuple[object, ...], list[Cell]] = {}
     for cell in groups:
         if not (cell.first.own or cell.first.aa_control):
             place = tuple(getattr(cell.first, name) for name in _UNIT)
             by_task.setdefault((place, cell.first.task), []).append(cell)
+    compared = {task: cells for task, cells in by_task.items() if any(map(_is_compared, cells))}
     units: dict[tuple[object, ...], list[Cell]] = {}
-    for (place, _), cells in by_task.items():
-        if any(map(takes_steps, cells)):
-            units.setdefault((place, _track(cells)), []).extend(cells)
+    for (place, _), cells in (compared or by_task).items():
+        units.setdefault((place, _track(cells)), []).extend(cells)
     return [(str(track), cells) for (_, track), cells in units.items()]
+
+
+def _is_compared(cell: Cell) -> bool:
+    return cell.first.method in (CANDIDATE, REFERENCE)
 
 
 def _track(cells: Sequence[Cell]) -> str:
     """Return the track of a task: that of the method which the others are held against."""
-    trained = [cell for cell in cells if takes_steps(cell)]
+    trained = [cell for cell in cells if takes_steps(cell)] or list(cells)
     lead = next((cell for cell in trained if cell.first.method == REFERENCE), trained[0])
     return track_name(dict(keys_of(lead)))
 

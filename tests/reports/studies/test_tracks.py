@@ -113,6 +113,17 @@ def test_units_of_time_saved_are_not_pooled_over_tracks(study):
     assert [[task.name for task in unit.tasks] for unit in block.units] == [["fan-damage1"]] * 2
 
 
+def test_a_task_of_controls_stands_in_the_tracks_and_in_no_unit(study):
+    run = two(study, methods=[*THREE, "ft-last"], blocks=8, change={
+        "ft-last": {"task": "fan-damage1, controls"}}, tracks={"": {}})  # fmt: skip
+    block = summarise(run).study
+    assert [[task.task for task in unit.tasks] for unit in block.units] == [
+        ["fan-damage1/mlp [native cpu x1 float32 v3]"]
+    ]
+    ((track,),) = [task.tracks for task in block.tracks]
+    assert rows(track)["ft-last"].apart.n == 8
+
+
 def test_a_run_on_one_track_without_margin_and_control_shows_no_tracks(study):
     run = two(study, methods=THREE, tracks={"": {}}, suite={})
     block = summarise(run).study
