@@ -26,7 +26,7 @@ from tunebench.harness.study.folds import Fold, folds_of
 from tunebench.harness.study.scores import Run, ScoresFile
 from tunebench.harness.study.workers import Workers
 from tunebench.workloads import artefact
-from tunebench.workloads.datasets import DataUnavailable
+from tunebench.workloads.datasets import DataUnavailable, confirms
 from tunebench.workloads.engines import load_engine
 from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.methods import table
@@ -110,7 +110,7 @@ def candidates(
         methods: only these labels or methods; empty: all.
 
     Raises:
-        UsageError: a name is none of the suite's, or nothing is left.
+        UsageError: a name is none of the suite's, nothing is left, or a data set is for confirmation.
     """
     rows = [row for row in suite.workloads if not row.own and not row.aa_control and _steps(row)]
     _refuse_unknown("--task", tasks, {row.task for row in rows}, suite)
@@ -121,7 +121,18 @@ def candidates(
             chosen.setdefault(row.task, []).append(row)
     if not chosen:
         raise UsageError(f"suite {suite.name!r}: has no built-in method to search a rate for")
+    for task, workloads in chosen.items():
+        _refuse_confirmation(task, str(workloads[0].dataset), suite)
     return chosen
+
+
+def _refuse_confirmation(task: str, dataset: str, suite: Suite) -> None:
+    """Refuse to choose on a set that is kept for the end of a study."""
+    if (confirmed := confirms(dataset)) is not None:
+        raise UsageError(
+            f"suite {suite.name!r}, task {task!r}: data set {dataset!r} is for confirmation, nothing is chosen on it "
+            f"(docs/protocol.md, 15): search the rates on {confirmed!r} and write them into both suites"
+        )
 
 
 def _steps(row: Workload) -> bool:

@@ -69,6 +69,7 @@ class DatasetModule(Protocol):
             ``detect`` images; ``text``: the class of a text.
 
     A set that pretrains on another's images, to the bit, may name that one in ``START_WEIGHTS``: its networks are taken.
+    One that is kept for the end of a study names the set that it confirms in ``CONFIRMS``: nothing is chosen on it.
     """
 
     REVISION: int
@@ -151,6 +152,16 @@ def start_weights_of(name: str) -> str:
     return str(getattr(dataset_module(name), "START_WEIGHTS", name))
 
 
+def confirms(name: str) -> str | None:
+    """Return the data set that this one confirms, on which nothing may be chosen; None: it is for development, too.
+
+    Raises:
+        UnknownDataset: as :func:`dataset_module`.
+    """
+    confirmed = getattr(dataset_module(name), "CONFIRMS", None)
+    return None if confirmed is None else str(confirmed)
+
+
 def load(
     name: str,
     data_dir: Path | None = None,
@@ -190,6 +201,7 @@ __all__ = [
     "DatasetModule",
     "UnknownDataset",
     "check_name",
+    "confirms",
     "dataset_module",
     "load",
     "names",

@@ -3,7 +3,7 @@
 Whoever improves a method on a set's test part fits the method to it, however the rates were chosen. These sets pose the
 same tasks, in the same numbers and from the same start weights, on images that nothing was ever tried on: rows 7500 to
 9999 of MNIST's file (other writers), and shapes drawn from other seeds; the noise of their drift is drawn anew, too.
-Choose nothing on them: neither a rate nor a rank, nor whether to report.
+Choose nothing on them: neither a rate nor a rank, nor whether to report. ``tunebench tune-rates`` refuses them.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ class Confirmation:
     """A set that poses another set's task anew.
 
     Attributes:
-        START_WEIGHTS: that other set, whose pretraining part and start weights it has.
+        CONFIRMS: that other set.
+        START_WEIGHTS: whose pretraining part and start weights both have.
         make: gives its arrays.
     """
 
+    CONFIRMS: str
     START_WEIGHTS: str
     TASK: str
     make: Callable[[Store], ImageSet]
@@ -74,6 +76,6 @@ def _shapes(_store: Store) -> ImageSet:
     return shapes.generate("shapes-confirm", SHAPES_SEEDS, _fresh(shapes.DRIFT), meta)
 
 
-MNIST = Confirmation("mnist", "classify", _mnist)
-MNIST_TURNED = Confirmation("mnist", "classify", _mnist_turned)
-SHAPES = Confirmation("shapes", "segment", _shapes)
+MNIST = Confirmation("mnist", "mnist", "classify", _mnist)
+MNIST_TURNED = Confirmation("mnist-turned", "mnist", "classify", _mnist_turned)
+SHAPES = Confirmation("shapes", "shapes", "segment", _shapes)

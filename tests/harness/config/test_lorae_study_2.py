@@ -5,6 +5,7 @@ import pytest
 from tunebench.harness.cli import completion
 from tunebench.harness.cli.params import count
 from tunebench.harness.config.suite import built_in_suites, load_suite
+from tunebench.harness.errors import UsageError
 from tunebench.harness.study import protocol
 from tunebench.harness.study.search import candidates
 from tunebench.workloads.datasets import start_weights_of
@@ -77,6 +78,16 @@ def test_a_confirmation_is_the_main_comparison_on_other_images(name):
         assert row.params == by_label[row.label].params and row.model == by_label[row.label].model
         assert start_weights_of(row.dataset) == start_weights_of(by_label[row.label].dataset)
     assert is_searched(name) == is_searched(name.removesuffix("-confirm"))
+
+
+@pytest.mark.parametrize("name", CONFIRM)
+def test_nothing_is_chosen_on_a_confirmation_set(name):
+    suite = load_suite(name)
+    own = str(suite.workloads[0].dataset)
+    with pytest.raises(
+        UsageError, match=f"'{own}' is for confirmation.* '{own.removesuffix('-confirm')}' and"
+    ):
+        candidates(suite)
 
 
 @pytest.mark.parametrize("name", MAIN)
