@@ -2,6 +2,8 @@
 
 On PyPI, torch for x86-64 Linux pulls gigabytes of CUDA. pip would retry an unreachable index for a minute, so a
 three-second look comes first. An index that the user has configured is never replaced.
+
+What another environment of tox has already is linked, not unpacked and compiled again (``scripts/siblings.py``).
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ import os
 import socket
 import subprocess
 import sys
+
+import siblings
 
 _HOST = "download.pytorch.org"
 _INDEX = f"https://{_HOST}/whl/cpu"
@@ -26,6 +30,9 @@ def reachable(host: str, timeout_s: float = 3.0) -> bool:
 
 def main(arguments: list[str]) -> int:
     """Run pip with the remaining command line."""
+    taken = siblings.take(arguments)
+    if taken:
+        print(f"linked from another environment: {', '.join(taken)}", flush=True)
     extra: list[str] = []
     wants_torch = any(word.startswith("torch==") for word in arguments)
     if wants_torch and "PIP_EXTRA_INDEX_URL" not in os.environ and reachable(_HOST):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import pty
 import select
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from tests import warm
 
 BOUND_S = 60.0
 #: How a question ends: a default in brackets.
@@ -20,7 +21,7 @@ def at_a_terminal(
 ) -> tuple[int, str]:
     """Run a command, give each answer when a question is there; return its exit code and all that was shown."""
     master, slave = pty.openpty()
-    process = subprocess.Popen(
+    process = warm.Popen(
         list(words), stdin=slave, stdout=slave, stderr=slave, cwd=cwd, env=env or dict(os.environ), start_new_session=True
     )  # fmt: skip
     os.close(slave)

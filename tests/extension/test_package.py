@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.extension.recipes import ROOT, recipes
 from tunebench.reports.results import RunReader
 
@@ -71,7 +71,7 @@ class Lab:
 
     def run(self, *words: str) -> str:
         """Run ``python -m WORDS`` in the lab's folder; it must succeed without a warning. Return what it printed."""
-        done = subprocess.run(
+        done = warm.run(
             [sys.executable, "-m", *words],
             cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=180, check=False,
         )  # fmt: skip
@@ -115,7 +115,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
     tree = folder / "tree"
     for name in FOLDERS:
-        shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, tree / name, symlinks=True)
     before = hashes(tree)
     touched = write_package(folder / "source")
     site = folder / "site"
@@ -203,7 +203,7 @@ def test_the_packages_command_is_a_command(lab, ran):
 
 def test_a_finished_run_verifies_without_the_package(ran):
     words = [sys.executable, "-m", "tunebench", "verify", str(ran.path)]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    done = warm.run(words, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

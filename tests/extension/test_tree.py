@@ -37,9 +37,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of tunebench in which all recipes have been followed."""
     root = tmp_path_factory.mktemp("tree")
     for folder in FOLDERS:
-        shutil.copytree(
-            ROOT / folder, root / folder, symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
-        )
+        shutil.copytree(ROOT / folder, root / folder, symlinks=True)
     page = recipes()
     for kind in KINDS:
         for name, text in page[kind].files.items():

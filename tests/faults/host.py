@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests import warm
 from tests.faults.site import Site
 from tunebench.reports.results import RunReader
 
@@ -135,7 +136,7 @@ class Host:
         with self.log.open("ab") as log:
             log.write(f"--- start {self.starts}\n".encode())
             log.flush()
-            self._process = subprocess.Popen(
+            self._process = warm.Popen(
                 [sys.executable, "-m", "tunebench", *words],
                 cwd=self.folder,
                 env=env,

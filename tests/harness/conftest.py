@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import warm
 from tunebench.harness.campaign.campaign import Campaign
 from tunebench.harness.campaign.outcome import CampaignOutcome
 from tunebench.harness.campaign.progress import Silent
@@ -190,12 +191,12 @@ def campaign(tmp_path: Path) -> Callable[..., Ran]:
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the real command with a home of its own."""
+    """Run the real command with a home of its own (warm: see tests/warm)."""
 
     def run(*arguments: str, timeout_s: float = 110.0, **env: str) -> subprocess.CompletedProcess[str]:
         home = tmp_path / "home"
         home.mkdir(exist_ok=True)
-        return subprocess.run(
+        return warm.run(
             [sys.executable, "-m", "tunebench", *arguments],
             capture_output=True,
             text=True,

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
+
 from .conftest import program
 
 pytestmark = pytest.mark.slow
@@ -55,7 +57,7 @@ def tunebench(
             f'workdir = "{tmp_path}/work"\npython = "{python}"\ninterpreter = "{bare_python}"\n'
         )
         argv = ["run", "--inventory", "lab.toml", "--suite", "suite.toml", "--out", "out"]
-        return subprocess.run(
+        return warm.run(
             [sys.executable, "-m", "tunebench", *argv],
             capture_output=True,
             text=True,

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests import ctrl_c
+from tests import ctrl_c, warm
 from tunebench.harness.campaign.session import exit_code
 from tunebench.harness.config.inventory import TuningKeys, load_inventory
 from tunebench.harness.errors import UsageError
@@ -110,20 +110,20 @@ def host(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
         words = [
             sys.executable,
             "-m",
-            "tunebench.harness.cli.app",
+            "tunebench",
             "run",
             "--inventory",
             inventory,
             "--suite",
             suite,
         ]
-        process = subprocess.Popen(
+        process = warm.Popen(
             [str(word) for word in (*words, "--out", tmp_path / "results", *more)],
             cwd=tmp_path,
             env={**os.environ, "HOME": str(tmp_path)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=ctrl_c.heed,  # noqa: PLW1509
+            preexec_fn=ctrl_c.heed,
         )
         started.append(process)
         return process

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import ctrl_c, warm
+
 REMOTE = """
 [[board]]
 id = "remote"
@@ -181,14 +183,13 @@ def test_boards_shows_what_is_found_and_what_stays_empty(cli, lab):
 @pytest.mark.slow
 def test_ctrl_c_frees_the_board_and_leaves_a_resumable_run(lab, sleep_suite, tmp_path, cli):
     inventory, suite = str(lab("here")), str(sleep_suite(["a"], blocks=3, sleep_s=3.0))
-    process = subprocess.Popen(
+    process = warm.Popen(
         [sys.executable, "-m", "tunebench", "run", "-i", inventory, "-s", suite],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
-        # A test run in the background may ignore SIGINT, and its children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        preexec_fn=ctrl_c.heed,
     )
     try:
         _wait_for(

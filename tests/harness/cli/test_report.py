@@ -11,7 +11,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from tests import mounts
+from tests import mounts, warm
 from tunebench.harness.cli.app import app
 from tunebench.harness.errors import ending_of
 from tunebench.reports.history import decisions
@@ -201,7 +201,7 @@ def test_every_file_that_is_asked_for_is_told_by_its_option(runs, tmp_path):
         (["gate", "--run", runs[0], "--store", runs[0].parents[4], "--junit", "file/g.xml"], "--junit"),
         (["gate", "--run", runs[0], "--store", runs[0].parents[4], "--md", "file/g.md"], "--md"),
     ):
-        done = subprocess.run(
+        done = warm.run(
             [sys.executable, "-m", "tunebench", *map(str, words)],
             cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False,
         )  # fmt: skip

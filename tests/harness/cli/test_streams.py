@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tunebench.harness.campaign.progress import Forgiving
 from tunebench.harness.cli.streams import DroppingWriter
 
@@ -34,7 +35,7 @@ def started(tmp_path, lab, sleep_suite):
     children = []
 
     def start(*more: str, env: dict[str, str] | None = None, **streams) -> subprocess.Popen:
-        child = subprocess.Popen(
+        child = warm.Popen(
             [*words, *more], cwd=tmp_path, env={**os.environ, "HOME": str(home), **(env or {})}, **streams
         )
         children.append(child)
@@ -181,7 +182,7 @@ def test_closed_streams_do_not_lend_their_numbers_to_the_results(tmp_path, lab, 
     )
     assert done.returncode == 0, done.stderr
     assert complete(tmp_path)
-    checked = subprocess.run(
+    checked = warm.run(
         [*COMMAND, "verify", "results"],
         cwd=tmp_path,
         capture_output=True,

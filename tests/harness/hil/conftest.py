@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests import warm
 from tests.sessions import PYTEST
 
 MEASURES = """
@@ -33,7 +34,7 @@ def run_pytest(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
     ) -> subprocess.CompletedProcess[str]:
         if not any((tmp_path / name).exists() for name in ("pytest.ini", "pyproject.toml")):
             (tmp_path / "pytest.ini").write_text("[pytest]\n")
-        return subprocess.run(
+        return warm.run(
             [python, *PYTEST, *arguments],
             cwd=tmp_path / cwd,
             env={

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from tests import warm
 from tests.sessions import PYTEST
 from tunebench.harness.hil.streams import ForgivenStream
 
@@ -108,7 +109,7 @@ def _start(tmp_path, lab, sleep_suite, *more, **streams):
     ]  # fmt: skip
     # A worker of pytest-xdist names itself there, and pytest-benchmark then measures nothing.
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    return subprocess.Popen(words, cwd=tmp_path, env=env, **streams)
+    return warm.Popen(words, cwd=tmp_path, env=env, **streams)
 
 
 def _complete(tmp_path) -> bool:

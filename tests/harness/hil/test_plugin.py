@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import warm
 from tests.sessions import PYTEST
 from tunebench.harness.config.suite_schema import LEVELS
 from tunebench.harness.hil import options
@@ -114,7 +115,7 @@ def test_a_killed_session_is_continued_by_the_same_command(run_pytest, lab, slee
     (tmp_path / "test_own.py").write_text(TEST.format(limit=0.5))
     suite = sleep_suite(["a", "b"], blocks=3, sleep_s=0.3)
     words = ("--inventory", str(lab("one")), "--campaign", str(suite), "--tunebench-resume", "-q")
-    killed = subprocess.Popen(
+    killed = warm.Popen(
         [sys.executable, *PYTEST, *words],
         cwd=tmp_path,
         env={**{k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}, "HOME": str(tmp_path)},

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tests import warm
 from tests.terminal import BOUND_S, at_a_terminal
 from tunebench.harness.config.inventory import load_inventory
 from tunebench.harness.errors import UsageError
@@ -75,7 +76,7 @@ def test_all_boards_are_taken_without_a_question_and_those_that_answer_say_what_
 def test_without_a_terminal_nothing_is_asked_and_the_commands_that_need_none_are_told(
     ssh_config_plain, tmp_path, stdin
 ):
-    with subprocess.Popen(
+    with warm.Popen(
         [sys.executable, "-m", "tunebench", "init", "--ssh-config", ssh_config_plain],
         stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
     ) as process:  # fmt: skip

@@ -158,10 +158,15 @@ def test_a_torch_that_dies_by_sigill_is_replaced_by_the_next_older(
 
 
 @pytest.mark.slow
-def test_a_real_torch_is_installed_where_a_wheel_can_be_reached(entry, wish, messages):
+def test_a_real_torch_is_installed_where_a_wheel_can_be_reached(entry, wish, messages, tmp_path, monkeypatch):
     links = os.environ.get("PIP_FIND_LINKS", "")
     version = choose("cpu", Facts(PYTHON, platform.machine(), 64, platform.libc_ver()[1])).wheels[0].torch
     if not links or not list(Path(links).glob(f"torch-{version}-{TAG}-*.whl")):
         pytest.skip(f"no wheel of torch {version} for {TAG} in PIP_FIND_LINKS")
+    # The account's own settings of pip: the bytecode of ten thousand modules would take longer than all else.
+    settings = tmp_path / "home" / ".config" / "pip" / "pip.conf"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("[install]\ncompile = false\n")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     done = set_up(entry, dataclasses.replace(wish("cpu"), offline=True), messages.append)
     assert done.torch == version
