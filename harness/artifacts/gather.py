@@ -86,9 +86,8 @@ def travelling_workloads() -> dict[str, bytes]:
     # What users' own methods import, under the same name as on the host.
     files["tunebench/marks.py"] = (root.parent / "marks.py").read_bytes()
     # A board with a compiler of its own can build the kernels where the host cannot.
-    files.update(
-        {f"tunebench/workloads/engines/native/{name}": text for name, text in build.sources().items()}
-    )
+    folder = f"tunebench/workloads/engines/native/{build.FOLDER}"
+    files.update({f"{folder}/{name}": text for name, text in build.sources().items()})
     return files
 
 

@@ -111,6 +111,37 @@ def test_memory_is_predicted_where_a_batch_is_named():
     assert count("unet-small", "lorae", 4, batch=10, free_mb=100)["memory"]["fits"] == "perhaps"
 
 
+def test_the_native_engines_memory_hardly_grows_with_the_batch_and_fits_where_torchs_does_not():
+    keys = {"size": 64, "batch": 20, "classes": 2}
+    boards = {
+        engine: count("mobilenetv2", "skip2-lora", 4, board="raspberry-pi-zero-2-w", engine=engine, **keys)[
+            "memory"
+        ]
+        for engine in ("torch", "native")
+    }
+    native, torch = boards["native"], boards["torch"]
+    assert native["total_b"] < 26e6 and (native["engine"], torch["engine"]) == ("native", "torch")
+    assert (native["taken_mb"], torch["taken_mb"]) == (223.0, 430.0)
+    assert native["boards"][0]["batch_safe"] > 10 * torch["boards"][0]["batch_safe"]
+    own = count("mobilenetv2", "skip2-lora", 4, board="all", taken_mb=7, engine="native", **keys)["memory"]
+    assert own["taken_mb"] == 7
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "engine", "words"),
+    [
+        ("mobilenetv2", "ft-all", "native", "keeps a network's trunk frozen, method 'ft-all' trains it"),
+        ("unet-small", "ft-last", "native", "classifiers of images whose trunk stays frozen"),
+        ("yolov8n", "ft-last", "native", "not model 'yolov8n'"),
+        ("mobilenetv2", "tent", "native", "leaves BatchNorm frozen"),
+        ("mobilenetv2", "ft-last", "jax", "--engine 'jax': use one of: torch, native"),
+    ],
+)
+def test_what_an_engine_does_not_run_is_not_predicted(model, method, engine, words):
+    with pytest.raises(UsageError, match=words):
+        count(model, method, 4, batch=2, engine=engine)
+
+
 def test_an_optimizers_state_stands_in_the_memory_and_in_what_fits():
     counted = {name: count("unet-small", "ft-all", 4, optimizer=name, free_mb=100) for name in OPTIMIZERS}
     memory = {name: numbers["memory"] for name, numbers in counted.items()}

@@ -11,22 +11,24 @@ from tunebench.harness.errors import UsageError
 from tunebench.workloads.engines import ENGINES
 from tunebench.workloads.tasks.training import PLAIN, Training
 
-ENTRY = '[[workload]]\ndataset = "digits"\nmodel = "{model}"\n{keys}\n'
+ENTRY = '[[workload]]\ndataset = "{dataset}"\nmodel = "{model}"\n{keys}\n'
 
 
-def _loaded(tmp_path: Path, *entries: str, model: str = "mlp") -> dict[str, Workload]:
+def _loaded(
+    tmp_path: Path, *entries: str, model: str = "mlp", dataset: str = "digits"
+) -> dict[str, Workload]:
     """Workloads by label of a suite with an entry for each text of keys; no controls."""
     text = '[suite]\nname = "mine"\nblocks = 1\naa = false\n' + "".join(
-        ENTRY.format(model=model, keys=keys) for keys in entries
+        ENTRY.format(model=model, dataset=dataset, keys=keys) for keys in entries
     )
     (tmp_path / "mine.toml").write_text(text)
     (tmp_path / "my_ft.py").write_text("pass\n")
     return {workload.label: workload for workload in load_suite(str(tmp_path / "mine.toml")).workloads}
 
 
-def _refused(tmp_path: Path, *entries: str, model: str = "mlp") -> str:
+def _refused(tmp_path: Path, *entries: str, **names: str) -> str:
     with pytest.raises(UsageError) as caught:
-        _loaded(tmp_path, *entries, model=model)
+        _loaded(tmp_path, *entries, **names)
     return str(caught.value)
 
 
@@ -110,6 +112,30 @@ def test_an_engine_takes_the_keys_that_it_honours_and_refuses_all_others_by_name
             f"engine '{engine}' does not have {key} = {value!r}; engines that do: "
             + (", ".join(able) or "none of this version")
         )
+
+
+def test_a_network_on_the_native_engine_keeps_its_trunk_frozen_or_is_refused_before_any_board(tmp_path):
+    keys = 'engine = "native"\nmethods = ["ft-last-cached", "skip2-lora", "untrained"]'
+    assert set(_loaded(tmp_path, keys, model="resnet-small", dataset="mnist")) == {
+        "ft-last-cached",
+        "skip2-lora",
+        "untrained",
+    }
+    words = _refused(
+        tmp_path,
+        'engine = "native"\nmethods = ["skip2-lora", "lorae"]',
+        model="resnet-small",
+        dataset="mnist",
+    )
+    assert "engine 'native' keeps a network's trunk frozen, method 'lorae' trains it" in words
+    words = _refused(
+        tmp_path, 'engine = "native"\nmethods = ["skip2-lora"]\nhead = "trained"', model="resnet-small"
+    )
+    assert "engine 'native' does not have head = 'trained'" in words
+    words = _refused(
+        tmp_path, 'engine = "native"\nmethods = ["ft-last"]', model="unet-small", dataset="shapes"
+    )
+    assert "engine 'native' runs model 'mlp', and classifiers of images whose trunk stays frozen" in words
 
 
 @pytest.mark.parametrize("engine", sorted(ENGINES))

@@ -21,6 +21,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from tunebench.workloads.engines.native.errors import RECORD_SUFFIX, NativeError
 
+#: the C files, and the folder that they lie in
+FOLDER = "c"
 SOURCES = (
     "kernels.c", "conv.h", "model.h", "pool.h", "probe.h", "rules.h", "simd.h", "tiles.h", "trunk.h",
 )  # fmt: skip
@@ -133,7 +135,7 @@ def sources() -> Dict[str, bytes]:
     """Return the C files by name, also when this package lies in a zip."""
     texts = {}
     for name in SOURCES:
-        raw = pkgutil.get_data("tunebench.workloads.engines.native", name)
+        raw = pkgutil.get_data("tunebench.workloads.engines.native", "%s/%s" % (FOLDER, name))
         if raw is None:
             raise NativeError("the source %s is missing from this package" % name)
         texts[name] = raw

@@ -218,12 +218,10 @@ class Trunk:
 
     def _set(self, index: int, node: Node, weights: Artefact) -> None:
         if node.op == "normalise":
-            slope, shift = constants(node)
-            at = None  # its products are those of the slope
+            weight, (slope, shift) = array("f", [0.0]), constants(node)  # it has none, and none is read
         else:
             weight, slope, shift = folded_layer(node, weights)
-            at = address(weight)
-        self.library.c.tb_trunk_set(self.handle, index, at, address(slope), address(shift))
+        self.library.c.tb_trunk_set(self.handle, index, address(weight), address(slope), address(shift))
 
     def __del__(self) -> None:
         if self.handle is not None:
