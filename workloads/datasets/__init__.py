@@ -45,7 +45,8 @@ DATASETS: Mapping[str, str] = {
     "mnist-64": "enlarged:MNIST",
     "pneumonia-64": "enlarged:PNEUMONIA",
     "bccd-cells": "bccd_cells",
-    "spam-mail": "spam_mail",
+    "spam-mail": "spam_mail:MIXED",
+    "spam-mail-later": "spam_mail:LATER",
 }
 
 
