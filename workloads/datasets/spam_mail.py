@@ -8,7 +8,7 @@ Within a group mails stand in the order of the archive, which is that of arrival
 
 - ``spam-mail``: stretches of 20 mails to fine-tune on and of 30 to test on take turns, so that both have seen the same
   months, and the mails of one thread or campaign mostly stay together;
-- ``spam-mail-later``: the first 40% of each group fine-tune, the rest tests: what is tested came after all that was learnt.
+- ``spam-mail-later``: the first 40% of each group fine-tune, the rest tests: it came after all that was learnt.
 
 Of a part as many mails are taken as the constants say, spaced evenly. Of ``easy-ham-1`` as many are taken for pretraining as
 there are of ``spam-1``.
@@ -66,9 +66,9 @@ class _Mails:
         groups = _groups(store)
         spam = spread(groups["spam-1"], PRETRAIN)
         parts = {"pretrain": spread(groups["easy-ham-1"], len(spam)) + spam, "finetune": [], "test": []}
-        for name in FINETUNE:
+        for name, count in FINETUNE.items():
             early, late = self._cut(groups[name])
-            parts["finetune"] += spread(early, FINETUNE[name])
+            parts["finetune"] += spread(early, count)
             parts["test"] += spread(late, TEST[name])
         how = (
             "the first 40% fine-tune, the rest tests"
