@@ -1,12 +1,12 @@
-"""A tiny pretrained transformer as its folder on disk, and mails of a few words: real files, read by the real packages."""
+"""A tiny transformer as its folder on disk, and mails of a few words: real files, read by the real packages."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-WORDS = "the a of to you we meeting report list patch free offer money click win now our at in on".split()
 HAM, SPAM = ("meeting", "report", "list", "patch"), ("free", "offer", "money", "click")
+WORDS = ("the", "a", "of", "to", "you", "we", "our", "at", "in", "on", *HAM, *SPAM)
 
 
 def write_model(folder: Path, seed: int = 0, **sizes: int) -> Path:

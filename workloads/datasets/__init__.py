@@ -52,7 +52,8 @@ DATASETS: Mapping[str, str] = {
     "mnist-confirm": "confirmation:MNIST",
     "mnist-turned-confirm": "confirmation:MNIST_TURNED",
     "shapes-confirm": "confirmation:SHAPES",
-    "spam-mail": "spam_mail",
+    "spam-mail": "spam_mail:MIXED",
+    "spam-mail-later": "spam_mail:LATER",
 }
 
 

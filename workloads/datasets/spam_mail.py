@@ -4,9 +4,14 @@ Classes ham / spam. Pretrain: the earlier groups ``easy-ham-1`` and ``spam-1``; 
 ones ``easy-ham-2``, ``hard-ham-1`` and ``spam-2``. A text is a mail's subject, a line break, its body. Mails whose body
 stands earlier in the file are left out: campaigns are sent again word for word.
 
-Within a group mails stand in the order of the archive, which is that of arrival. Fine-tuning mails are spaced evenly over
-the first 40% of each group, test mails over the rest, so that none is tested that was there before training ended. Of
-``easy-ham-1`` as many are taken for pretraining as there are of ``spam-1``.
+Within a group mails stand in the order of the archive, which is that of arrival. Two sets cut it differently:
+
+- ``spam-mail``: stretches of 20 mails to fine-tune on and of 30 to test on take turns, so that both have seen the same
+  months, and the mails of one thread or campaign mostly stay together;
+- ``spam-mail-later``: the first 40% of each group fine-tune, the rest tests: it came after all that was learnt.
+
+Of a part as many mails are taken as the constants say, spaced evenly. Of ``easy-ham-1`` as many are taken for pretraining as
+there are of ``spam-1``.
 """
 
 from __future__ import annotations
@@ -20,6 +25,8 @@ from tunebench.workloads.datasets.store import Store
 from tunebench.workloads.datasets.texts import TEXT, TextSet, build, spread
 
 REVISION, TASK = 1, TEXT
+#: text and class
+_Mail = tuple[str, int]
 FILE = Source(
     "spam_mail.jsonl.gz",
     "SpamAssassin's public mail corpus (https://spamassassin.apache.org/old/publiccorpus/), one mail a line as JSON with "
@@ -29,28 +36,67 @@ FILE = Source(
 )
 #: most mails of each class to pretrain with; as many as there are
 PRETRAIN = 2000
-#: share of a group, from its beginning, that is for fine-tuning
-EARLY = 0.4
+#: mails of a stretch to fine-tune on and of one to test on; their share is that of ``spam-mail-later``, too
+STRETCHES = (20, 30)
 FINETUNE = {"easy-ham-2": 200, "hard-ham-1": 95, "spam-2": 205}
-TEST = {"easy-ham-2": 300, "hard-ham-1": 144, "spam-2": 356}
+TEST = {"easy-ham-2": 300, "hard-ham-1": 139, "spam-2": 361}
 META: dict[str, Any] = {
     "classes": ["ham", "spam"],
     "source": FILE.home,
     "licence": "the corpus is public, its mails remain their authors': not redistributed",
     "drift": "in time and kind: groups easy-ham-1 and spam-1 before, easy-ham-2, hard-ham-1 and spam-2 after",
-    "splits": "repeated bodies left out; of each later group the first 40% fine-tune, the rest tests; spaced evenly",
     "revision": REVISION,
 }
 
 
-def load(store: Store) -> TextSet:
-    """Load the mails; see the module.
+class _Mails:
+    """The mails, cut one way or the other."""
 
-    Raises:
-        DataUnavailable: the file is missing or damaged.
-    """
+    REVISION, TASK = REVISION, TASK
+
+    def __init__(self, name: str, later: bool) -> None:
+        self._name, self._later = name, later
+
+    def load(self, store: Store) -> TextSet:
+        """Load the mails; see the module.
+
+        Raises:
+            DataUnavailable: the file is missing or damaged.
+        """
+        groups = _groups(store)
+        spam = spread(groups["spam-1"], PRETRAIN)
+        parts = {"pretrain": spread(groups["easy-ham-1"], len(spam)) + spam, "finetune": [], "test": []}
+        for name, count in FINETUNE.items():
+            early, late = self._cut(groups[name])
+            parts["finetune"] += spread(early, count)
+            parts["test"] += spread(late, TEST[name])
+        how = (
+            "the first 40% fine-tune, the rest tests"
+            if self._later
+            else "stretches of 20 and 30 mails take turns"
+        )
+        splits = f"repeated bodies left out; of each later group {how}; spaced evenly"
+        return build(self._name, parts, {**META, "splits": splits})
+
+    def _cut(self, mails: list[_Mail]) -> tuple[list[_Mail], list[_Mail]]:
+        first, whole = STRETCHES[0], sum(STRETCHES)
+        if self._later:
+            cut = len(mails) * first // whole
+            return mails[:cut], mails[cut:]
+        inside = [at % whole < first for at in range(len(mails))]
+        return (
+            [mail for mail, chosen in zip(mails, inside, strict=True) if chosen],
+            [mail for mail, chosen in zip(mails, inside, strict=True) if not chosen],
+        )
+
+
+MIXED, LATER = _Mails("spam-mail", later=False), _Mails("spam-mail-later", later=True)
+
+
+def _groups(store: Store) -> dict[str, list[_Mail]]:
+    """Return group -> its mails (text, class) in order, without repeated bodies."""
     file = store.obtain(FILE)
-    groups: dict[str, list[tuple[str, int]]] = {}
+    groups: dict[str, list[_Mail]] = {}
     seen: set[str] = set()
     try:
         with gzip.open(file.path, "rt", encoding="utf-8") as lines:
@@ -65,9 +111,4 @@ def load(store: Store) -> TextSet:
     missing = {"easy-ham-1", "spam-1", *FINETUNE} - set(groups)
     if missing:
         raise FILE.damaged(file.path, f"no mails of group {sorted(missing)[0]}")
-    spam = spread(groups["spam-1"], PRETRAIN)
-    parts: dict[str, list[tuple[str, int]]] = {"pretrain": spread(groups["easy-ham-1"], len(spam)) + spam}
-    cut = {name: int(EARLY * len(groups[name])) for name in FINETUNE}
-    parts["finetune"] = [row for name, n in FINETUNE.items() for row in spread(groups[name][: cut[name]], n)]
-    parts["test"] = [row for name, n in TEST.items() for row in spread(groups[name][cut[name] :], n)]
-    return build("spam-mail", parts, META)
+    return groups

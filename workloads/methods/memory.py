@@ -153,8 +153,8 @@ class _Step:
         made = self.tape.make("value " + name, size_b)
         lean = self.plan.frozen_extractors
         if node.op in ("attention", "multiply", "layernorm"):
-            for index, source in enumerate(node.inputs):
-                self._keep(node, "layer %d" % index, self.value[source])
+            for place, source in enumerate(node.inputs):
+                self._keep(node, "layer %d" % place, self.value[source])
             if node.op == "attention":  # its backward pass reads the result, too
                 self._keep(node, "result", made)
         elif node.op in ("conv", "deconv", "linear", "project"):

@@ -381,6 +381,8 @@ def ship(folder: Path = SHIPPED) -> list[Path]:
     written = []
     for dataset, model in SHIPPED_TASKS:
         loaded = load(dataset)
+        if isinstance(loaded, TextSet):
+            raise PrepareError(f"{dataset}: tokens are a model's and do not ship")
         data, weights = folder / f"{dataset}.tbx", folder / f"{dataset}-{model}.tbx"
         write_data(loaded, data)
         write_weights(loaded, model, weights)

