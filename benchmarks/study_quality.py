@@ -1,11 +1,11 @@
 """Measure the quality of a study's suite in this process: its blocks, bases, seeds and test set, without boards.
 
-    python -m benchmarks.study_quality skip2-quality-damage1 --keep damage1.json     # goes on where it was stopped
+    python -m benchmarks.study_quality skip2-quality-damage1 --keep damage1.json    # goes on where it was stopped
 
-A repetition of ``tunebench run`` costs about a second of processor time beside the fine-tuning: an agent, a Python and SSH
+A repetition of ``tunebench run`` costs a second of processor time beside the fine-tuning: an agent, a Python and SSH
 for each. Where a fine-tuning takes a tenth of that, 50 bases are mostly overhead. Quality does not depend on it: what a
 repetition is told (``workload_spec``), its data and start weights are the same here, and ``--against RUN`` compares each
-score with that of a run of the suite. Times are not told. Judged as the report does: Hodges-Lehmann, exact 95% signed-rank
+score with that of a run of the suite. Times are not told. Judged as in the report: Hodges-Lehmann, exact 95% signed-rank
 interval, margin.
 """
 
