@@ -76,7 +76,7 @@ def tune_rates(
     if track not in _TRACKS:
         raise UsageError(f"--track {track!r}: one of {', '.join(_TRACKS)}")
     loaded = load_suite(suite)
-    chosen = candidates(loaded, task or (), method or ())
+    chosen = candidates(loaded, task or (), method or (), track)
     settings = Settings(track, folds, bases, steps, jobs)
     scores = ScoresFile(keep or Path(f"{loaded.name}.rates.json"))
     scores.write()

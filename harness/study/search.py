@@ -33,6 +33,7 @@ from tunebench.workloads.methods import table
 from tunebench.workloads.prepare import artefacts
 from tunebench.workloads.tasks import spec
 from tunebench.workloads.tasks.task import make_task
+from tunebench.workloads.tasks.training import PLAIN
 
 #: (what was run, runs that are done, runs that are known to be needed, seconds that the rest will take)
 AfterRun = Callable[[Run, int, int, float], None]
@@ -101,18 +102,21 @@ class TaskSearch:
 
 
 def candidates(
-    suite: Suite, tasks: Sequence[str] = (), methods: Sequence[str] = ()
+    suite: Suite, tasks: Sequence[str] = (), methods: Sequence[str] = (), track: str | None = None
 ) -> dict[str, list[Workload]]:
     """Return task -> the workloads to search: built-in methods that take steps, without A/A controls.
 
     Args:
         tasks: only these; empty: all.
         methods: only these labels or methods; empty: all.
+        track: of a suite that holds several tracks only the rows of this one, and those that are on none.
 
     Raises:
         UsageError: a name is none of the suite's, nothing is left, or a data set is for confirmation.
     """
     rows = [row for row in suite.workloads if not row.own and not row.aa_control and _steps(row)]
+    if track is not None and len({_track_of(row) for row in rows} - {None}) > 1:
+        rows = [row for row in rows if _track_of(row) in (track, None)]
     _refuse_unknown("--task", tasks, {row.task for row in rows}, suite)
     _refuse_unknown("--method", methods, {name for row in rows for name in (row.label, row.method)}, suite)
     chosen: dict[str, list[Workload]] = {}
@@ -133,6 +137,16 @@ def _refuse_confirmation(task: str, dataset: str, suite: Suite) -> None:
             f"suite {suite.name!r}, task {task!r}: data set {dataset!r} is for confirmation, nothing is chosen on it "
             f"(docs/protocol.md, 15): search the rates on {confirmed!r} and write them into both suites"
         )
+
+
+def _track_of(row: Workload) -> str | None:
+    """Return the track that a row of a suite is on; None: it has settings of its own, or tells too little."""
+    honoured = track_keys([row], next(iter(protocol.TRACKS)))
+    for name, keys in protocol.TRACKS.items():
+        own = {key: row.params.get(key, getattr(PLAIN, key)) for key in keys}
+        if len(honoured) == len(keys) and own == keys:
+            return name
+    return None
 
 
 def _steps(row: Workload) -> bool:

@@ -151,6 +151,8 @@ class _Fan:
 
     def __init__(self, damage: str, split: str = "") -> None:
         self._damage, self._split = damage, split
+        #: the set that this one confirms: nothing is chosen on it
+        self.CONFIRMS = f"fan-{damage}" if split else None
 
     def load(self, store: Store) -> Dataset:
         """Return the set; see the module."""

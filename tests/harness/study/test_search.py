@@ -204,6 +204,18 @@ def test_controls_have_no_rate_and_a_method_goes_without_the_keys_that_mean_noth
         search.candidates(suite, methods=["untrained"])
 
 
+def test_of_a_suite_with_both_tracks_only_the_rows_of_the_searched_one_are_taken():
+    suite = load_suite("skip2-quality-damage2")
+    main = search.candidates(suite, track="main")
+    assert list(main) == ["fan-damage2/mlp, main", "fan-damage2/mlp, main, controls"]
+    paper = search.candidates(suite, track="paper")
+    assert list(paper) == ["fan-damage2/mlp, paper", "fan-damage2/mlp, paper, controls"]
+    with pytest.raises(UsageError, match="--task 'fan-damage2/mlp, main'"):
+        search.candidates(suite, ["fan-damage2/mlp, main"], track="paper")
+    # a suite on one track is searched on the other, too
+    assert list(search.candidates(load_suite("skip2-paper"), track="main"))
+
+
 def test_a_label_is_no_part_of_a_runs_key_but_rate_fold_and_settings_are(suite_file):
     row = search.candidates(load_suite(str(suite_file)))[TASK][0]
     place = search.Place(100, 0, None, None, "data weights 0/2")
