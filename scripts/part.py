@@ -139,7 +139,7 @@ def rest(args: Sequence[str]) -> None:
         with contextlib.suppress(Nothing):
             pytest("skipped", _FAST, "--timeout=600", *skipped, second_look=False)
     pytest("rest", _REST, "--timeout=600", "--durations=12", *args, at_once=_THREE)
-    pytest("alone", _ALONE, "--timeout=600", "tests")
+    pytest("alone", _ALONE, "--timeout=600", *naming("alone"))
 
 
 def coverage(args: Sequence[str]) -> None:
@@ -164,6 +164,14 @@ def skipped_by(report: Path) -> list[str]:
             # A module that is skipped as a whole stands there by its name alone: all of its tests.
             ids.append(f"{_path(module)}::{name}" if module else _path(name))
     return ids
+
+
+def naming(mark: str) -> list[str]:
+    """Return the files of tests that name a mark: to collect all tests for these few takes twenty seconds."""
+    paths = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [
+        str(path.relative_to(ROOT)) for path in paths if f"mark.{mark}" in path.read_text(encoding="utf-8")
+    ]
 
 
 def _path(module: str) -> str:

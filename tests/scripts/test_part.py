@@ -65,6 +65,16 @@ def test_a_part_that_did_not_run_lists_no_skipped_tests(tmp_path):
     assert load("part").skipped_by(tmp_path / "test.xml") == []
 
 
+def test_files_that_name_a_mark_are_all_that_can_hold_it():
+    """No hook adds `alone` to a test from outside its file."""
+    part = load("part")
+    files = part.naming("alone")
+    assert "tests/harness/campaign/test_load.py" in files
+    assert len(files) < 20
+    for path in (part.ROOT / "tests").rglob("conftest.py"):
+        assert "mark.alone" not in path.read_text(encoding="utf-8")
+
+
 def test_the_slowest_stand_first_below_their_runs(report):
     lines = load("slowest").lines([report])
     assert lines[0].endswith("s in     5 tests of test")
