@@ -94,7 +94,7 @@ METHODS = (
     Method("ft-bias",     "FT-Bias",     _NEW,  NONE,   ALL,   NONE,         False, _BITFIT),
     Method("ft-all-lora", "FT-All-LoRA", _MLP,  ALL,    ALL,   OWN_ALL,      False, _SKIP2),
     Method("lora-all",    "LoRA-All",    _NEW,  NONE,   NONE,  OWN_ALL,      False, _LORA),
-    Method("lora-fa",     "LoRA-FA",     _NEW,  NONE,   NONE,  OWN_ALL,      False, _FA, frozen_extractors=True),
+    Method("lora-fa",     "LoRA-FA",     _CHAINED, NONE,   NONE,  OWN_ALL,      False, _FA, frozen_extractors=True),
     Method("lora-last",   "LoRA-Last",   _ANY,  NONE,   NONE,  OWN_LAST,     False, _LORA),
     Method("skip-lora",   "Skip-LoRA",   _SKIP, NONE,   NONE,  SKIP,         False, _SKIP2),
     Method("skip2-lora",  "Skip2-LoRA",  _SKIP, NONE,   NONE,  SKIP,         True,  _SKIP2),
@@ -146,6 +146,11 @@ def supports(name: str, model: str) -> bool:
 def methods_of(model: str) -> List[str]:
     """Return the names of the methods that apply to the model, in the table's order."""
     return [row.name for row in METHODS if family(model) in row.models]
+
+
+def head_alone() -> Method:
+    """Return the method that trains a network's head on cached outputs of its trunk."""
+    return next(row for row in METHODS if row.cache and row.weights == LAST and row.adapters == NONE)
 
 
 def keeping_trunk(model: str) -> List[str]:
