@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests import warm
 from tests.faults.site import Site
 from tunebench.reports.results import RunReader
 
@@ -136,7 +135,7 @@ class Host:
         with self.log.open("ab") as log:
             log.write(f"--- start {self.starts}\n".encode())
             log.flush()
-            self._process = warm.Popen(
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", "tunebench", *words],
                 cwd=self.folder,
                 env=env,
