@@ -126,7 +126,6 @@ def test_a_network_on_the_native_engine_keeps_its_trunk_frozen_or_is_refused_bef
         'engine = "native"\nmethods = ["skip2-lora", "lorae"]',
         model="resnet-small",
         dataset="mnist",
-        dataset="mnist",
     )
     assert "engine 'native' keeps a network's trunk frozen, method 'lorae' trains it" in words
     words = _refused(
