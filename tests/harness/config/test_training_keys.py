@@ -129,7 +129,10 @@ def test_a_network_on_the_native_engine_keeps_its_trunk_frozen_or_is_refused_bef
     )
     assert "engine 'native' keeps a network's trunk frozen, method 'lorae' trains it" in words
     words = _refused(
-        tmp_path, 'engine = "native"\nmethods = ["skip2-lora"]\nhead = "trained"', model="resnet-small"
+        tmp_path,
+        'engine = "native"\nmethods = ["skip2-lora"]\nhead = "trained"',
+        model="resnet-small",
+        dataset="mnist",
     )
     assert "engine 'native' does not have head = 'trained'" in words
     words = _refused(

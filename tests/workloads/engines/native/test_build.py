@@ -93,14 +93,14 @@ def test_the_sources_compile_without_a_warning(cc, here, tmp_path):
 
 @pytest.mark.slow
 def test_a_payload_in_a_zip_builds_for_itself_where_a_compiler_is(cc, payload, tmp_path):
-    names = [f"tunebench/workloads/engines/native/{name}" for name in build.SOURCES]
+    names = [f"tunebench/workloads/engines/native/{build.FOLDER}/{name}" for name in build.SOURCES]
     with zipfile.ZipFile(payload) as file:
         missing = [name for name in names if name not in file.namelist()]
     travelling = tmp_path / "payload.zip"
     shutil.copy(payload, travelling)
     with zipfile.ZipFile(travelling, "a") as file:
         for name in missing:
-            file.write(Path(build.__file__).parent / Path(name).name, name)
+            file.write(Path(build.__file__).parent / build.FOLDER / Path(name).name, name)
     program = "from tunebench.workloads.engines.native import version; print(version())"
     env = {"PYTHONPATH": str(travelling), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     line = [sys.executable, "-c", program]

@@ -33,8 +33,6 @@ typedef struct tb_trunk {
 
 enum { TB_OP_INTS = 12, TB_MAP_INTS = 4, TB_MAX_CHUNK = 64 };
 
-static int is_weighed(const tb_op *op) { return op->kind == TB_OP_CONV || op->kind == TB_OP_DEPTHWISE; }
-
 static size_t weight_floats(const tb_trunk *t, const tb_op *op) {
     const tb_map *in = &t->maps[op->left], *out = &t->maps[op->out];
     size_t taps = (size_t)op->window.kh * op->window.kw;
