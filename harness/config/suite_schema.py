@@ -375,6 +375,12 @@ class WorkloadEntry(_Strict):
             if any(table.honours(row, key) for row in rows):
                 continue
             names, fitting = ", ".join(self.methods), ", ".join(table.honouring(key, model))
+            if any(row.frozen_extractors for row in rows) and key in table.ADAPTER_KEYS:
+                train = "trains" if len(rows) == 1 else "train"
+                raise ValueError(
+                    f"'{key}' is the rate of adapters' B over that of A, and {names} {train} no A; methods of "
+                    f"model {model!r} that do: {fitting}"
+                )
             if key in table.ADAPTER_KEYS:
                 raise ValueError(
                     f"'{key}' is about adapters, and {names} {'has' if len(rows) == 1 else 'have'} none; methods of "

@@ -87,10 +87,21 @@ def test_settings_of_adapters_need_a_method_that_has_some(tmp_path, key):
         f"'{key}' is about adapters, and ft-all, ft-bias have none; methods of model 'mlp' that have: "
         in words
     )
-    assert words.endswith("ft-all-lora, lora-all, lora-last, skip-lora, skip2-lora, lora-last-cached")
+    scaled = "lora-fa, " if key == "alpha" else ""  # its A has no rate
+    assert words.endswith(
+        f"ft-all-lora, lora-all, {scaled}lora-last, skip-lora, skip2-lora, lora-last-cached"
+    )
     assert (
         f"'{key}' is about adapters, and ft-all has none; methods of model 'cnn' that have: lora-last, lorae"
         in (_refused(tmp_path, f'methods = ["ft-all"]\n{key} = 8', model="cnn"))
+    )
+
+
+def test_a_method_whose_a_is_frozen_has_no_rate_of_b_over_it(tmp_path):
+    words = _refused(tmp_path, 'methods = ["ft-all", "lora-fa"]\nlora_plus = 8')
+    assert (
+        "'lora_plus' is the rate of adapters' B over that of A, and ft-all, lora-fa train no A; methods"
+        in words
     )
 
 

@@ -74,7 +74,7 @@ def test_settings_of_adapters_are_refused_for_a_method_without_any(digits, keys)
                 SpecError, match=f"workload.{key} is about adapters, method '{row.name}' has none"
             ):
                 digits(row.name, **keys)
-        elif "mlp" in row.models:
+        elif "mlp" in row.models and table.honours(row, key):
             assert digits(row.name, **keys).plan.adapters
     with pytest.raises(WorkloadError, match=r"methods with adapters: lora-last, lorae$"):
         digits("ft-all", "cnn", **keys)

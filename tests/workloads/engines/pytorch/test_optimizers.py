@@ -35,7 +35,7 @@ MLP = [name for name in table.methods_of("mlp") if table.method(name).labels and
 
 def with_keys(make, method, model="mlp", **keys):
     """Return a task of at least 100 steps, with LoRA+ where the method has adapters."""
-    adapts = table.method(method).adapters != table.NONE
+    adapts = table.honours(table.method(method), "lora_plus")
     return make(method, model, **({"lora_plus": 4.0} if adapts and "clip" in keys else {}), **keys)
 
 
