@@ -18,7 +18,7 @@ from tunebench.harness.errors import UsageError
 from tunebench.workloads import datasets, engines
 from tunebench.workloads.datasets import UnknownDataset
 from tunebench.workloads.engines import lab as lab_engines
-from tunebench.workloads.models import MODELS
+from tunebench.workloads.models import MODELS, TRANSFORMER
 from tunebench.workloads.prepare.artefacts import SHIPPED
 from tunebench.workloads.tasks.spec import SpecError
 
@@ -129,7 +129,7 @@ def test_a_data_set_that_cannot_be_imported_is_one_sentence(lab):
 
 
 def test_every_data_set_of_ours_is_a_data_set_module():
-    tasks = {model.task for model in MODELS.values()}
+    tasks = {model.task for model in (*MODELS.values(), TRANSFORMER)}
     for name in datasets.DATASETS:
         module = datasets.dataset_module(name)
         assert module.TASK in tasks
