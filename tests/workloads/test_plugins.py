@@ -140,7 +140,9 @@ def test_every_data_set_of_ours_is_a_data_set_module():
 def test_a_packages_engine_is_found_and_never_in_the_place_of_ours(lab):
     assert engines.find_engine("guess").package == "toy_lab"
     assert engines.find_engine("native").library
-    with pytest.raises(SpecError, match=r"workload\.engine is 'jax', allowed: torch, native, broken, guess"):
+    with pytest.raises(
+        SpecError, match=r"workload\.engine is 'jax', allowed: torch, native, transformers, broken, guess"
+    ):
         engines.find_engine("jax")
 
 
@@ -168,7 +170,7 @@ def test_an_engines_limits_are_those_of_its_registration(lab, tmp_path):
     with pytest.raises(UsageError, match="engine 'guess' runs model 'mlp' only"):
         suite_of(tmp_path, model="cnn")
     with pytest.raises(
-        UsageError, match="unknown engine 'jax'; allowed: torch, native, broken, guess, unnamed"
+        UsageError, match="unknown engine 'jax'; allowed: torch, native, transformers, broken, guess, unnamed"
     ):
         suite_of(tmp_path, engine="jax")
 

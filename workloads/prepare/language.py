@@ -514,7 +514,12 @@ def _train_head(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        model = Classifier(plan(table.method("ft-last-cached"), graph, 1), weights, 1.0, seed)
+        head_alone = next(
+            row
+            for row in table.METHODS
+            if row.weights == table.LAST and row.adapters == table.NONE and row.cache
+        )
+        model = Classifier(plan(head_alone, graph, 1), weights, 1.0, seed)
         part = "pretrain"
         made = tokenizer.tokens(loaded.texts[part])
         values = {"x": made.ids, "n": made.counts, "y": np.array(loaded.labels[part], dtype=np.int32)}

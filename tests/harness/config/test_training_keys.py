@@ -11,13 +11,14 @@ from tunebench.harness.errors import UsageError
 from tunebench.workloads.engines import ENGINES
 from tunebench.workloads.tasks.training import PLAIN, Training
 
-ENTRY = '[[workload]]\ndataset = "digits"\nmodel = "{model}"\n{keys}\n'
+ENTRY = '[[workload]]\ndataset = "{dataset}"\nmodel = "{model}"\n{keys}\n'
 
 
 def _loaded(tmp_path: Path, *entries: str, model: str = "mlp") -> dict[str, Workload]:
     """Workloads by label of a suite with an entry for each text of keys; no controls."""
     text = '[suite]\nname = "mine"\nblocks = 1\naa = false\n' + "".join(
-        ENTRY.format(model=model, keys=keys) for keys in entries
+        ENTRY.format(dataset="spam-mail" if ":" in model else "digits", model=model, keys=keys)
+        for keys in entries
     )
     (tmp_path / "mine.toml").write_text(text)
     (tmp_path / "my_ft.py").write_text("pass\n")
@@ -95,6 +96,10 @@ def test_settings_of_adapters_need_a_method_that_has_some(tmp_path, key):
 _OTHER = Training("adamw", "cosine", 1.0, 0.1, "reestimated", "trained", 4.0)
 
 
+def _model_of(engine: str) -> str:
+    return "shape:minilm-l6" if ENGINES[engine].text else "mlp"
+
+
 @pytest.mark.parametrize("engine", sorted(ENGINES))
 @pytest.mark.parametrize("key", Training._fields)
 def test_an_engine_takes_the_keys_that_it_honours_and_refuses_all_others_by_name(tmp_path, engine, key):
@@ -102,11 +107,14 @@ def test_an_engine_takes_the_keys_that_it_honours_and_refuses_all_others_by_name
     assert value != getattr(PLAIN, key)
     written = f'"{value}"' if isinstance(value, str) else value
     keys = f'engine = "{engine}"\nmethods = ["lora-all"]\n{key} = {written}'
+    model = _model_of(engine)
     if key in ENGINES[engine].training:
-        assert _loaded(tmp_path, keys)["lora-all"].params[key] == value
+        assert _loaded(tmp_path, keys, model=model)["lora-all"].params[key] == value
     else:
-        able = [name for name, entry in ENGINES.items() if key in entry.training]
-        assert _refused(tmp_path, keys).endswith(
+        able = [
+            name for name, entry in ENGINES.items() if key in entry.training and entry.runs(model, "cpu", 1)
+        ]
+        assert _refused(tmp_path, keys, model=model).endswith(
             f"engine '{engine}' does not have {key} = {value!r}; engines that do: "
             + (", ".join(able) or "none of this version")
         )
@@ -115,7 +123,7 @@ def test_an_engine_takes_the_keys_that_it_honours_and_refuses_all_others_by_name
 @pytest.mark.parametrize("engine", sorted(ENGINES))
 def test_alpha_is_settled_before_an_engine_sees_it(tmp_path, engine):
     keys = f'engine = "{engine}"\nmethods = ["lora-all"]\nalpha = 8'
-    assert _loaded(tmp_path, keys)["lora-all"].params["alpha"] == 8.0
+    assert _loaded(tmp_path, keys, model=_model_of(engine))["lora-all"].params["alpha"] == 8.0
 
 
 def test_a_method_of_ones_own_gets_scale_and_refuses_what_nobody_would_see_it_ignore(tmp_path):
