@@ -9,11 +9,11 @@ import pytest
 for package in ("torch", "transformers"):
     pytest.importorskip(package, reason=f"{package} is not installed: pip install 'tunebench[language]'")
 
-from tests.workloads.tiny_transformer import write_mails
-from tunebench.workloads.engines.transformers import classifier
-from tunebench.workloads.models import language
-from tunebench.workloads.prepare.artefacts import prepare
-from tunebench.workloads.run.job import main
+from tests.workloads.tiny_transformer import write_mails  # noqa: E402
+from tunebench.workloads.engines.transformers import classifier  # noqa: E402
+from tunebench.workloads.models import language  # noqa: E402
+from tunebench.workloads.prepare.artefacts import prepare  # noqa: E402
+from tunebench.workloads.run.job import main  # noqa: E402
 
 pytestmark = pytest.mark.torch
 SMALL = {
