@@ -18,6 +18,7 @@ from tunebench.workloads.methods import plan as plans
 from tunebench.workloads.methods import table as methods_table
 from tunebench.workloads.methods.skips import GRIDS, parse_skips
 from tunebench.workloads.models import COUNTED, counted
+from tunebench.workloads.models.graph import TEXT
 from tunebench.workloads.tasks.spec import SpecError
 from tunebench.workloads.tasks.training import BATCHNORMS, HEADS, OPTIMIZERS, PLAIN, Training, parse_training
 
@@ -61,7 +62,10 @@ def params(
         int | None, typer.Option("--classes", min=1, help="Default: those of the published size.")
     ] = None,
     size: Annotated[
-        int | None, typer.Option("--size", min=1, metavar="PX", help="Side of a square input; for madds.")
+        int | None,
+        typer.Option(
+            "--size", min=1, metavar="PX", help="Side of a square input, or tokens of a text; for madds."
+        ),
     ] = None,
     batch: Annotated[
         int | None,
@@ -289,7 +293,7 @@ def table(numbers: dict[str, Any]) -> str:
         f"    without adapters (or merged) {numbers['madds_base']:,}",
     ]
     if "memory" in numbers:
-        lines += _memory_lines(numbers["memory"])
+        lines += _memory_lines(numbers["memory"], texts=numbers["task"] == TEXT)
     if numbers["adapted"]:
         where = (
             "blocks" if methods_table.method(numbers["method"]).adapters == methods_table.SKIP else "layers"
@@ -308,7 +312,8 @@ def table(numbers: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _memory_lines(memory: dict[str, Any]) -> list[str]:
+def _memory_lines(memory: dict[str, Any], *, texts: bool) -> list[str]:
+    what, unit = ("text", "tokens") if texts else ("square input", "px")
     mb = {name: f"{value / 1e6:.1f}" for name, value in memory.items() if name.endswith("_b")}
     lines = [
         f"  memory        {mb['total_b']:>14} MB predicted at batch {memory['batch']}, interpreter and "
@@ -320,9 +325,9 @@ def _memory_lines(memory: dict[str, Any]) -> list[str]:
         word = {"yes": "fits", "perhaps": "may fit", "no": "does not fit"}[memory["fits"]]
         lines.append(
             f"    {word} into {mb['free_b']} MB; largest batch safe: {memory['batch_safe']}, at most "
-            f"{memory['batch_at_most']}; largest square input safe: {memory['side_safe_px']}, at most "
-            f"{memory['side_at_most_px']} px"
+            f"{memory['batch_at_most']}; largest {what} safe: {memory['side_safe_px']}, at most "
+            f"{memory['side_at_most_px']} {unit}"
         )
     if "boards" in memory:
-        lines += lab_memory.lines(memory["boards"], memory["batch"], memory["taken_mb"])
+        lines += lab_memory.lines(memory["boards"], memory["batch"], memory["taken_mb"], unit)
     return lines

@@ -312,6 +312,10 @@ class WorkloadEntry(_Strict):
             raise ValueError("'module' and 'command' exclude each other")
         if self.checkpoint:
             raise ValueError("'checkpoint' goes with built-in methods")
+        if self.seq_len is not None:
+            raise ValueError(
+                "'seq_len' goes with built-in methods; hand a method of your own what it needs by 'params'"
+            )
         if self.skips.changed:
             raise ValueError(f"'{self.skips.changed[0]}' goes with built-in methods of skip adapters")
         if self.methods:

@@ -19,6 +19,7 @@ from tunebench.targets.boards import BOARDS, BoardModel
 from tunebench.workloads.engines.native import memory as native_memory
 from tunebench.workloads.methods import memory as step_memory
 from tunebench.workloads.methods.plan import Plan
+from tunebench.workloads.models import UnsupportedModel
 
 Fits = Literal["yes", "perhaps", "no"]
 #: See above: of a step, and once a process.
@@ -129,9 +130,14 @@ def _largest(
 ) -> tuple[int, int]:
     """Return the largest batch that passes the test, and the largest side that passes it with ``batch``."""
     plan, step = plan_at(None), step_memory.SIDE_STEP
-    count = step_memory.largest(
-        lambda number: test(plan_at(step * number), batch), step_memory.MOST_SIDE // step
-    )
+
+    def fits(number: int) -> bool:
+        try:
+            return test(plan_at(step * number), batch)
+        except UnsupportedModel:  # a transformer has so many places and no more
+            return False
+
+    count = step_memory.largest(fits, step_memory.MOST_SIDE // step)
     return step_memory.largest(lambda number: test(plan, number), step_memory.MOST_BATCH), step * count
 
 
@@ -170,12 +176,12 @@ def rows(
     return predictions
 
 
-def lines(predictions: Sequence[dict[str, Any]], batch: int, taken_mb: float) -> list[str]:
-    """Return the rows as a table."""
+def lines(predictions: Sequence[dict[str, Any]], batch: int, taken_mb: float, unit: str = "px") -> list[str]:
+    """Return the rows as a table; ``unit``: of an input's side, or of a text."""
     table = [
         f"  boards        predicted: {taken_mb:g} MB are not ours (--taken-mb); safe .. at most",
         f"    {'board':<24} {'RAM GB':>6} {'free MB':>9}  batch {batch:<4} {'largest batch':>14}  "
-        f"{'largest px at batch ' + str(batch):>22}",
+        f"{'largest ' + unit + ' at batch ' + str(batch):>22}",
     ]
     for row in predictions:
         batches = f"{row['batch_safe']} .. {row['batch_at_most']}"

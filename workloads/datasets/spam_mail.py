@@ -10,8 +10,8 @@ Within a group mails stand in the order of the archive, which is that of arrival
   months, and the mails of one thread or campaign mostly stay together;
 - ``spam-mail-later``: the first 40% of each group fine-tune, the rest tests: it came after all that was learnt.
 
-Of a part as many mails are taken as the constants say, spaced evenly. Of ``easy-ham-1`` as many are taken for pretraining as
-there are of ``spam-1``.
+Of a part as many mails are taken as the constants say, spaced evenly. Of ``easy-ham-1`` as many are taken for
+pretraining as there are of ``spam-1``.
 """
 
 from __future__ import annotations

@@ -138,17 +138,19 @@ def counted(
     """Build a network for counting, at its published size where nothing else is asked for.
 
     Args:
-        name: one of :data:`COUNTED`.
+        name: one of :data:`COUNTED`, or a transformer's shape.
         task: of YOLOv8: ``detect`` (default), ``segment`` or ``classify``; the others have one.
         n_classes: None takes 80 for COCO's tasks and 1000 for ImageNet's; a small network's own set's.
-        side: of a square input in pixels; None takes 640, 224, or a small network's own.
+        side: of a square input in pixels; None takes 640, 224, or a small network's own. Of a transformer: tokens.
 
     Raises:
         UnknownNetwork: names the allowed ones.
         UnsupportedModel: a task the network does not have, or a side it does not take.
     """
+    if language.is_text_model(name):
+        return _counted_transformer(name, task, n_classes, side)
     if name not in COUNTED:
-        raise UnknownNetwork("unknown model %r, use one of: %s" % (name, ", ".join(COUNTED)))
+        raise UnknownNetwork("unknown model %r, use one of: %s, or shape:NAME" % (name, ", ".join(COUNTED)))
     model = MODELS.get(name) or PUBLISHED.get(name)
     if model is not None:
         if task not in (None, model.task):
@@ -162,6 +164,20 @@ def counted(
         name[len("yolov8") :], wanted, usual if n_classes is None else n_classes,
         (224 if classify else 640) if side is None else side,
     )  # fmt: skip
+
+
+def _counted_transformer(
+    name: str, task: Optional[str], n_classes: Optional[int], tokens: Optional[int]
+) -> Graph:
+    config = language.known_config(name)
+    if config is None:
+        shapes = ", ".join(language.SHAPES)
+        raise UnknownNetwork(
+            "model %r is not read to be counted, use its shape, shape:NAME: %s" % (name, shapes)
+        )
+    if task not in (None, TEXT):
+        raise UnsupportedModel("model %r has no task %r, use: %s" % (name, task, TEXT))
+    return language.build(name, config, tokens or language.SEQ_LEN, n_classes or 2)
 
 
 __all__ = [

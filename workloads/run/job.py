@@ -159,7 +159,7 @@ def _measured(
         result.update(before=None, after=None, curve=[], reason=training.diverged or session.no_quality)
     if spec.repeat is not None:
         result.update(repeats=len(training.repeats_s), repeats_s=training.repeats_s)
-    return result, _prediction_rows(before, after), session
+    return result, None if session.no_quality else _prediction_rows(before, after), session
 
 
 def _madds(session: Session) -> Optional[Dict[str, int]]:

