@@ -40,7 +40,9 @@ def row(dataset, track, label):
 @pytest.mark.parametrize("dataset", SUITES)
 def test_rates_and_epochs_of_a_suite_are_those_that_the_protocol_chooses(dataset, track):
     by_label = {label: kept(dataset, track, label) for label in TRAINED}
-    assert len({tuple(rates) for rates, _, _ in by_label.values()}) == 1, "all were searched at the same rates"
+    assert len({tuple(rates) for rates, _, _ in by_label.values()}) == 1, (
+        "all were searched at the same rates"
+    )
     epochs = protocol.steps_for_all({label: means for label, (_, _, means) in by_label.items()})
     for label, (_, choice, _) in by_label.items():
         workload = row(dataset, track, label)
