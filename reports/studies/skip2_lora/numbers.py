@@ -76,7 +76,7 @@ def _by_unit(groups: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
 
     A task of controls alone, which has neither of the two methods that the study compares, stands in the tracks only.
     """
-    by_task: dict[tuple[object, ...], list[Cell]] = {}
+    by_task: dict[tuple[tuple[object, ...], str], list[Cell]] = {}
     for cell in groups:
         if not (cell.first.own or cell.first.aa_control):
             place = tuple(getattr(cell.first, name) for name in _UNIT)
