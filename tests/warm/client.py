@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from importlib.machinery import all_suffixes
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +118,19 @@ def cold_because(
         return "no process of this machine forks it"
     if read := sorted(differing & server.read):
         return f"an import reads {', '.join(read)}"
-    # Found by name without a suffix (`.py`, `.cpython-311.so`): what would be imported in a library's stead.
-    if own := sorted({name.partition(".")[0] for name in os.listdir(cwd)} & server.modules - {"tunebench"}):
+    if own := sorted(set(filter(None, map(_module_name, os.listdir(cwd)))) & server.modules - {"tunebench"}):
         return f"{', '.join(own)} in {cwd} goes before another module"
     return None
+
+
+def _module_name(file: str) -> str | None:
+    """Return the module that a file or folder of this name would be imported as; None if it would not (``pytest.ini``).
+
+    >>> _module_name("json.py"), _module_name("json"), _module_name("pytest.ini"), _module_name("_x.cpython-311.so")
+    ('json', 'json', None, '_x')
+    """
+    name, dot, _ = file.partition(".")
+    return name if not dot or file.endswith(tuple(all_suffixes())) else None
 
 
 class Popen(subprocess.Popen):

@@ -134,13 +134,18 @@ def renew_streams() -> None:
     for number, (name, stream) in enumerate(old.items()):
         raw = io.FileIO(number, "r" if number == 0 else "w", closefd=False)
         raw.name = f"<{name}>"
-        buffer = io.BufferedReader(raw) if number == 0 else io.BufferedWriter(raw)
+        unbuffered = number != 0 and stream.write_through  # PYTHONUNBUFFERED
+        if number == 0:
+            buffer: io.RawIOBase | io.BufferedIOBase = io.BufferedReader(raw)
+        else:
+            buffer = raw if unbuffered else io.BufferedWriter(raw)
         text = io.TextIOWrapper(
             buffer,  # type: ignore[type-var]
             encoding=stream.encoding,
             errors=stream.errors,
             newline=None if number == 0 else "\n",
-            line_buffering=number == 2 or raw.isatty(),
+            line_buffering=not unbuffered and (number == 2 or raw.isatty()),
+            write_through=unbuffered,
         )
         text.mode = "r" if number == 0 else "w"  # type: ignore[misc]
         setattr(sys, name, text)
@@ -175,9 +180,11 @@ def serve(module: str, link: socket.socket) -> None:
             with link:
                 try:
                     become(json.loads(message), list(streams))
-                except OSError as error:
-                    link.send(json.dumps(-(error.errno or 1)).encode())
-                    os._exit(1)
+                except Exception as error:
+                    link.send(json.dumps(-(getattr(error, "errno", None) or 1)).encode())
+                    if isinstance(error, OSError):
+                        os._exit(1)
+                    raise
                 link.send(json.dumps(os.getpid()).encode())  # now it may be signalled
             return
         for descriptor in streams:

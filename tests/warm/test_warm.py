@@ -28,7 +28,7 @@ def test_it(capfd):
             "int": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
             "pipe": signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN,
             "leads": os.getsid(0) == os.getpid(), "parent": os.getppid(), "temporary": tempfile.gettempdir(),
-            "encodings": [(s.encoding, s.errors, s.line_buffering) for s in (sys.__stdout__, sys.__stderr__)],
+            "encodings": [(s.encoding, s.errors, s.line_buffering, s.write_through) for s in (sys.__stdout__, sys.__stderr__)],
             "open": sorted(os.listdir("/proc/self/fd"))[:3], "threads": len(os.listdir("/proc/self/task")),
             "main": sys.modules["__main__"].__spec__.name, "executable": sys.executable,
         }))
@@ -52,6 +52,7 @@ def asked(run, folder: Path, **more) -> str:
     done = run(
         [*SESSION, "-q"], cwd=folder, env=env, capture_output=True, check=True, preexec_fn=ctrl_c.heed, **more
     )
+    assert cold_because([*SESSION], env, str(folder), ctrl_c.heed) is None
     return next(line for line in done.stdout.decode().splitlines() if line.startswith("{"))
 
 
@@ -112,6 +113,7 @@ def test_signals_end_it_as_they_end_a_cold_one(tmp_path, number):
         process.send_signal(number)
         process.communicate(timeout=60)
         codes.append(process.returncode)
+        assert getattr(process, "cold", None) is None
     assert codes[0] == codes[1]
 
 
@@ -138,7 +140,8 @@ def test_what_a_fork_cannot_show_starts_cold(tmp_path, words, env, why):
 def test_a_folder_with_a_module_of_a_librarys_name_starts_cold(tmp_path):
     (tmp_path / "statistics.py").write_text("")
     assert "statistics" in cold_because(list(COMMAND), dict(os.environ), str(tmp_path))
-    assert cold_because(list(COMMAND), dict(os.environ), str(tmp_path.parent)) is None
+    (tmp_path / "statistics.py").rename(tmp_path / "statistics.ini")
+    assert cold_because(list(COMMAND), dict(os.environ), str(tmp_path)) is None
 
 
 def test_a_function_before_the_start_and_descriptors_beside_the_three_start_cold(tmp_path):

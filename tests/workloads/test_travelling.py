@@ -100,7 +100,7 @@ def test_torch_is_imported_by_its_engines_only():
     importing = {file.relative_to(ROOT) for file in FILES if "import torch" in file.read_text()}
     beside = {
         Path("engines/pytorch") / name
-        for name in ("chain.py", "forward_only.py", "optimizers.py", "session.py")
+        for name in ("chain.py", "forward_only.py", "lean.py", "optimizers.py", "session.py")
     }
     assert {
         file

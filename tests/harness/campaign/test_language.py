@@ -86,7 +86,7 @@ def test_a_pretrained_transformer_is_fine_tuned_on_a_board(campaign, lab, tmp_pa
     ("keys", "message"),
     [
         ({"engine": "torch"}, "engine 'torch' runs"),
-        ({"engine": "native"}, "model 'mlp' on one thread"),
+        ({"engine": "native"}, "'native' runs model 'mlp', and classifiers of images"),
         (
             {"dataset": "digits"},
             "does not take data set 'digits'; those it takes: spam-mail, spam-mail-later, or file:PATH",

@@ -92,7 +92,7 @@ def complete(folder: Path) -> Complete:
     ("words", "offered"),
     [
         ("tunebench run -s sm", ["smoke"]),
-        ("tunebench run -s mi", ["mine.toml"]),
+        ("tunebench run -s mine", ["mine.toml"]),
         ("tunebench run -b ", ["pi5-01", "orin-02", "8gb"]),
         ("tunebench run -b pi5-01,", ["pi5-01,orin-02", "pi5-01,8gb"]),
         ("tunebench plan -i lab.toml -b 8", ["8gb"]),

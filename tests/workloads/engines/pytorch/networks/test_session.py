@@ -188,6 +188,6 @@ def test_parts_that_do_not_fit_are_refused(small):
         make_task(spec, data._replace(tensors=wrong), weights)
 
 
-def test_the_native_engine_refuses_networks():
+def test_the_native_engine_refuses_networks_that_are_no_classifiers():
     with pytest.raises(SpecError, match="'unet-small' runs on: torch"):
         load_engine("native", "unet-small")
