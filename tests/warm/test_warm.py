@@ -28,7 +28,9 @@ def test_it(capfd):
             "int": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
             "pipe": signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN,
             "leads": os.getsid(0) == os.getpid(), "parent": os.getppid(), "temporary": tempfile.gettempdir(),
-            "encodings": [(s.encoding, s.errors, s.line_buffering, s.write_through) for s in (sys.__stdout__, sys.__stderr__)],
+            "encodings": [
+                (s.encoding, s.errors, s.line_buffering, s.write_through) for s in (sys.__stdout__, sys.__stderr__)
+            ],
             "open": sorted(os.listdir("/proc/self/fd"))[:3], "threads": len(os.listdir("/proc/self/task")),
             "main": sys.modules["__main__"].__spec__.name, "executable": sys.executable,
         }))

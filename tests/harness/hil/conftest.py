@@ -24,17 +24,22 @@ def test_it(remote, board, workload):
 
 @pytest.fixture
 def run_pytest(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run pytest in a process of its own; ``cwd`` below the test's folder, ``python`` another interpreter."""
+    """Run pytest in a process of its own; ``cwd`` below the test's folder, ``python`` another interpreter.
+
+    ``cold``: its interpreter starts as a user's does, for a test of what it imports.
+    """
 
     def run(
         *arguments: str,
         cwd: str = ".",
         python: str = sys.executable,
         env: dict[str, str] | None = None,
+        cold: bool = False,
     ) -> subprocess.CompletedProcess[str]:
         if not any((tmp_path / name).exists() for name in ("pytest.ini", "pyproject.toml")):
             (tmp_path / "pytest.ini").write_text("[pytest]\n")
-        return warm.run(
+        start = subprocess.run if cold else warm.run
+        return start(
             [python, *PYTEST, *arguments],
             cwd=tmp_path / cwd,
             env={

@@ -169,7 +169,7 @@ def test_an_inventory_in_the_ini_file_does_not_touch_tests_that_measure_nothing(
     (tmp_path / "test_own.py").write_text(
         "import sys\n\ndef test_own():\n    assert 'tunebench.harness.hil.session' not in sys.modules\n"
     )
-    passes(run_pytest())
+    passes(run_pytest(cold=True))
     pytest.importorskip("xdist")
     passes(run_pytest("-n", "2"))
 

@@ -248,7 +248,7 @@ def test_unused_it_imports_nothing_but_itself(run_pytest, tmp_path):
         "    heavy = {'numpy', 'pandas', 'scipy', 'paramiko', 'asyncssh', 'pydantic', 'typer', 'rich', 'duckdb'}\n"
         "    assert not heavy & set(sys.modules)\n"
     )
-    done = run_pytest("-q")
+    done = run_pytest("-q", cold=True)
     assert done.returncode == 0, done.stdout
 
 
