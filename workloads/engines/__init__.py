@@ -225,7 +225,7 @@ def load_engine(name: str, model: str = "mlp") -> Any:
     """
     engine = find_engine(name)
     module = engine.module_for(model)
-    if not module:
+    if not module or (model in NETWORKS and engine.models and model not in engine.models):
         able = [other for other in ENGINES if ENGINES[other].runs(model, DEVICES[0], 1)]
         raise SpecError("workload.engine is %r, model %r runs on: %s" % (name, model, ", ".join(able)))
     return importlib.import_module(module)
