@@ -181,4 +181,4 @@ class Peft:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
         self.optimizer.step()
-        return float(loss)
+        return float(loss.detach())
