@@ -35,14 +35,14 @@ def suite_lines(searched: TaskSearch, track: str) -> str:
                 [renamed, item.choice.rate, row.build, _settings(row), row.own_params], sort_keys=True
             )
             groups.setdefault(key, (row, item.choice.rate, []))[2].append(item)
-    found = {} if searched.epochs is None else {"epochs": searched.epochs}
+    epochs = {} if searched.epochs is None else {"epochs": searched.epochs}
     return "\n\n".join(
-        "\n".join(_entry(row, rate, items, track, found)) for row, rate, items in groups.values()
+        "\n".join(_entry(row, rate, items, track, epochs)) for row, rate, items in groups.values()
     )
 
 
 def _entry(
-    row: Workload, rate: float, items: Sequence[Searched], track: str, found: Mapping[str, int]
+    row: Workload, rate: float, items: Sequence[Searched], track: str, epochs: Mapping[str, int]
 ) -> Iterator[str]:
     methods = [item.workload.method for item in items]
     place = {key: getattr(row, key) for key, usual in _PLACE_DEFAULTS.items() if getattr(row, key) != usual}
@@ -55,7 +55,7 @@ def _entry(
         keys["label"] = row.label
     settings = {
         **_settings(row),
-        **found,
+        **epochs,
         **row.own_params,
         **track_keys([item.workload for item in items], track),
         "lr": rate,

@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 
 from tunebench.workloads.artefact import Artefact
-from tunebench.workloads.engines.pytorch.session import TorchSession, to_torch
+from tunebench.workloads.engines.pytorch.networks.node_cache import NodeCacheSession
+from tunebench.workloads.engines.pytorch.session import to_torch
 from tunebench.workloads.engines.pytorch.session import version as torch_version
-from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
+from tunebench.workloads.engines.session import Evaluation, Mark
 from tunebench.workloads.engines.transformers.classifier import Classifier
 from tunebench.workloads.engines.transformers.classifier import version as package_version
 from tunebench.workloads.methods import memory
@@ -63,7 +64,7 @@ class Texts(object):
         return tokens, mask
 
 
-class Session(TorchSession):
+class Session(NodeCacheSession):
     """A fine-tuning of a transformer.
 
     Args:
@@ -104,45 +105,14 @@ class Session(TorchSession):
         self.tokens, self.padded, self.epochs_s = 0, 0, 0.0
         self.steps_s: List[float] = []
 
-    def _empty_cache(self) -> Dict[str, Any]:
-        shapes = {node.name: node.shape for node in self.plan.graph.nodes}
-        return {
-            name: torch.full((self.task.n_train,) + shapes[name], float("nan"), device=self.device)
-            for name in self.plan.cached
-        }
-
     def _batch(self, rows: Any) -> Tuple[Any, Any]:
         lengths = self.texts["finetune"].lengths
         return self.texts["finetune"].batch(rows, max(lengths[row] for row in self.rows[id(rows)]))
 
-    def compute_cached(self, rows: Any) -> List[Any]:
-        """Return what the cache must hold for texts: one tensor for each cached node."""
+    def cached_values(self, rows: Any) -> List[Any]:
         with torch.no_grad():
             kept: List[Any] = self.model.kept(*self._batch(rows))
         return kept
-
-    def cache_error(self) -> Optional[float]:
-        """Return the largest |cached - recomputed| over the fine-tuning set; None if nothing is cached."""
-        if self.cache is None:
-            return None
-        worst = 0.0
-        for rows in self.batches[self.filled_epoch or 0]:
-            for name, again in zip(self.plan.cached, self.compute_cached(rows)):
-                difference = float((self.cache[name].index_select(0, rows) - again).abs().max())
-                if math.isnan(difference):  # a row that was never filled
-                    return float("inf")
-                worst = max(worst, difference)
-        return worst
-
-    def warm_up(self, steps: int) -> None:
-        """Run steps on this session itself and take them back afterwards: a copy would double the peak memory."""
-        self.hold_start()
-        for _ in range(2 if self.cache is not None else 1):  # a cached plan has two kinds of step
-            for rows in self.batches[0][:steps] if self.plan.trains else ():
-                self.step(rows, no_mark)
-            self.filled_epoch = 0
-        self.restart()
-        self.start = []
 
     def restart(self) -> None:
         super().restart()
@@ -183,7 +153,7 @@ class Session(TorchSession):
         self.lookups += len(rows)
         if self.filled_epoch is None:
             mark("cache_fill")
-            values = dict(zip(self.plan.cached, self.compute_cached(rows)))
+            values = dict(zip(self.plan.cached, self.cached_values(rows)))
             for name, made in values.items():
                 cache[name].index_copy_(0, rows, made)
         else:

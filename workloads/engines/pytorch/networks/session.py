@@ -5,7 +5,6 @@ the first epoch; from the second on a step is: gather the batch's rows, run the 
 """
 
 import contextlib
-import math
 from typing import Any, Dict, Iterator, List, Optional
 
 import torch
@@ -14,10 +13,11 @@ from tunebench.workloads.engines.pytorch.networks.checkpointing import check_tor
 from tunebench.workloads.engines.pytorch.networks.export import exported
 from tunebench.workloads.engines.pytorch.networks.goals import entropy, make_goal
 from tunebench.workloads.engines.pytorch.networks.network import Network, load_weights, norm_of
+from tunebench.workloads.engines.pytorch.networks.node_cache import NodeCacheSession
 from tunebench.workloads.engines.pytorch.networks.skips import mapper_of, start_skips
 from tunebench.workloads.engines.pytorch.networks.wrapping import Rule, wrap
-from tunebench.workloads.engines.pytorch.session import TorchSession, to_torch
-from tunebench.workloads.engines.session import Evaluation, Mark, no_mark
+from tunebench.workloads.engines.pytorch.session import to_torch
+from tunebench.workloads.engines.session import Evaluation, Mark
 from tunebench.workloads.methods import memory
 from tunebench.workloads.methods.plan import Plan, own_parts
 from tunebench.workloads.methods.table import ENTROPY, FORWARD_ONLY
@@ -65,7 +65,7 @@ def mappers_of(model: Network, plan: Plan) -> List[Any]:
     return [getattr(model, name).mapper for name in plan.adapted] + mapper_of(model)
 
 
-class Session(TorchSession):
+class Session(NodeCacheSession):
     """A fine-tuning of a network.
 
     Args:
@@ -94,14 +94,6 @@ class Session(TorchSession):
         self.statistics = [item for norm in self.norms for item in (norm.running_mean, norm.running_var)]
         self.cache = self._empty_cache() if self.plan.caches and cache is not False else None
 
-    def _empty_cache(self) -> Dict[str, Any]:
-        shapes = {node.name: node.shape for node in self.plan.graph.nodes}
-        count = self.task.n_train
-        return {
-            name: torch.full((count,) + shapes[name], float("nan"), device=self.device)
-            for name in self.plan.cached
-        }
-
     def _batch(self, rows: Any) -> Any:
         return self.images["finetune"].index_select(0, rows).to(torch.float32).div_(255.0)
 
@@ -110,30 +102,8 @@ class Session(TorchSession):
         with torch.no_grad():
             return list(self.model.run({INPUT: x}, self.plan.cached))
 
-    def cache_error(self) -> Optional[float]:
-        """Return the largest |cached - recomputed| over the fine-tuning set; None if nothing is cached."""
-        if self.cache is None:
-            return None
-        worst = 0.0
-        for rows in self.batches[self.filled_epoch or 0]:
-            for name, again in zip(self.plan.cached, self.compute_cached(self._batch(rows))):  # noqa: B905
-                difference = float((self.cache[name].index_select(0, rows) - again).abs().max())
-                if math.isnan(difference):  # a row that was never filled
-                    return float("inf")
-                worst = max(worst, difference)
-        return worst
-
-    def warm_up(self, steps: int) -> None:
-        """Run steps on this session itself and take them back afterwards: a copy would double the peak memory."""
-        self.hold_start()
-        if self.plan.statistics:
-            self.reestimate(self.batches[0][:steps])
-        for _ in range(2 if self.cache is not None else 1):  # a cached plan has two kinds of step
-            for rows in self.batches[0][:steps] if self.plan.trains else ():
-                self.step(rows, no_mark)
-            self.filled_epoch = 0
-        self.restart()
-        self.start = []
+    def cached_values(self, rows: Any) -> List[Any]:
+        return self.compute_cached(self._batch(rows))
 
     @contextlib.contextmanager
     def _by_batch(self, share: float) -> Iterator[None]:
