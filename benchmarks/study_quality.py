@@ -23,6 +23,7 @@ from tunebench.harness.artifacts.gather import data_dir_from_env, prepare_bases
 from tunebench.harness.config.suite import Suite, Workload, load_suite
 from tunebench.harness.planning.job import workload_spec
 from tunebench.harness.planning.repetition import Planned
+from tunebench.reports.formatting.output import write_output
 from tunebench.reports.results import RunReader
 from tunebench.reports.stats.non_inferiority import as_score, judge_non_inferiority, points_apart
 from tunebench.reports.stats.sample import mean_sd
@@ -82,15 +83,15 @@ def _artefacts(dataset: str, model: str, base: int) -> tuple[artefact.Artefact, 
 
 def measure_all(suite: Suite, keep: Path) -> dict[Key, Measured]:
     """Measure what the file lacks, writing it after every block."""
-    kept = json.loads(keep.read_text()) if keep.exists() else {}
+    scores = json.loads(keep.read_text()) if keep.exists() else {}
     known: dict[Key, Measured] = {}
     for row, block in wanted(suite):
         key = (row.task, row.label, block)
-        if key_text(key) not in kept:
+        if key_text(key) not in scores:
             made = measure(row, block, block % suite.header.bases)
-            kept[key_text(key)] = [made.before, made.after, made.loss]
-            keep.write_text(json.dumps(kept))
-        known[key] = Measured(*kept[key_text(key)])
+            scores[key_text(key)] = [made.before, made.after, made.loss]
+            write_output(keep, json.dumps(scores).encode(), "--keep")
+        known[key] = Measured(*scores[key_text(key)])
     return known
 
 

@@ -66,10 +66,10 @@ def sentences(task: TrackedTask) -> list[str]:
     """Return how each track trains, and what may be claimed of its candidate."""
     lines = []
     for track in task.tracks:
-        told = [f"{_name(track)}: {clean(track.training, 120)}."] if track.training != track.name else []
-        told += [sentence for sentence in (track.claim, *track.beside) if sentence]
-        if told:
-            lines.append(" ".join(told))
+        sentences = [f"{_name(track)}: {clean(track.training, 120)}."] if track.training != track.name else []
+        sentences += [sentence for sentence in (track.claim, *track.beside) if sentence]
+        if sentences:
+            lines.append(" ".join(sentences))
     return lines
 
 
