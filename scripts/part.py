@@ -138,7 +138,8 @@ def rest(args: Sequence[str]) -> None:
         # Where the environment has no more tools than theirs they are skipped again, and cost nothing.
         with contextlib.suppress(Nothing):
             pytest("skipped", _FAST, "--timeout=600", *skipped, second_look=False)
-    pytest("rest", _REST, "--timeout=600", "--durations=12", *args, at_once=_THREE)
+    files = args or naming("slow", "browser", "openssh", "openssh_server", "every_server")
+    pytest("rest", _REST, "--timeout=600", "--durations=12", *files, at_once=_THREE)
     pytest("alone", _ALONE, "--timeout=600", *naming("alone"))
 
 
@@ -166,12 +167,11 @@ def skipped_by(report: Path) -> list[str]:
     return ids
 
 
-def naming(mark: str) -> list[str]:
-    """Return the files of tests that name a mark: to collect all tests for these few takes twenty seconds."""
+def naming(*marks: str) -> list[str]:
+    """Return the files of tests that name a mark: to collect all others, too, takes each worker ten seconds."""
+    named = re.compile(rf"\bmark\.(?:{'|'.join(marks)})\b")
     paths = sorted((ROOT / "tests").rglob("test_*.py"))
-    return [
-        str(path.relative_to(ROOT)) for path in paths if f"mark.{mark}" in path.read_text(encoding="utf-8")
-    ]
+    return [str(path.relative_to(ROOT)) for path in paths if named.search(path.read_text(encoding="utf-8"))]
 
 
 def _path(module: str) -> str:

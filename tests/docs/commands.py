@@ -22,6 +22,9 @@ STAND_IN = "1"
 SOURCES = ("harness", "reports", "targets", "workloads", "tunebench")
 _QUOTED = re.compile(r"`((?:sudo [^`]*)?(?:\S+ -m )?tunebench [^`]*)`")
 _WHOLE = re.compile(r"tunebench [a-z][a-z-]+(?: -[^\n]*)")
+#: A file without any of these tells no command: to read all of them takes a collection of the tests seconds. A line of a
+#: text that is cut in two has its blank at the end of the first.
+_TELLS = re.compile(r"""tunebench\s|["']tunebench["']|\b(?:command|hint)\(""")
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,12 @@ def hints() -> Iterator[Told]:
             where = str(path.relative_to(ROOT))
             if where.startswith("tunebench/") and where.count("/") > 1:
                 continue  # a link to another folder
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            yield from _of_texts(tree, where)
-            yield from _of_calls(tree, where)
+            source = path.read_text(encoding="utf-8")
+            if not _TELLS.search(source):
+                continue
+            nodes = list(ast.walk(ast.parse(source)))
+            yield from _of_texts(nodes, where)
+            yield from _of_calls(nodes, where)
 
 
 #: Advice on an option: "add --offline", "or give --baseline". Help texts explain options and may name others.
@@ -70,8 +76,7 @@ def loose_options() -> Iterator[Told]:
         "targets/virtual",
     ):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            tree = ast.parse(path.read_text(encoding="utf-8"))
-            for node in _texts(tree):
+            for node in _texts(list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))):
                 text = _plain(node)
                 whole = "tunebench" in text or "pytest" in text or _SET_UP.search(text) or _has_command(node)
                 if _ADVICE.search(text) and not whole:
@@ -85,8 +90,8 @@ def _has_command(node: ast.Constant | ast.JoinedStr) -> bool:
     return any(getattr(function, "attr", getattr(function, "id", "")) in _WRITERS for function in functions)
 
 
-def _of_texts(tree: ast.Module, where: str) -> Iterator[Told]:
-    for node in _texts(tree):
+def _of_texts(nodes: list[ast.AST], where: str) -> Iterator[Told]:
+    for node in _texts(nodes):
         text = _plain(node)
         for line in _QUOTED.findall(text):
             yield Told(f"{where}:{node.lineno}", line)
@@ -94,17 +99,17 @@ def _of_texts(tree: ast.Module, where: str) -> Iterator[Told]:
             yield Told(f"{where}:{node.lineno}", text)
 
 
-def _texts(tree: ast.Module) -> Iterator[ast.Constant | ast.JoinedStr]:
-    """Yield the texts of a module that are no docstrings, each once."""
+def _texts(nodes: list[ast.AST]) -> Iterator[ast.Constant | ast.JoinedStr]:
+    """Yield the texts of a module, given by all its nodes, that are no docstrings, each once."""
     docstrings = {
         id(node.body[0].value)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
         and node.body
         and isinstance(node.body[0], ast.Expr)
     }
-    parts = {id(value) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for value in node.values}
-    for node in ast.walk(tree):
+    parts = {id(value) for node in nodes if isinstance(node, ast.JoinedStr) for value in node.values}
+    for node in nodes:
         if (
             id(node) not in docstrings
             and id(node) not in parts
@@ -119,9 +124,9 @@ def _plain(node: ast.Constant | ast.JoinedStr) -> str:
     return "".join(str(value.value) if isinstance(value, ast.Constant) else STAND_IN for value in node.values)
 
 
-def _of_calls(tree: ast.Module, where: str) -> Iterator[Told]:
+def _of_calls(nodes: list[ast.AST], where: str) -> Iterator[Told]:
     """Yield the commands that are put together by :func:`tunebench.harness.hints.command` from words that stand there."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.List) and any(
             getattr(item, "value", None) == "tunebench" for item in node.elts
         ):

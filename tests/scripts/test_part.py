@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -66,13 +67,17 @@ def test_a_part_that_did_not_run_lists_no_skipped_tests(tmp_path):
 
 
 def test_files_that_name_a_mark_are_all_that_can_hold_it():
-    """No hook adds `alone` to a test from outside its file."""
+    """No hook and no helper adds one of these to a test from outside its file."""
     part = load("part")
     files = part.naming("alone")
     assert "tests/harness/campaign/test_load.py" in files
     assert len(files) < 20
-    for path in (part.ROOT / "tests").rglob("conftest.py"):
-        assert "mark.alone" not in path.read_text(encoding="utf-8")
+    marks = re.compile(r"mark\.(alone|slow|browser|openssh_server|every_server)\b")
+    for path in (part.ROOT / "tests").rglob("*.py"):
+        if not path.name.startswith("test_"):
+            assert not marks.search(path.read_text(encoding="utf-8")), path
+    # `openssh` is added to what has one of the two marks of servers, which `make rest` looks for, too.
+    assert "tests/targets/transport/test_ssh.py" in part.naming("every_server")
 
 
 def test_the_slowest_stand_first_below_their_runs(report):
