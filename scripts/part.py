@@ -53,6 +53,22 @@ _TWO = ("-n", "2", "--dist", "worksteal")
 _THREE = ("-n", "3", "--dist", "worksteal")
 
 
+#: Files of `rest` with a test of forty seconds and more, some of which only wait. They go first, to one process of the
+#: three, and the others take what it has left: none of them begins when all else is done.
+_LONG = (
+    "tests/docs/test_readme.py",
+    "tests/harness/board/test_meter.py",
+    "tests/harness/campaign/test_language.py",
+    "tests/harness/campaign/test_networks.py",
+    "tests/harness/campaign/test_own_methods.py",
+    "tests/harness/campaign/test_thousand_boards.py",
+    "tests/harness/campaign/test_update_transfer.py",
+    "tests/harness/lab/test_wheelhouse.py",
+    "tests/reports/results/test_crash_states.py",
+    "tests/workloads/prepare/test_artefacts.py",
+)
+
+
 class Failed(Exception):
     """A command ended with another code than 0; it has said why."""
 
@@ -138,8 +154,9 @@ def rest(args: Sequence[str]) -> None:
         # Where the environment has no more tools than theirs they are skipped again, and cost nothing.
         with contextlib.suppress(Nothing):
             pytest("skipped", _FAST, "--timeout=600", *skipped, second_look=False)
-    files = args or naming("slow", "browser", "openssh", "openssh_server", "every_server")
-    pytest("rest", _REST, "--timeout=600", "--durations=12", *files, at_once=_THREE)
+    files = naming("slow", "browser", "openssh", "openssh_server", "every_server")
+    chosen = args or sorted(files, key=lambda file: file not in _LONG)
+    pytest("rest", _REST, "--timeout=600", "--durations=12", *chosen, at_once=_THREE)
     pytest("alone", _ALONE, "--timeout=600", *naming("alone"))
 
 

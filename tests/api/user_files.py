@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 SUITE = """
@@ -32,9 +33,10 @@ marks.result(accuracy=0.75, before=0.5)
 
 
 def write_lab(folder: Path) -> None:
-    """Write ``lab.toml``: this machine as the board ``here``."""
+    """Write ``lab.toml``: this machine as the board ``here``, with a Python that has no torch to import."""
     (folder / "lab.toml").write_text(
         f'[[board]]\nid = "here"\nkind = "loopback"\nworkdir = "{folder}/work"\n'
+        f'interpreter = ["{sys.executable}", "-S"]\n'
     )
 
 

@@ -342,14 +342,14 @@ RUNS = (
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory):
+def ran(tmp_path_factory, bare_python):
     """One campaign on all boards at once: (reader, id -> its record)."""
     folder = tmp_path_factory.mktemp("expected2")
     roots = {name: str(planted(name, folder / name)) for name in RUNS}
     text = '[lab]\nname = "testlab"\n'
     for name, root in roots.items():
         text += f'\n[[board]]\nid = "{name}"\nkind = "loopback"\nworkdir = "{folder}/work-{name}"\n'
-        text += f'simulated_root = "{root}"\ngates = "warn"\n'
+        text += f'simulated_root = "{root}"\ngates = "warn"\ninterpreter = "{bare_python}"\n'
     (folder / "lab.toml").write_text(text)
     (folder / "work.py").write_text(_WORKLOAD)
     (folder / "roots.json").write_text(json.dumps(roots))

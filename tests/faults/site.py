@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.relay import Relay
+from tests.sshd import quick_server
 from tunebench.targets.virtual.loopback import LoopbackServer
 from tunebench.targets.virtual.openssh import OpenSshServer, find_sshd
 
@@ -83,7 +84,7 @@ class Site:
             return self._stack.enter_context(LoopbackServer())
         keys = self.folder / "sshd"
         keys.mkdir(mode=0o700)
-        server = OpenSshServer(keys)
+        server = quick_server(keys)
         self._stack.callback(server.kill)
         return server
 

@@ -128,7 +128,8 @@ def test_a_planted_password_is_found_in_nothing_that_is_written_shown_or_run(
 ):
     one_repetition(_WORK)
     (tmp_path / "lab.toml").write_text(
-        f'[[board]]\nid = "here"\nkind = "loopback"\nworkdir = "{tmp_path}/work"\ninterpreter = "{sys.executable}"\n'
+        f'[[board]]\nid = "here"\nkind = "loopback"\nworkdir = "{tmp_path}/work"\n'
+        f'interpreter = ["{sys.executable}", "-S"]\n'
         f'[board.meter]\nkind = "shelly"\nscope = "wall_ac"\nhost = "127.0.0.1:{plug.server.server_address[1]}"\n'
         'generation = 1\nuser = "admin"\npassword_env = "PLUG_PASSWORD"\n'
     )

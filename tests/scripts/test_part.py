@@ -80,6 +80,19 @@ def test_files_that_name_a_mark_are_all_that_can_hold_it():
     assert "tests/targets/transport/test_ssh.py" in part.naming("every_server")
 
 
+def test_long_files_are_among_those_of_the_rest_and_go_first(monkeypatch):
+    part = load("part")
+    runs = {}
+    monkeypatch.setattr(part, "skipped_by", lambda _: [])
+    monkeypatch.setattr(part, "pytest", lambda name, marks, *words, **_: runs.update({name: words}))
+    part.rest([])
+    files = [word for word in runs["rest"] if not word.startswith("--")]
+    assert tuple(files[: len(part._LONG)]) == part._LONG
+    assert len(set(files)) == len(files) > 100
+    part.rest(["tests/fuzz"])
+    assert [word for word in runs["rest"] if not word.startswith("--")] == ["tests/fuzz"]
+
+
 def test_the_slowest_stand_first_below_their_runs(report):
     lines = load("slowest").lines([report])
     assert lines[0].endswith("s in     5 tests of test")

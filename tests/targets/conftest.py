@@ -15,13 +15,14 @@ from pathlib import Path
 import asyncssh
 import pytest
 
+from tests.sshd import quick_server
 from tunebench.targets.client.board import Board
 from tunebench.targets.client.connection import BoardSpec
 from tunebench.targets.payload import make_payload
 from tunebench.targets.transport.endpoint import Endpoint, Timeouts
 from tunebench.targets.virtual import dropbear, tinyssh
 from tunebench.targets.virtual.loopback import LoopbackServer
-from tunebench.targets.virtual.openssh import OpenSshServer, find_sshd
+from tunebench.targets.virtual.openssh import find_sshd
 
 SHORT = Timeouts(connect_s=3.0, banner_s=3.0, auth_s=5.0, channel_s=3.0, command_s=10.0)
 
@@ -30,7 +31,7 @@ SHORT = Timeouts(connect_s=3.0, banner_s=3.0, auth_s=5.0, channel_s=3.0, command
 def sshd(tmp_path_factory):
     if find_sshd() is None:
         pytest.skip("no sshd on this machine: install openssh-server")
-    with OpenSshServer(tmp_path_factory.mktemp("sshd"), SHORT) as server:
+    with quick_server(tmp_path_factory.mktemp("sshd"), SHORT) as server:
         yield server
 
 

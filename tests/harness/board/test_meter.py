@@ -197,10 +197,11 @@ def test_a_meter_describes_itself_with_what_it_reads_now(plug):
 
 
 @pytest.mark.slow
-def test_doctor_reads_the_meter_and_a_board_without_it_can_still_be_measured(plug, tmp_path):
+def test_doctor_reads_the_meter_and_a_board_without_it_can_still_be_measured(plug, tmp_path, bare_python):
     device = plug()
     (tmp_path / "lab.toml").write_text(
-        f'[[board]]\nid = "here"\nkind = "loopback"\nworkdir = "{tmp_path}/work"\n[board.meter]\n{_shelly(device)}'
+        f'[[board]]\nid = "here"\nkind = "loopback"\nworkdir = "{tmp_path}/work"\n'
+        f'interpreter = "{bare_python}"\n[board.meter]\n{_shelly(device)}'
     )
     (entry,) = load_inventory(tmp_path / "lab.toml").boards
     checks = {check.name: check for check in diagnose(entry, build_payload()).checks}

@@ -63,12 +63,12 @@ def test_compiled_kernels_are_left_out_with_the_reason():
 
 
 @pytest.fixture
-def entry(noexec_folder) -> BoardEntry:
+def entry(noexec_folder, bare_python) -> BoardEntry:
     return BoardEntry(
         id="hard",
         kind="loopback",
         python=sys.executable,
-        interpreter=sys.executable,
+        interpreter=bare_python,
         workdir=str(noexec_folder / "w"),
     )
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.sshd import quick_server
 from tunebench.harness.campaign.session import exit_code
 from tunebench.harness.errors import UsageError
 from tunebench.targets.virtual import dropbear, tinyssh
-from tunebench.targets.virtual.openssh import OpenSshServer, find_sshd
+from tunebench.targets.virtual.openssh import find_sshd
 
 
 def test_every_repetition_is_recorded_once_with_its_trace_of_evidence(campaign, lab, sleep_suite, tmp_path):
@@ -269,7 +270,9 @@ def test_nothing_of_the_inventory_s_addresses_reaches_the_results(campaign, lab,
     ("kind", "transport"),
     [("openssh", "paramiko"), ("openssh", "openssh"), ("dropbear", "paramiko"), ("tinyssh", "openssh")],
 )
-def test_the_same_campaign_runs_over_other_servers(campaign, sleep_suite, tmp_path, kind, transport):
+def test_the_same_campaign_runs_over_other_servers(
+    campaign, sleep_suite, tmp_path, bare_python, kind, transport
+):
     """Reach the board as a remote one: host key in known_hosts, key file, port, user; no server of ours in between.
 
     Behind dropbear there are BusyBox's programs only.
@@ -284,7 +287,7 @@ def test_the_same_campaign_runs_over_other_servers(campaign, sleep_suite, tmp_pa
     keys = tmp_path / "keys"
     keys.mkdir(mode=0o700)
     servers = {
-        "openssh": OpenSshServer,
+        "openssh": quick_server,
         "dropbear": dropbear.DropbearServer,
         "tinyssh": tinyssh.TinySshServer,
     }
@@ -294,7 +297,7 @@ def test_the_same_campaign_runs_over_other_servers(campaign, sleep_suite, tmp_pa
         inventory.write_text(
             f'[[board]]\nid = "real"\nkind = "linux"\nhost = "127.0.0.1"\nport = {end.port}\nuser = "{end.user}"\n'
             f'key = "{end.key_file}"\nknown_hosts = "{end.known_hosts}"\npython = "{sys.executable}"\n'
-            f'interpreter = "{sys.executable}"\ngates = "warn"\nworkdir = "{tmp_path}/work"\n'
+            f'interpreter = "{bare_python}"\ngates = "warn"\nworkdir = "{tmp_path}/work"\n'
             f'transport = "{transport}"\n'
         )
         ran = campaign(inventory, sleep_suite(["a"], blocks=2))

@@ -21,6 +21,7 @@ def test_an_example_is_measured_and_compared_with_the_built_in_methods(
 ):
     done = cli(
         *("run", "-i", str(lab("here")), "-s", str(EXAMPLES / f"{suite}.toml"), "--blocks", "1", "--json"),
+        *("--methods", f"{own},{baseline}"),
         timeout_s=400,
     )
     assert done.returncode == 0, done.stderr

@@ -115,11 +115,13 @@ def test_what_a_board_says_is_shown_as_text_and_cannot_drive_the_terminal(row_of
 
 
 @pytest.mark.slow
-def test_the_command_asks_all_boards_and_one_that_is_gone_makes_it_partial(cli, tmp_path, simulated):
+def test_the_command_asks_all_boards_and_one_that_is_gone_makes_it_partial(
+    cli, tmp_path, simulated, bare_python
+):
     text = ""
     for name in ("pi-5", "agx-orin-jp6"):
         text += f'[[board]]\nid = "{name}"\nkind = "loopback"\nsimulated_root = "{simulated(name)}"\n'
-        text += f'workdir = "{tmp_path}/w-{name}"\n'
+        text += f'workdir = "{tmp_path}/w-{name}"\ninterpreter = "{bare_python}"\n'
     text += '[[board]]\nid = "gone"\nkind = "linux"\nhost = "127.0.0.1"\nport = 9\n'
     (tmp_path / "lab.toml").write_text(text)
     done = cli("boards", "-i", "lab.toml", "--json")

@@ -215,7 +215,7 @@ def test_a_command_that_is_killed_on_the_board_is_asked_again_but_not_for_ever(
 
 @pytest.mark.slow
 def test_a_server_that_just_restarts_when_a_campaign_begins_costs_no_board(
-    campaign, sleep_suite, tmp_path, make_proxy
+    campaign, sleep_suite, tmp_path, make_proxy, bare_python
 ):
     with LoopbackServer() as server:
         end = server.endpoint
@@ -226,7 +226,7 @@ def test_a_server_that_just_restarts_when_a_campaign_begins_costs_no_board(
         inventory.write_text(
             f'[[board]]\nid = "here"\nkind = "linux"\nhost = "127.0.0.1"\nport = {link.port}\n'
             f'user = "{end.user}"\nkey = "{end.key_file}"\nknown_hosts = "{known}"\ngates = "warn"\n'
-            f'workdir = "{tmp_path}/work-here"\n'
+            f'workdir = "{tmp_path}/work-here"\ninterpreter = "{bare_python}"\n'
         )
         link.unplug()
         threading.Timer(2.0, link.plug_in).start()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.sshd import quick_server
 from tunebench.targets.errors import TargetError
 from tunebench.targets.transport.endpoint import Endpoint, Timeouts
 from tunebench.targets.transport.openssh import OpenSsh
@@ -55,7 +56,7 @@ class SshLab:
         """Start another server with settings of its own, and return the lab around it."""
         folder = self.folder / f"server-{len(list(self.folder.iterdir()))}"
         folder.mkdir()
-        server = self._stack.enter_context(OpenSshServer(folder, SHORT, settings, key_types))
+        server = self._stack.enter_context(quick_server(folder, SHORT, settings, key_types))
         inner = self.folder / f"{folder.name}-files"
         inner.mkdir()
         return SshLab(inner, server, self._stack)
@@ -165,7 +166,7 @@ def plain_server(tmp_path_factory) -> Iterator[OpenSshServer]:
     """A server that the tests of a module share."""
     if find_sshd() is None or shutil.which("ssh") is None:
         pytest.skip("no sshd or ssh on this machine: install openssh-server and openssh-client")
-    with OpenSshServer(
+    with quick_server(
         tmp_path_factory.mktemp("plain"), SHORT, key_types=("ed25519", "ecdsa", "rsa")
     ) as server:
         yield server

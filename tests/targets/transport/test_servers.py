@@ -40,7 +40,7 @@ def inventory_entry(lab, tmp_path, transport, port=None, more=""):
     path.write_text(
         f'[[board]]\nid = "b"\nkind = "linux"\nhost = "127.0.0.1"\nport = {port or lab.port}\nuser = "{lab.user}"\n'
         f'key = "{lab.client}"\nknown_hosts = "{known}"\ntransport = "{transport}"\npython = "{sys.executable}"\n'
-        f'interpreter = "{sys.executable}"\nworkdir = "{tmp_path}/work"\n{more}'
+        f'interpreter = ["{sys.executable}", "-S"]\nworkdir = "{tmp_path}/work"\n{more}'
     )
     return load_inventory(path).boards[0]
 

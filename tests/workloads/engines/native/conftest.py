@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 from pathlib import Path
@@ -37,11 +38,16 @@ def real_task(tmp_path_factory: pytest.TempPathFactory):
         pytest.skip("TUNEBENCH_DATA is not set")
     pytest.importorskip("torch")
     cache: dict[str, Any] = {}
-    folder = tmp_path_factory.mktemp("artefacts")
+    base = tmp_path_factory.getbasetemp()
+    # One for all workers: to pretrain on HAR takes most of the time of the tests that begin from it.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "real-artefacts"
+    folder.mkdir(exist_ok=True)
 
     def make(dataset: str, method: str, **keys: Any) -> task.Task:
         if dataset not in cache:
-            made = prepare(dataset, "mlp", cache_dir=folder)
+            with (folder / f"{dataset}.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                made = prepare(dataset, "mlp", cache_dir=folder)
             cache[dataset] = made, artefact.read(str(made.data)), artefact.read(str(made.weights))
         _, data, weights = cache[dataset]
         return task.make_task(spec.parse({"method": method, "dataset": dataset, **keys}), data, weights)

@@ -115,7 +115,24 @@ def _write(rows, path):
             file.write(struct.pack("<q", len(row) * row.itemsize) + row.tobytes())
 
 
-def _losses_on(variant, file, tmp_path):
+@pytest.fixture(scope="module")
+def driver_for(tmp_path_factory):
+    """Function (variant) -> the program that runs a case through a board's library, built once for each variant."""
+    folder = tmp_path_factory.mktemp("drivers")
+
+    def built(variant):
+        driver = folder / variant
+        if not driver.exists():
+            zig = [sys.executable, "-m", "ziglang", "cc", "-target", build.VARIANTS[variant].triple]
+            subprocess.run(
+                [*zig, "-O1", str(DRIVER), "-o", str(driver), "-ldl"], check=True, capture_output=True
+            )
+        return str(driver)
+
+    return built
+
+
+def _losses_on(variant, file, driver_for):
     """Run a case through a board's library in its emulator."""
     emulator, root = BOARDS[variant]
     if not build.has_zig():
@@ -123,11 +140,8 @@ def _losses_on(variant, file, tmp_path):
     if shutil.which(emulator) is None or not Path(root).is_dir():
         packages = "qemu-user libc6-arm64-cross libc6-armhf-cross"
         pytest.skip(f"no {emulator}, or no C library in {root}: apt install {packages}")
-    driver = tmp_path / "driver"
-    zig = [sys.executable, "-m", "ziglang", "cc", "-target", build.VARIANTS[variant].triple]
-    subprocess.run([*zig, "-O1", str(DRIVER), "-o", str(driver), "-ldl"], check=True, capture_output=True)
     ended = subprocess.run(
-        [emulator, "-L", root, str(driver), build.build(variant).path, str(file)],
+        [emulator, "-L", root, driver_for(variant), build.build(variant).path, str(file)],
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
@@ -144,13 +158,13 @@ def _assert_same(theirs, ours):
 @pytest.mark.parametrize("variant", sorted(BOARDS))
 @pytest.mark.parametrize("case", CASES)
 def test_a_boards_library_gives_the_losses_of_this_machine(
-    variant, case, digits, library, tmp_path, losses_of
+    variant, case, digits, library, tmp_path, losses_of, driver_for
 ):
     made = digits(case.split()[0], epochs=EPOCHS, **CASES[case])
     write_case(made, tmp_path / "case")
     ours = losses_of(Session(made, library=library), EPOCHS)
     assert len(ours) >= 100
-    _assert_same(_losses_on(variant, tmp_path / "case", tmp_path), ours)
+    _assert_same(_losses_on(variant, tmp_path / "case", driver_for), ours)
 
 
 @pytest.mark.slow
@@ -165,9 +179,9 @@ def test_a_boards_library_gives_the_losses_of_this_machine(
     ],
 )
 def test_a_boards_library_gives_this_machines_losses_behind_a_trunk(
-    variant, model, method, small, library, tmp_path, losses_of
+    variant, model, method, small, library, tmp_path, losses_of, driver_for
 ):
     made = small(method, model, batch=3, epochs=EPOCHS, optimizer="adamw", lr=0.002)
     write_network_case(made, tmp_path / "case")
-    theirs = _losses_on(variant, tmp_path / "case", tmp_path)
+    theirs = _losses_on(variant, tmp_path / "case", driver_for)
     _assert_same(theirs, losses_of(network.Session(made, library=library), EPOCHS))
