@@ -49,7 +49,7 @@ _MEET_PYTHON = (
 )
 #: Two at a time: most wait for a board. What fails beside others must pass alone.
 _TWO = ("-n", "2", "--dist", "worksteal")
-#: The others leave a fifth of two CPUs idle so: they start processes and wait for them.
+#: Slow tests, and those that meet a dependency, leave a fifth of two CPUs idle so: they start processes and wait for them.
 _THREE = ("-n", "3", "--dist", "worksteal")
 
 
@@ -128,14 +128,14 @@ def test(args: Sequence[str]) -> None:
 def lowest(args: Sequence[str]) -> None:
     """Run the fast tests that meet a dependency, on the lowest versions that pyproject.toml allows."""
     versions()
-    pytest("lowest", _FAST, "--timeout=120", *(args or _MEET_DEPENDENCIES), at_once=_TWO)
+    pytest("lowest", _FAST, "--timeout=120", *(args or _MEET_DEPENDENCIES), at_once=_THREE)
 
 
 def newest(args: Sequence[str]) -> None:
     """Run the fast tests that meet a dependency, and the agent's, under this Python; without torch."""
     versions()
     name = f"newest-{sys.version_info[0]}.{sys.version_info[1]}"
-    pytest(name, _FAST, "--timeout=120", *(args or _MEET_PYTHON), at_once=_TWO)
+    pytest(name, _FAST, "--timeout=120", *(args or _MEET_PYTHON), at_once=_THREE)
 
 
 def versions() -> None:

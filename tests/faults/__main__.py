@@ -74,12 +74,15 @@ def _soak(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults soak", description=soak.__doc__)
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--boards", type=int, default=4)
+    parser.add_argument(
+        "--at-least", type=int, default=0, metavar="N", help="faults, if it takes thrice the time"
+    )
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args(words)
     seed = random.SystemRandom().getrandbits(32) if asked.seed is None else asked.seed
     print(f"seed {seed}", file=sys.stderr, flush=True)
-    tally = soak.soak(asked.minutes, asked.boards, seed)
+    tally = soak.soak(asked.minutes, asked.boards, seed, asked.at_least)
     print(json.dumps(tally.as_json(), indent=1) if asked.json else soak.text(tally))
     return 0 if tally.clean else 1
 

@@ -45,7 +45,7 @@ def test_every_fault_leaves_each_repetition_exactly_once_and_the_board_clean():
 
 
 def test_minutes_of_random_faults_on_four_boards_lose_and_double_nothing():
-    report = faults("soak", "--minutes", "2", "--boards", "4", timeout_s=SOAK_S)
+    report = faults("soak", "--minutes", "2", "--boards", "4", "--at-least", "10", timeout_s=SOAK_S)
     print(json.dumps(report, indent=1))
     assert (report["lost"], report["doubled"], report["left_behind"]) == (0, 0, 0), report["findings"]
     assert report["clean"] is True, report["findings"]
