@@ -45,7 +45,7 @@ COMMANDS: Mapping[str, str] = {
     "accept": "Accept a change: the series starts a new segment, older nights are no yardstick any more.",
     "quarantine": "Leave a board's nights out of the gate from now on, until it is released.",
     "nightly": "Run the suite, index the store, write the report, judge the night; an unfinished run of it is resumed.",
-    "export": "Copy a run to give away, and/or write its repetitions as one flat table.",
+    "export": "Copy a run to give away, and/or write its repetitions as one flat table, and/or for another tool.",
     "merge": "Bring several labs' complete runs into one results root; equal ones are left, unequal ones refused.",
     "emulate": "Emulated boards: real ARM Linux in QEMU; their times are not a board's.",
     "sensors": "Sensors of boards and plugs: what their outputs mean.",
