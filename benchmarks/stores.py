@@ -139,9 +139,7 @@ def _queries(place: Path | Address, made: Path) -> tuple[float, float]:
         with opened(place) as store:
             connection = store._connection  # type: ignore[attr-defined]
             median = "percentile_cont(0.5) WITHIN GROUP (ORDER BY wall_s)"
-            medians = _MEDIANS.format(table="tunebench.repetitions", value="wall_s").replace(
-                "median(wall_s)", median
-            )
+            medians = _MEDIANS.format(table="tunebench.repetitions", median=median)
             series = _SERIES.format(table="tunebench.repetitions", median=median)
             return (
                 _middle_ms(lambda: connection.execute(medians).fetchall()),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import json
 import os
 import secrets
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import duckdb
 
-from tunebench.reports.results.files import make_folder, sync_folder
+from tunebench.reports.results.files import file_name, make_folder, sync_folder
 from tunebench.reports.results.layout import ResultsError, RunNotFound
 from tunebench.reports.stores.address import Address
 from tunebench.reports.stores.columns import COLUMNS, STORE_VERSION, WHOLE
@@ -61,6 +62,12 @@ class Store:
         for file in files[-1:]:
             self._check_version([file])
 
+    def digest(self, run_id: str) -> str | None:
+        """Return what a run's file says."""
+        with self._reached():
+            file = self._file_of(run_id)
+            return None if file is None else self._facts(file)[1]
+
     def push(self, run: SealedRun) -> Pushed:
         """Write a run's file beside its place, count its rows there, and link it into place."""
         with self._reached():
@@ -68,7 +75,7 @@ class Store:
             verdict = None if there is None else verdict_on(run, *self._facts(there), self._name)
             if verdict in ("there", "older"):
                 return verdict
-            target = there or self._folder / f"dt={run.month}" / f"{run.run_id}.parquet"
+            target = there or self._folder / f"dt={run.month}" / f"{file_name(run.run_id)}.parquet"
             make_folder(target.parent)
             part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
             try:
@@ -229,8 +236,7 @@ class Store:
                 )
 
     def _file_of(self, run_id: str) -> Path | None:
-        files = [file for file in self._files() if file.name == f"{run_id}.parquet"]
-        return files[0] if files else None
+        return next(iter(sorted(self._folder.glob(f"dt=*/{glob.escape(file_name(run_id))}.parquet"))), None)
 
     def _facts(self, file: Path) -> tuple[str, str, Sequence[str]]:
         """Return lab, digest and earlier digests of a stored run."""

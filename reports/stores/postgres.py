@@ -81,6 +81,14 @@ class Store:
                         self._connection.execute("INSERT INTO tunebench.schema_version VALUES (%s)", [number])
             self._refuse_newer(self._version())
 
+    def digest(self, run_id: str) -> str | None:
+        """Return the digest that the server has."""
+        with self._reached():
+            row = self._connection.execute(
+                "SELECT digest FROM tunebench.runs WHERE run_id = %s", [run_id]
+            ).fetchone()
+        return None if row is None else str(row[0])
+
     def push(self, run: SealedRun) -> Pushed:
         """Store a run in one transaction; another host that pushes the same run waits for its end."""
         with self._reached(), self._connection.transaction():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tunebench.reports.results.layout import PLAN, ResultsError, run_folders
 from tunebench.reports.stores.address import Address
-from tunebench.reports.stores.sealed import is_sealed, sealed_run
+from tunebench.reports.stores.sealed import digest_of, is_sealed, sealed_run
 from tunebench.reports.stores.store import opened
 
 _DECISIONS = "decisions.jsonl"
@@ -54,6 +54,10 @@ def push(
                 progress(f"{folder}: not complete, left out")
                 continue
             try:
+                run_id, digest = digest_of(folder)
+                if store.digest(run_id) == digest:
+                    report.runs["there"] += 1  # a push of every night reads no run twice
+                    continue
                 run = sealed_run(folder)
                 verdict = store.push(run)
             except ResultsError as error:

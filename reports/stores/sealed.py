@@ -7,6 +7,7 @@ no gate and no comparison reads them.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,16 @@ def is_sealed(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
+def digest_of(folder: Path) -> tuple[str, str]:
+    """Return a complete run's id and digest, from its manifest alone.
+
+    Raises:
+        ResultsError: the manifest is not readable.
+    """
+    run_id = load_object(folder / MANIFEST, RUN_SCHEMA).get("run_id")
+    return str(run_id), hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+
+
 def sealed_run(folder: Path) -> SealedRun:
     """Read a complete run for a store.
 
@@ -99,10 +110,11 @@ def sealed_run(folder: Path) -> SealedRun:
     reps = files.pop(REPS)
     *parts, torn = reps.split(b"\n")
     written_s = max((folder / name).stat().st_mtime for name in (PLAN, MANIFEST, REPS))
+    month = re.match(r"\d{4}-\d{2}", manifest.started_utc)
     run = SealedRun(
         run_id=manifest.run_id,
         lab=manifest.lab,
-        month=manifest.started_utc[:7],
+        month=month[0] if month is not None else "unknown",
         digest=hashlib.sha256(data).hexdigest(),
         earlier=tuple(
             hashlib.sha256(content).hexdigest()

@@ -32,6 +32,10 @@ class Store(Protocol):
         """
         ...
 
+    def digest(self, run_id: str) -> str | None:
+        """Return the digest of a stored run; None if it is not there."""
+        ...
+
     def push(self, run: SealedRun) -> Pushed:
         """Store a run whole or not at all.
 

@@ -154,7 +154,10 @@ def test_the_command_says_what_became_of_each_run_and_ends_with_2_where_one_was_
     assert (done.exit_code, done.stdout) == (0, f"Store: {share} (4 run(s) added, 72 repetitions)\n")
     done = runner.invoke(cli.app, [str(share), str(runs[0].parents[4]), "--json"])
     assert json.loads(done.stdout)["there"] == 4
-    (runs[1] / "plan.json").write_text("{}")
-    done = runner.invoke(cli.app, [str(share), str(runs[0].parents[4])])
+    other = shutil.copytree(runs[1].parents[4], share.folder.parent / "other")
+    for plan in other.rglob("plan.json"):
+        plan.write_text("{}")
+        (plan.parent / "run.json").write_text((plan.parent / "run.json").read_text() + " ")
+    done = runner.invoke(cli.app, [str(share), str(other)])
     assert done.exit_code == 2
     assert "plan.json: was changed or damaged after the run" in done.stderr
