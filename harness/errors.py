@@ -60,12 +60,15 @@ def ending_of(error: BaseException) -> Ending:
     """Return how any error ends a command."""
     from tunebench.reports.formatting.output import OutputError
     from tunebench.reports.results import ResultsError
+    from tunebench.reports.stores.errors import StoreLost
     from tunebench.targets.errors import TargetError
 
     if isinstance(error, HarnessError):
         return Ending(_noted(error, str(error)), error.exit_code)
     if isinstance(error, ResultsError):
         return Ending(_noted(error, str(error)), EXIT_USAGE)
+    if isinstance(error, StoreLost):
+        return Ending(_noted(error, str(error)), EXIT_INFRA)
     if isinstance(error, OutputError):
         return Ending(_noted(error, str(error)), EXIT_INFRA if error.disk else EXIT_USAGE)
     if isinstance(error, KeyboardInterrupt):

@@ -25,8 +25,8 @@ PAGE = ROOT / "docs" / "cli.md"
 GROUPS = {
     "A first lab": ("demo", "init", "boards", "setup", "doctor", "plan", "run", "status", "runs"),
     "Your own method": ("new-method", "try", "params", "suites", "examples", "tune-rates"),
-    "Reading results": ("report", "compare", "verify", "export", "merge"),
-    "A lab every night": ("nightly", "gate", "accept", "quarantine", "calibrate", "index"),
+    "Reading results": ("report", "compare", "verify", "export", "push", "merge"),
+    "A lab every night": ("nightly", "gate", "accept", "quarantine", "calibrate", "index", "site"),
     "Boards and their sensors": ("release", "meter", "sensors", "emulate"),
     "More": (),
 }

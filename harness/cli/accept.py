@@ -12,6 +12,7 @@ from tunebench.harness.errors import UsageError
 
 if TYPE_CHECKING:
     from tunebench.reports.history.series import Series
+    from tunebench.reports.stores.address import Address
 
 app = typer.Typer(add_completion=False)
 
@@ -23,17 +24,19 @@ def accept(
         typer.Argument(metavar="SERIES", help="Series key (or its beginning), or 'board / task / label'."),
     ],
     reason: ReasonOption,
-    store: StoreOption = RESULTS,
+    store: StoreOption = str(RESULTS),
 ) -> None:
     """Accept a change: the series starts a new segment, older nights are no yardstick any more."""
     from tunebench.harness.nightly.decide import decide
+    from tunebench.reports.stores.address import place_of
 
-    chosen = find_series(store, series)
-    path = decide(store, "accept", reason, series_key=chosen.series_key, board_id=chosen.board_id)
+    place = place_of(store)
+    chosen = find_series(place, series)
+    path = decide(place, "accept", reason, series_key=chosen.series_key, board_id=chosen.board_id)
     typer.echo(f"Accepted {chosen.name} ({chosen.series_key[:12]}) in {path}")
 
 
-def find_series(store: Path, wanted: str) -> Series:
+def find_series(store: Path | Address, wanted: str) -> Series:
     """Return the one series that a key, the beginning of a key, or a name stands for.
 
     Raises:

@@ -20,7 +20,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def calibrate(
-    store: StoreOption = RESULTS,
+    store: StoreOption = str(RESULTS),
     drill: Annotated[
         float | None,
         typer.Option(
@@ -37,8 +37,9 @@ def calibrate(
     if drill is not None and not 0 < drill < 10:
         raise UsageError(f"--drill {drill:g}: a relative slow-down between 0 and 10, e.g. 0.05 for 5 %")
     from tunebench.reports.history import calibration
+    from tunebench.reports.stores.address import place_of
 
-    value = calibration.as_json_value(calibration.calibrate(store, drill))
+    value = calibration.as_json_value(calibration.calibrate(place_of(store), drill))
     if as_json:
         typer.echo(json.dumps(value, indent=2))
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,15 +16,15 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def compare(
     run_a: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="RUN_A",
-            help="The reference: a run's directory, or a results root.",
+            help="The reference: a run's directory, a results root, or ADDRESS#RUN_ID of a store that hosts share.",
             autocompletion=completion.runs,
         ),
     ],
     run_b: Annotated[
-        Path,
+        str,
         typer.Argument(metavar="RUN_B", help="The run to hold against it.", autocompletion=completion.runs),
     ],
     html: HtmlOption = None,
@@ -36,10 +35,13 @@ def compare(
 
     Blocks of different runs are not paired, so this is no substitute for a comparison within one run, nor for the gate.
     """
+    from tunebench.reports.history.stored import run_folder
     from tunebench.reports.render.files import comparison
+    from tunebench.reports.stores.address import place_of
 
+    first, second = (run_folder(place_of(text)) for text in (run_a, run_b))
     taken = stdout_is_taken({"--html": html, "--json": json_file})
-    typer.echo(comparison(run_a, run_b, html, json_file, form), nl=False, err=taken)
+    typer.echo(comparison(first, second, html, json_file, form), nl=False, err=taken)
     for path in (html, json_file):
         if path is not None and path != STDOUT:
             typer.echo(f"Comparison: {path}", err=True)

@@ -18,6 +18,7 @@ import typer
 
 from tunebench.harness.config.inventory_place import find_inventory
 from tunebench.harness.errors import UsageError
+from tunebench.reports.exports.registry import FORMATS
 
 Completion = tuple[str, str]
 
@@ -70,6 +71,11 @@ def methods(ctx: typer.Context, incomplete: str) -> list[Completion]:
         for name in [entry.get("label")] if entry.get("label") else entry.get("methods") or []:
             names.setdefault(str(name), task)
     return _of_list(incomplete, list(names.items()))
+
+
+def formats(incomplete: str) -> list[Completion]:
+    """Return the formats of ``export --format``, each with who reads it."""
+    return list(_beginning(incomplete, FORMATS.items()))
 
 
 def runs(ctx: typer.Context, incomplete: str) -> list[Completion]:

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tunebench.harness.cli import completion
 from tunebench.harness.cli.options import RunArgument, output_file, stdout_is_taken
 from tunebench.harness.errors import UsageError
 from tunebench.harness.hints import command as hint
+from tunebench.reports.exports.registry import FORMATS, format_module
+from tunebench.reports.formatting.output import STDOUT
 
 if TYPE_CHECKING:
     from tunebench.reports.formatting.privacy import Anonymiser
@@ -39,18 +42,39 @@ def export(
             parser=output_file,
         ),
     ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="Write it for another tool: " + ", ".join(FORMATS) + ".",
+            autocompletion=completion.formats,
+        ),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="FILE",
+            help="Where --format writes: a file, for mlflow its tracking address; default: printed.",
+        ),
+    ] = None,
 ) -> None:
-    """Copy a run to give away, and/or write its repetitions as one flat table."""
-    from tunebench.reports.results import find_run
+    """Copy a run to give away, and/or write its repetitions as one flat table, and/or for another tool."""
+    from tunebench.reports.results import RunReader, find_run
     from tunebench.reports.results.export import export_run, write_table
 
-    if out is None and table is None:
+    if out is None and table is None and form is None:
         raise UsageError(
-            "nothing to write: give --out DIR for a copy of the run and/or --table FILE for its repetitions, e.g."
+            "nothing to write: give --out DIR for a copy of the run, --table FILE for its repetitions and/or --format"
+            " NAME for another tool, e.g."
             f"\n  {hint('export', run, '--out', 'shared', '--anonymise')}"
             f"\n  {hint('export', run, '--table', 'repetitions.csv')}"
+            f"\n  {hint('export', run, '--format', 'openmetrics', '--to', 'tunebench.prom')}"
         )
-    taken = stdout_is_taken({"--table": table})
+    _check_format(form, to)
+    printed = form is not None and to in (None, "-") and form not in ("mlflow", "parquet")
+    taken = stdout_is_taken({"--table": table}, "--format" if printed else None) or printed
     folder = find_run(run)
     shared = folder
     if anonymise and out is None:
@@ -64,8 +88,25 @@ def export(
         typer.echo(f"Run: {shared}", err=taken)
     if table is not None:
         rows = write_table([shared], table)
-        if not taken:
-            typer.echo(f"Table: {table} ({rows} repetitions)")
+        if table != STDOUT:
+            typer.echo(f"Table: {table} ({rows} repetitions)", err=taken)
+    if form is not None:
+        place = format_module(form).export(RunReader(shared), to)
+        if place is not None:
+            typer.echo(f"Export: {place}", err=taken)
+
+
+def _check_format(form: str | None, to: str | None) -> None:
+    """Refuse a format that is none, and a place without a format.
+
+    Raises:
+        UsageError: so it is; the message has what would be right.
+    """
+    if form is None and to is not None:
+        raise UsageError(f"--to {to}: is where --format writes; name one: {', '.join(FORMATS)}")
+    if form is not None and form not in FORMATS:
+        known = "; ".join(f"{name}: for {whom}" for name, whom in FORMATS.items())
+        raise UsageError(f"--format {form!r}: is none of: {known}")
 
 
 def _root_of(folder: Path) -> Path:

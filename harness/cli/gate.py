@@ -26,15 +26,15 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def gate(
     run: Annotated[
-        Path,
+        str,
         typer.Option(
             "--run",
             metavar="RUN",
-            help="The run to judge (or a results root).",
+            help="The run to judge (or a results root; or ADDRESS or ADDRESS#RUN_ID of a store that hosts share).",
             autocompletion=completion.runs,
         ),
     ],
-    store: StoreOption = RESULTS,
+    store: StoreOption = str(RESULTS),
     inventory: Annotated[
         Path | None,
         typer.Option(
@@ -78,7 +78,9 @@ def gate(
     from tunebench.harness.nightly.night import PRECEDENCE
     from tunebench.reports.formatting.output import OutputError, write_output
     from tunebench.reports.history import gate_text
+    from tunebench.reports.history.stored import run_folder
     from tunebench.reports.render import gate_block
+    from tunebench.reports.stores.address import Address, place_of
 
     if inventory is not None and baseline is None:
         raise UsageError(
@@ -86,15 +88,23 @@ def gate(
             " --baseline RUN or a payload's SHA-256"
         )
     taken = stdout_is_taken({"--junit": junit, "--md": markdown}, "--json" if as_json else None)
-    judgement = nightly.gate(run, store)
+    place, of_run = place_of(store), place_of(run)
+    folder = run_folder(of_run)
+    judgement = nightly.gate(folder, place)
     if baseline is not None:
+        if isinstance(place, Address):
+            raise UsageError(
+                f"--baseline {baseline}: builds are looked for in runs' directories, which no store has: give --store"
+                " DIR, where the runs lie"
+            )
         from tunebench.harness.config.inventory import load_inventory
 
         lab = load_inventory(inventory or found_inventory())
-        judgement = nightly.confirmed(judgement, run, store, lab, baseline)
-    # Where later reports of the run find it.
-    gate_block.keep(judgement, nightly.judged_run(run))
-    decide = decisions_on(judgement, store)
+        judgement = nightly.confirmed(judgement, folder, place, lab, baseline)
+    if not isinstance(of_run, Address):
+        # Where later reports of the run find it.
+        gate_block.keep(judgement, nightly.judged_run(folder))
+    decide = decisions_on(judgement, place)
     # The verdict first: a file that cannot be written must not hide it.
     if as_json:
         typer.echo(json.dumps(gate_text.as_json_value(judgement), indent=2))

@@ -16,18 +16,34 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def index(
-    store: Annotated[Path, typer.Argument(metavar="DIR", help="Root of the results directories.")] = RESULTS,
+    store: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR",
+            help="Root of the results directories, or a store that hosts share (parquet:///DIR, postgres://...).",
+        ),
+    ] = str(RESULTS),
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file", metavar="FILE", help="Where the index lies; of a store by default ./index.duckdb."
+        ),
+    ] = None,
 ) -> None:
     """Build the index of all runs below DIR: a cache (DIR/index.duckdb) that can be deleted at any time."""
-    from tunebench.reports.history.index import build
+    from tunebench.reports.history.index import INDEX, build
+    from tunebench.reports.stores.address import Address, place_of
 
-    if store.is_dir() and not os.access(store, os.W_OK):
+    place = place_of(store)
+    if isinstance(place, Address):
+        file = file or Path(INDEX)
+    elif file is None and place.is_dir() and not os.access(place, os.W_OK):
         raise UsageError(
-            f"{store}: cannot be written, and the index would lie there. Commands that need one (report --store, gate)"
+            f"{place}: cannot be written, and the index would lie there. Commands that need one (report --store, gate)"
             " make it for themselves"
         )
     console = stderr_console()
-    report = build(store, progress=lambda message: console.print(message, markup=False, soft_wrap=True))
+    report = build(place, file, progress=lambda message: console.print(message, markup=False, soft_wrap=True))
     for warning in report.warnings:
         console.print(warning, markup=False, soft_wrap=True)
     if report.damaged:

@@ -133,7 +133,14 @@ JsonOption = Annotated[
         "--json", metavar="FILE", help="Write the numbers here; - is standard output.", parser=output_file
     ),
 ]
-StoreOption = Annotated[Path, typer.Option("--store", metavar="DIR", help="Root of the results directories.")]
+StoreOption = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        metavar="DIR|ADDRESS",
+        help="Root of the results directories, or a store that hosts share (parquet:///DIR, postgres://...).",
+    ),
+]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept and shown in reports.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 NoHtmlFlag = Annotated[bool, typer.Option("--no-html", help="Write no HTML report.")]

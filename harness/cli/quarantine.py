@@ -19,17 +19,19 @@ def quarantine(
         str, typer.Argument(metavar="BOARD", help="A board's id.", autocompletion=completion.board)
     ],
     reason: ReasonOption,
-    store: StoreOption = RESULTS,
+    store: StoreOption = str(RESULTS),
     release: Annotated[bool, typer.Option("--release", help="End the quarantine.")] = False,
 ) -> None:
     """Leave a board's nights out of the gate from now on, until it is released."""
     from tunebench.harness.nightly.decide import decide
     from tunebench.reports.history import index
     from tunebench.reports.history.series import all_series, opened
+    from tunebench.reports.stores.address import place_of
 
-    with opened(index.build(store).path) as database:
+    place = place_of(store)
+    with opened(index.build(place).path) as database:
         known = sorted({series.board_id for series in all_series(database)})
     if board not in known:
         raise UsageError(f"board {board!r} is not in {store}; the results have: {', '.join(known)}")
-    path = decide(store, "release" if release else "quarantine", reason, board_id=board)
+    path = decide(place, "release" if release else "quarantine", reason, board_id=board)
     typer.echo(f"{'Released' if release else 'Quarantined'} {board} in {path}")

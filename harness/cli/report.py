@@ -23,8 +23,12 @@ def report(
         str | None, typer.Option("--baseline", metavar="METHOD", help="Compare with this method.")
     ] = None,
     store: Annotated[
-        Path | None,
-        typer.Option("--store", metavar="DIR", help="A results root: show the trend over its nights."),
+        str | None,
+        typer.Option(
+            "--store",
+            metavar="DIR|ADDRESS",
+            help="A results root, or a store that hosts share: show the trend over its nights.",
+        ),
     ] = None,
     against: Annotated[
         Path | None,
@@ -42,12 +46,14 @@ def report(
 ) -> None:
     """Render a run as one self-contained HTML file and/or JSON; by default RUN.html beside the run."""
     from tunebench.reports.render import files
+    from tunebench.reports.stores.address import place_of
 
+    nights = place_of(store) if store is not None else None
     taken = stdout_is_taken({"--html": html, "--json": json_file}, "--format" if form is not None else None)
     if form is not None:
         typer.echo(files.printed(run, baseline, form), nl=False)
         if html is None and json_file is None:
             return
-    for path in files.report(run, html, json_file, baseline, store=store, against=against):
+    for path in files.report(run, html, json_file, baseline, store=nights, against=against):
         if path is not None and path != STDOUT:
             typer.echo(f"Report: {path}", err=taken or form is not None)

@@ -12,6 +12,7 @@ from tunebench.harness.errors import UsageError
 from tunebench.harness.hints import command
 from tunebench.reports.history import clock, decisions
 from tunebench.reports.history.gating import Judgement, NightFinding
+from tunebench.reports.stores.address import Address
 
 #: Findings that a person may say yes to, and those that say that a board is not fit.
 _ACCEPTED = ("REGRESSION", "UNCLEAR", "IMPROVED", "MISSING", "RENAMED")
@@ -22,14 +23,14 @@ _DEFAULT_STORE = Path("results")
 
 
 def decide(
-    store: Path,
+    store: Path | Address,
     kind: decisions.Kind,
     reason: str,
     *,
     board_id: str | None = None,
     series_key: str | None = None,
-) -> Path:
-    """Append a decision of the current user; return the file that holds it.
+) -> Path | Address:
+    """Append a decision of the current user; return the file that holds it, or the store.
 
     Args:
         store: root of the results.
@@ -58,12 +59,12 @@ def decide(
     return decisions.append(store, decision)
 
 
-def decisions_on(judgement: Judgement, store: Path) -> Callable[[NightFinding], str | None]:
+def decisions_on(judgement: Judgement, store: Path | Address) -> Callable[[NightFinding], str | None]:
     """Return a function that gives the command by which a person decides on a finding of a judgement."""
     return lambda finding: decision_command(finding, judgement.run_id, store)
 
 
-def decision_command(finding: NightFinding, run_id: str, store: Path) -> str | None:
+def decision_command(finding: NightFinding, run_id: str, store: Path | Address) -> str | None:
     """Return the command by which a person decides on a finding; None where there is nothing to decide.
 
     A change of a series is accepted, a board that is away or sick is put in quarantine. The reason that it gives says

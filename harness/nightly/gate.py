@@ -17,14 +17,15 @@ from tunebench.reports.history.gating import Confirmer, Judgement, judge
 from tunebench.reports.history.series import opened
 from tunebench.reports.results import RunReader, find_run
 from tunebench.reports.results.layout import run_folders
+from tunebench.reports.stores.address import Address
 
 
-def gate(run: Path, store: Path, confirmer: Confirmer | None = None) -> Judgement:
+def gate(run: Path, store: Path | Address, confirmer: Confirmer | None = None) -> Judgement:
     """Index the store, then judge one run of it.
 
     Args:
         run: the run's directory, or a results root (its newest run).
-        store: root of the results that the run is compared with.
+        store: root of the results, or a store that hosts share, that the run is compared with.
         confirmer: measures pairs of what is nominated; None: it stays unclear.
 
     Raises:

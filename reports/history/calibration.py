@@ -12,6 +12,7 @@ from tunebench.reports.history.gating import RULES
 from tunebench.reports.history.noise import PairedNoise, SeriesNoise, paired_noise, series_noise
 from tunebench.reports.history.screen import screen
 from tunebench.reports.history.series import Night, nights_of, opened, usable
+from tunebench.reports.stores.address import Address
 
 SCHEMA = "tunebench.calibration/1"
 #: Nights that must have been judged before a month is told from them: a third of it.
@@ -114,11 +115,11 @@ class CalibrationJson(TypedDict):
     drill: DrillJson | None
 
 
-def calibrate(store: Path, drill: float | None = None) -> Calibration:
+def calibrate(store: Path | Address, drill: float | None = None) -> Calibration:
     """Index a store of results and estimate its noise.
 
     Args:
-        store: root of the results.
+        store: root of the results, or a store that hosts share.
         drill: relative change to try on every newest night; None: none.
 
     Raises:

@@ -19,6 +19,8 @@ from pydantic import Field, ValidationError
 from tunebench.reports.records import Record
 from tunebench.reports.results.files import sync_folder
 from tunebench.reports.results.layout import first_fault
+from tunebench.reports.stores.address import Address
+from tunebench.reports.stores.store import opened
 
 DECISIONS = "decisions.jsonl"
 DECISION_SCHEMA = "tunebench.decision/1"
@@ -43,12 +45,17 @@ class Decision(Record):
     run_id: str | None = Field(default=None, description="the run that led to it, where there is one")
 
 
-def append(root: Path, decision: Decision) -> Path:
-    """Add a decision; it is on disk when this returns. Returns the file's path.
+def append(root: Path | Address, decision: Decision) -> Path | Address:
+    """Add a decision; it is on disk when this returns. Returns the file's path; of a store, its address.
 
     Writers exclude one another by a lock on the file. A line torn by a crash is closed first, so that it cannot
     swallow the new one.
     """
+    if isinstance(root, Address):
+        with opened(root) as store:
+            store.prepare()
+            store.push_decisions([decision.to_line().rstrip("\n")])
+        return root
     path = Path(root) / DECISIONS
     with path.open("ab+") as file:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX)
@@ -66,13 +73,20 @@ def append(root: Path, decision: Decision) -> Path:
     return path
 
 
-def read(root: Path) -> tuple[list[Decision], list[str]]:
+def read(root: Path | Address) -> tuple[list[Decision], list[str]]:
     """Return all decisions, the oldest first, and a warning for each line that is not a decision."""
+    if isinstance(root, Address):
+        with opened(root) as store:
+            return _parsed([line.encode() for line in store.decisions()], str(root))
     path = Path(root) / DECISIONS
     try:
         lines = path.read_bytes().splitlines()
     except FileNotFoundError:
         return [], []
+    return _parsed(lines, str(path))
+
+
+def _parsed(lines: Sequence[bytes], path: str) -> tuple[list[Decision], list[str]]:
     made: list[Decision] = []
     warnings: list[str] = []
     for number, line in enumerate(lines, start=1):

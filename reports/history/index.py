@@ -14,16 +14,19 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import duckdb
 
 from tunebench.reports.history import clock
 from tunebench.reports.results.layout import MANIFEST, PLAN, REPS, run_folders
 from tunebench.reports.results.plan_view import PlanView
+from tunebench.reports.stores.address import Address
+from tunebench.reports.stores.sealed import Head
+from tunebench.reports.stores.store import Store, opened
 
 INDEX = "index.duckdb"
 #: Raised when the tables change; an index of another version is rebuilt, never migrated.
@@ -65,24 +68,50 @@ class IndexReport:
 
 
 def build(
-    root: Path, path: Path | None = None, *, progress: Callable[[str], None] = lambda _: None
+    root: Path | Address, path: Path | None = None, *, progress: Callable[[str], None] = lambda _: None
 ) -> IndexReport:
-    """Index every run below ``root``.
+    """Index every run below ``root``, or of a store that hosts share: what is asked of the index has one answer then.
 
     Args:
-        root: a results root.
-        path: the DuckDB file; default ``root/index.duckdb``. An older one is replaced. Below a root that cannot be
-            written (a read-only disk), it lies in a temporary folder as long as this process lives.
+        root: a results root, or a store's address.
+        path: the DuckDB file; default ``root/index.duckdb``. An older one is replaced. Of a store, and below a root that
+            cannot be written (a read-only disk), it lies in a temporary folder as long as this process lives.
         progress: told what is being done.
 
     Raises:
         RunNotFound: no run below ``root``.
+        ResultsError: the store is of another version, or what it needs is not installed.
+        StoreLost: the store cannot be reached.
     """
+    if isinstance(root, Address):
+        with opened(root) as store:
+            return _build(_Stored(root, store), path or _temporary() / INDEX, progress)
     root = Path(root)
-    path = path or (root if os.access(root, os.W_OK) else _temporary()) / INDEX
-    runs = run_folders(root)
-    progress(f"indexing {len(runs)} runs below {root}")
-    rows, boards, warnings = _read_heads(root, runs)
+    return _build(
+        _Folders(root), path or (root if os.access(root, os.W_OK) else _temporary()) / INDEX, progress
+    )
+
+
+class _Source(Protocol):
+    """Runs to be indexed."""
+
+    @property
+    def name(self) -> str:
+        """Return what their paths stand below, for messages."""
+        ...
+
+    def heads(self) -> Iterable[Head]:
+        """Return every run without its repetitions, oldest first."""
+        ...
+
+    def load(self, database: duckdb.DuckDBPyConnection) -> None:
+        """Make the table ``raw``: a row a line, in order; what is no record has nulls."""
+        ...
+
+
+def _build(source: _Source, path: Path, progress: Callable[[str], None]) -> IndexReport:
+    progress(f"indexing {source.name}")
+    rows, boards, warnings = _read_heads(source)
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
     with duckdb.connect(str(part)) as database:
@@ -90,10 +119,57 @@ def build(
         database.execute("INSERT INTO meta VALUES (?)", [INDEX_VERSION])
         _fill(database, "runs", _RUNS, rows)
         _fill(database, "boards", _BOARDS, boards)
-        repetitions, damaged = _load_repetitions(database, [run / REPS for run in runs])
+        source.load(database)
+        repetitions, damaged = _keep_records(database)
     part.replace(path)
     progress(f"{repetitions} repetitions in {path}")
-    return IndexReport(path, len(runs), repetitions, damaged, warnings)
+    return IndexReport(path, len(rows), repetitions, damaged, warnings)
+
+
+class _Folders:
+    """Runs' directories below a results root."""
+
+    def __init__(self, root: Path) -> None:
+        self._root, self._runs = root, run_folders(root)
+        self.name = str(root)
+
+    def heads(self) -> Iterator[Head]:
+        """Read what the index needs of each run."""
+        for folder in self._runs:
+            probes = [f"env/{file.name}" for file in sorted((folder / "env").glob("*.before.json"))]
+            files = {name: _bytes(folder / name) for name in (PLAN, MANIFEST, *probes)}
+            present = {name: data for name, data in files.items() if data is not None}
+            written_s = clock.newest_written_s([folder / name for name in (PLAN, MANIFEST, REPS)])
+            yield Head(str(folder.relative_to(self._root)), present, written_s)
+
+    def load(self, database: duckdb.DuckDBPyConnection) -> None:
+        """Let DuckDB read the records."""
+        _load_lines(database, [run / REPS for run in self._runs])
+
+
+class _Stored:
+    """Runs of a store."""
+
+    def __init__(self, address: Address, store: Store) -> None:
+        self.name, self._store = str(address), store
+
+    def heads(self) -> Iterable[Head]:
+        """Read the small files of each run."""
+        return self._store.heads()
+
+    def load(self, database: duckdb.DuckDBPyConnection) -> None:
+        """Let the store load its rows."""
+        self._store.load(database, "raw")
+
+
+def _bytes(path: Path) -> bytes | None:
+    """Return a file's content; None if it is not there, empty if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return b""
 
 
 def _temporary() -> Path:
@@ -155,8 +231,8 @@ def _fill(
         )
 
 
-def _load_repetitions(database: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> tuple[int, int]:
-    """Load all records into the index; return the number of records and of lines that are not records."""
+def _load_lines(database: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
+    """Load all lines of directories into the table ``raw``."""
     names = [str(file) for file in files if file.is_file()]
     columns = ", ".join(f"{name}: '{kind}'" for name, kind in _COLUMNS.items())
     plain = ", ".join(
@@ -170,7 +246,7 @@ def _load_repetitions(database: duckdb.DuckDBPyConnection, files: Sequence[Path]
         # An index without records still has its table.
         names, source = (
             [],
-            f"(SELECT {', '.join(f'NULL::{kind} AS {name}' for name, kind in _COLUMNS.items())})",
+            f"(SELECT {', '.join(f'NULL::{kind} AS {name}' for name, kind in _COLUMNS.items())} LIMIT 0)",
         )
     database.execute(
         f"CREATE TABLE raw AS SELECT run_id, {plain}, energy.j_per_finetuning AS energy_j,"
@@ -179,9 +255,13 @@ def _load_repetitions(database: duckdb.DuckDBPyConnection, files: Sequence[Path]
         f" prov.payload_sha256 AS payload_sha256, prov.env_sha256 AS env_sha256 FROM {source}",
         [names] if names else [],
     )
+
+
+def _keep_records(database: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    """Keep the records of ``raw``; return their number, and that of lines that are not records."""
     whole = "rep_id IS NOT NULL AND run_id IS NOT NULL AND series_key IS NOT NULL AND outcome IS NOT NULL"
     database.execute(f"CREATE TABLE repetitions AS SELECT * FROM raw WHERE {whole}")
-    damaged = _count(database, f"SELECT count(*) FROM raw WHERE NOT ({whole})") if names else 0
+    damaged = _count(database, f"SELECT count(*) FROM raw WHERE NOT ({whole})")
     database.execute("DROP TABLE raw")
     return _count(database, "SELECT count(*) FROM repetitions"), damaged
 
@@ -191,42 +271,44 @@ def _count(database: duckdb.DuckDBPyConnection, query: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _read_heads(root: Path, runs: Sequence[Path]) -> tuple[list[_Run], list[_Board], list[str]]:
+def _read_heads(source: _Source) -> tuple[list[_Run], list[_Board], list[str]]:
     """Read plans, manifests and probes; return rows of both tables, and a warning for each file that is not readable."""
     rows: list[_Run] = []
     boards: list[_Board] = []
     warnings: list[str] = []
-    for folder in runs:
-        run = _run(root, folder)
+    for head in source.heads():
+        run = _run(head)
+        folder = f"{source.name}/{head.path}" if head.path != "." else source.name
         if run is None:
-            warnings.append(f"{folder / PLAN}: not readable; the run was left out of the index")
+            warnings.append(f"{folder}/{PLAN}: not readable; the run was left out of the index")
             continue
         rows.append(run)
         warnings += [f"{folder}: {what}" for what in (run.doubt, run.disagrees) if what is not None]
-        for file in sorted((folder / "env").glob("*.before.json")):
-            board = _board(run.run_id, file)
+        for name, data in head.files.items():
+            if not (name.startswith("env/") and name.endswith(".before.json")):
+                continue
+            board = _board(run.run_id, data)
             if board is None:
-                warnings.append(f"{file}: not readable; the board's segment is not known")
+                warnings.append(f"{folder}/{name}: not readable; the board's segment is not known")
             else:
                 boards.append(board)
     ahead = clock.told_of_days_to_come({run.path: run.order_utc for run in rows})
     return rows, boards, [*warnings, *([ahead] if ahead else [])]
 
 
-def _run(root: Path, folder: Path) -> _Run | None:
-    value = _object(folder / PLAN)
+def _run(head: Head) -> _Run | None:
+    value = _object(head.files.get(PLAN))
     if value is None:
         return None
-    run_id, plan, manifest = value.get("run_id"), PlanView.of(value), _object(folder / MANIFEST)
+    run_id, plan, manifest = value.get("run_id"), PlanView.of(value), _object(head.files.get(MANIFEST))
     if not isinstance(run_id, str):
         return None
     started_utc = (manifest or {}).get("started_utc") or plan.started_utc
     ended_utc = (manifest or {}).get("ended_utc")
-    written_s = clock.newest_written_s([folder / name for name in (PLAN, MANIFEST, REPS)])
-    order_utc, doubt = clock.place(run_id, started_utc, written_s)
+    order_utc, doubt = clock.place(run_id, started_utc, head.written_s)
     return _Run(
         run_id=run_id,
-        path=str(folder.relative_to(root)),
+        path=head.path,
         lab=plan.lab,
         suite=plan.suite.name,
         level=plan.suite.level,
@@ -236,12 +318,12 @@ def _run(root: Path, folder: Path) -> _Run | None:
         order_utc=order_utc,
         doubt=doubt,
         disagrees=clock.disagreement(run_id, started_utc),
-        written_s=written_s,
+        written_s=head.written_s,
     )
 
 
-def _board(run_id: str, file: Path) -> _Board | None:
-    env = _object(file)
+def _board(run_id: str, data: bytes) -> _Board | None:
+    env = _object(data)
     board_id = env.get("board_id") if env else None
     if env is None or not isinstance(board_id, str):
         return None
@@ -251,11 +333,11 @@ def _board(run_id: str, file: Path) -> _Board | None:
     return _Board(run_id, board_id, *tiers, env.get("env_sha256"))
 
 
-def _object(path: Path) -> Mapping[str, object] | None:
-    """Return the JSON object in a file; None if it holds none."""
+def _object(data: bytes | None) -> Mapping[str, object] | None:
+    """Return the JSON object in a file's content; None if it holds none."""
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        value = json.loads(data or b"")
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

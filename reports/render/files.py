@@ -18,6 +18,7 @@ from tunebench.reports.results import ResultsError, RunReader, find_run
 if TYPE_CHECKING:
     from tunebench.reports.history.decisions import Decision
     from tunebench.reports.history.gating import Judgement
+    from tunebench.reports.stores.address import Address
 
 FORMATS = ("md", "text")
 
@@ -28,7 +29,7 @@ def report(
     json_file: Path | None,
     baseline: str | None,
     *,
-    store: Path | None = None,
+    store: Path | Address | None = None,
     against: Path | None = None,
     gate: Judgement | None = None,
 ) -> tuple[Path | None, Path | None]:
@@ -113,6 +114,8 @@ def comparison(run_a: Path, run_b: Path, html: Path | None, json_file: Path | No
     from tunebench.reports.render.compare import as_markdown, as_text
 
     first, second = map(RunReader, folders)
+    if first.manifest is not None and first.manifest == second.manifest:
+        raise ResultsError(f"{run_b}: is the same run as {run_a}, of another place; name two runs")
     compared, words = compare_runs(first, second), _words(first, second)
     if html is not None:
         from tunebench.reports.render.html import render_comparison
@@ -149,7 +152,7 @@ def _opened(run_dir: Path, baseline: str | None) -> RunReader:
     return reader
 
 
-def _nights(store: Path | None) -> tuple[Path | None, Sequence[Decision]]:
+def _nights(store: Path | Address | None) -> tuple[Path | None, Sequence[Decision]]:
     """Return the index and the decisions of a store; the index is a cache and is always built anew."""
     if store is None:
         return None, ()
@@ -160,6 +163,14 @@ def _nights(store: Path | None) -> tuple[Path | None, Sequence[Decision]]:
     decided, warnings = decisions.read(store)
     for warning in [*made.warnings, *warnings]:
         console.print(warning, markup=False, soft_wrap=True)
+    if not isinstance(store, Path):
+        from tunebench.reports.history.stored import lay_probes
+
+        # The trend looks beside the index for what the run before found on the boards.
+        lay_probes(store, made.path.parent)
+    elif made.path.parent.resolve() != store.resolve():
+        for lab in (entry for entry in store.resolve().iterdir() if entry.is_dir()):
+            (made.path.parent / lab.name).symlink_to(lab)
     return made.path, decided
 
 

@@ -29,7 +29,7 @@ from tunebench.reports.sections.base.trend import no_trend, trend_of
 from tunebench.reports.sections.registry import PluginSection, sections
 from tunebench.reports.summary import summarise
 
-_TEMPLATES = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 #: uPlot 1.6.32, MIT, unchanged; its licence lies beside it.
 _VENDOR = Path(__file__).parent / "vendor" / "uplot"
 #: Any single piece of foreign text on the page is cut, visibly, at this many characters.
@@ -63,15 +63,15 @@ def render(
         UnknownBaseline: no repetition carries this label.
         ResultsError: the index cannot be read.
     """
-    styles = [_VENDOR / "uPlot.min.css", _TEMPLATES / "style.css", _TEMPLATES / "gate.css"]
-    scripts = [_VENDOR / "uPlot.iife.min.js", _TEMPLATES / "report.js"]
+    styles = [_VENDOR / "uPlot.min.css", TEMPLATES / "style.css", TEMPLATES / "gate.css"]
+    scripts = [_VENDOR / "uPlot.iife.min.js", TEMPLATES / "report.js"]
     style = "\n".join(path.read_text(encoding="utf-8") for path in styles)
     code = [path.read_text(encoding="utf-8") for path in scripts]
     policy = (
-        f"default-src 'none'; script-src {' '.join(map(_hash, code))}; style-src {_hash(style)}; "
+        f"default-src 'none'; script-src {' '.join(map(hash_of, code))}; style-src {hash_of(style)}; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
-    template = _environment().get_template("report.html.j2")
+    template = environment().get_template("report.html.j2")
     scrub = scrubber(set(words) - shown_names(reader.repetitions))
     trend = trend_of(reader, index, decisions, scrub) if index is not None else no_trend()
     if against is not None:
@@ -101,7 +101,7 @@ def _part(section: Section, page: Page) -> _Part | None:
     if view is None:
         return None
     try:
-        html = _environment().from_string(section.template()).render(view=view, summary=page.summary)
+        html = environment().from_string(section.template()).render(view=view, summary=page.summary)
     except Exception as error:
         if not isinstance(section, PluginSection):
             raise
@@ -118,9 +118,9 @@ def render_comparison(comparison: RunComparison, *, words: Iterable[str] = ()) -
     Args:
         comparison: what :func:`tunebench.reports.analysis.two_runs.comparison.compare_runs` made.
     """
-    style = (_TEMPLATES / "style.css").read_text(encoding="utf-8")
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     policy = (
-        f"default-src 'none'; style-src {_hash(style)}; img-src data:; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; style-src {hash_of(style)}; img-src data:; base-uri 'none'; form-action 'none'"
     )
     comparison = scrubbed(comparison, scrubber(words))
     parts = {
@@ -129,19 +129,20 @@ def render_comparison(comparison: RunComparison, *, words: Iterable[str] = ()) -
         "sections": tables(comparison),
         "cautions": comparison.cautions,
     }
-    template = _environment().get_template("compare.html.j2")
+    template = environment().get_template("compare.html.j2")
     return template.render(policy=policy, style=Markup(style), **parts)  # noqa: S704
 
 
-def _hash(text: str) -> str:
+def hash_of(text: str) -> str:
     """Return the source expression of a Content-Security-Policy that allows exactly this text."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 @lru_cache(maxsize=1)
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Return the templates, with every text escaped and cleaned."""
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         finalize=_plain,
         undefined=jinja2.StrictUndefined,

@@ -346,13 +346,19 @@ def write_table(runs: Iterable[Path], path: Path) -> int:
     kind = "csv" if path == STDOUT else {".csv": "csv", ".parquet": "parquet"}.get(path.suffix.lower())
     if kind is None:
         raise ResultsError(f"{path}: ends in neither .csv nor .parquet; those are what can be written")
+    data, rows = table_bytes(runs, kind)
+    write_output(path, data, "--table")
+    return rows
+
+
+def table_bytes(runs: Iterable[Path], kind: str) -> tuple[bytes, int]:
+    """Return every repetition of the given runs as one flat table, ``csv`` or ``parquet``, and the number of its rows."""
     import pandas as pd
 
     from tunebench.reports.results.frames import frame
 
     table = pd.concat([frame(RunReader(run).repetitions).assign(run_id=run.name) for run in runs])
-    write_output(path, table.to_csv(index=False).encode() if kind == "csv" else _parquet(table), "--table")
-    return len(table)
+    return table.to_csv(index=False).encode() if kind == "csv" else _parquet(table), len(table)
 
 
 def _parquet(table: pd.DataFrame) -> bytes:

@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from tunebench.reports.records import Provenance, Quality, Repetition
+from tunebench.reports.results.files import sha256_file
+from tunebench.reports.results.layout import MANIFEST, REPS, count, other_files, parse_lines
 
 _START = datetime(2026, 1, 1, 2, 0, tzinfo=UTC)
 _BASELINE = "ft-all"
@@ -182,3 +184,12 @@ def _write_heads(folder: Path, lab: SimulatedLab, run_id: str, stamp: str) -> No
         "plan_sha256": "0" * 64,
     }  # fmt: skip
     (folder / "run.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def seal(folder: Path) -> None:
+    """Write a night's manifest anew as a real run has it: with its counts and the SHA-256 of every file."""
+    repetitions, _ = parse_lines((folder / REPS).read_bytes())
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    manifest["counts"] = count(repetitions)
+    manifest["files"] = {name: sha256_file(folder / name) for name in other_files(folder)}
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")

@@ -99,12 +99,50 @@ def trend_of(reader: RunReader, index: Path, decisions: Sequence[Decision], scru
     return Trend(figures=figures, table=_table(lines), left=left, note=note, since=since)
 
 
-def _line(series: Series, nights: list[Night], decisions: Sequence[Decision], scrub: Scrub) -> _Line:
+@dataclass(frozen=True)
+class SeriesView:
+    """One series of a store as a page shows it: all its nights, and where the newest stands.
+
+    Attributes:
+        cells: the row of a table under :data:`TREND_COLUMNS`, without the series' name.
+        notes: (night, words) of every change and decision.
+    """
+
+    figure: Figure
+    cells: Sequence[str]
+    notes: Sequence[tuple[str, str]]
+
+
+#: Columns of a table of series, behind the series itself.
+TREND_COLUMNS = ("nights", "segment", "usual", "newest", "change", "in the band")
+
+
+def series_view(
+    series: Series, nights: Sequence[Night], decisions: Sequence[Decision], scrub: Scrub
+) -> SeriesView:
+    """Return a series over all the nights of a store; there is at least one."""
+    line = _line(series, list(nights), decisions, scrub, most=len(nights))
+    told = [
+        (night.t_utc, words)
+        for night, notes in zip(line.nights, line.notes, strict=True)
+        for _, words in notes
+    ]
+    return SeriesView(_figure(0, line), _cells(line), told)
+
+
+def _line(
+    series: Series,
+    nights: list[Night],
+    decisions: Sequence[Decision],
+    scrub: Scrub,
+    *,
+    most: int = MAX_NIGHTS,
+) -> _Line:
     comparable = usable(nights, before_run=nights[-1].run_id, last=USUAL)
     band = usual([night.value for night in comparable if night.value is not None])
     tonight = nights[-1].value
     change = tonight / band.middle - 1 if band and band.middle and tonight is not None else None
-    shown = nights[-MAX_NIGHTS:]
+    shown = nights[-most:]
     return _Line(series, shown, band, change, _notes(series, shown, decisions, scrub))
 
 
@@ -164,25 +202,24 @@ def _name(series: Series) -> str:
 
 
 def _table(lines: Sequence[_Line]) -> DataTable:
-    rows = []
-    for line in lines:
-        last, band = line.nights[-1], line.band
-        rows.append(
-            [
-                _name(line.series),
-                str(len(line.nights)),
-                str(last.segment + 1),
-                seconds(band.middle) if band else f"fewer than {MIN_USUAL} nights",
-                seconds(last.value) if last.value is not None else "–",
-                signed_percent(line.change) if line.change is not None else "–",
-                _within(line),
-            ]
-        )
+    rows = [[_name(line.series), *_cells(line)] for line in lines]
     return DataTable(
         caption="Every series of this run, those that moved most first",
         columns=("series", "nights", "segment", "usual", "this run", "change", "in the band"),
         rows=rows,
     )
+
+
+def _cells(line: _Line) -> list[str]:
+    last, band = line.nights[-1], line.band
+    return [
+        str(len(line.nights)),
+        str(last.segment + 1),
+        seconds(band.middle) if band else f"fewer than {MIN_USUAL} nights",
+        seconds(last.value) if last.value is not None else "–",
+        signed_percent(line.change) if line.change is not None else "–",
+        _within(line),
+    ]
 
 
 def _within(line: _Line) -> str:
