@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "Run a suite on the boards of an inventory.",
     "runs": "List the runs below a results root, the newest first: what ran, what is running, how far it is.",
     "status": "Say how far a run is, board by board: what runs now, how long it will take, what is missing and why.",
+    "watch": "Watch a run while it is measured: board by board what runs, time left, temperatures, verdicts, speed-ups.",
     "new-method": "Write the scaffold of a method of your own: code that works as it stands, and a suite to compare it.",
     "try": "Run a suite's own methods once on this machine, shortened, and say what came out; nothing is kept.",
     "prepare": "Make the data and start-weight artefacts that a suite needs, on this host (needs torch for new ones).",
