@@ -117,9 +117,17 @@ class ConditionError(TargetError):
     Attributes:
         kind: ``condition`` (hot, busy, little disk or memory) or ``lease`` (another owner has it).
         code: of a condition: the gate's code (``hot``, ``busy``, ``start-temp``, ...).
+        holder: of a lease: the process that holds it, as the board says; None where it does not.
     """
 
-    def __init__(self, message: str, kind: str = "condition", code: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        kind: str = "condition",
+        code: str | None = None,
+        holder: Mapping[str, object] | None = None,
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.code = code
+        self.holder = holder

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from tunebench.harness.board.dead_owner import this_process
 from tunebench.harness.board.tuning import as_records
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import Workload, canonical_json
@@ -27,7 +28,16 @@ def owner(token: str) -> Owner:
     Args:
         token: whoever shows it owns the lease: a run's id, so that whoever resumes the run owns its leases.
     """
-    return Owner(user=_user(), host=socket.gethostname(), pid=os.getpid(), token=token)
+    me = this_process()
+    return Owner(
+        user=_user(),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        token=token,
+        boot_id=me.boot_id,
+        pid_ns=me.pid_ns,
+        started_ticks=me.started_ticks,
+    )
 
 
 def _user() -> str:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from tunebench.harness.board.dead_owner import dead_holder
 from tunebench.harness.board.meter import BoardMeter
 from tunebench.harness.planning import limits
 from tunebench.targets.client.board import Board
@@ -176,17 +177,27 @@ class Link:
     def occupy(self, owner: Owner, hold_s: float) -> Lease:
         """Take the board's lease, or wait for it: on the board and without traffic, so that nobody is disturbed.
 
+        A lease whose owner is a dead process of this host is taken over at once; a repetition that it left running is
+        waited for.
+
         Raises:
             ConditionError: another has it for longer than we wait; the message says who.
         """
         give_up_s = time.monotonic() + self._condition_patience_s
+        dead: Owner | None = None
         wait_s = 0.0  # first a look, so that the user learns at once for whom we wait
         while True:
-            asked_s = wait_s
+            ask = functools.partial(self.board.occupy, owner, hold_s, wait_s, dead)
             try:
-                return self.persist(lambda: self.board.occupy(owner, hold_s, asked_s))  # noqa: B023 - called at once
+                return self.persist(ask)
             except ConditionError as error:
                 left_s = give_up_s - time.monotonic()
+                died = dead_holder(error)
+                if died is not None and died != dead and (dead is None or left_s > 0):
+                    # Nobody is going to give it back. The board takes it over only if it is still that process's.
+                    dead, wait_s = died, 0.0
+                    self._note(f"process {died.pid} of this host, which held the lease, is dead")
+                    continue
                 self._note(f"waiting: {error}")
                 if left_s <= 0:
                     raise

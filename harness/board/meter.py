@@ -6,12 +6,22 @@ a meter, the record's primary energy is the meter's; the board's own sensor stan
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tunebench.harness.record.energy.meter import Metered
-from tunebench.targets.meters import Meter, MeterError, MeterInfo, MeterKeys, open_meter
+from tunebench.targets.meters import (
+    NO_WAIT,
+    Meter,
+    MeterError,
+    MeterInfo,
+    MeterKeys,
+    Wait,
+    open_meter,
+    turn_at,
+)
 
 
 class BoardMeter:
@@ -20,17 +30,25 @@ class BoardMeter:
     Args:
         entry: ``[board.meter]``, or None.
         note: tells the user what goes wrong.
+        wait: for another command of this host that uses the meter; only when the context is entered.
     """
 
-    def __init__(self, entry: MeterKeys | None, note: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        entry: MeterKeys | None,
+        note: Callable[[str], None] = lambda _: None,
+        wait: Wait = NO_WAIT,
+    ) -> None:
         self._entry = entry
         self._note = note
+        self._wait = wait
+        self._turn = contextlib.ExitStack()
         self._meter: Meter | None = None
         self._reason: str | None = None
         self._running = False
 
     def __enter__(self) -> BoardMeter:
-        self._open()
+        self._open(self._wait)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -38,6 +56,7 @@ class BoardMeter:
         if self._meter is not None:
             self._meter.close()
             self._meter = None
+        self._turn.close()
 
     @property
     def present(self) -> bool:
@@ -85,10 +104,12 @@ class BoardMeter:
         if self._running:
             self.stop()
 
-    def _open(self) -> None:
+    def _open(self, wait: Wait = NO_WAIT) -> None:
         if self._entry is None:
             return
+        self._turn.close()
         try:
+            self._turn.enter_context(turn_at(self._entry, wait))
             self._meter = open_meter(self._entry)
             self._note(f"meter: {meter_text(self._meter.info)}")
         except MeterError as error:
@@ -137,7 +158,7 @@ def describe(entry: MeterKeys | None, *, read: bool = True) -> Description | Non
     if entry is None:
         return None
     try:
-        with open_meter(entry) as meter:
+        with turn_at(entry), open_meter(entry) as meter:
             info = meter.info
             if not read or info.clock == "own":
                 return Description(True, meter_text(info), info)

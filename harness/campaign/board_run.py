@@ -6,9 +6,11 @@ Every record is on disk before the next repetition starts.
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from tunebench.harness.artifacts.build_cache import keep
 from tunebench.harness.artifacts.gather import Artifacts
@@ -32,10 +34,12 @@ from tunebench.harness.planning.plan import Plan
 from tunebench.harness.planning.repetition import Planned
 from tunebench.reports.records import Repetition, Skip
 from tunebench.reports.results import RunReader, RunWriter
+from tunebench.targets.boards import kind_of
 from tunebench.targets.client.board import Board
 from tunebench.targets.client.connection import SyncReport
 from tunebench.targets.client.replies import Interpreter, Owner, Probe
-from tunebench.targets.errors import BoardError
+from tunebench.targets.errors import BoardError, ConditionError
+from tunebench.targets.host_lock import HostLock, Wait
 from tunebench.targets.payload import Blob
 
 #: Called with every record once it is on disk (the pytest plugin replays them).
@@ -115,10 +119,11 @@ class BoardRun:
         """
         entry, shared = self._entry, self._shared
         with contextlib.ExitStack() as stack:
+            self._take_turn(stack)
             board = stack.enter_context(contextlib.closing(Board(entry.spec())))
             connect(board, shared.stop, self._note)
             stack.enter_context(shared.connected(board))
-            meter = stack.enter_context(BoardMeter(entry.meter, self._note))
+            meter = stack.enter_context(BoardMeter(entry.meter, self._note, self._patience()))
             blobs = self._blobs()
             self._link = Link(
                 board,
@@ -141,6 +146,28 @@ class BoardRun:
             )
             self._context = self._prepare()
             self._measure_queue()
+
+    def _take_turn(self, stack: contextlib.ExitStack) -> None:
+        """Wait for another command of this host that has the same loopback board; it is not looked at meanwhile.
+
+        Raises:
+            ConditionError: that command has it for longer than we wait.
+            Interrupted: the user asked to stop.
+        """
+        spec = self._entry.spec()
+        if not kind_of(spec.kind).host_itself:
+            return  # a board's own lease serves all hosts that reach it
+        lock = HostLock(f"board {os.path.realpath(Path.home() / Path(spec.own_workdir).expanduser())}")
+        busy = lock.take("loopback board", self._patience())
+        if self._shared.stop.is_set():
+            lock.give()
+            raise Interrupted
+        if busy is not None:
+            raise ConditionError(f"{self._entry.id}: {busy}", "lease")
+        stack.callback(lock.give)
+
+    def _patience(self) -> Wait:
+        return Wait(self._entry.patience_s, self._note, self._shared.stop.wait)
 
     def _note(self, message: str) -> None:
         self._shared.observer.note(self._entry.id, message)

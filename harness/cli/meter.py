@@ -15,7 +15,7 @@ from tunebench.harness.errors import HarnessError, UsageError
 
 if TYPE_CHECKING:
     from tunebench.harness.config.inventory import BoardEntry
-    from tunebench.targets.meters import MeterTrace
+    from tunebench.targets.meters import MeterTrace, Wait
 
 app = typer.Typer(
     add_completion=False,
@@ -32,11 +32,12 @@ def read(
     as_json: JsonFlag = False,
 ) -> None:
     """Read a board's meter for some seconds: what it is, its power, its rate and gaps, what went wrong."""
-    from tunebench.targets.meters import MeterError, open_meter
+    from tunebench.targets.meters import MeterError, open_meter, turn_at
 
     entry = _entry(inventory, board)
+    keys = _meter(entry)
     try:
-        with open_meter(_meter(entry).spec()) as meter:
+        with turn_at(keys, _patient(entry)), open_meter(keys.spec()) as meter:
             meter.start()
             time.sleep(seconds)
             trace = meter.stop()
@@ -54,13 +55,15 @@ def power_cycle(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Cut a board's power and give it back, both verified. What runs on it is lost; its card may suffer."""
-    from tunebench.targets.meters import MeterError, open_meter
+    from tunebench.targets.meters import MeterError, open_meter, turn_at
 
     entry = _entry(inventory, board)
+    keys = _meter(entry)
     if not yes:
         typer.confirm(f"Cut the power of {board}?", abort=True)
     try:
-        with open_meter(_meter(entry).spec()) as meter:
+        # Not while a campaign reads it: what it measures would be lost.
+        with turn_at(keys, _patient(entry)), open_meter(keys.spec()) as meter:
             meter.power_cycle(off_s)
     except MeterError as error:
         raise HarnessError(f"board {board!r}: {error}") from None
@@ -113,6 +116,12 @@ def _entry(inventory: Path, board: str) -> BoardEntry:
             f"no board {board!r} in {inventory}; there are: {', '.join(entry.id for entry in entries)}"
         )
     return entry
+
+
+def _patient(entry: BoardEntry) -> Wait:
+    from tunebench.targets.meters import Wait
+
+    return Wait(entry.patience_s, lambda message: typer.echo(f"{entry.id}: {message}", err=True))
 
 
 def _meter(entry: BoardEntry) -> Any:

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "Run a suite on the boards of an inventory.",
     "runs": "List the runs below a results root, the newest first: what ran, what is running, how far it is.",
     "status": "Say how far a run is, board by board: what runs now, how long it will take, what is missing and why.",
+    "watch": "Watch a run while it is measured: board by board what runs, time left, temperatures, verdicts, speed-ups.",
     "new-method": "Write the scaffold of a method of your own: code that works as it stands, and a suite to compare it.",
     "try": "Run a suite's own methods once on this machine, shortened, and say what came out; nothing is kept.",
     "prepare": "Make the data and start-weight artefacts that a suite needs, on this host (needs torch for new ones).",
@@ -33,7 +34,7 @@ COMMANDS: Mapping[str, str] = {
     "suites": "List the built-in suites: what each is for, how much it measures, how long it took.",
     "examples": "Copy the examples that come with tunebench into a folder; without one, list them.",
     "setup": "Prepare a board: check it, make a virtual environment in its working directory, install the torch that fits.",  # noqa: E501
-    "release": "End a board's lease: an expired one, or with --force anybody's.",
+    "release": "End a board's lease: an expired one or that of a dead process of this host, or with --force anybody's.",
     "doctor": "Say whether boards can be measured, what stays empty and why, and print the lines that would fill it.",
     "verify": "Check a finished run: checksums, schema, plan against records, protocol, clocks; judge it once more.",
     "params": "Count what a method trains on a network: parameters, the update's bytes, multiply-adds.",

@@ -26,7 +26,7 @@ def release(
         typer.Option("--force", help="Also a lease in force; the next owner's records say who ended it."),
     ] = False,
 ) -> None:
-    """End a board's lease: an expired one, or with --force anybody's.
+    """End a board's lease: an expired one or that of a dead process of this host, or with --force anybody's.
 
     A repetition that runs is not stopped, and the board is not given to others before it has ended.
     """
@@ -48,6 +48,7 @@ def end_lease(spec: BoardSpec, *, force: bool) -> tuple[str, int]:
     The code is 4 if the board refuses or cannot be reached.
     """
     from tunebench.harness.artifacts.gather import build_payload
+    from tunebench.harness.board.dead_owner import dead_holder
     from tunebench.harness.board.environment import owner
     from tunebench.targets.client.board import Board
     from tunebench.targets.errors import ConditionError, TargetError
@@ -56,7 +57,13 @@ def end_lease(spec: BoardSpec, *, force: bool) -> tuple[str, int]:
     try:
         with Board(spec) as board:
             board.sync([build_payload()])
-            ended = board.release(me, force)
+            try:
+                ended = board.release(me, force)
+            except ConditionError as error:
+                dead = dead_holder(error)
+                if dead is None:
+                    raise
+                ended = board.release(me, force, dead)
     except ConditionError as error:
         again = command("release", spec.id, "--force", inventory=True)
         return f"{error}; `{again}` ends it all the same", EXIT_INFRA

@@ -37,14 +37,14 @@ def status(
     """
     from tunebench.harness.planning.runs.status import in_full
 
-    statuses = [in_full(folder) for folder in _folders(run, out)]
+    statuses = [in_full(folder) for folder in folders_of(run, out)]
     if as_json:
         print_json([as_dict(run_status) for run_status in statuses])
         return
     typer.echo("\n\n".join("\n".join(lines(run_status)) for run_status in statuses))
 
 
-def _folders(run: Path | None, out: Path) -> list[Path]:
+def folders_of(run: Path | None, out: Path) -> list[Path]:
     """Return the directories of the runs that are meant."""
     from tunebench.harness.planning.runs.status import run_folders
     from tunebench.reports.results import find_run, is_being_written

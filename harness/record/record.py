@@ -330,6 +330,7 @@ def _origin(exit_record: ExitRecord | None) -> dict[str, object] | None:
         "rep_id": origin.rep_id[:200] if isinstance(origin.rep_id, str) else origin.rep_id,
         "expired_s": origin.expired_s,
         "rebooted": origin.rebooted,
+        **({"dead": True} if origin.dead else {}),
         "released_by": _person(origin.released_by) if origin.released_by is not None else None,
     }
 

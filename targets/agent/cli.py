@@ -33,7 +33,10 @@ def main(argv: Optional[List[str]] = None) -> int:
     try:
         _COMMANDS[command](place, _options(args))
     except AgentError as error:
-        _reply({"error": {"kind": error.kind, "message": str(error), "code": error.code}})
+        refusal: Dict[str, Any] = {"kind": error.kind, "message": str(error), "code": error.code}
+        if error.holder is not None:
+            refusal["holder"] = error.holder
+        _reply({"error": refusal})
     except protocol.ProtocolError as error:
         _reply({"error": {"kind": "job", "message": str(error)}})
     except OSError as error:
@@ -155,7 +158,7 @@ def _pause(seconds: float) -> None:
 
 
 def _lease(place: Workdir, options: Dict[str, str]) -> None:
-    """Take or release the lease: ``{"lease": {"do", "owner", "hold_s", "force"}}`` -> ``{"lease": {...}|null}``."""
+    """Take or release the lease: ``{"lease": {"do", "owner", "hold_s", "force", "dead"}}`` -> ``{"lease": {...}}``."""
     from tunebench.targets.agent import lease
     from tunebench.targets.agent.job import lifecycle
 
@@ -163,16 +166,21 @@ def _lease(place: Workdir, options: Dict[str, str]) -> None:
     owner = asked.get("owner") if isinstance(asked, dict) else None
     if not isinstance(owner, dict) or not isinstance(owner.get("token"), str):
         raise AgentError("job", "lease: expected an 'owner' with a 'token'")
+    dead = asked.get("dead")
+    if dead is not None and not isinstance(dead, dict):
+        raise AgentError("job", "lease: 'dead' must be the owner whose process is dead")
     wait_s = _seconds(options, "wait-s", "0")
     signal.alarm(SILENCE_S + int(wait_s))
     if asked.get("do") == "take":
         hold_s = asked.get("hold_s")
         if not isinstance(hold_s, (int, float)) or hold_s <= 0:
             raise AgentError("job", "lease: 'hold_s' must be a positive number of seconds")
-        lease_record: Optional[Dict[str, Any]] = lifecycle.occupy(place, owner, float(hold_s), wait_s, _pause)
+        lease_record: Optional[Dict[str, Any]] = lifecycle.occupy(
+            place, owner, float(hold_s), wait_s, _pause, dead=dead
+        )
     elif asked.get("do") == "release":
         with place.locked():
-            lease_record = lease.release(place, owner, asked.get("force") is True)
+            lease_record = lease.release(place, owner, asked.get("force") is True, dead)
     else:
         raise AgentError("job", "lease: 'do' must be 'take' or 'release', got %.40r" % (asked.get("do"),))
     _reply({"lease": lease_record})

@@ -3,7 +3,9 @@
 A lease is a file with its owner and an expiry. The expiry counts in CLOCK_BOOTTIME of one boot (a board may
 have no real-time clock), so a reboot ends every lease. It is taken before a job and never renewed while one
 runs; between two repetitions its owner keeps the board for a short gap, so that two campaigns do not
-interleave. Only an expired lease can be taken over, and the new one says from whom.
+interleave. Only an expired lease can be taken over, and one whose owner is known to be dead by the host on
+which it ran; the new one says from whom. A board cannot know that by itself: the host names the owner that
+it found dead, and the lease is taken over only if it is still that owner's.
 
 All functions that write are called under the working directory's lock.
 """
@@ -20,6 +22,8 @@ SCHEMA = "tunebench.lease/1"
 TAKEN_OVER = "lease-taken-over"
 #: How often a waiting agent looks at the lease's file: a stat, which costs the board's owner nothing.
 _LOOK_S = 0.5
+#: What tells one process of one boot of one host from all others; what proves a lease (its token) is not among it.
+IDENTITY = ("user", "host", "pid", "boot_id", "pid_ns", "started_ticks")
 
 
 def holder(place: Workdir) -> Optional[Dict[str, Any]]:
@@ -48,26 +52,44 @@ def _without_token(owner: Dict[str, Any]) -> Dict[str, Any]:
     return {key: owner.get(key) for key in ("user", "host", "pid")}
 
 
-def take(place: Workdir, owner: Dict[str, Any], rep_id: Optional[str], lease_s: float) -> Dict[str, Any]:
+def is_of(held: Optional[Dict[str, Any]], owner: Optional[Dict[str, Any]]) -> bool:
+    """Tell whether a lease is held by exactly this process; without its boot nobody is known well enough."""
+    if held is None or owner is None or not owner.get("boot_id"):
+        return False
+    holds = _owner(held)
+    return all(holds.get(key) == owner.get(key) for key in IDENTITY)
+
+
+def take(
+    place: Workdir,
+    owner: Dict[str, Any],
+    rep_id: Optional[str],
+    lease_s: float,
+    dead: Optional[Dict[str, Any]] = None,
+) -> Dict[str, Any]:
     """Take the lease, or extend one's own.
 
     Args:
-        owner: ``user``, ``host``, ``pid`` and ``token``; whoever shows the same token owns the lease.
+        owner: ``user``, ``host``, ``pid`` and ``token``; whoever shows the same token owns the lease. With the
+            rest of :data:`IDENTITY`, its own host can tell later that it is dead.
         rep_id: the repetition it is for; ``None`` holds the board between repetitions.
         lease_s: from now.
+        dead: an owner whose process is dead, as its host knows; its lease is taken over before it has expired.
 
     Returns:
-        the lease; ``taken_over_from`` in it says whose expired lease was there before, with ``owner``,
-        ``rep_id``, ``expired_s`` ago (``None`` after a reboot), ``rebooted`` and ``released_by``.
+        the lease; ``taken_over_from`` in it says whose lease was there before, with ``owner``, ``rep_id``,
+        ``expired_s`` ago (``None`` after a reboot, negative if its owner died before), ``rebooted``, ``dead``
+        and ``released_by``.
 
     Raises:
         AgentError: (kind ``lease``) another owner holds it.
     """
     before = workdir.read_json(place.lease) or {}
     left_s, own = _left_s(before), _owner(before).get("token") == owner.get("token")
-    if left_s > 0 and not own:
-        raise AgentError("lease", refusal(before))
-    if left_s > 0 and rep_id is None:
+    died = left_s > 0 and not own and is_of(before, dead)
+    if left_s > 0 and not own and not died:
+        raise refused(before)
+    if not died and left_s > 0 and rep_id is None:
         # Holding the board never cuts short what a repetition that still runs has been promised.
         rep_id, lease_s = before.get("rep_id"), max(lease_s, left_s)
     lease = {
@@ -78,6 +100,8 @@ def take(place: Workdir, owner: Dict[str, Any], rep_id: Optional[str], lease_s: 
         "expires_boottime_s": workdir.boottime_s() + lease_s,
     }
     origin = before.get("taken_over_from") if own else _left_behind(before)
+    if origin and died:
+        origin["dead"] = True
     if origin:
         lease["taken_over_from"] = origin
     workdir.write_json(place.lease, lease)
@@ -89,6 +113,7 @@ def wait_for(
     attempt: Callable[[], Dict[str, Any]],
     wait_s: float,
     pause: Callable[[float], None] = time.sleep,
+    dead: Optional[Dict[str, Any]] = None,
 ) -> Dict[str, Any]:
     """Repeat ``attempt`` whenever the lease has changed or run out, for ``wait_s`` at most.
 
@@ -96,6 +121,7 @@ def wait_for(
 
     Args:
         pause: waits some seconds; raises if nobody is there any more to give the lease to.
+        dead: an owner whose lease binds nobody any more: then only its job is waited for.
 
     Raises:
         AgentError: what the last attempt raised.
@@ -108,10 +134,15 @@ def wait_for(
             if error.kind != "lease" or time.monotonic() >= give_up_s:
                 raise
         seen = _stamp(place)
-        while time.monotonic() < give_up_s and _stamp(place) == seen and holder(place) is not None:
+        while time.monotonic() < give_up_s and _stamp(place) == seen and _binds(place, dead):
             pause(min(_LOOK_S, max(0.0, give_up_s - time.monotonic())))
-        if holder(place) is None and _stamp(place) == seen:
+        if not _binds(place, dead) and _stamp(place) == seen:
             pause(_LOOK_S)  # refused though nobody holds it: a job still runs
+
+
+def _binds(place: Workdir, dead: Optional[Dict[str, Any]]) -> bool:
+    held = holder(place)
+    return held is not None and not is_of(held, dead)
 
 
 def ended(place: Workdir, rep_id: str, hold_s: float = 0.0) -> None:
@@ -126,10 +157,13 @@ def ended(place: Workdir, rep_id: str, hold_s: float = 0.0) -> None:
         os.remove(place.lease)
 
 
-def release(place: Workdir, owner: Dict[str, Any], force: bool = False) -> Optional[Dict[str, Any]]:
-    """Give one's own lease up, or end an expired one.
+def release(
+    place: Workdir, owner: Dict[str, Any], force: bool = False, dead: Optional[Dict[str, Any]] = None
+) -> Optional[Dict[str, Any]]:
+    """Give one's own lease up, or end an expired one or that of a dead owner.
 
     Args:
+        dead: see :func:`take`.
         force: end it whoever holds it. The file stays, run out, so that the next lease says from whom it
             was taken over and who ended it.
 
@@ -142,14 +176,20 @@ def release(place: Workdir, owner: Dict[str, Any], force: bool = False) -> Optio
     lease = workdir.read_json(place.lease)
     if lease is None:
         return None
-    if _left_s(lease) <= 0 or _owner(lease).get("token") == owner.get("token"):
+    if _left_s(lease) <= 0 or _owner(lease).get("token") == owner.get("token") or is_of(lease, dead):
         os.remove(place.lease)
     elif force:
         ran_out = dict(lease, expires_boottime_s=workdir.boottime_s(), released_by=owner)
         workdir.write_json(place.lease, ran_out)
     else:
-        raise AgentError("lease", refusal(lease))
+        raise refused(lease)
     return lease
+
+
+def refused(held: Dict[str, Any]) -> AgentError:
+    """Return the refusal of a board that is leased: a sentence, and the process that holds it."""
+    owner = _owner(held)
+    return AgentError("lease", refusal(held), holder={key: owner.get(key) for key in IDENTITY})
 
 
 def refusal(held: Dict[str, Any]) -> str:
@@ -170,6 +210,8 @@ def describe(origin: Dict[str, Any]) -> str:
     if origin.get("released_by"):
         by = origin["released_by"]
         why = "%s@%s ended it by force" % (by.get("user"), by.get("host"))
+    elif origin.get("dead"):
+        why = "that process is dead"
     elif origin.get("rebooted"):
         why = "the board was rebooted since"
     else:

@@ -17,12 +17,20 @@ class AgentError(Exception):
     Attributes:
         kind: ``condition``, ``lease``, ``workdir``, ``blob``, ``job`` or ``undo``.
         code: of a condition: the gate's code.
+        holder: of a lease that is refused: who holds it, without the token that proves it.
     """
 
-    def __init__(self, kind: str, message: str, code: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        message: str,
+        code: Optional[str] = None,
+        holder: Optional[Dict[str, Any]] = None,
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.code = code
+        self.holder = holder
 
 
 class Workdir:

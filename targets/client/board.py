@@ -224,13 +224,14 @@ class Board(Connection):
         if answer.get("cleaned") is not True:
             raise ReplyError(f"{self.spec.id}: clean: {str(answer)[:200]}")
 
-    def occupy(self, owner: Owner, hold_s: float, wait_s: float = 0.0) -> Lease:
+    def occupy(self, owner: Owner, hold_s: float, wait_s: float = 0.0, dead: Owner | None = None) -> Lease:
         """Take the board's lease before a campaign's first repetition, or extend one's own between two.
 
         Args:
             owner: ``user``, ``host``, ``pid`` and ``token``; who shows the same token owns the lease.
             hold_s: for how long, unless a repetition is started.
             wait_s: how long the agent waits on the board, without traffic, for another's lease to end.
+            dead: an owner that is known to be dead: its lease is taken over, if it is still that owner's.
 
         Returns:
             the lease; it says from whom it was taken over if another's had run out.
@@ -238,7 +239,7 @@ class Board(Connection):
         Raises:
             ConditionError: (kind ``lease``) another has it; the message says who, and until when.
         """
-        request = {"do": "take", "owner": owner.stored(), "hold_s": hold_s}
+        request = {"do": "take", "owner": owner.stored(), "hold_s": hold_s, **_dead(dead)}
         with self._agent("lease", "--wait-s", f"{wait_s:.3f}") as duplex:
             duplex.send_message({"lease": request})
             answer = self._answer(duplex, self.spec.timeouts.command_s + wait_s)
@@ -246,8 +247,11 @@ class Board(Connection):
             raise ReplyError(f"{self.spec.id}: lease: {str(answer)[:200]}")
         return self._read(Lease, answer["lease"], "lease")
 
-    def release(self, owner: Owner, force: bool = False) -> Lease | None:
+    def release(self, owner: Owner, force: bool = False, dead: Owner | None = None) -> Lease | None:
         """Give one's own lease up, or end an expired one; with ``force`` anybody's (the next lease says so).
+
+        Args:
+            dead: an owner that is known to be dead: its lease is ended, too, if it is still that owner's.
 
         Returns:
             the lease that was there.
@@ -256,7 +260,8 @@ class Board(Connection):
             ConditionError: (kind ``lease``) another has it, and ``force`` is not set.
         """
         with self._agent("lease") as duplex:
-            duplex.send_message({"lease": {"do": "release", "owner": owner.stored(), "force": force}})
+            request = {"do": "release", "owner": owner.stored(), "force": force, **_dead(dead)}
+            duplex.send_message({"lease": request})
             ended = self._answer(duplex, self.spec.timeouts.command_s).get("lease")
         return self._read(Lease, ended, "lease") if isinstance(ended, dict) else None
 
@@ -326,3 +331,7 @@ class Board(Connection):
             return model.read(value)
         except ValueError as error:
             raise ReplyError(f"{self.spec.id}: {command}: {str(error)[:300]}") from None
+
+
+def _dead(owner: Owner | None) -> dict[str, Any]:
+    return {} if owner is None else {"dead": owner.stored()}

@@ -103,6 +103,13 @@ class BoardSpec:
             timeouts=self.timeouts,
         )
 
+    @property
+    def own_workdir(self) -> str:
+        """Return the working directory: two loopback boards with the default one are two."""
+        if kind_of(self.kind).host_itself and self.workdir == DEFAULT_WORKDIR:
+            return f"{DEFAULT_WORKDIR}/loopback/{self.id}"
+        return self.workdir
+
 
 @dataclass(frozen=True)
 class SyncReport:
@@ -218,7 +225,7 @@ class Connection:
         wanted = {blob.name: blob for blob in blobs}
         manifest = [{"name": b.name, "sha256": b.sha256, "size": b.size_b} for b in wanted.values()]
         source = _receiver_source()
-        with self.ssh.open([*self._python(), "-c", source, self._wanted_workdir()]) as duplex:
+        with self.ssh.open([*self._python(), "-c", source, self.spec.own_workdir]) as duplex:
             try:
                 duplex.send(json.dumps(manifest).encode() + b"\n")
                 answer = self._answer(duplex, self.spec.timeouts.command_s)
@@ -261,11 +268,6 @@ class Connection:
     def _python(self) -> list[str]:
         return [*shlex.split(self.spec.python), *_ISOLATED]
 
-    def _wanted_workdir(self) -> str:
-        if kind_of(self.spec.kind).host_itself and self.spec.workdir == DEFAULT_WORKDIR:
-            return f"{DEFAULT_WORKDIR}/loopback/{self.spec.id}"  # two boards of one machine are two
-        return self.spec.workdir
-
     def _agent(self, *command: str) -> Duplex:
         if self._workdir is None or self._payload is None:
             raise TargetError(f"{self.spec.id}: sync() a blob with role 'payload' before {command[0]}")
@@ -293,7 +295,13 @@ def _raise(board_id: str, error: Any) -> NoReturn:
     message = f"{board_id}: {said}"
     if kind in ("condition", "lease"):
         code = mapping(error).get("code")
-        raise ConditionError(message, str(kind), code if isinstance(code, str) else None)
+        holder = mapping(error).get("holder")
+        raise ConditionError(
+            message,
+            str(kind),
+            code if isinstance(code, str) else None,
+            holder if isinstance(holder, dict) else None,
+        )
     if kind == "interpreter":
         raise InterpreterError(message)
     if kind == "workdir":

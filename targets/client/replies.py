@@ -63,12 +63,22 @@ class _Lenient(Reply):
 
 
 class Owner(_Lenient):
-    """Who took a lease or wrote an undo list."""
+    """Who took a lease or wrote an undo list.
+
+    Attributes:
+        token: whoever shows it owns the lease.
+        boot_id: of the boot in which the process runs.
+        pid_ns: the namespace in which ``pid`` is its number (pid_namespaces(7)).
+        started_ticks: when it began, in clock ticks since boot (proc_pid_stat(5)).
+    """
 
     user: Scalar = None
     host: Scalar = None
     pid: Scalar = None
     token: Scalar = None
+    boot_id: Scalar = None
+    pid_ns: Scalar = None
+    started_ticks: Scalar = None
 
 
 class FormerLease(_Lenient):
@@ -77,6 +87,7 @@ class FormerLease(_Lenient):
     owner: Owner = Owner()
     rep_id: Scalar = None
     rebooted: bool | None = None
+    dead: bool | None = None
     expired_s: Number | None = None
     released_by: Owner | None = None
 

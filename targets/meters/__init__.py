@@ -5,21 +5,26 @@ Which kinds there are, and how to add one: :mod:`tunebench.targets.meters.regist
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from tunebench.targets.host_lock import NO_WAIT, HostLock, Wait
 from tunebench.targets.meters.base import SCOPES, Meter, MeterError, MeterInfo, MeterTrace
 from tunebench.targets.meters.keys import MeterKeys
 
 __all__ = [
+    "NO_WAIT",
     "SCOPES",
     "Meter",
     "MeterError",
     "MeterInfo",
     "MeterKeys",
     "MeterTrace",
+    "Wait",
     "make_meter",
     "open_meter",
+    "turn_at",
 ]
 
 
@@ -36,6 +41,30 @@ def make_meter(spec: Mapping[str, Any] | MeterKeys) -> Meter:
 
     keys = read_keys(spec)
     return meter_kind(keys.kind).make(keys)
+
+
+@contextmanager
+def turn_at(keys: MeterKeys, wait: Wait = NO_WAIT) -> Iterator[None]:
+    """Hold a meter that no two commands of this host may use at once, from before it is opened until it is closed.
+
+    Args:
+        wait: how long to wait for another command, and who is told that we do.
+
+    Raises:
+        MeterError: another command has it for longer than we wait; says which, and since when.
+    """
+    name = keys.exclusive_name
+    if name is None:
+        yield
+        return
+    lock = HostLock(f"meter {name}")
+    busy = lock.take(f"{keys.kind} meter", wait)
+    if busy is not None:
+        raise MeterError(busy)
+    try:
+        yield
+    finally:
+        lock.give()
 
 
 def open_meter(spec: Mapping[str, Any] | MeterKeys) -> Meter:

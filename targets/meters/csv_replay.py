@@ -82,6 +82,10 @@ class Keys(MeterKeys):
     quantum_w: float | None = Field(default=None, gt=0)
     chip_s: float = Field(default=0.5, ge=0.1, le=10, description="length of a load pulse's chip, seconds")
 
+    @property
+    def exclusive_name(self) -> None:
+        """Return None: a file serves any number of readers."""
+
     @field_validator("time_format")
     @classmethod
     def _is_a_time_format(cls, value: str | None) -> str | None:

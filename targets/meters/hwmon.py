@@ -63,6 +63,10 @@ class Keys(MeterKeys):
     rate_hz: float | None = Field(default=None, gt=0, le=500)
     root: HostPath = Field(default="/", description="where /sys begins (another folder: a simulated tree)")
 
+    @property
+    def exclusive_name(self) -> None:
+        """Return None: the kernel's files serve any number of readers."""
+
     def placed(self, folder: Path) -> Self:
         """Return the keys with the simulated tree's path made absolute."""
         if self.root == "/":

@@ -32,6 +32,11 @@ class Keys(MeterKeys):
     serial: str | None = Field(default=None, description="where several are plugged in, e.g. '001234'")
     rate_hz: float = Field(default=50.0, gt=0, le=1000)
 
+    @property
+    def exclusive_name(self) -> str:
+        """Return the instrument: its serial number, or the only one that is plugged in."""
+        return f"{self.kind} {self.serial or 'the only one'}"
+
 
 def make(keys: Keys) -> JoulescopeMeter:
     """Return the meter that the keys describe.

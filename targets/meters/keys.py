@@ -49,6 +49,18 @@ class MeterKeys(BaseModel):
         return self
 
     @property
+    def exclusive_name(self) -> str | None:
+        """Return the name of what no two commands may use at once; None: any number may read it.
+
+        A kind that does not say has what its private keys name, or all its keys: better to wait than to share a port.
+        """
+        keys = self.spec()
+        named = {key: keys[key] for key in self.private if key in keys} or {
+            key: value for key, value in keys.items() if key not in ("kind", "scope")
+        }
+        return f"{self.kind} {named}"
+
+    @property
     def pulse_chip_s(self) -> float:
         """Return the length of a load pulse's chip (s), for meters whose trace is aligned by pulses."""
         return 0.5

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -113,6 +114,11 @@ class Keys(MeterKeys):
         le=1,
         description="at most so long from a sample to the host, beyond the wire's time",
     )
+
+    @property
+    def exclusive_name(self) -> str:
+        """Return the port itself, by whichever link it is named."""
+        return f"{self.kind} {Path(self.port).resolve()}"
 
 
 def make(keys: Keys) -> SerialCsvMeter:

@@ -45,6 +45,11 @@ class Keys(MeterKeys):
     rate_hz: float = Field(default=1.0, gt=0, le=10)
     timeout_s: float = Field(default=3.0, gt=0, le=30)
 
+    @property
+    def exclusive_name(self) -> str:
+        """Return the switch: reading the others of the same plug disturbs nobody."""
+        return f"{self.kind} {self.host} channel {self.channel}"
+
 
 def make(keys: Keys) -> ShellyMeter:
     """Return the meter that the keys describe."""

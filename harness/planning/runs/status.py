@@ -27,7 +27,7 @@ from tunebench.reports.results.state import Stored, scan
 
 State = Literal["running", "complete", "not complete"]
 #: A run lies so many folders below a results root: lab, year, month, day, run.
-_ROOT_DEPTH = 5
+ROOT_DEPTH = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class RunStatus:
 
 def run_folders(root: Path) -> list[Path]:
     """Return the directories of the runs below a results root, or the directory itself; the newest first."""
-    plans = [plan for depth in range(_ROOT_DEPTH + 1) for plan in root.glob("*/" * depth + PLAN)]
+    plans = [plan for depth in range(ROOT_DEPTH + 1) for plan in root.glob("*/" * depth + PLAN)]
     return sorted((plan.parent for plan in plans), key=lambda path: path.name, reverse=True)
 
 
@@ -141,8 +141,8 @@ def in_full(path: Path) -> RunStatus:
     stored = scan(path / REPS).stored if (path / REPS).is_file() else {}
     missing = {skip.board_id: skip.reason for skip in missing_boards(path)} if run.state != "complete" else {}
     history: Mapping[tuple[str, str, str, str], float] = {}
-    if run.state == "running" and len(path.parents) >= _ROOT_DEPTH:
-        history = durations_below(path.parents[_ROOT_DEPTH - 1], str(plan.lab))
+    if run.state == "running" and len(path.parents) >= ROOT_DEPTH:
+        history = durations_below(path.parents[ROOT_DEPTH - 1], str(plan.lab))
     boards = [
         _board(
             board_id, plan.repetitions, stored, history, missing.get(board_id), running=run.state == "running"
@@ -162,19 +162,19 @@ def _board(
     running: bool,
 ) -> BoardStatus:
     queue = [repetition for repetition in planned if repetition.get("board_id") == board_id]
-    left = [repetition for repetition in queue if _is_open(str(repetition.get("rep_id")), stored)]
+    left = [repetition for repetition in queue if is_open(str(repetition.get("rep_id")), stored)]
     at_work = running and missing is None and bool(left)
     return BoardStatus(
         board_id,
         done=len(queue) - len(left),
         planned=len(queue),
-        now=_words(left[0]) if at_work else None,
-        left_s=_left_s(left, history) if at_work else None,
+        now=words_of(left[0]) if at_work else None,
+        left_s=left_s_of(left, history) if at_work else None,
         missing=missing,
     )
 
 
-def _is_open(rep_id: str, stored: Mapping[str, Stored]) -> bool:
+def is_open(rep_id: str, stored: Mapping[str, Stored]) -> bool:
     """Tell whether a slot has no final record: none at all, or a loss that is to be measured once more."""
     for attempt in range(1, attempts.MAX_ATTEMPTS + 1):
         record = stored.get(rep_id if attempt == 1 else f"{rep_id}.try{attempt}")
@@ -185,12 +185,13 @@ def _is_open(rep_id: str, stored: Mapping[str, Stored]) -> bool:
     return False
 
 
-def _words(repetition: Mapping[str, object]) -> str:
+def words_of(repetition: Mapping[str, object]) -> str:
+    """Return a planned repetition in words."""
     role = "" if repetition.get("role") == "timed" else f" ({repetition.get('role')})"
     return f"{repetition.get('task')} {repetition.get('label')} block {repetition.get('block')}{role}"
 
 
-def _left_s(
+def left_s_of(
     left: Iterable[Mapping[str, object]], history: Mapping[tuple[str, str, str, str], float]
 ) -> float | None:
     """Return the predicted seconds of a queue, what is unknown at the mean of what is known; None without history."""

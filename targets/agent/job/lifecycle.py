@@ -90,7 +90,9 @@ def start(place: Workdir, job: Dict[str, Any]) -> Dict[str, Any]:
         others = running(place)
         if others:
             held = lease.holder(place)
-            raise AgentError("lease", lease.refusal(held) if held else "the board still runs " + others[0])
+            if held:
+                raise lease.refused(held)
+            raise AgentError("lease", "the board still runs " + others[0])
         paths = _paths(place, job)
         hold_s = float(job.get("hold_s", 0))
         if hold_s > 0:
@@ -120,11 +122,14 @@ def occupy(
     hold_s: float,
     wait_s: float = 0.0,
     pause: Callable[[float], None] = time.sleep,
+    *,
+    dead: Optional[Dict[str, Any]] = None,
 ) -> Dict[str, Any]:
     """Take the lease for a campaign before its first repetition; waits for another's to end.
 
     Args:
         pause: see :func:`tunebench.targets.agent.lease.wait_for`.
+        dead: see :func:`tunebench.targets.agent.lease.take`; a repetition that it left running is waited for.
 
     Raises:
         AgentError: (kind ``lease``) another still holds it, or its job still runs, after ``wait_s``.
@@ -136,9 +141,13 @@ def occupy(
             others = [name for name in running(place) if _token(place, name) != owner.get("token")]
             if others and held is None:
                 raise AgentError("lease", "the board still runs " + others[0])
-            return lease.take(place, owner, None, hold_s)
+            if others and lease.is_of(held, dead):
+                raise AgentError(
+                    "lease", "the board still runs %s, though the process that started it is dead" % others[0]
+                )
+            return lease.take(place, owner, None, hold_s, dead)
 
-    return lease.wait_for(place, attempt, wait_s, pause)
+    return lease.wait_for(place, attempt, wait_s, pause, dead)
 
 
 def _token(place: Workdir, rep_id: str) -> Optional[str]:

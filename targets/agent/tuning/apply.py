@@ -56,7 +56,7 @@ def _guard(place: Workdir, owner: Dict[str, Any]) -> None:
     """Refuse where another measures on the board."""
     held = lease.holder(place)
     if held is not None and held.get("owner", {}).get("token") != owner["token"]:
-        raise AgentError("lease", lease.refusal(held))
+        raise lease.refused(held)
     for rep_id in running(place):
         if _token_of(place, rep_id) != owner["token"]:
             raise AgentError("lease", "the board still runs " + rep_id)

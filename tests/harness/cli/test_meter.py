@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,3 +80,29 @@ def test_a_meter_without_a_switch_says_so(lab, sysfs, tmp_path):
     error = _run("power-cycle", "pi", "-i", str(path), "--yes").exception
     assert isinstance(error, HarnessError)
     assert "a hwmon meter cannot switch power; a shelly can" in str(error)
+
+
+def test_a_meter_that_another_command_reads_is_waited_for_and_it_says_for_whom(plug, lab):
+    device = plug()
+    path = lab(_shelly(device) + "\n")
+    path.write_text(path.read_text().replace('id = "pi"', 'id = "pi"\npatience_s = 0.3', 1))
+    code = (
+        "import sys, time; sys.argv = ['tunebench', 'run']\n"
+        "from tunebench.targets.host_lock import HostLock\n"
+        f"assert HostLock('meter shelly {device.host} channel 0').take('it') is None\n"
+        "print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "held\n"
+        try:
+            refused = _run("read", "pi", "-i", str(path), "--seconds", "0.2")
+            assert isinstance(refused.exception, HarnessError)
+            assert f"shelly meter is in use by process {other.pid} of" in str(refused.exception)
+            assert "(tunebench run); waited 0 s" in str(refused.exception)
+            assert "pi: waiting: shelly meter is in use by process" in refused.stderr
+            device.asked.clear()
+            cut = _run("power-cycle", "pi", "-i", str(path), "--yes")
+            assert isinstance(cut.exception, HarnessError) and device.asked == []
+        finally:
+            other.kill()
+    assert _run("read", "pi", "-i", str(path), "--seconds", "0.2").exit_code == 0

@@ -340,3 +340,45 @@ def test_a_torn_lease_does_not_lock_the_board_for_ever(place):
     with open(place.lease, "w") as file:
         file.write('{"owner": ')
     assert lease.holder(place) is None
+
+
+KNOWN = {**HERS, "boot_id": "b", "pid_ns": "pid:[4]", "started_ticks": 5}
+
+
+def without_token(owner: dict) -> dict:
+    return {key: value for key, value in owner.items() if key != "token"}
+
+
+def test_the_lease_of_an_owner_that_its_host_found_dead_is_taken_over_at_once(place):
+    lease.take(place, KNOWN, None, 600)
+    with pytest.raises(AgentError) as refusal:
+        lease.take(place, MINE, None, 30)
+    assert refusal.value.holder == without_token(KNOWN), "who holds it is told, the token is not"
+    origin = lease.take(place, MINE, None, 30, refusal.value.holder)["taken_over_from"]
+    assert (origin["owner"], origin["dead"]) == (KNOWN, True)
+    assert lease.describe(origin).endswith("was taken over: that process is dead")
+    assert lease.described(place)["expires_in_s"] <= 30, "the dead one's time is not inherited"
+
+
+@pytest.mark.parametrize("key", lease.IDENTITY)
+def test_only_exactly_the_dead_owner_loses_its_lease(place, key):
+    """The run may have been resumed, and the lease renewed, between the look and the request."""
+    lease.take(place, KNOWN, None, 600)
+    with pytest.raises(AgentError, match="leased to eve@there"):
+        lease.take(place, MINE, None, 30, {**without_token(KNOWN), key: "another"})
+    with pytest.raises(AgentError):
+        lease.release(place, MINE, False, {**without_token(KNOWN), key: "another"})
+
+
+def test_an_owner_of_an_earlier_version_is_never_taken_for_dead(place):
+    lease.take(place, HERS, None, 600)
+    with pytest.raises(AgentError) as refusal:
+        lease.take(place, MINE, None, 30)
+    with pytest.raises(AgentError):
+        lease.take(place, MINE, None, 30, refusal.value.holder)
+
+
+def test_a_dead_owners_lease_is_given_up_without_force(place):
+    lease.take(place, KNOWN, None, 600)
+    assert lease.release(place, MINE, False, without_token(KNOWN)) is not None
+    assert lease.holder(place) is None
