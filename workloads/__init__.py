@@ -7,4 +7,4 @@ if __name__ != "tunebench.workloads":
     raise ImportError("import tunebench.workloads: the folder workloads/ is no package of its own")
 
 #: Paths below this package that stay on the host: they prepare what boards receive.
-HOST_ONLY = ("datasets", "prepare", "engines/lab.py")
+HOST_ONLY = ("datasets", "prepare", "compress", "engines/lab.py")

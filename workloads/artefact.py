@@ -4,7 +4,7 @@ Form: one JSON object, padded with spaces and closed by a newline so that the da
 64 bytes, then the tensors, little-endian, each at a multiple of 64. Equal content gives equal bytes, so a
 file can be named by its SHA-256. Reading and writing need the standard library only::
 
-    {"schema": "tunebench.artefact/1", "kind": "data" | "weights", "meta": {...}, "data_sha256": str,
+    {"schema": "tunebench.artefact/1", "kind": "data" | "weights" | "deployed", "meta": {...}, "data_sha256": str,
      "tensors": [{"name", "dtype": "float32" | "int32" | "uint8", "shape": [...], "offset", "size_b"}]}
 
 ``offset`` counts from the first data byte.
@@ -25,7 +25,7 @@ from typing import Any, Dict, Iterable, NamedTuple, Tuple, Union
 from tunebench.workloads.errors import WorkloadError
 
 SCHEMA = "tunebench.artefact/1"
-KINDS = ("data", "weights")
+KINDS = ("data", "weights", "deployed")
 ALIGN_B = 64
 MAX_HEADER_B = 1024 * 1024
 

@@ -13,11 +13,12 @@ from typing import Any
 from tunebench import workloads
 from tunebench.harness.account import cache_place, cache_places
 from tunebench.harness.artifacts import lab_packages
+from tunebench.harness.artifacts.compressed import compress
 from tunebench.harness.config.suite import Suite, Workload
 from tunebench.targets.payload import Blob, deterministic_zip, make_payload, package_files
 from tunebench.workloads import datasets, engines
 from tunebench.workloads.datasets import DataUnavailable
-from tunebench.workloads.datasets.store import FETCH_COMMAND
+from tunebench.workloads.datasets.store import FETCH_COMMAND, Store, default_data_dir
 from tunebench.workloads.engines.native import build
 from tunebench.workloads.models import language
 from tunebench.workloads.prepare import artefacts
@@ -44,6 +45,10 @@ class Artifacts:
     unavailable: Mapping[str, str] = field(default_factory=dict)
     #: Workloads that run other builds than today's: role -> blob, instead of what is built now.
     built: Mapping[tuple[str, str], Mapping[str, Blob]] = field(default_factory=dict)
+    #: What chains have made: (task, label, base) -> blob, in the place of the start weights.
+    compressed: Mapping[tuple[str, str, int], Blob] = field(default_factory=dict)
+    #: Rows whose chain cannot be: task and label -> why.
+    impossible: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def of_workload(self, workload: Workload, base: int = 0) -> dict[str, Blob]:
         """Return what one workload needs on the board when it begins from a base: role -> blob."""
@@ -52,6 +57,8 @@ class Artifacts:
             blobs["data"] = self.data[workload.task]
             first = base == 0
             blobs["weights"] = self.weights[workload.task] if first else self.bases[workload.task, base]
+        if (*workload.key, base) in self.compressed:
+            blobs["weights"] = self.compressed[(*workload.key, base)]
         if workload.key in self.own:
             blobs["own"] = self.own[workload.key]
         blobs.update(self.built.get(workload.key, {}))
@@ -68,6 +75,16 @@ class Artifacts:
             **(
                 {BASES: {f"{task} base {base}": blob.sha256 for (task, base), blob in self.bases.items()}}
                 if self.bases
+                else {}
+            ),
+            **(
+                {
+                    "compressed": {
+                        f"{task} {label} base {base}": blob.sha256
+                        for (task, label, base), blob in self.compressed.items()
+                    }
+                }
+                if self.compressed
                 else {}
             ),
         }
@@ -175,6 +192,8 @@ def gather(
     data: dict[str, Blob] = {}
     weights: dict[str, Blob] = {}
     unavailable: dict[str, str] = {}
+    compressed: dict[tuple[str, str, int], Blob] = {}
+    impossible: dict[tuple[str, str], str] = {}
     for task, (dataset, model) in artefacts_of(suite).items():
         try:
             needed = suite.bases_of(task)
@@ -193,6 +212,16 @@ def gather(
         data[task] = _blob(made[0].data, made[0].data_sha256)
         weights[task], *others = (_blob(prepared.weights, prepared.weights_sha256) for prepared in made)
         bases.update({(task, base): blob for base, blob in enumerate(others, 1)})
+        if train_bases:
+            chains = compress(
+                [workload for workload in suite.workloads if workload.task == task],
+                made,
+                cache_dir=cache_dir or default_cache(),
+                store=_store(data_dir),
+                progress=progress,
+            )
+            compressed.update(chains.blobs)
+            impossible.update(chains.impossible)
         if not train_bases:
             folders = [cache_dir] if cache_dir else cache_places("artefacts")
             to_train[task] = len(artefacts.missing_bases(dataset, model, needed[1:], folders))
@@ -202,7 +231,15 @@ def gather(
         if workload.files and suite.root is not None
     }
     return Artifacts(
-        build_payload(_lab_engines(suite)), data, weights, bases, to_train, own=own, unavailable=unavailable
+        build_payload(_lab_engines(suite)), data, weights, bases, to_train, own=own, unavailable=unavailable,
+        compressed=compressed, impossible=impossible,
+    )  # fmt: skip
+
+
+def _store(data_dir: Path | None) -> Store:
+    """Return where the source domain's samples lie; the data were fetched before, if they were to be."""
+    return Store(
+        data_dir or default_data_dir(), cache_place("datasets"), also=tuple(cache_places("datasets")[1:])
     )
 
 

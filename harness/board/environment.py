@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from tunebench.harness.board.dead_owner import this_process
+from tunebench.harness.board.runtimes import without_runtime
 from tunebench.harness.board.tuning import as_records
 from tunebench.harness.config.inventory import BoardEntry
 from tunebench.harness.config.suite import Workload, canonical_json
@@ -48,11 +49,16 @@ def _user() -> str:
 
 
 def unable(
-    workload: Workload, interpreter: Interpreter, words: Sequence[str], noexec: str | None = None
+    workload: Workload,
+    interpreter: Interpreter,
+    words: Sequence[str],
+    noexec: str | None = None,
+    probe: Probe | None = None,
 ) -> str | None:
     """Return why a probed board cannot run a workload; ``None`` if it can.
 
     Args:
+        probe: all that the board told; its machine and C library decide which runtimes have a wheel.
         noexec: the mount point of the working directory's file system, if programs may not be run from it.
     """
     name = " ".join(words)
@@ -63,6 +69,18 @@ def unable(
         )
     if not interpreter.ok:
         return f"interpreter {name!r}: {interpreter.reason or 'it does not start'}"
+    reason = _without_packages(workload, interpreter, name)
+    if workload.runtime is not None:
+        reason = without_runtime(workload.runtime, interpreter, words, probe)
+    if reason is not None:
+        return reason
+    if workload.device == "cuda" and not interpreter.cuda:
+        return f"interpreter {name!r}: its torch sees no CUDA device"
+    return None
+
+
+def _without_packages(workload: Workload, interpreter: Interpreter, name: str) -> str | None:
+    """Return which package an engine lacks; ``None``: none."""
     if workload.needs_torch and not interpreter.torch:
         return f"interpreter {name!r} has no usable torch: {interpreter.reason or 'not installed'}"
     for package in workload.needs_packages:
@@ -72,8 +90,6 @@ def unable(
                 f"engine {workload.engine!r} needs the package transformers, which interpreter {name!r} does not have; "
                 f"on the board: {python} -m pip install transformers"
             )
-    if workload.device == "cuda" and not interpreter.cuda:
-        return f"interpreter {name!r}: its torch sees no CUDA device"
     return None
 
 

@@ -212,7 +212,7 @@ class BoardRun:
         answer = next(iter(probe.interpreters), Interpreter())
         timed = [planned.workload for planned in self._queue if planned.role != energy_windows.IDLE]
         for workload in {workload.key: workload for workload in timed}.values():
-            if reason := unable(workload, answer, interpreter, probe.noexec):
+            if reason := unable(workload, answer, interpreter, probe.noexec, probe):
                 self._skip(workload, reason)
         self._sweep(probe)
         libraries = self._native(probe)

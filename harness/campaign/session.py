@@ -190,6 +190,7 @@ def _plan(request: Request, artifacts: Artifacts, run_id: str, earlier_blocks: S
         lab=request.lab,
         command=request.command,
         unavailable=artifacts.unavailable,
+        impossible=artifacts.impossible,
         earlier_blocks=earlier_blocks,
     )
 

@@ -34,11 +34,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from tunebench.harness.config.suite_compress import chain_of, chain_params, transforms_of
 from tunebench.harness.config.suite_schema import LEVELS, Header, SuiteFile, WorkloadEntry
 from tunebench.harness.config.toml import read_toml, validate
 from tunebench.harness.errors import UsageError
 from tunebench.reports.stats import sequential
 from tunebench.workloads import defaults
+from tunebench.workloads.compress.steps import Settings, Step
 from tunebench.workloads.engines import Engine, find_engine
 from tunebench.workloads.methods.table import METHODS, SKIP, honours
 from tunebench.workloads.methods.table import method as find_method
@@ -81,6 +83,12 @@ class Workload:
     ship: tuple[str, ...] = ()
     #: Fewer blocks than the suite's; ``None``: as many. Equal in all workloads of a task.
     blocks: int | None = None
+    #: In which it runs a network, in place of fine-tuning one.
+    runtime: str | None = None
+    #: What the host does to its network first, in this order; empty: nothing.
+    chain: tuple[Step, ...] = ()
+    #: What all chains of the suite have in common; ``None`` without a chain.
+    settings: Settings | None = None
 
     @property
     def own(self) -> bool:
@@ -108,7 +116,8 @@ class Workload:
     @property
     def _engine(self) -> Engine:
         """Return what its engine has registered; an empty entry for an idle baseline or a user's own command."""
-        return Engine() if self.engine in NO_ENGINES else find_engine(self.engine)
+        bare = self.runtime is not None or self.engine in NO_ENGINES
+        return Engine() if bare else find_engine(self.engine)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for the plan; equal workloads give equal dicts."""
@@ -350,7 +359,7 @@ def _load(path: Path) -> Suite:
     root = path.resolve().parent
     workloads: list[Workload] = []
     for entry in parsed.workload:
-        workloads.extend(_cells(entry, parsed.suite))
+        workloads.extend(_inferring(entry, parsed) if entry.runtime else _cells(entry, parsed))
     baselines = _baselines(parsed, workloads, path)
     if parsed.suite.aa:
         workloads.extend(_aa_controls(workloads, baselines))
@@ -362,6 +371,7 @@ def _load(path: Path) -> Suite:
                 + _label_hint(seen[workload.key], workload)
             )
         seen[workload.key] = workload
+    _check_runtimes(workloads, path)
     _check_candidate(parsed.suite, workloads, path)
     _check_blocks(parsed.suite, workloads, path)
     _check_files(workloads, root, path)
@@ -397,7 +407,45 @@ def _params(entry: WorkloadEntry, header: Header, name: str) -> dict[str, Any]:
     return {**params, **{key: getattr(entry, key) for key in asked}}
 
 
-def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
+def _inferring(entry: WorkloadEntry, parsed: SuiteFile) -> list[Workload]:
+    """Return a row for each chain of a workload that runs networks in a runtime."""
+    header, transforms = parsed.suite, transforms_of(parsed.transform)
+    runtime = str(entry.runtime)
+    sustained_s = header.sustained_s if header.policy == "sustained" else None
+    chains = {
+        name: chain_of(name, idents, transforms, parsed.compress.settings, runtime)
+        for name, idents in entry.chains.items()
+    }
+    return [
+        Workload(
+            task=entry.task_name,
+            label=name,
+            method=name,
+            dataset=entry.dataset,
+            model=entry.model,
+            engine=runtime,
+            device="cpu",
+            threads=entry.threads,
+            dtype="float32",
+            params=chain_params(parsed.compress, chain, runtime),
+            own_params={},
+            deadline_s=(entry.deadline_s or header.deadline_s) + (sustained_s or 0.0),
+            needs_ram_gb=entry.needs.ram_gb,
+            needs_gpu=entry.needs.gpu,
+            sustained_s=sustained_s,
+            blocks=entry.blocks,
+            runtime=runtime,
+            chain=chain,
+            settings=parsed.compress.settings,
+        )
+        for name, chain in chains.items()
+    ]
+
+
+def _cells(entry: WorkloadEntry, parsed: SuiteFile) -> list[Workload]:
+    header, transforms = parsed.suite, transforms_of(parsed.transform)
+    chain = chain_of("start", entry.start, transforms, parsed.compress.settings, None)
+    from_chain = chain_params(parsed.compress, chain, None) if chain else {}
     cache = {"cache_dtype": entry.cache_dtype, "cache_budget_b": entry.cache_budget_b}
     options = {**entry.params, **{key: value for key, value in cache.items() if value is not None}}
     names = [entry.label or ""] if entry.own else entry.methods
@@ -413,7 +461,10 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
             device=entry.device,
             threads=entry.threads,
             dtype=entry.dtype,
-            params=_params(entry, header, name) | _skip_params(entry, name) | _checkpoint_params(entry, name),
+            params=_params(entry, header, name)
+            | _skip_params(entry, name)
+            | _checkpoint_params(entry, name)
+            | from_chain,
             own_params=options,
             deadline_s=(entry.deadline_s or header.deadline_s) + (sustained_s or 0.0),
             needs_ram_gb=entry.needs.ram_gb,
@@ -425,6 +476,8 @@ def _cells(entry: WorkloadEntry, header: Header) -> list[Workload]:
             sustained_s=sustained_s,
             ship=() if entry.own else tuple(header.ship),
             blocks=entry.blocks,
+            chain=chain,
+            settings=parsed.compress.settings if chain else None,
         )
         for name in names
     ]
@@ -448,7 +501,7 @@ def _label_hint(first: Workload, second: Workload) -> str:
         differing = [
             f"{value}" if isinstance(value, str) else f"{key} {value:g}"
             for key, value in workload.params.items()
-            if other.params.get(key) != value
+            if other.params.get(key) != value and isinstance(value, str | int | float)
         ]
         if differing:
             return f', e.g. label = "{" ".join([workload.label, *differing])[:64]}"'
@@ -532,6 +585,19 @@ def _check_candidate(header: Header, workloads: list[Workload], path: Path) -> N
         raise UsageError(
             f"{path}: [suite]: candidate {header.candidate!r} is not one of its methods: {', '.join(sorted(labels))}"
         )
+
+
+def _check_runtimes(workloads: list[Workload], path: Path) -> None:
+    """Refuse a task whose rows would be compared across runtimes, or an inference with a fine-tuning."""
+    of_task: dict[str, Workload] = {}
+    for workload in workloads:
+        first = of_task.setdefault(workload.task, workload)
+        if first.runtime != workload.runtime:
+            names = [row.runtime or f"fine-tuning by {row.engine}" for row in (first, workload)]
+            raise UsageError(
+                f"{path}: task {workload.task!r}: {first.label!r} is {names[0]}, {workload.label!r} is {names[1]}: no "
+                "speed-up is drawn between them; give one of the workloads another 'task'"
+            )
 
 
 def _check_blocks(header: Header, workloads: list[Workload], path: Path) -> None:

@@ -10,6 +10,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from tunebench.harness.config.suite_compress import (
+    CompressTable,
+    TransformEntry,
+    chain_of,
+    check_runtime_keys,
+    transforms_of,
+)
 from tunebench.targets.transport.traffic_shaping import PROFILES
 from tunebench.workloads import datasets as data_sets
 from tunebench.workloads import defaults, engines
@@ -19,6 +26,7 @@ from tunebench.workloads.methods.plan import plan as make_plan
 from tunebench.workloads.methods.plan import unfit
 from tunebench.workloads.methods.skips import USUAL, Skips, parse_skips
 from tunebench.workloads.models import MODELS, checked_graph, find_model
+from tunebench.workloads.models.graph import ROWS
 from tunebench.workloads.models.language import is_text_model
 from tunebench.workloads.prepare.bases import FIRST_DEVELOPMENT_BASE
 from tunebench.workloads.tasks import training as trainings
@@ -193,6 +201,17 @@ class WorkloadEntry(_Strict):
         le=1000,
         description="fewer blocks than the suite's, for a task that is to take less time",
     )
+    runtime: str | None = Field(
+        default=None, description="run compressed networks in it, in place of fine-tuning on the board"
+    )
+    chains: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="with 'runtime': label -> ids of transforms, and 'tune', in their order",
+    )
+    start: list[str] = Field(
+        default_factory=list,
+        description="ids of transforms that the start weights have gone through, in their order",
+    )
     engine: str = "torch"
     device: str = "cpu"
     threads: int = Field(default=1, ge=1, le=1024)
@@ -281,7 +300,11 @@ class WorkloadEntry(_Strict):
     def _check_form(self) -> WorkloadEntry:
         if self.alpha is not None and "scale" in self.model_fields_set:
             raise ValueError("'alpha' and 'scale' exclude each other: scale is alpha / rank")
-        if self.own:
+        if self.runtime is None and self.chains:
+            raise ValueError("'chains' go with 'runtime'; start weights of methods have 'start'")
+        if self.runtime is not None:
+            self._check_runtime()
+        elif self.own:
             self._check_own()
         else:
             self._check_built_in()
@@ -302,7 +325,21 @@ class WorkloadEntry(_Strict):
         """Return the keys of training that ask for something else than the defaults do."""
         return (*self.training.changed, *(("alpha",) if self.alpha is not None else ()))
 
+    def _check_runtime(self) -> None:
+        """Refuse what a runtime's rows cannot be."""
+        check_runtime_keys(self.runtime, sorted(self.model_fields_set), self.chains)
+        if self.dataset is None or self.model is None:
+            raise ValueError("'dataset' and 'model' are needed: which network the runtime runs, and on what")
+        for name in self.chains:
+            if not 1 <= len(name) <= 64:
+                raise ValueError(f"'chains': {name[:70]!r} is no name of 1 to 64 characters")
+        self._check_data(self.model, self.dataset)
+        if find_model(self.model).task not in (ROWS, "classify"):
+            raise ValueError(f"model {self.model!r}: runtimes run classifiers of images or rows so far")
+
     def _check_own(self) -> None:
+        if self.start:
+            raise ValueError("'start' goes with built-in methods")
         if self.training.changed:
             raise ValueError(
                 f"'{self.training.changed[0]}' goes with built-in methods; hand a method of your own what it needs by "
@@ -336,13 +373,8 @@ class WorkloadEntry(_Strict):
             raise ValueError("'dataset', 'model' and 'methods' are needed (or 'module' or 'command')")
         if self.label and len(self.methods) != 1:
             raise ValueError("'label' renames one method; this workload has several")
-        wanted = find_model(self.model).task
-        if wanted != data_sets.dataset_module(self.dataset).TASK:
-            sets = [name for name in data_sets.DATASETS if wanted == data_sets.dataset_module(name).TASK]
-            own = f", or {data_sets.FILE_PREFIX}PATH" if is_text_model(self.model) else ""
-            raise ValueError(
-                f"model {self.model!r} does not take data set {self.dataset!r}; those it takes: {', '.join(sets)}{own}"
-            )
+        self._check_data(self.model, self.dataset)
+        self._check_start(self.model)
         self._check_engine(self.model)
         if self.seq_len is not None and not is_text_model(self.model):
             raise ValueError(f"'seq_len' is about tokens, model {self.model!r} reads none: leave the key out")
@@ -355,6 +387,26 @@ class WorkloadEntry(_Strict):
                 )
         self._check_keys(self.model)
         self._check_plans(self.model)
+
+    def _check_start(self, model: str) -> None:
+        if not self.start:
+            return
+        if self.engine != "torch":
+            raise ValueError(
+                f"engine {self.engine!r} does not begin from compressed weights; engines that do: torch"
+            )
+        if find_model(model).task != "classify":
+            raise ValueError(f"'start' compresses classifiers of images; model {model!r} is none")
+
+    @staticmethod
+    def _check_data(model: str, dataset: str) -> None:
+        wanted = find_model(model).task
+        if wanted != data_sets.dataset_module(dataset).TASK:
+            sets = [name for name in data_sets.DATASETS if wanted == data_sets.dataset_module(name).TASK]
+            own = f", or {data_sets.FILE_PREFIX}PATH" if is_text_model(model) else ""
+            raise ValueError(
+                f"model {model!r} does not take data set {dataset!r}; those it takes: {', '.join(sets)}{own}"
+            )
 
     def checkpoints(self, name: str) -> bool:
         """Return whether a method keeps something of the network's blocks that can be computed again."""
@@ -431,6 +483,10 @@ class WorkloadEntry(_Strict):
         if self.task:
             return self.task
         name = f"{self.dataset}/{self.model}" if self.dataset else "own"
+        if self.runtime is not None:
+            return f"{name} [{self.runtime} x{self.threads}]"
+        if self.start:
+            name = f"{name} from {'+'.join(self.start)}"
         usual = (self.engine, self.device, self.threads, self.dtype) == ("torch", "cpu", 1, "float32")
         build = f" {self.build}" if self.build else ""
         return name if usual else f"{name} [{self.engine}{build} {self.device} x{self.threads} {self.dtype}]"
@@ -440,4 +496,19 @@ class SuiteFile(_Strict):
     """The whole file."""
 
     suite: Header
+    compress: CompressTable = Field(default_factory=CompressTable)
+    transform: list[TransformEntry] = Field(default_factory=list, max_length=100)
     workload: list[WorkloadEntry] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check_chains(self) -> SuiteFile:
+        transforms, settings = transforms_of(self.transform), self.compress.settings
+        for entry in self.workload:
+            for name, idents in entry.chains.items():
+                chain_of(name, idents, transforms, settings, entry.runtime)
+            if entry.start:
+                chain_of("start", entry.start, transforms, settings, None)
+        used = any(entry.chains or entry.start for entry in self.workload)
+        if not used and (self.transform or "compress" in self.model_fields_set):
+            raise ValueError("[compress] and [[transform]] go with a workload that has 'runtime' or 'start'")
+        return self

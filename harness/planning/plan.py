@@ -97,6 +97,7 @@ def make_plan(
     lab: str,
     command: Iterable[str] = (),
     unavailable: Mapping[str, str] | None = None,
+    impossible: Mapping[tuple[str, str], str] | None = None,
     earlier_blocks: Sequence[int] = (),
 ) -> Plan:
     """Expand a suite over boards.
@@ -108,6 +109,7 @@ def make_plan(
         lab: name of the lab.
         command: the command line, as it is stored with the plan.
         unavailable: task -> why its data or weights cannot be had; its workloads are skipped with that reason.
+        impossible: task and label -> why its network cannot be compressed as asked.
         earlier_blocks: how many blocks the run had before each time that some were added to it. What was added stands
             behind all that was there: blocks, seeds and ids go on where they ended.
     """
@@ -118,6 +120,7 @@ def make_plan(
         for workload in suite.workloads:
             reason = (
                 (unavailable or {}).get(workload.task)
+                or (impossible or {}).get(workload.key)
                 or unmet_need(workload, board)
                 or unrepeatable(workload)
             )
@@ -218,7 +221,10 @@ def _of_board(
             add(*row)
         if suite.header.instrumented and first == 0:
             for slot, workload in enumerate(
-                workload for workload in workloads if not workload.aa_control and workload.command is None
+                workload
+                for workload in workloads
+                # A runtime's calls have no phases inside; its profile is taken in every repetition.
+                if not workload.aa_control and workload.command is None and workload.runtime is None
             ):
                 add(workload, 0, slot, "instrumented")
     return planned
@@ -229,7 +235,7 @@ def _is_checked(workload: Workload) -> bool:
 
     A cache in float16 gives exactness up by choice.
     """
-    if workload.own or workload.aa_control or not table.method(workload.method).cache:
+    if workload.own or workload.runtime or workload.aa_control or not table.method(workload.method).cache:
         return False
     return workload.own_params.get("cache_dtype") != "float16"
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from tunebench.reports.records import Conditions, Sampler
+from tunebench.reports.records import Conditions, Inference, Sampler
 from tunebench.targets.agent import protocol
 from tunebench.targets.client.replies import FormerLease
 from tunebench.targets.sanitize import cleaned, printable
@@ -147,6 +147,7 @@ class WorkloadResult(_Untrusted):
     repeats: int | None = Field(default=None, ge=0)
     repeats_s: list[Annotated[float, Field(ge=0)]] = Field(default_factory=list, max_length=100_000)
     pmu: PmuCounts | None = None
+    inference: Inference | None = None
 
 
 @dataclass(frozen=True)

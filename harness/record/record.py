@@ -209,6 +209,7 @@ def _unjudged(
         cache_hit_ratio=result.cache_hit_ratio,
         madds=result.madds,
         metrics={name[:64]: float(value) for name, value in result.metrics.items() if _is_number(value)},
+        inference=result.inference,
         updates=shipped.updates if shipped is not None else [],
         quality=_quality(result),
         conditions=exit_record.conditions if exit_record else Conditions(),

@@ -19,6 +19,7 @@ from tunebench.reports.analysis.row import (
     ScopeEnergy,
     TimedEnergy,
 )
+from tunebench.reports.analysis.within.inference import served
 from tunebench.reports.analysis.within.instructions import instructions
 from tunebench.reports.analysis.within.phases import UNEXPLAINED, phase_order
 from tunebench.reports.analysis.within.spreads import known_spread as _known_spread
@@ -196,6 +197,7 @@ def numbers(cell: Cell) -> CellNumbers:
         phases=_phases(cell),
         instrumentation_overhead=_overhead(cell),
         curve=_curve(cell),
+        inference=served(used),
     )
 
 

@@ -27,6 +27,7 @@ from tunebench.reports.analysis.quantities import (
 )
 from tunebench.reports.analysis.row import ItemPairs, NotCompared, Origin, Verdict
 from tunebench.reports.analysis.verdict_words import BETTER, reason, withheld_reason
+from tunebench.reports.analysis.within.inference import no_claim
 from tunebench.reports.results.reader import RunReader
 from tunebench.reports.stats.accuracy import AccuracyComparison, compare_accuracies, compare_accuracy
 from tunebench.reports.stats.attainable import ALPHA, fewest_blocks
@@ -86,7 +87,9 @@ def verdicts(
             for cell, verdict in zip(others, verdicts_of_others, strict=True):
                 aa = judged[id(control)][name] if control else None
                 after_control = _after_control(verdict, aa, base.first.label)
-                judged.setdefault(id(cell), {})[name] = _before_any_look(after_control, how)
+                judged.setdefault(id(cell), {})[name] = _barred(
+                    name, cell, _before_any_look(after_control, how)
+                )
     return judged
 
 
@@ -143,6 +146,12 @@ def _after_control(judged: Judged, control: Judged | None, baseline: str) -> Jud
         blocks_needed=0,
         reason=withheld_reason(control, baseline),
     )
+
+
+def _barred(name: Quantity, cell: Cell, judged: Judged) -> Judged:
+    """Give no verdict on the time and energy of a network that is compressed in name only."""
+    reason = no_claim(cell.usable) if name in ("time", "energy") else None
+    return judged if reason is None else NotCompared(name, missing=reason)
 
 
 def _before_any_look(judged: Judged, how: Judging) -> Judged:

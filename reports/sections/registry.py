@@ -23,6 +23,7 @@ MODULES = (
     "skip2_lora",
     "lorae",
     "speed_up",
+    "runtimes",
     "comparison",
     "methods",
     "energy",

@@ -114,6 +114,7 @@ class Interpreter(Reply):
         torch: version of a torch that works; ``None`` without one, and ``reason`` says why.
         cuda: torch sees a CUDA device.
         transformers: version of Hugging Face's package; ``None`` without one, or from an agent that does not say.
+        packages: runtimes and what they need that are there, by import name; ``None``: the agent does not say.
     """
 
     argv: list[Name] | None = Field(default=None, max_length=100)
@@ -124,6 +125,7 @@ class Interpreter(Reply):
     cuda: bool | None = None
     cuda_version: Name | None = None
     transformers: Name | None = None
+    packages: list[Name] | None = Field(default=None, max_length=100)
     sigill: bool | None = None
     reason: Name | None = None
 

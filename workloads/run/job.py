@@ -15,6 +15,7 @@ import sys
 from typing import Any, Dict, List, Optional, Tuple, Union, cast
 
 from tunebench.workloads import artefact, marks, updates
+from tunebench.workloads.deploy import parent
 from tunebench.workloads.engines import check_plan, check_training, load_engine
 from tunebench.workloads.engines.session import Evaluation, Session
 from tunebench.workloads.errors import WorkloadError
@@ -37,6 +38,8 @@ def main() -> int:
     if folder is None:
         print("error: %s is not set: this runs inside a job" % marks.JOB_VARIABLE, file=sys.stderr)
         return 2
+    if marks.load_job().get("workload", {}).get("runtime") is not None:
+        return parent.run(folder)
     try:
         run(folder)
     except WorkloadError as error:

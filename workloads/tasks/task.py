@@ -23,6 +23,7 @@ from tunebench.workloads.methods import table
 from tunebench.workloads.methods.plan import Plan, plan
 from tunebench.workloads.models import MODELS, graph_of
 from tunebench.workloads.models.graph import ROWS, TEXT, Graph, weight_shapes
+from tunebench.workloads.models.graph_json import from_json
 from tunebench.workloads.models.language import SEQ_LEN, is_text_model
 from tunebench.workloads.models.language import build as build_transformer
 from tunebench.workloads.tasks.metrics import Truth
@@ -80,7 +81,10 @@ def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
             "workload.model is %r, for data sets to %s; this one is to %s"
             % (spec.model, MODELS[spec.model].task, data.meta.get("task"))
         )
-    task = _planned(spec, row, graph_of(spec.model, shape, n_classes), data, weights)
+    graph = graph_of(spec.model, shape, n_classes)
+    if "graph" in weights.meta:
+        graph = _changed_graph(graph, weights)
+    task = _planned(spec, row, graph, data, weights)
     for part in ("finetune", "test"):
         if rows:
             _check_rows(data, part, shape[0], n_classes)
@@ -93,6 +97,18 @@ def make_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
         )
     _check_statistics(task)
     return task
+
+
+def _changed_graph(built: Graph, weights: Artefact) -> Graph:
+    """Return the network of start weights that a transform has changed: it takes and gives what the model does."""
+    graph = from_json(weights.meta["graph"])
+    ends = [{node.name: node.shape for node in network.nodes}.get(network.outputs[0]) for network in (graph, built)]
+    if (graph.task, graph.shape) != (built.task, built.shape) or ends[0] != ends[1]:
+        raise ArtefactError(
+            "weights: a network to %s from inputs of %s, this model is to %s from %s"
+            % (graph.task, list(graph.shape), built.task, list(built.shape))
+        )
+    return graph
 
 
 def _planned(spec: Spec, row: table.Method, graph: Graph, data: Artefact, weights: Artefact) -> Task:

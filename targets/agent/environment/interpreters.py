@@ -22,6 +22,11 @@ sys.path[:] = [entry for entry in sys.path if entry]
 import json
 found = {"python": "%d.%d.%d" % sys.version_info[:3], "executable": sys.executable, "torch": None,
          "cuda": False, "cuda_version": None, "transformers": None, "reason": None}
+try:  # looked for, not imported
+    from importlib.util import find_spec
+    found["packages"] = [name for name in ("numpy", "onnxruntime") if find_spec(name) is not None]
+except Exception:
+    pass
 print(json.dumps(found))
 sys.stdout.flush()
 try:
@@ -48,8 +53,8 @@ def interpreter(argv: List[str], timeout_s: float = IMPORT_S) -> Dict[str, Any]:
 
     Returns:
         ``argv``, ``ok`` (it starts), ``python``, ``executable``, ``torch``, ``cuda`` (a device is usable),
-        ``cuda_version`` (what torch was built for), ``transformers`` (its version, from Python 3.8 on), ``sigill``,
-        ``reason``.
+        ``cuda_version`` (what torch was built for), ``transformers`` (its version, from Python 3.8 on), ``packages``
+        (runtimes and what they need that are there, by import name), ``sigill``, ``reason``.
     """
     answer = {
         "argv": argv,
@@ -60,6 +65,7 @@ def interpreter(argv: List[str], timeout_s: float = IMPORT_S) -> Dict[str, Any]:
         "cuda": False,
         "cuda_version": None,
         "transformers": None,
+        "packages": None,
         "sigill": False,
         "reason": None,
     }  # type: Dict[str, Any]

@@ -1,0 +1,172 @@
+"""Compress the networks of a suite on this host: one artefact a chain and base, made once and kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tunebench.harness.config.suite import Workload
+from tunebench.targets.payload import Blob
+from tunebench.workloads import artefact
+from tunebench.workloads.compress.steps import Settings, Step, identity
+from tunebench.workloads.datasets import DataUnavailable, dataset_module
+from tunebench.workloads.datasets.store import Store, default_data_dir
+from tunebench.workloads.errors import WorkloadError
+from tunebench.workloads.models import graph_of
+from tunebench.workloads.prepare.artefacts import Prepared
+from tunebench.workloads.prepare.pretrain import data_tensors, shape_of
+
+#: What is being made, and how much of it is done (0..1).
+Progress = Callable[[str, float], None]
+NO_TORCH = "chains train and look at networks on this host, and torch is not installed: pip install 'tunebench[torch]'"
+
+
+@dataclass
+class Compressed:
+    """What chains have given: blobs by task, label and base; the rows that cannot be, with the reason."""
+
+    blobs: dict[tuple[str, str, int], Blob] = field(default_factory=dict)
+    impossible: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
+def compress(
+    workloads: Sequence[Workload],
+    prepared: Sequence[Prepared],
+    *,
+    cache_dir: Path,
+    store: Store | None = None,
+    progress: Progress | None = None,
+) -> Compressed:
+    """Run the chains of the workloads of one task.
+
+    A chain that cannot be is not an error: its rows are left out with the reason, the others run.
+
+    Args:
+        workloads: of one task.
+        prepared: data and start weights, one a base.
+        cache_dir: where artefacts are kept.
+        store: where the source domain's samples are read from; None: the usual places, nothing is downloaded.
+        progress: told which chain is at work.
+    """
+    made = Compressed()
+    rows = [workload for workload in workloads if workload.chain and not workload.aa_control]
+    if not rows:
+        return made
+    total, done = len(rows) * len(prepared), 0
+    for base, files in enumerate(prepared):
+        runner = _Runner(rows[0], files, base, store)
+        for row in rows:
+            if progress is not None:
+                progress(f"compressing {row.task}: {row.label}", done / total)
+            done += 1
+            if row.key in made.impossible:
+                continue
+            try:
+                path, sha256 = runner.artefact(row, cache_dir)
+            except ImportError:
+                made.impossible[row.key] = NO_TORCH
+            except (DataUnavailable, WorkloadError) as error:
+                made.impossible[row.key] = f"it cannot be compressed as asked: {error}"
+            else:
+                made.blobs[(*row.key, base)] = Blob(name=f"{sha256}.tbx", sha256=sha256, path=path)
+    controls = (workload for workload in workloads if workload.chain and workload.aa_control)
+    for control in controls:
+        # An A/A control is its baseline once more, from the same bytes.
+        twin = next(row for row in rows if row.params == control.params and row.method == control.method)
+        if twin.key in made.impossible:
+            made.impossible[control.key] = made.impossible[twin.key]
+        for base in range(len(prepared)):
+            if (*twin.key, base) in made.blobs:
+                made.blobs[(*control.key, base)] = made.blobs[(*twin.key, base)]
+    return made
+
+
+class _Runner:
+    """The chains of one task from one base; torch is imported only where an artefact is missing."""
+
+    def __init__(self, row: Workload, files: Prepared, base: int, store: Store | None) -> None:
+        self._row, self._files, self._base = row, files, base
+        self._store = store
+        self._chains: object | None = None
+
+    def artefact(self, row: Workload, cache_dir: Path) -> tuple[Path, str]:
+        """Return the file of a row's network and its SHA-256, made now if it is not there whole.
+
+        Raises:
+            ImportError: it must be made, and there is no torch.
+            DataUnavailable: it must be made, and the source domain's samples are not there.
+            WorkloadError: a step cannot be done to this network.
+        """
+        settings = row.settings or Settings()
+        form = row.runtime or "start"
+        ident = identity(
+            row.chain, settings, form, str(self._base), self._files.data_sha256, self._files.weights_sha256
+        )
+        path = cache_dir / f"{row.dataset}-{row.model}-{form}-{ident}.tbx".replace("/", "-").replace(":", "-")
+        sha256 = _intact(path)
+        if sha256 is None:
+            raw = self._made(row, settings, row.chain)
+            sha256 = _write(path, raw)
+        return path, sha256
+
+    def _made(self, row: Workload, settings: Settings, steps: Sequence[Step]) -> bytes:
+        import torch
+
+        from tunebench.workloads.compress.chain import Chains, Domains
+        from tunebench.workloads.compress.deployed import encoded, start_weights
+        from tunebench.workloads.compress.state import state_of
+        from tunebench.workloads.compress.train import part_of
+
+        meta = {
+            "dataset": row.dataset,
+            "model": row.model,
+            "seed": self._base,
+            "parent_sha256": self._files.weights_sha256,
+            "data_sha256": self._files.data_sha256,
+            "settings": row.params["compress"],
+            "made_with": f"torch {torch.__version__}",
+        }
+        if self._chains is None:
+            data, weights = (artefact.read(str(path)) for path in (self._files.data, self._files.weights))
+            graph = graph_of(str(row.model), shape_of(data.meta), data.meta["n_classes"])
+            source = self._source(row) if settings.source_steps else None
+            domains = Domains(
+                part_of(data, "finetune", graph),
+                part_of(source, "pretrain", graph) if source is not None else None,
+            )
+            self._chains = Chains(state_of(graph, weights), domains, settings, self._base)
+        chains = self._chains
+        assert isinstance(chains, Chains)  # noqa: S101 - for the type: torch is imported late
+        state = chains.run(steps)
+        if row.runtime is None:
+            return start_weights(state, steps, meta)
+        return encoded(state, chains.base, row.runtime, steps, meta)
+
+    def _source(self, row: Workload) -> artefact.Artefact:
+        """Return the source domain's samples, which no board gets."""
+        store = self._store or Store(default_data_dir())
+        loaded = dataset_module(str(row.dataset)).load(store)
+        meta = {"n_classes": loaded.meta["n_classes"]}  # type: ignore[union-attr]
+        return artefact.decode(artefact.encode("data", meta, data_tensors(loaded, "pretrain")))  # type: ignore[arg-type]
+
+
+def _intact(path: Path) -> str | None:
+    """Return the SHA-256 of a kept artefact; None where it is missing or damaged."""
+    try:
+        raw = path.read_bytes()
+        artefact.decode(raw)
+    except (OSError, artefact.ArtefactError):
+        return None
+    return hashlib.sha256(raw).hexdigest()
+
+
+def _write(path: Path, raw: bytes) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+    part.write_bytes(raw)
+    part.replace(path)
+    return hashlib.sha256(raw).hexdigest()

@@ -1,0 +1,169 @@
+"""Chains in suites: what is accepted, what a mistake is told, and that the order is part of what a row is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tunebench.harness.config.suite import load_suite
+from tunebench.harness.errors import UsageError
+
+SUITE = """
+[suite]
+name = "mine"
+baseline = "float"
+
+[compress]
+source_steps = 20
+tune = { epochs = 2, batch = 20 }
+
+[[transform]]
+id = "half"
+kind = "prune"
+how = "structured"
+ratio = 0.5
+steps = 20
+
+[[transform]]
+id = "int8"
+kind = "quantize"
+how = "static"
+
+[[workload]]
+dataset = "digits"
+model = "cnn"
+runtime = "onnxruntime"
+chains = { "float" = ["tune"], "int8" = ["tune", "int8"], "pruned" = ["half", "tune"] }
+"""
+
+
+def load(folder: Path, text: str = SUITE):
+    """Load a suite's text."""
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return load_suite(str(path))
+
+
+def refused(folder: Path, old: str, new: str) -> str:
+    """Return what is said of a suite with one place changed."""
+    assert old in SUITE
+    with pytest.raises(UsageError) as error:
+        load(folder, SUITE.replace(old, new, 1))
+    return str(error.value)
+
+
+def test_each_chain_is_a_row_with_a_control_and_names_its_runtime(tmp_path):
+    suite = load(tmp_path)
+    assert [row.label for row in suite.workloads] == ["float", "int8", "pruned", "float (A/A)"]
+    assert {row.task for row in suite.workloads} == {"digits/cnn [onnxruntime x1]"}
+    assert {row.engine for row in suite.workloads} == {"onnxruntime"}
+    assert not any(row.needs_torch or row.own for row in suite.workloads)
+    row = suite.workloads[2]
+    assert [step["id"] for step in row.params["chain"]] == ["half", "tune"]
+    assert row.params["chain"][0]["round_to"] == 8
+    assert row.params["compress"]["source_steps"] == 20
+
+
+def test_the_order_of_a_chain_is_part_of_what_a_row_is(tmp_path):
+    other = SUITE.replace('["half", "tune"]', '["tune", "half"]')
+    rows = [load(tmp_path, text).workloads[2] for text in (SUITE, other)]
+    assert rows[0].params != rows[1].params
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            'runtime = "onnxruntime"',
+            'runtime = "tflite"',
+            "unknown runtime 'tflite'; allowed: onnxruntime, torch",
+        ),
+        ('["tune", "int8"]', '["int8", "tune"]', "put 'int8' behind it"),
+        (
+            '["tune", "int8"]',
+            '["tune", "int9"]',
+            "no [[transform]] has the id 'int9'; there are: tune, half, int8",
+        ),
+        ("source_steps = 20", "source_steps = 10", "set source_steps = 20"),
+        ('kind = "prune"', 'kind = "shrink"', "unknown kind 'shrink'; allowed: prune"),
+        ('how = "structured"', 'how = "random"', "how is 'random', allowed: structured, magnitude"),
+        ("ratio = 0.5", "ratio = 1.0", "a number above 0 and below 1"),
+        ("ratio = 0.5", "rank = 4", "has no key 'rank'"),
+        ('id = "int8"', 'id = "half"', "'half' is given twice"),
+        ('id = "int8"', 'id = "tune"', "is the fine-tuning itself"),
+        ('model = "cnn"', 'model = "cnn"\nlr = 0.1', "'lr' goes with methods that fine-tune on the board"),
+        (
+            'model = "cnn"',
+            'model = "cnn"\nmethods = ["ft-all"]',
+            "'methods' goes with methods that fine-tune",
+        ),
+        ("chains = {", "unchained = {", "unchained"),
+        ('model = "cnn"', 'model = "resnet-small"', "does not take data set 'digits'"),
+        (
+            'runtime = "onnxruntime"',
+            'runtime = "torch"',
+            "runtime 'torch' does not run int8-static; runtimes that do",
+        ),
+        ('runtime = "onnxruntime"\n', "", "'chains' go with 'runtime'"),
+        ("source_steps = 20", "source_step = 20", "source_step"),
+    ],
+)
+def test_a_mistake_is_told_with_what_would_be_right(tmp_path, old, new, words):
+    assert words in refused(tmp_path, old, new)
+
+
+def test_transforms_that_nothing_uses_are_refused(tmp_path):
+    text = (
+        SUITE[: SUITE.index("[[workload]]")]
+        + '[[workload]]\ndataset = "digits"\nmodel = "mlp"\nmethods = ["ft-all"]\n'
+    )
+    with pytest.raises(UsageError, match=r"go with a workload that has 'runtime' or 'start'"):
+        load(tmp_path, text.replace('baseline = "float"\n', ""))
+
+
+START = """
+[suite]
+name = "mine"
+[[transform]]
+id = "half"
+kind = "prune"
+how = "structured"
+ratio = 0.5
+[[transform]]
+id = "int8"
+kind = "quantize"
+how = "static"
+[[workload]]
+dataset = "mnist"
+model = "resnet-small"
+start = ["half"]
+methods = ["ft-all", "lora-last"]
+"""
+
+
+def test_methods_may_begin_from_compressed_weights_in_a_task_of_their_own(tmp_path):
+    rows = load(tmp_path, START).workloads
+    assert {row.task for row in rows} == {"mnist/resnet-small from half"}
+    assert rows[0].params["start"][0]["id"] == "half"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('start = ["half"]', 'start = ["half", "tune"]', "'tune' is what the methods do on the board"),
+        ('start = ["half"]', 'start = ["int8"]', "writes numbers that nothing fine-tunes"),
+        ('start = ["half"]', 'start = ["half"]\nengine = "native"', "does not begin from compressed weights"),
+    ],
+)
+def test_a_start_that_cannot_be_is_refused(tmp_path, old, new, words):
+    with pytest.raises(UsageError) as error:
+        load(tmp_path, START.replace(old, new, 1).replace('["ft-all", "lora-last"]', '["lora-last"]'))
+    assert words in str(error.value)
+
+
+def test_rows_of_two_runtimes_never_share_a_task(tmp_path):
+    more = '[[workload]]\ndataset = "digits"\nmodel = "cnn"\nruntime = "torch"\ntask = "t"\nchains = { "b" = ["tune"] }\n'
+    text = SUITE.replace('model = "cnn"', 'model = "cnn"\ntask = "t"') + more
+    with pytest.raises(UsageError, match="no speed-up is drawn between them"):
+        load(tmp_path, text)

@@ -1,0 +1,123 @@
+"""Chains: which orders are possible, equal training for all, and nothing of the test set in them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.workloads.compress.networks import context, network, samples
+from tunebench.workloads.compress import TRANSFORMS
+from tunebench.workloads.compress.chain import Chains, Domains, float_parent
+from tunebench.workloads.compress.deployed import encoded
+from tunebench.workloads.compress.keys import settled
+from tunebench.workloads.compress.steps import Settings, Step, check_order, identity
+from tunebench.workloads.compress.train import Part, trained
+
+SETTINGS = Settings(source_steps=6, batch=8, tune_epochs=1, tune_batch=8, rates=(0.01, 0.001), calibration=8)
+TUNE = Step("tune", "tune")
+
+
+def step(kind: str, how: str, **keys: object) -> Step:
+    """Return a step whose id is its kind."""
+    transform = TRANSFORMS[kind, how]
+    return Step(kind, kind, how, settled(kind, keys, transform.keys, transform.trains))
+
+
+PRUNE = step("prune", "structured", ratio=0.5, round_to=4, steps=4)
+MASKS = replace(step("prune", "magnitude", ratio=0.5, steps=2), ident="masks")
+INT8, HALF, SHARE = step("quantize", "static"), step("cast", "float16"), step("share", "kmeans")
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        ([INT8, TUNE], "'tune' trains behind 'quantize'"),
+        ([TUNE, HALF, INT8], "'quantize' stands behind 'cast'"),
+        ([TUNE, INT8, PRUNE], "'prune' stands behind 'quantize'"),
+        ([TUNE, TUNE], "'tune' stands twice"),
+        ([PRUNE, PRUNE, TUNE], "'prune' stands twice"),
+        ([replace(PRUNE, keys={**PRUNE.keys, "steps": 7}), TUNE], "set source_steps = 7"),
+    ],
+)
+def test_an_order_that_cannot_be_is_refused_with_the_reason(steps, words):
+    with pytest.raises(ValueError, match="chain 'mine'") as refused:
+        check_order("mine", steps, SETTINGS)
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "steps", [[], [TUNE], [PRUNE, TUNE, INT8], [TUNE, SHARE, INT8], [MASKS, TUNE, SHARE]]
+)
+def test_an_order_that_can_be_is_taken(steps):
+    check_order("mine", steps, SETTINGS)
+
+
+def test_the_order_is_part_of_what_a_chain_is():
+    orders = [[PRUNE, MASKS, TUNE], [MASKS, PRUNE, TUNE], [PRUNE, MASKS, TUNE, INT8]]
+    assert len({identity(steps, SETTINGS) for steps in orders}) == 3
+    assert identity(orders[0], SETTINGS) != identity(orders[0], replace(SETTINGS, source_steps=7))
+
+
+def domains(state) -> Domains:
+    """Return two small domains."""
+    part = context(state).calibration
+    other = Part(samples(state, 30)[::-1].copy(), (np.arange(30) % 10).astype(np.int32))
+    return Domains(part, other)
+
+
+@pytest.mark.torch
+def test_all_chains_take_the_same_steps_and_tell_their_rates():
+    state = network("cnn")
+    chains = Chains(state, domains(state), SETTINGS, seed=3)
+    logs = [chains.run(steps).log for steps in ([TUNE], [PRUNE, TUNE], [MASKS, TUNE, SHARE])]
+    for log in logs:
+        assert (
+            sum(int(entry.get("steps", 0)) for entry in log if entry["id"] != "tune") == SETTINGS.source_steps
+        )
+        tuned = next(entry for entry in log if entry["id"] == "tune")
+        assert (tuned["steps"], set(tuned["held_out"])) == (3, {"0.01", "0.001"})
+
+
+@pytest.mark.torch
+def test_a_chain_gives_the_same_bytes_again_and_its_parent_is_the_same_network_in_float():
+    state = network("cnn")
+    steps = [PRUNE, TUNE, INT8]
+    ends = [Chains(state, domains(state), SETTINGS, seed=3).run(steps) for _ in range(2)]
+    raw = [encoded(end, state, "onnxruntime", steps, {"seed": 3}) for end in ends]
+    assert raw[0] == raw[1]
+    parent = float_parent(ends[0])
+    assert parent is not None
+    assert parent.tensors is ends[0].tensors
+    assert float_parent(parent) is None
+
+
+@pytest.mark.torch
+def test_masked_weights_stay_zero_while_training_moves_the_others():
+    state = network("cnn")
+    masked = TRANSFORMS["prune", "magnitude"].load().apply(state, MASKS.keys, context(state))
+    after = trained(masked, domains(state).finetune, steps=3, batch=8, rate=0.01, seed=0)
+    for name, mask in masked.masks.items():
+        assert np.all(after.tensors[name][mask == 0] == 0)
+        assert np.any(after.tensors[name] != masked.tensors[name])
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("kind", [("factorize", "svd"), ("factorize", "cp"), ("prune", "structured")])
+def test_every_weight_of_a_changed_network_is_reached_by_training(kind):
+    state = network("cnn")
+    keys = {"keep": 0.5} if kind[0] == "factorize" else PRUNE.keys
+    changed = TRANSFORMS[kind].load().apply(state, keys, context(state))
+    after = trained(changed, domains(state).finetune, steps=2, batch=8, rate=0.01, seed=0)
+    still = [name for name, values in after.tensors.items() if np.array_equal(values, changed.tensors[name])]
+    assert still == []
+
+
+@pytest.mark.torch
+def test_a_teacher_pulls_a_pruned_network_towards_its_classes():
+    state = network("cnn")
+    distil = step("distil", "soft", steps=4)
+    log = Chains(state, domains(state), SETTINGS, seed=3).run([distil, TUNE]).log
+    assert [entry["id"] for entry in log] == ["plain", "distil", "tune"]
+    assert log[0]["steps"] == 2

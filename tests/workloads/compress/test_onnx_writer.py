@@ -1,0 +1,116 @@
+"""ONNX files of our own against torch, the reference runtime and the reference checker."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.workloads.compress.networks import SMALL, network, samples
+from tests.workloads.compress.test_transforms import applied
+from tunebench.workloads.compress.onnx_writer import onnx_bytes, uint8_of
+from tunebench.workloads.compress.state import Numbers, State, TransformError
+from tunebench.workloads.compress.train import logits_of, ranges_of
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="the reference runtime: pip install onnxruntime")
+
+pytestmark = pytest.mark.torch
+
+
+def session(raw: bytes, **options: object):
+    """Open a file in the reference runtime."""
+    chosen = onnxruntime.SessionOptions()
+    chosen.intra_op_num_threads = 1
+    chosen.log_severity_level = 3
+    for name, value in options.items():
+        setattr(chosen, name, value)
+    return onnxruntime.InferenceSession(raw, chosen, providers=["CPUExecutionProvider"])
+
+
+def outputs(raw: bytes, x: np.ndarray) -> np.ndarray:
+    """Return the outputs of samples, one a call."""
+    opened = session(raw)
+    return np.concatenate([opened.run(None, {"input": x[at : at + 1]})[0] for at in range(len(x))])
+
+
+@pytest.mark.parametrize("model", sorted(SMALL))
+def test_a_written_network_gives_what_torch_gives(model):
+    state = network(model)
+    x = samples(state)
+    wanted = logits_of(state, x)
+    assert np.abs(outputs(onnx_bytes(state), x) - wanted).max() < 1e-4
+    assert onnx_bytes(state) == onnx_bytes(network(model))
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"), [("prune", "structured"), ("factorize", "svd"), ("factorize", "cp"), ("share", "kmeans")]
+)
+def test_a_changed_network_is_written_as_torch_runs_it(kind, how):
+    state = applied(network("resnet-small"), kind, how)
+    x = samples(state)
+    assert np.abs(outputs(onnx_bytes(state), x) - logits_of(state, x)).max() < 1e-4
+
+
+def forms(state: State) -> dict[str, State]:
+    """Return the network in every form of numbers."""
+    numbers = {
+        "float16": Numbers("float16"),
+        "static": Numbers("int8-static", ranges=ranges_of(state, samples(state, 32))),
+        "dynamic": Numbers("int8-dynamic"),
+        "linear": Numbers("int8-dynamic", ops=("linear",)),
+    }
+    return {name: replace(state, numbers=form) for name, form in numbers.items()}
+
+
+@pytest.mark.parametrize("model", ["squeezenet-small", "resnet-small", "mlp"])
+def test_fewer_bits_stay_near_their_float_parent_and_take_fewer_bytes(model):
+    state = network(model)
+    x = samples(state)
+    wanted, dense_b = logits_of(state, x), len(onnx_bytes(state))
+    for name, form in forms(state).items():
+        raw = onnx_bytes(form)
+        assert np.abs(outputs(raw, x) - wanted).max() < 0.1 * np.abs(wanted).max() + 0.02, name
+        if name in ("float16", "static", "dynamic"):
+            assert len(raw) < 0.6 * dense_b, name
+
+
+@pytest.mark.parametrize("model", ["squeezenet-small", "resnet-small"])
+def test_with_fixed_scales_every_convolution_runs_in_whole_numbers(model, tmp_path: Path):
+    state = network(model)
+    opened = session(
+        onnx_bytes(forms(state)["static"]), enable_profiling=True, profile_file_prefix=str(tmp_path / "p")
+    )
+    opened.run(None, {"input": samples(state, 1)})
+    events = json.loads(Path(opened.end_profiling()).read_text())
+    ran = [event["args"]["op_name"] for event in events if event["name"].endswith("_kernel_time")]
+    assert ran.count("QLinearConv") == sum(node.op == "conv" for node in state.graph.nodes)
+    # A pooling in float32 would stand between two conversions: it has its input's scale.
+    assert "Conv" not in ran
+    assert ran.count("DequantizeLinear") <= 1
+
+
+@pytest.mark.parametrize("model", sorted(SMALL))
+def test_the_reference_checker_accepts_what_is_written(model):
+    onnx = pytest.importorskip("onnx", reason="the reference checker: pip install onnx")
+    state = network(model)
+    for form in [state, *forms(state).values()]:
+        onnx.checker.check_model(onnx_bytes(form), full_check=True)
+
+
+def test_what_cannot_be_written_is_refused_by_its_name():
+    state = network("mlp")
+    odd = state.graph.nodes[0]._replace(op="attention")
+    with pytest.raises(TransformError, match=r"layer0.*attention"):
+        onnx_bytes(replace(state, graph=state.graph._replace(nodes=(odd, *state.graph.nodes[1:]))))
+    with pytest.raises(TransformError, match="calibration has not seen"):
+        onnx_bytes(replace(state, numbers=Numbers("int8-static", ranges={"input": (0.0, 1.0)})))
+
+
+def test_zero_is_exact_whatever_the_range():
+    for low, high in ((0.5, 2.0), (-3.0, -1.0), (0.0, 0.0), (-1.0, 1.0)):
+        scale, zero = uint8_of(low, high)
+        assert scale > 0
+        assert 0 <= zero <= 255

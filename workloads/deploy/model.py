@@ -1,0 +1,29 @@
+"""Say what a runtime's module gives the measurement: a model to call, and in which types it has computed."""
+
+from typing import Any, Dict, List, NamedTuple
+
+
+class Model:
+    """A loaded network. Base class: says what each part must do."""
+
+    def prepare(self, values: "Any", shape: Any) -> Any:
+        """Return one sample as the runtime takes it: outside of the timer, float in."""
+        raise NotImplementedError
+
+    def call(self, sample: Any) -> List[float]:
+        """Return the outputs of one sample: inside of the timer, float out."""
+        raise NotImplementedError
+
+
+class Share(NamedTuple):
+    """How much of a network was computed in which type, by the runtime's own profile.
+
+    Attributes:
+        time: type -> share of the kernels' time.
+        nodes: type -> share of the nodes that ran.
+        n_nodes: how many ran.
+    """
+
+    time: Dict[str, float]
+    nodes: Dict[str, float]
+    n_nodes: int
