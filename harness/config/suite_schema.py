@@ -22,6 +22,7 @@ from tunebench.workloads.models import MODELS, checked_graph, find_model
 from tunebench.workloads.models.language import is_text_model
 from tunebench.workloads.prepare.bases import FIRST_DEVELOPMENT_BASE
 from tunebench.workloads.tasks import training as trainings
+from tunebench.workloads.tasks.spec import DTYPES
 from tunebench.workloads.tasks.training import PLAIN, Training
 from tunebench.workloads.updates import parse_form
 
@@ -29,7 +30,6 @@ Level = Literal["smoke", "demo", "quick", "nightly", "paper"]
 LEVELS: tuple[Level, ...] = ("smoke", "demo", "quick", "nightly", "paper")
 
 _DEVICES = ("cpu", "cuda")
-_DTYPES = ("float32",)
 #: Names that a key may have, of keys of training.
 _WORDS = {
     "optimizer": trainings.OPTIMIZERS,
@@ -196,7 +196,9 @@ class WorkloadEntry(_Strict):
     engine: str = "torch"
     device: str = "cpu"
     threads: int = Field(default=1, ge=1, le=1024)
-    dtype: str = "float32"
+    dtype: str = Field(
+        default="float32", description="what maps are computed in: float32, bfloat16, float16 (transformers)"
+    )
     epochs: int | None = Field(default=None, ge=1)
     batch: int = Field(default=defaults.BATCH, ge=1)
     lr: float = Field(default=defaults.LEARNING_RATE, gt=0)
@@ -230,6 +232,12 @@ class WorkloadEntry(_Strict):
     lora_plus: float = Field(
         default=PLAIN.lora_plus, gt=0, description="learning rate of the adapters' B over that of A"
     )
+    accumulate: int = Field(
+        default=PLAIN.accumulate,
+        ge=1,
+        le=1024,
+        description="batches whose gradients are added up before an update",
+    )
     warmup_steps: int = Field(default=defaults.WARMUP_STEPS, ge=0)
     seq_len: int | None = Field(
         default=None, ge=2, le=512, description="transformers: tokens of a text at most; default 96"
@@ -262,7 +270,7 @@ class WorkloadEntry(_Strict):
             "model": tuple(MODELS),
             "engine": tuple(engines.ENGINES),
             "device": _DEVICES,
-            "dtype": _DTYPES,
+            "dtype": DTYPES,
             **_WORDS,
         }
         allowed = known[str(info.field_name)]
@@ -312,6 +320,10 @@ class WorkloadEntry(_Strict):
             raise ValueError("'module' and 'command' exclude each other")
         if self.checkpoint:
             raise ValueError("'checkpoint' goes with built-in methods")
+        if self.dtype != "float32":
+            raise ValueError(
+                "'dtype' goes with built-in methods; hand a method of your own what it needs by 'params'"
+            )
         if self.seq_len is not None:
             raise ValueError(
                 "'seq_len' goes with built-in methods; hand a method of your own what it needs by 'params'"
@@ -415,6 +427,7 @@ class WorkloadEntry(_Strict):
             limits = engine.limits or "neither this model nor this device, or not with so many threads"
             raise ValueError(f"engine {self.engine!r} runs {limits}")
         engines.check_training(self.engine, self.training, model)
+        engines.check_dtype(self.engine, self.dtype, model)
         settings = {
             "build": self.build,
             "cache_dtype": self.cache_dtype,

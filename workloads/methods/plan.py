@@ -84,6 +84,8 @@ class Plan(NamedTuple):
         checkpoint: values of blocks are computed again in the backward pass, not kept
             (:mod:`tunebench.workloads.methods.checkpointing`).
         frozen_extractors: of the adapters only the mappers train, and layers that are frozen keep no input.
+        dtype: what maps are computed in, by autocast: ``float32``, ``bfloat16``, ``float16``.
+        accumulate: batches whose gradients are added up before an update.
     """
 
     graph: Graph
@@ -100,6 +102,8 @@ class Plan(NamedTuple):
     gradient: str = BACKWARD
     checkpoint: bool = False
     frozen_extractors: bool = False
+    dtype: str = "float32"
+    accumulate: int = 1
 
     @property
     def trains(self) -> bool:

@@ -268,6 +268,16 @@ ARCHITECTURES: Dict[str, Callable[[_TextBuilder, Config], str]] = {
 }
 
 
+#: ``model_type`` -> the trunk's list of blocks, as Hugging Face's modules have it
+BLOCKS: Dict[str, str] = {
+    "bert": "encoder.layer",
+    "distilbert": "transformer.layer",
+    "llama": "layers",
+    "qwen2": "layers",
+    "gemma3_text": "layers",
+}
+
+
 def known_config(model: str) -> Optional[Config]:
     """Return the sizes of a shape; None of other sources, whose ``config.json`` says them."""
     source = parse_source(model)

@@ -15,7 +15,7 @@ import sys
 from typing import Any, Dict, List, Optional, Tuple, Union, cast
 
 from tunebench.workloads import artefact, marks, updates
-from tunebench.workloads.engines import check_plan, check_training, load_engine
+from tunebench.workloads.engines import check_dtype, check_plan, check_training, load_engine
 from tunebench.workloads.engines.session import Evaluation, Session
 from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.methods import macs
@@ -94,6 +94,7 @@ def _checked(spec: Spec, paths: Dict[str, str], recorder: marks.Recorder) -> Dic
     if spec.module:
         raise SpecError("workload.mode 'check' is for built-in methods; a module of your own is not checked")
     check_training(spec.engine, spec.training, spec.model)
+    check_dtype(spec.engine, spec.dtype, spec.model)
     task = load_task(spec, paths)
     check_plan(spec.engine, str(spec.method), task.plan)
     engine_version = load_engine(spec.engine, spec.model).version()
@@ -108,6 +109,7 @@ def _session(spec: Spec, paths: Dict[str, str]) -> Tuple[Session, Dict[str, floa
     if spec.module:
         return OwnSession(spec, paths), {}
     check_training(spec.engine, spec.training, spec.model)
+    check_dtype(spec.engine, spec.dtype, spec.model)
     started_b = resident_b()
     task = load_task(spec, paths)  # before torch is imported: a job that cannot be run ends at once
     check_plan(spec.engine, str(spec.method), task.plan)

@@ -51,8 +51,8 @@ class Task(NamedTuple):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Return the number of batches in an epoch, the last short one included; 0 of a method without steps."""
-        return -(-self.n_train // self.spec.batch) if self.plan.trains else 0
+        """Return the number of updates in an epoch, the last short one included; 0 of a method without steps."""
+        return -(-self.n_train // self.spec.update_batch) if self.plan.trains else 0
 
     @property
     def n_classes(self) -> int:
@@ -107,6 +107,7 @@ def _planned(spec: Spec, row: table.Method, graph: Graph, data: Artefact, weight
         skips=spec.skips,
         checkpoint=spec.checkpoint,
     )
+    applied = applied._replace(dtype=spec.dtype, accumulate=spec.training.accumulate)
     for name, needed in weight_shapes(graph):
         given = weights.need(name).shape
         if given != needed:
@@ -142,8 +143,12 @@ def _text_task(spec: Spec, data: Artefact, weights: Artefact) -> Task:
             raise SpecError(
                 "data: %s_x has a token beyond 0..%d, all that model %r knows" % (part, known - 1, spec.model)
             )
-    if spec.batch > task.n_train:
-        raise SpecError("workload.batch is %d, the fine-tuning set has %d texts" % (spec.batch, task.n_train))
+    if spec.update_batch > task.n_train:
+        times = spec.training.accumulate
+        what = "workload.batch is %d" % spec.batch + (
+            " and workload.accumulate %d" % times if times > 1 else ""
+        )
+        raise SpecError("%s, the fine-tuning set has %d texts" % (what, task.n_train))
     return task
 
 

@@ -13,14 +13,16 @@ from typing import Any, Dict, List, Set
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils import checkpoint
 
 from tunebench.workloads import seeds
 from tunebench.workloads.artefact import Artefact, Tensor
+from tunebench.workloads.engines.pytorch.networks.checkpointing import check_torch
 from tunebench.workloads.engines.pytorch.session import to_torch
 from tunebench.workloads.methods import skips
 from tunebench.workloads.methods.plan import Adapter, Plan, own_names, own_parts
 from tunebench.workloads.models.graph import Node, weight_shapes
-from tunebench.workloads.models.language import HEAD, POOL
+from tunebench.workloads.models.language import BLOCKS, HEAD, POOL
 from tunebench.workloads.tasks.spec import SpecError
 
 try:
@@ -70,11 +72,13 @@ class Classifier(nn.Module):  # type: ignore[misc]
         trained: tensors that train, in the order of the updates.
         mappers: those of them that are an adapter's B.
         frozen: nothing in the trunk trains.
+        context: makes a context in which maps are computed in the number format that is asked for.
     """
 
     def __init__(self, plan: Plan, weights: Artefact, scale: float, seed: int) -> None:
         super().__init__()
         self.plan, self.scale = plan, scale
+        self.context: Any = contextlib.ExitStack
         self.trunk = _trunk(weights.meta["config"])
         head = {node.name: node for node in plan.graph.nodes}[HEAD]
         self.head: Any = nn.Linear(head.channels_in, head.channels_out)
@@ -89,6 +93,10 @@ class Classifier(nn.Module):  # type: ignore[misc]
         for adapter in plan.adapters:
             self._adapt(adapter, seed)
         self._start_skips(seed)
+        if plan.checkpoint:
+            check_torch()
+            for block in self.trunk.get_submodule(BLOCKS[weights.meta["config"]["model_type"]]):
+                _run_again(block)
         changed = (set(plan.weights) | set(plan.biases) | set(plan.adapted)) - {HEAD}
         self.frozen = not changed - {node.name for node in plan.graph.added}
         self.state_count = len(skips.blocks(plan.graph))
@@ -140,31 +148,36 @@ class Classifier(nn.Module):  # type: ignore[misc]
         """
         skipping = self.mapper is not None
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            made = self.trunk(
-                input_ids=tokens, attention_mask=mask, output_hidden_states=skipping, return_dict=True
-            )
+            with self.context():
+                made = self.trunk(
+                    input_ids=tokens, attention_mask=mask, output_hidden_states=skipping, return_dict=True
+                )
             share = mask.to(torch.float32)
             share = (share / share.sum(1, keepdim=True)).unsqueeze(1)
             states = made.hidden_states[-len(self.lows) :] if skipping else ()
-            values = {POOL: torch.bmm(share, made.last_hidden_state).squeeze(1)}
+            values = {POOL: torch.bmm(share, made.last_hidden_state.float()).squeeze(1)}
             if skipping:
-                values[skips.POOLED] = torch.cat([torch.bmm(share, state).squeeze(1) for state in states], 1)
+                values[skips.POOLED] = torch.cat(
+                    [torch.bmm(share, state.float()).squeeze(1) for state in states], 1
+                )
         return values
 
     def scores(self, values: Dict[str, Any]) -> Any:
         """Return the scores of classes from pooled states, or from the head's own scores where those are kept."""
-        own = values[HEAD] if HEAD in values else self.head(values[POOL])
-        if self.mapper is None:
-            return own
-        parts = values[skips.POOLED].split([low.shape[1] for low in self.lows], 1)
-        lows = torch.cat([F.linear(part, low) for part, low in zip(parts, self.lows)], 1)
-        return own + F.linear(lows, self.mapper) * self.scale
+        with self.context():
+            own = (values[HEAD] if HEAD in values else self.head(values[POOL])).float()
+            if self.mapper is None:
+                return own
+            parts = values[skips.POOLED].split([low.shape[1] for low in self.lows], 1)
+            lows = torch.cat([F.linear(part, low) for part, low in zip(parts, self.lows)], 1)
+            return own + F.linear(lows, self.mapper) * self.scale
 
     def kept(self, tokens: Any, mask: Any) -> List[Any]:
         """Return what the plan caches for texts, in its order."""
         values = self.pooled(tokens, mask)
         if HEAD in self.plan.cached:
-            values[HEAD] = self.head(values[POOL])
+            with self.context():
+                values[HEAD] = self.head(values[POOL]).float()
         return [values[name] for name in self.plan.cached]
 
     def forward(self, tokens: Any, mask: Any) -> Any:
@@ -182,6 +195,19 @@ def _trunk(config: Dict[str, Any]) -> Any:
     if hasattr(trunk, "pooler"):  # BERT's own pooling, which nothing here reads
         trunk.pooler = None
     return trunk
+
+
+def _run_again(block: Any) -> None:
+    """Let a block keep what enters it alone, and run it again in the backward pass."""
+    inner = block.forward
+
+    def forward(*args: Any, **keys: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return inner(*args, **keys)
+        # No dropout: no random numbers. The reentrant form gives no gradients to the caller of autograd.grad.
+        return checkpoint.checkpoint(inner, *args, use_reentrant=False, preserve_rng_state=False, **keys)
+
+    block.forward = forward
 
 
 def _uninitialised() -> Any:

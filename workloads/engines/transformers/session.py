@@ -19,6 +19,7 @@ from tunebench.workloads.engines.pytorch.session import version as torch_version
 from tunebench.workloads.engines.session import Evaluation, Mark
 from tunebench.workloads.engines.transformers.classifier import Classifier
 from tunebench.workloads.engines.transformers.classifier import version as package_version
+from tunebench.workloads.engines.transformers.descent import Descent, autocast
 from tunebench.workloads.methods import memory
 from tunebench.workloads.methods.table import FORWARD_ONLY
 from tunebench.workloads.models.language import parse_source
@@ -82,14 +83,20 @@ class Session(NodeCacheSession):
         seq_len = task.plan.graph.shape[0]
         self.texts = {part: Texts(task.data, part, seq_len, self.device) for part in ("finetune", "test")}
         self.model = Classifier(task.plan, task.weights, spec.scale, spec.seed).to(self.device)
+        self.model.context = autocast(self.device, spec.dtype)
         # What is shipped is a difference to the base; without, nothing of it is kept that is not used.
         self.base = task.weights if spec.ship else None
         self.task = task._replace(weights=Artefact(task.weights.kind, task.weights.meta, {}))
         self.will_train(self.model.trained, self.model.mappers)
         self.statistics: List[Any] = []
-        self.rows = {  # on the host, to count tokens and find the longest without asking the device
-            id(rows): rows.tolist() for epoch in self.batches for rows in epoch
-        }
+        self.descent = Descent(self.model.trained, spec.dtype)
+        self.marks_per_step *= spec.training.accumulate
+        updates = [rows for epoch in self.batches for rows in epoch]
+        #: of each update what is run at once
+        self.parts = {id(rows): self._parted(rows) for rows in updates}
+        pieces = [part for parts in self.parts.values() for part in parts]
+        # on the host, to count tokens and find the longest without asking the device
+        self.rows = {id(rows): rows.tolist() for rows in updates + pieces}
         self.load_s = time.monotonic() - begun
         self.cache = self._empty_cache() if self.plan.caches and cache is not False else None
         self.test_values: List[Dict[str, Any]] = []
@@ -105,6 +112,13 @@ class Session(NodeCacheSession):
         self.tokens, self.padded, self.epochs_s = 0, 0, 0.0
         self.steps_s: List[float] = []
 
+    def _parted(self, rows: Any) -> List[Any]:
+        batch = self.task.spec.batch
+        return [rows] if len(rows) <= batch else list(rows.split(batch))
+
+    def filled_rows(self, epoch: int) -> List[Any]:
+        return [part for rows in self.batches[epoch] for part in self.parts[id(rows)]]
+
     def _batch(self, rows: Any) -> Tuple[Any, Any]:
         lengths = self.texts["finetune"].lengths
         return self.texts["finetune"].batch(rows, max(lengths[row] for row in self.rows[id(rows)]))
@@ -116,6 +130,7 @@ class Session(NodeCacheSession):
 
     def restart(self) -> None:
         super().restart()
+        self.descent.reset()
         self._count_anew()
 
     def train_epoch(self, epoch: int, mark: Mark) -> float:
@@ -125,28 +140,54 @@ class Session(NodeCacheSession):
         return mean
 
     def step(self, rows: Any, mark: Mark) -> Any:
-        """Do one update on the texts ``rows``; return the loss before it, detached, on the device."""
+        """Do one update on the texts ``rows``, in as many parts as the batch is large; return the loss before it."""
         begun = time.monotonic()
         loss = self._step(rows, mark)
         self.steps_s.append(time.monotonic() - begun)
-        chosen = self.rows[id(rows)]
-        lengths = [self.texts["finetune"].lengths[row] for row in chosen]
-        self.tokens += sum(lengths)
-        self.padded += len(lengths) * max(lengths)
+        for part in self.parts[id(rows)]:
+            lengths = [self.texts["finetune"].lengths[row] for row in self.rows[id(part)]]
+            self.tokens += sum(lengths)
+            self.padded += len(lengths) * max(lengths)
         return loss
 
     def _step(self, rows: Any, mark: Mark) -> Any:
+        if self.plan.gradient == FORWARD_ONLY:
+            mark("gather")
+            tokens, mask = self._batch(rows)
+            labels = self.texts["finetune"].y.index_select(0, rows)
+            return self._forward_only(lambda: F.cross_entropy(self.model(tokens, mask), labels), mark)
+        parts = self.parts[id(rows)]
+        if len(parts) == 1:
+            loss = self._loss(rows, mark)
+            mark("backward")
+            gradients = self.descent.of_one(loss)
+        else:
+            losses = []
+            for part in parts:
+                share = len(part) / len(rows)
+                own = self._loss(part, mark)
+                mark("backward")
+                self.descent.add(own, share)
+                losses.append(own.detach() * share)
+            loss, gradients = torch.stack(losses).sum(), self.descent.taken()
+        mark("update")
+        ready = self.descent.ready(gradients)
+        if ready is not None:
+            self.optimizer.step(ready, self.rates[min(self.steps, len(self.rates) - 1)])
+        self.steps += 1
+        return loss.detach()
+
+    def _loss(self, rows: Any, mark: Mark) -> Any:
+        """Return the mean loss of texts that are run at once."""
         mark("gather")
         labels = self.texts["finetune"].y.index_select(0, rows)
         if self.cache is not None:
             scores = self.model.scores(self._lookup(self.cache, rows, mark))
         else:
             tokens, mask = self._batch(rows)
-            if self.plan.gradient == FORWARD_ONLY:
-                return self._forward_only(lambda: F.cross_entropy(self.model(tokens, mask), labels), mark)
             mark("forward")
             scores = self.model(tokens, mask)
-        return self._descend(F.cross_entropy(scores, labels), mark)
+        return F.cross_entropy(scores, labels)
 
     def _lookup(self, cache: Dict[str, Any], rows: Any, mark: Mark) -> Dict[str, Any]:
         """Return the cached values of a batch; in the first epoch they are computed and stored."""
@@ -190,7 +231,8 @@ class Session(NodeCacheSession):
         """Return further numbers of the result.
 
         ``train_tokens`` without padding and ``padded_tokens`` with it, of one fine-tuning; ``tokens_per_s`` over its
-        epochs, padding left out; seconds to load, of the first step, and of a step in the last epoch (median).
+        epochs, padding left out; seconds to load, of the first update, and of an update in the last epoch (median);
+        in float16 ``left_out_updates``, whose gradients were not finite.
         """
         training, steps = self.task.spec.training, self.task.steps_per_epoch
         predicted = memory.predict(
@@ -208,6 +250,8 @@ class Session(NodeCacheSession):
             metrics["first_step_s"] = self.steps_s[0]
             metrics["steady_step_s"] = last[len(last) // 2]
             metrics["tokens_per_s"] = self.tokens / self.epochs_s
+        if self.descent.scaled:
+            metrics["left_out_updates"] = float(self.descent.left_out)
         metrics.update(super()._metrics())
         return metrics
 

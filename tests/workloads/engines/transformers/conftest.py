@@ -35,21 +35,37 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 @pytest.fixture
 def task_of(made: Made) -> Callable[..., Any]:
     """Return a function that makes a task of a method."""
+    return _tasks_of(made, {"epochs": 4, "batch": 5, "lr": 0.01, "optimizer": "adamw", "seq_len": 8})
+
+
+@pytest.fixture(scope="session")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Prepare the shape for tests with texts that are all longer than what is read of them."""
+    for package in ("torch", "transformers"):
+        pytest.importorskip(package, reason=f"{package} is not installed: pip install 'tunebench[language]'")
+    from tunebench.workloads.prepare.artefacts import prepare
+
+    place = tmp_path_factory.mktemp("wide")
+    mails = place / "mails.csv"
+    rows = [f"{' '.join(['word', 'of', str(at)] * 20)},{at % 2}" for at in range(40)]
+    mails.write_text("\n".join(["text,label", *rows]) + "\n")
+    prepared = prepare(f"file:{mails}", "shape:minilm-tiny", cache_dir=place / "cache")
+    return Made("shape:minilm-tiny", place, prepared.data, prepared.weights)
+
+
+@pytest.fixture
+def wide_task_of(wide: Made) -> Callable[..., Any]:
+    """Return a function that makes a task whose every batch is as long as it may be."""
+    return _tasks_of(wide, {"epochs": 1, "batch": 6, "lr": 0.01, "seq_len": 32})
+
+
+def _tasks_of(made: Made, usual: dict[str, Any]) -> Callable[..., Any]:
     from tunebench.workloads.tasks.spec import parse
     from tunebench.workloads.tasks.task import make_task
 
     def make(method: str, **keys: Any) -> Any:
-        usual = {"epochs": 4, "batch": 5, "lr": 0.01, "optimizer": "adamw", "seq_len": 8}
-        spec = parse(
-            {
-                "model": made.model,
-                "dataset": "mails",
-                "engine": "transformers",
-                "method": method,
-                **usual,
-                **keys,
-            }
-        )
+        named = {"model": made.model, "dataset": "mails", "engine": "transformers", "method": method}
+        spec = parse({**named, **usual, **keys})
         return make_task(spec, artefact.read(str(made.data)), artefact.read(str(made.weights)))
 
     return make
