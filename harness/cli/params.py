@@ -159,7 +159,8 @@ def count(
         statistics not), ``trainable``, ``statistics`` (values of BatchNorm's that are re-estimated), ``reduction_pct``
         (100 (1 - (trainable + statistics) / params)), ``update_b`` (bytes of both in float32), ``update_file_b`` (of
         the safetensors file that ships them: ``update_b`` and a header of names and shapes; 0 if nothing changes),
-        ``batchnorm``, ``head``, ``checkpoint``, ``dtype`` and ``accumulate`` (as asked for), ``skip_grid`` and ``skip_blocks`` (of skip adapters,
+        ``batchnorm``, ``head``, ``checkpoint``, ``dtype`` and ``accumulate`` (as asked for), ``skip_grid`` and
+        ``skip_blocks`` (of skip adapters,
         else None), ``cache_sample_b`` (bytes that a sample's cached activations take; 0 without a cache), ``madds`` and
         ``madds_base`` (forward, one sample, with and without
         adapters), ``adapted`` (number of layers or, of skip adapters, of blocks), ``skipped`` (layer -> why it has no

@@ -19,6 +19,7 @@ from tunebench.workloads.methods.plan import plan as make_plan
 from tunebench.workloads.methods.plan import unfit
 from tunebench.workloads.methods.skips import USUAL, Skips, parse_skips
 from tunebench.workloads.models import MODELS, checked_graph, find_model
+from tunebench.workloads.models.graph import LANGUAGE, TEXT, Graph
 from tunebench.workloads.models.language import is_text_model
 from tunebench.workloads.prepare.bases import FIRST_DEVELOPMENT_BASE
 from tunebench.workloads.tasks import training as trainings
@@ -348,9 +349,9 @@ class WorkloadEntry(_Strict):
             raise ValueError("'dataset', 'model' and 'methods' are needed (or 'module' or 'command')")
         if self.label and len(self.methods) != 1:
             raise ValueError("'label' renames one method; this workload has several")
-        wanted = find_model(self.model).task
-        if wanted != data_sets.dataset_module(self.dataset).TASK:
-            sets = [name for name in data_sets.DATASETS if wanted == data_sets.dataset_module(name).TASK]
+        wanted = (TEXT, LANGUAGE) if is_text_model(self.model) else (find_model(self.model).task,)
+        if data_sets.dataset_module(self.dataset).TASK not in wanted:
+            sets = [name for name in data_sets.DATASETS if data_sets.dataset_module(name).TASK in wanted]
             own = f", or {data_sets.FILE_PREFIX}PATH" if is_text_model(self.model) else ""
             raise ValueError(
                 f"model {self.model!r} does not take data set {self.dataset!r}; those it takes: {', '.join(sets)}{own}"
@@ -366,18 +367,21 @@ class WorkloadEntry(_Strict):
                     f"method {name!r} does not apply to model {self.model!r}{reason}; those that do: {fitting}"
                 )
         self._check_keys(self.model)
-        self._check_plans(self.model)
+        self._check_plans()
 
     def checkpoints(self, name: str) -> bool:
         """Return whether a method keeps something of the network's blocks that can be computed again."""
-        graph = checked_graph(str(self.model))
+        graph = self._graph()
         try:
             return make_plan(table.method(name), graph, self.rank, checkpoint=True).checkpoint
         except table.UnsupportedMethod:
             return False
 
     def _unfit(self, name: str) -> str:
-        return unfit(table.method(name), checked_graph(str(self.model)))
+        return unfit(table.method(name), self._graph())
+
+    def _graph(self) -> Graph:
+        return checked_graph(str(self.model), data_sets.dataset_module(str(self.dataset)).TASK)
 
     @property
     def skips(self) -> Skips:
@@ -407,9 +411,9 @@ class WorkloadEntry(_Strict):
                 f"taken; methods of model {model!r} for which it does: {fitting}"
             )
 
-    def _check_plans(self, model: str) -> None:
+    def _check_plans(self) -> None:
         """Refuse what no board could plan: a cache of what every step changes, keys of BatchNorm where there is none."""
-        graph = checked_graph(model)
+        graph = self._graph()
         rows = [table.method(name) for name in self.methods]
         checkpointing = any(self.checkpoints(name) for name in self.methods)
         skipping = any(row.adapters == table.SKIP for row in rows)

@@ -33,12 +33,15 @@ from tunebench.workloads.methods.checkpointing import segments
 from tunebench.workloads.methods.plan import Plan, adapter_params, counts, own_params
 from tunebench.workloads.methods.table import BACKWARD, ENTROPY, FORWARD_ONLY
 from tunebench.workloads.models.graph import INPUT, Node, product
+from tunebench.workloads.models.language import TABLE
 
 #: Where the search for the largest ends. Sides are multiples of what every network takes.
 MOST_BATCH, SIDE_STEP, MOST_SIDE = 1 << 12, 32, 1 << 12
 _FLOAT_B, _INDEX_B, _HALF_B = 4, 8, 2
 #: nodes of a transformer whose values are in half precision under autocast
 _HALVED = ("project", "attention", "multiply")
+#: maps over tokens; a tied output's weight is the embeddings' table
+_OVER_TOKENS = ("project", "unembed")
 #: Channels of a detector's distances; one of four classes is counted as if it were them, which is little less.
 _BOX_MAPS = 4
 
@@ -173,7 +176,7 @@ class _Step:
                 self._keep(node, "layer %d" % place, self.value[source])
             if node.op == "attention":  # its backward pass reads the result, too
                 self._keep(node, "result", made)
-        elif node.op == "project":
+        elif node.op in _OVER_TOKENS:
             self._project(node)
         elif node.op in ("conv", "deconv", "linear"):
             if self._layer_meets(node) and (not lean or own_params(self.plan, node)):
@@ -196,12 +199,13 @@ class _Step:
         """Keep what a map over tokens needs, and what its adapter does."""
         source = node.inputs[0]
         cast = self.half and self._item_b(self.by_name[source]) != _HALF_B
-        if self.half and (node.name in self.plan.weights or source in self.needs_grad):
-            weight = self.tape.make("half weight " + node.name, _HALF_B * node.n_weights)
+        trains = self._trains_weight(node)
+        if self.half and (trains or source in self.needs_grad):
+            weight = self.tape.make("half weight " + node.name, _HALF_B * _map_weights(node))
             self._keep(node, "weight", weight)
             self.tape.drop(weight)
         for part, reads in (
-            ("layer", node.name in self.plan.weights),
+            ("layer", trains),
             ("adapter input", node.name in self.adapters),
         ):
             if not reads:
@@ -213,6 +217,9 @@ class _Step:
             if cast:
                 self.tape.drop(entered)
         self._keep_adapter(node)
+
+    def _trains_weight(self, node: Node) -> bool:
+        return (TABLE if node.op == "unembed" else node.name) in self.plan.weights
 
     def _cast_b(self, source: str) -> int:
         return self.bytes_of(self.by_name[source].shape, _HALF_B)
@@ -298,6 +305,10 @@ class _Step:
         A composed weight's gradient lives only while it is used.
         """
         own = own_params(self.plan, node)
+        if (
+            node.op == "unembed" and TABLE in self.plan.weights
+        ):  # summed with what the embedding's own use gives
+            own = _map_weights(node)
         if node.name in self.adapters:
             own += adapter_params(self.plan, self.adapters[node.name])
             if node.op == "conv" and not self.plan.frozen_extractors:
@@ -400,9 +411,16 @@ def needs_grad(plan: Plan, nodes: List[Node]) -> Set[str]:
     training = set(plan.weights) | set(plan.biases) | set(plan.adapted) | set(plan.norms)
     graded: Set[str] = set()
     for node in nodes:
+        if node.op == "unembed" and TABLE in training:
+            graded.add(node.name)
         if node.name in training or any(name in graded for name in node.inputs):
             graded.add(node.name)
     return graded
+
+
+def _map_weights(node: Node) -> int:
+    """Return the values of the weight of a map over tokens, also of one that is the embeddings' table."""
+    return node.channels_in * node.channels_out
 
 
 def _loss_b(task: str, batch: int, shape: Tuple[int, ...], entropy: bool = False) -> int:

@@ -19,7 +19,7 @@ from tunebench.workloads.engines import check_dtype, check_plan, check_training,
 from tunebench.workloads.engines.session import Evaluation, Session
 from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.methods import macs
-from tunebench.workloads.models.graph import TEXT
+from tunebench.workloads.models.graph import LANGUAGE, TEXT
 from tunebench.workloads.run.correctness import check
 from tunebench.workloads.run.own_module import OwnSession
 from tunebench.workloads.run.peak_memory import resident_b
@@ -172,9 +172,8 @@ def _madds(session: Session) -> Optional[Dict[str, int]]:
     graph = task.plan.graph
     if graph.chain and any(layer.op != "linear" for layer in graph.layers):
         return None
-    if (
-        graph.task == TEXT
-    ):  # texts are padded to the longest of their batch: how many tokens run, the graph does not know
+    # Texts are padded to the longest of their batch: how many tokens run, the graph does not know.
+    if graph.task in (TEXT, LANGUAGE):
         return None
     return macs.of_training(task.plan, task.n_train, task.spec.epochs, task.spec.batch)
 

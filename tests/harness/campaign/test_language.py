@@ -132,6 +132,35 @@ def test_keys_that_decide_what_fits_stand_in_the_plan_where_they_are_asked_for(t
     assert all("accumulate" not in cell.params and cell.dtype == "float32" for cell in plain.workloads)
 
 
+def corpus(folder, text='{"text": "one two three"}\n'):
+    (folder / "corpus.jsonl").write_text(text)
+    return f"file:{folder}/corpus.jsonl"
+
+
+def test_texts_without_labels_are_for_language_models(tmp_path):
+    keys = {"dataset": corpus(tmp_path), "model": "shape:llama-10m"}
+    cells = load_suite(str(write(tmp_path, methods='["lora-all", "ft-all", "lora-last"]', **keys))).workloads
+    assert [cell.label for cell in cells] == ["lora-all", "ft-all", "lora-last"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            {"model": "shape:minilm-l6"},
+            "'bert' reads a text both ways.*llama, qwen2, gemma3_text; or give texts with",
+        ),
+        ({"methods": '["skip2-lora"]'}, "skip adapters end at scores of classes"),
+        ({"methods": '["ft-last"]'}, "its last layer is the output over all it knows"),
+        ({"more": 'head = "trained"'}, "has no head of its own, leave the key out"),
+    ],
+)
+def test_what_a_language_model_does_not_have_is_refused_by_name(tmp_path, keys, message):
+    given = {"dataset": corpus(tmp_path), "model": "shape:llama-10m", "methods": '["lora-all"]', **keys}
+    with pytest.raises(UsageError, match=message):
+        load_suite(str(write(tmp_path, **given)))
+
+
 def test_a_board_without_transformers_is_told_with_the_command_that_installs_it(tmp_path):
     workload = load_suite(str(write(tmp_path))).workloads[0]
     with_torch = Interpreter(ok=True, torch="2.5.0", executable="/opt/python3")

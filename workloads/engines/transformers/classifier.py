@@ -22,7 +22,7 @@ from tunebench.workloads.engines.pytorch.session import to_torch
 from tunebench.workloads.methods import skips
 from tunebench.workloads.methods.plan import Adapter, Plan, own_names, own_parts
 from tunebench.workloads.models.graph import Node, weight_shapes
-from tunebench.workloads.models.language import BLOCKS, HEAD, POOL
+from tunebench.workloads.models.language import BLOCKS, HEAD, OUTPUT, POOL, TABLE
 from tunebench.workloads.tasks.spec import SpecError
 
 try:
@@ -33,6 +33,8 @@ except ImportError as error:
         "%s -m pip install transformers" % (error, sys.executable)
     ) from None
 
+#: layers that are no part of a trunk
+OWN = (HEAD, OUTPUT)
 #: keys of a config.json that describe a file, not a network
 _OF_THE_FILE = ("architectures", "transformers_version", "torch_dtype", "dtype", "_name_or_path")
 
@@ -80,10 +82,14 @@ class Classifier(nn.Module):  # type: ignore[misc]
         self.plan, self.scale = plan, scale
         self.context: Any = contextlib.ExitStack
         self.trunk = _trunk(weights.meta["config"])
-        head = {node.name: node for node in plan.graph.nodes}[HEAD]
-        self.head: Any = nn.Linear(head.channels_in, head.channels_out)
         self.places = _places(self.trunk, plan.graph.layers)
-        self.places[HEAD] = self.head
+        for node in plan.graph.layers:
+            if node.name in OWN:
+                self.places[node.name] = nn.Linear(node.channels_in, node.channels_out, node.bias)
+        #: of classes; None of a language model
+        self.head: Any = self.places.get(HEAD)
+        #: of a language model what gives the scores of tokens; None of classes
+        self.output: Any = self.places.get(OUTPUT, self.places.get(TABLE)) if self.head is None else None
         self._load(weights)
         self.eval()
         self.trained: List[Any] = []
@@ -162,6 +168,12 @@ class Classifier(nn.Module):  # type: ignore[misc]
                 )
         return values
 
+    def token_scores(self, tokens: Any, mask: Any) -> Any:
+        """Return the scores of each next token: float32 (n, longest - 1, known), nothing behind the last one."""
+        with self.context():
+            made = self.trunk(input_ids=tokens, attention_mask=mask, return_dict=True)
+            return F.linear(made.last_hidden_state[:, :-1], self.output.weight).float()
+
     def scores(self, values: Dict[str, Any]) -> Any:
         """Return the scores of classes from pooled states, or from the head's own scores where those are kept."""
         with self.context():
@@ -227,10 +239,10 @@ def _places(trunk: Any, layers: Any) -> Dict[str, Any]:
         SpecError: this version of transformers names its modules otherwise.
     """
     modules = {path.replace(".", "_"): module for path, module in trunk.named_modules()}
-    missing: Set[str] = {node.name for node in layers if node.name != HEAD} - set(modules)
+    missing: Set[str] = {node.name for node in layers if node.name not in OWN} - set(modules)
     if missing:
         raise SpecError("%s has no module %s in this architecture" % (version(), sorted(missing)[0]))
-    return {node.name: modules[node.name] for node in layers if node.name != HEAD}
+    return {node.name: modules[node.name] for node in layers if node.name not in OWN}
 
 
 def _shared(item: Tensor) -> Any:

@@ -1,10 +1,10 @@
-
 """The gradients of one update: of one batch or of several, in any number format.
 
-Several batches count by what they hold (texts, tokens), so that their sum is the gradient of one batch as large as all of
-them. float16 holds nothing below 6e-8, less than most gradients: the loss is then scaled up before the backward pass and the
-gradients down again, by the rule of ``torch.amp.GradScaler`` with its defaults (Micikevicius et al., Mixed Precision
-Training, ICLR 2018): an update whose gradients are not finite is left out and halves the scale, 2,000 good ones double it.
+Several batches count by what they hold (texts, tokens), so that their sum is the gradient of one batch as large as all
+of them. float16 holds nothing below 6e-8, and many gradients are smaller: the loss is then scaled up before the backward
+pass and the gradients down again, by the rule of ``torch.amp.GradScaler`` with its defaults (Micikevicius et al., Mixed
+Precision Training, ICLR 2018): gradients that are not finite leave an update out and halve the scale, 2,000 updates
+double it.
 """
 
 import contextlib

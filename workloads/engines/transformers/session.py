@@ -1,5 +1,5 @@
 # ruff: noqa: B905  zip(strict=) came with Python 3.10
-"""Fine-tuning of a transformer to tell the classes of texts: the same protocol as the other engines on torch.
+"""Fine-tuning of a transformer, to tell the classes of texts or each next token: the protocol of all engines on torch.
 
 Texts of a batch are padded to its longest one, as Hugging Face's collators do; what is counted are the tokens without
 padding. A text longer than ``seq_len`` is cut, and its last token is then the tokenizer's end, where it has one.
@@ -22,13 +22,16 @@ from tunebench.workloads.engines.transformers.classifier import version as packa
 from tunebench.workloads.engines.transformers.descent import Descent, autocast
 from tunebench.workloads.methods import memory
 from tunebench.workloads.methods.table import FORWARD_ONLY
+from tunebench.workloads.models.graph import LANGUAGE
 from tunebench.workloads.models.language import parse_source
 from tunebench.workloads.tasks.metrics import balanced_accuracy
 from tunebench.workloads.tasks.task import Task
 
 #: of the result
-METRIC = "balanced accuracy"
+METRIC, TOKEN_METRIC = "balanced accuracy", "next-token accuracy"
 _EVALUATE_TEXTS = 32  # bounds the memory of an evaluation
+_EVALUATE_BLOCKS = 4  # likewise, of a language model, whose scores are as many as it knows tokens
+_MOST_LOSS = 700.0  # its exponential is still a number
 
 
 def version() -> str:
@@ -53,7 +56,8 @@ class Texts(object):
             if count > seq_len and end is not None:
                 tokens[row, seq_len - 1] = end
         self.tokens = tokens.to(device)
-        self.labels: List[int] = data.need(part + "_y").array().tolist()
+        classes = part + "_y" in data.tensors
+        self.labels: List[int] = data.need(part + "_y").array().tolist() if classes else []
         self.y = torch.tensor(self.labels, dtype=torch.int64, device=device)
         self.n = torch.tensor(self.lengths, dtype=torch.int64, device=device)
 
@@ -65,8 +69,8 @@ class Texts(object):
         return tokens, mask
 
 
-class Session(NodeCacheSession):
-    """A fine-tuning of a transformer.
+class TextSession(NodeCacheSession):
+    """A fine-tuning of a transformer to tell the classes of texts.
 
     Args:
         task: what to train.
@@ -154,8 +158,7 @@ class Session(NodeCacheSession):
         if self.plan.gradient == FORWARD_ONLY:
             mark("gather")
             tokens, mask = self._batch(rows)
-            labels = self.texts["finetune"].y.index_select(0, rows)
-            return self._forward_only(lambda: F.cross_entropy(self.model(tokens, mask), labels), mark)
+            return self._forward_only(lambda: self._loss_of(tokens, mask, rows), mark)
         parts = self.parts[id(rows)]
         if len(parts) == 1:
             loss = self._loss(rows, mark)
@@ -180,14 +183,15 @@ class Session(NodeCacheSession):
     def _loss(self, rows: Any, mark: Mark) -> Any:
         """Return the mean loss of texts that are run at once."""
         mark("gather")
-        labels = self.texts["finetune"].y.index_select(0, rows)
         if self.cache is not None:
             scores = self.model.scores(self._lookup(self.cache, rows, mark))
-        else:
-            tokens, mask = self._batch(rows)
-            mark("forward")
-            scores = self.model(tokens, mask)
-        return F.cross_entropy(scores, labels)
+            return F.cross_entropy(scores, self.texts["finetune"].y.index_select(0, rows))
+        tokens, mask = self._batch(rows)
+        mark("forward")
+        return self._loss_of(tokens, mask, rows)
+
+    def _loss_of(self, tokens: Any, mask: Any, rows: Any) -> Any:
+        return F.cross_entropy(self.model(tokens, mask), self.texts["finetune"].y.index_select(0, rows))
 
     def _lookup(self, cache: Dict[str, Any], rows: Any, mark: Mark) -> Dict[str, Any]:
         """Return the cached values of a batch; in the first epoch they are computed and stored."""
@@ -224,8 +228,13 @@ class Session(NodeCacheSession):
         right = sum(label == prediction for label, prediction in zip(labels, predictions)) / len(labels)
         quality = balanced_accuracy(labels, predictions)
         metrics = {"accuracy": right, "test_loss": loss}
-        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
-        return Evaluation(quality, len(labels), labels, predictions, finite, METRIC)
+        return Evaluation(quality, len(labels), labels, predictions, self._told(metrics), METRIC)
+
+    def _told(self, metrics: Dict[str, float]) -> Dict[str, float]:
+        """Return what of an evaluation may be told: nothing of random weights, nor what is not finite."""
+        if self.no_quality:
+            return {}
+        return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
     def _metrics(self) -> Dict[str, float]:
         """Return further numbers of the result.
@@ -257,3 +266,50 @@ class Session(NodeCacheSession):
 
     def facts(self) -> Dict[str, Any]:
         return dict(super().facts(), engine_version=version())
+
+
+class LanguageSession(TextSession):
+    """A fine-tuning of a language model: each next token of a text is learnt.
+
+    Texts are equally long and none is padded. What is told of the test texts: the share of next tokens that the highest
+    score tells right, the mean loss of a token, and its exponential, the perplexity; the latter two before training, too.
+    """
+
+    first_loss: Optional[float] = None
+
+    def _loss_of(self, tokens: Any, mask: Any, rows: Any) -> Any:
+        return _token_loss(self.model.token_scores(tokens, mask), tokens)
+
+    def evaluate(self) -> Evaluation:
+        texts = self.texts["test"]
+        right, lost, seen = 0, 0.0, 0
+        with torch.no_grad():
+            for at in range(0, len(texts.lengths), _EVALUATE_BLOCKS):
+                rows = torch.arange(at, min(at + _EVALUATE_BLOCKS, len(texts.lengths)), device=self.device)
+                tokens, mask = texts.batch(rows, max(texts.lengths))
+                scores = self.model.token_scores(tokens, mask)
+                count = scores.shape[0] * scores.shape[1]
+                lost += float(_token_loss(scores, tokens)) * count
+                right += int((scores.argmax(2) == tokens[:, 1:]).sum())
+                seen += count
+        loss = lost / seen
+        if self.first_loss is None:
+            self.first_loss = loss
+        metrics = {"test_loss": loss, "perplexity": _perplexity(loss)}
+        metrics.update(test_loss_before=self.first_loss, perplexity_before=_perplexity(self.first_loss))
+        return Evaluation(right / seen, seen, None, None, self._told(metrics), TOKEN_METRIC)
+
+
+def _token_loss(scores: Any, tokens: Any) -> Any:
+    """Return the mean loss of the next tokens."""
+    return F.cross_entropy(scores.reshape(-1, scores.shape[2]), tokens[:, 1:].reshape(-1))
+
+
+def _perplexity(loss: float) -> float:
+    return math.exp(loss) if loss < _MOST_LOSS else math.inf
+
+
+def Session(task: Task, cache: Optional[bool] = None) -> TextSession:
+    """Return a fine-tuning of what the task's texts are for."""
+    made = LanguageSession if task.plan.graph.task == LANGUAGE else TextSession
+    return made(task, cache)

@@ -112,7 +112,7 @@ def test_a_torch_without_the_format_is_refused_and_not_left_in_float32(task_of, 
     import contextlib
 
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
-    with pytest.raises(SpecError, match="'bfloat16': torch .* does not compute in it on cpu"):
+    with pytest.raises(SpecError, match=r"'bfloat16': torch .* does not compute in it on cpu"):
         session_of(task_of("lora-all", dtype="bfloat16"))
 
 
