@@ -34,6 +34,7 @@ MODULES = (
     "instructions",
     "traces",
     "memory",
+    "language",
     "boards",
     "trends",
     "environment",

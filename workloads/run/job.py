@@ -11,12 +11,13 @@ written, with one line on standard error and the same reason in ``result.json``.
 
 import gc
 import os
+import shutil
 import sys
 from typing import Any, Dict, List, Optional, Tuple, Union, cast
 
 from tunebench.workloads import artefact, marks, updates
 from tunebench.workloads.engines import check_dtype, check_plan, check_training, load_engine
-from tunebench.workloads.engines.session import Evaluation, Session
+from tunebench.workloads.engines.session import Evaluation, Session, Told
 from tunebench.workloads.errors import WorkloadError
 from tunebench.workloads.methods import macs
 from tunebench.workloads.models.graph import LANGUAGE, TEXT
@@ -69,6 +70,43 @@ def run(folder: str) -> None:
     if spec.ship and session is not None and result["outcome"] == "ok":
         # Behind the result: neither its peak memory nor any mark of it holds what follows.
         _write_updates(folder, spec, paths, session)
+    if spec.mode == "instrumented" and session is not None and result["outcome"] == "ok":
+        kept = os.path.join(folder, "kept")
+        os.makedirs(kept, exist_ok=True)
+        try:
+            session.keep(kept, _Phases(folder, result))
+        finally:
+            shutil.rmtree(kept, ignore_errors=True)
+
+
+class _Phases(Told):
+    """Adds the phases behind a fine-tuning to its result, each as soon as it is known.
+
+    The result is there before: a process that runs out of memory in one of them has told where.
+    """
+
+    def __init__(self, folder: str, result: Dict[str, Any]) -> None:
+        self._folder, self._result = folder, result
+        self._missing: Dict[str, str] = {}
+        result["missing"] = self._missing
+
+    def begins(self, phase: str) -> None:
+        self._missing[phase] = "it began, and the process ended in it"
+        self._write()
+
+    def ended(self, phase: str, seconds: float, peak_b: Optional[int]) -> None:
+        self._missing.pop(phase, None)
+        self._result["metrics"][phase + "_s"] = seconds
+        if peak_b is not None:
+            self._result["metrics"][phase + "_peak_b"] = float(peak_b)
+        self._write()
+
+    def has_none(self, phase: str, reason: str) -> None:
+        self._missing[phase] = reason
+        self._write()
+
+    def _write(self) -> None:
+        marks.write_json(_out(self._folder, "result.json"), self._result)
 
 
 def _write_updates(folder: str, spec: Spec, paths: Dict[str, str], session: Session) -> None:
@@ -154,7 +192,7 @@ def _measured(
         loss_final=training.losses[-1] if after and training.losses else None,
         curve=training.curve,
         metrics=metrics,
-        peak_rss_b=training.hidden_b or None,
+        peak_rss_b=max(training.hidden_b, session.hidden_b) or None,
         pmu=recorder.counters.result,
     )
     if session.no_quality:

@@ -252,6 +252,19 @@ def _shared(item: Tensor) -> Any:
     return torch.frombuffer(item.data, dtype=torch.float32).reshape(item.shape)
 
 
+def merge(model: Classifier) -> int:
+    """Put each adapter beside a layer into its layer's weight, in place; return how many there were."""
+    count = 0
+    with torch.no_grad():
+        for parent in [model] + list(model.trunk.modules()):
+            for name, layer in list(parent.named_children()):
+                if isinstance(layer, LoraLinear):
+                    layer.base.weight.add_(layer.mapper @ layer.extractor, alpha=layer.scale)
+                    setattr(parent, name, layer.base)
+                    count += 1
+    return count
+
+
 def weight_of(layer: Any) -> Any:
     """Return a layer's weight with its adapter merged."""
     if isinstance(layer, LoraLinear):

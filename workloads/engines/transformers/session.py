@@ -16,14 +16,16 @@ from tunebench.workloads.artefact import Artefact
 from tunebench.workloads.engines.pytorch.networks.node_cache import NodeCacheSession
 from tunebench.workloads.engines.pytorch.session import to_torch
 from tunebench.workloads.engines.pytorch.session import version as torch_version
-from tunebench.workloads.engines.session import Evaluation, Mark
+from tunebench.workloads.engines.session import Evaluation, Mark, Told
 from tunebench.workloads.engines.transformers.classifier import Classifier
 from tunebench.workloads.engines.transformers.classifier import version as package_version
 from tunebench.workloads.engines.transformers.descent import Descent, autocast
+from tunebench.workloads.engines.transformers.keeping import keep
 from tunebench.workloads.methods import memory
 from tunebench.workloads.methods.table import FORWARD_ONLY
 from tunebench.workloads.models.graph import LANGUAGE
 from tunebench.workloads.models.language import parse_source
+from tunebench.workloads.run.peak_memory import Watch, status_b
 from tunebench.workloads.tasks.metrics import balanced_accuracy
 from tunebench.workloads.tasks.task import Task
 
@@ -83,6 +85,9 @@ class TextSession(NodeCacheSession):
     def __init__(self, task: Task, cache: Optional[bool] = None) -> None:
         spec = task.spec
         super().__init__(task)
+        watch = Watch() if spec.mode == "instrumented" else None
+        if watch is not None:
+            watch.begin()
         begun = time.monotonic()
         seq_len = task.plan.graph.shape[0]
         self.texts = {part: Texts(task.data, part, seq_len, self.device) for part in ("finetune", "test")}
@@ -102,6 +107,14 @@ class TextSession(NodeCacheSession):
         # on the host, to count tokens and find the longest without asking the device
         self.rows = {id(rows): rows.tolist() for rows in updates + pieces}
         self.load_s = time.monotonic() - begun
+        #: phase -> most that was resident in it, bytes; empty where it is not asked for or the kernel does not say
+        self.peaks_b: Dict[str, int] = {}
+        self.watched = False
+        if watch is not None:
+            watch.end()
+            self.hidden_b = watch.hidden_b
+            self.watched = watch.peak_b is not None
+            self.load_peak_b = watch.peak_b or 0
         self.cache = self._empty_cache() if self.plan.caches and cache is not False else None
         self.test_values: List[Dict[str, Any]] = []
         self._count_anew()
@@ -115,6 +128,7 @@ class TextSession(NodeCacheSession):
     def _count_anew(self) -> None:
         self.tokens, self.padded, self.epochs_s = 0, 0, 0.0
         self.steps_s: List[float] = []
+        self.peaks_b = {}
 
     def _parted(self, rows: Any) -> List[Any]:
         batch = self.task.spec.batch
@@ -141,13 +155,25 @@ class TextSession(NodeCacheSession):
         begun = time.monotonic()
         mean = super().train_epoch(epoch, mark)
         self.epochs_s += time.monotonic() - begun
+        self._note_peak("steady_step")
         return mean
+
+    def _note_peak(self, phase: str) -> None:
+        """Note the most that was resident since whoever watches the fine-tuning began: before it, and in each epoch."""
+        peak_b = status_b("VmHWM") if self.watched else None
+        if peak_b is not None:
+            self.peaks_b[phase] = peak_b
+
+    def keep(self, folder: str, told: Told) -> None:
+        keep(self, folder, told)
 
     def step(self, rows: Any, mark: Mark) -> Any:
         """Do one update on the texts ``rows``, in as many parts as the batch is large; return the loss before it."""
         begun = time.monotonic()
         loss = self._step(rows, mark)
         self.steps_s.append(time.monotonic() - begun)
+        if len(self.steps_s) == 1:
+            self._note_peak("first_step")
         for part in self.parts[id(rows)]:
             lengths = [self.texts["finetune"].lengths[row] for row in self.rows[id(part)]]
             self.tokens += sum(lengths)
@@ -259,6 +285,9 @@ class TextSession(NodeCacheSession):
             metrics["first_step_s"] = self.steps_s[0]
             metrics["steady_step_s"] = last[len(last) // 2]
             metrics["tokens_per_s"] = self.tokens / self.epochs_s
+        if self.watched:
+            metrics["load_peak_b"] = float(self.load_peak_b)
+        metrics.update((phase + "_peak_b", float(peak_b)) for phase, peak_b in self.peaks_b.items())
         if self.descent.scaled:
             metrics["left_out_updates"] = float(self.descent.left_out)
         metrics.update(super()._metrics())

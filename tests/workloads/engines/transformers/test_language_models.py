@@ -125,7 +125,7 @@ def test_less_text_than_one_row_of_tokens_is_told(language_task_of, decoders):
 def test_random_weights_have_time_and_no_loss(decoders, tmp_path, monkeypatch):
     made = decoders["shape"]
     workload = {
-        "mode": "instrumented", "method": "lora-all", "model": made.model, "dataset": "corpus",
+        "mode": "timed", "method": "lora-all", "model": made.model, "dataset": "corpus",
         "engine": "transformers", "epochs": 1, "batch": 4, "seq_len": 16,
     }  # fmt: skip
     paths = {"data": str(made.data), "weights": str(made.weights)}
