@@ -16,8 +16,8 @@ from tunebench.reports.stats.sample import median_interval
 CAPTION = (
     "Of one fine-tuning; medians over the repetitions that stand in the times. Tokens are those of the texts that were "
     "trained on: padding is left out, and passes that read a cache count theirs, too. Memory is the highest that was "
-    "resident, and what of it came on top of the idle interpreter, beside what the graph foretold of that. Quality: median "
-    "over the seeds with its 95% interval, below six seeds with their range."
+    "resident, and what of it came on top of the idle interpreter, beside what the graph foretold of that. Quality: "
+    "median over the seeds with its 95% interval, below six seeds with their range."
 )
 HEADINGS = (
     "board", "task", "method", "n", "tokens/s", "padding", "J/token", "peak memory", "over idle", "foretold",
